@@ -1,0 +1,154 @@
+//! `remit:host`: the run's log and its facts. Ambient: no grant names them.
+
+use std::sync::LazyLock;
+
+use remit_gate::{Facts, Fault, Gate, Observation, Resource};
+use serde::{Deserialize, Serialize};
+
+use crate::Ctx;
+use crate::bindings::remit::host::{log, run};
+
+/// The resource of every operation that reaches nothing but its own run.
+#[must_use]
+pub fn this_run() -> Resource {
+    #[expect(clippy::expect_used, reason = "a constant in canonical form")]
+    static THIS: LazyLock<Resource> = LazyLock::new(|| Resource::new("run", "this").expect("canonical"));
+    THIS.clone()
+}
+
+/// How much a line matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    /// For the action's author.
+    Debug,
+    /// What happens.
+    Info,
+    /// What a person should look at.
+    Warn,
+    /// What went wrong.
+    Error,
+}
+
+/// `remit:host/log.write`: the journal's record of it *is* the line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Write {
+    /// How much it matters.
+    pub level: Level,
+    /// The line, safe to print: see [`printable`].
+    pub message: String,
+}
+
+impl Observation for Write {
+    const NAME: &'static str = "remit:host/log.write";
+    type Backend = Facts;
+    type Outcome = ();
+
+    fn resource(&self) -> Resource {
+        this_run()
+    }
+
+    async fn observe(&self, on: &Facts) -> Result<(), remit_gate::Failure> {
+        let (run, message) = (&on.run, &self.message);
+        match self.level {
+            Level::Debug => tracing::debug!(target: "remit::action", %run, "{message}"),
+            Level::Info => tracing::info!(target: "remit::action", %run, "{message}"),
+            Level::Warn => tracing::warn!(target: "remit::action", %run, "{message}"),
+            Level::Error => tracing::error!(target: "remit::action", %run, "{message}"),
+        }
+        Ok(())
+    }
+}
+
+/// `remit:host/run.facts`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct ReadFacts {}
+
+/// What [`ReadFacts`] tells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunFacts {
+    /// The run's identifier.
+    pub id: String,
+    /// When it started, in milliseconds since the Unix epoch.
+    pub started: u64,
+    /// The reason given for it.
+    pub reason: String,
+}
+
+impl Observation for ReadFacts {
+    const NAME: &'static str = "remit:host/run.facts";
+    type Backend = Facts;
+    type Outcome = RunFacts;
+
+    fn resource(&self) -> Resource {
+        this_run()
+    }
+
+    async fn observe(&self, on: &Facts) -> Result<RunFacts, remit_gate::Failure> {
+        Ok(RunFacts {
+            id: on.run.to_string(),
+            // A host whose clock stands before 1970 reports 1970.
+            started: u64::try_from(on.started.as_millisecond()).unwrap_or(0),
+            reason: on.reason.clone(),
+        })
+    }
+}
+
+/// `text` with every control and bidirectional-override character written out (`\u{1b}`), except line
+/// feed and tab, so that a log line can neither move the operator's cursor nor reorder what is read.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let hidden = |c: char| {
+        (c.is_control() && c != '\n' && c != '\t')
+            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}')
+    };
+    if !text.contains(hidden) {
+        return text.to_owned();
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if hidden(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
+    }
+    out
+}
+
+/// Writes one line into the run's journal, if its log has room for it.
+pub(crate) async fn write(gate: &Gate, level: Level, message: &str) -> Result<(), Fault> {
+    gate.charge_log(message.len() as u64)?;
+    // Writing to the run's own log has no failure of its own.
+    let _ = gate.call(Write { level, message: printable(message) }).await?;
+    Ok(())
+}
+
+impl log::Host for Ctx {
+    async fn write(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
+        let level = match level {
+            log::Level::Debug => Level::Debug,
+            log::Level::Info => Level::Info,
+            log::Level::Warn => Level::Warn,
+            log::Level::Error => Level::Error,
+        };
+        write(self.gate(), level, &message).await.map_err(wasmtime::Error::new)
+    }
+}
+
+impl run::Host for Ctx {
+    async fn facts(&mut self) -> wasmtime::Result<run::Facts> {
+        match self.call(ReadFacts {}).await? {
+            Ok(RunFacts { id, started, reason }) => Ok(run::Facts { id, started, reason }),
+            Err(failure) => Err(wasmtime::Error::new(failure)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::printable;
+
+    #[test]
+    fn a_line_cannot_steer_a_terminal() {
+        assert_eq!(printable("two\nlines\tand a tab, žluť"), "two\nlines\tand a tab, žluť");
+        assert_eq!(printable("\u{1b}[2Jgone\r\u{7f}\u{9b}"), "\\u{1b}[2Jgone\\u{d}\\u{7f}\\u{9b}");
+        assert_eq!(printable("abc\u{202e}cba"), "abc\\u{202e}cba");
+    }
+}

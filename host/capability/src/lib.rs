@@ -1,0 +1,16 @@
+//! What an action can ask the host for.
+//!
+//! Each interface of `wit/` has its [typed operations](remit_gate::Operation) and a thin `Host` impl that
+//! parses arguments into one and hands it to the gate. [`interfaces`] is the one list of them all:
+//! admission, `inspect`, linking and undo read it. The state behind every impl is a [`Ctx`]: the gate and
+//! the run's inert WASI, so that no backend is within reach of these impls by any other way.
+
+pub mod bindings;
+mod ctx;
+pub mod host;
+pub mod secrets;
+mod table;
+pub mod wasi;
+
+pub use ctx::Ctx;
+pub use table::{Interface, find, interfaces, operation};

@@ -1,0 +1,196 @@
+//! Replacing a secret's value by a fresh one.
+
+use std::collections::BTreeMap;
+
+use remit_backend::secrets::{Fields, Secrets, VersionState};
+use remit_gate::{Effect, Failure, Operation, Permit, Prepared, Resource, State};
+use remit_trust::SecretBytes;
+use serde::{Deserialize, Serialize};
+
+use super::word;
+
+/// `remit:secrets/rotate.rotate`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotate {
+    /// The secret.
+    pub resource: Resource,
+    /// Which of its fields gets the fresh value; none if it has exactly one.
+    pub field: Option<String>,
+}
+
+/// What a rotation did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotated {
+    /// The version that was current before.
+    pub previous: u64,
+    /// The version that holds the new value.
+    pub current: u64,
+}
+
+/// The public part of what takes a rotation back. The values, old and new, are sealed beside it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeforeRotation {
+    /// The version that was current.
+    pub previous: u64,
+    /// The field that gets the fresh value.
+    pub field: String,
+}
+
+/// The sealed part: what every field was and what it will be. Decided in `prepare`, so that the intent on
+/// disk says what the effect will be, and the run's own version can be told from anyone else's.
+struct Values {
+    old: Fields,
+    new: Fields,
+}
+
+impl Values {
+    fn seal(&self) -> Result<SecretBytes, Failure> {
+        #[derive(Serialize)]
+        struct Written<'a> {
+            old: BTreeMap<&'a str, &'a str>,
+            new: BTreeMap<&'a str, &'a str>,
+        }
+        let written = Written { old: self.old.iter().collect(), new: self.new.iter().collect() };
+        match serde_json::to_vec(&written) {
+            Ok(bytes) => Ok(SecretBytes::new(bytes)),
+            Err(_) => Err(Failure::Invalid("the secret's fields cannot be recorded".to_owned())),
+        }
+    }
+
+    fn of(before: &Prepared<BeforeRotation>) -> Result<Self, Failure> {
+        #[derive(Deserialize)]
+        struct Read {
+            old: BTreeMap<String, String>,
+            new: BTreeMap<String, String>,
+        }
+        let sealed = before.secret.as_ref().map(SecretBytes::expose).unwrap_or_default();
+        // Serde's words could quote a value.
+        let read: Read = serde_json::from_slice(sealed)
+            .map_err(|_| Failure::Invalid("the journal does not hold the values of this rotation".to_owned()))?;
+        Ok(Self { old: read.old.into_iter().collect(), new: read.new.into_iter().collect() })
+    }
+}
+
+/// Where a secret stands, seen from a rotation of it.
+enum Standing {
+    /// Version `at` holds what the rotation wrote.
+    Rotated { at: u64 },
+    /// Nothing was written since, or what was there before was put back.
+    Unrotated,
+    /// What there is instead.
+    Other(String),
+}
+
+impl Rotate {
+    /// Compares values, not only numbers: a later rotation of the same run that was undone leaves this
+    /// one's value behind under a higher number, and undoing this one is then right.
+    async fn standing(&self, before: &Prepared<BeforeRotation>, on: &Secrets) -> Result<Standing, Failure> {
+        let (store, _) = on.at(&self.resource)?;
+        let found = store.metadata(&self.resource).await?;
+        let current = found.current;
+        let state = found.versions.iter().find(|version| version.number == current).map(|version| version.state);
+        match state {
+            Some(VersionState::Enabled) if current == before.undo.previous => return Ok(Standing::Unrotated),
+            Some(VersionState::Enabled) if current > before.undo.previous => {}
+            Some(VersionState::Enabled) => return Ok(Standing::Other(format!("version {current} is current"))),
+            Some(state) => return Ok(Standing::Other(format!("version {current} is current and {}", word(state)))),
+            None => return Ok(Standing::Other("it has no current version".to_owned())),
+        }
+        let values = Values::of(before)?;
+        let live = store.read(&self.resource, current).await?;
+        Ok(if live == values.new {
+            Standing::Rotated { at: current }
+        } else if live == values.old {
+            Standing::Unrotated
+        } else {
+            Standing::Other(format!("version {current} is current, and this run did not write it"))
+        })
+    }
+}
+
+impl Operation for Rotate {
+    const NAME: &'static str = "remit:secrets/rotate.rotate";
+    const EFFECT: Effect = Effect::Change;
+    type Backend = Secrets;
+    type Outcome = Rotated;
+    type Undo = BeforeRotation;
+
+    fn resource(&self) -> Resource {
+        self.resource.clone()
+    }
+
+    async fn prepare(&self, on: &Secrets) -> Result<Prepared<BeforeRotation>, Failure> {
+        let (store, generator) = on.at(&self.resource)?;
+        let found = store.metadata(&self.resource).await?;
+        let previous = found.current;
+        match found.versions.iter().find(|version| version.number == previous).map(|version| version.state) {
+            Some(VersionState::Enabled) => {}
+            Some(state) => {
+                let why = format!("the current version {previous} of {} is {}", self.resource, word(state));
+                return Err(Failure::Conflict(why));
+            }
+            None => return Err(Failure::NotFound(format!("{} has no version to rotate", self.resource))),
+        }
+        let old = store.read(&self.resource, previous).await?;
+        let field = self.pick(&old)?;
+        let mut new = old.clone();
+        new.insert(field.clone(), generator.generate());
+        let secret = Values { old, new }.seal()?;
+        Ok(Prepared { undo: BeforeRotation { previous, field }, secret: Some(secret), irrevocable: None })
+    }
+
+    fn simulate(&self, before: &BeforeRotation) -> Rotated {
+        Rotated { previous: before.previous, current: before.previous + 1 }
+    }
+
+    async fn perform(on: &Secrets, by: Permit<'_, Self>) -> Result<Rotated, Failure> {
+        let resource = &by.operation().resource;
+        let values = Values::of(by.before())?;
+        let previous = by.before().undo.previous;
+        let (store, _) = on.at(resource)?;
+        let current = store.put(resource, &values.new, previous, by.authority()).await?;
+        Ok(Rotated { previous, current })
+    }
+
+    async fn state(&self, before: &Prepared<BeforeRotation>, on: &Secrets) -> Result<State, Failure> {
+        Ok(match self.standing(before, on).await? {
+            Standing::Rotated { .. } => State::After,
+            Standing::Unrotated => State::Before,
+            Standing::Other(live) => State::Other(live),
+        })
+    }
+
+    async fn undo(on: &Secrets, by: Permit<'_, Self>) -> Result<(), Failure> {
+        let operation = by.operation();
+        let (store, _) = on.at(&operation.resource)?;
+        match operation.standing(by.before(), on).await? {
+            Standing::Unrotated => Ok(()),
+            Standing::Other(live) => Err(Failure::Conflict(live)),
+            Standing::Rotated { at } => {
+                let values = Values::of(by.before())?;
+                store.put(&operation.resource, &values.old, at, by.authority()).await.map(drop)
+            }
+        }
+    }
+
+    fn describe_undo(&self, before: &BeforeRotation) -> String {
+        format!("put the value of version {} back", before.previous)
+    }
+}
+
+impl Rotate {
+    fn pick(&self, fields: &Fields) -> Result<String, Failure> {
+        match &self.field {
+            Some(field) if fields.get(field).is_some() => Ok(field.clone()),
+            Some(field) => Err(Failure::NotFound(format!("{} has no field `{field}`", self.resource))),
+            None => {
+                let mut names = fields.iter().map(|(name, _)| name);
+                match (names.next(), names.next()) {
+                    (Some(only), None) => Ok(only.to_owned()),
+                    (None, _) => Err(Failure::NotFound(format!("{} has no field", self.resource))),
+                    _ => Err(Failure::Invalid(format!("{} has several fields; name the one to rotate", self.resource))),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Taking one version out of use: until enabled again, or for good.
+
+use remit_backend::secrets::{Secrets, VersionState};
+use remit_gate::{Effect, Failure, Operation, Permit, Prepared, Resource, State};
+use serde::{Deserialize, Serialize};
+
+use super::word;
+
+/// `remit:secrets/disable.disable`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disable {
+    /// The secret.
+    pub resource: Resource,
+    /// Which version of it.
+    pub version: u64,
+}
+
+/// `remit:secrets/destroy.destroy`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Destroy {
+    /// The secret.
+    pub resource: Resource,
+    /// Which version of it.
+    pub version: u64,
+}
+
+/// What a version was before it was withdrawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeforeWithdrawal {
+    /// Its state.
+    pub state: VersionState,
+}
+
+async fn state_of(resource: &Resource, version: u64, on: &Secrets) -> Result<VersionState, Failure> {
+    let (store, _) = on.at(resource)?;
+    let found = store.metadata(resource).await?;
+    match found.versions.iter().find(|known| known.number == version) {
+        Some(known) => Ok(known.state),
+        None => Err(Failure::NotFound(format!("{resource} has no version {version}"))),
+    }
+}
+
+impl Operation for Disable {
+    const NAME: &'static str = "remit:secrets/disable.disable";
+    const EFFECT: Effect = Effect::Change;
+    type Backend = Secrets;
+    type Outcome = ();
+    type Undo = BeforeWithdrawal;
+
+    fn resource(&self) -> Resource {
+        self.resource.clone()
+    }
+
+    async fn prepare(&self, on: &Secrets) -> Result<Prepared<BeforeWithdrawal>, Failure> {
+        match state_of(&self.resource, self.version, on).await? {
+            state @ VersionState::Enabled => {
+                Ok(Prepared { undo: BeforeWithdrawal { state }, secret: None, irrevocable: None })
+            }
+            state => Err(Failure::Conflict(format!(
+                "version {} of {} is {} already",
+                self.version,
+                self.resource,
+                word(state)
+            ))),
+        }
+    }
+
+    fn simulate(&self, _: &BeforeWithdrawal) {}
+
+    async fn perform(on: &Secrets, by: Permit<'_, Self>) -> Result<(), Failure> {
+        let Self { resource, version } = by.operation();
+        let (store, _) = on.at(resource)?;
+        store.disable(resource, *version, by.authority()).await
+    }
+
+    async fn state(&self, _: &Prepared<BeforeWithdrawal>, on: &Secrets) -> Result<State, Failure> {
+        Ok(match state_of(&self.resource, self.version, on).await? {
+            VersionState::Enabled => State::Before,
+            VersionState::Disabled => State::After,
+            VersionState::Destroyed => State::Other(format!("version {} is destroyed", self.version)),
+        })
+    }
+
+    async fn undo(on: &Secrets, by: Permit<'_, Self>) -> Result<(), Failure> {
+        let Self { resource, version } = by.operation();
+        let (store, _) = on.at(resource)?;
+        store.enable(resource, *version, by.authority()).await
+    }
+
+    fn describe_undo(&self, _: &BeforeWithdrawal) -> String {
+        format!("enable version {} again", self.version)
+    }
+}
+
+impl Operation for Destroy {
+    const NAME: &'static str = "remit:secrets/destroy.destroy";
+    const EFFECT: Effect = Effect::Irrevocable;
+    type Backend = Secrets;
+    type Outcome = ();
+    type Undo = BeforeWithdrawal;
+
+    fn resource(&self) -> Resource {
+        self.resource.clone()
+    }
+
+    async fn prepare(&self, on: &Secrets) -> Result<Prepared<BeforeWithdrawal>, Failure> {
+        match state_of(&self.resource, self.version, on).await? {
+            VersionState::Destroyed => {
+                Err(Failure::Conflict(format!("version {} of {} is destroyed already", self.version, self.resource)))
+            }
+            state => Ok(Prepared {
+                undo: BeforeWithdrawal { state },
+                secret: None,
+                irrevocable: Some("a destroyed version is gone for good".to_owned()),
+            }),
+        }
+    }
+
+    fn simulate(&self, _: &BeforeWithdrawal) {}
+
+    async fn perform(on: &Secrets, by: Permit<'_, Self>) -> Result<(), Failure> {
+        let Self { resource, version } = by.operation();
+        let (store, _) = on.at(resource)?;
+        store.destroy(resource, *version, by.authority()).await
+    }
+
+    async fn state(&self, before: &Prepared<BeforeWithdrawal>, on: &Secrets) -> Result<State, Failure> {
+        Ok(match state_of(&self.resource, self.version, on).await? {
+            VersionState::Destroyed => State::After,
+            same if same == before.undo.state => State::Before,
+            other => State::Other(format!("version {} is {}", self.version, word(other))),
+        })
+    }
+
+    async fn undo(_: &Secrets, _: Permit<'_, Self>) -> Result<(), Failure> {
+        Err(Failure::Invalid("a destroyed version cannot be brought back".to_owned()))
+    }
+
+    fn describe_undo(&self, _: &BeforeWithdrawal) -> String {
+        "none: a destroyed version is gone for good".to_owned()
+    }
+}

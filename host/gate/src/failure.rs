@@ -1,0 +1,187 @@
+//! Two kinds of "no": a [`Failure`] is an answer the action may handle, a [`Fault`] ends its run.
+
+use miette::Diagnostic;
+use remit_journal::JournalError;
+use serde::{Deserialize, Serialize};
+
+/// Why the host did not do what was asked. The guest sees it as `remit:secrets/types.failure`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "kind", content = "message", rename_all = "kebab-case")]
+pub enum Failure {
+    /// The real system refused the host's own credential.
+    #[error("denied: {0}")]
+    Denied(String),
+    /// There is no such thing.
+    #[error("not found: {0}")]
+    NotFound(String),
+    /// The live state is not what the call assumed.
+    #[error("conflict: {0}")]
+    Conflict(String),
+    /// The arguments make no sense.
+    #[error("invalid: {0}")]
+    Invalid(String),
+    /// No answer, or not in time. The only failure after which a change may have happened.
+    #[error("unavailable: {0}")]
+    Unavailable(String),
+}
+
+impl Failure {
+    /// Whether the system definitely was not changed.
+    #[must_use]
+    pub fn is_definite(&self) -> bool {
+        !matches!(self, Self::Unavailable(_))
+    }
+}
+
+/// A quantity that a scope limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Limit {
+    /// Guest computation, in wasmtime's fuel.
+    Fuel,
+    /// Elapsed time, in milliseconds.
+    WallTime,
+    /// All linear memories together, in bytes.
+    Memory,
+    /// All tables together, in elements.
+    TableElements,
+    /// Host calls of any kind.
+    HostCalls,
+    /// Bytes logged.
+    LogBytes,
+    /// The input, in bytes.
+    Input,
+    /// The output, in bytes.
+    Output,
+    /// Changes, undoable or not.
+    Changes,
+    /// Depth of the guest's call stack, in bytes.
+    Stack,
+}
+
+impl Limit {
+    /// The limit's name, as in the scope's `[limits]`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fuel => "fuel",
+            Self::WallTime => "wall_time",
+            Self::Memory => "memory",
+            Self::TableElements => "table_elements",
+            Self::HostCalls => "host_calls",
+            Self::LogBytes => "log_bytes",
+            Self::Input => "input",
+            Self::Output => "output",
+            Self::Changes => "changes",
+            Self::Stack => "stack",
+        }
+    }
+
+    fn unit(self) -> &'static str {
+        match self {
+            Self::Fuel => " units",
+            Self::WallTime => " ms",
+            Self::Memory | Self::LogBytes | Self::Input | Self::Output | Self::Stack => " bytes",
+            Self::TableElements => " elements",
+            Self::HostCalls => " calls",
+            Self::Changes => " changes",
+        }
+    }
+}
+
+/// A limit was reached: how much of what was used, of how much.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("limit `{}` exceeded: needed {used}{unit}, the scope allows {allowed}{unit}", limit.name(), unit = limit.unit())]
+pub struct Exceeded {
+    /// Which.
+    pub limit: Limit,
+    /// What the run needed, at least.
+    pub used: u64,
+    /// What the scope allows.
+    pub allowed: u64,
+}
+
+/// Why the host ends a run at a host call. Traps the guest; never an answer it could swallow.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum Fault {
+    /// The scope does not cover the call.
+    #[error("{operation} on {resource} is outside the granted scope: {reason}")]
+    #[diagnostic(
+        code(refused::scope),
+        help("if this call is wanted, plan again with this input and grant that plan; if not, distrust the action")
+    )]
+    OutOfScope {
+        /// The operation's name.
+        operation: String,
+        /// What it wanted to touch.
+        resource: String,
+        /// Which rule is missing.
+        reason: String,
+    },
+    /// The approved plan has no such change at this place.
+    #[error("{operation} on {resource} is not what the approved plan has next: {expected}")]
+    #[diagnostic(
+        code(refused::plan),
+        help("the system or the action's behaviour differs from the rehearsal; plan again, compare, and grant the new plan")
+    )]
+    NotInPlan {
+        /// The operation's name.
+        operation: String,
+        /// What it wanted to touch.
+        resource: String,
+        /// What the plan has next.
+        expected: String,
+    },
+    /// A change was asked for where only reading is allowed.
+    #[error("{operation} on {resource} would change something during `verify`")]
+    #[diagnostic(code(refused::verify), help("`verify` may only observe: report this to the action's author"))]
+    ReadOnly {
+        /// The operation's name.
+        operation: String,
+        /// What it wanted to touch.
+        resource: String,
+    },
+    /// A limit of the scope was reached.
+    #[error(transparent)]
+    #[diagnostic(
+        code(failed::limit),
+        help("raise this limit in the scope and grant again, if the action should need that much")
+    )]
+    Exceeded(#[from] Exceeded),
+    /// The grant's window closed during the run.
+    #[error("the grant expired at {0}, during the run")]
+    #[diagnostic(code(refused::expired), help("grant again with a longer window (`--ttl`)"))]
+    Expired(jiff::Timestamp),
+    /// The journal can no longer promise durability.
+    #[error("the journal refused a record, so nothing more is done")]
+    #[diagnostic(transparent)]
+    Journal(#[from] JournalError),
+    /// The host has no backend for this operation.
+    #[error("no backend for {operation} is configured")]
+    #[diagnostic(code(usage::backend), help("configure one in remit.toml, then `remit doctor`"))]
+    NoBackend {
+        /// The operation's name.
+        operation: &'static str,
+    },
+    /// A record could not be written or read back.
+    #[error("the record of {operation} cannot be {verb}: {why}")]
+    #[diagnostic(
+        code(integrity::record),
+        help("run `remit audit verify`; a journal written by another version is not reverted by this one")
+    )]
+    Record {
+        /// The operation's name.
+        operation: String,
+        /// `written` or `read`.
+        verb: &'static str,
+        /// Serde's or the sealer's words; never a value.
+        why: String,
+    },
+    /// The host was stopped in the middle of the call.
+    #[error("the host's task for {operation} did not finish")]
+    #[diagnostic(code(doubt::interrupted), help("`remit show` tells what is known; check the system itself"))]
+    Interrupted {
+        /// The operation's name.
+        operation: &'static str,
+    },
+}

@@ -1,0 +1,458 @@
+//! The gate itself: one function every host call goes through.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use remit_journal::{CallResult, Denied, Effect, Event, Intent, Journal, Mode, Outcome, Phase, Record, RunId};
+use remit_trust::{SecretBytes, Sealed, Sealer};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio::sync::RwLock;
+
+use crate::scope::Rules;
+use crate::{Exceeded, Failure, Fault, Limit, Operation, Permit, Plan, Prepared, Scope, Step};
+
+/// The real systems a host can reach, one backend of each type. Only the gate looks inside.
+#[derive(Clone, Default)]
+pub struct Estate {
+    backends: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+}
+
+impl Estate {
+    /// Adds a backend, replacing one of the same type.
+    #[must_use]
+    pub fn with<B: Send + Sync + 'static>(mut self, backend: B) -> Self {
+        self.backends.insert(TypeId::of::<B>(), Arc::new(backend));
+        self
+    }
+
+    pub(crate) fn get<O: Operation>(&self) -> Result<Arc<O::Backend>, Fault> {
+        self.backends
+            .get(&TypeId::of::<O::Backend>())
+            .and_then(|any| Arc::clone(any).downcast().ok())
+            .ok_or(Fault::NoBackend { operation: O::NAME })
+    }
+}
+
+impl std::fmt::Debug for Estate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Estate({} backends)", self.backends.len())
+    }
+}
+
+/// What an action may know of its own run; the backend of the ambient operations.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// The run.
+    pub run: RunId,
+    /// When it started.
+    pub started: Timestamp,
+    /// The reason given for it.
+    pub reason: String,
+    /// What the guest's randomness grows from; also in the journal's header of the run.
+    pub seed: [u8; 32],
+}
+
+/// When a grant may be used.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    /// From then on, no call is admitted.
+    pub not_after: Timestamp,
+}
+
+/// What a gate is made from.
+pub struct Setup {
+    /// The run's facts.
+    pub facts: Facts,
+    /// Whether changes happen or are simulated.
+    pub mode: Mode,
+    /// What is allowed.
+    pub scope: Scope,
+    /// The approved plan. Without one, any change inside the scope is admitted.
+    pub plan: Option<Plan>,
+    /// Until when; a rehearsal has no window.
+    pub window: Option<Window>,
+    /// The real systems.
+    pub estate: Estate,
+    /// Where everything is written first.
+    pub journal: Journal,
+    /// Seals what is secret in the journal.
+    pub sealer: Arc<Sealer>,
+}
+
+/// The one way from an action to the outside. Cheap to clone; all clones are the same gate.
+#[derive(Clone)]
+pub struct Gate(Arc<Inner>);
+
+struct Inner {
+    run: RunId,
+    mode: Mode,
+    rules: Rules,
+    limits: crate::Limits,
+    plan: Option<Vec<Step>>,
+    window: Option<Window>,
+    estate: Estate,
+    journal: Journal,
+    sealer: Arc<Sealer>,
+    progress: Mutex<Progress>,
+    /// Held for reading by every effect under way, so that [`Gate::settle`] can wait for them even when
+    /// the guest that asked is gone.
+    under_way: Arc<RwLock<()>>,
+}
+
+struct Progress {
+    phase: Phase,
+    calls: u64,
+    changes: u64,
+    logged: u64,
+    observed: Plan,
+}
+
+/// What a run's host calls came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Used {
+    /// Host calls of any kind.
+    pub host_calls: u64,
+    /// Changes, undoable or not.
+    pub changes: u64,
+    /// Bytes of log lines.
+    pub log_bytes: u64,
+}
+
+impl Gate {
+    /// A gate for one run.
+    #[must_use]
+    pub fn new(setup: Setup) -> Self {
+        Self(Arc::new(Inner {
+            run: setup.facts.run.clone(),
+            mode: setup.mode,
+            rules: setup.scope.compile(),
+            limits: setup.scope.limits,
+            plan: setup.plan.map(|plan| plan.changes().cloned().collect()),
+            window: setup.window,
+            estate: setup.estate.with(setup.facts),
+            journal: setup.journal,
+            sealer: setup.sealer,
+            progress: Mutex::new(Progress {
+                phase: Phase::Run,
+                calls: 0,
+                changes: 0,
+                logged: 0,
+                observed: Plan::default(),
+            }),
+            under_way: Arc::default(),
+        }))
+    }
+
+    /// Enters a phase; in [`Phase::Verify`] nothing can be changed.
+    pub fn enter(&self, phase: Phase) -> Result<(), Fault> {
+        self.0.progress().phase = phase;
+        Ok(self.0.note(Event::Phase(remit_journal::PhaseEntered { phase }))?)
+    }
+
+    /// Every operation seen so far but the ambient ones.
+    #[must_use]
+    pub fn observed(&self) -> Plan {
+        self.0.progress().observed.clone()
+    }
+
+    /// What the calls came to so far.
+    #[must_use]
+    pub fn used(&self) -> Used {
+        let progress = self.0.progress();
+        Used { host_calls: progress.calls, changes: progress.changes, log_bytes: progress.logged }
+    }
+
+    /// Waits until every effect under way has its outcome journaled. Called after the guest is gone and
+    /// before anything is decided about its run.
+    pub async fn settle(&self) {
+        drop(self.0.under_way.write().await);
+    }
+
+    /// Counts `bytes` of log against the scope.
+    pub fn charge_log(&self, bytes: u64) -> Result<(), Fault> {
+        let mut progress = self.0.progress();
+        progress.logged = progress.logged.saturating_add(bytes);
+        within(Limit::LogBytes, progress.logged, self.0.limits.log_bytes.as_u64())
+    }
+
+    /// Journals a call whose arguments have no canonical form, and says so to the guest.
+    pub fn refuse(&self, operation: &str, argument: &str, why: &str) -> Result<Failure, Fault> {
+        let call = self.0.count_call()?;
+        let shown: String = argument.escape_debug().take(200).collect();
+        self.0.deny(call, operation, &shown, RawValue::NULL.to_owned(), why)?;
+        Ok(Failure::Invalid(why.to_owned()))
+    }
+
+    /// Performs one operation, if everything says yes.
+    ///
+    /// The order is the product: count → window → phase → scope → preparation → accepted effect → plan →
+    /// durable intent → effect → outcome. The inner error is the guest's to handle; the outer one ends
+    /// its run.
+    pub async fn call<O: Operation>(&self, operation: O) -> Result<Result<O::Outcome, Failure>, Fault> {
+        let call = self.0.count_call()?;
+        let resource = operation.resource();
+        tracing::debug!(run = %self.0.run, call, operation = O::NAME, %resource, "host call");
+        self.0.admit(call, &operation)?;
+        match O::EFFECT {
+            Effect::Observe | Effect::Disclose => self.observe(call, operation).await,
+            Effect::Change | Effect::Irrevocable => self.change(call, operation).await,
+        }
+    }
+
+    async fn observe<O: Operation>(&self, call: u64, operation: O) -> Result<Result<O::Outcome, Failure>, Fault> {
+        let inner = &self.0;
+        let backend = inner.estate.get::<O>()?;
+        if !Rules::is_ambient(interface_of::<O>()) {
+            inner.progress().observed.steps.push(Step::of(&operation, O::EFFECT).map_err(written::<O>)?);
+        }
+        let intent = Event::Intent(intent(call, &operation, O::EFFECT)?);
+        if O::EFFECT == Effect::Disclose {
+            // Whoever learnt a secret must be on record even if the host dies right after.
+            inner.commit(intent).await?;
+        } else {
+            inner.note(intent)?;
+        }
+        let answer = O::perform(&backend, Permit { operation: &operation, before: None }).await;
+        inner.note(inner.outcome::<O>(call, &answer)?)?;
+        Ok(answer)
+    }
+
+    async fn change<O: Operation>(&self, call: u64, operation: O) -> Result<Result<O::Outcome, Failure>, Fault> {
+        let inner = &self.0;
+        let backend = inner.estate.get::<O>()?;
+        let mut prepared = match operation.prepare(&backend).await {
+            Ok(prepared) => prepared,
+            Err(failure) => {
+                // Nothing was touched: the attempt is on record, and the guest may handle it.
+                inner.note(Event::Intent(intent(call, &operation, O::EFFECT)?))?;
+                let answer = Err(failure);
+                inner.note(inner.outcome::<O>(call, &answer)?)?;
+                return Ok(answer);
+            }
+        };
+        if O::EFFECT == Effect::Irrevocable && prepared.irrevocable.is_none() {
+            prepared.irrevocable = Some("this operation has no undo".to_owned());
+        }
+        let effect = if prepared.irrevocable.is_some() { Effect::Irrevocable } else { Effect::Change };
+        let mut step = Step::of(&operation, effect).map_err(written::<O>)?;
+        step.irrevocable_because.clone_from(&prepared.irrevocable);
+        if effect == Effect::Change {
+            step.undo = Some(operation.describe_undo(&prepared.undo));
+        }
+        inner.admit_change(call, &operation, step)?;
+
+        let mut intent = intent(call, &operation, effect)?;
+        intent.before = Some(raw::<O>(&prepared.undo)?);
+        intent.irrevocable_because.clone_from(&prepared.irrevocable);
+        if inner.mode == Mode::Rehearse {
+            let answer = Ok(operation.simulate(&prepared.undo));
+            inner.note(Event::Intent(intent))?;
+            inner.note(inner.outcome::<O>(call, &answer)?)?;
+            return Ok(answer);
+        }
+        intent.sealed = inner.seal::<O>(call, prepared.secret.as_ref())?;
+
+        // From here on the guest may stop waiting (a time-out drops this future), the effect may not stop
+        // half-way: it runs to its journaled outcome as a task of its own.
+        let running = Arc::clone(&inner.under_way).read_owned().await;
+        let inner = Arc::clone(inner);
+        let effect = tokio::spawn(async move {
+            inner.commit(Event::Intent(intent)).await?;
+            let permit = Permit { operation: &operation, before: Some(&prepared) };
+            let answer = O::perform(&backend, permit).await;
+            inner.note(inner.outcome::<O>(call, &answer)?)?;
+            drop(running);
+            Ok(answer)
+        });
+        effect.await.unwrap_or(Err(Fault::Interrupted { operation: O::NAME }))
+    }
+}
+
+impl Inner {
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        // The data is counters and a list: whole after a panic elsewhere.
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count_call(&self) -> Result<u64, Fault> {
+        let mut progress = self.progress();
+        progress.calls += 1;
+        within(Limit::HostCalls, progress.calls, self.limits.host_calls)?;
+        Ok(progress.calls)
+    }
+
+    /// What can be decided from the operation alone.
+    fn admit<O: Operation>(&self, call: u64, operation: &O) -> Result<(), Fault> {
+        let resource = operation.resource();
+        let interface = interface_of::<O>();
+        if let Some(window) = self.window
+            && Timestamp::now() >= window.not_after
+        {
+            self.deny(call, O::NAME, resource.as_str(), raw::<O>(operation)?, "the grant expired")?;
+            return Err(Fault::Expired(window.not_after));
+        }
+        let mut reason = self.rules.permits(interface, &resource).err();
+        if reason.is_none() && O::EFFECT == Effect::Disclose && !self.rules.accepts_disclosure(interface, &resource) {
+            reason = Some("it hands out secret material, which the rule does not accept (`disclose = true`)".to_owned());
+        }
+        if let Some(reason) = reason {
+            self.deny(call, O::NAME, resource.as_str(), raw::<O>(operation)?, &reason)?;
+            return Err(Fault::OutOfScope { operation: O::NAME.to_owned(), resource: resource.to_string(), reason });
+        }
+        let changes = matches!(O::EFFECT, Effect::Change | Effect::Irrevocable);
+        if changes && self.progress().phase != Phase::Run {
+            self.deny(call, O::NAME, resource.as_str(), raw::<O>(operation)?, "only reading is allowed in this phase")?;
+            return Err(Fault::ReadOnly { operation: O::NAME.to_owned(), resource: resource.to_string() });
+        }
+        Ok(())
+    }
+
+    /// What can be decided only once the change is prepared.
+    fn admit_change<O: Operation>(&self, call: u64, operation: &O, step: Step) -> Result<(), Fault> {
+        let (name, resource) = (step.operation.clone(), step.resource.to_string());
+        let fault = if step.effect == Effect::Irrevocable
+            && self.mode == Mode::Live
+            && !self.rules.accepts_irrevocable(step.interface(), &step.resource)
+        {
+            let why = step.irrevocable_because.as_deref().unwrap_or("it has no undo");
+            let reason = format!("it cannot be taken back ({why}), which the rule does not accept (`irrevocable = true`)");
+            Some(Fault::OutOfScope { operation: name, resource, reason })
+        } else {
+            let mut progress = self.progress();
+            let next = usize::try_from(progress.changes).unwrap_or(usize::MAX);
+            let planned = self.plan.as_ref().map(|plan| plan.get(next));
+            match planned {
+                Some(None) => Some(Fault::NotInPlan { operation: name, resource, expected: "no further change".to_owned() }),
+                Some(Some(expected)) if !expected.admits(&step) => Some(Fault::NotInPlan {
+                    operation: name,
+                    resource,
+                    expected: format!("{} on {} with {}", expected.operation, expected.resource, expected.arguments),
+                }),
+                _ => match within(Limit::Changes, progress.changes + 1, self.limits.changes) {
+                    Err(fault) => Some(fault),
+                    Ok(()) => {
+                        progress.changes += 1;
+                        progress.observed.steps.push(step);
+                        None
+                    }
+                },
+            }
+        };
+        match fault {
+            None => Ok(()),
+            Some(fault) => {
+                let resource = operation.resource();
+                self.deny(call, O::NAME, resource.as_str(), raw::<O>(operation)?, &fault.to_string())?;
+                Err(fault)
+            }
+        }
+    }
+
+    fn deny(
+        &self,
+        call: u64,
+        operation: &str,
+        resource: &str,
+        arguments: Box<RawValue>,
+        reason: &str,
+    ) -> Result<(), Fault> {
+        tracing::warn!(run = %self.run, call, operation, resource, reason, "host call refused");
+        let denied = Denied {
+            call,
+            operation: operation.to_owned(),
+            resource: resource.to_owned(),
+            arguments,
+            reason: reason.to_owned(),
+        };
+        self.note(Event::Denied(denied))
+    }
+
+    fn outcome<O: Operation>(&self, call: u64, answer: &Result<O::Outcome, Failure>) -> Result<Event, Fault> {
+        let result = match answer {
+            Ok(value) if O::EFFECT == Effect::Disclose => {
+                let plain = SecretBytes::new(serde_json::to_vec(value).map_err(written::<O>)?);
+                match self.seal::<O>(call, Some(&plain))? {
+                    Some(value) => CallResult::Sealed { value },
+                    None => CallResult::Faulted { reason: "not sealed".to_owned() },
+                }
+            }
+            Ok(value) => CallResult::Ok { value: raw::<O>(value)? },
+            Err(failure) => CallResult::Failed { failure: raw::<O>(failure)? },
+        };
+        Ok(Event::Outcome(Outcome { call, result }))
+    }
+
+    fn seal<O: Operation>(&self, call: u64, secret: Option<&SecretBytes>) -> Result<Option<Sealed>, Fault> {
+        let Some(secret) = secret else { return Ok(None) };
+        self.sealer.seal(seal_context(&self.run, call, O::NAME).as_bytes(), secret.expose()).map(Some).map_err(
+            |error| Fault::Record { operation: O::NAME.to_owned(), verb: "written", why: error.to_string() },
+        )
+    }
+
+    fn note(&self, event: Event) -> Result<(), Fault> {
+        Ok(self.journal.note(Record { run: self.run.clone(), at: Timestamp::now(), event })?)
+    }
+
+    async fn commit(&self, event: Event) -> Result<(), Fault> {
+        Ok(self.journal.commit(Record { run: self.run.clone(), at: Timestamp::now(), event }).await?)
+    }
+}
+
+/// What a sealed value is bound to, so that it opens nowhere else.
+pub(crate) fn seal_context(run: &RunId, call: u64, operation: &str) -> String {
+    format!("remit-undo-v1 {run} {call} {operation}")
+}
+
+fn intent<O: Operation>(call: u64, operation: &O, effect: Effect) -> Result<Intent, Fault> {
+    Ok(Intent {
+        call,
+        operation: O::NAME.to_owned(),
+        effect,
+        resource: operation.resource().to_string(),
+        arguments: raw::<O>(operation)?,
+        before: None,
+        sealed: None,
+        irrevocable_because: None,
+    })
+}
+
+fn interface_of<O: Operation>() -> &'static str {
+    O::NAME.rsplit_once('.').map_or(O::NAME, |(interface, _)| interface)
+}
+
+fn within(limit: Limit, used: u64, allowed: u64) -> Result<(), Fault> {
+    if used > allowed { Err(Exceeded { limit, used, allowed }.into()) } else { Ok(()) }
+}
+
+fn raw<O: Operation>(value: &impl Serialize) -> Result<Box<RawValue>, Fault> {
+    serde_json::value::to_raw_value(value).map_err(written::<O>)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "used in map_err")]
+fn written<O: Operation>(error: serde_json::Error) -> Fault {
+    Fault::Record { operation: O::NAME.to_owned(), verb: "written", why: error.to_string() }
+}
+
+/// What the undo of one recorded change needs; see [`crate::UndoGate`].
+pub(crate) fn reopen<O: Operation>(
+    run: &RunId,
+    intent: &Intent,
+    sealer: &Sealer,
+) -> Result<(O, Prepared<O::Undo>), Fault> {
+    let broken = |why: String| Fault::Record { operation: O::NAME.to_owned(), verb: "read", why };
+    let operation = serde_json::from_str(intent.arguments.get()).map_err(|e| broken(e.to_string()))?;
+    let before = intent.before.as_ref().ok_or_else(|| broken("it records no prior state".to_owned()))?;
+    let undo = serde_json::from_str(before.get()).map_err(|e| broken(e.to_string()))?;
+    let secret = match &intent.sealed {
+        None => None,
+        Some(sealed) => {
+            let context = seal_context(run, intent.call, O::NAME);
+            let open = sealer.open(context.as_bytes(), sealed).map_err(|e| broken(e.to_string()))?;
+            Some(SecretBytes::new(open.to_vec()))
+        }
+    };
+    Ok((operation, Prepared { undo, secret, irrevocable: intent.irrevocable_because.clone() }))
+}

@@ -1,0 +1,25 @@
+//! The one way from an action to the outside.
+//!
+//! Every host call is an [`Operation`]. [`Gate::call`] decides whether the grant's [`Scope`] covers it,
+//! has its prior state recorded, makes its intent durable in the journal, and only then lets it reach
+//! its backend, with a [`Permit`] that exists for that one call. Backends demand the permit's
+//! [`Authority`] for everything that changes something, so there is no second way.
+
+mod failure;
+mod gate;
+mod operation;
+mod pattern;
+mod plan;
+mod resource;
+mod scope;
+mod undo;
+
+pub use failure::{Exceeded, Failure, Fault, Limit};
+pub use gate::{Estate, Facts, Gate, Setup, Used, Window};
+pub use operation::{Authority, Observation, Operation, Permit, Prepared, State};
+pub use pattern::Pattern;
+pub use plan::{Plan, Step};
+pub use remit_journal::{Effect, Mode, Phase};
+pub use resource::{Resource, ResourceError};
+pub use scope::{Allow, Limits, OnFailure, Scope, ScopeError};
+pub use undo::{AnyOperation, Of, UndoGate};

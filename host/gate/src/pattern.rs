@@ -1,0 +1,113 @@
+//! Resource patterns: segment globs.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::resource::{ResourceError, check_path};
+
+/// A pattern over paths. `*` stands for exactly one segment, `**` for one or more; there is nothing
+/// else, and no wildcard inside a segment.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Pattern(String);
+
+impl Pattern {
+    /// Reads a pattern.
+    pub fn new(text: &str) -> Result<Self, ResourceError> {
+        // A wildcard segment is checked as if it were an ordinary one; `a*` then fails on the star.
+        let plain: Vec<&str> =
+            text.split('/').map(|s| if matches!(s, "*" | "**") { "x" } else { s }).collect();
+        check_path(&plain.join("/"))?;
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The text it was read from.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<Pattern> for String {
+    fn from(pattern: Pattern) -> Self {
+        pattern.0
+    }
+}
+
+impl TryFrom<String> for Pattern {
+    type Error = ResourceError;
+    fn try_from(text: String) -> Result<Self, ResourceError> {
+        Self::new(&text)
+    }
+}
+
+/// Many patterns as one tree, so that a look-up costs the length of the path and not the number of
+/// patterns.
+#[derive(Debug, Default)]
+pub(crate) struct PatternSet {
+    nodes: Vec<Node>,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    literal: HashMap<Box<str>, usize>,
+    one: Option<usize>,
+    /// Entered by the first segment of a `**`; stays for every further one.
+    many: Option<usize>,
+    /// This node is the inside of a `**`.
+    repeats: bool,
+    accepts: bool,
+}
+
+impl PatternSet {
+    pub(crate) fn insert(&mut self, pattern: &Pattern) {
+        if self.nodes.is_empty() {
+            self.nodes.push(Node::default());
+        }
+        let mut at = 0;
+        for segment in pattern.as_str().split('/') {
+            let next = self.nodes.len();
+            let node = &mut self.nodes[at];
+            let to = match segment {
+                "*" => *node.one.get_or_insert(next),
+                "**" => *node.many.get_or_insert(next),
+                _ => *node.literal.entry(segment.into()).or_insert(next),
+            };
+            if to == next {
+                self.nodes.push(Node { repeats: segment == "**", ..Node::default() });
+            }
+            at = to;
+        }
+        self.nodes[at].accepts = true;
+    }
+
+    pub(crate) fn matches(&self, path: &str) -> bool {
+        if self.nodes.is_empty() {
+            return false;
+        }
+        let mut here = vec![0];
+        let mut next = Vec::new();
+        for segment in path.split('/') {
+            for &at in &here {
+                let node = &self.nodes[at];
+                let stay = node.repeats.then_some(at);
+                for to in [node.literal.get(segment).copied(), node.one, node.many, stay].into_iter().flatten() {
+                    if !next.contains(&to) {
+                        next.push(to);
+                    }
+                }
+            }
+            std::mem::swap(&mut here, &mut next);
+            next.clear();
+        }
+        here.iter().any(|&at| self.nodes[at].accepts)
+    }
+}

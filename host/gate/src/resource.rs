@@ -1,0 +1,114 @@
+//! What an operation touches, in the one form that the scope, the journal and the backend all see.
+
+use std::fmt;
+
+use miette::Diagnostic;
+use serde::{Deserialize, Serialize};
+
+const MAX_LENGTH: usize = 512;
+
+/// A resource in canonical form: `KIND:PATH`, for example `secret:prod/payments/stripe`.
+///
+/// A path is one or more segments joined by `/`. A segment is made of ASCII letters, digits and
+/// `- _ . @ + = ~`, is not `.` or `..`, and is not empty. Everything else is refused rather than
+/// cleaned up, so that two spellings of one thing cannot exist.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Resource {
+    text: String,
+    colon: usize,
+}
+
+/// Why a text is not a canonical resource.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Diagnostic)]
+#[error("`{shown}` is not a canonical path: {why}")]
+#[diagnostic(
+    code(usage::resource),
+    help("write segments of ASCII letters, digits and - _ . @ + = ~, joined by single slashes, such as prod/payments/stripe")
+)]
+pub struct ResourceError {
+    shown: String,
+    why: &'static str,
+}
+
+impl Resource {
+    /// The resource of `kind` at `path`.
+    pub fn new(kind: &str, path: &str) -> Result<Self, ResourceError> {
+        check_path(path)?;
+        Ok(Self { text: format!("{kind}:{path}"), colon: kind.len() })
+    }
+
+    /// What sort of thing it is, such as `secret`.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        &self.text[..self.colon]
+    }
+
+    /// The path, exactly as the backend gets it.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.text[self.colon + 1..]
+    }
+
+    /// The whole text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+/// Checks a path's form; see [`Resource`].
+pub(crate) fn check_path(path: &str) -> Result<(), ResourceError> {
+    let refuse = |why| Err(ResourceError { shown: path.escape_debug().take(80).collect(), why });
+    if path.is_empty() {
+        return refuse("it is empty");
+    }
+    if path.len() > MAX_LENGTH {
+        return refuse("it is longer than 512 bytes");
+    }
+    for segment in path.split('/') {
+        match segment {
+            "" => return refuse("it has an empty segment (a leading, trailing or double slash)"),
+            "." | ".." => return refuse("`.` and `..` are not allowed"),
+            _ => {}
+        }
+        if !segment.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.@+=~".contains(&b)) {
+            return refuse(if segment.is_ascii() {
+                "it has a character that is not allowed"
+            } else {
+                "it has a character outside ASCII, which could look like another"
+            });
+        }
+    }
+    Ok(())
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl From<Resource> for String {
+    fn from(resource: Resource) -> Self {
+        resource.text
+    }
+}
+
+impl TryFrom<String> for Resource {
+    type Error = ResourceError;
+    fn try_from(text: String) -> Result<Self, ResourceError> {
+        match text.split_once(':') {
+            Some((kind, path)) if !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') => {
+                Self::new(kind, path)
+            }
+            _ => Err(ResourceError { shown: text, why: "it has no kind, such as `secret:`" }),
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! What is allowed: capabilities × resource patterns × limits. A file a person writes and reads.
+
+use std::collections::HashMap;
+
+use bytesize::ByteSize;
+use jiff::SignedDuration;
+use miette::Diagnostic;
+use remit_trust::Digest;
+use serde::{Deserialize, Serialize};
+
+use crate::Resource;
+use crate::pattern::{Pattern, PatternSet};
+
+/// A scope, as written. [`Scope::parse`] is the only way from text.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scope {
+    /// What happens to a run's changes when it does not succeed.
+    #[serde(default)]
+    pub on_failure: OnFailure,
+    /// Which capabilities on which resources. Empty: none but the ambient ones.
+    #[serde(default)]
+    pub allow: Vec<Allow>,
+    /// How much of everything.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// One capability and the resources it may touch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Allow {
+    /// An interface, `remit:secrets/rotate`, with or without `@VERSION`.
+    pub capability: String,
+    /// Which resources: see [`Pattern`].
+    pub resources: Vec<Pattern>,
+    /// Accepts changes that cannot be taken back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub irrevocable: bool,
+    /// Accepts that the action gets secret material.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub disclose: bool,
+}
+
+impl Allow {
+    /// The interface without its version, and the version if one is pinned.
+    #[must_use]
+    pub fn interface(&self) -> (&str, Option<&str>) {
+        match self.capability.split_once('@') {
+            Some((name, version)) => (name, Some(version)),
+            None => (&self.capability, None),
+        }
+    }
+}
+
+/// What happens to a run's changes when it does not succeed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFailure {
+    /// They are undone at once, in reverse order.
+    #[default]
+    Revert,
+    /// They stay, and a person decides: `remit revert`.
+    Hold,
+}
+
+/// How much a run may use. Every limit has a default, and none can be switched off.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Guest computation, in wasmtime's fuel (roughly one per instruction).
+    pub fuel: u64,
+    /// Elapsed time of `run` and `verify` together.
+    pub wall_time: SignedDuration,
+    /// All linear memories together.
+    pub memory: ByteSize,
+    /// All tables together, in elements.
+    pub table_elements: u64,
+    /// Host calls of any kind.
+    pub host_calls: u64,
+    /// Bytes of log lines.
+    pub log_bytes: ByteSize,
+    /// Size of the input.
+    pub input: ByteSize,
+    /// Size of the output.
+    pub output: ByteSize,
+    /// Changes, undoable or not.
+    pub changes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            fuel: 1_000_000_000,
+            wall_time: SignedDuration::from_secs(30),
+            memory: ByteSize::mib(64),
+            table_elements: 100_000,
+            host_calls: 1_000,
+            log_bytes: ByteSize::kib(64),
+            input: ByteSize::kib(64),
+            output: ByteSize::kib(64),
+            changes: 1,
+        }
+    }
+}
+
+/// What is wrong with a scope's text.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum ScopeError {
+    /// Not TOML, or not a scope.
+    #[error("{file} is not a scope:\n{detail}")]
+    #[diagnostic(code(usage::scope), help("`remit plan ACTION --emit-scope FILE` writes one to start from"))]
+    Malformed {
+        /// Where it came from.
+        file: String,
+        /// The parser's words, with line and caret.
+        detail: String,
+    },
+    /// A value out of range.
+    #[error("{file}: {detail}")]
+    #[diagnostic(code(usage::scope), help("correct the value; the README lists each limit and its default"))]
+    Value {
+        /// Where it came from.
+        file: String,
+        /// Which value, and why.
+        detail: String,
+    },
+}
+
+impl Scope {
+    /// Reads a scope from TOML; `file` names it in errors.
+    pub fn parse(text: &str, file: &str) -> Result<Self, ScopeError> {
+        let scope: Self = toml::from_str(text).map_err(|error| ScopeError::Malformed {
+            file: file.to_owned(),
+            detail: error.to_string().trim_end().to_owned(),
+        })?;
+        scope.check().map_err(|detail| ScopeError::Value { file: file.to_owned(), detail })?;
+        Ok(scope)
+    }
+
+    /// What TOML's types cannot say.
+    fn check(&self) -> Result<(), String> {
+        for allow in &self.allow {
+            let (name, version) = allow.interface();
+            let shaped = name.split_once(':').is_some_and(|(_, rest)| rest.contains('/'));
+            if !shaped || version == Some("") || name.contains('*') {
+                return Err(format!(
+                    "capability `{}` is not an interface name such as remit:secrets/rotate",
+                    allow.capability.escape_debug()
+                ));
+            }
+            if allow.resources.is_empty() {
+                return Err(format!("{name} has no resources; name at least one"));
+            }
+        }
+        if self.limits.wall_time <= SignedDuration::ZERO || self.limits.wall_time > SignedDuration::from_hours(1) {
+            return Err("limits.wall_time must be over 0 and at most 1h".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The scope as TOML, every limit spelled out.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(self)
+    }
+
+    /// The digest that grants bind.
+    pub fn digest(&self) -> Result<Digest, serde_json::Error> {
+        Ok(Digest::of(&remit_trust::canonical(self)?))
+    }
+
+    /// Whether a component that imports `interface` at `version` may be loaded at all.
+    #[must_use]
+    pub fn covers_import(&self, interface: &str, version: &str) -> bool {
+        self.allow.iter().any(|allow| {
+            let (name, pinned) = allow.interface();
+            name == interface && pinned.is_none_or(|pinned| pinned == version)
+        })
+    }
+
+    pub(crate) fn compile(&self) -> Rules {
+        let mut by_interface: HashMap<String, Rule> = HashMap::new();
+        for allow in &self.allow {
+            let rule = by_interface.entry(allow.interface().0.to_owned()).or_default();
+            for pattern in &allow.resources {
+                rule.allowed.insert(pattern);
+                if allow.irrevocable {
+                    rule.irrevocable.insert(pattern);
+                }
+                if allow.disclose {
+                    rule.disclose.insert(pattern);
+                }
+            }
+        }
+        Rules { by_interface }
+    }
+}
+
+/// A scope made ready for many look-ups.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    by_interface: HashMap<String, Rule>,
+}
+
+#[derive(Debug, Default)]
+struct Rule {
+    allowed: PatternSet,
+    irrevocable: PatternSet,
+    disclose: PatternSet,
+}
+
+impl Rules {
+    /// Interfaces that reach nothing but the run itself: no scope names them.
+    pub(crate) fn is_ambient(interface: &str) -> bool {
+        interface.starts_with("remit:host/") || interface.starts_with("wasi:")
+    }
+
+    pub(crate) fn permits(&self, interface: &str, resource: &Resource) -> Result<(), String> {
+        if Self::is_ambient(interface) {
+            return Ok(());
+        }
+        match self.by_interface.get(interface) {
+            None => Err(format!("no rule allows {interface}")),
+            Some(rule) if rule.allowed.matches(resource.path()) => Ok(()),
+            Some(_) => Err(format!("no resource pattern of {interface} matches {}", resource.path())),
+        }
+    }
+
+    pub(crate) fn accepts_irrevocable(&self, interface: &str, resource: &Resource) -> bool {
+        self.by_interface.get(interface).is_some_and(|rule| rule.irrevocable.matches(resource.path()))
+    }
+
+    pub(crate) fn accepts_disclosure(&self, interface: &str, resource: &Resource) -> bool {
+        self.by_interface.get(interface).is_some_and(|rule| rule.disclose.matches(resource.path()))
+    }
+}

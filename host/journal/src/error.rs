@@ -1,0 +1,168 @@
+//! What can go wrong, and what to do then.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use miette::Diagnostic;
+use remit_trust::Digest;
+use rusqlite::ErrorCode;
+
+/// A write failed earlier, so this handle promises nothing any more: no effect may follow.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Diagnostic)]
+#[error("the journal stopped after a failed write: {why}")]
+#[diagnostic(
+    code("integrity::journal-poisoned"),
+    help("stop here; repair the cause, run `remit doctor` and `remit audit verify`, then start again")
+)]
+pub struct Poisoned {
+    /// The first failure.
+    pub why: Arc<str>,
+}
+
+/// Why the journal could not be opened, read or written.
+#[derive(Clone, Debug, thiserror::Error, Diagnostic)]
+pub enum JournalError {
+    /// See [`Poisoned`].
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Poisoned(#[from] Poisoned),
+    /// The file cannot be reached or written: missing folder, permissions, full or read-only disk, a lock.
+    #[error("the journal {} is not available: {why}", path.display())]
+    #[diagnostic(code("failed::journal-unavailable"), help("{help}"))]
+    Unavailable {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's or the system's words.
+        why: String,
+        /// What to do.
+        help: &'static str,
+    },
+    /// The file's content is not what this software wrote.
+    #[error("the journal {} is damaged: {why}", path.display())]
+    #[diagnostic(
+        code("integrity::journal-damaged"),
+        help("keep the file as evidence, run `remit audit verify` on a copy, and restore the journal from a backup")
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// The file was signed with another checkpoint key than the one at hand.
+    #[error("the journal {} is signed by another key: {why}", path.display())]
+    #[diagnostic(
+        code("integrity::journal-key"),
+        help("put the checkpoint key that belongs to this journal back, or start a new journal in another home")
+    )]
+    OtherKey {
+        /// The file.
+        path: PathBuf,
+        /// The verifier's words.
+        why: String,
+    },
+    /// The file was written by a newer version. It was left untouched.
+    #[error("the journal {} has schema {found}; this version knows up to {known}", path.display())]
+    #[diagnostic(code("failed::journal-newer"), help("use the newer `remit` that wrote it; nothing was changed"))]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The file's.
+        found: i64,
+        /// The newest that this version can read.
+        known: i64,
+    },
+    /// A record cannot be written as JSON, or read back.
+    #[error("the journal record {which} cannot be {verb}: {why}")]
+    #[diagnostic(code("integrity::record"), help("run `remit audit verify`; the record may be of a newer version"))]
+    Record {
+        /// Its sequence number, or its kind while it has none.
+        which: String,
+        /// `written` or `read`.
+        verb: &'static str,
+        /// Serde's words.
+        why: String,
+    },
+    /// No run has this name.
+    #[error("there is no run `{0}` in the journal")]
+    #[diagnostic(code("usage::run"), help("`remit runs` lists them"))]
+    NoSuchRun(String),
+    /// Several runs' names begin like this.
+    #[error("`{0}` is the beginning of several runs, such as {1} and {2}")]
+    #[diagnostic(code("usage::run"), help("type more of the name"))]
+    AmbiguousRun(String, crate::RunId, crate::RunId),
+}
+
+/// Why a run may not start.
+#[derive(Clone, Debug, thiserror::Error, Diagnostic)]
+pub enum StartError {
+    /// As many runs as the grant allows have started already.
+    #[error("the grant {} is used up: it allows {uses} run(s) and {started} started", grant.short())]
+    #[diagnostic(code("refused::grant-spent"), help("ask for a new grant (`remit grant`)"))]
+    Spent {
+        /// The grant.
+        grant: Digest,
+        /// How many runs it allows.
+        uses: u32,
+        /// How many have started.
+        started: u32,
+    },
+    /// A run of this name started before.
+    #[error("{0} has started already")]
+    #[diagnostic(code("failed::run-exists"), help("a run starts once; use a new name"))]
+    Again(crate::RunId),
+    /// The record is not a start.
+    #[error("a run cannot start with a record of kind `{0}`")]
+    #[diagnostic(code("failed::not-a-start"), help("this is a defect of the host; report it"))]
+    NotAStart(&'static str),
+    /// The journal failed.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Journal(#[from] JournalError),
+}
+
+impl From<Poisoned> for StartError {
+    fn from(poisoned: Poisoned) -> Self {
+        Self::Journal(poisoned.into())
+    }
+}
+
+impl JournalError {
+    /// Sorts a failure of the file system.
+    pub(crate) fn io(path: &Path, error: &std::io::Error) -> Self {
+        Self::Unavailable {
+            path: path.to_owned(),
+            why: error.to_string(),
+            help: "check that the folder exists, that you may write to it, and that the disk is mounted read-write",
+        }
+    }
+
+    /// Damage that this crate found itself.
+    pub(crate) fn damaged(path: &Path, why: impl Into<String>) -> Self {
+        Self::Damaged { path: path.to_owned(), why: why.into() }
+    }
+
+    /// Sorts a failure of SQLite by what a person would do about it.
+    pub(crate) fn sqlite(path: &Path, error: &rusqlite::Error) -> Self {
+        let why = error.to_string();
+        let help = match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => return Self::damaged(path, why),
+            Some(ErrorCode::DiskFull) => "free space on the disk that holds the journal",
+            Some(ErrorCode::ReadOnly) => "mount the disk read-write and check who may write the file and its folder",
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                "another process holds the journal; wait for it or end it"
+            }
+            Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied) => {
+                "check that the folder exists and that you may write to it"
+            }
+            Some(_) => "check the disk (`dmesg`, `df`); then run `remit doctor`",
+            // Not the disk: a table, column or type is not as it was created.
+            None => return Self::damaged(path, why),
+        };
+        // A missing table has SQLite's generic code, yet means damage.
+        if error.sqlite_error_code() == Some(ErrorCode::Unknown) {
+            return Self::damaged(path, why);
+        }
+        Self::Unavailable { path: path.to_owned(), why, help }
+    }
+}

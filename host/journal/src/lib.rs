@@ -1,0 +1,15 @@
+//! The journal: the durable, append-only record of every host call of every run.
+//!
+//! One SQLite file. A [`Journal`] handle appends through one writer thread that commits in groups;
+//! several processes may share the file. Records are chained by hash and are the leaves of a Merkle
+//! log ([`remit_tlog`]); every transaction leaves a signed checkpoint behind, so no tail is ever
+//! unsigned. A [`Reader`] answers questions and [`Reader::verify`] proves that nothing was altered.
+
+mod error;
+mod record;
+
+pub use error::{JournalError, Poisoned, StartError};
+pub use record::{
+    ActionRef, CallResult, Denied, Effect, Ended, Event, GrantRef, Intent, LogLevel, LogLine, Mode, Outcome,
+    Phase, PhaseEntered, Record, RunId, RunIdError, RunState, Started, UndoIntent, UndoOutcome, UndoResult,
+};

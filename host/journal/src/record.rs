@@ -1,0 +1,498 @@
+//! What the journal holds: one [`Record`] per thing that happened to a run.
+//!
+//! Serialised, a record is `{"run": …, "at": …, "event": {KIND: BODY}}`. Raw JSON fields keep the bytes
+//! they were given, so what is hashed is what was written. No field may hold a secret; secret undo
+//! data and secret outcomes go into the sealed fields.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use remit_trust::{Digest, Sealed};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use ulid::Ulid;
+
+const RUN_PREFIX: &str = "run-";
+
+/// The name of one run: `run-` and a ULID in lower case. Sorts by time of creation.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunId(Ulid);
+
+/// Text that is not the name of a run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
+#[error("`{0}` is not the name of a run")]
+#[diagnostic(code(usage::run), help("a run is named like run-01jd2m4k9x8s7t6v5w4y3z2a1b; `remit runs` lists them"))]
+pub struct RunIdError(String);
+
+impl RunId {
+    /// A new name, never given before.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "each call gives another value")]
+    pub fn new() -> Self {
+        Self(Ulid::generate())
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{RUN_PREFIX}{}", self.0.to_string().to_ascii_lowercase()))
+    }
+}
+
+impl fmt::Debug for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for RunId {
+    type Err = RunIdError;
+    fn from_str(text: &str) -> Result<Self, RunIdError> {
+        let refuse = || RunIdError(text.escape_debug().take(80).collect());
+        let ulid = Ulid::from_string(text.strip_prefix(RUN_PREFIX).ok_or_else(refuse)?).map_err(|_| refuse())?;
+        let run = Self(ulid);
+        // One spelling only: the decoder also takes upper case and look-alike letters.
+        if run.to_string() == text { Ok(run) } else { Err(refuse()) }
+    }
+}
+
+impl Serialize for RunId {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for RunId {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// One entry of the journal.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// The run it belongs to.
+    pub run: RunId,
+    /// When the host wrote it, by the host's clock. The order of records is their sequence, not this.
+    pub at: Timestamp,
+    /// What happened.
+    pub event: Event,
+}
+
+impl Record {
+    /// A record of `event`, now.
+    #[must_use]
+    pub fn now(run: RunId, event: impl Into<Event>) -> Self {
+        Self { run, at: Timestamp::now(), event: event.into() }
+    }
+}
+
+/// What happened to a run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// The run began; always its first record.
+    Started(Box<Started>),
+    /// The run entered a phase.
+    Phase(PhaseEntered),
+    /// A host call is about to happen. Durable before any change.
+    Intent(Intent),
+    /// A host call came back.
+    Outcome(Outcome),
+    /// A host call was refused before it reached a backend.
+    Denied(Denied),
+    /// A change is about to be taken back. Durable before the attempt.
+    UndoIntent(UndoIntent),
+    /// An attempt to take a change back ended.
+    UndoOutcome(UndoOutcome),
+    /// The action wrote to its log.
+    Log(LogLine),
+    /// The run reached a state. A later revert adds another.
+    Ended(Ended),
+}
+
+impl Event {
+    /// The kind's name, as in the serialised form: `undo-intent`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Started(_) => "started",
+            Self::Phase(_) => "phase",
+            Self::Intent(_) => "intent",
+            Self::Outcome(_) => "outcome",
+            Self::Denied(_) => "denied",
+            Self::UndoIntent(_) => "undo-intent",
+            Self::UndoOutcome(_) => "undo-outcome",
+            Self::Log(_) => "log",
+            Self::Ended(_) => "ended",
+        }
+    }
+}
+
+impl From<Started> for Event {
+    fn from(body: Started) -> Self {
+        Self::Started(Box::new(body))
+    }
+}
+
+macro_rules! into_event {
+    ($($kind:ident($body:ty)),*) => {
+        $(impl From<$body> for Event {
+            fn from(body: $body) -> Self {
+                Self::$kind(body)
+            }
+        })*
+    };
+}
+into_event!(
+    Phase(PhaseEntered),
+    Intent(Intent),
+    Outcome(Outcome),
+    Denied(Denied),
+    UndoIntent(UndoIntent),
+    UndoOutcome(UndoOutcome),
+    Log(LogLine),
+    Ended(Ended)
+);
+
+/// What an operation does to the world, at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Effect {
+    /// Reads.
+    Observe,
+    /// Changes something; the host can take it back.
+    Change,
+    /// Changes something for good.
+    Irrevocable,
+    /// Hands secret material to the action.
+    Disclose,
+}
+
+impl Effect {
+    /// The name, as in the serialised form.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Observe => "observe",
+            Self::Change => "change",
+            Self::Irrevocable => "irrevocable",
+            Self::Disclose => "disclose",
+        }
+    }
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// Whether changes are real.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Observations are real, changes simulated.
+    Rehearse,
+    /// Everything is real.
+    Live,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Rehearse => "rehearse",
+            Self::Live => "live",
+        })
+    }
+}
+
+/// Which action ran.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionRef {
+    /// Of the component's bytes, as executed.
+    pub digest: Digest,
+    /// As the component names itself.
+    pub name: String,
+    /// As the component names itself.
+    pub version: String,
+}
+
+/// Under which grant, and how often it may be used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantRef {
+    /// Of the grant as signed.
+    pub digest: Digest,
+    /// How many runs the grant allows in all.
+    pub uses: u32,
+}
+
+/// A run's header: everything that decides what it does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Started {
+    /// Whether changes are real.
+    pub mode: Mode,
+    /// What runs.
+    pub action: ActionRef,
+    /// The id of the publisher's key that signed the action, if one did.
+    pub publisher: Option<String>,
+    /// What the action is given, byte for byte.
+    pub input: Box<RawValue>,
+    /// Of the input's canonical form.
+    pub input_digest: Digest,
+    /// Of the scope in force.
+    pub scope_digest: Digest,
+    /// The source of the authority; none for a rehearsal.
+    pub grant: Option<GrantRef>,
+    /// Who asked.
+    pub principal: String,
+    /// Why, in the principal's words.
+    pub reason: String,
+    /// Seeds the run's own randomness, so that a replay sees the same. 64 hex digits.
+    #[serde(with = "hex_seed")]
+    pub seed: [u8; 32],
+    /// The version of the host.
+    pub host_version: String,
+}
+
+/// What the host is about to do for a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// The action's `run` export.
+    Run,
+    /// The action's `verify` export, which may only observe.
+    Verify,
+    /// The host's own check of the changes, on a separate path.
+    HostCheck,
+    /// Taking the changes back.
+    Revert,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Run => "run",
+            Self::Verify => "verify",
+            Self::HostCheck => "host-check",
+            Self::Revert => "revert",
+        })
+    }
+}
+
+/// The run entered a phase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhaseEntered {
+    /// Which.
+    pub phase: Phase,
+}
+
+/// A host call that is about to happen, with what is needed to take it back.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Intent {
+    /// The call's number in its run, from 0.
+    pub call: u64,
+    /// The operation's name: `remit:secrets/rotate.rotate`.
+    pub operation: String,
+    /// What this call does, at most.
+    pub effect: Effect,
+    /// What it touches: `secret:prod/payments/stripe`.
+    pub resource: String,
+    /// The operation, as it will be performed.
+    pub arguments: Box<RawValue>,
+    /// The public part of the prior state; none for an observation.
+    pub before: Option<Box<RawValue>>,
+    /// The secret part of the prior state, encrypted.
+    pub sealed: Option<Sealed>,
+    /// Why this call cannot be taken back, when it cannot.
+    pub irrevocable_because: Option<String>,
+}
+
+/// A host call that came back.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The call's number in its run.
+    pub call: u64,
+    /// What came back.
+    pub result: CallResult,
+}
+
+/// What a host call returned.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CallResult {
+    /// A value.
+    Ok {
+        /// The operation's outcome.
+        value: Box<RawValue>,
+    },
+    /// A secret value (effect `disclose`), encrypted.
+    Sealed {
+        /// The operation's outcome.
+        value: Sealed,
+    },
+    /// A failure that the action may handle.
+    Failed {
+        /// Its kind and message.
+        failure: Box<RawValue>,
+    },
+    /// The host ended the run.
+    Faulted {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A host call that was refused.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Denied {
+    /// The call's number in its run.
+    pub call: u64,
+    /// The operation's name.
+    pub operation: String,
+    /// What it wanted to touch.
+    pub resource: String,
+    /// The operation, as asked.
+    pub arguments: Box<RawValue>,
+    /// Which rule is missing or which limit was reached.
+    pub reason: String,
+}
+
+/// A change that is about to be taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UndoIntent {
+    /// The number of the call that made the change.
+    pub call: u64,
+    /// The attempt, from 1.
+    pub attempt: u32,
+}
+
+/// An attempt to take a change back ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UndoOutcome {
+    /// The number of the call that made the change.
+    pub call: u64,
+    /// How.
+    pub result: UndoResult,
+}
+
+/// How an undo ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UndoResult {
+    /// The prior state is back.
+    Undone,
+    /// The prior state was already there; nothing was touched.
+    AlreadyUndone,
+    /// The live state is not what the run left; nothing was touched.
+    Conflict {
+        /// How the live state differs, without any value.
+        live: String,
+    },
+    /// The backend failed.
+    Failed {
+        /// Its words.
+        message: String,
+    },
+    /// The call was irrevocable.
+    NotReversible {
+        /// Why.
+        why: String,
+    },
+}
+
+/// How much a log line matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogLevel {
+    /// For the author.
+    Debug,
+    /// For the record.
+    Info,
+    /// For a person's attention.
+    Warn,
+    /// Something failed.
+    Error,
+}
+
+/// A line of the action's log. The action wrote it: never trust it, never print it unescaped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// How much it matters, in the action's opinion.
+    pub level: LogLevel,
+    /// The text.
+    pub message: String,
+}
+
+/// The state a run is in when the host lets go of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunState {
+    /// It did what was asked and every check agreed.
+    Succeeded,
+    /// It failed; it had changed nothing.
+    Failed,
+    /// It was refused (grant, scope, plan or limit); it had changed nothing.
+    Refused,
+    /// Its changes were taken back.
+    Reverted,
+    /// It failed or was refused; its changes stand, as the scope or an undo conflict demands. A person
+    /// decides.
+    Held,
+    /// Whether a change happened is not known. A person must look.
+    InDoubt,
+    /// A rehearsal came to its end.
+    Rehearsed,
+}
+
+impl RunState {
+    /// The name, as in the serialised form.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::Reverted => "reverted",
+            Self::Held => "held",
+            Self::InDoubt => "in-doubt",
+            Self::Rehearsed => "rehearsed",
+        }
+    }
+}
+
+impl fmt::Display for RunState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Ended {
+    /// In which state.
+    pub state: RunState,
+    /// Why, in one sentence for a person.
+    pub detail: String,
+    /// How much of each limit it used.
+    pub consumed: Value,
+    /// What the action returned, when it returned.
+    pub output: Option<Value>,
+}
+
+mod hex_seed {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    pub(super) fn serialize<S: Serializer>(seed: &[u8; 32], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&hex::encode(seed))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<[u8; 32], D::Error> {
+        let mut seed = [0; 32];
+        hex::decode_to_slice(String::deserialize(from)?, &mut seed).map_err(serde::de::Error::custom)?;
+        Ok(seed)
+    }
+}

@@ -1,0 +1,249 @@
+//! Who gets in. Every check happens before any code of the guest, in one order, on one read of the bytes.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::Path;
+
+use miette::Diagnostic;
+use remit_capability::Ctx;
+use remit_gate::Scope;
+use remit_trust::{Digest, KeyId, SignatureError, VerifyingKey, blob};
+use wasmtime::component::{Component, InstancePre, Linker};
+
+use crate::inspection::CONTRACT;
+use crate::session::Guest;
+use crate::{Inspection, Sandbox};
+
+/// The largest component that is read at all.
+const MAX_SIZE: u64 = 128 * 1024 * 1024;
+
+/// Why a component is not let in. None of its code has run.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum AdmissionError {
+    /// The file cannot be read.
+    #[error("{file}: {why}")]
+    #[diagnostic(code(usage::action_file), help("check the path"))]
+    Unreadable {
+        /// Which file.
+        file: String,
+        /// The system's words.
+        why: String,
+    },
+    /// The file is too large.
+    #[error("{file} is {size} bytes; the largest component Remit reads is {MAX_SIZE} bytes")]
+    #[diagnostic(code(usage::action_size), help("build with optimisation for size and strip debug information"))]
+    TooLarge {
+        /// Which file.
+        file: String,
+        /// Its size.
+        size: u64,
+    },
+    /// Not WebAssembly.
+    #[error("{file} is not a WebAssembly file")]
+    #[diagnostic(code(usage::not_wasm), help("pass the component your build made, usually NAME.wasm"))]
+    NotWasm {
+        /// Which file.
+        file: String,
+    },
+    /// A module, not a component.
+    #[error("{file} is a core WebAssembly module, not a component")]
+    #[diagnostic(code(usage::core_module), help("componentise it: `wasm-tools component new`, or `cargo xtask plugins` in Remit's own tree"))]
+    CoreModule {
+        /// Which file.
+        file: String,
+    },
+    /// Damaged or unsupported.
+    #[error("{file} is not a valid component: {why}")]
+    #[diagnostic(code(usage::malformed), help("the file is damaged or truncated, or needs a WebAssembly feature Remit does not run; build or download it again"))]
+    Malformed {
+        /// Which file.
+        file: String,
+        /// The validator's words.
+        why: String,
+    },
+    /// Not an action.
+    #[error("{file} does not export {CONTRACT}, so it is not an action")]
+    #[diagnostic(code(usage::contract), help("`remit inspect` shows what it exports; build it against the WIT of this Remit"))]
+    NotAnAction {
+        /// Which file.
+        file: String,
+    },
+    /// The signature is missing, bad, or by nobody trusted.
+    #[error("{file} is not signed by a trusted publisher: {source}")]
+    #[diagnostic(code(refused::publisher), help("{}", signature_help(source)))]
+    Publisher {
+        /// Which file.
+        file: String,
+        /// What is wrong.
+        source: SignatureError,
+    },
+    /// The host does not offer an import.
+    #[error("{file} imports what this host does not offer: {}", imports.join(", "))]
+    #[diagnostic(code(refused::unknown_import), help("files and sockets are never offered; for another version of a remit: interface, rebuild against the WIT of this Remit"))]
+    Unknown {
+        /// Which file.
+        file: String,
+        /// The imports.
+        imports: Vec<String>,
+    },
+    /// The grant does not cover an import.
+    #[error("{file} needs what the scope does not allow: {}", imports.join(", "))]
+    #[diagnostic(code(refused::import), help("if the action should have this power, add it to the scope under [[allow]] and grant again"))]
+    NotGranted {
+        /// Which file.
+        file: String,
+        /// The imports.
+        imports: Vec<String>,
+    },
+    /// The component does not fit the interfaces it names.
+    #[error("{file} uses its imports or exports in a way this host does not offer: {why}")]
+    #[diagnostic(code(refused::mismatch), help("rebuild it against the WIT of this Remit"))]
+    Mismatch {
+        /// Which file.
+        file: String,
+        /// Wasmtime's words.
+        why: String,
+    },
+    /// The engine could not be made.
+    #[error("the WebAssembly engine could not start: {0}")]
+    #[diagnostic(code(failed::engine), help("the machine is short of memory or threads"))]
+    Engine(String),
+}
+
+fn signature_help(error: &SignatureError) -> String {
+    error.help().map_or_else(String::new, |help| help.to_string())
+}
+
+/// A file's bytes, read once. What is checked is what runs: nothing reads the file again.
+pub struct Candidate {
+    shown: String,
+    bytes: Vec<u8>,
+    digest: Digest,
+    signature: String,
+}
+
+impl std::fmt::Debug for Candidate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Candidate({}, {})", self.shown, self.digest)
+    }
+}
+
+impl Candidate {
+    /// Reads a component and the signature beside it (`FILE.sig`), if there is one.
+    pub fn read(path: &Path) -> Result<Self, AdmissionError> {
+        let shown = path.display().to_string();
+        let unreadable = |error: std::io::Error| AdmissionError::Unreadable { file: shown.clone(), why: error.to_string() };
+        let file = fs::File::open(path).map_err(unreadable)?;
+        let size = file.metadata().map_err(unreadable)?.len();
+        if size > MAX_SIZE {
+            return Err(AdmissionError::TooLarge { file: shown, size });
+        }
+        let mut bytes = Vec::new();
+        // The file may grow while it is read, or be a pipe.
+        file.take(MAX_SIZE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+        if bytes.len() as u64 > MAX_SIZE {
+            return Err(AdmissionError::TooLarge { file: shown, size: bytes.len() as u64 });
+        }
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".sig");
+        let signature = match fs::read_to_string(&beside) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(unreadable(error)),
+        };
+        let digest = Digest::of(&bytes);
+        Ok(Self { shown, bytes, digest, signature })
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Of the bytes.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// How errors name it.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Which trusted publisher signed it.
+    pub fn publisher(&self, publishers: &Publishers) -> Result<KeyId, AdmissionError> {
+        blob::verify_blob(&publishers.0, &self.bytes, &self.signature)
+            .map_err(|source| AdmissionError::Publisher { file: self.shown.clone(), source })
+    }
+}
+
+/// The keys whose actions may run here.
+#[derive(Clone, Debug, Default)]
+pub struct Publishers(pub Vec<VerifyingKey>);
+
+/// A component that passed every check, linked to what its grant covers and nothing else.
+pub struct Admitted {
+    pub(crate) pre: InstancePre<Guest>,
+    /// What it says it is.
+    pub inspection: Inspection,
+    /// Of the very bytes that were compiled.
+    pub digest: Digest,
+    /// Who signed it.
+    pub publisher: KeyId,
+}
+
+impl std::fmt::Debug for Admitted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Admitted({} {}, {})", self.inspection.name, self.inspection.version, self.digest)
+    }
+}
+
+impl Sandbox {
+    /// Lets a component in: publisher → a component with the contract → imports known → imports covered
+    /// by the scope → compiled and linked. `planning` leaves the covering to the plan that is being made:
+    /// a rehearsal changes nothing.
+    pub fn admit(
+        &self,
+        candidate: &Candidate,
+        publishers: &Publishers,
+        scope: Option<&Scope>,
+    ) -> Result<Admitted, AdmissionError> {
+        let file = || candidate.shown.clone();
+        let publisher = candidate.publisher(publishers)?;
+        let inspection = Inspection::of(candidate)?;
+        if !inspection.is_action() {
+            return Err(AdmissionError::NotAnAction { file: file() });
+        }
+        let unknown: Vec<String> =
+            inspection.imports.iter().filter(|i| i.interface.is_none()).map(|i| i.name.clone()).collect();
+        if !unknown.is_empty() {
+            return Err(AdmissionError::Unknown { file: file(), imports: unknown });
+        }
+        let known = inspection.imports.iter().filter_map(|import| import.interface);
+        let missing: Vec<String> = known
+            .clone()
+            .filter(|i| i.granted_by_scope && scope.is_some_and(|scope| !scope.covers_import(i.name, i.version)))
+            .map(remit_capability::Interface::import_name)
+            .collect();
+        if !missing.is_empty() {
+            return Err(AdmissionError::NotGranted { file: file(), imports: missing });
+        }
+        let mismatch = |error: wasmtime::Error| AdmissionError::Mismatch { file: file(), why: format!("{error:#}") };
+        let component = Component::new(&self.engine, &candidate.bytes).map_err(mismatch)?;
+        let mut linker = Linker::<Guest>::new(&self.engine);
+        for interface in known {
+            interface.link(&mut linker).map_err(mismatch)?;
+        }
+        let pre = linker.instantiate_pre(&component).map_err(mismatch)?;
+        Ok(Admitted { pre, inspection, digest: candidate.digest, publisher })
+    }
+}
+
+impl AsMut<Ctx> for Guest {
+    fn as_mut(&mut self) -> &mut Ctx {
+        &mut self.ctx
+    }
+}

@@ -1,0 +1,13 @@
+//! Where an action runs: what is admitted, how it is metered, and how it ends.
+
+mod admission;
+mod engine;
+mod inspection;
+mod meter;
+mod session;
+
+pub use admission::{Admitted, AdmissionError, Candidate, Publishers};
+pub use engine::Sandbox;
+pub use inspection::{Import, Inspection};
+pub use meter::{Consumed, Meter};
+pub use session::{Call, Stop};

@@ -1,0 +1,169 @@
+//! One call of one export: instantiate, meter, call, say how it ended.
+
+use std::time::Instant;
+
+use miette::Diagnostic;
+use remit_capability::Ctx;
+use remit_capability::bindings::{Action, ActionPre};
+use remit_capability::wasi::Exit;
+use remit_gate::{Exceeded, Fault, Gate, Limit};
+use wasmtime::{Store, Trap, UpdateDeadline};
+
+use crate::engine::STACK;
+use crate::meter::{Limiter, Meter};
+use crate::{Admitted, Sandbox};
+
+/// What a store holds.
+pub(crate) struct Guest {
+    pub(crate) ctx: Ctx,
+    limiter: Limiter,
+}
+
+/// Which export to call.
+#[derive(Clone, Copy, Debug)]
+pub enum Call<'a> {
+    /// The repair.
+    Run {
+        /// JSON.
+        input: &'a str,
+    },
+    /// The action's own check.
+    Verify {
+        /// JSON, as given to `run`.
+        input: &'a str,
+        /// JSON, as returned by `run`.
+        output: &'a str,
+    },
+}
+
+/// Why a call did not return what it should.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum Stop {
+    /// The gate ended it.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Fault(Fault),
+    /// A limit of the sandbox was reached.
+    #[error(transparent)]
+    #[diagnostic(code(failed::limit), help("raise this limit in the scope and grant again, if the action should need that much"))]
+    Exceeded(Exceeded),
+    /// The action returned an error.
+    #[error("the action failed: {0}")]
+    #[diagnostic(code(failed::action), help("the message is the action's own; `remit show RUN` tells what it did before"))]
+    Failed(String),
+    /// The guest crashed.
+    #[error("the action crashed: {0}")]
+    #[diagnostic(code(failed::trap), help("report this to the action's author, with the run's log (`remit show RUN`)"))]
+    Trapped(String),
+    /// The action returned something that is not JSON.
+    #[error("the action's output is not JSON: {0}")]
+    #[diagnostic(code(failed::output), help("report this to the action's author"))]
+    Output(String),
+}
+
+impl Stop {
+    /// Whether the host refused, rather than the action or a system failing.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        self.code().is_some_and(|code| code.to_string().starts_with("refused"))
+    }
+}
+
+impl Sandbox {
+    /// Calls one export in a store of its own. The store is gone afterwards, whatever happened; effects
+    /// the call began end on their own ([`Gate::settle`]).
+    pub async fn call(
+        &self,
+        action: &Admitted,
+        gate: &Gate,
+        seed: [u8; 32],
+        meter: &mut Meter,
+        call: Call<'_>,
+    ) -> Result<String, Stop> {
+        if let Call::Run { input } = call {
+            let (used, allowed) = (input.len() as u64, meter.limits.input.as_u64());
+            meter.consumed.input = used;
+            if used > allowed {
+                return Err(Stop::Exceeded(Exceeded { limit: Limit::Input, used, allowed }));
+            }
+        }
+        let guest = Guest { ctx: Ctx::new(gate.clone(), seed), limiter: Limiter::new(&meter.limits) };
+        let mut store = Store::new(&self.engine, guest);
+        store.limiter(|guest| &mut guest.limiter);
+        // What one host call may copy out of the guest: never more than its memory.
+        store.set_hostcall_fuel(usize::try_from(meter.limits.memory.as_u64()).unwrap_or(usize::MAX));
+        let fuel = meter.limits.fuel.saturating_sub(meter.consumed.fuel);
+        store.set_fuel(fuel).map_err(|error| Stop::Trapped(error.to_string()))?;
+        store.set_epoch_deadline(1);
+        let (deadline, late) = (meter.deadline(), meter.out_of_time());
+        store.epoch_deadline_callback(move |_| {
+            if Instant::now() >= deadline {
+                return Err(wasmtime::Error::new(late.clone()));
+            }
+            Ok(UpdateDeadline::Yield(1))
+        });
+
+        let called = tokio::time::timeout_at(deadline.into(), invoke(action, &mut store, call)).await;
+        let flushed = store.data_mut().ctx.finish().await;
+        let left = store.get_fuel().unwrap_or(0);
+        meter.consumed.fuel += fuel - left;
+        let limiter = &store.data().limiter;
+        meter.consumed.memory = meter.consumed.memory.max(limiter.memory);
+        meter.consumed.table_elements = meter.consumed.table_elements.max(limiter.table_elements);
+
+        let Ok(called) = called else { return Err(Stop::Exceeded(meter.out_of_time())) };
+        let answer = called.map_err(|error| stop(error, meter))?.map_err(Stop::Failed)?;
+        flushed.map_err(Stop::Fault)?;
+        let (used, allowed) = (answer.len() as u64, meter.limits.output.as_u64());
+        meter.consumed.output = meter.consumed.output.max(used);
+        if used > allowed {
+            return Err(Stop::Exceeded(Exceeded { limit: Limit::Output, used, allowed }));
+        }
+        Ok(answer)
+    }
+}
+
+async fn invoke(
+    action: &Admitted,
+    store: &mut Store<Guest>,
+    call: Call<'_>,
+) -> wasmtime::Result<Result<String, String>> {
+    let exports: Action = ActionPre::new(action.pre.clone())?.instantiate_async(&mut *store).await?;
+    let remediation = exports.remit_action_remediation();
+    match call {
+        Call::Run { input } => remediation.call_run(&mut *store, input).await,
+        Call::Verify { input, output } => {
+            let held = remediation.call_verify(&mut *store, input, output).await?;
+            Ok(held.map(|()| "null".to_owned()))
+        }
+    }
+}
+
+/// Finds the cause of a trap: a kind, never a text.
+fn stop(error: wasmtime::Error, meter: &Meter) -> Stop {
+    let error = match error.downcast::<Fault>() {
+        Ok(fault) => return Stop::Fault(fault),
+        Err(error) => error,
+    };
+    if let Some(exceeded) = error.downcast_ref::<Exceeded>() {
+        return Stop::Exceeded(match exceeded.limit {
+            Limit::WallTime => meter.out_of_time(),
+            _ => exceeded.clone(),
+        });
+    }
+    if let Some(exit) = error.downcast_ref::<Exit>() {
+        return Stop::Trapped(exit.to_string());
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => {
+            let allowed = meter.limits.fuel;
+            Stop::Exceeded(Exceeded { limit: Limit::Fuel, used: allowed.saturating_add(1), allowed })
+        }
+        Some(Trap::StackOverflow) => {
+            let allowed = STACK as u64;
+            Stop::Exceeded(Exceeded { limit: Limit::Stack, used: allowed + 1, allowed })
+        }
+        Some(trap) => Stop::Trapped(trap.to_string()),
+        None => Stop::Trapped(format!("{error:#}")),
+    }
+}

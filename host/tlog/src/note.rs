@@ -1,0 +1,149 @@
+//! Signed notes with Ed25519: <https://c2sp.org/signed-note>.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::digest::{SHA256, digest};
+use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
+
+use crate::{Checkpoint, CheckpointError};
+
+/// The signature type of plain Ed25519.
+const ALGORITHM: u8 = 1;
+
+/// A note's signature or key is not good.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
+pub enum NoteError {
+    /// A name that the format forbids.
+    #[error("`{0}` cannot name a log: no spaces, no plus sign, not empty")]
+    #[diagnostic(code(usage::log_name), help("use a name such as remit.example.org/journal"))]
+    Name(String),
+    /// Not a key.
+    #[error("this is not the public key of a log")]
+    #[diagnostic(code(usage::log_key), help("expected NAME+HASH+BASE64, as `remit keys log` prints it"))]
+    Key,
+    /// Not a note.
+    #[error("this is not a signed note: {0}")]
+    #[diagnostic(code(integrity::note), help("expected a checkpoint with its signature lines (c2sp.org/signed-note)"))]
+    Malformed(&'static str),
+    /// No line of it is by this key.
+    #[error("the checkpoint is not signed by the log's key")]
+    #[diagnostic(code(integrity::note_signature), help("either it was forged or changed, or this is not that log's key"))]
+    Unsigned,
+    /// What was signed is not a checkpoint of this log.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Checkpoint(#[from] CheckpointError),
+}
+
+/// A log's signing key.
+pub struct NoteSigner {
+    name: String,
+    pair: Ed25519KeyPair,
+}
+
+impl fmt::Debug for NoteSigner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NoteSigner({})", self.name)
+    }
+}
+
+impl NoteSigner {
+    /// The key that grows from `seed`, for the log called `name`.
+    pub fn from_seed(name: &str, seed: &[u8; 32]) -> Result<Self, NoteError> {
+        if name.is_empty() || name.contains('+') || name.chars().any(char::is_whitespace) {
+            return Err(NoteError::Name(name.escape_debug().collect()));
+        }
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| NoteError::Key)?;
+        Ok(Self { name: name.to_owned(), pair })
+    }
+
+    /// The log's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The public half.
+    #[must_use]
+    pub fn verifier(&self) -> NoteVerifier {
+        let mut key = [0; 32];
+        key.copy_from_slice(self.pair.public_key().as_ref());
+        NoteVerifier { name: self.name.clone(), key }
+    }
+
+    /// The checkpoint as a signed note.
+    #[must_use]
+    pub fn sign(&self, checkpoint: &Checkpoint) -> String {
+        let text = checkpoint.to_text();
+        let mut line = self.verifier().id().to_vec();
+        line.extend_from_slice(self.pair.sign(text.as_bytes()).as_ref());
+        format!("{text}\n\u{2014} {} {}\n", self.name, STANDARD.encode(line))
+    }
+}
+
+/// A log's public key; in text, `NAME+HASH+BASE64`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NoteVerifier {
+    name: String,
+    key: [u8; 32],
+}
+
+impl NoteVerifier {
+    /// The first four bytes of `SHA-256(name ‖ "\n" ‖ algorithm ‖ key)`.
+    fn id(&self) -> [u8; 4] {
+        let mut text = self.name.clone().into_bytes();
+        text.extend_from_slice(&[b'\n', ALGORITHM]);
+        text.extend_from_slice(&self.key);
+        let mut id = [0; 4];
+        id.copy_from_slice(&digest(&SHA256, &text).as_ref()[..4]);
+        id
+    }
+
+    /// Reads the text form.
+    pub fn parse(text: &str) -> Result<Self, NoteError> {
+        let mut parts = text.trim_ascii().splitn(3, '+');
+        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(NoteError::Key);
+        };
+        let key = STANDARD.decode(key).map_err(|_| NoteError::Key)?;
+        let (algorithm, key) = key.split_first().ok_or(NoteError::Key)?;
+        let key = key.try_into().map_err(|_| NoteError::Key)?;
+        let verifier = Self { name: name.to_owned(), key };
+        let expected = u32::from_be_bytes(verifier.id());
+        if *algorithm != ALGORITHM || name.is_empty() || id != format!("{expected:08x}") {
+            return Err(NoteError::Key);
+        }
+        Ok(verifier)
+    }
+
+    /// Checks a signed note and reads its checkpoint. Lines by other keys are ignored.
+    pub fn verify(&self, note: &str) -> Result<Checkpoint, NoteError> {
+        let (text, signatures) =
+            note.rsplit_once("\n\n").ok_or(NoteError::Malformed("it has no signature block"))?;
+        let text = format!("{text}\n");
+        let prefix = format!("\u{2014} {} ", self.name);
+        let signed = signatures.lines().filter_map(|line| line.strip_prefix(&prefix)).any(|signature| {
+            let Ok(bytes) = STANDARD.decode(signature) else { return false };
+            let Some((id, signature)) = bytes.split_first_chunk::<4>() else { return false };
+            *id == self.id()
+                && UnparsedPublicKey::new(&ED25519, &self.key).verify(text.as_bytes(), signature).is_ok()
+        });
+        if !signed {
+            return Err(NoteError::Unsigned);
+        }
+        let checkpoint = Checkpoint::parse(&text)?;
+        if checkpoint.origin != self.name {
+            return Err(NoteError::Malformed("it is the checkpoint of another log"));
+        }
+        Ok(checkpoint)
+    }
+}
+
+impl fmt::Display for NoteVerifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = [&[ALGORITHM], self.key.as_slice()].concat();
+        write!(f, "{}+{:08x}+{}", self.name, u32::from_be_bytes(self.id()), STANDARD.encode(key))
+    }
+}

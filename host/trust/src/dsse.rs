@@ -1,0 +1,87 @@
+//! DSSE envelopes (<https://github.com/secure-systems-lab/dsse>, protocol v1.0.2).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use crate::{KeyError, KeyId, SignatureError, SigningKey, VerifyingKey};
+
+/// A signed document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Envelope {
+    /// The document, base64.
+    payload: String,
+    /// What kind of document.
+    payload_type: String,
+    /// Who signed it.
+    signatures: Vec<Signature>,
+}
+
+/// One signature of an envelope.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Signature {
+    /// A hint only: trust comes from the signature.
+    #[serde(default)]
+    keyid: String,
+    sig: String,
+}
+
+/// A document whose signatures hold. Parse nothing else.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// The bytes that were signed.
+    pub payload: Vec<u8>,
+    /// The trusted keys that signed them, each once.
+    pub signers: Vec<KeyId>,
+}
+
+/// The bytes a signature is made over: `DSSEv1 SP LEN(type) SP type SP LEN(body) SP body`.
+fn pae(payload_type: &str, body: &[u8]) -> Vec<u8> {
+    let mut out = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), body.len()).into_bytes();
+    out.extend_from_slice(body);
+    out
+}
+
+impl Envelope {
+    /// Signs a document.
+    pub fn sign(payload_type: &str, payload: &[u8], key: &SigningKey) -> Result<Self, KeyError> {
+        Ok(Self {
+            payload: STANDARD.encode(payload),
+            payload_type: payload_type.to_owned(),
+            signatures: vec![Signature {
+                keyid: key.verifying_key().id().to_string(),
+                sig: STANDARD.encode(key.sign(&pae(payload_type, payload))?),
+            }],
+        })
+    }
+
+    /// Checks the envelope against trusted keys. At least one of them must have signed it; signatures by
+    /// others are ignored, and two by one key count once.
+    pub fn verify(&self, payload_type: &str, keys: &[VerifyingKey]) -> Result<Verified, SignatureError> {
+        if self.payload_type != payload_type {
+            return Err(SignatureError::PayloadType {
+                found: self.payload_type.escape_debug().take(80).collect(),
+                expected: payload_type.to_owned(),
+            });
+        }
+        let malformed = |e: base64::DecodeError| SignatureError::Malformed(e.to_string());
+        let payload = STANDARD.decode(&self.payload).map_err(malformed)?;
+        let signed = pae(payload_type, &payload);
+        let mut signers = Vec::new();
+        for signature in &self.signatures {
+            let der = STANDARD.decode(&signature.sig).map_err(malformed)?;
+            for key in keys {
+                let id = key.id();
+                if !signers.contains(&id) && key.verify(&signed, &der).is_ok() {
+                    signers.push(id);
+                }
+            }
+        }
+        if signers.is_empty() {
+            return Err(if self.signatures.is_empty() { SignatureError::Missing } else { SignatureError::Untrusted });
+        }
+        Ok(Verified { payload, signers })
+    }
+}

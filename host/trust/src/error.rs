@@ -1,0 +1,86 @@
+//! What can be wrong with keys, signatures and sealed data.
+
+use std::path::PathBuf;
+
+use miette::Diagnostic;
+
+/// A key cannot be used.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum KeyError {
+    /// The file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    #[diagnostic(code(usage::key_file), help("check the path and its permissions"))]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not a key Remit can use.
+    #[error("{shown} is not a usable key: {why}")]
+    #[diagnostic(
+        code(usage::key),
+        help("Remit signs with ECDSA P-256: PKCS#8 in PEM for private keys, SPKI in PEM for public ones; `remit keys new --out NAME` makes a pair")
+    )]
+    Unusable {
+        /// Where it came from.
+        shown: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A private file is readable by others.
+    #[error("{} can be read by others (mode {mode:04o})", path.display())]
+    #[diagnostic(code(usage::key_mode), help("chmod 600 {}", path.display()))]
+    Exposed {
+        /// Which file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The system's random source failed.
+    #[error("the system gave no randomness")]
+    #[diagnostic(code(failed::random), help("try again; a machine without entropy cannot make keys"))]
+    Random,
+}
+
+/// A signature does not hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Diagnostic)]
+pub enum SignatureError {
+    /// Nothing there.
+    #[error("the signature is empty")]
+    #[diagnostic(code(refused::signature_missing), help("sign it: `remit sign FILE --key NAME.key`"))]
+    Missing,
+    /// Not a signature.
+    #[error("the signature is malformed: {0}")]
+    #[diagnostic(code(refused::signature_malformed), help("expected base64 of an ASN.1 DER ECDSA signature, as `remit sign` and cosign write it"))]
+    Malformed(String),
+    /// No trusted key made it over these bytes.
+    #[error("no trusted key made this signature over these bytes")]
+    #[diagnostic(
+        code(refused::signature),
+        help("either the file changed after it was signed, or its signer is not trusted; compare digests with the publisher, and list trusted keys in remit.toml under [trust]")
+    )]
+    Untrusted,
+    /// The envelope is for another kind of document.
+    #[error("the signed document is a `{found}`, expected a `{expected}`")]
+    #[diagnostic(code(refused::payload_type), help("pass the right kind of file"))]
+    PayloadType {
+        /// What it says it is.
+        found: String,
+        /// What was wanted.
+        expected: String,
+    },
+}
+
+/// Sealed data does not open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, Diagnostic)]
+pub enum SealError {
+    /// Wrong key, wrong place, or changed.
+    #[error("sealed data does not open: it was changed, moved from its place, or sealed under another key")]
+    #[diagnostic(code(integrity::sealed), help("restore the seal key this data was written under; `remit audit verify` tells whether the journal was changed"))]
+    Broken,
+    /// The cipher or the random source failed.
+    #[error("the data could not be sealed")]
+    #[diagnostic(code(failed::seal), help("try again; nothing was changed"))]
+    Failed,
+}

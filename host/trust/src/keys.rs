@@ -1,0 +1,217 @@
+//! ECDSA P-256 keys in the forms openssl and cosign read and write.
+
+use std::fmt;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use ring::rand::SystemRandom;
+use ring::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, UnparsedPublicKey,
+};
+use zeroize::Zeroizing;
+
+use crate::{Digest, KeyError, SignatureError};
+
+/// DER of `SubjectPublicKeyInfo` for an uncompressed P-256 point, up to the point itself (RFC 5480).
+const SPKI_PREFIX: [u8; 26] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
+    0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
+const POINT: usize = 65;
+
+/// The name of a public key: SHA-256 of its SPKI in DER, in hex.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KeyId(String);
+
+impl KeyId {
+    /// The first 12 digits, for a screen.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        &self.0[..12]
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A private key.
+pub struct SigningKey {
+    pair: EcdsaKeyPair,
+    pkcs8: Zeroizing<Vec<u8>>,
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey({})", self.verifying_key().id().short())
+    }
+}
+
+impl SigningKey {
+    /// A new key.
+    pub fn generate() -> Result<Self, KeyError> {
+        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new())
+            .map_err(|_| KeyError::Random)?;
+        Self::from_der(document.as_ref().to_vec(), "a new key")
+    }
+
+    /// Reads a PKCS#8 key in PEM; `shown` names it in errors.
+    pub fn from_pem(text: &str, shown: &str) -> Result<Self, KeyError> {
+        let block = pem(text, "PRIVATE KEY", shown)?;
+        Self::from_der(block, shown)
+    }
+
+    fn from_der(der: Vec<u8>, shown: &str) -> Result<Self, KeyError> {
+        let pkcs8 = Zeroizing::new(der);
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &pkcs8, &SystemRandom::new())
+            .map_err(|error| KeyError::Unusable {
+                shown: shown.to_owned(),
+                why: format!("not an ECDSA P-256 key in PKCS#8 ({error})"),
+            })?;
+        Ok(Self { pair, pkcs8 })
+    }
+
+    /// Reads a key file, which must be private to its owner.
+    pub fn load(path: &Path) -> Result<Self, KeyError> {
+        check_private(path)?;
+        let text = Zeroizing::new(fs::read_to_string(path).map_err(|source| file(path, source))?);
+        Self::from_pem(&text, &path.display().to_string())
+    }
+
+    /// The key in PKCS#8 PEM.
+    #[must_use]
+    pub fn to_pem(&self) -> Zeroizing<String> {
+        Zeroizing::new(pem::encode_config(
+            &pem::Pem::new("PRIVATE KEY", self.pkcs8.to_vec()),
+            pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
+        ))
+    }
+
+    /// Writes `STEM.key` (mode 0600) and `STEM.pub`; refuses to overwrite either.
+    pub fn write_pair(&self, stem: &Path) -> Result<(PathBuf, PathBuf), KeyError> {
+        let with = |ending: &str| {
+            let mut name = stem.as_os_str().to_owned();
+            name.push(ending);
+            PathBuf::from(name)
+        };
+        let (private, public) = (with(".key"), with(".pub"));
+        create(&public, 0o644, self.verifying_key().to_pem().as_bytes())?;
+        create(&private, 0o600, self.to_pem().as_bytes()).inspect_err(|_| {
+            // Half a pair is of no use, and would block the next attempt.
+            let _ = fs::remove_file(&public);
+        })?;
+        Ok((private, public))
+    }
+
+    /// The public half.
+    #[must_use]
+    pub fn verifying_key(&self) -> VerifyingKey {
+        let mut spki = SPKI_PREFIX.to_vec();
+        spki.extend_from_slice(self.pair.public_key().as_ref());
+        VerifyingKey { spki }
+    }
+
+    /// An ASN.1 DER signature over SHA-256 of `message`.
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let signature = self.pair.sign(&SystemRandom::new(), message).map_err(|_| KeyError::Random)?;
+        Ok(signature.as_ref().to_vec())
+    }
+}
+
+/// A public key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct VerifyingKey {
+    spki: Vec<u8>,
+}
+
+impl fmt::Debug for VerifyingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VerifyingKey({})", self.id().short())
+    }
+}
+
+impl VerifyingKey {
+    /// Reads an SPKI key in PEM; `shown` names it in errors.
+    pub fn from_pem(text: &str, shown: &str) -> Result<Self, KeyError> {
+        let spki = pem(text, "PUBLIC KEY", shown)?;
+        if spki.len() != SPKI_PREFIX.len() + POINT || !spki.starts_with(&SPKI_PREFIX) || spki[SPKI_PREFIX.len()] != 4 {
+            return Err(KeyError::Unusable {
+                shown: shown.to_owned(),
+                why: "a public key, but not for ECDSA P-256".to_owned(),
+            });
+        }
+        Ok(Self { spki })
+    }
+
+    /// Reads a key file.
+    pub fn load(path: &Path) -> Result<Self, KeyError> {
+        let text = fs::read_to_string(path).map_err(|source| file(path, source))?;
+        Self::from_pem(&text, &path.display().to_string())
+    }
+
+    /// The key in SPKI PEM.
+    #[must_use]
+    pub fn to_pem(&self) -> String {
+        pem::encode_config(
+            &pem::Pem::new("PUBLIC KEY", self.spki.clone()),
+            pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
+        )
+    }
+
+    /// The key's name.
+    #[must_use]
+    pub fn id(&self) -> KeyId {
+        KeyId(hex::encode(Digest::of(&self.spki).as_bytes()))
+    }
+
+    /// Checks an ASN.1 DER signature over SHA-256 of `message`.
+    pub fn verify(&self, message: &[u8], der: &[u8]) -> Result<(), SignatureError> {
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.spki[SPKI_PREFIX.len()..])
+            .verify(message, der)
+            .map_err(|_| SignatureError::Untrusted)
+    }
+}
+
+fn pem(text: &str, label: &str, shown: &str) -> Result<Vec<u8>, KeyError> {
+    let unusable = |why: String| KeyError::Unusable { shown: shown.to_owned(), why };
+    let block = pem::parse(text).map_err(|error| unusable(format!("not PEM ({error})")))?;
+    if block.tag() == label {
+        return Ok(block.into_contents());
+    }
+    Err(unusable(match block.tag() {
+        "ENCRYPTED SIGSTORE PRIVATE KEY" | "ENCRYPTED COSIGN PRIVATE KEY" | "ENCRYPTED PRIVATE KEY" => {
+            "it is encrypted; decrypt it with its own tool first".to_owned()
+        }
+        "EC PRIVATE KEY" => "SEC 1 form; convert it with `openssl pkcs8 -topk8 -nocrypt`".to_owned(),
+        other => format!("a PEM block of `{}`, expected `{label}`", other.escape_debug()),
+    }))
+}
+
+pub(crate) fn file(path: &Path, source: std::io::Error) -> KeyError {
+    KeyError::File { path: path.to_owned(), source }
+}
+
+pub(crate) fn check_private(path: &Path) -> Result<(), KeyError> {
+    let mode = fs::metadata(path).map_err(|source| file(path, source))?.permissions().mode() & 0o7777;
+    if mode & 0o077 == 0 { Ok(()) } else { Err(KeyError::Exposed { path: path.to_owned(), mode }) }
+}
+
+/// Creates a file that must not exist, readable as `mode` says from its first moment, and durable.
+pub(crate) fn create(path: &Path, mode: u32, contents: &[u8]) -> Result<(), KeyError> {
+    let write = || {
+        let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+        out.write_all(contents)?;
+        out.sync_all()
+    };
+    write().map_err(|source| file(path, source))
+}

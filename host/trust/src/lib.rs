@@ -1,0 +1,13 @@
+//! Digests, canonical JSON, keys, signatures and sealing: everything Remit's trust rests on.
+
+pub mod blob;
+mod digest;
+pub mod dsse;
+mod error;
+mod keys;
+mod seal;
+
+pub use digest::{Digest, DigestError, canonical};
+pub use error::{KeyError, SealError, SignatureError};
+pub use keys::{KeyId, SigningKey, VerifyingKey};
+pub use seal::{Sealed, Sealer, SecretBytes, private_seed};

@@ -1,0 +1,152 @@
+//! Authenticated encryption of what the journal must keep but nobody may read.
+
+use std::fmt;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::rand::{SecureRandom as _, SystemRandom};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zeroize::Zeroizing;
+
+use crate::keys::{check_private, create, file};
+use crate::{KeyError, SealError};
+
+/// Bytes that must not be seen: wiped on drop, no `Serialize`, nothing in `Debug`.
+#[derive(Clone)]
+pub struct SecretBytes(Zeroizing<Vec<u8>>);
+
+impl SecretBytes {
+    /// Takes the bytes over.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// The bytes. Each use is a place to look at twice.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl PartialEq for SecretBytes {
+    /// Takes the same time wherever the first difference is.
+    fn eq(&self, other: &Self) -> bool {
+        self.0.len() == other.0.len() && self.0.iter().zip(other.0.iter()).fold(0, |d, (a, b)| d | (a ^ b)) == 0
+    }
+}
+
+impl Eq for SecretBytes {}
+
+impl fmt::Debug for SecretBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretBytes(..)")
+    }
+}
+
+/// Sealed bytes: nonce, ciphertext and tag of AES-256-GCM. In JSON, base64.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sealed(Vec<u8>);
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sealed({} bytes)", self.0.len())
+    }
+}
+
+impl Serialize for Sealed {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&STANDARD.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Sealed {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        STANDARD.decode(text).map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+impl Sealed {
+    /// The bytes, for a store that keeps them as they are.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Bytes from such a store; whether they open is found out when they are opened.
+    #[must_use]
+    pub fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
+/// The key that seals. Kept in a file of its own, apart from what it seals.
+pub struct Sealer {
+    key: LessSafeKey,
+}
+
+impl fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sealer(..)")
+    }
+}
+
+impl Sealer {
+    /// Reads the key file, or makes one (mode 0600).
+    pub fn load_or_create(path: &Path) -> Result<Self, KeyError> {
+        let seed = private_seed(path)?;
+        let key = UnboundKey::new(&AES_256_GCM, &*seed).map_err(|_| KeyError::Random)?;
+        Ok(Self { key: LessSafeKey::new(key) })
+    }
+
+    /// Seals `plain`; it opens only with the same `context`. Nonces are random: far fewer than the 2³²
+    /// messages that NIST SP 800-38D allows one key are ever sealed here.
+    pub fn seal(&self, context: &[u8], plain: &[u8]) -> Result<Sealed, SealError> {
+        let mut nonce = [0; NONCE_LEN];
+        SystemRandom::new().fill(&mut nonce).map_err(|_| SealError::Failed)?;
+        let mut body = Zeroizing::new(plain.to_vec());
+        let tag = self
+            .key
+            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(context), &mut body)
+            .map_err(|_| SealError::Failed)?;
+        Ok(Sealed([&nonce, body.as_slice(), tag.as_ref()].concat()))
+    }
+
+    /// Opens what [`Sealer::seal`] sealed with the same `context`.
+    pub fn open(&self, context: &[u8], sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        let (nonce, body) = sealed.0.split_first_chunk::<NONCE_LEN>().ok_or(SealError::Broken)?;
+        let mut body = Zeroizing::new(body.to_vec());
+        let length = self
+            .key
+            .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(context), &mut body)
+            .map_err(|_| SealError::Broken)?
+            .len();
+        body.truncate(length);
+        Ok(body)
+    }
+}
+
+/// Reads 32 private bytes from a file (which must be private to its owner), or makes them.
+pub fn private_seed(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyError> {
+    let mut seed = Zeroizing::new([0; 32]);
+    if !path.exists() {
+        SystemRandom::new().fill(&mut *seed).map_err(|_| KeyError::Random)?;
+        match create(path, 0o600, &*seed) {
+            Ok(()) => return Ok(seed),
+            // Another process was first: use its key.
+            Err(KeyError::File { source, .. }) if source.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    check_private(path)?;
+    let bytes = Zeroizing::new(std::fs::read(path).map_err(|source| file(path, source))?);
+    let fixed: &[u8; 32] = bytes.as_slice().try_into().map_err(|_| KeyError::Unusable {
+        shown: path.display().to_string(),
+        why: format!("{} bytes long, expected 32", bytes.len()),
+    })?;
+    seed.copy_from_slice(fixed);
+    Ok(seed)
+}
