@@ -1,1 +1,45 @@
-fn main(){}
+//! Project tasks, run as `cargo xtask TASK`.
+
+mod bindings;
+mod demo;
+mod openbao;
+mod plugins;
+mod shell;
+mod test;
+mod wasm_std;
+
+use anyhow::Result;
+use clap::Parser;
+
+/// Tasks of this repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+enum Task {
+    /// Generate sdk/rust/src/bindings.rs from the WIT.
+    Bindings {
+        /// Only compare; fail when the file is not up to date.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Build the guest components to target/plugins.
+    Plugins,
+    /// Install the secret store that the tests use, and print the path of `bao`.
+    Openbao,
+    /// Everything that must pass before a change is merged.
+    Test,
+    /// Build Remit and show a repair from keys to revert.
+    Demo,
+}
+
+fn main() -> Result<()> {
+    match Task::parse() {
+        Task::Bindings { check } => bindings::run(check),
+        Task::Plugins => plugins::run(),
+        Task::Openbao => {
+            println!("{}", openbao::install()?.display());
+            Ok(())
+        }
+        Task::Test => test::run(),
+        Task::Demo => demo::run(),
+    }
+}

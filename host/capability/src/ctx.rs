@@ -6,7 +6,6 @@ use wasmtime::component::HasData;
 use crate::wasi::State;
 
 /// The host's side of one run, kept in the wasmtime store.
-#[derive(Debug)]
 pub struct Ctx {
     gate: Gate,
     pub(crate) wasi: State,
@@ -17,7 +16,10 @@ impl Ctx {
     /// ([`remit_gate::Facts::seed`]).
     #[must_use]
     pub fn new(gate: Gate, seed: [u8; 32]) -> Self {
-        Self { gate, wasi: State::new(seed) }
+        Self {
+            gate,
+            wasi: State::new(seed),
+        }
     }
 
     /// The run's gate.
@@ -34,7 +36,10 @@ impl Ctx {
 
     /// The only call out of this crate: a fault becomes a trap, whose cause the session finds again by
     /// `downcast_ref::<Fault>()`.
-    pub(crate) async fn call<O: Operation>(&self, operation: O) -> wasmtime::Result<Result<O::Outcome, Failure>> {
+    pub(crate) async fn call<O: Operation>(
+        &mut self,
+        operation: O,
+    ) -> wasmtime::Result<Result<O::Outcome, Failure>> {
         self.gate.call(operation).await.map_err(wasmtime::Error::new)
     }
 
@@ -47,10 +52,24 @@ impl Ctx {
     ) -> wasmtime::Result<Result<Resource, Failure>> {
         match Resource::new(kind, path) {
             Ok(resource) => Ok(Ok(resource)),
-            Err(error) => {
-                self.gate.refuse(operation, path, &error.to_string()).map(Err).map_err(wasmtime::Error::new)
-            }
+            Err(error) => self
+                .gate
+                .refuse(operation, path, &error.to_string())
+                .map(Err)
+                .map_err(wasmtime::Error::new),
         }
+    }
+}
+
+impl std::fmt::Debug for Ctx {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ctx(..)")
+    }
+}
+
+impl AsMut<Self> for Ctx {
+    fn as_mut(&mut self) -> &mut Self {
+        self
     }
 }
 

@@ -107,7 +107,11 @@ pub fn printable(text: &str) -> String {
     }
     let mut out = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        if hidden(c) { out.extend(c.escape_unicode()) } else { out.push(c) }
+        if hidden(c) {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
     }
     out
 }
@@ -116,7 +120,12 @@ pub fn printable(text: &str) -> String {
 pub(crate) async fn write(gate: &Gate, level: Level, message: &str) -> Result<(), Fault> {
     gate.charge_log(message.len() as u64)?;
     // Writing to the run's own log has no failure of its own.
-    let _ = gate.call(Write { level, message: printable(message) }).await?;
+    let _ = gate
+        .call(Write {
+            level,
+            message: printable(message),
+        })
+        .await?;
     Ok(())
 }
 
@@ -128,14 +137,16 @@ impl log::Host for Ctx {
             log::Level::Warn => Level::Warn,
             log::Level::Error => Level::Error,
         };
-        write(self.gate(), level, &message).await.map_err(wasmtime::Error::new)
+        write(self.gate(), level, &message)
+            .await
+            .map_err(wasmtime::Error::new)
     }
 }
 
 impl run::Host for Ctx {
-    async fn facts(&mut self) -> wasmtime::Result<run::Facts> {
+    async fn facts(&mut self) -> wasmtime::Result<run::RunFacts> {
         match self.call(ReadFacts {}).await? {
-            Ok(RunFacts { id, started, reason }) => Ok(run::Facts { id, started, reason }),
+            Ok(RunFacts { id, started, reason }) => Ok(run::RunFacts { id, started, reason }),
             Err(failure) => Err(wasmtime::Error::new(failure)),
         }
     }
@@ -147,8 +158,14 @@ mod tests {
 
     #[test]
     fn a_line_cannot_steer_a_terminal() {
-        assert_eq!(printable("two\nlines\tand a tab, žluť"), "two\nlines\tand a tab, žluť");
-        assert_eq!(printable("\u{1b}[2Jgone\r\u{7f}\u{9b}"), "\\u{1b}[2Jgone\\u{d}\\u{7f}\\u{9b}");
+        assert_eq!(
+            printable("two\nlines\tand a tab, žluť"),
+            "two\nlines\tand a tab, žluť"
+        );
+        assert_eq!(
+            printable("\u{1b}[2Jgone\r\u{7f}\u{9b}"),
+            "\\u{1b}[2Jgone\\u{d}\\u{7f}\\u{9b}"
+        );
         assert_eq!(printable("abc\u{202e}cba"), "abc\\u{202e}cba");
     }
 }

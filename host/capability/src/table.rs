@@ -147,12 +147,18 @@ pub fn find(import: &str) -> Option<&'static Interface> {
     let found = TABLE.iter().find(|interface| interface.name == name)?;
     let same = version == found.version
         || found.is_wasi()
-            && version.strip_prefix("0.2.").is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|b| b.is_ascii_digit()));
+            && version
+                .strip_prefix("0.2.")
+                .is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|b| b.is_ascii_digit()));
     same.then_some(found)
 }
 
 /// The operation that the journal knows as `name`.
 #[must_use]
 pub fn operation(name: &str) -> Option<&'static dyn AnyOperation> {
-    TABLE.iter().flat_map(|interface| interface.operations).copied().find(|operation| operation.name() == name)
+    TABLE
+        .iter()
+        .flat_map(|interface| interface.operations)
+        .copied()
+        .find(|operation| operation.name() == name)
 }

@@ -22,4 +22,4 @@ pub use plan::{Plan, Step};
 pub use remit_journal::{Effect, Mode, Phase};
 pub use resource::{Resource, ResourceError};
 pub use scope::{Allow, Limits, OnFailure, Scope, ScopeError};
-pub use undo::{AnyOperation, Of, UndoGate};
+pub use undo::{AnyOperation, Boxed, Of, UndoGate};

@@ -5,11 +5,18 @@
 //! log ([`remit_tlog`]); every transaction leaves a signed checkpoint behind, so no tail is ever
 //! unsigned. A [`Reader`] answers questions and [`Reader::verify`] proves that nothing was altered.
 
+mod audit;
 mod error;
+mod reader;
 mod record;
+mod store;
+mod writer;
 
+pub use audit::{Audit, AuditError};
 pub use error::{JournalError, Poisoned, StartError};
+pub use reader::{Reader, RunSummary};
 pub use record::{
-    ActionRef, CallResult, Denied, Effect, Ended, Event, GrantRef, Intent, LogLevel, LogLine, Mode, Outcome,
-    Phase, PhaseEntered, Record, RunId, RunIdError, RunState, Started, UndoIntent, UndoOutcome, UndoResult,
+    ActionRef, CallResult, Denied, Effect, Ended, Event, GrantRef, Intent, Mode, Outcome, Phase, PhaseEntered,
+    Record, RunId, RunIdError, RunState, Started, UndoIntent, UndoOutcome, UndoResult,
 };
+pub use writer::Journal;

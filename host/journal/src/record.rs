@@ -107,8 +107,6 @@ pub enum Event {
     UndoIntent(UndoIntent),
     /// An attempt to take a change back ended.
     UndoOutcome(UndoOutcome),
-    /// The action wrote to its log.
-    Log(LogLine),
     /// The run reached a state. A later revert adds another.
     Ended(Ended),
 }
@@ -125,7 +123,6 @@ impl Event {
             Self::Denied(_) => "denied",
             Self::UndoIntent(_) => "undo-intent",
             Self::UndoOutcome(_) => "undo-outcome",
-            Self::Log(_) => "log",
             Self::Ended(_) => "ended",
         }
     }
@@ -153,7 +150,6 @@ into_event!(
     Denied(Denied),
     UndoIntent(UndoIntent),
     UndoOutcome(UndoOutcome),
-    Log(LogLine),
     Ended(Ended)
 );
 
@@ -292,7 +288,7 @@ pub struct PhaseEntered {
 /// A host call that is about to happen, with what is needed to take it back.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Intent {
-    /// The call's number in its run, from 0.
+    /// The call's number in its run, from 1.
     pub call: u64,
     /// The operation's name: `remit:secrets/rotate.rotate`.
     pub operation: String,
@@ -365,8 +361,6 @@ pub struct Denied {
 pub struct UndoIntent {
     /// The number of the call that made the change.
     pub call: u64,
-    /// The attempt, from 1.
-    pub attempt: u32,
 }
 
 /// An attempt to take a change back ended.
@@ -401,29 +395,6 @@ pub enum UndoResult {
         /// Why.
         why: String,
     },
-}
-
-/// How much a log line matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LogLevel {
-    /// For the author.
-    Debug,
-    /// For the record.
-    Info,
-    /// For a person's attention.
-    Warn,
-    /// Something failed.
-    Error,
-}
-
-/// A line of the action's log. The action wrote it: never trust it, never print it unescaped.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogLine {
-    /// How much it matters, in the action's opinion.
-    pub level: LogLevel,
-    /// The text.
-    pub message: String,
 }
 
 /// The state a run is in when the host lets go of it.

@@ -10,4 +10,4 @@ mod seal;
 pub use digest::{Digest, DigestError, canonical};
 pub use error::{KeyError, SealError, SignatureError};
 pub use keys::{KeyId, SigningKey, VerifyingKey};
-pub use seal::{Sealed, Sealer, SecretBytes, private_seed};
+pub use seal::{Sealed, Sealer, SecretBytes, private_seed, random};

@@ -150,3 +150,10 @@ pub fn private_seed(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyError> {
     seed.copy_from_slice(fixed);
     Ok(seed)
 }
+
+/// 32 bytes from the system's random source.
+pub fn random() -> Result<[u8; 32], KeyError> {
+    let mut bytes = [0; 32];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| KeyError::Random)?;
+    Ok(bytes)
+}

@@ -6,12 +6,12 @@ mod read;
 mod rotate;
 mod withdraw;
 
-use remit_backend::secrets::VersionState;
-use remit_gate::{Failure, Observation as _, Operation as _, Resource};
+use remit_backend::VersionState;
+use remit_gate::{Failure, Operation as _, Resource};
 
 use crate::Ctx;
 use crate::bindings::remit::secrets::{destroy, disable, inspect, reveal, rotate as rotation, types};
-pub use read::{Metadata, Reveal, VersionInfo, Versions};
+pub use read::{Metadata, Reveal};
 pub use rotate::{BeforeRotation, Rotate, Rotated};
 pub use withdraw::{BeforeWithdrawal, Destroy, Disable};
 
@@ -71,7 +71,10 @@ impl Ctx {
         } else {
             return Ok(Ok(field));
         };
-        self.gate().refuse(operation, &field, why).map(Err).map_err(wasmtime::Error::new)
+        self.gate()
+            .refuse(operation, &field, why)
+            .map(Err)
+            .map_err(wasmtime::Error::new)
     }
 }
 
@@ -80,7 +83,11 @@ impl types::Host for Ctx {}
 impl inspect::Host for Ctx {
     async fn metadata(&mut self, path: String) -> Answer<types::Metadata> {
         let resource = or_answer!(self.secret(Metadata::NAME, &path));
-        Ok(self.call(Metadata { resource }).await?.map(Into::into).map_err(Into::into))
+        Ok(self
+            .call(Metadata { resource })
+            .await?
+            .map(Into::into)
+            .map_err(Into::into))
     }
 }
 
@@ -92,21 +99,29 @@ impl rotation::Host for Ctx {
             Some(field) => Some(or_answer!(self.field(Rotate::NAME, field))),
         };
         let answer = self.call(Rotate { resource, field }).await?;
-        Ok(answer.map(|Rotated { previous, current }| rotation::Rotated { previous, current }).map_err(Into::into))
+        Ok(answer
+            .map(|Rotated { previous, current }| rotation::Rotated { previous, current })
+            .map_err(Into::into))
     }
 }
 
 impl disable::Host for Ctx {
     async fn disable(&mut self, path: String, version: u64) -> Answer<()> {
         let resource = or_answer!(self.secret(Disable::NAME, &path));
-        Ok(self.call(Disable { resource, version }).await?.map_err(Into::into))
+        Ok(self
+            .call(Disable { resource, version })
+            .await?
+            .map_err(Into::into))
     }
 }
 
 impl destroy::Host for Ctx {
     async fn destroy(&mut self, path: String, version: u64) -> Answer<()> {
         let resource = or_answer!(self.secret(Destroy::NAME, &path));
-        Ok(self.call(Destroy { resource, version }).await?.map_err(Into::into))
+        Ok(self
+            .call(Destroy { resource, version })
+            .await?
+            .map_err(Into::into))
     }
 }
 
@@ -114,6 +129,13 @@ impl reveal::Host for Ctx {
     async fn reveal(&mut self, path: String, field: String, version: u64) -> Answer<String> {
         let resource = or_answer!(self.secret(Reveal::NAME, &path));
         let field = or_answer!(self.field(Reveal::NAME, field));
-        Ok(self.call(Reveal { resource, field, version }).await?.map_err(Into::into))
+        Ok(self
+            .call(Reveal {
+                resource,
+                field,
+                version,
+            })
+            .await?
+            .map_err(Into::into))
     }
 }

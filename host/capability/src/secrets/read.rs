@@ -1,6 +1,6 @@
 //! Looking at a secret: its versions, or (disclosing) its value.
 
-use remit_backend::secrets::{Secrets, VersionState};
+use remit_backend::{Secrets, VersionState};
 use remit_gate::{Failure, Observation, Resource};
 use serde::{Deserialize, Serialize};
 
@@ -13,49 +13,23 @@ pub struct Metadata {
     pub resource: Resource,
 }
 
-/// What [`Metadata`] finds: never a value.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Versions {
-    /// The newest version's number; 0 if there is none.
-    pub current: u64,
-    /// All versions the backend still knows, oldest first.
-    pub versions: Vec<VersionInfo>,
-}
-
-/// One version of a secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VersionInfo {
-    /// Counts from 1.
-    pub number: u64,
-    /// When it was created, in milliseconds since the Unix epoch.
-    pub created: u64,
-    /// What can be done with it.
-    pub state: VersionState,
-}
-
 impl Observation for Metadata {
     const NAME: &'static str = "remit:secrets/inspect.metadata";
     type Backend = Secrets;
-    type Outcome = Versions;
+    type Outcome = remit_backend::Metadata;
 
     fn resource(&self) -> Resource {
         self.resource.clone()
     }
 
-    async fn observe(&self, on: &Secrets) -> Result<Versions, Failure> {
+    async fn observe(&self, on: &Secrets) -> Result<remit_backend::Metadata, Failure> {
         let (store, _) = on.at(&self.resource)?;
-        let found = store.metadata(&self.resource).await?;
-        let versions = found
-            .versions
-            .iter()
-            .map(|version| VersionInfo { number: version.number, created: version.created, state: version.state })
-            .collect();
-        Ok(Versions { current: found.current, versions })
+        store.metadata(&self.resource).await
     }
 }
 
-impl From<Versions> for types::Metadata {
-    fn from(found: Versions) -> Self {
+impl From<remit_backend::Metadata> for types::Metadata {
+    fn from(found: remit_backend::Metadata) -> Self {
         let versions = found.versions.into_iter().map(|version| types::Version {
             number: version.number,
             created: version.created,
@@ -65,7 +39,10 @@ impl From<Versions> for types::Metadata {
                 VersionState::Destroyed => types::VersionState::Destroyed,
             },
         });
-        Self { current: found.current, versions: versions.collect() }
+        Self {
+            current: found.current,
+            versions: versions.collect(),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use remit_backend::secrets::{Fields, Secrets, VersionState};
+use remit_backend::{Fields, Secrets, VersionState};
 use remit_gate::{Effect, Failure, Operation, Permit, Prepared, Resource, State};
 use remit_trust::SecretBytes;
 use serde::{Deserialize, Serialize};
@@ -50,10 +50,15 @@ impl Values {
             old: BTreeMap<&'a str, &'a str>,
             new: BTreeMap<&'a str, &'a str>,
         }
-        let written = Written { old: self.old.iter().collect(), new: self.new.iter().collect() };
+        let written = Written {
+            old: self.old.iter().collect(),
+            new: self.new.iter().collect(),
+        };
         match serde_json::to_vec(&written) {
             Ok(bytes) => Ok(SecretBytes::new(bytes)),
-            Err(_) => Err(Failure::Invalid("the secret's fields cannot be recorded".to_owned())),
+            Err(_) => Err(Failure::Invalid(
+                "the secret's fields cannot be recorded".to_owned(),
+            )),
         }
     }
 
@@ -63,11 +68,19 @@ impl Values {
             old: BTreeMap<String, String>,
             new: BTreeMap<String, String>,
         }
-        let sealed = before.secret.as_ref().map(SecretBytes::expose).unwrap_or_default();
+        let sealed = before
+            .secret
+            .as_ref()
+            .map(SecretBytes::expose)
+            .unwrap_or_default();
         // Serde's words could quote a value.
-        let read: Read = serde_json::from_slice(sealed)
-            .map_err(|_| Failure::Invalid("the journal does not hold the values of this rotation".to_owned()))?;
-        Ok(Self { old: read.old.into_iter().collect(), new: read.new.into_iter().collect() })
+        let read: Read = serde_json::from_slice(sealed).map_err(|_| {
+            Failure::Invalid("the journal does not hold the values of this rotation".to_owned())
+        })?;
+        Ok(Self {
+            old: read.old.into_iter().collect(),
+            new: read.new.into_iter().collect(),
+        })
     }
 }
 
@@ -88,12 +101,23 @@ impl Rotate {
         let (store, _) = on.at(&self.resource)?;
         let found = store.metadata(&self.resource).await?;
         let current = found.current;
-        let state = found.versions.iter().find(|version| version.number == current).map(|version| version.state);
+        let state = found
+            .versions
+            .iter()
+            .find(|version| version.number == current)
+            .map(|version| version.state);
         match state {
             Some(VersionState::Enabled) if current == before.undo.previous => return Ok(Standing::Unrotated),
             Some(VersionState::Enabled) if current > before.undo.previous => {}
-            Some(VersionState::Enabled) => return Ok(Standing::Other(format!("version {current} is current"))),
-            Some(state) => return Ok(Standing::Other(format!("version {current} is current and {}", word(state)))),
+            Some(VersionState::Enabled) => {
+                return Ok(Standing::Other(format!("version {current} is current")));
+            }
+            Some(state) => {
+                return Ok(Standing::Other(format!(
+                    "version {current} is current and {}",
+                    word(state)
+                )));
+            }
             None => return Ok(Standing::Other("it has no current version".to_owned())),
         }
         let values = Values::of(before)?;
@@ -103,7 +127,9 @@ impl Rotate {
         } else if live == values.old {
             Standing::Unrotated
         } else {
-            Standing::Other(format!("version {current} is current, and this run did not write it"))
+            Standing::Other(format!(
+                "version {current} is current, and this run did not write it"
+            ))
         })
     }
 }
@@ -123,24 +149,45 @@ impl Operation for Rotate {
         let (store, generator) = on.at(&self.resource)?;
         let found = store.metadata(&self.resource).await?;
         let previous = found.current;
-        match found.versions.iter().find(|version| version.number == previous).map(|version| version.state) {
+        match found
+            .versions
+            .iter()
+            .find(|version| version.number == previous)
+            .map(|version| version.state)
+        {
             Some(VersionState::Enabled) => {}
             Some(state) => {
-                let why = format!("the current version {previous} of {} is {}", self.resource, word(state));
+                let why = format!(
+                    "the current version {previous} of {} is {}",
+                    self.resource,
+                    word(state)
+                );
                 return Err(Failure::Conflict(why));
             }
-            None => return Err(Failure::NotFound(format!("{} has no version to rotate", self.resource))),
+            None => {
+                return Err(Failure::NotFound(format!(
+                    "{} has no version to rotate",
+                    self.resource
+                )));
+            }
         }
         let old = store.read(&self.resource, previous).await?;
         let field = self.pick(&old)?;
         let mut new = old.clone();
-        new.insert(field.clone(), generator.generate());
+        new.insert(field.clone(), generator.generate()?);
         let secret = Values { old, new }.seal()?;
-        Ok(Prepared { undo: BeforeRotation { previous, field }, secret: Some(secret), irrevocable: None })
+        Ok(Prepared {
+            undo: BeforeRotation { previous, field },
+            secret: Some(secret),
+            irrevocable: None,
+        })
     }
 
     fn simulate(&self, before: &BeforeRotation) -> Rotated {
-        Rotated { previous: before.previous, current: before.previous + 1 }
+        Rotated {
+            previous: before.previous,
+            current: before.previous + 1,
+        }
     }
 
     async fn perform(on: &Secrets, by: Permit<'_, Self>) -> Result<Rotated, Failure> {
@@ -168,7 +215,10 @@ impl Operation for Rotate {
             Standing::Other(live) => Err(Failure::Conflict(live)),
             Standing::Rotated { at } => {
                 let values = Values::of(by.before())?;
-                store.put(&operation.resource, &values.old, at, by.authority()).await.map(drop)
+                store
+                    .put(&operation.resource, &values.old, at, by.authority())
+                    .await
+                    .map(drop)
             }
         }
     }
@@ -182,13 +232,19 @@ impl Rotate {
     fn pick(&self, fields: &Fields) -> Result<String, Failure> {
         match &self.field {
             Some(field) if fields.get(field).is_some() => Ok(field.clone()),
-            Some(field) => Err(Failure::NotFound(format!("{} has no field `{field}`", self.resource))),
+            Some(field) => Err(Failure::NotFound(format!(
+                "{} has no field `{field}`",
+                self.resource
+            ))),
             None => {
                 let mut names = fields.iter().map(|(name, _)| name);
                 match (names.next(), names.next()) {
                     (Some(only), None) => Ok(only.to_owned()),
                     (None, _) => Err(Failure::NotFound(format!("{} has no field", self.resource))),
-                    _ => Err(Failure::Invalid(format!("{} has several fields; name the one to rotate", self.resource))),
+                    _ => Err(Failure::Invalid(format!(
+                        "{} has several fields; name the one to rotate",
+                        self.resource
+                    ))),
                 }
             }
         }

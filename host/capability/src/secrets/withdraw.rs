@@ -1,6 +1,6 @@
 //! Taking one version out of use: until enabled again, or for good.
 
-use remit_backend::secrets::{Secrets, VersionState};
+use remit_backend::{Secrets, VersionState};
 use remit_gate::{Effect, Failure, Operation, Permit, Prepared, Resource, State};
 use serde::{Deserialize, Serialize};
 
@@ -53,9 +53,11 @@ impl Operation for Disable {
 
     async fn prepare(&self, on: &Secrets) -> Result<Prepared<BeforeWithdrawal>, Failure> {
         match state_of(&self.resource, self.version, on).await? {
-            state @ VersionState::Enabled => {
-                Ok(Prepared { undo: BeforeWithdrawal { state }, secret: None, irrevocable: None })
-            }
+            state @ VersionState::Enabled => Ok(Prepared {
+                undo: BeforeWithdrawal { state },
+                secret: None,
+                irrevocable: None,
+            }),
             state => Err(Failure::Conflict(format!(
                 "version {} of {} is {} already",
                 self.version,
@@ -105,9 +107,10 @@ impl Operation for Destroy {
 
     async fn prepare(&self, on: &Secrets) -> Result<Prepared<BeforeWithdrawal>, Failure> {
         match state_of(&self.resource, self.version, on).await? {
-            VersionState::Destroyed => {
-                Err(Failure::Conflict(format!("version {} of {} is destroyed already", self.version, self.resource)))
-            }
+            VersionState::Destroyed => Err(Failure::Conflict(format!(
+                "version {} of {} is destroyed already",
+                self.version, self.resource
+            ))),
             state => Ok(Prepared {
                 undo: BeforeWithdrawal { state },
                 secret: None,
@@ -133,7 +136,9 @@ impl Operation for Destroy {
     }
 
     async fn undo(_: &Secrets, _: Permit<'_, Self>) -> Result<(), Failure> {
-        Err(Failure::Invalid("a destroyed version cannot be brought back".to_owned()))
+        Err(Failure::Invalid(
+            "a destroyed version cannot be brought back".to_owned(),
+        ))
     }
 
     fn describe_undo(&self, _: &BeforeWithdrawal) -> String {

@@ -90,7 +90,9 @@ impl Observation for Poll {
         loop {
             let now = monotonic();
             if now >= first {
-                let ready = (0..).zip(&self.until).filter(|(_, at)| at.is_none_or(|at| at <= now));
+                let ready = (0..)
+                    .zip(&self.until)
+                    .filter(|(_, at)| at.is_none_or(|at| at <= now));
                 return Ok(ready.map(|(index, _)| index).collect());
             }
             tokio::time::sleep(Duration::from_nanos(first - now)).await;
@@ -113,7 +115,7 @@ impl Observation for Ready {
 }
 
 impl Ctx {
-    async fn monotonic(&self) -> wasmtime::Result<u64> {
+    async fn monotonic(&mut self) -> wasmtime::Result<u64> {
         self.call(MonotonicNow {}).await?.map_err(wasmtime::Error::new)
     }
 
@@ -124,7 +126,7 @@ impl Ctx {
         })
     }
 
-    async fn wait(&self, until: Vec<Option<u64>>) -> wasmtime::Result<Vec<u32>> {
+    async fn wait(&mut self, until: Vec<Option<u64>>) -> wasmtime::Result<Vec<u32>> {
         if until.iter().all(Option::is_none) {
             // Independent of any clock, so nothing to record.
             return Ok((0..).zip(&until).map(|(index, _)| index).collect());
@@ -140,7 +142,10 @@ impl wall_clock::Host for Ctx {
     }
 
     async fn resolution(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
-        Ok(wall_clock::Datetime { seconds: 0, nanoseconds: 1 })
+        Ok(wall_clock::Datetime {
+            seconds: 0,
+            nanoseconds: 1,
+        })
     }
 }
 
@@ -185,10 +190,16 @@ impl poll::HostPollable for Ctx {
 impl poll::Host for Ctx {
     async fn poll(&mut self, pollables: Vec<Handle<Pollable>>) -> wasmtime::Result<Vec<u32>> {
         if pollables.is_empty() || pollables.len() > MAX_POLLED {
-            let why = format!("{} pollables at once; from 1 to {MAX_POLLED} are allowed", pollables.len());
+            let why = format!(
+                "{} pollables at once; from 1 to {MAX_POLLED} are allowed",
+                pollables.len()
+            );
             return Err(misuse(Poll::NAME, why));
         }
-        let until = pollables.iter().map(|pollable| self.moment(pollable)).collect::<Result<_, _>>()?;
+        let until = pollables
+            .iter()
+            .map(|pollable| self.moment(pollable))
+            .collect::<Result<_, _>>()?;
         self.wait(until).await
     }
 }

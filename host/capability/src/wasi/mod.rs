@@ -52,7 +52,12 @@ impl State {
     pub(crate) fn new(seed: [u8; 32]) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
-        Self { table, random: random::Stream::new(&seed), out: stdio::Lines::default(), err: stdio::Lines::default() }
+        Self {
+            table,
+            random: random::Stream::new(&seed),
+            out: stdio::Lines::default(),
+            err: stdio::Lines::default(),
+        }
     }
 
     pub(crate) async fn flush(&mut self, gate: &Gate) -> Result<(), Fault> {
@@ -68,7 +73,10 @@ impl std::fmt::Debug for State {
 }
 
 pub(crate) fn misuse(call: &'static str, why: impl Into<String>) -> wasmtime::Error {
-    wasmtime::Error::new(Misuse { call, why: why.into() })
+    wasmtime::Error::new(Misuse {
+        call,
+        why: why.into(),
+    })
 }
 
 impl environment::Host for Ctx {

@@ -1,0 +1,347 @@
+//! The embedded store: versions in an SQLite file, values sealed under a key in a file beside it.
+
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use remit_gate::{Authority, Failure, Resource};
+use remit_trust::{Sealed, Sealer, SecretBytes};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params};
+
+use crate::secrets::{
+    BoxFuture, Fields, Metadata, SecretStore, Turn, Version, VersionState, check_path, check_version,
+};
+use crate::{BackendError, SecretsConfig};
+
+/// The newest format known, in SQLite's `user_version`.
+const FORMAT: i64 = 1;
+/// How long a writer waits for another process.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// What the key is known by; see `key_check` in the schema.
+const KEY_CHECK: &[u8] = b"remit-secrets-key-v1";
+
+const SCHEMA: &str = "
+    CREATE TABLE key_check (sealed BLOB NOT NULL) STRICT;
+    CREATE TABLE version (
+        path       TEXT    NOT NULL,
+        number     INTEGER NOT NULL CHECK (number > 0),
+        created_ms INTEGER NOT NULL,
+        disabled   INTEGER NOT NULL DEFAULT 0,
+        sealed     BLOB, -- NULL: destroyed
+        PRIMARY KEY (path, number)
+    ) STRICT, WITHOUT ROWID;
+    PRAGMA user_version = 1;
+";
+
+/// Secrets in a file of Remit's own. Cheap to clone; all clones are the same store.
+#[derive(Clone)]
+pub struct Embedded(Arc<Inner>);
+
+struct Inner {
+    file: PathBuf,
+    db: Mutex<Connection>,
+    sealer: Sealer,
+}
+
+impl Embedded {
+    /// Opens the store, or makes it with a key of its own at `FILE.key` (both mode 0600).
+    pub fn open(file: &Path) -> Result<Self, BackendError> {
+        let mut key = file.as_os_str().to_owned();
+        key.push(".key");
+        let key = PathBuf::from(key);
+        let unusable = |source| BackendError::File { what: "the embedded store", path: file.to_owned(), source };
+        let holds_something = match std::fs::metadata(file) {
+            Ok(found) => found.len() > 0,
+            Err(error) if error.kind() == ErrorKind::NotFound => false,
+            Err(error) => return Err(unusable(error)),
+        };
+        // A fresh key would hide the loss: everything would open but the values.
+        if holds_something && !key.exists() {
+            return Err(BackendError::KeyMissing { store: file.to_owned(), key });
+        }
+        let sealer = Sealer::load_or_create(&key)?;
+        match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(unusable(error)),
+        }
+        let db = connect(file).map_err(|source| BackendError::Database { path: file.to_owned(), source })?;
+        let inner = Inner { file: file.to_owned(), db: Mutex::new(db), sealer };
+        inner.prepare()?;
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// Opens the embedded store that serves `resource`, for an administrator's command.
+    pub fn serving(entries: &[SecretsConfig], home: &Path, resource: &Resource) -> Result<Self, BackendError> {
+        match SecretsConfig::serving(entries, resource) {
+            Some(SecretsConfig::Embedded(config)) => Self::open(&home.join(&config.file)),
+            _ => Err(BackendError::NotEmbedded { path: resource.path().to_owned() }),
+        }
+    }
+
+    /// Stores a new version of a secret by an administrator's own hand (`remit secret put`), whatever
+    /// there was before; answers its number.
+    ///
+    /// It asks for no [`Authority`] because no action is involved: it stands to this store as `bao kv
+    /// put` stands to OpenBao. Operations reach stores only as `dyn SecretStore` through
+    /// [`Secrets`](crate::secrets::Secrets), and this method is not part of that trait.
+    pub fn seed(&self, resource: &Resource, fields: &Fields) -> Result<u64, BackendError> {
+        self.0.put(resource.path(), None, fields).map_err(BackendError::Seed)
+    }
+
+    /// Runs `work` where it may block. It goes on to its end even if nobody waits for it any more.
+    async fn on_a_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let inner = Arc::clone(&self.0);
+        tokio::task::spawn_blocking(move || work(&inner))
+            .await
+            .unwrap_or_else(|_| Err(Failure::Unavailable("the embedded store's thread did not finish".to_owned())))
+    }
+
+    fn turn<'a>(&'a self, turn: Turn, path: &'a str, version: u64, by: &Authority<'_>) -> BoxFuture<'a, ()> {
+        tracing::info!(operation = by.operation(), path, version, ?turn, "embedded store changes a version");
+        let path = path.to_owned();
+        Box::pin(self.on_a_thread(move |inner| inner.turn(turn, &path, version)))
+    }
+}
+
+impl std::fmt::Debug for Embedded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Embedded({})", self.0.file.display())
+    }
+}
+
+impl SecretStore for Embedded {
+    fn metadata<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Metadata> {
+        let path = path.to_owned();
+        Box::pin(self.on_a_thread(move |inner| inner.metadata(&path)))
+    }
+
+    fn read<'a>(&'a self, path: &'a str, version: u64) -> BoxFuture<'a, Fields> {
+        let path = path.to_owned();
+        Box::pin(self.on_a_thread(move |inner| inner.read(&path, version)))
+    }
+
+    fn put<'a>(
+        &'a self,
+        path: &'a str,
+        expected_current: u64,
+        fields: &'a Fields,
+        by: Authority<'a>,
+    ) -> BoxFuture<'a, u64> {
+        tracing::info!(operation = by.operation(), path, expected_current, "embedded store writes a version");
+        let (path, fields) = (path.to_owned(), fields.clone());
+        Box::pin(self.on_a_thread(move |inner| inner.put(&path, Some(expected_current), &fields)))
+    }
+
+    fn disable<'a>(&'a self, path: &'a str, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
+        self.turn(Turn::Disable, path, version, &by)
+    }
+
+    fn enable<'a>(&'a self, path: &'a str, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
+        self.turn(Turn::Enable, path, version, &by)
+    }
+
+    fn destroy<'a>(&'a self, path: &'a str, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
+        self.turn(Turn::Destroy, path, version, &by)
+    }
+
+    fn check(&self) -> BoxFuture<'_, String> {
+        Box::pin(self.on_a_thread(|inner| {
+            let secrets: i64 = inner
+                .db()
+                .query_row("SELECT count(DISTINCT path) FROM version", [], |row| row.get(0))
+                .map_err(|error| inner.failure(&error))?;
+            let noun = if secrets == 1 { "secret" } else { "secrets" };
+            Ok(format!("embedded store {}, {secrets} {noun}", inner.file.display()))
+        }))
+    }
+}
+
+fn connect(file: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(file, flags)?;
+    db.busy_timeout(PATIENCE)?;
+    Ok(db)
+}
+
+impl Inner {
+    fn db(&self) -> MutexGuard<'_, Connection> {
+        // A transaction that a panic cut short was rolled back as it was dropped.
+        self.db.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Checks format and key, and makes the tables in a new file.
+    fn prepare(&self) -> Result<(), BackendError> {
+        let failed = |source| BackendError::Database { path: self.file.clone(), source };
+        let mut db = self.db();
+        let version = |db: &Connection| db.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
+        let found = version(&db).map_err(failed)?;
+        if found > FORMAT {
+            return Err(BackendError::Newer { path: self.file.clone(), found, known: FORMAT });
+        }
+        // FULL: a version that was answered survives a power cut.
+        db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;")
+            .map_err(failed)?;
+        if found == 0 {
+            let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+            // Another process may have made the tables while this one waited.
+            if version(&tx).map_err(failed)? == 0 {
+                let sealed = self.sealer.seal(KEY_CHECK, &[]).map_err(|source| self.wrong_key(source))?;
+                tx.execute_batch(SCHEMA).map_err(failed)?;
+                tx.execute("INSERT INTO key_check VALUES (?1)", [sealed.as_bytes()]).map_err(failed)?;
+            }
+            tx.commit().map_err(failed)?;
+        }
+        let check: Vec<u8> =
+            db.query_row("SELECT sealed FROM key_check", [], |row| row.get(0)).map_err(failed)?;
+        self.sealer
+            .open(KEY_CHECK, &Sealed::from_bytes(check))
+            .map(drop)
+            .map_err(|source| self.wrong_key(source))
+    }
+
+    fn wrong_key(&self, source: remit_trust::SealError) -> BackendError {
+        BackendError::WrongKey { store: self.file.clone(), source }
+    }
+
+    fn metadata(&self, path: &str) -> Result<Metadata, Failure> {
+        check_path(path)?;
+        let metadata = metadata(&self.db(), path).map_err(|error| self.failure(&error))?;
+        if metadata.current == 0 { Err(unknown(path)) } else { Ok(metadata) }
+    }
+
+    fn read(&self, path: &str, version: u64) -> Result<Fields, Failure> {
+        check_path(path)?;
+        check_version(version)?;
+        let found: Option<(bool, Option<Vec<u8>>)> = self
+            .db()
+            .query_row(
+                "SELECT disabled, sealed FROM version WHERE path = ?1 AND number = ?2",
+                params![path, version],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .optional()
+            .map_err(|error| self.failure(&error))?;
+        let sealed = match found {
+            None => return Err(Failure::NotFound(format!("{path} has no version {version}"))),
+            Some((_, None)) => return Err(unreadable(path, version, VersionState::Destroyed)),
+            Some((true, _)) => return Err(unreadable(path, version, VersionState::Disabled)),
+            Some((false, Some(sealed))) => Sealed::from_bytes(sealed),
+        };
+        let open = self.sealer.open(&context(path, version), &sealed);
+        let plain = open.map_err(|error| Failure::Unavailable(format!("version {version} of {path}: {error}")))?;
+        Fields::from_secret(&SecretBytes::new(plain.to_vec()))
+    }
+
+    /// Without `expected`, on top of whatever there is.
+    fn put(&self, path: &str, expected: Option<u64>, fields: &Fields) -> Result<u64, Failure> {
+        check_path(path)?;
+        self.change(|tx| {
+            let current = metadata(tx, path).map_err(|error| self.failure(&error))?.current;
+            if expected.is_some_and(|expected| expected != current) {
+                return Err(Failure::Conflict(format!(
+                    "version {current} of {path} is current, not {}",
+                    expected.unwrap_or_default()
+                )));
+            }
+            let number = current + 1;
+            let sealed = self
+                .sealer
+                .seal(&context(path, number), fields.to_secret().expose())
+                .map_err(|error| Failure::Invalid(error.to_string()))?;
+            tx.execute(
+                "INSERT INTO version (path, number, created_ms, sealed) VALUES (?1, ?2, ?3, ?4)",
+                params![path, number, Timestamp::now().as_millisecond(), sealed.as_bytes()],
+            )
+            .map_err(|error| self.failure(&error))?;
+            Ok(number)
+        })
+    }
+
+    fn turn(&self, turn: Turn, path: &str, version: u64) -> Result<(), Failure> {
+        check_path(path)?;
+        check_version(version)?;
+        self.change(|tx| {
+            let known = metadata(tx, path).map_err(|error| self.failure(&error))?;
+            if known.current == 0 {
+                return Err(unknown(path));
+            }
+            let sql = match turn.from(path, version, known.state(path, version)?)? {
+                VersionState::Enabled => "UPDATE version SET disabled = 0 WHERE path = ?1 AND number = ?2",
+                VersionState::Disabled => "UPDATE version SET disabled = 1 WHERE path = ?1 AND number = ?2",
+                VersionState::Destroyed => "UPDATE version SET sealed = NULL WHERE path = ?1 AND number = ?2",
+            };
+            tx.execute(sql, params![path, version]).map(drop).map_err(|error| self.failure(&error))
+        })?;
+        if turn == Turn::Destroy {
+            // The old page leaves the write-ahead log too, unless another process still reads it; then
+            // SQLite overwrites it later.
+            let _ = self.db().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        }
+        Ok(())
+    }
+
+    /// One transaction that compares and writes; nothing of it stays if it fails.
+    fn change<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
+        let mut db = self.db();
+        let tx = db
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(|error| self.failure(&error))?;
+        let done = work(&tx)?;
+        tx.commit().map_err(|error| self.failure(&error))?;
+        Ok(done)
+    }
+
+    fn failure(&self, error: &rusqlite::Error) -> Failure {
+        let file = self.file.display();
+        match error.sqlite_error_code() {
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied) => {
+                Failure::Denied(format!("the host may not write to {file}: {error}"))
+            }
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                Failure::Unavailable(format!("{file} is locked by another process"))
+            }
+            _ => Failure::Unavailable(format!("{file}: {error}")),
+        }
+    }
+}
+
+fn metadata(db: &Connection, path: &str) -> rusqlite::Result<Metadata> {
+    let mut query = db.prepare_cached(
+        "SELECT number, created_ms, disabled, sealed IS NULL FROM version WHERE path = ?1 ORDER BY number",
+    )?;
+    let versions = query
+        .query_map([path], |row| {
+            let state = match (row.get(2)?, row.get(3)?) {
+                (_, true) => VersionState::Destroyed,
+                (true, false) => VersionState::Disabled,
+                (false, false) => VersionState::Enabled,
+            };
+            Ok(Version { number: row.get(0)?, created_ms: row.get(1)?, state })
+        })?
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Metadata { current: versions.last().map_or(0, |version| version.number), versions })
+}
+
+/// What a sealed value is bound to: it opens in no other place.
+fn context(path: &str, version: u64) -> Vec<u8> {
+    format!("remit-secret-v1 {path} {version}").into_bytes()
+}
+
+fn unknown(path: &str) -> Failure {
+    Failure::NotFound(format!("there is no secret {path}"))
+}
+
+fn unreadable(path: &str, version: u64, state: VersionState) -> Failure {
+    Failure::NotFound(format!("version {version} of {path} is {state}"))
+}
+
+#[cfg(test)]
+#[path = "embedded_tests.rs"]
+mod tests;

@@ -1,0 +1,194 @@
+//! The JSON of the Vault API, KV version 2. Parsers answer `None` to whatever is not of that form;
+//! serde's own words could quote a value, so nobody gets to see them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+use crate::secrets::{Fields, Metadata, Version, VersionState};
+
+#[derive(Deserialize)]
+struct Data<T> {
+    data: T,
+}
+
+fn data<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Option<T> {
+    serde_json::from_slice::<Data<T>>(body).ok().map(|outer| outer.data)
+}
+
+/// The server's `errors` and `warnings`.
+pub(super) fn remarks(body: &[u8]) -> Vec<String> {
+    #[derive(Deserialize)]
+    struct Remarks {
+        #[serde(default)]
+        errors: Option<Vec<String>>,
+        #[serde(default)]
+        warnings: Option<Vec<String>>,
+    }
+    let found = serde_json::from_slice::<Remarks>(body).ok();
+    found.into_iter().flat_map(|found| [found.errors, found.warnings]).flatten().flatten().collect()
+}
+
+/// One version, as `metadata` and `data` describe it.
+#[derive(Deserialize)]
+struct About {
+    #[serde(default)]
+    created_time: Option<Timestamp>,
+    /// Empty, when it was deleted, or when it is going to be.
+    #[serde(default)]
+    deletion_time: String,
+    destroyed: bool,
+    #[serde(default)]
+    version: u64,
+}
+
+impl About {
+    fn state(&self) -> Option<VersionState> {
+        Some(if self.destroyed {
+            VersionState::Destroyed
+        } else if self.deletion_time.is_empty() || self.deletion_time.parse::<Timestamp>().ok()? > Timestamp::now() {
+            VersionState::Enabled
+        } else {
+            VersionState::Disabled
+        })
+    }
+}
+
+pub(super) fn metadata(body: &[u8]) -> Option<Metadata> {
+    #[derive(Deserialize)]
+    struct Found {
+        current_version: u64,
+        versions: BTreeMap<String, About>,
+    }
+    let found: Found = data(body)?;
+    let mut versions = found
+        .versions
+        .iter()
+        .map(|(number, about)| {
+            let created_ms = u64::try_from(about.created_time?.as_millisecond()).ok()?;
+            Some(Version { number: number.parse().ok()?, created_ms, state: about.state()? })
+        })
+        .collect::<Option<Vec<_>>>()?;
+    versions.sort_unstable_by_key(|version| version.number);
+    Some(Metadata { current: found.current_version, versions })
+}
+
+/// What a read of one version found.
+pub(super) struct Read {
+    pub(super) version: u64,
+    /// Or the name of a field that is not text.
+    pub(super) fields: Result<Fields, String>,
+}
+
+pub(super) fn fields(body: &[u8]) -> Option<Read> {
+    #[derive(Deserialize)]
+    struct Found<'a> {
+        #[serde(borrow)]
+        data: BTreeMap<String, &'a RawValue>,
+        metadata: About,
+    }
+    let found: Found<'_> = data(body)?;
+    let mut fields = Fields::default();
+    for (name, raw) in &found.data {
+        match serde_json::from_str::<String>(raw.get()) {
+            Ok(value) => fields = fields.with(name, value.into()),
+            Err(_) => return Some(Read { version: found.metadata.version, fields: Err(name.clone()) }),
+        }
+    }
+    Some(Read { version: found.metadata.version, fields: Ok(fields) })
+}
+
+/// Why a version that exists cannot be read, from the body of a 404.
+pub(super) fn withdrawn(body: &[u8]) -> Option<VersionState> {
+    #[derive(Deserialize)]
+    struct Found {
+        metadata: About,
+    }
+    data::<Found>(body)?.metadata.state()
+}
+
+/// The body of a check-and-set write.
+pub(super) fn write(expected_current: u64, fields: &Fields) -> Zeroizing<Vec<u8>> {
+    let fields = fields.to_secret();
+    let head = format!("{{\"options\":{{\"cas\":{expected_current}}},\"data\":");
+    Zeroizing::new([head.as_bytes(), fields.expose(), b"}"].concat())
+}
+
+/// The number in the answer to a write.
+pub(super) fn written(body: &[u8]) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Found {
+        version: u64,
+    }
+    data::<Found>(body).map(|found| found.version)
+}
+
+/// The body that names one version.
+pub(super) fn versions(version: u64) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(format!("{{\"versions\":[{version}]}}").into_bytes())
+}
+
+#[derive(Deserialize)]
+pub(super) struct Health {
+    pub(super) initialized: bool,
+    pub(super) sealed: bool,
+    #[serde(deserialize_with = "short")]
+    pub(super) version: String,
+}
+
+/// Text of the server's that a person will see: short and plain.
+fn short<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let text = String::deserialize(from)?;
+    Ok(text.chars().filter(char::is_ascii_graphic).take(40).collect())
+}
+
+pub(super) fn health(body: &[u8]) -> Option<Health> {
+    serde_json::from_slice(body).ok()
+}
+
+/// The token's policies and how long it lives, in words.
+pub(super) fn token(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Found {
+        ttl: u64,
+        #[serde(default)]
+        expire_time: Option<String>,
+        #[serde(default)]
+        renewable: bool,
+        #[serde(default)]
+        policies: Vec<String>,
+    }
+    let found: Found = data(body)?;
+    let mut words = if found.expire_time.is_none() && found.ttl == 0 {
+        "without expiry".to_owned()
+    } else {
+        let (hours, minutes, seconds) = (found.ttl / 3600, found.ttl / 60 % 60, found.ttl % 60);
+        let renewable = if found.renewable { ", renewable" } else { "" };
+        match (hours, minutes) {
+            (0, 0) => format!("valid for {seconds}s{renewable}"),
+            (0, _) => format!("valid for {minutes}m {seconds}s{renewable}"),
+            _ => format!("valid for {hours}h {minutes}m{renewable}"),
+        }
+    };
+    if found.policies.iter().any(|policy| policy == "root") {
+        let _ = write!(words, " (a root token: use one with a narrow policy)");
+    }
+    Some(words)
+}
+
+/// The type of a mounted engine, and its version.
+pub(super) fn mount(body: &[u8]) -> Option<(String, Option<String>)> {
+    #[derive(Deserialize)]
+    struct Found {
+        #[serde(rename = "type", deserialize_with = "short")]
+        kind: String,
+        #[serde(default)]
+        options: Option<BTreeMap<String, String>>,
+    }
+    let found: Found = data(body)?;
+    Some((found.kind, found.options.and_then(|mut options| options.remove("version"))))
+}

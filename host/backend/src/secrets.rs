@@ -1,0 +1,325 @@
+//! Secrets: what a store of them can do, and which store serves which path.
+
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use remit_gate::{Authority, Failure, Resource};
+use serde::{Deserialize, Serialize};
+
+pub use crate::fields::{Fields, SecretText};
+pub use crate::generator::Generator;
+use crate::{BackendError, Embedded, OpenBao, SecretsConfig};
+
+/// The kind of every resource served here: `secret:prod/payments/stripe`.
+const KIND: &str = "secret";
+
+/// A boxed answer, for trait objects.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
+
+/// What is known of a secret without reading its values.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metadata {
+    /// The newest version's number; 0 if the secret has none.
+    pub current: u64,
+    /// All versions the store still knows, oldest first.
+    pub versions: Vec<Version>,
+}
+
+impl Metadata {
+    /// The state of version `number`, or [`Failure::NotFound`].
+    pub fn state(&self, path: &str, number: u64) -> Result<VersionState, Failure> {
+        match self.versions.iter().find(|version| version.number == number) {
+            Some(version) => Ok(version.state),
+            None => Err(Failure::NotFound(format!("{path} has no version {number}"))),
+        }
+    }
+}
+
+/// One version of a secret, without its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// Counts from 1.
+    pub number: u64,
+    /// When it was created, in milliseconds since the Unix epoch.
+    pub created_ms: u64,
+    /// Whether it can be read.
+    pub state: VersionState,
+}
+
+/// What can be done with a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VersionState {
+    /// It can be read.
+    Enabled,
+    /// It cannot be read until it is enabled again.
+    Disabled,
+    /// Its value is gone for good.
+    Destroyed,
+}
+
+impl std::fmt::Display for VersionState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Enabled => "enabled",
+            Self::Disabled => "disabled",
+            Self::Destroyed => "destroyed",
+        })
+    }
+}
+
+/// A change of one version's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    Disable,
+    Enable,
+    Destroy,
+}
+
+impl Turn {
+    /// The state a version has afterwards, if it may be changed from `state`.
+    pub(crate) fn from(self, path: &str, version: u64, state: VersionState) -> Result<VersionState, Failure> {
+        use VersionState::{Destroyed, Disabled, Enabled};
+        match (self, state) {
+            (Self::Disable, Enabled) => Ok(Disabled),
+            (Self::Enable, Disabled) => Ok(Enabled),
+            (Self::Destroy, Enabled | Disabled) => Ok(Destroyed),
+            _ => Err(Failure::Conflict(format!("version {version} of {path} is {state}"))),
+        }
+    }
+}
+
+/// A store of versioned secrets. Paths have the form that [`Resource`] guarantees.
+///
+/// Every method may fail with `Denied` (the host's own credential is not enough), `Invalid` (a path or
+/// version number that makes no sense) or `Unavailable`, besides what it says itself. After
+/// `Unavailable` from a change, the change may have happened.
+pub trait SecretStore: Send + Sync {
+    /// The versions of a secret; `NotFound` if there is no such secret.
+    fn metadata<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Metadata>;
+
+    /// The fields of one version: secret material. `NotFound` if it is not there or not enabled.
+    fn read<'a>(&'a self, path: &'a str, version: u64) -> BoxFuture<'a, Fields>;
+
+    /// Writes a new version if `expected_current` still is the newest (0: there is no secret yet) and
+    /// answers its number; `Conflict` if it is not. The store compares and writes in one step.
+    fn put<'a>(
+        &'a self,
+        path: &'a str,
+        expected_current: u64,
+        fields: &'a Fields,
+        by: Authority<'a>,
+    ) -> BoxFuture<'a, u64>;
+
+    /// Makes an enabled version unreadable; `Conflict` if it is not enabled.
+    fn disable<'a>(&'a self, path: &'a str, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()>;
+
+    /// Makes a disabled version readable again; `Conflict` if it is not disabled.
+    fn enable<'a>(&'a self, path: &'a str, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()>;
+
+    /// Destroys a version's value for good; `Conflict` if it is destroyed already.
+    fn destroy<'a>(&'a self, path: &'a str, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()>;
+
+    /// Whether the store can be used right now; says what it is, in a line for a person.
+    fn check(&self) -> BoxFuture<'_, String>;
+}
+
+/// Every store, by the prefix of the paths it serves. The only thing operations see.
+pub struct Secrets {
+    /// Longest prefix first.
+    routes: Vec<Route>,
+}
+
+struct Route {
+    prefix: String,
+    store: Arc<dyn SecretStore>,
+    generator: Generator,
+}
+
+impl Secrets {
+    /// Opens every configured store. Files are relative to `home`.
+    ///
+    /// An OpenBao server is not contacted: that is what [`SecretStore::check`] is for.
+    pub fn open(entries: &[SecretsConfig], home: &Path) -> Result<Self, BackendError> {
+        let mut routes: Vec<(String, Arc<dyn SecretStore>, Generator)> = Vec::new();
+        for entry in entries {
+            let store: Arc<dyn SecretStore> = match entry {
+                SecretsConfig::Embedded(config) => Arc::new(Embedded::open(&home.join(&config.file))?),
+                SecretsConfig::Openbao(config) => Arc::new(OpenBao::open(config, home)?),
+            };
+            routes.push((entry.prefix().to_owned(), store, entry.generator().clone()));
+        }
+        Self::new(routes)
+    }
+
+    /// Routes paths to stores; each prefix is a canonical path, or empty for all paths.
+    pub fn new(routes: Vec<(String, Arc<dyn SecretStore>, Generator)>) -> Result<Self, BackendError> {
+        let mut routes: Vec<Route> =
+            routes.into_iter().map(|(prefix, store, generator)| Route { prefix, store, generator }).collect();
+        for (index, route) in routes.iter().enumerate() {
+            check_prefix(&route.prefix)?;
+            if routes[..index].iter().any(|other| other.prefix == route.prefix) {
+                return Err(BackendError::DuplicatePrefix { prefix: route.prefix.clone() });
+            }
+        }
+        routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
+        Ok(Self { routes })
+    }
+
+    /// The store that serves a secret, and what makes its fresh values.
+    pub fn at(&self, resource: &Resource) -> Result<(&dyn SecretStore, &Generator), Failure> {
+        if resource.kind() != KIND {
+            return Err(Failure::Invalid(format!("{resource} is not a secret")));
+        }
+        match self.routes.iter().find(|route| serves(&route.prefix, resource.path())) {
+            Some(route) => Ok((&*route.store, &route.generator)),
+            None => Err(Failure::NotFound(format!("no configured store serves {resource}"))),
+        }
+    }
+
+    /// Every prefix with its store, for the operator's checks.
+    pub fn stores(&self) -> impl Iterator<Item = (&str, &dyn SecretStore)> {
+        self.routes.iter().map(|route| (route.prefix.as_str(), &*route.store))
+    }
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secrets")?;
+        f.debug_set().entries(self.routes.iter().map(|route| &route.prefix)).finish()
+    }
+}
+
+/// Whether `path` is `prefix` or below it, by whole segments.
+pub(crate) fn serves(prefix: &str, path: &str) -> bool {
+    prefix.is_empty() || path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn check_prefix(prefix: &str) -> Result<(), BackendError> {
+    if prefix.is_empty() {
+        return Ok(());
+    }
+    match Resource::new(KIND, prefix) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(BackendError::Setting { setting: "prefix", why: error.to_string() }),
+    }
+}
+
+/// What every store checks of its arguments, whoever calls it.
+pub(crate) fn check_path(path: &str) -> Result<(), Failure> {
+    Resource::new(KIND, path).map(drop).map_err(|error| Failure::Invalid(error.to_string()))
+}
+
+/// Version 0 means "the newest" to some servers and nothing here.
+pub(crate) fn check_version(version: u64) -> Result<(), Failure> {
+    if version == 0 { Err(Failure::Invalid("versions count from 1".to_owned())) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A store that only knows its own name.
+    struct Named(&'static str);
+
+    impl SecretStore for Named {
+        fn metadata<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Metadata> {
+            unreachable!()
+        }
+        fn read<'a>(&'a self, _: &'a str, _: u64) -> BoxFuture<'a, Fields> {
+            unreachable!()
+        }
+        fn put<'a>(&'a self, _: &'a str, _: u64, _: &'a Fields, _: Authority<'a>) -> BoxFuture<'a, u64> {
+            unreachable!()
+        }
+        fn disable<'a>(&'a self, _: &'a str, _: u64, _: Authority<'a>) -> BoxFuture<'a, ()> {
+            unreachable!()
+        }
+        fn enable<'a>(&'a self, _: &'a str, _: u64, _: Authority<'a>) -> BoxFuture<'a, ()> {
+            unreachable!()
+        }
+        fn destroy<'a>(&'a self, _: &'a str, _: u64, _: Authority<'a>) -> BoxFuture<'a, ()> {
+            unreachable!()
+        }
+        fn check(&self) -> BoxFuture<'_, String> {
+            Box::pin(async { Ok(self.0.to_owned()) })
+        }
+    }
+
+    fn router(prefixes: &[&'static str]) -> Result<Secrets, BackendError> {
+        Secrets::new(
+            prefixes
+                .iter()
+                .map(|prefix| {
+                    let store: Arc<dyn SecretStore> = Arc::new(Named(prefix));
+                    ((*prefix).to_owned(), store, Generator::default())
+                })
+                .collect(),
+        )
+    }
+
+    async fn chosen(secrets: &Secrets, path: &str) -> Result<String, Failure> {
+        secrets.at(&Resource::new(KIND, path).unwrap())?.0.check().await
+    }
+
+    #[tokio::test]
+    async fn longest_prefix_of_whole_segments_wins() {
+        let secrets = router(&["prod", "", "prod/pay", "prod/pay/eu"]).unwrap();
+        for (path, prefix) in [
+            ("prod", "prod"),
+            ("prod/x", "prod"),
+            ("production", ""),
+            ("prod/payments", "prod"),
+            ("prod/pay", "prod/pay"),
+            ("prod/pay/euro", "prod/pay"),
+            ("prod/pay/eu/x", "prod/pay/eu"),
+            ("dev/prod/pay", ""),
+        ] {
+            assert_eq!(chosen(&secrets, path).await.unwrap(), prefix, "{path}");
+        }
+        assert_eq!(secrets.stores().map(|(prefix, _)| prefix).collect::<Vec<_>>(), ["prod/pay/eu", "prod/pay", "prod", ""]);
+    }
+
+    #[tokio::test]
+    async fn no_store_is_an_answer() {
+        let secrets = router(&["prod"]).unwrap();
+        assert!(matches!(chosen(&secrets, "dev/x").await, Err(Failure::NotFound(_))));
+        let ticket = Resource::new("ticket", "prod/x").unwrap();
+        assert!(matches!(secrets.at(&ticket), Err(Failure::Invalid(_))));
+    }
+
+    #[test]
+    fn prefixes_are_canonical_and_distinct() {
+        assert!(matches!(router(&["a", "b", "a"]), Err(BackendError::DuplicatePrefix { .. })));
+        for prefix in ["a/", "/a", "a//b", "../a", "a/%2e", "a b"] {
+            assert!(matches!(router(&[prefix]), Err(BackendError::Setting { setting: "prefix", .. })), "{prefix}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn router_agrees_with_a_naive_model(
+            prefixes in proptest::collection::btree_set("[ab]{1,2}(/[ab]{1,2}){0,2}", 0..6),
+            path in "[ab]{1,2}(/[ab]{1,2}){0,3}",
+        ) {
+            let segments: Vec<&str> = path.split('/').collect();
+            let best = prefixes
+                .iter()
+                .filter(|prefix| segments.starts_with(&prefix.split('/').collect::<Vec<_>>()))
+                .max_by_key(|prefix| prefix.split('/').count());
+            let routes = prefixes
+                .iter()
+                .map(|prefix| {
+                    let store: Arc<dyn SecretStore> = Arc::new(Named(prefix.clone().leak()));
+                    (prefix.clone(), store, Generator::default())
+                })
+                .collect();
+            let secrets = Secrets::new(routes).unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let found = runtime.block_on(chosen(&secrets, &path)).ok();
+            proptest::prop_assert_eq!(found.as_ref(), best);
+        }
+    }
+}

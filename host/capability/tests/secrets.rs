@@ -1,0 +1,221 @@
+//! The five powers over secrets, called as the guest's bindings call them.
+
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
+
+mod support;
+
+use remit_backend::VersionState;
+use remit_capability::bindings::remit::secrets::types::Failure;
+use remit_capability::bindings::remit::secrets::{destroy, disable, inspect, reveal, rotate};
+use remit_gate::{Effect, Fault, Mode, State};
+use remit_journal::{CallResult, Event, UndoResult};
+use support::{Bench, PATH, WIDE};
+
+async fn rotate_key(bench: &mut Bench) -> rotate::Rotated {
+    rotate::Host::rotate(&mut bench.ctx, PATH.into(), Some("api_key".into()))
+        .await
+        .unwrap()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_rotation_changes_one_field_and_can_be_taken_back() {
+    let mut bench = Bench::live().await;
+    let rotated = rotate_key(&mut bench).await;
+    assert_eq!((rotated.previous, rotated.current), (1, 2));
+    let fresh = bench.store.value(PATH, 2, "api_key").await;
+    assert_ne!(fresh, "sk-old-value");
+    assert_eq!(bench.store.value(PATH, 2, "account").await, "acct-77");
+
+    let [intent] = bench.intents().try_into().unwrap();
+    assert_eq!(intent.effect, Effect::Change);
+    assert_eq!(bench.state(&intent).await, State::After);
+    let written = serde_json::to_string(&bench.records()).unwrap();
+    for secret in ["sk-old-value", "acct-77", &fresh] {
+        assert!(!written.contains(secret), "a value is in the journal");
+    }
+
+    assert_eq!(bench.undo(&intent).await, UndoResult::Undone);
+    assert_eq!(bench.store.current(PATH).await, 3);
+    assert_eq!(bench.store.value(PATH, 3, "api_key").await, "sk-old-value");
+    assert_eq!(bench.state(&intent).await, State::Before);
+    assert_eq!(bench.undo(&intent).await, UndoResult::AlreadyUndone);
+    assert_eq!(bench.store.current(PATH).await, 3);
+}
+
+#[tokio::test]
+async fn two_rotations_come_back_in_reverse_order() {
+    let mut bench = Bench::live().await;
+    rotate_key(&mut bench).await;
+    rotate_key(&mut bench).await;
+    let [first, second] = bench.intents().try_into().unwrap();
+    assert!(
+        matches!(bench.undo(&first).await, UndoResult::Conflict { .. }),
+        "out of order"
+    );
+    assert_eq!(bench.undo(&second).await, UndoResult::Undone);
+    assert_eq!(bench.undo(&first).await, UndoResult::Undone);
+    assert_eq!(bench.store.value(PATH, 5, "api_key").await, "sk-old-value");
+}
+
+#[tokio::test]
+async fn someone_elses_version_is_left_alone() {
+    let mut bench = Bench::live().await;
+    rotate_key(&mut bench).await;
+    bench
+        .store
+        .write(PATH, &[("api_key", "by-hand"), ("account", "acct-77")])
+        .await;
+    let [intent] = bench.intents().try_into().unwrap();
+    let UndoResult::Conflict { live } = bench.undo(&intent).await else {
+        panic!("not a conflict")
+    };
+    assert_eq!(live, "version 3 is current, and this run did not write it");
+    assert_eq!(bench.store.current(PATH).await, 3);
+}
+
+#[tokio::test]
+async fn a_rehearsal_changes_nothing() {
+    let mut bench = Bench::new(Mode::Rehearse, WIDE).await;
+    let rotated = rotate_key(&mut bench).await;
+    assert_eq!((rotated.previous, rotated.current), (1, 2));
+    disable::Host::disable(&mut bench.ctx, PATH.into(), 1)
+        .await
+        .unwrap()
+        .unwrap();
+    destroy::Host::destroy(&mut bench.ctx, PATH.into(), 1)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(bench.store.current(PATH).await, 1);
+    assert_eq!(bench.store.state(PATH, 1).await, VersionState::Enabled);
+    let plan = bench.ctx.gate().observed();
+    let shown: Vec<_> = plan
+        .steps
+        .iter()
+        .map(|step| (step.effect, step.undo.as_deref()))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            (Effect::Change, Some("put the value of version 1 back")),
+            (Effect::Change, Some("enable version 1 again")),
+            (Effect::Irrevocable, None),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn arguments_that_make_no_sense_are_refused_and_on_record() {
+    let mut bench = Bench::live().await;
+    for path in ["", "../etc", "prod//x", "/prod", "prod/%2e%2e", "prod/\u{430}"] {
+        let answer = rotate::Host::rotate(&mut bench.ctx, path.into(), None)
+            .await
+            .unwrap();
+        assert!(matches!(answer, Err(Failure::Invalid(_))), "{path}");
+    }
+    let answer = rotate::Host::rotate(&mut bench.ctx, PATH.into(), Some("a\u{1b}[2J".into()))
+        .await
+        .unwrap();
+    assert!(matches!(answer, Err(Failure::Invalid(_))));
+    let denied = bench
+        .records()
+        .iter()
+        .filter(|record| matches!(record.event, Event::Denied(_)))
+        .count();
+    assert_eq!(denied, 7);
+
+    // Two fields and none named; a field that is not there.
+    let answer = rotate::Host::rotate(&mut bench.ctx, PATH.into(), None)
+        .await
+        .unwrap();
+    assert!(matches!(answer, Err(Failure::Invalid(_))));
+    let answer = rotate::Host::rotate(&mut bench.ctx, PATH.into(), Some("nope".into()))
+        .await
+        .unwrap();
+    assert!(matches!(answer, Err(Failure::NotFound(_))));
+    assert_eq!(bench.store.current(PATH).await, 1);
+}
+
+#[tokio::test]
+async fn disabling_comes_back_and_destroying_does_not() {
+    let mut bench = Bench::live().await;
+    disable::Host::disable(&mut bench.ctx, PATH.into(), 1)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(bench.store.state(PATH, 1).await, VersionState::Disabled);
+    let again = disable::Host::disable(&mut bench.ctx, PATH.into(), 1)
+        .await
+        .unwrap();
+    assert!(matches!(again, Err(Failure::Conflict(_))));
+    let intent = bench.intents().remove(0);
+    assert_eq!(bench.undo(&intent).await, UndoResult::Undone);
+    assert_eq!(bench.undo(&intent).await, UndoResult::AlreadyUndone);
+    assert_eq!(bench.store.state(PATH, 1).await, VersionState::Enabled);
+
+    destroy::Host::destroy(&mut bench.ctx, PATH.into(), 1)
+        .await
+        .unwrap()
+        .unwrap();
+    let intent = bench.intents().pop().unwrap();
+    assert_eq!(bench.state(&intent).await, State::After);
+    assert!(matches!(
+        bench.undo(&intent).await,
+        UndoResult::NotReversible { .. }
+    ));
+    let missing = destroy::Host::destroy(&mut bench.ctx, PATH.into(), 7)
+        .await
+        .unwrap();
+    assert!(matches!(missing, Err(Failure::NotFound(_))));
+}
+
+#[tokio::test]
+async fn outside_the_scope_the_run_ends() {
+    let narrow = "[[allow]]\ncapability = \"remit:secrets/destroy\"\nresources = [\"prod/stripe\"]\n";
+    let mut bench = Bench::new(Mode::Live, narrow).await;
+    let trap = destroy::Host::destroy(&mut bench.ctx, PATH.into(), 1)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(trap.downcast_ref::<Fault>(), Some(Fault::OutOfScope { .. })),
+        "{trap}"
+    );
+    let trap = rotate::Host::rotate(&mut bench.ctx, PATH.into(), None)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(trap.downcast_ref::<Fault>(), Some(Fault::OutOfScope { .. })),
+        "{trap}"
+    );
+    assert_eq!(bench.store.state(PATH, 1).await, VersionState::Enabled);
+}
+
+#[tokio::test]
+async fn looking_shows_versions_and_revealing_is_sealed() {
+    let mut bench = Bench::live().await;
+    let found = inspect::Host::metadata(&mut bench.ctx, PATH.into())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!((found.current, found.versions.len()), (1, 1));
+
+    let value = reveal::Host::reveal(&mut bench.ctx, PATH.into(), "api_key".into(), 1)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(value, "sk-old-value");
+    assert!(
+        !serde_json::to_string(&bench.records())
+            .unwrap()
+            .contains("sk-old-value")
+    );
+    let sealed = bench.records().into_iter().any(|record| {
+        matches!(record.event, Event::Outcome(outcome) if matches!(outcome.result, CallResult::Sealed { .. }))
+    });
+    assert!(sealed);
+    let none = reveal::Host::reveal(&mut bench.ctx, PATH.into(), "nope".into(), 1)
+        .await
+        .unwrap();
+    assert!(matches!(none, Err(Failure::NotFound(_))));
+}

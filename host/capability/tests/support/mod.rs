@@ -1,0 +1,200 @@
+//! A gate over an embedded store, and what the journal holds afterwards.
+
+#![allow(dead_code, missing_docs, unreachable_pub, reason = "each test uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use remit_backend::{Embedded, Generator, SecretStore as _, Secrets, SecretsConfig, Serving, VersionState};
+use remit_capability::{Ctx, operation};
+use remit_gate::{Estate, Facts, Gate, Mode, Resource, Scope, Setup, State, UndoGate};
+use remit_journal::{Event, Intent, Journal, Record, RunId, UndoResult};
+use remit_tlog::NoteSigner;
+use remit_trust::Sealer;
+
+pub const PATH: &str = "prod/stripe";
+
+/// The embedded store, seen from outside the gate.
+pub struct Store(Embedded);
+
+pub fn secret(path: &str) -> Resource {
+    Resource::new("secret", path).unwrap()
+}
+
+impl Store {
+    /// Someone else writes a version.
+    pub async fn write(&self, path: &str, fields: &[(&str, &str)]) {
+        let fields = fields
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        self.0.seed(&secret(path), fields.collect()).await.unwrap();
+    }
+
+    pub async fn current(&self, path: &str) -> u64 {
+        self.0.metadata(&secret(path)).await.unwrap().current
+    }
+
+    pub async fn value(&self, path: &str, version: u64, field: &str) -> String {
+        let fields = self.0.read(&secret(path), version).await.unwrap();
+        fields.get(field).unwrap().to_owned()
+    }
+
+    pub async fn state(&self, path: &str, version: u64) -> VersionState {
+        let found = self.0.metadata(&secret(path)).await.unwrap();
+        found
+            .versions
+            .iter()
+            .find(|known| known.number == version)
+            .unwrap()
+            .state
+    }
+}
+
+fn estate(home: &Path) -> Estate {
+    let serving = Serving::Embedded {
+        file: "secrets.db".into(),
+    };
+    let entry = SecretsConfig {
+        prefix: String::new(),
+        generator: Generator::default(),
+        serving,
+    };
+    Estate::default().with(Secrets::open(&[entry], home).unwrap())
+}
+
+/// One run under test.
+pub struct Bench {
+    pub store: Store,
+    pub ctx: Ctx,
+    pub run: RunId,
+    journal: Journal,
+    sealer: Arc<Sealer>,
+    folder: tempfile::TempDir,
+}
+
+/// All secrets powers on `prod/**`, everything accepted.
+pub const WIDE: &str = r#"
+[limits]
+changes = 9
+[[allow]]
+capability = "remit:secrets/inspect"
+resources = ["prod/**"]
+[[allow]]
+capability = "remit:secrets/rotate"
+resources = ["prod/**"]
+[[allow]]
+capability = "remit:secrets/disable"
+resources = ["prod/**"]
+[[allow]]
+capability = "remit:secrets/destroy"
+resources = ["prod/**"]
+irrevocable = true
+[[allow]]
+capability = "remit:secrets/reveal"
+resources = ["prod/**"]
+disclose = true
+"#;
+
+impl Bench {
+    pub async fn new(mode: Mode, scope: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store(Embedded::open(&folder.path().join("secrets.db")).unwrap());
+        store
+            .write(PATH, &[("api_key", "sk-old-value"), ("account", "acct-77")])
+            .await;
+        let journal = Journal::open(
+            &folder.path().join("journal"),
+            NoteSigner::from_seed("test", [1; 32]),
+        )
+        .unwrap();
+        let sealer = Arc::new(Sealer::load_or_create(&folder.path().join("seal.key")).unwrap());
+        let run = RunId::new();
+        let facts = Facts {
+            run,
+            started: jiff::Timestamp::from_millisecond(1_700_000_000_123).unwrap(),
+            reason: "a test".to_owned(),
+            seed: [9; 32],
+        };
+        let gate = Gate::new(Setup {
+            facts,
+            mode,
+            scope: Scope::parse(scope, "scope.toml").unwrap(),
+            plan: None,
+            window: None,
+            estate: estate(folder.path()),
+            journal: journal.clone(),
+            sealer: Arc::clone(&sealer),
+        });
+        Self {
+            store,
+            ctx: Ctx::new(gate, [9; 32]),
+            run,
+            journal,
+            sealer,
+            folder,
+        }
+    }
+
+    pub async fn live() -> Self {
+        Self::new(Mode::Live, WIDE).await
+    }
+
+    /// Everything the run wrote so far.
+    pub fn records(&self) -> Vec<Record> {
+        self.journal
+            .reader()
+            .run(&self.run)
+            .unwrap()
+            .into_iter()
+            .map(|(_, record)| record)
+            .collect()
+    }
+
+    pub fn intents(&self) -> Vec<Intent> {
+        let records = self.records().into_iter();
+        records
+            .filter_map(|record| {
+                if let Event::Intent(intent) = record.event {
+                    Some(intent)
+                } else {
+                    None
+                }
+            })
+            .collect()
+    }
+
+    /// The arguments of every logged line.
+    pub fn lines(&self) -> Vec<String> {
+        let intents = self
+            .intents()
+            .into_iter()
+            .filter(|intent| intent.operation == "remit:host/log.write");
+        intents.map(|intent| intent.arguments.get().to_owned()).collect()
+    }
+
+    fn undo_gate(&self) -> UndoGate {
+        UndoGate {
+            run: self.run,
+            estate: estate(self.folder.path()),
+            journal: self.journal.clone(),
+            sealer: Arc::clone(&self.sealer),
+        }
+    }
+
+    pub async fn undo(&self, intent: &Intent) -> UndoResult {
+        operation(&intent.operation)
+            .unwrap()
+            .undo(&self.undo_gate(), intent)
+            .await
+            .unwrap()
+    }
+
+    pub async fn state(&self, intent: &Intent) -> State {
+        operation(&intent.operation)
+            .unwrap()
+            .state(&self.undo_gate(), intent)
+            .await
+            .unwrap()
+    }
+}

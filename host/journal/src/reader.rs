@@ -1,0 +1,128 @@
+//! Questions to a journal.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use remit_trust::Digest;
+use rusqlite::{Connection, OptionalExtension as _};
+use serde::Serialize;
+
+use crate::{ActionRef, Ended, Event, JournalError, Mode, Record, RunId, RunState, store};
+
+/// A read-only view of a journal file.
+pub struct Reader {
+    pub(crate) path: PathBuf,
+    database: Mutex<Connection>,
+}
+
+impl std::fmt::Debug for Reader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Reader({})", self.path.display())
+    }
+}
+
+/// One line about a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunSummary {
+    /// The run.
+    pub run: RunId,
+    /// When it started.
+    pub at: Timestamp,
+    /// Whether changes were real.
+    pub mode: Mode,
+    /// What ran.
+    pub action: ActionRef,
+    /// Who asked.
+    pub principal: String,
+    /// Its latest state; none while it has not ended.
+    pub state: Option<RunState>,
+}
+
+impl Reader {
+    pub(crate) fn open(path: &Path) -> Result<Self, JournalError> {
+        Ok(Self { path: path.to_owned(), database: Mutex::new(store::open_read_only(path)?) })
+    }
+
+    pub(crate) fn database(&self) -> MutexGuard<'_, Connection> {
+        // Reading leaves no half-done state behind.
+        self.database.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn sql(&self, error: &rusqlite::Error) -> JournalError {
+        JournalError::sqlite(&self.path, error)
+    }
+
+    fn records(&self, filter: &str, argument: &str) -> Result<Vec<(u64, Record)>, JournalError> {
+        let database = self.database();
+        let query = || -> rusqlite::Result<Vec<(i64, Vec<u8>)>> {
+            let mut statement = database.prepare_cached(&format!("SELECT seq, body FROM record WHERE {filter} ORDER BY seq"))?;
+            statement.query_map([argument], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        };
+        let rows = query().map_err(|error| self.sql(&error))?;
+        rows.into_iter()
+            .map(|(seq, body)| {
+                let record = serde_json::from_slice(&body).map_err(|error| JournalError::Record {
+                    which: seq.to_string(),
+                    verb: "read",
+                    why: error.to_string(),
+                })?;
+                Ok((seq.cast_unsigned(), record))
+            })
+            .collect()
+    }
+
+    /// All runs, oldest first.
+    pub fn runs(&self) -> Result<Vec<RunSummary>, JournalError> {
+        let mut runs: Vec<RunSummary> = Vec::new();
+        for (_, record) in self.records("kind IN ('started', 'ended') AND ?1 = ''", "")? {
+            match record.event {
+                Event::Started(started) => runs.push(RunSummary {
+                    run: record.run,
+                    at: record.at,
+                    mode: started.mode,
+                    action: started.action,
+                    principal: started.principal,
+                    state: None,
+                }),
+                Event::Ended(Ended { state, .. }) => {
+                    if let Some(run) = runs.iter_mut().rev().find(|run| run.run == record.run) {
+                        run.state = Some(state);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(runs)
+    }
+
+    /// Every record of a run, with its sequence number.
+    pub fn run(&self, run: &RunId) -> Result<Vec<(u64, Record)>, JournalError> {
+        let records = self.records("run = ?1", &run.to_string())?;
+        if records.is_empty() { Err(JournalError::NoSuchRun(run.to_string())) } else { Ok(records) }
+    }
+
+    /// The run whose name begins with `prefix`; the leading `run-` may be left out.
+    pub fn find(&self, prefix: &str) -> Result<RunId, JournalError> {
+        let wanted = if prefix.starts_with("run-") { prefix.to_owned() } else { format!("run-{prefix}") };
+        let names: Vec<RunId> =
+            self.runs()?.into_iter().map(|run| run.run).filter(|run| run.to_string().starts_with(&wanted)).collect();
+        match names.as_slice() {
+            [] => Err(JournalError::NoSuchRun(prefix.escape_debug().take(80).collect())),
+            [run] => Ok(*run),
+            [first, second, ..] => Err(JournalError::AmbiguousRun(prefix.to_owned(), *first, *second)),
+        }
+    }
+
+    /// How many runs started under a grant.
+    pub fn grant_uses(&self, grant: &Digest) -> Result<u32, JournalError> {
+        store::uses_of(&self.database(), grant).map_err(|error| self.sql(&error))
+    }
+
+    /// The newest signed checkpoint.
+    pub fn checkpoint(&self) -> Result<String, JournalError> {
+        let note = self.database().query_row("SELECT note FROM head", [], |row| row.get(0)).optional();
+        note.map_err(|error| self.sql(&error))?
+            .ok_or_else(|| JournalError::damaged(&self.path, "it has no checkpoint"))
+    }
+}

@@ -1,0 +1,51 @@
+//! `remit.toml`: whom this host trusts and which system serves which secrets.
+
+use std::path::{Path, PathBuf};
+
+use remit_backend::SecretsConfig;
+use remit_trust::VerifyingKey;
+use serde::Deserialize;
+
+use crate::Error;
+
+/// The configuration file, as written.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The journal's name in its checkpoints: a name no other log has.
+    pub log: String,
+    /// Whose signatures count.
+    #[serde(default)]
+    pub trust: Trust,
+    /// Which backend serves which secrets.
+    #[serde(default)]
+    pub secrets: Vec<SecretsConfig>,
+}
+
+/// Public key files, relative to the home.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Trust {
+    /// Who may publish actions.
+    pub publishers: Vec<PathBuf>,
+    /// Who may grant.
+    pub operators: Vec<PathBuf>,
+}
+
+impl Config {
+    /// Reads the file.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path).map_err(|error| Error::file(path, &error))?;
+        toml::from_str(&text).map_err(|error| Error::Document {
+            file: path.display().to_string(),
+            wanted: "a Remit configuration",
+            why: error.to_string().trim_end().to_owned(),
+            help: "correct the line it points at; docs/configuration.md lists every key".to_owned(),
+        })
+    }
+
+    /// Loads the keys of a list.
+    pub(crate) fn keys(home: &Path, files: &[PathBuf]) -> Result<Vec<VerifyingKey>, Error> {
+        files.iter().map(|file| Ok(VerifyingKey::load(&home.join(file))?)).collect()
+    }
+}

@@ -1,0 +1,89 @@
+//! A look at everything a run will need, before it is needed.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use miette::Diagnostic;
+use serde::Serialize;
+
+use crate::{Config, Home};
+
+/// One thing that was checked.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    /// What: `configuration`, `publisher keys`, `journal`.
+    pub what: String,
+    /// Whether it is well.
+    pub ok: bool,
+    /// What was found.
+    pub detail: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
+}
+
+impl Finding {
+    fn of<E: Diagnostic>(what: &str, result: Result<String, E>) -> Self {
+        match result {
+            Ok(detail) => Self { what: what.to_owned(), ok: true, detail, fix: None },
+            Err(error) => Self {
+                what: what.to_owned(),
+                ok: false,
+                detail: error.to_string(),
+                fix: error.help().map(|help| help.to_string()),
+            },
+        }
+    }
+
+    fn bad(what: &str, detail: &str, fix: &str) -> Self {
+        Self { what: what.to_owned(), ok: false, detail: detail.to_owned(), fix: Some(fix.to_owned()) }
+    }
+}
+
+/// Checks a home. Changes nothing but the journal's file locks.
+pub async fn doctor(home: &Home) -> Vec<Finding> {
+    let config = match home.load() {
+        Ok(config) => config,
+        Err(error) => return vec![Finding::of::<crate::Error>("configuration", Err(error))],
+    };
+    let mut findings = vec![Finding::of::<crate::Error>("configuration", Ok(home.config().display().to_string()))];
+    match std::fs::metadata(home.path()) {
+        Ok(meta) if meta.permissions().mode() & 0o077 != 0 => findings.push(Finding::bad(
+            "home",
+            "others can look into it",
+            &format!("chmod 700 {}", home.path().display()),
+        )),
+        _ => {}
+    }
+    for (what, files, role) in [
+        ("publisher keys", &config.trust.publishers, "publishers"),
+        ("operator keys", &config.trust.operators, "operators"),
+    ] {
+        findings.push(if files.is_empty() {
+            Finding::bad(what, "none is trusted", &format!("add a public key file to [trust] {role} in remit.toml"))
+        } else {
+            Finding::of(what, Config::keys(home.path(), files).map(|keys| {
+                keys.iter().map(|key| key.id().short().to_owned()).collect::<Vec<_>>().join(", ")
+            }))
+        });
+    }
+    let audit = home.reader().and_then(|reader| {
+        let audit = reader.verify(&home.verifier()?);
+        Ok(audit.map(|audit| format!("{} records, all as signed", audit.records)))
+    });
+    findings.push(match audit {
+        Ok(audit) => Finding::of("journal", audit),
+        Err(error) => Finding::of::<crate::Error>("journal", Err(error)),
+    });
+    match remit_backend::Secrets::open(&config.secrets, home.path()) {
+        Err(error) => findings.push(Finding::of::<remit_backend::BackendError>("secrets", Err(error))),
+        Ok(secrets) => {
+            for (name, result) in secrets.check().await {
+                findings.push(match result {
+                    Ok(detail) => Finding { what: name, ok: true, detail, fix: None },
+                    Err(failure) => Finding::bad(&name, &failure.to_string(), "start or repair that system, and check its entry in remit.toml"),
+                });
+            }
+        }
+    }
+    findings
+}

@@ -1,0 +1,120 @@
+//! What can go wrong between a person and a run.
+
+use miette::Diagnostic;
+
+/// An error of the lifecycle. Its code's first word says whose matter it is: `usage`, `refused`, `failed`,
+/// `integrity` or `doubt`.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum Error {
+    /// A file could not be read or written.
+    #[error("{file}: {why}")]
+    #[diagnostic(code(usage::file), help("check the path and its permissions"))]
+    File {
+        /// Which.
+        file: String,
+        /// The system's words.
+        why: String,
+    },
+    /// A file is not what it should be.
+    #[error("{file} is not {wanted}:\n{why}")]
+    #[diagnostic(code(usage::document), help("{help}"))]
+    Document {
+        /// Which.
+        file: String,
+        /// `a plan`, `a grant`, `valid JSON`.
+        wanted: &'static str,
+        /// The parser's words, with line and column where there are some.
+        why: String,
+        /// What to do.
+        help: String,
+    },
+    /// There is no Remit home.
+    #[error("{home} is not a Remit home")]
+    #[diagnostic(code(usage::home), help("make one with `remit init`, or name another with --home or REMIT_HOME"))]
+    NoHome {
+        /// Where it was looked for.
+        home: String,
+    },
+    /// There already is one.
+    #[error("{home} already holds {what}")]
+    #[diagnostic(code(usage::home_exists), help("nothing was changed; use it as it is, or choose another --home"))]
+    HomeExists {
+        /// Where.
+        home: String,
+        /// What is in the way.
+        what: &'static str,
+    },
+    /// The grant does not allow this run.
+    #[error("the grant does not allow this run: {why}")]
+    #[diagnostic(code(refused::grant), help("{help}"))]
+    Grant {
+        /// Why.
+        why: String,
+        /// What to do.
+        help: &'static str,
+    },
+    /// Not a live run, or still going.
+    #[error("{run} cannot be reverted: {why}")]
+    #[diagnostic(code(usage::revert), help("`remit show {run}` tells what it did"))]
+    NotRevertible {
+        /// Which.
+        run: String,
+        /// Why.
+        why: &'static str,
+    },
+    /// The grant's signature.
+    #[error("the grant {file} does not hold: {source}")]
+    #[diagnostic(code(refused::grant_signature), help("ask an operator whose key is listed under [trust] operators for a grant"))]
+    GrantSignature {
+        /// Which.
+        file: String,
+        /// What is wrong.
+        source: remit_trust::SignatureError,
+    },
+    /// From below.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Admission(#[from] remit_sandbox::AdmissionError),
+    /// From below.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Stop(#[from] remit_sandbox::Stop),
+    /// From below.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Fault(#[from] remit_gate::Fault),
+    /// From below.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Scope(#[from] remit_gate::ScopeError),
+    /// From below.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Key(#[from] remit_trust::KeyError),
+    /// From below.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Journal(#[from] remit_journal::JournalError),
+    /// From below.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Start(#[from] remit_journal::StartError),
+    /// From below.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Backend(#[from] remit_backend::BackendError),
+    /// From below.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Log(#[from] remit_tlog::NoteError),
+    /// A value that cannot be serialised: a defect.
+    #[error("a record could not be serialised: {0}")]
+    #[diagnostic(code(failed::serialise), help("this is a defect of Remit; report it"))]
+    Serialise(#[from] serde_json::Error),
+}
+
+impl Error {
+    pub(crate) fn file(path: &std::path::Path, why: &std::io::Error) -> Self {
+        Self::File { file: path.display().to_string(), why: why.to_string() }
+    }
+}

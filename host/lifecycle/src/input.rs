@@ -1,0 +1,65 @@
+//! What an action is given.
+
+use remit_trust::Digest;
+use serde_json::value::RawValue;
+
+use crate::Error;
+
+/// A JSON value in its canonical form: what is granted, journaled and handed to the action are the same
+/// bytes.
+#[derive(Clone, Debug)]
+pub struct Input {
+    json: String,
+    digest: Digest,
+}
+
+impl Input {
+    /// Reads JSON; `shown` names it in errors.
+    pub fn parse(text: &str, shown: &str) -> Result<Self, Error> {
+        let value: serde_json::Value = serde_json::from_str(text).map_err(|error| Error::Document {
+            file: shown.to_owned(),
+            wanted: "valid JSON",
+            why: with_caret(text, &error),
+            help: "correct the input, for example --input '{\"path\": \"prod/payments/stripe\"}'".to_owned(),
+        })?;
+        Self::of(&value)
+    }
+
+    /// From a value.
+    pub fn of(value: &serde_json::Value) -> Result<Self, Error> {
+        let bytes = remit_trust::canonical(value)?;
+        let digest = Digest::of(&bytes);
+        // Canonical JSON is UTF-8: nothing is replaced.
+        Ok(Self { json: String::from_utf8_lossy(&bytes).into_owned(), digest })
+    }
+
+    /// The canonical text.
+    #[must_use]
+    pub fn json(&self) -> &str {
+        &self.json
+    }
+
+    /// Of the canonical text.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    pub(crate) fn raw(&self) -> Result<Box<RawValue>, Error> {
+        Ok(RawValue::from_string(self.json.clone())?)
+    }
+
+    pub(crate) fn value(&self) -> Result<serde_json::Value, Error> {
+        Ok(serde_json::from_str(&self.json)?)
+    }
+}
+
+/// A JSON error with the line it is in and a caret below the place.
+pub(crate) fn with_caret(text: &str, error: &serde_json::Error) -> String {
+    let line = text.lines().nth(error.line().saturating_sub(1)).unwrap_or_default();
+    let column = error.column().max(1);
+    // A long line is cut so that the caret stays in view.
+    let start = column.saturating_sub(60);
+    let shown: String = line.chars().skip(start).take(100).collect();
+    format!("{error}\n  | {shown}\n  | {}^", " ".repeat(column - 1 - start.min(column - 1)))
+}

@@ -1,0 +1,132 @@
+//! A live run, from the check of its grant to a named end.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use remit_gate::{Effect, Gate, OnFailure, Phase, Setup, State, UndoGate, Window};
+use remit_journal::{GrantRef, Mode, Record, RunId, RunState};
+use remit_sandbox::{Call, Candidate, Consumed, Meter, Stop};
+
+use crate::plan::{end, facts, header, output};
+use crate::revert::{Reverted, changes_of, revert_changes};
+use crate::{Error, Host, Input, SignedGrant};
+
+/// How a live run ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// The run.
+    pub run: RunId,
+    /// Its state, as journaled.
+    pub state: RunState,
+    /// What the action returned, when it returned.
+    pub output: Option<serde_json::Value>,
+    /// Why it did not succeed.
+    pub cause: Option<Error>,
+    /// What was taken back, when something was.
+    pub reverted: Option<Reverted>,
+    /// What it used.
+    pub consumed: Consumed,
+}
+
+/// Runs an action under a grant. An error means that nothing was started; once a run is in the journal its
+/// end is told by [`Finished`].
+pub async fn execute(host: &Host, candidate: &Candidate, input: &Input, signed: SignedGrant) -> Result<Finished, Error> {
+    let grant = signed.grant;
+    grant.check(candidate.digest(), input, Timestamp::now())?;
+    let action = host.sandbox.admit(candidate, &host.publishers, Some(&grant.scope))?;
+    let facts = facts(&grant.reason)?;
+    let (run, seed) = (facts.run, facts.seed);
+    let mut started = header(&action, Mode::Live, input, &grant.scope, &facts)?;
+    started.grant = Some(GrantRef { digest: signed.digest, uses: grant.uses });
+    // The use is counted in the same transaction that makes the run exist.
+    host.journal.start(Record::now(run, started)).await?;
+
+    let on_failure = grant.scope.on_failure;
+    let mut meter = Meter::start(grant.scope.limits.clone());
+    let gate = Gate::new(Setup {
+        facts,
+        mode: Mode::Live,
+        scope: grant.scope,
+        plan: grant.plan,
+        window: Some(Window { not_after: grant.not_after }),
+        estate: host.estate.clone(),
+        journal: host.journal.clone(),
+        sealer: host.sealer.clone(),
+    });
+    let mut returned = None;
+    let outcome = async {
+        let text = host.sandbox.call(&action, &gate, seed, &mut meter, Call::Run { input: input.json() }).await?;
+        gate.settle().await;
+        returned = Some(output(&text)?);
+        gate.enter(Phase::Verify)?;
+        let verify = Call::Verify { input: input.json(), output: &text };
+        host.sandbox.call(&action, &gate, seed, &mut meter, verify).await?;
+        gate.enter(Phase::HostCheck)?;
+        host_check(host, run).await
+    }
+    .await;
+    gate.settle().await;
+    let consumed = meter.consumed(gate.used());
+
+    let Err(cause) = outcome else {
+        end(host, run, RunState::Succeeded, "every check agreed".to_owned(), &consumed, returned.clone()).await?;
+        return Ok(Finished { run, state: RunState::Succeeded, output: returned, cause: None, reverted: None, consumed });
+    };
+    let detail = cause.to_string();
+    let (state, reverted) = match after_failure(host, run, &gate, &cause, on_failure).await {
+        Ok(decided) => decided,
+        // The journal or a backend is gone: what is on disk says the rest, and `remit revert` goes on.
+        Err(error) => {
+            tracing::error!(%run, %error, "the run could not be brought to an end");
+            return Err(error);
+        }
+    };
+    end(host, run, state, detail, &consumed, returned.clone()).await?;
+    Ok(Finished { run, state, output: returned, cause: Some(cause), reverted, consumed })
+}
+
+async fn after_failure(
+    host: &Host,
+    run: RunId,
+    gate: &Gate,
+    cause: &Error,
+    on_failure: OnFailure,
+) -> Result<(RunState, Option<Reverted>), Error> {
+    gate.enter(Phase::Revert)?;
+    let changes = changes_of(host, run).await?;
+    if changes.is_empty() {
+        let refused = matches!(cause, Error::Stop(stop) if stop.is_refusal());
+        return Ok((if refused { RunState::Refused } else { RunState::Failed }, None));
+    }
+    if on_failure == OnFailure::Hold {
+        return Ok((RunState::Held, None));
+    }
+    let reverted = revert_changes(host, run, changes).await?;
+    Ok((reverted.state(), Some(reverted)))
+}
+
+/// The host's own look at each change, on a path the action has no part in.
+async fn host_check(host: &Host, run: RunId) -> Result<(), Error> {
+    let gate = UndoGate { run, estate: host.estate.clone(), journal: host.journal.clone(), sealer: host.sealer.clone() };
+    let mut seen = HashSet::new();
+    for change in changes_of(host, run).await?.iter().rev() {
+        // A later change of the same resource explains why an earlier one no longer stands.
+        if !seen.insert(change.intent.resource.clone()) || change.intent.effect == Effect::Observe {
+            continue;
+        }
+        let state = change.operation.state(&gate, &change.intent).await?;
+        if state != State::After {
+            let found = match state {
+                State::Before => "nothing changed".to_owned(),
+                State::Other(live) => live,
+                State::After => continue,
+            };
+            return Err(Stop::Failed(format!(
+                "the host's own check of {} on {} found: {found}",
+                change.intent.operation, change.intent.resource
+            ))
+            .into());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,39 @@
+//! `cargo xtask test`: all checks, in the order in which they fail fastest.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use crate::{bindings, openbao, plugins, shell};
+
+/// Runs every step; stops at the first that fails and names it.
+pub(crate) fn run() -> Result<()> {
+    let plugins_dir = shell::target()?.join("plugins");
+    step("bindings --check", || bindings::run(true))?;
+    step("plugins", plugins::run)?;
+    let bao = step("openbao", openbao::install)?;
+    step("cargo fmt --check", || {
+        shell::run(&mut shell::cargo(["fmt", "--all", "--check"]))
+    })?;
+    step("cargo clippy", || {
+        shell::run(&mut shell::cargo([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ]))
+    })?;
+    step("cargo test", || {
+        let mut cargo = shell::cargo(["test", "--workspace"]);
+        shell::run(cargo.env("REMIT_BAO", &bao).env("REMIT_PLUGINS", &plugins_dir))
+    })
+}
+
+fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let started = Instant::now();
+    let result = work().with_context(|| format!("step `{name}` failed"))?;
+    println!("ok  {name:<18} {:>6.1} s", started.elapsed().as_secs_f64());
+    Ok(result)
+}

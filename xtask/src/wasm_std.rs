@@ -1,0 +1,163 @@
+//! A standard library for `wasm32-unknown-unknown`, from wherever this machine can get one.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::shell;
+
+const TARGET: &str = "wasm32-unknown-unknown";
+/// How long rustup may take before the fallback is tried.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// Debian's Rust for the web: its compiler, its library and the library's source.
+const PACKAGES: [&str; 5] = [
+    "rustc-web",
+    "libstd-rust-web-1.96",
+    "libstd-rust-web-dev",
+    "rust-web-src",
+    "libllvm22",
+];
+
+/// The environment in which `cargo build --target wasm32-unknown-unknown` finds a standard library.
+///
+/// Tries the toolchain itself, then rustup, then Debian's packages unpacked below `target`.
+/// `REMIT_WASM_STD=debian` goes straight to the last.
+pub(crate) fn environment(target: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let forced = std::env::var_os("REMIT_WASM_STD").is_some_and(|value| value == "debian");
+    let rustc = Path::new("rustc");
+    if !forced && (present(rustc)? || (rustup() && present(rustc)?)) {
+        return Ok(Vec::new());
+    }
+    debian(&target.join("wasm-std")).context("getting the wasm32 standard library from Debian's packages")
+}
+
+fn sysroot(rustc: &Path) -> Result<PathBuf> {
+    Ok(shell::output(Command::new(rustc).args(["--print", "sysroot"]))?.into())
+}
+
+fn present(rustc: &Path) -> Result<bool> {
+    let lib = sysroot(rustc)?.join("lib/rustlib").join(TARGET).join("lib");
+    Ok(names(&lib)
+        .iter()
+        .any(|name| name.starts_with("libstd-") && has_extension(name, "rlib")))
+}
+
+/// Asks rustup for the target; false when there is no rustup, or it fails or takes too long.
+fn rustup() -> bool {
+    let Ok(mut child) = Command::new("rustup")
+        .args(["target", "add", TARGET])
+        .stdout(Stdio::null())
+        .spawn()
+    else {
+        return false;
+    };
+    let started = Instant::now();
+    while started.elapsed() < PATIENCE {
+        match child.try_wait() {
+            Ok(Some(status)) => return status.success(),
+            Ok(None) => std::thread::sleep(Duration::from_millis(200)),
+            Err(_) => break,
+        }
+    }
+    // It may just have ended: either way it is gone afterwards.
+    let _ = child.kill();
+    let _ = child.wait();
+    false
+}
+
+fn debian(dir: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let root = dir.join("root");
+    let rustc = dir.join("rustc");
+    let linker = sysroot(Path::new("rustc"))?.join("lib/rustlib/x86_64-unknown-linux-gnu/bin/rust-lld");
+    if !rustc.exists() {
+        unpack(dir, &root)?;
+        let script = format!(
+            "#!/bin/sh\nLD_LIBRARY_PATH='{0}/usr/lib/x86_64-linux-gnu' exec '{0}/usr/bin/rustc' \"$@\"\n",
+            root.display()
+        );
+        // Written last and whole: its presence says that the packages are unpacked.
+        let draft = dir.join("rustc.new");
+        fs::write(&draft, script)?;
+        fs::set_permissions(&draft, fs::Permissions::from_mode(0o755))?;
+        fs::rename(&draft, &rustc)?;
+    }
+    if !present(&rustc)? {
+        build(dir, &root, &rustc)?;
+    }
+    Ok(vec![
+        ("RUSTC".into(), rustc),
+        ("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER".into(), linker),
+    ])
+}
+
+fn unpack(dir: &Path, root: &Path) -> Result<()> {
+    let packages = dir.join("deb");
+    fs::create_dir_all(&packages)?;
+    fs::create_dir_all(root)?;
+    shell::run(
+        Command::new("apt-get")
+            .arg("download")
+            .args(PACKAGES)
+            .current_dir(&packages),
+    )?;
+    for name in names(&packages) {
+        shell::run(Command::new("dpkg").arg("-x").arg(packages.join(name)).arg(root))?;
+    }
+    Ok(())
+}
+
+/// Builds the library from its source: the package has it only for WASI.
+fn build(dir: &Path, root: &Path, rustc: &Path) -> Result<()> {
+    let seed = dir.join("seed");
+    fs::create_dir_all(seed.join("src"))?;
+    fs::write(seed.join("src/lib.rs"), "")?;
+    fs::write(
+        seed.join("Cargo.toml"),
+        "[package]\nname = \"seed\"\nversion = \"0.0.0\"\nedition = \"2021\"\n\n[workspace]\n",
+    )?;
+    let mut cargo = shell::cargo(["build", "--release", "--target", TARGET]);
+    cargo
+        .args(["-Z", "build-std=std,panic_abort", "--target-dir", "t"])
+        .current_dir(&seed)
+        .env("RUSTC", rustc)
+        .env("RUSTC_BOOTSTRAP", "1")
+        // Without bitcode a release build with link-time optimisation cannot use it.
+        .env(
+            "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS",
+            "-Cembed-bitcode=yes",
+        );
+    shell::run(&mut cargo)?;
+
+    let built = seed.join("t").join(TARGET).join("release/deps");
+    let lib = root.join("usr/lib/rustlib").join(TARGET).join("lib");
+    fs::create_dir_all(&lib)?;
+    let mut copied = 0;
+    for name in names(&built) {
+        if has_extension(&name, "rlib") && !name.starts_with("libseed-") {
+            fs::copy(built.join(&name), lib.join(&name))?;
+            copied += 1;
+        }
+    }
+    if copied == 0 {
+        bail!("{} holds no library", built.display());
+    }
+    Ok(())
+}
+
+/// The names in a directory; none when it is not there.
+fn names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect()
+}
+
+fn has_extension(name: &str, extension: &str) -> bool {
+    Path::new(name)
+        .extension()
+        .is_some_and(|found| found == extension)
+}
