@@ -6,21 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::shell;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 /// How long rustup may take before the fallback is tried.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// Debian's Rust for the web: its compiler, its library and the library's source.
-const PACKAGES: [&str; 5] = [
-    "rustc-web",
-    "libstd-rust-web-1.96",
-    "libstd-rust-web-dev",
-    "rust-web-src",
-    "libllvm22",
-];
+/// Debian's Rust for the web: its compiler, its library and the library's source. What these need with a
+/// version in its name is looked up.
+const PACKAGES: [&str; 3] = ["rustc-web", "libstd-rust-web-dev", "rust-web-src"];
 
 /// The environment in which `cargo build --target wasm32-unknown-unknown` finds a standard library.
 ///
@@ -85,6 +80,7 @@ fn debian(dir: &Path) -> Result<Vec<(String, PathBuf)>> {
         fs::set_permissions(&draft, fs::Permissions::from_mode(0o755))?;
         fs::rename(&draft, &rustc)?;
     }
+    new_enough(&rustc)?;
     if !present(&rustc)? {
         build(dir, &root, &rustc)?;
     }
@@ -98,16 +94,45 @@ fn unpack(dir: &Path, root: &Path) -> Result<()> {
     let packages = dir.join("deb");
     fs::create_dir_all(&packages)?;
     fs::create_dir_all(root)?;
-    shell::run(
-        Command::new("apt-get")
-            .arg("download")
-            .args(PACKAGES)
-            .current_dir(&packages),
-    )?;
+    let library = dependency("libstd-rust-web-dev", "libstd-rust-web-")?;
+    let llvm = dependency("rustc-web", "libllvm").or_else(|_| dependency(&library, "libllvm"))?;
+    let mut apt = Command::new("apt-get");
+    apt.arg("download")
+        .args(PACKAGES)
+        .args([library, llvm])
+        .current_dir(&packages);
+    shell::run_to_stderr(&mut apt)?;
     for name in names(&packages) {
         shell::run(Command::new("dpkg").arg("-x").arg(packages.join(name)).arg(root))?;
     }
     Ok(())
+}
+
+/// The package that `package` depends on and whose name starts with `prefix`.
+fn dependency(package: &str, prefix: &str) -> Result<String> {
+    let listed = shell::output(Command::new("apt-cache").args(["depends", package]))?;
+    let mut words = listed.split_whitespace().skip(1);
+    let found = words.find(|word| word.starts_with(prefix));
+    found
+        .map(ToOwned::to_owned)
+        .with_context(|| format!("{package} depends on no {prefix}*"))
+}
+
+/// Fails when the unpacked compiler is older than this workspace needs.
+fn new_enough(rustc: &Path) -> Result<()> {
+    let version = shell::output(Command::new(rustc).arg("--version"))?;
+    let needed = env!("CARGO_PKG_RUST_VERSION");
+    let found = version.split_whitespace().nth(1).unwrap_or_default();
+    ensure!(
+        minor(found) >= minor(needed),
+        "Debian has Rust {found} here and the guests need {needed}: run `rustup target add {TARGET}`"
+    );
+    Ok(())
+}
+
+/// The `95` of `1.95.0`.
+fn minor(version: &str) -> Option<u32> {
+    version.split('.').nth(1)?.parse().ok()
 }
 
 /// Builds the library from its source: the package has it only for WASI.
@@ -160,4 +185,16 @@ fn has_extension(name: &str, extension: &str) -> bool {
     Path::new(name)
         .extension()
         .is_some_and(|found| found == extension)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::minor;
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        assert!(minor("1.100.0") > minor("1.95"));
+        assert!(minor("1.85.0") < minor("1.95"));
+        assert!(minor("unknown") < minor("1.95"));
+    }
 }
