@@ -10,40 +10,34 @@ use crate::secrets::{Generator, serves};
 
 /// One store of secrets, and the paths it serves.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(tag = "backend", rename_all = "lowercase")]
-pub enum SecretsConfig {
-    /// `backend = "embedded"`: in a file of Remit's own.
-    Embedded(EmbeddedConfig),
-    /// `backend = "openbao"`: a server that speaks the Vault API.
-    Openbao(OpenBaoConfig),
+#[serde(from = "Entry")]
+pub struct SecretsConfig {
+    /// Leading segments of the paths it serves; empty for all that no longer prefix claims.
+    pub prefix: String,
+    /// How fresh values look.
+    pub generator: Generator,
+    /// Where they are kept.
+    pub serving: Serving,
 }
 
-/// The embedded store.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EmbeddedConfig {
-    /// Which paths it serves; empty for all that no longer prefix claims.
-    #[serde(default)]
-    pub prefix: String,
-    /// The database, relative to Remit's home; `secrets.db` unless set. Its key lies beside it.
-    #[serde(default = "default_file")]
-    pub file: PathBuf,
-    /// How fresh values look.
-    #[serde(default)]
-    pub generator: Generator,
+/// What keeps secrets: `backend` in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Serving {
+    /// `backend = "embedded"`: a file of Remit's own.
+    Embedded {
+        /// The database, relative to Remit's home; `secrets.db` unless set. Its key lies beside it.
+        file: PathBuf,
+    },
+    /// `backend = "openbao"`: a server that speaks the Vault API.
+    Openbao(Server),
 }
 
 /// A KV version 2 engine of OpenBao, or of any server with the same API.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OpenBaoConfig {
-    /// Which paths it serves; empty for all that no longer prefix claims.
-    #[serde(default)]
-    pub prefix: String,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
     /// `https://HOST[:PORT]`; `http://` for loopback addresses only.
     pub address: String,
     /// Where the engine is mounted; `secret` unless set.
-    #[serde(default = "default_mount")]
     pub mount: String,
     /// The namespace, if the server has them.
     pub namespace: Option<String>,
@@ -56,11 +50,70 @@ pub struct OpenBaoConfig {
     /// public ones are trusted.
     pub ca_file: Option<PathBuf>,
     /// What one call may take in all; `5s` unless set.
-    #[serde(default = "default_timeout")]
     pub timeout: SignedDuration,
-    /// How fresh values look.
-    #[serde(default)]
-    pub generator: Generator,
+}
+
+/// The entry as written: flat, and with nothing in it that is not known. (Serde's `flatten` would let
+/// misspelt keys pass.)
+#[derive(Deserialize)]
+#[serde(tag = "backend", rename_all = "lowercase", deny_unknown_fields)]
+enum Entry {
+    Embedded {
+        #[serde(default)]
+        prefix: String,
+        #[serde(default = "default_file")]
+        file: PathBuf,
+        #[serde(default)]
+        generator: Generator,
+    },
+    Openbao {
+        #[serde(default)]
+        prefix: String,
+        address: String,
+        #[serde(default = "default_mount")]
+        mount: String,
+        namespace: Option<String>,
+        token_file: Option<PathBuf>,
+        token_env: Option<String>,
+        ca_file: Option<PathBuf>,
+        #[serde(default = "default_timeout")]
+        timeout: SignedDuration,
+        #[serde(default)]
+        generator: Generator,
+    },
+}
+
+impl From<Entry> for SecretsConfig {
+    fn from(entry: Entry) -> Self {
+        match entry {
+            Entry::Embedded { prefix, file, generator } => {
+                Self { prefix, generator, serving: Serving::Embedded { file } }
+            }
+            Entry::Openbao {
+                prefix,
+                address,
+                mount,
+                namespace,
+                token_file,
+                token_env,
+                ca_file,
+                timeout,
+                generator,
+            } => Self {
+                prefix,
+                generator,
+                serving: Serving::Openbao(Server {
+                    address,
+                    mount,
+                    namespace,
+                    token_file,
+                    token_env,
+                    ca_file,
+                    timeout,
+                }),
+            },
+        }
+    }
 }
 
 fn default_file() -> PathBuf {
@@ -78,40 +131,22 @@ fn default_timeout() -> SignedDuration {
 impl Default for SecretsConfig {
     /// The embedded store, for every path.
     fn default() -> Self {
-        Self::Embedded(EmbeddedConfig {
+        Self {
             prefix: String::new(),
-            file: default_file(),
             generator: Generator::default(),
-        })
+            serving: Serving::Embedded { file: default_file() },
+        }
     }
 }
 
 impl SecretsConfig {
-    /// Which paths it serves.
-    #[must_use]
-    pub fn prefix(&self) -> &str {
-        match self {
-            Self::Embedded(config) => &config.prefix,
-            Self::Openbao(config) => &config.prefix,
-        }
-    }
-
-    /// How fresh values look.
-    #[must_use]
-    pub fn generator(&self) -> &Generator {
-        match self {
-            Self::Embedded(config) => &config.generator,
-            Self::Openbao(config) => &config.generator,
-        }
-    }
-
     /// The entry that serves a secret, chosen as [`Secrets::at`](crate::secrets::Secrets::at) does.
     #[must_use]
     pub fn serving<'a>(entries: &'a [Self], resource: &Resource) -> Option<&'a Self> {
         entries
             .iter()
-            .filter(|entry| serves(entry.prefix(), resource.path()))
-            .max_by_key(|entry| entry.prefix().len())
+            .filter(|entry| serves(&entry.prefix, resource.path()))
+            .max_by_key(|entry| entry.prefix.len())
     }
 }
 
@@ -144,11 +179,11 @@ mod tests {
         )
         .unwrap();
         assert_eq!(file.secrets[0], SecretsConfig::default());
-        let SecretsConfig::Openbao(bao) = &file.secrets[1] else { panic!("{file:?}") };
+        let Serving::Openbao(bao) = &file.secrets[1].serving else { panic!("{file:?}") };
         assert_eq!((bao.mount.as_str(), bao.timeout), ("secret", SignedDuration::from_secs(90)));
-        assert_eq!(bao.generator.entropy().round() as u32, 160);
+        assert_eq!(file.secrets[1].generator.entropy().to_string(), "160");
 
-        let at = |path| SecretsConfig::serving(&file.secrets, &Resource::new("secret", path).unwrap()).unwrap().prefix();
+        let at = |path| SecretsConfig::serving(&file.secrets, &Resource::new("secret", path).unwrap()).unwrap().prefix.as_str();
         assert_eq!((at("prod/x"), at("production"), at("dev")), ("prod", "", ""));
     }
 

@@ -12,9 +12,9 @@ use remit_trust::{Sealed, Sealer, SecretBytes};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 use crate::secrets::{
-    BoxFuture, Fields, Metadata, SecretStore, Turn, Version, VersionState, check_path, check_version,
+    BoxFuture, Fields, Metadata, SecretStore, Turn, Version, VersionState, check_version,
 };
-use crate::{BackendError, SecretsConfig};
+use crate::{BackendError, SecretsConfig, Serving};
 
 /// The newest format known, in SQLite's `user_version`.
 const FORMAT: i64 = 1;
@@ -76,8 +76,8 @@ impl Embedded {
 
     /// Opens the embedded store that serves `resource`, for an administrator's command.
     pub fn serving(entries: &[SecretsConfig], home: &Path, resource: &Resource) -> Result<Self, BackendError> {
-        match SecretsConfig::serving(entries, resource) {
-            Some(SecretsConfig::Embedded(config)) => Self::open(&home.join(&config.file)),
+        match SecretsConfig::serving(entries, resource).map(|entry| &entry.serving) {
+            Some(Serving::Embedded { file }) => Self::open(&home.join(file)),
             _ => Err(BackendError::NotEmbedded { path: resource.path().to_owned() }),
         }
     }
@@ -88,8 +88,9 @@ impl Embedded {
     /// It asks for no [`Authority`] because no action is involved: it stands to this store as `bao kv
     /// put` stands to OpenBao. Operations reach stores only as `dyn SecretStore` through
     /// [`Secrets`](crate::secrets::Secrets), and this method is not part of that trait.
-    pub fn seed(&self, resource: &Resource, fields: &Fields) -> Result<u64, BackendError> {
-        self.0.put(resource.path(), None, fields).map_err(BackendError::Seed)
+    pub async fn seed(&self, secret: &Resource, fields: Fields) -> Result<u64, Failure> {
+        let path = secret.path().to_owned();
+        self.on_a_thread(move |inner| inner.put(&path, None, &fields)).await
     }
 
     /// Runs `work` where it may block. It goes on to its end even if nobody waits for it any more.
@@ -103,9 +104,9 @@ impl Embedded {
             .unwrap_or_else(|_| Err(Failure::Unavailable("the embedded store's thread did not finish".to_owned())))
     }
 
-    fn turn<'a>(&'a self, turn: Turn, path: &'a str, version: u64, by: &Authority<'_>) -> BoxFuture<'a, ()> {
-        tracing::info!(operation = by.operation(), path, version, ?turn, "embedded store changes a version");
-        let path = path.to_owned();
+    fn turn<'a>(&'a self, turn: Turn, secret: &'a Resource, version: u64, by: &Authority<'_>) -> BoxFuture<'a, ()> {
+        tracing::info!(operation = by.operation(), %secret, version, ?turn, "embedded store changes a version");
+        let path = secret.path().to_owned();
         Box::pin(self.on_a_thread(move |inner| inner.turn(turn, &path, version)))
     }
 }
@@ -117,38 +118,38 @@ impl std::fmt::Debug for Embedded {
 }
 
 impl SecretStore for Embedded {
-    fn metadata<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Metadata> {
-        let path = path.to_owned();
+    fn metadata<'a>(&'a self, secret: &'a Resource) -> BoxFuture<'a, Metadata> {
+        let path = secret.path().to_owned();
         Box::pin(self.on_a_thread(move |inner| inner.metadata(&path)))
     }
 
-    fn read<'a>(&'a self, path: &'a str, version: u64) -> BoxFuture<'a, Fields> {
-        let path = path.to_owned();
+    fn read<'a>(&'a self, secret: &'a Resource, version: u64) -> BoxFuture<'a, Fields> {
+        let path = secret.path().to_owned();
         Box::pin(self.on_a_thread(move |inner| inner.read(&path, version)))
     }
 
     fn put<'a>(
         &'a self,
-        path: &'a str,
-        expected_current: u64,
+        secret: &'a Resource,
         fields: &'a Fields,
+        expected_current: u64,
         by: Authority<'a>,
     ) -> BoxFuture<'a, u64> {
-        tracing::info!(operation = by.operation(), path, expected_current, "embedded store writes a version");
-        let (path, fields) = (path.to_owned(), fields.clone());
+        tracing::info!(operation = by.operation(), %secret, expected_current, "embedded store writes a version");
+        let (path, fields) = (secret.path().to_owned(), fields.clone());
         Box::pin(self.on_a_thread(move |inner| inner.put(&path, Some(expected_current), &fields)))
     }
 
-    fn disable<'a>(&'a self, path: &'a str, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
-        self.turn(Turn::Disable, path, version, &by)
+    fn disable<'a>(&'a self, secret: &'a Resource, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
+        self.turn(Turn::Disable, secret, version, &by)
     }
 
-    fn enable<'a>(&'a self, path: &'a str, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
-        self.turn(Turn::Enable, path, version, &by)
+    fn enable<'a>(&'a self, secret: &'a Resource, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
+        self.turn(Turn::Enable, secret, version, &by)
     }
 
-    fn destroy<'a>(&'a self, path: &'a str, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
-        self.turn(Turn::Destroy, path, version, &by)
+    fn destroy<'a>(&'a self, secret: &'a Resource, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
+        self.turn(Turn::Destroy, secret, version, &by)
     }
 
     fn check(&self) -> BoxFuture<'_, String> {
@@ -211,19 +212,17 @@ impl Inner {
     }
 
     fn metadata(&self, path: &str) -> Result<Metadata, Failure> {
-        check_path(path)?;
         let metadata = metadata(&self.db(), path).map_err(|error| self.failure(&error))?;
         if metadata.current == 0 { Err(unknown(path)) } else { Ok(metadata) }
     }
 
     fn read(&self, path: &str, version: u64) -> Result<Fields, Failure> {
-        check_path(path)?;
         check_version(version)?;
         let found: Option<(bool, Option<Vec<u8>>)> = self
             .db()
             .query_row(
                 "SELECT disabled, sealed FROM version WHERE path = ?1 AND number = ?2",
-                params![path, version],
+                params![path, version.cast_signed()],
                 |row| Ok((row.get(0)?, row.get(1)?)),
             )
             .optional()
@@ -241,7 +240,6 @@ impl Inner {
 
     /// Without `expected`, on top of whatever there is.
     fn put(&self, path: &str, expected: Option<u64>, fields: &Fields) -> Result<u64, Failure> {
-        check_path(path)?;
         self.change(|tx| {
             let current = metadata(tx, path).map_err(|error| self.failure(&error))?.current;
             if expected.is_some_and(|expected| expected != current) {
@@ -257,7 +255,7 @@ impl Inner {
                 .map_err(|error| Failure::Invalid(error.to_string()))?;
             tx.execute(
                 "INSERT INTO version (path, number, created_ms, sealed) VALUES (?1, ?2, ?3, ?4)",
-                params![path, number, Timestamp::now().as_millisecond(), sealed.as_bytes()],
+                params![path, number.cast_signed(), Timestamp::now().as_millisecond(), sealed.as_bytes()],
             )
             .map_err(|error| self.failure(&error))?;
             Ok(number)
@@ -265,7 +263,6 @@ impl Inner {
     }
 
     fn turn(&self, turn: Turn, path: &str, version: u64) -> Result<(), Failure> {
-        check_path(path)?;
         check_version(version)?;
         self.change(|tx| {
             let known = metadata(tx, path).map_err(|error| self.failure(&error))?;
@@ -277,7 +274,7 @@ impl Inner {
                 VersionState::Disabled => "UPDATE version SET disabled = 1 WHERE path = ?1 AND number = ?2",
                 VersionState::Destroyed => "UPDATE version SET sealed = NULL WHERE path = ?1 AND number = ?2",
             };
-            tx.execute(sql, params![path, version]).map(drop).map_err(|error| self.failure(&error))
+            tx.execute(sql, params![path, version.cast_signed()]).map(drop).map_err(|error| self.failure(&error))
         })?;
         if turn == Turn::Destroy {
             // The old page leaves the write-ahead log too, unless another process still reads it; then
@@ -323,7 +320,7 @@ fn metadata(db: &Connection, path: &str) -> rusqlite::Result<Metadata> {
                 (true, false) => VersionState::Disabled,
                 (false, false) => VersionState::Enabled,
             };
-            Ok(Version { number: row.get(0)?, created_ms: row.get(1)?, state })
+            Ok(Version { number: row.get::<_, i64>(0)?.cast_unsigned(), created: u64::try_from(row.get::<_, i64>(1)?).unwrap_or_default(), state })
         })?
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Metadata { current: versions.last().map_or(0, |version| version.number), versions })

@@ -124,8 +124,4 @@ pub enum BackendError {
         /// The secret's path.
         path: String,
     },
-    /// An administrator's write did not happen.
-    #[error("the secret was not stored")]
-    #[diagnostic(code(failed::backend_seed), help("correct what the cause names and try again"))]
-    Seed(#[source] remit_gate::Failure),
 }

@@ -1,16 +1,18 @@
-//! The code that talks to real systems, one file per system. What changes something takes an
-//! [`remit_gate::Authority`], which only the gate can make.
+//! The code that talks to real systems on behalf of operations.
+//!
+//! A backend reads freely. For everything that changes something it demands the
+//! [`Authority`](remit_gate::Authority) of a permit, which only the gate can give.
 
 mod config;
 mod embedded;
+mod error;
 mod fields;
 mod generator;
 mod openbao;
 pub mod secrets;
 
-pub use config::{BackendError, SecretsConfig, Serving};
+pub use config::{SecretsConfig, Server, Serving};
 pub use embedded::Embedded;
-pub use fields::Fields;
-pub use generator::{Alphabet, Generator};
+pub use error::BackendError;
 pub use openbao::OpenBao;
-pub use secrets::{Metadata, SecretStore, Secrets, Version, VersionState};
+pub use secrets::{Fields, Generator, Metadata, SecretStore, SecretText, Secrets, Version, VersionState};

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::fields::{Fields, SecretText};
 pub use crate::generator::Generator;
-use crate::{BackendError, Embedded, OpenBao, SecretsConfig};
+use crate::{BackendError, Embedded, OpenBao, SecretsConfig, Serving};
 
 /// The kind of every resource served here: `secret:prod/payments/stripe`.
 const KIND: &str = "secret";
@@ -43,7 +43,7 @@ pub struct Version {
     /// Counts from 1.
     pub number: u64,
     /// When it was created, in milliseconds since the Unix epoch.
-    pub created_ms: u64,
+    pub created: u64,
     /// Whether it can be read.
     pub state: VersionState,
 }
@@ -91,36 +91,36 @@ impl Turn {
     }
 }
 
-/// A store of versioned secrets. Paths have the form that [`Resource`] guarantees.
+/// A store of versioned secrets, each named by a [`Resource`] so that its path is canonical.
 ///
-/// Every method may fail with `Denied` (the host's own credential is not enough), `Invalid` (a path or
-/// version number that makes no sense) or `Unavailable`, besides what it says itself. After
+/// Every method may fail with `Denied` (the host's own credential is not enough), `Invalid` (a version
+/// number that makes no sense) or `Unavailable`, besides what it says itself. After
 /// `Unavailable` from a change, the change may have happened.
 pub trait SecretStore: Send + Sync {
     /// The versions of a secret; `NotFound` if there is no such secret.
-    fn metadata<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Metadata>;
+    fn metadata<'a>(&'a self, secret: &'a Resource) -> BoxFuture<'a, Metadata>;
 
     /// The fields of one version: secret material. `NotFound` if it is not there or not enabled.
-    fn read<'a>(&'a self, path: &'a str, version: u64) -> BoxFuture<'a, Fields>;
+    fn read<'a>(&'a self, secret: &'a Resource, version: u64) -> BoxFuture<'a, Fields>;
 
     /// Writes a new version if `expected_current` still is the newest (0: there is no secret yet) and
     /// answers its number; `Conflict` if it is not. The store compares and writes in one step.
     fn put<'a>(
         &'a self,
-        path: &'a str,
-        expected_current: u64,
+        secret: &'a Resource,
         fields: &'a Fields,
+        expected_current: u64,
         by: Authority<'a>,
     ) -> BoxFuture<'a, u64>;
 
     /// Makes an enabled version unreadable; `Conflict` if it is not enabled.
-    fn disable<'a>(&'a self, path: &'a str, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()>;
+    fn disable<'a>(&'a self, secret: &'a Resource, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()>;
 
     /// Makes a disabled version readable again; `Conflict` if it is not disabled.
-    fn enable<'a>(&'a self, path: &'a str, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()>;
+    fn enable<'a>(&'a self, secret: &'a Resource, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()>;
 
     /// Destroys a version's value for good; `Conflict` if it is destroyed already.
-    fn destroy<'a>(&'a self, path: &'a str, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()>;
+    fn destroy<'a>(&'a self, secret: &'a Resource, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()>;
 
     /// Whether the store can be used right now; says what it is, in a line for a person.
     fn check(&self) -> BoxFuture<'_, String>;
@@ -145,11 +145,11 @@ impl Secrets {
     pub fn open(entries: &[SecretsConfig], home: &Path) -> Result<Self, BackendError> {
         let mut routes: Vec<(String, Arc<dyn SecretStore>, Generator)> = Vec::new();
         for entry in entries {
-            let store: Arc<dyn SecretStore> = match entry {
-                SecretsConfig::Embedded(config) => Arc::new(Embedded::open(&home.join(&config.file))?),
-                SecretsConfig::Openbao(config) => Arc::new(OpenBao::open(config, home)?),
+            let store: Arc<dyn SecretStore> = match &entry.serving {
+                Serving::Embedded { file } => Arc::new(Embedded::open(&home.join(file))?),
+                Serving::Openbao(server) => Arc::new(OpenBao::open(server, home)?),
             };
-            routes.push((entry.prefix().to_owned(), store, entry.generator().clone()));
+            routes.push((entry.prefix.clone(), store, entry.generator.clone()));
         }
         Self::new(routes)
     }
@@ -207,11 +207,6 @@ fn check_prefix(prefix: &str) -> Result<(), BackendError> {
     }
 }
 
-/// What every store checks of its arguments, whoever calls it.
-pub(crate) fn check_path(path: &str) -> Result<(), Failure> {
-    Resource::new(KIND, path).map(drop).map_err(|error| Failure::Invalid(error.to_string()))
-}
-
 /// Version 0 means "the newest" to some servers and nothing here.
 pub(crate) fn check_version(version: u64) -> Result<(), Failure> {
     if version == 0 { Err(Failure::Invalid("versions count from 1".to_owned())) } else { Ok(()) }
@@ -225,22 +220,22 @@ mod tests {
     struct Named(&'static str);
 
     impl SecretStore for Named {
-        fn metadata<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Metadata> {
+        fn metadata<'a>(&'a self, _: &'a Resource) -> BoxFuture<'a, Metadata> {
             unreachable!()
         }
-        fn read<'a>(&'a self, _: &'a str, _: u64) -> BoxFuture<'a, Fields> {
+        fn read<'a>(&'a self, _: &'a Resource, _: u64) -> BoxFuture<'a, Fields> {
             unreachable!()
         }
-        fn put<'a>(&'a self, _: &'a str, _: u64, _: &'a Fields, _: Authority<'a>) -> BoxFuture<'a, u64> {
+        fn put<'a>(&'a self, _: &'a Resource, _: &'a Fields, _: u64, _: Authority<'a>) -> BoxFuture<'a, u64> {
             unreachable!()
         }
-        fn disable<'a>(&'a self, _: &'a str, _: u64, _: Authority<'a>) -> BoxFuture<'a, ()> {
+        fn disable<'a>(&'a self, _: &'a Resource, _: u64, _: Authority<'a>) -> BoxFuture<'a, ()> {
             unreachable!()
         }
-        fn enable<'a>(&'a self, _: &'a str, _: u64, _: Authority<'a>) -> BoxFuture<'a, ()> {
+        fn enable<'a>(&'a self, _: &'a Resource, _: u64, _: Authority<'a>) -> BoxFuture<'a, ()> {
             unreachable!()
         }
-        fn destroy<'a>(&'a self, _: &'a str, _: u64, _: Authority<'a>) -> BoxFuture<'a, ()> {
+        fn destroy<'a>(&'a self, _: &'a Resource, _: u64, _: Authority<'a>) -> BoxFuture<'a, ()> {
             unreachable!()
         }
         fn check(&self) -> BoxFuture<'_, String> {

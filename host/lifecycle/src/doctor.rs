@@ -67,7 +67,7 @@ pub async fn doctor(home: &Home) -> Vec<Finding> {
         });
     }
     let audit = home.reader().and_then(|reader| {
-        let audit = reader.verify(&home.verifier()?);
+        let audit = reader.verify(&home.verifier()?, None);
         Ok(audit.map(|audit| format!("{} records, all as signed", audit.records)))
     });
     findings.push(match audit {
@@ -77,10 +77,15 @@ pub async fn doctor(home: &Home) -> Vec<Finding> {
     match remit_backend::Secrets::open(&config.secrets, home.path()) {
         Err(error) => findings.push(Finding::of::<remit_backend::BackendError>("secrets", Err(error))),
         Ok(secrets) => {
-            for (name, result) in secrets.check().await {
-                findings.push(match result {
-                    Ok(detail) => Finding { what: name, ok: true, detail, fix: None },
-                    Err(failure) => Finding::bad(&name, &failure.to_string(), "start or repair that system, and check its entry in remit.toml"),
+            for (prefix, store) in secrets.stores() {
+                let what = format!("secrets `{prefix}`");
+                findings.push(match store.check().await {
+                    Ok(detail) => Finding { what, ok: true, detail, fix: None },
+                    Err(failure) => Finding::bad(
+                        &what,
+                        &failure.to_string(),
+                        "start or repair that system, and check its entry in remit.toml",
+                    ),
                 });
             }
         }

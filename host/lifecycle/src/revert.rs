@@ -57,7 +57,7 @@ pub(crate) async fn changes_of(host: &Host, run: RunId) -> Result<Vec<Change>, E
     // Also brings every record noted so far to the disk, before it is read back.
     host.journal.commit(Record::now(run, PhaseEntered { phase: Phase::HostCheck })).await?;
     let mut changes: Vec<Change> = Vec::new();
-    for (_, record) in host.journal.reader().run(&run)? {
+    for (_, record) in host.journal.reader()?.run(&run)? {
         match record.event {
             Event::Intent(intent) if matches!(intent.effect, Effect::Change | Effect::Irrevocable) => {
                 // An intent without a prior state failed in preparation: nothing was attempted.
@@ -113,7 +113,7 @@ pub(crate) async fn revert_changes(host: &Host, run: RunId, changes: Vec<Change>
 /// harmless.
 pub async fn revert(host: &Host, run: RunId) -> Result<Reverted, Error> {
     let refuse = |why| Err(Error::NotRevertible { run: run.to_string(), why });
-    let records = host.journal.reader().run(&run)?;
+    let records = host.journal.reader()?.run(&run)?;
     let live = records.iter().any(|(_, r)| matches!(&r.event, Event::Started(s) if s.mode == Mode::Live));
     if !live {
         return refuse("it was a rehearsal and changed nothing");

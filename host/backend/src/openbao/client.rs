@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use remit_gate::Failure;
+use remit_gate::{Failure, Resource};
 use ureq::http::request::Builder;
 use ureq::http::{HeaderValue, Method, Request, Response, Uri};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
@@ -14,7 +14,7 @@ use ureq::{Agent, AsSendBody, Body};
 use zeroize::Zeroizing;
 
 use super::wire;
-use crate::{BackendError, OpenBaoConfig};
+use crate::{BackendError, Server};
 
 /// An answer that is longer is not one of a KV engine.
 const MAX_ANSWER: u64 = 1 << 20;
@@ -96,14 +96,14 @@ struct Lost {
 }
 
 impl Client {
-    pub(super) fn open(config: &OpenBaoConfig, home: &Path) -> Result<Self, BackendError> {
+    pub(super) fn open(config: &Server, home: &Path) -> Result<Self, BackendError> {
         let address = check_address(&config.address)?;
         let timeout = Duration::try_from(config.timeout)
             .ok()
             .filter(|timeout| !timeout.is_zero() && *timeout <= Duration::from_secs(300))
             .ok_or_else(|| setting("timeout", "it must be over 0 and at most 5m"))?;
         if let Some(namespace) = &config.namespace
-            && super::check_path(namespace.trim_end_matches('/')).is_err()
+            && Resource::new("namespace", namespace.trim_end_matches('/')).is_err()
         {
             return Err(setting("namespace", "it is not a path such as team/payments"));
         }

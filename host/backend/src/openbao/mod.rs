@@ -10,12 +10,10 @@ mod wire;
 use std::path::Path;
 use std::sync::Arc;
 
-use remit_gate::{Authority, Failure};
+use remit_gate::{Authority, Failure, Resource};
 
-use crate::secrets::{
-    BoxFuture, Fields, Metadata, SecretStore, Turn, VersionState, check_path, check_version,
-};
-use crate::{BackendError, OpenBaoConfig};
+use crate::secrets::{BoxFuture, Fields, Metadata, SecretStore, Turn, check_version};
+use crate::{BackendError, Server};
 use client::{Answer, Call, Client};
 
 /// A KV version 2 engine of a server.
@@ -29,10 +27,10 @@ struct Inner {
 impl OpenBao {
     /// Checks the settings and reads token and CA; does not contact the server. Files are relative to
     /// `home`.
-    pub fn open(config: &OpenBaoConfig, home: &Path) -> Result<Self, BackendError> {
+    pub fn open(config: &Server, home: &Path) -> Result<Self, BackendError> {
         let mount = config.mount.clone();
-        if let Err(failure) = check_path(&mount) {
-            return Err(BackendError::Setting { setting: "mount", why: failure.to_string() });
+        if let Err(error) = Resource::new("mount", &mount) {
+            return Err(BackendError::Setting { setting: "mount", why: error.to_string() });
         }
         Ok(Self(Arc::new(Inner { client: Client::open(config, home)?, mount })))
     }
@@ -48,9 +46,9 @@ impl OpenBao {
             .unwrap_or_else(|_| Err(Failure::Unavailable("the request to the server did not finish".to_owned())))
     }
 
-    fn turn<'a>(&'a self, turn: Turn, path: &'a str, version: u64, by: &Authority<'_>) -> BoxFuture<'a, ()> {
-        tracing::info!(operation = by.operation(), path, version, ?turn, "OpenBao changes a version");
-        let path = path.to_owned();
+    fn turn<'a>(&'a self, turn: Turn, secret: &'a Resource, version: u64, by: &Authority<'_>) -> BoxFuture<'a, ()> {
+        tracing::info!(operation = by.operation(), %secret, version, ?turn, "OpenBao changes a version");
+        let path = secret.path().to_owned();
         Box::pin(self.on_a_thread(move |inner| inner.turn(turn, &path, version)))
     }
 }
@@ -62,38 +60,38 @@ impl std::fmt::Debug for OpenBao {
 }
 
 impl SecretStore for OpenBao {
-    fn metadata<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Metadata> {
-        let path = path.to_owned();
+    fn metadata<'a>(&'a self, secret: &'a Resource) -> BoxFuture<'a, Metadata> {
+        let path = secret.path().to_owned();
         Box::pin(self.on_a_thread(move |inner| inner.metadata(&path)))
     }
 
-    fn read<'a>(&'a self, path: &'a str, version: u64) -> BoxFuture<'a, Fields> {
-        let path = path.to_owned();
+    fn read<'a>(&'a self, secret: &'a Resource, version: u64) -> BoxFuture<'a, Fields> {
+        let path = secret.path().to_owned();
         Box::pin(self.on_a_thread(move |inner| inner.read(&path, version)))
     }
 
     fn put<'a>(
         &'a self,
-        path: &'a str,
-        expected_current: u64,
+        secret: &'a Resource,
         fields: &'a Fields,
+        expected_current: u64,
         by: Authority<'a>,
     ) -> BoxFuture<'a, u64> {
-        tracing::info!(operation = by.operation(), path, expected_current, "OpenBao writes a version");
-        let (path, fields) = (path.to_owned(), fields.clone());
+        tracing::info!(operation = by.operation(), %secret, expected_current, "OpenBao writes a version");
+        let (path, fields) = (secret.path().to_owned(), fields.clone());
         Box::pin(self.on_a_thread(move |inner| inner.put(&path, expected_current, &fields)))
     }
 
-    fn disable<'a>(&'a self, path: &'a str, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
-        self.turn(Turn::Disable, path, version, &by)
+    fn disable<'a>(&'a self, secret: &'a Resource, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
+        self.turn(Turn::Disable, secret, version, &by)
     }
 
-    fn enable<'a>(&'a self, path: &'a str, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
-        self.turn(Turn::Enable, path, version, &by)
+    fn enable<'a>(&'a self, secret: &'a Resource, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
+        self.turn(Turn::Enable, secret, version, &by)
     }
 
-    fn destroy<'a>(&'a self, path: &'a str, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
-        self.turn(Turn::Destroy, path, version, &by)
+    fn destroy<'a>(&'a self, secret: &'a Resource, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
+        self.turn(Turn::Destroy, secret, version, &by)
     }
 
     fn check(&self) -> BoxFuture<'_, String> {
@@ -103,7 +101,6 @@ impl SecretStore for OpenBao {
 
 impl Inner {
     fn metadata(&self, path: &str) -> Result<Metadata, Failure> {
-        check_path(path)?;
         let answer = self.client.read(&Call::get(format!("{}/metadata/{path}", self.mount)))?;
         if answer.status == 404 {
             return Err(self.not_there(&answer, format!("there is no secret {path}")));
@@ -112,7 +109,6 @@ impl Inner {
     }
 
     fn read(&self, path: &str, version: u64) -> Result<Fields, Failure> {
-        check_path(path)?;
         check_version(version)?;
         let call = Call::get(format!("{}/data/{path}", self.mount)).with_query(format!("version={version}"));
         let answer = self.client.read(&call)?;
@@ -134,7 +130,6 @@ impl Inner {
     }
 
     fn put(&self, path: &str, expected_current: u64, fields: &Fields) -> Result<u64, Failure> {
-        check_path(path)?;
         let call = Call::post(format!("{}/data/{path}", self.mount), wire::write(expected_current, fields));
         let answer = self.client.write(&call)?;
         match answer.status {

@@ -69,8 +69,8 @@ pub(super) fn metadata(body: &[u8]) -> Option<Metadata> {
         .versions
         .iter()
         .map(|(number, about)| {
-            let created_ms = u64::try_from(about.created_time?.as_millisecond()).ok()?;
-            Some(Version { number: number.parse().ok()?, created_ms, state: about.state()? })
+            let created = u64::try_from(about.created_time?.as_millisecond()).ok()?;
+            Some(Version { number: number.parse().ok()?, created, state: about.state()? })
         })
         .collect::<Option<Vec<_>>>()?;
     versions.sort_unstable_by_key(|version| version.number);
@@ -95,7 +95,7 @@ pub(super) fn fields(body: &[u8]) -> Option<Read> {
     let mut fields = Fields::default();
     for (name, raw) in &found.data {
         match serde_json::from_str::<String>(raw.get()) {
-            Ok(value) => fields = fields.with(name, value.into()),
+            Ok(value) => fields.insert(name.clone(), value),
             Err(_) => return Some(Read { version: found.metadata.version, fields: Err(name.clone()) }),
         }
     }

@@ -22,10 +22,17 @@ struct Input {
     /// The version, where one is needed.
     #[serde(default = "first")]
     version: u64,
+    /// How many bytes a bomb has. More than the guest's memory limit ends it before the host sees it.
+    #[serde(default = "hundred_megabytes")]
+    size: usize,
 }
 
 fn first() -> u64 {
     1
+}
+
+fn hundred_megabytes() -> usize {
+    100_000_000
 }
 
 /// One way to go wrong, or to reach something that a grant may not give.
@@ -40,9 +47,9 @@ enum Deed {
     Recursion,
     /// Calls the host without end.
     Flood,
-    /// Logs one line of 100 MB.
+    /// Logs one line of `size` bytes.
     LogBomb,
-    /// Returns 100 MB.
+    /// Returns `size` bytes.
     OutputBomb,
     /// Rotates `path`, which the test did not grant.
     Outside,
@@ -76,6 +83,7 @@ fn run(input: Input) -> Result<Value, Error> {
         paths,
         field,
         version,
+        size,
     } = input;
     let rotate = |path: &str| secrets::rotate(path, field.as_deref());
     match deed {
@@ -86,8 +94,8 @@ fn run(input: Input) -> Result<Value, Error> {
             // The answer does not matter; the call does.
             let _ = black_box(secrets::inspect(&path));
         },
-        Deed::LogBomb => log::info("x".repeat(BOMB)),
-        Deed::OutputBomb => return Ok(json!("x".repeat(BOMB))),
+        Deed::LogBomb => log::info("x".repeat(size)),
+        Deed::OutputBomb => return Ok(json!("x".repeat(size))),
         Deed::Panic => die(),
         Deed::Fail => return Err(Error::new("failing as asked")),
         Deed::RotateThenFail => {
@@ -145,8 +153,6 @@ fn verify(
 }
 
 remit::action!(run, verify);
-
-const BOMB: usize = 100_000_000;
 
 fn forever() -> ! {
     let mut turn = 0_u64;
