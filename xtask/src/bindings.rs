@@ -19,10 +19,7 @@ pub(crate) fn run(check: bool) -> Result<()> {
     let fresh = generate()?;
     if check {
         let stored = fs::read_to_string(&file).unwrap_or_default();
-        ensure!(
-            stored == fresh,
-            "{FILE} is not what the WIT gives: run `cargo xtask bindings`"
-        );
+        ensure!(stored == fresh, "{FILE} is not what the WIT gives: run `cargo xtask bindings`");
     } else {
         fs::write(&file, fresh).with_context(|| format!("writing {FILE}"))?;
     }
@@ -36,9 +33,7 @@ pub(crate) fn world(dir: &Path) -> Result<(Resolve, WorldId)> {
     for package in ["action", "host", "secrets"] {
         resolve.push_dir(shell::root().join("wit").join(package))?;
     }
-    let (package, _) = resolve
-        .push_dir(dir)
-        .with_context(|| format!("reading {}", dir.display()))?;
+    let (package, _) = resolve.push_dir(dir).with_context(|| format!("reading {}", dir.display()))?;
     let world = resolve.select_world(&[package], None)?;
     Ok((resolve, world))
 }

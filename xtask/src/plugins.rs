@@ -10,10 +10,8 @@ use wit_component::{ComponentEncoder, DecodedWasm};
 use crate::{bindings, shell, wasm_std};
 
 /// A guest: its package, and the directory with the world it is held to.
-const GUESTS: [(&str, Option<&str>); 2] = [
-    ("rotate-secret", Some("plugins/rotate-secret/wit")),
-    ("misbehave", None),
-];
+const GUESTS: [(&str, Option<&str>); 2] =
+    [("rotate-secret", Some("plugins/rotate-secret/wit")), ("misbehave", None)];
 
 /// Builds every guest to `<target>/plugins/NAME.wasm` and prints name, size and digest of each.
 pub(crate) fn run() -> Result<()> {
@@ -27,11 +25,7 @@ pub(crate) fn run() -> Result<()> {
         check(&component, world).with_context(|| format!("checking the imports of {name}"))?;
         fs::write(out.join(format!("{name}.wasm")), &component)?;
         let digest = ring::digest::digest(&ring::digest::SHA256, &component);
-        println!(
-            "{name:<14} {:>8} bytes  sha256:{}",
-            component.len(),
-            hex::encode(digest)
-        );
+        println!("{name:<14} {:>8} bytes  sha256:{}", component.len(), hex::encode(digest));
     }
     Ok(())
 }
@@ -40,13 +34,8 @@ pub(crate) fn run() -> Result<()> {
 fn compile(target: &Path) -> Result<PathBuf> {
     // Apart from the host's build: the guests have other features and another profile.
     let dir = target.join("guests");
-    let mut cargo = shell::cargo([
-        "build",
-        "--release",
-        "--target",
-        "wasm32-unknown-unknown",
-        "--target-dir",
-    ]);
+    let mut cargo =
+        shell::cargo(["build", "--release", "--target", "wasm32-unknown-unknown", "--target-dir"]);
     cargo.arg(&dir);
     for (name, _) in GUESTS {
         cargo.args(["-p", name]);
@@ -70,10 +59,7 @@ fn flags() -> Result<String> {
 
 fn componentise(name: &str, module: &Path) -> Result<Vec<u8>> {
     let module = fs::read(module).with_context(|| format!("reading {}", module.display()))?;
-    let component = ComponentEncoder::default()
-        .validate(true)
-        .module(&module)?
-        .encode()?;
+    let component = ComponentEncoder::default().validate(true).module(&module)?.encode()?;
     let mut metadata = AddMetadata::default();
     metadata.name = wasm_metadata::AddMetadataField::Set(name.to_owned());
     metadata.version = wasm_metadata::AddMetadataField::Set(env!("CARGO_PKG_VERSION").parse()?);

@@ -14,8 +14,7 @@ pub(crate) fn root() -> &'static Path {
 pub(crate) fn target() -> Result<PathBuf> {
     let dir = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     std::fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
-    dir.canonicalize()
-        .with_context(|| format!("resolving {}", dir.display()))
+    dir.canonicalize().with_context(|| format!("resolving {}", dir.display()))
 }
 
 /// `cargo`, run from the root of the repository.
@@ -27,9 +26,7 @@ pub(crate) fn cargo<const N: usize>(args: [&str; N]) -> Command {
 
 /// Runs a command to its end; an error unless it succeeds.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
-    let status = command
-        .status()
-        .with_context(|| format!("starting {}", describe(command)))?;
+    let status = command.status().with_context(|| format!("starting {}", describe(command)))?;
     ensure!(status.success(), "{} failed: {status}", describe(command));
     Ok(())
 }
@@ -45,12 +42,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         .stderr(Stdio::inherit())
         .output()
         .with_context(|| format!("starting {}", describe(command)))?;
-    ensure!(
-        out.status.success(),
-        "{} failed: {}",
-        describe(command),
-        out.status
-    );
+    ensure!(out.status.success(), "{} failed: {}", describe(command), out.status);
     Ok(String::from_utf8(out.stdout)?.trim().to_owned())
 }
 

@@ -36,17 +36,12 @@ fn sysroot(rustc: &Path) -> Result<PathBuf> {
 
 fn present(rustc: &Path) -> Result<bool> {
     let lib = sysroot(rustc)?.join("lib/rustlib").join(TARGET).join("lib");
-    Ok(names(&lib)
-        .iter()
-        .any(|name| name.starts_with("libstd-") && has_extension(name, "rlib")))
+    Ok(names(&lib).iter().any(|name| name.starts_with("libstd-") && has_extension(name, "rlib")))
 }
 
 /// Asks rustup for the target; false when there is no rustup, or it fails or takes too long.
 fn rustup() -> bool {
-    let Ok(mut child) = Command::new("rustup")
-        .args(["target", "add", TARGET])
-        .stdout(Stdio::null())
-        .spawn()
+    let Ok(mut child) = Command::new("rustup").args(["target", "add", TARGET]).stdout(Stdio::null()).spawn()
     else {
         return false;
     };
@@ -84,10 +79,7 @@ fn debian(dir: &Path) -> Result<Vec<(String, PathBuf)>> {
     if !present(&rustc)? {
         build(dir, &root, &rustc)?;
     }
-    Ok(vec![
-        ("RUSTC".into(), rustc),
-        ("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER".into(), linker),
-    ])
+    Ok(vec![("RUSTC".into(), rustc), ("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER".into(), linker)])
 }
 
 fn unpack(dir: &Path, root: &Path) -> Result<()> {
@@ -97,10 +89,7 @@ fn unpack(dir: &Path, root: &Path) -> Result<()> {
     let library = dependency("libstd-rust-web-dev", "libstd-rust-web-")?;
     let llvm = dependency("rustc-web", "libllvm").or_else(|_| dependency(&library, "libllvm"))?;
     let mut apt = Command::new("apt-get");
-    apt.arg("download")
-        .args(PACKAGES)
-        .args([library, llvm])
-        .current_dir(&packages);
+    apt.arg("download").args(PACKAGES).args([library, llvm]).current_dir(&packages);
     shell::run_to_stderr(&mut apt)?;
     for name in names(&packages) {
         shell::run(Command::new("dpkg").arg("-x").arg(packages.join(name)).arg(root))?;
@@ -113,9 +102,7 @@ fn dependency(package: &str, prefix: &str) -> Result<String> {
     let listed = shell::output(Command::new("apt-cache").args(["depends", package]))?;
     let mut words = listed.split_whitespace().skip(1);
     let found = words.find(|word| word.starts_with(prefix));
-    found
-        .map(ToOwned::to_owned)
-        .with_context(|| format!("{package} depends on no {prefix}*"))
+    found.map(ToOwned::to_owned).with_context(|| format!("{package} depends on no {prefix}*"))
 }
 
 /// Fails when the unpacked compiler is older than this workspace needs.
@@ -151,10 +138,7 @@ fn build(dir: &Path, root: &Path, rustc: &Path) -> Result<()> {
         .env("RUSTC", rustc)
         .env("RUSTC_BOOTSTRAP", "1")
         // Without bitcode a release build with link-time optimisation cannot use it.
-        .env(
-            "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS",
-            "-Cembed-bitcode=yes",
-        );
+        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", "-Cembed-bitcode=yes");
     shell::run(&mut cargo)?;
 
     let built = seed.join("t").join(TARGET).join("release/deps");
@@ -176,15 +160,11 @@ fn build(dir: &Path, root: &Path, rustc: &Path) -> Result<()> {
 /// The names in a directory; none when it is not there.
 fn names(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .collect()
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
 fn has_extension(name: &str, extension: &str) -> bool {
-    Path::new(name)
-        .extension()
-        .is_some_and(|found| found == extension)
+    Path::new(name).extension().is_some_and(|found| found == extension)
 }
 
 #[cfg(test)]

@@ -183,7 +183,12 @@ mod tests {
         assert_eq!((bao.mount.as_str(), bao.timeout), ("secret", SignedDuration::from_secs(90)));
         assert_eq!(file.secrets[1].generator.entropy().to_string(), "160");
 
-        let at = |path| SecretsConfig::serving(&file.secrets, &Resource::new("secret", path).unwrap()).unwrap().prefix.as_str();
+        let at = |path| {
+            SecretsConfig::serving(&file.secrets, &Resource::new("secret", path).unwrap())
+                .unwrap()
+                .prefix
+                .as_str()
+        };
         assert_eq!((at("prod/x"), at("production"), at("dev")), ("prod", "", ""));
     }
 

@@ -9,11 +9,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use remit_gate::{Authority, Failure, Resource};
 use remit_trust::{Sealed, Sealer, SecretBytes};
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params};
-
-use crate::secrets::{
-    BoxFuture, Fields, Metadata, SecretStore, Turn, Version, VersionState, check_version,
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params,
 };
+
+use crate::secrets::{BoxFuture, Fields, Metadata, SecretStore, Turn, Version, VersionState, check_version};
 use crate::{BackendError, SecretsConfig, Serving};
 
 /// The newest format known, in SQLite's `user_version`.
@@ -52,7 +52,8 @@ impl Embedded {
         let mut key = file.as_os_str().to_owned();
         key.push(".key");
         let key = PathBuf::from(key);
-        let unusable = |source| BackendError::File { what: "the embedded store", path: file.to_owned(), source };
+        let unusable =
+            |source| BackendError::File { what: "the embedded store", path: file.to_owned(), source };
         let holds_something = match std::fs::metadata(file) {
             Ok(found) => found.len() > 0,
             Err(error) if error.kind() == ErrorKind::NotFound => false,
@@ -75,7 +76,11 @@ impl Embedded {
     }
 
     /// Opens the embedded store that serves `resource`, for an administrator's command.
-    pub fn serving(entries: &[SecretsConfig], home: &Path, resource: &Resource) -> Result<Self, BackendError> {
+    pub fn serving(
+        entries: &[SecretsConfig],
+        home: &Path,
+        resource: &Resource,
+    ) -> Result<Self, BackendError> {
         match SecretsConfig::serving(entries, resource).map(|entry| &entry.serving) {
             Some(Serving::Embedded { file }) => Self::open(&home.join(file)),
             _ => Err(BackendError::NotEmbedded { path: resource.path().to_owned() }),
@@ -99,12 +104,18 @@ impl Embedded {
         work: impl FnOnce(&Inner) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
         let inner = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || work(&inner))
-            .await
-            .unwrap_or_else(|_| Err(Failure::Unavailable("the embedded store's thread did not finish".to_owned())))
+        tokio::task::spawn_blocking(move || work(&inner)).await.unwrap_or_else(|_| {
+            Err(Failure::Unavailable("the embedded store's thread did not finish".to_owned()))
+        })
     }
 
-    fn turn<'a>(&'a self, turn: Turn, secret: &'a Resource, version: u64, by: &Authority<'_>) -> BoxFuture<'a, ()> {
+    fn turn<'a>(
+        &'a self,
+        turn: Turn,
+        secret: &'a Resource,
+        version: u64,
+        by: &Authority<'_>,
+    ) -> BoxFuture<'a, ()> {
         tracing::info!(operation = by.operation(), %secret, version, ?turn, "embedded store changes a version");
         let path = secret.path().to_owned();
         Box::pin(self.on_a_thread(move |inner| inner.turn(turn, &path, version)))
@@ -234,7 +245,8 @@ impl Inner {
             Some((false, Some(sealed))) => Sealed::from_bytes(sealed),
         };
         let open = self.sealer.open(&context(path, version), &sealed);
-        let plain = open.map_err(|error| Failure::Unavailable(format!("version {version} of {path}: {error}")))?;
+        let plain =
+            open.map_err(|error| Failure::Unavailable(format!("version {version} of {path}: {error}")))?;
         Fields::from_secret(&SecretBytes::new(plain.to_vec()))
     }
 
@@ -274,7 +286,9 @@ impl Inner {
                 VersionState::Disabled => "UPDATE version SET disabled = 1 WHERE path = ?1 AND number = ?2",
                 VersionState::Destroyed => "UPDATE version SET sealed = NULL WHERE path = ?1 AND number = ?2",
             };
-            tx.execute(sql, params![path, version.cast_signed()]).map(drop).map_err(|error| self.failure(&error))
+            tx.execute(sql, params![path, version.cast_signed()])
+                .map(drop)
+                .map_err(|error| self.failure(&error))
         })?;
         if turn == Turn::Destroy {
             // The old page leaves the write-ahead log too, unless another process still reads it; then
@@ -298,9 +312,11 @@ impl Inner {
     fn failure(&self, error: &rusqlite::Error) -> Failure {
         let file = self.file.display();
         match error.sqlite_error_code() {
-            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied) => {
-                Failure::Denied(format!("the host may not write to {file}: {error}"))
-            }
+            Some(
+                ErrorCode::ReadOnly
+                | ErrorCode::PermissionDenied
+                | ErrorCode::AuthorizationForStatementDenied,
+            ) => Failure::Denied(format!("the host may not write to {file}: {error}")),
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                 Failure::Unavailable(format!("{file} is locked by another process"))
             }
@@ -320,7 +336,11 @@ fn metadata(db: &Connection, path: &str) -> rusqlite::Result<Metadata> {
                 (true, false) => VersionState::Disabled,
                 (false, false) => VersionState::Enabled,
             };
-            Ok(Version { number: row.get::<_, i64>(0)?.cast_unsigned(), created: u64::try_from(row.get::<_, i64>(1)?).unwrap_or_default(), state })
+            Ok(Version {
+                number: row.get::<_, i64>(0)?.cast_unsigned(),
+                created: u64::try_from(row.get::<_, i64>(1)?).unwrap_or_default(),
+                state,
+            })
         })?
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Metadata { current: versions.last().map_or(0, |version| version.number), versions })

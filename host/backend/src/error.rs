@@ -12,7 +12,9 @@ pub enum BackendError {
     #[error("`{address}` would send the token over the network unencrypted")]
     #[diagnostic(
         code(usage::backend_plaintext),
-        help("use https:// (with `ca_file` for a private CA); http:// is accepted for loopback addresses only")
+        help(
+            "use https:// (with `ca_file` for a private CA); http:// is accepted for loopback addresses only"
+        )
     )]
     Plaintext {
         /// The address as configured.
@@ -20,7 +22,10 @@ pub enum BackendError {
     },
     /// A setting makes no sense.
     #[error("[[secrets]] `{setting}` is not usable: {why}")]
-    #[diagnostic(code(usage::backend_setting), help("correct `{setting}` in remit.toml, then run `remit doctor`"))]
+    #[diagnostic(
+        code(usage::backend_setting),
+        help("correct `{setting}` in remit.toml, then run `remit doctor`")
+    )]
     Setting {
         /// The key in the configuration.
         setting: &'static str,
@@ -29,7 +34,10 @@ pub enum BackendError {
     },
     /// Two entries claim the same paths.
     #[error("two [[secrets]] entries have the prefix `{prefix}`")]
-    #[diagnostic(code(usage::backend_prefix), help("give each entry a prefix of its own; the longest that fits wins"))]
+    #[diagnostic(
+        code(usage::backend_prefix),
+        help("give each entry a prefix of its own; the longest that fits wins")
+    )]
     DuplicatePrefix {
         /// The prefix.
         prefix: String,
@@ -56,7 +64,12 @@ pub enum BackendError {
     },
     /// There is no token.
     #[error("no token for {address}: {why}")]
-    #[diagnostic(code(usage::backend_token), help("set `token_file` to a file that holds the token (mode 0600), or `token_env` to a variable's name"))]
+    #[diagnostic(
+        code(usage::backend_token),
+        help(
+            "set `token_file` to a file that holds the token (mode 0600), or `token_env` to a variable's name"
+        )
+    )]
     NoToken {
         /// The server.
         address: String,
@@ -95,7 +108,9 @@ pub enum BackendError {
     #[error("the embedded store {} cannot be used: {source}", path.display())]
     #[diagnostic(
         code(failed::backend_database),
-        help("check that the disk is writable and not full; if the file is damaged, restore it with its key from a backup")
+        help(
+            "check that the disk is writable and not full; if the file is damaged, restore it with its key from a backup"
+        )
     )]
     Database {
         /// The database.
@@ -105,7 +120,10 @@ pub enum BackendError {
     },
     /// A newer Remit wrote it.
     #[error("the embedded store {} has format {found}; this version knows up to {known}", path.display())]
-    #[diagnostic(code(failed::backend_newer), help("use the newer `remit` that wrote it; nothing was changed"))]
+    #[diagnostic(
+        code(failed::backend_newer),
+        help("use the newer `remit` that wrote it; nothing was changed")
+    )]
     Newer {
         /// The database.
         path: PathBuf,
@@ -118,7 +136,9 @@ pub enum BackendError {
     #[error("`{path}` is not served by an embedded store")]
     #[diagnostic(
         code(usage::backend_not_embedded),
-        help("write it with the system's own tool (for OpenBao: `bao kv put`), or add an embedded [[secrets]] entry for its prefix")
+        help(
+            "write it with the system's own tool (for OpenBao: `bao kv put`), or add an embedded [[secrets]] entry for its prefix"
+        )
     )]
     NotEmbedded {
         /// The secret's path.

@@ -136,7 +136,8 @@ mod tests {
         let fields = Fields::default().with("password", "hunter2".to_owned());
         assert_eq!(format!("{fields:?}"), "Fields{\"password\"}");
         assert_eq!(format!("{:?}", SecretText::new("hunter2".to_owned())), "SecretText(..)");
-        let broken = Fields::from_secret(&SecretBytes::new(br#"{"password": hunter2}"#.to_vec())).unwrap_err();
+        let broken =
+            Fields::from_secret(&SecretBytes::new(br#"{"password": hunter2}"#.to_vec())).unwrap_err();
         assert!(!broken.to_string().contains("hunter2"));
     }
 

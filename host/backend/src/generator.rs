@@ -107,7 +107,11 @@ impl Generator {
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "both are at most 4096")]
     pub fn entropy(&self) -> f64 {
-        if self.characters.is_empty() { 0.0 } else { self.length as f64 * (self.characters.len() as f64).log2() }
+        if self.characters.is_empty() {
+            0.0
+        } else {
+            self.length as f64 * (self.characters.len() as f64).log2()
+        }
     }
 
     /// A fresh value, each character equally likely.
@@ -120,9 +124,9 @@ impl Generator {
         let mut bytes = Zeroizing::new([0; 64]);
         let mut made = 0;
         while made < self.length {
-            random
-                .fill(&mut *bytes)
-                .map_err(|_| Failure::Unavailable("the system gave no randomness for a fresh value".to_owned()))?;
+            random.fill(&mut *bytes).map_err(|_| {
+                Failure::Unavailable("the system gave no randomness for a fresh value".to_owned())
+            })?;
             let usable = bytes.iter().map(|byte| usize::from(*byte)).filter(|byte| *byte < fair);
             for byte in usable.take(self.length - made) {
                 value.push(self.characters[byte % count]);

@@ -194,7 +194,8 @@ impl std::fmt::Debug for Secrets {
 
 /// Whether `path` is `prefix` or below it, by whole segments.
 pub(crate) fn serves(prefix: &str, path: &str) -> bool {
-    prefix.is_empty() || path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    prefix.is_empty()
+        || path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn check_prefix(prefix: &str) -> Result<(), BackendError> {
@@ -274,7 +275,10 @@ mod tests {
         ] {
             assert_eq!(chosen(&secrets, path).await.unwrap(), prefix, "{path}");
         }
-        assert_eq!(secrets.stores().map(|(prefix, _)| prefix).collect::<Vec<_>>(), ["prod/pay/eu", "prod/pay", "prod", ""]);
+        assert_eq!(
+            secrets.stores().map(|(prefix, _)| prefix).collect::<Vec<_>>(),
+            ["prod/pay/eu", "prod/pay", "prod", ""]
+        );
     }
 
     #[tokio::test]
@@ -289,7 +293,10 @@ mod tests {
     fn prefixes_are_canonical_and_distinct() {
         assert!(matches!(router(&["a", "b", "a"]), Err(BackendError::DuplicatePrefix { .. })));
         for prefix in ["a/", "/a", "a//b", "../a", "a/%2e", "a b"] {
-            assert!(matches!(router(&[prefix]), Err(BackendError::Setting { setting: "prefix", .. })), "{prefix}");
+            assert!(
+                matches!(router(&[prefix]), Err(BackendError::Setting { setting: "prefix", .. })),
+                "{prefix}"
+            );
         }
     }
 

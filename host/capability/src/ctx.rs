@@ -16,10 +16,7 @@ impl Ctx {
     /// ([`remit_gate::Facts::seed`]).
     #[must_use]
     pub fn new(gate: Gate, seed: [u8; 32]) -> Self {
-        Self {
-            gate,
-            wasi: State::new(seed),
-        }
+        Self { gate, wasi: State::new(seed) }
     }
 
     /// The run's gate.
@@ -52,11 +49,9 @@ impl Ctx {
     ) -> wasmtime::Result<Result<Resource, Failure>> {
         match Resource::new(kind, path) {
             Ok(resource) => Ok(Ok(resource)),
-            Err(error) => self
-                .gate
-                .refuse(operation, path, &error.to_string())
-                .map(Err)
-                .map_err(wasmtime::Error::new),
+            Err(error) => {
+                self.gate.refuse(operation, path, &error.to_string()).map(Err).map_err(wasmtime::Error::new)
+            }
         }
     }
 }

@@ -120,12 +120,7 @@ pub fn printable(text: &str) -> String {
 pub(crate) async fn write(gate: &Gate, level: Level, message: &str) -> Result<(), Fault> {
     gate.charge_log(message.len() as u64)?;
     // Writing to the run's own log has no failure of its own.
-    let _ = gate
-        .call(Write {
-            level,
-            message: printable(message),
-        })
-        .await?;
+    let _ = gate.call(Write { level, message: printable(message) }).await?;
     Ok(())
 }
 
@@ -137,9 +132,7 @@ impl log::Host for Ctx {
             log::Level::Warn => Level::Warn,
             log::Level::Error => Level::Error,
         };
-        write(self.gate(), level, &message)
-            .await
-            .map_err(wasmtime::Error::new)
+        write(self.gate(), level, &message).await.map_err(wasmtime::Error::new)
     }
 }
 
@@ -158,14 +151,8 @@ mod tests {
 
     #[test]
     fn a_line_cannot_steer_a_terminal() {
-        assert_eq!(
-            printable("two\nlines\tand a tab, žluť"),
-            "two\nlines\tand a tab, žluť"
-        );
-        assert_eq!(
-            printable("\u{1b}[2Jgone\r\u{7f}\u{9b}"),
-            "\\u{1b}[2Jgone\\u{d}\\u{7f}\\u{9b}"
-        );
+        assert_eq!(printable("two\nlines\tand a tab, žluť"), "two\nlines\tand a tab, žluť");
+        assert_eq!(printable("\u{1b}[2Jgone\r\u{7f}\u{9b}"), "\\u{1b}[2Jgone\\u{d}\\u{7f}\\u{9b}");
         assert_eq!(printable("abc\u{202e}cba"), "abc\\u{202e}cba");
     }
 }

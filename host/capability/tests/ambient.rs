@@ -21,20 +21,11 @@ fn line(level: &str, message: &str) -> String {
 #[tokio::test]
 async fn a_log_line_is_a_record_and_counts() {
     let mut bench = Bench::new(Mode::Live, "[limits]\nlog_bytes = \"20 B\"\n").await;
-    log::Host::write(&mut bench.ctx, log::Level::Warn, "look\u{1b}[31m".into())
-        .await
-        .unwrap();
+    log::Host::write(&mut bench.ctx, log::Level::Warn, "look\u{1b}[31m".into()).await.unwrap();
     assert_eq!(bench.lines(), [line("warn", "look\\u{1b}[31m")]);
-    let trap = log::Host::write(&mut bench.ctx, log::Level::Info, "0123456789ab".into())
-        .await
-        .unwrap_err();
-    let Some(Fault::Exceeded(exceeded)) = trap.downcast_ref::<Fault>() else {
-        panic!("{trap}")
-    };
-    assert_eq!(
-        (exceeded.limit, exceeded.used, exceeded.allowed),
-        (Limit::LogBytes, 21, 20)
-    );
+    let trap = log::Host::write(&mut bench.ctx, log::Level::Info, "0123456789ab".into()).await.unwrap_err();
+    let Some(Fault::Exceeded(exceeded)) = trap.downcast_ref::<Fault>() else { panic!("{trap}") };
+    assert_eq!((exceeded.limit, exceeded.used, exceeded.allowed), (Limit::LogBytes, 21, 20));
     assert_eq!(bench.lines().len(), 1);
 }
 
@@ -43,10 +34,7 @@ async fn the_run_knows_itself() {
     let mut bench = Bench::live().await;
     let facts = run::Host::facts(&mut bench.ctx).await.unwrap();
     assert_eq!(facts.id, bench.run.to_string());
-    assert_eq!(
-        (facts.started, facts.reason.as_str()),
-        (1_700_000_000_123, "a test")
-    );
+    assert_eq!((facts.started, facts.reason.as_str()), (1_700_000_000_123, "a test"));
 }
 
 #[tokio::test]
@@ -56,10 +44,7 @@ async fn standard_streams_are_lines_of_the_log() {
     let err = stderr::Host::get_stderr(&mut bench.ctx).await.unwrap().rep();
     for (to, text) in [(out, "one\ntw"), (err, "oops\n"), (out, "o\n\nrest")] {
         let to = Resource::new_borrow(to);
-        streams::HostOutputStream::write(&mut bench.ctx, to, text.into())
-            .await
-            .unwrap()
-            .unwrap();
+        streams::HostOutputStream::write(&mut bench.ctx, to, text.into()).await.unwrap().unwrap();
     }
     bench.ctx.finish().await.unwrap();
     bench.ctx.finish().await.unwrap();
@@ -73,49 +58,23 @@ async fn standard_streams_are_lines_of_the_log() {
     assert_eq!(bench.lines(), expected);
 
     let long = vec![b'x'; 10_000];
-    streams::HostOutputStream::write(&mut bench.ctx, Resource::new_borrow(out), long)
-        .await
-        .unwrap()
-        .unwrap();
+    streams::HostOutputStream::write(&mut bench.ctx, Resource::new_borrow(out), long).await.unwrap().unwrap();
     assert_eq!(bench.lines().len(), 7, "two full pieces, the rest waits");
     let flood = vec![b'x'; 70_000];
-    let trap = streams::HostOutputStream::write(&mut bench.ctx, Resource::new_borrow(out), flood)
-        .await
-        .unwrap_err();
+    let trap =
+        streams::HostOutputStream::write(&mut bench.ctx, Resource::new_borrow(out), flood).await.unwrap_err();
     assert!(trap.downcast_ref::<Misuse>().is_some(), "{trap}");
 }
 
 #[tokio::test]
 async fn there_is_nothing_to_see() {
     let mut bench = Bench::live().await;
-    assert!(
-        environment::Host::get_environment(&mut bench.ctx)
-            .await
-            .unwrap()
-            .is_empty()
-    );
-    assert!(
-        environment::Host::get_arguments(&mut bench.ctx)
-            .await
-            .unwrap()
-            .is_empty()
-    );
-    assert!(
-        environment::Host::initial_cwd(&mut bench.ctx)
-            .await
-            .unwrap()
-            .is_none()
-    );
-    assert!(
-        terminal_stdout::Host::get_terminal_stdout(&mut bench.ctx)
-            .await
-            .unwrap()
-            .is_none()
-    );
+    assert!(environment::Host::get_environment(&mut bench.ctx).await.unwrap().is_empty());
+    assert!(environment::Host::get_arguments(&mut bench.ctx).await.unwrap().is_empty());
+    assert!(environment::Host::initial_cwd(&mut bench.ctx).await.unwrap().is_none());
+    assert!(terminal_stdout::Host::get_terminal_stdout(&mut bench.ctx).await.unwrap().is_none());
     let input = stdin::Host::get_stdin(&mut bench.ctx).await.unwrap();
-    let read = streams::HostInputStream::blocking_read(&mut bench.ctx, input, 10)
-        .await
-        .unwrap();
+    let read = streams::HostInputStream::blocking_read(&mut bench.ctx, input, 10).await.unwrap();
     assert!(matches!(read, Err(streams::StreamError::Closed)));
 }
 
@@ -133,17 +92,9 @@ async fn randomness_is_the_runs_own() {
     let mut one = Bench::live().await;
     let mut two = Bench::live().await;
     let first = random::Host::get_random_bytes(&mut one.ctx, 40).await.unwrap();
-    assert_eq!(
-        first,
-        random::Host::get_random_bytes(&mut two.ctx, 40).await.unwrap()
-    );
-    assert_ne!(
-        first,
-        random::Host::get_random_bytes(&mut one.ctx, 40).await.unwrap()
-    );
-    let trap = random::Host::get_random_bytes(&mut one.ctx, u64::MAX)
-        .await
-        .unwrap_err();
+    assert_eq!(first, random::Host::get_random_bytes(&mut two.ctx, 40).await.unwrap());
+    assert_ne!(first, random::Host::get_random_bytes(&mut one.ctx, 40).await.unwrap());
+    let trap = random::Host::get_random_bytes(&mut one.ctx, u64::MAX).await.unwrap_err();
     assert!(trap.downcast_ref::<Misuse>().is_some(), "{trap}");
 }
 
@@ -151,46 +102,19 @@ async fn randomness_is_the_runs_own() {
 async fn every_look_at_a_clock_is_recorded() {
     let mut bench = Bench::live().await;
     let before = monotonic_clock::Host::now(&mut bench.ctx).await.unwrap();
-    let timer = monotonic_clock::Host::subscribe_duration(&mut bench.ctx, 20_000_000)
-        .await
-        .unwrap()
-        .rep();
+    let timer = monotonic_clock::Host::subscribe_duration(&mut bench.ctx, 20_000_000).await.unwrap().rep();
     let out = stdout::Host::get_stdout(&mut bench.ctx).await.unwrap();
-    let ready = streams::HostOutputStream::subscribe(&mut bench.ctx, out)
-        .await
-        .unwrap()
-        .rep();
+    let ready = streams::HostOutputStream::subscribe(&mut bench.ctx, out).await.unwrap().rep();
     let both = vec![Resource::new_borrow(timer), Resource::new_borrow(ready)];
     assert_eq!(poll::Host::poll(&mut bench.ctx, both).await.unwrap(), [1]);
-    poll::HostPollable::block(&mut bench.ctx, Resource::new_borrow(timer))
-        .await
-        .unwrap();
-    assert!(
-        poll::HostPollable::ready(&mut bench.ctx, Resource::new_borrow(timer))
-            .await
-            .unwrap()
-    );
+    poll::HostPollable::block(&mut bench.ctx, Resource::new_borrow(timer)).await.unwrap();
+    assert!(poll::HostPollable::ready(&mut bench.ctx, Resource::new_borrow(timer)).await.unwrap());
     let after = monotonic_clock::Host::now(&mut bench.ctx).await.unwrap();
     assert!(after - before >= 20_000_000);
     wall_clock::Host::now(&mut bench.ctx).await.unwrap();
-    let names: Vec<String> = bench
-        .intents()
-        .into_iter()
-        .map(|intent| intent.operation)
-        .collect();
+    let names: Vec<String> = bench.intents().into_iter().map(|intent| intent.operation).collect();
     let (now, poll) = ("wasi:clocks/monotonic-clock.now", "wasi:io/poll.poll");
-    assert_eq!(
-        names,
-        [
-            now,
-            now,
-            poll,
-            poll,
-            "wasi:io/poll.ready",
-            now,
-            "wasi:clocks/wall-clock.now"
-        ]
-    );
+    assert_eq!(names, [now, now, poll, poll, "wasi:io/poll.ready", now, "wasi:clocks/wall-clock.now"]);
     assert!(poll::Host::poll(&mut bench.ctx, Vec::new()).await.is_err());
 }
 

@@ -12,9 +12,7 @@ use wasmtime::component::Linker;
 use wit_parser::{Resolve, TypeDefKind};
 
 fn wit(folder: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../wit")
-        .join(folder)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit").join(folder)
 }
 
 /// Everything under `wit/`; the parts of WASI in the order of their dependencies.
@@ -34,13 +32,8 @@ fn resolve() -> Resolve {
 
 /// What an action imports: every interface but the one it exports.
 fn imports(resolve: &Resolve) -> BTreeMap<String, &wit_parser::Interface> {
-    let named = resolve
-        .interfaces
-        .iter()
-        .filter_map(|(id, interface)| Some((resolve.id_of(id)?, interface)));
-    named
-        .filter(|(name, _)| !name.starts_with("remit:action/"))
-        .collect()
+    let named = resolve.interfaces.iter().filter_map(|(id, interface)| Some((resolve.id_of(id)?, interface)));
+    named.filter(|(name, _)| !name.starts_with("remit:action/")).collect()
 }
 
 fn documented_effect(docs: &str) -> Option<String> {
@@ -53,17 +46,12 @@ fn every_interface_has_exactly_one_row() {
     let resolve = resolve();
     let imports = imports(&resolve);
     let in_wit: Vec<&str> = imports.keys().map(String::as_str).collect();
-    let mut in_table: Vec<String> = interfaces()
-        .iter()
-        .map(remit_capability::Interface::import_name)
-        .collect();
+    let mut in_table: Vec<String> =
+        interfaces().iter().map(remit_capability::Interface::import_name).collect();
     in_table.sort();
     assert_eq!(in_wit, in_table);
     for interface in interfaces() {
-        assert_eq!(
-            find(&interface.import_name()).map(|found| found.name),
-            Some(interface.name)
-        );
+        assert_eq!(find(&interface.import_name()).map(|found| found.name), Some(interface.name));
         assert_eq!(
             interface.granted_by_scope,
             interface.name.starts_with("remit:secrets/") && !interface.operations.is_empty()
@@ -83,31 +71,21 @@ fn every_function_has_exactly_one_operation_of_its_documented_effect() {
             // WASI's functions reach the run's own state; those that reach a clock are operations.
             for name in operations {
                 let (_, function) = name.rsplit_once('.').unwrap();
-                let known = interface
-                    .functions
-                    .keys()
-                    .any(|f| f == function || f.ends_with(&format!(".{function}")));
+                let known =
+                    interface.functions.keys().any(|f| f == function || f.ends_with(&format!(".{function}")));
                 assert!(known, "{name} is not in {import}");
                 assert_eq!(operation(name).unwrap().effect(), Effect::Observe);
             }
             continue;
         }
-        let mut expected: Vec<String> = interface
-            .functions
-            .keys()
-            .map(|f| format!("{}.{f}", row.name))
-            .collect();
+        let mut expected: Vec<String> =
+            interface.functions.keys().map(|f| format!("{}.{f}", row.name)).collect();
         expected.sort();
         assert_eq!(operations, expected, "operations of {import}");
         for (name, function) in &interface.functions {
             let operation = operation(&format!("{}.{name}", row.name)).unwrap();
             let documented = documented_effect(function.docs.contents.as_deref().unwrap_or_default());
-            assert_eq!(
-                documented,
-                Some(operation.effect().to_string()),
-                "effect of {}",
-                operation.name()
-            );
+            assert_eq!(documented, Some(operation.effect().to_string()), "effect of {}", operation.name());
             functions += 1;
         }
     }
@@ -123,11 +101,8 @@ fn a_row_shows_the_strongest_effect_of_its_operations() {
         Effect::Irrevocable => 3,
     };
     for row in interfaces() {
-        let strongest = row
-            .operations
-            .iter()
-            .map(|operation| operation.effect())
-            .max_by_key(|effect| rank(*effect));
+        let strongest =
+            row.operations.iter().map(|operation| operation.effect()).max_by_key(|effect| rank(*effect));
         assert_eq!(row.effect, strongest.unwrap_or(Effect::Observe), "{}", row.name);
         assert!(!row.risk.is_empty() && !row.risk.ends_with('.'), "{}", row.name);
     }
@@ -139,14 +114,8 @@ fn our_resources_are_only_wasis() {
     for (_, ty) in &resolve().types {
         if matches!(ty.kind, TypeDefKind::Resource) {
             let name = ty.name.as_deref().unwrap();
-            let known = [
-                "error",
-                "pollable",
-                "input-stream",
-                "output-stream",
-                "terminal-input",
-                "terminal-output",
-            ];
+            let known =
+                ["error", "pollable", "input-stream", "output-stream", "terminal-input", "terminal-output"];
             assert!(known.contains(&name), "{name}");
         }
     }
@@ -164,21 +133,15 @@ fn all_rows_link_side_by_side() {
 #[test]
 fn only_wasi_has_compatible_versions() {
     assert!(find("remit:secrets/rotate@0.1.0").is_some());
-    for other in [
-        "remit:secrets/rotate",
-        "remit:secrets/rotate@0.1.1",
-        "remit:secrets/rotate@0.1",
-        "wasi:io/poll",
-    ] {
+    for other in
+        ["remit:secrets/rotate", "remit:secrets/rotate@0.1.1", "remit:secrets/rotate@0.1", "wasi:io/poll"]
+    {
         assert!(find(other).is_none(), "{other}");
     }
     assert!(find("wasi:io/poll@0.2.0").is_some());
-    for other in [
-        "wasi:io/poll@0.3.0",
-        "wasi:io/poll@0.2.",
-        "wasi:io/poll@0.2.0-rc",
-        "wasi:sockets/tcp@0.2.0",
-    ] {
+    for other in
+        ["wasi:io/poll@0.3.0", "wasi:io/poll@0.2.", "wasi:io/poll@0.2.0-rc", "wasi:sockets/tcp@0.2.0"]
+    {
         assert!(find(other).is_none(), "{other}");
     }
 }

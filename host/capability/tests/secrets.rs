@@ -12,10 +12,7 @@ use remit_journal::{CallResult, Event, UndoResult};
 use support::{Bench, PATH, WIDE};
 
 async fn rotate_key(bench: &mut Bench) -> rotate::Rotated {
-    rotate::Host::rotate(&mut bench.ctx, PATH.into(), Some("api_key".into()))
-        .await
-        .unwrap()
-        .unwrap()
+    rotate::Host::rotate(&mut bench.ctx, PATH.into(), Some("api_key".into())).await.unwrap().unwrap()
 }
 
 #[tokio::test]
@@ -49,10 +46,7 @@ async fn two_rotations_come_back_in_reverse_order() {
     rotate_key(&mut bench).await;
     rotate_key(&mut bench).await;
     let [first, second] = bench.intents().try_into().unwrap();
-    assert!(
-        matches!(bench.undo(&first).await, UndoResult::Conflict { .. }),
-        "out of order"
-    );
+    assert!(matches!(bench.undo(&first).await, UndoResult::Conflict { .. }), "out of order");
     assert_eq!(bench.undo(&second).await, UndoResult::Undone);
     assert_eq!(bench.undo(&first).await, UndoResult::Undone);
     assert_eq!(bench.store.value(PATH, 5, "api_key").await, "sk-old-value");
@@ -62,14 +56,9 @@ async fn two_rotations_come_back_in_reverse_order() {
 async fn someone_elses_version_is_left_alone() {
     let mut bench = Bench::live().await;
     rotate_key(&mut bench).await;
-    bench
-        .store
-        .write(PATH, &[("api_key", "by-hand"), ("account", "acct-77")])
-        .await;
+    bench.store.write(PATH, &[("api_key", "by-hand"), ("account", "acct-77")]).await;
     let [intent] = bench.intents().try_into().unwrap();
-    let UndoResult::Conflict { live } = bench.undo(&intent).await else {
-        panic!("not a conflict")
-    };
+    let UndoResult::Conflict { live } = bench.undo(&intent).await else { panic!("not a conflict") };
     assert_eq!(live, "version 3 is current, and this run did not write it");
     assert_eq!(bench.store.current(PATH).await, 3);
 }
@@ -79,22 +68,12 @@ async fn a_rehearsal_changes_nothing() {
     let mut bench = Bench::new(Mode::Rehearse, WIDE).await;
     let rotated = rotate_key(&mut bench).await;
     assert_eq!((rotated.previous, rotated.current), (1, 2));
-    disable::Host::disable(&mut bench.ctx, PATH.into(), 1)
-        .await
-        .unwrap()
-        .unwrap();
-    destroy::Host::destroy(&mut bench.ctx, PATH.into(), 1)
-        .await
-        .unwrap()
-        .unwrap();
+    disable::Host::disable(&mut bench.ctx, PATH.into(), 1).await.unwrap().unwrap();
+    destroy::Host::destroy(&mut bench.ctx, PATH.into(), 1).await.unwrap().unwrap();
     assert_eq!(bench.store.current(PATH).await, 1);
     assert_eq!(bench.store.state(PATH, 1).await, VersionState::Enabled);
     let plan = bench.ctx.gate().observed();
-    let shown: Vec<_> = plan
-        .steps
-        .iter()
-        .map(|step| (step.effect, step.undo.as_deref()))
-        .collect();
+    let shown: Vec<_> = plan.steps.iter().map(|step| (step.effect, step.undo.as_deref())).collect();
     assert_eq!(
         shown,
         [
@@ -109,30 +88,18 @@ async fn a_rehearsal_changes_nothing() {
 async fn arguments_that_make_no_sense_are_refused_and_on_record() {
     let mut bench = Bench::live().await;
     for path in ["", "../etc", "prod//x", "/prod", "prod/%2e%2e", "prod/\u{430}"] {
-        let answer = rotate::Host::rotate(&mut bench.ctx, path.into(), None)
-            .await
-            .unwrap();
+        let answer = rotate::Host::rotate(&mut bench.ctx, path.into(), None).await.unwrap();
         assert!(matches!(answer, Err(Failure::Invalid(_))), "{path}");
     }
-    let answer = rotate::Host::rotate(&mut bench.ctx, PATH.into(), Some("a\u{1b}[2J".into()))
-        .await
-        .unwrap();
+    let answer = rotate::Host::rotate(&mut bench.ctx, PATH.into(), Some("a\u{1b}[2J".into())).await.unwrap();
     assert!(matches!(answer, Err(Failure::Invalid(_))));
-    let denied = bench
-        .records()
-        .iter()
-        .filter(|record| matches!(record.event, Event::Denied(_)))
-        .count();
+    let denied = bench.records().iter().filter(|record| matches!(record.event, Event::Denied(_))).count();
     assert_eq!(denied, 7);
 
     // Two fields and none named; a field that is not there.
-    let answer = rotate::Host::rotate(&mut bench.ctx, PATH.into(), None)
-        .await
-        .unwrap();
+    let answer = rotate::Host::rotate(&mut bench.ctx, PATH.into(), None).await.unwrap();
     assert!(matches!(answer, Err(Failure::Invalid(_))));
-    let answer = rotate::Host::rotate(&mut bench.ctx, PATH.into(), Some("nope".into()))
-        .await
-        .unwrap();
+    let answer = rotate::Host::rotate(&mut bench.ctx, PATH.into(), Some("nope".into())).await.unwrap();
     assert!(matches!(answer, Err(Failure::NotFound(_))));
     assert_eq!(bench.store.current(PATH).await, 1);
 }
@@ -140,33 +107,20 @@ async fn arguments_that_make_no_sense_are_refused_and_on_record() {
 #[tokio::test]
 async fn disabling_comes_back_and_destroying_does_not() {
     let mut bench = Bench::live().await;
-    disable::Host::disable(&mut bench.ctx, PATH.into(), 1)
-        .await
-        .unwrap()
-        .unwrap();
+    disable::Host::disable(&mut bench.ctx, PATH.into(), 1).await.unwrap().unwrap();
     assert_eq!(bench.store.state(PATH, 1).await, VersionState::Disabled);
-    let again = disable::Host::disable(&mut bench.ctx, PATH.into(), 1)
-        .await
-        .unwrap();
+    let again = disable::Host::disable(&mut bench.ctx, PATH.into(), 1).await.unwrap();
     assert!(matches!(again, Err(Failure::Conflict(_))));
     let intent = bench.intents().remove(0);
     assert_eq!(bench.undo(&intent).await, UndoResult::Undone);
     assert_eq!(bench.undo(&intent).await, UndoResult::AlreadyUndone);
     assert_eq!(bench.store.state(PATH, 1).await, VersionState::Enabled);
 
-    destroy::Host::destroy(&mut bench.ctx, PATH.into(), 1)
-        .await
-        .unwrap()
-        .unwrap();
+    destroy::Host::destroy(&mut bench.ctx, PATH.into(), 1).await.unwrap().unwrap();
     let intent = bench.intents().pop().unwrap();
     assert_eq!(bench.state(&intent).await, State::After);
-    assert!(matches!(
-        bench.undo(&intent).await,
-        UndoResult::NotReversible { .. }
-    ));
-    let missing = destroy::Host::destroy(&mut bench.ctx, PATH.into(), 7)
-        .await
-        .unwrap();
+    assert!(matches!(bench.undo(&intent).await, UndoResult::NotReversible { .. }));
+    let missing = destroy::Host::destroy(&mut bench.ctx, PATH.into(), 7).await.unwrap();
     assert!(matches!(missing, Err(Failure::NotFound(_))));
 }
 
@@ -174,48 +128,27 @@ async fn disabling_comes_back_and_destroying_does_not() {
 async fn outside_the_scope_the_run_ends() {
     let narrow = "[[allow]]\ncapability = \"remit:secrets/destroy\"\nresources = [\"prod/stripe\"]\n";
     let mut bench = Bench::new(Mode::Live, narrow).await;
-    let trap = destroy::Host::destroy(&mut bench.ctx, PATH.into(), 1)
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(trap.downcast_ref::<Fault>(), Some(Fault::OutOfScope { .. })),
-        "{trap}"
-    );
-    let trap = rotate::Host::rotate(&mut bench.ctx, PATH.into(), None)
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(trap.downcast_ref::<Fault>(), Some(Fault::OutOfScope { .. })),
-        "{trap}"
-    );
+    let trap = destroy::Host::destroy(&mut bench.ctx, PATH.into(), 1).await.unwrap_err();
+    assert!(matches!(trap.downcast_ref::<Fault>(), Some(Fault::OutOfScope { .. })), "{trap}");
+    let trap = rotate::Host::rotate(&mut bench.ctx, PATH.into(), None).await.unwrap_err();
+    assert!(matches!(trap.downcast_ref::<Fault>(), Some(Fault::OutOfScope { .. })), "{trap}");
     assert_eq!(bench.store.state(PATH, 1).await, VersionState::Enabled);
 }
 
 #[tokio::test]
 async fn looking_shows_versions_and_revealing_is_sealed() {
     let mut bench = Bench::live().await;
-    let found = inspect::Host::metadata(&mut bench.ctx, PATH.into())
-        .await
-        .unwrap()
-        .unwrap();
+    let found = inspect::Host::metadata(&mut bench.ctx, PATH.into()).await.unwrap().unwrap();
     assert_eq!((found.current, found.versions.len()), (1, 1));
 
-    let value = reveal::Host::reveal(&mut bench.ctx, PATH.into(), "api_key".into(), 1)
-        .await
-        .unwrap()
-        .unwrap();
+    let value =
+        reveal::Host::reveal(&mut bench.ctx, PATH.into(), "api_key".into(), 1).await.unwrap().unwrap();
     assert_eq!(value, "sk-old-value");
-    assert!(
-        !serde_json::to_string(&bench.records())
-            .unwrap()
-            .contains("sk-old-value")
-    );
+    assert!(!serde_json::to_string(&bench.records()).unwrap().contains("sk-old-value"));
     let sealed = bench.records().into_iter().any(|record| {
         matches!(record.event, Event::Outcome(outcome) if matches!(outcome.result, CallResult::Sealed { .. }))
     });
     assert!(sealed);
-    let none = reveal::Host::reveal(&mut bench.ctx, PATH.into(), "nope".into(), 1)
-        .await
-        .unwrap();
+    let none = reveal::Host::reveal(&mut bench.ctx, PATH.into(), "nope".into(), 1).await.unwrap();
     assert!(matches!(none, Err(Failure::NotFound(_))));
 }

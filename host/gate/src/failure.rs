@@ -108,7 +108,9 @@ pub enum Fault {
     #[error("{operation} on {resource} is outside the granted scope: {reason}")]
     #[diagnostic(
         code(refused::scope),
-        help("if this call is wanted, plan again with this input and grant that plan; if not, distrust the action")
+        help(
+            "if this call is wanted, plan again with this input and grant that plan; if not, distrust the action"
+        )
     )]
     OutOfScope {
         /// The operation's name.
@@ -122,7 +124,9 @@ pub enum Fault {
     #[error("{operation} on {resource} is not what the approved plan has next: {expected}")]
     #[diagnostic(
         code(refused::plan),
-        help("the system or the action's behaviour differs from the rehearsal; plan again, compare, and grant the new plan")
+        help(
+            "the system or the action's behaviour differs from the rehearsal; plan again, compare, and grant the new plan"
+        )
     )]
     NotInPlan {
         /// The operation's name.
@@ -134,7 +138,10 @@ pub enum Fault {
     },
     /// A change was asked for where only reading is allowed.
     #[error("{operation} on {resource} would change something during `verify`")]
-    #[diagnostic(code(refused::verify), help("`verify` may only observe: report this to the action's author"))]
+    #[diagnostic(
+        code(refused::verify),
+        help("`verify` may only observe: report this to the action's author")
+    )]
     ReadOnly {
         /// The operation's name.
         operation: String,

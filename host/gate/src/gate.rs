@@ -5,8 +5,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use remit_journal::{CallResult, Denied, Effect, Event, Intent, Journal, Mode, Outcome, Phase, Record, RunId};
-use remit_trust::{SecretBytes, Sealed, Sealer};
+use remit_journal::{
+    CallResult, Denied, Effect, Event, Intent, Journal, Mode, Outcome, Phase, Record, RunId,
+};
+use remit_trust::{Sealed, Sealer, SecretBytes};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::sync::RwLock;
@@ -126,7 +128,7 @@ impl Gate {
     #[must_use]
     pub fn new(setup: Setup) -> Self {
         Self(Arc::new(Inner {
-            run: setup.facts.run.clone(),
+            run: setup.facts.run,
             mode: setup.mode,
             rules: setup.scope.compile(),
             limits: setup.scope.limits,
@@ -149,7 +151,7 @@ impl Gate {
     /// Enters a phase; in [`Phase::Verify`] nothing can be changed.
     pub fn enter(&self, phase: Phase) -> Result<(), Fault> {
         self.0.progress().phase = phase;
-        Ok(self.0.note(Event::Phase(remit_journal::PhaseEntered { phase }))?)
+        self.0.note(Event::Phase(remit_journal::PhaseEntered { phase }))
     }
 
     /// Every operation seen so far but the ambient ones.
@@ -202,7 +204,11 @@ impl Gate {
         }
     }
 
-    async fn observe<O: Operation>(&self, call: u64, operation: O) -> Result<Result<O::Outcome, Failure>, Fault> {
+    async fn observe<O: Operation>(
+        &self,
+        call: u64,
+        operation: O,
+    ) -> Result<Result<O::Outcome, Failure>, Fault> {
         let inner = &self.0;
         let backend = inner.estate.get::<O>()?;
         if !Rules::is_ambient(interface_of::<O>()) {
@@ -220,7 +226,11 @@ impl Gate {
         Ok(answer)
     }
 
-    async fn change<O: Operation>(&self, call: u64, operation: O) -> Result<Result<O::Outcome, Failure>, Fault> {
+    async fn change<O: Operation>(
+        &self,
+        call: u64,
+        operation: O,
+    ) -> Result<Result<O::Outcome, Failure>, Fault> {
         let inner = &self.0;
         let backend = inner.estate.get::<O>()?;
         let mut prepared = match operation.prepare(&backend).await {
@@ -295,16 +305,31 @@ impl Inner {
             return Err(Fault::Expired(window.not_after));
         }
         let mut reason = self.rules.permits(interface, &resource).err();
-        if reason.is_none() && O::EFFECT == Effect::Disclose && !self.rules.accepts_disclosure(interface, &resource) {
-            reason = Some("it hands out secret material, which the rule does not accept (`disclose = true`)".to_owned());
+        if reason.is_none()
+            && O::EFFECT == Effect::Disclose
+            && !self.rules.accepts_disclosure(interface, &resource)
+        {
+            reason = Some(
+                "it hands out secret material, which the rule does not accept (`disclose = true`)".to_owned(),
+            );
         }
         if let Some(reason) = reason {
             self.deny(call, O::NAME, resource.as_str(), raw::<O>(operation)?, &reason)?;
-            return Err(Fault::OutOfScope { operation: O::NAME.to_owned(), resource: resource.to_string(), reason });
+            return Err(Fault::OutOfScope {
+                operation: O::NAME.to_owned(),
+                resource: resource.to_string(),
+                reason,
+            });
         }
         let changes = matches!(O::EFFECT, Effect::Change | Effect::Irrevocable);
         if changes && self.progress().phase != Phase::Run {
-            self.deny(call, O::NAME, resource.as_str(), raw::<O>(operation)?, "only reading is allowed in this phase")?;
+            self.deny(
+                call,
+                O::NAME,
+                resource.as_str(),
+                raw::<O>(operation)?,
+                "only reading is allowed in this phase",
+            )?;
             return Err(Fault::ReadOnly { operation: O::NAME.to_owned(), resource: resource.to_string() });
         }
         Ok(())
@@ -318,18 +343,27 @@ impl Inner {
             && !self.rules.accepts_irrevocable(step.interface(), &step.resource)
         {
             let why = step.irrevocable_because.as_deref().unwrap_or("it has no undo");
-            let reason = format!("it cannot be taken back ({why}), which the rule does not accept (`irrevocable = true`)");
+            let reason = format!(
+                "it cannot be taken back ({why}), which the rule does not accept (`irrevocable = true`)"
+            );
             Some(Fault::OutOfScope { operation: name, resource, reason })
         } else {
             let mut progress = self.progress();
             let next = usize::try_from(progress.changes).unwrap_or(usize::MAX);
             let planned = self.plan.as_ref().map(|plan| plan.get(next));
             match planned {
-                Some(None) => Some(Fault::NotInPlan { operation: name, resource, expected: "no further change".to_owned() }),
+                Some(None) => Some(Fault::NotInPlan {
+                    operation: name,
+                    resource,
+                    expected: "no further change".to_owned(),
+                }),
                 Some(Some(expected)) if !expected.admits(&step) => Some(Fault::NotInPlan {
                     operation: name,
                     resource,
-                    expected: format!("{} on {} with {}", expected.operation, expected.resource, expected.arguments),
+                    expected: format!(
+                        "{} on {} with {}",
+                        expected.operation, expected.resource, expected.arguments
+                    ),
                 }),
                 _ => match within(Limit::Changes, progress.changes + 1, self.limits.changes) {
                     Err(fault) => Some(fault),
@@ -387,17 +421,22 @@ impl Inner {
 
     fn seal<O: Operation>(&self, call: u64, secret: Option<&SecretBytes>) -> Result<Option<Sealed>, Fault> {
         let Some(secret) = secret else { return Ok(None) };
-        self.sealer.seal(seal_context(&self.run, call, O::NAME).as_bytes(), secret.expose()).map(Some).map_err(
-            |error| Fault::Record { operation: O::NAME.to_owned(), verb: "written", why: error.to_string() },
-        )
+        self.sealer
+            .seal(seal_context(&self.run, call, O::NAME).as_bytes(), secret.expose())
+            .map(Some)
+            .map_err(|error| Fault::Record {
+                operation: O::NAME.to_owned(),
+                verb: "written",
+                why: error.to_string(),
+            })
     }
 
     fn note(&self, event: Event) -> Result<(), Fault> {
-        Ok(self.journal.note(Record { run: self.run.clone(), at: Timestamp::now(), event })?)
+        Ok(self.journal.note(Record { run: self.run, at: Timestamp::now(), event })?)
     }
 
     async fn commit(&self, event: Event) -> Result<(), Fault> {
-        Ok(self.journal.commit(Record { run: self.run.clone(), at: Timestamp::now(), event }).await?)
+        Ok(self.journal.commit(Record { run: self.run, at: Timestamp::now(), event }).await?)
     }
 }
 
@@ -431,7 +470,6 @@ fn raw<O: Operation>(value: &impl Serialize) -> Result<Box<RawValue>, Fault> {
     serde_json::value::to_raw_value(value).map_err(written::<O>)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "used in map_err")]
 fn written<O: Operation>(error: serde_json::Error) -> Fault {
     Fault::Record { operation: O::NAME.to_owned(), verb: "written", why: error.to_string() }
 }

@@ -99,7 +99,9 @@ impl PatternSet {
             for &at in &here {
                 let node = &self.nodes[at];
                 let stay = node.repeats.then_some(at);
-                for to in [node.literal.get(segment).copied(), node.one, node.many, stay].into_iter().flatten() {
+                for to in
+                    [node.literal.get(segment).copied(), node.one, node.many, stay].into_iter().flatten()
+                {
                     if !next.contains(&to) {
                         next.push(to);
                     }

@@ -24,7 +24,9 @@ pub struct Resource {
 #[error("`{shown}` is not a canonical path: {why}")]
 #[diagnostic(
     code(usage::resource),
-    help("write segments of ASCII letters, digits and - _ . @ + = ~, joined by single slashes, such as prod/payments/stripe")
+    help(
+        "write segments of ASCII letters, digits and - _ . @ + = ~, joined by single slashes, such as prod/payments/stripe"
+    )
 )]
 pub struct ResourceError {
     shown: String,
@@ -105,7 +107,9 @@ impl TryFrom<String> for Resource {
     type Error = ResourceError;
     fn try_from(text: String) -> Result<Self, ResourceError> {
         match text.split_once(':') {
-            Some((kind, path)) if !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') => {
+            Some((kind, path))
+                if !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') =>
+            {
                 Self::new(kind, path)
             }
             _ => Err(ResourceError { shown: text, why: "it has no kind, such as `secret:`" }),

@@ -153,7 +153,9 @@ impl Scope {
                 return Err(format!("{name} has no resources; name at least one"));
             }
         }
-        if self.limits.wall_time <= SignedDuration::ZERO || self.limits.wall_time > SignedDuration::from_hours(1) {
+        if self.limits.wall_time <= SignedDuration::ZERO
+            || self.limits.wall_time > SignedDuration::from_hours(1)
+        {
             return Err("limits.wall_time must be over 0 and at most 1h".to_owned());
         }
         Ok(())

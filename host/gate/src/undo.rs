@@ -26,7 +26,7 @@ pub struct UndoGate {
 
 impl UndoGate {
     async fn write(&self, event: Event) -> Result<(), Fault> {
-        Ok(self.journal.commit(Record { run: self.run.clone(), at: Timestamp::now(), event }).await?)
+        Ok(self.journal.commit(Record { run: self.run, at: Timestamp::now(), event }).await?)
     }
 
     /// Takes back one recorded change, if the live state still is what it left behind. Idempotent.
@@ -46,10 +46,12 @@ impl UndoGate {
             Ok(State::Other(live)) => UndoResult::Conflict { live },
             Ok(State::After) => match &prepared.irrevocable {
                 Some(why) => UndoResult::NotReversible { why: why.clone() },
-                None => match O::undo(&backend, Permit { operation: &operation, before: Some(&prepared) }).await {
-                    Ok(()) => UndoResult::Undone,
-                    Err(failure) => UndoResult::Failed { message: failure.to_string() },
-                },
+                None => {
+                    match O::undo(&backend, Permit { operation: &operation, before: Some(&prepared) }).await {
+                        Ok(()) => UndoResult::Undone,
+                        Err(failure) => UndoResult::Failed { message: failure.to_string() },
+                    }
+                }
             },
         })
     }

@@ -66,7 +66,8 @@ pub enum AuditError {
     Journal(#[from] JournalError),
 }
 
-const KEEP: &str = "keep the file as evidence, do not run anything on this home, and compare with a copy of the journal";
+const KEEP: &str =
+    "keep the file as evidence, do not run anything on this home, and compare with a copy of the journal";
 
 impl Reader {
     /// Checks everything: sequence, chain, tree, signatures, that calls have their intents and live changes
@@ -78,7 +79,9 @@ impl Reader {
         let database = &*transaction;
         let mut expected = checkpoints(self, database, key)?;
         if let Some(note) = since {
-            let kept = key.verify(note).map_err(|e| AuditError::Checkpoint { why: format!("given with --since: {e}") })?;
+            let kept = key
+                .verify(note)
+                .map_err(|e| AuditError::Checkpoint { why: format!("given with --since: {e}") })?;
             expected.entry(kept.size).or_default().push(kept.root);
         }
 
@@ -98,13 +101,19 @@ impl Reader {
             let (seq, next) = (seq.cast_unsigned(), frontier.size() + 1);
             let wrong = |why: &str| AuditError::Record { seq, why: why.to_owned() };
             if seq != next {
-                return Err(AuditError::Record { seq: next, why: format!("is missing: {seq} follows {}", next - 1) });
+                return Err(AuditError::Record {
+                    seq: next,
+                    why: format!("is missing: {seq} follows {}", next - 1),
+                });
             }
             chain = store::link(&chain, &body);
             if stored != chain {
-                return Err(wrong("is not the one that was written here: its hash does not continue the chain"));
+                return Err(wrong(
+                    "is not the one that was written here: its hash does not continue the chain",
+                ));
             }
-            let record: Record = serde_json::from_slice(&body).map_err(|e| wrong(&format!("cannot be read: {e}")))?;
+            let record: Record =
+                serde_json::from_slice(&body).map_err(|e| wrong(&format!("cannot be read: {e}")))?;
             if record.run.to_string() != run || record.event.kind() != kind {
                 return Err(wrong("is filed under another run or kind than its content says"));
             }
@@ -113,11 +122,16 @@ impl Reader {
             story.follow(seq, &record)?;
         }
         if let Some((size, _)) = expected.first_key_value() {
-            let why = format!("covers more records than the {} there are: the journal was shortened", frontier.size());
+            let why = format!(
+                "covers more records than the {} there are: the journal was shortened",
+                frontier.size()
+            );
             return Err(AuditError::Older { size: *size, why });
         }
         let head = store::head(&self.path, database)?;
-        let signed = key.verify(&head.note).map_err(|e| AuditError::Checkpoint { why: format!("is not good: {e}") })?;
+        let signed = key
+            .verify(&head.note)
+            .map_err(|e| AuditError::Checkpoint { why: format!("is not good: {e}") })?;
         if signed.size != frontier.size() {
             let why = format!("covers {} records, there are {}", signed.size, frontier.size());
             return Err(AuditError::Checkpoint { why });
@@ -138,7 +152,11 @@ impl Reader {
 
 type Expected = BTreeMap<u64, Vec<[u8; 32]>>;
 
-fn checkpoints(reader: &Reader, database: &rusqlite::Connection, key: &NoteVerifier) -> Result<Expected, AuditError> {
+fn checkpoints(
+    reader: &Reader,
+    database: &rusqlite::Connection,
+    key: &NoteVerifier,
+) -> Result<Expected, AuditError> {
     let query = || -> rusqlite::Result<Vec<(i64, String)>> {
         let mut statement = database.prepare("SELECT size, note FROM checkpoint")?;
         statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
@@ -146,7 +164,8 @@ fn checkpoints(reader: &Reader, database: &rusqlite::Connection, key: &NoteVerif
     let mut expected = Expected::new();
     for (size, note) in query().map_err(|e| reader.sql(&e))? {
         let size = size.cast_unsigned();
-        let signed = key.verify(&note).map_err(|e| AuditError::Older { size, why: format!("is not good: {e}") })?;
+        let signed =
+            key.verify(&note).map_err(|e| AuditError::Older { size, why: format!("is not good: {e}") })?;
         if signed.size != size {
             return Err(AuditError::Older { size, why: format!("is of size {}", signed.size) });
         }
@@ -158,9 +177,10 @@ fn checkpoints(reader: &Reader, database: &rusqlite::Connection, key: &NoteVerif
 fn check_root(expected: &mut Expected, frontier: &Frontier) -> Result<(), AuditError> {
     let size = frontier.size();
     match expected.remove(&size) {
-        Some(roots) if roots.iter().any(|root| *root != frontier.root()) => {
-            Err(AuditError::Older { size, why: "is not over these records: the journal was rewritten".to_owned() })
-        }
+        Some(roots) if roots.iter().any(|root| *root != frontier.root()) => Err(AuditError::Older {
+            size,
+            why: "is not over these records: the journal was rewritten".to_owned(),
+        }),
         _ => Ok(()),
     }
 }

@@ -41,7 +41,9 @@ pub enum JournalError {
     #[error("the journal {} is damaged: {why}", path.display())]
     #[diagnostic(
         code("integrity::journal-damaged"),
-        help("keep the file as evidence, run `remit audit verify` on a copy, and restore the journal from a backup")
+        help(
+            "keep the file as evidence, run `remit audit verify` on a copy, and restore the journal from a backup"
+        )
     )]
     Damaged {
         /// The file.
@@ -53,7 +55,9 @@ pub enum JournalError {
     #[error("the journal {} is signed by another key: {why}", path.display())]
     #[diagnostic(
         code("integrity::journal-key"),
-        help("put the checkpoint key that belongs to this journal back, or start a new journal in another home")
+        help(
+            "put the checkpoint key that belongs to this journal back, or start a new journal in another home"
+        )
     )]
     OtherKey {
         /// The file.
@@ -63,7 +67,10 @@ pub enum JournalError {
     },
     /// The file was written by a newer version. It was left untouched.
     #[error("the journal {} has schema {found}; this version knows up to {known}", path.display())]
-    #[diagnostic(code("failed::journal-newer"), help("use the newer `remit` that wrote it; nothing was changed"))]
+    #[diagnostic(
+        code("failed::journal-newer"),
+        help("use the newer `remit` that wrote it; nothing was changed")
+    )]
     Newer {
         /// The file.
         path: PathBuf,
@@ -74,7 +81,10 @@ pub enum JournalError {
     },
     /// A record cannot be written as JSON, or read back.
     #[error("the journal record {which} cannot be {verb}: {why}")]
-    #[diagnostic(code("integrity::record"), help("run `remit audit verify`; the record may be of a newer version"))]
+    #[diagnostic(
+        code("integrity::record"),
+        help("run `remit audit verify`; the record may be of a newer version")
+    )]
     Record {
         /// Its sequence number, or its kind while it has none.
         which: String,
@@ -148,13 +158,17 @@ impl JournalError {
         let help = match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => return Self::damaged(path, why),
             Some(ErrorCode::DiskFull) => "free space on the disk that holds the journal",
-            Some(ErrorCode::ReadOnly) => "mount the disk read-write and check who may write the file and its folder",
+            Some(ErrorCode::ReadOnly) => {
+                "mount the disk read-write and check who may write the file and its folder"
+            }
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                 "another process holds the journal; wait for it or end it"
             }
-            Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied) => {
-                "check that the folder exists and that you may write to it"
-            }
+            Some(
+                ErrorCode::CannotOpen
+                | ErrorCode::PermissionDenied
+                | ErrorCode::AuthorizationForStatementDenied,
+            ) => "check that the folder exists and that you may write to it",
             Some(_) => "check the disk (`dmesg`, `df`); then run `remit doctor`",
             // Not the disk: a table, column or type is not as it was created.
             None => return Self::damaged(path, why),

@@ -16,7 +16,7 @@ pub use audit::{Audit, AuditError};
 pub use error::{JournalError, Poisoned, StartError};
 pub use reader::{Reader, RunSummary};
 pub use record::{
-    ActionRef, CallResult, Denied, Effect, Ended, Event, GrantRef, Intent, Mode, Outcome, Phase, PhaseEntered,
-    Record, RunId, RunIdError, RunState, Started, UndoIntent, UndoOutcome, UndoResult,
+    ActionRef, CallResult, Denied, Effect, Ended, Event, GrantRef, Intent, Mode, Outcome, Phase,
+    PhaseEntered, Record, RunId, RunIdError, RunState, Started, UndoIntent, UndoOutcome, UndoResult,
 };
 pub use writer::Journal;

@@ -56,7 +56,8 @@ impl Reader {
     fn records(&self, filter: &str, argument: &str) -> Result<Vec<(u64, Record)>, JournalError> {
         let database = self.database();
         let query = || -> rusqlite::Result<Vec<(i64, Vec<u8>)>> {
-            let mut statement = database.prepare_cached(&format!("SELECT seq, body FROM record WHERE {filter} ORDER BY seq"))?;
+            let mut statement = database
+                .prepare_cached(&format!("SELECT seq, body FROM record WHERE {filter} ORDER BY seq"))?;
             statement.query_map([argument], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
         };
         let rows = query().map_err(|error| self.sql(&error))?;
@@ -105,8 +106,12 @@ impl Reader {
     /// The run whose name begins with `prefix`; the leading `run-` may be left out.
     pub fn find(&self, prefix: &str) -> Result<RunId, JournalError> {
         let wanted = if prefix.starts_with("run-") { prefix.to_owned() } else { format!("run-{prefix}") };
-        let names: Vec<RunId> =
-            self.runs()?.into_iter().map(|run| run.run).filter(|run| run.to_string().starts_with(&wanted)).collect();
+        let names: Vec<RunId> = self
+            .runs()?
+            .into_iter()
+            .map(|run| run.run)
+            .filter(|run| run.to_string().starts_with(&wanted))
+            .collect();
         match names.as_slice() {
             [] => Err(JournalError::NoSuchRun(prefix.escape_debug().take(80).collect())),
             [run] => Ok(*run),

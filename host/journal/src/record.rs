@@ -23,7 +23,10 @@ pub struct RunId(Ulid);
 /// Text that is not the name of a run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
 #[error("`{0}` is not the name of a run")]
-#[diagnostic(code(usage::run), help("a run is named like run-01jd2m4k9x8s7t6v5w4y3z2a1b; `remit runs` lists them"))]
+#[diagnostic(
+    code(usage::run),
+    help("a run is named like run-01jd2m4k9x8s7t6v5w4y3z2a1b; `remit runs` lists them")
+)]
 pub struct RunIdError(String);
 
 impl RunId {
@@ -51,7 +54,8 @@ impl FromStr for RunId {
     type Err = RunIdError;
     fn from_str(text: &str) -> Result<Self, RunIdError> {
         let refuse = || RunIdError(text.escape_debug().take(80).collect());
-        let ulid = Ulid::from_string(text.strip_prefix(RUN_PREFIX).ok_or_else(refuse)?).map_err(|_| refuse())?;
+        let ulid =
+            Ulid::from_string(text.strip_prefix(RUN_PREFIX).ok_or_else(refuse)?).map_err(|_| refuse())?;
         let run = Self(ulid);
         // One spelling only: the decoder also takes upper case and look-alike letters.
         if run.to_string() == text { Ok(run) } else { Err(refuse()) }
@@ -456,7 +460,6 @@ pub struct Ended {
 mod hex_seed {
     use serde::{Deserialize, Deserializer, Serializer};
 
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
     pub(super) fn serialize<S: Serializer>(seed: &[u8; 32], to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(&hex::encode(seed))
     }

@@ -65,7 +65,9 @@ pub(crate) fn link(previous: &[u8; 32], body: &[u8]) -> [u8; 32] {
 /// Opens a file that may be written, making it (mode 0600) if there is none.
 pub(crate) fn open(path: &Path, signer: &NoteSigner) -> Result<Connection, JournalError> {
     match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(JournalError::io(path, &error)),
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(JournalError::io(path, &error));
+        }
         _ => {}
     }
     let sql = |error: rusqlite::Error| JournalError::sqlite(path, &error);
@@ -125,10 +127,13 @@ fn check_version(path: &Path, database: &Connection) -> Result<(), JournalError>
 /// Reads the log's state.
 pub(crate) fn head(path: &Path, database: &Connection) -> Result<Head, JournalError> {
     let (chain, frontier, note): (Vec<u8>, Vec<u8>, String) = database
-        .query_row("SELECT chain, frontier, note FROM head", [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .query_row("SELECT chain, frontier, note FROM head", [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
         .map_err(|error| JournalError::sqlite(path, &error))?;
     let chain = chain.try_into().map_err(|_| JournalError::damaged(path, "its head is malformed"))?;
-    let frontier = Frontier::from_bytes(&frontier).map_err(|error| JournalError::damaged(path, error.to_string()))?;
+    let frontier =
+        Frontier::from_bytes(&frontier).map_err(|error| JournalError::damaged(path, error.to_string()))?;
     Ok(Head { chain, frontier, note })
 }
 
@@ -183,7 +188,10 @@ pub(crate) fn append(
     let note = write_head(&transaction, &chain, &frontier, signer).map_err(sql)?;
     if ended {
         transaction
-            .execute("INSERT INTO checkpoint (size, note) VALUES (?1, ?2)", params![frontier.size().cast_signed(), note])
+            .execute(
+                "INSERT INTO checkpoint (size, note) VALUES (?1, ?2)",
+                params![frontier.size().cast_signed(), note],
+            )
             .map_err(sql)?;
     }
     transaction.commit().map_err(sql)?;
@@ -202,7 +210,9 @@ fn start(
     if again {
         return Ok(Err(StartError::Again(run)));
     }
-    let Some((grant, uses)) = grant else { return Ok(Ok(())) };
+    let Some((grant, uses)) = grant else {
+        return Ok(Ok(()));
+    };
     let started = uses_of(transaction, grant)?;
     if started >= *uses {
         return Ok(Err(StartError::Spent { grant: *grant, uses: *uses, started }));

@@ -105,7 +105,11 @@ impl Journal {
         answer.await.unwrap_or_else(|_| Err(self.gone().into()))
     }
 
-    fn send(&self, record: Record, done: Option<oneshot::Sender<Result<(), StartError>>>) -> Result<(), JournalError> {
+    fn send(
+        &self,
+        record: Record,
+        done: Option<oneshot::Sender<Result<(), StartError>>>,
+    ) -> Result<(), JournalError> {
         if let Some(poisoned) = self.0.poison.get() {
             return Err(poisoned.clone().into());
         }
@@ -156,7 +160,8 @@ impl Writer {
             while group.len() < GROUP {
                 // With nobody waiting, linger: the next commit takes these along.
                 let waited_for = group.iter().any(|message| message.done.is_some());
-                let patience = if waited_for { Duration::ZERO } else { LINGER.saturating_sub(since.elapsed()) };
+                let patience =
+                    if waited_for { Duration::ZERO } else { LINGER.saturating_sub(since.elapsed()) };
                 match messages.recv_timeout(patience) {
                     Ok(message) => group.push(message),
                     Err(RecvTimeoutError::Timeout) => break,

@@ -45,7 +45,8 @@ pub async fn doctor(home: &Home) -> Vec<Finding> {
         Ok(config) => config,
         Err(error) => return vec![Finding::of::<crate::Error>("configuration", Err(error))],
     };
-    let mut findings = vec![Finding::of::<crate::Error>("configuration", Ok(home.config().display().to_string()))];
+    let mut findings =
+        vec![Finding::of::<crate::Error>("configuration", Ok(home.config().display().to_string()))];
     match std::fs::metadata(home.path()) {
         Ok(meta) if meta.permissions().mode() & 0o077 != 0 => findings.push(Finding::bad(
             "home",
@@ -59,11 +60,18 @@ pub async fn doctor(home: &Home) -> Vec<Finding> {
         ("operator keys", &config.trust.operators, "operators"),
     ] {
         findings.push(if files.is_empty() {
-            Finding::bad(what, "none is trusted", &format!("add a public key file to [trust] {role} in remit.toml"))
+            Finding::bad(
+                what,
+                "none is trusted",
+                &format!("add a public key file to [trust] {role} in remit.toml"),
+            )
         } else {
-            Finding::of(what, Config::keys(home.path(), files).map(|keys| {
-                keys.iter().map(|key| key.id().short().to_owned()).collect::<Vec<_>>().join(", ")
-            }))
+            Finding::of(
+                what,
+                Config::keys(home.path(), files).map(|keys| {
+                    keys.iter().map(|key| key.id().short().to_owned()).collect::<Vec<_>>().join(", ")
+                }),
+            )
         });
     }
     let audit = home.reader().and_then(|reader| {

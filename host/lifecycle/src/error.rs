@@ -30,14 +30,20 @@ pub enum Error {
     },
     /// There is no Remit home.
     #[error("{home} is not a Remit home")]
-    #[diagnostic(code(usage::home), help("make one with `remit init`, or name another with --home or REMIT_HOME"))]
+    #[diagnostic(
+        code(usage::home),
+        help("make one with `remit init`, or name another with --home or REMIT_HOME")
+    )]
     NoHome {
         /// Where it was looked for.
         home: String,
     },
     /// There already is one.
     #[error("{home} already holds {what}")]
-    #[diagnostic(code(usage::home_exists), help("nothing was changed; use it as it is, or choose another --home"))]
+    #[diagnostic(
+        code(usage::home_exists),
+        help("nothing was changed; use it as it is, or choose another --home")
+    )]
     HomeExists {
         /// Where.
         home: String,
@@ -64,7 +70,10 @@ pub enum Error {
     },
     /// The grant's signature.
     #[error("the grant {file} does not hold: {source}")]
-    #[diagnostic(code(refused::grant_signature), help("ask an operator whose key is listed under [trust] operators for a grant"))]
+    #[diagnostic(
+        code(refused::grant_signature),
+        help("ask an operator whose key is listed under [trust] operators for a grant")
+    )]
     GrantSignature {
         /// Which.
         file: String,

@@ -97,7 +97,10 @@ impl Grant {
         let refuse = |why: String, help| Err(Error::Grant { why, help });
         if self.action.digest != action {
             return refuse(
-                format!("it is for {} {} ({}), this component is {action}", self.action.name, self.action.version, self.action.digest),
+                format!(
+                    "it is for {} {} ({}), this component is {action}",
+                    self.action.name, self.action.version, self.action.digest
+                ),
                 "the component is not the one that was granted: inspect it, and distrust its source if it should not have changed",
             );
         }
@@ -108,10 +111,16 @@ impl Grant {
             );
         }
         if now < self.not_before {
-            return refuse(format!("it is not valid before {}", self.not_before), "wait, or check this machine's clock");
+            return refuse(
+                format!("it is not valid before {}", self.not_before),
+                "wait, or check this machine's clock",
+            );
         }
         if now >= self.not_after {
-            return refuse(format!("it expired at {}", self.not_after), "plan again and ask for a new grant (`remit grant`)");
+            return refuse(
+                format!("it expired at {}", self.not_after),
+                "plan again and ask for a new grant (`remit grant`)",
+            );
         }
         Ok(())
     }

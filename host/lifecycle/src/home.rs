@@ -70,7 +70,12 @@ impl Home {
 
     /// Makes a home: directory (mode 0700), configuration, the host's keys, an empty journal. The public
     /// keys given are copied in and trusted. Refuses to touch one that exists.
-    pub fn init(&self, log: &str, publishers: &[PathBuf], operators: &[PathBuf]) -> Result<Initialised, Error> {
+    pub fn init(
+        &self,
+        log: &str,
+        publishers: &[PathBuf],
+        operators: &[PathBuf],
+    ) -> Result<Initialised, Error> {
         let shown = || self.0.display().to_string();
         if self.config().exists() {
             return Err(Error::HomeExists { home: shown(), what: "a configuration" });
@@ -79,7 +84,9 @@ impl Home {
         let named = |role: &str, files: &[PathBuf]| -> Result<Vec<(PathBuf, String)>, Error> {
             let load = |(n, file): (usize, &PathBuf)| {
                 let key = VerifyingKey::load(file)?;
-                let stem = file.file_stem().map_or_else(|| format!("{role}-{n}"), |s| s.to_string_lossy().into_owned());
+                let stem = file
+                    .file_stem()
+                    .map_or_else(|| format!("{role}-{n}"), |s| s.to_string_lossy().into_owned());
                 Ok((Path::new("keys").join(format!("{stem}.pub")), key.to_pem()))
             };
             files.iter().enumerate().map(load).collect()
@@ -162,7 +169,10 @@ pub struct Host {
 
 fn template(log: &str, publishers: &[(PathBuf, String)], operators: &[(PathBuf, String)]) -> String {
     let list = |keys: &[(PathBuf, String)]| {
-        keys.iter().map(|(name, _)| format!("{:?}", name.display().to_string())).collect::<Vec<_>>().join(", ")
+        keys.iter()
+            .map(|(name, _)| format!("{:?}", name.display().to_string()))
+            .collect::<Vec<_>>()
+            .join(", ")
     };
     format!(
         r#"# The name of this host's journal in its signed checkpoints.

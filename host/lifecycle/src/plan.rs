@@ -40,7 +40,13 @@ impl PlanFile {
 }
 
 /// The header of a run, live or rehearsed.
-pub(crate) fn header(action: &Admitted, mode: Mode, input: &Input, scope: &Scope, facts: &Facts) -> Result<Started, Error> {
+pub(crate) fn header(
+    action: &Admitted,
+    mode: Mode,
+    input: &Input,
+    scope: &Scope,
+    facts: &Facts,
+) -> Result<Started, Error> {
     Ok(Started {
         mode,
         action: reference(action),
@@ -65,7 +71,12 @@ pub(crate) fn reference(action: &Admitted) -> ActionRef {
 }
 
 pub(crate) fn facts(reason: &str) -> Result<Facts, Error> {
-    Ok(Facts { run: RunId::new(), started: Timestamp::now(), reason: reason.to_owned(), seed: remit_trust::random()? })
+    Ok(Facts {
+        run: RunId::new(),
+        started: Timestamp::now(),
+        reason: reason.to_owned(),
+        seed: remit_trust::random()?,
+    })
 }
 
 /// What a rehearsal may do without being told: read metadata of anything the action imports. It never
@@ -91,7 +102,12 @@ fn planning_scope(action: &Admitted) -> Result<Scope, Error> {
 
 /// Rehearses an action: observations are real, changes are simulated, and what it asked for is the plan.
 /// With `scope`, within that scope; without, see [`PlanFile`]: whatever it imports, never a disclosure.
-pub async fn rehearse(host: &Host, candidate: &Candidate, input: &Input, scope: Option<Scope>) -> Result<PlanFile, Error> {
+pub async fn rehearse(
+    host: &Host,
+    candidate: &Candidate,
+    input: &Input,
+    scope: Option<Scope>,
+) -> Result<PlanFile, Error> {
     let action = host.sandbox.admit(candidate, &host.publishers, scope.as_ref())?;
     let scope = match scope {
         Some(scope) => scope,

@@ -1,7 +1,9 @@
 //! Taking a run back.
 
 use remit_gate::{AnyOperation, Effect, UndoGate};
-use remit_journal::{CallResult, Event, Intent, Mode, Phase, PhaseEntered, Record, RunId, RunState, UndoResult};
+use remit_journal::{
+    CallResult, Event, Intent, Mode, Phase, PhaseEntered, Record, RunId, RunState, UndoResult,
+};
 use remit_sandbox::Consumed;
 use serde::Serialize;
 
@@ -91,7 +93,12 @@ pub(crate) async fn changes_of(host: &Host, run: RunId) -> Result<Vec<Change>, E
 /// Undoes changes in reverse order. Stops at the first that cannot be undone: what came before it may
 /// depend on it, and a person decides.
 pub(crate) async fn revert_changes(host: &Host, run: RunId, changes: Vec<Change>) -> Result<Reverted, Error> {
-    let gate = UndoGate { run, estate: host.estate.clone(), journal: host.journal.clone(), sealer: host.sealer.clone() };
+    let gate = UndoGate {
+        run,
+        estate: host.estate.clone(),
+        journal: host.journal.clone(),
+        sealer: host.sealer.clone(),
+    };
     let mut steps = Vec::new();
     for change in changes.into_iter().rev() {
         let result = change.operation.undo(&gate, &change.intent).await?;

@@ -30,7 +30,12 @@ pub struct Finished {
 
 /// Runs an action under a grant. An error means that nothing was started; once a run is in the journal its
 /// end is told by [`Finished`].
-pub async fn execute(host: &Host, candidate: &Candidate, input: &Input, signed: SignedGrant) -> Result<Finished, Error> {
+pub async fn execute(
+    host: &Host,
+    candidate: &Candidate,
+    input: &Input,
+    signed: SignedGrant,
+) -> Result<Finished, Error> {
     let grant = signed.grant;
     grant.check(candidate.digest(), input, Timestamp::now())?;
     let action = host.sandbox.admit(candidate, &host.publishers, Some(&grant.scope))?;
@@ -55,7 +60,8 @@ pub async fn execute(host: &Host, candidate: &Candidate, input: &Input, signed: 
     });
     let mut returned = None;
     let outcome = async {
-        let text = host.sandbox.call(&action, &gate, seed, &mut meter, Call::Run { input: input.json() }).await?;
+        let text =
+            host.sandbox.call(&action, &gate, seed, &mut meter, Call::Run { input: input.json() }).await?;
         gate.settle().await;
         returned = Some(output(&text)?);
         gate.enter(Phase::Verify)?;
@@ -69,8 +75,16 @@ pub async fn execute(host: &Host, candidate: &Candidate, input: &Input, signed: 
     let consumed = meter.consumed(gate.used());
 
     let Err(cause) = outcome else {
-        end(host, run, RunState::Succeeded, "every check agreed".to_owned(), &consumed, returned.clone()).await?;
-        return Ok(Finished { run, state: RunState::Succeeded, output: returned, cause: None, reverted: None, consumed });
+        end(host, run, RunState::Succeeded, "every check agreed".to_owned(), &consumed, returned.clone())
+            .await?;
+        return Ok(Finished {
+            run,
+            state: RunState::Succeeded,
+            output: returned,
+            cause: None,
+            reverted: None,
+            consumed,
+        });
     };
     let detail = cause.to_string();
     let (state, reverted) = match after_failure(host, run, &gate, &cause, on_failure).await {
@@ -107,7 +121,12 @@ async fn after_failure(
 
 /// The host's own look at each change, on a path the action has no part in.
 async fn host_check(host: &Host, run: RunId) -> Result<(), Error> {
-    let gate = UndoGate { run, estate: host.estate.clone(), journal: host.journal.clone(), sealer: host.sealer.clone() };
+    let gate = UndoGate {
+        run,
+        estate: host.estate.clone(),
+        journal: host.journal.clone(),
+        sealer: host.sealer.clone(),
+    };
     let mut seen = HashSet::new();
     for change in changes_of(host, run).await?.iter().rev() {
         // A later change of the same resource explains why an earlier one no longer stands.

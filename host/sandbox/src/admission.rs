@@ -31,7 +31,10 @@ pub enum AdmissionError {
     },
     /// The file is too large.
     #[error("{file} is {size} bytes; the largest component Remit reads is {MAX_SIZE} bytes")]
-    #[diagnostic(code(usage::action_size), help("build with optimisation for size and strip debug information"))]
+    #[diagnostic(
+        code(usage::action_size),
+        help("build with optimisation for size and strip debug information")
+    )]
     TooLarge {
         /// Which file.
         file: String,
@@ -47,14 +50,22 @@ pub enum AdmissionError {
     },
     /// A module, not a component.
     #[error("{file} is a core WebAssembly module, not a component")]
-    #[diagnostic(code(usage::core_module), help("componentise it: `wasm-tools component new`, or `cargo xtask plugins` in Remit's own tree"))]
+    #[diagnostic(
+        code(usage::core_module),
+        help("componentise it: `wasm-tools component new`, or `cargo xtask plugins` in Remit's own tree")
+    )]
     CoreModule {
         /// Which file.
         file: String,
     },
     /// Damaged or unsupported.
     #[error("{file} is not a valid component: {why}")]
-    #[diagnostic(code(usage::malformed), help("the file is damaged or truncated, or needs a WebAssembly feature Remit does not run; build or download it again"))]
+    #[diagnostic(
+        code(usage::malformed),
+        help(
+            "the file is damaged or truncated, or needs a WebAssembly feature Remit does not run; build or download it again"
+        )
+    )]
     Malformed {
         /// Which file.
         file: String,
@@ -63,7 +74,10 @@ pub enum AdmissionError {
     },
     /// Not an action.
     #[error("{file} does not export {CONTRACT}, so it is not an action")]
-    #[diagnostic(code(usage::contract), help("`remit inspect` shows what it exports; build it against the WIT of this Remit"))]
+    #[diagnostic(
+        code(usage::contract),
+        help("`remit inspect` shows what it exports; build it against the WIT of this Remit")
+    )]
     NotAnAction {
         /// Which file.
         file: String,
@@ -79,7 +93,12 @@ pub enum AdmissionError {
     },
     /// The host does not offer an import.
     #[error("{file} imports what this host does not offer: {}", imports.join(", "))]
-    #[diagnostic(code(refused::unknown_import), help("files and sockets are never offered; for another version of a remit: interface, rebuild against the WIT of this Remit"))]
+    #[diagnostic(
+        code(refused::unknown_import),
+        help(
+            "files and sockets are never offered; for another version of a remit: interface, rebuild against the WIT of this Remit"
+        )
+    )]
     Unknown {
         /// Which file.
         file: String,
@@ -88,7 +107,10 @@ pub enum AdmissionError {
     },
     /// The grant does not cover an import.
     #[error("{file} needs what the scope does not allow: {}", imports.join(", "))]
-    #[diagnostic(code(refused::import), help("if the action should have this power, add it to the scope under [[allow]] and grant again"))]
+    #[diagnostic(
+        code(refused::import),
+        help("if the action should have this power, add it to the scope under [[allow]] and grant again")
+    )]
     NotGranted {
         /// Which file.
         file: String,
@@ -132,7 +154,10 @@ impl Candidate {
     /// Reads a component and the signature beside it (`FILE.sig`), if there is one.
     pub fn read(path: &Path) -> Result<Self, AdmissionError> {
         let shown = path.display().to_string();
-        let unreadable = |error: std::io::Error| AdmissionError::Unreadable { file: shown.clone(), why: error.to_string() };
+        let unreadable = |error: std::io::Error| AdmissionError::Unreadable {
+            file: shown.clone(),
+            why: error.to_string(),
+        };
         let file = fs::File::open(path).map_err(unreadable)?;
         let size = file.metadata().map_err(unreadable)?.len();
         if size > MAX_SIZE {
@@ -225,13 +250,16 @@ impl Sandbox {
         let known = inspection.imports.iter().filter_map(|import| import.interface);
         let missing: Vec<String> = known
             .clone()
-            .filter(|i| i.granted_by_scope && scope.is_some_and(|scope| !scope.covers_import(i.name, i.version)))
+            .filter(|i| {
+                i.granted_by_scope && scope.is_some_and(|scope| !scope.covers_import(i.name, i.version))
+            })
             .map(remit_capability::Interface::import_name)
             .collect();
         if !missing.is_empty() {
             return Err(AdmissionError::NotGranted { file: file(), imports: missing });
         }
-        let mismatch = |error: wasmtime::Error| AdmissionError::Mismatch { file: file(), why: format!("{error:#}") };
+        let mismatch =
+            |error: wasmtime::Error| AdmissionError::Mismatch { file: file(), why: format!("{error:#}") };
         let component = Component::new(&self.engine, &candidate.bytes).map_err(mismatch)?;
         let mut linker = Linker::<Guest>::new(&self.engine);
         for interface in known {

@@ -2,9 +2,7 @@
 
 use remit_capability::Interface;
 use serde::Serialize;
-use wasmparser::{
-    ComponentExternalKind, Encoding, Parser, Payload, Validator, WasmFeatures,
-};
+use wasmparser::{ComponentExternalKind, Encoding, Parser, Payload, Validator, WasmFeatures};
 
 use crate::{AdmissionError, Candidate};
 
@@ -73,16 +71,17 @@ impl Inspection {
                 Payload::ComponentImportSection(section) if depth == 0 => {
                     for import in section {
                         let name = import.map_err(malformed)?.name.name;
-                        found.imports.push(Import {
-                            name: name.to_owned(),
-                            interface: remit_capability::find(name),
-                        });
+                        found
+                            .imports
+                            .push(Import { name: name.to_owned(), interface: remit_capability::find(name) });
                     }
                 }
                 Payload::ComponentExportSection(section) if depth == 0 => {
                     for export in section {
                         let export = export.map_err(malformed)?;
-                        if export.kind == ComponentExternalKind::Instance || export.kind == ComponentExternalKind::Func {
+                        if export.kind == ComponentExternalKind::Instance
+                            || export.kind == ComponentExternalKind::Func
+                        {
                             found.exports.push(export.name.name.to_owned());
                         }
                     }

@@ -6,7 +6,7 @@ mod inspection;
 mod meter;
 mod session;
 
-pub use admission::{Admitted, AdmissionError, Candidate, Publishers};
+pub use admission::{AdmissionError, Admitted, Candidate, Publishers};
 pub use engine::Sandbox;
 pub use inspection::{Import, Inspection};
 pub use meter::{Consumed, Meter};

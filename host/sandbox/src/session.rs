@@ -45,15 +45,24 @@ pub enum Stop {
     Fault(Fault),
     /// A limit of the sandbox was reached.
     #[error(transparent)]
-    #[diagnostic(code(failed::limit), help("raise this limit in the scope and grant again, if the action should need that much"))]
+    #[diagnostic(
+        code(failed::limit),
+        help("raise this limit in the scope and grant again, if the action should need that much")
+    )]
     Exceeded(Exceeded),
     /// The action returned an error.
     #[error("the action failed: {0}")]
-    #[diagnostic(code(failed::action), help("the message is the action's own; `remit show RUN` tells what it did before"))]
+    #[diagnostic(
+        code(failed::action),
+        help("the message is the action's own; `remit show RUN` tells what it did before")
+    )]
     Failed(String),
     /// The guest crashed.
     #[error("the action crashed: {0}")]
-    #[diagnostic(code(failed::trap), help("report this to the action's author, with the run's log (`remit show RUN`)"))]
+    #[diagnostic(
+        code(failed::trap),
+        help("report this to the action's author, with the run's log (`remit show RUN`)")
+    )]
     Trapped(String),
     /// The action returned something that is not JSON.
     #[error("the action's output is not JSON: {0}")]
@@ -111,7 +120,9 @@ impl Sandbox {
         meter.consumed.memory = meter.consumed.memory.max(limiter.memory);
         meter.consumed.table_elements = meter.consumed.table_elements.max(limiter.table_elements);
 
-        let Ok(called) = called else { return Err(Stop::Exceeded(meter.out_of_time())) };
+        let Ok(called) = called else {
+            return Err(Stop::Exceeded(meter.out_of_time()));
+        };
         let answer = called.map_err(|error| stop(error, meter))?.map_err(Stop::Failed)?;
         flushed.map_err(Stop::Fault)?;
         let (used, allowed) = (answer.len() as u64, meter.limits.output.as_u64());

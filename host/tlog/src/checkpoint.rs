@@ -19,7 +19,10 @@ pub struct Checkpoint {
 /// Text that is not a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
 #[error("this is not a checkpoint: {0}")]
-#[diagnostic(code(integrity::checkpoint), help("expected the text form of c2sp.org/tlog-checkpoint, as `remit audit` prints it"))]
+#[diagnostic(
+    code(integrity::checkpoint),
+    help("expected the text form of c2sp.org/tlog-checkpoint, as `remit audit` prints it")
+)]
 pub struct CheckpointError(&'static str);
 
 impl Checkpoint {
@@ -35,7 +38,10 @@ impl Checkpoint {
         let mut lines = body.split('\n');
         let origin = lines.next().filter(|l| !l.is_empty()).ok_or(CheckpointError("it names no log"))?;
         let size = lines.next().ok_or(CheckpointError("it has no size"))?;
-        if size.is_empty() || !size.bytes().all(|b| b.is_ascii_digit()) || (size.len() > 1 && size.starts_with('0')) {
+        if size.is_empty()
+            || !size.bytes().all(|b| b.is_ascii_digit())
+            || (size.len() > 1 && size.starts_with('0'))
+        {
             return Err(CheckpointError("its size is not a number"));
         }
         let size = size.parse().map_err(|_| CheckpointError("its size is too large"))?;

@@ -25,11 +25,17 @@ pub enum NoteError {
     Key,
     /// Not a note.
     #[error("this is not a signed note: {0}")]
-    #[diagnostic(code(integrity::note), help("expected a checkpoint with its signature lines (c2sp.org/signed-note)"))]
+    #[diagnostic(
+        code(integrity::note),
+        help("expected a checkpoint with its signature lines (c2sp.org/signed-note)")
+    )]
     Malformed(&'static str),
     /// No line of it is by this key.
     #[error("the checkpoint is not signed by the log's key")]
-    #[diagnostic(code(integrity::note_signature), help("either it was forged or changed, or this is not that log's key"))]
+    #[diagnostic(
+        code(integrity::note_signature),
+        help("either it was forged or changed, or this is not that log's key")
+    )]
     Unsigned,
     /// What was signed is not a checkpoint of this log.
     #[error(transparent)]
@@ -125,8 +131,12 @@ impl NoteVerifier {
         let text = format!("{text}\n");
         let prefix = format!("\u{2014} {} ", self.name);
         let signed = signatures.lines().filter_map(|line| line.strip_prefix(&prefix)).any(|signature| {
-            let Ok(bytes) = STANDARD.decode(signature) else { return false };
-            let Some((id, signature)) = bytes.split_first_chunk::<4>() else { return false };
+            let Ok(bytes) = STANDARD.decode(signature) else {
+                return false;
+            };
+            let Some((id, signature)) = bytes.split_first_chunk::<4>() else {
+                return false;
+            };
             *id == self.id()
                 && UnparsedPublicKey::new(&ED25519, &self.key).verify(text.as_bytes(), signature).is_ok()
         });

@@ -80,7 +80,11 @@ impl Envelope {
             }
         }
         if signers.is_empty() {
-            return Err(if self.signatures.is_empty() { SignatureError::Missing } else { SignatureError::Untrusted });
+            return Err(if self.signatures.is_empty() {
+                SignatureError::Missing
+            } else {
+                SignatureError::Untrusted
+            });
         }
         Ok(Verified { payload, signers })
     }

@@ -20,7 +20,9 @@ pub enum KeyError {
     #[error("{shown} is not a usable key: {why}")]
     #[diagnostic(
         code(usage::key),
-        help("Remit signs with ECDSA P-256: PKCS#8 in PEM for private keys, SPKI in PEM for public ones; `remit keys new --out NAME` makes a pair")
+        help(
+            "Remit signs with ECDSA P-256: PKCS#8 in PEM for private keys, SPKI in PEM for public ones; `remit keys new --out NAME` makes a pair"
+        )
     )]
     Unusable {
         /// Where it came from.
@@ -52,13 +54,18 @@ pub enum SignatureError {
     Missing,
     /// Not a signature.
     #[error("the signature is malformed: {0}")]
-    #[diagnostic(code(refused::signature_malformed), help("expected base64 of an ASN.1 DER ECDSA signature, as `remit sign` and cosign write it"))]
+    #[diagnostic(
+        code(refused::signature_malformed),
+        help("expected base64 of an ASN.1 DER ECDSA signature, as `remit sign` and cosign write it")
+    )]
     Malformed(String),
     /// No trusted key made it over these bytes.
     #[error("no trusted key made this signature over these bytes")]
     #[diagnostic(
         code(refused::signature),
-        help("either the file changed after it was signed, or its signer is not trusted; compare digests with the publisher, and list trusted keys in remit.toml under [trust]")
+        help(
+            "either the file changed after it was signed, or its signer is not trusted; compare digests with the publisher, and list trusted keys in remit.toml under [trust]"
+        )
     )]
     Untrusted,
     /// The envelope is for another kind of document.
@@ -77,7 +84,12 @@ pub enum SignatureError {
 pub enum SealError {
     /// Wrong key, wrong place, or changed.
     #[error("sealed data does not open: it was changed, moved from its place, or sealed under another key")]
-    #[diagnostic(code(integrity::sealed), help("restore the seal key this data was written under; `remit audit verify` tells whether the journal was changed"))]
+    #[diagnostic(
+        code(integrity::sealed),
+        help(
+            "restore the seal key this data was written under; `remit audit verify` tells whether the journal was changed"
+        )
+    )]
     Broken,
     /// The cipher or the random source failed.
     #[error("the data could not be sealed")]

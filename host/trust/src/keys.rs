@@ -16,8 +16,8 @@ use crate::{Digest, KeyError, SignatureError};
 
 /// DER of `SubjectPublicKeyInfo` for an uncompressed P-256 point, up to the point itself (RFC 5480).
 const SPKI_PREFIX: [u8; 26] = [
-    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
-    0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
+    0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 const POINT: usize = 65;
 
@@ -144,7 +144,10 @@ impl VerifyingKey {
     /// Reads an SPKI key in PEM; `shown` names it in errors.
     pub fn from_pem(text: &str, shown: &str) -> Result<Self, KeyError> {
         let spki = pem(text, "PUBLIC KEY", shown)?;
-        if spki.len() != SPKI_PREFIX.len() + POINT || !spki.starts_with(&SPKI_PREFIX) || spki[SPKI_PREFIX.len()] != 4 {
+        if spki.len() != SPKI_PREFIX.len() + POINT
+            || !spki.starts_with(&SPKI_PREFIX)
+            || spki[SPKI_PREFIX.len()] != 4
+        {
             return Err(KeyError::Unusable {
                 shown: shown.to_owned(),
                 why: "a public key, but not for ECDSA P-256".to_owned(),

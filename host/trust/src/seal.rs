@@ -34,7 +34,8 @@ impl SecretBytes {
 impl PartialEq for SecretBytes {
     /// Takes the same time wherever the first difference is.
     fn eq(&self, other: &Self) -> bool {
-        self.0.len() == other.0.len() && self.0.iter().zip(other.0.iter()).fold(0, |d, (a, b)| d | (a ^ b)) == 0
+        self.0.len() == other.0.len()
+            && self.0.iter().zip(other.0.iter()).fold(0, |d, (a, b)| d | (a ^ b)) == 0
     }
 }
 

@@ -31,27 +31,18 @@ fn run(Input { path, field }: Input) -> Result<Output, Error> {
 
     let rotated = secrets::rotate(&path, field.as_deref())?;
     log::info(format!("{path} is now at version {}", rotated.current));
-    Ok(Output {
-        path,
-        previous: rotated.previous,
-        current: rotated.current,
-    })
+    Ok(Output { path, previous: rotated.previous, current: rotated.current })
 }
 
 fn verify(_: Input, Output { path, current, .. }: Output) -> Result<(), Error> {
     let now = secrets::inspect(&path)?;
     if now.current != current {
-        return Err(Error::new(format!(
-            "{path} is at version {}, not at {current}",
-            now.current
-        )));
+        return Err(Error::new(format!("{path} is at version {}, not at {current}", now.current)));
     }
     match now.versions.iter().find(|version| version.number == current) {
         Some(version) if version.state == VersionState::Enabled => Ok(()),
         Some(_) => Err(Error::new(format!("version {current} of {path} cannot be read"))),
-        None => Err(Error::new(format!(
-            "the backend does not list version {current} of {path}"
-        ))),
+        None => Err(Error::new(format!("the backend does not list version {current} of {path}"))),
     }
 }
 

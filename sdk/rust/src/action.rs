@@ -63,10 +63,7 @@ fn read<T: DeserializeOwned>(what: &'static str, json: &str) -> Result<T, Error>
 }
 
 #[cfg(test)]
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "the functions under test take this shape"
-)]
+#[expect(clippy::unnecessary_wraps, reason = "the functions under test take this shape")]
 mod tests {
     use super::*;
 
@@ -89,16 +86,9 @@ mod tests {
     #[test]
     fn verify_sees_what_run_returned() {
         let verify = |input: u64, output: u64| {
-            if output == input * 2 {
-                Ok(())
-            } else {
-                Err(Error::new("it is not the double"))
-            }
+            if output == input * 2 { Ok(()) } else { Err(Error::new("it is not the double")) }
         };
         assert_eq!(call_verify("21", "42", verify), Ok(()));
-        assert_eq!(
-            call_verify("21", "43", verify),
-            Err("it is not the double".to_owned())
-        );
+        assert_eq!(call_verify("21", "43", verify), Err("it is not the double".to_owned()));
     }
 }

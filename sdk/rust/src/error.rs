@@ -95,13 +95,7 @@ mod tests {
     #[test]
     fn a_failure_reads_as_a_sentence() {
         let failure = Failure::NotFound("no such secret".to_owned());
-        let error = Error::Host {
-            doing: "rotate app/db".to_owned(),
-            failure,
-        };
-        assert_eq!(
-            error.to_string(),
-            "could not rotate app/db: not found: no such secret"
-        );
+        let error = Error::Host { doing: "rotate app/db".to_owned(), failure };
+        assert_eq!(error.to_string(), "could not rotate app/db: not found: no such secret");
     }
 }

@@ -38,8 +38,5 @@ pub fn reveal(path: &str, field: &str, version: u64) -> Result<String, Error> {
 }
 
 fn because(doing: impl FnOnce() -> String) -> impl FnOnce(Failure) -> Error {
-    move |failure| Error::Host {
-        doing: doing(),
-        failure,
-    }
+    move |failure| Error::Host { doing: doing(), failure }
 }

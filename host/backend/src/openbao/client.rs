@@ -186,7 +186,10 @@ impl Client {
         let read = response.body_mut().as_reader().take(MAX_ANSWER + 1).read_to_end(&mut body);
         let answer = match read {
             Ok(length) if length as u64 > MAX_ANSWER => {
-                return Err(definite(Failure::Unavailable(format!("{} sent an endless answer", self.address))));
+                return Err(definite(Failure::Unavailable(format!(
+                    "{} sent an endless answer",
+                    self.address
+                ))));
             }
             Ok(_) => Answer { status, body },
             Err(error) => return Err(self.lost(&ureq::Error::from(error))),
@@ -224,12 +227,12 @@ impl Client {
         if call.credentials {
             let token = match &self.token {
                 Token::Value(value) => value.clone(),
-                Token::File(file) => {
-                    read_token(file).map_err(|error| Failure::Denied(format!("the host has no token: {error}")))?
-                }
+                Token::File(file) => read_token(file)
+                    .map_err(|error| Failure::Denied(format!("the host has no token: {error}")))?,
             };
-            let mut token = HeaderValue::from_str(&token)
-                .map_err(|_| Failure::Denied("the host's token has characters that no token has".to_owned()))?;
+            let mut token = HeaderValue::from_str(&token).map_err(|_| {
+                Failure::Denied("the host's token has characters that no token has".to_owned())
+            })?;
             token.set_sensitive(true);
             request = request.header("X-Vault-Token", token);
             if let Some(namespace) = &self.namespace {
@@ -304,7 +307,9 @@ fn check_address(address: &str) -> Result<String, BackendError> {
     match scheme {
         "https" => {}
         "http" if here => {}
-        "http" => return Err(BackendError::Plaintext { address: address.to_owned() }),
+        "http" => {
+            return Err(BackendError::Plaintext { address: address.to_owned() });
+        }
         _ => return Err(setting("address", "its scheme is not https")),
     }
     Ok(format!("{scheme}://{authority}"))
@@ -339,7 +344,10 @@ fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>, BackendError> 
         })
         .collect();
     if found.is_empty() {
-        return Err(unusable(std::io::Error::new(std::io::ErrorKind::InvalidData, "it holds no PEM certificate")));
+        return Err(unusable(std::io::Error::new(
+            std::io::ErrorKind::InvalidData,
+            "it holds no PEM certificate",
+        )));
     }
     Ok(found)
 }

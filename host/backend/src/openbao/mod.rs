@@ -41,12 +41,18 @@ impl OpenBao {
         work: impl FnOnce(&Inner) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
         let inner = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || work(&inner))
-            .await
-            .unwrap_or_else(|_| Err(Failure::Unavailable("the request to the server did not finish".to_owned())))
+        tokio::task::spawn_blocking(move || work(&inner)).await.unwrap_or_else(|_| {
+            Err(Failure::Unavailable("the request to the server did not finish".to_owned()))
+        })
     }
 
-    fn turn<'a>(&'a self, turn: Turn, secret: &'a Resource, version: u64, by: &Authority<'_>) -> BoxFuture<'a, ()> {
+    fn turn<'a>(
+        &'a self,
+        turn: Turn,
+        secret: &'a Resource,
+        version: u64,
+        by: &Authority<'_>,
+    ) -> BoxFuture<'a, ()> {
         tracing::info!(operation = by.operation(), %secret, version, ?turn, "OpenBao changes a version");
         let path = secret.path().to_owned();
         Box::pin(self.on_a_thread(move |inner| inner.turn(turn, &path, version)))
@@ -125,7 +131,9 @@ impl Inner {
             return Err(self.client.garbage("the version that was asked for"));
         }
         read.fields.map_err(|field| {
-            Failure::Invalid(format!("field `{field}` of {path} is not text; only fields of text are handled"))
+            Failure::Invalid(format!(
+                "field `{field}` of {path} is not text; only fields of text are handled"
+            ))
         })
     }
 
@@ -134,9 +142,9 @@ impl Inner {
         let answer = self.client.write(&call)?;
         match answer.status {
             404 => Err(self.not_there(&answer, format!("the server has no place for {path}"))),
-            400 if answer.says("check-and-set parameter did not match") => {
-                Err(Failure::Conflict(format!("version {expected_current} of {path} is not current any more")))
-            }
+            400 if answer.says("check-and-set parameter did not match") => Err(Failure::Conflict(format!(
+                "version {expected_current} of {path} is not current any more"
+            ))),
             400 => Err(self.client.refused(&call)),
             _ => match wire::written(&answer.body) {
                 Some(version) if version > expected_current => Ok(version),

@@ -1,1 +1,337 @@
+//! Against a server that misbehaves. The real one is in `tests/openbao.rs`.
 
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use jiff::SignedDuration;
+
+use super::*;
+
+const TOKEN: &str = "s.very-secret-token";
+const VALUE: &str = "hunter2-value";
+
+/// A server on loopback that answers each connection with the next of `answers`, then with the last.
+struct Server {
+    address: String,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+fn respond(status: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+}
+
+fn serve(answers: Vec<String>) -> Server {
+    serve_with(move |count, mut stream| {
+        let _ = stream.write_all(answers[count.min(answers.len() - 1)].as_bytes());
+    })
+}
+
+fn serve_with(answer: impl Fn(usize, TcpStream) + Send + 'static) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&requests);
+    std::thread::spawn(move || {
+        for (count, stream) in listener.incoming().enumerate() {
+            let mut stream = stream.unwrap();
+            seen.lock().unwrap().push(request(&mut stream));
+            answer(count, stream);
+        }
+    });
+    Server { address, requests }
+}
+
+/// Head and body of one request.
+fn request(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let mut part = [0; 4096];
+    loop {
+        let text = String::from_utf8_lossy(&bytes);
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head
+                .lines()
+                .filter_map(|line| line.split_once(':'))
+                .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+                .map_or(0, |(_, length)| length.trim().parse().unwrap());
+            if body.len() >= length {
+                return text.into_owned();
+            }
+        }
+        match stream.read(&mut part) {
+            Ok(0) | Err(_) => return String::from_utf8_lossy(&bytes).into_owned(),
+            Ok(length) => bytes.extend_from_slice(&part[..length]),
+        }
+    }
+}
+
+fn config(address: &str) -> crate::Server {
+    crate::Server {
+        address: address.to_owned(),
+        mount: "secret".to_owned(),
+        namespace: None,
+        token_file: Some("token".into()),
+        token_env: None,
+        ca_file: None,
+        timeout: SignedDuration::from_secs(2),
+    }
+}
+
+fn home() -> tempfile::TempDir {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("token"), format!("{TOKEN}\n")).unwrap();
+    std::fs::set_permissions(home.path().join("token"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    home
+}
+
+fn open(config: &crate::Server) -> Result<OpenBao, BackendError> {
+    // Kept: the token is read again for each request.
+    OpenBao::open(config, &home().keep())
+}
+
+fn against(server: &Server) -> OpenBao {
+    open(&config(&server.address)).unwrap()
+}
+
+fn write(bao: &OpenBao) -> Result<u64, Failure> {
+    bao.0.put("a/b", 1, &Fields::default().with("password", VALUE.to_owned()))
+}
+
+#[test]
+fn statuses_mean_what_they_should() {
+    let metadata = r#"{"data":{"current_version":1,"versions":{}}}"#;
+    for (status, body, expected, tries) in [
+        ("403 Forbidden", r#"{"errors":["permission denied"]}"#, "denied", 1),
+        ("401 Unauthorized", "", "denied", 1),
+        ("404 Not Found", r#"{"errors":[]}"#, "not found: there is no secret a/b", 1),
+        ("404 Not Found", r#"{"errors":["no handler for route \"x\""]}"#, "not found: nothing is mounted", 1),
+        ("404 Not Found", "<html>", "not found", 1),
+        ("400 Bad Request", r#"{"errors":["odd"]}"#, "invalid", 1),
+        (
+            "503 Service Unavailable",
+            r#"{"errors":["Vault is sealed"]}"#,
+            "unavailable: http://[A] is sealed",
+            1,
+        ),
+        ("503 Service Unavailable", "", "unavailable", 3),
+        ("500 Internal Server Error", metadata, "unavailable", 3),
+        ("429 Too Many Requests", "", "unavailable", 3),
+        ("307 Temporary Redirect", "", "unavailable: http://[A] answered with a redirect", 1),
+        ("200 OK", "garbage", "unavailable", 1),
+        ("200 OK", r#"{"data":{"current_version":"one"}}"#, "unavailable", 1),
+        (
+            "200 OK",
+            r#"{"data":{"current_version":1,"versions":{"1":{"destroyed":false,"deletion_time":"soon"}}}}"#,
+            "unavailable",
+            1,
+        ),
+        ("418 I'm a teapot", "", "invalid", 1),
+    ] {
+        let server = serve(vec![respond(status, body)]);
+        let failure = against(&server).0.metadata("a/b").unwrap_err().to_string();
+        let failure = failure.replace(server.address.trim_start_matches("http://"), "[A]");
+        assert!(failure.starts_with(expected), "{status} {body}: {failure}");
+        assert_eq!(server.requests.lock().unwrap().len(), tries, "{status} {body}");
+    }
+}
+
+#[test]
+fn a_read_is_tried_again_and_a_write_is_not() {
+    let fine = respond("200 OK", r#"{"data":{"current_version":2,"versions":{}}}"#);
+    let server = serve(vec![respond("500 Oops", ""), String::new(), fine]);
+    assert_eq!(against(&server).0.metadata("a/b").unwrap().current, 2);
+    assert_eq!(server.requests.lock().unwrap().len(), 3);
+
+    for lost in [
+        respond("500 Oops", ""),
+        String::new(),
+        respond("200 OK", "{}"),
+        respond("200 OK", r#"{"data":{"version":1}}"#),
+    ] {
+        let server = serve(vec![lost]);
+        assert!(matches!(write(&against(&server)), Err(Failure::Unavailable(_))));
+        assert_eq!(server.requests.lock().unwrap().len(), 1, "a lost write is not repeated");
+    }
+}
+
+#[test]
+fn a_write_sends_check_and_set() {
+    let server = serve(vec![respond("200 OK", r#"{"data":{"version":2}}"#)]);
+    assert_eq!(write(&against(&server)), Ok(2));
+    let sent = server.requests.lock().unwrap()[0].clone();
+    assert!(sent.starts_with("POST /v1/secret/data/a/b HTTP/1.1\r\n"), "{sent}");
+    assert!(sent.to_lowercase().contains(&format!("x-vault-token: {TOKEN}")));
+    assert!(
+        sent.ends_with(&format!(r#"{{"options":{{"cas":1}},"data":{{"password":"{VALUE}"}}}}"#)),
+        "{sent}"
+    );
+
+    let server = serve(vec![respond(
+        "400 Bad Request",
+        r#"{"errors":["check-and-set parameter did not match the current version"]}"#,
+    )]);
+    assert!(matches!(write(&against(&server)), Err(Failure::Conflict(_))));
+    let server = serve(vec![respond("403 Forbidden", r#"{"errors":["permission denied"]}"#)]);
+    let denied = write(&against(&server)).unwrap_err().to_string();
+    assert!(denied.contains("[create, update] on \"secret/data/a/b\""), "{denied}");
+}
+
+#[test]
+fn no_error_repeats_what_the_server_says() {
+    let echo = format!(
+        r#"{{"errors":["{TOKEN} {VALUE}"],"data":{{"data":{{"p":["{VALUE}"]}},"metadata":{{"version":1,"destroyed":false}}}}}}"#
+    );
+    for status in [
+        "200 OK",
+        "400 Bad",
+        "403 Forbidden",
+        "404 Not Found",
+        "500 Oops",
+        "503 Sealed",
+        "302 Found",
+        "999 What",
+        VALUE,
+    ] {
+        let bao = against(&serve(vec![respond(status, &echo)]));
+        let failures = [
+            bao.0.metadata("a").map(drop),
+            bao.0.read("a", 1).map(drop),
+            write(&bao).map(drop),
+            bao.0.check().map(drop),
+        ];
+        for failure in failures {
+            let shown = format!("{:?}", failure.unwrap_err());
+            assert!(!shown.contains(TOKEN) && !shown.contains(VALUE), "{status}: {shown}");
+        }
+        assert!(!format!("{bao:?}").contains(TOKEN));
+    }
+}
+
+#[test]
+fn a_redirect_is_not_followed() {
+    let thief = serve(vec![respond("200 OK", r#"{"data":{"current_version":1,"versions":{}}}"#)]);
+    let redirect = format!(
+        "HTTP/1.1 307 Temporary Redirect\r\nLocation: {}/v1/x\r\nContent-Length: 0\r\n\r\n",
+        thief.address
+    );
+    let bao = against(&serve(vec![redirect]));
+    assert!(matches!(bao.0.metadata("a"), Err(Failure::Unavailable(_))));
+    assert!(matches!(write(&bao), Err(Failure::Unavailable(_))));
+    assert!(thief.requests.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_slow_server_is_given_up() {
+    let server = serve_with(|_, stream| {
+        std::thread::sleep(Duration::from_secs(3));
+        drop(stream);
+    });
+    let mut config = config(&server.address);
+    config.timeout = SignedDuration::from_millis(300);
+    let bao = open(&config).unwrap();
+    for attempt in [bao.0.metadata("a").map(drop), write(&bao).map(drop)] {
+        assert!(matches!(attempt, Err(Failure::Unavailable(why)) if why.contains("300ms")));
+    }
+    // One byte at a time does not keep it waiting either.
+    let trickle = serve_with(|_, mut stream| {
+        while stream.write_all(b"H").is_ok() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
+    config.address.clone_from(&trickle.address);
+    let started = Instant::now();
+    assert!(open(&config).unwrap().0.metadata("a").is_err());
+    assert!(started.elapsed() < Duration::from_secs(2));
+}
+
+#[test]
+fn an_endless_answer_is_cut() {
+    let server = serve_with(|_, mut stream| {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+        while stream.write_all(&[b' '; 65536]).is_ok() {}
+    });
+    assert!(
+        matches!(against(&server).0.metadata("a"), Err(Failure::Unavailable(why)) if why.contains("endless"))
+    );
+}
+
+#[test]
+fn nobody_there() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let bao = open(&config(&address)).unwrap();
+    assert!(matches!(bao.0.metadata("a"), Err(Failure::Unavailable(_))));
+    assert!(matches!(bao.0.check(), Err(Failure::Unavailable(_))));
+}
+
+#[test]
+fn version_0_is_not_the_newest_here() {
+    let server = serve(vec![respond("200 OK", "{}")]);
+    let bao = against(&server);
+    assert!(matches!(bao.0.read("a", 0), Err(Failure::Invalid(_))));
+    assert!(matches!(bao.0.turn(Turn::Destroy, "a", 0), Err(Failure::Invalid(_))));
+    assert!(server.requests.lock().unwrap().is_empty());
+    // Nor is another version than the one asked for.
+    let other =
+        serve(vec![respond("200 OK", r#"{"data":{"data":{},"metadata":{"version":2,"destroyed":false}}}"#)]);
+    assert!(matches!(against(&other).0.read("a", 1), Err(Failure::Unavailable(_))));
+}
+
+#[test]
+fn settings_are_checked() {
+    for (address, fine) in [
+        ("https://bao.example.com:8200", true),
+        ("https://bao.example.com/", true),
+        ("http://127.0.0.1:8200", true),
+        ("http://127.9.9.9", true),
+        ("http://[::1]:8200", true),
+        ("http://localhost:8200", true),
+        ("http://bao.example.com", false),
+        ("http://10.0.0.1:8200", false),
+        ("http://127.0.0.1.example.com", false),
+        ("http://localhost@example.com", false),
+        ("https://user:pw@bao.example.com", false),
+        ("https://bao.example.com/v1", false),
+        ("https://bao.example.com?x=y", false),
+        ("ftp://127.0.0.1", false),
+        ("bao.example.com:8200", false),
+        ("", false),
+    ] {
+        assert_eq!(open(&config(address)).is_ok(), fine, "{address}");
+    }
+    let plain = open(&config("http://10.0.0.1:8200")).unwrap_err();
+    assert!(matches!(plain, BackendError::Plaintext { .. }));
+
+    let with = |change: fn(&mut crate::Server)| {
+        let mut changed = config("https://bao.example.com");
+        change(&mut changed);
+        open(&changed).map(drop)
+    };
+    let setting =
+        |result, name| matches!(result, Err(BackendError::Setting { setting, .. }) if setting == name);
+    assert!(setting(with(|c| c.mount = "../sys".into()), "mount"));
+    assert!(setting(with(|c| c.namespace = Some("a b".into())), "namespace"));
+    assert!(setting(with(|c| c.timeout = SignedDuration::ZERO), "timeout"));
+    assert!(setting(with(|c| c.timeout = SignedDuration::from_secs(-1)), "timeout"));
+    assert!(setting(with(|c| c.token_env = Some("X".into())), "token_file"));
+    assert!(matches!(with(|c| c.token_file = None), Err(BackendError::NoToken { .. })));
+    assert!(matches!(with(|c| c.token_file = Some("none".into())), Err(BackendError::File { .. })));
+    assert!(matches!(with(|c| c.ca_file = Some("token".into())), Err(BackendError::File { .. })));
+    let unset = with(|c| (c.token_file, c.token_env) = (None, Some("REMIT_TEST_UNSET_VARIABLE".into())));
+    assert!(matches!(unset, Err(BackendError::NoToken { .. })));
+}
+
+#[test]
+fn a_token_everyone_can_read_is_refused() {
+    let home = home();
+    let token = home.path().join("token");
+    let bao = OpenBao::open(&config("https://bao.example.com"), home.path()).unwrap();
+    std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let refused = OpenBao::open(&config("https://bao.example.com"), home.path());
+    assert!(matches!(refused, Err(BackendError::TokenExposed { mode: 0o644, .. })));
+    // Also when it happens later.
+    assert!(matches!(bao.0.metadata("a"), Err(Failure::Denied(_))));
+}

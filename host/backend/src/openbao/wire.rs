@@ -50,7 +50,9 @@ impl About {
     fn state(&self) -> Option<VersionState> {
         Some(if self.destroyed {
             VersionState::Destroyed
-        } else if self.deletion_time.is_empty() || self.deletion_time.parse::<Timestamp>().ok()? > Timestamp::now() {
+        } else if self.deletion_time.is_empty()
+            || self.deletion_time.parse::<Timestamp>().ok()? > Timestamp::now()
+        {
             VersionState::Enabled
         } else {
             VersionState::Disabled
@@ -96,7 +98,9 @@ pub(super) fn fields(body: &[u8]) -> Option<Read> {
     for (name, raw) in &found.data {
         match serde_json::from_str::<String>(raw.get()) {
             Ok(value) => fields.insert(name.clone(), value),
-            Err(_) => return Some(Read { version: found.metadata.version, fields: Err(name.clone()) }),
+            Err(_) => {
+                return Some(Read { version: found.metadata.version, fields: Err(name.clone()) });
+            }
         }
     }
     Some(Read { version: found.metadata.version, fields: Ok(fields) })

@@ -71,10 +71,7 @@ impl Ctx {
         } else {
             return Ok(Ok(field));
         };
-        self.gate()
-            .refuse(operation, &field, why)
-            .map(Err)
-            .map_err(wasmtime::Error::new)
+        self.gate().refuse(operation, &field, why).map(Err).map_err(wasmtime::Error::new)
     }
 }
 
@@ -83,11 +80,7 @@ impl types::Host for Ctx {}
 impl inspect::Host for Ctx {
     async fn metadata(&mut self, path: String) -> Answer<types::Metadata> {
         let resource = or_answer!(self.secret(Metadata::NAME, &path));
-        Ok(self
-            .call(Metadata { resource })
-            .await?
-            .map(Into::into)
-            .map_err(Into::into))
+        Ok(self.call(Metadata { resource }).await?.map(Into::into).map_err(Into::into))
     }
 }
 
@@ -108,20 +101,14 @@ impl rotation::Host for Ctx {
 impl disable::Host for Ctx {
     async fn disable(&mut self, path: String, version: u64) -> Answer<()> {
         let resource = or_answer!(self.secret(Disable::NAME, &path));
-        Ok(self
-            .call(Disable { resource, version })
-            .await?
-            .map_err(Into::into))
+        Ok(self.call(Disable { resource, version }).await?.map_err(Into::into))
     }
 }
 
 impl destroy::Host for Ctx {
     async fn destroy(&mut self, path: String, version: u64) -> Answer<()> {
         let resource = or_answer!(self.secret(Destroy::NAME, &path));
-        Ok(self
-            .call(Destroy { resource, version })
-            .await?
-            .map_err(Into::into))
+        Ok(self.call(Destroy { resource, version }).await?.map_err(Into::into))
     }
 }
 
@@ -129,13 +116,6 @@ impl reveal::Host for Ctx {
     async fn reveal(&mut self, path: String, field: String, version: u64) -> Answer<String> {
         let resource = or_answer!(self.secret(Reveal::NAME, &path));
         let field = or_answer!(self.field(Reveal::NAME, field));
-        Ok(self
-            .call(Reveal {
-                resource,
-                field,
-                version,
-            })
-            .await?
-            .map_err(Into::into))
+        Ok(self.call(Reveal { resource, field, version }).await?.map_err(Into::into))
     }
 }

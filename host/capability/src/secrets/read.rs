@@ -39,10 +39,7 @@ impl From<remit_backend::Metadata> for types::Metadata {
                 VersionState::Destroyed => types::VersionState::Destroyed,
             },
         });
-        Self {
-            current: found.current,
-            versions: versions.collect(),
-        }
+        Self { current: found.current, versions: versions.collect() }
     }
 }
 

@@ -50,15 +50,10 @@ impl Values {
             old: BTreeMap<&'a str, &'a str>,
             new: BTreeMap<&'a str, &'a str>,
         }
-        let written = Written {
-            old: self.old.iter().collect(),
-            new: self.new.iter().collect(),
-        };
+        let written = Written { old: self.old.iter().collect(), new: self.new.iter().collect() };
         match serde_json::to_vec(&written) {
             Ok(bytes) => Ok(SecretBytes::new(bytes)),
-            Err(_) => Err(Failure::Invalid(
-                "the secret's fields cannot be recorded".to_owned(),
-            )),
+            Err(_) => Err(Failure::Invalid("the secret's fields cannot be recorded".to_owned())),
         }
     }
 
@@ -68,19 +63,12 @@ impl Values {
             old: BTreeMap<String, String>,
             new: BTreeMap<String, String>,
         }
-        let sealed = before
-            .secret
-            .as_ref()
-            .map(SecretBytes::expose)
-            .unwrap_or_default();
+        let sealed = before.secret.as_ref().map(SecretBytes::expose).unwrap_or_default();
         // Serde's words could quote a value.
         let read: Read = serde_json::from_slice(sealed).map_err(|_| {
             Failure::Invalid("the journal does not hold the values of this rotation".to_owned())
         })?;
-        Ok(Self {
-            old: read.old.into_iter().collect(),
-            new: read.new.into_iter().collect(),
-        })
+        Ok(Self { old: read.old.into_iter().collect(), new: read.new.into_iter().collect() })
     }
 }
 
@@ -101,11 +89,8 @@ impl Rotate {
         let (store, _) = on.at(&self.resource)?;
         let found = store.metadata(&self.resource).await?;
         let current = found.current;
-        let state = found
-            .versions
-            .iter()
-            .find(|version| version.number == current)
-            .map(|version| version.state);
+        let state =
+            found.versions.iter().find(|version| version.number == current).map(|version| version.state);
         match state {
             Some(VersionState::Enabled) if current == before.undo.previous => return Ok(Standing::Unrotated),
             Some(VersionState::Enabled) if current > before.undo.previous => {}
@@ -113,10 +98,7 @@ impl Rotate {
                 return Ok(Standing::Other(format!("version {current} is current")));
             }
             Some(state) => {
-                return Ok(Standing::Other(format!(
-                    "version {current} is current and {}",
-                    word(state)
-                )));
+                return Ok(Standing::Other(format!("version {current} is current and {}", word(state))));
             }
             None => return Ok(Standing::Other("it has no current version".to_owned())),
         }
@@ -127,9 +109,7 @@ impl Rotate {
         } else if live == values.old {
             Standing::Unrotated
         } else {
-            Standing::Other(format!(
-                "version {current} is current, and this run did not write it"
-            ))
+            Standing::Other(format!("version {current} is current, and this run did not write it"))
         })
     }
 }
@@ -149,26 +129,14 @@ impl Operation for Rotate {
         let (store, generator) = on.at(&self.resource)?;
         let found = store.metadata(&self.resource).await?;
         let previous = found.current;
-        match found
-            .versions
-            .iter()
-            .find(|version| version.number == previous)
-            .map(|version| version.state)
-        {
+        match found.versions.iter().find(|version| version.number == previous).map(|version| version.state) {
             Some(VersionState::Enabled) => {}
             Some(state) => {
-                let why = format!(
-                    "the current version {previous} of {} is {}",
-                    self.resource,
-                    word(state)
-                );
+                let why = format!("the current version {previous} of {} is {}", self.resource, word(state));
                 return Err(Failure::Conflict(why));
             }
             None => {
-                return Err(Failure::NotFound(format!(
-                    "{} has no version to rotate",
-                    self.resource
-                )));
+                return Err(Failure::NotFound(format!("{} has no version to rotate", self.resource)));
             }
         }
         let old = store.read(&self.resource, previous).await?;
@@ -176,18 +144,11 @@ impl Operation for Rotate {
         let mut new = old.clone();
         new.insert(field.clone(), generator.generate()?);
         let secret = Values { old, new }.seal()?;
-        Ok(Prepared {
-            undo: BeforeRotation { previous, field },
-            secret: Some(secret),
-            irrevocable: None,
-        })
+        Ok(Prepared { undo: BeforeRotation { previous, field }, secret: Some(secret), irrevocable: None })
     }
 
     fn simulate(&self, before: &BeforeRotation) -> Rotated {
-        Rotated {
-            previous: before.previous,
-            current: before.previous + 1,
-        }
+        Rotated { previous: before.previous, current: before.previous + 1 }
     }
 
     async fn perform(on: &Secrets, by: Permit<'_, Self>) -> Result<Rotated, Failure> {
@@ -215,10 +176,7 @@ impl Operation for Rotate {
             Standing::Other(live) => Err(Failure::Conflict(live)),
             Standing::Rotated { at } => {
                 let values = Values::of(by.before())?;
-                store
-                    .put(&operation.resource, &values.old, at, by.authority())
-                    .await
-                    .map(drop)
+                store.put(&operation.resource, &values.old, at, by.authority()).await.map(drop)
             }
         }
     }
@@ -232,10 +190,7 @@ impl Rotate {
     fn pick(&self, fields: &Fields) -> Result<String, Failure> {
         match &self.field {
             Some(field) if fields.get(field).is_some() => Ok(field.clone()),
-            Some(field) => Err(Failure::NotFound(format!(
-                "{} has no field `{field}`",
-                self.resource
-            ))),
+            Some(field) => Err(Failure::NotFound(format!("{} has no field `{field}`", self.resource))),
             None => {
                 let mut names = fields.iter().map(|(name, _)| name);
                 match (names.next(), names.next()) {

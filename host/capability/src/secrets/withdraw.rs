@@ -53,11 +53,9 @@ impl Operation for Disable {
 
     async fn prepare(&self, on: &Secrets) -> Result<Prepared<BeforeWithdrawal>, Failure> {
         match state_of(&self.resource, self.version, on).await? {
-            state @ VersionState::Enabled => Ok(Prepared {
-                undo: BeforeWithdrawal { state },
-                secret: None,
-                irrevocable: None,
-            }),
+            state @ VersionState::Enabled => {
+                Ok(Prepared { undo: BeforeWithdrawal { state }, secret: None, irrevocable: None })
+            }
             state => Err(Failure::Conflict(format!(
                 "version {} of {} is {} already",
                 self.version,
@@ -136,9 +134,7 @@ impl Operation for Destroy {
     }
 
     async fn undo(_: &Secrets, _: Permit<'_, Self>) -> Result<(), Failure> {
-        Err(Failure::Invalid(
-            "a destroyed version cannot be brought back".to_owned(),
-        ))
+        Err(Failure::Invalid("a destroyed version cannot be brought back".to_owned()))
     }
 
     fn describe_undo(&self, _: &BeforeWithdrawal) -> String {

@@ -90,9 +90,7 @@ impl Observation for Poll {
         loop {
             let now = monotonic();
             if now >= first {
-                let ready = (0..)
-                    .zip(&self.until)
-                    .filter(|(_, at)| at.is_none_or(|at| at <= now));
+                let ready = (0..).zip(&self.until).filter(|(_, at)| at.is_none_or(|at| at <= now));
                 return Ok(ready.map(|(index, _)| index).collect());
             }
             tokio::time::sleep(Duration::from_nanos(first - now)).await;
@@ -142,10 +140,7 @@ impl wall_clock::Host for Ctx {
     }
 
     async fn resolution(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
-        Ok(wall_clock::Datetime {
-            seconds: 0,
-            nanoseconds: 1,
-        })
+        Ok(wall_clock::Datetime { seconds: 0, nanoseconds: 1 })
     }
 }
 
@@ -190,16 +185,10 @@ impl poll::HostPollable for Ctx {
 impl poll::Host for Ctx {
     async fn poll(&mut self, pollables: Vec<Handle<Pollable>>) -> wasmtime::Result<Vec<u32>> {
         if pollables.is_empty() || pollables.len() > MAX_POLLED {
-            let why = format!(
-                "{} pollables at once; from 1 to {MAX_POLLED} are allowed",
-                pollables.len()
-            );
+            let why = format!("{} pollables at once; from 1 to {MAX_POLLED} are allowed", pollables.len());
             return Err(misuse(Poll::NAME, why));
         }
-        let until = pollables
-            .iter()
-            .map(|pollable| self.moment(pollable))
-            .collect::<Result<_, _>>()?;
+        let until = pollables.iter().map(|pollable| self.moment(pollable)).collect::<Result<_, _>>()?;
         self.wait(until).await
     }
 }

@@ -57,10 +57,7 @@ impl Ctx {
     async fn put_zeroes(&mut self, call: &'static str, to: &Handle<Output>, len: u64) -> Answer<()> {
         match usize::try_from(len) {
             Ok(size) if len <= MAX_WRITE => self.put(call, to, &vec![0; size]).await,
-            _ => Err(misuse(
-                call,
-                format!("{len} bytes in one write; {MAX_WRITE} were permitted"),
-            )),
+            _ => Err(misuse(call, format!("{len} bytes in one write; {MAX_WRITE} were permitted"))),
         }
     }
 
@@ -122,8 +119,7 @@ impl streams::HostOutputStream for Ctx {
     }
 
     async fn blocking_write_and_flush(&mut self, output: Handle<Output>, contents: Vec<u8>) -> Answer<()> {
-        self.put("wasi:io/streams.blocking-write-and-flush", &output, &contents)
-            .await
+        self.put("wasi:io/streams.blocking-write-and-flush", &output, &contents).await
     }
 
     async fn flush(&mut self, output: Handle<Output>) -> Answer<()> {
@@ -141,13 +137,11 @@ impl streams::HostOutputStream for Ctx {
     }
 
     async fn write_zeroes(&mut self, output: Handle<Output>, len: u64) -> Answer<()> {
-        self.put_zeroes("wasi:io/streams.write-zeroes", &output, len)
-            .await
+        self.put_zeroes("wasi:io/streams.write-zeroes", &output, len).await
     }
 
     async fn blocking_write_zeroes_and_flush(&mut self, output: Handle<Output>, len: u64) -> Answer<()> {
-        self.put_zeroes("wasi:io/streams.blocking-write-zeroes-and-flush", &output, len)
-            .await
+        self.put_zeroes("wasi:io/streams.blocking-write-zeroes-and-flush", &output, len).await
     }
 
     async fn splice(&mut self, output: Handle<Output>, from: Handle<Input>, _: u64) -> Answer<u64> {

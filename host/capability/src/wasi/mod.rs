@@ -73,10 +73,7 @@ impl std::fmt::Debug for State {
 }
 
 pub(crate) fn misuse(call: &'static str, why: impl Into<String>) -> wasmtime::Error {
-    wasmtime::Error::new(Misuse {
-        call,
-        why: why.into(),
-    })
+    wasmtime::Error::new(Misuse { call, why: why.into() })
 }
 
 impl environment::Host for Ctx {

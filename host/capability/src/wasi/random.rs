@@ -18,11 +18,7 @@ pub(super) struct Stream {
 
 impl Stream {
     pub(super) fn new(seed: &[u8; 32]) -> Self {
-        Self {
-            key: hmac::Key::new(hmac::HMAC_SHA256, seed),
-            block: 0,
-            left: Vec::new(),
-        }
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, seed), block: 0, left: Vec::new() }
     }
 
     pub(super) fn take(&mut self, len: usize) -> Vec<u8> {
@@ -39,17 +35,12 @@ impl Stream {
     fn bytes(&mut self, call: &'static str, len: u64) -> wasmtime::Result<Vec<u8>> {
         match usize::try_from(len) {
             Ok(len) if len as u64 <= MAX_BYTES => Ok(self.take(len)),
-            _ => Err(misuse(
-                call,
-                format!("{len} bytes in one call; the host gives at most {MAX_BYTES}"),
-            )),
+            _ => Err(misuse(call, format!("{len} bytes in one call; the host gives at most {MAX_BYTES}"))),
         }
     }
 
     fn number(&mut self) -> u64 {
-        self.take(8)
-            .into_iter()
-            .fold(0, |n, byte| (n << 8) | u64::from(byte))
+        self.take(8).into_iter().fold(0, |n, byte| (n << 8) | u64::from(byte))
     }
 }
 
@@ -65,9 +56,7 @@ impl random::Host for Ctx {
 
 impl insecure::Host for Ctx {
     async fn get_insecure_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
-        self.wasi
-            .random
-            .bytes("wasi:random/insecure.get-insecure-random-bytes", len)
+        self.wasi.random.bytes("wasi:random/insecure.get-insecure-random-bytes", len)
     }
 
     async fn get_insecure_random_u64(&mut self) -> wasmtime::Result<u64> {

@@ -48,11 +48,7 @@ impl Lines {
     }
 
     pub(super) async fn finish(&mut self, level: Level, gate: &Gate) -> Result<(), Fault> {
-        if self.0.is_empty() {
-            Ok(())
-        } else {
-            self.emit(level, gate).await
-        }
+        if self.0.is_empty() { Ok(()) } else { self.emit(level, gate).await }
     }
 }
 

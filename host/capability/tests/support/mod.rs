@@ -25,9 +25,7 @@ pub fn secret(path: &str) -> Resource {
 impl Store {
     /// Someone else writes a version.
     pub async fn write(&self, path: &str, fields: &[(&str, &str)]) {
-        let fields = fields
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         self.0.seed(&secret(path), fields.collect()).await.unwrap();
     }
 
@@ -42,24 +40,13 @@ impl Store {
 
     pub async fn state(&self, path: &str, version: u64) -> VersionState {
         let found = self.0.metadata(&secret(path)).await.unwrap();
-        found
-            .versions
-            .iter()
-            .find(|known| known.number == version)
-            .unwrap()
-            .state
+        found.versions.iter().find(|known| known.number == version).unwrap().state
     }
 }
 
 fn estate(home: &Path) -> Estate {
-    let serving = Serving::Embedded {
-        file: "secrets.db".into(),
-    };
-    let entry = SecretsConfig {
-        prefix: String::new(),
-        generator: Generator::default(),
-        serving,
-    };
+    let serving = Serving::Embedded { file: "secrets.db".into() };
+    let entry = SecretsConfig { prefix: String::new(), generator: Generator::default(), serving };
     Estate::default().with(Secrets::open(&[entry], home).unwrap())
 }
 
@@ -100,14 +87,9 @@ impl Bench {
     pub async fn new(mode: Mode, scope: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store(Embedded::open(&folder.path().join("secrets.db")).unwrap());
-        store
-            .write(PATH, &[("api_key", "sk-old-value"), ("account", "acct-77")])
-            .await;
-        let journal = Journal::open(
-            &folder.path().join("journal"),
-            NoteSigner::from_seed("test", [1; 32]),
-        )
-        .unwrap();
+        store.write(PATH, &[("api_key", "sk-old-value"), ("account", "acct-77")]).await;
+        let journal =
+            Journal::open(&folder.path().join("journal"), NoteSigner::from_seed("test", [1; 32])).unwrap();
         let sealer = Arc::new(Sealer::load_or_create(&folder.path().join("seal.key")).unwrap());
         let run = RunId::new();
         let facts = Facts {
@@ -126,14 +108,7 @@ impl Bench {
             journal: journal.clone(),
             sealer: Arc::clone(&sealer),
         });
-        Self {
-            store,
-            ctx: Ctx::new(gate, [9; 32]),
-            run,
-            journal,
-            sealer,
-            folder,
-        }
+        Self { store, ctx: Ctx::new(gate, [9; 32]), run, journal, sealer, folder }
     }
 
     pub async fn live() -> Self {
@@ -142,34 +117,19 @@ impl Bench {
 
     /// Everything the run wrote so far.
     pub fn records(&self) -> Vec<Record> {
-        self.journal
-            .reader()
-            .run(&self.run)
-            .unwrap()
-            .into_iter()
-            .map(|(_, record)| record)
-            .collect()
+        self.journal.reader().run(&self.run).unwrap().into_iter().map(|(_, record)| record).collect()
     }
 
     pub fn intents(&self) -> Vec<Intent> {
         let records = self.records().into_iter();
         records
-            .filter_map(|record| {
-                if let Event::Intent(intent) = record.event {
-                    Some(intent)
-                } else {
-                    None
-                }
-            })
+            .filter_map(|record| if let Event::Intent(intent) = record.event { Some(intent) } else { None })
             .collect()
     }
 
     /// The arguments of every logged line.
     pub fn lines(&self) -> Vec<String> {
-        let intents = self
-            .intents()
-            .into_iter()
-            .filter(|intent| intent.operation == "remit:host/log.write");
+        let intents = self.intents().into_iter().filter(|intent| intent.operation == "remit:host/log.write");
         intents.map(|intent| intent.arguments.get().to_owned()).collect()
     }
 
@@ -183,18 +143,10 @@ impl Bench {
     }
 
     pub async fn undo(&self, intent: &Intent) -> UndoResult {
-        operation(&intent.operation)
-            .unwrap()
-            .undo(&self.undo_gate(), intent)
-            .await
-            .unwrap()
+        operation(&intent.operation).unwrap().undo(&self.undo_gate(), intent).await.unwrap()
     }
 
     pub async fn state(&self, intent: &Intent) -> State {
-        operation(&intent.operation)
-            .unwrap()
-            .state(&self.undo_gate(), intent)
-            .await
-            .unwrap()
+        operation(&intent.operation).unwrap().state(&self.undo_gate(), intent).await.unwrap()
     }
 }

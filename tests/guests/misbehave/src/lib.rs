@@ -77,14 +77,7 @@ enum Deed {
 }
 
 fn run(input: Input) -> Result<Value, Error> {
-    let Input {
-        deed,
-        path,
-        paths,
-        field,
-        version,
-        size,
-    } = input;
+    let Input { deed, path, paths, field, version, size } = input;
     let rotate = |path: &str| secrets::rotate(path, field.as_deref());
     match deed {
         Deed::Loop => forever(),
@@ -139,12 +132,7 @@ fn run(input: Input) -> Result<Value, Error> {
     Ok(json!({ "done": true }))
 }
 
-fn verify(
-    Input {
-        deed, path, field, ..
-    }: Input,
-    _: Value,
-) -> Result<(), Error> {
+fn verify(Input { deed, path, field, .. }: Input, _: Value) -> Result<(), Error> {
     match deed {
         Deed::ChangeInVerify => secrets::rotate(&path, field.as_deref()).map(drop),
         Deed::VerifyFails => Err(Error::new("it does not hold, as asked")),

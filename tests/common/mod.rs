@@ -1,0 +1,181 @@
+//! A world to test in: a home with keys, a signed action and a secret, and `remit` as a person types it.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+pub mod bao;
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub const SECRET: &str = "prod/payments/stripe";
+
+/// One finished command.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Ran {
+    /// Demands an exit code.
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.out, self.err);
+        self
+    }
+
+    /// Demands words on stderr.
+    #[track_caller]
+    pub fn says(self, words: &str) -> Self {
+        assert!(self.err.contains(words), "no `{words}` in:\n{}", self.err);
+        self
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error} in:\n{}", self.out))
+    }
+}
+
+pub struct World {
+    pub dir: TempDir,
+}
+
+impl World {
+    /// Keys, a home that trusts them, `rotate-secret` and `misbehave` signed, one secret.
+    pub fn new() -> Self {
+        let world = Self::empty();
+        world.remit(&["secret", "put", SECRET, "api_key", "--generate"]).exits(0);
+        world
+    }
+
+    /// The same without a secret.
+    pub fn empty() -> Self {
+        let world = Self { dir: TempDir::new().unwrap() };
+        world.remit(&["keys", "new", "--out", "publisher"]).exits(0);
+        world.remit(&["keys", "new", "--out", "operator"]).exits(0);
+        let trust = ["--publisher", "publisher.pub", "--operator", "operator.pub"];
+        world.remit(&[&["init", "--log", "test.example/journal"][..], &trust].concat()).exits(0);
+        for name in ["rotate-secret", "misbehave"] {
+            let file = format!("{name}.wasm");
+            fs::copy(plugins().join(&file), world.path(&file)).unwrap();
+            world.remit(&["sign", &file, "--key", "publisher.key"]).exits(0);
+        }
+        world
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn home(&self) -> PathBuf {
+        self.path("home")
+    }
+
+    pub fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_remit"));
+        command
+            .args(args)
+            .current_dir(self.dir.path())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("USER", "tester")
+            .env("REMIT_HOME", self.home());
+        command
+    }
+
+    pub fn remit(&self, args: &[&str]) -> Ran {
+        finish(self.command(args), "")
+    }
+
+    pub fn remit_with_stdin(&self, args: &[&str], stdin: &str) -> Ran {
+        finish(self.command(args), stdin)
+    }
+
+    /// Plans `action` and grants the plan; the grant is `NAME.grant`.
+    pub fn grant(&self, action: &str, input: &str, name: &str) {
+        let plan = format!("{name}.plan.json");
+        self.remit(&["plan", action, "--input", input, "--out", &plan]).exits(0);
+        let grant = format!("{name}.grant");
+        self.remit(&["grant", "--plan", &plan, "--key", "operator.key", "--reason", "test", "--out", &grant]).exits(0);
+    }
+
+    /// Grants a scope, written as TOML, for an action and an input.
+    pub fn grant_scope(&self, scope: &str, action: &str, input: &str, name: &str) {
+        self.write("scope.toml", scope);
+        let grant = format!("{name}.grant");
+        let with = ["--scope", "scope.toml", "--action", action, "--input", input];
+        let rest = ["--key", "operator.key", "--reason", "test", "--out", &grant];
+        self.remit(&[&["grant"][..], &with, &rest].concat()).exits(0);
+    }
+
+    pub fn run(&self, action: &str, input: &str, name: &str) -> Ran {
+        self.remit(&["run", action, "--input", input, "--grant", &format!("{name}.grant"), "--json"])
+    }
+
+    /// The newest run's records.
+    pub fn last_run(&self) -> (String, Vec<Value>) {
+        let runs = self.remit(&["runs", "--json"]).exits(0).json();
+        let run = runs.as_array().unwrap().last().unwrap()["run"].as_str().unwrap().to_owned();
+        let shown = self.remit(&["show", &run, "--json"]).exits(0).json();
+        (run, shown["records"].as_array().unwrap().clone())
+    }
+
+    pub fn current_version(&self, secret: &str) -> u64 {
+        let shown = self.remit(&["secret", "show", secret, "--json"]).exits(0).json();
+        shown["current"].as_u64().unwrap()
+    }
+
+    #[track_caller]
+    pub fn audit_is_sound(&self) {
+        self.remit(&["audit", "verify"]).exits(0);
+    }
+
+    /// Every byte the home keeps, but for the key files: to look for what must not be there.
+    pub fn all_bytes(&self) -> Vec<u8> {
+        let mut all = Vec::new();
+        for entry in fs::read_dir(self.home()).unwrap().flatten() {
+            if entry.path().is_file() && entry.path().extension().is_none_or(|e| e != "key") {
+                all.extend(fs::read(entry.path()).unwrap());
+            }
+        }
+        all
+    }
+}
+
+pub fn plugins() -> PathBuf {
+    match std::env::var_os("REMIT_PLUGINS") {
+        Some(path) => PathBuf::from(path),
+        None => panic!("REMIT_PLUGINS is not set: run the tests with `cargo xtask test`"),
+    }
+}
+
+pub fn finish(mut command: Command, stdin: &str) -> Ran {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(stdin.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+pub fn contains(haystack: &[u8], needle: &str) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle.as_bytes())
+}
+
+pub fn exists(path: &Path) -> bool {
+    path.exists()
+}
