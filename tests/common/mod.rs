@@ -107,7 +107,8 @@ impl World {
         let plan = format!("{name}.plan.json");
         self.remit(&["plan", action, "--input", input, "--out", &plan]).exits(0);
         let grant = format!("{name}.grant");
-        self.remit(&["grant", "--plan", &plan, "--key", "operator.key", "--reason", "test", "--out", &grant]).exits(0);
+        self.remit(&["grant", "--plan", &plan, "--key", "operator.key", "--reason", "test", "--out", &grant])
+            .exits(0);
     }
 
     /// Grants a scope, written as TOML, for an action and an input.

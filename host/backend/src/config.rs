@@ -10,7 +10,7 @@ use crate::secrets::{Generator, serves};
 
 /// One store of secrets, and the paths it serves.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(from = "Entry")]
+#[serde(try_from = "Entry")]
 pub struct SecretsConfig {
     /// Leading segments of the paths it serves; empty for all that no longer prefix claims.
     pub prefix: String,
@@ -53,79 +53,74 @@ pub struct Server {
     pub timeout: SignedDuration,
 }
 
-/// The entry as written: flat, and with nothing in it that is not known. (Serde's `flatten` would let
-/// misspelt keys pass.)
+/// The entry as written: flat, so that a mistake is shown at its own line, and nothing unknown passes.
+/// (Serde's tagged enums lose the line, its `flatten` lets misspelt keys through.)
 #[derive(Deserialize)]
-#[serde(tag = "backend", rename_all = "lowercase", deny_unknown_fields)]
-enum Entry {
-    Embedded {
-        #[serde(default)]
-        prefix: String,
-        #[serde(default = "default_file")]
-        file: PathBuf,
-        #[serde(default)]
-        generator: Generator,
-    },
-    Openbao {
-        #[serde(default)]
-        prefix: String,
-        address: String,
-        #[serde(default = "default_mount")]
-        mount: String,
-        namespace: Option<String>,
-        token_file: Option<PathBuf>,
-        token_env: Option<String>,
-        ca_file: Option<PathBuf>,
-        #[serde(default = "default_timeout")]
-        timeout: SignedDuration,
-        #[serde(default)]
-        generator: Generator,
-    },
+#[serde(deny_unknown_fields)]
+struct Entry {
+    backend: Backend,
+    #[serde(default)]
+    prefix: String,
+    #[serde(default)]
+    generator: Generator,
+    file: Option<PathBuf>,
+    address: Option<String>,
+    mount: Option<String>,
+    namespace: Option<String>,
+    token_file: Option<PathBuf>,
+    token_env: Option<String>,
+    ca_file: Option<PathBuf>,
+    timeout: Option<SignedDuration>,
 }
 
-impl From<Entry> for SecretsConfig {
-    fn from(entry: Entry) -> Self {
-        match entry {
-            Entry::Embedded { prefix, file, generator } => {
-                Self { prefix, generator, serving: Serving::Embedded { file } }
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Backend {
+    Embedded,
+    Openbao,
+}
+
+impl TryFrom<Entry> for SecretsConfig {
+    type Error = String;
+
+    fn try_from(entry: Entry) -> Result<Self, String> {
+        let serving = match entry.backend {
+            Backend::Embedded => {
+                let foreign = [
+                    ("address", entry.address.is_some()),
+                    ("mount", entry.mount.is_some()),
+                    ("namespace", entry.namespace.is_some()),
+                    ("token_file", entry.token_file.is_some()),
+                    ("token_env", entry.token_env.is_some()),
+                    ("ca_file", entry.ca_file.is_some()),
+                    ("timeout", entry.timeout.is_some()),
+                ];
+                if let Some((key, _)) = foreign.iter().find(|(_, set)| *set) {
+                    return Err(format!("the embedded backend has no `{key}`; `backend = \"openbao\"` has"));
+                }
+                Serving::Embedded { file: entry.file.unwrap_or_else(default_file) }
             }
-            Entry::Openbao {
-                prefix,
-                address,
-                mount,
-                namespace,
-                token_file,
-                token_env,
-                ca_file,
-                timeout,
-                generator,
-            } => Self {
-                prefix,
-                generator,
-                serving: Serving::Openbao(Server {
-                    address,
-                    mount,
-                    namespace,
-                    token_file,
-                    token_env,
-                    ca_file,
-                    timeout,
-                }),
-            },
-        }
+            Backend::Openbao if entry.file.is_some() => {
+                return Err("the openbao backend has no `file`; `backend = \"embedded\"` has".to_owned());
+            }
+            Backend::Openbao => Serving::Openbao(Server {
+                address: entry
+                    .address
+                    .ok_or("the openbao backend needs an `address`, such as https://HOST:8200")?,
+                mount: entry.mount.unwrap_or_else(|| "secret".to_owned()),
+                namespace: entry.namespace,
+                token_file: entry.token_file,
+                token_env: entry.token_env,
+                ca_file: entry.ca_file,
+                timeout: entry.timeout.unwrap_or(SignedDuration::from_secs(5)),
+            }),
+        };
+        Ok(Self { prefix: entry.prefix, generator: entry.generator, serving })
     }
 }
 
 fn default_file() -> PathBuf {
     PathBuf::from("secrets.db")
-}
-
-fn default_mount() -> String {
-    "secret".to_owned()
-}
-
-fn default_timeout() -> SignedDuration {
-    SignedDuration::from_secs(5)
 }
 
 impl Default for SecretsConfig {
@@ -200,7 +195,8 @@ mod tests {
             ("backend = 'embedded'\nadress = 'x'", "adress"),
             ("backend = 'embedded'\naddress = 'https://x'", "address"),
             ("backend = 'openbao'", "address"),
-            ("backend = 'openbao'\naddress = 'https://x'\ntimeout = 'soon'", "soon"),
+            ("backend = 'openbao'\nfile = 'x'", "file"),
+            ("backend = 'openbao'\naddress = 'https://x'\ntimeout = 'soon'", "line 4"),
             ("backend = 'embedded'\ngenerator.length = 3", "64 are needed"),
         ] {
             let error = toml::from_str::<File>(&format!("[[secrets]]\n{text}")).unwrap_err().to_string();

@@ -80,6 +80,10 @@ pub enum Error {
         /// What is wrong.
         source: remit_trust::SignatureError,
     },
+    /// A store of secrets, asked by its owner.
+    #[error("{0}")]
+    #[diagnostic(code(failed::store), help("`remit doctor` checks every store"))]
+    Store(remit_gate::Failure),
     /// From below.
     #[error(transparent)]
     #[diagnostic(transparent)]

@@ -199,3 +199,8 @@ backend = "embedded"
         list(operators)
     )
 }
+
+/// Reads a log's public key from text.
+pub fn log_key(text: &str) -> Result<NoteVerifier, Error> {
+    Ok(NoteVerifier::parse(text)?)
+}

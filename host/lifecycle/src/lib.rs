@@ -15,7 +15,7 @@ pub use config::{Config, Trust};
 pub use doctor::{Finding, doctor};
 pub use error::Error;
 pub use grant::{GRANT_TYPE, Grant, GrantRequest, SignedGrant};
-pub use home::{Home, Host, Initialised};
+pub use home::{Home, Host, Initialised, log_key};
 pub use input::Input;
 pub use plan::{PlanFile, rehearse};
 pub use revert::{Reverted, Step as RevertStep, revert};

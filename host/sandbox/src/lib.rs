@@ -10,4 +10,5 @@ pub use admission::{AdmissionError, Admitted, Candidate, Publishers};
 pub use engine::Sandbox;
 pub use inspection::{Import, Inspection};
 pub use meter::{Consumed, Meter};
+pub use remit_capability::{Interface, find as interface};
 pub use session::{Call, Stop};

@@ -8,7 +8,7 @@ use crate::Hash;
 /// What a log said it was at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// Which log.
+    /// Which log: one line, not empty, without control characters.
     pub origin: String,
     /// How many entries.
     pub size: u64,

@@ -17,6 +17,11 @@ pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
     hash(&[&[1], left, right])
 }
 
+/// The root of the tree without leaves: the hash of the empty string.
+pub(crate) fn empty_root() -> Hash {
+    hash(&[])
+}
+
 fn hash(parts: &[&[u8]]) -> Hash {
     let mut context = Context::new(&SHA256);
     for part in parts {
@@ -65,7 +70,7 @@ impl Frontier {
     pub fn root(&self) -> Hash {
         let mut from_right = self.nodes.iter().rev();
         match from_right.next() {
-            None => hash(&[]),
+            None => empty_root(),
             Some(last) => from_right.fold(*last, |right, left| node_hash(left, &right)),
         }
     }
@@ -85,7 +90,8 @@ impl Frontier {
         let (size, rest) = bytes.split_first_chunk::<8>().ok_or(FrontierError)?;
         let size = u64::from_be_bytes(*size);
         let (nodes, remainder) = rest.as_chunks::<32>();
-        if !remainder.is_empty() || nodes.len() != size.count_ones() as usize {
+        // No log gets near 2⁶³ entries: a larger size is damage, and could overflow on the next append.
+        if size >> 63 != 0 || !remainder.is_empty() || nodes.len() != size.count_ones() as usize {
             return Err(FrontierError);
         }
         Ok(Self { size, nodes: nodes.to_vec() })

@@ -11,6 +11,8 @@ use crate::{Checkpoint, CheckpointError};
 
 /// The signature type of plain Ed25519.
 const ALGORITHM: u8 = 1;
+/// The most bytes of a note that are looked at: room for many witnesses.
+const LONGEST: usize = 1 << 20;
 
 /// A note's signature or key is not good.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
@@ -58,7 +60,7 @@ impl fmt::Debug for NoteSigner {
 impl NoteSigner {
     /// The key that grows from `seed`, for the log called `name`.
     pub fn from_seed(name: &str, seed: &[u8; 32]) -> Result<Self, NoteError> {
-        if name.is_empty() || name.contains('+') || name.chars().any(char::is_whitespace) {
+        if !is_name(name) {
             return Err(NoteError::Name(name.escape_debug().collect()));
         }
         let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| NoteError::Key)?;
@@ -118,28 +120,37 @@ impl NoteVerifier {
         let key = key.try_into().map_err(|_| NoteError::Key)?;
         let verifier = Self { name: name.to_owned(), key };
         let expected = u32::from_be_bytes(verifier.id());
-        if *algorithm != ALGORITHM || name.is_empty() || id != format!("{expected:08x}") {
+        if *algorithm != ALGORITHM || !is_name(name) || id != format!("{expected:08x}") {
             return Err(NoteError::Key);
         }
         Ok(verifier)
     }
 
-    /// Checks a signed note and reads its checkpoint. Lines by other keys are ignored.
+    /// Checks a signed note and reads its checkpoint. Well-formed lines by other keys are ignored; a line
+    /// that names this key and is not by it spoils the note, which the specification leaves to us.
     pub fn verify(&self, note: &str) -> Result<Checkpoint, NoteError> {
+        if note.len() > LONGEST {
+            return Err(NoteError::Malformed("it is longer than any checkpoint"));
+        }
+        if note.bytes().any(|byte| byte < b' ' && byte != b'\n') {
+            return Err(NoteError::Malformed("it has control characters"));
+        }
         let (text, signatures) =
             note.rsplit_once("\n\n").ok_or(NoteError::Malformed("it has no signature block"))?;
         let text = format!("{text}\n");
-        let prefix = format!("\u{2014} {} ", self.name);
-        let signed = signatures.lines().filter_map(|line| line.strip_prefix(&prefix)).any(|signature| {
-            let Ok(bytes) = STANDARD.decode(signature) else {
-                return false;
-            };
-            let Some((id, signature)) = bytes.split_first_chunk::<4>() else {
-                return false;
-            };
-            *id == self.id()
-                && UnparsedPublicKey::new(&ED25519, &self.key).verify(text.as_bytes(), signature).is_ok()
-        });
+        let signatures =
+            signatures.strip_suffix('\n').ok_or(NoteError::Malformed("it does not end in a newline"))?;
+        let mut signed = false;
+        for line in signatures.split('\n') {
+            let (name, id, signature) =
+                parts(line).ok_or(NoteError::Malformed("a signature line is malformed"))?;
+            if name == self.name && id == self.id() {
+                UnparsedPublicKey::new(&ED25519, &self.key)
+                    .verify(text.as_bytes(), &signature)
+                    .map_err(|_| NoteError::Unsigned)?;
+                signed = true;
+            }
+        }
         if !signed {
             return Err(NoteError::Unsigned);
         }
@@ -149,6 +160,19 @@ impl NoteVerifier {
         }
         Ok(checkpoint)
     }
+}
+
+/// The name, key id and signature of a signature line.
+fn parts(line: &str) -> Option<(&str, [u8; 4], Vec<u8>)> {
+    let (name, signature) = line.strip_prefix("\u{2014} ")?.split_once(' ')?;
+    let bytes = STANDARD.decode(signature).ok()?;
+    let (id, signature) = bytes.split_first_chunk::<4>()?;
+    (is_name(name) && !signature.is_empty()).then(|| (name, *id, signature.to_vec()))
+}
+
+/// Not empty, no spaces, no plus sign; no control characters, which a note must not have.
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && !name.chars().any(|c| c == '+' || c.is_whitespace() || c.is_control())
 }
 
 impl fmt::Display for NoteVerifier {

@@ -1,0 +1,228 @@
+//! The OpenBao backend against the real server, with the server's own client as the witness.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test says what went wrong by failing"
+)]
+#![allow(unreachable_pub, reason = "modules shared with other tests")]
+
+#[path = "common/bao.rs"]
+mod bao;
+#[path = "common/gate.rs"]
+mod gate;
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use bao::{Bao, ROOT};
+use gate::{Bench, Change, secret};
+use remit_backend::{Metadata, OpenBao, SecretStore, Secrets, SecretsConfig, Server, Serving, VersionState};
+use remit_gate::Failure;
+
+struct Fixture {
+    server: Bao,
+    home: tempfile::TempDir,
+    config: Server,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        Self::with(Bao::start(), ROOT)
+    }
+
+    fn with(server: Bao, token: &str) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let config = Server {
+            address: server.address(),
+            mount: "secret".to_owned(),
+            namespace: None,
+            token_file: Some("token".into()),
+            token_env: None,
+            ca_file: None,
+            timeout: jiff::SignedDuration::from_secs(5),
+        };
+        let fixture = Self { server, home, config };
+        fixture.set_token(token);
+        fixture
+    }
+
+    fn set_token(&self, token: &str) {
+        let file = self.home.path().join("token");
+        std::fs::write(&file, token).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    fn store(&self) -> OpenBao {
+        OpenBao::open(&self.config, self.home.path()).unwrap()
+    }
+
+    fn bench(&self) -> Bench {
+        let entry =
+            SecretsConfig { serving: Serving::Openbao(self.config.clone()), ..SecretsConfig::default() };
+        Bench::new(Secrets::open(&[entry], self.home.path()).unwrap())
+    }
+
+    async fn metadata(&self, path: &str) -> Result<Metadata, Failure> {
+        self.store().metadata(&secret(path)).await
+    }
+
+    async fn states(&self, path: &str) -> Vec<VersionState> {
+        self.metadata(path).await.unwrap().versions.iter().map(|version| version.state).collect()
+    }
+}
+
+#[tokio::test]
+async fn versions_come_and_go() {
+    use VersionState::{Destroyed, Disabled, Enabled};
+    let fixture = Fixture::new();
+    let (bench, store) = (fixture.bench(), fixture.store());
+    // Every character that a path may have.
+    let path = "prod/A-z_0.9@x+y=z~/stripe";
+    assert!(matches!(fixture.metadata(path).await, Err(Failure::NotFound(_))));
+
+    let awkward = "q\"\\ü€\u{1F511}\n";
+    assert_eq!(bench.put(path, 0, &[("key", "one"), ("user", awkward)]).await, Ok(1));
+    assert_eq!(bench.put(path, 1, &[("key", "two"), ("user", awkward)]).await, Ok(2));
+    assert_eq!(fixture.server.value(path, 1, "key"), "one");
+    assert_eq!(fixture.server.value(path, 2, "key"), "two");
+    let read = store.read(&secret(path), 1).await.unwrap();
+    assert_eq!((read.get("key"), read.get("user")), (Some("one"), Some(awkward)));
+
+    let metadata = fixture.metadata(path).await.unwrap();
+    assert_eq!((metadata.current, metadata.versions.len()), (2, 2));
+    let age = jiff::Timestamp::now().as_millisecond() - i64::try_from(metadata.versions[0].created).unwrap();
+    assert!((0..60_000).contains(&age), "{age}");
+
+    bench.change(path, Change::Disable(1)).await.unwrap();
+    assert_eq!(fixture.states(path).await, [Disabled, Enabled]);
+    let unreadable = store.read(&secret(path), 1).await.unwrap_err();
+    assert!(matches!(&unreadable, Failure::NotFound(why) if why.ends_with("is disabled")), "{unreadable}");
+    assert!(matches!(bench.change(path, Change::Disable(1)).await, Err(Failure::Conflict(_))));
+    bench.change(path, Change::Enable(1)).await.unwrap();
+    assert_eq!(fixture.server.value(path, 1, "key"), "one");
+
+    bench.change(path, Change::Destroy(1)).await.unwrap();
+    assert_eq!(fixture.states(path).await, [Destroyed, Enabled]);
+    let gone = store.read(&secret(path), 1).await.unwrap_err();
+    assert!(matches!(&gone, Failure::NotFound(why) if why.ends_with("is destroyed")), "{gone}");
+    assert!(matches!(bench.change(path, Change::Enable(1)).await, Err(Failure::Conflict(_))));
+    assert!(matches!(bench.change(path, Change::Destroy(1)).await, Err(Failure::Conflict(_))));
+    assert!(matches!(bench.change(path, Change::Destroy(7)).await, Err(Failure::NotFound(_))));
+    assert!(matches!(store.read(&secret(path), 7).await, Err(Failure::NotFound(_))));
+    assert_eq!(fixture.server.value(path, 2, "key"), "two");
+}
+
+#[tokio::test]
+async fn somebody_else_was_first() {
+    let fixture = Fixture::new();
+    let bench = fixture.bench();
+    bench.put("a", 0, &[("key", "one")]).await.unwrap();
+    fixture.server.client(&["kv", "put", "-mount=secret", "a", "key=by-hand"]);
+    for expected in [0, 1, 3] {
+        let lost = bench.put("a", expected, &[("key", "mine")]).await;
+        assert!(matches!(lost, Err(Failure::Conflict(_))), "{expected}: {lost:?}");
+    }
+    assert_eq!(fixture.metadata("a").await.unwrap().current, 2);
+    assert_eq!(fixture.server.value("a", 2, "key"), "by-hand");
+}
+
+#[tokio::test]
+async fn a_narrow_token_can_do_just_that() {
+    let server = Bao::start();
+    server.client(&["kv", "put", "-mount=secret", "prod/a", "key=one"]);
+    server.client(&["kv", "put", "-mount=secret", "dev/a", "key=one"]);
+    let token = server.token(
+        r#"path "secret/metadata/prod/*" { capabilities = ["read"] }
+           path "secret/data/prod/*" { capabilities = ["create", "read", "update"] }"#,
+        "1h",
+    );
+    let fixture = Fixture::with(server, &token);
+    let bench = fixture.bench();
+    assert_eq!(bench.put("prod/a", 1, &[("key", "two")]).await, Ok(2));
+    let refused = bench.change("prod/a", Change::Disable(1)).await.unwrap_err();
+    assert!(
+        matches!(&refused, Failure::Denied(why) if why.contains("\"secret/delete/prod/a\"")),
+        "{refused}"
+    );
+    assert!(matches!(fixture.metadata("dev/a").await, Err(Failure::Denied(_))));
+    assert!(matches!(bench.put("dev/a", 1, &[("key", "two")]).await, Err(Failure::Denied(_))));
+    let told = fixture.store().check().await.unwrap();
+    assert!(told.contains("KV version 2 at `secret`") && told.contains("token valid for "), "{told}");
+
+    fixture.server.client(&["token", "revoke", &token]);
+    let expired = fixture.store().check().await.unwrap_err();
+    assert!(matches!(&expired, Failure::Denied(why) if !why.contains(&token)), "{expired}");
+    // A renewed token in the file is picked up without a restart.
+    fixture.set_token(ROOT);
+    assert_eq!(bench.put("prod/a", 2, &[("key", "three")]).await, Ok(3));
+}
+
+#[tokio::test]
+async fn the_check_names_what_is_wrong() {
+    let mut fixture = Fixture::new();
+    let told = fixture.store().check().await.unwrap();
+    assert!(told.contains(&fixture.server.address()) && told.contains("root token"), "{told}");
+
+    fixture.server.client(&["secrets", "enable", "-path=old", "-version=1", "kv"]);
+    fixture.config.mount = "old".to_owned();
+    let old = fixture.store().check().await.unwrap_err().to_string();
+    assert!(old.contains("not KV version 2"), "{old}");
+    assert!(fixture.metadata("a").await.is_err());
+
+    fixture.config.mount = "nowhere".to_owned();
+    let nowhere = fixture.store().check().await.unwrap_err().to_string();
+    assert!(nowhere.contains("check `mount`"), "{nowhere}");
+    assert!(matches!(fixture.metadata("a").await, Err(Failure::NotFound(why)) if why.contains("`mount`")));
+    fixture.config.mount = "secret".to_owned();
+
+    fixture.set_token("s.nonsense");
+    assert!(matches!(fixture.store().check().await, Err(Failure::Denied(_))));
+    fixture.set_token(ROOT);
+
+    fixture.server.client(&["operator", "seal"]);
+    for sealed in [fixture.store().check().await.map(drop), fixture.metadata("a").await.map(drop)] {
+        assert!(matches!(&sealed, Err(Failure::Unavailable(why)) if why.contains("is sealed")), "{sealed:?}");
+    }
+    let bench = fixture.bench();
+    assert!(matches!(bench.put("a", 0, &[("key", "one")]).await, Err(Failure::Unavailable(_))));
+
+    fixture.server.stop();
+    assert!(matches!(fixture.store().check().await, Err(Failure::Unavailable(_))));
+}
+
+#[tokio::test]
+async fn a_field_that_is_not_text_is_left_alone() {
+    let fixture = Fixture::new();
+    let json = fixture.home.path().join("secret.json");
+    std::fs::write(&json, r#"{"key":"hunter2","port":5432}"#).unwrap();
+    fixture.server.client(&["kv", "put", "-mount=secret", "a", &format!("@{}", json.display())]);
+    let refused = fixture.store().read(&secret("a"), 1).await.unwrap_err();
+    assert!(matches!(&refused, Failure::Invalid(why) if why.contains("`port`")), "{refused}");
+}
+
+#[tokio::test]
+async fn only_the_configured_ca_is_trusted() {
+    let mut fixture = Fixture::with(Bao::start_tls(), ROOT);
+    fixture.config.ca_file = Some(fixture.server.ca());
+    assert_eq!(fixture.bench().put("a", 0, &[("key", "one")]).await, Ok(1));
+    assert_eq!(fixture.server.value("a", 1, "key"), "one");
+
+    fixture.config.ca_file = None;
+    let untrusted = fixture.metadata("a").await.unwrap_err();
+    assert!(matches!(&untrusted, Failure::Unavailable(why) if why.contains("certificate")), "{untrusted}");
+}
+
+#[tokio::test]
+async fn a_namespace_is_its_own_world() {
+    let mut fixture = Fixture::new();
+    fixture.server.client(&["namespace", "create", "team"]);
+    fixture.server.client(&["secrets", "enable", "-namespace=team", "-path=secret", "-version=2", "kv"]);
+    fixture.config.namespace = Some("team".to_owned());
+    assert!(fixture.store().check().await.is_ok());
+    assert_eq!(fixture.bench().put("a", 0, &[("key", "one")]).await, Ok(1));
+    let seen = fixture.server.client(&["kv", "get", "-namespace=team", "-mount=secret", "-field=key", "a"]);
+    assert_eq!(seen.trim_end(), "one");
+    fixture.config.namespace = None;
+    assert!(matches!(fixture.metadata("a").await, Err(Failure::NotFound(_))));
+}

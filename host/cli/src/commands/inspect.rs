@@ -1,0 +1,159 @@
+//! `remit inspect`.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use remit_lifecycle::{Config, Home};
+use remit_sandbox::{Candidate, Inspection, Interface, Publishers};
+use remit_trust::VerifyingKey;
+use serde_json::{Value, json};
+
+use super::Done;
+use crate::print;
+
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  remit inspect rotate-secret.wasm\n  remit inspect --diff old.wasm new.wasm     what power does the new one add?"
+)]
+pub(crate) struct Inspect {
+    /// The component: any, also unsigned or foreign. Nothing of it runs.
+    #[arg(required_unless_present = "diff")]
+    file: Option<PathBuf>,
+    /// Compare the power of two components.
+    #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], conflicts_with = "file")]
+    diff: Option<Vec<PathBuf>>,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Inspect {
+    pub(crate) fn run(self, home: &Home) -> Done {
+        match (self.file, self.diff) {
+            (_, Some(files)) => diff(&files[0], &files[1], self.json),
+            (Some(file), None) => inspect(&file, home, self.json),
+            (None, None) => Ok(2),
+        }
+    }
+}
+
+fn inspect(file: &Path, home: &Home, json: bool) -> Done {
+    let candidate = Candidate::read(file)?;
+    let found = Inspection::of(&candidate)?;
+    let publisher = publisher(&candidate, home);
+    if json {
+        let imports: Vec<Value> = found.imports.iter().map(|import| match import.interface {
+            Some(known) => json!({"name": import.name, "offered": true, "granted_by_scope": known.granted_by_scope, "effect": known.effect, "risk": known.risk}),
+            None => json!({"name": import.name, "offered": false}),
+        }).collect();
+        print::json(&json!({
+            "name": found.name, "version": found.version, "digest": candidate.digest(), "size": found.size,
+            "action": found.is_action(), "publisher": publisher, "imports": imports, "exports": found.exports,
+        }))?;
+        return Ok(0);
+    }
+    let field = |name: &str, value: String| vec![name.to_owned(), value];
+    print::table(
+        0,
+        &[
+            field("name", format!("{} {}", found.name, found.version)),
+            field("digest", candidate.digest().to_string()),
+            field("size", format!("{} bytes", found.size)),
+            field("publisher", publisher),
+            field(
+                "action",
+                if found.is_action() {
+                    "yes".to_owned()
+                } else {
+                    "no: it does not export remit:action/remediation@0.1.0".to_owned()
+                },
+            ),
+        ],
+    );
+    let rows = |wanted: fn(&Interface) -> bool| -> Vec<Vec<String>> {
+        let known = found.imports.iter().filter_map(|import| import.interface.map(|known| (import, known)));
+        known
+            .filter(|(_, known)| wanted(known))
+            .map(|(import, known)| {
+                let effect = if known.granted_by_scope { known.effect.to_string() } else { "-".to_owned() };
+                vec![import.name.clone(), effect, known.risk.to_owned()]
+            })
+            .collect()
+    };
+    section("can do, if granted:", &rows(|known| known.granted_by_scope), "nothing");
+    section("needs no grant:", &rows(|known| !known.granted_by_scope), "nothing");
+    let unknown: Vec<_> = found
+        .imports
+        .iter()
+        .filter(|import| import.interface.is_none())
+        .map(|import| vec![import.name.clone()])
+        .collect();
+    if !unknown.is_empty() {
+        section("asks for what this host does not offer, and would be refused:", &unknown, "");
+    }
+    Ok(0)
+}
+
+fn section(title: &str, rows: &[Vec<String>], none: &str) {
+    println!("\n{title}");
+    if rows.is_empty() {
+        println!("  {none}");
+    }
+    print::table(2, rows);
+}
+
+/// Who signed it, as far as this home can tell.
+fn publisher(candidate: &Candidate, home: &Home) -> String {
+    let keys: Vec<VerifyingKey> = home
+        .load()
+        .ok()
+        .map(|config: Config| {
+            config
+                .trust
+                .publishers
+                .iter()
+                .filter_map(|file| VerifyingKey::load(&home.path().join(file)).ok())
+                .collect()
+        })
+        .unwrap_or_default();
+    match candidate.publisher(&Publishers(keys)) {
+        Ok(key) => format!("trusted (key {})", key.short()),
+        Err(error) => match error {
+            remit_sandbox::AdmissionError::Publisher {
+                source: remit_trust::SignatureError::Missing, ..
+            } => "unsigned".to_owned(),
+            _ => "not trusted here".to_owned(),
+        },
+    }
+}
+
+fn diff(old: &Path, new: &Path, json: bool) -> Done {
+    let names = |file: &Path| -> Result<BTreeSet<String>, remit_sandbox::AdmissionError> {
+        let found = Inspection::of(&Candidate::read(file)?)?;
+        Ok(found.imports.into_iter().map(|import| import.name).collect())
+    };
+    let (old, new) = (names(old)?, names(new)?);
+    let (added, removed): (Vec<_>, Vec<_>) = (new.difference(&old).collect(), old.difference(&new).collect());
+    if json {
+        print::json(&json!({"added": added, "removed": removed}))?;
+        return Ok(0);
+    }
+    let describe = |sign: &str, name: &String| {
+        let known = remit_sandbox::interface(name);
+        let (effect, risk) = known.map_or(("?".to_owned(), "this host does not offer it"), |known| {
+            (known.effect.to_string(), known.risk)
+        });
+        vec![sign.to_owned(), name.clone(), effect, risk.to_owned()]
+    };
+    let rows: Vec<_> = added
+        .iter()
+        .map(|name| describe("+", name))
+        .chain(removed.iter().map(|name| describe("-", name)))
+        .collect();
+    if rows.is_empty() {
+        println!("the same power");
+    }
+    print::table(0, &rows);
+    Ok(0)
+}

@@ -1,0 +1,120 @@
+//! The commands, one file each.
+
+mod audit;
+mod doctor;
+mod grant;
+mod init;
+mod inspect;
+mod keys;
+mod plan;
+mod revert;
+mod run;
+mod runs;
+mod secret;
+mod show;
+mod sign;
+
+use std::path::{Path, PathBuf};
+
+use clap::{CommandFactory as _, Subcommand};
+use miette::Diagnostic;
+use remit_lifecycle::{Error, Home, Input};
+
+/// What a command returns: an exit code, or an error that knows its own.
+pub(crate) type Done = Result<u8, Box<dyn Diagnostic + Send + Sync>>;
+
+/// The commands.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Make a home: configuration, the host's keys, an empty journal.
+    Init(init::Init),
+    /// Check configuration, keys, backends and journal; say what to fix.
+    Doctor(doctor::Doctor),
+    /// Make signing keys.
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Sign an action; the signature goes beside it.
+    Sign(sign::Sign),
+    /// Tell what a component could do, without running it.
+    Inspect(inspect::Inspect),
+    /// Rehearse an action: what it would do, step by step.
+    Plan(plan::Plan),
+    /// Grant a plan or a scope: the only source of authority.
+    Grant(grant::Grant),
+    /// Run an action under a grant.
+    Run(run::Run),
+    /// List all runs.
+    Runs(runs::Runs),
+    /// Tell the story of one run.
+    Show(show::Show),
+    /// Take a run back.
+    Revert(revert::Revert),
+    /// Prove that the journal is what was written.
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// Look after the embedded secret store, as its owner.
+    #[command(subcommand)]
+    Secret(secret::Secret),
+    /// Print shell completions.
+    Completions {
+        /// For which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+impl Command {
+    /// Does it.
+    pub(crate) async fn run(self, home: &Path) -> Done {
+        let home = Home::at(home);
+        match self {
+            Self::Init(command) => command.run(&home),
+            Self::Doctor(command) => command.run(&home).await,
+            Self::Keys(command) => command.run(),
+            Self::Sign(command) => command.run(),
+            Self::Inspect(command) => command.run(&home),
+            Self::Plan(command) => command.run(&home).await,
+            Self::Grant(command) => command.run(),
+            Self::Run(command) => command.run(&home).await,
+            Self::Runs(command) => command.run(&home),
+            Self::Show(command) => command.run(&home),
+            Self::Revert(command) => command.run(&home).await,
+            Self::Audit(command) => command.run(&home),
+            Self::Secret(command) => command.run(&home).await,
+            Self::Completions { shell } => {
+                clap_complete::generate(shell, &mut crate::Cli::command(), "remit", &mut std::io::stdout());
+                Ok(0)
+            }
+        }
+    }
+}
+
+/// Reads `--input`: JSON itself, a file, or `-` for standard input.
+pub(crate) fn input(argument: &str) -> Result<Input, Error> {
+    if argument == "-" {
+        let text = std::io::read_to_string(std::io::stdin())
+            .map_err(|error| Error::File { file: "standard input".to_owned(), why: error.to_string() })?;
+        return Input::parse(&text, "standard input");
+    }
+    if argument.trim_start().starts_with(['{', '[', '"']) {
+        return Input::parse(argument, "--input");
+    }
+    Input::parse(&read(Path::new(argument))?, argument)
+}
+
+/// Reads a text file.
+pub(crate) fn read(path: &Path) -> Result<String, Error> {
+    std::fs::read_to_string(path)
+        .map_err(|error| Error::File { file: path.display().to_string(), why: error.to_string() })
+}
+
+/// Writes a file, whole or not at all.
+pub(crate) fn write(path: &PathBuf, text: &str) -> Result<(), Error> {
+    let failed =
+        |error: std::io::Error| Error::File { file: path.display().to_string(), why: error.to_string() };
+    let mut beside = path.clone().into_os_string();
+    beside.push(format!(".{}.new", std::process::id()));
+    std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path)).map_err(|error| {
+        let _ = std::fs::remove_file(&beside);
+        failed(error)
+    })
+}

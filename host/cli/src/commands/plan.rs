@@ -1,0 +1,103 @@
+//! `remit plan`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use remit_gate::{Plan as Steps, Scope};
+use remit_lifecycle::{Error, Home};
+use remit_sandbox::Candidate;
+
+use super::{Done, input, read, write};
+use crate::print;
+
+#[derive(Args)]
+#[command(
+    after_help = "Reads are real, changes are simulated; the plan is what the host observed.\n\nExample:\n  remit plan rotate-secret.wasm --input '{\"path\":\"app/db\"}' --out plan.json --emit-scope scope.toml"
+)]
+pub(crate) struct Plan {
+    /// The action.
+    action: PathBuf,
+    /// What it is given: JSON, a file, or - for standard input.
+    #[arg(long, value_name = "JSON|FILE|-")]
+    input: String,
+    /// Rehearse within this scope. Without one, whatever the action imports, but never a disclosure.
+    #[arg(long, value_name = "FILE")]
+    scope: Option<PathBuf>,
+    /// Write the plan, for `remit grant --plan`.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Write the least scope that covers the plan.
+    #[arg(long, value_name = "FILE")]
+    emit_scope: Option<PathBuf>,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Plan {
+    pub(crate) async fn run(self, home: &Home) -> Done {
+        let candidate = Candidate::read(&self.action)?;
+        let input = input(&self.input)?;
+        let scope = match &self.scope {
+            Some(file) => Some(Scope::parse(&read(file)?, &file.display().to_string())?),
+            None => None,
+        };
+        let host = home.open()?;
+        let plan = remit_lifecycle::rehearse(&host, &candidate, &input, scope).await?;
+        if let Some(out) = &self.out {
+            write(out, &serde_json::to_string_pretty(&plan).map_err(Error::from)?)?;
+        }
+        if let Some(out) = &self.emit_scope {
+            let scope = plan.plan.least_scope().to_toml();
+            write(
+                out,
+                &scope.map_err(|error| Error::File {
+                    file: out.display().to_string(),
+                    why: error.to_string(),
+                })?,
+            )?;
+        }
+        if self.json {
+            print::json(&plan)?;
+            return Ok(0);
+        }
+        println!(
+            "{} {}  {}",
+            print::safe(&plan.action.name),
+            print::safe(&plan.action.version),
+            plan.action.digest.short()
+        );
+        steps(&plan.plan);
+        for (what, file) in [("plan", &self.out), ("scope", &self.emit_scope)] {
+            if let Some(file) = file {
+                println!("wrote {what}  {}", file.display());
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// Prints a plan's steps.
+pub(crate) fn steps(plan: &Steps) {
+    if plan.steps.is_empty() {
+        println!("  touches nothing");
+        return;
+    }
+    let mut rows = vec![["#", "effect", "operation", "resource", "undo"].map(ToOwned::to_owned).to_vec()];
+    for (number, step) in plan.steps.iter().enumerate() {
+        let undo = match (&step.undo, &step.irrevocable_because) {
+            (Some(undo), _) => undo.clone(),
+            (None, Some(why)) => format!("NONE: {why}"),
+            (None, None) => "-".to_owned(),
+        };
+        let operation = step.operation.rsplit_once('/').map_or(step.operation.as_str(), |(_, name)| name);
+        rows.push(vec![
+            (number + 1).to_string(),
+            step.effect.to_string(),
+            operation.to_owned(),
+            step.resource.to_string(),
+            undo,
+        ]);
+    }
+    print::table(2, &rows);
+}

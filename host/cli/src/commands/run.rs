@@ -1,0 +1,76 @@
+//! `remit run`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use remit_journal::RunState;
+use remit_lifecycle::{Home, SignedGrant};
+use remit_sandbox::Candidate;
+use serde_json::json;
+
+use super::revert::steps;
+use super::{Done, input};
+use crate::print;
+
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  remit run rotate-secret.wasm --input '{\"path\":\"app/db\"}' --grant app.grant"
+)]
+pub(crate) struct Run {
+    /// The action.
+    action: PathBuf,
+    /// What it is given: exactly what was granted.
+    #[arg(long, value_name = "JSON|FILE|-")]
+    input: String,
+    /// The grant.
+    #[arg(long, value_name = "FILE")]
+    grant: PathBuf,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Run {
+    pub(crate) async fn run(self, home: &Home) -> Done {
+        let candidate = Candidate::read(&self.action)?;
+        let input = input(&self.input)?;
+        let host = home.open()?;
+        let grant = SignedGrant::load(&self.grant, &host.operators)?;
+        let done = remit_lifecycle::execute(&host, &candidate, &input, grant).await?;
+        if self.json {
+            print::json(&json!({
+                "run": done.run, "state": done.state, "output": done.output,
+                "cause": done.cause.as_ref().map(ToString::to_string),
+                "reverted": done.reverted, "consumed": done.consumed,
+            }))?;
+        } else {
+            println!("{}  {}", done.run, done.state);
+            if let Some(output) = &done.output {
+                println!("output    {}", print::safe(&output.to_string()));
+            }
+            if let Some(reverted) = &done.reverted {
+                steps(reverted);
+            }
+            let used = &done.consumed;
+            println!(
+                "used      {} ms, {} fuel, {} KiB memory, {} host calls, {} change(s)",
+                used.wall_time,
+                used.fuel,
+                used.memory / 1024,
+                used.calls.host_calls,
+                used.calls.changes
+            );
+        }
+        let Some(cause) = done.cause else { return Ok(0) };
+        let code = print::error(&cause);
+        Ok(if matches!(done.state, RunState::Held | RunState::InDoubt) {
+            eprintln!(
+                "       its changes stand: look at them (`remit show {}`), then keep or `remit revert` them",
+                done.run
+            );
+            5
+        } else {
+            code
+        })
+    }
+}

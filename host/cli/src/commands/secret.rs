@@ -1,0 +1,86 @@
+//! `remit secret`: the embedded store's owner at work.
+
+use clap::Subcommand;
+use remit_backend::{Embedded, Fields, Secrets, SecretsConfig};
+use remit_gate::{Failure, Resource};
+use remit_lifecycle::{Error, Home};
+
+use super::Done;
+use crate::print;
+
+#[derive(Subcommand)]
+pub(crate) enum Secret {
+    /// Write a new version of a secret of the embedded store.
+    #[command(
+        after_help = "Examples:\n  remit secret put app/db password --generate\n  printf %s \"$VALUE\" | remit secret put app/db password"
+    )]
+    Put {
+        /// The secret, such as prod/payments/stripe.
+        path: String,
+        /// Which field.
+        field: String,
+        /// Let the host make the value; otherwise it is read from standard input.
+        #[arg(long)]
+        generate: bool,
+    },
+    /// Show a secret's versions, never a value.
+    Show {
+        /// The secret.
+        path: String,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl Secret {
+    pub(crate) async fn run(self, home: &Home) -> Done {
+        let config = home.load()?;
+        match self {
+            Self::Put { path, field, generate } => {
+                let secret = Resource::new("secret", &path)?;
+                let store = Embedded::serving(&config.secrets, home.path(), &secret)?;
+                let generator = SecretsConfig::serving(&config.secrets, &secret)
+                    .map(|entry| entry.generator.clone())
+                    .unwrap_or_default();
+                let value = if generate {
+                    generator.generate().map_err(failed)?
+                } else {
+                    let text = std::io::read_to_string(std::io::stdin()).map_err(|error| Error::File {
+                        file: "standard input".to_owned(),
+                        why: error.to_string(),
+                    })?;
+                    text.strip_suffix('\n').map_or(text.clone(), ToOwned::to_owned).into()
+                };
+                let mut fields = Fields::default();
+                fields.insert(field, value);
+                let version = store.seed(&secret, fields).await.map_err(failed)?;
+                println!("{path}  version {version}");
+            }
+            Self::Show { path, json } => {
+                let secret = Resource::new("secret", &path)?;
+                let secrets = Secrets::open(&config.secrets, home.path())?;
+                let (store, _) = secrets.at(&secret).map_err(failed)?;
+                let found = store.metadata(&secret).await.map_err(failed)?;
+                if json {
+                    print::json(&found)?;
+                    return Ok(0);
+                }
+                let rows: Vec<_> = found
+                    .versions
+                    .iter()
+                    .map(|version| {
+                        let current = if version.number == found.current { "current" } else { "" };
+                        vec![version.number.to_string(), version.state.to_string(), current.to_owned()]
+                    })
+                    .collect();
+                print::table(0, &rows);
+            }
+        }
+        Ok(0)
+    }
+}
+
+fn failed(failure: Failure) -> Error {
+    Error::Store(failure)
+}

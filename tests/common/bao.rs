@@ -1,0 +1,101 @@
+//! A real OpenBao server for a test: in memory, on a free loopback port, gone with the value.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+pub struct Bao {
+    server: Child,
+    binary: String,
+    pub address: String,
+}
+
+impl Bao {
+    pub const TOKEN: &str = "root-for-tests";
+
+    pub fn start() -> Self {
+        let binary =
+            std::env::var("REMIT_BAO").expect("REMIT_BAO is not set: run the tests with `cargo xtask test`");
+        // The port is free now; the rare loser of the race for it tries again.
+        for _ in 0..5 {
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let listen = format!("127.0.0.1:{port}");
+            let server = Command::new(&binary)
+                .args(["server", "-dev", "-dev-no-store-token"])
+                .arg(format!("-dev-root-token-id={}", Self::TOKEN))
+                .arg(format!("-dev-listen-address={listen}"))
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            let mut bao = Self { server, binary: binary.clone(), address: format!("http://{listen}") };
+            if bao.answers() {
+                return bao;
+            }
+        }
+        panic!("no OpenBao server came up");
+    }
+
+    fn answers(&mut self) -> bool {
+        let until = Instant::now() + Duration::from_secs(30);
+        while Instant::now() < until {
+            if self.try_client(&["secrets", "list"]).is_some() {
+                return true;
+            }
+            if self.server.try_wait().unwrap().is_some() {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        false
+    }
+
+    fn try_client(&self, args: &[&str]) -> Option<String> {
+        let output = Command::new(&self.binary)
+            .args(args)
+            .env("BAO_ADDR", &self.address)
+            .env("BAO_TOKEN", Self::TOKEN)
+            .output()
+            .unwrap();
+        output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+    }
+
+    /// OpenBao's own client.
+    #[track_caller]
+    pub fn client(&self, args: &[&str]) -> String {
+        self.try_client(args).unwrap_or_else(|| panic!("bao {args:?} failed"))
+    }
+
+    /// One version of a secret, as OpenBao's own client sees it.
+    pub fn value(&self, path: &str, version: u64) -> Value {
+        let version = format!("-version={version}");
+        serde_json::from_str(&self.client(&["kv", "get", "-format=json", "-mount=secret", &version, path]))
+            .unwrap()
+    }
+
+    pub fn metadata(&self, path: &str) -> Value {
+        serde_json::from_str(&self.client(&["kv", "metadata", "get", "-format=json", "-mount=secret", path]))
+            .unwrap()
+    }
+
+    /// The `[[secrets]]` entry that serves `prod` from this server.
+    pub fn config(&self) -> String {
+        format!(
+            "\n[[secrets]]\nprefix = \"prod\"\nbackend = \"openbao\"\naddress = \"{}\"\ntoken_env = \"TEST_TOKEN\"\ntimeout = \"2s\"\n",
+            self.address
+        )
+    }
+
+    pub fn stop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+impl Drop for Bao {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
