@@ -1,5 +1,6 @@
 //! `cargo xtask demo`: one repair from keys to revert, as a terminal session.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -9,43 +10,63 @@ use crate::{plugins, shell};
 
 /// A command line of the demo.
 struct Line {
+    /// What it shows.
+    about: &'static str,
     /// What follows `$ remit`; words are split at spaces, except within single quotes.
     args: &'static str,
-    /// What is typed into it.
-    stdin: &'static str,
     /// The exit code it must end with.
     exit: i32,
 }
 
-const fn line(args: &'static str) -> Line {
-    Line { args, stdin: "", exit: 0 }
+const fn line(about: &'static str, args: &'static str) -> Line {
+    Line { about, args, exit: 0 }
 }
 
-/// The story. `RUN` stands for the newest run.
-const STORY: [Line; 12] = [
-    line("keys new publisher"),
-    line("keys new operator"),
-    line("init --trust publisher.pub --approver operator.pub"),
-    line("sign rotate-secret.wasm --key publisher.key"),
-    Line { stdin: "hunter2", ..line("secret put app/db password") },
-    line("inspect rotate-secret.wasm"),
-    line("plan rotate-secret.wasm --input '{\"path\":\"app/db\"}' --reason leaked --out plan.json"),
-    line("grant plan.json --key operator.key --out grant.json"),
-    line("run rotate-secret.wasm --input '{\"path\":\"app/db\"}' --grant grant.json"),
-    Line { exit: 3, ..line("run rotate-secret.wasm --input '{\"path\":\"app/other\"}' --grant grant.json") },
-    line("audit verify"),
-    line("revert RUN --yes"),
+/// The story. `RUN` stands for the run that rotated the secret.
+const STORY: [Line; 16] = [
+    line("A publisher signs actions, an operator grants them.", "keys new --out publisher"),
+    line("", "keys new --out operator"),
+    line(
+        "A home trusts both.",
+        "init --log demo.example/journal --publisher publisher.pub --operator operator.pub",
+    ),
+    line("", "sign rotate-secret.wasm --key publisher.key"),
+    line("A secret to repair; nobody sees its value.", "secret put prod/payments/stripe api_key --generate"),
+    line("What can the action do? Nothing of it runs.", "inspect rotate-secret.wasm"),
+    line(
+        "What would it do? A rehearsal: reads are real, changes are not.",
+        "plan rotate-secret.wasm --input '{\"path\":\"prod/payments/stripe\"}' --out plan.json --emit-scope scope.toml",
+    ),
+    line(
+        "Grant exactly that.",
+        "grant --plan plan.json --key operator.key --reason 'INC-7: key leaked' --out stripe.grant",
+    ),
+    line("", "run rotate-secret.wasm --input '{\"path\":\"prod/payments/stripe\"}' --grant stripe.grant"),
+    line("What happened?", "show RUN"),
+    line(
+        "The same scope, another secret: the host refuses the call.",
+        "grant --scope scope.toml --action rotate-secret.wasm --input '{\"path\":\"prod/payments/other\"}' --key operator.key --reason 'outside the scope' --out other.grant",
+    ),
+    Line {
+        exit: 3,
+        ..line("", "run rotate-secret.wasm --input '{\"path\":\"prod/payments/other\"}' --grant other.grant")
+    },
+    line("Is the record whole?", "audit verify"),
+    line("Take the rotation back.", "revert RUN"),
+    line("", "secret show prod/payments/stripe"),
+    line("The taking back is on the record too.", "audit verify"),
 ];
 
 /// Builds Remit and the guests, then plays the story in an empty directory.
 pub(crate) fn run() -> Result<()> {
     let target = shell::target()?;
-    shell::run(&mut shell::cargo(["build", "--quiet", "-p", "remit"]))?;
+    shell::say("building remit: a few minutes the first time");
+    shell::run(&mut shell::cargo(["build", "--quiet", "-p", "remit"])?)?;
     plugins::run()?;
     let dir = tempfile::tempdir()?;
     std::fs::copy(target.join("plugins/rotate-secret.wasm"), dir.path().join("rotate-secret.wasm"))?;
 
-    let stage = Stage { remit: target.join("debug/remit"), dir: dir.path() };
+    let stage = Stage { remit: target.join("debug/remit"), dir: dir.path(), run: OnceCell::new() };
     for line in &STORY {
         stage.play(line)?;
     }
@@ -55,39 +76,48 @@ pub(crate) fn run() -> Result<()> {
 struct Stage<'a> {
     remit: PathBuf,
     dir: &'a Path,
+    run: OnceCell<String>,
 }
 
 impl Stage<'_> {
     fn play(&self, line: &Line) -> Result<()> {
-        let typed = if line.args.contains("RUN") {
-            line.args.replace("RUN", &self.newest_run()?)
+        let typed = if words(line.args).iter().any(|word| word == "RUN") {
+            line.args.replace("RUN", self.run()?)
         } else {
             line.args.to_owned()
         };
-        println!("\n$ remit {typed}");
-        let mut child = self
-            .command(&words(&typed))
-            .stdin(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("starting {}", self.remit.display()))?;
-        // A command that reads nothing may be gone already.
-        if let Some(mut stdin) = child.stdin.take() {
-            let _ = std::io::Write::write_all(&mut stdin, line.stdin.as_bytes());
+        if line.about.is_empty() {
+            println!();
+        } else {
+            println!("\n# {}", line.about);
         }
-        let status = child.wait()?;
+        println!("$ remit {typed}");
+        let status = self
+            .command(&words(&typed))
+            .stdin(Stdio::null())
+            .status()
+            .with_context(|| format!("starting {}", self.remit.display()))?;
         ensure!(
             status.code() == Some(line.exit),
             "`remit {typed}`: expected exit code {}, got {status}",
             line.exit
         );
+        if line.exit != 0 {
+            println!("(exit code {})", line.exit);
+        }
         Ok(())
     }
 
-    /// The identifier of the newest run: the first such word of `remit show`.
-    fn newest_run(&self) -> Result<String> {
-        let shown = shell::output(&mut self.command(&["show".to_owned()]))?;
-        let run = shown.split_whitespace().find(|word| word.starts_with("run-"));
-        run.map(ToOwned::to_owned).context("`remit show` names no run")
+    /// The run that was the newest when it was first asked for.
+    fn run(&self) -> Result<&str> {
+        if self.run.get().is_none() {
+            let runs = shell::output(&mut self.command(&["runs".to_owned(), "--json".to_owned()]))?;
+            let runs: serde_json::Value = serde_json::from_str(&runs).context("reading `remit runs`")?;
+            let newest = runs.as_array().and_then(|runs| runs.last()?["run"].as_str());
+            let newest = newest.context("`remit runs` names no run")?;
+            let _ = self.run.set(newest.to_owned());
+        }
+        self.run.get().map(String::as_str).context("no run yet")
     }
 
     /// `remit` in the demo's directory, with its home there too and nothing of the caller's setup.

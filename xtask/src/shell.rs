@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use anyhow::{Context, Result, ensure};
 
@@ -10,18 +11,32 @@ pub(crate) fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-/// Where build outputs go: `CARGO_TARGET_DIR`, or `target` in the repository.
+/// Where build outputs go, as cargo itself decides it: environment, configuration, or `target` in the
+/// repository. Absolute; created if it is not there.
 pub(crate) fn target() -> Result<PathBuf> {
-    let dir = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    std::fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
-    dir.canonicalize().with_context(|| format!("resolving {}", dir.display()))
+    static TARGET: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(dir) = TARGET.get() {
+        return Ok(dir.clone());
+    }
+    // From the caller's directory: that is what a relative CARGO_TARGET_DIR is relative to.
+    let mut cargo = Command::new(cargo_program());
+    cargo.args(["metadata", "--format-version=1", "--no-deps", "--offline", "--manifest-path"]);
+    let metadata = output(cargo.arg(root().join("Cargo.toml")))?;
+    let metadata: serde_json::Value = serde_json::from_str(&metadata).context("reading cargo's metadata")?;
+    let dir = metadata["target_directory"].as_str().context("cargo names no target directory")?;
+    std::fs::create_dir_all(dir).with_context(|| format!("creating {dir}"))?;
+    Ok(TARGET.get_or_init(|| PathBuf::from(dir)).clone())
 }
 
-/// `cargo`, run from the root of the repository.
-pub(crate) fn cargo<const N: usize>(args: [&str; N]) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(args).current_dir(root());
-    command
+fn cargo_program() -> std::ffi::OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+/// `cargo`, run from the root of the repository, building where [`target`] says.
+pub(crate) fn cargo<const N: usize>(args: [&str; N]) -> Result<Command> {
+    let mut command = Command::new(cargo_program());
+    command.args(args).current_dir(root()).env("CARGO_TARGET_DIR", target()?);
+    Ok(command)
 }
 
 /// Runs a command to its end; an error unless it succeeds.
@@ -44,6 +59,17 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         .with_context(|| format!("starting {}", describe(command)))?;
     ensure!(out.status.success(), "{} failed: {}", describe(command), out.status);
     Ok(String::from_utf8(out.stdout)?.trim().to_owned())
+}
+
+/// Tells the user what is about to happen that takes long or fetches something.
+pub(crate) fn say(what: impl std::fmt::Display) {
+    eprintln!("xtask: {what}");
+}
+
+/// Fetches Debian's lists of packages: a fresh machine has none.
+pub(crate) fn apt_update() -> Result<()> {
+    say("fetching Debian's package lists (apt-get update)");
+    run_to_stderr(Command::new("apt-get").args(["update", "-qq"]))
 }
 
 fn describe(command: &Command) -> String {

@@ -12,12 +12,12 @@ pub(crate) fn run() -> Result<()> {
     step("bindings --check", || bindings::run(true))?;
     step("plugins", plugins::run)?;
     let bao = step("openbao", openbao::install)?;
-    step("cargo fmt --check", || shell::run(&mut shell::cargo(["fmt", "--all", "--check"])))?;
+    step("cargo fmt --check", || shell::run(&mut shell::cargo(["fmt", "--all", "--check"])?))?;
     step("cargo clippy", || {
-        shell::run(&mut shell::cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+        shell::run(&mut shell::cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?)
     })?;
     step("cargo test", || {
-        let mut cargo = shell::cargo(["test", "--workspace"]);
+        let mut cargo = shell::cargo(["test", "--workspace"])?;
         shell::run(cargo.env("REMIT_BAO", &bao).env("REMIT_PLUGINS", &plugins_dir))
     })
 }

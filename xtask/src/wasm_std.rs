@@ -6,28 +6,47 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::shell;
 
 const TARGET: &str = "wasm32-unknown-unknown";
+/// The oldest Rust that compiles the guests: that of their edition and of the bindings' runtime. Older than
+/// what the host needs, because Debian 12 has this one.
+const OLDEST: &str = "1.85";
 /// How long rustup may take before the fallback is tried.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Debian's Rust for the web: its compiler, its library and the library's source. What these need with a
 /// version in its name is looked up.
 const PACKAGES: [&str; 3] = ["rustc-web", "libstd-rust-web-dev", "rust-web-src"];
 
-/// The environment in which `cargo build --target wasm32-unknown-unknown` finds a standard library.
-///
-/// Tries the toolchain itself, then rustup, then Debian's packages unpacked below `target`.
-/// `REMIT_WASM_STD=debian` goes straight to the last.
-pub(crate) fn environment(target: &Path) -> Result<Vec<(String, PathBuf)>> {
+/// What `cargo build --target wasm32-unknown-unknown` needs in order to find a standard library.
+#[derive(Default)]
+pub(crate) struct WasmStd {
+    /// Variables to set.
+    pub(crate) environment: Vec<(&'static str, PathBuf)>,
+    /// Arguments to add.
+    pub(crate) arguments: &'static [&'static str],
+}
+
+/// Tries the toolchain itself, then rustup, then Debian's packages unpacked below `target`, and says which
+/// it is. `REMIT_WASM_STD=debian` goes straight to the last.
+pub(crate) fn get(target: &Path) -> Result<WasmStd> {
     let forced = std::env::var_os("REMIT_WASM_STD").is_some_and(|value| value == "debian");
     let rustc = Path::new("rustc");
-    if !forced && (present(rustc)? || (rustup() && present(rustc)?)) {
-        return Ok(Vec::new());
+    if !forced {
+        if present(rustc)? {
+            shell::say(format_args!("{TARGET}: the toolchain has it"));
+            return Ok(WasmStd::default());
+        }
+        shell::say(format_args!("{TARGET}: rustup target add, for at most {} s", PATIENCE.as_secs()));
+        if rustup() && present(rustc)? {
+            return Ok(WasmStd::default());
+        }
     }
-    debian(&target.join("wasm-std")).context("getting the wasm32 standard library from Debian's packages")
+    let dir = target.join("wasm-std");
+    shell::say(format_args!("{TARGET}: from Debian's packages, in {}; nothing is installed", dir.display()));
+    debian(&dir).context("getting the wasm32 standard library from Debian's packages")
 }
 
 fn sysroot(rustc: &Path) -> Result<PathBuf> {
@@ -59,15 +78,17 @@ fn rustup() -> bool {
     false
 }
 
-fn debian(dir: &Path) -> Result<Vec<(String, PathBuf)>> {
+fn debian(dir: &Path) -> Result<WasmStd> {
     let root = dir.join("root");
     let rustc = dir.join("rustc");
-    let linker = sysroot(Path::new("rustc"))?.join("lib/rustlib/x86_64-unknown-linux-gnu/bin/rust-lld");
+    let host = shell::output(Command::new("rustc").args(["--print", "host-tuple"]))?;
+    let linker = sysroot(Path::new("rustc"))?.join("lib/rustlib").join(&host).join("bin/rust-lld");
     if !rustc.exists() {
         unpack(dir, &root)?;
         let script = format!(
-            "#!/bin/sh\nLD_LIBRARY_PATH='{0}/usr/lib/x86_64-linux-gnu' exec '{0}/usr/bin/rustc' \"$@\"\n",
-            root.display()
+            "#!/bin/sh\nLD_LIBRARY_PATH='{0}/usr/lib/{1}' exec '{0}/usr/bin/rustc' \"$@\"\n",
+            root.display(),
+            host.replace("-unknown", "")
         );
         // Written last and whole: its presence says that the packages are unpacked.
         let draft = dir.join("rustc.new");
@@ -79,13 +100,20 @@ fn debian(dir: &Path) -> Result<Vec<(String, PathBuf)>> {
     if !present(&rustc)? {
         build(dir, &root, &rustc)?;
     }
-    Ok(vec![("RUSTC".into(), rustc), ("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER".into(), linker)])
+    Ok(WasmStd {
+        environment: vec![("RUSTC", rustc), ("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker)],
+        // The packages state what the host needs; `new_enough` has looked at what guests need.
+        arguments: &["--ignore-rust-version"],
+    })
 }
 
 fn unpack(dir: &Path, root: &Path) -> Result<()> {
     let packages = dir.join("deb");
     fs::create_dir_all(&packages)?;
     fs::create_dir_all(root)?;
+    if dependency("rustc-web", "libstd-rust-web-dev").is_err() {
+        shell::apt_update()?;
+    }
     let library = dependency("libstd-rust-web-dev", "libstd-rust-web-")?;
     let llvm = dependency("rustc-web", "libllvm").or_else(|_| dependency(&library, "libllvm"))?;
     let mut apt = Command::new("apt-get");
@@ -108,11 +136,10 @@ fn dependency(package: &str, prefix: &str) -> Result<String> {
 /// Fails when the unpacked compiler is older than this workspace needs.
 fn new_enough(rustc: &Path) -> Result<()> {
     let version = shell::output(Command::new(rustc).arg("--version"))?;
-    let needed = env!("CARGO_PKG_RUST_VERSION");
     let found = version.split_whitespace().nth(1).unwrap_or_default();
     ensure!(
-        minor(found) >= minor(needed),
-        "Debian has Rust {found} here and the guests need {needed}: run `rustup target add {TARGET}`"
+        minor(found) >= minor(OLDEST),
+        "Debian has Rust {found} here and the guests need {OLDEST}: run `rustup target add {TARGET}`"
     );
     Ok(())
 }
@@ -124,6 +151,7 @@ fn minor(version: &str) -> Option<u32> {
 
 /// Builds the library from its source: the package has it only for WASI.
 fn build(dir: &Path, root: &Path, rustc: &Path) -> Result<()> {
+    shell::say("building the library from its source, once: about a minute");
     let seed = dir.join("seed");
     fs::create_dir_all(seed.join("src"))?;
     fs::write(seed.join("src/lib.rs"), "")?;
@@ -131,7 +159,7 @@ fn build(dir: &Path, root: &Path, rustc: &Path) -> Result<()> {
         seed.join("Cargo.toml"),
         "[package]\nname = \"seed\"\nversion = \"0.0.0\"\nedition = \"2021\"\n\n[workspace]\n",
     )?;
-    let mut cargo = shell::cargo(["build", "--release", "--target", TARGET]);
+    let mut cargo = shell::cargo(["build", "--release", "--target", TARGET])?;
     cargo
         .args(["-Z", "build-std=std,panic_abort", "--target-dir", "t"])
         .current_dir(&seed)
@@ -142,18 +170,21 @@ fn build(dir: &Path, root: &Path, rustc: &Path) -> Result<()> {
     shell::run(&mut cargo)?;
 
     let built = seed.join("t").join(TARGET).join("release/deps");
-    let lib = root.join("usr/lib/rustlib").join(TARGET).join("lib");
-    fs::create_dir_all(&lib)?;
-    let mut copied = 0;
+    // Gathered aside and moved in whole: what `present` finds is complete.
+    let draft = dir.join("lib.new");
+    if draft.exists() {
+        fs::remove_dir_all(&draft)?;
+    }
+    fs::create_dir_all(&draft)?;
     for name in names(&built) {
         if has_extension(&name, "rlib") && !name.starts_with("libseed-") {
-            fs::copy(built.join(&name), lib.join(&name))?;
-            copied += 1;
+            fs::copy(built.join(&name), draft.join(&name))?;
         }
     }
-    if copied == 0 {
-        bail!("{} holds no library", built.display());
-    }
+    let of_target = root.join("usr/lib/rustlib").join(TARGET);
+    fs::create_dir_all(&of_target)?;
+    fs::rename(&draft, of_target.join("lib")).context("moving the built library into place")?;
+    ensure!(present(rustc)?, "{} holds no standard library", built.display());
     Ok(())
 }
 

@@ -62,19 +62,26 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: no threads to run on: {error}");
+            print::warn(&format!("error: no threads to run on: {error}"));
             return ExitCode::from(1);
         }
     };
-    match runtime.block_on(cli.command.run(&home)) {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => ExitCode::from(print::error(&*error)),
+    let code = match runtime.block_on(cli.command.run(&home)) {
+        Ok(code) => code,
+        Err(error) => print::error(&*error),
+    };
+    match print::lost() {
+        Some(why) if code == 0 => {
+            print::warn(&format!("error: it is done, but the answer could not be written: {why}"));
+            ExitCode::from(1)
+        }
+        _ => ExitCode::from(code),
     }
 }
 
 /// Events go to stderr: stdout is the command's answer.
 fn observe(format: LogFormat, verbose: u8) {
-    let level = ["error", "info", "debug"][usize::from(verbose.min(2))];
+    let level = ["warn", "info", "debug"][usize::from(verbose.min(2))];
     let filter = tracing_subscriber::EnvFilter::new(format!("error,remit={level}"));
     let events = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {

@@ -1,7 +1,9 @@
 //! How things look on a terminal.
 
-use std::fmt::Write as _;
-use std::io::IsTerminal;
+use std::fmt::{self, Write as _};
+use std::io::{ErrorKind, IsTerminal, Write as _};
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use miette::Diagnostic;
 
@@ -13,9 +15,9 @@ pub(crate) fn colour(stream: &impl IsTerminal) -> bool {
 /// Prints an error and what to do about it; returns the exit code.
 pub(crate) fn error(error: &dyn Diagnostic) -> u8 {
     let word = if colour(&std::io::stderr()) { "\u{1b}[1;31merror\u{1b}[0m" } else { "error" };
-    eprintln!("{word}: {}", safe(&error.to_string()));
+    warn(&format!("{word}: {}", indented(&error.to_string())));
     if let Some(help) = error.help() {
-        eprintln!(" help: {}", safe(&help.to_string()));
+        warn(&format!(" help: {}", indented(&help.to_string())));
     }
     code(error)
 }
@@ -32,40 +34,127 @@ pub(crate) fn code(error: &dyn Diagnostic) -> u8 {
     }
 }
 
-/// Text from outside, made harmless for a terminal: line breaks stay, other control characters and
-/// those that reorder text are spelt out.
+/// Text from outside, made harmless for a terminal: line breaks stay, other control characters and those
+/// that reorder or hide text are spelt out.
 pub(crate) fn safe(text: &str) -> String {
+    escape(text, |c| c != '\n' && steers(c), |c| c.escape_unicode().to_string())
+}
+
+/// The same on one line: what an action says must not look like a line of ours.
+pub(crate) fn word(text: &str) -> String {
+    escape(text, steers, |c| if c == '\n' { "\\n".to_owned() } else { c.escape_unicode().to_string() })
+}
+
+/// The same over several lines, each after the first below the first.
+fn indented(text: &str) -> String {
+    safe(text).replace('\n', "\n       ")
+}
+
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+fn escape(text: &str, which: impl Fn(char) -> bool, how: impl Fn(char) -> String) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        let steers = c.is_control() && c != '\n'
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if steers {
-            let _ = write!(out, "{}", c.escape_unicode());
-        } else {
-            out.push(c);
-        }
+        if which(c) { out.push_str(&how(c)) } else { out.push(c) }
     }
     out
 }
 
-/// Prints rows as aligned columns, two spaces apart, indented by `indent`.
+/// Set by the first line of the answer that could not be written.
+static LOST: OnceLock<String> = OnceLock::new();
+
+/// Prints a line of the answer. A reader that went away is no error, and never stops what is under way.
+pub(crate) fn line(text: fmt::Arguments<'_>) {
+    keep(writeln!(std::io::stdout(), "{text}"));
+}
+
+/// Prints the answer as it is.
+pub(crate) fn raw(bytes: &[u8]) {
+    keep(std::io::stdout().write_all(bytes));
+}
+
+fn keep(result: std::io::Result<()>) {
+    if let Err(error) = result
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        let _ = LOST.set(error.to_string());
+    }
+}
+
+/// Why a part of the answer could not be written, if one could not.
+pub(crate) fn lost() -> Option<&'static str> {
+    keep(std::io::stdout().flush());
+    LOST.get().map(String::as_str)
+}
+
+/// Prints a line about the answer. With stderr gone there is nobody to tell.
+pub(crate) fn warn(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Prints a line of the answer, as `println!` would.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::print::line(format_args!($($text)*)) };
+}
+pub(crate) use say;
+
+/// Tells a person on a terminal what takes so long, after a second. Until dropped.
+pub(crate) struct Patience(tokio::task::JoinHandle<()>);
+
+impl Patience {
+    pub(crate) fn with(what: &'static str) -> Self {
+        Self(tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if std::io::stderr().is_terminal() {
+                warn(&format!("{what} …"));
+            }
+        }))
+    }
+}
+
+impl Drop for Patience {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Prints rows as aligned columns, two spaces apart, indented by `indent`. Each row is one line.
 pub(crate) fn table(indent: usize, rows: &[Vec<String>]) {
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| word(cell)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |n: usize| {
         rows.iter().filter_map(|row| row.get(n)).map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
-    for row in rows {
-        let mut line = " ".repeat(indent);
+    for row in &rows {
+        let mut text = " ".repeat(indent);
         for (cell, width) in row.iter().zip(&widths) {
-            let _ = write!(line, "{:width$}  ", safe(cell));
+            let _ = write!(text, "{cell:width$}  ");
         }
-        println!("{}", line.trim_end());
+        say!("{}", text.trim_end());
     }
 }
 
-/// Prints a value as indented JSON.
+/// Prints a value as indented JSON, free of anything that steers a terminal.
 pub(crate) fn json(value: &impl serde::Serialize) -> Result<(), remit_lifecycle::Error> {
-    println!("{}", serde_json::to_string_pretty(value)?);
+    let text = serde_json::to_string_pretty(value)?;
+    // Outside of strings JSON has none of these but line breaks; inside, `\uXXXX` means the same.
+    say!("{}", escape(&text, |c| c != '\n' && steers(c), |c| format!("\\u{:04x}", u32::from(c))));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_steers_the_terminal() {
+        assert_eq!(word("a\u{1b}[2J\nended"), "a\\u{1b}[2J\\nended");
+        assert_eq!(safe("a\r\n\u{202e}b"), "a\\u{d}\n\\u{202e}b");
+        assert_eq!(indented("a\n help: b"), "a\n        help: b");
+        assert_eq!(word("Grüße, 世界"), "Grüße, 世界");
+    }
 }

@@ -71,6 +71,7 @@ pub struct Limits {
     /// Guest computation, in wasmtime's fuel (roughly one per instruction).
     pub fuel: u64,
     /// Elapsed time of `run` and `verify` together.
+    #[serde(serialize_with = "jiff::fmt::serde::duration::friendly::compact::required")]
     pub wall_time: SignedDuration,
     /// All linear memories together.
     pub memory: ByteSize,

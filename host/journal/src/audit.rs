@@ -77,6 +77,12 @@ impl Reader {
         // One snapshot, while others may append.
         let transaction = database.unchecked_transaction().map_err(|e| self.sql(&e))?;
         let database = &*transaction;
+        let whole: String = database
+            .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
+            .map_err(|e| self.sql(&e))?;
+        if whole != "ok" {
+            return Err(JournalError::damaged(&self.path, whole).into());
+        }
         let mut expected = checkpoints(self, database, key)?;
         if let Some(note) = since {
             let kept = key

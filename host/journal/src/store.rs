@@ -5,9 +5,9 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use remit_tlog::{Checkpoint, Frontier, NoteSigner, leaf_hash};
+use remit_tlog::{Checkpoint, Frontier, NoteSigner, NoteVerifier, leaf_hash};
 use remit_trust::Digest;
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 use crate::{JournalError, RunId, StartError};
 
@@ -64,11 +64,8 @@ pub(crate) fn link(previous: &[u8; 32], body: &[u8]) -> [u8; 32] {
 
 /// Opens a file that may be written, making it (mode 0600) if there is none.
 pub(crate) fn open(path: &Path, signer: &NoteSigner) -> Result<Connection, JournalError> {
-    match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            return Err(JournalError::io(path, &error));
-        }
-        _ => {}
+    if !path.exists() {
+        create(path, signer)?;
     }
     let sql = |error: rusqlite::Error| JournalError::sqlite(path, &error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -77,24 +74,37 @@ pub(crate) fn open(path: &Path, signer: &NoteSigner) -> Result<Connection, Journ
     check_version(path, &database)?;
     database.pragma_update(None, "journal_mode", "WAL").map_err(sql)?;
     database.pragma_update(None, "synchronous", "FULL").map_err(sql)?;
-
-    // Two processes may make the file at once: the second finds the tables there.
     let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql)?;
-    if version(path, &transaction)? == 0 {
-        transaction.execute_batch(SCHEMA).map_err(sql)?;
-        let frontier = Frontier::default();
-        write_head(&transaction, &[0; 32], &frontier, signer).map_err(sql)?;
-    }
-    let head = head(path, &transaction)?;
+    trusted_head(path, &transaction, &signer.verifier())?;
     transaction.commit().map_err(sql)?;
-    let checkpoint = signer
-        .verifier()
-        .verify(&head.note)
-        .map_err(|error| JournalError::OtherKey { path: path.to_owned(), why: error.to_string() })?;
-    if checkpoint.size != head.frontier.size() || checkpoint.root != head.frontier.root() {
-        return Err(JournalError::damaged(path, "its last checkpoint is not of its last record"));
-    }
     Ok(database)
+}
+
+/// Makes an empty journal, whole or not at all: a file that is empty or half made is never taken for one.
+fn create(path: &Path, signer: &NoteSigner) -> Result<(), JournalError> {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(".{}.new", crate::RunId::new()));
+    let draft = Path::new(&draft);
+    let build = || -> rusqlite::Result<()> {
+        let mut database = Connection::open(draft)?;
+        database.pragma_update(None, "synchronous", "FULL")?;
+        let transaction = database.transaction()?;
+        transaction.execute_batch(SCHEMA)?;
+        write_head(&transaction, &[0; 32], &Frontier::default(), signer)?;
+        transaction.commit()
+    };
+    let io = |error: std::io::Error| JournalError::io(path, &error);
+    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft).map_err(io)?;
+    let made = build().map_err(|error| JournalError::sqlite(path, &error)).and_then(|()| {
+        match fs::hard_link(draft, path) {
+            // Another process was first: its journal is as good.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            linked => linked.map_err(io),
+        }
+    });
+    // What is left of a draft is only litter.
+    let _ = fs::remove_file(draft);
+    made
 }
 
 /// Opens a file that must exist, to read.
@@ -104,9 +114,6 @@ pub(crate) fn open_read_only(path: &Path) -> Result<Connection, JournalError> {
     let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(sql)?;
     database.busy_timeout(Duration::from_secs(30)).map_err(sql)?;
     check_version(path, &database)?;
-    if version(path, &database)? == 0 {
-        return Err(JournalError::damaged(path, "it holds no journal"));
-    }
     Ok(database)
 }
 
@@ -118,10 +125,11 @@ fn version(path: &Path, database: &Connection) -> Result<i64, JournalError> {
 
 fn check_version(path: &Path, database: &Connection) -> Result<(), JournalError> {
     let found = version(path, database)?;
-    if found > SCHEMA_VERSION {
-        return Err(JournalError::Newer { path: path.to_owned(), found, known: SCHEMA_VERSION });
+    match found {
+        0 => Err(JournalError::damaged(path, "it holds no journal")),
+        SCHEMA_VERSION => Ok(()),
+        _ => Err(JournalError::Newer { path: path.to_owned(), found, known: SCHEMA_VERSION }),
     }
-    Ok(())
 }
 
 /// Reads the log's state.
@@ -135,6 +143,27 @@ pub(crate) fn head(path: &Path, database: &Connection) -> Result<Head, JournalEr
     let frontier =
         Frontier::from_bytes(&frontier).map_err(|error| JournalError::damaged(path, error.to_string()))?;
     Ok(Head { chain, frontier, note })
+}
+
+/// Reads the log's state and makes sure that it is what was signed, over the last record there is: whatever
+/// is appended to it will be signed in its turn.
+fn trusted_head(path: &Path, database: &Connection, key: &NoteVerifier) -> Result<Head, JournalError> {
+    let head = head(path, database)?;
+    let signed = key
+        .verify(&head.note)
+        .map_err(|error| JournalError::OtherKey { path: path.to_owned(), why: error.to_string() })?;
+    if signed.size != head.frontier.size() || signed.root != head.frontier.root() {
+        return Err(JournalError::damaged(path, "its last checkpoint is not of its last record"));
+    }
+    let last: Option<(i64, Vec<u8>)> = database
+        .prepare_cached("SELECT seq, chain FROM record ORDER BY seq DESC LIMIT 1")
+        .and_then(|mut last| last.query_row([], |row| Ok((row.get(0)?, row.get(1)?))).optional())
+        .map_err(|error| JournalError::sqlite(path, &error))?;
+    let (seq, chain) = last.unwrap_or((0, vec![0; 32]));
+    if seq.cast_unsigned() != signed.size || chain != head.chain {
+        return Err(JournalError::damaged(path, "its last record is not the one its last checkpoint is of"));
+    }
+    Ok(head)
 }
 
 fn write_head(
@@ -163,7 +192,7 @@ pub(crate) fn append(
 ) -> Result<Vec<Result<(), StartError>>, JournalError> {
     let sql = |error: rusqlite::Error| JournalError::sqlite(path, &error);
     let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql)?;
-    let Head { mut chain, mut frontier, .. } = head(path, &transaction)?;
+    let Head { mut chain, mut frontier, .. } = trusted_head(path, &transaction, &signer.verifier())?;
     let mut answers = Vec::with_capacity(entries.len());
     let mut ended = false;
     for entry in entries {

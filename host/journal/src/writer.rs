@@ -32,7 +32,8 @@ struct Inner {
 }
 
 struct Message {
-    entry: Entry,
+    /// None only waits for what came before.
+    entry: Option<Entry>,
     done: Option<oneshot::Sender<Result<(), StartError>>>,
 }
 
@@ -99,6 +100,17 @@ impl Journal {
         self.wait(record).await
     }
 
+    /// Waits until everything noted so far is durable.
+    pub async fn flush(&self) -> Result<(), JournalError> {
+        let (done, answer) = oneshot::channel();
+        self.enqueue(Message { entry: None, done: Some(done) })?;
+        match answer.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(StartError::Journal(error))) => Err(error),
+            Ok(Err(_)) | Err(_) => Err(self.gone()),
+        }
+    }
+
     async fn wait(&self, record: Record) -> Result<(), StartError> {
         let (done, answer) = oneshot::channel();
         self.send(record, Some(done))?;
@@ -123,7 +135,13 @@ impl Journal {
             Event::Started(started) => Some(started.grant.as_ref().map(|grant| (grant.digest, grant.uses))),
             _ => None,
         };
-        let message = Message { entry: Entry { run: record.run, kind, body, start }, done };
+        self.enqueue(Message { entry: Some(Entry { run: record.run, kind, body, start }), done })
+    }
+
+    fn enqueue(&self, message: Message) -> Result<(), JournalError> {
+        if let Some(poisoned) = self.0.poison.get() {
+            return Err(poisoned.clone().into());
+        }
         let queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.as_ref().and_then(|queue| queue.send(message).ok()).ok_or_else(|| self.gone())
     }
@@ -179,13 +197,28 @@ impl Writer {
     }
 
     fn commit(&mut self, group: Vec<Message>) {
-        let (entries, waiting): (Vec<_>, Vec<_>) = group.into_iter().map(|m| (m.entry, m.done)).unzip();
+        let mut entries = Vec::with_capacity(group.len());
+        let mut waiting = Vec::with_capacity(group.len());
+        let mut barriers = Vec::new();
+        for Message { entry, done } in group {
+            match entry {
+                Some(entry) => {
+                    entries.push(entry);
+                    waiting.push(done);
+                }
+                None => barriers.extend(done),
+            }
+        }
         let result = match self.poison.get() {
             Some(poisoned) => Err(poisoned.clone().into()),
+            None if entries.is_empty() => Ok(Vec::new()),
             None => store::append(&self.path, &mut self.database, &self.signer, &entries),
         };
         match result {
             Ok(answers) => {
+                for done in barriers {
+                    let _ = done.send(Ok(()));
+                }
                 for (done, answer) in waiting.into_iter().zip(answers) {
                     if let Some(done) = done {
                         // Whoever asked may be gone; the record is there all the same.
@@ -196,7 +229,7 @@ impl Writer {
             Err(error) => {
                 tracing::error!(%error, "the journal failed; nothing more is permitted");
                 let _ = self.poison.set(Poisoned { why: error.to_string().into() });
-                for done in waiting.into_iter().flatten() {
+                for done in waiting.into_iter().flatten().chain(barriers) {
                     let _ = done.send(Err(error.clone().into()));
                 }
             }

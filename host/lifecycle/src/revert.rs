@@ -1,9 +1,7 @@
 //! Taking a run back.
 
 use remit_gate::{AnyOperation, Effect, UndoGate};
-use remit_journal::{
-    CallResult, Event, Intent, Mode, Phase, PhaseEntered, Record, RunId, RunState, UndoResult,
-};
+use remit_journal::{CallResult, Event, Intent, Mode, RunId, RunState, UndoResult};
 use remit_sandbox::Consumed;
 use serde::Serialize;
 
@@ -56,8 +54,8 @@ impl Reverted {
 /// The changes of a run that may have happened, in order. A change whose outcome is a definite failure
 /// did not; one without an outcome may have.
 pub(crate) async fn changes_of(host: &Host, run: RunId) -> Result<Vec<Change>, Error> {
-    // Also brings every record noted so far to the disk, before it is read back.
-    host.journal.commit(Record::now(run, PhaseEntered { phase: Phase::HostCheck })).await?;
+    // What was noted must be on the disk before it is read back.
+    host.journal.flush().await?;
     let mut changes: Vec<Change> = Vec::new();
     for (_, record) in host.journal.reader()?.run(&run)? {
         match record.event {

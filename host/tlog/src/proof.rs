@@ -174,11 +174,7 @@ fn split(n: u64) -> u64 {
 }
 
 /// The hash over the leaves `from..until`, where `from` is a multiple of the first complete subtree's size.
-fn subtree<E>(
-    from: u64,
-    until: u64,
-    read: &mut impl FnMut(u32, u64) -> Result<Hash, E>,
-) -> Result<Hash, E> {
+fn subtree<E>(from: u64, until: u64, read: &mut impl FnMut(u32, u64) -> Result<Hash, E>) -> Result<Hash, E> {
     let n = until - from;
     if n.is_power_of_two() {
         return read(n.ilog2(), from / n);

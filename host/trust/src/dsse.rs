@@ -1,7 +1,7 @@
 //! DSSE envelopes (<https://github.com/secure-systems-lab/dsse>, protocol v1.0.2).
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use serde::{Deserialize, Serialize};
 
 use crate::{KeyError, KeyId, SignatureError, SigningKey, VerifyingKey};
@@ -44,6 +44,11 @@ fn pae(payload_type: &str, body: &[u8]) -> Vec<u8> {
     out
 }
 
+/// DSSE allows both alphabets; we write the standard one.
+fn decode(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
+    STANDARD.decode(text).or_else(|error| URL_SAFE.decode(text).map_err(|_| error))
+}
+
 impl Envelope {
     /// Signs a document.
     pub fn sign(payload_type: &str, payload: &[u8], key: &SigningKey) -> Result<Self, KeyError> {
@@ -58,7 +63,8 @@ impl Envelope {
     }
 
     /// Checks the envelope against trusted keys. At least one of them must have signed it; signatures by
-    /// others are ignored, and two by one key count once.
+    /// others and malformed ones are ignored, as if each came in an envelope of its own, and two by one key
+    /// count once.
     pub fn verify(&self, payload_type: &str, keys: &[VerifyingKey]) -> Result<Verified, SignatureError> {
         if self.payload_type != payload_type {
             return Err(SignatureError::PayloadType {
@@ -67,11 +73,21 @@ impl Envelope {
             });
         }
         let malformed = |e: base64::DecodeError| SignatureError::Malformed(e.to_string());
-        let payload = STANDARD.decode(&self.payload).map_err(malformed)?;
+        let payload = decode(&self.payload).map_err(malformed)?;
         let signed = pae(payload_type, &payload);
         let mut signers = Vec::new();
+        let mut why_not = SignatureError::Missing;
         for signature in &self.signatures {
-            let der = STANDARD.decode(&signature.sig).map_err(malformed)?;
+            let der = match decode(&signature.sig) {
+                Ok(der) => der,
+                Err(error) => {
+                    if why_not == SignatureError::Missing {
+                        why_not = malformed(error);
+                    }
+                    continue;
+                }
+            };
+            why_not = SignatureError::Untrusted;
             for key in keys {
                 let id = key.id();
                 if !signers.contains(&id) && key.verify(&signed, &der).is_ok() {
@@ -80,11 +96,7 @@ impl Envelope {
             }
         }
         if signers.is_empty() {
-            return Err(if self.signatures.is_empty() {
-                SignatureError::Missing
-            } else {
-                SignatureError::Untrusted
-            });
+            return Err(why_not);
         }
         Ok(Verified { payload, signers })
     }

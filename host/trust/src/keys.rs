@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use ring::signature::{
 };
 use zeroize::Zeroizing;
 
-use crate::{Digest, KeyError, SignatureError};
+use crate::{Digest, KeyError, SignatureError, random};
 
 /// DER of `SubjectPublicKeyInfo` for an uncompressed P-256 point, up to the point itself (RFC 5480).
 const SPKI_PREFIX: [u8; 26] = [
@@ -20,6 +20,8 @@ const SPKI_PREFIX: [u8; 26] = [
     0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 const POINT: usize = 65;
+/// The most bytes of a key file that are read.
+const LONGEST: u64 = 64 * 1024;
 
 /// The name of a public key: SHA-256 of its SPKI in DER, in hex.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -83,9 +85,13 @@ impl SigningKey {
 
     /// Reads a key file, which must be private to its owner.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
-        check_private(path)?;
-        let text = Zeroizing::new(fs::read_to_string(path).map_err(|source| file(path, source))?);
-        Self::from_pem(&text, &path.display().to_string())
+        let bytes = read_private(path)?;
+        let shown = path.display().to_string();
+        let text = std::str::from_utf8(&bytes).map_err(|_| KeyError::Unusable {
+            shown: shown.clone(),
+            why: "not PEM (it is not text)".to_owned(),
+        })?;
+        Self::from_pem(text, &shown)
     }
 
     /// The key in PKCS#8 PEM.
@@ -195,7 +201,9 @@ fn pem(text: &str, label: &str, shown: &str) -> Result<Vec<u8>, KeyError> {
         "ENCRYPTED SIGSTORE PRIVATE KEY" | "ENCRYPTED COSIGN PRIVATE KEY" | "ENCRYPTED PRIVATE KEY" => {
             "it is encrypted; decrypt it with its own tool first".to_owned()
         }
-        "EC PRIVATE KEY" => "SEC 1 form; convert it with `openssl pkcs8 -topk8 -nocrypt`".to_owned(),
+        "EC PRIVATE KEY" | "EC PARAMETERS" => {
+            "SEC 1 form; convert it with `openssl pkcs8 -topk8 -nocrypt`".to_owned()
+        }
         other => format!("a PEM block of `{}`, expected `{label}`", other.escape_debug()),
     }))
 }
@@ -204,17 +212,38 @@ pub(crate) fn file(path: &Path, source: std::io::Error) -> KeyError {
     KeyError::File { path: path.to_owned(), source }
 }
 
-pub(crate) fn check_private(path: &Path) -> Result<(), KeyError> {
-    let mode = fs::metadata(path).map_err(|source| file(path, source))?.permissions().mode() & 0o7777;
-    if mode & 0o077 == 0 { Ok(()) } else { Err(KeyError::Exposed { path: path.to_owned(), mode }) }
+/// Reads a file that only its owner may read. What is checked is the file that is read: it is opened once.
+pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    let wrap = |source| file(path, source);
+    let mut from = fs::File::open(path).map_err(wrap)?;
+    let meta = from.metadata().map_err(wrap)?;
+    let mode = meta.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(KeyError::Exposed { path: path.to_owned(), mode });
+    }
+    // Room for all of it: a buffer that grows leaves copies behind.
+    let room = usize::try_from(meta.len().min(LONGEST)).unwrap_or_default() + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    std::io::Read::by_ref(&mut from).take(LONGEST).read_to_end(&mut bytes).map_err(wrap)?;
+    Ok(bytes)
 }
 
-/// Creates a file that must not exist, readable as `mode` says from its first moment, and durable.
+/// Creates a file that must not exist, durable, readable as `mode` says from its first moment. It is
+/// complete before it has its name: neither a crash nor another process ever sees half a key.
 pub(crate) fn create(path: &Path, mode: u32, contents: &[u8]) -> Result<(), KeyError> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", hex::encode(&random()?[..8])));
+    let draft = path.with_file_name(name);
     let write = || {
-        let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+        let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&draft)?;
         out.write_all(contents)?;
-        out.sync_all()
+        out.sync_all()?;
+        // Unlike a rename, a link never replaces what is there.
+        fs::hard_link(&draft, path)
     };
-    write().map_err(|source| file(path, source))
+    let written = write();
+    let _ = fs::remove_file(&draft);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // The name is durable when its folder is.
+    written.and_then(|()| fs::File::open(folder)?.sync_all()).map_err(|source| file(path, source))
 }

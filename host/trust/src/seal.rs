@@ -10,7 +10,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
-use crate::keys::{check_private, create, file};
+use crate::keys::{create, read_private};
 use crate::{KeyError, SealError};
 
 /// Bytes that must not be seen: wiped on drop, no `Serialize`, nothing in `Debug`.
@@ -142,8 +142,7 @@ pub fn private_seed(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyError> {
             Err(error) => return Err(error),
         }
     }
-    check_private(path)?;
-    let bytes = Zeroizing::new(std::fs::read(path).map_err(|source| file(path, source))?);
+    let bytes = read_private(path)?;
     let fixed: &[u8; 32] = bytes.as_slice().try_into().map_err(|_| KeyError::Unusable {
         shown: path.display().to_string(),
         why: format!("{} bytes long, expected 32", bytes.len()),

@@ -7,6 +7,7 @@ use super::Done;
 use crate::print;
 
 #[derive(Args)]
+#[command(after_help = "Exits 1 if anything needs fixing.\n\nExample:\n  remit doctor --home /srv/remit")]
 pub(crate) struct Doctor {
     /// As JSON.
     #[arg(long)]
@@ -23,9 +24,11 @@ impl Doctor {
             let mut rows = Vec::new();
             for finding in &findings {
                 let mark = if finding.ok { "ok" } else { "FIX" };
-                rows.push(vec![mark.to_owned(), finding.what.clone(), finding.detail.clone()]);
-                if let Some(fix) = &finding.fix {
-                    rows.push(vec![String::new(), String::new(), format!("→ {fix}")]);
+                let mut marks = [mark.to_owned(), finding.what.clone()];
+                let fix = finding.fix.iter().map(|fix| format!("→ {fix}"));
+                for text in finding.detail.lines().map(ToOwned::to_owned).chain(fix) {
+                    let [mark, what] = std::mem::take(&mut marks);
+                    rows.push(vec![mark, what, text]);
                 }
             }
             print::table(0, &rows);

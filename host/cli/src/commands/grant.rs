@@ -12,6 +12,7 @@ use remit_trust::SigningKey;
 
 use super::plan::steps;
 use super::{Done, input, read, write};
+use crate::print::{self, say};
 
 #[derive(Args)]
 #[command(
@@ -28,7 +29,7 @@ pub(crate) struct Grant {
     #[arg(long, value_name = "FILE", required_unless_present = "plan")]
     action: Option<PathBuf>,
     /// Without a plan: what the action is given.
-    #[arg(long, value_name = "JSON|FILE|-", required_unless_present = "plan")]
+    #[arg(long, value_name = "JSON|@FILE|-", required_unless_present = "plan")]
     input: Option<String>,
     /// The operator's private key.
     #[arg(long, value_name = "FILE.key")]
@@ -83,17 +84,22 @@ impl Grant {
             uses: self.uses,
         })?;
         write(&self.out, &serde_json::to_string_pretty(&grant.sign(&key)?).map_err(Error::from)?)?;
-        println!("granted   {} {}  {}", grant.action.name, grant.action.version, grant.action.digest.short());
-        println!(
+        say!(
+            "granted   {} {}  {}",
+            print::word(&grant.action.name),
+            print::word(&grant.action.version),
+            grant.action.digest.short()
+        );
+        say!(
             "until     {}   {} run(s)",
             grant.not_after.round(jiff::Unit::Second).unwrap_or(grant.not_after),
             grant.uses
         );
-        println!("by        {}", key.verifying_key().id().short());
+        say!("by        {}", key.verifying_key().id().short());
         if let Some(plan) = &grant.plan {
             steps(plan);
         }
-        println!("wrote     {}", self.out.display());
+        say!("wrote     {}", self.out.display());
         Ok(0)
     }
 }

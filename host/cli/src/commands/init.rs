@@ -6,6 +6,7 @@ use clap::Args;
 use remit_lifecycle::Home;
 
 use super::Done;
+use crate::print::say;
 
 #[derive(Args)]
 #[command(
@@ -26,10 +27,10 @@ pub(crate) struct Init {
 impl Init {
     pub(crate) fn run(self, home: &Home) -> Done {
         let made = home.init(&self.log, &self.publisher, &self.operator)?;
-        println!("made      {}", home.path().display());
-        println!("edit      {}", made.config.display());
-        println!("log key   {}", made.log_key);
-        println!("\nKeep the log key elsewhere: with it, anyone can prove what this journal says.");
+        say!("made      {}", home.path().display());
+        say!("edit      {}", made.config.display());
+        say!("log key   {}", made.log_key);
+        say!("\nKeep the log key elsewhere: with it, anyone can prove what this journal says.");
         Ok(0)
     }
 }

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use remit_lifecycle::{Config, Home};
-use remit_sandbox::{Candidate, Inspection, Interface, Publishers};
-use remit_trust::VerifyingKey;
+use remit_sandbox::{AdmissionError, Candidate, Inspection, Interface, Publishers};
+use remit_trust::{SignatureError, VerifyingKey};
 use serde_json::{Value, json};
 
 use super::Done;
-use crate::print;
+use crate::print::{self, say};
 
 #[derive(Args)]
 #[command(
@@ -41,15 +41,15 @@ impl Inspect {
 fn inspect(file: &Path, home: &Home, json: bool) -> Done {
     let candidate = Candidate::read(file)?;
     let found = Inspection::of(&candidate)?;
-    let publisher = publisher(&candidate, home);
+    let (state, key) = publisher(&candidate, home);
     if json {
         let imports: Vec<Value> = found.imports.iter().map(|import| match import.interface {
-            Some(known) => json!({"name": import.name, "offered": true, "granted_by_scope": known.granted_by_scope, "effect": known.effect, "risk": known.risk}),
+            Some(known) => json!({"name": import.name, "offered": true, "wasi": known.is_wasi(), "granted_by_scope": known.granted_by_scope, "effect": known.effect, "risk": known.risk}),
             None => json!({"name": import.name, "offered": false}),
         }).collect();
         print::json(&json!({
             "name": found.name, "version": found.version, "digest": candidate.digest(), "size": found.size,
-            "action": found.is_action(), "publisher": publisher, "imports": imports, "exports": found.exports,
+            "action": found.is_action(), "publisher": {"state": state, "key": key}, "imports": imports, "exports": found.exports,
         }))?;
         return Ok(0);
     }
@@ -60,7 +60,7 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
             field("name", format!("{} {}", found.name, found.version)),
             field("digest", candidate.digest().to_string()),
             field("size", format!("{} bytes", found.size)),
-            field("publisher", publisher),
+            field("publisher", publisher_words(state, key.as_deref())),
             field(
                 "action",
                 if found.is_action() {
@@ -82,7 +82,8 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
             .collect()
     };
     section("can do, if granted:", &rows(|known| known.granted_by_scope), "nothing");
-    section("needs no grant:", &rows(|known| !known.granted_by_scope), "nothing");
+    section("needs no grant:", &rows(|known| !known.granted_by_scope && !known.is_wasi()), "nothing");
+    section("parts of WASI, all harmless here:", &rows(Interface::is_wasi), "none");
     let unknown: Vec<_> = found
         .imports
         .iter()
@@ -96,35 +97,33 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
 }
 
 fn section(title: &str, rows: &[Vec<String>], none: &str) {
-    println!("\n{title}");
+    say!("\n{title}");
     if rows.is_empty() {
-        println!("  {none}");
+        say!("  {none}");
     }
     print::table(2, rows);
 }
 
-/// Who signed it, as far as this home can tell.
-fn publisher(candidate: &Candidate, home: &Home) -> String {
-    let keys: Vec<VerifyingKey> = home
-        .load()
-        .ok()
-        .map(|config: Config| {
-            config
-                .trust
-                .publishers
-                .iter()
-                .filter_map(|file| VerifyingKey::load(&home.path().join(file)).ok())
-                .collect()
-        })
-        .unwrap_or_default();
+/// Who signed it, as far as this home can tell: a state, and the key if it is trusted.
+fn publisher(candidate: &Candidate, home: &Home) -> (&'static str, Option<String>) {
+    let files = home.load().map(|config: Config| config.trust.publishers).unwrap_or_default();
+    let keys = files.iter().filter_map(|file| VerifyingKey::load(&home.path().join(file)).ok()).collect();
     match candidate.publisher(&Publishers(keys)) {
-        Ok(key) => format!("trusted (key {})", key.short()),
-        Err(error) => match error {
-            remit_sandbox::AdmissionError::Publisher {
-                source: remit_trust::SignatureError::Missing, ..
-            } => "unsigned".to_owned(),
-            _ => "not trusted here".to_owned(),
-        },
+        Ok(key) => ("trusted", Some(key.to_string())),
+        Err(AdmissionError::Publisher { source: SignatureError::Missing, .. }) => ("unsigned", None),
+        Err(AdmissionError::Publisher { source: SignatureError::Malformed(_), .. }) => ("malformed", None),
+        Err(_) if home.load().is_err() => ("unknown", None),
+        Err(_) => ("untrusted", None),
+    }
+}
+
+fn publisher_words(state: &str, key: Option<&str>) -> String {
+    match (state, key) {
+        (_, Some(key)) => format!("trusted (key {})", key.get(..12).unwrap_or(key)),
+        ("malformed", _) => "untrusted: the signature is not one".to_owned(),
+        ("unknown", _) => "signed; without a home nobody is trusted".to_owned(),
+        ("untrusted", _) => "untrusted: signed by no key trusted here, or altered since".to_owned(),
+        (other, _) => other.to_owned(),
     }
 }
 
@@ -152,7 +151,7 @@ fn diff(old: &Path, new: &Path, json: bool) -> Done {
         .chain(removed.iter().map(|name| describe("-", name)))
         .collect();
     if rows.is_empty() {
-        println!("the same power");
+        say!("the same power");
     }
     print::table(0, &rows);
     Ok(0)

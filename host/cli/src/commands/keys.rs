@@ -6,10 +6,14 @@ use clap::Subcommand;
 use remit_trust::SigningKey;
 
 use super::Done;
+use crate::print::say;
 
 #[derive(Subcommand)]
 pub(crate) enum Keys {
     /// Make a P-256 key pair: NAME.key (PKCS#8, mode 0600) and NAME.pub (SPKI), both PEM.
+    #[command(
+        after_help = "Example:\n  remit keys new --out publisher\n\nAny tool's P-256 keys will do as well:\n  openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out publisher.key"
+    )]
     New {
         /// Where, without ending.
         #[arg(long, value_name = "NAME")]
@@ -22,9 +26,9 @@ impl Keys {
         let Self::New { out } = self;
         let key = SigningKey::generate()?;
         let (private, public) = key.write_pair(&out)?;
-        println!("private   {}   keep it to yourself", private.display());
-        println!("public    {}", public.display());
-        println!("key id    {}", key.verifying_key().id());
+        say!("private   {}   keep it to yourself", private.display());
+        say!("public    {}", public.display());
+        say!("key id    {}", key.verifying_key().id());
         Ok(0)
     }
 }

@@ -20,6 +20,8 @@ use clap::{CommandFactory as _, Subcommand};
 use miette::Diagnostic;
 use remit_lifecycle::{Error, Home, Input};
 
+use crate::print;
+
 /// What a command returns: an exit code, or an error that knows its own.
 pub(crate) type Done = Result<u8, Box<dyn Diagnostic + Send + Sync>>;
 
@@ -56,6 +58,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Secret(secret::Secret),
     /// Print shell completions.
+    #[command(
+        after_help = "Example:\n  remit completions bash > ~/.local/share/bash-completion/completions/remit"
+    )]
     Completions {
         /// For which shell.
         shell: clap_complete::Shell,
@@ -81,14 +86,16 @@ impl Command {
             Self::Audit(command) => command.run(&home),
             Self::Secret(command) => command.run(&home).await,
             Self::Completions { shell } => {
-                clap_complete::generate(shell, &mut crate::Cli::command(), "remit", &mut std::io::stdout());
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut crate::Cli::command(), "remit", &mut script);
+                print::raw(&script);
                 Ok(0)
             }
         }
     }
 }
 
-/// Reads `--input`: JSON itself, a file, or `-` for standard input.
+/// Reads `--input`: JSON itself, `@FILE` or a file, or `-` for standard input.
 pub(crate) fn input(argument: &str) -> Result<Input, Error> {
     if argument == "-" {
         let text = std::io::read_to_string(std::io::stdin())
@@ -98,7 +105,17 @@ pub(crate) fn input(argument: &str) -> Result<Input, Error> {
     if argument.trim_start().starts_with(['{', '[', '"']) {
         return Input::parse(argument, "--input");
     }
-    Input::parse(&read(Path::new(argument))?, argument)
+    let bare = serde_json::from_str::<serde_json::Value>(argument).is_ok();
+    if bare && !Path::new(argument).exists() {
+        return Input::parse(argument, "--input");
+    }
+    let file = argument.strip_prefix('@').unwrap_or(argument);
+    Input::parse(&read(Path::new(file))?, file)
+}
+
+/// A mistake in what was asked, with the next step.
+pub(crate) fn usage(what: String, help: &str) -> Box<dyn Diagnostic + Send + Sync> {
+    Box::new(miette::MietteDiagnostic::new(what).with_code("usage::argument").with_help(help))
 }
 
 /// Reads a text file.

@@ -8,7 +8,7 @@ use remit_lifecycle::{Error, Home};
 use remit_sandbox::Candidate;
 
 use super::{Done, input, read, write};
-use crate::print;
+use crate::print::{self, Patience, say};
 
 #[derive(Args)]
 #[command(
@@ -17,8 +17,8 @@ use crate::print;
 pub(crate) struct Plan {
     /// The action.
     action: PathBuf,
-    /// What it is given: JSON, a file, or - for standard input.
-    #[arg(long, value_name = "JSON|FILE|-")]
+    /// What it is given: JSON, @FILE, or - for standard input.
+    #[arg(long, value_name = "JSON|@FILE|-")]
     input: String,
     /// Rehearse within this scope. Without one, whatever the action imports, but never a disclosure.
     #[arg(long, value_name = "FILE")]
@@ -43,7 +43,9 @@ impl Plan {
             None => None,
         };
         let host = home.open()?;
+        let patience = Patience::with("rehearsing");
         let plan = remit_lifecycle::rehearse(&host, &candidate, &input, scope).await?;
+        drop(patience);
         if let Some(out) = &self.out {
             write(out, &serde_json::to_string_pretty(&plan).map_err(Error::from)?)?;
         }
@@ -61,16 +63,16 @@ impl Plan {
             print::json(&plan)?;
             return Ok(0);
         }
-        println!(
+        say!(
             "{} {}  {}",
-            print::safe(&plan.action.name),
-            print::safe(&plan.action.version),
+            print::word(&plan.action.name),
+            print::word(&plan.action.version),
             plan.action.digest.short()
         );
         steps(&plan.plan);
         for (what, file) in [("plan", &self.out), ("scope", &self.emit_scope)] {
             if let Some(file) = file {
-                println!("wrote {what}  {}", file.display());
+                say!("wrote {what}  {}", file.display());
             }
         }
         Ok(0)
@@ -80,7 +82,7 @@ impl Plan {
 /// Prints a plan's steps.
 pub(crate) fn steps(plan: &Steps) {
     if plan.steps.is_empty() {
-        println!("  touches nothing");
+        say!("  touches nothing");
         return;
     }
     let mut rows = vec![["#", "effect", "operation", "resource", "undo"].map(ToOwned::to_owned).to_vec()];

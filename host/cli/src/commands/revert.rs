@@ -6,11 +6,11 @@ use remit_lifecycle::{Home, Reverted};
 
 use super::Done;
 use super::show::undo_words;
-use crate::print;
+use crate::print::{self, say};
 
 #[derive(Args)]
 #[command(
-    after_help = "A change is taken back only if the live state still is what the run left. Reverting twice is harmless."
+    after_help = "Example:\n  remit revert run-01jd2m4k9x8s7t6v5w4y3z2a1b\n\nA change is taken back only if the live state still is what the run left. Reverting twice is harmless."
 )]
 pub(crate) struct Revert {
     /// The run, or the beginning of its name.
@@ -28,15 +28,15 @@ impl Revert {
         if self.json {
             print::json(&reverted)?;
         } else {
-            println!("{run}  {}", reverted.state());
+            say!("{run}  {}", reverted.state());
             steps(&reverted);
         }
         if reverted.state() == RunState::Reverted {
             return Ok(0);
         }
-        eprintln!(
+        print::warn(&format!(
             "error: not everything could be taken back\n help: compare the live system with `remit show {run}`; what is left is for a person to decide"
-        );
+        ));
         Ok(5)
     }
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::revert::steps;
 use super::{Done, input};
-use crate::print;
+use crate::print::{self, Patience, say};
 
 #[derive(Args)]
 #[command(
@@ -20,7 +20,7 @@ pub(crate) struct Run {
     /// The action.
     action: PathBuf,
     /// What it is given: exactly what was granted.
-    #[arg(long, value_name = "JSON|FILE|-")]
+    #[arg(long, value_name = "JSON|@FILE|-")]
     input: String,
     /// The grant.
     #[arg(long, value_name = "FILE")]
@@ -36,7 +36,9 @@ impl Run {
         let input = input(&self.input)?;
         let host = home.open()?;
         let grant = SignedGrant::load(&self.grant, &host.operators)?;
+        let patience = Patience::with("running");
         let done = remit_lifecycle::execute(&host, &candidate, &input, grant).await?;
+        drop(patience);
         if self.json {
             print::json(&json!({
                 "run": done.run, "state": done.state, "output": done.output,
@@ -44,15 +46,15 @@ impl Run {
                 "reverted": done.reverted, "consumed": done.consumed,
             }))?;
         } else {
-            println!("{}  {}", done.run, done.state);
+            say!("{}  {}", done.run, done.state);
             if let Some(output) = &done.output {
-                println!("output    {}", print::safe(&output.to_string()));
+                say!("output    {}", print::word(&output.to_string()));
             }
             if let Some(reverted) = &done.reverted {
                 steps(reverted);
             }
             let used = &done.consumed;
-            println!(
+            say!(
                 "used      {} ms, {} fuel, {} KiB memory, {} host calls, {} change(s)",
                 used.wall_time,
                 used.fuel,
@@ -64,10 +66,10 @@ impl Run {
         let Some(cause) = done.cause else { return Ok(0) };
         let code = print::error(&cause);
         Ok(if matches!(done.state, RunState::Held | RunState::InDoubt) {
-            eprintln!(
+            print::warn(&format!(
                 "       its changes stand: look at them (`remit show {}`), then keep or `remit revert` them",
                 done.run
-            );
+            ));
             5
         } else {
             code

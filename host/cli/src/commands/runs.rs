@@ -7,6 +7,7 @@ use super::Done;
 use crate::print;
 
 #[derive(Args)]
+#[command(after_help = "Example:\n  remit runs --json | jq '.[] | select(.state == \"held\")'")]
 pub(crate) struct Runs {
     /// As JSON.
     #[arg(long)]

@@ -1,12 +1,16 @@
 //! `remit secret`: the embedded store's owner at work.
 
+use std::io::IsTerminal as _;
+
 use clap::Subcommand;
-use remit_backend::{Embedded, Fields, Secrets, SecretsConfig};
+use jiff::Timestamp;
+use miette::Diagnostic;
+use remit_backend::{Embedded, Fields, SecretText, Secrets, SecretsConfig};
 use remit_gate::{Failure, Resource};
 use remit_lifecycle::{Error, Home};
 
-use super::Done;
-use crate::print;
+use super::{Done, usage};
+use crate::print::{self, say};
 
 #[derive(Subcommand)]
 pub(crate) enum Secret {
@@ -24,6 +28,7 @@ pub(crate) enum Secret {
         generate: bool,
     },
     /// Show a secret's versions, never a value.
+    #[command(after_help = "Example:\n  remit secret show app/db")]
     Show {
         /// The secret.
         path: String,
@@ -43,19 +48,11 @@ impl Secret {
                 let generator = SecretsConfig::serving(&config.secrets, &secret)
                     .map(|entry| entry.generator.clone())
                     .unwrap_or_default();
-                let value = if generate {
-                    generator.generate().map_err(failed)?
-                } else {
-                    let text = std::io::read_to_string(std::io::stdin()).map_err(|error| Error::File {
-                        file: "standard input".to_owned(),
-                        why: error.to_string(),
-                    })?;
-                    text.strip_suffix('\n').map_or(text.clone(), ToOwned::to_owned).into()
-                };
+                let value = if generate { generator.generate().map_err(failed)? } else { typed()? };
                 let mut fields = Fields::default();
                 fields.insert(field, value);
                 let version = store.seed(&secret, fields).await.map_err(failed)?;
-                println!("{path}  version {version}");
+                say!("{path}  version {version}");
             }
             Self::Show { path, json } => {
                 let secret = Resource::new("secret", &path)?;
@@ -71,7 +68,12 @@ impl Secret {
                     .iter()
                     .map(|version| {
                         let current = if version.number == found.current { "current" } else { "" };
-                        vec![version.number.to_string(), version.state.to_string(), current.to_owned()]
+                        let made = i64::try_from(version.created).ok();
+                        let made = made.and_then(|at| Timestamp::from_millisecond(at).ok());
+                        let made = made.map_or_else(String::new, |at| {
+                            at.round(jiff::Unit::Second).unwrap_or(at).to_string()
+                        });
+                        vec![version.number.to_string(), version.state.to_string(), made, current.to_owned()]
                     })
                     .collect();
                 print::table(0, &rows);
@@ -79,6 +81,28 @@ impl Secret {
         }
         Ok(0)
     }
+}
+
+/// The value from standard input, without the line break at its end.
+fn typed() -> Result<SecretText, Box<dyn Diagnostic + Send + Sync>> {
+    if std::io::stdin().is_terminal() {
+        return Err(usage(
+            "the value would be shown while it is typed".to_owned(),
+            "pipe it in, `printf %s \"$VALUE\" | remit secret put …`, or let the host make one with --generate",
+        ));
+    }
+    let mut text = std::io::read_to_string(std::io::stdin())
+        .map_err(|error| Error::File { file: "standard input".to_owned(), why: error.to_string() })?;
+    if text.ends_with('\n') {
+        text.pop();
+    }
+    if text.is_empty() {
+        return Err(usage(
+            "standard input holds no value".to_owned(),
+            "pipe the value in, or pass --generate; nothing was changed",
+        ));
+    }
+    Ok(SecretText::new(text))
 }
 
 fn failed(failure: Failure) -> Error {

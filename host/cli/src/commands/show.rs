@@ -6,9 +6,12 @@ use remit_lifecycle::Home;
 use serde_json::{Value, json};
 
 use super::Done;
-use crate::print;
+use crate::print::{self, say};
 
 #[derive(Args)]
+#[command(
+    after_help = "Examples:\n  remit show run-01jd2m4k9x8s7t6v5w4y3z2a1b\n  remit show 01jd2m                          the beginning is enough"
+)]
 pub(crate) struct Show {
     /// The run, or the beginning of its name.
     run: String,
@@ -34,9 +37,15 @@ impl Show {
             print::json(&json!({"run": run, "records": records}))?;
             return Ok(0);
         }
-        println!("{run}");
+        say!("{run}");
         let rows: Vec<_> = records.iter().filter_map(|(seq, record)| line(*seq, record)).collect();
         print::table(2, &rows);
+        for (_, record) in &records {
+            let Event::Ended(ended) = &record.event else { continue };
+            if let Some(output) = &ended.output {
+                say!("output    {}", print::word(&output.to_string()));
+            }
+        }
         Ok(0)
     }
 }

@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use remit_lifecycle::Error;
 use remit_sandbox::Candidate;
 use remit_trust::{SigningKey, blob};
 
-use super::{Done, write};
+use super::{Done, usage, write};
+use crate::print::say;
 
 #[derive(Args)]
 #[command(
-    after_help = "The signature is in cosign's key-based form: base64 of DER ECDSA P-256 over SHA-256.\n\nCheck it elsewhere:\n  base64 -d A.wasm.sig > A.der && openssl dgst -sha256 -verify publisher.pub -signature A.der A.wasm"
+    after_help = "Example:\n  remit sign rotate-secret.wasm --key publisher.key\n\nThe signature is in cosign's key-based form: base64 of DER ECDSA P-256 over SHA-256.\n\nCheck it elsewhere:\n  base64 -d A.wasm.sig > A.der && openssl dgst -sha256 -verify publisher.pub -signature A.der A.wasm"
 )]
 pub(crate) struct Sign {
     /// The component.
@@ -32,13 +32,13 @@ impl Sign {
         beside.push(".sig");
         let beside = PathBuf::from(beside);
         if beside.exists() && !self.force {
-            let why = "it is there already; pass --force to replace it".to_owned();
-            return Err(Error::File { file: beside.display().to_string(), why }.into());
+            let what = format!("{} is there already", beside.display());
+            return Err(usage(what, "pass --force to replace it; nothing was changed"));
         }
         write(&beside, &format!("{}\n", blob::sign_blob(&key, candidate.bytes())?))?;
-        println!("signed    {}", candidate.digest());
-        println!("by        {}", key.verifying_key().id());
-        println!("wrote     {}", beside.display());
+        say!("signed    {}", candidate.digest());
+        say!("by        {}", key.verifying_key().id());
+        say!("wrote     {}", beside.display());
         Ok(0)
     }
 }

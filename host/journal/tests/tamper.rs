@@ -1,0 +1,356 @@
+//! Whoever can write the file, but does not have the checkpoint key, is found out.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use remit_journal::{Audit, AuditError, Journal, JournalError, RunId};
+use remit_tlog::{Checkpoint, NoteSigner};
+use rusqlite::{Connection, params};
+use support::{ended, grant, home, intent, key, open, outcome, signer, started, story};
+use tempfile::TempDir;
+
+/// Two runs with every kind of record, and a third under way; and the checkpoint after the first.
+struct Bench {
+    folder: TempDir,
+    journal: PathBuf,
+    early: String,
+    records: u64,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let (folder, path) = home();
+        let journal = open(&path);
+        let mut early = String::new();
+        for _ in 0..2 {
+            let run = RunId::new();
+            journal.start(started(run, Some(grant(9)))).await.unwrap();
+            for record in story(run) {
+                journal.commit(record).await.unwrap();
+            }
+            if early.is_empty() {
+                early = journal.reader().unwrap().checkpoint().unwrap();
+            }
+        }
+        let run = RunId::new();
+        journal.start(started(run, Some(grant(9)))).await.unwrap();
+        journal.commit(intent(run, 1)).await.unwrap();
+        drop(journal);
+        let bench = Self { folder, journal: path, early, records: 18 };
+        assert_eq!(bench.verify(&bench.journal, None).unwrap().open_calls, 1);
+        assert_eq!(bench.verify(&bench.journal, Some(&bench.early)).unwrap().records, bench.records);
+        bench
+    }
+
+    fn verify(&self, path: &Path, since: Option<&str>) -> Result<Audit, AuditError> {
+        Journal::open_read_only(path)?.verify(&key(), since)
+    }
+
+    /// A copy of the journal, after `tamper`.
+    fn copy(&self, tamper: impl FnOnce(&Connection)) -> PathBuf {
+        let path = self.folder.path().join("copy.db");
+        for ending in ["", "-wal", "-shm"] {
+            let _ = fs::remove_file(format!("{}{ending}", path.display()));
+        }
+        fs::copy(&self.journal, &path).unwrap();
+        let database = Connection::open(&path).unwrap();
+        tamper(&database);
+        database.close().unwrap();
+        path
+    }
+
+    /// What is found after `tamper`.
+    fn found(&self, tamper: impl FnOnce(&Connection)) -> AuditError {
+        self.verify(&self.copy(tamper), None).expect_err("tampering went unnoticed")
+    }
+}
+
+fn run(database: &Connection, sql: &str) {
+    assert_ne!(database.execute(sql, []).unwrap(), 0, "{sql} changed nothing");
+}
+
+/// The record that the error names, and why.
+fn record(error: AuditError) -> (u64, String) {
+    match error {
+        AuditError::Record { seq, why } => (seq, why),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn each_record_of_each_kind_is_bound() {
+    let bench = Bench::new().await;
+    let kinds: Vec<String> = {
+        let database = Connection::open(&bench.journal).unwrap();
+        let mut rows = database.prepare("SELECT DISTINCT kind FROM record").unwrap();
+        rows.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    assert_eq!(kinds.len(), 8, "a new kind of record belongs into `story`: {kinds:?}");
+
+    for seq in 1..=bench.records {
+        let body: Vec<u8> = Connection::open(&bench.journal)
+            .unwrap()
+            .query_row("SELECT body FROM record WHERE seq = ?1", [seq.cast_signed()], |row| row.get(0))
+            .unwrap();
+        for at in [0, body.len() / 3, body.len() / 2, body.len() - 1] {
+            let mut flipped = body.clone();
+            flipped[at] ^= 1;
+            let (named, why) = record(bench.found(|database| {
+                let changed = params![flipped, seq.cast_signed()];
+                database.execute("UPDATE record SET body = ?1 WHERE seq = ?2", changed).unwrap();
+            }));
+            assert_eq!(named, seq);
+            assert!(why.contains("hash does not continue the chain"), "{why}");
+        }
+        let (named, why) = record(bench.found(|database| {
+            run(database, &format!("UPDATE record SET chain = randomblob(32) WHERE seq = {seq}"));
+        }));
+        assert_eq!(named, seq, "{why}");
+        for column in ["run = 'run-01jd2m4k9x8s7t6v5w4y3z2a1b'", "kind = 'other'"] {
+            let (named, why) = record(bench.found(|database| {
+                run(database, &format!("UPDATE record SET {column} WHERE seq = {seq}"));
+            }));
+            assert_eq!(named, seq);
+            assert!(why.contains("another run or kind"), "{why}");
+        }
+        if seq < bench.records {
+            // Deleted; deleted with the rest moved up; swapped with the next; written twice.
+            let delete = format!("DELETE FROM record WHERE seq = {seq}");
+            let (named, why) = record(bench.found(|database| run(database, &delete)));
+            assert_eq!(named, seq);
+            assert!(why.contains("is missing"), "{why}");
+            let (named, _) = record(bench.found(|database| {
+                run(database, &delete);
+                run(database, &format!("UPDATE record SET seq = -(seq - 1) WHERE seq > {seq}"));
+                run(database, "UPDATE record SET seq = -seq WHERE seq < 0");
+            }));
+            assert_eq!(named, seq);
+            let (named, _) = record(bench.found(|database| {
+                let (a, b) = (seq, seq + 1);
+                run(database, &format!("UPDATE record SET seq = -{a} WHERE seq = {a}"));
+                run(database, &format!("UPDATE record SET seq = {a} WHERE seq = {b}"));
+                run(database, &format!("UPDATE record SET seq = {b} WHERE seq = -{a}"));
+            }));
+            assert_eq!(named, seq);
+            let (named, _) = record(bench.found(|database| {
+                run(database, &format!("UPDATE record SET seq = -(seq + 1) WHERE seq > {seq}"));
+                run(database, "UPDATE record SET seq = -seq WHERE seq < 0");
+                let twin = format!(
+                    "INSERT INTO record SELECT {}, run, kind, body, chain FROM record WHERE seq = {seq}",
+                    seq + 1
+                );
+                run(database, &twin);
+            }));
+            assert_eq!(named, seq + 1);
+        }
+    }
+}
+
+/// Recomputes chain, frontier and index columns: all that needs no key.
+fn rechain(database: &Connection) -> remit_tlog::Frontier {
+    let rows: Vec<(i64, Vec<u8>)> = {
+        let mut rows = database.prepare("SELECT seq, body FROM record ORDER BY seq").unwrap();
+        rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    let mut chain = [0; 32];
+    let mut frontier = remit_tlog::Frontier::default();
+    for (seq, body) in rows {
+        let text =
+            [b"remit-journal-v1\n".as_slice(), &chain, remit_trust::Digest::of(&body).as_bytes()].concat();
+        chain = *remit_trust::Digest::of(&text).as_bytes();
+        frontier.push(remit_tlog::leaf_hash(&chain));
+        database.execute("UPDATE record SET chain = ?1 WHERE seq = ?2", params![chain, seq]).unwrap();
+    }
+    database
+        .execute("UPDATE head SET chain = ?1, frontier = ?2", params![chain, frontier.to_bytes()])
+        .unwrap();
+    frontier
+}
+
+#[tokio::test]
+async fn a_rewritten_history_needs_the_key() {
+    let bench = Bench::new().await;
+    let rewrite = |database: &Connection| {
+        let forged = "UPDATE record SET body = replace(CAST(body AS TEXT), 'ana', 'bob') WHERE seq = 9";
+        database
+            .execute(&forged.replace("replace(", "CAST(replace(").replace("'bob')", "'bob') AS BLOB)"), [])
+            .unwrap();
+        rechain(database)
+    };
+    // Everything recomputed, nothing signed anew: the checkpoint at the end of that run differs.
+    let error = bench.found(|database| drop(rewrite(database)));
+    assert!(matches!(error, AuditError::Older { size: 16, .. }), "{error}");
+    // That checkpoint removed: the last one differs.
+    let error = bench.found(|database| {
+        rewrite(database);
+        run(database, "DELETE FROM checkpoint WHERE size = 16");
+    });
+    assert!(matches!(error, AuditError::Checkpoint { .. }), "{error}");
+    // All signed anew with another key.
+    let error = bench.found(|database| {
+        let frontier = rewrite(database);
+        run(database, "DELETE FROM checkpoint WHERE size = 16");
+        let forger = NoteSigner::from_seed("remit.test/journal", &[1; 32]).unwrap();
+        let note = forger.sign(&Checkpoint {
+            origin: "remit.test/journal".to_owned(),
+            size: frontier.size(),
+            root: frontier.root(),
+        });
+        database.execute("UPDATE head SET note = ?1", [note]).unwrap();
+    });
+    assert!(matches!(error, AuditError::Checkpoint { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_shortened_journal_is_found() {
+    let bench = Bench::new().await;
+    // The last records are gone; then also the frontier and the chain fit what is left.
+    for cut in [1, 2, 5, 17] {
+        let keep = bench.records - cut;
+        let delete = format!("DELETE FROM record WHERE seq > {keep}");
+        for fix in [false, true] {
+            let error = bench.found(|database| {
+                run(database, &delete);
+                if fix {
+                    rechain(database);
+                    database.execute("DELETE FROM checkpoint WHERE size > ?1", [keep.cast_signed()]).unwrap();
+                }
+            });
+            assert!(matches!(error, AuditError::Older { .. } | AuditError::Checkpoint { .. }), "{error}");
+        }
+    }
+}
+
+/// The one attack that the file alone cannot show: put back as it was, signature and all.
+#[tokio::test]
+async fn an_older_state_put_back_is_found_with_a_checkpoint_kept_elsewhere() {
+    let bench = Bench::new().await;
+    let kept = Journal::open_read_only(&bench.journal).unwrap().checkpoint().unwrap();
+    let restored = bench.copy(|database| {
+        run(database, "DELETE FROM record WHERE seq > 8");
+        run(database, "DELETE FROM checkpoint WHERE size > 8");
+        run(database, "DELETE FROM grant_use WHERE run NOT IN (SELECT run FROM record)");
+        rechain(database);
+        database.execute("UPDATE head SET note = ?1", [&bench.early]).unwrap();
+    });
+    assert_eq!(bench.verify(&restored, None).unwrap().records, 8);
+    assert_eq!(bench.verify(&restored, Some(&bench.early)).unwrap().records, 8);
+    let error = bench.verify(&restored, Some(&kept)).unwrap_err();
+    assert!(matches!(&error, AuditError::Older { size: 18, why } if why.contains("shortened")), "{error}");
+
+    // And grown again from there, past the kept size, by the host itself.
+    let journal = open(&restored);
+    for _ in 0..4 {
+        let id = RunId::new();
+        journal.start(started(id, None)).await.unwrap();
+        journal.commit(intent(id, 1)).await.unwrap();
+        journal.commit(outcome(id, 1)).await.unwrap();
+        journal.commit(ended(id)).await.unwrap();
+    }
+    drop(journal);
+    assert_eq!(bench.verify(&restored, Some(&bench.early)).unwrap().records, 24);
+    let error = bench.verify(&restored, Some(&kept)).unwrap_err();
+    assert!(matches!(&error, AuditError::Older { size: 18, why } if why.contains("rewritten")), "{error}");
+    // A kept checkpoint that is not this log's is no proof of anything.
+    bench.verify(&bench.journal, Some("not a note")).unwrap_err();
+    bench.verify(&bench.journal, Some(&kept.replace("18", "17"))).unwrap_err();
+}
+
+#[tokio::test]
+async fn head_and_checkpoints_are_bound() {
+    let bench = Bench::new().await;
+    let old = bench.early.clone();
+    let damage: [(&str, &[&str]); 4] = [
+        ("the head is missing", &["DELETE FROM head"]),
+        ("its frontier is not one", &["UPDATE head SET frontier = x'00'"]),
+        ("its chain is not one", &["UPDATE head SET chain = x'00'"]),
+        ("a table is missing", &["DROP TABLE grant_use"]),
+    ];
+    for (what, statements) in damage {
+        let error = bench.found(|database| database.execute_batch(&statements.join(";")).unwrap());
+        assert!(matches!(error, AuditError::Journal(JournalError::Damaged { .. })), "{what}: {error}");
+    }
+    let heads: [&str; 4] = [
+        "chain = randomblob(32)",
+        "frontier = zeroblob(8)",
+        "note = replace(note, char(10) || '18' || char(10), char(10) || '19' || char(10))",
+        "note = ''",
+    ];
+    for head in heads {
+        let error = bench.found(|database| run(database, &format!("UPDATE head SET {head}")));
+        assert!(matches!(error, AuditError::Checkpoint { .. }), "{head}: {error}");
+    }
+    let error = bench.found(|database| {
+        database.execute("UPDATE head SET note = ?1", [&old]).unwrap();
+    });
+    assert!(error.to_string().contains("covers 8 records, there are 18"), "{error}");
+
+    let error = bench.found(|database| run(database, "UPDATE checkpoint SET size = 7 WHERE size = 8"));
+    assert!(matches!(error, AuditError::Older { size: 7, .. }), "{error}");
+    let error = bench.found(|database| run(database, "UPDATE checkpoint SET note = 'x' WHERE size = 16"));
+    assert!(matches!(error, AuditError::Older { size: 16, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn uses_of_a_grant_are_bound() {
+    let bench = Bench::new().await;
+    let one = "(SELECT min(run) FROM grant_use)";
+    for sql in [
+        format!("DELETE FROM grant_use WHERE run = {one}"),
+        format!("UPDATE grant_use SET grant_digest = 'sha256:00' WHERE run = {one}"),
+        format!("UPDATE grant_use SET run = 'run-01jd2m4k9x8s7t6v5w4y3z2a1b' WHERE run = {one}"),
+        "INSERT INTO grant_use VALUES ('run-01jd2m4k9x8s7t6v5w4y3z2a1b', 'sha256:00')".to_owned(),
+    ] {
+        let error = bench.found(|database| run(database, &sql));
+        assert!(matches!(error, AuditError::GrantUse { .. }), "{sql}: {error}");
+    }
+}
+
+/// Correctly signed records that do not make sense: a defect of the host, not an outsider.
+#[tokio::test]
+async fn records_must_tell_a_story() {
+    let live = RunId::new();
+    let dry = RunId::new();
+    let mut no_grant = started(live, Some(grant(1)));
+    if let remit_journal::Event::Started(body) = &mut no_grant.event {
+        body.grant = None;
+    }
+    for (records, at, why) in [
+        (vec![intent(live, 1)], 1, "never started"),
+        (vec![started(dry, None), outcome(dry, 1)], 2, "outcome without its intent"),
+        (vec![started(dry, None), intent(dry, 1), intent(dry, 1)], 3, "repeats the number"),
+        (vec![no_grant, intent(live, 1)], 2, "live run without a grant"),
+    ] {
+        let (_folder, path) = home();
+        let journal = open(&path);
+        for record in records {
+            journal.note(record).unwrap();
+        }
+        drop(journal);
+        let (seq, found) = record(Journal::open_read_only(&path).unwrap().verify(&key(), None).unwrap_err());
+        assert_eq!(seq, at, "{found}");
+        assert!(found.contains(why), "{found}");
+    }
+}
+
+/// A journal that was tampered with while closed is not signed any further.
+#[tokio::test]
+async fn nothing_is_appended_to_a_forged_tail() {
+    let bench = Bench::new().await;
+    for sql in
+        ["DELETE FROM record WHERE seq = 18", "UPDATE head SET chain = zeroblob(32)", "DELETE FROM head"]
+    {
+        let path = bench.copy(|database| run(database, sql));
+        let error = Journal::open(&path, signer()).unwrap_err();
+        assert!(matches!(error, JournalError::Damaged { .. }), "{sql}: {error}");
+    }
+    // While open: found at the next append, and the handle stops.
+    let path = bench.copy(|_| ());
+    let journal = open(&path);
+    run(&Connection::open(&path).unwrap(), "DELETE FROM record WHERE seq = 18");
+    journal.start(started(RunId::new(), None)).await.unwrap_err();
+    assert!(matches!(journal.note(ended(RunId::new())), Err(JournalError::Poisoned(_))));
+}

@@ -1,0 +1,277 @@
+//! What must not get in, and what it is told.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod common;
+
+use std::fs;
+
+use common::{SECRET, World};
+
+const ACTION: &str = "rotate-secret.wasm";
+
+fn input() -> String {
+    format!(r#"{{"path":"{SECRET}"}}"#)
+}
+
+/// Makes a component from text and signs it.
+fn component(world: &World, name: &str, text: &str) {
+    world.write(name, wat::parse_str(text).unwrap());
+    let _ = fs::remove_file(world.path(&format!("{name}.sig")));
+    world.remit(&["sign", name, "--key", "publisher.key"]).exits(0);
+}
+
+const EXPORTS: &str = r#"
+    (component $c
+        (core module $m (func (export "f")))
+        (core instance $i (instantiate $m))
+        (func $f (canon lift (core func $i "f")))
+        (export "f" (func $f)))
+    (instance $x (instantiate $c))
+    (export "remit:action/remediation@0.1.0" (instance $x))"#;
+
+#[test]
+fn files_that_are_no_actions() {
+    let world = World::new();
+    let plan = |file: &str| world.remit(&["plan", file, "--input", "{}"]);
+    let sign = |file: &str| world.remit(&["sign", file, "--key", "publisher.key"]).exits(0);
+
+    plan("absent.wasm").exits(2).says("absent.wasm");
+    world.write("text.wasm", "hello");
+    sign("text.wasm");
+    plan("text.wasm").exits(2).says("not a WebAssembly file");
+    world.write("core.wasm", wat::parse_str("(module)").unwrap());
+    sign("core.wasm");
+    plan("core.wasm").exits(2).says("core WebAssembly module");
+    let whole = fs::read(world.path(ACTION)).unwrap();
+    world.write("cut.wasm", &whole[..whole.len() / 2]);
+    sign("cut.wasm");
+    plan("cut.wasm").exits(2).says("not a valid component");
+    component(&world, "other.wasm", "(component)");
+    plan("other.wasm").exits(2).says("does not export");
+    let huge = fs::File::create(world.path("huge.wasm")).unwrap();
+    huge.set_len(1 << 30).unwrap();
+    plan("huge.wasm").exits(2).says("largest component");
+}
+
+#[test]
+fn publishers() {
+    let world = World::new();
+    let plan = || world.remit(&["plan", ACTION, "--input", &input()]);
+    let signature = world.path(&format!("{ACTION}.sig"));
+    let good = fs::read_to_string(&signature).unwrap();
+
+    fs::remove_file(&signature).unwrap();
+    plan().exits(3).says("the signature is empty");
+    fs::write(&signature, "not base64!").unwrap();
+    plan().exits(3).says("malformed");
+    world.remit(&["keys", "new", "--out", "stranger"]).exits(0);
+    world.remit(&["sign", ACTION, "--key", "stranger.key", "--force"]).exits(0);
+    plan().exits(3).says("no trusted key");
+    fs::write(&signature, good).unwrap();
+    plan().exits(0);
+    let mut bytes = fs::read(world.path(ACTION)).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    world.write(ACTION, bytes);
+    plan().exits(3).says("no trusted key");
+}
+
+#[test]
+fn imports() {
+    let world = World::new();
+    let unknown = format!(r#"(component (import "wasi:filesystem/types@0.2.3" (instance)) {EXPORTS})"#);
+    component(&world, "files.wasm", &unknown);
+    world.remit(&["plan", "files.wasm", "--input", "{}"]).exits(3).says("wasi:filesystem/types@0.2.3");
+    let shown = world.remit(&["inspect", "files.wasm"]).exits(0);
+    assert!(shown.out.contains("would be refused"), "{}", shown.out);
+
+    let newer = format!(r#"(component (import "remit:secrets/rotate@0.2.0" (instance)) {EXPORTS})"#);
+    component(&world, "newer.wasm", &newer);
+    world.remit(&["plan", "newer.wasm", "--input", "{}"]).exits(3).says("remit:secrets/rotate@0.2.0");
+
+    // A nested component gets its imports from the one around it, which must ask for them itself.
+    let smuggled = format!(
+        r#"(component (component $inner (import "remit:secrets/destroy@0.1.0" (instance)))
+                      (import "remit:secrets/destroy@0.1.0" (instance $d))
+                      (instance (instantiate $inner (with "remit:secrets/destroy@0.1.0" (instance $d)))) {EXPORTS})"#
+    );
+    component(&world, "smuggler.wasm", &smuggled);
+    world.grant_scope(
+        "[[allow]]\ncapability = \"remit:secrets/inspect\"\nresources = [\"**\"]\n",
+        "smuggler.wasm",
+        "{}",
+        "g",
+    );
+    world.run("smuggler.wasm", "{}", "g").exits(3).says("remit:secrets/destroy@0.1.0");
+
+    // The scope lacks what the action imports: refused before any of its code runs, everything named.
+    world.grant_scope("", "misbehave.wasm", "{}", "none");
+    let refused = world.run("misbehave.wasm", "{}", "none").exits(3);
+    for name in ["inspect", "rotate", "disable", "destroy", "reveal"] {
+        assert!(refused.err.contains(&format!("remit:secrets/{name}@0.1.0")), "{}", refused.err);
+    }
+    let runs = world.remit(&["runs", "--json"]).exits(0).json();
+    assert!(runs.as_array().unwrap().iter().all(|run| run["mode"] != "live"), "nothing was started");
+}
+
+#[test]
+fn a_table_bomb() {
+    let world = World::new();
+    let bomb = r#"(component
+        (core module $m (table 10000000 funcref) (func (export "f")))
+        (core instance $i (instantiate $m))
+        (component $c
+            (core module $n
+                (memory (export "memory") 1)
+                (func (export "run") (param i32 i32) (result i32) i32.const 0)
+                (func (export "verify") (param i32 i32 i32 i32) (result i32) i32.const 0)
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 1024))
+            (core instance $j (instantiate $n))
+            (alias core export $j "memory" (core memory $mem))
+            (alias core export $j "realloc" (core func $re))
+            (func (export "run") (param "input" string) (result (result string (error string)))
+                (canon lift (core func $j "run") (memory $mem) (realloc $re)))
+            (func (export "verify") (param "input" string) (param "output" string) (result (result (error string)))
+                (canon lift (core func $j "verify") (memory $mem) (realloc $re))))
+        (instance $x (instantiate $c))
+        (export "remit:action/remediation@0.1.0" (instance $x)))"#;
+    component(&world, "tables.wasm", bomb);
+    world.grant_scope("", "tables.wasm", "{}", "g");
+    world.run("tables.wasm", "{}", "g").exits(1).says("limit `table_elements` exceeded");
+}
+
+#[test]
+fn grants() {
+    let world = World::new();
+    world.remit(&["plan", ACTION, "--input", &input(), "--out", "p.json"]).exits(0);
+    let grant = |out: &str, rest: &[&str]| {
+        let all = [&["grant", "--plan", "p.json", "--reason", "r", "--out", out][..], rest].concat();
+        world.remit(&all)
+    };
+    let operator = ["--key", "operator.key"];
+
+    grant("g.grant", &operator).exits(0);
+    // Another input, another action.
+    world.run(ACTION, r#"{"path":"prod/other"}"#, "g").exits(3).says("it is for the input");
+    world.run("misbehave.wasm", &input(), "g").exits(3).says("this component is");
+    // Not an operator.
+    grant("s.grant", &["--key", "publisher.key"]).exits(0);
+    world.run(ACTION, &input(), "s").exits(3).says("no trusted key");
+    // Altered.
+    let text = fs::read_to_string(world.path("g.grant")).unwrap();
+    let mut envelope: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let payload = envelope["payload"].as_str().unwrap();
+    let flipped = payload.chars().rev().collect::<String>();
+    envelope["payload"] = flipped.into();
+    world.write("t.grant", envelope.to_string());
+    let tampered = world.run(ACTION, &input(), "t");
+    assert_eq!(tampered.code, 3, "{tampered:?}");
+    world.write("n.grant", "{\"payload\": ");
+    world.run(ACTION, &input(), "n").exits(2).says("^");
+    // Out of time.
+    grant("e.grant", &[&operator[..], &["--ttl", "1s"]].concat()).exits(0);
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    world.run(ACTION, &input(), "e").exits(3).says("expired");
+    grant("z.grant", &[&operator[..], &["--ttl", "0s"]].concat()).exits(3);
+    grant("z.grant", &[&operator[..], &["--uses", "0"]].concat()).exits(3);
+    // Still good after all that; then used up.
+    world.run(ACTION, &input(), "g").exits(0);
+    world.run(ACTION, &input(), "g").exits(3).says("used up");
+    assert_eq!(world.current_version(SECRET), 2, "one run, one change");
+    world.audit_is_sound();
+}
+
+#[test]
+fn a_one_use_grant_is_used_once_by_many_at_once() {
+    let world = World::new();
+    world.grant(ACTION, &input(), "g");
+    let won = std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..8).map(|_| scope.spawn(|| world.run(ACTION, &input(), "g").code)).collect();
+        runs.into_iter().map(|run| run.join().unwrap()).filter(|code| *code == 0).count()
+    });
+    assert_eq!(won, 1);
+    assert_eq!(world.current_version(SECRET), 2);
+    world.audit_is_sound();
+}
+
+#[test]
+fn the_plan_is_what_runs() {
+    let world = World::new();
+    world.remit(&["secret", "put", "prod/second", "k", "--generate"]).exits(0);
+    let both = format!(r#"{{"do":"rotate-many","paths":["{SECRET}","prod/second"]}}"#);
+    world.remit(&["plan", "misbehave.wasm", "--input", &both, "--out", "p.json"]).exits(0);
+    let mut plan: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(world.path("p.json")).unwrap()).unwrap();
+    // An operator who grants less than the plan: the action stops where the approved plan ends.
+    plan["plan"]["steps"].as_array_mut().unwrap().pop();
+    world.write("less.json", plan.to_string());
+    let mut scope = "[limits]\nchanges = 5\n".to_owned();
+    for name in ["inspect", "rotate", "disable", "destroy", "reveal"] {
+        scope += &format!("[[allow]]\ncapability = \"remit:secrets/{name}\"\nresources = [\"**\"]\n");
+    }
+    world.write("s.toml", scope);
+    let with = ["--plan", "less.json", "--scope", "s.toml", "--key", "operator.key", "--reason", "r"];
+    world.remit(&[&["grant", "--out", "g.grant"][..], &with].concat()).exits(0);
+    let ran = world.run("misbehave.wasm", &both, "g").exits(3).says("not what the approved plan has next");
+    assert_eq!(ran.json()["state"], "reverted");
+    assert_eq!(world.current_version("prod/second"), 1);
+}
+
+#[test]
+fn text_that_does_not_parse_is_pointed_at() {
+    let world = World::new();
+    world.remit(&["plan", ACTION, "--input", "{\"path\": }"]).exits(2).says("^");
+    world.write("bad.toml", "[limits]\nfuel = \"much\"\n");
+    world
+        .remit(&["plan", ACTION, "--input", "{}", "--scope", "bad.toml"])
+        .exits(2)
+        .says("fuel = \"much\"")
+        .says("^");
+    world.write("odd.toml", "[limits]\nfeul = 3\n");
+    world.remit(&["plan", ACTION, "--input", "{}", "--scope", "odd.toml"]).exits(2).says("feul");
+    world.write("star.toml", "[[allow]]\ncapability = \"remit:secrets/rotate\"\nresources = [\"prod/a*\"]\n");
+    world.remit(&["plan", ACTION, "--input", "{}", "--scope", "star.toml"]).exits(2).says("prod/a*");
+    world.write("home/remit.toml", "log = 3\n");
+    world.remit(&["runs"]).exits(2).says("log = 3");
+}
+
+#[test]
+fn a_journal_that_was_touched_is_told() {
+    let world = World::new();
+    world.grant(ACTION, &input(), "g");
+    world.run(ACTION, &input(), "g").exits(0);
+    let journal = world.home().join("journal.db");
+    let whole = fs::read(&journal).unwrap();
+    // Pages that SQLite gave up may hold stale copies: flip the bit in every one.
+    let mut flipped = whole.clone();
+    let places: Vec<usize> =
+        whole.windows(6).enumerate().filter(|(_, window)| *window == b"tester").map(|(at, _)| at).collect();
+    assert!(!places.is_empty(), "the principal is in a record");
+    for at in places {
+        flipped[at] ^= 1;
+    }
+    fs::write(&journal, &flipped).unwrap();
+    world.remit(&["audit", "verify"]).exits(4).says("record");
+    fs::write(&journal, &whole[..whole.len() / 2]).unwrap();
+    let cut = world.remit(&["audit", "verify"]);
+    assert_eq!(cut.code, 4, "{cut:?}");
+    fs::write(&journal, "").unwrap();
+    world.remit(&["audit", "verify"]).exits(4);
+    world.run(ACTION, &input(), "g").exits(4);
+    assert_eq!(fs::read(&journal).unwrap(), b"", "an emptied journal is not begun anew");
+}
+
+#[test]
+fn signatures_are_what_openssl_makes_and_takes() {
+    let world = World::new();
+    let openssl = |args: &[&str]| {
+        let output =
+            std::process::Command::new("openssl").args(args).current_dir(world.dir.path()).output().unwrap();
+        assert!(output.status.success(), "openssl {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let signature = format!("{ACTION}.sig");
+    openssl(&["base64", "-d", "-A", "-in", &signature, "-out", "ours.der"]);
+    openssl(&["dgst", "-sha256", "-verify", "publisher.pub", "-signature", "ours.der", ACTION]);
+    openssl(&["dgst", "-sha256", "-sign", "publisher.key", "-out", "theirs.der", ACTION]);
+    openssl(&["base64", "-A", "-in", "theirs.der", "-out", &signature]);
+    world.remit(&["plan", ACTION, "--input", &input()]).exits(0);
+}
