@@ -10,10 +10,7 @@ const GUEST: &str = "misbehave.wasm";
 /// Runs a deed under limits; returns the run as JSON and what it said.
 #[track_caller]
 fn ends(world: &World, input: &str, limits: &str, code: i32, words: &str) -> serde_json::Value {
-    let mut scope = format!("[limits]\n{limits}\n");
-    for name in ["inspect", "rotate", "disable", "destroy", "reveal"] {
-        scope += &format!("[[allow]]\ncapability = \"remit:secrets/{name}\"\nresources = [\"{SECRET}\"]\n");
-    }
+    let scope = common::scope(&format!("[limits]\n{limits}"), SECRET);
     world.grant_scope(&scope, GUEST, input, "g");
     world.run(GUEST, input, "g").exits(code).says(words).json()
 }

@@ -204,10 +204,7 @@ fn the_plan_is_what_runs() {
     // An operator who grants less than the plan: the action stops where the approved plan ends.
     plan["plan"]["steps"].as_array_mut().unwrap().pop();
     world.write("less.json", plan.to_string());
-    let mut scope = "[limits]\nchanges = 5\n".to_owned();
-    for name in ["inspect", "rotate", "disable", "destroy", "reveal"] {
-        scope += &format!("[[allow]]\ncapability = \"remit:secrets/{name}\"\nresources = [\"**\"]\n");
-    }
+    let scope = common::scope("[limits]\nchanges = 5", "**");
     world.write("s.toml", scope);
     let with = ["--plan", "less.json", "--scope", "s.toml", "--key", "operator.key", "--reason", "r"];
     world.remit(&[&["grant", "--out", "g.grant"][..], &with].concat()).exits(0);

@@ -176,10 +176,6 @@ fn secrets_stay_on_the_hosts_side() {
 }
 
 /// Every capability of `misbehave` on one secret.
-pub fn everything(secret: &str, on_failure: &str) -> String {
-    let mut scope = format!("on_failure = \"{on_failure}\"\n[limits]\nchanges = 5\n");
-    for name in ["inspect", "rotate", "disable", "destroy", "reveal"] {
-        scope += &format!("[[allow]]\ncapability = \"remit:secrets/{name}\"\nresources = [\"{secret}\"]\n");
-    }
-    scope
+fn everything(secret: &str, on_failure: &str) -> String {
+    common::scope(&format!("on_failure = \"{on_failure}\"\n[limits]\nchanges = 5"), secret)
 }

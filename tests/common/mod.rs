@@ -7,7 +7,7 @@ pub mod bao;
 
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -154,6 +154,14 @@ impl World {
     }
 }
 
+/// A scope with every capability of `misbehave` on `resources`, after `head`: TOML of its own.
+pub fn scope(head: &str, resources: &str) -> String {
+    let allow =
+        |name| format!("[[allow]]\ncapability = \"remit:secrets/{name}\"\nresources = [\"{resources}\"]\n");
+    let rules: String = ["inspect", "rotate", "disable", "destroy", "reveal"].map(allow).concat();
+    format!("{head}\n{rules}")
+}
+
 pub fn plugins() -> PathBuf {
     match std::env::var_os("REMIT_PLUGINS") {
         Some(path) => PathBuf::from(path),
@@ -175,8 +183,4 @@ pub fn finish(mut command: Command, stdin: &str) -> Ran {
 
 pub fn contains(haystack: &[u8], needle: &str) -> bool {
     haystack.windows(needle.len()).any(|window| window == needle.as_bytes())
-}
-
-pub fn exists(path: &Path) -> bool {
-    path.exists()
 }

@@ -1,6 +1,5 @@
 //! `cargo xtask demo`: one repair from keys to revert, as a terminal session.
 
-use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -8,53 +7,74 @@ use anyhow::{Context, Result, ensure};
 
 use crate::{plugins, shell};
 
-/// A command line of the demo.
-struct Line {
-    /// What it shows.
-    about: &'static str,
-    /// What follows `$ remit`; words are split at spaces, except within single quotes.
-    args: &'static str,
-    /// The exit code it must end with.
-    exit: i32,
+/// A part of the story.
+struct Scene {
+    /// What happens, for the person who watches.
+    title: &'static str,
+    /// The command lines, each with the exit code it must end with.
+    lines: &'static [(&'static str, i32)],
 }
 
-const fn line(about: &'static str, args: &'static str) -> Line {
-    Line { about, args, exit: 0 }
-}
-
-/// The story. `RUN` stands for the run that rotated the secret.
-const STORY: [Line; 16] = [
-    line("A publisher signs actions, an operator grants them.", "keys new --out publisher"),
-    line("", "keys new --out operator"),
-    line(
-        "A home trusts both.",
-        "init --log demo.example/journal --publisher publisher.pub --operator operator.pub",
-    ),
-    line("", "sign rotate-secret.wasm --key publisher.key"),
-    line("A secret to repair; nobody sees its value.", "secret put prod/payments/stripe api_key --generate"),
-    line("What can the action do? Nothing of it runs.", "inspect rotate-secret.wasm"),
-    line(
-        "What would it do? A rehearsal: reads are real, changes are not.",
-        "plan rotate-secret.wasm --input '{\"path\":\"prod/payments/stripe\"}' --out plan.json --emit-scope scope.toml",
-    ),
-    line(
-        "Grant exactly that.",
-        "grant --plan plan.json --key operator.key --reason 'INC-7: key leaked' --out stripe.grant",
-    ),
-    line("", "run rotate-secret.wasm --input '{\"path\":\"prod/payments/stripe\"}' --grant stripe.grant"),
-    line("What happened?", "show RUN"),
-    line(
-        "The same scope, another secret: the host refuses the call.",
-        "grant --scope scope.toml --action rotate-secret.wasm --input '{\"path\":\"prod/payments/other\"}' --key operator.key --reason 'outside the scope' --out other.grant",
-    ),
-    Line {
-        exit: 3,
-        ..line("", "run rotate-secret.wasm --input '{\"path\":\"prod/payments/other\"}' --grant other.grant")
+/// The story. In a line, words are split at spaces except within single quotes, and `RUN` stands for the
+/// run that succeeded.
+const STORY: &[Scene] = &[
+    Scene {
+        title: "Two keys: one for who publishes actions, one for who grants",
+        lines: &[("keys new --out publisher", 0), ("keys new --out operator", 0)],
     },
-    line("Is the record whole?", "audit verify"),
-    line("Take the rotation back.", "revert RUN"),
-    line("", "secret show prod/payments/stripe"),
-    line("The taking back is on the record too.", "audit verify"),
+    Scene {
+        title: "A home that trusts them, and a secret in its embedded store",
+        lines: &[
+            ("init --log demo.example/journal --publisher publisher.pub --operator operator.pub", 0),
+            ("secret put prod/payments/stripe api_key --generate", 0),
+        ],
+    },
+    Scene {
+        title: "The publisher signs the action",
+        lines: &[("sign rotate-secret.wasm --key publisher.key", 0)],
+    },
+    Scene { title: "What could it do?", lines: &[("inspect rotate-secret.wasm", 0)] },
+    Scene {
+        title: "What would it do? A rehearsal: reads are real, changes are simulated",
+        lines: &[
+            (
+                "plan rotate-secret.wasm --input '{\"path\":\"prod/payments/stripe\"}' --out plan.json --emit-scope scope.toml",
+                0,
+            ),
+            ("secret show prod/payments/stripe", 0),
+        ],
+    },
+    Scene {
+        title: "The operator grants exactly that, once, for 15 minutes",
+        lines: &[(
+            "grant --plan plan.json --key operator.key --reason 'INC-7: key leaked' --out stripe.grant",
+            0,
+        )],
+    },
+    Scene {
+        title: "It runs, verifies itself, and is checked by the host",
+        lines: &[
+            ("run rotate-secret.wasm --input '{\"path\":\"prod/payments/stripe\"}' --grant stripe.grant", 0),
+            ("show RUN", 0),
+        ],
+    },
+    Scene {
+        title: "The same grant again, and the same power for another secret: refused",
+        lines: &[
+            ("run rotate-secret.wasm --input '{\"path\":\"prod/payments/stripe\"}' --grant stripe.grant", 3),
+            ("secret put prod/payments/paypal api_key --generate", 0),
+            (
+                "grant --scope scope.toml --action rotate-secret.wasm --input '{\"path\":\"prod/payments/paypal\"}' --key operator.key --reason 'a scope that does not cover it' --out paypal.grant",
+                0,
+            ),
+            ("run rotate-secret.wasm --input '{\"path\":\"prod/payments/paypal\"}' --grant paypal.grant", 3),
+        ],
+    },
+    Scene { title: "What happened can be proven", lines: &[("runs", 0), ("audit verify", 0)] },
+    Scene {
+        title: "And taken back, long after the grant has ended",
+        lines: &[("revert RUN", 0), ("secret show prod/payments/stripe", 0), ("audit verify", 0)],
+    },
 ];
 
 /// Builds Remit and the guests, then plays the story in an empty directory.
@@ -66,58 +86,43 @@ pub(crate) fn run() -> Result<()> {
     let dir = tempfile::tempdir()?;
     std::fs::copy(target.join("plugins/rotate-secret.wasm"), dir.path().join("rotate-secret.wasm"))?;
 
-    let stage = Stage { remit: target.join("debug/remit"), dir: dir.path(), run: OnceCell::new() };
-    for line in &STORY {
-        stage.play(line)?;
+    let stage = Stage { remit: target.join("debug/remit"), dir: dir.path() };
+    for scene in STORY {
+        println!("\n── {} ──", scene.title);
+        for (line, exit) in scene.lines {
+            stage.play(line, *exit)?;
+        }
     }
+    println!("\nThat was all of it. To try by hand: cargo install --path host/cli, then the same commands.");
     Ok(())
 }
 
 struct Stage<'a> {
     remit: PathBuf,
     dir: &'a Path,
-    run: OnceCell<String>,
 }
 
 impl Stage<'_> {
-    fn play(&self, line: &Line) -> Result<()> {
-        let typed = if words(line.args).iter().any(|word| word == "RUN") {
-            line.args.replace("RUN", self.run()?)
-        } else {
-            line.args.to_owned()
-        };
-        if line.about.is_empty() {
-            println!();
-        } else {
-            println!("\n# {}", line.about);
+    fn play(&self, line: &str, exit: i32) -> Result<()> {
+        let mut typed = line.to_owned();
+        if line.contains("RUN") {
+            typed = typed.replace("RUN", &self.succeeded()?);
         }
-        println!("$ remit {typed}");
+        println!("\n$ remit {typed}");
         let status = self
             .command(&words(&typed))
             .stdin(Stdio::null())
             .status()
             .with_context(|| format!("starting {}", self.remit.display()))?;
-        ensure!(
-            status.code() == Some(line.exit),
-            "`remit {typed}`: expected exit code {}, got {status}",
-            line.exit
-        );
-        if line.exit != 0 {
-            println!("(exit code {})", line.exit);
-        }
+        ensure!(status.code() == Some(exit), "`remit {typed}`: expected exit code {exit}, got {status}");
         Ok(())
     }
 
-    /// The run that was the newest when it was first asked for.
-    fn run(&self) -> Result<&str> {
-        if self.run.get().is_none() {
-            let runs = shell::output(&mut self.command(&["runs".to_owned(), "--json".to_owned()]))?;
-            let runs: serde_json::Value = serde_json::from_str(&runs).context("reading `remit runs`")?;
-            let newest = runs.as_array().and_then(|runs| runs.last()?["run"].as_str());
-            let newest = newest.context("`remit runs` names no run")?;
-            let _ = self.run.set(newest.to_owned());
-        }
-        self.run.get().map(String::as_str).context("no run yet")
+    /// The run that rotated the secret.
+    fn succeeded(&self) -> Result<String> {
+        let runs = shell::output(&mut self.command(&["runs".to_owned()]))?;
+        let line = runs.lines().find(|line| line.contains("succeeded")).context("no run succeeded")?;
+        line.split_whitespace().next().map(ToOwned::to_owned).context("`remit runs` names no run")
     }
 
     /// `remit` in the demo's directory, with its home there too and nothing of the caller's setup.

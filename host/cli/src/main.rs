@@ -81,7 +81,7 @@ fn main() -> ExitCode {
 
 /// Events go to stderr: stdout is the command's answer.
 fn observe(format: LogFormat, verbose: u8) {
-    let level = ["warn", "info", "debug"][usize::from(verbose.min(2))];
+    let level = ["error", "info", "debug"][usize::from(verbose.min(2))];
     let filter = tracing_subscriber::EnvFilter::new(format!("error,remit={level}"));
     let events = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {

@@ -113,3 +113,66 @@ impl PatternSet {
         here.iter().any(|&at| self.nodes[at].accepts)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The definition, segment by segment.
+    fn model(pattern: &[&str], path: &[&str]) -> bool {
+        match (pattern, path) {
+            ([], []) => true,
+            (["**", rest @ ..], [_, tail @ ..]) => model(rest, tail) || model(pattern, tail),
+            (["*", rest @ ..], [_, tail @ ..]) => model(rest, tail),
+            ([literal, rest @ ..], [segment, tail @ ..]) => literal == segment && model(rest, tail),
+            _ => false,
+        }
+    }
+
+    fn segments(of: &'static [&'static str], most: usize) -> impl Strategy<Value = Vec<&'static str>> {
+        prop::collection::vec(prop::sample::select(of), 1..=most)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4000))]
+
+        /// One tree of many patterns says what each pattern alone would say.
+        #[test]
+        fn a_set_matches_as_its_patterns_do(
+            patterns in prop::collection::vec(segments(&["a", "b", "*", "**"], 5), 0..6),
+            path in segments(&["a", "b", "c"], 7),
+        ) {
+            let mut set = PatternSet::default();
+            for pattern in &patterns {
+                set.insert(&Pattern::new(&pattern.join("/")).unwrap());
+            }
+            let expected = patterns.iter().any(|pattern| model(pattern, &path));
+            prop_assert_eq!(set.matches(&path.join("/")), expected);
+        }
+    }
+
+    #[test]
+    fn wildcards_are_whole_segments() {
+        for good in ["*", "**", "**/**", "a/*/b", "a-b_c.d@e+f=g~h/**"] {
+            assert_eq!(Pattern::new(good).unwrap().as_str(), good);
+        }
+        for bad in
+            ["", "a*", "*a", "***", "a/**b", "a//b", "/a", "a/", "..", "a/../*", "?", "[a]", "{a,b}", "!a"]
+        {
+            Pattern::new(bad).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn many_wildcards_cost_no_time() {
+        let mut set = PatternSet::default();
+        set.insert(&Pattern::new(&format!("{}/end", ["**"; 100].join("/"))).unwrap());
+        // Backtracking would take longer than the universe has had.
+        assert!(!set.matches(&["a"; 250].join("/")));
+        assert!(set.matches(&format!("{}/end", ["a"; 250].join("/"))));
+    }
+}

@@ -174,10 +174,8 @@ fn rechain(database: &Connection) -> remit_tlog::Frontier {
 async fn a_rewritten_history_needs_the_key() {
     let bench = Bench::new().await;
     let rewrite = |database: &Connection| {
-        let forged = "UPDATE record SET body = replace(CAST(body AS TEXT), 'ana', 'bob') WHERE seq = 9";
-        database
-            .execute(&forged.replace("replace(", "CAST(replace(").replace("'bob')", "'bob') AS BLOB)"), [])
-            .unwrap();
+        let forged = "CAST(replace(CAST(body AS TEXT), 'ana', 'bob') AS BLOB)";
+        run(database, &format!("UPDATE record SET body = {forged} WHERE seq = 9"));
         rechain(database)
     };
     // Everything recomputed, nothing signed anew: the checkpoint at the end of that run differs.

@@ -27,7 +27,12 @@ impl Input {
 
     /// From a value.
     pub fn of(value: &serde_json::Value) -> Result<Self, Error> {
-        let bytes = remit_trust::canonical(value)?;
+        let bytes = remit_trust::canonical(value).map_err(|error| Error::Document {
+            file: "the input".to_owned(),
+            wanted: "JSON with one canonical form (RFC 8785)",
+            why: error.to_string(),
+            help: "pass numbers beyond ±(2^53-1) as strings".to_owned(),
+        })?;
         let digest = Digest::of(&bytes);
         // Canonical JSON is UTF-8: nothing is replaced.
         Ok(Self { json: String::from_utf8_lossy(&bytes).into_owned(), digest })

@@ -89,7 +89,8 @@ impl Bench {
         let store = Store(Embedded::open(&folder.path().join("secrets.db")).unwrap());
         store.write(PATH, &[("api_key", "sk-old-value"), ("account", "acct-77")]).await;
         let journal =
-            Journal::open(&folder.path().join("journal"), NoteSigner::from_seed("test", [1; 32])).unwrap();
+            Journal::open(&folder.path().join("journal"), NoteSigner::from_seed("test", &[1; 32]).unwrap())
+                .unwrap();
         let sealer = Arc::new(Sealer::load_or_create(&folder.path().join("seal.key")).unwrap());
         let run = RunId::new();
         let facts = Facts {
@@ -117,7 +118,14 @@ impl Bench {
 
     /// Everything the run wrote so far.
     pub fn records(&self) -> Vec<Record> {
-        self.journal.reader().run(&self.run).unwrap().into_iter().map(|(_, record)| record).collect()
+        // From within a test's runtime: the flush waits on one of its own.
+        let journal = &self.journal;
+        std::thread::scope(|scope| {
+            let flush =
+                || tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(journal.flush());
+            scope.spawn(flush).join().unwrap().unwrap();
+        });
+        self.journal.reader().unwrap().run(&self.run).unwrap().into_iter().map(|(_, record)| record).collect()
     }
 
     pub fn intents(&self) -> Vec<Intent> {

@@ -1,0 +1,228 @@
+//! Scopes and paths as text: one spelling each, and errors that show where.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+use jiff::SignedDuration;
+use remit_gate::{Effect, Limits, OnFailure, Pattern, Plan, Resource, Scope, Step};
+
+const FULL: &str = r#"
+on_failure = "hold"
+
+[[allow]]
+capability = "remit:secrets/rotate"
+resources = ["prod/payments/*", "staging/**"]
+irrevocable = true
+
+[[allow]]
+capability = "remit:secrets/read@1.2.0"
+resources = ["prod/payments/stripe"]
+
+[limits]
+fuel = 5
+wall_time = "1m 30s"
+memory = "8 MiB"
+changes = 3
+"#;
+
+fn error(text: &str) -> String {
+    Scope::parse(text, "scope.toml").unwrap_err().to_string()
+}
+
+#[test]
+fn only_canonical_paths_are_resources() {
+    for good in ["a", "prod/payments/stripe", "A-z_0.9@x+y=z~", "...", ".a", "a..b", &"x".repeat(512)] {
+        let resource = Resource::new("secret", good).unwrap();
+        assert_eq!((resource.kind(), resource.path()), ("secret", good));
+        let json = serde_json::to_string(&resource).unwrap();
+        assert_eq!(serde_json::from_str::<Resource>(&json).unwrap(), resource);
+    }
+    let long = "x".repeat(513);
+    for (bad, why) in [
+        ("", "empty"),
+        (".", "`.`"),
+        ("..", "`..`"),
+        ("prod/../admin", "`..`"),
+        ("prod/./a", "`.`"),
+        ("/prod", "empty segment"),
+        ("prod/", "empty segment"),
+        ("prod//a", "empty segment"),
+        ("/", "empty segment"),
+        ("a\0b", "not allowed"),
+        ("a\nb", "not allowed"),
+        ("a\x1b[31m", "not allowed"),
+        ("a\x7f", "not allowed"),
+        ("a b", "not allowed"),
+        ("a\\b", "not allowed"),
+        ("%2e%2e/a", "not allowed"),
+        ("a%2fb", "not allowed"),
+        ("a:b", "not allowed"),
+        ("a?b", "not allowed"),
+        ("a#b", "not allowed"),
+        ("*", "not allowed"),
+        ("prod/**", "not allowed"),
+        // Cyrillic a, full-width full stops and slash, a zero-width space, a combining accent, a
+        // right-to-left override, one dot leader.
+        ("pr\u{43e}d/a", "outside ASCII"),
+        ("\u{ff0e}\u{ff0e}/a", "outside ASCII"),
+        ("a\u{ff0f}b", "outside ASCII"),
+        ("a\u{200b}", "outside ASCII"),
+        ("e\u{301}", "outside ASCII"),
+        ("\u{202e}a", "outside ASCII"),
+        ("\u{2024}\u{2024}", "outside ASCII"),
+        (&long, "longer than 512"),
+    ] {
+        let error = Resource::new("secret", bad).unwrap_err().to_string();
+        assert!(error.contains(why), "{bad:?}: {error}");
+        assert!(!error.contains(|c: char| c.is_control() || c == '\u{202e}' || c == '\u{200b}'), "{error:?}");
+    }
+    for bad in ["prod/a", ":a", "Secret:a", "secret:", "secret:../a", "secret:a:b", "se cret:a"] {
+        Resource::try_from(bad.to_owned()).unwrap_err();
+    }
+}
+
+#[test]
+fn a_full_scope_reads_and_writes_back() {
+    let scope = Scope::parse(FULL, "scope.toml").unwrap();
+    assert_eq!(scope.on_failure, OnFailure::Hold);
+    assert!(scope.allow[0].irrevocable && !scope.allow[0].disclose && !scope.allow[1].irrevocable);
+    assert_eq!(scope.limits.wall_time, SignedDuration::from_secs(90));
+    assert_eq!(scope.limits.memory.as_u64(), 8 << 20);
+    // What is not written has its default, and the text with everything spelled out means the same.
+    assert_eq!(scope.limits.host_calls, Limits::default().host_calls);
+    let written = scope.to_toml().unwrap();
+    for limit in ["host_calls", "log_bytes", "table_elements", "input", "output", "wall_time", "memory"] {
+        assert!(written.contains(&format!("{limit} = ")), "{written}");
+    }
+    let again = Scope::parse(&written, "again").unwrap();
+    assert_eq!(again, scope, "{written}");
+    assert_eq!(again.digest().unwrap(), scope.digest().unwrap());
+
+    assert!(scope.covers_import("remit:secrets/rotate", "9.9.9"));
+    assert!(scope.covers_import("remit:secrets/read", "1.2.0"));
+    assert!(!scope.covers_import("remit:secrets/read", "1.2.1"));
+    assert!(!scope.covers_import("remit:secrets/rot", "1.0.0"));
+}
+
+#[test]
+fn an_empty_scope_allows_nothing_and_has_every_limit() {
+    let scope = Scope::parse("", "scope.toml").unwrap();
+    assert!(scope.allow.is_empty());
+    assert_eq!(scope.on_failure, OnFailure::Revert);
+    // These numbers are a promise: README and manual name them.
+    let limits = scope.limits;
+    assert_eq!((limits.fuel, limits.host_calls, limits.changes), (1_000_000_000, 1_000, 1));
+    assert_eq!((limits.memory.as_u64(), limits.table_elements), (64 << 20, 100_000));
+    assert_eq!(limits.wall_time, SignedDuration::from_secs(30));
+    for bytes in [limits.log_bytes, limits.input, limits.output] {
+        assert_eq!(bytes.as_u64(), 64 << 10);
+    }
+}
+
+#[test]
+fn malformed_scopes_show_line_and_caret() {
+    for (text, line, words) in [
+        ("\n[limits]\nfule = 3\n", 3, "unknown field `fule`"),
+        ("on_failure = 'hold'\nalow = []\n", 2, "unknown field `alow`"),
+        (
+            "[[allow]]\ncapability = 'a:b/c'\nresources = ['x']\nirevocable = true",
+            4,
+            "unknown field `irevocable`",
+        ),
+        ("on_failure = 'retry'", 1, "unknown variant `retry`"),
+        ("[limits]\nfuel = -1", 2, "invalid value"),
+        ("[limits]\nmemory = 'lots'", 2, ""),
+        ("[limits]\nwall_time = 'soon'", 2, ""),
+        ("[[allow]]\ncapability = 'a:b/c'\nresources = ['x', '../y']", 3, "canonical path"),
+        ("[[allow]]\ncapability = 'a:b/c'\nresources = ['pro*']", 3, "canonical path"),
+        ("[[allow]]\nresources = ['x']", 1, "missing field `capability`"),
+        ("[limits\nfuel = 1", 1, ""),
+        ("[limits]\nfuel = 1\nfuel = 2", 3, "duplicate key"),
+    ] {
+        let shown = error(text);
+        assert!(shown.starts_with("scope.toml is not a scope:"), "{shown}");
+        assert!(shown.contains(&format!("line {line}, column")), "{text}\n{shown}");
+        assert!(
+            shown.lines().any(|l| l.trim_start().trim_start_matches('|').trim().starts_with('^')),
+            "{shown}"
+        );
+        assert!(shown.contains(words), "{shown}");
+    }
+}
+
+#[test]
+fn values_that_make_no_sense_are_named() {
+    let allow = |capability: &str, resources: &str| {
+        error(&format!("[[allow]]\ncapability = '{capability}'\nresources = {resources}\n"))
+    };
+    for name in
+        ["rotate", "remit:secrets", "", "*", "remit:secrets/*", "remit:*/rotate", "remit:secrets/rotate@"]
+    {
+        assert!(allow(name, "['x']").contains("is not an interface name"), "{name}");
+    }
+    assert!(allow("remit:secrets/rotate", "[]").contains("no resources"));
+    for time in ["0s", "-5s", "1h 1s"] {
+        assert!(error(&format!("[limits]\nwall_time = '{time}'")).contains("limits.wall_time"), "{time}");
+    }
+}
+
+#[test]
+fn the_digest_is_of_the_meaning() {
+    let digest = |text: &str| Scope::parse(text, "").unwrap().digest().unwrap();
+    let base = digest(FULL);
+    assert_eq!(digest(&FULL.replace("1m 30s", "90s").replace("8 MiB", "8192 KiB")), base);
+    assert_eq!(digest(&format!("# a comment\n{FULL}host_calls = 1000\n")), base);
+    for (from, to) in [
+        ("hold", "revert"),
+        ("payments/*", "payments/**"),
+        ("irrevocable = true", ""),
+        ("@1.2.0", ""),
+        ("fuel = 5", "fuel = 6"),
+        ("1m 30s", "1m 31s"),
+    ] {
+        assert_ne!(digest(&FULL.replacen(from, to, 1)), base, "{from} → {to}");
+    }
+}
+
+#[test]
+fn the_least_scope_of_a_plan_covers_it_and_no_more() {
+    let step = |operation: &str, effect, path: &str| Step {
+        operation: operation.to_owned(),
+        effect,
+        resource: Resource::new("secret", path).unwrap(),
+        arguments: serde_json::json!({}),
+        undo: None,
+        irrevocable_because: None,
+    };
+    let plan = Plan {
+        steps: vec![
+            step("remit:secrets/read.describe", Effect::Observe, "a"),
+            step("remit:secrets/rotate.rotate", Effect::Change, "a"),
+            step("remit:secrets/read.list", Effect::Observe, "a"),
+            step("remit:secrets/read.describe", Effect::Observe, "b"),
+            step("remit:secrets/rotate.destroy", Effect::Irrevocable, "b"),
+            step("remit:secrets/reveal.get", Effect::Disclose, "c"),
+        ],
+    };
+    let scope = plan.least_scope();
+    let rows: Vec<_> = scope
+        .allow
+        .iter()
+        .map(|a| {
+            let resources: Vec<_> = a.resources.iter().map(Pattern::as_str).collect();
+            (a.capability.as_str(), resources.join(" "), a.irrevocable, a.disclose)
+        })
+        .collect();
+    let row = |name: &'static str, resources: &str, irrevocable, disclose| {
+        (name, resources.to_owned(), irrevocable, disclose)
+    };
+    assert_eq!(
+        rows,
+        [
+            row("remit:secrets/read", "a b", false, false),
+            row("remit:secrets/rotate", "a", false, false),
+            row("remit:secrets/rotate", "b", true, false),
+            row("remit:secrets/reveal", "c", false, true),
+        ]
+    );
+    assert_eq!(scope.limits.changes, 2);
+    assert_eq!(Scope::parse(&scope.to_toml().unwrap(), "").unwrap(), scope);
+}
