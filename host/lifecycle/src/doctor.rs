@@ -86,7 +86,7 @@ pub async fn doctor(home: &Home) -> Vec<Finding> {
         Err(error) => findings.push(Finding::of::<remit_backend::BackendError>("secrets", Err(error))),
         Ok(secrets) => {
             for (prefix, store) in secrets.stores() {
-                let what = format!("secrets `{prefix}`");
+                let what = format!("secrets {}", if prefix.is_empty() { "**" } else { prefix });
                 findings.push(match store.check().await {
                     Ok(detail) => Finding { what, ok: true, detail, fix: None },
                     Err(failure) => Finding::bad(

@@ -50,6 +50,7 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
         print::json(&json!({
             "name": found.name, "version": found.version, "digest": candidate.digest(), "size": found.size,
             "action": found.is_action(), "publisher": {"state": state, "key": key}, "imports": imports, "exports": found.exports,
+            "default_limits": remit_gate::Limits::default(),
         }))?;
         return Ok(0);
     }
@@ -93,6 +94,18 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
     if !unknown.is_empty() {
         section("asks for what this host does not offer, and would be refused:", &unknown, "");
     }
+    let limits = remit_gate::Limits::default();
+    say!("\nlimits, unless the scope sets others:");
+    print::table(
+        2,
+        &[
+            field("fuel", limits.fuel.to_string()),
+            field("wall_time", format!("{:#}", limits.wall_time)),
+            field("memory", limits.memory.to_string()),
+            field("host_calls", limits.host_calls.to_string()),
+            field("changes", limits.changes.to_string()),
+        ],
+    );
     Ok(0)
 }
 
