@@ -118,6 +118,26 @@ fn an_undo_never_overwrites_someone_elses_change() {
 }
 
 #[test]
+fn a_killed_host_leaves_what_is_needed_to_take_it_back() {
+    let world = World::new();
+    let input = format!(r#"{{"do":"rotate-then-loop","path":"{SECRET}"}}"#);
+    let scope = everything(SECRET, "revert").replace("changes = 5", "changes = 5\nfuel = 1_000_000_000_000");
+    world.grant_scope(&scope, "misbehave.wasm", &input, "g");
+    let args = ["run", "misbehave.wasm", "--input", &input, "--grant", "g.grant"];
+    let mut host = world.command(&args).stdout(std::process::Stdio::null()).spawn().unwrap();
+    while world.current_version(SECRET) == 1 {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    host.kill().unwrap();
+    host.wait().unwrap();
+    let (run, _) = world.last_run();
+    world.remit(&["revert", &run]).exits(2).says("--interrupted");
+    world.remit(&["revert", &run, "--interrupted"]).exits(0);
+    assert_eq!(world.current_version(SECRET), 3);
+    world.audit_is_sound();
+}
+
+#[test]
 fn verify_may_only_look() {
     let world = World::new();
     let input = format!(r#"{{"do":"change-in-verify","path":"{SECRET}"}}"#);

@@ -116,15 +116,18 @@ pub(crate) async fn revert_changes(host: &Host, run: RunId, changes: Vec<Change>
 
 /// Takes a run back by hand. Needs no grant: the right to undo outlives the right to do. Doing it twice is
 /// harmless.
-pub async fn revert(host: &Host, run: RunId) -> Result<Reverted, Error> {
+///
+/// A run without an end may still be going in another process: it is only touched if `interrupted` says
+/// that its host is gone.
+pub async fn revert(host: &Host, run: RunId, interrupted: bool) -> Result<Reverted, Error> {
     let refuse = |why| Err(Error::NotRevertible { run: run.to_string(), why });
     let records = host.journal.reader()?.run(&run)?;
     let live = records.iter().any(|(_, r)| matches!(&r.event, Event::Started(s) if s.mode == Mode::Live));
     if !live {
         return refuse("it was a rehearsal and changed nothing");
     }
-    if !records.iter().any(|(_, r)| matches!(r.event, Event::Ended(_))) {
-        return refuse("it has not ended");
+    if !interrupted && !records.iter().any(|(_, r)| matches!(r.event, Event::Ended(_))) {
+        return refuse("it has not ended; if the host that ran it is gone, pass --interrupted");
     }
     let changes = changes_of(host, run).await?;
     if changes.is_empty() {

@@ -15,6 +15,9 @@ use crate::print::{self, say};
 pub(crate) struct Revert {
     /// The run, or the beginning of its name.
     run: String,
+    /// The run has no end because the host that ran it was killed: take back what it may have done.
+    #[arg(long)]
+    interrupted: bool,
     /// As JSON.
     #[arg(long)]
     json: bool,
@@ -24,7 +27,7 @@ impl Revert {
     pub(crate) async fn run(self, home: &Home) -> Done {
         let run = home.reader()?.find(&self.run)?;
         let host = home.open()?;
-        let reverted = remit_lifecycle::revert(&host, run).await?;
+        let reverted = remit_lifecycle::revert(&host, run, self.interrupted).await?;
         if self.json {
             print::json(&reverted)?;
         } else {
