@@ -1,0 +1,419 @@
+//! The order of things, and every "no" with nothing done.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod support;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use remit_gate::{Effect, Estate, Exceeded, Failure, Fault, Gate, Limit, Phase, Plan, Setup, Step, Window};
+use remit_journal::{Journal, JournalError};
+use support::{Bench, Describe, Destroy, Reveal, Rotate, SCOPE, rotate, told};
+use tokio::sync::Notify;
+
+/// Not one byte of the system was changed, nor even looked at.
+fn untouched(bench: &Bench) {
+    assert_eq!((bench.touched(), bench.changed()), (0, 0));
+}
+
+#[tokio::test]
+async fn at_the_moment_of_a_change_its_undo_is_durable() {
+    let bench = Bench::new().await;
+    let gate = bench.gate(SCOPE);
+    // Opened afresh at that very moment: what another process would see after a crash.
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (path, run, sink) = (bench.path(), bench.run, Arc::clone(&seen));
+    *bench.vault.witness.lock().unwrap() = Some(Box::new(move || {
+        *sink.lock().unwrap() = Journal::open_read_only(&path).unwrap().run(&run).unwrap();
+    }));
+    assert_eq!(gate.call(Describe("prod/a".to_owned())).await.unwrap(), Ok(3));
+    assert_eq!(gate.call(rotate("prod/a")).await.unwrap(), Ok(4));
+    assert_eq!(bench.vault.get("prod/a").unwrap(), (4, "hunter2+".to_owned()));
+
+    let seen = std::mem::take(&mut *seen.lock().unwrap());
+    let Some(remit_journal::Event::Intent(intent)) = seen.last().map(|(_, record)| &record.event) else {
+        panic!("no intent was on disk: {seen:?}");
+    };
+    assert_eq!(intent.call, 2);
+    assert_eq!(intent.before.as_ref().unwrap().get(), r#"{"version":3}"#);
+    assert!(intent.sealed.is_some());
+    assert_eq!(intent.arguments.get(), r#"{"path":"prod/a","suffix":"+"}"#);
+    // The observation before it was durable as well.
+    assert_eq!(seen.len(), 4);
+    assert_eq!(
+        bench.told().await,
+        [
+            "intent 1 observe secret:prod/a",
+            "outcome 1 ok 3",
+            "intent 2 change secret:prod/a",
+            "outcome 2 ok 4",
+        ]
+    );
+    assert!(!bench.leaked("hunter2").await, "the sealed old value is readable");
+    assert_eq!((gate.used().host_calls, gate.used().changes), (2, 1));
+}
+
+#[tokio::test]
+async fn outside_the_scope_nothing_is_touched_and_the_attempt_is_on_record() {
+    let bench = Bench::new().await;
+    let gate = bench.gate("[[allow]]\ncapability = 'test:vault/rotate'\nresources = ['prod/*']");
+    let reason = |fault: Fault| match fault {
+        Fault::OutOfScope { reason, .. } => reason,
+        other => panic!("{other}"),
+    };
+    assert!(reason(gate.call(rotate("dev/a")).await.unwrap_err()).contains("matches dev/a"));
+    assert!(reason(gate.call(rotate("prod/a/b")).await.unwrap_err()).contains("matches prod/a/b"));
+    let other = gate.call(Describe("prod/a".to_owned())).await.unwrap_err();
+    assert!(reason(other).contains("no rule allows test:vault/read"));
+    untouched(&bench);
+    assert_eq!(
+        bench.told().await,
+        [
+            "denied 1 test:vault/rotate.rotate secret:dev/a",
+            "denied 2 test:vault/rotate.rotate secret:prod/a/b",
+            "denied 3 test:vault/read.describe secret:prod/a",
+        ]
+    );
+    assert_eq!(gate.observed(), Plan::default());
+}
+
+#[tokio::test]
+async fn an_argument_without_canonical_form_is_on_record() {
+    let bench = Bench::new().await;
+    let gate = bench.gate(SCOPE);
+    let answer = gate.refuse("test:vault/rotate.rotate", "../\u{1b}[2J", "no such path").unwrap();
+    assert_eq!(answer, Failure::Invalid("no such path".to_owned()));
+    assert_eq!(bench.told().await, [r"denied 1 test:vault/rotate.rotate ../\u{1b}[2J"]);
+}
+
+#[tokio::test]
+async fn a_rehearsal_changes_nothing_and_yields_the_plan() {
+    let bench = Bench::new().await;
+    // No rule accepts what cannot be undone: the rehearsal shows it, so that a person can decide.
+    let gate = bench.rehearsal(SCOPE);
+    assert_eq!(gate.call(Describe("prod/b".to_owned())).await.unwrap(), Ok(3));
+    assert_eq!(gate.call(rotate("prod/a")).await.unwrap(), Ok(4));
+    assert_eq!(gate.call(rotate("prod/pin")).await.unwrap(), Ok(4));
+    assert_eq!(gate.call(Destroy("prod/b".to_owned())).await.unwrap(), Ok(()));
+    assert!(matches!(gate.call(rotate("dev/a")).await, Err(Fault::OutOfScope { .. })));
+    assert_eq!(bench.changed(), 0);
+
+    let steps = gate.observed().steps;
+    let line = |step: &Step| {
+        format!(
+            "{} {} {} {:?} {:?}",
+            step.operation, step.effect, step.resource, step.undo, step.irrevocable_because
+        )
+    };
+    assert_eq!(
+        steps.iter().map(line).collect::<Vec<_>>(),
+        [
+            "test:vault/read.describe observe secret:prod/b None None",
+            r#"test:vault/rotate.rotate change secret:prod/a Some("put version 3 back") None"#,
+            r#"test:vault/rotate.rotate irrevocable secret:prod/pin None Some("the value is pinned")"#,
+            r#"test:vault/destroy.destroy irrevocable secret:prod/b None Some("this operation has no undo")"#,
+        ]
+    );
+    let told = bench.told().await;
+    assert_eq!(told.iter().filter(|line| line.starts_with("outcome")).count(), 4, "{told:#?}");
+    assert!(!bench.leaked("hunter2").await);
+}
+
+#[tokio::test]
+async fn only_the_approved_changes_in_their_order() {
+    let planned = Bench::new().await;
+    let rehearsal = planned.rehearsal(SCOPE);
+    rehearsal.call(Describe("prod/b".to_owned())).await.unwrap().unwrap();
+    rehearsal.call(rotate("prod/a")).await.unwrap().unwrap();
+    rehearsal.call(rotate("prod/b")).await.unwrap().unwrap();
+    let plan = rehearsal.observed();
+    // What a grant carries is the plan's JSON.
+    let plan: Plan = serde_json::from_slice(&serde_json::to_vec(&plan).unwrap()).unwrap();
+
+    let bench = Bench::new().await;
+    let gate = bench.with_plan(plan.clone());
+    // Reads are free within the scope.
+    gate.call(Describe("prod/a".to_owned())).await.unwrap().unwrap();
+    gate.call(rotate("prod/a")).await.unwrap().unwrap();
+    gate.call(rotate("prod/b")).await.unwrap().unwrap();
+    assert_eq!(bench.changed(), 2);
+    let fault = gate.call(rotate("prod/b")).await.unwrap_err();
+    assert!(
+        matches!(&fault, Fault::NotInPlan { expected, .. } if expected == "no further change"),
+        "{fault}"
+    );
+    assert_eq!(bench.changed(), 2);
+    assert_eq!(bench.told().await.last().unwrap(), "denied 4 test:vault/rotate.rotate secret:prod/b");
+
+    let other = Rotate { path: "prod/a".to_owned(), suffix: "!".to_owned() };
+    for wrong in [other, rotate("prod/b")] {
+        let bench = Bench::new().await;
+        let gate = bench.with_plan(plan.clone());
+        let fault = gate.call(wrong).await.unwrap_err();
+        assert!(
+            matches!(&fault, Fault::NotInPlan { expected, .. } if expected.contains("secret:prod/a")),
+            "{fault}"
+        );
+        assert_eq!(bench.changed(), 0);
+        // A refused attempt uses up no step.
+        gate.call(rotate("prod/a")).await.unwrap().unwrap();
+    }
+
+    // The plan promised an undo; by now there would be none.
+    let bench = Bench::new().await;
+    bench.vault.values.lock().unwrap().insert("prod/a".to_owned(), (3, "pinned".to_owned()));
+    let scope = SCOPE.replace("test:vault/rotate\"", "test:vault/rotate\"\nirrevocable = true");
+    let gate = Gate::new(Setup { plan: Some(plan), ..bench.setup(&scope) });
+    assert!(matches!(gate.call(rotate("prod/a")).await, Err(Fault::NotInPlan { .. })));
+    assert_eq!(bench.changed(), 0);
+
+    // An empty plan is not the same as none.
+    let gate = bench.with_plan(Plan::default());
+    assert!(matches!(gate.call(rotate("prod/b")).await, Err(Fault::NotInPlan { .. })));
+}
+
+#[tokio::test]
+async fn a_failed_preparation_is_an_answer_and_no_step_of_the_plan() {
+    let bench = Bench::new().await;
+    let gate = bench.gate(SCOPE);
+    let answer = gate.call(rotate("prod/none")).await.unwrap();
+    assert_eq!(answer, Err(Failure::NotFound("prod/none".to_owned())));
+    assert_eq!((bench.changed(), gate.used().changes), (0, 0));
+    assert_eq!(
+        bench.told().await,
+        [
+            "intent 1 change secret:prod/none",
+            r#"outcome 1 failed {"kind":"not-found","message":"prod/none"}"#,
+        ]
+    );
+}
+
+#[tokio::test]
+async fn verify_may_only_observe() {
+    let bench = Bench::new().await;
+    let gate = bench.gate(SCOPE);
+    for phase in [Phase::Verify, Phase::HostCheck, Phase::Revert] {
+        gate.enter(phase).unwrap();
+        gate.call(Describe("prod/a".to_owned())).await.unwrap().unwrap();
+        let before = bench.touched();
+        assert!(matches!(gate.call(rotate("prod/a")).await, Err(Fault::ReadOnly { .. })));
+        assert!(matches!(gate.call(Destroy("prod/a".to_owned())).await, Err(Fault::ReadOnly { .. })));
+        assert_eq!((bench.touched(), bench.changed()), (before, 0));
+    }
+    let told = bench.told().await;
+    assert_eq!(told[0], "phase verify");
+    assert_eq!(told.iter().filter(|line| line.starts_with("denied")).count(), 6);
+}
+
+#[tokio::test]
+async fn after_its_window_a_grant_allows_nothing() {
+    let bench = Bench::new().await;
+    let past = Timestamp::now() - SignedDuration::from_secs(1);
+    let gate = Gate::new(Setup { window: Some(Window { not_after: past }), ..bench.setup(SCOPE) });
+    assert!(matches!(gate.call(rotate("prod/a")).await, Err(Fault::Expired(at)) if at == past));
+    assert!(matches!(gate.call(Describe("prod/a".to_owned())).await, Err(Fault::Expired(_))));
+    untouched(&bench);
+    assert_eq!(bench.told().await.len(), 2);
+
+    // It may close during the run.
+    let soon = Timestamp::now() + SignedDuration::from_millis(300);
+    let gate = Gate::new(Setup { window: Some(Window { not_after: soon }), ..bench.setup(SCOPE) });
+    gate.call(Describe("prod/a".to_owned())).await.unwrap().unwrap();
+    tokio::time::sleep(Duration::from_millis(350)).await;
+    assert!(matches!(gate.call(rotate("prod/a")).await, Err(Fault::Expired(_))));
+    assert_eq!(bench.changed(), 0);
+}
+
+#[tokio::test]
+async fn limits_hold_at_their_very_number() {
+    let exceeded = |fault: Fault| match fault {
+        Fault::Exceeded(Exceeded { limit, used, allowed }) => (limit, used, allowed),
+        other => panic!("{other}"),
+    };
+    let bench = Bench::new().await;
+    let gate = bench
+        .gate(&format!("{SCOPE}\nhost_calls = 5\nlog_bytes = '10 B'").replace("changes = 3", "changes = 2"));
+    gate.call(rotate("prod/a")).await.unwrap().unwrap();
+    gate.call(rotate("prod/a")).await.unwrap().unwrap();
+    assert_eq!(exceeded(gate.call(rotate("prod/a")).await.unwrap_err()), (Limit::Changes, 3, 2));
+    assert_eq!(bench.changed(), 2);
+    // Refused calls count as well: an action cannot search the scope for free.
+    assert!(matches!(gate.call(rotate("dev/a")).await, Err(Fault::OutOfScope { .. })));
+    gate.call(Describe("prod/a".to_owned())).await.unwrap().unwrap();
+    let touched = bench.touched();
+    let fault = gate.call(Describe("prod/a".to_owned())).await.unwrap_err();
+    assert_eq!(exceeded(fault), (Limit::HostCalls, 6, 5));
+    assert!(matches!(gate.refuse("x", "y", "z"), Err(Fault::Exceeded(_))));
+    assert_eq!(bench.touched(), touched);
+
+    gate.charge_log(4).unwrap();
+    gate.charge_log(6).unwrap();
+    assert_eq!(exceeded(gate.charge_log(1).unwrap_err()), (Limit::LogBytes, 11, 10));
+    assert_eq!(exceeded(gate.charge_log(u64::MAX).unwrap_err()), (Limit::LogBytes, u64::MAX, 10));
+}
+
+#[tokio::test]
+async fn what_cannot_be_undone_needs_acceptance_on_that_very_resource() {
+    let bench = Bench::new().await;
+    let gate = bench.gate(SCOPE);
+    for fault in [
+        gate.call(Destroy("prod/a".to_owned())).await.unwrap_err(),
+        // Usually undoable, but not in this state.
+        gate.call(rotate("prod/pin")).await.unwrap_err(),
+    ] {
+        assert!(
+            matches!(&fault, Fault::OutOfScope { reason, .. } if reason.contains("irrevocable = true")),
+            "{fault}"
+        );
+    }
+    assert_eq!(bench.changed(), 0);
+    let told = bench.told().await;
+    assert!(told.iter().all(|line| line.starts_with("denied")), "{told:?}");
+
+    let extra = "[[allow]]\ncapability = 'test:vault/destroy'\nresources = ['prod/a']\nirrevocable = true\n";
+    let gate = bench.gate(&format!("{extra}{SCOPE}"));
+    assert!(matches!(gate.call(Destroy("prod/b".to_owned())).await, Err(Fault::OutOfScope { .. })));
+    assert!(matches!(gate.call(rotate("prod/pin")).await, Err(Fault::OutOfScope { .. })));
+    gate.call(Destroy("prod/a".to_owned())).await.unwrap().unwrap();
+    assert_eq!(bench.changed(), 1);
+    assert_eq!(bench.intent(3).await.effect, Effect::Irrevocable);
+}
+
+#[tokio::test]
+async fn what_is_disclosed_needs_acceptance_and_is_nowhere_in_the_journal() {
+    let bench = Bench::new().await;
+    let gate = bench.gate(SCOPE);
+    let fault = gate.call(Reveal("prod/b".to_owned())).await.unwrap_err();
+    assert!(
+        matches!(&fault, Fault::OutOfScope { reason, .. } if reason.contains("disclose = true")),
+        "{fault}"
+    );
+    untouched(&bench);
+
+    let scope = SCOPE.replace("test:vault/reveal\"", "test:vault/reveal\"\ndisclose = true");
+    let gate = bench.gate(&scope);
+    assert_eq!(gate.call(Reveal("prod/b".to_owned())).await.unwrap(), Ok("swordfish".to_owned()));
+    assert_eq!(
+        bench.told().await[1..],
+        ["intent 1 disclose secret:prod/b".to_owned(), "outcome 1 sealed".to_owned()]
+    );
+    assert!(!bench.leaked("swordfish").await);
+    assert!(!bench.leaked("c3dvcmRmaXNo").await, "base64 is no seal");
+    assert!(bench.leaked("secret:prod/b").await, "the search itself does not work");
+    assert!(!format!("{:?}", gate.observed()).contains("swordfish"));
+}
+
+#[tokio::test]
+async fn without_a_journal_there_is_no_effect() {
+    let bench = Bench::new().await;
+    let gate = bench.gate(&SCOPE.replace("test:vault/reveal\"", "test:vault/reveal\"\ndisclose = true"));
+    gate.call(rotate("prod/a")).await.unwrap().unwrap();
+    bench.journal.flush().await.unwrap();
+    // The journal's file is damaged behind its back: the next write must fail.
+    rusqlite::Connection::open(bench.path()).unwrap().execute("DELETE FROM head", []).unwrap();
+    let fault = gate.call(rotate("prod/a")).await.unwrap_err();
+    assert!(matches!(fault, Fault::Journal(_)), "{fault}");
+    assert_eq!(bench.changed(), 1);
+    gate.settle().await;
+
+    let touched = bench.touched();
+    for fault in [
+        gate.call(Describe("prod/a".to_owned())).await.map(drop).unwrap_err(),
+        gate.call(Reveal("prod/a".to_owned())).await.map(drop).unwrap_err(),
+        gate.enter(Phase::Verify).unwrap_err(),
+    ] {
+        assert!(matches!(fault, Fault::Journal(JournalError::Poisoned(_))), "{fault}");
+    }
+    assert_eq!(bench.touched(), touched);
+    // Not even a refusal goes unrecorded: the failure of the journal comes first.
+    assert!(matches!(gate.call(rotate("dev/a")).await, Err(Fault::Journal(_))));
+}
+
+#[tokio::test]
+async fn an_effect_whose_caller_is_gone_still_gets_its_outcome() {
+    let bench = Bench::new().await;
+    let gate = bench.gate(SCOPE);
+    let (entered, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    *bench.vault.slow.lock().unwrap() = Some((Arc::clone(&entered), Arc::clone(&go_on)));
+    tokio::select! {
+        answer = gate.call(rotate("prod/a")) => panic!("{answer:?}"),
+        () = entered.notified() => {}
+    }
+    // The call's future is dropped by now. To settle is to wait for the effect.
+    let settled = Arc::new(AtomicBool::new(false));
+    let waiting = tokio::spawn({
+        let (gate, settled) = (gate.clone(), Arc::clone(&settled));
+        async move {
+            gate.settle().await;
+            settled.store(true, Ordering::SeqCst);
+        }
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!settled.load(Ordering::SeqCst), "settled while an effect was under way");
+    assert_eq!(bench.told().await, ["intent 1 change secret:prod/a"]);
+    go_on.notify_one();
+    waiting.await.unwrap();
+    assert_eq!(bench.changed(), 1);
+    assert_eq!(bench.told().await, ["intent 1 change secret:prod/a", "outcome 1 ok 4"]);
+    // A gate with nothing under way settles at once.
+    gate.settle().await;
+}
+
+#[tokio::test]
+async fn a_backend_that_panics_leaves_the_call_in_doubt() {
+    let bench = Bench::new().await;
+    let gate = bench.gate(SCOPE);
+    *bench.vault.panics.lock().unwrap() = true;
+    assert!(matches!(gate.call(rotate("prod/a")).await, Err(Fault::Interrupted { .. })));
+    gate.settle().await;
+    assert_eq!(bench.told().await, ["intent 1 change secret:prod/a"]);
+    let audit = bench.journal.reader().unwrap();
+    let key = remit_tlog::NoteSigner::from_seed("remit.test/journal", &[9; 32]).unwrap().verifier();
+    assert_eq!(audit.verify(&key, None).unwrap().open_calls, 1);
+    assert_eq!(told(&audit, &bench.run).len(), 1);
+}
+
+#[tokio::test]
+async fn a_backend_that_fails_is_an_answer_on_record() {
+    let bench = Bench::new().await;
+    let gate = bench.gate(SCOPE);
+    *bench.vault.failure.lock().unwrap() = Some(Failure::Unavailable("no answer".to_owned()));
+    let answer = gate.call(rotate("prod/a")).await.unwrap();
+    assert!(!answer.unwrap_err().is_definite());
+    // It may have happened, so it counts and it is in the plan.
+    assert_eq!((gate.used().changes, gate.observed().steps.len()), (1, 1));
+    assert_eq!(
+        bench.told().await.last().unwrap(),
+        r#"outcome 1 failed {"kind":"unavailable","message":"no answer"}"#
+    );
+}
+
+#[tokio::test]
+async fn without_a_backend_nothing_is_pretended() {
+    let bench = Bench::new().await;
+    let gate = Gate::new(Setup { estate: Estate::default(), ..bench.setup(SCOPE) });
+    assert!(matches!(gate.call(rotate("prod/a")).await, Err(Fault::NoBackend { .. })));
+    untouched(&bench);
+}
+
+/// Calls at the same time cannot share the last change a limit or plan allows.
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_calls_do_not_pass_a_limit() {
+    let bench = Bench::new().await;
+    let gate = bench.gate(SCOPE);
+    let calls: Vec<_> = (0..30)
+        .map(|_| {
+            let gate = gate.clone();
+            tokio::spawn(async move { gate.call(rotate("prod/a")).await.is_ok() })
+        })
+        .collect();
+    let mut admitted = 0;
+    for call in calls {
+        admitted += u64::from(call.await.unwrap());
+    }
+    gate.settle().await;
+    assert_eq!((admitted, bench.changed(), gate.used().changes), (3, 3, 3));
+    assert_eq!(gate.used().host_calls, 30);
+}

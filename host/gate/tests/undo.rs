@@ -1,0 +1,108 @@
+//! Taking back: only what was done, only if it is still there, any number of times.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod support;
+
+use std::sync::{Arc, Mutex};
+
+use remit_gate::{AnyOperation, Effect, Failure, Fault, Of, State, UndoGate};
+use remit_journal::{Journal, RunId, UndoResult};
+use support::{Bench, Destroy, Rotate, SCOPE, rotate, told};
+
+const ROTATE: Of<Rotate> = Of::NEW;
+
+async fn rotated() -> (Bench, remit_journal::Intent) {
+    let bench = Bench::new().await;
+    bench.gate(SCOPE).call(rotate("prod/a")).await.unwrap().unwrap();
+    let intent = bench.intent(1).await;
+    (bench, intent)
+}
+
+#[tokio::test]
+async fn a_change_is_undone_once_and_stays_undone() {
+    let (bench, intent) = rotated().await;
+    let undo = bench.undo_gate();
+    assert_eq!((ROTATE.name(), ROTATE.effect()), (intent.operation.as_str(), Effect::Change));
+    assert_eq!(ROTATE.state(&undo, &intent).await.unwrap(), State::After);
+    assert_eq!(bench.changed(), 1, "to compare is to read");
+
+    // The attempt is durable before the system is touched.
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (path, run, sink) = (bench.path(), bench.run, Arc::clone(&seen));
+    *bench.vault.witness.lock().unwrap() = Some(Box::new(move || {
+        *sink.lock().unwrap() = told(&Journal::open_read_only(&path).unwrap(), &run);
+    }));
+    assert_eq!(ROTATE.undo(&undo, &intent).await.unwrap(), UndoResult::Undone);
+    assert_eq!(seen.lock().unwrap().last().unwrap(), "undo-intent 1");
+    assert_eq!(bench.vault.get("prod/a").unwrap(), (3, "hunter2".to_owned()));
+
+    assert_eq!(ROTATE.undo(&undo, &intent).await.unwrap(), UndoResult::AlreadyUndone);
+    assert_eq!(ROTATE.state(&undo, &intent).await.unwrap(), State::Before);
+    assert_eq!(bench.changed(), 2);
+    assert_eq!(
+        bench.told().await[2..],
+        ["undo-intent 1", "undo-outcome 1 Undone", "undo-intent 1", "undo-outcome 1 AlreadyUndone"]
+    );
+    assert!(!bench.leaked("hunter2").await);
+}
+
+#[tokio::test]
+async fn a_change_made_by_others_meanwhile_stands() {
+    let (bench, intent) = rotated().await;
+    bench.vault.values.lock().unwrap().insert("prod/a".to_owned(), (9, "theirs".to_owned()));
+    let result = ROTATE.undo(&bench.undo_gate(), &intent).await.unwrap();
+    assert_eq!(result, UndoResult::Conflict { live: "version 9".to_owned() });
+    assert_eq!(bench.vault.get("prod/a").unwrap(), (9, "theirs".to_owned()));
+    assert_eq!(bench.changed(), 1);
+}
+
+#[tokio::test]
+async fn an_undo_that_fails_can_be_tried_again() {
+    let (bench, intent) = rotated().await;
+    *bench.vault.failure.lock().unwrap() = Some(Failure::Denied("sealed".to_owned()));
+    let undo = bench.undo_gate();
+    let failed = ROTATE.undo(&undo, &intent).await.unwrap();
+    assert_eq!(failed, UndoResult::Failed { message: "denied: sealed".to_owned() });
+    *bench.vault.failure.lock().unwrap() = None;
+    // This backend fails after it acted: the next attempt finds that out instead of acting twice.
+    assert_eq!(ROTATE.undo(&undo, &intent).await.unwrap(), UndoResult::AlreadyUndone);
+    // The thing is gone: not a licence to make it anew.
+    bench.vault.values.lock().unwrap().remove("prod/a");
+    let gone = ROTATE.undo(&undo, &intent).await.unwrap();
+    assert!(matches!(gone, UndoResult::Failed { message } if message.contains("not found")));
+}
+
+#[tokio::test]
+async fn what_cannot_be_undone_is_said_to_be_so() {
+    let bench = Bench::new().await;
+    let scope = SCOPE
+        .replace("test:vault/destroy\"", "test:vault/destroy\"\nirrevocable = true")
+        .replace("test:vault/rotate\"", "test:vault/rotate\"\nirrevocable = true");
+    let gate = bench.gate(&scope);
+    gate.call(Destroy("prod/b".to_owned())).await.unwrap().unwrap();
+    gate.call(rotate("prod/pin")).await.unwrap().unwrap();
+    let undo = bench.undo_gate();
+    let destroyed = Of::<Destroy>::NEW.undo(&undo, &bench.intent(1).await).await.unwrap();
+    assert_eq!(destroyed, UndoResult::NotReversible { why: "this operation has no undo".to_owned() });
+    let pinned = ROTATE.undo(&undo, &bench.intent(2).await).await.unwrap();
+    assert_eq!(pinned, UndoResult::NotReversible { why: "the value is pinned".to_owned() });
+    assert_eq!(bench.changed(), 2);
+}
+
+#[tokio::test]
+async fn sealed_values_open_for_their_own_call_only() {
+    let (bench, intent) = rotated().await;
+    let other_run = UndoGate { run: RunId::new(), ..bench.undo_gate() };
+    let mut other_call = intent.clone();
+    other_call.call = 2;
+    let mut damaged = intent.clone();
+    damaged.before = None;
+    for (gate, intent) in
+        [(&other_run, &intent), (&bench.undo_gate(), &other_call), (&bench.undo_gate(), &damaged)]
+    {
+        let fault = ROTATE.state(gate, intent).await.unwrap_err();
+        assert!(matches!(fault, Fault::Record { verb: "read", .. }), "{fault}");
+        ROTATE.undo(gate, intent).await.unwrap_err();
+    }
+    assert_eq!(bench.changed(), 1);
+}
