@@ -113,6 +113,60 @@ fn imports() {
     assert!(runs.as_array().unwrap().iter().all(|run| run["mode"] != "live"), "nothing was started");
 }
 
+/// An action in text that imports WASI and does `$BODY` in `run`.
+fn wasi_action(body: &str) -> String {
+    format!(
+        r#"(component
+        (import "wasi:random/random@0.2.3" (instance $random (export "get-random-u64" (func (result u64)))))
+        (import "wasi:clocks/monotonic-clock@0.2.3" (instance $clock (export "now" (func (result u64)))))
+        (import "wasi:cli/exit@0.2.3" (instance $exit (export "exit" (func (param "status" (result))))))
+        (core func $random (canon lower (func $random "get-random-u64")))
+        (core func $now (canon lower (func $clock "now")))
+        (core func $exit (canon lower (func $exit "exit")))
+        (core module $m
+            (import "w" "random" (func $random (result i64)))
+            (import "w" "now" (func $now (result i64)))
+            (import "w" "exit" (func $exit (param i32)))
+            (memory (export "memory") 1)
+            (data (i32.const 16) "null")
+            (data (i32.const 32) "\00\00\00\00\10\00\00\00\04\00\00\00")
+            (func (export "run") (param i32 i32) (result i32) {body} i32.const 32)
+            (func (export "verify") (param i32 i32 i32 i32) (result i32) i32.const 64)
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) i32.const 1024))
+        (core instance $w (export "random" (func $random)) (export "now" (func $now)) (export "exit" (func $exit)))
+        (core instance $i (instantiate $m (with "w" (instance $w))))
+        (alias core export $i "memory" (core memory $mem))
+        (alias core export $i "realloc" (core func $re))
+        (func $run (param "input" string) (result (result string (error string)))
+            (canon lift (core func $i "run") (memory $mem) (realloc $re)))
+        (func $verify (param "input" string) (param "output" string) (result (result (error string)))
+            (canon lift (core func $i "verify") (memory $mem) (realloc $re)))
+        (component $c
+            (import "r" (func $r (param "input" string) (result (result string (error string)))))
+            (import "v" (func $v (param "input" string) (param "output" string) (result (result (error string)))))
+            (export "run" (func $r))
+            (export "verify" (func $v)))
+        (instance $x (instantiate $c (with "r" (func $run)) (with "v" (func $verify))))
+        (export "remit:action/remediation@0.1.0" (instance $x)))"#
+    )
+}
+
+#[test]
+fn the_harmless_part_of_wasi_runs_and_is_recorded() {
+    let world = World::new();
+    component(&world, "wasi.wasm", &wasi_action("call $random drop call $now drop"));
+    world.grant_scope("", "wasi.wasm", "{}", "g");
+    world.run("wasi.wasm", "{}", "g").exits(0);
+    let (_, records) = world.last_run();
+    let clock =
+        records.iter().any(|r| r["event"]["intent"]["operation"] == "wasi:clocks/monotonic-clock.now");
+    assert!(clock, "a look at the clock is on record");
+
+    component(&world, "exits.wasm", &wasi_action("i32.const 0 call $exit"));
+    world.grant_scope("", "exits.wasm", "{}", "g");
+    world.run("exits.wasm", "{}", "g").exits(1).says("exit(success)");
+}
+
 #[test]
 fn a_table_bomb() {
     let world = World::new();

@@ -194,8 +194,15 @@ impl Gate {
     /// durable intent → effect → outcome. The inner error is the guest's to handle; the outer one ends
     /// its run.
     pub async fn call<O: Operation>(&self, operation: O) -> Result<Result<O::Outcome, Failure>, Fault> {
-        let call = self.0.count_call()?;
         let resource = operation.resource();
+        let call = match self.0.count_call() {
+            Ok(call) => call,
+            Err(fault) => {
+                let call = self.0.progress().calls;
+                self.0.deny(call, O::NAME, resource.as_str(), raw::<O>(&operation)?, &fault.to_string())?;
+                return Err(fault);
+            }
+        };
         tracing::debug!(run = %self.0.run, call, operation = O::NAME, %resource, "host call");
         self.0.admit(call, &operation)?;
         match O::EFFECT {

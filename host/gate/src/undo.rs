@@ -10,7 +10,7 @@ use remit_journal::{Effect, Event, Intent, Journal, Record, RunId, UndoIntent, U
 use remit_trust::Sealer;
 
 use crate::gate::{Estate, reopen};
-use crate::{Fault, Operation, Permit, State};
+use crate::{Failure, Fault, Operation, Permit, State};
 
 /// A gate that can only take back what the journal says a run did.
 pub struct UndoGate {
@@ -32,7 +32,11 @@ impl UndoGate {
     /// Takes back one recorded change, if the live state still is what it left behind. Idempotent.
     async fn undo<O: Operation>(&self, intent: &Intent) -> Result<UndoResult, Fault> {
         self.write(Event::UndoIntent(UndoIntent { call: intent.call })).await?;
-        let result = self.undo_unjournaled::<O>(intent).await?;
+        let result = match self.undo_unjournaled::<O>(intent).await {
+            Ok(result) => result,
+            // What is on record cannot be used: a person must know, and the journal must say so.
+            Err(fault) => UndoResult::Failed { message: fault.to_string() },
+        };
         self.write(Event::UndoOutcome(UndoOutcome { call: intent.call, result: result.clone() })).await?;
         Ok(result)
     }
@@ -49,6 +53,8 @@ impl UndoGate {
                 None => {
                     match O::undo(&backend, Permit { operation: &operation, before: Some(&prepared) }).await {
                         Ok(()) => UndoResult::Undone,
+                        // Someone was faster between the comparison and the write.
+                        Err(Failure::Conflict(live)) => UndoResult::Conflict { live },
                         Err(failure) => UndoResult::Failed { message: failure.to_string() },
                     }
                 }
