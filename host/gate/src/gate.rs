@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use tokio::sync::RwLock;
 
 use crate::scope::Rules;
-use crate::{Exceeded, Failure, Fault, Limit, Operation, Permit, Plan, Prepared, Scope, Step};
+use crate::{Exceeded, Failure, Fault, Limit, Operation, Permit, Plan, Scope, Step};
 
 /// The real systems a host can reach, one backend of each type. Only the gate looks inside.
 #[derive(Clone, Default)]
@@ -479,25 +479,4 @@ fn raw<O: Operation>(value: &impl Serialize) -> Result<Box<RawValue>, Fault> {
 
 fn written<O: Operation>(error: serde_json::Error) -> Fault {
     Fault::Record { operation: O::NAME.to_owned(), verb: "written", why: error.to_string() }
-}
-
-/// What the undo of one recorded change needs; see [`crate::UndoGate`].
-pub(crate) fn reopen<O: Operation>(
-    run: &RunId,
-    intent: &Intent,
-    sealer: &Sealer,
-) -> Result<(O, Prepared<O::Undo>), Fault> {
-    let broken = |why: String| Fault::Record { operation: O::NAME.to_owned(), verb: "read", why };
-    let operation = serde_json::from_str(intent.arguments.get()).map_err(|e| broken(e.to_string()))?;
-    let before = intent.before.as_ref().ok_or_else(|| broken("it records no prior state".to_owned()))?;
-    let undo = serde_json::from_str(before.get()).map_err(|e| broken(e.to_string()))?;
-    let secret = match &intent.sealed {
-        None => None,
-        Some(sealed) => {
-            let context = seal_context(run, intent.call, O::NAME);
-            let open = sealer.open(context.as_bytes(), sealed).map_err(|e| broken(e.to_string()))?;
-            Some(SecretBytes::new(open.to_vec()))
-        }
-    };
-    Ok((operation, Prepared { undo, secret, irrevocable: intent.irrevocable_because.clone() }))
 }

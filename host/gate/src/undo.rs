@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use remit_journal::{Effect, Event, Intent, Journal, Record, RunId, UndoIntent, UndoOutcome, UndoResult};
-use remit_trust::Sealer;
+use remit_trust::{Sealer, SecretBytes};
 
-use crate::gate::{Estate, reopen};
-use crate::{Failure, Fault, Operation, Permit, State};
+use crate::gate::{Estate, seal_context};
+use crate::{Failure, Fault, Operation, Permit, Prepared, State};
 
 /// A gate that can only take back what the journal says a run did.
 pub struct UndoGate {
@@ -107,4 +107,25 @@ impl<O: Operation> AnyOperation for Of<O> {
             Ok(operation.state(&prepared, &backend).await.unwrap_or_else(|f| State::Other(f.to_string())))
         })
     }
+}
+
+/// The operation and its preparation, from what was written.
+fn reopen<O: Operation>(
+    run: &RunId,
+    intent: &Intent,
+    sealer: &Sealer,
+) -> Result<(O, Prepared<O::Undo>), Fault> {
+    let broken = |why: String| Fault::Record { operation: O::NAME.to_owned(), verb: "read", why };
+    let operation = serde_json::from_str(intent.arguments.get()).map_err(|e| broken(e.to_string()))?;
+    let before = intent.before.as_ref().ok_or_else(|| broken("it records no prior state".to_owned()))?;
+    let undo = serde_json::from_str(before.get()).map_err(|e| broken(e.to_string()))?;
+    let secret = match &intent.sealed {
+        None => None,
+        Some(sealed) => {
+            let context = seal_context(run, intent.call, O::NAME);
+            let open = sealer.open(context.as_bytes(), sealed).map_err(|e| broken(e.to_string()))?;
+            Some(SecretBytes::new(open.to_vec()))
+        }
+    };
+    Ok((operation, Prepared { undo, secret, irrevocable: intent.irrevocable_because.clone() }))
 }

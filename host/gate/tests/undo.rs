@@ -102,7 +102,8 @@ async fn sealed_values_open_for_their_own_call_only() {
     {
         let fault = ROTATE.state(gate, intent).await.unwrap_err();
         assert!(matches!(fault, Fault::Record { verb: "read", .. }), "{fault}");
-        ROTATE.undo(gate, intent).await.unwrap_err();
+        let result = ROTATE.undo(gate, intent).await.unwrap();
+        assert!(matches!(result, UndoResult::Failed { .. }), "{result:?}");
     }
     assert_eq!(bench.changed(), 1);
 }

@@ -157,3 +157,33 @@ impl SignedGrant {
         Ok(Self { grant, digest: Digest::of(&verified.payload), signers: verified.signers })
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    /// The one moment a test cannot wait for: before the window opens.
+    #[test]
+    fn a_grant_holds_from_its_first_to_its_last_moment() {
+        let input = Input::parse("{}", "input").unwrap();
+        let action = ActionRef { digest: Digest::of(b"a"), name: "a".to_owned(), version: "1".to_owned() };
+        let digest = action.digest;
+        let grant = Grant::new(GrantRequest {
+            action,
+            input: input.digest(),
+            scope: Scope::parse("", "scope").unwrap(),
+            plan: None,
+            reason: "a test".to_owned(),
+            ttl: SignedDuration::from_mins(15),
+            uses: 1,
+        })
+        .unwrap();
+        let second = SignedDuration::from_secs(1);
+        let at = |now: Timestamp| grant.check(digest, &input, now).map_err(|error| error.to_string());
+        at(grant.not_before).unwrap();
+        at(grant.not_after - second).unwrap();
+        assert!(at(grant.not_before - second).unwrap_err().contains("not valid before"));
+        assert!(at(grant.not_after).unwrap_err().contains("expired"));
+    }
+}
