@@ -270,7 +270,7 @@ impl Gate {
             inner.note(inner.outcome::<O>(call, &answer)?)?;
             return Ok(answer);
         }
-        intent.sealed = inner.seal::<O>(call, prepared.secret.as_ref())?;
+        intent.sealed = prepared.secret.as_ref().map(|secret| inner.seal::<O>(call, secret)).transpose()?;
 
         // From here on the guest may stop waiting (a time-out drops this future), the effect may not stop
         // half-way: it runs to its journaled outcome as a task of its own.
@@ -415,10 +415,7 @@ impl Inner {
         let result = match answer {
             Ok(value) if O::EFFECT == Effect::Disclose => {
                 let plain = SecretBytes::new(serde_json::to_vec(value).map_err(written::<O>)?);
-                match self.seal::<O>(call, Some(&plain))? {
-                    Some(value) => CallResult::Sealed { value },
-                    None => CallResult::Faulted { reason: "not sealed".to_owned() },
-                }
+                CallResult::Sealed { value: self.seal::<O>(call, &plain)? }
             }
             Ok(value) => CallResult::Ok { value: raw::<O>(value)? },
             Err(failure) => CallResult::Failed { failure: raw::<O>(failure)? },
@@ -426,16 +423,13 @@ impl Inner {
         Ok(Event::Outcome(Outcome { call, result }))
     }
 
-    fn seal<O: Operation>(&self, call: u64, secret: Option<&SecretBytes>) -> Result<Option<Sealed>, Fault> {
-        let Some(secret) = secret else { return Ok(None) };
-        self.sealer
-            .seal(seal_context(&self.run, call, O::NAME).as_bytes(), secret.expose())
-            .map(Some)
-            .map_err(|error| Fault::Record {
-                operation: O::NAME.to_owned(),
-                verb: "written",
-                why: error.to_string(),
-            })
+    fn seal<O: Operation>(&self, call: u64, secret: &SecretBytes) -> Result<Sealed, Fault> {
+        let context = seal_context(&self.run, call, O::NAME);
+        self.sealer.seal(context.as_bytes(), secret.expose()).map_err(|error| Fault::Record {
+            operation: O::NAME.to_owned(),
+            verb: "written",
+            why: error.to_string(),
+        })
     }
 
     fn note(&self, event: Event) -> Result<(), Fault> {

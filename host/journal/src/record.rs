@@ -338,11 +338,6 @@ pub enum CallResult {
         /// Its kind and message.
         failure: Box<RawValue>,
     },
-    /// The host ended the run.
-    Faulted {
-        /// Why.
-        reason: String,
-    },
 }
 
 /// A host call that was refused.

@@ -81,8 +81,9 @@ pub(crate) fn facts(reason: &str) -> Result<Facts, Error> {
 
 /// What a rehearsal may do without being told: read metadata of anything the action imports. It never
 /// hands out secret material, and changes nothing.
-fn planning_scope(action: &Admitted) -> Result<Scope, Error> {
-    let everything = Pattern::new("**").map_err(|error| Error::Grant { why: error.to_string(), help: "" })?;
+#[expect(clippy::expect_used, reason = "a constant pattern")]
+fn planning_scope(action: &Admitted) -> Scope {
+    let everything = Pattern::new("**").expect("a pattern");
     let allow = action
         .inspection
         .imports
@@ -97,7 +98,7 @@ fn planning_scope(action: &Admitted) -> Result<Scope, Error> {
         })
         .collect();
     let limits = Limits { changes: 1_000, ..Limits::default() };
-    Ok(Scope { on_failure: remit_gate::OnFailure::Revert, allow, limits })
+    Scope { on_failure: remit_gate::OnFailure::Revert, allow, limits }
 }
 
 /// Rehearses an action: observations are real, changes are simulated, and what it asked for is the plan.
@@ -109,10 +110,7 @@ pub async fn rehearse(
     scope: Option<Scope>,
 ) -> Result<PlanFile, Error> {
     let action = host.sandbox.admit(candidate, &host.publishers, scope.as_ref())?;
-    let scope = match scope {
-        Some(scope) => scope,
-        None => planning_scope(&action)?,
-    };
+    let scope = scope.unwrap_or_else(|| planning_scope(&action));
     let facts = facts("rehearsal")?;
     let (run, seed, at) = (facts.run, facts.seed, facts.started);
     host.journal.start(Record::now(run, header(&action, Mode::Rehearse, input, &scope, &facts)?)).await?;

@@ -28,8 +28,8 @@ pub struct Finished {
     pub consumed: Consumed,
 }
 
-/// Runs an action under a grant. An error means that nothing was started; once a run is in the journal its
-/// end is told by [`Finished`].
+/// Runs an action under a grant. An error means that nothing was started, or that the journal failed and
+/// the run has no end on record; every other end is told by [`Finished`].
 pub async fn execute(
     host: &Host,
     candidate: &Candidate,

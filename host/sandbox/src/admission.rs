@@ -228,8 +228,8 @@ impl std::fmt::Debug for Admitted {
 
 impl Sandbox {
     /// Lets a component in: publisher → a component with the contract → imports known → imports covered
-    /// by the scope → compiled and linked. `planning` leaves the covering to the plan that is being made:
-    /// a rehearsal changes nothing.
+    /// by the scope → compiled and linked. No scope leaves the covering to the plan that is being
+    /// made: a rehearsal changes nothing.
     pub fn admit(
         &self,
         candidate: &Candidate,

@@ -45,10 +45,7 @@ pub enum Stop {
     Fault(Fault),
     /// A limit of the sandbox was reached.
     #[error(transparent)]
-    #[diagnostic(
-        code(failed::limit),
-        help("raise this limit in the scope and grant again, if the action should need that much")
-    )]
+    #[diagnostic(code(failed::limit), help("{}", limit_help(.0)))]
     Exceeded(Exceeded),
     /// The action returned an error.
     #[error("the action failed: {0}")]
@@ -68,6 +65,15 @@ pub enum Stop {
     #[error("the action's output is not JSON: {0}")]
     #[diagnostic(code(failed::output), help("report this to the action's author"))]
     Output(String),
+}
+
+fn limit_help(exceeded: &Exceeded) -> &'static str {
+    match exceeded.limit {
+        Limit::Stack => {
+            "the stack is the same for every run: report the endless recursion to the action's author"
+        }
+        _ => "raise this limit in the scope and grant again, if the action should need that much",
+    }
 }
 
 impl Stop {

@@ -6,7 +6,6 @@ mod read;
 mod rotate;
 mod withdraw;
 
-use remit_backend::VersionState;
 use remit_gate::{Failure, Operation as _, Resource};
 
 use crate::Ctx;
@@ -20,15 +19,6 @@ pub const KIND: &str = "secret";
 
 /// The longest name of a field, in bytes.
 const MAX_FIELD: usize = 256;
-
-/// What a scope, the journal and a rehearsal call a version's state.
-fn word(state: VersionState) -> &'static str {
-    match state {
-        VersionState::Enabled => "enabled",
-        VersionState::Disabled => "disabled",
-        VersionState::Destroyed => "destroyed",
-    }
-}
 
 impl From<Failure> for types::Failure {
     fn from(failure: Failure) -> Self {

@@ -7,8 +7,6 @@ use remit_gate::{Effect, Failure, Operation, Permit, Prepared, Resource, State};
 use remit_trust::SecretBytes;
 use serde::{Deserialize, Serialize};
 
-use super::word;
-
 /// `remit:secrets/rotate.rotate`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rotate {
@@ -98,7 +96,7 @@ impl Rotate {
                 return Ok(Standing::Other(format!("version {current} is current")));
             }
             Some(state) => {
-                return Ok(Standing::Other(format!("version {current} is current and {}", word(state))));
+                return Ok(Standing::Other(format!("version {current} is current and {state}")));
             }
             None => return Ok(Standing::Other("it has no current version".to_owned())),
         }
@@ -132,7 +130,7 @@ impl Operation for Rotate {
         match found.versions.iter().find(|version| version.number == previous).map(|version| version.state) {
             Some(VersionState::Enabled) => {}
             Some(state) => {
-                let why = format!("the current version {previous} of {} is {}", self.resource, word(state));
+                let why = format!("the current version {previous} of {} is {}", self.resource, state);
                 return Err(Failure::Conflict(why));
             }
             None => {

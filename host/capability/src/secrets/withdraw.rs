@@ -4,8 +4,6 @@ use remit_backend::{Secrets, VersionState};
 use remit_gate::{Effect, Failure, Operation, Permit, Prepared, Resource, State};
 use serde::{Deserialize, Serialize};
 
-use super::word;
-
 /// `remit:secrets/disable.disable`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disable {
@@ -58,9 +56,7 @@ impl Operation for Disable {
             }
             state => Err(Failure::Conflict(format!(
                 "version {} of {} is {} already",
-                self.version,
-                self.resource,
-                word(state)
+                self.version, self.resource, state
             ))),
         }
     }
@@ -129,7 +125,7 @@ impl Operation for Destroy {
         Ok(match state_of(&self.resource, self.version, on).await? {
             VersionState::Destroyed => State::After,
             same if same == before.undo.state => State::Before,
-            other => State::Other(format!("version {} is {}", self.version, word(other))),
+            other => State::Other(format!("version {} is {}", self.version, other)),
         })
     }
 

@@ -85,7 +85,6 @@ fn line(seq: u64, record: &Record) -> Option<Vec<String>> {
                 (format!("#{} →", outcome.call), "a secret value, sealed".to_owned())
             }
             CallResult::Failed { failure } => (format!("#{} failed", outcome.call), failure.get().to_owned()),
-            CallResult::Faulted { reason } => (format!("#{} faulted", outcome.call), reason.clone()),
         },
         Event::Denied(denied) => (
             format!("#{} REFUSED", denied.call),

@@ -351,7 +351,6 @@ pub(crate) fn told(reader: &Reader, run: &RunId) -> Vec<String> {
                 CallResult::Ok { value } => format!("outcome {} ok {value}", o.call),
                 CallResult::Sealed { .. } => format!("outcome {} sealed", o.call),
                 CallResult::Failed { failure } => format!("outcome {} failed {failure}", o.call),
-                CallResult::Faulted { reason } => format!("outcome {} faulted {reason}", o.call),
             },
             Event::Denied(d) => format!("denied {} {} {}", d.call, d.operation, d.resource),
             Event::UndoIntent(u) => format!("undo-intent {}", u.call),
