@@ -151,7 +151,7 @@ impl Gate {
     /// Enters a phase; in [`Phase::Verify`] nothing can be changed.
     pub fn enter(&self, phase: Phase) -> Result<(), Fault> {
         self.0.progress().phase = phase;
-        self.0.note(Event::Phase(remit_journal::PhaseEntered { phase }))
+        self.0.note(phase.into())
     }
 
     /// Every operation seen so far but the ambient ones.

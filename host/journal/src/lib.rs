@@ -9,6 +9,7 @@ mod audit;
 mod error;
 mod reader;
 mod record;
+mod state;
 mod store;
 mod writer;
 
@@ -17,6 +18,8 @@ pub use error::{JournalError, Poisoned, StartError};
 pub use reader::{Reader, RunSummary};
 pub use record::{
     ActionRef, CallResult, Denied, Effect, Ended, Event, GrantRef, Intent, Mode, Outcome, Phase,
-    PhaseEntered, Record, RunId, RunIdError, RunState, Started, UndoIntent, UndoOutcome, UndoResult,
+    PhaseEntered, Record, Resolved, RunId, RunIdError, SignedRef, Started, UndoExpired, UndoIntent,
+    UndoOutcome, UndoResult,
 };
+pub use state::RunState;
 pub use writer::Journal;

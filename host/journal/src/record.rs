@@ -14,6 +14,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use ulid::Ulid;
 
+use crate::RunState;
+
 const RUN_PREFIX: &str = "run-";
 
 /// The name of one run: `run-` and a ULID in lower case. Sorts by time of creation.
@@ -111,6 +113,10 @@ pub enum Event {
     UndoIntent(UndoIntent),
     /// An attempt to take a change back ended.
     UndoOutcome(UndoOutcome),
+    /// A person said what became of a call in doubt.
+    Resolved(Resolved),
+    /// The key to the run's sealed records was deleted: it cannot be taken back any more.
+    UndoExpired(UndoExpired),
     /// The run reached a state. A later revert adds another.
     Ended(Ended),
 }
@@ -127,6 +133,8 @@ impl Event {
             Self::Denied(_) => "denied",
             Self::UndoIntent(_) => "undo-intent",
             Self::UndoOutcome(_) => "undo-outcome",
+            Self::Resolved(_) => "resolved",
+            Self::UndoExpired(_) => "undo-expired",
             Self::Ended(_) => "ended",
         }
     }
@@ -154,6 +162,8 @@ into_event!(
     Denied(Denied),
     UndoIntent(UndoIntent),
     UndoOutcome(UndoOutcome),
+    Resolved(Resolved),
+    UndoExpired(UndoExpired),
     Ended(Ended)
 );
 
@@ -220,13 +230,27 @@ pub struct ActionRef {
     pub version: String,
 }
 
-/// Under which grant, and how often it may be used.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Under which grant, how often and until when it may be used.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct GrantRef {
     /// Of the grant as signed.
     pub digest: Digest,
     /// How many runs the grant allows in all.
     pub uses: u32,
+    /// The grant with its signatures, and from when until when it holds. Journals of schema 1 lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed: Option<SignedRef>,
+}
+
+/// A grant as it was when a run started under it: with it, the journal shows who allowed what.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SignedRef {
+    /// The DSSE envelope, byte for byte.
+    pub envelope: Box<RawValue>,
+    /// From when on.
+    pub not_before: Timestamp,
+    /// Until when.
+    pub not_after: Timestamp,
 }
 
 /// A run's header: everything that decides what it does.
@@ -244,6 +268,10 @@ pub struct Started {
     pub input_digest: Digest,
     /// Of the scope in force.
     pub scope_digest: Digest,
+    /// The scope in force, so that the run can be recovered and replayed with nothing but its record.
+    /// Journals of schema 1 lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Box<RawValue>>,
     /// The source of the authority; none for a rehearsal.
     pub grant: Option<GrantRef>,
     /// Who asked.
@@ -269,6 +297,8 @@ pub enum Phase {
     HostCheck,
     /// Taking the changes back.
     Revert,
+    /// Another host took the run over, because its own was gone.
+    Recover,
 }
 
 impl fmt::Display for Phase {
@@ -278,15 +308,29 @@ impl fmt::Display for Phase {
             Self::Verify => "verify",
             Self::HostCheck => "host-check",
             Self::Revert => "revert",
+            Self::Recover => "recover",
         })
     }
 }
 
-/// The run entered a phase.
+/// The run entered a phase. From then on, and until the next [`Ended`], it has no state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PhaseEntered {
     /// Which.
     pub phase: Phase,
+    /// Who asked for it, when it was not the run itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
+    /// Why, in their words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl From<Phase> for Event {
+    /// A phase that follows from the run itself.
+    fn from(phase: Phase) -> Self {
+        PhaseEntered { phase, principal: None, reason: None }.into()
+    }
 }
 
 /// A host call that is about to happen, with what is needed to take it back.
@@ -396,47 +440,26 @@ pub enum UndoResult {
     },
 }
 
-/// The state a run is in when the host lets go of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RunState {
-    /// It did what was asked and every check agreed.
-    Succeeded,
-    /// It failed; it had changed nothing.
-    Failed,
-    /// It was refused (grant, scope, plan or limit); it had changed nothing.
-    Refused,
-    /// Its changes were taken back.
-    Reverted,
-    /// It failed or was refused; its changes stand, as the scope or an undo conflict demands. A person
-    /// decides.
-    Held,
-    /// Whether a change happened is not known. A person must look.
-    InDoubt,
-    /// A rehearsal came to its end.
-    Rehearsed,
+/// What a person found out about a call that was in doubt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolved {
+    /// The number of the call.
+    pub call: u64,
+    /// Whether it took effect.
+    pub happened: bool,
+    /// Who says so.
+    pub principal: String,
+    /// How they know.
+    pub reason: String,
 }
 
-impl RunState {
-    /// The name, as in the serialised form.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Refused => "refused",
-            Self::Reverted => "reverted",
-            Self::Held => "held",
-            Self::InDoubt => "in-doubt",
-            Self::Rehearsed => "rehearsed",
-        }
-    }
-}
-
-impl fmt::Display for RunState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
+/// The run's undo data was given up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UndoExpired {
+    /// Who asked for it.
+    pub principal: String,
+    /// Under which rule: `older than 30d`.
+    pub rule: String,
 }
 
 /// How a run ended.

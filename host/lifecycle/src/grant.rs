@@ -8,6 +8,7 @@ use remit_journal::ActionRef;
 use remit_trust::dsse::Envelope;
 use remit_trust::{Digest, KeyId, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use crate::{Error, Input};
 
@@ -135,6 +136,8 @@ pub struct SignedGrant {
     pub digest: Digest,
     /// The operators who signed it.
     pub signers: Vec<KeyId>,
+    /// As it was read: the journal keeps it, signatures and all.
+    pub(crate) envelope: Box<RawValue>,
 }
 
 impl SignedGrant {
@@ -154,7 +157,8 @@ impl SignedGrant {
             .map_err(|source| Error::GrantSignature { file: file.clone(), source })?;
         let grant = serde_json::from_slice(&verified.payload)
             .map_err(|error| malformed(&String::from_utf8_lossy(&verified.payload), &error))?;
-        Ok(Self { grant, digest: Digest::of(&verified.payload), signers: verified.signers })
+        let envelope = serde_json::from_str(&text).map_err(|error| malformed(&text, &error))?;
+        Ok(Self { grant, digest: Digest::of(&verified.payload), signers: verified.signers, envelope })
     }
 }
 

@@ -7,6 +7,7 @@ use remit_gate::{Allow, Facts, Gate, Limits, Pattern, Plan, Scope, Setup};
 use remit_journal::{ActionRef, Ended, Mode, Record, RunId, RunState, Started};
 use remit_sandbox::{Admitted, Call, Candidate, Consumed, Meter, Stop};
 use serde::{Deserialize, Serialize};
+use serde_json::value::to_raw_value;
 
 use crate::{Error, Host, Input};
 
@@ -54,6 +55,7 @@ pub(crate) fn header(
         input: input.raw()?,
         input_digest: input.digest(),
         scope_digest: scope.digest()?,
+        scope: Some(to_raw_value(scope)?),
         grant: None,
         principal: std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned()),
         reason: facts.reason.clone(),

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 use remit_gate::{Effect, Gate, OnFailure, Phase, Setup, State, UndoGate, Window};
-use remit_journal::{GrantRef, Mode, Record, RunId, RunState};
+use remit_journal::{GrantRef, Mode, Record, RunId, RunState, SignedRef};
 use remit_sandbox::{Call, Candidate, Consumed, Meter, Stop};
 
 use crate::plan::{end, facts, header, output};
@@ -42,7 +42,15 @@ pub async fn execute(
     let facts = facts(&grant.reason)?;
     let (run, seed) = (facts.run, facts.seed);
     let mut started = header(&action, Mode::Live, input, &grant.scope, &facts)?;
-    started.grant = Some(GrantRef { digest: signed.digest, uses: grant.uses });
+    started.grant = Some(GrantRef {
+        digest: signed.digest,
+        uses: grant.uses,
+        signed: Some(SignedRef {
+            envelope: signed.envelope,
+            not_before: grant.not_before,
+            not_after: grant.not_after,
+        }),
+    });
     // The use is counted in the same transaction that makes the run exist.
     host.journal.start(Record::now(run, started)).await?;
 

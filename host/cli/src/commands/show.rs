@@ -92,6 +92,18 @@ fn line(seq: u64, record: &Record) -> Option<Vec<String>> {
         ),
         Event::UndoIntent(undo) => ("undo".to_owned(), format!("of #{}", undo.call)),
         Event::UndoOutcome(undo) => (format!("undo #{} →", undo.call), undo_words(&undo.result)),
+        Event::Resolved(resolved) => (
+            format!("#{} resolved", resolved.call),
+            format!(
+                "it {} (says {}: {})",
+                if resolved.happened { "happened" } else { "did not happen" },
+                resolved.principal,
+                resolved.reason
+            ),
+        ),
+        Event::UndoExpired(expired) => {
+            ("undo expired".to_owned(), format!("by {}: {}", expired.principal, expired.rule))
+        }
         Event::Ended(ended) => ("ended".to_owned(), format!("{}: {}", ended.state, ended.detail)),
     };
     let at = record.at.round(jiff::Unit::Millisecond).unwrap_or(record.at);

@@ -252,7 +252,8 @@ impl Bench {
             input: serde_json::value::RawValue::NULL.to_owned(),
             input_digest: digest,
             scope_digest: digest,
-            grant: Some(GrantRef { digest, uses: 1 }),
+            scope: None,
+            grant: Some(GrantRef { digest, uses: 1, signed: None }),
             principal: "ana".to_owned(),
             reason: "a test".to_owned(),
             seed: [0; 32],
@@ -355,6 +356,8 @@ pub(crate) fn told(reader: &Reader, run: &RunId) -> Vec<String> {
             Event::Denied(d) => format!("denied {} {} {}", d.call, d.operation, d.resource),
             Event::UndoIntent(u) => format!("undo-intent {}", u.call),
             Event::UndoOutcome(u) => format!("undo-outcome {} {:?}", u.call, u.result),
+            Event::Resolved(r) => format!("resolved {} {}", r.call, r.happened),
+            Event::UndoExpired(_) => "undo-expired".to_owned(),
             Event::Phase(p) => format!("phase {}", p.phase),
             Event::Ended(e) => format!("ended {}", e.state),
         })

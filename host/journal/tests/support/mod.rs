@@ -44,6 +44,7 @@ pub(crate) fn started(run: RunId, grant: Option<GrantRef>) -> Record {
         input: raw("{ \"as\":  [\"written\"] }"),
         input_digest: digest,
         scope_digest: digest,
+        scope: None,
         grant,
         principal: "ana".to_owned(),
         reason: "quarterly rotation".to_owned(),
@@ -102,7 +103,7 @@ pub(crate) fn story(run: RunId) -> Vec<Record> {
 }
 
 pub(crate) fn grant(uses: u32) -> GrantRef {
-    GrantRef { digest: Digest::of(b"a grant"), uses }
+    GrantRef { digest: Digest::of(b"a grant"), uses, signed: None }
 }
 
 /// What a record is, on one line.
