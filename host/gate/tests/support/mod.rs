@@ -259,7 +259,8 @@ impl Bench {
             seed: [0; 32],
             host_version: "0".to_owned(),
         };
-        journal.start(Record::now(run, started)).await.unwrap();
+        let key = remit_trust::Sealed::from_bytes(Vec::new());
+        journal.start(Record::now(run, started), key).await.unwrap();
         Self { folder, journal, vault, sealer, run }
     }
 
