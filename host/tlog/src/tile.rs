@@ -300,8 +300,7 @@ impl FromStr for TilePath {
 fn read_path(path: &str) -> Option<TilePath> {
     let (level, index) = path.strip_prefix("tile/")?.split_once('/')?;
     let (index, width) = match index.split_once(".p/") {
-        // A full tile is never written as a partial one.
-        Some((index, width)) => (index, width.parse().ok().filter(|width| *width < TILE_WIDTH)?),
+        Some((index, width)) => (index, width.parse().ok()?),
         None => (index, TILE_WIDTH),
     };
     let index = index.split('/').try_fold(0_u64, |index, group| {

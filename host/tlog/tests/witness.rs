@@ -149,6 +149,15 @@ fn lines_of_others_are_ignored() {
     }
 }
 
+/// Two good lines by one key, in either order: the newer one counts.
+#[test]
+fn the_newer_of_two() {
+    let (early, late) = (witness().cosign(&text(), 5), witness().cosign(&text(), 6));
+    for answer in [format!("{early}{late}"), format!("{late}{early}")] {
+        assert_eq!(witness().verifier().verify(&note(), &answer).unwrap().timestamp, 6);
+    }
+}
+
 /// A line that claims to be by the witness and is not: even beside a good one.
 #[test]
 fn forged_lines() {
