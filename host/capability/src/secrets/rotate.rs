@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use remit_backend::{Fields, Secrets, VersionState};
+use remit_backend::{Fields, Metadata, SecretStore, Secrets, VersionState};
 use remit_gate::{Effect, Failure, Operation, Permit, Prepared, Resource, State};
 use remit_trust::SecretBytes;
 use serde::{Deserialize, Serialize};
@@ -104,11 +104,45 @@ impl Rotate {
         let live = store.read(&self.resource, current).await?;
         Ok(if live == values.new {
             Standing::Rotated { at: current }
-        } else if live == values.old {
+        } else if live == values.old || self.is_over(before.undo.previous, &values, &found, store).await? {
             Standing::Unrotated
         } else {
             Standing::Other(format!("version {current} is current, and this run did not write it"))
         })
+    }
+
+    /// Whether the history shows that nothing of this rotation is left to take back, although the current
+    /// value is neither of its two: once an earlier rotation of the run is undone as well, it is that
+    /// one's. Without this a revert that was cut short could not be started over.
+    async fn is_over(
+        &self,
+        previous: u64,
+        values: &Values,
+        found: &Metadata,
+        store: &dyn SecretStore,
+    ) -> Result<bool, Failure> {
+        // A rotation writes this version or none.
+        let own = previous + 1;
+        let mut happened = false;
+        let mut same_secret = false;
+        for version in &found.versions {
+            if version.number < previous || version.state != VersionState::Enabled {
+                continue;
+            }
+            let value = store.read(&self.resource, version.number).await?;
+            if version.number == previous {
+                // Not one that was made anew under its name.
+                same_secret = value == values.old;
+            } else if version.number == own {
+                if value != values.new {
+                    return Ok(same_secret);
+                }
+                happened = true;
+            } else if happened && value == values.old {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
