@@ -85,7 +85,10 @@ impl Rotate {
     /// one's value behind under a higher number, and undoing this one is then right.
     async fn standing(&self, before: &Prepared<BeforeRotation>, on: &Secrets) -> Result<Standing, Failure> {
         let (store, _) = on.at(&self.resource)?;
-        let found = store.metadata(&self.resource).await?;
+        let found = match store.metadata(&self.resource).await {
+            Err(Failure::NotFound(why)) => return Ok(Standing::Other(why)),
+            found => found?,
+        };
         let current = found.current;
         let state =
             found.versions.iter().find(|version| version.number == current).map(|version| version.state);
@@ -101,10 +104,12 @@ impl Rotate {
             None => return Ok(Standing::Other("it has no current version".to_owned())),
         }
         let values = Values::of(before)?;
-        let live = store.read(&self.resource, current).await?;
-        Ok(if live == values.new {
+        let live = self.value(current, store).await?;
+        Ok(if live.as_ref() == Some(&values.new) {
             Standing::Rotated { at: current }
-        } else if live == values.old || self.is_over(before.undo.previous, &values, &found, store).await? {
+        } else if live.as_ref() == Some(&values.old)
+            || self.is_over(before.undo.previous, &values, &found, store).await?
+        {
             Standing::Unrotated
         } else {
             Standing::Other(format!("version {current} is current, and this run did not write it"))
@@ -129,7 +134,7 @@ impl Rotate {
             if version.number < previous || version.state != VersionState::Enabled {
                 continue;
             }
-            let value = store.read(&self.resource, version.number).await?;
+            let Some(value) = self.value(version.number, store).await? else { continue };
             if version.number == previous {
                 // Not one that was made anew under its name.
                 same_secret = value == values.old;
@@ -143,6 +148,16 @@ impl Rotate {
             }
         }
         Ok(false)
+    }
+
+    /// The value of a version, to compare; none if it was taken out of use since it was seen.
+    async fn value(&self, version: u64, store: &dyn SecretStore) -> Result<Option<Fields>, Failure> {
+        match store.read(&self.resource, version).await {
+            Err(Failure::NotFound(_)) => Ok(None),
+            // Others write what is not text. It equals no value of a rotation, nor do no fields at all.
+            Err(Failure::Invalid(_)) => Ok(Some(Fields::default())),
+            read => read.map(Some),
+        }
     }
 }
 
