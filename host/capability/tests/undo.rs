@@ -34,7 +34,7 @@ use remit_backend::{
 use remit_capability::secrets::{Destroy, Disable, Rotate};
 use remit_capability::{interfaces, operation};
 use remit_gate::{
-    Authority, Effect, Estate, Facts, Failure, Gate, Mode, Operation, Resource, Scope, Setup, UndoGate,
+    Authority, Effect, Estate, Facts, Failure, Gate, Mode, Operation, Resource, Scope, Setup, State, UndoGate,
 };
 use remit_journal::{CallResult, Event, Intent, Journal, RunId, UndoResult};
 use remit_tlog::NoteSigner;
@@ -163,18 +163,56 @@ fn calls(effects: &'static [Effect]) -> impl Strategy<Value = Vec<Call>> {
 struct Between {
     store: Arc<dyn SecretStore>,
     loss: Mutex<Loss>,
-    first: Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>,
+    someone: Mutex<Option<Someone>>,
+}
+
+/// Someone who is about to touch a secret.
+struct Someone {
+    secret: Resource,
+    moment: Moment,
+    acts: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// Right before an operation or an undo gets its answer to this.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    /// Its first look at the versions, or the second.
+    Look,
+    SecondLook,
+    Write,
 }
 
 impl Between {
-    fn change<'a, T: Send + 'a>(&self, change: BoxFuture<'a, T>) -> BoxFuture<'a, T> {
+    /// Lets someone else go first, if it is their moment.
+    async fn meet(&self, secret: &Resource, writes: bool) {
+        let met = {
+            let mut waiting = self.someone.lock().unwrap();
+            match waiting.as_mut().filter(|someone| someone.secret == *secret) {
+                None => None,
+                Some(someone) => match (someone.moment, writes) {
+                    (Moment::Look, false) | (Moment::Write, true) => waiting.take(),
+                    (Moment::SecondLook, false) => {
+                        someone.moment = Moment::Look;
+                        None
+                    }
+                    _ => None,
+                },
+            }
+        };
+        if let Some(someone) = met {
+            someone.acts.await;
+        }
+    }
+
+    fn change<'a, T: Send + 'a>(
+        &'a self,
+        secret: &'a Resource,
+        change: BoxFuture<'a, T>,
+    ) -> BoxFuture<'a, T> {
         let loss = std::mem::replace(&mut *self.loss.lock().unwrap(), Loss::None);
-        let first = self.first.lock().unwrap().take();
         let lost = || Err(Failure::Unavailable("lost".to_owned()));
         Box::pin(async move {
-            if let Some(first) = first {
-                first.await;
-            }
+            self.meet(secret, true).await;
             match loss {
                 Loss::None => change.await,
                 Loss::Request => lost(),
@@ -186,7 +224,10 @@ impl Between {
 
 impl SecretStore for Between {
     fn metadata<'a>(&'a self, secret: &'a Resource) -> BoxFuture<'a, Metadata> {
-        self.store.metadata(secret)
+        Box::pin(async move {
+            self.meet(secret, false).await;
+            self.store.metadata(secret).await
+        })
     }
     fn read<'a>(&'a self, secret: &'a Resource, version: u64) -> BoxFuture<'a, Fields> {
         self.store.read(secret, version)
@@ -198,16 +239,16 @@ impl SecretStore for Between {
         n: u64,
         by: Authority<'a>,
     ) -> BoxFuture<'a, u64> {
-        self.change(self.store.put(at, fields, n, by))
+        self.change(at, self.store.put(at, fields, n, by))
     }
     fn disable<'a>(&'a self, secret: &'a Resource, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
-        self.change(self.store.disable(secret, version, by))
+        self.change(secret, self.store.disable(secret, version, by))
     }
     fn enable<'a>(&'a self, secret: &'a Resource, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
-        self.change(self.store.enable(secret, version, by))
+        self.change(secret, self.store.enable(secret, version, by))
     }
     fn destroy<'a>(&'a self, secret: &'a Resource, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
-        self.change(self.store.destroy(secret, version, by))
+        self.change(secret, self.store.destroy(secret, version, by))
     }
     fn check(&self) -> BoxFuture<'_, String> {
         self.store.check()
@@ -231,7 +272,7 @@ impl World {
     fn embedded() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Embedded::open(&folder.path().join("secrets.db")).unwrap();
-        Self::new(folder, Arc::new(store), None, 64)
+        Self::new(folder, Arc::new(store), None, 48)
     }
 
     /// A real server, which is why there are fewer cases. With each version of a secret beyond so many the
@@ -253,13 +294,13 @@ impl World {
             timeout: jiff::SignedDuration::from_secs(5),
         };
         let store = OpenBao::open(&config, folder.path()).unwrap();
-        Self::new(folder, Arc::new(store), Some(server), 10)
+        Self::new(folder, Arc::new(store), Some(server), 8)
     }
 
     fn new(folder: tempfile::TempDir, store: Arc<dyn SecretStore>, server: Option<Bao>, cases: u32) -> Self {
         let signer = NoteSigner::from_seed("test", &[1; 32]).unwrap();
         Self {
-            between: Arc::new(Between { store, loss: Mutex::new(Loss::None), first: Mutex::new(None) }),
+            between: Arc::new(Between { store, loss: Mutex::new(Loss::None), someone: Mutex::new(None) }),
             journal: Journal::open(&folder.path().join("journal"), signer).unwrap(),
             sealer: Arc::new(Sealer::load_or_create(&folder.path().join("seal.key")).unwrap()),
             runtime: tokio::runtime::Builder::new_current_thread().build().unwrap(),
@@ -447,6 +488,10 @@ impl Run<'_> {
         operation(&change.operation).unwrap().undo(&self.undo, change).await.unwrap()
     }
 
+    async fn state(&self, change: &Intent) -> State {
+        operation(&change.operation).unwrap().state(&self.undo, change).await.unwrap()
+    }
+
     /// Undoes once more what is undone: nothing at all may change, not even a version's number.
     async fn again(&self, changes: &[Intent]) -> TestCaseResult {
         let before = self.everything().await;
@@ -563,68 +608,78 @@ fn what_cannot_come_back_is_left_alone(world: &World) {
     });
 }
 
-/// Whatever someone else did since, or does between an undo's comparison and its write, stays done.
+/// Whatever someone else does stays done: during the run, after it, or between the looks and the write of
+/// a single operation or undo.
 fn what_others_did_stays(world: &World) {
     let theirs = prop_oneof![values().prop_map(Theirs::Put), Just(Theirs::Disable), Just(Theirs::Enable)];
-    let theirs = (theirs, any::<Index>(), 0..5_u64, any::<bool>());
-    world.holds((estates(), calls(UNDOABLE), theirs), async |world, (estate, calls, theirs)| {
+    let moment = select(vec![Moment::Look, Moment::SecondLook, Moment::Write]);
+    let meeting = (theirs, any::<Index>(), 0..5_u64, moment, any::<bool>(), any::<Index>());
+    world.holds((estates(), calls(UNDOABLE), meeting), async |world, (estate, calls, meeting)| {
+        let (theirs, touched, back, moment, during_run, when) = meeting;
         let run = world.run(&estate).await;
-        for call in &calls {
-            run.perform(call, Loss::None).await;
-        }
-        let changes = run.changes().await;
-
-        let (theirs, index, back, late) = theirs;
-        let (touched, _) = index.get(&run.secrets).clone();
-        let current = run.store().metadata(&touched).await.unwrap().current;
-        let version = (current + 1).saturating_sub(back).max(1);
+        let (touched, originals) = touched.get(&run.secrets).clone();
+        let version = (originals + 1).saturating_sub(back).max(1);
         let happened = Arc::new(Mutex::new(None));
-        let meddle = {
-            let (other, path) = (Arc::clone(&run.other), touched.path().to_owned());
-            let (theirs, happened) = (theirs.clone(), Arc::clone(&happened));
-            async move {
+        let acts = {
+            let (store, other) = (Arc::clone(&world.between.store), Arc::clone(&run.other));
+            let (secret, theirs, happened) = (touched.clone(), theirs.clone(), Arc::clone(&happened));
+            Box::pin(async move {
+                let expected = store.metadata(&secret).await.unwrap().current;
                 let change = match theirs {
-                    Theirs::Put(fields) => Change::Put { expected: current, fields },
+                    Theirs::Put(fields) => Change::Put { expected, fields },
                     Theirs::Disable => Change::Disable(version),
                     Theirs::Enable => Change::Enable(version),
                 };
-                *happened.lock().unwrap() = other.change(&path, change).await.ok();
-            }
+                *happened.lock().unwrap() = other.change(secret.path(), change).await.ok();
+            })
         };
-        // Late: after an undo looked, before it writes. The first undo that writes meets it.
-        if late {
-            *world.between.first.lock().unwrap() = Some(Box::pin(meddle));
-        } else {
-            meddle.await;
+        let mut someone = Some(Someone { secret: touched.clone(), moment, acts });
+        for (index, call) in calls.iter().enumerate() {
+            if during_run && index == when.index(calls.len()) {
+                *world.between.someone.lock().unwrap() = someone.take();
+            }
+            run.perform(call, Loss::None).await;
         }
-        for change in &changes {
-            let live = run.everything().await;
+        *world.between.someone.lock().unwrap() = None;
+
+        let changes = run.changes().await;
+        for (index, change) in changes.iter().enumerate() {
+            if index == when.index(changes.len()) {
+                *world.between.someone.lock().unwrap() = someone.take();
+            }
+            let (live, met) = (run.everything().await, happened.lock().unwrap().is_some());
             let result = run.undo(change).await;
+            let number = *happened.lock().unwrap();
+            // What was done in the meantime is a difference, but not the undo's.
+            let met_now = number.is_some() != met;
+            let waiting = world.between.someone.lock().unwrap().take();
+            let state = run.state(change).await;
+            *world.between.someone.lock().unwrap() = waiting;
             let after = run.everything().await;
-            let met = happened.lock().unwrap().is_some();
             match &result {
-                UndoResult::Undone => {}
-                UndoResult::AlreadyUndone => prop_assert_eq!(&after, &live),
+                UndoResult::Undone => prop_assert_eq!(state, State::Before, "{:?}", change),
+                UndoResult::AlreadyUndone => prop_assert!(met_now || after == live, "{:?}", change),
                 UndoResult::Conflict { .. } => {
-                    prop_assert!(met && change.resource == touched.as_str(), "{:?}", change);
-                    // Where they came late, what they did is the difference.
-                    prop_assert!(late || after == live, "{:?}", change);
+                    prop_assert!(number.is_some() && change.resource == touched.as_str(), "{:?}", change);
+                    prop_assert!(met_now || after == live, "{:?}", change);
                 }
                 _ => prop_assert!(false, "{:?}: {:?}", result, change),
             }
-            let (metadata, versions) = &after[&touched];
-            let number = *happened.lock().unwrap();
-            match (&theirs, number) {
-                (_, None) => {}
-                (Theirs::Put(fields), Some(number)) => {
-                    prop_assert_eq!(metadata.current, number, "{:?}", change);
-                    prop_assert_eq!(&versions[&number].1.as_ref(), &Some(fields));
-                }
-                (Theirs::Disable, _) => prop_assert_eq!(versions[&version].0, VersionState::Disabled),
-                (Theirs::Enable, _) => prop_assert_eq!(versions[&version].0, VersionState::Enabled),
+            if let (Theirs::Put(_), Some(number), false) = (&theirs, number, during_run) {
+                prop_assert_eq!(after[&touched].0.current, number, "{:?}", change);
             }
         }
-        *world.between.first.lock().unwrap() = None;
+        *world.between.someone.lock().unwrap() = None;
+
+        if happened.lock().unwrap().is_some() {
+            let (metadata, versions) = run.versions(&touched).await;
+            match theirs {
+                // The run may have rotated it in turn, knowing it: then it is back.
+                Theirs::Put(fields) => prop_assert_eq!(versions[&metadata.current].1.as_ref(), Some(&fields)),
+                Theirs::Disable => prop_assert_eq!(versions[&version].0, VersionState::Disabled),
+                Theirs::Enable => prop_assert_eq!(versions[&version].0, VersionState::Enabled),
+            }
+        }
         Ok(())
     });
 }
