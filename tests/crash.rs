@@ -190,10 +190,12 @@ impl<'a> Scenario<'a> {
                 let mount = format!("{}-{worker}", self.name.replace('/', "-"));
                 let config = world.home().join("remit.toml");
                 let text = fs::read_to_string(&config).unwrap();
-                let kept = text.lines().filter(|line| !line.starts_with("mount = "));
-                let text: String = kept.map(|line| format!("{line}\n")).collect();
+                let mut lines: Vec<&str> =
+                    text.lines().filter(|line| !line.starts_with("mount = ")).collect();
+                let line = format!("mount = \"{mount}\"\n");
                 // The server's entry is the last one.
-                fs::write(config, format!("{text}mount = \"{mount}\"\n")).unwrap();
+                lines.push(&line);
+                fs::write(config, lines.join("\n")).unwrap();
                 let mut mounted = self.mounted.lock().unwrap();
                 if mounted.insert(mount.clone()) {
                     server.client(&["secrets", "enable", &format!("-path={mount}"), "-version=2", "kv"]);
@@ -290,8 +292,8 @@ impl<'a> Scenario<'a> {
             points.len(),
             began.elapsed().as_secs_f64()
         );
-        let shown = failures.iter().take(10).map(|failure| format!("\n\n{failure}")).collect::<String>();
-        assert!(failures.is_empty(), "{} of {total} cases failed:{shown}", failures.len());
+        let shown = failures[..failures.len().min(10)].join("\n\n");
+        assert!(failures.is_empty(), "{} of {total} cases failed:\n\n{shown}", failures.len());
         assert!(missed * 10 <= total, "{missed} of {total} cases ended before their point");
     }
 
