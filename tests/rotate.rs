@@ -131,9 +131,10 @@ fn a_killed_host_leaves_what_is_needed_to_take_it_back() {
     host.kill().unwrap();
     host.wait().unwrap();
     let (run, _) = world.last_run();
-    world.remit(&["revert", &run]).exits(2).says("--interrupted");
-    world.remit(&["revert", &run, "--interrupted"]).exits(0);
+    let recovered = world.remit(&["recover", "--json"]).exits(0).json();
+    assert_eq!((recovered[0]["run"].as_str(), recovered[0]["state"].as_str()), (Some(&*run), Some("reverted")));
     assert_eq!(world.current_version(SECRET), 3);
+    assert_eq!(world.remit(&["recover", "--json"]).exits(0).json(), serde_json::json!([]));
     world.audit_is_sound();
 }
 

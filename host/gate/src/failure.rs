@@ -4,6 +4,8 @@ use miette::Diagnostic;
 use remit_journal::JournalError;
 use serde::{Deserialize, Serialize};
 
+use crate::Divergence;
+
 /// Why the host did not do what was asked. The guest sees it as `remit:secrets/types.failure`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "kind", content = "message", rename_all = "kebab-case")]
@@ -159,6 +161,25 @@ pub enum Fault {
     #[error("the grant expired at {0}, during the run")]
     #[diagnostic(code(refused::expired), help("grant again with a longer window (`--ttl`)"))]
     Expired(jiff::Timestamp),
+    /// The clock stands before the grant's window, which it was inside of when the run started.
+    #[error("this machine's clock was set back to before the grant holds ({0})")]
+    #[diagnostic(code(refused::clock), help("set the clock right; then ask for a new grant"))]
+    NotYet(jiff::Timestamp),
+    /// In a replay: the recorded run was refused this call too.
+    #[error("refused on record: {0}")]
+    #[diagnostic(code(refused::recorded), help("`remit show` tells the story of the run"))]
+    Recorded(String),
+    /// In a replay: what the action asks for is not what is on record.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Diverged(#[from] Box<Divergence>),
+    /// In a replay: the record ends here, because the run was cut short here.
+    #[error("the record of the run ends before this call")]
+    #[diagnostic(
+        code(failed::record_end),
+        help("the host was stopped, or the run's time was up, at this point")
+    )]
+    EndOfRecord,
     /// The journal can no longer promise durability.
     #[error("the journal refused a record, so nothing more is done")]
     #[diagnostic(transparent)]

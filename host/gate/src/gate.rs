@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::sync::RwLock;
 
+use crate::replay::Replay;
 use crate::scope::Rules;
 use crate::{Exceeded, Failure, Fault, Limit, Operation, Permit, Plan, Scope, Step};
 
@@ -60,6 +61,8 @@ pub struct Facts {
 /// When a grant may be used.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
+    /// Before that, no call is admitted: a clock that was set back does not revive a grant.
+    pub not_before: Timestamp,
     /// From then on, no call is admitted.
     pub not_after: Timestamp,
 }
@@ -86,7 +89,14 @@ pub struct Setup {
 
 /// The one way from an action to the outside. Cheap to clone; all clones are the same gate.
 #[derive(Clone)]
-pub struct Gate(Arc<Inner>);
+pub struct Gate(Arc<Way>);
+
+/// Where a call's answer comes from. A replay has neither backends nor a journal to write: it cannot touch
+/// anything, whatever it is asked.
+enum Way {
+    Real(Arc<Inner>),
+    Replay(Replay),
+}
 
 struct Inner {
     run: RunId,
@@ -127,7 +137,7 @@ impl Gate {
     /// A gate for one run.
     #[must_use]
     pub fn new(setup: Setup) -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(Way::Real(Arc::new(Inner {
             run: setup.facts.run,
             mode: setup.mode,
             rules: setup.scope.compile(),
@@ -145,46 +155,87 @@ impl Gate {
                 observed: Plan::default(),
             }),
             under_way: Arc::default(),
-        }))
+        }))))
+    }
+
+    /// A gate that answers from the record of a run.
+    #[must_use]
+    pub fn replay(replay: Replay) -> Self {
+        Self(Arc::new(Way::Replay(replay)))
     }
 
     /// Enters a phase; in [`Phase::Verify`] nothing can be changed.
     pub fn enter(&self, phase: Phase) -> Result<(), Fault> {
-        self.0.progress().phase = phase;
-        self.0.note(phase.into())
+        match &*self.0 {
+            Way::Real(inner) => {
+                inner.progress().phase = phase;
+                inner.note(phase.into())
+            }
+            Way::Replay(replay) => replay.enter(phase),
+        }
     }
 
-    /// Every operation seen so far but the ambient ones.
+    /// Every operation seen so far but the ambient ones; nothing in a replay.
     #[must_use]
     pub fn observed(&self) -> Plan {
-        self.0.progress().observed.clone()
+        match &*self.0 {
+            Way::Real(inner) => inner.progress().observed.clone(),
+            Way::Replay(_) => Plan::default(),
+        }
     }
 
     /// What the calls came to so far.
     #[must_use]
     pub fn used(&self) -> Used {
-        let progress = self.0.progress();
-        Used { host_calls: progress.calls, changes: progress.changes, log_bytes: progress.logged }
+        match &*self.0 {
+            Way::Real(inner) => {
+                let progress = inner.progress();
+                Used { host_calls: progress.calls, changes: progress.changes, log_bytes: progress.logged }
+            }
+            Way::Replay(replay) => replay.used(),
+        }
+    }
+
+    /// In a replay, the first thing on record that the action did not ask for again; none if it asked for
+    /// all.
+    #[must_use]
+    pub fn unasked(&self) -> Option<String> {
+        match &*self.0 {
+            Way::Real(_) => None,
+            Way::Replay(replay) => replay.left(),
+        }
     }
 
     /// Waits until every effect under way has its outcome journaled. Called after the guest is gone and
     /// before anything is decided about its run.
     pub async fn settle(&self) {
-        drop(self.0.under_way.write().await);
+        if let Way::Real(inner) = &*self.0 {
+            drop(inner.under_way.write().await);
+        }
     }
 
     /// Counts `bytes` of log against the scope.
     pub fn charge_log(&self, bytes: u64) -> Result<(), Fault> {
-        let mut progress = self.0.progress();
-        progress.logged = progress.logged.saturating_add(bytes);
-        within(Limit::LogBytes, progress.logged, self.0.limits.log_bytes.as_u64())
+        match &*self.0 {
+            Way::Real(inner) => {
+                let mut progress = inner.progress();
+                progress.logged = progress.logged.saturating_add(bytes);
+                within(Limit::LogBytes, progress.logged, inner.limits.log_bytes.as_u64())
+            }
+            Way::Replay(replay) => replay.charge_log(bytes),
+        }
     }
 
     /// Journals a call whose arguments have no canonical form, and says so to the guest.
     pub fn refuse(&self, operation: &str, argument: &str, why: &str) -> Result<Failure, Fault> {
-        let call = self.0.count_call()?;
         let shown: String = argument.escape_debug().take(200).collect();
-        self.0.deny(call, operation, &shown, RawValue::NULL.to_owned(), why)?;
+        match &*self.0 {
+            Way::Real(inner) => {
+                let call = inner.count_call()?;
+                inner.deny(call, operation, &shown, RawValue::NULL.to_owned(), why)?;
+            }
+            Way::Replay(replay) => replay.refuse(operation, &shown, why)?,
+        }
         Ok(Failure::Invalid(why.to_owned()))
     }
 
@@ -192,19 +243,31 @@ impl Gate {
     ///
     /// The order is the product: count → window → phase → scope → preparation → accepted effect → plan →
     /// durable intent → effect → outcome. The inner error is the guest's to handle; the outer one ends
-    /// its run.
+    /// its run. In a replay nothing of this happens: the record answers.
     pub async fn call<O: Operation>(&self, operation: O) -> Result<Result<O::Outcome, Failure>, Fault> {
+        match &*self.0 {
+            Way::Real(inner) => inner.call(operation).await,
+            Way::Replay(replay) => replay.call(&operation),
+        }
+    }
+}
+
+impl Inner {
+    async fn call<O: Operation>(
+        self: &Arc<Self>,
+        operation: O,
+    ) -> Result<Result<O::Outcome, Failure>, Fault> {
         let resource = operation.resource();
-        let call = match self.0.count_call() {
+        let call = match self.count_call() {
             Ok(call) => call,
             Err(fault) => {
-                let call = self.0.progress().calls;
-                self.0.deny(call, O::NAME, resource.as_str(), raw::<O>(&operation)?, &fault.to_string())?;
+                let call = self.progress().calls;
+                self.deny(call, O::NAME, resource.as_str(), raw::<O>(&operation)?, &fault.to_string())?;
                 return Err(fault);
             }
         };
-        tracing::debug!(run = %self.0.run, call, operation = O::NAME, %resource, "host call");
-        self.0.admit(call, &operation)?;
+        tracing::debug!(run = %self.run, call, operation = O::NAME, %resource, "host call");
+        self.admit(call, &operation)?;
         match O::EFFECT {
             Effect::Observe | Effect::Disclose => self.observe(call, operation).await,
             Effect::Change | Effect::Irrevocable => self.change(call, operation).await,
@@ -212,11 +275,11 @@ impl Gate {
     }
 
     async fn observe<O: Operation>(
-        &self,
+        self: &Arc<Self>,
         call: u64,
         operation: O,
     ) -> Result<Result<O::Outcome, Failure>, Fault> {
-        let inner = &self.0;
+        let inner = self;
         let backend = inner.estate.get::<O>()?;
         if !Rules::is_ambient(interface_of::<O>()) {
             inner.progress().observed.steps.push(Step::of(&operation, O::EFFECT).map_err(written::<O>)?);
@@ -234,11 +297,11 @@ impl Gate {
     }
 
     async fn change<O: Operation>(
-        &self,
+        self: &Arc<Self>,
         call: u64,
         operation: O,
     ) -> Result<Result<O::Outcome, Failure>, Fault> {
-        let inner = &self.0;
+        let inner = self;
         let backend = inner.estate.get::<O>()?;
         let mut prepared = match operation.prepare(&backend).await {
             Ok(prepared) => prepared,
@@ -277,7 +340,10 @@ impl Gate {
         let running = Arc::clone(&inner.under_way).read_owned().await;
         let inner = Arc::clone(inner);
         let effect = tokio::spawn(async move {
-            inner.commit(Event::Intent(intent)).await?;
+            // Preparing may have taken long; what is on record as intended is intended in time.
+            let at = Timestamp::now();
+            inner.in_force(at, call, &operation)?;
+            inner.journal.commit(Record { run: inner.run, at, event: Event::Intent(intent) }).await?;
             let permit = Permit { operation: &operation, before: Some(&prepared) };
             let answer = O::perform(&backend, permit).await;
             inner.note(inner.outcome::<O>(call, &answer)?)?;
@@ -286,9 +352,7 @@ impl Gate {
         });
         effect.await.unwrap_or(Err(Fault::Interrupted { operation: O::NAME }))
     }
-}
 
-impl Inner {
     fn progress(&self) -> MutexGuard<'_, Progress> {
         // The data is counters and a list: whole after a panic elsewhere.
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
@@ -301,16 +365,26 @@ impl Inner {
         Ok(progress.calls)
     }
 
+    /// Whether the grant holds at this moment.
+    fn in_force<O: Operation>(&self, at: Timestamp, call: u64, operation: &O) -> Result<(), Fault> {
+        let Some(window) = self.window else { return Ok(()) };
+        let fault = if at >= window.not_after {
+            Fault::Expired(window.not_after)
+        } else if at < window.not_before {
+            Fault::NotYet(window.not_before)
+        } else {
+            return Ok(());
+        };
+        let resource = operation.resource();
+        self.deny(call, O::NAME, resource.as_str(), raw::<O>(operation)?, &fault.to_string())?;
+        Err(fault)
+    }
+
     /// What can be decided from the operation alone.
     fn admit<O: Operation>(&self, call: u64, operation: &O) -> Result<(), Fault> {
         let resource = operation.resource();
         let interface = interface_of::<O>();
-        if let Some(window) = self.window
-            && Timestamp::now() >= window.not_after
-        {
-            self.deny(call, O::NAME, resource.as_str(), raw::<O>(operation)?, "the grant expired")?;
-            return Err(Fault::Expired(window.not_after));
-        }
+        self.in_force(Timestamp::now(), call, operation)?;
         let mut reason = self.rules.permits(interface, &resource).err();
         if reason.is_none()
             && O::EFFECT == Effect::Disclose
@@ -463,7 +537,7 @@ fn interface_of<O: Operation>() -> &'static str {
     O::NAME.rsplit_once('.').map_or(O::NAME, |(interface, _)| interface)
 }
 
-fn within(limit: Limit, used: u64, allowed: u64) -> Result<(), Fault> {
+pub(crate) fn within(limit: Limit, used: u64, allowed: u64) -> Result<(), Fault> {
     if used > allowed { Err(Exceeded { limit, used, allowed }.into()) } else { Ok(()) }
 }
 

@@ -2,11 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use jiff::Timestamp;
 use miette::Diagnostic;
 use remit_tlog::{Frontier, NoteVerifier, leaf_hash};
+use remit_trust::Digest;
+use remit_trust::dsse::Envelope;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
-use crate::{Event, JournalError, Mode, Reader, Record, RunId, store};
+use crate::{
+    Effect, Event, JournalError, Mode, Phase, Reader, Record, Resolved, RunId, RunState, Started, UndoIntent,
+    store,
+};
 
 /// What a sound journal came to.
 #[derive(Clone, Debug, Serialize)]
@@ -51,10 +58,12 @@ pub enum AuditError {
         /// What is wrong.
         why: String,
     },
-    /// The list of grant uses does not belong to these records.
-    #[error("the use of a grant by {run} {why}")]
-    #[diagnostic(code("integrity::grant-use"), help("{}", KEEP))]
-    GrantUse {
+    /// A table beside the records does not say what they say.
+    #[error("the {what} of {run} {why}")]
+    #[diagnostic(code("integrity::table"), help("{}", KEEP))]
+    Table {
+        /// What it is about.
+        what: &'static str,
         /// Which run.
         run: String,
         /// What is wrong.
@@ -84,6 +93,7 @@ impl Reader {
             return Err(JournalError::damaged(&self.path, whole).into());
         }
         let mut expected = checkpoints(self, database, key)?;
+        let pinned: BTreeSet<u64> = expected.keys().copied().collect();
         if let Some(note) = since {
             let kept = key
                 .verify(note)
@@ -145,10 +155,18 @@ impl Reader {
         if signed.root != frontier.root() || head.chain != chain || head.frontier != frontier {
             return Err(AuditError::Checkpoint { why: "is not over these records".to_owned() });
         }
-        story.check_uses(self, database)?;
+        story.check_tables(self, database)?;
+        if self.version > 1
+            && let Some(size) = pinned.symmetric_difference(&story.ends).next()
+        {
+            return Err(AuditError::Older {
+                size: *size,
+                why: "is missing, or of no run's end: one is kept for each".to_owned(),
+            });
+        }
         Ok(Audit {
             records: frontier.size(),
-            runs: story.live.len() as u64,
+            runs: story.runs.len() as u64,
             root: hex::encode(frontier.root()),
             open_calls: story.open.len() as u64,
             checkpoint: head.note,
@@ -194,57 +212,170 @@ fn check_root(expected: &mut Expected, frontier: &Frontier) -> Result<(), AuditE
 /// What the records must make sense as.
 #[derive(Default)]
 struct Story {
-    live: HashMap<RunId, (Mode, Option<String>)>,
+    runs: HashMap<RunId, Told>,
     open: BTreeSet<(RunId, u64)>,
+    /// The sizes at which a run ended: each has its pinned checkpoint.
+    ends: BTreeSet<u64>,
+}
+
+/// What is known of one run so far.
+struct Told {
+    mode: Mode,
+    grant: Option<String>,
+    window: Option<(Timestamp, Timestamp)>,
+    phase: Option<Phase>,
+    /// Recorded under schema 1, whose reverts did not begin with a phase.
+    old: bool,
+    /// The last state it had; and whether it has one now.
+    state: Option<RunState>,
+    ended: bool,
+    expired: bool,
+    /// Changes on record, each with whether it may stand.
+    changes: HashMap<u64, bool>,
 }
 
 impl Story {
     fn follow(&mut self, seq: u64, record: &Record) -> Result<(), AuditError> {
         let wrong = |why: &str| Err(AuditError::Record { seq, why: why.to_owned() });
         let run = record.run;
-        let Some((mode, grant)) = self.live.get(&run) else {
-            return match &record.event {
-                Event::Started(started) => {
-                    let grant = started.grant.as_ref().map(|grant| grant.digest.to_string());
-                    self.live.insert(run, (started.mode, grant));
-                    Ok(())
-                }
-                _ => wrong("belongs to a run that never started"),
+        let Some(told) = self.runs.get_mut(&run) else {
+            let Event::Started(started) = &record.event else {
+                return wrong("belongs to a run that never started");
             };
+            self.runs.insert(run, begin(seq, started)?);
+            return Ok(());
         };
+        let ended = std::mem::replace(&mut told.ended, matches!(record.event, Event::Ended(_)));
         match &record.event {
             Event::Started(_) => return wrong("starts a run a second time"),
+            Event::Phase(entered) => told.phase = Some(entered.phase),
+            Event::UndoExpired(_) => {
+                told.expired = true;
+                told.ended = ended;
+            }
+            _ if ended && !told.old => return wrong("is of a run that had ended"),
             Event::Intent(intent) => {
-                if *mode == Mode::Live && grant.is_none() {
-                    return wrong("is a call of a live run without a grant");
-                }
-                if !self.open.insert((run, intent.call)) {
+                if !self.open.insert((run, intent.call)) || told.changes.contains_key(&intent.call) {
                     return wrong("repeats the number of an earlier call");
                 }
+                if told.mode == Mode::Live && told.grant.is_none() {
+                    return wrong("is a call of a live run without a grant");
+                }
+                if matches!(intent.effect, Effect::Change | Effect::Irrevocable) && told.mode == Mode::Live {
+                    if told.phase.is_some_and(|phase| phase != Phase::Run) {
+                        return wrong("is a change after the action's own turn was over");
+                    }
+                    if told.window.is_some_and(|(from, until)| record.at < from || record.at >= until) {
+                        return wrong("is a change outside the time its grant was in force");
+                    }
+                    told.changes.insert(intent.call, intent.before.is_some());
+                }
             }
-            Event::Outcome(outcome) if !self.open.remove(&(run, outcome.call)) => {
-                return wrong("is an outcome without its intent");
+            Event::Outcome(outcome) => {
+                if !self.open.remove(&(run, outcome.call)) {
+                    return wrong("is an outcome without its intent");
+                }
             }
-            _ => {}
+            Event::UndoIntent(UndoIntent { call }) | Event::Resolved(Resolved { call, .. }) => {
+                if !told.changes.contains_key(call) {
+                    return wrong("is about a change that is not on record");
+                }
+                if told.expired && matches!(record.event, Event::UndoIntent(_)) {
+                    return wrong("is an undo whose data had expired");
+                }
+            }
+            Event::Ended(ended) => {
+                self.ends.insert(seq);
+                let possible = match told.state {
+                    Some(before) => before.next().contains(&ended.state),
+                    None => (ended.state == RunState::Rehearsed) <= (told.mode == Mode::Rehearse),
+                };
+                if !possible {
+                    return wrong("is a state that the run could not come to");
+                }
+                let complete = matches!(ended.state, RunState::Succeeded | RunState::Rehearsed);
+                if complete && self.open.range((run, 0)..=(run, u64::MAX)).next().is_some() {
+                    return wrong("says that all went well, with a call that never came back");
+                }
+                told.state = Some(ended.state);
+            }
+            Event::UndoOutcome(_) | Event::Denied(_) => {}
         }
         Ok(())
     }
 
-    fn check_uses(&self, reader: &Reader, database: &rusqlite::Connection) -> Result<(), AuditError> {
-        let query = || -> rusqlite::Result<HashMap<String, String>> {
-            let mut statement = database.prepare("SELECT run, grant_digest FROM grant_use")?;
-            statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+    /// Whether the tables beside the records say the same.
+    fn check_tables(&self, reader: &Reader, database: &rusqlite::Connection) -> Result<(), AuditError> {
+        let pairs = |query: &str| -> Result<HashMap<String, String>, AuditError> {
+            let read = || -> rusqlite::Result<HashMap<String, String>> {
+                database.prepare(query)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+            };
+            Ok(read().map_err(|e| reader.sql(&e))?)
         };
-        let mut uses = query().map_err(|e| reader.sql(&e))?;
-        for (run, (_, grant)) in &self.live {
-            let run = run.to_string();
-            if uses.remove(&run) != *grant {
-                return Err(AuditError::GrantUse { run, why: "is not counted as its record says" });
+        let told: BTreeMap<String, &Told> =
+            self.runs.iter().map(|(run, told)| (run.to_string(), told)).collect();
+        let table = |what, run: &str, why| Err(AuditError::Table { what, run: run.to_owned(), why });
+
+        let mut uses = pairs("SELECT run, grant_digest FROM grant_use")?;
+        for (run, told) in &told {
+            if uses.remove(run) != told.grant {
+                return table("use of a grant", run, "is not counted as its record says");
             }
         }
-        match uses.into_keys().next() {
-            Some(run) => Err(AuditError::GrantUse { run, why: "is counted, but no record tells of it" }),
-            None => Ok(()),
+        if let Some(run) = uses.keys().next() {
+            return table("use of a grant", run, "is counted, but no record tells of it");
+        }
+        if reader.version == 1 {
+            return Ok(());
+        }
+        let mut open = pairs("SELECT run, run FROM open_run")?;
+        let mut keys = pairs("SELECT run, run FROM run_key")?;
+        for (run, told) in &told {
+            if open.remove(run).is_some() == told.ended {
+                return table("unfinished state", run, "does not say what its records say");
+            }
+            if keys.remove(run).is_some() == told.expired {
+                return table("key", run, "is missing, or there although its record says that it expired");
+            }
+        }
+        match (open.keys().next(), keys.keys().next()) {
+            (Some(run), _) => table("unfinished state", run, "is of a run that never started"),
+            (_, Some(run)) => table("key", run, "is of a run that never started"),
+            (None, None) => Ok(()),
         }
     }
+}
+
+/// A run's header says what it is bound to by digest; what it holds must be that.
+fn begin(seq: u64, started: &Started) -> Result<Told, AuditError> {
+    let wrong = |why: &str| AuditError::Record { seq, why: why.to_owned() };
+    let is = |raw: &RawValue, digest: Digest| {
+        serde_json::from_str::<serde_json::Value>(raw.get())
+            .and_then(|value| remit_trust::canonical(&value))
+            .is_ok_and(|canonical| Digest::of(&canonical) == digest)
+    };
+    if !is(&started.input, started.input_digest) {
+        return Err(wrong("holds an input that is not of the digest it names"));
+    }
+    if started.scope.as_ref().is_some_and(|scope| !is(scope, started.scope_digest)) {
+        return Err(wrong("holds a scope that is not of the digest it names"));
+    }
+    let signed = started.grant.as_ref().and_then(|grant| grant.signed.as_ref().map(|s| (grant.digest, s)));
+    if let Some((digest, signed)) = signed {
+        let envelope: Result<Envelope, _> = serde_json::from_str(signed.envelope.get());
+        if !envelope.is_ok_and(|envelope| envelope.payload_digest() == Ok(digest)) {
+            return Err(wrong("holds a grant that is not of the digest it names"));
+        }
+    }
+    Ok(Told {
+        mode: started.mode,
+        grant: started.grant.as_ref().map(|grant| grant.digest.to_string()),
+        window: signed.map(|(_, signed)| (signed.not_before, signed.not_after)),
+        phase: None,
+        old: started.scope.is_none(),
+        state: None,
+        ended: false,
+        expired: false,
+        changes: HashMap::new(),
+    })
 }

@@ -7,6 +7,7 @@
 
 mod audit;
 mod error;
+mod keys;
 mod reader;
 mod record;
 mod state;
@@ -15,6 +16,7 @@ mod writer;
 
 pub use audit::{Audit, AuditError};
 pub use error::{JournalError, Poisoned, StartError};
+pub use keys::RunKey;
 pub use reader::{Reader, RunSummary};
 pub use record::{
     ActionRef, CallResult, Denied, Effect, Ended, Event, GrantRef, Intent, Mode, Outcome, Phase,

@@ -13,6 +13,8 @@ use crate::{ActionRef, Ended, Event, JournalError, Mode, Record, RunId, RunState
 /// A read-only view of a journal file.
 pub struct Reader {
     pub(crate) path: PathBuf,
+    /// The file's schema: an older one is read as it is.
+    pub(crate) version: i64,
     database: Mutex<Connection>,
 }
 
@@ -35,13 +37,14 @@ pub struct RunSummary {
     pub action: ActionRef,
     /// Who asked.
     pub principal: String,
-    /// Its latest state; none while it has not ended.
+    /// Its state; none while it is going, or left behind by a host that is gone.
     pub state: Option<RunState>,
 }
 
 impl Reader {
     pub(crate) fn open(path: &Path) -> Result<Self, JournalError> {
-        Ok(Self { path: path.to_owned(), database: Mutex::new(store::open_read_only(path)?) })
+        let (database, version) = store::open_read_only(path)?;
+        Ok(Self { path: path.to_owned(), version, database: Mutex::new(database) })
     }
 
     pub(crate) fn database(&self) -> MutexGuard<'_, Connection> {
@@ -94,6 +97,13 @@ impl Reader {
                 _ => {}
             }
         }
+        if self.version > 1 {
+            // One that is being reverted has no state until that is done.
+            let open = self.unfinished()?;
+            for run in runs.iter_mut().filter(|run| open.contains(&run.run)) {
+                run.state = None;
+            }
+        }
         Ok(runs)
     }
 
@@ -106,17 +116,42 @@ impl Reader {
     /// The run whose name begins with `prefix`; the leading `run-` may be left out.
     pub fn find(&self, prefix: &str) -> Result<RunId, JournalError> {
         let wanted = if prefix.starts_with("run-") { prefix.to_owned() } else { format!("run-{prefix}") };
-        let names: Vec<RunId> = self
-            .runs()?
-            .into_iter()
-            .map(|run| run.run)
-            .filter(|run| run.to_string().starts_with(&wanted))
-            .collect();
-        match names.as_slice() {
-            [] => Err(JournalError::NoSuchRun(prefix.escape_debug().take(80).collect())),
+        let unknown = || JournalError::NoSuchRun(prefix.escape_debug().take(80).collect());
+        // Names are of lower-case letters, digits and a hyphen: all that begin so lie below `prefix~`.
+        let found = self.names(
+            "SELECT DISTINCT run FROM record WHERE run >= ?1 AND run < ?1 || '~' ORDER BY run LIMIT 2",
+            &wanted,
+        )?;
+        match found.as_slice() {
+            [] => Err(unknown()),
             [run] => Ok(*run),
             [first, second, ..] => Err(JournalError::AmbiguousRun(prefix.to_owned(), *first, *second)),
         }
+    }
+
+    /// The runs without a state, oldest first: going on, or left behind by a host that is gone.
+    pub fn unfinished(&self) -> Result<Vec<RunId>, JournalError> {
+        if self.version == 1 {
+            return Ok(self
+                .runs()?
+                .into_iter()
+                .filter(|run| run.state.is_none())
+                .map(|run| run.run)
+                .collect());
+        }
+        self.names("SELECT run FROM open_run WHERE ?1 = '' ORDER BY run", "")
+    }
+
+    fn names(&self, query: &str, argument: &str) -> Result<Vec<RunId>, JournalError> {
+        let database = self.database();
+        let names: Vec<String> = database
+            .prepare_cached(query)
+            .and_then(|mut names| names.query_map([argument], |row| row.get(0))?.collect())
+            .map_err(|error| self.sql(&error))?;
+        names
+            .iter()
+            .map(|name| name.parse().map_err(|_| JournalError::damaged(&self.path, "a record is of no run")))
+            .collect()
     }
 
     /// How many runs started under a grant.

@@ -433,6 +433,12 @@ pub enum UndoResult {
         /// Its words.
         message: String,
     },
+    /// The call is irrevocable and whether it happened is not known: a person must say. Nothing was
+    /// touched.
+    InDoubt {
+        /// How the live state compares, without any value.
+        live: String,
+    },
     /// The call was irrevocable.
     NotReversible {
         /// Why.

@@ -6,13 +6,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use remit_tlog::{Checkpoint, Frontier, NoteSigner, NoteVerifier, leaf_hash};
-use remit_trust::Digest;
+use remit_trust::{Digest, Sealed};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 use crate::{JournalError, RunId, StartError};
 
-/// The newest schema this version reads and writes.
-const SCHEMA_VERSION: i64 = 1;
+/// The schema this version writes.
+pub(crate) const SCHEMA_VERSION: i64 = 2;
 
 const SCHEMA: &str = "
     CREATE TABLE record (
@@ -35,7 +35,20 @@ const SCHEMA: &str = "
     CREATE TABLE checkpoint (size INTEGER PRIMARY KEY, note TEXT NOT NULL) STRICT;
     CREATE TABLE grant_use (run TEXT PRIMARY KEY, grant_digest TEXT NOT NULL) STRICT;
     CREATE INDEX use_of_grant ON grant_use (grant_digest);
-    PRAGMA user_version = 1;
+";
+
+/// What schema 2 added to schema 1.
+const SINCE_1: &str = "
+    -- The runs without a state: going on, or left behind by a host that was killed.
+    CREATE TABLE open_run (run TEXT PRIMARY KEY) STRICT;
+    -- What opens the sealed part of each run's records, itself sealed under the host's key (NULL, in runs of
+    -- schema 1: the host's key itself). Deleting a row is how a run's secrets expire.
+    CREATE TABLE run_key (run TEXT PRIMARY KEY, sealed BLOB) STRICT;
+    -- What only the right host key opens.
+    CREATE TABLE host_key (id INTEGER PRIMARY KEY CHECK (id = 1), sealed BLOB NOT NULL) STRICT;
+    -- The newest checkpoint that each witness cosigned, with every signature it got.
+    CREATE TABLE cosigned (witness TEXT PRIMARY KEY, size INTEGER NOT NULL, note TEXT NOT NULL) STRICT;
+    PRAGMA user_version = 2;
 ";
 
 /// A record on its way into the file.
@@ -43,8 +56,21 @@ pub(crate) struct Entry {
     pub(crate) run: RunId,
     pub(crate) kind: &'static str,
     pub(crate) body: Vec<u8>,
-    /// A run's first record; with the grant it uses.
-    pub(crate) start: Option<Option<(Digest, u32)>>,
+    pub(crate) turn: Turn,
+}
+
+/// What a record means for its run as a whole.
+pub(crate) enum Turn {
+    /// The run exists, under this grant, its secrets under this key.
+    Starts { grant: Option<(Digest, u32)>, key: Sealed },
+    /// The run has no state from now on.
+    Opens,
+    /// It has one.
+    Ends,
+    /// Its key is deleted.
+    Expires,
+    /// Nothing.
+    Goes,
 }
 
 /// The log's state between two transactions.
@@ -68,16 +94,58 @@ pub(crate) fn open(path: &Path, signer: &NoteSigner) -> Result<Connection, Journ
         create(path, signer)?;
     }
     let sql = |error: rusqlite::Error| JournalError::sqlite(path, &error);
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut database = Connection::open_with_flags(path, flags).map_err(sql)?;
-    database.busy_timeout(Duration::from_secs(30)).map_err(sql)?;
+    let mut database = connect(path).map_err(sql)?;
     check_version(path, &database)?;
     database.pragma_update(None, "journal_mode", "WAL").map_err(sql)?;
-    database.pragma_update(None, "synchronous", "FULL").map_err(sql)?;
     let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql)?;
     trusted_head(path, &transaction, &signer.verifier())?;
+    // Read again inside the transaction: another process may have been first.
+    if check_version(path, &transaction)? == 1 {
+        migrate(path, &transaction, signer)?;
+    }
     transaction.commit().map_err(sql)?;
     Ok(database)
+}
+
+/// A connection that writes durably; the file must exist.
+pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let database = Connection::open_with_flags(path, flags)?;
+    database.busy_timeout(Duration::from_secs(30))?;
+    database.pragma_update(None, "synchronous", "FULL")?;
+    // A key that was deleted is not to be found in the file.
+    database.pragma_update(None, "secure_delete", "ON")?;
+    Ok(database)
+}
+
+/// Brings schema 1 to schema 2, after the head was verified. Records stay as they are; a checkpoint is
+/// pinned at each end of a run, where schema 1 pinned one somewhere after it.
+fn migrate(path: &Path, transaction: &Transaction<'_>, signer: &NoteSigner) -> Result<(), JournalError> {
+    let sql = |error: rusqlite::Error| JournalError::sqlite(path, &error);
+    transaction.execute_batch(SINCE_1).map_err(sql)?;
+    let fill = "
+        INSERT INTO run_key SELECT DISTINCT run, NULL FROM record;
+        INSERT INTO open_run SELECT run FROM record GROUP BY run HAVING max(seq) IS NOT
+            max(CASE WHEN kind = 'ended' THEN seq END);
+        DELETE FROM checkpoint;
+    ";
+    transaction.execute_batch(fill).map_err(sql)?;
+    let mut frontier = Frontier::default();
+    let mut records = transaction.prepare("SELECT kind, chain FROM record ORDER BY seq").map_err(sql)?;
+    let mut rows = records.query([]).map_err(sql)?;
+    while let Some(row) = rows.next().map_err(sql)? {
+        let (kind, chain): (String, Vec<u8>) =
+            row.get(0).and_then(|kind| Ok((kind, row.get(1)?))).map_err(sql)?;
+        frontier.push(leaf_hash(&chain));
+        if kind == "ended" {
+            pin(transaction, &frontier, signer).map_err(sql)?;
+        }
+    }
+    // The pins are signatures: they may only say what the signed head says.
+    if frontier != head(path, transaction)?.frontier {
+        return Err(JournalError::damaged(path, "its records are not those its last checkpoint is of"));
+    }
+    Ok(())
 }
 
 /// Makes an empty journal, whole or not at all: a file that is empty or half made is never taken for one.
@@ -90,6 +158,7 @@ fn create(path: &Path, signer: &NoteSigner) -> Result<(), JournalError> {
         database.pragma_update(None, "synchronous", "FULL")?;
         let transaction = database.transaction()?;
         transaction.execute_batch(SCHEMA)?;
+        transaction.execute_batch(SINCE_1)?;
         write_head(&transaction, &[0; 32], &Frontier::default(), signer)?;
         transaction.commit()
     };
@@ -107,14 +176,14 @@ fn create(path: &Path, signer: &NoteSigner) -> Result<(), JournalError> {
     made
 }
 
-/// Opens a file that must exist, to read.
-pub(crate) fn open_read_only(path: &Path) -> Result<Connection, JournalError> {
+/// Opens a file that must exist, to read; with its schema.
+pub(crate) fn open_read_only(path: &Path) -> Result<(Connection, i64), JournalError> {
     fs::metadata(path).map_err(|error| JournalError::io(path, &error))?;
     let sql = |error: rusqlite::Error| JournalError::sqlite(path, &error);
     let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(sql)?;
     database.busy_timeout(Duration::from_secs(30)).map_err(sql)?;
-    check_version(path, &database)?;
-    Ok(database)
+    let version = check_version(path, &database)?;
+    Ok((database, version))
 }
 
 fn version(path: &Path, database: &Connection) -> Result<i64, JournalError> {
@@ -123,11 +192,12 @@ fn version(path: &Path, database: &Connection) -> Result<i64, JournalError> {
         .map_err(|error| JournalError::sqlite(path, &error))
 }
 
-fn check_version(path: &Path, database: &Connection) -> Result<(), JournalError> {
+/// The file's schema, if this version can read it.
+pub(crate) fn check_version(path: &Path, database: &Connection) -> Result<i64, JournalError> {
     let found = version(path, database)?;
     match found {
         0 => Err(JournalError::damaged(path, "it holds no journal")),
-        SCHEMA_VERSION => Ok(()),
+        1..=SCHEMA_VERSION => Ok(found),
         _ => Err(JournalError::Newer { path: path.to_owned(), found, known: SCHEMA_VERSION }),
     }
 }
@@ -171,14 +241,28 @@ fn write_head(
     chain: &[u8; 32],
     frontier: &Frontier,
     signer: &NoteSigner,
-) -> rusqlite::Result<String> {
-    let checkpoint =
-        Checkpoint { origin: signer.name().to_owned(), size: frontier.size(), root: frontier.root() };
-    let note = signer.sign(&checkpoint);
+) -> rusqlite::Result<()> {
+    let note = sign(frontier, signer);
     transaction
         .prepare_cached("INSERT OR REPLACE INTO head (id, chain, frontier, note) VALUES (1, ?1, ?2, ?3)")?
         .execute(params![chain, frontier.to_bytes(), note])?;
-    Ok(note)
+    Ok(())
+}
+
+/// Keeps where the log stands now, the newest record being the end of a run.
+fn pin(transaction: &Transaction<'_>, frontier: &Frontier, signer: &NoteSigner) -> rusqlite::Result<()> {
+    transaction
+        .prepare_cached("INSERT INTO checkpoint (size, note) VALUES (?1, ?2)")?
+        .execute(params![frontier.size().cast_signed(), sign(frontier, signer)])?;
+    Ok(())
+}
+
+fn sign(frontier: &Frontier, signer: &NoteSigner) -> String {
+    signer.sign(&Checkpoint {
+        origin: signer.name().to_owned(),
+        size: frontier.size(),
+        root: frontier.root(),
+    })
 }
 
 /// Appends entries in one durable transaction; the state of the log is read inside it, so that several
@@ -194,10 +278,9 @@ pub(crate) fn append(
     let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql)?;
     let Head { mut chain, mut frontier, .. } = trusted_head(path, &transaction, &signer.verifier())?;
     let mut answers = Vec::with_capacity(entries.len());
-    let mut ended = false;
     for entry in entries {
-        if let Some(grant) = &entry.start
-            && let Err(refused) = start(&transaction, entry.run, grant.as_ref()).map_err(sql)?
+        if let Turn::Starts { grant, key } = &entry.turn
+            && let Err(refused) = start(&transaction, entry.run, grant.as_ref(), key).map_err(sql)?
         {
             answers.push(Err(refused));
             continue;
@@ -211,18 +294,19 @@ pub(crate) fn append(
                 insert.execute(params![seq, entry.run.to_string(), entry.kind, entry.body, chain])
             })
             .map_err(sql)?;
-        ended |= entry.kind == "ended";
+        let run = entry.run.to_string();
+        let turn = |statement| transaction.prepare_cached(statement)?.execute([&run]);
+        match &entry.turn {
+            Turn::Starts { .. } | Turn::Opens => turn("INSERT OR IGNORE INTO open_run (run) VALUES (?1)"),
+            Turn::Ends => pin(&transaction, &frontier, signer)
+                .and_then(|()| turn("DELETE FROM open_run WHERE run = ?1")),
+            Turn::Expires => turn("DELETE FROM run_key WHERE run = ?1"),
+            Turn::Goes => Ok(0),
+        }
+        .map_err(sql)?;
         answers.push(Ok(()));
     }
-    let note = write_head(&transaction, &chain, &frontier, signer).map_err(sql)?;
-    if ended {
-        transaction
-            .execute(
-                "INSERT INTO checkpoint (size, note) VALUES (?1, ?2)",
-                params![frontier.size().cast_signed(), note],
-            )
-            .map_err(sql)?;
-    }
+    write_head(&transaction, &chain, &frontier, signer).map_err(sql)?;
     transaction.commit().map_err(sql)?;
     Ok(answers)
 }
@@ -232,6 +316,7 @@ fn start(
     transaction: &Transaction<'_>,
     run: RunId,
     grant: Option<&(Digest, u32)>,
+    key: &Sealed,
 ) -> rusqlite::Result<Result<(), StartError>> {
     let again: bool = transaction
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM record WHERE run = ?1)")?
@@ -239,16 +324,18 @@ fn start(
     if again {
         return Ok(Err(StartError::Again(run)));
     }
-    let Some((grant, uses)) = grant else {
-        return Ok(Ok(()));
-    };
-    let started = uses_of(transaction, grant)?;
-    if started >= *uses {
-        return Ok(Err(StartError::Spent { grant: *grant, uses: *uses, started }));
+    if let Some((grant, uses)) = grant {
+        let started = uses_of(transaction, grant)?;
+        if started >= *uses {
+            return Ok(Err(StartError::Spent { grant: *grant, uses: *uses, started }));
+        }
+        transaction
+            .prepare_cached("INSERT INTO grant_use (run, grant_digest) VALUES (?1, ?2)")?
+            .execute(params![run.to_string(), grant.to_string()])?;
     }
     transaction
-        .prepare_cached("INSERT INTO grant_use (run, grant_digest) VALUES (?1, ?2)")?
-        .execute(params![run.to_string(), grant.to_string()])?;
+        .prepare_cached("INSERT INTO run_key (run, sealed) VALUES (?1, ?2)")?
+        .execute(params![run.to_string(), key.as_bytes()])?;
     Ok(Ok(()))
 }
 

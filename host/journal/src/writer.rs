@@ -10,7 +10,9 @@ use remit_tlog::NoteSigner;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use crate::store::{self, Entry};
+use remit_trust::Sealed;
+
+use crate::store::{self, Entry, Turn};
 use crate::{Event, JournalError, Poisoned, Reader, Record, StartError};
 
 /// The most entries in one transaction.
@@ -68,6 +70,12 @@ impl Journal {
         Reader::open(path)
     }
 
+    /// The journal's file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
     /// A reader of the same file. It sees what is committed.
     pub fn reader(&self) -> Result<Reader, JournalError> {
         Reader::open(&self.0.path)
@@ -76,12 +84,12 @@ impl Journal {
     /// Appends a record without waiting: it becomes durable, in order, no later than the next
     /// [`Journal::commit`] and usually within 20 ms.
     pub fn note(&self, record: Record) -> Result<(), JournalError> {
-        self.send(record, None)
+        self.send(record, None, None)
     }
 
     /// Appends a record; on return it, and all before it, are durable.
     pub async fn commit(&self, record: Record) -> Result<(), JournalError> {
-        match self.wait(record).await {
+        match self.wait(record, None).await {
             Ok(()) => Ok(()),
             Err(StartError::Journal(error)) => Err(error),
             Err(other) => Err(JournalError::Record {
@@ -92,12 +100,13 @@ impl Journal {
         }
     }
 
-    /// Appends a run's first record, and counts the use of its grant in the same transaction.
-    pub async fn start(&self, record: Record) -> Result<(), StartError> {
+    /// Appends a run's first record. In the same transaction the use of its grant is counted, and the key
+    /// that its secrets will be sealed under is kept, itself sealed under the host's.
+    pub async fn start(&self, record: Record, key: Sealed) -> Result<(), StartError> {
         if !matches!(record.event, Event::Started(_)) {
             return Err(StartError::NotAStart(record.event.kind()));
         }
-        self.wait(record).await
+        self.wait(record, Some(key)).await
     }
 
     /// Waits until everything noted so far is durable.
@@ -111,31 +120,35 @@ impl Journal {
         }
     }
 
-    async fn wait(&self, record: Record) -> Result<(), StartError> {
+    async fn wait(&self, record: Record, key: Option<Sealed>) -> Result<(), StartError> {
         let (done, answer) = oneshot::channel();
-        self.send(record, Some(done))?;
+        self.send(record, key, Some(done))?;
         answer.await.unwrap_or_else(|_| Err(self.gone().into()))
     }
 
     fn send(
         &self,
         record: Record,
+        key: Option<Sealed>,
         done: Option<oneshot::Sender<Result<(), StartError>>>,
     ) -> Result<(), JournalError> {
         if let Some(poisoned) = self.0.poison.get() {
             return Err(poisoned.clone().into());
         }
         let kind = record.event.kind();
-        let body = serde_json::to_vec(&record).map_err(|error| JournalError::Record {
-            which: kind.to_owned(),
-            verb: "written",
-            why: error.to_string(),
-        })?;
-        let start = match &record.event {
-            Event::Started(started) => Some(started.grant.as_ref().map(|grant| (grant.digest, grant.uses))),
-            _ => None,
+        let unwritable = |why: String| JournalError::Record { which: kind.to_owned(), verb: "written", why };
+        let body = serde_json::to_vec(&record).map_err(|error| unwritable(error.to_string()))?;
+        let turn = match &record.event {
+            Event::Started(started) => Turn::Starts {
+                grant: started.grant.as_ref().map(|grant| (grant.digest, grant.uses)),
+                key: key.ok_or_else(|| unwritable("a run starts with `Journal::start`".to_owned()))?,
+            },
+            Event::Phase(_) => Turn::Opens,
+            Event::Ended(_) => Turn::Ends,
+            Event::UndoExpired(_) => Turn::Expires,
+            _ => Turn::Goes,
         };
-        self.enqueue(Message { entry: Some(Entry { run: record.run, kind, body, start }), done })
+        self.enqueue(Message { entry: Some(Entry { run: record.run, kind, body, turn }), done })
     }
 
     fn enqueue(&self, message: Message) -> Result<(), JournalError> {

@@ -9,16 +9,16 @@ use std::process::Command;
 use std::sync::Barrier;
 
 use miette::Diagnostic as _;
-use remit_journal::{Event, Journal, JournalError, RunId, RunState, StartError};
+use remit_journal::{Event, Journal, JournalError, RunId, RunKey, RunState, StartError};
 use remit_tlog::NoteSigner;
-use support::{ended, grant, home, intent, key, kind, open, outcome, signer, started};
+use support::{ended, grant, home, intent, key, kind, open, outcome, signer, started, write};
 
 #[tokio::test]
 async fn a_commit_makes_everything_before_it_durable_in_order() {
     let (_folder, path) = home();
     let journal = open(&path);
     let run = RunId::new();
-    journal.start(started(run, None)).await.unwrap();
+    write(&journal, started(run, None)).await.unwrap();
     // A reader opened before the records sees them as soon as `commit` returns.
     let reader = Journal::open_read_only(&path).unwrap();
     for call in 1..=3000 {
@@ -68,7 +68,7 @@ async fn notes_are_flushed_when_the_last_handle_goes() {
     let (_folder, path) = home();
     let run = RunId::new();
     let journal = open(&path);
-    journal.start(started(run, None)).await.unwrap();
+    write(&journal, started(run, None)).await.unwrap();
     let clone = journal.clone();
     journal.note(intent(run, 1)).unwrap();
     drop(journal);
@@ -90,7 +90,7 @@ fn two_handles_interleave_and_the_journal_verifies() {
                 runtime.block_on(async {
                     for _ in 0..15 {
                         let run = RunId::new();
-                        journal.start(started(run, None)).await.unwrap();
+                        write(&journal, started(run, None)).await.unwrap();
                         journal.commit(intent(run, 1)).await.unwrap();
                         journal.note(outcome(run, 1)).unwrap();
                         journal.commit(ended(run)).await.unwrap();
@@ -103,7 +103,7 @@ fn two_handles_interleave_and_the_journal_verifies() {
     let audit = reader.verify(&key(), None).unwrap();
     assert_eq!((audit.records, audit.runs, audit.open_calls), (240, 60, 0));
     let runs = reader.runs().unwrap();
-    assert!(runs.iter().all(|run| run.state == Some(RunState::Succeeded)));
+    assert!(runs.iter().all(|run| run.state == Some(RunState::Held)));
     for run in &runs {
         let kinds: Vec<_> = reader.run(&run.run).unwrap().iter().map(|(_, r)| kind(r)).collect();
         assert_eq!(kinds, ["started", "intent 1", "outcome 1", "ended"]);
@@ -129,7 +129,7 @@ fn a_one_use_grant_starts_one_run_of_twenty() {
                     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
                     let journal = open(&path);
                     start.wait();
-                    runtime.block_on(journal.start(started(RunId::new(), Some(grant(1)))))
+                    runtime.block_on(write(&journal, started(RunId::new(), Some(grant(1)))))
                 })
             })
             .collect();
@@ -153,16 +153,16 @@ async fn starts_are_refused_one_by_one_within_a_group() {
     let journal = open(&path);
     let run = RunId::new();
     let (a, b, c, d) = tokio::join!(
-        journal.start(started(run, Some(grant(2)))),
-        journal.start(started(run, Some(grant(2)))),
-        journal.start(started(RunId::new(), Some(grant(2)))),
-        journal.start(started(RunId::new(), Some(grant(2)))),
+        write(&journal, started(run, Some(grant(2)))),
+        write(&journal, started(run, Some(grant(2)))),
+        write(&journal, started(RunId::new(), Some(grant(2)))),
+        write(&journal, started(RunId::new(), Some(grant(2)))),
     );
     a.unwrap();
     assert!(matches!(b, Err(StartError::Again(again)) if again == run));
     c.unwrap();
     assert!(matches!(d, Err(StartError::Spent { started: 2, .. })));
-    let not_a_start = journal.start(ended(run)).await;
+    let not_a_start = journal.start(ended(run), remit_trust::Sealed::from_bytes(Vec::new())).await;
     assert!(matches!(not_a_start, Err(StartError::NotAStart("ended"))));
     // A refusal is an answer, not a failure of the journal.
     journal.commit(ended(run)).await.unwrap();
@@ -175,7 +175,7 @@ async fn runs_are_found_by_the_beginning_of_their_name() {
     let journal = open(&path);
     let name = |last: char| format!("run-01jd2m4k9x8s7t6v5w4y3z2a1{last}").parse::<RunId>().unwrap();
     for run in [name('b'), name('c')] {
-        journal.start(started(run, None)).await.unwrap();
+        write(&journal, started(run, None)).await.unwrap();
     }
     let reader = journal.reader().unwrap();
     assert_eq!(reader.find("01jd2m4k9x8s7t6v5w4y3z2a1b").unwrap(), name('b'));
@@ -194,7 +194,7 @@ async fn runs_are_found_by_the_beginning_of_their_name() {
 async fn the_file_is_private_and_bound_to_its_key() {
     let (_folder, path) = home();
     let journal = open(&path);
-    journal.start(started(RunId::new(), None)).await.unwrap();
+    write(&journal, started(RunId::new(), None)).await.unwrap();
     for ending in ["", "-wal", "-shm"] {
         let mode = fs::metadata(format!("{}{ending}", path.display())).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{ending}");
@@ -209,17 +209,58 @@ async fn the_file_is_private_and_bound_to_its_key() {
 async fn a_newer_schema_is_left_untouched() {
     let (_folder, path) = home();
     let journal = open(&path);
-    journal.start(started(RunId::new(), None)).await.unwrap();
+    write(&journal, started(RunId::new(), None)).await.unwrap();
     drop(journal);
-    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 3).unwrap();
     let before = fs::read(&path).unwrap();
     let newer = |result: Result<(), JournalError>| {
         let error = result.unwrap_err();
-        assert!(matches!(error, JournalError::Newer { found: 2, known: 1, .. }), "{error}");
+        assert!(matches!(error, JournalError::Newer { found: 3, known: 2, .. }), "{error}");
     };
     newer(Journal::open(&path, signer()).map(drop));
     newer(Journal::open_read_only(&path).map(drop));
     assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+/// A journal that schema 1 wrote, with its log key.
+fn written_by_schema_1() -> (tempfile::TempDir, std::path::PathBuf, NoteSigner) {
+    let fixture = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/home-v1");
+    let (folder, path) = home();
+    fs::copy(fixture.join("journal.db"), &path).unwrap();
+    let seed: [u8; 32] = fs::read(fixture.join("log.key")).unwrap().try_into().unwrap();
+    (folder, path, NoteSigner::from_seed("test.example/journal", &seed).unwrap())
+}
+
+#[test]
+fn the_previous_schema_is_read_as_it_is_and_brought_up_by_the_first_writer() {
+    let (_folder, path, signer) = written_by_schema_1();
+    let key = signer.verifier();
+    let reader = Journal::open_read_only(&path).unwrap();
+    let before = reader.verify(&key, None).unwrap();
+    let unfinished = reader.unfinished().unwrap();
+    assert_eq!((before.records, before.runs, unfinished.len()), (27, 3, 1));
+    assert_eq!(reader.run_key(&unfinished[0]).unwrap(), RunKey::Host);
+
+    drop(Journal::open(&path, signer).unwrap());
+    let reader = Journal::open_read_only(&path).unwrap();
+    let after = reader.verify(&key, Some(&before.checkpoint)).unwrap();
+    assert_eq!((after.records, &after.checkpoint), (27, &before.checkpoint), "no record was touched");
+    assert_eq!(reader.unfinished().unwrap(), unfinished);
+    assert_eq!(reader.run_key(&unfinished[0]).unwrap(), RunKey::Host);
+}
+
+#[test]
+fn a_tampered_journal_of_the_previous_schema_is_not_brought_up() {
+    let (_folder, path, signer) = written_by_schema_1();
+    let forge = "UPDATE record SET chain = zeroblob(32) WHERE seq = 5";
+    rusqlite::Connection::open(&path).unwrap().execute(forge, []).unwrap();
+    let error = Journal::open(&path, signer).unwrap_err();
+    assert!(matches!(error, JournalError::Damaged { .. }), "{error}");
+    let version: i64 = rusqlite::Connection::open(&path)
+        .unwrap()
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(version, 1);
 }
 
 /// Neither a panic nor a fresh start: history that cannot be read must not be taken for none.
@@ -228,7 +269,7 @@ async fn a_damaged_file_is_said_to_be_damaged() {
     let (folder, path) = home();
     let journal = open(&path);
     let run = RunId::new();
-    journal.start(started(run, None)).await.unwrap();
+    write(&journal, started(run, None)).await.unwrap();
     for call in 1..=40 {
         journal.note(intent(run, call)).unwrap();
     }
@@ -290,7 +331,7 @@ fn a_full_disk_stops_the_handle_for_good_and_loses_nothing_committed() {
     let audit = reader.verify(&key(), None).unwrap();
     assert_eq!(audit.records, 1 + committed);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(journal.start(started(RunId::new(), None))).unwrap();
+    runtime.block_on(write(&journal, started(RunId::new(), None))).unwrap();
     assert_eq!(reader.verify(&key(), None).unwrap().records, 2 + committed);
 }
 
@@ -300,7 +341,7 @@ async fn in_a_child_until_the_disk_is_full() {
     let path = std::env::var_os("REMIT_TEST_JOURNAL").expect("run by its parent only");
     let journal = open(path.as_ref());
     let run = RunId::new();
-    journal.start(started(run, None)).await.unwrap();
+    write(&journal, started(run, None)).await.unwrap();
     let mut committed = 0;
     let error = loop {
         match journal.commit(intent(run, committed + 1)).await {
@@ -315,7 +356,7 @@ async fn in_a_child_until_the_disk_is_full() {
         journal.commit(ended(run)).await,
         journal.note(ended(run)),
         journal.clone().flush().await,
-        journal.start(started(RunId::new(), None)).await.map_err(|error| match error {
+        write(&journal, started(RunId::new(), None)).await.map_err(|error| match error {
             StartError::Journal(error) => error,
             other => panic!("{other}"),
         }),

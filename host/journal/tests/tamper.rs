@@ -6,10 +6,10 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use remit_journal::{Audit, AuditError, Journal, JournalError, RunId};
+use remit_journal::{Audit, AuditError, Journal, JournalError, Phase, Record, RunId, RunState, UndoIntent};
 use remit_tlog::{Checkpoint, NoteSigner};
 use rusqlite::{Connection, params};
-use support::{ended, grant, home, intent, key, open, outcome, signer, started, story};
+use support::{ended, grant, home, intent, key, open, outcome, signed_grant, signer, started, story, write};
 use tempfile::TempDir;
 
 /// Two runs with every kind of record, and a third under way; and the checkpoint after the first.
@@ -27,7 +27,7 @@ impl Bench {
         let mut early = String::new();
         for _ in 0..2 {
             let run = RunId::new();
-            journal.start(started(run, Some(grant(9)))).await.unwrap();
+            write(&journal, started(run, Some(grant(9)))).await.unwrap();
             for record in story(run) {
                 journal.commit(record).await.unwrap();
             }
@@ -36,10 +36,10 @@ impl Bench {
             }
         }
         let run = RunId::new();
-        journal.start(started(run, Some(grant(9)))).await.unwrap();
+        write(&journal, started(run, Some(grant(9)))).await.unwrap();
         journal.commit(intent(run, 1)).await.unwrap();
         drop(journal);
-        let bench = Self { folder, journal: path, early, records: 18 };
+        let bench = Self { folder, journal: path, early, records: 22 };
         assert_eq!(bench.verify(&bench.journal, None).unwrap().open_calls, 1);
         assert_eq!(bench.verify(&bench.journal, Some(&bench.early)).unwrap().records, bench.records);
         bench
@@ -81,14 +81,14 @@ fn record(error: AuditError) -> (u64, String) {
 }
 
 #[tokio::test]
-async fn each_record_of_each_kind_is_bound() {
+async fn tamper_with_each_record_of_each_kind() {
     let bench = Bench::new().await;
     let kinds: Vec<String> = {
         let database = Connection::open(&bench.journal).unwrap();
         let mut rows = database.prepare("SELECT DISTINCT kind FROM record").unwrap();
         rows.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
     };
-    assert_eq!(kinds.len(), 8, "a new kind of record belongs into `story`: {kinds:?}");
+    assert_eq!(kinds.len(), 10, "a new kind of record belongs into `story`: {kinds:?}");
 
     for seq in 1..=bench.records {
         let body: Vec<u8> = Connection::open(&bench.journal)
@@ -171,26 +171,26 @@ fn rechain(database: &Connection) -> remit_tlog::Frontier {
 }
 
 #[tokio::test]
-async fn a_rewritten_history_needs_the_key() {
+async fn tamper_by_rewriting_history() {
     let bench = Bench::new().await;
     let rewrite = |database: &Connection| {
         let forged = "CAST(replace(CAST(body AS TEXT), 'ana', 'bob') AS BLOB)";
-        run(database, &format!("UPDATE record SET body = {forged} WHERE seq = 9"));
+        run(database, &format!("UPDATE record SET body = {forged} WHERE seq = 11"));
         rechain(database)
     };
     // Everything recomputed, nothing signed anew: the checkpoint at the end of that run differs.
     let error = bench.found(|database| drop(rewrite(database)));
-    assert!(matches!(error, AuditError::Older { size: 16, .. }), "{error}");
+    assert!(matches!(error, AuditError::Older { size: 19, .. }), "{error}");
     // That checkpoint removed: the last one differs.
     let error = bench.found(|database| {
         rewrite(database);
-        run(database, "DELETE FROM checkpoint WHERE size = 16");
+        run(database, "DELETE FROM checkpoint WHERE size = 19");
     });
     assert!(matches!(error, AuditError::Checkpoint { .. }), "{error}");
     // All signed anew with another key.
     let error = bench.found(|database| {
         let frontier = rewrite(database);
-        run(database, "DELETE FROM checkpoint WHERE size = 16");
+        run(database, "DELETE FROM checkpoint WHERE size = 19");
         let forger = NoteSigner::from_seed("remit.test/journal", &[1; 32]).unwrap();
         let note = forger.sign(&Checkpoint {
             origin: "remit.test/journal".to_owned(),
@@ -203,10 +203,10 @@ async fn a_rewritten_history_needs_the_key() {
 }
 
 #[tokio::test]
-async fn a_shortened_journal_is_found() {
+async fn tamper_by_shortening() {
     let bench = Bench::new().await;
     // The last records are gone; then also the frontier and the chain fit what is left.
-    for cut in [1, 2, 5, 17] {
+    for cut in [1, 2, 5, 21] {
         let keep = bench.records - cut;
         let delete = format!("DELETE FROM record WHERE seq > {keep}");
         for fix in [false, true] {
@@ -224,41 +224,43 @@ async fn a_shortened_journal_is_found() {
 
 /// The one attack that the file alone cannot show: put back as it was, signature and all.
 #[tokio::test]
-async fn an_older_state_put_back_is_found_with_a_checkpoint_kept_elsewhere() {
+async fn tamper_by_putting_an_older_state_back() {
     let bench = Bench::new().await;
     let kept = Journal::open_read_only(&bench.journal).unwrap().checkpoint().unwrap();
     let restored = bench.copy(|database| {
-        run(database, "DELETE FROM record WHERE seq > 8");
-        run(database, "DELETE FROM checkpoint WHERE size > 8");
+        run(database, "DELETE FROM record WHERE seq > 10");
+        run(database, "DELETE FROM checkpoint WHERE size > 10");
         run(database, "DELETE FROM grant_use WHERE run NOT IN (SELECT run FROM record)");
+        run(database, "DELETE FROM run_key WHERE run NOT IN (SELECT run FROM record)");
+        run(database, "DELETE FROM open_run");
         rechain(database);
         database.execute("UPDATE head SET note = ?1", [&bench.early]).unwrap();
     });
-    assert_eq!(bench.verify(&restored, None).unwrap().records, 8);
-    assert_eq!(bench.verify(&restored, Some(&bench.early)).unwrap().records, 8);
+    assert_eq!(bench.verify(&restored, None).unwrap().records, 10);
+    assert_eq!(bench.verify(&restored, Some(&bench.early)).unwrap().records, 10);
     let error = bench.verify(&restored, Some(&kept)).unwrap_err();
-    assert!(matches!(&error, AuditError::Older { size: 18, why } if why.contains("shortened")), "{error}");
+    assert!(matches!(&error, AuditError::Older { size: 22, why } if why.contains("shortened")), "{error}");
 
     // And grown again from there, past the kept size, by the host itself.
     let journal = open(&restored);
     for _ in 0..4 {
         let id = RunId::new();
-        journal.start(started(id, None)).await.unwrap();
+        write(&journal, started(id, None)).await.unwrap();
         journal.commit(intent(id, 1)).await.unwrap();
         journal.commit(outcome(id, 1)).await.unwrap();
         journal.commit(ended(id)).await.unwrap();
     }
     drop(journal);
-    assert_eq!(bench.verify(&restored, Some(&bench.early)).unwrap().records, 24);
+    assert_eq!(bench.verify(&restored, Some(&bench.early)).unwrap().records, 26);
     let error = bench.verify(&restored, Some(&kept)).unwrap_err();
-    assert!(matches!(&error, AuditError::Older { size: 18, why } if why.contains("rewritten")), "{error}");
+    assert!(matches!(&error, AuditError::Older { size: 22, why } if why.contains("rewritten")), "{error}");
     // A kept checkpoint that is not this log's is no proof of anything.
     bench.verify(&bench.journal, Some("not a note")).unwrap_err();
-    bench.verify(&bench.journal, Some(&kept.replace("18", "17"))).unwrap_err();
+    bench.verify(&bench.journal, Some(&kept.replace("\n22\n", "\n21\n"))).unwrap_err();
 }
 
 #[tokio::test]
-async fn head_and_checkpoints_are_bound() {
+async fn tamper_with_head_and_checkpoints() {
     let bench = Bench::new().await;
     let old = bench.early.clone();
     let damage: [(&str, &[&str]); 4] = [
@@ -274,7 +276,7 @@ async fn head_and_checkpoints_are_bound() {
     let heads: [&str; 4] = [
         "chain = randomblob(32)",
         "frontier = zeroblob(8)",
-        "note = replace(note, char(10) || '18' || char(10), char(10) || '19' || char(10))",
+        "note = replace(note, char(10) || '22' || char(10), char(10) || '23' || char(10))",
         "note = ''",
     ];
     for head in heads {
@@ -284,16 +286,18 @@ async fn head_and_checkpoints_are_bound() {
     let error = bench.found(|database| {
         database.execute("UPDATE head SET note = ?1", [&old]).unwrap();
     });
-    assert!(error.to_string().contains("covers 8 records, there are 18"), "{error}");
+    assert!(error.to_string().contains("covers 10 records, there are 22"), "{error}");
 
-    let error = bench.found(|database| run(database, "UPDATE checkpoint SET size = 7 WHERE size = 8"));
+    let error = bench.found(|database| run(database, "UPDATE checkpoint SET size = 7 WHERE size = 9"));
     assert!(matches!(error, AuditError::Older { size: 7, .. }), "{error}");
-    let error = bench.found(|database| run(database, "UPDATE checkpoint SET note = 'x' WHERE size = 16"));
-    assert!(matches!(error, AuditError::Older { size: 16, .. }), "{error}");
+    let error = bench.found(|database| run(database, "UPDATE checkpoint SET note = 'x' WHERE size = 19"));
+    assert!(matches!(error, AuditError::Older { size: 19, .. }), "{error}");
+    let error = bench.found(|database| run(database, "DELETE FROM checkpoint WHERE size = 9"));
+    assert!(matches!(error, AuditError::Older { size: 9, .. }), "{error}");
 }
 
 #[tokio::test]
-async fn uses_of_a_grant_are_bound() {
+async fn tamper_with_a_table_beside_the_records() {
     let bench = Bench::new().await;
     let one = "(SELECT min(run) FROM grant_use)";
     for sql in [
@@ -301,9 +305,16 @@ async fn uses_of_a_grant_are_bound() {
         format!("UPDATE grant_use SET grant_digest = 'sha256:00' WHERE run = {one}"),
         format!("UPDATE grant_use SET run = 'run-01jd2m4k9x8s7t6v5w4y3z2a1b' WHERE run = {one}"),
         "INSERT INTO grant_use VALUES ('run-01jd2m4k9x8s7t6v5w4y3z2a1b', 'sha256:00')".to_owned(),
+        "DELETE FROM open_run".to_owned(),
+        format!("INSERT INTO open_run VALUES ({one})"),
+        "INSERT INTO open_run VALUES ('run-01jd2m4k9x8s7t6v5w4y3z2a1b')".to_owned(),
+        // Of the third run: the other two have expired.
+        "DELETE FROM run_key".to_owned(),
+        format!("INSERT INTO run_key VALUES ({one}, x'00')"),
+        "INSERT INTO run_key VALUES ('run-01jd2m4k9x8s7t6v5w4y3z2a1b', x'00')".to_owned(),
     ] {
         let error = bench.found(|database| run(database, &sql));
-        assert!(matches!(error, AuditError::GrantUse { .. }), "{sql}: {error}");
+        assert!(matches!(error, AuditError::Table { .. }), "{sql}: {error}");
     }
 }
 
@@ -316,7 +327,51 @@ async fn records_must_tell_a_story() {
     if let remit_journal::Event::Started(body) = &mut no_grant.event {
         body.grant = None;
     }
+    let end = |run, state| {
+        let mut record = ended(run);
+        if let remit_journal::Event::Ended(body) = &mut record.event {
+            body.state = state;
+        }
+        record
+    };
+    let granted = |from: i64, until: i64| {
+        let mut record = started(live, Some(grant(1)));
+        if let remit_journal::Event::Started(body) = &mut record.event {
+            body.grant = Some(signed_grant(from, until));
+        }
+        record
+    };
+    let forged = |forge: fn(&mut remit_journal::Started)| {
+        let mut record = granted(-60, 60);
+        if let remit_journal::Event::Started(body) = &mut record.event {
+            forge(body);
+        }
+        record
+    };
+    let begun = || started(live, Some(grant(1)));
     for (records, at, why) in [
+        (vec![granted(60, 120), intent(live, 1)], 2, "outside the time its grant was in force"),
+        (vec![granted(-60, -30), intent(live, 1)], 2, "outside the time its grant was in force"),
+        (vec![forged(|body| body.input_digest = body.action.digest)], 1, "input"),
+        (vec![forged(|body| body.scope_digest = body.action.digest)], 1, "scope"),
+        (vec![forged(|body| body.grant.as_mut().unwrap().digest = body.action.digest)], 1, "a grant"),
+        (vec![begun(), Record::now(live, Phase::Verify), intent(live, 1)], 3, "turn was over"),
+        (vec![begun(), intent(live, 1), end(live, RunState::Succeeded)], 3, "never came back"),
+        (vec![begun(), end(live, RunState::Failed), intent(live, 1)], 3, "had ended"),
+        (
+            vec![
+                begun(),
+                end(live, RunState::Refused),
+                Record::now(live, Phase::Revert),
+                end(live, RunState::Held),
+            ],
+            4,
+            "could not come to",
+        ),
+        (vec![begun(), end(live, RunState::Rehearsed)], 2, "could not come to"),
+        (vec![begun(), Record::now(live, UndoIntent { call: 1 })], 2, "not on record"),
+        (vec![begun(), intent(live, 1), outcome(live, 1), outcome(live, 1)], 4, "without its intent"),
+        (vec![begun(), intent(live, 1), outcome(live, 1), intent(live, 1)], 4, "repeats the number"),
         (vec![intent(live, 1)], 1, "never started"),
         (vec![started(dry, None), outcome(dry, 1)], 2, "outcome without its intent"),
         (vec![started(dry, None), intent(dry, 1), intent(dry, 1)], 3, "repeats the number"),
@@ -325,7 +380,7 @@ async fn records_must_tell_a_story() {
         let (_folder, path) = home();
         let journal = open(&path);
         for record in records {
-            journal.note(record).unwrap();
+            write(&journal, record).await.unwrap();
         }
         drop(journal);
         let (seq, found) = record(Journal::open_read_only(&path).unwrap().verify(&key(), None).unwrap_err());
@@ -339,7 +394,7 @@ async fn records_must_tell_a_story() {
 async fn nothing_is_appended_to_a_forged_tail() {
     let bench = Bench::new().await;
     for sql in
-        ["DELETE FROM record WHERE seq = 18", "UPDATE head SET chain = zeroblob(32)", "DELETE FROM head"]
+        ["DELETE FROM record WHERE seq = 22", "UPDATE head SET chain = zeroblob(32)", "DELETE FROM head"]
     {
         let path = bench.copy(|database| run(database, sql));
         let error = Journal::open(&path, signer()).unwrap_err();
@@ -348,7 +403,7 @@ async fn nothing_is_appended_to_a_forged_tail() {
     // While open: found at the next append, and the handle stops.
     let path = bench.copy(|_| ());
     let journal = open(&path);
-    run(&Connection::open(&path).unwrap(), "DELETE FROM record WHERE seq = 18");
-    journal.start(started(RunId::new(), None)).await.unwrap_err();
+    run(&Connection::open(&path).unwrap(), "DELETE FROM record WHERE seq = 22");
+    write(&journal, started(RunId::new(), None)).await.unwrap_err();
     assert!(matches!(journal.note(ended(RunId::new())), Err(JournalError::Poisoned(_))));
 }

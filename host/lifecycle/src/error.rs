@@ -68,6 +68,83 @@ pub enum Error {
         /// Why.
         why: &'static str,
     },
+    /// Nothing is in doubt, or not like this.
+    #[error("{run} cannot be resolved: {why}")]
+    #[diagnostic(code(usage::resolve), help("`remit show {run}` tells which call is in doubt, if one is"))]
+    NotResolvable {
+        /// Which.
+        run: String,
+        /// Why.
+        why: String,
+    },
+    /// The key to the run's undo data was deleted.
+    #[error(
+        "{run} can no longer be reverted, nor can what it was told in secret be replayed: its undo data expired"
+    )]
+    #[diagnostic(
+        code(failed::undo_expired),
+        help("`remit show {run}` tells what it changed; take it back by hand, in the system itself")
+    )]
+    Expired {
+        /// Which.
+        run: String,
+    },
+    /// Someone else has the home, or the run, open.
+    #[error("{home} is in use by another `remit`")]
+    #[diagnostic(code(failed::busy), help("nothing was changed; try again when it is done"))]
+    Busy {
+        /// What.
+        home: String,
+    },
+    /// The seal key is not the one that sealed this journal.
+    #[error("{file} is not the key that this home's journal was sealed under")]
+    #[diagnostic(
+        code(integrity::seal_key),
+        help("put the seal key that belongs to this journal back, from its backup")
+    )]
+    SealKey {
+        /// The key's file.
+        file: String,
+    },
+    /// A component that ran is not there any more.
+    #[error("the component {digest} that ran is not kept here: {file} is missing")]
+    #[diagnostic(
+        code(usage::component),
+        help("put the component back under that name; its digest is checked")
+    )]
+    NoComponent {
+        /// Of the component.
+        digest: remit_trust::Digest,
+        /// Where it should be.
+        file: String,
+    },
+    /// A component that ran is not what is kept.
+    #[error("{file} is not the component {digest} that ran, but {found}")]
+    #[diagnostic(code(integrity::component), help("keep the file as evidence, and put the right one back"))]
+    ChangedComponent {
+        /// Of the component that ran.
+        digest: remit_trust::Digest,
+        /// Where it is kept.
+        file: String,
+        /// Of what is there.
+        found: remit_trust::Digest,
+    },
+    /// The run cannot be replayed.
+    #[error("{run} cannot be replayed: {why}")]
+    #[diagnostic(code(usage::replay), help("`remit show {run}` tells what is on record"))]
+    NotReplayable {
+        /// Which.
+        run: String,
+        /// Why.
+        why: &'static str,
+    },
+    /// An age that reaches back too far.
+    #[error("that age cannot be counted back from now: {why}")]
+    #[diagnostic(code(usage::age), help("write it like 30d or 12h"))]
+    Age {
+        /// The clock's words.
+        why: String,
+    },
     /// The grant's signature.
     #[error("the grant {file} does not hold: {source}")]
     #[diagnostic(
@@ -104,6 +181,10 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Key(#[from] remit_trust::KeyError),
+    /// From below.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Seal(#[from] remit_trust::SealError),
     /// From below.
     #[error(transparent)]
     #[diagnostic(transparent)]

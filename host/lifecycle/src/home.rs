@@ -3,12 +3,8 @@
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use remit_backend::Secrets;
-use remit_gate::Estate;
 use remit_journal::{Journal, Reader};
-use remit_sandbox::{Publishers, Sandbox};
 use remit_tlog::{NoteSigner, NoteVerifier};
 use remit_trust::{Sealer, VerifyingKey, private_seed};
 
@@ -60,12 +56,27 @@ impl Home {
         self.0.join("log.pub")
     }
 
-    fn log_seed(&self) -> PathBuf {
+    pub(crate) fn log_seed(&self) -> PathBuf {
         self.0.join("log.key")
     }
 
-    fn seal_key(&self) -> PathBuf {
+    pub(crate) fn seal_key(&self) -> PathBuf {
         self.0.join("seal.key")
+    }
+
+    /// Where actions that ran are kept, by digest.
+    pub(crate) fn components(&self) -> PathBuf {
+        self.0.join("components")
+    }
+
+    /// Where each run that is going has its lock.
+    pub(crate) fn running(&self) -> PathBuf {
+        self.0.join("running")
+    }
+
+    /// Locked by everyone who has the home open.
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.0.join("lock")
     }
 
     /// Makes a home: directory (mode 0700), configuration, the host's keys, an empty journal. The public
@@ -134,37 +145,6 @@ impl Home {
         self.load()?;
         Ok(Journal::open_read_only(&self.journal())?)
     }
-
-    /// Everything, ready to run.
-    pub fn open(&self) -> Result<Host, Error> {
-        let config = self.load()?;
-        let signer = NoteSigner::from_seed(&config.log, &*private_seed(&self.log_seed())?)?;
-        Ok(Host {
-            publishers: Publishers(Config::keys(&self.0, &config.trust.publishers)?),
-            operators: Config::keys(&self.0, &config.trust.operators)?,
-            estate: Estate::default().with(Secrets::open(&config.secrets, &self.0)?),
-            sealer: Arc::new(Sealer::load_or_create(&self.seal_key())?),
-            journal: Journal::open(&self.journal(), signer)?,
-            sandbox: Sandbox::new()?,
-        })
-    }
-}
-
-/// A host: an opened home.
-#[derive(Debug)]
-pub struct Host {
-    /// Whose actions may run.
-    pub publishers: Publishers,
-    /// Whose grants count.
-    pub operators: Vec<VerifyingKey>,
-    /// The real systems.
-    pub estate: Estate,
-    /// Seals what is secret in the journal.
-    pub sealer: Arc<Sealer>,
-    /// The journal.
-    pub journal: Journal,
-    /// The engine.
-    pub sandbox: Sandbox,
 }
 
 fn template(log: &str, publishers: &[(PathBuf, String)], operators: &[(PathBuf, String)]) -> String {

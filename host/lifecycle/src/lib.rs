@@ -1,13 +1,20 @@
 //! The life of a repair: plan, grant, run, verify, revert. Everything a front end needs is here, so that a
 //! front end only parses and prints.
 
+mod changes;
+mod claim;
+mod components;
 mod config;
 mod doctor;
 mod error;
 mod grant;
 mod home;
+mod host;
 mod input;
+mod keyring;
 mod plan;
+mod recover;
+mod replay;
 mod revert;
 mod run;
 
@@ -15,8 +22,12 @@ pub use config::{Config, Trust};
 pub use doctor::{Finding, doctor};
 pub use error::Error;
 pub use grant::{GRANT_TYPE, Grant, GrantRequest, SignedGrant};
-pub use home::{Home, Host, Initialised, log_key};
+pub use home::{Home, Initialised, log_key};
+pub use host::Host;
 pub use input::Input;
+pub use keyring::{expire_undo, rekey};
 pub use plan::{PlanFile, rehearse};
-pub use revert::{Reverted, Step as RevertStep, revert};
+pub use recover::{Recovered, Verdict, recover, resolve};
+pub use replay::{Replayed, replay};
+pub use revert::{RevertOptions, Reverted, Step as RevertStep, revert};
 pub use run::{Finished, execute};

@@ -9,7 +9,9 @@ use remit_sandbox::{Admitted, Call, Candidate, Consumed, Meter, Stop};
 use serde::{Deserialize, Serialize};
 use serde_json::value::to_raw_value;
 
-use crate::{Error, Host, Input};
+use crate::claim::Claim;
+use crate::host::principal;
+use crate::{Error, Host, Input, components};
 
 /// A plan as a file: what was rehearsed, and what was seen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,13 +53,13 @@ pub(crate) fn header(
     Ok(Started {
         mode,
         action: reference(action),
-        publisher: Some(action.publisher.to_string()),
+        publisher: action.publisher.as_ref().map(ToString::to_string),
         input: input.raw()?,
         input_digest: input.digest(),
         scope_digest: scope.digest()?,
         scope: Some(to_raw_value(scope)?),
         grant: None,
-        principal: std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned()),
+        principal: principal(),
         reason: facts.reason.clone(),
         seed: facts.seed,
         host_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -115,7 +117,13 @@ pub async fn rehearse(
     let scope = scope.unwrap_or_else(|| planning_scope(&action));
     let facts = facts("rehearsal")?;
     let (run, seed, at) = (facts.run, facts.seed, facts.started);
-    host.journal.start(Record::now(run, header(&action, Mode::Rehearse, input, &scope, &facts)?)).await?;
+    components::keep(&host.home, candidate)?;
+    let Some(_claim) = Claim::take(&host.home, run)? else {
+        return Err(Error::Busy { home: run.to_string() });
+    };
+    let (sealer, key) = host.keyring.new_run(run)?;
+    let started = header(&action, Mode::Rehearse, input, &scope, &facts)?;
+    host.journal.start(Record::now(run, started), key).await?;
     let gate = Gate::new(Setup {
         facts,
         mode: Mode::Rehearse,
@@ -124,7 +132,7 @@ pub async fn rehearse(
         window: None,
         estate: host.estate.clone(),
         journal: host.journal.clone(),
-        sealer: host.sealer.clone(),
+        sealer,
     });
     let mut meter = Meter::start(scope.limits);
     let answer = host.sandbox.call(&action, &gate, seed, &mut meter, Call::Run { input: input.json() }).await;

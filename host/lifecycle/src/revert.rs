@@ -1,18 +1,15 @@
-//! Taking a run back.
+//! Taking a run back. Needs no grant: the right to undo outlives the right to do.
 
-use remit_gate::{AnyOperation, Effect, UndoGate};
-use remit_journal::{CallResult, Event, Intent, Mode, RunId, RunState, UndoResult};
+use remit_gate::{Phase, State};
+use remit_journal::{Event, Mode, PhaseEntered, Record, RunId, RunState, UndoResult};
 use remit_sandbox::Consumed;
 use serde::Serialize;
 
+use crate::changes::{Change, changes, changes_of};
+use crate::claim::Claim;
+use crate::host::principal;
 use crate::plan::end;
 use crate::{Error, Host};
-
-/// A change that a run made, or may have made.
-pub(crate) struct Change {
-    pub(crate) intent: Intent,
-    pub(crate) operation: &'static dyn AnyOperation,
-}
 
 /// What became of one change.
 #[derive(Clone, Debug, Serialize)]
@@ -23,15 +20,17 @@ pub struct Step {
     pub operation: String,
     /// What it touched.
     pub resource: String,
-    /// How the undo ended.
+    /// How the undo ended; in a dry run, how it would.
     pub result: UndoResult,
 }
 
 /// What became of a run's changes, the last one first.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Reverted {
-    /// Each change.
+    /// Each change that was looked at.
     pub steps: Vec<Step>,
+    /// Those that were not, because one after them could not be taken back.
+    pub left: Vec<String>,
 }
 
 impl Reverted {
@@ -41,7 +40,7 @@ impl Reverted {
         let worst = self.steps.iter().map(|step| match step.result {
             UndoResult::Undone | UndoResult::AlreadyUndone => 0,
             UndoResult::Conflict { .. } | UndoResult::NotReversible { .. } => 1,
-            UndoResult::Failed { .. } => 2,
+            UndoResult::Failed { .. } | UndoResult::InDoubt { .. } => 2,
         });
         match worst.max() {
             None | Some(0) => RunState::Reverted,
@@ -51,89 +50,135 @@ impl Reverted {
     }
 }
 
-/// The changes of a run that may have happened, in order. A change whose outcome is a definite failure
-/// did not; one without an outcome may have.
-pub(crate) async fn changes_of(host: &Host, run: RunId) -> Result<Vec<Change>, Error> {
-    // What was noted must be on the disk before it is read back.
-    host.journal.flush().await?;
-    let mut changes: Vec<Change> = Vec::new();
-    for (_, record) in host.journal.reader()?.run(&run)? {
-        match record.event {
-            Event::Intent(intent) if matches!(intent.effect, Effect::Change | Effect::Irrevocable) => {
-                // An intent without a prior state failed in preparation: nothing was attempted.
-                if intent.before.is_none() {
-                    continue;
-                }
-                let operation = remit_capability::operation(&intent.operation).ok_or_else(|| {
-                    remit_gate::Fault::Record {
-                        operation: intent.operation.clone(),
-                        verb: "read",
-                        why: "this version of Remit does not know it".to_owned(),
-                    }
-                })?;
-                changes.push(Change { intent, operation });
-            }
-            Event::Outcome(outcome) => {
-                if let CallResult::Failed { failure } = &outcome.result {
-                    let definite = serde_json::from_str::<remit_gate::Failure>(failure.get())
-                        .is_ok_and(|failure| failure.is_definite());
-                    if definite {
-                        changes.retain(|change| change.intent.call != outcome.call);
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(changes)
+/// How to revert.
+#[derive(Clone, Debug, Default)]
+pub struct RevertOptions {
+    /// Only look: what is said would be done is what the live systems say now.
+    pub dry_run: bool,
+    /// Pass over what cannot be taken back, instead of stopping there.
+    pub keep_going: bool,
+    /// Why, for the record.
+    pub reason: Option<String>,
 }
 
-/// Undoes changes in reverse order. Stops at the first that cannot be undone: what came before it may
-/// depend on it, and a person decides.
-pub(crate) async fn revert_changes(host: &Host, run: RunId, changes: Vec<Change>) -> Result<Reverted, Error> {
-    let gate = UndoGate {
-        run,
-        estate: host.estate.clone(),
-        journal: host.journal.clone(),
-        sealer: host.sealer.clone(),
-    };
-    let mut steps = Vec::new();
+/// Undoes changes in reverse order. Stops at the first that cannot be undone, unless told to keep going: what
+/// came before it may be what it rests on, and a person decides.
+pub(crate) async fn revert_changes(
+    host: &Host,
+    run: RunId,
+    changes: Vec<Change>,
+    keep_going: bool,
+) -> Result<Reverted, Error> {
+    let mut reverted = Reverted::default();
+    if changes.is_empty() {
+        return Ok(reverted);
+    }
+    let gate = host.undo_gate(run)?;
+    let mut stopped = false;
     for change in changes.into_iter().rev() {
-        let result = change.operation.undo(&gate, &change.intent).await?;
-        let done = matches!(result, UndoResult::Undone | UndoResult::AlreadyUndone);
-        steps.push(Step {
-            call: change.intent.call,
-            operation: change.intent.operation,
-            resource: change.intent.resource,
-            result,
-        });
-        if !done {
-            break;
+        if stopped {
+            reverted.left.push(change.words());
+            continue;
         }
+        let result = if change.needs_a_person() {
+            UndoResult::InDoubt { live: compared(change.live(&gate).await?) }
+        } else {
+            change.operation.undo(&gate, &change.intent).await?
+        };
+        stopped = !keep_going && !matches!(result, UndoResult::Undone | UndoResult::AlreadyUndone);
+        reverted.steps.push(step(change, result));
     }
-    Ok(Reverted { steps })
+    Ok(reverted)
 }
 
-/// Takes a run back by hand. Needs no grant: the right to undo outlives the right to do. Doing it twice is
-/// harmless.
-///
-/// A run without an end may still be going in another process: it is only touched if `interrupted` says
-/// that its host is gone.
-pub async fn revert(host: &Host, run: RunId, interrupted: bool) -> Result<Reverted, Error> {
+/// What [`revert_changes`] would do, from a look at the live systems.
+async fn rehearse_revert(
+    host: &Host,
+    run: RunId,
+    changes: Vec<Change>,
+    keep_going: bool,
+) -> Result<Reverted, Error> {
+    let gate = host.undo_gate(run)?;
+    let mut reverted = Reverted::default();
+    let mut stopped = false;
+    // A later change of the same resource hides what an earlier one left: that one is taken as it is on
+    // record.
+    let mut hidden = std::collections::HashSet::new();
+    for change in changes.into_iter().rev() {
+        if stopped {
+            reverted.left.push(change.words());
+            continue;
+        }
+        let first = hidden.insert(change.intent.resource.clone());
+        let live = if first { change.live(&gate).await? } else { State::After };
+        let result = match (&change.intent.irrevocable_because, live) {
+            _ if change.is_undone() => UndoResult::AlreadyUndone,
+            (_, live) if change.needs_a_person() => UndoResult::InDoubt { live: compared(live) },
+            (_, State::Before) => UndoResult::AlreadyUndone,
+            (_, State::Other(live)) => UndoResult::Conflict { live },
+            (Some(why), State::After) => UndoResult::NotReversible { why: why.clone() },
+            (None, State::After) => UndoResult::Undone,
+        };
+        stopped = !keep_going && !matches!(result, UndoResult::Undone | UndoResult::AlreadyUndone);
+        reverted.steps.push(step(change, result));
+    }
+    Ok(reverted)
+}
+
+fn step(change: Change, result: UndoResult) -> Step {
+    Step {
+        call: change.intent.call,
+        operation: change.intent.operation,
+        resource: change.intent.resource,
+        result,
+    }
+}
+
+fn compared(live: State) -> String {
+    match live {
+        State::Before => "the live system is as it was before".to_owned(),
+        State::After => "the live system is as this call would have left it".to_owned(),
+        State::Other(live) => live,
+    }
+}
+
+/// Takes a run back by hand. Doing it twice is harmless; one that was interrupted goes on.
+pub async fn revert(host: &Host, run: RunId, options: &RevertOptions) -> Result<Reverted, Error> {
     let refuse = |why| Err(Error::NotRevertible { run: run.to_string(), why });
+    let Some(_claim) = Claim::take(&host.home, run)? else {
+        return refuse("it is going on in another process; wait for its end");
+    };
     let records = host.journal.reader()?.run(&run)?;
-    let live = records.iter().any(|(_, r)| matches!(&r.event, Event::Started(s) if s.mode == Mode::Live));
-    if !live {
+    if !records.iter().any(|(_, r)| matches!(&r.event, Event::Started(s) if s.mode == Mode::Live)) {
         return refuse("it was a rehearsal and changed nothing");
     }
-    if !interrupted && !records.iter().any(|(_, r)| matches!(r.event, Event::Ended(_))) {
-        return refuse("it has not ended; if the host that ran it is gone, pass --interrupted");
-    }
-    let changes = changes_of(host, run).await?;
-    if changes.is_empty() {
+    let ended = records.iter().rev().find_map(|(_, r)| match &r.event {
+        Event::Ended(ended) => Some(ended.state),
+        _ => None,
+    });
+    if ended.is_some_and(|state| state.next().is_empty()) || changes(&records)?.is_empty() {
         return refuse("it changed nothing");
     }
-    let reverted = revert_changes(host, run, changes).await?;
-    end(host, run, reverted.state(), "reverted by hand".to_owned(), &Consumed::default(), None).await?;
+    if options.dry_run {
+        return rehearse_revert(host, run, changes(&records)?, options.keep_going).await;
+    }
+    // Found out before anything is written: without its key there is nothing to begin.
+    host.undo_gate(run)?;
+    reopen(host, run, Phase::Revert, options.reason.clone()).await?;
+    let found = changes_of(host, run).await?;
+    let reverted = revert_changes(host, run, found, options.keep_going).await?;
+    let detail = format!("reverted by {}", principal());
+    end(host, run, reverted.state(), detail, &Consumed::default(), None).await?;
     Ok(reverted)
+}
+
+/// From here to its next end the run has no state.
+pub(crate) async fn reopen(
+    host: &Host,
+    run: RunId,
+    phase: Phase,
+    reason: Option<String>,
+) -> Result<(), Error> {
+    let entered = PhaseEntered { phase, principal: Some(principal()), reason };
+    Ok(host.journal.commit(Record::now(run, entered)).await?)
 }

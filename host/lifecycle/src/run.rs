@@ -3,13 +3,16 @@
 use std::collections::HashSet;
 
 use jiff::Timestamp;
-use remit_gate::{Effect, Gate, OnFailure, Phase, Setup, State, UndoGate, Window};
+use remit_gate::{Effect, Gate, OnFailure, Phase, Setup, State, Window};
 use remit_journal::{GrantRef, Mode, Record, RunId, RunState, SignedRef};
 use remit_sandbox::{Call, Candidate, Consumed, Meter, Stop};
 
+use crate::changes::changes_of;
+use crate::claim::Claim;
 use crate::plan::{end, facts, header, output};
-use crate::revert::{Reverted, changes_of, revert_changes};
-use crate::{Error, Host, Input, SignedGrant};
+use crate::recover::{conclude, in_doubt};
+use crate::revert::Reverted;
+use crate::{Error, Host, Input, SignedGrant, components};
 
 /// How a live run ended.
 #[derive(Debug)]
@@ -51,8 +54,13 @@ pub async fn execute(
             not_after: grant.not_after,
         }),
     });
+    components::keep(&host.home, candidate)?;
+    let Some(_claim) = Claim::take(&host.home, run)? else {
+        return Err(Error::Busy { home: run.to_string() });
+    };
+    let (sealer, key) = host.keyring.new_run(run)?;
     // The use is counted in the same transaction that makes the run exist.
-    host.journal.start(Record::now(run, started)).await?;
+    host.journal.start(Record::now(run, started), key).await?;
 
     let on_failure = grant.scope.on_failure;
     let mut meter = Meter::start(grant.scope.limits.clone());
@@ -61,10 +69,10 @@ pub async fn execute(
         mode: Mode::Live,
         scope: grant.scope,
         plan: grant.plan,
-        window: Some(Window { not_after: grant.not_after }),
+        window: Some(Window { not_before: grant.not_before, not_after: grant.not_after }),
         estate: host.estate.clone(),
         journal: host.journal.clone(),
-        sealer: host.sealer.clone(),
+        sealer,
     });
     let mut returned = None;
     let outcome = async {
@@ -94,8 +102,7 @@ pub async fn execute(
             consumed,
         });
     };
-    let detail = cause.to_string();
-    let (state, reverted) = match after_failure(host, run, &gate, &cause, on_failure).await {
+    let (state, detail, reverted) = match after_failure(host, run, &gate, &cause, on_failure).await {
         Ok(decided) => decided,
         // The journal or a backend is gone: what is on disk says the rest, and `remit revert` goes on.
         Err(error) => {
@@ -113,35 +120,28 @@ async fn after_failure(
     gate: &Gate,
     cause: &Error,
     on_failure: OnFailure,
-) -> Result<(RunState, Option<Reverted>), Error> {
+) -> Result<(RunState, String, Option<Reverted>), Error> {
     gate.enter(Phase::Revert)?;
-    let changes = changes_of(host, run).await?;
-    if changes.is_empty() {
-        let refused = matches!(cause, Error::Stop(stop) if stop.is_refusal());
-        return Ok((if refused { RunState::Refused } else { RunState::Failed }, None));
+    let (state, reverted) = conclude(host, run, on_failure).await?;
+    let refused = matches!(cause, Error::Stop(stop) if stop.is_refusal());
+    let state = if state == RunState::Failed && refused { RunState::Refused } else { state };
+    let mut detail = cause.to_string();
+    if state == RunState::InDoubt {
+        detail = format!("{detail}; {}", in_doubt(&changes_of(host, run).await?));
     }
-    if on_failure == OnFailure::Hold {
-        return Ok((RunState::Held, None));
-    }
-    let reverted = revert_changes(host, run, changes).await?;
-    Ok((reverted.state(), Some(reverted)))
+    Ok((state, detail, Some(reverted).filter(|reverted| !reverted.steps.is_empty())))
 }
 
 /// The host's own look at each change, on a path the action has no part in.
 async fn host_check(host: &Host, run: RunId) -> Result<(), Error> {
-    let gate = UndoGate {
-        run,
-        estate: host.estate.clone(),
-        journal: host.journal.clone(),
-        sealer: host.sealer.clone(),
-    };
+    let gate = host.undo_gate(run)?;
     let mut seen = HashSet::new();
     for change in changes_of(host, run).await?.iter().rev() {
         // A later change of the same resource explains why an earlier one no longer stands.
         if !seen.insert(change.intent.resource.clone()) || change.intent.effect == Effect::Observe {
             continue;
         }
-        let state = change.operation.state(&gate, &change.intent).await?;
+        let state = change.live(&gate).await?;
         if state != State::After {
             let found = match state {
                 State::Before => "nothing changed".to_owned(),

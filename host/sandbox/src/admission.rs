@@ -216,8 +216,8 @@ pub struct Admitted {
     pub inspection: Inspection,
     /// Of the very bytes that were compiled.
     pub digest: Digest,
-    /// Who signed it.
-    pub publisher: KeyId,
+    /// Who signed it; none if it was loaded for a replay, which can touch nothing.
+    pub publisher: Option<KeyId>,
 }
 
 impl std::fmt::Debug for Admitted {
@@ -236,8 +236,23 @@ impl Sandbox {
         publishers: &Publishers,
         scope: Option<&Scope>,
     ) -> Result<Admitted, AdmissionError> {
-        let file = || candidate.shown.clone();
         let publisher = candidate.publisher(publishers)?;
+        self.load(candidate, Some(publisher), scope)
+    }
+
+    /// Lets a component in again that ran before, for a replay: there no policy is consulted, and the gate
+    /// answers from the record.
+    pub fn readmit(&self, candidate: &Candidate) -> Result<Admitted, AdmissionError> {
+        self.load(candidate, None, None)
+    }
+
+    fn load(
+        &self,
+        candidate: &Candidate,
+        publisher: Option<KeyId>,
+        scope: Option<&Scope>,
+    ) -> Result<Admitted, AdmissionError> {
+        let file = || candidate.shown.clone();
         let inspection = Inspection::of(candidate)?;
         if !inspection.is_action() {
             return Err(AdmissionError::NotAnAction { file: file() });

@@ -1,12 +1,22 @@
-//! A transparency log's mathematics and formats: RFC 6962 hashes and proofs, C2SP checkpoints and signed notes.
-//! Pure: no file, no clock.
+//! A transparency log's mathematics and formats: RFC 6962 hashes and proofs; C2SP checkpoints, signed notes, tiles
+//! and the cosignatures of witnesses. Pure: no file, no clock, no network.
 
 mod checkpoint;
 mod hash;
 mod note;
 mod proof;
+mod tile;
+mod witness;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use hash::{Frontier, FrontierError, Hash, leaf_hash, node_hash};
 pub use note::{NoteError, NoteSigner, NoteVerifier};
-pub use proof::{ProofError, consistency_proof, inclusion_proof, verify_consistency, verify_inclusion};
+pub use proof::{
+    ProofError, consistency_proof, inclusion_proof, tree_root, verify_consistency, verify_inclusion,
+};
+pub use tile::{
+    Bundle, TILE_WIDTH, Tile, TileError, TilePath, TileReader, bundle_bytes, bundles_between, tiles_between,
+};
+pub use witness::{
+    Cosignature, WitnessError, WitnessVerifier, add_checkpoint_body, add_cosignatures, conflict_size,
+};

@@ -12,7 +12,7 @@ use crate::{Checkpoint, CheckpointError};
 /// The signature type of plain Ed25519.
 const ALGORITHM: u8 = 1;
 /// The most bytes of a note that are looked at: room for many witnesses.
-const LONGEST: usize = 1 << 20;
+pub(crate) const LONGEST: usize = 1 << 20;
 
 /// A note's signature or key is not good.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
@@ -99,14 +99,8 @@ pub struct NoteVerifier {
 }
 
 impl NoteVerifier {
-    /// The first four bytes of `SHA-256(name ‖ "\n" ‖ algorithm ‖ key)`.
     fn id(&self) -> [u8; 4] {
-        let mut text = self.name.clone().into_bytes();
-        text.extend_from_slice(&[b'\n', ALGORITHM]);
-        text.extend_from_slice(&self.key);
-        let mut id = [0; 4];
-        id.copy_from_slice(&digest(&SHA256, &text).as_ref()[..4]);
-        id
+        key_id(&self.name, ALGORITHM, &self.key)
     }
 
     /// Reads the text form.
@@ -162,8 +156,16 @@ impl NoteVerifier {
     }
 }
 
+/// The first four bytes of `SHA-256(name ‖ "\n" ‖ algorithm ‖ key)`.
+pub(crate) fn key_id(name: &str, algorithm: u8, key: &[u8]) -> [u8; 4] {
+    let text = [name.as_bytes(), &[b'\n', algorithm], key].concat();
+    let mut id = [0; 4];
+    id.copy_from_slice(&digest(&SHA256, &text).as_ref()[..4]);
+    id
+}
+
 /// The name, key id and signature of a signature line.
-fn parts(line: &str) -> Option<(&str, [u8; 4], Vec<u8>)> {
+pub(crate) fn parts(line: &str) -> Option<(&str, [u8; 4], Vec<u8>)> {
     let (name, signature) = line.strip_prefix("\u{2014} ")?.split_once(' ')?;
     let bytes = STANDARD.decode(signature).ok()?;
     let (id, signature) = bytes.split_first_chunk::<4>()?;
@@ -171,7 +173,7 @@ fn parts(line: &str) -> Option<(&str, [u8; 4], Vec<u8>)> {
 }
 
 /// Not empty, no spaces, no plus sign; no control characters, which a note must not have.
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     !name.is_empty() && !name.chars().any(|c| c == '+' || c.is_whitespace() || c.is_control())
 }
 

@@ -29,6 +29,11 @@ pub enum ProofError {
     Wrong,
 }
 
+/// The root of the tree of `size` leaves, from its complete subtrees.
+pub fn tree_root<E>(size: u64, mut read: impl FnMut(u32, u64) -> Result<Hash, E>) -> Result<Hash, E> {
+    if size == 0 { Ok(empty_root()) } else { subtree(0, size, &mut read) }
+}
+
 /// The hashes that lead from leaf `index` to the root of the tree of `size` leaves, lowest first.
 pub fn inclusion_proof<E: From<ProofError>>(
     index: u64,

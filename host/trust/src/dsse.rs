@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use serde::{Deserialize, Serialize};
 
-use crate::{KeyError, KeyId, SignatureError, SigningKey, VerifyingKey};
+use crate::{Digest, KeyError, KeyId, SignatureError, SigningKey, VerifyingKey};
 
 /// A signed document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +60,13 @@ impl Envelope {
                 sig: STANDARD.encode(key.sign(&pae(payload_type, payload))?),
             }],
         })
+    }
+
+    /// The digest of the document, whoever signed it: proves which document this is, not that it holds.
+    pub fn payload_digest(&self) -> Result<Digest, SignatureError> {
+        decode(&self.payload)
+            .map(|payload| Digest::of(&payload))
+            .map_err(|error| SignatureError::Malformed(error.to_string()))
     }
 
     /// Checks the envelope against trusted keys. At least one of them must have signed it; signatures by

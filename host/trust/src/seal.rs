@@ -84,8 +84,10 @@ impl Sealed {
     }
 }
 
-/// The key that seals. Kept in a file of its own, apart from what it seals.
+/// A key that seals. The host's is kept in a file of its own, apart from what it seals; others are kept
+/// sealed under it ([`Sealer::wrap`]).
 pub struct Sealer {
+    seed: Zeroizing<[u8; 32]>,
     key: LessSafeKey,
 }
 
@@ -98,9 +100,33 @@ impl fmt::Debug for Sealer {
 impl Sealer {
     /// Reads the key file, or makes one (mode 0600).
     pub fn load_or_create(path: &Path) -> Result<Self, KeyError> {
-        let seed = private_seed(path)?;
+        Self::from_seed(private_seed(path)?)
+    }
+
+    /// A fresh key, in memory only.
+    pub fn generate() -> Result<Self, KeyError> {
+        let mut seed = Zeroizing::new([0; 32]);
+        SystemRandom::new().fill(&mut *seed).map_err(|_| KeyError::Random)?;
+        Self::from_seed(seed)
+    }
+
+    fn from_seed(seed: Zeroizing<[u8; 32]>) -> Result<Self, KeyError> {
         let key = UnboundKey::new(&AES_256_GCM, &*seed).map_err(|_| KeyError::Random)?;
-        Ok(Self { key: LessSafeKey::new(key) })
+        Ok(Self { seed, key: LessSafeKey::new(key) })
+    }
+
+    /// Seals another key under this one.
+    pub fn wrap(&self, context: &[u8], other: &Self) -> Result<Sealed, SealError> {
+        self.seal(context, &*other.seed)
+    }
+
+    /// The key that [`Sealer::wrap`] sealed with the same `context`.
+    pub fn unwrap(&self, context: &[u8], sealed: &Sealed) -> Result<Self, SealError> {
+        let open = self.open(context, sealed)?;
+        let mut seed = Zeroizing::new([0; 32]);
+        let bytes: &[u8; 32] = open.as_slice().try_into().map_err(|_| SealError::Broken)?;
+        seed.copy_from_slice(bytes);
+        Self::from_seed(seed).map_err(|_| SealError::Broken)
     }
 
     /// Seals `plain`; it opens only with the same `context`. Nonces are random: far fewer than the 2³²

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use remit_backend::{Fields, Secrets, VersionState};
+use remit_backend::{Fields, Metadata, SecretStore, Secrets, VersionState};
 use remit_gate::{Effect, Failure, Operation, Permit, Prepared, Resource, State};
 use remit_trust::SecretBytes;
 use serde::{Deserialize, Serialize};
@@ -85,7 +85,10 @@ impl Rotate {
     /// one's value behind under a higher number, and undoing this one is then right.
     async fn standing(&self, before: &Prepared<BeforeRotation>, on: &Secrets) -> Result<Standing, Failure> {
         let (store, _) = on.at(&self.resource)?;
-        let found = store.metadata(&self.resource).await?;
+        let found = match store.metadata(&self.resource).await {
+            Err(Failure::NotFound(why)) => return Ok(Standing::Other(why)),
+            found => found?,
+        };
         let current = found.current;
         let state =
             found.versions.iter().find(|version| version.number == current).map(|version| version.state);
@@ -101,14 +104,60 @@ impl Rotate {
             None => return Ok(Standing::Other("it has no current version".to_owned())),
         }
         let values = Values::of(before)?;
-        let live = store.read(&self.resource, current).await?;
-        Ok(if live == values.new {
+        let live = self.value(current, store).await?;
+        Ok(if live.as_ref() == Some(&values.new) {
             Standing::Rotated { at: current }
-        } else if live == values.old {
+        } else if live.as_ref() == Some(&values.old)
+            || self.is_over(before.undo.previous, &values, &found, store).await?
+        {
             Standing::Unrotated
         } else {
             Standing::Other(format!("version {current} is current, and this run did not write it"))
         })
+    }
+
+    /// Whether the history shows that nothing of this rotation is left to take back, although the current
+    /// value is neither of its two: once an earlier rotation of the run is undone as well, it is that
+    /// one's. Without this a revert that was cut short could not be started over.
+    async fn is_over(
+        &self,
+        previous: u64,
+        values: &Values,
+        found: &Metadata,
+        store: &dyn SecretStore,
+    ) -> Result<bool, Failure> {
+        // A rotation writes this version or none.
+        let own = previous + 1;
+        let mut happened = false;
+        let mut same_secret = false;
+        for version in &found.versions {
+            if version.number < previous || version.state != VersionState::Enabled {
+                continue;
+            }
+            let Some(value) = self.value(version.number, store).await? else { continue };
+            if version.number == previous {
+                // Not one that was made anew under its name.
+                same_secret = value == values.old;
+            } else if version.number == own {
+                if value != values.new {
+                    return Ok(same_secret);
+                }
+                happened = true;
+            } else if happened && value == values.old {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The value of a version, to compare; none if it was taken out of use since it was seen.
+    async fn value(&self, version: u64, store: &dyn SecretStore) -> Result<Option<Fields>, Failure> {
+        match store.read(&self.resource, version).await {
+            Err(Failure::NotFound(_)) => Ok(None),
+            // Others write what is not text. It equals no value of a rotation, nor do no fields at all.
+            Err(Failure::Invalid(_)) => Ok(Some(Fields::default())),
+            read => read.map(Some),
+        }
     }
 }
 

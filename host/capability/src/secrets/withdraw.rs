@@ -38,6 +38,21 @@ async fn state_of(resource: &Resource, version: u64, on: &Secrets) -> Result<Ver
     }
 }
 
+/// The same, to compare: a version that someone removed is one more way to differ.
+async fn compare(
+    resource: &Resource,
+    version: u64,
+    on: &Secrets,
+    state: impl Fn(VersionState) -> State,
+) -> Result<State, Failure> {
+    // Without a store there is nothing to compare with.
+    on.at(resource)?;
+    match state_of(resource, version, on).await {
+        Err(Failure::NotFound(why)) => Ok(State::Other(why)),
+        found => found.map(state),
+    }
+}
+
 impl Operation for Disable {
     const NAME: &'static str = "remit:secrets/disable.disable";
     const EFFECT: Effect = Effect::Change;
@@ -70,11 +85,12 @@ impl Operation for Disable {
     }
 
     async fn state(&self, _: &Prepared<BeforeWithdrawal>, on: &Secrets) -> Result<State, Failure> {
-        Ok(match state_of(&self.resource, self.version, on).await? {
+        compare(&self.resource, self.version, on, |state| match state {
             VersionState::Enabled => State::Before,
             VersionState::Disabled => State::After,
             VersionState::Destroyed => State::Other(format!("version {} is destroyed", self.version)),
         })
+        .await
     }
 
     async fn undo(on: &Secrets, by: Permit<'_, Self>) -> Result<(), Failure> {
@@ -121,12 +137,14 @@ impl Operation for Destroy {
         store.destroy(resource, *version, by.authority()).await
     }
 
-    async fn state(&self, before: &Prepared<BeforeWithdrawal>, on: &Secrets) -> Result<State, Failure> {
-        Ok(match state_of(&self.resource, self.version, on).await? {
+    async fn state(&self, _: &Prepared<BeforeWithdrawal>, on: &Secrets) -> Result<State, Failure> {
+        compare(&self.resource, self.version, on, |state| match state {
             VersionState::Destroyed => State::After,
-            same if same == before.undo.state => State::Before,
-            other => State::Other(format!("version {} is {}", self.version, other)),
+            // Nothing comes back from there, so it was not destroyed; whether it is enabled is another
+            // change's matter, such as one of the same run that was undone since.
+            VersionState::Enabled | VersionState::Disabled => State::Before,
         })
+        .await
     }
 
     async fn undo(_: &Secrets, _: Permit<'_, Self>) -> Result<(), Failure> {

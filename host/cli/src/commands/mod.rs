@@ -5,8 +5,11 @@ mod doctor;
 mod grant;
 mod init;
 mod inspect;
+mod journal;
 mod keys;
 mod plan;
+mod recover;
+mod replay;
 mod revert;
 mod run;
 mod runs;
@@ -18,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory as _, Subcommand};
 use miette::Diagnostic;
-use remit_lifecycle::{Error, Home, Input};
+use remit_lifecycle::{Error, Home, Host, Input};
 
 use crate::print;
 
@@ -51,9 +54,18 @@ pub(crate) enum Command {
     Show(show::Show),
     /// Take a run back.
     Revert(revert::Revert),
+    /// Bring every run whose host was killed to a named state.
+    Recover(recover::Recover),
+    /// Say what became of a call in doubt, where only a person can tell.
+    Resolve(recover::Resolve),
+    /// Run a recorded action again against its record, touching nothing.
+    Replay(replay::Replay),
     /// Prove that the journal is what was written.
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Look after the keys to what is sealed in the journal.
+    #[command(subcommand)]
+    Journal(journal::Journal),
     /// Look after the embedded secret store, as its owner.
     #[command(subcommand)]
     Secret(secret::Secret),
@@ -83,6 +95,10 @@ impl Command {
             Self::Runs(command) => command.run(&home),
             Self::Show(command) => command.run(&home),
             Self::Revert(command) => command.run(&home).await,
+            Self::Recover(command) => command.run(&home).await,
+            Self::Resolve(command) => command.run(&home).await,
+            Self::Replay(command) => command.run(&home).await,
+            Self::Journal(command) => command.run(&home).await,
             Self::Audit(command) => command.run(&home),
             Self::Secret(command) => command.run(&home).await,
             Self::Completions { shell } => {
@@ -93,6 +109,17 @@ impl Command {
             }
         }
     }
+}
+
+/// Opens a home to act in. Runs that a killed host left there are recovered first.
+pub(crate) async fn open(home: &Home) -> Result<Host, Error> {
+    let host = home.open()?;
+    for run in remit_lifecycle::recover(&host).await? {
+        if recover::warn(&run) == 0 {
+            print::warn(&format!("note: {}, left by a host that was stopped, is {} now", run.run, run.state));
+        }
+    }
+    Ok(host)
 }
 
 /// Reads `--input`: JSON itself, `@FILE` or a file, or `-` for standard input.

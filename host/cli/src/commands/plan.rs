@@ -42,7 +42,7 @@ impl Plan {
             Some(file) => Some(Scope::parse(&read(file)?, &file.display().to_string())?),
             None => None,
         };
-        let host = home.open()?;
+        let host = super::open(home).await?;
         let patience = Patience::with("rehearsing");
         let plan = remit_lifecycle::rehearse(&host, &candidate, &input, scope).await?;
         drop(patience);

@@ -2,22 +2,28 @@
 
 use clap::Args;
 use remit_journal::RunState;
-use remit_lifecycle::{Home, Reverted};
+use remit_lifecycle::{Home, RevertOptions, Reverted};
 
-use super::Done;
 use super::show::undo_words;
+use super::{Done, open};
 use crate::print::{self, say};
 
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  remit revert run-01jd2m4k9x8s7t6v5w4y3z2a1b\n\nA change is taken back only if the live state still is what the run left. Reverting twice is harmless."
+    after_help = "Examples:\n  remit revert run-01jd2m4k9x8s7t6v5w4y3z2a1b --dry-run\n  remit revert 01jd2m --reason 'wrong key'      the beginning of the name is enough\n\nNeeds no grant. A change is taken back only if the live state still is what the run left; the first that\nis not ends the revert. Reverting twice is harmless."
 )]
 pub(crate) struct Revert {
     /// The run, or the beginning of its name.
     run: String,
-    /// The run has no end because the host that ran it was killed: take back what it may have done.
+    /// Only tell what would be taken back.
     #[arg(long)]
-    interrupted: bool,
+    dry_run: bool,
+    /// Pass over what cannot be taken back, instead of stopping there.
+    #[arg(long)]
+    keep_going: bool,
+    /// Why, for the record.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
     /// As JSON.
     #[arg(long)]
     json: bool,
@@ -26,19 +32,31 @@ pub(crate) struct Revert {
 impl Revert {
     pub(crate) async fn run(self, home: &Home) -> Done {
         let run = home.reader()?.find(&self.run)?;
-        let host = home.open()?;
-        let reverted = remit_lifecycle::revert(&host, run, self.interrupted).await?;
+        let host = open(home).await?;
+        let options =
+            RevertOptions { dry_run: self.dry_run, keep_going: self.keep_going, reason: self.reason };
+        let reverted = remit_lifecycle::revert(&host, run, &options).await?;
+        let state = reverted.state();
         if self.json {
             print::json(&reverted)?;
         } else {
-            say!("{run}  {}", reverted.state());
+            say!("{run}  {}{state}", if self.dry_run { "would be " } else { "" });
             steps(&reverted);
         }
-        if reverted.state() == RunState::Reverted {
+        if state == RunState::Reverted {
             return Ok(0);
         }
+        let help = match state {
+            RunState::InDoubt => format!(
+                "look at the live system; then `remit resolve {run}`, or `remit revert {run}` again once its system answers"
+            ),
+            _ => format!(
+                "compare the live system with `remit show {run}`; what is left is for a person to decide (`--keep-going` passes over it)"
+            ),
+        };
         print::warn(&format!(
-            "error: not everything could be taken back\n help: compare the live system with `remit show {run}`; what is left is for a person to decide"
+            "error: not everything {} be taken back\n help: {help}",
+            if self.dry_run { "can" } else { "could" }
         ));
         Ok(5)
     }
@@ -57,6 +75,7 @@ pub(crate) fn steps(reverted: &Reverted) {
                 undo_words(&step.result),
             ]
         })
+        .chain(reverted.left.iter().map(|left| vec!["not tried".to_owned(), left.clone()]))
         .collect();
     print::table(2, &rows);
 }

@@ -9,7 +9,7 @@ use remit_sandbox::Candidate;
 use serde_json::json;
 
 use super::revert::steps;
-use super::{Done, input};
+use super::{Done, input, open};
 use crate::print::{self, Patience, say};
 
 #[derive(Args)]
@@ -34,7 +34,7 @@ impl Run {
     pub(crate) async fn run(self, home: &Home) -> Done {
         let candidate = Candidate::read(&self.action)?;
         let input = input(&self.input)?;
-        let host = home.open()?;
+        let host = open(home).await?;
         let grant = SignedGrant::load(&self.grant, &host.operators)?;
         let patience = Patience::with("running");
         let done = remit_lifecycle::execute(&host, &candidate, &input, grant).await?;

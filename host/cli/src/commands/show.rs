@@ -117,6 +117,7 @@ pub(crate) fn undo_words(result: &UndoResult) -> String {
         UndoResult::AlreadyUndone => "already as it was before; nothing touched".to_owned(),
         UndoResult::Conflict { live } => format!("NOT undone, nothing touched: {live}"),
         UndoResult::Failed { message } => format!("FAILED: {message}"),
+        UndoResult::InDoubt { live } => format!("in doubt, nothing touched: {live}"),
         UndoResult::NotReversible { why } => format!("cannot be undone: {why}"),
     }
 }

@@ -250,7 +250,7 @@ impl Bench {
             action: ActionRef { digest, name: "test".to_owned(), version: "1.0.0".to_owned() },
             publisher: None,
             input: serde_json::value::RawValue::NULL.to_owned(),
-            input_digest: digest,
+            input_digest: Digest::of(b"null"),
             scope_digest: digest,
             scope: None,
             grant: Some(GrantRef { digest, uses: 1, signed: None }),
@@ -259,7 +259,8 @@ impl Bench {
             seed: [0; 32],
             host_version: "0".to_owned(),
         };
-        journal.start(Record::now(run, started)).await.unwrap();
+        let key = remit_trust::Sealed::from_bytes(Vec::new());
+        journal.start(Record::now(run, started), key).await.unwrap();
         Self { folder, journal, vault, sealer, run }
     }
 
@@ -279,7 +280,10 @@ impl Bench {
             mode: Mode::Live,
             scope: Scope::parse(scope, "scope.toml").unwrap(),
             plan: None,
-            window: Some(Window { not_after: Timestamp::now() + SignedDuration::from_mins(5) }),
+            window: Some(Window {
+                not_before: Timestamp::MIN,
+                not_after: Timestamp::now() + SignedDuration::from_mins(5),
+            }),
             estate: self.estate(),
             journal: self.journal.clone(),
             sealer: Arc::clone(&self.sealer),

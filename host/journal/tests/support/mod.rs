@@ -4,12 +4,15 @@
 
 use std::path::{Path, PathBuf};
 
+use jiff::{SignedDuration, Timestamp};
 use remit_journal::{
     ActionRef, CallResult, Denied, Effect, Ended, Event, GrantRef, Intent, Journal, Mode, Outcome, Phase,
-    PhaseEntered, Record, RunId, RunState, Started, UndoIntent, UndoOutcome, UndoResult,
+    Record, Resolved, RunId, RunState, SignedRef, StartError, Started, UndoExpired, UndoIntent, UndoOutcome,
+    UndoResult,
 };
 use remit_tlog::{NoteSigner, NoteVerifier};
-use remit_trust::{Digest, Sealed};
+use remit_trust::dsse::Envelope;
+use remit_trust::{Digest, Sealed, SigningKey};
 use serde_json::value::RawValue;
 use tempfile::TempDir;
 
@@ -42,9 +45,9 @@ pub(crate) fn started(run: RunId, grant: Option<GrantRef>) -> Record {
         action: ActionRef { digest, name: "rotate".to_owned(), version: "1.0.0".to_owned() },
         publisher: None,
         input: raw("{ \"as\":  [\"written\"] }"),
-        input_digest: digest,
-        scope_digest: digest,
-        scope: None,
+        input_digest: Digest::of(br#"{"as":["written"]}"#),
+        scope_digest: Digest::of(b"{}"),
+        scope: Some(raw("{}")),
         grant,
         principal: "ana".to_owned(),
         reason: "quarterly rotation".to_owned(),
@@ -74,7 +77,7 @@ pub(crate) fn outcome(run: RunId, call: u64) -> Record {
 
 pub(crate) fn ended(run: RunId) -> Record {
     let body = Ended {
-        state: RunState::Succeeded,
+        state: RunState::Held,
         detail: "done".to_owned(),
         consumed: serde_json::json!({"host_calls": 2}),
         output: None,
@@ -92,18 +95,41 @@ pub(crate) fn story(run: RunId) -> Vec<Record> {
         reason: "no pattern".to_owned(),
     };
     vec![
-        Record::now(run, PhaseEntered { phase: Phase::Run }),
+        Record::now(run, Phase::Run),
         intent(run, 1),
         outcome(run, 1),
         Record::now(run, denied),
         Record::now(run, UndoIntent { call: 1 }),
         Record::now(run, UndoOutcome { call: 1, result: UndoResult::Conflict { live: "5".to_owned() } }),
+        Record::now(
+            run,
+            Resolved { call: 1, happened: true, principal: "ana".to_owned(), reason: "looked".to_owned() },
+        ),
         ended(run),
+        Record::now(run, UndoExpired { principal: "ana".to_owned(), rule: "older than 30d".to_owned() }),
     ]
+}
+
+/// Starts a run; a record of another kind is committed.
+pub(crate) async fn write(journal: &Journal, record: Record) -> Result<(), StartError> {
+    match record.event {
+        Event::Started(_) => journal.start(record, Sealed::from_bytes(vec![4, 5, 6])).await,
+        _ => Ok(journal.commit(record).await?),
+    }
 }
 
 pub(crate) fn grant(uses: u32) -> GrantRef {
     GrantRef { digest: Digest::of(b"a grant"), uses, signed: None }
+}
+
+/// A grant in force from and until so many seconds from now, signed.
+pub(crate) fn signed_grant(from: i64, until: i64) -> GrantRef {
+    let at = |seconds| Timestamp::now() + SignedDuration::from_secs(seconds);
+    let payload = b"{\"a\":\"grant\"}";
+    let envelope = Envelope::sign("test", payload, &SigningKey::generate().unwrap()).unwrap();
+    let envelope = serde_json::value::to_raw_value(&envelope).unwrap();
+    let signed = SignedRef { envelope, not_before: at(from), not_after: at(until) };
+    GrantRef { digest: Digest::of(payload), uses: 1, signed: Some(signed) }
 }
 
 /// What a record is, on one line.

@@ -1,0 +1,62 @@
+//! `remit journal`: the keys to what is sealed in it.
+
+use clap::Subcommand;
+use jiff::{SignedDuration, Span, SpanRelativeTo};
+use remit_lifecycle::Home;
+
+use super::{Done, usage};
+use crate::print::{self, say};
+
+#[derive(Subcommand)]
+pub(crate) enum Journal {
+    /// Give the home a new seal key; every run's own key is sealed under it.
+    #[command(
+        after_help = "Example:\n  remit journal rekey\n\nNo record changes. Keep a backup of the new seal.key, apart from the journal; the old one opens nothing\nof this journal any more."
+    )]
+    Rekey,
+    /// Delete what old runs could be reverted with, and every secret they sealed.
+    #[command(
+        after_help = "Example:\n  remit journal expire-undo --older-than 30d\n\nThe records stay, and their proofs. Runs that wait for a person are kept. Copies and backups of the\njournal keep what they had."
+    )]
+    ExpireUndo {
+        /// How long ago they ended at least: 30d, 12h.
+        #[arg(long, value_name = "AGE")]
+        older_than: String,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl Journal {
+    pub(crate) async fn run(self, home: &Home) -> Done {
+        match self {
+            Self::Rekey => {
+                let count = remit_lifecycle::rekey(home)?;
+                say!("rekeyed   {count} run(s); back up the new seal.key, apart from the journal");
+            }
+            Self::ExpireUndo { older_than, json } => {
+                let expired = remit_lifecycle::expire_undo(home, age(&older_than)?).await?;
+                if json {
+                    print::json(&expired)?;
+                    return Ok(0);
+                }
+                for run in &expired {
+                    say!("{run}  can no longer be reverted");
+                }
+                say!("expired   {} run(s)", expired.len());
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// `30d`, `12h`: days are of 24 hours.
+fn age(text: &str) -> Result<SignedDuration, Box<dyn miette::Diagnostic + Send + Sync>> {
+    let parsed = text.parse::<Span>().and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()));
+    match parsed {
+        Ok(age) if !age.is_negative() => Ok(age),
+        Ok(_) => Err(usage(format!("`{text}` lies in the future"), "write an age like 30d or 12h")),
+        Err(error) => Err(usage(format!("`{text}` is not an age: {error}"), "write an age like 30d or 12h")),
+    }
+}

@@ -1,0 +1,99 @@
+//! `remit recover` and `remit resolve`.
+
+use clap::{ArgGroup, Args};
+use remit_lifecycle::{Home, Recovered, Verdict};
+
+use super::Done;
+use super::revert::steps;
+use crate::print::{self, say};
+
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  remit recover\n\nA run is taken back or held, as its scope says. The same happens by itself whenever a command opens the\nhome to run, plan or revert. Runs that go on in another process are left alone."
+)]
+pub(crate) struct Recover {
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Recover {
+    pub(crate) async fn run(self, home: &Home) -> Done {
+        let host = home.open()?;
+        let recovered = remit_lifecycle::recover(&host).await?;
+        if self.json {
+            print::json(&recovered)?;
+        } else if recovered.is_empty() {
+            say!("nothing to recover");
+        }
+        let mut code = 0;
+        for run in &recovered {
+            if !self.json {
+                tell(run);
+            }
+            code = code.max(warn(run));
+        }
+        Ok(code)
+    }
+}
+
+#[derive(Args)]
+#[command(
+    group(ArgGroup::new("verdict").required(true)),
+    after_help = "Example:\n  remit resolve 01jd2m --did-not-happen --reason 'version 3 is still there, says the audit log of the vault'\n\nThe run then goes to the state that follows: taken back, held, or failed."
+)]
+pub(crate) struct Resolve {
+    /// The run, or the beginning of its name.
+    run: String,
+    /// The call took effect.
+    #[arg(long, group = "verdict")]
+    happened: bool,
+    /// It did not.
+    #[arg(long, group = "verdict")]
+    did_not_happen: bool,
+    /// How you know, for the record.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// Which call, when several are in doubt.
+    #[arg(long, value_name = "NUMBER")]
+    call: Option<u64>,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Resolve {
+    pub(crate) async fn run(self, home: &Home) -> Done {
+        let run = home.reader()?.find(&self.run)?;
+        let host = super::open(home).await?;
+        let verdict = Verdict { call: self.call, happened: self.happened, reason: self.reason };
+        let resolved = remit_lifecycle::resolve(&host, run, &verdict).await?;
+        if self.json {
+            print::json(&resolved)?;
+        } else {
+            tell(&resolved);
+        }
+        Ok(warn(&resolved))
+    }
+}
+
+fn tell(run: &Recovered) {
+    say!("{}  {}", run.run, run.state);
+    say!("because   {}", print::word(&run.detail));
+    steps(&run.reverted);
+}
+
+/// Tells what a person must do, and the exit code that says so.
+pub(crate) fn warn(run: &Recovered) -> u8 {
+    if !run.state.needs_a_person() {
+        return 0;
+    }
+    let next = match run.state {
+        remit_journal::RunState::InDoubt => {
+            format!("look at the live system; then `remit resolve {}` or `remit revert {0}`", run.run)
+        }
+        _ => format!("look at its changes (`remit show {}`); then keep or `remit revert` them", run.run),
+    };
+    print::warn(&format!("error: {} is {}: {}\n help: {next}", run.run, run.state, print::word(&run.detail)));
+    5
+}

@@ -1,0 +1,186 @@
+//! The same action again, answered from the record of a run. Touches nothing: there is nothing here to touch.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use miette::Diagnostic;
+use remit_journal::{CallResult, Denied, Event, Intent, Phase, Record, RunId};
+use remit_trust::Sealer;
+use serde::Serialize;
+
+use crate::gate::{Used, seal_context, within};
+use crate::{Failure, Fault, Limit, Limits, Operation};
+
+/// The first difference between a replay and the record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error, Diagnostic)]
+#[error("the replay differs from the record at {at}: expected {expected}, got {got}")]
+#[diagnostic(
+    code("integrity::divergence"),
+    help(
+        "either the record is not of this component and input (`remit audit verify`), or the action is not deterministic on this host"
+    )
+)]
+pub struct Divergence {
+    /// Where: `call 3`, `the end`.
+    pub at: String,
+    /// What is on record.
+    pub expected: String,
+    /// What the action did now.
+    pub got: String,
+}
+
+/// A run's host calls, to be asked for again in the same order.
+pub struct Replay {
+    run: RunId,
+    /// Intents, refusals and phases, in order.
+    script: Vec<Event>,
+    /// Outcomes, by call.
+    outcomes: HashMap<u64, CallResult>,
+    limits: Limits,
+    /// Opens what was disclosed.
+    sealer: Option<Arc<Sealer>>,
+    progress: Mutex<Progress>,
+}
+
+#[derive(Default)]
+struct Progress {
+    next: usize,
+    used: Used,
+}
+
+impl Replay {
+    /// From the records of a run, up to its first end. `sealer` is only needed where the run was told a
+    /// secret.
+    #[must_use]
+    pub fn new(run: RunId, records: &[(u64, Record)], limits: Limits, sealer: Option<Arc<Sealer>>) -> Self {
+        let mut script = Vec::new();
+        let mut outcomes = HashMap::new();
+        for (_, record) in records {
+            match &record.event {
+                Event::Outcome(outcome) => drop(outcomes.insert(outcome.call, outcome.result.clone())),
+                Event::Intent(_) | Event::Denied(_) => script.push(record.event.clone()),
+                Event::Phase(entered) if matches!(entered.phase, Phase::Verify | Phase::HostCheck) => {
+                    script.push(record.event.clone());
+                }
+                // The action has no part in what follows.
+                Event::Phase(_) | Event::Ended(_) => break,
+                _ => {}
+            }
+        }
+        Self { run, script, outcomes, limits, sealer, progress: Mutex::default() }
+    }
+
+    /// What is on record and was not asked for, in words; none when all was.
+    pub(crate) fn left(&self) -> Option<String> {
+        self.script.get(self.progress().next).map(words)
+    }
+
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        // The data is counters: whole after a panic elsewhere.
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn used(&self) -> Used {
+        self.progress().used
+    }
+
+    pub(crate) fn charge_log(&self, bytes: u64) -> Result<(), Fault> {
+        let mut progress = self.progress();
+        progress.used.log_bytes = progress.used.log_bytes.saturating_add(bytes);
+        within(Limit::LogBytes, progress.used.log_bytes, self.limits.log_bytes.as_u64())
+    }
+
+    pub(crate) fn enter(&self, phase: Phase) -> Result<(), Fault> {
+        match self.next()? {
+            Event::Phase(entered) if entered.phase == phase => Ok(()),
+            other => Err(Self::diverge(&other, format!("the phase {phase}"))),
+        }
+    }
+
+    pub(crate) fn refuse(&self, operation: &str, argument: &str, why: &str) -> Result<(), Fault> {
+        match self.next_call()? {
+            Event::Denied(denied)
+                if denied.operation == operation && denied.resource == argument && denied.reason == why =>
+            {
+                Ok(())
+            }
+            other => Err(Self::diverge(&other, format!("{operation} on {argument}, refused: {why}"))),
+        }
+    }
+
+    pub(crate) fn call<O: Operation>(&self, operation: &O) -> Result<Result<O::Outcome, Failure>, Fault> {
+        let unreadable = |verb, why: String| Fault::Record { operation: O::NAME.to_owned(), verb, why };
+        let arguments =
+            serde_json::to_string(operation).map_err(|error| unreadable("written", error.to_string()))?;
+        let resource = operation.resource();
+        let same = |name: &str, on: &str, with: &str| {
+            name == O::NAME && on == resource.as_str() && with == arguments
+        };
+        let call = match self.next_call()? {
+            Event::Intent(i) if same(&i.operation, &i.resource, i.arguments.get()) => i.call,
+            Event::Denied(d) if same(&d.operation, &d.resource, d.arguments.get()) => {
+                return Err(Fault::Recorded(d.reason));
+            }
+            other => {
+                return Err(Self::diverge(&other, format!("{} on {resource} with {arguments}", O::NAME)));
+            }
+        };
+        let read =
+            |text: &[u8]| serde_json::from_slice(text).map_err(|error| unreadable("read", error.to_string()));
+        match self.outcomes.get(&call) {
+            None => Err(Fault::EndOfRecord),
+            Some(CallResult::Ok { value }) => Ok(Ok(read(value.get().as_bytes())?)),
+            Some(CallResult::Failed { failure }) => {
+                let failure = serde_json::from_str(failure.get());
+                Ok(Err(failure.map_err(|error| unreadable("read", error.to_string()))?))
+            }
+            Some(CallResult::Sealed { value }) => {
+                let sealer = self.sealer.as_ref().ok_or_else(|| {
+                    unreadable("read", "what it disclosed is sealed, and its key is gone".to_owned())
+                })?;
+                let context = seal_context(&self.run, call, O::NAME);
+                let open = sealer
+                    .open(context.as_bytes(), value)
+                    .map_err(|error| unreadable("read", error.to_string()))?;
+                // Serde's words could quote what was disclosed.
+                let value = serde_json::from_slice(&open)
+                    .map_err(|_| unreadable("read", "what it disclosed has another shape".to_owned()))?;
+                Ok(Ok(value))
+            }
+        }
+    }
+
+    fn next_call(&self) -> Result<Event, Fault> {
+        let next = self.next()?;
+        let mut progress = self.progress();
+        progress.used.host_calls += 1;
+        if matches!(&next, Event::Intent(Intent { before: Some(_), .. })) {
+            progress.used.changes += 1;
+        }
+        Ok(next)
+    }
+
+    fn next(&self) -> Result<Event, Fault> {
+        let mut progress = self.progress();
+        let next = self.script.get(progress.next).cloned().ok_or(Fault::EndOfRecord)?;
+        progress.next += 1;
+        Ok(next)
+    }
+
+    fn diverge(expected: &Event, got: String) -> Fault {
+        let at = match expected {
+            Event::Intent(Intent { call, .. }) | Event::Denied(Denied { call, .. }) => format!("call {call}"),
+            _ => "a change of phase".to_owned(),
+        };
+        Box::new(Divergence { at, expected: words(expected), got }).into()
+    }
+}
+
+fn words(event: &Event) -> String {
+    match event {
+        Event::Intent(i) => format!("{} on {} with {}", i.operation, i.resource, i.arguments),
+        Event::Denied(d) => format!("{} on {}, refused: {}", d.operation, d.resource, d.reason),
+        Event::Phase(entered) => format!("the phase {}", entered.phase),
+        other => other.kind().to_owned(),
+    }
+}

@@ -1,0 +1,94 @@
+//! What a run changed, as its records tell.
+
+use remit_gate::{AnyOperation, Effect, Failure, Fault, State, UndoGate};
+use remit_journal::{CallResult, Event, Intent, Record, RunId, UndoResult};
+
+use crate::{Error, Host};
+
+/// A change that a run made, or may have made.
+pub(crate) struct Change {
+    pub(crate) intent: Intent,
+    pub(crate) operation: &'static dyn AnyOperation,
+    /// Whether it happened is not on record: the host was stopped, or the system did not answer.
+    pub(crate) in_doubt: bool,
+    /// How the last attempt to take it back ended.
+    pub(crate) undo: Option<UndoResult>,
+}
+
+impl Change {
+    /// In doubt, and not even undoing it would tell: only a person can.
+    pub(crate) fn needs_a_person(&self) -> bool {
+        self.in_doubt && self.intent.effect == Effect::Irrevocable
+    }
+
+    /// Taken back.
+    pub(crate) fn is_undone(&self) -> bool {
+        matches!(self.undo, Some(UndoResult::Undone | UndoResult::AlreadyUndone))
+    }
+
+    /// `remit:secrets/rotate.rotate on secret:prod/db (call 3)`.
+    pub(crate) fn words(&self) -> String {
+        let Intent { call, operation, resource, .. } = &self.intent;
+        format!("{operation} on {resource} (call {call})")
+    }
+
+    /// The live system, compared with it.
+    pub(crate) async fn live(&self, gate: &UndoGate) -> Result<State, Fault> {
+        self.operation.state(gate, &self.intent).await
+    }
+}
+
+/// The changes of a run that may have happened, in order. One whose outcome is a definite failure did not,
+/// and one of which a person said so.
+pub(crate) fn changes(records: &[(u64, Record)]) -> Result<Vec<Change>, Error> {
+    let mut changes: Vec<Change> = Vec::new();
+    for (_, record) in records {
+        match &record.event {
+            Event::Intent(intent) if matches!(intent.effect, Effect::Change | Effect::Irrevocable) => {
+                // An intent without a prior state failed in preparation: nothing was attempted.
+                if intent.before.is_none() {
+                    continue;
+                }
+                let operation =
+                    remit_capability::operation(&intent.operation).ok_or_else(|| Fault::Record {
+                        operation: intent.operation.clone(),
+                        verb: "read",
+                        why: "this version of Remit does not know it".to_owned(),
+                    })?;
+                changes.push(Change { intent: intent.clone(), operation, in_doubt: true, undo: None });
+            }
+            Event::Outcome(outcome) => match &outcome.result {
+                CallResult::Failed { failure } => {
+                    let definite = serde_json::from_str::<Failure>(failure.get())
+                        .is_ok_and(|failure| failure.is_definite());
+                    changes.retain(|change| !(definite && change.intent.call == outcome.call));
+                }
+                CallResult::Ok { .. } | CallResult::Sealed { .. } => {
+                    for change in changes.iter_mut().filter(|change| change.intent.call == outcome.call) {
+                        change.in_doubt = false;
+                    }
+                }
+            },
+            Event::Resolved(resolved) if resolved.happened => {
+                for change in changes.iter_mut().filter(|change| change.intent.call == resolved.call) {
+                    change.in_doubt = false;
+                }
+            }
+            Event::Resolved(resolved) => changes.retain(|change| change.intent.call != resolved.call),
+            Event::UndoOutcome(undone) => {
+                for change in changes.iter_mut().filter(|change| change.intent.call == undone.call) {
+                    change.undo = Some(undone.result.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(changes)
+}
+
+/// The same, of what is on the disk now.
+pub(crate) async fn changes_of(host: &Host, run: RunId) -> Result<Vec<Change>, Error> {
+    // What was noted must be on the disk before it is read back.
+    host.journal.flush().await?;
+    changes(&host.journal.reader()?.run(&run)?)
+}

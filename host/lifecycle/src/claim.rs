@@ -1,0 +1,53 @@
+//! The right to act on a run: one process at a time. A lock of the operating system, so that it ends with
+//! its holder, however that ends.
+
+use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::PathBuf;
+
+use remit_journal::RunId;
+
+use crate::{Error, Home};
+
+/// Held by whoever runs, reverts or recovers a run.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    path: PathBuf,
+    _file: File,
+}
+
+impl Claim {
+    /// Takes it; none if another process has it.
+    pub(crate) fn take(home: &Home, run: RunId) -> Result<Option<Self>, Error> {
+        let folder = home.running();
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(&folder).map_err(|error| Error::file(&folder, &error))?;
+        let path = folder.join(run.to_string());
+        let failed = |error: std::io::Error| Error::file(&path, &error);
+        loop {
+            let mut options = File::options();
+            let file = options.create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+            }
+            // The last holder may have removed the file between our opening and locking it.
+            match fs::metadata(&path) {
+                Ok(there) if there.ino() == file.metadata().map_err(failed)?.ino() => {
+                    return Ok(Some(Self { path, _file: file }));
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // Removed while held, so that nobody locks a file that is going away. Left behind, it is only litter.
+        let _ = fs::remove_file(&self.path);
+    }
+}

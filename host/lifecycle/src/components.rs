@@ -1,0 +1,55 @@
+//! The actions that ran, kept by digest: what a replay needs years later.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::PathBuf;
+
+use remit_sandbox::Candidate;
+use remit_trust::Digest;
+
+use crate::{Error, Home};
+
+fn file(home: &Home, digest: Digest) -> PathBuf {
+    home.components().join(format!("{}.wasm", digest.to_string().replace(':', "-")))
+}
+
+/// Keeps a component; durable on return.
+pub(crate) fn keep(home: &Home, candidate: &Candidate) -> Result<(), Error> {
+    let path = file(home, candidate.digest());
+    if path.exists() {
+        return Ok(());
+    }
+    let folder = home.components();
+    let failed = |error: std::io::Error| Error::file(&path, &error);
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
+    let draft = path.with_extension(format!("{}.new", std::process::id()));
+    let write = || -> std::io::Result<()> {
+        let mut to =
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        to.write_all(candidate.bytes())?;
+        to.sync_all()?;
+        fs::rename(&draft, &path)?;
+        fs::File::open(&folder)?.sync_all()
+    };
+    write().map_err(|error| {
+        let _ = fs::remove_file(&draft);
+        failed(error)
+    })
+}
+
+/// A component that was kept, if what is there still is it.
+pub(crate) fn kept(home: &Home, digest: Digest) -> Result<Candidate, Error> {
+    let path = file(home, digest);
+    let candidate = Candidate::read(&path).map_err(|error| match error {
+        remit_sandbox::AdmissionError::Unreadable { .. } => {
+            Error::NoComponent { digest, file: path.display().to_string() }
+        }
+        other => other.into(),
+    })?;
+    if candidate.digest() == digest {
+        Ok(candidate)
+    } else {
+        Err(Error::ChangedComponent { digest, file: path.display().to_string(), found: candidate.digest() })
+    }
+}

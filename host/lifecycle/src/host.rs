@@ -1,0 +1,95 @@
+//! An opened home: everything a run needs.
+
+use std::fs::{self, File};
+use std::sync::Arc;
+
+use remit_backend::Secrets;
+use remit_gate::{Estate, UndoGate};
+use remit_journal::{Journal, RunId};
+use remit_sandbox::{Publishers, Sandbox};
+use remit_tlog::NoteSigner;
+use remit_trust::{VerifyingKey, private_seed};
+
+use crate::keyring::Keyring;
+use crate::{Config, Error, Home};
+
+/// A host: an opened home. Several may have one home open at once; the journal, the locks of the runs and
+/// the compare-and-swap of the systems keep them apart.
+#[derive(Debug)]
+pub struct Host {
+    /// Where it lives.
+    pub home: Home,
+    /// Whose actions may run.
+    pub publishers: Publishers,
+    /// Whose grants count.
+    pub operators: Vec<VerifyingKey>,
+    /// The real systems.
+    pub estate: Estate,
+    /// The journal.
+    pub journal: Journal,
+    /// The engine.
+    pub sandbox: Sandbox,
+    pub(crate) keyring: Keyring,
+    /// Shared, as long as the host lives: whoever changes the keys needs it for itself.
+    _presence: File,
+}
+
+impl Home {
+    /// Everything, ready to run.
+    pub fn open(&self) -> Result<Host, Error> {
+        let config = self.load()?;
+        let presence = self.lock_file()?;
+        presence.lock_shared().map_err(|error| Error::file(&self.lock(), &error))?;
+        self.open_with(config, presence)
+    }
+
+    /// The same, for one who must be alone with the home.
+    pub(crate) fn open_alone(&self) -> Result<Host, Error> {
+        let config = self.load()?;
+        let presence = self.lock_file()?;
+        match presence.try_lock() {
+            Ok(()) => self.open_with(config, presence),
+            Err(fs::TryLockError::WouldBlock) => Err(Error::Busy { home: self.path().display().to_string() }),
+            Err(fs::TryLockError::Error(error)) => Err(Error::file(&self.lock(), &error)),
+        }
+    }
+
+    fn open_with(&self, config: Config, presence: File) -> Result<Host, Error> {
+        let signer = NoteSigner::from_seed(&config.log, &*private_seed(&self.log_seed())?)?;
+        let journal = Journal::open(&self.journal(), signer)?;
+        Ok(Host {
+            home: self.clone(),
+            publishers: Publishers(Config::keys(self.path(), &config.trust.publishers)?),
+            operators: Config::keys(self.path(), &config.trust.operators)?,
+            estate: Estate::default().with(Secrets::open(&config.secrets, self.path())?),
+            keyring: Keyring::open(self, &journal)?,
+            journal,
+            sandbox: Sandbox::new()?,
+            _presence: presence,
+        })
+    }
+
+    fn lock_file(&self) -> Result<File, Error> {
+        let path = self.lock();
+        let mut options = File::options();
+        options.create(true).truncate(false).write(true);
+        options.open(&path).map_err(|error| Error::file(&path, &error))
+    }
+}
+
+impl Host {
+    /// The gate that takes back what a run did.
+    pub(crate) fn undo_gate(&self, run: RunId) -> Result<UndoGate, Error> {
+        Ok(UndoGate {
+            run,
+            estate: self.estate.clone(),
+            journal: self.journal.clone(),
+            sealer: Arc::clone(&self.keyring.of(&self.journal.reader()?, run)?),
+        })
+    }
+}
+
+/// Who asks: for now, the name the system knows them by.
+pub(crate) fn principal() -> String {
+    std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned())
+}

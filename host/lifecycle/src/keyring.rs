@@ -1,0 +1,147 @@
+//! The keys that seal what is secret in the journal: one for each run, kept sealed under the host's.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use remit_journal::{Event, Journal, Mode, Reader, Record, RunId, RunKey, UndoExpired};
+use remit_trust::{Sealed, Sealer};
+
+use crate::host::principal;
+use crate::{Error, Home, claim::Claim};
+
+/// What the host's key is known by.
+const CHECK: &[u8] = b"remit-host-key-v1";
+
+/// The host's key, and through it those of the runs.
+#[derive(Debug)]
+pub(crate) struct Keyring {
+    host: Arc<Sealer>,
+}
+
+fn context(run: RunId) -> Vec<u8> {
+    format!("remit-run-key-v1 {run}").into_bytes()
+}
+
+/// Where a new host key waits until every run's key is sealed under it.
+fn next_key(home: &Home) -> PathBuf {
+    home.seal_key().with_extension("key.new")
+}
+
+impl Keyring {
+    /// Opens the home's key, and makes sure that it is the one this journal was sealed under. Ends a change of
+    /// keys that was interrupted, forwards or backwards.
+    pub(crate) fn open(home: &Home, journal: &Journal) -> Result<Self, Error> {
+        let (path, next) = (home.seal_key(), next_key(home));
+        let check = journal.reader()?.host_key_check()?;
+        let Some(check) = check else {
+            let host = Sealer::load_or_create(&path)?;
+            journal.set_host_key_check(&host.seal(CHECK, &[])?)?;
+            return Self::open(home, journal);
+        };
+        if path.exists() {
+            let host = Sealer::load_or_create(&path)?;
+            if host.open(CHECK, &check).is_ok() {
+                return Ok(Self { host: Arc::new(host) });
+            }
+        }
+        // The journal knows another key. If it is the waiting one, only its renaming was left to do.
+        if next.exists() {
+            let host = Sealer::load_or_create(&next)?;
+            if host.open(CHECK, &check).is_ok() {
+                fs::rename(&next, &path).map_err(|error| Error::file(&next, &error))?;
+                return Ok(Self { host: Arc::new(host) });
+            }
+        }
+        Err(Error::SealKey { file: path.display().to_string() })
+    }
+
+    /// The home's key as it is, to read what was sealed: a change of keys that was interrupted is left alone.
+    pub(crate) fn open_read_only(home: &Home, reader: &Reader) -> Result<Self, Error> {
+        let wrong = || Error::SealKey { file: home.seal_key().display().to_string() };
+        let check = reader.host_key_check()?;
+        for path in [home.seal_key(), next_key(home)] {
+            if !path.exists() {
+                continue;
+            }
+            let host = Sealer::load_or_create(&path)?;
+            if check.as_ref().is_none_or(|check| host.open(CHECK, check).is_ok()) {
+                return Ok(Self { host: Arc::new(host) });
+            }
+        }
+        Err(wrong())
+    }
+
+    /// A key for a new run; and how the journal keeps it.
+    pub(crate) fn new_run(&self, run: RunId) -> Result<(Arc<Sealer>, Sealed), Error> {
+        let own = Sealer::generate()?;
+        let kept = self.host.wrap(&context(run), &own)?;
+        Ok((Arc::new(own), kept))
+    }
+
+    /// The key of a run.
+    pub(crate) fn of(&self, reader: &Reader, run: RunId) -> Result<Arc<Sealer>, Error> {
+        match reader.run_key(&run)? {
+            RunKey::Own(kept) => Ok(Arc::new(self.host.unwrap(&context(run), &kept)?)),
+            RunKey::Host => Ok(Arc::clone(&self.host)),
+            RunKey::Expired => Err(Error::Expired { run: run.to_string() }),
+        }
+    }
+}
+
+/// Gives the home a new host key: every run's key is sealed under it, the old one is gone. Answers how many.
+/// Killed half-way, the next command ends it.
+pub fn rekey(home: &Home) -> Result<u64, Error> {
+    let host = home.open_alone()?;
+    let (path, next) = (home.seal_key(), next_key(home));
+    // Of an attempt that got nowhere: the journal does not know it.
+    match fs::remove_file(&next) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::file(&next, &error)),
+        _ => {}
+    }
+    let new = Sealer::load_or_create(&next)?;
+    let old = &host.keyring.host;
+    let count = host.journal.rekey(&new.seal(CHECK, &[])?, |run, key| -> Result<Sealed, Error> {
+        let own = match key {
+            RunKey::Own(kept) => Arc::new(old.unwrap(&context(run), &kept)?),
+            RunKey::Host | RunKey::Expired => Arc::clone(old),
+        };
+        Ok(new.wrap(&context(run), &own)?)
+    })?;
+    fs::rename(&next, &path).map_err(|error| Error::file(&next, &error))?;
+    Ok(count)
+}
+
+/// Gives up the undo data of every run that ended before `older_than` ago: its secrets can never be read
+/// again, and it can no longer be reverted. Runs that wait for a person are kept. Answers which.
+pub async fn expire_undo(home: &Home, older_than: SignedDuration) -> Result<Vec<RunId>, Error> {
+    let host = home.open_alone()?;
+    let before =
+        Timestamp::now().checked_sub(older_than).map_err(|error| Error::Age { why: error.to_string() })?;
+    let reader = host.journal.reader()?;
+    let mut expired = Vec::new();
+    for summary in reader.runs()? {
+        let decided = summary.state.is_some_and(|state| !state.needs_a_person());
+        if !decided || reader.run_key(&summary.run)? == RunKey::Expired {
+            continue;
+        }
+        let ended = reader
+            .run(&summary.run)?
+            .iter()
+            .rev()
+            .find_map(|(_, record)| matches!(record.event, Event::Ended(_)).then_some(record.at));
+        if ended.is_none_or(|at| at >= before) {
+            continue;
+        }
+        let Some(_claim) = Claim::take(home, summary.run)? else { continue };
+        let rule = format!("older than {older_than:#}");
+        let record = Record::now(summary.run, UndoExpired { principal: principal(), rule });
+        host.journal.commit(record).await?;
+        if summary.mode == Mode::Live {
+            expired.push(summary.run);
+        }
+    }
+    host.journal.scrub()?;
+    Ok(expired)
+}

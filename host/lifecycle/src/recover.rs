@@ -1,0 +1,176 @@
+//! After a killed host: every run it left is brought to a named state. And the word of a person where only
+//! a person can tell.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use remit_gate::{OnFailure, Phase, Scope};
+use remit_journal::{Event, Mode, Record, Resolved, RunId, RunState, Started};
+use remit_sandbox::Consumed;
+use serde::Serialize;
+
+use crate::changes::{Change, changes_of};
+use crate::claim::Claim;
+use crate::host::principal;
+use crate::plan::end;
+use crate::revert::{Reverted, reopen, revert_changes};
+use crate::{Error, Host};
+
+/// What the killed host had just asked of a remote system may still be on its way there. So long after the
+/// request nothing more is expected to arrive, and what the system says can be believed.
+const SETTLED: SignedDuration = SignedDuration::from_secs(1);
+
+/// A run whose host was gone.
+#[derive(Clone, Debug, Serialize)]
+pub struct Recovered {
+    /// The run.
+    pub run: RunId,
+    /// The state it was brought to.
+    pub state: RunState,
+    /// Why, as journaled.
+    pub detail: String,
+    /// What was taken back.
+    pub reverted: Reverted,
+}
+
+/// Brings every run whose host is gone to a named state. Runs that go on in another process are left alone.
+pub async fn recover(host: &Host) -> Result<Vec<Recovered>, Error> {
+    let mut recovered = Vec::new();
+    for run in host.journal.reader()?.unfinished()? {
+        let Some(_claim) = Claim::take(&host.home, run)? else { continue };
+        // It may have come to its end before the claim was ours.
+        if host.journal.reader()?.unfinished()?.contains(&run) {
+            recovered.push(recover_one(host, run).await?);
+        }
+    }
+    Ok(recovered)
+}
+
+async fn recover_one(host: &Host, run: RunId) -> Result<Recovered, Error> {
+    let records = host.journal.reader()?.run(&run)?;
+    let Some((_, Record { event: Event::Started(started), .. })) = records.first() else {
+        return Err(Error::NotRevertible { run: run.to_string(), why: "its first record is missing" });
+    };
+    // A run that had a state was being reverted by hand: that goes on, whatever the scope says.
+    let had_ended = records.iter().any(|(_, record)| matches!(record.event, Event::Ended(_)));
+    let on_failure = if had_ended { OnFailure::Revert } else { on_failure(started)? };
+    tracing::info!(%run, "its host is gone: recovering");
+    if let Some(last) = records.last() {
+        settle(last.1.at).await;
+    }
+    reopen(host, run, Phase::Recover, None).await?;
+    let (state, reverted) = conclude(host, run, on_failure).await?;
+    let detail = match state {
+        RunState::InDoubt => in_doubt(&changes_of(host, run).await?),
+        _ if had_ended => "the host was stopped during the revert".to_owned(),
+        _ if started.mode == Mode::Rehearse => "the host was stopped during the rehearsal".to_owned(),
+        _ => "the host was stopped during the run".to_owned(),
+    };
+    end(host, run, state, detail.clone(), &Consumed::default(), None).await?;
+    Ok(Recovered { run, state, detail, reverted })
+}
+
+/// What the scope of a recorded run says about its failure.
+fn on_failure(started: &Started) -> Result<OnFailure, Error> {
+    match &started.scope {
+        Some(scope) => Ok(serde_json::from_str::<Scope>(scope.get())?.on_failure),
+        // Schema 1 did not record it: its default.
+        None => Ok(OnFailure::Revert),
+    }
+}
+
+/// The state of a run that will go no further, and what was taken back to bring it there.
+pub(crate) async fn conclude(
+    host: &Host,
+    run: RunId,
+    on_failure: OnFailure,
+) -> Result<(RunState, Reverted), Error> {
+    let changes = changes_of(host, run).await?;
+    if changes.is_empty() {
+        return Ok((RunState::Failed, Reverted::default()));
+    }
+    if on_failure == OnFailure::Hold {
+        let doubt = changes.iter().any(|change| change.in_doubt);
+        return Ok((if doubt { RunState::InDoubt } else { RunState::Held }, Reverted::default()));
+    }
+    let reverted = revert_changes(host, run, changes, false).await?;
+    Ok((reverted.state(), reverted))
+}
+
+async fn settle(since: Timestamp) {
+    let left = SETTLED - Timestamp::now().duration_since(since);
+    // A clock that was set back does not make anyone wait for long.
+    let left = Duration::try_from(left.min(SETTLED)).unwrap_or_default();
+    tokio::time::sleep(left).await;
+}
+
+/// What a person must find out.
+pub(crate) fn in_doubt(changes: &[Change]) -> String {
+    let calls: Vec<String> = changes.iter().filter(|change| change.in_doubt).map(Change::words).collect();
+    if calls.is_empty() {
+        "a change could not be taken back, because its system failed".to_owned()
+    } else {
+        format!("not known whether it happened: {}", calls.join(", "))
+    }
+}
+
+/// What a person says became of a call in doubt.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// Which call; none if only one is in doubt.
+    pub call: Option<u64>,
+    /// Whether it took effect.
+    pub happened: bool,
+    /// How they know.
+    pub reason: String,
+}
+
+/// Takes a person's word about a call in doubt, and brings the run to the state that follows from it.
+pub async fn resolve(host: &Host, run: RunId, verdict: &Verdict) -> Result<Recovered, Error> {
+    let refuse = |why: String| Err(Error::NotResolvable { run: run.to_string(), why });
+    if verdict.reason.trim().is_empty() {
+        return refuse("no reason was given".to_owned());
+    }
+    let Some(_claim) = Claim::take(&host.home, run)? else {
+        return refuse("it is going on in another process".to_owned());
+    };
+    let records = host.journal.reader()?.run(&run)?;
+    let (first, last) = (records.first(), records.last());
+    let (Some((_, Record { event: Event::Started(started), .. })), Some((_, last))) = (first, last) else {
+        return refuse("its first record is missing".to_owned());
+    };
+    if !matches!(&last.event, Event::Ended(ended) if ended.state == RunState::InDoubt) {
+        return refuse("it is not in doubt".to_owned());
+    }
+    let changes = changes_of(host, run).await?;
+    let open: Vec<&Change> = changes.iter().filter(|change| change.in_doubt).collect();
+    let chosen = match (verdict.call, open.as_slice()) {
+        (_, []) => {
+            return refuse("each of its calls is known; take it back with `remit revert`".to_owned());
+        }
+        (None, [only]) => only,
+        (None, _) => {
+            let calls: Vec<String> = open.iter().map(|change| change.words()).collect();
+            return refuse(format!(
+                "several calls are in doubt; choose one with --call: {}",
+                calls.join(", ")
+            ));
+        }
+        (Some(call), _) => match open.iter().find(|change| change.intent.call == call) {
+            Some(change) => change,
+            None => return refuse(format!("call {call} is not in doubt")),
+        },
+    };
+    let call = chosen.intent.call;
+    reopen(host, run, Phase::Revert, Some(verdict.reason.clone())).await?;
+    let resolved =
+        Resolved { call, happened: verdict.happened, principal: principal(), reason: verdict.reason.clone() };
+    host.journal.commit(Record::now(run, resolved)).await?;
+    let (state, reverted) = conclude(host, run, on_failure(started)?).await?;
+    let detail = match state {
+        RunState::InDoubt => in_doubt(&changes_of(host, run).await?),
+        _ => format!("call {call} was resolved by {}", principal()),
+    };
+    end(host, run, state, detail.clone(), &Consumed::default(), None).await?;
+    Ok(Recovered { run, state, detail, reverted })
+}

@@ -1,0 +1,178 @@
+//! The recorded component again, against the recorded outcomes: shows that the journal is what happened.
+//! Needs no system, no network, no grant and no clock; touches nothing.
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+use remit_gate::{Divergence, Fault, Gate, Phase, Replay, Scope};
+use remit_journal::{CallResult, Ended, Event, Record, RunId, RunState, Started};
+use remit_sandbox::{Call, Meter, Sandbox, Stop};
+use remit_trust::Sealer;
+use serde::Serialize;
+
+use crate::keyring::Keyring;
+use crate::plan::output;
+use crate::{Error, Home, components};
+
+/// Time does not count in a replay; but a guest that waits for ever must end some day.
+const PATIENCE: SignedDuration = SignedDuration::from_hours(24);
+
+/// How a replay ended.
+#[derive(Clone, Debug, Serialize)]
+pub struct Replayed {
+    /// The run.
+    pub run: RunId,
+    /// Host calls that were asked for again.
+    pub calls: u64,
+    /// Whether the record tells the run to its own end. Otherwise its host was stopped, or its time was up,
+    /// and it is the same up to there.
+    pub complete: bool,
+    /// Guest computation then and now; the record of a run whose host was killed has none.
+    pub fuel: (Option<u64>, u64),
+    /// The first difference; none if it is the same.
+    pub divergence: Option<Divergence>,
+}
+
+/// Replays a run, live or rehearsed, up to its first end.
+pub async fn replay(home: &Home, run: RunId) -> Result<Replayed, Error> {
+    let refuse = |why| Err(Error::NotReplayable { run: run.to_string(), why });
+    let reader = home.reader()?;
+    let records = reader.run(&run)?;
+    let Some((_, Record { event: Event::Started(started), .. })) = records.first() else {
+        return refuse("its first record is missing");
+    };
+    let Some(scope) = &started.scope else {
+        return refuse("it was recorded by a version that did not keep what a replay needs");
+    };
+    let candidate = components::kept(home, started.action.digest)?;
+    let mut limits = serde_json::from_str::<Scope>(scope.get())?.limits;
+    limits.wall_time = PATIENCE;
+    let end = end_of(&records);
+    let cut = end.is_none_or(was_cut_short);
+    let fuel = end.and_then(|ended| ended.consumed["fuel"].as_u64()).filter(|fuel| *fuel > 0);
+    if let (true, Some(fuel)) = (cut, fuel) {
+        limits.fuel = limits.fuel.min(fuel);
+    }
+
+    let told_secrets = records
+        .iter()
+        .any(|(_, r)| matches!(&r.event, Event::Outcome(o) if matches!(o.result, CallResult::Sealed { .. })));
+    let sealer: Option<Arc<Sealer>> = match told_secrets {
+        true => Some(Keyring::open_read_only(home, &reader)?.of(&reader, run)?),
+        false => None,
+    };
+    let sandbox = Sandbox::new()?;
+    let action = sandbox.readmit(&candidate)?;
+    let mut meter = Meter::start(limits.clone());
+    let gate = Gate::replay(Replay::new(run, &records, limits, sealer));
+    let entered = |phase| {
+        records.iter().any(|(_, r)| matches!(&r.event, Event::Phase(entered) if entered.phase == phase))
+    };
+    let outcome = async {
+        let input = started.input.get();
+        let text = sandbox.call(&action, &gate, started.seed, &mut meter, Call::Run { input }).await?;
+        let output = output(&text)?;
+        if entered(Phase::Verify) {
+            gate.enter(Phase::Verify).map_err(Stop::Fault)?;
+            let verify = Call::Verify { input, output: &text };
+            sandbox.call(&action, &gate, started.seed, &mut meter, verify).await?;
+            if entered(Phase::HostCheck) {
+                gate.enter(Phase::HostCheck).map_err(Stop::Fault)?;
+            }
+        }
+        Ok::<_, Stop>(output)
+    }
+    .await;
+    let used = gate.used();
+    let (complete, divergence) = match compare(started, end, cut, &gate, outcome) {
+        Ok(complete) => (complete, None),
+        Err(Differs::Here(divergence)) => (true, Some(*divergence)),
+        Err(Differs::Broken(fault)) => return Err(fault.into()),
+    };
+    Ok(Replayed {
+        run,
+        calls: used.host_calls,
+        complete,
+        fuel: (fuel, meter.consumed(used).fuel),
+        divergence,
+    })
+}
+
+enum Differs {
+    Here(Box<Divergence>),
+    Broken(Fault),
+}
+
+/// Whether the replay came to the recorded end (`true`) or to where the record was cut (`false`).
+fn compare(
+    started: &Started,
+    end: Option<&Ended>,
+    cut: bool,
+    gate: &Gate,
+    outcome: Result<serde_json::Value, Stop>,
+) -> Result<bool, Differs> {
+    let differs = |expected: String, got: String| {
+        Err(Differs::Here(Box::new(Divergence { at: "the end".to_owned(), expected, got })))
+    };
+    let recorded = |ended: &Ended| format!("{}: {}", ended.state, ended.detail);
+    let expected = || end.map_or_else(|| "no end".to_owned(), recorded);
+    match &outcome {
+        Err(Stop::Fault(Fault::Diverged(divergence))) => return Err(Differs::Here(divergence.clone())),
+        Err(Stop::Fault(Fault::EndOfRecord) | Stop::Exceeded(_)) if cut => return Ok(false),
+        Err(Stop::Fault(Fault::EndOfRecord)) => return differs(expected(), "a further call".to_owned()),
+        _ => {}
+    }
+    if let (Some(left), false) = (gate.unasked(), cut) {
+        return differs(left, "the end of the action".to_owned());
+    }
+    let failed = |detail: &str| {
+        end.is_some_and(|ended| {
+            ended.detail == detail || ended.detail.strip_prefix(detail).is_some_and(|r| r.starts_with("; "))
+        })
+    };
+    match outcome {
+        Ok(output) => {
+            // After it the host's own check may have failed, in which the action has no part.
+            let went_well = end.is_some_and(|ended| {
+                matches!(ended.state, RunState::Succeeded | RunState::Rehearsed)
+                    || ended.detail.contains("the host's own check")
+            });
+            let same = end.is_some_and(|ended| {
+                started.mode == remit_journal::Mode::Rehearse || ended.output.as_ref() == Some(&output)
+            });
+            match (went_well && same, cut) {
+                (true, _) => Ok(true),
+                (false, true) => Ok(false),
+                (false, false) => {
+                    let expected = end.and_then(|ended| ended.output.as_ref()).map(ToString::to_string);
+                    differs(
+                        expected.unwrap_or_else(|| end.map_or_else(String::new, recorded)),
+                        output.to_string(),
+                    )
+                }
+            }
+        }
+        // What was refused then was refused now, and nothing on record came after it.
+        Err(Stop::Fault(Fault::Recorded(_))) => Ok(true),
+        Err(Stop::Fault(fault @ Fault::Record { .. })) => Err(Differs::Broken(fault)),
+        Err(stop) if failed(&stop.to_string()) => Ok(true),
+        Err(stop) => differs(expected(), stop.to_string()),
+    }
+}
+
+/// The first end of a run.
+fn end_of(records: &[(u64, Record)]) -> Option<&Ended> {
+    let mut ends = records.iter().take_while(
+        // What a recovery wrote is not the run's own end.
+        |(_, r)| !matches!(&r.event, Event::Phase(entered) if entered.phase == Phase::Recover),
+    );
+    ends.find_map(|(_, record)| match &record.event {
+        Event::Ended(ended) => Some(ended),
+        _ => None,
+    })
+}
+
+/// Whether something outside the action ended it at a moment that the record cannot repeat.
+fn was_cut_short(ended: &Ended) -> bool {
+    ended.detail.contains("limit `wall_time` exceeded") || ended.detail.contains("did not finish")
+}
