@@ -438,7 +438,7 @@ impl Inner {
                     resource,
                     expected: "no further change".to_owned(),
                 }),
-                Some(Some(expected)) if !expected.admits(&step) => Some(Fault::NotInPlan {
+                Some(Some(expected)) if !expected.admits(&step, O::RUN_TIME) => Some(Fault::NotInPlan {
                     operation: name,
                     resource,
                     expected: format!(

@@ -19,6 +19,9 @@ pub trait Operation: Serialize + DeserializeOwned + Send + Sync + 'static {
     const NAME: &'static str;
     /// What it does to the world, at most; see [`Prepared::irrevocable`].
     const EFFECT: Effect;
+    /// The arguments whose values are only known at run time, such as a text that quotes the run: a run may
+    /// pass others than its plan. Everything else must be as planned.
+    const RUN_TIME: &'static [&'static str] = &[];
     /// The code that reaches the real system.
     type Backend: Send + Sync + 'static;
     /// What the guest gets. Never secret, except from a `disclose` operation, whose outcome is sealed.

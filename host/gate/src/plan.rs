@@ -44,12 +44,20 @@ impl Step {
         })
     }
 
-    /// Whether a run may do `other` where this was approved.
-    pub(crate) fn admits(&self, other: &Self) -> bool {
+    /// Whether a run may do `other` where this was approved: the same, but for the arguments that its
+    /// operation marks as run-time values.
+    pub(crate) fn admits(&self, other: &Self, run_time: &[&str]) -> bool {
+        let fixed = |arguments: &serde_json::Value| {
+            let mut arguments = arguments.clone();
+            if let Some(object) = arguments.as_object_mut() {
+                object.retain(|name, _| !run_time.contains(&name.as_str()));
+            }
+            arguments
+        };
         self.operation == other.operation
             && self.effect == other.effect
             && self.resource == other.resource
-            && self.arguments == other.arguments
+            && fixed(&self.arguments) == fixed(&other.arguments)
     }
 
     /// The interface the operation belongs to.

@@ -78,3 +78,41 @@ impl fmt::Display for RunState {
         f.pad(self.name())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::RunState;
+
+    #[test]
+    fn the_docs_have_the_same_table() {
+        let docs = include_str!("../../../docs/runs.md");
+        let rows: Vec<(String, String)> = docs
+            .lines()
+            .skip_while(|line| !line.starts_with("| state |"))
+            .skip(2)
+            .take_while(|line| line.starts_with('|'))
+            .map(|line| {
+                let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+                (cells[0].to_owned(), cells[2].to_owned())
+            })
+            .collect();
+        let table: Vec<(String, String)> = RunState::ALL
+            .iter()
+            .map(|state| {
+                let next: Vec<&str> = state.next().iter().map(|state| state.name()).collect();
+                (state.name().to_owned(), next.join(", "))
+            })
+            .collect();
+        // Order within a cell is the docs' own.
+        let sorted = |rows: Vec<(String, String)>| -> Vec<(String, Vec<String>)> {
+            rows.into_iter()
+                .map(|(state, next)| {
+                    let mut next: Vec<String> = next.split(", ").map(str::to_owned).collect();
+                    next.sort();
+                    (state, next)
+                })
+                .collect()
+        };
+        assert_eq!(sorted(rows), sorted(table));
+    }
+}
