@@ -132,7 +132,10 @@ fn a_killed_host_leaves_what_is_needed_to_take_it_back() {
     host.wait().unwrap();
     let (run, _) = world.last_run();
     let recovered = world.remit(&["recover", "--json"]).exits(0).json();
-    assert_eq!((recovered[0]["run"].as_str(), recovered[0]["state"].as_str()), (Some(&*run), Some("reverted")));
+    assert_eq!(
+        (recovered[0]["run"].as_str(), recovered[0]["state"].as_str()),
+        (Some(&*run), Some("reverted"))
+    );
     assert_eq!(world.current_version(SECRET), 3);
     assert_eq!(world.remit(&["recover", "--json"]).exits(0).json(), serde_json::json!([]));
     world.audit_is_sound();

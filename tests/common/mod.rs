@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 pub mod bao;
+pub mod proxy;
+pub mod witness;
 
 use std::fs;
 use std::io::Write as _;

@@ -2,8 +2,8 @@
 
 mod bindings;
 mod demo;
-mod openbao;
 mod plugins;
+mod servers;
 mod shell;
 mod test;
 mod wasm_std;
@@ -27,6 +27,8 @@ enum Task {
     Plugins,
     /// Install the secret store that the tests use, and print the path of `bao`.
     Openbao,
+    /// Install the witness that the tests use, and print the path of `aics-witness`.
+    Witness,
     /// Everything that must pass before a change is merged.
     Test,
     /// Build Remit and show a repair from keys to revert.
@@ -49,7 +51,11 @@ fn perform(task: Task) -> Result<()> {
         Task::Bindings { check } => bindings::run(check),
         Task::Plugins => plugins::run(),
         Task::Openbao => {
-            println!("{}", openbao::install()?.display());
+            println!("{}", servers::openbao()?.display());
+            Ok(())
+        }
+        Task::Witness => {
+            println!("{}", servers::witness()?.display());
             Ok(())
         }
         Task::Test => test::run(),

@@ -4,20 +4,22 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::{bindings, openbao, plugins, shell};
+use crate::{bindings, plugins, servers, shell};
 
 /// Runs every step; stops at the first that fails and names it.
 pub(crate) fn run() -> Result<()> {
     let plugins_dir = shell::target()?.join("plugins");
     step("bindings --check", || bindings::run(true))?;
     step("plugins", plugins::run)?;
-    let bao = step("openbao", openbao::install)?;
+    let bao = step("openbao", servers::openbao)?;
+    let witness = step("witness", servers::witness)?;
     step("cargo fmt --check", || shell::run(&mut shell::cargo(["fmt", "--all", "--check"])?))?;
     step("cargo clippy", || {
         shell::run(&mut shell::cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?)
     })?;
     step("cargo test", || {
         let mut cargo = shell::cargo(["test", "--workspace"])?;
+        cargo.env("REMIT_WITNESS", &witness);
         shell::run(cargo.env("REMIT_BAO", &bao).env("REMIT_PLUGINS", &plugins_dir))
     })
 }

@@ -92,6 +92,21 @@ impl Journal {
         Ok(count)
     }
 
+    /// Keeps a checkpoint that a witness cosigned, if it is not older than what there is.
+    pub fn keep_cosigned(&self, cosigned: &crate::Cosigned) -> Result<(), JournalError> {
+        let sql = |error: rusqlite::Error| JournalError::sqlite(self.path(), &error);
+        store::connect(self.path())
+            .and_then(|database| {
+                database.execute(
+                    "INSERT INTO cosigned (witness, size, note) VALUES (?1, ?2, ?3) ON CONFLICT (witness)
+                     DO UPDATE SET size = excluded.size, note = excluded.note WHERE excluded.size >= size",
+                    params![cosigned.witness, cosigned.size.cast_signed(), cosigned.note],
+                )
+            })
+            .map_err(sql)?;
+        Ok(())
+    }
+
     /// Makes sure that what was deleted is nowhere in the journal's files any more. Whoever reads at this
     /// moment keeps the log file from being emptied: an error says so.
     pub fn scrub(&self) -> Result<(), JournalError> {

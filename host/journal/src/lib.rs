@@ -8,16 +8,21 @@
 mod audit;
 mod error;
 mod keys;
+mod prove;
+mod publish;
 mod reader;
 mod record;
 mod state;
 mod store;
+mod tree;
 mod writer;
 
 pub use audit::{Audit, AuditError};
 pub use error::{JournalError, Poisoned, StartError};
 pub use keys::RunKey;
-pub use reader::{Reader, RunSummary};
+pub use prove::{CheckError, GrowthProof, Proof, Proven, ProvenRecord, RunProof};
+pub use publish::PublishError;
+pub use reader::{Cosigned, Reader, RunSummary};
 pub use record::{
     ActionRef, CallResult, Denied, Effect, Ended, Event, GrantRef, Intent, Mode, Outcome, Phase,
     PhaseEntered, Record, Resolved, RunId, RunIdError, SignedRef, Started, UndoExpired, UndoIntent,

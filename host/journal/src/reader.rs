@@ -41,6 +41,17 @@ pub struct RunSummary {
     pub state: Option<RunState>,
 }
 
+/// A checkpoint that a witness cosigned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Cosigned {
+    /// The witness's name.
+    pub witness: String,
+    /// How many records it covers.
+    pub size: u64,
+    /// With every signature it has.
+    pub note: String,
+}
+
 impl Reader {
     pub(crate) fn open(path: &Path) -> Result<Self, JournalError> {
         let (database, version) = store::open_read_only(path)?;
@@ -152,6 +163,42 @@ impl Reader {
             .iter()
             .map(|name| name.parse().map_err(|_| JournalError::damaged(&self.path, "a record is of no run")))
             .collect()
+    }
+
+    /// Every record of a run as it was written.
+    pub(crate) fn bodies(&self, run: &RunId) -> Result<Vec<(u64, String)>, JournalError> {
+        let database = self.database();
+        let rows: Vec<(i64, Vec<u8>)> = database
+            .prepare_cached("SELECT seq, body FROM record WHERE run = ?1 ORDER BY seq")
+            .and_then(|mut rows| {
+                rows.query_map([run.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+            })
+            .map_err(|error| self.sql(&error))?;
+        if rows.is_empty() {
+            return Err(JournalError::NoSuchRun(run.to_string()));
+        }
+        let text = |body| {
+            String::from_utf8(body).map_err(|_| JournalError::damaged(&self.path, "a record is not text"))
+        };
+        rows.into_iter().map(|(seq, body)| Ok((seq.cast_unsigned(), text(body)?))).collect()
+    }
+
+    /// What witnesses cosigned, the newest checkpoint of each.
+    pub fn cosigned(&self) -> Result<Vec<Cosigned>, JournalError> {
+        if self.version == 1 {
+            return Ok(Vec::new());
+        }
+        let database = self.database();
+        let query = || -> rusqlite::Result<Vec<Cosigned>> {
+            let mut rows =
+                database.prepare("SELECT witness, size, note FROM cosigned ORDER BY size DESC, witness")?;
+            rows.query_map([], |row| {
+                let size: i64 = row.get(1)?;
+                Ok(Cosigned { witness: row.get(0)?, size: size.cast_unsigned(), note: row.get(2)? })
+            })?
+            .collect()
+        };
+        query().map_err(|error| self.sql(&error))
     }
 
     /// How many runs started under a grant.

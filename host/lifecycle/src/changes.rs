@@ -21,9 +21,14 @@ impl Change {
         self.in_doubt && self.intent.effect == Effect::Irrevocable
     }
 
-    /// Taken back.
+    /// Taken back, and settled: if the live system looks changed again, someone else changed it. A call in
+    /// doubt whose system looked untouched is not settled: it may have arrived since.
     pub(crate) fn is_undone(&self) -> bool {
-        matches!(self.undo, Some(UndoResult::Undone | UndoResult::AlreadyUndone))
+        match self.undo {
+            Some(UndoResult::Undone) => true,
+            Some(UndoResult::AlreadyUndone) => !self.in_doubt,
+            _ => false,
+        }
     }
 
     /// `remit:secrets/rotate.rotate on secret:prod/db (call 3)`.

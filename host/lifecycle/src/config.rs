@@ -6,7 +6,7 @@ use remit_backend::SecretsConfig;
 use remit_trust::VerifyingKey;
 use serde::Deserialize;
 
-use crate::Error;
+use crate::{Error, WitnessConfig};
 
 /// The configuration file, as written.
 #[derive(Clone, Debug, Deserialize)]
@@ -20,6 +20,9 @@ pub struct Config {
     /// Which backend serves which secrets.
     #[serde(default)]
     pub secrets: Vec<SecretsConfig>,
+    /// Who cosigns the journal's checkpoints.
+    #[serde(default)]
+    pub witness: Vec<WitnessConfig>,
 }
 
 /// Public key files, relative to the home.

@@ -181,6 +181,24 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Key(#[from] remit_trust::KeyError),
+    /// No witness is configured.
+    #[error("{file} names no witness")]
+    #[diagnostic(
+        code(usage::witness),
+        help("add [[witness]] with `url` and `key`, and give the witness the content of log.pub")
+    )]
+    NoWitness {
+        /// The configuration.
+        file: String,
+    },
+    /// From below.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Witness(#[from] remit_tlog::WitnessError),
+    /// From below.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Check(#[from] remit_journal::CheckError),
     /// From below.
     #[error(transparent)]
     #[diagnostic(transparent)]

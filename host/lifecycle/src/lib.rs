@@ -17,6 +17,7 @@ mod recover;
 mod replay;
 mod revert;
 mod run;
+mod witness;
 
 pub use config::{Config, Trust};
 pub use doctor::{Finding, doctor};
@@ -31,3 +32,4 @@ pub use recover::{Recovered, Verdict, recover, resolve};
 pub use replay::{Replayed, replay};
 pub use revert::{RevertOptions, Reverted, Step as RevertStep, revert};
 pub use run::{Finished, execute};
+pub use witness::{WitnessConfig, Witnessed, ask_witnesses};

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use remit_gate::{OnFailure, Phase, Scope};
+use remit_gate::{OnFailure, Phase, Scope, State};
 use remit_journal::{Event, Mode, Record, Resolved, RunId, RunState, Started};
 use remit_sandbox::Consumed;
 use serde::Serialize;
@@ -90,11 +90,29 @@ pub(crate) async fn conclude(
         return Ok((RunState::Failed, Reverted::default()));
     }
     if on_failure == OnFailure::Hold {
-        let doubt = changes.iter().any(|change| change.in_doubt);
-        return Ok((if doubt { RunState::InDoubt } else { RunState::Held }, Reverted::default()));
+        return Ok((held(host, run, &changes).await?, Reverted::default()));
     }
     let reverted = revert_changes(host, run, changes, false).await?;
     Ok((reverted.state(), reverted))
+}
+
+/// The state of a run whose changes stay as they are. Where it is not on record whether one happened, the
+/// live system tells; of an irrevocable one only a person may.
+async fn held(host: &Host, run: RunId, changes: &[Change]) -> Result<RunState, Error> {
+    let gate = host.undo_gate(run)?;
+    let mut stands = false;
+    for change in changes {
+        if change.needs_a_person() {
+            return Ok(RunState::InDoubt);
+        }
+        let live = if change.in_doubt { change.live(&gate).await? } else { State::After };
+        match live {
+            State::After => stands = true,
+            State::Before => {}
+            State::Other(_) => return Ok(RunState::InDoubt),
+        }
+    }
+    Ok(if stands { RunState::Held } else { RunState::Failed })
 }
 
 async fn settle(since: Timestamp) {

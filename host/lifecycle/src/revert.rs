@@ -80,7 +80,9 @@ pub(crate) async fn revert_changes(
             reverted.left.push(change.words());
             continue;
         }
-        let result = if change.needs_a_person() {
+        let result = if change.is_undone() {
+            UndoResult::AlreadyUndone
+        } else if change.needs_a_person() {
             UndoResult::InDoubt { live: compared(change.live(&gate).await?) }
         } else {
             change.operation.undo(&gate, &change.intent).await?

@@ -23,7 +23,7 @@ pub enum NoteError {
     Name(String),
     /// Not a key.
     #[error("this is not the public key of a log")]
-    #[diagnostic(code(usage::log_key), help("expected NAME+HASH+BASE64, as `remit keys log` prints it"))]
+    #[diagnostic(code(usage::log_key), help("expected NAME+HASH+BASE64, as in the `log.pub` of the home"))]
     Key,
     /// Not a note.
     #[error("this is not a signed note: {0}")]

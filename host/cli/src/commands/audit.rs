@@ -1,12 +1,13 @@
-//! `remit audit`.
+//! `remit audit`: what the journal proves, to oneself and to others.
 
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use remit_journal::Journal;
+use remit_journal::{Event, Journal, Proof, Proven, Reader};
 use remit_lifecycle::Home;
+use remit_tlog::NoteVerifier;
 
-use super::{Done, read};
+use super::{Done, open, read, write};
 use crate::print::{self, say};
 
 #[derive(Subcommand)]
@@ -25,50 +26,220 @@ pub(crate) enum Audit {
         /// A file with an older checkpoint: finds a journal that was shortened since.
         #[arg(long, value_name = "FILE")]
         since: Option<PathBuf>,
+        /// A folder that `remit audit publish` filled: checks every file of it, too.
+        #[arg(long, value_name = "DIR")]
+        published: Option<PathBuf>,
         /// As JSON.
         #[arg(long)]
         json: bool,
     },
     /// Print the newest signed checkpoint, to keep elsewhere.
-    Checkpoint,
+    Checkpoint {
+        /// The newest that witnesses cosigned, with their signatures.
+        #[arg(long)]
+        cosigned: bool,
+    },
+    /// Write a proof of what a run did, for someone who has only the log's public key.
+    #[command(
+        after_help = "Example:\n  remit audit prove 01jd2m --out incident.proof.json\n\nIt holds every record of the run. Whoever gets it checks it with `remit audit check-proof`."
+    )]
+    Prove {
+        /// The run, or the beginning of its name.
+        run: String,
+        /// Where to write it [default: standard output].
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Check a proof with nothing but the log's public key.
+    #[command(after_help = "Example:\n  remit audit check-proof incident.proof.json --key log.pub")]
+    CheckProof {
+        /// What `audit prove` or `audit consistency --out` wrote.
+        file: PathBuf,
+        /// The log's public key, or a file with it.
+        #[arg(long, value_name = "FILE|KEY")]
+        key: String,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prove that the journal continues an older checkpoint.
+    #[command(
+        after_help = "Example:\n  remit audit checkpoint > monday.checkpoint\n  remit audit consistency monday.checkpoint"
+    )]
+    Consistency {
+        /// A file with the older checkpoint.
+        old: PathBuf,
+        /// Also write the proof, for someone else to check.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Bring the log's tiles in a folder up to date; any static file server can publish it.
+    #[command(
+        after_help = "Example:\n  remit audit publish --to /srv/www/log\n\nThe folder gets the digests of the records and the signed checkpoint, never a record's content\n(c2sp.org/tlog-tiles)."
+    )]
+    Publish {
+        /// The folder.
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+    },
+    /// Have the newest checkpoint cosigned by the configured witnesses.
+    #[command(
+        after_help = "Example:\n  remit audit witness\n\nWitnesses are listed in remit.toml under [[witness]]. They are shown the checkpoint, never a record\n(c2sp.org/tlog-witness)."
+    )]
+    Witness {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 impl Audit {
-    pub(crate) fn run(self, home: &Home) -> Done {
+    pub(crate) async fn run(self, home: &Home) -> Done {
         match self {
-            Self::Checkpoint => {
-                print::raw(home.reader()?.checkpoint()?.as_bytes());
-                Ok(0)
-            }
-            Self::Verify { journal, key, since, json } => {
+            Self::Verify { journal, key, since, published, json } => {
                 let reader = match &journal {
                     Some(file) => Journal::open_read_only(file)?,
                     None => home.reader()?,
                 };
-                let key = match &key {
-                    // A public key is `NAME+ID+BASE64`; a file of that name would win.
-                    Some(key) if key.matches('+').count() >= 2 && !Path::new(key).exists() => {
-                        remit_lifecycle::log_key(key)?
-                    }
-                    Some(file) => remit_lifecycle::log_key(&read(Path::new(file))?)?,
-                    None => home.verifier()?,
-                };
+                let key = key.map_or_else(|| home.verifier(), |key| log_key(&key))?;
                 let since = since.as_deref().map(read).transpose()?;
-                let audit = reader.verify(&key, since.as_deref())?;
-                if json {
-                    print::json(&audit)?;
-                    return Ok(0);
+                verify(&reader, &key, since.as_deref(), published.as_deref(), json)
+            }
+            Self::Checkpoint { cosigned: false } => {
+                print::raw(home.reader()?.checkpoint()?.as_bytes());
+                Ok(0)
+            }
+            Self::Checkpoint { cosigned: true } => match home.reader()?.cosigned()?.first() {
+                Some(newest) => {
+                    print::raw(newest.note.as_bytes());
+                    Ok(0)
                 }
-                say!("sound     {} records of {} runs, all as signed", audit.records, audit.runs);
-                say!("root      {}", audit.root);
-                if audit.open_calls > 0 {
-                    say!(
-                        "open      {} call(s) without an outcome: under way, or interrupted",
-                        audit.open_calls
-                    );
+                None => Err(super::usage(
+                    "no witness has cosigned this journal yet".to_owned(),
+                    "`remit audit witness` asks them",
+                )),
+            },
+            Self::Prove { run, out } => {
+                let reader = home.reader()?;
+                let proof = reader.prove(&reader.find(&run)?, &home.verifier()?)?;
+                let text = serde_json::to_string_pretty(&proof).map_err(remit_lifecycle::Error::from)? + "\n";
+                match out {
+                    Some(file) => {
+                        write(&file, &text)?;
+                        say!("wrote proof  {}", file.display());
+                    }
+                    None => print::raw(text.as_bytes()),
                 }
                 Ok(0)
             }
+            Self::CheckProof { file, key, json } => {
+                let proven = Proof::parse(&read(&file)?)?.check(&log_key(&key)?)?;
+                if json {
+                    print::json(&proven)?
+                } else {
+                    tell(&proven)
+                }
+                Ok(0)
+            }
+            Self::Consistency { old, out } => {
+                let key = home.verifier()?;
+                let proof = home.reader()?.prove_growth(&read(&old)?, &key)?;
+                if let Some(file) = out {
+                    let text = serde_json::to_string_pretty(&proof).map_err(remit_lifecycle::Error::from)?;
+                    write(&file, &(text + "\n"))?;
+                }
+                tell(&proof.check(&key)?);
+                Ok(0)
+            }
+            Self::Publish { to } => {
+                let size = home.reader()?.publish(&to, &home.verifier()?)?;
+                say!("published  {size} records in {}", to.display());
+                Ok(0)
+            }
+            Self::Witness { json } => {
+                let host = open(home).await?;
+                let asked = tokio::task::spawn_blocking(move || remit_lifecycle::ask_witnesses(&host));
+                let witnessed = asked.await.map_err(|error| {
+                    super::usage(format!("the witnesses could not be asked: {error}"), "try again")
+                })??;
+                if json {
+                    print::json(&witnessed)?;
+                }
+                let mut code = 0;
+                for answer in &witnessed {
+                    match (&answer.size, &answer.why_not) {
+                        (Some(size), _) if !json => say!("cosigned  {size} records by {}", answer.witness),
+                        (Some(_), _) => {}
+                        (None, why) => {
+                            code = 1;
+                            let why = print::word(why.as_deref().unwrap_or_default());
+                            print::warn(&format!("error: {} did not cosign: {why}", answer.witness));
+                        }
+                    }
+                }
+                Ok(code)
+            }
+        }
+    }
+}
+
+/// A public key, or a file with one. A key is `NAME+ID+BASE64`; a file of that name would win.
+fn log_key(key: &str) -> Result<NoteVerifier, remit_lifecycle::Error> {
+    if key.matches('+').count() >= 2 && !Path::new(key).exists() {
+        remit_lifecycle::log_key(key)
+    } else {
+        remit_lifecycle::log_key(&read(Path::new(key))?)
+    }
+}
+
+fn verify(
+    reader: &Reader,
+    key: &NoteVerifier,
+    since: Option<&str>,
+    published: Option<&Path>,
+    json: bool,
+) -> Done {
+    let audit = reader.verify(key, since)?;
+    let published = published.map(|folder| reader.check_published(folder, key)).transpose()?;
+    if json {
+        print::json(&audit)?;
+        return Ok(0);
+    }
+    say!("sound     {} records of {} runs, all as signed", audit.records, audit.runs);
+    say!("root      {}", audit.root);
+    if let Some(size) = published {
+        say!("published {size} records, every tile as it should be");
+    }
+    if audit.open_calls > 0 {
+        say!("open      {} call(s) without an outcome: under way, or interrupted", audit.open_calls);
+    }
+    Ok(0)
+}
+
+fn tell(proven: &Proven) {
+    match proven {
+        Proven::Growth { log, old, new } => {
+            say!("consistent  {log} grew from {old} to {new} records; nothing before was changed");
+        }
+        Proven::Run { run, log, size, state, records } => {
+            let state = state.map_or("unfinished", remit_journal::RunState::name);
+            say!("proven    {run}  {state}");
+            say!("log       {log}, {size} records");
+            if let Some((_, Event::Started(started))) = records.first().map(|(seq, r)| (seq, &r.event)) {
+                let action = &started.action;
+                say!(
+                    "action    {}",
+                    print::word(&format!("{} {}  {}", action.name, action.version, action.digest))
+                );
+                say!("by        {}", print::word(&started.principal));
+                say!("reason    {}", print::word(&started.reason));
+                if let Some(grant) = &started.grant {
+                    say!("grant     {}", grant.digest);
+                }
+            }
+            let rows: Vec<_> =
+                records.iter().filter_map(|(seq, record)| super::show::line(*seq, record)).collect();
+            print::table(2, &rows);
         }
     }
 }

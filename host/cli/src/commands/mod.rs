@@ -99,7 +99,7 @@ impl Command {
             Self::Resolve(command) => command.run(&home).await,
             Self::Replay(command) => command.run(&home).await,
             Self::Journal(command) => command.run(&home).await,
-            Self::Audit(command) => command.run(&home),
+            Self::Audit(command) => command.run(&home).await,
             Self::Secret(command) => command.run(&home).await,
             Self::Completions { shell } => {
                 let mut script = Vec::new();

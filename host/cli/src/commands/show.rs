@@ -51,7 +51,7 @@ impl Show {
 }
 
 /// One record as a line of the story; none for what only a machine needs.
-fn line(seq: u64, record: &Record) -> Option<Vec<String>> {
+pub(crate) fn line(seq: u64, record: &Record) -> Option<Vec<String>> {
     let (what, detail) = match &record.event {
         Event::Started(started) => {
             let grant = started

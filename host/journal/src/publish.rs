@@ -1,0 +1,192 @@
+//! The log as files that any static server can publish (<https://c2sp.org/tlog-tiles>): a checkpoint, tiles
+//! of hashes, and bundles of entries, which are the digests of the records. No record's content leaves the
+//! journal.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use miette::Diagnostic;
+use remit_tlog::{
+    NoteError, NoteVerifier, TileError, TilePath, bundle_bytes, bundles_between, tiles_between,
+};
+
+use crate::tree::Tree;
+use crate::{JournalError, Reader};
+
+/// Why a log could not be published, or what is wrong with what was.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum PublishError {
+    /// A file could not be read or written.
+    #[error("{}: {why}", file.display())]
+    #[diagnostic(
+        code("failed::publish"),
+        help("check the folder, its permissions and the disk; then publish again")
+    )]
+    File {
+        /// Which.
+        file: PathBuf,
+        /// The system's words.
+        why: String,
+    },
+    /// What is published is not this log's past.
+    #[error("{}: {why}", folder.display())]
+    #[diagnostic(
+        code("integrity::published"),
+        help("nothing was written; publish into another folder, and find out which of the two was changed")
+    )]
+    OtherLog {
+        /// Where.
+        folder: PathBuf,
+        /// How it differs.
+        why: String,
+    },
+    /// A published file is not what was published.
+    #[error("the published {file} {why}")]
+    #[diagnostic(
+        code("integrity::tile"),
+        help("keep it as evidence; then delete it and publish again: the journal is the source")
+    )]
+    Changed {
+        /// Its path below the folder.
+        file: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// From the journal.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Journal(#[from] JournalError),
+    /// From the formats.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Tile(#[from] TileError),
+}
+
+impl Reader {
+    /// Brings what is published in `folder` up to the newest checkpoint; answers the log's size. What is
+    /// there must be the past of this log. The checkpoint is written last, so that whoever follows finds
+    /// the tiles it needs.
+    pub fn publish(&self, folder: &Path, key: &NoteVerifier) -> Result<u64, PublishError> {
+        let note = self.checkpoint()?;
+        let other = |why: String| PublishError::OtherLog { folder: folder.to_owned(), why };
+        let signed = key.verify(&note).map_err(|error| other(error.to_string()))?;
+        let tree = Tree::of(self, signed.size)?;
+        if tree.root(signed.size) != Some(signed.root) {
+            return Err(JournalError::damaged(&self.path, "its checkpoint is not of its records").into());
+        }
+        let published = published(folder, key)?;
+        let old = match &published {
+            None => 0,
+            Some((_, old)) if tree.root(old.size) == Some(old.root) => old.size,
+            Some((_, old)) => {
+                return Err(other(format!(
+                    "what is published there ({} records) is not of this log",
+                    old.size
+                )));
+            }
+        };
+        for tile in tiles_between(old, signed.size) {
+            let path = TilePath::Hashes(tile);
+            place(folder, &path.to_string(), &self.expected(&tree, &path)?)?;
+        }
+        for bundle in bundles_between(old, signed.size) {
+            let path = TilePath::Entries(bundle);
+            place(folder, &path.to_string(), &self.expected(&tree, &path)?)?;
+        }
+        let cosigned = self.cosigned()?.into_iter().find(|cosigned| cosigned.size == signed.size);
+        let note = cosigned.map_or(note, |cosigned| cosigned.note);
+        if published.is_none_or(|(there, _)| there != note) {
+            place(folder, "checkpoint", note.as_bytes())?;
+        }
+        Ok(signed.size)
+    }
+
+    /// Checks what is published in `folder` against this journal, byte for byte; answers the size it covers.
+    pub fn check_published(&self, folder: &Path, key: &NoteVerifier) -> Result<u64, PublishError> {
+        let changed =
+            |file: &str, why: &str| PublishError::Changed { file: file.to_owned(), why: why.to_owned() };
+        let Some((_, signed)) = published(folder, key)? else {
+            return Err(changed("checkpoint", "is missing"));
+        };
+        let size = key.verify(&self.checkpoint()?).map_or(0, |head| head.size);
+        if signed.size > size {
+            return Err(changed("checkpoint", "covers more records than the journal has"));
+        }
+        let tree = Tree::of(self, size)?;
+        if tree.root(signed.size) != Some(signed.root) {
+            return Err(changed("checkpoint", "is not of this journal's records"));
+        }
+        let tiles = tiles_between(0, signed.size).map(TilePath::Hashes);
+        let needed = tiles.chain(bundles_between(0, signed.size).map(TilePath::Entries));
+        for path in needed {
+            let (name, expected) = (path.to_string(), self.expected(&tree, &path)?);
+            match fs::read(folder.join(&name)) {
+                Ok(bytes) if bytes == expected => {}
+                Ok(bytes) if bytes.len() == expected.len() => {
+                    return Err(changed(&name, "was changed: it is not of this journal's records"));
+                }
+                Ok(_) => return Err(changed(&name, "was cut or lengthened")),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    return Err(changed(&name, "is missing"));
+                }
+                Err(error) => return Err(file(&folder.join(&name), &error)),
+            }
+        }
+        Ok(signed.size)
+    }
+
+    fn expected(&self, tree: &Tree, path: &TilePath) -> Result<Vec<u8>, PublishError> {
+        let short = || JournalError::damaged(&self.path, "records are missing");
+        match path {
+            TilePath::Hashes(tile) => {
+                let bytes = tile.bytes(|level, index| tree.read::<remit_tlog::ProofError>(level, index));
+                Ok(bytes.map_err(|_| short())?)
+            }
+            TilePath::Entries(bundle) => {
+                let first = usize::try_from(bundle.first()).unwrap_or(usize::MAX);
+                let last = first.saturating_add(usize::from(bundle.width()));
+                Ok(bundle_bytes(tree.entries.get(first..last).ok_or_else(short)?)?)
+            }
+        }
+    }
+}
+
+/// The checkpoint that is published, if one is.
+fn published(
+    folder: &Path,
+    key: &NoteVerifier,
+) -> Result<Option<(String, remit_tlog::Checkpoint)>, PublishError> {
+    let path = folder.join("checkpoint");
+    let note = match fs::read_to_string(&path) {
+        Ok(note) => note,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(file(&path, &error)),
+    };
+    let wrong = |error: NoteError| PublishError::Changed {
+        file: "checkpoint".to_owned(),
+        why: format!("does not hold: {error}"),
+    };
+    let signed = key.verify(&note).map_err(wrong)?;
+    Ok(Some((note, signed)))
+}
+
+/// Writes a file whole or not at all.
+fn place(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), PublishError> {
+    let path = folder.join(name);
+    let draft = path.with_extension(format!("{}.new", std::process::id()));
+    let write = || -> std::io::Result<()> {
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::write(&draft, bytes)?;
+        fs::rename(&draft, &path)
+    };
+    write().map_err(|error| {
+        let _ = fs::remove_file(&draft);
+        file(&path, &error)
+    })
+}
+
+fn file(path: &Path, error: &std::io::Error) -> PublishError {
+    PublishError::File { file: path.to_owned(), why: error.to_string() }
+}

@@ -1,0 +1,296 @@
+//! What the journal proves to someone who has only a public key; and what a replay shows.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::witness::Witness;
+use common::{SECRET, World, finish, scope};
+use serde_json::Value;
+
+const ACTION: &str = "rotate-secret.wasm";
+
+fn input() -> String {
+    format!(r#"{{"path":"{SECRET}"}}"#)
+}
+
+/// A world with one run, and its name.
+fn rotated() -> (World, String) {
+    let world = World::new();
+    world.grant(ACTION, &input(), "g");
+    world.run(ACTION, &input(), "g").exits(0);
+    let (run, _) = world.last_run();
+    (world, run)
+}
+
+/// The log's public key, as someone else got it.
+fn key(world: &World) -> String {
+    fs::read_to_string(world.home().join("log.pub")).unwrap().trim().to_owned()
+}
+
+/// `check-proof` on a machine that has nothing: no home, no journal.
+fn check(world: &World, file: &str, key: &str) -> common::Ran {
+    let mut command = world.command(&["audit", "check-proof", file, "--key", key]);
+    command.env("REMIT_HOME", world.path("nowhere"));
+    finish(command, "")
+}
+
+#[test]
+fn a_proof_of_a_run_needs_nothing_but_the_key() {
+    let (world, run) = rotated();
+    world.remit(&["audit", "prove", &run, "--out", "run.proof"]).exits(0);
+    let told = check(&world, "run.proof", &key(&world)).exits(0);
+    for words in [&*run, "succeeded", "rotate.rotate on secret:prod/payments/stripe", "test.example/journal"]
+    {
+        assert!(told.out.contains(words), "{words} in\n{}", told.out);
+    }
+
+    // Whatever is changed in it is found.
+    let proof: Value = serde_json::from_slice(&fs::read(world.path("run.proof")).unwrap()).unwrap();
+    let records = proof["records"].as_array().unwrap().len();
+    let tampered = |tamper: &dyn Fn(&mut Value)| {
+        let mut proof = proof.clone();
+        tamper(&mut proof);
+        world.write("tampered.proof", proof.to_string());
+        let told = check(&world, "tampered.proof", &key(&world));
+        assert!(told.code == 4 || told.code == 2, "{told:?}");
+    };
+    for record in 0..records {
+        tampered(&|proof| {
+            let body = &mut proof["records"][record]["body"];
+            *body = body.as_str().unwrap().replacen("run-", "ruN-", 1).into();
+        });
+        tampered(&|proof| proof["records"][record]["seq"] = 1_000.into());
+        tampered(&|proof| proof["records"][record]["previous"] = "00".repeat(32).into());
+        tampered(&|proof| drop(proof["records"][record]["path"].as_array_mut().unwrap().pop()));
+        if record + 1 < records {
+            // A record that is left out is missed; the last one only makes the run unfinished.
+            let outcome = proof["records"][record]["body"].as_str().unwrap().contains("\"phase\"");
+            if !outcome {
+                tampered(&|proof| drop(proof["records"].as_array_mut().unwrap().remove(record)));
+            }
+        }
+    }
+    tampered(&|proof| {
+        let note = &mut proof["checkpoint"];
+        *note = note.as_str().unwrap().replacen("test.example", "best.example", 1).into();
+    });
+    tampered(&|proof| proof["kind"] = "remit.growth-proof.v1".into());
+
+    // Another log's key, and no proof at all.
+    let other = World::empty();
+    check(&world, "run.proof", &key(&other)).exits(4).says("not signed by the log's key");
+    world.write("no.proof", "{}");
+    check(&world, "no.proof", &key(&world)).exits(2).says("not a proof");
+    check(&world, "run.proof", "not+a+key").exits(2);
+    world.remit(&["audit", "prove", "run-zz"]).exits(2).says("no run");
+}
+
+#[test]
+fn the_log_is_shown_to_have_only_grown() {
+    let (world, _) = rotated();
+    let old = world.remit(&["audit", "checkpoint"]).exits(0).out;
+    world.write("old", &old);
+    world.grant(ACTION, &input(), "h");
+    world.remit(&["audit", "consistency", "old", "--out", "growth.proof"]).exits(0);
+    let told = check(&world, "growth.proof", &key(&world)).exits(0);
+    assert!(told.out.contains("nothing before was changed"), "{}", told.out);
+    let proof = fs::read_to_string(world.path("growth.proof")).unwrap();
+    world.write("growth.proof", proof.replacen("\"path\": [\n    \"", "\"path\": [\n    \"AAAA", 1));
+    assert_ne!(check(&world, "growth.proof", &key(&world)).code, 0);
+    // A checkpoint of another log says nothing about this one.
+    let other = World::empty();
+    world.write("other", other.remit(&["audit", "checkpoint"]).exits(0).out);
+    world.remit(&["audit", "consistency", "other"]).exits(4);
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        if entry.path().is_dir() { all.extend(files(&entry.path())) } else { all.push(entry.path()) }
+    }
+    all.sort();
+    all
+}
+
+#[test]
+fn tamper_with_each_published_file() {
+    let (world, _) = rotated();
+    world.remit(&["audit", "publish", "--to", "www"]).exits(0);
+    // It grows as the log does.
+    world.grant(ACTION, &input(), "h");
+    world.remit(&["audit", "publish", "--to", "www"]).exits(0);
+    let verify = || world.remit(&["audit", "verify", "--published", "www"]);
+    assert!(verify().exits(0).out.contains("every tile"));
+    let size: u64 =
+        fs::read_to_string(world.path("www/checkpoint")).unwrap().lines().nth(1).unwrap().parse().unwrap();
+    let newest = |file: &Path| {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        name == "checkpoint" || name == size.to_string()
+    };
+    let published: Vec<_> = files(&world.path("www")).into_iter().filter(|file| newest(file)).collect();
+    assert_eq!(published.len(), 3, "the checkpoint, one tile of hashes, one of entries: {published:?}");
+    for file in published {
+        let whole = fs::read(&file).unwrap();
+        let name = file.strip_prefix(world.path("www")).unwrap().to_str().unwrap().to_owned();
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 1;
+        for bytes in [flipped, whole[..whole.len() - 1].to_vec(), [whole.clone(), whole.clone()].concat()] {
+            fs::write(&file, bytes).unwrap();
+            verify().exits(4).says(&name);
+        }
+        fs::remove_file(&file).unwrap();
+        verify().exits(4).says(&name);
+        fs::write(&file, whole).unwrap();
+        verify().exits(0);
+    }
+    // Into the folder of another log nothing is written.
+    let other = World::empty();
+    let to = world.path("www");
+    other.remit(&["audit", "publish", "--to", to.to_str().unwrap()]).exits(4);
+    verify().exits(0);
+}
+
+#[test]
+fn witnesses_cosign_what_only_grows() {
+    let (world, run) = rotated();
+    let first = Witness::of("one.test/w", "test.example/journal", &key(&world));
+    let second = Witness::of("two.test/w", "test.example/journal", &key(&world));
+    world.remit(&["audit", "witness"]).exits(2).says("[[witness]]");
+    let config = world.home().join("remit.toml");
+    let plain = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{plain}{}{}", first.config(), second.config())).unwrap();
+    world.remit(&["audit", "checkpoint", "--cosigned"]).exits(2).says("no witness");
+
+    for _ in 0..2 {
+        let asked = world.remit(&["audit", "witness", "--json"]).exits(0).json();
+        let size = asked[0]["size"].as_u64().unwrap();
+        assert_eq!(
+            (asked[0]["witness"].as_str(), asked[1]["size"].as_u64()),
+            (Some("one.test/w"), Some(size))
+        );
+        let note = world.remit(&["audit", "checkpoint", "--cosigned"]).exits(0).out;
+        assert!(note.contains("\u{2014} one.test/w ") && note.contains("\u{2014} two.test/w "), "{note}");
+        // A proof carries what they signed.
+        world.remit(&["audit", "prove", &run, "--out", "run.proof"]).exits(0);
+        check(&world, "run.proof", &key(&world)).exits(0);
+        assert!(fs::read_to_string(world.path("run.proof")).unwrap().contains("two.test/w"));
+        world.grant(ACTION, &input(), "more");
+    }
+
+    // The journal is put back as it was, and goes on differently: the witness has seen the other story.
+    let twin = World::empty();
+    for name in ["log.key", "log.pub"] {
+        fs::copy(world.home().join(name), twin.home().join(name)).unwrap();
+    }
+    fs::remove_file(twin.home().join("journal.db")).unwrap();
+    let theirs = twin.home().join("remit.toml");
+    let text = fs::read_to_string(&theirs).unwrap();
+    fs::write(&theirs, text + &first.config()).unwrap();
+    twin.remit(&["secret", "put", SECRET, "k", "--generate"]).exits(0);
+    for round in 0..6 {
+        twin.grant(ACTION, &input(), &format!("g{round}"));
+    }
+    let refused = twin.remit(&["audit", "witness"]).exits(1);
+    assert!(refused.err.contains("another story"), "{}", refused.err);
+
+    // One that is gone is reported; the other still signs.
+    drop(second);
+    let asked = world.remit(&["audit", "witness"]).exits(1).says("two.test/w did not cosign");
+    assert!(asked.out.contains("one.test/w"), "{}", asked.out);
+    // A witness whose key is not the configured one.
+    let wrong = format!(
+        "\n[[witness]]\nurl = \"{}\"\nkey = \"{}\"\n",
+        first.url,
+        Witness::of("one.test/w", "x", &key(&world)).key
+    );
+    fs::write(&config, format!("{plain}{wrong}")).unwrap();
+    world.remit(&["audit", "witness"]).exits(1).says("one.test/w did not cosign");
+}
+
+#[test]
+fn every_kind_of_run_replays() {
+    let (world, run) = rotated();
+    let same = |run: &str| {
+        let told = world.remit(&["replay", run, "--json"]).exits(0).json();
+        assert_eq!(told["divergence"], Value::Null, "{told}");
+        assert_eq!(told["fuel"][0], told["fuel"][1], "{told}");
+        told
+    };
+    assert_eq!(same(&run)["calls"], 5);
+    // The world goes on; the replay does not notice.
+    world.remit_with_stdin(&["secret", "put", SECRET, "api_key"], "theirs").exits(0);
+    same(&run);
+    let before = fs::read(world.home().join("journal.db")).unwrap();
+    same(&run);
+    assert_eq!(fs::read(world.home().join("journal.db")).unwrap(), before, "nothing was written");
+
+    world.remit(&["secret", "put", "prod/other", "k", "--generate"]).exits(0);
+    let deeds = [
+        "rotate-then-fail",
+        "rotate-then-panic",
+        "rotate-then-outside",
+        "verify-fails",
+        "change-in-verify",
+        "recursion",
+        "flood",
+        "log-bomb",
+        "fail",
+    ];
+    for deed in deeds {
+        let input = format!(r#"{{"do":"{deed}","path":"{SECRET}","paths":["prod/other"]}}"#);
+        let head = "[limits]\nfuel = 20_000_000\nhost_calls = 50\nlog_bytes = \"1KiB\"\n";
+        world.grant_scope(&scope(head, SECRET), "misbehave.wasm", &input, "g");
+        let ran = world.run("misbehave.wasm", &input, "g");
+        assert_ne!(ran.code, 0, "{deed}");
+        same(ran.json()["run"].as_str().unwrap());
+    }
+    // A rehearsal, by its plan.
+    let plan: Value = {
+        world.remit(&["plan", ACTION, "--input", &input(), "--out", "p.json"]).exits(0);
+        serde_json::from_slice(&fs::read(world.path("p.json")).unwrap()).unwrap()
+    };
+    same(plan["run"].as_str().unwrap());
+    world.remit(&["replay", "run-0"]).exits(2);
+}
+
+#[test]
+fn a_secret_that_was_disclosed_replays_until_it_expires() {
+    let world = World::new();
+    let input = format!(r#"{{"do":"reveal","path":"{SECRET}","field":"api_key"}}"#);
+    let scope =
+        scope("", SECRET).replace("\"remit:secrets/reveal\"", "\"remit:secrets/reveal\"\ndisclose = true");
+    world.grant_scope(&scope, "misbehave.wasm", &input, "g");
+    let ran = world.run("misbehave.wasm", &input, "g").exits(0).json();
+    let run = ran["run"].as_str().unwrap();
+    assert_eq!(world.remit(&["replay", run, "--json"]).exits(0).json()["divergence"], Value::Null);
+    world.remit(&["journal", "expire-undo", "--older-than", "0s"]).exits(0);
+    world.remit(&["replay", run]).exits(1).says("expired");
+    world.audit_is_sound();
+}
+
+#[test]
+fn a_replay_of_something_else_is_found_out() {
+    let (world, run) = rotated();
+    // Another component under the name of the one that ran.
+    let components = world.home().join("components");
+    let kept = files(&components).remove(0);
+    let whole = fs::read(&kept).unwrap();
+    fs::copy(world.path("misbehave.wasm"), &kept).unwrap();
+    world.remit(&["replay", &run]).exits(4).says("is not the component");
+    fs::remove_file(&kept).unwrap();
+    world.remit(&["replay", &run]).exits(2).says("is not kept here");
+    fs::write(&kept, whole).unwrap();
+    world.remit(&["replay", &run]).exits(0);
+    // A record that says that the action asked for something else.
+    let database = world.home().join("journal.db");
+    let sql = "UPDATE record SET body = CAST(replace(CAST(body AS TEXT), 'secrets/inspect.metadata', 'secrets/reveal.reveal') AS BLOB)";
+    rusqlite::Connection::open(database).unwrap().execute(sql, []).unwrap();
+    let told = world.remit(&["replay", &run]).exits(4);
+    assert!(
+        told.err.contains("differs from the record at call") && told.err.contains("inspect.metadata"),
+        "{told:?}"
+    );
+}

