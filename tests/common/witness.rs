@@ -19,7 +19,7 @@ impl Witness {
         let mut witness =
             Self { dir: TempDir::new().unwrap(), server: None, key: String::new(), url: String::new() };
         let init = ["init", "--name", name, "--listen", "127.0.0.1:0"];
-        witness.key = witness.does(&init).trim().to_owned();
+        witness.does(&init).trim().clone_into(&mut witness.key);
         witness.does(&["add-log", "--origin", log, "--vkey", log_key]);
         let mut server = witness
             .command(&["serve", "--listen", "127.0.0.1:0"])
@@ -30,7 +30,7 @@ impl Witness {
         let mut lines = BufReader::new(server.stderr.take().unwrap()).lines();
         let line = lines.by_ref().map(Result::unwrap).find(|line| line.contains("listening on ")).unwrap();
         let url = line.split("listening on ").nth(1).unwrap().split_whitespace().next().unwrap();
-        witness.url = url.to_owned();
+        url.clone_into(&mut witness.url);
         // Its log goes on; nobody may stop reading it.
         std::thread::spawn(move || lines.for_each(drop));
         witness.server = Some(server);

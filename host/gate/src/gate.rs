@@ -95,7 +95,7 @@ pub struct Gate(Arc<Way>);
 /// anything, whatever it is asked.
 enum Way {
     Real(Arc<Inner>),
-    Replay(Replay),
+    Replay(Box<Replay>),
 }
 
 struct Inner {
@@ -161,7 +161,7 @@ impl Gate {
     /// A gate that answers from the record of a run.
     #[must_use]
     pub fn replay(replay: Replay) -> Self {
-        Self(Arc::new(Way::Replay(replay)))
+        Self(Arc::new(Way::Replay(Box::new(replay))))
     }
 
     /// Enters a phase; in [`Phase::Verify`] nothing can be changed.

@@ -11,7 +11,7 @@ use rusqlite::ErrorCode;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Diagnostic)]
 #[error("the journal stopped after a failed write: {why}")]
 #[diagnostic(
-    code("integrity::journal-poisoned"),
+    code("failed::journal-stopped"),
     help("stop here; repair the cause, run `remit doctor` and `remit audit verify`, then start again")
 )]
 pub struct Poisoned {

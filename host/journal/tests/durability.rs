@@ -363,7 +363,7 @@ async fn in_a_child_until_the_disk_is_full() {
     ] {
         let error = answer.unwrap_err();
         assert!(matches!(error, JournalError::Poisoned(_)), "{error}");
-        assert_eq!(error.code().unwrap().to_string(), "integrity::journal-poisoned");
+        assert_eq!(error.code().unwrap().to_string(), "failed::journal-stopped");
     }
     println!("committed {committed} ");
 }

@@ -21,9 +21,9 @@ impl Claim {
     pub(crate) fn take(home: &Home, run: RunId) -> Result<Option<Self>, Error> {
         let folder = home.running();
         let mut builder = fs::DirBuilder::new();
-        builder.recursive(true).mode(0o700).create(&folder).map_err(|error| Error::file(&folder, &error))?;
+        builder.recursive(true).mode(0o700).create(&folder).map_err(|error| Error::kept(&folder, &error))?;
         let path = folder.join(run.to_string());
-        let failed = |error: std::io::Error| Error::file(&path, &error);
+        let failed = |error: std::io::Error| Error::kept(&path, &error);
         loop {
             let mut options = File::options();
             let file = options.create(true).truncate(false).write(true).open(&path).map_err(failed)?;

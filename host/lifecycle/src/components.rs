@@ -21,7 +21,7 @@ pub(crate) fn keep(home: &Home, candidate: &Candidate) -> Result<(), Error> {
         return Ok(());
     }
     let folder = home.components();
-    let failed = |error: std::io::Error| Error::file(&path, &error);
+    let failed = |error: std::io::Error| Error::kept(&path, &error);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
     let draft = path.with_extension(format!("{}.new", std::process::id()));
     let write = || -> std::io::Result<()> {

@@ -15,6 +15,18 @@ pub enum Error {
         /// The system's words.
         why: String,
     },
+    /// A file that Remit keeps in its home could not be read or written.
+    #[error("{file}: {why}")]
+    #[diagnostic(
+        code(failed::home),
+        help("free space on the disk, or repair it; `remit doctor` checks the home")
+    )]
+    Kept {
+        /// Which.
+        file: String,
+        /// The system's words.
+        why: String,
+    },
     /// A file is not what it should be.
     #[error("{file} is not {wanted}:\n{why}")]
     #[diagnostic(code(usage::document), help("{help}"))]
@@ -226,6 +238,10 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn kept(path: &std::path::Path, why: &std::io::Error) -> Self {
+        Self::Kept { file: path.display().to_string(), why: why.to_string() }
+    }
+
     pub(crate) fn file(path: &std::path::Path, why: &std::io::Error) -> Self {
         Self::File { file: path.display().to_string(), why: why.to_string() }
     }

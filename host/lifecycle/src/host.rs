@@ -39,7 +39,7 @@ impl Home {
     pub fn open(&self) -> Result<Host, Error> {
         let config = self.load()?;
         let presence = self.lock_file()?;
-        presence.lock_shared().map_err(|error| Error::file(&self.lock(), &error))?;
+        presence.lock_shared().map_err(|error| Error::kept(&self.lock(), &error))?;
         self.open_with(config, presence)
     }
 
@@ -50,7 +50,7 @@ impl Home {
         match presence.try_lock() {
             Ok(()) => self.open_with(config, presence),
             Err(fs::TryLockError::WouldBlock) => Err(Error::Busy { home: self.path().display().to_string() }),
-            Err(fs::TryLockError::Error(error)) => Err(Error::file(&self.lock(), &error)),
+            Err(fs::TryLockError::Error(error)) => Err(Error::kept(&self.lock(), &error)),
         }
     }
 
@@ -73,7 +73,7 @@ impl Home {
         let path = self.lock();
         let mut options = File::options();
         options.create(true).truncate(false).write(true);
-        options.open(&path).map_err(|error| Error::file(&path, &error))
+        options.open(&path).map_err(|error| Error::kept(&path, &error))
     }
 }
 

@@ -50,7 +50,7 @@ impl Keyring {
         if next.exists() {
             let host = Sealer::load_or_create(&next)?;
             if host.open(CHECK, &check).is_ok() {
-                fs::rename(&next, &path).map_err(|error| Error::file(&next, &error))?;
+                fs::rename(&next, &path).map_err(|error| Error::kept(&next, &error))?;
                 return Ok(Self { host: Arc::new(host) });
             }
         }
@@ -97,7 +97,7 @@ pub fn rekey(home: &Home) -> Result<u64, Error> {
     let (path, next) = (home.seal_key(), next_key(home));
     // Of an attempt that got nowhere: the journal does not know it.
     match fs::remove_file(&next) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::file(&next, &error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::kept(&next, &error)),
         _ => {}
     }
     let new = Sealer::load_or_create(&next)?;
@@ -109,7 +109,7 @@ pub fn rekey(home: &Home) -> Result<u64, Error> {
         };
         Ok(new.wrap(&context(run), &own)?)
     })?;
-    fs::rename(&next, &path).map_err(|error| Error::file(&next, &error))?;
+    fs::rename(&next, &path).map_err(|error| Error::kept(&next, &error))?;
     Ok(count)
 }
 

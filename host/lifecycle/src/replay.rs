@@ -57,10 +57,8 @@ pub async fn replay(home: &Home, run: RunId) -> Result<Replayed, Error> {
     let told_secrets = records
         .iter()
         .any(|(_, r)| matches!(&r.event, Event::Outcome(o) if matches!(o.result, CallResult::Sealed { .. })));
-    let sealer: Option<Arc<Sealer>> = match told_secrets {
-        true => Some(Keyring::open_read_only(home, &reader)?.of(&reader, run)?),
-        false => None,
-    };
+    let sealer: Option<Arc<Sealer>> =
+        if told_secrets { Some(Keyring::open_read_only(home, &reader)?.of(&reader, run)?) } else { None };
     let sandbox = Sandbox::new()?;
     let action = sandbox.readmit(&candidate)?;
     let mut meter = Meter::start(limits.clone());
