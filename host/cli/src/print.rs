@@ -140,10 +140,14 @@ pub(crate) fn table(indent: usize, rows: &[Vec<String>]) {
 
 /// Prints a value as indented JSON, free of anything that steers a terminal.
 pub(crate) fn json(value: &impl serde::Serialize) -> Result<(), remit_lifecycle::Error> {
-    let text = serde_json::to_string_pretty(value)?;
-    // Outside of strings JSON has none of these but line breaks; inside, `\uXXXX` means the same.
-    say!("{}", escape(&text, |c| c != '\n' && steers(c), |c| format!("\\u{:04x}", u32::from(c))));
+    json_text(&serde_json::to_string_pretty(value)?);
     Ok(())
+}
+
+/// Prints JSON text, free of anything that steers a terminal: outside of strings JSON has nothing such but line
+/// breaks; inside, `\uXXXX` means the same.
+pub(crate) fn json_text(text: &str) {
+    say!("{}", escape(text, |c| c != '\n' && steers(c), |c| format!("\\u{:04x}", u32::from(c))));
 }
 
 #[cfg(test)]

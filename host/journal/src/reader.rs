@@ -183,6 +183,32 @@ impl Reader {
         rows.into_iter().map(|(seq, body)| Ok((seq.cast_unsigned(), text(body)?))).collect()
     }
 
+    /// Calls `visit` with the number, the run and the text of each record from `since` on, in order, a page at a
+    /// time: neither the whole journal nor its lock is held meanwhile.
+    pub fn each(&self, since: u64, mut visit: impl FnMut(u64, &str, &str)) -> Result<(), JournalError> {
+        let mut next = since.cast_signed();
+        loop {
+            let page: Vec<(i64, String, Vec<u8>)> = {
+                let database = self.database();
+                database
+                    .prepare_cached(
+                        "SELECT seq, run, body FROM record WHERE seq >= ?1 ORDER BY seq LIMIT 1000",
+                    )
+                    .and_then(|mut rows| {
+                        rows.query_map([next], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
+                    })
+                    .map_err(|error| self.sql(&error))?
+            };
+            let Some((last, ..)) = page.last() else { return Ok(()) };
+            next = last + 1;
+            for (seq, run, body) in &page {
+                let text = std::str::from_utf8(body)
+                    .map_err(|_| JournalError::damaged(&self.path, format!("record {seq} is not text")))?;
+                visit(seq.cast_unsigned(), run, text);
+            }
+        }
+    }
+
     /// What witnesses cosigned, the newest checkpoint of each.
     pub fn cosigned(&self) -> Result<Vec<Cosigned>, JournalError> {
         if self.version == 1 {

@@ -245,7 +245,7 @@ pub struct GrantRef {
 /// A grant as it was when a run started under it: with it, the journal shows who allowed what.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SignedRef {
-    /// The DSSE envelope, byte for byte.
+    /// The DSSE envelope.
     pub envelope: Box<RawValue>,
     /// From when on.
     pub not_before: Timestamp,

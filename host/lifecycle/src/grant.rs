@@ -136,7 +136,7 @@ pub struct SignedGrant {
     pub digest: Digest,
     /// The operators who signed it.
     pub signers: Vec<KeyId>,
-    /// As it was read: the journal keeps it, signatures and all.
+    /// What the journal keeps, signatures and all.
     pub(crate) envelope: Box<RawValue>,
 }
 
@@ -157,7 +157,7 @@ impl SignedGrant {
             .map_err(|source| Error::GrantSignature { file: file.clone(), source })?;
         let grant = serde_json::from_slice(&verified.payload)
             .map_err(|error| malformed(&String::from_utf8_lossy(&verified.payload), &error))?;
-        let envelope = serde_json::from_str(&text).map_err(|error| malformed(&text, &error))?;
+        let envelope = serde_json::value::to_raw_value(&envelope)?;
         Ok(Self { grant, digest: Digest::of(&verified.payload), signers: verified.signers, envelope })
     }
 }

@@ -7,6 +7,7 @@ mod components;
 mod config;
 mod doctor;
 mod error;
+mod export;
 mod grant;
 mod home;
 mod host;
@@ -17,11 +18,13 @@ mod recover;
 mod replay;
 mod revert;
 mod run;
+mod timeline;
 mod witness;
 
 pub use config::{Config, Trust};
 pub use doctor::{Finding, doctor};
 pub use error::Error;
+pub use export::{export_ocsf, export_records};
 pub use grant::{GRANT_TYPE, Grant, GrantRequest, SignedGrant};
 pub use home::{Home, Initialised, log_key};
 pub use host::Host;
@@ -32,4 +35,8 @@ pub use recover::{Recovered, Verdict, recover, resolve};
 pub use replay::{Replayed, replay};
 pub use revert::{RevertOptions, Reverted, Step as RevertStep, revert};
 pub use run::{Finished, execute};
+pub use timeline::{
+    Authority, Changed, Covers, Line, LogLine, Reached, Refused, Resolution, Seen, Standing, Timeline,
+    Undone, Words, undo_words,
+};
 pub use witness::{WitnessConfig, Witnessed, ask_witnesses};

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 use remit_journal::{Event, Journal, Proof, Proven, Reader};
 use remit_lifecycle::Home;
 use remit_tlog::NoteVerifier;
@@ -82,6 +82,21 @@ pub(crate) enum Audit {
         #[arg(long, value_name = "DIR")]
         to: PathBuf,
     },
+    /// Print the journal for another system, one JSON object a line.
+    #[command(
+        after_help = "Examples:\n  remit audit export --format jsonl --since 1200\n  remit audit export --format ocsf\n\njsonl is every record as it was written; ocsf one Remediation Activity (OCSF 1.8, class 7001) for each\nstate that a live run came to."
+    )]
+    Export {
+        /// What to print.
+        #[arg(long, value_enum)]
+        format: Format,
+        /// Of this run only: its name or the beginning of it.
+        #[arg(long)]
+        run: Option<String>,
+        /// From this record on (jsonl).
+        #[arg(long, value_name = "SEQ", default_value_t = 1)]
+        since: u64,
+    },
     /// Have the newest checkpoint cosigned by the configured witnesses.
     #[command(
         after_help = "Example:\n  remit audit witness\n\nWitnesses are listed in remit.toml under [[witness]]. They are shown the checkpoint, never a record\n(c2sp.org/tlog-witness)."
@@ -91,6 +106,14 @@ pub(crate) enum Audit {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Every record as it was written.
+    Jsonl,
+    /// OCSF events.
+    Ocsf,
 }
 
 impl Audit {
@@ -135,9 +158,9 @@ impl Audit {
             Self::CheckProof { file, key, json } => {
                 let proven = Proof::parse(&read(&file)?)?.check(&log_key(&key)?)?;
                 if json {
-                    print::json(&proven)?
+                    print::json(&proven)?;
                 } else {
-                    tell(&proven)
+                    tell(&proven);
                 }
                 Ok(0)
             }
@@ -154,6 +177,24 @@ impl Audit {
             Self::Publish { to } => {
                 let size = home.reader()?.publish(&to, &home.verifier()?)?;
                 say!("published  {size} records in {}", to.display());
+                Ok(0)
+            }
+            Self::Export { format, run, since } => {
+                let run = run
+                    .map(|run| home.reader()?.find(&run).map_err(remit_lifecycle::Error::from))
+                    .transpose()?;
+                match format {
+                    Format::Jsonl => {
+                        remit_lifecycle::export_records(home, since, run, |record| {
+                            print::json_text(&record.to_string());
+                        })?;
+                    }
+                    Format::Ocsf => {
+                        remit_lifecycle::export_ocsf(home, run, |event| {
+                            print::json_text(&event.to_string());
+                        })?;
+                    }
+                }
                 Ok(0)
             }
             Self::Witness { json } => {
@@ -237,9 +278,9 @@ fn tell(proven: &Proven) {
                     say!("grant     {}", grant.digest);
                 }
             }
-            let rows: Vec<_> =
-                records.iter().filter_map(|(seq, record)| super::show::line(*seq, record)).collect();
-            print::table(2, &rows);
+            if let Ok(story) = remit_lifecycle::Timeline::of(*run, records) {
+                print::table(2, &super::show::rows(&story.lines));
+            }
         }
     }
 }

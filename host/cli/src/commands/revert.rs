@@ -2,9 +2,8 @@
 
 use clap::Args;
 use remit_journal::RunState;
-use remit_lifecycle::{Home, RevertOptions, Reverted};
+use remit_lifecycle::{Home, RevertOptions, Reverted, undo_words};
 
-use super::show::undo_words;
 use super::{Done, open};
 use crate::print::{self, say};
 
@@ -72,7 +71,7 @@ pub(crate) fn steps(reverted: &Reverted) {
                 format!("undo #{}", step.call),
                 step.operation.clone(),
                 step.resource.clone(),
-                undo_words(&step.result),
+                undo_words(&step.result).to_string(),
             ]
         })
         .chain(reverted.left.iter().map(|left| vec!["not tried".to_owned(), left.clone()]))

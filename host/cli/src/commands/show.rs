@@ -1,8 +1,8 @@
 //! `remit show`.
 
-use clap::Args;
-use remit_journal::{CallResult, Event, Record, UndoResult};
-use remit_lifecycle::Home;
+use clap::{Args, ValueEnum};
+use jiff::Unit;
+use remit_lifecycle::{Home, Line, Timeline};
 use serde_json::{Value, json};
 
 use super::Done;
@@ -10,14 +10,27 @@ use crate::print::{self, say};
 
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  remit show run-01jd2m4k9x8s7t6v5w4y3z2a1b\n  remit show 01jd2m                          the beginning is enough"
+    after_help = "Examples:\n  remit show run-01jd2m4k9x8s7t6v5w4y3z2a1b\n  remit show 01jd2m                          the beginning is enough\n  remit show 01jd2m --format markdown        for an incident report"
 )]
 pub(crate) struct Show {
     /// The run, or the beginning of its name.
     run: String,
-    /// Every record, as JSON.
+    /// How to tell it.
+    #[arg(long, value_enum, default_value = "text", value_name = "FORMAT", conflicts_with = "json")]
+    format: Format,
+    /// The same as --format json.
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For a terminal.
+    Text,
+    /// A page for an incident report.
+    Markdown,
+    /// The digested story, and every record.
+    Json,
 }
 
 impl Show {
@@ -25,99 +38,42 @@ impl Show {
         let reader = home.reader()?;
         let run = reader.find(&self.run)?;
         let records = reader.run(&run)?;
-        if self.json {
-            let records = records.iter().map(|(seq, record)| {
-                let mut value = serde_json::to_value(record)?;
-                value["seq"] = json!(seq);
-                Ok(value)
-            });
-            let records = records
-                .collect::<Result<Vec<Value>, serde_json::Error>>()
-                .map_err(remit_lifecycle::Error::from)?;
-            print::json(&json!({"run": run, "records": records}))?;
-            return Ok(0);
-        }
-        say!("{run}");
-        let rows: Vec<_> = records.iter().filter_map(|(seq, record)| line(*seq, record)).collect();
-        print::table(2, &rows);
-        for (_, record) in &records {
-            let Event::Ended(ended) = &record.event else { continue };
-            if let Some(output) = &ended.output {
-                say!("output    {}", print::word(&output.to_string()));
+        let story = Timeline::of(run, &records)?;
+        match if self.json { Format::Json } else { self.format } {
+            Format::Text => text(&story),
+            Format::Markdown => print::raw(story.markdown().as_bytes()),
+            Format::Json => {
+                let records = records.iter().map(|(seq, record)| {
+                    let mut value = serde_json::to_value(record)?;
+                    value["seq"] = json!(seq);
+                    Ok(value)
+                });
+                let records = records
+                    .collect::<Result<Vec<Value>, serde_json::Error>>()
+                    .map_err(remit_lifecycle::Error::from)?;
+                print::json(&json!({"run": run, "story": story, "records": records}))?;
             }
         }
         Ok(0)
     }
 }
 
-/// One record as a line of the story; none for what only a machine needs.
-pub(crate) fn line(seq: u64, record: &Record) -> Option<Vec<String>> {
-    let (what, detail) = match &record.event {
-        Event::Started(started) => {
-            let grant = started
-                .grant
-                .as_ref()
-                .map_or("no grant".to_owned(), |grant| format!("grant {}", grant.digest.short()));
-            let action = format!(
-                "{} {} ({})",
-                started.action.name,
-                started.action.version,
-                started.action.digest.short()
-            );
-            (
-                "started".to_owned(),
-                format!("{} {action} by {}, {grant}: {}", started.mode, started.principal, started.reason),
-            )
-        }
-        Event::Phase(phase) => ("phase".to_owned(), phase.phase.to_string()),
-        Event::Intent(intent) if intent.operation == "remit:host/log.write" => {
-            let line: Value = serde_json::from_str(intent.arguments.get()).unwrap_or_default();
-            ("log".to_owned(), line["message"].as_str().unwrap_or_default().to_owned())
-        }
-        Event::Intent(intent) => (
-            format!("#{} {}", intent.call, intent.effect),
-            format!("{} on {}", intent.operation, intent.resource),
-        ),
-        Event::Outcome(outcome) => match &outcome.result {
-            CallResult::Ok { value } if value.get() == "null" => return None,
-            CallResult::Ok { value } => (format!("#{} →", outcome.call), value.get().to_owned()),
-            CallResult::Sealed { .. } => {
-                (format!("#{} →", outcome.call), "a secret value, sealed".to_owned())
-            }
-            CallResult::Failed { failure } => (format!("#{} failed", outcome.call), failure.get().to_owned()),
-        },
-        Event::Denied(denied) => (
-            format!("#{} REFUSED", denied.call),
-            format!("{} on {}: {}", denied.operation, denied.resource, denied.reason),
-        ),
-        Event::UndoIntent(undo) => ("undo".to_owned(), format!("of #{}", undo.call)),
-        Event::UndoOutcome(undo) => (format!("undo #{} →", undo.call), undo_words(&undo.result)),
-        Event::Resolved(resolved) => (
-            format!("#{} resolved", resolved.call),
-            format!(
-                "it {} (says {}: {})",
-                if resolved.happened { "happened" } else { "did not happen" },
-                resolved.principal,
-                resolved.reason
-            ),
-        ),
-        Event::UndoExpired(expired) => {
-            ("undo expired".to_owned(), format!("by {}: {}", expired.principal, expired.rule))
-        }
-        Event::Ended(ended) => ("ended".to_owned(), format!("{}: {}", ended.state, ended.detail)),
-    };
-    let at = record.at.round(jiff::Unit::Millisecond).unwrap_or(record.at);
-    Some(vec![seq.to_string(), at.to_string(), what, detail])
+fn text(story: &Timeline) {
+    say!("{}  {}", story.run, story.state_word());
+    let facts: Vec<_> =
+        story.facts().into_iter().map(|(name, words)| vec![name.to_lowercase(), words.to_string()]).collect();
+    print::table(2, &facts);
+    say!("");
+    print::table(2, &rows(&story.lines));
 }
 
-/// An undo's result in words.
-pub(crate) fn undo_words(result: &UndoResult) -> String {
-    match result {
-        UndoResult::Undone => "undone".to_owned(),
-        UndoResult::AlreadyUndone => "already as it was before; nothing touched".to_owned(),
-        UndoResult::Conflict { live } => format!("NOT undone, nothing touched: {live}"),
-        UndoResult::Failed { message } => format!("FAILED: {message}"),
-        UndoResult::InDoubt { live } => format!("in doubt, nothing touched: {live}"),
-        UndoResult::NotReversible { why } => format!("cannot be undone: {why}"),
-    }
+/// Lines of a story, as rows of a table.
+pub(crate) fn rows(lines: &[Line]) -> Vec<Vec<String>> {
+    lines
+        .iter()
+        .map(|line| {
+            let at = line.at.round(Unit::Millisecond).unwrap_or(line.at);
+            vec![line.seq.to_string(), at.to_string(), line.what.clone(), line.detail.to_string()]
+        })
+        .collect()
 }

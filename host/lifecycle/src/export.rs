@@ -1,0 +1,178 @@
+//! The journal for other systems: as it is, and as OCSF events.
+
+use std::fmt;
+
+use remit_journal::{Mode, Reader, RunId, RunState};
+use serde_json::{Value, json};
+
+use crate::timeline::{Reached, Timeline};
+use crate::{Error, Home};
+
+/// OCSF's Remediation Activity: <https://schema.ocsf.io/1.8.0/classes/remediation_activity>.
+const CLASS: u64 = 7001;
+const OTHER: u64 = 99;
+
+/// Calls `visit` with each record from number `since` on, as one line of JSON: the record as it was written, with
+/// its sequence number. Of one run only, if one is given.
+pub fn export_records(
+    home: &Home,
+    since: u64,
+    run: Option<RunId>,
+    mut visit: impl FnMut(fmt::Arguments<'_>),
+) -> Result<(), Error> {
+    home.reader()?.each(since, |seq, of, body| {
+        if run.is_none_or(|run| of == run.to_string()) {
+            // A record is an object that is never empty; line breaks in JSON are space between its parts.
+            let rest = body.get(1..).unwrap_or_default().replace(['\n', '\r'], " ");
+            visit(format_args!("{{\"seq\":{seq},{rest}"));
+        }
+    })?;
+    Ok(())
+}
+
+/// Calls `visit` with one OCSF event for each state that a live run came to: its own end, and each later
+/// revert, recovery or resolution.
+pub fn export_ocsf(home: &Home, run: Option<RunId>, mut visit: impl FnMut(&Value)) -> Result<(), Error> {
+    let reader = home.reader()?;
+    let log = home.load()?.log;
+    for summary in reader.runs()? {
+        if summary.mode == Mode::Live && run.is_none_or(|run| run == summary.run) {
+            for event in events(&reader, &log, summary.run)? {
+                visit(&event);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn events(reader: &Reader, log: &str, run: RunId) -> Result<Vec<Value>, Error> {
+    let story = Timeline::of(run, &reader.run(&run)?)?;
+    Ok(story.states.iter().enumerate().map(|(n, reached)| event(&story, log, reached, n == 0)).collect())
+}
+
+fn event(story: &Timeline, log: &str, reached: &Reached, own_end: bool) -> Value {
+    let (activity, activity_name) = if own_end { activity(story) } else { (3, "Restore".to_owned()) };
+    let (status, severity) = outcome(reached.state, own_end);
+    let changes: Vec<Value> = story
+        .changed
+        .iter()
+        .map(|change| {
+            json!({
+                "call": change.call, "operation": change.operation, "resource": change.resource,
+                "effect": change.effect, "standing": change.standing,
+            })
+        })
+        .collect();
+    let refused: Vec<Value> = story
+        .refused
+        .iter()
+        .map(|call| json!({"operation": call.operation, "resource": call.resource, "reason": call.reason}))
+        .collect();
+    let words: Vec<String> =
+        story.changed.iter().map(|change| format!("{} on {}", change.words(), change.resource)).collect();
+    let did = if words.is_empty() { "no change".to_owned() } else { words.join("; ") };
+    let action = format!("{} {}", story.action.name, story.action.version);
+    let by = reached.by.as_ref().unwrap_or(&story.principal);
+    json!({
+        "category_uid": 7,
+        "category_name": "Remediation",
+        "class_uid": CLASS,
+        "class_name": "Remediation Activity",
+        "activity_id": activity,
+        "activity_name": activity_name,
+        "type_uid": CLASS * 100 + activity,
+        "severity_id": severity,
+        "status_id": status,
+        "status": status_name(status),
+        "status_code": reached.state.name(),
+        "status_detail": reached.detail,
+        "time": reached.at.as_millisecond(),
+        "message": format!("{action} {}: {did}", reached.state),
+        "command_uid": story.run.to_string(),
+        "remediation": {"desc": did},
+        "actor": {"user": {"name": by}},
+        "metadata": {
+            "version": "1.8.0",
+            "product": {"name": "Remit", "vendor_name": "Remit", "version": story.host_version},
+            "profiles": ["host"],
+            "log_name": log,
+            "uid": format!("{}/{}", story.run, reached.seq),
+        },
+        "unmapped": {
+            "run": {
+                "mode": story.mode, "reason": story.reason, "principal": story.principal,
+                "action": story.action, "input": story.input,
+                "grant": story.authority.as_ref().map(|authority| authority.grant),
+                "records": [reached.since, reached.seq],
+            },
+            "changes": changes,
+            "refused": refused,
+        },
+    })
+}
+
+/// What kind of countermeasure a changing operation is, in OCSF's (and D3FEND's) words.
+fn countermeasure(operation: &str) -> Option<(u64, &'static str)> {
+    match operation {
+        // Whoever held the old value is locked out, everyone else goes on.
+        "remit:secrets/rotate.rotate" => Some((4, "Harden")),
+        "remit:secrets/disable.disable" => Some((1, "Isolate")),
+        "remit:secrets/destroy.destroy" => Some((2, "Evict")),
+        _ => None,
+    }
+}
+
+/// The activity of a run's own end: what its changes are, if they are of one kind.
+fn activity(story: &Timeline) -> (u64, String) {
+    let mut kinds: Vec<(u64, &str)> =
+        story.changed.iter().filter_map(|change| countermeasure(&change.operation)).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    match kinds.as_slice() {
+        [] => (OTHER, "No change".to_owned()),
+        [(id, name)] => (*id, (*name).to_owned()),
+        several => (OTHER, several.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(" and ")),
+    }
+}
+
+/// OCSF's status and severity: what became of what was attempted.
+fn outcome(state: RunState, own_end: bool) -> (u64, u64) {
+    match state {
+        RunState::Succeeded | RunState::Rehearsed => (1, 1),
+        // For a run it means that it failed; for a revert, that it worked.
+        RunState::Reverted => (if own_end { 2 } else { 1 }, if own_end { 3 } else { 1 }),
+        RunState::Failed => (if own_end { 2 } else { 1 }, if own_end { 3 } else { 1 }),
+        RunState::Refused => (2, 3),
+        RunState::Held => (4, 4),
+        RunState::InDoubt => (0, 4),
+    }
+}
+
+fn status_name(status: u64) -> &'static str {
+    match status {
+        1 => "Success",
+        2 => "Failure",
+        4 => "Partial",
+        _ => "Unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use remit_gate::Effect;
+
+    #[test]
+    fn every_change_has_its_countermeasure() {
+        for interface in remit_capability::interfaces() {
+            for operation in interface.operations {
+                let changes = matches!(operation.effect(), Effect::Change | Effect::Irrevocable);
+                assert_eq!(
+                    super::countermeasure(operation.name()).is_some(),
+                    changes,
+                    "{}",
+                    operation.name()
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! One line per record: what happened, in order.
+
+use jiff::Timestamp;
+use remit_journal::{CallResult, Effect, Event, Mode, Record};
+use serde_json::Value;
+
+use super::words::{Words, short, undo_words, value_words};
+
+/// The operation that writes a line into the journal.
+pub(super) const LOG: &str = "remit:host/log.write";
+
+/// One line of the story.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// The record.
+    pub seq: u64,
+    /// When it was written.
+    pub at: Timestamp,
+    /// What happened, in a word or two.
+    pub what: String,
+    /// The rest.
+    pub detail: Words,
+    /// Whether an incident report needs it: no for looks, and for what the next line says again.
+    pub essential: bool,
+}
+
+/// A record as a line; none for what only a machine needs.
+pub(super) fn line(seq: u64, record: &Record) -> Option<Line> {
+    let mut essential = true;
+    let (what, detail) = match &record.event {
+        Event::Started(started) => {
+            let mut detail = Words::ours(match started.mode {
+                Mode::Live => "",
+                Mode::Rehearse => "rehearsal of ",
+            })
+            .theirs(format!("{} {}", started.action.name, started.action.version))
+            .and(format!(" ({}) by ", started.action.digest.short()))
+            .theirs(&started.principal);
+            if let Some(grant) = &started.grant {
+                detail = detail.and(format!(", grant {}", grant.digest.short()));
+            }
+            ("started".to_owned(), detail.and(": ").theirs(&started.reason))
+        }
+        Event::Phase(phase) => {
+            let mut detail = Words::ours(phase.phase.to_string());
+            if let Some(principal) = &phase.principal {
+                detail = detail.and(" by ").theirs(principal);
+            }
+            if let Some(reason) = &phase.reason {
+                detail = detail.and(": ").theirs(reason);
+            }
+            ("phase".to_owned(), detail)
+        }
+        Event::Intent(intent) if intent.operation == LOG => {
+            let line: Value = serde_json::from_str(intent.arguments.get()).unwrap_or_default();
+            ("log".to_owned(), Words::default().theirs(line["message"].as_str().unwrap_or_default()))
+        }
+        Event::Intent(intent) => {
+            essential = intent.effect != Effect::Observe;
+            (
+                format!("#{} {}", intent.call, intent.effect),
+                Words::default().theirs(&intent.operation).and(" on ").theirs(&intent.resource),
+            )
+        }
+        Event::Outcome(outcome) => match &outcome.result {
+            CallResult::Ok { value } if value.get() == "null" => return None,
+            CallResult::Ok { value } => {
+                essential = false;
+                (format!("#{} →", outcome.call), Words::default().theirs(value.get()))
+            }
+            CallResult::Sealed { .. } => {
+                (format!("#{} →", outcome.call), Words::ours("a secret value, sealed"))
+            }
+            CallResult::Failed { failure } => {
+                (format!("#{} failed", outcome.call), Words::default().theirs(failure_words(failure.get())))
+            }
+        },
+        Event::Denied(denied) => (
+            format!("#{} REFUSED", denied.call),
+            Words::default()
+                .theirs(&denied.operation)
+                .and(" on ")
+                .theirs(&denied.resource)
+                .and(": ")
+                .theirs(&denied.reason),
+        ),
+        Event::UndoIntent(undo) => {
+            essential = false;
+            ("undo".to_owned(), Words::ours(format!("of #{}", undo.call)))
+        }
+        Event::UndoOutcome(undo) => (format!("undo #{} →", undo.call), undo_words(&undo.result)),
+        Event::Resolved(resolved) => (
+            format!("#{} resolved", resolved.call),
+            Words::ours(if resolved.happened { "it happened" } else { "it did not happen" })
+                .and(", says ")
+                .theirs(&resolved.principal)
+                .and(": ")
+                .theirs(&resolved.reason),
+        ),
+        Event::UndoExpired(expired) => (
+            "undo expired".to_owned(),
+            Words::ours("by ").theirs(&expired.principal).and(": ").theirs(&expired.rule),
+        ),
+        Event::Ended(ended) => {
+            ("ended".to_owned(), Words::ours(format!("{}: ", ended.state)).theirs(&ended.detail))
+        }
+    };
+    Some(Line { seq, at: record.at, what, detail, essential })
+}
+
+/// A failure in words: `not-found: prod/a has no version 7`.
+pub(super) fn failure_words(failure: &str) -> String {
+    let value: Value = serde_json::from_str(failure).unwrap_or_default();
+    match (value["kind"].as_str(), value["message"].as_str()) {
+        (Some(kind), Some(message)) => format!("{kind}: {message}"),
+        _ => value_words(&value),
+    }
+}
+
+/// The line under which a key is named.
+pub(super) fn key(id: Option<&str>) -> Words {
+    match id {
+        Some(id) => Words::ours("published by ").theirs(short(id)),
+        None => Words::ours("unsigned"),
+    }
+}

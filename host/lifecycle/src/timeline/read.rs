@@ -1,0 +1,330 @@
+//! From records to a [`Timeline`].
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use remit_journal::{
+    CallResult, Effect, Event, GrantRef, Intent, JournalError, Mode, Outcome, Record, RunId, Started,
+    UndoResult,
+};
+use remit_trust::Digest;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::lines::{LOG, failure_words, line};
+use super::{
+    Authority, Changed, Covers, LogLine, Reached, Refused, Resolution, Seen, Standing, Timeline, Undone,
+    value_words,
+};
+use crate::{Error, Grant};
+
+/// How many different answers to one look are told.
+const ANSWERS: usize = 4;
+
+pub(super) fn timeline(run: RunId, records: &[(u64, Record)]) -> Result<Timeline, Error> {
+    let (Some((first, Record { at, event: Event::Started(started), .. })), Some((last, _))) =
+        (records.first(), records.last())
+    else {
+        let why = "it does not begin with its start".to_owned();
+        return Err(JournalError::Record { which: run.to_string(), verb: "read", why }.into());
+    };
+    let mut story = Timeline {
+        run,
+        mode: started.mode,
+        state: None,
+        detail: None,
+        principal: started.principal.clone(),
+        reason: started.reason.clone(),
+        action: started.action.clone(),
+        publisher: started.publisher.clone(),
+        host_version: started.host_version.clone(),
+        input: value(&started.input),
+        authority: started.grant.as_ref().map(|grant| authority(grant, started)),
+        started: *at,
+        ended: None,
+        duration_ms: None,
+        states: Vec::new(),
+        seen: Vec::new(),
+        ambient_calls: 0,
+        changed: Vec::new(),
+        refused: Vec::new(),
+        undone: Vec::new(),
+        in_doubt: Vec::new(),
+        resolved: Vec::new(),
+        undo_expired: None,
+        log: Vec::new(),
+        consumed: Value::Null,
+        output: None,
+        records: (*first, *last),
+        lines: records.iter().filter_map(|(seq, record)| line(*seq, record)).collect(),
+    };
+    let mut leg: Option<Leg> = None;
+    for (seq, record) in records {
+        let leg_now = leg.get_or_insert_with(|| Leg::from(*seq, record));
+        leg_now.read(record);
+        story.read(*seq, record);
+        if let Event::Ended(ended) = &record.event {
+            let Leg { since, began, by, why, phases } = leg.take().unwrap_or_else(|| Leg::from(*seq, record));
+            let (state, detail) = (ended.state, ended.detail.clone());
+            story.states.push(Reached {
+                seq: *seq,
+                since,
+                began,
+                at: record.at,
+                state,
+                detail,
+                by,
+                why,
+                phases,
+            });
+        }
+    }
+    story.settle(leg.as_ref());
+    Ok(story)
+}
+
+/// The records between two states.
+struct Leg {
+    since: u64,
+    began: jiff::Timestamp,
+    by: Option<String>,
+    why: Option<String>,
+    phases: Vec<remit_journal::Phase>,
+}
+
+impl Leg {
+    fn from(seq: u64, record: &Record) -> Self {
+        Self { since: seq, began: record.at, by: None, why: None, phases: Vec::new() }
+    }
+
+    fn read(&mut self, record: &Record) {
+        match &record.event {
+            Event::Phase(entered) => {
+                self.phases.push(entered.phase);
+                if entered.principal.is_some() {
+                    self.by.clone_from(&entered.principal);
+                    self.why.clone_from(&entered.reason);
+                }
+            }
+            Event::Resolved(resolved) => {
+                self.by.get_or_insert_with(|| resolved.principal.clone());
+                self.why.get_or_insert_with(|| resolved.reason.clone());
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Timeline {
+    fn read(&mut self, seq: u64, record: &Record) {
+        let at = record.at;
+        match &record.event {
+            Event::Started(_) | Event::Phase(_) | Event::UndoIntent(_) => {}
+            Event::Intent(intent) => self.intent(seq, at, intent),
+            Event::Outcome(outcome) => self.outcome(outcome),
+            Event::Denied(denied) => self.refused.push(Refused {
+                call: denied.call,
+                seq,
+                at,
+                operation: denied.operation.clone(),
+                resource: denied.resource.clone(),
+                arguments: arguments(&denied.arguments),
+                reason: denied.reason.clone(),
+            }),
+            Event::UndoOutcome(undo) => {
+                self.undone.push(Undone { call: undo.call, seq, at, result: undo.result.clone() });
+                if let Some(change) = self.changed.iter_mut().find(|change| change.call == undo.call) {
+                    if matches!(undo.result, UndoResult::Undone | UndoResult::AlreadyUndone) {
+                        change.standing = Standing::Undone;
+                    }
+                    change.undo = Some(undo.result.clone());
+                }
+            }
+            Event::Resolved(resolved) => {
+                self.resolved.push(Resolution { seq, at, said: resolved.clone() });
+                if let Some(change) = self.changed.iter_mut().find(|change| change.call == resolved.call) {
+                    change.standing =
+                        if resolved.happened { Standing::Stands } else { Standing::DidNotHappen };
+                }
+            }
+            Event::UndoExpired(expired) => self.undo_expired = Some(expired.clone()),
+            Event::Ended(ended) => {
+                if self.ended.is_none() {
+                    self.ended = Some(at);
+                    let ms = at.duration_since(self.started).as_millis();
+                    self.duration_ms = u64::try_from(ms).ok();
+                    self.consumed.clone_from(&ended.consumed);
+                    self.output.clone_from(&ended.output);
+                }
+            }
+        }
+    }
+
+    fn intent(&mut self, seq: u64, at: jiff::Timestamp, intent: &Intent) {
+        if intent.operation == LOG {
+            let line = value(&intent.arguments);
+            let text = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
+            self.log.push(LogLine { at, level: text("level"), message: text("message") });
+        }
+        if intent.operation.starts_with("remit:host/") || intent.operation.starts_with("wasi:") {
+            self.ambient_calls += 1;
+            return;
+        }
+        let arguments = arguments(&intent.arguments);
+        if matches!(intent.effect, Effect::Change | Effect::Irrevocable) {
+            let standing = match (self.mode, &intent.before) {
+                (Mode::Rehearse, _) => Standing::Simulated,
+                // Without a prior state it failed in preparation: nothing was attempted.
+                (Mode::Live, None) => Standing::Failed,
+                (Mode::Live, Some(_)) => Standing::InDoubt,
+            };
+            self.changed.push(Changed {
+                call: intent.call,
+                seq,
+                at,
+                operation: intent.operation.clone(),
+                effect: intent.effect,
+                resource: intent.resource.clone(),
+                arguments,
+                before: intent.before.as_deref().map(value),
+                after: None,
+                failure: None,
+                irrevocable_because: intent.irrevocable_because.clone(),
+                standing,
+                undo: None,
+            });
+            return;
+        }
+        let same = |seen: &&mut Seen| {
+            seen.operation == intent.operation
+                && seen.resource == intent.resource
+                && seen.arguments == arguments
+        };
+        match self.seen.iter_mut().find(same) {
+            Some(seen) => seen.calls.push(intent.call),
+            None => self.seen.push(Seen {
+                operation: intent.operation.clone(),
+                effect: intent.effect,
+                resource: intent.resource.clone(),
+                arguments,
+                calls: vec![intent.call],
+                results: Vec::new(),
+            }),
+        }
+    }
+
+    fn outcome(&mut self, outcome: &Outcome) {
+        if let Some(change) = self.changed.iter_mut().find(|change| change.call == outcome.call) {
+            match &outcome.result {
+                CallResult::Ok { value: after } => {
+                    change.after = Some(value(after));
+                    if change.standing == Standing::InDoubt {
+                        change.standing = Standing::Stands;
+                    }
+                }
+                CallResult::Sealed { .. } => change.standing = Standing::Stands,
+                CallResult::Failed { failure } => {
+                    change.failure = Some(failure_words(failure.get()));
+                    let definite = serde_json::from_str::<remit_gate::Failure>(failure.get())
+                        .is_ok_and(|failure| failure.is_definite());
+                    if definite {
+                        change.standing = Standing::Failed;
+                    }
+                }
+            }
+            return;
+        }
+        let Some(seen) = self.seen.iter_mut().find(|seen| seen.calls.contains(&outcome.call)) else { return };
+        let result = match &outcome.result {
+            CallResult::Ok { value: found } => value_words(&value(found)),
+            CallResult::Sealed { .. } => "a secret value, sealed".to_owned(),
+            CallResult::Failed { failure } => format!("failed: {}", failure_words(failure.get())),
+        };
+        if seen.results.last() != Some(&result) && seen.results.len() < ANSWERS {
+            seen.results.push(result);
+        }
+    }
+
+    /// What follows from all records together.
+    fn settle(&mut self, open: Option<&Leg>) {
+        self.in_doubt = self
+            .changed
+            .iter()
+            .filter(|change| change.standing == Standing::InDoubt)
+            .map(|change| change.call)
+            .collect();
+        // A phase entered after the last end takes the state away, until the next end.
+        if open.is_none_or(|leg| leg.phases.is_empty())
+            && let Some(last) = self.states.last()
+        {
+            self.state = Some(last.state);
+            self.detail = Some(last.detail.clone());
+        }
+    }
+}
+
+fn value(raw: &RawValue) -> Value {
+    serde_json::from_str(raw.get()).unwrap_or_default()
+}
+
+/// The arguments but for the resource, which is told apart, and what was left out.
+fn arguments(raw: &RawValue) -> Value {
+    match value(raw) {
+        Value::Object(mut map) => {
+            map.retain(|name, value| name != "resource" && !value.is_null());
+            Value::Object(map)
+        }
+        other => other,
+    }
+}
+
+/// The parts of a DSSE envelope that say who and what. Trust does not come from here.
+#[derive(Deserialize)]
+struct Envelope {
+    payload: String,
+    signatures: Vec<Signature>,
+}
+
+#[derive(Deserialize)]
+struct Signature {
+    #[serde(default)]
+    keyid: String,
+}
+
+fn authority(grant: &GrantRef, started: &Started) -> Authority {
+    let envelope = grant
+        .signed
+        .as_ref()
+        .and_then(|signed| serde_json::from_str::<Envelope>(signed.envelope.get()).ok())
+        .and_then(|envelope| {
+            let payload = STANDARD
+                .decode(&envelope.payload)
+                .or_else(|_| URL_SAFE.decode(&envelope.payload))
+                .ok()
+                // An envelope around another grant says nothing about this one.
+                .filter(|payload| Digest::of(payload) == grant.digest)?;
+            Some((envelope.signatures, payload))
+        });
+    let covers = envelope.as_ref().and_then(|(_, payload)| {
+        let grant: Grant = serde_json::from_slice(payload).ok()?;
+        Some(match grant.plan {
+            Some(plan) => Covers::Plan { changes: plan.changes().count() },
+            None => Covers::Scope,
+        })
+    });
+    Authority {
+        grant: grant.digest,
+        signed_by: envelope
+            .map(|(signatures, _)| signatures)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|signature| signature.keyid)
+            .filter(|keyid| !keyid.is_empty())
+            .collect(),
+        not_before: grant.signed.as_ref().map(|signed| signed.not_before),
+        not_after: grant.signed.as_ref().map(|signed| signed.not_after),
+        uses: grant.uses,
+        covers,
+        scope: started.scope.as_deref().map(value),
+    }
+}
