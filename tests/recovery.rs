@@ -344,3 +344,66 @@ fn a_home_of_the_previous_schema_is_recovered_and_reverted() {
     world.remit(&["replay", run]).exits(2).says("did not keep what a replay needs");
     world.audit_is_sound();
 }
+
+/// A run that only another version could take back does not keep this one from its work.
+#[test]
+fn a_run_that_cannot_be_recovered_is_told_of_and_left_alone() {
+    let world = World::new();
+    rotated(&world, "g");
+    let (_, records) = world.last_run();
+    let stranger = remit_journal::RunId::new();
+    let record = |of: &serde_json::Value, change: &dyn Fn(&mut serde_json::Value)| {
+        let mut record = of.clone();
+        record.as_object_mut().unwrap().remove("seq");
+        record["run"] = stranger.to_string().into();
+        change(&mut record);
+        serde_json::from_str::<remit_journal::Record>(&record.to_string()).unwrap()
+    };
+    let change = records.iter().find(|record| record["event"]["intent"]["effect"] == "change").unwrap();
+    let seed = fs::read(world.home().join("log.key")).unwrap().try_into().unwrap();
+    let signer = remit_tlog::NoteSigner::from_seed("test.example/journal", &seed).unwrap();
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let journal = remit_journal::Journal::open(&world.home().join("journal.db"), signer).unwrap();
+        let start = record(&records[0], &|record| record["event"]["started"]["grant"]["uses"] = 9.into());
+        journal.start(start, remit_trust::Sealed::from_bytes(Vec::new())).await.unwrap();
+        let unknown = |record: &mut serde_json::Value| {
+            record["event"]["intent"]["operation"] = "remit:tickets/close.close".into();
+            record["event"]["intent"]["call"] = 1.into();
+        };
+        journal.commit(record(change, &unknown)).await.unwrap();
+    });
+    let before = world.remit(&["show", &stranger.to_string(), "--json"]).out;
+    world.remit(&["recover"]).exits(4).says(&stranger.to_string()).says("does not know it");
+    let next = rotated(&world, "h");
+    world.remit(&["revert", &next]).exits(0).says("could not be recovered");
+    assert_eq!(
+        world.remit(&["show", &stranger.to_string(), "--json"]).out,
+        before,
+        "nothing of it was touched"
+    );
+    world.audit_is_sound();
+}
+
+#[test]
+fn two_recoveries_at_once_recover_a_run_once() {
+    let world = World::new();
+    kill(endless(&world, ENDLESS));
+    let (run, _) = world.last_run();
+    let spawn = || {
+        let mut command = world.command(&["recover", "--json"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let both: Vec<Child> = (0..4).map(|_| spawn()).collect();
+    let mut recovered = 0;
+    for child in both {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let runs: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        recovered += runs.as_array().unwrap().len();
+    }
+    assert_eq!(recovered, 1);
+    let shown = world.remit(&["show", &run, "--json"]).exits(0).json();
+    assert_eq!(shown["story"]["states"].as_array().unwrap().len(), 1);
+    assert_eq!(world.current_version(SECRET), 3);
+    world.audit_is_sound();
+}

@@ -31,7 +31,7 @@ pub use host::Host;
 pub use input::Input;
 pub use keyring::{expire_undo, rekey};
 pub use plan::{PlanFile, rehearse};
-pub use recover::{Recovered, Verdict, recover, resolve};
+pub use recover::{Recovered, Recovery, Verdict, recover, resolve};
 pub use replay::{Replayed, replay};
 pub use revert::{RevertOptions, Reverted, Step as RevertStep, revert};
 pub use run::{Finished, execute};

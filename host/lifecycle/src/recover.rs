@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use remit_gate::{OnFailure, Phase, Scope, State};
+use remit_gate::{Fault, OnFailure, Phase, Scope, State};
 use remit_journal::{Event, Mode, Record, Resolved, RunId, RunState, Started};
 use remit_sandbox::Consumed;
 use serde::Serialize;
@@ -33,17 +33,36 @@ pub struct Recovered {
     pub reverted: Reverted,
 }
 
-/// Brings every run whose host is gone to a named state. Runs that go on in another process are left alone.
-pub async fn recover(host: &Host) -> Result<Vec<Recovered>, Error> {
-    let mut recovered = Vec::new();
+/// What a recovery came to.
+#[derive(Debug, Default)]
+pub struct Recovery {
+    /// The runs that have a state now.
+    pub recovered: Vec<Recovered>,
+    /// Those that could not be brought to one, and why. Nothing of them was touched; the next recovery
+    /// tries again.
+    pub stuck: Vec<(RunId, Error)>,
+}
+
+/// Brings every run whose host is gone to a named state. Runs that go on in another process are left alone. One
+/// that cannot be recovered does not keep the others from it; a journal that cannot be written does.
+pub async fn recover(host: &Host) -> Result<Recovery, Error> {
+    let mut recovery = Recovery::default();
     for run in host.journal.reader()?.unfinished()? {
         let Some(_claim) = Claim::take(&host.home, run)? else { continue };
         // It may have come to its end before the claim was ours.
-        if host.journal.reader()?.unfinished()?.contains(&run) {
-            recovered.push(recover_one(host, run).await?);
+        if !host.journal.reader()?.unfinished()?.contains(&run) {
+            continue;
+        }
+        match recover_one(host, run).await {
+            Ok(recovered) => recovery.recovered.push(recovered),
+            Err(error @ (Error::Journal(_) | Error::Fault(Fault::Journal(_)))) => return Err(error),
+            Err(error) => {
+                tracing::error!(%run, %error, "could not be recovered");
+                recovery.stuck.push((run, error));
+            }
         }
     }
-    Ok(recovered)
+    Ok(recovery)
 }
 
 async fn recover_one(host: &Host, run: RunId) -> Result<Recovered, Error> {
@@ -54,6 +73,10 @@ async fn recover_one(host: &Host, run: RunId) -> Result<Recovered, Error> {
     // A run that had a state was being reverted by hand: that goes on, whatever the scope says.
     let had_ended = records.iter().any(|(_, record)| matches!(record.event, Event::Ended(_)));
     let on_failure = if had_ended { OnFailure::Revert } else { on_failure(started)? };
+    // What cannot be undone by this host is found out before anything is written.
+    if !changes_of(host, run).await?.is_empty() {
+        host.undo_gate(run)?;
+    }
     tracing::info!(%run, "its host is gone: recovering");
     if let Some(last) = records.last() {
         settle(last.1.at).await;

@@ -114,7 +114,9 @@ impl Command {
 /// Opens a home to act in. Runs that a killed host left there are recovered first.
 pub(crate) async fn open(home: &Home) -> Result<Host, Error> {
     let host = home.open()?;
-    for run in remit_lifecycle::recover(&host).await? {
+    let recovery = remit_lifecycle::recover(&host).await?;
+    recover::stuck(&recovery);
+    for run in recovery.recovered {
         if recover::warn(&run) == 0 {
             print::warn(&format!("note: {}, left by a host that was stopped, is {} now", run.run, run.state));
         }

@@ -1,7 +1,7 @@
 //! `remit recover` and `remit resolve`.
 
 use clap::{ArgGroup, Args};
-use remit_lifecycle::{Home, Recovered, Verdict};
+use remit_lifecycle::{Home, Recovered, Recovery, Verdict};
 
 use super::Done;
 use super::revert::steps;
@@ -20,20 +20,20 @@ pub(crate) struct Recover {
 impl Recover {
     pub(crate) async fn run(self, home: &Home) -> Done {
         let host = home.open()?;
-        let recovered = remit_lifecycle::recover(&host).await?;
+        let recovery = remit_lifecycle::recover(&host).await?;
         if self.json {
-            print::json(&recovered)?;
-        } else if recovered.is_empty() {
+            print::json(&recovery.recovered)?;
+        } else if recovery.recovered.is_empty() && recovery.stuck.is_empty() {
             say!("nothing to recover");
         }
         let mut code = 0;
-        for run in &recovered {
+        for run in &recovery.recovered {
             if !self.json {
                 tell(run);
             }
             code = code.max(warn(run));
         }
-        Ok(code)
+        Ok(code.max(stuck(&recovery)))
     }
 }
 
@@ -75,6 +75,15 @@ impl Resolve {
         }
         Ok(warn(&resolved))
     }
+}
+
+/// Tells of the runs that could not be recovered; the exit code of the gravest.
+pub(crate) fn stuck(recovery: &Recovery) -> u8 {
+    let codes = recovery.stuck.iter().map(|(run, error)| {
+        print::warn(&format!("error: {run} could not be recovered"));
+        print::error(error)
+    });
+    codes.max().unwrap_or(0)
 }
 
 fn tell(run: &Recovered) {
