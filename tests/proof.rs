@@ -47,6 +47,18 @@ fn a_proof_of_a_run_needs_nothing_but_the_key() {
         assert!(told.out.contains(words), "{words} in\n{}", told.out);
     }
 
+    // And who allowed it, to whoever knows the operator's key.
+    let by = |operator: &str| {
+        world.remit(&["audit", "check-proof", "run.proof", "--key", &key(&world), "--operator", operator])
+    };
+    assert!(by("operator.pub").exits(0).out.contains("its signature holds"));
+    by("publisher.pub").exits(3).says("does not hold");
+    world.remit(&["plan", ACTION, "--input", &input(), "--out", "p.json"]).exits(0);
+    let plan: Value = serde_json::from_slice(&fs::read(world.path("p.json")).unwrap()).unwrap();
+    world.remit(&["audit", "prove", plan["run"].as_str().unwrap(), "--out", "plan.proof"]).exits(0);
+    let args = ["audit", "check-proof", "plan.proof", "--key", &key(&world), "--operator", "operator.pub"];
+    world.remit(&args).exits(3).says("no grant on record");
+
     // Whatever is changed in it is found.
     let proof: Value = serde_json::from_slice(&fs::read(world.path("run.proof")).unwrap()).unwrap();
     let records = proof["records"].as_array().unwrap().len();
@@ -247,9 +259,31 @@ fn every_kind_of_run_replays() {
         assert_ne!(ran.code, 0, "{deed}");
         same(ran.json()["run"].as_str().unwrap());
     }
+    // Cut short from outside: by its time, and by a kill.
+    let input = format!(r#"{{"do":"rotate-then-loop","path":"{SECRET}"}}"#);
+    let head = "[limits]\nfuel = 1_000_000_000_000\nwall_time = \"300ms\"\n";
+    world.grant_scope(&scope(head, SECRET), "misbehave.wasm", &input, "g");
+    let ran = world.run("misbehave.wasm", &input, "g").exits(1).json();
+    let told = world.remit(&["replay", ran["run"].as_str().unwrap(), "--json"]).exits(0).json();
+    assert_eq!((told["complete"].as_bool(), &told["divergence"]), (Some(false), &Value::Null), "{told}");
+
+    let input = format!(r#"{{"do":"flood","path":"{SECRET}"}}"#);
+    let head = "[limits]\nfuel = 1_000_000_000_000\nhost_calls = 1_000_000_000\n";
+    world.grant_scope(&scope(head, SECRET), "misbehave.wasm", &input, "g");
+    let args = ["run", "misbehave.wasm", "--input", &input, "--grant", "g.grant"];
+    let mut host = world.command(&args).stdout(std::process::Stdio::null()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    host.kill().unwrap();
+    host.wait().unwrap();
+    let (run, records) = world.last_run();
+    assert!(records.len() > 10, "it was under way: {}", records.len());
+    world.remit(&["recover"]).exits(0);
+    let told = world.remit(&["replay", &run, "--json"]).exits(0).json();
+    assert_eq!((told["complete"].as_bool(), &told["divergence"]), (Some(false), &Value::Null), "{told}");
+    assert!(told["calls"].as_u64().unwrap() > 5, "{told}");
     // A rehearsal, by its plan.
     let plan: Value = {
-        world.remit(&["plan", ACTION, "--input", &input(), "--out", "p.json"]).exits(0);
+        world.remit(&["plan", ACTION, "--input", &self::input(), "--out", "p.json"]).exits(0);
         serde_json::from_slice(&fs::read(world.path("p.json")).unwrap()).unwrap()
     };
     same(plan["run"].as_str().unwrap());

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 use remit_gate::{Plan, Scope};
-use remit_journal::ActionRef;
+use remit_journal::{ActionRef, Event, GrantRef, Proven, Record};
 use remit_trust::dsse::Envelope;
 use remit_trust::{Digest, KeyId, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
@@ -160,6 +160,39 @@ impl SignedGrant {
         let envelope = serde_json::value::to_raw_value(&envelope)?;
         Ok(Self { grant, digest: Digest::of(&verified.payload), signers: verified.signers, envelope })
     }
+}
+
+/// Checks that a proven run acted under a grant that the holder of `operator` signed, and within it: this action,
+/// this input, this scope, at this time.
+pub fn check_authority(proven: &Proven, operator: &Path) -> Result<(), Error> {
+    let refuse = |why: &str| {
+        Err(Error::Grant {
+            why: why.to_owned(),
+            help: "the proof does not show that this operator allowed the run: ask for the key of the one who did",
+        })
+    };
+    let Proven::Run { records, .. } = proven else {
+        return refuse("this is not the proof of a run");
+    };
+    let Some((_, Record { event: Event::Started(started), at, .. })) = records.first() else {
+        return refuse("its first record is missing");
+    };
+    let Some(GrantRef { digest, signed: Some(signed), .. }) = &started.grant else {
+        return refuse("the run has no grant on record");
+    };
+    let envelope: Envelope = serde_json::from_str(signed.envelope.get())?;
+    let key = VerifyingKey::load(operator)?;
+    let verified = envelope
+        .verify(GRANT_TYPE, &[key])
+        .map_err(|source| Error::GrantSignature { file: "on record".to_owned(), source })?;
+    let grant: Grant = serde_json::from_slice(&verified.payload)?;
+    let same = Digest::of(&verified.payload) == *digest
+        && grant.action.digest == started.action.digest
+        && grant.input == started.input_digest
+        && grant.scope.digest()? == started.scope_digest
+        && (grant.not_before, grant.not_after) == (signed.not_before, signed.not_after)
+        && (grant.not_before..grant.not_after).contains(at);
+    if same { Ok(()) } else { refuse("the run is not what the grant on record allows") }
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub use config::{Config, Trust};
 pub use doctor::{Finding, doctor};
 pub use error::Error;
 pub use export::{export_ocsf, export_records};
-pub use grant::{GRANT_TYPE, Grant, GrantRequest, SignedGrant};
+pub use grant::{GRANT_TYPE, Grant, GrantRequest, SignedGrant, check_authority};
 pub use home::{Home, Initialised, log_key};
 pub use host::Host;
 pub use input::Input;

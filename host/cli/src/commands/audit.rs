@@ -58,6 +58,9 @@ pub(crate) enum Audit {
         /// The log's public key, or a file with it.
         #[arg(long, value_name = "FILE|KEY")]
         key: String,
+        /// An operator's public key: demands that the run's grant is signed by it.
+        #[arg(long, value_name = "FILE")]
+        operator: Option<PathBuf>,
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -155,12 +158,18 @@ impl Audit {
                 }
                 Ok(0)
             }
-            Self::CheckProof { file, key, json } => {
+            Self::CheckProof { file, key, operator, json } => {
                 let proven = Proof::parse(&read(&file)?)?.check(&log_key(&key)?)?;
+                if let Some(operator) = &operator {
+                    remit_lifecycle::check_authority(&proven, operator)?;
+                }
                 if json {
                     print::json(&proven)?;
-                } else {
-                    tell(&proven);
+                    return Ok(0);
+                }
+                tell(&proven);
+                if let Some(operator) = &operator {
+                    say!("granted   by {}: its signature holds", operator.display());
                 }
                 Ok(0)
             }

@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(code("plain"), "`plain`");
         assert_eq!(code("a`b"), "``a`b``");
         assert_eq!(code("`"), "`` ` ``");
-        assert_eq!(code("``` ` |"), "```` ``` ` \\|````");
+        assert_eq!(code("``` ` |"), "```` ``` ` \\| ````");
         assert_eq!(code("a|b\\|c\nd\r"), "`a\\|b\\\\u{7c}c\\nd\\u{d}`");
         assert_eq!(code("\u{202e}x"), "`\\u{202e}x`");
         assert_eq!(code(" "), "(empty)");
