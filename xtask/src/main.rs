@@ -1,4 +1,5 @@
 //! Project tasks, run as `cargo xtask TASK`.
+#![forbid(unsafe_code)]
 
 mod bindings;
 mod demo;

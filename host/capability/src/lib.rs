@@ -4,6 +4,7 @@
 //! parses arguments into one and hands it to the gate. [`interfaces`] is the one list of them all:
 //! admission, `inspect`, linking and undo read it. The state behind every impl is a [`Ctx`]: the gate and
 //! the run's inert WASI, so that no backend is within reach of these impls by any other way.
+#![forbid(unsafe_code)]
 
 pub mod bindings;
 mod ctx;

@@ -1,4 +1,5 @@
 //! `remit`: one file per command; this one parses, runs and says how it went.
+#![forbid(unsafe_code)]
 
 mod commands;
 mod print;

@@ -4,6 +4,7 @@
 //! has its prior state recorded, makes its intent durable in the journal, and only then lets it reach
 //! its backend, with a [`Permit`] that exists for that one call. Backends demand the permit's
 //! [`Authority`] for everything that changes something, so there is no second way.
+#![forbid(unsafe_code)]
 
 mod failure;
 mod gate;

@@ -4,6 +4,7 @@
 //! several processes may share the file. Records are chained by hash and are the leaves of a Merkle
 //! log ([`remit_tlog`]); every transaction leaves a signed checkpoint behind, so no tail is ever
 //! unsigned. A [`Reader`] answers questions and [`Reader::verify`] proves that nothing was altered.
+#![forbid(unsafe_code)]
 
 mod audit;
 mod error;

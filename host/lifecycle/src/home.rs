@@ -69,6 +69,16 @@ impl Home {
         self.0.join("components")
     }
 
+    /// Where compiled components are kept.
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.0.join("cache")
+    }
+
+    /// What the compiled components are sealed with.
+    pub(crate) fn cache_key(&self) -> PathBuf {
+        self.0.join("cache.key")
+    }
+
     /// Where each run that is going has its lock.
     pub(crate) fn running(&self) -> PathBuf {
         self.0.join("running")

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use remit_backend::Secrets;
 use remit_gate::{Estate, UndoGate};
 use remit_journal::{Journal, RunId};
-use remit_sandbox::{Publishers, Sandbox};
+use remit_sandbox::{Cache, Publishers, Sandbox};
 use remit_tlog::NoteSigner;
 use remit_trust::{VerifyingKey, private_seed};
 
@@ -64,7 +64,7 @@ impl Home {
             estate: Estate::default().with(Secrets::open(&config.secrets, self.path())?),
             keyring: Keyring::open(self, &journal)?,
             journal,
-            sandbox: Sandbox::new()?,
+            sandbox: Sandbox::new(Some(Cache::open(&self.cache(), &self.cache_key())?))?,
             _presence: presence,
         })
     }

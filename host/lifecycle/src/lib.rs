@@ -1,5 +1,6 @@
 //! The life of a repair: plan, grant, run, verify, revert. Everything a front end needs is here, so that a
 //! front end only parses and prints.
+#![forbid(unsafe_code)]
 
 mod changes;
 mod claim;

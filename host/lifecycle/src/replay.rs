@@ -59,7 +59,8 @@ pub async fn replay(home: &Home, run: RunId) -> Result<Replayed, Error> {
         .any(|(_, r)| matches!(&r.event, Event::Outcome(o) if matches!(o.result, CallResult::Sealed { .. })));
     let sealer: Option<Arc<Sealer>> =
         if told_secrets { Some(Keyring::open_read_only(home, &reader)?.of(&reader, run)?) } else { None };
-    let sandbox = Sandbox::new()?;
+    // Nothing is written, not even what was compiled.
+    let sandbox = Sandbox::new(None)?;
     let action = sandbox.readmit(&candidate)?;
     let mut meter = Meter::start(limits.clone());
     let gate = Gate::replay(Replay::new(run, &records, limits, sealer));

@@ -275,13 +275,27 @@ impl Sandbox {
         }
         let mismatch =
             |error: wasmtime::Error| AdmissionError::Mismatch { file: file(), why: format!("{error:#}") };
-        let component = Component::new(&self.engine, &candidate.bytes).map_err(mismatch)?;
+        let component = self.compiled(candidate).map_err(mismatch)?;
         let mut linker = Linker::<Guest>::new(&self.engine);
         for interface in known {
             interface.link(&mut linker).map_err(mismatch)?;
         }
         let pre = linker.instantiate_pre(&component).map_err(mismatch)?;
         Ok(Admitted { pre, inspection, digest: candidate.digest, publisher })
+    }
+}
+
+impl Sandbox {
+    /// The compiled component: as it was kept, or now.
+    fn compiled(&self, candidate: &Candidate) -> wasmtime::Result<Component> {
+        if let Some(kept) = self.cache.as_ref().and_then(|cache| cache.load(&self.engine, candidate.digest)) {
+            return Ok(kept);
+        }
+        let compiled = Component::new(&self.engine, &candidate.bytes)?;
+        if let Some(cache) = &self.cache {
+            cache.keep(&self.engine, candidate.digest, &compiled);
+        }
+        Ok(compiled)
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wasmtime::{Config, Engine};
 
-use crate::AdmissionError;
+use crate::{AdmissionError, Cache};
 
 /// How long a guest can compute between two looks at the clock.
 const TICK: Duration = Duration::from_millis(5);
@@ -14,6 +14,8 @@ pub(crate) const STACK: usize = 512 * 1024;
 /// The engine and what every run on it shares. One per process.
 pub struct Sandbox {
     pub(crate) engine: Engine,
+    /// Where compiled components are kept; without one, each is compiled every time.
+    pub(crate) cache: Option<Cache>,
 }
 
 impl std::fmt::Debug for Sandbox {
@@ -24,7 +26,7 @@ impl std::fmt::Debug for Sandbox {
 
 impl Sandbox {
     /// Makes the engine and starts the thread that advances its clock.
-    pub fn new() -> Result<Self, AdmissionError> {
+    pub fn new(cache: Option<Cache>) -> Result<Self, AdmissionError> {
         let mut config = Config::new();
         config
             .wasm_component_model(true)
@@ -49,6 +51,6 @@ impl Sandbox {
                 }
             })
             .map_err(|error| AdmissionError::Engine(error.to_string()))?;
-        Ok(Self { engine })
+        Ok(Self { engine, cache })
     }
 }

@@ -1,5 +1,6 @@
 //! A transparency log's mathematics and formats: RFC 6962 hashes and proofs; C2SP checkpoints, signed notes, tiles
 //! and the cosignatures of witnesses. Pure: no file, no clock, no network.
+#![forbid(unsafe_code)]
 
 mod checkpoint;
 mod hash;

@@ -1,4 +1,5 @@
 //! Digests, canonical JSON, keys, signatures and sealing: everything Remit's trust rests on.
+#![forbid(unsafe_code)]
 
 pub mod blob;
 mod digest;

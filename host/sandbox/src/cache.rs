@@ -1,0 +1,272 @@
+//! Compiled components, kept: compiling takes from tens of milliseconds to many seconds, loading does not.
+//!
+//! Machine code that is loaded is executed, so nothing is loaded that this host did not put there. Each file
+//! has a seal beside it, made with a key that only Remit reads, over the component's digest, the compiler's
+//! configuration, the file's own digest, and its identity on the disk (inode, size, times). A file that is
+//! still the same one is mapped as it is; one that was moved or restored is hashed first; anything else is as
+//! if it were not there.
+
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use remit_trust::{Digest, KeyError, Sealed, Sealer};
+use serde::{Deserialize, Serialize};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+/// A folder of compiled components, of one engine configuration or several.
+#[derive(Debug)]
+pub struct Cache {
+    folder: PathBuf,
+    key: Sealer,
+}
+
+/// What the seal beside a file says about it.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Kept {
+    /// Of the file's bytes.
+    digest: Digest,
+    identity: Identity,
+}
+
+/// Which file it is, as the system tells it. Nobody but root can write a file and leave all of it as it was.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Identity {
+    fn of(file: &File) -> std::io::Result<Self> {
+        let meta = file.metadata()?;
+        Ok(Self {
+            device: meta.dev(),
+            inode: meta.ino(),
+            size: meta.size(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+        })
+    }
+}
+
+impl Cache {
+    /// The cache in `folder` (mode 0700), sealed with the key in a file of its own; both are made if they are
+    /// not there.
+    pub fn open(folder: &Path, key: &Path) -> Result<Self, KeyError> {
+        // A folder that cannot be made is a cache that keeps nothing.
+        let _ = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        Ok(Self { folder: folder.to_owned(), key: Sealer::load_or_create(key)? })
+    }
+
+    /// What was compiled from the component with this digest, if it is there and is what was kept.
+    pub(crate) fn load(&self, engine: &Engine, component: Digest) -> Option<Component> {
+        let name = name(engine, component);
+        let code = File::open(self.code(&name)).ok()?;
+        let seal = Sealed::from_bytes(fs::read(self.seal(&name)).ok()?);
+        let Ok(kept) = self.key.open(context(&name).as_bytes(), &seal) else {
+            tracing::warn!(%component, "a compiled component is not as it was kept: compiling again");
+            return None;
+        };
+        let kept: Kept = serde_json::from_slice(&kept).ok()?;
+        if Identity::of(&code).ok()? != kept.identity {
+            let mut bytes = Vec::new();
+            std::io::copy(&mut &code, &mut bytes).ok()?;
+            if Digest::of(&bytes) != kept.digest {
+                tracing::warn!(%component, "a compiled component is not as it was kept: compiling again");
+                return None;
+            }
+            // It is known again from now on.
+            let _ = self.write_seal(&name, &code, kept.digest);
+        }
+        match map(engine, &code) {
+            Ok(component) => Some(component),
+            Err(error) => {
+                tracing::warn!(%component, %error, "a compiled component does not load: compiling again");
+                None
+            }
+        }
+    }
+
+    /// Keeps what was compiled. That it could not be is no failure of a run: the next one compiles again.
+    pub(crate) fn keep(&self, engine: &Engine, component: Digest, compiled: &Component) {
+        let name = name(engine, component);
+        let keep = || -> Result<(), String> {
+            let bytes = compiled.serialize().map_err(|error| error.to_string())?;
+            let code = self.place(&self.code(&name), &bytes).map_err(|error| error.to_string())?;
+            self.write_seal(&name, &code, Digest::of(&bytes))
+        };
+        if let Err(error) = keep() {
+            tracing::warn!(%component, %error, "what was compiled could not be kept");
+        }
+    }
+
+    fn code(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.cwasm"))
+    }
+
+    fn seal(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.seal"))
+    }
+
+    fn write_seal(&self, name: &str, code: &File, digest: Digest) -> Result<(), String> {
+        let identity = Identity::of(code).map_err(|error| error.to_string())?;
+        let text = serde_json::to_vec(&Kept { digest, identity }).map_err(|error| error.to_string())?;
+        let sealed = self.key.seal(context(name).as_bytes(), &text).map_err(|error| error.to_string())?;
+        self.place(&self.seal(name), sealed.as_bytes()).map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Writes a file whole or not at all; answers it, opened.
+    fn place(&self, path: &Path, bytes: &[u8]) -> std::io::Result<File> {
+        let mut draft = path.as_os_str().to_owned();
+        draft.push(format!(".{}.new", std::process::id()));
+        let draft = PathBuf::from(draft);
+        let write = || {
+            let mut options = File::options();
+            options.read(true).write(true).create(true).truncate(true).mode(0o600);
+            let mut file = options.open(&draft)?;
+            file.write_all(bytes)?;
+            fs::rename(&draft, path)?;
+            Ok(file)
+        };
+        write().inspect_err(|_| drop(fs::remove_file(&draft)))
+    }
+}
+
+/// Which component, compiled how: another compiler or another setting makes another file.
+fn name(engine: &Engine, component: Digest) -> String {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    format!("{}-{:016x}", component.to_string().replace(':', "-"), hasher.finish())
+}
+
+fn context(name: &str) -> String {
+    format!("remit-compiled-v1 {name}")
+}
+
+/// Maps compiled code from a file that is open.
+///
+/// The one place in Remit where a mistake is not caught by the compiler: what is mapped here is executed
+/// without being looked at. Its callers have made sure that the file is one that [`Cache::keep`] wrote.
+#[expect(
+    unsafe_code,
+    reason = "wasmtime cannot check machine code; the cache makes sure of where it is from"
+)]
+fn map(engine: &Engine, code: &File) -> wasmtime::Result<Component> {
+    // The file that was checked, whatever has the name by now.
+    let path = format!("/proc/self/fd/{}", code.as_raw_fd());
+    // SAFETY: `Component::deserialize_file` asks for a file that `Component::serialize` made, of the same
+    // wasmtime, and that is not changed while it is mapped. The seal says that this host wrote these bytes for
+    // this component, and its name that this configuration compiled them (wasmtime checks its own version
+    // again). Who could change the file later could as well change the host itself: it is private to the
+    // user whom the host runs as.
+    unsafe { Component::deserialize_file(engine, path) }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    const COMPONENT: &str = "(component)";
+
+    struct Bench {
+        dir: tempfile::TempDir,
+        engine: Engine,
+        digest: Digest,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let bench = Self {
+                dir: tempfile::tempdir().unwrap(),
+                engine: Engine::default(),
+                digest: Digest::of(COMPONENT.as_bytes()),
+            };
+            let compiled = Component::new(&bench.engine, wat::parse_str(COMPONENT).unwrap()).unwrap();
+            bench.cache().keep(&bench.engine, bench.digest, &compiled);
+            bench
+        }
+
+        fn cache(&self) -> Cache {
+            Cache::open(&self.dir.path().join("cache"), &self.dir.path().join("cache.key")).unwrap()
+        }
+
+        fn loads(&self) -> bool {
+            self.cache().load(&self.engine, self.digest).is_some()
+        }
+
+        fn file(&self, ending: &str) -> PathBuf {
+            let mut files = fs::read_dir(self.dir.path().join("cache")).unwrap().flatten();
+            files.find(|file| file.path().to_str().unwrap().ends_with(ending)).unwrap().path()
+        }
+    }
+
+    #[test]
+    fn what_was_kept_is_loaded() {
+        let bench = Bench::new();
+        assert!(bench.loads());
+        assert!(bench.cache().load(&bench.engine, Digest::of(b"another")).is_none());
+        // Another compiler's work is not ours.
+        let mut other = wasmtime::Config::new();
+        other.consume_fuel(true);
+        assert!(bench.cache().load(&Engine::new(&other).unwrap(), bench.digest).is_none());
+    }
+
+    #[test]
+    fn attack_changed_code_is_not_loaded() {
+        let bench = Bench::new();
+        let code = bench.file(".cwasm");
+        let whole = fs::read(&code).unwrap();
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 1;
+        for bytes in [flipped, whole[..whole.len() / 2].to_vec(), Vec::new()] {
+            fs::write(&code, bytes).unwrap();
+            assert!(!bench.loads());
+        }
+        // The same bytes in another file are as good: a restored backup, say.
+        fs::remove_file(&code).unwrap();
+        fs::write(&code, whole).unwrap();
+        assert!(bench.loads() && bench.loads());
+    }
+
+    #[test]
+    fn attack_a_seal_is_of_one_file_and_one_key() {
+        let bench = Bench::new();
+        let seal = bench.file(".seal");
+        let whole = fs::read(&seal).unwrap();
+        for bytes in [vec![0; whole.len()], whole[1..].to_vec(), Vec::new()] {
+            fs::write(&seal, bytes).unwrap();
+            assert!(!bench.loads());
+        }
+        fs::write(&seal, &whole).unwrap();
+        assert!(bench.loads());
+        // The code and seal of one component under the name of another.
+        let victim = Digest::of(b"victim");
+        for (ending, path) in [(".cwasm", bench.file(".cwasm")), (".seal", seal)] {
+            let name = name(&bench.engine, victim);
+            fs::copy(path, bench.dir.path().join("cache").join(format!("{name}{ending}"))).unwrap();
+        }
+        assert!(bench.cache().load(&bench.engine, victim).is_none());
+        // A cache that someone prepared elsewhere.
+        fs::remove_file(bench.dir.path().join("cache.key")).unwrap();
+        assert!(!bench.loads());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_keeps_nothing_and_fails_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("cache"), "a file").unwrap();
+        let cache = Cache::open(&dir.path().join("cache"), &dir.path().join("cache.key")).unwrap();
+        let engine = Engine::default();
+        let compiled = Component::new(&engine, wat::parse_str(COMPONENT).unwrap()).unwrap();
+        cache.keep(&engine, Digest::of(b"x"), &compiled);
+        assert!(cache.load(&engine, Digest::of(b"x")).is_none());
+    }
+}
