@@ -85,6 +85,36 @@ fn disk_errors_in_a_recovery() {
     Scenario::recovery("errors-in-recovery", None).sweep(&ERRORS);
 }
 
+/// Of a change of the seal key that was cut short, one key is left that opens everything: the next command finds
+/// out which.
+#[test]
+fn crash_in_a_change_of_keys() {
+    let mut scenario = Scenario::revert("rekey", None);
+    let rekey = ["journal", "rekey"].map(ToOwned::to_owned).to_vec();
+    let revert = std::mem::replace(&mut scenario.command, rekey);
+    let case = scenario.fresh("clean");
+    let log = case.world.path("points");
+    let mut command = case.command(&scenario.command);
+    scenario.shim.count(&mut command, &log);
+    finish(command, "").exits(0);
+    let points = shim::points(&log);
+    let renamed = |point: &Point| point.class == "rename" && point.file.starts_with("seal.key");
+    assert!(points.iter().any(renamed), "the shim sees the last step: {points:?}");
+    for (index, point) in points.iter().enumerate() {
+        for how in KILLS.into_iter().filter(|how| matters(&points, index, *how)) {
+            let case = scenario.fresh("one");
+            let (struck, reached) = scenario.strike(&case, point.number, how);
+            assert!(reached.is_none() || struck.signal == Some(9), "{how} {point}: {:?}", struck.ran);
+            let reverted = finish(case.command(&revert), "");
+            assert_eq!(reverted.code, 0, "{how} {point}: {reverted:?}");
+            case.world.audit_is_sound();
+            // And once more, to its end.
+            finish(case.command(&scenario.command), "").exits(0);
+            finish(case.command(&revert), "").exits(0);
+        }
+    }
+}
+
 /// What the struck command was asked to do.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Asked {
