@@ -99,7 +99,7 @@ impl Cache {
         let name = name(engine, component);
         let keep = || -> Result<(), String> {
             let bytes = compiled.serialize().map_err(|error| error.to_string())?;
-            let code = self.place(&self.code(&name), &bytes).map_err(|error| error.to_string())?;
+            let code = place(&self.code(&name), &bytes).map_err(|error| error.to_string())?;
             self.write_seal(&name, &code, Digest::of(&bytes))
         };
         if let Err(error) = keep() {
@@ -119,24 +119,24 @@ impl Cache {
         let identity = Identity::of(code).map_err(|error| error.to_string())?;
         let text = serde_json::to_vec(&Kept { digest, identity }).map_err(|error| error.to_string())?;
         let sealed = self.key.seal(context(name).as_bytes(), &text).map_err(|error| error.to_string())?;
-        self.place(&self.seal(name), sealed.as_bytes()).map(drop).map_err(|error| error.to_string())
+        place(&self.seal(name), sealed.as_bytes()).map(drop).map_err(|error| error.to_string())
     }
+}
 
-    /// Writes a file whole or not at all; answers it, opened.
-    fn place(&self, path: &Path, bytes: &[u8]) -> std::io::Result<File> {
-        let mut draft = path.as_os_str().to_owned();
-        draft.push(format!(".{}.new", std::process::id()));
-        let draft = PathBuf::from(draft);
-        let write = || {
-            let mut options = File::options();
-            options.read(true).write(true).create(true).truncate(true).mode(0o600);
-            let mut file = options.open(&draft)?;
-            file.write_all(bytes)?;
-            fs::rename(&draft, path)?;
-            Ok(file)
-        };
-        write().inspect_err(|_| drop(fs::remove_file(&draft)))
-    }
+/// Writes a file whole or not at all; answers it, opened.
+fn place(path: &Path, bytes: &[u8]) -> std::io::Result<File> {
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(".{}.new", std::process::id()));
+    let draft = PathBuf::from(draft);
+    let write = || {
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(&draft)?;
+        file.write_all(bytes)?;
+        fs::rename(&draft, path)?;
+        Ok(file)
+    };
+    write().inspect_err(|_| drop(fs::remove_file(&draft)))
 }
 
 /// Which component, compiled how: another compiler or another setting makes another file.

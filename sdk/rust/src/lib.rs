@@ -29,7 +29,6 @@
 //! An action reaches only what it calls in here, and only where its grant says so. The host runs `run`
 //! twice, first to rehearse; the action cannot tell which, so keep it a function of its input and of
 //! what the host answers.
-#![forbid(unsafe_code)]
 
 mod action;
 mod error;
