@@ -56,6 +56,10 @@ impl Home {
 
     fn open_with(&self, config: Config, presence: File) -> Result<Host, Error> {
         let signer = NoteSigner::from_seed(&config.log, &*private_seed(&self.log_seed())?)?;
+        // Without a cache everything is compiled again: slower, and no reason to refuse a repair.
+        let cache = Cache::open(&self.cache(), &self.cache_key())
+            .inspect_err(|error| tracing::warn!(%error, "what is compiled cannot be kept"))
+            .ok();
         let journal = Journal::open(&self.journal(), signer)?;
         Ok(Host {
             home: self.clone(),
@@ -64,7 +68,7 @@ impl Home {
             estate: Estate::default().with(Secrets::open(&config.secrets, self.path())?),
             keyring: Keyring::open(self, &journal)?,
             journal,
-            sandbox: Sandbox::new(Some(Cache::open(&self.cache(), &self.cache_key())?))?,
+            sandbox: Sandbox::new(cache)?,
             _presence: presence,
         })
     }
