@@ -1,7 +1,5 @@
 //! The gate itself: one function every host call goes through.
 
-use std::any::{Any, TypeId};
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -15,77 +13,8 @@ use tokio::sync::RwLock;
 
 use crate::replay::Replay;
 use crate::scope::Rules;
-use crate::{Exceeded, Failure, Fault, Limit, Operation, Permit, Plan, Scope, Step};
-
-/// The real systems a host can reach, one backend of each type. Only the gate looks inside.
-#[derive(Clone, Default)]
-pub struct Estate {
-    backends: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
-}
-
-impl Estate {
-    /// Adds a backend, replacing one of the same type.
-    #[must_use]
-    pub fn with<B: Send + Sync + 'static>(mut self, backend: B) -> Self {
-        self.backends.insert(TypeId::of::<B>(), Arc::new(backend));
-        self
-    }
-
-    pub(crate) fn get<O: Operation>(&self) -> Result<Arc<O::Backend>, Fault> {
-        self.backends
-            .get(&TypeId::of::<O::Backend>())
-            .and_then(|any| Arc::clone(any).downcast().ok())
-            .ok_or(Fault::NoBackend { operation: O::NAME })
-    }
-}
-
-impl std::fmt::Debug for Estate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Estate({} backends)", self.backends.len())
-    }
-}
-
-/// What an action may know of its own run; the backend of the ambient operations.
-#[derive(Clone, Debug)]
-pub struct Facts {
-    /// The run.
-    pub run: RunId,
-    /// When it started.
-    pub started: Timestamp,
-    /// The reason given for it.
-    pub reason: String,
-    /// What the guest's randomness grows from; also in the journal's header of the run.
-    pub seed: [u8; 32],
-}
-
-/// When a grant may be used.
-#[derive(Clone, Copy, Debug)]
-pub struct Window {
-    /// Before that, no call is admitted: a clock that was set back does not revive a grant.
-    pub not_before: Timestamp,
-    /// From then on, no call is admitted.
-    pub not_after: Timestamp,
-}
-
-/// What a gate is made from.
-pub struct Setup {
-    /// The run's facts.
-    pub facts: Facts,
-    /// Whether changes happen or are simulated.
-    pub mode: Mode,
-    /// What is allowed.
-    pub scope: Scope,
-    /// The approved plan. Without one, any change inside the scope is admitted.
-    pub plan: Option<Plan>,
-    /// Until when; a rehearsal has no window.
-    pub window: Option<Window>,
-    /// The real systems.
-    pub estate: Estate,
-    /// Where everything is written first.
-    pub journal: Journal,
-    /// Seals what is secret in the journal.
-    pub sealer: Arc<Sealer>,
-}
+use crate::setup::{Estate, Setup, Used, Window};
+use crate::{Exceeded, Failure, Fault, Limit, Operation, Permit, Plan, Step};
 
 /// The one way from an action to the outside. Cheap to clone; all clones are the same gate.
 #[derive(Clone)]
@@ -120,17 +49,6 @@ struct Progress {
     changes: u64,
     logged: u64,
     observed: Plan,
-}
-
-/// What a run's host calls came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Used {
-    /// Host calls of any kind.
-    pub host_calls: u64,
-    /// Changes, undoable or not.
-    pub changes: u64,
-    /// Bytes of log lines.
-    pub log_bytes: u64,
 }
 
 impl Gate {

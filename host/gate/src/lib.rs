@@ -14,10 +14,11 @@ mod plan;
 mod replay;
 mod resource;
 mod scope;
+mod setup;
 mod undo;
 
 pub use failure::{Exceeded, Failure, Fault, Limit};
-pub use gate::{Estate, Facts, Gate, Setup, Used, Window};
+pub use gate::Gate;
 pub use operation::{Authority, Observation, Operation, Permit, Prepared, State};
 pub use pattern::Pattern;
 pub use plan::{Plan, Step};
@@ -25,4 +26,5 @@ pub use remit_journal::{Effect, Mode, Phase};
 pub use replay::{Divergence, Replay};
 pub use resource::{Resource, ResourceError};
 pub use scope::{Allow, Limits, OnFailure, Scope, ScopeError};
+pub use setup::{Estate, Facts, Setup, Used, Window};
 pub use undo::{AnyOperation, Boxed, Of, UndoGate};

@@ -8,8 +8,8 @@ use remit_journal::{CallResult, Denied, Event, Intent, Phase, Record, RunId};
 use remit_trust::Sealer;
 use serde::Serialize;
 
-use crate::gate::{Used, seal_context, within};
-use crate::{Failure, Fault, Limit, Limits, Operation};
+use crate::gate::{seal_context, within};
+use crate::{Failure, Fault, Limit, Limits, Operation, Used};
 
 /// The first difference between a replay and the record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error, Diagnostic)]

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use remit_journal::{Effect, Event, Intent, Journal, Record, RunId, UndoIntent, UndoOutcome, UndoResult};
 use remit_trust::{Sealer, SecretBytes};
 
-use crate::gate::{Estate, seal_context};
-use crate::{Failure, Fault, Operation, Permit, Prepared, State};
+use crate::gate::seal_context;
+use crate::{Estate, Failure, Fault, Operation, Permit, Prepared, State};
 
 /// A gate that can only take back what the journal says a run did.
 pub struct UndoGate {

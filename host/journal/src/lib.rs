@@ -13,6 +13,7 @@ mod prove;
 mod publish;
 mod reader;
 mod record;
+mod schema;
 mod state;
 mod store;
 mod tree;

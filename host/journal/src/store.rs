@@ -9,47 +9,8 @@ use remit_tlog::{Checkpoint, Frontier, NoteSigner, NoteVerifier, leaf_hash};
 use remit_trust::{Digest, Sealed};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
+use crate::schema::{SCHEMA, SCHEMA_VERSION, SINCE_1, migrate};
 use crate::{JournalError, RunId, StartError};
-
-/// The schema this version writes.
-pub(crate) const SCHEMA_VERSION: i64 = 2;
-
-const SCHEMA: &str = "
-    CREATE TABLE record (
-        seq   INTEGER PRIMARY KEY,
-        run   TEXT NOT NULL,
-        kind  TEXT NOT NULL,
-        body  BLOB NOT NULL,
-        chain BLOB NOT NULL
-    ) STRICT;
-    CREATE INDEX record_of_run ON record (run, seq);
-    CREATE INDEX record_of_kind ON record (kind, seq) WHERE kind IN ('started', 'ended');
-    -- Where the log stands: one row, replaced by every transaction.
-    CREATE TABLE head (
-        id       INTEGER PRIMARY KEY CHECK (id = 1),
-        chain    BLOB NOT NULL,
-        frontier BLOB NOT NULL,
-        note     TEXT NOT NULL
-    ) STRICT;
-    -- Where it stood at the end of each run.
-    CREATE TABLE checkpoint (size INTEGER PRIMARY KEY, note TEXT NOT NULL) STRICT;
-    CREATE TABLE grant_use (run TEXT PRIMARY KEY, grant_digest TEXT NOT NULL) STRICT;
-    CREATE INDEX use_of_grant ON grant_use (grant_digest);
-";
-
-/// What schema 2 added to schema 1.
-const SINCE_1: &str = "
-    -- The runs without a state: going on, or left behind by a host that was killed.
-    CREATE TABLE open_run (run TEXT PRIMARY KEY) STRICT;
-    -- What opens the sealed part of each run's records, itself sealed under the host's key (NULL, in runs of
-    -- schema 1: the host's key itself). Deleting a row is how a run's secrets expire.
-    CREATE TABLE run_key (run TEXT PRIMARY KEY, sealed BLOB) STRICT;
-    -- What only the right host key opens.
-    CREATE TABLE host_key (id INTEGER PRIMARY KEY CHECK (id = 1), sealed BLOB NOT NULL) STRICT;
-    -- The newest checkpoint that each witness cosigned, with every signature it got.
-    CREATE TABLE cosigned (witness TEXT PRIMARY KEY, size INTEGER NOT NULL, note TEXT NOT NULL) STRICT;
-    PRAGMA user_version = 2;
-";
 
 /// A record on its way into the file.
 pub(crate) struct Entry {
@@ -116,36 +77,6 @@ pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     // A key that was deleted is not to be found in the file.
     database.pragma_update(None, "secure_delete", "ON")?;
     Ok(database)
-}
-
-/// Brings schema 1 to schema 2, after the head was verified. Records stay as they are; a checkpoint is
-/// pinned at each end of a run, where schema 1 pinned one somewhere after it.
-fn migrate(path: &Path, transaction: &Transaction<'_>, signer: &NoteSigner) -> Result<(), JournalError> {
-    let sql = |error: rusqlite::Error| JournalError::sqlite(path, &error);
-    transaction.execute_batch(SINCE_1).map_err(sql)?;
-    let fill = "
-        INSERT INTO run_key SELECT DISTINCT run, NULL FROM record;
-        INSERT INTO open_run SELECT run FROM record GROUP BY run HAVING max(seq) IS NOT
-            max(CASE WHEN kind = 'ended' THEN seq END);
-        DELETE FROM checkpoint;
-    ";
-    transaction.execute_batch(fill).map_err(sql)?;
-    let mut frontier = Frontier::default();
-    let mut records = transaction.prepare("SELECT kind, chain FROM record ORDER BY seq").map_err(sql)?;
-    let mut rows = records.query([]).map_err(sql)?;
-    while let Some(row) = rows.next().map_err(sql)? {
-        let (kind, chain): (String, Vec<u8>) =
-            row.get(0).and_then(|kind| Ok((kind, row.get(1)?))).map_err(sql)?;
-        frontier.push(leaf_hash(&chain));
-        if kind == "ended" {
-            pin(transaction, &frontier, signer).map_err(sql)?;
-        }
-    }
-    // The pins are signatures: they may only say what the signed head says.
-    if frontier != head(path, transaction)?.frontier {
-        return Err(JournalError::damaged(path, "its records are not those its last checkpoint is of"));
-    }
-    Ok(())
 }
 
 /// Makes an empty journal, whole or not at all: a file that is empty or half made is never taken for one.
@@ -250,7 +181,11 @@ fn write_head(
 }
 
 /// Keeps where the log stands now, the newest record being the end of a run.
-fn pin(transaction: &Transaction<'_>, frontier: &Frontier, signer: &NoteSigner) -> rusqlite::Result<()> {
+pub(crate) fn pin(
+    transaction: &Transaction<'_>,
+    frontier: &Frontier,
+    signer: &NoteSigner,
+) -> rusqlite::Result<()> {
     transaction
         .prepare_cached("INSERT INTO checkpoint (size, note) VALUES (?1, ?2)")?
         .execute(params![frontier.size().cast_signed(), sign(frontier, signer)])?;

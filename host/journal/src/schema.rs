@@ -1,0 +1,83 @@
+//! The tables of the file, and the way from an older schema to this one.
+
+use std::path::Path;
+
+use remit_tlog::{Frontier, NoteSigner, leaf_hash};
+use rusqlite::Transaction;
+
+use crate::JournalError;
+use crate::store::{head, pin};
+
+/// The schema this version writes.
+pub(crate) const SCHEMA_VERSION: i64 = 2;
+
+pub(crate) const SCHEMA: &str = "
+    CREATE TABLE record (
+        seq   INTEGER PRIMARY KEY,
+        run   TEXT NOT NULL,
+        kind  TEXT NOT NULL,
+        body  BLOB NOT NULL,
+        chain BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX record_of_run ON record (run, seq);
+    CREATE INDEX record_of_kind ON record (kind, seq) WHERE kind IN ('started', 'ended');
+    -- Where the log stands: one row, replaced by every transaction.
+    CREATE TABLE head (
+        id       INTEGER PRIMARY KEY CHECK (id = 1),
+        chain    BLOB NOT NULL,
+        frontier BLOB NOT NULL,
+        note     TEXT NOT NULL
+    ) STRICT;
+    -- Where it stood at the end of each run.
+    CREATE TABLE checkpoint (size INTEGER PRIMARY KEY, note TEXT NOT NULL) STRICT;
+    CREATE TABLE grant_use (run TEXT PRIMARY KEY, grant_digest TEXT NOT NULL) STRICT;
+    CREATE INDEX use_of_grant ON grant_use (grant_digest);
+";
+
+/// What schema 2 added to schema 1.
+pub(crate) const SINCE_1: &str = "
+    -- The runs without a state: going on, or left behind by a host that was killed.
+    CREATE TABLE open_run (run TEXT PRIMARY KEY) STRICT;
+    -- What opens the sealed part of each run's records, itself sealed under the host's key (NULL, in runs of
+    -- schema 1: the host's key itself). Deleting a row is how a run's secrets expire.
+    CREATE TABLE run_key (run TEXT PRIMARY KEY, sealed BLOB) STRICT;
+    -- What only the right host key opens.
+    CREATE TABLE host_key (id INTEGER PRIMARY KEY CHECK (id = 1), sealed BLOB NOT NULL) STRICT;
+    -- The newest checkpoint that each witness cosigned, with every signature it got.
+    CREATE TABLE cosigned (witness TEXT PRIMARY KEY, size INTEGER NOT NULL, note TEXT NOT NULL) STRICT;
+    PRAGMA user_version = 2;
+";
+
+/// Brings schema 1 to schema 2, after the head was verified. Records stay as they are; a checkpoint is
+/// pinned at each end of a run, where schema 1 pinned one somewhere after it.
+pub(crate) fn migrate(
+    path: &Path,
+    transaction: &Transaction<'_>,
+    signer: &NoteSigner,
+) -> Result<(), JournalError> {
+    let sql = |error: rusqlite::Error| JournalError::sqlite(path, &error);
+    transaction.execute_batch(SINCE_1).map_err(sql)?;
+    let fill = "
+        INSERT INTO run_key SELECT DISTINCT run, NULL FROM record;
+        INSERT INTO open_run SELECT run FROM record GROUP BY run HAVING max(seq) IS NOT
+            max(CASE WHEN kind = 'ended' THEN seq END);
+        DELETE FROM checkpoint;
+    ";
+    transaction.execute_batch(fill).map_err(sql)?;
+    let mut frontier = Frontier::default();
+    let mut records = transaction.prepare("SELECT kind, chain FROM record ORDER BY seq").map_err(sql)?;
+    let mut rows = records.query([]).map_err(sql)?;
+    while let Some(row) = rows.next().map_err(sql)? {
+        let (kind, chain): (String, Vec<u8>) =
+            row.get(0).and_then(|kind| Ok((kind, row.get(1)?))).map_err(sql)?;
+        frontier.push(leaf_hash(&chain));
+        if kind == "ended" {
+            pin(transaction, &frontier, signer).map_err(sql)?;
+        }
+    }
+    // The pins are signatures: they may only say what the signed head says.
+    if frontier != head(path, transaction)?.frontier {
+        return Err(JournalError::damaged(path, "its records are not those its last checkpoint is of"));
+    }
+    Ok(())
+}
