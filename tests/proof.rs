@@ -257,7 +257,10 @@ fn every_kind_of_run_replays() {
         world.grant_scope(&scope(head, SECRET), "misbehave.wasm", &input, "g");
         let ran = world.run("misbehave.wasm", &input, "g");
         assert_ne!(ran.code, 0, "{deed}");
-        same(ran.json()["run"].as_str().unwrap());
+        let run = ran.json()["run"].as_str().unwrap().to_owned();
+        same(&run);
+        // Whatever became of it, it can be proven whole.
+        world.remit(&["audit", "prove", &run, "--out", "any.proof"]).exits(0);
     }
     // Cut short from outside: by its time, and by a kill.
     let input = format!(r#"{{"do":"rotate-then-loop","path":"{SECRET}"}}"#);

@@ -80,6 +80,22 @@ pub enum Error {
         /// Why.
         why: &'static str,
     },
+    /// The action was content, the live system is not as it should be.
+    #[error("the host's own check of {operation} on {resource} found: {found}")]
+    #[diagnostic(
+        code(failed::host_check),
+        help(
+            "the system did not keep the change, or someone else changed it; `remit show` tells what was done"
+        )
+    )]
+    HostCheck {
+        /// The change's operation.
+        operation: String,
+        /// What it touched.
+        resource: String,
+        /// How the live system differs, without any value.
+        found: String,
+    },
     /// Nothing is in doubt, or not like this.
     #[error("{run} cannot be resolved: {why}")]
     #[diagnostic(code(usage::resolve), help("`remit show {run}` tells which call is in doubt, if one is"))]

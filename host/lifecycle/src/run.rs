@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use remit_gate::{Effect, Gate, OnFailure, Phase, Setup, State, Window};
 use remit_journal::{GrantRef, Mode, Record, RunId, RunState, SignedRef};
-use remit_sandbox::{Call, Candidate, Consumed, Meter, Stop};
+use remit_sandbox::{Call, Candidate, Consumed, Meter};
 
 use crate::changes::changes_of;
 use crate::claim::Claim;
@@ -148,11 +148,11 @@ async fn host_check(host: &Host, run: RunId) -> Result<(), Error> {
                 State::Other(live) => live,
                 State::After => continue,
             };
-            return Err(Stop::Failed(format!(
-                "the host's own check of {} on {} found: {found}",
-                change.intent.operation, change.intent.resource
-            ))
-            .into());
+            return Err(Error::HostCheck {
+                operation: change.intent.operation.clone(),
+                resource: change.intent.resource.clone(),
+                found,
+            });
         }
     }
     Ok(())
