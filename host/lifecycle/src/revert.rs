@@ -169,7 +169,9 @@ pub async fn revert(host: &Host, run: RunId, options: &RevertOptions) -> Result<
     reopen(host, run, Phase::Revert, options.reason.clone()).await?;
     let found = changes_of(host, run).await?;
     let reverted = revert_changes(host, run, found, options.keep_going).await?;
-    let detail = format!("reverted by {}", principal());
+    let nothing = reverted.steps.iter().all(|step| step.result == UndoResult::AlreadyUndone);
+    let detail =
+        if nothing { "there was nothing left to take back" } else { "taken back by hand" }.to_owned();
     end(host, run, reverted.state(), detail, &Consumed::default(), None).await?;
     Ok(reverted)
 }

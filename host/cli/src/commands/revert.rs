@@ -1,7 +1,7 @@
 //! `remit revert`.
 
 use clap::Args;
-use remit_journal::RunState;
+use remit_journal::{RunState, UndoResult};
 use remit_lifecycle::{Home, RevertOptions, Reverted, undo_words};
 
 use super::{Done, open};
@@ -40,7 +40,7 @@ impl Revert {
             print::json(&reverted)?;
         } else {
             say!("{run}  {}{state}", if self.dry_run { "would be " } else { "" });
-            steps(&reverted);
+            tell(&reverted, if self.dry_run { "would be undone" } else { "undone" });
         }
         if state == RunState::Reverted {
             return Ok(0);
@@ -63,6 +63,10 @@ impl Revert {
 
 /// Prints what became of each change.
 pub(crate) fn steps(reverted: &Reverted) {
+    tell(reverted, "undone");
+}
+
+fn tell(reverted: &Reverted, undone: &str) {
     let rows: Vec<_> = reverted
         .steps
         .iter()
@@ -71,7 +75,10 @@ pub(crate) fn steps(reverted: &Reverted) {
                 format!("undo #{}", step.call),
                 step.operation.clone(),
                 step.resource.clone(),
-                undo_words(&step.result).to_string(),
+                match &step.result {
+                    UndoResult::Undone => undone.to_owned(),
+                    other => undo_words(other).to_string(),
+                },
             ]
         })
         .chain(reverted.left.iter().map(|left| vec!["not tried".to_owned(), left.clone()]))
