@@ -321,13 +321,44 @@ fn a_replay_of_something_else_is_found_out() {
     world.remit(&["replay", &run]).exits(2).says("is not kept here");
     fs::write(&kept, whole).unwrap();
     world.remit(&["replay", &run]).exits(0);
-    // A record that says that the action asked for something else.
-    let database = world.home().join("journal.db");
-    let sql = "UPDATE record SET body = CAST(replace(CAST(body AS TEXT), 'secrets/inspect.metadata', 'secrets/reveal.reveal') AS BLOB)";
-    rusqlite::Connection::open(database).unwrap().execute(sql, []).unwrap();
-    let told = world.remit(&["replay", &run]).exits(4);
+    // A record, properly signed, of a run in which the action asked for something else.
+    let (_, records) = world.last_run();
+    let other = remit_journal::RunId::new();
+    let seed = fs::read(world.home().join("log.key")).unwrap().try_into().unwrap();
+    let signer = remit_tlog::NoteSigner::from_seed("test.example/journal", &seed).unwrap();
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let journal = remit_journal::Journal::open(&world.home().join("journal.db"), signer).unwrap();
+        for record in &records {
+            let mut record = record.clone();
+            record.as_object_mut().unwrap().remove("seq");
+            let text = record.to_string().replace(&run, &other.to_string());
+            let text = text.replace("\"uses\":1", "\"uses\":9").replace("inspect.metadata", "reveal.reveal");
+            let record: remit_journal::Record = serde_json::from_str(&text).unwrap();
+            match record.event {
+                remit_journal::Event::Started(_) => {
+                    journal.start(record, remit_trust::Sealed::from_bytes(Vec::new())).await.unwrap();
+                }
+                _ => journal.commit(record).await.unwrap(),
+            }
+        }
+    });
+    let told = world.remit(&["replay", &other.to_string()]).exits(4);
     assert!(
         told.err.contains("differs from the record at call") && told.err.contains("inspect.metadata"),
         "{told:?}"
     );
+    // One that someone altered: nobody acts on its word.
+    let database = world.home().join("journal.db");
+    let sql = "UPDATE record SET body = CAST(replace(CAST(body AS TEXT), 'secrets/inspect.metadata', 'secrets/reveal.reveal') AS BLOB)";
+    rusqlite::Connection::open(database).unwrap().execute(sql, []).unwrap();
+    for args in [
+        vec!["replay", &*run],
+        vec!["revert", &run],
+        vec!["revert", &run, "--dry-run"],
+        vec!["audit", "prove", &run],
+    ] {
+        world.remit(&args).exits(4).says("is not in the log");
+    }
+    assert_eq!(world.current_version(SECRET), 2, "nothing was touched");
+    world.remit(&["revert", ""]).exits(2);
 }

@@ -47,6 +47,7 @@ Exit codes:
 A first repair:
   remit keys new --out publisher && remit keys new --out operator
   remit init --log me.example/journal --publisher publisher.pub --operator operator.pub
+  remit secret put app/db password --generate
   remit sign rotate-secret.wasm --key publisher.key
   remit inspect rotate-secret.wasm
   remit plan rotate-secret.wasm --input '{\"path\":\"app/db\"}' --out plan.json

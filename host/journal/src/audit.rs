@@ -280,6 +280,9 @@ impl Story {
                 if !told.changes.contains_key(call) {
                     return wrong("is about a change that is not on record");
                 }
+                if matches!(record.event, Event::Resolved(_)) {
+                    self.open.remove(&(run, *call));
+                }
                 if told.expired && matches!(record.event, Event::UndoIntent(_)) {
                     return wrong("is an undo whose data had expired");
                 }

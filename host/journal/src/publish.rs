@@ -162,9 +162,15 @@ fn published(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(file(&path, &error)),
     };
-    let wrong = |error: NoteError| PublishError::Changed {
-        file: "checkpoint".to_owned(),
-        why: format!("does not hold: {error}"),
+    let wrong = |error: NoteError| match error {
+        NoteError::Unsigned => PublishError::OtherLog {
+            folder: folder.to_owned(),
+            why: "its checkpoint is not signed by this log's key: it was altered, or is of another log"
+                .to_owned(),
+        },
+        error => {
+            PublishError::Changed { file: "checkpoint".to_owned(), why: format!("does not hold: {error}") }
+        }
     };
     let signed = key.verify(&note).map_err(wrong)?;
     Ok(Some((note, signed)))

@@ -128,6 +128,10 @@ impl Reader {
     pub fn find(&self, prefix: &str) -> Result<RunId, JournalError> {
         let wanted = if prefix.starts_with("run-") { prefix.to_owned() } else { format!("run-{prefix}") };
         let unknown = || JournalError::NoSuchRun(prefix.escape_debug().take(80).collect());
+        // An unset variable in a script must not mean the only run there is.
+        if wanted == "run-" {
+            return Err(unknown());
+        }
         // Names are of lower-case letters, digits and a hyphen: all that begin so lie below `prefix~`.
         let found = self.names(
             "SELECT DISTINCT run FROM record WHERE run >= ?1 AND run < ?1 || '~' ORDER BY run LIMIT 2",

@@ -113,8 +113,41 @@ pub(crate) fn open_read_only(path: &Path) -> Result<(Connection, i64), JournalEr
     let sql = |error: rusqlite::Error| JournalError::sqlite(path, &error);
     let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(sql)?;
     database.busy_timeout(Duration::from_secs(30)).map_err(sql)?;
-    let version = check_version(path, &database)?;
-    Ok((database, version))
+    match check_version(path, &database) {
+        Ok(version) => Ok((database, version)),
+        // SQLite wants to write beside the file even to read it. On read-only storage nobody else writes
+        // either: the file is as it is.
+        Err(error @ JournalError::Unavailable { .. }) => {
+            let mut log = path.as_os_str().to_owned();
+            log.push("-wal");
+            if fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+                return Err(error);
+            }
+            let fixed = immutable(path).map_err(sql)?;
+            let version = check_version(path, &fixed)?;
+            Ok((fixed, version))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Opens a file that nobody changes.
+fn immutable(path: &Path) -> rusqlite::Result<Connection> {
+    use std::fmt::Write as _;
+    use std::os::unix::ffi::OsStrExt as _;
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut uri = "file:".to_owned();
+    for byte in path.as_os_str().as_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-_.".contains(byte) {
+            uri.push(char::from(*byte));
+        } else {
+            // A `String` takes every write.
+            let _ = write!(uri, "%{byte:02x}");
+        }
+    }
+    uri.push_str("?immutable=1");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    Connection::open_with_flags(uri, flags)
 }
 
 fn version(path: &Path, database: &Connection) -> Result<i64, JournalError> {

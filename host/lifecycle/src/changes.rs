@@ -1,9 +1,9 @@
 //! What a run changed, as its records tell.
 
 use remit_gate::{AnyOperation, Effect, Failure, Fault, State, UndoGate};
-use remit_journal::{CallResult, Event, Intent, Record, RunId, UndoResult};
+use remit_journal::{CallResult, Event, Intent, Proven, Reader, Record, RunId, UndoResult};
 
-use crate::{Error, Host};
+use crate::{Error, Home, Host};
 
 /// A change that a run made, or may have made.
 pub(crate) struct Change {
@@ -91,7 +91,17 @@ pub(crate) fn changes(records: &[(u64, Record)]) -> Result<Vec<Change>, Error> {
     Ok(changes)
 }
 
-/// The same, of what is on the disk now.
+/// The records of a run, after each was found in the log that the newest checkpoint signs: nothing is taken
+/// back, judged or replayed on the word of a record that someone altered.
+pub(crate) fn genuine(home: &Home, reader: &Reader, run: RunId) -> Result<Vec<(u64, Record)>, Error> {
+    let key = home.verifier()?;
+    match reader.prove(&run, &key)?.check(&key)? {
+        Proven::Run { records, .. } => Ok(records),
+        Proven::Growth { .. } => Ok(Vec::new()),
+    }
+}
+
+/// The changes of a run, from what is on the disk now.
 pub(crate) async fn changes_of(host: &Host, run: RunId) -> Result<Vec<Change>, Error> {
     // What was noted must be on the disk before it is read back.
     host.journal.flush().await?;

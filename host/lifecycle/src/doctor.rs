@@ -82,6 +82,7 @@ pub async fn doctor(home: &Home) -> Vec<Finding> {
         Ok(audit) => Finding::of("journal", audit),
         Err(error) => Finding::of::<crate::Error>("journal", Err(error)),
     });
+    findings.extend(keys_and_runs(home));
     match remit_backend::Secrets::open(&config.secrets, home.path()) {
         Err(error) => findings.push(Finding::of::<remit_backend::BackendError>("secrets", Err(error))),
         Ok(secrets) => {
@@ -98,5 +99,38 @@ pub async fn doctor(home: &Home) -> Vec<Finding> {
             }
         }
     }
+    findings
+}
+
+/// The home's own keys, and what waits there.
+fn keys_and_runs(home: &Home) -> Vec<Finding> {
+    let Ok(reader) = home.reader() else { return Vec::new() };
+    let missing = |path: &std::path::Path| crate::Error::SealKey { file: path.display().to_string() };
+    let log = home.log_seed();
+    let log = if log.exists() {
+        remit_trust::private_seed(&log).map(|_| "signs checkpoints".to_owned()).map_err(crate::Error::from)
+    } else {
+        Err(missing(&log))
+    };
+    let seal = crate::keyring::Keyring::open_read_only(home, &reader);
+    let mut findings = vec![
+        Finding::of("log key", log),
+        Finding::of("seal key", seal.map(|_| "opens this journal's undo data".to_owned())),
+    ];
+    let runs = reader.runs().map_err(crate::Error::from).map(|runs| {
+        let waiting =
+            runs.iter().filter(|run| run.state.is_some_and(remit_journal::RunState::needs_a_person));
+        let unfinished = runs.iter().filter(|run| run.state.is_none());
+        (waiting.count(), unfinished.count())
+    });
+    findings.push(match runs {
+        Ok((0, 0)) => Finding::of::<crate::Error>("runs", Ok("each has its state; none waits".to_owned())),
+        Ok((waiting, unfinished)) => Finding::bad(
+            "runs",
+            &format!("{waiting} held or in doubt, {unfinished} without a state"),
+            "`remit runs` lists them; `remit recover` brings those whose host is gone to a state",
+        ),
+        Err(error) => Finding::of("runs", Err(error)),
+    });
     findings
 }

@@ -19,7 +19,7 @@ pub enum Error {
     #[error("{file}: {why}")]
     #[diagnostic(
         code(failed::home),
-        help("free space on the disk, or repair it; `remit doctor` checks the home")
+        help("check the permissions of the home and the disk: free space, mounted read-write")
     )]
     Kept {
         /// Which.
@@ -95,6 +95,13 @@ pub enum Error {
         resource: String,
         /// How the live system differs, without any value.
         found: String,
+    },
+    /// A grant that nobody could use, or that holds too long.
+    #[error("no such grant can be made: {why}")]
+    #[diagnostic(code(usage::grant), help("nothing was signed; correct the option"))]
+    GrantOption {
+        /// What is wrong.
+        why: String,
     },
     /// Nothing is in doubt, or not like this.
     #[error("{run} cannot be resolved: {why}")]

@@ -64,7 +64,7 @@ const MAX_TTL: SignedDuration = SignedDuration::from_hours(24);
 impl Grant {
     /// Makes a grant that starts now.
     pub fn new(request: GrantRequest) -> Result<Self, Error> {
-        let refuse = |why: String| Error::Grant { why, help: "nothing was signed; correct the option" };
+        let refuse = |why: String| Error::GrantOption { why };
         if request.ttl <= SignedDuration::ZERO || request.ttl > MAX_TTL {
             return Err(refuse("its validity must be over 0 and at most 24h".to_owned()));
         }

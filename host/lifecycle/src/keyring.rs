@@ -1,12 +1,12 @@
 //! The keys that seal what is secret in the journal: one for each run, kept sealed under the host's.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use remit_journal::{Event, Journal, Mode, Reader, Record, RunId, RunKey, UndoExpired};
-use remit_trust::{Sealed, Sealer};
+use remit_trust::{KeyError, Sealed, Sealer};
 
 use crate::host::principal;
 use crate::{Error, Home, claim::Claim};
@@ -29,6 +29,14 @@ fn next_key(home: &Home) -> PathBuf {
     home.seal_key().with_extension("key.new")
 }
 
+/// A key that must be there. One that is no key at all is not this home's, either.
+fn load(path: &Path) -> Result<Sealer, Error> {
+    Sealer::load_or_create(path).map_err(|error| match error {
+        KeyError::Unusable { .. } => Error::SealKey { file: path.display().to_string() },
+        other => other.into(),
+    })
+}
+
 impl Keyring {
     /// Opens the home's key, and makes sure that it is the one this journal was sealed under. Ends a change of
     /// keys that was interrupted, forwards or backwards.
@@ -41,7 +49,7 @@ impl Keyring {
             return Self::open(home, journal);
         };
         if path.exists() {
-            let host = Sealer::load_or_create(&path)?;
+            let host = load(&path)?;
             if host.open(CHECK, &check).is_ok() {
                 return Ok(Self { host: Arc::new(host) });
             }
@@ -65,7 +73,7 @@ impl Keyring {
             if !path.exists() {
                 continue;
             }
-            let host = Sealer::load_or_create(&path)?;
+            let host = load(&path)?;
             if check.as_ref().is_none_or(|check| host.open(CHECK, check).is_ok()) {
                 return Ok(Self { host: Arc::new(host) });
             }

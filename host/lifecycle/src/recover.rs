@@ -9,7 +9,7 @@ use remit_journal::{Event, Mode, Record, Resolved, RunId, RunState, Started};
 use remit_sandbox::Consumed;
 use serde::Serialize;
 
-use crate::changes::{Change, changes_of};
+use crate::changes::{Change, changes_of, genuine};
 use crate::claim::Claim;
 use crate::host::principal;
 use crate::plan::end;
@@ -66,7 +66,7 @@ pub async fn recover(host: &Host) -> Result<Recovery, Error> {
 }
 
 async fn recover_one(host: &Host, run: RunId) -> Result<Recovered, Error> {
-    let records = host.journal.reader()?.run(&run)?;
+    let records = genuine(&host.home, &host.journal.reader()?, run)?;
     let Some((_, Record { event: Event::Started(started), .. })) = records.first() else {
         return Err(Error::NotRevertible { run: run.to_string(), why: "its first record is missing" });
     };
@@ -175,7 +175,7 @@ pub async fn resolve(host: &Host, run: RunId, verdict: &Verdict) -> Result<Recov
     let Some(_claim) = Claim::take(&host.home, run)? else {
         return refuse("it is going on in another process".to_owned());
     };
-    let records = host.journal.reader()?.run(&run)?;
+    let records = genuine(&host.home, &host.journal.reader()?, run)?;
     let (first, last) = (records.first(), records.last());
     let (Some((_, Record { event: Event::Started(started), .. })), Some((_, last))) = (first, last) else {
         return refuse("its first record is missing".to_owned());
@@ -203,6 +203,12 @@ pub async fn resolve(host: &Host, run: RunId, verdict: &Verdict) -> Result<Recov
         },
     };
     let call = chosen.intent.call;
+    if verdict.happened && chosen.needs_a_person() {
+        let live = chosen.live(&host.undo_gate(run)?).await?;
+        if live == State::Before {
+            return refuse(format!("call {call} cannot have happened: the live system is as it was before"));
+        }
+    }
     reopen(host, run, Phase::Revert, Some(verdict.reason.clone())).await?;
     let resolved =
         Resolved { call, happened: verdict.happened, principal: principal(), reason: verdict.reason.clone() };

@@ -10,6 +10,7 @@ use remit_sandbox::{Call, Meter, Sandbox, Stop};
 use remit_trust::Sealer;
 use serde::Serialize;
 
+use crate::changes::genuine;
 use crate::keyring::Keyring;
 use crate::plan::output;
 use crate::{Error, Home, components};
@@ -37,7 +38,7 @@ pub struct Replayed {
 pub async fn replay(home: &Home, run: RunId) -> Result<Replayed, Error> {
     let refuse = |why| Err(Error::NotReplayable { run: run.to_string(), why });
     let reader = home.reader()?;
-    let records = reader.run(&run)?;
+    let records = genuine(home, &reader, run)?;
     let Some((_, Record { event: Event::Started(started), .. })) = records.first() else {
         return refuse("its first record is missing");
     };
@@ -46,9 +47,12 @@ pub async fn replay(home: &Home, run: RunId) -> Result<Replayed, Error> {
     };
     let candidate = components::kept(home, started.action.digest)?;
     let mut limits = serde_json::from_str::<Scope>(scope.get())?.limits;
-    limits.wall_time = PATIENCE;
     let end = end_of(&records);
     let cut = end.is_none_or(was_cut_short);
+    // Where the record does not say when to stop, the run itself would have been stopped by then.
+    if !cut {
+        limits.wall_time = PATIENCE;
+    }
     let fuel = end.and_then(|ended| ended.consumed["fuel"].as_u64()).filter(|fuel| *fuel > 0);
     if let (true, Some(fuel)) = (cut, fuel) {
         limits.fuel = limits.fuel.min(fuel);

@@ -5,10 +5,11 @@ use remit_journal::{Event, Mode, PhaseEntered, Record, RunId, RunState, UndoResu
 use remit_sandbox::Consumed;
 use serde::Serialize;
 
-use crate::changes::{Change, changes, changes_of};
+use crate::changes::{Change, changes, genuine};
 use crate::claim::Claim;
 use crate::host::principal;
 use crate::plan::end;
+use crate::timeline::undo_words;
 use crate::{Error, Host};
 
 /// What became of one change.
@@ -46,6 +47,20 @@ impl Reverted {
             None | Some(0) => RunState::Reverted,
             Some(1) => RunState::Held,
             Some(_) => RunState::InDoubt,
+        }
+    }
+}
+
+impl Reverted {
+    /// What came of a revert by hand, in one sentence.
+    fn words(&self) -> String {
+        let done = |step: &&Step| matches!(step.result, UndoResult::Undone | UndoResult::AlreadyUndone);
+        match self.steps.iter().find(|step| !done(step)) {
+            Some(step) => format!("call {} could not be taken back: {}", step.call, undo_words(&step.result)),
+            None if self.steps.iter().all(|step| step.result == UndoResult::AlreadyUndone) => {
+                "there was nothing left to take back".to_owned()
+            }
+            None => "taken back by hand".to_owned(),
         }
     }
 }
@@ -150,7 +165,7 @@ pub async fn revert(host: &Host, run: RunId, options: &RevertOptions) -> Result<
     let Some(_claim) = Claim::take(&host.home, run)? else {
         return refuse("it is going on in another process; wait for its end");
     };
-    let records = host.journal.reader()?.run(&run)?;
+    let records = genuine(&host.home, &host.journal.reader()?, run)?;
     if !records.iter().any(|(_, r)| matches!(&r.event, Event::Started(s) if s.mode == Mode::Live)) {
         return refuse("it was a rehearsal and changed nothing");
     }
@@ -167,11 +182,8 @@ pub async fn revert(host: &Host, run: RunId, options: &RevertOptions) -> Result<
     // Found out before anything is written: without its key there is nothing to begin.
     host.undo_gate(run)?;
     reopen(host, run, Phase::Revert, options.reason.clone()).await?;
-    let found = changes_of(host, run).await?;
-    let reverted = revert_changes(host, run, found, options.keep_going).await?;
-    let nothing = reverted.steps.iter().all(|step| step.result == UndoResult::AlreadyUndone);
-    let detail =
-        if nothing { "there was nothing left to take back" } else { "taken back by hand" }.to_owned();
+    let reverted = revert_changes(host, run, changes(&records)?, options.keep_going).await?;
+    let detail = reverted.words();
     end(host, run, reverted.state(), detail, &Consumed::default(), None).await?;
     Ok(reverted)
 }

@@ -184,6 +184,12 @@ impl Audit {
                 Ok(0)
             }
             Self::Publish { to } => {
+                if to.join("remit.toml").exists() {
+                    return Err(super::usage(
+                        format!("{} is a Remit home, with its keys", to.display()),
+                        "nothing was written; publish into a folder of its own",
+                    ));
+                }
                 let size = home.reader()?.publish(&to, &home.verifier()?)?;
                 say!("published  {size} records in {}", to.display());
                 Ok(0)

@@ -4,6 +4,8 @@ use clap::Args;
 use remit_journal::{RunState, UndoResult};
 use remit_lifecycle::{Home, RevertOptions, Reverted, undo_words};
 
+use serde_json::json;
+
 use super::{Done, open};
 use crate::print::{self, say};
 
@@ -31,13 +33,17 @@ pub(crate) struct Revert {
 impl Revert {
     pub(crate) async fn run(self, home: &Home) -> Done {
         let run = home.reader()?.find(&self.run)?;
-        let host = open(home).await?;
+        // Only to tell: then nothing is recovered either.
+        let host = if self.dry_run { home.open()? } else { open(home).await? };
         let options =
             RevertOptions { dry_run: self.dry_run, keep_going: self.keep_going, reason: self.reason };
         let reverted = remit_lifecycle::revert(&host, run, &options).await?;
         let state = reverted.state();
         if self.json {
-            print::json(&reverted)?;
+            print::json(&json!({
+                "run": run, "dry_run": self.dry_run, "state": state,
+                "steps": reverted.steps, "left": reverted.left,
+            }))?;
         } else {
             say!("{run}  {}{state}", if self.dry_run { "would be " } else { "" });
             tell(&reverted, if self.dry_run { "would be undone" } else { "undone" });
@@ -50,7 +56,8 @@ impl Revert {
                 "look at the live system; then `remit resolve {run}`, or `remit revert {run}` again once its system answers"
             ),
             _ => format!(
-                "compare the live system with `remit show {run}`; what is left is for a person to decide (`--keep-going` passes over it)"
+                "compare the live system with `remit show {run}`; what is left is for a person to decide{}",
+                if options.keep_going { "" } else { " (`--keep-going` passes over it)" }
             ),
         };
         print::warn(&format!(
