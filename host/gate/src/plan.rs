@@ -103,3 +103,29 @@ impl Plan {
         Scope { on_failure: OnFailure::Revert, allow, limits: Limits { changes, ..Limits::default() } }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_marked_may_differ_from_the_plan() {
+        let step = |arguments: serde_json::Value| Step {
+            operation: "remit:tickets/comment.comment".to_owned(),
+            effect: Effect::Change,
+            resource: Resource::new("ticket", "ops/7").unwrap(),
+            arguments,
+            undo: None,
+            irrevocable_because: None,
+        };
+        let planned = step(serde_json::json!({"to": "ops", "text": "run 1"}));
+        let text = step(serde_json::json!({"to": "ops", "text": "run 2"}));
+        let to = step(serde_json::json!({"to": "all", "text": "run 1"}));
+        let more = step(serde_json::json!({"to": "ops", "text": "run 1", "urgent": true}));
+        assert!(planned.admits(&planned, &[]) && planned.admits(&text, &["text"]));
+        for (other, run_time) in [(&text, &[][..]), (&to, &["text"]), (&more, &["text"])] {
+            assert!(!planned.admits(other, run_time), "{other:?}");
+        }
+    }
+}
