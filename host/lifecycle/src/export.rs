@@ -72,8 +72,7 @@ fn event(story: &Timeline, log: &str, reached: &Reached, own_end: bool) -> Value
         story.changed.iter().map(|change| format!("{} on {}", change.words(), change.resource)).collect();
     let did = if words.is_empty() { "no change".to_owned() } else { words.join("; ") };
     let action = format!("{} {}", story.action.name, story.action.version);
-    let by = reached.by.as_ref().unwrap_or(&story.principal);
-    json!({
+    let mut event = json!({
         "category_uid": 7,
         "category_name": "Remediation",
         "class_uid": CLASS,
@@ -90,7 +89,6 @@ fn event(story: &Timeline, log: &str, reached: &Reached, own_end: bool) -> Value
         "message": format!("{action} {}: {did}", reached.state),
         "command_uid": story.run.to_string(),
         "remediation": {"desc": did},
-        "actor": {"user": {"name": by}},
         "metadata": {
             "version": "1.8.0",
             "product": {"name": "Remit", "vendor_name": "Remit", "version": story.host_version},
@@ -108,7 +106,12 @@ fn event(story: &Timeline, log: &str, reached: &Reached, own_end: bool) -> Value
             "changes": changes,
             "refused": refused,
         },
-    })
+    });
+    // Of a state that came later, only whom the journal names.
+    if let Some(by) = reached.by.as_ref().or(own_end.then_some(&story.principal)) {
+        event["actor"] = json!({"user": {"name": by}});
+    }
+    event
 }
 
 /// What kind of countermeasure a changing operation is, in OCSF's (and D3FEND's) words.
