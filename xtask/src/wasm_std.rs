@@ -1,5 +1,6 @@
 //! A standard library for `wasm32-unknown-unknown`, from wherever this machine can get one.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -20,14 +21,8 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// version in its name is looked up.
 const PACKAGES: [&str; 3] = ["rustc-web", "libstd-rust-web-dev", "rust-web-src"];
 
-/// What `cargo build --target wasm32-unknown-unknown` needs in order to find a standard library.
-#[derive(Default)]
-pub(crate) struct WasmStd {
-    /// Variables to set.
-    pub(crate) environment: Vec<(&'static str, PathBuf)>,
-    /// Arguments to add.
-    pub(crate) arguments: &'static [&'static str],
-}
+/// Variables with which `cargo build --target wasm32-unknown-unknown` finds a standard library.
+pub(crate) type WasmStd = Vec<(OsString, OsString)>;
 
 /// Tries the toolchain itself, then rustup, then Debian's packages unpacked below `target`, and says which
 /// it is. `REMIT_WASM_STD=debian` goes straight to the last.
@@ -100,11 +95,8 @@ fn debian(dir: &Path) -> Result<WasmStd> {
     if !present(&rustc)? {
         build(dir, &root, &rustc)?;
     }
-    Ok(WasmStd {
-        environment: vec![("RUSTC", rustc), ("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker)],
-        // The packages state what the host needs; `new_enough` has looked at what guests need.
-        arguments: &["--ignore-rust-version"],
-    })
+    let linker = ("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER".into(), linker.into());
+    Ok(vec![("RUSTC".into(), rustc.into()), linker])
 }
 
 fn unpack(dir: &Path, root: &Path) -> Result<()> {

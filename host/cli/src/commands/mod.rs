@@ -1,12 +1,14 @@
 //! The commands, one file each.
 
 mod audit;
+mod build;
 mod doctor;
 mod grant;
 mod init;
 mod inspect;
 mod journal;
 mod keys;
+mod new;
 mod plan;
 mod recover;
 mod replay;
@@ -35,6 +37,10 @@ pub(crate) enum Command {
     Init(init::Init),
     /// Check configuration, keys, backends and journal; say what to fix.
     Doctor(doctor::Doctor),
+    /// Begin an action: a small project that builds and has a test.
+    New(new::New),
+    /// Build an action, in whatever language, to a component.
+    Build(build::Build),
     /// Make signing keys.
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -86,6 +92,8 @@ impl Command {
         match self {
             Self::Init(command) => command.run(&home),
             Self::Doctor(command) => command.run(&home).await,
+            Self::New(command) => command.run(),
+            Self::Build(command) => command.run(),
             Self::Keys(command) => command.run(),
             Self::Sign(command) => command.run(),
             Self::Inspect(command) => command.run(&home),

@@ -1,0 +1,158 @@
+//! From sources to a component that says what it is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use remit_manifest::{Manifest, SECTION};
+use wasm_metadata::{AddMetadata, AddMetadataField, Description, Homepage, Licenses};
+use wit_component::ComponentEncoder;
+
+use crate::{AuthorError, Project, world};
+
+/// What every action exports.
+const CONTRACT: &str = "remit:action/remediation";
+
+/// What was built.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// Where it lies.
+    pub file: PathBuf,
+    /// Its bytes.
+    pub component: Vec<u8>,
+    /// The interfaces it imports, WASI included.
+    pub imports: Vec<String>,
+    /// Capabilities that `action.toml` explains and the action does not use.
+    pub unused: Vec<String>,
+}
+
+/// Builds the project to `out`, or to `NAME.wasm` in its folder: compiled, made a component, held to the
+/// world in `wit/`, with `action.toml` embedded. The file is replaced whole, and only by a build that passed
+/// every check.
+pub fn build(project: &Project, out: Option<&Path>) -> Result<Built, AuthorError> {
+    let language = project.language.entry();
+    let mut component = (language.build)(project)?;
+    if language.core {
+        component = componentise(project, &component)?;
+    }
+    let imports = check(project, &component)?;
+    let unused = declared(project, &imports)?;
+    let component = describe(&project.manifest, &component)
+        .map_err(|why| differs(project, why, "this is a defect of Remit; please report it"))?;
+    let file =
+        out.map_or_else(|| project.dir.join(format!("{}.wasm", project.manifest.name)), Path::to_owned);
+    let draft = file.with_extension(format!("wasm.{}.new", std::process::id()));
+    fs::write(&draft, &component)
+        .and_then(|()| fs::rename(&draft, &file))
+        .inspect_err(|_| drop(fs::remove_file(&draft)))
+        .map_err(|error| AuthorError::file(&file, &error))?;
+    Ok(Built { file, component, imports, unused })
+}
+
+fn differs(project: &Project, why: String, help: &str) -> AuthorError {
+    AuthorError::World { dir: project.wit().display().to_string(), why, help: help.to_owned() }
+}
+
+fn componentise(project: &Project, module: &[u8]) -> Result<Vec<u8>, AuthorError> {
+    ComponentEncoder::default().validate(true).module(module).and_then(|encoder| encoder.encode()).map_err(
+        |error| {
+            differs(project, format!("{error:#}"), "export the two functions of remit:action/remediation")
+        },
+    )
+}
+
+/// Holds a component to its world: it exports what every action does, and imports of Remit's interfaces
+/// only those of the world. WASI it may import as its runtime needs; the host decides what of it there is.
+fn check(project: &Project, component: &[u8]) -> Result<Vec<String>, AuthorError> {
+    let wit = project.wit();
+    let (resolve, world) = world::read(&wit)?;
+    let wanted: Vec<String> =
+        resolve.worlds[world].imports.keys().map(|key| resolve.name_world_key(key)).collect();
+    let malformed = |why| differs(project, why, "see what the language's tool made of the sources");
+    let imports: Vec<String> = world::imports(component).map_err(malformed)?.into_iter().collect();
+    for import in &imports {
+        if import.starts_with("wasi:") || wanted.contains(import) {
+            continue;
+        }
+        let interface = without_version(import);
+        let other = wanted.iter().find(|name| without_version(name) == interface);
+        let (why, help) = match other {
+            Some(other) => (
+                format!("it imports {import}, and the world has {other}"),
+                "the SDK and the WIT are of different versions: take both from a fresh `remit new`",
+            ),
+            None => (
+                format!("it imports {import}, which is not in its world"),
+                "add it to the world, if the action is meant to have this power",
+            ),
+        };
+        return Err(differs(project, why, help));
+    }
+    let offered = world::interfaces();
+    for import in imports.iter().filter(|import| import.starts_with("remit:")) {
+        let interface = without_version(import);
+        let ours = offered.iter().find(|name| without_version(name) == interface);
+        if let Some(ours) = ours.filter(|ours| *ours != import) {
+            return Err(differs(
+                project,
+                format!("it imports {import}, and this Remit offers {ours}"),
+                "take `sdk` and `wit/deps` from a fresh `remit new` of this version, and build again",
+            ));
+        }
+    }
+    // Where nothing but the world is imported, the types are compared too.
+    if imports.iter().all(|import| wanted.contains(import)) {
+        wit_component::targets(&resolve, world, component).map_err(|error| {
+            differs(
+                project,
+                format!("{error:#}"),
+                "an action exports `run` and `verify` of remit:action/remediation",
+            )
+        })?;
+    }
+    Ok(imports)
+}
+
+fn without_version(import: &str) -> &str {
+    import.split_once('@').map_or(import, |(name, _)| name)
+}
+
+/// Demands a reason for each capability used; returns those that have one and are not used.
+fn declared(project: &Project, imports: &[String]) -> Result<Vec<String>, AuthorError> {
+    let explained = &project.manifest.capabilities;
+    let used: Vec<&str> = imports
+        .iter()
+        .map(|import| without_version(import))
+        .filter(|name| name.starts_with("remit:") && !name.starts_with("remit:host/"))
+        .filter(|name| !name.ends_with("/types") && *name != CONTRACT)
+        .collect();
+    let names: Vec<String> =
+        used.iter().filter(|name| !explained.contains_key(**name)).map(|name| (*name).to_owned()).collect();
+    if names.is_empty() {
+        return Ok(explained.keys().filter(|name| !used.contains(&name.as_str())).cloned().collect());
+    }
+    Err(AuthorError::Undeclared {
+        names,
+        file: project.dir.join(crate::project::MANIFEST).display().to_string(),
+    })
+}
+
+/// Adds what the action says of itself: the standard metadata, and the manifest whole.
+fn describe(manifest: &Manifest, component: &[u8]) -> Result<Vec<u8>, String> {
+    let mut metadata = AddMetadata::default();
+    metadata.name = AddMetadataField::Set(manifest.name.clone());
+    let version = manifest.version.to_string().parse().map_err(|error| format!("its version: {error}"))?;
+    metadata.version = AddMetadataField::Set(version);
+    metadata.description = AddMetadataField::Set(Description::new(manifest.summary.clone()));
+    if let Some(license) = &manifest.license {
+        metadata.licenses =
+            AddMetadataField::Set(Licenses::new(license).map_err(|e| format!("its license: {e}"))?);
+    }
+    if let Some(homepage) = &manifest.homepage {
+        metadata.homepage =
+            AddMetadataField::Set(Homepage::new(homepage).map_err(|e| format!("its homepage: {e}"))?);
+    }
+    let mut bytes = metadata.to_wasm(component).map_err(|error| format!("{error:#}"))?;
+    let section = wasm_encoder::CustomSection { name: SECTION.into(), data: manifest.to_section().into() };
+    wasm_encoder::ComponentSection::append_to_component(&section, &mut bytes);
+    Ok(bytes)
+}

@@ -1,0 +1,177 @@
+//! New projects.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use include_dir::{Dir, DirEntry, include_dir};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Serde, Value};
+use minijinja::{Environment, UndefinedBehavior};
+use serde::Serialize;
+
+use crate::{AuthorError, Language, world};
+
+/// What every project starts with, in whatever language.
+static COMMON: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/template");
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct NewProject {
+    /// The folder to make; its last part names the action.
+    pub dir: PathBuf,
+    /// The language.
+    pub language: Language,
+    /// What the action may ask for: `remit:secrets/rotate`, or `secrets/rotate` for short.
+    pub capabilities: Vec<String>,
+}
+
+/// What was made.
+#[derive(Clone, Debug)]
+pub struct Created {
+    /// The files, relative to the folder, but for those of the SDK and the WIT that came along.
+    pub files: Vec<PathBuf>,
+    /// The action's name.
+    pub name: String,
+}
+
+/// One capability, as templates see it.
+#[derive(Serialize)]
+struct Capability {
+    /// `remit:secrets/rotate`.
+    name: String,
+    /// `remit:secrets/rotate@0.1.0`.
+    import: String,
+}
+
+/// What templates know.
+#[derive(Serialize)]
+struct Context<'a> {
+    /// The action's name.
+    name: &'a str,
+    /// The same where hyphens are not allowed.
+    ident: String,
+    /// The names of its capabilities.
+    names: Vec<&'a str>,
+    /// Its capabilities.
+    capabilities: &'a [Capability],
+    /// The language, as a person writes it.
+    language: &'a str,
+    /// The same, as `--lang` spells it.
+    lang: &'a str,
+    /// How its tools are installed.
+    install: &'a str,
+}
+
+/// Makes the folder, whole or not at all.
+pub fn create(new: &NewProject) -> Result<Created, AuthorError> {
+    let name = new.dir.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    if !remit_manifest::is_name(&name) {
+        return Err(AuthorError::Name { name });
+    }
+    let capabilities = capabilities(&new.capabilities)?;
+    if new.dir.exists() {
+        return Err(AuthorError::Exists { dir: new.dir.display().to_string() });
+    }
+    let parent = new.dir.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).map_err(|error| AuthorError::file(parent, &error))?;
+    let draft = parent.join(format!(".{name}.{}.new", std::process::id()));
+    let made = fill(&draft, new.language, &name, &capabilities).and_then(|files| {
+        fs::rename(&draft, &new.dir).map_err(|error| AuthorError::file(&new.dir, &error))?;
+        Ok(files)
+    });
+    if made.is_err() {
+        // What could not be finished leaves nothing behind.
+        let _ = fs::remove_dir_all(&draft);
+    }
+    Ok(Created { files: made?, name })
+}
+
+fn capabilities(asked: &[String]) -> Result<Vec<Capability>, AuthorError> {
+    let offered: Vec<(String, String)> = world::interfaces()
+        .into_iter()
+        .filter(|import| !import.starts_with("remit:host/"))
+        .map(|import| (import.split('@').next().unwrap_or_default().to_owned(), import))
+        .collect();
+    let mut found: Vec<Capability> = Vec::new();
+    for text in asked {
+        let bare = text.split('@').next().unwrap_or_default();
+        let full = if bare.contains(':') { bare.to_owned() } else { format!("remit:{bare}") };
+        let Some((name, import)) = offered.iter().find(|(name, _)| *name == full) else {
+            let names: Vec<&str> = offered.iter().map(|(name, _)| name.as_str()).collect();
+            let last = full.rsplit('/').next().unwrap_or_default();
+            let nearest = names.iter().find(|name| name.rsplit('/').next() == Some(last));
+            return Err(AuthorError::Capability {
+                name: text.clone(),
+                nearest: nearest.map(|name| (*name).to_owned()),
+                all: names.join(", "),
+            });
+        };
+        if !found.iter().any(|capability| capability.name == *name) {
+            found.push(Capability { name: name.clone(), import: import.clone() });
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+#[expect(clippy::expect_used, reason = "the syntax is constant")]
+fn fill(
+    dir: &Path,
+    language: Language,
+    name: &str,
+    capabilities: &[Capability],
+) -> Result<Vec<PathBuf>, AuthorError> {
+    let entry = language.entry();
+    let names: Vec<&str> = capabilities.iter().map(|capability| capability.name.as_str()).collect();
+    let mut syntax = SyntaxConfig::builder();
+    syntax.trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true);
+    let mut templates = Environment::new();
+    templates.set_syntax(syntax.build().expect("constant delimiters"));
+    templates.set_undefined_behavior(UndefinedBehavior::Strict);
+    let context = Value::from(Serde(Context {
+        name,
+        ident: name.replace('-', "_"),
+        names,
+        capabilities,
+        language: entry.title,
+        lang: entry.name,
+        install: entry.install,
+    }));
+    let mut files = Vec::new();
+    for file in all_files(&COMMON).chain(all_files(entry.template)) {
+        let failed = |why: String| AuthorError::File { file: file.path().display().to_string(), why };
+        let text = file.contents_utf8().ok_or_else(|| failed("not text".to_owned()))?;
+        let text =
+            templates.render_str(text, context.clone()).map_err(|error| failed(format!("{error:#}")))?;
+        // A template that comes to nothing is not for this project.
+        if text.trim().is_empty() {
+            continue;
+        }
+        let path = dir.join(file.path());
+        write(&path, text.as_bytes())?;
+        files.push(file.path().to_owned());
+    }
+    let (parts, to) = entry.vendored;
+    for file in all_files(entry.sdk).filter(|file| parts.iter().any(|part| file.path().starts_with(part))) {
+        write(&dir.join(to).join(file.path()), file.contents())?;
+    }
+    let deps = dir.join("wit/deps");
+    world::write_deps(&deps).map_err(|error| AuthorError::file(&deps, &error))?;
+    files.sort();
+    Ok(files)
+}
+
+fn all_files(dir: &'static Dir<'static>) -> Box<dyn Iterator<Item = &'static include_dir::File<'static>>> {
+    Box::new(dir.entries().iter().flat_map(|entry| match entry {
+        DirEntry::File(file) => Box::new(std::iter::once(file)),
+        DirEntry::Dir(dir) => all_files(dir),
+    }))
+}
+
+fn write(path: &Path, contents: &[u8]) -> Result<(), AuthorError> {
+    let failed = |error: std::io::Error| AuthorError::file(path, &error);
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(failed)?;
+    }
+    fs::write(path, contents).map_err(failed)
+}

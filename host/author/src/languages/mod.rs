@@ -1,0 +1,104 @@
+//! The languages an action can be written in, one file each.
+
+mod rust;
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use include_dir::{Dir, include_dir};
+
+use crate::{AuthorError, Project};
+
+/// A language: how its projects are told apart, begun and built.
+#[derive(Clone, Copy)]
+pub struct Language(&'static Entry);
+
+/// What the table says of a language.
+pub(crate) struct Entry {
+    /// As `--lang` spells it.
+    pub(crate) name: &'static str,
+    /// As a person writes it.
+    pub(crate) title: &'static str,
+    /// The files that tell a project of it, any of them.
+    pub(crate) marks: &'static [&'static str],
+    /// What a new project starts from, with placeholders.
+    pub(crate) template: &'static Dir<'static>,
+    /// What its projects bring along, and where they keep it.
+    pub(crate) sdk: &'static Dir<'static>,
+    /// The parts of `sdk` that a project needs, and the folder they go to.
+    pub(crate) vendored: (&'static [&'static str], &'static str),
+    /// Builds a component, before its metadata.
+    pub(crate) build: fn(&Project) -> Result<Vec<u8>, AuthorError>,
+    /// How its tool is installed, a command a line.
+    pub(crate) install: &'static str,
+    /// Whether the output of `build` is a core module that is still to become a component.
+    pub(crate) core: bool,
+}
+
+static RUST: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/rust");
+static RUST_TEMPLATE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/rust/template");
+
+/// The one list of them all; where two could match, the first does.
+static TABLE: &[Entry] = &[Entry {
+    name: "rust",
+    title: "Rust",
+    marks: &["Cargo.toml"],
+    template: &RUST_TEMPLATE,
+    sdk: &RUST,
+    vendored: (&["Cargo.toml", "src"], "sdk"),
+    build: rust::build,
+    install: rust::INSTALL,
+    core: true,
+}];
+
+impl Language {
+    /// Every one.
+    pub fn all() -> impl Iterator<Item = Self> {
+        TABLE.iter().map(Self)
+    }
+
+    /// The language of the project in `dir`.
+    #[must_use]
+    pub fn of(dir: &Path) -> Option<Self> {
+        Self::all().find(|language| language.0.marks.iter().any(|mark| dir.join(mark).exists()))
+    }
+
+    /// The files that tell languages apart.
+    pub(crate) fn marks() -> String {
+        TABLE.iter().flat_map(|entry| entry.marks).copied().collect::<Vec<_>>().join(", ")
+    }
+
+    pub(crate) fn entry(self) -> &'static Entry {
+        self.0
+    }
+
+    /// As `--lang` spells it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.0.name
+    }
+}
+
+impl fmt::Display for Language {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.0.title)
+    }
+}
+
+impl fmt::Debug for Language {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.name)
+    }
+}
+
+impl FromStr for Language {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::all().find(|language| language.name() == text).ok_or_else(|| {
+            let names: Vec<_> = Self::all().map(Self::name).collect();
+            format!("the languages are {}", names.join(", "))
+        })
+    }
+}

@@ -1,0 +1,20 @@
+//! From an empty folder to a component: what an author of actions needs before anything is run.
+//!
+//! A [`Project`] is a folder with an `action.toml`, a WIT world in `wit/` and sources in one language.
+//! [`create`] makes one; [`build`] has the language's own toolchain compile it, makes the result a
+//! component, holds it to its world and embeds `action.toml`. Nothing here runs an action, or needs a home.
+#![forbid(unsafe_code)]
+
+mod build;
+mod create;
+mod error;
+mod languages;
+mod project;
+mod tool;
+mod world;
+
+pub use build::{Built, build};
+pub use create::{Created, NewProject, create};
+pub use error::AuthorError;
+pub use languages::Language;
+pub use project::Project;

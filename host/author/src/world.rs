@@ -1,0 +1,80 @@
+//! WIT worlds: what an action may import.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use include_dir::{Dir, include_dir};
+use wit_component::DecodedWasm;
+use wit_parser::{Resolve, WorldId};
+
+use crate::AuthorError;
+
+/// The host's own WIT, each package a folder.
+pub(crate) static WIT: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../wit");
+
+/// The packages of `wit/` that an action's own world is made of; WASI is there so that language runtimes can
+/// start, and their tools bring it.
+fn packages() -> impl Iterator<Item = &'static Dir<'static>> {
+    WIT.dirs().filter(|dir| dir.path() != Path::new("wasi"))
+}
+
+/// The interfaces of `wit/`, as they are imported, and whether each is one that a grant must name.
+pub(crate) fn interfaces() -> Vec<String> {
+    let resolve = host();
+    let mut names: Vec<_> = resolve
+        .interfaces
+        .iter()
+        .filter(|(_, interface)| !interface.functions.is_empty())
+        .filter_map(|(id, _)| resolve.id_of(id))
+        .filter(|name| !name.starts_with("remit:action/"))
+        .collect();
+    names.sort();
+    names
+}
+
+#[expect(clippy::expect_used, reason = "the WIT is part of this program; a test parses it")]
+fn host() -> Resolve {
+    let mut resolve = Resolve::default();
+    for package in packages() {
+        for file in package.files() {
+            let text = file.contents_utf8().expect("WIT is text");
+            resolve.push_str(file.path(), text).expect("the host's WIT is valid");
+        }
+    }
+    resolve
+}
+
+/// Copies what an action's world may refer to into `deps`.
+pub(crate) fn write_deps(deps: &Path) -> std::io::Result<()> {
+    for package in packages() {
+        let to = deps.join(package.path());
+        std::fs::create_dir_all(&to)?;
+        for file in package.files() {
+            std::fs::write(to.join(file.path().file_name().unwrap_or_default()), file.contents())?;
+        }
+    }
+    Ok(())
+}
+
+/// The one world in the folder `wit`. What it refers to is in its `deps`, and otherwise is the host's own.
+pub(crate) fn read(wit: &Path) -> Result<(Resolve, WorldId), AuthorError> {
+    let wrong = |error: &dyn std::fmt::Display| AuthorError::Wit {
+        dir: wit.display().to_string(),
+        why: error.to_string(),
+    };
+    let mut resolve = if wit.join("deps").exists() { Resolve::default() } else { host() };
+    let (package, _) = resolve.push_dir(wit).map_err(|error| wrong(&format!("{error:#}")))?;
+    let world = resolve.select_world(&[package], None).map_err(|error| wrong(&format!("{error:#}")))?;
+    Ok((resolve, world))
+}
+
+/// Every interface that a component imports.
+pub(crate) fn imports(component: &[u8]) -> Result<BTreeSet<String>, String> {
+    match wit_component::decode(component) {
+        Ok(DecodedWasm::Component(resolve, world)) => {
+            Ok(resolve.worlds[world].imports.keys().map(|key| resolve.name_world_key(key)).collect())
+        }
+        Ok(DecodedWasm::WitPackage(..)) => Err("it is a WIT package, not a component".to_owned()),
+        Err(error) => Err(format!("{error:#}")),
+    }
+}

@@ -1,0 +1,38 @@
+//! `remit new`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use remit_author::{Language, NewProject, create};
+
+use super::Done;
+use crate::print::{self, say};
+
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  remit new rotate-api-key --lang rust --capability secrets/inspect --capability secrets/rotate"
+)]
+pub(crate) struct New {
+    /// The folder to make; its last part names the action.
+    name: PathBuf,
+    /// The language to write it in.
+    #[arg(long, value_name = "LANGUAGE")]
+    lang: Language,
+    /// What it may ask for, such as secrets/rotate; repeat it for more. None: it can only log.
+    #[arg(long, value_name = "CAPABILITY", value_delimiter = ',')]
+    capability: Vec<String>,
+}
+
+impl New {
+    pub(crate) fn run(self) -> Done {
+        let new = NewProject { dir: self.name, language: self.lang, capabilities: self.capability };
+        let created = create(&new)?;
+        let dir = new.dir.display();
+        say!("made      {dir}   {} in {}", print::word(&created.name), new.language);
+        for file in &created.files {
+            say!("          {dir}/{}", file.display());
+        }
+        say!("next      cd {dir} && remit build && remit test");
+        Ok(0)
+    }
+}

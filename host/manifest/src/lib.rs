@@ -1,0 +1,180 @@
+//! What an action says of itself: `action.toml`, and the same inside the component.
+//!
+//! Nothing here is a claim to be trusted: what a component can do is its imports, and the manifest only
+//! explains them. The input schema is different: the host holds every input to it.
+#![forbid(unsafe_code)]
+
+mod schema;
+
+use std::collections::BTreeMap;
+
+use miette::Diagnostic;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use schema::{Mismatch, Schema, SchemaError};
+
+/// The custom section of a component that holds its manifest, at its outermost level.
+pub const SECTION: &str = "remit:manifest";
+
+/// The most bytes of a manifest that are read: it is for people.
+const LONGEST: usize = 256 * 1024;
+
+/// An action's manifest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Its name: lower-case words joined by hyphens.
+    pub name: String,
+    /// Its version (<https://semver.org>).
+    pub version: semver::Version,
+    /// What it repairs, in one sentence.
+    pub summary: String,
+    /// Where to learn more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub homepage: Option<String>,
+    /// Its licence, as an SPDX expression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub license: Option<String>,
+    /// Why it needs each capability, in its author's words.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub capabilities: BTreeMap<String, String>,
+    /// The JSON Schema (draft 2020-12) of its input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Value>,
+}
+
+/// A manifest that cannot be used.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum ManifestError {
+    /// Not what an `action.toml` looks like.
+    #[error("{file} is not an action's manifest:\n{why}")]
+    #[diagnostic(code(usage::manifest), help("docs/authoring.md lists every key of action.toml"))]
+    Malformed {
+        /// Which file.
+        file: String,
+        /// Where and why.
+        why: String,
+    },
+    /// Its schema is none.
+    #[error("{file}: [input] is not a JSON Schema: {why}")]
+    #[diagnostic(
+        code(usage::schema),
+        help("see https://json-schema.org/draft/2020-12; references to other documents are not followed")
+    )]
+    Schema {
+        /// Which file.
+        file: String,
+        /// Where and why.
+        why: String,
+    },
+}
+
+impl Manifest {
+    /// Reads an `action.toml`; `file` names it in errors, which show the line.
+    pub fn parse(text: &str, file: &str) -> Result<Self, ManifestError> {
+        let manifest: Self =
+            toml::from_str(text).map_err(|error| malformed(file, error.to_string().trim_end().to_owned()))?;
+        manifest.checked(file)
+    }
+
+    /// Reads the section of a component; `file` names the component in errors.
+    pub fn from_section(bytes: &[u8], file: &str) -> Result<Self, ManifestError> {
+        if bytes.len() > LONGEST {
+            return Err(malformed(file, format!("it is longer than {LONGEST} bytes")));
+        }
+        let manifest: Self =
+            serde_json::from_slice(bytes).map_err(|error| malformed(file, error.to_string()))?;
+        manifest.checked(file)
+    }
+
+    /// The contents of the section: canonical JSON (RFC 8785), so that the same manifest gives the same bytes.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "strings, maps and JSON values are serialisable")]
+    pub fn to_section(&self) -> Vec<u8> {
+        serde_json_canonicalizer::to_vec(self).expect("a manifest is JSON")
+    }
+
+    /// What its input must look like, if it says so.
+    pub fn schema(&self, file: &str) -> Result<Option<Schema>, ManifestError> {
+        let schema = self.input.as_ref().map(Schema::new).transpose();
+        schema.map_err(|error| ManifestError::Schema { file: file.to_owned(), why: error.to_string() })
+    }
+
+    fn checked(self, file: &str) -> Result<Self, ManifestError> {
+        if !is_name(&self.name) {
+            return Err(malformed(
+                file,
+                format!("`{}` cannot name an action: use lower-case words joined by hyphens", self.name),
+            ));
+        }
+        if self.summary.trim().is_empty() {
+            return Err(malformed(file, "its summary is empty".to_owned()));
+        }
+        if let Some((name, _)) = self.capabilities.iter().find(|(_, why)| why.trim().is_empty()) {
+            return Err(malformed(file, format!("it does not say why it needs {name}")));
+        }
+        self.schema(file)?;
+        Ok(self)
+    }
+}
+
+fn malformed(file: &str, why: String) -> ManifestError {
+    ManifestError::Malformed { file: file.to_owned(), why }
+}
+
+/// Whether an action may be called that: lower-case words joined by hyphens, at most 64 characters; so it is
+/// a package name in every language, and a WIT name.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    name.len() <= 64
+        && name.split('-').all(|word| {
+            word.starts_with(|c: char| c.is_ascii_lowercase())
+                && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+        })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = r#"
+name = "rotate-secret"
+version = "1.2.0"
+summary = "Rotates"
+[capabilities]
+"remit:secrets/rotate" = "to write"
+[input]
+type = "object"
+required = ["path"]
+"#;
+
+    #[test]
+    fn a_component_says_what_the_file_says() {
+        let manifest = Manifest::parse(TEXT, "action.toml").unwrap();
+        assert_eq!(Manifest::from_section(&manifest.to_section(), "a.wasm").unwrap(), manifest);
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_place() {
+        let says = |from: &str, to: &str, words: &str| {
+            let error = Manifest::parse(&TEXT.replace(from, to), "action.toml").unwrap_err().to_string();
+            assert!(error.contains("action.toml") && error.contains(words), "{error}");
+        };
+        says("summary =", "sumary =", "sumary");
+        says("1.2.0", "1.2", "version");
+        says("rotate-secret", "Rotate secret", "cannot name");
+        says("to write", " ", "does not say why it needs remit:secrets/rotate");
+        says("\"object\"", "\"objekt\"", "not a JSON Schema");
+        says("required = [\"path\"]", "\"$ref\" = \"https://example.org/s.json\"", "not a JSON Schema");
+        says("required = [\"path\"]", "\"$ref\" = \"file:///etc/passwd\"", "not a JSON Schema");
+    }
+
+    #[test]
+    fn a_section_that_is_no_manifest_is_an_error() {
+        for bytes in [&b""[..], b"{}", b"\xff", b"[]", &vec![b' '; LONGEST + 1]] {
+            Manifest::from_section(bytes, "a.wasm").unwrap_err();
+        }
+    }
+}
