@@ -5,6 +5,7 @@
 //! component, holds it to its world and embeds `action.toml`. Nothing here runs an action, or needs a home.
 #![forbid(unsafe_code)]
 
+mod bindings;
 mod build;
 mod create;
 mod error;

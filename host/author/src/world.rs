@@ -44,6 +44,20 @@ fn host() -> Resolve {
     resolve
 }
 
+/// A world with every interface there is: what an SDK is made for.
+#[expect(clippy::expect_used, reason = "the WIT is part of this program; a test parses it")]
+pub(crate) fn sdk() -> (Resolve, WorldId) {
+    let mut text = "package remit:sdk@0.1.0;\nworld action {\n".to_owned();
+    for interface in interfaces() {
+        text += &format!("  import {interface};\n");
+    }
+    text += "  export remit:action/remediation@0.1.0;\n}\n";
+    let mut resolve = host();
+    let package = resolve.push_str("sdk.wit", &text).expect("the interfaces are there");
+    let world = resolve.select_world(&[package], None).expect("there is one world");
+    (resolve, world)
+}
+
 /// Copies what an action's world may refer to into `deps`.
 pub(crate) fn write_deps(deps: &Path) -> std::io::Result<()> {
     for package in packages() {

@@ -1,5 +1,6 @@
 //! The languages an action can be written in, one file each.
 
+mod c;
 mod rust;
 
 use std::fmt;
@@ -39,18 +40,34 @@ pub(crate) struct Entry {
 static RUST: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/rust");
 static RUST_TEMPLATE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/rust/template");
 
+static C: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/c");
+static C_TEMPLATE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/c/template");
+
 /// The one list of them all; where two could match, the first does.
-static TABLE: &[Entry] = &[Entry {
-    name: "rust",
-    title: "Rust",
-    marks: &["Cargo.toml"],
-    template: &RUST_TEMPLATE,
-    sdk: &RUST,
-    vendored: (&["Cargo.toml", "src"], "sdk"),
-    build: rust::build,
-    install: rust::INSTALL,
-    core: true,
-}];
+static TABLE: &[Entry] = &[
+    Entry {
+        name: "rust",
+        title: "Rust",
+        marks: &["Cargo.toml"],
+        template: &RUST_TEMPLATE,
+        sdk: &RUST,
+        vendored: (&["Cargo.toml", "src"], "sdk"),
+        build: rust::build,
+        install: rust::INSTALL,
+        core: true,
+    },
+    Entry {
+        name: "c",
+        title: "C",
+        marks: &["src/action.c"],
+        template: &C_TEMPLATE,
+        sdk: &C,
+        vendored: (&["src", "cjson"], "sdk"),
+        build: c::build,
+        install: c::INSTALL,
+        core: true,
+    },
+];
 
 impl Language {
     /// Every one.
