@@ -28,6 +28,23 @@ pub(crate) fn sdk(project: &Project, work: &Path) -> Result<PathBuf, AuthorError
     Ok(dir)
 }
 
+/// The folder with the project's world and all that it refers to: the project's own, or without `deps` in it
+/// a copy below `work` that has the host's.
+pub(crate) fn wit(project: &Project, work: &Path) -> Result<PathBuf, AuthorError> {
+    let own = project.wit();
+    let failed = |error: std::io::Error| AuthorError::file(&own, &error);
+    if own.join("deps").exists() {
+        return std::path::absolute(&own).map_err(failed);
+    }
+    let dir = work.join("wit");
+    world::write_deps(&dir.join("deps")).map_err(failed)?;
+    for entry in fs::read_dir(&own).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        fs::copy(entry.path(), dir.join(entry.file_name())).map_err(failed)?;
+    }
+    Ok(dir)
+}
+
 /// Generates bindings for all that an action can ask for into `dir`. What a built action really imports is
 /// what its code calls: the linker drops the rest.
 pub(crate) fn generate(generator: &mut dyn WorldGenerator, dir: &Path) -> Result<(), AuthorError> {

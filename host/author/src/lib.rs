@@ -11,6 +11,7 @@ mod create;
 mod error;
 mod languages;
 mod project;
+mod stub;
 mod tool;
 mod world;
 

@@ -82,6 +82,11 @@ pub(crate) fn read(wit: &Path) -> Result<(Resolve, WorldId), AuthorError> {
     Ok((resolve, world))
 }
 
+/// Every interface that a world imports.
+pub(crate) fn names(resolve: &Resolve, world: WorldId) -> Vec<String> {
+    resolve.worlds[world].imports.keys().map(|key| resolve.name_world_key(key)).collect()
+}
+
 /// Every interface that a component imports.
 pub(crate) fn imports(component: &[u8]) -> Result<BTreeSet<String>, String> {
     match wit_component::decode(component) {

@@ -1,6 +1,7 @@
 //! The languages an action can be written in, one file each.
 
 mod c;
+mod javascript;
 mod rust;
 
 use std::fmt;
@@ -43,6 +44,10 @@ static RUST_TEMPLATE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk
 static C: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/c");
 static C_TEMPLATE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/c/template");
 
+static JS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/js");
+static JS_TEMPLATE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/js/template");
+static TS_TEMPLATE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/js/template-ts");
+
 /// The one list of them all; where two could match, the first does.
 static TABLE: &[Entry] = &[
     Entry {
@@ -66,6 +71,28 @@ static TABLE: &[Entry] = &[
         build: c::build,
         install: c::INSTALL,
         core: true,
+    },
+    Entry {
+        name: "ts",
+        title: "TypeScript",
+        marks: &["src/action.ts"],
+        template: &TS_TEMPLATE,
+        sdk: &JS,
+        vendored: (&["package.json", "src"], "sdk"),
+        build: javascript::build_typescript,
+        install: javascript::INSTALL_TS,
+        core: false,
+    },
+    Entry {
+        name: "js",
+        title: "JavaScript",
+        marks: &["src/action.js"],
+        template: &JS_TEMPLATE,
+        sdk: &JS,
+        vendored: (&["package.json", "src"], "sdk"),
+        build: javascript::build,
+        install: javascript::INSTALL_JS,
+        core: false,
     },
 ];
 
