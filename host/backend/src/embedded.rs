@@ -98,6 +98,23 @@ impl Embedded {
         self.on_a_thread(move |inner| inner.put(&path, None, &fields)).await
     }
 
+    /// Brings a version to a state by an administrator's own hand, as [`Embedded::seed`] makes one: an offline
+    /// test of an action begins with an estate.
+    pub async fn seed_state(
+        &self,
+        secret: &Resource,
+        version: u64,
+        state: VersionState,
+    ) -> Result<(), Failure> {
+        let turn = match state {
+            VersionState::Enabled => Turn::Enable,
+            VersionState::Disabled => Turn::Disable,
+            VersionState::Destroyed => Turn::Destroy,
+        };
+        let path = secret.path().to_owned();
+        self.on_a_thread(move |inner| inner.turn(turn, &path, version)).await
+    }
+
     /// Runs `work` where it may block. It goes on to its end even if nobody waits for it any more.
     async fn on_a_thread<T: Send + 'static>(
         &self,

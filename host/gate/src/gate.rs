@@ -46,6 +46,8 @@ struct Inner {
 struct Progress {
     phase: Phase,
     calls: u64,
+    /// Calls that reached a backend, but for the ambient ones.
+    performed: u64,
     changes: u64,
     logged: u64,
     observed: Plan,
@@ -68,6 +70,7 @@ impl Gate {
             progress: Mutex::new(Progress {
                 phase: Phase::Run,
                 calls: 0,
+                performed: 0,
                 changes: 0,
                 logged: 0,
                 observed: Plan::default(),
@@ -209,7 +212,7 @@ impl Inner {
         } else {
             inner.note(intent)?;
         }
-        let answer = O::perform(&backend, Permit { operation: &operation, before: None }).await;
+        let answer = inner.perform(&*backend, Permit { operation: &operation, before: None }).await;
         inner.note(inner.outcome::<O>(call, &answer)?)?;
         Ok(answer)
     }
@@ -263,12 +266,37 @@ impl Inner {
             inner.in_force(at, call, &operation)?;
             inner.journal.commit(Record { run: inner.run, at, event: Event::Intent(intent) }).await?;
             let permit = Permit { operation: &operation, before: Some(&prepared) };
-            let answer = O::perform(&backend, permit).await;
+            let answer = inner.perform(&*backend, permit).await;
             inner.note(inner.outcome::<O>(call, &answer)?)?;
             drop(running);
             Ok(answer)
         });
         effect.await.unwrap_or(Err(Fault::Interrupted { operation: O::NAME }))
+    }
+
+    /// The effect itself, unless an offline test wants it to fail here.
+    async fn perform<O: Operation>(
+        &self,
+        backend: &O::Backend,
+        permit: Permit<'_, O>,
+    ) -> Result<O::Outcome, Failure> {
+        if Rules::is_ambient(interface_of::<O>()) || self.mode == Mode::Rehearse {
+            return O::perform(backend, permit).await;
+        }
+        let asked = {
+            let mut progress = self.progress();
+            progress.performed += 1;
+            progress.performed
+        };
+        match self.estate.injected(asked) {
+            None => O::perform(backend, permit).await,
+            Some(injected) => {
+                if injected.answer_lost {
+                    O::perform(backend, permit).await?;
+                }
+                Err(injected.failure.clone())
+            }
+        }
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {

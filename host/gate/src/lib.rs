@@ -26,5 +26,5 @@ pub use remit_journal::{Effect, Mode, Phase};
 pub use replay::{Divergence, Replay};
 pub use resource::{Resource, ResourceError};
 pub use scope::{Allow, Limits, OnFailure, Scope, ScopeError};
-pub use setup::{Estate, Facts, Setup, Used, Window};
+pub use setup::{Estate, Facts, Injected, Setup, Used, Window};
 pub use undo::{AnyOperation, Boxed, Of, UndoGate};

@@ -9,12 +9,24 @@ use remit_journal::{Journal, Mode, RunId};
 use remit_trust::Sealer;
 use serde::Serialize;
 
-use crate::{Fault, Operation, Plan, Scope};
+use crate::{Failure, Fault, Operation, Plan, Scope};
 
 /// The real systems a host can reach, one backend of each type. Only the gate looks inside.
 #[derive(Clone, Default)]
 pub struct Estate {
     backends: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    injected: Option<Injected>,
+}
+
+/// A failure that an action's offline test asks for. It can only make a call fail, never let one through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Injected {
+    /// At which call of a live run, counted from 1 over all but the ambient ones.
+    pub at: u64,
+    /// What the action is told.
+    pub failure: Failure,
+    /// Whether the call is performed all the same: only its answer is lost.
+    pub answer_lost: bool,
 }
 
 impl Estate {
@@ -23,6 +35,18 @@ impl Estate {
     pub fn with<B: Send + Sync + 'static>(mut self, backend: B) -> Self {
         self.backends.insert(TypeId::of::<B>(), Arc::new(backend));
         self
+    }
+
+    /// The same estate, where one call fails.
+    #[must_use]
+    pub fn failing(mut self, injected: Injected) -> Self {
+        self.injected = Some(injected);
+        self
+    }
+
+    /// What is to fail at call `at`.
+    pub(crate) fn injected(&self, at: u64) -> Option<&Injected> {
+        self.injected.as_ref().filter(|injected| injected.at == at)
     }
 
     pub(crate) fn get<O: Operation>(&self) -> Result<Arc<O::Backend>, Fault> {

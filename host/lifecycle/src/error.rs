@@ -40,6 +40,15 @@ pub enum Error {
         /// What to do.
         help: String,
     },
+    /// The input is not what the action takes. Nothing was started.
+    #[error("the input is not what {action} takes:\n{why}")]
+    #[diagnostic(code(usage::input), help("`remit inspect` shows what it takes"))]
+    Input {
+        /// Which action.
+        action: String,
+        /// Each wrong place, a line each.
+        why: String,
+    },
     /// There is no Remit home.
     #[error("{home} is not a Remit home")]
     #[diagnostic(

@@ -1,7 +1,9 @@
 //! What an action is given.
 
+use remit_sandbox::{AdmissionError, Inspection};
 use remit_trust::Digest;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use crate::Error;
 
@@ -36,6 +38,40 @@ impl Input {
         let digest = Digest::of(&bytes);
         // Canonical JSON is UTF-8: nothing is replaced.
         Ok(Self { json: String::from_utf8_lossy(&bytes).into_owned(), digest })
+    }
+
+    /// From `KEY=VALUE` pairs. A value is text where the action's schema says so, and otherwise JSON, or
+    /// text where it is no JSON.
+    pub fn of_pairs(pairs: &[String], action: &Inspection) -> Result<Self, Error> {
+        let schema = action.manifest.as_ref().and_then(|manifest| manifest.input.as_ref());
+        let mut object = Map::new();
+        for pair in pairs {
+            let (key, text) = pair.split_once('=').unwrap_or((pair, ""));
+            let is_text = schema.is_some_and(|schema| schema["properties"][key]["type"] == "string");
+            let value = if is_text { None } else { serde_json::from_str(text).ok() };
+            if object.insert(key.to_owned(), value.unwrap_or_else(|| text.into())).is_some() {
+                return Err(Error::Document {
+                    file: "--input".to_owned(),
+                    wanted: "an object",
+                    why: format!("`{key}` is given twice"),
+                    help: "give each key once".to_owned(),
+                });
+            }
+        }
+        Self::of(&Value::Object(object))
+    }
+
+    /// Holds it to the schema of the action, if the action has one.
+    pub fn check(&self, action: &Inspection) -> Result<(), Error> {
+        let Some(manifest) = &action.manifest else { return Ok(()) };
+        let schema = manifest.schema(&action.name).map_err(AdmissionError::from)?;
+        let wrong = schema.and_then(|schema| schema.check(&self.value().ok()?).err()).unwrap_or_default();
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        let place = |place: &str| if place.is_empty() { "the input".to_owned() } else { place.to_owned() };
+        let lines: Vec<_> = wrong.iter().map(|w| format!("  {}: {}", place(&w.place), w.why)).collect();
+        Err(Error::Input { action: action.name.clone(), why: lines.join("\n") })
     }
 
     /// The canonical text.

@@ -105,6 +105,18 @@ fn planning_scope(action: &Admitted) -> Scope {
     Scope { on_failure: remit_gate::OnFailure::Revert, allow, limits }
 }
 
+/// Lets the action in, with this input: every check that comes before anything is started.
+pub(crate) fn admit(
+    host: &Host,
+    candidate: &Candidate,
+    input: &Input,
+    scope: Option<&Scope>,
+) -> Result<Admitted, Error> {
+    let action = host.sandbox.admit(candidate, &host.publishers, scope)?;
+    input.check(&action.inspection)?;
+    Ok(action)
+}
+
 /// Rehearses an action: observations are real, changes are simulated, and what it asked for is the plan.
 /// With `scope`, within that scope; without, see [`PlanFile`]: whatever it imports, never a disclosure.
 pub async fn rehearse(
@@ -113,7 +125,7 @@ pub async fn rehearse(
     input: &Input,
     scope: Option<Scope>,
 ) -> Result<PlanFile, Error> {
-    let action = host.sandbox.admit(candidate, &host.publishers, scope.as_ref())?;
+    let action = admit(host, candidate, input, scope.as_ref())?;
     let scope = scope.unwrap_or_else(|| planning_scope(&action));
     let facts = facts("rehearsal")?;
     let (run, seed, at) = (facts.run, facts.seed, facts.started);

@@ -9,7 +9,7 @@ use remit_sandbox::{Call, Candidate, Consumed, Meter};
 
 use crate::changes::changes_of;
 use crate::claim::Claim;
-use crate::plan::{end, facts, header, output};
+use crate::plan::{admit, end, facts, header, output};
 use crate::recover::{conclude, in_doubt};
 use crate::revert::Reverted;
 use crate::{Error, Host, Input, SignedGrant, components};
@@ -41,7 +41,7 @@ pub async fn execute(
 ) -> Result<Finished, Error> {
     let grant = signed.grant;
     grant.check(candidate.digest(), input, Timestamp::now())?;
-    let action = host.sandbox.admit(candidate, &host.publishers, Some(&grant.scope))?;
+    let action = admit(host, candidate, input, Some(&grant.scope))?;
     let facts = facts(&grant.reason)?;
     let (run, seed) = (facts.run, facts.seed);
     let mut started = header(&action, Mode::Live, input, &grant.scope, &facts)?;

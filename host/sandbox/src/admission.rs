@@ -72,6 +72,10 @@ pub enum AdmissionError {
         /// The validator's words.
         why: String,
     },
+    /// What it says of itself cannot be read.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Manifest(#[from] remit_manifest::ManifestError),
     /// Not an action.
     #[error("{file} does not export {CONTRACT}, so it is not an action")]
     #[diagnostic(
@@ -258,7 +262,7 @@ impl Sandbox {
             return Err(AdmissionError::NotAnAction { file: file() });
         }
         let unknown: Vec<String> =
-            inspection.imports.iter().filter(|i| i.interface.is_none()).map(|i| i.name.clone()).collect();
+            inspection.imports.iter().filter(|i| i.interface.is_none()).map(|i| unknown(&i.name)).collect();
         if !unknown.is_empty() {
             return Err(AdmissionError::Unknown { file: file(), imports: unknown });
         }
@@ -282,6 +286,15 @@ impl Sandbox {
         }
         let pre = linker.instantiate_pre(&component).map_err(mismatch)?;
         Ok(Admitted { pre, inspection, digest: candidate.digest, publisher })
+    }
+}
+
+/// An import that is not offered, and the version of it that is.
+fn unknown(import: &str) -> String {
+    let name = import.split('@').next().unwrap_or_default();
+    match remit_capability::interfaces().iter().find(|interface| interface.name == name) {
+        Some(ours) => format!("{import} (it offers {})", ours.version),
+        None => import.to_owned(),
     }
 }
 

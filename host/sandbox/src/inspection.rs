@@ -1,6 +1,7 @@
 //! What a component could do, read from its bytes alone. Nothing of it runs, nothing is compiled.
 
 use remit_capability::Interface;
+use remit_manifest::{Manifest, SECTION};
 use serde::Serialize;
 use wasmparser::{ComponentExternalKind, Encoding, Parser, Payload, Validator, WasmFeatures};
 
@@ -28,6 +29,8 @@ pub struct Inspection {
     pub version: String,
     /// Its size in bytes.
     pub size: usize,
+    /// What it says of itself, if it carries a manifest.
+    pub manifest: Option<Manifest>,
     /// Every import, in its own order.
     pub imports: Vec<Import>,
     /// Every export.
@@ -35,6 +38,15 @@ pub struct Inspection {
 }
 
 impl Inspection {
+    /// The capabilities it imports and, in its manifest, does not explain.
+    #[must_use]
+    pub fn unexplained(&self) -> Vec<&'static str> {
+        let Some(manifest) = &self.manifest else { return Vec::new() };
+        let granted =
+            self.imports.iter().filter_map(|import| import.interface).filter(|i| i.granted_by_scope);
+        granted.map(|i| i.name).filter(|name| !manifest.capabilities.contains_key(*name)).collect()
+    }
+
     /// Whether it exports what an action must.
     #[must_use]
     pub fn is_action(&self) -> bool {
@@ -55,6 +67,7 @@ impl Inspection {
             name: "unnamed".to_owned(),
             version: "0.0.0".to_owned(),
             size: bytes.len(),
+            manifest: None,
             imports: Vec::new(),
             exports: Vec::new(),
         };
@@ -93,6 +106,16 @@ impl Inspection {
                                 found.name = printable(name);
                             }
                         }
+                    }
+                    _ if section.name() == SECTION => {
+                        // Two of them would leave open which one an input is held to.
+                        if found.manifest.is_some() {
+                            return Err(AdmissionError::Malformed {
+                                file: candidate.shown().to_owned(),
+                                why: "it carries two manifests".to_owned(),
+                            });
+                        }
+                        found.manifest = Some(Manifest::from_section(section.data(), candidate.shown())?);
                     }
                     _ if section.name() == "version" => {
                         found.version = printable(&String::from_utf8_lossy(section.data()));

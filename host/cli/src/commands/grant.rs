@@ -11,7 +11,7 @@ use remit_sandbox::{Candidate, Inspection};
 use remit_trust::SigningKey;
 
 use super::plan::steps;
-use super::{Done, input, read, write};
+use super::{Done, INPUT, input, read, write};
 use crate::print::{self, say};
 
 #[derive(Args)]
@@ -29,8 +29,8 @@ pub(crate) struct Grant {
     #[arg(long, value_name = "FILE", required_unless_present = "plan")]
     action: Option<PathBuf>,
     /// Without a plan: what the action is given.
-    #[arg(long, value_name = "JSON|@FILE|-", required_unless_present = "plan")]
-    input: Option<String>,
+    #[arg(long, value_name = INPUT, required_unless_present = "plan")]
+    input: Vec<String>,
     /// The operator's private key.
     #[arg(long, value_name = "FILE.key")]
     key: PathBuf,
@@ -54,17 +54,19 @@ impl Grant {
             Some(file) => Some(Scope::parse(&read(file)?, &file.display().to_string())?),
             None => None,
         };
-        let (action, digest, plan) = match (&self.plan, &self.action, &self.input) {
-            (Some(file), ..) => {
+        let (action, digest, plan) = match (&self.plan, &self.action) {
+            (Some(file), _) => {
                 let file = PlanFile::load(file)?;
                 (file.action, Input::of(&file.input)?.digest(), Some(file.plan))
             }
-            (None, Some(action), Some(given)) => {
+            (None, Some(action)) => {
                 let candidate = Candidate::read(action)?;
                 let found = Inspection::of(&candidate)?;
+                let input = input(&self.input, &candidate)?;
+                input.check(&found)?;
                 let action =
                     ActionRef { digest: candidate.digest(), name: found.name, version: found.version };
-                (action, input(given)?.digest(), None)
+                (action, input.digest(), None)
             }
             _ => return Ok(2),
         };

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use remit_lifecycle::{Config, Home};
+use remit_manifest::Manifest;
 use remit_sandbox::{AdmissionError, Candidate, Inspection, Interface, Publishers};
 use remit_trust::{SignatureError, VerifyingKey};
 use serde_json::{Value, json};
@@ -50,6 +51,7 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
         print::json(&json!({
             "name": found.name, "version": found.version, "digest": candidate.digest(), "size": found.size,
             "action": found.is_action(), "publisher": {"state": state, "key": key}, "imports": imports, "exports": found.exports,
+            "manifest": found.manifest, "unexplained": found.unexplained(),
             "default_limits": remit_gate::Limits::default(),
         }))?;
         return Ok(0);
@@ -72,6 +74,9 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
             ),
         ],
     );
+    if let Some(manifest) = &found.manifest {
+        own_words(manifest);
+    }
     let rows = |wanted: fn(&Interface) -> bool| -> Vec<Vec<String>> {
         let known = found.imports.iter().filter_map(|import| import.interface.map(|known| (import, known)));
         known
@@ -85,6 +90,10 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
     section("can do, if granted:", &rows(|known| known.granted_by_scope), "nothing");
     section("needs no grant:", &rows(|known| !known.granted_by_scope && !known.is_wasi()), "nothing");
     section("parts of WASI, all harmless here:", &rows(Interface::is_wasi), "none");
+    if !found.unexplained().is_empty() {
+        let rows: Vec<_> = found.unexplained().into_iter().map(|name| vec![name.to_owned()]).collect();
+        section("asks for, and does not say why:", &rows, "");
+    }
     let unknown: Vec<_> = found
         .imports
         .iter()
@@ -107,6 +116,41 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
         ],
     );
     Ok(0)
+}
+
+/// What the action says of itself. It is shown as its word, never as a fact.
+fn own_words(manifest: &Manifest) {
+    say!("\nin its own words, which nothing proves:");
+    let row = |name: &str, text: &str| vec![print::word(name), print::word(text)];
+    let mut rows = vec![row("summary", &manifest.summary)];
+    rows.extend(manifest.homepage.iter().map(|homepage| row("homepage", homepage)));
+    rows.extend(manifest.license.iter().map(|license| row("license", license)));
+    rows.extend(manifest.capabilities.iter().map(|(name, why)| row(name, why)));
+    print::table(2, &rows);
+    let Some(schema) = &manifest.input else { return };
+    let required = |name: &str| {
+        schema["required"].as_array().is_some_and(|names| names.iter().any(|required| required == name))
+    };
+    let fields: Vec<_> = schema["properties"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, field)| {
+            let kind = match &field["type"] {
+                Value::Null => "any".to_owned(),
+                Value::String(kind) => kind.clone(),
+                kinds => kinds.to_string(),
+            };
+            let need = if required(name) { "required" } else { "optional" };
+            let what = field["description"].as_str().unwrap_or_default();
+            vec![print::word(name), print::word(&kind), need.to_owned(), print::word(what)]
+        })
+        .collect();
+    section(
+        "takes, and the host holds its input to it:",
+        &fields,
+        "any JSON that its schema admits (--json)",
+    );
 }
 
 fn section(title: &str, rows: &[Vec<String>], none: &str) {

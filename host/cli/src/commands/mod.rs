@@ -18,17 +18,19 @@ mod runs;
 mod secret;
 mod show;
 mod sign;
+mod test;
 
 use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory as _, Subcommand};
 use miette::Diagnostic;
 use remit_lifecycle::{Error, Home, Host, Input};
+use remit_sandbox::{Candidate, Inspection};
 
 use crate::print;
 
 /// What a command returns: an exit code, or an error that knows its own.
-pub(crate) type Done = Result<u8, Box<dyn Diagnostic + Send + Sync>>;
+pub(crate) type Done<T = u8> = Result<T, Box<dyn Diagnostic + Send + Sync>>;
 
 /// The commands.
 #[derive(Subcommand)]
@@ -41,6 +43,8 @@ pub(crate) enum Command {
     New(new::New),
     /// Build an action, in whatever language, to a component.
     Build(build::Build),
+    /// Try an action offline: given this estate and this input, expect these operations.
+    Test(test::Test),
     /// Make signing keys.
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -94,6 +98,7 @@ impl Command {
             Self::Doctor(command) => command.run(&home).await,
             Self::New(command) => command.run(),
             Self::Build(command) => command.run(),
+            Self::Test(command) => command.run().await,
             Self::Keys(command) => command.run(),
             Self::Sign(command) => command.run(),
             Self::Inspect(command) => command.run(&home),
@@ -132,8 +137,29 @@ pub(crate) async fn open(home: &Home) -> Result<Host, Error> {
     Ok(host)
 }
 
-/// Reads `--input`: JSON itself, `@FILE` or a file, or `-` for standard input.
-pub(crate) fn input(argument: &str) -> Result<Input, Error> {
+/// What `--input` takes, once or, as pairs, several times.
+pub(crate) const INPUT: &str = "JSON|@FILE|-|KEY=VALUE";
+
+/// Reads `--input`: JSON itself, `@FILE` or a file, `-` for standard input, or pairs.
+pub(crate) fn input(arguments: &[String], action: &Candidate) -> Done<Input> {
+    if arguments.iter().all(|argument| is_pair(argument)) {
+        return Ok(Input::of_pairs(arguments, &Inspection::of(action)?)?);
+    }
+    let [argument] = arguments else {
+        let why = "--input is given several times, and not as KEY=VALUE".to_owned();
+        return Err(usage(why, "give one JSON document, or each key as --input KEY=VALUE"));
+    };
+    Ok(document(argument)?)
+}
+
+/// `KEY=VALUE`, and not the name of a file.
+fn is_pair(argument: &str) -> bool {
+    let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    argument.split_once('=').is_some_and(|(key, _)| !key.is_empty() && key.chars().all(word))
+        && !Path::new(argument).exists()
+}
+
+fn document(argument: &str) -> Result<Input, Error> {
     if argument == "-" {
         let text = std::io::read_to_string(std::io::stdin())
             .map_err(|error| Error::File { file: "standard input".to_owned(), why: error.to_string() })?;

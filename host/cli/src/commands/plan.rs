@@ -7,7 +7,7 @@ use remit_gate::{Plan as Steps, Scope};
 use remit_lifecycle::{Error, Home};
 use remit_sandbox::Candidate;
 
-use super::{Done, input, read, write};
+use super::{Done, INPUT, input, read, write};
 use crate::print::{self, Patience, say};
 
 #[derive(Args)]
@@ -17,9 +17,9 @@ use crate::print::{self, Patience, say};
 pub(crate) struct Plan {
     /// The action.
     action: PathBuf,
-    /// What it is given: JSON, @FILE, or - for standard input.
-    #[arg(long, value_name = "JSON|@FILE|-")]
-    input: String,
+    /// What it is given: JSON, @FILE, - for standard input, or each key as KEY=VALUE.
+    #[arg(long, value_name = INPUT, required = true)]
+    input: Vec<String>,
     /// Rehearse within this scope. Without one, whatever the action imports, but never a disclosure.
     #[arg(long, value_name = "FILE")]
     scope: Option<PathBuf>,
@@ -37,7 +37,7 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) async fn run(self, home: &Home) -> Done {
         let candidate = Candidate::read(&self.action)?;
-        let input = input(&self.input)?;
+        let input = input(&self.input, &candidate)?;
         let scope = match &self.scope {
             Some(file) => Some(Scope::parse(&read(file)?, &file.display().to_string())?),
             None => None,

@@ -9,7 +9,7 @@ use remit_sandbox::Candidate;
 use serde_json::json;
 
 use super::revert::steps;
-use super::{Done, input, open};
+use super::{Done, INPUT, input, open};
 use crate::print::{self, Patience, say};
 
 #[derive(Args)]
@@ -20,8 +20,8 @@ pub(crate) struct Run {
     /// The action.
     action: PathBuf,
     /// What it is given: exactly what was granted.
-    #[arg(long, value_name = "JSON|@FILE|-")]
-    input: String,
+    #[arg(long, value_name = INPUT, required = true)]
+    input: Vec<String>,
     /// The grant.
     #[arg(long, value_name = "FILE")]
     grant: PathBuf,
@@ -33,7 +33,7 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) async fn run(self, home: &Home) -> Done {
         let candidate = Candidate::read(&self.action)?;
-        let input = input(&self.input)?;
+        let input = input(&self.input, &candidate)?;
         let host = open(home).await?;
         let grant = SignedGrant::load(&self.grant, &host.operators)?;
         let patience = Patience::with("running");

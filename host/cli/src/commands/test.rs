@@ -1,0 +1,189 @@
+//! `remit test`.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+use remit_author::Project;
+use remit_lifecycle::Error;
+use remit_offline::{Bench, Case, Fixture, differences, record};
+use serde_json::json;
+
+use super::{Done, usage};
+use crate::print::{self, say};
+
+#[derive(Args)]
+#[command(
+    after_help = "No home, no keys, no live system: each test has an estate of its own.\n\nExamples:\n  remit test                                    in an action's folder: tests/*.toml\n  remit test rotate-secret.wasm tests/one.toml\n  remit test --record                           write what happens as what is expected\n  remit test --format junit > report.xml"
+)]
+pub(crate) struct Test {
+    /// The action (.wasm) and tests (.toml); otherwise those of the folder.
+    files: Vec<PathBuf>,
+    /// Only tests whose name contains this.
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+    /// Write what happens into the tests, as what is expected.
+    #[arg(long)]
+    record: bool,
+    /// How to tell the result.
+    #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Lines for a person.
+    Text,
+    /// One JSON document.
+    Json,
+    /// A `JUnit` report, as CI systems read it.
+    Junit,
+}
+
+/// One test that was carried out.
+struct Ran {
+    name: String,
+    took: Duration,
+    /// What differs; empty if it passed.
+    differs: Vec<String>,
+}
+
+impl Test {
+    pub(crate) async fn run(self) -> Done {
+        let (actions, fixtures): (Vec<_>, Vec<_>) =
+            self.files.iter().cloned().partition(|file| file.extension().is_some_and(|e| e == "wasm"));
+        let action = match &actions[..] {
+            [] => {
+                let project = Project::open(Path::new("."))?;
+                let built = project.dir.join(format!("{}.wasm", project.manifest.name));
+                if !built.exists() {
+                    return Err(usage("the action is not built".to_owned(), "run `remit build` first"));
+                }
+                built
+            }
+            [one] => one.clone(),
+            _ => return Err(usage("several actions are given".to_owned(), "test one at a time")),
+        };
+        let fixtures = if fixtures.is_empty() { beside(&action)? } else { fixtures };
+        // Every file is read before anything is tried: a typo in the last one is told at once.
+        let loaded = fixtures.iter().map(|file| Fixture::load(file)).collect::<Result<Vec<_>, _>>()?;
+        let cache = cache();
+        let mut bench = Bench::new(&action, cache.as_deref())?;
+        let mut ran = Vec::new();
+        for (file, fixture) in fixtures.iter().zip(&loaded) {
+            let shown = file.display().to_string();
+            let faults = fixture.faults.iter().map(Some);
+            let mut recorded = Vec::new();
+            for fault in std::iter::once(None).chain(faults) {
+                let name = match fault {
+                    None => shown.clone(),
+                    Some(fault) => format!("{shown}, call {} fails", fault.at),
+                };
+                if !self.record && self.filter.as_ref().is_some_and(|filter| !name.contains(filter)) {
+                    continue;
+                }
+                let since = Instant::now();
+                let seen = bench.try_case(Case { fixture, fault }).await?;
+                let expect = fault.map_or(&fixture.expect, |fault| &fault.expect);
+                let differs = match expect {
+                    _ if self.record => Vec::new(),
+                    Some(expect) => differences(expect, &seen),
+                    None => {
+                        vec!["it expects nothing: `remit test --record` writes down what happens".to_owned()]
+                    }
+                };
+                recorded.push(seen);
+                let done = Ran { name, took: since.elapsed(), differs };
+                if self.format == Format::Text {
+                    tell(&done, self.record);
+                }
+                ran.push(done);
+            }
+            if self.record {
+                record(file, &recorded)?;
+            }
+        }
+        if ran.is_empty() {
+            return Err(usage(
+                "no test was carried out".to_owned(),
+                "check --filter, and that tests/*.toml is there",
+            ));
+        }
+        let failed = ran.iter().filter(|test| !test.differs.is_empty()).count();
+        let took: Duration = ran.iter().map(|test| test.took).sum();
+        match self.format {
+            Format::Text => {
+                say!("\n{} passed, {failed} failed in {:.2} s", ran.len() - failed, took.as_secs_f64());
+            }
+            Format::Json => {
+                let tests: Vec<_> = ran.iter().map(|test| json!({"name": test.name, "passed": test.differs.is_empty(), "differs": test.differs, "seconds": test.took.as_secs_f64()})).collect();
+                print::json(
+                    &json!({"action": action, "passed": ran.len() - failed, "failed": failed, "tests": tests}),
+                )?;
+            }
+            Format::Junit => print::raw(junit(&action, &ran)?.as_bytes()),
+        }
+        Ok(u8::from(failed > 0))
+    }
+}
+
+/// The tests in the folder `tests` beside the action.
+fn beside(action: &Path) -> Result<Vec<PathBuf>, Error> {
+    let folder =
+        action.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).join("tests");
+    let failed =
+        |error: std::io::Error| Error::File { file: folder.display().to_string(), why: error.to_string() };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(&folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            files.push(path.strip_prefix(".").map(Path::to_owned).unwrap_or(path));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Where what is compiled for tests is kept from one time to the next; without a place, nowhere.
+fn cache() -> Option<PathBuf> {
+    let base = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))?;
+    let folder = base.join("remit");
+    std::fs::create_dir_all(&folder).ok()?;
+    Some(folder.join("compiled"))
+}
+
+fn tell(test: &Ran, recorded: bool) {
+    let took = format!("{:.2} s", test.took.as_secs_f64());
+    match (test.differs.is_empty(), recorded) {
+        (true, true) => say!("wrote   {}  {took}", test.name),
+        (true, false) => say!("ok      {}  {took}", test.name),
+        (false, _) => {
+            say!("FAILED  {}  {took}", test.name);
+            for line in &test.differs {
+                say!("          {}", print::word(line));
+            }
+        }
+    }
+}
+
+fn junit(action: &Path, ran: &[Ran]) -> Result<String, Error> {
+    let mut suite = TestSuite::new(action.display().to_string());
+    for test in ran {
+        let status = if test.differs.is_empty() {
+            TestCaseStatus::success()
+        } else {
+            let mut failed = TestCaseStatus::non_success(NonSuccessKind::Failure);
+            failed.set_description(test.differs.join("\n"));
+            failed
+        };
+        let mut case = TestCase::new(test.name.clone(), status);
+        case.set_time(test.took);
+        suite.add_test_case(case);
+    }
+    let mut report = Report::new("remit test");
+    report.add_test_suite(suite);
+    report.to_string().map_err(|error| Error::File { file: "the report".to_owned(), why: error.to_string() })
+}

@@ -1,0 +1,213 @@
+//! Where actions are tried: a home in a folder that is gone afterwards.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use jiff::SignedDuration;
+use remit_backend::{Embedded, Fields, Generator, Secrets, SecretsConfig, Serving, VersionState};
+use remit_gate::{Estate, Failure, Injected, Plan, Resource, Step};
+use remit_journal::RunState;
+use remit_lifecycle::{Error, Grant, GrantRequest, Home, Host, Input, PlanFile, SignedGrant};
+use remit_sandbox::{Candidate, Inspection, Sandbox, Stop};
+use remit_trust::{SigningKey, blob};
+use tempfile::TempDir;
+
+use crate::{Expect, FailAt, Fixture, OfflineError, SecretAfter, SecretBefore};
+
+/// A host to try one action on.
+pub struct Bench {
+    dir: TempDir,
+    host: Host,
+    operator: SigningKey,
+    candidate: Candidate,
+    tried: u32,
+}
+
+/// One try: a fixture as it is, or with one of its faults.
+#[derive(Clone, Copy, Debug)]
+pub struct Case<'a> {
+    /// The fixture.
+    pub fixture: &'a Fixture,
+    /// The call that fails, if one does.
+    pub fault: Option<&'a FailAt>,
+}
+
+impl std::fmt::Debug for Bench {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Bench({:?})", self.candidate)
+    }
+}
+
+impl Bench {
+    /// A home that trusts this action, for as long as the bench lives. Compiled components are kept in
+    /// `cache`, if there is one.
+    pub fn new(action: &Path, cache: Option<&Path>) -> Result<Self, OfflineError> {
+        let original = Candidate::read(action)?;
+        if !Inspection::of(&original)?.is_action() {
+            return Err(
+                remit_sandbox::AdmissionError::NotAnAction { file: action.display().to_string() }.into()
+            );
+        }
+        let dir = TempDir::with_prefix("remit-test-").map_err(|error| OfflineError::file(action, &error))?;
+        let path = |name: &str| dir.path().join(name);
+        let write = |to: PathBuf, bytes: &[u8]| {
+            fs::write(&to, bytes).map_err(|error| OfflineError::file(&to, &error))
+        };
+        let (publisher, operator) = (SigningKey::generate()?, SigningKey::generate()?);
+        for (name, key) in [("publisher.pub", &publisher), ("operator.pub", &operator)] {
+            write(path(name), key.verifying_key().to_pem().as_bytes())?;
+        }
+        let signed = path("action.wasm");
+        write(signed.clone(), original.bytes())?;
+        write(path("action.wasm.sig"), blob::sign_blob(&publisher, original.bytes())?.as_bytes())?;
+        let home = Home::at(&path("home"));
+        home.init("test.invalid/journal", &[path("publisher.pub")], &[path("operator.pub")])?;
+        let mut host = home.open()?;
+        if let Some(cache) = cache {
+            let cache = remit_sandbox::Cache::open(cache, &cache.with_extension("key"))?;
+            host.sandbox = Sandbox::new(Some(cache)).map_err(Error::from)?;
+        }
+        let candidate = Candidate::read(&signed)?;
+        Ok(Self { dir, host, operator, candidate, tried: 0 })
+    }
+
+    /// Tries a case: rehearsal, grant of its least scope, run. Everything begins anew.
+    pub async fn try_case(&mut self, case: Case<'_>) -> Result<Expect, OfflineError> {
+        self.tried += 1;
+        let file = self.dir.path().join(format!("estate-{}.db", self.tried));
+        let store = Embedded::open(&file)?;
+        for secret in &case.fixture.secrets {
+            seed(&store, secret).await?;
+        }
+        let serving = SecretsConfig { serving: Serving::Embedded { file }, ..SecretsConfig::default() };
+        let estate = Estate::default().with(Secrets::open(&[serving], self.dir.path())?);
+        self.host.estate = match case.fault {
+            None => estate,
+            Some(fault) => estate.failing(Injected {
+                at: fault.at,
+                failure: fault.failure.failure(),
+                answer_lost: fault.answer_lost,
+            }),
+        };
+        let mut seen = self.run(case.fixture).await?;
+        seen.secrets = after(&store, case).await?;
+        Ok(seen)
+    }
+
+    async fn run(&self, fixture: &Fixture) -> Result<Expect, OfflineError> {
+        let input = Input::of(&fixture.input)?;
+        let rehearsed =
+            remit_lifecycle::rehearse(&self.host, &self.candidate, &input, fixture.scope.clone()).await;
+        let file = match rehearsed {
+            Ok(file) => file,
+            Err(error) => return not_rehearsed(error),
+        };
+        let operations = Some(lines(&file.plan));
+        let grant = self.grant(fixture, file, &input)?;
+        let done = remit_lifecycle::execute(&self.host, &self.candidate, &input, grant).await?;
+        Ok(Expect {
+            outcome: Some(done.state),
+            because: done.cause.map(|cause| cause.to_string()),
+            operations,
+            output: done.output,
+            secrets: Vec::new(),
+        })
+    }
+
+    fn grant(&self, fixture: &Fixture, file: PlanFile, input: &Input) -> Result<SignedGrant, OfflineError> {
+        let scope = fixture.scope.clone().unwrap_or_else(|| file.plan.least_scope());
+        let grant = Grant::new(GrantRequest {
+            action: file.action,
+            input: input.digest(),
+            scope,
+            plan: Some(file.plan),
+            reason: "an offline test".to_owned(),
+            ttl: SignedDuration::from_mins(15),
+            uses: 1,
+        })?;
+        let to = self.dir.path().join(format!("{}.grant", self.tried));
+        let text = serde_json::to_vec(&grant.sign(&self.operator)?).map_err(Error::from)?;
+        fs::write(&to, text).map_err(|error| OfflineError::file(&to, &error))?;
+        Ok(SignedGrant::load(&to, &self.host.operators)?)
+    }
+}
+
+/// An action that stops in its rehearsal has an end too.
+fn not_rehearsed(error: Error) -> Result<Expect, OfflineError> {
+    let outcome = match &error {
+        Error::Input { .. } | Error::Admission(_) => RunState::Refused,
+        Error::Stop(stop) if stop.is_refusal() => RunState::Refused,
+        Error::Stop(Stop::Failed(_) | Stop::Trapped(_) | Stop::Output(_) | Stop::Exceeded(_)) => {
+            RunState::Failed
+        }
+        _ => return Err(error.into()),
+    };
+    Ok(Expect { outcome: Some(outcome), because: Some(error.to_string()), ..Expect::default() })
+}
+
+async fn seed(store: &Embedded, secret: &SecretBefore) -> Result<(), OfflineError> {
+    let resource = Resource::new("secret", &secret.path)?;
+    let failed =
+        |failure: Failure| OfflineError::Fixture { file: secret.path.clone(), why: failure.to_string() };
+    for _ in 0..secret.versions {
+        let mut fields = Fields::default();
+        for field in &secret.fields {
+            fields.insert(field.clone(), Generator::default().generate().map_err(failed)?);
+        }
+        store.seed(&resource, fields).await.map_err(failed)?;
+    }
+    let states = [(&secret.disabled, VersionState::Disabled), (&secret.destroyed, VersionState::Destroyed)];
+    for (versions, state) in states {
+        for version in versions {
+            store.seed_state(&resource, *version, state).await.map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+/// Every secret that the fixture speaks of, as it is now.
+async fn after(store: &Embedded, case: Case<'_>) -> Result<Vec<SecretAfter>, OfflineError> {
+    use remit_backend::SecretStore as _;
+    let expect = case.fault.map_or(&case.fixture.expect, |fault| &fault.expect);
+    let expected = expect.iter().flat_map(|expect| &expect.secrets).map(|secret| &secret.path);
+    let mut paths: Vec<&String> =
+        case.fixture.secrets.iter().map(|secret| &secret.path).chain(expected).collect();
+    paths.sort();
+    paths.dedup();
+    let mut found = Vec::new();
+    for path in paths {
+        let of = |versions: &[remit_backend::Version], state| {
+            versions.iter().filter(|v| v.state == state).map(|v| v.number).collect()
+        };
+        found.push(match store.metadata(&Resource::new("secret", path)?).await {
+            Ok(now) => SecretAfter {
+                path: path.clone(),
+                current: now.current,
+                disabled: of(&now.versions, VersionState::Disabled),
+                destroyed: of(&now.versions, VersionState::Destroyed),
+            },
+            Err(_) => {
+                SecretAfter { path: path.clone(), current: 0, disabled: Vec::new(), destroyed: Vec::new() }
+            }
+        });
+    }
+    Ok(found)
+}
+
+/// The plan as fixtures write it: `remit:secrets/rotate.rotate secret:app/db {"field":"password"}`.
+fn lines(plan: &Plan) -> Vec<String> {
+    plan.steps.iter().map(line).collect()
+}
+
+fn line(step: &Step) -> String {
+    let mut arguments = step.arguments.clone();
+    if let Some(object) = arguments.as_object_mut() {
+        // What the resource says already, and what was left out.
+        object.retain(|_, value| !value.is_null() && value.as_str() != Some(step.resource.as_str()));
+    }
+    let arguments = match arguments.as_object() {
+        Some(object) if object.is_empty() => String::new(),
+        _ => format!(" {arguments}"),
+    };
+    format!("{} {}{arguments}", step.operation, step.resource)
+}

@@ -1,0 +1,57 @@
+//! Why a fixture cannot be tried. That an action does something else than expected is no error.
+
+use miette::Diagnostic;
+use remit_backend::BackendError;
+use remit_gate::ResourceError;
+use remit_lifecycle::Error;
+use remit_sandbox::AdmissionError;
+use remit_trust::KeyError;
+
+/// A test that cannot be carried out.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum OfflineError {
+    /// A file cannot be read or written.
+    #[error("{file}: {why}")]
+    #[diagnostic(code(usage::file), help("check the path and its permissions"))]
+    File {
+        /// Which.
+        file: String,
+        /// The system's words.
+        why: String,
+    },
+    /// A fixture is not one.
+    #[error("{file} is not a test of an action:\n{why}")]
+    #[diagnostic(code(usage::fixture), help("docs/authoring.md lists every key of a fixture"))]
+    Fixture {
+        /// Which.
+        file: String,
+        /// Where and why.
+        why: String,
+    },
+    /// The component is none, or not an action.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Action(#[from] AdmissionError),
+    /// The host failed.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Host(#[from] Error),
+    /// The embedded backend failed.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Backend(#[from] BackendError),
+    /// No key could be made.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Key(#[from] KeyError),
+    /// A secret's path is not one.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Resource(#[from] ResourceError),
+}
+
+impl OfflineError {
+    pub(crate) fn file(path: &std::path::Path, error: &std::io::Error) -> Self {
+        Self::File { file: path.display().to_string(), why: error.to_string() }
+    }
+}

@@ -1,0 +1,16 @@
+//! Actions under test, with no live system: a fixture says what there is and what is asked, and the action
+//! goes through the same rehearsal, grant, gate, journal and limits as in production, in a home that is
+//! gone afterwards.
+#![forbid(unsafe_code)]
+
+mod bench;
+mod compare;
+mod error;
+mod fixture;
+mod record;
+
+pub use bench::{Bench, Case};
+pub use compare::differences;
+pub use error::OfflineError;
+pub use fixture::{Expect, FailAt, FailureKind, Fixture, SecretAfter, SecretBefore};
+pub use record::record;

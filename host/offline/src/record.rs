@@ -1,0 +1,34 @@
+//! Writing down what was seen, as what is expected from now on.
+
+use std::path::Path;
+
+use toml_edit::{DocumentMut, Item};
+
+use crate::{Expect, OfflineError};
+
+/// Writes what was seen into a fixture: first without a fault, then with each. The author's own lines stay
+/// as they are; the file is replaced whole.
+pub fn record(file: &Path, seen: &[Expect]) -> Result<(), OfflineError> {
+    let failed = |error: std::io::Error| OfflineError::file(file, &error);
+    let wrong = |why: String| OfflineError::Fixture { file: file.display().to_string(), why };
+    let text = std::fs::read_to_string(file).map_err(failed)?;
+    let mut document: DocumentMut =
+        text.parse().map_err(|error: toml_edit::TomlError| wrong(error.to_string()))?;
+    for (n, seen) in seen.iter().enumerate() {
+        // Lists a line each: people compare them.
+        let expect = toml_edit::ser::to_string_pretty(seen).map_err(|error| wrong(error.to_string()))?;
+        let expect: DocumentMut =
+            expect.parse().map_err(|error: toml_edit::TomlError| wrong(error.to_string()))?;
+        let expect = Item::Table(expect.as_table().clone());
+        let place = match n.checked_sub(1) {
+            None => document.as_table_mut(),
+            Some(n) => document["fault"]
+                .as_array_of_tables_mut()
+                .and_then(|faults| faults.get_mut(n))
+                .ok_or_else(|| wrong("write each [[fault]] as a table of its own".to_owned()))?,
+        };
+        place.insert("expect", expect);
+    }
+    let draft = file.with_extension(format!("toml.{}.new", std::process::id()));
+    std::fs::write(&draft, document.to_string()).and_then(|()| std::fs::rename(&draft, file)).map_err(failed)
+}
