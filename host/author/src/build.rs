@@ -36,10 +36,11 @@ pub fn build(project: &Project, out: Option<&Path>) -> Result<Built, AuthorError
     }
     let (resolve, world) = world::read(&project.wit())?;
     let named = world::names(&resolve, world);
-    let component = stub::fill(component, |import| stub::is_inert(import) || named.iter().any(|name| name == import))
-        .map_err(|error| {
-            differs(project, format!("{error:#}"), "this is a defect of Remit; please report it")
-        })?;
+    let component =
+        stub::fill(component, |import| stub::is_inert(import) || named.iter().any(|name| name == import))
+            .map_err(|error| {
+                differs(project, format!("{error:#}"), "this is a defect of Remit; please report it")
+            })?;
     let imports = check(project, &component)?;
     let unused = declared(project, &imports)?;
     let component = describe(&project.manifest, &component)

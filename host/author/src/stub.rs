@@ -1,11 +1,13 @@
 //! What a language's runtime imports without need: files, sockets. The part of WASI that no action has by
 //! default is filled in with functions that trap, so that the component does not ask for it.
 
+use std::collections::HashSet;
+
 use indexmap::IndexMap;
 use wac_graph::types::Package;
 use wac_graph::{CompositionGraph, EncodeOptions, plug};
 use wit_component::{ComponentEncoder, DecodedWasm, StringEncoding};
-use wit_parser::{ManglingAndAbi, Resolve, World, WorldId, WorldItem, WorldKey};
+use wit_parser::{InterfaceId, ManglingAndAbi, Resolve, World, WorldId, WorldItem, WorldKey};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -48,10 +50,22 @@ pub(crate) fn fill(component: Vec<u8>, keep: impl Fn(&str) -> bool) -> Result<Ve
 /// A component that exports what `of` imports, each function a trap.
 fn stub(mut resolve: Resolve, of: WorldId, exports: IndexMap<WorldKey, WorldItem>) -> Result<Vec<u8>> {
     let package = resolve.worlds[of].package;
+    // What the exports take their types from has to be imported: streams, for files.
+    let mut used = HashSet::new();
+    let mut open: Vec<InterfaceId> = exports.values().filter_map(interface).collect();
+    while let Some(id) = open.pop() {
+        open.extend(resolve.interface_direct_deps(id).filter(|dep| used.insert(*dep)));
+    }
+    let imports = resolve.worlds[of].imports.iter();
+    let imports = imports
+        .filter(|(key, _)| !exports.contains_key(*key))
+        .filter(|(_, item)| interface(item).is_some_and(|id| used.contains(&id)))
+        .map(|(key, item)| (key.clone(), item.clone()))
+        .collect();
     let world = resolve.worlds.alloc(World {
         name: "stub".to_owned(),
-        imports: IndexMap::default(),
-        exports: exports.into_iter().collect(),
+        imports,
+        exports,
         package,
         docs: wit_parser::Docs::default(),
         stability: wit_parser::Stability::default(),
@@ -61,4 +75,11 @@ fn stub(mut resolve: Resolve, of: WorldId, exports: IndexMap<WorldKey, WorldItem
     let mut module = wit_component::dummy_module(&resolve, world, ManglingAndAbi::Standard32);
     wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
     Ok(ComponentEncoder::default().module(&module)?.validate(true).encode()?)
+}
+
+fn interface(item: &WorldItem) -> Option<InterfaceId> {
+    match item {
+        WorldItem::Interface { id, .. } => Some(*id),
+        _ => None,
+    }
 }

@@ -1,5 +1,6 @@
 /** Rotates one secret: the host writes a new version with a value that nobody else has seen. */
-import { action, log, secrets } from "@remit/sdk";
+import { action, log } from "@remit/sdk";
+import { inspect, rotate } from "@remit/sdk/secrets";
 
 /** Which secret to rotate. */
 interface Input {
@@ -21,16 +22,16 @@ interface Output {
 
 export const remediation = action<Input, Output>({
   run({ path, field }) {
-    const before = secrets.inspect(path);
+    const before = inspect(path);
     log.info(`${path} is at version ${before.current}`);
 
-    const { previous, current } = secrets.rotate(path, field);
+    const { previous, current } = rotate(path, field);
     log.info(`${path} is now at version ${current}`);
     return { path, previous, current };
   },
 
   verify(_, { path, current }) {
-    const now = secrets.inspect(path);
+    const now = inspect(path);
     if (now.current !== current) {
       throw new Error(`${path} is at version ${now.current}, not at ${current}`);
     }

@@ -5,14 +5,15 @@
  * holds. Both throw an `Error` to fail; its message goes to the operator and into the journal.
  *
  * ```ts
- * import { action, secrets } from "@remit/sdk";
+ * import { action } from "@remit/sdk";
+ * import { inspect, rotate } from "@remit/sdk/secrets";
  *
  * export const remediation = action<{ path: string }, { current: number }>({
  *   run({ path }) {
- *     return { current: secrets.rotate(path).current };
+ *     return { current: rotate(path).current };
  *   },
  *   verify({ path }, { current }) {
- *     if (secrets.inspect(path).current !== current) throw new Error("it was changed since");
+ *     if (inspect(path).current !== current) throw new Error("it was changed since");
  *   },
  * });
  * ```
@@ -27,4 +28,3 @@ export { action, type Action, type Remediation } from "./action.js";
 export { Refusal, type RefusalCode } from "./refusal.js";
 export { facts, type Facts } from "./run.js";
 export * as log from "./log.js";
-export * as secrets from "./secrets/index.js";
