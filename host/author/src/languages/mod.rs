@@ -2,6 +2,7 @@
 
 mod c;
 mod javascript;
+mod python;
 mod rust;
 
 use std::fmt;
@@ -48,6 +49,9 @@ static JS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/js");
 static JS_TEMPLATE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/js/template");
 static TS_TEMPLATE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/js/template-ts");
 
+static PYTHON: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/python");
+static PYTHON_TEMPLATE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/python/template");
+
 /// The one list of them all; where two could match, the first does.
 static TABLE: &[Entry] = &[
     Entry {
@@ -71,6 +75,17 @@ static TABLE: &[Entry] = &[
         build: c::build,
         install: c::INSTALL,
         core: true,
+    },
+    Entry {
+        name: "python",
+        title: "Python",
+        marks: &["src/action.py"],
+        template: &PYTHON_TEMPLATE,
+        sdk: &PYTHON,
+        vendored: (&["remit"], "sdk"),
+        build: python::build,
+        install: python::INSTALL,
+        core: false,
     },
     Entry {
         name: "ts",
