@@ -1,4 +1,5 @@
 /* The SDK: between the generated bindings (action.h) and remit.h. */
+#define _GNU_SOURCE /* vasprintf, memmem */
 #include "remit.h"
 
 #include <inttypes.h>
@@ -212,6 +213,10 @@ remit_error *remit_write(const struct remit_field *fields, const void *from, cJS
 /* The exports. */
 
 static remit_error *parsed(const char *what, action_string_t *text, cJSON **json) {
+    /* C text ends at a NUL: what follows one would be lost in silence. */
+    if (memmem(text->ptr, text->len, "\\u0000", 6)) {
+        return remit_fail("the action's %s: text with a NUL character", what);
+    }
     const char *end = NULL;
     *json = cJSON_ParseWithLengthOpts((const char *)text->ptr, text->len, &end, false);
     return *json ? NULL : remit_fail("the action's %s: not JSON", what);
