@@ -105,13 +105,13 @@ fn a_build_that_is_not_right_leaves_the_last_one() {
 
 #[test]
 fn tests_tell_what_differs() {
+    const BEFORE: &str = "[input]\npath = \"app/db\"\n[[secret]]\npath = \"app/db\"\n";
     let world = World::empty();
     let action = plugins().join("rotate-secret.wasm");
     let test = |text: &str| {
         world.write("t.toml", text);
         remit(world.dir.path(), &["test", action.to_str().unwrap(), "t.toml"])
     };
-    const BEFORE: &str = "[input]\npath = \"app/db\"\n[[secret]]\npath = \"app/db\"\n";
     let all = "outcome = \"succeeded\"\noperations = [\"remit:secrets/inspect.metadata secret:app/db\", \"remit:secrets/rotate.rotate secret:app/db\"]\noutput = {path = \"app/db\", previous = 1, current = 2}\nsecret = [{path = \"app/db\", current = 2}]\n";
     test(&format!("{BEFORE}[expect]\n{all}")).exits(0);
     for (from, to, differs) in [

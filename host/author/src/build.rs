@@ -53,7 +53,7 @@ fn differs(project: &Project, why: String, help: &str) -> AuthorError {
 }
 
 fn componentise(project: &Project, module: &[u8]) -> Result<Vec<u8>, AuthorError> {
-    ComponentEncoder::default().validate(true).module(module).and_then(|encoder| encoder.encode()).map_err(
+    ComponentEncoder::default().validate(true).module(module).and_then(ComponentEncoder::encode).map_err(
         |error| {
             differs(project, format!("{error:#}"), "export the two functions of remit:action/remediation")
         },
