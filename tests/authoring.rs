@@ -7,10 +7,11 @@ use std::path::Path;
 use std::process::Command;
 
 use common::{Ran, World, finish, plugins};
+use tempfile::TempDir;
 
-/// `remit` in `dir`, with no home, and with what the guests' tools need on this machine.
-fn remit(dir: &Path, args: &[&str]) -> Ran {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_remit"));
+/// A program in `dir`, with no home, and with what the guests' tools need on this machine.
+fn program(program: &str, dir: &Path, args: &[&str]) -> Ran {
+    let mut command = Command::new(program);
     command.args(args).current_dir(dir).env_remove("REMIT_HOME").env("HOME", dir).env("NO_COLOR", "1");
     // Cargo's and rustup's own folders stay where they are, whatever HOME is.
     let home = std::env::var("HOME").unwrap_or_default();
@@ -19,12 +20,40 @@ fn remit(dir: &Path, args: &[&str]) -> Ran {
             command.env(variable, Path::new(&home).join(folder));
         }
     }
+    let remit = Path::new(env!("CARGO_BIN_EXE_remit")).parent().unwrap();
+    let mut path = format!("{}:{}", remit.display(), std::env::var("PATH").unwrap_or_default());
     for line in std::env::var("REMIT_GUEST_ENV").unwrap_or_default().lines() {
-        if let Some((name, value)) = line.split_once('=') {
-            command.env(name, value);
+        match line.split_once('=') {
+            Some(("PATH", value)) => path = format!("{}:{value}", remit.display()),
+            Some((name, value)) => drop(command.env(name, value)),
+            None => {}
         }
     }
+    command.env("PATH", path);
     finish(command, "")
+}
+
+fn remit(dir: &Path, args: &[&str]) -> Ran {
+    program(env!("CARGO_BIN_EXE_remit"), dir, args)
+}
+
+/// Every block of the manual that names its language, as it stands.
+#[test]
+fn the_manual_does_what_it_says() {
+    let manual = include_str!("../docs/authoring.md");
+    let mut tried = Vec::new();
+    for block in manual.split("```console ").skip(1) {
+        let (language, rest) = block.split_once('\n').unwrap();
+        let lines = rest.split("```").next().unwrap().lines();
+        let commands: Vec<_> = lines.filter_map(|line| line.strip_prefix("$ ")).collect();
+        let world = TempDir::new().unwrap();
+        program("sh", world.path(), &["-ec", &commands.join("\n")]).exits(0);
+        tried.push(language.to_owned());
+    }
+    // Whatever `remit new` offers has its page.
+    let said = remit(Path::new("."), &["new", "x", "--lang", "none"]).exits(2).err;
+    let offered = said.split("the languages are ").nth(1).unwrap().lines().next().unwrap();
+    assert_eq!(tried.join(", "), offered);
 }
 
 #[test]
