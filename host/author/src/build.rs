@@ -40,6 +40,7 @@ pub fn build(project: &Project, out: Option<&Path>) -> Result<Built, AuthorError
         .map_err(|why| differs(project, why, "this is a defect of Remit; please report it"))?;
     let file =
         out.map_or_else(|| project.dir.join(format!("{}.wasm", project.manifest.name)), Path::to_owned);
+    let file = file.strip_prefix(".").map(Path::to_owned).unwrap_or(file);
     let draft = file.with_extension(format!("wasm.{}.new", std::process::id()));
     fs::write(&draft, &component)
         .and_then(|()| fs::rename(&draft, &file))
