@@ -82,7 +82,7 @@ pub(crate) fn run() -> Result<()> {
     let target = shell::target()?;
     shell::say("building remit: a few minutes the first time");
     shell::run(&mut shell::cargo(["build", "--quiet", "-p", "remit"])?)?;
-    plugins::run()?;
+    plugins::run_rust()?;
     let dir = tempfile::tempdir()?;
     std::fs::copy(target.join("plugins/rotate-secret.wasm"), dir.path().join("rotate-secret.wasm"))?;
 

@@ -7,6 +7,7 @@ mod plugins;
 mod servers;
 mod shell;
 mod test;
+mod toolchains;
 mod wasm_std;
 
 use std::process::ExitCode;

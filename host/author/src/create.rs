@@ -9,6 +9,7 @@ use minijinja::value::{Serde, Value};
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
+use crate::languages::Entry;
 use crate::{AuthorError, Language, world};
 
 /// What every project starts with, in whatever language.
@@ -151,14 +152,20 @@ fn fill(
         write(&path, text.as_bytes())?;
         files.push(file.path().to_owned());
     }
-    let (parts, to) = entry.vendored;
-    for file in all_files(entry.sdk).filter(|file| parts.iter().any(|part| file.path().starts_with(part))) {
-        write(&dir.join(to).join(file.path()), file.contents())?;
-    }
+    write_sdk(entry, &dir.join(entry.vendored.1))?;
     let deps = dir.join("wit/deps");
     world::write_deps(&deps).map_err(|error| AuthorError::file(&deps, &error))?;
     files.sort();
     Ok(files)
+}
+
+/// Writes what projects of a language bring along of its SDK.
+pub(crate) fn write_sdk(entry: &Entry, to: &Path) -> Result<(), AuthorError> {
+    let parts = entry.vendored.0;
+    for file in all_files(entry.sdk).filter(|file| parts.iter().any(|part| file.path().starts_with(part))) {
+        write(&to.join(file.path()), file.contents())?;
+    }
+    Ok(())
 }
 
 fn all_files(dir: &'static Dir<'static>) -> Box<dyn Iterator<Item = &'static include_dir::File<'static>>> {
@@ -168,7 +175,7 @@ fn all_files(dir: &'static Dir<'static>) -> Box<dyn Iterator<Item = &'static inc
     }))
 }
 
-fn write(path: &Path, contents: &[u8]) -> Result<(), AuthorError> {
+pub(crate) fn write(path: &Path, contents: &[u8]) -> Result<(), AuthorError> {
     let failed = |error: std::io::Error| AuthorError::file(path, &error);
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).map_err(failed)?;

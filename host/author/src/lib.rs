@@ -5,11 +5,13 @@
 //! component, holds it to its world and embeds `action.toml`. Nothing here runs an action, or needs a home.
 #![forbid(unsafe_code)]
 
+mod bindings;
 mod build;
 mod create;
 mod error;
 mod languages;
 mod project;
+mod stub;
 mod tool;
 mod world;
 

@@ -1,9 +1,40 @@
 //! Running a language's own tool.
 
+use std::ffi::OsString;
 use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::process::Command;
 
-use crate::AuthorError;
+use crate::{AuthorError, Project};
+
+/// A command in the project's folder, for a tool that is known by any of `names`: the project's own
+/// (`node_modules`, `.venv`), else the one on the path.
+pub(crate) fn command(
+    project: &Project,
+    names: &[&str],
+    language: &'static str,
+    install: &str,
+) -> Result<Command, AuthorError> {
+    let missing =
+        || AuthorError::ToolMissing { tool: names[0].to_owned(), language, install: install.to_owned() };
+    let dir = std::path::absolute(&project.dir).map_err(|error| AuthorError::file(&project.dir, &error))?;
+    let mut places = vec![dir.join("node_modules/.bin"), dir.join(".venv/bin")];
+    places.extend(std::env::split_paths(&path(project)));
+    let found: PathBuf = names
+        .iter()
+        .flat_map(|name| places.iter().map(move |place| place.join(name)))
+        .find(|file| file.is_file())
+        .ok_or_else(missing)?;
+    let mut command = Command::new(found);
+    command.current_dir(dir).envs(project.environment.iter().cloned());
+    Ok(command)
+}
+
+/// Where programs are looked for.
+fn path(project: &Project) -> OsString {
+    let own = project.environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
+    own.or_else(|| std::env::var_os("PATH")).unwrap_or_default()
+}
 
 /// Runs a tool to its end and returns what it printed. A tool that is not there, or that fails, is an error
 /// that says so in the tool's own words first.

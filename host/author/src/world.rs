@@ -44,6 +44,20 @@ fn host() -> Resolve {
     resolve
 }
 
+/// A world with every interface there is: what an SDK is made for.
+#[expect(clippy::expect_used, reason = "the WIT is part of this program; a test parses it")]
+pub(crate) fn sdk() -> (Resolve, WorldId) {
+    let mut text = "package remit:sdk@0.1.0;\nworld action {\n".to_owned();
+    for interface in interfaces() {
+        text += &format!("  import {interface};\n");
+    }
+    text += "  export remit:action/remediation@0.1.0;\n}\n";
+    let mut resolve = host();
+    let package = resolve.push_str("sdk.wit", &text).expect("the interfaces are there");
+    let world = resolve.select_world(&[package], None).expect("there is one world");
+    (resolve, world)
+}
+
 /// Copies what an action's world may refer to into `deps`.
 pub(crate) fn write_deps(deps: &Path) -> std::io::Result<()> {
     for package in packages() {
@@ -66,6 +80,11 @@ pub(crate) fn read(wit: &Path) -> Result<(Resolve, WorldId), AuthorError> {
     let (package, _) = resolve.push_dir(wit).map_err(|error| wrong(&resolve.render_error(&error)))?;
     let world = resolve.select_world(&[package], None).map_err(|error| wrong(&format!("{error:#}")))?;
     Ok((resolve, world))
+}
+
+/// Every interface that a world imports.
+pub(crate) fn names(resolve: &Resolve, world: WorldId) -> Vec<String> {
+    resolve.worlds[world].imports.keys().map(|key| resolve.name_world_key(key)).collect()
 }
 
 /// Every interface that a component imports.

@@ -1,5 +1,8 @@
 //! The languages an action can be written in, one file each.
 
+mod c;
+mod javascript;
+mod python;
 mod rust;
 
 use std::fmt;
@@ -39,18 +42,74 @@ pub(crate) struct Entry {
 static RUST: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/rust");
 static RUST_TEMPLATE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/rust/template");
 
+static C: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/c");
+static C_TEMPLATE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/c/template");
+
+static JS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/js");
+static JS_TEMPLATE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/js/template");
+static TS_TEMPLATE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/js/template-ts");
+
+static PYTHON: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/python");
+static PYTHON_TEMPLATE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/python/template");
+
 /// The one list of them all; where two could match, the first does.
-static TABLE: &[Entry] = &[Entry {
-    name: "rust",
-    title: "Rust",
-    marks: &["Cargo.toml"],
-    template: &RUST_TEMPLATE,
-    sdk: &RUST,
-    vendored: (&["Cargo.toml", "src"], "sdk"),
-    build: rust::build,
-    install: rust::INSTALL,
-    core: true,
-}];
+static TABLE: &[Entry] = &[
+    Entry {
+        name: "rust",
+        title: "Rust",
+        marks: &["Cargo.toml"],
+        template: &RUST_TEMPLATE,
+        sdk: &RUST,
+        vendored: (&["Cargo.toml", "src"], "sdk"),
+        build: rust::build,
+        install: rust::INSTALL,
+        core: true,
+    },
+    Entry {
+        name: "c",
+        title: "C",
+        marks: &["src/action.c"],
+        template: &C_TEMPLATE,
+        sdk: &C,
+        vendored: (&["src", "cjson"], "sdk"),
+        build: c::build,
+        install: c::INSTALL,
+        core: true,
+    },
+    Entry {
+        name: "python",
+        title: "Python",
+        marks: &["src/action.py"],
+        template: &PYTHON_TEMPLATE,
+        sdk: &PYTHON,
+        vendored: (&["remit"], "sdk"),
+        build: python::build,
+        install: python::INSTALL,
+        core: false,
+    },
+    Entry {
+        name: "ts",
+        title: "TypeScript",
+        marks: &["src/action.ts"],
+        template: &TS_TEMPLATE,
+        sdk: &JS,
+        vendored: (&["package.json", "src"], "sdk"),
+        build: javascript::build_typescript,
+        install: javascript::INSTALL_TS,
+        core: false,
+    },
+    Entry {
+        name: "js",
+        title: "JavaScript",
+        marks: &["src/action.js"],
+        template: &JS_TEMPLATE,
+        sdk: &JS,
+        vendored: (&["package.json", "src"], "sdk"),
+        build: javascript::build,
+        install: javascript::INSTALL_JS,
+        core: false,
+    },
+];
 
 impl Language {
     /// Every one.

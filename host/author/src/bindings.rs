@@ -1,0 +1,60 @@
+//! What a build lays down for a language's tool: the SDK, and bindings made from the host's own WIT.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use wit_bindgen_core::{Files, WorldGenerator};
+
+use crate::{AuthorError, Project, create, world};
+
+/// The folder where a build leaves what it made on the way, absolute. It is kept: editors look there, and
+/// tools find what they need not do again.
+pub(crate) fn work(project: &Project) -> Result<PathBuf, AuthorError> {
+    let dir = project.dir.join("build");
+    fs::create_dir_all(&dir)
+        .and_then(|()| std::path::absolute(&dir))
+        .map_err(|error| AuthorError::file(&dir, &error))
+}
+
+/// The SDK's folder: the project's own, or without one this Remit's, written below `work`.
+pub(crate) fn sdk(project: &Project, work: &Path) -> Result<PathBuf, AuthorError> {
+    let entry = project.language.entry();
+    let own = project.dir.join(entry.vendored.1);
+    if own.exists() {
+        return std::path::absolute(&own).map_err(|error| AuthorError::file(&own, &error));
+    }
+    let dir = work.join("sdk");
+    create::write_sdk(entry, &dir)?;
+    Ok(dir)
+}
+
+/// The folder with the project's world and all that it refers to: the project's own, or without `deps` in it
+/// a copy below `work` that has the host's.
+pub(crate) fn wit(project: &Project, work: &Path) -> Result<PathBuf, AuthorError> {
+    let own = project.wit();
+    let failed = |error: std::io::Error| AuthorError::file(&own, &error);
+    if own.join("deps").exists() {
+        return std::path::absolute(&own).map_err(failed);
+    }
+    let dir = work.join("wit");
+    world::write_deps(&dir.join("deps")).map_err(failed)?;
+    for entry in fs::read_dir(&own).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        fs::copy(entry.path(), dir.join(entry.file_name())).map_err(failed)?;
+    }
+    Ok(dir)
+}
+
+/// Generates bindings for all that an action can ask for into `dir`. What a built action really imports is
+/// what its code calls: the linker drops the rest.
+pub(crate) fn generate(generator: &mut dyn WorldGenerator, dir: &Path) -> Result<(), AuthorError> {
+    let (mut resolve, world) = world::sdk();
+    let mut files = Files::default();
+    generator
+        .generate(&mut resolve, world, &mut files)
+        .map_err(|error| AuthorError::Wit { dir: "the host's WIT".to_owned(), why: format!("{error:#}") })?;
+    for (name, contents) in files.iter() {
+        create::write(&dir.join(name), contents)?;
+    }
+    Ok(())
+}

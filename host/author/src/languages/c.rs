@@ -1,0 +1,53 @@
+//! C: zig's clang for `wasm32-wasi`, with bindings generated at each build. An action that prints nothing and
+//! asks for no time imports no WASI.
+
+use std::fs;
+
+use crate::{AuthorError, Project, bindings, tool};
+
+/// What it takes.
+pub(crate) const INSTALL: &str = "python3 -m venv .venv\n.venv/bin/pip install ziglang==0.17.1";
+/// As zig and as its package on PyPI name the program.
+const ZIG: [&str; 2] = ["zig", "python-zig"];
+
+/// Compiles `src/*.c` to a core module.
+pub(crate) fn build(project: &Project) -> Result<Vec<u8>, AuthorError> {
+    let work = bindings::work(project)?;
+    let generated = work.join("bindings");
+    bindings::generate(wit_bindgen_c::Opts::default().build().as_mut(), &generated)?;
+    let sdk = bindings::sdk(project, &work)?;
+    let module = work.join("action.wasm");
+
+    let mut sources = files(&project.dir.join("src"), "c")?;
+    sources.extend([sdk.join("src/remit.c"), sdk.join("cjson/cJSON.c"), generated.join("action.c")]);
+    // The component's type, which the linker passes through to the module.
+    sources.push(generated.join("action_component_type.o"));
+    let mut zig = tool::command(project, &ZIG, "C", INSTALL)?;
+    zig.args(["cc", "-target", "wasm32-wasi", "-mexec-model=reactor", "-std=gnu17", "-Os", "-s"])
+        .args(["-Wall", "-Wextra", "-Wl,--gc-sections", "-Wl,-z,stack-size=262144"])
+        .arg("-I")
+        .arg(sdk.join("src"))
+        .arg("-I")
+        .arg(sdk.join("cjson"))
+        .arg("-I")
+        .arg(&generated)
+        .args(&sources)
+        .arg("-o")
+        .arg(&module);
+    tool::run(&mut zig, "C", INSTALL)?;
+    fs::read(&module).map_err(|error| AuthorError::file(&module, &error))
+}
+
+/// The files of a folder with this extension, in order of their names.
+fn files(dir: &std::path::Path, extension: &str) -> Result<Vec<std::path::PathBuf>, AuthorError> {
+    let failed = |error: std::io::Error| AuthorError::file(dir, &error);
+    let mut files = Vec::new();
+    for entry in fs::read_dir(std::path::absolute(dir).map_err(failed)?).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|found| found == extension) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}

@@ -1,0 +1,55 @@
+//! JavaScript and TypeScript: esbuild bundles the sources, componentize-qjs adds QuickJS.
+//!
+//! Not reproducible: the tool snapshots QuickJS after it has seeded its hash tables, so the digest differs from
+//! build to build.
+
+use std::fs;
+
+use crate::{AuthorError, Project, bindings, tool};
+
+mod declarations;
+
+/// What it takes for JavaScript.
+pub(crate) const INSTALL_JS: &str = "npm install --save-dev componentize-qjs@0.4.5 esbuild@0.28.2";
+/// What it takes for TypeScript.
+pub(crate) const INSTALL_TS: &str =
+    "npm install --save-dev componentize-qjs@0.4.5 esbuild@0.28.2 typescript@7.0.2";
+
+/// Builds a component from `src/action.js` and what it imports.
+pub(crate) fn build(project: &Project) -> Result<Vec<u8>, AuthorError> {
+    make(project, "src/action.js", INSTALL_JS)
+}
+
+/// Builds a component from `src/action.ts`, once its types are right.
+pub(crate) fn build_typescript(project: &Project) -> Result<Vec<u8>, AuthorError> {
+    declarations::write(&bindings::work(project)?)?;
+    let mut tsc = tool::command(project, &["tsc"], "TypeScript", INSTALL_TS)?;
+    tool::run(tsc.args(["--noEmit", "--pretty", "false", "--project", "."]), "TypeScript", INSTALL_TS)?;
+    make(project, "src/action.ts", INSTALL_TS)
+}
+
+fn make(project: &Project, entry: &str, install: &str) -> Result<Vec<u8>, AuthorError> {
+    let language = project.language.entry().title;
+    let work = bindings::work(project)?;
+    declarations::write(&work)?;
+    let (bundle, component) = (work.join("action.js"), work.join("action.wasm"));
+
+    // Unused parts of the SDK are left out, and with them their imports. tsconfig.json says where the SDK lies.
+    let mut esbuild = tool::command(project, &["esbuild"], language, install)?;
+    esbuild
+        .args([entry, "--bundle", "--format=esm", "--target=es2023", "--log-level=warning"])
+        .args(["--external:remit:*", "--external:wasi:*"])
+        .arg(format!("--outfile={}", bundle.display()));
+    tool::run(&mut esbuild, language, install)?;
+
+    let mut componentize = tool::command(project, &["componentize-qjs"], language, install)?;
+    componentize
+        .args(["--sync", "--opt-size", "--wit"])
+        .arg(bindings::wit(project, &work)?)
+        .arg("--js")
+        .arg(&bundle)
+        .arg("--output")
+        .arg(&component);
+    tool::run(&mut componentize, language, install)?;
+    fs::read(&component).map_err(|error| AuthorError::file(&component, &error))
+}

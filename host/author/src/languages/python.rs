@@ -1,0 +1,37 @@
+//! Python: componentize-py adds CPython and the modules that the action imports.
+
+use std::fs;
+
+use crate::{AuthorError, Project, bindings, tool};
+
+/// What it takes.
+pub(crate) const INSTALL: &str = "python3 -m venv .venv\n.venv/bin/pip install componentize-py==0.25.1";
+const LANGUAGE: &str = "Python";
+
+/// Builds a component from `src/action.py` and what it imports. Its modules are loaded and initialised now:
+/// a running action finds no files.
+pub(crate) fn build(project: &Project) -> Result<Vec<u8>, AuthorError> {
+    let work = bindings::work(project)?;
+    let (sdk, wit) = (bindings::sdk(project, &work)?, bindings::wit(project, &work)?);
+    let (stubs, component) = (work.join("bindings"), work.join("action.wasm"));
+
+    // For editors and type checkers; the next step makes its own.
+    if !stubs.exists() {
+        let mut bindings = tool::command(project, &["componentize-py"], LANGUAGE, INSTALL)?;
+        bindings.args(["--quiet", "--wit-path"]).arg(&wit).arg("bindings").arg(&stubs);
+        tool::run(&mut bindings, LANGUAGE, INSTALL)?;
+    }
+    let mut componentize = tool::command(project, &["componentize-py"], LANGUAGE, INSTALL)?;
+    componentize
+        .args(["--quiet", "--wit-path"])
+        .arg(&wit)
+        .args(["componentize", "action", "--python-path", "src", "--python-path"])
+        .arg(&sdk)
+        .arg("--output")
+        .arg(&component)
+        // Sets and dictionaries are laid out the same in each build.
+        .env("PYTHONHASHSEED", "0")
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    tool::run(&mut componentize, LANGUAGE, INSTALL)?;
+    fs::read(&component).map_err(|error| AuthorError::file(&component, &error))
+}

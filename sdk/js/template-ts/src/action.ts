@@ -1,0 +1,45 @@
+/** Rotates one secret: the host writes a new version with a value that nobody else has seen. */
+import { action, log, secrets } from "@remit/sdk";
+
+/** Which secret to rotate. */
+interface Input {
+  /** The secret's path, such as `app/db/password`. */
+  path: string;
+  /** Which of its fields gets a new value; needed when it has more than one. */
+  field?: string | null;
+}
+
+/** What was done. */
+interface Output {
+  /** The rotated secret's path. */
+  path: string;
+  /** The version that was current before. */
+  previous: number;
+  /** The version with the new value. */
+  current: number;
+}
+
+export const remediation = action<Input, Output>({
+  run({ path, field }) {
+    const before = secrets.inspect(path);
+    log.info(`${path} is at version ${before.current}`);
+
+    const { previous, current } = secrets.rotate(path, field);
+    log.info(`${path} is now at version ${current}`);
+    return { path, previous, current };
+  },
+
+  verify(_, { path, current }) {
+    const now = secrets.inspect(path);
+    if (now.current !== current) {
+      throw new Error(`${path} is at version ${now.current}, not at ${current}`);
+    }
+    const version = now.versions.find(({ number }) => number === current);
+    if (!version) {
+      throw new Error(`the backend does not list version ${current} of ${path}`);
+    }
+    if (version.state !== "enabled") {
+      throw new Error(`version ${current} of ${path} cannot be read`);
+    }
+  },
+});
