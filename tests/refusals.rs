@@ -78,9 +78,9 @@ fn publishers() {
 #[test]
 fn imports() {
     let world = World::new();
-    let unknown = format!(r#"(component (import "wasi:filesystem/types@0.2.3" (instance)) {EXPORTS})"#);
+    let unknown = format!(r#"(component (import "wasi:sockets/tcp@0.2.3" (instance)) {EXPORTS})"#);
     component(&world, "files.wasm", &unknown);
-    world.remit(&["plan", "files.wasm", "--input", "{}"]).exits(3).says("wasi:filesystem/types@0.2.3");
+    world.remit(&["plan", "files.wasm", "--input", "{}"]).exits(3).says("wasi:sockets/tcp@0.2.3");
     let shown = world.remit(&["inspect", "files.wasm"]).exits(0);
     assert!(shown.out.contains("would be refused"), "{}", shown.out);
 

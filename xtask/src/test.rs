@@ -20,6 +20,10 @@ pub(crate) fn run() -> Result<()> {
     step("cargo test", || {
         let mut cargo = shell::cargo(["test", "--workspace"])?;
         cargo.env("REMIT_WITNESS", &witness);
+        // What building an action takes on this machine; as it is not for the host's own build.
+        let guests = plugins::environment()?;
+        let guests: Vec<_> = guests.iter().map(|(k, v)| format!("{}={}", k.display(), v.display())).collect();
+        cargo.env("REMIT_GUEST_ENV", guests.join("\n"));
         shell::run(cargo.env("REMIT_BAO", &bao).env("REMIT_PLUGINS", &plugins_dir))
     })
 }

@@ -47,6 +47,7 @@ pub fn build(project: &Project, out: Option<&Path>) -> Result<Built, AuthorError
         .map_err(|why| differs(project, why, "this is a defect of Remit; please report it"))?;
     let file =
         out.map_or_else(|| project.dir.join(format!("{}.wasm", project.manifest.name)), Path::to_owned);
+    let file = file.strip_prefix(".").map(Path::to_owned).unwrap_or(file);
     let draft = file.with_extension(format!("wasm.{}.new", std::process::id()));
     fs::write(&draft, &component)
         .and_then(|()| fs::rename(&draft, &file))
@@ -60,7 +61,7 @@ fn differs(project: &Project, why: String, help: &str) -> AuthorError {
 }
 
 fn componentise(project: &Project, module: &[u8]) -> Result<Vec<u8>, AuthorError> {
-    ComponentEncoder::default().validate(true).module(module).and_then(|encoder| encoder.encode()).map_err(
+    ComponentEncoder::default().validate(true).module(module).and_then(ComponentEncoder::encode).map_err(
         |error| {
             differs(project, format!("{error:#}"), "export the two functions of remit:action/remediation")
         },

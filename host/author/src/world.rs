@@ -77,7 +77,7 @@ pub(crate) fn read(wit: &Path) -> Result<(Resolve, WorldId), AuthorError> {
         why: error.to_string(),
     };
     let mut resolve = if wit.join("deps").exists() { Resolve::default() } else { host() };
-    let (package, _) = resolve.push_dir(wit).map_err(|error| wrong(&format!("{error:#}")))?;
+    let (package, _) = resolve.push_dir(wit).map_err(|error| wrong(&resolve.render_error(&error)))?;
     let world = resolve.select_world(&[package], None).map_err(|error| wrong(&format!("{error:#}")))?;
     Ok((resolve, world))
 }

@@ -38,6 +38,8 @@ wasmtime::component::bindgen!({
             import wasi:cli/terminal-stderr@0.2.12;
             import wasi:clocks/monotonic-clock@0.2.12;
             import wasi:clocks/wall-clock@0.2.12;
+            import wasi:filesystem/types@0.2.12;
+            import wasi:filesystem/preopens@0.2.12;
             import wasi:random/random@0.2.12;
             import wasi:random/insecure@0.2.12;
             import wasi:random/insecure-seed@0.2.12;
@@ -51,6 +53,7 @@ wasmtime::component::bindgen!({
         "../../wit/secrets",
         "../../wit/wasi/io",
         "../../wit/wasi/clocks",
+        "../../wit/wasi/filesystem",
         "../../wit/wasi/random",
         "../../wit/wasi/cli",
     ],
@@ -58,6 +61,8 @@ wasmtime::component::bindgen!({
     imports: { default: async | trappable },
     exports: { default: async },
     with: {
+        "wasi:filesystem/types.descriptor": crate::wasi::Descriptor,
+        "wasi:filesystem/types.directory-entry-stream": crate::wasi::DirectoryEntryStream,
         "wasi:io/error.error": crate::wasi::IoError,
         "wasi:io/poll.pollable": crate::wasi::Pollable,
         "wasi:io/streams.input-stream": crate::wasi::Input,

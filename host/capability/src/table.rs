@@ -117,6 +117,10 @@ table! {
         "measures time; each look is recorded";
     "wasi:clocks/wall-clock" "0.2.12" ambient Observe [inert::WallNow] by wasi::clocks::wall_clock:
         "knows the date and time; each look is recorded";
+    "wasi:filesystem/preopens" "0.2.12" ambient Observe [] by wasi::filesystem::preopens:
+        "asks which directories it may use; there are none";
+    "wasi:filesystem/types" "0.2.12" ambient Observe [] by wasi::filesystem::types:
+        "could use files that it was given; it is given none";
     "wasi:io/error" "0.2.12" ambient Observe [] by wasi::io::error:
         "reads error texts of its own streams";
     "wasi:io/poll" "0.2.12" ambient Observe [inert::Poll, inert::Ready] by wasi::io::poll:

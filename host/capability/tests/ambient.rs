@@ -7,6 +7,7 @@ mod support;
 use remit_capability::bindings::remit::host::{log, run};
 use remit_capability::bindings::wasi::cli::{environment, exit, stderr, stdin, stdout, terminal_stdout};
 use remit_capability::bindings::wasi::clocks::{monotonic_clock, wall_clock};
+use remit_capability::bindings::wasi::filesystem::{preopens, types};
 use remit_capability::bindings::wasi::io::{poll, streams};
 use remit_capability::bindings::wasi::random::random;
 use remit_capability::wasi::{Exit, Misuse};
@@ -72,6 +73,18 @@ async fn there_is_nothing_to_see() {
     assert!(environment::Host::get_environment(&mut bench.ctx).await.unwrap().is_empty());
     assert!(environment::Host::get_arguments(&mut bench.ctx).await.unwrap().is_empty());
     assert!(environment::Host::initial_cwd(&mut bench.ctx).await.unwrap().is_none());
+    assert!(preopens::Host::get_directories(&mut bench.ctx).await.unwrap().is_empty());
+    // A descriptor that a guest makes up is none, whatever its number.
+    for number in [0, 1, u32::MAX] {
+        let of = Resource::new_borrow(number);
+        types::HostDescriptor::read(&mut bench.ctx, of, 1, 0).await.unwrap_err();
+        let of = Resource::new_borrow(number);
+        let (flags, open) = (types::PathFlags::empty(), types::OpenFlags::empty());
+        let read = types::DescriptorFlags::READ;
+        types::HostDescriptor::open_at(&mut bench.ctx, of, flags, "/etc/passwd".into(), open, read)
+            .await
+            .unwrap_err();
+    }
     assert!(terminal_stdout::Host::get_terminal_stdout(&mut bench.ctx).await.unwrap().is_none());
     let input = stdin::Host::get_stdin(&mut bench.ctx).await.unwrap();
     let read = streams::HostInputStream::blocking_read(&mut bench.ctx, input, 10).await.unwrap();

@@ -5,13 +5,20 @@ use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 
-use remit_sandbox::Candidate;
+use remit_sandbox::{Candidate, Inspection};
 use remit_trust::Digest;
 
-use crate::{Error, Home};
+use crate::{Error, Home, Host};
 
 fn file(home: &Home, digest: Digest) -> PathBuf {
     home.components().join(format!("{}.wasm", digest.to_string().replace(':', "-")))
+}
+
+/// Makes an action ready ahead of its first use: every check that needs no scope, compiled, and both kept.
+pub fn install(host: &Host, candidate: &Candidate) -> Result<Inspection, Error> {
+    let action = host.sandbox.admit(candidate, &host.publishers, None)?;
+    keep(&host.home, candidate)?;
+    Ok(action.inspection)
 }
 
 /// Keeps a component; durable on return.

@@ -22,6 +22,7 @@ mod run;
 mod timeline;
 mod witness;
 
+pub use components::install;
 pub use config::{Config, Trust};
 pub use doctor::{Finding, doctor};
 pub use error::Error;

@@ -171,6 +171,23 @@ required = ["path"]
         says("required = [\"path\"]", "\"$ref\" = \"file:///etc/passwd\"", "not a JSON Schema");
     }
 
+    /// A schema comes with the action: it must not be able to stop the host.
+    #[test]
+    fn a_hostile_schema_ends_in_an_answer() {
+        let deep = (0..60).fold(serde_json::json!({}), |inner, _| serde_json::json!({"not": inner}));
+        for schema in [
+            serde_json::json!({"$ref": "#"}),
+            serde_json::json!({"allOf": [{"$ref": "#"}, {"$ref": "#"}]}),
+            serde_json::json!({"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}),
+            serde_json::json!({"pattern": "^(a+)+$"}),
+            deep,
+        ] {
+            if let Ok(schema) = Schema::new(&schema) {
+                let _ = schema.check(&Value::from(format!("{}!", "a".repeat(64))));
+            }
+        }
+    }
+
     #[test]
     fn a_section_that_is_no_manifest_is_an_error() {
         for bytes in [&b""[..], b"{}", b"\xff", b"[]", &vec![b' '; LONGEST + 1]] {

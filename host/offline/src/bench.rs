@@ -48,7 +48,8 @@ impl Bench {
                 remit_sandbox::AdmissionError::NotAnAction { file: action.display().to_string() }.into()
             );
         }
-        let dir = TempDir::with_prefix("remit-test-").map_err(|error| OfflineError::file(action, &error))?;
+        let dir = TempDir::with_prefix("remit-test-")
+            .map_err(|error| OfflineError::file(&std::env::temp_dir(), &error))?;
         let path = |name: &str| dir.path().join(name);
         let write = |to: PathBuf, bytes: &[u8]| {
             fs::write(&to, bytes).map_err(|error| OfflineError::file(&to, &error))

@@ -1,5 +1,7 @@
 //! What was expected beside what was seen.
 
+use std::fmt::Write as _;
+
 use serde_json::Value;
 
 use crate::{Expect, SecretAfter};
@@ -59,7 +61,7 @@ fn state(secret: &SecretAfter) -> String {
     let mut words = format!("version {}", secret.current);
     for (name, versions) in [("disabled", &secret.disabled), ("destroyed", &secret.destroyed)] {
         if !versions.is_empty() {
-            words.push_str(&format!(", {name} {versions:?}"));
+            let _ = write!(words, ", {name} {versions:?}");
         }
     }
     words

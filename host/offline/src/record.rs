@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use toml_edit::{DocumentMut, Item};
+use toml_edit::{Array, DocumentMut, Item};
 
 use crate::{Expect, OfflineError};
 
@@ -15,10 +15,8 @@ pub fn record(file: &Path, seen: &[Expect]) -> Result<(), OfflineError> {
     let mut document: DocumentMut =
         text.parse().map_err(|error: toml_edit::TomlError| wrong(error.to_string()))?;
     for (n, seen) in seen.iter().enumerate() {
-        // Lists a line each: people compare them.
-        let expect = toml_edit::ser::to_string_pretty(seen).map_err(|error| wrong(error.to_string()))?;
-        let expect: DocumentMut =
-            expect.parse().map_err(|error: toml_edit::TomlError| wrong(error.to_string()))?;
+        let mut expect = toml_edit::ser::to_document(seen).map_err(|error| wrong(error.to_string()))?;
+        expect.iter_mut().filter_map(|(_, item)| item.as_array_mut()).for_each(a_line_each);
         let expect = Item::Table(expect.as_table().clone());
         let place = match n.checked_sub(1) {
             None => document.as_table_mut(),
@@ -31,4 +29,13 @@ pub fn record(file: &Path, seen: &[Expect]) -> Result<(), OfflineError> {
     }
     let draft = file.with_extension(format!("toml.{}.new", std::process::id()));
     std::fs::write(&draft, document.to_string()).and_then(|()| std::fs::rename(&draft, file)).map_err(failed)
+}
+
+/// People compare them.
+fn a_line_each(list: &mut Array) {
+    for value in list.iter_mut() {
+        value.decor_mut().set_prefix("\n  ");
+    }
+    list.set_trailing("\n");
+    list.set_trailing_comma(true);
 }

@@ -100,7 +100,7 @@ pub enum AdmissionError {
     #[diagnostic(
         code(refused::unknown_import),
         help(
-            "files and sockets are never offered; for another version of a remit: interface, rebuild against the WIT of this Remit"
+            "sockets are never offered; for another version of a remit: interface, rebuild against the WIT of this Remit"
         )
     )]
     Unknown {

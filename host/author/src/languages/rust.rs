@@ -38,7 +38,7 @@ pub(crate) fn build(project: &Project) -> Result<Vec<u8>, AuthorError> {
         .env("CARGO_PROFILE_RELEASE_LTO", "fat")
         .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1")
         .env("CARGO_PROFILE_RELEASE_PANIC", "abort")
-        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", flags(&project.dir))
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(&project.dir))
         .envs(project.environment.iter().cloned());
     let printed = tool::run(&mut command, "Rust", INSTALL).map_err(without_target)?;
     let manifest = fs::canonicalize(&manifest).map_err(|error| AuthorError::file(&manifest, &error))?;
@@ -56,12 +56,12 @@ pub(crate) fn build(project: &Project) -> Result<Vec<u8>, AuthorError> {
 }
 
 /// Keeps this machine's directories out of the panic messages, so that the same source gives the same digest
-/// for everyone.
+/// for everyone. Flags are encoded: a path may hold spaces.
 fn flags(dir: &Path) -> OsString {
     let mut flags = OsString::new();
     let mut remap = |from: PathBuf, to: &str| {
         if !flags.is_empty() {
-            flags.push(" ");
+            flags.push("\u{1f}");
         }
         flags.push("--remap-path-prefix=");
         flags.push(from);

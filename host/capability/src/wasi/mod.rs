@@ -3,9 +3,10 @@
 //! Written here rather than taken from `wasmtime-wasi`, because nothing of it may reach past the run:
 //! standard output and error go line by line into the run's log, standard input is at its end, the
 //! environment is empty, randomness is a stream from the run's seed, and every look at a clock goes
-//! through the gate and is on record. So a run can be replayed. There is no filesystem and no socket.
+//! through the gate and is on record. So a run can be replayed. There are no files, and no socket can be imported.
 
 mod clocks;
+mod files;
 mod io;
 mod random;
 mod stdio;
@@ -16,6 +17,7 @@ use wasmtime::component::ResourceTable;
 use crate::Ctx;
 use crate::bindings::wasi::cli::{environment, exit};
 pub use clocks::{MonotonicNow, Poll, Ready, WallNow};
+pub use files::{Descriptor, DirectoryEntryStream};
 pub use io::{Input, IoError, Output, Pollable, Terminal};
 
 /// Handles a guest can hold at once. Enough for every runtime we know; a leak ends in a trap.

@@ -6,6 +6,7 @@ mod doctor;
 mod grant;
 mod init;
 mod inspect;
+mod install;
 mod journal;
 mod keys;
 mod new;
@@ -52,6 +53,8 @@ pub(crate) enum Command {
     Sign(sign::Sign),
     /// Tell what a component could do, without running it.
     Inspect(inspect::Inspect),
+    /// Compile a signed action ahead of its first use.
+    Install(install::Install),
     /// Rehearse an action: what it would do, step by step.
     Plan(plan::Plan),
     /// Grant a plan or a scope: the only source of authority.
@@ -102,6 +105,7 @@ impl Command {
             Self::Keys(command) => command.run(),
             Self::Sign(command) => command.run(),
             Self::Inspect(command) => command.run(&home),
+            Self::Install(command) => command.run(&home),
             Self::Plan(command) => command.run(&home).await,
             Self::Grant(command) => command.run(),
             Self::Run(command) => command.run(&home).await,

@@ -56,7 +56,7 @@ impl Test {
         let action = match &actions[..] {
             [] => {
                 let project = Project::open(Path::new("."))?;
-                let built = project.dir.join(format!("{}.wasm", project.manifest.name));
+                let built = PathBuf::from(format!("{}.wasm", project.manifest.name));
                 if !built.exists() {
                     return Err(usage("the action is not built".to_owned(), "run `remit build` first"));
                 }
@@ -129,19 +129,23 @@ impl Test {
 }
 
 /// The tests in the folder `tests` beside the action.
-fn beside(action: &Path) -> Result<Vec<PathBuf>, Error> {
-    let folder =
-        action.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).join("tests");
-    let failed =
-        |error: std::io::Error| Error::File { file: folder.display().to_string(), why: error.to_string() };
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(&folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
-            files.push(path.strip_prefix(".").map(Path::to_owned).unwrap_or(path));
-        }
-    }
+fn beside(action: &Path) -> Done<Vec<PathBuf>> {
+    let folder = action.parent().unwrap_or(Path::new("")).join("tests");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
     files.sort();
+    if files.is_empty() {
+        let what = format!("there are no tests in {}", folder.display());
+        return Err(usage(
+            what,
+            "name the tests (.toml), or write one; docs/authoring.md shows how they look",
+        ));
+    }
     Ok(files)
 }
 

@@ -1,0 +1,50 @@
+//! `remit install`.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use remit_lifecycle::Home;
+use remit_sandbox::Candidate;
+
+use super::Done;
+use crate::print::{self, say};
+
+#[derive(Args)]
+#[command(
+    after_help = "What is installed starts at once, also when it is large: it is compiled ahead and kept.\n\nExample:\n  remit install rotate-secret.wasm"
+)]
+pub(crate) struct Install {
+    /// Signed actions.
+    #[arg(required = true)]
+    actions: Vec<PathBuf>,
+}
+
+impl Install {
+    pub(crate) fn run(self, home: &Home) -> Done {
+        // Every file is looked at before the first is compiled.
+        let candidates =
+            self.actions.iter().map(|file| Candidate::read(file)).collect::<Result<Vec<_>, _>>()?;
+        let host = home.open()?;
+        // Draws on a terminal only, and on stderr.
+        let bar = ProgressBar::new(candidates.len() as u64);
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {pos}/{len} {bar:20} {elapsed} {msg}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(100));
+        for candidate in &candidates {
+            bar.set_message(print::word(candidate.shown()));
+            let since = Instant::now();
+            let installed = remit_lifecycle::install(&host, candidate)?;
+            bar.inc(1);
+            bar.suspend(|| {
+                say!("installed {} {}", print::word(&installed.name), print::word(&installed.version));
+                say!("digest    {}", candidate.digest());
+                say!("size      {} bytes, ready in {:.1} s", installed.size, since.elapsed().as_secs_f64());
+            });
+        }
+        bar.finish_and_clear();
+        Ok(0)
+    }
+}
