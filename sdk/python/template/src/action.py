@@ -7,7 +7,7 @@
 
 from dataclasses import dataclass
 
-from remit import {% if inspect and rotate %}Error, {% endif %}action, log{% if names %}, secrets{% endif %}
+from remit import {% if inspect and rotate %}Error, {% endif %}action, log{% if names %}, secrets{% endif +%}
 
 
 @dataclass
