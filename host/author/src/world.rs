@@ -47,11 +47,11 @@ fn host() -> Resolve {
 /// A world with every interface there is: what an SDK is made for.
 #[expect(clippy::expect_used, reason = "the WIT is part of this program; a test parses it")]
 pub(crate) fn sdk() -> (Resolve, WorldId) {
-    let mut text = "package remit:sdk@0.1.0;\nworld action {\n".to_owned();
-    for interface in interfaces() {
-        text += &format!("  import {interface};\n");
-    }
-    text += "  export remit:action/remediation@0.1.0;\n}\n";
+    let imports: Vec<String> = interfaces().iter().map(|interface| format!("import {interface};")).collect();
+    let imports = imports.join("\n");
+    let text = format!(
+        "package remit:sdk@0.1.0;\nworld action {{\n{imports}\nexport remit:action/remediation@0.1.0;\n}}\n"
+    );
     let mut resolve = host();
     let package = resolve.push_str("sdk.wit", &text).expect("the interfaces are there");
     let world = resolve.select_world(&[package], None).expect("there is one world");

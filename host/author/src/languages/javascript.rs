@@ -1,7 +1,7 @@
-//! JavaScript and TypeScript: esbuild bundles the sources, componentize-qjs adds QuickJS.
+//! JavaScript and TypeScript: esbuild bundles the sources, componentize-qjs adds the `QuickJS` engine.
 //!
-//! Not reproducible: the tool snapshots QuickJS after it has seeded its hash tables, so the digest differs from
-//! build to build.
+//! Not reproducible: the tool's snapshot of the started engine is not the same twice, and so neither is the
+//! digest.
 
 use std::fs;
 

@@ -1,4 +1,7 @@
-//! Python: componentize-py adds CPython and the modules that the action imports.
+//! Python: componentize-py adds the interpreter and the modules that the action imports.
+//!
+//! Not reproducible: the tool's snapshot of the started interpreter is not the same twice, and so neither is the
+//! digest.
 
 use std::fs;
 
@@ -29,8 +32,6 @@ pub(crate) fn build(project: &Project) -> Result<Vec<u8>, AuthorError> {
         .arg(&sdk)
         .arg("--output")
         .arg(&component)
-        // Sets and dictionaries are laid out the same in each build.
-        .env("PYTHONHASHSEED", "0")
         .env("PYTHONDONTWRITEBYTECODE", "1");
     tool::run(&mut componentize, LANGUAGE, INSTALL)?;
     fs::read(&component).map_err(|error| AuthorError::file(&component, &error))
