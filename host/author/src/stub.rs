@@ -1,4 +1,4 @@
-//! What a language's runtime imports without need: files, sockets. The part of WASI that no action has by
+//! What a language's runtime imports without need: sockets. The part of WASI that no action has by
 //! default is filled in with functions that trap, so that the component does not ask for it.
 
 use std::collections::HashSet;
@@ -13,7 +13,7 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>
 
 /// The packages of WASI that every action may import: the host offers them without effect on anything
 /// outside the run, and records what is random or depends on the time.
-const INERT: [&str; 4] = ["wasi:cli/", "wasi:clocks/", "wasi:io/", "wasi:random/"];
+const INERT: [&str; 5] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/"];
 
 /// Whether an import is of the part of WASI that every action may have.
 pub(crate) fn is_inert(import: &str) -> bool {

@@ -1,31 +1,35 @@
-/* Rotates one secret: the host writes a new version with a value that nobody else has seen. */
+{% set inspect = "remit:secrets/inspect" in names %}
+{% set rotate = "remit:secrets/rotate" in names %}
+{% set disable = inspect and "remit:secrets/disable" in names %}
+{% set destroy = inspect and "remit:secrets/destroy" in names %}
+/* What this action repairs. */
 #include <inttypes.h>
 
 #include "remit.h"
 
-/* Which secret to rotate. */
+/* What it is given; action.toml has the schema. */
 struct input {
-    const char *path;  /* Such as `app/db/password`. */
-    const char *field; /* Which of its fields gets a new value; needed when it has more than one. */
+    const char *path;
 };
 
 static const struct remit_field INPUT[] = {
     REMIT_FIELD(struct input, path, REMIT_TEXT),
-    REMIT_FIELD(struct input, field, REMIT_OPTIONAL_TEXT),
     REMIT_END,
 };
 
-/* What was done. */
+/* What it did; `verify` gets it. */
 struct output {
     const char *path;
-    uint64_t previous; /* The version that was current before. */
-    uint64_t current;  /* The version with the new value. */
+{% if rotate %}
+    uint64_t current;
+{% endif %}
 };
 
 static const struct remit_field OUTPUT[] = {
     REMIT_FIELD(struct output, path, REMIT_TEXT),
-    REMIT_FIELD(struct output, previous, REMIT_U64),
+{% if rotate %}
     REMIT_FIELD(struct output, current, REMIT_U64),
+{% endif %}
     REMIT_END,
 };
 
@@ -33,35 +37,40 @@ remit_error *run(const cJSON *json, cJSON *output) {
     struct input in;
     REMIT_TRY(remit_read("input", INPUT, json, &in));
 
+{% if inspect %}
     struct remit_metadata before;
     REMIT_TRY(remit_inspect(in.path, &before));
     remit_info("%s is at version %" PRIu64, in.path, before.current);
-
+{% else %}
+    remit_info("looking at %s", in.path);
+{% endif %}
+{% if rotate %}
     struct remit_rotated rotated;
-    REMIT_TRY(remit_rotate(in.path, in.field, &rotated));
-    remit_info("%s is now at version %" PRIu64, in.path, rotated.current);
-
-    struct output out = { in.path, rotated.previous, rotated.current };
+    REMIT_TRY(remit_rotate(in.path, NULL, &rotated));
+{% endif %}
+{% if disable %}
+    REMIT_TRY(remit_disable(in.path, before.current));
+{% endif %}
+{% if destroy %}
+    REMIT_TRY(remit_destroy(in.path, before.current));
+{% endif %}
+    struct output out = { in.path{% if rotate %}, rotated.current{% endif %} };
     return remit_write(OUTPUT, &out, output);
 }
 
 remit_error *verify(const cJSON *input, const cJSON *output) {
-    struct input in;
+    (void)input;
     struct output done;
-    REMIT_TRY(remit_read("input", INPUT, input, &in));
     REMIT_TRY(remit_read("output", OUTPUT, output, &done));
-
+{% if inspect and rotate %}
     struct remit_metadata now;
     REMIT_TRY(remit_inspect(done.path, &now));
     if (now.current != done.current) {
-        return remit_fail(
-            "%s is at version %" PRIu64 ", not at %" PRIu64, done.path, now.current, done.current);
+        return remit_fail("%s was changed since", done.path);
     }
-    for (size_t i = 0; i < now.count; i++) {
-        if (now.versions[i].number != done.current) continue;
-        if (now.versions[i].state == REMIT_ENABLED) return NULL;
-        return remit_fail("version %" PRIu64 " of %s cannot be read", done.current, done.path);
-    }
-    return remit_fail(
-        "the backend does not list version %" PRIu64 " of %s", done.current, done.path);
+{% else %}
+    /* Look, without changing anything, whether the repair holds. */
+    remit_info("%s is done", done.path);
+{% endif %}
+    return NULL;
 }

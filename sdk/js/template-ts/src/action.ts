@@ -1,45 +1,55 @@
-/** Rotates one secret: the host writes a new version with a value that nobody else has seen. */
-import { action, log, secrets } from "@remit/sdk";
+{% set inspect = "remit:secrets/inspect" in names %}
+{% set rotate = "remit:secrets/rotate" in names %}
+{% set disable = inspect and "remit:secrets/disable" in names %}
+{% set destroy = inspect and "remit:secrets/destroy" in names %}
+/** What this action repairs. */
+import { action, log } from "@remit/sdk";
+{% if names %}
+import * as secrets from "@remit/sdk/secrets";
+{% endif %}
 
-/** Which secret to rotate. */
+/** What it is given; action.toml has the schema. */
 interface Input {
-  /** The secret's path, such as `app/db/password`. */
   path: string;
-  /** Which of its fields gets a new value; needed when it has more than one. */
-  field?: string | null;
 }
 
-/** What was done. */
+/** What it did; `verify` gets it. */
 interface Output {
-  /** The rotated secret's path. */
   path: string;
-  /** The version that was current before. */
-  previous: number;
-  /** The version with the new value. */
+{% if rotate %}
   current: number;
+{% endif %}
 }
 
 export const remediation = action<Input, Output>({
-  run({ path, field }) {
+  run({ path }) {
+{% if inspect %}
     const before = secrets.inspect(path);
     log.info(`${path} is at version ${before.current}`);
-
-    const { previous, current } = secrets.rotate(path, field);
-    log.info(`${path} is now at version ${current}`);
-    return { path, previous, current };
+{% else %}
+    log.info(`looking at ${path}`);
+{% endif %}
+{% if rotate %}
+    const { current } = secrets.rotate(path);
+{% endif %}
+{% if disable %}
+    secrets.disable(path, before.current);
+{% endif %}
+{% if destroy %}
+    secrets.destroy(path, before.current);
+{% endif %}
+    return { path{% if rotate %}, current{% endif %} };
   },
 
-  verify(_, { path, current }) {
-    const now = secrets.inspect(path);
-    if (now.current !== current) {
-      throw new Error(`${path} is at version ${now.current}, not at ${current}`);
+  verify(_, output) {
+{% if inspect and rotate %}
+    const now = secrets.inspect(output.path);
+    if (now.current !== output.current) {
+      throw new Error(`${output.path} was changed since`);
     }
-    const version = now.versions.find(({ number }) => number === current);
-    if (!version) {
-      throw new Error(`the backend does not list version ${current} of ${path}`);
-    }
-    if (version.state !== "enabled") {
-      throw new Error(`version ${current} of ${path} cannot be read`);
-    }
+{% else %}
+    // Look, without changing anything, whether the repair holds.
+    log.info(`${output.path} is done`);
+{% endif %}
   },
 });

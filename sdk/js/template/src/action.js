@@ -1,31 +1,43 @@
-/** Rotates one secret: the host writes a new version with a value that nobody else has seen. */
-import { action, log, secrets } from "@remit/sdk";
+{% set inspect = "remit:secrets/inspect" in names %}
+{% set rotate = "remit:secrets/rotate" in names %}
+{% set disable = inspect and "remit:secrets/disable" in names %}
+{% set destroy = inspect and "remit:secrets/destroy" in names %}
+/** What this action repairs. */
+import { action, log } from "@remit/sdk";
+{% if names %}
+import * as secrets from "@remit/sdk/secrets";
+{% endif %}
 
 export const remediation = action({
-  /**
-   * @param {{ path: string, field?: string | null }} input The secret's path, such as `app/db/password`, and
-   *   which of its fields gets a new value; needed when it has more than one.
-   */
-  run({ path, field }) {
+  /** @param {{ '{{ path: string }}' }} input What it is given; action.toml has the schema. */
+  run({ path }) {
+{% if inspect %}
     const before = secrets.inspect(path);
     log.info(`${path} is at version ${before.current}`);
-
-    const { previous, current } = secrets.rotate(path, field);
-    log.info(`${path} is now at version ${current}`);
-    return { path, previous, current };
+{% else %}
+    log.info(`looking at ${path}`);
+{% endif %}
+{% if rotate %}
+    const { current } = secrets.rotate(path);
+{% endif %}
+{% if disable %}
+    secrets.disable(path, before.current);
+{% endif %}
+{% if destroy %}
+    secrets.destroy(path, before.current);
+{% endif %}
+    return { path{% if rotate %}, current{% endif %} };
   },
 
-  verify(_, { path, current }) {
-    const now = secrets.inspect(path);
-    if (now.current !== current) {
-      throw new Error(`${path} is at version ${now.current}, not at ${current}`);
+  verify(_, output) {
+{% if inspect and rotate %}
+    const now = secrets.inspect(output.path);
+    if (now.current !== output.current) {
+      throw new Error(`${output.path} was changed since`);
     }
-    const version = now.versions.find(({ number }) => number === current);
-    if (!version) {
-      throw new Error(`the backend does not list version ${current} of ${path}`);
-    }
-    if (version.state !== "enabled") {
-      throw new Error(`version ${current} of ${path} cannot be read`);
-    }
+{% else %}
+    // Look, without changing anything, whether the repair holds.
+    log.info(`${output.path} is done`);
+{% endif %}
   },
 });
