@@ -59,17 +59,27 @@ impl World {
 
     /// The same without a secret.
     pub fn empty() -> Self {
+        Self::with(&["rotate-secret", "misbehave"])
+    }
+
+    /// Keys, a home that trusts them, and these actions, signed.
+    pub fn with(actions: &[&str]) -> Self {
         let world = Self { dir: TempDir::new().unwrap() };
         world.remit(&["keys", "new", "--out", "publisher"]).exits(0);
         world.remit(&["keys", "new", "--out", "operator"]).exits(0);
         let trust = ["--publisher", "publisher.pub", "--operator", "operator.pub"];
         world.remit(&[&["init", "--log", "test.example/journal"][..], &trust].concat()).exits(0);
-        for name in ["rotate-secret", "misbehave"] {
-            let file = format!("{name}.wasm");
-            fs::copy(plugins().join(&file), world.path(&file)).unwrap();
-            world.remit(&["sign", &file, "--key", "publisher.key"]).exits(0);
+        for name in actions {
+            world.add(name);
         }
         world
+    }
+
+    /// Brings in one more action, signed.
+    pub fn add(&self, name: &str) {
+        let file = format!("{name}.wasm");
+        fs::copy(plugins().join(&file), self.path(&file)).unwrap();
+        self.remit(&["sign", &file, "--key", "publisher.key"]).exits(0);
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

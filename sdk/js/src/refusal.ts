@@ -26,7 +26,8 @@ export function ask<T>(doing: string, call: () => T): T {
   try {
     return call();
   } catch (thrown) {
-    const failure = thrown as Partial<Failure> | null;
+    // The runtime wraps what a function of the host fails with in an Error.
+    const failure = (thrown as { payload?: Partial<Failure> } | null)?.payload;
     if (typeof failure?.tag !== "string" || typeof failure.val !== "string") throw thrown;
     throw new Refusal(doing, failure.tag, failure.val);
   }

@@ -1,13 +1,14 @@
+/* What this action repairs. */
 {% set inspect = "remit:secrets/inspect" in names %}
 {% set rotate = "remit:secrets/rotate" in names %}
-{% set disable = inspect and "remit:secrets/disable" in names %}
-{% set destroy = inspect and "remit:secrets/destroy" in names %}
-/* What this action repairs. */
+{% set disable = "remit:secrets/disable" in names %}
+{% set destroy = "remit:secrets/destroy" in names %}
+{% set reveal = "remit:secrets/reveal" in names %}
 #include <inttypes.h>
 
 #include "remit.h"
 
-/* What it is given; action.toml has the schema. */
+/* What it is given; `action.toml` has the schema. */
 struct input {
     const char *path;
 };
@@ -36,7 +37,7 @@ static const struct remit_field OUTPUT[] = {
 remit_error *run(const cJSON *json, cJSON *output) {
     struct input in;
     REMIT_TRY(remit_read("input", INPUT, json, &in));
-
+    struct output out = { .path = in.path };
 {% if inspect %}
     struct remit_metadata before;
     REMIT_TRY(remit_inspect(in.path, &before));
@@ -44,17 +45,21 @@ remit_error *run(const cJSON *json, cJSON *output) {
 {% else %}
     remit_info("looking at %s", in.path);
 {% endif %}
+{% if reveal and inspect %}
+    const char *value;
+    REMIT_TRY(remit_reveal(in.path, "value", before.current, &value));
+{% endif %}
 {% if rotate %}
     struct remit_rotated rotated;
     REMIT_TRY(remit_rotate(in.path, NULL, &rotated));
+    out.current = rotated.current;
 {% endif %}
-{% if disable %}
+{% if disable and inspect %}
     REMIT_TRY(remit_disable(in.path, before.current));
 {% endif %}
-{% if destroy %}
+{% if destroy and inspect %}
     REMIT_TRY(remit_destroy(in.path, before.current));
 {% endif %}
-    struct output out = { in.path{% if rotate %}, rotated.current{% endif %} };
     return remit_write(OUTPUT, &out, output);
 }
 
@@ -65,9 +70,7 @@ remit_error *verify(const cJSON *input, const cJSON *output) {
 {% if inspect and rotate %}
     struct remit_metadata now;
     REMIT_TRY(remit_inspect(done.path, &now));
-    if (now.current != done.current) {
-        return remit_fail("%s was changed since", done.path);
-    }
+    if (now.current != done.current) return remit_fail("%s was changed since", done.path);
 {% else %}
     /* Look, without changing anything, whether the repair holds. */
     remit_info("%s is done", done.path);

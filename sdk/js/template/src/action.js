@@ -1,43 +1,46 @@
+/** What this action repairs. */
 {% set inspect = "remit:secrets/inspect" in names %}
 {% set rotate = "remit:secrets/rotate" in names %}
-{% set disable = inspect and "remit:secrets/disable" in names %}
-{% set destroy = inspect and "remit:secrets/destroy" in names %}
-/** What this action repairs. */
+{% set disable = "remit:secrets/disable" in names %}
+{% set destroy = "remit:secrets/destroy" in names %}
+{% set reveal = "remit:secrets/reveal" in names %}
 import { action, log } from "@remit/sdk";
 {% if names %}
-import * as secrets from "@remit/sdk/secrets";
+import { {% for name in names %}{{ name | split("/") | last }}{% if not loop.last %}, {% endif %}{% endfor %} } from "@remit/sdk/secrets";
 {% endif %}
 
 export const remediation = action({
-  /** @param {{ '{{ path: string }}' }} input What it is given; action.toml has the schema. */
+  /** @param {{ "{{" }} path: string {{ "}}" }} input `action.toml` has the schema. */
   run({ path }) {
 {% if inspect %}
-    const before = secrets.inspect(path);
+    const before = inspect(path);
     log.info(`${path} is at version ${before.current}`);
 {% else %}
     log.info(`looking at ${path}`);
 {% endif %}
+{% if reveal and inspect %}
+    const value = reveal(path, "value", before.current);
+{% endif %}
 {% if rotate %}
-    const { current } = secrets.rotate(path);
+    const { current } = rotate(path);
 {% endif %}
-{% if disable %}
-    secrets.disable(path, before.current);
+{% if disable and inspect %}
+    disable(path, before.current);
 {% endif %}
-{% if destroy %}
-    secrets.destroy(path, before.current);
+{% if destroy and inspect %}
+    destroy(path, before.current);
 {% endif %}
     return { path{% if rotate %}, current{% endif %} };
   },
 
-  verify(_, output) {
+  verify(_, { path{% if inspect and rotate %}, current{% endif %} }) {
 {% if inspect and rotate %}
-    const now = secrets.inspect(output.path);
-    if (now.current !== output.current) {
-      throw new Error(`${output.path} was changed since`);
+    if (inspect(path).current !== current) {
+      throw new Error(`${path} was changed since`);
     }
 {% else %}
     // Look, without changing anything, whether the repair holds.
-    log.info(`${output.path} is done`);
+    log.info(`${path} is done`);
 {% endif %}
   },
 });

@@ -1,17 +1,18 @@
+"""What this action repairs."""
 {% set inspect = "remit:secrets/inspect" in names %}
 {% set rotate = "remit:secrets/rotate" in names %}
-{% set disable = inspect and "remit:secrets/disable" in names %}
-{% set destroy = inspect and "remit:secrets/destroy" in names %}
-"""What this action repairs."""
+{% set disable = "remit:secrets/disable" in names %}
+{% set destroy = "remit:secrets/destroy" in names %}
+{% set reveal = "remit:secrets/reveal" in names %}
 
 from dataclasses import dataclass
 
-from remit import {% if inspect and rotate %}Error, {% endif %}action, log{% if names %}, secrets{% endif %}
+from remit import {% if inspect and rotate %}Error, {% endif %}action, log{% if names %}, secrets{% endif +%}
 
 
 @dataclass
 class Input:
-    """What it is given; action.toml has the schema."""
+    """What it is given; `action.toml` has the schema."""
 
     path: str
 
@@ -34,13 +35,16 @@ def run(input: Input) -> Output:
 {% else %}
     log.info(f"looking at {path}")
 {% endif %}
+{% if reveal and inspect %}
+    value = secrets.reveal(path, "value", before.current)
+{% endif %}
 {% if rotate %}
     rotated = secrets.rotate(path)
 {% endif %}
-{% if disable %}
+{% if disable and inspect %}
     secrets.disable(path, before.current)
 {% endif %}
-{% if destroy %}
+{% if destroy and inspect %}
     secrets.destroy(path, before.current)
 {% endif %}
     return Output(path{% if rotate %}, rotated.current{% endif %})
@@ -48,8 +52,7 @@ def run(input: Input) -> Output:
 
 def verify(_: Input, output: Output) -> None:
 {% if inspect and rotate %}
-    now = secrets.inspect(output.path)
-    if now.current != output.current:
+    if secrets.inspect(output.path).current != output.current:
         raise Error(f"{output.path} was changed since")
 {% else %}
     # Look, without changing anything, whether the repair holds.

@@ -1,0 +1,111 @@
+//! The same action in every language: nobody can tell from the journal which it was, but for its name, size and
+//! cost.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod common;
+
+use common::World;
+use serde_json::{Value, json};
+
+const LANGUAGES: [&str; 4] = ["c", "js", "ts", "python"];
+
+/// What a run of `action` does to a fresh estate, without what differs from run to run and from guest to guest.
+struct Story {
+    steps: Value,
+    output: Value,
+    journal: Vec<Value>,
+    refusal: String,
+}
+
+fn input(path: &str) -> String {
+    json!({ "path": path, "field": "api_key" }).to_string()
+}
+
+fn story(world: &World, action: &str, secret: &str) -> Story {
+    world.remit(&["secret", "put", secret, "api_key", "--generate"]).exits(0);
+    let input = input(secret);
+    world.grant(action, &input, action);
+    let plan: Value =
+        serde_json::from_slice(&std::fs::read(world.path(&format!("{action}.plan.json"))).unwrap()).unwrap();
+    let ran = world.run(action, &input, action).exits(0).json();
+    assert_eq!(ran["state"], "succeeded", "{action}");
+    assert_eq!(world.current_version(secret), 2, "{action}");
+
+    let (run, records) = world.last_run();
+    let replay = world.remit(&["replay", &run]).exits(0);
+    assert!(replay.out.contains("identical"), "{action}:\n{}", replay.out);
+    world.remit(&["revert", &run]).exits(0);
+    assert_eq!(world.current_version(secret), 3, "{action}");
+
+    let missing = world.remit(&["plan", action, "--input", r#"{"path":"no/such/secret"}"#]).exits(1);
+    let refusal = missing.err.lines().find(|line| line.contains("could not")).unwrap_or(&missing.err);
+    Story {
+        steps: neutral(plan["plan"]["steps"].clone(), secret),
+        output: neutral(ran["output"].clone(), secret),
+        journal: journal(&records, secret),
+        refusal: refusal.replace(action.trim_end_matches(".wasm"), "ACTION"),
+    }
+}
+
+/// What happened between the start of a run, which names the component, and its end, which counts its fuel.
+fn journal(records: &[Value], secret: &str) -> Vec<Value> {
+    let between = records.iter().map(|record| record["event"].clone());
+    let between = between.filter(|event| event.get("started").is_none() && event.get("ended").is_none());
+    between.map(|event| neutral(event, secret)).collect()
+}
+
+/// Without the secret's name, times, and sealed data, which is never twice the same.
+fn neutral(value: Value, secret: &str) -> Value {
+    match value {
+        Value::String(text) => Value::String(text.replace(secret, "SECRET")),
+        Value::Array(items) => items.into_iter().map(|item| neutral(item, secret)).collect(),
+        Value::Object(members) => members
+            .into_iter()
+            .filter(|(name, _)| !["created", "sealed", "time", "at"].contains(&name.as_str()))
+            .map(|(name, member)| (name, neutral(member, secret)))
+            .collect(),
+        other => other,
+    }
+}
+
+#[test]
+fn every_language_does_the_same() {
+    let world = World::with(&["rotate-secret"]);
+    let rust = story(&world, "rotate-secret.wasm", "prod/rust");
+    assert_eq!(rust.steps.as_array().unwrap().len(), 2);
+    for language in LANGUAGES {
+        let action = format!("rotate-secret-{language}");
+        world.add(&action);
+        let other = story(&world, &format!("{action}.wasm"), &format!("prod/{language}"));
+        assert_eq!(other.steps, rust.steps, "{language}: the plan");
+        assert_eq!(other.output, rust.output, "{language}: the output");
+        assert_eq!(other.journal, rust.journal, "{language}: the journal");
+        assert_eq!(other.refusal, rust.refusal, "{language}: what it says when the host refuses");
+    }
+    world.audit_is_sound();
+}
+
+#[test]
+fn a_defect_of_the_action_says_what_it_was_and_is_taken_back() {
+    let world = World::with(&[]);
+    for (language, says) in [
+        ("c", "the sky over version 2 fell"),
+        ("js", "cannot read property 'fall' of undefined"),
+        ("python", "ZeroDivisionError: division by zero"),
+    ] {
+        let (action, secret) = (format!("fail-{language}"), format!("prod/{language}"));
+        world.add(&action);
+        let action = format!("{action}.wasm");
+        world.remit(&["secret", "put", &secret, "api_key", "--generate"]).exits(0);
+        let input = json!({ "path": secret }).to_string();
+        let scope = format!("[[allow]]\ncapability = \"remit:secrets/rotate\"\nresources = [\"{secret}\"]\n");
+        world.grant_scope(&scope, &action, &input, language);
+        let ran = world.run(&action, &input, language).exits(1);
+        assert_eq!(ran.json()["state"], "reverted", "{language}");
+        assert_eq!(world.current_version(&secret), 3, "{language}: rotated, and put back");
+        let (run, _) = world.last_run();
+        let shown = world.remit(&["show", &run]).exits(0).out;
+        assert!(shown.contains(says), "{language}: no `{says}` in:\n{shown}");
+        assert!(world.remit(&["replay", &run]).exits(0).out.contains("identical"), "{language}");
+    }
+}
