@@ -25,14 +25,13 @@ const OTHERS: [&str; 7] = [
 /// digest of each.
 pub(crate) fn run() -> Result<()> {
     run_rust()?;
-    let path = ("PATH".into(), toolchains::path()?);
     shell::say("building the guests in other languages: about a minute, most of it for Python");
-    build(&OTHERS, &[path])
+    build(&OTHERS, &environment()?)
 }
 
 /// Builds those in Rust only.
 pub(crate) fn run_rust() -> Result<()> {
-    build(&RUST, &environment()?)
+    build(&RUST, &rust_environment()?)
 }
 
 fn build(guests: &[&str], environment: &[(OsString, OsString)]) -> Result<()> {
@@ -50,8 +49,14 @@ fn build(guests: &[&str], environment: &[(OsString, OsString)]) -> Result<()> {
     Ok(())
 }
 
-/// What the guests' tools need on this machine.
+/// What the guests' tools need on this machine, in every language.
 pub(crate) fn environment() -> Result<Vec<(OsString, OsString)>> {
+    let mut environment = rust_environment()?;
+    environment.push(("PATH".into(), toolchains::path()?));
+    Ok(environment)
+}
+
+fn rust_environment() -> Result<Vec<(OsString, OsString)>> {
     let target = shell::target()?;
     let mut environment = wasm_std::get(&target)?;
     // Apart from the host's build: the guests have other features and another profile.

@@ -88,7 +88,7 @@ static TABLE: &[Entry] = &[
         core: false,
     },
     Entry {
-        name: "ts",
+        name: "typescript",
         title: "TypeScript",
         marks: &["src/action.ts"],
         template: &TS_TEMPLATE,
@@ -99,7 +99,7 @@ static TABLE: &[Entry] = &[
         core: false,
     },
     Entry {
-        name: "js",
+        name: "javascript",
         title: "JavaScript",
         marks: &["src/action.js"],
         template: &JS_TEMPLATE,
