@@ -4,6 +4,7 @@
 //! digest.
 
 use std::fs;
+use std::path::Path;
 
 use crate::{AuthorError, Project, bindings, tool};
 
@@ -24,15 +25,39 @@ pub(crate) fn build(project: &Project) -> Result<Vec<u8>, AuthorError> {
         bindings.args(["--quiet", "--wit-path"]).arg(&wit).arg("bindings").arg(&stubs);
         tool::run(&mut bindings, LANGUAGE, INSTALL)?;
     }
+    // A copy: the interpreter leaves compiled modules beside the sources.
+    let sources = work.join("sources");
+    if sources.exists() {
+        fs::remove_dir_all(&sources).map_err(|error| AuthorError::file(&sources, &error))?;
+    }
+    copy(&sdk, &sources)?;
+    copy(&project.dir.join("src"), &sources)?;
     let mut componentize = tool::command(project, &["componentize-py"], LANGUAGE, INSTALL)?;
     componentize
         .args(["--quiet", "--wit-path"])
         .arg(&wit)
-        .args(["componentize", "action", "--python-path", "src", "--python-path"])
-        .arg(&sdk)
+        .args(["componentize", "action", "--python-path"])
+        .arg(&sources)
         .arg("--output")
-        .arg(&component)
-        .env("PYTHONDONTWRITEBYTECODE", "1");
+        .arg(&component);
     tool::run(&mut componentize, LANGUAGE, INSTALL)?;
     fs::read(&component).map_err(|error| AuthorError::file(&component, &error))
+}
+
+/// Copies a folder into another, without compiled modules.
+fn copy(from: &Path, to: &Path) -> Result<(), AuthorError> {
+    let failed = |error: std::io::Error| AuthorError::file(from, &error);
+    fs::create_dir_all(to).map_err(failed)?;
+    for entry in fs::read_dir(from).map_err(failed)? {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name())).map_err(failed)?;
+        if name == "__pycache__" {
+            continue;
+        }
+        if path.is_dir() {
+            copy(&path, &to.join(name))?;
+        } else {
+            fs::copy(&path, to.join(name)).map_err(failed)?;
+        }
+    }
+    Ok(())
 }
