@@ -361,6 +361,7 @@ impl World {
             scope: everything_allowed(),
             plan: None,
             window: None,
+            watch: None,
             estate,
             journal: self.journal.clone(),
             sealer: Arc::clone(&self.sealer),

@@ -111,7 +111,7 @@ pub enum Fault {
     #[diagnostic(
         code(refused::scope),
         help(
-            "if this call is wanted, plan again with this input and grant that plan; if not, distrust the action"
+            "if this call is wanted, ask for it: `remit request` with a scope that has it; if not, distrust the action"
         )
     )]
     OutOfScope {
@@ -127,7 +127,7 @@ pub enum Fault {
     #[diagnostic(
         code(refused::plan),
         help(
-            "the system or the action's behaviour differs from the rehearsal; plan again, compare, and grant the new plan"
+            "the system or the action's behaviour differs from the rehearsal; ask again: `remit request` rehearses anew"
         )
     )]
     NotInPlan {
@@ -154,16 +154,23 @@ pub enum Fault {
     #[error(transparent)]
     #[diagnostic(
         code(failed::limit),
-        help("raise this limit in the scope and grant again, if the action should need that much")
+        help("raise this limit in the scope and ask again (`remit request --scope`), if the action should need that much")
     )]
     Exceeded(#[from] Exceeded),
     /// The grant's window closed during the run.
     #[error("the grant expired at {0}, during the run")]
-    #[diagnostic(code(refused::expired), help("grant again with a longer window (`--ttl`)"))]
+    #[diagnostic(code(refused::expired), help("ask again with a longer window: `remit request --ttl`"))]
     Expired(jiff::Timestamp),
+    /// What the run's authority rests on was taken away during the run.
+    #[error("stopped: {0}")]
+    #[diagnostic(
+        code(refused::withdrawn),
+        help("`remit requests --all` tells who took it away, and why; if the repair is still needed, ask again: `remit request`")
+    )]
+    Withdrawn(remit_journal::Withdrawn),
     /// The clock stands before the grant's window, which it was inside of when the run started.
     #[error("this machine's clock was set back to before the grant holds ({0})")]
-    #[diagnostic(code(refused::clock), help("set the clock right; then ask for a new grant"))]
+    #[diagnostic(code(refused::clock), help("set the clock right; then ask again: `remit request`"))]
     NotYet(jiff::Timestamp),
     /// In a replay: the recorded run was refused this call too.
     #[error("refused on record: {0}")]

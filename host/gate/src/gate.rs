@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use remit_journal::{
-    CallResult, Denied, Effect, Event, Intent, Journal, Mode, Outcome, Phase, Record, RunId,
+    CallResult, Denied, Effect, Event, Intent, Journal, Mode, Outcome, Phase, Record, RunId, StartError, Watch,
 };
 use remit_trust::{Sealed, Sealer, SecretBytes};
 use serde::Serialize;
@@ -34,6 +34,7 @@ struct Inner {
     limits: crate::Limits,
     plan: Option<Vec<Step>>,
     window: Option<Window>,
+    watch: Option<Watch>,
     estate: Estate,
     journal: Journal,
     sealer: Arc<Sealer>,
@@ -64,6 +65,7 @@ impl Gate {
             limits: setup.scope.limits,
             plan: setup.plan.map(|plan| plan.changes().cloned().collect()),
             window: setup.window,
+            watch: setup.watch,
             estate: setup.estate.with(setup.facts),
             journal: setup.journal,
             sealer: setup.sealer,
@@ -132,6 +134,14 @@ impl Gate {
     pub async fn settle(&self) {
         if let Way::Real(inner) = &*self.0 {
             drop(inner.under_way.write().await);
+        }
+    }
+
+    /// Whether the run still has authority. In a replay it had it when it was recorded.
+    pub fn still_in_force(&self) -> Result<(), Fault> {
+        match &*self.0 {
+            Way::Real(inner) => inner.holds(Timestamp::now()),
+            Way::Replay(_) => Ok(()),
         }
     }
 
@@ -264,7 +274,19 @@ impl Inner {
             // Preparing may have taken long; what is on record as intended is intended in time.
             let at = Timestamp::now();
             inner.in_force(at, call, &operation)?;
-            inner.journal.commit(Record { run: inner.run, at, event: Event::Intent(intent) }).await?;
+            let intent = Record { run: inner.run, at, event: Event::Intent(intent) };
+            // The journal's own word: no change is on record after what took its authority away.
+            match inner.journal.intend(intent).await {
+                Ok(()) => {}
+                Err(StartError::Journal(error)) => return Err(error.into()),
+                Err(StartError::Withdrawn(withdrawn)) => {
+                    let fault = Fault::Withdrawn(withdrawn);
+                    let resource = operation.resource();
+                    inner.deny(call, O::NAME, resource.as_str(), raw::<O>(&operation)?, &fault.to_string())?;
+                    return Err(fault);
+                }
+                Err(_) => return Err(Fault::Interrupted { operation: O::NAME }),
+            }
             let permit = Permit { operation: &operation, before: Some(&prepared) };
             let answer = inner.perform(&*backend, permit).await;
             inner.note(inner.outcome::<O>(call, &answer)?)?;
@@ -311,16 +333,20 @@ impl Inner {
         Ok(progress.calls)
     }
 
-    /// Whether the grant holds at this moment.
+    /// Whether there still is authority: its time is not over, and nobody took it away.
+    fn holds(&self, at: Timestamp) -> Result<(), Fault> {
+        if let Some(window) = &self.window {
+            window.holds(at)?;
+        }
+        match self.watch.as_ref().map(Watch::look).transpose()?.flatten() {
+            Some(withdrawn) => Err(Fault::Withdrawn(withdrawn)),
+            None => Ok(()),
+        }
+    }
+
+    /// The same, with the refusal of this call on record.
     fn in_force<O: Operation>(&self, at: Timestamp, call: u64, operation: &O) -> Result<(), Fault> {
-        let Some(window) = self.window else { return Ok(()) };
-        let fault = if at >= window.not_after {
-            Fault::Expired(window.not_after)
-        } else if at < window.not_before {
-            Fault::NotYet(window.not_before)
-        } else {
-            return Ok(());
-        };
+        let Err(fault) = self.holds(at) else { return Ok(()) };
         let resource = operation.resource();
         self.deny(call, O::NAME, resource.as_str(), raw::<O>(operation)?, &fault.to_string())?;
         Err(fault)

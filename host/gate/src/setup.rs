@@ -3,9 +3,10 @@
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use jiff::Timestamp;
-use remit_journal::{Journal, Mode, RunId};
+use remit_journal::{Journal, Mode, RunId, Watch};
 use remit_trust::Sealer;
 use serde::Serialize;
 
@@ -76,13 +77,35 @@ pub struct Facts {
     pub seed: [u8; 32],
 }
 
-/// When a grant may be used.
+/// When a grant may be used: between two moments, and for no longer than lies between now and the second,
+/// whatever the clock says meanwhile.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
-    /// Before that, no call is admitted: a clock that was set back does not revive a grant.
-    pub not_before: Timestamp,
-    /// From then on, no call is admitted.
-    pub not_after: Timestamp,
+    not_before: Timestamp,
+    not_after: Timestamp,
+    /// The same end on the clock that nobody can set.
+    end: Option<Instant>,
+}
+
+impl Window {
+    /// From now on it counts by both clocks. Before `not_before` no call is admitted: a clock that was set back
+    /// does not revive a grant. From `not_after` on none is.
+    #[must_use]
+    pub fn new(not_before: Timestamp, not_after: Timestamp) -> Self {
+        let left = not_after.duration_since(Timestamp::now()).try_into().unwrap_or_default();
+        Self { not_before, not_after, end: Instant::now().checked_add(left) }
+    }
+
+    /// Whether `at`, which is now by the wall clock, is inside.
+    pub(crate) fn holds(&self, at: Timestamp) -> Result<(), Fault> {
+        if at >= self.not_after || self.end.is_some_and(|end| Instant::now() >= end) {
+            Err(Fault::Expired(self.not_after))
+        } else if at < self.not_before {
+            Err(Fault::NotYet(self.not_before))
+        } else {
+            Ok(())
+        }
+    }
 }
 
 /// What a gate is made from.
@@ -97,6 +120,8 @@ pub struct Setup {
     pub plan: Option<Plan>,
     /// Until when; a rehearsal has no window.
     pub window: Option<Window>,
+    /// Tells when what the run rests on is taken away. A run without one rests on nothing.
+    pub watch: Option<Watch>,
     /// The real systems.
     pub estate: Estate,
     /// Where everything is written first.

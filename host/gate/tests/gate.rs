@@ -212,7 +212,7 @@ async fn after_its_window_a_grant_allows_nothing() {
     let bench = Bench::new().await;
     let past = Timestamp::now() - SignedDuration::from_secs(1);
     let gate = Gate::new(Setup {
-        window: Some(Window { not_before: Timestamp::MIN, not_after: past }),
+        window: Some(Window::new(Timestamp::MIN, past)),
         ..bench.setup(SCOPE)
     });
     assert!(matches!(gate.call(rotate("prod/a")).await, Err(Fault::Expired(at)) if at == past));
@@ -223,7 +223,7 @@ async fn after_its_window_a_grant_allows_nothing() {
     // It may close during the run.
     let soon = Timestamp::now() + SignedDuration::from_millis(300);
     let gate = Gate::new(Setup {
-        window: Some(Window { not_before: Timestamp::MIN, not_after: soon }),
+        window: Some(Window::new(Timestamp::MIN, soon)),
         ..bench.setup(SCOPE)
     });
     gate.call(Describe("prod/a".to_owned())).await.unwrap().unwrap();

@@ -10,9 +10,10 @@ use remit_trust::dsse::Envelope;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::grounds::Grounds;
 use crate::{
-    Effect, Event, JournalError, Mode, Phase, Reader, Record, Resolved, RunId, RunState, Started, UndoIntent,
-    store,
+    Act, Effect, Event, JournalError, Mode, Phase, Reader, Record, Resolved, RestsOn, RunId, RunState,
+    Started, UndoIntent, store,
 };
 
 /// What a sound journal came to.
@@ -128,14 +129,25 @@ impl Reader {
                     "is not the one that was written here: its hash does not continue the chain",
                 ));
             }
-            let record: Record =
-                serde_json::from_slice(&body).map_err(|e| wrong(&format!("cannot be read: {e}")))?;
-            if record.run.to_string() != run || record.event.kind() != kind {
+            let unread = |e: serde_json::Error| wrong(&format!("cannot be read: {e}"));
+            let entry = if run.starts_with("run-") {
+                Entry::Record(serde_json::from_slice(&body).map_err(unread)?)
+            } else {
+                Entry::Act(serde_json::from_slice(&body).map_err(unread)?)
+            };
+            let (of, is) = match &entry {
+                Entry::Record(record) => (record.run.to_string(), record.event.kind()),
+                Entry::Act(act) => (act.about.to_string(), act.deed.kind()),
+            };
+            if of != run || is != kind {
                 return Err(wrong("is filed under another run or kind than its content says"));
             }
             frontier.push(leaf_hash(&chain));
             check_root(&mut expected, &frontier)?;
-            story.follow(seq, &record)?;
+            match entry {
+                Entry::Record(record) => story.follow(seq, &record)?,
+                Entry::Act(act) => story.authority.follow(seq, &act)?,
+            }
         }
         if let Some((size, _)) = expected.first_key_value() {
             let why = format!(
@@ -172,6 +184,12 @@ impl Reader {
             checkpoint: head.note,
         })
     }
+}
+
+/// What a row of the journal holds.
+enum Entry {
+    Record(Record),
+    Act(Act),
 }
 
 type Expected = BTreeMap<u64, Vec<[u8; 32]>>;
@@ -216,6 +234,7 @@ struct Story {
     open: BTreeSet<(RunId, u64)>,
     /// The sizes at which a run ended: each has its pinned checkpoint.
     ends: BTreeSet<u64>,
+    authority: Grounds,
 }
 
 /// What is known of one run so far.
@@ -223,6 +242,9 @@ struct Told {
     mode: Mode,
     grant: Option<String>,
     window: Option<(Timestamp, Timestamp)>,
+    rests_on: Vec<RestsOn>,
+    /// Whether it came to an end at least once.
+    let_go: bool,
     phase: Option<Phase>,
     /// Recorded under schema 1, whose reverts did not begin with a phase.
     old: bool,
@@ -242,7 +264,9 @@ impl Story {
             let Event::Started(started) = &record.event else {
                 return wrong("belongs to a run that never started");
             };
-            self.runs.insert(run, begin(seq, started)?);
+            let told = begin(seq, started)?;
+            self.authority.allow(seq, started, &told.rests_on)?;
+            self.runs.insert(run, told);
             return Ok(());
         };
         let ended = std::mem::replace(&mut told.ended, matches!(record.event, Event::Ended(_)));
@@ -267,6 +291,9 @@ impl Story {
                     }
                     if told.window.is_some_and(|(from, until)| record.at < from || record.at >= until) {
                         return wrong("is a change outside the time its grant was in force");
+                    }
+                    if let Some(withdrawn) = self.authority.withdrawn(&told.rests_on) {
+                        return wrong(&format!("is a change after its authority was gone: {withdrawn}"));
                     }
                     told.changes.insert(intent.call, intent.before.is_some());
                 }
@@ -301,6 +328,7 @@ impl Story {
                     return wrong("says that all went well, with a call that never came back");
                 }
                 told.state = Some(ended.state);
+                told.let_go = true;
             }
             Event::UndoOutcome(_) | Event::Denied(_) => {}
         }
@@ -341,6 +369,20 @@ impl Story {
                 return table("key", run, "is missing, or there although its record says that it expired");
             }
         }
+        if reader.version > 2 {
+            self.authority.check_table(reader, database)?;
+            let live = self.runs.iter().filter(|(_, told)| !told.let_go && !told.rests_on.is_empty());
+            let resting: BTreeSet<(String, String, u64)> = live
+                .flat_map(|(run, told)| {
+                    let run = run.to_string();
+                    told.rests_on.iter().map(move |on| (run.clone(), on.ground.to_string(), on.since))
+                })
+                .collect();
+            let noted = resting_in(database).map_err(|e| reader.sql(&e))?;
+            if let Some((run, ..)) = resting.symmetric_difference(&noted).next() {
+                return table("authority", run, "is not noted as its record says");
+            }
+        }
         match (open.keys().next(), keys.keys().next()) {
             (Some(run), _) => table("unfinished state", run, "is of a run that never started"),
             (_, Some(run)) => table("key", run, "is of a run that never started"),
@@ -374,6 +416,8 @@ fn begin(seq: u64, started: &Started) -> Result<Told, AuditError> {
         mode: started.mode,
         grant: started.grant.as_ref().map(|grant| grant.digest.to_string()),
         window: signed.map(|(_, signed)| (signed.not_before, signed.not_after)),
+        rests_on: started.rests_on(),
+        let_go: false,
         phase: None,
         old: started.scope.is_none(),
         state: None,
@@ -381,4 +425,9 @@ fn begin(seq: u64, started: &Started) -> Result<Told, AuditError> {
         expired: false,
         changes: HashMap::new(),
     })
+}
+
+fn resting_in(database: &rusqlite::Connection) -> rusqlite::Result<BTreeSet<(String, String, u64)>> {
+    let mut rows = database.prepare("SELECT run, ground, since FROM authority")?;
+    rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?.cast_unsigned())))?.collect()
 }

@@ -93,6 +93,14 @@ pub enum JournalError {
         /// Serde's words.
         why: String,
     },
+    /// No request has this name.
+    #[error("there is no request `{0}` in the journal")]
+    #[diagnostic(code("usage::request"), help("`remit requests --all` lists them"))]
+    NoSuchRequest(String),
+    /// Several requests' names begin like this.
+    #[error("`{0}` is the beginning of several requests, such as {1} and {2}")]
+    #[diagnostic(code("usage::request"), help("type more of the name"))]
+    AmbiguousRequest(String, crate::RequestId, crate::RequestId),
     /// No run has this name.
     #[error("there is no run `{0}` in the journal")]
     #[diagnostic(code("usage::run"), help("`remit runs` lists them"))]
@@ -103,12 +111,12 @@ pub enum JournalError {
     AmbiguousRun(String, crate::RunId, crate::RunId),
 }
 
-/// Why a run may not start.
+/// Why a run may not start, or not change anything more.
 #[derive(Clone, Debug, thiserror::Error, Diagnostic)]
 pub enum StartError {
     /// As many runs as the grant allows have started already.
     #[error("the grant {} is used up: it allows {uses} run(s) and {started} started", grant.short())]
-    #[diagnostic(code("refused::grant-spent"), help("ask for a new grant (`remit grant`)"))]
+    #[diagnostic(code("refused::grant-spent"), help("ask again: `remit request`"))]
     Spent {
         /// The grant.
         grant: Digest,
@@ -117,6 +125,15 @@ pub enum StartError {
         /// How many have started.
         started: u32,
     },
+    /// What its authority rests on was taken away.
+    #[error("{0}")]
+    #[diagnostic(
+        code("refused::withdrawn"),
+        help(
+            "`remit requests --all` tells who took it away, and why; if the repair is still needed, ask again: `remit request`"
+        )
+    )]
+    Withdrawn(crate::Withdrawn),
     /// A run of this name started before.
     #[error("{0} has started already")]
     #[diagnostic(code("failed::run-exists"), help("a run starts once; use a new name"))]

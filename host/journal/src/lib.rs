@@ -6,9 +6,12 @@
 //! unsigned. A [`Reader`] answers questions and [`Reader::verify`] proves that nothing was altered.
 #![forbid(unsafe_code)]
 
+mod act;
 mod audit;
 mod error;
+mod grounds;
 mod keys;
+mod name;
 mod prove;
 mod publish;
 mod reader;
@@ -17,18 +20,22 @@ mod schema;
 mod state;
 mod store;
 mod tree;
+mod watch;
 mod writer;
 
+pub use act::{About, Act, Deed, Ground, Strike, Withdrawn, Word};
 pub use audit::{Audit, AuditError};
 pub use error::{JournalError, Poisoned, StartError};
 pub use keys::RunKey;
+pub use name::{RequestId, RequestIdError, RunId, RunIdError};
 pub use prove::{CheckError, GrowthProof, Proof, Proven, ProvenRecord, RunProof};
 pub use publish::PublishError;
 pub use reader::{Cosigned, Reader, RunSummary};
 pub use record::{
-    ActionRef, CallResult, Denied, Effect, Ended, Event, GrantRef, Intent, Mode, Outcome, Phase,
-    PhaseEntered, Record, Resolved, RunId, RunIdError, SignedRef, Started, UndoExpired, UndoIntent,
-    UndoOutcome, UndoResult,
+    ActionRef, Authority, CallResult, Denied, Effect, Ended, Event, GrantRef, Intent, Mode, Outcome, Phase,
+    PhaseEntered, Record, Resolved, RestsOn, SignedRef, Started, UndoExpired, UndoIntent, UndoOutcome,
+    UndoResult,
 };
 pub use state::RunState;
+pub use watch::Watch;
 pub use writer::Journal;

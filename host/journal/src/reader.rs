@@ -1,14 +1,18 @@
 //! Questions to a journal.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use remit_trust::Digest;
 use rusqlite::{Connection, OptionalExtension as _};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use crate::{ActionRef, Ended, Event, JournalError, Mode, Record, RunId, RunState, store};
+use crate::{
+    About, Act, ActionRef, Ended, Event, JournalError, Mode, Record, RequestId, RunId, RunState, store,
+};
 
 /// A read-only view of a journal file.
 pub struct Reader {
@@ -67,7 +71,11 @@ impl Reader {
         JournalError::sqlite(&self.path, error)
     }
 
-    fn records(&self, filter: &str, argument: &str) -> Result<Vec<(u64, Record)>, JournalError> {
+    fn records<T: DeserializeOwned>(
+        &self,
+        filter: &str,
+        argument: &str,
+    ) -> Result<Vec<(u64, T)>, JournalError> {
         let database = self.database();
         let query = || -> rusqlite::Result<Vec<(i64, Vec<u8>)>> {
             let mut statement = database
@@ -90,7 +98,7 @@ impl Reader {
     /// All runs, oldest first.
     pub fn runs(&self) -> Result<Vec<RunSummary>, JournalError> {
         let mut runs: Vec<RunSummary> = Vec::new();
-        for (_, record) in self.records("kind IN ('started', 'ended') AND ?1 = ''", "")? {
+        for (_, record) in self.records::<Record>("kind IN ('started', 'ended') AND ?1 = ''", "")? {
             match record.event {
                 Event::Started(started) => runs.push(RunSummary {
                     run: record.run,
@@ -126,22 +134,82 @@ impl Reader {
 
     /// The run whose name begins with `prefix`; the leading `run-` may be left out.
     pub fn find(&self, prefix: &str) -> Result<RunId, JournalError> {
-        let wanted = if prefix.starts_with("run-") { prefix.to_owned() } else { format!("run-{prefix}") };
-        let unknown = || JournalError::NoSuchRun(prefix.escape_debug().take(80).collect());
-        // An unset variable in a script must not mean the only run there is.
-        if wanted == "run-" {
-            return Err(unknown());
-        }
-        // Names are of lower-case letters, digits and a hyphen: all that begin so lie below `prefix~`.
-        let found = self.names(
-            "SELECT DISTINCT run FROM record WHERE run >= ?1 AND run < ?1 || '~' ORDER BY run LIMIT 2",
-            &wanted,
-        )?;
-        match found.as_slice() {
-            [] => Err(unknown()),
+        match self.beginning("run-", prefix)?.as_slice() {
+            [] => Err(JournalError::NoSuchRun(prefix.escape_debug().take(80).collect())),
             [run] => Ok(*run),
             [first, second, ..] => Err(JournalError::AmbiguousRun(prefix.to_owned(), *first, *second)),
         }
+    }
+
+    /// The request whose name begins with `prefix`; the leading `req-` may be left out.
+    pub fn find_request(&self, prefix: &str) -> Result<RequestId, JournalError> {
+        match self.beginning("req-", prefix)?.as_slice() {
+            [] => Err(JournalError::NoSuchRequest(prefix.escape_debug().take(80).collect())),
+            [request] => Ok(*request),
+            [first, second, ..] => Err(JournalError::AmbiguousRequest(prefix.to_owned(), *first, *second)),
+        }
+    }
+
+    /// At most two names that begin so.
+    fn beginning<T: FromStr>(&self, kind: &str, prefix: &str) -> Result<Vec<T>, JournalError> {
+        let wanted = if prefix.starts_with(kind) { prefix.to_owned() } else { format!("{kind}{prefix}") };
+        // An unset variable in a script must not mean the only one there is.
+        if wanted == kind {
+            return Ok(Vec::new());
+        }
+        // Names are of lower-case letters, digits and a hyphen: all that begin so lie below `prefix~`.
+        self.names(
+            "SELECT DISTINCT run FROM record WHERE run >= ?1 AND run < ?1 || '~' ORDER BY run LIMIT 2",
+            &wanted,
+        )
+    }
+
+    /// All requests, oldest first.
+    pub fn requests(&self) -> Result<Vec<RequestId>, JournalError> {
+        self.names("SELECT DISTINCT run FROM record WHERE run >= ?1 AND run < ?1 || '~' ORDER BY run", "req-")
+    }
+
+    /// Every act about a request, or about the host, with its number.
+    pub fn acts(&self, about: About) -> Result<Vec<(u64, Act)>, JournalError> {
+        self.records("run = ?1", &about.to_string())
+    }
+
+    /// The newest runs first, each with its first record, until `visit` says false.
+    pub fn newest_runs(&self, mut visit: impl FnMut(u64, &Record) -> bool) -> Result<(), JournalError> {
+        let mut below = i64::MAX;
+        loop {
+            let page: Vec<(u64, Record)> = self.records(
+                "kind = 'started' AND seq IN (SELECT seq FROM record WHERE kind = 'started'
+                 AND seq < CAST(?1 AS INTEGER) ORDER BY seq DESC LIMIT 100)",
+                &below.to_string(),
+            )?;
+            let Some((first, _)) = page.first() else { return Ok(()) };
+            below = first.cast_signed();
+            for (seq, record) in page.iter().rev() {
+                if !visit(*seq, record) {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// When the newest record was written, by the clock of the host that wrote it.
+    pub fn newest(&self) -> Result<Option<Timestamp>, JournalError> {
+        #[derive(serde::Deserialize)]
+        struct At {
+            at: Timestamp,
+        }
+        let last: Vec<(u64, At)> = self.records("seq = (SELECT max(seq) FROM record) AND ?1 = ''", "")?;
+        Ok(last.first().map(|(_, At { at })| *at))
+    }
+
+    /// The number of the newest record.
+    pub fn size(&self) -> Result<u64, JournalError> {
+        let size: i64 = self
+            .database()
+            .query_row("SELECT coalesce(max(seq), 0) FROM record", [], |row| row.get(0))
+            .map_err(|error| self.sql(&error))?;
+        Ok(size.cast_unsigned())
     }
 
     /// The runs without a state, oldest first: going on, or left behind by a host that is gone.
@@ -157,7 +225,7 @@ impl Reader {
         self.names("SELECT run FROM open_run WHERE ?1 = '' ORDER BY run", "")
     }
 
-    fn names(&self, query: &str, argument: &str) -> Result<Vec<RunId>, JournalError> {
+    fn names<T: FromStr>(&self, query: &str, argument: &str) -> Result<Vec<T>, JournalError> {
         let database = self.database();
         let names: Vec<String> = database
             .prepare_cached(query)

@@ -5,76 +5,14 @@
 //! data and secret outcomes go into the sealed fields.
 
 use std::fmt;
-use std::str::FromStr;
 
 use jiff::Timestamp;
 use remit_trust::{Digest, Sealed};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use ulid::Ulid;
 
-use crate::RunState;
-
-const RUN_PREFIX: &str = "run-";
-
-/// The name of one run: `run-` and a ULID in lower case. Sorts by time of creation.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RunId(Ulid);
-
-/// Text that is not the name of a run.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
-#[error("`{0}` is not the name of a run")]
-#[diagnostic(
-    code(usage::run),
-    help("a run is named like run-01jd2m4k9x8s7t6v5w4y3z2a1b; `remit runs` lists them")
-)]
-pub struct RunIdError(String);
-
-impl RunId {
-    /// A new name, never given before.
-    #[must_use]
-    #[expect(clippy::new_without_default, reason = "each call gives another value")]
-    pub fn new() -> Self {
-        Self(Ulid::generate())
-    }
-}
-
-impl fmt::Display for RunId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("{RUN_PREFIX}{}", self.0.to_string().to_ascii_lowercase()))
-    }
-}
-
-impl fmt::Debug for RunId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl FromStr for RunId {
-    type Err = RunIdError;
-    fn from_str(text: &str) -> Result<Self, RunIdError> {
-        let refuse = || RunIdError(text.escape_debug().take(80).collect());
-        let ulid =
-            Ulid::from_string(text.strip_prefix(RUN_PREFIX).ok_or_else(refuse)?).map_err(|_| refuse())?;
-        let run = Self(ulid);
-        // One spelling only: the decoder also takes upper case and look-alike letters.
-        if run.to_string() == text { Ok(run) } else { Err(refuse()) }
-    }
-}
-
-impl Serialize for RunId {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for RunId {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
-    }
-}
+use crate::{Ground, RequestId, RunId, RunState};
 
 /// One entry of the journal.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -240,6 +178,34 @@ pub struct GrantRef {
     /// The grant with its signatures, and from when until when it holds. Journals of schema 1 lack it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signed: Option<SignedRef>,
+    /// Who approved and who triggered it, and what it all rests on. Journals of schema 2 and older lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<Authority>,
+}
+
+/// Where a run's authority comes from: with it, a run's own records show who allowed what.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Authority {
+    /// The request.
+    pub request: RequestId,
+    /// The approvals that counted, as signed.
+    pub approvals: Vec<Box<RawValue>>,
+    /// The word of the one who started it, as signed.
+    pub trigger: Box<RawValue>,
+    /// Whether it went without the usual policy.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub break_glass: bool,
+    /// What must not be taken away while it goes on.
+    pub rests_on: Vec<RestsOn>,
+}
+
+/// One thing that a run's authority rests on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestsOn {
+    /// What.
+    pub ground: Ground,
+    /// The number of the record that it is there since.
+    pub since: u64,
 }
 
 /// A grant as it was when a run started under it: with it, the journal shows who allowed what.
@@ -283,6 +249,17 @@ pub struct Started {
     pub seed: [u8; 32],
     /// The version of the host.
     pub host_version: String,
+}
+
+impl Started {
+    /// What must not be taken away while the run goes on.
+    #[must_use]
+    pub fn rests_on(&self) -> Vec<RestsOn> {
+        let authority = self.grant.as_ref().and_then(|grant| grant.authority.as_ref());
+        let mut rests_on = authority.map(|authority| authority.rests_on.clone()).unwrap_or_default();
+        rests_on.push(RestsOn { ground: Ground::Thaw, since: 0 });
+        rests_on
+    }
 }
 
 /// What the host is about to do for a run.

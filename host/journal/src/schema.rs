@@ -9,7 +9,7 @@ use crate::JournalError;
 use crate::store::{head, pin};
 
 /// The schema this version writes.
-pub(crate) const SCHEMA_VERSION: i64 = 2;
+pub(crate) const SCHEMA_VERSION: i64 = 3;
 
 pub(crate) const SCHEMA: &str = "
     CREATE TABLE record (
@@ -45,16 +45,42 @@ pub(crate) const SINCE_1: &str = "
     CREATE TABLE host_key (id INTEGER PRIMARY KEY CHECK (id = 1), sealed BLOB NOT NULL) STRICT;
     -- The newest checkpoint that each witness cosigned, with every signature it got.
     CREATE TABLE cosigned (witness TEXT PRIMARY KEY, size INTEGER NOT NULL, note TEXT NOT NULL) STRICT;
-    PRAGMA user_version = 2;
 ";
 
-/// Brings schema 1 to schema 2, after the head was verified. Records stay as they are; a checkpoint is
-/// pinned at each end of a run, where schema 1 pinned one somewhere after it.
+/// What schema 3 added: records that belong to no run (see `act`), and two tables that say what they come to.
+pub(crate) const SINCE_2: &str = "
+    -- What each run that goes on rests on, and since which record.
+    CREATE TABLE authority (
+        run    TEXT NOT NULL,
+        ground TEXT NOT NULL,
+        since  INTEGER NOT NULL,
+        PRIMARY KEY (run, ground, since)
+    ) STRICT, WITHOUT ROWID;
+    -- What gives no authority any more, if it is on record since before that number.
+    CREATE TABLE struck (ground TEXT PRIMARY KEY, before INTEGER NOT NULL, why TEXT NOT NULL) STRICT;
+    PRAGMA user_version = 3;
+";
+
+/// Brings an older schema to this one, after the head was verified.
 pub(crate) fn migrate(
     path: &Path,
     transaction: &Transaction<'_>,
     signer: &NoteSigner,
+    from: i64,
 ) -> Result<(), JournalError> {
+    if from == 1 {
+        from_1(path, transaction, signer)?;
+    }
+    let fill = "
+        INSERT INTO authority SELECT run, 'thaw', 0 FROM open_run
+            WHERE run NOT IN (SELECT run FROM record WHERE kind = 'ended');
+    ";
+    transaction.execute_batch(&[SINCE_2, fill].concat()).map_err(|error| JournalError::sqlite(path, &error))
+}
+
+/// Brings schema 1 to schema 2. Records stay as they are; a checkpoint is
+/// pinned at each end of a run, where schema 1 pinned one somewhere after it.
+fn from_1(path: &Path, transaction: &Transaction<'_>, signer: &NoteSigner) -> Result<(), JournalError> {
     let sql = |error: rusqlite::Error| JournalError::sqlite(path, &error);
     transaction.execute_batch(SINCE_1).map_err(sql)?;
     let fill = "

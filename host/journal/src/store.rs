@@ -9,27 +9,33 @@ use remit_tlog::{Checkpoint, Frontier, NoteSigner, NoteVerifier, leaf_hash};
 use remit_trust::{Digest, Sealed};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
-use crate::schema::{SCHEMA, SCHEMA_VERSION, SINCE_1, migrate};
-use crate::{JournalError, RunId, StartError};
+use crate::act::Effect;
+use crate::schema::{SCHEMA, SCHEMA_VERSION, SINCE_1, SINCE_2, migrate};
+use crate::{JournalError, RestsOn, RunId, StartError, Withdrawn};
 
 /// A record on its way into the file.
 pub(crate) struct Entry {
-    pub(crate) run: RunId,
+    /// What it is filed under.
+    pub(crate) of: String,
     pub(crate) kind: &'static str,
     pub(crate) body: Vec<u8>,
     pub(crate) turn: Turn,
 }
 
-/// What a record means for its run as a whole.
+/// What a record means for its run, or for authority, as a whole.
 pub(crate) enum Turn {
-    /// The run exists, under this grant, its secrets under this key.
-    Starts { grant: Option<(Digest, u32)>, key: Sealed },
+    /// The run exists, under this grant, resting on this, its secrets under this key.
+    Starts { run: RunId, grant: Option<(Digest, u32)>, rests_on: Vec<RestsOn>, key: Sealed },
+    /// The run wants to change something: not if what it rests on was taken away.
+    Changes,
     /// The run has no state from now on.
     Opens,
     /// It has one.
     Ends,
     /// Its key is deleted.
     Expires,
+    /// Something gives no authority any more, or does again.
+    Decides(Effect),
     /// Nothing.
     Goes,
 }
@@ -61,8 +67,9 @@ pub(crate) fn open(path: &Path, signer: &NoteSigner) -> Result<Connection, Journ
     let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql)?;
     trusted_head(path, &transaction, &signer.verifier())?;
     // Read again inside the transaction: another process may have been first.
-    if check_version(path, &transaction)? == 1 {
-        migrate(path, &transaction, signer)?;
+    let version = check_version(path, &transaction)?;
+    if version < SCHEMA_VERSION {
+        migrate(path, &transaction, signer, version)?;
     }
     transaction.commit().map_err(sql)?;
     Ok(database)
@@ -90,6 +97,7 @@ fn create(path: &Path, signer: &NoteSigner) -> Result<(), JournalError> {
         let transaction = database.transaction()?;
         transaction.execute_batch(SCHEMA)?;
         transaction.execute_batch(SINCE_1)?;
+        transaction.execute_batch(SINCE_2)?;
         write_head(&transaction, &[0; 32], &Frontier::default(), signer)?;
         transaction.commit()
     };
@@ -247,10 +255,17 @@ pub(crate) fn append(
     let Head { mut chain, mut frontier, .. } = trusted_head(path, &transaction, &signer.verifier())?;
     let mut answers = Vec::with_capacity(entries.len());
     for entry in entries {
-        if let Turn::Starts { grant, key } = &entry.turn
-            && let Err(refused) = start(&transaction, entry.run, grant.as_ref(), key).map_err(sql)?
-        {
-            answers.push(Err(refused));
+        let admitted = match &entry.turn {
+            Turn::Starts { run, grant, rests_on, key } => {
+                start(&transaction, *run, grant.as_ref(), rests_on, key).map_err(sql)?
+            }
+            Turn::Changes => withdrawn(&transaction, &entry.of)
+                .map_err(sql)?
+                .map_or(Ok(()), |withdrawn| Err(StartError::Withdrawn(withdrawn))),
+            _ => Ok(()),
+        };
+        if admitted.is_err() {
+            answers.push(admitted);
             continue;
         }
         chain = link(&chain, &entry.body);
@@ -259,17 +274,18 @@ pub(crate) fn append(
             .prepare_cached("INSERT INTO record (seq, run, kind, body, chain) VALUES (?1, ?2, ?3, ?4, ?5)")
             .and_then(|mut insert| {
                 let seq = frontier.size().cast_signed();
-                insert.execute(params![seq, entry.run.to_string(), entry.kind, entry.body, chain])
+                insert.execute(params![seq, entry.of, entry.kind, entry.body, chain])
             })
             .map_err(sql)?;
-        let run = entry.run.to_string();
-        let turn = |statement| transaction.prepare_cached(statement)?.execute([&run]);
+        let turn = |statement| transaction.prepare_cached(statement)?.execute([&entry.of]);
         match &entry.turn {
             Turn::Starts { .. } | Turn::Opens => turn("INSERT OR IGNORE INTO open_run (run) VALUES (?1)"),
             Turn::Ends => pin(&transaction, &frontier, signer)
-                .and_then(|()| turn("DELETE FROM open_run WHERE run = ?1")),
+                .and_then(|()| turn("DELETE FROM open_run WHERE run = ?1"))
+                .and_then(|_| turn("DELETE FROM authority WHERE run = ?1")),
             Turn::Expires => turn("DELETE FROM run_key WHERE run = ?1"),
-            Turn::Goes => Ok(0),
+            Turn::Decides(effect) => decide(&transaction, frontier.size(), effect),
+            Turn::Changes | Turn::Goes => Ok(0),
         }
         .map_err(sql)?;
         answers.push(Ok(()));
@@ -279,11 +295,12 @@ pub(crate) fn append(
     Ok(answers)
 }
 
-/// Counts a use of the grant, or refuses the run.
+/// Counts a use of the grant and notes what the run rests on, or refuses it.
 fn start(
     transaction: &Transaction<'_>,
     run: RunId,
     grant: Option<&(Digest, u32)>,
+    rests_on: &[RestsOn],
     key: &Sealed,
 ) -> rusqlite::Result<Result<(), StartError>> {
     let again: bool = transaction
@@ -301,10 +318,56 @@ fn start(
             .prepare_cached("INSERT INTO grant_use (run, grant_digest) VALUES (?1, ?2)")?
             .execute(params![run.to_string(), grant.to_string()])?;
     }
+    for RestsOn { ground, since } in rests_on {
+        transaction
+            .prepare_cached("INSERT OR IGNORE INTO authority (run, ground, since) VALUES (?1, ?2, ?3)")?
+            .execute(params![run.to_string(), ground.to_string(), since.cast_signed()])?;
+    }
+    if let Some(withdrawn) = withdrawn(transaction, &run.to_string())? {
+        // Nothing of a run that never started may stay behind.
+        transaction.execute("DELETE FROM authority WHERE run = ?1", [run.to_string()])?;
+        transaction.execute("DELETE FROM grant_use WHERE run = ?1", [run.to_string()])?;
+        return Ok(Err(StartError::Withdrawn(withdrawn)));
+    }
     transaction
         .prepare_cached("INSERT INTO run_key (run, sealed) VALUES (?1, ?2)")?
         .execute(params![run.to_string(), key.as_bytes()])?;
     Ok(Ok(()))
+}
+
+fn decide(transaction: &Transaction<'_>, seq: u64, effect: &Effect) -> rusqlite::Result<usize> {
+    match effect {
+        Effect::Strikes(strikes, why) => {
+            let mut strike = transaction.prepare_cached(
+                "INSERT INTO struck (ground, before, why) VALUES (?1, ?2, ?3) ON CONFLICT (ground)
+                 DO UPDATE SET before = excluded.before, why = excluded.why WHERE excluded.before > before",
+            )?;
+            strikes.iter().try_fold(0, |n, struck| {
+                let before = struck.before(seq).cast_signed();
+                Ok(n + strike.execute(params![struck.ground.to_string(), before, why])?)
+            })
+        }
+        Effect::Lifts(ground) => {
+            transaction.prepare_cached("DELETE FROM struck WHERE ground = ?1")?.execute([ground.to_string()])
+        }
+    }
+}
+
+/// What a run rests on and was taken away.
+pub(crate) fn withdrawn(database: &Connection, run: &str) -> rusqlite::Result<Option<Withdrawn>> {
+    database
+        .prepare_cached(
+            "SELECT struck.ground, struck.why FROM authority JOIN struck ON struck.ground = authority.ground
+             WHERE authority.run = ?1 AND authority.since < struck.before LIMIT 1",
+        )?
+        .query_row([run], |row| {
+            let ground: String = row.get(0)?;
+            let bad = |why: String| {
+                rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, why.into())
+            };
+            Ok(Withdrawn { ground: ground.parse().map_err(bad)?, why: row.get(1)? })
+        })
+        .optional()
 }
 
 /// How many runs started under a grant.

@@ -13,7 +13,8 @@ use tokio::sync::oneshot;
 use remit_trust::Sealed;
 
 use crate::store::{self, Entry, Turn};
-use crate::{Event, JournalError, Poisoned, Reader, Record, StartError};
+use crate::watch::Bell;
+use crate::{Act, Event, JournalError, Poisoned, Reader, Record, RunId, StartError, Watch};
 
 /// The most entries in one transaction.
 const GROUP: usize = 1024;
@@ -27,6 +28,7 @@ pub struct Journal(Arc<Inner>);
 
 struct Inner {
     path: PathBuf,
+    bell: Bell,
     /// Taken on drop, so that the thread sees the end.
     queue: Mutex<Option<Sender<Message>>>,
     poison: Arc<OnceLock<Poisoned>>,
@@ -52,13 +54,21 @@ impl Journal {
         let database = store::open(path, &signer)?;
         let (queue, messages) = mpsc::channel();
         let poison = Arc::new(OnceLock::new());
-        let mut writer = Writer { path: path.to_owned(), database, signer, poison: Arc::clone(&poison) };
+        let bell = Bell::beside(path)?;
+        let mut writer = Writer {
+            path: path.to_owned(),
+            database,
+            signer,
+            bell: bell.clone(),
+            poison: Arc::clone(&poison),
+        };
         let thread = std::thread::Builder::new()
             .name("remit-journal".to_owned())
             .spawn(move || writer.serve(&messages))
             .map_err(|error| JournalError::io(path, &error))?;
         Ok(Self(Arc::new(Inner {
             path: path.to_owned(),
+            bell,
             queue: Mutex::new(Some(queue)),
             poison,
             thread: Mutex::new(Some(thread)),
@@ -100,6 +110,34 @@ impl Journal {
         }
     }
 
+    /// Appends the intent of a change; on return it is durable. Refused if anything that the run rests on was
+    /// taken away: the two are never both on record in the other order.
+    pub async fn intend(&self, record: Record) -> Result<(), StartError> {
+        self.wait(record, None).await
+    }
+
+    /// Appends an act; on return it, and all before it, are durable.
+    pub async fn act(&self, act: &Act) -> Result<(), JournalError> {
+        let kind = act.deed.kind();
+        let body = serde_json::to_vec(act).map_err(|error| unwritable(kind, error.to_string()))?;
+        let turn = act.effect().map_or(Turn::Goes, Turn::Decides);
+        let (done, answer) = oneshot::channel();
+        let entry = Entry { of: act.about.to_string(), kind, body, turn };
+        self.enqueue(Message { entry: Some(entry), done: Some(done) })?;
+        match answer.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(StartError::Journal(error))) => Err(error),
+            Ok(Err(_)) | Err(_) => Err(self.gone()),
+        }
+    }
+
+    /// Tells, at any moment, whether what a run rests on was taken away. To be had before the run starts: what
+    /// happens from then on is seen.
+    #[must_use]
+    pub fn watch(&self, run: RunId) -> Watch {
+        Watch::new(self.path(), &self.0.bell, run)
+    }
+
     /// Appends a run's first record. In the same transaction the use of its grant is counted, and the key
     /// that its secrets will be sealed under is kept, itself sealed under the host's.
     pub async fn start(&self, record: Record, key: Sealed) -> Result<(), StartError> {
@@ -136,19 +174,21 @@ impl Journal {
             return Err(poisoned.clone().into());
         }
         let kind = record.event.kind();
-        let unwritable = |why: String| JournalError::Record { which: kind.to_owned(), verb: "written", why };
-        let body = serde_json::to_vec(&record).map_err(|error| unwritable(error.to_string()))?;
+        let body = serde_json::to_vec(&record).map_err(|error| unwritable(kind, error.to_string()))?;
         let turn = match &record.event {
             Event::Started(started) => Turn::Starts {
+                run: record.run,
                 grant: started.grant.as_ref().map(|grant| (grant.digest, grant.uses)),
-                key: key.ok_or_else(|| unwritable("a run starts with `Journal::start`".to_owned()))?,
+                rests_on: started.rests_on(),
+                key: key.ok_or_else(|| unwritable(kind, "a run starts with `Journal::start`".to_owned()))?,
             },
+            Event::Intent(_) if done.is_some() => Turn::Changes,
             Event::Phase(_) => Turn::Opens,
             Event::Ended(_) => Turn::Ends,
             Event::UndoExpired(_) => Turn::Expires,
             _ => Turn::Goes,
         };
-        self.enqueue(Message { entry: Some(Entry { run: record.run, kind, body, turn }), done })
+        self.enqueue(Message { entry: Some(Entry { of: record.run.to_string(), kind, body, turn }), done })
     }
 
     fn enqueue(&self, message: Message) -> Result<(), JournalError> {
@@ -179,6 +219,7 @@ struct Writer {
     path: PathBuf,
     database: Connection,
     signer: NoteSigner,
+    bell: Bell,
     poison: Arc<OnceLock<Poisoned>>,
 }
 
@@ -222,6 +263,7 @@ impl Writer {
                 None => barriers.extend(done),
             }
         }
+        let decides = entries.iter().any(|entry| matches!(entry.turn, Turn::Decides(_)));
         let result = match self.poison.get() {
             Some(poisoned) => Err(poisoned.clone().into()),
             None if entries.is_empty() => Ok(Vec::new()),
@@ -229,6 +271,9 @@ impl Writer {
         };
         match result {
             Ok(answers) => {
+                if decides {
+                    self.bell.ring();
+                }
                 for done in barriers {
                     let _ = done.send(Ok(()));
                 }
@@ -248,4 +293,8 @@ impl Writer {
             }
         }
     }
+}
+
+fn unwritable(kind: &str, why: String) -> JournalError {
+    JournalError::Record { which: kind.to_owned(), verb: "written", why }
 }

@@ -211,11 +211,11 @@ async fn a_newer_schema_is_left_untouched() {
     let journal = open(&path);
     write(&journal, started(RunId::new(), None)).await.unwrap();
     drop(journal);
-    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 3).unwrap();
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 4).unwrap();
     let before = fs::read(&path).unwrap();
     let newer = |result: Result<(), JournalError>| {
         let error = result.unwrap_err();
-        assert!(matches!(error, JournalError::Newer { found: 3, known: 2, .. }), "{error}");
+        assert!(matches!(error, JournalError::Newer { found: 4, known: 3, .. }), "{error}");
     };
     newer(Journal::open(&path, signer()).map(drop));
     newer(Journal::open_read_only(&path).map(drop));

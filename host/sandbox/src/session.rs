@@ -72,7 +72,7 @@ fn limit_help(exceeded: &Exceeded) -> &'static str {
         Limit::Stack => {
             "the stack is the same for every run: report the endless recursion to the action's author"
         }
-        _ => "raise this limit in the scope and grant again, if the action should need that much",
+        _ => "raise this limit in the scope and ask again (`remit request --scope`), if the action should need that much",
     }
 }
 
@@ -111,10 +111,13 @@ impl Sandbox {
         store.set_fuel(fuel).map_err(|error| Stop::Trapped(error.to_string()))?;
         store.set_epoch_deadline(1);
         let (deadline, late) = (meter.deadline(), meter.out_of_time());
+        let authority = gate.clone();
         store.epoch_deadline_callback(move |_| {
             if Instant::now() >= deadline {
                 return Err(wasmtime::Error::new(late.clone()));
             }
+            // A guest that computes and never calls is stopped here when its authority ends.
+            authority.still_in_force().map_err(wasmtime::Error::new)?;
             Ok(UpdateDeadline::Yield(1))
         });
 

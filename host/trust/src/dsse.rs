@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, KeyError, KeyId, SignatureError, SigningKey, VerifyingKey};
+use crate::{Digest, KeyError, KeyId, Sign, SignatureError, VerifyingKey, ssh};
 
 /// A signed document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,8 +37,10 @@ pub struct Verified {
     pub signers: Vec<KeyId>,
 }
 
-/// The bytes a signature is made over: `DSSEv1 SP LEN(type) SP type SP LEN(body) SP body`.
-fn pae(payload_type: &str, body: &[u8]) -> Vec<u8> {
+/// The bytes a signature is made over: `DSSEv1 SP LEN(type) SP type SP LEN(body) SP body`. What `ssh-keygen -Y sign`
+/// is given to sign, and `-Y verify` to check.
+#[must_use]
+pub fn pae(payload_type: &str, body: &[u8]) -> Vec<u8> {
     let mut out = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), body.len()).into_bytes();
     out.extend_from_slice(body);
     out
@@ -51,15 +53,40 @@ fn decode(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
 
 impl Envelope {
     /// Signs a document.
-    pub fn sign(payload_type: &str, payload: &[u8], key: &SigningKey) -> Result<Self, KeyError> {
-        Ok(Self {
+    pub fn sign(payload_type: &str, payload: &[u8], key: &impl Sign) -> Result<Self, KeyError> {
+        let signature = key.sign(&pae(payload_type, payload))?;
+        Ok(Self::of(payload_type, payload, &key.verifying_key().id(), &signature))
+    }
+
+    /// A document with a signature that was made elsewhere: whether it holds is for [`Self::verify`] to say. One in
+    /// the armour of `ssh-keygen -Y sign` is taken out of it.
+    pub fn signed_elsewhere(
+        payload_type: &str,
+        payload: &[u8],
+        key: &KeyId,
+        signature: &[u8],
+    ) -> Result<Self, SignatureError> {
+        let armoured = std::str::from_utf8(signature).ok().filter(|text| text.contains("BEGIN SSH SIGNATURE"));
+        match armoured {
+            Some(text) => Ok(Self::of(payload_type, payload, key, &ssh::unarmoured(text)?)),
+            None => Ok(Self::of(payload_type, payload, key, signature)),
+        }
+    }
+
+    fn of(payload_type: &str, payload: &[u8], key: &KeyId, signature: &[u8]) -> Self {
+        Self {
             payload: STANDARD.encode(payload),
             payload_type: payload_type.to_owned(),
-            signatures: vec![Signature {
-                keyid: key.verifying_key().id().to_string(),
-                sig: STANDARD.encode(key.sign(&pae(payload_type, payload))?),
-            }],
-        })
+            signatures: vec![Signature { keyid: key.to_string(), sig: STANDARD.encode(signature) }],
+        }
+    }
+
+    /// For `ssh-keygen -Y verify`: what was signed, and each signature that an SSH key made, armoured.
+    pub fn for_ssh_keygen(&self) -> Result<(Vec<u8>, Vec<String>), SignatureError> {
+        let malformed = |e: base64::DecodeError| SignatureError::Malformed(e.to_string());
+        let signed = pae(&self.payload_type, &decode(&self.payload).map_err(malformed)?);
+        let signatures = self.signatures.iter().filter_map(|s| ssh::armoured(&decode(&s.sig).ok()?));
+        Ok((signed, signatures.collect()))
     }
 
     /// The digest of the document, whoever signed it: proves which document this is, not that it holds.
@@ -97,8 +124,14 @@ impl Envelope {
             why_not = SignatureError::Untrusted;
             for key in keys {
                 let id = key.id();
-                if !signers.contains(&id) && key.verify(&signed, &der).is_ok() {
-                    signers.push(id);
+                match key.verify(&signed, &der) {
+                    Ok(()) if signers.contains(&id) => {}
+                    Ok(()) => signers.push(id),
+                    // What tells more than that it does not fit.
+                    Err(
+                        error @ (SignatureError::Namespace { .. } | SignatureError::NobodyPresent),
+                    ) => why_not = error,
+                    Err(_) => {}
                 }
             }
         }

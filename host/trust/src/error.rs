@@ -21,7 +21,7 @@ pub enum KeyError {
     #[diagnostic(
         code(usage::key),
         help(
-            "Remit signs with ECDSA P-256: PKCS#8 in PEM for private keys, SPKI in PEM for public ones; `remit keys new --out NAME` makes a pair"
+            "principals sign with ECDSA P-256 or Ed25519, in PEM or in OpenSSH's form, publishers with ECDSA P-256 in PEM; `remit keys new --out NAME` makes a pair"
         )
     )]
     Unusable {
@@ -38,6 +38,16 @@ pub enum KeyError {
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
+    },
+    /// The ssh-agent did not sign.
+    #[error("the ssh-agent did not sign: {why}")]
+    #[diagnostic(
+        code(usage::agent),
+        help("start one (`eval $(ssh-agent)`) and give it the key (`ssh-add KEY`); `ssh-add -l` lists what it holds")
+    )]
+    Agent {
+        /// Why.
+        why: String,
     },
     /// The system's random source failed.
     #[error("the system gave no randomness")]
@@ -68,6 +78,17 @@ pub enum SignatureError {
         )
     )]
     Untrusted,
+    /// Made by an SSH key, for something else.
+    #[error("the signature was made for `{found}`, not for `remit`")]
+    #[diagnostic(code(refused::namespace), help("sign with `ssh-keygen -Y sign -n remit`"))]
+    Namespace {
+        /// What it was made for.
+        found: String,
+    },
+    /// Made by a key in hardware that nobody touched.
+    #[error("the key in hardware signed without anyone present")]
+    #[diagnostic(code(refused::presence), help("use a key that demands a touch"))]
+    NobodyPresent,
     /// The envelope is for another kind of document.
     #[error("the signed document is a `{found}`, expected a `{expected}`")]
     #[diagnostic(code(refused::payload_type), help("pass the right kind of file"))]

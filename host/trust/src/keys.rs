@@ -1,4 +1,4 @@
-//! ECDSA P-256 keys in the forms openssl and cosign read and write.
+//! Keys in the forms openssl, cosign and OpenSSH read and write.
 
 use std::fmt;
 use std::fs;
@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 
 use ring::rand::SystemRandom;
 use ring::signature::{
-    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _, UnparsedPublicKey,
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ED25519, EcdsaKeyPair, KeyPair as _,
+    UnparsedPublicKey, VerificationAlgorithm,
 };
 use zeroize::Zeroizing;
 
+use crate::ssh::{Point, SshKey};
 use crate::{Digest, KeyError, SignatureError, random};
 
 /// DER of `SubjectPublicKeyInfo` for an uncompressed P-256 point, up to the point itself (RFC 5480).
@@ -19,6 +21,9 @@ const SPKI_PREFIX: [u8; 26] = [
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
     0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
+/// The same for an Ed25519 key (RFC 8410).
+const ED25519_PREFIX: [u8; 12] =
+    [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 const POINT: usize = 65;
 /// The most bytes of a key file that are read.
 const LONGEST: u64 = 64 * 1024;
@@ -111,7 +116,7 @@ impl SigningKey {
             PathBuf::from(name)
         };
         let (private, public) = (with(".key"), with(".pub"));
-        create(&public, 0o644, self.verifying_key().to_pem().as_bytes())?;
+        create(&public, 0o644, self.verifying_key().to_text().as_bytes())?;
         create(&private, 0o600, self.to_pem().as_bytes()).inspect_err(|_| {
             // Half a pair is of no use, and would block the next attempt.
             let _ = fs::remove_file(&public);
@@ -124,7 +129,7 @@ impl SigningKey {
     pub fn verifying_key(&self) -> VerifyingKey {
         let mut spki = SPKI_PREFIX.to_vec();
         spki.extend_from_slice(self.pair.public_key().as_ref());
-        VerifyingKey { spki }
+        VerifyingKey(Form::P256(spki))
     }
 
     /// An ASN.1 DER signature over SHA-256 of `message`.
@@ -134,10 +139,18 @@ impl SigningKey {
     }
 }
 
-/// A public key.
+/// A public key. Its form decides how its signatures look, never the signature itself.
 #[derive(Clone, PartialEq, Eq)]
-pub struct VerifyingKey {
-    spki: Vec<u8>,
+pub struct VerifyingKey(Form);
+
+#[derive(Clone, PartialEq, Eq)]
+enum Form {
+    /// ECDSA P-256 in SPKI: signatures in ASN.1 DER over SHA-256.
+    P256(Vec<u8>),
+    /// Ed25519 in SPKI: signatures of 64 bytes.
+    Ed25519(Vec<u8>),
+    /// As OpenSSH writes it: signatures in the form of `ssh-keygen -Y sign`.
+    Ssh(Box<SshKey>),
 }
 
 impl fmt::Debug for VerifyingKey {
@@ -147,51 +160,100 @@ impl fmt::Debug for VerifyingKey {
 }
 
 impl VerifyingKey {
-    /// Reads an SPKI key in PEM; `shown` names it in errors.
+    /// Reads an ECDSA P-256 key in SPKI PEM; `shown` names it in errors.
     pub fn from_pem(text: &str, shown: &str) -> Result<Self, KeyError> {
         let spki = pem(text, "PUBLIC KEY", shown)?;
-        if spki.len() != SPKI_PREFIX.len() + POINT
-            || !spki.starts_with(&SPKI_PREFIX)
-            || spki[SPKI_PREFIX.len()] != 4
-        {
-            return Err(KeyError::Unusable {
-                shown: shown.to_owned(),
-                why: "a public key, but not for ECDSA P-256".to_owned(),
-            });
-        }
-        Ok(Self { spki })
+        let key = Self::from_spki(spki);
+        key.filter(|key| matches!(key.0, Form::P256(_))).ok_or_else(|| KeyError::Unusable {
+            shown: shown.to_owned(),
+            why: "a public key, but not for ECDSA P-256".to_owned(),
+        })
     }
 
-    /// Reads a key file.
+    /// Reads a public key in PEM (ECDSA P-256 or Ed25519), or a line of OpenSSH (the same two, in hardware too).
+    pub fn from_text(text: &str, shown: &str) -> Result<Self, KeyError> {
+        if !text.trim_start().starts_with("-----BEGIN") {
+            return Ok(Self(Form::Ssh(Box::new(SshKey::from_line(text, shown)?))));
+        }
+        Self::from_spki(pem(text, "PUBLIC KEY", shown)?).ok_or_else(|| KeyError::Unusable {
+            shown: shown.to_owned(),
+            why: "a public key, but neither for ECDSA P-256 nor for Ed25519".to_owned(),
+        })
+    }
+
+    pub(crate) fn from_spki(spki: Vec<u8>) -> Option<Self> {
+        if spki.len() == ED25519_PREFIX.len() + 32 && spki.starts_with(&ED25519_PREFIX) {
+            return Some(Self(Form::Ed25519(spki)));
+        }
+        let p256 = spki.len() == SPKI_PREFIX.len() + POINT
+            && spki.starts_with(&SPKI_PREFIX)
+            && spki[SPKI_PREFIX.len()] == 4;
+        p256.then_some(Self(Form::P256(spki)))
+    }
+
+    pub(crate) fn of_ed25519(point: &[u8]) -> Self {
+        Self(Form::Ed25519([&ED25519_PREFIX, point].concat()))
+    }
+
+    pub(crate) fn of_ssh(key: SshKey) -> Self {
+        Self(Form::Ssh(Box::new(key)))
+    }
+
+    /// Reads a key file of any form.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
+        let text = fs::read_to_string(path).map_err(|source| file(path, source))?;
+        Self::from_text(&text, &path.display().to_string())
+    }
+
+    /// Reads a publisher's key file: ECDSA P-256 in PEM, as cosign has it.
+    pub fn load_publisher(path: &Path) -> Result<Self, KeyError> {
         let text = fs::read_to_string(path).map_err(|source| file(path, source))?;
         Self::from_pem(&text, &path.display().to_string())
     }
 
-    /// The key in SPKI PEM.
+    /// The key as text: SPKI PEM, or a line of OpenSSH.
     #[must_use]
-    pub fn to_pem(&self) -> String {
-        pem::encode_config(
-            &pem::Pem::new("PUBLIC KEY", self.spki.clone()),
-            pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
-        )
+    pub fn to_text(&self) -> String {
+        match &self.0 {
+            Form::P256(spki) | Form::Ed25519(spki) => pem::encode_config(
+                &pem::Pem::new("PUBLIC KEY", spki.clone()),
+                pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
+            ),
+            Form::Ssh(key) => key.to_line(),
+        }
     }
 
-    /// The key's name.
+    /// The key's name: SHA-256 of its SPKI, also where it is written in OpenSSH's form; one key has one name. A key
+    /// in hardware is named by what OpenSSH writes, as it has no SPKI.
     #[must_use]
     pub fn id(&self) -> KeyId {
-        KeyId(hex::encode(Digest::of(&self.spki).as_bytes()))
+        let bytes = match &self.0 {
+            Form::P256(spki) | Form::Ed25519(spki) => Digest::of(spki),
+            Form::Ssh(key) => match key.point() {
+                Some(Point::P256(point)) => Digest::of(&[&SPKI_PREFIX, point].concat()),
+                Some(Point::Ed25519(point)) => Digest::of(&[&ED25519_PREFIX[..], point].concat()),
+                None => Digest::of(key.wire()),
+            },
+        };
+        KeyId(hex::encode(bytes.as_bytes()))
     }
 
-    /// Checks an ASN.1 DER signature over SHA-256 of `message`.
-    pub fn verify(&self, message: &[u8], der: &[u8]) -> Result<(), SignatureError> {
-        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.spki[SPKI_PREFIX.len()..])
-            .verify(message, der)
-            .map_err(|_| SignatureError::Untrusted)
+    /// Checks a signature over `message`, in the form that this key's signatures have.
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
+        let check = |algorithm: &'static dyn VerificationAlgorithm, point: &[u8]| {
+            UnparsedPublicKey::new(algorithm, point)
+                .verify(message, signature)
+                .map_err(|_| SignatureError::Untrusted)
+        };
+        match &self.0 {
+            Form::P256(spki) => check(&ECDSA_P256_SHA256_ASN1, &spki[SPKI_PREFIX.len()..]),
+            Form::Ed25519(spki) => check(&ED25519, &spki[ED25519_PREFIX.len()..]),
+            Form::Ssh(key) => key.verify(message, signature),
+        }
     }
 }
 
-fn pem(text: &str, label: &str, shown: &str) -> Result<Vec<u8>, KeyError> {
+pub(crate) fn pem(text: &str, label: &str, shown: &str) -> Result<Vec<u8>, KeyError> {
     let unusable = |why: String| KeyError::Unusable { shown: shown.to_owned(), why };
     let block = pem::parse(text).map_err(|error| unusable(format!("not PEM ({error})")))?;
     if block.tag() == label {

@@ -6,9 +6,14 @@ mod digest;
 pub mod dsse;
 mod error;
 mod keys;
+pub mod principals;
 mod seal;
+mod signer;
+mod ssh;
 
 pub use digest::{Digest, DigestError, canonical};
 pub use error::{KeyError, SealError, SignatureError};
 pub use keys::{KeyId, SigningKey, VerifyingKey};
+pub use ssh::SSH_NAMESPACE;
+pub use signer::{Sign, Signer};
 pub use seal::{Sealed, Sealer, SecretBytes, private_seed, random};

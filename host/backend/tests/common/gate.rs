@@ -104,6 +104,7 @@ impl Bench {
             scope: Scope::parse(SCOPE, "scope.toml").unwrap(),
             plan: None,
             window: None,
+            watch: None,
             estate: Estate::default().with(secrets),
             journal: Journal::open(&folder.path().join("journal.db"), signer).unwrap(),
             sealer: Arc::new(Sealer::load_or_create(&folder.path().join("seal.key")).unwrap()),

@@ -105,6 +105,7 @@ impl Bench {
             scope: Scope::parse(scope, "scope.toml").unwrap(),
             plan: None,
             window: None,
+            watch: None,
             estate: estate(folder.path()),
             journal: journal.clone(),
             sealer: Arc::clone(&sealer),

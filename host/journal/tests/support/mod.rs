@@ -119,7 +119,7 @@ pub(crate) async fn write(journal: &Journal, record: Record) -> Result<(), Start
 }
 
 pub(crate) fn grant(uses: u32) -> GrantRef {
-    GrantRef { digest: Digest::of(b"a grant"), uses, signed: None }
+    GrantRef { digest: Digest::of(b"a grant"), uses, signed: None, authority: None }
 }
 
 /// A grant in force from and until so many seconds from now, signed.
@@ -129,7 +129,7 @@ pub(crate) fn signed_grant(from: i64, until: i64) -> GrantRef {
     let envelope = Envelope::sign("test", payload, &SigningKey::generate().unwrap()).unwrap();
     let envelope = serde_json::value::to_raw_value(&envelope).unwrap();
     let signed = SignedRef { envelope, not_before: at(from), not_after: at(until) };
-    GrantRef { digest: Digest::of(payload), uses: 1, signed: Some(signed) }
+    GrantRef { digest: Digest::of(payload), uses: 1, signed: Some(signed), authority: None }
 }
 
 /// What a record is, on one line.

@@ -1,0 +1,72 @@
+//! The names that journal entries are filed under.
+
+/// A name that is a prefix and a ULID in lower case: one spelling only, sorted by time of creation.
+macro_rules! named {
+    (#[doc = $doc:literal] $name:ident, $prefix:literal, $error:ident, $what:literal, $code:path, $help:literal) => {
+        #[doc = $doc]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(ulid::Ulid);
+
+        #[doc = concat!("Text that is not the name of ", $what, ".")]
+        #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
+        #[error("`{0}` is not the name of {what}", what = $what)]
+        #[diagnostic(code($code), help($help))]
+        pub struct $error(String);
+
+        impl $name {
+            /// A new name, never given before.
+            #[must_use]
+            #[expect(clippy::new_without_default, reason = "each call gives another value")]
+            pub fn new() -> Self {
+                Self(ulid::Ulid::generate())
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(&format!("{}{}", $prefix, self.0.to_string().to_ascii_lowercase()))
+            }
+        }
+
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = $error;
+            fn from_str(text: &str) -> Result<Self, $error> {
+                let refuse = || $error(text.escape_debug().take(80).collect());
+                let ulid = ulid::Ulid::from_string(text.strip_prefix($prefix).ok_or_else(refuse)?)
+                    .map_err(|_| refuse())?;
+                let name = Self(ulid);
+                // One spelling only: the decoder also takes upper case and look-alike letters.
+                if name.to_string() == text { Ok(name) } else { Err(refuse()) }
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                <String as serde::Deserialize>::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+named! {
+    /// The name of one run: `run-` and a ULID in lower case. Sorts by time of creation.
+    RunId, "run-", RunIdError, "a run", usage::run,
+    "a run is named like run-01jd2m4k9x8s7t6v5w4y3z2a1b; `remit runs` lists them"
+}
+
+named! {
+    /// The name of one request: `req-` and a ULID in lower case. Sorts by time of creation.
+    RequestId, "req-", RequestIdError, "a request", usage::request,
+    "a request is named like req-01jd2m4k9x8s7t6v5w4y3z2a1b; `remit requests` lists them"
+}

@@ -1,0 +1,279 @@
+//! A request and everything that became of it, as the journal tells.
+
+use jiff::Timestamp;
+use remit_journal::{About, Act, Deed, Ground, Reader, RequestId, RestsOn};
+use remit_policy::{Matter, Need, Who};
+use remit_trust::{Digest, KeyId};
+use serde_json::value::RawValue;
+
+use super::documents::{Approval, open};
+use super::rules::who;
+use super::{Asks, Request, Rules, matter};
+use crate::Error;
+
+/// A request whose signature holds, with every approval whose does.
+#[derive(Debug)]
+pub struct Case {
+    /// What was asked for.
+    pub request: Request,
+    /// Of the request as signed: what every approval names.
+    pub digest: Digest,
+    /// The key that signed it.
+    pub key: KeyId,
+    /// The number of its record.
+    pub seq: u64,
+    /// As signed.
+    pub(crate) envelope: Box<RawValue>,
+    /// Who approved.
+    pub approvals: Vec<Given>,
+    /// Why it gives no authority any more, if it does not.
+    pub closed: Option<String>,
+    /// How many runs have started under it.
+    pub started: u32,
+}
+
+/// An approval, and whether it counts.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// What was said.
+    pub approval: Approval,
+    /// The key that signed it.
+    pub key: KeyId,
+    /// The number of its record.
+    pub seq: u64,
+    /// As signed.
+    pub(crate) envelope: Box<RawValue>,
+    /// Who, as policies see it; why not, if it does not count.
+    pub counts: Result<Who, String>,
+}
+
+/// What a request lacks to be used.
+#[derive(Clone, Debug)]
+pub struct Lacks {
+    /// How many more are needed, and by which policy.
+    pub needs: Vec<(Need, usize)>,
+}
+
+/// Where a request stands.
+#[derive(Clone, Debug)]
+pub enum Status {
+    /// Approvals are missing.
+    Waiting(Lacks),
+    /// It may be used.
+    Approved,
+    /// As many runs as it allows have started.
+    Used,
+    /// It was denied, voided or revoked.
+    Closed(String),
+    /// Its time is over.
+    Expired,
+    /// No policy would allow it, whoever approved.
+    Forbidden(String),
+}
+
+impl Status {
+    /// In one word.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Waiting(_) => "waiting",
+            Self::Approved => "approved",
+            Self::Used => "used",
+            Self::Closed(_) => "closed",
+            Self::Expired => "expired",
+            Self::Forbidden(_) => "forbidden",
+        }
+    }
+}
+
+impl Case {
+    /// Reads a request and everything about it.
+    pub fn load(reader: &Reader, rules: &Rules, id: RequestId) -> Result<Self, Error> {
+        let acts = reader.acts(About::Request(id))?;
+        let broken = |why: String| Error::Case { id: id.to_string(), why };
+        let Some((seq, Act { deed: Deed::Requested(word), .. })) = acts.first() else {
+            return Err(broken("its first record is missing".to_owned()));
+        };
+        let keys = rules.keys();
+        let signed = open::<Request>(&word.document, &keys)
+            .map_err(|error| broken(format!("the requester's signature does not hold: {error}")))?;
+        let (request, digest) = (signed.document, signed.digest);
+        let holds = |key: &&KeyId, name: &str| {
+            rules.principals.holder(key).is_some_and(|principal| principal.name == name)
+        };
+        let Some(key) = signed.keys.iter().find(|key| holds(key, &request.requester)) else {
+            return Err(broken("it is not signed by the one who it says asks".to_owned()));
+        };
+        if request.id != id || request.log != rules.log {
+            return Err(broken("it was made under another name, or in another journal".to_owned()));
+        }
+        let mut approvals: Vec<Given> = Vec::new();
+        let (mut closed, mut expired) = (None, false);
+        for (seq, act) in &acts {
+            match &act.deed {
+                Deed::Approved(word) => {
+                    // What does not verify was written by nobody we know: it neither counts nor stands in the way.
+                    let Ok(signed) = open::<Approval>(&word.document, &keys) else { continue };
+                    let approval = signed.document;
+                    let Some(key) = signed.keys.iter().find(|key| holds(key, &approval.principal)) else {
+                        continue;
+                    };
+                    let given = Given {
+                        key: key.clone(),
+                        seq: *seq,
+                        envelope: word.document.clone(),
+                        counts: Err("not looked at".to_owned()),
+                        approval,
+                    };
+                    approvals.push(given);
+                }
+                Deed::RequestDenied(word) => {
+                    closed = Some(format!("{} denied it: {}", word.principal, word.reason));
+                }
+                Deed::Voided { why } => closed = Some(format!("it was voided: {why}")),
+                Deed::Expired => expired = true,
+                _ => {}
+            }
+        }
+        let _ = expired;
+        let mut case = Self {
+            started: reader.grant_uses(&digest)?,
+            key: key.clone(),
+            envelope: word.document.clone(),
+            seq: *seq,
+            approvals,
+            closed,
+            request,
+            digest,
+        };
+        if case.closed.is_none() {
+            case.closed = case.withdrawn(reader)?;
+        }
+        case.count(reader, rules)?;
+        Ok(case)
+    }
+
+    /// Says of each approval whether it counts, and why not.
+    fn count(&mut self, reader: &Reader, rules: &Rules) -> Result<(), Error> {
+        let now = Timestamp::now();
+        let matter = matter(reader, rules, &self.request)?;
+        let mut seen: Vec<Who> = Vec::new();
+        for at in 0..self.approvals.len() {
+            let given = &self.approvals[at];
+            let counts = self.counts(given, rules, &matter, &seen, reader, now)?;
+            if let Ok(who) = &counts {
+                seen.push(who.clone());
+            }
+            self.approvals[at].counts = counts;
+        }
+        Ok(())
+    }
+
+    fn counts(
+        &self,
+        given: &Given,
+        rules: &Rules,
+        matter: &Matter,
+        seen: &[Who],
+        reader: &Reader,
+        now: Timestamp,
+    ) -> Result<Result<Who, String>, Error> {
+        let Given { approval, key, seq, .. } = given;
+        let Some(principal) = rules.principals.get(&approval.principal) else {
+            return Ok(Err("is no principal any more".to_owned()));
+        };
+        let why_not = if !approval.approve {
+            Some("says no".to_owned())
+        } else if approval.request != self.digest || approval.log != rules.log {
+            Some("is about another request".to_owned())
+        } else if approval.principal == self.request.requester || *key == self.key {
+            Some("is by the one who asks".to_owned())
+        } else if !rules.principals.in_force(key, now) {
+            Some("is by a key that does not count any more".to_owned())
+        } else if seen.iter().any(|who| who.name == approval.principal) {
+            Some("repeats an earlier one".to_owned())
+        } else {
+            let grounds = [Ground::Principal(approval.principal.clone()), Ground::Key(key.to_string())];
+            let rests_on: Vec<_> =
+                grounds.into_iter().map(|ground| RestsOn { ground, since: *seq }).collect();
+            reader.struck(&rests_on)?.map(|withdrawn| withdrawn.to_string())
+        };
+        if let Some(why) = why_not {
+            return Ok(Err(why));
+        }
+        let who = who(principal);
+        let verdict = rules.policies.may(&who, remit_policy::Verb::Approve, Some(matter), now, seen);
+        Ok(if verdict.allowed { Ok(who) } else { Err(format!("is not allowed: {}", verdict.words())) })
+    }
+
+    /// Whose approvals count.
+    #[must_use]
+    pub fn approvers(&self) -> Vec<Who> {
+        self.approvals.iter().filter_map(|given| given.counts.clone().ok()).collect()
+    }
+
+    /// What the request itself rests on, but for its approvals.
+    pub(crate) fn own_grounds(&self) -> Vec<RestsOn> {
+        let mut grounds = vec![
+            Ground::All,
+            Ground::Request(self.request.id),
+            Ground::Principal(self.request.requester.clone()),
+            Ground::Key(self.key.to_string()),
+        ];
+        if let Asks::Run { action, .. } = &self.request.asks {
+            grounds.push(Ground::Action(action.digest.to_string()));
+        }
+        grounds.into_iter().map(|ground| RestsOn { ground, since: self.seq }).collect()
+    }
+
+    fn withdrawn(&self, reader: &Reader) -> Result<Option<String>, Error> {
+        Ok(reader.struck(&self.own_grounds())?.map(|withdrawn| withdrawn.to_string()))
+    }
+
+    /// Where it stands now.
+    pub fn status(&self, reader: &Reader, rules: &Rules) -> Result<Status, Error> {
+        if let Some(why) = &self.closed {
+            return Ok(Status::Closed(why.clone()));
+        }
+        if self.request.uses.is_some_and(|uses| self.started >= uses) {
+            return Ok(Status::Used);
+        }
+        if Timestamp::now() >= self.request.not_after {
+            return Ok(Status::Expired);
+        }
+        if self.request.rules != rules.digest {
+            return Ok(Status::Closed("the rules were changed since it was made".to_owned()));
+        }
+        Ok(match self.needs(reader, rules) {
+            Ok(lacks) if lacks.needs.iter().all(|(_, missing)| *missing == 0) => Status::Approved,
+            Ok(lacks) => Status::Waiting(lacks),
+            Err(why) => Status::Forbidden(why),
+        })
+    }
+
+    /// Which approvals it needs, and how many of each are missing.
+    pub fn needs(&self, reader: &Reader, rules: &Rules) -> Result<Lacks, String> {
+        let approvers = self.approvers();
+        let needs = if self.request.break_glass {
+            let quorum = rules.principals.break_glass().ok_or("principals.toml has no [break-glass]")?;
+            vec![Need {
+                policy: "[break-glass]".to_owned(),
+                count: quorum.quorum,
+                kind: Some("human".to_owned()),
+                group: Some(quorum.group.clone()),
+            }]
+        } else {
+            let matter = matter(reader, rules, &self.request).map_err(|error| error.to_string())?;
+            rules.policies.requirements(&matter, Timestamp::now()).map_err(|error| error.to_string())?
+        };
+        Ok(Lacks {
+            needs: needs
+                .into_iter()
+                .map(|need| {
+                    let missing = need.missing(&approvers);
+                    (need, missing)
+                })
+                .collect(),
+        })
+    }
+}

@@ -1,0 +1,286 @@
+//! Who the principals of a home are: people and software identities, each with its keys.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs;
+use std::path::Path;
+
+use jiff::Timestamp;
+use miette::Diagnostic;
+use serde::{Deserialize, Serialize};
+
+use crate::{Digest, KeyError, KeyId, VerifyingKey, canonical};
+
+/// What a principal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A person.
+    Human,
+    /// Software that decides by itself what to propose.
+    Agent,
+    /// Software that does what it was written to do.
+    Service,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Human => "human",
+            Self::Agent => "agent",
+            Self::Service => "service",
+        })
+    }
+}
+
+/// A person or a software identity.
+#[derive(Clone, Debug)]
+pub struct Principal {
+    /// Its name: one no other has.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// The groups it is in.
+    pub groups: BTreeSet<String>,
+    /// Its keys.
+    pub keys: Vec<PrincipalKey>,
+}
+
+/// A key of a principal, and when it counts.
+#[derive(Clone, Debug)]
+pub struct PrincipalKey {
+    /// The key.
+    pub key: VerifyingKey,
+    /// From when on; always, if none.
+    pub from: Option<Timestamp>,
+    /// Until when; for ever, if none. What it signed before stays verifiable.
+    pub until: Option<Timestamp>,
+}
+
+/// How many of whom may let a run go without the usual policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BreakGlass {
+    /// How many people.
+    pub quorum: usize,
+    /// Of which group.
+    pub group: String,
+}
+
+/// All principals of a home.
+#[derive(Clone, Debug)]
+pub struct Principals {
+    by_name: BTreeMap<String, Principal>,
+    break_glass: Option<BreakGlass>,
+    digest: Digest,
+}
+
+/// What is wrong with a file of principals.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum PrincipalsError {
+    /// Not TOML, or not such a file.
+    #[error("{file} does not say who the principals are:\n{detail}")]
+    #[diagnostic(code(usage::principals), help("correct the line it points at; docs/authority.md has the form"))]
+    Malformed {
+        /// Which file.
+        file: String,
+        /// The parser's words, with line and caret.
+        detail: String,
+    },
+    /// What it says cannot be.
+    #[error("{file}: {detail}")]
+    #[diagnostic(code(usage::principals), help("correct it; docs/authority.md has the form"))]
+    Value {
+        /// Which file.
+        file: String,
+        /// Which principal, and what is wrong.
+        detail: String,
+    },
+    /// The file cannot be read.
+    #[error("{file}: {why}")]
+    #[diagnostic(code(usage::principals), help("make it: docs/authority.md has the form"))]
+    File {
+        /// Which file.
+        file: String,
+        /// The system's words.
+        why: String,
+    },
+    /// One of its keys.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Key(#[from] KeyError),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenFile {
+    #[serde(default)]
+    principal: Vec<Written>,
+    #[serde(default, rename = "break-glass")]
+    break_glass: Option<BreakGlass>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    name: String,
+    kind: Kind,
+    #[serde(default)]
+    groups: BTreeSet<String>,
+    #[serde(default)]
+    key: Vec<WrittenKey>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenKey {
+    #[serde(default)]
+    file: Option<String>,
+    #[serde(default)]
+    public: Option<String>,
+    #[serde(default)]
+    from: Option<Timestamp>,
+    #[serde(default)]
+    until: Option<Timestamp>,
+}
+
+/// What the digest is of: the meaning, not the layout.
+#[derive(Serialize)]
+struct Meaning<'a> {
+    principals: Vec<(&'a str, Kind, &'a BTreeSet<String>, Vec<KeyMeaning>)>,
+    break_glass: &'a Option<BreakGlass>,
+}
+
+type KeyMeaning = (String, Option<Timestamp>, Option<Timestamp>);
+
+/// Whether a name is of lower-case letters, digits, and single `-`, `.` or `_` between them.
+fn is_name(text: &str) -> bool {
+    let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    text.len() <= 64
+        && text.starts_with(edge)
+        && text.ends_with(edge)
+        && text.chars().all(|c| edge(c) || matches!(c, '-' | '.' | '_'))
+}
+
+impl Principals {
+    /// Reads the file, and the key files it names, which lie relative to it.
+    pub fn load(path: &Path) -> Result<Self, PrincipalsError> {
+        let shown = path.display().to_string();
+        let text = fs::read_to_string(path)
+            .map_err(|error| PrincipalsError::File { file: shown.clone(), why: error.to_string() })?;
+        Self::parse(&text, &shown, path.parent().unwrap_or(Path::new(".")))
+    }
+
+    /// Reads the text of such a file; `shown` names it in errors, key files lie under `base`.
+    pub fn parse(text: &str, shown: &str, base: &Path) -> Result<Self, PrincipalsError> {
+        let written: WrittenFile = toml::from_str(text).map_err(|error| PrincipalsError::Malformed {
+            file: shown.to_owned(),
+            detail: error.to_string().trim_end().to_owned(),
+        })?;
+        let wrong = |detail: String| Err(PrincipalsError::Value { file: shown.to_owned(), detail });
+        let mut by_name = BTreeMap::new();
+        let mut holders: BTreeMap<KeyId, String> = BTreeMap::new();
+        for Written { name, kind, groups, key } in written.principal {
+            let named = name.escape_debug().take(70).collect::<String>();
+            if !is_name(&name) {
+                return wrong(format!(
+                    "`{named}` is no name for a principal: lower-case letters, digits, `-`, `.` and `_`"
+                ));
+            }
+            if let Some(group) = groups.iter().find(|group| !is_name(group)) {
+                return wrong(format!("`{}` is no name for a group", group.escape_debug()));
+            }
+            if key.is_empty() {
+                return wrong(format!("{name} has no key: it could never prove to be itself"));
+            }
+            let mut keys = Vec::new();
+            for WrittenKey { file, public, from, until } in key {
+                let read = match (file, public) {
+                    (Some(file), None) => VerifyingKey::load(&base.join(file))?,
+                    (None, Some(text)) => VerifyingKey::from_text(&text, &format!("a key of {name}"))?,
+                    _ => return wrong(format!("a key of {name} needs either `file` or `public`")),
+                };
+                if let (Some(from), Some(until)) = (from, until)
+                    && until <= from
+                {
+                    return wrong(format!("a key of {name} counts until {until}, before it begins to, {from}"));
+                }
+                if let Some(holder) = holders.insert(read.id(), name.clone()) {
+                    return wrong(format!(
+                        "{name} has the key {} that {} has: one key proves one identity, in whatever form it is written",
+                        read.id().short(),
+                        if holder == name { "it already has".to_owned() } else { holder },
+                    ));
+                }
+                keys.push(PrincipalKey { key: read, from, until });
+            }
+            if by_name.insert(name.clone(), Principal { name: name.clone(), kind, groups, keys }).is_some() {
+                return wrong(format!("{name} is there twice"));
+            }
+        }
+        if let Some(BreakGlass { quorum, group }) = &written.break_glass
+            && (*quorum == 0 || !is_name(group))
+        {
+            return wrong("[break-glass] needs a quorum of at least 1 and the name of a group".to_owned());
+        }
+        let meaning = Meaning {
+            principals: by_name
+                .values()
+                .map(|principal: &Principal| {
+                    let keys = principal.keys.iter().map(|key| (key.key.to_text(), key.from, key.until));
+                    (&*principal.name, principal.kind, &principal.groups, keys.collect())
+                })
+                .collect(),
+            break_glass: &written.break_glass,
+        };
+        let digest = match canonical(&meaning) {
+            Ok(bytes) => Digest::of(&bytes),
+            Err(error) => return wrong(error.to_string()),
+        };
+        Ok(Self { by_name, break_glass: written.break_glass, digest })
+    }
+
+    /// Of all that the file and its keys mean: two files that mean the same have the same.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Principal> {
+        self.by_name.values()
+    }
+
+    /// The one of that name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Principal> {
+        self.by_name.get(name)
+    }
+
+    /// Whose key it is, whether or not it counts now.
+    #[must_use]
+    pub fn holder(&self, key: &KeyId) -> Option<&Principal> {
+        self.iter().find(|principal| principal.keys.iter().any(|held| held.key.id() == *key))
+    }
+
+    /// Every key there is, whether or not it counts now: to verify what was signed in the past.
+    #[must_use]
+    pub fn keys(&self) -> Vec<VerifyingKey> {
+        self.iter().flat_map(|principal| principal.keys.iter().map(|held| held.key.clone())).collect()
+    }
+
+    /// Whether a key counts at that moment.
+    #[must_use]
+    pub fn in_force(&self, key: &KeyId, at: Timestamp) -> bool {
+        let held = self.iter().flat_map(|principal| &principal.keys).find(|held| held.key.id() == *key);
+        held.is_some_and(|held| {
+            held.from.is_none_or(|from| from <= at) && held.until.is_none_or(|until| at < until)
+        })
+    }
+
+    /// Who may let a run go without the usual policy.
+    #[must_use]
+    pub fn break_glass(&self) -> Option<&BreakGlass> {
+        self.break_glass.as_ref()
+    }
+}
