@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::{Parser, ValueEnum};
 use commands::Command;
 
-/// Runs repairs under authority: inspect, plan, grant, run, verify, revert, audit.
+/// Runs repairs under authority: inspect, plan, request, approve, run, verify, revert, audit.
 #[derive(Parser)]
 #[command(name = "remit", version, arg_required_else_help = true, after_help = AFTER)]
 struct Cli {
@@ -40,19 +40,20 @@ Exit codes:
   0  done
   1  failed: the action, a system or a limit
   2  wrong input: option, file, configuration
-  3  refused: signature, grant, scope or plan
+  3  refused: identity, policy, approval, scope or plan
   4  the journal or sealed data is not what was written
   5  in doubt or held: a person must decide
 
 A first repair:
-  remit keys new --out publisher && remit keys new --out operator
-  remit init --log me.example/journal --publisher publisher.pub --operator operator.pub
+  for name in publisher admin alice bot; do remit keys new --out $name; done
+  remit init --log me.example/journal --publisher publisher.pub --admin admin.key --human alice.pub --agent bot.pub
   remit secret put app/db password --generate
   remit sign rotate-secret.wasm --key publisher.key
   remit inspect rotate-secret.wasm
-  remit plan rotate-secret.wasm --input '{\"path\":\"app/db\"}' --out plan.json
-  remit grant --plan plan.json --key operator.key --reason 'leaked' --out app.grant
-  remit run rotate-secret.wasm --input '{\"path\":\"app/db\"}' --grant app.grant";
+  remit plan rotate-secret.wasm --input path=app/db
+  remit request rotate-secret.wasm --input path=app/db --reason 'leaked' --key bot.key
+  remit approve REQUEST --key alice.key
+  remit run REQUEST --key bot.key";
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

@@ -154,7 +154,9 @@ pub enum Fault {
     #[error(transparent)]
     #[diagnostic(
         code(failed::limit),
-        help("raise this limit in the scope and ask again (`remit request --scope`), if the action should need that much")
+        help(
+            "raise this limit in the scope and ask again (`remit request --scope`), if the action should need that much"
+        )
     )]
     Exceeded(#[from] Exceeded),
     /// The grant's window closed during the run.
@@ -165,7 +167,9 @@ pub enum Fault {
     #[error("stopped: {0}")]
     #[diagnostic(
         code(refused::withdrawn),
-        help("`remit requests --all` tells who took it away, and why; if the repair is still needed, ask again: `remit request`")
+        help(
+            "`remit requests --all` tells who took it away, and why; if the repair is still needed, ask again: `remit request`"
+        )
     )]
     Withdrawn(remit_journal::Withdrawn),
     /// The clock stands before the grant's window, which it was inside of when the run started.

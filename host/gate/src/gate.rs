@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use remit_journal::{
-    CallResult, Denied, Effect, Event, Intent, Journal, Mode, Outcome, Phase, Record, RunId, StartError, Watch,
+    CallResult, Denied, Effect, Event, Intent, Journal, Mode, Outcome, Phase, Record, RunId, StartError,
+    Watch,
 };
 use remit_trust::{Sealed, Sealer, SecretBytes};
 use serde::Serialize;
@@ -282,7 +283,13 @@ impl Inner {
                 Err(StartError::Withdrawn(withdrawn)) => {
                     let fault = Fault::Withdrawn(withdrawn);
                     let resource = operation.resource();
-                    inner.deny(call, O::NAME, resource.as_str(), raw::<O>(&operation)?, &fault.to_string())?;
+                    inner.deny(
+                        call,
+                        O::NAME,
+                        resource.as_str(),
+                        raw::<O>(&operation)?,
+                        &fault.to_string(),
+                    )?;
                     return Err(fault);
                 }
                 Err(_) => return Err(Fault::Interrupted { operation: O::NAME }),

@@ -181,6 +181,23 @@ impl Scope {
         })
     }
 
+    /// Whether a step of a plan is inside; why not, if it is not.
+    pub fn covers(&self, step: &crate::Step) -> Result<(), String> {
+        use remit_journal::Effect;
+        let rules = self.compile();
+        let (interface, resource) = (step.interface(), &step.resource);
+        rules.permits(interface, resource)?;
+        match step.effect {
+            Effect::Irrevocable if !rules.accepts_irrevocable(interface, resource) => {
+                Err("it cannot be taken back, which the rule does not accept".to_owned())
+            }
+            Effect::Disclose if !rules.accepts_disclosure(interface, resource) => {
+                Err("it hands out secret material, which the rule does not accept".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn compile(&self) -> Rules {
         let mut by_interface: HashMap<String, Rule> = HashMap::new();
         for allow in &self.allow {

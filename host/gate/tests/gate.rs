@@ -211,10 +211,7 @@ async fn verify_may_only_observe() {
 async fn after_its_window_a_grant_allows_nothing() {
     let bench = Bench::new().await;
     let past = Timestamp::now() - SignedDuration::from_secs(1);
-    let gate = Gate::new(Setup {
-        window: Some(Window::new(Timestamp::MIN, past)),
-        ..bench.setup(SCOPE)
-    });
+    let gate = Gate::new(Setup { window: Some(Window::new(Timestamp::MIN, past)), ..bench.setup(SCOPE) });
     assert!(matches!(gate.call(rotate("prod/a")).await, Err(Fault::Expired(at)) if at == past));
     assert!(matches!(gate.call(Describe("prod/a".to_owned())).await, Err(Fault::Expired(_))));
     untouched(&bench);
@@ -222,10 +219,7 @@ async fn after_its_window_a_grant_allows_nothing() {
 
     // It may close during the run.
     let soon = Timestamp::now() + SignedDuration::from_millis(300);
-    let gate = Gate::new(Setup {
-        window: Some(Window::new(Timestamp::MIN, soon)),
-        ..bench.setup(SCOPE)
-    });
+    let gate = Gate::new(Setup { window: Some(Window::new(Timestamp::MIN, soon)), ..bench.setup(SCOPE) });
     gate.call(Describe("prod/a".to_owned())).await.unwrap().unwrap();
     tokio::time::sleep(Duration::from_millis(350)).await;
     assert!(matches!(gate.call(rotate("prod/a")).await, Err(Fault::Expired(_))));

@@ -91,7 +91,10 @@ impl Grounds {
         let told: BTreeMap<String, (u64, String)> =
             self.struck.iter().map(|(ground, struck)| (ground.to_string(), struck.clone())).collect();
         let missing = told.iter().find(|(ground, struck)| noted.get(*ground) != Some(*struck));
-        match missing.map(|(ground, _)| ground).or_else(|| noted.keys().find(|ground| !told.contains_key(*ground))) {
+        match missing
+            .map(|(ground, _)| ground)
+            .or_else(|| noted.keys().find(|ground| !told.contains_key(*ground)))
+        {
             None => Ok(()),
             Some(ground) => Err(AuditError::Table {
                 what: "revocation",

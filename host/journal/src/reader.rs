@@ -11,7 +11,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    About, Act, ActionRef, Ended, Event, JournalError, Mode, Record, RequestId, RunId, RunState, store,
+    About, Act, ActionRef, Ended, Event, JournalError, Mode, Record, RequestId, RestsOn, RunId, RunState,
+    Withdrawn, store,
 };
 
 /// A read-only view of a journal file.
@@ -191,6 +192,37 @@ impl Reader {
                 }
             }
         }
+    }
+
+    /// What of this was taken away, if anything was.
+    pub fn struck(&self, rests_on: &[RestsOn]) -> Result<Option<Withdrawn>, JournalError> {
+        if self.version < 3 {
+            return Ok(None);
+        }
+        let database = self.database();
+        let query = || -> rusqlite::Result<Option<Withdrawn>> {
+            let mut struck =
+                database.prepare_cached("SELECT why FROM struck WHERE ground = ?1 AND ?2 < before")?;
+            for RestsOn { ground, since } in rests_on {
+                let why = struck
+                    .query_row(rusqlite::params![ground.to_string(), since.cast_signed()], |row| row.get(0))
+                    .optional()?;
+                if let Some(why) = why {
+                    return Ok(Some(Withdrawn { ground: ground.clone(), why }));
+                }
+            }
+            Ok(None)
+        };
+        query().map_err(|error| self.sql(&error))
+    }
+
+    /// The runs that go on although what they rest on was taken away: they stop at their next call.
+    pub fn stopped(&self) -> Result<Vec<RunId>, JournalError> {
+        self.names(
+            "SELECT DISTINCT run FROM authority JOIN struck ON struck.ground = authority.ground
+             WHERE authority.since < struck.before AND ?1 = '' ORDER BY run",
+            "",
+        )
     }
 
     /// When the newest record was written, by the clock of the host that wrote it.

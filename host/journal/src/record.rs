@@ -291,7 +291,7 @@ impl fmt::Display for Phase {
 }
 
 /// The run entered a phase. From then on, and until the next [`Ended`], it has no state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PhaseEntered {
     /// Which.
     pub phase: Phase,
@@ -301,12 +301,15 @@ pub struct PhaseEntered {
     /// Why, in their words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Their order, as signed. Journals of schema 2 and older lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Box<RawValue>>,
 }
 
 impl From<Phase> for Event {
     /// A phase that follows from the run itself.
     fn from(phase: Phase) -> Self {
-        PhaseEntered { phase, principal: None, reason: None }.into()
+        PhaseEntered { phase, principal: None, reason: None, order: None }.into()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use remit_sandbox::{Candidate, Inspection};
 use remit_trust::Digest;
@@ -21,22 +21,34 @@ pub fn install(host: &Host, candidate: &Candidate) -> Result<Inspection, Error> 
     Ok(action.inspection)
 }
 
-/// Keeps a component; durable on return.
+/// Keeps a component and its signature; durable on return.
 pub(crate) fn keep(home: &Home, candidate: &Candidate) -> Result<(), Error> {
     let path = file(home, candidate.digest());
+    write(home, &path, candidate.bytes())?;
+    if candidate.signature().is_empty() {
+        return Ok(());
+    }
+    let mut beside = path.into_os_string();
+    beside.push(".sig");
+    write(home, &PathBuf::from(beside), candidate.signature().as_bytes())
+}
+
+fn write(home: &Home, path: &Path, bytes: &[u8]) -> Result<(), Error> {
     if path.exists() {
         return Ok(());
     }
     let folder = home.components();
-    let failed = |error: std::io::Error| Error::kept(&path, &error);
+    let failed = |error: std::io::Error| Error::kept(path, &error);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
-    let draft = path.with_extension(format!("{}.new", std::process::id()));
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(".{}.new", std::process::id()));
+    let draft = PathBuf::from(draft);
     let write = || -> std::io::Result<()> {
         let mut to =
             fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-        to.write_all(candidate.bytes())?;
+        to.write_all(bytes)?;
         to.sync_all()?;
-        fs::rename(&draft, &path)?;
+        fs::rename(&draft, path)?;
         fs::File::open(&folder)?.sync_all()
     };
     write().map_err(|error| {

@@ -14,6 +14,9 @@ use crate::{Error, WitnessConfig};
 pub struct Config {
     /// The journal's name in its checkpoints: a name no other log has.
     pub log: String,
+    /// What policies know of this home: `production`.
+    #[serde(default)]
+    pub environment: Option<String>,
     /// Whose signatures count.
     #[serde(default)]
     pub trust: Trust,
@@ -31,7 +34,9 @@ pub struct Config {
 pub struct Trust {
     /// Who may publish actions.
     pub publishers: Vec<PathBuf>,
-    /// Who may grant.
+    /// Who may say who the principals are and what they may do.
+    pub admins: Vec<PathBuf>,
+    /// Of no meaning any more: principals approve now. Older homes have it.
     pub operators: Vec<PathBuf>,
 }
 
@@ -45,6 +50,11 @@ impl Config {
             why: error.to_string().trim_end().to_owned(),
             help: "correct the line it points at; docs/configuration.md lists every key".to_owned(),
         })
+    }
+
+    /// Loads the keys of publishers.
+    pub(crate) fn publishers(home: &Path, files: &[PathBuf]) -> Result<Vec<VerifyingKey>, Error> {
+        files.iter().map(|file| Ok(VerifyingKey::load_publisher(&home.join(file))?)).collect()
     }
 
     /// Loads the keys of a list.

@@ -71,10 +71,115 @@ pub enum Error {
         /// What is in the way.
         what: &'static str,
     },
-    /// The grant does not allow this run.
-    #[error("the grant does not allow this run: {why}")]
-    #[diagnostic(code(refused::grant), help("{help}"))]
-    Grant {
+    /// The rules are not in force.
+    #[error("the rules of this home are not in force: {why}")]
+    #[diagnostic(code(refused::rules), help("{help}"))]
+    Rules {
+        /// Why.
+        why: String,
+        /// What to do.
+        help: &'static str,
+    },
+    /// Not a principal, or not one that counts.
+    #[error("this is nobody who may act here: {why}")]
+    #[diagnostic(code(refused::identity), help("{help}"))]
+    Identity {
+        /// Why.
+        why: String,
+        /// What to do.
+        help: &'static str,
+    },
+    /// The policies say no.
+    #[error("{who} may not {what}: {why}")]
+    #[diagnostic(
+        code(refused::policy),
+        help("`remit policy explain` tells what the policies ask for; an administrator changes them")
+    )]
+    Forbidden {
+        /// Who.
+        who: String,
+        /// Do what.
+        what: &'static str,
+        /// Which policy says so.
+        why: String,
+    },
+    /// A request on record that is not good.
+    #[error("{id} cannot be used: {why}")]
+    #[diagnostic(
+        code(refused::request),
+        help("it was altered, or its requester is no principal any more; ask again: `remit request`")
+    )]
+    Case {
+        /// Which.
+        id: String,
+        /// Why.
+        why: String,
+    },
+    /// Nothing to say about this any more, or not by this one.
+    #[error("about {id} there is nothing to say for you: {why}")]
+    #[diagnostic(code(refused::approval), help("`remit request show {id}` tells where it stands"))]
+    NoSay {
+        /// What.
+        id: String,
+        /// Why.
+        why: String,
+    },
+    /// The request gives no authority for this run.
+    #[error("{id} gives no authority for this run: {why}")]
+    #[diagnostic(code(refused::request), help("`remit request show {id}` tells where it stands"))]
+    NotReady {
+        /// Which.
+        id: String,
+        /// Why.
+        why: String,
+    },
+    /// What was approved is not so any more.
+    #[error("{id} is void: {why}")]
+    #[diagnostic(
+        code(refused::voided),
+        help("nothing was changed; look at what changed meanwhile, then ask again: `remit request`")
+    )]
+    Voided {
+        /// Which.
+        id: String,
+        /// What changed.
+        why: String,
+    },
+    /// The clock stands before what the journal holds.
+    #[error("this machine's clock says {now}, but the journal already holds a record of {newest}")]
+    #[diagnostic(
+        code(refused::clock),
+        help("the clock was set back, which would give expired authority new life: set it right")
+    )]
+    Clock {
+        /// What the clock says.
+        now: jiff::Timestamp,
+        /// The newest record.
+        newest: jiff::Timestamp,
+    },
+    /// A run that went without the usual policy was not reviewed.
+    #[error("{who} went without the usual policy in {run}, and nobody has reviewed that")]
+    #[diagnostic(
+        code(refused::unreviewed),
+        help("somebody else reviews it first: `remit review {run} --reason …`")
+    )]
+    Unreviewed {
+        /// Who.
+        who: String,
+        /// Which run.
+        run: remit_journal::RunId,
+    },
+    /// A request that nobody could use, or that would be good for too long.
+    #[error("no such request can be made: {why}")]
+    #[diagnostic(code(usage::request), help("nothing was signed; correct the option"))]
+    RequestOption {
+        /// What is wrong.
+        why: String,
+    },
+    /// A proof does not show who allowed a run.
+    #[error("the proof does not show that authority: {why}")]
+    #[diagnostic(code(refused::proof), help("{help}"))]
+    Unproven {
         /// Why.
         why: String,
         /// What to do.
@@ -104,13 +209,6 @@ pub enum Error {
         resource: String,
         /// How the live system differs, without any value.
         found: String,
-    },
-    /// A grant that nobody could use, or that holds too long.
-    #[error("no such grant can be made: {why}")]
-    #[diagnostic(code(usage::grant), help("nothing was signed; correct the option"))]
-    GrantOption {
-        /// What is wrong.
-        why: String,
     },
     /// Nothing is in doubt, or not like this.
     #[error("{run} cannot be resolved: {why}")]
@@ -189,18 +287,6 @@ pub enum Error {
         /// The clock's words.
         why: String,
     },
-    /// The grant's signature.
-    #[error("the grant {file} does not hold: {source}")]
-    #[diagnostic(
-        code(refused::grant_signature),
-        help("ask an operator whose key is listed under [trust] operators for a grant")
-    )]
-    GrantSignature {
-        /// Which.
-        file: String,
-        /// What is wrong.
-        source: remit_trust::SignatureError,
-    },
     /// A store of secrets, asked by its owner.
     #[error("{0}")]
     #[diagnostic(code(failed::store), help("`remit doctor` checks every store"))]
@@ -263,6 +349,18 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Log(#[from] remit_tlog::NoteError),
+    /// From below.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Principals(#[from] remit_trust::principals::PrincipalsError),
+    /// From below.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Policy(#[from] remit_policy::PolicyError),
+    /// From below.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Signature(#[from] remit_trust::SignatureError),
     /// A value that cannot be serialised: a defect.
     #[error("a record could not be serialised: {0}")]
     #[diagnostic(code(failed::serialise), help("this is a defect of Remit; report it"))]

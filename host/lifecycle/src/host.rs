@@ -8,7 +8,7 @@ use remit_gate::{Estate, UndoGate};
 use remit_journal::{Journal, RunId};
 use remit_sandbox::{Cache, Publishers, Sandbox};
 use remit_tlog::NoteSigner;
-use remit_trust::{VerifyingKey, private_seed};
+use remit_trust::private_seed;
 
 use crate::keyring::Keyring;
 use crate::{Config, Error, Home};
@@ -21,8 +21,6 @@ pub struct Host {
     pub home: Home,
     /// Whose actions may run.
     pub publishers: Publishers,
-    /// Whose grants count.
-    pub operators: Vec<VerifyingKey>,
     /// The real systems.
     pub estate: Estate,
     /// The journal.
@@ -63,8 +61,7 @@ impl Home {
         let journal = Journal::open(&self.journal(), signer)?;
         Ok(Host {
             home: self.clone(),
-            publishers: Publishers(Config::keys(self.path(), &config.trust.publishers)?),
-            operators: Config::keys(self.path(), &config.trust.operators)?,
+            publishers: Publishers(Config::publishers(self.path(), &config.trust.publishers)?),
             estate: Estate::default().with(Secrets::open(&config.secrets, self.path())?),
             keyring: Keyring::open(self, &journal)?,
             journal,

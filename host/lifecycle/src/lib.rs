@@ -2,6 +2,7 @@
 //! front end only parses and prints.
 #![forbid(unsafe_code)]
 
+mod authority;
 mod changes;
 mod claim;
 mod components;
@@ -9,7 +10,6 @@ mod config;
 mod doctor;
 mod error;
 mod export;
-mod grant;
 mod home;
 mod host;
 mod input;
@@ -22,13 +22,18 @@ mod run;
 mod timeline;
 mod witness;
 
+pub use authority::{
+    Actor, Approval, Asks, Case, Given, Hours, Identity, Lacks, Opinion, Order, Request, Rules, Standing,
+    Status, Target, Terms, Trigger, Under, What, Which, check_authority, decide, differences, execute,
+    execute_standing, explain, freeze, import_approval, orders, prepare_approval, request_run,
+    request_standing, review, revoke,
+};
 pub use components::install;
 pub use config::{Config, Trust};
 pub use doctor::{Finding, doctor};
 pub use error::Error;
 pub use export::{export_ocsf, export_records};
-pub use grant::{GRANT_TYPE, Grant, GrantRequest, SignedGrant, check_authority};
-pub use home::{Home, Initialised, log_key};
+pub use home::{Founder, Founding, Home, Initialised, log_key};
 pub use host::Host;
 pub use input::Input;
 pub use keyring::{expire_undo, rekey};
@@ -36,9 +41,9 @@ pub use plan::{PlanFile, rehearse};
 pub use recover::{Recovered, Recovery, Verdict, recover, resolve};
 pub use replay::{Replayed, replay};
 pub use revert::{RevertOptions, Reverted, Step as RevertStep, revert};
-pub use run::{Finished, execute};
+pub use run::Finished;
 pub use timeline::{
-    Authority, Changed, Covers, Line, LogLine, Reached, Refused, Resolution, Seen, Standing, Timeline,
-    Undone, Words, undo_words,
+    Authority, Changed, Covers, Line, LogLine, Reached, Refused, Resolution, Seen,
+    Standing as ChangeStanding, Timeline, Undone, Words, undo_words,
 };
 pub use witness::{WitnessConfig, Witnessed, ask_witnesses};

@@ -134,6 +134,7 @@ pub async fn rehearse(
         return Err(Error::Busy { home: run.to_string() });
     };
     let (sealer, key) = host.keyring.new_run(run)?;
+    let watch = host.journal.watch(run);
     let started = header(&action, Mode::Rehearse, input, &scope, &facts)?;
     host.journal.start(Record::now(run, started), key).await?;
     let gate = Gate::new(Setup {
@@ -142,6 +143,7 @@ pub async fn rehearse(
         scope: scope.clone(),
         plan: None,
         window: None,
+        watch: Some(watch),
         estate: host.estate.clone(),
         journal: host.journal.clone(),
         sealer,

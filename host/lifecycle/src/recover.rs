@@ -6,12 +6,13 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use remit_gate::{Fault, OnFailure, Phase, Scope, State};
 use remit_journal::{Event, Mode, Record, Resolved, RunId, RunState, Started};
+use remit_policy::Verb;
 use remit_sandbox::Consumed;
 use serde::Serialize;
 
+use crate::authority::{Actor, What};
 use crate::changes::{Change, changes_of, genuine};
 use crate::claim::Claim;
-use crate::host::principal;
 use crate::plan::end;
 use crate::revert::{Reverted, reopen, revert_changes};
 use crate::{Error, Host};
@@ -167,7 +168,7 @@ pub struct Verdict {
 }
 
 /// Takes a person's word about a call in doubt, and brings the run to the state that follows from it.
-pub async fn resolve(host: &Host, run: RunId, verdict: &Verdict) -> Result<Recovered, Error> {
+pub async fn resolve(host: &Host, by: &Actor, run: RunId, verdict: &Verdict) -> Result<Recovered, Error> {
     let refuse = |why: String| Err(Error::NotResolvable { run: run.to_string(), why });
     if verdict.reason.trim().is_empty() {
         return refuse("no reason was given".to_owned());
@@ -209,14 +210,16 @@ pub async fn resolve(host: &Host, run: RunId, verdict: &Verdict) -> Result<Recov
             return refuse(format!("call {call} cannot have happened: the live system is as it was before"));
         }
     }
-    reopen(host, run, Phase::Revert, Some(verdict.reason.clone())).await?;
+    let what = What::Resolve { run, happened: verdict.happened };
+    let order = by.order(&host.journal.reader()?, run, (Verb::Resolve, what), &verdict.reason)?;
+    reopen(host, run, Phase::Revert, Some((by.name(), Some(verdict.reason.clone()), order))).await?;
     let resolved =
-        Resolved { call, happened: verdict.happened, principal: principal(), reason: verdict.reason.clone() };
+        Resolved { call, happened: verdict.happened, principal: by.name(), reason: verdict.reason.clone() };
     host.journal.commit(Record::now(run, resolved)).await?;
     let (state, reverted) = conclude(host, run, on_failure(started)?).await?;
     let detail = match state {
         RunState::InDoubt => in_doubt(&changes_of(host, run).await?),
-        _ => format!("call {call} was resolved by {}", principal()),
+        _ => format!("call {call} was resolved by {}", by.name()),
     };
     end(host, run, state, detail.clone(), &Consumed::default(), None).await?;
     Ok(Recovered { run, state, detail, reverted })

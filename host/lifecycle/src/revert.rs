@@ -1,10 +1,12 @@
 //! Taking a run back. Needs no grant: the right to undo outlives the right to do.
 
 use remit_gate::{Phase, State};
-use remit_journal::{Event, Mode, PhaseEntered, Record, RunId, RunState, UndoResult};
+use remit_journal::{Event, Mode, PhaseEntered, Record, RunId, RunState, UndoResult, Word};
+use remit_policy::Verb;
 use remit_sandbox::Consumed;
 use serde::Serialize;
 
+use crate::authority::{Actor, What};
 use crate::changes::{Change, changes, genuine};
 use crate::claim::Claim;
 use crate::host::principal;
@@ -160,12 +162,13 @@ fn compared(live: State) -> String {
 }
 
 /// Takes a run back by hand. Doing it twice is harmless; one that was interrupted goes on.
-pub async fn revert(host: &Host, run: RunId, options: &RevertOptions) -> Result<Reverted, Error> {
+pub async fn revert(host: &Host, by: &Actor, run: RunId, options: &RevertOptions) -> Result<Reverted, Error> {
     let refuse = |why| Err(Error::NotRevertible { run: run.to_string(), why });
     let Some(_claim) = Claim::take(&host.home, run)? else {
         return refuse("it is going on in another process; wait for its end");
     };
-    let records = genuine(&host.home, &host.journal.reader()?, run)?;
+    let reader = host.journal.reader()?;
+    let records = genuine(&host.home, &reader, run)?;
     if !records.iter().any(|(_, r)| matches!(&r.event, Event::Started(s) if s.mode == Mode::Live)) {
         return refuse("it was a rehearsal and changed nothing");
     }
@@ -181,20 +184,24 @@ pub async fn revert(host: &Host, run: RunId, options: &RevertOptions) -> Result<
     }
     // Found out before anything is written: without its key there is nothing to begin.
     host.undo_gate(run)?;
-    reopen(host, run, Phase::Revert, options.reason.clone()).await?;
+    let reason = options.reason.as_deref().unwrap_or("taken back by hand");
+    let order = by.order(&reader, run, (Verb::Revert, What::Revert(run)), reason)?;
+    reopen(host, run, Phase::Revert, Some((by.name(), options.reason.clone(), order))).await?;
     let reverted = revert_changes(host, run, changes(&records)?, options.keep_going).await?;
     let detail = reverted.words();
     end(host, run, reverted.state(), detail, &Consumed::default(), None).await?;
     Ok(reverted)
 }
 
-/// From here to its next end the run has no state.
+/// From here to its next end the run has no state. Without anyone to name, the host itself took it up.
 pub(crate) async fn reopen(
     host: &Host,
     run: RunId,
     phase: Phase,
-    reason: Option<String>,
+    by: Option<(String, Option<String>, Option<Word>)>,
 ) -> Result<(), Error> {
-    let entered = PhaseEntered { phase, principal: Some(principal()), reason };
+    let (name, reason, order) = by.unwrap_or_else(|| (principal(), None, None));
+    let order = order.map(|word| word.document);
+    let entered = PhaseEntered { phase, principal: Some(name), reason, order };
     Ok(host.journal.commit(Record::now(run, entered)).await?)
 }

@@ -2,17 +2,17 @@
 
 use std::collections::HashSet;
 
-use jiff::Timestamp;
 use remit_gate::{Effect, Gate, OnFailure, Phase, Setup, State, Window};
-use remit_journal::{GrantRef, Mode, Record, RunId, RunState, SignedRef};
+use remit_journal::{Mode, Record, RunId, RunState};
 use remit_sandbox::{Call, Candidate, Consumed, Meter};
 
+use crate::authority::Grant;
 use crate::changes::changes_of;
 use crate::claim::Claim;
-use crate::plan::{admit, end, facts, header, output};
+use crate::plan::{admit, end, header, output};
 use crate::recover::{conclude, in_doubt};
 use crate::revert::Reverted;
-use crate::{Error, Host, Input, SignedGrant, components};
+use crate::{Error, Host, Input, components};
 
 /// How a live run ended.
 #[derive(Debug)]
@@ -33,43 +33,37 @@ pub struct Finished {
 
 /// Runs an action under a grant. An error means that nothing was started, or that the journal failed and
 /// the run has no end on record; every other end is told by [`Finished`].
-pub async fn execute(
+pub(crate) async fn perform(
     host: &Host,
     candidate: &Candidate,
     input: &Input,
-    signed: SignedGrant,
+    grant: Grant,
 ) -> Result<Finished, Error> {
-    let grant = signed.grant;
-    grant.check(candidate.digest(), input, Timestamp::now())?;
     let action = admit(host, candidate, input, Some(&grant.scope))?;
-    let facts = facts(&grant.reason)?;
-    let (run, seed) = (facts.run, facts.seed);
-    let mut started = header(&action, Mode::Live, input, &grant.scope, &facts)?;
-    started.grant = Some(GrantRef {
-        digest: signed.digest,
-        uses: grant.uses,
-        signed: Some(SignedRef {
-            envelope: signed.envelope,
-            not_before: grant.not_before,
-            not_after: grant.not_after,
-        }),
-    });
+    let (run, seed) = (grant.run(), grant.facts.seed);
+    let mut started = header(&action, Mode::Live, input, &grant.scope, &grant.facts)?;
+    started.principal = grant.principal;
+    started.grant = Some(grant.on_record);
     components::keep(&host.home, candidate)?;
     let Some(_claim) = Claim::take(&host.home, run)? else {
         return Err(Error::Busy { home: run.to_string() });
     };
     let (sealer, key) = host.keyring.new_run(run)?;
+    // From here on nothing is missed that takes its authority away.
+    let watch = host.journal.watch(run);
     // The use is counted in the same transaction that makes the run exist.
     host.journal.start(Record::now(run, started), key).await?;
+    drop(grant.turn);
 
     let on_failure = grant.scope.on_failure;
     let mut meter = Meter::start(grant.scope.limits.clone());
     let gate = Gate::new(Setup {
-        facts,
+        facts: grant.facts,
         mode: Mode::Live,
         scope: grant.scope,
         plan: grant.plan,
-        window: Some(Window { not_before: grant.not_before, not_after: grant.not_after }),
+        window: Some(Window::new(grant.not_before, grant.not_after)),
+        watch: Some(watch),
         estate: host.estate.clone(),
         journal: host.journal.clone(),
         sealer,

@@ -7,9 +7,13 @@ use jiff::SignedDuration;
 use remit_backend::{Embedded, Fields, Generator, Secrets, SecretsConfig, Serving, VersionState};
 use remit_gate::{Estate, Failure, Injected, Plan, Resource, Step};
 use remit_journal::RunState;
-use remit_lifecycle::{Error, Grant, GrantRequest, Home, Host, Input, PlanFile, SignedGrant};
+use remit_lifecycle::{
+    Error, Founder, Founding, Home, Host, Identity, Input, Opinion, Rules, Terms, decide, execute,
+    request_run,
+};
 use remit_sandbox::{Candidate, Inspection, Sandbox, Stop};
-use remit_trust::{SigningKey, blob};
+use remit_trust::principals::Kind;
+use remit_trust::{Signer, SigningKey, blob};
 use tempfile::TempDir;
 
 use crate::{Expect, FailAt, Fixture, OfflineError, SecretAfter, SecretBefore};
@@ -18,7 +22,9 @@ use crate::{Expect, FailAt, Fixture, OfflineError, SecretAfter, SecretBefore};
 pub struct Bench {
     dir: TempDir,
     host: Host,
-    operator: SigningKey,
+    rules: Rules,
+    author: Identity,
+    approver: Identity,
     candidate: Candidate,
     tried: u32,
 }
@@ -54,22 +60,38 @@ impl Bench {
         let write = |to: PathBuf, bytes: &[u8]| {
             fs::write(&to, bytes).map_err(|error| OfflineError::file(&to, &error))
         };
-        let (publisher, operator) = (SigningKey::generate()?, SigningKey::generate()?);
-        for (name, key) in [("publisher.pub", &publisher), ("operator.pub", &operator)] {
-            write(path(name), key.verifying_key().to_pem().as_bytes())?;
-        }
+        let publisher = SigningKey::generate()?;
+        write(path("publisher.pub"), publisher.verifying_key().to_text().as_bytes())?;
+        let founder = |name: &str, kind| -> Result<(SigningKey, Founder), OfflineError> {
+            let (key, file) = (SigningKey::generate()?, path(&format!("{name}.pub")));
+            write(file.clone(), key.verifying_key().to_text().as_bytes())?;
+            Ok((key, Founder { name: name.to_owned(), kind, groups: Vec::new(), key: file }))
+        };
+        let (author_key, author) = founder("author", Kind::Service)?;
+        let (approver_key, approver) = founder("approver", Kind::Human)?;
         let signed = path("action.wasm");
         write(signed.clone(), original.bytes())?;
         write(path("action.wasm.sig"), blob::sign_blob(&publisher, original.bytes())?.as_bytes())?;
         let home = Home::at(&path("home"));
-        home.init("test.invalid/journal", &[path("publisher.pub")], &[path("operator.pub")])?;
+        home.init(&Founding {
+            log: "test.invalid/journal".to_owned(),
+            publishers: vec![path("publisher.pub")],
+            admin: Some(path("approver.pub")),
+            principals: vec![author, approver],
+        })?;
+        // What is tried is the action, not the policy of a house.
+        write(home.policies().join("default.cedar"), POLICY.as_bytes())?;
+        let approver_key = Signer::from(approver_key);
+        home.sign_rules(&approver_key)?;
+        let rules = home.rules()?;
+        let (author, approver) = (rules.identify(author_key.into())?, rules.identify(approver_key)?);
         let mut host = home.open()?;
         if let Some(cache) = cache {
             let cache = remit_sandbox::Cache::open(cache, &cache.with_extension("key"))?;
             host.sandbox = Sandbox::new(Some(cache)).map_err(Error::from)?;
         }
         let candidate = Candidate::read(&signed)?;
-        Ok(Self { dir, host, operator, candidate, tried: 0 })
+        Ok(Self { dir, host, rules, author, approver, candidate, tried: 0 })
     }
 
     /// Tries a case: rehearsal, grant of its least scope, run. Everything begins anew.
@@ -97,15 +119,24 @@ impl Bench {
 
     async fn run(&self, fixture: &Fixture) -> Result<Expect, OfflineError> {
         let input = Input::of(&fixture.input)?;
-        let rehearsed =
-            remit_lifecycle::rehearse(&self.host, &self.candidate, &input, fixture.scope.clone()).await;
-        let file = match rehearsed {
-            Ok(file) => file,
+        let Self { host, rules, author, approver, candidate, .. } = self;
+        let terms = Terms {
+            reason: "an offline test".to_owned(),
+            incident: None,
+            ttl: SignedDuration::from_mins(15),
+            uses: Some(1),
+            triggers: Vec::new(),
+            break_glass: false,
+        };
+        let how = (fixture.scope.clone(), false);
+        let asked = match request_run(host, rules, author, candidate, &input, how, terms).await {
+            Ok(case) => case.request,
             Err(error) => return not_rehearsed(error),
         };
-        let operations = Some(lines(&file.plan));
-        let grant = self.grant(fixture, file, &input)?;
-        let done = remit_lifecycle::execute(&self.host, &self.candidate, &input, grant).await?;
+        let operations = asked.plan().map(lines);
+        let opinion = Opinion { approve: true, reason: String::new(), expect: None };
+        decide(host, rules, approver, asked.id, opinion).await?;
+        let done = execute(host, rules, author, asked.id, Some((candidate, &input))).await?;
         Ok(Expect {
             outcome: Some(done.state),
             because: done.cause.map(|cause| cause.to_string()),
@@ -114,24 +145,19 @@ impl Bench {
             secrets: Vec::new(),
         })
     }
-
-    fn grant(&self, fixture: &Fixture, file: PlanFile, input: &Input) -> Result<SignedGrant, OfflineError> {
-        let scope = fixture.scope.clone().unwrap_or_else(|| file.plan.least_scope());
-        let grant = Grant::new(GrantRequest {
-            action: file.action,
-            input: input.digest(),
-            scope,
-            plan: Some(file.plan),
-            reason: "an offline test".to_owned(),
-            ttl: SignedDuration::from_mins(15),
-            uses: 1,
-        })?;
-        let to = self.dir.path().join(format!("{}.grant", self.tried));
-        let text = serde_json::to_vec(&grant.sign(&self.operator)?).map_err(Error::from)?;
-        fs::write(&to, text).map_err(|error| OfflineError::file(&to, &error))?;
-        Ok(SignedGrant::load(&to, &self.host.operators)?)
-    }
 }
+
+const POLICY: &str = r#"
+@id("offline")
+@needs("1 human")
+permit (principal, action == Remit::Action::"require", resource);
+@id("all")
+permit (
+    principal,
+    action in [Remit::Action::"propose", Remit::Action::"approve", Remit::Action::"trigger"],
+    resource
+);
+"#;
 
 /// An action that stops in its rehearsal has an end too.
 fn not_rehearsed(error: Error) -> Result<Expect, OfflineError> {

@@ -184,6 +184,12 @@ impl Candidate {
         Ok(Self { shown, bytes, digest, signature })
     }
 
+    /// The signature that lay beside it; empty if there was none.
+    #[must_use]
+    pub fn signature(&self) -> &str {
+        &self.signature
+    }
+
     /// The bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {

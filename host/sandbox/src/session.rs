@@ -72,7 +72,9 @@ fn limit_help(exceeded: &Exceeded) -> &'static str {
         Limit::Stack => {
             "the stack is the same for every run: report the endless recursion to the action's author"
         }
-        _ => "raise this limit in the scope and ask again (`remit request --scope`), if the action should need that much",
+        _ => {
+            "raise this limit in the scope and ask again (`remit request --scope`), if the action should need that much"
+        }
     }
 }
 

@@ -66,7 +66,8 @@ impl Envelope {
         key: &KeyId,
         signature: &[u8],
     ) -> Result<Self, SignatureError> {
-        let armoured = std::str::from_utf8(signature).ok().filter(|text| text.contains("BEGIN SSH SIGNATURE"));
+        let armoured =
+            std::str::from_utf8(signature).ok().filter(|text| text.contains("BEGIN SSH SIGNATURE"));
         match armoured {
             Some(text) => Ok(Self::of(payload_type, payload, key, &ssh::unarmoured(text)?)),
             None => Ok(Self::of(payload_type, payload, key, signature)),
@@ -94,6 +95,12 @@ impl Envelope {
         decode(&self.payload)
             .map(|payload| Digest::of(&payload))
             .map_err(|error| SignatureError::Malformed(error.to_string()))
+    }
+
+    /// The document, if it is the one of that digest: for whoever trusts the digest, not the signatures.
+    pub fn payload_named(&self, digest: Digest) -> Result<Vec<u8>, SignatureError> {
+        let payload = decode(&self.payload).map_err(|error| SignatureError::Malformed(error.to_string()))?;
+        if Digest::of(&payload) == digest { Ok(payload) } else { Err(SignatureError::Untrusted) }
     }
 
     /// Checks the envelope against trusted keys. At least one of them must have signed it; signatures by
@@ -128,9 +135,9 @@ impl Envelope {
                     Ok(()) if signers.contains(&id) => {}
                     Ok(()) => signers.push(id),
                     // What tells more than that it does not fit.
-                    Err(
-                        error @ (SignatureError::Namespace { .. } | SignatureError::NobodyPresent),
-                    ) => why_not = error,
+                    Err(error @ (SignatureError::Namespace { .. } | SignatureError::NobodyPresent)) => {
+                        why_not = error
+                    }
                     Err(_) => {}
                 }
             }

@@ -43,7 +43,9 @@ pub enum KeyError {
     #[error("the ssh-agent did not sign: {why}")]
     #[diagnostic(
         code(usage::agent),
-        help("start one (`eval $(ssh-agent)`) and give it the key (`ssh-add KEY`); `ssh-add -l` lists what it holds")
+        help(
+            "start one (`eval $(ssh-agent)`) and give it the key (`ssh-add KEY`); `ssh-add -l` lists what it holds"
+        )
     )]
     Agent {
         /// Why.

@@ -22,8 +22,7 @@ const SPKI_PREFIX: [u8; 26] = [
     0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 /// The same for an Ed25519 key (RFC 8410).
-const ED25519_PREFIX: [u8; 12] =
-    [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+const ED25519_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 const POINT: usize = 65;
 /// The most bytes of a key file that are read.
 const LONGEST: u64 = 64 * 1024;
@@ -209,6 +208,12 @@ impl VerifyingKey {
     pub fn load_publisher(path: &Path) -> Result<Self, KeyError> {
         let text = fs::read_to_string(path).map_err(|source| file(path, source))?;
         Self::from_pem(&text, &path.display().to_string())
+    }
+
+    /// Whether it is in OpenSSH's form.
+    #[must_use]
+    pub fn is_ssh(&self) -> bool {
+        matches!(self.0, Form::Ssh(_))
     }
 
     /// The key as text: SPKI PEM, or a line of OpenSSH.

@@ -14,6 +14,6 @@ mod ssh;
 pub use digest::{Digest, DigestError, canonical};
 pub use error::{KeyError, SealError, SignatureError};
 pub use keys::{KeyId, SigningKey, VerifyingKey};
-pub use ssh::SSH_NAMESPACE;
-pub use signer::{Sign, Signer};
 pub use seal::{Sealed, Sealer, SecretBytes, private_seed, random};
+pub use signer::{Sign, Signer};
+pub use ssh::SSH_NAMESPACE;

@@ -80,7 +80,10 @@ pub struct Principals {
 pub enum PrincipalsError {
     /// Not TOML, or not such a file.
     #[error("{file} does not say who the principals are:\n{detail}")]
-    #[diagnostic(code(usage::principals), help("correct the line it points at; docs/authority.md has the form"))]
+    #[diagnostic(
+        code(usage::principals),
+        help("correct the line it points at; docs/authority.md has the form")
+    )]
     Malformed {
         /// Which file.
         file: String,
@@ -203,7 +206,9 @@ impl Principals {
                 if let (Some(from), Some(until)) = (from, until)
                     && until <= from
                 {
-                    return wrong(format!("a key of {name} counts until {until}, before it begins to, {from}"));
+                    return wrong(format!(
+                        "a key of {name} counts until {until}, before it begins to, {from}"
+                    ));
                 }
                 if let Some(holder) = holders.insert(read.id(), name.clone()) {
                     return wrong(format!(

@@ -4,9 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use ring::rand::SystemRandom;
-use ring::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
-};
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
 use ssh_key::private::KeypairData;
 use ssh_key::{Algorithm, EcdsaCurve, HashAlg, Mpint, PrivateKey, Signature, SshSig};
 
@@ -162,8 +160,7 @@ impl SshPair {
         match self {
             Self::Ed25519(pair) => Signature::new(Algorithm::Ed25519, pair.sign(text).as_ref()),
             Self::P256(pair) => {
-                let signature =
-                    pair.sign(&SystemRandom::new(), text).map_err(|_| ssh_key::Error::Crypto)?;
+                let signature = pair.sign(&SystemRandom::new(), text).map_err(|_| ssh_key::Error::Crypto)?;
                 let mut data = Vec::new();
                 for number in signature.as_ref().chunks(32) {
                     Mpint::from_positive_bytes(number)?.encode(&mut data)?;

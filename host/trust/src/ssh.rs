@@ -55,7 +55,9 @@ impl SshKey {
             other => {
                 return Err(unusable(
                     shown,
-                    format!("an SSH key of type {other}; use ed25519 or ecdsa-sha2-nistp256, in hardware too"),
+                    format!(
+                        "an SSH key of type {other}; use ed25519 or ecdsa-sha2-nistp256, in hardware too"
+                    ),
                 ));
             }
         }
@@ -101,16 +103,15 @@ impl SshKey {
         if !sig.reserved().is_empty() {
             return Err(malformed(&"it holds something that this version does not know"));
         }
-        let signed = SshSig::signed_data(SSH_NAMESPACE, sig.hash_alg(), message).map_err(|e| malformed(&e))?;
+        let signed =
+            SshSig::signed_data(SSH_NAMESPACE, sig.hash_alg(), message).map_err(|e| malformed(&e))?;
         let check = |algorithm: &'static dyn VerificationAlgorithm, point: &[u8], text: &[u8], is: &[u8]| {
             UnparsedPublicKey::new(algorithm, point).verify(text, is).map_err(|_| SignatureError::Untrusted)
         };
         let is = sig.signature().as_bytes();
         match &self.key {
             KeyData::Ed25519(key) => check(&ED25519, &key.0, &signed, is),
-            KeyData::Ecdsa(key) => {
-                check(&ECDSA_P256_SHA256_FIXED, key.as_sec1_bytes(), &signed, &fixed(is)?)
-            }
+            KeyData::Ecdsa(key) => check(&ECDSA_P256_SHA256_FIXED, key.as_sec1_bytes(), &signed, &fixed(is)?),
             KeyData::SkEd25519(key) => {
                 let (is, text) = in_hardware(key.application(), &signed, is)?;
                 check(&ED25519, &key.public_key().0, &text, is)

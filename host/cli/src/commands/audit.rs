@@ -58,9 +58,9 @@ pub(crate) enum Audit {
         /// The log's public key, or a file with it.
         #[arg(long, value_name = "FILE|KEY")]
         key: String,
-        /// An operator's public key: demands that the run's grant is signed by it.
+        /// A principal's public key: demands that its holder approved the run.
         #[arg(long, value_name = "FILE")]
-        operator: Option<PathBuf>,
+        approver: Option<PathBuf>,
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -158,18 +158,18 @@ impl Audit {
                 }
                 Ok(0)
             }
-            Self::CheckProof { file, key, operator, json } => {
+            Self::CheckProof { file, key, approver, json } => {
                 let proven = Proof::parse(&read(&file)?)?.check(&log_key(&key)?)?;
-                if let Some(operator) = &operator {
-                    remit_lifecycle::check_authority(&proven, operator)?;
+                if let Some(approver) = &approver {
+                    remit_lifecycle::check_authority(&proven, approver)?;
                 }
                 if json {
                     print::json(&proven)?;
                     return Ok(0);
                 }
                 tell(&proven);
-                if let Some(operator) = &operator {
-                    say!("granted   by {}: its signature holds", operator.display());
+                if let Some(approver) = &approver {
+                    say!("approved  by {}: its signature holds", approver.display());
                 }
                 Ok(0)
             }

@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use remit_lifecycle::Home;
+use remit_lifecycle::{Founder, Founding, Home};
+use remit_trust::principals::Kind;
 
 use super::Done;
 use crate::print::say;
 
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  remit init --log me.example/journal --publisher publisher.pub --operator operator.pub"
+    after_help = "Example:\n  remit init --log me.example/journal --publisher publisher.pub --admin admin.key --human alice.pub --agent bot.pub\n\nA principal is named like its key file; NAME=FILE and NAME:GROUP,GROUP=FILE say more."
 )]
 pub(crate) struct Init {
     /// The journal's name in its signed checkpoints: one no other log has.
@@ -19,18 +20,55 @@ pub(crate) struct Init {
     /// A public key whose actions may run here. May be repeated.
     #[arg(long, value_name = "FILE.pub")]
     publisher: Vec<PathBuf>,
-    /// A public key that may grant. May be repeated.
-    #[arg(long, value_name = "FILE.pub")]
-    operator: Vec<PathBuf>,
+    /// The administrator's key: who says who the principals are. With a private one (or an SSH public key, for the
+    /// ssh-agent) the rules are signed at once.
+    #[arg(long, value_name = "FILE")]
+    admin: Option<PathBuf>,
+    /// A person, by a public key. May be repeated.
+    #[arg(long, value_name = "[NAME[:GROUPS]=]FILE.pub")]
+    human: Vec<String>,
+    /// Software that decides by itself what to propose. May be repeated.
+    #[arg(long, value_name = "[NAME[:GROUPS]=]FILE.pub")]
+    agent: Vec<String>,
+    /// Software that does what it was written to do. May be repeated.
+    #[arg(long, value_name = "[NAME[:GROUPS]=]FILE.pub")]
+    service: Vec<String>,
 }
 
 impl Init {
     pub(crate) fn run(self, home: &Home) -> Done {
-        let made = home.init(&self.log, &self.publisher, &self.operator)?;
+        let kinds = [(Kind::Human, &self.human), (Kind::Agent, &self.agent), (Kind::Service, &self.service)];
+        let principals =
+            kinds.into_iter().flat_map(|(kind, given)| given.iter().map(move |text| founder(kind, text)));
+        let founding = Founding {
+            log: self.log.clone(),
+            publishers: self.publisher.clone(),
+            admin: self.admin.clone(),
+            principals: principals.collect(),
+        };
+        let made = home.init(&founding)?;
         say!("made      {}", home.path().display());
         say!("edit      {}", made.config.display());
         say!("log key   {}", made.log_key);
+        if made.signed {
+            say!("rules     signed and in force");
+        } else {
+            say!("rules     NOT IN FORCE: an administrator signs them (`remit rules sign --key admin.key`)");
+        }
         say!("\nKeep the log key elsewhere: with it, anyone can prove what this journal says.");
         Ok(0)
     }
+}
+
+fn founder(kind: Kind, text: &str) -> Founder {
+    let (named, file) = text.split_once('=').unwrap_or(("", text));
+    let (name, groups) = named.split_once(':').unwrap_or((named, ""));
+    let file = PathBuf::from(file);
+    let name = if name.is_empty() {
+        file.file_stem().map(|stem| stem.to_string_lossy().to_lowercase()).unwrap_or_default()
+    } else {
+        name.to_owned()
+    };
+    let groups = groups.split(',').filter(|group| !group.is_empty()).map(ToOwned::to_owned).collect();
+    Founder { name, kind, groups, key: file }
 }

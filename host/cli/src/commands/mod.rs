@@ -1,9 +1,9 @@
 //! The commands, one file each.
 
+mod approve;
 mod audit;
 mod build;
 mod doctor;
-mod grant;
 mod init;
 mod inspect;
 mod install;
@@ -13,7 +13,10 @@ mod new;
 mod plan;
 mod recover;
 mod replay;
+mod request;
 mod revert;
+mod revoke;
+mod rules;
 mod run;
 mod runs;
 mod secret;
@@ -23,10 +26,11 @@ mod test;
 
 use std::path::{Path, PathBuf};
 
-use clap::{CommandFactory as _, Subcommand};
+use clap::{Args, CommandFactory as _, Subcommand};
 use miette::Diagnostic;
-use remit_lifecycle::{Error, Home, Host, Input};
+use remit_lifecycle::{Actor, Error, Home, Host, Identity, Input, Rules};
 use remit_sandbox::{Candidate, Inspection};
+use remit_trust::Signer;
 
 use crate::print;
 
@@ -57,10 +61,32 @@ pub(crate) enum Command {
     Install(install::Install),
     /// Rehearse an action: what it would do, step by step.
     Plan(plan::Plan),
-    /// Grant a plan or a scope: the only source of authority.
-    Grant(grant::Grant),
-    /// Run an action under a grant.
+    /// Ask for authority: to run exactly what a rehearsal shows.
+    Request(request::Request),
+    /// List the requests that wait or may be used.
+    Requests(request::Requests),
+    /// Approve a request: exactly that one.
+    Approve(approve::Approve),
+    /// Deny a request.
+    Deny(approve::Deny),
+    /// Run what was asked for and approved.
     Run(run::Run),
+    /// Take authority away.
+    Revoke(revoke::Revoke),
+    /// Stop everything.
+    Freeze(revoke::Freeze),
+    /// Let it go on.
+    Unfreeze(revoke::Freeze),
+    /// Close the book on a run that went without the usual policy.
+    Review(revoke::Review),
+    /// The rules: principals and policies, as an administrator signed them.
+    #[command(subcommand)]
+    Rules(rules::Rules),
+    /// List the principals and their keys.
+    Principals(rules::Principals),
+    /// Check, try and explain policies.
+    #[command(subcommand)]
+    Policy(rules::Policy),
     /// List all runs.
     Runs(runs::Runs),
     /// Tell the story of one run.
@@ -107,7 +133,17 @@ impl Command {
             Self::Inspect(command) => command.run(&home),
             Self::Install(command) => command.run(&home),
             Self::Plan(command) => command.run(&home).await,
-            Self::Grant(command) => command.run(),
+            Self::Request(command) => command.run(&home).await,
+            Self::Requests(command) => command.run(&home),
+            Self::Approve(command) => command.run(&home).await,
+            Self::Deny(command) => command.run(&home).await,
+            Self::Revoke(command) => command.run(&home).await,
+            Self::Freeze(command) => command.run(&home, true).await,
+            Self::Unfreeze(command) => command.run(&home, false).await,
+            Self::Review(command) => command.run(&home).await,
+            Self::Rules(command) => command.run(&home),
+            Self::Principals(command) => command.run(&home),
+            Self::Policy(command) => command.run(&home),
             Self::Run(command) => command.run(&home).await,
             Self::Runs(command) => command.run(&home),
             Self::Show(command) => command.run(&home),
@@ -139,6 +175,35 @@ pub(crate) async fn open(home: &Home) -> Result<Host, Error> {
         }
     }
     Ok(host)
+}
+
+/// Whoever acts proves to be a principal by its key.
+#[derive(Args)]
+pub(crate) struct Key {
+    /// Your private key: PEM or OpenSSH; or an SSH public key, for the ssh-agent.
+    #[arg(long, env = "REMIT_KEY", value_name = "FILE")]
+    key: Option<PathBuf>,
+}
+
+impl Key {
+    fn signer(&self) -> Done<Option<Signer>> {
+        Ok(self.key.as_deref().map(Signer::load).transpose()?)
+    }
+
+    /// The rules in force, and who holds the key.
+    pub(crate) fn identify(&self, home: &Home) -> Done<(Rules, Identity)> {
+        let rules = home.rules()?;
+        let Some(signer) = self.signer()? else {
+            return Err(usage("no key was given".to_owned(), "name yours with --key, or in REMIT_KEY"));
+        };
+        let identity = rules.identify(signer)?;
+        Ok((rules, identity))
+    }
+
+    /// Who acts on a run that is over.
+    pub(crate) fn actor(&self, home: &Home) -> Done<Actor> {
+        Ok(home.actor(self.signer()?)?)
+    }
 }
 
 /// What `--input` takes, once or, as pairs, several times.

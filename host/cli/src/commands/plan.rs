@@ -23,7 +23,7 @@ pub(crate) struct Plan {
     /// Rehearse within this scope. Without one, whatever the action imports, but never a disclosure.
     #[arg(long, value_name = "FILE")]
     scope: Option<PathBuf>,
-    /// Write the plan, for `remit grant --plan`.
+    /// Write the plan.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Write the least scope that covers the plan.

@@ -3,8 +3,8 @@
 use clap::{ArgGroup, Args};
 use remit_lifecycle::{Home, Recovered, Recovery, Verdict};
 
-use super::Done;
 use super::revert::steps;
+use super::{Done, Key};
 use crate::print::{self, say};
 
 #[derive(Args)]
@@ -57,6 +57,8 @@ pub(crate) struct Resolve {
     /// Which call, when several are in doubt.
     #[arg(long, value_name = "NUMBER")]
     call: Option<u64>,
+    #[command(flatten)]
+    key: Key,
     /// As JSON.
     #[arg(long)]
     json: bool,
@@ -65,9 +67,10 @@ pub(crate) struct Resolve {
 impl Resolve {
     pub(crate) async fn run(self, home: &Home) -> Done {
         let run = home.reader()?.find(&self.run)?;
+        let by = self.key.actor(home)?;
         let host = super::open(home).await?;
         let verdict = Verdict { call: self.call, happened: self.happened, reason: self.reason };
-        let resolved = remit_lifecycle::resolve(&host, run, &verdict).await?;
+        let resolved = remit_lifecycle::resolve(&host, &by, run, &verdict).await?;
         if self.json {
             print::json(&resolved)?;
         } else {

@@ -2,11 +2,11 @@
 
 use clap::Args;
 use remit_journal::{RunState, UndoResult};
-use remit_lifecycle::{Home, RevertOptions, Reverted, undo_words};
+use remit_lifecycle::{Actor, Home, RevertOptions, Reverted, undo_words};
 
 use serde_json::json;
 
-use super::{Done, open};
+use super::{Done, Key, open};
 use crate::print::{self, say};
 
 #[derive(Args)]
@@ -25,6 +25,8 @@ pub(crate) struct Revert {
     /// Why, for the record.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    #[command(flatten)]
+    key: Key,
     /// As JSON.
     #[arg(long)]
     json: bool,
@@ -33,11 +35,13 @@ pub(crate) struct Revert {
 impl Revert {
     pub(crate) async fn run(self, home: &Home) -> Done {
         let run = home.reader()?.find(&self.run)?;
+        // To look needs nobody's leave.
+        let by = if self.dry_run { Actor::Local } else { self.key.actor(home)? };
         // Only to tell: then nothing is recovered either.
         let host = if self.dry_run { home.open()? } else { open(home).await? };
         let options =
             RevertOptions { dry_run: self.dry_run, keep_going: self.keep_going, reason: self.reason };
-        let reverted = remit_lifecycle::revert(&host, run, &options).await?;
+        let reverted = remit_lifecycle::revert(&host, &by, run, &options).await?;
         let state = reverted.state();
         if self.json {
             print::json(&json!({

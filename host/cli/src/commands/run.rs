@@ -1,30 +1,34 @@
 //! `remit run`.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use remit_journal::RunState;
-use remit_lifecycle::{Home, SignedGrant};
+use remit_lifecycle::{Home, Under, execute, execute_standing};
 use remit_sandbox::Candidate;
 use serde_json::json;
 
+use super::request::tell;
 use super::revert::steps;
-use super::{Done, INPUT, input, open};
+use super::{Done, INPUT, Key, input, open};
 use crate::print::{self, Patience, say};
 
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  remit run rotate-secret.wasm --input '{\"path\":\"app/db\"}' --grant app.grant"
+    after_help = "Examples:\n  remit run req-01jd2m4k9x8s7t6v5w4y3z2a1b --key bot.key\n  remit run rotate-secret.wasm --input path=app/db --under req-01jd2m --reason 'INC-7' --key bot.key\n\nThe second runs under a standing scope. What would leave it becomes a request."
 )]
 pub(crate) struct Run {
-    /// The action.
-    action: PathBuf,
-    /// What it is given: exactly what was granted.
-    #[arg(long, value_name = INPUT, required = true)]
+    /// The request, or the beginning of its name; with --under, the action.
+    what: String,
+    /// With --under: what the action is given.
+    #[arg(long, value_name = INPUT, requires = "under")]
     input: Vec<String>,
-    /// The grant.
-    #[arg(long, value_name = "FILE")]
-    grant: PathBuf,
+    /// The standing scope.
+    #[arg(long, value_name = "REQUEST", requires_all = ["input", "reason"])]
+    under: Option<String>,
+    /// With --under: why.
+    #[arg(long, value_name = "TEXT", requires = "under")]
+    reason: Option<String>,
+    #[command(flatten)]
+    key: Key,
     /// As JSON.
     #[arg(long)]
     json: bool,
@@ -32,12 +36,35 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) async fn run(self, home: &Home) -> Done {
-        let candidate = Candidate::read(&self.action)?;
-        let input = input(&self.input, &candidate)?;
-        let host = open(home).await?;
-        let grant = SignedGrant::load(&self.grant, &host.operators)?;
+        let (rules, by) = self.key.identify(home)?;
         let patience = Patience::with("running");
-        let done = remit_lifecycle::execute(&host, &candidate, &input, grant).await?;
+        let done = match &self.under {
+            None => {
+                let host = open(home).await?;
+                let id = host.journal.reader()?.find_request(&self.what)?;
+                execute(&host, &rules, &by, id, None).await?
+            }
+            Some(under) => {
+                let candidate = Candidate::read(self.what.as_ref())?;
+                let input = input(&self.input, &candidate)?;
+                let host = open(home).await?;
+                let id = host.journal.reader()?.find_request(under)?;
+                let reason = self.reason.as_deref().unwrap_or_default();
+                match execute_standing(&host, &rules, &by, id, (&candidate, &input), reason).await? {
+                    Under::Ran(done) => *done,
+                    Under::Asked { case, why } => {
+                        drop(patience);
+                        tell(home, &rules, &case, self.json)?;
+                        print::warn(&format!(
+                            "error: {id} does not cover this: {}\n help: it was asked for instead; `remit run {}` once it is approved",
+                            print::safe(&why),
+                            case.request.id
+                        ));
+                        return Ok(3);
+                    }
+                }
+            }
+        };
         drop(patience);
         if self.json {
             print::json(&json!({

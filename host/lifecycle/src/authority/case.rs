@@ -108,7 +108,7 @@ impl Case {
             return Err(broken("it was made under another name, or in another journal".to_owned()));
         }
         let mut approvals: Vec<Given> = Vec::new();
-        let (mut closed, mut expired) = (None, false);
+        let mut closed = None;
         for (seq, act) in &acts {
             match &act.deed {
                 Deed::Approved(word) => {
@@ -131,11 +131,9 @@ impl Case {
                     closed = Some(format!("{} denied it: {}", word.principal, word.reason));
                 }
                 Deed::Voided { why } => closed = Some(format!("it was voided: {why}")),
-                Deed::Expired => expired = true,
                 _ => {}
             }
         }
-        let _ = expired;
         let mut case = Self {
             started: reader.grant_uses(&digest)?,
             key: key.clone(),
@@ -228,6 +226,23 @@ impl Case {
 
     fn withdrawn(&self, reader: &Reader) -> Result<Option<String>, Error> {
         Ok(reader.struck(&self.own_grounds())?.map(|withdrawn| withdrawn.to_string()))
+    }
+
+    /// What was signed, and each signature that an SSH key made, as files for `ssh-keygen -Y verify -n remit`.
+    pub fn for_ssh_keygen(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
+        let mut files = Vec::new();
+        let approvals =
+            self.approvals.iter().map(|given| (given.approval.principal.as_str(), &given.envelope));
+        let all = std::iter::once((self.request.requester.as_str(), &self.envelope)).chain(approvals);
+        for (at, (name, envelope)) in all.enumerate() {
+            let what = if at == 0 { "request" } else { "approval" };
+            let envelope: remit_trust::dsse::Envelope = serde_json::from_str(envelope.get())?;
+            let (signed, signatures) = envelope.for_ssh_keygen()?;
+            let stem = format!("{what}-{name}");
+            files.push((format!("{stem}.signed"), signed));
+            files.extend(signatures.into_iter().map(|text| (format!("{stem}.sig"), text.into_bytes())));
+        }
+        Ok(files)
     }
 
     /// Where it stands now.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use remit_policy::{Policies, Who};
 use remit_trust::dsse::Envelope;
 use remit_trust::principals::{Principal, Principals};
-use remit_trust::{Digest, KeyId, Signer, VerifyingKey};
+use remit_trust::{Digest, KeyId, Sign as _, Signer, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
 use crate::{Config, Error, Home};

@@ -10,7 +10,7 @@ mod words;
 
 use jiff::Timestamp;
 use remit_journal::{
-    ActionRef, Effect, Mode, Phase, Record, Resolved, RunId, RunState, UndoExpired, UndoResult,
+    ActionRef, Effect, Mode, Phase, Record, RequestId, Resolved, RunId, RunState, UndoExpired, UndoResult,
 };
 use remit_trust::Digest;
 use serde::Serialize;
@@ -89,8 +89,17 @@ pub struct Timeline {
 pub struct Authority {
     /// The grant's name: the digest of what was signed.
     pub grant: Digest,
-    /// The keys that signed it, as its envelope names them. `remit audit verify` checks signatures.
-    pub signed_by: Vec<String>,
+    /// The request; none in older journals.
+    pub request: Option<RequestId>,
+    /// Who approved, as the documents say; in older journals the keys that signed. `remit request show` checks
+    /// signatures.
+    pub approved_by: Vec<String>,
+    /// Who started it, as its word says.
+    pub started_by: Option<String>,
+    /// Part of which incident.
+    pub incident: Option<String>,
+    /// Whether it went without the usual policy.
+    pub break_glass: bool,
     /// From when on it held.
     pub not_before: Option<Timestamp>,
     /// Until when.
@@ -114,6 +123,8 @@ pub enum Covers {
     },
     /// Any change inside the scope.
     Scope,
+    /// The plan of the run itself, which was inside a scope that was approved ahead.
+    Standing,
 }
 
 /// A state that a run came to.
@@ -302,25 +313,37 @@ impl Timeline {
 }
 
 impl Authority {
-    /// In words: `grant 0123456789ab, signed by …, FROM to UNTIL, 1 run, for a plan of 1 change`.
+    /// In words: `req-…, approved by alice, started by bot, FROM to UNTIL, 1 run, for a plan of 1 change`.
     #[must_use]
     pub fn words(&self) -> Words {
-        let mut words = Words::ours("grant ").theirs(self.grant.short());
-        if !self.signed_by.is_empty() {
-            words = words.and(", signed by ");
-            for (n, key) in self.signed_by.iter().enumerate() {
-                words = words.and(if n == 0 { "" } else { " and " }).theirs(words::short(key));
-            }
+        let mut words = match self.request {
+            Some(request) => Words::ours(request.to_string()),
+            None => Words::ours("grant ").theirs(self.grant.short()),
+        };
+        if self.break_glass {
+            words = words.and(", WITHOUT THE USUAL POLICY");
+        }
+        for (n, name) in self.approved_by.iter().enumerate() {
+            words = words.and(if n == 0 { ", approved by " } else { " and " }).theirs(name.clone());
+        }
+        if let Some(name) = &self.started_by {
+            words = words.and(", started by ").theirs(name.clone());
+        }
+        if let Some(incident) = &self.incident {
+            words = words.and(", for ").theirs(incident.clone());
         }
         if let (Some(from), Some(until)) = (self.not_before, self.not_after) {
             words = words.and(format!(", {} to {}", words::second(from), words::second(until)));
         }
-        words = words.and(format!(", {}", words::count(u64::from(self.uses), "run")));
+        if self.uses < u32::MAX {
+            words = words.and(format!(", {}", words::count(u64::from(self.uses), "run")));
+        }
         match self.covers {
             Some(Covers::Plan { changes }) => {
                 words.and(format!(", for a plan of {}", words::count(changes as u64, "change")))
             }
             Some(Covers::Scope) => words.and(", for any change inside its scope"),
+            Some(Covers::Standing) => words.and(", inside a standing scope"),
             None => words,
         }
     }

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use remit_gate::Plan;
 use remit_journal::{
     CallResult, Effect, Event, GrantRef, Intent, JournalError, Mode, Outcome, Record, RunId, Started,
     UndoResult,
@@ -12,11 +13,13 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::lines::{LOG, failure_words, line};
+use super::words::short;
 use super::{
     Authority, Changed, Covers, LogLine, Reached, Refused, Resolution, Seen, Standing, Timeline, Undone,
     value_words,
 };
-use crate::{Error, Grant};
+use crate::Error;
+use crate::authority::{Approval, Asks, Request, Trigger};
 
 /// How many different answers to one look are told.
 const ANSWERS: usize = 4;
@@ -291,36 +294,64 @@ struct Signature {
     keyid: String,
 }
 
+/// A grant of an older journal, as much of it as is told.
+#[derive(Deserialize)]
+struct OldGrant {
+    plan: Option<Plan>,
+}
+
+impl Envelope {
+    fn payload(&self) -> Option<Vec<u8>> {
+        STANDARD.decode(&self.payload).or_else(|_| URL_SAFE.decode(&self.payload)).ok()
+    }
+
+    fn claims<D: serde::de::DeserializeOwned>(raw: &RawValue) -> Option<D> {
+        let envelope: Self = serde_json::from_str(raw.get()).ok()?;
+        serde_json::from_slice(&envelope.payload()?).ok()
+    }
+}
+
 fn authority(grant: &GrantRef, started: &Started) -> Authority {
     let envelope = grant
         .signed
         .as_ref()
         .and_then(|signed| serde_json::from_str::<Envelope>(signed.envelope.get()).ok())
-        .and_then(|envelope| {
-            let payload = STANDARD
-                .decode(&envelope.payload)
-                .or_else(|_| URL_SAFE.decode(&envelope.payload))
-                .ok()
-                // An envelope around another grant says nothing about this one.
-                .filter(|payload| Digest::of(payload) == grant.digest)?;
-            Some((envelope.signatures, payload))
-        });
-    let covers = envelope.as_ref().and_then(|(_, payload)| {
-        let grant: Grant = serde_json::from_slice(payload).ok()?;
-        Some(match grant.plan {
-            Some(plan) => Covers::Plan { changes: plan.changes().count() },
-            None => Covers::Scope,
-        })
-    });
+        // An envelope around another document says nothing about this run.
+        .filter(|envelope| envelope.payload().is_some_and(|payload| Digest::of(&payload) == grant.digest));
+    let request: Option<Request> =
+        envelope.as_ref().and_then(|envelope| serde_json::from_slice(&envelope.payload()?).ok());
+    let of_plan = |plan: Option<&Plan>| match plan {
+        Some(plan) => Covers::Plan { changes: plan.changes().count() },
+        None => Covers::Scope,
+    };
+    let covers = match (&request, &envelope) {
+        (Some(Request { asks: Asks::Standing(_), .. }), _) => Some(Covers::Standing),
+        (Some(request), _) => Some(of_plan(request.plan())),
+        (None, Some(envelope)) => envelope
+            .payload()
+            .and_then(|payload| serde_json::from_slice::<OldGrant>(&payload).ok())
+            .map(|old| of_plan(old.plan.as_ref())),
+        (None, None) => None,
+    };
+    let keys = envelope.map(|envelope| envelope.signatures).unwrap_or_default();
+    let keys = keys.into_iter().map(|signature| short(&signature.keyid).to_owned());
+    let approved_by = match &grant.authority {
+        Some(authority) => authority
+            .approvals
+            .iter()
+            .filter_map(|raw| Envelope::claims::<Approval>(raw))
+            .map(|approval| approval.principal)
+            .collect(),
+        None => keys.filter(|key| !key.is_empty()).map(|key| format!("key {key}")).collect(),
+    };
+    let trigger = grant.authority.as_ref().and_then(|a| Envelope::claims::<Trigger>(&a.trigger));
     Authority {
         grant: grant.digest,
-        signed_by: envelope
-            .map(|(signatures, _)| signatures)
-            .unwrap_or_default()
-            .into_iter()
-            .map(|signature| signature.keyid)
-            .filter(|keyid| !keyid.is_empty())
-            .collect(),
+        request: grant.authority.as_ref().map(|authority| authority.request),
+        approved_by,
+        started_by: trigger.map(|trigger| trigger.principal),
+        incident: request.and_then(|request| request.incident),
+        break_glass: grant.authority.as_ref().is_some_and(|authority| authority.break_glass),
         not_before: grant.signed.as_ref().map(|signed| signed.not_before),
         not_after: grant.signed.as_ref().map(|signed| signed.not_after),
         uses: grant.uses,

@@ -1,0 +1,398 @@
+//! `remit request` and `remit requests`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use jiff::{SignedDuration, Timestamp};
+use remit_gate::Scope;
+use remit_lifecycle::{
+    Asks, Case, Error, Home, Hours, Rules, Standing, Status, Terms, Which, differences, request_run,
+    request_standing,
+};
+use remit_sandbox::{Candidate, Inspection};
+use serde_json::{Value, json};
+
+use super::plan::steps;
+use super::{Done, INPUT, Key, input, open, read, usage};
+use crate::print::{self, Patience, say};
+
+#[derive(Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "Examples:\n  remit request rotate-secret.wasm --input path=app/db --reason 'INC-7: leaked' --key bot.key\n  remit request show req-01jd2m4k9x8s7t6v5w4y3z2a1b\n  remit request rotate-secret.wasm --standing --scope night.toml --hours 'mon-fri 22:00-06:00' --for bot --ttl 168h --reason 'night shift' --key alice.key\n\nThe action is rehearsed; what it was seen to do is what is asked for, and nothing else."
+)]
+pub(crate) struct Request {
+    #[command(subcommand)]
+    about: Option<About>,
+    #[command(flatten)]
+    make: Make,
+}
+
+#[derive(Subcommand)]
+enum About {
+    /// Tell what was asked for, and where it stands.
+    Show(Show),
+    /// Write what an SSH key is to sign elsewhere, or what it signed, for ssh-keygen.
+    Export(Export),
+}
+
+#[derive(Args)]
+struct Make {
+    /// The action.
+    #[arg(required = true)]
+    action: Option<PathBuf>,
+    /// What it is given: JSON, @FILE, - for standard input, or each key as KEY=VALUE.
+    #[arg(long, value_name = INPUT)]
+    input: Vec<String>,
+    /// Why.
+    #[arg(long, value_name = "TEXT", required = true)]
+    reason: Option<String>,
+    /// Part of which incident.
+    #[arg(long, value_name = "ID")]
+    incident: Option<String>,
+    /// For how long from now: at most 24h, a standing scope at most 30 days.
+    #[arg(long, value_name = "DURATION", default_value = "1h")]
+    ttl: SignedDuration,
+    /// How many runs.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    uses: u32,
+    /// Who may start it, besides nobody else: the requester, if nobody is named. May be repeated.
+    #[arg(long = "for", value_name = "NAME")]
+    triggers: Vec<String>,
+    /// Ask for this scope instead of the least one that covers the plan.
+    #[arg(long, value_name = "FILE")]
+    scope: Option<PathBuf>,
+    /// Ask for any change inside the scope, rehearsed or not.
+    #[arg(long, requires = "scope", conflicts_with = "standing")]
+    without_plan: bool,
+    /// Ask to go without the usual policy: the [break-glass] quorum approves, and somebody reviews it afterwards.
+    #[arg(long, conflicts_with = "standing")]
+    break_glass: bool,
+    /// Ask for authority ahead of need: any run of this action inside the scope.
+    #[arg(long, requires = "scope", conflicts_with_all = ["uses", "input"])]
+    standing: bool,
+    /// Standing: any version in this range by the same publisher, instead of exactly this component.
+    #[arg(long, value_name = "RANGE", requires = "standing")]
+    versions: Option<semver::VersionReq>,
+    /// Standing: only at these times, in UTC. May be repeated.
+    #[arg(long, value_name = "'mon-fri 22:00-06:00'", requires = "standing")]
+    hours: Vec<Hours>,
+    /// Standing: how many runs within an hour.
+    #[arg(long, value_name = "N", default_value_t = 10, requires = "standing")]
+    runs_per_hour: u32,
+    /// Standing: how many changes within an hour, all runs together.
+    #[arg(long, value_name = "N", default_value_t = 10, requires = "standing")]
+    changes_per_hour: u64,
+    #[command(flatten)]
+    key: Key,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct Show {
+    /// The request, or the beginning of its name.
+    request: String,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct Export {
+    /// The request, or the beginning of its name.
+    request: String,
+    /// The folder for what was signed (NAME.signed) and each signature by an SSH key (NAME.sig).
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+impl Request {
+    pub(crate) async fn run(self, home: &Home) -> Done {
+        match self.about {
+            None => self.make.run(home).await,
+            Some(About::Show(show)) => {
+                let (rules, reader) = (home.rules()?, home.reader()?);
+                let case = Case::load(&reader, &rules, reader.find_request(&show.request)?)?;
+                tell(home, &rules, &case, show.json)
+            }
+            Some(About::Export(export)) => {
+                let (rules, reader) = (home.rules()?, home.reader()?);
+                let case = Case::load(&reader, &rules, reader.find_request(&export.request)?)?;
+                for (name, text) in case.for_ssh_keygen()? {
+                    let path = export.out.join(name);
+                    std::fs::write(&path, text).map_err(|error| Error::File {
+                        file: path.display().to_string(),
+                        why: error.to_string(),
+                    })?;
+                    say!("wrote     {}", path.display());
+                }
+                Ok(0)
+            }
+        }
+    }
+}
+
+impl Make {
+    async fn run(self, home: &Home) -> Done {
+        let (Some(action), Some(reason)) = (&self.action, &self.reason) else { return Ok(2) };
+        let candidate = Candidate::read(action)?;
+        let scope = match &self.scope {
+            Some(file) => Some(Scope::parse(&read(file)?, &file.display().to_string())?),
+            None => None,
+        };
+        let (rules, by) = self.key.identify(home)?;
+        let terms = Terms {
+            reason: reason.clone(),
+            incident: self.incident.clone(),
+            ttl: self.ttl,
+            uses: (!self.standing).then_some(self.uses),
+            triggers: self.triggers.clone(),
+            break_glass: self.break_glass,
+        };
+        let host = open(home).await?;
+        let case = match scope {
+            Some(scope) if self.standing => {
+                let standing = Standing {
+                    action: self.which(&candidate, &host.publishers)?,
+                    hours: self.hours.clone(),
+                    runs_per_hour: self.runs_per_hour,
+                    changes_per_hour: self.changes_per_hour,
+                };
+                request_standing(&host, &rules, &by, standing, scope, terms).await?
+            }
+            scope => {
+                if self.input.is_empty() {
+                    return Err(usage("no --input is given".to_owned(), "say what the action is given"));
+                }
+                let input = input(&self.input, &candidate)?;
+                let patience = Patience::with("rehearsing");
+                let how = (scope, self.without_plan);
+                let case = request_run(&host, &rules, &by, &candidate, &input, how, terms).await?;
+                drop(patience);
+                case
+            }
+        };
+        tell(home, &rules, &case, self.json)
+    }
+
+    fn which(&self, candidate: &Candidate, publishers: &remit_sandbox::Publishers) -> Done<Which> {
+        let found = Inspection::of(candidate)?;
+        let publisher = candidate.publisher(publishers)?;
+        Ok(match &self.versions {
+            None => Which::Digest(remit_journal::ActionRef {
+                digest: candidate.digest(),
+                name: found.name,
+                version: found.version,
+            }),
+            Some(versions) => Which::Published {
+                publisher: publisher.to_string(),
+                name: found.name,
+                versions: versions.clone(),
+            },
+        })
+    }
+}
+
+/// Prints a request so that a person can decide.
+pub(super) fn tell(home: &Home, rules: &Rules, case: &Case, as_json: bool) -> Done {
+    let reader = home.reader()?;
+    let status = case.status(&reader, rules)?;
+    let differs = differences(&reader, case)?;
+    if as_json {
+        print::json(&whole(case, &status, &differs))?;
+        return Ok(0);
+    }
+    let request = &case.request;
+    say!("{}  {}", request.id, headline(&status));
+    if request.break_glass {
+        say!("  BREAK-GLASS: goes without the usual policy");
+    }
+    let kind = rules
+        .principals
+        .get(&request.requester)
+        .map_or("no principal any more".to_owned(), |p| p.kind.to_string());
+    let row = |name: &str, text: &str| say!("  {name:<10} {}", print::word(text));
+    let digest = match &request.asks {
+        Asks::Run { action, .. } => format!("  {}", action.digest.short()),
+        Asks::Standing(_) => "  whenever needed (standing)".to_owned(),
+    };
+    row("action", &format!("{}{digest}", request.action_words()));
+    row("asked by", &format!("{} ({kind}): {}", request.requester, request.reason));
+    if let Some(incident) = &request.incident {
+        row("incident", incident);
+    }
+    if let Asks::Run { input, .. } = &request.asks {
+        row("input", &input.to_string());
+    }
+    for line in reach(case) {
+        row(line.0, &line.1);
+    }
+    if let Asks::Standing(standing) = &request.asks {
+        let hours: Vec<String> = standing.hours.iter().map(ToString::to_string).collect();
+        row("hours", &if hours.is_empty() { "always".to_owned() } else { hours.join(", ") + " UTC" });
+        row(
+            "budget",
+            &format!("{} run(s) and {} change(s) an hour", standing.runs_per_hour, standing.changes_per_hour),
+        );
+    }
+    row("started by", &request.triggers.join(", "));
+    let second = |at: Timestamp| at.round(jiff::Unit::Second).unwrap_or(at).to_string();
+    let runs = request.uses.map_or(String::new(), |uses| format!(", {} of {uses} run(s) used", case.started));
+    row("until", &format!("{}{runs}", second(request.not_after)));
+    row("digest", &case.digest.to_string());
+    for (n, line) in differs.iter().enumerate() {
+        row(if n == 0 { "last time" } else { "" }, line);
+    }
+    for given in &case.approvals {
+        let counts = match &given.counts {
+            Ok(who) => format!("{} ({}), {}", who.name, who.kind, second(given.approval.at)),
+            Err(why) => format!("{}: does not count, it {why}", given.approval.principal),
+        };
+        row("approval", &counts);
+    }
+    if let Some(plan) = request.plan() {
+        steps(plan);
+    }
+    if let Status::Waiting(_) = status {
+        say!("  remit approve {}  or  remit deny {} --reason …", request.id, request.id);
+    }
+    Ok(0)
+}
+
+fn headline(status: &Status) -> String {
+    match status {
+        Status::Waiting(lacks) => {
+            let missing: Vec<String> = lacks
+                .needs
+                .iter()
+                .filter(|(_, missing)| *missing > 0)
+                .map(|(need, missing)| format!("{missing} more of {need} ({})", need.policy))
+                .collect();
+            format!("waiting for {}", missing.join(", "))
+        }
+        Status::Closed(why) | Status::Forbidden(why) => format!("{}: {why}", status.name()),
+        _ => status.name().to_owned(),
+    }
+}
+
+/// What it changes, and what of that cannot be undone.
+fn reach(case: &Case) -> Vec<(&'static str, String)> {
+    let Some(plan) = case.request.plan() else {
+        let scope = &case.request.scope;
+        let mut lines = vec![("changes", format!("up to {} a run, any inside:", scope.limits.changes))];
+        for allow in &scope.allow {
+            let resources: Vec<String> = allow.resources.iter().map(ToString::to_string).collect();
+            let mut text = format!("{} on {}", allow.capability, resources.join(", "));
+            if allow.irrevocable {
+                text += "  CANNOT BE UNDONE";
+            }
+            if allow.disclose {
+                text += "  HANDS OUT SECRETS";
+            }
+            lines.push(("", text));
+        }
+        return lines;
+    };
+    let changes = plan.changes().count();
+    let lost = plan.changes().filter(|step| step.undo.is_none()).count();
+    let mut targets: Vec<String> = plan.changes().map(|step| step.resource.to_string()).collect();
+    targets.sort();
+    targets.dedup();
+    let undo = match lost {
+        0 if changes == 0 => "nothing".to_owned(),
+        0 => format!("{changes}, each can be undone"),
+        lost => format!("{changes}, {lost} CANNOT BE UNDONE"),
+    };
+    vec![
+        ("changes", undo),
+        ("touches", if targets.is_empty() { "nothing".to_owned() } else { targets.join(", ") }),
+    ]
+}
+
+fn whole(case: &Case, status: &Status, differs: &[String]) -> Value {
+    let missing: Vec<Value> = match status {
+        Status::Waiting(lacks) => lacks
+            .needs
+            .iter()
+            .map(|(need, missing)| json!({"policy": need.policy, "needs": need.to_string(), "missing": missing}))
+            .collect(),
+        _ => Vec::new(),
+    };
+    let why = match status {
+        Status::Closed(why) | Status::Forbidden(why) => Some(why),
+        _ => None,
+    };
+    let approvals: Vec<Value> = case
+        .approvals
+        .iter()
+        .map(|given| {
+            json!({
+                "principal": given.approval.principal, "at": given.approval.at, "reason": given.approval.reason,
+                "counts": given.counts.is_ok(), "why_not": given.counts.as_ref().err(),
+            })
+        })
+        .collect();
+    json!({
+        "request": case.request, "digest": case.digest, "status": status.name(), "why": why,
+        "missing": missing, "approvals": approvals, "started": case.started, "differs": differs,
+    })
+}
+
+#[derive(Args)]
+#[command(after_help = "Example:\n  remit requests --all")]
+pub(crate) struct Requests {
+    /// Also those that give no authority any more, and whatever was revoked or frozen.
+    #[arg(long)]
+    all: bool,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Requests {
+    pub(crate) fn run(self, home: &Home) -> Done {
+        let (rules, reader) = (home.rules()?, home.reader()?);
+        let mut rows = Vec::new();
+        let mut found = Vec::new();
+        for id in reader.requests()? {
+            let case = match Case::load(&reader, &rules, id) {
+                Ok(case) => case,
+                Err(error) if self.all => {
+                    print::warn(&format!("note: {error}"));
+                    continue;
+                }
+                Err(_) => continue,
+            };
+            let status = case.status(&reader, &rules)?;
+            if !self.all && !matches!(status, Status::Waiting(_) | Status::Approved) {
+                continue;
+            }
+            rows.push(vec![
+                id.to_string(),
+                headline(&status),
+                case.request.action_words(),
+                format!("{}: {}", case.request.requester, case.request.reason),
+            ]);
+            found.push(whole(&case, &status, &[]));
+        }
+        let orders = if self.all { remit_lifecycle::orders(&reader)? } else { Vec::new() };
+        if self.json {
+            print::json(&json!({"requests": found, "orders": orders}))?;
+            return Ok(0);
+        }
+        if rows.is_empty() && orders.is_empty() {
+            say!(
+                "no request waits or may be used{}",
+                if self.all { "" } else { " (--all lists the others)" }
+            );
+        }
+        print::table(0, &rows);
+        for order in orders {
+            say!("{}", print::word(&order));
+        }
+        Ok(0)
+    }
+}

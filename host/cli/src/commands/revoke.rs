@@ -1,0 +1,137 @@
+//! `remit revoke`, `remit freeze`, `remit unfreeze` and `remit review`.
+
+use clap::{Args, Subcommand};
+use remit_journal::RunId;
+use remit_lifecycle::{Home, Target, freeze, review, revoke};
+use remit_trust::Digest;
+
+use super::{Done, Key, open};
+use crate::print::say;
+
+#[derive(Args)]
+#[command(
+    after_help = "Examples:\n  remit revoke request req-01jd2m4k9x8s7t6v5w4y3z2a1b --reason 'wrong secret' --key alice.key\n  remit revoke principal bot --reason 'INC-9: compromised' --key alice.key\n\nRuns that go on under it stop at their next call, and are reverted or held as their scope says."
+)]
+pub(crate) struct Revoke {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// A request, approved or not.
+    #[command(visible_alias = "grant")]
+    Request(Named),
+    /// A principal: all it asked for, approved or started so far, and every key it has.
+    Principal(Named),
+    /// A key, by its id: whatever it signed, and will sign.
+    Key(Named),
+    /// An action, by its digest.
+    ActionDigest(Named),
+    /// All authority there is so far.
+    All(Why),
+}
+
+#[derive(Args)]
+struct Named {
+    /// Which.
+    name: String,
+    #[command(flatten)]
+    why: Why,
+}
+
+#[derive(Args)]
+struct Why {
+    /// Why.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    #[command(flatten)]
+    key: Key,
+}
+
+impl Revoke {
+    pub(crate) async fn run(self, home: &Home) -> Done {
+        let (what, name, why) = match self.what {
+            What::Request(Named { name, why }) => ("request", name, why),
+            What::Principal(Named { name, why }) => ("principal", name, why),
+            What::Key(Named { name, why }) => ("key", name, why),
+            What::ActionDigest(Named { name, why }) => ("action", name, why),
+            What::All(why) => ("all", String::new(), why),
+        };
+        let (rules, by) = why.key.identify(home)?;
+        let host = home.open()?;
+        let target = match what {
+            "request" => Target::Request(host.journal.reader()?.find_request(&name)?),
+            "principal" => Target::Principal(name.clone()),
+            "key" => {
+                let known = rules.principals.keys().into_iter().map(|key| key.id().to_string());
+                let found: Vec<String> = known.filter(|id| id.starts_with(&name)).collect();
+                match found.as_slice() {
+                    [id] if name.len() >= 8 => Target::Key(id.clone()),
+                    // One that was removed from principals.toml is revoked by its whole id.
+                    _ if name.len() == 64 => Target::Key(name.clone()),
+                    _ => {
+                        return Err(super::usage(
+                            format!("`{}` is not the id of one key", name.escape_debug()),
+                            "`remit principals` lists them; give at least 8 digits, or all 64 of a key that is not there any more",
+                        ));
+                    }
+                }
+            }
+            "action" => Target::Action(name.parse::<Digest>()?),
+            _ => Target::All,
+        };
+        let stopped = revoke(&host, &rules, &by, target, &why.reason).await?;
+        say!("revoked   {what} {name}");
+        stopping(&stopped);
+        Ok(0)
+    }
+}
+
+fn stopping(runs: &[RunId]) {
+    for run in runs {
+        say!("stopping  {run}");
+    }
+}
+
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  remit freeze --reason 'INC-9' --key alice.key\n\nNothing starts, and whatever goes on stops, until `remit unfreeze`. Reverts go on."
+)]
+pub(crate) struct Freeze {
+    #[command(flatten)]
+    why: Why,
+}
+
+impl Freeze {
+    pub(crate) async fn run(self, home: &Home, frozen: bool) -> Done {
+        let (rules, by) = self.why.key.identify(home)?;
+        let host = home.open()?;
+        let stopped = freeze(&host, &rules, &by, frozen, &self.why.reason).await?;
+        say!("{}", if frozen { "frozen    nothing starts until `remit unfreeze`" } else { "unfrozen" });
+        stopping(&stopped);
+        Ok(0)
+    }
+}
+
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  remit review run-01jd2m4k9x8s7t6v5w4y3z2a1b --reason 'was needed, INC-9' --key carol.key"
+)]
+pub(crate) struct Review {
+    /// The run, or the beginning of its name.
+    run: String,
+    #[command(flatten)]
+    why: Why,
+}
+
+impl Review {
+    pub(crate) async fn run(self, home: &Home) -> Done {
+        let (rules, by) = self.why.key.identify(home)?;
+        let host = open(home).await?;
+        let run = host.journal.reader()?.find(&self.run)?;
+        review(&host, &rules, &by, run, &self.why.reason).await?;
+        say!("reviewed  {run}");
+        Ok(0)
+    }
+}

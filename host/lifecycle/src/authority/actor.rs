@@ -1,0 +1,72 @@
+//! Who acts on a run that is over.
+
+use remit_journal::{Event, Reader, Record, RunId, Word};
+use remit_policy::{Matter, Verb};
+
+use super::{Case, Identity, Rules, What, matter};
+use crate::{Error, Home, host};
+
+/// Whoever reverts or resolves a run.
+#[derive(Debug)]
+pub enum Actor {
+    /// A principal, if the rules allow it.
+    Principal(Box<(Rules, Identity)>),
+    /// The user of this machine, in a home that has no rules: one of an older version.
+    Local,
+}
+
+impl Home {
+    /// Who acts: the holder of the key, in a home that has rules. In one that names no administrator nobody can be
+    /// a principal, and what it holds must still be revertible.
+    pub fn actor(&self, key: Option<remit_trust::Signer>) -> Result<Actor, Error> {
+        if self.load()?.trust.admins.is_empty() {
+            return Ok(Actor::Local);
+        }
+        let rules = self.rules()?;
+        let Some(key) = key else {
+            return Err(Error::Identity {
+                why: "no key was given".to_owned(),
+                help: "name yours with --key, or in REMIT_KEY",
+            });
+        };
+        let identity = rules.identify(key)?;
+        Ok(Actor::Principal(Box::new((rules, identity))))
+    }
+}
+
+impl Actor {
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Principal(principal) => principal.1.name().to_owned(),
+            Self::Local => host::principal(),
+        }
+    }
+
+    /// The signed order to do that to a run, if the policies allow it.
+    pub(crate) fn order(
+        &self,
+        reader: &Reader,
+        run: RunId,
+        (verb, what): (Verb, What),
+        reason: &str,
+    ) -> Result<Option<Word>, Error> {
+        let Self::Principal(principal) = self else { return Ok(None) };
+        let (rules, identity) = &**principal;
+        let matter = matter_of(reader, rules, run)?;
+        identity.order(rules, reader, (verb, what), matter.as_ref(), reason).map(Some)
+    }
+}
+
+/// What policies are told of the request behind a run; nothing of a run that has none on record, or one that cannot
+/// be read any more: that must not keep anyone from taking it back.
+fn matter_of(reader: &Reader, rules: &Rules, run: RunId) -> Result<Option<Matter>, Error> {
+    let records = reader.run(&run)?;
+    let Some((_, Record { event: Event::Started(started), .. })) = records.first() else { return Ok(None) };
+    let Some(authority) = started.grant.as_ref().and_then(|grant| grant.authority.as_ref()) else {
+        return Ok(None);
+    };
+    match Case::load(reader, rules, authority.request) {
+        Ok(case) => matter(reader, rules, &case.request).map(Some),
+        Err(_) => Ok(None),
+    }
+}

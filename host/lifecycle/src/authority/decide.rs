@@ -1,0 +1,347 @@
+//! What people say of a request, and what anyone entitled orders.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use remit_journal::{About, Act, Deed, Event, Ground, Reader, RequestId, RestsOn, RunId, Strike, Word};
+use remit_policy::{Matter, Verb};
+use remit_trust::dsse::{Envelope, pae};
+use remit_trust::principals::Principal;
+use remit_trust::{Digest, KeyId};
+
+use super::documents::{Approval, Document as _, Order, What, sign};
+use super::rules::who;
+use super::{Case, Identity, Rules, Status, matter};
+use crate::{Error, Host};
+
+/// What a principal says of a request.
+#[derive(Clone, Debug)]
+pub struct Opinion {
+    /// Yes or no.
+    pub approve: bool,
+    /// Why.
+    pub reason: String,
+    /// The digest of the request that was looked at; refused if it is another.
+    pub expect: Option<Digest>,
+}
+
+/// Whether neither a name nor its key was revoked.
+fn stands(reader: &Reader, name: &str, key: &KeyId) -> Result<(), Error> {
+    let since = reader.size()?;
+    // A name can come back under a new key; a key never.
+    let grounds = [Ground::Key(key.to_string()), Ground::Principal(name.to_owned())];
+    let rests_on: Vec<_> = grounds.into_iter().map(|ground| RestsOn { ground, since }).collect();
+    match reader.struck(&rests_on)? {
+        None => Ok(()),
+        Some(withdrawn) => Err(Error::Identity {
+            why: withdrawn.to_string(),
+            help: "an administrator gives the principal a new key, if it may go on",
+        }),
+    }
+}
+
+impl Identity {
+    /// Whether it still is one.
+    pub(crate) fn stands(&self, reader: &Reader) -> Result<(), Error> {
+        stands(reader, self.name(), &self.key)
+    }
+
+    fn word(&self, reason: &str, document: Box<serde_json::value::RawValue>) -> Word {
+        Word {
+            principal: self.name().to_owned(),
+            key: self.key.to_string(),
+            reason: reason.to_owned(),
+            document,
+        }
+    }
+
+    /// Signs an order that the policies allow.
+    pub(crate) fn order(
+        &self,
+        rules: &Rules,
+        reader: &Reader,
+        (verb, what): (Verb, What),
+        matter: Option<&Matter>,
+        reason: &str,
+    ) -> Result<Word, Error> {
+        if reason.trim().is_empty() {
+            return Err(Error::RequestOption { why: "it has no reason".to_owned() });
+        }
+        self.stands(reader)?;
+        let verdict = rules.policies.may(&self.who(), verb, matter, Timestamp::now(), &[]);
+        if !verdict.allowed {
+            let what = match verb {
+                Verb::Revoke => "revoke this",
+                Verb::Freeze => "freeze or unfreeze",
+                Verb::Revert => "revert this",
+                Verb::Resolve => "resolve this",
+                Verb::Review => "review this",
+                Verb::Propose | Verb::Approve | Verb::Trigger => "do this",
+            };
+            return Err(Error::Forbidden { who: self.name().to_owned(), what, why: verdict.words() });
+        }
+        let order = Order {
+            log: rules.log.clone(),
+            principal: self.name().to_owned(),
+            at: Timestamp::now(),
+            reason: reason.to_owned(),
+            order: what,
+        };
+        Ok(self.word(reason, sign(&order, self)?.0))
+    }
+}
+
+/// Approves or denies a request.
+pub async fn decide(
+    host: &Host,
+    rules: &Rules,
+    by: &Identity,
+    id: RequestId,
+    opinion: Opinion,
+) -> Result<Case, Error> {
+    let reader = host.journal.reader()?;
+    let case = Case::load(&reader, rules, id)?;
+    let approval = approval(&reader, rules, by, &case, &opinion)?;
+    let (document, _) = sign(&approval, by)?;
+    let word = by.word(&opinion.reason, document);
+    let deed = if opinion.approve { Deed::Approved(word) } else { Deed::RequestDenied(word) };
+    host.journal.act(&Act::now(About::Request(id), deed)).await?;
+    Case::load(&host.journal.reader()?, rules, id)
+}
+
+/// Writes what `ssh-keygen -Y sign -n remit` is to sign, where the key can be reached in no other way.
+pub fn prepare_approval(
+    host: &Host,
+    rules: &Rules,
+    by: &Identity,
+    id: RequestId,
+    opinion: &Opinion,
+    to: &Path,
+) -> Result<(), Error> {
+    let reader = host.journal.reader()?;
+    let case = Case::load(&reader, rules, id)?;
+    let approval = approval(&reader, rules, by, &case, opinion)?;
+    let text = pae(Approval::TYPE, &remit_trust::canonical(&approval)?);
+    std::fs::write(to, text).map_err(|error| Error::file(to, &error))
+}
+
+/// Takes what [`prepare_approval`] wrote, and the signature over it that lies beside it (`.sig`).
+pub async fn import_approval(host: &Host, rules: &Rules, id: RequestId, from: &Path) -> Result<Case, Error> {
+    let reader = host.journal.reader()?;
+    let case = Case::load(&reader, rules, id)?;
+    let read = |path: &Path| std::fs::read(path).map_err(|error| Error::file(path, &error));
+    let malformed = || Error::Document {
+        file: from.display().to_string(),
+        wanted: "what `remit approve --prepare` wrote",
+        why: "it does not begin like it".to_owned(),
+        help: "pass that file, unchanged, with the signature beside it in FILE.sig".to_owned(),
+    };
+    let signed = read(from)?;
+    // Whatever the file says: what is checked is the signature over exactly these bytes.
+    let start = signed.iter().position(|byte| *byte == b'{').ok_or_else(malformed)?;
+    let payload = &signed[start..];
+    if pae(Approval::TYPE, payload) != signed {
+        return Err(malformed());
+    }
+    let claimed: Approval = serde_json::from_slice(payload).map_err(|_| malformed())?;
+    let principal = rules.principals.get(&claimed.principal).ok_or_else(|| Error::Identity {
+        why: format!("there is no principal `{}`", claimed.principal.escape_debug()),
+        help: "`remit principals` lists them",
+    })?;
+    let mut beside = from.as_os_str().to_owned();
+    beside.push(".sig");
+    let signature = read(Path::new(&beside))?;
+    let mut last = None;
+    for held in &principal.keys {
+        let envelope = Envelope::signed_elsewhere(Approval::TYPE, payload, &held.key.id(), &signature)?;
+        if let Err(error) = envelope.verify(Approval::TYPE, std::slice::from_ref(&held.key)) {
+            last = Some(error);
+            continue;
+        }
+        let opinion = Opinion {
+            approve: claimed.approve,
+            reason: claimed.reason.clone(),
+            expect: Some(claimed.request),
+        };
+        let by = Voice { principal, key: held.key.id() };
+        check(&reader, rules, &by, &case, &opinion)?;
+        if !rules.principals.in_force(&held.key.id(), Timestamp::now()) || claimed.log != rules.log {
+            return Err(Error::NoSay {
+                id: id.to_string(),
+                why: "the key does not count now, or it is about another journal".to_owned(),
+            });
+        }
+        let word = Word {
+            principal: claimed.principal.clone(),
+            key: held.key.id().to_string(),
+            reason: claimed.reason.clone(),
+            document: serde_json::value::to_raw_value(&envelope)?,
+        };
+        let deed = if claimed.approve { Deed::Approved(word) } else { Deed::RequestDenied(word) };
+        host.journal.act(&Act::now(About::Request(id), deed)).await?;
+        return Case::load(&host.journal.reader()?, rules, id);
+    }
+    Err(last.unwrap_or(remit_trust::SignatureError::Untrusted).into())
+}
+
+/// Someone who speaks, with or without the private key at hand.
+struct Voice<'a> {
+    principal: &'a Principal,
+    key: KeyId,
+}
+
+/// What would be signed, after every check that can be made before.
+fn approval(
+    reader: &Reader,
+    rules: &Rules,
+    by: &Identity,
+    case: &Case,
+    opinion: &Opinion,
+) -> Result<Approval, Error> {
+    check(reader, rules, &Voice { principal: &by.principal, key: by.key.clone() }, case, opinion)?;
+    Ok(Approval {
+        request: case.digest,
+        id: case.request.id,
+        log: rules.log.clone(),
+        principal: by.name().to_owned(),
+        approve: opinion.approve,
+        at: Timestamp::now(),
+        reason: opinion.reason.clone(),
+    })
+}
+
+/// Every check that can be made before something is said.
+fn check(
+    reader: &Reader,
+    rules: &Rules,
+    by: &Voice<'_>,
+    case: &Case,
+    opinion: &Opinion,
+) -> Result<(), Error> {
+    let refuse = |why: String| Err(Error::NoSay { id: case.request.id.to_string(), why });
+    let name = by.principal.name.as_str();
+    stands(reader, name, &by.key)?;
+    if opinion.expect.is_some_and(|expected| expected != case.digest) {
+        return refuse(format!(
+            "it is not the request you looked at: its digest is {}. Look again (`remit request show`)",
+            case.digest
+        ));
+    }
+    match case.status(reader, rules)? {
+        Status::Waiting(_) | Status::Approved => {}
+        Status::Forbidden(why) | Status::Closed(why) => return refuse(why),
+        Status::Used => return refuse("it is used up".to_owned()),
+        Status::Expired => return refuse(format!("its time was over at {}", case.request.not_after)),
+    }
+    if name == case.request.requester || by.key == case.key {
+        return refuse(format!("{name} asked for it: nobody approves their own request"));
+    }
+    if opinion.reason.trim().is_empty() && !opinion.approve {
+        return refuse("say why (`--reason`)".to_owned());
+    }
+    let before = case.approvals.iter().find(|given| given.approval.principal == name);
+    if opinion.approve && before.is_some_and(|given| given.counts.is_ok()) {
+        return refuse(format!("{name} has approved it already; another must"));
+    }
+    let matter = matter(reader, rules, &case.request)?;
+    let now = Timestamp::now();
+    let verdict =
+        rules.policies.may(&who(by.principal), Verb::Approve, Some(&matter), now, &case.approvers());
+    if verdict.allowed {
+        return Ok(());
+    }
+    Err(Error::Forbidden {
+        who: name.to_owned(),
+        what: if opinion.approve { "approve this" } else { "deny this" },
+        why: verdict.words(),
+    })
+}
+
+/// What can be revoked.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// A request, and with it whatever was granted by its approval.
+    Request(RequestId),
+    /// A principal: all it asked for or approved so far, and every key it has.
+    Principal(String),
+    /// A key.
+    Key(String),
+    /// An action, by its digest.
+    Action(Digest),
+    /// All there is so far.
+    All,
+}
+
+/// Takes authority away. Runs that go on under it stop at their next call.
+pub async fn revoke(
+    host: &Host,
+    rules: &Rules,
+    by: &Identity,
+    target: Target,
+    reason: &str,
+) -> Result<Vec<RunId>, Error> {
+    let reader = host.journal.reader()?;
+    let for_good = |ground| Strike { ground, earlier_only: false };
+    let (about, strikes, matter) = match target {
+        Target::Request(id) => {
+            let case = Case::load(&reader, rules, id)?;
+            let matter = matter(&reader, rules, &case.request)?;
+            (About::Request(id), vec![for_good(Ground::Request(id))], Some(matter))
+        }
+        Target::Principal(name) => {
+            let Some(principal) = rules.principals.get(&name) else {
+                let why = format!("there is no principal `{}`", name.escape_debug());
+                return Err(Error::RequestOption { why });
+            };
+            let mut strikes = vec![Strike { ground: Ground::Principal(name), earlier_only: true }];
+            let keys = principal.keys.iter().map(|held| held.key.id().to_string());
+            strikes.extend(keys.map(|id| for_good(Ground::Key(id))));
+            (About::Host, strikes, None)
+        }
+        Target::Key(id) => (About::Host, vec![for_good(Ground::Key(id))], None),
+        Target::Action(digest) => (About::Host, vec![for_good(Ground::Action(digest.to_string()))], None),
+        Target::All => (About::Host, vec![Strike { ground: Ground::All, earlier_only: true }], None),
+    };
+    let what = What::Revoke(strikes.clone());
+    let word = by.order(rules, &reader, (Verb::Revoke, what), matter.as_ref(), reason)?;
+    host.journal.act(&Act::now(about, Deed::Revoked { word, strikes })).await?;
+    Ok(host.journal.reader()?.stopped()?)
+}
+
+/// Stops everything, or lets it go on.
+pub async fn freeze(
+    host: &Host,
+    rules: &Rules,
+    by: &Identity,
+    frozen: bool,
+    reason: &str,
+) -> Result<Vec<RunId>, Error> {
+    let reader = host.journal.reader()?;
+    let what = if frozen { What::Freeze } else { What::Unfreeze };
+    let word = by.order(rules, &reader, (Verb::Freeze, what), None, reason)?;
+    let deed = if frozen { Deed::Frozen(word) } else { Deed::Unfrozen(word) };
+    host.journal.act(&Act::now(About::Host, deed)).await?;
+    Ok(host.journal.reader()?.stopped()?)
+}
+
+/// Closes the book on a run that went without the usual policy: until then its requester cannot do it again.
+pub async fn review(host: &Host, rules: &Rules, by: &Identity, run: RunId, words: &str) -> Result<(), Error> {
+    let reader = host.journal.reader()?;
+    let records = crate::changes::genuine(&host.home, &reader, run)?;
+    let refuse = |why: String| Err(Error::NoSay { id: run.to_string(), why });
+    let Some((_, remit_journal::Record { event: Event::Started(started), .. })) = records.first() else {
+        return refuse("its first record is missing".to_owned());
+    };
+    let authority = started.grant.as_ref().and_then(|grant| grant.authority.as_ref());
+    let Some(authority) = authority.filter(|authority| authority.break_glass) else {
+        return refuse("it did not go without the usual policy".to_owned());
+    };
+    let case = Case::load(&reader, rules, authority.request)?;
+    if by.name() == started.principal || by.name() == case.request.requester {
+        return refuse(format!("{} asked for it: somebody else reviews it", by.name()));
+    }
+    let matter = matter(&reader, rules, &case.request)?;
+    let word = by.order(rules, &reader, (Verb::Review, What::Review(run)), Some(&matter), words)?;
+    host.journal.act(&Act::now(About::Host, Deed::Reviewed { word, run })).await?;
+    Ok(())
+}

@@ -1,0 +1,223 @@
+//! What policies are told of a request: counts and names, taken from what was signed and from the journal, never from
+//! the one who asks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use remit_gate::{Effect, Scope, Step};
+use remit_journal::{Event, Mode, Reader, Record, RunId, Started};
+use remit_policy::{Matter, Who};
+
+use super::rules::who;
+use super::{Asks, Request, Rules, Standing, Which};
+use crate::Error;
+
+/// What a matter touches: a plan says it exactly, a scope at most.
+struct Reach {
+    effects: BTreeMap<Effect, u64>,
+    targets: BTreeSet<String>,
+    changes: u64,
+    has_plan: bool,
+}
+
+impl Reach {
+    fn of(request: &Request) -> Self {
+        match request.plan() {
+            Some(plan) => Self::of_steps(&plan.steps),
+            None => Self::of_scope(&request.scope),
+        }
+    }
+
+    fn of_steps(steps: &[Step]) -> Self {
+        let mut effects = BTreeMap::new();
+        for step in steps {
+            *effects.entry(step.effect).or_default() += 1;
+        }
+        let touched = steps.iter().filter(|step| step.effect != Effect::Observe);
+        Self {
+            effects,
+            targets: touched.map(|step| step.resource.to_string()).collect(),
+            changes: steps.iter().filter(|step| is_change(step.effect)).count() as u64,
+            has_plan: true,
+        }
+    }
+
+    fn of_scope(scope: &Scope) -> Self {
+        let changes = scope.limits.changes;
+        let mut effects = BTreeMap::from([(Effect::Change, changes)]);
+        for allow in &scope.allow {
+            if allow.irrevocable {
+                effects.insert(Effect::Irrevocable, changes.max(1));
+            }
+            if allow.disclose {
+                effects.insert(Effect::Disclose, 1);
+            }
+        }
+        let targets = scope.allow.iter().flat_map(|allow| &allow.resources).map(ToString::to_string);
+        Self { effects, targets: targets.collect(), changes, has_plan: false }
+    }
+}
+
+fn is_change(effect: Effect) -> bool {
+    matches!(effect, Effect::Change | Effect::Irrevocable)
+}
+
+/// What policies are told of a request.
+pub(crate) fn matter(reader: &Reader, rules: &Rules, request: &Request) -> Result<Matter, Error> {
+    let reach = Reach::of(request);
+    let requester = rules.principals.get(&request.requester).map_or_else(
+        // One who is no principal any more is of no kind that any policy allows anything.
+        || Who { name: request.requester.clone(), kind: "unknown".to_owned(), groups: Vec::new() },
+        who,
+    );
+    let (name, version, digest) = match &request.asks {
+        Asks::Run { action, .. } | Asks::Standing(Standing { action: Which::Digest(action), .. }) => {
+            (action.name.clone(), action.version.clone(), action.digest.to_string())
+        }
+        Asks::Standing(Standing { action: Which::Published { name, versions, .. }, .. }) => {
+            (name.clone(), versions.to_string(), String::new())
+        }
+    };
+    let spent = Spent::within_the_hour(reader)?;
+    let effect = |effect| reach.effects.get(&effect).copied().unwrap_or(0);
+    Ok(Matter {
+        spent_by_requester: spent.by(|run| run.requester == request.requester),
+        spent_by_action: spent.by(|run| run.action == name),
+        spent_by_prefix: reach.targets.iter().map(|t| spent.under(prefix(t))).max().unwrap_or(0),
+        requester,
+        action_name: name,
+        action_version: version,
+        action_digest: digest,
+        incident: request.incident.clone(),
+        environment: rules.environment.clone(),
+        standing: matches!(request.asks, Asks::Standing(_)),
+        under_standing: false,
+        break_glass: request.break_glass,
+        has_plan: reach.has_plan,
+        observe: effect(Effect::Observe),
+        change: effect(Effect::Change),
+        irrevocable: effect(Effect::Irrevocable),
+        disclose: effect(Effect::Disclose),
+        targets: reach.targets.into_iter().collect(),
+        changes: reach.changes,
+        ttl_seconds: request.not_after.duration_since(request.not_before).as_secs().unsigned_abs(),
+        uses: request.uses.map_or(u64::from(u32::MAX), u64::from),
+    })
+}
+
+/// What a run under a standing scope comes to: the same, but for what it was observed to do.
+pub(crate) fn matter_of_run(
+    reader: &Reader,
+    rules: &Rules,
+    request: &Request,
+    steps: &[Step],
+) -> Result<Matter, Error> {
+    let reach = Reach::of_steps(steps);
+    let spent = Spent::within_the_hour(reader)?;
+    let effect = |effect| reach.effects.get(&effect).copied().unwrap_or(0);
+    Ok(Matter {
+        standing: false,
+        under_standing: true,
+        has_plan: true,
+        spent_by_prefix: reach.targets.iter().map(|t| spent.under(prefix(t))).max().unwrap_or(0),
+        observe: effect(Effect::Observe),
+        change: effect(Effect::Change),
+        irrevocable: effect(Effect::Irrevocable),
+        disclose: effect(Effect::Disclose),
+        targets: reach.targets.into_iter().collect(),
+        changes: reach.changes,
+        ..matter(reader, rules, request)?
+    })
+}
+
+/// The first part of a resource's path, with its kind: `secret:prod`. Of a pattern that begins with a wildcard, all.
+fn prefix(target: &str) -> &str {
+    let end = target.find('/').unwrap_or(target.len());
+    let first = &target[..end];
+    if first.contains('*') { "" } else { first }
+}
+
+/// What live runs that started within the last hour changed, or still may.
+pub(crate) struct Spent(Vec<SpentBy>);
+
+pub(crate) struct SpentBy {
+    pub(crate) request: Option<remit_journal::RequestId>,
+    requester: String,
+    action: String,
+    /// Changes, each by what it touched; of a run that goes on, as many as it may make.
+    changes: Vec<String>,
+    may: u64,
+}
+
+impl Spent {
+    pub(crate) fn within_the_hour(reader: &Reader) -> Result<Self, Error> {
+        let since = Timestamp::now() - SignedDuration::from_hours(1);
+        let mut runs: Vec<(RunId, Box<Started>)> = Vec::new();
+        reader.newest_runs(|_, record| {
+            if let Record { run, at, event: Event::Started(started) } = record {
+                if *at < since {
+                    return false;
+                }
+                if started.mode == Mode::Live {
+                    runs.push((*run, started.clone()));
+                }
+            }
+            true
+        })?;
+        let open = reader.unfinished()?;
+        runs.into_iter()
+            .map(|(run, started)| {
+                let records = reader.run(&run)?;
+                let changes: Vec<String> = records
+                    .iter()
+                    .filter_map(|(_, record)| match &record.event {
+                        Event::Intent(intent) if is_change(intent.effect) && intent.before.is_some() => {
+                            Some(intent.resource.clone())
+                        }
+                        _ => None,
+                    })
+                    .collect();
+                let limit = || -> Option<u64> {
+                    let scope: Scope = serde_json::from_str(started.scope.as_ref()?.get()).ok()?;
+                    Some(scope.limits.changes)
+                };
+                let made = changes.len() as u64;
+                let authority = started.grant.as_ref().and_then(|grant| grant.authority.as_ref());
+                Ok(SpentBy {
+                    may: if open.contains(&run) { limit().unwrap_or(made).max(made) } else { made },
+                    request: authority.map(|authority| authority.request),
+                    requester: started.principal.clone(),
+                    action: started.action.name.clone(),
+                    changes,
+                })
+            })
+            .collect::<Result<_, Error>>()
+            .map(Self)
+    }
+
+    pub(crate) fn runs(&self) -> impl Iterator<Item = &SpentBy> {
+        self.0.iter()
+    }
+
+    fn by(&self, which: impl Fn(&SpentBy) -> bool) -> u64 {
+        self.0.iter().filter(|run| which(run)).map(|run| run.may).sum()
+    }
+
+    fn under(&self, prefix: &str) -> u64 {
+        self.0
+            .iter()
+            .map(|run| {
+                let made = run.changes.iter().filter(|resource| resource.starts_with(prefix)).count() as u64;
+                // What a run that goes on may still change, it may change anywhere.
+                made + (run.may - run.changes.len() as u64)
+            })
+            .sum()
+    }
+}
+
+impl SpentBy {
+    /// How many changes it made, or may make.
+    pub(crate) fn changes(&self) -> u64 {
+        self.may
+    }
+}

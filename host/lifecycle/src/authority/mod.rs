@@ -1,0 +1,27 @@
+//! Who may do it: principals ask, others approve exactly that, and anyone entitled can stop it. The only way to
+//! authority.
+
+mod actor;
+mod case;
+mod decide;
+mod documents;
+mod hours;
+mod matter;
+mod proof;
+mod propose;
+mod rules;
+mod start;
+mod tell;
+
+pub use actor::Actor;
+pub use case::{Case, Given, Lacks, Status};
+pub use decide::{Opinion, Target, decide, freeze, import_approval, prepare_approval, review, revoke};
+pub use documents::{Approval, Asks, Order, Request, Standing, Trigger, What, Which};
+pub use hours::Hours;
+pub(crate) use matter::matter;
+pub use proof::check_authority;
+pub use propose::{Terms, request_run, request_standing};
+pub use rules::{Identity, Rules};
+pub(crate) use start::Grant;
+pub use start::{Under, execute, execute_standing};
+pub use tell::{differences, explain, orders};

@@ -1,0 +1,185 @@
+//! Asking for authority.
+
+use jiff::{SignedDuration, Timestamp};
+use remit_gate::Scope;
+use remit_journal::{About, Act, Deed, Reader, RequestId, Word};
+use remit_policy::Verb;
+use remit_sandbox::Candidate;
+
+use super::documents::sign;
+use super::{Asks, Case, Identity, Request, Rules, Standing, matter};
+use crate::{Error, Host, Input, rehearse};
+
+/// The longest a request for a run may be good for.
+const MAX_TTL: SignedDuration = SignedDuration::from_hours(24);
+/// The longest that a standing scope may.
+const MAX_STANDING: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// What a request is made from, besides what it asks for.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// Why.
+    pub reason: String,
+    /// Part of which incident.
+    pub incident: Option<String>,
+    /// For how long from now.
+    pub ttl: SignedDuration,
+    /// How many runs; none for as many as its budget allows.
+    pub uses: Option<u32>,
+    /// Who may start it; the requester, if nobody else is named.
+    pub triggers: Vec<String>,
+    /// Whether it asks to go without the usual policy.
+    pub break_glass: bool,
+}
+
+impl Terms {
+    fn check(&self, rules: &Rules, longest: SignedDuration) -> Result<(), Error> {
+        let refuse = |why: String| Err(Error::RequestOption { why });
+        if self.ttl <= SignedDuration::ZERO || self.ttl > longest {
+            let hours = longest.as_hours();
+            let longest = if hours > 24 { format!("{} days", hours / 24) } else { format!("{hours}h") };
+            return refuse(format!("it must be good for more than 0 and at most {longest}"));
+        }
+        if self.uses == Some(0) {
+            return refuse("it would allow no run at all (uses = 0)".to_owned());
+        }
+        if self.reason.trim().is_empty() {
+            return refuse("it has no reason".to_owned());
+        }
+        if let Some(name) = self.triggers.iter().find(|name| rules.principals.get(name).is_none()) {
+            return refuse(format!("`{}`, who is to start it, is no principal", name.escape_debug()));
+        }
+        Ok(())
+    }
+}
+
+/// Asks to run an action. It is rehearsed, within `scope` if one is given; the plan and the least scope that covers it
+/// are what is asked for. With `open`, any change inside `scope` is asked for, and nothing is rehearsed.
+pub async fn request_run(
+    host: &Host,
+    rules: &Rules,
+    by: &Identity,
+    candidate: &Candidate,
+    input: &Input,
+    (scope, open): (Option<Scope>, bool),
+    terms: Terms,
+) -> Result<Case, Error> {
+    terms.check(rules, MAX_TTL)?;
+    let action = crate::plan::admit(host, candidate, input, scope.as_ref())?;
+    crate::components::keep(&host.home, candidate)?;
+    let (plan, scope) = match (scope, open) {
+        (Some(scope), true) => (None, scope),
+        (None, true) => {
+            return Err(Error::RequestOption { why: "without a plan it needs a scope".to_owned() });
+        }
+        (scope, false) => {
+            let plan = rehearse(host, candidate, input, scope.clone()).await?.plan;
+            let scope = scope.unwrap_or_else(|| plan.least_scope());
+            (Some(plan), scope)
+        }
+    };
+    let asks = Asks::Run { action: crate::plan::reference(&action), input: input.value()?, plan };
+    propose(host, rules, by, asks, scope, terms).await
+}
+
+/// Asks for authority ahead of need.
+pub async fn request_standing(
+    host: &Host,
+    rules: &Rules,
+    by: &Identity,
+    standing: Standing,
+    scope: Scope,
+    terms: Terms,
+) -> Result<Case, Error> {
+    terms.check(rules, MAX_STANDING)?;
+    if standing.runs_per_hour == 0 {
+        let why = "its budget would allow no run at all".to_owned();
+        return Err(Error::RequestOption { why });
+    }
+    propose(host, rules, by, Asks::Standing(standing), scope, terms).await
+}
+
+pub(super) async fn propose(
+    host: &Host,
+    rules: &Rules,
+    by: &Identity,
+    asks: Asks,
+    scope: Scope,
+    terms: Terms,
+) -> Result<Case, Error> {
+    let now = Timestamp::now();
+    let request = Request {
+        id: RequestId::new(),
+        log: rules.log.clone(),
+        requester: by.name().to_owned(),
+        asks,
+        scope,
+        reason: terms.reason,
+        incident: terms.incident,
+        triggers: if terms.triggers.is_empty() { vec![by.name().to_owned()] } else { terms.triggers },
+        not_before: now,
+        not_after: now.saturating_add(terms.ttl).unwrap_or(now),
+        uses: terms.uses,
+        rules: rules.digest,
+        break_glass: terms.break_glass,
+    };
+    let reader = host.journal.reader()?;
+    by.stands(&reader)?;
+    let matter = matter(&reader, rules, &request)?;
+    let verdict = rules.policies.may(&by.who(), Verb::Propose, Some(&matter), now, &[]);
+    if !verdict.allowed {
+        return Err(Error::Forbidden {
+            who: by.name().to_owned(),
+            what: "ask for this",
+            why: verdict.words(),
+        });
+    }
+    if request.break_glass {
+        if rules.principals.break_glass().is_none() {
+            return Err(Error::RequestOption {
+                why: "nobody may go without the usual policy here: principals.toml has no [break-glass]"
+                    .to_owned(),
+            });
+        }
+        if let Some(run) = unreviewed(&reader, by.name())? {
+            return Err(Error::Unreviewed { who: by.name().to_owned(), run });
+        }
+    } else if let Err(error) = rules.policies.requirements(&matter, now) {
+        // Nobody need look at what no approval would help.
+        return Err(Error::Forbidden { who: by.name().to_owned(), what: "get this", why: error.to_string() });
+    }
+    let id = request.id;
+    let (document, _) = sign(&request, by)?;
+    let word = Word {
+        principal: by.name().to_owned(),
+        key: by.key.to_string(),
+        reason: request.reason.clone(),
+        document,
+    };
+    host.journal.act(&Act::now(About::Request(id), Deed::Requested(word))).await?;
+    Case::load(&host.journal.reader()?, rules, id)
+}
+
+/// A run of this principal that went without the usual policy, and that nobody has reviewed.
+pub(super) fn unreviewed(reader: &Reader, who: &str) -> Result<Option<remit_journal::RunId>, Error> {
+    use remit_journal::Event;
+    let mut reviewed = Vec::new();
+    for (_, act) in reader.acts(About::Host)? {
+        if let Deed::Reviewed { run, .. } = act.deed {
+            reviewed.push(run);
+        }
+    }
+    let mut found = None;
+    reader.newest_runs(|_, record| {
+        if let Event::Started(started) = &record.event
+            && started.principal == who
+            && started.grant.as_ref().and_then(|g| g.authority.as_ref()).is_some_and(|a| a.break_glass)
+            && !reviewed.contains(&record.run)
+        {
+            found = Some(record.run);
+            return false;
+        }
+        true
+    })?;
+    Ok(found)
+}

@@ -1,0 +1,446 @@
+//! From an approved request to a run: everything is looked at again, at the last moment, from the bytes that run.
+
+use std::fs::File;
+
+use jiff::{SignedDuration, Timestamp};
+use remit_gate::{Facts, Plan, Scope, Step};
+use remit_journal::{
+    About, Act, Authority, Deed, GrantRef, Ground, Reader, RequestId, RestsOn, RunId, SignedRef,
+};
+use remit_policy::Verb;
+use remit_sandbox::Candidate;
+use remit_trust::Digest;
+use serde_json::value::RawValue;
+
+use super::documents::{Trigger, sign};
+use super::matter::{Spent, matter, matter_of_run};
+use super::propose::{Terms, propose, unreviewed};
+use super::{Asks, Case, Identity, Rules, Standing, Status, Which};
+use crate::run::{Finished, perform};
+use crate::{Error, Host, Input, components, rehearse};
+
+/// By how much two readings of one clock may disagree before somebody has set it.
+const JITTER: SignedDuration = SignedDuration::from_secs(2);
+
+/// What a run goes under, put together from the request, its approvals and the word that starts it. There is no other
+/// way to one.
+pub(crate) struct Grant {
+    pub(crate) scope: Scope,
+    pub(crate) plan: Option<Plan>,
+    pub(crate) facts: Facts,
+    pub(crate) principal: String,
+    pub(crate) not_before: Timestamp,
+    pub(crate) not_after: Timestamp,
+    pub(crate) on_record: GrantRef,
+    /// Held until the run is on record, so that no two starts count the same budget.
+    pub(crate) turn: File,
+}
+
+/// What became of a start under a standing scope.
+#[derive(Debug)]
+pub enum Under {
+    /// It ran.
+    Ran(Box<Finished>),
+    /// It is not inside, and became a request of its own.
+    Asked {
+        /// That request.
+        case: Box<Case>,
+        /// What was not inside.
+        why: String,
+    },
+}
+
+/// Runs what was asked for and approved. With `given`, only if that is it.
+pub async fn execute(
+    host: &Host,
+    rules: &Rules,
+    by: &Identity,
+    id: RequestId,
+    given: Option<(&Candidate, &Input)>,
+) -> Result<Finished, Error> {
+    let reader = host.journal.reader()?;
+    let case = ready(&reader, rules, by, id)?;
+    let Asks::Run { action, input, plan } = &case.request.asks else {
+        return Err(Error::NotReady {
+            id: id.to_string(),
+            why: "it is a standing scope: name the action and its input too".to_owned(),
+        });
+    };
+    let input = Input::of(input)?;
+    let kept;
+    let candidate = match given {
+        Some((candidate, _)) => candidate,
+        None => {
+            kept = components::kept(&host.home, action.digest)?;
+            &kept
+        }
+    };
+    let other = |why: String| Err(Error::NotReady { id: id.to_string(), why });
+    if candidate.digest() != action.digest {
+        return other(format!(
+            "it is for {} {} ({}), this component is {}: distrust its source if it should not have changed",
+            action.name,
+            action.version,
+            action.digest,
+            candidate.digest()
+        ));
+    }
+    if given.is_some_and(|(_, given)| given.digest() != input.digest()) {
+        return other("it is for another input".to_owned());
+    }
+    if let Some(plan) = plan {
+        still_so(host, &case, plan, candidate, &input).await?;
+    }
+    let turn = turn(host)?;
+    // Approvals, revocations and budgets as they are now, with nobody else starting meanwhile.
+    let reader = host.journal.reader()?;
+    let case = ready(&reader, rules, by, id)?;
+    let matter = matter(&reader, rules, &case.request)?;
+    may_start(rules, by, &matter, &case)?;
+    let scope = case.request.scope.clone();
+    let plan = case.request.plan().cloned();
+    let request = case.request.requester.clone();
+    let grant = grant(&reader, rules, by, &case, (scope, plan), (candidate, &input), request, turn)?;
+    perform(host, candidate, &input, grant).await
+}
+
+/// Runs an action under a standing scope, if what it would do is inside; asks for it, if it is not.
+pub async fn execute_standing(
+    host: &Host,
+    rules: &Rules,
+    by: &Identity,
+    id: RequestId,
+    (candidate, input): (&Candidate, &Input),
+    reason: &str,
+) -> Result<Under, Error> {
+    let reader = host.journal.reader()?;
+    let case = ready(&reader, rules, by, id)?;
+    let Asks::Standing(standing) = &case.request.asks else {
+        return Err(Error::NotReady {
+            id: id.to_string(),
+            why: "it is no standing scope: it says itself what runs".to_owned(),
+        });
+    };
+    let action = crate::plan::admit(host, candidate, input, None)?;
+    covers(&standing.action, &action).map_err(|why| Error::NotReady { id: id.to_string(), why })?;
+    let plan = rehearse(host, candidate, input, None).await?.plan;
+    let scope = Scope {
+        limits: remit_gate::Limits {
+            changes: plan.changes().count() as u64,
+            ..case.request.scope.limits.clone()
+        },
+        on_failure: case.request.scope.on_failure,
+        ..plan.least_scope()
+    };
+    let turn = turn(host)?;
+    let reader = host.journal.reader()?;
+    let case = ready(&reader, rules, by, id)?;
+    let mut matter = matter_of_run(&reader, rules, &case.request, &plan.steps)?;
+    matter.requester = by.who();
+    let inside = inside(&reader, &case, standing, &plan.steps)?;
+    let inside = inside.and_then(|()| may_start(rules, by, &matter, &case).map_err(|why| why.to_string()));
+    if let Err(why) = inside {
+        drop(turn);
+        components::keep(&host.home, candidate)?;
+        let terms = Terms {
+            reason: reason.to_owned(),
+            incident: None,
+            ttl: SignedDuration::from_hours(1),
+            uses: Some(1),
+            triggers: Vec::new(),
+            break_glass: false,
+        };
+        let scope = plan.least_scope();
+        let asks =
+            Asks::Run { action: crate::plan::reference(&action), input: input.value()?, plan: Some(plan) };
+        let case = propose(host, rules, by, asks, scope, terms).await?;
+        return Ok(Under::Asked { case: Box::new(case), why });
+    }
+    let name = by.name().to_owned();
+    let mut grant = grant(&reader, rules, by, &case, (scope, Some(plan)), (candidate, input), name, turn)?;
+    reason.clone_into(&mut grant.facts.reason);
+    Ok(Under::Ran(Box::new(perform(host, candidate, input, grant).await?)))
+}
+
+/// Everything that can be said without looking at the component.
+fn ready(reader: &Reader, rules: &Rules, by: &Identity, id: RequestId) -> Result<Case, Error> {
+    let refuse = |why: String| Err(Error::NotReady { id: id.to_string(), why });
+    let now = Timestamp::now();
+    // A clock that was set back would give expired authority new life.
+    if let Some(newest) = reader.newest()?
+        && now + JITTER < newest
+    {
+        return Err(Error::Clock { now, newest });
+    }
+    by.stands(reader)?;
+    let case = Case::load(reader, rules, id)?;
+    match case.status(reader, rules)? {
+        Status::Approved => {}
+        Status::Waiting(lacks) => {
+            let missing: Vec<String> = lacks
+                .needs
+                .iter()
+                .filter(|(_, missing)| *missing > 0)
+                .map(|(need, missing)| format!("{missing} of {need} (policy {})", need.policy))
+                .collect();
+            let passed: Vec<String> = case
+                .approvals
+                .iter()
+                .filter_map(|given| {
+                    let why = given.counts.as_ref().err()?;
+                    Some(format!("the approval by {} {why}", given.approval.principal))
+                })
+                .collect();
+            let passed = if passed.is_empty() { String::new() } else { format!("; {}", passed.join("; ")) };
+            return refuse(format!("approvals are missing: {}{passed}", missing.join(", ")));
+        }
+        Status::Used => return refuse(format!("it is used up: {} run(s) have started", case.started)),
+        Status::Expired => return refuse(format!("its time was over at {}", case.request.not_after)),
+        Status::Closed(why) | Status::Forbidden(why) => return refuse(why),
+    }
+    if now < case.request.not_before {
+        return Err(Error::Clock { now, newest: case.request.not_before });
+    }
+    if !case.request.triggers.iter().any(|name| name == by.name()) {
+        return refuse(format!("{} may not start it, only {}", by.name(), case.request.triggers.join(", ")));
+    }
+    if case.request.break_glass
+        && let Some(run) = unreviewed(reader, &case.request.requester)?
+    {
+        return Err(Error::Unreviewed { who: case.request.requester.clone(), run });
+    }
+    Ok(case)
+}
+
+/// Rehearses again: what was approved must be what would happen now.
+async fn still_so(
+    host: &Host,
+    case: &Case,
+    plan: &Plan,
+    candidate: &Candidate,
+    input: &Input,
+) -> Result<(), Error> {
+    let now = match rehearse(host, candidate, input, Some(case.request.scope.clone())).await {
+        Ok(rehearsed) => rehearsed.plan,
+        // It does not get as far as it did, or asks for more than it did: that is another plan. What keeps the host
+        // from rehearsing says nothing of the plan.
+        Err(error @ (Error::Stop(_) | Error::Fault(_))) if is_about_the_plan(&error) => {
+            return void(host, case, format!("rehearsed again, it stops: {error}")).await;
+        }
+        Err(error) => return Err(error),
+    };
+    if let Some(why) = difference(plan, &now) {
+        return void(host, case, format!("rehearsed again, it would do something else: {why}")).await;
+    }
+    Ok(())
+}
+
+fn is_about_the_plan(error: &Error) -> bool {
+    use remit_gate::Fault;
+    use remit_sandbox::Stop;
+    let fault = match error {
+        Error::Fault(fault) | Error::Stop(Stop::Fault(fault)) => fault,
+        _ => return true,
+    };
+    !matches!(
+        fault,
+        Fault::Journal(_) | Fault::NoBackend { .. } | Fault::Withdrawn(_) | Fault::Interrupted { .. }
+    )
+}
+
+async fn void(host: &Host, case: &Case, why: String) -> Result<(), Error> {
+    let id = case.request.id;
+    host.journal.act(&Act::now(About::Request(id), Deed::Voided { why: why.clone() })).await?;
+    Err(Error::Voided { id: id.to_string(), why })
+}
+
+/// The first step in which two plans differ, in words. How a step would be taken back is part of it: it tells
+/// what was there before.
+fn difference(approved: &Plan, now: &Plan) -> Option<String> {
+    let words = |step: Option<&Step>| {
+        step.map_or("nothing more".to_owned(), |step| {
+            let undo = step.undo.as_ref().or(step.irrevocable_because.as_ref());
+            let undo = undo.map(|undo| format!(" [{undo}]")).unwrap_or_default();
+            format!("{} on {} with {}{undo}", step.operation, step.resource, step.arguments)
+        })
+    };
+    let longest = approved.steps.len().max(now.steps.len());
+    let at = (0..longest).find(|at| approved.steps.get(*at) != now.steps.get(*at))?;
+    Some(format!(
+        "step {} was approved as {}, and is now {}",
+        at + 1,
+        words(approved.steps.get(at)),
+        words(now.steps.get(at))
+    ))
+}
+
+fn may_start(rules: &Rules, by: &Identity, matter: &remit_policy::Matter, case: &Case) -> Result<(), Error> {
+    if case.request.break_glass {
+        return Ok(());
+    }
+    let verdict =
+        rules.policies.may(&by.who(), Verb::Trigger, Some(matter), Timestamp::now(), &case.approvers());
+    if verdict.allowed {
+        return Ok(());
+    }
+    Err(Error::Forbidden { who: by.name().to_owned(), what: "start this", why: verdict.words() })
+}
+
+/// One start at a time on a home: from looking at the budgets until the run is on record.
+fn turn(host: &Host) -> Result<File, Error> {
+    let path = host.home.path().join("start.lock");
+    let failed = |error: std::io::Error| Error::kept(&path, &error);
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+    file.lock().map_err(failed)?;
+    Ok(file)
+}
+
+#[expect(clippy::too_many_arguments, reason = "each is another thing, all come together here once")]
+fn grant(
+    reader: &Reader,
+    rules: &Rules,
+    by: &Identity,
+    case: &Case,
+    (scope, plan): (Scope, Option<Plan>),
+    (candidate, input): (&Candidate, &Input),
+    principal: String,
+    turn: File,
+) -> Result<Grant, Error> {
+    let request = &case.request;
+    let facts = crate::plan::facts(&request.reason)?;
+    let trigger = Trigger {
+        request: case.digest,
+        log: rules.log.clone(),
+        run: facts.run,
+        action: candidate.digest(),
+        input: input.digest(),
+        principal: by.name().to_owned(),
+        at: Timestamp::now(),
+    };
+    let (trigger, _) = sign(&trigger, by)?;
+    let authority = Authority {
+        request: request.id,
+        approvals: case.approvals.iter().filter(|given| given.counts.is_ok()).map(envelope).collect(),
+        trigger,
+        break_glass: request.break_glass,
+        rests_on: rests_on(reader, by, case, candidate.digest())?,
+    };
+    Ok(Grant {
+        scope,
+        plan,
+        facts,
+        principal,
+        not_before: request.not_before,
+        not_after: request.not_after,
+        on_record: GrantRef {
+            digest: case.digest,
+            uses: request.uses.unwrap_or(u32::MAX),
+            signed: Some(SignedRef {
+                envelope: case.envelope.clone(),
+                not_before: request.not_before,
+                not_after: request.not_after,
+            }),
+            authority: Some(authority),
+        },
+        turn,
+    })
+}
+
+fn envelope(given: &super::Given) -> Box<RawValue> {
+    given.envelope.clone()
+}
+
+/// All that must not be taken away while the run goes on.
+fn rests_on(reader: &Reader, by: &Identity, case: &Case, action: Digest) -> Result<Vec<RestsOn>, Error> {
+    let mut rests_on = case.own_grounds();
+    let mut add = |ground, since| rests_on.push(RestsOn { ground, since });
+    for given in case.approvals.iter().filter(|given| given.counts.is_ok()) {
+        add(Ground::Principal(given.approval.principal.clone()), given.seq);
+        add(Ground::Key(given.key.to_string()), given.seq);
+    }
+    let now = reader.size()?;
+    add(Ground::Principal(by.name().to_owned()), now);
+    add(Ground::Key(by.key.to_string()), now);
+    add(Ground::Action(action.to_string()), case.seq);
+    rests_on.sort_by_key(|on| (on.ground.clone(), on.since));
+    rests_on.dedup();
+    Ok(rests_on)
+}
+
+fn covers(which: &Which, action: &remit_sandbox::Admitted) -> Result<(), String> {
+    match which {
+        Which::Digest(wanted) if wanted.digest == action.digest => Ok(()),
+        Which::Digest(wanted) => {
+            Err(format!("it is for {} {} ({})", wanted.name, wanted.version, wanted.digest))
+        }
+        Which::Published { publisher, name, versions } => {
+            let by = action.publisher.as_ref().map(ToString::to_string);
+            let version = semver::Version::parse(&action.inspection.version).ok();
+            let same = by.as_ref() == Some(publisher)
+                && action.inspection.name == *name
+                && version.is_some_and(|version| versions.matches(&version));
+            if same {
+                Ok(())
+            } else {
+                Err(format!(
+                    "it is for {name} {versions} by the publisher {}",
+                    publisher.get(..12).unwrap_or("")
+                ))
+            }
+        }
+    }
+}
+
+/// Whether a plan is inside a standing scope, now.
+fn inside(
+    reader: &Reader,
+    case: &Case,
+    standing: &Standing,
+    steps: &[Step],
+) -> Result<Result<(), String>, Error> {
+    let now = Timestamp::now();
+    if !standing.hours.is_empty() && !standing.hours.iter().any(|hours| hours.contain(now)) {
+        let hours: Vec<String> = standing.hours.iter().map(ToString::to_string).collect();
+        return Ok(Err(format!("it is good for {} (UTC), and it is {now}", hours.join(", "))));
+    }
+    for step in steps {
+        if let Err(why) = case.request.scope.covers(step) {
+            return Ok(Err(format!("{} on {}: {why}", step.operation, step.resource)));
+        }
+    }
+    let wanted = steps.iter().filter(|step| is_change(step)).count() as u64;
+    if wanted > case.request.scope.limits.changes {
+        return Ok(Err(format!(
+            "it would make {wanted} changes, the scope allows {}",
+            case.request.scope.limits.changes
+        )));
+    }
+    let spent = Spent::within_the_hour(reader)?;
+    let (mut runs, mut changes) = (0, 0);
+    for run in spent.runs().filter(|run| run.request == Some(case.request.id)) {
+        runs += 1;
+        changes += run.changes();
+    }
+    if runs >= standing.runs_per_hour {
+        return Ok(Err(format!("its budget of {} run(s) an hour is spent", standing.runs_per_hour)));
+    }
+    if changes + wanted > standing.changes_per_hour {
+        return Ok(Err(format!(
+            "its budget of {} change(s) an hour would be overdrawn: {changes} were made",
+            standing.changes_per_hour
+        )));
+    }
+    Ok(Ok(()))
+}
+
+fn is_change(step: &Step) -> bool {
+    use remit_gate::Effect;
+    matches!(step.effect, Effect::Change | Effect::Irrevocable)
+}
+
+/// The run whose start a grant is for.
+impl Grant {
+    pub(crate) fn run(&self) -> RunId {
+        self.facts.run
+    }
+}

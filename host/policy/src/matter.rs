@@ -1,0 +1,181 @@
+//! What is asked about: who, what, and of which request.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// A principal, as policies see it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Who {
+    /// Its name.
+    pub name: String,
+    /// `human`, `agent` or `service`.
+    pub kind: String,
+    /// The groups it is in.
+    #[serde(default)]
+    pub groups: Vec<String>,
+}
+
+/// What a principal wants to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verb {
+    /// Ask for authority.
+    Propose,
+    /// Say yes or no to a request.
+    Approve,
+    /// Start a run under a request.
+    Trigger,
+    /// Take authority away.
+    Revoke,
+    /// Take back what a run did.
+    Revert,
+    /// Stop everything, or let it go on.
+    Freeze,
+    /// Close the book on a run that went without the usual policy.
+    Review,
+    /// Say what became of a call in doubt.
+    Resolve,
+}
+
+impl Verb {
+    /// The name of the action in policies.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Propose => "propose",
+            Self::Approve => "approve",
+            Self::Trigger => "trigger",
+            Self::Revoke => "revoke",
+            Self::Revert => "revert",
+            Self::Freeze => "freeze",
+            Self::Review => "review",
+            Self::Resolve => "resolve",
+        }
+    }
+}
+
+/// A request, as policies see it: `resource` in a policy. Numbers beyond `i64::MAX` are that.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Matter {
+    /// Who asks.
+    pub requester: Who,
+    /// The action, as the component names itself.
+    pub action_name: String,
+    /// Its version; of a standing scope for a publisher's action, the range.
+    pub action_version: String,
+    /// Its digest; empty for a publisher's action.
+    pub action_digest: String,
+    /// Part of which incident.
+    pub incident: Option<String>,
+    /// What the home calls itself: `production`.
+    pub environment: Option<String>,
+    /// Whether it asks for authority ahead of need.
+    pub standing: bool,
+    /// Whether it is a run under such authority.
+    pub under_standing: bool,
+    /// Whether it asks to go without the usual policy.
+    pub break_glass: bool,
+    /// Whether what it would do is known step by step; otherwise counts are what its scope allows at most.
+    pub has_plan: bool,
+    /// Operations that read.
+    pub observe: u64,
+    /// Changes that can be taken back.
+    pub change: u64,
+    /// Changes that cannot.
+    pub irrevocable: u64,
+    /// Operations that hand out secrets.
+    pub disclose: u64,
+    /// What it would change or disclose: resources, or patterns if there is no plan.
+    pub targets: Vec<String>,
+    /// All changes together.
+    pub changes: u64,
+    /// Changes that runs for the same requester made in the last hour.
+    pub spent_by_requester: u64,
+    /// Changes that runs of the same action made in the last hour.
+    pub spent_by_action: u64,
+    /// Changes made in the last hour under the first part of a target's path, where they are most.
+    pub spent_by_prefix: u64,
+    /// For how long it is good.
+    pub ttl_seconds: u64,
+    /// How many runs it allows.
+    pub uses: u64,
+}
+
+fn principal(name: &str) -> Value {
+    json!({"type": "Remit::Principal", "id": name})
+}
+
+impl Who {
+    /// It and its groups as Cedar's entities.
+    fn entities(&self) -> Vec<Value> {
+        let group = |name: &String| json!({"type": "Remit::Group", "id": name});
+        let mut entities = vec![json!({
+            "uid": principal(&self.name),
+            "attrs": {"kind": self.kind},
+            "parents": self.groups.iter().map(group).collect::<Vec<_>>(),
+        })];
+        entities.extend(self.groups.iter().map(|g| json!({"uid": group(g), "attrs": {}, "parents": []})));
+        entities
+    }
+}
+
+impl Matter {
+    fn entity(&self) -> Value {
+        let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let mut attrs = json!({
+            "requester": {"__entity": principal(&self.requester.name)},
+            "actionName": self.action_name,
+            "actionVersion": self.action_version,
+            "actionDigest": self.action_digest,
+            "standing": self.standing,
+            "underStanding": self.under_standing,
+            "breakGlass": self.break_glass,
+            "hasPlan": self.has_plan,
+            "observe": number(self.observe),
+            "change": number(self.change),
+            "irrevocable": number(self.irrevocable),
+            "disclose": number(self.disclose),
+            "targets": self.targets,
+            "targetCount": number(self.targets.len() as u64),
+            "changes": number(self.changes),
+            "spentByRequester": number(self.spent_by_requester),
+            "spentByAction": number(self.spent_by_action),
+            "spentByPrefix": number(self.spent_by_prefix),
+            "ttlSeconds": number(self.ttl_seconds),
+            "uses": number(self.uses),
+        });
+        for (name, value) in [("incident", &self.incident), ("environment", &self.environment)] {
+            if let Some(value) = value {
+                attrs[name] = json!(value);
+            }
+        }
+        json!({"uid": {"type": "Remit::Request", "id": "this"}, "attrs": attrs, "parents": []})
+    }
+}
+
+/// Everything that a decision is made about, as Cedar's entities. One of a name is kept: they are the same.
+pub(crate) fn entities(who: &Who, matter: Option<&Matter>, approvals: &[Who]) -> Value {
+    let mut entities: Vec<Value> = who.entities();
+    for other in approvals.iter().chain(matter.map(|matter| &matter.requester)) {
+        entities.extend(other.entities());
+    }
+    entities.push(json!({"uid": {"type": "Remit::Host", "id": "this"}, "attrs": {}, "parents": []}));
+    entities.extend(matter.map(Matter::entity));
+    let mut seen = std::collections::BTreeSet::new();
+    entities.retain(|entity| seen.insert(entity["uid"].to_string()));
+    Value::Array(entities)
+}
+
+/// What is so at the moment, as Cedar's context.
+pub(crate) fn context(now: jiff::Timestamp, approvals: &[Who]) -> Value {
+    let at = now.to_zoned(jiff::tz::TimeZone::UTC);
+    json!({
+        "time": now.as_second(),
+        "hour": at.hour(),
+        "weekday": at.weekday().to_monday_one_offset(),
+        "approvals": approvals.iter().map(|who| json!({"__entity": principal(&who.name)})).collect::<Vec<_>>(),
+        "approvalCount": approvals.len(),
+    })
+}

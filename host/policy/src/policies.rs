@@ -1,0 +1,272 @@
+//! The policies of a home.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::str::FromStr as _;
+
+use cedar_policy::{
+    Authorizer, Context, Decision, Effect, Entities, EntityUid, Policy, PolicyId, PolicySet, Request,
+    Response, Schema, ValidationMode, Validator,
+};
+use jiff::Timestamp;
+use miette::Diagnostic;
+use remit_trust::{Digest, canonical};
+
+use crate::matter::{context, entities};
+use crate::{Matter, Need, PolicyError, Verb, Who};
+
+/// What policies can speak of.
+pub const SCHEMA: &str = include_str!("schema.cedarschema");
+
+/// The policies that Remit ships, by file name.
+#[must_use]
+pub fn shipped_files() -> &'static [(&'static str, &'static str)] {
+    &[("default.cedar", include_str!("../default/default.cedar"))]
+}
+
+/// Every policy of a home, checked against the schema.
+#[derive(Debug)]
+pub struct Policies {
+    schema: Schema,
+    set: PolicySet,
+    needs: BTreeMap<String, Need>,
+    says: BTreeMap<String, String>,
+    digest: Digest,
+}
+
+/// An answer, and which policies gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Yes or no.
+    pub allowed: bool,
+    /// The policies that decided: those that permit, or those that forbid.
+    pub because: Vec<String>,
+    /// What could not be evaluated; then the answer is no.
+    pub errors: Vec<String>,
+    words: String,
+}
+
+impl Verdict {
+    /// The answer in one clause for a person.
+    #[must_use]
+    pub fn words(&self) -> String {
+        self.words.clone()
+    }
+}
+
+impl Policies {
+    /// Reads every `*.cedar` file of a folder.
+    pub fn load(folder: &Path) -> Result<Self, PolicyError> {
+        let failed = |file: &Path, error: std::io::Error| PolicyError::File {
+            file: file.display().to_string(),
+            why: error.to_string(),
+        };
+        let mut files = BTreeMap::new();
+        for entry in std::fs::read_dir(folder).map_err(|error| failed(folder, error))? {
+            let path = entry.map_err(|error| failed(folder, error))?.path();
+            if path.extension().is_some_and(|ending| ending == "cedar") {
+                let text = std::fs::read_to_string(&path).map_err(|error| failed(&path, error))?;
+                files.insert(path.file_name().unwrap_or_default().to_string_lossy().into_owned(), text);
+            }
+        }
+        if files.is_empty() {
+            return Err(PolicyError::File {
+                file: folder.display().to_string(),
+                why: "holds no policy (*.cedar)".to_owned(),
+            });
+        }
+        Self::parse(&files)
+    }
+
+    /// Those that Remit ships.
+    pub fn shipped() -> Result<Self, PolicyError> {
+        Self::parse(
+            &shipped_files().iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect(),
+        )
+    }
+
+    /// Reads policies, by file name.
+    pub fn parse(files: &BTreeMap<String, String>) -> Result<Self, PolicyError> {
+        let wrong = |place: &str, why: String| PolicyError::Wrong { place: place.to_owned(), why };
+        let (schema, _) =
+            Schema::from_cedarschema_str(SCHEMA).map_err(|error| wrong("the schema", error.to_string()))?;
+        let validator = Validator::new(schema.clone());
+        let mut all = Self {
+            schema,
+            set: PolicySet::new(),
+            needs: BTreeMap::new(),
+            says: BTreeMap::new(),
+            digest: Digest::of(&canonical(files).map_err(|error| wrong("policies", error.to_string()))?),
+        };
+        for (file, text) in files {
+            let set = PolicySet::from_str(text).map_err(|error| found(file, text, &error))?;
+            if set.templates().next().is_some() {
+                return Err(wrong(
+                    file,
+                    "it has a template (`?principal`), which nothing fills in".to_owned(),
+                ));
+            }
+            let result = validator.validate(&set, ValidationMode::Strict);
+            if let Some(error) = result.validation_errors().next() {
+                return Err(found(file, text, error));
+            }
+            for (at, policy) in set.policies().enumerate() {
+                all.add(file, at, policy)?;
+            }
+        }
+        Ok(all)
+    }
+
+    fn add(&mut self, file: &str, at: usize, policy: &Policy) -> Result<(), PolicyError> {
+        let name = policy.annotation("id").map_or_else(|| format!("{file}#{}", at + 1), ToOwned::to_owned);
+        let wrong = |why: String| PolicyError::Wrong { place: format!("{file}, policy `{name}`"), why };
+        let id = PolicyId::new(&name);
+        if let Some(says) = policy.annotation("says") {
+            self.says.insert(name.clone(), says.to_owned());
+        }
+        let named = serde_json::to_value(policy.to_json().map_err(|error| wrong(error.to_string()))?);
+        let action = named.map(|json| json["action"].to_string()).unwrap_or_default();
+        let requires = policy.effect() == Effect::Permit && action.contains("\"require\"");
+        match policy.annotation("needs") {
+            Some(_) if !requires => {
+                return Err(wrong(
+                    "@needs belongs to a `permit` of `action == Remit::Action::\"require\"`".to_owned(),
+                ));
+            }
+            Some(text) => {
+                self.needs.insert(name.clone(), Need::parse(&name, text).map_err(&wrong)?);
+            }
+            None if policy.effect() == Effect::Permit && (requires || action.contains("\"All\"")) => {
+                return Err(wrong(
+                    "it permits `require` without saying what is needed: add @needs(\"1 human\"), or name the actions it is for"
+                        .to_owned(),
+                ));
+            }
+            None => {}
+        }
+        self.set.add(policy.new_id(id)).map_err(|_| wrong("this @id is there twice".to_owned()))
+    }
+
+    /// Of every file's name and text.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.set.policies().count()
+    }
+
+    fn ask(
+        &self,
+        who: &Who,
+        action: &str,
+        matter: Option<&Matter>,
+        now: Timestamp,
+        approvals: &[Who],
+    ) -> Result<Response, String> {
+        let uid = |kind: &str, id: &str| {
+            EntityUid::from_json(serde_json::json!({"type": format!("Remit::{kind}"), "id": id}))
+                .map_err(|error| error.to_string())
+        };
+        let said = |error: &dyn std::fmt::Display| error.to_string();
+        let action = uid("Action", action)?;
+        let entities = Entities::from_json_value(entities(who, matter, approvals), Some(&self.schema))
+            .map_err(|error| said(&error))?;
+        let context = Context::from_json_value(context(now, approvals), Some((&self.schema, &action)))
+            .map_err(|error| said(&error))?;
+        let resource = if matter.is_some() { uid("Request", "this")? } else { uid("Host", "this")? };
+        let request =
+            Request::new(uid("Principal", &who.name)?, action, resource, context, Some(&self.schema))
+                .map_err(|error| said(&error))?;
+        Ok(Authorizer::new().is_authorized(&request, &self.set, &entities))
+    }
+
+    /// Whether a principal may do that.
+    #[must_use]
+    pub fn may(
+        &self,
+        who: &Who,
+        verb: Verb,
+        matter: Option<&Matter>,
+        now: Timestamp,
+        approvals: &[Who],
+    ) -> Verdict {
+        match self.ask(who, verb.name(), matter, now, approvals) {
+            Ok(response) => self.verdict(&response),
+            Err(why) => Verdict {
+                allowed: false,
+                because: Vec::new(),
+                words: format!("the policies cannot be asked this: {why}"),
+                errors: vec![why],
+            },
+        }
+    }
+
+    fn verdict(&self, response: &Response) -> Verdict {
+        let errors: Vec<String> = response.diagnostics().errors().map(ToString::to_string).collect();
+        let mut because: Vec<String> = response.diagnostics().reason().map(ToString::to_string).collect();
+        because.sort();
+        // What cannot be evaluated might have forbidden it.
+        let allowed = response.decision() == Decision::Allow && errors.is_empty();
+        let words = if let Some(error) = errors.first() {
+            format!("a policy cannot be evaluated, so the answer is no: {error}")
+        } else if allowed {
+            format!("allowed by {}", because.join(", "))
+        } else if because.is_empty() {
+            "no policy allows it".to_owned()
+        } else {
+            let says = |name: &String| match self.says.get(name) {
+                Some(says) => format!("{says} (policy {name})"),
+                None => format!("policy {name}"),
+            };
+            format!("forbidden: {}", because.iter().map(says).collect::<Vec<_>>().join("; "))
+        };
+        Verdict { allowed, because, errors, words }
+    }
+
+    /// Which approvals a request needs: all that the policies ask for together. None that says so is an error.
+    pub fn requirements(&self, matter: &Matter, now: Timestamp) -> Result<Vec<Need>, PolicyError> {
+        let response = self
+            .ask(&matter.requester, "require", Some(matter), now, &[])
+            .map_err(|why| PolicyError::Refused(format!("the policies cannot be asked this: {why}")))?;
+        let verdict = self.verdict(&response);
+        if !verdict.allowed {
+            let words = if verdict.because.is_empty() && verdict.errors.is_empty() {
+                "no policy says which approvals this needs".to_owned()
+            } else {
+                verdict.words
+            };
+            return Err(PolicyError::Refused(words));
+        }
+        Ok(verdict.because.iter().filter_map(|name| self.needs.get(name).cloned()).collect())
+    }
+}
+
+/// An error of Cedar's with the line it is about and a caret.
+fn found(file: &str, text: &str, error: &dyn Diagnostic) -> PolicyError {
+    let label = error.labels().and_then(|mut labels| labels.next());
+    let mut why = error.to_string();
+    if let Some(label) = &label
+        && let Some(words) = label.label()
+    {
+        let _ = write!(why, " ({words})");
+    }
+    if let Some(help) = error.help() {
+        let _ = write!(why, "; {help}");
+    }
+    let Some(offset) = label.map(|label| label.offset().min(text.len())) else {
+        return PolicyError::Wrong { place: file.to_owned(), why };
+    };
+    let before = text.get(..offset).unwrap_or_default();
+    let line = before.matches('\n').count();
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count();
+    let shown = text.lines().nth(line).unwrap_or_default();
+    PolicyError::Wrong {
+        place: format!("{file}:{}:{}", line + 1, column + 1),
+        why: format!("{why}\n  | {shown}\n  | {}^", " ".repeat(column)),
+    }
+}
