@@ -144,7 +144,7 @@ struct Case<'a> {
 }
 
 impl<'a> Scenario<'a> {
-    /// A home with three secrets and two grants for a run that rotates them all: `g` and `next`.
+    /// A home with three secrets and two approved requests for a run that rotates them all: `g` and `next`.
     fn run(name: &'static str, server: Option<&'a Bao>) -> Self {
         let template = World::empty();
         let old = SECRETS.map(|secret| format!("the old value of {secret}"));
@@ -162,13 +162,11 @@ impl<'a> Scenario<'a> {
         }
         let head = "on_failure = \"revert\"\n[limits]\nchanges = 3";
         template.write("scope.toml", common::scope(head, "prod/*"));
-        for name in ["g.grant", "next.grant"] {
-            let what = ["grant", "--scope", "scope.toml", "--action", ACTION, "--input", INPUT];
-            // The reason makes the grants differ: each may be used once.
-            let how = ["--key", "operator.key", "--reason", name, "--ttl", "24h", "--out", name];
-            template.remit(&[&what[..], &how].concat()).exits(0);
+        for name in ["g", "next"] {
+            let what = ["request", ACTION, "--input", INPUT, "--scope", "scope.toml", "--without-plan"];
+            template.ask(&[&what[..], &["--ttl", "24h"]].concat(), name);
         }
-        let command = run_with("g.grant");
+        let command = run_of(&template, "g");
         let values = old.map(|old| vec![old]).to_vec();
         let (shim, mounted) = (Shim::compile(), Mutex::default());
         Self { name, shim, server, mounted, asked: Asked::Run, command, template, values }
@@ -379,11 +377,11 @@ impl<'a> Scenario<'a> {
         assert_eq!(case.live_runs(), runs, "a second recovery does nothing");
         assert_eq!(case.values(), now, "a second recovery does nothing");
 
-        // Life goes on: the grant that no run used is as good as before, and so is a fresh one. A whole run
+        // Life goes on: the request that no run used is as good as before, and so is a fresh one. A whole run
         // costs as much as all of the above, so every 16th case shows it, and every one without a run.
         if runs.is_empty() || index.is_multiple_of(16) {
-            let grant = if runs.is_empty() { "g.grant" } else { "next.grant" };
-            finish(case.command(&run_with(grant)), "").exits(0);
+            let name = if runs.is_empty() { "g" } else { "next" };
+            finish(case.command(&run_of(&case.world, name)), "").exits(0);
             for (was, is) in now.iter().zip(case.values()) {
                 assert_eq!(is.len(), was.len() + 1);
                 assert!(!was.contains(is.last().unwrap()), "a fresh value");
@@ -498,8 +496,8 @@ fn wait(mut command: Command) -> Struck {
     }
 }
 
-fn run_with(grant: &str) -> Vec<String> {
-    ["run", ACTION, "--input", INPUT, "--grant", grant].map(ToOwned::to_owned).to_vec()
+fn run_of(world: &World, name: &str) -> Vec<String> {
+    ["run", &world.request(name), "--key", "bot.key"].map(ToOwned::to_owned).to_vec()
 }
 
 /// Copies a folder with its modes. SQLite's shared memory stays behind: it is worth nothing to the copy.

@@ -25,9 +25,9 @@ fn story(world: &World, action: &str, secret: &str) -> Story {
     world.remit(&["secret", "put", secret, "api_key", "--generate"]).exits(0);
     let input = input(secret);
     world.grant(action, &input, action);
-    let plan: Value =
-        serde_json::from_slice(&std::fs::read(world.path(&format!("{action}.plan.json"))).unwrap()).unwrap();
-    let ran = world.run(action, &input, action).exits(0).json();
+    let asked = world.remit(&["request", "show", &world.request(action), "--json"]).exits(0).json();
+    let plan = &asked["request"]["asks"]["run"]["plan"];
+    let ran = world.run(action).exits(0).json();
     assert_eq!(ran["state"], "succeeded", "{action}");
     assert_eq!(world.current_version(secret), 2, "{action}");
 
@@ -40,7 +40,7 @@ fn story(world: &World, action: &str, secret: &str) -> Story {
     let missing = world.remit(&["plan", action, "--input", r#"{"path":"no/such/secret"}"#]).exits(1);
     let refusal = missing.err.lines().find(|line| line.contains("could not")).unwrap_or(&missing.err);
     Story {
-        steps: neutral(plan["plan"]["steps"].clone(), secret),
+        steps: neutral(plan["steps"].clone(), secret),
         output: neutral(ran["output"].clone(), secret),
         journal: journal(&records, secret),
         refusal: refusal.replace(action.trim_end_matches(".wasm"), "ACTION"),
@@ -100,7 +100,7 @@ fn a_defect_of_the_action_says_what_it_was_and_is_taken_back() {
         let input = json!({ "path": secret }).to_string();
         let scope = format!("[[allow]]\ncapability = \"remit:secrets/rotate\"\nresources = [\"{secret}\"]\n");
         world.grant_scope(&scope, &action, &input, language);
-        let ran = world.run(&action, &input, language).exits(1);
+        let ran = world.run(language).exits(1);
         assert_eq!(ran.json()["state"], "reverted", "{language}");
         assert_eq!(world.current_version(&secret), 3, "{language}: rotated, and put back");
         let (run, _) = world.last_run();

@@ -12,7 +12,7 @@ const GUEST: &str = "misbehave.wasm";
 fn ends(world: &World, input: &str, limits: &str, code: i32, words: &str) -> serde_json::Value {
     let scope = common::scope(&format!("[limits]\n{limits}"), SECRET);
     world.grant_scope(&scope, GUEST, input, "g");
-    world.run(GUEST, input, "g").exits(code).says(words).json()
+    world.run("g").exits(code).says(words).json()
 }
 
 #[test]

@@ -30,11 +30,13 @@ fn remit(world: &World, args: &[&str]) -> Ran {
 
 const INPUT: &str = r#"{"path":"prod/payments/stripe","field":"api_key"}"#;
 
-fn plan_and_grant(world: &World, name: &str) {
-    remit(world, &["plan", ACTION, "--input", INPUT, "--out", "p.json"]).exits(0);
-    let out = format!("{name}.grant");
-    remit(world, &["grant", "--plan", "p.json", "--key", "operator.key", "--reason", "t", "--out", &out])
-        .exits(0);
+/// The bot asks, alice approves; the request's name.
+fn approved(world: &World) -> String {
+    let ask = ["request", ACTION, "--input", INPUT, "--reason", "t", "--key", "bot.key", "--json"];
+    let asked = remit(world, &ask).exits(0).json();
+    let id = asked["request"]["id"].as_str().unwrap().to_owned();
+    remit(world, &["approve", &id]).exits(0);
+    id
 }
 
 #[test]
@@ -43,10 +45,10 @@ fn rotate_and_revert() {
     bao.client(&["kv", "put", "-mount=secret", SECRET, "api_key=old-value", "owner=payments"]);
     let world = world(&bao);
     remit(&world, &["doctor"]).exits(0);
-    plan_and_grant(&world, "g");
+    let id = approved(&world);
     assert_eq!(bao.metadata(SECRET)["data"]["current_version"], 1, "a rehearsal changes nothing");
 
-    remit(&world, &["run", ACTION, "--input", INPUT, "--grant", "g.grant"]).exits(0);
+    remit(&world, &["run", &id, "--key", "bot.key"]).exits(0);
     assert_eq!(bao.metadata(SECRET)["data"]["current_version"], 2);
     let now = &bao.value(SECRET, 2)["data"]["data"];
     assert_eq!(now["owner"], "payments", "other fields are kept");
@@ -68,8 +70,8 @@ fn someone_else_was_faster() {
     let bao = Bao::start();
     bao.client(&["kv", "put", "-mount=secret", SECRET, "api_key=a"]);
     let world = world(&bao);
-    plan_and_grant(&world, "g");
-    remit(&world, &["run", ACTION, "--input", INPUT, "--grant", "g.grant"]).exits(0);
+    let id = approved(&world);
+    remit(&world, &["run", &id, "--key", "bot.key"]).exits(0);
     let (run, _) = world.last_run();
     bao.client(&["kv", "put", "-mount=secret", SECRET, "api_key=theirs"]);
     remit(&world, &["revert", &run]).exits(5);
@@ -81,9 +83,8 @@ fn a_server_that_does_not_do_what_it_should() {
     let mut bao = Bao::start();
     bao.client(&["kv", "put", "-mount=secret", SECRET, "api_key=a"]);
     let world = world(&bao);
-    plan_and_grant(&world, "g");
-    let run =
-        |token: &str| with_token(&world, token, &["run", ACTION, "--input", INPUT, "--grant", "g.grant"]);
+    let id = approved(&world);
+    let run = |token: &str| with_token(&world, token, &["run", &id, "--key", "bot.key"]);
 
     with_token(&world, "wrong", &["plan", ACTION, "--input", INPUT]).exits(1).says("denied");
     let refused = remit(&world, &["plan", ACTION, "--input", r#"{"path":"prod/absent"}"#]).exits(1);

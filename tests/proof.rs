@@ -20,7 +20,7 @@ fn input() -> String {
 fn rotated() -> (World, String) {
     let world = World::new();
     world.grant(ACTION, &input(), "g");
-    world.run(ACTION, &input(), "g").exits(0);
+    world.run("g").exits(0);
     let (run, _) = world.last_run();
     (world, run)
 }
@@ -47,17 +47,17 @@ fn a_proof_of_a_run_needs_nothing_but_the_key() {
         assert!(told.out.contains(words), "{words} in\n{}", told.out);
     }
 
-    // And who allowed it, to whoever knows the operator's key.
-    let by = |operator: &str| {
-        world.remit(&["audit", "check-proof", "run.proof", "--key", &key(&world), "--operator", operator])
+    // And who allowed it, to whoever knows the key of one who approved.
+    let by = |approver: &str| {
+        world.remit(&["audit", "check-proof", "run.proof", "--key", &key(&world), "--approver", approver])
     };
-    assert!(by("operator.pub").exits(0).out.contains("its signature holds"));
-    by("publisher.pub").exits(3).says("does not hold");
+    assert!(by("alice.pub").exits(0).out.contains("its signature holds"));
+    by("publisher.pub").exits(3).says("no approval on record is by this key");
     world.remit(&["plan", ACTION, "--input", &input(), "--out", "p.json"]).exits(0);
     let plan: Value = serde_json::from_slice(&fs::read(world.path("p.json")).unwrap()).unwrap();
     world.remit(&["audit", "prove", plan["run"].as_str().unwrap(), "--out", "plan.proof"]).exits(0);
-    let args = ["audit", "check-proof", "plan.proof", "--key", &key(&world), "--operator", "operator.pub"];
-    world.remit(&args).exits(3).says("no grant on record");
+    let args = ["audit", "check-proof", "plan.proof", "--key", &key(&world), "--approver", "alice.pub"];
+    world.remit(&args).exits(3).says("no authority on record");
 
     // Whatever is changed in it is found.
     let proof: Value = serde_json::from_slice(&fs::read(world.path("run.proof")).unwrap()).unwrap();
@@ -255,7 +255,7 @@ fn every_kind_of_run_replays() {
         let input = format!(r#"{{"do":"{deed}","path":"{SECRET}","paths":["prod/other"]}}"#);
         let head = "[limits]\nfuel = 20_000_000\nhost_calls = 50\nlog_bytes = \"1KiB\"\n";
         world.grant_scope(&scope(head, SECRET), "misbehave.wasm", &input, "g");
-        let ran = world.run("misbehave.wasm", &input, "g");
+        let ran = world.run("g");
         assert_ne!(ran.code, 0, "{deed}");
         let run = ran.json()["run"].as_str().unwrap().to_owned();
         same(&run);
@@ -266,14 +266,15 @@ fn every_kind_of_run_replays() {
     let input = format!(r#"{{"do":"rotate-then-loop","path":"{SECRET}"}}"#);
     let head = "[limits]\nfuel = 1_000_000_000_000\nwall_time = \"300ms\"\n";
     world.grant_scope(&scope(head, SECRET), "misbehave.wasm", &input, "g");
-    let ran = world.run("misbehave.wasm", &input, "g").exits(1).json();
+    let ran = world.run("g").exits(1).json();
     let told = world.remit(&["replay", ran["run"].as_str().unwrap(), "--json"]).exits(0).json();
     assert_eq!((told["complete"].as_bool(), &told["divergence"]), (Some(false), &Value::Null), "{told}");
 
     let input = format!(r#"{{"do":"flood","path":"{SECRET}"}}"#);
     let head = "[limits]\nfuel = 1_000_000_000_000\nhost_calls = 1_000_000_000\n";
     world.grant_scope(&scope(head, SECRET), "misbehave.wasm", &input, "g");
-    let args = ["run", "misbehave.wasm", "--input", &input, "--grant", "g.grant"];
+    let request = world.request("g");
+    let args = ["run", &request, "--key", "bot.key"];
     let mut host = world.command(&args).stdout(std::process::Stdio::null()).spawn().unwrap();
     std::thread::sleep(std::time::Duration::from_secs(2));
     host.kill().unwrap();
@@ -300,7 +301,7 @@ fn a_secret_that_was_disclosed_replays_until_it_expires() {
     let scope =
         scope("", SECRET).replace("\"remit:secrets/reveal\"", "\"remit:secrets/reveal\"\ndisclose = true");
     world.grant_scope(&scope, "misbehave.wasm", &input, "g");
-    let ran = world.run("misbehave.wasm", &input, "g").exits(0).json();
+    let ran = world.run("g").exits(0).json();
     let run = ran["run"].as_str().unwrap();
     assert_eq!(world.remit(&["replay", run, "--json"]).exits(0).json()["divergence"], Value::Null);
     world.remit(&["journal", "expire-undo", "--older-than", "0s"]).exits(0);

@@ -22,14 +22,15 @@ fn input() -> String {
 
 fn rotated(world: &World, name: &str) -> String {
     world.grant(ACTION, &input(), name);
-    world.run(ACTION, &input(), name).exits(0).json()["run"].as_str().unwrap().to_owned()
+    world.run(name).exits(0).json()["run"].as_str().unwrap().to_owned()
 }
 
 /// A run that has rotated the secret and then does not end.
 fn endless(world: &World, head: &str) -> Child {
     let input = format!(r#"{{"do":"rotate-then-loop","path":"{SECRET}"}}"#);
     world.grant_scope(&scope(head, SECRET), "misbehave.wasm", &input, "endless");
-    let args = ["run", "misbehave.wasm", "--input", &input, "--grant", "endless.grant"];
+    let request = world.request("endless");
+    let args = ["run", &request, "--key", "bot.key"];
     let before = world.current_version(SECRET);
     let host = world.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let until = Instant::now() + Duration::from_secs(60);
@@ -74,7 +75,7 @@ fn a_conflict_stops_a_revert_unless_told_to_keep_going() {
     world.remit(&["secret", "put", second, "k", "--generate"]).exits(0);
     let input = format!(r#"{{"do":"rotate-many","paths":["{SECRET}","{second}"]}}"#);
     world.grant_scope(&scope("[limits]\nchanges = 5\n", "prod/payments/*"), "misbehave.wasm", &input, "g");
-    let ran = world.run("misbehave.wasm", &input, "g").exits(0).json();
+    let ran = world.run("g").exits(0).json();
     let run = ran["run"].as_str().unwrap();
     world.remit_with_stdin(&["secret", "put", second, "k"], "theirs").exits(0);
 
@@ -96,7 +97,7 @@ fn a_second_revert_does_not_take_back_someone_elses_change() {
     let input = format!(r#"{{"do":"disable","path":"{SECRET}","version":1}}"#);
     let disable = |name: &str| {
         world.grant_scope(&scope("", SECRET), "misbehave.wasm", &input, name);
-        world.run("misbehave.wasm", &input, name).exits(0).json()["run"].as_str().unwrap().to_owned()
+        world.run(name).exits(0).json()["run"].as_str().unwrap().to_owned()
     };
     let first = disable("g");
     world.remit(&["revert", &first]).exits(0);
@@ -142,19 +143,15 @@ fn a_killed_run_is_held_where_the_scope_says_so() {
 #[test]
 fn two_runs_on_one_secret() {
     let world = World::new();
-    let deeds: Vec<String> = ["one", "two"]
-        .map(|name| {
-            let input = format!(r#"{{"do":"rotate-many","paths":["{SECRET}","{SECRET}","{SECRET}"]}}"#);
-            world.grant_scope(&scope("[limits]\nchanges = 5\n", SECRET), "misbehave.wasm", &input, name);
-            input
-        })
-        .into();
+    for name in ["one", "two"] {
+        let input = format!(r#"{{"do":"rotate-many","paths":["{SECRET}","{SECRET}","{SECRET}"]}}"#);
+        world.grant_scope(&scope("[limits]\nchanges = 5\n", SECRET), "misbehave.wasm", &input, name);
+    }
     let hosts: Vec<Child> = ["one", "two"]
         .iter()
-        .zip(&deeds)
-        .map(|(name, input)| {
-            let grant = format!("{name}.grant");
-            let args = ["run", "misbehave.wasm", "--input", input, "--grant", &grant];
+        .map(|name| {
+            let request = world.request(name);
+            let args = ["run", &request, "--key", "bot.key"];
             world.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
         })
         .collect();
@@ -195,7 +192,8 @@ impl Doubt {
         let scope = scope(head, SECRET)
             .replace("\"remit:secrets/destroy\"", "\"remit:secrets/destroy\"\nirrevocable = true");
         world.grant_scope(&scope, "misbehave.wasm", &input, "g");
-        let args = ["run", "misbehave.wasm", "--input", &input, "--grant", "g.grant", "--json"];
+        let request = world.request("g");
+        let args = ["run", &request, "--key", "bot.key", "--json"];
         let ran = remit(&world, &args).exits(5).json();
         assert_eq!(ran["state"], "in-doubt", "{ran}");
         Self { bao, world, run: ran["run"].as_str().unwrap().to_owned() }
@@ -287,7 +285,7 @@ fn undo_data_expires_for_good() {
     let held = {
         let input = format!(r#"{{"do":"rotate-then-fail","path":"{SECRET}"}}"#);
         world.grant_scope(&scope("on_failure = \"hold\"\n", SECRET), "misbehave.wasm", &input, "h");
-        world.run("misbehave.wasm", &input, "h").exits(5).json()["run"].as_str().unwrap().to_owned()
+        world.run("h").exits(5).json()["run"].as_str().unwrap().to_owned()
     };
     world.remit(&["journal", "expire-undo", "--older-than", "1h"]).exits(0);
     world.remit(&["revert", &run, "--dry-run"]);

@@ -23,7 +23,7 @@ fn plan_grant_run_verify_audit_revert() {
     world.grant(ACTION, &input(SECRET), "first");
     assert_eq!(world.current_version(SECRET), 1, "a rehearsal changes nothing");
 
-    let ran = world.run(ACTION, &input(SECRET), "first").exits(0).json();
+    let ran = world.run("first").exits(0).json();
     assert_eq!(ran["state"], "succeeded");
     assert_eq!(ran["output"]["previous"], 1);
     assert_eq!(ran["output"]["current"], 2);
@@ -54,10 +54,10 @@ fn the_least_scope_of_a_plan_is_enough_and_no_more() {
     assert!(scope.contains(SECRET) && !scope.contains('*'), "{scope}");
 
     world.grant_scope(&scope, ACTION, &input(SECRET), "least");
-    world.run(ACTION, &input(SECRET), "least").exits(0);
+    world.run("least").exits(0);
 
     world.grant_scope(&scope, ACTION, &input("prod/payments/other"), "elsewhere");
-    let refused = world.run(ACTION, &input("prod/payments/other"), "elsewhere").exits(3);
+    let refused = world.run("elsewhere").exits(3);
     assert!(refused.err.contains("outside the granted scope"), "{}", refused.err);
     assert_eq!(world.current_version("prod/payments/other"), 1);
     let (_, records) = world.last_run();
@@ -71,7 +71,7 @@ fn a_failed_run_is_taken_back_at_once() {
         let world = World::new();
         let input = format!(r#"{{"do":"{deed}","path":"{SECRET}"}}"#);
         world.grant_scope(&everything(SECRET, "revert"), "misbehave.wasm", &input, "g");
-        let ran = world.run("misbehave.wasm", &input, "g").exits(code);
+        let ran = world.run("g").exits(code);
         assert_eq!(ran.json()["state"], "reverted", "{deed}");
         assert_eq!(world.current_version(SECRET), 3, "{deed}: rotated, and put back");
         world.audit_is_sound();
@@ -84,7 +84,7 @@ fn a_call_outside_the_scope_reverts_what_came_before() {
     world.remit(&["secret", "put", "prod/other", "k", "--generate"]).exits(0);
     let input = format!(r#"{{"do":"rotate-then-outside","path":"{SECRET}","paths":["prod/other"]}}"#);
     world.grant_scope(&everything(SECRET, "revert"), "misbehave.wasm", &input, "g");
-    let ran = world.run("misbehave.wasm", &input, "g").exits(3);
+    let ran = world.run("g").exits(3);
     assert_eq!(ran.json()["state"], "reverted");
     assert_eq!(world.current_version("prod/other"), 1);
     assert_eq!(world.current_version(SECRET), 3);
@@ -95,7 +95,7 @@ fn hold_leaves_the_changes_for_a_person() {
     let world = World::new();
     let input = format!(r#"{{"do":"rotate-then-fail","path":"{SECRET}"}}"#);
     world.grant_scope(&everything(SECRET, "hold"), "misbehave.wasm", &input, "g");
-    let ran = world.run("misbehave.wasm", &input, "g").exits(5);
+    let ran = world.run("g").exits(5);
     assert_eq!(ran.json()["state"], "held");
     assert_eq!(world.current_version(SECRET), 2);
     let (run, _) = world.last_run();
@@ -107,7 +107,7 @@ fn hold_leaves_the_changes_for_a_person() {
 fn an_undo_never_overwrites_someone_elses_change() {
     let world = World::new();
     world.grant(ACTION, &input(SECRET), "g");
-    world.run(ACTION, &input(SECRET), "g").exits(0);
+    world.run("g").exits(0);
     let (run, _) = world.last_run();
     // Someone else rotates by hand.
     world.remit_with_stdin(&["secret", "put", SECRET, "api_key"], "theirs").exits(0);
@@ -123,7 +123,8 @@ fn a_killed_host_leaves_what_is_needed_to_take_it_back() {
     let input = format!(r#"{{"do":"rotate-then-loop","path":"{SECRET}"}}"#);
     let scope = everything(SECRET, "revert").replace("changes = 5", "changes = 5\nfuel = 1_000_000_000_000");
     world.grant_scope(&scope, "misbehave.wasm", &input, "g");
-    let args = ["run", "misbehave.wasm", "--input", &input, "--grant", "g.grant"];
+    let request = world.request("g");
+    let args = ["run", &request, "--key", "bot.key"];
     let mut host = world.command(&args).stdout(std::process::Stdio::null()).spawn().unwrap();
     while world.current_version(SECRET) == 1 {
         std::thread::sleep(std::time::Duration::from_millis(50));
@@ -146,7 +147,7 @@ fn verify_may_only_look() {
     let world = World::new();
     let input = format!(r#"{{"do":"change-in-verify","path":"{SECRET}"}}"#);
     world.grant_scope(&everything(SECRET, "revert"), "misbehave.wasm", &input, "g");
-    world.run("misbehave.wasm", &input, "g").exits(3).says("verify");
+    world.run("g").exits(3).says("verify");
     assert_eq!(world.current_version(SECRET), 1);
 }
 
@@ -155,11 +156,11 @@ fn irrevocable_needs_to_be_said() {
     let input = format!(r#"{{"do":"destroy","path":"{SECRET}","version":1}}"#);
     let world = World::new();
     world.grant_scope(&everything(SECRET, "revert"), "misbehave.wasm", &input, "g");
-    world.run("misbehave.wasm", &input, "g").exits(3).says("irrevocable = true");
+    world.run("g").exits(3).says("irrevocable = true");
     let accepted = everything(SECRET, "revert")
         .replace("\"remit:secrets/destroy\"", "\"remit:secrets/destroy\"\nirrevocable = true");
     world.grant_scope(&accepted, "misbehave.wasm", &input, "h");
-    world.run("misbehave.wasm", &input, "h").exits(0);
+    world.run("h").exits(0);
     let shown = world.remit(&["secret", "show", SECRET, "--json"]).exits(0).json();
     assert_eq!(shown["versions"][0]["state"], "destroyed");
 }
@@ -169,7 +170,7 @@ fn disabling_is_undone_by_enabling() {
     let world = World::new();
     let input = format!(r#"{{"do":"disable","path":"{SECRET}","version":1}}"#);
     world.grant_scope(&everything(SECRET, "revert"), "misbehave.wasm", &input, "g");
-    world.run("misbehave.wasm", &input, "g").exits(0);
+    world.run("g").exits(0);
     let state =
         |w: &World| w.remit(&["secret", "show", SECRET, "--json"]).json()["versions"][0]["state"].clone();
     assert_eq!(state(&world), "disabled");
@@ -184,7 +185,7 @@ fn secrets_stay_on_the_hosts_side() {
     let world = World::empty();
     world.remit_with_stdin(&["secret", "put", SECRET, "value"], VALUE).exits(0);
     world.grant(ACTION, &input(SECRET), "g");
-    let ran = world.run(ACTION, &input(SECRET), "g").exits(0);
+    let ran = world.run("g").exits(0);
     let (run, records) = world.last_run();
     world.remit(&["revert", &run]).exits(0);
     assert!(!serde_json::to_string(&records).unwrap().contains(VALUE));
@@ -194,7 +195,7 @@ fn secrets_stay_on_the_hosts_side() {
     // Revealing needs to be said, and is sealed in the journal.
     let input = format!(r#"{{"do":"reveal","path":"{SECRET}","field":"value","version":1}}"#);
     world.grant_scope(&everything(SECRET, "revert"), "misbehave.wasm", &input, "r");
-    world.run("misbehave.wasm", &input, "r").exits(3).says("disclose = true");
+    world.run("r").exits(3).says("disclose = true");
     world.remit(&["plan", "misbehave.wasm", "--input", &input]).exits(3).says("disclose = true");
     assert!(!contains(&world.all_bytes(), VALUE));
 }

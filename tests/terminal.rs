@@ -10,7 +10,15 @@ use common::{SECRET, World};
 fn session(world: &World, lines: &[&[&str]]) -> String {
     let mut text = String::new();
     for args in lines {
-        let ran = world.remit(args);
+        // What was asked for last.
+        let newest = || {
+            let listed = world.remit(&["requests", "--all", "--json"]).exits(0).json();
+            let all = listed["requests"].as_array().unwrap().clone();
+            all.last().unwrap()["request"]["id"].as_str().unwrap().to_owned()
+        };
+        let meant: Vec<String> =
+            args.iter().map(|arg| if *arg == "REQUEST" { newest() } else { (*arg).to_owned() }).collect();
+        let ran = world.remit(&meant.iter().map(String::as_str).collect::<Vec<_>>());
         text += &["$ remit ", &args.join(" "), "\n", &ran.out, &ran.err].concat();
         if ran.code != 0 {
             text += &["[exit ", &ran.code.to_string(), "]\n"].concat();
@@ -24,6 +32,7 @@ fn settings() -> insta::Settings {
     let mut settings = insta::Settings::clone_current();
     for (pattern, name) in [
         (r"run-[0-9a-z]{26}", "RUN"),
+        (r"req-[0-9a-z]{26}", "REQUEST"),
         (r"sha256:[0-9a-f]{64}", "sha256:DIGEST"),
         (r"\b[0-9a-f]{64}\b", "HEX"),
         (r"\b[0-9a-f]{12}\b", "SHORT"),
@@ -49,19 +58,14 @@ fn a_repair() {
         &[
             &["inspect", action],
             &["plan", action, "--input", &input, "--out", "plan.json", "--emit-scope", "scope.toml"],
-            &[
-                "grant",
-                "--plan",
-                "plan.json",
-                "--key",
-                "operator.key",
-                "--reason",
-                "INC-7",
-                "--out",
-                "g.grant",
-            ],
-            &["run", action, "--input", &input, "--grant", "g.grant"],
-            &["run", action, "--input", &input, "--grant", "g.grant"],
+            &["request", action, "--input", &input, "--reason", "INC-7: leaked", "--key", "bot.key"],
+            &["requests"],
+            &["approve", "REQUEST", "--key", "bot.key"],
+            &["approve", "REQUEST", "--key", "alice.key"],
+            &["run", "REQUEST", "--key", "bot.key"],
+            &["run", "REQUEST", "--key", "bot.key"],
+            &["request", action, "--input", &input, "--reason", "again", "--key", "bot.key"],
+            &["policy", "explain", "REQUEST"],
             &["audit", "verify"],
             &["doctor"],
         ],

@@ -66,9 +66,14 @@ impl World {
     pub fn with(actions: &[&str]) -> Self {
         let world = Self { dir: TempDir::new().unwrap() };
         world.remit(&["keys", "new", "--out", "publisher"]).exits(0);
-        world.remit(&["keys", "new", "--out", "operator"]).exits(0);
-        let trust = ["--publisher", "publisher.pub", "--operator", "operator.pub"];
-        world.remit(&[&["init", "--log", "test.example/journal"][..], &trust].concat()).exits(0);
+        for name in ["admin", "alice", "bob", "bot"] {
+            world.remit(&["keys", "new", "--out", name]).exits(0);
+        }
+        let trust = ["--publisher", "publisher.pub", "--admin", "admin.key"];
+        let principals = ["--human", "alice.pub", "--human", "bob.pub", "--agent", "bot.pub"];
+        let init = ["init", "--log", "test.example/journal"];
+        world.remit(&[&init[..], &trust, &principals].concat()).exits(0);
+        world.policies(POLICY);
         for name in actions {
             world.add(name);
         }
@@ -102,6 +107,7 @@ impl World {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("USER", "tester")
+            .env("REMIT_KEY", "alice.key")
             .env("REMIT_HOME", self.home());
         command
     }
@@ -114,26 +120,40 @@ impl World {
         finish(self.command(args), stdin)
     }
 
-    /// Plans `action` and grants the plan; the grant is `NAME.grant`.
-    pub fn grant(&self, action: &str, input: &str, name: &str) {
-        let plan = format!("{name}.plan.json");
-        self.remit(&["plan", action, "--input", input, "--out", &plan]).exits(0);
-        let grant = format!("{name}.grant");
-        self.remit(&["grant", "--plan", &plan, "--key", "operator.key", "--reason", "test", "--out", &grant])
-            .exits(0);
+    /// Puts these policies in force, and no others.
+    pub fn policies(&self, text: &str) {
+        fs::write(self.home().join("policies/default.cedar"), text).unwrap();
+        self.remit(&["rules", "sign", "--key", "admin.key"]).exits(0);
     }
 
-    /// Grants a scope, written as TOML, for an action and an input.
+    /// The bot asks for `action`, alice approves; what was asked for is called `name` from then on.
+    pub fn grant(&self, action: &str, input: &str, name: &str) {
+        self.ask(&["request", action, "--input", input], name);
+    }
+
+    /// The same for any change inside a scope, written as TOML.
     pub fn grant_scope(&self, scope: &str, action: &str, input: &str, name: &str) {
         self.write("scope.toml", scope);
-        let grant = format!("{name}.grant");
-        let with = ["--scope", "scope.toml", "--action", action, "--input", input];
-        let rest = ["--key", "operator.key", "--reason", "test", "--out", &grant];
-        self.remit(&[&["grant"][..], &with, &rest].concat()).exits(0);
+        self.ask(&["request", action, "--input", input, "--scope", "scope.toml", "--without-plan"], name);
     }
 
-    pub fn run(&self, action: &str, input: &str, name: &str) -> Ran {
-        self.remit(&["run", action, "--input", input, "--grant", &format!("{name}.grant"), "--json"])
+    /// The bot asks, alice approves.
+    pub fn ask(&self, request: &[&str], name: &str) {
+        let rest = ["--reason", "test", "--key", "bot.key", "--json"];
+        let asked = self.remit(&[request, &rest].concat()).exits(0).json();
+        let id = asked["request"]["id"].as_str().unwrap();
+        self.write(&format!("{name}.request"), id);
+        self.remit(&["approve", id, "--key", "alice.key"]).exits(0);
+    }
+
+    /// The request that is called so.
+    pub fn request(&self, name: &str) -> String {
+        fs::read_to_string(self.path(&format!("{name}.request"))).unwrap()
+    }
+
+    /// The bot starts it.
+    pub fn run(&self, name: &str) -> Ran {
+        self.remit(&["run", &self.request(name), "--key", "bot.key", "--json"])
     }
 
     /// The newest run's records.
@@ -165,6 +185,24 @@ impl World {
         all
     }
 }
+
+/// What most tests need: one person approves anything. The shipped policies have tests of their own.
+pub const POLICY: &str = r#"
+@id("one-human")
+@needs("1 human")
+permit (principal, action == Remit::Action::"require", resource);
+@id("anything")
+permit (
+    principal,
+    action in [
+        Remit::Action::"propose", Remit::Action::"trigger", Remit::Action::"revoke", Remit::Action::"revert",
+        Remit::Action::"freeze", Remit::Action::"review", Remit::Action::"resolve"
+    ],
+    resource
+);
+@id("humans-approve")
+permit (principal, action == Remit::Action::"approve", resource) when { principal.kind == "human" };
+"#;
 
 /// A scope with every capability of `misbehave` on `resources`, after `head`: TOML of its own.
 pub fn scope(head: &str, resources: &str) -> String {
