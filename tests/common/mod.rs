@@ -108,6 +108,7 @@ impl World {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("USER", "tester")
             .env("REMIT_KEY", "alice.key")
+            .env("TEST_TOKEN", bao::Bao::TOKEN)
             .env("REMIT_HOME", self.home());
         command
     }

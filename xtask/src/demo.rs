@@ -16,16 +16,24 @@ struct Scene {
 }
 
 /// The story. In a line, words are split at spaces except within single quotes, and `RUN` stands for the
-/// run that succeeded.
+/// run that succeeded, `REQUEST` for the newest request.
 const STORY: &[Scene] = &[
     Scene {
-        title: "Two keys: one for who publishes actions, one for who grants",
-        lines: &[("keys new --out publisher", 0), ("keys new --out operator", 0)],
+        title: "Keys: for who publishes actions, who administers, a person, and a bot",
+        lines: &[
+            ("keys new --out publisher", 0),
+            ("keys new --out admin", 0),
+            ("keys new --out alice", 0),
+            ("keys new --out bot", 0),
+        ],
     },
     Scene {
         title: "A home that trusts them, and a secret in its embedded store",
         lines: &[
-            ("init --log demo.example/journal --publisher publisher.pub --operator operator.pub", 0),
+            (
+                "init --log demo.example/journal --publisher publisher.pub --admin admin.key --human alice.pub --agent bot.pub",
+                0,
+            ),
             ("secret put prod/payments/stripe api_key --generate", 0),
         ],
     },
@@ -37,43 +45,40 @@ const STORY: &[Scene] = &[
     Scene {
         title: "What would it do? A rehearsal: reads are real, changes are simulated",
         lines: &[
-            (
-                "plan rotate-secret.wasm --input '{\"path\":\"prod/payments/stripe\"}' --out plan.json --emit-scope scope.toml",
-                0,
-            ),
+            ("plan rotate-secret.wasm --input path=prod/payments/stripe", 0),
             ("secret show prod/payments/stripe", 0),
         ],
     },
     Scene {
-        title: "The operator grants exactly that, once, for 15 minutes",
-        lines: &[(
-            "grant --plan plan.json --key operator.key --reason 'INC-7: key leaked' --out stripe.grant",
-            0,
-        )],
-    },
-    Scene {
-        title: "It runs, verifies itself, and is checked by the host",
+        title: "The bot asks for exactly that. It cannot approve it, and without an approval nothing runs",
         lines: &[
-            ("run rotate-secret.wasm --input '{\"path\":\"prod/payments/stripe\"}' --grant stripe.grant", 0),
-            ("show RUN", 0),
-        ],
-    },
-    Scene {
-        title: "The same grant again, and the same power for another secret: refused",
-        lines: &[
-            ("run rotate-secret.wasm --input '{\"path\":\"prod/payments/stripe\"}' --grant stripe.grant", 3),
-            ("secret put prod/payments/paypal api_key --generate", 0),
             (
-                "grant --scope scope.toml --action rotate-secret.wasm --input '{\"path\":\"prod/payments/paypal\"}' --key operator.key --reason 'a scope that does not cover it' --out paypal.grant",
+                "request rotate-secret.wasm --input path=prod/payments/stripe --reason 'INC-7: key leaked' --key bot.key",
                 0,
             ),
-            ("run rotate-secret.wasm --input '{\"path\":\"prod/payments/paypal\"}' --grant paypal.grant", 3),
+            ("approve REQUEST --key bot.key", 3),
+            ("run REQUEST --key bot.key", 3),
+        ],
+    },
+    Scene { title: "Alice approves", lines: &[("approve REQUEST --key alice.key", 0)] },
+    Scene {
+        title: "It runs, verifies itself, and is checked by the host",
+        lines: &[("run REQUEST --key bot.key", 0), ("show RUN", 0)],
+    },
+    Scene {
+        title: "The same again: refused. And what changes after the approval voids it",
+        lines: &[
+            ("run REQUEST --key bot.key", 3),
+            ("request rotate-secret.wasm --input path=prod/payments/stripe --reason again --key bot.key", 0),
+            ("approve REQUEST --key alice.key", 0),
+            ("secret put prod/payments/stripe api_key --generate", 0),
+            ("run REQUEST --key bot.key", 3),
         ],
     },
     Scene { title: "What happened can be proven", lines: &[("runs", 0), ("audit verify", 0)] },
     Scene {
-        title: "And taken back, long after the grant has ended",
-        lines: &[("revert RUN", 0), ("secret show prod/payments/stripe", 0), ("audit verify", 0)],
+        title: "To revert it now would overwrite what someone else put there since: Remit will not",
+        lines: &[("revert RUN --dry-run", 5), ("requests --all", 0), ("audit verify", 0)],
     },
 ];
 
@@ -105,6 +110,9 @@ struct Stage<'a> {
 impl Stage<'_> {
     fn play(&self, line: &str, exit: i32) -> Result<()> {
         let mut typed = line.to_owned();
+        if line.contains("REQUEST") {
+            typed = typed.replace("REQUEST", &self.newest_request()?);
+        }
         if line.contains("RUN") {
             typed = typed.replace("RUN", &self.succeeded()?);
         }
@@ -116,6 +124,13 @@ impl Stage<'_> {
             .with_context(|| format!("starting {}", self.remit.display()))?;
         ensure!(status.code() == Some(exit), "`remit {typed}`: expected exit code {exit}, got {status}");
         Ok(())
+    }
+
+    /// What was asked for last.
+    fn newest_request(&self) -> Result<String> {
+        let all = shell::output(&mut self.command(&["requests".to_owned(), "--all".to_owned()]))?;
+        let line = all.lines().rfind(|line| line.starts_with("req-")).context("nothing was asked for")?;
+        line.split_whitespace().next().map(ToOwned::to_owned).context("`remit requests` names no request")
     }
 
     /// The run that rotated the secret.

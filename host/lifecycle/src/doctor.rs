@@ -57,7 +57,7 @@ pub async fn doctor(home: &Home) -> Vec<Finding> {
     }
     for (what, files, role) in [
         ("publisher keys", &config.trust.publishers, "publishers"),
-        ("operator keys", &config.trust.operators, "operators"),
+        ("administrators", &config.trust.admins, "admins"),
     ] {
         findings.push(if files.is_empty() {
             Finding::bad(
@@ -74,6 +74,17 @@ pub async fn doctor(home: &Home) -> Vec<Finding> {
             )
         });
     }
+    findings.push(Finding::of(
+        "rules",
+        home.rules().map(|rules| {
+            format!(
+                "{} principals, {} policies, signed by {}",
+                rules.principals.iter().count(),
+                rules.policies.count(),
+                rules.signed_by.short()
+            )
+        }),
+    ));
     let audit = home.reader().and_then(|reader| {
         let audit = reader.verify(&home.verifier()?, None);
         Ok(audit.map(|audit| format!("{} records, all as signed", audit.records)))

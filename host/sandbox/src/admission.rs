@@ -113,7 +113,9 @@ pub enum AdmissionError {
     #[error("{file} needs what the scope does not allow: {}", imports.join(", "))]
     #[diagnostic(
         code(refused::import),
-        help("if the action should have this power, add it to the scope under [[allow]] and grant again")
+        help(
+            "if the action should have this power, ask with a scope that has it under [[allow]]: `remit request --scope`"
+        )
     )]
     NotGranted {
         /// Which file.

@@ -75,6 +75,8 @@ pub async fn request_run(
         (scope, false) => {
             let plan = rehearse(host, candidate, input, scope.clone()).await?.plan;
             let scope = scope.unwrap_or_else(|| plan.least_scope());
+            // What it imports and did not use needs a scope that somebody wrote: found before anyone approves.
+            crate::plan::admit(host, candidate, input, Some(&scope))?;
             (Some(plan), scope)
         }
     };

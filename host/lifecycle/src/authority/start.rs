@@ -3,12 +3,12 @@
 use std::fs::File;
 
 use jiff::{SignedDuration, Timestamp};
-use remit_gate::{Facts, Plan, Scope, Step};
+use remit_gate::{Facts, Fault, Plan, Scope, Step};
 use remit_journal::{
     About, Act, Authority, Deed, GrantRef, Ground, Reader, RequestId, RestsOn, RunId, SignedRef,
 };
 use remit_policy::Verb;
-use remit_sandbox::Candidate;
+use remit_sandbox::{Candidate, Stop};
 use remit_trust::Digest;
 use serde_json::value::RawValue;
 
@@ -124,14 +124,9 @@ pub async fn execute_standing(
     let action = crate::plan::admit(host, candidate, input, None)?;
     covers(&standing.action, &action).map_err(|why| Error::NotReady { id: id.to_string(), why })?;
     let plan = rehearse(host, candidate, input, None).await?.plan;
-    let scope = Scope {
-        limits: remit_gate::Limits {
-            changes: plan.changes().count() as u64,
-            ..case.request.scope.limits.clone()
-        },
-        on_failure: case.request.scope.on_failure,
-        ..plan.least_scope()
-    };
+    let changes = plan.changes().count() as u64;
+    let limits = remit_gate::Limits { changes, ..case.request.scope.limits.clone() };
+    let scope = Scope { limits, ..case.request.scope.clone() };
     let turn = turn(host)?;
     let reader = host.journal.reader()?;
     let case = ready(&reader, rules, by, id)?;
@@ -222,10 +217,10 @@ async fn still_so(
 ) -> Result<(), Error> {
     let now = match rehearse(host, candidate, input, Some(case.request.scope.clone())).await {
         Ok(rehearsed) => rehearsed.plan,
-        // It does not get as far as it did, or asks for more than it did: that is another plan. What keeps the host
-        // from rehearsing says nothing of the plan.
-        Err(error @ (Error::Stop(_) | Error::Fault(_))) if is_about_the_plan(&error) => {
-            return void(host, case, format!("rehearsed again, it stops: {error}")).await;
+        // It asks for what was not approved: that is another plan. That it fails, because a system does not answer,
+        // says nothing of the plan: it may be tried again.
+        Err(Error::Stop(stop @ Stop::Fault(Fault::OutOfScope { .. } | Fault::NotInPlan { .. }))) => {
+            return void(host, case, format!("rehearsed again, it is refused: {stop}")).await;
         }
         Err(error) => return Err(error),
     };
@@ -233,19 +228,6 @@ async fn still_so(
         return void(host, case, format!("rehearsed again, it would do something else: {why}")).await;
     }
     Ok(())
-}
-
-fn is_about_the_plan(error: &Error) -> bool {
-    use remit_gate::Fault;
-    use remit_sandbox::Stop;
-    let fault = match error {
-        Error::Fault(fault) | Error::Stop(Stop::Fault(fault)) => fault,
-        _ => return true,
-    };
-    !matches!(
-        fault,
-        Fault::Journal(_) | Fault::NoBackend { .. } | Fault::Withdrawn(_) | Fault::Interrupted { .. }
-    )
 }
 
 async fn void(host: &Host, case: &Case, why: String) -> Result<(), Error> {

@@ -1,0 +1,312 @@
+//! Requests, approvals, standing scopes, break-glass: the shipped policies, as people and bots meet them.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use common::{POLICY, SECRET, World};
+use serde_json::Value;
+
+const ACTION: &str = "rotate-secret.wasm";
+
+fn input(path: &str) -> String {
+    format!(r#"{{"path":"{path}","field":"api_key"}}"#)
+}
+
+/// A home with the policies that Remit ships.
+fn shipped() -> World {
+    let world = World::new();
+    world.policies(remit_policy::shipped_files()[0].1);
+    world
+}
+
+fn ask(world: &World, args: &[&str]) -> String {
+    let asked = world.remit(&[&["request"], args, &["--reason", "r", "--json"]].concat()).exits(0).json();
+    asked["request"]["id"].as_str().unwrap().to_owned()
+}
+
+fn shown(world: &World, id: &str) -> Value {
+    world.remit(&["request", "show", id, "--json"]).exits(0).json()
+}
+
+#[test]
+fn a_bot_asks_a_person_approves_the_bot_runs() {
+    let world = shipped();
+    let id = ask(&world, &[ACTION, "--input", &input(SECRET), "--key", "bot.key", "--incident", "INC-7"]);
+    assert_eq!(world.current_version(SECRET), 1, "asking changes nothing");
+    let told = world.remit(&["request", "show", &id]).exits(0).out;
+    for words in
+        ["waiting for 1 more of 1 human", "1, each can be undone", SECRET, "INC-7", "has never run here"]
+    {
+        assert!(told.contains(words), "no `{words}` in:\n{told}");
+    }
+    world.remit(&["run", &id, "--key", "bot.key"]).exits(3).says("approvals are missing: 1 of 1 human");
+    assert_eq!(shown(&world, &id)["status"], "waiting");
+    world.remit(&["approve", &id, "--key", "alice.key"]).exits(0);
+    assert_eq!(shown(&world, &id)["status"], "approved");
+    // Only whom the request names.
+    world.remit(&["run", &id, "--key", "alice.key"]).exits(3).says("alice may not start it, only bot");
+    world.remit(&["run", &id, "--key", "bot.key"]).exits(0);
+    assert_eq!(world.current_version(SECRET), 2);
+    assert_eq!(shown(&world, &id)["status"], "used");
+
+    // The whole approval trail is on the run.
+    let (run, _) = world.last_run();
+    let told = world.remit(&["show", &run]).exits(0).out;
+    for words in [&*id, "approved by alice", "started by bot", "for INC-7"] {
+        assert!(told.contains(words), "no `{words}` in:\n{told}");
+    }
+    let again = ask(&world, &[ACTION, "--input", &input(SECRET), "--key", "bot.key"]);
+    assert!(shown(&world, &again)["differs"][0].as_str().unwrap().starts_with("the same as at"));
+    // To look needs nobody's leave.
+    let look = r#"{"do":"look","path":"prod/payments/stripe"}"#;
+    if world.remit(&["plan", "misbehave.wasm", "--input", look]).code == 0 {
+        let free = ask(&world, &["misbehave.wasm", "--input", look, "--key", "bot.key"]);
+        assert_eq!(shown(&world, &free)["status"], "approved");
+    }
+    world.remit(&["revert", &run, "--key", "bot.key"]).exits(3).says("no policy allows it");
+    world.remit(&["revert", &run, "--key", "bob.key", "--reason", "wrong key"]).exits(0);
+    world.audit_is_sound();
+}
+
+#[test]
+fn a_denial_is_final_and_a_reason_is_asked_for() {
+    let world = shipped();
+    let id = ask(&world, &[ACTION, "--input", &input(SECRET), "--key", "bot.key"]);
+    world.remit(&["approve", &id, "--key", "alice.key"]).exits(0);
+    world.remit(&["deny", &id, "--reason", " ", "--key", "bob.key"]).exits(3).says("say why");
+    world.remit(&["deny", &id, "--reason", "wrong secret", "--key", "bob.key"]).exits(0);
+    world.remit(&["run", &id, "--key", "bot.key"]).exits(3).says("bob denied it: wrong secret");
+    world.remit(&["approve", &id, "--key", "alice.key"]).exits(3).says("bob denied it");
+    assert_eq!(world.current_version(SECRET), 1);
+    world.audit_is_sound();
+}
+
+#[test]
+fn what_cannot_be_undone_needs_two_people_and_what_discloses_nobody_gets() {
+    let world = shipped();
+    let destroy = format!(r#"{{"do":"destroy","path":"{SECRET}","version":1}}"#);
+    // Its least scope would not do: it imports more than it used.
+    let least = ["request", "misbehave.wasm", "--input", &destroy, "--reason", "r", "--key", "bot.key"];
+    world.remit(&least).exits(3).says("needs what the scope does not allow");
+    let accepts =
+        common::scope("", SECRET).replace("secrets/destroy\"", "secrets/destroy\"\nirrevocable = true");
+    world.write("destroy.toml", accepts);
+    let scope = ["--scope", "destroy.toml", "--key", "bot.key"];
+    let id = ask(&world, &[&["misbehave.wasm", "--input", &destroy][..], &scope].concat());
+    let told = world.remit(&["request", "show", &id]).exits(0).out;
+    assert!(told.contains("1 CANNOT BE UNDONE") && told.contains("2 more of 2 humans"), "{told}");
+    world.remit(&["approve", &id, "--key", "alice.key"]).exits(0);
+    world.remit(&["run", &id, "--key", "bot.key"]).exits(3).says("1 of 2 humans");
+    world.remit(&["approve", &id, "--key", "bob.key"]).exits(0);
+    world.remit(&["run", &id, "--key", "bot.key"]).exits(0);
+
+    let scope = common::scope("", SECRET).replace("secrets/reveal\"", "secrets/reveal\"\ndisclose = true");
+    world.write("reveal.toml", scope);
+    let reveal = format!(r#"{{"do":"reveal","path":"{SECRET}","field":"api_key"}}"#);
+    let args = ["request", "misbehave.wasm", "--input", &reveal, "--scope", "reveal.toml", "--without-plan"];
+    world
+        .remit(&[&args[..], &["--reason", "r", "--key", "alice.key"]].concat())
+        .exits(3)
+        .says("secrets are not handed to actions here");
+    let explained = world.remit(&["policy", "explain", &id]).exits(0).out;
+    assert!(explained.contains("irrevocable-needs-two"), "{explained}");
+    world.audit_is_sound();
+}
+
+#[test]
+fn a_bot_acts_at_night_inside_a_standing_scope_and_asks_for_what_is_outside() {
+    let world = shipped();
+    world.remit(&["secret", "put", "prod/other/key", "api_key", "--generate"]).exits(0);
+    let allow = |name| {
+        format!("[[allow]]\ncapability = \"remit:secrets/{name}\"\nresources = [\"prod/payments/*\"]\n")
+    };
+    world.write("night.toml", format!("[limits]\nchanges = 2\n{}{}", allow("inspect"), allow("rotate")));
+    let standing = [ACTION, "--standing", "--scope", "night.toml", "--for", "bot", "--ttl", "168h"];
+    let terms = ["--runs-per-hour", "2", "--changes-per-hour", "5", "--key", "alice.key"];
+    let id = ask(&world, &[&standing[..], &terms].concat());
+    let run = |path: &str| {
+        let under = ["--under", &id, "--reason", "stale", "--key", "bot.key"];
+        world.remit(&[&["run", ACTION, "--input", &input(path)][..], &under].concat())
+    };
+    run(SECRET).exits(3).says("2 of 2 humans");
+    // Alice asked, so alice does not count.
+    world.remit(&["approve", &id, "--key", "alice.key"]).exits(3).says("nobody approves their own request");
+    world.remit(&["approve", &id, "--key", "bob.key"]).exits(0);
+    run(SECRET).exits(3).says("1 of 2 humans");
+    let principals = world.home().join("principals.toml");
+    let text = fs::read_to_string(&principals).unwrap();
+    world.remit(&["keys", "new", "--out", "home/keys/carol"]).exits(0);
+    let carol =
+        "\n[[principal]]\nname = \"carol\"\nkind = \"human\"\n[[principal.key]]\nfile = \"keys/carol.pub\"\n";
+    fs::write(&principals, text + carol).unwrap();
+    world.remit(&["rules", "sign", "--key", "admin.key"]).exits(0);
+    run(SECRET).exits(3).says("the rules were changed since");
+
+    let id = ask(&world, &[&standing[..], &terms].concat());
+    let run = |path: &str| {
+        let under = ["--under", &id, "--reason", "stale", "--key", "bot.key"];
+        world.remit(&[&["run", ACTION, "--input", &input(path)][..], &under].concat())
+    };
+    world.remit(&["approve", &id, "--key", "bob.key"]).exits(0);
+    world.remit(&["approve", &id, "--key", "home/keys/carol.key"]).exits(0);
+    run(SECRET).exits(0);
+    assert_eq!(world.current_version(SECRET), 2);
+    let (last, _) = world.last_run();
+    let told = world.remit(&["show", &last]).exits(0).out;
+    assert!(told.contains("approved by bob and carol") && told.contains("inside a standing scope"), "{told}");
+
+    // Outside: nothing happens but a request.
+    run("prod/other/key").exits(3).says("no resource pattern").says("it was asked for instead");
+    assert_eq!(world.current_version("prod/other/key"), 1);
+    run(SECRET).exits(0);
+    run(SECRET).exits(3).says("its budget of 2 run(s) an hour is spent");
+    let waiting = world.remit(&["requests", "--json"]).exits(0).json();
+    let waiting: Vec<&Value> =
+        waiting["requests"].as_array().unwrap().iter().filter(|r| r["status"] == "waiting").collect();
+    assert_eq!(waiting.len(), 2, "{waiting:?}");
+    assert_eq!(waiting[0]["request"]["requester"], "bot");
+    // Another component is not what it names.
+    let other = ["--input", "{}", "--under", &id, "--reason", "r", "--key", "bot.key"];
+    world.remit(&[&["run", "misbehave.wasm"][..], &other].concat()).exits(3).says("it is for rotate-secret");
+    world.remit(&["revoke", "request", &id, "--reason", "over", "--key", "alice.key"]).exits(0);
+    run(SECRET).exits(3).says("gives no authority any more (alice: over)");
+    world.audit_is_sound();
+}
+
+#[test]
+fn break_glass_needs_its_quorum_and_a_review_before_the_next_time() {
+    let world = shipped();
+    // Nobody but alice approves anything here, by policy.
+    let strict =
+        remit_policy::shipped_files()[0].1.replace("@needs(\"1 human\")", "@needs(\"3 human in board\")");
+    let ask_glass = || {
+        let args = ["request", ACTION, "--input", &input(SECRET), "--break-glass", "--reason", "fire"];
+        world.remit(&[&args[..], &["--key", "alice.key", "--json"]].concat())
+    };
+    world.policies(&strict);
+    ask_glass().exits(2).says("principals.toml has no [break-glass]");
+    let principals = world.home().join("principals.toml");
+    let text = fs::read_to_string(&principals).unwrap();
+    let on_call = text.replace(
+        "name   = \"bob\"\nkind   = \"human\"\ngroups = []",
+        "name   = \"bob\"\nkind   = \"human\"\ngroups = [\"on-call\"]",
+    );
+    fs::write(&principals, on_call + "\n[break-glass]\nquorum = 1\ngroup = \"on-call\"\n").unwrap();
+    world.remit(&["rules", "sign", "--key", "admin.key"]).exits(0);
+
+    let plain = ask(&world, &[ACTION, "--input", &input(SECRET), "--key", "alice.key"]);
+    world.remit(&["approve", &plain, "--key", "bob.key"]).exits(0);
+    world.remit(&["run", &plain, "--key", "alice.key"]).exits(3).says("3 of 3 humans of board");
+
+    let id = ask_glass().exits(0).json()["request"]["id"].as_str().unwrap().to_owned();
+    world.remit(&["run", &id, "--key", "alice.key"]).exits(3).says("1 of 1 human of on-call");
+    world.remit(&["approve", &id, "--key", "bob.key"]).exits(0);
+    world.remit(&["run", &id, "--key", "alice.key"]).exits(0);
+    assert_eq!(world.current_version(SECRET), 2);
+    let (run, _) = world.last_run();
+    assert!(world.remit(&["show", &run]).exits(0).out.contains("WITHOUT THE USUAL POLICY"));
+    ask_glass().exits(3).says("nobody has reviewed that").says(&run);
+    world.remit(&["review", &run, "--reason", "fine", "--key", "alice.key"]).exits(3).says("somebody else");
+    world.remit(&["review", &run, "--reason", "was needed", "--key", "bob.key"]).exits(0);
+    ask_glass().exits(0);
+    world.audit_is_sound();
+}
+
+#[test]
+fn ssh_keys_sign_and_ssh_keygen_agrees() {
+    let world = World::with(&["rotate-secret"]);
+    let keygen = |args: &[&str], stdin: Stdio| {
+        let mut command = Command::new("ssh-keygen");
+        let done = command.args(args).current_dir(world.dir.path()).stdin(stdin).output().unwrap();
+        assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    };
+    world.remit(&["secret", "put", SECRET, "api_key", "--generate"]).exits(0);
+    for (name, kind) in [("dora", "ed25519"), ("emil", "ecdsa")] {
+        keygen(&["-q", "-t", kind, "-N", "", "-C", name, "-f", name], Stdio::null());
+        let file = world.home().join(format!("keys/{name}.pub"));
+        fs::copy(world.path(&format!("{name}.pub")), file).unwrap();
+        let principals = world.home().join("principals.toml");
+        let text = fs::read_to_string(&principals).unwrap();
+        let more = format!(
+            "\n[[principal]]\nname = \"{name}\"\nkind = \"human\"\n[[principal.key]]\nfile = \"keys/{name}.pub\"\n"
+        );
+        fs::write(&principals, text + &more).unwrap();
+    }
+    world.remit(&["rules", "sign", "--key", "admin.key"]).exits(0);
+
+    // The private key in a file; ssh-keygen verifies what it signed.
+    let id = ask(&world, &[ACTION, "--input", &input(SECRET), "--key", "bot.key"]);
+    world.remit(&["approve", &id, "--key", "dora"]).exits(0);
+    let public = fs::read_to_string(world.path("dora.pub")).unwrap();
+    world.write("allowed", format!("dora namespaces=\"remit\" {public}"));
+    fs::create_dir(world.path("out")).unwrap();
+    world.remit(&["request", "export", &id, "--out", "out"]).exits(0);
+    let signed = || Stdio::from(fs::File::open(world.path("out/approval-dora.signed")).unwrap());
+    let verify =
+        ["-Y", "verify", "-f", "allowed", "-I", "dora", "-n", "remit", "-s", "out/approval-dora.sig"];
+    assert!(keygen(&verify, signed()).contains("Good \"remit\" signature for dora"));
+    world.remit(&["run", &id, "--key", "bot.key"]).exits(0);
+
+    // A signature that ssh-keygen made counts here.
+    let id = ask(&world, &[ACTION, "--input", &input(SECRET), "--key", "bot.key"]);
+    let prepare = ["approve", &id, "--key", "emil.pub", "--prepare", "a.signed"];
+    world.remit(&prepare).exits(0);
+    keygen(&["-q", "-Y", "sign", "-n", "remit", "-f", "emil", "a.signed"], Stdio::null());
+    world.remit(&["approve", &id, "--signature", "a.signed"]).exits(0);
+    world.remit(&["run", &id, "--key", "bot.key"]).exits(0);
+    // For another purpose it does not.
+    let id = ask(&world, &[ACTION, "--input", &input(SECRET), "--key", "bot.key"]);
+    world.remit(&["approve", &id, "--key", "emil.pub", "--prepare", "b.signed"]).exits(0);
+    keygen(&["-q", "-Y", "sign", "-n", "file", "-f", "emil", "b.signed"], Stdio::null());
+    world.remit(&["approve", &id, "--signature", "b.signed"]).exits(3).says("made for `file`");
+
+    // The agent.
+    world.remit(&["approve", &id, "--key", "emil.pub"]).exits(2).says("ssh-agent");
+    let socket = world.path("agent");
+    let mut agent =
+        Command::new("ssh-agent").args(["-D", "-a"]).arg(&socket).stdout(Stdio::null()).spawn().unwrap();
+    let with_agent = |args: &[&str]| {
+        let mut command = world.command(args);
+        command.env("SSH_AUTH_SOCK", &socket);
+        common::finish(command, "")
+    };
+    for _ in 0..100 {
+        let mut add = Command::new("ssh-add");
+        let add = add.arg("emil").current_dir(world.dir.path()).env("SSH_AUTH_SOCK", &socket);
+        if add.stderr(Stdio::null()).status().unwrap().success() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(30));
+    }
+    with_agent(&["approve", &id, "--key", "dora.pub"]).exits(2).says("does not hold this key");
+    with_agent(&["approve", &id, "--key", "emil.pub"]).exits(0);
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    world.remit(&["run", &id, "--key", "bot.key"]).exits(0);
+    world.audit_is_sound();
+}
+
+#[test]
+fn rules_are_in_force_as_an_administrator_signed_them() {
+    let world = World::new();
+    world.remit(&["rules", "check"]).exits(0);
+    world.remit(&["policy", "check"]).exits(0);
+    let file = world.home().join("policies/default.cedar");
+    fs::write(&file, format!("{POLICY}\npermit (principal, action == Remit::Action::\"aprove\", resource);"))
+        .unwrap();
+    world.remit(&["policy", "check"]).exits(2).says("default.cedar:").says("^").says("aprove");
+    fs::write(&file, POLICY).unwrap();
+    world.remit(&["rules", "check"]).exits(0);
+    world.write("cases.toml", "[[case]]\nname = \"bots do not approve\"\nverb = \"approve\"\nexpect = \"deny\"\nwho = { name = \"bot\", kind = \"agent\" }\n[case.matter]\nchanges = 1\n[[case]]\nname = \"a change needs one\"\nexpect = [\"1 human\"]\n");
+    let told = world.remit(&["policy", "test", "cases.toml"]).exits(0).out;
+    assert!(told.contains("2 passed, 0 failed"), "{told}");
+    world.write("cases.toml", "[[case]]\nname = \"wrong\"\nexpect = [\"2 human\"]\n");
+    world.remit(&["policy", "test", "cases.toml"]).exits(1);
+    let principals = world.home().join("principals.toml");
+    fs::write(&principals, "[[principal]]\nnam = \"x\"\n").unwrap();
+    world.remit(&["principals"]).exits(2).says("nam").says("^");
+}
