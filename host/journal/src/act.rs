@@ -117,12 +117,12 @@ pub enum Deed {
         /// Which run.
         run: RunId,
     },
-    /// Someone was told of an event.
+    /// Everything worth telling up to a record was told.
     Notified {
         /// Through which of the configured ways.
         notifier: String,
-        /// Of which.
-        event: String,
+        /// The number of that record.
+        upto: u64,
     },
 }
 
@@ -257,6 +257,8 @@ pub(crate) enum Effect {
     Strikes(Vec<Strike>, String),
     /// This does again.
     Lifts(Ground),
+    /// This notifier told everything up to that record.
+    Tells(String, u64),
 }
 
 impl Act {
@@ -273,6 +275,7 @@ impl Act {
             }
             (Deed::Frozen(word), _) => Some(Effect::Strikes(for_good(Ground::Thaw), said(word))),
             (Deed::Unfrozen(_), _) => Some(Effect::Lifts(Ground::Thaw)),
+            (Deed::Notified { notifier, upto }, _) => Some(Effect::Tells(notifier.clone(), *upto)),
             _ => None,
         }
     }

@@ -13,6 +13,7 @@ use crate::{About, Act, AuditError, Deed, Ground, Reader, RequestId, RestsOn, St
 pub(crate) struct Grounds {
     requests: HashMap<RequestId, Digest>,
     struck: BTreeMap<Ground, (u64, String)>,
+    told: BTreeMap<String, u64>,
 }
 
 impl Grounds {
@@ -46,6 +47,13 @@ impl Grounds {
             }
             Some(Effect::Lifts(ground)) => {
                 self.struck.remove(&ground);
+            }
+            Some(Effect::Tells(notifier, upto)) => {
+                if upto >= seq {
+                    return wrong("says that a later record was told");
+                }
+                let told = self.told.entry(notifier).or_default();
+                *told = upto.max(*told);
             }
             None => {}
         }
@@ -90,6 +98,17 @@ impl Grounds {
         let noted = read().map_err(|error| reader.sql(&error))?;
         let told: BTreeMap<String, (u64, String)> =
             self.struck.iter().map(|(ground, struck)| (ground.to_string(), struck.clone())).collect();
+        let told_rows = || -> rusqlite::Result<BTreeMap<String, u64>> {
+            let mut rows = database.prepare("SELECT notifier, upto FROM told")?;
+            rows.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned())))?.collect()
+        };
+        if told_rows().map_err(|error| reader.sql(&error))? != self.told {
+            return Err(AuditError::Table {
+                what: "progress",
+                run: "the notifiers".to_owned(),
+                why: "is not noted as its record says",
+            });
+        }
         let missing = told.iter().find(|(ground, struck)| noted.get(*ground) != Some(*struck));
         match missing
             .map(|(ground, _)| ground)

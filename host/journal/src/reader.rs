@@ -216,6 +216,36 @@ impl Reader {
         query().map_err(|error| self.sql(&error))
     }
 
+    /// Up to which record a notifier told everything worth telling; none if it never did.
+    pub fn told(&self, notifier: &str) -> Result<Option<u64>, JournalError> {
+        let upto: Option<i64> = self
+            .database()
+            .prepare_cached("SELECT upto FROM told WHERE notifier = ?1")
+            .and_then(|mut told| told.query_row([notifier], |row| row.get(0)).optional())
+            .map_err(|error| self.sql(&error))?;
+        Ok(upto.map(i64::cast_unsigned))
+    }
+
+    /// Every record after `since` that may be worth telling somebody, as it was written, with what it is filed
+    /// under.
+    pub fn to_tell(&self, since: u64) -> Result<Vec<(u64, String, String)>, JournalError> {
+        let database = self.database();
+        let query = || -> rusqlite::Result<Vec<(i64, String, Vec<u8>)>> {
+            let mut rows = database.prepare_cached(
+                "SELECT seq, run, body FROM record INDEXED BY record_to_tell WHERE seq > ?1 AND kind IN
+                 ('ended', 'requested', 'request-denied', 'voided', 'expired', 'revoked', 'frozen', 'unfrozen',
+                  'reviewed') ORDER BY seq",
+            )?;
+            rows.query_map([since.cast_signed()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+                .collect()
+        };
+        let text = |body| {
+            String::from_utf8(body).map_err(|_| JournalError::damaged(&self.path, "a record is not text"))
+        };
+        let rows = query().map_err(|error| self.sql(&error))?;
+        rows.into_iter().map(|(seq, of, body)| Ok((seq.cast_unsigned(), of, text(body)?))).collect()
+    }
+
     /// The runs that go on although what they rest on was taken away: they stop at their next call.
     pub fn stopped(&self) -> Result<Vec<RunId>, JournalError> {
         self.names(

@@ -58,6 +58,10 @@ pub(crate) const SINCE_2: &str = "
     ) STRICT, WITHOUT ROWID;
     -- What gives no authority any more, if it is on record since before that number.
     CREATE TABLE struck (ground TEXT PRIMARY KEY, before INTEGER NOT NULL, why TEXT NOT NULL) STRICT;
+    -- Up to which record each notifier told everything worth telling.
+    CREATE TABLE told (notifier TEXT PRIMARY KEY, upto INTEGER NOT NULL) STRICT;
+    CREATE INDEX record_to_tell ON record (seq) WHERE kind IN
+        ('ended', 'requested', 'request-denied', 'voided', 'expired', 'revoked', 'frozen', 'unfrozen', 'reviewed');
     PRAGMA user_version = 3;
 ";
 

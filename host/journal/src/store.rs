@@ -347,6 +347,12 @@ fn decide(transaction: &Transaction<'_>, seq: u64, effect: &Effect) -> rusqlite:
                 Ok(n + strike.execute(params![struck.ground.to_string(), before, why])?)
             })
         }
+        Effect::Tells(notifier, upto) => transaction
+            .prepare_cached(
+                "INSERT INTO told (notifier, upto) VALUES (?1, ?2) ON CONFLICT (notifier)
+                 DO UPDATE SET upto = excluded.upto WHERE excluded.upto > upto",
+            )?
+            .execute(params![notifier, upto.cast_signed()]),
         Effect::Lifts(ground) => {
             transaction.prepare_cached("DELETE FROM struck WHERE ground = ?1")?.execute([ground.to_string()])
         }

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 
 use remit_trust::Sealed;
 
+use crate::act::Effect;
 use crate::store::{self, Entry, Turn};
 use crate::watch::Bell;
 use crate::{Act, Event, JournalError, Poisoned, Reader, Record, RunId, StartError, Watch};
@@ -263,7 +264,7 @@ impl Writer {
                 None => barriers.extend(done),
             }
         }
-        let decides = entries.iter().any(|entry| matches!(entry.turn, Turn::Decides(_)));
+        let decides = entries.iter().any(|entry| matches!(entry.turn, Turn::Decides(Effect::Strikes(..))));
         let result = match self.poison.get() {
             Some(poisoned) => Err(poisoned.clone().into()),
             None if entries.is_empty() => Ok(Vec::new()),

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 use remit_journal::{
-    ActionRef, CallResult, Denied, Effect, Ended, Event, GrantRef, Intent, Journal, Mode, Outcome, Phase,
-    Record, Resolved, RunId, RunState, SignedRef, StartError, Started, UndoExpired, UndoIntent, UndoOutcome,
-    UndoResult,
+    About, Act, ActionRef, CallResult, Deed, Denied, Effect, Ended, Event, GrantRef, Ground, Intent, Journal,
+    Mode, Outcome, Phase, Record, RequestId, Resolved, RunId, RunState, SignedRef, StartError, Started,
+    Strike, UndoExpired, UndoIntent, UndoOutcome, UndoResult, Word,
 };
 use remit_tlog::{NoteSigner, NoteVerifier};
 use remit_trust::dsse::Envelope;
@@ -139,4 +139,48 @@ pub(crate) fn kind(record: &Record) -> String {
         Event::Outcome(outcome) => format!("outcome {}", outcome.call),
         other => other.kind().to_owned(),
     }
+}
+
+fn word() -> Word {
+    let envelope = Envelope::sign("test", b"{}", &SigningKey::generate().unwrap()).unwrap();
+    Word {
+        principal: "ana".to_owned(),
+        key: "k".repeat(64),
+        reason: "a test".to_owned(),
+        document: serde_json::value::to_raw_value(&envelope).unwrap(),
+    }
+}
+
+/// The first act about a request.
+pub(crate) fn requested(request: RequestId) -> Act {
+    Act::now(About::Request(request), Deed::Requested(word()))
+}
+
+/// Takes something away.
+pub(crate) fn revoked(ground: Ground, earlier_only: bool) -> Act {
+    let strikes = vec![Strike { ground, earlier_only }];
+    Act::now(About::Host, Deed::Revoked { word: word(), strikes })
+}
+
+/// Nothing goes on until it is lifted.
+pub(crate) fn frozen(frozen: bool) -> Act {
+    Act::now(About::Host, if frozen { Deed::Frozen(word()) } else { Deed::Unfrozen(word()) })
+}
+
+/// An act of every kind.
+pub(crate) fn acts() -> Vec<Act> {
+    let request: RequestId = "req-01jd2m4k9x8s7t6v5w4y3z2a1b".parse().unwrap();
+    let about = |deed| Act::now(About::Request(request), deed);
+    vec![
+        requested(request),
+        about(Deed::Approved(word())),
+        about(Deed::RequestDenied(word())),
+        about(Deed::Voided { why: "the plan changed".to_owned() }),
+        about(Deed::Expired),
+        revoked(Ground::Key("k".repeat(64)), false),
+        frozen(true),
+        frozen(false),
+        Act::now(About::Host, Deed::Reviewed { word: word(), run: RunId::new() }),
+        Act::now(About::Host, Deed::Notified { notifier: "pager".to_owned(), upto: 3 }),
+    ]
 }
