@@ -186,7 +186,7 @@ fn attack_out_of_time() {
     let mut word = approvals(&world, &id).remove(0);
     word.principal = "nobody".to_owned();
     let mut act = approval(&id, word);
-    act.at = act.at + Duration::from_secs(3600);
+    act.at += Duration::from_secs(3600);
     inject(&world, &[act]);
     run(&world, &id).exits(3).says("the journal already holds a record of").says("set back");
     untouched(&world);

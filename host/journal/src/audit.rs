@@ -238,6 +238,7 @@ struct Story {
 }
 
 /// What is known of one run so far.
+#[expect(clippy::struct_excessive_bools, reason = "facts about a run, each of its own")]
 struct Told {
     mode: Mode,
     grant: Option<String>,

@@ -246,6 +246,7 @@ async fn tamper_by_putting_an_older_state_back() {
         run(database, "DELETE FROM grant_use WHERE run NOT IN (SELECT run FROM record)");
         run(database, "DELETE FROM run_key WHERE run NOT IN (SELECT run FROM record)");
         run(database, "DELETE FROM open_run");
+        run(database, "DELETE FROM authority");
         rechain(database);
         database.execute("UPDATE head SET note = ?1", [&bench.early]).unwrap();
     });

@@ -58,6 +58,7 @@ impl Verb {
 /// A request, as policies see it: `resource` in a policy. Numbers beyond `i64::MAX` are that.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "facts, each of its own, by the names that policies use")]
 pub struct Matter {
     /// Who asks.
     pub requester: Who,

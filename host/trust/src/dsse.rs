@@ -136,7 +136,7 @@ impl Envelope {
                     Ok(()) => signers.push(id),
                     // What tells more than that it does not fit.
                     Err(error @ (SignatureError::Namespace { .. } | SignatureError::NobodyPresent)) => {
-                        why_not = error
+                        why_not = error;
                     }
                     Err(_) => {}
                 }

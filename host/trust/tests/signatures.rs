@@ -195,7 +195,7 @@ fn a_blob_s_signature_missing_garbage_or_a_stranger_s() {
 #[test]
 fn a_public_key_off_the_curve_accepts_nothing() {
     let (ours, public) = key();
-    let text = public.to_pem();
+    let text = public.to_text();
     let body: String = text.lines().filter(|line| !line.starts_with('-')).collect();
     let mut der = STANDARD.decode(body).unwrap();
     *der.last_mut().unwrap() ^= 1;

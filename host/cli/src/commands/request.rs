@@ -38,6 +38,7 @@ enum About {
 }
 
 #[derive(Args)]
+#[expect(clippy::struct_excessive_bools, reason = "options, each of its own")]
 struct Make {
     /// The action.
     #[arg(required = true)]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use remit_lifecycle::{Case, Home, explain};
 use remit_trust::Signer;
+use serde_json::json;
 
 use super::{Done, read};
 use crate::print::{self, say};
@@ -51,17 +52,26 @@ impl Rules {
 
 #[derive(Args)]
 #[command(after_help = "Example:\n  remit principals")]
-pub(crate) struct Principals {}
+pub(crate) struct Principals {
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
 
 impl Principals {
     pub(crate) fn run(self, home: &Home) -> Done {
         let (principals, _, _) = home.check_rules()?;
         let now = jiff::Timestamp::now();
-        let mut rows = Vec::new();
+        let (mut rows, mut found) = (Vec::new(), Vec::new());
         for principal in principals.iter() {
             let groups: Vec<&str> = principal.groups.iter().map(String::as_str).collect();
             for key in &principal.keys {
                 let id = key.key.id();
+                found.push(json!({
+                    "name": principal.name, "kind": principal.kind, "groups": principal.groups,
+                    "key": id.to_string(), "in_force": principals.in_force(&id, now),
+                    "from": key.from, "until": key.until,
+                }));
                 let counts = if principals.in_force(&id, now) { "" } else { "does not count now" };
                 rows.push(vec![
                     principal.name.clone(),
@@ -72,7 +82,11 @@ impl Principals {
                 ]);
             }
         }
-        print::table(0, &rows);
+        if self.json {
+            print::json(&found)?;
+        } else {
+            print::table(0, &rows);
+        }
         Ok(0)
     }
 }

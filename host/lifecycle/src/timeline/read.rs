@@ -334,7 +334,7 @@ fn authority(grant: &GrantRef, started: &Started) -> Authority {
         (None, None) => None,
     };
     let keys = envelope.map(|envelope| envelope.signatures).unwrap_or_default();
-    let keys = keys.into_iter().map(|signature| short(&signature.keyid).to_owned());
+    let keys = keys.into_iter().map(|signature| short(&signature.keyid).clone());
     let approved_by = match &grant.authority {
         Some(authority) => authority
             .approvals
