@@ -310,3 +310,42 @@ fn rules_are_in_force_as_an_administrator_signed_them() {
     fs::write(&principals, "[[principal]]\nnam = \"x\"\n").unwrap();
     world.remit(&["principals"]).exits(2).says("nam").says("^");
 }
+
+#[test]
+fn everyone_is_told_at_least_once_and_in_order() {
+    let world = World::new();
+    let config = world.home().join("remit.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let notify = "\n[[notify]]\nname = \"all\"\nfile = \"events.jsonl\"\n[[notify]]\nname = \"bad\"\non = [\"run-reverted\", \"frozen\"]\nfile = \"gone/events.jsonl\"\n";
+    fs::write(&config, text + notify).unwrap();
+    world.remit(&["notify"]).exits(0);
+    let events = |file: &str| -> Vec<String> {
+        let text = fs::read_to_string(world.home().join(file)).unwrap_or_default();
+        text.lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap()["kind"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let fails = format!(r#"{{"do":"rotate-then-fail","path":"{SECRET}"}}"#);
+    world.grant_scope(&common::scope("", SECRET), "misbehave.wasm", &fails, "g");
+    let ran = world.run("g");
+    assert_ne!(ran.code, 0);
+    assert!(ran.err.contains("`bad` could not be told"), "{}", ran.err);
+    world.remit(&["freeze", "--reason", "now"]).exits(0);
+    world.remit(&["unfreeze", "--reason", "over"]).exits(0);
+    assert_eq!(events("events.jsonl"), ["requested", "run-reverted", "frozen", "unfrozen"]);
+    world.remit(&["notify"]).exits(1).says("gone");
+    // What waits is told when it can be, each once, in order.
+    fs::create_dir(world.home().join("gone")).unwrap();
+    world.remit(&["notify"]).exits(0);
+    assert_eq!(events("gone/events.jsonl"), ["run-reverted", "frozen"]);
+    // What runs out of time is found.
+    let short =
+        ["request", ACTION, "--input", &input(SECRET), "--reason", "r", "--ttl", "1s", "--key", "bot.key"];
+    world.remit(&short).exits(0);
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    world.remit(&["notify"]).exits(0);
+    world.remit(&["notify"]).exits(0);
+    assert_eq!(events("events.jsonl")[4..], ["requested", "request-expired"]);
+    assert_eq!(events("gone/events.jsonl").len(), 2);
+    world.audit_is_sound();
+}

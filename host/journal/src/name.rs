@@ -14,6 +14,13 @@ macro_rules! named {
         pub struct $error(String);
 
         impl $name {
+            /// When it was made, by the clock of the host that made it.
+            #[must_use]
+            pub fn made(&self) -> jiff::Timestamp {
+                let millis = i64::try_from(self.0.timestamp_ms()).unwrap_or(i64::MAX);
+                jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX)
+            }
+
             /// A new name, never given before.
             #[must_use]
             #[expect(clippy::new_without_default, reason = "each call gives another value")]

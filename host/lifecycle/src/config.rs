@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use remit_backend::SecretsConfig;
+use remit_notify::NotifyConfig;
 use remit_trust::VerifyingKey;
 use serde::Deserialize;
 
@@ -23,6 +24,9 @@ pub struct Config {
     /// Which backend serves which secrets.
     #[serde(default)]
     pub secrets: Vec<SecretsConfig>,
+    /// Who is told of what.
+    #[serde(default)]
+    pub notify: Vec<NotifyConfig>,
     /// Who cosigns the journal's checkpoints.
     #[serde(default)]
     pub witness: Vec<WitnessConfig>,

@@ -85,6 +85,13 @@ pub async fn doctor(home: &Home) -> Vec<Finding> {
             )
         }),
     ));
+    match remit_notify::Notifiers::open(&config.notify, home.path()) {
+        Ok(notifiers) if config.notify.is_empty() => drop(notifiers),
+        opened => findings.push(Finding::of(
+            "notify",
+            opened.map(|notifiers| notifiers.names().collect::<Vec<_>>().join(", ")),
+        )),
+    }
     let audit = home.reader().and_then(|reader| {
         let audit = reader.verify(&home.verifier()?, None);
         Ok(audit.map(|audit| format!("{} records, all as signed", audit.records)))

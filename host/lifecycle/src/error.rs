@@ -361,6 +361,10 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Signature(#[from] remit_trust::SignatureError),
+    /// From below.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Notify(#[from] remit_notify::NotifyError),
     /// A value that cannot be serialised: a defect.
     #[error("a record could not be serialised: {0}")]
     #[diagnostic(code(failed::serialise), help("this is a defect of Remit; report it"))]

@@ -7,7 +7,7 @@ use remit_lifecycle::{Home, Opinion, decide, import_approval};
 use remit_trust::Digest;
 
 use super::request::tell;
-use super::{Done, Key, open};
+use super::{Done, Key, open, told};
 
 #[derive(Args)]
 #[command(
@@ -83,6 +83,7 @@ impl Deny {
         let id = host.journal.reader()?.find_request(&self.request)?;
         let opinion = Opinion { approve: false, reason: self.reason, expect: None };
         let case = decide(&host, &rules, &by, id, opinion).await?;
+        told(&host).await;
         tell(home, &rules, &case, self.json)
     }
 }

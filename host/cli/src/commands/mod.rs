@@ -10,6 +10,7 @@ mod install;
 mod journal;
 mod keys;
 mod new;
+mod notify;
 mod plan;
 mod recover;
 mod replay;
@@ -99,6 +100,8 @@ pub(crate) enum Command {
     Resolve(recover::Resolve),
     /// Run a recorded action again against its record, touching nothing.
     Replay(replay::Replay),
+    /// Tell everyone what they have not been told yet.
+    Notify(notify::Notify),
     /// Prove that the journal is what was written.
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -151,6 +154,7 @@ impl Command {
             Self::Recover(command) => command.run(&home).await,
             Self::Resolve(command) => command.run(&home).await,
             Self::Replay(command) => command.run(&home).await,
+            Self::Notify(command) => command.run(&home).await,
             Self::Journal(command) => command.run(&home).await,
             Self::Audit(command) => command.run(&home).await,
             Self::Secret(command) => command.run(&home).await,
@@ -203,6 +207,18 @@ impl Key {
     /// Who acts on a run that is over.
     pub(crate) fn actor(&self, home: &Home) -> Done<Actor> {
         Ok(home.actor(self.signer()?)?)
+    }
+}
+
+/// Tells once what there is to tell, after a command that acted. What fails waits for `remit notify`.
+pub(crate) async fn told(host: &Host) {
+    match remit_lifecycle::notify(host).await {
+        Ok(delivery) => {
+            for error in delivery.failed {
+                print::warn(&format!("note: {error}; `remit notify` tries again"));
+            }
+        }
+        Err(error) => print::warn(&format!("note: nobody could be told: {error}")),
     }
 }
 

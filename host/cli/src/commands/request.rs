@@ -13,7 +13,7 @@ use remit_sandbox::{Candidate, Inspection};
 use serde_json::{Value, json};
 
 use super::plan::steps;
-use super::{Done, INPUT, Key, input, open, read, usage};
+use super::{Done, INPUT, Key, input, open, read, told, usage};
 use crate::print::{self, Patience, say};
 
 #[derive(Args)]
@@ -176,6 +176,7 @@ impl Make {
                 case
             }
         };
+        told(&host).await;
         tell(home, &rules, &case, self.json)
     }
 

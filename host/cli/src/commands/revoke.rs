@@ -5,7 +5,7 @@ use remit_journal::RunId;
 use remit_lifecycle::{Home, Target, freeze, review, revoke};
 use remit_trust::Digest;
 
-use super::{Done, Key, open};
+use super::{Done, Key, open, told};
 use crate::print::say;
 
 #[derive(Args)]
@@ -84,6 +84,7 @@ impl Revoke {
         let stopped = revoke(&host, &rules, &by, target, &why.reason).await?;
         say!("revoked   {what} {name}");
         stopping(&stopped);
+        told(&host).await;
         Ok(0)
     }
 }
@@ -110,6 +111,7 @@ impl Freeze {
         let stopped = freeze(&host, &rules, &by, frozen, &self.why.reason).await?;
         say!("{}", if frozen { "frozen    nothing starts until `remit unfreeze`" } else { "unfrozen" });
         stopping(&stopped);
+        told(&host).await;
         Ok(0)
     }
 }

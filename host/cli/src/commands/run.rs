@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::request::tell;
 use super::revert::steps;
-use super::{Done, INPUT, Key, input, open};
+use super::{Done, INPUT, Key, input, open, told};
 use crate::print::{self, Patience, say};
 
 #[derive(Args)]
@@ -42,7 +42,9 @@ impl Run {
             None => {
                 let host = open(home).await?;
                 let id = host.journal.reader()?.find_request(&self.what)?;
-                execute(&host, &rules, &by, id, None).await?
+                let done = execute(&host, &rules, &by, id, None).await;
+                told(&host).await;
+                done?
             }
             Some(under) => {
                 let candidate = Candidate::read(self.what.as_ref())?;
@@ -50,7 +52,9 @@ impl Run {
                 let host = open(home).await?;
                 let id = host.journal.reader()?.find_request(under)?;
                 let reason = self.reason.as_deref().unwrap_or_default();
-                match execute_standing(&host, &rules, &by, id, (&candidate, &input), reason).await? {
+                let done = execute_standing(&host, &rules, &by, id, (&candidate, &input), reason).await;
+                told(&host).await;
+                match done? {
                     Under::Ran(done) => *done,
                     Under::Asked { case, why } => {
                         drop(patience);

@@ -1,0 +1,140 @@
+//! Who is told of what. What is to be told follows from the journal, and so does up to where each notifier was told: a
+//! crash loses nothing, and repeats at most what it interrupted.
+
+use jiff::{SignedDuration, Timestamp};
+use remit_journal::{About, Act, Deed, Event, Mode, Reader, Record, RunState};
+use remit_notify::{Event as Told, Notifiers, NotifyError};
+use serde_json::value::RawValue;
+
+use crate::authority::{Case, Request, Rules};
+use crate::{Error, Host};
+
+/// What came of telling.
+#[derive(Debug, Default)]
+pub struct Delivery {
+    /// Events that were delivered, each with the notifier.
+    pub told: Vec<(String, String)>,
+    /// Those who could not be told, and why; what is left for them waits.
+    pub failed: Vec<NotifyError>,
+}
+
+/// Tells everyone what they have not been told yet, in order: who cannot be told something is told nothing after it
+/// until it is.
+pub async fn notify(host: &Host) -> Result<Delivery, Error> {
+    let config = host.home.load()?;
+    let mut delivery = Delivery::default();
+    if config.notify.is_empty() {
+        return Ok(delivery);
+    }
+    let notifiers = Notifiers::open(&config.notify, host.home.path())?;
+    for name in notifiers.names() {
+        let reader = host.journal.reader()?;
+        let size = reader.size()?;
+        let Some(since) = reader.told(name)? else {
+            // A new one hears of what happens from now on.
+            tell(host, name, size).await?;
+            continue;
+        };
+        for (seq, of, body) in reader.to_tell(since)? {
+            let Some(event) = event(&reader, &config.log, seq, &of, &body)? else { continue };
+            if !notifiers.wants(name, &event.kind) {
+                continue;
+            }
+            match notifiers.deliver(name, &event) {
+                Ok(()) => {
+                    // At once: what is not on record is told again.
+                    tell(host, name, seq).await?;
+                    delivery.told.push((name.to_owned(), event.id));
+                }
+                Err(error) => {
+                    delivery.failed.push(error);
+                    break;
+                }
+            }
+        }
+    }
+    Ok(delivery)
+}
+
+async fn tell(host: &Host, name: &str, upto: u64) -> Result<(), Error> {
+    let deed = Deed::Notified { notifier: name.to_owned(), upto };
+    Ok(host.journal.act(&Act::now(About::Host, deed)).await?)
+}
+
+/// Puts on record which requests ran out of time unused: that too is worth telling.
+pub async fn expire(host: &Host, rules: &Rules) -> Result<u64, Error> {
+    // Nothing is good for longer than 30 days.
+    let oldest = Timestamp::now() - SignedDuration::from_hours(31 * 24);
+    let reader = host.journal.reader()?;
+    let mut count = 0;
+    for id in reader.requests()?.into_iter().rev() {
+        if id.made() < oldest {
+            break;
+        }
+        let about = About::Request(id);
+        let on_record = reader.acts(about)?.iter().any(|(_, act)| matches!(act.deed, Deed::Expired));
+        let Ok(case) = Case::load(&reader, rules, id) else { continue };
+        let over = Timestamp::now() >= case.request.not_after && case.closed.is_none();
+        let unused = case.request.uses.is_some_and(|uses| case.started < uses);
+        if over && unused && !on_record {
+            host.journal.act(&Act::now(about, Deed::Expired)).await?;
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
+/// What a record is to those who are told; nothing, if it is none of their business.
+fn event(reader: &Reader, log: &str, seq: u64, of: &str, body: &str) -> Result<Option<Told>, Error> {
+    let told = |kind: &str, at, summary| {
+        let (kind, subject) = (kind.to_owned(), of.to_owned());
+        Some(Told { id: format!("{log}/{seq}"), kind, at, subject, summary })
+    };
+    if of.starts_with("run-") {
+        let record: Record = serde_json::from_str(body)?;
+        let Event::Ended(ended) = &record.event else { return Ok(None) };
+        let records = reader.run(&record.run)?;
+        let Some((_, Record { event: Event::Started(started), .. })) = records.first() else {
+            return Ok(None);
+        };
+        let authority = started.grant.as_ref().and_then(|grant| grant.authority.as_ref());
+        let glass = authority.is_some_and(|authority| authority.break_glass);
+        if started.mode != Mode::Live || (ended.state == RunState::Succeeded && !glass) {
+            return Ok(None);
+        }
+        let what = format!("{} {}: {}", started.action.name, started.action.version, ended.detail);
+        let glass = if glass { "WITHOUT THE USUAL POLICY, " } else { "" };
+        let summary = format!("{glass}{} by {} is {}: {what}", record.run, started.principal, ended.state);
+        return Ok(told(&format!("run-{}", ended.state), record.at, summary));
+    }
+    let act: Act = serde_json::from_str(body)?;
+    let said = act.deed.word().map(|word| format!("{}: {}", word.principal, word.reason)).unwrap_or_default();
+    let (kind, summary) = match &act.deed {
+        Deed::Requested(word) => {
+            let request = claimed(&word.document);
+            let glass = request.as_ref().is_some_and(|request| request.break_glass);
+            let what = request.map(|request| request.action_words()).unwrap_or_default();
+            let kind = if glass { "break-glass-requested" } else { "requested" };
+            (kind, format!("{of} asks for {what}, by {said}"))
+        }
+        Deed::RequestDenied(_) => ("request-denied", format!("{of} was denied by {said}")),
+        Deed::Voided { why } => ("request-voided", format!("{of} is void: {why}")),
+        Deed::Expired => ("request-expired", format!("{of} ran out of time unused")),
+        Deed::Revoked { strikes, .. } => {
+            let grounds: Vec<String> = strikes.iter().map(|strike| strike.ground.to_string()).collect();
+            ("revoked", format!("{} revoked by {said}", grounds.join(", ")))
+        }
+        Deed::Frozen(_) => ("frozen", format!("everything was frozen by {said}")),
+        Deed::Unfrozen(_) => ("unfrozen", format!("everything may go on, says {said}")),
+        Deed::Reviewed { run, .. } => ("reviewed", format!("{run} was reviewed by {said}")),
+        Deed::Approved(_) | Deed::Notified { .. } => return Ok(None),
+    };
+    Ok(told(kind, act.at, summary))
+}
+
+/// What a request says of itself: to tell of it, not to trust it.
+fn claimed(document: &RawValue) -> Option<Request> {
+    let envelope: remit_trust::dsse::Envelope = serde_json::from_str(document.get()).ok()?;
+    let payload = envelope.payload_named(envelope.payload_digest().ok()?).ok()?;
+    serde_json::from_slice(&payload).ok()
+}
