@@ -128,14 +128,17 @@ func recovered(err *error) {
 	if cause == nil {
 		return
 	}
-	var callers [32]uintptr
-	// Less runtime.Callers and this function.
-	frames := runtime.CallersFrames(callers[:runtime.Callers(2, callers[:])])
+	// From the panic on: less runtime.Callers and this function.
+	callers := make([]uintptr, 32)
+	frames := runtime.CallersFrames(callers[:runtime.Callers(2, callers)])
 	var lines strings.Builder
 	fmt.Fprintf(&lines, "panic: %v", cause)
 	for more := true; more; {
 		var frame runtime.Frame
 		frame, more = frames.Next()
+		if strings.HasPrefix(frame.Function, sdk) {
+			break
+		}
 		if frame.Function != "" && !strings.HasPrefix(frame.Function, "runtime.") {
 			fmt.Fprintf(&lines, "\n  %s:%d in %s", frame.File, frame.Line, frame.Function)
 		}
@@ -143,3 +146,6 @@ func recovered(err *error) {
 	log.Error("%s", lines.String())
 	*err = fmt.Errorf("panic: %v", cause)
 }
+
+// The name under which the functions of this package are called.
+const sdk = "github.com/remit/remit/sdk/go."
