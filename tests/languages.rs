@@ -4,7 +4,10 @@
 
 mod common;
 
-use common::World;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use common::{World, finish};
 use serde_json::{Value, json};
 
 const LANGUAGES: [&str; 5] = ["c", "js", "ts", "python", "go"];
@@ -45,6 +48,22 @@ fn story(world: &World, action: &str, secret: &str) -> Story {
         journal: journal(&records, secret),
         refusal: refusal.replace(action.trim_end_matches(".wasm"), "ACTION"),
     }
+}
+
+/// The tests that the plugins share, as their author runs them. What `world` compiled for its runs serves here too.
+fn fixtures(world: &World, action: &str) {
+    let cache = world.path("cache/remit");
+    if !cache.exists() {
+        std::fs::create_dir_all(&cache).unwrap();
+        symlink(world.home().join("cache"), cache.join("compiled")).unwrap();
+        symlink(world.home().join("cache.key"), cache.join("compiled.key")).unwrap();
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins").join(action).join("tests");
+    let files = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path().display().to_string());
+    let mut command = world.command(&["test", &format!("{action}.wasm")]);
+    command.args(files).env("XDG_CACHE_HOME", world.path("cache"));
+    let ran = finish(command, "").exits(0);
+    assert!(ran.out.contains("4 passed, 0 failed"), "{}", ran.out);
 }
 
 /// What happened between the start of a run, which names the component, and its end, which counts its fuel.
@@ -92,6 +111,7 @@ fn neutral(value: Value, secret: &str) -> Value {
 fn every_language_does_the_same() {
     let world = World::with(&["rotate-secret"]);
     let rust = story(&world, "rotate-secret.wasm", "prod/rust");
+    fixtures(&world, "rotate-secret");
     assert_eq!(rust.steps.as_array().unwrap().len(), 2);
     for language in LANGUAGES {
         let action = format!("rotate-secret-{language}");
@@ -101,6 +121,7 @@ fn every_language_does_the_same() {
         assert_eq!(other.output, rust.output, "{language}: the output");
         assert_eq!(other.journal, rust.journal, "{language}: the journal");
         assert_eq!(other.refusal, rust.refusal, "{language}: what it says when the host refuses");
+        fixtures(&world, &action);
     }
     world.audit_is_sound();
 }
