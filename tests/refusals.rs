@@ -6,6 +6,7 @@ mod common;
 use std::fs;
 
 use common::{SECRET, World};
+use serde_json::Value;
 
 const ACTION: &str = "rotate-secret.wasm";
 
@@ -83,6 +84,19 @@ fn imports() {
     world.remit(&["plan", "files.wasm", "--input", "{}"]).exits(3).says("wasi:sockets/tcp@0.2.3");
     let shown = world.remit(&["inspect", "files.wasm"]).exits(0);
     assert!(shown.out.contains("would be refused"), "{}", shown.out);
+
+    // As a program that opens connections imports them.
+    let sockets = format!(
+        r#"(component
+        (import "wasi:sockets/network@0.2.12" (instance $n (export "network" (type (sub resource)))))
+        (alias export $n "network" (type $network))
+        (import "wasi:sockets/instance-network@0.2.12" (instance
+            (export "network" (type $n (eq $network)))
+            (export "instance-network" (func (result (own $n)))))) {EXPORTS})"#
+    );
+    component(&world, "sockets.wasm", &sockets);
+    let plan = world.remit(&["plan", "sockets.wasm", "--input", "{}"]).exits(3);
+    plan.says("wasi:sockets/instance-network@0.2.12").says("sockets are never offered");
 
     let newer = format!(r#"(component (import "remit:secrets/rotate@0.2.0" (instance)) {EXPORTS})"#);
     component(&world, "newer.wasm", &newer);
@@ -164,6 +178,47 @@ fn the_harmless_part_of_wasi_runs_and_is_recorded() {
     component(&world, "exits.wasm", &wasi_action("i32.const 0 call $exit"));
     world.grant_scope("", "exits.wasm", "{}", "g");
     world.run("g").exits(1).says("exit(success)");
+}
+
+#[test]
+fn an_ordinary_program_finds_nothing_of_its_host() {
+    let world = World::with(&["plain-c"]);
+    let inspected = world.remit(&["inspect", "plain-c.wasm"]).exits(0).out;
+    assert!(inspected.contains("wasi:filesystem/types@0.2.12") && !inspected.contains("would be refused"));
+    world.write("note.txt", "of the host's own folder");
+    world.grant_scope("", "plain-c.wasm", "{}", "g");
+    let output = world.run("g").exits(0).json()["output"].clone();
+    for (name, value) in [
+        ("variables", Value::from(0)),
+        ("user", "unset".into()),
+        ("read", false.into()),
+        ("why-not-read", "No such file or directory".into()),
+        ("write", false.into()),
+        ("why-not-write", "No such file or directory".into()),
+        ("list", false.into()),
+        ("why-not-list", "No such file or directory".into()),
+        ("input-ends", true.into()),
+    ] {
+        assert_eq!(output[name], value, "{name}");
+    }
+    let note = fs::read_to_string(world.path("note.txt")).unwrap();
+    assert_eq!(note, "of the host's own folder");
+
+    let (run, records) = world.last_run();
+    let event = |name: &str| {
+        let found = records.iter().map(|r| &r["event"]).filter(|event| event.get(name).is_some());
+        found.map(|event| event[name].clone()).collect::<Vec<_>>()
+    };
+    let said: Vec<_> = event("intent").iter().map(|intent| intent["arguments"]["message"].clone()).collect();
+    assert_eq!(said[..2], ["standard output", "standard error"]);
+    // The time that it saw is the one on record.
+    let clock = event("intent")
+        .into_iter()
+        .find(|intent| intent["operation"] == "wasi:clocks/wall-clock.now")
+        .expect("it looked at the clock");
+    let outcome = event("outcome").into_iter().find(|outcome| outcome["call"] == clock["call"]).unwrap();
+    assert_eq!(outcome["result"]["ok"]["value"][0], output["time"]);
+    assert!(world.remit(&["replay", &run]).exits(0).out.contains("identical"));
 }
 
 #[test]

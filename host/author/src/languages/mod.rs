@@ -1,6 +1,7 @@
 //! The languages an action can be written in, one file each.
 
 mod c;
+mod go;
 mod javascript;
 mod python;
 mod rust;
@@ -51,6 +52,9 @@ static TS_TEMPLATE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/j
 
 static PYTHON: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/python");
 static PYTHON_TEMPLATE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/python/template");
+
+static GO: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/go");
+static GO_TEMPLATE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/go/template");
 
 /// The one list of them all; where two could match, the first does.
 static TABLE: &[Entry] = &[
@@ -108,6 +112,17 @@ static TABLE: &[Entry] = &[
         build: javascript::build,
         install: javascript::INSTALL_JS,
         core: false,
+    },
+    Entry {
+        name: "go",
+        title: "Go",
+        marks: &["go.mod"],
+        template: &GO_TEMPLATE,
+        sdk: &GO,
+        vendored: (&["go.mod", "internal", "log", "pkg", "secrets", "remit.go", "errors.go"], "sdk"),
+        build: go::build,
+        install: go::INSTALL,
+        core: true,
     },
 ];
 

@@ -1,0 +1,43 @@
+// Package refusal turns what the host would not do into errors.
+package refusal
+
+import "github.com/remit/remit/sdk/go/bindings/remit_secrets_types"
+
+// Code is the kind of a refusal.
+type Code string
+
+// As package remit documents them.
+const (
+	Denied      Code = "denied"
+	NotFound    Code = "not found"
+	Conflict    Code = "conflict"
+	Invalid     Code = "invalid"
+	Unavailable Code = "unavailable"
+)
+
+// Refusal is a call that the host did not do.
+type Refusal struct {
+	Doing  string // What was asked, such as "rotate app/db".
+	Code   Code   // Why not.
+	Detail string // The host's words.
+}
+
+func (r *Refusal) Error() string {
+	return "could not " + r.Doing + ": " + string(r.Code) + ": " + r.Detail
+}
+
+// Of is the error for a failure of the host; doing says what was asked.
+func Of(doing string, failure remit_secrets_types.Failure) error {
+	switch failure.Tag() {
+	case remit_secrets_types.FailureDenied:
+		return &Refusal{doing, Denied, failure.Denied()}
+	case remit_secrets_types.FailureNotFound:
+		return &Refusal{doing, NotFound, failure.NotFound()}
+	case remit_secrets_types.FailureConflict:
+		return &Refusal{doing, Conflict, failure.Conflict()}
+	case remit_secrets_types.FailureInvalid:
+		return &Refusal{doing, Invalid, failure.Invalid()}
+	default:
+		return &Refusal{doing, Unavailable, failure.Unavailable()}
+	}
+}
