@@ -141,10 +141,19 @@ struct WrittenKey {
     file: Option<String>,
     #[serde(default)]
     public: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "moment")]
     from: Option<Timestamp>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "moment")]
     until: Option<Timestamp>,
+}
+
+/// TOML's own date and time, with its offset: a time without one means another moment on another machine.
+fn moment<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
+    let written = toml::value::Datetime::deserialize(from)?;
+    let moment = written.to_string().parse();
+    moment.map(Some).map_err(|_| {
+        serde::de::Error::custom(format!("`{written}` is no moment; write it like 2026-01-01T00:00:00Z"))
+    })
 }
 
 /// What the digest is of: the meaning, not the layout.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ring::signature::{ECDSA_P256_SHA256_FIXED, ED25519, UnparsedPublicKey, VerificationAlgorithm};
 use ssh_encoding::{Decode as _, Encode as _};
 use ssh_key::public::KeyData;
-use ssh_key::{Algorithm, EcdsaCurve, HashAlg, LineEnding, Mpint, PublicKey, Signature, SshSig};
+use ssh_key::{Algorithm, EcdsaCurve, HashAlg, Mpint, PublicKey, Signature, SshSig};
 
 use crate::{Digest, KeyError, SignatureError};
 
@@ -89,9 +89,6 @@ impl SshKey {
         let malformed = |error: &dyn std::fmt::Display| SignatureError::Malformed(error.to_string());
         let mut rest = signature;
         let sig = SshSig::decode(&mut rest).map_err(|error| malformed(&error))?;
-        if !rest.is_empty() {
-            return Err(malformed(&"there is more behind it"));
-        }
         if sig.namespace() != SSH_NAMESPACE {
             return Err(SignatureError::Namespace {
                 found: sig.namespace().escape_debug().take(40).collect(),
@@ -99,6 +96,10 @@ impl SshKey {
         }
         if *sig.public_key() != self.key || sig.signature().algorithm() != self.key.algorithm() {
             return Err(SignatureError::Untrusted);
+        }
+        // The decoder is lenient about lengths: only the one way to write it is taken.
+        if !rest.is_empty() || self.written(&sig) != signature {
+            return Err(malformed(&"not in its one form"));
         }
         if !sig.reserved().is_empty() {
             return Err(malformed(&"it holds something that this version does not know"));
@@ -124,6 +125,27 @@ impl SshKey {
         }
     }
 
+    /// How a signature by this key is written.
+    fn written(&self, sig: &SshSig) -> Vec<u8> {
+        let algorithm = sig.signature().algorithm();
+        let data = sig.signature().as_bytes();
+        // A key in hardware says behind its signature whether a person was there, and counts.
+        let behind =
+            if matches!(algorithm, Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256) { 5 } else { 0 };
+        let (data, behind) = data.split_at(data.len().saturating_sub(behind));
+        let signature = [&string(algorithm.as_str().as_bytes()), &string(data), behind].concat();
+        [
+            &b"SSHSIG"[..],
+            &sig.version().to_be_bytes(),
+            &string(&self.wire),
+            &string(sig.namespace().as_bytes()),
+            &string(sig.reserved()),
+            &string(sig.hash_alg().as_str().as_bytes()),
+            &string(&signature),
+        ]
+        .concat()
+    }
+
     /// Asks the agent that holds the private half.
     pub(crate) fn sign_by_agent(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         let failed = |why: String| KeyError::Agent { why };
@@ -145,9 +167,7 @@ impl SshKey {
     /// A bare signature over [`SshSig::signed_data`], in the form that travels.
     pub(crate) fn envelop(&self, signature: Signature) -> ssh_key::Result<Vec<u8>> {
         let sig = SshSig::new(self.key.clone(), SSH_NAMESPACE, HashAlg::Sha512, signature)?;
-        let mut bytes = Vec::new();
-        sig.encode(&mut bytes)?;
-        Ok(bytes)
+        Ok(self.written(&sig))
     }
 }
 
@@ -182,18 +202,25 @@ fn in_hardware<'a>(
     Ok((signature, text))
 }
 
+/// The label of a signature in `ssh-keygen`'s armour.
+const ARMOUR: &str = "SSH SIGNATURE";
+
 /// An armoured signature, as `ssh-keygen -Y sign` writes it, made bare.
 pub(crate) fn unarmoured(text: &str) -> Result<Vec<u8>, SignatureError> {
-    let malformed = |error: ssh_key::Error| SignatureError::Malformed(error.to_string());
-    let mut bytes = Vec::new();
-    let sig = SshSig::from_pem(text.trim()).map_err(malformed)?;
-    sig.encode(&mut bytes).map_err(|error| malformed(error.into()))?;
-    Ok(bytes)
+    let malformed = |why: String| SignatureError::Malformed(why);
+    let block = pem::parse(text).map_err(|error| malformed(error.to_string()))?;
+    if block.tag() == ARMOUR {
+        Ok(block.into_contents())
+    } else {
+        Err(malformed("no SSH signature".to_owned()))
+    }
 }
 
-/// The other way, for `ssh-keygen -Y verify`.
-pub(crate) fn armoured(mut signature: &[u8]) -> Option<String> {
-    SshSig::decode(&mut signature).ok()?.to_pem(LineEnding::LF).ok()
+/// The other way, for `ssh-keygen -Y verify`; none for a signature that is not by an SSH key.
+pub(crate) fn armoured(signature: &[u8]) -> Option<String> {
+    let block = || pem::Pem::new(ARMOUR, signature);
+    let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+    signature.starts_with(b"SSHSIG").then(|| pem::encode_config(&block(), config))
 }
 
 /// `SSH_AGENTC_SIGN_REQUEST` and its answer (<https://datatracker.ietf.org/doc/draft-ietf-sshm-ssh-agent/>).

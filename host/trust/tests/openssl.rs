@@ -110,7 +110,7 @@ fn keys_of_another_kind_are_named() {
         openssl(at, &format!("pkey -in {kind}.key -pubout -out {kind}.pub"));
         let private = why(SigningKey::load(&at.join(format!("{kind}.key"))));
         assert!(private.contains("not an ECDSA P-256 key"), "{kind}: {private}");
-        let public = why(VerifyingKey::load(&at.join(format!("{kind}.pub"))));
+        let public = why(VerifyingKey::load_publisher(&at.join(format!("{kind}.pub"))));
         assert!(public.contains("not for ECDSA P-256"), "{kind}: {public}");
     }
 }
@@ -133,7 +133,7 @@ fn other_forms_of_a_good_key_say_what_to_do() {
     assert!(why(SigningKey::from_pem(&public, "k")).contains("`PUBLIC KEY`, expected `PRIVATE KEY`"));
     // A compressed point is the same key in a second spelling: one spelling only.
     openssl(at, "pkey -pubin -in k.pub -ec_conv_form compressed -pubout -out short.pub");
-    assert!(why(VerifyingKey::load(&at.join("short.pub"))).contains("not for ECDSA P-256"));
+    assert!(why(VerifyingKey::load_publisher(&at.join("short.pub"))).contains("not for ECDSA P-256"));
     for garbage in ["", "not a key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] {
         why(SigningKey::from_pem(garbage, "k"));
         why(VerifyingKey::from_pem(garbage, "k"));
