@@ -85,7 +85,12 @@ pub async fn doctor(home: &Home) -> Vec<Finding> {
             )
         }),
     ));
-    match remit_notify::Notifiers::open(&config.notify, home.path()) {
+    match remit_notify::Notifiers::open(
+        &config.notify,
+        home.path(),
+        crate::notify::KINDS,
+        std::time::Duration::ZERO,
+    ) {
         Ok(notifiers) if config.notify.is_empty() => drop(notifiers),
         opened => findings.push(Finding::of(
             "notify",

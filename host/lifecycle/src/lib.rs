@@ -38,7 +38,7 @@ pub use home::{Founder, Founding, Home, Initialised, log_key};
 pub use host::Host;
 pub use input::Input;
 pub use keyring::{expire_undo, rekey};
-pub use notify::{Delivery, expire, notify};
+pub use notify::{Delivery, expire, give_up, notify};
 pub use plan::{PlanFile, rehearse};
 pub use recover::{Recovered, Recovery, Verdict, recover, resolve};
 pub use replay::{Replayed, replay};

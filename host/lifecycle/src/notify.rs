@@ -1,6 +1,8 @@
 //! Who is told of what. What is to be told follows from the journal, and so does up to where each notifier was told: a
 //! crash loses nothing, and repeats at most what it interrupted.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use remit_journal::{About, Act, Deed, Event, Mode, Reader, Record, RunState};
 use remit_notify::{Event as Told, Notifiers, NotifyError};
@@ -8,6 +10,27 @@ use serde_json::value::RawValue;
 
 use crate::authority::{Case, Request, Rules};
 use crate::{Error, Host};
+
+/// Every kind of event.
+pub(crate) const KINDS: &[&str] = &[
+    "requested",
+    "break-glass-requested",
+    "request-denied",
+    "request-voided",
+    "request-expired",
+    "revoked",
+    "frozen",
+    "unfrozen",
+    "reviewed",
+    "run-succeeded",
+    "run-failed",
+    "run-refused",
+    "run-reverted",
+    "run-held",
+    "run-in-doubt",
+];
+/// The most characters of a summary: reasons are as long as whoever gives them likes.
+const LONGEST: usize = 1000;
 
 /// What came of telling.
 #[derive(Debug, Default)]
@@ -20,13 +43,13 @@ pub struct Delivery {
 
 /// Tells everyone what they have not been told yet, in order: who cannot be told something is told nothing after it
 /// until it is.
-pub async fn notify(host: &Host) -> Result<Delivery, Error> {
+pub async fn notify(host: &Host, patience: Duration) -> Result<Delivery, Error> {
     let config = host.home.load()?;
     let mut delivery = Delivery::default();
     if config.notify.is_empty() {
         return Ok(delivery);
     }
-    let notifiers = Notifiers::open(&config.notify, host.home.path())?;
+    let notifiers = Notifiers::open(&config.notify, host.home.path(), KINDS, patience)?;
     for name in notifiers.names() {
         let reader = host.journal.reader()?;
         let size = reader.size()?;
@@ -54,6 +77,23 @@ pub async fn notify(host: &Host) -> Result<Delivery, Error> {
         }
     }
     Ok(delivery)
+}
+
+/// Passes over the first event that waits for a notifier: one that its receiver will never take would keep
+/// everything after it waiting. Its id, if one waits.
+pub async fn give_up(host: &Host, name: &str) -> Result<Option<String>, Error> {
+    let config = host.home.load()?;
+    let notifiers = Notifiers::open(&config.notify, host.home.path(), KINDS, Duration::ZERO)?;
+    let reader = host.journal.reader()?;
+    let Some(since) = reader.told(name)? else { return Ok(None) };
+    for (seq, of, body) in reader.to_tell(since)? {
+        let event = event(&reader, &config.log, seq, &of, &body)?;
+        if let Some(event) = event.filter(|event| notifiers.wants(name, &event.kind)) {
+            tell(host, name, seq).await?;
+            return Ok(Some(event.id));
+        }
+    }
+    Ok(None)
 }
 
 async fn tell(host: &Host, name: &str, upto: u64) -> Result<(), Error> {
@@ -86,8 +126,10 @@ pub async fn expire(host: &Host, rules: &Rules) -> Result<u64, Error> {
 
 /// What a record is to those who are told; nothing, if it is none of their business.
 fn event(reader: &Reader, log: &str, seq: u64, of: &str, body: &str) -> Result<Option<Told>, Error> {
-    let told = |kind: &str, at, summary| {
+    let told = |kind: &str, at, summary: String| {
+        debug_assert!(KINDS.contains(&kind), "{kind}");
         let (kind, subject) = (kind.to_owned(), of.to_owned());
+        let summary = summary.chars().take(LONGEST).collect();
         Some(Told { id: format!("{log}/{seq}"), kind, at, subject, summary })
     };
     if of.starts_with("run-") {

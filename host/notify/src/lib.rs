@@ -8,6 +8,7 @@ mod ways;
 pub mod webhook;
 
 use std::path::Path;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -43,14 +44,24 @@ struct Notifier {
 }
 
 impl Notifiers {
-    /// Checks the configuration; files lie relative to `home`.
-    pub fn open(configs: &[NotifyConfig], home: &Path) -> Result<Self, NotifyError> {
+    /// Checks the configuration; files lie relative to `home`. Kinds are those that the caller tells of. Who does not
+    /// answer within `patience` was not told.
+    pub fn open(
+        configs: &[NotifyConfig],
+        home: &Path,
+        kinds: &[&str],
+        patience: Duration,
+    ) -> Result<Self, NotifyError> {
         let mut notifiers: Vec<Notifier> = Vec::new();
         for config in configs {
             if notifiers.iter().any(|other| other.name == config.name) {
                 return Err(config.wrong("another has the same name"));
             }
-            let way = Way::open(config, home)?;
+            if let Some(kind) = config.on.iter().find(|kind| !kinds.contains(&kind.as_str())) {
+                let kind = kind.escape_debug();
+                return Err(config.wrong(format!("there are no events `{kind}`, only {}", kinds.join(", "))));
+            }
+            let way = Way::open(config, home, patience)?;
             notifiers.push(Notifier { name: config.name.clone(), on: config.on.clone(), way });
         }
         Ok(Self(notifiers))

@@ -13,37 +13,46 @@ use ureq::Agent;
 use crate::webhook::Secret;
 use crate::{Event, NotifyConfig, NotifyError};
 
-/// A receiver that does not answer in this time was not told.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The most bytes of an event: receivers refuse long ones.
+const LONGEST: usize = 16 * 1024;
 
 #[derive(Debug)]
 pub(crate) enum Way {
-    Webhook { address: String, secret: Secret, agent: Agent },
-    Command(Vec<String>),
+    Webhook(Box<Webhook>),
+    Command(Vec<String>, Duration),
     File(PathBuf),
 }
 
+#[derive(Debug)]
+pub(crate) struct Webhook {
+    address: String,
+    /// What of the address may be shown: some hold a token in their path.
+    shown: String,
+    secret: Secret,
+    agent: Agent,
+}
+
 impl Way {
-    pub(crate) fn open(config: &NotifyConfig, home: &Path) -> Result<Self, NotifyError> {
+    pub(crate) fn open(config: &NotifyConfig, home: &Path, patience: Duration) -> Result<Self, NotifyError> {
         if config.name.is_empty() {
             return Err(config.wrong("it has no name"));
         }
         match (&config.webhook, config.command.as_slice(), &config.file) {
             (Some(address), [], None) => {
                 let agent = Agent::config_builder()
-                    .timeout_global(Some(PATIENCE))
+                    .timeout_global(Some(patience))
+                    // An event for this machine stays on it.
+                    .proxy(None)
                     // Whoever may answer for an address is who was configured.
                     .max_redirects(0)
                     .http_status_as_error(false)
                     .build();
-                Ok(Self::Webhook {
-                    address: checked(config, address)?,
-                    secret: secret(config, home)?,
-                    agent: agent.into(),
-                })
+                let (address, shown) = checked(config, address)?;
+                let secret = secret(config, home)?;
+                Ok(Self::Webhook(Box::new(Webhook { address, shown, secret, agent: agent.into() })))
             }
             (None, [_, ..], None) if config.secret_file.is_none() => {
-                Ok(Self::Command(config.command.clone()))
+                Ok(Self::Command(config.command.clone(), patience))
             }
             (None, [], Some(file)) if config.secret_file.is_none() => Ok(Self::File(home.join(file))),
             _ => Err(config.wrong("set exactly one of `webhook` (with `secret_file`), `command` and `file`")),
@@ -53,22 +62,30 @@ impl Way {
     /// An error is a sentence for a person.
     pub(crate) fn tell(&self, event: &Event) -> Result<(), String> {
         let body = serde_json::to_string(event).map_err(|error| error.to_string())?;
+        if body.len() > LONGEST {
+            return Err(format!("an event of {} bytes is too long", body.len()));
+        }
         match self {
-            Self::Webhook { address, secret, agent } => post(agent, address, secret, event, &body),
-            Self::Command(words) => run(words, &body),
+            Self::Webhook(webhook) => post(webhook, event, &body),
+            Self::Command(words, patience) => run(words, &body, *patience),
             Self::File(path) => append(path, &body).map_err(|error| format!("{}: {error}", path.display())),
         }
     }
 }
 
 /// HTTPS, or plain HTTP to this machine: an event says what was broken into.
-fn checked(config: &NotifyConfig, address: &str) -> Result<String, NotifyError> {
+fn checked(config: &NotifyConfig, address: &str) -> Result<(String, String), NotifyError> {
     let uri: ureq::http::Uri =
         address.parse().map_err(|error| config.wrong(format!("`webhook` is no address: {error}")))?;
+    let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
+    if authority.contains('@') {
+        return Err(config.wrong("`webhook` holds a password: the messages are signed, none is needed"));
+    }
+    let shown = format!("{}://{authority}", uri.scheme_str().unwrap_or_default());
     let local = matches!(uri.host(), Some("127.0.0.1" | "localhost" | "[::1]"));
     match uri.scheme_str() {
-        Some("https") => Ok(address.to_owned()),
-        Some("http") if local => Ok(address.to_owned()),
+        Some("https") => Ok((address.to_owned(), shown)),
+        Some("http") if local => Ok((address.to_owned(), shown)),
         _ => Err(config.wrong("`webhook` must be https://, or http:// to this machine")),
     }
 }
@@ -86,14 +103,15 @@ fn secret(config: &NotifyConfig, home: &Path) -> Result<Secret, NotifyError> {
             config.wrong(format!("{} can be read by others (mode {mode:04o}): chmod 600", path.display()))
         );
     }
-    let mut text = String::new();
+    let mut text = zeroize::Zeroizing::new(String::new());
     from.read_to_string(&mut text).map_err(failed)?;
     Secret::parse(&text).ok_or_else(|| {
         config.wrong(format!("{} does not hold `whsec_` and base64 of 24 to 64 bytes", path.display()))
     })
 }
 
-fn post(agent: &Agent, address: &str, secret: &Secret, event: &Event, body: &str) -> Result<(), String> {
+fn post(to: &Webhook, event: &Event, body: &str) -> Result<(), String> {
+    let Webhook { address, shown, secret, agent } = to;
     // Of this attempt: receivers refuse old ones.
     let at = Timestamp::now();
     let answer = agent
@@ -105,35 +123,40 @@ fn post(agent: &Agent, address: &str, secret: &Secret, event: &Event, body: &str
         .send(body);
     match answer {
         Ok(answer) if answer.status().is_success() => Ok(()),
-        Ok(answer) => Err(format!("{address} answered {}", answer.status())),
-        Err(error) => Err(format!("{address}: {error}")),
+        Ok(answer) => Err(format!("{shown} answered {}", answer.status())),
+        Err(error) => Err(format!("{shown}: {error}")),
     }
 }
 
-fn run(words: &[String], body: &str) -> Result<(), String> {
+fn run(words: &[String], body: &str, patience: Duration) -> Result<(), String> {
     let [program, arguments @ ..] = words else { return Err("no command".to_owned()) };
     let failed = |error: std::io::Error| format!("{program}: {error}");
     let mut child = Command::new(program)
         .args(arguments)
+        // What the host was given for its own work, tokens among it, is none of theirs.
+        .env_clear()
+        .envs(
+            std::env::vars_os().filter(|(name, _)| ["PATH", "HOME", "LANG"].iter().any(|kept| name == kept)),
+        )
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .map_err(failed)?;
-    // Less than a pipe holds: it cannot block on a program that does not read. One that closed it early may have
-    // all it wants; its exit code tells.
+    let since = Instant::now();
+    // An event is shorter than what a pipe holds (64 KiB): a program that does not read it does not block us. One
+    // that closed it early may have all it wants; its exit code tells.
     if let Some(mut input) = child.stdin.take() {
         let _ = input.write_all(body.as_bytes());
     }
-    let since = Instant::now();
     loop {
         match child.try_wait().map_err(failed)? {
             Some(status) if status.success() => return Ok(()),
             Some(status) => return Err(format!("{program} ended with {status}")),
-            None if since.elapsed() >= PATIENCE => {
+            None if since.elapsed() >= patience => {
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(format!("{program} took longer than {} s", PATIENCE.as_secs()));
+                return Err(format!("{program} took longer than {} s", patience.as_secs()));
             }
             None => std::thread::sleep(Duration::from_millis(10)),
         }
@@ -142,7 +165,18 @@ fn run(words: &[String], body: &str) -> Result<(), String> {
 
 /// Durable on return.
 fn append(path: &Path, body: &str) -> std::io::Result<()> {
+    let new = !path.exists();
     let mut file = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
-    file.write_all(format!("{body}\n").as_bytes())?;
-    file.sync_data()
+    // Several processes may tell at once; and what a full disk cut off must not spoil the next line.
+    file.lock()?;
+    let length = file.metadata()?.len();
+    let written = file.write_all(format!("{body}\n").as_bytes()).and_then(|()| file.sync_data());
+    if written.is_err() {
+        // A device has no length to go back to.
+        let _ = file.set_len(length);
+    }
+    if new && let Some(folder) = path.parent() {
+        fs::File::open(folder)?.sync_all()?;
+    }
+    written
 }

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use ring::hmac;
+use zeroize::Zeroizing;
 
 /// How far a message's time may lie from a receiver's clock.
 const TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
@@ -21,7 +22,7 @@ impl Secret {
     /// Reads `whsec_` and base64 of 24 to 64 bytes.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let bytes = STANDARD.decode(text.trim().strip_prefix("whsec_")?).ok()?;
+        let bytes = Zeroizing::new(STANDARD.decode(text.trim().strip_prefix("whsec_")?).ok()?);
         (24..=64).contains(&bytes.len()).then(|| Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes)))
     }
 

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use jiff::{SignedDuration, Timestamp};
@@ -13,6 +14,9 @@ use remit_notify::webhook::Secret;
 use remit_notify::{Event, Notifiers, NotifyConfig};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+const KINDS: &[&str] = &["requested", "run-reverted"];
+const PATIENCE: Duration = Duration::from_secs(2);
 
 fn event() -> Event {
     Event {
@@ -26,7 +30,7 @@ fn event() -> Event {
 
 fn open(home: &Path, text: &str) -> Result<Notifiers, String> {
     let config: NotifyConfig = toml::from_str(text).unwrap();
-    Notifiers::open(&[config], home).map_err(|error| error.to_string())
+    Notifiers::open(&[config], home, KINDS, PATIENCE).map_err(|error| error.to_string())
 }
 
 fn home() -> tempfile::TempDir {
@@ -155,10 +159,29 @@ fn what_cannot_be_is_told_when_it_is_read() {
         ("name = \"x\"\nwebhook = \"https://a.example\"\nsecret_file = \"open\"", "can be read by others"),
         ("name = \"x\"\nwebhook = \"https://a.example\"\nsecret_file = \"absent\"", "absent"),
         ("name = \"\"\nfile = \"a\"", "no name"),
+        ("name = \"x\"\nfile = \"a\"\non = [\"run-in-dubt\"]", "no events `run-in-dubt`"),
+        ("name = \"x\"\nwebhook = \"https://a:b@c.example\"\nsecret_file = \"secret\"", "holds a password"),
     ] {
         let error = open(home.path(), text).unwrap_err();
         assert!(error.contains(says), "no `{says}` in {error}");
     }
     let config: NotifyConfig = toml::from_str("name = \"x\"\nfile = \"a\"").unwrap();
-    assert!(Notifiers::open(&[config.clone(), config], home.path()).is_err());
+    assert!(Notifiers::open(&[config.clone(), config], home.path(), KINDS, PATIENCE).is_err());
+}
+
+/// A receiver that takes its time, and an event that is too long, end in time and are not told.
+#[test]
+fn nobody_keeps_a_repair_waiting() {
+    let home = home();
+    let since = Instant::now();
+    let slow = open(home.path(), "name = \"c\"\ncommand = [\"sleep\", \"60\"]").unwrap();
+    assert!(slow.deliver("c", &event()).unwrap_err().to_string().contains("longer than 2 s"));
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/a-token-in-the-path", silent.local_addr().unwrap());
+    let text = format!("name = \"p\"\nwebhook = \"{address}\"\nsecret_file = \"secret\"");
+    let error = open(home.path(), &text).unwrap().deliver("p", &event()).unwrap_err().to_string();
+    assert!(!error.contains("a-token"), "{error}");
+    let long = Event { summary: "x".repeat(100_000), ..event() };
+    assert!(slow.deliver("c", &long).unwrap_err().to_string().contains("too long"));
+    assert!(since.elapsed() < Duration::from_secs(20));
 }

@@ -212,7 +212,7 @@ impl Key {
 
 /// Tells once what there is to tell, after a command that acted. What fails waits for `remit notify`.
 pub(crate) async fn told(host: &Host) {
-    match remit_lifecycle::notify(host).await {
+    match remit_lifecycle::notify(host, std::time::Duration::from_secs(2)).await {
         Ok(delivery) => {
             for error in delivery.failed {
                 print::warn(&format!("note: {error}; `remit notify` tries again"));

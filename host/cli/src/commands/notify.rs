@@ -1,17 +1,25 @@
 //! `remit notify`.
 
+use std::time::Duration;
+
 use clap::Args;
-use remit_lifecycle::{Home, expire, notify};
+use remit_lifecycle::{Home, expire, give_up, notify};
 use serde_json::json;
 
 use super::{Done, open};
 use crate::print::{self, say};
+
+/// How long a receiver may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Args)]
 #[command(
     after_help = "Example, from a timer:\n  remit notify\n\nEvery command that acts tells once what there is to tell; this goes on where that failed, and finds what expired."
 )]
 pub(crate) struct Notify {
+    /// Pass over the first event that waits for this notifier: its receiver will never take it.
+    #[arg(long, value_name = "NAME")]
+    give_up: Option<String>,
     /// As JSON.
     #[arg(long)]
     json: bool,
@@ -20,8 +28,14 @@ pub(crate) struct Notify {
 impl Notify {
     pub(crate) async fn run(self, home: &Home) -> Done {
         let host = open(home).await?;
+        if let Some(name) = &self.give_up {
+            match give_up(&host, name).await? {
+                Some(event) => say!("given up  {name}  {event}"),
+                None => say!("nothing waits for {}", print::word(name)),
+            }
+        }
         expire(&host, &home.rules()?).await?;
-        let delivery = notify(&host).await?;
+        let delivery = notify(&host, PATIENCE).await?;
         if self.json {
             let failed: Vec<String> = delivery.failed.iter().map(ToString::to_string).collect();
             print::json(&json!({"told": delivery.told, "failed": failed}))?;
