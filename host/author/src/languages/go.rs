@@ -17,11 +17,10 @@ const BINDINGS: &str = "github.com/remit/remit/sdk/go/bindings";
 /// Where the SDK has what the generated exports call.
 const EXPORTS: &str = "github.com/remit/remit/sdk/go/internal";
 
-/// Compiles the package in the project's folder to a core module.
+/// Compiles the package in the project's folder to a core module. Its `go.mod` says where the SDK lies.
 pub(crate) fn build(project: &Project) -> Result<Vec<u8>, AuthorError> {
     let work = bindings::work(project)?;
     bind(&work.join("bindings"))?;
-    bindings::sdk(project, &work)?;
     let module = work.join("action.wasm");
 
     let mut go = tool::command(project, &["go"], LANGUAGE, INSTALL)?;
