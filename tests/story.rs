@@ -12,6 +12,7 @@ fn settings() -> insta::Settings {
     let mut settings = insta::Settings::clone_current();
     for (pattern, name) in [
         (r"run-[0-9a-z]{26}", "RUN"),
+        (r"req-[0-9a-z]{26}", "REQUEST"),
         (r"sha256:[0-9a-f]{64}", "sha256:DIGEST"),
         (r"\b[0-9a-f]{12}\b", "SHORT"),
         (r"\d{4}-\d\d-\d\dT[0-9:.]+Z", "TIME"),

@@ -111,7 +111,7 @@ fn sshsig(key: &[u8], namespace: &str, signature: &[u8]) -> Vec<u8> {
     let version = 1_u32.to_be_bytes();
     let parts =
         [&string(key), &string(namespace.as_bytes()), &string(b""), &string(b"sha512"), &string(signature)];
-    [&b"SSHSIG"[..], &version, &parts.map(|part| part.clone()).concat()].concat()
+    [&b"SSHSIG"[..], &version, &parts.map(std::clone::Clone::clone).concat()].concat()
 }
 
 fn line(kind: &str, key: &[u8]) -> String {
