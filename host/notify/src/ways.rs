@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ const LONGEST: usize = 16 * 1024;
 pub(crate) enum Way {
     Webhook(Box<Webhook>),
     Command(Vec<String>, Duration),
-    File(PathBuf),
+    File(PathBuf, Duration),
 }
 
 #[derive(Debug)]
@@ -54,7 +54,9 @@ impl Way {
             (None, [_, ..], None) if config.secret_file.is_none() => {
                 Ok(Self::Command(config.command.clone(), patience))
             }
-            (None, [], Some(file)) if config.secret_file.is_none() => Ok(Self::File(home.join(file))),
+            (None, [], Some(file)) if config.secret_file.is_none() => {
+                Ok(Self::File(home.join(file), patience))
+            }
             _ => Err(config.wrong("set exactly one of `webhook` (with `secret_file`), `command` and `file`")),
         }
     }
@@ -68,7 +70,9 @@ impl Way {
         match self {
             Self::Webhook(webhook) => post(webhook, event, &body),
             Self::Command(words, patience) => run(words, &body, *patience),
-            Self::File(path) => append(path, &body).map_err(|error| format!("{}: {error}", path.display())),
+            Self::File(path, patience) => {
+                append(path, &body, *patience).map_err(|error| format!("{}: {error}", path.display()))
+            }
         }
     }
 }
@@ -144,10 +148,13 @@ fn run(words: &[String], body: &str, patience: Duration) -> Result<(), String> {
         .spawn()
         .map_err(failed)?;
     let since = Instant::now();
-    // An event is shorter than what a pipe holds (64 KiB): a program that does not read it does not block us. One
-    // that closed it early may have all it wants; its exit code tells.
+    // Beside us: a program that does not read it keeps nobody. One that closed it early may have all it wants; its
+    // exit code tells.
     if let Some(mut input) = child.stdin.take() {
-        let _ = input.write_all(body.as_bytes());
+        let body = body.to_owned();
+        std::thread::spawn(move || {
+            let _ = input.write_all(body.as_bytes());
+        });
     }
     loop {
         match child.try_wait().map_err(failed)? {
@@ -164,11 +171,22 @@ fn run(words: &[String], body: &str, patience: Duration) -> Result<(), String> {
 }
 
 /// Durable on return.
-fn append(path: &Path, body: &str) -> std::io::Result<()> {
-    let new = !path.exists();
+fn append(path: &Path, body: &str, patience: Duration) -> std::io::Result<()> {
+    let there = fs::metadata(path);
+    if there.as_ref().is_ok_and(|there| there.file_type().is_fifo()) {
+        // To open one waits for whoever reads it.
+        return Err(std::io::Error::other("it is a pipe: use `command`"));
+    }
+    let new = there.is_err();
     let mut file = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
     // Several processes may tell at once; and what a full disk cut off must not spoil the next line.
-    file.lock()?;
+    let since = Instant::now();
+    while let Err(busy) = file.try_lock() {
+        if since.elapsed() > patience {
+            return Err(std::io::Error::other(busy.to_string()));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
     let length = file.metadata()?.len();
     let written = file.write_all(format!("{body}\n").as_bytes()).and_then(|()| file.sync_data());
     if written.is_err() {

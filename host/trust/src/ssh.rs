@@ -136,7 +136,7 @@ impl SshKey {
         let signature = [&string(algorithm.as_str().as_bytes()), &string(data), behind].concat();
         [
             &b"SSHSIG"[..],
-            &sig.version().to_be_bytes(),
+            &SshSig::VERSION.to_be_bytes(),
             &string(&self.wire),
             &string(sig.namespace().as_bytes()),
             &string(sig.reserved()),
