@@ -349,3 +349,34 @@ fn everyone_is_told_at_least_once_and_in_order() {
     assert_eq!(events("gone/events.jsonl").len(), 2);
     world.audit_is_sound();
 }
+
+#[test]
+fn a_standing_scope_for_a_publishers_versions_and_hours() {
+    let world = World::new();
+    let allow = |name| format!("[[allow]]\ncapability = \"remit:secrets/{name}\"\nresources = [\"**\"]\n");
+    world.write("s.toml", format!("{}{}", allow("inspect"), allow("rotate")));
+    let standing = |more: &[&str]| {
+        let args = [ACTION, "--standing", "--scope", "s.toml", "--for", "bot", "--key", "alice.key"];
+        let id = ask(&world, &[&args[..], more].concat());
+        world.remit(&["approve", &id, "--key", "bob.key"]).exits(0);
+        let under = ["--under", &id, "--reason", "r", "--key", "bot.key"];
+        world.remit(&[&["run", ACTION, "--input", &input(SECRET)][..], &under].concat())
+    };
+    standing(&["--versions", "^0.1"]).exits(0);
+    standing(&["--versions", "^2"]).exits(3).says("it is for rotate-secret ^2 by the publisher");
+    // An hour that is never now: the day before yesterday's.
+    let day = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    // 1970 began on a Thursday.
+    let past = day[usize::try_from((now / 86_400 + 3 + 5) % 7).unwrap()];
+    standing(&["--hours", &format!("{past} 08:00-09:00")])
+        .exits(3)
+        .says("it is good for")
+        .says("asked for instead");
+    for wrong in [&["--hours", "mon 8-9"][..], &["--ttl", "721h"], &["--runs-per-hour", "0"]] {
+        let args =
+            ["request", ACTION, "--standing", "--scope", "s.toml", "--reason", "r", "--key", "alice.key"];
+        world.remit(&[&args[..], wrong].concat()).exits(2);
+    }
+    world.audit_is_sound();
+}

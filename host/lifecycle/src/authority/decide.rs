@@ -284,9 +284,12 @@ pub async fn revoke(
     let for_good = |ground| Strike { ground, earlier_only: false };
     let (about, strikes, matter) = match target {
         Target::Request(id) => {
-            let case = Case::load(&reader, rules, id)?;
-            let matter = matter(&reader, rules, &case.request)?;
-            (About::Request(id), vec![for_good(Ground::Request(id))], Some(matter))
+            // One that cannot be read any more, because its requester is gone, can still be taken away.
+            let matter = match Case::load(&reader, rules, id) {
+                Ok(case) => Some(matter(&reader, rules, &case.request)?),
+                Err(_) => None,
+            };
+            (About::Request(id), vec![for_good(Ground::Request(id))], matter)
         }
         Target::Principal(name) => {
             let Some(principal) = rules.principals.get(&name) else {
