@@ -1,8 +1,8 @@
-//! `remit.toml`: whom this host trusts and which system serves which secrets.
+//! `remit.toml`: whom this host trusts, which system serves which secrets, and which directories there are.
 
 use std::path::{Path, PathBuf};
 
-use remit_backend::SecretsConfig;
+use remit_backend::{FilesConfig, SecretsConfig};
 use remit_trust::VerifyingKey;
 use serde::Deserialize;
 
@@ -20,6 +20,9 @@ pub struct Config {
     /// Which backend serves which secrets.
     #[serde(default)]
     pub secrets: Vec<SecretsConfig>,
+    /// Which directories scopes can grant.
+    #[serde(default)]
+    pub files: Vec<FilesConfig>,
     /// Who cosigns the journal's checkpoints.
     #[serde(default)]
     pub witness: Vec<WitnessConfig>,

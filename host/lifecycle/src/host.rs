@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::sync::Arc;
 
-use remit_backend::Secrets;
+use remit_backend::{Files, Secrets};
 use remit_gate::{Estate, UndoGate};
 use remit_journal::{Journal, RunId};
 use remit_sandbox::{Cache, Publishers, Sandbox};
@@ -65,7 +65,10 @@ impl Home {
             home: self.clone(),
             publishers: Publishers(Config::keys(self.path(), &config.trust.publishers)?),
             operators: Config::keys(self.path(), &config.trust.operators)?,
-            estate: Estate::default().with(Secrets::open(&config.secrets, self.path())?),
+            estate: remit_capability::files::served(
+                Estate::default().with(Secrets::open(&config.secrets, self.path())?),
+                Files::open(&config.files, self.path())?,
+            ),
             keyring: Keyring::open(self, &journal)?,
             journal,
             sandbox: Sandbox::new(cache)?,
