@@ -10,8 +10,8 @@ use crate::{shell, toolchains, wasm_std};
 
 /// The guests in Rust: what we ship, and what the tests attack with.
 const RUST: [&str; 2] = ["plugins/rotate-secret", "tests/guests/misbehave"];
-/// The same action in each other language, and one that fails as its language does.
-const OTHERS: [&str; 7] = [
+/// The same action in each other language, one that fails as its language does, and one that edits files.
+const OTHERS: [&str; 8] = [
     "plugins/rotate-secret-c",
     "plugins/rotate-secret-js",
     "plugins/rotate-secret-ts",
@@ -19,6 +19,7 @@ const OTHERS: [&str; 7] = [
     "tests/guests/fail-c",
     "tests/guests/fail-js",
     "tests/guests/fail-python",
+    "tests/guests/edit-file",
 ];
 
 /// Builds every guest to `<target>/plugins/NAME.wasm`, as `remit build` does, and prints name, size and

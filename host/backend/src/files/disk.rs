@@ -160,7 +160,9 @@ pub(super) fn replace(
         (Node::Absent, Node::Directory { mode }) => {
             at.create_dir(name).map_err(failed)?;
             let made = at.open_dir_nofollow(name).map_err(failed)?;
-            made.into_std_file().set_permissions(Permissions::from_mode(*mode)).map_err(failed)?;
+            itself(&made)
+                .and_then(|dir| dir.set_permissions(Permissions::from_mode(*mode)))
+                .map_err(failed)?;
         }
         (Node::Directory { .. }, Node::Absent) => {
             at.remove_dir(name).map_err(|error| match error.kind() {
@@ -172,7 +174,12 @@ pub(super) fn replace(
         _ => return Err(Failure::Conflict(format!("{path} {is}"))),
     }
     // The name is durable once its directory is.
-    at.try_clone().and_then(|dir| dir.into_std_file().sync_all()).map_err(unsure)
+    itself(&at).and_then(|dir| dir.sync_all()).map_err(unsure)
+}
+
+/// A directory as a file: cap-std's own handle may be one that can only lead on (`O_PATH`).
+fn itself(dir: &Dir) -> io::Result<std::fs::File> {
+    Ok(dir.open(".")?.into_std())
 }
 
 /// Beside it, then over it: whoever looks sees the old file or the new one.

@@ -222,10 +222,7 @@ impl Ctx {
         })
     }
 
-    pub(super) fn directory(
-        &self,
-        of: &wasmtime::component::Resource<Descriptor>,
-    ) -> Answer<Resource> {
+    pub(super) fn directory(&self, of: &wasmtime::component::Resource<Descriptor>) -> Answer<Resource> {
         Ok(match self.wasi.table.get(of)? {
             Descriptor::Directory(resource) => Ok(resource.clone()),
             Descriptor::File { .. } => Err(ErrorCode::NotDirectory),

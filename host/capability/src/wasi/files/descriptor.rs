@@ -160,7 +160,12 @@ impl HostDescriptor for Ctx {
         }))
     }
 
-    async fn stat_at(&mut self, of: Handle<Descriptor>, _: PathFlags, path: String) -> Answer<DescriptorStat> {
+    async fn stat_at(
+        &mut self,
+        of: Handle<Descriptor>,
+        _: PathFlags,
+        path: String,
+    ) -> Answer<DescriptorStat> {
         use remit_backend::files::Is;
         let directory = or_code!(self.directory(&of)?);
         let resource = or_code!(self.named::<Look>(&directory, &path)?);

@@ -90,7 +90,10 @@ impl types::Host for Ctx {
 }
 
 impl types::HostDirectoryEntryStream for Ctx {
-    async fn read_directory_entry(&mut self, of: Handle<DirectoryEntryStream>) -> Answer<Option<DirectoryEntry>> {
+    async fn read_directory_entry(
+        &mut self,
+        of: Handle<DirectoryEntryStream>,
+    ) -> Answer<Option<DirectoryEntry>> {
         Ok(Ok(self.wasi.table.get_mut(&of)?.0.pop_front()))
     }
 

@@ -39,7 +39,9 @@ impl Ctx {
 
     /// What is not offered at all: refused, and journaled.
     pub(super) fn unsupported<T>(&self, function: &str, on: &str) -> Answer<T> {
-        self.gate().refuse(function, on, "links and times of files are not offered").map_err(wasmtime::Error::new)?;
+        self.gate()
+            .refuse(function, on, "links and times of files are not offered")
+            .map_err(wasmtime::Error::new)?;
         Ok(Err(ErrorCode::Unsupported))
     }
 }
