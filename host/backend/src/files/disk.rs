@@ -168,7 +168,7 @@ pub(super) fn replace(
             at.remove_dir(name).map_err(|error| match error.kind() {
                 ErrorKind::DirectoryNotEmpty => Failure::Conflict(format!("{path} is not empty")),
                 _ => failed(error),
-            })?
+            })?;
         }
         (Node::Absent, Node::Absent) => return Ok(()),
         _ => return Err(Failure::Conflict(format!("{path} {is}"))),

@@ -114,13 +114,7 @@ impl Files {
     }
 
     /// Puts `new` where `expected` is, or touches nothing.
-    pub async fn replace(
-        &self,
-        of: &Resource,
-        expected: &Is,
-        new: Node,
-        by: Authority<'_>,
-    ) -> Result<(), Failure> {
+    pub fn replace(&self, of: &Resource, expected: &Is, new: Node, by: Authority<'_>) -> Result<(), Failure> {
         // On this thread: a task of its own could outlive the permit.
         let (root, path) = self.root(of)?;
         disk::replace(root, path, expected, &new, &by)

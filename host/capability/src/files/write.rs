@@ -152,7 +152,7 @@ trait Change: Operation<Backend = Files, Outcome = (), Undo = BeforeChange> {
     async fn make(on: &Files, by: Permit<'_, Self>) -> Result<(), Failure> {
         let BeforeChange { was, owner, .. } = &by.before().undo;
         let next = by.operation().next(was, *owner)?;
-        on.replace(&by.operation().resource(), was, next, by.authority()).await
+        on.replace(&by.operation().resource(), was, next, by.authority())
     }
 
     async fn compare(&self, before: &BeforeChange, on: &Files) -> Result<State, Failure> {
@@ -180,7 +180,7 @@ trait Change: Operation<Backend = Files, Outcome = (), Undo = BeforeChange> {
             }
             Is::Other { what } => return Err(Failure::Invalid(format!("what was there {what}"))),
         };
-        on.replace(&by.operation().resource(), becomes, old, by.authority()).await
+        on.replace(&by.operation().resource(), becomes, old, by.authority())
     }
 }
 
