@@ -10,8 +10,9 @@ use crate::{shell, toolchains, wasm_std};
 
 /// The guests in Rust: what we ship, and what the tests attack with.
 const RUST: [&str; 2] = ["plugins/rotate-secret", "tests/guests/misbehave"];
-/// The same action in each other language, one that fails as its language does, and one that knows WASI only.
-const OTHERS: [&str; 10] = [
+/// The same action in each other language, one that fails as its language does, one that knows WASI only, and one that
+/// edits files.
+const OTHERS: [&str; 11] = [
     "plugins/rotate-secret-c",
     "plugins/rotate-secret-js",
     "plugins/rotate-secret-ts",
@@ -22,6 +23,7 @@ const OTHERS: [&str; 10] = [
     "tests/guests/fail-python",
     "tests/guests/fail-go",
     "tests/guests/plain-c",
+    "tests/guests/edit-file",
 ];
 
 /// Builds every guest to `<target>/plugins/NAME.wasm`, as `remit build` does, and prints name, size and

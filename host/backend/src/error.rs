@@ -32,6 +32,18 @@ pub enum BackendError {
         /// What is wrong with it.
         why: String,
     },
+    /// A granted directory makes no sense.
+    #[error("[[files]] `{setting}` is not usable: {why}")]
+    #[diagnostic(
+        code(usage::files_setting),
+        help("correct `{setting}` in remit.toml, then run `remit doctor`")
+    )]
+    Directory {
+        /// The key in the configuration.
+        setting: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Two entries claim the same paths.
     #[error("two [[secrets]] entries have the prefix `{prefix}`")]
     #[diagnostic(

@@ -8,10 +8,11 @@
 
 pub mod bindings;
 mod ctx;
+pub mod files;
 pub mod host;
 pub mod secrets;
 mod table;
 pub mod wasi;
 
 pub use ctx::Ctx;
-pub use table::{Interface, find, interfaces, operation};
+pub use table::{Interface, find, interfaces, operation, powers};

@@ -5,7 +5,7 @@ use wasmtime::component::Linker;
 
 use crate::bindings::{remit, wasi};
 use crate::ctx::Run;
-use crate::{Ctx, host, secrets, wasi as inert};
+use crate::{Ctx, files, host, secrets, wasi as inert};
 
 /// One interface that the host offers.
 pub struct Interface {
@@ -117,10 +117,10 @@ table! {
         "measures time; each look is recorded";
     "wasi:clocks/wall-clock" "0.2.12" ambient Observe [inert::WallNow] by wasi::clocks::wall_clock:
         "knows the date and time; each look is recorded";
-    "wasi:filesystem/preopens" "0.2.12" ambient Observe [] by wasi::filesystem::preopens:
-        "asks which directories it may use; there are none";
+    "wasi:filesystem/preopens" "0.2.12" ambient Observe [files::GetDirectories] by wasi::filesystem::preopens:
+        "asks which directories it may use; there are none but those that a scope grants";
     "wasi:filesystem/types" "0.2.12" ambient Observe [] by wasi::filesystem::types:
-        "could use files that it was given; it is given none";
+        "uses files that a scope grants by remit:files/read and remit:files/write; otherwise there are none";
     "wasi:io/error" "0.2.12" ambient Observe [] by wasi::io::error:
         "reads error texts of its own streams";
     "wasi:io/poll" "0.2.12" ambient Observe [inert::Poll, inert::Ready] by wasi::io::poll:
@@ -133,6 +133,39 @@ table! {
         "gets random numbers that the run's journal can repeat";
     "wasi:random/random" "0.2.12" ambient Observe [] by wasi::random::random:
         "gets random numbers that the run's journal can repeat";
+}
+
+/// What a scope can grant and no component imports: see [`powers`].
+static POWERS: &[Interface] = &[
+    Interface {
+        name: files::READ,
+        version: "0.1.0",
+        granted_by_scope: true,
+        effect: Effect::Observe,
+        risk: "reads files and lists directories; from then on the action knows what is in them",
+        operations: &[&Of::<files::Look>::NEW, &Of::<files::Read>::NEW, &Of::<files::List>::NEW],
+    },
+    Interface {
+        name: files::WRITE,
+        version: "0.1.0",
+        granted_by_scope: true,
+        effect: Effect::Change,
+        risk: "replaces, makes and removes files and directories; whoever reads them follows the new content",
+        operations: &[
+            &Of::<files::Find>::NEW,
+            &Of::<files::Put>::NEW,
+            &Of::<files::Remove>::NEW,
+            &Of::<files::MakeDirectory>::NEW,
+            &Of::<files::RemoveDirectory>::NEW,
+        ],
+    },
+];
+
+/// The powers a scope can grant to a component that imports `interface`, where that interface alone has
+/// none: an action is let in without them, and can then do nothing through it.
+#[must_use]
+pub fn powers(interface: &str) -> &'static [Interface] {
+    if interface == "wasi:filesystem/types" { POWERS } else { &[] }
 }
 
 /// Every interface the host offers, the granted ones first.
@@ -162,6 +195,7 @@ pub fn find(import: &str) -> Option<&'static Interface> {
 pub fn operation(name: &str) -> Option<&'static dyn AnyOperation> {
     TABLE
         .iter()
+        .chain(POWERS)
         .flat_map(|interface| interface.operations)
         .copied()
         .find(|operation| operation.name() == name)

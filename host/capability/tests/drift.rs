@@ -121,7 +121,8 @@ fn our_resources_are_only_wasis() {
                 "output-stream",
                 "terminal-input",
                 "terminal-output",
-                // Of these none is ever made.
+                // Of these none is made but for a directory that a scope grants, and what is done by one is
+                // decided by the gate each time.
                 "descriptor",
                 "directory-entry-stream",
             ];

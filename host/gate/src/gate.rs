@@ -63,11 +63,11 @@ impl Gate {
             run: setup.facts.run,
             mode: setup.mode,
             rules: setup.scope.compile(),
+            estate: setup.estate.for_run(&setup.scope, setup.mode).with(setup.facts),
             limits: setup.scope.limits,
             plan: setup.plan.map(|plan| plan.changes().cloned().collect()),
             window: setup.window,
             watch: setup.watch,
-            estate: setup.estate.with(setup.facts),
             journal: setup.journal,
             sealer: setup.sealer,
             progress: Mutex::new(Progress {
@@ -171,6 +171,15 @@ impl Gate {
         Ok(Failure::Invalid(why.to_owned()))
     }
 
+    /// Whether this run has what `O` works on. In a replay: whether the record has such a call next.
+    #[must_use]
+    pub fn offers<O: Operation>(&self) -> bool {
+        match &*self.0 {
+            Way::Real(inner) => inner.estate.get::<O>().is_ok(),
+            Way::Replay(replay) => replay.is_next(O::NAME),
+        }
+    }
+
     /// Performs one operation, if everything says yes.
     ///
     /// The order is the product: count → window → phase → scope → preparation → accepted effect → plan →
@@ -260,7 +269,7 @@ impl Inner {
         intent.before = Some(raw::<O>(&prepared.undo)?);
         intent.irrevocable_because.clone_from(&prepared.irrevocable);
         if inner.mode == Mode::Rehearse {
-            let answer = Ok(operation.simulate(&prepared.undo));
+            let answer = Ok(operation.rehearse(&prepared, &backend));
             inner.note(Event::Intent(intent))?;
             inner.note(inner.outcome::<O>(call, &answer)?)?;
             return Ok(answer);
@@ -466,7 +475,7 @@ impl Inner {
 
     fn outcome<O: Operation>(&self, call: u64, answer: &Result<O::Outcome, Failure>) -> Result<Event, Fault> {
         let result = match answer {
-            Ok(value) if O::EFFECT == Effect::Disclose => {
+            Ok(value) if O::EFFECT == Effect::Disclose || O::SEALED => {
                 let plain = SecretBytes::new(serde_json::to_vec(value).map_err(written::<O>)?);
                 CallResult::Sealed { value: self.seal::<O>(call, &plain)? }
             }

@@ -22,6 +22,9 @@ pub trait Operation: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The arguments whose values are only known at run time, such as a text that quotes the run: a run may
     /// pass others than its plan. Everything else must be as planned.
     const RUN_TIME: &'static [&'static str] = &[];
+    /// Whether its outcome is sealed in the journal although the rule need not say `disclose`: it is content
+    /// that the operation was granted for, such as a file's.
+    const SEALED: bool = false;
     /// The code that reaches the real system.
     type Backend: Send + Sync + 'static;
     /// What the guest gets. Never secret, except from a `disclose` operation, whose outcome is sealed.
@@ -41,6 +44,12 @@ pub trait Operation: Serialize + DeserializeOwned + Send + Sync + 'static {
 
     /// What `perform` would return, for a rehearsal.
     fn simulate(&self, before: &Self::Undo) -> Self::Outcome;
+
+    /// The same with a backend that plays changes: an operation whose effect the action can see, such as a
+    /// file that it reads back, writes it down there.
+    fn rehearse(&self, before: &Prepared<Self::Undo>, _: &Self::Backend) -> Self::Outcome {
+        self.simulate(&before.undo)
+    }
 
     /// Does it. Only ever called with a durable intent, which the permit carries.
     fn perform(
@@ -74,6 +83,8 @@ pub trait Observation: Serialize + DeserializeOwned + Send + Sync + 'static {
     const NAME: &'static str;
     /// Whether the outcome is secret material: effect `disclose` rather than `observe`.
     const DISCLOSES: bool = false;
+    /// See [`Operation::SEALED`].
+    const SEALED: bool = false;
     /// See [`Operation::Backend`].
     type Backend: Send + Sync + 'static;
     /// See [`Operation::Outcome`].
@@ -93,6 +104,7 @@ pub enum Nothing {}
 impl<T: Observation> Operation for T {
     const NAME: &'static str = T::NAME;
     const EFFECT: Effect = if T::DISCLOSES { Effect::Disclose } else { Effect::Observe };
+    const SEALED: bool = T::SEALED;
     type Backend = T::Backend;
     type Outcome = T::Outcome;
     type Undo = Nothing;

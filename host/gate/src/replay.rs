@@ -75,6 +75,15 @@ impl Replay {
         self.script.get(self.progress().next).map(words)
     }
 
+    /// Whether the next thing on record is a call of this operation.
+    pub(crate) fn is_next(&self, operation: &str) -> bool {
+        match self.script.get(self.progress().next) {
+            Some(Event::Intent(intent)) => intent.operation == operation,
+            Some(Event::Denied(denied)) => denied.operation == operation,
+            _ => false,
+        }
+    }
+
     fn progress(&self) -> MutexGuard<'_, Progress> {
         // The data is counters: whole after a panic elsewhere.
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)

@@ -198,6 +198,13 @@ impl Scope {
         }
     }
 
+    /// The first segments of every pattern of these capabilities, wildcards as they are.
+    pub fn first_segments<'a>(&'a self, capabilities: &'a [&str]) -> impl Iterator<Item = &'a str> {
+        let allowed = self.allow.iter().filter(|allow| capabilities.contains(&allow.interface().0));
+        let patterns = allowed.flat_map(|allow| &allow.resources);
+        patterns.map(|pattern| pattern.as_str().split('/').next().unwrap_or_default())
+    }
+
     pub(crate) fn compile(&self) -> Rules {
         let mut by_interface: HashMap<String, Rule> = HashMap::new();
         for allow in &self.allow {

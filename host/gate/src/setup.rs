@@ -16,8 +16,13 @@ use crate::{Failure, Fault, Operation, Plan, Scope};
 #[derive(Clone, Default)]
 pub struct Estate {
     backends: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    per_run: HashMap<TypeId, ForRun>,
     injected: Option<Injected>,
 }
+
+/// Makes of a backend the one that a single run gets, or none.
+type ForRun = Arc<dyn Fn(&(dyn Any + Send + Sync), &Scope, Mode) -> Option<Shared> + Send + Sync>;
+type Shared = Arc<dyn Any + Send + Sync>;
 
 /// A failure that an action's offline test asks for. It can only make a call fail, never let one through.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +40,33 @@ impl Estate {
     #[must_use]
     pub fn with<B: Send + Sync + 'static>(mut self, backend: B) -> Self {
         self.backends.insert(TypeId::of::<B>(), Arc::new(backend));
+        self
+    }
+
+    /// Adds a backend of which each run gets its own: cut to its scope, playing the changes of a rehearsal;
+    /// or none, if it has no part in the run. An undo gets `backend` itself.
+    #[must_use]
+    pub fn with_per_run<B: Send + Sync + 'static>(
+        mut self,
+        backend: B,
+        for_run: fn(&B, &Scope, Mode) -> Option<B>,
+    ) -> Self {
+        let erased = move |any: &(dyn Any + Send + Sync), scope: &Scope, mode: Mode| {
+            let own = for_run(any.downcast_ref::<B>()?, scope, mode)?;
+            Some(Arc::new(own) as Shared)
+        };
+        self.per_run.insert(TypeId::of::<B>(), Arc::new(erased));
+        self.with(backend)
+    }
+
+    /// What one run gets.
+    pub(crate) fn for_run(mut self, scope: &Scope, mode: Mode) -> Self {
+        for (id, make) in std::mem::take(&mut self.per_run) {
+            let made = self.backends.remove(&id).and_then(|shared| make(&*shared, scope, mode));
+            if let Some(own) = made {
+                self.backends.insert(id, own);
+            }
+        }
         self
     }
 

@@ -1,8 +1,8 @@
-//! `remit.toml`: whom this host trusts and which system serves which secrets.
+//! `remit.toml`: whom this host trusts, which system serves which secrets, and which directories there are.
 
 use std::path::{Path, PathBuf};
 
-use remit_backend::SecretsConfig;
+use remit_backend::{FilesConfig, SecretsConfig};
 use remit_notify::NotifyConfig;
 use remit_trust::VerifyingKey;
 use serde::Deserialize;
@@ -24,6 +24,9 @@ pub struct Config {
     /// Which backend serves which secrets.
     #[serde(default)]
     pub secrets: Vec<SecretsConfig>,
+    /// Which directories scopes can grant.
+    #[serde(default)]
+    pub files: Vec<FilesConfig>,
     /// Who is told of what.
     #[serde(default)]
     pub notify: Vec<NotifyConfig>,

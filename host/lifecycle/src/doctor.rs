@@ -39,6 +39,30 @@ impl Finding {
     }
 }
 
+/// The directories that scopes can grant.
+fn directories(config: &Config, home: &Home) -> Vec<Finding> {
+    match remit_backend::Files::open(&config.files, home.path()) {
+        Err(error) => vec![Finding::of::<remit_backend::BackendError>("files", Err(error))],
+        Ok(files) => files
+            .check()
+            .map(|(name, opened)| {
+                let what = format!("files {name}");
+                match opened {
+                    Ok(()) => Finding {
+                        what,
+                        ok: true,
+                        detail: "the directory can be opened".to_owned(),
+                        fix: None,
+                    },
+                    Err(why) => {
+                        Finding::bad(&what, why, "make the directory, or correct its entry in remit.toml")
+                    }
+                }
+            })
+            .collect(),
+    }
+}
+
 /// Checks a home. Changes nothing but the journal's file locks.
 pub async fn doctor(home: &Home) -> Vec<Finding> {
     let config = match home.load() {
@@ -106,6 +130,7 @@ pub async fn doctor(home: &Home) -> Vec<Finding> {
         Err(error) => Finding::of::<crate::Error>("journal", Err(error)),
     });
     findings.extend(keys_and_runs(home));
+    findings.extend(directories(&config, home));
     match remit_backend::Secrets::open(&config.secrets, home.path()) {
         Err(error) => findings.push(Finding::of::<remit_backend::BackendError>("secrets", Err(error))),
         Ok(secrets) => {

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::sync::Arc;
 
-use remit_backend::Secrets;
+use remit_backend::{Files, Secrets};
 use remit_gate::{Estate, UndoGate};
 use remit_journal::{Journal, RunId};
 use remit_sandbox::{Cache, Publishers, Sandbox};
@@ -62,7 +62,10 @@ impl Home {
         Ok(Host {
             home: self.clone(),
             publishers: Publishers(Config::publishers(self.path(), &config.trust.publishers)?),
-            estate: Estate::default().with(Secrets::open(&config.secrets, self.path())?),
+            estate: remit_capability::files::served(
+                Estate::default().with(Secrets::open(&config.secrets, self.path())?),
+                Files::open(&config.files, self.path())?,
+            ),
             keyring: Keyring::open(self, &journal)?,
             journal,
             sandbox: Sandbox::new(cache)?,

@@ -83,7 +83,7 @@ pub(crate) fn facts(reason: &str) -> Result<Facts, Error> {
     })
 }
 
-/// What a rehearsal may do without being told: read metadata of anything the action imports. It never
+/// What a rehearsal may do without being told: read metadata of anything the action imports, and files. It never
 /// hands out secret material, and changes nothing.
 #[expect(clippy::expect_used, reason = "a constant pattern")]
 fn planning_scope(action: &Admitted) -> Scope {
@@ -93,6 +93,7 @@ fn planning_scope(action: &Admitted) -> Scope {
         .imports
         .iter()
         .filter_map(|import| import.interface)
+        .flat_map(|interface| std::iter::once(interface).chain(remit_capability::powers(interface.name)))
         .filter(|interface| interface.granted_by_scope)
         .map(|interface| Allow {
             capability: interface.name.to_owned(),

@@ -12,5 +12,5 @@ pub use cache::Cache;
 pub use engine::Sandbox;
 pub use inspection::{Import, Inspection};
 pub use meter::{Consumed, Meter};
-pub use remit_capability::{Interface, find as interface};
+pub use remit_capability::{Interface, find as interface, powers};
 pub use session::{Call, Stop};

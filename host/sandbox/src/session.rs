@@ -123,7 +123,15 @@ impl Sandbox {
             Ok(UpdateDeadline::Yield(1))
         });
 
-        let called = tokio::time::timeout_at(deadline.into(), invoke(action, &mut store, call)).await;
+        let called = tokio::time::timeout_at(deadline.into(), async {
+            let answer = invoke(action, &mut store, call).await?;
+            if answer.is_ok() {
+                // What an action that failed or crashed wrote and did not close is not wanted.
+                store.data_mut().ctx.close().await?;
+            }
+            Ok(answer)
+        });
+        let called = called.await;
         let flushed = store.data_mut().ctx.finish().await;
         let left = store.get_fuel().unwrap_or(0);
         meter.consumed.fuel += fuel - left;

@@ -1,18 +1,33 @@
-//! Streams: an input that is at its end, and outputs that are the run's log.
+//! Streams: an input that is at its end, outputs that are the run's log, and the content of files.
 
 use wasmtime::component::Resource as Handle;
 
 use super::misuse;
 use crate::Ctx;
+use crate::bindings::wasi::filesystem::types::ErrorCode;
 use crate::bindings::wasi::io::streams::StreamError;
 use crate::bindings::wasi::io::{error, streams};
 
 /// Bytes that one write may hold.
 const MAX_WRITE: u64 = 64 * 1024;
 
-/// Standard input: always at its end.
+/// Where input comes from.
 #[derive(Clone, Copy, Debug)]
-pub struct Input;
+pub enum Input {
+    /// Standard input: always at its end.
+    Ended,
+    /// A file.
+    File(Place),
+}
+
+/// A place in an open file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Which of the run's buffers holds it.
+    pub buffer: usize,
+    /// The next byte; none for wherever its end is.
+    pub at: Option<u64>,
+}
 
 /// Where output goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +36,8 @@ pub enum Output {
     Out,
     /// Standard error.
     Err,
+    /// A file.
+    File(Place),
 }
 
 /// Something to wait for.
@@ -32,9 +49,9 @@ pub enum Pollable {
     At(u64),
 }
 
-/// The error of a stream operation. None is ever made: a stream is closed, or the run ends.
+/// The error of writing to a file's stream.
 #[derive(Clone, Copy, Debug)]
-pub enum IoError {}
+pub struct IoError(pub ErrorCode);
 
 /// A terminal. None is ever made.
 #[derive(Clone, Copy, Debug)]
@@ -50,8 +67,20 @@ impl Ctx {
                 format!("{} bytes in one write; {MAX_WRITE} were permitted", bytes.len()),
             ));
         }
-        let to = *self.wasi.table.get(to)?;
-        self.print(to, bytes).await.map(Ok)
+        let output = *self.wasi.table.get(to)?;
+        let Output::File(Place { buffer, at }) = output else {
+            return self.print(output, bytes).await.map(Ok);
+        };
+        match self.wasi.files.write(buffer, at, bytes)? {
+            Ok(end) => {
+                *self.wasi.table.get_mut(to)? = Output::File(Place { buffer, at: at.map(|_| end) });
+                Ok(Ok(()))
+            }
+            Err(code) => {
+                let error = self.wasi.table.push(IoError(code))?;
+                Ok(Err(StreamError::LastOperationFailed(error)))
+            }
+        }
     }
 
     async fn put_zeroes(&mut self, call: &'static str, to: &Handle<Output>, len: u64) -> Answer<()> {
@@ -61,9 +90,35 @@ impl Ctx {
         }
     }
 
-    fn at_end<T>(&self, input: &Handle<Input>) -> Answer<T> {
-        self.wasi.table.get(input)?;
-        Ok(Err(StreamError::Closed))
+    fn take(&mut self, input: &Handle<Input>, most: u64) -> Answer<Vec<u8>> {
+        let Input::File(Place { buffer, at: Some(at) }) = *self.wasi.table.get(input)? else {
+            return Ok(Err(StreamError::Closed));
+        };
+        let bytes = self.wasi.files.read(buffer, at, most.min(MAX_WRITE))?.to_vec();
+        if bytes.is_empty() && most > 0 {
+            return Ok(Err(StreamError::Closed));
+        }
+        let at = Some(at.saturating_add(bytes.len() as u64));
+        *self.wasi.table.get_mut(input)? = Input::File(Place { buffer, at });
+        Ok(Ok(bytes))
+    }
+
+    fn pass_over(&mut self, input: &Handle<Input>, most: u64) -> Answer<u64> {
+        Ok(self.take(input, most)?.map(|bytes| bytes.len() as u64))
+    }
+
+    async fn pass_on(
+        &mut self,
+        call: &'static str,
+        output: &Handle<Output>,
+        from: &Handle<Input>,
+        most: u64,
+    ) -> Answer<u64> {
+        let bytes = match self.take(from, most)? {
+            Ok(bytes) => bytes,
+            Err(error) => return Ok(Err(error)),
+        };
+        Ok(self.put(call, output, &bytes).await?.map(|()| bytes.len() as u64))
     }
 }
 
@@ -71,31 +126,32 @@ impl error::Host for Ctx {}
 
 impl error::HostError for Ctx {
     async fn to_debug_string(&mut self, error: Handle<IoError>) -> wasmtime::Result<String> {
-        match *self.wasi.table.get(&error)? {}
+        Ok(self.wasi.table.get(&error)?.0.to_string())
     }
 
     async fn drop(&mut self, error: Handle<IoError>) -> wasmtime::Result<()> {
-        match self.wasi.table.delete(error)? {}
+        self.wasi.table.delete(error)?;
+        Ok(())
     }
 }
 
 impl streams::Host for Ctx {}
 
 impl streams::HostInputStream for Ctx {
-    async fn read(&mut self, input: Handle<Input>, _: u64) -> Answer<Vec<u8>> {
-        self.at_end(&input)
+    async fn read(&mut self, input: Handle<Input>, most: u64) -> Answer<Vec<u8>> {
+        self.take(&input, most)
     }
 
-    async fn blocking_read(&mut self, input: Handle<Input>, _: u64) -> Answer<Vec<u8>> {
-        self.at_end(&input)
+    async fn blocking_read(&mut self, input: Handle<Input>, most: u64) -> Answer<Vec<u8>> {
+        self.take(&input, most)
     }
 
-    async fn skip(&mut self, input: Handle<Input>, _: u64) -> Answer<u64> {
-        self.at_end(&input)
+    async fn skip(&mut self, input: Handle<Input>, most: u64) -> Answer<u64> {
+        self.pass_over(&input, most)
     }
 
-    async fn blocking_skip(&mut self, input: Handle<Input>, _: u64) -> Answer<u64> {
-        self.at_end(&input)
+    async fn blocking_skip(&mut self, input: Handle<Input>, most: u64) -> Answer<u64> {
+        self.pass_over(&input, most)
     }
 
     async fn subscribe(&mut self, input: Handle<Input>) -> wasmtime::Result<Handle<Pollable>> {
@@ -103,8 +159,10 @@ impl streams::HostInputStream for Ctx {
     }
 
     async fn drop(&mut self, input: Handle<Input>) -> wasmtime::Result<()> {
-        self.wasi.table.delete(input)?;
-        Ok(())
+        match self.wasi.table.delete(input)? {
+            Input::Ended => Ok(()),
+            Input::File(place) => self.leave(place.buffer).await,
+        }
     }
 }
 
@@ -123,7 +181,8 @@ impl streams::HostOutputStream for Ctx {
     }
 
     async fn flush(&mut self, output: Handle<Output>) -> Answer<()> {
-        // The log is made of lines: an unfinished one waits for its end, or for the guest's.
+        // The log is made of lines: an unfinished one waits for its end, or for the guest's. A file is put
+        // when it is synced or closed.
         self.wasi.table.get(&output)?;
         Ok(Ok(()))
     }
@@ -144,18 +203,23 @@ impl streams::HostOutputStream for Ctx {
         self.put_zeroes("wasi:io/streams.blocking-write-zeroes-and-flush", &output, len).await
     }
 
-    async fn splice(&mut self, output: Handle<Output>, from: Handle<Input>, _: u64) -> Answer<u64> {
-        self.wasi.table.get(&output)?;
-        self.at_end(&from)
+    async fn splice(&mut self, output: Handle<Output>, from: Handle<Input>, most: u64) -> Answer<u64> {
+        self.pass_on("wasi:io/streams.splice", &output, &from, most).await
     }
 
-    async fn blocking_splice(&mut self, output: Handle<Output>, from: Handle<Input>, _: u64) -> Answer<u64> {
-        self.wasi.table.get(&output)?;
-        self.at_end(&from)
+    async fn blocking_splice(
+        &mut self,
+        output: Handle<Output>,
+        from: Handle<Input>,
+        most: u64,
+    ) -> Answer<u64> {
+        self.pass_on("wasi:io/streams.blocking-splice", &output, &from, most).await
     }
 
     async fn drop(&mut self, output: Handle<Output>) -> wasmtime::Result<()> {
-        self.wasi.table.delete(output)?;
-        Ok(())
+        match self.wasi.table.delete(output)? {
+            Output::Out | Output::Err => Ok(()),
+            Output::File(place) => self.leave(place.buffer).await,
+        }
     }
 }

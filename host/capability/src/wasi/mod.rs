@@ -3,7 +3,8 @@
 //! Written here rather than taken from `wasmtime-wasi`, because nothing of it may reach past the run:
 //! standard output and error go line by line into the run's log, standard input is at its end, the
 //! environment is empty, randomness is a stream from the run's seed, and every look at a clock goes
-//! through the gate and is on record. So a run can be replayed. There are no files, and no socket can be imported.
+//! through the gate and is on record. So a run can be replayed. Files are those that a scope
+//! grants, and no socket can be imported.
 
 mod clocks;
 mod files;
@@ -17,8 +18,8 @@ use wasmtime::component::ResourceTable;
 use crate::Ctx;
 use crate::bindings::wasi::cli::{environment, exit};
 pub use clocks::{MonotonicNow, Poll, Ready, WallNow};
-pub use files::{Descriptor, DirectoryEntryStream};
-pub use io::{Input, IoError, Output, Pollable, Terminal};
+pub use files::{Descriptor, DirectoryEntryStream, Unwritten};
+pub use io::{Input, IoError, Output, Place, Pollable, Terminal};
 
 /// Handles a guest can hold at once. Enough for every runtime we know; a leak ends in a trap.
 const MAX_HANDLES: usize = 256;
@@ -45,6 +46,7 @@ pub struct Misuse {
 /// The WASI side of one run.
 pub(crate) struct State {
     pub(crate) table: ResourceTable,
+    pub(crate) files: files::Buffers,
     random: random::Stream,
     out: stdio::Lines,
     err: stdio::Lines,
@@ -56,6 +58,7 @@ impl State {
         table.set_max_capacity(MAX_HANDLES);
         Self {
             table,
+            files: files::Buffers::default(),
             random: random::Stream::new(&seed),
             out: stdio::Lines::default(),
             err: stdio::Lines::default(),

@@ -59,6 +59,7 @@ impl Ctx {
         let done = match to {
             Output::Out => self.wasi.out.push(bytes, OUT, &gate).await,
             Output::Err => self.wasi.err.push(bytes, ERR, &gate).await,
+            Output::File(_) => return Err(super::misuse("wasi:io/streams.write", "a file is no log")),
         };
         done.map_err(wasmtime::Error::new)
     }
@@ -66,7 +67,7 @@ impl Ctx {
 
 impl stdin::Host for Ctx {
     async fn get_stdin(&mut self) -> wasmtime::Result<Handle<Input>> {
-        Ok(self.wasi.table.push(Input)?)
+        Ok(self.wasi.table.push(Input::Ended)?)
     }
 }
 

@@ -88,6 +88,14 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
             .collect()
     };
     section("can do, if granted:", &rows(|known| known.granted_by_scope), "nothing");
+    let powers: Vec<_> = found.imports.iter().filter_map(|import| import.interface).collect();
+    let powers: Vec<_> = powers.iter().flat_map(|known| remit_sandbox::powers(known.name)).collect();
+    let rows_of =
+        |power: &&Interface| vec![power.name.to_owned(), power.effect.to_string(), power.risk.to_owned()];
+    if !powers.is_empty() {
+        let rows: Vec<_> = powers.iter().map(rows_of).collect();
+        section("can do through WASI, if granted, and runs without:", &rows, "");
+    }
     section("needs no grant:", &rows(|known| !known.granted_by_scope && !known.is_wasi()), "nothing");
     section("parts of WASI, all harmless here:", &rows(Interface::is_wasi), "none");
     if !found.unexplained().is_empty() {

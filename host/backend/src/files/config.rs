@@ -1,0 +1,58 @@
+//! `[[files]]` of `remit.toml`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use remit_gate::Resource;
+use serde::Deserialize;
+
+use super::{Files, KIND};
+use crate::BackendError;
+
+/// A directory of this machine that scopes can grant, and its name in resources.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FilesConfig {
+    /// The first segment of its resources: `etc` for `file:etc/app.conf`. Actions find it at `/etc`.
+    pub name: String,
+    /// Where it is; absolute.
+    pub path: PathBuf,
+}
+
+impl Files {
+    /// Opens every directory, for as long as this lives: the only use of ambient authority. One that cannot
+    /// be opened fails when it is used, and not the repairs that have no part in it. `home` is Remit's own.
+    pub fn open(entries: &[FilesConfig], home: &Path) -> Result<Self, BackendError> {
+        let wrong = |setting, why| Err(BackendError::Directory { setting, why });
+        let home = std::fs::canonicalize(home).unwrap_or_else(|_| home.to_owned());
+        let mut roots = BTreeMap::new();
+        let mut taken: Vec<(&str, PathBuf)> = Vec::new();
+        for FilesConfig { name, path } in entries {
+            if name.contains('/') || Resource::new(KIND, name).is_err() {
+                return wrong("name", format!("`{}` is not one plain segment", name.escape_debug()));
+            }
+            if !path.is_absolute() {
+                return wrong("path", format!("{} is not absolute", path.display()));
+            }
+            let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+            // Whoever could write there could write the journal and the keys.
+            if home.starts_with(&real) || real.starts_with(&home) {
+                return wrong("path", format!("{} and Remit's own home lie in each other", path.display()));
+            }
+            // Two names for one file would be two answers to one question.
+            let overlap = |(_, other): &&(&str, PathBuf)| other.starts_with(&real) || real.starts_with(other);
+            if let Some((other, _)) = taken.iter().find(overlap) {
+                return wrong("path", format!("the directories of `{other}` and `{name}` lie in each other"));
+            }
+            taken.push((name, real));
+            let root = Dir::open_ambient_dir(path, ambient_authority())
+                .map_err(|error| format!("{}: {error}", path.display()));
+            if roots.insert(name.clone(), root).is_some() {
+                return wrong("name", format!("two entries are named `{name}`"));
+            }
+        }
+        Ok(Self::new(roots))
+    }
+}

@@ -1,0 +1,73 @@
+//! Files in directories that the configuration names, in two powers: `remit:files/read` and
+//! `remit:files/write`. No component imports them. A guest uses plain `wasi:filesystem`, whose functions
+//! ([`crate::wasi`]) become these operations; a scope grants these names.
+//!
+//! What a guest writes is gathered in memory, and one [`Put`] makes it the file's new content when the guest
+//! syncs or closes it, or returns. So a plan tells of files and not of pieces, each change is atomic, and
+//! its undo is the whole file.
+
+mod read;
+mod write;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use remit_backend::Files;
+use remit_gate::{Estate, Failure, Mode, Observation, Resource, Scope};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use read::{List, Look, Read};
+pub use write::{BeforeChange, Find, Kind, MakeDirectory, Put, Remove, RemoveDirectory};
+
+/// The power to look at files.
+pub const READ: &str = "remit:files/read";
+/// The power to change them.
+pub const WRITE: &str = "remit:files/write";
+
+/// Lets runs reach `files`, each only the directories that its scope has a rule for.
+#[must_use]
+pub fn served(estate: Estate, files: Files) -> Estate {
+    estate.with_per_run(files, |files: &Files, scope: &Scope, mode: Mode| {
+        files.for_run(scope.first_segments(&[READ, WRITE]), mode == Mode::Rehearse)
+    })
+}
+
+/// Content of a file. In JSON, base64.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Content(pub Vec<u8>);
+
+impl std::fmt::Debug for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Content({} bytes)", self.0.len())
+    }
+}
+
+impl Serialize for Content {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&STANDARD.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Content {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        STANDARD.decode(text).map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+/// `wasi:filesystem/preopens.get-directories`: which directories this run has. Only asked where it has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetDirectories {}
+
+impl Observation for GetDirectories {
+    const NAME: &'static str = "wasi:filesystem/preopens.get-directories";
+    type Backend = Files;
+    type Outcome = Vec<String>;
+
+    fn resource(&self) -> Resource {
+        crate::host::this_run()
+    }
+
+    async fn observe(&self, on: &Files) -> Result<Vec<String>, Failure> {
+        Ok(on.granted().to_vec())
+    }
+}

@@ -1,0 +1,85 @@
+//! Looking at files.
+
+use remit_backend::Files;
+use remit_backend::files::{Entry, Is, Node};
+use remit_gate::{Failure, Observation, Resource};
+use remit_trust::Digest;
+use serde::{Deserialize, Serialize};
+
+use super::Content;
+
+/// `remit:files/read.look`: what is there, and of a file the size and the digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Look {
+    /// Where.
+    pub resource: Resource,
+}
+
+impl Observation for Look {
+    const NAME: &'static str = "remit:files/read.look";
+    type Backend = Files;
+    type Outcome = Is;
+
+    fn resource(&self) -> Resource {
+        self.resource.clone()
+    }
+
+    async fn observe(&self, on: &Files) -> Result<Is, Failure> {
+        Ok(on.snapshot(&self.resource).await?.is())
+    }
+}
+
+/// `remit:files/read.read`: the whole content. It is sealed in the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Read {
+    /// The file.
+    pub resource: Resource,
+    /// What it was when it was looked at: other content is a conflict.
+    pub sha256: Digest,
+}
+
+impl Observation for Read {
+    const NAME: &'static str = "remit:files/read.read";
+    const SEALED: bool = true;
+    type Backend = Files;
+    type Outcome = Content;
+
+    fn resource(&self) -> Resource {
+        self.resource.clone()
+    }
+
+    async fn observe(&self, on: &Files) -> Result<Content, Failure> {
+        match on.snapshot(&self.resource).await? {
+            Node::File(file) if Digest::of(&file.content) == self.sha256 => {
+                on.charge(file.content.len())?;
+                Ok(Content(file.content))
+            }
+            found => Err(Failure::Conflict(format!(
+                "{} changed since it was opened: it {}",
+                self.resource,
+                found.is()
+            ))),
+        }
+    }
+}
+
+/// `remit:files/read.list`: what lies in a directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct List {
+    /// The directory.
+    pub resource: Resource,
+}
+
+impl Observation for List {
+    const NAME: &'static str = "remit:files/read.list";
+    type Backend = Files;
+    type Outcome = Vec<Entry>;
+
+    fn resource(&self) -> Resource {
+        self.resource.clone()
+    }
+
+    async fn observe(&self, on: &Files) -> Result<Vec<Entry>, Failure> {
+        on.list(&self.resource).await
+    }
+}

@@ -1,0 +1,291 @@
+//! What can be done with a descriptor.
+
+use remit_gate::Resource;
+use remit_trust::Digest;
+use wasmtime::component::Resource as Handle;
+
+use super::super::io::{Input, Output, Place};
+use super::{Answer, Descriptor, DirectoryEntryStream, code, or_code};
+use crate::Ctx;
+use crate::bindings::wasi::filesystem::types::{
+    Advice, DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry, ErrorCode, HostDescriptor,
+    MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
+};
+use crate::files::{List, Look, MakeDirectory, Put, Remove, RemoveDirectory};
+
+/// Bytes that one read gives at most.
+const MAX_READ: u64 = 64 * 1024;
+
+fn stat_of(kind: DescriptorType, size: u64) -> DescriptorStat {
+    DescriptorStat {
+        type_: kind,
+        link_count: 1,
+        size,
+        data_access_timestamp: None,
+        data_modification_timestamp: None,
+        status_change_timestamp: None,
+    }
+}
+
+/// A number for a name: two names are never one file here.
+fn identity(of: &Resource) -> MetadataHashValue {
+    let digest = Digest::of(of.as_str().as_bytes());
+    let half = |from: usize| digest.as_bytes()[from..from + 8].iter().fold(0, |n, b| n << 8 | u64::from(*b));
+    MetadataHashValue { lower: half(0), upper: half(8) }
+}
+
+impl Ctx {
+    fn name_of(&mut self, of: &Handle<Descriptor>) -> wasmtime::Result<Resource> {
+        Ok(match self.wasi.table.get(of)?.clone() {
+            Descriptor::Directory(resource) => resource,
+            Descriptor::File { buffer, .. } => self.wasi.files.get(buffer)?.resource.clone(),
+        })
+    }
+
+    async fn synced(&mut self, of: &Handle<Descriptor>) -> Answer<()> {
+        if let Descriptor::File { buffer, .. } = *self.wasi.table.get(of)? {
+            let put = self.put_file(buffer).await?;
+            return Ok(put.map_err(|failure| code(&failure, ErrorCode::Busy)));
+        }
+        Ok(Ok(()))
+    }
+
+    fn output(&mut self, of: &Handle<Descriptor>, at: Option<u64>) -> Answer<Handle<Output>> {
+        let buffer = or_code!(self.buffer_of(of, |_, write| write)?);
+        let buffer = self.wasi.files.share(buffer)?;
+        Ok(Ok(self.wasi.table.push(Output::File(Place { buffer, at }))?))
+    }
+}
+
+impl HostDescriptor for Ctx {
+    async fn read_via_stream(&mut self, of: Handle<Descriptor>, at: u64) -> Answer<Handle<Input>> {
+        let buffer = or_code!(self.buffer_of(&of, |read, _| read)?);
+        let buffer = self.wasi.files.share(buffer)?;
+        Ok(Ok(self.wasi.table.push(Input::File(Place { buffer, at: Some(at) }))?))
+    }
+
+    async fn write_via_stream(&mut self, of: Handle<Descriptor>, at: u64) -> Answer<Handle<Output>> {
+        self.output(&of, Some(at))
+    }
+
+    async fn append_via_stream(&mut self, of: Handle<Descriptor>) -> Answer<Handle<Output>> {
+        self.output(&of, None)
+    }
+
+    async fn advise(&mut self, of: Handle<Descriptor>, _: u64, _: u64, _: Advice) -> Answer<()> {
+        // Advice may be ignored, and is.
+        self.wasi.table.get(&of)?;
+        Ok(Ok(()))
+    }
+
+    async fn sync_data(&mut self, of: Handle<Descriptor>) -> Answer<()> {
+        self.synced(&of).await
+    }
+
+    async fn sync(&mut self, of: Handle<Descriptor>) -> Answer<()> {
+        self.synced(&of).await
+    }
+
+    async fn get_flags(&mut self, of: Handle<Descriptor>) -> Answer<DescriptorFlags> {
+        Ok(Ok(match self.wasi.table.get(&of)? {
+            Descriptor::Directory(_) => DescriptorFlags::READ | DescriptorFlags::MUTATE_DIRECTORY,
+            Descriptor::File { read, write, .. } => {
+                let when = |held: bool, flag| if held { flag } else { DescriptorFlags::empty() };
+                when(*read, DescriptorFlags::READ) | when(*write, DescriptorFlags::WRITE)
+            }
+        }))
+    }
+
+    async fn get_type(&mut self, of: Handle<Descriptor>) -> Answer<DescriptorType> {
+        Ok(Ok(match self.wasi.table.get(&of)? {
+            Descriptor::Directory(_) => DescriptorType::Directory,
+            Descriptor::File { .. } => DescriptorType::RegularFile,
+        }))
+    }
+
+    async fn set_size(&mut self, of: Handle<Descriptor>, size: u64) -> Answer<()> {
+        let buffer = or_code!(self.buffer_of(&of, |_, write| write)?);
+        self.wasi.files.set_size(buffer, size)
+    }
+
+    async fn set_times(&mut self, of: Handle<Descriptor>, _: NewTimestamp, _: NewTimestamp) -> Answer<()> {
+        let name = self.name_of(&of)?;
+        self.unsupported("wasi:filesystem/types.set-times", name.path())
+    }
+
+    async fn read(&mut self, of: Handle<Descriptor>, length: u64, at: u64) -> Answer<(Vec<u8>, bool)> {
+        let buffer = or_code!(self.buffer_of(&of, |read, _| read)?);
+        let bytes = self.wasi.files.read(buffer, at, length.min(MAX_READ))?.to_vec();
+        let end = self.wasi.files.get(buffer)?.content.len() as u64;
+        let ends = at.saturating_add(bytes.len() as u64) >= end;
+        Ok(Ok((bytes, ends)))
+    }
+
+    async fn write(&mut self, of: Handle<Descriptor>, bytes: Vec<u8>, at: u64) -> Answer<u64> {
+        let buffer = or_code!(self.buffer_of(&of, |_, write| write)?);
+        let written = self.wasi.files.write(buffer, Some(at), &bytes)?;
+        Ok(written.map(|_| bytes.len() as u64))
+    }
+
+    async fn read_directory(&mut self, of: Handle<Descriptor>) -> Answer<Handle<DirectoryEntryStream>> {
+        let resource = or_code!(self.directory(&of)?);
+        or_code!(self.put_below(&resource).await?);
+        let listed = self.call(List { resource }).await?;
+        let entries = or_code!(listed.map_err(|failure| code(&failure, ErrorCode::NotDirectory)));
+        let entries = entries.into_iter().map(|entry| DirectoryEntry {
+            type_: match (entry.file, entry.directory) {
+                (true, _) => DescriptorType::RegularFile,
+                (_, true) => DescriptorType::Directory,
+                _ => DescriptorType::Unknown,
+            },
+            name: entry.name,
+        });
+        Ok(Ok(self.wasi.table.push(DirectoryEntryStream(entries.collect()))?))
+    }
+
+    async fn create_directory_at(&mut self, of: Handle<Descriptor>, path: String) -> Answer<()> {
+        let directory = or_code!(self.directory(&of)?);
+        let resource = or_code!(self.named::<MakeDirectory>(&directory, &path)?);
+        let made = self.call(MakeDirectory { resource }).await?;
+        Ok(made.map_err(|failure| code(&failure, ErrorCode::Exist)))
+    }
+
+    async fn stat(&mut self, of: Handle<Descriptor>) -> Answer<DescriptorStat> {
+        Ok(Ok(match *self.wasi.table.get(&of)? {
+            Descriptor::Directory(_) => stat_of(DescriptorType::Directory, 0),
+            Descriptor::File { buffer, .. } => {
+                let size = self.wasi.files.get(buffer)?.content.len() as u64;
+                stat_of(DescriptorType::RegularFile, size)
+            }
+        }))
+    }
+
+    async fn stat_at(
+        &mut self,
+        of: Handle<Descriptor>,
+        _: PathFlags,
+        path: String,
+    ) -> Answer<DescriptorStat> {
+        use remit_backend::files::Is;
+        let directory = or_code!(self.directory(&of)?);
+        let resource = or_code!(self.named::<Look>(&directory, &path)?);
+        or_code!(self.put_below(&resource).await?);
+        Ok(match or_code!(self.look(&resource).await?) {
+            Is::File { size, .. } => Ok(stat_of(DescriptorType::RegularFile, size)),
+            Is::Directory { .. } => Ok(stat_of(DescriptorType::Directory, 0)),
+            _ => Err(ErrorCode::NoEntry),
+        })
+    }
+
+    async fn set_times_at(
+        &mut self,
+        of: Handle<Descriptor>,
+        _: PathFlags,
+        path: String,
+        _: NewTimestamp,
+        _: NewTimestamp,
+    ) -> Answer<()> {
+        or_code!(self.directory(&of)?);
+        self.unsupported("wasi:filesystem/types.set-times-at", &path)
+    }
+
+    async fn link_at(
+        &mut self,
+        of: Handle<Descriptor>,
+        _: PathFlags,
+        _: String,
+        _: Handle<Descriptor>,
+        to: String,
+    ) -> Answer<()> {
+        or_code!(self.directory(&of)?);
+        self.unsupported("wasi:filesystem/types.link-at", &to)
+    }
+
+    async fn open_at(
+        &mut self,
+        of: Handle<Descriptor>,
+        _: PathFlags,
+        path: String,
+        how: OpenFlags,
+        access: DescriptorFlags,
+    ) -> Answer<Handle<Descriptor>> {
+        let directory = or_code!(self.directory(&of)?);
+        let resource = or_code!(if access.contains(DescriptorFlags::WRITE) {
+            self.named::<Put>(&directory, &path)?
+        } else {
+            self.named::<Look>(&directory, &path)?
+        });
+        let opened = or_code!(self.open(resource, how, access).await?);
+        Ok(Ok(self.wasi.table.push(opened)?))
+    }
+
+    async fn readlink_at(&mut self, of: Handle<Descriptor>, path: String) -> Answer<String> {
+        or_code!(self.directory(&of)?);
+        self.unsupported("wasi:filesystem/types.readlink-at", &path)
+    }
+
+    async fn remove_directory_at(&mut self, of: Handle<Descriptor>, path: String) -> Answer<()> {
+        let directory = or_code!(self.directory(&of)?);
+        let resource = or_code!(self.named::<RemoveDirectory>(&directory, &path)?);
+        or_code!(self.put_below(&resource).await?);
+        let removed = self.call(RemoveDirectory { resource }).await?;
+        Ok(removed.map_err(|failure| match code(&failure, ErrorCode::NotEmpty) {
+            ErrorCode::Invalid => ErrorCode::NotDirectory,
+            other => other,
+        }))
+    }
+
+    async fn rename_at(
+        &mut self,
+        of: Handle<Descriptor>,
+        from: String,
+        other: Handle<Descriptor>,
+        to: String,
+    ) -> Answer<()> {
+        let (here, there) = (or_code!(self.directory(&of)?), or_code!(self.directory(&other)?));
+        let from = or_code!(self.named::<Remove>(&here, &from)?);
+        let to = or_code!(self.named::<Put>(&there, &to)?);
+        self.rename(from, to).await
+    }
+
+    async fn symlink_at(&mut self, of: Handle<Descriptor>, _: String, to: String) -> Answer<()> {
+        or_code!(self.directory(&of)?);
+        self.unsupported("wasi:filesystem/types.symlink-at", &to)
+    }
+
+    async fn unlink_file_at(&mut self, of: Handle<Descriptor>, path: String) -> Answer<()> {
+        let directory = or_code!(self.directory(&of)?);
+        let resource = or_code!(self.named::<Remove>(&directory, &path)?);
+        self.remove(resource).await
+    }
+
+    async fn is_same_object(
+        &mut self,
+        of: Handle<Descriptor>,
+        other: Handle<Descriptor>,
+    ) -> wasmtime::Result<bool> {
+        Ok(self.name_of(&of)? == self.name_of(&other)?)
+    }
+
+    async fn metadata_hash(&mut self, of: Handle<Descriptor>) -> Answer<MetadataHashValue> {
+        Ok(Ok(identity(&self.name_of(&of)?)))
+    }
+
+    async fn metadata_hash_at(
+        &mut self,
+        of: Handle<Descriptor>,
+        _: PathFlags,
+        path: String,
+    ) -> Answer<MetadataHashValue> {
+        // Of the name alone: whether there is such a file, `stat-at` tells.
+        let directory = or_code!(self.directory(&of)?);
+        Ok(Ok(identity(&or_code!(self.named::<Look>(&directory, &path)?))))
+    }
+
+    async fn drop(&mut self, of: Handle<Descriptor>) -> wasmtime::Result<()> {
+        match self.wasi.table.delete(of)? {
+            Descriptor::Directory(_) => Ok(()),
+            Descriptor::File { buffer, .. } => self.leave(buffer).await,
+        }
+    }
+}

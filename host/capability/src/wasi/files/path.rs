@@ -1,0 +1,47 @@
+//! From a guest's path to a resource.
+
+use remit_gate::{Operation, Resource};
+
+use super::Answer;
+use crate::Ctx;
+use crate::bindings::wasi::filesystem::types::ErrorCode;
+
+impl Ctx {
+    /// What `path` below `directory` names. POSIX lets `./a//b/` stand for `a/b`; everything else that is not
+    /// canonical is refused, and the refusal journaled as one of `O`.
+    pub(super) fn named<O: Operation>(&self, directory: &Resource, path: &str) -> Answer<Resource> {
+        let refused = |why: &str, code| {
+            self.gate().refuse(O::NAME, path, why).map_err(wasmtime::Error::new)?;
+            Ok(Err(code))
+        };
+        if path.is_empty() {
+            return Ok(Err(ErrorCode::NoEntry));
+        }
+        if path.starts_with('/') {
+            return refused("a path from the root leads out of the directory", ErrorCode::NotPermitted);
+        }
+        if path.split('/').any(|segment| segment == "..") {
+            return refused("`..` could lead out of the directory", ErrorCode::NotPermitted);
+        }
+        if path.split('/').any(|segment| segment.starts_with(remit_backend::files::TEMPORARY)) {
+            return refused("the name is one of Remit's own temporary files", ErrorCode::NotPermitted);
+        }
+        let mut whole = directory.path().to_owned();
+        for segment in path.split('/').filter(|segment| !matches!(*segment, "" | ".")) {
+            whole.push('/');
+            whole.push_str(segment);
+        }
+        match Resource::new(directory.kind(), &whole) {
+            Ok(resource) => Ok(Ok(resource)),
+            Err(error) => refused(&error.to_string(), ErrorCode::IllegalByteSequence),
+        }
+    }
+
+    /// What is not offered at all: refused, and journaled.
+    pub(super) fn unsupported<T>(&self, function: &str, on: &str) -> Answer<T> {
+        self.gate()
+            .refuse(function, on, "links and times of files are not offered")
+            .map_err(wasmtime::Error::new)?;
+        Ok(Err(ErrorCode::Unsupported))
+    }
+}
