@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use jiff::SignedDuration;
-use remit_backend::{Embedded, Fields, Generator, Secrets, SecretsConfig, Serving, VersionState};
+use remit_backend::{
+    Embedded, Fields, Files, FilesConfig, Generator, Secrets, SecretsConfig, Serving, VersionState,
+};
 use remit_gate::{Estate, Failure, Injected, Plan, Resource, Step};
 use remit_journal::RunState;
 use remit_lifecycle::{
@@ -16,7 +18,7 @@ use remit_trust::principals::Kind;
 use remit_trust::{Signer, SigningKey, blob};
 use tempfile::TempDir;
 
-use crate::{Expect, FailAt, Fixture, OfflineError, SecretAfter, SecretBefore};
+use crate::{Expect, FailAt, FileAfter, FileBefore, Fixture, OfflineError, SecretAfter, SecretBefore};
 
 /// A host to try one action on.
 pub struct Bench {
@@ -104,6 +106,10 @@ impl Bench {
         }
         let serving = SecretsConfig { serving: Serving::Embedded { file }, ..SecretsConfig::default() };
         let estate = Estate::default().with(Secrets::open(&[serving], self.dir.path())?);
+        let files = self.dir.path().join(format!("files-{}", self.tried));
+        let directories = seed_files(&files, &case.fixture.files)?;
+        let directories = Files::open(&directories, self.host.home.path())?;
+        let estate = remit_capability::files::served(estate, directories);
         self.host.estate = match case.fault {
             None => estate,
             Some(fault) => estate.failing(Injected {
@@ -114,6 +120,7 @@ impl Bench {
         };
         let mut seen = self.run(case.fixture).await?;
         seen.secrets = after(&store, case).await?;
+        seen.files = files_after(&files, case)?;
         Ok(seen)
     }
 
@@ -143,6 +150,7 @@ impl Bench {
             operations,
             output: done.output,
             secrets: Vec::new(),
+            files: Vec::new(),
         })
     }
 }
@@ -190,6 +198,52 @@ async fn seed(store: &Embedded, secret: &SecretBefore) -> Result<(), OfflineErro
         }
     }
     Ok(())
+}
+
+/// Makes the files in a folder, and a directory to grant of each first segment.
+fn seed_files(folder: &Path, files: &[FileBefore]) -> Result<Vec<FilesConfig>, OfflineError> {
+    let mut directories: Vec<FilesConfig> = Vec::new();
+    for file in files {
+        let to = file_at(folder, &file.path)?;
+        let name = file.path.split('/').next().unwrap_or_default();
+        if !directories.iter().any(|known| known.name == name) {
+            directories.push(FilesConfig { name: name.to_owned(), path: folder.join(name) });
+        }
+        let parent = to.parent().unwrap_or(folder);
+        fs::create_dir_all(parent).map_err(|error| OfflineError::file(parent, &error))?;
+        fs::write(&to, &file.content).map_err(|error| OfflineError::file(&to, &error))?;
+    }
+    Ok(directories)
+}
+
+/// Where a file of a fixture lies: a canonical path leads nowhere else.
+fn file_at(folder: &Path, path: &str) -> Result<PathBuf, OfflineError> {
+    Resource::new(remit_backend::files::KIND, path)?;
+    if !path.contains('/') {
+        let why = format!("[[file]] path = \"{path}\": write DIRECTORY/NAME, such as etc/app.conf");
+        return Err(OfflineError::Fixture { file: path.to_owned(), why });
+    }
+    Ok(folder.join(path))
+}
+
+/// Every file that the fixture speaks of, as it is now.
+fn files_after(folder: &Path, case: Case<'_>) -> Result<Vec<FileAfter>, OfflineError> {
+    let expect = case.fault.map_or(&case.fixture.expect, |fault| &fault.expect);
+    let expected = expect.iter().flat_map(|expect| &expect.files).map(|file| &file.path);
+    let mut paths: Vec<&String> = case.fixture.files.iter().map(|file| &file.path).chain(expected).collect();
+    paths.sort();
+    paths.dedup();
+    let mut found = Vec::new();
+    for path in paths {
+        let at = file_at(folder, path)?;
+        let content = match fs::read(&at) {
+            Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(OfflineError::file(&at, &error)),
+        };
+        found.push(FileAfter { path: path.clone(), content });
+    }
+    Ok(found)
 }
 
 /// Every secret that the fixture speaks of, as it is now.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::{Expect, SecretAfter};
+use crate::{Expect, FileAfter, SecretAfter};
 
 /// Each difference, as lines: `-` was expected, `+` was seen. Empty if all is as expected.
 #[must_use]
@@ -33,6 +33,17 @@ pub fn differences(expected: &Expect, seen: &Expect) -> Vec<String> {
         if found != Some(wanted) {
             let found = found.map_or_else(|| "not there".to_owned(), state);
             pair(&mut lines, &format!("secret {}", wanted.path), &state(wanted), &found);
+        }
+    }
+    for wanted in &expected.files {
+        let content = |file: &FileAfter| match &file.content {
+            Some(content) => format!("{content:?}"),
+            None => "no such file".to_owned(),
+        };
+        let found = seen.files.iter().find(|file| file.path == wanted.path);
+        if found != Some(wanted) {
+            let found = found.map_or_else(|| "not there".to_owned(), content);
+            pair(&mut lines, &format!("file {}", wanted.path), &content(wanted), &found);
         }
     }
     lines

@@ -20,6 +20,9 @@ pub struct Fixture {
     /// The secrets there are.
     #[serde(default, rename = "secret")]
     pub secrets: Vec<SecretBefore>,
+    /// The files there are: the first segment of each path is a granted directory's name.
+    #[serde(default, rename = "file")]
+    pub files: Vec<FileBefore>,
     /// What is to come of it.
     pub expect: Option<Expect>,
     /// The same with a call that fails, once for each.
@@ -45,6 +48,27 @@ pub struct SecretBefore {
     /// Those that are gone for good.
     #[serde(default)]
     pub destroyed: Vec<u64>,
+}
+
+/// A file of a directory that is made for the test.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileBefore {
+    /// As in a resource: `etc/app.conf`, which actions find at `/etc/app.conf`.
+    pub path: String,
+    /// What is in it.
+    pub content: String,
+}
+
+/// A file afterwards.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileAfter {
+    /// As in a resource.
+    pub path: String,
+    /// What is in it; left out where there is no such file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
 }
 
 fn one_field() -> Vec<String> {
@@ -117,6 +141,9 @@ pub struct Expect {
     /// The secrets afterwards.
     #[serde(default, rename = "secret", skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<SecretAfter>,
+    /// The files afterwards.
+    #[serde(default, rename = "file", skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileAfter>,
 }
 
 /// A secret afterwards.

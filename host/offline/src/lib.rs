@@ -12,5 +12,5 @@ mod record;
 pub use bench::{Bench, Case};
 pub use compare::differences;
 pub use error::OfflineError;
-pub use fixture::{Expect, FailAt, FailureKind, Fixture, SecretAfter, SecretBefore};
+pub use fixture::{Expect, FailAt, FailureKind, FileAfter, FileBefore, Fixture, SecretAfter, SecretBefore};
 pub use record::record;
