@@ -67,7 +67,7 @@ fn a_configuration_is_edited_and_taken_back() {
     assert_eq!(conf(&world), BEFORE, "a rehearsal changes nothing");
 
     world.grant(ACTION, &harden(), "g");
-    let ran = world.run(ACTION, &harden(), "g").exits(0).json();
+    let ran = world.run("g").exits(0).json();
     assert_eq!(ran["output"]["seen"], json!([null, AFTER.len()]));
     assert_eq!(conf(&world), AFTER);
     let (run, records) = world.last_run();
@@ -114,7 +114,7 @@ fn what_a_run_did_before_it_went_astray_is_taken_back() {
         resources = ["etc/**"]
     "#;
     world.grant_scope(scope, ACTION, &astray, "g");
-    let ran = world.run(ACTION, &astray, "g").exits(1);
+    let ran = world.run("g").exits(1);
     assert_eq!(ran.json()["state"], "reverted", "{}", ran.err);
     assert_eq!(conf(&world), BEFORE);
     let mut left: Vec<_> = fs::read_dir(world.path("etc"))
@@ -135,12 +135,12 @@ fn without_a_grant_there_are_no_files() {
     let world = world();
     let read = steps(json!([["read", "/etc/app.conf"]]));
     world.grant_scope("[limits]\nfuel = 100_000_000_000\n", ACTION, &read, "none");
-    let ran = world.run(ACTION, &read, "none").exits(0).json();
+    let ran = world.run("none").exits(0).json();
     assert_eq!(ran["output"]["seen"], json!(["FileNotFoundError"]));
 
     let scope = "[limits]\nfuel = 100_000_000_000\n[[allow]]\ncapability = \"remit:files/read\"\nresources = [\"etc/app.conf\"]\n";
     world.grant_scope(scope, ACTION, &harden(), "read");
-    world.run(ACTION, &harden(), "read").exits(3).says("remit:files/write.look on file:etc/app.conf");
+    world.run("read").exits(3).says("remit:files/write.look on file:etc/app.conf");
     assert_eq!(conf(&world), BEFORE);
 }
 
@@ -148,7 +148,7 @@ fn without_a_grant_there_are_no_files() {
 fn someone_elses_change_is_not_taken_back() {
     let world = world();
     world.grant(ACTION, &harden(), "g");
-    world.run(ACTION, &harden(), "g").exits(0);
+    world.run("g").exits(0);
     fs::write(world.path("etc/app.conf"), "theirs\n").unwrap();
     let (run, _) = world.last_run();
     let reverted = world.remit(&["revert", &run]);
@@ -161,7 +161,7 @@ fn a_file_that_changed_since_the_plan_is_not_written() {
     let world = world();
     world.grant(ACTION, &harden(), "g");
     fs::write(world.path("etc/app.conf"), "# new\nremote_root_login = yes\n").unwrap();
-    world.run(ACTION, &harden(), "g").exits(3).says("not what the approved plan has next");
+    world.run("g").exits(3).says("it would do something else");
     assert_eq!(conf(&world), "# new\nremote_root_login = yes\n");
 }
 
@@ -178,7 +178,7 @@ fn a_killed_host_puts_the_file_back() {
         resources = ["etc/app.conf"]
     "#;
     world.grant_scope(scope, ACTION, &long, "g");
-    let mut child = world.command(&["run", ACTION, "--input", &long, "--grant", "g.grant"]).spawn().unwrap();
+    let mut child = world.command(&["run", &world.request("g"), "--key", "bot.key"]).spawn().unwrap();
     let started = Instant::now();
     while conf(&world) != AFTER {
         assert!(started.elapsed() < Duration::from_secs(120), "it never wrote");
