@@ -37,9 +37,9 @@ fn world() -> World {
     fs::write(world.path("etc/app.conf"), BEFORE).unwrap();
     fs::set_permissions(world.path("etc/app.conf"), fs::Permissions::from_mode(0o640)).unwrap();
     let config = world.home().join("remit.toml");
-    let mut text = fs::read_to_string(&config).unwrap();
-    text.push_str(&format!("\n[[files]]\nname = \"etc\"\npath = \"{}\"\n", world.path("etc").display()));
-    fs::write(config, text).unwrap();
+    let text = fs::read_to_string(&config).unwrap();
+    let path = world.path("etc");
+    fs::write(config, format!("{text}\n[[files]]\nname = \"etc\"\npath = \"{}\"\n", path.display())).unwrap();
     world
 }
 
@@ -189,4 +189,18 @@ fn a_killed_host_puts_the_file_back() {
     world.remit(&["recover"]);
     assert_eq!(conf(&world), BEFORE);
     world.audit_is_sound();
+}
+
+#[test]
+fn an_offline_test_has_files_of_its_own() {
+    let world = world();
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/guests/edit-file/tests/edit.toml");
+    let text = fs::read_to_string(fixture).unwrap();
+    world.write("right.toml", &text);
+    world.write("wrong.toml", text.replace("login = no", "login = never"));
+    let ran = world.remit(&["test", ACTION, "right.toml", "wrong.toml"]);
+    assert_ne!(ran.code, 0);
+    let said = format!("{}{}", ran.out, ran.err);
+    assert!(said.contains("1 passed, 1 failed") && said.contains("file etc/app.conf"), "{said}");
+    assert_eq!(conf(&world), BEFORE);
 }
