@@ -75,6 +75,7 @@ impl World {
             scope: Scope::parse(scope, "scope.toml").unwrap(),
             plan: None,
             window: None,
+            watch: None,
             estate: estate(folder.path()),
             journal: journal.clone(),
             sealer: Arc::clone(&sealer),
