@@ -171,7 +171,7 @@ fn attack_out_of_time() {
     ];
     let id = world.remit(&args).exits(0).json()["request"]["id"].as_str().unwrap().to_owned();
     world.remit(&["approve", &id, "--key", "alice.key"]).exits(0);
-    std::thread::sleep(Duration::from_millis(2100));
+    std::thread::sleep(Duration::from_millis(10_100));
     run(&world, &id).exits(3).says("its time was over");
     world.remit(&["approve", &id, "--key", "bob.key"]).exits(3).says("its time was over");
     let zero = ["request", ACTION, "--input", &input(), "--reason", "r", "--key", "bot.key", "--ttl"];

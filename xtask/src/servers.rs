@@ -49,17 +49,31 @@ fn create(venv: &Path) -> Result<()> {
         return Ok(());
     }
     // Debian keeps what venv needs in a package of its own.
+    debian("python3-venv", "python3 cannot create a virtual environment here: install its venv module")?;
+    shell::run_to_stderr(&mut python)
+}
+
+/// Installs a package where that can be done unasked: as root, on Debian.
+fn debian(package: &str, else_say: &str) -> Result<()> {
     let root = shell::output(Command::new("id").arg("-u"))? == "0";
-    ensure!(
-        root && Path::new("/etc/debian_version").exists(),
-        "python3 cannot create a virtual environment here: install its venv module (on Debian: python3-venv)"
-    );
-    shell::say("installing Debian's python3-venv");
+    ensure!(root && Path::new("/etc/debian_version").exists(), "{else_say} (on Debian: {package})");
+    shell::say(format_args!("installing Debian's {package}"));
     let mut apt = Command::new("apt-get");
-    apt.args(["install", "-y", "-qq", "python3-venv"]);
+    apt.args(["install", "-y", "-qq", package]);
     if shell::run_to_stderr(&mut apt).is_err() {
         shell::apt_update()?;
-        shell::run_to_stderr(&mut apt).context("installing python3-venv")?;
+        shell::run_to_stderr(&mut apt).with_context(|| format!("installing {package}"))?;
     }
-    shell::run_to_stderr(&mut python)
+    Ok(())
+}
+
+/// The programs that the tests compare our signatures with.
+pub(crate) fn tools() -> Result<()> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    for (program, package) in [("openssl", "openssl"), ("ssh-keygen", "openssh-client")] {
+        if !std::env::split_paths(&path).any(|folder| folder.join(program).is_file()) {
+            debian(package, &format!("the tests need {program}: install it"))?;
+        }
+    }
+    Ok(())
 }

@@ -13,6 +13,7 @@ pub(crate) fn run() -> Result<()> {
     step("plugins", plugins::run)?;
     let bao = step("openbao", servers::openbao)?;
     let witness = step("witness", servers::witness)?;
+    step("openssl, ssh", servers::tools)?;
     step("cargo fmt --check", || shell::run(&mut shell::cargo(["fmt", "--all", "--check"])?))?;
     step("cargo clippy", || {
         shell::run(&mut shell::cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?)
