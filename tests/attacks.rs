@@ -38,6 +38,21 @@ fn run(world: &World, id: &str) -> Ran {
     world.remit(&["run", id, "--key", "bot.key"])
 }
 
+#[test]
+fn attack_with_an_approval_by_someone_who_is_revoked() {
+    let world = world(POLICY);
+    let id = asked(&world, "bot.key");
+    world.remit(&["approve", &id, "--key", "alice.key"]).exits(0);
+    world.remit(&["revoke", "principal", "alice", "--reason", "left", "--key", "bob.key"]).exits(0);
+    run(&world, &id).exits(3).says("1 of 1 human").says("alice was revoked (bob: left)");
+    world.remit(&["approve", &id, "--key", "alice.key"]).exits(3).says("was revoked");
+    // Another's approval is as good as before.
+    world.remit(&["approve", &id, "--key", "bob.key"]).exits(0);
+    run(&world, &id).exits(0);
+    assert_eq!(world.current_version(SECRET), 2);
+    world.audit_is_sound();
+}
+
 /// Adds to principals.toml, with an administrator's consent.
 fn principals(world: &World, more: &str) {
     let file = world.home().join("principals.toml");
