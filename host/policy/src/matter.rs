@@ -177,6 +177,6 @@ pub(crate) fn context(now: jiff::Timestamp, approvals: &[Who]) -> Value {
         "hour": at.hour(),
         "weekday": at.weekday().to_monday_one_offset(),
         "approvals": approvals.iter().map(|who| json!({"__entity": principal(&who.name)})).collect::<Vec<_>>(),
-        "approvalCount": approvals.len(),
+        "approvalCount": approvals.iter().map(|who| &who.name).collect::<std::collections::BTreeSet<_>>().len(),
     })
 }

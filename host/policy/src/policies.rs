@@ -111,16 +111,28 @@ impl Policies {
             if let Some(error) = result.validation_errors().next() {
                 return Err(found(file, text, error));
             }
+            // A policy that can never apply, or that is written to look like another, is as good as a wrong one.
+            if let Some(warning) = result.validation_warnings().next() {
+                return Err(found(file, text, warning));
+            }
             for (at, policy) in set.policies().enumerate() {
-                all.add(file, at, policy)?;
+                all.add(file, text, at, policy)?;
             }
         }
         Ok(all)
     }
 
-    fn add(&mut self, file: &str, at: usize, policy: &Policy) -> Result<(), PolicyError> {
+    fn add(&mut self, file: &str, text: &str, at: usize, policy: &Policy) -> Result<(), PolicyError> {
         let name = policy.annotation("id").map_or_else(|| format!("{file}#{}", at + 1), ToOwned::to_owned);
-        let wrong = |why: String| PolicyError::Wrong { place: format!("{file}, policy `{name}`"), why };
+        // Where it says what is needed, or its name: Cedar keeps no place for annotations.
+        let place = ["needs", "id"].into_iter().find_map(|annotation| {
+            let value = policy.annotation(annotation)?;
+            text.find(&format!("@{annotation}(\"{}\")", value.escape_debug()))
+        });
+        let wrong = |why: String| match place {
+            Some(offset) => pointed(file, text, offset, &format!("policy `{name}`: {why}")),
+            None => PolicyError::Wrong { place: format!("{file}, policy `{name}`"), why },
+        };
         let id = PolicyId::new(&name);
         if let Some(says) = policy.annotation("says") {
             self.says.insert(name.clone(), says.to_owned());
@@ -261,6 +273,10 @@ fn found(file: &str, text: &str, error: &dyn Diagnostic) -> PolicyError {
     let Some(offset) = label.map(|label| label.offset().min(text.len())) else {
         return PolicyError::Wrong { place: file.to_owned(), why };
     };
+    pointed(file, text, offset, &why)
+}
+
+fn pointed(file: &str, text: &str, offset: usize, why: &str) -> PolicyError {
     let before = text.get(..offset).unwrap_or_default();
     let line = before.matches('\n').count();
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count();

@@ -220,7 +220,7 @@ fn attack_needs_that_are_none() {
             "@id(\"n\") @needs(\"{said}\") permit (principal, action == Remit::Action::\"require\", resource);"
         );
         let (place, why) = wrong(&text);
-        assert_eq!(place, "house.cedar, policy `n`");
+        assert_eq!(place, "house.cedar:1:10");
         assert!(why.contains(&format!("@needs(\"{said}\") is not like")), "{why}");
     }
     for (text, says) in [
@@ -353,7 +353,17 @@ fn attack_the_same_approver_twice() {
 fn the_digest_is_of_every_file() {
     let digest = Policies::shipped().unwrap().digest();
     assert_eq!(Policies::shipped().unwrap().digest(), digest);
-    assert_ne!(with("forbid (principal, action, resource) when { false };").unwrap().digest(), digest);
+    assert_ne!(
+        with(
+            "forbid (principal, action == Remit::Action::\"trigger\", resource) when { resource.uses > 9 };"
+        )
+        .unwrap()
+        .digest(),
+        digest
+    );
+    // One that never applies forbids nothing, and is no policy.
+    let (_, why) = wrong("forbid (principal, action == Remit::Action::\"freeze\", resource) when { false };");
+    assert!(why.contains("impossible"), "{why}");
     let folder = tempfile::tempdir().unwrap();
     assert!(matches!(Policies::load(folder.path()), Err(PolicyError::File { .. })), "no policy is no home");
     for (name, text) in shipped_files() {
