@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use remit_sandbox::{Candidate, Inspection};
+use remit_sandbox::{AdmissionError, Cache, Candidate, Inspection};
 use remit_trust::Digest;
 
 use crate::{Error, Home, Host};
@@ -17,39 +17,59 @@ fn file(home: &Home, digest: Digest) -> PathBuf {
 /// Makes an action ready ahead of its first use: every check that needs no scope, compiled, and both kept.
 pub fn install(host: &Host, candidate: &Candidate) -> Result<Inspection, Error> {
     let action = host.sandbox.admit(candidate, &host.publishers, None)?;
-    keep(&host.home, candidate)?;
+    keep(host, candidate)?;
     Ok(action.inspection)
 }
 
+impl Home {
+    /// A component file: one that this home looked at before is known again, and not read.
+    pub fn candidate(&self, path: &Path) -> Result<Candidate, Error> {
+        // Where there is no home, looking makes none.
+        let cache = if self.config().exists() { self.open_cache() } else { None };
+        Ok(Candidate::find(path, cache.as_ref())?)
+    }
+
+    /// What is compiled and known of components. Without it everything is read and compiled again: slower, and no
+    /// reason to refuse a repair.
+    pub(crate) fn open_cache(&self) -> Option<Cache> {
+        Cache::open(&self.cache(), &self.cache_key())
+            .inspect_err(|error| tracing::warn!(%error, "what is compiled cannot be kept"))
+            .ok()
+    }
+}
+
 /// Keeps a component and its signature; durable on return.
-pub(crate) fn keep(home: &Home, candidate: &Candidate) -> Result<(), Error> {
-    let path = file(home, candidate.digest());
-    write(home, &path, candidate.bytes())?;
-    if candidate.signature().is_empty() {
-        return Ok(());
+pub(crate) fn keep(host: &Host, candidate: &Candidate) -> Result<(), Error> {
+    let path = file(&host.home, candidate.digest());
+    if !path.exists() {
+        let copy = write(&host.home, &path, candidate.bytes()?)?;
+        host.sandbox.remember_copy(candidate, &copy);
     }
     let mut beside = path.into_os_string();
     beside.push(".sig");
-    write(home, &PathBuf::from(beside), candidate.signature().as_bytes())
+    let beside = PathBuf::from(beside);
+    if !candidate.signature().is_empty() && !beside.exists() {
+        write(&host.home, &beside, candidate.signature().as_bytes())?;
+    }
+    Ok(())
 }
 
-fn write(home: &Home, path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    if path.exists() {
-        return Ok(());
-    }
+/// Writes a file, whole and durable; answers it, opened.
+fn write(home: &Home, path: &Path, bytes: &[u8]) -> Result<fs::File, Error> {
     let folder = home.components();
     let failed = |error: std::io::Error| Error::kept(path, &error);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".{}.new", std::process::id()));
     let draft = PathBuf::from(draft);
-    let write = || -> std::io::Result<()> {
+    let write = || -> std::io::Result<fs::File> {
         let mut to =
             fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
         to.write_all(bytes)?;
         to.sync_all()?;
         fs::rename(&draft, path)?;
-        fs::File::open(&folder)?.sync_all()
+        fs::File::open(&folder)?.sync_all()?;
+        Ok(to)
     };
     write().map_err(|error| {
         let _ = fs::remove_file(&draft);
@@ -57,13 +77,24 @@ fn write(home: &Home, path: &Path, bytes: &[u8]) -> Result<(), Error> {
     })
 }
 
-/// A component that was kept, if what is there still is it.
-pub(crate) fn kept(home: &Home, digest: Digest) -> Result<Candidate, Error> {
+/// A component that was kept, if what is there still is it: to run it.
+pub(crate) fn find(host: &Host, digest: Digest) -> Result<Candidate, Error> {
+    kept(&host.home, digest, |path| host.sandbox.find(path))
+}
+
+/// The same, read anew, with nothing noted: to replay it.
+pub(crate) fn read(home: &Home, digest: Digest) -> Result<Candidate, Error> {
+    kept(home, digest, Candidate::read)
+}
+
+fn kept(
+    home: &Home,
+    digest: Digest,
+    look: impl FnOnce(&Path) -> Result<Candidate, AdmissionError>,
+) -> Result<Candidate, Error> {
     let path = file(home, digest);
-    let candidate = Candidate::read(&path).map_err(|error| match error {
-        remit_sandbox::AdmissionError::Unreadable { .. } => {
-            Error::NoComponent { digest, file: path.display().to_string() }
-        }
+    let candidate = look(&path).map_err(|error| match error {
+        AdmissionError::Unreadable { .. } => Error::NoComponent { digest, file: path.display().to_string() },
         other => other.into(),
     })?;
     if candidate.digest() == digest {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use remit_backend::{Files, Secrets};
 use remit_gate::{Estate, UndoGate};
 use remit_journal::{Journal, RunId};
-use remit_sandbox::{Cache, Publishers, Sandbox};
+use remit_sandbox::{Publishers, Sandbox};
 use remit_tlog::NoteSigner;
 use remit_trust::private_seed;
 
@@ -54,10 +54,6 @@ impl Home {
 
     fn open_with(&self, config: Config, presence: File) -> Result<Host, Error> {
         let signer = NoteSigner::from_seed(&config.log, &*private_seed(&self.log_seed())?)?;
-        // Without a cache everything is compiled again: slower, and no reason to refuse a repair.
-        let cache = Cache::open(&self.cache(), &self.cache_key())
-            .inspect_err(|error| tracing::warn!(%error, "what is compiled cannot be kept"))
-            .ok();
         let journal = Journal::open(&self.journal(), signer)?;
         Ok(Host {
             home: self.clone(),
@@ -68,7 +64,7 @@ impl Home {
             ),
             keyring: Keyring::open(self, &journal)?,
             journal,
-            sandbox: Sandbox::new(cache)?,
+            sandbox: Sandbox::new(self.open_cache())?,
             _presence: presence,
         })
     }

@@ -130,7 +130,7 @@ pub async fn rehearse(
     let scope = scope.unwrap_or_else(|| planning_scope(&action));
     let facts = facts("rehearsal")?;
     let (run, seed, at) = (facts.run, facts.seed, facts.started);
-    components::keep(&host.home, candidate)?;
+    components::keep(host, candidate)?;
     let Some(_claim) = Claim::take(&host.home, run)? else {
         return Err(Error::Busy { home: run.to_string() });
     };

@@ -45,7 +45,7 @@ pub async fn replay(home: &Home, run: RunId) -> Result<Replayed, Error> {
     let Some(scope) = &started.scope else {
         return refuse("it was recorded by a version that did not keep what a replay needs");
     };
-    let candidate = components::kept(home, started.action.digest)?;
+    let candidate = components::read(home, started.action.digest)?;
     let mut limits = serde_json::from_str::<Scope>(scope.get())?.limits;
     let end = end_of(&records);
     let cut = end.is_none_or(was_cut_short);

@@ -44,7 +44,7 @@ pub(crate) async fn perform(
     let mut started = header(&action, Mode::Live, input, &grant.scope, &grant.facts)?;
     started.principal = grant.principal;
     started.grant = Some(grant.on_record);
-    components::keep(&host.home, candidate)?;
+    components::keep(host, candidate)?;
     let Some(_claim) = Claim::take(&host.home, run)? else {
         return Err(Error::Busy { home: run.to_string() });
     };

@@ -72,8 +72,8 @@ impl Bench {
         let (author_key, author) = founder("author", Kind::Service)?;
         let (approver_key, approver) = founder("approver", Kind::Human)?;
         let signed = path("action.wasm");
-        write(signed.clone(), original.bytes())?;
-        write(path("action.wasm.sig"), blob::sign_blob(&publisher, original.bytes())?.as_bytes())?;
+        write(signed.clone(), original.bytes()?)?;
+        write(path("action.wasm.sig"), blob::sign_blob(&publisher, original.bytes()?)?.as_bytes())?;
         let home = Home::at(&path("home"));
         home.init(&Founding {
             log: "test.invalid/journal".to_owned(),

@@ -1,21 +1,15 @@
-//! Who gets in. Every check happens before any code of the guest, in one order, on one read of the bytes.
-
-use std::fs;
-use std::io::Read as _;
-use std::path::Path;
+//! Who gets in. Every check happens before any code of the guest, in one order, on the bytes of one digest.
 
 use miette::Diagnostic;
 use remit_capability::Ctx;
 use remit_gate::Scope;
-use remit_trust::{Digest, KeyId, SignatureError, VerifyingKey, blob};
+use remit_trust::{Digest, KeyId, SignatureError, VerifyingKey};
 use wasmtime::component::{Component, InstancePre, Linker};
 
+use crate::candidate::MAX_SIZE;
 use crate::inspection::CONTRACT;
 use crate::session::Guest;
-use crate::{Inspection, Sandbox};
-
-/// The largest component that is read at all.
-const MAX_SIZE: u64 = 128 * 1024 * 1024;
+use crate::{Candidate, Inspection, Sandbox};
 
 /// Why a component is not let in. None of its code has run.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -40,6 +34,18 @@ pub enum AdmissionError {
         file: String,
         /// Its size.
         size: u64,
+    },
+    /// The file is not what this host found there before, though nothing else tells.
+    #[error("{file} was changed while Remit looked at it")]
+    #[diagnostic(
+        code(refused::changed),
+        help(
+            "nothing of it ran; run the command again, and Remit looks at the file as it is now: find out who writes to it"
+        )
+    )]
+    Changed {
+        /// Which file.
+        file: String,
     },
     /// Not WebAssembly.
     #[error("{file} is not a WebAssembly file")]
@@ -142,81 +148,6 @@ fn signature_help(error: &SignatureError) -> String {
     error.help().map_or_else(String::new, |help| help.to_string())
 }
 
-/// A file's bytes, read once. What is checked is what runs: nothing reads the file again.
-pub struct Candidate {
-    shown: String,
-    bytes: Vec<u8>,
-    digest: Digest,
-    signature: String,
-}
-
-impl std::fmt::Debug for Candidate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Candidate({}, {})", self.shown, self.digest)
-    }
-}
-
-impl Candidate {
-    /// Reads a component and the signature beside it (`FILE.sig`), if there is one.
-    pub fn read(path: &Path) -> Result<Self, AdmissionError> {
-        let shown = path.display().to_string();
-        let unreadable = |error: std::io::Error| AdmissionError::Unreadable {
-            file: shown.clone(),
-            why: error.to_string(),
-        };
-        let file = fs::File::open(path).map_err(unreadable)?;
-        let size = file.metadata().map_err(unreadable)?.len();
-        if size > MAX_SIZE {
-            return Err(AdmissionError::TooLarge { file: shown, size });
-        }
-        let mut bytes = Vec::new();
-        // The file may grow while it is read, or be a pipe.
-        file.take(MAX_SIZE + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-        if bytes.len() as u64 > MAX_SIZE {
-            return Err(AdmissionError::TooLarge { file: shown, size: bytes.len() as u64 });
-        }
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(".sig");
-        let signature = match fs::read_to_string(&beside) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(unreadable(error)),
-        };
-        let digest = Digest::of(&bytes);
-        Ok(Self { shown, bytes, digest, signature })
-    }
-
-    /// The signature that lay beside it; empty if there was none.
-    #[must_use]
-    pub fn signature(&self) -> &str {
-        &self.signature
-    }
-
-    /// The bytes.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// Of the bytes.
-    #[must_use]
-    pub fn digest(&self) -> Digest {
-        self.digest
-    }
-
-    /// How errors name it.
-    #[must_use]
-    pub fn shown(&self) -> &str {
-        &self.shown
-    }
-
-    /// Which trusted publisher signed it.
-    pub fn publisher(&self, publishers: &Publishers) -> Result<KeyId, AdmissionError> {
-        blob::verify_blob(&publishers.0, &self.bytes, &self.signature)
-            .map_err(|source| AdmissionError::Publisher { file: self.shown.clone(), source })
-    }
-}
-
 /// The keys whose actions may run here.
 #[derive(Clone, Debug, Default)]
 pub struct Publishers(pub Vec<VerifyingKey>);
@@ -264,7 +195,7 @@ impl Sandbox {
         publisher: Option<KeyId>,
         scope: Option<&Scope>,
     ) -> Result<Admitted, AdmissionError> {
-        let file = || candidate.shown.clone();
+        let file = || candidate.shown().to_owned();
         let inspection = Inspection::of(candidate)?;
         if !inspection.is_action() {
             return Err(AdmissionError::NotAnAction { file: file() });
@@ -287,13 +218,14 @@ impl Sandbox {
         }
         let mismatch =
             |error: wasmtime::Error| AdmissionError::Mismatch { file: file(), why: format!("{error:#}") };
-        let component = self.compiled(candidate).map_err(mismatch)?;
+        let component = self.compiled(candidate)?;
         let mut linker = Linker::<Guest>::new(&self.engine);
         for interface in known {
             interface.link(&mut linker).map_err(mismatch)?;
         }
         let pre = linker.instantiate_pre(&component).map_err(mismatch)?;
-        Ok(Admitted { pre, inspection, digest: candidate.digest, publisher })
+        self.remember(candidate);
+        Ok(Admitted { pre, inspection, digest: candidate.digest(), publisher })
     }
 }
 
@@ -308,13 +240,16 @@ fn unknown(import: &str) -> String {
 
 impl Sandbox {
     /// The compiled component: as it was kept, or now.
-    fn compiled(&self, candidate: &Candidate) -> wasmtime::Result<Component> {
-        if let Some(kept) = self.cache.as_ref().and_then(|cache| cache.load(&self.engine, candidate.digest)) {
+    fn compiled(&self, candidate: &Candidate) -> Result<Component, AdmissionError> {
+        let digest = candidate.digest();
+        if let Some(kept) = self.cache.as_ref().and_then(|cache| cache.load(&self.engine, digest)) {
             return Ok(kept);
         }
-        let compiled = Component::new(&self.engine, &candidate.bytes)?;
+        let compiled = Component::new(&self.engine, candidate.bytes()?).map_err(|error| {
+            AdmissionError::Mismatch { file: candidate.shown().to_owned(), why: format!("{error:#}") }
+        })?;
         if let Some(cache) = &self.cache {
-            cache.keep(&self.engine, candidate.digest, &compiled);
+            cache.keep(&self.engine, digest, &compiled);
         }
         Ok(compiled)
     }

@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Write as _;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use remit_trust::{Digest, KeyError, Sealed, Sealer};
@@ -18,11 +18,14 @@ use serde::{Deserialize, Serialize};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-/// A folder of compiled components, of one engine configuration or several.
+use crate::identity::Identity;
+
+/// A folder of compiled components, of one engine configuration or several; and of notes on the files they came
+/// from, see `notes`.
 #[derive(Debug)]
 pub struct Cache {
-    folder: PathBuf,
-    key: Sealer,
+    pub(crate) folder: PathBuf,
+    pub(crate) key: Sealer,
 }
 
 /// What the seal beside a file says about it.
@@ -31,29 +34,6 @@ struct Kept {
     /// Of the file's bytes.
     digest: Digest,
     identity: Identity,
-}
-
-/// Which file it is, as the system tells it. Nobody but root can write a file and leave all of it as it was.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Identity {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Identity {
-    fn of(file: &File) -> std::io::Result<Self> {
-        let meta = file.metadata()?;
-        Ok(Self {
-            device: meta.dev(),
-            inode: meta.ino(),
-            size: meta.size(),
-            modified: (meta.mtime(), meta.mtime_nsec()),
-            changed: (meta.ctime(), meta.ctime_nsec()),
-        })
-    }
 }
 
 impl Cache {
@@ -124,7 +104,7 @@ impl Cache {
 }
 
 /// Writes a file whole or not at all; answers it, opened.
-fn place(path: &Path, bytes: &[u8]) -> std::io::Result<File> {
+pub(crate) fn place(path: &Path, bytes: &[u8]) -> std::io::Result<File> {
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".{}.new", std::process::id()));
     let draft = PathBuf::from(draft);

@@ -2,7 +2,7 @@
 
 use remit_capability::Interface;
 use remit_manifest::{Manifest, SECTION};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wasmparser::{ComponentExternalKind, Encoding, Parser, Payload, Validator, WasmFeatures};
 
 use crate::{AdmissionError, Candidate};
@@ -11,7 +11,8 @@ use crate::{AdmissionError, Candidate};
 pub(crate) const CONTRACT: &str = "remit:action/remediation@0.1.0";
 
 /// One interface that a component imports.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(from = "Named")]
 pub struct Import {
     /// As it stands in the component: `remit:secrets/rotate@0.1.0`.
     pub name: String,
@@ -20,8 +21,21 @@ pub struct Import {
     pub interface: Option<&'static Interface>,
 }
 
+/// An import as it is written down: what the host offers is the host's to say, each time.
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+}
+
+impl From<Named> for Import {
+    fn from(Named { name }: Named) -> Self {
+        let interface = remit_capability::find(&name);
+        Self { name, interface }
+    }
+}
+
 /// What a component says it is and wants.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Inspection {
     /// Its name, or `unnamed`.
     pub name: String,
@@ -53,9 +67,13 @@ impl Inspection {
         self.exports.iter().any(|export| export == CONTRACT)
     }
 
-    /// Reads a component.
+    /// Reads a component; once, however often it is asked for.
     pub fn of(candidate: &Candidate) -> Result<Self, AdmissionError> {
-        let bytes = candidate.bytes();
+        candidate.inspection().cloned()
+    }
+
+    pub(crate) fn read(candidate: &Candidate) -> Result<Self, AdmissionError> {
+        let bytes = candidate.bytes()?;
         let malformed = |error: wasmparser::BinaryReaderError| AdmissionError::Malformed {
             file: candidate.shown().to_owned(),
             why: error.to_string(),
@@ -83,10 +101,8 @@ impl Inspection {
                 Payload::End(_) => depth = depth.saturating_sub(1),
                 Payload::ComponentImportSection(section) if depth == 0 => {
                     for import in section {
-                        let name = import.map_err(malformed)?.name.name;
-                        found
-                            .imports
-                            .push(Import { name: name.to_owned(), interface: remit_capability::find(name) });
+                        let name = import.map_err(malformed)?.name.name.to_owned();
+                        found.imports.push(Named { name }.into());
                     }
                 }
                 Payload::ComponentExportSection(section) if depth == 0 => {

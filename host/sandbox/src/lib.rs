@@ -2,13 +2,17 @@
 
 mod admission;
 mod cache;
+mod candidate;
 mod engine;
+mod identity;
 mod inspection;
 mod meter;
+mod notes;
 mod session;
 
-pub use admission::{AdmissionError, Admitted, Candidate, Publishers};
+pub use admission::{AdmissionError, Admitted, Publishers};
 pub use cache::Cache;
+pub use candidate::Candidate;
 pub use engine::Sandbox;
 pub use inspection::{Import, Inspection};
 pub use meter::{Consumed, Meter};

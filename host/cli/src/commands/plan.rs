@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::Args;
 use remit_gate::{Plan as Steps, Scope};
 use remit_lifecycle::{Error, Home};
-use remit_sandbox::Candidate;
 
 use super::{Done, INPUT, input, read, write};
 use crate::print::{self, Patience, say};
@@ -36,7 +35,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) async fn run(self, home: &Home) -> Done {
-        let candidate = Candidate::read(&self.action)?;
+        let candidate = home.candidate(&self.action)?;
         let input = input(&self.input, &candidate)?;
         let scope = match &self.scope {
             Some(file) => Some(Scope::parse(&read(file)?, &file.display().to_string())?),

@@ -139,7 +139,7 @@ impl Request {
 impl Make {
     async fn run(self, home: &Home) -> Done {
         let (Some(action), Some(reason)) = (&self.action, &self.reason) else { return Ok(2) };
-        let candidate = Candidate::read(action)?;
+        let candidate = home.candidate(action)?;
         let scope = match &self.scope {
             Some(file) => Some(Scope::parse(&read(file)?, &file.display().to_string())?),
             None => None,

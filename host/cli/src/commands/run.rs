@@ -3,7 +3,6 @@
 use clap::Args;
 use remit_journal::RunState;
 use remit_lifecycle::{Home, Under, execute, execute_standing};
-use remit_sandbox::Candidate;
 use serde_json::json;
 
 use super::request::tell;
@@ -47,7 +46,7 @@ impl Run {
                 done?
             }
             Some(under) => {
-                let candidate = Candidate::read(self.what.as_ref())?;
+                let candidate = home.candidate(self.what.as_ref())?;
                 let input = input(&self.input, &candidate)?;
                 let host = open(home).await?;
                 let id = host.journal.reader()?.find_request(under)?;

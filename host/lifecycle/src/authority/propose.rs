@@ -66,7 +66,7 @@ pub async fn request_run(
 ) -> Result<Case, Error> {
     terms.check(rules, MAX_TTL)?;
     let action = crate::plan::admit(host, candidate, input, scope.as_ref())?;
-    crate::components::keep(&host.home, candidate)?;
+    crate::components::keep(host, candidate)?;
     let (plan, scope) = match (scope, open) {
         (Some(scope), true) => (None, scope),
         (None, true) => {

@@ -71,7 +71,7 @@ pub async fn execute(
     let candidate = match given {
         Some((candidate, _)) => candidate,
         None => {
-            kept = components::kept(&host.home, action.digest)?;
+            kept = components::find(host, action.digest)?;
             &kept
         }
     };
@@ -136,7 +136,7 @@ pub async fn execute_standing(
     let inside = inside.and_then(|()| may_start(rules, by, &matter, &case).map_err(|why| why.to_string()));
     if let Err(why) = inside {
         drop(turn);
-        components::keep(&host.home, candidate)?;
+        components::keep(host, candidate)?;
         let terms = Terms {
             reason: reason.to_owned(),
             incident: None,
