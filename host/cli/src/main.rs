@@ -62,7 +62,8 @@ fn main() -> ExitCode {
         std::env::var_os("HOME")
             .map_or_else(|| PathBuf::from(".remit"), |home| PathBuf::from(home).join(".remit"))
     });
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // One thread beside this one: an effect goes on to its end there while the guest computes here.
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             print::warn(&format!("error: no threads to run on: {error}"));

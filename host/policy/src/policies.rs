@@ -6,8 +6,8 @@ use std::path::Path;
 use std::str::FromStr as _;
 
 use cedar_policy::{
-    Authorizer, Context, Decision, Effect, Entities, EntityUid, Policy, PolicyId, PolicySet, Request,
-    Response, Schema, ValidationMode, Validator,
+    ActionConstraint, Authorizer, Context, Decision, Effect, Entities, EntityUid, Policy, PolicyId,
+    PolicySet, Request, Response, Schema, ValidationMode, Validator,
 };
 use jiff::Timestamp;
 use miette::Diagnostic;
@@ -137,9 +137,13 @@ impl Policies {
         if let Some(says) = policy.annotation("says") {
             self.says.insert(name.clone(), says.to_owned());
         }
-        let named = serde_json::to_value(policy.to_json().map_err(|error| wrong(error.to_string()))?);
-        let action = named.map(|json| json["action"].to_string()).unwrap_or_default();
-        let requires = policy.effect() == Effect::Permit && action.contains("\"require\"");
+        let require = |action: &EntityUid| action.id().unescaped() == "require";
+        let (named, any) = match policy.action_constraint() {
+            ActionConstraint::Any => (false, true),
+            ActionConstraint::Eq(action) => (require(&action), false),
+            ActionConstraint::In(actions) => (actions.iter().any(require), false),
+        };
+        let requires = policy.effect() == Effect::Permit && named;
         match policy.annotation("needs") {
             Some(_) if !requires => {
                 return Err(wrong(
@@ -149,7 +153,7 @@ impl Policies {
             Some(text) => {
                 self.needs.insert(name.clone(), Need::parse(&name, text).map_err(&wrong)?);
             }
-            None if policy.effect() == Effect::Permit && (requires || action.contains("\"All\"")) => {
+            None if policy.effect() == Effect::Permit && (requires || any) => {
                 return Err(wrong(
                     "it permits `require` without saying what is needed: add @needs(\"1 human\"), or name the actions it is for"
                         .to_owned(),

@@ -201,7 +201,7 @@ impl Make {
 /// Prints a request so that a person can decide.
 pub(super) fn tell(home: &Home, rules: &Rules, case: &Case, as_json: bool) -> Done {
     let reader = home.reader()?;
-    let status = case.status(&reader, rules)?;
+    let status = case.status(rules);
     let differs = differences(&reader, case)?;
     if as_json {
         print::json(&whole(case, &status, &differs))?;
@@ -368,7 +368,7 @@ impl Requests {
                 }
                 Err(_) => continue,
             };
-            let status = case.status(&reader, &rules)?;
+            let status = case.status(&rules);
             if !self.all && !matches!(status, Status::Waiting(_) | Status::Approved) {
                 continue;
             }

@@ -3,7 +3,7 @@
 use remit_journal::{Event, Reader, Record, RunId, Word};
 use remit_policy::{Matter, Verb};
 
-use super::{Case, Identity, Rules, What, matter};
+use super::{Case, Identity, Rules, What};
 use crate::{Error, Home, host};
 
 /// Whoever reverts or resolves a run.
@@ -66,7 +66,7 @@ fn matter_of(reader: &Reader, rules: &Rules, run: RunId) -> Result<Option<Matter
         return Ok(None);
     };
     match Case::load(reader, rules, authority.request) {
-        Ok(case) => matter(reader, rules, &case.request).map(Some),
+        Ok(case) => Ok(Some(case.matter)),
         Err(_) => Ok(None),
     }
 }

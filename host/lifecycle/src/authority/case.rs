@@ -30,6 +30,9 @@ pub struct Case {
     pub closed: Option<String>,
     /// How many runs have started under it.
     pub started: u32,
+    /// What policies are told of it. The counts of what was spent are those of when it was read: whoever must be sure
+    /// reads it again while nobody else can start.
+    pub(crate) matter: Matter,
 }
 
 /// An approval, and whether it counts.
@@ -135,6 +138,7 @@ impl Case {
             }
         }
         let mut case = Self {
+            matter: matter(reader, rules, &request)?,
             started: reader.grant_uses(&digest)?,
             key: key.clone(),
             envelope: word.document.clone(),
@@ -154,11 +158,10 @@ impl Case {
     /// Says of each approval whether it counts, and why not.
     fn count(&mut self, reader: &Reader, rules: &Rules) -> Result<(), Error> {
         let now = Timestamp::now();
-        let matter = matter(reader, rules, &self.request)?;
         let mut seen: Vec<Who> = Vec::new();
         for at in 0..self.approvals.len() {
             let given = &self.approvals[at];
-            let counts = self.counts(given, rules, &matter, &seen, reader, now)?;
+            let counts = self.counts(given, rules, &seen, reader, now)?;
             if let Ok(who) = &counts {
                 seen.push(who.clone());
             }
@@ -171,7 +174,6 @@ impl Case {
         &self,
         given: &Given,
         rules: &Rules,
-        matter: &Matter,
         seen: &[Who],
         reader: &Reader,
         now: Timestamp,
@@ -200,7 +202,7 @@ impl Case {
             return Ok(Err(why));
         }
         let who = who(principal);
-        let verdict = rules.policies.may(&who, remit_policy::Verb::Approve, Some(matter), now, seen);
+        let verdict = rules.policies.may(&who, remit_policy::Verb::Approve, Some(&self.matter), now, seen);
         Ok(if verdict.allowed { Ok(who) } else { Err(format!("is not allowed: {}", verdict.words())) })
     }
 
@@ -246,28 +248,29 @@ impl Case {
     }
 
     /// Where it stands now.
-    pub fn status(&self, reader: &Reader, rules: &Rules) -> Result<Status, Error> {
+    #[must_use]
+    pub fn status(&self, rules: &Rules) -> Status {
         if let Some(why) = &self.closed {
-            return Ok(Status::Closed(why.clone()));
+            return Status::Closed(why.clone());
         }
         if self.request.uses.is_some_and(|uses| self.started >= uses) {
-            return Ok(Status::Used);
+            return Status::Used;
         }
         if Timestamp::now() >= self.request.not_after {
-            return Ok(Status::Expired);
+            return Status::Expired;
         }
         if self.request.rules != rules.digest {
-            return Ok(Status::Closed("the rules were changed since it was made".to_owned()));
+            return Status::Closed("the rules were changed since it was made".to_owned());
         }
-        Ok(match self.needs(reader, rules) {
+        match self.needs(rules) {
             Ok(lacks) if lacks.needs.iter().all(|(_, missing)| *missing == 0) => Status::Approved,
             Ok(lacks) => Status::Waiting(lacks),
             Err(why) => Status::Forbidden(why),
-        })
+        }
     }
 
     /// Which approvals it needs, and how many of each are missing.
-    pub fn needs(&self, reader: &Reader, rules: &Rules) -> Result<Lacks, String> {
+    pub fn needs(&self, rules: &Rules) -> Result<Lacks, String> {
         let approvers = self.approvers();
         let needs = if self.request.break_glass {
             let quorum = rules.principals.break_glass().ok_or("principals.toml has no [break-glass]")?;
@@ -278,8 +281,7 @@ impl Case {
                 group: Some(quorum.group.clone()),
             }]
         } else {
-            let matter = matter(reader, rules, &self.request).map_err(|error| error.to_string())?;
-            rules.policies.requirements(&matter, Timestamp::now()).map_err(|error| error.to_string())?
+            rules.policies.requirements(&self.matter, Timestamp::now()).map_err(|error| error.to_string())?
         };
         Ok(Lacks {
             needs: needs

@@ -227,7 +227,7 @@ fn check(
             case.digest
         ));
     }
-    match case.status(reader, rules)? {
+    match case.status(rules) {
         Status::Waiting(_) | Status::Approved => {}
         Status::Forbidden(why) | Status::Closed(why) => return refuse(why),
         Status::Used => return refuse("it is used up".to_owned()),
@@ -286,7 +286,7 @@ pub async fn revoke(
         Target::Request(id) => {
             // One that cannot be read any more, because its requester is gone, can still be taken away.
             let matter = match Case::load(&reader, rules, id) {
-                Ok(case) => Some(matter(&reader, rules, &case.request)?),
+                Ok(case) => Some(case.matter),
                 Err(_) => None,
             };
             (About::Request(id), vec![for_good(Ground::Request(id))], matter)
@@ -343,8 +343,7 @@ pub async fn review(host: &Host, rules: &Rules, by: &Identity, run: RunId, words
     if by.name() == started.principal || by.name() == case.request.requester {
         return refuse(format!("{} asked for it: somebody else reviews it", by.name()));
     }
-    let matter = matter(&reader, rules, &case.request)?;
-    let word = by.order(rules, &reader, (Verb::Review, What::Review(run)), Some(&matter), words)?;
+    let word = by.order(rules, &reader, (Verb::Review, What::Review(run)), Some(&case.matter), words)?;
     host.journal.act(&Act::now(About::Host, Deed::Reviewed { word, run })).await?;
     Ok(())
 }

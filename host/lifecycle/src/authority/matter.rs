@@ -9,7 +9,7 @@ use remit_journal::{Event, Mode, Reader, Record, RunId, Started};
 use remit_policy::{Matter, Who};
 
 use super::rules::who;
-use super::{Asks, Request, Rules, Standing, Which};
+use super::{Asks, Case, Request, Rules, Standing, Which};
 use crate::Error;
 
 /// What a matter touches: a plan says it exactly, a scope at most.
@@ -106,12 +106,7 @@ pub(crate) fn matter(reader: &Reader, rules: &Rules, request: &Request) -> Resul
 }
 
 /// What a run under a standing scope comes to: the same, but for what it was observed to do.
-pub(crate) fn matter_of_run(
-    reader: &Reader,
-    rules: &Rules,
-    request: &Request,
-    steps: &[Step],
-) -> Result<Matter, Error> {
+pub(crate) fn matter_of_run(reader: &Reader, case: &Case, steps: &[Step]) -> Result<Matter, Error> {
     let reach = Reach::of_steps(steps);
     let spent = Spent::within_the_hour(reader)?;
     let effect = |effect| reach.effects.get(&effect).copied().unwrap_or(0);
@@ -126,7 +121,7 @@ pub(crate) fn matter_of_run(
         disclose: effect(Effect::Disclose),
         targets: reach.targets.into_iter().collect(),
         changes: reach.changes,
-        ..matter(reader, rules, request)?
+        ..case.matter.clone()
     })
 }
 

@@ -13,7 +13,7 @@ use remit_trust::Digest;
 use serde_json::value::RawValue;
 
 use super::documents::{Trigger, sign};
-use super::matter::{Spent, matter, matter_of_run};
+use super::matter::{Spent, matter_of_run};
 use super::propose::{Terms, propose, unreviewed};
 use super::{Asks, Case, Identity, Rules, Standing, Status, Which};
 use crate::run::{Finished, perform};
@@ -95,8 +95,7 @@ pub async fn execute(
     // Approvals, revocations and budgets as they are now, with nobody else starting meanwhile.
     let reader = host.journal.reader()?;
     let case = ready(&reader, rules, by, id)?;
-    let matter = matter(&reader, rules, &case.request)?;
-    may_start(rules, by, &matter, &case)?;
+    may_start(rules, by, &case.matter, &case)?;
     let scope = case.request.scope.clone();
     let plan = case.request.plan().cloned();
     let request = case.request.requester.clone();
@@ -130,7 +129,7 @@ pub async fn execute_standing(
     let turn = turn(host)?;
     let reader = host.journal.reader()?;
     let case = ready(&reader, rules, by, id)?;
-    let mut matter = matter_of_run(&reader, rules, &case.request, &plan.steps)?;
+    let mut matter = matter_of_run(&reader, &case, &plan.steps)?;
     matter.requester = by.who();
     let inside = inside(&reader, &case, standing, &plan.steps)?;
     let inside = inside.and_then(|()| may_start(rules, by, &matter, &case).map_err(|why| why.to_string()));
@@ -169,7 +168,7 @@ fn ready(reader: &Reader, rules: &Rules, by: &Identity, id: RequestId) -> Result
     }
     by.stands(reader)?;
     let case = Case::load(reader, rules, id)?;
-    match case.status(reader, rules)? {
+    match case.status(rules) {
         Status::Approved => {}
         Status::Waiting(lacks) => {
             let missing: Vec<String> = lacks
