@@ -77,6 +77,59 @@ fn publishers() {
 }
 
 #[test]
+fn attack_what_is_known_of_a_file_holds_for_that_file_and_no_longer() {
+    let world = World::new();
+    let plan = || world.remit(&["plan", ACTION, "--input", &input()]);
+    let notes = || {
+        let files = fs::read_dir(world.home().join("cache")).unwrap().flatten();
+        let notes = files.filter(|file| file.path().extension().is_some_and(|ending| ending == "note"));
+        notes.map(|file| file.path()).collect::<Vec<_>>()
+    };
+    // Changed a moment ago, it could be changed again unseen: only the copy that Remit keeps is noted.
+    plan().exits(0);
+    assert_eq!(notes().len(), 1);
+    std::thread::sleep(std::time::Duration::from_secs(5));
+    for _ in 0..2 {
+        plan().exits(0);
+        assert_eq!(notes().len(), 2);
+    }
+
+    let path = world.path(ACTION);
+    let good = fs::read(&path).unwrap();
+    let times = fs::metadata(&path).unwrap().modified().unwrap();
+    let mut bad = good.clone();
+    *bad.last_mut().unwrap() ^= 1;
+    fs::write(&path, &bad).unwrap();
+    fs::File::options().write(true).open(&path).unwrap().set_modified(times).unwrap();
+    plan().exits(3).says("no trusted key");
+    fs::write(&path, &good).unwrap();
+    plan().exits(0);
+
+    // The copy that is kept, which the next run would run.
+    world.ask(&["request", ACTION, "--input", &input()], "known");
+    let kept = fs::read_dir(world.home().join("components")).unwrap().flatten().map(|file| file.path());
+    let kept =
+        kept.filter(|file| file.extension().is_some_and(|ending| ending == "wasm")).collect::<Vec<_>>();
+    fs::write(&kept[0], &bad).unwrap();
+    world.run("known").exits(4);
+    fs::write(&kept[0], &good).unwrap();
+
+    // Who is trusted, and what the notes are, is looked at each time.
+    for note in notes() {
+        fs::write(note, "no note").unwrap();
+    }
+    plan().exits(0);
+    let config = fs::read_to_string(world.home().join("remit.toml")).unwrap();
+    let nobody = config.replace("keys/publisher.pub", "keys/alice.pub");
+    assert_ne!(nobody, config);
+    fs::write(world.home().join("remit.toml"), nobody).unwrap();
+    plan().exits(3).says("no trusted key");
+    world.run("known").exits(3).says("no trusted key");
+    fs::write(world.home().join("remit.toml"), config).unwrap();
+    world.run("known").exits(0);
+}
+
+#[test]
 fn imports() {
     let world = World::new();
     let unknown = format!(r#"(component (import "wasi:sockets/tcp@0.2.3" (instance)) {EXPORTS})"#);

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use remit_lifecycle::Home;
-use remit_sandbox::Candidate;
 
 use super::Done;
 use crate::print::{self, say};
@@ -25,7 +24,7 @@ impl Install {
     pub(crate) fn run(self, home: &Home) -> Done {
         // Every file is looked at before the first is compiled.
         let candidates =
-            self.actions.iter().map(|file| Candidate::read(file)).collect::<Result<Vec<_>, _>>()?;
+            self.actions.iter().map(|file| home.candidate(file)).collect::<Result<Vec<_>, _>>()?;
         let host = home.open()?;
         // Draws on a terminal only, and on stderr.
         let bar = ProgressBar::new(candidates.len() as u64);
