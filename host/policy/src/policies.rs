@@ -123,18 +123,20 @@ impl Policies {
     }
 
     fn add(&mut self, file: &str, text: &str, at: usize, policy: &Policy) -> Result<(), PolicyError> {
-        let name = policy.annotation("id").map_or_else(|| format!("{file}#{}", at + 1), ToOwned::to_owned);
+        let annotations: BTreeMap<&str, &str> = policy.annotations().collect();
+        let annotation = |name: &str| annotations.get(name).copied();
+        let name = annotation("id").map_or_else(|| format!("{file}#{}", at + 1), ToOwned::to_owned);
         // Where it says what is needed, or its name: Cedar keeps no place for annotations.
-        let place = ["needs", "id"].into_iter().find_map(|annotation| {
-            let value = policy.annotation(annotation)?;
-            text.find(&format!("@{annotation}(\"{}\")", value.escape_debug()))
+        let place = ["needs", "id"].into_iter().find_map(|called| {
+            let value = annotation(called)?;
+            text.find(&format!("@{called}(\"{}\")", value.escape_debug()))
         });
         let wrong = |why: String| match place {
             Some(offset) => pointed(file, text, offset, &format!("policy `{name}`: {why}")),
             None => PolicyError::Wrong { place: format!("{file}, policy `{name}`"), why },
         };
         let id = PolicyId::new(&name);
-        if let Some(says) = policy.annotation("says") {
+        if let Some(says) = annotation("says") {
             self.says.insert(name.clone(), says.to_owned());
         }
         let require = |action: &EntityUid| action.id().unescaped() == "require";
@@ -144,7 +146,7 @@ impl Policies {
             ActionConstraint::In(actions) => (actions.iter().any(require), false),
         };
         let requires = policy.effect() == Effect::Permit && named;
-        match policy.annotation("needs") {
+        match annotation("needs") {
             Some(_) if !requires => {
                 return Err(wrong(
                     "@needs belongs to a `permit` of `action == Remit::Action::\"require\"`".to_owned(),
