@@ -19,4 +19,6 @@ pub use embedded::Embedded;
 pub use error::BackendError;
 pub use files::{Files, FilesConfig};
 pub use openbao::OpenBao;
-pub use secrets::{Fields, Generator, Metadata, SecretStore, SecretText, Secrets, Version, VersionState};
+pub use secrets::{
+    BoxFuture, Fields, Generator, Metadata, SecretStore, SecretText, Secrets, Version, VersionState,
+};

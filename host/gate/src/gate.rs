@@ -1,21 +1,23 @@
 //! The gate itself: one function every host call goes through.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use jiff::Timestamp;
 use remit_journal::{
-    CallResult, Denied, Effect, Event, Intent, Journal, Mode, Outcome, Phase, Record, RunId, StartError,
-    Watch,
+    CallEvent, CallResult, Denied, Effect, Event, Intent, Journal, Mode, Outcome, Phase, Record, RunId,
+    StartError, Watch,
 };
 use remit_trust::{Sealed, Sealer, SecretBytes};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::sync::RwLock;
 
+use crate::finish::Finish;
 use crate::replay::Replay;
 use crate::scope::Rules;
 use crate::setup::{Estate, Setup, Used, Window};
-use crate::{Exceeded, Failure, Fault, Limit, Operation, Permit, Plan, Step};
+use crate::{Exceeded, Failure, Fault, Limit, Operation, Permit, Plan, Resource, Step};
 
 /// The one way from an action to the outside. Cheap to clone; all clones are the same gate.
 #[derive(Clone)]
@@ -99,7 +101,8 @@ impl Gate {
         }
     }
 
-    /// Every operation seen so far but the ambient ones; nothing in a replay.
+    /// What a rehearsal saw so far: every operation but the ambient ones. Of a live run, its changes; of a replay,
+    /// nothing.
     #[must_use]
     pub fn observed(&self) -> Plan {
         match &*self.0 {
@@ -208,32 +211,44 @@ impl Inner {
             }
         };
         tracing::debug!(run = %self.run, call, operation = O::NAME, %resource, "host call");
-        self.admit(call, &operation)?;
+        let at = Timestamp::now();
+        self.admit(at, call, &operation, &resource)?;
         match O::EFFECT {
-            Effect::Observe | Effect::Disclose => self.observe(call, operation).await,
-            Effect::Change | Effect::Irrevocable => self.change(call, operation).await,
+            Effect::Observe | Effect::Disclose => self.observe(at, call, operation, &resource).await,
+            Effect::Change | Effect::Irrevocable => self.change(call, operation, &resource).await,
         }
     }
 
     async fn observe<O: Operation>(
         self: &Arc<Self>,
+        at: Timestamp,
         call: u64,
         operation: O,
+        resource: &Resource,
     ) -> Result<Result<O::Outcome, Failure>, Fault> {
-        let inner = self;
-        let backend = inner.estate.get::<O>()?;
-        if !Rules::is_ambient(interface_of::<O>()) {
-            inner.progress().observed.steps.push(Step::of(&operation, O::EFFECT).map_err(written::<O>)?);
+        let backend = self.estate.get::<O>()?;
+        // Only a rehearsal is asked for what it saw.
+        if self.mode == Mode::Rehearse && !Rules::is_ambient(interface_of::<O>()) {
+            self.progress().observed.steps.push(Step::of(&operation, O::EFFECT).map_err(written::<O>)?);
         }
-        let intent = Event::Intent(intent(call, &operation, O::EFFECT)?);
         if O::EFFECT == Effect::Disclose {
             // Whoever learnt a secret must be on record even if the host dies right after.
-            inner.commit(intent).await?;
+            self.commit(Event::Intent(intent(call, &operation, O::EFFECT, resource)?)).await?;
         } else {
-            inner.note(intent)?;
+            let intent = Intent {
+                call,
+                operation: O::NAME,
+                effect: O::EFFECT,
+                resource: resource.as_str(),
+                arguments: &operation,
+                before: None,
+                sealed: None,
+                irrevocable_because: None,
+            };
+            self.note_call::<O>(at, CallEvent::Intent(intent))?;
         }
-        let answer = inner.perform(&*backend, Permit { operation: &operation, before: None }).await;
-        inner.note(inner.outcome::<O>(call, &answer)?)?;
+        let answer = self.perform(&*backend, Permit { operation: &operation, before: None }).await;
+        self.note_outcome::<O>(call, &answer)?;
         Ok(answer)
     }
 
@@ -241,6 +256,7 @@ impl Inner {
         self: &Arc<Self>,
         call: u64,
         operation: O,
+        resource: &Resource,
     ) -> Result<Result<O::Outcome, Failure>, Fault> {
         let inner = self;
         let backend = inner.estate.get::<O>()?;
@@ -248,9 +264,9 @@ impl Inner {
             Ok(prepared) => prepared,
             Err(failure) => {
                 // Nothing was touched: the attempt is on record, and the guest may handle it.
-                inner.note(Event::Intent(intent(call, &operation, O::EFFECT)?))?;
+                inner.note(Event::Intent(intent(call, &operation, O::EFFECT, resource)?))?;
                 let answer = Err(failure);
-                inner.note(inner.outcome::<O>(call, &answer)?)?;
+                inner.note_outcome::<O>(call, &answer)?;
                 return Ok(answer);
             }
         };
@@ -265,25 +281,25 @@ impl Inner {
         }
         inner.admit_change(call, &operation, step)?;
 
-        let mut intent = intent(call, &operation, effect)?;
+        let mut intent = intent(call, &operation, effect, resource)?;
         intent.before = Some(raw::<O>(&prepared.undo)?);
         intent.irrevocable_because.clone_from(&prepared.irrevocable);
         if inner.mode == Mode::Rehearse {
             let answer = Ok(operation.rehearse(&prepared, &backend));
             inner.note(Event::Intent(intent))?;
-            inner.note(inner.outcome::<O>(call, &answer)?)?;
+            inner.note_outcome::<O>(call, &answer)?;
             return Ok(answer);
         }
         intent.sealed = prepared.secret.as_ref().map(|secret| inner.seal::<O>(call, secret)).transpose()?;
 
         // From here on the guest may stop waiting (a time-out drops this future), the effect may not stop
-        // half-way: it runs to its journaled outcome as a task of its own.
+        // half-way: it runs to its journaled outcome.
         let running = Arc::clone(&inner.under_way).read_owned().await;
-        let inner = Arc::clone(inner);
-        let effect = tokio::spawn(async move {
+        let (inner, resource) = (Arc::clone(inner), resource.clone());
+        let effect = Finish::new(async move {
             // Preparing may have taken long; what is on record as intended is intended in time.
             let at = Timestamp::now();
-            inner.in_force(at, call, &operation)?;
+            inner.in_force(at, call, &operation, &resource)?;
             let intent = Record { run: inner.run, at, event: Event::Intent(intent) };
             // The journal's own word: no change is on record after what took its authority away.
             match inner.journal.intend(intent).await {
@@ -291,7 +307,6 @@ impl Inner {
                 Err(StartError::Journal(error)) => return Err(error.into()),
                 Err(StartError::Withdrawn(withdrawn)) => {
                     let fault = Fault::Withdrawn(withdrawn);
-                    let resource = operation.resource();
                     inner.deny(
                         call,
                         O::NAME,
@@ -305,7 +320,7 @@ impl Inner {
             }
             let permit = Permit { operation: &operation, before: Some(&prepared) };
             let answer = inner.perform(&*backend, permit).await;
-            inner.note(inner.outcome::<O>(call, &answer)?)?;
+            inner.note_outcome::<O>(call, &answer)?;
             drop(running);
             Ok(answer)
         });
@@ -351,32 +366,43 @@ impl Inner {
 
     /// Whether there still is authority: its time is not over, and nobody took it away.
     fn holds(&self, at: Timestamp) -> Result<(), Fault> {
+        let now = Instant::now();
         if let Some(window) = &self.window {
-            window.holds(at)?;
+            window.holds(at, now)?;
         }
-        match self.watch.as_ref().map(Watch::look).transpose()?.flatten() {
+        match self.watch.as_ref().map(|watch| watch.look(now)).transpose()?.flatten() {
             Some(withdrawn) => Err(Fault::Withdrawn(withdrawn)),
             None => Ok(()),
         }
     }
 
     /// The same, with the refusal of this call on record.
-    fn in_force<O: Operation>(&self, at: Timestamp, call: u64, operation: &O) -> Result<(), Fault> {
+    fn in_force<O: Operation>(
+        &self,
+        at: Timestamp,
+        call: u64,
+        operation: &O,
+        resource: &Resource,
+    ) -> Result<(), Fault> {
         let Err(fault) = self.holds(at) else { return Ok(()) };
-        let resource = operation.resource();
         self.deny(call, O::NAME, resource.as_str(), raw::<O>(operation)?, &fault.to_string())?;
         Err(fault)
     }
 
     /// What can be decided from the operation alone.
-    fn admit<O: Operation>(&self, call: u64, operation: &O) -> Result<(), Fault> {
-        let resource = operation.resource();
+    fn admit<O: Operation>(
+        &self,
+        at: Timestamp,
+        call: u64,
+        operation: &O,
+        resource: &Resource,
+    ) -> Result<(), Fault> {
         let interface = interface_of::<O>();
-        self.in_force(Timestamp::now(), call, operation)?;
-        let mut reason = self.rules.permits(interface, &resource).err();
+        self.in_force(at, call, operation, resource)?;
+        let mut reason = self.rules.permits(interface, resource).err();
         if reason.is_none()
             && O::EFFECT == Effect::Disclose
-            && !self.rules.accepts_disclosure(interface, &resource)
+            && !self.rules.accepts_disclosure(interface, resource)
         {
             reason = Some(
                 "it hands out secret material, which the rule does not accept (`disclose = true`)".to_owned(),
@@ -473,16 +499,28 @@ impl Inner {
         self.note(Event::Denied(denied))
     }
 
-    fn outcome<O: Operation>(&self, call: u64, answer: &Result<O::Outcome, Failure>) -> Result<Event, Fault> {
+    fn note_outcome<O: Operation>(
+        &self,
+        call: u64,
+        answer: &Result<O::Outcome, Failure>,
+    ) -> Result<(), Fault> {
         let result = match answer {
             Ok(value) if O::EFFECT == Effect::Disclose || O::SEALED => {
                 let plain = SecretBytes::new(serde_json::to_vec(value).map_err(written::<O>)?);
                 CallResult::Sealed { value: self.seal::<O>(call, &plain)? }
             }
-            Ok(value) => CallResult::Ok { value: raw::<O>(value)? },
-            Err(failure) => CallResult::Failed { failure: raw::<O>(failure)? },
+            Ok(value) => CallResult::Ok { value },
+            Err(failure) => CallResult::Failed { failure },
         };
-        Ok(Event::Outcome(Outcome { call, result }))
+        self.note_call::<O>(Timestamp::now(), CallEvent::Outcome(Outcome { call, result }))
+    }
+
+    fn note_call<O: Operation>(
+        &self,
+        at: Timestamp,
+        event: CallEvent<'_, O, O::Outcome, Failure>,
+    ) -> Result<(), Fault> {
+        Ok(self.journal.note_call(&Record { run: self.run, at, event })?)
     }
 
     fn seal<O: Operation>(&self, call: u64, secret: &SecretBytes) -> Result<Sealed, Fault> {
@@ -508,12 +546,17 @@ pub(crate) fn seal_context(run: &RunId, call: u64, operation: &str) -> String {
     format!("remit-undo-v1 {run} {call} {operation}")
 }
 
-fn intent<O: Operation>(call: u64, operation: &O, effect: Effect) -> Result<Intent, Fault> {
+fn intent<O: Operation>(
+    call: u64,
+    operation: &O,
+    effect: Effect,
+    resource: &Resource,
+) -> Result<Intent, Fault> {
     Ok(Intent {
         call,
         operation: O::NAME.to_owned(),
         effect,
-        resource: operation.resource().to_string(),
+        resource: resource.to_string(),
         arguments: raw::<O>(operation)?,
         before: None,
         sealed: None,

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod failure;
+mod finish;
 mod gate;
 mod operation;
 mod pattern;
@@ -25,6 +26,6 @@ pub use plan::{Plan, Step};
 pub use remit_journal::{Effect, Mode, Phase};
 pub use replay::{Divergence, Replay};
 pub use resource::{Resource, ResourceError};
-pub use scope::{Allow, Limits, OnFailure, Scope, ScopeError};
+pub use scope::{Allow, Limits, OnFailure, Rules, Scope, ScopeError};
 pub use setup::{Estate, Facts, Injected, Setup, Used, Window};
 pub use undo::{AnyOperation, Boxed, Of, UndoGate};

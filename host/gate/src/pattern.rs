@@ -1,9 +1,10 @@
 //! Resource patterns: segment globs.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use crate::resource::{ResourceError, check_path};
 
@@ -58,7 +59,7 @@ pub(crate) struct PatternSet {
 
 #[derive(Debug, Default)]
 struct Node {
-    literal: HashMap<Box<str>, usize>,
+    literal: BTreeMap<Box<str>, usize>,
     one: Option<usize>,
     /// Entered by the first segment of a `**`; stays for every further one.
     many: Option<usize>,
@@ -93,8 +94,9 @@ impl PatternSet {
         if self.nodes.is_empty() {
             return false;
         }
-        let mut here = vec![0];
-        let mut next = Vec::new();
+        // Few patterns fit at once: the states of most paths need no place on the heap.
+        let mut here: SmallVec<[usize; 8]> = SmallVec::from_slice(&[0]);
+        let mut next: SmallVec<[usize; 8]> = SmallVec::new();
         for segment in path.split('/') {
             for &at in &here {
                 let node = &self.nodes[at];

@@ -1,6 +1,6 @@
 //! What is allowed: capabilities × resource patterns × limits. A file a person writes and reads.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use bytesize::ByteSize;
 use jiff::SignedDuration;
@@ -205,8 +205,10 @@ impl Scope {
         patterns.map(|pattern| pattern.as_str().split('/').next().unwrap_or_default())
     }
 
-    pub(crate) fn compile(&self) -> Rules {
-        let mut by_interface: HashMap<String, Rule> = HashMap::new();
+    /// Makes it ready for many look-ups.
+    #[must_use]
+    pub fn compile(&self) -> Rules {
+        let mut by_interface: BTreeMap<String, Rule> = BTreeMap::new();
         for allow in &self.allow {
             let rule = by_interface.entry(allow.interface().0.to_owned()).or_default();
             for pattern in &allow.resources {
@@ -225,8 +227,8 @@ impl Scope {
 
 /// A scope made ready for many look-ups.
 #[derive(Debug)]
-pub(crate) struct Rules {
-    by_interface: HashMap<String, Rule>,
+pub struct Rules {
+    by_interface: BTreeMap<String, Rule>,
 }
 
 #[derive(Debug, Default)]
@@ -242,7 +244,8 @@ impl Rules {
         interface.starts_with("remit:host/") || interface.starts_with("wasi:")
     }
 
-    pub(crate) fn permits(&self, interface: &str, resource: &Resource) -> Result<(), String> {
+    /// Whether a rule allows an interface on a resource; why not, if none does.
+    pub fn permits(&self, interface: &str, resource: &Resource) -> Result<(), String> {
         if Self::is_ambient(interface) {
             return Ok(());
         }

@@ -128,9 +128,9 @@ impl Window {
         Self { not_before, not_after, end: Instant::now().checked_add(left) }
     }
 
-    /// Whether `at`, which is now by the wall clock, is inside.
-    pub(crate) fn holds(&self, at: Timestamp) -> Result<(), Fault> {
-        if at >= self.not_after || self.end.is_some_and(|end| Instant::now() >= end) {
+    /// Whether this moment, by the wall clock and by the other one, is inside.
+    pub(crate) fn holds(&self, at: Timestamp, now: Instant) -> Result<(), Fault> {
+        if at >= self.not_after || self.end.is_some_and(|end| now >= end) {
             Err(Fault::Expired(self.not_after))
         } else if at < self.not_before {
             Err(Fault::NotYet(self.not_before))

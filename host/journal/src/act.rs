@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use crate::name::Filed;
 use crate::{RequestId, RunId};
 
 /// What an act is about.
@@ -20,6 +21,15 @@ pub enum About {
     Request(RequestId),
     /// This host as a whole.
     Host,
+}
+
+impl About {
+    pub(crate) fn filed(&self) -> Filed {
+        match self {
+            Self::Request(request) => request.filed(),
+            Self::Host => Filed::word(HOST),
+        }
+    }
 }
 
 impl fmt::Display for About {

@@ -1,12 +1,16 @@
 //! The proof that a journal is what was written: with the file and the public key, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::thread::ScopedJoinHandle;
 
 use jiff::Timestamp;
 use miette::Diagnostic;
-use remit_tlog::{Frontier, NoteVerifier, leaf_hash};
+use remit_tlog::{Checkpoint, Frontier, NoteVerifier, leaf_hash};
 use remit_trust::Digest;
 use remit_trust::dsse::Envelope;
+use rusqlite::Connection;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -82,81 +86,50 @@ const KEEP: &str =
 impl Reader {
     /// Checks everything: sequence, chain, tree, signatures, that calls have their intents and live changes
     /// their grants. `since` is an older checkpoint that was kept elsewhere.
+    ///
+    /// Three threads share the work: one looks at the file's own structure, one reads and hashes the records, one reads
+    /// what they say.
     pub fn verify(&self, key: &NoteVerifier, since: Option<&str>) -> Result<Audit, AuditError> {
+        std::thread::scope(|scope| {
+            let structure = scope.spawn(|| check_structure(&self.path));
+            let found = self.verify_records(key, since);
+            // In a file that is damaged, what else was found may be what the damage makes of it.
+            joined(structure)?;
+            found
+        })
+    }
+
+    fn verify_records(&self, key: &NoteVerifier, since: Option<&str>) -> Result<Audit, AuditError> {
         let database = self.database();
         // One snapshot, while others may append.
         let transaction = database.unchecked_transaction().map_err(|e| self.sql(&e))?;
         let database = &*transaction;
-        let whole: String = database
-            .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
-            .map_err(|e| self.sql(&e))?;
-        if whole != "ok" {
-            return Err(JournalError::damaged(&self.path, whole).into());
-        }
-        let mut expected = checkpoints(self, database, key)?;
-        let pinned: BTreeSet<u64> = expected.keys().copied().collect();
-        if let Some(note) = since {
-            let kept = key
-                .verify(note)
-                .map_err(|e| AuditError::Checkpoint { why: format!("given with --since: {e}") })?;
-            expected.entry(kept.size).or_default().push(kept.root);
-        }
+        let mut kept = since
+            .map(|note| key.verify(note))
+            .transpose()
+            .map_err(|e| AuditError::Checkpoint { why: format!("given with --since: {e}") })?;
 
-        let mut chain = [0; 32];
-        let mut frontier = Frontier::default();
-        let mut story = Story::default();
-        check_root(&mut expected, &frontier)?;
-        let mut statement = database
-            .prepare("SELECT seq, run, kind, body, chain FROM record ORDER BY seq")
-            .map_err(|e| self.sql(&e))?;
-        let mut rows = statement.query([]).map_err(|e| self.sql(&e))?;
-        while let Some(row) = rows.next().map_err(|e| self.sql(&e))? {
-            let read = || -> rusqlite::Result<(i64, String, String, Vec<u8>, Vec<u8>)> {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
-            };
-            let (seq, run, kind, body, stored) = read().map_err(|e| self.sql(&e))?;
-            let (seq, next) = (seq.cast_unsigned(), frontier.size() + 1);
-            let wrong = |why: &str| AuditError::Record { seq, why: why.to_owned() };
-            if seq != next {
-                return Err(AuditError::Record {
-                    seq: next,
-                    why: format!("is missing: {seq} follows {}", next - 1),
-                });
-            }
-            chain = store::link(&chain, &body);
-            if stored != chain {
-                return Err(wrong(
-                    "is not the one that was written here: its hash does not continue the chain",
-                ));
-            }
-            let unread = |e: serde_json::Error| wrong(&format!("cannot be read: {e}"));
-            let entry = if run.starts_with("run-") {
-                Entry::Record(serde_json::from_slice(&body).map_err(unread)?)
-            } else {
-                Entry::Act(serde_json::from_slice(&body).map_err(unread)?)
-            };
-            let (of, is) = match &entry {
-                Entry::Record(record) => (record.run.to_string(), record.event.kind()),
-                Entry::Act(act) => (act.about.to_string(), act.deed.kind()),
-            };
-            if of != run || is != kind {
-                return Err(wrong("is filed under another run or kind than its content says"));
-            }
-            frontier.push(leaf_hash(&chain));
-            check_root(&mut expected, &frontier)?;
-            match entry {
-                Entry::Record(record) => story.follow(seq, &record)?,
-                Entry::Act(act) => story.authority.follow(seq, &act)?,
-            }
-        }
-        if let Some((size, _)) = expected.first_key_value() {
+        let mut log = (ZERO, Frontier::default());
+        check_root(&mut kept, &log.1)?;
+        let story = std::thread::scope(|scope| {
+            let (rows, told) = mpsc::sync_channel(BATCHES);
+            let teller = scope.spawn(move || Story::of(&told));
+            let hashed = self.hash(database, &mut log, &mut kept, &rows);
+            drop(rows);
+            // What it found is of an earlier record than whatever else was found.
+            let story = joined(teller)?;
+            hashed.map(|()| story)
+        })?;
+        let (chain, frontier) = log;
+        if let Some(Checkpoint { size, .. }) = kept {
             let why = format!(
                 "covers more records than the {} there are: the journal was shortened",
                 frontier.size()
             );
-            return Err(AuditError::Older { size: *size, why });
+            return Err(AuditError::Older { size, why });
         }
         let head = store::head(&self.path, database)?;
+        store::sync(&self.path)?;
         let signed = key
             .verify(&head.note)
             .map_err(|e| AuditError::Checkpoint { why: format!("is not good: {e}") })?;
@@ -168,14 +141,6 @@ impl Reader {
             return Err(AuditError::Checkpoint { why: "is not over these records".to_owned() });
         }
         story.check_tables(self, database)?;
-        if self.version > 1
-            && let Some(size) = pinned.symmetric_difference(&story.ends).next()
-        {
-            return Err(AuditError::Older {
-                size: *size,
-                why: "is missing, or of no run's end: one is kept for each".to_owned(),
-            });
-        }
         Ok(Audit {
             records: frontier.size(),
             runs: story.runs.len() as u64,
@@ -186,41 +151,94 @@ impl Reader {
     }
 }
 
+/// How many records go from one thread to the other at once, and how often that may be ahead.
+const BATCH: usize = 512;
+const BATCHES: usize = 8;
+/// What the first record's hash continues.
+const ZERO: [u8; 32] = [0; 32];
+
+/// A record as it lies in the file, its hash found right.
+struct Row {
+    seq: u64,
+    of: String,
+    kind: String,
+    body: Vec<u8>,
+}
+
+impl Reader {
+    /// Reads all records in order, makes sure that each continues the chain, and hands them on.
+    fn hash(
+        &self,
+        database: &Connection,
+        (chain, frontier): &mut ([u8; 32], Frontier),
+        kept: &mut Option<Checkpoint>,
+        to: &SyncSender<Vec<Row>>,
+    ) -> Result<(), AuditError> {
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut walk = || {
+            let mut statement = database
+                .prepare("SELECT seq, run, kind, body, chain FROM record ORDER BY seq")
+                .map_err(|e| self.sql(&e))?;
+            let mut rows = statement.query([]).map_err(|e| self.sql(&e))?;
+            while let Some(row) = rows.next().map_err(|e| self.sql(&e))? {
+                let read = || -> rusqlite::Result<(i64, String, String, Vec<u8>, [u8; 32])> {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4).unwrap_or(ZERO)))
+                };
+                let (seq, of, kind, body, stored) = read().map_err(|e| self.sql(&e))?;
+                let (seq, next) = (seq.cast_unsigned(), frontier.size() + 1);
+                if seq != next {
+                    let why = format!("is missing: {seq} follows {}", next - 1);
+                    return Err(AuditError::Record { seq: next, why });
+                }
+                *chain = store::link(chain, &body);
+                if stored != *chain {
+                    let why = "is not the one that was written here: its hash does not continue the chain";
+                    return Err(AuditError::Record { seq, why: why.to_owned() });
+                }
+                frontier.push(leaf_hash(chain));
+                batch.push(Row { seq, of, kind, body });
+                if batch.len() == BATCH {
+                    // Nobody takes it any more: something was found.
+                    if to.send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH))).is_err() {
+                        return Ok(());
+                    }
+                }
+                check_root(kept, frontier)?;
+            }
+            Ok(())
+        };
+        let walked = walk();
+        // Also what came before something that is wrong is to be read.
+        let _ = to.send(batch);
+        walked
+    }
+}
+
+/// What the threads of an audit came to.
+fn joined<T>(thread: ScopedJoinHandle<'_, Result<T, AuditError>>) -> Result<T, AuditError> {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Whether the file is one that SQLite could have written, its indices with it.
+fn check_structure(path: &Path) -> Result<(), AuditError> {
+    let (database, _) = store::open_read_only(path)?;
+    let whole: String = database
+        .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
+        .map_err(|e| JournalError::sqlite(path, &e))?;
+    if whole == "ok" { Ok(()) } else { Err(JournalError::damaged(path, whole).into()) }
+}
+
 /// What a row of the journal holds.
 enum Entry {
     Record(Record),
     Act(Act),
 }
 
-type Expected = BTreeMap<u64, Vec<[u8; 32]>>;
-
-fn checkpoints(
-    reader: &Reader,
-    database: &rusqlite::Connection,
-    key: &NoteVerifier,
-) -> Result<Expected, AuditError> {
-    let query = || -> rusqlite::Result<Vec<(i64, String)>> {
-        let mut statement = database.prepare("SELECT size, note FROM checkpoint")?;
-        statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-    };
-    let mut expected = Expected::new();
-    for (size, note) in query().map_err(|e| reader.sql(&e))? {
-        let size = size.cast_unsigned();
-        let signed =
-            key.verify(&note).map_err(|e| AuditError::Older { size, why: format!("is not good: {e}") })?;
-        if signed.size != size {
-            return Err(AuditError::Older { size, why: format!("is of size {}", signed.size) });
-        }
-        expected.entry(size).or_default().push(signed.root);
-    }
-    Ok(expected)
-}
-
-fn check_root(expected: &mut Expected, frontier: &Frontier) -> Result<(), AuditError> {
-    let size = frontier.size();
-    match expected.remove(&size) {
-        Some(roots) if roots.iter().any(|root| *root != frontier.root()) => Err(AuditError::Older {
-            size,
+/// Holds the log against an older checkpoint of it, once it is of the same size.
+fn check_root(kept: &mut Option<Checkpoint>, frontier: &Frontier) -> Result<(), AuditError> {
+    match kept.take_if(|kept| kept.size == frontier.size()) {
+        Some(kept) if kept.root != frontier.root() => Err(AuditError::Older {
+            size: kept.size,
             why: "is not over these records: the journal was rewritten".to_owned(),
         }),
         _ => Ok(()),
@@ -232,8 +250,6 @@ fn check_root(expected: &mut Expected, frontier: &Frontier) -> Result<(), AuditE
 struct Story {
     runs: HashMap<RunId, Told>,
     open: BTreeSet<(RunId, u64)>,
-    /// The sizes at which a run ended: each has its pinned checkpoint.
-    ends: BTreeSet<u64>,
     authority: Grounds,
 }
 
@@ -258,6 +274,33 @@ struct Told {
 }
 
 impl Story {
+    /// Reads the records that come.
+    fn of(rows: &Receiver<Vec<Row>>) -> Result<Self, AuditError> {
+        let mut story = Self::default();
+        for Row { seq, of, kind, body } in rows.iter().flatten() {
+            let wrong = |why: String| AuditError::Record { seq, why };
+            let unread = |e: serde_json::Error| wrong(format!("cannot be read: {e}"));
+            let entry = if of.starts_with("run-") {
+                Entry::Record(serde_json::from_slice(&body).map_err(unread)?)
+            } else {
+                Entry::Act(serde_json::from_slice(&body).map_err(unread)?)
+            };
+            let same = match &entry {
+                Entry::Record(record) => *record.run.filed().as_str() == of && record.event.kind() == kind,
+                Entry::Act(act) => act.about.to_string() == of && act.deed.kind() == kind,
+            };
+            if !same {
+                let why = "is filed under another run or kind than its content says";
+                return Err(wrong(why.to_owned()));
+            }
+            match entry {
+                Entry::Record(record) => story.follow(seq, &record)?,
+                Entry::Act(act) => story.authority.follow(seq, &act)?,
+            }
+        }
+        Ok(story)
+    }
+
     fn follow(&mut self, seq: u64, record: &Record) -> Result<(), AuditError> {
         let wrong = |why: &str| Err(AuditError::Record { seq, why: why.to_owned() });
         let run = record.run;
@@ -316,7 +359,6 @@ impl Story {
                 }
             }
             Event::Ended(ended) => {
-                self.ends.insert(seq);
                 let possible = match told.state {
                     Some(before) => before.next().contains(&ended.state),
                     None => (ended.state == RunState::Rehearsed) <= (told.mode == Mode::Rehearse),

@@ -10,13 +10,16 @@ mod act;
 mod audit;
 mod error;
 mod grounds;
+mod instant;
 mod keys;
 mod name;
 mod prove;
 mod publish;
+mod queue;
 mod reader;
 mod record;
 mod schema;
+mod spent;
 mod state;
 mod store;
 mod tree;
@@ -32,10 +35,11 @@ pub use prove::{CheckError, GrowthProof, Proof, Proven, ProvenRecord, RunProof};
 pub use publish::PublishError;
 pub use reader::{Cosigned, Reader, RunSummary};
 pub use record::{
-    ActionRef, Authority, CallResult, Denied, Effect, Ended, Event, GrantRef, Intent, Mode, Outcome, Phase,
-    PhaseEntered, Record, Resolved, RestsOn, SignedRef, Started, UndoExpired, UndoIntent, UndoOutcome,
-    UndoResult,
+    ActionRef, Authority, CallEvent, CallResult, Denied, Effect, Ended, Event, GrantRef, Intent, Mode,
+    Outcome, Phase, PhaseEntered, Record, Resolved, RestsOn, SignedRef, Started, UndoExpired, UndoIntent,
+    UndoOutcome, UndoResult,
 };
+pub use spent::Spent;
 pub use state::RunState;
 pub use watch::Watch;
-pub use writer::Journal;
+pub use writer::{Journal, Written};

@@ -1,5 +1,32 @@
 //! The names that journal entries are filed under.
 
+/// Of every prefix.
+const PREFIX: usize = 4;
+/// Of a whole name: the prefix and the 26 characters of a ULID.
+const LENGTH: usize = PREFIX + 26;
+
+/// What a record is filed under, as text: at most as long as a name.
+#[derive(Clone, Copy)]
+pub(crate) struct Filed {
+    text: [u8; LENGTH],
+    length: usize,
+}
+
+impl Filed {
+    /// A word that is no name; what is longer is cut.
+    pub(crate) fn word(word: &'static str) -> Self {
+        let length = word.len().min(LENGTH);
+        let mut text = [0; LENGTH];
+        text[..length].copy_from_slice(&word.as_bytes()[..length]);
+        Self { text, length }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        // ASCII, by its makers.
+        std::str::from_utf8(&self.text[..self.length]).unwrap_or_default()
+    }
+}
+
 /// A name that is a prefix and a ULID in lower case: one spelling only, sorted by time of creation.
 macro_rules! named {
     (#[doc = $doc:literal] $name:ident, $prefix:literal, $error:ident, $what:literal, $code:path, $help:literal) => {
@@ -29,9 +56,32 @@ macro_rules! named {
             }
         }
 
+        impl $name {
+            /// In text, without a place on the heap.
+            pub(crate) fn filed(&self) -> Filed {
+                // A thread names the same one over and over.
+                thread_local! {
+                    static LAST: std::cell::Cell<Option<(ulid::Ulid, Filed)>> = const { std::cell::Cell::new(None) };
+                }
+                if let Some((last, filed)) = LAST.get()
+                    && last == self.0
+                {
+                    return filed;
+                }
+                let mut text = [0; LENGTH];
+                text[..PREFIX].copy_from_slice($prefix.as_bytes());
+                let mut ulid = [0; LENGTH - PREFIX];
+                self.0.array_to_str(&mut ulid).make_ascii_lowercase();
+                text[PREFIX..].copy_from_slice(&ulid);
+                let filed = Filed { text, length: LENGTH };
+                LAST.set(Some((self.0, filed)));
+                filed
+            }
+        }
+
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.pad(&format!("{}{}", $prefix, self.0.to_string().to_ascii_lowercase()))
+                f.pad(self.filed().as_str())
             }
         }
 
@@ -55,7 +105,7 @@ macro_rules! named {
 
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-                to.collect_str(self)
+                to.serialize_str(self.filed().as_str())
             }
         }
 

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     About, Act, ActionRef, Ended, Event, JournalError, Mode, Record, RequestId, RestsOn, RunId, RunState,
-    Withdrawn, store,
+    Spent, Withdrawn, store,
 };
 
 /// A read-only view of a journal file.
@@ -21,6 +21,7 @@ pub struct Reader {
     /// The file's schema: an older one is read as it is.
     pub(crate) version: i64,
     database: Mutex<Connection>,
+    spent: Mutex<Spent>,
 }
 
 impl std::fmt::Debug for Reader {
@@ -60,12 +61,22 @@ pub struct Cosigned {
 impl Reader {
     pub(crate) fn open(path: &Path) -> Result<Self, JournalError> {
         let (database, version) = store::open_read_only(path)?;
-        Ok(Self { path: path.to_owned(), version, database: Mutex::new(database) })
+        Ok(Self { path: path.to_owned(), version, database: Mutex::new(database), spent: Mutex::default() })
     }
 
     pub(crate) fn database(&self) -> MutexGuard<'_, Connection> {
         // Reading leaves no half-done state behind.
         self.database.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn spending(&self) -> MutexGuard<'_, Spent> {
+        // A count that a panic left half-way starts anew.
+        self.spent.lock().unwrap_or_else(|poisoned| {
+            self.spent.clear_poison();
+            let mut spent = poisoned.into_inner();
+            *spent = Spent::default();
+            spent
+        })
     }
 
     pub(crate) fn sql(&self, error: &rusqlite::Error) -> JournalError {
@@ -366,10 +377,13 @@ impl Reader {
         store::uses_of(&self.database(), grant).map_err(|error| self.sql(&error))
     }
 
-    /// The newest signed checkpoint.
+    /// The newest signed checkpoint. What it covers is on the disk: it may be given to others.
     pub fn checkpoint(&self) -> Result<String, JournalError> {
         let note = self.database().query_row("SELECT note FROM head", [], |row| row.get(0)).optional();
-        note.map_err(|error| self.sql(&error))?
-            .ok_or_else(|| JournalError::damaged(&self.path, "it has no checkpoint"))
+        let note = note
+            .map_err(|error| self.sql(&error))?
+            .ok_or_else(|| JournalError::damaged(&self.path, "it has no checkpoint"))?;
+        store::sync(&self.path)?;
+        Ok(note)
     }
 }

@@ -16,13 +16,14 @@ use crate::{Ground, RequestId, RunId, RunState};
 
 /// One entry of the journal.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Record {
+pub struct Record<E = Event> {
     /// The run it belongs to.
     pub run: RunId,
     /// When the host wrote it, by the host's clock. The order of records is their sequence, not this.
+    #[serde(serialize_with = "crate::instant::serialize")]
     pub at: Timestamp,
     /// What happened.
-    pub event: Event,
+    pub event: E,
 }
 
 impl Record {
@@ -74,6 +75,25 @@ impl Event {
             Self::Resolved(_) => "resolved",
             Self::UndoExpired(_) => "undo-expired",
             Self::Ended(_) => "ended",
+        }
+    }
+}
+
+/// The two events of every host call, as they are written: from what the call itself holds, without a copy of it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CallEvent<'a, A, V, F> {
+    /// See [`Event::Intent`].
+    Intent(Intent<&'a str, &'a A>),
+    /// See [`Event::Outcome`].
+    Outcome(Outcome<&'a V, &'a F>),
+}
+
+impl<A, V, F> CallEvent<'_, A, V, F> {
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Intent(_) => "intent",
+            Self::Outcome(_) => "outcome",
         }
     }
 }
@@ -315,42 +335,45 @@ impl From<Phase> for Event {
 
 /// A host call that is about to happen, with what is needed to take it back.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Intent {
+pub struct Intent<S = String, A = Box<RawValue>> {
     /// The call's number in its run, from 1.
     pub call: u64,
     /// The operation's name: `remit:secrets/rotate.rotate`.
-    pub operation: String,
+    pub operation: S,
     /// What this call does, at most.
     pub effect: Effect,
     /// What it touches: `secret:prod/payments/stripe`.
-    pub resource: String,
+    pub resource: S,
     /// The operation, as it will be performed.
-    pub arguments: Box<RawValue>,
+    pub arguments: A,
     /// The public part of the prior state; none for an observation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Box<RawValue>>,
     /// The secret part of the prior state, encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed: Option<Sealed>,
     /// Why this call cannot be taken back, when it cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub irrevocable_because: Option<String>,
 }
 
 /// A host call that came back.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Outcome {
+pub struct Outcome<V = Box<RawValue>, F = Box<RawValue>> {
     /// The call's number in its run.
     pub call: u64,
     /// What came back.
-    pub result: CallResult,
+    pub result: CallResult<V, F>,
 }
 
 /// What a host call returned.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum CallResult {
+pub enum CallResult<V = Box<RawValue>, F = Box<RawValue>> {
     /// A value.
     Ok {
         /// The operation's outcome.
-        value: Box<RawValue>,
+        value: V,
     },
     /// A secret value (effect `disclose`), encrypted.
     Sealed {
@@ -360,7 +383,7 @@ pub enum CallResult {
     /// A failure that the action may handle.
     Failed {
         /// Its kind and message.
-        failure: Box<RawValue>,
+        failure: F,
     },
 }
 

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use remit_tlog::{Frontier, NoteSigner, leaf_hash};
+use remit_tlog::{Frontier, leaf_hash};
 use rusqlite::Transaction;
 
 use crate::JournalError;
-use crate::store::{head, pin};
+use crate::store::head;
 
 /// The schema this version writes.
-pub(crate) const SCHEMA_VERSION: i64 = 3;
+pub(crate) const SCHEMA_VERSION: i64 = 4;
 
 pub(crate) const SCHEMA: &str = "
     CREATE TABLE record (
@@ -28,7 +28,7 @@ pub(crate) const SCHEMA: &str = "
         frontier BLOB NOT NULL,
         note     TEXT NOT NULL
     ) STRICT;
-    -- Where it stood at the end of each run.
+    -- Where it stood at some moments.
     CREATE TABLE checkpoint (size INTEGER PRIMARY KEY, note TEXT NOT NULL) STRICT;
     CREATE TABLE grant_use (run TEXT PRIMARY KEY, grant_digest TEXT NOT NULL) STRICT;
     CREATE INDEX use_of_grant ON grant_use (grant_digest);
@@ -62,50 +62,46 @@ pub(crate) const SINCE_2: &str = "
     CREATE TABLE told (notifier TEXT PRIMARY KEY, upto INTEGER NOT NULL) STRICT;
     CREATE INDEX record_to_tell ON record (seq) WHERE kind IN
         ('ended', 'requested', 'request-denied', 'voided', 'expired', 'revoked', 'frozen', 'unfrozen', 'reviewed');
-    PRAGMA user_version = 3;
+";
+
+/// What schema 4 took away: older states of the log, signed and ready to be put back. A checkpoint that is to show that
+/// history was not rewritten is kept elsewhere.
+pub(crate) const SINCE_3: &str = "
+    DROP TABLE checkpoint;
+    PRAGMA user_version = 4;
 ";
 
 /// Brings an older schema to this one, after the head was verified.
-pub(crate) fn migrate(
-    path: &Path,
-    transaction: &Transaction<'_>,
-    signer: &NoteSigner,
-    from: i64,
-) -> Result<(), JournalError> {
+pub(crate) fn migrate(path: &Path, transaction: &Transaction<'_>, from: i64) -> Result<(), JournalError> {
     if from == 1 {
-        from_1(path, transaction, signer)?;
+        from_1(path, transaction)?;
     }
     let fill = "
         INSERT INTO authority SELECT run, 'thaw', 0 FROM open_run
             WHERE run NOT IN (SELECT run FROM record WHERE kind = 'ended');
     ";
-    transaction.execute_batch(&[SINCE_2, fill].concat()).map_err(|error| JournalError::sqlite(path, &error))
+    let to_3 = if from < 3 { [SINCE_2, fill].concat() } else { String::new() };
+    transaction.execute_batch(&(to_3 + SINCE_3)).map_err(|error| JournalError::sqlite(path, &error))
 }
 
-/// Brings schema 1 to schema 2. Records stay as they are; a checkpoint is
-/// pinned at each end of a run, where schema 1 pinned one somewhere after it.
-fn from_1(path: &Path, transaction: &Transaction<'_>, signer: &NoteSigner) -> Result<(), JournalError> {
+/// Brings schema 1 to schema 2. Records stay as they are.
+fn from_1(path: &Path, transaction: &Transaction<'_>) -> Result<(), JournalError> {
     let sql = |error: rusqlite::Error| JournalError::sqlite(path, &error);
     transaction.execute_batch(SINCE_1).map_err(sql)?;
     let fill = "
         INSERT INTO run_key SELECT DISTINCT run, NULL FROM record;
         INSERT INTO open_run SELECT run FROM record GROUP BY run HAVING max(seq) IS NOT
             max(CASE WHEN kind = 'ended' THEN seq END);
-        DELETE FROM checkpoint;
     ";
     transaction.execute_batch(fill).map_err(sql)?;
     let mut frontier = Frontier::default();
-    let mut records = transaction.prepare("SELECT kind, chain FROM record ORDER BY seq").map_err(sql)?;
+    let mut records = transaction.prepare("SELECT chain FROM record ORDER BY seq").map_err(sql)?;
     let mut rows = records.query([]).map_err(sql)?;
     while let Some(row) = rows.next().map_err(sql)? {
-        let (kind, chain): (String, Vec<u8>) =
-            row.get(0).and_then(|kind| Ok((kind, row.get(1)?))).map_err(sql)?;
+        let chain: Vec<u8> = row.get(0).map_err(sql)?;
         frontier.push(leaf_hash(&chain));
-        if kind == "ended" {
-            pin(transaction, &frontier, signer).map_err(sql)?;
-        }
     }
-    // The pins are signatures: they may only say what the signed head says.
+    // What was filled in is what the signed head says, or nothing is.
     if frontier != head(path, transaction)?.frontier {
         return Err(JournalError::damaged(path, "its records are not those its last checkpoint is of"));
     }

@@ -1,6 +1,7 @@
 //! The file: its tables, and the one transaction that appends.
 
 use std::fs;
+use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
@@ -10,22 +11,24 @@ use remit_trust::{Digest, Sealed};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 use crate::act::Effect;
-use crate::schema::{SCHEMA, SCHEMA_VERSION, SINCE_1, SINCE_2, migrate};
+use crate::name::Filed;
+use crate::schema::{SCHEMA, SCHEMA_VERSION, SINCE_1, SINCE_2, SINCE_3, migrate};
 use crate::{JournalError, RestsOn, RunId, StartError, Withdrawn};
 
 /// A record on its way into the file.
 pub(crate) struct Entry {
     /// What it is filed under.
-    pub(crate) of: String,
+    pub(crate) of: Filed,
     pub(crate) kind: &'static str,
-    pub(crate) body: Vec<u8>,
+    /// Where its text is among that of all.
+    pub(crate) body: Range<usize>,
     pub(crate) turn: Turn,
 }
 
 /// What a record means for its run, or for authority, as a whole.
 pub(crate) enum Turn {
     /// The run exists, under this grant, resting on this, its secrets under this key.
-    Starts { run: RunId, grant: Option<(Digest, u32)>, rests_on: Vec<RestsOn>, key: Sealed },
+    Starts(Box<Start>),
     /// The run wants to change something: not if what it rests on was taken away.
     Changes,
     /// The run has no state from now on.
@@ -35,12 +38,21 @@ pub(crate) enum Turn {
     /// Its key is deleted.
     Expires,
     /// Something gives no authority any more, or does again.
-    Decides(Effect),
+    Decides(Box<Effect>),
     /// Nothing.
     Goes,
 }
 
+/// What a run starts with.
+pub(crate) struct Start {
+    pub(crate) run: RunId,
+    pub(crate) grant: Option<(Digest, u32)>,
+    pub(crate) rests_on: Vec<RestsOn>,
+    pub(crate) key: Sealed,
+}
+
 /// The log's state between two transactions.
+#[derive(PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) chain: [u8; 32],
     pub(crate) frontier: Frontier,
@@ -49,9 +61,11 @@ pub(crate) struct Head {
 
 /// What binds a record to all before it.
 pub(crate) fn link(previous: &[u8; 32], body: &[u8]) -> [u8; 32] {
-    let mut text = b"remit-journal-v1\n".to_vec();
-    text.extend_from_slice(previous);
-    text.extend_from_slice(Digest::of(body).as_bytes());
+    const HEAD: &[u8] = b"remit-journal-v1\n";
+    let mut text = [0; HEAD.len() + 64];
+    text[..HEAD.len()].copy_from_slice(HEAD);
+    text[HEAD.len()..HEAD.len() + 32].copy_from_slice(previous);
+    text[HEAD.len() + 32..].copy_from_slice(Digest::of(body).as_bytes());
     *Digest::of(&text).as_bytes()
 }
 
@@ -65,11 +79,11 @@ pub(crate) fn open(path: &Path, signer: &NoteSigner) -> Result<Connection, Journ
     check_version(path, &database)?;
     database.pragma_update(None, "journal_mode", "WAL").map_err(sql)?;
     let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql)?;
-    trusted_head(path, &transaction, &signer.verifier())?;
+    trusted_head(path, &transaction, &signer.verifier(), None)?;
     // Read again inside the transaction: another process may have been first.
     let version = check_version(path, &transaction)?;
     if version < SCHEMA_VERSION {
-        migrate(path, &transaction, signer, version)?;
+        migrate(path, &transaction, version)?;
     }
     transaction.commit().map_err(sql)?;
     Ok(database)
@@ -80,6 +94,7 @@ pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let database = Connection::open_with_flags(path, flags)?;
     database.busy_timeout(Duration::from_secs(30))?;
+    database.set_prepared_statement_cache_capacity(64);
     database.pragma_update(None, "synchronous", "FULL")?;
     // A key that was deleted is not to be found in the file.
     database.pragma_update(None, "secure_delete", "ON")?;
@@ -98,6 +113,8 @@ fn create(path: &Path, signer: &NoteSigner) -> Result<(), JournalError> {
         transaction.execute_batch(SCHEMA)?;
         transaction.execute_batch(SINCE_1)?;
         transaction.execute_batch(SINCE_2)?;
+        transaction.execute_batch(SINCE_3)?;
+        transaction.execute_batch("INSERT INTO head (id, chain, frontier, note) VALUES (1, x'', x'', '')")?;
         write_head(&transaction, &[0; 32], &Frontier::default(), signer)?;
         transaction.commit()
     };
@@ -121,6 +138,7 @@ pub(crate) fn open_read_only(path: &Path) -> Result<(Connection, i64), JournalEr
     let sql = |error: rusqlite::Error| JournalError::sqlite(path, &error);
     let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(sql)?;
     database.busy_timeout(Duration::from_secs(30)).map_err(sql)?;
+    database.set_prepared_statement_cache_capacity(64);
     match check_version(path, &database) {
         Ok(version) => Ok((database, version)),
         // SQLite wants to write beside the file even to read it. On read-only storage nobody else writes
@@ -177,9 +195,8 @@ pub(crate) fn check_version(path: &Path, database: &Connection) -> Result<i64, J
 /// Reads the log's state.
 pub(crate) fn head(path: &Path, database: &Connection) -> Result<Head, JournalError> {
     let (chain, frontier, note): (Vec<u8>, Vec<u8>, String) = database
-        .query_row("SELECT chain, frontier, note FROM head", [], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })
+        .prepare_cached("SELECT chain, frontier, note FROM head")
+        .and_then(|mut head| head.query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))))
         .map_err(|error| JournalError::sqlite(path, &error))?;
     let chain = chain.try_into().map_err(|_| JournalError::damaged(path, "its head is malformed"))?;
     let frontier =
@@ -188,21 +205,29 @@ pub(crate) fn head(path: &Path, database: &Connection) -> Result<Head, JournalEr
 }
 
 /// Reads the log's state and makes sure that it is what was signed, over the last record there is: whatever
-/// is appended to it will be signed in its turn.
-fn trusted_head(path: &Path, database: &Connection, key: &NoteVerifier) -> Result<Head, JournalError> {
+/// is appended to it will be signed in its turn. What is, to the byte, the state that this process signed or verified
+/// before is so still.
+fn trusted_head(
+    path: &Path,
+    database: &Connection,
+    key: &NoteVerifier,
+    known: Option<&Head>,
+) -> Result<Head, JournalError> {
     let head = head(path, database)?;
-    let signed = key
-        .verify(&head.note)
-        .map_err(|error| JournalError::OtherKey { path: path.to_owned(), why: error.to_string() })?;
-    if signed.size != head.frontier.size() || signed.root != head.frontier.root() {
-        return Err(JournalError::damaged(path, "its last checkpoint is not of its last record"));
+    if known != Some(&head) {
+        let signed = key
+            .verify(&head.note)
+            .map_err(|error| JournalError::OtherKey { path: path.to_owned(), why: error.to_string() })?;
+        if signed.size != head.frontier.size() || signed.root != head.frontier.root() {
+            return Err(JournalError::damaged(path, "its last checkpoint is not of its last record"));
+        }
     }
     let last: Option<(i64, Vec<u8>)> = database
         .prepare_cached("SELECT seq, chain FROM record ORDER BY seq DESC LIMIT 1")
         .and_then(|mut last| last.query_row([], |row| Ok((row.get(0)?, row.get(1)?))).optional())
         .map_err(|error| JournalError::sqlite(path, &error))?;
     let (seq, chain) = last.unwrap_or((0, vec![0; 32]));
-    if seq.cast_unsigned() != signed.size || chain != head.chain {
+    if seq.cast_unsigned() != head.frontier.size() || chain != head.chain {
         return Err(JournalError::damaged(path, "its last record is not the one its last checkpoint is of"));
     }
     Ok(head)
@@ -213,53 +238,39 @@ fn write_head(
     chain: &[u8; 32],
     frontier: &Frontier,
     signer: &NoteSigner,
-) -> rusqlite::Result<()> {
-    let note = sign(frontier, signer);
-    transaction
-        .prepare_cached("INSERT OR REPLACE INTO head (id, chain, frontier, note) VALUES (1, ?1, ?2, ?3)")?
-        .execute(params![chain, frontier.to_bytes(), note])?;
-    Ok(())
-}
-
-/// Keeps where the log stands now, the newest record being the end of a run.
-pub(crate) fn pin(
-    transaction: &Transaction<'_>,
-    frontier: &Frontier,
-    signer: &NoteSigner,
-) -> rusqlite::Result<()> {
-    transaction
-        .prepare_cached("INSERT INTO checkpoint (size, note) VALUES (?1, ?2)")?
-        .execute(params![frontier.size().cast_signed(), sign(frontier, signer)])?;
-    Ok(())
-}
-
-fn sign(frontier: &Frontier, signer: &NoteSigner) -> String {
-    signer.sign(&Checkpoint {
+) -> rusqlite::Result<String> {
+    let note = signer.sign(&Checkpoint {
         origin: signer.name().to_owned(),
         size: frontier.size(),
         root: frontier.root(),
-    })
+    });
+    transaction.prepare_cached("UPDATE head SET chain = ?1, frontier = ?2, note = ?3")?.execute(params![
+        chain,
+        frontier.to_bytes(),
+        note
+    ])?;
+    Ok(note)
 }
 
-/// Appends entries in one durable transaction; the state of the log is read inside it, so that several
+/// Appends entries in one transaction; the state of the log is read inside it, so that several
 /// processes can share the file. Returns, for each entry, whether it was refused. An error means that
 /// none was written.
 pub(crate) fn append(
     path: &Path,
     database: &mut Connection,
     signer: &NoteSigner,
-    entries: &[Entry],
+    trusted: &mut Option<Head>,
+    (entries, text): (&[Entry], &[u8]),
 ) -> Result<Vec<Result<(), StartError>>, JournalError> {
     let sql = |error: rusqlite::Error| JournalError::sqlite(path, &error);
     let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql)?;
-    let Head { mut chain, mut frontier, .. } = trusted_head(path, &transaction, &signer.verifier())?;
+    let Head { mut chain, mut frontier, .. } =
+        trusted_head(path, &transaction, &signer.verifier(), trusted.take().as_ref())?;
     let mut answers = Vec::with_capacity(entries.len());
     for entry in entries {
         let admitted = match &entry.turn {
-            Turn::Starts { run, grant, rests_on, key } => {
-                start(&transaction, *run, grant.as_ref(), rests_on, key).map_err(sql)?
-            }
-            Turn::Changes => withdrawn(&transaction, &entry.of)
+            Turn::Starts(begun) => start(&transaction, begun).map_err(sql)?,
+            Turn::Changes => withdrawn(&transaction, entry.of.as_str())
                 .map_err(sql)?
                 .map_or(Ok(()), |withdrawn| Err(StartError::Withdrawn(withdrawn))),
             _ => Ok(()),
@@ -268,20 +279,20 @@ pub(crate) fn append(
             answers.push(admitted);
             continue;
         }
-        chain = link(&chain, &entry.body);
+        let body = &text[entry.body.clone()];
+        chain = link(&chain, body);
         frontier.push(leaf_hash(&chain));
         transaction
             .prepare_cached("INSERT INTO record (seq, run, kind, body, chain) VALUES (?1, ?2, ?3, ?4, ?5)")
             .and_then(|mut insert| {
                 let seq = frontier.size().cast_signed();
-                insert.execute(params![seq, entry.of, entry.kind, entry.body, chain])
+                insert.execute(params![seq, entry.of.as_str(), entry.kind, body, chain])
             })
             .map_err(sql)?;
-        let turn = |statement| transaction.prepare_cached(statement)?.execute([&entry.of]);
+        let turn = |statement| transaction.prepare_cached(statement)?.execute([entry.of.as_str()]);
         match &entry.turn {
-            Turn::Starts { .. } | Turn::Opens => turn("INSERT OR IGNORE INTO open_run (run) VALUES (?1)"),
-            Turn::Ends => pin(&transaction, &frontier, signer)
-                .and_then(|()| turn("DELETE FROM open_run WHERE run = ?1"))
+            Turn::Starts(_) | Turn::Opens => turn("INSERT OR IGNORE INTO open_run (run) VALUES (?1)"),
+            Turn::Ends => turn("DELETE FROM open_run WHERE run = ?1")
                 .and_then(|_| turn("DELETE FROM authority WHERE run = ?1")),
             Turn::Expires => turn("DELETE FROM run_key WHERE run = ?1"),
             Turn::Decides(effect) => decide(&transaction, frontier.size(), effect),
@@ -290,24 +301,58 @@ pub(crate) fn append(
         .map_err(sql)?;
         answers.push(Ok(()));
     }
-    write_head(&transaction, &chain, &frontier, signer).map_err(sql)?;
+    let note = write_head(&transaction, &chain, &frontier, signer).map_err(sql)?;
     transaction.commit().map_err(sql)?;
+    *trusted = Some(Head { chain, frontier, note });
     Ok(answers)
 }
 
+/// Whether a transaction waits for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// It does.
+    Now,
+    /// The next one that does makes it durable too: the log that both are in is one file.
+    Later,
+}
+
+impl Durability {
+    /// Sets a connection of [`connect`], which begins with [`Durability::Now`], to this, if it is not.
+    pub(crate) fn set(self, path: &Path, database: &Connection, is: &mut Self) -> Result<(), JournalError> {
+        if *is != self {
+            // In WAL mode NORMAL differs from FULL in this alone.
+            let statement = match self {
+                Self::Now => "PRAGMA synchronous = FULL",
+                Self::Later => "PRAGMA synchronous = NORMAL",
+            };
+            database.execute_batch(statement).map_err(|error| JournalError::sqlite(path, &error))?;
+            *is = self;
+        }
+        Ok(())
+    }
+}
+
+/// Waits until everything that any process committed is on the disk: what leaves this machine, a checkpoint for
+/// instance, must not be ahead of what a power failure would leave here.
+pub(crate) fn sync(path: &Path) -> Result<(), JournalError> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    match fs::File::open(Path::new(&log)) {
+        Ok(log) => log.sync_data().map_err(|error| JournalError::io(path, &error)),
+        // Whatever was in it is in the file itself, and was synced on its way there.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(JournalError::io(path, &error)),
+    }
+}
+
 /// Counts a use of the grant and notes what the run rests on, or refuses it.
-fn start(
-    transaction: &Transaction<'_>,
-    run: RunId,
-    grant: Option<&(Digest, u32)>,
-    rests_on: &[RestsOn],
-    key: &Sealed,
-) -> rusqlite::Result<Result<(), StartError>> {
+fn start(transaction: &Transaction<'_>, begun: &Start) -> rusqlite::Result<Result<(), StartError>> {
+    let Start { run, grant, rests_on, key } = begun;
     let again: bool = transaction
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM record WHERE run = ?1)")?
         .query_row([run.to_string()], |row| row.get(0))?;
     if again {
-        return Ok(Err(StartError::Again(run)));
+        return Ok(Err(StartError::Again(*run)));
     }
     if let Some((grant, uses)) = grant {
         let started = uses_of(transaction, grant)?;
@@ -363,8 +408,10 @@ fn decide(transaction: &Transaction<'_>, seq: u64, effect: &Effect) -> rusqlite:
 pub(crate) fn withdrawn(database: &Connection, run: &str) -> rusqlite::Result<Option<Withdrawn>> {
     database
         .prepare_cached(
-            "SELECT struck.ground, struck.why FROM authority JOIN struck ON struck.ground = authority.ground
-             WHERE authority.run = ?1 AND authority.since < struck.before LIMIT 1",
+            // As a join, SQLite would compile it anew at every change of `?1`.
+            "SELECT ground,
+                (SELECT why FROM struck WHERE struck.ground = authority.ground AND since < before) AS why
+             FROM authority WHERE run = ?1 AND why IS NOT NULL LIMIT 1",
         )?
         .query_row([run], |row| {
             let ground: String = row.get(0)?;

@@ -1,26 +1,32 @@
-//! The one writer of a handle: a thread that takes whatever waits and commits it together.
+//! The one writer of a handle: it takes whatever waits and commits it together.
+//!
+//! Whoever waits for a commit does it, if the writer is free: two switches between threads take longer than what is
+//! to be done. If it is not, the writer's own thread goes on with whatever has come together meanwhile; it also commits what
+//! nobody waits for.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, TryLockError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use remit_tlog::NoteSigner;
 use rusqlite::Connection;
+use serde::Serialize;
 use tokio::sync::oneshot;
 
 use remit_trust::Sealed;
 
 use crate::act::Effect;
-use crate::store::{self, Entry, Turn};
-use crate::watch::Bell;
-use crate::{Act, Event, JournalError, Poisoned, Reader, Record, RunId, StartError, Watch};
+use crate::queue::{Answer, Group, Head, Message, Queue, Wants};
+use crate::store::{self, Durability, Start, Turn};
+use crate::watch::{Bell, Shared};
+use crate::{Act, CallEvent, Event, JournalError, Poisoned, Reader, Record, RunId, StartError, Watch};
 
-/// The most entries in one transaction.
-const GROUP: usize = 1024;
-/// How long a record that nobody waits for may stay in memory.
-const LINGER: Duration = Duration::from_millis(20);
+/// What comes back to one who waits.
+type Answered = oneshot::Receiver<Result<(), StartError>>;
+
+/// How many bytes of records the writer has room for at once without asking for more memory.
+const KEPT: usize = 2 * 1024 * 1024;
 
 /// A handle to append with. Cheap to clone; all clones share one writer. What was noted is flushed when
 /// the last clone is dropped.
@@ -28,23 +34,19 @@ const LINGER: Duration = Duration::from_millis(20);
 pub struct Journal(Arc<Inner>);
 
 struct Inner {
-    path: PathBuf,
+    reader: Arc<Shared>,
     bell: Bell,
-    /// Taken on drop, so that the thread sees the end.
-    queue: Mutex<Option<Sender<Message>>>,
+    /// Closed on drop, so that the thread sees the end.
+    queue: Arc<Queue>,
     poison: Arc<OnceLock<Poisoned>>,
+    counts: Arc<Counters>,
+    writer: Arc<Mutex<Writer>>,
     thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-struct Message {
-    /// None only waits for what came before.
-    entry: Option<Entry>,
-    done: Option<oneshot::Sender<Result<(), StartError>>>,
 }
 
 impl std::fmt::Debug for Journal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Journal({})", self.0.path.display())
+        write!(f, "Journal({})", self.path().display())
     }
 }
 
@@ -53,25 +55,35 @@ impl Journal {
     /// must be the one that signed so far.
     pub fn open(path: &Path, signer: NoteSigner) -> Result<Self, JournalError> {
         let database = store::open(path, &signer)?;
-        let (queue, messages) = mpsc::channel();
+        let queue = Arc::new(Queue::default());
         let poison = Arc::new(OnceLock::new());
+        let counts = Arc::new(Counters::default());
         let bell = Bell::beside(path)?;
-        let mut writer = Writer {
+        let writer = Arc::new(Mutex::new(Writer {
             path: path.to_owned(),
             database,
             signer,
+            trusted: None,
+            set: Durability::Now,
+            synced: true,
+            group: Group::default(),
+            queue: Arc::clone(&queue),
             bell: bell.clone(),
             poison: Arc::clone(&poison),
-        };
+            counts: Arc::clone(&counts),
+        }));
+        let (theirs, messages) = (Arc::clone(&writer), Arc::clone(&queue));
         let thread = std::thread::Builder::new()
             .name("remit-journal".to_owned())
-            .spawn(move || writer.serve(&messages))
+            .spawn(move || serve(&theirs, &messages))
             .map_err(|error| JournalError::io(path, &error))?;
         Ok(Self(Arc::new(Inner {
-            path: path.to_owned(),
+            reader: Shared::of(path),
             bell,
-            queue: Mutex::new(Some(queue)),
+            queue,
             poison,
+            counts,
+            writer,
             thread: Mutex::new(Some(thread)),
         })))
     }
@@ -84,23 +96,40 @@ impl Journal {
     /// The journal's file.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.0.path
+        &self.0.reader.path
     }
 
-    /// A reader of the same file. It sees what is committed.
-    pub fn reader(&self) -> Result<Reader, JournalError> {
-        Reader::open(&self.0.path)
+    /// What this handle wrote so far.
+    #[must_use]
+    pub fn written(&self) -> Written {
+        let Counters { records, synced, waited, .. } = &*self.0.counts;
+        let [records, synced, waited] = [records, synced, waited].map(|count| count.load(Ordering::Relaxed));
+        Written { records, synced, waited }
+    }
+
+    /// The reader of the same file that everybody in this process shares. It sees what is committed.
+    pub fn reader(&self) -> Result<Arc<Reader>, JournalError> {
+        self.0.reader.get()
     }
 
     /// Appends a record without waiting: it becomes durable, in order, no later than the next
     /// [`Journal::commit`] and usually within 20 ms.
     pub fn note(&self, record: Record) -> Result<(), JournalError> {
-        self.send(record, None, None)
+        self.send(record, None, Wants::Nothing)
+    }
+
+    /// The same for an event of a host call, straight from what the call holds.
+    pub fn note_call<A: Serialize, V: Serialize, F: Serialize>(
+        &self,
+        record: &Record<CallEvent<'_, A, V, F>>,
+    ) -> Result<(), JournalError> {
+        let head = Head { of: record.run.filed(), kind: record.event.kind(), turn: Turn::Goes };
+        self.write(head, record, Wants::Nothing)
     }
 
     /// Appends a record; on return it, and all before it, are durable.
     pub async fn commit(&self, record: Record) -> Result<(), JournalError> {
-        match self.wait(record, None).await {
+        match self.wait(record, None, Wants::Durable).await {
             Ok(()) => Ok(()),
             Err(StartError::Journal(error)) => Err(error),
             Err(other) => Err(JournalError::Record {
@@ -114,44 +143,51 @@ impl Journal {
     /// Appends the intent of a change; on return it is durable. Refused if anything that the run rests on was
     /// taken away: the two are never both on record in the other order.
     pub async fn intend(&self, record: Record) -> Result<(), StartError> {
-        self.wait(record, None).await
+        self.wait(record, None, Wants::Durable).await
     }
 
     /// Appends an act; on return it, and all before it, are durable.
     pub async fn act(&self, act: &Act) -> Result<(), JournalError> {
         let kind = act.deed.kind();
-        let body = serde_json::to_vec(act).map_err(|error| unwritable(kind, error.to_string()))?;
-        let turn = act.effect().map_or(Turn::Goes, Turn::Decides);
+        let turn = act.effect().map_or(Turn::Goes, |effect| Turn::Decides(Box::new(effect)));
         let (done, answer) = oneshot::channel();
-        let entry = Entry { of: act.about.to_string(), kind, body, turn };
-        self.enqueue(Message { entry: Some(entry), done: Some(done) })?;
-        match answer.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(StartError::Journal(error))) => Err(error),
-            Ok(Err(_)) | Err(_) => Err(self.gone()),
-        }
+        self.write(Head { of: act.about.filed(), kind, turn }, act, Wants::Durable(done))?;
+        self.answered(answer).await
     }
 
     /// Tells, at any moment, whether what a run rests on was taken away. To be had before the run starts: what
     /// happens from then on is seen.
     #[must_use]
     pub fn watch(&self, run: RunId) -> Watch {
-        Watch::new(self.path(), &self.0.bell, run)
+        Watch::new(&self.0.reader, &self.0.bell, run)
     }
 
     /// Appends a run's first record. In the same transaction the use of its grant is counted, and the key
     /// that its secrets will be sealed under is kept, itself sealed under the host's.
+    ///
+    /// On return it is admitted, and every process sees it, whatever becomes of this one. It need not have reached the
+    /// disk: it does with the run's first change, disclosure or end, before that takes effect. A run that a power
+    /// failure takes out of the journal has done nothing but read.
     pub async fn start(&self, record: Record, key: Sealed) -> Result<(), StartError> {
         if !matches!(record.event, Event::Started(_)) {
             return Err(StartError::NotAStart(record.event.kind()));
         }
-        self.wait(record, Some(key)).await
+        self.wait(record, Some(key), Wants::Word).await
     }
 
     /// Waits until everything noted so far is durable.
     pub async fn flush(&self) -> Result<(), JournalError> {
-        let (done, answer) = oneshot::channel();
-        self.enqueue(Message { entry: None, done: Some(done) })?;
+        self.answered(self.ask(Wants::Durable)?).await
+    }
+
+    /// Waits until everything noted so far is in the file, where every reader sees it; not for the disk.
+    pub async fn catch_up(&self) -> Result<(), JournalError> {
+        self.answered(self.ask(Wants::Word)?).await
+    }
+
+    /// The answer to what has no other than that it is there.
+    async fn answered(&self, answer: Answered) -> Result<(), JournalError> {
+        self.work();
         match answer.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(StartError::Journal(error))) => Err(error),
@@ -159,45 +195,81 @@ impl Journal {
         }
     }
 
-    async fn wait(&self, record: Record, key: Option<Sealed>) -> Result<(), StartError> {
-        let (done, answer) = oneshot::channel();
-        self.send(record, key, Some(done))?;
-        answer.await.unwrap_or_else(|_| Err(self.gone().into()))
+    /// Commits what is in the queue, or leaves it to those who are at it. It takes as long as the disk does, and the
+    /// other tasks of this thread wait that long: everything of Remit's waits for the disk sooner or later.
+    fn work(&self) {
+        // Where many wait at once, more come together while this thread goes on.
+        if self.0.counts.crowded.load(Ordering::Relaxed) {
+            return self.0.queue.hurry();
+        }
+        match self.0.writer.try_lock() {
+            Ok(mut writer) => writer.commit(),
+            Err(TryLockError::WouldBlock) => return self.0.queue.hurry(),
+            // A half-made commit is rolled back, but what it was about nobody knows any more.
+            Err(TryLockError::Poisoned(_)) => {
+                let _ = self.0.poison.set(panicked());
+                self.0.queue.close();
+            }
+        }
+        // What came meanwhile, with somebody who saw that the writer was not free.
+        self.0.queue.hurry();
     }
 
-    fn send(
+    async fn wait(
         &self,
         record: Record,
         key: Option<Sealed>,
-        done: Option<oneshot::Sender<Result<(), StartError>>>,
-    ) -> Result<(), JournalError> {
-        if let Some(poisoned) = self.0.poison.get() {
-            return Err(poisoned.clone().into());
-        }
+        wants: fn(Answer) -> Wants,
+    ) -> Result<(), StartError> {
+        let (done, answer) = oneshot::channel();
+        self.send(record, key, wants(done))?;
+        self.work();
+        answer.await.unwrap_or_else(|_| Err(self.gone().into()))
+    }
+
+    fn send(&self, record: Record, key: Option<Sealed>, wants: Wants) -> Result<(), JournalError> {
         let kind = record.event.kind();
-        let body = serde_json::to_vec(&record).map_err(|error| unwritable(kind, error.to_string()))?;
         let turn = match &record.event {
-            Event::Started(started) => Turn::Starts {
+            Event::Started(started) => Turn::Starts(Box::new(Start {
                 run: record.run,
                 grant: started.grant.as_ref().map(|grant| (grant.digest, grant.uses)),
                 rests_on: started.rests_on(),
                 key: key.ok_or_else(|| unwritable(kind, "a run starts with `Journal::start`".to_owned()))?,
-            },
-            Event::Intent(_) if done.is_some() => Turn::Changes,
+            })),
+            Event::Intent(_) if matches!(wants, Wants::Durable(_)) => Turn::Changes,
             Event::Phase(_) => Turn::Opens,
             Event::Ended(_) => Turn::Ends,
             Event::UndoExpired(_) => Turn::Expires,
             _ => Turn::Goes,
         };
-        self.enqueue(Message { entry: Some(Entry { of: record.run.to_string(), kind, body, turn }), done })
+        self.write(Head { of: record.run.filed(), kind, turn }, &record, wants)
     }
 
-    fn enqueue(&self, message: Message) -> Result<(), JournalError> {
+    /// Writes a record's text and hands it over.
+    fn write(&self, head: Head, record: &impl Serialize, wants: Wants) -> Result<(), JournalError> {
+        let kind = head.kind;
+        self.enqueue(Some(head), wants, |text| {
+            serde_json::to_writer(text, record).map_err(|error| unwritable(kind, error.to_string()))
+        })
+    }
+
+    fn enqueue(
+        &self,
+        head: Option<Head>,
+        wants: Wants,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), JournalError>,
+    ) -> Result<(), JournalError> {
         if let Some(poisoned) = self.0.poison.get() {
             return Err(poisoned.clone().into());
         }
-        let queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        queue.as_ref().and_then(|queue| queue.send(message).ok()).ok_or_else(|| self.gone())
+        if self.0.queue.push(head, wants, write)? { Ok(()) } else { Err(self.gone()) }
+    }
+
+    /// A message without a record.
+    fn ask(&self, wants: fn(Answer) -> Wants) -> Result<Answered, JournalError> {
+        let (done, answer) = oneshot::channel();
+        self.enqueue(None, wants(done), |_| Ok(()))?;
+        Ok(answer)
     }
 
     fn gone(&self) -> JournalError {
@@ -208,7 +280,9 @@ impl Journal {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.queue.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        // The writer's connection is to be the last one: closing that brings everything into the file itself.
+        self.reader.close();
+        self.queue.close();
         if let Some(thread) = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
             // A panic of the writer was reported by the thread itself.
             let _ = thread.join();
@@ -220,58 +294,102 @@ struct Writer {
     path: PathBuf,
     database: Connection,
     signer: NoteSigner,
+    /// The state of the log that this writer left behind, or found and verified.
+    trusted: Option<store::Head>,
+    /// What the connection is set to.
+    set: Durability,
+    /// Everything committed is on the disk.
+    synced: bool,
+    /// Empty between two commits: its room is used again.
+    group: Group,
+    queue: Arc<Queue>,
     bell: Bell,
     poison: Arc<OnceLock<Poisoned>>,
+    counts: Arc<Counters>,
 }
 
-impl Writer {
-    fn serve(&mut self, messages: &Receiver<Message>) {
-        while let Ok(first) = messages.recv() {
-            let mut group = vec![first];
-            let since = Instant::now();
-            let mut open = true;
-            while group.len() < GROUP {
-                // With nobody waiting, linger: the next commit takes these along.
-                let waited_for = group.iter().any(|message| message.done.is_some());
-                let patience =
-                    if waited_for { Duration::ZERO } else { LINGER.saturating_sub(since.elapsed()) };
-                match messages.recv_timeout(patience) {
-                    Ok(message) => group.push(message),
-                    Err(RecvTimeoutError::Timeout) => break,
-                    Err(RecvTimeoutError::Disconnected) => {
-                        open = false;
-                        break;
-                    }
-                }
-            }
-            self.commit(group);
-            if !open {
+/// What the writer's own thread does.
+fn serve(writer: &Mutex<Writer>, queue: &Queue) {
+    // Ends however this does: nobody may wait for a writer that is gone.
+    let _closed = Closes(queue);
+    loop {
+        let more = queue.wait();
+        match writer.lock() {
+            Ok(mut writer) => writer.commit(),
+            Err(poisoned) => {
+                let _ = poisoned.into_inner().poison.set(panicked());
                 return;
             }
         }
+        if !more {
+            return;
+        }
+    }
+}
+
+fn panicked() -> Poisoned {
+    Poisoned { why: Arc::from("its writer panicked") }
+}
+
+impl Writer {
+    /// Commits whatever waits; with nothing waiting, sees to it that what is committed is on the disk.
+    fn commit(&mut self) {
+        let mut group = std::mem::take(&mut self.group);
+        self.queue.take(&mut group);
+        self.commit_group(&mut group);
+        group.text.clear();
+        // After a burst of large records, not all of that is needed any more.
+        group.text.shrink_to(KEPT);
+        self.group = group;
     }
 
-    fn commit(&mut self, group: Vec<Message>) {
-        let mut entries = Vec::with_capacity(group.len());
-        let mut waiting = Vec::with_capacity(group.len());
+    fn commit_group(&mut self, group: &mut Group) {
+        let mut entries = Vec::with_capacity(group.messages.len());
+        let mut waiting = Vec::with_capacity(group.messages.len());
         let mut barriers = Vec::new();
-        for Message { entry, done } in group {
-            match entry {
-                Some(entry) => {
+        let (mut words, mut durable) = (false, 0);
+        for Message { entry, wants } in group.messages.drain(..) {
+            words |= matches!(wants, Wants::Word(_));
+            durable += u64::from(matches!(wants, Wants::Durable(_)));
+            match (entry, wants) {
+                (Some(entry), Wants::Nothing) => {
                     entries.push(entry);
-                    waiting.push(done);
+                    waiting.push(None);
                 }
-                None => barriers.extend(done),
+                (Some(entry), Wants::Word(done) | Wants::Durable(done)) => {
+                    entries.push(entry);
+                    waiting.push(Some(done));
+                }
+                (None, Wants::Word(done) | Wants::Durable(done)) => barriers.push(done),
+                (None, Wants::Nothing) => {}
             }
         }
-        let decides = entries.iter().any(|entry| matches!(entry.turn, Turn::Decides(Effect::Strikes(..))));
+        // Only where somebody waits for a word and nobody for the disk is the disk not waited for.
+        let durability = if words && durable == 0 { Durability::Later } else { Durability::Now };
+        let nothing = entries.is_empty() && (self.synced || durability == Durability::Later);
+        let decides = entries.iter().any(
+            |entry| matches!(&entry.turn, Turn::Decides(effect) if matches!(**effect, Effect::Strikes(..))),
+        );
+        let waiters = barriers.len() + waiting.iter().flatten().count();
+        self.counts.crowded.store(waiters > 1, Ordering::Relaxed);
         let result = match self.poison.get() {
             Some(poisoned) => Err(poisoned.clone().into()),
-            None if entries.is_empty() => Ok(Vec::new()),
-            None => store::append(&self.path, &mut self.database, &self.signer, &entries),
+            None if nothing => Ok(Vec::new()),
+            None if entries.is_empty() => store::sync(&self.path).map(|()| Vec::new()),
+            None => {
+                let Self { path, database, signer, trusted, set, .. } = self;
+                durability
+                    .set(path, database, set)
+                    .and_then(|()| store::append(path, database, signer, trusted, (&entries, &group.text)))
+            }
         };
         match result {
             Ok(answers) => {
+                if !nothing {
+                    self.synced = durability == Durability::Now;
+                    self.queue.committed(self.synced);
+                    self.counts.add(answers.len() as u64, self.synced, durable);
+                }
                 if decides {
                     self.bell.ring();
                 }
@@ -293,6 +411,44 @@ impl Writer {
                 }
             }
         }
+    }
+}
+
+/// Closes a queue when it goes, with everything that is left in it.
+struct Closes<'a>(&'a Queue);
+
+impl Drop for Closes<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+        self.0.take(&mut Group::default());
+    }
+}
+
+/// What a handle wrote so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Records.
+    pub records: u64,
+    /// Transactions that waited for the disk.
+    pub synced: u64,
+    /// How often somebody waited for the disk: several that wait at once are served by one transaction.
+    pub waited: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    records: AtomicU64,
+    synced: AtomicU64,
+    waited: AtomicU64,
+    /// The last commit was waited for by more than one.
+    crowded: AtomicBool,
+}
+
+impl Counters {
+    fn add(&self, records: u64, synced: bool, waited: u64) {
+        self.records.fetch_add(records, Ordering::Relaxed);
+        self.synced.fetch_add(u64::from(synced), Ordering::Relaxed);
+        self.waited.fetch_add(waited, Ordering::Relaxed);
     }
 }
 

@@ -57,10 +57,10 @@ async fn whatever_a_run_rests_on_stops_it_and_nothing_else_does() {
         let watch = journal.watch(run);
         write(&journal, started(run, Some(resting(&journal, request, 1)))).await.unwrap();
         journal.intend(intent(run, 1)).await.unwrap();
-        assert_eq!(watch.look().unwrap(), None);
+        assert_eq!(watch.look(std::time::Instant::now()).unwrap(), None);
         // By another process.
         open(&path).act(&revoked(ground.clone(), earlier_only)).await.unwrap();
-        assert_eq!(watch.look().unwrap().is_some(), stops, "{ground}");
+        assert_eq!(watch.look(std::time::Instant::now()).unwrap().is_some(), stops, "{ground}");
         let next = journal.intend(intent(run, 2)).await;
         assert_eq!(matches!(next, Err(StartError::Withdrawn(_))), stops, "{ground}");
         let again = write(&journal, started(RunId::new(), Some(resting(&journal, request, 1)))).await;

@@ -211,11 +211,11 @@ async fn a_newer_schema_is_left_untouched() {
     let journal = open(&path);
     write(&journal, started(RunId::new(), None)).await.unwrap();
     drop(journal);
-    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 4).unwrap();
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 5).unwrap();
     let before = fs::read(&path).unwrap();
     let newer = |result: Result<(), JournalError>| {
         let error = result.unwrap_err();
-        assert!(matches!(error, JournalError::Newer { found: 4, known: 3, .. }), "{error}");
+        assert!(matches!(error, JournalError::Newer { found: 5, known: 4, .. }), "{error}");
     };
     newer(Journal::open(&path, signer()).map(drop));
     newer(Journal::open_read_only(&path).map(drop));
@@ -261,6 +261,68 @@ fn a_tampered_journal_of_the_previous_schema_is_not_brought_up() {
         .query_row("PRAGMA user_version", [], |row| row.get(0))
         .unwrap();
     assert_eq!(version, 1);
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_is_soon_on_the_disk_and_who_waits_waits_once() {
+    let (_folder, path) = home();
+    let journal = open(&path);
+    let other = Journal::open_read_only(&path).unwrap();
+    let soon = std::time::Duration::from_millis(500);
+    let run = RunId::new();
+    write(&journal, started(run, Some(grant(9)))).await.unwrap();
+    // Admitted for everybody, and nobody has waited for the disk.
+    assert_eq!(other.run(&run).unwrap().len(), 1);
+    assert_eq!(journal.written().waited, 0);
+    tokio::time::sleep(soon).await;
+    let alone = journal.written();
+    assert_eq!((alone.records, alone.waited), (1, 0));
+    journal.note(outcome(run, 9)).unwrap();
+    tokio::time::sleep(soon).await;
+    assert_eq!((journal.written().records, journal.written().synced), (2, alone.synced + 1));
+    // What is only to be seen waits for nothing; a change does, once, and takes that along.
+    journal.note(outcome(run, 10)).unwrap();
+    journal.catch_up().await.unwrap();
+    assert_eq!((other.run(&run).unwrap().len(), journal.written().waited), (3, 0));
+    journal.intend(intent(run, 1)).await.unwrap();
+    journal.flush().await.unwrap();
+    assert_eq!(journal.written().waited, 1, "a flush of nothing is no wait");
+}
+
+/// Whoever waits commits what others wait for, or is served by those who do: nobody is forgotten between them.
+#[test]
+fn many_who_wait_at_once_are_all_served_in_order() {
+    const RUNS: u64 = 48;
+    const CALLS: u64 = 20;
+    let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(3).enable_all().build().unwrap();
+    let (_folder, path) = home();
+    let journal = open(&path);
+    threads.block_on(async {
+        let all: Vec<_> = (0..RUNS)
+            .map(|_| {
+                let journal = journal.clone();
+                tokio::spawn(async move {
+                    let run = RunId::new();
+                    write(&journal, started(run, Some(grant(9_999)))).await.unwrap();
+                    for call in 1..=CALLS {
+                        journal.intend(intent(run, call)).await.unwrap();
+                        journal.note(outcome(run, call)).unwrap();
+                    }
+                    journal.commit(ended(run)).await.unwrap();
+                })
+            })
+            .collect();
+        for one in all {
+            let limit = std::time::Duration::from_secs(60);
+            tokio::time::timeout(limit, one).await.expect("nobody is forgotten").unwrap();
+        }
+    });
+    let written = journal.written();
+    assert_eq!((written.records, written.waited), (RUNS * (2 * CALLS + 2), RUNS * (CALLS + 1)));
+    assert!(written.synced < written.waited, "together: {written:?}");
+    drop(journal);
+    let audit = Journal::open_read_only(&path).unwrap().verify(&key(), None).unwrap();
+    assert_eq!((audit.records, audit.open_calls), (written.records, 0));
 }
 
 /// Neither a panic nor a fresh start: history that cannot be read must not be taken for none.

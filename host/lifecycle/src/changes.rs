@@ -101,9 +101,8 @@ pub(crate) fn genuine(home: &Home, reader: &Reader, run: RunId) -> Result<Vec<(u
     }
 }
 
-/// The changes of a run, from what is on the disk now.
+/// The changes of a run, from what is in the journal now.
 pub(crate) async fn changes_of(host: &Host, run: RunId) -> Result<Vec<Change>, Error> {
-    // What was noted must be on the disk before it is read back.
-    host.journal.flush().await?;
+    host.journal.catch_up().await?;
     changes(&host.journal.reader()?.run(&run)?)
 }

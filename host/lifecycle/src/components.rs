@@ -18,7 +18,7 @@ fn file(home: &Home, digest: Digest) -> PathBuf {
 pub fn install(host: &Host, candidate: &Candidate) -> Result<Inspection, Error> {
     let action = host.sandbox.admit(candidate, &host.publishers, None)?;
     keep(host, candidate)?;
-    Ok(action.inspection)
+    Ok(action.inspection().clone())
 }
 
 impl Home {
@@ -60,7 +60,8 @@ fn write(home: &Home, path: &Path, bytes: &[u8]) -> Result<fs::File, Error> {
     let failed = |error: std::io::Error| Error::kept(path, &error);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
     let mut draft = path.as_os_str().to_owned();
-    draft.push(format!(".{}.new", std::process::id()));
+    // Nobody else's: several runs may keep the same component at once.
+    draft.push(format!(".{}.new", remit_journal::RunId::new()));
     let draft = PathBuf::from(draft);
     let write = || -> std::io::Result<fs::File> {
         let mut to =

@@ -28,6 +28,8 @@ pub struct Host {
     /// The engine.
     pub sandbox: Sandbox,
     pub(crate) keyring: Keyring,
+    /// Held by the one run of this process that is about to start.
+    pub(crate) starts: Arc<tokio::sync::Mutex<()>>,
     /// Shared, as long as the host lives: whoever changes the keys needs it for itself.
     _presence: File,
 }
@@ -65,6 +67,7 @@ impl Home {
             keyring: Keyring::open(self, &journal)?,
             journal,
             sandbox: Sandbox::new(self.open_cache())?,
+            starts: Arc::default(),
             _presence: presence,
         })
     }
@@ -84,7 +87,7 @@ impl Host {
             run,
             estate: self.estate.clone(),
             journal: self.journal.clone(),
-            sealer: Arc::clone(&self.keyring.of(&self.journal.reader()?, run)?),
+            sealer: Arc::clone(&self.keyring.of(&*self.journal.reader()?, run)?),
         })
     }
 }

@@ -69,8 +69,8 @@ pub(crate) fn header(
 pub(crate) fn reference(action: &Admitted) -> ActionRef {
     ActionRef {
         digest: action.digest,
-        name: action.inspection.name.clone(),
-        version: action.inspection.version.clone(),
+        name: action.inspection().name.clone(),
+        version: action.inspection().version.clone(),
     }
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn facts(reason: &str) -> Result<Facts, Error> {
 fn planning_scope(action: &Admitted) -> Scope {
     let everything = Pattern::new("**").expect("a pattern");
     let allow = action
-        .inspection
+        .inspection()
         .imports
         .iter()
         .filter_map(|import| import.interface)
@@ -114,7 +114,7 @@ pub(crate) fn admit(
     scope: Option<&Scope>,
 ) -> Result<Admitted, Error> {
     let action = host.sandbox.admit(candidate, &host.publishers, scope)?;
-    input.check(&action.inspection)?;
+    input.check(action.inspection())?;
     Ok(action)
 }
 

@@ -67,7 +67,7 @@ pub async fn recover(host: &Host) -> Result<Recovery, Error> {
 }
 
 async fn recover_one(host: &Host, run: RunId) -> Result<Recovered, Error> {
-    let records = genuine(&host.home, &host.journal.reader()?, run)?;
+    let records = genuine(&host.home, &*host.journal.reader()?, run)?;
     let Some((_, Record { event: Event::Started(started), .. })) = records.first() else {
         return Err(Error::NotRevertible { run: run.to_string(), why: "its first record is missing" });
     };
@@ -176,7 +176,7 @@ pub async fn resolve(host: &Host, by: &Actor, run: RunId, verdict: &Verdict) -> 
     let Some(_claim) = Claim::take(&host.home, run)? else {
         return refuse("it is going on in another process".to_owned());
     };
-    let records = genuine(&host.home, &host.journal.reader()?, run)?;
+    let records = genuine(&host.home, &*host.journal.reader()?, run)?;
     let (first, last) = (records.first(), records.last());
     let (Some((_, Record { event: Event::Started(started), .. })), Some((_, last))) = (first, last) else {
         return refuse("its first record is missing".to_owned());
@@ -211,7 +211,7 @@ pub async fn resolve(host: &Host, by: &Actor, run: RunId, verdict: &Verdict) -> 
         }
     }
     let what = What::Resolve { run, happened: verdict.happened };
-    let order = by.order(&host.journal.reader()?, run, (Verb::Resolve, what), &verdict.reason)?;
+    let order = by.order(&*host.journal.reader()?, run, (Verb::Resolve, what), &verdict.reason)?;
     reopen(host, run, Phase::Revert, Some((by.name(), Some(verdict.reason.clone()), order))).await?;
     let resolved =
         Resolved { call, happened: verdict.happened, principal: by.name(), reason: verdict.reason.clone() };

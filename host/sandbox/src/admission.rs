@@ -1,14 +1,18 @@
 //! Who gets in. Every check happens before any code of the guest, in one order, on the bytes of one digest.
 
+use std::sync::Arc;
+
 use miette::Diagnostic;
 use remit_capability::Ctx;
+use remit_capability::bindings::ActionPre;
 use remit_gate::Scope;
 use remit_trust::{Digest, KeyId, SignatureError, VerifyingKey};
-use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::component::{Component, Linker};
 
 use crate::candidate::MAX_SIZE;
 use crate::inspection::CONTRACT;
 use crate::session::Guest;
+use crate::warm::Ready;
 use crate::{Candidate, Inspection, Sandbox};
 
 /// Why a component is not let in. None of its code has run.
@@ -148,15 +152,29 @@ fn signature_help(error: &SignatureError) -> String {
     error.help().map_or_else(String::new, |help| help.to_string())
 }
 
+impl Candidate {
+    /// Whether a scope covers every import that needs one.
+    fn is_granted(&self, inspection: &Inspection, scope: Option<&Scope>) -> Result<(), AdmissionError> {
+        let Some(scope) = scope else { return Ok(()) };
+        let imports = inspection.imports.iter().filter_map(|import| import.interface);
+        let missing: Vec<String> = imports
+            .filter(|i| i.granted_by_scope && !scope.covers_import(i.name, i.version))
+            .map(remit_capability::Interface::import_name)
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(AdmissionError::NotGranted { file: self.shown().to_owned(), imports: missing })
+    }
+}
+
 /// The keys whose actions may run here.
 #[derive(Clone, Debug, Default)]
 pub struct Publishers(pub Vec<VerifyingKey>);
 
 /// A component that passed every check, linked to what its grant covers and nothing else.
 pub struct Admitted {
-    pub(crate) pre: InstancePre<Guest>,
-    /// What it says it is.
-    pub inspection: Inspection,
+    pub(crate) ready: Arc<Ready>,
     /// Of the very bytes that were compiled.
     pub digest: Digest,
     /// Who signed it; none if it was loaded for a replay, which can touch nothing.
@@ -165,7 +183,16 @@ pub struct Admitted {
 
 impl std::fmt::Debug for Admitted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Admitted({} {}, {})", self.inspection.name, self.inspection.version, self.digest)
+        let Inspection { name, version, .. } = self.inspection();
+        write!(f, "Admitted({name} {version}, {})", self.digest)
+    }
+}
+
+impl Admitted {
+    /// What it says it is.
+    #[must_use]
+    pub fn inspection(&self) -> &Inspection {
+        &self.ready.inspection
     }
 }
 
@@ -179,7 +206,12 @@ impl Sandbox {
         publishers: &Publishers,
         scope: Option<&Scope>,
     ) -> Result<Admitted, AdmissionError> {
-        let publisher = candidate.publisher(publishers)?;
+        let signed = self
+            .warm
+            .signer(candidate.digest(), candidate.signature(), || candidate.publisher(publishers))?;
+        // Verified before, by a key that may not be trusted any more: then it is looked at anew.
+        let trusted = publishers.0.iter().any(|key| key.id() == signed);
+        let publisher = if trusted { signed } else { candidate.publisher(publishers)? };
         self.load(candidate, Some(publisher), scope)
     }
 
@@ -195,6 +227,15 @@ impl Sandbox {
         publisher: Option<KeyId>,
         scope: Option<&Scope>,
     ) -> Result<Admitted, AdmissionError> {
+        let ready = self.warm.ready(candidate.digest(), || self.make_ready(candidate, scope))?;
+        candidate.is_granted(&ready.inspection, scope)?;
+        candidate.learn(&ready.inspection, publisher.as_ref());
+        self.remember(candidate);
+        Ok(Admitted { ready, digest: candidate.digest(), publisher })
+    }
+
+    /// An action, its imports known and granted, compiled and linked.
+    fn make_ready(&self, candidate: &Candidate, scope: Option<&Scope>) -> Result<Ready, AdmissionError> {
         let file = || candidate.shown().to_owned();
         let inspection = Inspection::of(candidate)?;
         if !inspection.is_action() {
@@ -205,27 +246,16 @@ impl Sandbox {
         if !unknown.is_empty() {
             return Err(AdmissionError::Unknown { file: file(), imports: unknown });
         }
-        let known = inspection.imports.iter().filter_map(|import| import.interface);
-        let missing: Vec<String> = known
-            .clone()
-            .filter(|i| {
-                i.granted_by_scope && scope.is_some_and(|scope| !scope.covers_import(i.name, i.version))
-            })
-            .map(remit_capability::Interface::import_name)
-            .collect();
-        if !missing.is_empty() {
-            return Err(AdmissionError::NotGranted { file: file(), imports: missing });
-        }
+        candidate.is_granted(&inspection, scope)?;
         let mismatch =
             |error: wasmtime::Error| AdmissionError::Mismatch { file: file(), why: format!("{error:#}") };
         let component = self.compiled(candidate)?;
         let mut linker = Linker::<Guest>::new(&self.engine);
-        for interface in known {
+        for interface in inspection.imports.iter().filter_map(|import| import.interface) {
             interface.link(&mut linker).map_err(mismatch)?;
         }
-        let pre = linker.instantiate_pre(&component).map_err(mismatch)?;
-        self.remember(candidate);
-        Ok(Admitted { pre, inspection, digest: candidate.digest(), publisher })
+        let pre = linker.instantiate_pre(&component).and_then(ActionPre::new).map_err(mismatch)?;
+        Ok(Ready { pre, inspection })
     }
 }
 

@@ -12,6 +12,7 @@ use std::io::Write as _;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use remit_trust::{Digest, KeyError, Sealed, Sealer};
 use serde::{Deserialize, Serialize};
@@ -105,8 +106,11 @@ impl Cache {
 
 /// Writes a file whole or not at all; answers it, opened.
 pub(crate) fn place(path: &Path, bytes: &[u8]) -> std::io::Result<File> {
+    static DRAFTS: AtomicU64 = AtomicU64::new(0);
+    // Nobody else's, neither of another process nor of another thread.
+    let ours = DRAFTS.fetch_add(1, Ordering::Relaxed);
     let mut draft = path.as_os_str().to_owned();
-    draft.push(format!(".{}.new", std::process::id()));
+    draft.push(format!(".{}.{ours}.new", std::process::id()));
     let draft = PathBuf::from(draft);
     let write = || {
         let mut options = File::options();

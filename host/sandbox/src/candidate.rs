@@ -169,6 +169,14 @@ impl Candidate {
         Ok(self.inspection.get_or_init(|| inspection))
     }
 
+    /// Takes over what this process found out about the same bytes when it met them before, if that may be noted.
+    pub(crate) fn learn(&self, inspection: &Inspection, signer: Option<&KeyId>) {
+        if self.unnoted().is_some() {
+            self.inspection.get_or_init(|| inspection.clone());
+            signer.map(|signer| self.signer.get_or_init(|| signer.to_string()));
+        }
+    }
+
     /// Everything that was found out, once it was inspected.
     pub(crate) fn known(&self) -> Option<Known> {
         let signed =

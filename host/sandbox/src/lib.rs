@@ -9,6 +9,7 @@ mod inspection;
 mod meter;
 mod notes;
 mod session;
+mod warm;
 
 pub use admission::{AdmissionError, Admitted, Publishers};
 pub use cache::Cache;

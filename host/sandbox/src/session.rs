@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use miette::Diagnostic;
 use remit_capability::Ctx;
-use remit_capability::bindings::{Action, ActionPre};
+use remit_capability::bindings::Action;
 use remit_capability::wasi::Exit;
 use remit_gate::{Exceeded, Fault, Gate, Limit};
+use tokio::sync::SemaphorePermit;
 use wasmtime::{Store, Trap, UpdateDeadline};
 
 use crate::engine::STACK;
@@ -104,6 +105,7 @@ impl Sandbox {
                 return Err(Stop::Exceeded(Exceeded { limit: Limit::Input, used, allowed }));
             }
         }
+        let _place = self.place(meter).await;
         let guest = Guest { ctx: Ctx::new(gate.clone(), seed), limiter: Limiter::new(&meter.limits) };
         let mut store = Store::new(&self.engine, guest);
         store.limiter(|guest| &mut guest.limiter);
@@ -151,6 +153,18 @@ impl Sandbox {
         }
         Ok(answer)
     }
+
+    /// Waits for a place among the guests. The run's clock stands still meanwhile: others' time is not its own.
+    async fn place(&self, meter: &mut Meter) -> Option<SemaphorePermit<'_>> {
+        if let Ok(place) = self.places.try_acquire() {
+            return Some(place);
+        }
+        let since = Instant::now();
+        // Never closed.
+        let place = self.places.acquire().await.ok();
+        meter.started += since.elapsed();
+        place
+    }
 }
 
 async fn invoke(
@@ -158,7 +172,7 @@ async fn invoke(
     store: &mut Store<Guest>,
     call: Call<'_>,
 ) -> wasmtime::Result<Result<String, String>> {
-    let exports: Action = ActionPre::new(action.pre.clone())?.instantiate_async(&mut *store).await?;
+    let exports: Action = action.ready.pre.instantiate_async(&mut *store).await?;
     let remediation = exports.remit_action_remediation();
     match call {
         Call::Run { input } => remediation.call_run(&mut *store, input).await,

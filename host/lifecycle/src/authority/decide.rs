@@ -106,7 +106,7 @@ pub async fn decide(
     let word = by.word(&opinion.reason, document);
     let deed = if opinion.approve { Deed::Approved(word) } else { Deed::RequestDenied(word) };
     host.journal.act(&Act::now(About::Request(id), deed)).await?;
-    Case::load(&host.journal.reader()?, rules, id)
+    Case::load(&*host.journal.reader()?, rules, id)
 }
 
 /// Writes what `ssh-keygen -Y sign -n remit` is to sign, where the key can be reached in no other way.
@@ -179,7 +179,7 @@ pub async fn import_approval(host: &Host, rules: &Rules, id: RequestId, from: &P
         };
         let deed = if claimed.approve { Deed::Approved(word) } else { Deed::RequestDenied(word) };
         host.journal.act(&Act::now(About::Request(id), deed)).await?;
-        return Case::load(&host.journal.reader()?, rules, id);
+        return Case::load(&*host.journal.reader()?, rules, id);
     }
     Err(last.unwrap_or(remit_trust::SignatureError::Untrusted).into())
 }

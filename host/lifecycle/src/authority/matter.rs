@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use remit_gate::{Effect, Scope, Step};
-use remit_journal::{Event, Mode, Reader, Record, RunId, Started};
+use remit_journal::{Reader, Spent};
 use remit_policy::{Matter, Who};
 
 use super::rules::who;
@@ -78,12 +78,14 @@ pub(crate) fn matter(reader: &Reader, rules: &Rules, request: &Request) -> Resul
             (name.clone(), versions.to_string(), String::new())
         }
     };
-    let spent = Spent::within_the_hour(reader)?;
+    let (spent_by_requester, spent_by_action, spent_by_prefix) = spent(reader, |spent| {
+        (spent.by_requester(&request.requester), spent.by_action(&name), spent_by_prefix(spent, &reach))
+    })?;
     let effect = |effect| reach.effects.get(&effect).copied().unwrap_or(0);
     Ok(Matter {
-        spent_by_requester: spent.by(|run| run.requester == request.requester),
-        spent_by_action: spent.by(|run| run.action == name),
-        spent_by_prefix: reach.targets.iter().map(|t| spent.under(prefix(t))).max().unwrap_or(0),
+        spent_by_requester,
+        spent_by_action,
+        spent_by_prefix,
         requester,
         action_name: name,
         action_version: version,
@@ -108,13 +110,12 @@ pub(crate) fn matter(reader: &Reader, rules: &Rules, request: &Request) -> Resul
 /// What a run under a standing scope comes to: the same, but for what it was observed to do.
 pub(crate) fn matter_of_run(reader: &Reader, case: &Case, steps: &[Step]) -> Result<Matter, Error> {
     let reach = Reach::of_steps(steps);
-    let spent = Spent::within_the_hour(reader)?;
     let effect = |effect| reach.effects.get(&effect).copied().unwrap_or(0);
     Ok(Matter {
         standing: false,
         under_standing: true,
         has_plan: true,
-        spent_by_prefix: reach.targets.iter().map(|t| spent.under(prefix(t))).max().unwrap_or(0),
+        spent_by_prefix: spent(reader, |spent| spent_by_prefix(spent, &reach))?,
         observe: effect(Effect::Observe),
         change: effect(Effect::Change),
         irrevocable: effect(Effect::Irrevocable),
@@ -133,86 +134,11 @@ fn prefix(target: &str) -> &str {
 }
 
 /// What live runs that started within the last hour changed, or still may.
-pub(crate) struct Spent(Vec<SpentBy>);
-
-pub(crate) struct SpentBy {
-    pub(crate) request: Option<remit_journal::RequestId>,
-    requester: String,
-    action: String,
-    /// Changes, each by what it touched; of a run that goes on, as many as it may make.
-    changes: Vec<String>,
-    may: u64,
+pub(super) fn spent<T>(reader: &Reader, read: impl FnOnce(&Spent) -> T) -> Result<T, Error> {
+    Ok(reader.spent(Timestamp::now() - SignedDuration::from_hours(1), read)?)
 }
 
-impl Spent {
-    pub(crate) fn within_the_hour(reader: &Reader) -> Result<Self, Error> {
-        let since = Timestamp::now() - SignedDuration::from_hours(1);
-        let mut runs: Vec<(RunId, Box<Started>)> = Vec::new();
-        reader.newest_runs(|_, record| {
-            if let Record { run, at, event: Event::Started(started) } = record {
-                if *at < since {
-                    return false;
-                }
-                if started.mode == Mode::Live {
-                    runs.push((*run, started.clone()));
-                }
-            }
-            true
-        })?;
-        let open = reader.unfinished()?;
-        runs.into_iter()
-            .map(|(run, started)| {
-                let records = reader.run(&run)?;
-                let changes: Vec<String> = records
-                    .iter()
-                    .filter_map(|(_, record)| match &record.event {
-                        Event::Intent(intent) if is_change(intent.effect) && intent.before.is_some() => {
-                            Some(intent.resource.clone())
-                        }
-                        _ => None,
-                    })
-                    .collect();
-                let limit = || -> Option<u64> {
-                    let scope: Scope = serde_json::from_str(started.scope.as_ref()?.get()).ok()?;
-                    Some(scope.limits.changes)
-                };
-                let made = changes.len() as u64;
-                let authority = started.grant.as_ref().and_then(|grant| grant.authority.as_ref());
-                Ok(SpentBy {
-                    may: if open.contains(&run) { limit().unwrap_or(made).max(made) } else { made },
-                    request: authority.map(|authority| authority.request),
-                    requester: started.principal.clone(),
-                    action: started.action.name.clone(),
-                    changes,
-                })
-            })
-            .collect::<Result<_, Error>>()
-            .map(Self)
-    }
-
-    pub(crate) fn runs(&self) -> impl Iterator<Item = &SpentBy> {
-        self.0.iter()
-    }
-
-    fn by(&self, which: impl Fn(&SpentBy) -> bool) -> u64 {
-        self.0.iter().filter(|run| which(run)).map(|run| run.may).sum()
-    }
-
-    fn under(&self, prefix: &str) -> u64 {
-        self.0
-            .iter()
-            .map(|run| {
-                let made = run.changes.iter().filter(|resource| resource.starts_with(prefix)).count() as u64;
-                // What a run that goes on may still change, it may change anywhere.
-                made + (run.may - run.changes.len() as u64)
-            })
-            .sum()
-    }
-}
-
-impl SpentBy {
-    /// How many changes it made, or may make.
-    pub(crate) fn changes(&self) -> u64 {
-        self.may
-    }
+/// The most that was spent under the first part of any target's path.
+fn spent_by_prefix(spent: &Spent, reach: &Reach) -> u64 {
+    reach.targets.iter().map(|target| spent.under(prefix(target))).max().unwrap_or(0)
 }

@@ -159,7 +159,7 @@ pub(super) async fn propose(
         document,
     };
     host.journal.act(&Act::now(About::Request(id), Deed::Requested(word))).await?;
-    Case::load(&host.journal.reader()?, rules, id)
+    Case::load(&*host.journal.reader()?, rules, id)
 }
 
 /// A run of this principal that went without the usual policy, and that nobody has reviewed.

@@ -1,6 +1,7 @@
 //! From an approved request to a run: everything is looked at again, at the last moment, from the bytes that run.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use remit_gate::{Facts, Fault, Plan, Scope, Step};
@@ -11,9 +12,10 @@ use remit_policy::Verb;
 use remit_sandbox::{Candidate, Stop};
 use remit_trust::Digest;
 use serde_json::value::RawValue;
+use tokio::sync::OwnedMutexGuard;
 
 use super::documents::{Trigger, sign};
-use super::matter::{Spent, matter_of_run};
+use super::matter::{matter_of_run, spent};
 use super::propose::{Terms, propose, unreviewed};
 use super::{Asks, Case, Identity, Rules, Standing, Status, Which};
 use crate::run::{Finished, perform};
@@ -33,7 +35,13 @@ pub(crate) struct Grant {
     pub(crate) not_after: Timestamp,
     pub(crate) on_record: GrantRef,
     /// Held until the run is on record, so that no two starts count the same budget.
-    pub(crate) turn: File,
+    pub(crate) turn: StartTurn,
+}
+
+/// Whose turn it is to start a run: first within this process, then among all that have the home open.
+pub(crate) struct StartTurn {
+    _everywhere: File,
+    _here: OwnedMutexGuard<()>,
 }
 
 /// What became of a start under a standing scope.
@@ -91,7 +99,7 @@ pub async fn execute(
     if let Some(plan) = plan {
         still_so(host, &case, plan, candidate, &input).await?;
     }
-    let turn = turn(host)?;
+    let turn = turn(host).await?;
     // Approvals, revocations and budgets as they are now, with nobody else starting meanwhile.
     let reader = host.journal.reader()?;
     let case = ready(&reader, rules, by, id)?;
@@ -126,7 +134,7 @@ pub async fn execute_standing(
     let changes = plan.changes().count() as u64;
     let limits = remit_gate::Limits { changes, ..case.request.scope.limits.clone() };
     let scope = Scope { limits, ..case.request.scope.clone() };
-    let turn = turn(host)?;
+    let turn = turn(host).await?;
     let reader = host.journal.reader()?;
     let case = ready(&reader, rules, by, id)?;
     let mut matter = matter_of_run(&reader, &case, &plan.steps)?;
@@ -268,12 +276,23 @@ fn may_start(rules: &Rules, by: &Identity, matter: &remit_policy::Matter, case: 
 }
 
 /// One start at a time on a home: from looking at the budgets until the run is on record.
-fn turn(host: &Host) -> Result<File, Error> {
+async fn turn(host: &Host) -> Result<StartTurn, Error> {
+    // Whoever waits for the system's lock keeps a thread, so at most one of this process does, on a thread for that.
+    let here = Arc::clone(&host.starts).lock_owned().await;
     let path = host.home.path().join("start.lock");
-    let failed = |error: std::io::Error| Error::kept(&path, &error);
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
-    file.lock().map_err(failed)?;
-    Ok(file)
+    let lock = move || -> Result<File, Error> {
+        let failed = |error: std::io::Error| Error::kept(&path, &error);
+        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => file.lock().map_err(failed).map(|()| file),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    };
+    let everywhere = tokio::task::spawn_blocking(lock)
+        .await
+        .map_err(|error| Error::kept(host.home.path(), &error.into()))??;
+    Ok(StartTurn { _everywhere: everywhere, _here: here })
 }
 
 #[expect(clippy::too_many_arguments, reason = "each is another thing, all come together here once")]
@@ -285,7 +304,7 @@ fn grant(
     (scope, plan): (Scope, Option<Plan>),
     (candidate, input): (&Candidate, &Input),
     principal: String,
-    turn: File,
+    turn: StartTurn,
 ) -> Result<Grant, Error> {
     let request = &case.request;
     let facts = crate::plan::facts(&request.reason)?;
@@ -356,9 +375,9 @@ fn covers(which: &Which, action: &remit_sandbox::Admitted) -> Result<(), String>
         }
         Which::Published { publisher, name, versions } => {
             let by = action.publisher.as_ref().map(ToString::to_string);
-            let version = semver::Version::parse(&action.inspection.version).ok();
+            let version = semver::Version::parse(&action.inspection().version).ok();
             let same = by.as_ref() == Some(publisher)
-                && action.inspection.name == *name
+                && action.inspection().name == *name
                 && version.is_some_and(|version| versions.matches(&version));
             if same {
                 Ok(())
@@ -396,13 +415,8 @@ fn inside(
             case.request.scope.limits.changes
         )));
     }
-    let spent = Spent::within_the_hour(reader)?;
-    let (mut runs, mut changes) = (0, 0);
-    for run in spent.runs().filter(|run| run.request == Some(case.request.id)) {
-        runs += 1;
-        changes += run.changes();
-    }
-    if runs >= standing.runs_per_hour {
+    let (runs, changes) = spent(reader, |spent| spent.by_request(case.request.id))?;
+    if runs >= u64::from(standing.runs_per_hour) {
         return Ok(Err(format!("its budget of {} run(s) an hour is spent", standing.runs_per_hour)));
     }
     if changes + wanted > standing.changes_per_hour {

@@ -9,7 +9,19 @@ use crate::{Admitted, Publishers};
 
 fn action(name: &str) -> Vec<u8> {
     let text = format!(
-        r#"(component ${name} (instance $it) (export "remit:action/remediation@0.1.0" (instance $it)))"#
+        r#"(component ${name}
+            (core module $m
+                (memory (export "memory") 1)
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32) unreachable)
+                (func (export "run") (param i32 i32) (result i32) unreachable)
+                (func (export "verify") (param i32 i32 i32 i32) (result i32) unreachable))
+            (core instance $i (instantiate $m))
+            (func $run (param "input" string) (result (result string (error string)))
+                (canon lift (core func $i "run") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+            (func $verify (param "input" string) (param "output" string) (result (result (error string)))
+                (canon lift (core func $i "verify") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+            (instance $it (export "run" (func $run)) (export "verify" (func $verify)))
+            (export "remit:action/remediation@0.1.0" (instance $it)))"#
     );
     wat::parse_str(text).unwrap()
 }
@@ -98,7 +110,7 @@ fn what_was_read_once_is_known() {
     assert_eq!(known.digest(), read.digest());
     let (admitted, otherwise) = (bench.admit(&known).unwrap(), bench.admit(&read).unwrap());
     assert_eq!(admitted.publisher, otherwise.publisher);
-    assert_eq!(format!("{:?}", admitted.inspection), format!("{:?}", otherwise.inspection));
+    assert_eq!(format!("{:?}", admitted.inspection()), format!("{:?}", otherwise.inspection()));
     assert_eq!(known.bytes().unwrap(), read.bytes().unwrap());
     // A second name of the same file tells nothing else; that there is one changed the file's times.
     tick();

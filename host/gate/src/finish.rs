@@ -1,0 +1,93 @@
+//! What must not stop half-way.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::runtime::Handle;
+
+/// A future that comes to its end whatever becomes of the one who waits for it: dropped in the middle, it goes on as a
+/// task of its own. Where nobody drops it, it costs no switch to another thread. `None` is a panic of its own.
+pub(crate) struct Finish<T: Send + 'static> {
+    rest: Option<Rest<T>>,
+    runtime: Handle,
+}
+
+type Rest<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+impl<T: Send + 'static> Finish<T> {
+    /// Only inside a runtime.
+    pub(crate) fn new(work: impl Future<Output = T> + Send + 'static) -> Self {
+        Self { rest: Some(Box::pin(work)), runtime: Handle::current() }
+    }
+}
+
+impl<T: Send + 'static> Future for Finish<T> {
+    type Output = Option<T>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(mut rest) = self.rest.take() else { return Poll::Ready(None) };
+        match catch_unwind(AssertUnwindSafe(|| rest.as_mut().poll(context))) {
+            Ok(Poll::Pending) => {
+                self.rest = Some(rest);
+                Poll::Pending
+            }
+            Ok(Poll::Ready(done)) => Poll::Ready(Some(done)),
+            // The hook has told of it.
+            Err(_) => Poll::Ready(None),
+        }
+    }
+}
+
+impl<T: Send + 'static> Drop for Finish<T> {
+    fn drop(&mut self) {
+        if let Some(rest) = self.rest.take() {
+            self.runtime.spawn(rest);
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Work in two halves, the second after a moment; counts each.
+    fn work(count: &Arc<AtomicU32>) -> Finish<u32> {
+        let count = Arc::clone(count);
+        Finish::new(async move {
+            count.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            count.fetch_add(1, Ordering::SeqCst) + 1
+        })
+    }
+
+    #[tokio::test]
+    async fn it_ends_for_one_who_waits_and_for_one_who_goes() {
+        let count = Arc::default();
+        assert_eq!(work(&count).await, Some(2));
+        tokio::time::timeout(Duration::from_millis(5), work(&count)).await.unwrap_err();
+        assert_eq!(count.load(Ordering::SeqCst), 3, "in the middle");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(count.load(Ordering::SeqCst), 4);
+        // Nobody even began to wait.
+        drop(work(&count));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(count.load(Ordering::SeqCst), 6);
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_its_end() {
+        let mut asked = Finish::new(async {
+            tokio::task::yield_now().await;
+            "no number".parse::<u32>().unwrap()
+        });
+        assert_eq!(poll_fn(|context| Pin::new(&mut asked).poll(context)).await, None);
+        drop(asked);
+    }
+}

@@ -1,0 +1,226 @@
+//! What live runs changed lately, or still may: what budgets are held against. A reader follows the journal and counts
+//! each record once, so that asking costs the same however much has happened.
+
+use std::collections::{HashMap, VecDeque};
+
+use jiff::Timestamp;
+
+use crate::{Effect, Event, JournalError, Mode, Reader, Record, RequestId, RunId, Started};
+
+/// Changes made by the live runs since some moment. A run that goes on counts as many as it may still make.
+#[derive(Debug, Default)]
+pub struct Spent {
+    /// The newest record that is counted.
+    upto: u64,
+    /// No run that started before is counted.
+    since: Timestamp,
+    /// Oldest first.
+    order: VecDeque<RunId>,
+    runs: HashMap<RunId, One>,
+    sums: Sums,
+}
+
+#[derive(Debug)]
+struct One {
+    at: Timestamp,
+    request: Option<RequestId>,
+    requester: String,
+    action: String,
+    /// What each change was of.
+    changed: Vec<String>,
+    /// How many changes its scope allows.
+    may: u64,
+    open: bool,
+}
+
+impl One {
+    fn of(at: Timestamp, started: &Started) -> Self {
+        #[derive(serde::Deserialize)]
+        struct Scope {
+            limits: Limits,
+        }
+        #[derive(serde::Deserialize)]
+        struct Limits {
+            changes: u64,
+        }
+        let scope = started.scope.as_ref().and_then(|scope| serde_json::from_str::<Scope>(scope.get()).ok());
+        let authority = started.grant.as_ref().and_then(|grant| grant.authority.as_ref());
+        Self {
+            at,
+            request: authority.map(|authority| authority.request),
+            requester: started.principal.clone(),
+            action: started.action.name.clone(),
+            changed: Vec::new(),
+            may: scope.map_or(0, |scope| scope.limits.changes),
+            open: true,
+        }
+    }
+
+    /// How many changes it counts for.
+    fn changes(&self) -> u64 {
+        let made = self.changed.len() as u64;
+        if self.open { self.may.max(made) } else { made }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Sums {
+    by_requester: HashMap<String, u64>,
+    by_action: HashMap<String, u64>,
+    /// Runs and changes.
+    by_request: HashMap<RequestId, (u64, u64)>,
+    /// By the first part of what was changed: `secret:prod`.
+    by_first: HashMap<String, u64>,
+    /// What runs that go on may still change, anywhere.
+    anywhere: u64,
+}
+
+impl Sums {
+    fn count(&mut self, run: &One, with: fn(u64, u64) -> u64) {
+        let changes = run.changes();
+        let sum = |sums: &mut HashMap<String, u64>, name: &str, by: u64| match sums.get_mut(name) {
+            Some(sum) => *sum = with(*sum, by),
+            None => {
+                sums.insert(name.to_owned(), with(0, by));
+            }
+        };
+        sum(&mut self.by_requester, &run.requester, changes);
+        sum(&mut self.by_action, &run.action, changes);
+        for resource in &run.changed {
+            sum(&mut self.by_first, resource.split('/').next().unwrap_or_default(), 1);
+        }
+        self.anywhere = with(self.anywhere, changes - run.changed.len() as u64);
+        if let Some(request) = run.request {
+            let (runs, sum) = self.by_request.entry(request).or_default();
+            (*runs, *sum) = (with(*runs, 1), with(*sum, changes));
+        }
+    }
+
+    fn drop_empty(&mut self) {
+        self.by_requester.retain(|_, sum| *sum > 0);
+        self.by_action.retain(|_, sum| *sum > 0);
+        self.by_first.retain(|_, sum| *sum > 0);
+        self.by_request.retain(|_, (runs, _)| *runs > 0);
+    }
+}
+
+impl Spent {
+    /// By runs of this requester.
+    #[must_use]
+    pub fn by_requester(&self, name: &str) -> u64 {
+        self.sums.by_requester.get(name).copied().unwrap_or(0)
+    }
+
+    /// By runs of actions of this name.
+    #[must_use]
+    pub fn by_action(&self, name: &str) -> u64 {
+        self.sums.by_action.get(name).copied().unwrap_or(0)
+    }
+
+    /// Runs under a request, and their changes.
+    #[must_use]
+    pub fn by_request(&self, request: RequestId) -> (u64, u64) {
+        self.sums.by_request.get(&request).copied().unwrap_or((0, 0))
+    }
+
+    /// Of resources that begin so: a kind and a first segment, or nothing. What a run that goes on may still change, it
+    /// may change anywhere.
+    #[must_use]
+    pub fn under(&self, prefix: &str) -> u64 {
+        let made = self.sums.by_first.iter().filter(|(first, _)| first.starts_with(prefix));
+        made.map(|(_, changes)| changes).sum::<u64>() + self.sums.anywhere
+    }
+
+    /// Counts one run anew after `change`.
+    fn change(&mut self, run: RunId, change: impl FnOnce(&mut One)) {
+        if let Some(one) = self.runs.get_mut(&run) {
+            self.sums.count(one, u64::saturating_sub);
+            change(one);
+            self.sums.count(one, u64::saturating_add);
+        }
+    }
+
+    fn follow(&mut self, Record { run, at, event }: Record) {
+        match event {
+            Event::Started(started) if started.mode == Mode::Live && at >= self.since => {
+                let one = One::of(at, &started);
+                self.sums.count(&one, u64::saturating_add);
+                self.runs.insert(run, one);
+                self.order.push_back(run);
+            }
+            Event::Intent(intent) => {
+                let changes = matches!(intent.effect, Effect::Change | Effect::Irrevocable);
+                if changes && intent.before.is_some() {
+                    self.change(run, |one| one.changed.push(intent.resource));
+                }
+            }
+            Event::Phase(_) => self.change(run, |one| one.open = true),
+            Event::Ended(_) => self.change(run, |one| one.open = false),
+            _ => {}
+        }
+    }
+
+    fn forget(&mut self, since: Timestamp) {
+        self.since = since;
+        let before = self.order.len();
+        while let Some(run) = self.order.front().copied()
+            && self.runs.get(&run).is_none_or(|one| one.at < since)
+        {
+            self.order.pop_front();
+            if let Some(one) = self.runs.remove(&run) {
+                self.sums.count(&one, u64::saturating_sub);
+            }
+        }
+        if self.order.len() < before {
+            self.sums.drop_empty();
+        }
+    }
+}
+
+impl Reader {
+    /// What live runs that started at `since` or later changed, or still may, as of now.
+    pub fn spent<T>(&self, since: Timestamp, read: impl FnOnce(&Spent) -> T) -> Result<T, JournalError> {
+        let mut spent = self.spending();
+        if since < spent.since || spent.upto == 0 {
+            // The first time, or a clock that was set back: from the first run that counts.
+            *spent = Spent { since, upto: self.before(since)?, ..Spent::default() };
+        }
+        spent.forget(since);
+        let rows = {
+            let database = self.database();
+            let query = || -> rusqlite::Result<Vec<(i64, Vec<u8>)>> {
+                let mut rows = database.prepare_cached(
+                    "SELECT seq, body FROM record NOT INDEXED WHERE seq > ?1
+                     AND kind IN ('started', 'intent', 'phase', 'ended') ORDER BY seq",
+                )?;
+                rows.query_map([spent.upto.cast_signed()], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+            };
+            query().map_err(|error| self.sql(&error))?
+        };
+        for (seq, body) in rows {
+            let record = serde_json::from_slice(&body).map_err(|error| JournalError::Record {
+                which: seq.to_string(),
+                verb: "read",
+                why: error.to_string(),
+            })?;
+            spent.follow(record);
+            spent.upto = seq.cast_unsigned();
+        }
+        Ok(read(&spent))
+    }
+
+    /// The number of the last record before the first run that started at `since` or later.
+    fn before(&self, since: Timestamp) -> Result<u64, JournalError> {
+        // Asked first: what starts meanwhile comes after it.
+        let size = self.size()?;
+        let mut first = None;
+        self.newest_runs(|seq, record| {
+            let counts = record.at >= since;
+            if counts {
+                first = Some(seq);
+            }
+            counts
+        })?;
+        Ok(first.map_or(size, |seq| seq - 1))
+    }
+}
