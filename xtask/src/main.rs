@@ -26,7 +26,10 @@ enum Task {
         check: bool,
     },
     /// Build the guest components to target/plugins.
-    Plugins,
+    Plugins {
+        /// Only these, by name.
+        names: Vec<String>,
+    },
     /// Install the secret store that the tests use, and print the path of `bao`.
     Openbao,
     /// Install the witness that the tests use, and print the path of `aics-witness`.
@@ -51,7 +54,7 @@ fn main() -> ExitCode {
 fn perform(task: Task) -> Result<()> {
     match task {
         Task::Bindings { check } => bindings::run(check),
-        Task::Plugins => plugins::run(),
+        Task::Plugins { names } => plugins::run(&names),
         Task::Openbao => {
             println!("{}", servers::openbao()?.display());
             Ok(())

@@ -3,13 +3,13 @@
 use std::ffi::OsString;
 use std::fs;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use remit_author::Project;
 
 use crate::{shell, toolchains, wasm_std};
 
-/// The guests in Rust: what we ship, and what the tests attack with.
-const RUST: [&str; 2] = ["plugins/rotate-secret", "tests/guests/misbehave"];
+/// The guests in Rust: what we ship, what the tests attack with, and what the benchmarks run.
+const RUST: [&str; 3] = ["plugins/rotate-secret", "tests/guests/misbehave", "tests/guests/measure"];
 /// The same action in each other language, one that fails as its language does, one that knows WASI only, and one that
 /// edits files.
 const OTHERS: [&str; 11] = [
@@ -27,11 +27,20 @@ const OTHERS: [&str; 11] = [
 ];
 
 /// Builds every guest to `<target>/plugins/NAME.wasm`, as `remit build` does, and prints name, size and
-/// digest of each.
-pub(crate) fn run() -> Result<()> {
-    run_rust()?;
-    shell::say("building the guests in other languages: about a minute, most of it for Python");
-    build(&OTHERS, &environment()?)
+/// digest of each. With `names`, only those.
+pub(crate) fn run(names: &[String]) -> Result<()> {
+    let wanted = |guest: &&str| {
+        names.is_empty() || guest.rsplit('/').next().is_some_and(|name| names.iter().any(|n| n == name))
+    };
+    let (rust, others): (Vec<_>, Vec<_>) =
+        (RUST.into_iter().filter(wanted).collect(), OTHERS.into_iter().filter(wanted).collect());
+    ensure!(rust.len() + others.len() >= names.len(), "there are no such guests: {}", names.join(", "));
+    build(&rust, &rust_environment()?)?;
+    if others.is_empty() {
+        return Ok(());
+    }
+    shell::say("building guests in other languages: about a minute for all, most of it for Python");
+    build(&others, &environment()?)
 }
 
 /// Builds those in Rust only.

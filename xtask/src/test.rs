@@ -10,7 +10,7 @@ use crate::{bindings, plugins, servers, shell};
 pub(crate) fn run() -> Result<()> {
     let plugins_dir = shell::target()?.join("plugins");
     step("bindings --check", || bindings::run(true))?;
-    step("plugins", plugins::run)?;
+    step("plugins", || plugins::run(&[]))?;
     let bao = step("openbao", servers::openbao)?;
     let witness = step("witness", servers::witness)?;
     step("openssl, ssh", servers::tools)?;
