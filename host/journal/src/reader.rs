@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::schema;
 use crate::{
     About, Act, ActionRef, Ended, Event, JournalError, Mode, Record, RequestId, RestsOn, RunId, RunState,
     Spent, Withdrawn, store,
@@ -242,11 +243,12 @@ impl Reader {
     pub fn to_tell(&self, since: u64) -> Result<Vec<(u64, String, String)>, JournalError> {
         let database = self.database();
         let query = || -> rusqlite::Result<Vec<(i64, String, Vec<u8>)>> {
-            let mut rows = database.prepare_cached(
-                "SELECT seq, run, body FROM record INDEXED BY record_to_tell WHERE seq > ?1 AND kind IN
-                 ('ended', 'requested', 'request-denied', 'voided', 'expired', 'revoked', 'frozen', 'unfrozen',
-                  'reviewed') ORDER BY seq",
-            )?;
+            // An older schema's index is of another list.
+            let by = if self.version < 5 { "NOT INDEXED" } else { "INDEXED BY record_to_tell" };
+            let to_tell = schema::to_tell();
+            let mut rows = database.prepare_cached(&format!(
+                "SELECT seq, run, body FROM record {by} WHERE seq > ?1 AND {to_tell} ORDER BY seq"
+            ))?;
             rows.query_map([since.cast_signed()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
                 .collect()
         };

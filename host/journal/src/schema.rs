@@ -9,7 +9,7 @@ use crate::JournalError;
 use crate::store::head;
 
 /// The schema this version writes.
-pub(crate) const SCHEMA_VERSION: i64 = 4;
+pub(crate) const SCHEMA_VERSION: i64 = 5;
 
 pub(crate) const SCHEMA: &str = "
     CREATE TABLE record (
@@ -68,8 +68,58 @@ pub(crate) const SINCE_2: &str = "
 /// history was not rewritten is kept elsewhere.
 pub(crate) const SINCE_3: &str = "
     DROP TABLE checkpoint;
-    PRAGMA user_version = 4;
 ";
+
+/// The kinds worth telling somebody of.
+pub(crate) const TO_TELL: [&str; 9] = [
+    "ended",
+    "requested",
+    "request-denied",
+    "voided",
+    "expired",
+    "revoked",
+    "frozen",
+    "unfrozen",
+    "reviewed",
+];
+
+/// Whether a record is of one of [`TO_TELL`], in SQL. One comparison after the other: for `IN` a list of more than two,
+/// SQLite makes a table at each record that it looks at.
+pub(crate) fn to_tell() -> String {
+    format!("({})", TO_TELL.map(|kind| format!("kind = '{kind}'")).join(" OR "))
+}
+
+/// What schema 5 says in fewer pages: each of these tables is one tree instead of two, and no large index holds a
+/// record's number twice.
+pub(crate) fn since_4() -> String {
+    let to_tell = to_tell();
+    format!(
+        "
+        DROP INDEX record_to_tell;
+        CREATE INDEX record_to_tell ON record (seq) WHERE {to_tell};
+        DROP INDEX record_of_run;
+        CREATE INDEX record_of_run ON record (run);
+
+        ALTER TABLE open_run RENAME TO old;
+        CREATE TABLE open_run (run TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+        INSERT INTO open_run SELECT run FROM old;
+        DROP TABLE old;
+
+        ALTER TABLE run_key RENAME TO old;
+        CREATE TABLE run_key (run TEXT PRIMARY KEY, sealed BLOB) STRICT, WITHOUT ROWID;
+        INSERT INTO run_key SELECT run, sealed FROM old;
+        DROP TABLE old;
+
+        ALTER TABLE grant_use RENAME TO old;
+        CREATE TABLE grant_use (run TEXT PRIMARY KEY, grant_digest TEXT NOT NULL) STRICT, WITHOUT ROWID;
+        INSERT INTO grant_use SELECT run, grant_digest FROM old;
+        DROP TABLE old;
+        CREATE INDEX use_of_grant ON grant_use (grant_digest);
+
+        PRAGMA user_version = 5;
+        "
+    )
+}
 
 /// Brings an older schema to this one, after the head was verified.
 pub(crate) fn migrate(path: &Path, transaction: &Transaction<'_>, from: i64) -> Result<(), JournalError> {
@@ -81,7 +131,9 @@ pub(crate) fn migrate(path: &Path, transaction: &Transaction<'_>, from: i64) -> 
             WHERE run NOT IN (SELECT run FROM record WHERE kind = 'ended');
     ";
     let to_3 = if from < 3 { [SINCE_2, fill].concat() } else { String::new() };
-    transaction.execute_batch(&(to_3 + SINCE_3)).map_err(|error| JournalError::sqlite(path, &error))
+    let to_4 = if from < 4 { SINCE_3 } else { "" };
+    let all = to_3 + to_4 + &since_4();
+    transaction.execute_batch(&all).map_err(|error| JournalError::sqlite(path, &error))
 }
 
 /// Brings schema 1 to schema 2. Records stay as they are.

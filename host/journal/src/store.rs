@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, Trans
 
 use crate::act::Effect;
 use crate::name::Filed;
-use crate::schema::{SCHEMA, SCHEMA_VERSION, SINCE_1, SINCE_2, SINCE_3, migrate};
+use crate::schema::{SCHEMA, SCHEMA_VERSION, SINCE_1, SINCE_2, SINCE_3, migrate, since_4};
 use crate::{JournalError, RestsOn, RunId, StartError, Withdrawn};
 
 /// A record on its way into the file.
@@ -52,7 +52,6 @@ pub(crate) struct Start {
 }
 
 /// The log's state between two transactions.
-#[derive(PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) chain: [u8; 32],
     pub(crate) frontier: Frontier,
@@ -79,7 +78,7 @@ pub(crate) fn open(path: &Path, signer: &NoteSigner) -> Result<Connection, Journ
     check_version(path, &database)?;
     database.pragma_update(None, "journal_mode", "WAL").map_err(sql)?;
     let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql)?;
-    trusted_head(path, &transaction, &signer.verifier(), None)?;
+    trusted_head(path, &transaction, &signer.verifier())?;
     // Read again inside the transaction: another process may have been first.
     let version = check_version(path, &transaction)?;
     if version < SCHEMA_VERSION {
@@ -114,9 +113,12 @@ fn create(path: &Path, signer: &NoteSigner) -> Result<(), JournalError> {
         transaction.execute_batch(SINCE_1)?;
         transaction.execute_batch(SINCE_2)?;
         transaction.execute_batch(SINCE_3)?;
+        transaction.execute_batch(&since_4())?;
         transaction.execute_batch("INSERT INTO head (id, chain, frontier, note) VALUES (1, x'', x'', '')")?;
         write_head(&transaction, &[0; 32], &Frontier::default(), signer)?;
-        transaction.commit()
+        transaction.commit()?;
+        // Nothing is left of tables that a later schema made anew.
+        database.execute_batch("VACUUM")
     };
     let io = |error: std::io::Error| JournalError::io(path, &error);
     fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft).map_err(io)?;
@@ -136,7 +138,8 @@ fn create(path: &Path, signer: &NoteSigner) -> Result<(), JournalError> {
 pub(crate) fn open_read_only(path: &Path) -> Result<(Connection, i64), JournalError> {
     fs::metadata(path).map_err(|error| JournalError::io(path, &error))?;
     let sql = |error: rusqlite::Error| JournalError::sqlite(path, &error);
-    let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(sql)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let database = Connection::open_with_flags(path, flags).map_err(sql)?;
     database.busy_timeout(Duration::from_secs(30)).map_err(sql)?;
     database.set_prepared_statement_cache_capacity(64);
     match check_version(path, &database) {
@@ -172,7 +175,8 @@ fn immutable(path: &Path) -> rusqlite::Result<Connection> {
         }
     }
     uri.push_str("?immutable=1");
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
     Connection::open_with_flags(uri, flags)
 }
 
@@ -204,23 +208,23 @@ pub(crate) fn head(path: &Path, database: &Connection) -> Result<Head, JournalEr
     Ok(Head { chain, frontier, note })
 }
 
+/// A state of the log that this connection verified or left behind, and what SQLite calls the file's state then: another
+/// number as soon as another connection wrote.
+pub(crate) struct Trusted {
+    chain: [u8; 32],
+    frontier: Frontier,
+    version: i64,
+}
+
 /// Reads the log's state and makes sure that it is what was signed, over the last record there is: whatever
-/// is appended to it will be signed in its turn. What is, to the byte, the state that this process signed or verified
-/// before is so still.
-fn trusted_head(
-    path: &Path,
-    database: &Connection,
-    key: &NoteVerifier,
-    known: Option<&Head>,
-) -> Result<Head, JournalError> {
+/// is appended to it will be signed in its turn.
+fn trusted_head(path: &Path, database: &Connection, key: &NoteVerifier) -> Result<Head, JournalError> {
     let head = head(path, database)?;
-    if known != Some(&head) {
-        let signed = key
-            .verify(&head.note)
-            .map_err(|error| JournalError::OtherKey { path: path.to_owned(), why: error.to_string() })?;
-        if signed.size != head.frontier.size() || signed.root != head.frontier.root() {
-            return Err(JournalError::damaged(path, "its last checkpoint is not of its last record"));
-        }
+    let signed = key
+        .verify(&head.note)
+        .map_err(|error| JournalError::OtherKey { path: path.to_owned(), why: error.to_string() })?;
+    if signed.size != head.frontier.size() || signed.root != head.frontier.root() {
+        return Err(JournalError::damaged(path, "its last checkpoint is not of its last record"));
     }
     let last: Option<(i64, Vec<u8>)> = database
         .prepare_cached("SELECT seq, chain FROM record ORDER BY seq DESC LIMIT 1")
@@ -238,7 +242,7 @@ fn write_head(
     chain: &[u8; 32],
     frontier: &Frontier,
     signer: &NoteSigner,
-) -> rusqlite::Result<String> {
+) -> rusqlite::Result<()> {
     let note = signer.sign(&Checkpoint {
         origin: signer.name().to_owned(),
         size: frontier.size(),
@@ -249,7 +253,7 @@ fn write_head(
         frontier.to_bytes(),
         note
     ])?;
-    Ok(note)
+    Ok(())
 }
 
 /// Appends entries in one transaction; the state of the log is read inside it, so that several
@@ -259,13 +263,22 @@ pub(crate) fn append(
     path: &Path,
     database: &mut Connection,
     signer: &NoteSigner,
-    trusted: &mut Option<Head>,
+    trusted: &mut Option<Trusted>,
     (entries, text): (&[Entry], &[u8]),
 ) -> Result<Vec<Result<(), StartError>>, JournalError> {
     let sql = |error: rusqlite::Error| JournalError::sqlite(path, &error);
     let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql)?;
-    let Head { mut chain, mut frontier, .. } =
-        trusted_head(path, &transaction, &signer.verifier(), trusted.take().as_ref())?;
+    let version = transaction
+        .prepare_cached("PRAGMA data_version")
+        .and_then(|mut version| version.query_row([], |row| row.get(0)))
+        .map_err(sql)?;
+    let (mut chain, mut frontier) = match trusted.take() {
+        Some(trusted) if trusted.version == version => (trusted.chain, trusted.frontier),
+        _ => {
+            let head = trusted_head(path, &transaction, &signer.verifier())?;
+            (head.chain, head.frontier)
+        }
+    };
     let mut answers = Vec::with_capacity(entries.len());
     for entry in entries {
         let admitted = match &entry.turn {
@@ -301,9 +314,9 @@ pub(crate) fn append(
         .map_err(sql)?;
         answers.push(Ok(()));
     }
-    let note = write_head(&transaction, &chain, &frontier, signer).map_err(sql)?;
+    write_head(&transaction, &chain, &frontier, signer).map_err(sql)?;
     transaction.commit().map_err(sql)?;
-    *trusted = Some(Head { chain, frontier, note });
+    *trusted = Some(Trusted { chain, frontier, version });
     Ok(answers)
 }
 

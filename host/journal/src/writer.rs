@@ -295,7 +295,7 @@ struct Writer {
     database: Connection,
     signer: NoteSigner,
     /// The state of the log that this writer left behind, or found and verified.
-    trusted: Option<store::Head>,
+    trusted: Option<store::Trusted>,
     /// What the connection is set to.
     set: Durability,
     /// Everything committed is on the disk.

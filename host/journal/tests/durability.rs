@@ -211,11 +211,11 @@ async fn a_newer_schema_is_left_untouched() {
     let journal = open(&path);
     write(&journal, started(RunId::new(), None)).await.unwrap();
     drop(journal);
-    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 5).unwrap();
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 6).unwrap();
     let before = fs::read(&path).unwrap();
     let newer = |result: Result<(), JournalError>| {
         let error = result.unwrap_err();
-        assert!(matches!(error, JournalError::Newer { found: 5, known: 4, .. }), "{error}");
+        assert!(matches!(error, JournalError::Newer { found: 6, known: 5, .. }), "{error}");
     };
     newer(Journal::open(&path, signer()).map(drop));
     newer(Journal::open_read_only(&path).map(drop));
@@ -247,6 +247,50 @@ fn the_previous_schema_is_read_as_it_is_and_brought_up_by_the_first_writer() {
     assert_eq!((after.records, &after.checkpoint), (27, &before.checkpoint), "no record was touched");
     assert_eq!(reader.unfinished().unwrap(), unfinished);
     assert_eq!(reader.run_key(&unfinished[0]).unwrap(), RunKey::Host);
+}
+
+#[tokio::test]
+async fn a_journal_of_schema_4_is_read_as_it_is_and_brought_up_by_the_first_writer() {
+    let (_folder, path) = home();
+    let journal = open(&path);
+    let (run, open_run) = (RunId::new(), RunId::new());
+    write(&journal, started(run, Some(grant(9)))).await.unwrap();
+    journal.commit(ended(run)).await.unwrap();
+    write(&journal, started(open_run, Some(grant(9)))).await.unwrap();
+    drop(journal);
+    let database = rusqlite::Connection::open(&path).unwrap();
+    database
+        .execute_batch(
+            "DROP INDEX record_of_run; CREATE INDEX record_of_run ON record (run, seq);
+             DROP INDEX record_to_tell; CREATE INDEX record_to_tell ON record (seq) WHERE kind IN
+                ('ended', 'requested', 'request-denied', 'voided', 'expired', 'revoked', 'frozen', 'unfrozen', 'reviewed');
+             ALTER TABLE open_run RENAME TO new; CREATE TABLE open_run (run TEXT PRIMARY KEY) STRICT;
+             INSERT INTO open_run SELECT * FROM new; DROP TABLE new;
+             ALTER TABLE run_key RENAME TO new; CREATE TABLE run_key (run TEXT PRIMARY KEY, sealed BLOB) STRICT;
+             INSERT INTO run_key SELECT * FROM new; DROP TABLE new;
+             ALTER TABLE grant_use RENAME TO new;
+             CREATE TABLE grant_use (run TEXT PRIMARY KEY, grant_digest TEXT NOT NULL) STRICT;
+             INSERT INTO grant_use SELECT * FROM new; DROP TABLE new;
+             CREATE INDEX use_of_grant ON grant_use (grant_digest);
+             PRAGMA user_version = 4;",
+        )
+        .unwrap();
+    drop(database);
+    let look = || {
+        let reader = Journal::open_read_only(&path).unwrap();
+        let audit = reader.verify(&key(), None).unwrap();
+        let told: Vec<u64> = reader.to_tell(0).unwrap().into_iter().map(|(seq, ..)| seq).collect();
+        (audit.checkpoint, reader.unfinished().unwrap(), told, reader.run_key(&run).unwrap())
+    };
+    let before = look();
+    assert_eq!((&before.1, &before.2), (&vec![open_run], &vec![2]));
+    drop(Journal::open(&path, signer()).unwrap());
+    assert_eq!(look(), before);
+    let version: i64 = rusqlite::Connection::open(&path)
+        .unwrap()
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(version, 5);
 }
 
 #[test]
@@ -352,7 +396,9 @@ async fn a_damaged_file_is_said_to_be_damaged() {
     };
     check("empty", b"");
     check("text", b"this is not a database, however long one looks at it. ".repeat(100).as_slice());
-    for length in [1, 50, 99, 100, 2000, 4096, whole.len() / 2, whole.len() - 4096, whole.len() - 1] {
+    // What is missing at the end is read as zero: a byte that is something else is to be missing.
+    let last = whole.iter().rposition(|byte| *byte != 0).unwrap();
+    for length in [1, 50, 99, 100, 2000, 4096, whole.len() / 2, whole.len() - 4096, last] {
         check(&format!("length {length}"), &whole[..length]);
     }
     // The magic, the page size, the payload fractions, the schema format, the text encoding.
