@@ -232,7 +232,8 @@ impl House {
 /// version 2.
 #[derive(Default)]
 pub struct Memory {
-    secrets: Mutex<HashMap<String, Vec<Fields>>>,
+    /// Of each that was changed its newest version; the ones before are all the same.
+    secrets: Mutex<HashMap<String, (u64, Fields)>>,
     changed: AtomicBool,
     parked: Option<Arc<AtomicUsize>>,
 }
@@ -243,14 +244,17 @@ impl Memory {
         Self { parked: Some(parked), ..Self::default() }
     }
 
-    fn with<T>(&self, secret: &Resource, work: impl FnOnce(&mut Vec<Fields>) -> T) -> T {
-        let first = || [("password".to_owned(), "hunter2".to_owned())].into_iter().collect::<Fields>();
+    fn with<T>(&self, secret: &Resource, work: impl FnOnce(&mut (u64, Fields)) -> T) -> T {
         let mut secrets = self.secrets.lock().expect("no panic");
         if !secrets.contains_key(secret.path()) {
-            secrets.insert(secret.path().to_owned(), vec![first(), first()]);
+            secrets.insert(secret.path().to_owned(), (2, first()));
         }
         work(secrets.get_mut(secret.path()).expect("just made"))
     }
+}
+
+fn first() -> Fields {
+    [("password".to_owned(), "hunter2".to_owned())].into_iter().collect()
 }
 
 impl SecretStore for Memory {
@@ -258,7 +262,7 @@ impl SecretStore for Memory {
         let version = |number| Version { number, created: 1_700_000_000_000, state: VersionState::Enabled };
         // As the floor does, until something is changed.
         let changed = self.changed.load(Ordering::Relaxed);
-        let current = if changed { self.with(secret, |versions| versions.len() as u64) } else { 2 };
+        let current = if changed { self.with(secret, |(current, _)| *current) } else { 2 };
         Box::pin(async move {
             if let Some(parked) = &self.parked {
                 parked.fetch_add(1, Ordering::Relaxed);
@@ -269,8 +273,11 @@ impl SecretStore for Memory {
     }
 
     fn read<'a>(&'a self, secret: &'a Resource, version: u64) -> BoxFuture<'a, Fields> {
-        let at = usize::try_from(version).unwrap_or_default().wrapping_sub(1);
-        let fields = self.with(secret, |versions| versions.get(at).cloned());
+        let fields = self.with(secret, |(current, fields)| match version {
+            0 => None,
+            version if version < *current => Some(first()),
+            version => (version == *current).then(|| fields.clone()),
+        });
         Box::pin(async { fields.ok_or_else(|| Failure::NotFound("no such version".to_owned())) })
     }
 
@@ -282,12 +289,13 @@ impl SecretStore for Memory {
         _: Authority<'a>,
     ) -> BoxFuture<'a, u64> {
         self.changed.store(true, Ordering::Relaxed);
-        let put = self.with(secret, |versions| {
-            if versions.len() as u64 != expected {
+        let put = self.with(secret, |(current, newest)| {
+            if *current != expected {
                 return Err(Failure::Conflict("somebody was faster".to_owned()));
             }
-            versions.push(fields.clone());
-            Ok(versions.len() as u64)
+            fields.clone_into(newest);
+            *current += 1;
+            Ok(*current)
         });
         Box::pin(async { put })
     }

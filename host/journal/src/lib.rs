@@ -22,6 +22,8 @@ mod schema;
 mod spent;
 mod state;
 mod store;
+mod story;
+mod structure;
 mod tree;
 mod watch;
 mod writer;

@@ -99,7 +99,7 @@ macro_rules! named {
                     .map_err(|_| refuse())?;
                 let name = Self(ulid);
                 // One spelling only: the decoder also takes upper case and look-alike letters.
-                if name.to_string() == text { Ok(name) } else { Err(refuse()) }
+                if name.filed().as_str() == text { Ok(name) } else { Err(refuse()) }
             }
         }
 
@@ -111,7 +111,17 @@ macro_rules! named {
 
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-                <String as serde::Deserialize>::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+                struct Text;
+                impl serde::de::Visitor<'_> for Text {
+                    type Value = $name;
+                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        f.write_str(concat!("the name of ", $what))
+                    }
+                    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<$name, E> {
+                        text.parse().map_err(E::custom)
+                    }
+                }
+                from.deserialize_str(Text)
             }
         }
     };

@@ -316,6 +316,46 @@ async fn tamper_with_a_table_beside_the_records() {
     }
 }
 
+/// Entries of an index that are not of its records, in a file that SQLite takes for sound: what reads by it would find
+/// other records than there are.
+#[tokio::test]
+async fn tamper_with_an_index() {
+    let bench = Bench::new().await;
+    let other = "run-01jd2m4k9x8s7t6v5w4y3z2a1b";
+    for (index, column, other) in [
+        ("record_of_run", "run", other),
+        // There as something else, and left out.
+        ("record_of_kind", "kind", "started"),
+        ("record_to_tell", "kind", "phase"),
+    ] {
+        let damaged = bench.copy(|database| {
+            let last = format!("SELECT max(seq), {column} FROM record WHERE kind = 'ended'");
+            let (at, was): (i64, String) =
+                database.query_row(&last, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+            let kept: (i64, String) = database
+                .query_row("SELECT rootpage, sql FROM sqlite_schema WHERE name = ?1", [index], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })
+                .unwrap();
+            // The index is told, then hidden, then the table is put right behind its back.
+            run(database, &format!("UPDATE record SET {column} = '{other}' WHERE seq = {at}"));
+            let file = database.path().unwrap().to_owned();
+            let schema = |sql: &str| {
+                let database = Connection::open(&file).unwrap();
+                database.execute_batch("PRAGMA writable_schema = ON").unwrap();
+                database.execute(sql, params![index, kept.0, kept.1]).unwrap();
+            };
+            schema("DELETE FROM sqlite_schema WHERE name = ?1 AND rootpage = ?2 AND sql = ?3");
+            let hidden = Connection::open(&file).unwrap();
+            run(&hidden, &format!("UPDATE record SET {column} = '{was}' WHERE seq = {at}"));
+            drop(hidden);
+            schema("INSERT INTO sqlite_schema VALUES ('index', ?1, 'record', ?2, ?3)");
+        });
+        let error = bench.verify(&damaged, None).unwrap_err();
+        assert!(error.to_string().contains(&format!("its index {index} is not of its records")), "{error}");
+    }
+}
+
 /// Correctly signed records that do not make sense: a defect of the host, not an outsider.
 #[tokio::test]
 async fn records_must_tell_a_story() {
@@ -398,10 +438,15 @@ async fn nothing_is_appended_to_a_forged_tail() {
         let error = Journal::open(&path, signer()).unwrap_err();
         assert!(matches!(error, JournalError::Damaged { .. }), "{sql}: {error}");
     }
-    // While open: found at the next append, and the handle stops.
-    let path = bench.copy(|_| ());
-    let journal = open(&path);
-    run(&Connection::open(&path).unwrap(), "DELETE FROM record WHERE seq = 22");
-    write(&journal, started(RunId::new(), None)).await.unwrap_err();
-    assert!(matches!(journal.note(ended(RunId::new())), Err(JournalError::Poisoned(_))));
+    // While open: found at the next append, and the handle stops; also by one that knows the state it left behind.
+    for before in [0, 1] {
+        let path = bench.copy(|_| ());
+        let journal = open(&path);
+        for _ in 0..before {
+            write(&journal, started(RunId::new(), None)).await.unwrap();
+        }
+        run(&Connection::open(&path).unwrap(), &format!("DELETE FROM record WHERE seq = {}", 22 + before));
+        write(&journal, started(RunId::new(), None)).await.unwrap_err();
+        assert!(matches!(journal.note(ended(RunId::new())), Err(JournalError::Poisoned(_))));
+    }
 }

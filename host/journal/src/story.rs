@@ -1,0 +1,309 @@
+//! Whether the records make sense, one after the other: runs that start under authority, calls with their intents, and
+//! tables that say the same.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use jiff::Timestamp;
+use remit_trust::Digest;
+use remit_trust::dsse::Envelope;
+use rusqlite::Connection;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::grounds::Grounds;
+use crate::{
+    Act, AuditError, Effect, Event, Intent, Mode, Outcome, Phase, Reader, Record, Resolved, RestsOn, RunId,
+    RunState, Started, UndoIntent,
+};
+
+/// What the records must make sense as.
+#[derive(Default)]
+pub(crate) struct Story {
+    runs: HashMap<RunId, Told>,
+    open: BTreeSet<(RunId, u64)>,
+    authority: Grounds,
+}
+
+/// What is known of one run so far.
+#[expect(clippy::struct_excessive_bools, reason = "facts about a run, each of its own")]
+struct Told {
+    mode: Mode,
+    grant: Option<String>,
+    window: Option<(Timestamp, Timestamp)>,
+    rests_on: Vec<RestsOn>,
+    /// Whether it came to an end at least once.
+    let_go: bool,
+    phase: Option<Phase>,
+    /// Recorded under schema 1, whose reverts did not begin with a phase.
+    old: bool,
+    /// The last state it had; and whether it has one now.
+    state: Option<RunState>,
+    ended: bool,
+    expired: bool,
+    /// Changes on record, each with whether it may stand.
+    changes: HashMap<u64, bool>,
+}
+
+impl Story {
+    /// How many runs it tells of, and how many calls without an outcome.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.runs.len() as u64, self.open.len() as u64)
+    }
+
+    /// Reads the next record: its number, what it is filed under, its kind, its text.
+    pub(crate) fn read(&mut self, seq: u64, of: &[u8], kind: &[u8], body: &[u8]) -> Result<(), AuditError> {
+        let wrong = |why: String| AuditError::Record { seq, why };
+        let unread = |e: serde_json::Error| wrong(format!("cannot be read: {e}"));
+        let text = std::str::from_utf8(body).map_err(|e| wrong(format!("cannot be read: {e}")))?;
+        let filed = |about: &str, is: &str| {
+            if (about.as_bytes(), is.as_bytes()) == (of, kind) {
+                return Ok(());
+            }
+            Err(wrong("is filed under another run or kind than its content says".to_owned()))
+        };
+        if !of.starts_with(b"run-") {
+            let act: Act = serde_json::from_str(text).map_err(unread)?;
+            filed(&act.about.to_string(), act.deed.kind())?;
+            return self.authority.follow(seq, &act);
+        }
+        // Most records are of calls. One that has to be unescaped is read as the others are.
+        if matches!(kind, b"intent" | b"outcome")
+            && let Ok(Record { run, at, event }) = serde_json::from_str::<Record<Call<'_>>>(text)
+        {
+            filed(run.filed().as_str(), event.kind())?;
+            return self.follow(seq, run, at, &event.seen());
+        }
+        let Record { run, at, event } = serde_json::from_str::<Record>(text).map_err(unread)?;
+        filed(run.filed().as_str(), event.kind())?;
+        self.follow(seq, run, at, &Seen::of(&event))
+    }
+
+    fn follow(&mut self, seq: u64, run: RunId, at: Timestamp, seen: &Seen<'_>) -> Result<(), AuditError> {
+        let wrong = |why: &str| Err(AuditError::Record { seq, why: why.to_owned() });
+        let Some(told) = self.runs.get_mut(&run) else {
+            let Seen::Other(Event::Started(started)) = seen else {
+                return wrong("belongs to a run that never started");
+            };
+            let told = begin(seq, started)?;
+            self.authority.allow(seq, started, &told.rests_on)?;
+            self.runs.insert(run, told);
+            return Ok(());
+        };
+        let ended = std::mem::replace(&mut told.ended, matches!(seen, Seen::Other(Event::Ended(_))));
+        match seen {
+            Seen::Other(Event::Started(_)) => return wrong("starts a run a second time"),
+            Seen::Other(Event::Phase(entered)) => told.phase = Some(entered.phase),
+            Seen::Other(Event::UndoExpired(_)) => {
+                told.expired = true;
+                told.ended = ended;
+            }
+            _ if ended && !told.old => return wrong("is of a run that had ended"),
+            &Seen::Intent { call, effect, kept } => {
+                if !self.open.insert((run, call)) || told.changes.contains_key(&call) {
+                    return wrong("repeats the number of an earlier call");
+                }
+                if told.mode == Mode::Live && told.grant.is_none() {
+                    return wrong("is a call of a live run without a grant");
+                }
+                if matches!(effect, Effect::Change | Effect::Irrevocable) && told.mode == Mode::Live {
+                    if told.phase.is_some_and(|phase| phase != Phase::Run) {
+                        return wrong("is a change after the action's own turn was over");
+                    }
+                    if told.window.is_some_and(|(from, until)| at < from || at >= until) {
+                        return wrong("is a change outside the time its grant was in force");
+                    }
+                    if let Some(withdrawn) = self.authority.withdrawn(&told.rests_on) {
+                        return wrong(&format!("is a change after its authority was gone: {withdrawn}"));
+                    }
+                    told.changes.insert(call, kept);
+                }
+            }
+            &Seen::Outcome { call } => {
+                if !self.open.remove(&(run, call)) {
+                    return wrong("is an outcome without its intent");
+                }
+            }
+            Seen::Other(
+                event @ (Event::UndoIntent(UndoIntent { call }) | Event::Resolved(Resolved { call, .. })),
+            ) => {
+                if !told.changes.contains_key(call) {
+                    return wrong("is about a change that is not on record");
+                }
+                if matches!(event, Event::Resolved(_)) {
+                    self.open.remove(&(run, *call));
+                }
+                if told.expired && matches!(event, Event::UndoIntent(_)) {
+                    return wrong("is an undo whose data had expired");
+                }
+            }
+            Seen::Other(Event::Ended(ended)) => {
+                let possible = match told.state {
+                    Some(before) => before.next().contains(&ended.state),
+                    None => (ended.state == RunState::Rehearsed) <= (told.mode == Mode::Rehearse),
+                };
+                if !possible {
+                    return wrong("is a state that the run could not come to");
+                }
+                let complete = matches!(ended.state, RunState::Succeeded | RunState::Rehearsed);
+                if complete && self.open.range((run, 0)..=(run, u64::MAX)).next().is_some() {
+                    return wrong("says that all went well, with a call that never came back");
+                }
+                told.state = Some(ended.state);
+                told.let_go = true;
+            }
+            // The last two are what `Seen` has variants for.
+            Seen::Other(Event::UndoOutcome(_) | Event::Denied(_) | Event::Intent(_) | Event::Outcome(_)) => {}
+        }
+        Ok(())
+    }
+
+    /// Whether the tables beside the records say the same.
+    pub(crate) fn check_tables(&self, reader: &Reader, database: &Connection) -> Result<(), AuditError> {
+        let pairs = |query: &str| -> Result<HashMap<String, String>, AuditError> {
+            let read = || -> rusqlite::Result<HashMap<String, String>> {
+                database.prepare(query)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+            };
+            Ok(read().map_err(|e| reader.sql(&e))?)
+        };
+        let told: BTreeMap<String, &Told> =
+            self.runs.iter().map(|(run, told)| (run.to_string(), told)).collect();
+        let table = |what, run: &str, why| Err(AuditError::Table { what, run: run.to_owned(), why });
+
+        let mut uses = pairs("SELECT run, grant_digest FROM grant_use")?;
+        for (run, told) in &told {
+            if uses.remove(run) != told.grant {
+                return table("use of a grant", run, "is not counted as its record says");
+            }
+        }
+        if let Some(run) = uses.keys().next() {
+            return table("use of a grant", run, "is counted, but no record tells of it");
+        }
+        if reader.version == 1 {
+            return Ok(());
+        }
+        let mut open = pairs("SELECT run, run FROM open_run")?;
+        let mut keys = pairs("SELECT run, run FROM run_key")?;
+        for (run, told) in &told {
+            if open.remove(run).is_some() == told.ended {
+                return table("unfinished state", run, "does not say what its records say");
+            }
+            if keys.remove(run).is_some() == told.expired {
+                return table("key", run, "is missing, or there although its record says that it expired");
+            }
+        }
+        if reader.version > 2 {
+            self.authority.check_table(reader, database)?;
+            let live = self.runs.iter().filter(|(_, told)| !told.let_go && !told.rests_on.is_empty());
+            let resting: BTreeSet<(String, String, u64)> = live
+                .flat_map(|(run, told)| {
+                    let run = run.to_string();
+                    told.rests_on.iter().map(move |on| (run.clone(), on.ground.to_string(), on.since))
+                })
+                .collect();
+            let noted = resting_in(database).map_err(|e| reader.sql(&e))?;
+            if let Some((run, ..)) = resting.symmetric_difference(&noted).next() {
+                return table("authority", run, "is not noted as its record says");
+            }
+        }
+        match (open.keys().next(), keys.keys().next()) {
+            (Some(run), _) => table("unfinished state", run, "is of a run that never started"),
+            (_, Some(run)) => table("key", run, "is of a run that never started"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+/// A run's header says what it is bound to by digest; what it holds must be that.
+fn begin(seq: u64, started: &Started) -> Result<Told, AuditError> {
+    let wrong = |why: &str| AuditError::Record { seq, why: why.to_owned() };
+    let is = |raw: &RawValue, digest: Digest| {
+        serde_json::from_str::<serde_json::Value>(raw.get())
+            .and_then(|value| remit_trust::canonical(&value))
+            .is_ok_and(|canonical| Digest::of(&canonical) == digest)
+    };
+    if !is(&started.input, started.input_digest) {
+        return Err(wrong("holds an input that is not of the digest it names"));
+    }
+    if started.scope.as_ref().is_some_and(|scope| !is(scope, started.scope_digest)) {
+        return Err(wrong("holds a scope that is not of the digest it names"));
+    }
+    let signed = started.grant.as_ref().and_then(|grant| grant.signed.as_ref().map(|s| (grant.digest, s)));
+    if let Some((digest, signed)) = signed {
+        let envelope: Result<Envelope, _> = serde_json::from_str(signed.envelope.get());
+        if !envelope.is_ok_and(|envelope| envelope.payload_digest() == Ok(digest)) {
+            return Err(wrong("holds a grant that is not of the digest it names"));
+        }
+    }
+    Ok(Told {
+        mode: started.mode,
+        grant: started.grant.as_ref().map(|grant| grant.digest.to_string()),
+        window: signed.map(|(_, signed)| (signed.not_before, signed.not_after)),
+        rests_on: started.rests_on(),
+        let_go: false,
+        phase: None,
+        old: started.scope.is_none(),
+        state: None,
+        ended: false,
+        expired: false,
+        changes: HashMap::new(),
+    })
+}
+
+fn resting_in(database: &Connection) -> rusqlite::Result<BTreeSet<(String, String, u64)>> {
+    let mut rows = database.prepare("SELECT run, ground, since FROM authority")?;
+    rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?.cast_unsigned())))?.collect()
+}
+
+/// A record of a call, where it lies.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Call<'a> {
+    #[serde(borrow)]
+    Intent(Intent<&'a str, &'a RawValue>),
+    #[serde(borrow)]
+    Outcome(Outcome<&'a RawValue, &'a RawValue>),
+}
+
+impl Call<'_> {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Intent(_) => "intent",
+            Self::Outcome(_) => "outcome",
+        }
+    }
+
+    fn seen(&self) -> Seen<'static> {
+        match self {
+            Self::Intent(intent) => Seen::intent(intent),
+            Self::Outcome(Outcome { call, .. }) => Seen::Outcome { call: *call },
+        }
+    }
+}
+
+/// What an audit looks at in an event.
+enum Seen<'a> {
+    Intent {
+        call: u64,
+        effect: Effect,
+        /// What was there before is on record.
+        kept: bool,
+    },
+    Outcome {
+        call: u64,
+    },
+    Other(&'a Event),
+}
+
+impl<'a> Seen<'a> {
+    fn of(event: &'a Event) -> Self {
+        match event {
+            Event::Intent(intent) => Self::intent(intent),
+            Event::Outcome(Outcome { call, .. }) => Self::Outcome { call: *call },
+            other => Self::Other(other),
+        }
+    }
+
+    fn intent<S, A>(intent: &Intent<S, A>) -> Self {
+        Self::Intent { call: intent.call, effect: intent.effect, kept: intent.before.is_some() }
+    }
+}
