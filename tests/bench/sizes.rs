@@ -83,7 +83,7 @@ fn verify(filled: &Filled) -> Figure {
         rows.query_map([], |row| row.get(0)).and_then(Iterator::collect).expect("rows")
     };
     let (mut hashed, mut verified) = (Vec::new(), Vec::new());
-    for round in 0..=3 {
+    for round in 0..=11 {
         let since = Instant::now();
         let (mut chain, mut frontier) = ([0; 32], Frontier::default());
         for body in &bodies {

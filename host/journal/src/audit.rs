@@ -5,7 +5,7 @@ use std::thread::ScopedJoinHandle;
 
 use miette::Diagnostic;
 use remit_tlog::{Checkpoint, Frontier, NoteVerifier, leaf_hash};
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction};
 use serde::Serialize;
 
 use crate::story::Story;
@@ -79,41 +79,36 @@ impl Reader {
     /// Checks everything: sequence, chain, tree, signatures, that calls have their intents and live changes
     /// their grants. `since` is an older checkpoint that was kept elsewhere.
     ///
-    /// Three threads share the work: one looks at the file's own structure, one reads and hashes the records, one reads
-    /// what they say.
+    /// Three threads share the work: one looks at the file's own structure, one reads the records and holds them against
+    /// their chain, one builds the tree over them and reads what they say.
     pub fn verify(&self, key: &NoteVerifier, since: Option<&str>) -> Result<Audit, AuditError> {
-        std::thread::scope(|scope| {
-            let structure = scope.spawn(|| check_structure(&self.path, self.version));
-            let found = self.verify_records(key, since);
-            // In a file that is damaged, what else was found may be what the damage makes of it.
-            joined(structure)?;
-            found
-        })
-    }
-
-    fn verify_records(&self, key: &NoteVerifier, since: Option<&str>) -> Result<Audit, AuditError> {
-        let database = self.database();
-        // One snapshot, while others may append.
-        let transaction = database.unchecked_transaction().map_err(|e| self.sql(&e))?;
-        let database = &*transaction;
         let mut kept = since
             .map(|note| key.verify(note))
             .transpose()
             .map_err(|e| AuditError::Checkpoint { why: format!("given with --since: {e}") })?;
+        let mut told = Told::default();
+        check_root(&mut kept, &told.frontier)?;
 
-        let mut log = (ZERO, Frontier::default());
-        check_root(&mut kept, &log.1)?;
-        let story = std::thread::scope(|scope| {
-            let ((rows, told), (read, back)) = (mpsc::sync_channel(BATCHES), mpsc::channel());
-            let teller = scope.spawn(move || tell(&told, &read));
-            let hashed = self.hash(database, &mut log, &mut kept, (&rows, &back));
-            drop(rows);
-            let indexed = hashed.and_then(|indices| indices.check(self, database));
-            // What it found is of an earlier record than whatever else was found.
-            let story = joined(teller)?;
-            indexed.map(|()| story)
+        let (database, (other, _)) = (self.database(), store::open_read_only(&self.path)?);
+        let database = &*same_snapshot(&database, &other).map_err(|e| self.sql(&e))?;
+        let mut indices = Indices::default();
+        let found = indices.clone();
+        let chain = std::thread::scope(|scope| {
+            let structure = scope.spawn(move || check_structure(self, &other, found));
+            let ((rows, read), (full, back)) = (mpsc::sync_channel(BATCHES), mpsc::channel());
+            let (told, kept) = (&mut told, &mut kept);
+            let teller = scope.spawn(move || told.read_all(kept, &read, &full));
+            let walked = self.walk(database, &mut indices, (rows, &back));
+            let read = joined(teller);
+            // In a file that is damaged, what else was found may be what the damage makes of it.
+            let found = joined(structure)?;
+            // What was read is of an earlier record than where the walk ended.
+            read?;
+            let chain = walked?;
+            found.map_or(Ok(chain), |found| indices.compare(&found, self).map(|()| chain))
         })?;
-        let (chain, frontier) = log;
+
+        let Told { story, frontier } = told;
         if let Some(Checkpoint { size, .. }) = kept {
             let why = format!(
                 "covers more records than the {} there are: the journal was shortened",
@@ -140,34 +135,49 @@ impl Reader {
     }
 }
 
+/// The same state for two readers, while others may append; the other one's until it is closed.
+fn same_snapshot<'a>(database: &'a Connection, other: &Connection) -> rusqlite::Result<Transaction<'a>> {
+    let newest = |database: &Connection| {
+        database.query_row("SELECT max(seq) FROM record", [], |row| row.get::<_, Option<i64>>(0))
+    };
+    loop {
+        let transaction = database.unchecked_transaction()?;
+        other.execute_batch("BEGIN")?;
+        if newest(&transaction)? == newest(other)? {
+            return Ok(transaction);
+        }
+        other.execute_batch("ROLLBACK")?;
+    }
+}
+
 /// How much text of records goes from one thread to the other at once, in bytes, and how often that may be ahead.
 const BATCH: usize = 256 * 1024;
 const BATCHES: usize = 4;
 /// What the first record's hash continues.
 const ZERO: [u8; 32] = [0; 32];
 
-/// Records as they lie in the file, their hashes found right: one text for all, which is used again.
+/// Records as they lie in the file, each of which continues the chain: one text for all, which is used again.
 #[derive(Default)]
 struct Batch {
     text: Vec<u8>,
-    /// Of each its number, and where what it is filed under, its kind and its body end.
-    rows: Vec<(u64, [usize; 3])>,
+    /// Of each its number, its hash, and where what it is filed under, its kind and its body end.
+    rows: Vec<(u64, [u8; 32], [usize; 3])>,
 }
 
 impl Batch {
-    fn push(&mut self, seq: u64, parts: [&[u8]; 3]) {
+    fn push(&mut self, seq: u64, chain: [u8; 32], parts: [&[u8]; 3]) {
         let ends = parts.map(|part| {
             self.text.extend_from_slice(part);
             self.text.len()
         });
-        self.rows.push((seq, ends));
+        self.rows.push((seq, chain, ends));
     }
 
-    fn rows(&self) -> impl Iterator<Item = (u64, [&[u8]; 3])> {
+    fn rows(&self) -> impl Iterator<Item = (u64, &[u8; 32], [&[u8]; 3])> {
         let mut start = 0;
-        self.rows.iter().map(move |(seq, ends)| {
+        self.rows.iter().map(move |(seq, chain, ends)| {
             let parts = ends.map(|end| &self.text[std::mem::replace(&mut start, end)..end]);
-            (*seq, parts)
+            (*seq, chain, parts)
         })
     }
 
@@ -179,17 +189,16 @@ impl Batch {
 
 impl Reader {
     /// Reads all records in order, makes sure that each continues the chain, and hands them on; what comes `back` was
-    /// read.
-    fn hash(
+    /// read. Gives the last one's hash.
+    fn walk(
         &self,
         database: &Connection,
-        (chain, frontier): &mut ([u8; 32], Frontier),
-        kept: &mut Option<Checkpoint>,
-        (to, back): (&SyncSender<Batch>, &Receiver<Batch>),
-    ) -> Result<Indices, AuditError> {
+        indices: &mut Indices,
+        (to, back): (SyncSender<Batch>, &Receiver<Batch>),
+    ) -> Result<[u8; 32], AuditError> {
         let mut batch = Batch::default();
-        let mut indices = Indices::default();
         let mut walk = || {
+            let (mut chain, mut last) = (ZERO, 0);
             let mut statement = database
                 .prepare("SELECT seq, run, kind, body, chain FROM record NOT INDEXED ORDER BY seq")
                 .map_err(|e| self.sql(&e))?;
@@ -200,49 +209,63 @@ impl Reader {
                     Ok((row.get(0)?, [bytes(1)?, bytes(2)?, bytes(3)?, bytes(4).unwrap_or_default()]))
                 };
                 let (seq, [of, kind, body, stored]) = read().map_err(|e| self.sql(&e))?;
-                let (seq, next) = (seq.cast_unsigned(), frontier.size() + 1);
-                if seq != next {
-                    let why = format!("is missing: {seq} follows {}", next - 1);
-                    return Err(AuditError::Record { seq: next, why });
+                let seq = seq.cast_unsigned();
+                if seq != last + 1 {
+                    let why = format!("is missing: {seq} follows {last}");
+                    return Err(AuditError::Record { seq: last + 1, why });
                 }
-                *chain = store::link(chain, body);
-                if stored != *chain {
+                last = seq;
+                chain = store::link(&chain, body);
+                if stored != chain {
                     let why = "is not the one that was written here: its hash does not continue the chain";
                     return Err(AuditError::Record { seq, why: why.to_owned() });
                 }
-                frontier.push(leaf_hash(chain));
                 indices.note(seq, of, kind);
-                batch.push(seq, [of, kind, body]);
+                batch.push(seq, chain, [of, kind, body]);
                 if batch.text.len() >= BATCH {
                     let empty = back.try_recv().unwrap_or_default();
                     // Nobody takes it any more: something was found.
                     if to.send(std::mem::replace(&mut batch, empty)).is_err() {
-                        return Ok(());
+                        return Ok(chain);
                     }
                 }
-                check_root(kept, frontier)?;
             }
-            Ok(())
+            Ok(chain)
         };
         let walked = walk();
         // Also what came before something that is wrong is to be read.
         let _ = to.send(batch);
-        walked.map(|()| indices)
+        walked
     }
 }
 
-/// Reads the records that come, and gives back what they came in.
-fn tell(batches: &Receiver<Batch>, back: &Sender<Batch>) -> Result<Story, AuditError> {
-    let mut story = Story::default();
-    for mut batch in batches {
-        for (seq, [of, kind, body]) in batch.rows() {
-            story.read(seq, of, kind, body)?;
+/// What the records come to: the tree over them, and what they say.
+#[derive(Default)]
+struct Told {
+    frontier: Frontier,
+    story: Story,
+}
+
+impl Told {
+    /// Reads the records that come, and gives back what they came in.
+    fn read_all(
+        &mut self,
+        kept: &mut Option<Checkpoint>,
+        batches: &Receiver<Batch>,
+        back: &Sender<Batch>,
+    ) -> Result<(), AuditError> {
+        for mut batch in batches {
+            for (seq, chain, [of, kind, body]) in batch.rows() {
+                self.frontier.push(leaf_hash(chain));
+                check_root(kept, &self.frontier)?;
+                self.story.read(seq, of, kind, body)?;
+            }
+            batch.clear();
+            // Nobody wants it any more at the end.
+            let _ = back.send(batch);
         }
-        batch.clear();
-        // Nobody wants it any more at the end.
-        let _ = back.send(batch);
+        Ok(())
     }
-    Ok(story)
 }
 
 /// What the threads of an audit came to.

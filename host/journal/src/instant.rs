@@ -1,14 +1,28 @@
-//! A moment in text, as `jiff` writes it (RFC 3339, as many digits of a second as it has) and several times faster:
-//! every record has one.
+//! A moment in text, as `jiff` writes and reads it (RFC 3339, as many digits of a second as it has) and several times
+//! faster: every record has one.
 
 use jiff::Timestamp;
-use serde::Serializer;
+use serde::{Deserializer, Serializer, de};
 
 pub(crate) fn serialize<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
     match write(*at, &mut [0; LONGEST]) {
         Some(text) => to.serialize_str(text),
         None => to.collect_str(at),
     }
+}
+
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+    struct Text;
+    impl de::Visitor<'_> for Text {
+        type Value = Timestamp;
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a moment as of RFC 3339")
+        }
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Timestamp, E> {
+            read(text).map_or_else(|| text.parse().map_err(E::custom), Ok)
+        }
+    }
+    from.deserialize_str(Text)
 }
 
 const LONGEST: usize = "0000-00-00T00:00:00.000000000Z".len();
@@ -61,10 +75,70 @@ fn write(at: Timestamp, text: &mut [u8; LONGEST]) -> Option<&str> {
     std::str::from_utf8(&text[..end]).ok()
 }
 
+/// None for what [`write`] does not write; `jiff` knows whether it is a moment all the same.
+fn read(text: &str) -> Option<Timestamp> {
+    let text = text.strip_suffix('Z')?.as_bytes();
+    let number = |from: usize, until: usize| {
+        text.get(from..until)?.iter().try_fold(0_i64, |number, digit| {
+            digit.is_ascii_digit().then(|| number * 10 + i64::from(digit - b'0'))
+        })
+    };
+    let (date, clock) = (text.get(..10)?, text.get(10..19)?);
+    if [date[4], date[7], clock[0], clock[3], clock[6]] != *b"--T::" {
+        return None;
+    }
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        2 => 28 + i64::from(leap),
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return None,
+    };
+    if year < 1970 || !(1..=days).contains(&day) || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    let nanos = match text.get(19..)? {
+        [] => 0,
+        [b'.', digits @ ..] if (1..=9).contains(&digits.len()) => {
+            number(20, text.len())? * 10_i64.pow(9 - u32::try_from(digits.len()).ok()?)
+        }
+        _ => return None,
+    };
+    // The same calendar the other way: years begin on 1 March.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1 - 719_468;
+    Timestamp::new(days * 86_400 + hour * 3_600 + minute * 60 + second, i32::try_from(nanos).ok()?).ok()
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+
+    /// What is read is what `jiff` reads; and what it does not read is not read.
+    #[test]
+    fn it_is_what_jiff_reads() {
+        let right = "2028-02-29T23:59:58.123456789Z";
+        assert_eq!(read(right), Some(right.parse().unwrap()));
+        for at in 0..right.len() {
+            for byte in (0..=127_u8).map(char::from) {
+                let mut text = right.to_owned();
+                text.replace_range(at..=at, byte.encode_utf8(&mut [0; 4]));
+                for text in [&text, &text[..at], &text[at..], &format!("{}Z", &text[..at])] {
+                    if let Some(moment) = read(text) {
+                        assert_eq!(text.parse::<Timestamp>().unwrap(), moment, "{text}");
+                    }
+                }
+            }
+        }
+        for wrong in
+            ["2027-02-29T00:00:00Z", "2100-02-29T00:00:00Z", "2027-04-31T00:00:00Z", "2027-01-01T00:00:60Z"]
+        {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn it_is_what_jiff_writes() {
@@ -74,7 +148,9 @@ mod tests {
         for second in seconds {
             for nanos in [0, 1, 10, 120_000_000, 123_456_789, 999_999_999] {
                 let at = Timestamp::new(second, nanos).unwrap();
-                assert_eq!(write(at, &mut [0; LONGEST]), Some(at.to_string().as_str()));
+                let text = at.to_string();
+                assert_eq!(write(at, &mut [0; LONGEST]), Some(text.as_str()));
+                assert_eq!(read(&text), Some(at));
             }
         }
         for far in

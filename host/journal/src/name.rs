@@ -1,5 +1,8 @@
 //! The names that journal entries are filed under.
 
+use std::cell::Cell;
+use std::thread::LocalKey;
+
 /// Of every prefix.
 const PREFIX: usize = 4;
 /// Of a whole name: the prefix and the 26 characters of a ULID.
@@ -57,13 +60,17 @@ macro_rules! named {
         }
 
         impl $name {
+            /// A thread names the same one over and over.
+            fn last() -> &'static LocalKey<Cell<Option<(ulid::Ulid, Filed)>>> {
+                thread_local! {
+                    static LAST: Cell<Option<(ulid::Ulid, Filed)>> = const { Cell::new(None) };
+                }
+                &LAST
+            }
+
             /// In text, without a place on the heap.
             pub(crate) fn filed(&self) -> Filed {
-                // A thread names the same one over and over.
-                thread_local! {
-                    static LAST: std::cell::Cell<Option<(ulid::Ulid, Filed)>> = const { std::cell::Cell::new(None) };
-                }
-                if let Some((last, filed)) = LAST.get()
+                if let Some((last, filed)) = Self::last().get()
                     && last == self.0
                 {
                     return filed;
@@ -74,7 +81,7 @@ macro_rules! named {
                 self.0.array_to_str(&mut ulid).make_ascii_lowercase();
                 text[PREFIX..].copy_from_slice(&ulid);
                 let filed = Filed { text, length: LENGTH };
-                LAST.set(Some((self.0, filed)));
+                Self::last().set(Some((self.0, filed)));
                 filed
             }
         }
@@ -94,6 +101,11 @@ macro_rules! named {
         impl std::str::FromStr for $name {
             type Err = $error;
             fn from_str(text: &str) -> Result<Self, $error> {
+                if let Some((last, filed)) = Self::last().get()
+                    && filed.as_str() == text
+                {
+                    return Ok(Self(last));
+                }
                 let refuse = || $error(text.escape_debug().take(80).collect());
                 let ulid = ulid::Ulid::from_string(text.strip_prefix($prefix).ok_or_else(refuse)?)
                     .map_err(|_| refuse())?;

@@ -20,7 +20,7 @@ pub struct Record<E = Event> {
     /// The run it belongs to.
     pub run: RunId,
     /// When the host wrote it, by the host's clock. The order of records is their sequence, not this.
-    #[serde(serialize_with = "crate::instant::serialize")]
+    #[serde(with = "crate::instant")]
     pub at: Timestamp,
     /// What happened.
     pub event: E,

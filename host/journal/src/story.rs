@@ -1,12 +1,12 @@
 //! Whether the records make sense, one after the other: runs that start under authority, calls with their intents, and
 //! tables that say the same.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 use remit_trust::Digest;
 use remit_trust::dsse::Envelope;
-use rusqlite::Connection;
+use rusqlite::{Connection, Statement};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -19,14 +19,18 @@ use crate::{
 /// What the records must make sense as.
 #[derive(Default)]
 pub(crate) struct Story {
-    runs: HashMap<RunId, Told>,
-    open: BTreeSet<(RunId, u64)>,
+    /// In the order in which they started, and where each is.
+    runs: Vec<Told>,
+    places: HashMap<RunId, usize>,
+    /// Where the run of the record before is: most often that of the next.
+    last: Option<(RunId, usize)>,
     authority: Grounds,
 }
 
 /// What is known of one run so far.
 #[expect(clippy::struct_excessive_bools, reason = "facts about a run, each of its own")]
 struct Told {
+    run: RunId,
     mode: Mode,
     grant: Option<String>,
     window: Option<(Timestamp, Timestamp)>,
@@ -40,6 +44,8 @@ struct Told {
     state: Option<RunState>,
     ended: bool,
     expired: bool,
+    /// Calls without an outcome.
+    open: HashSet<u64>,
     /// Changes on record, each with whether it may stand.
     changes: HashMap<u64, bool>,
 }
@@ -47,7 +53,7 @@ struct Told {
 impl Story {
     /// How many runs it tells of, and how many calls without an outcome.
     pub(crate) fn counts(&self) -> (u64, u64) {
-        (self.runs.len() as u64, self.open.len() as u64)
+        (self.runs.len() as u64, self.runs.iter().map(|told| told.open.len() as u64).sum())
     }
 
     /// Reads the next record: its number, what it is filed under, its kind, its text.
@@ -80,13 +86,17 @@ impl Story {
 
     fn follow(&mut self, seq: u64, run: RunId, at: Timestamp, seen: &Seen<'_>) -> Result<(), AuditError> {
         let wrong = |why: &str| Err(AuditError::Record { seq, why: why.to_owned() });
-        let Some(told) = self.runs.get_mut(&run) else {
+        let last = self.last.take_if(|(last, _)| *last == run);
+        let place = last.map(|(_, place)| place).or_else(|| self.places.get(&run).copied());
+        self.last = place.map(|place| (run, place));
+        let Some(told) = place.and_then(|place| self.runs.get_mut(place)) else {
             let Seen::Other(Event::Started(started)) = seen else {
                 return wrong("belongs to a run that never started");
             };
-            let told = begin(seq, started)?;
+            let told = begin(seq, run, started)?;
             self.authority.allow(seq, started, &told.rests_on)?;
-            self.runs.insert(run, told);
+            self.places.insert(run, self.runs.len());
+            self.runs.push(told);
             return Ok(());
         };
         let ended = std::mem::replace(&mut told.ended, matches!(seen, Seen::Other(Event::Ended(_))));
@@ -99,7 +109,7 @@ impl Story {
             }
             _ if ended && !told.old => return wrong("is of a run that had ended"),
             &Seen::Intent { call, effect, kept } => {
-                if !self.open.insert((run, call)) || told.changes.contains_key(&call) {
+                if !told.open.insert(call) || told.changes.contains_key(&call) {
                     return wrong("repeats the number of an earlier call");
                 }
                 if told.mode == Mode::Live && told.grant.is_none() {
@@ -119,7 +129,7 @@ impl Story {
                 }
             }
             &Seen::Outcome { call } => {
-                if !self.open.remove(&(run, call)) {
+                if !told.open.remove(&call) {
                     return wrong("is an outcome without its intent");
                 }
             }
@@ -130,7 +140,7 @@ impl Story {
                     return wrong("is about a change that is not on record");
                 }
                 if matches!(event, Event::Resolved(_)) {
-                    self.open.remove(&(run, *call));
+                    told.open.remove(call);
                 }
                 if told.expired && matches!(event, Event::UndoIntent(_)) {
                     return wrong("is an undo whose data had expired");
@@ -145,7 +155,7 @@ impl Story {
                     return wrong("is a state that the run could not come to");
                 }
                 let complete = matches!(ended.state, RunState::Succeeded | RunState::Rehearsed);
-                if complete && self.open.range((run, 0)..=(run, u64::MAX)).next().is_some() {
+                if complete && !told.open.is_empty() {
                     return wrong("says that all went well, with a call that never came back");
                 }
                 told.state = Some(ended.state);
@@ -159,64 +169,86 @@ impl Story {
 
     /// Whether the tables beside the records say the same.
     pub(crate) fn check_tables(&self, reader: &Reader, database: &Connection) -> Result<(), AuditError> {
-        let pairs = |query: &str| -> Result<HashMap<String, String>, AuditError> {
-            let read = || -> rusqlite::Result<HashMap<String, String>> {
-                database.prepare(query)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-            };
-            Ok(read().map_err(|e| reader.sql(&e))?)
+        let table = |what, query, why, has: fn(&Told) -> Option<&str>| {
+            let mut rows = database.prepare(query).map_err(|e| reader.sql(&e))?;
+            self.check_table(what, &mut rows, why, has).map_err(|e| reader.sql(&e))?
         };
-        let told: BTreeMap<String, &Told> =
-            self.runs.iter().map(|(run, told)| (run.to_string(), told)).collect();
-        let table = |what, run: &str, why| Err(AuditError::Table { what, run: run.to_owned(), why });
-
-        let mut uses = pairs("SELECT run, grant_digest FROM grant_use")?;
-        for (run, told) in &told {
-            if uses.remove(run) != told.grant {
-                return table("use of a grant", run, "is not counted as its record says");
-            }
-        }
-        if let Some(run) = uses.keys().next() {
-            return table("use of a grant", run, "is counted, but no record tells of it");
-        }
+        table(
+            "use of a grant",
+            "SELECT run, grant_digest FROM grant_use",
+            ["is not counted as its record says", "is counted, but no record tells of it"],
+            |told| told.grant.as_deref(),
+        )?;
         if reader.version == 1 {
             return Ok(());
         }
-        let mut open = pairs("SELECT run, run FROM open_run")?;
-        let mut keys = pairs("SELECT run, run FROM run_key")?;
-        for (run, told) in &told {
-            if open.remove(run).is_some() == told.ended {
-                return table("unfinished state", run, "does not say what its records say");
-            }
-            if keys.remove(run).is_some() == told.expired {
-                return table("key", run, "is missing, or there although its record says that it expired");
-            }
-        }
+        table(
+            "unfinished state",
+            "SELECT run, '' FROM open_run",
+            ["does not say what its records say", "is of a run that never started"],
+            |told| (!told.ended).then_some(""),
+        )?;
+        table(
+            "key",
+            "SELECT run, '' FROM run_key",
+            [
+                "is missing, or there although its record says that it expired",
+                "is of a run that never started",
+            ],
+            |told| (!told.expired).then_some(""),
+        )?;
         if reader.version > 2 {
             self.authority.check_table(reader, database)?;
-            let live = self.runs.iter().filter(|(_, told)| !told.let_go && !told.rests_on.is_empty());
+            let live = self.runs.iter().filter(|told| !told.let_go && !told.rests_on.is_empty());
             let resting: BTreeSet<(String, String, u64)> = live
-                .flat_map(|(run, told)| {
-                    let run = run.to_string();
+                .flat_map(|told| {
+                    let run = told.run.to_string();
                     told.rests_on.iter().map(move |on| (run.clone(), on.ground.to_string(), on.since))
                 })
                 .collect();
             let noted = resting_in(database).map_err(|e| reader.sql(&e))?;
             if let Some((run, ..)) = resting.symmetric_difference(&noted).next() {
-                return table("authority", run, "is not noted as its record says");
+                let (run, why) = (run.clone(), "is not noted as its record says");
+                return Err(AuditError::Table { what: "authority", run, why });
             }
         }
-        match (open.keys().next(), keys.keys().next()) {
-            (Some(run), _) => table("unfinished state", run, "is of a run that never started"),
-            (_, Some(run)) => table("key", run, "is of a run that never started"),
-            (None, None) => Ok(()),
+        Ok(())
+    }
+
+    /// Whether a table with a run and something else in each row has one for each run that `has` something, and that.
+    fn check_table(
+        &self,
+        what: &'static str,
+        rows: &mut Statement<'_>,
+        [differs, strange]: [&'static str; 2],
+        has: fn(&Told) -> Option<&str>,
+    ) -> rusqlite::Result<Result<(), AuditError>> {
+        let wrong = |run: String, why| Ok(Err(AuditError::Table { what, run, why }));
+        let mut there = vec![false; self.runs.len()];
+        let mut rows = rows.query([])?;
+        while let Some(row) = rows.next()? {
+            let (run, noted) = (row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?);
+            let Some(&place) = run.parse().ok().and_then(|run| self.places.get(&run)) else {
+                return wrong(run.to_owned(), strange);
+            };
+            if has(&self.runs[place]) != Some(noted) {
+                return wrong(run.to_owned(), differs);
+            }
+            there[place] = true;
         }
+        let mut missing = self.runs.iter().zip(there).filter(|(told, there)| has(told).is_some() && !there);
+        missing.next().map_or(Ok(Ok(())), |(told, _)| wrong(told.run.to_string(), differs))
     }
 }
 
 /// A run's header says what it is bound to by digest; what it holds must be that.
-fn begin(seq: u64, started: &Started) -> Result<Told, AuditError> {
+fn begin(seq: u64, run: RunId, started: &Started) -> Result<Told, AuditError> {
     let wrong = |why: &str| AuditError::Record { seq, why: why.to_owned() };
     let is = |raw: &RawValue, digest: Digest| {
+        // Most often it is written as it is hashed.
+        if Digest::of(raw.get().as_bytes()) == digest {
+            return true;
+        }
         serde_json::from_str::<serde_json::Value>(raw.get())
             .and_then(|value| remit_trust::canonical(&value))
             .is_ok_and(|canonical| Digest::of(&canonical) == digest)
@@ -235,6 +267,7 @@ fn begin(seq: u64, started: &Started) -> Result<Told, AuditError> {
         }
     }
     Ok(Told {
+        run,
         mode: started.mode,
         grant: started.grant.as_ref().map(|grant| grant.digest.to_string()),
         window: signed.map(|(_, signed)| (signed.not_before, signed.not_after)),
@@ -245,6 +278,7 @@ fn begin(seq: u64, started: &Started) -> Result<Told, AuditError> {
         state: None,
         ended: false,
         expired: false,
+        open: HashSet::new(),
         changes: HashMap::new(),
     })
 }

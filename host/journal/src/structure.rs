@@ -1,95 +1,112 @@
 //! Whether the file is sound as a database: its pages, and its indices over the records.
 
-use std::hash::{BuildHasher as _, RandomState};
-use std::path::Path;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use rusqlite::Connection;
 
-use crate::{AuditError, JournalError, Reader, schema, store};
+use crate::{AuditError, JournalError, Reader, schema};
 
-/// Whether the file, of this schema, is one that SQLite could have written, with its indices but for those that
-/// [`Indices`] checks.
-pub(crate) fn check_structure(path: &Path, version: i64) -> Result<(), AuditError> {
-    let (database, _) = store::open_read_only(path)?;
+/// Whether the file is one that SQLite could have written; and what its indices of the records hold, which is told
+/// beside `found`, unless the schema is an older one.
+pub(crate) fn check_structure(
+    reader: &Reader,
+    database: &Connection,
+    mut found: Indices,
+) -> Result<Option<Indices>, AuditError> {
     let check = |query: &str, of: &[&str]| -> Result<(), AuditError> {
         let whole: String = database
             .query_row(query, rusqlite::params_from_iter(of), |row| row.get(0))
-            .map_err(|e| JournalError::sqlite(path, &e))?;
-        if whole == "ok" { Ok(()) } else { Err(JournalError::damaged(path, whole).into()) }
+            .map_err(|e| reader.sql(&e))?;
+        if whole == "ok" { Ok(()) } else { Err(JournalError::damaged(&reader.path, whole).into()) }
     };
-    if version < schema::SCHEMA_VERSION {
-        return check("PRAGMA integrity_check(1)", &[]);
+    if reader.version < schema::SCHEMA_VERSION {
+        return check("PRAGMA integrity_check(1)", &[]).map(|()| None);
     }
     check("PRAGMA quick_check(1)", &[])?;
     let tables: Vec<String> = database
         .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'record'")
         .and_then(|mut tables| tables.query_map([], |row| row.get(0))?.collect())
-        .map_err(|e| JournalError::sqlite(path, &e))?;
+        .map_err(|e| reader.sql(&e))?;
     tables.iter().try_for_each(|table| {
         check("SELECT integrity_check FROM pragma_integrity_check(?1) LIMIT 1", &[table])
-    })
+    })?;
+    found.read(reader, database)?;
+    Ok(Some(found))
 }
 
-/// What each index of the records is to hold, as a sum over its entries: the same for the same entries in any order.
-/// Nobody can make other entries of that sum, for the key is drawn for each audit.
-#[derive(Default)]
+/// What each index of the records holds, as a sum over its entries: the same for the same entries in any order. Nobody
+/// can make other entries of that sum, for the key is drawn for each audit. SQLite's own check looks each record up in
+/// each index, which takes several times as long.
+#[derive(Clone, Default)]
 pub(crate) struct Indices {
     key: RandomState,
-    of_run: u64,
-    of_kind: u64,
-    to_tell: u64,
+    sums: [u64; 3],
 }
 
+const OF_RUN: usize = 0;
+const OF_KIND: usize = 1;
+const TO_TELL: usize = 2;
+const NAMES: [&str; 3] = ["record_of_run", "record_of_kind", "record_to_tell"];
+
 impl Indices {
-    fn entry(&self, seq: u64, under: &[u8]) -> u64 {
-        self.key.hash_one((seq, under))
+    fn add(&mut self, index: usize, seq: u64, under: &[u8]) {
+        let mut entry = self.key.build_hasher();
+        entry.write_u64(seq);
+        entry.write(under);
+        self.sums[index] = self.sums[index].wrapping_add(entry.finish());
     }
 
+    /// Takes note of what they are to hold of a record.
     pub(crate) fn note(&mut self, seq: u64, of: &[u8], kind: &[u8]) {
-        self.of_run = self.of_run.wrapping_add(self.entry(seq, of));
+        self.add(OF_RUN, seq, of);
         if matches!(kind, b"started" | b"ended") {
-            self.of_kind = self.of_kind.wrapping_add(self.entry(seq, kind));
+            self.add(OF_KIND, seq, kind);
         }
         if schema::TO_TELL.iter().any(|told| told.as_bytes() == kind) {
-            self.to_tell = self.to_tell.wrapping_add(self.entry(seq, b""));
+            self.add(TO_TELL, seq, b"");
         }
     }
 
-    /// Whether they hold that. SQLite's own check looks each record up in each of them, which takes several times as
-    /// long.
-    pub(crate) fn check(&self, reader: &Reader, database: &Connection) -> Result<(), AuditError> {
-        if reader.version < schema::SCHEMA_VERSION {
-            return Ok(());
-        }
-        // None if its entries are not in order.
-        let sum = |index: &str, under: &str, which: &str| -> rusqlite::Result<Option<u64>> {
-            let query = format!("SELECT seq, {under} FROM record INDEXED BY {index} WHERE {which}");
+    /// Takes note of what they do hold.
+    fn read(&mut self, reader: &Reader, database: &Connection) -> Result<(), AuditError> {
+        // Whether its entries are in order.
+        let mut read = |index: usize, under: &str, which: &str| -> rusqlite::Result<bool> {
+            let name = NAMES[index];
+            let query = format!("SELECT seq, {under} FROM record INDEXED BY {name} WHERE {which}");
             let mut statement = database.prepare(&query)?;
-            let (mut rows, mut sum, mut last) = (statement.query([])?, 0_u64, (Vec::new(), 0));
+            let (mut rows, mut last) = (statement.query([])?, (Vec::new(), 0));
             while let Some(row) = rows.next()? {
                 let (seq, under) = (row.get::<_, i64>(0)?.cast_unsigned(), row.get_ref(1)?.as_bytes()?);
                 if (under, seq) <= (last.0.as_slice(), last.1) {
-                    return Ok(None);
+                    return Ok(false);
                 }
                 last.1 = seq;
                 if last.0 != under {
                     under.clone_into(&mut last.0);
                 }
-                sum = sum.wrapping_add(self.entry(seq, under));
+                self.add(index, seq, under);
             }
-            Ok(Some(sum))
+            Ok(true)
         };
-        let all = [
-            ("record_of_run", "run", "TRUE", self.of_run),
-            ("record_of_kind", "kind", "kind IN ('started', 'ended')", self.of_kind),
-            ("record_to_tell", "x''", &schema::to_tell(), self.to_tell),
-        ];
-        for (index, under, which, expected) in all {
-            if sum(index, under, which).map_err(|e| reader.sql(&e))? != Some(expected) {
-                let why = format!("its index {index} is not of its records");
-                return Err(JournalError::damaged(&reader.path, why).into());
+        for (index, under, which) in [
+            (OF_RUN, "run", "TRUE"),
+            (OF_KIND, "kind", "kind IN ('started', 'ended')"),
+            (TO_TELL, "x''", &schema::to_tell()),
+        ] {
+            if !read(index, under, which).map_err(|e| reader.sql(&e))? {
+                return Err(strange(reader, index));
             }
         }
         Ok(())
     }
+
+    /// Whether they hold what they are to hold.
+    pub(crate) fn compare(&self, found: &Self, reader: &Reader) -> Result<(), AuditError> {
+        let differ = (0..NAMES.len()).find(|&index| self.sums[index] != found.sums[index]);
+        differ.map_or(Ok(()), |index| Err(strange(reader, index)))
+    }
+}
+
+fn strange(reader: &Reader, index: usize) -> AuditError {
+    JournalError::damaged(&reader.path, format!("its index {} is not of its records", NAMES[index])).into()
 }
