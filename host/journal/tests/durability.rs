@@ -6,7 +6,8 @@ mod support;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
-use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
 
 use miette::Diagnostic as _;
 use remit_journal::{Event, Journal, JournalError, RunId, RunKey, RunState, StartError};
@@ -333,7 +334,8 @@ async fn what_nobody_waits_for_is_soon_on_the_disk_and_who_waits_waits_once() {
     assert_eq!(journal.written().waited, 1, "a flush of nothing is no wait");
 }
 
-/// Whoever waits commits what others wait for, or is served by those who do: nobody is forgotten between them.
+/// Whoever waits commits what others wait for, or is served by those who do: nobody is forgotten between them. And
+/// whoever audits meanwhile finds everything sound, up to where it is.
 #[test]
 fn many_who_wait_at_once_are_all_served_in_order() {
     const RUNS: u64 = 48;
@@ -341,6 +343,17 @@ fn many_who_wait_at_once_are_all_served_in_order() {
     let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(3).enable_all().build().unwrap();
     let (_folder, path) = home();
     let journal = open(&path);
+    let (reader, done) = (Journal::open_read_only(&path).unwrap(), Arc::new(AtomicBool::new(false)));
+    let auditor = std::thread::spawn({
+        let done = Arc::clone(&done);
+        move || {
+            let mut sizes = Vec::new();
+            while !done.load(Ordering::Relaxed) {
+                sizes.push(reader.verify(&key(), None).unwrap().records);
+            }
+            sizes
+        }
+    });
     threads.block_on(async {
         let all: Vec<_> = (0..RUNS)
             .map(|_| {
@@ -361,6 +374,8 @@ fn many_who_wait_at_once_are_all_served_in_order() {
             tokio::time::timeout(limit, one).await.expect("nobody is forgotten").unwrap();
         }
     });
+    done.store(true, Ordering::Relaxed);
+    assert!(auditor.join().unwrap().is_sorted());
     let written = journal.written();
     assert_eq!((written.records, written.waited), (RUNS * (2 * CALLS + 2), RUNS * (CALLS + 1)));
     assert!(written.synced < written.waited, "together: {written:?}");
