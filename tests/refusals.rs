@@ -49,6 +49,9 @@ fn files_that_are_no_actions() {
     plan("cut.wasm").exits(2).says("not a valid component");
     component(&world, "other.wasm", "(component)");
     plan("other.wasm").exits(2).says("does not export");
+    let many = "(core instance (instantiate $empty))".repeat(49);
+    component(&world, "many.wasm", &format!("(component (core module $empty) {many} {EXPORTS})"));
+    plan("many.wasm").exits(3).says("50 core module instances").says("an action may have 48 core instances");
     let huge = fs::File::create(world.path("huge.wasm")).unwrap();
     huge.set_len(1 << 30).unwrap();
     plan("huge.wasm").exits(2).says("largest component");

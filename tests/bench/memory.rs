@@ -14,11 +14,13 @@ use tokio::runtime::Runtime;
 
 use crate::Place;
 use crate::house::{House, Memory};
-use crate::measure::{Figure, Section};
+use crate::measure::{Figure, Section, median};
 
 /// The argument that makes this program such a process.
 pub const ALONE: &str = "--memory-of";
 
+/// How many processes are looked at for each action.
+const PROCESSES: usize = 5;
 /// Runs under way at once.
 const RUNS: usize = 32;
 
@@ -31,13 +33,15 @@ struct Seen {
 }
 
 pub fn memory(place: &Place) -> Section {
-    let rust = seen(place, "rotate-secret", r#"{"path":"app/db"}"#);
-    let python = seen(place, "rotate-secret-python", r#"{"path":"app/db"}"#);
-    let each = |seen: &Seen| (seen.all - seen.one) / (RUNS - 1) as f64;
+    let rust = seen(place, "rotate-secret");
+    let python = seen(place, "rotate-secret-python");
+    let each =
+        |seen: &[Seen]| median(seen.iter().map(|seen| (seen.all - seen.one) / (RUNS - 1) as f64).collect());
+    let idle = median(rust.iter().chain(&python).map(|seen| seen.idle).collect());
     Section {
         title: "Memory",
         figures: vec![
-            Figure::new("a host that is open and does nothing", rust.idle / 1024.0, "MiB").at_most(20.0),
+            Figure::new("a host that is open and does nothing", idle / 1024.0, "MiB").at_most(20.0),
             Figure::new("each run under way of an action in Rust", each(&rust), "KiB").at_most(100.0),
             Figure::new("each run under way of one in Python", each(&python) / 1024.0, "MiB").at_most(3.5),
         ],
@@ -49,15 +53,19 @@ pub fn memory(place: &Place) -> Section {
     }
 }
 
-fn seen(place: &Place, action: &str, input: &str) -> Seen {
+fn seen(place: &Place, action: &str) -> Vec<Seen> {
     // Asked for and approved here, so that the other process does nothing but run.
     let house = House::new(&place.disk, &place.plugin(action));
     let runtime = Runtime::new().expect("threads");
-    let request = runtime.block_on(house.approved(input, u32::MAX)).to_string();
+    let request = runtime.block_on(house.approved(r#"{"path":"app/db"}"#, u32::MAX)).to_string();
     let program = std::env::current_exe().expect("a path");
-    let done = Command::new(program).arg(ALONE).arg(house.folder()).arg(request).output().expect("it starts");
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    serde_json::from_slice(&done.stdout).expect("JSON")
+    let alone = || {
+        let done =
+            Command::new(&program).arg(ALONE).arg(house.folder()).arg(&request).output().expect("it starts");
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        serde_json::from_slice(&done.stdout).expect("JSON")
+    };
+    (0..PROCESSES).map(|_| alone()).collect()
 }
 
 /// The process of its own.

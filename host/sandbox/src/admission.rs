@@ -10,6 +10,7 @@ use remit_trust::{Digest, KeyId, SignatureError, VerifyingKey};
 use wasmtime::component::{Component, Linker};
 
 use crate::candidate::MAX_SIZE;
+use crate::engine::{CORE_INSTANCES, MEMORIES, TABLES};
 use crate::inspection::CONTRACT;
 use crate::session::Guest;
 use crate::warm::Ready;
@@ -137,6 +138,20 @@ pub enum AdmissionError {
     #[error("{file} uses its imports or exports in a way this host does not offer: {why}")]
     #[diagnostic(code(refused::mismatch), help("rebuild it against the WIT of this Remit"))]
     Mismatch {
+        /// Which file.
+        file: String,
+        /// Wasmtime's words.
+        why: String,
+    },
+    /// The component has more in it than one may, or needs what is not compiled here.
+    #[error("{file} cannot be made ready to run: {why}")]
+    #[diagnostic(
+        code(refused::compile),
+        help(
+            "an action may have {CORE_INSTANCES} core instances, {MEMORIES} memories and {TABLES} tables: build it of fewer parts"
+        )
+    )]
+    NotReady {
         /// Which file.
         file: String,
         /// Wasmtime's words.
@@ -276,7 +291,7 @@ impl Sandbox {
             return Ok(kept);
         }
         let compiled = Component::new(&self.engine, candidate.bytes()?).map_err(|error| {
-            AdmissionError::Mismatch { file: candidate.shown().to_owned(), why: format!("{error:#}") }
+            AdmissionError::NotReady { file: candidate.shown().to_owned(), why: format!("{error:#}") }
         })?;
         if let Some(cache) = &self.cache {
             cache.keep(&self.engine, digest, &compiled);

@@ -15,11 +15,12 @@ pub(crate) const STACK: usize = 512 * 1024;
 
 /// How many exports are called at once; whoever comes later waits for a place.
 const PLACES: u32 = 256;
-/// Core instances in one component, reckoned generously: one in Python has 38.
-const CORE_INSTANCES: u32 = 48;
-/// What a module may have at most, whatever its scope says: what is more than anyone needs costs only addresses.
-const TABLES: u32 = 8;
-const MEMORIES: u32 = 4;
+/// What one component may have at most of core instances, memories and tables, so that each has its place whatever the
+/// others are. Reckoned generously: one in Python has 38, 2 and 3.
+pub(crate) const CORE_INSTANCES: u32 = 48;
+pub(crate) const MEMORIES: u32 = 4;
+pub(crate) const TABLES: u32 = 16;
+/// What is more than anyone needs costs only addresses.
 const TABLE_ELEMENTS: usize = 10_000_000;
 /// What stays in memory of a guest that is gone, for the next one: of each memory and each table.
 const KEPT_MEMORY: usize = 2 * 1024 * 1024;
@@ -80,12 +81,15 @@ impl Sandbox {
 fn pooled(config: &mut Config) -> wasmtime::Result<Engine> {
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(PLACES)
+        .max_core_instances_per_component(CORE_INSTANCES)
         .total_core_instances(PLACES * CORE_INSTANCES)
-        .total_memories(PLACES * MEMORIES)
+        .max_memories_per_component(MEMORIES)
         .max_memories_per_module(MEMORIES)
+        .total_memories(PLACES * MEMORIES)
+        .max_tables_per_component(TABLES)
         .max_tables_per_module(TABLES)
+        .total_tables(PLACES * TABLES)
         .table_elements(TABLE_ELEMENTS)
-        .total_tables(PLACES * CORE_INSTANCES)
         .total_stacks(PLACES)
         .max_unused_warm_slots(WARM)
         .linear_memory_keep_resident(KEPT_MEMORY)
@@ -95,4 +99,51 @@ fn pooled(config: &mut Config) -> wasmtime::Result<Engine> {
         tracing::info!(%error, "no room for a pool of guests: each run makes its own memory");
         Engine::new(config.allocation_strategy(InstanceAllocationStrategy::OnDemand))
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use wasmtime::Store;
+    use wasmtime::component::{Component, Linker};
+
+    use super::*;
+
+    fn component(engine: &Engine, instances: u32, memories: u32, tables: u32) -> wasmtime::Result<Component> {
+        let mut text =
+            "(component (core module $m (memory 1)) (core module $t (table 1 funcref)) (core module $n)"
+                .to_owned();
+        for instance in 0..instances {
+            text += match instance {
+                n if n < memories => "(core instance (instantiate $m))",
+                n if n < memories + tables => "(core instance (instantiate $t))",
+                _ => "(core instance (instantiate $n))",
+            };
+        }
+        Component::new(engine, wat::parse_str(text + ")").unwrap())
+    }
+
+    /// Nobody takes another's place: what would have more than its share is not let in, and with its share each has
+    /// room while all others have theirs.
+    #[test]
+    fn each_has_its_place() {
+        let engine = Sandbox::new(None).unwrap().engine;
+        for (instances, memories, tables) in
+            [(CORE_INSTANCES + 1, 0, 0), (CORE_INSTANCES, MEMORIES + 1, 0), (CORE_INSTANCES, 0, TABLES + 1)]
+        {
+            let refused = component(&engine, instances, memories, tables).unwrap_err().to_string();
+            assert!(refused.contains("exceeds the configured maximum"), "{refused}");
+        }
+        let greedy = component(&engine, CORE_INSTANCES, MEMORIES, TABLES).unwrap();
+        let greedy = Linker::new(&engine).instantiate_pre(&greedy).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let all: Vec<Store<()>> = (0..PLACES)
+            .map(|_| {
+                let mut store = Store::new(&engine, ());
+                runtime.block_on(greedy.instantiate_async(&mut store)).unwrap();
+                store
+            })
+            .collect();
+        assert_eq!(all.len(), PLACES as usize);
+    }
 }
