@@ -3,7 +3,7 @@
 use std::fmt;
 
 use miette::Diagnostic;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 const MAX_LENGTH: usize = 512;
 
@@ -12,8 +12,8 @@ const MAX_LENGTH: usize = 512;
 /// A path is one or more segments joined by `/`. A segment is made of ASCII letters, digits and
 /// `- _ . @ + = ~`, is not `.` or `..`, and is not empty. Everything else is refused rather than
 /// cleaned up, so that two spellings of one thing cannot exist.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Resource {
     text: String,
     colon: usize,
@@ -37,7 +37,7 @@ impl Resource {
     /// The resource of `kind` at `path`.
     pub fn new(kind: &str, path: &str) -> Result<Self, ResourceError> {
         check_path(path)?;
-        Ok(Self { text: format!("{kind}:{path}"), colon: kind.len() })
+        Ok(Self { text: [kind, ":", path].concat(), colon: kind.len() })
     }
 
     /// What sort of thing it is, such as `secret`.
@@ -97,9 +97,9 @@ impl fmt::Debug for Resource {
     }
 }
 
-impl From<Resource> for String {
-    fn from(resource: Resource) -> Self {
-        resource.text
+impl Serialize for Resource {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&self.text)
     }
 }
 
