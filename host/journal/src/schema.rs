@@ -11,7 +11,7 @@ use crate::store::head;
 /// The schema this version writes.
 pub(crate) const SCHEMA_VERSION: i64 = 5;
 
-pub(crate) const SCHEMA: &str = "
+const SCHEMA: &str = "
     CREATE TABLE record (
         seq   INTEGER PRIMARY KEY,
         run   TEXT NOT NULL,
@@ -35,7 +35,7 @@ pub(crate) const SCHEMA: &str = "
 ";
 
 /// What schema 2 added to schema 1.
-pub(crate) const SINCE_1: &str = "
+const SINCE_1: &str = "
     -- The runs without a state: going on, or left behind by a host that was killed.
     CREATE TABLE open_run (run TEXT PRIMARY KEY) STRICT;
     -- What opens the sealed part of each run's records, itself sealed under the host's key (NULL, in runs of
@@ -48,7 +48,7 @@ pub(crate) const SINCE_1: &str = "
 ";
 
 /// What schema 3 added: records that belong to no run (see `act`), and two tables that say what they come to.
-pub(crate) const SINCE_2: &str = "
+const SINCE_2: &str = "
     -- What each run that goes on rests on, and since which record.
     CREATE TABLE authority (
         run    TEXT NOT NULL,
@@ -66,7 +66,7 @@ pub(crate) const SINCE_2: &str = "
 
 /// What schema 4 took away: older states of the log, signed and ready to be put back. A checkpoint that is to show that
 /// history was not rewritten is kept elsewhere.
-pub(crate) const SINCE_3: &str = "
+const SINCE_3: &str = "
     DROP TABLE checkpoint;
 ";
 
@@ -91,7 +91,7 @@ pub(crate) fn to_tell() -> String {
 
 /// What schema 5 says in fewer pages: each of these tables is one tree instead of two, and no large index holds a
 /// record's number twice.
-pub(crate) fn since_4() -> String {
+fn since_4() -> String {
     let to_tell = to_tell();
     format!(
         "
@@ -119,6 +119,11 @@ pub(crate) fn since_4() -> String {
         PRAGMA user_version = 5;
         "
     )
+}
+
+/// All that makes an empty journal's tables.
+pub(crate) fn whole() -> String {
+    [SCHEMA, SINCE_1, SINCE_2, SINCE_3, &since_4()].concat()
 }
 
 /// Brings an older schema to this one, after the head was verified.

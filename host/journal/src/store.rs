@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, Trans
 
 use crate::act::Effect;
 use crate::name::Filed;
-use crate::schema::{SCHEMA, SCHEMA_VERSION, SINCE_1, SINCE_2, SINCE_3, migrate, since_4};
+use crate::schema::{SCHEMA_VERSION, migrate, whole};
 use crate::{JournalError, RestsOn, RunId, StartError, Withdrawn};
 
 /// A record on its way into the file.
@@ -109,11 +109,7 @@ fn create(path: &Path, signer: &NoteSigner) -> Result<(), JournalError> {
         let mut database = Connection::open(draft)?;
         database.pragma_update(None, "synchronous", "FULL")?;
         let transaction = database.transaction()?;
-        transaction.execute_batch(SCHEMA)?;
-        transaction.execute_batch(SINCE_1)?;
-        transaction.execute_batch(SINCE_2)?;
-        transaction.execute_batch(SINCE_3)?;
-        transaction.execute_batch(&since_4())?;
+        transaction.execute_batch(&whole())?;
         transaction.execute_batch("INSERT INTO head (id, chain, frontier, note) VALUES (1, x'', x'', '')")?;
         write_head(&transaction, &[0; 32], &Frontier::default(), signer)?;
         transaction.commit()?;

@@ -7,7 +7,8 @@ use rusqlite::Connection;
 use crate::{AuditError, JournalError, Reader, schema};
 
 /// Whether the file is one that SQLite could have written; and what its indices of the records hold, which is told
-/// beside `found`, unless the schema is an older one.
+/// beside `found`, unless the schema is another than this version makes: then SQLite checks all of them, and whatever
+/// somebody may have put beside them.
 pub(crate) fn check_structure(
     reader: &Reader,
     database: &Connection,
@@ -19,7 +20,7 @@ pub(crate) fn check_structure(
             .map_err(|e| reader.sql(&e))?;
         if whole == "ok" { Ok(()) } else { Err(JournalError::damaged(&reader.path, whole).into()) }
     };
-    if reader.version < schema::SCHEMA_VERSION {
+    if !is_own(database).map_err(|e| reader.sql(&e))? {
         return check("PRAGMA integrity_check(1)", &[]).map(|()| None);
     }
     check("PRAGMA quick_check(1)", &[])?;
@@ -32,6 +33,17 @@ pub(crate) fn check_structure(
     })?;
     found.read(reader, database)?;
     Ok(Some(found))
+}
+
+/// Whether the file has the tables and indices that this version makes, and nothing else.
+fn is_own(database: &Connection) -> rusqlite::Result<bool> {
+    let of = |database: &Connection| -> rusqlite::Result<Vec<(String, Option<String>)>> {
+        let mut all = database.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name, sql")?;
+        all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+    };
+    let own = Connection::open_in_memory()?;
+    own.execute_batch(&schema::whole())?;
+    Ok(of(database)? == of(&own)?)
 }
 
 /// What each index of the records holds, as a sum over its entries: the same for the same entries in any order. Nobody

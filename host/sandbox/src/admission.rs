@@ -148,7 +148,7 @@ pub enum AdmissionError {
     #[diagnostic(
         code(refused::compile),
         help(
-            "an action may have {CORE_INSTANCES} core instances, {MEMORIES} memories and {TABLES} tables: build it of fewer parts"
+            "an action may have {CORE_INSTANCES} core instances, {MEMORIES} memories and {TABLES} tables: build it of fewer parts, or without the WebAssembly feature that is named here"
         )
     )]
     NotReady {

@@ -77,7 +77,7 @@ impl Sandbox {
 
 /// An engine that has the places of its guests ready, so that a run costs no system call for each of its memories.
 /// They take address space, not memory: where there is too little of it (a limit such as `ulimit -v`), each run makes
-/// its own.
+/// its own, and there is no share to keep to.
 fn pooled(config: &mut Config) -> wasmtime::Result<Engine> {
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(PLACES)
