@@ -1,6 +1,7 @@
 //! The policies of a home.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::str::FromStr as _;
@@ -56,18 +57,25 @@ impl Verdict {
 }
 
 impl Policies {
-    /// Reads every `*.cedar` file of a folder.
+    /// Reads every `*.cedar` file of a folder. It has no folder but hidden ones (`.git`): what somebody may count on, a
+    /// `forbid` for instance, is not left out in silence.
     pub fn load(folder: &Path) -> Result<Self, PolicyError> {
-        let failed = |file: &Path, error: std::io::Error| PolicyError::File {
-            file: file.display().to_string(),
-            why: error.to_string(),
-        };
+        let failed = |file: &Path, why: String| PolicyError::File { file: file.display().to_string(), why };
+        let read = |error: std::io::Error| failed(folder, error.to_string());
         let mut files = BTreeMap::new();
-        for entry in std::fs::read_dir(folder).map_err(|error| failed(folder, error))? {
-            let path = entry.map_err(|error| failed(folder, error))?.path();
-            if path.extension().is_some_and(|ending| ending == "cedar") {
-                let text = std::fs::read_to_string(&path).map_err(|error| failed(&path, error))?;
-                files.insert(path.file_name().unwrap_or_default().to_string_lossy().into_owned(), text);
+        for entry in std::fs::read_dir(folder).map_err(read)? {
+            let path = entry.map_err(read)?.path();
+            let Some(name) = path.file_name().and_then(OsStr::to_str) else {
+                return Err(failed(&path, "its name is not UTF-8".to_owned()));
+            };
+            if path.is_dir() {
+                if !name.starts_with('.') {
+                    return Err(failed(&path, "a folder: policies in it would not be read".to_owned()));
+                }
+            } else if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("cedar")) {
+                let text =
+                    std::fs::read_to_string(&path).map_err(|error| failed(&path, error.to_string()))?;
+                files.insert(name.to_owned(), text);
             }
         }
         if files.is_empty() {

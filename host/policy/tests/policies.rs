@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -370,7 +372,33 @@ fn the_digest_is_of_every_file() {
         std::fs::write(folder.path().join(name), text).unwrap();
     }
     std::fs::write(folder.path().join("notes.txt"), "not a policy").unwrap();
+    std::fs::create_dir(folder.path().join(".git")).unwrap();
     assert_eq!(Policies::load(folder.path()).unwrap().digest(), digest);
+}
+
+/// Whoever forbids something is not left out because of where the file lies.
+#[test]
+fn no_policy_is_left_out_in_silence() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    for (name, text) in shipped_files() {
+        write(name, text);
+    }
+    let shipped = Policies::load(folder.path()).unwrap().digest();
+    let forbid = "forbid (principal, action == Remit::Action::\"trigger\", resource);";
+    write("freeze.CEDAR", forbid);
+    assert_ne!(Policies::load(folder.path()).unwrap().digest(), shipped);
+
+    std::fs::create_dir(folder.path().join("team")).unwrap();
+    write("team/freeze.cedar", forbid);
+    let PolicyError::File { file, why } = Policies::load(folder.path()).unwrap_err() else { panic!() };
+    assert!(file.ends_with("team") && why.contains("would not be read"), "{file}: {why}");
+
+    std::fs::rename(folder.path().join("team"), folder.path().join(".team")).unwrap();
+    let other = folder.path().join(OsStr::from_bytes(b"\xff.cedar"));
+    std::fs::write(other, forbid).unwrap();
+    let PolicyError::File { why, .. } = Policies::load(folder.path()).unwrap_err() else { panic!() };
+    assert!(why.contains("UTF-8"), "{why}");
 }
 
 #[test]
