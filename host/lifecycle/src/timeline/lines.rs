@@ -68,9 +68,7 @@ pub(super) fn line(seq: u64, record: &Record) -> Option<Line> {
                 essential = false;
                 (format!("#{} →", outcome.call), Words::default().theirs(value.get()))
             }
-            CallResult::Sealed { .. } => {
-                (format!("#{} →", outcome.call), Words::ours("a secret value, sealed"))
-            }
+            CallResult::Sealed { .. } => (format!("#{} →", outcome.call), Words::ours("the answer, sealed")),
             CallResult::Failed { failure } => {
                 (format!("#{} failed", outcome.call), Words::default().theirs(failure_words(failure.get())))
             }

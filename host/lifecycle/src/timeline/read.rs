@@ -240,7 +240,7 @@ impl Timeline {
         let Some(seen) = self.seen.iter_mut().find(|seen| seen.calls.contains(&outcome.call)) else { return };
         let result = match &outcome.result {
             CallResult::Ok { value: found } => value_words(&value(found)),
-            CallResult::Sealed { .. } => "a secret value, sealed".to_owned(),
+            CallResult::Sealed { .. } => "the answer, sealed".to_owned(),
             CallResult::Failed { failure } => format!("failed: {}", failure_words(failure.get())),
         };
         if seen.results.last() != Some(&result) && seen.results.len() < ANSWERS {
