@@ -8,6 +8,8 @@
 //! `CRASH_ONLY=run/embedded/17/after` runs one case alone; the name is in its failure.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+#[path = "crash/acts.rs"]
+mod acts;
 mod common;
 #[path = "crash/shim.rs"]
 mod shim;
@@ -83,36 +85,6 @@ fn disk_errors_in_a_revert() {
 #[test]
 fn disk_errors_in_a_recovery() {
     Scenario::recovery("errors-in-recovery", None).sweep(&ERRORS);
-}
-
-/// Of a change of the seal key that was cut short, one key is left that opens everything: the next command finds
-/// out which.
-#[test]
-fn crash_in_a_change_of_keys() {
-    let mut scenario = Scenario::revert("rekey", None);
-    let rekey = ["journal", "rekey"].map(ToOwned::to_owned).to_vec();
-    let revert = std::mem::replace(&mut scenario.command, rekey);
-    let case = scenario.fresh("clean");
-    let log = case.world.path("points");
-    let mut command = case.command(&scenario.command);
-    scenario.shim.count(&mut command, &log);
-    finish(command, "").exits(0);
-    let points = shim::points(&log);
-    let renamed = |point: &Point| point.class == "rename" && point.file.starts_with("seal.key");
-    assert!(points.iter().any(renamed), "the shim sees the last step: {points:?}");
-    for (index, point) in points.iter().enumerate() {
-        for how in KILLS.into_iter().filter(|how| matters(&points, index, *how)) {
-            let case = scenario.fresh("one");
-            let (struck, reached) = scenario.strike(&case, point.number, how);
-            assert!(reached.is_none() || struck.signal == Some(9), "{how} {point}: {:?}", struck.ran);
-            let reverted = finish(case.command(&revert), "");
-            assert_eq!(reverted.code, 0, "{how} {point}: {reverted:?}");
-            case.world.audit_is_sound();
-            // And once more, to its end.
-            finish(case.command(&scenario.command), "").exits(0);
-            finish(case.command(&revert), "").exits(0);
-        }
-    }
 }
 
 /// What the struck command was asked to do.
@@ -238,13 +210,18 @@ impl<'a> Scenario<'a> {
     }
 
     /// The points of the command when nothing happens to it.
-    fn clean(&self) -> Vec<Point> {
+    fn points(&self) -> Vec<Point> {
         let case = self.fresh("clean");
         let log = case.world.path("points");
         let mut command = case.command(&self.command);
         self.shim.count(&mut command, &log);
         finish(command, "").exits(0);
-        let points = shim::points(&log);
+        shim::points(&log)
+    }
+
+    /// The same of a run, a revert or a recovery.
+    fn clean(&self) -> Vec<Point> {
+        let points = self.points();
         let has =
             |class: &str, file: &str| points.iter().any(|p| p.class == class && p.file.starts_with(file));
         assert!(has("fsync", "journal.db") && has("write", "journal.db"), "the shim sees files: {points:?}");
