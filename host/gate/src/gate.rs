@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use remit_journal::{
-    CallEvent, CallResult, Denied, Effect, Event, Intent, Journal, Mode, Outcome, Phase, Record, RunId,
-    StartError, Watch,
+    CallEvent, CallResult, Denied, Effect, Event, Intent, Journal, Mode, Phase, Record, RunId, StartError,
+    Watch,
 };
 use remit_trust::{Sealed, Sealer, SecretBytes};
 use serde::Serialize;
@@ -50,7 +50,7 @@ struct Inner {
 struct Progress {
     phase: Phase,
     calls: u64,
-    /// Calls that reached a backend, but for the ambient ones.
+    /// Calls that reached a backend, but for the ambient ones; counted where one of them is to fail.
     performed: u64,
     changes: u64,
     logged: u64,
@@ -226,28 +226,20 @@ impl Inner {
         operation: O,
         resource: &Resource,
     ) -> Result<Result<O::Outcome, Failure>, Fault> {
-        let backend = self.estate.get::<O>()?;
+        let backend = self.estate.of::<O>()?;
         // Only a rehearsal is asked for what it saw.
-        if self.mode == Mode::Rehearse && !Rules::is_ambient(interface_of::<O>()) {
+        if self.mode == Mode::Rehearse && !O::AMBIENT {
             self.progress().observed.steps.push(Step::of(&operation, O::EFFECT).map_err(written::<O>)?);
         }
         if O::EFFECT == Effect::Disclose {
             // Whoever learnt a secret must be on record even if the host dies right after.
             self.commit(Event::Intent(intent(call, &operation, O::EFFECT, resource)?)).await?;
         } else {
-            let intent = Intent {
-                call,
-                operation: O::NAME,
-                effect: O::EFFECT,
-                resource: resource.as_str(),
-                arguments: &operation,
-                before: None,
-                sealed: None,
-                irrevocable_because: None,
-            };
-            self.note_call::<O>(at, CallEvent::Intent(intent))?;
+            let resource = resource.as_str();
+            let (operation, effect, arguments) = (O::NAME, O::EFFECT, &operation);
+            self.note_call::<O>(at, CallEvent::Intent { call, operation, effect, resource, arguments })?;
         }
-        let answer = self.perform(&*backend, Permit { operation: &operation, before: None }).await;
+        let answer = self.perform(backend, Permit { operation: &operation, before: None }).await;
         self.note_outcome::<O>(call, &answer)?;
         Ok(answer)
     }
@@ -333,7 +325,7 @@ impl Inner {
         backend: &O::Backend,
         permit: Permit<'_, O>,
     ) -> Result<O::Outcome, Failure> {
-        if Rules::is_ambient(interface_of::<O>()) || self.mode == Mode::Rehearse {
+        if O::AMBIENT || self.mode == Mode::Rehearse || !self.estate.fails() {
             return O::perform(backend, permit).await;
         }
         let asked = {
@@ -397,7 +389,7 @@ impl Inner {
         operation: &O,
         resource: &Resource,
     ) -> Result<(), Fault> {
-        let interface = interface_of::<O>();
+        let interface = O::INTERFACE;
         self.in_force(at, call, operation, resource)?;
         let mut reason = self.rules.permits(interface, resource).err();
         if reason.is_none()
@@ -512,7 +504,7 @@ impl Inner {
             Ok(value) => CallResult::Ok { value },
             Err(failure) => CallResult::Failed { failure },
         };
-        self.note_call::<O>(Timestamp::now(), CallEvent::Outcome(Outcome { call, result }))
+        self.note_call::<O>(Timestamp::now(), CallEvent::Outcome { call, result })
     }
 
     fn note_call<O: Operation>(
@@ -520,7 +512,7 @@ impl Inner {
         at: Timestamp,
         event: CallEvent<'_, O, O::Outcome, Failure>,
     ) -> Result<(), Fault> {
-        Ok(self.journal.note_call(&Record { run: self.run, at, event })?)
+        Ok(self.journal.note_call(self.run, at, &event)?)
     }
 
     fn seal<O: Operation>(&self, call: u64, secret: &SecretBytes) -> Result<Sealed, Fault> {
@@ -564,8 +556,25 @@ fn intent<O: Operation>(
     })
 }
 
-fn interface_of<O: Operation>() -> &'static str {
-    O::NAME.rsplit_once('.').map_or(O::NAME, |(interface, _)| interface)
+/// What follows from an operation's name alone, once for all calls.
+trait Named: Operation {
+    /// Its interface, without a version.
+    const INTERFACE: &'static str = interface_of(Self::NAME);
+    /// It reaches nothing but the run itself.
+    const AMBIENT: bool = Rules::is_ambient(Self::INTERFACE);
+}
+
+impl<O: Operation> Named for O {}
+
+const fn interface_of(operation: &'static str) -> &'static str {
+    let mut dot = operation.len();
+    while dot > 0 {
+        dot -= 1;
+        if operation.as_bytes()[dot] == b'.' {
+            return operation.split_at(dot).0;
+        }
+    }
+    operation
 }
 
 pub(crate) fn within(limit: Limit, used: u64, allowed: u64) -> Result<(), Fault> {

@@ -1,7 +1,7 @@
 //! What a gate is made from, and what it counts.
 
 use std::any::{Any, TypeId};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,8 +15,8 @@ use crate::{Failure, Fault, Operation, Plan, Scope};
 /// The real systems a host can reach, one backend of each type. Only the gate looks inside.
 #[derive(Clone, Default)]
 pub struct Estate {
-    backends: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
-    per_run: HashMap<TypeId, ForRun>,
+    backends: BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    per_run: BTreeMap<TypeId, ForRun>,
     injected: Option<Injected>,
 }
 
@@ -77,11 +77,25 @@ impl Estate {
         self
     }
 
+    /// Whether a call is to fail.
+    pub(crate) fn fails(&self) -> bool {
+        self.injected.is_some()
+    }
+
     /// What is to fail at call `at`.
     pub(crate) fn injected(&self, at: u64) -> Option<&Injected> {
         self.injected.as_ref().filter(|injected| injected.at == at)
     }
 
+    /// For as long as a call.
+    pub(crate) fn of<O: Operation>(&self) -> Result<&O::Backend, Fault> {
+        self.backends
+            .get(&TypeId::of::<O::Backend>())
+            .and_then(|any| any.downcast_ref())
+            .ok_or(Fault::NoBackend { operation: O::NAME })
+    }
+
+    /// For longer.
     pub(crate) fn get<O: Operation>(&self) -> Result<Arc<O::Backend>, Fault> {
         self.backends
             .get(&TypeId::of::<O::Backend>())

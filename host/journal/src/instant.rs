@@ -1,13 +1,25 @@
 //! A moment in text, as `jiff` writes and reads it (RFC 3339, as many digits of a second as it has) and several times
 //! faster: every record has one.
 
+use std::cell::Cell;
+
 use jiff::Timestamp;
 use serde::{Deserializer, Serializer, de};
 
 pub(crate) fn serialize<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
-    match write(*at, &mut [0; LONGEST]) {
+    match write(*at, &mut [0; LONGEST]).and_then(|text| std::str::from_utf8(text).ok()) {
         Some(text) => to.serialize_str(text),
         None => to.collect_str(at),
+    }
+}
+
+/// Appends it, without quotes.
+pub(crate) fn append(at: Timestamp, text: &mut Vec<u8>) {
+    use std::io::Write as _;
+    match write(at, &mut [0; LONGEST]) {
+        Some(written) => text.extend_from_slice(written),
+        // A vector takes all there is.
+        None => drop(write!(text, "{at}")),
     }
 }
 
@@ -27,10 +39,36 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestam
 
 const LONGEST: usize = "0000-00-00T00:00:00.000000000Z".len();
 
+thread_local! {
+    /// A thread writes many moments of one second.
+    static LAST: Cell<(u64, [u8; LONGEST])> = const { Cell::new((u64::MAX, [0; LONGEST])) };
+}
+
 /// None for what is rarer than now: years without four digits.
-fn write(at: Timestamp, text: &mut [u8; LONGEST]) -> Option<&str> {
+fn write(at: Timestamp, text: &mut [u8; LONGEST]) -> Option<&[u8]> {
     let seconds = u64::try_from(at.as_second()).ok()?;
     let nanos = u32::try_from(at.subsec_nanosecond()).ok()?;
+    let (last, written) = LAST.get();
+    *text = written;
+    if last != seconds {
+        write_seconds(seconds, text)?;
+        LAST.set((seconds, *text));
+    }
+    let mut end = "0000-00-00T00:00:00Z".len();
+    if nanos > 0 {
+        text[end - 1] = b'.';
+        put(nanos.into(), &mut text[end..LONGEST - 1]);
+        end = LONGEST;
+        while text[end - 2] == b'0' {
+            end -= 1;
+        }
+    }
+    text[end - 1] = b'Z';
+    Some(&text[..end])
+}
+
+/// All but the part of a second.
+fn write_seconds(seconds: u64, text: &mut [u8; LONGEST]) -> Option<()> {
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     // From days since 1970 to a date, in eras of 400 years that begin on 1 March (H. Hinnant, "chrono-Compatible
     // Low-Level Date Algorithms").
@@ -45,34 +83,22 @@ fn write(at: Timestamp, text: &mut [u8; LONGEST]) -> Option<&str> {
     if year > 9_999 {
         return None;
     }
-    let mut at = 0;
-    let mut put = |value: u64, width: usize, after: u8| {
-        let mut value = value;
-        for digit in text[at..at + width].iter_mut().rev() {
-            *digit = b'0' + (value % 10) as u8;
-            value /= 10;
-        }
-        text[at + width] = after;
-        at += width + 1;
-    };
-    put(year, 4, b'-');
-    put(month, 2, b'-');
-    put(day, 2, b'T');
-    put(second / 3_600, 2, b':');
-    put(second / 60 % 60, 2, b':');
-    let mut end = "0000-00-00T00:00:00Z".len();
-    if nanos == 0 {
-        put(second % 60, 2, b'Z');
-    } else {
-        put(second % 60, 2, b'.');
-        put(u64::from(nanos), 9, b'Z');
-        end = LONGEST;
-        while text[end - 2] == b'0' {
-            end -= 1;
-        }
-        text[end - 1] = b'Z';
+    text[..LONGEST].copy_from_slice(b"0000-00-00T00:00:00.000000000Z");
+    put(year, &mut text[..4]);
+    put(month, &mut text[5..7]);
+    put(day, &mut text[8..10]);
+    put(second / 3_600, &mut text[11..13]);
+    put(second / 60 % 60, &mut text[14..16]);
+    put(second % 60, &mut text[17..19]);
+    Some(())
+}
+
+/// A number in as many digits as there is room for.
+fn put(mut value: u64, digits: &mut [u8]) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (value % 10) as u8;
+        value /= 10;
     }
-    std::str::from_utf8(&text[..end]).ok()
 }
 
 /// None for what [`write`] does not write; `jiff` knows whether it is a moment all the same.
@@ -149,7 +175,7 @@ mod tests {
             for nanos in [0, 1, 10, 120_000_000, 123_456_789, 999_999_999] {
                 let at = Timestamp::new(second, nanos).unwrap();
                 let text = at.to_string();
-                assert_eq!(write(at, &mut [0; LONGEST]), Some(text.as_str()));
+                assert_eq!(write(at, &mut [0; LONGEST]), Some(text.as_bytes()));
                 assert_eq!(read(&text), Some(at));
             }
         }

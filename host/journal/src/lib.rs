@@ -8,6 +8,8 @@
 
 mod act;
 mod audit;
+mod call;
+mod disk;
 mod error;
 mod grounds;
 mod instant;
@@ -30,6 +32,7 @@ mod writer;
 
 pub use act::{About, Act, Deed, Ground, Strike, Withdrawn, Word};
 pub use audit::{Audit, AuditError};
+pub use call::CallEvent;
 pub use error::{JournalError, Poisoned, StartError};
 pub use keys::RunKey;
 pub use name::{RequestId, RequestIdError, RunId, RunIdError};
@@ -37,9 +40,9 @@ pub use prove::{CheckError, GrowthProof, Proof, Proven, ProvenRecord, RunProof};
 pub use publish::PublishError;
 pub use reader::{Cosigned, Reader, RunSummary};
 pub use record::{
-    ActionRef, Authority, CallEvent, CallResult, Denied, Effect, Ended, Event, GrantRef, Intent, Mode,
-    Outcome, Phase, PhaseEntered, Record, Resolved, RestsOn, SignedRef, Started, UndoExpired, UndoIntent,
-    UndoOutcome, UndoResult,
+    ActionRef, Authority, CallResult, Denied, Effect, Ended, Event, GrantRef, Intent, Mode, Outcome, Phase,
+    PhaseEntered, Record, Resolved, RestsOn, SignedRef, Started, UndoExpired, UndoIntent, UndoOutcome,
+    UndoResult,
 };
 pub use spent::Spent;
 pub use state::RunState;

@@ -26,7 +26,11 @@ impl Filed {
 
     pub(crate) fn as_str(&self) -> &str {
         // ASCII, by its makers.
-        std::str::from_utf8(&self.text[..self.length]).unwrap_or_default()
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.text[..self.length]
     }
 }
 

@@ -79,25 +79,6 @@ impl Event {
     }
 }
 
-/// The two events of every host call, as they are written: from what the call itself holds, without a copy of it.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum CallEvent<'a, A, V, F> {
-    /// See [`Event::Intent`].
-    Intent(Intent<&'a str, &'a A>),
-    /// See [`Event::Outcome`].
-    Outcome(Outcome<&'a V, &'a F>),
-}
-
-impl<A, V, F> CallEvent<'_, A, V, F> {
-    pub(crate) fn kind(&self) -> &'static str {
-        match self {
-            Self::Intent(_) => "intent",
-            Self::Outcome(_) => "outcome",
-        }
-    }
-}
-
 impl From<Started> for Event {
     fn from(body: Started) -> Self {
         Self::Started(Box::new(body))

@@ -3,7 +3,7 @@
 use std::fs;
 use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use remit_tlog::{Checkpoint, Frontier, NoteSigner, NoteVerifier, leaf_hash};
@@ -143,9 +143,7 @@ pub(crate) fn open_read_only(path: &Path) -> Result<(Connection, i64), JournalEr
         // SQLite wants to write beside the file even to read it. On read-only storage nobody else writes
         // either: the file is as it is.
         Err(error @ JournalError::Unavailable { .. }) => {
-            let mut log = path.as_os_str().to_owned();
-            log.push("-wal");
-            if fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
+            if fs::metadata(log_of(path)).is_ok_and(|log| log.len() > 0) {
                 return Err(error);
             }
             let fixed = immutable(path).map_err(sql)?;
@@ -276,6 +274,9 @@ pub(crate) fn append(
         }
     };
     let mut answers = Vec::with_capacity(entries.len());
+    let mut insert = transaction
+        .prepare_cached("INSERT INTO record (seq, run, kind, body, chain) VALUES (?1, ?2, ?3, ?4, ?5)")
+        .map_err(sql)?;
     for entry in entries {
         let admitted = match &entry.turn {
             Turn::Starts(begun) => start(&transaction, begun).map_err(sql)?,
@@ -291,13 +292,8 @@ pub(crate) fn append(
         let body = &text[entry.body.clone()];
         chain = link(&chain, body);
         frontier.push(leaf_hash(&chain));
-        transaction
-            .prepare_cached("INSERT INTO record (seq, run, kind, body, chain) VALUES (?1, ?2, ?3, ?4, ?5)")
-            .and_then(|mut insert| {
-                let seq = frontier.size().cast_signed();
-                insert.execute(params![seq, entry.of.as_str(), entry.kind, body, chain])
-            })
-            .map_err(sql)?;
+        let seq = frontier.size().cast_signed();
+        insert.execute(params![seq, entry.of.as_str(), entry.kind, body, chain]).map_err(sql)?;
         let turn = |statement| transaction.prepare_cached(statement)?.execute([entry.of.as_str()]);
         match &entry.turn {
             Turn::Starts(_) | Turn::Opens => turn("INSERT OR IGNORE INTO open_run (run) VALUES (?1)"),
@@ -310,6 +306,7 @@ pub(crate) fn append(
         .map_err(sql)?;
         answers.push(Ok(()));
     }
+    drop(insert);
     write_head(&transaction, &chain, &frontier, signer).map_err(sql)?;
     transaction.commit().map_err(sql)?;
     *trusted = Some(Trusted { chain, frontier, version });
@@ -344,14 +341,19 @@ impl Durability {
 /// Waits until everything that any process committed is on the disk: what leaves this machine, a checkpoint for
 /// instance, must not be ahead of what a power failure would leave here.
 pub(crate) fn sync(path: &Path) -> Result<(), JournalError> {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    match fs::File::open(Path::new(&log)) {
+    match fs::File::open(log_of(path)) {
         Ok(log) => log.sync_data().map_err(|error| JournalError::io(path, &error)),
         // Whatever was in it is in the file itself, and was synced on its way there.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(JournalError::io(path, &error)),
     }
+}
+
+/// Where SQLite keeps what was committed and is not in the file itself yet: its write-ahead log.
+pub(crate) fn log_of(path: &Path) -> PathBuf {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    log.into()
 }
 
 /// Counts a use of the grant and notes what the run rests on, or refuses it.

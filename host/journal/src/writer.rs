@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 
+use jiff::Timestamp;
 use remit_tlog::NoteSigner;
 use rusqlite::Connection;
 use serde::Serialize;
@@ -17,6 +18,7 @@ use tokio::sync::oneshot;
 use remit_trust::Sealed;
 
 use crate::act::Effect;
+use crate::disk::Disk;
 use crate::queue::{Answer, Group, Head, Message, Queue, Wants};
 use crate::store::{self, Durability, Start, Turn};
 use crate::watch::{Bell, Shared};
@@ -66,16 +68,17 @@ impl Journal {
             trusted: None,
             set: Durability::Now,
             synced: true,
+            disk: None,
             group: Group::default(),
             queue: Arc::clone(&queue),
             bell: bell.clone(),
             poison: Arc::clone(&poison),
             counts: Arc::clone(&counts),
         }));
-        let (theirs, messages) = (Arc::clone(&writer), Arc::clone(&queue));
+        let (theirs, messages, counted) = (Arc::clone(&writer), Arc::clone(&queue), Arc::clone(&counts));
         let thread = std::thread::Builder::new()
             .name("remit-journal".to_owned())
-            .spawn(move || serve(&theirs, &messages))
+            .spawn(move || serve(&theirs, &messages, &counted))
             .map_err(|error| JournalError::io(path, &error))?;
         Ok(Self(Arc::new(Inner {
             reader: Shared::of(path),
@@ -121,10 +124,15 @@ impl Journal {
     /// The same for an event of a host call, straight from what the call holds.
     pub fn note_call<A: Serialize, V: Serialize, F: Serialize>(
         &self,
-        record: &Record<CallEvent<'_, A, V, F>>,
+        run: RunId,
+        at: Timestamp,
+        event: &CallEvent<'_, A, V, F>,
     ) -> Result<(), JournalError> {
-        let head = Head { of: record.run.filed(), kind: record.event.kind(), turn: Turn::Goes };
-        self.write(head, record, Wants::Nothing)
+        let of = run.filed();
+        let head = Head { of, kind: event.kind(), turn: Turn::Goes };
+        self.enqueue(Some(head), Wants::Nothing, |text| {
+            event.write(&of, at, text).map_err(|error| unwritable(event.kind(), error.to_string()))
+        })
     }
 
     /// Appends a record; on return it, and all before it, are durable.
@@ -292,13 +300,15 @@ impl Drop for Inner {
 
 struct Writer {
     path: PathBuf,
+    /// Waits for the disk where many wait at once; none until they do.
+    disk: Option<Disk>,
     database: Connection,
     signer: NoteSigner,
     /// The state of the log that this writer left behind, or found and verified.
     trusted: Option<store::Trusted>,
     /// What the connection is set to.
     set: Durability,
-    /// Everything committed is on the disk.
+    /// Everything committed is on the disk, and not only on its way there.
     synced: bool,
     /// Empty between two commits: its room is used again.
     group: Group,
@@ -309,11 +319,15 @@ struct Writer {
 }
 
 /// What the writer's own thread does.
-fn serve(writer: &Mutex<Writer>, queue: &Queue) {
+fn serve(writer: &Mutex<Writer>, queue: &Queue, counts: &Counters) {
     // Ends however this does: nobody may wait for a writer that is gone.
     let _closed = Closes(queue);
     loop {
         let more = queue.wait();
+        if counts.crowded.load(Ordering::Relaxed) {
+            // Whoever is about to send something does it first: each transaction has its price.
+            std::thread::yield_now();
+        }
         match writer.lock() {
             Ok(mut writer) => writer.commit(),
             Err(poisoned) => {
@@ -347,31 +361,28 @@ impl Writer {
         let mut entries = Vec::with_capacity(group.messages.len());
         let mut waiting = Vec::with_capacity(group.messages.len());
         let mut barriers = Vec::new();
-        let (mut words, mut durable) = (false, 0);
+        let (mut words, mut durable) = (0, 0);
         for Message { entry, wants } in group.messages.drain(..) {
-            words |= matches!(wants, Wants::Word(_));
+            words += u64::from(matches!(wants, Wants::Word(_)));
             durable += u64::from(matches!(wants, Wants::Durable(_)));
-            match (entry, wants) {
-                (Some(entry), Wants::Nothing) => {
+            match entry {
+                Some(entry) => {
                     entries.push(entry);
-                    waiting.push(None);
+                    waiting.push(wants);
                 }
-                (Some(entry), Wants::Word(done) | Wants::Durable(done)) => {
-                    entries.push(entry);
-                    waiting.push(Some(done));
-                }
-                (None, Wants::Word(done) | Wants::Durable(done)) => barriers.push(done),
-                (None, Wants::Nothing) => {}
+                None => barriers.push(wants),
             }
         }
-        // Only where somebody waits for a word and nobody for the disk is the disk not waited for.
-        let durability = if words && durable == 0 { Durability::Later } else { Durability::Now };
+        self.counts.crowded.store(words + durable > 1, Ordering::Relaxed);
+        // Where several wait for the disk, the next ones are on their way: their transaction is made meanwhile.
+        let apart = durable > 1 && !entries.is_empty() && self.has_disk();
+        // Where somebody waits for a word and nobody for the disk, it is not waited for at all.
+        let later = apart || (words > 0 && durable == 0);
+        let durability = if later { Durability::Later } else { Durability::Now };
         let nothing = entries.is_empty() && (self.synced || durability == Durability::Later);
         let decides = entries.iter().any(
             |entry| matches!(&entry.turn, Turn::Decides(effect) if matches!(**effect, Effect::Strikes(..))),
         );
-        let waiters = barriers.len() + waiting.iter().flatten().count();
-        self.counts.crowded.store(waiters > 1, Ordering::Relaxed);
         let result = match self.poison.get() {
             Some(poisoned) => Err(poisoned.clone().into()),
             None if nothing => Ok(Vec::new()),
@@ -388,29 +399,44 @@ impl Writer {
                 if !nothing {
                     self.synced = durability == Durability::Now;
                     self.queue.committed(self.synced);
-                    self.counts.add(answers.len() as u64, self.synced, durable);
+                    self.counts.add(answers.len() as u64, self.synced || apart, durable);
                 }
                 if decides {
                     self.bell.ring();
                 }
-                for done in barriers {
-                    let _ = done.send(Ok(()));
-                }
-                for (done, answer) in waiting.into_iter().zip(answers) {
-                    if let Some(done) = done {
+                let mut owed = Vec::new();
+                let barriers = barriers.into_iter().map(|wants| (wants, Ok(())));
+                for (wants, answer) in barriers.chain(waiting.into_iter().zip(answers)) {
+                    match wants {
+                        Wants::Nothing => {}
+                        Wants::Durable(done) if apart => owed.push((done, answer)),
                         // Whoever asked may be gone; the record is there all the same.
-                        let _ = done.send(answer);
+                        Wants::Word(done) | Wants::Durable(done) => drop(done.send(answer)),
                     }
+                }
+                if apart && !self.disk.as_ref().is_some_and(|disk| disk.answer(owed)) {
+                    let _ = self.poison.set(panicked());
                 }
             }
             Err(error) => {
                 tracing::error!(%error, "the journal failed; nothing more is permitted");
                 let _ = self.poison.set(Poisoned { why: error.to_string().into() });
-                for done in waiting.into_iter().flatten().chain(barriers) {
-                    let _ = done.send(Err(error.clone().into()));
+                for wants in waiting.into_iter().chain(barriers) {
+                    if let Wants::Word(done) | Wants::Durable(done) = wants {
+                        let _ = done.send(Err(error.clone().into()));
+                    }
                 }
             }
         }
+    }
+
+    /// Whether somebody else can wait for the disk; begins that if it is the first time.
+    fn has_disk(&mut self) -> bool {
+        if self.disk.is_none() {
+            // Without a thread or a handle left for it, this one waits.
+            self.disk = Disk::new(&self.path, &self.poison).ok();
+        }
+        self.disk.is_some()
     }
 }
 
@@ -429,7 +455,7 @@ impl Drop for Closes<'_> {
 pub struct Written {
     /// Records.
     pub records: u64,
-    /// Transactions that waited for the disk.
+    /// Transactions that were waited for until the disk had them.
     pub synced: u64,
     /// How often somebody waited for the disk: several that wait at once are served by one transaction.
     pub waited: u64,

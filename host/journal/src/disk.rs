@@ -1,0 +1,92 @@
+//! Waiting for the disk while the writer goes on: where many wait at once, the next transaction is made meanwhile.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::{Arc, OnceLock, mpsc};
+use std::thread::JoinHandle;
+
+use crate::queue::Answer;
+use crate::store::log_of;
+use crate::{JournalError, Poisoned, StartError};
+
+/// An answer, and whom it is for.
+pub(crate) type Owed = (Answer, Result<(), StartError>);
+
+/// A thread that gives answers once the disk has what was committed before it got them.
+pub(crate) struct Disk {
+    /// Closed on drop, so that the thread sees the end.
+    owed: Option<mpsc::Sender<Vec<Owed>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Disk {
+    /// Begins it for the journal at `path`, whose write-ahead log must exist and stay, as it does while a connection is
+    /// open. The log is held open from here on: a failure to write it, at any later time, is then told here,
+    /// whoever else was told.
+    pub(crate) fn new(path: &Path, poison: &Arc<OnceLock<Poisoned>>) -> std::io::Result<Self> {
+        let log = File::open(log_of(path))?;
+        let (owed, waiting) = mpsc::channel::<Vec<Owed>>();
+        let (path, poison) = (path.to_owned(), Arc::clone(poison));
+        let thread = std::thread::Builder::new().name("remit-disk".to_owned()).spawn(move || {
+            while let Ok(mut owed) = waiting.recv() {
+                // What came meanwhile is committed too: one wait is enough for all of it.
+                owed.extend(waiting.try_iter().flatten());
+                let synced = log.sync_data().map_err(|error| JournalError::io(&path, &error));
+                if let Err(error) = &synced {
+                    tracing::error!(%error, "the journal failed; nothing more is permitted");
+                    let _ = poison.set(Poisoned { why: error.to_string().into() });
+                }
+                // After one failure the disk's word is worth nothing, even if it then says that all is well.
+                let failed = poison.get().map(|poisoned| JournalError::from(poisoned.clone()));
+                for (done, answer) in owed {
+                    // Whoever asked may be gone; the record is there all the same.
+                    let _ = done.send(failed.clone().map_or(answer, |error| Err(error.into())));
+                }
+            }
+        })?;
+        Ok(Self { owed: Some(owed), thread: Some(thread) })
+    }
+
+    /// Gives these answers once the disk has everything that is committed now. False if nobody does that any more; who
+    /// waits for them then learns that there is no writer.
+    pub(crate) fn answer(&self, owed: Vec<Owed>) -> bool {
+        self.owed.as_ref().is_some_and(|thread| thread.send(owed).is_ok())
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        drop(self.owed.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic was reported by the thread itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    /// Nobody is told that something is durable after the disk once failed, not even what came later.
+    #[test]
+    fn a_disk_that_fails_once_is_believed_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        // The kernel refuses to sync it.
+        symlink("/dev/null", log_of(&path)).unwrap();
+        let poison = Arc::default();
+        let disk = Disk::new(&path, &poison).unwrap();
+        for _ in 0..2 {
+            let (done, answer) = oneshot::channel();
+            assert!(disk.answer(vec![(done, Ok(()))]));
+            assert!(matches!(answer.blocking_recv().unwrap(), Err(StartError::Journal(_))));
+            assert!(poison.get().is_some());
+        }
+    }
+}
