@@ -1,23 +1,24 @@
 //! The gate itself: one function every host call goes through.
 
+mod record;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use jiff::Timestamp;
-use remit_journal::{
-    CallEvent, CallResult, Denied, Effect, Event, Intent, Journal, Mode, Phase, Record, RunId, StartError,
-    Watch,
-};
-use remit_trust::{Sealed, Sealer, SecretBytes};
-use serde::Serialize;
+use remit_journal::{CallEvent, Effect, Event, Journal, Mode, Phase, Record, RunId, StartError, Watch};
+use remit_trust::Sealer;
 use serde_json::value::RawValue;
 use tokio::sync::RwLock;
 
 use crate::finish::Finish;
+use crate::operation::Named as _;
 use crate::replay::Replay;
 use crate::scope::Rules;
 use crate::setup::{Estate, Setup, Used, Window};
 use crate::{Exceeded, Failure, Fault, Limit, Operation, Permit, Plan, Resource, Step};
+pub(crate) use record::seal_context;
+use record::{intent, raw, written};
 
 /// The one way from an action to the outside. Cheap to clone; all clones are the same gate.
 #[derive(Clone)]
@@ -228,7 +229,7 @@ impl Inner {
     ) -> Result<Result<O::Outcome, Failure>, Fault> {
         let backend = self.estate.of::<O>()?;
         // Only a rehearsal is asked for what it saw.
-        if self.mode == Mode::Rehearse && !O::AMBIENT {
+        if self.mode == Mode::Rehearse && !Rules::is_ambient(O::INTERFACE) {
             self.progress().observed.steps.push(Step::of(&operation, O::EFFECT).map_err(written::<O>)?);
         }
         if O::EFFECT == Effect::Disclose {
@@ -325,7 +326,7 @@ impl Inner {
         backend: &O::Backend,
         permit: Permit<'_, O>,
     ) -> Result<O::Outcome, Failure> {
-        if O::AMBIENT || self.mode == Mode::Rehearse || !self.estate.fails() {
+        if Rules::is_ambient(O::INTERFACE) || self.mode == Mode::Rehearse || !self.estate.fails() {
             return O::perform(backend, permit).await;
         }
         let asked = {
@@ -471,120 +472,8 @@ impl Inner {
             }
         }
     }
-
-    fn deny(
-        &self,
-        call: u64,
-        operation: &str,
-        resource: &str,
-        arguments: Box<RawValue>,
-        reason: &str,
-    ) -> Result<(), Fault> {
-        tracing::warn!(run = %self.run, call, operation, resource, reason, "host call refused");
-        let denied = Denied {
-            call,
-            operation: operation.to_owned(),
-            resource: resource.to_owned(),
-            arguments,
-            reason: reason.to_owned(),
-        };
-        self.note(Event::Denied(denied))
-    }
-
-    fn note_outcome<O: Operation>(
-        &self,
-        call: u64,
-        answer: &Result<O::Outcome, Failure>,
-    ) -> Result<(), Fault> {
-        let result = match answer {
-            Ok(value) if O::EFFECT == Effect::Disclose || O::SEALED => {
-                let plain = SecretBytes::new(serde_json::to_vec(value).map_err(written::<O>)?);
-                CallResult::Sealed { value: self.seal::<O>(call, &plain)? }
-            }
-            Ok(value) => CallResult::Ok { value },
-            Err(failure) => CallResult::Failed { failure },
-        };
-        self.note_call::<O>(Timestamp::now(), CallEvent::Outcome { call, result })
-    }
-
-    fn note_call<O: Operation>(
-        &self,
-        at: Timestamp,
-        event: CallEvent<'_, O, O::Outcome, Failure>,
-    ) -> Result<(), Fault> {
-        Ok(self.journal.note_call(self.run, at, &event)?)
-    }
-
-    fn seal<O: Operation>(&self, call: u64, secret: &SecretBytes) -> Result<Sealed, Fault> {
-        let context = seal_context(&self.run, call, O::NAME);
-        self.sealer.seal(context.as_bytes(), secret.expose()).map_err(|error| Fault::Record {
-            operation: O::NAME.to_owned(),
-            verb: "written",
-            why: error.to_string(),
-        })
-    }
-
-    fn note(&self, event: Event) -> Result<(), Fault> {
-        Ok(self.journal.note(Record { run: self.run, at: Timestamp::now(), event })?)
-    }
-
-    async fn commit(&self, event: Event) -> Result<(), Fault> {
-        Ok(self.journal.commit(Record { run: self.run, at: Timestamp::now(), event }).await?)
-    }
-}
-
-/// What a sealed value is bound to, so that it opens nowhere else.
-pub(crate) fn seal_context(run: &RunId, call: u64, operation: &str) -> String {
-    format!("remit-undo-v1 {run} {call} {operation}")
-}
-
-fn intent<O: Operation>(
-    call: u64,
-    operation: &O,
-    effect: Effect,
-    resource: &Resource,
-) -> Result<Intent, Fault> {
-    Ok(Intent {
-        call,
-        operation: O::NAME.to_owned(),
-        effect,
-        resource: resource.to_string(),
-        arguments: raw::<O>(operation)?,
-        before: None,
-        sealed: None,
-        irrevocable_because: None,
-    })
-}
-
-/// What follows from an operation's name alone, once for all calls.
-trait Named: Operation {
-    /// Its interface, without a version.
-    const INTERFACE: &'static str = interface_of(Self::NAME);
-    /// It reaches nothing but the run itself.
-    const AMBIENT: bool = Rules::is_ambient(Self::INTERFACE);
-}
-
-impl<O: Operation> Named for O {}
-
-const fn interface_of(operation: &'static str) -> &'static str {
-    let mut dot = operation.len();
-    while dot > 0 {
-        dot -= 1;
-        if operation.as_bytes()[dot] == b'.' {
-            return operation.split_at(dot).0;
-        }
-    }
-    operation
 }
 
 pub(crate) fn within(limit: Limit, used: u64, allowed: u64) -> Result<(), Fault> {
     if used > allowed { Err(Exceeded { limit, used, allowed }.into()) } else { Ok(()) }
-}
-
-fn raw<O: Operation>(value: &impl Serialize) -> Result<Box<RawValue>, Fault> {
-    serde_json::value::to_raw_value(value).map_err(written::<O>)
-}
-
-fn written<O: Operation>(error: serde_json::Error) -> Fault {
-    Fault::Record { operation: O::NAME.to_owned(), verb: "written", why: error.to_string() }
 }

@@ -77,6 +77,25 @@ pub trait Operation: Serialize + DeserializeOwned + Send + Sync + 'static {
     fn describe_undo(&self, before: &Self::Undo) -> String;
 }
 
+/// The interface of an operation, without a version: worked out once, when Remit is compiled.
+pub(crate) trait Named: Operation {
+    /// `remit:secrets/rotate`.
+    const INTERFACE: &'static str = interface_of(Self::NAME);
+}
+
+impl<O: Operation> Named for O {}
+
+const fn interface_of(operation: &'static str) -> &'static str {
+    let mut dot = operation.len();
+    while dot > 0 {
+        dot -= 1;
+        if operation.as_bytes()[dot] == b'.' {
+            return operation.split_at(dot).0;
+        }
+    }
+    operation
+}
+
 /// An operation that reads. It gets no permit, so nothing a backend guards is within its reach.
 pub trait Observation: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// See [`Operation::NAME`].

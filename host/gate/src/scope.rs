@@ -240,8 +240,8 @@ struct Rule {
 
 impl Rules {
     /// Interfaces that reach nothing but the run itself: no scope names them.
-    pub(crate) const fn is_ambient(interface: &str) -> bool {
-        starts_with(interface, "remit:host/") || starts_with(interface, "wasi:")
+    pub(crate) fn is_ambient(interface: &str) -> bool {
+        interface.starts_with("remit:host/") || interface.starts_with("wasi:")
     }
 
     /// Whether a rule allows an interface on a resource; why not, if none does.
@@ -262,22 +262,5 @@ impl Rules {
 
     pub(crate) fn accepts_disclosure(&self, interface: &str, resource: &Resource) -> bool {
         self.by_interface.get(interface).is_some_and(|rule| rule.disclose.matches(resource.path()))
-    }
-}
-
-/// [`str::starts_with`], at compile time too.
-const fn starts_with(text: &str, start: &str) -> bool {
-    match text.as_bytes().split_at_checked(start.len()) {
-        Some((mut begins, _)) => {
-            let mut start = start.as_bytes();
-            while let ([a, begins_rest @ ..], [b, start_rest @ ..]) = (begins, start) {
-                if *a != *b {
-                    return false;
-                }
-                (begins, start) = (begins_rest, start_rest);
-            }
-            true
-        }
-        None => false,
     }
 }

@@ -1,5 +1,6 @@
-//! The records of a host call that looks. There may be thousands in a run, so each is written in one go, from what the
-//! call itself holds: what all of them have in common is copied, not serialised.
+//! The records of a host call that the gate writes most: the intent to look, and what came of any call. There may be
+//! thousands in a run, so each is written in one go, from what the call itself holds: what all of them have in common is
+//! copied, not serialised.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -7,10 +8,10 @@ use serde::Serialize;
 use crate::name::Filed;
 use crate::{CallResult, Effect, instant};
 
-/// One of the two events of a host call that changes nothing.
+/// An event of a host call.
 #[derive(Debug)]
 pub enum CallEvent<'a, A, V, F> {
-    /// It is about to happen: an [`Intent`](crate::Intent) without a prior state.
+    /// It is about to happen, and changes nothing: an [`Intent`](crate::Intent) without a prior state.
     Intent {
         /// The call's number in its run, from 1.
         call: u64,

@@ -66,22 +66,26 @@ impl Drop for Disk {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
-mod tests {
+pub(crate) mod tests {
     use std::os::unix::fs::symlink;
 
     use tokio::sync::oneshot;
 
     use super::*;
 
+    /// The disk of a journal whose log the kernel refuses to sync.
+    pub(crate) fn failing(folder: &Path, poison: &Arc<OnceLock<Poisoned>>) -> Disk {
+        let path = folder.join("failing.db");
+        symlink("/dev/null", log_of(&path)).unwrap();
+        Disk::new(&path, poison).unwrap()
+    }
+
     /// Nobody is told that something is durable after the disk once failed, not even what came later.
     #[test]
     fn a_disk_that_fails_once_is_believed_no_more() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("journal.db");
-        // The kernel refuses to sync it.
-        symlink("/dev/null", log_of(&path)).unwrap();
         let poison = Arc::default();
-        let disk = Disk::new(&path, &poison).unwrap();
+        let disk = failing(folder.path(), &poison);
         for _ in 0..2 {
             let (done, answer) = oneshot::channel();
             assert!(disk.answer(vec![(done, Ok(()))]));

@@ -2,7 +2,7 @@
 //!
 //! Whoever waits for a commit does it, if the writer is free: two switches between threads take longer than what is
 //! to be done. If it is not, the writer's own thread goes on with whatever has come together meanwhile; it also commits what
-//! nobody waits for.
+//! nobody waits for. Where several wait for the disk, it leaves that to another one: see [`Disk`].
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -481,3 +481,7 @@ impl Counters {
 fn unwritable(kind: &str, why: String) -> JournalError {
     JournalError::Record { which: kind.to_owned(), verb: "written", why }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests;

@@ -51,8 +51,7 @@ pub mod bindings;
 
 pub use error::Error;
 
-/// Takes the memory that `remit build` gives a guest from its start before it asks for more: growing is a system call
-/// that stops every thread of the host.
+/// Takes the memory that `remit build` gives a guest from its start before it asks for more: growing interrupts the host.
 #[cfg(all(feature = "allocator", target_family = "wasm", target_os = "unknown"))]
 #[global_allocator]
 static HEAP: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;

@@ -55,19 +55,16 @@ pub(crate) fn build(project: &Project) -> Result<Vec<u8>, AuthorError> {
     fs::read(&module).map_err(|error| AuthorError::file(&module, &error))
 }
 
-/// A quarter of a megabyte that a guest has from its start, and that the SDK's allocator takes before it asks for more:
-/// most never do. Growing is a system call that stops every thread of the host.
+/// A guest has a quarter of a megabyte from its start, which the SDK's allocator takes before it asks for more: most never
+/// do. To grow a memory, every core that runs a thread of the host has to be interrupted.
 const HEAP: &str = "-Clink-arg=--initial-heap=262144";
 
-/// Keeps this machine's directories out of the panic messages, so that the same source gives the same digest
-/// for everyone. Flags are encoded: a path may hold spaces.
+/// [`HEAP`], and what keeps this machine's directories out of the panic messages, so that the same source gives the same
+/// digest for everyone. Flags are encoded: a path may hold spaces.
 fn flags(dir: &Path) -> OsString {
-    let mut flags = OsString::new();
+    let mut flags = OsString::from(HEAP);
     let mut remap = |from: PathBuf, to: &str| {
-        if !flags.is_empty() {
-            flags.push("\u{1f}");
-        }
-        flags.push("--remap-path-prefix=");
+        flags.push("\u{1f}--remap-path-prefix=");
         flags.push(from);
         flags.push("=");
         flags.push(to);
@@ -81,8 +78,6 @@ fn flags(dir: &Path) -> OsString {
     if let Ok(dir) = fs::canonicalize(dir) {
         remap(dir, "action");
     }
-    flags.push("\u{1f}");
-    flags.push(HEAP);
     flags
 }
 
