@@ -1,5 +1,6 @@
 //! `remit:host`: the run's log and its facts. Ambient: no grant names them.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use remit_gate::{Facts, Fault, Gate, Observation, Resource};
@@ -10,10 +11,10 @@ use crate::bindings::remit::host::{log, run};
 
 /// The resource of every operation that reaches nothing but its own run.
 #[must_use]
-pub fn this_run() -> Resource {
+pub fn this_run() -> &'static Resource {
     #[expect(clippy::expect_used, reason = "a constant in canonical form")]
     static THIS: LazyLock<Resource> = LazyLock::new(|| Resource::new("run", "this").expect("canonical"));
-    THIS.clone()
+    &THIS
 }
 
 /// How much a line matters.
@@ -44,8 +45,8 @@ impl Observation for Write {
     type Backend = Facts;
     type Outcome = ();
 
-    fn resource(&self) -> Resource {
-        this_run()
+    fn resource(&self) -> Cow<'_, Resource> {
+        Cow::Borrowed(this_run())
     }
 
     async fn observe(&self, on: &Facts) -> Result<(), remit_gate::Failure> {
@@ -80,8 +81,8 @@ impl Observation for ReadFacts {
     type Backend = Facts;
     type Outcome = RunFacts;
 
-    fn resource(&self) -> Resource {
-        this_run()
+    fn resource(&self) -> Cow<'_, Resource> {
+        Cow::Borrowed(this_run())
     }
 
     async fn observe(&self, on: &Facts) -> Result<RunFacts, remit_gate::Failure> {

@@ -215,8 +215,11 @@ impl Inner {
         let at = Timestamp::now();
         self.admit(at, call, &operation, &resource)?;
         match O::EFFECT {
-            Effect::Observe | Effect::Disclose => self.observe(at, call, operation, &resource).await,
-            Effect::Change | Effect::Irrevocable => self.change(call, operation, &resource).await,
+            Effect::Observe | Effect::Disclose => self.observe(at, call, &operation, &resource).await,
+            Effect::Change | Effect::Irrevocable => {
+                let resource = resource.into_owned();
+                self.change(call, operation, resource).await
+            }
         }
     }
 
@@ -224,23 +227,23 @@ impl Inner {
         self: &Arc<Self>,
         at: Timestamp,
         call: u64,
-        operation: O,
+        operation: &O,
         resource: &Resource,
     ) -> Result<Result<O::Outcome, Failure>, Fault> {
         let backend = self.estate.of::<O>()?;
         // Only a rehearsal is asked for what it saw.
         if self.mode == Mode::Rehearse && !Rules::is_ambient(O::INTERFACE) {
-            self.progress().observed.steps.push(Step::of(&operation, O::EFFECT).map_err(written::<O>)?);
+            self.progress().observed.steps.push(Step::of(operation, O::EFFECT).map_err(written::<O>)?);
         }
         if O::EFFECT == Effect::Disclose {
             // Whoever learnt a secret must be on record even if the host dies right after.
-            self.commit(Event::Intent(intent(call, &operation, O::EFFECT, resource)?)).await?;
+            self.commit(Event::Intent(intent(call, operation, O::EFFECT, resource)?)).await?;
         } else {
             let resource = resource.as_str();
-            let (operation, effect, arguments) = (O::NAME, O::EFFECT, &operation);
+            let (operation, effect, arguments) = (O::NAME, O::EFFECT, operation);
             self.note_call::<O>(at, CallEvent::Intent { call, operation, effect, resource, arguments })?;
         }
-        let answer = self.perform(backend, Permit { operation: &operation, before: None }).await;
+        let answer = self.perform(backend, Permit { operation, before: None }).await;
         self.note_outcome::<O>(call, &answer)?;
         Ok(answer)
     }
@@ -249,7 +252,7 @@ impl Inner {
         self: &Arc<Self>,
         call: u64,
         operation: O,
-        resource: &Resource,
+        resource: Resource,
     ) -> Result<Result<O::Outcome, Failure>, Fault> {
         let inner = self;
         let backend = inner.estate.get::<O>()?;
@@ -257,7 +260,7 @@ impl Inner {
             Ok(prepared) => prepared,
             Err(failure) => {
                 // Nothing was touched: the attempt is on record, and the guest may handle it.
-                inner.note(Event::Intent(intent(call, &operation, O::EFFECT, resource)?))?;
+                inner.note(Event::Intent(intent(call, &operation, O::EFFECT, &resource)?))?;
                 let answer = Err(failure);
                 inner.note_outcome::<O>(call, &answer)?;
                 return Ok(answer);
@@ -274,7 +277,7 @@ impl Inner {
         }
         inner.admit_change(call, &operation, step)?;
 
-        let mut intent = intent(call, &operation, effect, resource)?;
+        let mut intent = intent(call, &operation, effect, &resource)?;
         intent.before = Some(raw::<O>(&prepared.undo)?);
         intent.irrevocable_because.clone_from(&prepared.irrevocable);
         if inner.mode == Mode::Rehearse {
@@ -288,7 +291,7 @@ impl Inner {
         // From here on the guest may stop waiting (a time-out drops this future), the effect may not stop
         // half-way: it runs to its journaled outcome.
         let running = Arc::clone(&inner.under_way).read_owned().await;
-        let (inner, resource) = (Arc::clone(inner), resource.clone());
+        let inner = Arc::clone(inner);
         let effect = Finish::new(async move {
             // Preparing may have taken long; what is on record as intended is intended in time.
             let at = Timestamp::now();

@@ -1,5 +1,6 @@
 //! What a host call is, to the gate.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 
@@ -32,8 +33,8 @@ pub trait Operation: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The public part of what is needed to take it back.
     type Undo: Serialize + DeserializeOwned + Send + Sync + 'static;
 
-    /// What it touches.
-    fn resource(&self) -> Resource;
+    /// What it touches: lent where it is a field, given where it is worked out.
+    fn resource(&self) -> Cow<'_, Resource>;
 
     /// Reads the state that `undo` would restore, and decides everything `perform` will do (a fresh
     /// value, say), so that the intent on disk says what the effect will be.
@@ -110,7 +111,7 @@ pub trait Observation: Serialize + DeserializeOwned + Send + Sync + 'static {
     type Outcome: Serialize + DeserializeOwned + Send + Sync + 'static;
 
     /// See [`Operation::resource`].
-    fn resource(&self) -> Resource;
+    fn resource(&self) -> Cow<'_, Resource>;
 
     /// Reads.
     fn observe(&self, on: &Self::Backend) -> impl Future<Output = Result<Self::Outcome, Failure>> + Send;
@@ -128,7 +129,7 @@ impl<T: Observation> Operation for T {
     type Outcome = T::Outcome;
     type Undo = Nothing;
 
-    fn resource(&self) -> Resource {
+    fn resource(&self) -> Cow<'_, Resource> {
         Observation::resource(self)
     }
 

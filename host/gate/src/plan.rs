@@ -37,7 +37,7 @@ impl Step {
         Ok(Self {
             operation: O::NAME.to_owned(),
             effect,
-            resource: operation.resource(),
+            resource: operation.resource().into_owned(),
             arguments: serde_json::to_value(operation)?,
             undo: None,
             irrevocable_because: None,

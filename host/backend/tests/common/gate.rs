@@ -1,6 +1,7 @@
 //! The smallest operation that reaches a store's changes, and a gate to call it through: there is no
 //! other way to an [`Authority`](remit_gate::Authority).
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -35,8 +36,8 @@ impl Operation for Raw {
     type Outcome = u64;
     type Undo = ();
 
-    fn resource(&self) -> Resource {
-        self.secret.clone()
+    fn resource(&self) -> Cow<'_, Resource> {
+        Cow::Borrowed(&self.secret)
     }
 
     async fn prepare(&self, _: &Secrets) -> Result<Prepared<()>, Failure> {

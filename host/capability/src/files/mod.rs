@@ -9,6 +9,8 @@
 mod read;
 mod write;
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use remit_backend::Files;
@@ -63,8 +65,8 @@ impl Observation for GetDirectories {
     type Backend = Files;
     type Outcome = Vec<String>;
 
-    fn resource(&self) -> Resource {
-        crate::host::this_run()
+    fn resource(&self) -> Cow<'_, Resource> {
+        Cow::Borrowed(crate::host::this_run())
     }
 
     async fn observe(&self, on: &Files) -> Result<Vec<String>, Failure> {

@@ -1,5 +1,7 @@
 //! Looking at files.
 
+use std::borrow::Cow;
+
 use remit_backend::Files;
 use remit_backend::files::{Entry, Is, Node};
 use remit_gate::{Failure, Observation, Resource};
@@ -20,8 +22,8 @@ impl Observation for Look {
     type Backend = Files;
     type Outcome = Is;
 
-    fn resource(&self) -> Resource {
-        self.resource.clone()
+    fn resource(&self) -> Cow<'_, Resource> {
+        Cow::Borrowed(&self.resource)
     }
 
     async fn observe(&self, on: &Files) -> Result<Is, Failure> {
@@ -44,8 +46,8 @@ impl Observation for Read {
     type Backend = Files;
     type Outcome = Content;
 
-    fn resource(&self) -> Resource {
-        self.resource.clone()
+    fn resource(&self) -> Cow<'_, Resource> {
+        Cow::Borrowed(&self.resource)
     }
 
     async fn observe(&self, on: &Files) -> Result<Content, Failure> {
@@ -75,8 +77,8 @@ impl Observation for List {
     type Backend = Files;
     type Outcome = Vec<Entry>;
 
-    fn resource(&self) -> Resource {
-        self.resource.clone()
+    fn resource(&self) -> Cow<'_, Resource> {
+        Cow::Borrowed(&self.resource)
     }
 
     async fn observe(&self, on: &Files) -> Result<Vec<Entry>, Failure> {

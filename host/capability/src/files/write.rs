@@ -1,5 +1,7 @@
 //! Changing files. Each change is from one whole state of one path to another, and its undo is the way back.
 
+use std::borrow::Cow;
+
 use remit_backend::Files;
 use remit_backend::files::{FileNode, Is, MAX_FILE, Node};
 use remit_gate::{Effect, Failure, Observation, Operation, Permit, Prepared, Resource, State};
@@ -36,8 +38,8 @@ impl Observation for Find {
     type Backend = Files;
     type Outcome = Kind;
 
-    fn resource(&self) -> Resource {
-        self.resource.clone()
+    fn resource(&self) -> Cow<'_, Resource> {
+        Cow::Borrowed(&self.resource)
     }
 
     async fn observe(&self, on: &Files) -> Result<Kind, Failure> {
@@ -242,8 +244,8 @@ macro_rules! changes {
             type Outcome = ();
             type Undo = BeforeChange;
 
-            fn resource(&self) -> Resource {
-                self.resource.clone()
+            fn resource(&self) -> Cow<'_, Resource> {
+                Cow::Borrowed(&self.resource)
             }
 
             async fn prepare(&self, on: &Files) -> Result<Prepared<BeforeChange>, Failure> {

@@ -1,5 +1,7 @@
 //! Looking at a secret: its versions, or (disclosing) its value.
 
+use std::borrow::Cow;
+
 use remit_backend::{Secrets, VersionState};
 use remit_gate::{Failure, Observation, Resource};
 use serde::{Deserialize, Serialize};
@@ -18,8 +20,8 @@ impl Observation for Metadata {
     type Backend = Secrets;
     type Outcome = remit_backend::Metadata;
 
-    fn resource(&self) -> Resource {
-        self.resource.clone()
+    fn resource(&self) -> Cow<'_, Resource> {
+        Cow::Borrowed(&self.resource)
     }
 
     async fn observe(&self, on: &Secrets) -> Result<remit_backend::Metadata, Failure> {
@@ -60,8 +62,8 @@ impl Observation for Reveal {
     type Backend = Secrets;
     type Outcome = String;
 
-    fn resource(&self) -> Resource {
-        self.resource.clone()
+    fn resource(&self) -> Cow<'_, Resource> {
+        Cow::Borrowed(&self.resource)
     }
 
     async fn observe(&self, on: &Secrets) -> Result<String, Failure> {

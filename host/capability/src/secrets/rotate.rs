@@ -1,5 +1,6 @@
 //! Replacing a secret's value by a fresh one.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use remit_backend::{Fields, Metadata, SecretStore, Secrets, VersionState};
@@ -168,8 +169,8 @@ impl Operation for Rotate {
     type Outcome = Rotated;
     type Undo = BeforeRotation;
 
-    fn resource(&self) -> Resource {
-        self.resource.clone()
+    fn resource(&self) -> Cow<'_, Resource> {
+        Cow::Borrowed(&self.resource)
     }
 
     async fn prepare(&self, on: &Secrets) -> Result<Prepared<BeforeRotation>, Failure> {

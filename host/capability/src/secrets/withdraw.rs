@@ -1,5 +1,7 @@
 //! Taking one version out of use: until enabled again, or for good.
 
+use std::borrow::Cow;
+
 use remit_backend::{Secrets, VersionState};
 use remit_gate::{Effect, Failure, Operation, Permit, Prepared, Resource, State};
 use serde::{Deserialize, Serialize};
@@ -60,8 +62,8 @@ impl Operation for Disable {
     type Outcome = ();
     type Undo = BeforeWithdrawal;
 
-    fn resource(&self) -> Resource {
-        self.resource.clone()
+    fn resource(&self) -> Cow<'_, Resource> {
+        Cow::Borrowed(&self.resource)
     }
 
     async fn prepare(&self, on: &Secrets) -> Result<Prepared<BeforeWithdrawal>, Failure> {
@@ -111,8 +113,8 @@ impl Operation for Destroy {
     type Outcome = ();
     type Undo = BeforeWithdrawal;
 
-    fn resource(&self) -> Resource {
-        self.resource.clone()
+    fn resource(&self) -> Cow<'_, Resource> {
+        Cow::Borrowed(&self.resource)
     }
 
     async fn prepare(&self, on: &Secrets) -> Result<Prepared<BeforeWithdrawal>, Failure> {

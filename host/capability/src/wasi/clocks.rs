@@ -1,6 +1,7 @@
 //! Clocks, and waiting for them. Whatever depends on the time is an operation, so that its answer is in
 //! the journal and a replay need not ask a clock.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -51,8 +52,8 @@ impl Observation for WallNow {
     /// Seconds and nanoseconds since the Unix epoch.
     type Outcome = (u64, u32);
 
-    fn resource(&self) -> Resource {
-        this_run()
+    fn resource(&self) -> Cow<'_, Resource> {
+        Cow::Borrowed(this_run())
     }
 
     async fn observe(&self, _: &Facts) -> Result<(u64, u32), Failure> {
@@ -66,8 +67,8 @@ impl Observation for MonotonicNow {
     type Backend = Facts;
     type Outcome = u64;
 
-    fn resource(&self) -> Resource {
-        this_run()
+    fn resource(&self) -> Cow<'_, Resource> {
+        Cow::Borrowed(this_run())
     }
 
     async fn observe(&self, _: &Facts) -> Result<u64, Failure> {
@@ -81,8 +82,8 @@ impl Observation for Poll {
     /// Which are ready.
     type Outcome = Vec<u32>;
 
-    fn resource(&self) -> Resource {
-        this_run()
+    fn resource(&self) -> Cow<'_, Resource> {
+        Cow::Borrowed(this_run())
     }
 
     async fn observe(&self, _: &Facts) -> Result<Vec<u32>, Failure> {
@@ -103,8 +104,8 @@ impl Observation for Ready {
     type Backend = Facts;
     type Outcome = bool;
 
-    fn resource(&self) -> Resource {
-        this_run()
+    fn resource(&self) -> Cow<'_, Resource> {
+        Cow::Borrowed(this_run())
     }
 
     async fn observe(&self, _: &Facts) -> Result<bool, Failure> {

@@ -6,6 +6,8 @@ pub use remit_gate::{
 };
 #[allow(unused_imports)]
 pub use serde::{Deserialize, Serialize};
+#[allow(unused_imports)]
+pub use std::borrow::Cow;
 
 pub struct Backend;
 
@@ -26,8 +28,8 @@ impl Operation for Change {
     type Outcome = ();
     type Undo = ();
 
-    fn resource(&self) -> Resource {
-        Resource::new("secret", "a").unwrap()
+    fn resource(&self) -> Cow<'_, Resource> {
+        Cow::Owned(Resource::new("secret", "a").unwrap())
     }
     async fn prepare(&self, _: &Backend) -> Result<Prepared<()>, Failure> {
         Ok(Prepared { undo: (), secret: None, irrevocable: None })
@@ -58,8 +60,8 @@ impl Observation for Look {
     type Backend = Backend;
     type Outcome = u32;
 
-    fn resource(&self) -> Resource {
-        Resource::new("secret", "a").unwrap()
+    fn resource(&self) -> Cow<'_, Resource> {
+        Cow::Owned(Resource::new("secret", "a").unwrap())
     }
     async fn observe(&self, on: &Backend) -> Result<u32, Failure> {
         Ok(on.read())

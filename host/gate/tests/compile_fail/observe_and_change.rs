@@ -12,8 +12,8 @@ impl Observation for Sly {
     type Backend = Backend;
     type Outcome = ();
 
-    fn resource(&self) -> Resource {
-        Resource::new("secret", "a").unwrap()
+    fn resource(&self) -> Cow<'_, Resource> {
+        Cow::Owned(Resource::new("secret", "a").unwrap())
     }
     async fn observe(&self, on: &Backend) -> Result<(), Failure> {
         on.change();

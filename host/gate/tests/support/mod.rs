@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -85,8 +86,8 @@ impl Observation for Describe {
     const NAME: &'static str = "test:vault/read.describe";
     type Backend = Arc<Vault>;
     type Outcome = u32;
-    fn resource(&self) -> Resource {
-        secret(&self.0)
+    fn resource(&self) -> Cow<'_, Resource> {
+        Cow::Owned(secret(&self.0))
     }
     async fn observe(&self, on: &Arc<Vault>) -> Result<u32, Failure> {
         Ok(on.get(&self.0)?.0)
@@ -101,8 +102,8 @@ impl Observation for Reveal {
     const DISCLOSES: bool = true;
     type Backend = Arc<Vault>;
     type Outcome = String;
-    fn resource(&self) -> Resource {
-        secret(&self.0)
+    fn resource(&self) -> Cow<'_, Resource> {
+        Cow::Owned(secret(&self.0))
     }
     async fn observe(&self, on: &Arc<Vault>) -> Result<String, Failure> {
         Ok(on.get(&self.0)?.1)
@@ -128,8 +129,8 @@ impl Operation for Rotate {
     type Outcome = u32;
     type Undo = Old;
 
-    fn resource(&self) -> Resource {
-        secret(&self.path)
+    fn resource(&self) -> Cow<'_, Resource> {
+        Cow::Owned(secret(&self.path))
     }
     async fn prepare(&self, on: &Arc<Vault>) -> Result<Prepared<Old>, Failure> {
         let (version, value) = on.get(&self.path)?;
@@ -179,8 +180,8 @@ impl Operation for Destroy {
     type Outcome = ();
     type Undo = Old;
 
-    fn resource(&self) -> Resource {
-        secret(&self.0)
+    fn resource(&self) -> Cow<'_, Resource> {
+        Cow::Owned(secret(&self.0))
     }
     async fn prepare(&self, on: &Arc<Vault>) -> Result<Prepared<Old>, Failure> {
         Ok(Prepared { undo: Old { version: on.get(&self.0)?.0 }, secret: None, irrevocable: None })
