@@ -47,13 +47,15 @@ pub enum NoteError {
 
 /// A log's signing key.
 pub struct NoteSigner {
-    name: String,
+    verifier: NoteVerifier,
+    /// The verifier's, which begins each signature.
+    id: [u8; 4],
     pair: Ed25519KeyPair,
 }
 
 impl fmt::Debug for NoteSigner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "NoteSigner({})", self.name)
+        write!(f, "NoteSigner({})", self.name())
     }
 }
 
@@ -64,30 +66,31 @@ impl NoteSigner {
             return Err(NoteError::Name(name.escape_debug().collect()));
         }
         let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| NoteError::Key)?;
-        Ok(Self { name: name.to_owned(), pair })
+        let mut key = [0; 32];
+        key.copy_from_slice(pair.public_key().as_ref());
+        let verifier = NoteVerifier { name: name.to_owned(), key };
+        Ok(Self { id: verifier.id(), verifier, pair })
     }
 
     /// The log's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        &self.verifier.name
     }
 
     /// The public half.
     #[must_use]
     pub fn verifier(&self) -> NoteVerifier {
-        let mut key = [0; 32];
-        key.copy_from_slice(self.pair.public_key().as_ref());
-        NoteVerifier { name: self.name.clone(), key }
+        self.verifier.clone()
     }
 
     /// The checkpoint as a signed note.
     #[must_use]
     pub fn sign(&self, checkpoint: &Checkpoint) -> String {
         let text = checkpoint.to_text();
-        let mut line = self.verifier().id().to_vec();
+        let mut line = self.id.to_vec();
         line.extend_from_slice(self.pair.sign(text.as_bytes()).as_ref());
-        format!("{text}\n\u{2014} {} {}\n", self.name, STANDARD.encode(line))
+        format!("{text}\n\u{2014} {} {}\n", self.name(), STANDARD.encode(line))
     }
 }
 
