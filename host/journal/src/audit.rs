@@ -5,6 +5,7 @@ use std::thread::ScopedJoinHandle;
 
 use miette::Diagnostic;
 use remit_tlog::{Checkpoint, Frontier, NoteVerifier, leaf_hash};
+use remit_trust::Digest;
 use rusqlite::{Connection, Transaction};
 use serde::Serialize;
 
@@ -215,7 +216,7 @@ impl Reader {
                     return Err(AuditError::Record { seq: last + 1, why });
                 }
                 last = seq;
-                chain = store::link(&chain, body);
+                chain = store::link(&chain, &Digest::of(body));
                 if stored != chain {
                     let why = "is not the one that was written here: its hash does not continue the chain";
                     return Err(AuditError::Record { seq, why: why.to_owned() });

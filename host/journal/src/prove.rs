@@ -7,6 +7,7 @@ use remit_tlog::{
     Hash, NoteError, NoteVerifier, ProofError, consistency_proof, inclusion_proof, leaf_hash,
     verify_consistency, verify_inclusion,
 };
+use remit_trust::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::tree::Tree;
@@ -221,7 +222,7 @@ impl RunProof {
         for given in &self.records {
             let wrong = || CheckError::Record { seq: given.seq };
             let index = given.seq.checked_sub(1).ok_or_else(wrong)?;
-            let entry = store::link(&given.previous, given.body.as_bytes());
+            let entry = store::link(&given.previous, &Digest::of(given.body.as_bytes()));
             verify_inclusion(&leaf_hash(&entry), index, signed.size, &signed.root, &hashes(&given.path)?)
                 .map_err(|_| wrong())?;
             let record: Record = serde_json::from_str(&given.body).map_err(|_| wrong())?;

@@ -3,6 +3,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use remit_trust::Digest;
 use tokio::sync::oneshot;
 
 use crate::StartError;
@@ -98,7 +99,10 @@ impl Queue {
         write(&mut waiting.group.text)?;
         waiting.hurry |= wants.in_a_hurry();
         let body = start..waiting.group.text.len();
-        let entry = head.map(|Head { of, kind, turn }| Entry { of, kind, body, turn });
+        let entry = head.map(|Head { of, kind, turn }| {
+            let digest = wants.in_a_hurry().then(|| Digest::of(&waiting.group.text[body.clone()]));
+            Entry { of, kind, body, digest, turn }
+        });
         waiting.group.messages.push(Message { entry, wants });
         // Waking costs more than everything else here: a writer that lingers goes on lingering.
         let wake = match waiting.sleeps {

@@ -1,5 +1,6 @@
 //! Questions to a journal.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -111,22 +112,24 @@ impl Reader {
     /// All runs, oldest first.
     pub fn runs(&self) -> Result<Vec<RunSummary>, JournalError> {
         let mut runs: Vec<RunSummary> = Vec::new();
-        for (_, record) in self.records::<Record>("kind IN ('started', 'ended') AND ?1 = ''", "")? {
-            match record.event {
-                Event::Started(started) => runs.push(RunSummary {
+        let mut places = HashMap::new();
+        for (_, record) in self.records::<Record>("kind = 'started' AND ?1 = ''", "")? {
+            if let Event::Started(started) = record.event {
+                places.insert(record.run, runs.len());
+                runs.push(RunSummary {
                     run: record.run,
                     at: record.at,
                     mode: started.mode,
                     action: started.action,
                     principal: started.principal,
                     state: None,
-                }),
-                Event::Ended(Ended { state, .. }) => {
-                    if let Some(run) = runs.iter_mut().rev().find(|run| run.run == record.run) {
-                        run.state = Some(state);
-                    }
-                }
-                _ => {}
+                });
+            }
+        }
+        for (_, record) in self.records::<Record>("kind = 'ended' AND ?1 = ''", "")? {
+            if let (Event::Ended(Ended { state, .. }), Some(&place)) = (record.event, places.get(&record.run))
+            {
+                runs[place].state = Some(state);
             }
         }
         if self.version > 1 {
@@ -244,7 +247,7 @@ impl Reader {
         let database = self.database();
         let query = || -> rusqlite::Result<Vec<(i64, String, Vec<u8>)>> {
             // An older schema's index is of another list.
-            let by = if self.version < 5 { "NOT INDEXED" } else { "INDEXED BY record_to_tell" };
+            let by = if self.version < 6 { "NOT INDEXED" } else { "INDEXED BY record_of_kind" };
             let to_tell = schema::to_tell();
             let mut rows = database.prepare_cached(&format!(
                 "SELECT seq, run, body FROM record {by} WHERE seq > ?1 AND {to_tell} ORDER BY seq"
@@ -261,9 +264,12 @@ impl Reader {
 
     /// The runs that go on although what they rest on was taken away: they stop at their next call.
     pub fn stopped(&self) -> Result<Vec<RunId>, JournalError> {
+        let resting = schema::resting(self.version);
         self.names(
-            "SELECT DISTINCT run FROM authority JOIN struck ON struck.ground = authority.ground
-             WHERE authority.since < struck.before AND ?1 = '' ORDER BY run",
+            &format!(
+                "SELECT DISTINCT run FROM {resting} JOIN struck USING (ground)
+                 WHERE since < before AND ?1 = '' ORDER BY run"
+            ),
             "",
         )
     }
@@ -297,7 +303,7 @@ impl Reader {
                 .map(|run| run.run)
                 .collect());
         }
-        self.names("SELECT run FROM open_run WHERE ?1 = '' ORDER BY run", "")
+        self.names("SELECT DISTINCT run FROM open_run WHERE ?1 = '' ORDER BY run", "")
     }
 
     fn names<T: FromStr>(&self, query: &str, argument: &str) -> Result<Vec<T>, JournalError> {

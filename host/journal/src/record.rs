@@ -279,6 +279,14 @@ pub enum Phase {
     Recover,
 }
 
+impl Phase {
+    /// Whether a run that had a state has none from here on; the other phases follow from a run that goes on.
+    #[must_use]
+    pub fn reopens(self) -> bool {
+        matches!(self, Self::Revert | Self::Recover)
+    }
+}
+
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
@@ -291,7 +299,7 @@ impl fmt::Display for Phase {
     }
 }
 
-/// The run entered a phase. From then on, and until the next [`Ended`], it has no state.
+/// The run entered a phase. Until the next [`Ended`] it has no state.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PhaseEntered {
     /// Which.

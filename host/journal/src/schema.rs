@@ -9,7 +9,7 @@ use crate::JournalError;
 use crate::store::head;
 
 /// The schema this version writes.
-pub(crate) const SCHEMA_VERSION: i64 = 5;
+pub(crate) const SCHEMA_VERSION: i64 = 6;
 
 const SCHEMA: &str = "
     CREATE TABLE record (
@@ -89,6 +89,12 @@ pub(crate) fn to_tell() -> String {
     format!("({})", TO_TELL.map(|kind| format!("kind = '{kind}'")).join(" OR "))
 }
 
+/// Whether a record can be found by its kind: what is looked for must be one side of this, word by word, or SQLite does
+/// not see that the index has it.
+pub(crate) fn by_kind() -> String {
+    format!("kind = 'started' OR {}", to_tell())
+}
+
 /// What schema 5 says in fewer pages: each of these tables is one tree instead of two, and no large index holds a
 /// record's number twice.
 fn since_4() -> String {
@@ -115,15 +121,49 @@ fn since_4() -> String {
         INSERT INTO grant_use SELECT run, grant_digest FROM old;
         DROP TABLE old;
         CREATE INDEX use_of_grant ON grant_use (grant_digest);
-
-        PRAGMA user_version = 5;
         "
     )
 }
 
+/// What schema 6 says in fewer rows: that a run has no state and what it rests on are one, and so are the two indices of
+/// some kinds of records.
+fn since_5() -> String {
+    let by_kind = by_kind();
+    format!(
+        "
+        DROP INDEX record_to_tell;
+        DROP INDEX record_of_kind;
+        CREATE INDEX record_of_kind ON record (kind) WHERE {by_kind};
+
+        ALTER TABLE open_run RENAME TO old;
+        -- The runs without a state: going on, or left behind by a host that was killed. What each rests on, and since which
+        -- record; one that was taken up again after its end rests on nothing that can be taken away, which is the ground ''.
+        CREATE TABLE open_run (
+            run    TEXT NOT NULL,
+            ground TEXT NOT NULL,
+            since  INTEGER NOT NULL,
+            PRIMARY KEY (run, ground, since)
+        ) STRICT, WITHOUT ROWID;
+        INSERT INTO open_run SELECT run, ground, since FROM authority WHERE run IN (SELECT run FROM old);
+        INSERT INTO open_run SELECT run, '', 0 FROM old WHERE run NOT IN (SELECT run FROM authority);
+        DROP TABLE old;
+        DROP TABLE authority;
+        "
+    )
+}
+
+/// The table of a schema, from 3 on, that says what runs rest on.
+pub(crate) fn resting(version: i64) -> &'static str {
+    if version < 6 { "authority" } else { "open_run" }
+}
+
+fn is_current() -> String {
+    format!("PRAGMA user_version = {SCHEMA_VERSION};")
+}
+
 /// All that makes an empty journal's tables.
 pub(crate) fn whole() -> String {
-    [SCHEMA, SINCE_1, SINCE_2, SINCE_3, &since_4()].concat()
+    [SCHEMA, SINCE_1, SINCE_2, SINCE_3, &since_4(), &since_5(), &is_current()].concat()
 }
 
 /// Brings an older schema to this one, after the head was verified.
@@ -137,7 +177,8 @@ pub(crate) fn migrate(path: &Path, transaction: &Transaction<'_>, from: i64) -> 
     ";
     let to_3 = if from < 3 { [SINCE_2, fill].concat() } else { String::new() };
     let to_4 = if from < 4 { SINCE_3 } else { "" };
-    let all = to_3 + to_4 + &since_4();
+    let to_5 = if from < 5 { since_4() } else { String::new() };
+    let all = to_3 + to_4 + &to_5 + &since_5() + &is_current();
     transaction.execute_batch(&all).map_err(|error| JournalError::sqlite(path, &error))
 }
 

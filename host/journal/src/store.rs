@@ -22,6 +22,8 @@ pub(crate) struct Entry {
     pub(crate) kind: &'static str,
     /// Where its text is among that of all.
     pub(crate) body: Range<usize>,
+    /// That text's digest, if whoever waits for the record worked it out: the writer is what all of them wait for.
+    pub(crate) digest: Option<Digest>,
     pub(crate) turn: Turn,
 }
 
@@ -31,8 +33,8 @@ pub(crate) enum Turn {
     Starts(Box<Start>),
     /// The run wants to change something: not if what it rests on was taken away.
     Changes,
-    /// The run has no state from now on.
-    Opens,
+    /// The run has no state from now on, although it had one.
+    Reopens,
     /// It has one.
     Ends,
     /// Its key is deleted.
@@ -59,12 +61,12 @@ pub(crate) struct Head {
 }
 
 /// What binds a record to all before it.
-pub(crate) fn link(previous: &[u8; 32], body: &[u8]) -> [u8; 32] {
+pub(crate) fn link(previous: &[u8; 32], body: &Digest) -> [u8; 32] {
     const HEAD: &[u8] = b"remit-journal-v1\n";
     let mut text = [0; HEAD.len() + 64];
     text[..HEAD.len()].copy_from_slice(HEAD);
     text[HEAD.len()..HEAD.len() + 32].copy_from_slice(previous);
-    text[HEAD.len() + 32..].copy_from_slice(Digest::of(body).as_bytes());
+    text[HEAD.len() + 32..].copy_from_slice(body.as_bytes());
     *Digest::of(&text).as_bytes()
 }
 
@@ -290,18 +292,21 @@ pub(crate) fn append(
             continue;
         }
         let body = &text[entry.body.clone()];
-        chain = link(&chain, body);
+        chain = link(&chain, &entry.digest.unwrap_or_else(|| Digest::of(body)));
         frontier.push(leaf_hash(&chain));
         let seq = frontier.size().cast_signed();
         insert.execute(params![seq, entry.of.as_str(), entry.kind, body, chain]).map_err(sql)?;
         let turn = |statement| transaction.prepare_cached(statement)?.execute([entry.of.as_str()]);
         match &entry.turn {
-            Turn::Starts(_) | Turn::Opens => turn("INSERT OR IGNORE INTO open_run (run) VALUES (?1)"),
-            Turn::Ends => turn("DELETE FROM open_run WHERE run = ?1")
-                .and_then(|_| turn("DELETE FROM authority WHERE run = ?1")),
+            // Of a run whose host was killed it is still known what it rests on.
+            Turn::Reopens => turn(
+                "INSERT INTO open_run (run, ground, since)
+                 SELECT ?1, '', 0 WHERE NOT EXISTS (SELECT 1 FROM open_run WHERE run = ?1)",
+            ),
+            Turn::Ends => turn("DELETE FROM open_run WHERE run = ?1"),
             Turn::Expires => turn("DELETE FROM run_key WHERE run = ?1"),
             Turn::Decides(effect) => decide(&transaction, frontier.size(), effect),
-            Turn::Changes | Turn::Goes => Ok(0),
+            Turn::Starts(_) | Turn::Changes | Turn::Goes => Ok(0),
         }
         .map_err(sql)?;
         answers.push(Ok(()));
@@ -376,12 +381,12 @@ fn start(transaction: &Transaction<'_>, begun: &Start) -> rusqlite::Result<Resul
     }
     for RestsOn { ground, since } in rests_on {
         transaction
-            .prepare_cached("INSERT OR IGNORE INTO authority (run, ground, since) VALUES (?1, ?2, ?3)")?
+            .prepare_cached("INSERT OR IGNORE INTO open_run (run, ground, since) VALUES (?1, ?2, ?3)")?
             .execute(params![run.to_string(), ground.to_string(), since.cast_signed()])?;
     }
     if let Some(withdrawn) = withdrawn(transaction, &run.to_string())? {
         // Nothing of a run that never started may stay behind.
-        transaction.execute("DELETE FROM authority WHERE run = ?1", [run.to_string()])?;
+        transaction.execute("DELETE FROM open_run WHERE run = ?1", [run.to_string()])?;
         transaction.execute("DELETE FROM grant_use WHERE run = ?1", [run.to_string()])?;
         return Ok(Err(StartError::Withdrawn(withdrawn)));
     }
@@ -421,8 +426,8 @@ pub(crate) fn withdrawn(database: &Connection, run: &str) -> rusqlite::Result<Op
         .prepare_cached(
             // As a join, SQLite would compile it anew at every change of `?1`.
             "SELECT ground,
-                (SELECT why FROM struck WHERE struck.ground = authority.ground AND since < before) AS why
-             FROM authority WHERE run = ?1 AND why IS NOT NULL LIMIT 1",
+                (SELECT why FROM struck WHERE struck.ground = open_run.ground AND since < before) AS why
+             FROM open_run WHERE run = ?1 AND why IS NOT NULL LIMIT 1",
         )?
         .query_row([run], |row| {
             let ground: String = row.get(0)?;

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::grounds::Grounds;
+use crate::schema;
 use crate::{
     Act, AuditError, Effect, Event, Intent, Mode, Outcome, Phase, Reader, Record, Resolved, RestsOn, RunId,
     RunState, Started, UndoIntent,
@@ -48,6 +49,18 @@ struct Told {
     open: HashSet<u64>,
     /// Changes on record, each with whether it may stand.
     changes: HashMap<u64, bool>,
+}
+
+impl Told {
+    /// The rows of the table that says what it rests on, as a schema has them.
+    fn resting(&self, version: i64) -> Vec<(String, String, u64)> {
+        let row = |ground: String, since| (self.run.to_string(), ground, since);
+        match (self.let_go, self.ended) {
+            (false, _) => self.rests_on.iter().map(|on| row(on.ground.to_string(), on.since)).collect(),
+            (true, false) if version > 5 => vec![row(String::new(), 0)],
+            (true, _) => Vec::new(),
+        }
+    }
 }
 
 impl Story {
@@ -100,14 +113,15 @@ impl Story {
             return Ok(());
         };
         let ended = std::mem::replace(&mut told.ended, matches!(seen, Seen::Other(Event::Ended(_))));
+        let reopens = matches!(seen, Seen::Other(Event::Phase(entered)) if entered.phase.reopens());
         match seen {
             Seen::Other(Event::Started(_)) => return wrong("starts a run a second time"),
-            Seen::Other(Event::Phase(entered)) => told.phase = Some(entered.phase),
             Seen::Other(Event::UndoExpired(_)) => {
                 told.expired = true;
                 told.ended = ended;
             }
-            _ if ended && !told.old => return wrong("is of a run that had ended"),
+            _ if ended && !reopens && !told.old => return wrong("is of a run that had ended"),
+            Seen::Other(Event::Phase(entered)) => told.phase = Some(entered.phase),
             &Seen::Intent { call, effect, kept } => {
                 if !told.open.insert(call) || told.changes.contains_key(&call) {
                     return wrong("repeats the number of an earlier call");
@@ -184,7 +198,7 @@ impl Story {
         }
         table(
             "unfinished state",
-            "SELECT run, '' FROM open_run",
+            "SELECT DISTINCT run, '' FROM open_run",
             ["does not say what its records say", "is of a run that never started"],
             |told| (!told.ended).then_some(""),
         )?;
@@ -199,14 +213,9 @@ impl Story {
         )?;
         if reader.version > 2 {
             self.authority.check_table(reader, database)?;
-            let live = self.runs.iter().filter(|told| !told.let_go && !told.rests_on.is_empty());
-            let resting: BTreeSet<(String, String, u64)> = live
-                .flat_map(|told| {
-                    let run = told.run.to_string();
-                    told.rests_on.iter().map(move |on| (run.clone(), on.ground.to_string(), on.since))
-                })
-                .collect();
-            let noted = resting_in(database).map_err(|e| reader.sql(&e))?;
+            let resting: BTreeSet<(String, String, u64)> =
+                self.runs.iter().flat_map(|told| told.resting(reader.version)).collect();
+            let noted = resting_in(reader, database).map_err(|e| reader.sql(&e))?;
             if let Some((run, ..)) = resting.symmetric_difference(&noted).next() {
                 let (run, why) = (run.clone(), "is not noted as its record says");
                 return Err(AuditError::Table { what: "authority", run, why });
@@ -283,8 +292,9 @@ fn begin(seq: u64, run: RunId, started: &Started) -> Result<Told, AuditError> {
     })
 }
 
-fn resting_in(database: &Connection) -> rusqlite::Result<BTreeSet<(String, String, u64)>> {
-    let mut rows = database.prepare("SELECT run, ground, since FROM authority")?;
+fn resting_in(reader: &Reader, database: &Connection) -> rusqlite::Result<BTreeSet<(String, String, u64)>> {
+    let table = schema::resting(reader.version);
+    let mut rows = database.prepare(&format!("SELECT run, ground, since FROM {table}"))?;
     rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?.cast_unsigned())))?.collect()
 }
 

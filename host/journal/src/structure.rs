@@ -52,13 +52,12 @@ fn is_own(database: &Connection) -> rusqlite::Result<bool> {
 #[derive(Clone, Default)]
 pub(crate) struct Indices {
     key: RandomState,
-    sums: [u64; 3],
+    sums: [u64; 2],
 }
 
 const OF_RUN: usize = 0;
 const OF_KIND: usize = 1;
-const TO_TELL: usize = 2;
-const NAMES: [&str; 3] = ["record_of_run", "record_of_kind", "record_to_tell"];
+const NAMES: [&str; 2] = ["record_of_run", "record_of_kind"];
 
 impl Indices {
     fn add(&mut self, index: usize, seq: u64, under: &[u8]) {
@@ -71,11 +70,8 @@ impl Indices {
     /// Takes note of what they are to hold of a record.
     pub(crate) fn note(&mut self, seq: u64, of: &[u8], kind: &[u8]) {
         self.add(OF_RUN, seq, of);
-        if matches!(kind, b"started" | b"ended") {
+        if kind == b"started" || schema::TO_TELL.iter().any(|told| told.as_bytes() == kind) {
             self.add(OF_KIND, seq, kind);
-        }
-        if schema::TO_TELL.iter().any(|told| told.as_bytes() == kind) {
-            self.add(TO_TELL, seq, b"");
         }
     }
 
@@ -100,11 +96,7 @@ impl Indices {
             }
             Ok(true)
         };
-        for (index, under, which) in [
-            (OF_RUN, "run", "TRUE"),
-            (OF_KIND, "kind", "kind IN ('started', 'ended')"),
-            (TO_TELL, "x''", &schema::to_tell()),
-        ] {
+        for (index, under, which) in [(OF_RUN, "run", "TRUE"), (OF_KIND, "kind", &schema::by_kind())] {
             if !read(index, under, which).map_err(|e| reader.sql(&e))? {
                 return Err(strange(reader, index));
             }

@@ -245,7 +245,7 @@ impl Journal {
                 key: key.ok_or_else(|| unwritable(kind, "a run starts with `Journal::start`".to_owned()))?,
             })),
             Event::Intent(_) if matches!(wants, Wants::Durable(_)) => Turn::Changes,
-            Event::Phase(_) => Turn::Opens,
+            Event::Phase(entered) if entered.phase.reopens() => Turn::Reopens,
             Event::Ended(_) => Turn::Ends,
             Event::UndoExpired(_) => Turn::Expires,
             _ => Turn::Goes,

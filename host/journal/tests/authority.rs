@@ -112,9 +112,9 @@ async fn attack_the_tables_of_authority() {
         "UPDATE struck SET before = 0",
         "UPDATE struck SET why = 'nobody'",
         "INSERT INTO struck VALUES ('all', 9, 'x')",
-        "DELETE FROM authority WHERE ground = 'all'",
-        "UPDATE authority SET since = 2",
-        "UPDATE authority SET ground = 'principal:bob' WHERE ground LIKE 'principal:%'",
+        "DELETE FROM open_run WHERE ground = 'all'",
+        "UPDATE open_run SET since = 2",
+        "UPDATE open_run SET ground = 'principal:bob' WHERE ground LIKE 'principal:%'",
         "INSERT INTO told VALUES ('pager', 2)",
     ] {
         let copy = path.with_file_name("copy.db");

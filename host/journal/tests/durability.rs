@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 
 use miette::Diagnostic as _;
-use remit_journal::{Event, Journal, JournalError, RunId, RunKey, RunState, StartError};
+use remit_journal::{Event, Journal, JournalError, Phase, Record, RunId, RunKey, RunState, StartError};
 use remit_tlog::NoteSigner;
-use support::{ended, grant, home, intent, key, kind, open, outcome, signer, started, write};
+use support::{ended, frozen, grant, home, intent, key, kind, open, outcome, signer, started, write};
 
 #[tokio::test]
 async fn a_commit_makes_everything_before_it_durable_in_order() {
@@ -212,11 +212,11 @@ async fn a_newer_schema_is_left_untouched() {
     let journal = open(&path);
     write(&journal, started(RunId::new(), None)).await.unwrap();
     drop(journal);
-    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 6).unwrap();
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 7).unwrap();
     let before = fs::read(&path).unwrap();
     let newer = |result: Result<(), JournalError>| {
         let error = result.unwrap_err();
-        assert!(matches!(error, JournalError::Newer { found: 6, known: 5, .. }), "{error}");
+        assert!(matches!(error, JournalError::Newer { found: 7, known: 6, .. }), "{error}");
     };
     newer(Journal::open(&path, signer()).map(drop));
     newer(Journal::open_read_only(&path).map(drop));
@@ -250,48 +250,80 @@ fn the_previous_schema_is_read_as_it_is_and_brought_up_by_the_first_writer() {
     assert_eq!(reader.run_key(&unfinished[0]).unwrap(), RunKey::Host);
 }
 
+/// What makes this version's tables schema 5's, and those schema 4's.
+const DOWN: [(i64, &str); 2] = [
+    (
+        5,
+        "DROP INDEX record_of_kind;
+         CREATE INDEX record_of_kind ON record (kind, seq) WHERE kind IN ('started', 'ended');
+         CREATE INDEX record_to_tell ON record (seq) WHERE (kind = 'ended' OR kind = 'requested');
+         CREATE TABLE authority (
+             run TEXT NOT NULL, ground TEXT NOT NULL, since INTEGER NOT NULL, PRIMARY KEY (run, ground, since)
+         ) STRICT, WITHOUT ROWID;
+         INSERT INTO authority SELECT * FROM open_run WHERE ground <> '';
+         ALTER TABLE open_run RENAME TO new;
+         CREATE TABLE open_run (run TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+         INSERT INTO open_run SELECT DISTINCT run FROM new; DROP TABLE new;
+         PRAGMA user_version = 5;",
+    ),
+    (
+        4,
+        "DROP INDEX record_of_run; CREATE INDEX record_of_run ON record (run, seq);
+         ALTER TABLE open_run RENAME TO new; CREATE TABLE open_run (run TEXT PRIMARY KEY) STRICT;
+         INSERT INTO open_run SELECT * FROM new; DROP TABLE new;
+         ALTER TABLE run_key RENAME TO new; CREATE TABLE run_key (run TEXT PRIMARY KEY, sealed BLOB) STRICT;
+         INSERT INTO run_key SELECT * FROM new; DROP TABLE new;
+         ALTER TABLE grant_use RENAME TO new;
+         CREATE TABLE grant_use (run TEXT PRIMARY KEY, grant_digest TEXT NOT NULL) STRICT;
+         INSERT INTO grant_use SELECT * FROM new; DROP TABLE new;
+         CREATE INDEX use_of_grant ON grant_use (grant_digest);
+         PRAGMA user_version = 4;",
+    ),
+];
+
 #[tokio::test]
-async fn a_journal_of_schema_4_is_read_as_it_is_and_brought_up_by_the_first_writer() {
-    let (_folder, path) = home();
-    let journal = open(&path);
-    let (run, open_run) = (RunId::new(), RunId::new());
-    write(&journal, started(run, Some(grant(9)))).await.unwrap();
-    journal.commit(ended(run)).await.unwrap();
-    write(&journal, started(open_run, Some(grant(9)))).await.unwrap();
-    drop(journal);
-    let database = rusqlite::Connection::open(&path).unwrap();
-    database
-        .execute_batch(
-            "DROP INDEX record_of_run; CREATE INDEX record_of_run ON record (run, seq);
-             DROP INDEX record_to_tell; CREATE INDEX record_to_tell ON record (seq) WHERE kind IN
-                ('ended', 'requested', 'request-denied', 'voided', 'expired', 'revoked', 'frozen', 'unfrozen', 'reviewed');
-             ALTER TABLE open_run RENAME TO new; CREATE TABLE open_run (run TEXT PRIMARY KEY) STRICT;
-             INSERT INTO open_run SELECT * FROM new; DROP TABLE new;
-             ALTER TABLE run_key RENAME TO new; CREATE TABLE run_key (run TEXT PRIMARY KEY, sealed BLOB) STRICT;
-             INSERT INTO run_key SELECT * FROM new; DROP TABLE new;
-             ALTER TABLE grant_use RENAME TO new;
-             CREATE TABLE grant_use (run TEXT PRIMARY KEY, grant_digest TEXT NOT NULL) STRICT;
-             INSERT INTO grant_use SELECT * FROM new; DROP TABLE new;
-             CREATE INDEX use_of_grant ON grant_use (grant_digest);
-             PRAGMA user_version = 4;",
-        )
-        .unwrap();
-    drop(database);
-    let look = || {
-        let reader = Journal::open_read_only(&path).unwrap();
-        let audit = reader.verify(&key(), None).unwrap();
-        let told: Vec<u64> = reader.to_tell(0).unwrap().into_iter().map(|(seq, ..)| seq).collect();
-        (audit.checkpoint, reader.unfinished().unwrap(), told, reader.run_key(&run).unwrap())
-    };
-    let before = look();
-    assert_eq!((&before.1, &before.2), (&vec![open_run], &vec![2]));
-    drop(Journal::open(&path, signer()).unwrap());
-    assert_eq!(look(), before);
-    let version: i64 = rusqlite::Connection::open(&path)
-        .unwrap()
-        .query_row("PRAGMA user_version", [], |row| row.get(0))
-        .unwrap();
-    assert_eq!(version, 5);
+async fn an_older_journal_is_read_as_it_is_and_brought_up_by_the_first_writer() {
+    for oldest in [5, 4] {
+        let (_folder, path) = home();
+        let journal = open(&path);
+        let [ended_one, open_one, reverted] = [(); 3].map(|()| RunId::new());
+        for run in [ended_one, open_one, reverted] {
+            write(&journal, started(run, Some(grant(9)))).await.unwrap();
+        }
+        journal.commit(ended(ended_one)).await.unwrap();
+        journal.commit(ended(reverted)).await.unwrap();
+        journal.commit(Record::now(reverted, Phase::Revert)).await.unwrap();
+        drop(journal);
+        let database = rusqlite::Connection::open(&path).unwrap();
+        for (_, down) in DOWN.iter().filter(|(version, _)| *version >= oldest) {
+            database.execute_batch(down).unwrap();
+        }
+        drop(database);
+        let look = || {
+            let reader = Journal::open_read_only(&path).unwrap();
+            let audit = reader.verify(&key(), None).unwrap();
+            let told: Vec<u64> = reader.to_tell(0).unwrap().into_iter().map(|(seq, ..)| seq).collect();
+            let states: Vec<_> = reader.runs().unwrap().into_iter().map(|run| run.state).collect();
+            (audit.checkpoint, reader.unfinished().unwrap(), told, states, reader.run_key(&open_one).unwrap())
+        };
+        let before = look();
+        let mut open_ones = vec![open_one, reverted];
+        open_ones.sort_unstable();
+        assert_eq!((&before.1, &before.2), (&open_ones, &vec![4, 5]));
+        assert_eq!(before.3, [Some(RunState::Held), None, None]);
+        drop(Journal::open(&path, signer()).unwrap());
+        assert_eq!(look(), before);
+
+        // What the run that went on rests on stops it, and nothing stops the taking back.
+        let journal = open(&path);
+        journal.act(&frozen(true)).await.unwrap();
+        assert_eq!(journal.reader().unwrap().stopped().unwrap(), [open_one]);
+        let version: i64 = rusqlite::Connection::open(&path)
+            .unwrap()
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(version, 6);
+    }
 }
 
 #[test]

@@ -237,7 +237,6 @@ async fn tamper_by_putting_an_older_state_back() {
         run(database, "DELETE FROM grant_use WHERE run NOT IN (SELECT run FROM record)");
         run(database, "DELETE FROM run_key WHERE run NOT IN (SELECT run FROM record)");
         run(database, "DELETE FROM open_run");
-        run(database, "DELETE FROM authority");
         rechain(database);
         database.execute("UPDATE head SET note = ?1", [&bench.early]).unwrap();
     });
@@ -304,8 +303,10 @@ async fn tamper_with_a_table_beside_the_records() {
         format!("UPDATE grant_use SET run = 'run-01jd2m4k9x8s7t6v5w4y3z2a1b' WHERE run = {one}"),
         "INSERT INTO grant_use VALUES ('run-01jd2m4k9x8s7t6v5w4y3z2a1b', 'sha256:00')".to_owned(),
         "DELETE FROM open_run".to_owned(),
-        format!("INSERT INTO open_run VALUES ({one})"),
-        "INSERT INTO open_run VALUES ('run-01jd2m4k9x8s7t6v5w4y3z2a1b')".to_owned(),
+        format!("INSERT INTO open_run VALUES ({one}, 'thaw', 0)"),
+        "INSERT INTO open_run VALUES ('run-01jd2m4k9x8s7t6v5w4y3z2a1b', 'thaw', 0)".to_owned(),
+        "INSERT INTO open_run SELECT run, '', 0 FROM open_run".to_owned(),
+        "UPDATE open_run SET ground = ''".to_owned(),
         // Of the third run: the other two have expired.
         "DELETE FROM run_key".to_owned(),
         format!("INSERT INTO run_key VALUES ({one}, x'00')"),
@@ -326,7 +327,7 @@ async fn tamper_with_an_index() {
         ("record_of_run", "run", other),
         // There as something else, and left out.
         ("record_of_kind", "kind", "started"),
-        ("record_to_tell", "kind", "phase"),
+        ("record_of_kind", "kind", "phase"),
         // One that Remit does not make, and that SQLite would read by all the same.
         ("of_somebody", "kind", "phase"),
     ] {
@@ -402,6 +403,7 @@ async fn records_must_tell_a_story() {
         (vec![begun(), Record::now(live, Phase::Verify), intent(live, 1)], 3, "turn was over"),
         (vec![begun(), intent(live, 1), end(live, RunState::Succeeded)], 3, "never came back"),
         (vec![begun(), end(live, RunState::Failed), intent(live, 1)], 3, "had ended"),
+        (vec![begun(), end(live, RunState::Failed), Record::now(live, Phase::Verify)], 3, "had ended"),
         (
             vec![
                 begun(),
