@@ -281,8 +281,7 @@ pub enum Phase {
 
 impl Phase {
     /// Whether a run that had a state has none from here on; the other phases follow from a run that goes on.
-    #[must_use]
-    pub fn reopens(self) -> bool {
+    pub(crate) fn reopens(self) -> bool {
         matches!(self, Self::Revert | Self::Recover)
     }
 }

@@ -1,4 +1,5 @@
-use std::time::Duration;
+use std::pin::Pin;
+use std::task::{Context, Waker};
 
 use serde_json::json;
 
@@ -11,33 +12,34 @@ fn open(folder: &Path) -> Journal {
     Journal::open(&folder.join("journal.db"), signer).unwrap()
 }
 
+/// Sends what `future` has to send; while the writer is taken, it cannot be answered.
+fn send<F: Future>(future: Pin<&mut F>) {
+    assert!(future.poll(&mut Context::from_waker(Waker::noop())).is_pending());
+}
+
 /// Many who wait at once are told what the disk says, and not that their transaction was made.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn whoever_waits_hears_the_disk() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(folder.path());
     let record = || Record::now(RunId::new(), Phase::Run);
-    let tasks: Vec<_> = {
-        // While the writer is taken, they come together.
+    let mut waiting: Vec<_> = (0..8).map(|_| Box::pin(journal.commit(record()))).collect();
+    {
         let mut writer = journal.0.writer.lock().unwrap();
         writer.disk = Some(failing(folder.path(), &writer.poison));
-        let tasks = (0..8).map(|_| {
-            let (journal, record) = (journal.clone(), record());
-            tokio::spawn(async move { journal.commit(record).await })
-        });
-        let tasks = tasks.collect();
-        std::thread::sleep(Duration::from_millis(300));
-        tasks
-    };
-    for task in tasks {
-        assert!(matches!(task.await.unwrap(), Err(JournalError::Poisoned(_))));
+        for waiting in &mut waiting {
+            send(waiting.as_mut());
+        }
+    }
+    for waiting in waiting {
+        assert!(matches!(waiting.await, Err(JournalError::Poisoned(_))));
     }
     assert!(matches!(journal.note(record()), Err(JournalError::Poisoned(_))));
     assert_eq!(journal.reader().unwrap().size().unwrap(), 8, "they were committed");
 }
 
 /// What is taken away is so for whatever follows it, be it in the same transaction.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test]
 async fn nothing_overtakes_what_is_taken_away() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(folder.path());
@@ -61,24 +63,18 @@ async fn nothing_overtakes_what_is_taken_away() {
             .unwrap();
     let frozen = Act::now(About::Host, Deed::Frozen(word));
 
-    let (freezes, changes, starts) = {
-        // While the writer is taken, they come together, in this order.
+    let mut freezes = Box::pin(journal.act(&frozen));
+    let mut changes = Box::pin(journal.intend(record(going, intent)));
+    let mut starts = Box::pin(journal.start(record(other, started), key()));
+    {
         let _writer = journal.0.writer.lock().unwrap();
-        let came = || std::thread::sleep(Duration::from_millis(100));
-        let to = journal.clone();
-        let freezes = tokio::spawn(async move { to.act(&frozen).await });
-        came();
-        let (to, intent) = (journal.clone(), record(going, intent));
-        let changes = tokio::spawn(async move { to.intend(intent).await });
-        came();
-        let (to, started) = (journal.clone(), record(other, started));
-        let starts = tokio::spawn(async move { to.start(started, key()).await });
-        came();
-        (freezes, changes, starts)
-    };
-    freezes.await.unwrap().unwrap();
-    assert!(matches!(changes.await.unwrap(), Err(StartError::Withdrawn(_))));
-    assert!(matches!(starts.await.unwrap(), Err(StartError::Withdrawn(_))));
+        send(freezes.as_mut());
+        send(changes.as_mut());
+        send(starts.as_mut());
+    }
+    freezes.await.unwrap();
+    assert!(matches!(changes.await, Err(StartError::Withdrawn(_))));
+    assert!(matches!(starts.await, Err(StartError::Withdrawn(_))));
     assert_eq!(journal.reader().unwrap().size().unwrap(), 2, "a start and a freeze");
     assert_eq!(journal.reader().unwrap().unfinished().unwrap(), [going]);
 }
