@@ -16,7 +16,7 @@ use remit_lifecycle::{
 use remit_sandbox::{Admitted, Call, Candidate, Meter};
 use remit_trust::principals::Kind;
 use remit_trust::{Digest, Sealed, Sealer, Signer, SigningKey, blob};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use tempfile::TempDir;
 
 /// As many as anyone can want.
@@ -186,7 +186,7 @@ impl House {
         let ended = Ended {
             state: RunState::Succeeded,
             detail: "every check agreed".to_owned(),
-            consumed: serde_json::to_value(meter.consumed(gate.used())).expect("JSON"),
+            consumed: to_raw_value(&meter.consumed(gate.used())).expect("JSON"),
             output: None,
         };
         self.host.journal.commit(Record::now(run, ended)).await.expect("ended");

@@ -40,8 +40,8 @@ pub use prove::{CheckError, GrowthProof, Proof, Proven, ProvenRecord, RunProof};
 pub use publish::PublishError;
 pub use reader::{Cosigned, Reader, RunSummary};
 pub use record::{
-    ActionRef, Authority, CallResult, Denied, Effect, Ended, Event, GrantRef, Intent, Mode, Outcome, Phase,
-    PhaseEntered, Record, Resolved, RestsOn, SignedRef, Started, UndoExpired, UndoIntent, UndoOutcome,
+    ActionRef, Authority, CallResult, Counted, Denied, Effect, Ended, Event, GrantRef, Intent, Mode, Outcome,
+    Phase, PhaseEntered, Record, Resolved, RestsOn, SignedRef, Started, UndoExpired, UndoIntent, UndoOutcome,
     UndoResult,
 };
 pub use spent::Spent;

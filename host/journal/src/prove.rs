@@ -257,12 +257,9 @@ impl RunProof {
                 }
                 Event::Ended(ended) => {
                     state = Some(ended.state);
-                    let counted = ended.consumed["host_calls"].as_u64().filter(|counted| *counted > 0);
-                    if counted.is_some_and(|counted| counted != calls) {
-                        return lacks(format!(
-                            "{calls} calls are here, its end counts {}",
-                            counted.unwrap_or(0)
-                        ));
+                    let counted = ended.counted().host_calls;
+                    if counted != 0 && counted != calls {
+                        return lacks(format!("{calls} calls are here, its end counts {counted}"));
                     }
                     if matches!(ended.state, RunState::Succeeded | RunState::Rehearsed) && !open.is_empty() {
                         return lacks("the outcome of a call is missing".to_owned());

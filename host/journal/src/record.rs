@@ -466,17 +466,37 @@ pub struct Ended {
     pub state: RunState,
     /// Why, in one sentence for a person.
     pub detail: String,
-    /// How much of each limit it used.
-    pub consumed: Value,
+    /// How much of each limit it used: an object of numbers.
+    pub consumed: Box<RawValue>,
     /// What the action returned, when it returned.
     pub output: Option<Value>,
+}
+
+/// What of [`Ended::consumed`] the journal itself goes by; 0 where the record does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Counted {
+    /// How many calls the gate was asked for.
+    pub host_calls: u64,
+    /// How much fuel the guest burnt.
+    pub fuel: u64,
+}
+
+impl Ended {
+    /// What was counted.
+    #[must_use]
+    pub fn counted(&self) -> Counted {
+        serde_json::from_str(self.consumed.get()).unwrap_or_default()
+    }
 }
 
 mod hex_seed {
     use serde::{Deserialize, Deserializer, Serializer};
 
     pub(super) fn serialize<S: Serializer>(seed: &[u8; 32], to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&hex::encode(seed))
+        let mut text = [0; 64];
+        hex::encode_to_slice(seed, &mut text).map_err(serde::ser::Error::custom)?;
+        to.serialize_str(std::str::from_utf8(&text).map_err(serde::ser::Error::custom)?)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<[u8; 32], D::Error> {

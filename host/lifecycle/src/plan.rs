@@ -172,7 +172,7 @@ pub(crate) async fn end(
     consumed: &Consumed,
     output: Option<serde_json::Value>,
 ) -> Result<(), Error> {
-    let consumed = serde_json::to_value(consumed)?;
+    let consumed = serde_json::value::to_raw_value(consumed)?;
     Ok(host.journal.commit(Record::now(run, Ended { state, detail, consumed, output })).await?)
 }
 

@@ -4,12 +4,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::ser::Error as _;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 /// A SHA-256 digest; in text, `sha256:` and 64 lower-case hex digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Digest([u8; 32]);
 
 /// Text that is not a digest.
@@ -17,6 +17,8 @@ pub struct Digest([u8; 32]);
 #[error("`{0}` is not a digest")]
 #[diagnostic(code(usage::digest), help("a digest is `sha256:` and 64 lower-case hex digits"))]
 pub struct DigestError(String);
+
+const PREFIX: &str = "sha256:";
 
 impl Digest {
     /// The digest of `bytes`.
@@ -38,6 +40,15 @@ impl Digest {
     pub fn short(&self) -> String {
         hex::encode(&self.0[..6])
     }
+
+    /// Lends the text form, without a place on the heap: every record has some.
+    fn with_text<T>(&self, take: impl FnOnce(&str) -> T) -> T {
+        let mut text = [0; PREFIX.len() + 64];
+        text[..PREFIX.len()].copy_from_slice(PREFIX.as_bytes());
+        // The room is that of 32 bytes, and what is in it ASCII.
+        let _ = hex::encode_to_slice(self.0, &mut text[PREFIX.len()..]);
+        take(std::str::from_utf8(&text).unwrap_or_default())
+    }
 }
 
 impl From<[u8; 32]> for Digest {
@@ -48,7 +59,7 @@ impl From<[u8; 32]> for Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sha256:{}", hex::encode(self.0))
+        self.with_text(|text| f.write_str(text))
     }
 }
 
@@ -62,7 +73,7 @@ impl FromStr for Digest {
     type Err = DigestError;
     fn from_str(text: &str) -> Result<Self, DigestError> {
         let refuse = || DigestError(text.escape_debug().take(80).collect());
-        let digits = text.strip_prefix("sha256:").ok_or_else(refuse)?;
+        let digits = text.strip_prefix(PREFIX).ok_or_else(refuse)?;
         let mut out = [0; 32];
         hex::decode_to_slice(digits, &mut out).map_err(|_| refuse())?;
         // One spelling only.
@@ -70,9 +81,9 @@ impl FromStr for Digest {
     }
 }
 
-impl From<Digest> for String {
-    fn from(digest: Digest) -> Self {
-        digest.to_string()
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.with_text(|text| to.serialize_str(text))
     }
 }
 

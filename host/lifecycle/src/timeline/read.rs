@@ -156,7 +156,7 @@ impl Timeline {
                     self.ended = Some(at);
                     let ms = at.duration_since(self.started).as_millis();
                     self.duration_ms = u64::try_from(ms).ok();
-                    self.consumed.clone_from(&ended.consumed);
+                    self.consumed = serde_json::from_str(ended.consumed.get()).unwrap_or_default();
                     self.output.clone_from(&ended.output);
                 }
             }
