@@ -26,6 +26,7 @@ mod state;
 mod store;
 mod story;
 mod structure;
+mod tables;
 mod tree;
 mod watch;
 mod writer;

@@ -8,7 +8,8 @@ use tokio::sync::oneshot;
 
 use crate::StartError;
 use crate::name::Filed;
-use crate::store::{Entry, Turn};
+use crate::store::Entry;
+use crate::tables::Turn;
 
 /// So many bytes of records are worth a transaction of their own, even if nobody waits for them.
 const MUCH: usize = 1024 * 1024;

@@ -11,10 +11,9 @@ use rusqlite::{Connection, OptionalExtension as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::schema;
 use crate::{
     About, Act, ActionRef, Ended, Event, JournalError, Mode, Record, RequestId, RestsOn, RunId, RunState,
-    Spent, Withdrawn, store,
+    Spent, Withdrawn, schema, store, tables,
 };
 
 /// A read-only view of a journal file.
@@ -382,7 +381,7 @@ impl Reader {
 
     /// How many runs started under a grant.
     pub fn grant_uses(&self, grant: &Digest) -> Result<u32, JournalError> {
-        store::uses_of(&self.database(), grant).map_err(|error| self.sql(&error))
+        tables::uses_of(&self.database(), grant).map_err(|error| self.sql(&error))
     }
 
     /// The newest signed checkpoint. What it covers is on the disk: it may be given to others.

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use remit_tlog::{Checkpoint, Frontier, NoteSigner, NoteVerifier, leaf_hash};
-use remit_trust::{Digest, Sealed};
+use remit_trust::Digest;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
-use crate::act::Effect;
 use crate::name::Filed;
 use crate::schema::{SCHEMA_VERSION, migrate, whole};
-use crate::{JournalError, RestsOn, RunId, StartError, Withdrawn};
+use crate::tables::{Tables, Turn};
+use crate::{JournalError, StartError};
 
 /// A record on its way into the file.
 pub(crate) struct Entry {
@@ -25,32 +25,6 @@ pub(crate) struct Entry {
     /// That text's digest, if whoever waits for the record worked it out: the writer is what all of them wait for.
     pub(crate) digest: Option<Digest>,
     pub(crate) turn: Turn,
-}
-
-/// What a record means for its run, or for authority, as a whole.
-pub(crate) enum Turn {
-    /// The run exists, under this grant, resting on this, its secrets under this key.
-    Starts(Box<Start>),
-    /// The run wants to change something: not if what it rests on was taken away.
-    Changes,
-    /// The run has no state from now on, although it had one.
-    Reopens,
-    /// It has one.
-    Ends,
-    /// Its key is deleted.
-    Expires,
-    /// Something gives no authority any more, or does again.
-    Decides(Box<Effect>),
-    /// Nothing.
-    Goes,
-}
-
-/// What a run starts with.
-pub(crate) struct Start {
-    pub(crate) run: RunId,
-    pub(crate) grant: Option<(Digest, u32)>,
-    pub(crate) rests_on: Vec<RestsOn>,
-    pub(crate) key: Sealed,
 }
 
 /// The log's state between two transactions.
@@ -276,42 +250,18 @@ pub(crate) fn append(
         }
     };
     let mut answers = Vec::with_capacity(entries.len());
-    let mut insert = transaction
-        .prepare_cached("INSERT INTO record (seq, run, kind, body, chain) VALUES (?1, ?2, ?3, ?4, ?5)")
-        .map_err(sql)?;
+    let mut tables = Tables::of(&transaction).map_err(sql)?;
     for entry in entries {
-        let admitted = match &entry.turn {
-            Turn::Starts(begun) => start(&transaction, begun).map_err(sql)?,
-            Turn::Changes => withdrawn(&transaction, entry.of.as_str())
-                .map_err(sql)?
-                .map_or(Ok(()), |withdrawn| Err(StartError::Withdrawn(withdrawn))),
-            _ => Ok(()),
-        };
-        if admitted.is_err() {
-            answers.push(admitted);
-            continue;
+        let admitted = tables.admit(entry).map_err(sql)?;
+        if admitted.is_ok() {
+            let body = &text[entry.body.clone()];
+            chain = link(&chain, &entry.digest.unwrap_or_else(|| Digest::of(body)));
+            frontier.push(leaf_hash(&chain));
+            tables.append(frontier.size(), entry, body, &chain).map_err(sql)?;
         }
-        let body = &text[entry.body.clone()];
-        chain = link(&chain, &entry.digest.unwrap_or_else(|| Digest::of(body)));
-        frontier.push(leaf_hash(&chain));
-        let seq = frontier.size().cast_signed();
-        insert.execute(params![seq, entry.of.as_str(), entry.kind, body, chain]).map_err(sql)?;
-        let turn = |statement| transaction.prepare_cached(statement)?.execute([entry.of.as_str()]);
-        match &entry.turn {
-            // Of a run whose host was killed it is still known what it rests on.
-            Turn::Reopens => turn(
-                "INSERT INTO open_run (run, ground, since)
-                 SELECT ?1, '', 0 WHERE NOT EXISTS (SELECT 1 FROM open_run WHERE run = ?1)",
-            ),
-            Turn::Ends => turn("DELETE FROM open_run WHERE run = ?1"),
-            Turn::Expires => turn("DELETE FROM run_key WHERE run = ?1"),
-            Turn::Decides(effect) => decide(&transaction, frontier.size(), effect),
-            Turn::Starts(_) | Turn::Changes | Turn::Goes => Ok(0),
-        }
-        .map_err(sql)?;
-        answers.push(Ok(()));
+        answers.push(admitted);
     }
-    drop(insert);
+    drop(tables);
     write_head(&transaction, &chain, &frontier, signer).map_err(sql)?;
     transaction.commit().map_err(sql)?;
     *trusted = Some(Trusted { chain, frontier, version });
@@ -359,89 +309,4 @@ pub(crate) fn log_of(path: &Path) -> PathBuf {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     log.into()
-}
-
-/// Counts a use of the grant and notes what the run rests on, or refuses it.
-fn start(transaction: &Transaction<'_>, begun: &Start) -> rusqlite::Result<Result<(), StartError>> {
-    let Start { run, grant, rests_on, key } = begun;
-    let again: bool = transaction
-        .prepare_cached("SELECT EXISTS (SELECT 1 FROM record WHERE run = ?1)")?
-        .query_row([run.to_string()], |row| row.get(0))?;
-    if again {
-        return Ok(Err(StartError::Again(*run)));
-    }
-    if let Some((grant, uses)) = grant {
-        let started = uses_of(transaction, grant)?;
-        if started >= *uses {
-            return Ok(Err(StartError::Spent { grant: *grant, uses: *uses, started }));
-        }
-        transaction
-            .prepare_cached("INSERT INTO grant_use (run, grant_digest) VALUES (?1, ?2)")?
-            .execute(params![run.to_string(), grant.to_string()])?;
-    }
-    for RestsOn { ground, since } in rests_on {
-        transaction
-            .prepare_cached("INSERT OR IGNORE INTO open_run (run, ground, since) VALUES (?1, ?2, ?3)")?
-            .execute(params![run.to_string(), ground.to_string(), since.cast_signed()])?;
-    }
-    if let Some(withdrawn) = withdrawn(transaction, &run.to_string())? {
-        // Nothing of a run that never started may stay behind.
-        transaction.execute("DELETE FROM open_run WHERE run = ?1", [run.to_string()])?;
-        transaction.execute("DELETE FROM grant_use WHERE run = ?1", [run.to_string()])?;
-        return Ok(Err(StartError::Withdrawn(withdrawn)));
-    }
-    transaction
-        .prepare_cached("INSERT INTO run_key (run, sealed) VALUES (?1, ?2)")?
-        .execute(params![run.to_string(), key.as_bytes()])?;
-    Ok(Ok(()))
-}
-
-fn decide(transaction: &Transaction<'_>, seq: u64, effect: &Effect) -> rusqlite::Result<usize> {
-    match effect {
-        Effect::Strikes(strikes, why) => {
-            let mut strike = transaction.prepare_cached(
-                "INSERT INTO struck (ground, before, why) VALUES (?1, ?2, ?3) ON CONFLICT (ground)
-                 DO UPDATE SET before = excluded.before, why = excluded.why WHERE excluded.before > before",
-            )?;
-            strikes.iter().try_fold(0, |n, struck| {
-                let before = struck.before(seq).cast_signed();
-                Ok(n + strike.execute(params![struck.ground.to_string(), before, why])?)
-            })
-        }
-        Effect::Tells(notifier, upto) => transaction
-            .prepare_cached(
-                "INSERT INTO told (notifier, upto) VALUES (?1, ?2) ON CONFLICT (notifier)
-                 DO UPDATE SET upto = excluded.upto WHERE excluded.upto > upto",
-            )?
-            .execute(params![notifier, upto.cast_signed()]),
-        Effect::Lifts(ground) => {
-            transaction.prepare_cached("DELETE FROM struck WHERE ground = ?1")?.execute([ground.to_string()])
-        }
-    }
-}
-
-/// What a run rests on and was taken away.
-pub(crate) fn withdrawn(database: &Connection, run: &str) -> rusqlite::Result<Option<Withdrawn>> {
-    database
-        .prepare_cached(
-            // As a join, SQLite would compile it anew at every change of `?1`.
-            "SELECT ground,
-                (SELECT why FROM struck WHERE struck.ground = open_run.ground AND since < before) AS why
-             FROM open_run WHERE run = ?1 AND why IS NOT NULL LIMIT 1",
-        )?
-        .query_row([run], |row| {
-            let ground: String = row.get(0)?;
-            let bad = |why: String| {
-                rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, why.into())
-            };
-            Ok(Withdrawn { ground: ground.parse().map_err(bad)?, why: row.get(1)? })
-        })
-        .optional()
-}
-
-/// How many runs started under a grant.
-pub(crate) fn uses_of(database: &Connection, grant: &Digest) -> rusqlite::Result<u32> {
-    database
-        .prepare_cached("SELECT count(*) FROM grant_use WHERE grant_digest = ?1")?
-        .query_row([grant.to_string()], |row| row.get(0))
 }

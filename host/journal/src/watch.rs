@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::{JournalError, Reader, RunId, Withdrawn, store};
+use crate::{JournalError, Reader, RunId, Withdrawn, tables};
 
 /// How long the bell is believed when it is silent: its file may have been replaced, or the disk too full to ring.
 const BELIEVED: Duration = Duration::from_millis(50);
@@ -108,7 +108,7 @@ impl Watch {
             return Ok(None);
         }
         let reader = self.reader.get()?;
-        let withdrawn = store::withdrawn(&reader.database(), &self.run.to_string())
+        let withdrawn = tables::withdrawn(&reader.database(), &self.run.to_string())
             .map_err(|error| reader.sql(&error))?;
         // Taken away stays taken away: the next look finds it again.
         if withdrawn.is_none() {

@@ -20,7 +20,8 @@ use remit_trust::Sealed;
 use crate::act::Effect;
 use crate::disk::Disk;
 use crate::queue::{Answer, Group, Head, Message, Queue, Wants};
-use crate::store::{self, Durability, Start, Turn};
+use crate::store::{self, Durability};
+use crate::tables::{Start, Turn};
 use crate::watch::{Bell, Shared};
 use crate::{Act, CallEvent, Event, JournalError, Poisoned, Reader, Record, RunId, StartError, Watch};
 

@@ -1,0 +1,196 @@
+//! What a transaction says beside its records: which runs go on and on what they rest, their keys, the uses of grants, and
+//! what gives no authority any more.
+
+use remit_trust::{Digest, Sealed};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Transaction, params};
+
+use crate::act::Effect;
+use crate::store::Entry;
+use crate::{RestsOn, RunId, StartError, Withdrawn};
+
+/// What a record means for its run, or for authority, as a whole.
+pub(crate) enum Turn {
+    /// The run exists, under this grant, resting on this, its secrets under this key.
+    Starts(Box<Start>),
+    /// The run wants to change something: not if what it rests on was taken away.
+    Changes,
+    /// The run has no state from now on, although it had one.
+    Reopens,
+    /// It has one.
+    Ends,
+    /// Its key is deleted.
+    Expires,
+    /// Something gives no authority any more, or does again.
+    Decides(Box<Effect>),
+    /// Nothing.
+    Goes,
+}
+
+/// What a run starts with.
+pub(crate) struct Start {
+    pub(crate) run: RunId,
+    pub(crate) grant: Option<(Digest, u32)>,
+    pub(crate) rests_on: Vec<RestsOn>,
+    pub(crate) key: Sealed,
+}
+
+/// What a transaction writes to: with the statements that every run needs, looked for once.
+pub(crate) struct Tables<'t> {
+    transaction: &'t Transaction<'t>,
+    record: CachedStatement<'t>,
+    key: CachedStatement<'t>,
+    ground: CachedStatement<'t>,
+    end: CachedStatement<'t>,
+    /// Nothing is taken away: not before this transaction, nor so far in it.
+    all_stands: bool,
+}
+
+impl<'t> Tables<'t> {
+    pub(crate) fn of(transaction: &'t Transaction<'_>) -> rusqlite::Result<Self> {
+        let mut stands = transaction.prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM struck)")?;
+        Ok(Self {
+            transaction,
+            record: transaction.prepare_cached(
+                "INSERT INTO record (seq, run, kind, body, chain) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?,
+            key: transaction.prepare_cached(
+                "INSERT INTO run_key (run, sealed)
+                 SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM record WHERE run = ?1)",
+            )?,
+            ground: transaction
+                .prepare_cached("INSERT OR IGNORE INTO open_run (run, ground, since) VALUES (?1, ?2, ?3)")?,
+            end: transaction.prepare_cached("DELETE FROM open_run WHERE run = ?1")?,
+            all_stands: stands.query_row([], |row| row.get(0))?,
+        })
+    }
+
+    /// Whether an entry may be written. Of one that may, what has to be there before it is.
+    pub(crate) fn admit(&mut self, entry: &Entry) -> rusqlite::Result<Result<(), StartError>> {
+        let run = entry.of.as_str();
+        let refused = match &entry.turn {
+            Turn::Starts(begun) => self.start(run, begun)?,
+            Turn::Changes => self.withdrawn(run)?.map(StartError::Withdrawn),
+            _ => None,
+        };
+        Ok(refused.map_or(Ok(()), Err))
+    }
+
+    /// Notes what a run starts with, or why it may not.
+    fn start(&mut self, run: &str, begun: &Start) -> rusqlite::Result<Option<StartError>> {
+        if self.key.execute(params![run, begun.key.as_bytes()])? == 0 {
+            return Ok(Some(StartError::Again(begun.run)));
+        }
+        let refused = self.count(run, begun)?;
+        if refused.is_some() {
+            // Nothing of a run that never started may stay behind.
+            for table in ["run_key", "open_run", "grant_use"] {
+                self.transaction.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run])?;
+            }
+        }
+        Ok(refused)
+    }
+
+    /// Counts a use of the grant and notes what the run rests on, or says why it may not start.
+    fn count(&mut self, run: &str, begun: &Start) -> rusqlite::Result<Option<StartError>> {
+        if let Some((grant, uses)) = begun.grant {
+            let started = uses_of(self.transaction, &grant)?;
+            if started >= uses {
+                return Ok(Some(StartError::Spent { grant, uses, started }));
+            }
+            self.transaction
+                .prepare_cached("INSERT INTO grant_use (run, grant_digest) VALUES (?1, ?2)")?
+                .execute(params![run, grant.to_string()])?;
+        }
+        for RestsOn { ground, since } in &begun.rests_on {
+            self.ground.execute(params![run, ground.to_string(), since.cast_signed()])?;
+        }
+        Ok(self.withdrawn(run)?.map(StartError::Withdrawn))
+    }
+
+    /// What a run rests on and was taken away.
+    fn withdrawn(&self, run: &str) -> rusqlite::Result<Option<Withdrawn>> {
+        if self.all_stands { Ok(None) } else { withdrawn(self.transaction, run) }
+    }
+
+    /// Writes an admitted entry, and what it means for its run or for authority.
+    pub(crate) fn append(
+        &mut self,
+        seq: u64,
+        entry: &Entry,
+        body: &[u8],
+        chain: &[u8; 32],
+    ) -> rusqlite::Result<()> {
+        let run = entry.of.as_str();
+        self.record.execute(params![seq.cast_signed(), run, entry.kind, body, chain])?;
+        match &entry.turn {
+            Turn::Starts(_) | Turn::Changes | Turn::Goes => Ok(0),
+            // Of a run whose host was killed it is still known what it rests on.
+            Turn::Reopens => self
+                .transaction
+                .prepare_cached(
+                    "INSERT INTO open_run (run, ground, since)
+                     SELECT ?1, '', 0 WHERE NOT EXISTS (SELECT 1 FROM open_run WHERE run = ?1)",
+                )?
+                .execute([run]),
+            Turn::Ends => self.end.execute([run]),
+            Turn::Expires => {
+                self.transaction.prepare_cached("DELETE FROM run_key WHERE run = ?1")?.execute([run])
+            }
+            Turn::Decides(effect) => {
+                self.all_stands &= !matches!(**effect, Effect::Strikes(..));
+                decide(self.transaction, seq, effect)
+            }
+        }
+        .map(|_| ())
+    }
+}
+
+fn decide(transaction: &Transaction<'_>, seq: u64, effect: &Effect) -> rusqlite::Result<usize> {
+    match effect {
+        Effect::Strikes(strikes, why) => {
+            let mut strike = transaction.prepare_cached(
+                "INSERT INTO struck (ground, before, why) VALUES (?1, ?2, ?3) ON CONFLICT (ground)
+                 DO UPDATE SET before = excluded.before, why = excluded.why WHERE excluded.before > before",
+            )?;
+            strikes.iter().try_fold(0, |n, struck| {
+                let before = struck.before(seq).cast_signed();
+                Ok(n + strike.execute(params![struck.ground.to_string(), before, why])?)
+            })
+        }
+        Effect::Tells(notifier, upto) => transaction
+            .prepare_cached(
+                "INSERT INTO told (notifier, upto) VALUES (?1, ?2) ON CONFLICT (notifier)
+                 DO UPDATE SET upto = excluded.upto WHERE excluded.upto > upto",
+            )?
+            .execute(params![notifier, upto.cast_signed()]),
+        Effect::Lifts(ground) => {
+            transaction.prepare_cached("DELETE FROM struck WHERE ground = ?1")?.execute([ground.to_string()])
+        }
+    }
+}
+
+/// What a run rests on and was taken away.
+pub(crate) fn withdrawn(database: &Connection, run: &str) -> rusqlite::Result<Option<Withdrawn>> {
+    database
+        .prepare_cached(
+            // As a join, SQLite would compile it anew at every change of `?1`.
+            "SELECT ground,
+                (SELECT why FROM struck WHERE struck.ground = open_run.ground AND since < before) AS why
+             FROM open_run WHERE run = ?1 AND why IS NOT NULL LIMIT 1",
+        )?
+        .query_row([run], |row| {
+            let ground: String = row.get(0)?;
+            let bad = |why: String| {
+                rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, why.into())
+            };
+            Ok(Withdrawn { ground: ground.parse().map_err(bad)?, why: row.get(1)? })
+        })
+        .optional()
+}
+
+/// How many runs started under a grant.
+pub(crate) fn uses_of(database: &Connection, grant: &Digest) -> rusqlite::Result<u32> {
+    database
+        .prepare_cached("SELECT count(*) FROM grant_use WHERE grant_digest = ?1")?
+        .query_row([grant.to_string()], |row| row.get(0))
+}
