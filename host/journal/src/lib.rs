@@ -8,6 +8,7 @@
 
 mod act;
 mod audit;
+mod backfill;
 mod call;
 mod disk;
 mod error;

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use remit_trust::Sealed;
 
 use crate::act::Effect;
+use crate::backfill::Backfill;
 use crate::disk::Disk;
 use crate::queue::{Answer, Group, Head, Message, Queue, Wants};
 use crate::store::{self, Durability};
@@ -70,6 +71,7 @@ impl Journal {
             set: Durability::Now,
             synced: true,
             disk: None,
+            backfill: None,
             group: Group::default(),
             queue: Arc::clone(&queue),
             bell: bell.clone(),
@@ -303,6 +305,8 @@ struct Writer {
     path: PathBuf,
     /// Waits for the disk where many wait at once; none until they do.
     disk: Option<Disk>,
+    /// Moves the log into the file meanwhile. Gone before the connection below: the last one to go takes the log along.
+    backfill: Option<Backfill>,
     database: Connection,
     signer: NoteSigner,
     /// The state of the log that this writer left behind, or found and verified.
@@ -415,6 +419,9 @@ impl Writer {
                         Wants::Word(done) | Wants::Durable(done) => drop(done.send(answer)),
                     }
                 }
+                if apart && let Some(backfill) = &mut self.backfill {
+                    backfill.count();
+                }
                 if apart && !self.disk.as_ref().is_some_and(|disk| disk.answer(owed)) {
                     let _ = self.poison.set(panicked());
                 }
@@ -436,6 +443,8 @@ impl Writer {
         if self.disk.is_none() {
             // Without a thread or a handle left for it, this one waits.
             self.disk = Disk::new(&self.path, &self.poison).ok();
+            // Without one for this, SQLite moves the log when it is full.
+            self.backfill = Backfill::new(&self.path).ok();
         }
         self.disk.is_some()
     }

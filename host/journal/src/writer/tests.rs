@@ -1,9 +1,11 @@
 use std::pin::Pin;
 use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use super::*;
+use crate::backfill::EVERY;
 use crate::disk::tests::failing;
 use crate::{About, Deed, Phase, Word};
 
@@ -77,4 +79,33 @@ async fn nothing_overtakes_what_is_taken_away() {
     assert!(matches!(starts.await, Err(StartError::Withdrawn(_))));
     assert_eq!(journal.reader().unwrap().size().unwrap(), 2, "a start and a freeze");
     assert_eq!(journal.reader().unwrap().unfinished().unwrap(), [going]);
+}
+
+/// Where many wait, what they write is moved into the file while they go on, long before its log is full.
+#[tokio::test]
+async fn the_log_is_moved_while_many_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(folder.path());
+    let record = || Record::now(RunId::new(), Phase::Run);
+    for _ in 0..EVERY {
+        let mut waiting = [Box::pin(journal.commit(record())), Box::pin(journal.commit(record()))];
+        {
+            let _writer = journal.0.writer.lock().unwrap();
+            waiting.each_mut().into_iter().for_each(|waiting| send(waiting.as_mut()));
+        }
+        for waiting in waiting {
+            waiting.await.unwrap();
+        }
+    }
+    // Without its log: as if nobody had it open.
+    let alone = format!("file:{}?immutable=1", journal.path().display());
+    let moved = || -> u32 {
+        let file = Connection::open(&alone).unwrap();
+        file.query_row("SELECT count(*) FROM record", [], |row| row.get(0)).unwrap()
+    };
+    let patience = Instant::now() + Duration::from_secs(30);
+    while moved() == 0 {
+        assert!(Instant::now() < patience, "nothing is moved");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
