@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, Trans
 
 use crate::name::Filed;
 use crate::schema::{SCHEMA_VERSION, migrate, whole};
-use crate::tables::{Tables, Turn};
+use crate::tables::{Row, Tables, Turn};
 use crate::{JournalError, StartError};
 
 /// A record on its way into the file.
@@ -257,16 +257,20 @@ pub(crate) fn append(
     };
     let mut answers = Vec::with_capacity(entries.len());
     let mut tables = Tables::of(&transaction).map_err(sql)?;
+    let mut rows = Vec::with_capacity(entries.len());
     for entry in entries {
         let admitted = tables.admit(entry).map_err(sql)?;
         if admitted.is_ok() {
             let body = &text[entry.body.clone()];
             chain = link(&chain, &entry.digest.unwrap_or_else(|| Digest::of(body)));
             frontier.push(leaf_hash(&chain));
-            tables.append(frontier.size(), entry, body, &chain).map_err(sql)?;
+            let row = Row { seq: frontier.size(), entry, body, chain };
+            tables.follow(&row).map_err(sql)?;
+            rows.push(row);
         }
         answers.push(admitted);
     }
+    tables.append(&rows).map_err(sql)?;
     drop(tables);
     write_head(&transaction, &chain, &frontier, signer).map_err(sql)?;
     transaction.commit().map_err(sql)?;

@@ -1,6 +1,8 @@
 //! What a transaction says beside its records: which runs go on and on what they rest, their keys, the uses of grants, and
 //! what gives no authority any more.
 
+use std::sync::LazyLock;
+
 use remit_trust::{Digest, Sealed};
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Transaction, params};
 
@@ -34,10 +36,23 @@ pub(crate) struct Start {
     pub(crate) key: Sealed,
 }
 
+/// A record with its place in the log.
+pub(crate) struct Row<'e> {
+    pub(crate) seq: u64,
+    pub(crate) entry: &'e Entry,
+    pub(crate) body: &'e [u8],
+    pub(crate) chain: [u8; 32],
+}
+
+/// So many records are written with one statement, where there are as many.
+const TOGETHER: usize = 8;
+
+static INSERT: LazyLock<String> = LazyLock::new(|| insert(1));
+static INSERT_TOGETHER: LazyLock<String> = LazyLock::new(|| insert(TOGETHER));
+
 /// What a transaction writes to: with the statements that every run needs, looked for once.
 pub(crate) struct Tables<'t> {
     transaction: &'t Transaction<'t>,
-    record: CachedStatement<'t>,
     key: CachedStatement<'t>,
     ground: CachedStatement<'t>,
     end: CachedStatement<'t>,
@@ -50,11 +65,8 @@ impl<'t> Tables<'t> {
         let mut stands = transaction.prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM struck)")?;
         Ok(Self {
             transaction,
-            record: transaction.prepare_cached(
-                "INSERT INTO record (seq, run, kind, body, chain) VALUES (?1, ?2, ?3, ?4, ?5)",
-            )?,
             key: transaction.prepare_cached(
-                "INSERT INTO run_key (run, sealed)
+                "INSERT OR IGNORE INTO run_key (run, sealed)
                  SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM record WHERE run = ?1)",
             )?,
             ground: transaction
@@ -112,17 +124,10 @@ impl<'t> Tables<'t> {
         if self.all_stands { Ok(None) } else { withdrawn(self.transaction, run) }
     }
 
-    /// Writes an admitted entry, and what it means for its run or for authority.
-    pub(crate) fn append(
-        &mut self,
-        seq: u64,
-        entry: &Entry,
-        body: &[u8],
-        chain: &[u8; 32],
-    ) -> rusqlite::Result<()> {
-        let run = entry.of.as_str();
-        self.record.execute(params![seq.cast_signed(), run, entry.kind, body, chain])?;
-        match &entry.turn {
+    /// Writes what an admitted entry means for its run or for authority.
+    pub(crate) fn follow(&mut self, row: &Row<'_>) -> rusqlite::Result<()> {
+        let run = row.entry.of.as_str();
+        match &row.entry.turn {
             Turn::Starts(_) | Turn::Changes | Turn::Goes => Ok(0),
             // Of a run whose host was killed it is still known what it rests on.
             Turn::Reopens => self
@@ -138,11 +143,46 @@ impl<'t> Tables<'t> {
             }
             Turn::Decides(effect) => {
                 self.all_stands &= !matches!(**effect, Effect::Strikes(..));
-                decide(self.transaction, seq, effect)
+                decide(self.transaction, row.seq, effect)
             }
         }
         .map(|_| ())
     }
+
+    /// Writes the records themselves: several with one statement, which finds its place in the table and its indices once.
+    pub(crate) fn append(&self, rows: &[Row<'_>]) -> rusqlite::Result<()> {
+        let (together, others) = rows.as_chunks::<TOGETHER>();
+        self.insert(&INSERT_TOGETHER, together.iter().map(<[_; TOGETHER]>::as_slice))?;
+        self.insert(&INSERT, others.chunks(1))
+    }
+
+    fn insert<'r>(
+        &self,
+        statement: &str,
+        groups: impl Iterator<Item = &'r [Row<'r>]>,
+    ) -> rusqlite::Result<()> {
+        let mut groups = groups.peekable();
+        if groups.peek().is_none() {
+            return Ok(());
+        }
+        let mut insert = self.transaction.prepare_cached(statement)?;
+        for rows in groups {
+            for (row, first) in rows.iter().zip((1..).step_by(5)) {
+                insert.raw_bind_parameter(first, row.seq.cast_signed())?;
+                insert.raw_bind_parameter(first + 1, row.entry.of.as_str())?;
+                insert.raw_bind_parameter(first + 2, row.entry.kind)?;
+                insert.raw_bind_parameter(first + 3, row.body)?;
+                insert.raw_bind_parameter(first + 4, row.chain)?;
+            }
+            insert.raw_execute()?;
+        }
+        Ok(())
+    }
+}
+
+fn insert(rows: usize) -> String {
+    let rows = vec!["(?, ?, ?, ?, ?)"; rows].join(", ");
+    format!("INSERT INTO record (seq, run, kind, body, chain) VALUES {rows}")
 }
 
 fn decide(transaction: &Transaction<'_>, seq: u64, effect: &Effect) -> rusqlite::Result<usize> {

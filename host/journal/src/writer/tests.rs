@@ -19,6 +19,24 @@ fn send<F: Future>(future: Pin<&mut F>) {
     assert!(future.poll(&mut Context::from_waker(Waker::noop())).is_pending());
 }
 
+fn record(run: RunId, event: impl Serialize) -> Record {
+    serde_json::from_value(json!({ "run": run, "at": Timestamp::now(), "event": event })).unwrap()
+}
+
+fn started(run: RunId) -> Record {
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let started = json!({
+        "mode": "rehearse", "action": { "digest": digest, "name": "rotate", "version": "1.0.0" },
+        "publisher": null, "input": {}, "input_digest": digest, "scope_digest": digest, "grant": null,
+        "principal": "ana", "reason": "a test", "seed": "0".repeat(64), "host_version": "0.1.0",
+    });
+    record(run, json!({ "started": started }))
+}
+
+fn key() -> Sealed {
+    Sealed::from_bytes(vec![1])
+}
+
 /// Many who wait at once are told what the disk says, and not that their transaction was made.
 #[tokio::test]
 async fn whoever_waits_hears_the_disk() {
@@ -45,21 +63,11 @@ async fn whoever_waits_hears_the_disk() {
 async fn nothing_overtakes_what_is_taken_away() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(folder.path());
-    let key = || Sealed::from_bytes(vec![1]);
-    let record = |run: RunId, event| -> Record {
-        serde_json::from_value(json!({ "run": run, "at": Timestamp::now(), "event": event })).unwrap()
-    };
-    let digest = format!("sha256:{}", "0".repeat(64));
-    let started = json!({ "started": {
-        "mode": "rehearse", "action": { "digest": digest, "name": "rotate", "version": "1.0.0" },
-        "publisher": null, "input": {}, "input_digest": digest, "scope_digest": digest, "grant": null,
-        "principal": "ana", "reason": "a test", "seed": "0".repeat(64), "host_version": "0.1.0",
-    } });
     let intent = json!({ "intent": {
         "call": 1, "operation": "test:vault/put.put", "effect": "change", "resource": "secret:a", "arguments": {},
     } });
     let (going, other) = (RunId::new(), RunId::new());
-    journal.start(record(going, started.clone()), key()).await.unwrap();
+    journal.start(started(going), key()).await.unwrap();
     let word: Word =
         serde_json::from_value(json!({ "principal": "ana", "key": "k", "reason": "a test", "document": {} }))
             .unwrap();
@@ -67,7 +75,7 @@ async fn nothing_overtakes_what_is_taken_away() {
 
     let mut freezes = Box::pin(journal.act(&frozen));
     let mut changes = Box::pin(journal.intend(record(going, intent)));
-    let mut starts = Box::pin(journal.start(record(other, started), key()));
+    let mut starts = Box::pin(journal.start(started(other), key()));
     {
         let _writer = journal.0.writer.lock().unwrap();
         send(freezes.as_mut());
@@ -81,6 +89,30 @@ async fn nothing_overtakes_what_is_taken_away() {
     assert_eq!(journal.reader().unwrap().unfinished().unwrap(), [going]);
 }
 
+/// A run starts once, and whoever is refused is so alone: not with all who are in the same transaction.
+#[tokio::test]
+async fn a_run_starts_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(folder.path());
+    let (one, other) = (RunId::new(), RunId::new());
+    let [mut first, mut again, mut besides] =
+        [one, one, other].map(|run| Box::pin(journal.start(started(run), key())));
+    {
+        let _writer = journal.0.writer.lock().unwrap();
+        for start in [&mut first, &mut again, &mut besides] {
+            send(start.as_mut());
+        }
+    }
+    first.await.unwrap();
+    assert!(matches!(again.await, Err(StartError::Again(run)) if run == one));
+    besides.await.unwrap();
+    // In a transaction of its own it is no other.
+    assert!(matches!(journal.start(started(one), key()).await, Err(StartError::Again(run)) if run == one));
+    let both = [one.min(other), one.max(other)];
+    assert_eq!(journal.reader().unwrap().unfinished().unwrap(), both);
+    assert_eq!(journal.reader().unwrap().run_key(&one).unwrap(), crate::RunKey::Own(key()));
+}
+
 /// Where many wait, what they write is moved into the file while they go on, long before its log is full.
 #[tokio::test]
 async fn the_log_is_moved_while_many_wait() {
@@ -91,20 +123,21 @@ async fn the_log_is_moved_while_many_wait() {
         let mut waiting = [Box::pin(journal.commit(record())), Box::pin(journal.commit(record()))];
         {
             let _writer = journal.0.writer.lock().unwrap();
-            waiting.each_mut().into_iter().for_each(|waiting| send(waiting.as_mut()));
+            for waiting in &mut waiting {
+                send(waiting.as_mut());
+            }
         }
         for waiting in waiting {
             waiting.await.unwrap();
         }
     }
-    // Without its log: as if nobody had it open.
+    // Without its log: as if nobody had it open. Somebody has, and may just be writing: then it cannot be read.
     let alone = format!("file:{}?immutable=1", journal.path().display());
-    let moved = || -> u32 {
-        let file = Connection::open(&alone).unwrap();
-        file.query_row("SELECT count(*) FROM record", [], |row| row.get(0)).unwrap()
+    let moved = || -> rusqlite::Result<u32> {
+        Connection::open(&alone)?.query_row("SELECT count(*) FROM record", [], |row| row.get(0))
     };
     let patience = Instant::now() + Duration::from_secs(30);
-    while moved() == 0 {
+    while moved().unwrap_or(0) == 0 {
         assert!(Instant::now() < patience, "nothing is moved");
         std::thread::sleep(Duration::from_millis(10));
     }
