@@ -7,9 +7,14 @@ use std::thread::JoinHandle;
 
 use crate::store;
 
-/// So many transactions come between two moves: few enough for the writer's connection to find little left to do
-/// when the log is full, enough to wait for the disk twice.
+/// So many transactions come between two moves: few enough to leave the writer's connection little to do when the log is
+/// full, and enough to be worth two waits for the disk.
 pub(crate) const EVERY: u32 = 200;
+
+/// How many pages the log may then have before the writer's connection moves what is left, and begins it again: SQLite's own
+/// 1,000 are there in no time. Not before there are many, for to make a log longer takes the disk twice as long as to write
+/// it anew.
+pub(crate) const LOG: i64 = 4_000;
 
 /// A thread with a connection of its own that moves what is in the log.
 pub(crate) struct Backfill {

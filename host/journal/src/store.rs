@@ -64,9 +64,6 @@ pub(crate) fn open(path: &Path, signer: &NoteSigner) -> Result<Connection, Journ
     Ok(database)
 }
 
-/// How many pages the write-ahead log has before a connection that writes moves them into the file.
-const LOG: i64 = 4_000;
-
 /// A connection that writes durably; the file must exist.
 pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -74,9 +71,6 @@ pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     database.busy_timeout(Duration::from_secs(30))?;
     database.set_prepared_statement_cache_capacity(64);
     database.pragma_update(None, "synchronous", "FULL")?;
-    // While the log is moved into the file, no transaction is made. SQLite's own 1,000 pages are there in no time where many
-    // runs go on at once; with these, the index of the log's pages is still one piece.
-    database.pragma_update(None, "wal_autocheckpoint", LOG)?;
     // A key that was deleted is not to be found in the file.
     database.pragma_update(None, "secure_delete", "ON")?;
     Ok(database)

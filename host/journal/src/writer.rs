@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use remit_trust::Sealed;
 
 use crate::act::Effect;
-use crate::backfill::Backfill;
+use crate::backfill::{self, Backfill};
 use crate::disk::Disk;
 use crate::queue::{Answer, Group, Head, Message, Queue, Wants};
 use crate::store::{self, Durability};
@@ -445,6 +445,10 @@ impl Writer {
             self.disk = Disk::new(&self.path, &self.poison).ok();
             // Without one for this, SQLite moves the log when it is full.
             self.backfill = Backfill::new(&self.path).ok();
+            if self.backfill.is_some() {
+                // Otherwise it stays at SQLite's own.
+                let _ = self.database.pragma_update(None, "wal_autocheckpoint", backfill::LOG);
+            }
         }
         self.disk.is_some()
     }
