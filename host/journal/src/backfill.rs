@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
+use rusqlite::Connection;
+
 use crate::store;
 
 /// So many transactions come between two moves: few enough to leave the writer's connection little to do when the log is
@@ -14,7 +16,7 @@ pub(crate) const EVERY: u32 = 200;
 /// How many pages the log may then have before the writer's connection moves what is left, and begins it again: SQLite's own
 /// 1,000 are there in no time. Not before there are many, for to make a log longer takes the disk twice as long as to write
 /// it anew.
-pub(crate) const LOG: i64 = 4_000;
+const LOG: i64 = 4_000;
 
 /// A thread with a connection of its own that moves what is in the log.
 pub(crate) struct Backfill {
@@ -25,8 +27,8 @@ pub(crate) struct Backfill {
 }
 
 impl Backfill {
-    /// Begins it for the journal at `path`.
-    pub(crate) fn new(path: &Path) -> std::io::Result<Self> {
+    /// Begins it for the journal at `path`, to which `writer` is the connection that appends.
+    pub(crate) fn new(path: &Path, writer: &Connection) -> std::io::Result<Self> {
         let (due, asked) = sync_channel(1);
         let path = path.to_owned();
         let thread = std::thread::Builder::new().name("remit-backfill".to_owned()).spawn(move || {
@@ -39,6 +41,8 @@ impl Backfill {
                 }
             }
         })?;
+        // If it will not take this, it moves the log more often.
+        let _ = writer.pragma_update(None, "wal_autocheckpoint", LOG);
         Ok(Self { due: Some(due), thread: Some(thread), since: 0 })
     }
 
@@ -53,7 +57,7 @@ impl Backfill {
     }
 }
 
-fn fill(path: &Path, database: &mut Option<rusqlite::Connection>) -> rusqlite::Result<()> {
+fn fill(path: &Path, database: &mut Option<Connection>) -> rusqlite::Result<()> {
     let database = match database {
         Some(database) => database,
         none => none.insert(store::connect(path)?),

@@ -1,5 +1,5 @@
-//! What a transaction says beside its records: which runs go on and on what they rest, their keys, the uses of grants, and
-//! what gives no authority any more.
+//! What a transaction writes: the records, and what they come to. Which runs go on and on what they rest, their keys, the
+//! uses of grants, and what gives no authority any more.
 
 use std::sync::LazyLock;
 

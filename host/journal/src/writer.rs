@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use remit_trust::Sealed;
 
 use crate::act::Effect;
-use crate::backfill::{self, Backfill};
+use crate::backfill::Backfill;
 use crate::disk::Disk;
 use crate::queue::{Answer, Group, Head, Message, Queue, Wants};
 use crate::store::{self, Durability};
@@ -443,11 +443,9 @@ impl Writer {
         if self.disk.is_none() {
             // Without a thread or a handle left for it, this one waits.
             self.disk = Disk::new(&self.path, &self.poison).ok();
-            // Without one for this, SQLite moves the log when it is full.
-            self.backfill = Backfill::new(&self.path).ok();
-            if self.backfill.is_some() {
-                // Otherwise it stays at SQLite's own.
-                let _ = self.database.pragma_update(None, "wal_autocheckpoint", backfill::LOG);
+            if self.disk.is_some() {
+                // Without one for this, SQLite moves the log as it always does.
+                self.backfill = Backfill::new(&self.path, &self.database).ok();
             }
         }
         self.disk.is_some()
