@@ -11,7 +11,7 @@ use remit_trust::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::tree::Tree;
-use crate::{Event, JournalError, Reader, Record, RunId, RunState, store};
+use crate::{Counted, Event, JournalError, Reader, Record, RunId, RunState, store};
 
 /// A proof, as a file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -257,7 +257,9 @@ impl RunProof {
                 }
                 Event::Ended(ended) => {
                     state = Some(ended.state);
-                    let counted = ended.counted().host_calls;
+                    let Ok(Counted { host_calls: counted, .. }) = ended.counted() else {
+                        return lacks("its end does not say how many calls there were".to_owned());
+                    };
                     if counted != 0 && counted != calls {
                         return lacks(format!("{calls} calls are here, its end counts {counted}"));
                     }

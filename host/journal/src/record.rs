@@ -483,10 +483,9 @@ pub struct Counted {
 }
 
 impl Ended {
-    /// What was counted.
-    #[must_use]
-    pub fn counted(&self) -> Counted {
-        serde_json::from_str(self.consumed.get()).unwrap_or_default()
+    /// What was counted; an error if that is no object, or what it counts no number.
+    pub fn counted(&self) -> serde_json::Result<Counted> {
+        serde_json::from_str(self.consumed.get())
     }
 }
 

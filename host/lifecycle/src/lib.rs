@@ -23,6 +23,11 @@ mod run;
 mod timeline;
 mod witness;
 
+/// The allocator of every program with a host in it: glibc's takes a sixth of a run's time where many run at once, see
+/// docs/performance.md. C code, SQLite's above all, keeps the system's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 pub use authority::{
     Actor, Approval, Asks, Case, Given, Hours, Identity, Lacks, Opinion, Order, Request, Rules, Standing,
     Status, Target, Terms, Trigger, Under, What, Which, check_authority, decide, differences, execute,

@@ -53,7 +53,8 @@ pub async fn replay(home: &Home, run: RunId) -> Result<Replayed, Error> {
     if !cut {
         limits.wall_time = PATIENCE;
     }
-    let fuel = end.map(|ended| ended.counted().fuel).filter(|fuel| *fuel > 0);
+    let fuel =
+        end.and_then(|ended| ended.counted().ok()).map(|counted| counted.fuel).filter(|fuel| *fuel > 0);
     if let (true, Some(fuel)) = (cut, fuel) {
         limits.fuel = limits.fuel.min(fuel);
     }
