@@ -7,10 +7,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use remit_journal::{
-    Act, Audit, AuditError, Journal, JournalError, Phase, Record, RunId, RunState, UndoIntent,
+    Act, Audit, AuditError, CheckError, Event, Journal, JournalError, Phase, Record, RunId, RunState,
+    UndoIntent,
 };
 use remit_tlog::{Checkpoint, NoteSigner};
 use rusqlite::{Connection, params};
+use serde_json::value::RawValue;
 use support::{
     acts, ended, grant, home, intent, key, open, outcome, signed_grant, signer, started, story, write,
 };
@@ -456,5 +458,37 @@ async fn nothing_is_appended_to_a_forged_tail() {
         run(&Connection::open(&path).unwrap(), &format!("DELETE FROM record WHERE seq = {}", 22 + before));
         write(&journal, started(RunId::new(), None)).await.unwrap_err();
         assert!(matches!(journal.note(ended(RunId::new())), Err(JournalError::Poisoned(_))));
+    }
+}
+
+/// A record that is left out is missed by what the end counts: an end whose count is wrong, or not to be read, proves no
+/// whole run.
+#[tokio::test]
+async fn an_end_that_counts_otherwise_is_of_no_whole_run() {
+    let (_folder, path) = home();
+    let journal = open(&path);
+    for (consumed, whole) in [
+        (r#"{"host_calls":1}"#, true),
+        (r#"{"host_calls":2}"#, false),
+        (r#"{"host_calls":"1"}"#, false),
+        (r#"{"host_calls":1,"fuel":-1}"#, false),
+        ("7", false),
+    ] {
+        let run = RunId::new();
+        write(&journal, started(run, Some(grant(9)))).await.unwrap();
+        for record in [intent(run, 1), outcome(run, 1)] {
+            journal.commit(record).await.unwrap();
+        }
+        let mut end = ended(run);
+        let Event::Ended(body) = &mut end.event else { unreachable!() };
+        body.consumed = RawValue::from_string(consumed.to_owned()).unwrap();
+        journal.commit(end).await.unwrap();
+        let proof = journal.reader().unwrap().prove(&run, &key());
+        match proof {
+            Ok(_) => assert!(whole, "{consumed}"),
+            Err(error) => {
+                assert!(!whole && matches!(error, CheckError::Incomplete { .. }), "{consumed}: {error}")
+            }
+        }
     }
 }
