@@ -487,7 +487,7 @@ async fn an_end_that_counts_otherwise_is_of_no_whole_run() {
         match proof {
             Ok(_) => assert!(whole, "{consumed}"),
             Err(error) => {
-                assert!(!whole && matches!(error, CheckError::Incomplete { .. }), "{consumed}: {error}")
+                assert!(!whole && matches!(error, CheckError::Incomplete { .. }), "{consumed}: {error}");
             }
         }
     }
