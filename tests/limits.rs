@@ -3,7 +3,9 @@
 
 mod common;
 
-use common::{SECRET, World};
+use std::process::Command;
+
+use common::{Ran, SECRET, World};
 
 const GUEST: &str = "misbehave.wasm";
 
@@ -66,6 +68,44 @@ fn a_crash_is_told_readably() {
     let world = World::new();
     ends(&world, r#"{"do":"panic"}"#, "", 1, "the action crashed");
     ends(&world, r#"{"do":"fail"}"#, "", 1, "failing as asked");
+}
+
+/// `remit` where a process may have less addresses than one memory of a guest takes.
+fn cramped(world: &World, args: &[&str]) -> Ran {
+    let remit = world.command(args);
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", "ulimit -v 4000000; exec \"$0\" \"$@\""])
+        .arg(remit.get_program())
+        .args(remit.get_args())
+        .current_dir(remit.get_current_dir().unwrap())
+        .env_clear()
+        .envs(remit.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    common::finish(shell, "")
+}
+
+#[test]
+fn a_machine_without_room_is_not_the_actions_fault() {
+    let world = World::new();
+    let (input, room) = (format!(r#"{{"path":"{SECRET}"}}"#), "the host has no room for the action");
+    cramped(&world, &["plan", "rotate-secret.wasm", "--input", &input]).exits(1).says(room);
+    let scope = common::scope("", SECRET);
+    for (name, cramps, version) in [("g", true, 1), ("h", false, 2)] {
+        world.grant_scope(&scope, "rotate-secret.wasm", &input, name);
+        let run = ["run", &*world.request(name), "--key", "bot.key", "--json"];
+        if cramps {
+            cramped(&world, &run).exits(1).says(room)
+        } else {
+            world.remit(&run).exits(0)
+        };
+        assert_eq!(world.current_version(SECRET), version);
+        let (run, _) = world.last_run();
+        let told = world.remit(&["replay", &run, "--json"]).exits(0).json();
+        assert_eq!(told["complete"], !cramps, "{told}");
+        // It is no sign that the record is another's, either.
+        cramped(&world, &["replay", &run]).exits(1).says(room);
+    }
+    world.audit_is_sound();
 }
 
 #[test]

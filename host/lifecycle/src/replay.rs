@@ -91,7 +91,7 @@ pub async fn replay(home: &Home, run: RunId) -> Result<Replayed, Error> {
     let (complete, divergence) = match compare(started, end, cut, &gate, outcome) {
         Ok(complete) => (complete, None),
         Err(Differs::Here(divergence)) => (true, Some(*divergence)),
-        Err(Differs::Broken(fault)) => return Err(fault.into()),
+        Err(Differs::Broken(stop)) => return Err(stop.into()),
     };
     Ok(Replayed {
         run,
@@ -104,7 +104,8 @@ pub async fn replay(home: &Home, run: RunId) -> Result<Replayed, Error> {
 
 enum Differs {
     Here(Box<Divergence>),
-    Broken(Fault),
+    /// Nothing was compared.
+    Broken(Stop),
 }
 
 /// Whether the replay came to the recorded end (`true`) or to where the record was cut (`false`).
@@ -121,6 +122,7 @@ fn compare(
     let recorded = |ended: &Ended| format!("{}: {}", ended.state, ended.detail);
     let expected = || end.map_or_else(|| "no end".to_owned(), recorded);
     match &outcome {
+        Err(Stop::NotStarted(why)) => return Err(Differs::Broken(Stop::NotStarted(why.clone()))),
         Err(Stop::Fault(Fault::Diverged(divergence))) => return Err(Differs::Here(divergence.clone())),
         Err(Stop::Fault(Fault::EndOfRecord) | Stop::Exceeded(_)) if cut => return Ok(false),
         Err(Stop::Fault(Fault::EndOfRecord)) => return differs(expected(), "a further call".to_owned()),
@@ -162,7 +164,7 @@ fn compare(
         }
         // What was refused then was refused now, and nothing on record came after it.
         Err(Stop::Fault(Fault::Recorded(_))) => Ok(true),
-        Err(Stop::Fault(fault @ Fault::Record { .. })) => Err(Differs::Broken(fault)),
+        Err(stop @ Stop::Fault(Fault::Record { .. })) => Err(Differs::Broken(stop)),
         Err(stop) if failed(&stop.to_string()) => Ok(true),
         Err(stop) => differs(expected(), stop.to_string()),
     }
@@ -182,5 +184,7 @@ fn end_of(records: &[(u64, Record)]) -> Option<&Ended> {
 
 /// Whether something outside the action ended it at a moment that the record cannot repeat.
 fn was_cut_short(ended: &Ended) -> bool {
-    ["limit `wall_time` exceeded", "the host's task for "].iter().any(|why| ended.detail.starts_with(why))
+    ["limit `wall_time` exceeded", "the host's task for ", Stop::NOT_STARTED]
+        .iter()
+        .any(|why| ended.detail.starts_with(why))
 }

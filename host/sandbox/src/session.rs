@@ -8,7 +8,7 @@ use remit_capability::bindings::Action;
 use remit_capability::wasi::Exit;
 use remit_gate::{Exceeded, Fault, Gate, Limit};
 use tokio::sync::SemaphorePermit;
-use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
 
 use crate::engine::STACK;
 use crate::meter::{Limiter, Meter};
@@ -55,6 +55,16 @@ pub enum Stop {
         help("the message is the action's own; `remit show RUN` tells what it did before")
     )]
     Failed(String),
+    /// The machine has no room for the guest, which never began.
+    #[error("{}{_0}", Self::NOT_STARTED)]
+    #[diagnostic(
+        code(failed::room),
+        help(
+            "the machine is short of memory, or a limit on addresses (`ulimit -v`, `LimitAS=`) leaves less than the \
+             4 GiB that each memory of a guest is laid out in"
+        )
+    )]
+    NotStarted(String),
     /// The guest crashed.
     #[error("the action crashed: {0}")]
     #[diagnostic(
@@ -80,6 +90,9 @@ fn limit_help(exceeded: &Exceeded) -> &'static str {
 }
 
 impl Stop {
+    /// How the text of a [`Stop::NotStarted`] begins, on record too.
+    pub const NOT_STARTED: &str = "the host has no room for the action: ";
+
     /// Whether the host refused, rather than the action or a system failing.
     #[must_use]
     pub fn is_refusal(&self) -> bool {
@@ -172,7 +185,7 @@ async fn invoke(
     store: &mut Store<Guest>,
     call: Call<'_>,
 ) -> wasmtime::Result<Result<String, String>> {
-    let exports: Action = action.ready.pre.instantiate_async(&mut *store).await?;
+    let exports: Action = action.ready.pre.instantiate_async(&mut *store).await.map_err(not_started)?;
     let remediation = exports.remit_action_remediation();
     match call {
         Call::Run { input } => remediation.call_run(&mut *store, input).await,
@@ -181,6 +194,18 @@ async fn invoke(
             Ok(held.map(|()| "null".to_owned()))
         }
     }
+}
+
+/// The machine could not make an instance.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct NoRoom(String);
+
+/// Why there is no instance: a trap, a limit or an error with a frame of its code is the guest's; else it never began.
+fn not_started(error: wasmtime::Error) -> wasmtime::Error {
+    let its_own =
+        error.is::<Fault>() || error.is::<Exceeded>() || error.is::<Trap>() || error.is::<WasmBacktrace>();
+    if its_own { error } else { wasmtime::Error::new(NoRoom(format!("{error:#}"))) }
 }
 
 /// Finds the cause of a trap: a kind, never a text.
@@ -197,6 +222,9 @@ fn stop(error: wasmtime::Error, meter: &Meter) -> Stop {
     }
     if let Some(exit) = error.downcast_ref::<Exit>() {
         return Stop::Trapped(exit.to_string());
+    }
+    if let Some(NoRoom(why)) = error.downcast_ref() {
+        return Stop::NotStarted(why.clone());
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => {
