@@ -121,7 +121,9 @@ fn a_bot_acts_at_night_inside_a_standing_scope_and_asks_for_what_is_outside() {
     let world = shipped();
     world.remit(&["secret", "put", "prod/other/key", "api_key", "--generate"]).exits(0);
     let allow = |name| {
-        format!("[[allow]]\ncapability = \"remit:secrets/{name}\"\nresources = [\"prod/payments/*\"]\n")
+        format!(
+            "[[allow]]\ncapability = \"remit:secrets/{name}\"\nresources = [\"secret:prod/payments/*\"]\n"
+        )
     };
     world.write("night.toml", format!("[limits]\nchanges = 2\n{}{}", allow("inspect"), allow("rotate")));
     let standing = [ACTION, "--standing", "--scope", "night.toml", "--for", "bot", "--ttl", "168h"];
@@ -353,7 +355,8 @@ fn everyone_is_told_at_least_once_and_in_order() {
 #[test]
 fn a_standing_scope_for_a_publishers_versions_and_hours() {
     let world = World::new();
-    let allow = |name| format!("[[allow]]\ncapability = \"remit:secrets/{name}\"\nresources = [\"**\"]\n");
+    let allow =
+        |name| format!("[[allow]]\ncapability = \"remit:secrets/{name}\"\nresources = [\"secret:**\"]\n");
     world.write("s.toml", format!("{}{}", allow("inspect"), allow("rotate")));
     let standing = |more: &[&str]| {
         let args = [ACTION, "--standing", "--scope", "s.toml", "--for", "bot", "--key", "alice.key"];

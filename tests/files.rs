@@ -108,10 +108,10 @@ fn what_a_run_did_before_it_went_astray_is_taken_back() {
         fuel = 100_000_000_000
         [[allow]]
         capability = "remit:files/read"
-        resources = ["etc", "etc/**"]
+        resources = ["file:etc", "file:etc/**"]
         [[allow]]
         capability = "remit:files/write"
-        resources = ["etc/**"]
+        resources = ["file:etc/**"]
     "#;
     world.grant_scope(scope, ACTION, &astray, "g");
     let ran = world.run("g").exits(1);
@@ -138,7 +138,7 @@ fn without_a_grant_there_are_no_files() {
     let ran = world.run("none").exits(0).json();
     assert_eq!(ran["output"]["seen"], json!(["FileNotFoundError"]));
 
-    let scope = "[limits]\nfuel = 100_000_000_000\n[[allow]]\ncapability = \"remit:files/read\"\nresources = [\"etc/app.conf\"]\n";
+    let scope = "[limits]\nfuel = 100_000_000_000\n[[allow]]\ncapability = \"remit:files/read\"\nresources = [\"file:etc/app.conf\"]\n";
     world.grant_scope(scope, ACTION, &harden(), "read");
     world.run("read").exits(3).says("remit:files/write.look on file:etc/app.conf");
     assert_eq!(conf(&world), BEFORE);
@@ -175,7 +175,7 @@ fn a_killed_host_puts_the_file_back() {
         fuel = 1_000_000_000_000_000
         [[allow]]
         capability = "remit:files/write"
-        resources = ["etc/app.conf"]
+        resources = ["file:etc/app.conf"]
     "#;
     world.grant_scope(scope, ACTION, &long, "g");
     let mut child = world.command(&["run", &world.request("g"), "--key", "bot.key"]).spawn().unwrap();

@@ -140,7 +140,8 @@ fn a_defect_of_the_action_says_what_it_was_and_is_taken_back() {
         let action = format!("{action}.wasm");
         world.remit(&["secret", "put", &secret, "api_key", "--generate"]).exits(0);
         let input = json!({ "path": secret }).to_string();
-        let scope = format!("[[allow]]\ncapability = \"remit:secrets/rotate\"\nresources = [\"{secret}\"]\n");
+        let scope =
+            format!("[[allow]]\ncapability = \"remit:secrets/rotate\"\nresources = [\"secret:{secret}\"]\n");
         world.grant_scope(&scope, &action, &input, language);
         let ran = world.run(language).exits(1);
         assert_eq!(ran.json()["state"], "reverted", "{language}");

@@ -170,7 +170,7 @@ fn imports() {
         let how = ["--input", "{}", "--scope", "scope.toml", "--without-plan", "--reason", "r"];
         world.remit(&[&["request", action, "--key", "bot.key"][..], &how].concat())
     };
-    let inspect = "[[allow]]\ncapability = \"remit:secrets/inspect\"\nresources = [\"**\"]\n";
+    let inspect = "[[allow]]\ncapability = \"remit:secrets/inspect\"\nresources = [\"secret:**\"]\n";
     ask("smuggler.wasm", inspect).exits(3).says("remit:secrets/destroy@0.1.0");
 
     // The scope lacks what the action imports: refused before any of its code runs, everything named.
@@ -328,7 +328,10 @@ fn text_that_does_not_parse_is_pointed_at() {
         .says("^");
     world.write("odd.toml", "[limits]\nfeul = 3\n");
     world.remit(&["plan", ACTION, "--input", "{}", "--scope", "odd.toml"]).exits(2).says("feul");
-    world.write("star.toml", "[[allow]]\ncapability = \"remit:secrets/rotate\"\nresources = [\"prod/a*\"]\n");
+    world.write(
+        "star.toml",
+        "[[allow]]\ncapability = \"remit:secrets/rotate\"\nresources = [\"secret:prod/a*\"]\n",
+    );
     world.remit(&["plan", ACTION, "--input", "{}", "--scope", "star.toml"]).exits(2).says("prod/a*");
     world.write("home/remit.toml", "log = 3\n");
     world.remit(&["runs"]).exits(2).says("log = 3");

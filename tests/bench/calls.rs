@@ -170,10 +170,10 @@ pub fn compared(place: &Place) -> Compared {
 fn scope_check() -> Figure {
     let mut scope = house::scope();
     let pattern = |n: usize| match n % 4 {
-        0 => format!("prod/team-{n}/**"),
-        1 => format!("prod/team-{n}/*/password"),
-        2 => format!("prod/*/service-{n}"),
-        _ => format!("prod/team-{n}/service/key"),
+        0 => format!("secret:prod/team-{n}/**"),
+        1 => format!("secret:prod/team-{n}/*/password"),
+        2 => format!("secret:prod/*/service-{n}"),
+        _ => format!("secret:prod/team-{n}/service/key"),
     };
     scope.allow[0].resources = (0..1_000).map(|n| Pattern::new(&pattern(n)).expect("a pattern")).collect();
     let rules = scope.compile();

@@ -14,8 +14,8 @@ const ROUNDS: usize = 8;
 const STARTS: u32 = 10;
 const SECRET: &str = "app/db";
 const INPUT: &str = "path=app/db";
-const SCOPE: &str = "[[allow]]\ncapability = \"remit:secrets/inspect\"\nresources = [\"app/**\"]\n\n\
-                     [[allow]]\ncapability = \"remit:secrets/rotate\"\nresources = [\"app/**\"]\n";
+const SCOPE: &str = "[[allow]]\ncapability = \"remit:secrets/inspect\"\nresources = [\"secret:app/**\"]\n\n\
+                     [[allow]]\ncapability = \"remit:secrets/rotate\"\nresources = [\"secret:app/**\"]\n";
 
 pub fn cold(place: &Place) -> Section {
     let rust = Shell::new(place, "rotate-secret");

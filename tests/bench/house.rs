@@ -27,10 +27,10 @@ pub fn scope() -> Scope {
     let text = "
         [[allow]]
         capability = \"remit:secrets/inspect\"
-        resources = [\"app/**\"]
+        resources = [\"secret:app/**\"]
         [[allow]]
         capability = \"remit:secrets/rotate\"
-        resources = [\"app/**\"]
+        resources = [\"secret:app/**\"]
     ";
     let mut scope = Scope::parse(text, "the scope").expect("a scope");
     scope.limits.host_calls = MANY;

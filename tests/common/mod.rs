@@ -207,8 +207,9 @@ permit (principal, action == Remit::Action::"approve", resource) when { principa
 
 /// A scope with every capability of `misbehave` on `resources`, after `head`: TOML of its own.
 pub fn scope(head: &str, resources: &str) -> String {
-    let allow =
-        |name| format!("[[allow]]\ncapability = \"remit:secrets/{name}\"\nresources = [\"{resources}\"]\n");
+    let allow = |name| {
+        format!("[[allow]]\ncapability = \"remit:secrets/{name}\"\nresources = [\"secret:{resources}\"]\n")
+    };
     let rules: String = ["inspect", "rotate", "disable", "destroy", "reveal"].map(allow).concat();
     format!("{head}\n{rules}")
 }

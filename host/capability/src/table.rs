@@ -13,8 +13,9 @@ pub struct Interface {
     pub name: &'static str,
     /// The version the host implements.
     pub version: &'static str,
-    /// Whether a scope must name it. Otherwise it is ambient: it reaches nothing but the run itself.
-    pub granted_by_scope: bool,
+    /// Of which kind the resources are that a scope grants it on. One without is ambient: it reaches nothing but the
+    /// run itself, and no scope names it.
+    pub kind: Option<&'static str>,
     /// The strongest effect of its operations.
     pub effect: Effect,
     /// What granting it means, in one plain sentence for an operator.
@@ -28,6 +29,12 @@ impl Interface {
     #[must_use]
     pub fn import_name(&self) -> String {
         format!("{}@{}", self.name, self.version)
+    }
+
+    /// Whether a scope must name it.
+    #[must_use]
+    pub fn granted_by_scope(&self) -> bool {
+        self.kind.is_some()
     }
 
     /// Whether it is a part of WASI.
@@ -53,7 +60,7 @@ macro_rules! table {
             Interface {
                 name: $name,
                 version: $version,
-                granted_by_scope: table!(@$reach),
+                kind: table!(@$reach),
                 effect: Effect::$effect,
                 risk: $risk,
                 operations: &[$(&Of::<$operation>::NEW),*],
@@ -70,20 +77,20 @@ macro_rules! table {
             }
         }
     };
-    (@granted) => { true };
-    (@ambient) => { false };
+    (@secret) => { Some(secrets::KIND) };
+    (@ambient) => { None };
 }
 
 table! {
-    "remit:secrets/inspect" "0.1.0" granted Observe [secrets::Metadata] by remit::secrets::inspect:
+    "remit:secrets/inspect" "0.1.0" secret Observe [secrets::Metadata] by remit::secrets::inspect:
         "sees which versions a secret has and when they were made, never a value";
-    "remit:secrets/rotate" "0.1.0" granted Change [secrets::Rotate] by remit::secrets::rotate:
+    "remit:secrets/rotate" "0.1.0" secret Change [secrets::Rotate] by remit::secrets::rotate:
         "replaces a secret's value by a new one it never sees; whoever still uses the old value is locked out";
-    "remit:secrets/disable" "0.1.0" granted Change [secrets::Disable] by remit::secrets::disable:
+    "remit:secrets/disable" "0.1.0" secret Change [secrets::Disable] by remit::secrets::disable:
         "makes a version of a secret unreadable until it is enabled again";
-    "remit:secrets/destroy" "0.1.0" granted Irrevocable [secrets::Destroy] by remit::secrets::destroy:
+    "remit:secrets/destroy" "0.1.0" secret Irrevocable [secrets::Destroy] by remit::secrets::destroy:
         "destroys a version of a secret for good; nothing brings it back";
-    "remit:secrets/reveal" "0.1.0" granted Disclose [secrets::Reveal] by remit::secrets::reveal:
+    "remit:secrets/reveal" "0.1.0" secret Disclose [secrets::Reveal] by remit::secrets::reveal:
         "reads a secret's value; from then on the action knows it";
     "remit:secrets/types" "0.1.0" ambient Observe [] by remit::secrets::types:
         "names the types of the other secrets interfaces; can do nothing";
@@ -140,7 +147,7 @@ static POWERS: &[Interface] = &[
     Interface {
         name: files::READ,
         version: "0.1.0",
-        granted_by_scope: true,
+        kind: Some(remit_backend::files::KIND),
         effect: Effect::Observe,
         risk: "reads files and lists directories; from then on the action knows what is in them",
         operations: &[&Of::<files::Look>::NEW, &Of::<files::Read>::NEW, &Of::<files::List>::NEW],
@@ -148,7 +155,7 @@ static POWERS: &[Interface] = &[
     Interface {
         name: files::WRITE,
         version: "0.1.0",
-        granted_by_scope: true,
+        kind: Some(remit_backend::files::KIND),
         effect: Effect::Change,
         risk: "replaces, makes and removes files and directories; whoever reads them follows the new content",
         operations: &[

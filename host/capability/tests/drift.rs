@@ -53,7 +53,7 @@ fn every_interface_has_exactly_one_row() {
     for interface in interfaces() {
         assert_eq!(find(&interface.import_name()).map(|found| found.name), Some(interface.name));
         assert_eq!(
-            interface.granted_by_scope,
+            interface.granted_by_scope(),
             interface.name.starts_with("remit:secrets/") && !interface.operations.is_empty()
         );
     }

@@ -30,10 +30,10 @@ const WIDE: &str = r#"
 changes = 99
 [[allow]]
 capability = "remit:files/read"
-resources = ["etc", "etc/**"]
+resources = ["file:etc", "file:etc/**"]
 [[allow]]
 capability = "remit:files/write"
-resources = ["etc/**"]
+resources = ["file:etc/**"]
 "#;
 
 struct World {
@@ -374,7 +374,7 @@ async fn a_file_swapped_for_a_link_is_neither_read_nor_written() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_rule_allows_ends_the_run() {
-    let scope = "[[allow]]\ncapability = \"remit:files/read\"\nresources = [\"etc/app.conf\"]\n";
+    let scope = "[[allow]]\ncapability = \"remit:files/read\"\nresources = [\"file:etc/app.conf\"]\n";
     let mut world = World::new(Mode::Live, scope);
     assert_eq!(world.read("app.conf").await.unwrap().unwrap(), "color = red\n");
     for trap in [

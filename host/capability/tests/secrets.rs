@@ -126,7 +126,7 @@ async fn disabling_comes_back_and_destroying_does_not() {
 
 #[tokio::test]
 async fn outside_the_scope_the_run_ends() {
-    let narrow = "[[allow]]\ncapability = \"remit:secrets/destroy\"\nresources = [\"prod/stripe\"]\n";
+    let narrow = "[[allow]]\ncapability = \"remit:secrets/destroy\"\nresources = [\"secret:prod/stripe\"]\n";
     let mut bench = Bench::new(Mode::Live, narrow).await;
     let trap = destroy::Host::destroy(&mut bench.ctx, PATH.into(), 1).await.unwrap_err();
     assert!(matches!(trap.downcast_ref::<Fault>(), Some(Fault::OutOfScope { .. })), "{trap}");

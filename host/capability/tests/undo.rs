@@ -373,9 +373,9 @@ impl World {
 fn everything_allowed() -> Scope {
     use std::fmt::Write as _;
     let mut text = "[limits]\nchanges = 100\n".to_owned();
-    for interface in interfaces().iter().filter(|interface| interface.granted_by_scope) {
-        let name = interface.name;
-        write!(text, "[[allow]]\ncapability = \"{name}\"\nresources = [\"**\"]\n").unwrap();
+    for interface in interfaces() {
+        let (name, Some(kind)) = (interface.name, interface.kind) else { continue };
+        write!(text, "[[allow]]\ncapability = \"{name}\"\nresources = [\"{kind}:**\"]\n").unwrap();
         if interface.effect == Effect::Irrevocable {
             text.push_str("irrevocable = true\n");
         }

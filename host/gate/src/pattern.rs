@@ -6,40 +6,88 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use crate::resource::{ResourceError, check_path};
+use crate::Resource;
+use crate::resource::{ResourceError, check_path, split_kind};
 
-/// A pattern over paths. `*` stands for exactly one segment, `**` for one or more; there is nothing
-/// else, and no wildcard inside a segment.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// A pattern over resources: `KIND:PATH`, as a resource is written, where in the path `*` stands for exactly one
+/// segment and `**` for one or more. There is nothing else: no wildcard inside a segment, none for the kind.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
-pub struct Pattern(String);
+pub struct Pattern {
+    text: String,
+    colon: usize,
+}
 
 impl Pattern {
     /// Reads a pattern.
     pub fn new(text: &str) -> Result<Self, ResourceError> {
+        let (kind, path) = split_kind(text)?;
         // A wildcard segment is checked as if it were an ordinary one; `a*` then fails on the star.
         let plain: Vec<&str> =
-            text.split('/').map(|s| if matches!(s, "*" | "**") { "x" } else { s }).collect();
+            path.split('/').map(|s| if matches!(s, "*" | "**") { "x" } else { s }).collect();
         check_path(&plain.join("/"))?;
-        Ok(Self(text.to_owned()))
+        Ok(Self { text: text.to_owned(), colon: kind.len() })
+    }
+
+    /// Every resource of a kind.
+    pub fn all(kind: &str) -> Result<Self, ResourceError> {
+        Self::new(&format!("{kind}:**"))
     }
 
     /// The text it was read from.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// What sort of thing it is about.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        &self.text[..self.colon]
+    }
+
+    /// The part after the kind.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.text[self.colon + 1..]
+    }
+
+    /// The one resource it matches, if it has no wildcard.
+    #[must_use]
+    pub fn exact(&self) -> Option<Resource> {
+        Resource::try_from(self.text.clone()).ok()
+    }
+
+    /// Whether it matches this resource or any that lies below it. `under` may also be a kind alone: `secret`.
+    #[must_use]
+    pub fn may_touch(&self, under: &str) -> bool {
+        let (kind, path) = under.split_once(':').map_or((under, None), |(kind, path)| (kind, Some(path)));
+        let pattern: Vec<&str> = self.path().split('/').collect();
+        let under: Vec<&str> = path.map(|path| path.split('/').collect()).unwrap_or_default();
+        kind == self.kind() && reaches(&pattern, &under)
+    }
+}
+
+/// Whether a pattern matches a path that begins with these segments.
+fn reaches(pattern: &[&str], under: &[&str]) -> bool {
+    match (pattern, under) {
+        // Some path below fits whatever is left of the pattern; and a `**` takes all that is asked about.
+        (_, []) | (["**", ..], _) => true,
+        (["*", rest @ ..], [_, tail @ ..]) => reaches(rest, tail),
+        ([literal, rest @ ..], [segment, tail @ ..]) => literal == segment && reaches(rest, tail),
+        ([], _) => false,
     }
 }
 
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
 impl From<Pattern> for String {
     fn from(pattern: Pattern) -> Self {
-        pattern.0
+        pattern.text
     }
 }
 
@@ -74,7 +122,8 @@ impl PatternSet {
             self.nodes.push(Node::default());
         }
         let mut at = 0;
-        for segment in pattern.as_str().split('/') {
+        // The kind is the first step of the way, and never a wildcard.
+        for segment in std::iter::once(pattern.kind()).chain(pattern.path().split('/')) {
             let next = self.nodes.len();
             let node = &mut self.nodes[at];
             let to = match segment {
@@ -90,14 +139,14 @@ impl PatternSet {
         self.nodes[at].accepts = true;
     }
 
-    pub(crate) fn matches(&self, path: &str) -> bool {
+    pub(crate) fn matches(&self, resource: &Resource) -> bool {
         if self.nodes.is_empty() {
             return false;
         }
         // Few patterns fit at once: the states of most paths need no place on the heap.
         let mut here: SmallVec<[usize; 8]> = SmallVec::from_slice(&[0]);
         let mut next: SmallVec<[usize; 8]> = SmallVec::new();
-        for segment in path.split('/') {
+        for segment in std::iter::once(resource.kind()).chain(resource.path().split('/')) {
             for &at in &here {
                 let node = &self.nodes[at];
                 let stay = node.repeats.then_some(at);
@@ -139,6 +188,30 @@ mod tests {
         prop::collection::vec(prop::sample::select(of), 1..=most)
     }
 
+    fn secret(path: &[&str]) -> Resource {
+        Resource::new("secret", &path.join("/")).unwrap()
+    }
+
+    fn pattern(segments: &[&str]) -> Pattern {
+        Pattern::new(&format!("secret:{}", segments.join("/"))).unwrap()
+    }
+
+    /// Every path of up to `most` of these segments.
+    fn paths(of: &[&'static str], most: usize) -> Vec<Vec<&'static str>> {
+        let mut all: Vec<Vec<&str>> = vec![Vec::new()];
+        let mut from = 0;
+        for _ in 0..most {
+            let to = all.len();
+            for at in from..to {
+                for segment in of {
+                    all.push([&all[at][..], &[segment]].concat());
+                }
+            }
+            from = to;
+        }
+        all.split_off(1)
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(4000))]
 
@@ -149,32 +222,54 @@ mod tests {
             path in segments(&["a", "b", "c"], 7),
         ) {
             let mut set = PatternSet::default();
-            for pattern in &patterns {
-                set.insert(&Pattern::new(&pattern.join("/")).unwrap());
+            for segments in &patterns {
+                set.insert(&pattern(segments));
             }
             let expected = patterns.iter().any(|pattern| model(pattern, &path));
-            prop_assert_eq!(set.matches(&path.join("/")), expected);
+            prop_assert_eq!(set.matches(&secret(&path)), expected);
+            prop_assert!(!set.matches(&Resource::new("file", &path.join("/")).unwrap()), "another kind");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        /// What it may touch is found by trying every path that there is.
+        #[test]
+        fn what_a_pattern_may_touch_is_what_it_matches(
+            of in segments(&["a", "b", "*", "**"], 4),
+            under in segments(&["a", "b"], 3),
+        ) {
+            let pattern = pattern(&of);
+            let all = paths(&["a", "b"], 7);
+            let expected = all.iter().any(|path| path.starts_with(&under) && model(&of, path));
+            prop_assert_eq!(pattern.may_touch(&format!("secret:{}", under.join("/"))), expected);
+            prop_assert!(pattern.may_touch("secret") && !pattern.may_touch("file"));
         }
     }
 
     #[test]
     fn wildcards_are_whole_segments() {
         for good in ["*", "**", "**/**", "a/*/b", "a-b_c.d@e+f=g~h/**"] {
-            assert_eq!(Pattern::new(good).unwrap().as_str(), good);
+            let good = format!("secret:{good}");
+            assert_eq!(Pattern::new(&good).unwrap().as_str(), good);
         }
         for bad in
             ["", "a*", "*a", "***", "a/**b", "a//b", "/a", "a/", "..", "a/../*", "?", "[a]", "{a,b}", "!a"]
         {
-            Pattern::new(bad).unwrap_err();
+            Pattern::new(&format!("secret:{bad}")).unwrap_err();
+        }
+        for no_kind in ["a/b", "**", ":a", "*:a", "Secret:a", "secret :a", "a/b:c"] {
+            Pattern::new(no_kind).unwrap_err();
         }
     }
 
     #[test]
     fn many_wildcards_cost_no_time() {
         let mut set = PatternSet::default();
-        set.insert(&Pattern::new(&format!("{}/end", ["**"; 100].join("/"))).unwrap());
+        set.insert(&pattern(&[&["**"; 100][..], &["end"]].concat()));
         // Backtracking would take longer than the universe has had.
-        assert!(!set.matches(&["a"; 250].join("/")));
-        assert!(set.matches(&format!("{}/end", ["a"; 250].join("/"))));
+        assert!(!set.matches(&secret(&["a"; 250])));
+        assert!(set.matches(&secret(&[&["a"; 250][..], &["end"]].concat())));
     }
 }

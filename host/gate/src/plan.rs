@@ -76,13 +76,13 @@ impl Plan {
     /// The least scope that covers the plan: each resource by name, no wildcard.
     ///
     /// # Panics
-    /// Never: a canonical path is a pattern.
+    /// Never: a canonical resource is a pattern.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "every canonical path is a pattern without wildcards")]
+    #[expect(clippy::expect_used, reason = "every canonical resource is a pattern without wildcards")]
     pub fn least_scope(&self) -> Scope {
         let mut allow: Vec<Allow> = Vec::new();
         for step in &self.steps {
-            let pattern = Pattern::new(step.resource.path()).expect("a canonical path is a pattern");
+            let pattern = Pattern::new(step.resource.as_str()).expect("a canonical resource is a pattern");
             let irrevocable = step.effect == Effect::Irrevocable;
             let disclose = step.effect == Effect::Disclose;
             let same = |a: &&mut Allow| {

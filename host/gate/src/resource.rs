@@ -21,11 +21,11 @@ pub struct Resource {
 
 /// Why a text is not a canonical resource.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Diagnostic)]
-#[error("`{shown}` is not a canonical path: {why}")]
+#[error("`{shown}` is not a canonical resource: {why}")]
 #[diagnostic(
     code(usage::resource),
     help(
-        "write segments of ASCII letters, digits and - _ . @ + = ~, joined by single slashes, such as prod/payments/stripe"
+        "write a kind and segments of ASCII letters, digits and - _ . @ + = ~, joined by single slashes, such as secret:prod/payments/stripe"
     )
 )]
 pub struct ResourceError {
@@ -106,13 +106,22 @@ impl Serialize for Resource {
 impl TryFrom<String> for Resource {
     type Error = ResourceError;
     fn try_from(text: String) -> Result<Self, ResourceError> {
-        match text.split_once(':') {
-            Some((kind, path))
-                if !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') =>
-            {
-                Self::new(kind, path)
-            }
-            _ => Err(ResourceError { shown: text, why: "it has no kind, such as `secret:`" }),
+        let (kind, path) = split_kind(&text)?;
+        Self::new(kind, path)
+    }
+}
+
+/// The kind of a resource or a pattern, and the rest.
+pub(crate) fn split_kind(text: &str) -> Result<(&str, &str), ResourceError> {
+    match text.split_once(':') {
+        Some((kind, path))
+            if !kind.is_empty() && kind.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') =>
+        {
+            Ok((kind, path))
+        }
+        _ => {
+            let shown = text.escape_debug().take(80).collect();
+            Err(ResourceError { shown, why: "it has no kind: write `secret:PATH` or `file:PATH`" })
         }
     }
 }

@@ -202,7 +202,7 @@ impl Scope {
     pub fn first_segments<'a>(&'a self, capabilities: &'a [&str]) -> impl Iterator<Item = &'a str> {
         let allowed = self.allow.iter().filter(|allow| capabilities.contains(&allow.interface().0));
         let patterns = allowed.flat_map(|allow| &allow.resources);
-        patterns.map(|pattern| pattern.as_str().split('/').next().unwrap_or_default())
+        patterns.map(|pattern| pattern.path().split('/').next().unwrap_or_default())
     }
 
     /// Makes it ready for many look-ups.
@@ -251,16 +251,16 @@ impl Rules {
         }
         match self.by_interface.get(interface) {
             None => Err(format!("no rule allows {interface}")),
-            Some(rule) if rule.allowed.matches(resource.path()) => Ok(()),
-            Some(_) => Err(format!("no resource pattern of {interface} matches {}", resource.path())),
+            Some(rule) if rule.allowed.matches(resource) => Ok(()),
+            Some(_) => Err(format!("no resource pattern of {interface} matches {resource}")),
         }
     }
 
     pub(crate) fn accepts_irrevocable(&self, interface: &str, resource: &Resource) -> bool {
-        self.by_interface.get(interface).is_some_and(|rule| rule.irrevocable.matches(resource.path()))
+        self.by_interface.get(interface).is_some_and(|rule| rule.irrevocable.matches(resource))
     }
 
     pub(crate) fn accepts_disclosure(&self, interface: &str, resource: &Resource) -> bool {
-        self.by_interface.get(interface).is_some_and(|rule| rule.disclose.matches(resource.path()))
+        self.by_interface.get(interface).is_some_and(|rule| rule.disclose.matches(resource))
     }
 }

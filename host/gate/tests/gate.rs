@@ -58,13 +58,13 @@ async fn at_the_moment_of_a_change_its_undo_is_durable() {
 #[tokio::test]
 async fn outside_the_scope_nothing_is_touched_and_the_attempt_is_on_record() {
     let bench = Bench::new().await;
-    let gate = bench.gate("[[allow]]\ncapability = 'test:vault/rotate'\nresources = ['prod/*']");
+    let gate = bench.gate("[[allow]]\ncapability = 'test:vault/rotate'\nresources = ['secret:prod/*']");
     let reason = |fault: Fault| match fault {
         Fault::OutOfScope { reason, .. } => reason,
         other => panic!("{other}"),
     };
-    assert!(reason(gate.call(rotate("dev/a")).await.unwrap_err()).contains("matches dev/a"));
-    assert!(reason(gate.call(rotate("prod/a/b")).await.unwrap_err()).contains("matches prod/a/b"));
+    assert!(reason(gate.call(rotate("dev/a")).await.unwrap_err()).contains("matches secret:dev/a"));
+    assert!(reason(gate.call(rotate("prod/a/b")).await.unwrap_err()).contains("matches secret:prod/a/b"));
     let other = gate.call(Describe("prod/a".to_owned())).await.unwrap_err();
     assert!(reason(other).contains("no rule allows test:vault/read"));
     untouched(&bench);
@@ -272,7 +272,8 @@ async fn what_cannot_be_undone_needs_acceptance_on_that_very_resource() {
     let told = bench.told().await;
     assert!(told.iter().all(|line| line.starts_with("denied")), "{told:?}");
 
-    let extra = "[[allow]]\ncapability = 'test:vault/destroy'\nresources = ['prod/a']\nirrevocable = true\n";
+    let extra =
+        "[[allow]]\ncapability = 'test:vault/destroy'\nresources = ['secret:prod/a']\nirrevocable = true\n";
     let gate = bench.gate(&format!("{extra}{SCOPE}"));
     assert!(matches!(gate.call(Destroy("prod/b".to_owned())).await, Err(Fault::OutOfScope { .. })));
     assert!(matches!(gate.call(rotate("prod/pin")).await, Err(Fault::OutOfScope { .. })));

@@ -9,12 +9,12 @@ on_failure = "hold"
 
 [[allow]]
 capability = "remit:secrets/rotate"
-resources = ["prod/payments/*", "staging/**"]
+resources = ["secret:prod/payments/*", "secret:staging/**"]
 irrevocable = true
 
 [[allow]]
 capability = "remit:secrets/read@1.2.0"
-resources = ["prod/payments/stripe"]
+resources = ["secret:prod/payments/stripe"]
 
 [limits]
 fuel = 5
@@ -123,7 +123,7 @@ fn malformed_scopes_show_line_and_caret() {
         ("\n[limits]\nfule = 3\n", 3, "unknown field `fule`"),
         ("on_failure = 'hold'\nalow = []\n", 2, "unknown field `alow`"),
         (
-            "[[allow]]\ncapability = 'a:b/c'\nresources = ['x']\nirevocable = true",
+            "[[allow]]\ncapability = 'a:b/c'\nresources = ['k:x']\nirevocable = true",
             4,
             "unknown field `irevocable`",
         ),
@@ -131,9 +131,9 @@ fn malformed_scopes_show_line_and_caret() {
         ("[limits]\nfuel = -1", 2, "invalid value"),
         ("[limits]\nmemory = 'lots'", 2, ""),
         ("[limits]\nwall_time = 'soon'", 2, ""),
-        ("[[allow]]\ncapability = 'a:b/c'\nresources = ['x', '../y']", 3, "canonical path"),
-        ("[[allow]]\ncapability = 'a:b/c'\nresources = ['pro*']", 3, "canonical path"),
-        ("[[allow]]\nresources = ['x']", 1, "missing field `capability`"),
+        ("[[allow]]\ncapability = 'a:b/c'\nresources = ['k:x', 'k:../y']", 3, "canonical resource"),
+        ("[[allow]]\ncapability = 'a:b/c'\nresources = ['k:pro*']", 3, "canonical resource"),
+        ("[[allow]]\nresources = ['k:x']", 1, "missing field `capability`"),
         ("[limits\nfuel = 1", 1, ""),
         ("[limits]\nfuel = 1\nfuel = 2", 3, "duplicate key"),
     ] {
@@ -156,7 +156,7 @@ fn values_that_make_no_sense_are_named() {
     for name in
         ["rotate", "remit:secrets", "", "*", "remit:secrets/*", "remit:*/rotate", "remit:secrets/rotate@"]
     {
-        assert!(allow(name, "['x']").contains("is not an interface name"), "{name}");
+        assert!(allow(name, "['k:x']").contains("is not an interface name"), "{name}");
     }
     assert!(allow("remit:secrets/rotate", "[]").contains("no resources"));
     for time in ["0s", "-5s", "1h 1s"] {
@@ -217,10 +217,10 @@ fn the_least_scope_of_a_plan_covers_it_and_no_more() {
     assert_eq!(
         rows,
         [
-            row("remit:secrets/read", "a b", false, false),
-            row("remit:secrets/rotate", "a", false, false),
-            row("remit:secrets/rotate", "b", true, false),
-            row("remit:secrets/reveal", "c", false, true),
+            row("remit:secrets/read", "secret:a secret:b", false, false),
+            row("remit:secrets/rotate", "secret:a", false, false),
+            row("remit:secrets/rotate", "secret:b", true, false),
+            row("remit:secrets/reveal", "secret:c", false, true),
         ]
     );
     assert_eq!(scope.limits.changes, 2);

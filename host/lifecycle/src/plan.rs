@@ -85,19 +85,17 @@ pub(crate) fn facts(reason: &str) -> Result<Facts, Error> {
 
 /// What a rehearsal may do without being told: read metadata of anything the action imports, and files. It never
 /// hands out secret material, and changes nothing.
-#[expect(clippy::expect_used, reason = "a constant pattern")]
 fn planning_scope(action: &Admitted) -> Scope {
-    let everything = Pattern::new("**").expect("a pattern");
     let allow = action
         .inspection()
         .imports
         .iter()
         .filter_map(|import| import.interface)
         .flat_map(|interface| std::iter::once(interface).chain(remit_capability::powers(interface.name)))
-        .filter(|interface| interface.granted_by_scope)
-        .map(|interface| Allow {
+        .filter_map(|interface| Some((interface, Pattern::all(interface.kind?).ok()?)))
+        .map(|(interface, everything)| Allow {
             capability: interface.name.to_owned(),
-            resources: vec![everything.clone()],
+            resources: vec![everything],
             irrevocable: false,
             disclose: false,
         })

@@ -173,7 +173,7 @@ impl Candidate {
         let Some(scope) = scope else { return Ok(()) };
         let imports = inspection.imports.iter().filter_map(|import| import.interface);
         let missing: Vec<String> = imports
-            .filter(|i| i.granted_by_scope && !scope.covers_import(i.name, i.version))
+            .filter(|i| i.granted_by_scope() && !scope.covers_import(i.name, i.version))
             .map(remit_capability::Interface::import_name)
             .collect();
         if missing.is_empty() {

@@ -57,7 +57,7 @@ impl Inspection {
     pub fn unexplained(&self) -> Vec<&'static str> {
         let Some(manifest) = &self.manifest else { return Vec::new() };
         let granted =
-            self.imports.iter().filter_map(|import| import.interface).filter(|i| i.granted_by_scope);
+            self.imports.iter().filter_map(|import| import.interface).filter(|i| i.granted_by_scope());
         granted.map(|i| i.name).filter(|name| !manifest.capabilities.contains_key(*name)).collect()
     }
 

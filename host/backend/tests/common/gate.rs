@@ -78,7 +78,7 @@ impl Operation for Raw {
 const SCOPE: &str = r#"
 [[allow]]
 capability = "remit:test/raw"
-resources = ["**"]
+resources = ["secret:**"]
 [limits]
 changes = 1000
 "#;

@@ -66,20 +66,20 @@ pub const WIDE: &str = r#"
 changes = 9
 [[allow]]
 capability = "remit:secrets/inspect"
-resources = ["prod/**"]
+resources = ["secret:prod/**"]
 [[allow]]
 capability = "remit:secrets/rotate"
-resources = ["prod/**"]
+resources = ["secret:prod/**"]
 [[allow]]
 capability = "remit:secrets/disable"
-resources = ["prod/**"]
+resources = ["secret:prod/**"]
 [[allow]]
 capability = "remit:secrets/destroy"
-resources = ["prod/**"]
+resources = ["secret:prod/**"]
 irrevocable = true
 [[allow]]
 capability = "remit:secrets/reveal"
-resources = ["prod/**"]
+resources = ["secret:prod/**"]
 disclose = true
 "#;
 

@@ -45,7 +45,7 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
     let (state, key) = publisher(&candidate, home);
     if json {
         let imports: Vec<Value> = found.imports.iter().map(|import| match import.interface {
-            Some(known) => json!({"name": import.name, "offered": true, "wasi": known.is_wasi(), "granted_by_scope": known.granted_by_scope, "effect": known.effect, "risk": known.risk}),
+            Some(known) => json!({"name": import.name, "offered": true, "wasi": known.is_wasi(), "granted_by_scope": known.granted_by_scope(), "effect": known.effect, "risk": known.risk}),
             None => json!({"name": import.name, "offered": false}),
         }).collect();
         print::json(&json!({
@@ -82,12 +82,12 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
         known
             .filter(|(_, known)| wanted(known))
             .map(|(import, known)| {
-                let effect = if known.granted_by_scope { known.effect.to_string() } else { "-".to_owned() };
+                let effect = if known.granted_by_scope() { known.effect.to_string() } else { "-".to_owned() };
                 vec![import.name.clone(), effect, known.risk.to_owned()]
             })
             .collect()
     };
-    section("can do, if granted:", &rows(|known| known.granted_by_scope), "nothing");
+    section("can do, if granted:", &rows(|known| known.granted_by_scope()), "nothing");
     let powers: Vec<_> = found.imports.iter().filter_map(|import| import.interface).collect();
     let powers: Vec<_> = powers.iter().flat_map(|known| remit_sandbox::powers(known.name)).collect();
     let rows_of =
@@ -96,7 +96,7 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
         let rows: Vec<_> = powers.iter().map(rows_of).collect();
         section("can do through WASI, if granted, and runs without:", &rows, "");
     }
-    section("needs no grant:", &rows(|known| !known.granted_by_scope && !known.is_wasi()), "nothing");
+    section("needs no grant:", &rows(|known| !known.granted_by_scope() && !known.is_wasi()), "nothing");
     section("parts of WASI, all harmless here:", &rows(Interface::is_wasi), "none");
     if !found.unexplained().is_empty() {
         let rows: Vec<_> = found.unexplained().into_iter().map(|name| vec![name.to_owned()]).collect();

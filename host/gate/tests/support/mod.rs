@@ -209,16 +209,16 @@ pub(crate) fn rotate(path: &str) -> Rotate {
 pub(crate) const SCOPE: &str = r#"
 [[allow]]
 capability = "test:vault/read"
-resources = ["prod/**"]
+resources = ["secret:prod/**"]
 [[allow]]
 capability = "test:vault/rotate"
-resources = ["prod/**"]
+resources = ["secret:prod/**"]
 [[allow]]
 capability = "test:vault/destroy"
-resources = ["prod/**"]
+resources = ["secret:prod/**"]
 [[allow]]
 capability = "test:vault/reveal"
-resources = ["prod/**"]
+resources = ["secret:prod/**"]
 [limits]
 changes = 3
 "#;
