@@ -2,7 +2,7 @@
 //! a small model of what each of them may cause.
 //!
 //! `REMIT_HOSTILE_CASES=20000` plays that many for each law, and `REMIT_HOSTILE_SEED=7` the ones of that seed. A case
-//! that fails is made as small as it gets and printed: add it to `FOUND`.
+//! that fails is made as small as it gets and printed: add it to `hostile/found.json`, and it is played for ever.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 #[path = "hostile/case.rs"]
@@ -69,7 +69,7 @@ fn attack(law: Law) {
         Ok(()) => {}
         Err(TestError::Fail(why, case)) => {
             let case = serde_json::to_string(&case).unwrap();
-            panic!("under the law `{}`, seed {seed}:\n{why}\n\nadd it to FOUND:\n{case}", law.name)
+            panic!("under the law `{}`, seed {seed}:\n{why}\n\nadd it to tests/hostile/found.json:\n{case}", law.name)
         }
         Err(TestError::Abort(why)) => panic!("{why}"),
     }
@@ -91,6 +91,30 @@ fn nothing_leaked(house: &House, law: &Law) {
         let leaked = values.iter().find(|value| text.contains(value.as_str()));
         assert!(leaked.is_none(), "{} holds the value of a secret in clear", path.display());
     }
+}
+
+/// A case that once failed.
+#[derive(serde::Deserialize)]
+struct Found {
+    what: String,
+    law: String,
+    case: case::Case,
+}
+
+#[test]
+fn what_was_found_stays_mended() {
+    let found: Vec<Found> = serde_json::from_str(include_str!("hostile/found.json")).unwrap();
+    let mut wrong = Vec::new();
+    for law in [Law::SHIPPED, Law::STRICT, Law::OPEN] {
+        let mut house = House::new(&law);
+        for Found { what, case, .. } in found.iter().filter(|found| found.law == law.name) {
+            if let Err(why) = play(&mut house, &law, case, &mut Tally::default()) {
+                wrong.push(format!("{what}: {why}"));
+            }
+        }
+        house.audit().unwrap();
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n\n{}", wrong.len(), found.len(), wrong.join("\n\n"));
 }
 
 #[test]
