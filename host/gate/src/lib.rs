@@ -9,6 +9,7 @@
 mod failure;
 mod finish;
 mod gate;
+mod noise;
 mod operation;
 mod pattern;
 mod plan;
@@ -20,6 +21,7 @@ mod undo;
 
 pub use failure::{Exceeded, Failure, Fault, Limit};
 pub use gate::Gate;
+pub use noise::Noise;
 pub use operation::{Authority, Observation, Operation, Permit, Prepared, State};
 pub use pattern::Pattern;
 pub use plan::{Plan, Step};
