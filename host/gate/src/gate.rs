@@ -81,6 +81,7 @@ impl Gate {
     /// A gate for one run.
     #[must_use]
     pub fn new(setup: Setup) -> Self {
+        let noise = Noise::new(&setup.facts.seed);
         Self(Arc::new(Way::Real(Arc::new(Inner {
             run: setup.facts.run,
             mode: setup.mode,
@@ -92,7 +93,7 @@ impl Gate {
             watch: setup.watch,
             journal: setup.journal,
             sealer: setup.sealer,
-            noise: Noise::default(),
+            noise,
             progress: Mutex::new(Progress {
                 phase: Phase::Run,
                 calls: 0,
@@ -301,7 +302,10 @@ impl Inner {
         let permit = Permit { operation, before: None };
         if self.mode == Mode::Rehearse {
             let made_up = match (self.perform(backend, permit).await, O::MAKE_UP) {
-                (Ok(real), Some(make_up)) => Ok(make_up(real, &self.noise)),
+                (Ok(real), Some(make_up)) => {
+                    let place = format!("{} {}", O::NAME, raw::<O>(operation)?);
+                    Ok(make_up(real, &self.noise.at(&place)))
+                }
                 (Ok(_), None) => Err(Failure::Invalid(format!("{} cannot be rehearsed", O::NAME))),
                 (Err(failure), _) => Err(failure),
             };
