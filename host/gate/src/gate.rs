@@ -309,7 +309,7 @@ impl Inner {
                 (Ok(_), None) => Err(Failure::Invalid(format!("{} cannot be rehearsed", O::NAME))),
                 (Err(failure), _) => Err(failure),
             };
-            let bytes = self.note_simulated(intent(call, operation, O::EFFECT, resource)?, &made_up)?;
+            let bytes = self.note_simulated::<O>(intent(call, operation, O::EFFECT, resource)?, &made_up)?;
             self.charge_answer(call, operation, bytes)?;
             return Ok(made_up);
         }
