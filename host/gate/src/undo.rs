@@ -72,6 +72,8 @@ pub trait AnyOperation: Sync {
     fn name(&self) -> &'static str;
     /// [`Operation::EFFECT`].
     fn effect(&self) -> Effect;
+    /// [`Operation::RUN_TIME`].
+    fn run_time(&self) -> &'static [&'static str];
     /// Takes one recorded change back; see [`UndoGate`].
     fn undo<'a>(&self, gate: &'a UndoGate, intent: &'a Intent) -> Boxed<'a, Result<UndoResult, Fault>>;
     /// Compares the live state with a recorded change: the host's own check after a run.
@@ -94,6 +96,10 @@ impl<O: Operation> AnyOperation for Of<O> {
 
     fn effect(&self) -> Effect {
         O::EFFECT
+    }
+
+    fn run_time(&self) -> &'static [&'static str] {
+        O::RUN_TIME
     }
 
     fn undo<'a>(&self, gate: &'a UndoGate, intent: &'a Intent) -> Boxed<'a, Result<UndoResult, Fault>> {
