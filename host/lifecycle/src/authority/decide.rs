@@ -76,7 +76,7 @@ impl Identity {
                 Verb::Revert => "revert this",
                 Verb::Resolve => "resolve this",
                 Verb::Review => "review this",
-                Verb::Propose | Verb::Approve | Verb::Trigger => "do this",
+                Verb::Rehearse | Verb::Propose | Verb::Approve | Verb::Trigger => "do this",
             };
             return Err(Error::Forbidden { who: self.name().to_owned(), what, why: verdict.words() });
         }

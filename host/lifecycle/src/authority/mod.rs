@@ -7,6 +7,7 @@ mod decide;
 mod documents;
 mod hours;
 mod matter;
+mod powers;
 mod proof;
 mod propose;
 mod rules;
@@ -19,6 +20,8 @@ pub use decide::{Opinion, Target, decide, freeze, import_approval, prepare_appro
 pub use documents::{Approval, Asks, Order, Request, Standing, Trigger, What, Which};
 pub use hours::Hours;
 pub(crate) use matter::{matter, matter_of_rehearsal};
+pub(crate) use powers::kinds;
+pub use powers::{Does, Power, Powers};
 pub use proof::check_authority;
 pub use propose::{Terms, request_run, request_standing};
 pub use rules::{Identity, Rules};

@@ -98,9 +98,14 @@ impl Home {
         self.path().join("rules.signed.json")
     }
 
+    /// The policies as they are written, signed or not.
+    pub fn written_policies(&self) -> Result<Policies, Error> {
+        Ok(Policies::load(&self.policies(), super::kinds())?)
+    }
+
     fn written(&self, config: &Config) -> Result<(Principals, Policies, Constitution), Error> {
         let principals = Principals::load(&self.principals())?;
-        let policies = Policies::load(&self.policies())?;
+        let policies = self.written_policies()?;
         let constitution = Constitution {
             log: config.log.clone(),
             principals: principals.digest(),
