@@ -12,7 +12,7 @@ use remit_trust::{Digest, KeyId};
 use super::documents::{Approval, Document as _, Order, What, sign};
 use super::rules::who;
 use super::{Case, Identity, Rules, Status, matter};
-use crate::{Error, Host};
+use crate::{Error, Host, disk};
 
 /// What a principal says of a request.
 #[derive(Clone, Debug)]
@@ -122,7 +122,7 @@ pub fn prepare_approval(
     let case = Case::load(&reader, rules, id)?;
     let approval = approval(&reader, rules, by, &case, opinion)?;
     let text = pae(Approval::TYPE, &remit_trust::canonical(&approval)?);
-    std::fs::write(to, text).map_err(|error| Error::file(to, &error))
+    disk::replace(to, text.as_ref()).map(drop).map_err(|error| Error::file(to, &error))
 }
 
 /// Takes what [`prepare_approval`] wrote, and the signature over it that lies beside it (`.sig`).
