@@ -370,7 +370,8 @@ fn attack_a_bad_witness_decides_about_nobody_else() {
     let good = Witness::of("good.test/w", "test.example/journal", &key(&world));
     // Keys of witnesses that exist; who answers for them lies.
     let names = ["shorter", "longer", "huge", "words", "forged", "endless", "closed", "silent"];
-    let keys = names.map(|name| Witness::of(&format!("{name}.test/w"), "x.example/log", &key(&world)).key.clone());
+    let keys =
+        names.map(|name| Witness::of(&format!("{name}.test/w"), "x.example/log", &key(&world)).key.clone());
     let answer = |status: &str, body: &str| {
         format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
     };
