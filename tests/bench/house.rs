@@ -168,6 +168,7 @@ impl House {
             scope: None,
             grant: None,
             principal: "bot".to_owned(),
+            started_by: None,
             reason: "a benchmark".to_owned(),
             seed,
             host_version: String::new(),

@@ -144,7 +144,7 @@ pub async fn expire_undo(home: &Home, older_than: SignedDuration) -> Result<Vec<
         }
         let Some(_claim) = Claim::take(home, summary.run)? else { continue };
         let rule = format!("older than {older_than:#}");
-        let record = Record::now(summary.run, UndoExpired { principal: principal(), rule });
+        let record = Record::now(summary.run, UndoExpired { principal: principal(), rule, order: None });
         host.journal.commit(record).await?;
         if summary.mode == Mode::Live {
             expired.push(summary.run);

@@ -97,7 +97,7 @@ pub async fn give_up(host: &Host, name: &str) -> Result<Option<String>, Error> {
 }
 
 async fn tell(host: &Host, name: &str, upto: u64) -> Result<(), Error> {
-    let deed = Deed::Notified { notifier: name.to_owned(), upto };
+    let deed = Deed::Notified { notifier: name.to_owned(), upto, word: None };
     Ok(host.journal.act(&Act::now(About::Host, deed)).await?)
 }
 

@@ -60,6 +60,7 @@ pub(crate) fn header(
         scope: Some(to_raw_value(scope)?),
         grant: None,
         principal: principal(),
+        started_by: None,
         reason: facts.reason.clone(),
         seed: facts.seed,
         host_version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -79,7 +79,7 @@ pub(crate) fn matter(reader: &Reader, rules: &Rules, request: &Request) -> Resul
         }
     };
     let (spent_by_requester, spent_by_action, spent_by_prefix) = spent(reader, |spent| {
-        (spent.by_requester(&request.requester), spent.by_action(&name), spent_by_prefix(spent, &reach))
+        (spent.by_principal(&request.requester), spent.by_action(&name), spent_by_prefix(spent, &reach))
     })?;
     let effect = |effect| reach.effects.get(&effect).copied().unwrap_or(0);
     Ok(Matter {
