@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use jiff::{SignedDuration, Timestamp};
 use remit_gate::{
-    Authority, Effect, Estate, Facts, Failure, Gate, Mode, Observation, Operation, Permit, Plan, Prepared,
+    Authority, Effect, Estate, Facts, Failure, Gate, MakeUp, Mode, Observation, Operation, Permit, Plan, Prepared,
     Resource, Scope, Setup, State, UndoGate, Window,
 };
 use remit_journal::{
@@ -99,7 +99,7 @@ pub(crate) struct Reveal(pub(crate) String);
 
 impl Observation for Reveal {
     const NAME: &'static str = "test:vault/reveal.value";
-    const DISCLOSES: bool = true;
+    const DISCLOSES: Option<MakeUp<String>> = Some(|real, noise| noise.like("", &real));
     type Backend = Arc<Vault>;
     type Outcome = String;
     fn resource(&self) -> Cow<'_, Resource> {

@@ -18,7 +18,7 @@ pub use case::{Case, Given, Lacks, Status};
 pub use decide::{Opinion, Target, decide, freeze, import_approval, prepare_approval, review, revoke};
 pub use documents::{Approval, Asks, Order, Request, Standing, Trigger, What, Which};
 pub use hours::Hours;
-pub(crate) use matter::matter;
+pub(crate) use matter::{matter, matter_of_rehearsal};
 pub use proof::check_authority;
 pub use propose::{Terms, request_run, request_standing};
 pub use rules::{Identity, Rules};
