@@ -47,7 +47,7 @@ permit (principal, action == Remit::Action::"require", resource);
 @id("all")
 permit (
     principal,
-    action in [Remit::Action::"propose", Remit::Action::"approve", Remit::Action::"trigger"],
+    action in [Remit::Action::"rehearse", Remit::Action::"propose", Remit::Action::"approve", Remit::Action::"trigger"],
     resource
 );
 "#;
@@ -168,6 +168,7 @@ impl House {
             scope: None,
             grant: None,
             principal: "bot".to_owned(),
+            started_by: None,
             reason: "a benchmark".to_owned(),
             seed,
             host_version: String::new(),

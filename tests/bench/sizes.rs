@@ -170,6 +170,7 @@ fn started() -> Started {
         scope: Some(raw("{}")),
         grant: None,
         principal: "ana".to_owned(),
+        started_by: None,
         reason: "quarterly rotation".to_owned(),
         seed: [3; 32],
         host_version: env!("CARGO_PKG_VERSION").to_owned(),

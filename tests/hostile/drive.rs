@@ -492,11 +492,11 @@ impl House {
 
 async fn rehearsal(
     host: &Host,
-    _: (&Rules, &Identity),
-    (candidate, input): (&Candidate, &Input),
+    who: (&Rules, &Identity),
+    what: (&Candidate, &Input),
     scope: Option<Scope>,
 ) -> Result<Value, Error> {
-    let plan = rehearse(host, candidate, input, scope).await?;
+    let plan = rehearse(host, who, what, scope, REASON).await?;
     Ok(serde_json::to_value(plan).unwrap())
 }
 

@@ -66,11 +66,11 @@ impl Law {
 }
 
 /// An operation as people saw it in a plan: the function, the resource, the arguments.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deed {
     pub operation: String,
     pub resource: String,
-    pub arguments: String,
+    pub arguments: Value,
 }
 
 /// What was signed by people, and by how many.
@@ -103,7 +103,7 @@ impl Deed {
         Some(Self {
             operation: text("operation")?,
             resource: text("resource")?,
-            arguments: step["arguments"].to_string(),
+            arguments: step["arguments"].clone(),
         })
     }
 
@@ -118,8 +118,8 @@ impl Deed {
         }
     }
 
-    fn argument(&self, name: &str) -> Value {
-        serde_json::from_str::<Value>(&self.arguments).unwrap_or_default()[name].clone()
+    fn argument(&self, name: &str) -> &Value {
+        &self.arguments[name]
     }
 }
 
@@ -199,8 +199,8 @@ impl Authority {
         self.may(Kind::Disclose, "remit:secrets/reveal", &resource, |deed| {
             deed.kind() == Some(Kind::Disclose)
                 && deed.resource == resource
-                && deed.argument("field") == field
-                && deed.argument("version") == version
+                && *deed.argument("field") == *field
+                && *deed.argument("version") == version
         })
     }
 
@@ -269,7 +269,7 @@ impl Authority {
                 deed.kind() == Some(kind)
                     && deed.operation.starts_with(capability)
                     && deed.resource == resource
-                    && deed.argument("version") == version
+                    && *deed.argument("version") == version
             })?;
             if !stands && kind == Kind::Change {
                 return Err(format!("version {version} is still disabled after all was taken back"));
@@ -300,7 +300,7 @@ impl Authority {
                 let field = deed.argument("field");
                 deed.operation == "remit:secrets/rotate.rotate"
                     && deed.resource == resource
-                    && (field == *differ[0] || field.is_null() && new.fields.len() == 1)
+                    && (*field == **differ[0] || field.is_null() && new.fields.len() == 1)
             };
             self.may(Kind::Change, "remit:secrets/rotate", &resource, rotates)?;
             if self.plan.as_ref().is_some_and(|plan| plan.iter().filter(|deed| rotates(deed)).count() < fresh) {

@@ -340,7 +340,7 @@ fn on_record(authority: &Authority, ran: &Ran, said: &[Said]) -> Judged {
         let is = expected.is_some_and(|deed| {
             deed.operation == intent["operation"]
                 && deed.resource == intent["resource"]
-                && deed.arguments == intent["arguments"].to_string()
+                && deed.arguments == intent["arguments"]
         });
         check(is, || format!("it did {text}\n  where {expected:?} was approved"))?;
     }

@@ -55,6 +55,8 @@ pub enum Limit {
     Input,
     /// The output, in bytes.
     Output,
+    /// What the host hands to the action in its answers, in bytes.
+    Answers,
     /// Changes, undoable or not.
     Changes,
     /// Depth of the guest's call stack, in bytes.
@@ -74,6 +76,7 @@ impl Limit {
             Self::LogBytes => "log_bytes",
             Self::Input => "input",
             Self::Output => "output",
+            Self::Answers => "answers",
             Self::Changes => "changes",
             Self::Stack => "stack",
         }
@@ -83,7 +86,9 @@ impl Limit {
         match self {
             Self::Fuel => " units",
             Self::WallTime => " ms",
-            Self::Memory | Self::LogBytes | Self::Input | Self::Output | Self::Stack => " bytes",
+            Self::Memory | Self::LogBytes | Self::Input | Self::Output | Self::Answers | Self::Stack => {
+                " bytes"
+            }
             Self::TableElements => " elements",
             Self::HostCalls => " calls",
             Self::Changes => " changes",
@@ -122,8 +127,8 @@ pub enum Fault {
         /// Which rule is missing.
         reason: String,
     },
-    /// The approved plan has no such change at this place.
-    #[error("{operation} on {resource} is not what the approved plan has next: {expected}")]
+    /// The approved plan has no such step at this place.
+    #[error("{found} is not what the approved plan has next: {expected}")]
     #[diagnostic(
         code(refused::plan),
         help(
@@ -135,8 +140,10 @@ pub enum Fault {
         operation: String,
         /// What it wanted to touch.
         resource: String,
-        /// What the plan has next.
+        /// What the plan has next, in words.
         expected: String,
+        /// What the action asked for, in words.
+        found: String,
     },
     /// A change was asked for where only reading is allowed.
     #[error("{operation} on {resource} would change something during `verify`")]

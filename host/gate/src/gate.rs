@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use jiff::Timestamp;
-use remit_journal::{CallEvent, Effect, Event, Journal, Mode, Phase, Record, RunId, StartError, Watch};
+use remit_journal::{
+    CallEvent, Effect, Event, Intent, Journal, Mode, Phase, Record, RunId, StartError, Watch,
+};
 use remit_trust::Sealer;
 use serde_json::value::RawValue;
 use tokio::sync::RwLock;
@@ -16,9 +18,9 @@ use crate::operation::Named as _;
 use crate::replay::Replay;
 use crate::scope::Rules;
 use crate::setup::{Estate, Setup, Used, Window};
-use crate::{Exceeded, Failure, Fault, Limit, Operation, Permit, Plan, Resource, Step};
-pub(crate) use record::seal_context;
+use crate::{Exceeded, Failure, Fault, Limit, Noise, Operation, Permit, Plan, Resource, Step};
 use record::{intent, raw, written};
+pub(crate) use record::{old_context, outcome_context, undo_context};
 
 /// The one way from an action to the outside. Cheap to clone; all clones are the same gate.
 #[derive(Clone)]
@@ -36,12 +38,15 @@ struct Inner {
     mode: Mode,
     rules: Rules,
     limits: crate::Limits,
+    /// Every step of the approved plan that is more than a look.
     plan: Option<Vec<Step>>,
     window: Option<Window>,
     watch: Option<Watch>,
     estate: Estate,
     journal: Journal,
     sealer: Arc<Sealer>,
+    /// What a rehearsal's made-up answers are made of.
+    noise: Noise,
     progress: Mutex<Progress>,
     /// Held for reading by every effect under way, so that [`Gate::settle`] can wait for them even when
     /// the guest that asked is gone.
@@ -54,32 +59,51 @@ struct Progress {
     /// Calls that reached a backend, but for the ambient ones; counted where one of them is to fail.
     performed: u64,
     changes: u64,
+    /// Steps of the plan that were taken.
+    steps: usize,
     logged: u64,
+    /// Bytes of answers.
+    answered: u64,
     observed: Plan,
+    made: Vec<Made>,
+}
+
+/// A change of a live run, as its gate saw it: what the host goes by as long as it lives.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// As journaled.
+    pub intent: Intent,
+    /// Whether it came to pass; none if that is not known.
+    pub happened: Option<bool>,
 }
 
 impl Gate {
     /// A gate for one run.
     #[must_use]
     pub fn new(setup: Setup) -> Self {
+        let noise = Noise::new(&setup.facts.seed);
         Self(Arc::new(Way::Real(Arc::new(Inner {
             run: setup.facts.run,
             mode: setup.mode,
             rules: setup.scope.compile(),
             estate: setup.estate.for_run(&setup.scope, setup.mode).with(setup.facts),
             limits: setup.scope.limits,
-            plan: setup.plan.map(|plan| plan.changes().cloned().collect()),
+            plan: setup.plan.map(|plan| plan.bound().cloned().collect()),
             window: setup.window,
             watch: setup.watch,
             journal: setup.journal,
             sealer: setup.sealer,
+            noise,
             progress: Mutex::new(Progress {
                 phase: Phase::Run,
                 calls: 0,
                 performed: 0,
                 changes: 0,
+                steps: 0,
                 logged: 0,
+                answered: 0,
                 observed: Plan::default(),
+                made: Vec::new(),
             }),
             under_way: Arc::default(),
         }))))
@@ -102,13 +126,23 @@ impl Gate {
         }
     }
 
-    /// What a rehearsal saw so far: every operation but the ambient ones. Of a live run, its changes; of a replay,
-    /// nothing.
+    /// What a rehearsal saw so far: every operation but the ambient ones. Of a live run, all that was more than a look;
+    /// of a replay, nothing.
     #[must_use]
     pub fn observed(&self) -> Plan {
         match &*self.0 {
             Way::Real(inner) => inner.progress().observed.clone(),
             Way::Replay(_) => Plan::default(),
+        }
+    }
+
+    /// What a live run changed or may have changed so far, in order. Complete once the gate is
+    /// [settled](Gate::settle).
+    #[must_use]
+    pub fn made(&self) -> Vec<Made> {
+        match &*self.0 {
+            Way::Real(inner) => inner.progress().made.clone(),
+            Way::Replay(_) => Vec::new(),
         }
     }
 
@@ -118,7 +152,12 @@ impl Gate {
         match &*self.0 {
             Way::Real(inner) => {
                 let progress = inner.progress();
-                Used { host_calls: progress.calls, changes: progress.changes, log_bytes: progress.logged }
+                Used {
+                    host_calls: progress.calls,
+                    changes: progress.changes,
+                    log_bytes: progress.logged,
+                    answers: progress.answered,
+                }
             }
             Way::Replay(replay) => replay.used(),
         }
@@ -186,8 +225,8 @@ impl Gate {
 
     /// Performs one operation, if everything says yes.
     ///
-    /// The order is the product: count → window → phase → scope → preparation → accepted effect → plan →
-    /// durable intent → effect → outcome. The inner error is the guest's to handle; the outer one ends
+    /// The order is the product: count → window → phase → scope → preparation → accepted effect → plan and prior state →
+    /// durable intent → effect → outcome → size of the answer. The inner error is the guest's to handle; the outer one ends
     /// its run. In a replay nothing of this happens: the record answers.
     pub async fn call<O: Operation>(&self, operation: O) -> Result<Result<O::Outcome, Failure>, Fault> {
         match &*self.0 {
@@ -215,7 +254,8 @@ impl Inner {
         let at = Timestamp::now();
         self.admit(at, call, &operation, &resource)?;
         match O::EFFECT {
-            Effect::Observe | Effect::Disclose => self.observe(at, call, &operation, &resource).await,
+            Effect::Observe => self.observe(at, call, &operation, &resource).await,
+            Effect::Disclose => self.disclose(call, &operation, &resource).await,
             Effect::Change | Effect::Irrevocable => {
                 let resource = resource.into_owned();
                 self.change(call, operation, resource).await
@@ -233,18 +273,51 @@ impl Inner {
         let backend = self.estate.of::<O>()?;
         // Only a rehearsal is asked for what it saw.
         if self.mode == Mode::Rehearse && !Rules::is_ambient(O::INTERFACE) {
-            self.progress().observed.steps.push(Step::of(operation, O::EFFECT).map_err(written::<O>)?);
+            let mut progress = self.progress();
+            let step = Step::of(progress.phase, operation, O::EFFECT).map_err(written::<O>)?;
+            progress.observed.steps.push(step);
         }
-        if O::EFFECT == Effect::Disclose {
-            // Whoever learnt a secret must be on record even if the host dies right after.
-            self.commit(Event::Intent(intent(call, operation, O::EFFECT, resource)?)).await?;
-        } else {
-            let resource = resource.as_str();
-            let (operation, effect, arguments) = (O::NAME, O::EFFECT, operation);
-            self.note_call::<O>(at, CallEvent::Intent { call, operation, effect, resource, arguments })?;
-        }
+        let (effect, arguments) = (O::EFFECT, operation);
+        let (named, on) = (O::NAME, resource.as_str());
+        self.note_call::<O>(
+            at,
+            CallEvent::Intent { call, operation: named, effect, resource: on, arguments },
+        )?;
         let answer = self.perform(backend, Permit { operation, before: None }).await;
-        self.note_outcome::<O>(call, &answer)?;
+        let bytes = self.note_outcome::<O>(call, &answer)?;
+        self.charge_answer(call, operation, bytes)?;
+        Ok(answer)
+    }
+
+    /// Hands out secret material, as a step of the plan; in a rehearsal, something of the same shape that is made up.
+    async fn disclose<O: Operation>(
+        self: &Arc<Self>,
+        call: u64,
+        operation: &O,
+        resource: &Resource,
+    ) -> Result<Result<O::Outcome, Failure>, Fault> {
+        let backend = self.estate.of::<O>()?;
+        let step = Step::of(self.progress().phase, operation, O::EFFECT).map_err(written::<O>)?;
+        self.admit_step(call, operation, step, None)?;
+        let permit = Permit { operation, before: None };
+        if self.mode == Mode::Rehearse {
+            let made_up = match (self.perform(backend, permit).await, O::MAKE_UP) {
+                (Ok(real), Some(make_up)) => {
+                    let place = format!("{} {}", O::NAME, raw::<O>(operation)?);
+                    Ok(make_up(real, &self.noise.at(&place)))
+                }
+                (Ok(_), None) => Err(Failure::Invalid(format!("{} cannot be rehearsed", O::NAME))),
+                (Err(failure), _) => Err(failure),
+            };
+            let bytes = self.note_simulated::<O>(intent(call, operation, O::EFFECT, resource)?, &made_up)?;
+            self.charge_answer(call, operation, bytes)?;
+            return Ok(made_up);
+        }
+        // Whoever learnt a secret must be on record even if the host dies right after.
+        self.commit(Event::Intent(intent(call, operation, O::EFFECT, resource)?)).await?;
+        let answer = self.perform(backend, permit).await;
+        let bytes = self.note_outcome::<O>(call, &answer)?;
+        self.charge_answer(call, operation, bytes)?;
         Ok(answer)
     }
 
@@ -260,9 +333,15 @@ impl Inner {
             Ok(prepared) => prepared,
             Err(failure) => {
                 // Nothing was touched: the attempt is on record, and the guest may handle it.
-                inner.note(Event::Intent(intent(call, &operation, O::EFFECT, &resource)?))?;
+                let intent = intent(call, &operation, O::EFFECT, &resource)?;
                 let answer = Err(failure);
-                inner.note_outcome::<O>(call, &answer)?;
+                let bytes = if inner.mode == Mode::Rehearse {
+                    inner.note_simulated::<O>(intent, &answer)?
+                } else {
+                    inner.note(Event::Intent(intent))?;
+                    inner.note_outcome::<O>(call, &answer)?
+                };
+                inner.charge_answer(call, &operation, bytes)?;
                 return Ok(answer);
             }
         };
@@ -270,23 +349,27 @@ impl Inner {
             prepared.irrevocable = Some("this operation has no undo".to_owned());
         }
         let effect = if prepared.irrevocable.is_some() { Effect::Irrevocable } else { Effect::Change };
-        let mut step = Step::of(&operation, effect).map_err(written::<O>)?;
+        let phase = inner.progress().phase;
+        let mut step = Step::of(phase, &operation, effect).map_err(written::<O>)?;
+        step.before = Some(serde_json::to_value(&prepared.undo).map_err(written::<O>)?);
         step.irrevocable_because.clone_from(&prepared.irrevocable);
         if effect == Effect::Change {
             step.undo = Some(operation.describe_undo(&prepared.undo));
         }
-        inner.admit_change(call, &operation, step)?;
+        inner.admit_step(call, &operation, step, Some(&prepared.undo))?;
 
         let mut intent = intent(call, &operation, effect, &resource)?;
         intent.before = Some(raw::<O>(&prepared.undo)?);
         intent.irrevocable_because.clone_from(&prepared.irrevocable);
         if inner.mode == Mode::Rehearse {
             let answer = Ok(operation.rehearse(&prepared, &backend));
-            inner.note(Event::Intent(intent))?;
-            inner.note_outcome::<O>(call, &answer)?;
+            let bytes = inner.note_simulated::<O>(intent, &answer)?;
+            inner.charge_answer(call, &operation, bytes)?;
             return Ok(answer);
         }
-        intent.sealed = prepared.secret.as_ref().map(|secret| inner.seal::<O>(call, secret)).transpose()?;
+        let context = undo_context(&inner.run, &intent);
+        intent.sealed =
+            prepared.secret.as_ref().map(|secret| inner.seal::<O>(&context, secret)).transpose()?;
 
         // From here on the guest may stop waiting (a time-out drops this future), the effect may not stop
         // half-way: it runs to its journaled outcome.
@@ -296,6 +379,7 @@ impl Inner {
             // Preparing may have taken long; what is on record as intended is intended in time.
             let at = Timestamp::now();
             inner.in_force(at, call, &operation, &resource)?;
+            let made = Made { intent: intent.clone(), happened: None };
             let intent = Record { run: inner.run, at, event: Event::Intent(intent) };
             // The journal's own word: no change is on record after what took its authority away.
             match inner.journal.intend(intent).await {
@@ -314,9 +398,12 @@ impl Inner {
                 }
                 Err(_) => return Err(Fault::Interrupted { operation: O::NAME }),
             }
+            inner.progress().made.push(made);
             let permit = Permit { operation: &operation, before: Some(&prepared) };
             let answer = inner.perform(&*backend, permit).await;
-            inner.note_outcome::<O>(call, &answer)?;
+            inner.came_to_pass(call, &answer);
+            let bytes = inner.note_outcome::<O>(call, &answer)?;
+            inner.charge_answer(call, &operation, bytes)?;
             drop(running);
             Ok(answer)
         });
@@ -346,6 +433,36 @@ impl Inner {
                 Err(injected.failure.clone())
             }
         }
+    }
+
+    /// Remembers how a change ended.
+    fn came_to_pass<T>(&self, call: u64, answer: &Result<T, Failure>) {
+        let happened = match answer {
+            Ok(_) => Some(true),
+            Err(failure) if failure.is_definite() => Some(false),
+            Err(_) => None,
+        };
+        if let Some(made) = self.progress().made.iter_mut().rev().find(|made| made.intent.call == call) {
+            made.happened = happened;
+        }
+    }
+
+    /// Counts an answer of so many bytes, which the guest does not have yet.
+    fn charge_answer<O: Operation>(&self, call: u64, operation: &O, bytes: u64) -> Result<(), Fault> {
+        let answered = {
+            let mut progress = self.progress();
+            progress.answered = progress.answered.saturating_add(bytes);
+            progress.answered
+        };
+        within(Limit::Answers, answered, self.limits.answers.as_u64())
+            .or_else(|fault| self.refuse_for(call, operation, fault))
+    }
+
+    /// Puts on record that this call is refused, and why.
+    fn refuse_for<O: Operation>(&self, call: u64, operation: &O, fault: Fault) -> Result<(), Fault> {
+        let resource = operation.resource();
+        self.deny(call, O::NAME, resource.as_str(), raw::<O>(operation)?, &fault.to_string())?;
+        Err(fault)
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -398,6 +515,7 @@ impl Inner {
         let mut reason = self.rules.permits(interface, resource).err();
         if reason.is_none()
             && O::EFFECT == Effect::Disclose
+            && self.mode == Mode::Live
             && !self.rules.accepts_disclosure(interface, resource)
         {
             reason = Some(
@@ -426,10 +544,23 @@ impl Inner {
         Ok(())
     }
 
-    /// What can be decided only once the change is prepared.
-    fn admit_change<O: Operation>(&self, call: u64, operation: &O, step: Step) -> Result<(), Fault> {
-        let (name, resource) = (step.operation.clone(), step.resource.to_string());
-        let fault = if step.effect == Effect::Irrevocable
+    /// What can be decided only once it is known what the operation would do: whether its effect is accepted, and
+    /// whether the plan has it next, on the state that was found.
+    fn admit_step<O: Operation>(
+        &self,
+        call: u64,
+        operation: &O,
+        step: Step,
+        found: Option<&O::Undo>,
+    ) -> Result<(), Fault> {
+        match self.take_step::<O>(step, found) {
+            Ok(()) => Ok(()),
+            Err(fault) => self.refuse_for(call, operation, fault),
+        }
+    }
+
+    fn take_step<O: Operation>(&self, step: Step, found: Option<&O::Undo>) -> Result<(), Fault> {
+        if step.effect == Effect::Irrevocable
             && self.mode == Mode::Live
             && !self.rules.accepts_irrevocable(step.interface(), &step.resource)
         {
@@ -437,43 +568,31 @@ impl Inner {
             let reason = format!(
                 "it cannot be taken back ({why}), which the rule does not accept (`irrevocable = true`)"
             );
-            Some(Fault::OutOfScope { operation: name, resource, reason })
-        } else {
-            let mut progress = self.progress();
-            let next = usize::try_from(progress.changes).unwrap_or(usize::MAX);
-            let planned = self.plan.as_ref().map(|plan| plan.get(next));
-            match planned {
-                Some(None) => Some(Fault::NotInPlan {
-                    operation: name,
-                    resource,
-                    expected: "no further change".to_owned(),
-                }),
-                Some(Some(expected)) if !expected.admits(&step, O::RUN_TIME) => Some(Fault::NotInPlan {
-                    operation: name,
-                    resource,
-                    expected: format!(
-                        "{} on {} with {}",
-                        expected.operation, expected.resource, expected.arguments
-                    ),
-                }),
-                _ => match within(Limit::Changes, progress.changes + 1, self.limits.changes) {
-                    Err(fault) => Some(fault),
-                    Ok(()) => {
-                        progress.changes += 1;
-                        progress.observed.steps.push(step);
-                        None
-                    }
-                },
-            }
-        };
-        match fault {
-            None => Ok(()),
-            Some(fault) => {
-                let resource = operation.resource();
-                self.deny(call, O::NAME, resource.as_str(), raw::<O>(operation)?, &fault.to_string())?;
-                Err(fault)
+            return Err(Fault::OutOfScope {
+                operation: step.operation,
+                resource: step.resource.to_string(),
+                reason,
+            });
+        }
+        let mut progress = self.progress();
+        // The plan comes before the limits: that the world changed since it was approved is what a person must know.
+        if let Some(plan) = &self.plan {
+            let expected = match plan.get(progress.steps) {
+                None => Some("no further step".to_owned()),
+                Some(expected) if expected.admits::<O>(&step, found) => None,
+                Some(expected) => Some(expected.words()),
+            };
+            if let Some(expected) = expected {
+                let (operation, resource) = (step.operation.clone(), step.resource.to_string());
+                return Err(Fault::NotInPlan { operation, resource, expected, found: step.words() });
             }
         }
+        let changes = progress.changes + u64::from(step.effect != Effect::Disclose);
+        within(Limit::Changes, changes, self.limits.changes)?;
+        progress.changes = changes;
+        progress.steps += 1;
+        progress.observed.steps.push(step);
+        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@
 mod failure;
 mod finish;
 mod gate;
+mod noise;
 mod operation;
 mod pattern;
 mod plan;
@@ -19,8 +20,9 @@ mod setup;
 mod undo;
 
 pub use failure::{Exceeded, Failure, Fault, Limit};
-pub use gate::Gate;
-pub use operation::{Authority, Observation, Operation, Permit, Prepared, State};
+pub use gate::{Gate, Made};
+pub use noise::Noise;
+pub use operation::{Authority, MakeUp, Observation, Operation, Permit, Prepared, State};
 pub use pattern::Pattern;
 pub use plan::{Plan, Step};
 pub use remit_journal::{Effect, Mode, Phase};

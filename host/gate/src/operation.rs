@@ -9,7 +9,7 @@ use remit_trust::SecretBytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Failure, Resource};
+use crate::{Failure, Noise, Resource};
 
 /// One call of one function of a capability, with its arguments.
 ///
@@ -26,6 +26,8 @@ pub trait Operation: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Whether its outcome is sealed in the journal although the rule need not say `disclose`: it is content
     /// that the operation was granted for, such as a file's.
     const SEALED: bool = false;
+    /// See [`Observation::DISCLOSES`].
+    const MAKE_UP: Option<MakeUp<Self::Outcome>> = None;
     /// The code that reaches the real system.
     type Backend: Send + Sync + 'static;
     /// What the guest gets. Never secret, except from a `disclose` operation, whose outcome is sealed.
@@ -76,6 +78,14 @@ pub trait Operation: Serialize + DeserializeOwned + Send + Sync + 'static {
 
     /// What `undo` would do, for the plan: `put version 3 back`.
     fn describe_undo(&self, before: &Self::Undo) -> String;
+
+    /// Whether what was found at the moment of the change is what was found when it was planned: the same thing in the
+    /// same state. By default everything in it must be equal. An operation whose rehearsal cannot know a part, because
+    /// an earlier step of the same rehearsal made the thing, says so here.
+    fn is_as_planned(planned: &Self::Undo, found: &Self::Undo) -> bool {
+        let json = |undo| serde_json::to_value(undo).ok();
+        json(planned).is_some_and(|planned| json(found) == Some(planned))
+    }
 }
 
 /// The interface of an operation, without a version: worked out once, when Remit is compiled.
@@ -101,8 +111,9 @@ const fn interface_of(operation: &'static str) -> &'static str {
 pub trait Observation: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// See [`Operation::NAME`].
     const NAME: &'static str;
-    /// Whether the outcome is secret material: effect `disclose` rather than `observe`.
-    const DISCLOSES: bool = false;
+    /// Set where the outcome is secret material: the effect is then `disclose` rather than `observe`, and this makes
+    /// what a rehearsal is told instead.
+    const DISCLOSES: Option<MakeUp<Self::Outcome>> = None;
     /// See [`Operation::SEALED`].
     const SEALED: bool = false;
     /// See [`Operation::Backend`].
@@ -117,14 +128,18 @@ pub trait Observation: Serialize + DeserializeOwned + Send + Sync + 'static {
     fn observe(&self, on: &Self::Backend) -> impl Future<Output = Result<Self::Outcome, Failure>> + Send;
 }
 
+/// Makes of a secret outcome one of the same shape that tells nothing of it.
+pub type MakeUp<T> = fn(T, &Noise) -> T;
+
 /// What an [`Observation`] has to undo.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub enum Nothing {}
 
 impl<T: Observation> Operation for T {
     const NAME: &'static str = T::NAME;
-    const EFFECT: Effect = if T::DISCLOSES { Effect::Disclose } else { Effect::Observe };
+    const EFFECT: Effect = if T::DISCLOSES.is_some() { Effect::Disclose } else { Effect::Observe };
     const SEALED: bool = T::SEALED;
+    const MAKE_UP: Option<MakeUp<Self::Outcome>> = T::DISCLOSES;
     type Backend = T::Backend;
     type Outcome = T::Outcome;
     type Undo = Nothing;

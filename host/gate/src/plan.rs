@@ -1,11 +1,11 @@
 //! What an action was observed to ask for.
 
-use remit_journal::Effect;
+use remit_journal::{Effect, Intent, Phase};
 use serde::{Deserialize, Serialize};
 
 use crate::{Allow, Limits, OnFailure, Operation, Pattern, Resource, Scope};
 
-/// The operations of a rehearsal, in order. Made by the gate, never by the action.
+/// The operations of a rehearsal, in order, of `run` and of `verify`. Made by the gate, never by the action.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// Every call but the ambient ones.
@@ -16,14 +16,23 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
+    /// In which of the action's exports.
+    #[serde(default = "run", skip_serializing_if = "is_run")]
+    pub phase: Phase,
     /// [`Operation::NAME`].
     pub operation: String,
     /// The effect this call has: `irrevocable` also where a change could not be prepared for undo.
     pub effect: Effect,
+    /// Whether it is a read that hands out content, such as a file's: see [`Operation::SEALED`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub content: bool,
     /// What it touches.
     pub resource: Resource,
     /// Its arguments.
     pub arguments: serde_json::Value,
+    /// What was there: the public part of what takes it back. None for reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<serde_json::Value>,
     /// How it would be taken back; none for reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undo: Option<String>,
@@ -32,21 +41,77 @@ pub struct Step {
     pub irrevocable_because: Option<String>,
 }
 
+const fn run() -> Phase {
+    Phase::Run
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_run(phase: &Phase) -> bool {
+    *phase == Phase::Run
+}
+
 impl Step {
-    pub(crate) fn of<O: Operation>(operation: &O, effect: Effect) -> Result<Self, serde_json::Error> {
+    pub(crate) fn of<O: Operation>(
+        phase: Phase,
+        operation: &O,
+        effect: Effect,
+    ) -> Result<Self, serde_json::Error> {
         Ok(Self {
+            phase,
             operation: O::NAME.to_owned(),
             effect,
+            content: O::SEALED && effect == Effect::Observe,
             resource: operation.resource().into_owned(),
             arguments: serde_json::to_value(operation)?,
+            before: None,
             undo: None,
             irrevocable_because: None,
         })
     }
 
-    /// Whether a run may do `other` where this was approved: the same, but for the arguments that its
-    /// operation marks as run-time values.
-    pub(crate) fn admits(&self, other: &Self, run_time: &[&str]) -> bool {
+    /// Whether it is more than a look: what a run may do only as a step of its plan.
+    #[must_use]
+    pub fn is_bound(&self) -> bool {
+        self.effect != Effect::Observe
+    }
+
+    /// Whether a run may do `other` where this was approved: the same in the same phase, on the same state of the same
+    /// thing, but for the arguments that its operation marks as run-time values.
+    pub(crate) fn admits<O: Operation>(&self, other: &Self, found: Option<&O::Undo>) -> bool {
+        let as_planned = match (&self.before, found) {
+            (Some(planned), Some(found)) => serde_json::from_value(planned.clone())
+                .is_ok_and(|planned: O::Undo| O::is_as_planned(&planned, found)),
+            (None, None) => true,
+            _ => false,
+        };
+        as_planned && self.admits_call(other, O::RUN_TIME)
+    }
+
+    /// What a record says was asked for, to look it up in a scope.
+    #[must_use]
+    pub fn on_record(intent: &Intent, resource: Resource) -> Self {
+        Self {
+            phase: Phase::Run,
+            operation: intent.operation.clone(),
+            effect: intent.effect,
+            content: false,
+            resource,
+            arguments: serde_json::from_str(intent.arguments.get()).unwrap_or_default(),
+            before: None,
+            undo: None,
+            irrevocable_because: None,
+        }
+    }
+
+    /// Whether this step is what a record says was done, in that phase; `run_time` as [`Operation::RUN_TIME`].
+    #[must_use]
+    pub fn is_of(&self, phase: Phase, intent: &Intent, run_time: &[&str]) -> bool {
+        Resource::try_from(intent.resource.clone()).is_ok_and(|resource| {
+            self.admits_call(&Self { phase, ..Self::on_record(intent, resource) }, run_time)
+        })
+    }
+
+    fn admits_call(&self, other: &Self, run_time: &[&str]) -> bool {
         let fixed = |arguments: &serde_json::Value| {
             let mut arguments = arguments.clone();
             if let Some(object) = arguments.as_object_mut() {
@@ -54,10 +119,21 @@ impl Step {
             }
             arguments
         };
-        self.operation == other.operation
+        self.phase == other.phase
+            && self.operation == other.operation
             && self.effect == other.effect
             && self.resource == other.resource
             && fixed(&self.arguments) == fixed(&other.arguments)
+    }
+
+    /// The step in words: `remit:secrets/rotate.rotate on secret:prod/db with {…}, where … was`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let phase = if self.phase == Phase::Run { String::new() } else { format!(" in {}", self.phase) };
+        let before = self.before.as_ref().map(|before| format!(", found as {before}")).unwrap_or_default();
+        let undo = self.undo.as_ref().or(self.irrevocable_because.as_ref());
+        let undo = undo.map(|undo| format!(" [{undo}]")).unwrap_or_default();
+        format!("{} on {} with {}{phase}{before}{undo}", self.operation, self.resource, self.arguments)
     }
 
     /// The interface the operation belongs to.
@@ -71,6 +147,11 @@ impl Plan {
     /// The steps that change something, in order.
     pub fn changes(&self) -> impl Iterator<Item = &Step> {
         self.steps.iter().filter(|step| matches!(step.effect, Effect::Change | Effect::Irrevocable))
+    }
+
+    /// The steps that are more than a look, in order: what a run under this plan may do besides looking.
+    pub fn bound(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().filter(|step| step.is_bound())
     }
 
     /// The least scope that covers the plan: each resource by name, no wildcard.
@@ -112,10 +193,13 @@ mod tests {
     #[test]
     fn only_what_is_marked_may_differ_from_the_plan() {
         let step = |arguments: serde_json::Value| Step {
+            phase: Phase::Run,
             operation: "remit:tickets/comment.comment".to_owned(),
             effect: Effect::Change,
+            content: false,
             resource: Resource::new("ticket", "ops/7").unwrap(),
             arguments,
+            before: None,
             undo: None,
             irrevocable_because: None,
         };
@@ -123,9 +207,11 @@ mod tests {
         let text = step(serde_json::json!({"to": "ops", "text": "run 2"}));
         let to = step(serde_json::json!({"to": "all", "text": "run 1"}));
         let more = step(serde_json::json!({"to": "ops", "text": "run 1", "urgent": true}));
-        assert!(planned.admits(&planned, &[]) && planned.admits(&text, &["text"]));
-        for (other, run_time) in [(&text, &[][..]), (&to, &["text"]), (&more, &["text"])] {
-            assert!(!planned.admits(other, run_time), "{other:?}");
+        assert!(planned.admits_call(&planned, &[]) && planned.admits_call(&text, &["text"]));
+        let verify = Step { phase: Phase::Verify, ..planned.clone() };
+        for (other, run_time) in [(&text, &[][..]), (&to, &["text"]), (&more, &["text"]), (&verify, &[][..])]
+        {
+            assert!(!planned.admits_call(other, run_time), "{other:?}");
         }
     }
 }

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use miette::Diagnostic;
-use remit_journal::{CallResult, Denied, Event, Intent, Phase, Record, RunId};
+use remit_journal::{CallResult, Denied, Event, Intent, Phase, Record, RunId, Simulated};
 use remit_trust::Sealer;
 use serde::Serialize;
 
-use crate::gate::{seal_context, within};
+use crate::gate::{outcome_context, within};
 use crate::{Failure, Fault, Limit, Limits, Operation, Used};
 
 /// The first difference between a replay and the record.
@@ -59,6 +59,10 @@ impl Replay {
             match &record.event {
                 Event::Outcome(outcome) => drop(outcomes.insert(outcome.call, outcome.result.clone())),
                 Event::Intent(_) | Event::Denied(_) => script.push(record.event.clone()),
+                Event::Simulated(simulated) => {
+                    outcomes.insert(simulated.call, simulated.result.clone());
+                    script.push(record.event.clone());
+                }
                 Event::Phase(entered) if matches!(entered.phase, Phase::Verify | Phase::HostCheck) => {
                     script.push(record.event.clone());
                 }
@@ -79,6 +83,7 @@ impl Replay {
     pub(crate) fn is_next(&self, operation: &str) -> bool {
         match self.script.get(self.progress().next) {
             Some(Event::Intent(intent)) => intent.operation == operation,
+            Some(Event::Simulated(simulated)) => simulated.operation == operation,
             Some(Event::Denied(denied)) => denied.operation == operation,
             _ => false,
         }
@@ -127,6 +132,7 @@ impl Replay {
         };
         let call = match self.next_call()? {
             Event::Intent(i) if same(&i.operation, &i.resource, i.arguments.get()) => i.call,
+            Event::Simulated(s) if same(&s.operation, &s.resource, s.arguments.get()) => s.call,
             Event::Denied(d) if same(&d.operation, &d.resource, d.arguments.get()) => {
                 return Err(Fault::Recorded(d.reason));
             }
@@ -134,6 +140,10 @@ impl Replay {
                 return Err(Self::diverge(&other, format!("{} on {resource} with {arguments}", O::NAME)));
             }
         };
+        // Answered, and then refused all the same: the guest never got it.
+        if let Some(reason) = self.refused_after(call) {
+            return Err(Fault::Recorded(reason));
+        }
         let read =
             |text: &[u8]| serde_json::from_slice(text).map_err(|error| unreadable("read", error.to_string()));
         match self.outcomes.get(&call) {
@@ -147,7 +157,7 @@ impl Replay {
                 let sealer = self.sealer.as_ref().ok_or_else(|| {
                     unreadable("read", "what it disclosed is sealed, and its key is gone".to_owned())
                 })?;
-                let context = seal_context(&self.run, call, O::NAME);
+                let context = outcome_context(&self.run, call, O::NAME);
                 let open = sealer
                     .open(context.as_bytes(), value)
                     .map_err(|error| unreadable("read", error.to_string()))?;
@@ -163,10 +173,25 @@ impl Replay {
         let next = self.next()?;
         let mut progress = self.progress();
         progress.used.host_calls += 1;
-        if matches!(&next, Event::Intent(Intent { before: Some(_), .. })) {
+        if let Event::Intent(Intent { before: Some(_), .. }) = &next {
             progress.used.changes += 1;
         }
+        if let Event::Simulated(simulated) = &next {
+            progress.used.changes += u64::from(simulated.before.is_some());
+        }
         Ok(next)
+    }
+
+    /// Passes over the refusal of a call that was on record before, if it comes next: why.
+    fn refused_after(&self, call: u64) -> Option<String> {
+        let mut progress = self.progress();
+        match self.script.get(progress.next) {
+            Some(Event::Denied(denied)) if denied.call == call => {
+                progress.next += 1;
+                Some(denied.reason.clone())
+            }
+            _ => None,
+        }
     }
 
     fn next(&self) -> Result<Event, Fault> {
@@ -179,6 +204,7 @@ impl Replay {
     fn diverge(expected: &Event, got: String) -> Fault {
         let at = match expected {
             Event::Intent(Intent { call, .. }) | Event::Denied(Denied { call, .. }) => format!("call {call}"),
+            Event::Simulated(simulated) => format!("call {}", simulated.call),
             _ => "a change of phase".to_owned(),
         };
         Box::new(Divergence { at, expected: words(expected), got }).into()
@@ -188,6 +214,10 @@ impl Replay {
 fn words(event: &Event) -> String {
     match event {
         Event::Intent(i) => format!("{} on {} with {}", i.operation, i.resource, i.arguments),
+        Event::Simulated(s) => {
+            let Simulated { operation, resource, arguments, .. } = &**s;
+            format!("{operation} on {resource} with {arguments}")
+        }
         Event::Denied(d) => format!("{} on {}, refused: {}", d.operation, d.resource, d.reason),
         Event::Phase(entered) => format!("the phase {}", entered.phase),
         other => other.kind().to_owned(),

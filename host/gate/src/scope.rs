@@ -85,6 +85,8 @@ pub struct Limits {
     pub input: ByteSize,
     /// Size of the output.
     pub output: ByteSize,
+    /// Bytes that the host hands to the action in all answers together, as they are in the journal.
+    pub answers: ByteSize,
     /// Changes, undoable or not.
     pub changes: u64,
 }
@@ -100,6 +102,7 @@ impl Default for Limits {
             log_bytes: ByteSize::kib(64),
             input: ByteSize::kib(64),
             output: ByteSize::kib(64),
+            answers: ByteSize::mib(16),
             changes: 1,
         }
     }

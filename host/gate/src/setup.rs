@@ -185,4 +185,6 @@ pub struct Used {
     pub changes: u64,
     /// Bytes of log lines.
     pub log_bytes: u64,
+    /// Bytes of answers.
+    pub answers: u64,
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use remit_journal::{Effect, Event, Intent, Journal, Record, RunId, UndoIntent, UndoOutcome, UndoResult};
 use remit_trust::{Sealer, SecretBytes};
 
-use crate::gate::seal_context;
+use crate::gate::{old_context, undo_context};
 use crate::{Estate, Failure, Fault, Operation, Permit, Prepared, State};
 
 /// A gate that can only take back what the journal says a run did.
@@ -72,6 +72,10 @@ pub trait AnyOperation: Sync {
     fn name(&self) -> &'static str;
     /// [`Operation::EFFECT`].
     fn effect(&self) -> Effect;
+    /// [`Operation::RUN_TIME`].
+    fn run_time(&self) -> &'static [&'static str];
+    /// Whether it looks, and hands out content: see [`Operation::SEALED`].
+    fn is_content(&self) -> bool;
     /// Takes one recorded change back; see [`UndoGate`].
     fn undo<'a>(&self, gate: &'a UndoGate, intent: &'a Intent) -> Boxed<'a, Result<UndoResult, Fault>>;
     /// Compares the live state with a recorded change: the host's own check after a run.
@@ -94,6 +98,14 @@ impl<O: Operation> AnyOperation for Of<O> {
 
     fn effect(&self) -> Effect {
         O::EFFECT
+    }
+
+    fn run_time(&self) -> &'static [&'static str] {
+        O::RUN_TIME
+    }
+
+    fn is_content(&self) -> bool {
+        O::SEALED && O::EFFECT == Effect::Observe
     }
 
     fn undo<'a>(&self, gate: &'a UndoGate, intent: &'a Intent) -> Boxed<'a, Result<UndoResult, Fault>> {
@@ -122,8 +134,10 @@ fn reopen<O: Operation>(
     let secret = match &intent.sealed {
         None => None,
         Some(sealed) => {
-            let context = seal_context(run, intent.call, O::NAME);
-            let open = sealer.open(context.as_bytes(), sealed).map_err(|e| broken(e.to_string()))?;
+            let open = sealer
+                .open(undo_context(run, intent).as_bytes(), sealed)
+                .or_else(|_| sealer.open(old_context(run, intent).as_bytes(), sealed))
+                .map_err(|e| broken(e.to_string()))?;
             Some(SecretBytes::new(open.to_vec()))
         }
     };

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use remit_gate::{Effect, Estate, Exceeded, Failure, Fault, Gate, Limit, Phase, Plan, Setup, Step, Window};
+use remit_gate::{
+    Effect, Estate, Exceeded, Failure, Fault, Gate, Limit, Phase, Plan, Replay, Scope, Setup, Step, Window,
+};
 use remit_journal::{Journal, JournalError};
 use support::{Bench, Describe, Destroy, Reveal, Rotate, SCOPE, rotate, told};
 use tokio::sync::Notify;
@@ -117,7 +119,18 @@ async fn a_rehearsal_changes_nothing_and_yields_the_plan() {
         ]
     );
     let told = bench.told().await;
-    assert_eq!(told.iter().filter(|line| line.starts_with("outcome")).count(), 4, "{told:#?}");
+    assert_eq!(
+        told,
+        [
+            "intent 1 observe secret:prod/b",
+            "outcome 1 ok 3",
+            "simulated 2 change secret:prod/a",
+            "simulated 3 irrevocable secret:prod/pin",
+            "simulated 4 irrevocable secret:prod/b",
+            "denied 5 test:vault/rotate.rotate secret:dev/a",
+        ],
+        "what is played is never an intent"
+    );
     assert!(!bench.leaked("hunter2").await);
 }
 
@@ -140,10 +153,7 @@ async fn only_the_approved_changes_in_their_order() {
     gate.call(rotate("prod/b")).await.unwrap().unwrap();
     assert_eq!(bench.changed(), 2);
     let fault = gate.call(rotate("prod/b")).await.unwrap_err();
-    assert!(
-        matches!(&fault, Fault::NotInPlan { expected, .. } if expected == "no further change"),
-        "{fault}"
-    );
+    assert!(matches!(&fault, Fault::NotInPlan { expected, .. } if expected == "no further step"), "{fault}");
     assert_eq!(bench.changed(), 2);
     assert_eq!(bench.told().await.last().unwrap(), "denied 4 test:vault/rotate.rotate secret:prod/b");
 
@@ -417,4 +427,148 @@ async fn concurrent_calls_do_not_pass_a_limit() {
     gate.settle().await;
     assert_eq!((admitted, bench.changed(), gate.used().changes), (3, 3, 3));
     assert_eq!(gate.used().host_calls, 30);
+}
+
+const DISCLOSING: &str = r#"
+[[allow]]
+capability = "test:vault/reveal"
+resources = ["secret:prod/**"]
+disclose = true
+[[allow]]
+capability = "test:vault/rotate"
+resources = ["secret:prod/**"]
+"#;
+
+fn reveal(path: &str) -> Reveal {
+    Reveal(path.to_owned())
+}
+
+/// The plan of a rehearsal that reveals `prod/b` in `run` and again in `verify`.
+async fn disclosing_plan() -> Plan {
+    let bench = Bench::new().await;
+    // No rule accepts it: the rehearsal shows it, so that a person can decide.
+    let gate = bench.rehearsal(SCOPE);
+    let told = gate.call(reveal("prod/b")).await.unwrap().unwrap();
+    assert_ne!(told, "swordfish");
+    assert_eq!(told.len(), "swordfish".len());
+    assert_eq!(
+        gate.call(reveal("prod/b")).await.unwrap().unwrap(),
+        told,
+        "the same, however often it is asked"
+    );
+    assert_ne!(gate.call(reveal("prod/pin")).await.unwrap().unwrap(), "pinned");
+    assert!(matches!(gate.call(reveal("prod/none")).await.unwrap(), Err(Failure::NotFound(_))));
+    assert!(bench.told().await.iter().all(|line| line.starts_with("simulated")));
+    assert!(!bench.leaked("swordfish").await && !bench.leaked(&told).await);
+
+    let bench = Bench::new().await;
+    let gate = bench.rehearsal(SCOPE);
+    gate.call(reveal("prod/b")).await.unwrap().unwrap();
+    gate.enter(Phase::Verify).unwrap();
+    gate.call(reveal("prod/b")).await.unwrap().unwrap();
+    let plan = gate.observed();
+    assert_eq!(plan.steps.iter().map(|step| step.phase).collect::<Vec<_>>(), [Phase::Run, Phase::Verify]);
+    serde_json::from_slice(&serde_json::to_vec(&plan).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_disclosure_is_a_step_of_the_plan_in_its_phase() {
+    let plan = disclosing_plan().await;
+    let bench = Bench::new().await;
+    let live = |plan: Plan| Gate::new(Setup { plan: Some(plan), ..bench.setup(DISCLOSING) });
+    let refused = async |gate: &Gate, path: &str| {
+        let touched = bench.touched();
+        let fault = gate.call(reveal(path)).await.unwrap_err();
+        assert!(matches!(fault, Fault::NotInPlan { .. }), "{fault}");
+        assert_eq!(bench.touched(), touched, "not even read");
+    };
+    let gate = live(plan.clone());
+    refused(&gate, "prod/a").await;
+    assert_eq!(gate.call(reveal("prod/b")).await.unwrap(), Ok("swordfish".to_owned()));
+    // Once more in `run` is not the one in `verify`.
+    refused(&gate, "prod/b").await;
+    gate.enter(Phase::Verify).unwrap();
+    assert_eq!(gate.call(reveal("prod/b")).await.unwrap(), Ok("swordfish".to_owned()));
+    refused(&gate, "prod/b").await;
+    assert_eq!(gate.used().changes, 0, "to disclose is no change");
+
+    // The first attack of the review: nothing in the plan, the secret in `verify`.
+    let gate = live(Plan::default());
+    gate.enter(Phase::Verify).unwrap();
+    refused(&gate, "prod/b").await;
+}
+
+#[tokio::test]
+async fn a_change_is_held_to_the_state_it_was_approved_for() {
+    let planned = Bench::new().await;
+    let rehearsal = planned.rehearsal(SCOPE);
+    rehearsal.call(rotate("prod/a")).await.unwrap().unwrap();
+    let plan = rehearsal.observed();
+
+    // Somebody rotates between the last rehearsal and the change.
+    let bench = Bench::new().await;
+    bench.vault.values.lock().unwrap().insert("prod/a".to_owned(), (4, "theirs".to_owned()));
+    let gate = bench.with_plan(plan.clone());
+    let fault = gate.call(rotate("prod/a")).await.unwrap_err();
+    assert!(fault.to_string().contains(r#"{"version":3}"#), "{fault}");
+    assert_eq!(bench.changed(), 0);
+
+    // That is told before a limit is: a person must know of it.
+    let gate =
+        Gate::new(Setup { plan: Some(plan), ..bench.setup(&SCOPE.replace("changes = 3", "changes = 0")) });
+    assert!(matches!(gate.call(rotate("prod/a")).await, Err(Fault::NotInPlan { .. })));
+}
+
+#[tokio::test]
+async fn what_the_host_hands_out_is_metered() {
+    let bench = Bench::new().await;
+    let gate = bench.gate(&format!("{SCOPE}\nanswers = '1 KiB'"));
+    let mut answers = 0;
+    let fault = loop {
+        match gate.call(Describe("prod/a".to_owned())).await {
+            Ok(answer) => answers += u64::from(answer.is_ok()),
+            Err(fault) => break fault,
+        }
+    };
+    assert!(
+        matches!(&fault, Fault::Exceeded(Exceeded { limit: Limit::Answers, allowed: 1024, .. })),
+        "{fault}"
+    );
+    assert!(answers > 2 && gate.used().answers > 1024, "{answers}");
+    // The one that was too much is on record, and that it was refused: a replay comes to the same end.
+    let told = bench.told().await;
+    assert_eq!(told.len() as u64, 2 * answers + 3, "{told:#?}");
+    let records = bench.journal.reader().unwrap().run(&bench.run).unwrap();
+    let limits = Scope::parse(SCOPE, "").unwrap().limits;
+    let replay = Gate::replay(Replay::new(bench.run, &records, limits, None));
+    for _ in 0..answers {
+        replay.call(Describe("prod/a".to_owned())).await.unwrap().unwrap();
+    }
+    let fault = replay.call(Describe("prod/a".to_owned())).await.unwrap_err();
+    assert!(matches!(&fault, Fault::Recorded(why) if why.contains("answers")), "{fault}");
+    assert_eq!(replay.unasked(), None);
+
+    // A change that happened happened, whatever its answer comes to.
+    let bench = Bench::new().await;
+    let gate = bench.gate(&format!("{SCOPE}\nanswers = '1 B'"));
+    assert!(matches!(gate.call(rotate("prod/a")).await, Err(Fault::Exceeded(_))));
+    let made = gate.made();
+    assert_eq!((made.len(), made[0].happened, bench.changed()), (1, Some(true), 1));
+}
+
+#[tokio::test]
+async fn a_rehearsal_is_replayed_from_what_it_played() {
+    let bench = Bench::new().await;
+    let gate = bench.rehearsal(SCOPE);
+    let told = gate.call(reveal("prod/b")).await.unwrap();
+    assert_eq!(gate.call(rotate("prod/a")).await.unwrap(), Ok(4));
+    assert_eq!(gate.call(rotate("prod/none")).await.unwrap(), Err(Failure::NotFound("prod/none".to_owned())));
+    bench.journal.flush().await.unwrap();
+    let records = bench.journal.reader().unwrap().run(&bench.run).unwrap();
+    let limits = Scope::parse(SCOPE, "").unwrap().limits;
+    let replay = Gate::replay(Replay::new(bench.run, &records, limits, Some(Arc::clone(&bench.sealer))));
+    assert_eq!(replay.call(reveal("prod/b")).await.unwrap(), told);
+    assert_eq!(replay.call(rotate("prod/a")).await.unwrap(), Ok(4));
+    let fault = replay.call(rotate("prod/b")).await.unwrap_err();
+    assert!(matches!(fault, Fault::Diverged(_)), "{fault}");
 }

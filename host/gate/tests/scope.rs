@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use jiff::SignedDuration;
-use remit_gate::{Effect, Limits, OnFailure, Pattern, Plan, Resource, Scope, Step};
+use remit_gate::{Effect, Limits, OnFailure, Pattern, Phase, Plan, Resource, Scope, Step};
 
 const FULL: &str = r#"
 on_failure = "hold"
@@ -185,10 +185,13 @@ fn the_digest_is_of_the_meaning() {
 #[test]
 fn the_least_scope_of_a_plan_covers_it_and_no_more() {
     let step = |operation: &str, effect, path: &str| Step {
+        phase: Phase::Run,
         operation: operation.to_owned(),
         effect,
+        content: false,
         resource: Resource::new("secret", path).unwrap(),
         arguments: serde_json::json!({}),
+        before: None,
         undo: None,
         irrevocable_because: None,
     };

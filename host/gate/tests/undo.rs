@@ -90,16 +90,34 @@ async fn what_cannot_be_undone_is_said_to_be_so() {
 }
 
 #[tokio::test]
-async fn sealed_values_open_for_their_own_call_only() {
+async fn sealed_values_open_for_exactly_what_they_were_kept_for() {
     let (bench, intent) = rotated().await;
+    let json = |text: &str| serde_json::value::RawValue::from_string(text.to_owned()).unwrap();
+    let with = |change: fn(&mut remit_journal::Intent)| {
+        let mut changed = intent.clone();
+        change(&mut changed);
+        changed
+    };
+    let mut elsewhere = intent.clone();
+    elsewhere.arguments = json(r#"{"path":"prod/b","suffix":"+"}"#);
+    let mut earlier = intent.clone();
+    earlier.before = Some(json(r#"{"version":2}"#));
     let other_run = UndoGate { run: RunId::new(), ..bench.undo_gate() };
     let mut other_call = intent.clone();
     other_call.call = 2;
     let mut damaged = intent.clone();
     damaged.before = None;
-    for (gate, intent) in
-        [(&other_run, &intent), (&bench.undo_gate(), &other_call), (&bench.undo_gate(), &damaged)]
-    {
+    let own = bench.undo_gate();
+    for (gate, intent) in [
+        (&other_run, &intent),
+        (&own, &other_call),
+        (&own, &damaged),
+        (&own, &elsewhere),
+        (&own, &earlier),
+        (&own, &with(|intent| intent.resource = "secret:prod/b".to_owned())),
+        (&own, &with(|intent| intent.effect = Effect::Irrevocable)),
+        (&own, &with(|intent| intent.irrevocable_because = Some("so".to_owned()))),
+    ] {
         let fault = ROTATE.state(gate, intent).await.unwrap_err();
         assert!(matches!(fault, Fault::Record { verb: "read", .. }), "{fault}");
         let result = ROTATE.undo(gate, intent).await.unwrap();

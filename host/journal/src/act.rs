@@ -127,12 +127,15 @@ pub enum Deed {
         /// Which run.
         run: RunId,
     },
-    /// Everything worth telling up to a record was told.
+    /// Everything worth telling up to a record was told, or given up.
     Notified {
         /// Through which of the configured ways.
         notifier: String,
         /// The number of that record.
         upto: u64,
+        /// Who gave up what could not be told; none when all of it was told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        word: Option<Word>,
     },
 }
 
@@ -165,7 +168,8 @@ impl Deed {
             | Self::Frozen(word)
             | Self::Unfrozen(word)
             | Self::Reviewed { word, .. } => Some(word),
-            Self::Voided { .. } | Self::Expired | Self::Notified { .. } => None,
+            Self::Notified { word, .. } => word.as_ref(),
+            Self::Voided { .. } | Self::Expired => None,
         }
     }
 }
@@ -285,7 +289,7 @@ impl Act {
             }
             (Deed::Frozen(word), _) => Some(Effect::Strikes(for_good(Ground::Thaw), said(word))),
             (Deed::Unfrozen(_), _) => Some(Effect::Lifts(Ground::Thaw)),
-            (Deed::Notified { notifier, upto }, _) => Some(Effect::Tells(notifier.clone(), *upto)),
+            (Deed::Notified { notifier, upto, .. }, _) => Some(Effect::Tells(notifier.clone(), *upto)),
             _ => None,
         }
     }

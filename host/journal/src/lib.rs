@@ -43,8 +43,8 @@ pub use publish::PublishError;
 pub use reader::{Cosigned, Reader, RunSummary};
 pub use record::{
     ActionRef, Authority, CallResult, Counted, Denied, Effect, Ended, Event, GrantRef, Intent, Mode, Outcome,
-    Phase, PhaseEntered, Record, Resolved, RestsOn, SignedRef, Started, UndoExpired, UndoIntent, UndoOutcome,
-    UndoResult,
+    Phase, PhaseEntered, Record, Resolved, RestsOn, SignedRef, Simulated, Started, UndoExpired, UndoIntent,
+    UndoOutcome, UndoResult,
 };
 pub use spent::Spent;
 pub use state::RunState;

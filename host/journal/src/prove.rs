@@ -251,6 +251,7 @@ impl RunProof {
                     Some(intent.call)
                 }
                 Event::Denied(denied) => Some(denied.call),
+                Event::Simulated(simulated) => Some(simulated.call),
                 Event::Outcome(outcome) => {
                     open.remove(&outcome.call);
                     None

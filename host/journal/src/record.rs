@@ -48,6 +48,9 @@ pub enum Event {
     Outcome(Outcome),
     /// A host call was refused before it reached a backend.
     Denied(Denied),
+    /// A change that a rehearsal asked for, and what the host answered without touching anything. Never an [`Intent`]:
+    /// nothing that deals with changes can take it for one.
+    Simulated(Box<Simulated>),
     /// A change is about to be taken back. Durable before the attempt.
     UndoIntent(UndoIntent),
     /// An attempt to take a change back ended.
@@ -70,6 +73,7 @@ impl Event {
             Self::Intent(_) => "intent",
             Self::Outcome(_) => "outcome",
             Self::Denied(_) => "denied",
+            Self::Simulated(_) => "simulated",
             Self::UndoIntent(_) => "undo-intent",
             Self::UndoOutcome(_) => "undo-outcome",
             Self::Resolved(_) => "resolved",
@@ -82,6 +86,12 @@ impl Event {
 impl From<Started> for Event {
     fn from(body: Started) -> Self {
         Self::Started(Box::new(body))
+    }
+}
+
+impl From<Simulated> for Event {
+    fn from(body: Simulated) -> Self {
+        Self::Simulated(Box::new(body))
     }
 }
 
@@ -243,6 +253,9 @@ pub struct Started {
     pub grant: Option<GrantRef>,
     /// Who asked.
     pub principal: String,
+    /// Who started it, when that was somebody else: under a standing scope, say. What the run changes counts for both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_by: Option<String>,
     /// Why, in the principal's words.
     pub reason: String,
     /// Seeds the run's own randomness, so that a replay sees the same. 64 hex digits.
@@ -390,6 +403,29 @@ pub struct Denied {
     pub reason: String,
 }
 
+/// A change that a rehearsal asked for: the host answered it, and nothing happened.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Simulated {
+    /// The call's number in its run.
+    pub call: u64,
+    /// The operation's name.
+    pub operation: String,
+    /// What the operation would have done, at most.
+    pub effect: Effect,
+    /// What it would have touched.
+    pub resource: String,
+    /// The operation, as it would be performed.
+    pub arguments: Box<RawValue>,
+    /// The public part of the state that it found; none when it failed before it had that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Box<RawValue>>,
+    /// Why this call could not be taken back, when it could not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub irrevocable_because: Option<String>,
+    /// What the action was answered.
+    pub result: CallResult,
+}
+
 /// A change that is about to be taken back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UndoIntent {
@@ -451,12 +487,15 @@ pub struct Resolved {
 }
 
 /// The run's undo data was given up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct UndoExpired {
     /// Who asked for it.
     pub principal: String,
     /// Under which rule: `older than 30d`.
     pub rule: String,
+    /// Their order, as signed. Journals of schema 6 and older lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Box<RawValue>>,
 }
 
 /// How a run ended.

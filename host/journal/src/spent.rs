@@ -24,7 +24,8 @@ pub struct Spent {
 struct One {
     at: Timestamp,
     request: Option<RequestId>,
-    requester: String,
+    /// Who asked for it, and who started it where that was another.
+    principals: Vec<String>,
     action: String,
     /// What each change was of.
     changed: Vec<String>,
@@ -45,10 +46,12 @@ impl One {
         }
         let scope = started.scope.as_ref().and_then(|scope| serde_json::from_str::<Scope>(scope.get()).ok());
         let authority = started.grant.as_ref().and_then(|grant| grant.authority.as_ref());
+        let mut principals = vec![started.principal.clone()];
+        principals.extend(started.started_by.clone().filter(|by| *by != started.principal));
         Self {
             at,
             request: authority.map(|authority| authority.request),
-            requester: started.principal.clone(),
+            principals,
             action: started.action.name.clone(),
             changed: Vec::new(),
             may: scope.map_or(0, |scope| scope.limits.changes),
@@ -65,7 +68,7 @@ impl One {
 
 #[derive(Debug, Default)]
 struct Sums {
-    by_requester: HashMap<String, u64>,
+    by_principal: HashMap<String, u64>,
     by_action: HashMap<String, u64>,
     /// Runs and changes.
     by_request: HashMap<RequestId, (u64, u64)>,
@@ -84,7 +87,9 @@ impl Sums {
                 sums.insert(name.to_owned(), with(0, by));
             }
         };
-        sum(&mut self.by_requester, &run.requester, changes);
+        for principal in &run.principals {
+            sum(&mut self.by_principal, principal, changes);
+        }
         sum(&mut self.by_action, &run.action, changes);
         for resource in &run.changed {
             sum(&mut self.by_first, resource.split('/').next().unwrap_or_default(), 1);
@@ -97,7 +102,7 @@ impl Sums {
     }
 
     fn drop_empty(&mut self) {
-        self.by_requester.retain(|_, sum| *sum > 0);
+        self.by_principal.retain(|_, sum| *sum > 0);
         self.by_action.retain(|_, sum| *sum > 0);
         self.by_first.retain(|_, sum| *sum > 0);
         self.by_request.retain(|_, (runs, _)| *runs > 0);
@@ -105,10 +110,11 @@ impl Sums {
 }
 
 impl Spent {
-    /// By runs of this requester.
+    /// By runs that this principal asked for, or started: under a standing scope these may be two, and each is held to
+    /// what the run changes.
     #[must_use]
-    pub fn by_requester(&self, name: &str) -> u64 {
-        self.sums.by_requester.get(name).copied().unwrap_or(0)
+    pub fn by_principal(&self, name: &str) -> u64 {
+        self.sums.by_principal.get(name).copied().unwrap_or(0)
     }
 
     /// By runs of actions of this name.

@@ -176,7 +176,13 @@ impl Story {
                 told.let_go = true;
             }
             // The last two are what `Seen` has variants for.
-            Seen::Other(Event::UndoOutcome(_) | Event::Denied(_) | Event::Intent(_) | Event::Outcome(_)) => {}
+            Seen::Other(
+                Event::UndoOutcome(_)
+                | Event::Denied(_)
+                | Event::Simulated(_)
+                | Event::Intent(_)
+                | Event::Outcome(_),
+            ) => {}
         }
         Ok(())
     }

@@ -124,18 +124,23 @@ impl Journal {
         self.send(record, None, Wants::Nothing)
     }
 
-    /// The same for an event of a host call, straight from what the call holds.
+    /// The same for an event of a host call, straight from what the call holds; answers the record's length in bytes.
     pub fn note_call<A: Serialize, V: Serialize, F: Serialize>(
         &self,
         run: RunId,
         at: Timestamp,
         event: &CallEvent<'_, A, V, F>,
-    ) -> Result<(), JournalError> {
+    ) -> Result<u64, JournalError> {
         let of = run.filed();
         let head = Head { of, kind: event.kind(), turn: Turn::Goes };
+        let mut length = 0;
         self.enqueue(Some(head), Wants::Nothing, |text| {
-            event.write(&of, at, text).map_err(|error| unwritable(event.kind(), error.to_string()))
-        })
+            let start = text.len();
+            event.write(&of, at, text).map_err(|error| unwritable(event.kind(), error.to_string()))?;
+            length = text.len() - start;
+            Ok(())
+        })?;
+        Ok(length as u64)
     }
 
     /// Appends a record; on return it, and all before it, are durable.

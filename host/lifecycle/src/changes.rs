@@ -1,9 +1,9 @@
 //! What a run changed, as its records tell.
 
-use remit_gate::{AnyOperation, Effect, Failure, Fault, State, UndoGate};
-use remit_journal::{CallResult, Event, Intent, Proven, Reader, Record, RunId, UndoResult};
+use remit_gate::{AnyOperation, Effect, Failure, Fault, Gate, State, UndoGate};
+use remit_journal::{CallResult, Event, Intent, Mode, Proven, Reader, Record, RunId, UndoResult};
 
-use crate::{Error, Home, Host};
+use crate::{Error, Home};
 
 /// A change that a run made, or may have made.
 pub(crate) struct Change {
@@ -16,6 +16,15 @@ pub(crate) struct Change {
 }
 
 impl Change {
+    fn of(intent: Intent, in_doubt: bool) -> Result<Self, Error> {
+        let operation = remit_capability::operation(&intent.operation).ok_or_else(|| Fault::Record {
+            operation: intent.operation.clone(),
+            verb: "read",
+            why: "this version of Remit does not know it".to_owned(),
+        })?;
+        Ok(Self { intent, operation, in_doubt, undo: None })
+    }
+
     /// In doubt, and not even undoing it would tell: only a person can.
     pub(crate) fn needs_a_person(&self) -> bool {
         self.in_doubt && self.intent.effect == Effect::Irrevocable
@@ -43,10 +52,19 @@ impl Change {
     }
 }
 
+/// The changes that a run which goes on in this process made, or may have made, in order.
+pub(crate) fn made(gate: &Gate) -> Result<Vec<Change>, Error> {
+    let made = gate.made().into_iter().filter(|made| made.happened != Some(false));
+    made.map(|made| Change::of(made.intent, made.happened.is_none())).collect()
+}
+
 /// The changes of a run that may have happened, in order. One whose outcome is a definite failure did not,
-/// and one of which a person said so.
+/// and one of which a person said so. Nothing that a rehearsal asked for ever happened, whatever its records are.
 pub(crate) fn changes(records: &[(u64, Record)]) -> Result<Vec<Change>, Error> {
     let mut changes: Vec<Change> = Vec::new();
+    if !records.iter().any(|(_, r)| matches!(&r.event, Event::Started(s) if s.mode == Mode::Live)) {
+        return Ok(changes);
+    }
     for (_, record) in records {
         match &record.event {
             Event::Intent(intent) if matches!(intent.effect, Effect::Change | Effect::Irrevocable) => {
@@ -54,13 +72,7 @@ pub(crate) fn changes(records: &[(u64, Record)]) -> Result<Vec<Change>, Error> {
                 if intent.before.is_none() {
                     continue;
                 }
-                let operation =
-                    remit_capability::operation(&intent.operation).ok_or_else(|| Fault::Record {
-                        operation: intent.operation.clone(),
-                        verb: "read",
-                        why: "this version of Remit does not know it".to_owned(),
-                    })?;
-                changes.push(Change { intent: intent.clone(), operation, in_doubt: true, undo: None });
+                changes.push(Change::of(intent.clone(), true)?);
             }
             Event::Outcome(outcome) => match &outcome.result {
                 CallResult::Failed { failure } => {
@@ -99,10 +111,4 @@ pub(crate) fn genuine(home: &Home, reader: &Reader, run: RunId) -> Result<Vec<(u
         Proven::Run { records, .. } => Ok(records),
         Proven::Growth { .. } => Ok(Vec::new()),
     }
-}
-
-/// The changes of a run, from what is in the journal now.
-pub(crate) async fn changes_of(host: &Host, run: RunId) -> Result<Vec<Change>, Error> {
-    host.journal.catch_up().await?;
-    changes(&host.journal.reader()?.run(&run)?)
 }

@@ -3,15 +3,16 @@
 use std::path::Path;
 
 use jiff::Timestamp;
-use remit_gate::{Allow, Facts, Gate, Limits, Pattern, Plan, Scope, Setup};
+use remit_gate::{Allow, Facts, Gate, Limits, Pattern, Phase, Plan, Scope, Setup};
 use remit_journal::{ActionRef, Ended, Mode, Record, RunId, RunState, Started};
+use remit_policy::Verb;
 use remit_sandbox::{Admitted, Call, Candidate, Consumed, Meter, Stop};
 use serde::{Deserialize, Serialize};
 use serde_json::value::to_raw_value;
 
+use crate::authority::matter_of_rehearsal;
 use crate::claim::Claim;
-use crate::host::principal;
-use crate::{Error, Host, Input, components};
+use crate::{Error, Host, Identity, Input, Rules, components};
 
 /// A plan as a file: what was rehearsed, and what was seen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,6 +50,7 @@ pub(crate) fn header(
     input: &Input,
     scope: &Scope,
     facts: &Facts,
+    principal: &str,
 ) -> Result<Started, Error> {
     Ok(Started {
         mode,
@@ -59,7 +61,8 @@ pub(crate) fn header(
         scope_digest: scope.digest()?,
         scope: Some(to_raw_value(scope)?),
         grant: None,
-        principal: principal(),
+        principal: principal.to_owned(),
+        started_by: None,
         reason: facts.reason.clone(),
         seed: facts.seed,
         host_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -83,8 +86,11 @@ pub(crate) fn facts(reason: &str) -> Result<Facts, Error> {
     })
 }
 
-/// What a rehearsal may do without being told: read metadata of anything the action imports, and files. It never
-/// hands out secret material, and changes nothing.
+/// The most changes that a rehearsal plays.
+pub(crate) const MOST_CHANGES: u64 = 1_000;
+
+/// What a rehearsal may look at without being told: whatever the action imports, as far as the policies let this
+/// principal. It is told no secret, and changes nothing.
 fn planning_scope(action: &Admitted) -> Scope {
     let allow = action
         .inspection()
@@ -100,7 +106,7 @@ fn planning_scope(action: &Admitted) -> Scope {
             disclose: false,
         })
         .collect();
-    let limits = Limits { changes: 1_000, ..Limits::default() };
+    let limits = Limits { changes: MOST_CHANGES, ..Limits::default() };
     Scope { on_failure: remit_gate::OnFailure::Revert, allow, limits }
 }
 
@@ -111,22 +117,47 @@ pub(crate) fn admit(
     input: &Input,
     scope: Option<&Scope>,
 ) -> Result<Admitted, Error> {
+    if let Some(scope) = scope {
+        remit_capability::check(scope)?;
+    }
     let action = host.sandbox.admit(candidate, &host.publishers, scope)?;
     input.check(action.inspection())?;
     Ok(action)
 }
 
-/// Rehearses an action: observations are real, changes are simulated, and what it asked for is the plan.
-/// With `scope`, within that scope; without, see [`PlanFile`]: whatever it imports, never a disclosure.
+/// Rehearses an action, if the policies let this principal: observations are real, changes are simulated, secrets made
+/// up, and what it asked for in `run` and `verify` is the plan. With `scope`, within that scope; without, whatever it
+/// imports.
 pub async fn rehearse(
     host: &Host,
-    candidate: &Candidate,
-    input: &Input,
+    (rules, by): (&Rules, &Identity),
+    (candidate, input): (&Candidate, &Input),
     scope: Option<Scope>,
+    reason: &str,
 ) -> Result<PlanFile, Error> {
     let action = admit(host, candidate, input, scope.as_ref())?;
     let scope = scope.unwrap_or_else(|| planning_scope(&action));
-    let facts = facts("rehearsal")?;
+    let reader = host.journal.reader()?;
+    by.stands(&reader)?;
+    let matter = matter_of_rehearsal(&reader, rules, by, &reference(&action), &scope)?;
+    let verdict = rules.policies.may(&by.who(), Verb::Rehearse, Some(&matter), Timestamp::now(), &[]);
+    if !verdict.allowed {
+        let (who, what) = (by.name().to_owned(), "rehearse this");
+        return Err(Error::Forbidden { who, what, why: verdict.words() });
+    }
+    play(host, &action, (candidate, input), scope, by.name(), reason).await
+}
+
+/// Rehearses within a scope that somebody entitled has accepted.
+pub(crate) async fn play(
+    host: &Host,
+    action: &Admitted,
+    (candidate, input): (&Candidate, &Input),
+    scope: Scope,
+    by: &str,
+    reason: &str,
+) -> Result<PlanFile, Error> {
+    let facts = facts(reason)?;
     let (run, seed, at) = (facts.run, facts.seed, facts.started);
     components::keep(host, candidate)?;
     let Some(_claim) = Claim::take(&host.home, run)? else {
@@ -134,12 +165,13 @@ pub async fn rehearse(
     };
     let (sealer, key) = host.keyring.new_run(run)?;
     let watch = host.journal.watch(run);
-    let started = header(&action, Mode::Rehearse, input, &scope, &facts)?;
+    let started = header(action, Mode::Rehearse, input, &scope, &facts, by)?;
     host.journal.start(Record::now(run, started), key).await?;
+    let mut meter = Meter::start(scope.limits.clone());
     let gate = Gate::new(Setup {
         facts,
         mode: Mode::Rehearse,
-        scope: scope.clone(),
+        scope,
         plan: None,
         window: None,
         watch: Some(watch),
@@ -147,8 +179,16 @@ pub async fn rehearse(
         journal: host.journal.clone(),
         sealer,
     });
-    let mut meter = Meter::start(scope.limits);
-    let answer = host.sandbox.call(&action, &gate, seed, &mut meter, Call::Run { input: input.json() }).await;
+    let answer = async {
+        let call = Call::Run { input: input.json() };
+        let text = host.sandbox.call(action, &gate, seed, &mut meter, call).await?;
+        gate.settle().await;
+        output(&text)?;
+        gate.enter(Phase::Verify).map_err(Stop::Fault)?;
+        let verify = Call::Verify { input: input.json(), output: &text };
+        host.sandbox.call(action, &gate, seed, &mut meter, verify).await
+    }
+    .await;
     gate.settle().await;
     let consumed = meter.consumed(gate.used());
     let (state, detail) = match &answer {
@@ -158,7 +198,7 @@ pub async fn rehearse(
     };
     end(host, run, state, detail, &consumed, None).await?;
     answer?;
-    Ok(PlanFile { run, at, action: reference(&action), input: input.value()?, plan: gate.observed() })
+    Ok(PlanFile { run, at, action: reference(action), input: input.value()?, plan: gate.observed() })
 }
 
 /// Writes the last record of a run.

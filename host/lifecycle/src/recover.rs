@@ -11,7 +11,7 @@ use remit_sandbox::Consumed;
 use serde::Serialize;
 
 use crate::authority::{Actor, What};
-use crate::changes::{Change, changes_of, genuine};
+use crate::changes::{Change, changes, genuine};
 use crate::claim::Claim;
 use crate::plan::end;
 use crate::revert::{Reverted, reopen, revert_changes};
@@ -74,8 +74,10 @@ async fn recover_one(host: &Host, run: RunId) -> Result<Recovered, Error> {
     // A run that had a state was being reverted by hand: that goes on, whatever the scope says.
     let had_ended = records.iter().any(|(_, record)| matches!(record.event, Event::Ended(_)));
     let on_failure = if had_ended { OnFailure::Revert } else { on_failure(started)? };
+    // Read once: what is taken back is what was found genuine. Nothing of a rehearsal is.
+    let changes = changes(&records)?;
     // What cannot be undone by this host is found out before anything is written.
-    if !changes_of(host, run).await?.is_empty() {
+    if !changes.is_empty() {
         host.undo_gate(run)?;
     }
     tracing::info!(%run, "its host is gone: recovering");
@@ -83,9 +85,9 @@ async fn recover_one(host: &Host, run: RunId) -> Result<Recovered, Error> {
         settle(last.1.at).await;
     }
     reopen(host, run, Phase::Recover, None).await?;
-    let (state, reverted) = conclude(host, run, on_failure).await?;
+    let (state, reverted) = conclude(host, run, &changes, on_failure).await?;
     let detail = match state {
-        RunState::InDoubt => in_doubt(&changes_of(host, run).await?),
+        RunState::InDoubt => in_doubt(&changes),
         _ if had_ended => "the host was stopped during the revert".to_owned(),
         _ if started.mode == Mode::Rehearse => "the host was stopped during the rehearsal".to_owned(),
         _ => "the host was stopped during the run".to_owned(),
@@ -107,14 +109,14 @@ fn on_failure(started: &Started) -> Result<OnFailure, Error> {
 pub(crate) async fn conclude(
     host: &Host,
     run: RunId,
+    changes: &[Change],
     on_failure: OnFailure,
 ) -> Result<(RunState, Reverted), Error> {
-    let changes = changes_of(host, run).await?;
     if changes.is_empty() {
         return Ok((RunState::Failed, Reverted::default()));
     }
     if on_failure == OnFailure::Hold {
-        return Ok((held(host, run, &changes).await?, Reverted::default()));
+        return Ok((held(host, run, changes).await?, Reverted::default()));
     }
     let reverted = revert_changes(host, run, changes, false).await?;
     Ok((reverted.state(), reverted))
@@ -184,7 +186,10 @@ pub async fn resolve(host: &Host, by: &Actor, run: RunId, verdict: &Verdict) -> 
     if !matches!(&last.event, Event::Ended(ended) if ended.state == RunState::InDoubt) {
         return refuse("it is not in doubt".to_owned());
     }
-    let changes = changes_of(host, run).await?;
+    if started.mode == Mode::Rehearse {
+        return close_rehearsal(host, by, run, verdict).await;
+    }
+    let mut changes = changes(&records)?;
     let open: Vec<&Change> = changes.iter().filter(|change| change.in_doubt).collect();
     let chosen = match (verdict.call, open.as_slice()) {
         (_, []) => {
@@ -216,11 +221,36 @@ pub async fn resolve(host: &Host, by: &Actor, run: RunId, verdict: &Verdict) -> 
     let resolved =
         Resolved { call, happened: verdict.happened, principal: by.name(), reason: verdict.reason.clone() };
     host.journal.commit(Record::now(run, resolved)).await?;
-    let (state, reverted) = conclude(host, run, on_failure(started)?).await?;
+    if verdict.happened {
+        changes
+            .iter_mut()
+            .filter(|change| change.intent.call == call)
+            .for_each(|change| change.in_doubt = false);
+    } else {
+        changes.retain(|change| change.intent.call != call);
+    }
+    let (state, reverted) = conclude(host, run, &changes, on_failure(started)?).await?;
     let detail = match state {
-        RunState::InDoubt => in_doubt(&changes_of(host, run).await?),
+        RunState::InDoubt => in_doubt(&changes),
         _ => format!("call {call} was resolved by {}", by.name()),
     };
     end(host, run, state, detail.clone(), &Consumed::default(), None).await?;
     Ok(Recovered { run, state, detail, reverted })
+}
+
+/// A rehearsal that an earlier version took for a real run and left in doubt: nothing that it asked for ever happened, so
+/// there is nothing to say about a call.
+async fn close_rehearsal(host: &Host, by: &Actor, run: RunId, verdict: &Verdict) -> Result<Recovered, Error> {
+    if verdict.happened {
+        return Err(Error::NotResolvable {
+            run: run.to_string(),
+            why: "it was a rehearsal: none of its calls happened (`--did-not-happen`)".to_owned(),
+        });
+    }
+    let what = What::Resolve { run, happened: false };
+    let order = by.order(&*host.journal.reader()?, run, (Verb::Resolve, what), &verdict.reason)?;
+    reopen(host, run, Phase::Revert, Some((by.name(), Some(verdict.reason.clone()), order))).await?;
+    let (state, detail) = (RunState::Failed, format!("it was a rehearsal; closed by {}", by.name()));
+    end(host, run, state, detail.clone(), &Consumed::default(), None).await?;
+    Ok(Recovered { run, state, detail, reverted: Reverted::default() })
 }

@@ -83,7 +83,7 @@ pub struct RevertOptions {
 pub(crate) async fn revert_changes(
     host: &Host,
     run: RunId,
-    changes: Vec<Change>,
+    changes: &[Change],
     keep_going: bool,
 ) -> Result<Reverted, Error> {
     let mut reverted = Reverted::default();
@@ -92,7 +92,7 @@ pub(crate) async fn revert_changes(
     }
     let gate = host.undo_gate(run)?;
     let mut stopped = false;
-    for change in changes.into_iter().rev() {
+    for change in changes.iter().rev() {
         if stopped {
             reverted.left.push(change.words());
             continue;
@@ -114,7 +114,7 @@ pub(crate) async fn revert_changes(
 async fn rehearse_revert(
     host: &Host,
     run: RunId,
-    changes: Vec<Change>,
+    changes: &[Change],
     keep_going: bool,
 ) -> Result<Reverted, Error> {
     let gate = host.undo_gate(run)?;
@@ -123,7 +123,7 @@ async fn rehearse_revert(
     // A later change of the same resource hides what an earlier one left: that one is taken as it is on
     // record.
     let mut hidden = std::collections::HashSet::new();
-    for change in changes.into_iter().rev() {
+    for change in changes.iter().rev() {
         if stopped {
             reverted.left.push(change.words());
             continue;
@@ -144,13 +144,9 @@ async fn rehearse_revert(
     Ok(reverted)
 }
 
-fn step(change: Change, result: UndoResult) -> Step {
-    Step {
-        call: change.intent.call,
-        operation: change.intent.operation,
-        resource: change.intent.resource,
-        result,
-    }
+fn step(change: &Change, result: UndoResult) -> Step {
+    let remit_journal::Intent { call, operation, resource, .. } = &change.intent;
+    Step { call: *call, operation: operation.clone(), resource: resource.clone(), result }
 }
 
 fn compared(live: State) -> String {
@@ -176,18 +172,20 @@ pub async fn revert(host: &Host, by: &Actor, run: RunId, options: &RevertOptions
         Event::Ended(ended) => Some(ended.state),
         _ => None,
     });
-    if ended.is_some_and(|state| state.next().is_empty()) || changes(&records)?.is_empty() {
+    // Read once: what is taken back is what was found genuine.
+    let changes = changes(&records)?;
+    if ended.is_some_and(|state| state.next().is_empty()) || changes.is_empty() {
         return refuse("it changed nothing");
     }
     if options.dry_run {
-        return rehearse_revert(host, run, changes(&records)?, options.keep_going).await;
+        return rehearse_revert(host, run, &changes, options.keep_going).await;
     }
     // Found out before anything is written: without its key there is nothing to begin.
     host.undo_gate(run)?;
     let reason = options.reason.as_deref().unwrap_or("taken back by hand");
     let order = by.order(&reader, run, (Verb::Revert, What::Revert(run)), reason)?;
     reopen(host, run, Phase::Revert, Some((by.name(), options.reason.clone(), order))).await?;
-    let reverted = revert_changes(host, run, changes(&records)?, options.keep_going).await?;
+    let reverted = revert_changes(host, run, &changes, options.keep_going).await?;
     let detail = reverted.words();
     end(host, run, reverted.state(), detail, &Consumed::default(), None).await?;
     Ok(reverted)

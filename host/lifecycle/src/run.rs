@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use remit_gate::{Effect, Gate, OnFailure, Phase, Setup, State, Window};
+use remit_gate::{Gate, OnFailure, Phase, Setup, State, Window};
 use remit_journal::{Mode, Record, RunId, RunState};
 use remit_sandbox::{Call, Candidate, Consumed, Meter};
 
 use crate::authority::Grant;
-use crate::changes::changes_of;
+use crate::changes::{Change, made};
 use crate::claim::Claim;
 use crate::plan::{admit, end, header, output};
 use crate::recover::{conclude, in_doubt};
@@ -41,8 +41,8 @@ pub(crate) async fn perform(
 ) -> Result<Finished, Error> {
     let action = admit(host, candidate, input, Some(&grant.scope))?;
     let (run, seed) = (grant.run(), grant.facts.seed);
-    let mut started = header(&action, Mode::Live, input, &grant.scope, &grant.facts)?;
-    started.principal = grant.principal;
+    let mut started = header(&action, Mode::Live, input, &grant.scope, &grant.facts, &grant.principal)?;
+    started.started_by = Some(grant.started_by);
     started.grant = Some(grant.on_record);
     components::keep(host, candidate)?;
     let Some(_claim) = Claim::take(&host.home, run)? else {
@@ -78,7 +78,7 @@ pub(crate) async fn perform(
         let verify = Call::Verify { input: input.json(), output: &text };
         host.sandbox.call(&action, &gate, seed, &mut meter, verify).await?;
         gate.enter(Phase::HostCheck)?;
-        host_check(host, run).await
+        host_check(host, run, &made(&gate)?).await
     }
     .await;
     gate.settle().await;
@@ -116,23 +116,25 @@ async fn after_failure(
     on_failure: OnFailure,
 ) -> Result<(RunState, String, Option<Reverted>), Error> {
     gate.enter(Phase::Revert)?;
-    let (state, reverted) = conclude(host, run, on_failure).await?;
+    // Its own gate saw every change: nobody is between what happened and what is taken back.
+    let changes = made(gate)?;
+    let (state, reverted) = conclude(host, run, &changes, on_failure).await?;
     let refused = matches!(cause, Error::Stop(stop) if stop.is_refusal());
     let state = if state == RunState::Failed && refused { RunState::Refused } else { state };
     let mut detail = cause.to_string();
     if state == RunState::InDoubt {
-        detail = format!("{detail}; {}", in_doubt(&changes_of(host, run).await?));
+        detail = format!("{detail}; {}", in_doubt(&changes));
     }
     Ok((state, detail, Some(reverted).filter(|reverted| !reverted.steps.is_empty())))
 }
 
 /// The host's own look at each change, on a path the action has no part in.
-async fn host_check(host: &Host, run: RunId) -> Result<(), Error> {
+async fn host_check(host: &Host, run: RunId, changes: &[Change]) -> Result<(), Error> {
     let gate = host.undo_gate(run)?;
     let mut seen = HashSet::new();
-    for change in changes_of(host, run).await?.iter().rev() {
+    for change in changes.iter().rev() {
         // A later change of the same resource explains why an earlier one no longer stands.
-        if !seen.insert(change.intent.resource.clone()) || change.intent.effect == Effect::Observe {
+        if !seen.insert(&change.intent.resource) {
             continue;
         }
         let state = change.live(&gate).await?;

@@ -7,6 +7,7 @@
 mod error;
 mod matter;
 mod need;
+mod paths;
 mod policies;
 mod table;
 

@@ -1,6 +1,6 @@
 //! The policies of a home.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -15,7 +15,7 @@ use miette::Diagnostic;
 use remit_trust::{Digest, canonical};
 
 use crate::matter::{context, entities};
-use crate::{Matter, Need, PolicyError, Verb, Who};
+use crate::{Matter, Need, PolicyError, Verb, Who, paths};
 
 /// What policies can speak of.
 pub const SCHEMA: &str = include_str!("schema.cedarschema");
@@ -33,6 +33,10 @@ pub struct Policies {
     set: PolicySet,
     needs: BTreeMap<String, Need>,
     says: BTreeMap<String, String>,
+    /// The kinds of resources that the host knows.
+    kinds: BTreeSet<String>,
+    /// Every path that a policy names.
+    named: BTreeSet<String>,
     digest: Digest,
 }
 
@@ -58,8 +62,8 @@ impl Verdict {
 
 impl Policies {
     /// Reads every `*.cedar` file of a folder. It has no folder but hidden ones (`.git`): what somebody may count on, a
-    /// `forbid` for instance, is not left out in silence.
-    pub fn load(folder: &Path) -> Result<Self, PolicyError> {
+    /// `forbid` for instance, is not left out in silence. `kinds` are those of the resources that the host knows.
+    pub fn load<'a>(folder: &Path, kinds: impl IntoIterator<Item = &'a str>) -> Result<Self, PolicyError> {
         let failed = |file: &Path, why: String| PolicyError::File { file: file.display().to_string(), why };
         let read = |error: std::io::Error| failed(folder, error.to_string());
         let mut files = BTreeMap::new();
@@ -84,18 +88,20 @@ impl Policies {
                 why: "holds no policy (*.cedar)".to_owned(),
             });
         }
-        Self::parse(&files)
+        Self::parse(&files, kinds)
     }
 
     /// Those that Remit ships.
-    pub fn shipped() -> Result<Self, PolicyError> {
-        Self::parse(
-            &shipped_files().iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect(),
-        )
+    pub fn shipped<'a>(kinds: impl IntoIterator<Item = &'a str>) -> Result<Self, PolicyError> {
+        let files = shipped_files().iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+        Self::parse(&files.collect(), kinds)
     }
 
-    /// Reads policies, by file name.
-    pub fn parse(files: &BTreeMap<String, String>) -> Result<Self, PolicyError> {
+    /// Reads policies, by file name; `kinds` as for [`Policies::load`].
+    pub fn parse<'a>(
+        files: &BTreeMap<String, String>,
+        kinds: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self, PolicyError> {
         let wrong = |place: &str, why: String| PolicyError::Wrong { place: place.to_owned(), why };
         let (schema, _) =
             Schema::from_cedarschema_str(SCHEMA).map_err(|error| wrong("the schema", error.to_string()))?;
@@ -105,6 +111,8 @@ impl Policies {
             set: PolicySet::new(),
             needs: BTreeMap::new(),
             says: BTreeMap::new(),
+            kinds: kinds.into_iter().map(ToOwned::to_owned).collect(),
+            named: BTreeSet::new(),
             digest: Digest::of(&canonical(files).map_err(|error| wrong("policies", error.to_string()))?),
         };
         for (file, text) in files {
@@ -143,6 +151,19 @@ impl Policies {
             Some(offset) => pointed(file, text, offset, &format!("policy `{name}`: {why}")),
             None => PolicyError::Wrong { place: format!("{file}, policy `{name}`"), why },
         };
+        for literal in policy.entity_literals() {
+            if literal.type_name().to_string() != "Remit::Path" {
+                continue;
+            }
+            let path = literal.id().unescaped();
+            if let Err(why) = paths::check(path, &self.kinds) {
+                return Err(match paths::place(text, path) {
+                    Some(offset) => pointed(file, text, offset, &why),
+                    None => wrong(why),
+                });
+            }
+            self.named.insert(path.to_owned());
+        }
         let id = PolicyId::new(&name);
         if let Some(says) = annotation("says") {
             self.says.insert(name.clone(), says.to_owned());
@@ -180,6 +201,11 @@ impl Policies {
         self.digest
     }
 
+    /// The kinds of resources that they were checked against.
+    pub(crate) fn kinds(&self) -> &BTreeSet<String> {
+        &self.kinds
+    }
+
     /// How many there are.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -200,8 +226,9 @@ impl Policies {
         };
         let said = |error: &dyn std::fmt::Display| error.to_string();
         let action = uid("Action", action)?;
-        let entities = Entities::from_json_value(entities(who, matter, approvals), Some(&self.schema))
-            .map_err(|error| said(&error))?;
+        let entities =
+            Entities::from_json_value(entities(who, matter, approvals, &self.named), Some(&self.schema))
+                .map_err(|error| said(&error))?;
         let context = Context::from_json_value(context(now, approvals), Some((&self.schema, &action)))
             .map_err(|error| said(&error))?;
         let resource = if matter.is_some() { uid("Request", "this")? } else { uid("Host", "this")? };

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::{Matter, Policies, PolicyError, Verb, Who};
+use crate::{Matter, Policies, PolicyError, Verb, Who, paths};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,18 +58,56 @@ pub struct Checked {
 
 /// Tries every case of a table; `file` names it in errors.
 pub fn test(policies: &Policies, text: &str, file: &str) -> Result<Vec<Checked>, PolicyError> {
-    let table: Table = toml::from_str(text).map_err(|error| PolicyError::Table {
-        file: file.to_owned(),
-        why: error.to_string().trim_end().to_owned(),
+    let wrong = |why: String| PolicyError::Table { file: file.to_owned(), why };
+    let mut table: Table = toml::from_str(text).map_err(|error| {
+        let why = error.to_string().trim_end().to_owned();
+        wrong(match error.span().and_then(|span| case_at(text, span.start)) {
+            Some(name) => format!("case `{name}`: {why}"),
+            None => why,
+        })
     })?;
     if table.case.is_empty() {
-        return Err(PolicyError::Table { file: file.to_owned(), why: "it has no [[case]]".to_owned() });
+        return Err(wrong("it has no [[case]]".to_owned()));
+    }
+    for case in &mut table.case {
+        let Some(matter) = &mut case.matter else { continue };
+        complete(matter, policies).map_err(|why| wrong(format!("case `{}`: {why}", case.name)))?;
     }
     Ok(table
         .case
         .into_iter()
         .map(|case| Checked { found: try_case(policies, &case), name: case.name })
         .collect())
+}
+
+/// The name of the case that the text at this place belongs to.
+fn case_at(text: &str, at: usize) -> Option<String> {
+    let before = text.get(..at)?.matches("[[case]]").count();
+    let table: toml::Table = text.parse().ok()?;
+    Some(table.get("case")?.get(before.checked_sub(1)?)?.get("name")?.as_str()?.to_owned())
+}
+
+/// A request that may do something to a resource does it at least once: a case that leaves out the count would try the
+/// policies with a request that cannot be. One that names what no resource can be is refused.
+fn complete(matter: &mut Matter, policies: &Policies) -> Result<(), String> {
+    for (patterns, count, changes) in [
+        (&matter.may_observe, &mut matter.observe, false),
+        (&matter.may_read, &mut matter.content, false),
+        (&matter.may_change, &mut matter.change, true),
+        (&matter.may_destroy, &mut matter.irrevocable, true),
+        (&matter.may_disclose, &mut matter.disclose, false),
+    ] {
+        for pattern in patterns {
+            paths::check_kind(pattern, policies.kinds())?;
+        }
+        if !patterns.is_empty() {
+            *count = (*count).max(1);
+            if changes {
+                matter.changes = matter.changes.max(1);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn try_case(policies: &Policies, case: &Case) -> Option<String> {

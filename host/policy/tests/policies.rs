@@ -2,18 +2,25 @@
 
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 
 use jiff::Timestamp;
 use proptest::prelude::*;
+use remit_gate::Pattern;
 use remit_policy::{Matter, Policies, PolicyError, Verb, Who, shipped_files, test};
+
+const KINDS: [&str; 2] = ["file", "secret"];
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
 fn who(name: &str, kind: &str) -> Who {
     Who { name: name.to_owned(), kind: kind.to_owned(), groups: Vec::new() }
+}
+
+fn patterns(all: &[&str]) -> BTreeSet<Pattern> {
+    all.iter().map(|text| Pattern::new(text).unwrap()).collect()
 }
 
 fn request() -> Matter {
@@ -22,13 +29,13 @@ fn request() -> Matter {
         has_plan: true,
         change: 1,
         changes: 1,
-        targets: vec!["/users/eve".to_owned()],
+        may_change: patterns(&["secret:users/eve"]),
         ..Matter::default()
     }
 }
 
 fn parse(text: &str) -> Result<Policies, PolicyError> {
-    Policies::parse(&BTreeMap::from([("house.cedar".to_owned(), text.to_owned())]))
+    Policies::parse(&BTreeMap::from([("house.cedar".to_owned(), text.to_owned())]), KINDS)
 }
 
 /// The shipped policies with a file of the house's beside them.
@@ -36,7 +43,7 @@ fn with(text: &str) -> Result<Policies, PolicyError> {
     let mut files: BTreeMap<_, _> =
         shipped_files().iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
     files.insert("house.cedar".to_owned(), text.to_owned());
-    Policies::parse(&files)
+    Policies::parse(&files, KINDS)
 }
 
 fn needs(policies: &Policies, matter: &Matter) -> Vec<String> {
@@ -52,7 +59,7 @@ fn may(policies: &Policies, one: &Who, verb: Verb, matter: Option<&Matter>) -> b
 
 #[test]
 fn the_shipped_policies_say_who_may_what() {
-    let policies = Policies::shipped().unwrap();
+    let policies = Policies::shipped(KINDS).unwrap();
     let (human, agent, service) = (who("dana", "human"), who("bot", "agent"), who("cron", "service"));
     let asks = request();
     // By a human; by the agent that asked; by a service.
@@ -81,7 +88,7 @@ fn the_shipped_policies_say_who_may_what() {
 
 #[test]
 fn the_shipped_policies_say_how_many() {
-    let policies = Policies::shipped().unwrap();
+    let policies = Policies::shipped(KINDS).unwrap();
     let look = Matter { change: 0, changes: 0, observe: 3, ..request() };
     for (name, matter, expected) in [
         ("a look", look.clone(), &["0 principals"][..]),
@@ -104,12 +111,14 @@ fn the_shipped_policies_say_how_many() {
 
 #[test]
 fn the_shipped_policies_say_how_much() {
-    let policies = Policies::shipped().unwrap();
-    let many = |n: usize| (0..n).map(|n| format!("/users/{n}")).collect::<Vec<_>>();
+    let policies = Policies::shipped(KINDS).unwrap();
+    let many = |n: usize| -> BTreeSet<Pattern> {
+        (0..n).map(|n| Pattern::new(&format!("secret:users/{n}")).unwrap()).collect()
+    };
     let base = request();
     for (name, matter, propose, trigger, because) in [
-        ("10 targets", Matter { targets: many(10), ..base.clone() }, true, true, "the-named-start"),
-        ("11 targets", Matter { targets: many(11), ..base.clone() }, false, false, "at-most-ten-targets"),
+        ("10 targets", Matter { may_change: many(10), ..base.clone() }, true, true, "the-named-start"),
+        ("11 targets", Matter { may_change: many(11), ..base.clone() }, false, false, "at-most-ten-targets"),
         ("secrets", Matter { disclose: 1, ..base.clone() }, false, false, "no-disclosure"),
         ("requester 20", Matter { spent_by_requester: 19, ..base.clone() }, true, true, "the-named-start"),
         (
@@ -158,7 +167,7 @@ fn attack_an_agent_approves() {
 
 #[test]
 fn attack_ones_own_request() {
-    let policies = Policies::shipped().unwrap();
+    let policies = Policies::shipped(KINDS).unwrap();
     let own = Matter { requester: who("dana", "human"), ..request() };
     let verdict = policies.may(&who("dana", "human"), Verb::Approve, Some(&own), NOW, &[]);
     assert_eq!((verdict.allowed, &*verdict.because[0]), (false, "not-ones-own"));
@@ -168,7 +177,7 @@ fn attack_ones_own_request() {
 /// Cedar leaves out a policy that fails, a `forbid` too: here that is a no.
 #[test]
 fn attack_a_policy_that_cannot_be_evaluated() {
-    let policies = Policies::shipped().unwrap();
+    let policies = Policies::shipped(KINDS).unwrap();
     for matter in [
         Matter { changes: u64::MAX, spent_by_requester: u64::MAX, ..request() },
         Matter { spent_by_action: u64::MAX, ..request() },
@@ -353,8 +362,8 @@ fn attack_the_same_approver_twice() {
 
 #[test]
 fn the_digest_is_of_every_file() {
-    let digest = Policies::shipped().unwrap().digest();
-    assert_eq!(Policies::shipped().unwrap().digest(), digest);
+    let digest = Policies::shipped(KINDS).unwrap().digest();
+    assert_eq!(Policies::shipped(KINDS).unwrap().digest(), digest);
     assert_ne!(
         with(
             "forbid (principal, action == Remit::Action::\"trigger\", resource) when { resource.uses > 9 };"
@@ -367,13 +376,16 @@ fn the_digest_is_of_every_file() {
     let (_, why) = wrong("forbid (principal, action == Remit::Action::\"freeze\", resource) when { false };");
     assert!(why.contains("impossible"), "{why}");
     let folder = tempfile::tempdir().unwrap();
-    assert!(matches!(Policies::load(folder.path()), Err(PolicyError::File { .. })), "no policy is no home");
+    assert!(
+        matches!(Policies::load(folder.path(), KINDS), Err(PolicyError::File { .. })),
+        "no policy is no home"
+    );
     for (name, text) in shipped_files() {
         std::fs::write(folder.path().join(name), text).unwrap();
     }
     std::fs::write(folder.path().join("notes.txt"), "not a policy").unwrap();
     std::fs::create_dir(folder.path().join(".git")).unwrap();
-    assert_eq!(Policies::load(folder.path()).unwrap().digest(), digest);
+    assert_eq!(Policies::load(folder.path(), KINDS).unwrap().digest(), digest);
 }
 
 /// Whoever forbids something is not left out because of where the file lies.
@@ -384,26 +396,26 @@ fn no_policy_is_left_out_in_silence() {
     for (name, text) in shipped_files() {
         write(name, text);
     }
-    let shipped = Policies::load(folder.path()).unwrap().digest();
+    let shipped = Policies::load(folder.path(), KINDS).unwrap().digest();
     let forbid = "forbid (principal, action == Remit::Action::\"trigger\", resource);";
     write("freeze.CEDAR", forbid);
-    assert_ne!(Policies::load(folder.path()).unwrap().digest(), shipped);
+    assert_ne!(Policies::load(folder.path(), KINDS).unwrap().digest(), shipped);
 
     std::fs::create_dir(folder.path().join("team")).unwrap();
     write("team/freeze.cedar", forbid);
-    let PolicyError::File { file, why } = Policies::load(folder.path()).unwrap_err() else { panic!() };
+    let PolicyError::File { file, why } = Policies::load(folder.path(), KINDS).unwrap_err() else { panic!() };
     assert!(file.ends_with("team") && why.contains("would not be read"), "{file}: {why}");
 
     std::fs::rename(folder.path().join("team"), folder.path().join(".team")).unwrap();
     let other = folder.path().join(OsStr::from_bytes(b"\xff.cedar"));
     std::fs::write(other, forbid).unwrap();
-    let PolicyError::File { why, .. } = Policies::load(folder.path()).unwrap_err() else { panic!() };
+    let PolicyError::File { why, .. } = Policies::load(folder.path(), KINDS).unwrap_err() else { panic!() };
     assert!(why.contains("UTF-8"), "{why}");
 }
 
 #[test]
 fn a_table_of_cases() {
-    let policies = Policies::shipped().unwrap();
+    let policies = Policies::shipped(KINDS).unwrap();
     let table = "[[case]]\nname = 'right'\nwho = {name = 'dana', kind = 'human'}\nverb = 'freeze'\nexpect = 'allow'\n\
         [[case]]\nname = 'wrong'\nwho = {name = 'bot', kind = 'agent'}\nverb = 'freeze'\nexpect = 'allow'\n\
         [[case]]\nname = 'needs'\nmatter = {has_plan = true, changes = 1}\nexpect = ['1 human']\n\
@@ -460,7 +472,7 @@ proptest! {
         numbers in proptest::collection::vec(prop_oneof![0..30_u64, Just(u64::MAX)], 4),
         disclose in 0..2_u64,
     ) {
-        let (before, after) = (Policies::shipped().unwrap(), with(&forbid).unwrap());
+        let (before, after) = (Policies::shipped(KINDS).unwrap(), with(&forbid).unwrap());
         let matter = Matter {
             changes: numbers[0],
             uses: numbers[1],

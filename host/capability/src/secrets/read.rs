@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use remit_backend::{Secrets, VersionState};
-use remit_gate::{Failure, Observation, Resource};
+use remit_gate::{Failure, MakeUp, Observation, Resource};
 use serde::{Deserialize, Serialize};
 
 use crate::bindings::remit::secrets::types;
@@ -58,7 +58,7 @@ pub struct Reveal {
 
 impl Observation for Reveal {
     const NAME: &'static str = "remit:secrets/reveal.reveal";
-    const DISCLOSES: bool = true;
+    const DISCLOSES: Option<MakeUp<String>> = Some(|real, noise| noise.like("value", &real));
     type Backend = Secrets;
     type Outcome = String;
 

@@ -6,12 +6,12 @@ use clap::Args;
 use remit_gate::{Plan as Steps, Scope};
 use remit_lifecycle::{Error, Home};
 
-use super::{Done, INPUT, input, read, write};
+use super::{Done, INPUT, Key, input, read, write};
 use crate::print::{self, Patience, say};
 
 #[derive(Args)]
 #[command(
-    after_help = "Reads are real, changes are simulated; the plan is what the host observed.\n\nExample:\n  remit plan rotate-secret.wasm --input '{\"path\":\"app/db\"}' --out plan.json --emit-scope scope.toml"
+    after_help = "Reads are real, changes are simulated, secrets made up; the plan is what the host observed.\n\nExample:\n  remit plan rotate-secret.wasm --input '{\"path\":\"app/db\"}' --key alice.key --emit-scope scope.toml"
 )]
 pub(crate) struct Plan {
     /// The action.
@@ -19,9 +19,14 @@ pub(crate) struct Plan {
     /// What it is given: JSON, @FILE, - for standard input, or each key as KEY=VALUE.
     #[arg(long, value_name = INPUT, required = true)]
     input: Vec<String>,
-    /// Rehearse within this scope. Without one, whatever the action imports, but never a disclosure.
+    /// Rehearse within this scope. Without one, whatever the action imports.
     #[arg(long, value_name = "FILE")]
     scope: Option<PathBuf>,
+    /// Why, as the action is told: it cannot tell a rehearsal from a run.
+    #[arg(long, value_name = "TEXT", default_value = "plan")]
+    reason: String,
+    #[command(flatten)]
+    key: Key,
     /// Write the plan.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -41,9 +46,11 @@ impl Plan {
             Some(file) => Some(Scope::parse(&read(file)?, &file.display().to_string())?),
             None => None,
         };
+        let (rules, by) = self.key.identify(home)?;
         let host = super::open(home).await?;
         let patience = Patience::with("rehearsing");
-        let plan = remit_lifecycle::rehearse(&host, &candidate, &input, scope).await?;
+        let (who, what) = ((&rules, &by), (&candidate, &input));
+        let plan = remit_lifecycle::rehearse(&host, who, what, scope, &self.reason).await?;
         drop(patience);
         if let Some(out) = &self.out {
             write(out, &serde_json::to_string_pretty(&plan).map_err(Error::from)?)?;
@@ -94,8 +101,8 @@ pub(crate) fn steps(plan: &Steps) {
         let operation = step.operation.rsplit_once('/').map_or(step.operation.as_str(), |(_, name)| name);
         rows.push(vec![
             (number + 1).to_string(),
-            step.effect.to_string(),
-            operation.to_owned(),
+            if step.content { "reads content".to_owned() } else { step.effect.to_string() },
+            if step.phase == remit_gate::Phase::Run { operation.to_owned() } else { format!("{operation} ({})", step.phase) },
             step.resource.to_string(),
             undo,
         ]);

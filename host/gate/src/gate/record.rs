@@ -1,8 +1,8 @@
 //! What the gate writes into the journal.
 
 use jiff::Timestamp;
-use remit_journal::{CallEvent, CallResult, Denied, Effect, Event, Intent, Record, RunId};
-use remit_trust::{Sealed, SecretBytes};
+use remit_journal::{CallEvent, CallResult, Denied, Effect, Event, Intent, Record, RunId, Simulated};
+use remit_trust::{Digest, Sealed, SecretBytes};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -33,28 +33,67 @@ impl Inner {
         &self,
         call: u64,
         answer: &Result<O::Outcome, Failure>,
-    ) -> Result<(), Fault> {
-        let result = match answer {
+    ) -> Result<u64, Fault> {
+        let result = self.result::<O>(call, answer)?;
+        self.note_call::<O>(Timestamp::now(), CallEvent::Outcome { call, result })
+    }
+
+    /// What came of a call, as the journal holds it.
+    fn result<'a, O: Operation>(
+        &self,
+        call: u64,
+        answer: &'a Result<O::Outcome, Failure>,
+    ) -> Result<CallResult<&'a O::Outcome, &'a Failure>, Fault> {
+        Ok(match answer {
             Ok(value) if O::EFFECT == Effect::Disclose || O::SEALED => {
                 let plain = SecretBytes::new(serde_json::to_vec(value).map_err(written::<O>)?);
-                CallResult::Sealed { value: self.seal::<O>(call, &plain)? }
+                CallResult::Sealed {
+                    value: self.seal::<O>(&outcome_context(&self.run, call, O::NAME), &plain)?,
+                }
             }
             Ok(value) => CallResult::Ok { value },
             Err(failure) => CallResult::Failed { failure },
+        })
+    }
+
+    /// Journals what a rehearsal played, in a record that nobody can take for a call: how long its answer is.
+    pub(super) fn note_simulated<O: Operation>(
+        &self,
+        of: Intent,
+        answer: &Result<O::Outcome, Failure>,
+    ) -> Result<u64, Fault> {
+        let result = match self.result::<O>(of.call, answer)? {
+            CallResult::Ok { value } => CallResult::Ok { value: raw::<O>(value)? },
+            CallResult::Failed { failure } => CallResult::Failed { failure: raw::<O>(failure)? },
+            CallResult::Sealed { value } => CallResult::Sealed { value },
         };
-        self.note_call::<O>(Timestamp::now(), CallEvent::Outcome { call, result })
+        let bytes = match &result {
+            CallResult::Ok { value } | CallResult::Failed { failure: value } => value.get().len(),
+            CallResult::Sealed { value } => value.as_bytes().len(),
+        };
+        let Intent { call, operation, effect, resource, arguments, before, irrevocable_because, .. } = of;
+        self.note(Event::Simulated(Box::new(Simulated {
+            call,
+            operation,
+            effect,
+            resource,
+            arguments,
+            before,
+            irrevocable_because,
+            result,
+        })))?;
+        Ok(bytes as u64)
     }
 
     pub(super) fn note_call<O: Operation>(
         &self,
         at: Timestamp,
         event: CallEvent<'_, O, O::Outcome, Failure>,
-    ) -> Result<(), Fault> {
+    ) -> Result<u64, Fault> {
         Ok(self.journal.note_call(self.run, at, &event)?)
     }
 
-    pub(super) fn seal<O: Operation>(&self, call: u64, secret: &SecretBytes) -> Result<Sealed, Fault> {
-        let context = seal_context(&self.run, call, O::NAME);
+    pub(super) fn seal<O: Operation>(&self, context: &str, secret: &SecretBytes) -> Result<Sealed, Fault> {
         self.sealer.seal(context.as_bytes(), secret.expose()).map_err(|error| Fault::Record {
             operation: O::NAME.to_owned(),
             verb: "written",
@@ -71,9 +110,29 @@ impl Inner {
     }
 }
 
-/// What a sealed value is bound to, so that it opens nowhere else.
-pub(crate) fn seal_context(run: &RunId, call: u64, operation: &str) -> String {
+/// What a sealed outcome is bound to, so that it opens nowhere else.
+pub(crate) fn outcome_context(run: &RunId, call: u64, operation: &str) -> String {
     format!("remit-undo-v1 {run} {call} {operation}")
+}
+
+/// What sealed undo data is bound to: every part of its intent, so that it never restores anything else than it was
+/// kept for.
+pub(crate) fn undo_context(run: &RunId, intent: &Intent) -> String {
+    let Intent { call, operation, effect, resource, arguments, before, irrevocable_because, .. } = intent;
+    // Lengths keep two different rows of texts from being one.
+    let mut text = String::new();
+    let before = before.as_ref().map_or("", |before| before.get());
+    let because = irrevocable_because.as_deref().unwrap_or("");
+    for part in [effect.name(), resource, arguments.get(), before, because] {
+        text.push_str(&format!("{} {part} ", part.len()));
+    }
+    format!("remit-undo-v2 {run} {call} {operation} {}", Digest::of(text.as_bytes()))
+}
+
+/// What the undo data of journals up to schema 6 is bound to. What was sealed under the newer context does not open
+/// under this one.
+pub(crate) fn old_context(run: &RunId, intent: &Intent) -> String {
+    outcome_context(run, intent.call, &intent.operation)
 }
 
 pub(super) fn intent<O: Operation>(

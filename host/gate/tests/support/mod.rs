@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 
 use jiff::{SignedDuration, Timestamp};
 use remit_gate::{
-    Authority, Effect, Estate, Facts, Failure, Gate, Mode, Observation, Operation, Permit, Plan, Prepared,
-    Resource, Scope, Setup, State, UndoGate, Window,
+    Authority, Effect, Estate, Facts, Failure, Gate, MakeUp, Mode, Observation, Operation, Permit, Plan,
+    Prepared, Resource, Scope, Setup, State, UndoGate, Window,
 };
 use remit_journal::{
     ActionRef, CallResult, Event, GrantRef, Intent, Journal, Reader, Record, RunId, Started,
@@ -99,7 +99,7 @@ pub(crate) struct Reveal(pub(crate) String);
 
 impl Observation for Reveal {
     const NAME: &'static str = "test:vault/reveal.value";
-    const DISCLOSES: bool = true;
+    const DISCLOSES: Option<MakeUp<String>> = Some(|real, noise| noise.like("", &real));
     type Backend = Arc<Vault>;
     type Outcome = String;
     fn resource(&self) -> Cow<'_, Resource> {
@@ -256,6 +256,7 @@ impl Bench {
             scope: None,
             grant: Some(GrantRef { digest, uses: 1, signed: None, authority: None }),
             principal: "ana".to_owned(),
+            started_by: None,
             reason: "a test".to_owned(),
             seed: [0; 32],
             host_version: "0".to_owned(),
@@ -357,6 +358,7 @@ pub(crate) fn told(reader: &Reader, run: &RunId) -> Vec<String> {
                 CallResult::Failed { failure } => format!("outcome {} failed {failure}", o.call),
             },
             Event::Denied(d) => format!("denied {} {} {}", d.call, d.operation, d.resource),
+            Event::Simulated(s) => format!("simulated {} {} {}", s.call, s.effect, s.resource),
             Event::UndoIntent(u) => format!("undo-intent {}", u.call),
             Event::UndoOutcome(u) => format!("undo-outcome {} {:?}", u.call, u.result),
             Event::Resolved(r) => format!("resolved {} {}", r.call, r.happened),

@@ -50,6 +50,7 @@ pub(crate) fn started(run: RunId, grant: Option<GrantRef>) -> Record {
         scope: Some(raw("{}")),
         grant,
         principal: "ana".to_owned(),
+        started_by: None,
         reason: "quarterly rotation".to_owned(),
         seed: [3; 32],
         host_version: "0.1.0".to_owned(),
@@ -106,7 +107,10 @@ pub(crate) fn story(run: RunId) -> Vec<Record> {
             Resolved { call: 1, happened: true, principal: "ana".to_owned(), reason: "looked".to_owned() },
         ),
         ended(run),
-        Record::now(run, UndoExpired { principal: "ana".to_owned(), rule: "older than 30d".to_owned() }),
+        Record::now(
+            run,
+            UndoExpired { principal: "ana".to_owned(), rule: "older than 30d".to_owned(), order: None },
+        ),
     ]
 }
 
@@ -181,6 +185,6 @@ pub(crate) fn acts() -> Vec<Act> {
         frozen(true),
         frozen(false),
         Act::now(About::Host, Deed::Reviewed { word: word(), run: RunId::new() }),
-        Act::now(About::Host, Deed::Notified { notifier: "pager".to_owned(), upto: 3 }),
+        Act::now(About::Host, Deed::Notified { notifier: "pager".to_owned(), upto: 3, word: None }),
     ]
 }

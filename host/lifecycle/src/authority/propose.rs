@@ -73,7 +73,9 @@ pub async fn request_run(
             return Err(Error::RequestOption { why: "without a plan it needs a scope".to_owned() });
         }
         (scope, false) => {
-            let plan = rehearse(host, candidate, input, scope.clone()).await?.plan;
+            let reason = &terms.reason;
+            let rehearsed = rehearse(host, (rules, by), (candidate, input), scope.clone(), reason).await?;
+            let plan = rehearsed.plan;
             let scope = scope.unwrap_or_else(|| plan.least_scope());
             // What it imports and did not use needs a scope that somebody wrote: found before anyone approves.
             crate::plan::admit(host, candidate, input, Some(&scope))?;
@@ -94,6 +96,7 @@ pub async fn request_standing(
     terms: Terms,
 ) -> Result<Case, Error> {
     terms.check(rules, MAX_STANDING)?;
+    remit_capability::check(&scope)?;
     if standing.runs_per_hour == 0 {
         let why = "its budget would allow no run at all".to_owned();
         return Err(Error::RequestOption { why });

@@ -4,20 +4,21 @@ use std::fs::{File, TryLockError};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use remit_gate::{Facts, Fault, Plan, Scope, Step};
+use remit_gate::{Facts, Fault, Limits, Plan, Scope, Step};
 use remit_journal::{
-    About, Act, Authority, Deed, GrantRef, Ground, Reader, RequestId, RestsOn, RunId, SignedRef,
+    About, Act, ActionRef, Authority, Deed, GrantRef, Ground, Reader, RequestId, RestsOn, RunId, SignedRef,
 };
 use remit_policy::Verb;
-use remit_sandbox::{Candidate, Stop};
+use remit_sandbox::{AdmissionError, Candidate, Stop};
 use remit_trust::Digest;
 use serde_json::value::RawValue;
 use tokio::sync::OwnedMutexGuard;
 
 use super::documents::{Trigger, sign};
-use super::matter::{matter_of_run, spent};
+use super::matter::{matter_of_run, matter_of_start, spent};
 use super::propose::{Terms, propose, unreviewed};
 use super::{Asks, Case, Identity, Rules, Standing, Status, Which};
+use crate::plan::{MOST_CHANGES, admit, play};
 use crate::run::{Finished, perform};
 use crate::{Error, Host, Input, components, rehearse};
 
@@ -30,7 +31,10 @@ pub(crate) struct Grant {
     pub(crate) scope: Scope,
     pub(crate) plan: Option<Plan>,
     pub(crate) facts: Facts,
+    /// Who asked for it.
     pub(crate) principal: String,
+    /// Who starts it.
+    pub(crate) started_by: String,
     pub(crate) not_before: Timestamp,
     pub(crate) not_after: Timestamp,
     pub(crate) on_record: GrantRef,
@@ -97,13 +101,13 @@ pub async fn execute(
         return other("it is for another input".to_owned());
     }
     if let Some(plan) = plan {
-        still_so(host, &case, plan, candidate, &input).await?;
+        still_so(host, by, &case, plan, (candidate, &input)).await?;
     }
     let turn = turn(host).await?;
     // Approvals, revocations and budgets as they are now, with nobody else starting meanwhile.
     let reader = host.journal.reader()?;
     let case = ready(&reader, rules, by, id)?;
-    may_start(rules, by, &case.matter, &case)?;
+    may_start(rules, by, &matter_of_start(&reader, &case, by)?, &case)?;
     let scope = case.request.scope.clone();
     let plan = case.request.plan().cloned();
     let request = case.request.requester.clone();
@@ -128,18 +132,30 @@ pub async fn execute_standing(
             why: "it is no standing scope: it says itself what runs".to_owned(),
         });
     };
-    let action = crate::plan::admit(host, candidate, input, None)?;
-    covers(&standing.action, &action).map_err(|why| Error::NotReady { id: id.to_string(), why })?;
-    let plan = rehearse(host, candidate, input, None).await?.plan;
+    let action = admit(host, candidate, input, None)?;
+    let published = action.publisher.as_ref().map(ToString::to_string);
+    covers(&standing.action, &crate::plan::reference(&action), published.as_deref())
+        .map_err(|why| Error::NotReady { id: id.to_string(), why })?;
+    // Within the scope that was approved; what leaves it is the matter of the one who asks, if the policies let them look.
+    let (plan, outside) = match again(host, by, &case, (candidate, input), reason).await {
+        Ok(plan) => (plan, None),
+        Err(error) if is_outside(&error) => {
+            let asked = rehearse(host, (rules, by), (candidate, input), None, reason).await?;
+            (asked.plan, Some(error.to_string()))
+        }
+        Err(error) => return Err(error),
+    };
     let changes = plan.changes().count() as u64;
-    let limits = remit_gate::Limits { changes, ..case.request.scope.limits.clone() };
+    let limits = Limits { changes, ..case.request.scope.limits.clone() };
     let scope = Scope { limits, ..case.request.scope.clone() };
     let turn = turn(host).await?;
     let reader = host.journal.reader()?;
     let case = ready(&reader, rules, by, id)?;
-    let mut matter = matter_of_run(&reader, &case, &plan.steps)?;
-    matter.requester = by.who();
-    let inside = inside(&reader, &case, standing, &plan.steps)?;
+    let matter = matter_of_run(&reader, &case, by, &plan.steps)?;
+    let inside = match outside {
+        Some(why) => Err(why),
+        None => inside(&reader, &case, standing, &plan.steps)?,
+    };
     let inside = inside.and_then(|()| may_start(rules, by, &matter, &case).map_err(|why| why.to_string()));
     if let Err(why) = inside {
         drop(turn);
@@ -158,7 +174,7 @@ pub async fn execute_standing(
         let case = propose(host, rules, by, asks, scope, terms).await?;
         return Ok(Under::Asked { case: Box::new(case), why });
     }
-    let name = by.name().to_owned();
+    let name = case.request.requester.clone();
     let mut grant = grant(&reader, rules, by, &case, (scope, Some(plan)), (candidate, input), name, turn)?;
     reason.clone_into(&mut grant.facts.reason);
     Ok(Under::Ran(Box::new(perform(host, candidate, input, grant).await?)))
@@ -214,20 +230,45 @@ fn ready(reader: &Reader, rules: &Rules, by: &Identity, id: RequestId) -> Result
     Ok(case)
 }
 
+/// Rehearses within an approved scope: what it allows to look at, it allows here too. How many changes are played is not
+/// limited by it: one more than was approved is another plan, and not a limit to be raised.
+async fn again(
+    host: &Host,
+    by: &Identity,
+    case: &Case,
+    (candidate, input): (&Candidate, &Input),
+    reason: &str,
+) -> Result<Plan, Error> {
+    let approved = &case.request.scope;
+    let limits = Limits { changes: MOST_CHANGES, ..approved.limits.clone() };
+    let scope = Scope { limits, ..approved.clone() };
+    let action = admit(host, candidate, input, Some(&scope))?;
+    Ok(play(host, &action, (candidate, input), scope, by.name(), reason).await?.plan)
+}
+
+/// Whether a rehearsal was stopped because it left its scope.
+fn is_outside(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Stop(Stop::Fault(Fault::OutOfScope { .. }))
+            | Error::Admission(AdmissionError::NotGranted { .. })
+    )
+}
+
 /// Rehearses again: what was approved must be what would happen now.
 async fn still_so(
     host: &Host,
+    by: &Identity,
     case: &Case,
     plan: &Plan,
-    candidate: &Candidate,
-    input: &Input,
+    what: (&Candidate, &Input),
 ) -> Result<(), Error> {
-    let now = match rehearse(host, candidate, input, Some(case.request.scope.clone())).await {
-        Ok(rehearsed) => rehearsed.plan,
+    let now = match again(host, by, case, what, &case.request.reason).await {
+        Ok(now) => now,
         // It asks for what was not approved: that is another plan. That it fails, because a system does not answer,
         // says nothing of the plan: it may be tried again.
-        Err(Error::Stop(stop @ Stop::Fault(Fault::OutOfScope { .. } | Fault::NotInPlan { .. }))) => {
-            return void(host, case, format!("rehearsed again, it is refused: {stop}")).await;
+        Err(error) if is_outside(&error) => {
+            return void(host, case, format!("rehearsed again, it is refused: {error}")).await;
         }
         Err(error) => return Err(error),
     };
@@ -243,16 +284,9 @@ async fn void(host: &Host, case: &Case, why: String) -> Result<(), Error> {
     Err(Error::Voided { id: id.to_string(), why })
 }
 
-/// The first step in which two plans differ, in words. How a step would be taken back is part of it: it tells
-/// what was there before.
+/// The first step in which two plans differ, in words. What was there before is a part of it.
 fn difference(approved: &Plan, now: &Plan) -> Option<String> {
-    let words = |step: Option<&Step>| {
-        step.map_or("nothing more".to_owned(), |step| {
-            let undo = step.undo.as_ref().or(step.irrevocable_because.as_ref());
-            let undo = undo.map(|undo| format!(" [{undo}]")).unwrap_or_default();
-            format!("{} on {} with {}{undo}", step.operation, step.resource, step.arguments)
-        })
-    };
+    let words = |step: Option<&Step>| step.map_or("nothing more".to_owned(), Step::words);
     let longest = approved.steps.len().max(now.steps.len());
     let at = (0..longest).find(|at| approved.steps.get(*at) != now.steps.get(*at))?;
     Some(format!(
@@ -330,6 +364,7 @@ fn grant(
         plan,
         facts,
         principal,
+        started_by: by.name().to_owned(),
         not_before: request.not_before,
         not_after: request.not_after,
         on_record: GrantRef {
@@ -367,17 +402,17 @@ fn rests_on(reader: &Reader, by: &Identity, case: &Case, action: Digest) -> Resu
     Ok(rests_on)
 }
 
-fn covers(which: &Which, action: &remit_sandbox::Admitted) -> Result<(), String> {
+/// Whether a standing scope is for this action, by the publisher whose key has this id.
+pub(super) fn covers(which: &Which, action: &ActionRef, by: Option<&str>) -> Result<(), String> {
     match which {
         Which::Digest(wanted) if wanted.digest == action.digest => Ok(()),
         Which::Digest(wanted) => {
             Err(format!("it is for {} {} ({})", wanted.name, wanted.version, wanted.digest))
         }
         Which::Published { publisher, name, versions } => {
-            let by = action.publisher.as_ref().map(ToString::to_string);
-            let version = semver::Version::parse(&action.inspection().version).ok();
-            let same = by.as_ref() == Some(publisher)
-                && action.inspection().name == *name
+            let version = semver::Version::parse(&action.version).ok();
+            let same = by == Some(publisher)
+                && action.name == *name
                 && version.is_some_and(|version| versions.matches(&version));
             if same {
                 Ok(())

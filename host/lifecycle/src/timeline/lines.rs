@@ -82,6 +82,17 @@ pub(super) fn line(seq: u64, record: &Record) -> Option<Line> {
                 .and(": ")
                 .theirs(&denied.reason),
         ),
+        Event::Simulated(simulated) => {
+            let detail =
+                Words::default().theirs(&simulated.operation).and(" on ").theirs(&simulated.resource);
+            let detail = match &simulated.result {
+                CallResult::Failed { failure } => {
+                    detail.and(", failed: ").theirs(failure_words(failure.get()))
+                }
+                CallResult::Ok { .. } | CallResult::Sealed { .. } => detail,
+            };
+            (format!("#{} {}, simulated", simulated.call, simulated.effect), detail)
+        }
         Event::UndoIntent(undo) => {
             essential = false;
             ("undo".to_owned(), Words::ours(format!("of #{}", undo.call)))

@@ -125,6 +125,31 @@ impl Timeline {
             Event::Started(_) | Event::Phase(_) | Event::UndoIntent(_) => {}
             Event::Intent(intent) => self.intent(seq, at, intent),
             Event::Outcome(outcome) => self.outcome(outcome),
+            Event::Simulated(simulated) => {
+                let failure = match &simulated.result {
+                    CallResult::Failed { failure } => Some(failure_words(failure.get())),
+                    CallResult::Ok { .. } | CallResult::Sealed { .. } => None,
+                };
+                let after = match &simulated.result {
+                    CallResult::Ok { value: after } => Some(value(after)),
+                    CallResult::Sealed { .. } | CallResult::Failed { .. } => None,
+                };
+                self.changed.push(Changed {
+                    call: simulated.call,
+                    seq,
+                    at,
+                    operation: simulated.operation.clone(),
+                    effect: simulated.effect,
+                    resource: simulated.resource.clone(),
+                    arguments: arguments(&simulated.arguments),
+                    before: simulated.before.as_deref().map(value),
+                    after,
+                    failure,
+                    irrevocable_because: simulated.irrevocable_because.clone(),
+                    standing: Standing::Simulated,
+                    undo: None,
+                });
+            }
             Event::Denied(denied) => self.refused.push(Refused {
                 call: denied.call,
                 seq,
