@@ -53,7 +53,7 @@ fn attack(law: Law) {
         max_shrink_time: 120_000,
         ..Config::default()
     };
-    let failed = TestRunner::new(config).run(&case::case(), |case| {
+    let failed = TestRunner::new(config).run(&case::case(law), |case| {
         let mut state = state.borrow_mut();
         let (house, tally, played) = &mut *state;
         play(house, &law, &case, tally).map_err(TestCaseError::fail)?;

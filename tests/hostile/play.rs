@@ -19,6 +19,13 @@ impl Tally {
         *self.0.entry(what.into()).or_default() += 1;
     }
 
+    /// Says it at once, to whoever wants to know (`REMIT_HOSTILE_TALK=1`) why so little happens.
+    fn note(&self, what: &str, why: &str) {
+        if std::env::var_os("REMIT_HOSTILE_TALK").is_some() {
+            println!("{what}: {}", why.split(" | ").next().unwrap_or_default());
+        }
+    }
+
     pub fn of(&self, what: &str) -> u32 {
         self.0.get(what).copied().unwrap_or_default()
     }
@@ -96,6 +103,7 @@ fn go(
         Ok(asked) => asked,
         Err(why) => {
             tally.count("not asked");
+            tally.note("not asked", &why);
             hear(said, why);
             listen(house, said);
             return finish(house, &nobody, &[&before], said, &readers, None);
@@ -160,10 +168,12 @@ fn go(
             tally.count("outside its standing scope");
             hear(said, &other.request);
             nobody.judge(&start, &after, &theirs, false)?;
-            return finish(house, &nobody, &[&before, &start, &after], said, &readers, None);
+            // It was rehearsed within what was approved.
+            return finish(house, &authority, &[&before, &start, &after], said, &readers, None);
         }
         Err(why) => {
             tally.count("not started");
+            tally.note("not started", &why);
             nobody.judge(&start, &after, &theirs, false).map_err(|error| format!("nothing ran, and {error}"))?;
             let calm = case.meanwhile.is_none() && is_stable(&case.script);
             check(!(calm && why.contains("is void")), || {
@@ -250,8 +260,19 @@ fn authority(law: &Law, case: &Case, asked: &Asked, people: usize) -> Authority 
 /// Takes what is new on record and in the host's log.
 fn listen(house: &mut House, said: &mut Vec<Said>) {
     said.extend(house.records().into_iter().map(|(run, text)| Said { run, text }));
-    let text = house.log();
-    said.push(Said { run: String::new(), text });
+    // A line of the host's log begins with the time; what an action writes may have more of them.
+    let log = house.log();
+    let mut entries: Vec<String> = Vec::new();
+    for line in log.lines() {
+        match entries.last_mut() {
+            Some(entry) if !line.starts_with("20") => *entry = format!("{entry}\n{line}"),
+            _ => entries.push(line.to_owned()),
+        }
+    }
+    said.extend(entries.into_iter().map(|text| {
+        let run = text.rsplit_once("run=run-").and_then(|(_, rest)| rest.split_whitespace().next());
+        Said { run: run.map(|run| format!("run-{run}")).unwrap_or_default(), text }
+    }));
 }
 
 /// What must hold whatever happened: nobody was told what nobody allowed, and every run has a state.
@@ -298,7 +319,7 @@ fn finish(
     for (path, token) in tokens {
         for Said { run, text } in said.iter().filter(|said| said.text.contains(&token)) {
             let may = authority.may_read(path);
-            let rehearsed = *run != live && readers.iter().any(|who| who.is_human());
+            let rehearsed = (run.is_empty() || *run != live) && readers.iter().any(|who| who.is_human());
             if let Err(why) = may
                 && !rehearsed
             {
@@ -308,7 +329,9 @@ fn finish(
     }
     let mut ends: BTreeMap<&str, bool> = BTreeMap::new();
     for Said { run, text } in said.iter().filter(|said| said.run.starts_with("run-")) {
-        ends.insert(run, event(text).is_some_and(|(kind, _)| kind == "ended"));
+        if let Some((kind, _)) = event(text) {
+            ends.insert(run, kind == "ended");
+        }
     }
     if let Some((run, _)) = ends.iter().find(|(_, ended)| !**ended) {
         return Err(format!("{run} has no state"));
@@ -372,6 +395,11 @@ fn is_stable(script: &Script) -> bool {
 /// What a script sees in the rehearsal is what it sees in the run.
 fn cannot_be_told(case: &Case, ran: &Ran, said: &[Said], tally: &mut Tally) -> Judged {
     if case.how == How::Open || case.meanwhile.is_some() || !is_stable(&case.script) {
+        return Ok(());
+    }
+    // Known: a request is made, and can be approved, whose scope does not accept what its plan does.
+    if ran.words.contains("which the rule does not accept") {
+        tally.count("could never have run");
         return Ok(());
     }
     check(ran.state != "refused", || format!("it went as it was rehearsed, and was refused: {}", ran.words))?;
