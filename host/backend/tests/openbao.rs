@@ -17,7 +17,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use bao::{Bao, ROOT};
 use gate::{Bench, Change, secret};
-use remit_backend::{Metadata, OpenBao, SecretStore, Secrets, SecretsConfig, Server, Serving, VersionState};
+use remit_backend::{Metadata, OpenBao, SecretView, Secrets, SecretsConfig, Server, Serving, VersionState};
 use remit_gate::Failure;
 
 struct Fixture {
@@ -147,11 +147,11 @@ async fn a_narrow_token_can_do_just_that() {
     );
     assert!(matches!(fixture.metadata("dev/a").await, Err(Failure::Denied(_))));
     assert!(matches!(bench.put("dev/a", 1, &[("key", "two")]).await, Err(Failure::Denied(_))));
-    let told = fixture.store().check().await.unwrap();
+    let told = fixture.store().check("prod").await.unwrap();
     assert!(told.contains("KV version 2 at `secret`") && told.contains("token valid for "), "{told}");
 
     fixture.server.client(&["token", "revoke", &token]);
-    let expired = fixture.store().check().await.unwrap_err();
+    let expired = fixture.store().check("prod").await.unwrap_err();
     assert!(matches!(&expired, Failure::Denied(why) if !why.contains(&token)), "{expired}");
     // A renewed token in the file is picked up without a restart.
     fixture.set_token(ROOT);
@@ -161,34 +161,34 @@ async fn a_narrow_token_can_do_just_that() {
 #[tokio::test]
 async fn the_check_names_what_is_wrong() {
     let mut fixture = Fixture::new();
-    let told = fixture.store().check().await.unwrap();
+    let told = fixture.store().check("prod").await.unwrap();
     assert!(told.contains(&fixture.server.address()) && told.contains("root token"), "{told}");
 
     fixture.server.client(&["secrets", "enable", "-path=old", "-version=1", "kv"]);
     fixture.config.mount = "old".to_owned();
-    let old = fixture.store().check().await.unwrap_err().to_string();
+    let old = fixture.store().check("prod").await.unwrap_err().to_string();
     assert!(old.contains("not KV version 2"), "{old}");
     assert!(fixture.metadata("a").await.is_err());
 
     fixture.config.mount = "nowhere".to_owned();
-    let nowhere = fixture.store().check().await.unwrap_err().to_string();
+    let nowhere = fixture.store().check("prod").await.unwrap_err().to_string();
     assert!(nowhere.contains("check `mount`"), "{nowhere}");
     assert!(matches!(fixture.metadata("a").await, Err(Failure::NotFound(why)) if why.contains("`mount`")));
     fixture.config.mount = "secret".to_owned();
 
     fixture.set_token("s.nonsense");
-    assert!(matches!(fixture.store().check().await, Err(Failure::Denied(_))));
+    assert!(matches!(fixture.store().check("prod").await, Err(Failure::Denied(_))));
     fixture.set_token(ROOT);
 
     fixture.server.client(&["operator", "seal"]);
-    for sealed in [fixture.store().check().await.map(drop), fixture.metadata("a").await.map(drop)] {
+    for sealed in [fixture.store().check("prod").await.map(drop), fixture.metadata("a").await.map(drop)] {
         assert!(matches!(&sealed, Err(Failure::Unavailable(why)) if why.contains("is sealed")), "{sealed:?}");
     }
     let bench = fixture.bench();
     assert!(matches!(bench.put("a", 0, &[("key", "one")]).await, Err(Failure::Unavailable(_))));
 
     fixture.server.stop();
-    assert!(matches!(fixture.store().check().await, Err(Failure::Unavailable(_))));
+    assert!(matches!(fixture.store().check("prod").await, Err(Failure::Unavailable(_))));
 }
 
 #[tokio::test]
@@ -219,7 +219,7 @@ async fn a_namespace_is_its_own_world() {
     fixture.server.client(&["namespace", "create", "team"]);
     fixture.server.client(&["secrets", "enable", "-namespace=team", "-path=secret", "-version=2", "kv"]);
     fixture.config.namespace = Some("team".to_owned());
-    assert!(fixture.store().check().await.is_ok());
+    assert!(fixture.store().check("prod").await.is_ok());
     assert_eq!(fixture.bench().put("a", 0, &[("key", "one")]).await, Ok(1));
     let seen = fixture.server.client(&["kv", "get", "-namespace=team", "-mount=secret", "-field=key", "a"]);
     assert_eq!(seen.trim_end(), "one");

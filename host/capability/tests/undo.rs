@@ -29,7 +29,8 @@ use proptest::sample::{Index, select};
 use proptest::test_runner::{TestCaseResult, TestRunner};
 use remit_backend::secrets::BoxFuture;
 use remit_backend::{
-    Embedded, Fields, Generator, Metadata, OpenBao, SecretStore, Secrets, Server, VersionState,
+    Act, Embedded, Fields, Generator, Metadata, OpenBao, Right, SecretStore, SecretView, Secrets, Server,
+    Target, Turn, VersionState,
 };
 use remit_capability::secrets::{Destroy, Disable, Rotate};
 use remit_capability::{interfaces, operation};
@@ -222,7 +223,7 @@ impl Between {
     }
 }
 
-impl SecretStore for Between {
+impl SecretView for Between {
     fn metadata<'a>(&'a self, secret: &'a Resource) -> BoxFuture<'a, Metadata> {
         Box::pin(async move {
             self.meet(secret, false).await;
@@ -232,26 +233,26 @@ impl SecretStore for Between {
     fn read<'a>(&'a self, secret: &'a Resource, version: u64) -> BoxFuture<'a, Fields> {
         self.store.read(secret, version)
     }
+    fn right<'a>(&'a self, secret: &'a Resource, act: Act) -> BoxFuture<'a, Right> {
+        self.store.right(secret, act)
+    }
+    fn check<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, String> {
+        self.store.check(prefix)
+    }
+}
+
+impl SecretStore for Between {
     fn put<'a>(
         &'a self,
-        at: &'a Resource,
+        at: Target<'a>,
         fields: &'a Fields,
         n: u64,
         by: Authority<'a>,
     ) -> BoxFuture<'a, u64> {
-        self.change(at, self.store.put(at, fields, n, by))
+        self.change(at.secret, self.store.put(at, fields, n, by))
     }
-    fn disable<'a>(&'a self, secret: &'a Resource, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
-        self.change(secret, self.store.disable(secret, version, by))
-    }
-    fn enable<'a>(&'a self, secret: &'a Resource, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
-        self.change(secret, self.store.enable(secret, version, by))
-    }
-    fn destroy<'a>(&'a self, secret: &'a Resource, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
-        self.change(secret, self.store.destroy(secret, version, by))
-    }
-    fn check(&self) -> BoxFuture<'_, String> {
-        self.store.check()
+    fn turn<'a>(&'a self, at: Target<'a>, version: u64, turn: Turn, by: Authority<'a>) -> BoxFuture<'a, ()> {
+        self.change(at.secret, self.store.turn(at, version, turn, by))
     }
 }
 
@@ -342,7 +343,7 @@ impl World {
         }
         let between = Arc::clone(&self.between) as Arc<dyn SecretStore>;
         let served = Secrets::new(vec![(String::new(), between, Generator::default())]).unwrap();
-        let estate = Estate::default().with(served);
+        let estate = remit_capability::secrets::served(Estate::default(), served);
         let facts = Facts {
             run: RunId::new(),
             started: jiff::Timestamp::UNIX_EPOCH,

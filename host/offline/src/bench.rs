@@ -105,7 +105,8 @@ impl Bench {
             seed(&store, secret).await?;
         }
         let serving = SecretsConfig { serving: Serving::Embedded { file }, ..SecretsConfig::default() };
-        let estate = Estate::default().with(Secrets::open(&[serving], self.dir.path())?);
+        let secrets = Secrets::open(&[serving], self.dir.path())?;
+        let estate = remit_capability::secrets::served(Estate::default(), secrets);
         let files = self.dir.path().join(format!("files-{}", self.tried));
         let directories = seed_files(&files, &case.fixture.files)?;
         let directories = Files::open(&directories, self.host.home.path())?;

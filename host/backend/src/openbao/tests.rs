@@ -96,12 +96,12 @@ fn against(server: &Server) -> OpenBao {
 }
 
 fn write(bao: &OpenBao) -> Result<u64, Failure> {
-    bao.0.put("a/b", 1, &Fields::default().with("password", VALUE.to_owned()))
+    bao.0.put("a/b", None, 1, &Fields::default().with("password", VALUE.to_owned()))
 }
 
 #[test]
 fn statuses_mean_what_they_should() {
-    let metadata = r#"{"data":{"current_version":1,"versions":{}}}"#;
+    let metadata = r#"{"data":{"created_time":"2026-01-01T00:00:00.5Z","current_version":1,"versions":{}}}"#;
     for (status, body, expected, tries) in [
         ("403 Forbidden", r#"{"errors":["permission denied"]}"#, "denied", 1),
         ("401 Unauthorized", "", "denied", 1),
@@ -120,10 +120,15 @@ fn statuses_mean_what_they_should() {
         ("429 Too Many Requests", "", "unavailable", 3),
         ("307 Temporary Redirect", "", "unavailable: http://[A] answered with a redirect", 1),
         ("200 OK", "garbage", "unavailable", 1),
-        ("200 OK", r#"{"data":{"current_version":"one"}}"#, "unavailable", 1),
         (
             "200 OK",
-            r#"{"data":{"current_version":1,"versions":{"1":{"destroyed":false,"deletion_time":"soon"}}}}"#,
+            r#"{"data":{"created_time":"2026-01-01T00:00:00.5Z","current_version":"one"}}"#,
+            "unavailable",
+            1,
+        ),
+        (
+            "200 OK",
+            r#"{"data":{"created_time":"2026-01-01T00:00:00.5Z","current_version":1,"versions":{"1":{"destroyed":false,"deletion_time":"soon"}}}}"#,
             "unavailable",
             1,
         ),
@@ -139,7 +144,10 @@ fn statuses_mean_what_they_should() {
 
 #[test]
 fn a_read_is_tried_again_and_a_write_is_not() {
-    let fine = respond("200 OK", r#"{"data":{"current_version":2,"versions":{}}}"#);
+    let fine = respond(
+        "200 OK",
+        r#"{"data":{"created_time":"2026-01-01T00:00:00.5Z","current_version":2,"versions":{}}}"#,
+    );
     let server = serve(vec![respond("500 Oops", ""), String::new(), fine]);
     assert_eq!(against(&server).0.metadata("a/b").unwrap().current, 2);
     assert_eq!(server.requests.lock().unwrap().len(), 3);
@@ -199,7 +207,7 @@ fn no_error_repeats_what_the_server_says() {
             bao.0.metadata("a").map(drop),
             bao.0.read("a", 1).map(drop),
             write(&bao).map(drop),
-            bao.0.check().map(drop),
+            bao.0.check("").map(drop),
         ];
         for failure in failures {
             let shown = format!("{:?}", failure.unwrap_err());
@@ -211,7 +219,10 @@ fn no_error_repeats_what_the_server_says() {
 
 #[test]
 fn a_redirect_is_not_followed() {
-    let thief = serve(vec![respond("200 OK", r#"{"data":{"current_version":1,"versions":{}}}"#)]);
+    let thief = serve(vec![respond(
+        "200 OK",
+        r#"{"data":{"created_time":"2026-01-01T00:00:00.5Z","current_version":1,"versions":{}}}"#,
+    )]);
     let redirect = format!(
         "HTTP/1.1 307 Temporary Redirect\r\nLocation: {}/v1/x\r\nContent-Length: 0\r\n\r\n",
         thief.address
@@ -264,7 +275,7 @@ fn nobody_there() {
     drop(listener);
     let bao = open(&config(&address)).unwrap();
     assert!(matches!(bao.0.metadata("a"), Err(Failure::Unavailable(_))));
-    assert!(matches!(bao.0.check(), Err(Failure::Unavailable(_))));
+    assert!(matches!(bao.0.check(""), Err(Failure::Unavailable(_))));
 }
 
 #[test]
@@ -272,7 +283,7 @@ fn version_0_is_not_the_newest_here() {
     let server = serve(vec![respond("200 OK", "{}")]);
     let bao = against(&server);
     assert!(matches!(bao.0.read("a", 0), Err(Failure::Invalid(_))));
-    assert!(matches!(bao.0.turn(Turn::Destroy, "a", 0), Err(Failure::Invalid(_))));
+    assert!(matches!(bao.0.turn(Turn::Destroy, "a", None, 0), Err(Failure::Invalid(_))));
     assert!(server.requests.lock().unwrap().is_empty());
     // Nor is another version than the one asked for.
     let other =

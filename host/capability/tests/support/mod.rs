@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use remit_backend::{Embedded, Generator, SecretStore as _, Secrets, SecretsConfig, Serving, VersionState};
+use remit_backend::{Embedded, Generator, SecretView as _, Secrets, SecretsConfig, Serving, VersionState};
 use remit_capability::{Ctx, operation};
 use remit_gate::{Estate, Facts, Gate, Mode, Resource, Scope, Setup, State, UndoGate};
 use remit_journal::{Event, Intent, Journal, Record, RunId, UndoResult};
@@ -47,7 +47,7 @@ impl Store {
 fn estate(home: &Path) -> Estate {
     let serving = Serving::Embedded { file: "secrets.db".into() };
     let entry = SecretsConfig { prefix: String::new(), generator: Generator::default(), serving };
-    Estate::default().with(Secrets::open(&[entry], home).unwrap())
+    remit_capability::secrets::served(Estate::default(), Secrets::open(&[entry], home).unwrap())
 }
 
 /// One run under test.
