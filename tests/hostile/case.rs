@@ -50,8 +50,9 @@ pub enum Meanwhile {
     /// Deletes the secret and makes it anew.
     Remakes(String),
     Edits(String),
-    /// Rotates it before the host's n-th look at the store.
-    RotatesAtLook(u32, String),
+    /// Before the host's n-th call of the store.
+    RotatesAt(u32, String),
+    RemakesAt(u32, String),
     Revokes,
     Freezes,
 }
@@ -338,9 +339,10 @@ fn who() -> impl Strategy<Value = Who> {
 fn meanwhile() -> impl Strategy<Value = Meanwhile> {
     prop_oneof![
         2 => secret().prop_map(Meanwhile::Rotates),
-        1 => Just(Meanwhile::Remakes("prod/db".to_owned())),
+        2 => secret().prop_map(Meanwhile::Remakes),
         2 => Just(Meanwhile::Edits("app.conf".to_owned())),
-        4 => (0..14_u32, Just("prod/db".to_owned())).prop_map(|(look, secret)| Meanwhile::RotatesAtLook(look, secret)),
+        5 => (0..20_u32, secret()).prop_map(|(call, secret)| Meanwhile::RotatesAt(call, secret)),
+        3 => (0..20_u32, secret()).prop_map(|(call, secret)| Meanwhile::RemakesAt(call, secret)),
         1 => Just(Meanwhile::Revokes),
         1 => Just(Meanwhile::Freezes),
     ]
@@ -369,7 +371,10 @@ pub fn case(law: Law) -> impl Strategy<Value = Case> {
             // Nobody rotates what is not there.
             let there = |secret: &String| ["prod/db", "prod/api", "dev/db", "app/token"].contains(&secret.as_str());
             let meanwhile = meanwhile.filter(|done| match done {
-                Meanwhile::Rotates(secret) => there(secret),
+                Meanwhile::Rotates(secret)
+                | Meanwhile::Remakes(secret)
+                | Meanwhile::RotatesAt(_, secret)
+                | Meanwhile::RemakesAt(_, secret) => there(secret),
                 _ => true,
             });
             let scope = scope(&script, &idea);

@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex};
 
 use jiff::SignedDuration;
-use remit_backend::{BoxFuture, Embedded, Fields, Files, Generator, Metadata, SecretStore, Secrets};
+use remit_backend::secrets::Target as SecretTarget;
+use remit_backend::{
+    Act, BoxFuture, Embedded, Fields, Files, Generator, Metadata, Right, SecretStore, SecretView, Secrets, Turn,
+};
 use remit_gate::{Authority, Estate, Resource, Scope};
 use remit_journal::{RequestId, RunId};
 use remit_lifecycle::{
@@ -131,7 +134,7 @@ pub struct House {
     db: rusqlite::Connection,
     /// What each sealed value is.
     opened: Mutex<BTreeMap<Vec<u8>, BTreeMap<String, String>>>,
-    first: (Vec<Row>, BTreeMap<String, Node>),
+    first: (Vec<Row>, Vec<(String, String)>, BTreeMap<String, Node>),
     /// Where the next case's records begin, and its log lines.
     since: u64,
     logged: usize,
@@ -186,7 +189,12 @@ impl House {
         let mut host = home.open().unwrap();
         let store = Embedded::open(&home.path().join("secrets.db")).unwrap();
         threads.block_on(seed(&store));
-        let meddler = Arc::new(Meddler { store: store.clone(), at: Mutex::default(), did: Mutex::default() });
+        let meddler = Arc::new(Meddler {
+            store: store.clone(),
+            db: Mutex::new(rusqlite::Connection::open(home.path().join("secrets.db")).unwrap()),
+            at: Mutex::default(),
+            did: Mutex::default(),
+        });
         host.estate = estate(Arc::clone(&meddler), &home);
         let db = rusqlite::Connection::open(home.path().join("secrets.db")).unwrap();
         let mut house = Self {
@@ -199,12 +207,12 @@ impl House {
             meddler,
             db,
             opened: Mutex::default(),
-            first: (Vec::new(), BTreeMap::new()),
+            first: (Vec::new(), Vec::new(), BTreeMap::new()),
             since: 0,
             logged: 0,
             dir,
         };
-        house.first = (house.rows(), nodes(&house.etc()));
+        house.first = (house.rows(), house.identities(), nodes(&house.etc()));
         house
     }
 
@@ -225,6 +233,11 @@ impl House {
             .unwrap()
             .collect::<Result<_, _>>()
             .unwrap()
+    }
+
+    fn identities(&self) -> Vec<(String, String)> {
+        let mut rows = self.db.prepare_cached("SELECT path, identity FROM secret ORDER BY path").unwrap();
+        rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().collect::<Result<_, _>>().unwrap()
     }
 
     pub fn snapshot(&self) -> Snapshot {
@@ -262,8 +275,11 @@ impl House {
 
     /// Makes the estate what it was at the beginning.
     pub fn restore(&self) {
-        if self.rows() != self.first.0 {
-            self.db.execute_batch("BEGIN IMMEDIATE; DELETE FROM version").unwrap();
+        if self.rows() != self.first.0 || self.identities() != self.first.1 {
+            self.db.execute_batch("BEGIN IMMEDIATE; DELETE FROM version; DELETE FROM secret").unwrap();
+            for (path, identity) in &self.first.1 {
+                self.db.execute("INSERT INTO secret (path, identity) VALUES (?1, ?2)", (path, identity)).unwrap();
+            }
             for (path, number, created, disabled, sealed) in &self.first.0 {
                 self.db
                     .execute(
@@ -274,13 +290,13 @@ impl House {
             }
             self.db.execute_batch("COMMIT").unwrap();
         }
-        if nodes(&self.etc()) != self.first.1 {
+        if nodes(&self.etc()) != self.first.2 {
             let etc = self.etc();
             for entry in fs::read_dir(&etc).unwrap() {
                 let path = entry.unwrap().path();
                 if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
             }
-            for (name, node) in &self.first.1 {
+            for (name, node) in &self.first.2 {
                 let path = etc.join(name);
                 match &node.content {
                     None => fs::create_dir(&path).unwrap(),
@@ -291,14 +307,14 @@ impl House {
         }
     }
 
-    /// A new version of a secret, by the hand of somebody else. Its number.
-    pub fn rotate_by_hand(&self, path: &str) -> u64 {
-        self.threads.block_on(self.meddler.meddle(path))
+    /// A new version of a secret, by the hand of somebody else.
+    pub fn rotate_by_hand(&self, path: &str) {
+        self.threads.block_on(self.meddler.meddle(path));
     }
 
     /// A secret deleted with all that is known of it, and made anew under the same name.
     pub fn remake_by_hand(&self, path: &str) {
-        self.db.execute("DELETE FROM version WHERE path = ?1", [path]).unwrap();
+        self.meddler.forget(path);
         self.rotate_by_hand(path);
     }
 
@@ -309,8 +325,8 @@ impl House {
         fs::write(path, text).unwrap();
     }
 
-    /// Somebody else rotates a secret just before the host's n-th look at the store from now on.
-    pub fn meddle_at(&self, look: Option<(u32, String)>) {
+    /// Somebody else rotates a secret, or remakes it, just before the host's n-th call of the store from now on.
+    pub fn meddle_at(&self, look: Option<(u32, String, bool)>) {
         *self.meddler.at.lock().unwrap() = look;
     }
 
@@ -504,7 +520,7 @@ fn estate(meddler: Arc<Meddler>, home: &Home) -> Estate {
     let store: Arc<dyn SecretStore> = meddler;
     let secrets = Secrets::new(vec![(String::new(), store, Generator::default())]).unwrap();
     let files = Files::open(&home.load().unwrap().files, home.path()).unwrap();
-    remit_capability::files::served(Estate::default().with(secrets), files)
+    remit_capability::files::served(remit_capability::secrets::served(Estate::default(), secrets), files)
 }
 
 fn input(script: &Script) -> Input {
@@ -613,39 +629,49 @@ fn nodes(etc: &Path) -> BTreeMap<String, Node> {
 /// The embedded store, and somebody else who uses it at a bad moment.
 pub struct Meddler {
     store: Embedded,
-    /// Before which look from now on, and what.
-    at: Mutex<Option<(u32, String)>>,
+    db: Mutex<rusqlite::Connection>,
+    /// Before which call from now on, which secret, and whether it is made anew.
+    at: Mutex<Option<(u32, String, bool)>>,
     did: Mutex<Vec<(String, u64)>>,
 }
 
 impl Meddler {
-    async fn meddle(&self, path: &str) -> u64 {
+    fn forget(&self, path: &str) {
+        let db = self.db.lock().unwrap();
+        for table in ["version", "secret"] {
+            db.execute(&format!("DELETE FROM {table} WHERE path = ?1"), [path]).unwrap();
+        }
+    }
+
+    async fn meddle(&self, path: &str) {
         let names = SECRETS.iter().find(|(known, ..)| *known == path).map_or(&["value"][..], |(_, names, _)| names);
         let secret = Resource::new("secret", path).unwrap();
         let number = self.store.seed(&secret, fields(names)).await.unwrap();
         self.did.lock().unwrap().push((path.to_owned(), number));
-        number
     }
 
     async fn look(&self) {
         let due = {
             let mut at = self.at.lock().unwrap();
             match at.as_mut() {
-                Some((0, _)) => at.take().map(|(_, path)| path),
-                Some((looks, _)) => {
+                Some((0, ..)) => at.take(),
+                Some((looks, ..)) => {
                     *looks -= 1;
                     None
                 }
                 None => None,
             }
         };
-        if let Some(path) = due {
+        if let Some((_, path, anew)) = due {
+            if anew {
+                self.forget(&path);
+            }
             self.meddle(&path).await;
         }
     }
 }
 
-impl SecretStore for Meddler {
+impl SecretView for Meddler {
     fn metadata<'a>(&'a self, secret: &'a Resource) -> BoxFuture<'a, Metadata> {
         Box::pin(async {
             self.look().await;
@@ -660,29 +686,39 @@ impl SecretStore for Meddler {
         })
     }
 
+    fn right<'a>(&'a self, secret: &'a Resource, act: Act) -> BoxFuture<'a, Right> {
+        self.store.right(secret, act)
+    }
+
+    fn check<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, String> {
+        self.store.check(prefix)
+    }
+}
+
+impl SecretStore for Meddler {
     fn put<'a>(
         &'a self,
-        secret: &'a Resource,
+        target: SecretTarget<'a>,
         fields: &'a Fields,
         expected: u64,
         by: Authority<'a>,
     ) -> BoxFuture<'a, u64> {
-        self.store.put(secret, fields, expected, by)
+        Box::pin(async move {
+            self.look().await;
+            self.store.put(target, fields, expected, by).await
+        })
     }
 
-    fn disable<'a>(&'a self, secret: &'a Resource, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
-        self.store.disable(secret, version, by)
-    }
-
-    fn enable<'a>(&'a self, secret: &'a Resource, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
-        self.store.enable(secret, version, by)
-    }
-
-    fn destroy<'a>(&'a self, secret: &'a Resource, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
-        self.store.destroy(secret, version, by)
-    }
-
-    fn check(&self) -> BoxFuture<'_, String> {
-        self.store.check()
+    fn turn<'a>(
+        &'a self,
+        target: SecretTarget<'a>,
+        version: u64,
+        turn: Turn,
+        by: Authority<'a>,
+    ) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            self.look().await;
+            self.store.turn(target, version, turn, by).await
+        })
     }
 }

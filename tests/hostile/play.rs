@@ -137,8 +137,12 @@ fn go(
             house.edit_by_hand(file);
             false
         }
-        Some(Meanwhile::RotatesAtLook(look, secret)) => {
-            house.meddle_at(Some((*look, secret.clone())));
+        Some(Meanwhile::RotatesAt(call, secret)) => {
+            house.meddle_at(Some((*call, secret.clone(), false)));
+            false
+        }
+        Some(Meanwhile::RemakesAt(call, secret)) => {
+            house.meddle_at(Some((*call, secret.clone(), true)));
             false
         }
         Some(Meanwhile::Revokes) => house.revoke(Who::Carol, asked.id).is_ok(),
@@ -148,7 +152,7 @@ fn go(
         }
     };
     house.meddled();
-    let start = house.snapshot();
+    let mut start = house.snapshot();
     let started = match case.how {
         How::Standing => house.start_standing(case.starts, asked.id, &case.script),
         _ => house.start(case.starts, asked.id),
@@ -158,8 +162,29 @@ fn go(
     if case.meanwhile == Some(Meanwhile::Freezes) {
         house.freeze(false);
     }
-    let after = house.snapshot();
+    let mut after = house.snapshot();
     listen(house, said);
+    check(!theirs.iter().any(|(path, _)| made_anew(case, path)) || is_theirs(case, &after), || {
+        format!("a secret that somebody else had just made was changed: {after:?}")
+    })?;
+    if let Some(Meanwhile::RemakesAt(_, path)) = &case.meanwhile
+        && !theirs.is_empty()
+    {
+        // Of the old one nothing can be told any more, and the new one was looked at.
+        start.secrets.remove(path);
+        after.secrets.remove(path);
+    }
+    // What was approved is to change what was there when it was approved.
+    if case.how == How::Planned {
+        let same = match &case.meanwhile {
+            Some(Meanwhile::Rotates(path) | Meanwhile::Remakes(path)) => {
+                start.secrets.get(path) == after.secrets.get(path)
+            }
+            Some(Meanwhile::Edits(file)) => start.files.get(file) == after.files.get(file),
+            _ => true,
+        };
+        check(same, || format!("it changed what somebody else had changed since the approval:\n  was {start:?}\n  is  {after:?}"))?;
+    }
 
     let authority = authority(law, case, &asked, people.len());
     let ran = match started {
@@ -206,7 +231,16 @@ fn go(
     let there_again;
     if let Some(who) = case.reverts {
         let reverted = house.revert(who, ran.run);
-        there_again = house.snapshot();
+        let mut now = house.snapshot();
+        if let Some(Meanwhile::RemakesAt(_, path)) = &case.meanwhile
+            && !theirs.is_empty()
+        {
+            check(case.how != How::Planned || is_theirs(case, &now), || {
+                format!("a revert changed a secret that somebody else had made: {now:?}")
+            })?;
+            now.secrets.remove(path);
+        }
+        there_again = now;
         listen(house, said);
         match reverted {
             Ok(()) => {
@@ -235,6 +269,16 @@ fn go(
         tally.count("was told what was approved");
     }
     Ok(())
+}
+
+fn made_anew(case: &Case, path: &str) -> bool {
+    case.how == How::Planned && matches!(&case.meanwhile, Some(Meanwhile::RemakesAt(_, made)) if made == path)
+}
+
+/// Whether what somebody else made during the run is as they made it.
+fn is_theirs(case: &Case, after: &Snapshot) -> bool {
+    let Some(Meanwhile::RemakesAt(_, path)) = &case.meanwhile else { return true };
+    after.secrets.get(path).is_some_and(|versions| versions.len() == 1 && versions[0].state == 'e')
 }
 
 fn destroyed(estate: &Snapshot) -> usize {
