@@ -196,7 +196,7 @@ permit (principal, action == Remit::Action::"require", resource);
 permit (
     principal,
     action in [
-        Remit::Action::"propose", Remit::Action::"trigger", Remit::Action::"revoke", Remit::Action::"revert",
+        Remit::Action::"rehearse", Remit::Action::"propose", Remit::Action::"trigger", Remit::Action::"revoke", Remit::Action::"revert",
         Remit::Action::"freeze", Remit::Action::"review", Remit::Action::"resolve"
     ],
     resource

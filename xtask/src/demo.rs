@@ -45,7 +45,7 @@ const STORY: &[Scene] = &[
     Scene {
         title: "What would it do? A rehearsal: reads are real, changes are simulated",
         lines: &[
-            ("plan rotate-secret.wasm --input path=prod/payments/stripe", 0),
+            ("plan rotate-secret.wasm --input path=prod/payments/stripe --key bot.key", 0),
             ("secret show prod/payments/stripe", 0),
         ],
     },

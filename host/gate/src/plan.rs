@@ -1,6 +1,6 @@
 //! What an action was observed to ask for.
 
-use remit_journal::{Effect, Phase};
+use remit_journal::{Effect, Intent, Phase};
 use serde::{Deserialize, Serialize};
 
 use crate::{Allow, Limits, OnFailure, Operation, Pattern, Resource, Scope};
@@ -85,6 +85,30 @@ impl Step {
             _ => false,
         };
         as_planned && self.admits_call(other, O::RUN_TIME)
+    }
+
+    /// What a record says was asked for, to look it up in a scope.
+    #[must_use]
+    pub fn on_record(intent: &Intent, resource: Resource) -> Self {
+        Self {
+            phase: Phase::Run,
+            operation: intent.operation.clone(),
+            effect: intent.effect,
+            content: false,
+            resource,
+            arguments: serde_json::from_str(intent.arguments.get()).unwrap_or_default(),
+            before: None,
+            undo: None,
+            irrevocable_because: None,
+        }
+    }
+
+    /// Whether this step is what a record says was done, in that phase; `run_time` as [`Operation::RUN_TIME`].
+    #[must_use]
+    pub fn is_of(&self, phase: Phase, intent: &Intent, run_time: &[&str]) -> bool {
+        Resource::try_from(intent.resource.clone()).is_ok_and(|resource| {
+            self.admits_call(&Self { phase, ..Self::on_record(intent, resource) }, run_time)
+        })
     }
 
     fn admits_call(&self, other: &Self, run_time: &[&str]) -> bool {

@@ -162,7 +162,7 @@ permit (principal, action == Remit::Action::"require", resource);
 @id("all")
 permit (
     principal,
-    action in [Remit::Action::"propose", Remit::Action::"approve", Remit::Action::"trigger"],
+    action in [Remit::Action::"rehearse", Remit::Action::"propose", Remit::Action::"approve", Remit::Action::"trigger"],
     resource
 );
 "#;

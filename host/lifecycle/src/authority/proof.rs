@@ -2,15 +2,21 @@
 
 use std::path::Path;
 
-use remit_journal::{Event, Proven, Record};
-use remit_trust::VerifyingKey;
+use jiff::Timestamp;
+use remit_gate::{Effect, Plan, Resource, Scope, Step};
+use remit_journal::{ActionRef, Event, Intent, Phase, Proven, Record, RunId, Started};
+use remit_trust::dsse::Envelope;
+use remit_trust::{Digest, VerifyingKey};
+use serde_json::value::RawValue;
 
 use super::documents::{Approval, open};
-use super::{Asks, Request};
+use super::start::covers;
+use super::{Asks, Request, Standing, Trigger};
 use crate::Error;
 
-/// Checks that a proven run acted under a request that the holder of `approver` approved, and within it: this
-/// action, this input, this scope, at this time.
+/// Checks that a proven run acted under a request that the holder of `approver` approved, and within it: this action,
+/// this input, this scope, these steps, at this time. Of a standing scope: an action, hours and numbers that it is for.
+/// What other runs used of its hourly budget, one run's record does not show.
 pub fn check_authority(proven: &Proven, approver: &Path) -> Result<(), Error> {
     let refuse = |why: &str| {
         Err(Error::Unproven {
@@ -18,7 +24,7 @@ pub fn check_authority(proven: &Proven, approver: &Path) -> Result<(), Error> {
             help: "the proof does not show that this person allowed the run: ask for the key of the one who did",
         })
     };
-    let Proven::Run { records, .. } = proven else {
+    let Proven::Run { run, records, .. } = proven else {
         return refuse("this is not the proof of a run");
     };
     let Some((_, Record { event: Event::Started(started), at, .. })) = records.first() else {
@@ -31,31 +37,156 @@ pub fn check_authority(proven: &Proven, approver: &Path) -> Result<(), Error> {
         return refuse("the run was recorded by a version that kept no approvals");
     };
     let key = VerifyingKey::load(approver)?;
-    let approval = authority
+    let approved = authority
         .approvals
         .iter()
         .filter_map(|envelope| open::<Approval>(envelope, std::slice::from_ref(&key)).ok())
-        .find(|approval| approval.document.approve && approval.document.request == grant.digest);
-    if approval.is_none() {
+        .any(|approval| approval.document.approve && approval.document.request == grant.digest);
+    if !approved {
         return refuse("no approval on record is by this key");
     }
     // The request is what the approval names by digest: whoever signed it, it is what was approved.
-    let envelope: remit_trust::dsse::Envelope = serde_json::from_str(signed.envelope.get())?;
-    let payload = envelope.payload_named(grant.digest).map_err(|error| Error::Unproven {
-        why: format!("the request on record is not the one that was approved: {error}"),
+    let request: Request = serde_json::from_slice(&payload(&signed.envelope, grant.digest)?)?;
+    if (request.not_before, request.not_after) != (signed.not_before, signed.not_after)
+        || !(request.not_before..request.not_after).contains(at)
+    {
+        return refuse("the run is not what was approved: it started at another time");
+    }
+    let ran = Ran { run: *run, at: *at, started, records };
+    let found = ran.within(&request, grant.digest, &authority.trigger);
+    found.or_else(|why| refuse(&format!("the run is not what was approved: {why}")))
+}
+
+/// What was signed, if it has this digest.
+fn payload(envelope: &RawValue, digest: Digest) -> Result<Vec<u8>, Error> {
+    let envelope: Envelope = serde_json::from_str(envelope.get())?;
+    envelope.payload_named(digest).map_err(|error| Error::Unproven {
+        why: format!("a document on record is not what it is named by: {error}"),
         help: "distrust this record",
-    })?;
-    let request: Request = serde_json::from_slice(&payload)?;
-    let same = match &request.asks {
-        Asks::Run { action, input, .. } => {
-            action.digest == started.action.digest
-                && crate::Input::of(input)?.digest() == started.input_digest
-                && request.scope.digest()? == started.scope_digest
+    })
+}
+
+/// A run, as its records tell.
+struct Ran<'a> {
+    run: RunId,
+    at: Timestamp,
+    started: &'a Started,
+    records: &'a [(u64, Record)],
+}
+
+impl Ran<'_> {
+    /// Whether all of it is inside what a request asks for; what is not.
+    fn within(&self, request: &Request, digest: Digest, trigger: &RawValue) -> Result<(), String> {
+        self.is_started_by(trigger, digest)?;
+        let scope: Scope = self
+            .started
+            .scope
+            .as_ref()
+            .and_then(|scope| serde_json::from_str(scope.get()).ok())
+            .ok_or("its scope is not on record")?;
+        if scope.digest().ok() != Some(self.started.scope_digest) {
+            return Err("its scope is not the one that it names".to_owned());
         }
-        // What ran is inside: the least scope of its plan.
-        Asks::Standing(_) => true,
-    };
-    let in_time = (request.not_before..request.not_after).contains(at)
-        && (request.not_before, request.not_after) == (signed.not_before, signed.not_after);
-    if same && in_time { Ok(()) } else { refuse("the run is not what was approved") }
+        self.keeps_to(&scope)?;
+        match &request.asks {
+            Asks::Run { action, input, plan } => {
+                let input = crate::Input::of(input).map_err(|error| error.to_string())?;
+                if action.digest != self.started.action.digest || input.digest() != self.started.input_digest
+                {
+                    return Err("it is another action, or another input".to_owned());
+                }
+                if scope != request.scope {
+                    return Err("it had another scope".to_owned());
+                }
+                plan.as_ref().map_or(Ok(()), |plan| self.follows(plan))
+            }
+            Asks::Standing(standing) => self.is_inside(standing, &request.scope, &scope),
+        }
+    }
+
+    /// The trigger is for this run of this action with this input, under this request.
+    fn is_started_by(&self, trigger: &RawValue, request: Digest) -> Result<(), String> {
+        let wrong = || "the word that started it is for something else".to_owned();
+        let envelope: Envelope = serde_json::from_str(trigger.get()).map_err(|_| wrong())?;
+        let digest = envelope.payload_digest().map_err(|_| wrong())?;
+        let payload = envelope.payload_named(digest).map_err(|_| wrong())?;
+        let trigger: Trigger = serde_json::from_slice(&payload).map_err(|_| wrong())?;
+        let same = (trigger.request, trigger.run) == (request, self.run)
+            && (trigger.action, trigger.input) == (self.started.action.digest, self.started.input_digest)
+            && self.started.started_by.as_ref().is_none_or(|name| *name == trigger.principal);
+        if same { Ok(()) } else { Err(wrong()) }
+    }
+
+    /// Each intent that is more than a look, with the phase it was in.
+    fn bound(&self) -> impl Iterator<Item = (Phase, &Intent)> {
+        let mut phase = Phase::Run;
+        self.records.iter().filter_map(move |(_, record)| match &record.event {
+            Event::Phase(entered) => {
+                phase = entered.phase;
+                None
+            }
+            // What failed in preparation touched nothing, and was no step.
+            Event::Intent(intent)
+                if intent.effect == Effect::Disclose
+                    || intent.effect != Effect::Observe && intent.before.is_some() =>
+            {
+                Some((phase, intent))
+            }
+            _ => None,
+        })
+    }
+
+    fn changes(&self) -> u64 {
+        self.bound().filter(|(_, intent)| intent.effect != Effect::Disclose).count() as u64
+    }
+
+    /// Every call is inside the scope, and there are not more changes than it allows.
+    fn keeps_to(&self, scope: &Scope) -> Result<(), String> {
+        for (_, record) in self.records {
+            let Event::Intent(intent) = &record.event else { continue };
+            let resource = Resource::try_from(intent.resource.clone()).map_err(|error| error.to_string())?;
+            let step = Step::on_record(intent, resource);
+            scope.covers(&step).map_err(|why| format!("call {}: {why}", intent.call))?;
+        }
+        if self.changes() > scope.limits.changes {
+            return Err(format!(
+                "it made {} changes, its scope allows {}",
+                self.changes(),
+                scope.limits.changes
+            ));
+        }
+        Ok(())
+    }
+
+    /// All that is more than a look is a step of the plan, in order. It may have ended before the last.
+    fn follows(&self, plan: &Plan) -> Result<(), String> {
+        let mut steps = plan.bound();
+        for (phase, intent) in self.bound() {
+            let run_time = remit_capability::operation(&intent.operation).map_or(&[][..], |o| o.run_time());
+            if !steps.next().is_some_and(|step| step.is_of(phase, intent, run_time)) {
+                return Err(format!("call {} is not the next step of its plan", intent.call));
+            }
+        }
+        Ok(())
+    }
+
+    /// What one run of a standing scope can show: the action, the hour, the scope, and that it alone is not over budget.
+    fn is_inside(&self, standing: &Standing, approved: &Scope, scope: &Scope) -> Result<(), String> {
+        let ActionRef { digest, name, version } = &self.started.action;
+        let action = ActionRef { digest: *digest, name: name.clone(), version: version.clone() };
+        covers(&standing.action, &action, self.started.publisher.as_deref())?;
+        if !standing.hours.is_empty() && !standing.hours.iter().any(|hours| hours.contain(self.at)) {
+            return Err("it started outside the hours of its standing scope".to_owned());
+        }
+        // A run has the scope as approved, with as many changes as its own plan had.
+        let mut same = approved.clone();
+        same.limits.changes = scope.limits.changes;
+        if same != *scope || scope.limits.changes > approved.limits.changes {
+            return Err("it had another scope, or more changes than was approved for one run".to_owned());
+        }
+        if self.changes() > standing.changes_per_hour || standing.runs_per_hour == 0 {
+            return Err("it alone is over the hourly budget".to_owned());
+        }
+        Ok(())
+    }
 }
