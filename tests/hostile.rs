@@ -69,7 +69,10 @@ fn attack(law: Law) {
         Ok(()) => {}
         Err(TestError::Fail(why, case)) => {
             let case = serde_json::to_string(&case).unwrap();
-            panic!("under the law `{}`, seed {seed}:\n{why}\n\nadd it to tests/hostile/found.json:\n{case}", law.name)
+            panic!(
+                "under the law `{}`, seed {seed}:\n{why}\n\nadd it to tests/hostile/found.json:\n{case}",
+                law.name
+            )
         }
         Err(TestError::Abort(why)) => panic!("{why}"),
     }

@@ -23,7 +23,9 @@ fn scenario(name: &'static str, command: &[&str]) -> Scenario<'static> {
         format!("[[allow]]\ncapability = \"remit:secrets/{power}\"\nresources = [\"secret:prod/*\"]\n{irrevocable}\n")
     });
     let files = ["read", "write"].map(|power| {
-        format!("[[allow]]\ncapability = \"remit:files/{power}\"\nresources = [\"file:etc\", \"file:etc/*\"]\n")
+        format!(
+            "[[allow]]\ncapability = \"remit:files/{power}\"\nresources = [\"file:etc\", \"file:etc/*\"]\n"
+        )
     });
     world.write("wide.toml", format!("[limits]\nchanges = 9\n{}{}", secrets.concat(), files.concat()));
     fs::create_dir(world.path("etc")).unwrap();

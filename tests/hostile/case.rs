@@ -72,18 +72,29 @@ fn secret() -> impl Strategy<Value = String> {
 }
 
 fn field() -> impl Strategy<Value = String> {
-    prop::sample::select(vec!["password", "password", "password", "key", "user", "value", "{value}", "none", ""])
-        .prop_map(ToOwned::to_owned)
+    prop::sample::select(vec![
+        "password", "password", "password", "key", "user", "value", "{value}", "none", "",
+    ])
+    .prop_map(ToOwned::to_owned)
 }
 
 fn version() -> impl Strategy<Value = String> {
-    prop::sample::select(vec!["1", "2", "2", "3", "{current}", "{previous}", "0", "9"]).prop_map(ToOwned::to_owned)
+    prop::sample::select(vec!["1", "2", "2", "3", "{current}", "{previous}", "0", "9"])
+        .prop_map(ToOwned::to_owned)
 }
 
 fn file() -> impl Strategy<Value = String> {
     prop::sample::select(vec![
-        "/etc/app.conf", "/etc/app.conf", "/etc/motd", "/etc/app/db.conf", "/etc/new", "/etc/app/new", "/etc/old",
-        "/etc/../etc/motd", "/etc/{value}", "/root/x",
+        "/etc/app.conf",
+        "/etc/app.conf",
+        "/etc/motd",
+        "/etc/app/db.conf",
+        "/etc/new",
+        "/etc/app/new",
+        "/etc/old",
+        "/etc/../etc/motd",
+        "/etc/{value}",
+        "/root/x",
     ])
     .prop_map(ToOwned::to_owned)
 }
@@ -95,8 +106,17 @@ fn folder() -> impl Strategy<Value = String> {
 /// Everything that can be seen, as something to tell.
 fn text() -> impl Strategy<Value = String> {
     prop::sample::select(vec![
-        "plain", "{value}", "see {value}", "{content}", "{error}", "{id}", "{random}", "{reason}", "{states} {current}",
-        "{names}", "{clock}",
+        "plain",
+        "{value}",
+        "see {value}",
+        "{content}",
+        "{error}",
+        "{id}",
+        "{random}",
+        "{reason}",
+        "{states} {current}",
+        "{names}",
+        "{clock}",
     ])
     .prop_map(ToOwned::to_owned)
 }
@@ -124,12 +144,12 @@ fn test() -> impl Strategy<Value = Test> {
     ]
 }
 
-/// Without files in most: software may not rehearse reading them.
-fn step(files: bool) -> impl Strategy<Value = Step> {
+/// Without files in most: software may not rehearse reading them. And seldom a secret told, where nobody can be.
+fn step(files: bool, tells: bool) -> impl Strategy<Value = Step> {
     let content = prop_oneof![Just("login = no\n".to_owned()), text()];
     let on_files = prop_oneof![
         3 => file().prop_map(Step::Read),
-        4 => (file(), content).prop_map(|(file, content)| Step::Write(file, content)),
+        6 => (file(), content).prop_map(|(file, content)| Step::Write(file, content)),
         1 => (file(), text()).prop_map(|(file, text)| Step::Append(file, text)),
         1 => folder().prop_map(Step::List),
         1 => file().prop_map(Step::Stat),
@@ -139,11 +159,11 @@ fn step(files: bool) -> impl Strategy<Value = Step> {
         1 => folder().prop_map(Step::RemoveFolder),
     ];
     let calls = prop_oneof![
-        6 => secret().prop_map(Step::Inspect),
-        8 => (secret(), prop::option::of(field())).prop_map(|(secret, field)| Step::Rotate(secret, field)),
-        3 => (secret(), version()).prop_map(|(secret, version)| Step::Disable(secret, version)),
-        2 => (secret(), version()).prop_map(|(secret, version)| Step::Destroy(secret, version)),
-        6 => (secret(), field(), version()).prop_map(|(secret, field, version)| Step::Reveal(secret, field, version)),
+        5 => secret().prop_map(Step::Inspect),
+        14 => (secret(), prop::option::weighted(0.3, field())).prop_map(|(secret, field)| Step::Rotate(secret, field)),
+        6 => (secret(), version()).prop_map(|(secret, version)| Step::Disable(secret, version)),
+        3 => (secret(), version()).prop_map(|(secret, version)| Step::Destroy(secret, version)),
+        if tells { 8 } else { 2 } => (secret(), field(), version()).prop_map(|(secret, field, version)| Step::Reveal(secret, field, version)),
         2 => text().prop_map(Step::Log),
         4 => Just(Step::Facts),
         1 => Just(Step::Random),
@@ -162,9 +182,9 @@ fn step(files: bool) -> impl Strategy<Value = Step> {
     })
 }
 
-fn script() -> impl Strategy<Value = Script> {
-    let both = |files| {
-        let steps = move |most| prop::collection::vec(step(files), 0..most);
+fn script(tells: bool) -> impl Strategy<Value = Script> {
+    let both = move |files| {
+        let steps = move |most| prop::collection::vec(step(files, tells), 0..most);
         (any::<bool>(), steps(6), any::<bool>(), steps(4), prop::bool::weighted(0.2))
     };
     prop_oneof![2 => both(false), 1 => both(true)].prop_map(|(facts, mut run, later, mut verify, any)| {
@@ -243,7 +263,9 @@ fn named(steps: &[Step], names: &mut Vec<(&'static str, String)>) {
             | Step::Append(name, _)
             | Step::Remove(name)
             | Step::MakeFolder(name)
-            | Step::RemoveFolder(name) => names.extend([(INTERFACES[5], file(name)), (INTERFACES[6], file(name))]),
+            | Step::RemoveFolder(name) => {
+                names.extend([(INTERFACES[5], file(name)), (INTERFACES[6], file(name))])
+            }
             Step::Rename(from, to) => {
                 for name in [from, to] {
                     names.extend([(INTERFACES[5], file(name)), (INTERFACES[6], file(name))]);
@@ -299,7 +321,8 @@ struct Idea {
 fn idea(disclose: f64) -> impl Strategy<Value = Idea> {
     let all: Vec<_> = INTERFACES.iter().map(|interface| patterns(interface).boxed()).collect();
     // Mostly the whole script fits; now and then all but for one interface.
-    let fits = prop_oneof![2 => Just(None), 8 => Just(Some(usize::MAX)), 1 => (0..INTERFACES.len()).prop_map(Some)];
+    let fits =
+        prop_oneof![2 => Just(None), 8 => Just(Some(usize::MAX)), 1 => (0..INTERFACES.len()).prop_map(Some)];
     let changes = prop::sample::select(vec![1, 2, 6, 6, 20]);
     let flags = (prop::bool::weighted(0.7), prop::bool::weighted(disclose));
     (all, fits, changes, prop::bool::weighted(0.15), flags)
@@ -315,14 +338,18 @@ fn scope(script: &Script, idea: &Idea) -> String {
     // Only what a scope can name.
     names.retain(|(_, name)| {
         let (_, path) = name.split_once(':').expect("it has a kind");
-        !path.is_empty() && path.split('/').all(|part| {
-            !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'.') && part != ".."
-        })
+        !path.is_empty()
+            && path.split('/').all(|part| {
+                !part.is_empty()
+                    && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'.')
+                    && part != ".."
+            })
     });
     let on_failure = if idea.hold { "hold" } else { "revert" };
     let mut text = format!("on_failure = \"{on_failure}\"\n[limits]\nchanges = {}\n", idea.changes);
     for (at, interface) in INTERFACES.iter().enumerate() {
-        let fitting = || names.iter().filter(|(of, _)| of == interface).map(|(_, name)| name.clone()).collect();
+        let fitting =
+            || names.iter().filter(|(of, _)| of == interface).map(|(_, name)| name.clone()).collect();
         let patterns: Vec<String> = match idea.fits {
             Some(but) if but != at => fitting(),
             _ => idea.patterns[at].clone(),
@@ -360,24 +387,41 @@ pub fn case(law: Law) -> impl Strategy<Value = Case> {
     let starts = prop_oneof![6 => Just(None), 1 => who().prop_map(Some)];
     let starters = prop_oneof![6 => Just(Vec::new()), 1 => prop::collection::vec(who(), 1..3)];
     (
-        script(),
+        script(law.disclosure.is_some()),
         idea(if law.disclosure.is_some() { 0.8 } else { 0.1 }),
         prop::option::weighted(0.3, (who(), any::<bool>())),
-        (who(), how, approve, starters, starts),
+        (who(), how, approve, starters, starts, prop::bool::weighted(0.8)),
         prop::option::weighted(0.25, meanwhile()),
         prop::option::weighted(0.5, prop::sample::select(Who::ALL.to_vec())),
     )
-        .prop_map(|(script, idea, rehearse, (asks, how, approve, starters, starts), meanwhile, reverts)| {
-            // Nobody rotates what is not there.
-            let there = |secret: &String| ["prod/db", "prod/api", "dev/db", "app/token"].contains(&secret.as_str());
-            let meanwhile = meanwhile.filter(|done| match done {
-                Meanwhile::Rotates(secret)
-                | Meanwhile::Remakes(secret)
-                | Meanwhile::RotatesAt(_, secret)
-                | Meanwhile::RemakesAt(_, secret) => there(secret),
-                _ => true,
-            });
-            let scope = scope(&script, &idea);
-            Case { script, scope, rehearse, asks, how, approve, starters, starts: starts.unwrap_or(asks), meanwhile, reverts }
-        })
+        .prop_map(
+            |(script, idea, rehearse, (asks, how, approve, starters, starts, reads), meanwhile, reverts)| {
+                // Nobody rotates what is not there.
+                let there = |secret: &String| {
+                    ["prod/db", "prod/api", "dev/db", "app/token"].contains(&secret.as_str())
+                };
+                let meanwhile = meanwhile.filter(|done| match done {
+                    Meanwhile::Rotates(secret)
+                    | Meanwhile::Remakes(secret)
+                    | Meanwhile::RotatesAt(_, secret)
+                    | Meanwhile::RemakesAt(_, secret) => there(secret),
+                    _ => true,
+                });
+                let scope = scope(&script, &idea);
+                // Mostly one who may.
+                let asks = if reads && scope.contains("remit:files/read") { Who::Alice } else { asks };
+                Case {
+                    script,
+                    scope,
+                    rehearse,
+                    asks,
+                    how,
+                    approve,
+                    starters,
+                    starts: starts.unwrap_or(asks),
+                    meanwhile,
+                    reverts,
+                }
+            },
+        )
 }

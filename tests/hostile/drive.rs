@@ -9,7 +9,8 @@ use std::sync::{Arc, LazyLock, Mutex};
 use jiff::SignedDuration;
 use remit_backend::secrets::Target as SecretTarget;
 use remit_backend::{
-    Act, BoxFuture, Embedded, Fields, Files, Generator, Metadata, Right, SecretStore, SecretView, Secrets, Turn,
+    Act, BoxFuture, Embedded, Fields, Files, Generator, Metadata, Right, SecretStore, SecretView, Secrets,
+    Turn,
 };
 use remit_gate::{Authority, Estate, Resource, Scope};
 use remit_journal::{RequestId, RunId};
@@ -227,7 +228,9 @@ impl House {
     fn rows(&self) -> Vec<Row> {
         let mut rows = self
             .db
-            .prepare_cached("SELECT path, number, created_ms, disabled, sealed FROM version ORDER BY path, number")
+            .prepare_cached(
+                "SELECT path, number, created_ms, disabled, sealed FROM version ORDER BY path, number",
+            )
             .unwrap();
         rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
             .unwrap()
@@ -260,12 +263,16 @@ impl House {
             return known.clone();
         }
         if state == 'd' {
-            self.db.execute("UPDATE version SET disabled = 0 WHERE path = ?1 AND number = ?2", (path, number)).unwrap();
+            self.db
+                .execute("UPDATE version SET disabled = 0 WHERE path = ?1 AND number = ?2", (path, number))
+                .unwrap();
         }
         let secret = Resource::new("secret", path).unwrap();
         let fields = self.threads.block_on(self.store.read(&secret, number.cast_unsigned())).unwrap();
         if state == 'd' {
-            self.db.execute("UPDATE version SET disabled = 1 WHERE path = ?1 AND number = ?2", (path, number)).unwrap();
+            self.db
+                .execute("UPDATE version SET disabled = 1 WHERE path = ?1 AND number = ?2", (path, number))
+                .unwrap();
         }
         let fields: BTreeMap<_, _> =
             fields.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
@@ -278,7 +285,9 @@ impl House {
         if self.rows() != self.first.0 || self.identities() != self.first.1 {
             self.db.execute_batch("BEGIN IMMEDIATE; DELETE FROM version; DELETE FROM secret").unwrap();
             for (path, identity) in &self.first.1 {
-                self.db.execute("INSERT INTO secret (path, identity) VALUES (?1, ?2)", (path, identity)).unwrap();
+                self.db
+                    .execute("INSERT INTO secret (path, identity) VALUES (?1, ?2)", (path, identity))
+                    .unwrap();
             }
             for (path, number, created, disabled, sealed) in &self.first.0 {
                 self.db
@@ -543,10 +552,8 @@ fn asked(case: &remit_lifecycle::Case) -> Asked {
 }
 
 fn ran(finished: &remit_lifecycle::Finished) -> Ran {
-    let words = format!(
-        "{finished:?} {}",
-        finished.cause.as_ref().map(ToString::to_string).unwrap_or_default()
-    );
+    let words =
+        format!("{finished:?} {}", finished.cause.as_ref().map(ToString::to_string).unwrap_or_default());
     Ran { run: finished.run, state: finished.state.name().to_owned(), words }
 }
 
@@ -644,7 +651,8 @@ impl Meddler {
     }
 
     async fn meddle(&self, path: &str) {
-        let names = SECRETS.iter().find(|(known, ..)| *known == path).map_or(&["value"][..], |(_, names, _)| names);
+        let names =
+            SECRETS.iter().find(|(known, ..)| *known == path).map_or(&["value"][..], |(_, names, _)| names);
         let secret = Resource::new("secret", path).unwrap();
         let number = self.store.seed(&secret, fields(names)).await.unwrap();
         self.did.lock().unwrap().push((path.to_owned(), number));

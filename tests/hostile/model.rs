@@ -18,15 +18,28 @@ pub struct Law {
     pub agents_change: bool,
     /// More people than Remit demands for a change.
     pub change: usize,
+    /// Under this path of secrets nobody changes anything.
+    pub closed: Option<&'static str>,
+    /// And this one is told to nobody.
+    pub untold: Option<&'static str>,
 }
 
 impl Law {
     /// What Remit ships.
-    pub const SHIPPED: Self = Self { name: "shipped", disclosure: None, agents_change: true, change: 1 };
+    pub const SHIPPED: Self = Self {
+        name: "shipped",
+        disclosure: None,
+        agents_change: true,
+        change: 1,
+        closed: None,
+        untold: None,
+    };
     /// A house in which software changes nothing, and every change needs two.
-    pub const STRICT: Self = Self { name: "strict", disclosure: None, agents_change: false, change: 2 };
+    pub const STRICT: Self =
+        Self { name: "strict", agents_change: false, change: 2, closed: Some("app"), ..Self::SHIPPED };
     /// One in which two people can let an action see a secret.
-    pub const OPEN: Self = Self { name: "open", disclosure: Some(2), agents_change: true, change: 1 };
+    pub const OPEN: Self =
+        Self { name: "open", disclosure: Some(2), untold: Some("prod/api"), ..Self::SHIPPED };
 
     /// The same in Cedar, from what is shipped. Its budgets for an hour are for people, not for thousands of cases.
     pub fn policy(&self, shipped: &str) -> String {
@@ -49,6 +62,20 @@ impl Law {
                 "@id(\"telling\")\n@needs(\"{people} human\")\n\
                 permit (principal, action == Remit::Action::\"require\", resource) when {{ resource.disclose > 0 }};\n"
             );
+        }
+        let forbid = |id: &str, when: &str| {
+            format!(
+                "@id(\"{id}\")\nforbid (principal, action in [Remit::Action::\"propose\", \
+                Remit::Action::\"trigger\"], resource)\nwhen {{ {when} }};\n"
+            )
+        };
+        if let Some(path) = self.closed {
+            let path = format!("contains(Remit::Path::\"secret:{path}\")");
+            text += &forbid("closed", &format!("resource.mayChange.{path} || resource.mayDestroy.{path}"));
+        }
+        if let Some(path) = self.untold {
+            text +=
+                &forbid("untold", &format!("resource.mayDisclose.contains(Remit::Path::\"secret:{path}\")"));
         }
         if !self.agents_change {
             text += "@id(\"software-looks\")\nforbid (principal, action == Remit::Action::\"trigger\", resource)\n\
@@ -133,9 +160,7 @@ pub fn powers(plan: &Value) -> Vec<Deed> {
 fn matches(pattern: &[&str], path: &[&str]) -> bool {
     match (pattern, path) {
         ([], []) => true,
-        (["**", rest @ ..], [_, more @ ..]) => {
-            matches(rest, more) || matches(pattern, more)
-        }
+        (["**", rest @ ..], [_, more @ ..]) => matches(rest, more) || matches(pattern, more),
         (["*", rest @ ..], [_, more @ ..]) => matches(rest, more),
         ([one, rest @ ..], [other, more @ ..]) => one == other && matches(rest, more),
         _ => false,
@@ -146,13 +171,17 @@ fn matches(pattern: &[&str], path: &[&str]) -> bool {
 pub fn scope_allows(scope: &Value, capability: &str, resource: &str, flag: Option<&str>) -> bool {
     let rules = scope["allow"].as_array().map(Vec::as_slice).unwrap_or_default();
     rules.iter().any(|rule| {
-        let named = rule["capability"].as_str().is_some_and(|name| name.split('@').next() == Some(capability));
+        let named =
+            rule["capability"].as_str().is_some_and(|name| name.split('@').next() == Some(capability));
         let flagged = flag.is_none_or(|flag| rule[flag] == true);
         let patterns = rule["resources"].as_array().map(Vec::as_slice).unwrap_or_default();
         let inside = |pattern: &Value| {
-            let Some((kind, pattern)) = pattern.as_str().and_then(|text| text.split_once(':')) else { return false };
+            let Some((kind, pattern)) = pattern.as_str().and_then(|text| text.split_once(':')) else {
+                return false;
+            };
             let Some((is, path)) = resource.split_once(':') else { return false };
-            kind == is && matches(&pattern.split('/').collect::<Vec<_>>(), &path.split('/').collect::<Vec<_>>())
+            kind == is
+                && matches(&pattern.split('/').collect::<Vec<_>>(), &path.split('/').collect::<Vec<_>>())
         };
         named && flagged && patterns.iter().any(inside)
     })
@@ -160,7 +189,13 @@ pub fn scope_allows(scope: &Value, capability: &str, resource: &str, flag: Optio
 
 impl Authority {
     /// Whether this may be done at all by this run, whatever else it does. `Err` says why not.
-    fn may(&self, kind: Kind, capability: &str, resource: &str, fits: impl Fn(&Deed) -> bool) -> Result<(), String> {
+    fn may(
+        &self,
+        kind: Kind,
+        capability: &str,
+        resource: &str,
+        fits: impl Fn(&Deed) -> bool,
+    ) -> Result<(), String> {
         let needed = match (kind, &self.plan) {
             (Kind::Disclose, _) => self.law.disclosure.ok_or("nobody is told secrets in this house")?,
             (Kind::Content, Some(_)) => 0,
@@ -169,6 +204,13 @@ impl Authority {
             (Kind::Change, Some(_)) => 1,
         };
         let changes = matches!(kind, Kind::Change | Kind::Irrevocable);
+        let under = |path: Option<&str>| {
+            let rest = path.and_then(|path| resource.strip_prefix(&format!("secret:{path}")));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if changes && under(self.law.closed) || kind == Kind::Disclose && under(self.law.untold) {
+            return Err("a policy of this house forbids it there".to_owned());
+        }
         let needed = if changes { needed.max(self.law.change) } else { needed };
         if self.people < needed {
             return Err(format!("{} approved, and it takes {needed}", self.people));
@@ -188,7 +230,9 @@ impl Authority {
             return Err(format!("no rule of the scope allows {capability} on {resource}"));
         }
         match &self.plan {
-            Some(plan) if kind != Kind::Content && !plan.iter().any(fits) => Err("it is not in the plan".to_owned()),
+            Some(plan) if kind != Kind::Content && !plan.iter().any(fits) => {
+                Err("it is not in the plan".to_owned())
+            }
             _ => Ok(()),
         }
     }
@@ -283,16 +327,38 @@ impl Authority {
                 continue;
             }
             effects += 1;
-            if new.state == 'x' || is[..at].iter().any(|old| old.fields == new.fields) {
+            let now = at + 1;
+            // What it was before the run destroyed it is gone: then it was a rotation.
+            let gone = match new.state {
+                'x' => Some((Kind::Irrevocable, "remit:secrets/destroy")),
+                'd' => Some((Kind::Change, "remit:secrets/disable")),
+                _ => None,
+            };
+            if let Some((kind, capability)) = gone {
+                self.may(kind, capability, &resource, |deed| {
+                    deed.kind() == Some(kind) && deed.resource == resource && *deed.argument("version") == now
+                })?;
+            }
+            if new.state != 'x' && (0..at).any(|old| was.get(old).unwrap_or(&is[old]).fields == new.fields) {
                 back += 1;
                 continue;
             }
             fresh += 1;
-            let Some(replaced) = at.checked_sub(1).map(|at| &is[at]) else {
+            let Some(before) = at.checked_sub(1) else {
                 return Err("a secret was made".to_owned());
             };
-            let differ: Vec<&String> =
-                new.fields.keys().filter(|name| new.fields.get(*name) != replaced.fields.get(*name)).collect();
+            if new.state == 'x' {
+                continue;
+            }
+            let replaced = was.get(before).unwrap_or(&is[before]);
+            if replaced.state == 'x' || is[before].state == 'x' && before >= was.len() {
+                continue;
+            }
+            let differ: Vec<&String> = new
+                .fields
+                .keys()
+                .filter(|name| new.fields.get(*name) != replaced.fields.get(*name))
+                .collect();
             if differ.len() != 1 || new.fields.len() != replaced.fields.len() {
                 return Err(format!("a rotation changed the fields {differ:?}"));
             }
@@ -303,7 +369,8 @@ impl Authority {
                     && (*field == **differ[0] || field.is_null() && new.fields.len() == 1)
             };
             self.may(Kind::Change, "remit:secrets/rotate", &resource, rotates)?;
-            if self.plan.as_ref().is_some_and(|plan| plan.iter().filter(|deed| rotates(deed)).count() < fresh) {
+            if self.plan.as_ref().is_some_and(|plan| plan.iter().filter(|deed| rotates(deed)).count() < fresh)
+            {
                 return Err("it was rotated more often than planned".to_owned());
             }
             // What was approved is to replace what was there when it was approved, or what the run itself made.
@@ -335,14 +402,17 @@ impl Authority {
             effects += 1;
             let resource = format!("file:etc/{path}");
             let why = if stands {
-                let fits =
-                    |deed: &Deed| deed.kind() == Some(Kind::Change) && deed.resource == resource;
+                let fits = |deed: &Deed| deed.kind() == Some(Kind::Change) && deed.resource == resource;
                 self.may(Kind::Change, "remit:files/write", &resource, fits).err()
             } else {
                 Some("it is not as it was after all was taken back".to_owned())
             };
             if let Some(why) = why {
-                return Err(format!("{resource}: {why}\n  was {:?}\n  is  {:?}", was.get(path), is.get(path)));
+                return Err(format!(
+                    "{resource}: {why}\n  was {:?}\n  is  {:?}",
+                    was.get(path),
+                    is.get(path)
+                ));
             }
         }
         Ok(effects)

@@ -183,7 +183,11 @@ fn go(
             Some(Meanwhile::Edits(file)) => start.files.get(file) == after.files.get(file),
             _ => true,
         };
-        check(same, || format!("it changed what somebody else had changed since the approval:\n  was {start:?}\n  is  {after:?}"))?;
+        check(same, || {
+            format!(
+                "it changed what somebody else had changed since the approval:\n  was {start:?}\n  is  {after:?}"
+            )
+        })?;
     }
 
     let authority = authority(law, case, &asked, people.len());
@@ -199,7 +203,9 @@ fn go(
         Err(why) => {
             tally.count("not started");
             tally.note("not started", &why);
-            nobody.judge(&start, &after, &theirs, false).map_err(|error| format!("nothing ran, and {error}"))?;
+            nobody
+                .judge(&start, &after, &theirs, false)
+                .map_err(|error| format!("nothing ran, and {error}"))?;
             let calm = case.meanwhile.is_none() && is_stable(&case.script);
             check(!(calm && why.contains("is void")), || {
                 format!("a rehearsal and the next one differ, although nothing changed: {why}")
@@ -345,7 +351,8 @@ fn finish(
                 continue;
             }
             let rehearsal = !run.is_empty() && *run != live;
-            let may = |(path, field, version): &(&str, &str, usize)| authority.may_tell(path, field, *version);
+            let may =
+                |(path, field, version): &(&str, &str, usize)| authority.may_tell(path, field, *version);
             let told = places.iter().map(may).collect::<Result<Vec<_>, _>>();
             let why = match (rehearsal, places.iter().any(|place| may(place).is_ok())) {
                 (false, true) => continue,
