@@ -67,7 +67,7 @@ fn go(
     let before = house.snapshot();
     let same = |house: &House, after: &str| {
         let now = house.snapshot();
-        check(now == before, || format!("{after} changed something:\n  was {before:?}\n  is  {now:?}"))
+        check(now == before, || format!("{after} changed something:\n{}", before.differences(&now)))
     };
     fn hear(said: &mut Vec<Said>, words: impl ToString) {
         said.push(Said { run: String::new(), text: words.to_string() });
@@ -165,7 +165,7 @@ fn go(
     let mut after = house.snapshot();
     listen(house, said);
     check(!theirs.iter().any(|(path, _)| made_anew(case, path)) || is_theirs(case, &after), || {
-        format!("a secret that somebody else had just made was changed: {after:?}")
+        format!("a secret that somebody else had just made was changed:\n{}", start.differences(&after))
     })?;
     if let Some(Meanwhile::RemakesAt(_, path)) = &case.meanwhile
         && !theirs.is_empty()
@@ -186,9 +186,7 @@ fn go(
             _ => true,
         };
         check(same, || {
-            format!(
-                "it changed what somebody else had changed since the approval:\n  was {start:?}\n  is  {after:?}"
-            )
+            format!("it changed what somebody else had changed since the approval:\n{}", start.differences(&after))
         })?;
     }
 
@@ -244,7 +242,7 @@ fn go(
             && !theirs.is_empty()
         {
             check(case.how != How::Planned || is_theirs(case, &now), || {
-                format!("a revert changed a secret that somebody else had made: {now:?}")
+                format!("a revert changed a secret that somebody else had made:\n{}", after.differences(&now))
             })?;
             now.secrets.remove(path);
         }
