@@ -123,7 +123,8 @@ fn attack_what_is_known_of_a_file_holds_for_that_file_and_no_longer() {
     }
     plan().exits(0);
     let config = fs::read_to_string(world.home().join("remit.toml")).unwrap();
-    let nobody = config.replace("keys/publisher.pub", "keys/alice.pub");
+    let publisher = world.kept_key("publishers", "publisher");
+    let nobody = config.replace(&publisher, &world.kept_key("principals", "alice"));
     assert_ne!(nobody, config);
     fs::write(world.home().join("remit.toml"), nobody).unwrap();
     plan().exits(3).says("no trusted key");
@@ -347,7 +348,7 @@ fn a_journal_that_was_touched_is_told() {
     // Pages that SQLite gave up may hold stale copies: flip the bit in every one.
     let mut flipped = whole.clone();
     let places: Vec<usize> =
-        whole.windows(6).enumerate().filter(|(_, window)| *window == b"tester").map(|(at, _)| at).collect();
+        whole.windows(11).enumerate().filter(|(_, window)| *window == b"incipal\":\"b").map(|(at, _)| at).collect();
     assert!(!places.is_empty(), "the principal is in a record");
     for at in places {
         flipped[at] ^= 1;

@@ -86,12 +86,9 @@ impl Limit {
         match self {
             Self::Fuel => " units",
             Self::WallTime => " ms",
-            Self::Memory
-            | Self::LogBytes
-            | Self::Input
-            | Self::Output
-            | Self::Answers
-            | Self::Stack => " bytes",
+            Self::Memory | Self::LogBytes | Self::Input | Self::Output | Self::Answers | Self::Stack => {
+                " bytes"
+            }
             Self::TableElements => " elements",
             Self::HostCalls => " calls",
             Self::Changes => " changes",

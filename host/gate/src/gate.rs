@@ -368,7 +368,8 @@ impl Inner {
             return Ok(answer);
         }
         let context = undo_context(&inner.run, &intent);
-        intent.sealed = prepared.secret.as_ref().map(|secret| inner.seal::<O>(&context, secret)).transpose()?;
+        intent.sealed =
+            prepared.secret.as_ref().map(|secret| inner.seal::<O>(&context, secret)).transpose()?;
 
         // From here on the guest may stop waiting (a time-out drops this future), the effect may not stop
         // half-way: it runs to its journaled outcome.

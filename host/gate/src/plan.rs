@@ -133,10 +133,7 @@ impl Step {
         let before = self.before.as_ref().map(|before| format!(", found as {before}")).unwrap_or_default();
         let undo = self.undo.as_ref().or(self.irrevocable_because.as_ref());
         let undo = undo.map(|undo| format!(" [{undo}]")).unwrap_or_default();
-        format!(
-            "{} on {} with {}{phase}{before}{undo}",
-            self.operation, self.resource, self.arguments
-        )
+        format!("{} on {} with {}{phase}{before}{undo}", self.operation, self.resource, self.arguments)
     }
 
     /// The interface the operation belongs to.
@@ -212,8 +209,7 @@ mod tests {
         let more = step(serde_json::json!({"to": "ops", "text": "run 1", "urgent": true}));
         assert!(planned.admits_call(&planned, &[]) && planned.admits_call(&text, &["text"]));
         let verify = Step { phase: Phase::Verify, ..planned.clone() };
-        for (other, run_time) in
-            [(&text, &[][..]), (&to, &["text"]), (&more, &["text"]), (&verify, &[][..])]
+        for (other, run_time) in [(&text, &[][..]), (&to, &["text"]), (&more, &["text"]), (&verify, &[][..])]
         {
             assert!(!planned.admits_call(other, run_time), "{other:?}");
         }

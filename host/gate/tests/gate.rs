@@ -153,10 +153,7 @@ async fn only_the_approved_changes_in_their_order() {
     gate.call(rotate("prod/b")).await.unwrap().unwrap();
     assert_eq!(bench.changed(), 2);
     let fault = gate.call(rotate("prod/b")).await.unwrap_err();
-    assert!(
-        matches!(&fault, Fault::NotInPlan { expected, .. } if expected == "no further step"),
-        "{fault}"
-    );
+    assert!(matches!(&fault, Fault::NotInPlan { expected, .. } if expected == "no further step"), "{fault}");
     assert_eq!(bench.changed(), 2);
     assert_eq!(bench.told().await.last().unwrap(), "denied 4 test:vault/rotate.rotate secret:prod/b");
 
@@ -454,7 +451,11 @@ async fn disclosing_plan() -> Plan {
     let told = gate.call(reveal("prod/b")).await.unwrap().unwrap();
     assert_ne!(told, "swordfish");
     assert_eq!(told.len(), "swordfish".len());
-    assert_eq!(gate.call(reveal("prod/b")).await.unwrap().unwrap(), told, "the same, however often it is asked");
+    assert_eq!(
+        gate.call(reveal("prod/b")).await.unwrap().unwrap(),
+        told,
+        "the same, however often it is asked"
+    );
     assert_ne!(gate.call(reveal("prod/pin")).await.unwrap().unwrap(), "pinned");
     assert!(matches!(gate.call(reveal("prod/none")).await.unwrap(), Err(Failure::NotFound(_))));
     assert!(bench.told().await.iter().all(|line| line.starts_with("simulated")));

@@ -7,9 +7,11 @@ mod changes;
 mod claim;
 mod components;
 mod config;
+mod disk;
 mod doctor;
 mod error;
 mod export;
+mod founding;
 mod home;
 mod host;
 mod input;
@@ -29,17 +31,18 @@ mod witness;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 pub use authority::{
-    Actor, Approval, Asks, Case, Given, Hours, Identity, Lacks, Opinion, Order, Request, Rules, Standing,
-    Status, Target, Terms, Trigger, Under, What, Which, check_authority, decide, differences, execute,
-    execute_standing, explain, freeze, import_approval, orders, prepare_approval, request_run,
-    request_standing, review, revoke,
+    Actor, Approval, Asks, Case, Could, Does, Given, Hours, Identity, Lacks, Opinion, Order, Power, Powers,
+    Request, Rules, Standing, Status, Target, Terms, Trigger, Under, What, Which, check_authority, could,
+    decide, differences, execute, execute_standing, explain, freeze, import_approval, orders,
+    prepare_approval, request_run, request_standing, review, revoke,
 };
 pub use components::install;
 pub use config::{Config, Trust};
 pub use doctor::{Finding, doctor};
 pub use error::Error;
 pub use export::{export_ocsf, export_records};
-pub use home::{Founder, Founding, Home, Initialised, log_key};
+pub use founding::{Founder, Founding, Initialised};
+pub use home::{Home, log_key};
 pub use host::Host;
 pub use input::Input;
 pub use keyring::{expire_undo, rekey};

@@ -117,6 +117,9 @@ pub(crate) fn admit(
     input: &Input,
     scope: Option<&Scope>,
 ) -> Result<Admitted, Error> {
+    if let Some(scope) = scope {
+        remit_capability::check(scope)?;
+    }
     let action = host.sandbox.admit(candidate, &host.publishers, scope)?;
     input.check(action.inspection())?;
     Ok(action)
@@ -136,7 +139,7 @@ pub async fn rehearse(
     let scope = scope.unwrap_or_else(|| planning_scope(&action));
     let reader = host.journal.reader()?;
     by.stands(&reader)?;
-    let matter = matter_of_rehearsal(&reader, rules, by, &reference(&action), &scope, reason)?;
+    let matter = matter_of_rehearsal(&reader, rules, by, &reference(&action), &scope)?;
     let verdict = rules.policies.may(&by.who(), Verb::Rehearse, Some(&matter), Timestamp::now(), &[]);
     if !verdict.allowed {
         let (who, what) = (by.name().to_owned(), "rehearse this");

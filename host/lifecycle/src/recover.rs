@@ -222,7 +222,10 @@ pub async fn resolve(host: &Host, by: &Actor, run: RunId, verdict: &Verdict) -> 
         Resolved { call, happened: verdict.happened, principal: by.name(), reason: verdict.reason.clone() };
     host.journal.commit(Record::now(run, resolved)).await?;
     if verdict.happened {
-        changes.iter_mut().filter(|change| change.intent.call == call).for_each(|change| change.in_doubt = false);
+        changes
+            .iter_mut()
+            .filter(|change| change.intent.call == call)
+            .for_each(|change| change.in_doubt = false);
     } else {
         changes.retain(|change| change.intent.call != call);
     }

@@ -249,7 +249,7 @@ fn files_after(folder: &Path, case: Case<'_>) -> Result<Vec<FileAfter>, OfflineE
 
 /// Every secret that the fixture speaks of, as it is now.
 async fn after(store: &Embedded, case: Case<'_>) -> Result<Vec<SecretAfter>, OfflineError> {
-    use remit_backend::SecretStore as _;
+    use remit_backend::SecretView as _;
     let expect = case.fault.map_or(&case.fixture.expect, |fault| &fault.expect);
     let expected = expect.iter().flat_map(|expect| &expect.secrets).map(|secret| &secret.path);
     let mut paths: Vec<&String> =

@@ -6,14 +6,14 @@ use clap::{Args, Subcommand};
 use jiff::{SignedDuration, Timestamp};
 use remit_gate::Scope;
 use remit_lifecycle::{
-    Asks, Case, Error, Home, Hours, Rules, Standing, Status, Terms, Which, differences, request_run,
+    Asks, Case, Home, Hours, Rules, Standing, Status, Terms, Which, differences, request_run,
     request_standing,
 };
 use remit_sandbox::{Candidate, Inspection};
 use serde_json::{Value, json};
 
 use super::plan::steps;
-use super::{Done, INPUT, Key, input, open, read, told, usage};
+use super::{Done, INPUT, Key, input, open, read, told, usage, write};
 use crate::print::{self, Patience, say};
 
 #[derive(Args)]
@@ -124,10 +124,7 @@ impl Request {
                 let case = Case::load(&reader, &rules, reader.find_request(&export.request)?)?;
                 for (name, text) in case.for_ssh_keygen()? {
                     let path = export.out.join(name);
-                    std::fs::write(&path, text).map_err(|error| Error::File {
-                        file: path.display().to_string(),
-                        why: error.to_string(),
-                    })?;
+                    write(&path, text)?;
                     say!("wrote     {}", path.display());
                 }
                 Ok(0)

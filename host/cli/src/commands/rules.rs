@@ -116,7 +116,7 @@ impl Policy {
     pub(crate) fn run(self, home: &Home) -> Done {
         match self {
             Self::Check => {
-                let policies = remit_policy::Policies::load(&home.policies())?;
+                let policies = home.written_policies()?;
                 say!("ok        {} policies  {}", policies.count(), policies.digest());
                 Ok(0)
             }
@@ -125,7 +125,7 @@ impl Policy {
                 Ok(0)
             }
             Self::Test { file } => {
-                let policies = remit_policy::Policies::load(&home.policies())?;
+                let policies = home.written_policies()?;
                 let cases = remit_policy::test(&policies, &read(&file)?, &file.display().to_string())?;
                 let failed = cases.iter().filter(|case| case.found.is_some()).count();
                 for case in &cases {

@@ -47,7 +47,9 @@ impl Inner {
         Ok(match answer {
             Ok(value) if O::EFFECT == Effect::Disclose || O::SEALED => {
                 let plain = SecretBytes::new(serde_json::to_vec(value).map_err(written::<O>)?);
-                CallResult::Sealed { value: self.seal::<O>(&outcome_context(&self.run, call, O::NAME), &plain)? }
+                CallResult::Sealed {
+                    value: self.seal::<O>(&outcome_context(&self.run, call, O::NAME), &plain)?,
+                }
             }
             Ok(value) => CallResult::Ok { value },
             Err(failure) => CallResult::Failed { failure },

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 
 use jiff::{SignedDuration, Timestamp};
 use remit_gate::{
-    Authority, Effect, Estate, Facts, Failure, Gate, MakeUp, Mode, Observation, Operation, Permit, Plan, Prepared,
-    Resource, Scope, Setup, State, UndoGate, Window,
+    Authority, Effect, Estate, Facts, Failure, Gate, MakeUp, Mode, Observation, Operation, Permit, Plan,
+    Prepared, Resource, Scope, Setup, State, UndoGate, Window,
 };
 use remit_journal::{
     ActionRef, CallResult, Event, GrantRef, Intent, Journal, Reader, Record, RunId, Started,

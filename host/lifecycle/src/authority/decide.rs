@@ -4,7 +4,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use remit_journal::{About, Act, Deed, Event, Ground, Reader, RequestId, RestsOn, RunId, Strike, Word};
-use remit_policy::{Matter, Verb};
+use remit_policy::{Matter, Verb, Who};
 use remit_trust::dsse::{Envelope, pae};
 use remit_trust::principals::Principal;
 use remit_trust::{Digest, KeyId};
@@ -12,7 +12,7 @@ use remit_trust::{Digest, KeyId};
 use super::documents::{Approval, Document as _, Order, What, sign};
 use super::rules::who;
 use super::{Case, Identity, Rules, Status, matter};
-use crate::{Error, Host};
+use crate::{Error, Host, disk};
 
 /// What a principal says of a request.
 #[derive(Clone, Debug)]
@@ -26,7 +26,7 @@ pub struct Opinion {
 }
 
 /// Whether neither a name nor its key was revoked.
-fn stands(reader: &Reader, name: &str, key: &KeyId) -> Result<(), Error> {
+pub(super) fn stands(reader: &Reader, name: &str, key: &KeyId) -> Result<(), Error> {
     let since = reader.size()?;
     // A name can come back under a new key; a key never.
     let grounds = [Ground::Key(key.to_string()), Ground::Principal(name.to_owned())];
@@ -38,6 +38,23 @@ fn stands(reader: &Reader, name: &str, key: &KeyId) -> Result<(), Error> {
             help: "an administrator gives the principal a new key, if it may go on",
         }),
     }
+}
+
+/// Whether the policies let a principal order that.
+pub(super) fn may_order(rules: &Rules, who: &Who, verb: Verb, matter: Option<&Matter>) -> Result<(), Error> {
+    let verdict = rules.policies.may(who, verb, matter, Timestamp::now(), &[]);
+    if verdict.allowed {
+        return Ok(());
+    }
+    let what = match verb {
+        Verb::Revoke => "revoke this",
+        Verb::Freeze => "freeze or unfreeze",
+        Verb::Revert => "revert this",
+        Verb::Resolve => "resolve this",
+        Verb::Review => "review this",
+        Verb::Rehearse | Verb::Propose | Verb::Approve | Verb::Trigger => "do this",
+    };
+    Err(Error::Forbidden { who: who.name.clone(), what, why: verdict.words() })
 }
 
 impl Identity {
@@ -55,6 +72,18 @@ impl Identity {
         }
     }
 
+    /// Whether the policies allow it.
+    pub(crate) fn may(
+        &self,
+        rules: &Rules,
+        reader: &Reader,
+        verb: Verb,
+        matter: Option<&Matter>,
+    ) -> Result<(), Error> {
+        self.stands(reader)?;
+        may_order(rules, &self.who(), verb, matter)
+    }
+
     /// Signs an order that the policies allow.
     pub(crate) fn order(
         &self,
@@ -67,19 +96,7 @@ impl Identity {
         if reason.trim().is_empty() {
             return Err(Error::RequestOption { why: "it has no reason".to_owned() });
         }
-        self.stands(reader)?;
-        let verdict = rules.policies.may(&self.who(), verb, matter, Timestamp::now(), &[]);
-        if !verdict.allowed {
-            let what = match verb {
-                Verb::Revoke => "revoke this",
-                Verb::Freeze => "freeze or unfreeze",
-                Verb::Revert => "revert this",
-                Verb::Resolve => "resolve this",
-                Verb::Review => "review this",
-                Verb::Propose | Verb::Approve | Verb::Trigger => "do this",
-            };
-            return Err(Error::Forbidden { who: self.name().to_owned(), what, why: verdict.words() });
-        }
+        self.may(rules, reader, verb, matter)?;
         let order = Order {
             log: rules.log.clone(),
             principal: self.name().to_owned(),
@@ -122,7 +139,7 @@ pub fn prepare_approval(
     let case = Case::load(&reader, rules, id)?;
     let approval = approval(&reader, rules, by, &case, opinion)?;
     let text = pae(Approval::TYPE, &remit_trust::canonical(&approval)?);
-    std::fs::write(to, text).map_err(|error| Error::file(to, &error))
+    disk::replace(to, text.as_ref()).map(drop).map_err(|error| Error::file(to, &error))
 }
 
 /// Takes what [`prepare_approval`] wrote, and the signature over it that lies beside it (`.sig`).
@@ -185,9 +202,9 @@ pub async fn import_approval(host: &Host, rules: &Rules, id: RequestId, from: &P
 }
 
 /// Someone who speaks, with or without the private key at hand.
-struct Voice<'a> {
-    principal: &'a Principal,
-    key: KeyId,
+pub(super) struct Voice<'a> {
+    pub(super) principal: &'a Principal,
+    pub(super) key: KeyId,
 }
 
 /// What would be signed, after every check that can be made before.
@@ -211,7 +228,7 @@ fn approval(
 }
 
 /// Every check that can be made before something is said.
-fn check(
+pub(super) fn check(
     reader: &Reader,
     rules: &Rules,
     by: &Voice<'_>,

@@ -1,70 +1,48 @@
 //! What policies are told of a request: counts and names, taken from what was signed and from the journal, never from
 //! the one who asks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use remit_gate::{Effect, Scope, Step};
-use remit_journal::{Reader, Spent};
+use remit_gate::{Pattern, Plan, Scope, Step};
+use remit_journal::{ActionRef, Reader, Spent};
 use remit_policy::{Matter, Who};
 
+use super::powers::{Does, Powers};
 use super::rules::who;
-use super::{Asks, Case, Request, Rules, Standing, Which};
+use super::{Asks, Case, Identity, Request, Rules, Standing, Which};
 use crate::Error;
 
-/// What a matter touches: a plan says it exactly, a scope at most.
-struct Reach {
-    effects: BTreeMap<Effect, u64>,
-    targets: BTreeSet<String>,
-    changes: u64,
-    has_plan: bool,
-}
-
-impl Reach {
-    fn of(request: &Request) -> Self {
-        match request.plan() {
-            Some(plan) => Self::of_steps(&plan.steps),
-            None => Self::of_scope(&request.scope),
-        }
-    }
-
-    fn of_steps(steps: &[Step]) -> Self {
-        let mut effects = BTreeMap::new();
-        for step in steps {
-            *effects.entry(step.effect).or_default() += 1;
-        }
-        let touched = steps.iter().filter(|step| step.effect != Effect::Observe);
-        Self {
-            effects,
-            targets: touched.map(|step| step.resource.to_string()).collect(),
-            changes: steps.iter().filter(|step| is_change(step.effect)).count() as u64,
-            has_plan: true,
-        }
-    }
-
-    fn of_scope(scope: &Scope) -> Self {
-        let changes = scope.limits.changes;
-        let mut effects = BTreeMap::from([(Effect::Change, changes)]);
-        for allow in &scope.allow {
-            if allow.irrevocable {
-                effects.insert(Effect::Irrevocable, changes.max(1));
-            }
-            if allow.disclose {
-                effects.insert(Effect::Disclose, 1);
-            }
-        }
-        let targets = scope.allow.iter().flat_map(|allow| &allow.resources).map(ToString::to_string);
-        Self { effects, targets: targets.collect(), changes, has_plan: false }
+impl Request {
+    /// Every power that it would give: the union of its plan and its scope.
+    #[must_use]
+    pub fn powers(&self) -> Powers {
+        Powers::of(self.plan(), &self.scope)
     }
 }
 
-fn is_change(effect: Effect) -> bool {
-    matches!(effect, Effect::Change | Effect::Irrevocable)
+/// What powers are to policies; the rest as in `matter`.
+fn with(powers: &Powers, matter: Matter) -> Matter {
+    Matter {
+        has_plan: powers.planned,
+        observe: powers.count(|does| matches!(does, Does::Observe | Does::Read)),
+        content: powers.count(|does| does == Does::Read),
+        change: powers.count(|does| does == Does::Change),
+        irrevocable: powers.count(|does| does == Does::Irrevocable),
+        disclose: powers.count(|does| does == Does::Disclose),
+        changes: powers.changes(),
+        may_observe: powers.on(Does::Observe),
+        may_read: powers.on(Does::Read),
+        may_change: powers.on(Does::Change),
+        may_destroy: powers.on(Does::Irrevocable),
+        may_disclose: powers.on(Does::Disclose),
+        ..matter
+    }
 }
 
 /// What policies are told of a request.
 pub(crate) fn matter(reader: &Reader, rules: &Rules, request: &Request) -> Result<Matter, Error> {
-    let reach = Reach::of(request);
+    let powers = request.powers();
     let requester = rules.principals.get(&request.requester).map_or_else(
         // One who is no principal any more is of no kind that any policy allows anything.
         || Who { name: request.requester.clone(), kind: "unknown".to_owned(), groups: Vec::new() },
@@ -79,10 +57,9 @@ pub(crate) fn matter(reader: &Reader, rules: &Rules, request: &Request) -> Resul
         }
     };
     let (spent_by_requester, spent_by_action, spent_by_prefix) = spent(reader, |spent| {
-        (spent.by_principal(&request.requester), spent.by_action(&name), spent_by_prefix(spent, &reach))
+        (spent.by_principal(&request.requester), spent.by_action(&name), spent_by_prefix(spent, &powers))
     })?;
-    let effect = |effect| reach.effects.get(&effect).copied().unwrap_or(0);
-    Ok(Matter {
+    let matter = Matter {
         spent_by_requester,
         spent_by_action,
         spent_by_prefix,
@@ -93,43 +70,74 @@ pub(crate) fn matter(reader: &Reader, rules: &Rules, request: &Request) -> Resul
         incident: request.incident.clone(),
         environment: rules.environment.clone(),
         standing: matches!(request.asks, Asks::Standing(_)),
-        under_standing: false,
         break_glass: request.break_glass,
-        has_plan: reach.has_plan,
-        observe: effect(Effect::Observe),
-        change: effect(Effect::Change),
-        irrevocable: effect(Effect::Irrevocable),
-        disclose: effect(Effect::Disclose),
-        targets: reach.targets.into_iter().collect(),
-        changes: reach.changes,
         ttl_seconds: request.not_after.duration_since(request.not_before).as_secs().unsigned_abs(),
         uses: request.uses.map_or(u64::from(u32::MAX), u64::from),
-    })
+        ..Matter::default()
+    };
+    Ok(with(&powers, matter))
 }
 
-/// What a run under a standing scope comes to: the same, but for what it was observed to do.
-pub(crate) fn matter_of_run(reader: &Reader, case: &Case, steps: &[Step]) -> Result<Matter, Error> {
-    let reach = Reach::of_steps(steps);
-    let effect = |effect| reach.effects.get(&effect).copied().unwrap_or(0);
-    Ok(Matter {
-        standing: false,
-        under_standing: true,
-        has_plan: true,
-        spent_by_prefix: spent(reader, |spent| spent_by_prefix(spent, &reach))?,
-        observe: effect(Effect::Observe),
-        change: effect(Effect::Change),
-        irrevocable: effect(Effect::Irrevocable),
-        disclose: effect(Effect::Disclose),
-        targets: reach.targets.into_iter().collect(),
-        changes: reach.changes,
-        ..case.matter.clone()
-    })
+/// What policies are told when somebody starts a run of a request.
+pub(crate) fn matter_of_start(reader: &Reader, case: &Case, by: &Identity) -> Result<Matter, Error> {
+    started_by(reader, case, by.name())
 }
 
-/// The first part of a resource's path, with its kind: `secret:prod`. Of a pattern that begins with a wildcard, all.
-fn prefix(target: &str) -> &str {
-    let end = target.find('/').unwrap_or(target.len());
-    let first = &target[..end];
+/// The same of one who would start it.
+pub(super) fn started_by(reader: &Reader, case: &Case, name: &str) -> Result<Matter, Error> {
+    let spent_by_starter = spent(reader, |spent| spent.by_principal(name))?;
+    Ok(Matter { spent_by_starter, ..case.matter.clone() })
+}
+
+/// What a run under a standing scope comes to: who asked for the scope and who starts the run, and of powers what it was
+/// observed to use. All but looks it is bound to.
+pub(crate) fn matter_of_run(
+    reader: &Reader,
+    case: &Case,
+    by: &Identity,
+    steps: &[Step],
+) -> Result<Matter, Error> {
+    run_of(reader, case, by.name(), steps)
+}
+
+/// The same of one who would start it.
+pub(super) fn run_of(reader: &Reader, case: &Case, name: &str, steps: &[Step]) -> Result<Matter, Error> {
+    let plan = Plan { steps: steps.to_vec() };
+    let powers = Powers::of_run(&plan, &case.request.scope);
+    let spent_by_prefix = spent(reader, |spent| spent_by_prefix(spent, &powers))?;
+    let matter = started_by(reader, case, name)?;
+    Ok(with(&powers, Matter { standing: false, under_standing: true, spent_by_prefix, ..matter }))
+}
+
+/// What policies are told of a rehearsal: it looks at whatever its scope names. Nobody has asked for anything yet.
+pub(crate) fn matter_of_rehearsal(
+    reader: &Reader,
+    rules: &Rules,
+    by: &Identity,
+    action: &ActionRef,
+    scope: &Scope,
+) -> Result<Matter, Error> {
+    let (spent_by_requester, spent_by_action) =
+        spent(reader, |spent| (spent.by_principal(by.name()), spent.by_action(&action.name)))?;
+    let matter = Matter {
+        requester: by.who(),
+        action_name: action.name.clone(),
+        action_version: action.version.clone(),
+        action_digest: action.digest.to_string(),
+        environment: rules.environment.clone(),
+        spent_by_requester,
+        spent_by_starter: spent_by_requester,
+        spent_by_action,
+        uses: 1,
+        ..Matter::default()
+    };
+    Ok(with(&Powers::of_rehearsal(scope), matter))
+}
+
+/// The kind and the first part of a path: `secret:prod`. Of a pattern that begins with a wildcard, everything.
+fn prefix(target: &Pattern) -> &str {
+    let text = target.as_str();
+    let first = text.split('/').next().unwrap_or_default();
     if first.contains('*') { "" } else { first }
 }
 
@@ -138,7 +146,8 @@ pub(super) fn spent<T>(reader: &Reader, read: impl FnOnce(&Spent) -> T) -> Resul
     Ok(reader.spent(Timestamp::now() - SignedDuration::from_hours(1), read)?)
 }
 
-/// The most that was spent under the first part of any target's path.
-fn spent_by_prefix(spent: &Spent, reach: &Reach) -> u64 {
-    reach.targets.iter().map(|target| spent.under(prefix(target))).max().unwrap_or(0)
+/// The most that was spent under the first part of the path of anything that may be touched.
+fn spent_by_prefix(spent: &Spent, powers: &Powers) -> u64 {
+    let prefixes: BTreeSet<&str> = powers.touches().into_iter().map(prefix).collect();
+    prefixes.into_iter().map(|prefix| spent.under(prefix)).max().unwrap_or(0)
 }

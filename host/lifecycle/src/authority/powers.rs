@@ -1,0 +1,408 @@
+//! Every power that a request would give, whether its plan uses it or not. Approvers and policies are told from this one
+//! list, so that they cannot be told of different things.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use remit_capability::Interface;
+use remit_gate::{Allow, Effect, Limits, Pattern, Plan, Scope, Step};
+use serde::Serialize;
+
+/// What a power does, the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Does {
+    /// Looks at something.
+    Observe,
+    /// Reads content, such as a file's.
+    Read,
+    /// Changes something so that the host can take it back.
+    Change,
+    /// Changes something for good.
+    Irrevocable,
+    /// Hands out a secret.
+    Disclose,
+}
+
+impl Does {
+    fn of(step: &Step) -> Self {
+        match step.effect {
+            Effect::Observe if step.content => Self::Read,
+            Effect::Observe => Self::Observe,
+            Effect::Change => Self::Change,
+            Effect::Irrevocable => Self::Irrevocable,
+            Effect::Disclose => Self::Disclose,
+        }
+    }
+
+    /// Whether it is a look, which a scope allows and no plan binds.
+    fn looks(self) -> bool {
+        matches!(self, Self::Observe | Self::Read)
+    }
+
+    fn changes(self) -> bool {
+        matches!(self, Self::Change | Self::Irrevocable)
+    }
+}
+
+impl fmt::Display for Does {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Observe => "observe",
+            Self::Read => "read content",
+            Self::Change => "change",
+            Self::Irrevocable => "CANNOT BE UNDONE",
+            Self::Disclose => "HANDS OUT SECRETS",
+        })
+    }
+}
+
+/// One power.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Power {
+    /// What it does.
+    pub does: Does,
+    /// By which interface.
+    pub capability: String,
+    /// On what.
+    pub resource: Pattern,
+    /// How many steps of the plan use it.
+    pub steps: u64,
+    /// How often a run may use it at most.
+    pub at_most: u64,
+}
+
+/// Every power that a request would give.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Powers {
+    /// Each once, those that do least first.
+    pub all: Vec<Power>,
+    /// Whether what is done is known step by step.
+    pub planned: bool,
+    /// How much a run may use.
+    pub limits: Limits,
+}
+
+/// Every interface that a scope can grant.
+fn granted() -> impl Iterator<Item = &'static Interface> {
+    remit_capability::interfaces()
+        .iter()
+        .flat_map(|interface| std::iter::once(interface).chain(remit_capability::powers(interface.name)))
+        .filter(|interface| interface.granted_by_scope())
+}
+
+/// The kinds of resources that this host knows.
+pub(crate) fn kinds() -> BTreeSet<&'static str> {
+    granted().filter_map(|interface| interface.kind).collect()
+}
+
+/// What a rule of a scope gives on each of its resources. An interface that this host does not know, a later one may:
+/// it is taken for one that can do everything that the rule accepts.
+fn gives(allow: &Allow) -> BTreeSet<Does> {
+    let (name, _) = allow.interface();
+    let Some(interface) = granted().find(|interface| interface.name == name) else {
+        let accepted = [(allow.irrevocable, Does::Irrevocable), (allow.disclose, Does::Disclose)];
+        let accepted = accepted.into_iter().filter(|(accepts, _)| *accepts).map(|(_, does)| does);
+        return [Does::Read, Does::Change].into_iter().chain(accepted).collect();
+    };
+    let mut all = BTreeSet::new();
+    for operation in interface.operations {
+        match operation.effect() {
+            Effect::Observe if operation.is_content() => all.extend([Does::Observe, Does::Read]),
+            Effect::Observe => all.extend([Does::Observe]),
+            Effect::Change => {
+                all.insert(Does::Change);
+                // One whose prior state cannot be recorded.
+                all.extend(allow.irrevocable.then_some(Does::Irrevocable));
+            }
+            Effect::Irrevocable => all.extend(allow.irrevocable.then_some(Does::Irrevocable)),
+            Effect::Disclose => all.extend(allow.disclose.then_some(Does::Disclose)),
+        }
+    }
+    // That it looks says nothing more of what it reads or changes.
+    if all.len() > 1 {
+        all.remove(&Does::Observe);
+    }
+    all
+}
+
+/// The pattern that is the resource of a step, and nothing else.
+#[expect(clippy::expect_used, reason = "every canonical resource is a pattern without wildcards")]
+fn exactly(step: &Step) -> Pattern {
+    Pattern::new(step.resource.as_str()).expect("a canonical resource is a pattern")
+}
+
+type Steps = BTreeMap<(Does, String, Pattern), u64>;
+
+fn steps(plan: Option<&Plan>) -> Steps {
+    let mut all = Steps::new();
+    for step in plan.into_iter().flat_map(|plan| &plan.steps) {
+        *all.entry((Does::of(step), step.interface().to_owned(), exactly(step))).or_default() += 1;
+    }
+    all
+}
+
+impl Powers {
+    /// Of a request: the union of its plan, if it has one, and its scope.
+    #[must_use]
+    pub fn of(plan: Option<&Plan>, scope: &Scope) -> Self {
+        Self::union(plan, scope, |allow| gives(allow))
+    }
+
+    /// Of a run that its plan binds: whatever is more than a look is a step of the plan, and the scope adds looks.
+    #[must_use]
+    pub(crate) fn of_run(plan: &Plan, scope: &Scope) -> Self {
+        Self::union(Some(plan), scope, |allow| gives(allow).into_iter().filter(|does| does.looks()).collect())
+    }
+
+    /// Of a rehearsal: it looks at whatever the scope names, and does nothing else.
+    #[must_use]
+    pub(crate) fn of_rehearsal(scope: &Scope) -> Self {
+        let looks = |does: Does| if does.looks() { does } else { Does::Observe };
+        Self::union(None, scope, |allow| {
+            let all: BTreeSet<Does> = gives(allow).into_iter().map(looks).collect();
+            // A rule that accepts too little for a run is still one to look by.
+            if all.is_empty() { BTreeSet::from([Does::Observe]) } else { all }
+        })
+    }
+
+    fn union(plan: Option<&Plan>, scope: &Scope, gives: impl Fn(&Allow) -> BTreeSet<Does>) -> Self {
+        let mut all = steps(plan);
+        for allow in &scope.allow {
+            for does in gives(allow) {
+                for resource in &allow.resources {
+                    let key = |does| (does, allow.interface().0.to_owned(), resource.clone());
+                    // A plan whose change cannot be taken back needs the rule that allows the change itself.
+                    let more = match does {
+                        Does::Observe => {
+                            [Does::Read, Does::Change, Does::Irrevocable, Does::Disclose].as_slice()
+                        }
+                        Does::Change => &[Does::Irrevocable],
+                        _ => &[],
+                    };
+                    let used = |does: &Does| all.get(&key(*does)).is_some_and(|steps| *steps > 0);
+                    if !more.iter().any(used) {
+                        all.entry(key(does)).or_default();
+                    }
+                }
+            }
+        }
+        let limits = scope.limits.clone();
+        let all = all.into_iter().map(|((does, capability, resource), steps)| {
+            let may = if does.changes() { limits.changes } else { limits.host_calls };
+            let at_most = if steps > 0 && !does.looks() { steps } else { may.max(1) };
+            Power { does, capability, resource, steps, at_most }
+        });
+        Self { all: all.collect(), planned: plan.is_some(), limits }
+    }
+
+    /// Those that the plan does not use; all, where there is no plan.
+    pub fn unused(&self) -> impl Iterator<Item = &Power> {
+        self.all.iter().filter(|power| power.steps == 0)
+    }
+
+    /// On what it may do that.
+    pub(crate) fn on(&self, does: Does) -> BTreeSet<Pattern> {
+        self.all.iter().filter(|power| power.does == does).map(|power| power.resource.clone()).collect()
+    }
+
+    /// On what it may do more than look.
+    pub(crate) fn touches(&self) -> BTreeSet<&Pattern> {
+        self.all.iter().filter(|power| !power.does.looks()).map(|power| &power.resource).collect()
+    }
+
+    /// How often it would be done by the plan; with a power that the plan does not use, as often as the limits allow.
+    pub(crate) fn count(&self, is: impl Fn(Does) -> bool) -> u64 {
+        let these = || self.all.iter().filter(|power| is(power.does));
+        let planned: u64 = these().map(|power| power.steps).sum();
+        let unused = these().filter(|power| power.steps == 0).map(|power| power.at_most).max();
+        planned.max(unused.unwrap_or(0))
+    }
+
+    /// All changes of a run.
+    pub(crate) fn changes(&self) -> u64 {
+        self.count(Does::changes)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use remit_gate::{Phase, Resource};
+
+    use super::*;
+
+    fn scope(text: &str) -> Scope {
+        Scope::parse(text, "scope.toml").unwrap()
+    }
+
+    fn rule(capability: &str, resource: &str, more: &str) -> String {
+        format!("[[allow]]\ncapability = \"{capability}\"\nresources = [\"{resource}\"]\n{more}\n")
+    }
+
+    fn step(operation: &str, effect: Effect, resource: &str) -> Step {
+        Step {
+            phase: Phase::Run,
+            operation: operation.to_owned(),
+            effect,
+            content: operation == "remit:files/read.read",
+            resource: Resource::try_from(resource.to_owned()).unwrap(),
+            arguments: serde_json::json!({}),
+            before: None,
+            undo: None,
+            irrevocable_because: None,
+        }
+    }
+
+    fn rotation() -> Plan {
+        Plan {
+            steps: vec![
+                step("remit:secrets/inspect.metadata", Effect::Observe, "secret:prod/db"),
+                step("remit:secrets/rotate.rotate", Effect::Change, "secret:prod/db"),
+            ],
+        }
+    }
+
+    fn words(powers: &Powers) -> Vec<String> {
+        powers
+            .all
+            .iter()
+            .map(|power| format!("{} {} {} {}", power.does, power.capability, power.resource, power.steps))
+            .collect()
+    }
+
+    #[test]
+    fn the_least_scope_adds_nothing_to_its_plan() {
+        let mut plan = rotation();
+        plan.steps.push(step("remit:secrets/rotate.rotate", Effect::Irrevocable, "secret:prod/new"));
+        plan.steps.push(step("remit:secrets/reveal.reveal", Effect::Disclose, "secret:prod/db"));
+        plan.steps.push(step("remit:files/write.put", Effect::Change, "file:etc/app"));
+        plan.steps.push(step("remit:files/read.look", Effect::Observe, "file:etc/app"));
+        plan.steps.push(step("remit:files/read.read", Effect::Observe, "file:etc/app"));
+        let powers = Powers::of(Some(&plan), &plan.least_scope());
+        assert_eq!(powers.unused().count(), 0, "{:?}", words(&powers));
+        assert_eq!((powers.changes(), powers.count(|does| does == Does::Change)), (3, 2));
+        assert_eq!(powers.count(|does| does == Does::Irrevocable), 1);
+        assert_eq!(powers.count(|does| does == Does::Disclose), 1);
+        assert_eq!(powers.count(Does::looks), 3);
+    }
+
+    #[test]
+    fn a_wider_scope_is_more_power() {
+        let plan = rotation();
+        let limits = "[limits]\nchanges = 7\nhost_calls = 50\n";
+        let least = rule("remit:secrets/inspect", "secret:prod/db", "")
+            + &rule("remit:secrets/rotate", "secret:prod/db", "");
+        for (more, unused, changes, irrevocable, disclose) in [
+            (String::new(), &[][..], 1, 0, 0),
+            (
+                rule("remit:secrets/rotate", "secret:**", ""),
+                &["change remit:secrets/rotate secret:** 0"],
+                7,
+                0,
+                0,
+            ),
+            (
+                rule("remit:secrets/rotate", "secret:prod/other", ""),
+                &["change remit:secrets/rotate secret:prod/other 0"],
+                7,
+                0,
+                0,
+            ),
+            (
+                rule("remit:secrets/rotate", "secret:prod/db", "irrevocable = true"),
+                &["CANNOT BE UNDONE remit:secrets/rotate secret:prod/db 0"],
+                7,
+                7,
+                0,
+            ),
+            (
+                rule("remit:secrets/reveal", "secret:prod/db", "disclose = true"),
+                &["HANDS OUT SECRETS remit:secrets/reveal secret:prod/db 0"],
+                1,
+                0,
+                50,
+            ),
+            // Which accept nothing, and so give nothing.
+            (rule("remit:secrets/reveal", "secret:**", ""), &[], 1, 0, 0),
+            (rule("remit:secrets/destroy", "secret:**", ""), &[], 1, 0, 0),
+            (
+                rule("remit:secrets/inspect", "secret:**", "irrevocable = true\ndisclose = true"),
+                &["observe remit:secrets/inspect secret:** 0"],
+                1,
+                0,
+                0,
+            ),
+            (
+                rule("remit:files/read", "file:etc/**", ""),
+                &["read content remit:files/read file:etc/** 0"],
+                1,
+                0,
+                0,
+            ),
+            // Of a later host.
+            (
+                rule("remit:tickets/close", "ticket:ops/*", "irrevocable = true"),
+                &[
+                    "read content remit:tickets/close ticket:ops/* 0",
+                    "change remit:tickets/close ticket:ops/* 0",
+                    "CANNOT BE UNDONE remit:tickets/close ticket:ops/* 0",
+                ],
+                7,
+                7,
+                0,
+            ),
+        ] {
+            let powers = Powers::of(Some(&plan), &scope(&format!("{limits}{least}{more}")));
+            let found: Vec<String> =
+                words(&powers).into_iter().filter(|words| words.ends_with(" 0")).collect();
+            assert_eq!(found, unused, "{more}");
+            assert_eq!(powers.changes(), changes, "{more}");
+            assert_eq!(powers.count(|does| does == Does::Irrevocable), irrevocable, "{more}");
+            assert_eq!(powers.count(|does| does == Does::Disclose), disclose, "{more}");
+            // A run is bound by its plan, but for what it looks at.
+            let run = Powers::of_run(&plan, &scope(&format!("{limits}{least}{more}")));
+            assert_eq!(run.changes(), 1, "{more}");
+            assert!(run.unused().all(|power| power.does.looks()), "{more}");
+            assert_eq!(run.touches(), BTreeSet::from([&Pattern::new("secret:prod/db").unwrap()]), "{more}");
+        }
+    }
+
+    #[test]
+    fn without_a_plan_it_is_all_that_the_scope_allows() {
+        let text = "[limits]\nchanges = 4\n".to_owned()
+            + &rule("remit:secrets/rotate", "secret:dev/*", "")
+            + &rule("remit:secrets/destroy", "secret:dev/old", "irrevocable = true");
+        let powers = Powers::of(None, &scope(&text));
+        assert!(!powers.planned && powers.unused().count() == 2);
+        assert_eq!((powers.changes(), powers.count(|does| does == Does::Irrevocable)), (4, 4));
+        assert_eq!(powers.on(Does::Change), BTreeSet::from([Pattern::new("secret:dev/*").unwrap()]));
+        assert_eq!(powers.touches().len(), 2);
+        let looks = Powers::of(None, &scope(&rule("remit:secrets/inspect", "secret:**", "")));
+        assert_eq!((looks.changes(), looks.touches().len(), looks.count(Does::looks)), (0, 0, 1_000));
+        // One that may change nothing at all by its limit is still shown as what its rules say.
+        let none = Powers::of(
+            None,
+            &scope(&("[limits]\nchanges = 0\n".to_owned() + &rule("remit:secrets/rotate", "secret:x", ""))),
+        );
+        assert_eq!(none.changes(), 1);
+    }
+
+    #[test]
+    fn a_rehearsal_only_looks() {
+        let text = rule("remit:secrets/rotate", "secret:**", "irrevocable = true")
+            + &rule("remit:secrets/reveal", "secret:**", "")
+            + &rule("remit:files/write", "file:etc/**", "");
+        let powers = Powers::of_rehearsal(&scope(&text));
+        assert!(powers.all.iter().all(|power| power.does == Does::Observe), "{:?}", words(&powers));
+        assert_eq!(powers.all.len(), 3);
+        assert!(powers.touches().is_empty());
+        let read = Powers::of_rehearsal(&scope(&rule("remit:files/read", "file:etc/**", "")));
+        assert_eq!(words(&read), ["read content remit:files/read file:etc/** 0"]);
+    }
+
+    #[test]
+    fn the_kinds_are_those_of_the_table() {
+        assert_eq!(kinds(), BTreeSet::from(["file", "secret"]));
+    }
+}
