@@ -100,7 +100,8 @@ fn a_secret_that_was_made_anew_is_not_the_one_that_was_approved() {
     remit(&world, &["run", &id, "--key", "bot.key"]).exits(0);
     let (run, _) = world.last_run();
     made_anew(2);
-    remit(&world, &["revert", &run]).exits(5).says("another secret");
+    let reverted = remit(&world, &["revert", &run]).exits(5);
+    assert!(reverted.out.contains("another secret"), "{}", reverted.out);
     assert_eq!(bao.metadata(SECRET)["data"]["current_version"], 2, "nothing was touched");
     world.audit_is_sound();
 }
