@@ -700,6 +700,73 @@ fn what_others_did_stays(world: &World) {
     });
 }
 
+/// A store that ends the test as soon as anything is to be changed in it.
+struct Untouchable(Arc<dyn SecretStore>);
+
+impl SecretView for Untouchable {
+    fn metadata<'a>(&'a self, secret: &'a Resource) -> BoxFuture<'a, Metadata> {
+        self.0.metadata(secret)
+    }
+    fn read<'a>(&'a self, secret: &'a Resource, version: u64) -> BoxFuture<'a, Fields> {
+        self.0.read(secret, version)
+    }
+    fn right<'a>(&'a self, secret: &'a Resource, act: Act) -> BoxFuture<'a, Right> {
+        self.0.right(secret, act)
+    }
+    fn check<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, String> {
+        self.0.check(prefix)
+    }
+}
+
+impl SecretStore for Untouchable {
+    fn put<'a>(&'a self, at: Target<'a>, _: &'a Fields, _: u64, _: Authority<'a>) -> BoxFuture<'a, u64> {
+        panic!("a rehearsal wrote {}", at.secret)
+    }
+    fn turn<'a>(&'a self, at: Target<'a>, _: u64, turn: Turn, _: Authority<'a>) -> BoxFuture<'a, ()> {
+        panic!("a rehearsal would {turn:?} {}", at.secret)
+    }
+}
+
+/// Whatever is rehearsed: nothing reaches the store, and each call is answered as the run then answers it.
+fn rehearsed_it_touches_nothing_and_answers_alike(world: &World) {
+    world.holds((estates(), calls(ANY_CHANGE)), async |world, (estate, calls)| {
+        let run = world.run(&estate).await;
+        let store: Arc<dyn SecretStore> = Arc::new(Untouchable(Arc::clone(&world.between.store)));
+        let served = Secrets::new(vec![(String::new(), store, Generator::default())]).unwrap();
+        let rehearsal = Gate::new(Setup {
+            facts: Facts {
+                run: RunId::new(),
+                started: jiff::Timestamp::UNIX_EPOCH,
+                reason: "a test".to_owned(),
+                seed: [0; 32],
+            },
+            mode: Mode::Rehearse,
+            scope: everything_allowed(),
+            plan: None,
+            window: None,
+            watch: None,
+            estate: remit_capability::secrets::served(Estate::default(), served),
+            journal: world.journal.clone(),
+            sealer: Arc::clone(&world.sealer),
+        });
+        let before = run.everything().await;
+        let mut answers = Vec::new();
+        for call in &calls {
+            let (resource, originals) = call.secret.get(&run.secrets).clone();
+            let version = (originals + 2).saturating_sub(call.back);
+            let field = call.field.map(str::to_owned);
+            let make = make(call.operation).expect("`make` knows the table");
+            let arguments = || Arguments { resource: resource.clone(), version, field: field.clone() };
+            answers.push((make, arguments(), make(&rehearsal, arguments()).await));
+        }
+        prop_assert_eq!(run.everything().await, before);
+        for (make, arguments, rehearsed) in answers {
+            prop_assert_eq!(make(&run.gate, arguments).await, rehearsed);
+        }
+        Ok(())
+    });
+}
+
 /// The properties of every backend.
 macro_rules! properties {
     ($($property:ident),*) => {
@@ -716,7 +783,8 @@ properties!(
     undone_in_reverse_nothing_is_left,
     in_doubt_it_comes_back_as_well,
     what_cannot_come_back_is_left_alone,
-    what_others_did_stays
+    what_others_did_stays,
+    rehearsed_it_touches_nothing_and_answers_alike
 );
 
 fn one_secret() -> Drawn {
