@@ -5,6 +5,7 @@
 mod support;
 
 use remit_backend::{Secrets, VersionState};
+use remit_capability::Ctx;
 use remit_capability::bindings::remit::secrets::types::{Failure, VersionState as Seen};
 use remit_capability::bindings::remit::secrets::{destroy, disable, inspect, reveal, rotate};
 use remit_capability::secrets::{BeforeRotation, Destroy, Disable, Rotate};
@@ -281,4 +282,32 @@ async fn what_was_planned_is_told_from_what_was_made_since() {
     assert!(!Rotate::is_as_planned(&planned.0, &found(&bench, &rotate).await));
     assert!(!Disable::is_as_planned(&planned.1, &found(&bench, &disable).await));
     assert!(!Destroy::is_as_planned(&planned.2, &found(&bench, &destroy).await));
+}
+
+/// Between the last rehearsal and the change.
+#[tokio::test]
+async fn who_is_faster_than_the_run_has_their_version_kept() {
+    for made_anew in [false, true] {
+        let mut rehearsal = Bench::new(Mode::Rehearse, WIDE).await;
+        rotate_key(&mut rehearsal).await;
+        let plan = rehearsal.ctx.gate().observed();
+        let rotate = async |ctx: &mut Ctx| {
+            rotate::Host::rotate(ctx, PATH.into(), Some("api_key".into())).await.map(Result::unwrap)
+        };
+        if made_anew {
+            rehearsal.remove(PATH);
+        }
+        rehearsal.store.write(PATH, &[("api_key", "theirs"), ("account", "acct-77")]).await;
+        let current = rehearsal.store.current(PATH).await;
+        let trap = rotate(&mut rehearsal.planned(plan)).await.unwrap_err();
+        assert!(matches!(trap.downcast_ref::<Fault>(), Some(Fault::NotInPlan { .. })), "{trap}");
+        assert_eq!(rehearsal.store.current(PATH).await, current);
+        assert_eq!(rehearsal.store.value(PATH, current, "api_key").await, "theirs");
+
+        // What was planned on what there is now is done.
+        let mut again = Bench::new(Mode::Rehearse, WIDE).await;
+        rotate_key(&mut again).await;
+        let plan = again.ctx.gate().observed();
+        assert_eq!(rotate(&mut again.planned(plan)).await.unwrap().current, 2);
+    }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use remit_backend::{Embedded, Generator, SecretView as _, Secrets, SecretsConfig, Serving, VersionState};
 use remit_capability::{Ctx, operation};
-use remit_gate::{Estate, Facts, Gate, Mode, Resource, Scope, Setup, State, UndoGate};
+use remit_gate::{Estate, Facts, Gate, Mode, Plan, Resource, Scope, Setup, State, UndoGate};
 use remit_journal::{Event, Intent, Journal, Record, RunId, UndoResult};
 use remit_tlog::NoteSigner;
 use remit_trust::Sealer;
@@ -149,6 +149,28 @@ impl Bench {
     pub fn lines(&self) -> Vec<String> {
         let intents = self.intents().into_iter().filter(|intent| intent.operation == "remit:host/log.write");
         intents.map(|intent| intent.arguments.get().to_owned()).collect()
+    }
+
+    /// A run of the same secrets that may do what `plan` has.
+    pub fn planned(&self, plan: Plan) -> Ctx {
+        let facts = Facts {
+            run: RunId::new(),
+            started: jiff::Timestamp::UNIX_EPOCH,
+            reason: "a test".to_owned(),
+            seed: [9; 32],
+        };
+        let gate = Gate::new(Setup {
+            facts,
+            mode: Mode::Live,
+            scope: Scope::parse(WIDE, "scope.toml").unwrap(),
+            plan: Some(plan),
+            window: None,
+            watch: None,
+            estate: estate(self.folder.path()),
+            journal: self.journal.clone(),
+            sealer: Arc::clone(&self.sealer),
+        });
+        Ctx::new(gate, [9; 32])
     }
 
     /// The same secrets, past the gate.
