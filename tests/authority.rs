@@ -394,7 +394,15 @@ fn a_proof_shows_what_was_inside(world: &World) {
     let (run, _) = world.last_run();
     world.remit(&["audit", "prove", &run, "--out", "standing.proof"]).exits(0);
     let check = |approver: &str| {
-        world.remit(&["audit", "check-proof", "standing.proof", "--key", "home/log.pub", "--approver", approver])
+        world.remit(&[
+            "audit",
+            "check-proof",
+            "standing.proof",
+            "--key",
+            "home/log.pub",
+            "--approver",
+            approver,
+        ])
     };
     check("bob.pub").exits(0);
     check("admin.pub").exits(3).says("no approval on record is by this key");
@@ -420,7 +428,8 @@ fn a_proof_shows_what_was_inside(world: &World) {
         started.scope = Some(serde_json::value::to_raw_value(&scope).unwrap());
     };
     let intents = |records: &[(u64, Record)]| -> Vec<usize> {
-        let of = |(_, record): &(u64, Record)| matches!(&record.event, Event::Intent(i) if i.before.is_some());
+        let of =
+            |(_, record): &(u64, Record)| matches!(&record.event, Event::Intent(i) if i.before.is_some());
         (0..records.len()).filter(|at| of(&records[*at])).collect()
     };
     forged("the word that started it", &|started, _| started.action.digest = other);

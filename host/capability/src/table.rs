@@ -203,13 +203,19 @@ pub fn check(scope: &Scope) -> Result<(), ScopeError> {
     let wrong = |detail: String| Err(ScopeError::Value { file: "the scope".to_owned(), detail });
     for allow in &scope.allow {
         let (name, _) = allow.interface();
-        let Some(kind) = TABLE.iter().chain(POWERS).find(|known| known.name == name).and_then(|i| i.kind) else {
+        let Some(kind) = TABLE.iter().chain(POWERS).find(|known| known.name == name).and_then(|i| i.kind)
+        else {
             let known: Vec<&str> =
                 TABLE.iter().chain(POWERS).filter(|known| known.granted_by_scope()).map(|i| i.name).collect();
-            return wrong(format!("{name} is nothing that a scope grants; it can grant {}", known.join(", ")));
+            return wrong(format!(
+                "{name} is nothing that a scope grants; it can grant {}",
+                known.join(", ")
+            ));
         };
         if let Some(pattern) = allow.resources.iter().find(|pattern| pattern.kind() != kind) {
-            return wrong(format!("{name} has to do with resources of the kind `{kind}:`, not with {pattern}"));
+            return wrong(format!(
+                "{name} has to do with resources of the kind `{kind}:`, not with {pattern}"
+            ));
         }
     }
     Ok(())

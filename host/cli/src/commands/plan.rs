@@ -102,7 +102,11 @@ pub(crate) fn steps(plan: &Steps) {
         rows.push(vec![
             (number + 1).to_string(),
             if step.content { "reads content".to_owned() } else { step.effect.to_string() },
-            if step.phase == remit_gate::Phase::Run { operation.to_owned() } else { format!("{operation} ({})", step.phase) },
+            if step.phase == remit_gate::Phase::Run {
+                operation.to_owned()
+            } else {
+                format!("{operation} ({})", step.phase)
+            },
             step.resource.to_string(),
             undo,
         ]);

@@ -91,7 +91,8 @@ impl Ran<'_> {
         match &request.asks {
             Asks::Run { action, input, plan } => {
                 let input = crate::Input::of(input).map_err(|error| error.to_string())?;
-                if action.digest != self.started.action.digest || input.digest() != self.started.input_digest {
+                if action.digest != self.started.action.digest || input.digest() != self.started.input_digest
+                {
                     return Err("it is another action, or another input".to_owned());
                 }
                 if scope != request.scope {
