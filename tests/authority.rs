@@ -439,7 +439,7 @@ fn a_proof_shows_what_was_inside(world: &World) {
     forged("it is for rotate-secret", &|started, _| started.publisher = Some(other.to_string()));
     forged("its scope is not the one", &|started, _| started.scope_digest = other);
     forged("it had another scope", &|started, _| {
-        scoped(started, &|scope| scope.allow[0].resources = vec![Pattern::new("file:**").unwrap()]);
+        scoped(started, &|scope| scope.allow[0].resources.push(Pattern::new("file:**").unwrap()));
     });
     forged("it had another scope", &|started, _| scoped(started, &|scope| scope.limits.changes = 2));
     forged("it made 2 changes", &|_, records| {

@@ -61,7 +61,10 @@ impl Home {
             home: self.clone(),
             publishers: Publishers(Config::publishers(self.path(), &config.trust.publishers)?),
             estate: remit_capability::files::served(
-                Estate::default().with(Secrets::open(&config.secrets, self.path())?),
+                remit_capability::secrets::served(
+                    Estate::default(),
+                    Secrets::open(&config.secrets, self.path())?,
+                ),
                 Files::open(&config.files, self.path())?,
             ),
             keyring: Keyring::open(self, &journal)?,

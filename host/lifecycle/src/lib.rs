@@ -32,10 +32,10 @@ mod witness;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 pub use authority::{
-    Actor, Approval, Asks, Case, Does, Given, Hours, Identity, Lacks, Opinion, Order, Power, Powers, Request,
-    Rules, Standing, Status, Target, Terms, Trigger, Under, What, Which, check_authority, decide,
-    differences, execute, execute_standing, explain, freeze, import_approval, orders, prepare_approval,
-    request_run, request_standing, review, revoke,
+    Actor, Approval, Asks, Case, Could, Does, Given, Hours, Identity, Lacks, Opinion, Order, Power, Powers,
+    Request, Rules, Standing, Status, Target, Terms, Trigger, Under, What, Which, check_authority, could,
+    decide, differences, execute, execute_standing, explain, freeze, import_approval, orders,
+    prepare_approval, request_run, request_standing, review, revoke,
 };
 pub use components::install;
 pub use config::{Config, Trust};

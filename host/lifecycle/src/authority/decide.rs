@@ -4,7 +4,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use remit_journal::{About, Act, Deed, Event, Ground, Reader, RequestId, RestsOn, RunId, Strike, Word};
-use remit_policy::{Matter, Verb};
+use remit_policy::{Matter, Verb, Who};
 use remit_trust::dsse::{Envelope, pae};
 use remit_trust::principals::Principal;
 use remit_trust::{Digest, KeyId};
@@ -26,7 +26,7 @@ pub struct Opinion {
 }
 
 /// Whether neither a name nor its key was revoked.
-fn stands(reader: &Reader, name: &str, key: &KeyId) -> Result<(), Error> {
+pub(super) fn stands(reader: &Reader, name: &str, key: &KeyId) -> Result<(), Error> {
     let since = reader.size()?;
     // A name can come back under a new key; a key never.
     let grounds = [Ground::Key(key.to_string()), Ground::Principal(name.to_owned())];
@@ -38,6 +38,23 @@ fn stands(reader: &Reader, name: &str, key: &KeyId) -> Result<(), Error> {
             help: "an administrator gives the principal a new key, if it may go on",
         }),
     }
+}
+
+/// Whether the policies let a principal order that.
+pub(super) fn may_order(rules: &Rules, who: &Who, verb: Verb, matter: Option<&Matter>) -> Result<(), Error> {
+    let verdict = rules.policies.may(who, verb, matter, Timestamp::now(), &[]);
+    if verdict.allowed {
+        return Ok(());
+    }
+    let what = match verb {
+        Verb::Revoke => "revoke this",
+        Verb::Freeze => "freeze or unfreeze",
+        Verb::Revert => "revert this",
+        Verb::Resolve => "resolve this",
+        Verb::Review => "review this",
+        Verb::Rehearse | Verb::Propose | Verb::Approve | Verb::Trigger => "do this",
+    };
+    Err(Error::Forbidden { who: who.name.clone(), what, why: verdict.words() })
 }
 
 impl Identity {
@@ -64,19 +81,7 @@ impl Identity {
         matter: Option<&Matter>,
     ) -> Result<(), Error> {
         self.stands(reader)?;
-        let verdict = rules.policies.may(&self.who(), verb, matter, Timestamp::now(), &[]);
-        if !verdict.allowed {
-            let what = match verb {
-                Verb::Revoke => "revoke this",
-                Verb::Freeze => "freeze or unfreeze",
-                Verb::Revert => "revert this",
-                Verb::Resolve => "resolve this",
-                Verb::Review => "review this",
-                Verb::Rehearse | Verb::Propose | Verb::Approve | Verb::Trigger => "do this",
-            };
-            return Err(Error::Forbidden { who: self.name().to_owned(), what, why: verdict.words() });
-        }
-        Ok(())
+        may_order(rules, &self.who(), verb, matter)
     }
 
     /// Signs an order that the policies allow.
@@ -197,9 +202,9 @@ pub async fn import_approval(host: &Host, rules: &Rules, id: RequestId, from: &P
 }
 
 /// Someone who speaks, with or without the private key at hand.
-struct Voice<'a> {
-    principal: &'a Principal,
-    key: KeyId,
+pub(super) struct Voice<'a> {
+    pub(super) principal: &'a Principal,
+    pub(super) key: KeyId,
 }
 
 /// What would be signed, after every check that can be made before.
@@ -223,7 +228,7 @@ fn approval(
 }
 
 /// Every check that can be made before something is said.
-fn check(
+pub(super) fn check(
     reader: &Reader,
     rules: &Rules,
     by: &Voice<'_>,

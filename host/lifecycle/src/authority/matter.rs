@@ -97,10 +97,15 @@ pub(crate) fn matter_of_run(
     by: &Identity,
     steps: &[Step],
 ) -> Result<Matter, Error> {
+    run_of(reader, case, by.name(), steps)
+}
+
+/// The same of one who would start it.
+pub(super) fn run_of(reader: &Reader, case: &Case, name: &str, steps: &[Step]) -> Result<Matter, Error> {
     let plan = Plan { steps: steps.to_vec() };
     let powers = Powers::of_run(&plan, &case.request.scope);
     let spent_by_prefix = spent(reader, |spent| spent_by_prefix(spent, &powers))?;
-    let matter = matter_of_start(reader, case, by)?;
+    let matter = started_by(reader, case, name)?;
     Ok(with(&powers, Matter { standing: false, under_standing: true, spent_by_prefix, ..matter }))
 }
 

@@ -27,4 +27,4 @@ pub use propose::{Terms, request_run, request_standing};
 pub use rules::{Identity, Rules};
 pub(crate) use start::Grant;
 pub use start::{Under, execute, execute_standing};
-pub use tell::{differences, explain, orders};
+pub use tell::{Could, could, differences, explain, orders};

@@ -8,7 +8,7 @@ use remit_gate::{Facts, Fault, Limits, Plan, Scope, Step};
 use remit_journal::{
     About, Act, ActionRef, Authority, Deed, GrantRef, Ground, Reader, RequestId, RestsOn, RunId, SignedRef,
 };
-use remit_policy::Verb;
+use remit_policy::{Matter, Verb, Who};
 use remit_sandbox::{AdmissionError, Candidate, Stop};
 use remit_trust::Digest;
 use serde_json::value::RawValue;
@@ -107,7 +107,7 @@ pub async fn execute(
     // Approvals, revocations and budgets as they are now, with nobody else starting meanwhile.
     let reader = host.journal.reader()?;
     let case = ready(&reader, rules, by, id)?;
-    may_start(rules, by, &matter_of_start(&reader, &case, by)?, &case)?;
+    may_start(rules, &by.who(), &matter_of_start(&reader, &case, by)?, &case)?;
     let scope = case.request.scope.clone();
     let plan = case.request.plan().cloned();
     let request = case.request.requester.clone();
@@ -156,7 +156,8 @@ pub async fn execute_standing(
         Some(why) => Err(why),
         None => inside(&reader, &case, standing, &plan.steps)?,
     };
-    let inside = inside.and_then(|()| may_start(rules, by, &matter, &case).map_err(|why| why.to_string()));
+    let inside =
+        inside.and_then(|()| may_start(rules, &by.who(), &matter, &case).map_err(|why| why.to_string()));
     if let Err(why) = inside {
         drop(turn);
         components::keep(host, candidate)?;
@@ -182,7 +183,6 @@ pub async fn execute_standing(
 
 /// Everything that can be said without looking at the component.
 fn ready(reader: &Reader, rules: &Rules, by: &Identity, id: RequestId) -> Result<Case, Error> {
-    let refuse = |why: String| Err(Error::NotReady { id: id.to_string(), why });
     let now = Timestamp::now();
     // A clock that was set back would give expired authority new life.
     if let Some(newest) = reader.newest()?
@@ -192,6 +192,14 @@ fn ready(reader: &Reader, rules: &Rules, by: &Identity, id: RequestId) -> Result
     }
     by.stands(reader)?;
     let case = Case::load(reader, rules, id)?;
+    may_use(reader, rules, by.name(), &case)?;
+    Ok(case)
+}
+
+/// Whether a request is as far that this principal could use it now.
+pub(super) fn may_use(reader: &Reader, rules: &Rules, name: &str, case: &Case) -> Result<(), Error> {
+    let refuse = |why: String| Err(Error::NotReady { id: case.request.id.to_string(), why });
+    let now = Timestamp::now();
     match case.status(rules) {
         Status::Approved => {}
         Status::Waiting(lacks) => {
@@ -219,15 +227,15 @@ fn ready(reader: &Reader, rules: &Rules, by: &Identity, id: RequestId) -> Result
     if now < case.request.not_before {
         return Err(Error::Clock { now, newest: case.request.not_before });
     }
-    if !case.request.triggers.iter().any(|name| name == by.name()) {
-        return refuse(format!("{} may not start it, only {}", by.name(), case.request.triggers.join(", ")));
+    if !case.request.triggers.iter().any(|trigger| trigger == name) {
+        return refuse(format!("{name} may not start it, only {}", case.request.triggers.join(", ")));
     }
     if case.request.break_glass
         && let Some(run) = unreviewed(reader, &case.request.requester)?
     {
         return Err(Error::Unreviewed { who: case.request.requester.clone(), run });
     }
-    Ok(case)
+    Ok(())
 }
 
 /// Rehearses within an approved scope: what it allows to look at, it allows here too. How many changes are played is not
@@ -297,16 +305,16 @@ fn difference(approved: &Plan, now: &Plan) -> Option<String> {
     ))
 }
 
-fn may_start(rules: &Rules, by: &Identity, matter: &remit_policy::Matter, case: &Case) -> Result<(), Error> {
+/// Whether the policies let this principal start it, with what they are told of the start.
+pub(super) fn may_start(rules: &Rules, by: &Who, matter: &Matter, case: &Case) -> Result<(), Error> {
     if case.request.break_glass {
         return Ok(());
     }
-    let verdict =
-        rules.policies.may(&by.who(), Verb::Trigger, Some(matter), Timestamp::now(), &case.approvers());
+    let verdict = rules.policies.may(by, Verb::Trigger, Some(matter), Timestamp::now(), &case.approvers());
     if verdict.allowed {
         return Ok(());
     }
-    Err(Error::Forbidden { who: by.name().to_owned(), what: "start this", why: verdict.words() })
+    Err(Error::Forbidden { who: by.name.clone(), what: "start this", why: verdict.words() })
 }
 
 /// One start at a time on a home: from looking at the budgets until the run is on record.

@@ -1,18 +1,20 @@
 //! What a person wants to know before deciding.
 
 use jiff::Timestamp;
-use remit_gate::Plan;
 use remit_journal::{About, Deed, Event, Mode, Reader, Started};
-use remit_policy::Verb;
+use remit_policy::{Matter, Verb, Who};
 use remit_trust::dsse::Envelope;
 
+use super::decide::{Voice, check, may_order, stands};
+use super::matter::{run_of, started_by};
 use super::rules::who;
-use super::{Asks, Case, Request, Rules, matter};
+use super::start::{may_start, may_use};
+use super::{Asks, Case, Opinion, Power, Powers, Request, Rules};
 use crate::Error;
 
 /// What differs from the last live run of this action, a line each; that there was none is one too.
 pub fn differences(reader: &Reader, case: &Case) -> Result<Vec<String>, Error> {
-    let Asks::Run { action, input, plan } = &case.request.asks else { return Ok(Vec::new()) };
+    let Asks::Run { action, input, .. } = &case.request.asks else { return Ok(Vec::new()) };
     let mut last: Option<(Timestamp, Box<Started>)> = None;
     reader.newest_runs(|_, record| {
         if let Event::Started(started) = &record.event
@@ -40,17 +42,18 @@ pub fn differences(reader: &Reader, case: &Case) -> Result<Vec<String>, Error> {
     if then != *input {
         lines.push(format!("its input was {then}"));
     }
-    let planned = |started: &Started| -> Option<Plan> {
+    let powers = |started: &Started| -> Option<Powers> {
         let grant = started.grant.as_ref()?;
         let envelope: Envelope = serde_json::from_str(grant.signed.as_ref()?.envelope.get()).ok()?;
         let request: Request = serde_json::from_slice(&envelope.payload_named(grant.digest).ok()?).ok()?;
-        request.plan().cloned()
+        Some(request.powers())
     };
-    if let (Some(then), Some(now)) = (planned(&started), plan) {
-        let words = |plan: &Plan| -> Vec<String> {
-            plan.changes().map(|step| format!("{} on {}", step.operation, step.resource)).collect()
+    if let Some(then) = powers(&started) {
+        let words = |powers: &Powers| -> Vec<String> {
+            let words = |power: &Power| format!("{} {} by {}", power.does, power.resource, power.capability);
+            powers.all.iter().map(words).collect()
         };
-        let (then, now) = (words(&then), words(now));
+        let (then, now) = (words(&then), words(&case.request.powers()));
         lines.extend(now.iter().filter(|line| !then.contains(line)).map(|line| format!("new: {line}")));
         lines.extend(then.iter().filter(|line| !now.contains(line)).map(|line| format!("not now: {line}")));
     }
@@ -87,10 +90,91 @@ pub fn orders(reader: &Reader) -> Result<Vec<String>, Error> {
     Ok(lines)
 }
 
+/// What a principal could do about a request now.
+#[derive(Clone, Debug)]
+pub struct Could {
+    /// Who.
+    pub who: String,
+    /// What.
+    pub verb: Verb,
+    /// The policies that allow it; or what would be said to one who tried.
+    pub answer: Result<String, String>,
+}
+
+/// What each principal could do about a request now: approve it, start it, revoke it. Asked of the same functions that
+/// decide when somebody does.
+pub fn could(reader: &Reader, rules: &Rules, case: &Case) -> Result<Vec<Could>, Error> {
+    let mut all = Vec::new();
+    for principal in rules.principals.iter() {
+        let now = Timestamp::now();
+        let mut key = None;
+        let mut why = "it has no key that counts now".to_owned();
+        for held in &principal.keys {
+            let id = held.key.id();
+            if !rules.principals.in_force(&id, now) {
+                continue;
+            }
+            match stands(reader, &principal.name, &id) {
+                Ok(()) => key = Some(id),
+                Err(error) => why = error.to_string(),
+            }
+        }
+        for verb in [Verb::Approve, Verb::Trigger, Verb::Revoke] {
+            let answer = match &key {
+                None => Err(why.clone()),
+                Some(key) => {
+                    let voice = Voice { principal, key: key.clone() };
+                    may(reader, rules, case, &voice, verb).map_err(|error| error.to_string())
+                }
+            };
+            all.push(Could { who: principal.name.clone(), verb, answer });
+        }
+    }
+    Ok(all)
+}
+
+fn may(reader: &Reader, rules: &Rules, case: &Case, by: &Voice<'_>, verb: Verb) -> Result<String, Error> {
+    let who = who(by.principal);
+    let now = Timestamp::now();
+    let allowed = |matter: &Matter, approvers: &[Who]| {
+        rules.policies.may(&who, verb, Some(matter), now, approvers).words()
+    };
+    match verb {
+        Verb::Approve => {
+            let opinion = Opinion { approve: true, reason: String::new(), expect: None };
+            check(reader, rules, by, case, &opinion)?;
+            Ok(allowed(&case.matter, &case.approvers()))
+        }
+        Verb::Trigger => {
+            may_use(reader, rules, &who.name, case)?;
+            // What a run under a standing scope would do, nobody knows yet: at least nothing.
+            let standing = matches!(case.request.asks, Asks::Standing(_));
+            let matter = if standing {
+                run_of(reader, case, &who.name, &[])?
+            } else {
+                started_by(reader, case, &who.name)?
+            };
+            may_start(rules, &who, &matter, case)?;
+            Ok(if case.request.break_glass {
+                "allowed by the quorum of [break-glass]".to_owned()
+            } else if standing {
+                format!(
+                    "{}, if it changes nothing; what it does change is judged then",
+                    allowed(&matter, &case.approvers())
+                )
+            } else {
+                allowed(&matter, &case.approvers())
+            })
+        }
+        _ => {
+            may_order(rules, &who, verb, Some(&case.matter))?;
+            Ok(allowed(&case.matter, &[]))
+        }
+    }
+}
+
 /// Which policies decide about a request, and what is missing.
 pub fn explain(reader: &Reader, rules: &Rules, case: &Case) -> Result<Vec<String>, Error> {
-    let matter = matter(reader, rules, &case.request)?;
-    let now = Timestamp::now();
     let mut lines = vec![format!("{}: {}", case.request.id, case.status(rules).name())];
     if case.request.break_glass {
         lines.push("break-glass: the quorum of principals.toml stands in for the policies".to_owned());
@@ -111,18 +195,10 @@ pub fn explain(reader: &Reader, rules: &Rules, case: &Case) -> Result<Vec<String
         };
         lines.push(format!("by      {}: {says}", given.approval.principal));
     }
-    let approvers = case.approvers();
-    for name in &case.request.triggers {
-        let Some(principal) = rules.principals.get(name) else {
-            lines.push(format!("start   {name}: is no principal any more"));
-            continue;
-        };
-        let verdict = rules.policies.may(&who(principal), Verb::Trigger, Some(&matter), now, &approvers);
-        lines.push(format!("start   {name}: {}", verdict.words()));
-    }
-    for principal in rules.principals.iter().filter(|principal| principal.name != case.request.requester) {
-        let verdict = rules.policies.may(&who(principal), Verb::Approve, Some(&matter), now, &approvers);
-        lines.push(format!("approve {}: {}", principal.name, verdict.words()));
+    for Could { who, verb, answer } in could(reader, rules, case)? {
+        let verb = if verb == Verb::Trigger { "start" } else { verb.name() };
+        let answer = answer.unwrap_or_else(|why| format!("no: {why}"));
+        lines.push(format!("{verb:<7} {who}: {answer}"));
     }
     Ok(lines)
 }
