@@ -192,6 +192,7 @@ impl House {
             detail: "every check agreed".to_owned(),
             consumed: to_raw_value(&meter.consumed(gate.used())).expect("JSON"),
             output: None,
+            own_words: None,
         };
         self.host.journal.commit(Record::now(run, ended)).await.expect("ended");
     }

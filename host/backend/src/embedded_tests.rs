@@ -254,3 +254,63 @@ proptest::proptest! {
         }
     }
 }
+
+fn identity(store: &Embedded, path: &str) -> Identity {
+    store.0.metadata(path).unwrap().identity.unwrap()
+}
+
+/// What an administrator does by hand: no operation removes a secret.
+fn remove(store: &Embedded, path: &str) {
+    store.0.db().execute("DELETE FROM version WHERE path = ?1", [path]).unwrap();
+}
+
+#[test]
+fn a_secret_that_was_made_anew_is_another_one() {
+    let home = home();
+    let store = open(&home).unwrap();
+    for path in ["a", "b"] {
+        store.0.put(path, None, Some(0), &fields("one")).unwrap();
+    }
+    let first = identity(&store, "a");
+    assert_ne!(first, identity(&store, "b"));
+    store.0.put("a", Some(&first), Some(1), &fields("two")).unwrap();
+    store.0.turn(Turn::Disable, "a", Some(&first), 1).unwrap();
+    assert_eq!(identity(&open(&home).unwrap(), "a"), first, "it stays the same through all its versions");
+
+    remove(&store, "a");
+    assert!(matches!(store.0.put("a", Some(&first), Some(0), &fields("x")), Err(Failure::Conflict(_))));
+    store.0.put("a", None, Some(0), &fields("theirs")).unwrap();
+    assert_ne!(identity(&store, "a"), first);
+    let refused = [
+        store.0.put("a", Some(&first), Some(1), &fields("x")).map(drop),
+        store.0.turn(Turn::Disable, "a", Some(&first), 1),
+        store.0.turn(Turn::Destroy, "a", Some(&first), 1),
+    ];
+    for refused in refused {
+        assert!(
+            matches!(&refused, Err(Failure::Conflict(why)) if why.contains("another secret")),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(states(&store, "a"), [VersionState::Enabled]);
+    assert_eq!(store.0.read("a", 1).unwrap(), fields("theirs"));
+}
+
+#[test]
+fn a_store_of_the_first_format_is_brought_up_to_date() {
+    let home = home();
+    let store = open(&home).unwrap();
+    store.0.put("a", None, Some(0), &fields("one")).unwrap();
+    store.0.put("a", None, Some(1), &fields("two")).unwrap();
+    store.0.put("b", None, Some(0), &fields("other")).unwrap();
+    store.0.db().execute_batch("DROP TABLE secret; PRAGMA user_version = 1").unwrap();
+    drop(store);
+
+    let store = open(&home).unwrap();
+    let (a, b) = (identity(&store, "a"), identity(&store, "b"));
+    assert_ne!(a, b);
+    assert_eq!(store.0.read("a", 2).unwrap(), fields("two"));
+    store.0.put("a", Some(&a), Some(2), &fields("three")).unwrap();
+    drop(store);
+    assert_eq!(identity(&open(&home).unwrap(), "a"), a);
+}

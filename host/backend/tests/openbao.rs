@@ -226,3 +226,54 @@ async fn a_namespace_is_its_own_world() {
     fixture.config.namespace = None;
     assert!(matches!(fixture.metadata("a").await, Err(Failure::NotFound(_))));
 }
+
+#[tokio::test]
+async fn the_check_names_every_right_that_is_missing() {
+    const READ: &str = r#"path "secret/metadata/prod/*" { capabilities = ["read"] }
+        path "secret/data/prod/*" { capabilities = ["read", "update"] }"#;
+    const DELETE: &str = r#"path "secret/delete/prod/*" { capabilities = ["update"] }"#;
+    const UNDELETE: &str = r#"path "secret/undelete/prod/*" { capabilities = ["update"] }"#;
+    const DESTROY: &str = r#"path "secret/destroy/prod/*" { capabilities = ["update"] }"#;
+    let fixture = Fixture::new();
+    let check = async |policy: String| {
+        fixture.set_token(&fixture.server.token(&policy, "1h"));
+        fixture.store().check("prod").await
+    };
+
+    let all = check([READ, DELETE, UNDELETE, DESTROY].concat()).await.unwrap();
+    assert!(all.ends_with("it may rotate, disable and destroy"), "{all}");
+    let some = check(READ.to_owned()).await.unwrap();
+    assert!(some.contains(r#"lacks [update] on "secret/delete/prod/*""#), "{some}");
+    // What it disables could not be enabled again.
+    let one_way = check([READ, DELETE].concat()).await.unwrap_err();
+    assert!(
+        matches!(&one_way, Failure::Denied(why) if why.contains(r#"[update] on "secret/undelete/prod/*""#)),
+        "{one_way}"
+    );
+    let blind = check(READ.replace(r#""read", "update""#, r#""update""#)).await.unwrap_err();
+    assert!(
+        matches!(&blind, Failure::Denied(why) if why.contains(r#"[read] on "secret/data/prod/*""#)),
+        "{blind}"
+    );
+    // A policy that names secrets one by one is none of the check's business.
+    let narrow = check(READ.replace("prod/*", "prod/a")).await.unwrap();
+    assert!(narrow.contains("asked before each change"), "{narrow}");
+
+    let mute =
+        fixture.server.client(&["token", "create", "-no-default-policy", "-policy=test", "-field=token"]);
+    fixture.set_token(mute.trim());
+    assert!(fixture.store().check("prod").await.is_err(), "it cannot even look itself up");
+}
+
+#[tokio::test]
+async fn the_server_deletes_by_its_own_clock() {
+    let fixture = Fixture::new();
+    fixture.server.client(&["kv", "metadata", "put", "-mount=secret", "-delete-version-after=2s", "a"]);
+    fixture.server.client(&["kv", "put", "-mount=secret", "a", "key=one"]);
+    assert_eq!(fixture.states("a").await, [VersionState::Enabled]);
+    assert!(fixture.metadata("a").await.unwrap().versions[0].expires.is_some());
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    assert_eq!(fixture.states("a").await, [VersionState::Disabled]);
+    let gone = fixture.store().read(&secret("a"), 1).await.unwrap_err();
+    assert!(matches!(&gone, Failure::NotFound(why) if why.ends_with("is disabled")), "{gone}");
+}

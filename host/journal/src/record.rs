@@ -509,6 +509,10 @@ pub struct Ended {
     pub consumed: Box<RawValue>,
     /// What the action returned, when it returned.
     pub output: Option<Value>,
+    /// Of an action that had been told a secret or content: what it said in its own words, and what it returned, sealed
+    /// under the run's key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_words: Option<Sealed>,
 }
 
 /// What of [`Ended::consumed`] the journal itself goes by; 0 where the record does not say.

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use remit_backend::{
     Embedded, Fields, Files, FilesConfig, Generator, Secrets, SecretsConfig, Serving, VersionState,
 };
-use remit_gate::{Estate, Failure, Injected, Plan, Resource, Step};
+use remit_gate::{Estate, Failure, Injected, Phase, Plan, Resource, Step};
 use remit_journal::RunState;
 use remit_lifecycle::{
     Error, Founder, Founding, Home, Host, Identity, Input, Opinion, Rules, Terms, decide, execute,
@@ -276,7 +276,8 @@ async fn after(store: &Embedded, case: Case<'_>) -> Result<Vec<SecretAfter>, Off
     Ok(found)
 }
 
-/// The plan as fixtures write it: `remit:secrets/rotate.rotate secret:app/db {"field":"password"}`.
+/// The plan as fixtures write it: `remit:secrets/rotate.rotate secret:app/db {"field":"password"}`, and `verify: ` before
+/// what is asked for there.
 fn lines(plan: &Plan) -> Vec<String> {
     plan.steps.iter().map(line).collect()
 }
@@ -291,5 +292,6 @@ fn line(step: &Step) -> String {
         Some(object) if object.is_empty() => String::new(),
         _ => format!(" {arguments}"),
     };
-    format!("{} {}{arguments}", step.operation, step.resource)
+    let phase = if step.phase == Phase::Run { String::new() } else { format!("{}: ", step.phase) };
+    format!("{phase}{} {}{arguments}", step.operation, step.resource)
 }

@@ -82,6 +82,7 @@ pub(crate) fn ended(run: RunId) -> Record {
         detail: "done".to_owned(),
         consumed: raw(r#"{"host_calls":2}"#),
         output: None,
+        own_words: None,
     };
     Record::now(run, body)
 }
