@@ -186,7 +186,10 @@ fn go(
             _ => true,
         };
         check(same, || {
-            format!("it changed what somebody else had changed since the approval:\n{}", start.differences(&after))
+            format!(
+                "it changed what somebody else had changed since the approval:\n{}",
+                start.differences(&after)
+            )
         })?;
     }
 
