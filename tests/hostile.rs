@@ -154,6 +154,42 @@ fn somebody_else_comes_first_at_every_call() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
+/// The shipped budgets, under standing scopes: of 20 changes an hour for who asked, and for who starts.
+#[test]
+fn an_hour_is_over_for_who_asked_and_for_who_started() {
+    use drive::{Started, Who};
+    let house = House::new(&Law::BUDGETED);
+    // In several places, of which each has a budget too.
+    let places = ["prod/db", "dev/db", "app/token"];
+    let scope: String = ["inspect", "rotate", "disable", "destroy", "reveal"]
+        .map(|power| {
+            let resources = places.map(|place| format!("\"secret:{place}\"")).join(", ");
+            format!("[[allow]]\ncapability = \"remit:secrets/{power}\"\nresources = [{resources}]\n")
+        })
+        .concat();
+    let scope = remit_gate::Scope::parse(&scope, "the scope").unwrap();
+    let runs = |house: &House, asks: Who, starts: Who, times: usize| {
+        let asked = house.request_standing(asks, &scope, &[starts], 1_000).unwrap();
+        for who in [Who::Bob, Who::Carol] {
+            house.approve(who, asked.id).unwrap();
+        }
+        let run = |at: usize| {
+            let steps = vec![script::Step::Rotate(places[at % places.len()].to_owned(), None)];
+            let script = script::Script { run: steps, verify: Vec::new() };
+            house.start_standing(starts, asked.id, &script)
+        };
+        let ran =
+            |done: Result<Started, String>| matches!(done, Ok(Started::Ran(ran)) if ran.state == "succeeded");
+        (0..times).filter(|at| ran(run(*at))).count()
+    };
+    assert_eq!(runs(&house, Who::Alice, Who::Bot, 24), 20, "asked by alice, started by the bot");
+    assert_eq!(runs(&house, Who::Alice, Who::Imp, 2), 0, "alice asked for enough");
+    assert_eq!(runs(&house, Who::Imp, Who::Bot, 2), 0, "the bot started enough");
+    assert_eq!(runs(&house, Who::Imp, Who::Imp, 2), 2, "nobody else is held up");
+    assert!(house.recover().is_empty());
+    house.audit().unwrap();
+}
+
 #[test]
 fn hostile_scripts_under_the_shipped_policies() {
     attack(Law::SHIPPED);

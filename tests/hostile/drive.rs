@@ -404,7 +404,14 @@ impl House {
         case.map(|case| asked(&case)).map_err(|error| words(&error))
     }
 
-    pub fn request_standing(&self, by: Who, scope: &Scope, starters: &[Who]) -> Result<Asked, String> {
+    /// For one run an hour, or as many as one may want.
+    pub fn request_standing(
+        &self,
+        by: Who,
+        scope: &Scope,
+        starters: &[Who],
+        runs_per_hour: u32,
+    ) -> Result<Asked, String> {
         let action = remit_journal::ActionRef {
             digest: self.candidate.digest(),
             name: "hostile".to_owned(),
@@ -413,7 +420,7 @@ impl House {
         let standing = Standing {
             action: Which::Digest(action),
             hours: Vec::new(),
-            runs_per_hour: 1,
+            runs_per_hour,
             changes_per_hour: 100,
         };
         let case = self.threads.block_on(request_standing(

@@ -96,7 +96,7 @@ fn go(
     let asked = match case.how {
         How::Planned => house.request(case.asks, &case.script, (Some(scope), false), &case.starters),
         How::Open => house.request(case.asks, &case.script, (Some(scope), true), &case.starters),
-        How::Standing => house.request_standing(case.asks, scope, &case.starters),
+        How::Standing => house.request_standing(case.asks, scope, &case.starters, 1),
     };
     same(house, "a request")?;
     let asked = match asked {
