@@ -212,6 +212,11 @@ impl Home {
         Ok(NoteVerifier::parse(&text)?)
     }
 
+    /// The journal's private key.
+    pub fn signer(&self, config: &Config) -> Result<NoteSigner, Error> {
+        Ok(NoteSigner::from_seed(&config.log, &*private_seed(&self.log_seed())?)?)
+    }
+
     /// The journal, to read.
     pub fn reader(&self) -> Result<Reader, Error> {
         self.load()?;

@@ -47,7 +47,7 @@ pub fn ask_witnesses(host: &Host) -> Result<Vec<Witnessed>, Error> {
     }
     let key = host.home.verifier()?;
     let reader = host.journal.reader()?;
-    let mut note = reader.checkpoint()?;
+    let mut note = host.journal.plain_checkpoint()?;
     let size = key.verify(&note)?.size;
     let known = reader.cosigned()?;
     let agent: Agent = Agent::config_builder()

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use remit_gate::{Effect, Scope, Step};
 use remit_journal::{Reader, Spent};
 use remit_policy::{Matter, Who};
@@ -135,7 +135,7 @@ fn prefix(target: &str) -> &str {
 
 /// What live runs that started within the last hour changed, or still may.
 pub(super) fn spent<T>(reader: &Reader, read: impl FnOnce(&Spent) -> T) -> Result<T, Error> {
-    Ok(reader.spent(Timestamp::now() - SignedDuration::from_hours(1), read)?)
+    Ok(reader.spent(SignedDuration::from_hours(1), read)?)
 }
 
 /// The most that was spent under the first part of any target's path.

@@ -169,7 +169,7 @@ fn ready(reader: &Reader, rules: &Rules, by: &Identity, id: RequestId) -> Result
     let refuse = |why: String| Err(Error::NotReady { id: id.to_string(), why });
     let now = Timestamp::now();
     // A clock that was set back would give expired authority new life.
-    if let Some(newest) = reader.newest()?
+    if let Some(newest) = reader.highest()?
         && now + JITTER < newest
     {
         return Err(Error::Clock { now, newest });
