@@ -399,8 +399,11 @@ impl Inner {
             match inner.journal.intend(intent).await {
                 Ok(()) => {}
                 Err(StartError::Journal(error)) => return Err(error.into()),
-                Err(StartError::Withdrawn(withdrawn)) => {
-                    let fault = Fault::Withdrawn(withdrawn);
+                Err(error @ (StartError::Withdrawn(_) | StartError::Clock { .. })) => {
+                    let fault = match error {
+                        StartError::Withdrawn(withdrawn) => Fault::Withdrawn(withdrawn),
+                        error => Fault::Clock(error.to_string()),
+                    };
                     inner.deny(
                         call,
                         O::NAME,

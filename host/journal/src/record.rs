@@ -515,12 +515,10 @@ pub struct Ended {
     pub own_words: Option<Sealed>,
 }
 
-/// What of [`Ended::consumed`] the journal itself goes by; 0 where the record does not say.
+/// What of [`Ended::consumed`] a replay goes by; 0 where the record does not say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Counted {
-    /// How many calls the gate was asked for.
-    pub host_calls: u64,
     /// How much fuel the guest burnt.
     pub fuel: u64,
 }

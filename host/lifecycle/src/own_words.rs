@@ -77,6 +77,7 @@ fn what(cause: &Error) -> Option<&'static str> {
         | Fault::Expired(_)
         | Fault::Withdrawn(_)
         | Fault::NotYet(_)
+        | Fault::Clock(_)
         | Fault::EndOfRecord
         | Fault::Journal(_)
         | Fault::NoBackend { .. }
