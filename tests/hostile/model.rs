@@ -3,6 +3,7 @@
 //! after.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use serde_json::Value;
 
@@ -67,7 +68,8 @@ impl Law {
         if let Some(people) = self.disclosure {
             text = without(&text, "no-disclosure");
             text = without(&text, "at-most-ten-targets");
-            text += &format!(
+            let _ = write!(
+                text,
                 "@id(\"telling\")\n@needs(\"{people} human\")\n\
                 permit (principal, action == Remit::Action::\"require\", resource) when {{ resource.disclose > 0 }};\n"
             );
@@ -91,7 +93,8 @@ impl Law {
                 when { principal.kind != \"human\" && resource.changes > 0 };\n";
         }
         if self.change > 1 {
-            text += &format!(
+            let _ = write!(
+                text,
                 "@id(\"more\")\n@needs(\"{} human\")\n\
                 permit (principal, action == Remit::Action::\"require\", resource) when {{ resource.changes > 0 }};\n",
                 self.change

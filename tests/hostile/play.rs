@@ -19,8 +19,9 @@ impl Tally {
         *self.0.entry(what.into()).or_default() += 1;
     }
 
-    /// Says it at once, to whoever wants to know (`REMIT_HOSTILE_TALK=1`) why so little happens.
-    fn note(&self, what: &str, why: &str) {
+    /// The same, and says why at once to whoever wants to know (`REMIT_HOSTILE_TALK=1`).
+    fn note(&mut self, what: &str, why: &str) {
+        self.count(what);
         if std::env::var_os("REMIT_HOSTILE_TALK").is_some() {
             println!("{what}: {}", why.split(" | ").next().unwrap_or_default());
         }
@@ -41,6 +42,10 @@ fn check(holds: bool, why: impl FnOnce() -> String) -> Judged {
 struct Said {
     run: String,
     text: String,
+}
+
+fn hear(said: &mut Vec<Said>, words: impl ToString) {
+    said.push(Said { run: String::new(), text: words.to_string() });
 }
 
 /// Plays a case on a home that was used before.
@@ -69,9 +74,6 @@ fn go(
         let now = house.snapshot();
         check(now == before, || format!("{after} changed something:\n{}", before.differences(&now)))
     };
-    fn hear(said: &mut Vec<Said>, words: impl ToString) {
-        said.push(Said { run: String::new(), text: words.to_string() });
-    }
     if let Some((who, within)) = case.rehearse {
         let rehearsed = house.rehearse(who, &case.script, within.then_some(scope));
         tally.count(if rehearsed.is_ok() { "rehearsed" } else { "not rehearsed" });
@@ -102,7 +104,6 @@ fn go(
     let asked = match asked {
         Ok(asked) => asked,
         Err(why) => {
-            tally.count("not asked");
             tally.note("not asked", &why);
             hear(said, why);
             listen(house, said);
@@ -204,7 +205,6 @@ fn go(
             return finish(house, &authority, &[&before, &start, &after], said, &readers, None);
         }
         Err(why) => {
-            tally.count("not started");
             tally.note("not started", &why);
             nobody
                 .judge(&start, &after, &theirs, false)
