@@ -431,7 +431,7 @@ fn liar(says: String) -> String {
                 open.push(caller);
                 continue;
             }
-            let mut request = [0; 64 * 1024];
+            let mut request = vec![0; 64 * 1024];
             let _ = std::io::Read::read(&mut caller, &mut request);
             let _ = std::io::Write::write_all(&mut caller, says.as_bytes());
         }
