@@ -12,7 +12,7 @@ use std::sync::{Arc, Barrier};
 use miette::Diagnostic as _;
 use remit_journal::{Event, Journal, JournalError, RunId, RunState, StartError};
 use remit_tlog::NoteSigner;
-use support::{ended, grant, home, intent, key, kind, open, outcome, signer, started, write};
+use support::{ended, grant, home, key, kind, look, open, outcome, signer, started, write};
 
 #[tokio::test]
 async fn a_commit_makes_everything_before_it_durable_in_order() {
@@ -23,7 +23,7 @@ async fn a_commit_makes_everything_before_it_durable_in_order() {
     // A reader opened before the records sees them as soon as `commit` returns.
     let reader = Journal::open_read_only(&path).unwrap();
     for call in 1..=3000 {
-        journal.note(intent(run, call)).unwrap();
+        journal.note(look(run, call)).unwrap();
         if call % 1000 == 0 {
             journal.commit(outcome(run, call)).await.unwrap();
             let seen: Vec<_> = reader.run(&run).unwrap();
@@ -71,7 +71,7 @@ async fn notes_are_flushed_when_the_last_handle_goes() {
     let journal = open(&path);
     write(&journal, started(run, None)).await.unwrap();
     let clone = journal.clone();
-    journal.note(intent(run, 1)).unwrap();
+    journal.note(look(run, 1)).unwrap();
     drop(journal);
     clone.note(outcome(run, 1)).unwrap();
     drop(clone);
@@ -92,7 +92,7 @@ fn two_handles_interleave_and_the_journal_verifies() {
                     for _ in 0..15 {
                         let run = RunId::new();
                         write(&journal, started(run, None)).await.unwrap();
-                        journal.commit(intent(run, 1)).await.unwrap();
+                        journal.commit(look(run, 1)).await.unwrap();
                         journal.note(outcome(run, 1)).unwrap();
                         journal.commit(ended(run)).await.unwrap();
                     }
@@ -227,7 +227,7 @@ async fn what_nobody_waits_for_is_soon_on_the_disk_and_who_waits_waits_once() {
     journal.note(outcome(run, 10)).unwrap();
     journal.catch_up().await.unwrap();
     assert_eq!((other.run(&run).unwrap().len(), journal.written().waited), (3, 0));
-    journal.intend(intent(run, 1)).await.unwrap();
+    journal.intend(look(run, 1)).await.unwrap();
     journal.flush().await.unwrap();
     assert_eq!(journal.written().waited, 1, "a flush of nothing is no wait");
 }
@@ -260,7 +260,7 @@ fn many_who_wait_at_once_are_all_served_in_order() {
                     let run = RunId::new();
                     write(&journal, started(run, Some(grant(9_999)))).await.unwrap();
                     for call in 1..=CALLS {
-                        journal.intend(intent(run, call)).await.unwrap();
+                        journal.intend(look(run, call)).await.unwrap();
                         journal.note(outcome(run, call)).unwrap();
                     }
                     journal.commit(ended(run)).await.unwrap();
@@ -290,7 +290,7 @@ async fn a_damaged_file_is_said_to_be_damaged() {
     let run = RunId::new();
     write(&journal, started(run, None)).await.unwrap();
     for call in 1..=40 {
-        journal.note(intent(run, call)).unwrap();
+        journal.note(look(run, call)).unwrap();
     }
     drop(journal);
     let whole = fs::read(&path).unwrap();
@@ -365,7 +365,7 @@ async fn in_a_child_until_the_disk_is_full() {
     write(&journal, started(run, None)).await.unwrap();
     let mut committed = 0;
     let error = loop {
-        match journal.commit(intent(run, committed + 1)).await {
+        match journal.commit(look(run, committed + 1)).await {
             Ok(()) => committed += 1,
             Err(error) => break error,
         }
