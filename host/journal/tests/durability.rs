@@ -12,7 +12,7 @@ use std::sync::{Arc, Barrier};
 use miette::Diagnostic as _;
 use remit_journal::{Event, Journal, JournalError, RunId, RunState, StartError};
 use remit_tlog::NoteSigner;
-use support::{ended, grant, home, key, kind, look, open, outcome, signer, started, write};
+use support::{failed, grant, home, key, kind, look, open, outcome, signer, started, write};
 
 #[tokio::test]
 async fn a_commit_makes_everything_before_it_durable_in_order() {
@@ -30,7 +30,7 @@ async fn a_commit_makes_everything_before_it_durable_in_order() {
             assert_eq!(kind(&seen.last().unwrap().1), format!("outcome {call}"));
         }
     }
-    journal.commit(ended(run)).await.unwrap();
+    journal.commit(failed(run)).await.unwrap();
     let kinds = |journal: &remit_journal::Reader| -> Vec<String> {
         let records = journal.run(&run).unwrap();
         assert!(records.iter().zip(1..).all(|((seq, _), expected)| *seq == expected));
@@ -94,7 +94,7 @@ fn two_handles_interleave_and_the_journal_verifies() {
                         write(&journal, started(run, None)).await.unwrap();
                         journal.commit(look(run, 1)).await.unwrap();
                         journal.note(outcome(run, 1)).unwrap();
-                        journal.commit(ended(run)).await.unwrap();
+                        journal.commit(failed(run)).await.unwrap();
                     }
                 });
             });
@@ -104,7 +104,7 @@ fn two_handles_interleave_and_the_journal_verifies() {
     let audit = reader.verify(&key(), None).unwrap();
     assert_eq!((audit.records, audit.runs, audit.open_calls), (240, 60, 0));
     let runs = reader.runs().unwrap();
-    assert!(runs.iter().all(|run| run.state == Some(RunState::Held)));
+    assert!(runs.iter().all(|run| run.state == Some(RunState::Failed)));
     for run in &runs {
         let kinds: Vec<_> = reader.run(&run.run).unwrap().iter().map(|(_, r)| kind(r)).collect();
         assert_eq!(kinds, ["started", "intent 1", "outcome 1", "ended"]);
@@ -163,10 +163,10 @@ async fn starts_are_refused_one_by_one_within_a_group() {
     assert!(matches!(b, Err(StartError::Again(again)) if again == run));
     c.unwrap();
     assert!(matches!(d, Err(StartError::Spent { started: 2, .. })));
-    let not_a_start = journal.start(ended(run), remit_trust::Sealed::from_bytes(Vec::new())).await;
+    let not_a_start = journal.start(failed(run), remit_trust::Sealed::from_bytes(Vec::new())).await;
     assert!(matches!(not_a_start, Err(StartError::NotAStart("ended"))));
     // A refusal is an answer, not a failure of the journal.
-    journal.commit(ended(run)).await.unwrap();
+    journal.commit(failed(run)).await.unwrap();
     assert_eq!(journal.reader().unwrap().verify(&key(), None).unwrap().runs, 2);
 }
 
@@ -263,7 +263,7 @@ fn many_who_wait_at_once_are_all_served_in_order() {
                         journal.intend(look(run, call)).await.unwrap();
                         journal.note(outcome(run, call)).unwrap();
                     }
-                    journal.commit(ended(run)).await.unwrap();
+                    journal.commit(failed(run)).await.unwrap();
                 })
             })
             .collect();
@@ -374,8 +374,8 @@ async fn in_a_child_until_the_disk_is_full() {
     assert!(matches!(error, JournalError::Unavailable { .. }), "{error}");
     // From now on everything fails the same way, whether it would fit or not.
     for answer in [
-        journal.commit(ended(run)).await,
-        journal.note(ended(run)),
+        journal.commit(failed(run)).await,
+        journal.note(failed(run)),
         journal.clone().flush().await,
         write(&journal, started(RunId::new(), None)).await.map_err(|error| match error {
             StartError::Journal(error) => error,
