@@ -103,8 +103,8 @@ fn attack_self_approval_under_a_second_key() {
     fs::copy(world.path("alice-2.pub"), world.home().join("keys/alice-2.pub")).unwrap();
     let file = world.home().join("principals.toml");
     let text = fs::read_to_string(&file).unwrap();
-    let key = "[[principal.key]]\nfile   = \"keys/alice.pub\"\n";
-    fs::write(&file, text.replace(key, &format!("{key}[[principal.key]]\nfile = \"keys/alice-2.pub\"\n")))
+    let key = format!("[[principal.key]]\nfile   = \"{}\"\n", world.kept_key("principals", "alice"));
+    fs::write(&file, text.replace(&key, &format!("{key}[[principal.key]]\nfile = \"keys/alice-2.pub\"\n")))
         .unwrap();
     world.remit(&["rules", "sign", "--key", "admin.key"]).exits(0);
     let id = asked(&world, "alice.key");
@@ -252,7 +252,7 @@ fn attack_the_rules_themselves() {
     world.remit(&["rules", "sign", "--key", "bot.key"]).exits(3).says("is no administrator's");
     // A key file under an unchanged principals.toml.
     fs::write(&file, &text).unwrap();
-    let (alice, bot) = (world.home().join("keys/alice.pub"), world.home().join("keys/bot.pub"));
+    let [alice, bot] = ["alice", "bot"].map(|name| world.home().join(world.kept_key("principals", name)));
     let real = fs::read(&alice).unwrap();
     world.remit(&["keys", "new", "--out", "mallory"]).exits(0);
     fs::copy(world.path("mallory.pub"), &alice).unwrap();

@@ -7,6 +7,10 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use common::{POLICY, SECRET, World};
+use remit_gate::{Pattern, Scope};
+use remit_journal::{Event, Proof, Proven, Record, Started};
+use remit_lifecycle::check_authority;
+use remit_tlog::NoteVerifier;
 use serde_json::Value;
 
 const ACTION: &str = "rotate-secret.wasm";
@@ -366,6 +370,7 @@ fn a_standing_scope_for_a_publishers_versions_and_hours() {
         world.remit(&[&["run", ACTION, "--input", &input(SECRET)][..], &under].concat())
     };
     standing(&["--versions", "^0.1"]).exits(0);
+    a_proof_shows_what_was_inside(&world);
     standing(&["--versions", "^2"]).exits(3).says("it is for rotate-secret ^2 by the publisher");
     // An hour that is never now: the day before yesterday's.
     let day = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
@@ -382,4 +387,69 @@ fn a_standing_scope_for_a_publishers_versions_and_hours() {
         world.remit(&[&args[..], wrong].concat()).exits(2);
     }
     world.audit_is_sound();
+}
+
+/// Of a run under a standing scope that bob approved: each thing that was not approved is found in its record.
+fn a_proof_shows_what_was_inside(world: &World) {
+    let (run, _) = world.last_run();
+    world.remit(&["audit", "prove", &run, "--out", "standing.proof"]).exits(0);
+    let check = |approver: &str| {
+        world.remit(&[
+            "audit",
+            "check-proof",
+            "standing.proof",
+            "--key",
+            "home/log.pub",
+            "--approver",
+            approver,
+        ])
+    };
+    check("bob.pub").exits(0);
+    check("admin.pub").exits(3).says("no approval on record is by this key");
+
+    let key = NoteVerifier::parse(fs::read_to_string(world.home().join("log.pub")).unwrap().trim()).unwrap();
+    let proof = Proof::parse(&fs::read_to_string(world.path("standing.proof")).unwrap()).unwrap();
+    let genuine = proof.check(&key).unwrap();
+    let forged = |why: &str, forge: &dyn Fn(&mut Started, &mut Vec<(u64, Record)>)| {
+        let Proven::Run { run, log, size, state, mut records } = genuine.clone() else { unreachable!() };
+        let Event::Started(started) = &records[0].1.event else { unreachable!() };
+        let mut started = started.clone();
+        forge(&mut started, &mut records);
+        records[0].1.event = Event::Started(started);
+        let forged = Proven::Run { run, log, size, state, records };
+        let refused = check_authority(&forged, &world.path("bob.pub")).unwrap_err().to_string();
+        assert!(refused.contains(why), "{why}: {refused}");
+    };
+    let other = remit_trust::Digest::of(b"another");
+    let scoped = |started: &mut Started, change: &dyn Fn(&mut Scope)| {
+        let mut scope: Scope = serde_json::from_str(started.scope.as_ref().unwrap().get()).unwrap();
+        change(&mut scope);
+        started.scope_digest = scope.digest().unwrap();
+        started.scope = Some(serde_json::value::to_raw_value(&scope).unwrap());
+    };
+    let intents = |records: &[(u64, Record)]| -> Vec<usize> {
+        let of =
+            |(_, record): &(u64, Record)| matches!(&record.event, Event::Intent(i) if i.before.is_some());
+        (0..records.len()).filter(|at| of(&records[*at])).collect()
+    };
+    forged("the word that started it", &|started, _| started.action.digest = other);
+    forged("the word that started it", &|started, _| started.input_digest = other);
+    forged("the word that started it", &|started, _| started.started_by = Some("alice".to_owned()));
+    forged("it is for rotate-secret", &|started, _| started.action.name = "another".to_owned());
+    forged("it is for rotate-secret", &|started, _| started.publisher = Some(other.to_string()));
+    forged("its scope is not the one", &|started, _| started.scope_digest = other);
+    forged("it had another scope", &|started, _| {
+        scoped(started, &|scope| scope.allow[0].resources = vec![Pattern::new("file:**").unwrap()]);
+    });
+    forged("it had another scope", &|started, _| scoped(started, &|scope| scope.limits.changes = 2));
+    forged("it made 2 changes", &|_, records| {
+        let change = records[intents(records)[0]].clone();
+        records.push(change);
+    });
+    forged("no resource pattern", &|_, records| {
+        let at = intents(records)[0];
+        let Event::Intent(intent) = &mut records[at].1.event else { unreachable!() };
+        intent.resource = "file:etc/passwd".to_owned();
+    });
+    forged("another time", &|_, records| records[0].1.at = jiff::Timestamp::UNIX_EPOCH);
 }

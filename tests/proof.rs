@@ -363,3 +363,100 @@ fn a_replay_of_something_else_is_found_out() {
     assert_eq!(world.current_version(SECRET), 2, "nothing was touched");
     world.remit(&["revert", ""]).exits(2);
 }
+
+#[test]
+fn attack_a_bad_witness_decides_about_nobody_else() {
+    let (world, run) = rotated();
+    let good = Witness::of("good.test/w", "test.example/journal", &key(&world));
+    // Keys of witnesses that exist; who answers for them lies.
+    let names = ["shorter", "longer", "huge", "words", "forged", "endless", "closed", "silent"];
+    let keys =
+        names.map(|name| Witness::of(&format!("{name}.test/w"), "x.example/log", &key(&world)).key.clone());
+    let answer = |status: &str, body: &str| {
+        format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+    };
+    let mut entries = String::new();
+    for (name, key) in names.iter().zip(&keys) {
+        let says = match *name {
+            "shorter" => answer("409 Conflict", "0\n"),
+            "longer" => answer("409 Conflict", "1000000\n"),
+            "huge" => answer("409 Conflict", &format!("{}\n", u64::MAX)),
+            "words" => answer("200 OK", "all is well\n"),
+            "forged" => answer("200 OK", &format!("{}\n", forged(key))),
+            "endless" => answer("200 OK", &"x".repeat(1 << 20)),
+            "closed" => String::new(),
+            _ => "silence".to_owned(),
+        };
+        entries += &format!("\n[[witness]]\nurl = \"{}\"\nkey = \"{key}\"\n", liar(says));
+    }
+    entries += "\n[[witness]]\nurl = \"http://127.0.0.1:1\"\nkey = \"no key\"\n";
+    let config = world.home().join("remit.toml");
+    let plain = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{plain}{entries}{}", good.config())).unwrap();
+
+    let asked = world.remit(&["audit", "witness", "--json"]).exits(1);
+    let (answers, err) = (asked.json(), &asked.err);
+    for (n, name) in names.iter().enumerate() {
+        assert_eq!(answers[n]["size"], Value::Null, "{name}");
+        assert!(err.contains(&format!("{name}.test/w did not cosign")), "{name} in {err}");
+    }
+    assert!(err.contains("127.0.0.1:1 did not cosign: its `key` in remit.toml"), "{err}");
+    let last = &answers[names.len() + 1];
+    assert_eq!(last["witness"], "good.test/w");
+    assert!(last["size"].as_u64().unwrap() > 0, "{answers}");
+    // And it is kept, where proofs find it.
+    let kept = || world.remit(&["audit", "checkpoint", "--cosigned"]).exits(0).out;
+    assert!(kept().contains("\u{2014} good.test/w "), "{}", kept());
+    world.remit(&["audit", "prove", &run, "--out", "run.proof"]).exits(0);
+    assert!(fs::read_to_string(world.path("run.proof")).unwrap().contains("good.test/w"));
+
+    // Whoever has signed this checkpoint has done so, also when another is asked and it is gone.
+    let other = Witness::of("a.test/w", "test.example/journal", &key(&world));
+    let two = format!("{plain}{}{}", good.config(), other.config());
+    drop(good);
+    fs::write(&config, two).unwrap();
+    world.remit(&["audit", "witness"]).exits(1).says("good.test/w did not cosign");
+    assert!(kept().contains("\u{2014} good.test/w ") && kept().contains("\u{2014} a.test/w "), "{}", kept());
+    world.audit_is_sound();
+}
+
+/// A server that says the same to everyone, or keeps silent; its address.
+fn liar(says: String) -> String {
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", server.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        for mut caller in server.incoming().flatten() {
+            if says == "silence" {
+                open.push(caller);
+                continue;
+            }
+            let mut request = [0; 64 * 1024];
+            let _ = std::io::Read::read(&mut caller, &mut request);
+            let _ = std::io::Write::write_all(&mut caller, says.as_bytes());
+        }
+    });
+    url
+}
+
+/// A signature line of that key, with a signature by nobody.
+fn forged(key: &str) -> String {
+    let mut parts = key.split('+');
+    let (name, id) = (parts.next().unwrap(), parts.next().unwrap());
+    let mut bytes = u32::from_str_radix(id, 16).unwrap().to_be_bytes().to_vec();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    bytes.extend(now.to_be_bytes());
+    bytes.extend([7; 64]);
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut line = format!("\u{2014} {name} ");
+    for three in bytes.chunks(3) {
+        let mut bits = 0_usize;
+        for n in 0..3 {
+            bits = bits << 8 | usize::from(*three.get(n).unwrap_or(&0));
+        }
+        for n in 0..4 {
+            line.push(if n <= three.len() { alphabet[bits >> (18 - 6 * n) & 63].into() } else { '=' });
+        }
+    }
+    line
+}

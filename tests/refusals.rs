@@ -123,7 +123,8 @@ fn attack_what_is_known_of_a_file_holds_for_that_file_and_no_longer() {
     }
     plan().exits(0);
     let config = fs::read_to_string(world.home().join("remit.toml")).unwrap();
-    let nobody = config.replace("keys/publisher.pub", "keys/alice.pub");
+    let publisher = world.kept_key("publishers", "publisher");
+    let nobody = config.replace(&publisher, &world.kept_key("principals", "alice"));
     assert_ne!(nobody, config);
     fs::write(world.home().join("remit.toml"), nobody).unwrap();
     plan().exits(3).says("no trusted key");

@@ -95,6 +95,17 @@ impl World {
         self.path("home")
     }
 
+    /// Where the home keeps the key of `name`, relative to it: `role` is `publishers`, `admins` or `principals`.
+    pub fn kept_key(&self, role: &str, name: &str) -> String {
+        let folder = format!("keys/{role}");
+        let mut files = fs::read_dir(self.home().join(&folder)).unwrap().flatten();
+        let named = |file: &fs::DirEntry| {
+            let file = file.file_name().into_string().unwrap();
+            file.strip_prefix(name).is_some_and(|rest| rest.starts_with('-') && rest.len() == 17)
+        };
+        format!("{folder}/{}", files.find(named).unwrap().file_name().into_string().unwrap())
+    }
+
     pub fn write(&self, name: &str, text: impl AsRef<[u8]>) {
         fs::write(self.path(name), text).unwrap();
     }

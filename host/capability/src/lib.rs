@@ -15,4 +15,4 @@ mod table;
 pub mod wasi;
 
 pub use ctx::Ctx;
-pub use table::{Interface, find, interfaces, operation, powers};
+pub use table::{Interface, check, find, interfaces, operation, powers};

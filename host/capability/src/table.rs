@@ -1,6 +1,6 @@
 //! The table: every interface an action may import, in one place.
 
-use remit_gate::{AnyOperation, Effect, Of};
+use remit_gate::{AnyOperation, Effect, Of, Scope, ScopeError};
 use wasmtime::component::Linker;
 
 use crate::bindings::{remit, wasi};
@@ -195,6 +195,30 @@ pub fn find(import: &str) -> Option<&'static Interface> {
                 .strip_prefix("0.2.")
                 .is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|b| b.is_ascii_digit()));
     same.then_some(found)
+}
+
+/// Whether each rule of a scope allows something that this host has, on resources that it can have to do with. A rule
+/// that never applies is a mistake that somebody counts on.
+pub fn check(scope: &Scope) -> Result<(), ScopeError> {
+    let wrong = |detail: String| Err(ScopeError::Value { file: "the scope".to_owned(), detail });
+    for allow in &scope.allow {
+        let (name, _) = allow.interface();
+        let Some(kind) = TABLE.iter().chain(POWERS).find(|known| known.name == name).and_then(|i| i.kind)
+        else {
+            let known: Vec<&str> =
+                TABLE.iter().chain(POWERS).filter(|known| known.granted_by_scope()).map(|i| i.name).collect();
+            return wrong(format!(
+                "{name} is nothing that a scope grants; it can grant {}",
+                known.join(", ")
+            ));
+        };
+        if let Some(pattern) = allow.resources.iter().find(|pattern| pattern.kind() != kind) {
+            return wrong(format!(
+                "{name} has to do with resources of the kind `{kind}:`, not with {pattern}"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The operation that the journal knows as `name`.

@@ -72,10 +72,10 @@ pub trait AnyOperation: Sync {
     fn name(&self) -> &'static str;
     /// [`Operation::EFFECT`].
     fn effect(&self) -> Effect;
-    /// Whether it looks, and hands out content: see [`Operation::SEALED`].
-    fn is_content(&self) -> bool;
     /// [`Operation::RUN_TIME`].
     fn run_time(&self) -> &'static [&'static str];
+    /// Whether it looks, and hands out content: see [`Operation::SEALED`].
+    fn is_content(&self) -> bool;
     /// Takes one recorded change back; see [`UndoGate`].
     fn undo<'a>(&self, gate: &'a UndoGate, intent: &'a Intent) -> Boxed<'a, Result<UndoResult, Fault>>;
     /// Compares the live state with a recorded change: the host's own check after a run.
@@ -100,12 +100,12 @@ impl<O: Operation> AnyOperation for Of<O> {
         O::EFFECT
     }
 
-    fn is_content(&self) -> bool {
-        O::SEALED && O::EFFECT == Effect::Observe
-    }
-
     fn run_time(&self) -> &'static [&'static str] {
         O::RUN_TIME
+    }
+
+    fn is_content(&self) -> bool {
+        O::SEALED && O::EFFECT == Effect::Observe
     }
 
     fn undo<'a>(&self, gate: &'a UndoGate, intent: &'a Intent) -> Boxed<'a, Result<UndoResult, Fault>> {

@@ -240,18 +240,18 @@ impl Reader {
         Ok(upto.map(i64::cast_unsigned))
     }
 
-    /// Every record after `since` that may be worth telling somebody, as it was written, with what it is filed
-    /// under.
-    pub fn to_tell(&self, since: u64) -> Result<Vec<(u64, String, String)>, JournalError> {
+    /// The first records after `since`, `most` of them, that may be worth telling somebody: each as it was written, with
+    /// what it is filed under.
+    pub fn to_tell(&self, since: u64, most: u32) -> Result<Vec<(u64, String, String)>, JournalError> {
         let database = self.database();
         let query = || -> rusqlite::Result<Vec<(i64, String, Vec<u8>)>> {
             // An older schema's index is of another list.
             let by = if self.version < 6 { "NOT INDEXED" } else { "INDEXED BY record_of_kind" };
             let to_tell = schema::to_tell();
             let mut rows = database.prepare_cached(&format!(
-                "SELECT seq, run, body FROM record {by} WHERE seq > ?1 AND {to_tell} ORDER BY seq"
+                "SELECT seq, run, body FROM record {by} WHERE seq > ?1 AND {to_tell} ORDER BY seq LIMIT ?2"
             ))?;
-            rows.query_map([since.cast_signed()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            rows.query_map((since.cast_signed(), most), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
                 .collect()
         };
         let text = |body| {

@@ -105,7 +105,7 @@ async fn an_older_journal_is_read_as_it_is_and_brought_up_by_the_first_writer() 
         let look = || {
             let reader = Journal::open_read_only(&path).unwrap();
             let audit = reader.verify(&key(), None).unwrap();
-            let told: Vec<u64> = reader.to_tell(0).unwrap().into_iter().map(|(seq, ..)| seq).collect();
+            let told: Vec<u64> = reader.to_tell(0, 1000).unwrap().into_iter().map(|(seq, ..)| seq).collect();
             let states: Vec<_> = reader.runs().unwrap().into_iter().map(|run| run.state).collect();
             (audit.checkpoint, reader.unfinished().unwrap(), told, states, reader.run_key(&open_one).unwrap())
         };

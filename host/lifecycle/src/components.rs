@@ -1,14 +1,13 @@
 //! The actions that ran, kept by digest: what a replay needs years later.
 
 use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use remit_sandbox::{AdmissionError, Cache, Candidate, Inspection};
 use remit_trust::Digest;
 
-use crate::{Error, Home, Host};
+use crate::{Error, Home, Host, disk};
 
 fn file(home: &Home, digest: Digest) -> PathBuf {
     home.components().join(format!("{}.wasm", digest.to_string().replace(':', "-")))
@@ -54,28 +53,14 @@ pub(crate) fn keep(host: &Host, candidate: &Candidate) -> Result<(), Error> {
     Ok(())
 }
 
-/// Writes a file, whole and durable; answers it, opened.
 fn write(home: &Home, path: &Path, bytes: &[u8]) -> Result<fs::File, Error> {
     let folder = home.components();
-    let failed = |error: std::io::Error| Error::kept(path, &error);
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
-    let mut draft = path.as_os_str().to_owned();
-    // Nobody else's: several runs may keep the same component at once.
-    draft.push(format!(".{}.new", remit_journal::RunId::new()));
-    let draft = PathBuf::from(draft);
-    let write = || -> std::io::Result<fs::File> {
-        let mut to =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-        to.write_all(bytes)?;
-        to.sync_all()?;
-        fs::rename(&draft, path)?;
-        fs::File::open(&folder)?.sync_all()?;
-        Ok(to)
-    };
-    write().map_err(|error| {
-        let _ = fs::remove_file(&draft);
-        failed(error)
-    })
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&folder)
+        .and_then(|()| disk::replace(path, bytes))
+        .map_err(|error| Error::kept(path, &error))
 }
 
 /// A component that was kept, if what is there still is it: to run it.

@@ -71,6 +71,28 @@ pub enum Error {
         /// What is in the way.
         what: &'static str,
     },
+    /// What a home is to be made from cannot be.
+    #[error("{why}")]
+    #[diagnostic(
+        code(usage::founding),
+        help(
+            "nothing was made. One key is one identity: whoever publishes actions is no principal and no administrator, and each principal has its own name and key"
+        )
+    )]
+    Founding {
+        /// What is wrong, with where it came from.
+        why: String,
+    },
+    /// A file is where one of a new home would be.
+    #[error("{file} is there already, with other content")]
+    #[diagnostic(
+        code(usage::in_the_way),
+        help("nothing was made; look at it, then remove it or choose another --home")
+    )]
+    InTheWay {
+        /// Which.
+        file: String,
+    },
     /// The rules are not in force.
     #[error("the rules of this home are not in force: {why}")]
     #[diagnostic(code(refused::rules), help("{help}"))]

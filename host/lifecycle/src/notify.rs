@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use remit_journal::{About, Act, Deed, Event, Mode, Reader, Record, RunState};
+use remit_journal::{About, Act, Deed, Event, Mode, Reader, Record, RunState, Word};
 use remit_notify::{Event as Told, Notifiers, NotifyError};
+use remit_policy::Verb;
 use serde_json::value::RawValue;
 
-use crate::authority::{Case, Request, Rules};
+use crate::authority::{Actor, Case, Request, Rules, What};
 use crate::{Error, Host};
 
 /// Every kind of event.
@@ -52,52 +53,101 @@ pub async fn notify(host: &Host, patience: Duration) -> Result<Delivery, Error> 
     let notifiers = Notifiers::open(&config.notify, host.home.path(), KINDS, patience)?;
     for name in notifiers.names() {
         let reader = host.journal.reader()?;
-        let size = reader.size()?;
         let Some(since) = reader.told(name)? else {
             // A new one hears of what happens from now on.
-            tell(host, name, size).await?;
+            tell(host, name, reader.size()?, None).await?;
             continue;
         };
-        for (seq, of, body) in reader.to_tell(since)? {
-            let Some(event) = event(&reader, &config.log, seq, &of, &body)? else { continue };
-            if !notifiers.wants(name, &event.kind) {
-                continue;
-            }
-            match notifiers.deliver(name, &event) {
-                Ok(()) => {
-                    // At once: what is not on record is told again.
-                    tell(host, name, seq).await?;
-                    delivery.told.push((name.to_owned(), event.id));
+        let mut waiting = Waiting { since, passed: 0 };
+        while let Some(next) = waiting.next(&reader, &config.log, |kind| notifiers.wants(name, kind))? {
+            let (seq, event) = match next {
+                Next::Event(seq, event) => (seq, event),
+                // Nothing of it is for this one: it is not looked at again, by any command.
+                Next::Passed => {
+                    tell(host, name, waiting.since, None).await?;
+                    continue;
                 }
-                Err(error) => {
-                    delivery.failed.push(error);
-                    break;
-                }
+            };
+            if let Err(error) = notifiers.deliver(name, &event) {
+                delivery.failed.push(error);
+                break;
             }
+            // At once: what is not on record is told again.
+            tell(host, name, seq, None).await?;
+            delivery.told.push((name.to_owned(), event.id));
         }
     }
     Ok(delivery)
 }
 
 /// Passes over the first event that waits for a notifier: one that its receiver will never take would keep
-/// everything after it waiting. Its id, if one waits.
-pub async fn give_up(host: &Host, name: &str) -> Result<Option<String>, Error> {
+/// everything after it waiting. Whoever was to be told never is, so this is a principal's order. Its id, if one waits.
+pub async fn give_up(host: &Host, by: &Actor, name: &str, reason: &str) -> Result<Option<String>, Error> {
     let config = host.home.load()?;
     let notifiers = Notifiers::open(&config.notify, host.home.path(), KINDS, Duration::ZERO)?;
     let reader = host.journal.reader()?;
     let Some(since) = reader.told(name)? else { return Ok(None) };
-    for (seq, of, body) in reader.to_tell(since)? {
-        let event = event(&reader, &config.log, seq, &of, &body)?;
-        if let Some(event) = event.filter(|event| notifiers.wants(name, &event.kind)) {
-            tell(host, name, seq).await?;
+    let mut waiting = Waiting { since, passed: 0 };
+    while let Some(next) = waiting.next(&reader, &config.log, |kind| notifiers.wants(name, kind))? {
+        if let Next::Event(seq, event) = next {
+            let what = What::GiveUp { notifier: name.to_owned(), record: seq };
+            let word = by.order_here(&reader, (Verb::Review, what), reason)?;
+            tell(host, name, seq, word).await?;
             return Ok(Some(event.id));
         }
     }
     Ok(None)
 }
 
-async fn tell(host: &Host, name: &str, upto: u64) -> Result<(), Error> {
-    let deed = Deed::Notified { notifier: name.to_owned(), upto, word: None };
+/// So many records that are of no interest to a notifier are passed over before the journal says so: with one record for
+/// each command it would be the journal that grows, without any, what each command reads.
+const PASSED: u32 = 64;
+
+/// What a notifier was not told yet.
+struct Waiting {
+    /// It was told, or does not want, everything up to here.
+    since: u64,
+    /// How many records before it are not on record as that.
+    passed: u32,
+}
+
+enum Next {
+    /// One event that it wants, and the number of its record.
+    Event(u64, Told),
+    /// Enough that it does not want for a record of that.
+    Passed,
+}
+
+impl Waiting {
+    fn next(
+        &mut self,
+        reader: &Reader,
+        log: &str,
+        wants: impl Fn(&str) -> bool,
+    ) -> Result<Option<Next>, Error> {
+        loop {
+            let records = reader.to_tell(self.since, PASSED)?;
+            if records.is_empty() {
+                return Ok(None);
+            }
+            for (seq, of, body) in records {
+                self.since = seq;
+                if let Some(event) = event(reader, log, seq, &of, &body, &wants)? {
+                    self.passed = 0;
+                    return Ok(Some(Next::Event(seq, event)));
+                }
+                self.passed += 1;
+                if self.passed == PASSED {
+                    self.passed = 0;
+                    return Ok(Some(Next::Passed));
+                }
+            }
+        }
+    }
+}
+
+async fn tell(host: &Host, name: &str, upto: u64, word: Option<Word>) -> Result<(), Error> {
+    let deed = Deed::Notified { notifier: name.to_owned(), upto, word };
     Ok(host.journal.act(&Act::now(About::Host, deed)).await?)
 }
 
@@ -124,10 +174,20 @@ pub async fn expire(host: &Host, rules: &Rules) -> Result<u64, Error> {
     Ok(count)
 }
 
-/// What a record is to those who are told; nothing, if it is none of their business.
-fn event(reader: &Reader, log: &str, seq: u64, of: &str, body: &str) -> Result<Option<Told>, Error> {
+/// What a record is to one who wants such events; nothing, if it is none of its business.
+fn event(
+    reader: &Reader,
+    log: &str,
+    seq: u64,
+    of: &str,
+    body: &str,
+    wants: impl Fn(&str) -> bool,
+) -> Result<Option<Told>, Error> {
     let told = |kind: &str, at, summary: String| {
         debug_assert!(KINDS.contains(&kind), "{kind}");
+        if !wants(kind) {
+            return None;
+        }
         let (kind, subject) = (kind.to_owned(), of.to_owned());
         let summary = summary.chars().take(LONGEST).collect();
         Some(Told { id: format!("{log}/{seq}"), kind, at, subject, summary })
@@ -135,6 +195,11 @@ fn event(reader: &Reader, log: &str, seq: u64, of: &str, body: &str) -> Result<O
     if of.starts_with("run-") {
         let record: Record = serde_json::from_str(body)?;
         let Event::Ended(ended) = &record.event else { return Ok(None) };
+        let kind = format!("run-{}", ended.state);
+        // Before all of the run is read.
+        if !KINDS.contains(&kind.as_str()) || !wants(&kind) {
+            return Ok(None);
+        }
         let records = reader.run(&record.run)?;
         let Some((_, Record { event: Event::Started(started), .. })) = records.first() else {
             return Ok(None);
@@ -147,7 +212,7 @@ fn event(reader: &Reader, log: &str, seq: u64, of: &str, body: &str) -> Result<O
         let what = format!("{} {}: {}", started.action.name, started.action.version, ended.detail);
         let glass = if glass { "WITHOUT THE USUAL POLICY, " } else { "" };
         let summary = format!("{glass}{} by {} is {}: {what}", record.run, started.principal, ended.state);
-        return Ok(told(&format!("run-{}", ended.state), record.at, summary));
+        return Ok(told(&kind, record.at, summary));
     }
     let act: Act = serde_json::from_str(body)?;
     let said = act.deed.word().map(|word| format!("{}: {}", word.principal, word.reason)).unwrap_or_default();

@@ -117,6 +117,9 @@ pub(crate) fn admit(
     input: &Input,
     scope: Option<&Scope>,
 ) -> Result<Admitted, Error> {
+    if let Some(scope) = scope {
+        remit_capability::check(scope)?;
+    }
     let action = host.sandbox.admit(candidate, &host.publishers, scope)?;
     input.check(action.inspection())?;
     Ok(action)

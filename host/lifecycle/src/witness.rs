@@ -1,11 +1,12 @@
 //! Asking witnesses to cosign the log's checkpoint (<https://c2sp.org/tlog-witness>, as client): whoever
 //! trusts one of them knows that everyone is shown the same log.
 
+use std::sync::mpsc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use remit_journal::Cosigned;
-use remit_tlog::{WitnessVerifier, add_checkpoint_body, add_cosignatures, conflict_size};
+use remit_tlog::{Cosignature, WitnessVerifier, add_checkpoint_body, add_cosignatures, conflict_size};
 use serde::{Deserialize, Serialize};
 use ureq::Agent;
 
@@ -38,18 +39,20 @@ pub struct Witnessed {
     pub why_not: Option<String>,
 }
 
-/// Asks every configured witness to cosign the newest checkpoint, and keeps what they signed. A witness that
-/// does not is reported; the others are asked all the same.
+/// Asks every configured witness to cosign the newest checkpoint, all at once, and keeps what each signed as soon as it
+/// is there: whatever one does or says, it decides about nobody's signature but its own.
 pub fn ask_witnesses(host: &Host) -> Result<Vec<Witnessed>, Error> {
     let config = host.home.load()?;
     if config.witness.is_empty() {
         return Err(Error::NoWitness { file: host.home.config().display().to_string() });
     }
     let key = host.home.verifier()?;
-    let reader = host.journal.reader()?;
-    let mut note = reader.checkpoint()?;
-    let size = key.verify(&note)?.size;
-    let known = reader.cosigned()?;
+    let (note, size, known) = {
+        let reader = host.journal.reader()?;
+        let note = reader.checkpoint()?;
+        let size = key.verify(&note)?.size;
+        (note, size, reader.cosigned()?)
+    };
     let agent: Agent = Agent::config_builder()
         .http_status_as_error(false)
         .timeout_global(Some(TIMEOUT))
@@ -58,61 +61,102 @@ pub fn ask_witnesses(host: &Host) -> Result<Vec<Witnessed>, Error> {
         .user_agent(concat!("remit/", env!("CARGO_PKG_VERSION")))
         .build()
         .into();
-    let mut witnessed = Vec::new();
-    for entry in &config.witness {
-        let witness = WitnessVerifier::parse(&entry.key)?;
-        let last = known.iter().find(|cosigned| cosigned.witness == witness.name());
-        let from = last.map_or(0, |cosigned| cosigned.size);
-        let grown = |from: u64| -> Result<Vec<remit_tlog::Hash>, Error> { Ok(reader.growth(from, size)?) };
-        let asked = ask(&agent, entry, &witness, &note, from, grown)?;
-        match asked {
-            Ok(cosignature) => {
-                note = add_cosignatures(&note, &[cosignature]);
-                witnessed.push(Witnessed {
-                    witness: witness.name().to_owned(),
-                    size: Some(size),
-                    why_not: None,
-                });
+    let mut witnessed: Vec<Witnessed> = Vec::new();
+    let mut asked: Vec<(usize, &WitnessConfig, WitnessVerifier)> = Vec::new();
+    for (n, entry) in config.witness.iter().enumerate() {
+        let mut answer = Witnessed { witness: entry.url.clone(), size: None, why_not: None };
+        match WitnessVerifier::parse(&entry.key) {
+            Ok(witness) if asked.iter().any(|(_, _, other)| other.name() == witness.name()) => {
+                answer.why_not = Some(format!("{} is in remit.toml twice", witness.name()));
             }
-            Err(why) => {
-                witnessed.push(Witnessed {
-                    witness: witness.name().to_owned(),
-                    size: None,
-                    why_not: Some(why),
-                });
+            Ok(witness) => {
+                witness.name().clone_into(&mut answer.witness);
+                asked.push((n, entry, witness));
+            }
+            Err(error) => answer.why_not = Some(format!("its `key` in remit.toml: {error}")),
+        }
+        witnessed.push(answer);
+    }
+    let (send, answers) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for (n, entry, witness) in &asked {
+            let last = known.iter().find(|cosigned| cosigned.witness == witness.name());
+            let (log, from) = (Log { host, note: &note, size }, last.map_or(0, |cosigned| cosigned.size));
+            let (send, agent) = (send.clone(), &agent);
+            scope.spawn(move || send.send((*n, ask(agent, entry, witness, &log, from))));
+        }
+        drop(send);
+        // What one signed before of this very checkpoint stays with it, whether or not it answers now.
+        let kept = asked.iter().filter_map(|(_, _, witness)| {
+            let kept = known.iter().find(|kept| kept.size == size && kept.witness == witness.name())?;
+            witness.verify(&note, kept.note.rsplit_once("\n\n")?.1).ok()
+        });
+        let mut cosigned = add_cosignatures(&note, &kept.collect::<Vec<_>>());
+        let mut signers = Vec::new();
+        for (n, answer) in answers {
+            let Some(told) = witnessed.get_mut(n) else { continue };
+            match answer {
+                Ok(cosignature) => {
+                    told.size = Some(size);
+                    cosigned = add_cosignatures(&cosigned, &[cosignature]);
+                    signers.push(told.witness.clone());
+                    for witness in signers.iter().cloned() {
+                        host.journal.keep_cosigned(&Cosigned { witness, size, note: cosigned.clone() })?;
+                    }
+                }
+                Err(why) => told.why_not = Some(why),
             }
         }
-    }
-    for Witnessed { witness, .. } in witnessed.iter().filter(|witnessed| witnessed.size.is_some()) {
-        host.journal.keep_cosigned(&Cosigned { witness: witness.clone(), size, note: note.clone() })?;
-    }
+        Ok::<_, Error>(())
+    })?;
     Ok(witnessed)
 }
 
-/// One witness: the outer error is ours, the inner its refusal in words.
+/// What a witness is asked to sign.
+struct Log<'a> {
+    host: &'a Host,
+    note: &'a str,
+    size: u64,
+}
+
+impl Log<'_> {
+    /// That the log goes on from `from`. Whatever a witness claims to have seen, it is the journal that is asked.
+    fn growth(&self, from: u64) -> Result<Vec<remit_tlog::Hash>, String> {
+        if from > self.size {
+            return Err(format!(
+                "it claims to have signed {from} records of this log, which has {}: either it is wrong, or the journal \
+                 was put back; keep both, and find out",
+                self.size
+            ));
+        }
+        let growth =
+            self.host.journal.reader().map_err(Error::from).and_then(|r| Ok(r.growth(from, self.size)?));
+        growth.map_err(|error| format!("the journal cannot show how it grew from {from} records: {error}"))
+    }
+}
+
+/// One witness: its signature, or why there is none, in words.
 fn ask(
     agent: &Agent,
     entry: &WitnessConfig,
     witness: &WitnessVerifier,
-    note: &str,
+    log: &Log<'_>,
     mut from: u64,
-    grown: impl Fn(u64) -> Result<Vec<remit_tlog::Hash>, Error>,
-) -> Result<Result<remit_tlog::Cosignature, String>, Error> {
+) -> Result<Cosignature, String> {
     let url = format!("{}/add-checkpoint", entry.url.trim_end_matches('/'));
+    // What we kept may be of a journal that was put back since; then the witness says where to go on from.
+    let mut proof = log.growth(from.min(log.size))?;
+    from = from.min(log.size);
     // A witness that knows another size of this log says which: then once more from there.
     for again in [true, false] {
-        let body = add_checkpoint_body(from, &grown(from)?, note);
-        let mut answer = match agent.post(&url).send(&body) {
-            Ok(answer) => answer,
-            Err(error) => return Ok(Err(format!("{url} does not answer: {error}"))),
-        };
+        let body = add_checkpoint_body(from, &proof, log.note);
+        let mut answer =
+            agent.post(&url).send(&body).map_err(|error| format!("{url} does not answer: {error}"))?;
         let status = answer.status().as_u16();
-        let text = match answer.body_mut().with_config().limit(LONGEST).read_to_string() {
-            Ok(text) => text,
-            Err(error) => return Ok(Err(format!("its answer cannot be read: {error}"))),
-        };
-        return Ok(match status {
-            200 => match witness.verify(note, &text) {
+        let text = answer.body_mut().with_config().limit(LONGEST).read_to_string();
+        let text = text.map_err(|error| format!("its answer cannot be read: {error}"))?;
+        return match status {
+            200 => match witness.verify(log.note, &text) {
                 Err(error) => Err(error.to_string()),
                 Ok(signed)
                     if Timestamp::now().as_second().abs_diff(signed.timestamp.cast_signed())
@@ -124,7 +168,7 @@ fn ask(
             },
             409 => match conflict_size(&text) {
                 Ok(known) if again => {
-                    from = known;
+                    (from, proof) = (known, log.growth(known)?);
                     continue;
                 }
                 Ok(known) => Err(format!("it signed {known} records of this log meanwhile; ask again")),
@@ -137,7 +181,7 @@ fn ask(
                     .to_owned())
             }
             other => Err(format!("it answered {other}")),
-        });
+        };
     }
-    Ok(Err("it does not settle on a size".to_owned()))
+    Err("it does not settle on a size".to_owned())
 }

@@ -2,9 +2,10 @@
 //!
 //! Machine code that is loaded is executed, so nothing is loaded that this host did not put there. Each file
 //! has a seal beside it, made with a key that only Remit reads, over the component's digest, the compiler's
-//! configuration, the file's own digest, and its identity on the disk (inode, size, times). A file that is
-//! still the same one is mapped as it is; one that was moved or restored is hashed first; anything else is as
-//! if it were not there.
+//! configuration, the file's own digest, its identity on the disk (inode, size, times) and the start of this machine
+//! in which it was last read. A file that is still the same one is mapped as it is; one that was moved or restored, or
+//! that no one has read since the machine started, is hashed first; anything else is as if it were not there. So what a
+//! loss of power leaves (a name without content, the right length full of zeros) is compiled again, never executed.
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::identity::Identity;
+use crate::identity::{self, Identity};
 
 /// A folder of compiled components, of one engine configuration or several; and of notes on the files they came
 /// from, see `notes`.
@@ -35,6 +36,8 @@ struct Kept {
     /// Of the file's bytes.
     digest: Digest,
     identity: Identity,
+    /// In which it was read or written whole.
+    boot: Option<String>,
 }
 
 impl Cache {
@@ -56,7 +59,9 @@ impl Cache {
             return None;
         };
         let kept: Kept = serde_json::from_slice(&kept).ok()?;
-        if Identity::of(&code).ok()? != kept.identity {
+        let boot = identity::boot();
+        // A name and its times can be older on the disk than the bytes: only what was read since is known.
+        if Identity::of(&code).ok()? != kept.identity || boot.is_none() || kept.boot.as_deref() != boot {
             let mut bytes = Vec::new();
             std::io::copy(&mut &code, &mut bytes).ok()?;
             if Digest::of(&bytes) != kept.digest {
@@ -80,7 +85,8 @@ impl Cache {
         let name = name(engine, component);
         let keep = || -> Result<(), String> {
             let bytes = compiled.serialize().map_err(|error| error.to_string())?;
-            let code = place(&self.code(&name), &bytes).map_err(|error| error.to_string())?;
+            // On the disk before anything says that it is there.
+            let code = place(&self.code(&name), &bytes, Durable::Yes).map_err(|error| error.to_string())?;
             self.write_seal(&name, &code, Digest::of(&bytes))
         };
         if let Err(error) = keep() {
@@ -98,14 +104,24 @@ impl Cache {
 
     fn write_seal(&self, name: &str, code: &File, digest: Digest) -> Result<(), String> {
         let identity = Identity::of(code).map_err(|error| error.to_string())?;
-        let text = serde_json::to_vec(&Kept { digest, identity }).map_err(|error| error.to_string())?;
+        let kept = Kept { digest, identity, boot: identity::boot().map(ToOwned::to_owned) };
+        let text = serde_json::to_vec(&kept).map_err(|error| error.to_string())?;
         let sealed = self.key.seal(context(name).as_bytes(), &text).map_err(|error| error.to_string())?;
-        place(&self.seal(name), sealed.as_bytes()).map(drop).map_err(|error| error.to_string())
+        let placed = place(&self.seal(name), sealed.as_bytes(), Durable::Yes);
+        placed.map(drop).map_err(|error| error.to_string())
     }
 }
 
+/// Whether a file must be there after a loss of power.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Durable {
+    Yes,
+    /// It counts for nothing once the machine has started anew.
+    No,
+}
+
 /// Writes a file whole or not at all; answers it, opened.
-pub(crate) fn place(path: &Path, bytes: &[u8]) -> std::io::Result<File> {
+pub(crate) fn place(path: &Path, bytes: &[u8], durable: Durable) -> std::io::Result<File> {
     static DRAFTS: AtomicU64 = AtomicU64::new(0);
     // Nobody else's, neither of another process nor of another thread.
     let ours = DRAFTS.fetch_add(1, Ordering::Relaxed);
@@ -117,7 +133,14 @@ pub(crate) fn place(path: &Path, bytes: &[u8]) -> std::io::Result<File> {
         options.read(true).write(true).create(true).truncate(true).mode(0o600);
         let mut file = options.open(&draft)?;
         file.write_all(bytes)?;
+        if durable == Durable::Yes {
+            file.sync_all()?;
+        }
         fs::rename(&draft, path)?;
+        if durable == Durable::Yes {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+        }
         Ok(file)
     };
     write().inspect_err(|_| drop(fs::remove_file(&draft)))
@@ -218,6 +241,59 @@ mod tests {
         fs::remove_file(&code).unwrap();
         fs::write(&code, whole).unwrap();
         assert!(bench.loads() && bench.loads());
+    }
+
+    #[test]
+    fn attack_what_a_loss_of_power_leaves_is_compiled_again() {
+        let bench = Bench::new();
+        let whole = ["cwasm", "seal"].map(|ending| fs::read(bench.file(ending)).unwrap());
+        let compiled = Component::new(&bench.engine, wat::parse_str(COMPONENT).unwrap()).unwrap();
+        for (ending, whole) in ["cwasm", "seal"].into_iter().zip(&whole) {
+            let page = 4096.min(whole.len() - 1);
+            let lengths = [0, 1, 7, 12, 28, 63, 64, 511, page - 1, page, whole.len() / 2, whole.len() - 1];
+            for length in lengths.into_iter().filter(|length| *length < whole.len()) {
+                fs::write(bench.file(ending), &whole[..length]).unwrap();
+                assert!(!bench.loads(), "{ending} cut to {length}");
+                // As long as it was, and nothing in it from there on.
+                let mut hollow = whole[..length].to_vec();
+                hollow.resize(whole.len(), 0);
+                if hollow != *whole {
+                    fs::write(bench.file(ending), hollow).unwrap();
+                    assert!(!bench.loads(), "{ending} hollow from {length}");
+                }
+                // The next run keeps it anew.
+                bench.cache().keep(&bench.engine, bench.digest, &compiled);
+                assert!(bench.loads(), "{ending} after {length}");
+            }
+            fs::remove_file(bench.file(ending)).unwrap();
+            assert!(!bench.loads());
+            bench.cache().keep(&bench.engine, bench.digest, &compiled);
+        }
+    }
+
+    #[test]
+    fn attack_the_same_file_after_a_start_of_the_machine_is_read_again() {
+        let bench = Bench::new();
+        let (cache, name) = (bench.cache(), name(&bench.engine, bench.digest));
+        let whole = fs::read(bench.file(".cwasm")).unwrap();
+        let sealed = |boot: Option<&str>| {
+            let code = File::open(bench.file(".cwasm")).unwrap();
+            let boot = boot.map(ToOwned::to_owned);
+            let kept = Kept { digest: Digest::of(&whole), identity: Identity::of(&code).unwrap(), boot };
+            let text = serde_json::to_vec(&kept).unwrap();
+            let sealed = cache.key.seal(context(&name).as_bytes(), &text).unwrap();
+            fs::write(bench.file(".seal"), sealed.as_bytes()).unwrap();
+        };
+        // The file that was sealed, by inode, length and times, and its bytes never came to the disk.
+        for boot in [Some("an earlier one"), None] {
+            fs::write(bench.file(".cwasm"), vec![0; whole.len()]).unwrap();
+            sealed(boot);
+            assert!(!bench.loads(), "{boot:?}");
+            // With its bytes it is as good as ever, and known again.
+            fs::write(bench.file(".cwasm"), &whole).unwrap();
+            sealed(boot);
+            assert!(bench.loads() && bench.loads(), "{boot:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Which file it is, as the system tells it.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt as _;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,14 @@ use serde::{Deserialize, Serialize};
 /// How old a change must be before the next one is sure to bear another time: file systems keep times to two
 /// seconds at worst, the kernel's own clock ticks every few milliseconds.
 const SETTLED: Duration = Duration::from_secs(3);
+
+/// Which start of the machine this is. What the system said of a file before it, a loss of power may have belied; where it
+/// is not known, nothing said before counts.
+pub(crate) fn boot() -> Option<&'static str> {
+    static BOOT: OnceLock<Option<String>> = OnceLock::new();
+    let read = || fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+    BOOT.get_or_init(|| read().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())).as_deref()
+}
 
 /// Nobody but root can write a file and leave all of it as it was: every write, and every setting back of the time of
 /// the last write (`modified`), moves the time of the last change (`changed`), which nobody can set.

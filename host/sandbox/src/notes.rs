@@ -2,7 +2,8 @@
 //! look at the file's inode.
 //!
 //! A note lies in the cache's folder, sealed with its key, and is of one file as the system identifies it (inode, size,
-//! times, see [`Identity`]) and of one build of Remit. It says what that program found when it read all of the
+//! times, see [`Identity`]), of one build of Remit, and of one start of the machine: after a loss of power the same inode may
+//! hold other bytes. It says what that program found when it read all of the
 //! file: the digest, the inspection, and by which key which signature held. A file that is not exactly the same one
 //! is read, and what does not open as it was sealed is as if it were not there.
 //!
@@ -20,8 +21,8 @@ use std::sync::OnceLock;
 use remit_trust::{Digest, Sealed};
 use serde::{Deserialize, Serialize};
 
-use crate::cache::place;
-use crate::identity::Identity;
+use crate::cache::{Durable, place};
+use crate::identity::{self, Identity};
 use crate::{AdmissionError, Cache, Candidate, Inspection, Sandbox};
 
 /// How many notes there can be. Two files may meet in one, and are then read more often.
@@ -48,6 +49,8 @@ pub(crate) struct Signed {
 struct Note<K> {
     /// What looked: another build may see other things.
     program: Identity,
+    /// When it looked.
+    boot: String,
     file: Identity,
     known: K,
 }
@@ -63,18 +66,24 @@ impl Cache {
             return None;
         };
         let note: Note<Known> = serde_json::from_slice(&text).ok()?;
-        (note.file == *file && Some(&note.program) == program()).then_some((note.known, path))
+        let same = note.file == *file
+            && Some(&note.program) == program()
+            && Some(note.boot.as_str()) == identity::boot();
+        same.then_some((note.known, path))
     }
 
     /// Notes what is known of a file. That it could not be is no failure: the next look is a longer one.
     pub(crate) fn note(&self, file: &Identity, known: &Known) {
-        let (Some(slot), Some(program)) = (slot(file), program()) else { return };
+        let (Some(slot), Some(program), Some(boot)) = (slot(file), program(), identity::boot()) else {
+            return;
+        };
         let note = || -> Result<(), String> {
-            let note = Note { program: program.clone(), file: file.clone(), known };
+            let note = Note { program: program.clone(), boot: boot.to_owned(), file: file.clone(), known };
             let text = serde_json::to_vec(&note).map_err(|error| error.to_string())?;
             let sealed =
                 self.key.seal(context(&slot).as_bytes(), &text).map_err(|error| error.to_string())?;
-            place(&self.folder.join(&slot), sealed.as_bytes()).map(drop).map_err(|error| error.to_string())
+            let placed = place(&self.folder.join(&slot), sealed.as_bytes(), Durable::No);
+            placed.map(drop).map_err(|error| error.to_string())
         };
         if let Err(error) = note() {
             tracing::debug!(%error, "what is known of a component could not be noted");

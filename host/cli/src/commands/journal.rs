@@ -4,7 +4,7 @@ use clap::Subcommand;
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 use remit_lifecycle::Home;
 
-use super::{Done, usage};
+use super::{Done, Key, usage};
 use crate::print::{self, say};
 
 #[derive(Subcommand)]
@@ -16,12 +16,17 @@ pub(crate) enum Journal {
     Rekey,
     /// Delete what old runs could be reverted with, and every secret they sealed.
     #[command(
-        after_help = "Example:\n  remit journal expire-undo --older-than 30d\n\nThe records stay, and their proofs. Runs that wait for a person are kept. Copies and backups of the\njournal keep what they had."
+        after_help = "Example:\n  remit journal expire-undo --older-than 30d --key alice.key\n\nThe records stay, and their proofs. Runs that wait for a person are kept. Copies and backups of the\njournal keep what they had."
     )]
     ExpireUndo {
         /// How long ago they ended at least: 30d, 12h.
         #[arg(long, value_name = "AGE")]
         older_than: String,
+        /// Why, for the record [default: that they are so old].
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        #[command(flatten)]
+        key: Key,
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -35,8 +40,9 @@ impl Journal {
                 let count = remit_lifecycle::rekey(home)?;
                 say!("rekeyed   {count} run(s); back up the new seal.key, apart from the journal");
             }
-            Self::ExpireUndo { older_than, json } => {
-                let expired = remit_lifecycle::expire_undo(home, age(&older_than)?).await?;
+            Self::ExpireUndo { older_than, reason, key, json } => {
+                let (older_than, by) = (age(&older_than)?, key.actor(home)?);
+                let expired = remit_lifecycle::expire_undo(home, &by, older_than, reason.as_deref()).await?;
                 if json {
                     print::json(&expired)?;
                     return Ok(0);

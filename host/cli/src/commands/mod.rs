@@ -273,10 +273,10 @@ pub(crate) fn read(path: &Path) -> Result<String, Error> {
 }
 
 /// Writes a file, whole or not at all.
-pub(crate) fn write(path: &PathBuf, text: &str) -> Result<(), Error> {
+pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>) -> Result<(), Error> {
     let failed =
         |error: std::io::Error| Error::File { file: path.display().to_string(), why: error.to_string() };
-    let mut beside = path.clone().into_os_string();
+    let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}.new", std::process::id()));
     std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path)).map_err(|error| {
         let _ = std::fs::remove_file(&beside);

@@ -101,8 +101,12 @@ pub(crate) fn steps(plan: &Steps) {
         let operation = step.operation.rsplit_once('/').map_or(step.operation.as_str(), |(_, name)| name);
         rows.push(vec![
             (number + 1).to_string(),
-            step.effect.to_string(),
-            operation.to_owned(),
+            if step.content { "reads content".to_owned() } else { step.effect.to_string() },
+            if step.phase == remit_gate::Phase::Run {
+                operation.to_owned()
+            } else {
+                format!("{operation} ({})", step.phase)
+            },
             step.resource.to_string(),
             undo,
         ]);

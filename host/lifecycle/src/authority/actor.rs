@@ -6,7 +6,7 @@ use remit_policy::{Matter, Verb};
 use super::{Case, Identity, Rules, What};
 use crate::{Error, Home, host};
 
-/// Whoever reverts or resolves a run.
+/// Whoever reverts or resolves a run, or gives up what would be needed for that.
 #[derive(Debug)]
 pub enum Actor {
     /// A principal, if the rules allow it.
@@ -54,6 +54,27 @@ impl Actor {
         let (rules, identity) = &**principal;
         let matter = matter_of(reader, rules, run)?;
         identity.order(rules, reader, (verb, what), matter.as_ref(), reason).map(Some)
+    }
+}
+
+impl Actor {
+    /// Whether the policies allow it for a run.
+    pub(crate) fn may(&self, reader: &Reader, run: RunId, verb: Verb) -> Result<(), Error> {
+        let Self::Principal(principal) = self else { return Ok(()) };
+        let (rules, identity) = &**principal;
+        identity.may(rules, reader, verb, matter_of(reader, rules, run)?.as_ref())
+    }
+
+    /// The signed order to do that to this home, if the policies allow it.
+    pub(crate) fn order_here(
+        &self,
+        reader: &Reader,
+        (verb, what): (Verb, What),
+        reason: &str,
+    ) -> Result<Option<Word>, Error> {
+        let Self::Principal(principal) = self else { return Ok(None) };
+        let (rules, identity) = &**principal;
+        identity.order(rules, reader, (verb, what), None, reason).map(Some)
     }
 }
 

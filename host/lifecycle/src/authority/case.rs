@@ -240,9 +240,17 @@ impl Case {
             let what = if at == 0 { "request" } else { "approval" };
             let envelope: remit_trust::dsse::Envelope = serde_json::from_str(envelope.get())?;
             let (signed, signatures) = envelope.for_ssh_keygen()?;
-            let stem = format!("{what}-{name}");
-            files.push((format!("{stem}.signed"), signed));
-            files.extend(signatures.into_iter().map(|text| (format!("{stem}.sig"), text.into_bytes())));
+            for (ending, contents) in std::iter::once(("signed", signed))
+                .chain(signatures.into_iter().map(|text| ("sig", text.into_bytes())))
+            {
+                // Who spoke twice has two files of each kind.
+                let first = format!("{what}-{name}.{ending}");
+                let next = (2_usize..).map(|n| format!("{what}-{name}.{n}.{ending}"));
+                let free = std::iter::once(first)
+                    .chain(next)
+                    .find(|name| files.iter().all(|(taken, _): &(String, Vec<u8>)| taken != name));
+                files.extend(free.map(|name| (name, contents)));
+            }
         }
         Ok(files)
     }

@@ -12,7 +12,7 @@ use remit_trust::{Digest, KeyId};
 use super::documents::{Approval, Document as _, Order, What, sign};
 use super::rules::who;
 use super::{Case, Identity, Rules, Status, matter};
-use crate::{Error, Host};
+use crate::{Error, Host, disk};
 
 /// What a principal says of a request.
 #[derive(Clone, Debug)]
@@ -72,6 +72,18 @@ impl Identity {
         }
     }
 
+    /// Whether the policies allow it.
+    pub(crate) fn may(
+        &self,
+        rules: &Rules,
+        reader: &Reader,
+        verb: Verb,
+        matter: Option<&Matter>,
+    ) -> Result<(), Error> {
+        self.stands(reader)?;
+        may_order(rules, &self.who(), verb, matter)
+    }
+
     /// Signs an order that the policies allow.
     pub(crate) fn order(
         &self,
@@ -84,8 +96,7 @@ impl Identity {
         if reason.trim().is_empty() {
             return Err(Error::RequestOption { why: "it has no reason".to_owned() });
         }
-        self.stands(reader)?;
-        may_order(rules, &self.who(), verb, matter)?;
+        self.may(rules, reader, verb, matter)?;
         let order = Order {
             log: rules.log.clone(),
             principal: self.name().to_owned(),
@@ -128,7 +139,7 @@ pub fn prepare_approval(
     let case = Case::load(&reader, rules, id)?;
     let approval = approval(&reader, rules, by, &case, opinion)?;
     let text = pae(Approval::TYPE, &remit_trust::canonical(&approval)?);
-    std::fs::write(to, text).map_err(|error| Error::file(to, &error))
+    disk::replace(to, text.as_ref()).map(drop).map_err(|error| Error::file(to, &error))
 }
 
 /// Takes what [`prepare_approval`] wrote, and the signature over it that lies beside it (`.sig`).

@@ -176,6 +176,18 @@ pub enum What {
     },
     /// Close the book on a run that went without the usual policy.
     Review(RunId),
+    /// Never tell a notifier of what waits for it.
+    GiveUp {
+        /// Which notifier.
+        notifier: String,
+        /// The number of the record that it would have been told of.
+        record: u64,
+    },
+    /// Delete what runs could be reverted with.
+    ExpireUndo {
+        /// Of runs that ended before.
+        ended_before: Timestamp,
+    },
 }
 
 impl Document for Request {

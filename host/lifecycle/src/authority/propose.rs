@@ -96,6 +96,7 @@ pub async fn request_standing(
     terms: Terms,
 ) -> Result<Case, Error> {
     terms.check(rules, MAX_STANDING)?;
+    remit_capability::check(&scope)?;
     if standing.runs_per_hour == 0 {
         let why = "its budget would allow no run at all".to_owned();
         return Err(Error::RequestOption { why });

@@ -10,7 +10,7 @@ use remit_trust::principals::{Principal, Principals};
 use remit_trust::{Digest, KeyId, Sign as _, Signer, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
-use crate::{Config, Error, Home};
+use crate::{Config, Error, Home, disk};
 
 const RULES_TYPE: &str = "application/vnd.remit.rules.v1+json";
 
@@ -194,14 +194,25 @@ impl Home {
             });
         }
         let (principals, _, constitution) = self.written(&config)?;
+        // Whoever publishes actions says nothing about what they may do here.
+        for publisher in Config::publishers(self.path(), &config.trust.publishers)? {
+            let id = publisher.id();
+            let whose = match principals.holder(&id) {
+                Some(principal) => format!("the principal {}", principal.name),
+                None if admins.iter().any(|admin| admin.id() == id) => "an administrator".to_owned(),
+                None => continue,
+            };
+            return Err(Error::Rules {
+                why: format!("{whose} has the key {}, which is a publisher's too", id.short()),
+                help: "one key is one identity: give one of them a key of its own, or take it out of [trust] publishers",
+            });
+        }
         if let Some(principal) = principals.holder(&key) {
             tracing::info!(%principal.name, "the administrator is a principal too");
         }
         let envelope = Envelope::sign(RULES_TYPE, &remit_trust::canonical(&constitution)?, admin)?;
         let path = self.rules_file();
-        let draft = path.with_extension("new");
-        std::fs::write(&draft, serde_json::to_string_pretty(&envelope)?)
-            .and_then(|()| std::fs::rename(&draft, &path))
+        disk::replace(&path, serde_json::to_string_pretty(&envelope)?.as_bytes())
             .map_err(|error| Error::kept(&path, &error))?;
         constitution.digest()
     }

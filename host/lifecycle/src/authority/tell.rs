@@ -79,6 +79,10 @@ pub fn orders(reader: &Reader) -> Result<Vec<String>, Error> {
             Deed::Frozen(word) => format!("frozen by {}: {}", word.principal, word.reason),
             Deed::Unfrozen(word) => format!("unfrozen by {}: {}", word.principal, word.reason),
             Deed::Reviewed { word, run } => format!("{run} reviewed by {}: {}", word.principal, word.reason),
+            Deed::Notified { notifier, upto, word: Some(word) } => format!(
+                "given up: {notifier} is not told of record {upto}, by {}: {}",
+                word.principal, word.reason
+            ),
             _ => continue,
         };
         lines.push(format!("{seq}  {at}  {line}"));

@@ -235,15 +235,22 @@ fn attack_a_note_is_of_one_key_one_place_and_one_program() {
     bench.put("two", &action("two"));
     fs::copy(&note, bench.path("cache").join(slot(&bench.identity("two")).unwrap())).unwrap();
     assert!(!bench.knows("two"));
-    // Another build of Remit may have looked for other things.
+    // Another build of Remit may have looked for other things; and since a start of the machine the file may have lost
+    // what was in it.
+    let (this, now) = (program().unwrap().clone(), identity::boot().unwrap());
+    let looked = bench.look("action").known().unwrap();
     let file = bench.identity("action");
-    let known = bench.look("action").known().unwrap();
-    let foreign = Note { program: bench.identity("two"), file, known };
-    let name = note.file_name().unwrap().to_str().unwrap();
-    let text = serde_json::to_vec(&foreign).unwrap();
-    let sealed = cache(&bench.dir).key.seal(context(name).as_bytes(), &text).unwrap();
-    fs::write(&note, sealed.as_bytes()).unwrap();
-    assert!(!bench.knows("action"));
+    let mut written = Note { program: this.clone(), boot: String::new(), file, known: looked };
+    for (program, boot, known) in
+        [(bench.identity("two"), now, false), (this.clone(), "an earlier one", false), (this, now, true)]
+    {
+        (written.program, written.boot) = (program, boot.to_owned());
+        let name = note.file_name().unwrap().to_str().unwrap();
+        let text = serde_json::to_vec(&written).unwrap();
+        let sealed = cache(&bench.dir).key.seal(context(name).as_bytes(), &text).unwrap();
+        fs::write(&note, sealed.as_bytes()).unwrap();
+        assert_eq!(bench.knows("action"), known, "{boot}");
+    }
     // A folder that someone prepared elsewhere.
     fs::write(&note, &whole).unwrap();
     assert!(bench.knows("action"));

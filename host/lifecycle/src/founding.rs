@@ -1,0 +1,270 @@
+//! Making a home: what it begins with, and whom it trusts.
+
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use remit_journal::Journal;
+use remit_tlog::NoteSigner;
+use remit_trust::principals::{Kind, Principals};
+use remit_trust::{Sealer, Sign as _, Signer, VerifyingKey, private_seed};
+
+use crate::{Error, Home, disk};
+
+/// What [`Home::init`] made.
+#[derive(Clone, Debug)]
+pub struct Initialised {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// The journal's public key, to keep apart from this machine.
+    pub log_key: String,
+    /// Whether the rules are signed.
+    pub signed: bool,
+}
+
+/// What a home is made from.
+#[derive(Clone, Debug, Default)]
+pub struct Founding {
+    /// The journal's name in its signed checkpoints.
+    pub log: String,
+    /// Public key files: whose actions may run.
+    pub publishers: Vec<PathBuf>,
+    /// The administrator's key. A private one signs the rules at once.
+    pub admin: Option<PathBuf>,
+    /// The first principals.
+    pub principals: Vec<Founder>,
+}
+
+/// A principal that a home begins with.
+#[derive(Clone, Debug)]
+pub struct Founder {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Its groups.
+    pub groups: Vec<String>,
+    /// Its public key file.
+    pub key: PathBuf,
+}
+
+/// What a key is trusted for. Each has a folder of its own for its keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Publisher,
+    Admin,
+    Principal,
+}
+
+impl Role {
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Publisher => "keys/publishers",
+            Self::Admin => "keys/admins",
+            Self::Principal => "keys/principals",
+        }
+    }
+
+    /// Whether one key may be both. A person may look after the rules and be a principal too; whoever publishes
+    /// actions is neither, and nobody is two principals.
+    fn goes_with(self, other: Self) -> bool {
+        matches!((self, other), (Self::Admin, Self::Principal) | (Self::Principal, Self::Admin))
+    }
+}
+
+/// A key that a home is to trust.
+struct Trusted<'a> {
+    role: Role,
+    /// `the principal alice`.
+    whom: String,
+    key: VerifyingKey,
+    /// Where it came from.
+    from: &'a Path,
+    /// Where it is kept, relative to the home: under the role, and with the key's own id. The name that the file had
+    /// elsewhere is there to be read by people; it decides nothing.
+    kept: PathBuf,
+}
+
+#[derive(Default)]
+struct Trust<'a>(Vec<Trusted<'a>>);
+
+impl<'a> Trust<'a> {
+    /// Takes a key in; answers where it is kept.
+    fn add(&mut self, role: Role, label: &str, key: VerifyingKey, from: &'a Path) -> Result<PathBuf, Error> {
+        let id = key.id();
+        let whom = match role {
+            Role::Publisher => format!("the publisher {label}"),
+            Role::Admin => "the administrator".to_owned(),
+            Role::Principal => format!("the principal {label}"),
+        };
+        for other in self.0.iter().filter(|other| other.key.id() == id) {
+            // Twice the same publisher is once.
+            if role == Role::Publisher && other.role == role {
+                return Ok(other.kept.clone());
+            }
+            if !role.goes_with(other.role) {
+                return Err(Error::Founding {
+                    why: format!(
+                        "{whom} ({}) has the same key as {} ({}): {}",
+                        from.display(),
+                        other.whom,
+                        other.from.display(),
+                        id.short()
+                    ),
+                });
+            }
+        }
+        let label: String =
+            label.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).take(64).collect();
+        let label = if label.is_empty() { "key" } else { &label };
+        let kept = Path::new(role.folder()).join(format!("{label}-{}.pub", id.short()));
+        if let Some(other) = self.0.iter().find(|other| other.kept == kept) {
+            return Err(Error::Founding {
+                why: format!(
+                    "{} and {} hold different keys, and both would be kept as {}",
+                    other.from.display(),
+                    from.display(),
+                    kept.display()
+                ),
+            });
+        }
+        self.0.push(Trusted { role, whom, key, from, kept: kept.clone() });
+        Ok(kept)
+    }
+}
+
+fn stem(file: &Path) -> String {
+    file.file_stem().map(OsStr::to_string_lossy).unwrap_or_default().into_owned()
+}
+
+impl Home {
+    /// Makes a home: directory (mode 0700), configuration, rules, the host's keys, an empty journal. The public
+    /// keys given are copied in and trusted. Refuses to touch one that exists.
+    pub fn init(&self, founding: &Founding) -> Result<Initialised, Error> {
+        let shown = || self.path().display().to_string();
+        if self.config().exists() {
+            return Err(Error::HomeExists { home: shown(), what: "a configuration" });
+        }
+        // Everything that can be wrong with the arguments is found before anything is written.
+        let log = &founding.log;
+        let mut trust = Trust::default();
+        let mut publishers = Vec::new();
+        for file in &founding.publishers {
+            let key = VerifyingKey::load_publisher(file)?;
+            let kept = trust.add(Role::Publisher, &stem(file), key, file)?;
+            if !publishers.contains(&kept) {
+                publishers.push(kept);
+            }
+        }
+        let (mut admin, mut admins) = (None, Vec::new());
+        if let Some(file) = &founding.admin {
+            let key = match VerifyingKey::load(file) {
+                // A line of OpenSSH stands for the private key that an agent holds.
+                Ok(key) if !key.is_ssh() => key,
+                _ => admin.insert(Signer::load(file)?).verifying_key(),
+            };
+            admins.push(trust.add(Role::Admin, &stem(file), key, file)?);
+        }
+        let mut principals = String::from(PRINCIPALS);
+        // The same, for a look at it before there are files.
+        let mut inline = String::new();
+        for (n, founder) in founding.principals.iter().enumerate() {
+            let Founder { name, kind, groups, key: file } = founder;
+            if let Some(other) = founding.principals[..n].iter().find(|other| other.name == *name) {
+                return Err(Error::Founding {
+                    why: format!(
+                        "two principals are called {name}, by {} and by {}",
+                        other.key.display(),
+                        file.display()
+                    ),
+                });
+            }
+            let key = VerifyingKey::load(file)?;
+            let public = key.to_text();
+            let kept = trust.add(Role::Principal, name, key, file)?;
+            let groups: Vec<String> = groups.iter().map(|group| format!("{group:?}")).collect();
+            let is = format!(
+                "\n[[principal]]\nname   = {name:?}\nkind   = \"{kind}\"\ngroups = [{}]\n[[principal.key]]\n",
+                groups.join(", "),
+            );
+            let _ = writeln!(principals, "{is}file   = {:?}", kept.display().to_string());
+            let _ = writeln!(inline, "{is}public = {public:?}");
+        }
+        Principals::parse(&inline, "the principals given", Path::new("."))?;
+        NoteSigner::from_seed(log, &[0; 32])?;
+
+        let mut files: Vec<(PathBuf, String)> =
+            trust.0.iter().map(|trusted| (trusted.kept.clone(), trusted.key.to_text())).collect();
+        for (name, text) in remit_policy::shipped_files() {
+            files.push((Path::new("policies").join(name), text.to_string()));
+        }
+        files.push((PathBuf::from("principals.toml"), principals));
+        for (name, text) in &files {
+            let path = self.path().join(name);
+            if disk::is_in_the_way(&path, text.as_bytes()).map_err(|error| Error::file(&path, &error))? {
+                return Err(Error::InTheWay { file: path.display().to_string() });
+            }
+        }
+
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        let write = |name: &Path, text: &str| {
+            let path = self.path().join(name);
+            let folder = path.parent().unwrap_or(self.path());
+            builder.create(folder).map_err(|error| Error::file(folder, &error))?;
+            disk::create(&path, text.as_bytes()).map_err(|error| Error::file(&path, &error))
+        };
+        builder.create(self.path().join("keys")).map_err(|error| Error::file(self.path(), &error))?;
+        for (name, text) in &files {
+            write(name, text)?;
+        }
+        Principals::load(&self.principals())?;
+        let signer = NoteSigner::from_seed(log, &*private_seed(&self.log_seed())?)?;
+        let log_key = signer.verifier().to_string();
+        Sealer::load_or_create(&self.seal_key())?;
+        Journal::open(&self.journal(), signer)?;
+        write(Path::new("log.pub"), &format!("{log_key}\n"))?;
+        // Last: its presence is what makes the directory a home.
+        write(Path::new(crate::home::CONFIG), &template(log, &publishers, &admins))?;
+        if let Some(admin) = &admin {
+            self.sign_rules(admin)?;
+        }
+        Ok(Initialised { config: self.config(), log_key, signed: admin.is_some() })
+    }
+}
+
+const PRINCIPALS: &str = "# Who may act here: people and software identities, each with its keys. After a change an administrator\n# signs it: `remit rules sign --key admin.key`. docs/authority.md has the form.\n";
+
+fn template(log: &str, publishers: &[PathBuf], admins: &[PathBuf]) -> String {
+    let list = |keys: &[PathBuf]| {
+        keys.iter().map(|name| format!("{:?}", name.display().to_string())).collect::<Vec<_>>().join(", ")
+    };
+    format!(
+        r#"# The name of this host's journal in its signed checkpoints.
+log = {log:?}
+# What policies know of this home.
+# environment = "production"
+
+[trust]
+# Who may publish actions (P-256, PEM), and who may say who the principals are: public keys, relative to this file.
+publishers = [{}]
+admins     = [{}]
+
+# Which system serves which secrets; the longest prefix wins.
+[[secrets]]
+prefix  = ""
+backend = "embedded"
+
+# [[secrets]]
+# prefix     = "prod"
+# backend    = "openbao"                    # or any server with Vault's KV version 2
+# address    = "https://bao.example.org:8200"
+# mount      = "secret"
+# token_file = "bao.token"                  # mode 0600; or token_env = "BAO_TOKEN"
+"#,
+        list(publishers),
+        list(admins)
+    )
+}
