@@ -141,7 +141,7 @@ fn tests_tell_what_differs() {
         world.write("t.toml", text);
         remit(world.dir.path(), &["test", action.to_str().unwrap(), "t.toml"])
     };
-    let all = "outcome = \"succeeded\"\noperations = [\"remit:secrets/inspect.metadata secret:app/db\", \"remit:secrets/rotate.rotate secret:app/db\"]\noutput = {path = \"app/db\", previous = 1, current = 2}\nsecret = [{path = \"app/db\", current = 2}]\n";
+    let all = "outcome = \"succeeded\"\noperations = [\"remit:secrets/inspect.metadata secret:app/db\", \"remit:secrets/rotate.rotate secret:app/db\", \"verify: remit:secrets/inspect.metadata secret:app/db\"]\noutput = {path = \"app/db\", previous = 1, current = 2}\nsecret = [{path = \"app/db\", current = 2}]\n";
     test(&format!("{BEFORE}[expect]\n{all}")).exits(0);
     for (from, to, differs) in [
         ("succeeded", "reverted", "+ succeeded"),

@@ -411,12 +411,12 @@ fn a_proof_shows_what_was_inside(world: &World) {
     let proof = Proof::parse(&fs::read_to_string(world.path("standing.proof")).unwrap()).unwrap();
     let genuine = proof.check(&key).unwrap();
     let forged = |why: &str, forge: &dyn Fn(&mut Started, &mut Vec<(u64, Record)>)| {
-        let Proven::Run { run, log, size, state, mut records } = genuine.clone() else { unreachable!() };
+        let Proven::Run { run, log, size, state, count, mut records } = genuine.clone() else { unreachable!() };
         let Event::Started(started) = &records[0].1.event else { unreachable!() };
         let mut started = started.clone();
         forge(&mut started, &mut records);
         records[0].1.event = Event::Started(started);
-        let forged = Proven::Run { run, log, size, state, records };
+        let forged = Proven::Run { run, log, size, state, count, records };
         let refused = check_authority(&forged, &world.path("bob.pub")).unwrap_err().to_string();
         assert!(refused.contains(why), "{why}: {refused}");
     };
@@ -439,7 +439,7 @@ fn a_proof_shows_what_was_inside(world: &World) {
     forged("it is for rotate-secret", &|started, _| started.publisher = Some(other.to_string()));
     forged("its scope is not the one", &|started, _| started.scope_digest = other);
     forged("it had another scope", &|started, _| {
-        scoped(started, &|scope| scope.allow[0].resources = vec![Pattern::new("file:**").unwrap()]);
+        scoped(started, &|scope| scope.allow[0].resources.push(Pattern::new("file:**").unwrap()));
     });
     forged("it had another scope", &|started, _| scoped(started, &|scope| scope.limits.changes = 2));
     forged("it made 2 changes", &|_, records| {

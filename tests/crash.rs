@@ -11,6 +11,8 @@
 #[path = "crash/acts.rs"]
 mod acts;
 mod common;
+#[path = "crash/rehearsals.rs"]
+mod rehearsals;
 #[path = "crash/shim.rs"]
 mod shim;
 #[path = "crash/store.rs"]
@@ -184,6 +186,11 @@ impl<'a> Scenario<'a> {
     fn fresh(&self, worker: &str) -> Case<'a> {
         let world = World { dir: TempDir::new().unwrap() };
         copy(self.template.dir.path(), world.dir.path());
+        // A folder that it serves is its own.
+        let config = world.home().join("remit.toml");
+        let text = fs::read_to_string(&config).unwrap();
+        let place = |world: &World| world.dir.path().to_str().unwrap().to_owned();
+        fs::write(&config, text.replace(&place(&self.template), &place(&world))).unwrap();
         let store = match self.server {
             None => Store::Embedded,
             Some(server) => {

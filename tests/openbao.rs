@@ -78,6 +78,68 @@ fn someone_else_was_faster() {
     assert_eq!(bao.metadata(SECRET)["data"]["current_version"], 3, "nothing was touched");
 }
 
+/// The same path, the same version, the same value even: and not the secret that was approved.
+#[test]
+fn a_secret_that_was_made_anew_is_not_the_one_that_was_approved() {
+    let bao = Bao::start();
+    bao.client(&["kv", "put", "-mount=secret", SECRET, "api_key=a"]);
+    let made_anew = |versions: u64| {
+        bao.client(&["kv", "metadata", "delete", "-mount=secret", SECRET]);
+        for _ in 0..versions {
+            bao.client(&["kv", "put", "-mount=secret", SECRET, "api_key=a"]);
+        }
+    };
+    let world = world(&bao);
+    let id = approved(&world);
+    made_anew(1);
+    let refused = remit(&world, &["run", &id, "--key", "bot.key"]);
+    assert!(refused.code != 0, "{}{}", refused.out, refused.err);
+    assert_eq!(bao.metadata(SECRET)["data"]["current_version"], 1, "nothing was touched");
+
+    let id = approved(&world);
+    remit(&world, &["run", &id, "--key", "bot.key"]).exits(0);
+    let (run, _) = world.last_run();
+    made_anew(2);
+    let reverted = remit(&world, &["revert", &run]).exits(5);
+    assert!(reverted.out.contains("another secret"), "{}", reverted.out);
+    assert_eq!(bao.metadata(SECRET)["data"]["current_version"], 2, "nothing was touched");
+    world.audit_is_sound();
+}
+
+/// The policy in the documentation is enough for a rotation, its revert and the doctor, and `doctor` says what is
+/// missing from less.
+#[test]
+fn the_documented_policy_is_enough() {
+    let text = fs::read_to_string("../../docs/configuration.md").unwrap();
+    let policy = text.split_once("```hcl\n").unwrap().1.split_once("```").unwrap().0;
+    let policy = policy.replace("MOUNT", "secret").replace("PREFIX", "prod");
+    let bao = Bao::start();
+    bao.client(&["kv", "put", "-mount=secret", SECRET, "api_key=old-value"]);
+    let world = world(&bao);
+    let token = |name: &str, policy: &str| {
+        world.write("policy.hcl", policy);
+        bao.client(&["policy", "write", name, world.path("policy.hcl").to_str().unwrap()]);
+        let policy = format!("-policy={name}");
+        let made = ["token", "create", &policy, "-ttl=1h", "-field=token"];
+        bao.client(&made).trim().to_owned()
+    };
+    let whole = token("whole", &policy);
+    let asked = |args: &[&str]| with_token(&world, &whole, args);
+    asked(&["doctor"]).exits(0);
+    let ask = ["request", ACTION, "--input", INPUT, "--reason", "t", "--key", "bot.key", "--json"];
+    let id = asked(&ask).exits(0).json()["request"]["id"].as_str().unwrap().to_owned();
+    asked(&["approve", &id]).exits(0);
+    asked(&["run", &id, "--key", "bot.key"]).exits(0);
+    let (run, _) = world.last_run();
+    asked(&["revert", &run]).exits(0);
+    assert_eq!(bao.value(SECRET, 3)["data"]["data"]["api_key"], "old-value");
+
+    let less: String =
+        policy.lines().filter(|line| !line.contains("undelete")).map(|line| format!("{line}\n")).collect();
+    let told = with_token(&world, &token("less", &less), &["doctor"]).exits(1);
+    assert!(told.out.contains(r#"[update] on "secret/undelete/prod/*""#), "{}", told.out);
+}
+
 #[test]
 fn a_server_that_does_not_do_what_it_should() {
     let mut bao = Bao::start();

@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use jiff::{SignedDuration, Timestamp};
-use remit_backend::{BoxFuture, Fields, Generator, Metadata, SecretStore, Secrets, Version, VersionState};
+use remit_backend::{
+    Act, BoxFuture, Fields, Generator, Metadata, Right, SecretStore, SecretView, Secrets, Target, Turn,
+    Version, VersionState,
+};
 use remit_gate::{Authority, Estate, Facts, Failure, Gate, Mode, Resource, Scope, Setup, Window};
 use remit_journal::{ActionRef, Ended, Phase, Record, RequestId, RunId, RunState, Started};
 use remit_lifecycle::{
@@ -117,7 +120,7 @@ impl House {
         let mut host = home.open().expect("a host");
         let secrets: Arc<dyn SecretStore> = Arc::new(secrets);
         let secrets = Secrets::new(vec![(String::new(), secrets, Generator::default())]).expect("one store");
-        host.estate = Estate::default().with(secrets);
+        host.estate = remit_capability::secrets::served(Estate::default(), secrets);
         let candidate = Candidate::read(&dir.join("action.wasm")).expect("a component");
         Self { host: Arc::new(host), rules, bot, alice, candidate, dir: None }
     }
@@ -189,6 +192,7 @@ impl House {
             detail: "every check agreed".to_owned(),
             consumed: to_raw_value(&meter.consumed(gate.used())).expect("JSON"),
             output: None,
+            own_words: None,
         };
         self.host.journal.commit(Record::now(run, ended)).await.expect("ended");
     }
@@ -258,9 +262,14 @@ fn first() -> Fields {
     [("password".to_owned(), "hunter2".to_owned())].into_iter().collect()
 }
 
-impl SecretStore for Memory {
+impl SecretView for Memory {
     fn metadata<'a>(&'a self, secret: &'a Resource) -> BoxFuture<'a, Metadata> {
-        let version = |number| Version { number, created: 1_700_000_000_000, state: VersionState::Enabled };
+        let version = |number| Version {
+            number,
+            created: 1_700_000_000_000,
+            state: VersionState::Enabled,
+            expires: None,
+        };
         // As the floor does, until something is changed.
         let changed = self.changed.load(Ordering::Relaxed);
         let current = if changed { self.with(secret, |(current, _)| *current) } else { 2 };
@@ -269,7 +278,7 @@ impl SecretStore for Memory {
                 parked.fetch_add(1, Ordering::Relaxed);
                 std::future::pending::<()>().await;
             }
-            Ok(Metadata { current, versions: vec![version(current - 1), version(current)] })
+            Ok(Metadata { identity: None, current, versions: vec![version(current - 1), version(current)] })
         })
     }
 
@@ -282,9 +291,19 @@ impl SecretStore for Memory {
         Box::pin(async { fields.ok_or_else(|| Failure::NotFound("no such version".to_owned())) })
     }
 
+    fn right<'a>(&'a self, _: &'a Resource, _: Act) -> BoxFuture<'a, Right> {
+        Box::pin(std::future::ready(Ok(Right::Held)))
+    }
+
+    fn check<'a>(&'a self, _: &'a str) -> BoxFuture<'a, String> {
+        Box::pin(async { Ok("in memory".to_owned()) })
+    }
+}
+
+impl SecretStore for Memory {
     fn put<'a>(
         &'a self,
-        secret: &'a Resource,
+        Target { secret, .. }: Target<'a>,
         fields: &'a Fields,
         expected: u64,
         _: Authority<'a>,
@@ -301,19 +320,7 @@ impl SecretStore for Memory {
         Box::pin(async { put })
     }
 
-    fn disable<'a>(&'a self, _: &'a Resource, _: u64, _: Authority<'a>) -> BoxFuture<'a, ()> {
+    fn turn<'a>(&'a self, _: Target<'a>, _: u64, _: Turn, _: Authority<'a>) -> BoxFuture<'a, ()> {
         Box::pin(async { Err(Failure::Unavailable("not measured".to_owned())) })
-    }
-
-    fn enable<'a>(&'a self, _: &'a Resource, _: u64, _: Authority<'a>) -> BoxFuture<'a, ()> {
-        Box::pin(async { Err(Failure::Unavailable("not measured".to_owned())) })
-    }
-
-    fn destroy<'a>(&'a self, _: &'a Resource, _: u64, _: Authority<'a>) -> BoxFuture<'a, ()> {
-        Box::pin(async { Err(Failure::Unavailable("not measured".to_owned())) })
-    }
-
-    fn check(&self) -> BoxFuture<'_, String> {
-        Box::pin(async { Ok("in memory".to_owned()) })
     }
 }

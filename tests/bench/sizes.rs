@@ -196,5 +196,6 @@ fn ended() -> Ended {
         detail: "the rehearsal came to its end".to_owned(),
         consumed: RawValue::from_string(format!(r#"{{"host_calls":{CALLS}}}"#)).expect("JSON"),
         output: None,
+        own_words: None,
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use remit_backend::{Embedded, SecretStore as _, VersionState};
+use remit_backend::{Embedded, SecretView as _, VersionState};
 use remit_gate::Resource;
 use serde_json::{Value, json};
 

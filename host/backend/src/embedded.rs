@@ -13,16 +13,20 @@ use rusqlite::{
     Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params,
 };
 
-use crate::secrets::{BoxFuture, Fields, Metadata, SecretStore, Turn, Version, VersionState, check_version};
+use crate::secrets::{
+    Act, BoxFuture, Fields, Identity, Metadata, Right, SecretStore, SecretView, Target, Turn, Version,
+    VersionState, check_version, unreadable,
+};
 use crate::{BackendError, SecretsConfig, Serving};
 
 /// The newest format known, in SQLite's `user_version`.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 /// How long a writer waits for another process.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// What the key is known by; see `key_check` in the schema.
 const KEY_CHECK: &[u8] = b"remit-secrets-key-v1";
 
+/// Format 1.
 const SCHEMA: &str = "
     CREATE TABLE key_check (sealed BLOB NOT NULL) STRICT;
     CREATE TABLE version (
@@ -34,6 +38,16 @@ const SCHEMA: &str = "
         PRIMARY KEY (path, number)
     ) STRICT, WITHOUT ROWID;
     PRAGMA user_version = 1;
+";
+
+/// Format 2: each secret has an identity, which no other secret of its path ever had.
+const IDENTITIES: &str = "
+    CREATE TABLE secret (
+        path     TEXT NOT NULL PRIMARY KEY,
+        identity TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO secret SELECT path, min(created_ms) || '-' || hex(randomblob(16)) FROM version GROUP BY path;
+    PRAGMA user_version = 2;
 ";
 
 /// Secrets in a file of Remit's own. Cheap to clone; all clones are the same store.
@@ -95,7 +109,7 @@ impl Embedded {
     /// [`Secrets`](crate::secrets::Secrets), and this method is not part of that trait.
     pub async fn seed(&self, secret: &Resource, fields: Fields) -> Result<u64, Failure> {
         let path = secret.path().to_owned();
-        self.on_a_thread(move |inner| inner.put(&path, None, &fields)).await
+        self.on_a_thread(move |inner| inner.put(&path, None, None, &fields)).await
     }
 
     /// Brings a version to a state by an administrator's own hand, as [`Embedded::seed`] makes one: an offline
@@ -112,7 +126,7 @@ impl Embedded {
             VersionState::Destroyed => Turn::Destroy,
         };
         let path = secret.path().to_owned();
-        self.on_a_thread(move |inner| inner.turn(turn, &path, version)).await
+        self.on_a_thread(move |inner| inner.turn(turn, &path, None, version)).await
     }
 
     /// Runs `work` where it may block. It goes on to its end even if nobody waits for it any more.
@@ -125,18 +139,6 @@ impl Embedded {
             Err(Failure::Unavailable("the embedded store's thread did not finish".to_owned()))
         })
     }
-
-    fn turn<'a>(
-        &'a self,
-        turn: Turn,
-        secret: &'a Resource,
-        version: u64,
-        by: &Authority<'_>,
-    ) -> BoxFuture<'a, ()> {
-        tracing::info!(operation = by.operation(), %secret, version, ?turn, "embedded store changes a version");
-        let path = secret.path().to_owned();
-        Box::pin(self.on_a_thread(move |inner| inner.turn(turn, &path, version)))
-    }
 }
 
 impl std::fmt::Debug for Embedded {
@@ -145,7 +147,7 @@ impl std::fmt::Debug for Embedded {
     }
 }
 
-impl SecretStore for Embedded {
+impl SecretView for Embedded {
     fn metadata<'a>(&'a self, secret: &'a Resource) -> BoxFuture<'a, Metadata> {
         let path = secret.path().to_owned();
         Box::pin(self.on_a_thread(move |inner| inner.metadata(&path)))
@@ -156,31 +158,12 @@ impl SecretStore for Embedded {
         Box::pin(self.on_a_thread(move |inner| inner.read(&path, version)))
     }
 
-    fn put<'a>(
-        &'a self,
-        secret: &'a Resource,
-        fields: &'a Fields,
-        expected_current: u64,
-        by: Authority<'a>,
-    ) -> BoxFuture<'a, u64> {
-        tracing::info!(operation = by.operation(), %secret, expected_current, "embedded store writes a version");
-        let (path, fields) = (secret.path().to_owned(), fields.clone());
-        Box::pin(self.on_a_thread(move |inner| inner.put(&path, Some(expected_current), &fields)))
+    /// Whoever may write to the file may do everything.
+    fn right<'a>(&'a self, _: &'a Resource, _: Act) -> BoxFuture<'a, Right> {
+        Box::pin(std::future::ready(Ok(Right::Held)))
     }
 
-    fn disable<'a>(&'a self, secret: &'a Resource, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
-        self.turn(Turn::Disable, secret, version, &by)
-    }
-
-    fn enable<'a>(&'a self, secret: &'a Resource, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
-        self.turn(Turn::Enable, secret, version, &by)
-    }
-
-    fn destroy<'a>(&'a self, secret: &'a Resource, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
-        self.turn(Turn::Destroy, secret, version, &by)
-    }
-
-    fn check(&self) -> BoxFuture<'_, String> {
+    fn check<'a>(&'a self, _: &'a str) -> BoxFuture<'a, String> {
         Box::pin(self.on_a_thread(|inner| {
             let secrets: i64 = inner
                 .db()
@@ -189,6 +172,36 @@ impl SecretStore for Embedded {
             let noun = if secrets == 1 { "secret" } else { "secrets" };
             Ok(format!("embedded store {}, {secrets} {noun}", inner.file.display()))
         }))
+    }
+}
+
+impl SecretStore for Embedded {
+    fn put<'a>(
+        &'a self,
+        Target { secret, identity }: Target<'a>,
+        fields: &'a Fields,
+        expected_current: u64,
+        by: Authority<'a>,
+    ) -> BoxFuture<'a, u64> {
+        tracing::info!(operation = by.operation(), %secret, expected_current, "embedded store writes a version");
+        let (path, identity, fields) = (secret.path().to_owned(), identity.cloned(), fields.clone());
+        Box::pin(
+            self.on_a_thread(move |inner| {
+                inner.put(&path, identity.as_ref(), Some(expected_current), &fields)
+            }),
+        )
+    }
+
+    fn turn<'a>(
+        &'a self,
+        Target { secret, identity }: Target<'a>,
+        version: u64,
+        turn: Turn,
+        by: Authority<'a>,
+    ) -> BoxFuture<'a, ()> {
+        tracing::info!(operation = by.operation(), %secret, version, ?turn, "embedded store changes a version");
+        let (path, identity) = (secret.path().to_owned(), identity.cloned());
+        Box::pin(self.on_a_thread(move |inner| inner.turn(turn, &path, identity.as_ref(), version)))
     }
 }
 
@@ -217,13 +230,17 @@ impl Inner {
         // FULL: a version that was answered survives a power cut.
         db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;")
             .map_err(failed)?;
-        if found == 0 {
+        if found < FORMAT {
             let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
             // Another process may have made the tables while this one waited.
-            if version(&tx).map_err(failed)? == 0 {
+            let found = version(&tx).map_err(failed)?;
+            if found == 0 {
                 let sealed = self.sealer.seal(KEY_CHECK, &[]).map_err(|source| self.wrong_key(source))?;
                 tx.execute_batch(SCHEMA).map_err(failed)?;
                 tx.execute("INSERT INTO key_check VALUES (?1)", [sealed.as_bytes()]).map_err(failed)?;
+            }
+            if found < FORMAT {
+                tx.execute_batch(IDENTITIES).map_err(failed)?;
             }
             tx.commit().map_err(failed)?;
         }
@@ -268,9 +285,17 @@ impl Inner {
     }
 
     /// Without `expected`, on top of whatever there is.
-    fn put(&self, path: &str, expected: Option<u64>, fields: &Fields) -> Result<u64, Failure> {
+    fn put(
+        &self,
+        path: &str,
+        identity: Option<&Identity>,
+        expected: Option<u64>,
+        fields: &Fields,
+    ) -> Result<u64, Failure> {
         self.change(|tx| {
-            let current = metadata(tx, path).map_err(|error| self.failure(&error))?.current;
+            let known = metadata(tx, path).map_err(|error| self.failure(&error))?;
+            known.must_be(identity, path)?;
+            let current = known.current;
             if expected.is_some_and(|expected| expected != current) {
                 return Err(Failure::Conflict(format!(
                     "version {current} of {path} is current, not {}",
@@ -282,23 +307,33 @@ impl Inner {
                 .sealer
                 .seal(&context(path, number), fields.to_secret().expose())
                 .map_err(|error| Failure::Invalid(error.to_string()))?;
+            let now = Timestamp::now().as_millisecond();
+            if current == 0 {
+                // Of a secret whose versions somebody removed by hand, nothing is left: this is another one.
+                tx.execute(
+                    "INSERT OR REPLACE INTO secret VALUES (?1, ?2 || '-' || hex(randomblob(16)))",
+                    params![path, now],
+                )
+                .map_err(|error| self.failure(&error))?;
+            }
             tx.execute(
                 "INSERT INTO version (path, number, created_ms, sealed) VALUES (?1, ?2, ?3, ?4)",
-                params![path, number.cast_signed(), Timestamp::now().as_millisecond(), sealed.as_bytes()],
+                params![path, number.cast_signed(), now, sealed.as_bytes()],
             )
             .map_err(|error| self.failure(&error))?;
             Ok(number)
         })
     }
 
-    fn turn(&self, turn: Turn, path: &str, version: u64) -> Result<(), Failure> {
+    fn turn(&self, turn: Turn, path: &str, identity: Option<&Identity>, version: u64) -> Result<(), Failure> {
         check_version(version)?;
         self.change(|tx| {
             let known = metadata(tx, path).map_err(|error| self.failure(&error))?;
             if known.current == 0 {
                 return Err(unknown(path));
             }
-            let sql = match turn.from(path, version, known.state(path, version)?)? {
+            known.must_be(identity, path)?;
+            let sql = match turn.from(path, version, known.version(path, version)?.state)? {
                 VersionState::Enabled => "UPDATE version SET disabled = 0 WHERE path = ?1 AND number = ?2",
                 VersionState::Disabled => "UPDATE version SET disabled = 1 WHERE path = ?1 AND number = ?2",
                 VersionState::Destroyed => "UPDATE version SET sealed = NULL WHERE path = ?1 AND number = ?2",
@@ -344,23 +379,23 @@ impl Inner {
 
 fn metadata(db: &Connection, path: &str) -> rusqlite::Result<Metadata> {
     let mut query = db.prepare_cached(
-        "SELECT number, created_ms, disabled, sealed IS NULL FROM version WHERE path = ?1 ORDER BY number",
+        "SELECT number, created_ms, disabled, sealed IS NULL, identity
+         FROM version LEFT JOIN secret USING (path) WHERE path = ?1 ORDER BY number",
     )?;
-    let versions = query
-        .query_map([path], |row| {
-            let state = match (row.get(2)?, row.get(3)?) {
-                (_, true) => VersionState::Destroyed,
-                (true, false) => VersionState::Disabled,
-                (false, false) => VersionState::Enabled,
-            };
-            Ok(Version {
-                number: row.get::<_, i64>(0)?.cast_unsigned(),
-                created: u64::try_from(row.get::<_, i64>(1)?).unwrap_or_default(),
-                state,
-            })
-        })?
-        .collect::<Result<Vec<_>, _>>()?;
-    Ok(Metadata { current: versions.last().map_or(0, |version| version.number), versions })
+    let mut known = Metadata { identity: None, current: 0, versions: Vec::new() };
+    let mut rows = query.query([path])?;
+    while let Some(row) = rows.next()? {
+        let state = match (row.get(2)?, row.get(3)?) {
+            (_, true) => VersionState::Destroyed,
+            (true, false) => VersionState::Disabled,
+            (false, false) => VersionState::Enabled,
+        };
+        known.current = row.get::<_, i64>(0)?.cast_unsigned();
+        known.identity = row.get::<_, Option<String>>(4)?.map(Identity::new);
+        let created = u64::try_from(row.get::<_, i64>(1)?).unwrap_or_default();
+        known.versions.push(Version { number: known.current, created, state, expires: None });
+    }
+    Ok(known)
 }
 
 /// What a sealed value is bound to: it opens in no other place.
@@ -370,10 +405,6 @@ fn context(path: &str, version: u64) -> Vec<u8> {
 
 fn unknown(path: &str) -> Failure {
     Failure::NotFound(format!("there is no secret {path}"))
-}
-
-fn unreadable(path: &str, version: u64, state: VersionState) -> Failure {
-    Failure::NotFound(format!("version {version} of {path} is {state}"))
 }
 
 #[cfg(test)]

@@ -27,27 +27,27 @@ fn versions_come_and_go() {
     let store = open(&home).unwrap();
     let inner = &store.0;
     assert!(matches!(inner.metadata("a/b"), Err(Failure::NotFound(_))));
-    assert_eq!(inner.put("a/b", Some(0), &fields("one")), Ok(1));
-    assert_eq!(inner.put("a/b", Some(1), &fields("two")), Ok(2));
+    assert_eq!(inner.put("a/b", None, Some(0), &fields("one")), Ok(1));
+    assert_eq!(inner.put("a/b", None, Some(1), &fields("two")), Ok(2));
     assert_eq!(inner.read("a/b", 1).unwrap(), fields("one"));
     assert_eq!(inner.read("a/b", 2).unwrap(), fields("two"));
 
-    inner.turn(Turn::Disable, "a/b", 1).unwrap();
+    inner.turn(Turn::Disable, "a/b", None, 1).unwrap();
     assert_eq!(states(&store, "a/b"), [Disabled, Enabled]);
     assert!(matches!(inner.read("a/b", 1), Err(Failure::NotFound(why)) if why.contains("disabled")));
-    assert!(matches!(inner.turn(Turn::Disable, "a/b", 1), Err(Failure::Conflict(_))));
-    inner.turn(Turn::Enable, "a/b", 1).unwrap();
+    assert!(matches!(inner.turn(Turn::Disable, "a/b", None, 1), Err(Failure::Conflict(_))));
+    inner.turn(Turn::Enable, "a/b", None, 1).unwrap();
     assert_eq!(inner.read("a/b", 1).unwrap(), fields("one"));
-    assert!(matches!(inner.turn(Turn::Enable, "a/b", 1), Err(Failure::Conflict(_))));
+    assert!(matches!(inner.turn(Turn::Enable, "a/b", None, 1), Err(Failure::Conflict(_))));
 
-    inner.turn(Turn::Destroy, "a/b", 1).unwrap();
+    inner.turn(Turn::Destroy, "a/b", None, 1).unwrap();
     assert_eq!(states(&store, "a/b"), [Destroyed, Enabled]);
     for turn in [Turn::Destroy, Turn::Enable, Turn::Disable] {
-        assert!(matches!(inner.turn(turn, "a/b", 1), Err(Failure::Conflict(_))), "{turn:?}");
+        assert!(matches!(inner.turn(turn, "a/b", None, 1), Err(Failure::Conflict(_))), "{turn:?}");
     }
     assert!(matches!(inner.read("a/b", 1), Err(Failure::NotFound(why)) if why.contains("destroyed")));
-    assert!(matches!(inner.turn(Turn::Disable, "a/b", 3), Err(Failure::NotFound(_))));
-    assert!(matches!(inner.turn(Turn::Disable, "a/c", 1), Err(Failure::NotFound(_))));
+    assert!(matches!(inner.turn(Turn::Disable, "a/b", None, 3), Err(Failure::NotFound(_))));
+    assert!(matches!(inner.turn(Turn::Disable, "a/c", None, 1), Err(Failure::NotFound(_))));
     assert!(matches!(inner.read("a/b", 3), Err(Failure::NotFound(_))));
     assert!(matches!(inner.read("a/b", 0), Err(Failure::Invalid(_))));
 }
@@ -56,10 +56,10 @@ fn versions_come_and_go() {
 fn a_lost_race_changes_nothing() {
     let home = home();
     let store = open(&home).unwrap();
-    store.0.put("a", Some(0), &fields("one")).unwrap();
+    store.0.put("a", None, Some(0), &fields("one")).unwrap();
     for expected in [0, 2, 7] {
         assert!(
-            matches!(store.0.put("a", Some(expected), &fields("x")), Err(Failure::Conflict(_))),
+            matches!(store.0.put("a", None, Some(expected), &fields("x")), Err(Failure::Conflict(_))),
             "{expected}"
         );
     }
@@ -69,14 +69,14 @@ fn a_lost_race_changes_nothing() {
 #[test]
 fn of_writers_in_two_handles_one_wins_each_version() {
     let home = home();
-    open(&home).unwrap().0.put("a", Some(0), &fields("0")).unwrap();
+    open(&home).unwrap().0.put("a", None, Some(0), &fields("0")).unwrap();
     let wins: u64 = std::thread::scope(|scope| {
         let writers: Vec<_> = (0..4)
             .map(|_| {
                 let store = open(&home).unwrap();
                 scope.spawn(move || {
                     (1..=20)
-                        .filter(|expected| store.0.put("a", Some(*expected), &fields("x")).is_ok())
+                        .filter(|expected| store.0.put("a", None, Some(*expected), &fields("x")).is_ok())
                         .count() as u64
                 })
             })
@@ -92,8 +92,8 @@ fn of_writers_in_two_handles_one_wins_each_version() {
 fn values_are_sealed_in_their_place() {
     let home = home();
     let store = open(&home).unwrap();
-    store.0.put("a", Some(0), &fields("correct horse battery")).unwrap();
-    store.0.put("b", Some(0), &fields("other")).unwrap();
+    store.0.put("a", None, Some(0), &fields("correct horse battery")).unwrap();
+    store.0.put("b", None, Some(0), &fields("other")).unwrap();
     for entry in std::fs::read_dir(home.path()).unwrap() {
         let path = entry.unwrap().path();
         let bytes = std::fs::read(&path).unwrap();
@@ -129,7 +129,7 @@ fn a_key_others_can_read_is_refused() {
 #[test]
 fn a_lost_or_wrong_key_is_found_at_once() {
     let home = home();
-    open(&home).unwrap().0.put("a", Some(0), &fields("one")).unwrap();
+    open(&home).unwrap().0.put("a", None, Some(0), &fields("one")).unwrap();
     let key = home.path().join("secrets.db.key");
     let saved = std::fs::read(&key).unwrap();
     std::fs::remove_file(&key).unwrap();
@@ -167,11 +167,11 @@ fn a_newer_or_foreign_file_is_left_alone() {
 fn a_store_that_cannot_be_written_says_so() {
     let home = home();
     let store = open(&home).unwrap();
-    store.0.put("a", Some(0), &fields("one")).unwrap();
+    store.0.put("a", None, Some(0), &fields("one")).unwrap();
     // Permissions do not stop root, who may run the tests; this does.
     store.0.db().execute_batch("PRAGMA query_only = ON").unwrap();
-    assert!(matches!(store.0.put("a", Some(1), &fields("two")), Err(Failure::Denied(_))));
-    assert!(matches!(store.0.turn(Turn::Destroy, "a", 1), Err(Failure::Denied(_))));
+    assert!(matches!(store.0.put("a", None, Some(1), &fields("two")), Err(Failure::Denied(_))));
+    assert!(matches!(store.0.turn(Turn::Destroy, "a", None, 1), Err(Failure::Denied(_))));
     assert_eq!(store.0.read("a", 1).unwrap(), fields("one"));
 
     let nowhere = Embedded::open(Path::new("/proc/remit/secrets.db")).unwrap_err();
@@ -190,7 +190,7 @@ async fn an_administrator_writes_on_top() {
     assert_eq!(store.seed(&path, fields("one")).await, Ok(1));
     assert_eq!(store.seed(&path, fields("two")).await, Ok(2));
     assert_eq!(store.read(&path, 2).await.unwrap(), fields("two"));
-    assert!(store.check().await.unwrap().ends_with(", 1 secret"));
+    assert!(store.check("").await.unwrap().ends_with(", 1 secret"));
     assert!(matches!(Embedded::serving(&[], home.path(), &path), Err(BackendError::NotEmbedded { .. })));
 }
 
@@ -221,7 +221,7 @@ proptest::proptest! {
         for step in steps {
             match step {
                 Step::Put(expected) => {
-                    let done = store.0.put("a", Some(expected), &fields(&expected.to_string()));
+                    let done = store.0.put("a", None, Some(expected), &fields(&expected.to_string()));
                     proptest::prop_assert_eq!(done.is_ok(), expected == model.len() as u64);
                     if done.is_ok() {
                         model.push(VersionState::Enabled);
@@ -235,7 +235,7 @@ proptest::proptest! {
                         (Turn::Destroy, VersionState::Enabled | VersionState::Disabled) => Some(VersionState::Destroyed),
                         _ => None,
                     });
-                    proptest::prop_assert_eq!(store.0.turn(turn, "a", version).is_ok(), next.is_some());
+                    proptest::prop_assert_eq!(store.0.turn(turn, "a", None, version).is_ok(), next.is_some());
                     if let Some(next) = next {
                         model[index] = next;
                     }
@@ -253,4 +253,64 @@ proptest::proptest! {
             }
         }
     }
+}
+
+fn identity(store: &Embedded, path: &str) -> Identity {
+    store.0.metadata(path).unwrap().identity.unwrap()
+}
+
+/// What an administrator does by hand: no operation removes a secret.
+fn remove(store: &Embedded, path: &str) {
+    store.0.db().execute("DELETE FROM version WHERE path = ?1", [path]).unwrap();
+}
+
+#[test]
+fn a_secret_that_was_made_anew_is_another_one() {
+    let home = home();
+    let store = open(&home).unwrap();
+    for path in ["a", "b"] {
+        store.0.put(path, None, Some(0), &fields("one")).unwrap();
+    }
+    let first = identity(&store, "a");
+    assert_ne!(first, identity(&store, "b"));
+    store.0.put("a", Some(&first), Some(1), &fields("two")).unwrap();
+    store.0.turn(Turn::Disable, "a", Some(&first), 1).unwrap();
+    assert_eq!(identity(&open(&home).unwrap(), "a"), first, "it stays the same through all its versions");
+
+    remove(&store, "a");
+    assert!(matches!(store.0.put("a", Some(&first), Some(0), &fields("x")), Err(Failure::Conflict(_))));
+    store.0.put("a", None, Some(0), &fields("theirs")).unwrap();
+    assert_ne!(identity(&store, "a"), first);
+    let refused = [
+        store.0.put("a", Some(&first), Some(1), &fields("x")).map(drop),
+        store.0.turn(Turn::Disable, "a", Some(&first), 1),
+        store.0.turn(Turn::Destroy, "a", Some(&first), 1),
+    ];
+    for refused in refused {
+        assert!(
+            matches!(&refused, Err(Failure::Conflict(why)) if why.contains("another secret")),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(states(&store, "a"), [VersionState::Enabled]);
+    assert_eq!(store.0.read("a", 1).unwrap(), fields("theirs"));
+}
+
+#[test]
+fn a_store_of_the_first_format_is_brought_up_to_date() {
+    let home = home();
+    let store = open(&home).unwrap();
+    store.0.put("a", None, Some(0), &fields("one")).unwrap();
+    store.0.put("a", None, Some(1), &fields("two")).unwrap();
+    store.0.put("b", None, Some(0), &fields("other")).unwrap();
+    store.0.db().execute_batch("DROP TABLE secret; PRAGMA user_version = 1").unwrap();
+    drop(store);
+
+    let store = open(&home).unwrap();
+    let (a, b) = (identity(&store, "a"), identity(&store, "b"));
+    assert_ne!(a, b);
+    assert_eq!(store.0.read("a", 2).unwrap(), fields("two"));
+    store.0.put("a", Some(&a), Some(2), &fields("three")).unwrap();
+    drop(store);
+    assert_eq!(identity(&open(&home).unwrap(), "a"), a);
 }

@@ -12,6 +12,7 @@ mod fields;
 pub mod files;
 mod generator;
 mod openbao;
+mod played;
 pub mod secrets;
 
 pub use config::{SecretsConfig, Server, Serving};
@@ -20,5 +21,6 @@ pub use error::BackendError;
 pub use files::{Files, FilesConfig};
 pub use openbao::OpenBao;
 pub use secrets::{
-    BoxFuture, Fields, Generator, Metadata, SecretStore, SecretText, Secrets, Version, VersionState,
+    Act, BoxFuture, Fields, Generator, Identity, Metadata, Played, Right, SecretStore, SecretText,
+    SecretView, Secrets, Target, Turn, Version, VersionState,
 };

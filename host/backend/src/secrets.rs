@@ -5,11 +5,13 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use remit_gate::{Authority, Failure, Resource};
 use serde::{Deserialize, Serialize};
 
 pub use crate::fields::{Fields, SecretText};
 pub use crate::generator::Generator;
+pub use crate::played::Played;
 use crate::{BackendError, Embedded, OpenBao, SecretsConfig, Serving};
 
 /// The kind of every resource served here: `secret:prod/payments/stripe`.
@@ -18,9 +20,33 @@ const KIND: &str = "secret";
 /// A boxed answer, for trait objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
 
+/// What makes a secret the same one as before, whatever its path: text of the store's, only ever compared. Who
+/// deletes a secret with all its versions and makes one of the same path has made another secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Identity(String);
+
+impl Identity {
+    /// By the store's own words.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// Whether what was found can be what was recorded. Records of the first version have no identity, and so any
+    /// secret of the path is theirs.
+    #[must_use]
+    pub fn is_still(recorded: Option<&Self>, found: Option<&Self>) -> bool {
+        recorded.is_none() || recorded == found
+    }
+}
+
 /// What is known of a secret without reading its values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metadata {
+    /// Which secret it is. Every store says so; it is no part of what an action is told, nor of its record.
+    #[serde(skip)]
+    pub identity: Option<Identity>,
     /// The newest version's number; 0 if the secret has none.
     pub current: u64,
     /// All versions the store still knows, oldest first.
@@ -28,11 +54,20 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// The state of version `number`, or [`Failure::NotFound`].
-    pub fn state(&self, path: &str, number: u64) -> Result<VersionState, Failure> {
-        match self.versions.iter().find(|version| version.number == number) {
-            Some(version) => Ok(version.state),
-            None => Err(Failure::NotFound(format!("{path} has no version {number}"))),
+    /// Version `number`, or [`Failure::NotFound`].
+    pub fn version(&self, path: &str, number: u64) -> Result<&Version, Failure> {
+        let found = self.versions.iter().find(|version| version.number == number);
+        found.ok_or_else(|| Failure::NotFound(format!("{path} has no version {number}")))
+    }
+
+    /// [`Failure::Conflict`] if this is another secret than the one that was recorded.
+    pub fn must_be(&self, recorded: Option<&Identity>, path: &str) -> Result<(), Failure> {
+        if Identity::is_still(recorded, self.identity.as_ref()) {
+            Ok(())
+        } else {
+            Err(Failure::Conflict(format!(
+                "{path} is another secret now: the one that was recorded was deleted with all its versions"
+            )))
         }
     }
 }
@@ -46,6 +81,9 @@ pub struct Version {
     pub created: u64,
     /// Whether it can be read.
     pub state: VersionState,
+    /// When the store will delete it by itself. No part of what an action is told, nor of its record.
+    #[serde(skip)]
+    pub expires: Option<Timestamp>,
 }
 
 /// What can be done with a version.
@@ -72,9 +110,12 @@ impl std::fmt::Display for VersionState {
 
 /// A change of one version's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Turn {
+pub enum Turn {
+    /// Makes an enabled version unreadable.
     Disable,
+    /// Makes a disabled version readable again.
     Enable,
+    /// Destroys a version's value for good.
     Destroy,
 }
 
@@ -91,57 +132,112 @@ impl Turn {
     }
 }
 
-/// A store of versioned secrets, each named by a [`Resource`] so that its path is canonical.
+/// Something that the host may need a right of its own for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// To write a version of a secret that there is.
+    Put,
+    /// To change a version's state.
+    Turn(Turn),
+}
+
+/// Whether the host's own credential is enough for an [`Act`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// It is.
+    Held,
+    /// It is not: what it lacks, and what to grant.
+    Lacking(String),
+    /// The store does not say: why, and what to grant.
+    Unknown(String),
+}
+
+/// A secret that is to be changed, and which one it has to be.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// Where it is.
+    pub secret: &'a Resource,
+    /// What [`Metadata::identity`] was; none in records of the first version.
+    pub identity: Option<&'a Identity>,
+}
+
+/// What can be seen of a store of versioned secrets, each named by a [`Resource`] so that its path is canonical.
+/// Nothing here changes anything: a rehearsal is given this, and no [`SecretStore`].
 ///
 /// Every method may fail with `Denied` (the host's own credential is not enough), `Invalid` (a version
-/// number that makes no sense) or `Unavailable`, besides what it says itself. After
-/// `Unavailable` from a change, the change may have happened.
-pub trait SecretStore: Send + Sync {
+/// number that makes no sense) or `Unavailable`, besides what it says itself.
+pub trait SecretView: Send + Sync {
     /// The versions of a secret; `NotFound` if there is no such secret.
     fn metadata<'a>(&'a self, secret: &'a Resource) -> BoxFuture<'a, Metadata>;
 
     /// The fields of one version: secret material. `NotFound` if it is not there or not enabled.
     fn read<'a>(&'a self, secret: &'a Resource, version: u64) -> BoxFuture<'a, Fields>;
 
+    /// Whether the host itself may do this: an undo that it may not do is not promised.
+    fn right<'a>(&'a self, secret: &'a Resource, act: Act) -> BoxFuture<'a, Right>;
+
+    /// Whether the store can be used right now for what is at `prefix` and below; says what it is, in a line for a
+    /// person. `Denied` names every right that is missing.
+    fn check<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, String>;
+}
+
+/// A store of versioned secrets.
+///
+/// Every change compares right before it, in one step with it where the system can do that: `Conflict` if the
+/// secret is another one than [`Target`] says. After `Unavailable` the change may have happened.
+pub trait SecretStore: SecretView {
     /// Writes a new version if `expected_current` still is the newest (0: there is no secret yet) and
-    /// answers its number; `Conflict` if it is not. The store compares and writes in one step.
+    /// answers its number; `Conflict` if it is not. The store compares the number and writes in one step.
     fn put<'a>(
         &'a self,
-        secret: &'a Resource,
+        target: Target<'a>,
         fields: &'a Fields,
         expected_current: u64,
         by: Authority<'a>,
     ) -> BoxFuture<'a, u64>;
 
-    /// Makes an enabled version unreadable; `Conflict` if it is not enabled.
-    fn disable<'a>(&'a self, secret: &'a Resource, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()>;
-
-    /// Makes a disabled version readable again; `Conflict` if it is not disabled.
-    fn enable<'a>(&'a self, secret: &'a Resource, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()>;
-
-    /// Destroys a version's value for good; `Conflict` if it is destroyed already.
-    fn destroy<'a>(&'a self, secret: &'a Resource, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()>;
-
-    /// Whether the store can be used right now; says what it is, in a line for a person.
-    fn check(&self) -> BoxFuture<'_, String>;
+    /// Changes a version's state; `Conflict` if it is not in one that this begins with.
+    fn turn<'a>(
+        &'a self,
+        target: Target<'a>,
+        version: u64,
+        turn: Turn,
+        by: Authority<'a>,
+    ) -> BoxFuture<'a, ()>;
 }
 
-/// Every store, by the prefix of the paths it serves. The only thing operations see.
+/// Every store, by the prefix of the paths it serves. The only thing operations see. Cheap to clone.
+#[derive(Clone)]
 pub struct Secrets {
     /// Longest prefix first.
-    routes: Vec<Route>,
+    routes: Arc<[Route]>,
 }
 
 struct Route {
     prefix: String,
-    store: Arc<dyn SecretStore>,
+    reach: Reach,
     generator: Generator,
+}
+
+/// What lies at the end of a route. A rehearsal has nothing that could change a store.
+enum Reach {
+    Store(Arc<dyn SecretStore>),
+    Played(Played),
+}
+
+impl Route {
+    fn view(&self) -> &dyn SecretView {
+        match &self.reach {
+            Reach::Store(store) => &**store,
+            Reach::Played(played) => played,
+        }
+    }
 }
 
 impl Secrets {
     /// Opens every configured store. Files are relative to `home`.
     ///
-    /// An OpenBao server is not contacted: that is what [`SecretStore::check`] is for.
+    /// An OpenBao server is not contacted: that is what [`SecretView::check`] is for.
     pub fn open(entries: &[SecretsConfig], home: &Path) -> Result<Self, BackendError> {
         let mut routes: Vec<(String, Arc<dyn SecretStore>, Generator)> = Vec::new();
         for entry in entries {
@@ -156,8 +252,10 @@ impl Secrets {
 
     /// Routes paths to stores; each prefix is a canonical path, or empty for all paths.
     pub fn new(routes: Vec<(String, Arc<dyn SecretStore>, Generator)>) -> Result<Self, BackendError> {
-        let mut routes: Vec<Route> =
-            routes.into_iter().map(|(prefix, store, generator)| Route { prefix, store, generator }).collect();
+        let mut routes: Vec<Route> = routes
+            .into_iter()
+            .map(|(prefix, store, generator)| Route { prefix, reach: Reach::Store(store), generator })
+            .collect();
         for (index, route) in routes.iter().enumerate() {
             check_prefix(&route.prefix)?;
             if routes[..index].iter().any(|other| other.prefix == route.prefix) {
@@ -165,23 +263,57 @@ impl Secrets {
             }
         }
         routes.sort_by_key(|route| std::cmp::Reverse(route.prefix.len()));
-        Ok(Self { routes })
+        Ok(Self { routes: routes.into() })
     }
 
-    /// The store that serves a secret, and what makes its fresh values.
-    pub fn at(&self, resource: &Resource) -> Result<(&dyn SecretStore, &Generator), Failure> {
+    /// The same secrets for one rehearsal: it looks at the stores, and plays its changes here.
+    #[must_use]
+    pub fn for_rehearsal(&self) -> Self {
+        let routes = self.routes.iter().map(|route| Route {
+            prefix: route.prefix.clone(),
+            reach: Reach::Played(match &route.reach {
+                Reach::Store(store) => Played::new(Arc::clone(store) as Arc<dyn SecretView>),
+                Reach::Played(played) => played.again(),
+            }),
+            generator: route.generator.clone(),
+        });
+        Self { routes: routes.collect() }
+    }
+
+    fn route(&self, resource: &Resource) -> Result<&Route, Failure> {
         if resource.kind() != KIND {
             return Err(Failure::Invalid(format!("{resource} is not a secret")));
         }
-        match self.routes.iter().find(|route| serves(&route.prefix, resource.path())) {
-            Some(route) => Ok((&*route.store, &route.generator)),
-            None => Err(Failure::NotFound(format!("no configured store serves {resource}"))),
+        let route = self.routes.iter().find(|route| serves(&route.prefix, resource.path()));
+        route.ok_or_else(|| Failure::NotFound(format!("no configured store serves {resource}")))
+    }
+
+    /// What can be seen of the store that serves a secret, and what makes its fresh values.
+    pub fn at(&self, resource: &Resource) -> Result<(&dyn SecretView, &Generator), Failure> {
+        let route = self.route(resource)?;
+        Ok((route.view(), &route.generator))
+    }
+
+    /// The store that serves a secret, to change it. A rehearsal has none.
+    pub fn store(&self, resource: &Resource) -> Result<&dyn SecretStore, Failure> {
+        match &self.route(resource)?.reach {
+            Reach::Store(store) => Ok(&**store),
+            Reach::Played(_) => Err(Failure::Denied(format!("a rehearsal does not change {resource}"))),
         }
     }
 
-    /// Every prefix with its store, for the operator's checks.
-    pub fn stores(&self) -> impl Iterator<Item = (&str, &dyn SecretStore)> {
-        self.routes.iter().map(|route| (route.prefix.as_str(), &*route.store))
+    /// Where a rehearsal plays its changes of a secret; none in a run.
+    #[must_use]
+    pub fn played(&self, resource: &Resource) -> Option<&Played> {
+        match &self.route(resource).ok()?.reach {
+            Reach::Store(_) => None,
+            Reach::Played(played) => Some(played),
+        }
+    }
+
+    /// Every prefix with what can be seen of its store, for the operator's checks.
+    pub fn stores(&self) -> impl Iterator<Item = (&str, &dyn SecretView)> {
+        self.routes.iter().map(|route| (route.prefix.as_str(), route.view()))
     }
 }
 
@@ -208,6 +340,11 @@ fn check_prefix(prefix: &str) -> Result<(), BackendError> {
     }
 }
 
+/// Why a version that is there cannot be read.
+pub(crate) fn unreadable(path: &str, version: u64, state: VersionState) -> Failure {
+    Failure::NotFound(format!("version {version} of {path} is {state}"))
+}
+
 /// Version 0 means "the newest" to some servers and nothing here.
 pub(crate) fn check_version(version: u64) -> Result<(), Failure> {
     if version == 0 { Err(Failure::Invalid("versions count from 1".to_owned())) } else { Ok(()) }
@@ -220,27 +357,27 @@ mod tests {
     /// A store that only knows its own name.
     struct Named(&'static str);
 
-    impl SecretStore for Named {
+    impl SecretView for Named {
         fn metadata<'a>(&'a self, _: &'a Resource) -> BoxFuture<'a, Metadata> {
             unreachable!()
         }
         fn read<'a>(&'a self, _: &'a Resource, _: u64) -> BoxFuture<'a, Fields> {
             unreachable!()
         }
-        fn put<'a>(&'a self, _: &'a Resource, _: &'a Fields, _: u64, _: Authority<'a>) -> BoxFuture<'a, u64> {
+        fn right<'a>(&'a self, _: &'a Resource, _: Act) -> BoxFuture<'a, Right> {
             unreachable!()
         }
-        fn disable<'a>(&'a self, _: &'a Resource, _: u64, _: Authority<'a>) -> BoxFuture<'a, ()> {
-            unreachable!()
-        }
-        fn enable<'a>(&'a self, _: &'a Resource, _: u64, _: Authority<'a>) -> BoxFuture<'a, ()> {
-            unreachable!()
-        }
-        fn destroy<'a>(&'a self, _: &'a Resource, _: u64, _: Authority<'a>) -> BoxFuture<'a, ()> {
-            unreachable!()
-        }
-        fn check(&self) -> BoxFuture<'_, String> {
+        fn check<'a>(&'a self, _: &'a str) -> BoxFuture<'a, String> {
             Box::pin(async { Ok(self.0.to_owned()) })
+        }
+    }
+
+    impl SecretStore for Named {
+        fn put<'a>(&'a self, _: Target<'a>, _: &'a Fields, _: u64, _: Authority<'a>) -> BoxFuture<'a, u64> {
+            unreachable!()
+        }
+        fn turn<'a>(&'a self, _: Target<'a>, _: u64, _: Turn, _: Authority<'a>) -> BoxFuture<'a, ()> {
+            unreachable!()
         }
     }
 
@@ -257,7 +394,7 @@ mod tests {
     }
 
     async fn chosen(secrets: &Secrets, path: &str) -> Result<String, Failure> {
-        secrets.at(&Resource::new(KIND, path).unwrap())?.0.check().await
+        secrets.at(&Resource::new(KIND, path).unwrap())?.0.check("").await
     }
 
     #[tokio::test]

@@ -17,7 +17,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use bao::{Bao, ROOT};
 use gate::{Bench, Change, secret};
-use remit_backend::{Metadata, OpenBao, SecretStore, Secrets, SecretsConfig, Server, Serving, VersionState};
+use remit_backend::{Metadata, OpenBao, SecretView, Secrets, SecretsConfig, Server, Serving, VersionState};
 use remit_gate::Failure;
 
 struct Fixture {
@@ -147,11 +147,11 @@ async fn a_narrow_token_can_do_just_that() {
     );
     assert!(matches!(fixture.metadata("dev/a").await, Err(Failure::Denied(_))));
     assert!(matches!(bench.put("dev/a", 1, &[("key", "two")]).await, Err(Failure::Denied(_))));
-    let told = fixture.store().check().await.unwrap();
+    let told = fixture.store().check("prod").await.unwrap();
     assert!(told.contains("KV version 2 at `secret`") && told.contains("token valid for "), "{told}");
 
     fixture.server.client(&["token", "revoke", &token]);
-    let expired = fixture.store().check().await.unwrap_err();
+    let expired = fixture.store().check("prod").await.unwrap_err();
     assert!(matches!(&expired, Failure::Denied(why) if !why.contains(&token)), "{expired}");
     // A renewed token in the file is picked up without a restart.
     fixture.set_token(ROOT);
@@ -161,34 +161,34 @@ async fn a_narrow_token_can_do_just_that() {
 #[tokio::test]
 async fn the_check_names_what_is_wrong() {
     let mut fixture = Fixture::new();
-    let told = fixture.store().check().await.unwrap();
+    let told = fixture.store().check("prod").await.unwrap();
     assert!(told.contains(&fixture.server.address()) && told.contains("root token"), "{told}");
 
     fixture.server.client(&["secrets", "enable", "-path=old", "-version=1", "kv"]);
     fixture.config.mount = "old".to_owned();
-    let old = fixture.store().check().await.unwrap_err().to_string();
+    let old = fixture.store().check("prod").await.unwrap_err().to_string();
     assert!(old.contains("not KV version 2"), "{old}");
     assert!(fixture.metadata("a").await.is_err());
 
     fixture.config.mount = "nowhere".to_owned();
-    let nowhere = fixture.store().check().await.unwrap_err().to_string();
+    let nowhere = fixture.store().check("prod").await.unwrap_err().to_string();
     assert!(nowhere.contains("check `mount`"), "{nowhere}");
     assert!(matches!(fixture.metadata("a").await, Err(Failure::NotFound(why)) if why.contains("`mount`")));
     fixture.config.mount = "secret".to_owned();
 
     fixture.set_token("s.nonsense");
-    assert!(matches!(fixture.store().check().await, Err(Failure::Denied(_))));
+    assert!(matches!(fixture.store().check("prod").await, Err(Failure::Denied(_))));
     fixture.set_token(ROOT);
 
     fixture.server.client(&["operator", "seal"]);
-    for sealed in [fixture.store().check().await.map(drop), fixture.metadata("a").await.map(drop)] {
+    for sealed in [fixture.store().check("prod").await.map(drop), fixture.metadata("a").await.map(drop)] {
         assert!(matches!(&sealed, Err(Failure::Unavailable(why)) if why.contains("is sealed")), "{sealed:?}");
     }
     let bench = fixture.bench();
     assert!(matches!(bench.put("a", 0, &[("key", "one")]).await, Err(Failure::Unavailable(_))));
 
     fixture.server.stop();
-    assert!(matches!(fixture.store().check().await, Err(Failure::Unavailable(_))));
+    assert!(matches!(fixture.store().check("prod").await, Err(Failure::Unavailable(_))));
 }
 
 #[tokio::test]
@@ -219,10 +219,61 @@ async fn a_namespace_is_its_own_world() {
     fixture.server.client(&["namespace", "create", "team"]);
     fixture.server.client(&["secrets", "enable", "-namespace=team", "-path=secret", "-version=2", "kv"]);
     fixture.config.namespace = Some("team".to_owned());
-    assert!(fixture.store().check().await.is_ok());
+    assert!(fixture.store().check("prod").await.is_ok());
     assert_eq!(fixture.bench().put("a", 0, &[("key", "one")]).await, Ok(1));
     let seen = fixture.server.client(&["kv", "get", "-namespace=team", "-mount=secret", "-field=key", "a"]);
     assert_eq!(seen.trim_end(), "one");
     fixture.config.namespace = None;
     assert!(matches!(fixture.metadata("a").await, Err(Failure::NotFound(_))));
+}
+
+#[tokio::test]
+async fn the_check_names_every_right_that_is_missing() {
+    const READ: &str = r#"path "secret/metadata/prod/*" { capabilities = ["read"] }
+        path "secret/data/prod/*" { capabilities = ["read", "update"] }"#;
+    const DELETE: &str = r#"path "secret/delete/prod/*" { capabilities = ["update"] }"#;
+    const UNDELETE: &str = r#"path "secret/undelete/prod/*" { capabilities = ["update"] }"#;
+    const DESTROY: &str = r#"path "secret/destroy/prod/*" { capabilities = ["update"] }"#;
+    let fixture = Fixture::new();
+    let check = async |policy: String| {
+        fixture.set_token(&fixture.server.token(&policy, "1h"));
+        fixture.store().check("prod").await
+    };
+
+    let all = check([READ, DELETE, UNDELETE, DESTROY].concat()).await.unwrap();
+    assert!(all.ends_with("it may rotate, disable and destroy"), "{all}");
+    let some = check(READ.to_owned()).await.unwrap();
+    assert!(some.contains(r#"lacks [update] on "secret/delete/prod/*""#), "{some}");
+    // What it disables could not be enabled again.
+    let one_way = check([READ, DELETE].concat()).await.unwrap_err();
+    assert!(
+        matches!(&one_way, Failure::Denied(why) if why.contains(r#"[update] on "secret/undelete/prod/*""#)),
+        "{one_way}"
+    );
+    let blind = check(READ.replace(r#""read", "update""#, r#""update""#)).await.unwrap_err();
+    assert!(
+        matches!(&blind, Failure::Denied(why) if why.contains(r#"[read] on "secret/data/prod/*""#)),
+        "{blind}"
+    );
+    // A policy that names secrets one by one is none of the check's business.
+    let narrow = check(READ.replace("prod/*", "prod/a")).await.unwrap();
+    assert!(narrow.contains("asked before each change"), "{narrow}");
+
+    let mute =
+        fixture.server.client(&["token", "create", "-no-default-policy", "-policy=test", "-field=token"]);
+    fixture.set_token(mute.trim());
+    assert!(fixture.store().check("prod").await.is_err(), "it cannot even look itself up");
+}
+
+#[tokio::test]
+async fn the_server_deletes_by_its_own_clock() {
+    let fixture = Fixture::new();
+    fixture.server.client(&["kv", "metadata", "put", "-mount=secret", "-delete-version-after=2s", "a"]);
+    fixture.server.client(&["kv", "put", "-mount=secret", "a", "key=one"]);
+    assert_eq!(fixture.states("a").await, [VersionState::Enabled]);
+    assert!(fixture.metadata("a").await.unwrap().versions[0].expires.is_some());
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    assert_eq!(fixture.states("a").await, [VersionState::Disabled]);
+    let gone = fixture.store().read(&secret("a"), 1).await.unwrap_err();
+    assert!(matches!(&gone, Failure::NotFound(why) if why.ends_with("is disabled")), "{gone}");
 }

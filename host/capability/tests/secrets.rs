@@ -4,10 +4,12 @@
 
 mod support;
 
-use remit_backend::VersionState;
-use remit_capability::bindings::remit::secrets::types::Failure;
+use remit_backend::{Secrets, VersionState};
+use remit_capability::Ctx;
+use remit_capability::bindings::remit::secrets::types::{Failure, VersionState as Seen};
 use remit_capability::bindings::remit::secrets::{destroy, disable, inspect, reveal, rotate};
-use remit_gate::{Effect, Fault, Mode, State};
+use remit_capability::secrets::{BeforeRotation, Destroy, Disable, Rotate};
+use remit_gate::{Effect, Fault, Mode, Operation, State};
 use remit_journal::{CallResult, Event, UndoResult};
 use support::{Bench, PATH, WIDE};
 
@@ -151,4 +153,161 @@ async fn looking_shows_versions_and_revealing_is_sealed() {
     assert!(sealed);
     let none = reveal::Host::reveal(&mut bench.ctx, PATH.into(), "nope".into(), 1).await.unwrap();
     assert!(matches!(none, Err(Failure::NotFound(_))));
+}
+
+/// Rehearsals see what they changed, and one rotation after the other plans as it will run.
+#[tokio::test]
+async fn a_rehearsal_sees_its_own_changes() {
+    let mut bench = Bench::new(Mode::Rehearse, WIDE).await;
+    let real = inspect::Host::metadata(&mut bench.ctx, PATH.into()).await.unwrap().unwrap();
+    let rotated = [rotate_key(&mut bench).await, rotate_key(&mut bench).await];
+    assert_eq!(rotated.map(|done| (done.previous, done.current)), [(1, 2), (2, 3)]);
+    disable::Host::disable(&mut bench.ctx, PATH.into(), 1).await.unwrap().unwrap();
+    let again = disable::Host::disable(&mut bench.ctx, PATH.into(), 1).await.unwrap();
+    assert!(
+        matches!(&again, Err(Failure::Conflict(why)) if why.ends_with("is disabled already")),
+        "{again:?}"
+    );
+    destroy::Host::destroy(&mut bench.ctx, PATH.into(), 2).await.unwrap().unwrap();
+
+    let seen = inspect::Host::metadata(&mut bench.ctx, PATH.into()).await.unwrap().unwrap();
+    let states: Vec<_> = seen.versions.iter().map(|version| (version.number, version.state)).collect();
+    let (enabled, disabled, destroyed) = (Seen::Enabled, Seen::Disabled, Seen::Destroyed);
+    assert_eq!((seen.current, states), (3, vec![(1, disabled), (2, destroyed), (3, enabled)]));
+    assert_eq!(seen.versions[0].created, real.versions[0].created);
+    assert!(seen.versions[2].created >= seen.versions[0].created);
+
+    for (version, why) in [(1, "disabled"), (2, "destroyed"), (4, "no version 4")] {
+        let answer =
+            reveal::Host::reveal(&mut bench.ctx, PATH.into(), "api_key".into(), version).await.unwrap();
+        assert!(matches!(&answer, Err(Failure::NotFound(told)) if told.contains(why)), "{answer:?}");
+    }
+    assert_eq!(bench.store.current(PATH).await, 1);
+    assert_eq!(bench.store.state(PATH, 1).await, VersionState::Enabled);
+}
+
+/// What a rehearsal is told instead of a value has its shape and nothing of it.
+#[tokio::test]
+async fn a_rehearsal_discloses_nothing() {
+    const REAL: &str = "Sk-Live_42 \u{e9}\u{1F511}/correct-HORSE-battery";
+    let mut bench = Bench::new(Mode::Rehearse, WIDE).await;
+    bench.store.write(PATH, &[("api_key", REAL), ("account", REAL)]).await;
+    bench.store.write(PATH, &[("api_key", REAL), ("account", REAL)]).await;
+    let mut told = Vec::new();
+    for (field, version) in [("api_key", 2), ("account", 2), ("api_key", 3), ("api_key", 2)] {
+        let answer = reveal::Host::reveal(&mut bench.ctx, PATH.into(), field.into(), version).await;
+        told.push(answer.unwrap().unwrap());
+    }
+    let class = |of: char| match of {
+        _ if of.is_ascii_digit() => 0,
+        _ if of.is_ascii_uppercase() => 1,
+        _ if of.is_ascii_punctuation() => 2,
+        _ if of.is_ascii() => 3,
+        _ => 4,
+    };
+    for told in &told {
+        assert_eq!((told.len(), told.chars().count()), (REAL.len(), REAL.chars().count()));
+        assert!(told.chars().map(class).eq(REAL.chars().map(class)), "{told}");
+        for part in ["Live", "correct", "HORSE", "battery"] {
+            assert!(!told.contains(part), "{told}");
+        }
+    }
+    assert_eq!(told[0], told[3], "the same asked twice");
+    assert!(told[0] != told[1] && told[0] != told[2], "nor does it tell that two places hold the same");
+
+    // A value that the rehearsal itself played is made up too.
+    rotate_key(&mut bench).await;
+    let played =
+        reveal::Host::reveal(&mut bench.ctx, PATH.into(), "account".into(), 4).await.unwrap().unwrap();
+    assert!(played != REAL && played.len() == REAL.len(), "{played}");
+    let none = reveal::Host::reveal(&mut bench.ctx, PATH.into(), "nope".into(), 2).await.unwrap();
+    assert!(matches!(&none, Err(Failure::NotFound(why)) if why.contains("no field `nope`")), "{none:?}");
+    assert!(!serde_json::to_string(&bench.records()).unwrap().contains("HORSE"));
+}
+
+/// The same path and the same number, and not what was changed: nothing is put into it.
+#[tokio::test]
+async fn a_secret_that_was_made_anew_is_not_reverted() {
+    let mut bench = Bench::live().await;
+    rotate_key(&mut bench).await;
+    disable::Host::disable(&mut bench.ctx, PATH.into(), 1).await.unwrap().unwrap();
+    let changes = bench.intents();
+    // Someone else's, with just as many versions, one of them disabled.
+    bench.remove(PATH);
+    for value in ["theirs", "theirs too"] {
+        bench.store.write(PATH, &[("api_key", value), ("account", "acct-77")]).await;
+    }
+    bench.store.disable(PATH, 1).await;
+    for change in changes.iter().rev() {
+        assert!(matches!(bench.state(change).await, State::Other(why) if why.contains("another secret")));
+        let undone = bench.undo(change).await;
+        assert!(
+            matches!(&undone, UndoResult::Conflict { live } if live.contains("another secret")),
+            "{undone:?}"
+        );
+    }
+    assert_eq!(bench.store.current(PATH).await, 2);
+    assert_eq!(bench.store.state(PATH, 1).await, VersionState::Disabled);
+    assert_eq!(bench.store.value(PATH, 2, "api_key").await, "theirs too");
+}
+
+/// What is compared with the plan right before a change.
+#[tokio::test]
+async fn what_was_planned_is_told_from_what_was_made_since() {
+    async fn found<O: Operation<Backend = Secrets>>(bench: &Bench, operation: &O) -> O::Undo {
+        operation.prepare(&bench.secrets()).await.unwrap().undo
+    }
+    let bench = Bench::live().await;
+    let resource = support::secret(PATH);
+    let rotate = Rotate { resource: resource.clone(), field: Some("api_key".to_owned()) };
+    let disable = Disable { resource: resource.clone(), version: 1 };
+    let destroy = Destroy { resource, version: 1 };
+    let planned =
+        (found(&bench, &rotate).await, found(&bench, &disable).await, found(&bench, &destroy).await);
+    assert!(Rotate::is_as_planned(&planned.0, &found(&bench, &rotate).await));
+    assert!(Disable::is_as_planned(&planned.1, &found(&bench, &disable).await));
+    assert!(Destroy::is_as_planned(&planned.2, &found(&bench, &destroy).await));
+    // A record of the first version knows no identity.
+    let old = BeforeRotation { identity: None, ..planned.0.clone() };
+    assert!(Rotate::is_as_planned(&old, &planned.0) && !Rotate::is_as_planned(&planned.0, &old));
+
+    bench.store.write(PATH, &[("api_key", "by-hand"), ("account", "acct-77")]).await;
+    assert!(!Rotate::is_as_planned(&planned.0, &found(&bench, &rotate).await), "someone was faster");
+    assert!(Disable::is_as_planned(&planned.1, &found(&bench, &disable).await), "version 1 is what it was");
+    bench.store.disable(PATH, 1).await;
+    assert!(!Destroy::is_as_planned(&planned.2, &found(&bench, &destroy).await), "it was enabled");
+
+    bench.remove(PATH);
+    bench.store.write(PATH, &[("api_key", "theirs"), ("account", "acct-77")]).await;
+    assert!(!Rotate::is_as_planned(&planned.0, &found(&bench, &rotate).await));
+    assert!(!Disable::is_as_planned(&planned.1, &found(&bench, &disable).await));
+    assert!(!Destroy::is_as_planned(&planned.2, &found(&bench, &destroy).await));
+}
+
+/// Between the last rehearsal and the change.
+#[tokio::test]
+async fn who_is_faster_than_the_run_has_their_version_kept() {
+    for made_anew in [false, true] {
+        let mut rehearsal = Bench::new(Mode::Rehearse, WIDE).await;
+        rotate_key(&mut rehearsal).await;
+        let plan = rehearsal.ctx.gate().observed();
+        let rotate = async |ctx: &mut Ctx| {
+            rotate::Host::rotate(ctx, PATH.into(), Some("api_key".into())).await.map(Result::unwrap)
+        };
+        if made_anew {
+            rehearsal.remove(PATH);
+        }
+        rehearsal.store.write(PATH, &[("api_key", "theirs"), ("account", "acct-77")]).await;
+        let current = rehearsal.store.current(PATH).await;
+        let trap = rotate(&mut rehearsal.planned(plan)).await.unwrap_err();
+        assert!(matches!(trap.downcast_ref::<Fault>(), Some(Fault::NotInPlan { .. })), "{trap}");
+        assert_eq!(rehearsal.store.current(PATH).await, current);
+        assert_eq!(rehearsal.store.value(PATH, current, "api_key").await, "theirs");
+
+        // What was planned on what there is now is done.
+        let mut again = Bench::new(Mode::Rehearse, WIDE).await;
+        rotate_key(&mut again).await;
+        let plan = again.ctx.gate().observed();
+        assert_eq!(rotate(&mut again.planned(plan)).await.unwrap().current, 2);
+    }
 }

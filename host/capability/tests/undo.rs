@@ -29,7 +29,8 @@ use proptest::sample::{Index, select};
 use proptest::test_runner::{TestCaseResult, TestRunner};
 use remit_backend::secrets::BoxFuture;
 use remit_backend::{
-    Embedded, Fields, Generator, Metadata, OpenBao, SecretStore, Secrets, Server, VersionState,
+    Act, Embedded, Fields, Generator, Metadata, OpenBao, Right, SecretStore, SecretView, Secrets, Server,
+    Target, Turn, VersionState,
 };
 use remit_capability::secrets::{Destroy, Disable, Rotate};
 use remit_capability::{interfaces, operation};
@@ -222,7 +223,7 @@ impl Between {
     }
 }
 
-impl SecretStore for Between {
+impl SecretView for Between {
     fn metadata<'a>(&'a self, secret: &'a Resource) -> BoxFuture<'a, Metadata> {
         Box::pin(async move {
             self.meet(secret, false).await;
@@ -232,26 +233,26 @@ impl SecretStore for Between {
     fn read<'a>(&'a self, secret: &'a Resource, version: u64) -> BoxFuture<'a, Fields> {
         self.store.read(secret, version)
     }
+    fn right<'a>(&'a self, secret: &'a Resource, act: Act) -> BoxFuture<'a, Right> {
+        self.store.right(secret, act)
+    }
+    fn check<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, String> {
+        self.store.check(prefix)
+    }
+}
+
+impl SecretStore for Between {
     fn put<'a>(
         &'a self,
-        at: &'a Resource,
+        at: Target<'a>,
         fields: &'a Fields,
         n: u64,
         by: Authority<'a>,
     ) -> BoxFuture<'a, u64> {
-        self.change(at, self.store.put(at, fields, n, by))
+        self.change(at.secret, self.store.put(at, fields, n, by))
     }
-    fn disable<'a>(&'a self, secret: &'a Resource, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
-        self.change(secret, self.store.disable(secret, version, by))
-    }
-    fn enable<'a>(&'a self, secret: &'a Resource, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
-        self.change(secret, self.store.enable(secret, version, by))
-    }
-    fn destroy<'a>(&'a self, secret: &'a Resource, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
-        self.change(secret, self.store.destroy(secret, version, by))
-    }
-    fn check(&self) -> BoxFuture<'_, String> {
-        self.store.check()
+    fn turn<'a>(&'a self, at: Target<'a>, version: u64, turn: Turn, by: Authority<'a>) -> BoxFuture<'a, ()> {
+        self.change(at.secret, self.store.turn(at, version, turn, by))
     }
 }
 
@@ -323,6 +324,10 @@ impl World {
 
     /// A run that has not done anything yet, on secrets of its own that are as drawn.
     async fn run(&self, drawn: &[Drawn]) -> Run<'_> {
+        self.run_under(drawn, everything_allowed()).await
+    }
+
+    async fn run_under(&self, drawn: &[Drawn], scope: Scope) -> Run<'_> {
         let case = self.started.fetch_add(1, Ordering::Relaxed);
         let own = vec![(String::new(), Arc::clone(&self.between.store), Generator::default())];
         let other = Arc::new(Bench::new(Secrets::new(own).unwrap()));
@@ -342,7 +347,7 @@ impl World {
         }
         let between = Arc::clone(&self.between) as Arc<dyn SecretStore>;
         let served = Secrets::new(vec![(String::new(), between, Generator::default())]).unwrap();
-        let estate = Estate::default().with(served);
+        let estate = remit_capability::secrets::served(Estate::default(), served);
         let facts = Facts {
             run: RunId::new(),
             started: jiff::Timestamp::UNIX_EPOCH,
@@ -358,7 +363,7 @@ impl World {
         let gate = Gate::new(Setup {
             facts,
             mode: Mode::Live,
-            scope: everything_allowed(),
+            scope,
             plan: None,
             window: None,
             watch: None,
@@ -370,14 +375,23 @@ impl World {
     }
 }
 
+/// Everything, also what cannot be taken back.
 fn everything_allowed() -> Scope {
+    scope("irrevocable = true\n")
+}
+
+fn without_acceptance() -> Scope {
+    scope("")
+}
+
+fn scope(acceptance: &str) -> Scope {
     use std::fmt::Write as _;
     let mut text = "[limits]\nchanges = 100\n".to_owned();
     for interface in interfaces() {
         let (name, Some(kind)) = (interface.name, interface.kind) else { continue };
         write!(text, "[[allow]]\ncapability = \"{name}\"\nresources = [\"{kind}:**\"]\n").unwrap();
-        if interface.effect == Effect::Irrevocable {
-            text.push_str("irrevocable = true\n");
+        if matches!(interface.effect, Effect::Change | Effect::Irrevocable) {
+            text.push_str(acceptance);
         }
     }
     Scope::parse(&text, "scope.toml").unwrap()
@@ -686,6 +700,73 @@ fn what_others_did_stays(world: &World) {
     });
 }
 
+/// A store that ends the test as soon as anything is to be changed in it.
+struct Untouchable(Arc<dyn SecretStore>);
+
+impl SecretView for Untouchable {
+    fn metadata<'a>(&'a self, secret: &'a Resource) -> BoxFuture<'a, Metadata> {
+        self.0.metadata(secret)
+    }
+    fn read<'a>(&'a self, secret: &'a Resource, version: u64) -> BoxFuture<'a, Fields> {
+        self.0.read(secret, version)
+    }
+    fn right<'a>(&'a self, secret: &'a Resource, act: Act) -> BoxFuture<'a, Right> {
+        self.0.right(secret, act)
+    }
+    fn check<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, String> {
+        self.0.check(prefix)
+    }
+}
+
+impl SecretStore for Untouchable {
+    fn put<'a>(&'a self, at: Target<'a>, _: &'a Fields, _: u64, _: Authority<'a>) -> BoxFuture<'a, u64> {
+        panic!("a rehearsal wrote {}", at.secret)
+    }
+    fn turn<'a>(&'a self, at: Target<'a>, _: u64, turn: Turn, _: Authority<'a>) -> BoxFuture<'a, ()> {
+        panic!("a rehearsal would {turn:?} {}", at.secret)
+    }
+}
+
+/// Whatever is rehearsed: nothing reaches the store, and each call is answered as the run then answers it.
+fn rehearsed_it_touches_nothing_and_answers_alike(world: &World) {
+    world.holds((estates(), calls(ANY_CHANGE)), async |world, (estate, calls)| {
+        let run = world.run(&estate).await;
+        let store: Arc<dyn SecretStore> = Arc::new(Untouchable(Arc::clone(&world.between.store)));
+        let served = Secrets::new(vec![(String::new(), store, Generator::default())]).unwrap();
+        let rehearsal = Gate::new(Setup {
+            facts: Facts {
+                run: RunId::new(),
+                started: jiff::Timestamp::UNIX_EPOCH,
+                reason: "a test".to_owned(),
+                seed: [0; 32],
+            },
+            mode: Mode::Rehearse,
+            scope: everything_allowed(),
+            plan: None,
+            window: None,
+            watch: None,
+            estate: remit_capability::secrets::served(Estate::default(), served),
+            journal: world.journal.clone(),
+            sealer: Arc::clone(&world.sealer),
+        });
+        let before = run.everything().await;
+        let mut answers = Vec::new();
+        for call in &calls {
+            let (resource, originals) = call.secret.get(&run.secrets).clone();
+            let version = (originals + 2).saturating_sub(call.back);
+            let field = call.field.map(str::to_owned);
+            let make = make(call.operation).expect("`make` knows the table");
+            let arguments = || Arguments { resource: resource.clone(), version, field: field.clone() };
+            answers.push((make, arguments(), make(&rehearsal, arguments()).await));
+        }
+        prop_assert_eq!(run.everything().await, before);
+        for (make, arguments, rehearsed) in answers {
+            prop_assert_eq!(make(&run.gate, arguments).await, rehearsed);
+        }
+        Ok(())
+    });
+}
+
 /// The properties of every backend.
 macro_rules! properties {
     ($($property:ident),*) => {
@@ -702,7 +783,8 @@ properties!(
     undone_in_reverse_nothing_is_left,
     in_doubt_it_comes_back_as_well,
     what_cannot_come_back_is_left_alone,
-    what_others_did_stays
+    what_others_did_stays,
+    rehearsed_it_touches_nothing_and_answers_alike
 );
 
 fn one_secret() -> Drawn {
@@ -769,5 +851,92 @@ fn a_dropped_version_is_not_needed() {
         let after = &run.observe().await[secret];
         assert_eq!(after.current, before.current);
         assert!(after.original.is_empty(), "version 1 is back");
+    });
+}
+
+/// An undo that the host's token may not perform is not promised, nor one that would not bring everything back: the
+/// change is irrevocable then, and needs a scope that accepts it.
+#[test]
+fn what_the_host_could_not_take_back_is_irrevocable() {
+    let world = World::openbao(100);
+    let server = world.server.as_ref().unwrap();
+    let policy = |undelete: &str| {
+        format!(
+            r#"path "secret/metadata/*" {{ capabilities = ["read"] }}
+            path "secret/data/*" {{ capabilities = ["read"] }}
+            path "secret/delete/*" {{ capabilities = ["update"] }}
+            path "secret/undelete/*" {{ capabilities = ["{undelete}"] }}"#
+        )
+    };
+    let token_file = world.folder.path().join("token");
+    let narrow = |undelete| std::fs::write(&token_file, server.token(&policy(undelete), "1h")).unwrap();
+    world.runtime.block_on(async {
+        for (scope, fits) in [(everything_allowed(), true), (without_acceptance(), false)] {
+            std::fs::write(&token_file, ROOT).unwrap();
+            let run = world.run_under(&[one_secret(), one_secret()], scope).await;
+            let [one, other] = [run.secrets[0].0.clone(), run.secrets[1].0.clone()];
+            narrow("read");
+            let disabled = run.gate.call(Disable { resource: one.clone(), version: 1 }).await;
+            if !fits {
+                let refused = disabled.unwrap_err().to_string();
+                assert!(refused.contains(r#"[update] on "secret/undelete/"#), "{refused}");
+                narrow("update");
+                run.gate.call(Disable { resource: one, version: 1 }).await.unwrap().unwrap();
+                continue;
+            }
+            disabled.unwrap().unwrap();
+            // A rotation that could not even be written is known beforehand.
+            let refused = run.gate.call(Rotate { resource: other.clone(), field: None }).await.unwrap();
+            assert!(
+                matches!(&refused, Err(Failure::Denied(why)) if why.contains(r#"[update] on "secret/data/"#)),
+                "{refused:?}"
+            );
+            let [change] = run.changes().await.try_into().unwrap();
+            assert_eq!(change.effect, Effect::Irrevocable);
+            let result = run.undo(&change).await;
+            assert!(
+                matches!(&result, UndoResult::NotReversible { why } if why.contains("undelete")),
+                "{result:?}"
+            );
+
+            // The server would delete it by itself; enabling it again would make that another time.
+            std::fs::write(&token_file, ROOT).unwrap();
+            let path = other.path();
+            server.client(&["kv", "metadata", "put", "-mount=secret", "-delete-version-after=1h", path]);
+            server.client(&["kv", "put", "-mount=secret", path, "key=two"]);
+            run.gate.call(Disable { resource: other, version: 2 }).await.unwrap().unwrap();
+            let changes = run.changes().await;
+            assert_eq!(changes[0].effect, Effect::Irrevocable);
+            assert!(changes[0].irrevocable_because.as_ref().unwrap().contains("is to delete version 2"));
+        }
+    });
+}
+
+/// What a server's own client can do: the secret is another one then, and an undo leaves it alone.
+#[test]
+fn a_secret_that_was_made_anew_is_somebody_elses() {
+    let world = World::openbao(100);
+    let server = world.server.as_ref().unwrap();
+    world.runtime.block_on(async {
+        let run = world.run(&[one_secret(), one_secret()]).await;
+        rotate(&run).await;
+        let (resource, _) = run.secrets[1].clone();
+        run.gate.call(Disable { resource: resource.clone(), version: 1 }).await.unwrap().unwrap();
+        for (secret, _) in &run.secrets {
+            let path = secret.path();
+            server.client(&["kv", "metadata", "delete", "-mount=secret", path]);
+            server.client(&["kv", "put", "-mount=secret", path, "key=one"]);
+            server.client(&["kv", "put", "-mount=secret", path, "key=two"]);
+        }
+        server.client(&["kv", "delete", "-mount=secret", "-versions=1", resource.path()]);
+        let live = run.everything().await;
+        for change in run.changes().await {
+            let result = run.undo(&change).await;
+            assert!(
+                matches!(&result, UndoResult::Conflict { live } if live.contains("another secret")),
+                "{result:?}"
+            );
+        }
+        assert_eq!(run.everything().await, live);
     });
 }

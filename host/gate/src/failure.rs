@@ -183,6 +183,10 @@ pub enum Fault {
     #[error("this machine's clock was set back to before the grant holds ({0})")]
     #[diagnostic(code(refused::clock), help("set the clock right; then ask again: `remit request`"))]
     NotYet(jiff::Timestamp),
+    /// The clock was set back behind what the journal holds.
+    #[error("{0}")]
+    #[diagnostic(code(refused::clock), help("set the clock right; then ask again: `remit request`"))]
+    Clock(String),
     /// In a replay: the recorded run was refused this call too.
     #[error("refused on record: {0}")]
     #[diagnostic(code(refused::recorded), help("`remit show` tells the story of the run"))]

@@ -2,6 +2,7 @@
 
 mod record;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -45,6 +46,8 @@ struct Inner {
     estate: Estate,
     journal: Journal,
     sealer: Arc<Sealer>,
+    /// Whether an answer was a secret, or content: one that is sealed in the journal.
+    told: AtomicBool,
     /// What a rehearsal's made-up answers are made of.
     noise: Noise,
     progress: Mutex<Progress>,
@@ -93,6 +96,7 @@ impl Gate {
             watch: setup.watch,
             journal: setup.journal,
             sealer: setup.sealer,
+            told: AtomicBool::new(false),
             noise,
             progress: Mutex::new(Progress {
                 phase: Phase::Run,
@@ -143,6 +147,16 @@ impl Gate {
         match &*self.0 {
             Way::Real(inner) => inner.progress().made.clone(),
             Way::Replay(_) => Vec::new(),
+        }
+    }
+
+    /// Whether the run was told a secret or content: whatever words its action chooses from then on may hold it. In a
+    /// replay nobody else hears them.
+    #[must_use]
+    pub fn was_told(&self) -> bool {
+        match &*self.0 {
+            Way::Real(inner) => inner.told.load(Ordering::Relaxed),
+            Way::Replay(_) => false,
         }
     }
 
@@ -385,8 +399,11 @@ impl Inner {
             match inner.journal.intend(intent).await {
                 Ok(()) => {}
                 Err(StartError::Journal(error)) => return Err(error.into()),
-                Err(StartError::Withdrawn(withdrawn)) => {
-                    let fault = Fault::Withdrawn(withdrawn);
+                Err(error @ (StartError::Withdrawn(_) | StartError::Clock { .. })) => {
+                    let fault = match error {
+                        StartError::Withdrawn(withdrawn) => Fault::Withdrawn(withdrawn),
+                        error => Fault::Clock(error.to_string()),
+                    };
                     inner.deny(
                         call,
                         O::NAME,

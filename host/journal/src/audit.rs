@@ -1,16 +1,19 @@
 //! The proof that a journal is what was written: with the file and the public key, and nothing else.
 
+use std::collections::HashMap;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::thread::ScopedJoinHandle;
 
 use miette::Diagnostic;
-use remit_tlog::{Checkpoint, Frontier, NoteVerifier, leaf_hash};
+use remit_tlog::{Checkpoint, Frontier, Hash, NoteVerifier, leaf_hash};
 use remit_trust::Digest;
 use rusqlite::{Connection, Transaction};
 use serde::Serialize;
 
-use crate::story::Story;
+use crate::chain::Tail;
+use crate::story::{Misjudged, Story};
 use crate::structure::{Indices, check_structure};
+use crate::tree::{self, BLOCK_LEVEL};
 use crate::{JournalError, Reader, store};
 
 /// What a sound journal came to.
@@ -24,6 +27,10 @@ pub struct Audit {
     pub root: String,
     /// Calls whose outcome is not on record: under way, or interrupted.
     pub open_calls: u64,
+    /// Rehearsals that an earlier version took for real runs when it recovered them. It may have taken back on the live
+    /// systems what it had only simulated: a person must look at what is named here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub misjudged: Vec<Misjudged>,
     /// The newest checkpoint, as signed. Keep it elsewhere: it finds a shortened journal.
     pub checkpoint: String,
 }
@@ -87,11 +94,13 @@ impl Reader {
             .map(|note| key.verify(note))
             .transpose()
             .map_err(|e| AuditError::Checkpoint { why: format!("given with --since: {e}") })?;
-        let mut told = Told::default();
-        check_root(&mut kept, &told.frontier)?;
+        check_root(&mut kept, &Frontier::default())?;
 
         let (database, (other, _)) = (self.database(), store::open_read_only(&self.path)?);
         let database = &*same_snapshot(&database, &other).map_err(|e| self.sql(&e))?;
+        let placed_since = self.placed_since(database)?;
+        let mut told =
+            Told { frontier: Frontier::default(), blocks: Vec::new(), story: Story::of(placed_since) };
         let mut indices = Indices::default();
         let found = indices.clone();
         let chain = std::thread::scope(|scope| {
@@ -99,7 +108,7 @@ impl Reader {
             let ((rows, read), (full, back)) = (mpsc::sync_channel(BATCHES), mpsc::channel());
             let (told, kept) = (&mut told, &mut kept);
             let teller = scope.spawn(move || told.read_all(kept, &read, &full));
-            let walked = self.walk(database, &mut indices, (rows, &back));
+            let walked = self.walk(database, placed_since, &mut indices, (rows, &back));
             let read = joined(teller);
             // In a file that is damaged, what else was found may be what the damage makes of it.
             let found = joined(structure)?;
@@ -109,7 +118,7 @@ impl Reader {
             found.map_or(Ok(chain), |found| indices.compare(&found, self).map(|()| chain))
         })?;
 
-        let Told { story, frontier } = told;
+        let Told { story, frontier, blocks } = told;
         if let Some(Checkpoint { size, .. }) = kept {
             let why = format!(
                 "covers more records than the {} there are: the journal was shortened",
@@ -129,10 +138,30 @@ impl Reader {
         if signed.root != frontier.root() || head.chain != chain || head.frontier != frontier {
             return Err(AuditError::Checkpoint { why: "is not over these records".to_owned() });
         }
+        if self.version > 6 {
+            if placed_since > frontier.size() + 1 {
+                let why = "is of fewer records than are said to be of the old form".to_owned();
+                return Err(AuditError::Checkpoint { why });
+            }
+            if store::mark(&self.path, &signed)? != story.mark() {
+                let why = "does not say the latest time of any record".to_owned();
+                return Err(AuditError::Checkpoint { why });
+            }
+            if tree::kept(self, database, i64::MAX.unsigned_abs())? != blocks {
+                let (run, why) = ("the records".to_owned(), "is not over them");
+                return Err(AuditError::Table { what: "hash of each block", run, why });
+            }
+        }
         story.check_tables(self, database)?;
         let (runs, open_calls) = story.counts();
-        let root = hex::encode(frontier.root());
-        Ok(Audit { records: frontier.size(), runs, root, open_calls, checkpoint: head.note })
+        Ok(Audit {
+            records: frontier.size(),
+            runs,
+            root: hex::encode(frontier.root()),
+            open_calls,
+            misjudged: story.misjudged(),
+            checkpoint: head.note,
+        })
     }
 }
 
@@ -194,32 +223,50 @@ impl Reader {
     fn walk(
         &self,
         database: &Connection,
+        placed_since: u64,
         indices: &mut Indices,
         (to, back): (SyncSender<Batch>, &Receiver<Batch>),
     ) -> Result<[u8; 32], AuditError> {
         let mut batch = Batch::default();
         let mut walk = || {
             let (mut chain, mut last) = (ZERO, 0);
-            let mut statement = database
-                .prepare("SELECT seq, run, kind, body, chain FROM record NOT INDEXED ORDER BY seq")
-                .map_err(|e| self.sql(&e))?;
+            // Under each name, where its newest record stands.
+            let mut tails: HashMap<Vec<u8>, Tail> = HashMap::new();
+            let place = if self.version < 7 { "0" } else { "place" };
+            let query =
+                format!("SELECT seq, run, kind, body, chain, {place} FROM record NOT INDEXED ORDER BY seq");
+            let mut statement = database.prepare(&query).map_err(|e| self.sql(&e))?;
             let mut rows = statement.query([]).map_err(|e| self.sql(&e))?;
             while let Some(row) = rows.next().map_err(|e| self.sql(&e))? {
-                let read = || -> rusqlite::Result<(i64, [&[u8]; 4])> {
+                let read = || -> rusqlite::Result<(i64, [&[u8]; 4], i64)> {
                     let bytes = |column| row.get_ref(column)?.as_bytes().map_err(rusqlite::Error::from);
-                    Ok((row.get(0)?, [bytes(1)?, bytes(2)?, bytes(3)?, bytes(4).unwrap_or_default()]))
+                    let parts = [bytes(1)?, bytes(2)?, bytes(3)?, bytes(4).unwrap_or_default()];
+                    Ok((row.get(0)?, parts, row.get(5)?))
                 };
-                let (seq, [of, kind, body, stored]) = read().map_err(|e| self.sql(&e))?;
+                let (seq, [of, kind, body, stored], place) = read().map_err(|e| self.sql(&e))?;
                 let seq = seq.cast_unsigned();
                 if seq != last + 1 {
                     let why = format!("is missing: {seq} follows {last}");
                     return Err(AuditError::Record { seq: last + 1, why });
                 }
                 last = seq;
-                chain = store::link(&chain, &Digest::of(body));
+                let digest = Digest::of(body);
+                let tail = match tails.get_mut(of) {
+                    Some(tail) => tail,
+                    None => tails.entry(of.to_owned()).or_default(),
+                };
+                let placed = seq >= placed_since;
+                *tail = if placed { tail.next(&chain, &digest) } else { tail.next_unplaced(&chain, &digest) };
+                let noted = if placed { tail.place } else { 0 };
+                chain = tail.entry;
                 if stored != chain {
                     let why = "is not the one that was written here: its hash does not continue the chain";
                     return Err(AuditError::Record { seq, why: why.to_owned() });
+                }
+                if place.cast_unsigned() != noted {
+                    let why =
+                        format!("is noted as number {place} of those of its name, and is number {noted}");
+                    return Err(AuditError::Record { seq, why });
                 }
                 indices.note(seq, of, kind);
                 batch.push(seq, chain, [of, kind, body]);
@@ -240,10 +287,23 @@ impl Reader {
     }
 }
 
-/// What the records come to: the tree over them, and what they say.
-#[derive(Default)]
+impl Reader {
+    /// From which record on each one's place is in its entry.
+    fn placed_since(&self, database: &Connection) -> Result<u64, JournalError> {
+        if self.version < 7 {
+            return Ok(u64::MAX);
+        }
+        let since: i64 = database
+            .query_row("SELECT placed_since FROM head", [], |row| row.get(0))
+            .map_err(|e| self.sql(&e))?;
+        Ok(since.cast_unsigned())
+    }
+}
+
+/// What the records come to: the tree over them, with the hash of each whole block of it, and what they say.
 struct Told {
     frontier: Frontier,
+    blocks: Vec<Hash>,
     story: Story,
 }
 
@@ -257,7 +317,7 @@ impl Told {
     ) -> Result<(), AuditError> {
         for mut batch in batches {
             for (seq, chain, [of, kind, body]) in batch.rows() {
-                self.frontier.push(leaf_hash(chain));
+                self.blocks.extend(self.frontier.push_noting(leaf_hash(chain), BLOCK_LEVEL));
                 check_root(kept, &self.frontier)?;
                 self.story.read(seq, of, kind, body)?;
             }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use miette::Diagnostic;
 use remit_trust::Digest;
 use rusqlite::ErrorCode;
@@ -138,6 +139,22 @@ pub enum StartError {
     #[error("{0} has started already")]
     #[diagnostic(code("failed::run-exists"), help("a run starts once; use a new name"))]
     Again(crate::RunId),
+    /// The clock is behind what is on record.
+    #[error(
+        "this machine's clock says {now}, and the newest record of the journal is of {newest}: it was set back, and nothing starts or changes until it is right again"
+    )]
+    #[diagnostic(
+        code("refused::clock"),
+        help(
+            "authority ends by the clock; set this machine's clock right (`date`), or wait until the clock has passed the newest record"
+        )
+    )]
+    Clock {
+        /// The clock.
+        now: Timestamp,
+        /// The latest time of any record.
+        newest: Timestamp,
+    },
     /// The record is not a start.
     #[error("a run cannot start with a record of kind `{0}`")]
     #[diagnostic(code("failed::not-a-start"), help("this is a defect of the host; report it"))]

@@ -10,6 +10,7 @@ mod act;
 mod audit;
 mod backfill;
 mod call;
+mod chain;
 mod disk;
 mod error;
 mod grounds;
@@ -48,5 +49,6 @@ pub use record::{
 };
 pub use spent::Spent;
 pub use state::RunState;
+pub use story::{Misjudged, Mistaken};
 pub use watch::Watch;
 pub use writer::{Journal, Written};

@@ -9,7 +9,7 @@ const PREFIX: usize = 4;
 const LENGTH: usize = PREFIX + 26;
 
 /// What a record is filed under, as text: at most as long as a name.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Filed {
     text: [u8; LENGTH],
     length: usize,

@@ -70,14 +70,15 @@ impl Reader {
         let note = self.checkpoint()?;
         let other = |why: String| PublishError::OtherLog { folder: folder.to_owned(), why };
         let signed = key.verify(&note).map_err(|error| other(error.to_string()))?;
-        let tree = Tree::of(self, signed.size)?;
-        if tree.root(signed.size) != Some(signed.root) {
+        let database = self.database();
+        let tree = Tree::of(self, &database, signed.size)?;
+        if tree.root(signed.size)? != signed.root {
             return Err(JournalError::damaged(&self.path, "its checkpoint is not of its records").into());
         }
         let published = published(folder, key)?;
         let old = match &published {
             None => 0,
-            Some((_, old)) if tree.root(old.size) == Some(old.root) => old.size,
+            Some((_, old)) if old.size <= signed.size && tree.root(old.size)? == old.root => old.size,
             Some((_, old)) => {
                 return Err(other(format!(
                     "what is published there ({} records) is not of this log",
@@ -87,12 +88,13 @@ impl Reader {
         };
         for tile in tiles_between(old, signed.size) {
             let path = TilePath::Hashes(tile);
-            place(folder, &path.to_string(), &self.expected(&tree, &path)?)?;
+            place(folder, &path.to_string(), &expected(&tree, &path)?)?;
         }
         for bundle in bundles_between(old, signed.size) {
             let path = TilePath::Entries(bundle);
-            place(folder, &path.to_string(), &self.expected(&tree, &path)?)?;
+            place(folder, &path.to_string(), &expected(&tree, &path)?)?;
         }
+        drop(database);
         let cosigned = self.cosigned()?.into_iter().find(|cosigned| cosigned.size == signed.size);
         let note = cosigned.map_or(note, |cosigned| cosigned.note);
         if published.is_none_or(|(there, _)| there != note) {
@@ -112,14 +114,15 @@ impl Reader {
         if signed.size > size {
             return Err(changed("checkpoint", "covers more records than the journal has"));
         }
-        let tree = Tree::of(self, size)?;
-        if tree.root(signed.size) != Some(signed.root) {
+        let database = self.database();
+        let tree = Tree::of(self, &database, size)?;
+        if tree.root(signed.size)? != signed.root {
             return Err(changed("checkpoint", "is not of this journal's records"));
         }
         let tiles = tiles_between(0, signed.size).map(TilePath::Hashes);
         let needed = tiles.chain(bundles_between(0, signed.size).map(TilePath::Entries));
         for path in needed {
-            let (name, expected) = (path.to_string(), self.expected(&tree, &path)?);
+            let (name, expected) = (path.to_string(), expected(&tree, &path)?);
             match fs::read(folder.join(&name)) {
                 Ok(bytes) if bytes == expected => {}
                 Ok(bytes) if bytes.len() == expected.len() => {
@@ -134,19 +137,16 @@ impl Reader {
         }
         Ok(signed.size)
     }
+}
 
-    fn expected(&self, tree: &Tree, path: &TilePath) -> Result<Vec<u8>, PublishError> {
-        let short = || JournalError::damaged(&self.path, "records are missing");
-        match path {
-            TilePath::Hashes(tile) => {
-                let bytes = tile.bytes(|level, index| tree.read::<remit_tlog::ProofError>(level, index));
-                Ok(bytes.map_err(|_| short())?)
-            }
-            TilePath::Entries(bundle) => {
-                let first = usize::try_from(bundle.first()).unwrap_or(usize::MAX);
-                let last = first.saturating_add(usize::from(bundle.width()));
-                Ok(bundle_bytes(tree.entries.get(first..last).ok_or_else(short)?)?)
-            }
+/// What a published file must hold.
+fn expected(tree: &Tree<'_>, path: &TilePath) -> Result<Vec<u8>, PublishError> {
+    match path {
+        TilePath::Hashes(tile) => Ok(tile.bytes(|level, index| tree.read(level, index))?),
+        TilePath::Entries(bundle) => {
+            let last = bundle.first().saturating_add(u64::from(bundle.width()));
+            let entries = (bundle.first()..last).map(|index| tree.entry(index));
+            Ok(bundle_bytes(&entries.collect::<Result<Vec<_>, _>>()?)?)
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use remit_trust::Digest;
 use tokio::sync::oneshot;
 
@@ -30,6 +31,7 @@ pub(crate) struct Message {
 pub(crate) struct Head {
     pub(crate) of: Filed,
     pub(crate) kind: &'static str,
+    pub(crate) at: Timestamp,
     pub(crate) turn: Turn,
 }
 
@@ -100,9 +102,10 @@ impl Queue {
         write(&mut waiting.group.text)?;
         waiting.hurry |= wants.in_a_hurry();
         let body = start..waiting.group.text.len();
-        let entry = head.map(|Head { of, kind, turn }| {
-            let digest = wants.in_a_hurry().then(|| Digest::of(&waiting.group.text[body.clone()]));
-            Entry { of, kind, body, digest, turn }
+        let entry = head.map(|Head { of, kind, at, turn }| {
+            let waited_for = wants.in_a_hurry();
+            let digest = waited_for.then(|| Digest::of(&waiting.group.text[body.clone()]));
+            Entry { of, kind, body, digest, at, waited_for, turn }
         });
         waiting.group.messages.push(Message { entry, wants });
         // Waking costs more than everything else here: a writer that lingers goes on lingering.

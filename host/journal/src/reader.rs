@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use remit_tlog::Checkpoint;
 use remit_trust::Digest;
 use rusqlite::{Connection, OptionalExtension as _};
 use serde::Serialize;
@@ -273,14 +274,26 @@ impl Reader {
         )
     }
 
-    /// When the newest record was written, by the clock of the host that wrote it.
-    pub fn newest(&self) -> Result<Option<Timestamp>, JournalError> {
-        #[derive(serde::Deserialize)]
-        struct At {
-            at: Timestamp,
+    /// The latest time of any record, by the clock of the host that wrote it; none before the first. Records that nobody
+    /// waited for may be of an earlier time than the ones before them, this never is.
+    pub fn highest(&self) -> Result<Option<Timestamp>, JournalError> {
+        if self.version < 7 {
+            // Nobody kept it. Whoever goes on with this journal finds it first.
+            let last: Vec<(u64, schema::At)> =
+                self.records("seq = (SELECT max(seq) FROM record) AND ?1 = ''", "")?;
+            return Ok(last.first().map(|(_, last)| last.at));
         }
-        let last: Vec<(u64, At)> = self.records("seq = (SELECT max(seq) FROM record) AND ?1 = ''", "")?;
-        Ok(last.first().map(|(_, At { at })| *at))
+        let note = store::head(&self.path, &self.database())?.note;
+        let text = note.split("\n\n").next().unwrap_or_default().to_owned() + "\n";
+        let signed =
+            Checkpoint::parse(&text).map_err(|error| JournalError::damaged(&self.path, error.to_string()))?;
+        store::mark(&self.path, &signed)
+    }
+
+    /// What time it is: the machine's clock, but never before any record.
+    pub fn now(&self) -> Result<Timestamp, JournalError> {
+        let now = Timestamp::now();
+        Ok(self.highest()?.map_or(now, |highest| highest.max(now)))
     }
 
     /// The number of the newest record.
@@ -315,24 +328,6 @@ impl Reader {
             .iter()
             .map(|name| name.parse().map_err(|_| JournalError::damaged(&self.path, "a record is of no run")))
             .collect()
-    }
-
-    /// Every record of a run as it was written.
-    pub(crate) fn bodies(&self, run: &RunId) -> Result<Vec<(u64, String)>, JournalError> {
-        let database = self.database();
-        let rows: Vec<(i64, Vec<u8>)> = database
-            .prepare_cached("SELECT seq, body FROM record WHERE run = ?1 ORDER BY seq")
-            .and_then(|mut rows| {
-                rows.query_map([run.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-            })
-            .map_err(|error| self.sql(&error))?;
-        if rows.is_empty() {
-            return Err(JournalError::NoSuchRun(run.to_string()));
-        }
-        let text = |body| {
-            String::from_utf8(body).map_err(|_| JournalError::damaged(&self.path, "a record is not text"))
-        };
-        rows.into_iter().map(|(seq, body)| Ok((seq.cast_unsigned(), text(body)?))).collect()
     }
 
     /// Calls `visit` with the number, the run and the text of each record from `since` on, in order, a page at a

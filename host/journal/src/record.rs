@@ -509,14 +509,16 @@ pub struct Ended {
     pub consumed: Box<RawValue>,
     /// What the action returned, when it returned.
     pub output: Option<Value>,
+    /// Of an action that had been told a secret or content: what it said in its own words, and what it returned, sealed
+    /// under the run's key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_words: Option<Sealed>,
 }
 
-/// What of [`Ended::consumed`] the journal itself goes by; 0 where the record does not say.
+/// What of [`Ended::consumed`] a replay goes by; 0 where the record does not say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Counted {
-    /// How many calls the gate was asked for.
-    pub host_calls: u64,
     /// How much fuel the guest burnt.
     pub fuel: u64,
 }

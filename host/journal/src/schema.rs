@@ -2,14 +2,17 @@
 
 use std::path::Path;
 
+use jiff::Timestamp;
 use remit_tlog::{Frontier, leaf_hash};
 use rusqlite::Transaction;
+use serde::Deserialize;
 
 use crate::JournalError;
-use crate::store::head;
+use crate::store::keep_block;
+use crate::tree::BLOCK_LEVEL;
 
 /// The schema this version writes.
-pub(crate) const SCHEMA_VERSION: i64 = 6;
+pub(crate) const SCHEMA_VERSION: i64 = 7;
 
 const SCHEMA: &str = "
     CREATE TABLE record (
@@ -152,6 +155,15 @@ fn since_5() -> String {
     )
 }
 
+/// What schema 7 added: the place of each record among those of its run, which is in its entry of the log too; and the
+/// hashes over whole blocks of the log's tree, so that a proof need not read all of it.
+const SINCE_6: &str = "
+    -- 0 in records whose entry does not bind it: all before `head.placed_since`.
+    ALTER TABLE record ADD COLUMN place INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE head ADD COLUMN placed_since INTEGER NOT NULL DEFAULT 1;
+    CREATE TABLE block (number INTEGER PRIMARY KEY, hash BLOB NOT NULL) STRICT;
+";
+
 /// The table of a schema, from 3 on, that says what runs rest on.
 pub(crate) fn resting(version: i64) -> &'static str {
     if version < 6 { "authority" } else { "open_run" }
@@ -163,11 +175,17 @@ fn is_current() -> String {
 
 /// All that makes an empty journal's tables.
 pub(crate) fn whole() -> String {
-    [SCHEMA, SINCE_1, SINCE_2, SINCE_3, &since_4(), &since_5(), &is_current()].concat()
+    [SCHEMA, SINCE_1, SINCE_2, SINCE_3, &since_4(), &since_5(), SINCE_6, &is_current()].concat()
 }
 
-/// Brings an older schema to this one, after the head was verified.
-pub(crate) fn migrate(path: &Path, transaction: &Transaction<'_>, from: i64) -> Result<(), JournalError> {
+/// Brings an older schema to this one, after the head was verified. Gives the latest time of any record.
+pub(crate) fn migrate(
+    path: &Path,
+    transaction: &Transaction<'_>,
+    from: i64,
+    signed: &Frontier,
+) -> Result<Option<Timestamp>, JournalError> {
+    let sql = |error: rusqlite::Error| JournalError::sqlite(path, &error);
     if from == 1 {
         from_1(path, transaction)?;
     }
@@ -178,8 +196,53 @@ pub(crate) fn migrate(path: &Path, transaction: &Transaction<'_>, from: i64) -> 
     let to_3 = if from < 3 { [SINCE_2, fill].concat() } else { String::new() };
     let to_4 = if from < 4 { SINCE_3 } else { "" };
     let to_5 = if from < 5 { since_4() } else { String::new() };
-    let all = to_3 + to_4 + &to_5 + &since_5() + &is_current();
-    transaction.execute_batch(&all).map_err(|error| JournalError::sqlite(path, &error))
+    let to_6 = if from < 6 { since_5() } else { String::new() };
+    let all = to_3 + to_4 + &to_5 + &to_6 + SINCE_6 + &is_current();
+    transaction.execute_batch(&all).map_err(sql)?;
+    transaction
+        .execute("UPDATE head SET placed_since = ?1", [(signed.size() + 1).cast_signed()])
+        .map_err(sql)?;
+    walk(path, transaction, signed)
+}
+
+/// When a record was written.
+#[derive(Deserialize)]
+pub(crate) struct At {
+    #[serde(with = "crate::instant")]
+    pub(crate) at: Timestamp,
+}
+
+/// Fills in what follows from all records, which must be what was signed.
+fn walk(
+    path: &Path,
+    transaction: &Transaction<'_>,
+    signed: &Frontier,
+) -> Result<Option<Timestamp>, JournalError> {
+    let sql = |error: rusqlite::Error| JournalError::sqlite(path, &error);
+    let (mut frontier, mut mark) = (Frontier::default(), None);
+    let mut records = transaction.prepare("SELECT body, chain FROM record ORDER BY seq").map_err(sql)?;
+    let mut rows = records.query([]).map_err(sql)?;
+    while let Some(row) = rows.next().map_err(sql)? {
+        let (body, chain) = (row.get_ref(0), row.get_ref(1));
+        let (body, chain) = (
+            body.and_then(|b| Ok(b.as_bytes()?)).map_err(sql)?,
+            chain.and_then(|c| Ok(c.as_bytes()?)).map_err(sql)?,
+        );
+        let At { at } = serde_json::from_slice(body).map_err(|_| {
+            JournalError::damaged(
+                path,
+                format!("record {} does not say when it was written", frontier.size() + 1),
+            )
+        })?;
+        mark = mark.max(Some(at));
+        if let Some(node) = frontier.push_noting(leaf_hash(chain), BLOCK_LEVEL) {
+            keep_block(transaction, frontier.size(), &node).map_err(sql)?;
+        }
+    }
+    if frontier == *signed {
+        return Ok(mark);
+    }
+    Err(JournalError::damaged(path, "its records are not those its last checkpoint is of"))
 }
 
 /// Brings schema 1 to schema 2. Records stay as they are.
@@ -191,17 +254,5 @@ fn from_1(path: &Path, transaction: &Transaction<'_>) -> Result<(), JournalError
         INSERT INTO open_run SELECT run FROM record GROUP BY run HAVING max(seq) IS NOT
             max(CASE WHEN kind = 'ended' THEN seq END);
     ";
-    transaction.execute_batch(fill).map_err(sql)?;
-    let mut frontier = Frontier::default();
-    let mut records = transaction.prepare("SELECT chain FROM record ORDER BY seq").map_err(sql)?;
-    let mut rows = records.query([]).map_err(sql)?;
-    while let Some(row) = rows.next().map_err(sql)? {
-        let chain: Vec<u8> = row.get(0).map_err(sql)?;
-        frontier.push(leaf_hash(&chain));
-    }
-    // What was filled in is what the signed head says, or nothing is.
-    if frontier != head(path, transaction)?.frontier {
-        return Err(JournalError::damaged(path, "its records are not those its last checkpoint is of"));
-    }
-    Ok(())
+    transaction.execute_batch(fill).map_err(sql)
 }

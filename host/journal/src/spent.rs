@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{Effect, Event, JournalError, Mode, Reader, Record, RequestId, RunId, Started};
 
@@ -184,11 +184,17 @@ impl Spent {
 }
 
 impl Reader {
-    /// What live runs that started at `since` or later changed, or still may, as of now.
-    pub fn spent<T>(&self, since: Timestamp, read: impl FnOnce(&Spent) -> T) -> Result<T, JournalError> {
+    /// What live runs that started within the last `window` changed, or still may: by [`Reader::now`], which no clock that
+    /// is set back makes earlier.
+    pub fn spent<T>(
+        &self,
+        window: SignedDuration,
+        read: impl FnOnce(&Spent) -> T,
+    ) -> Result<T, JournalError> {
+        let since = self.now()?.checked_sub(window).unwrap_or(Timestamp::MIN);
         let mut spent = self.spending();
         if since < spent.since || spent.upto == 0 {
-            // The first time, or a clock that was set back: from the first run that counts.
+            // The first time, or a longer window: from the first run that counts.
             *spent = Spent { since, upto: self.before(since)?, ..Spent::default() };
         }
         spent.forget(since);

@@ -1,19 +1,23 @@
 //! The file: its tables, and the one transaction that appends.
 
+use std::borrow::Cow;
 use std::fs;
 use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use remit_tlog::{Checkpoint, Frontier, NoteSigner, NoteVerifier, leaf_hash};
+use jiff::{SignedDuration, Timestamp};
+use remit_tlog::{Checkpoint, Frontier, Hash, NoteSigner, NoteVerifier, leaf_hash};
 use remit_trust::Digest;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
+use crate::chain::{Tail, Tails};
 use crate::name::Filed;
 use crate::schema::{SCHEMA_VERSION, migrate, whole};
 use crate::tables::{Row, Tables, Turn};
-use crate::{JournalError, StartError};
+use crate::tree::BLOCK_LEVEL;
+use crate::{JournalError, StartError, instant};
 
 /// A record on its way into the file.
 pub(crate) struct Entry {
@@ -24,7 +28,20 @@ pub(crate) struct Entry {
     pub(crate) body: Range<usize>,
     /// That text's digest, if whoever waits for the record worked it out: the writer is what all of them wait for.
     pub(crate) digest: Option<Digest>,
+    /// When it was made, by the clock of whoever made it; which is in its text.
+    pub(crate) at: Timestamp,
+    /// Whether somebody waits for it.
+    pub(crate) waited_for: bool,
     pub(crate) turn: Turn,
+}
+
+/// How far a record's time may be below the newest one on record: several make records at once, and a clock is put right
+/// by so much now and then.
+const JITTER: SignedDuration = SignedDuration::from_secs(2);
+
+/// Whether a time is that of a clock which was set back: what is on record is of a later one, which it gives.
+pub(crate) fn set_back(at: Timestamp, mark: Option<Timestamp>) -> Option<Timestamp> {
+    mark.filter(|mark| mark.duration_since(at) > JITTER)
 }
 
 /// The log's state between two transactions.
@@ -34,14 +51,16 @@ pub(crate) struct Head {
     pub(crate) note: String,
 }
 
-/// What binds a record to all before it.
-pub(crate) fn link(previous: &[u8; 32], body: &Digest) -> [u8; 32] {
-    const HEAD: &[u8] = b"remit-journal-v1\n";
-    let mut text = [0; HEAD.len() + 64];
-    text[..HEAD.len()].copy_from_slice(HEAD);
-    text[HEAD.len()..HEAD.len() + 32].copy_from_slice(previous);
-    text[HEAD.len() + 32..].copy_from_slice(body.as_bytes());
-    *Digest::of(&text).as_bytes()
+/// What the log signs with its size and root: the latest time of any record so far. It never goes back.
+const TIME: &str = "time ";
+
+/// The latest time of any record, as a signed checkpoint says it. Journals of schema 6 and older do not.
+pub(crate) fn mark(path: &Path, signed: &Checkpoint) -> Result<Option<Timestamp>, JournalError> {
+    let time = signed.extensions.iter().find_map(|line| line.strip_prefix(TIME));
+    let read = time.map(|time| {
+        time.parse().map_err(|_| JournalError::damaged(path, "its last checkpoint's time is not one"))
+    });
+    read.transpose()
 }
 
 /// Opens a file that may be written, making it (mode 0600) if there is none.
@@ -54,11 +73,12 @@ pub(crate) fn open(path: &Path, signer: &NoteSigner) -> Result<Connection, Journ
     check_version(path, &database)?;
     database.pragma_update(None, "journal_mode", "WAL").map_err(sql)?;
     let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql)?;
-    trusted_head(path, &transaction, &signer.verifier())?;
     // Read again inside the transaction: another process may have been first.
     let version = check_version(path, &transaction)?;
+    let (head, mark) = trusted_head(path, &transaction, &signer.verifier(), version)?;
     if version < SCHEMA_VERSION {
-        migrate(path, &transaction, version)?;
+        let found = migrate(path, &transaction, version, &head.frontier)?;
+        write_head(&transaction, &head.chain, &head.frontier, mark.max(found), signer).map_err(sql)?;
     }
     transaction.commit().map_err(sql)?;
     Ok(database)
@@ -87,7 +107,7 @@ fn create(path: &Path, signer: &NoteSigner) -> Result<(), JournalError> {
         let transaction = database.transaction()?;
         transaction.execute_batch(&whole())?;
         transaction.execute_batch("INSERT INTO head (id, chain, frontier, note) VALUES (1, x'', x'', '')")?;
-        write_head(&transaction, &[0; 32], &Frontier::default(), signer)?;
+        write_head(&transaction, &[0; 32], &Frontier::default(), None, signer)?;
         transaction.commit()?;
         // Nothing is left of tables that a later schema made anew.
         database.execute_batch("VACUUM")
@@ -183,12 +203,20 @@ pub(crate) fn head(path: &Path, database: &Connection) -> Result<Head, JournalEr
 pub(crate) struct Trusted {
     chain: [u8; 32],
     frontier: Frontier,
+    /// The latest time of any record.
+    mark: Option<Timestamp>,
+    tails: Tails,
     version: i64,
 }
 
 /// Reads the log's state and makes sure that it is what was signed, over the last record there is: whatever
-/// is appended to it will be signed in its turn.
-fn trusted_head(path: &Path, database: &Connection, key: &NoteVerifier) -> Result<Head, JournalError> {
+/// is appended to it will be signed in its turn. With the latest time of any record.
+fn trusted_head(
+    path: &Path,
+    database: &Connection,
+    key: &NoteVerifier,
+    schema: i64,
+) -> Result<(Head, Option<Timestamp>), JournalError> {
     let head = head(path, database)?;
     let signed = key
         .verify(&head.note)
@@ -204,19 +232,25 @@ fn trusted_head(path: &Path, database: &Connection, key: &NoteVerifier) -> Resul
     if seq.cast_unsigned() != head.frontier.size() || chain != head.chain {
         return Err(JournalError::damaged(path, "its last record is not the one its last checkpoint is of"));
     }
-    Ok(head)
+    let mark = mark(path, &signed)?;
+    if mark.is_none() && signed.size > 0 && schema > 6 {
+        return Err(JournalError::damaged(path, "its last checkpoint does not say which time it is of"));
+    }
+    Ok((head, mark))
 }
 
 fn write_head(
     transaction: &Transaction<'_>,
     chain: &[u8; 32],
     frontier: &Frontier,
+    mark: Option<Timestamp>,
     signer: &NoteSigner,
 ) -> rusqlite::Result<()> {
     let note = signer.sign(&Checkpoint {
         origin: signer.name().to_owned(),
         size: frontier.size(),
         root: frontier.root(),
+        extensions: mark.iter().map(|mark| format!("{TIME}{mark}")).collect(),
     });
     transaction.prepare_cached("UPDATE head SET chain = ?1, frontier = ?2, note = ?3")?.execute(params![
         chain,
@@ -242,34 +276,101 @@ pub(crate) fn append(
         .prepare_cached("PRAGMA data_version")
         .and_then(|mut version| version.query_row([], |row| row.get(0)))
         .map_err(sql)?;
-    let (mut chain, mut frontier) = match trusted.take() {
-        Some(trusted) if trusted.version == version => (trusted.chain, trusted.frontier),
+    let mut state = match trusted.take() {
+        Some(trusted) if trusted.version == version => trusted,
         _ => {
-            let head = trusted_head(path, &transaction, &signer.verifier())?;
-            (head.chain, head.frontier)
+            let (head, mark) = trusted_head(path, &transaction, &signer.verifier(), SCHEMA_VERSION)?;
+            let Head { chain, frontier, .. } = head;
+            Trusted { chain, frontier, mark, tails: Tails::default(), version }
         }
     };
     let mut answers = Vec::with_capacity(entries.len());
     let mut tables = Tables::of(&transaction).map_err(sql)?;
     let mut rows = Vec::with_capacity(entries.len());
     for entry in entries {
-        let admitted = tables.admit(entry).map_err(sql)?;
+        let late = set_back(entry.at, state.mark).filter(|_| entry.waited_for);
+        let admitted = match late {
+            Some(newest) if matches!(entry.turn, Turn::Starts(_) | Turn::Changes) => {
+                Err(StartError::Clock { now: entry.at, newest })
+            }
+            _ => tables.admit(entry).map_err(sql)?,
+        };
         if admitted.is_ok() {
-            let body = &text[entry.body.clone()];
-            chain = link(&chain, &entry.digest.unwrap_or_else(|| Digest::of(body)));
-            frontier.push(leaf_hash(&chain));
-            let row = Row { seq: frontier.size(), entry, body, chain };
+            let (mut body, mut digest) = (Cow::Borrowed(&text[entry.body.clone()]), entry.digest);
+            if let Some(mark) = late {
+                (body, digest) = (Cow::Owned(stamped(&body, mark)), None);
+            }
+            let digest = digest.unwrap_or_else(|| Digest::of(&body));
+            let before = match state.tails.get(&entry.of) {
+                Some(tail) => tail,
+                // Nothing of it is on record: that was seen to.
+                None if matches!(entry.turn, Turn::Starts(_)) => Tail::default(),
+                None => tail(path, &transaction, entry.of.as_str())?,
+            };
+            let tail = before.next(&state.chain, &digest);
+            state.tails.set(&entry.of, tail);
+            state.chain = tail.entry;
+            let node = state.frontier.push_noting(leaf_hash(&state.chain), BLOCK_LEVEL);
+            state.mark = state.mark.max(Some(late.unwrap_or(entry.at)));
+            let row = Row { seq: state.frontier.size(), entry, body, tail };
             tables.follow(&row).map_err(sql)?;
+            if let Some(node) = node {
+                keep_block(&transaction, row.seq, &node).map_err(sql)?;
+            }
             rows.push(row);
         }
         answers.push(admitted);
     }
     tables.append(&rows).map_err(sql)?;
     drop(tables);
-    write_head(&transaction, &chain, &frontier, signer).map_err(sql)?;
+    write_head(&transaction, &state.chain, &state.frontier, state.mark, signer).map_err(sql)?;
     transaction.commit().map_err(sql)?;
-    *trusted = Some(Trusted { chain, frontier, version });
+    state.tails.limit();
+    *trusted = Some(state);
     Ok(answers)
+}
+
+/// Where the newest record under a name stands in the file.
+fn tail(path: &Path, database: &Connection, of: &str) -> Result<Tail, JournalError> {
+    let sql = |error: rusqlite::Error| JournalError::sqlite(path, &error);
+    let newest: Option<(i64, Vec<u8>)> = database
+        .prepare_cached("SELECT place, chain FROM record WHERE run = ?1 ORDER BY seq DESC LIMIT 1")
+        .and_then(|mut newest| newest.query_row([of], |row| Ok((row.get(0)?, row.get(1)?))).optional())
+        .map_err(sql)?;
+    let Some((place, chain)) = newest else { return Ok(Tail::default()) };
+    let entry =
+        chain.try_into().map_err(|_| JournalError::damaged(path, "a record's hash has another length"))?;
+    let place = match place {
+        // Of the first one that says where it stands, all before it do not.
+        0 => database
+            .query_row("SELECT count(*) FROM record WHERE run = ?1", [of], |row| row.get(0))
+            .map_err(sql)?,
+        place => place,
+    };
+    Ok(Tail { place: place.cast_unsigned(), entry })
+}
+
+/// A record's or an act's text, as of another time. Both begin with a name, which has no quotes, and the time.
+fn stamped(body: &[u8], at: Timestamp) -> Vec<u8> {
+    const AT: &[u8] = br#"","at":""#;
+    let end = |from: usize| body[from..].iter().position(|byte| *byte == b'"').map(|end| from + end);
+    let found = body.windows(AT.len()).position(|window| window == AT).map(|found| found + AT.len());
+    let Some((start, end)) = found.and_then(|start| Some((start, end(start)?))) else {
+        return body.to_vec();
+    };
+    let mut text = body[..start].to_vec();
+    instant::append(at, &mut text);
+    text.extend_from_slice(&body[end..]);
+    text
+}
+
+/// Notes the hash over a whole block of the tree, whose last record is `seq`.
+pub(crate) fn keep_block(database: &Connection, seq: u64, node: &Hash) -> rusqlite::Result<()> {
+    let number = (seq >> BLOCK_LEVEL) - 1;
+    database
+        .prepare_cached("INSERT INTO block (number, hash) VALUES (?1, ?2)")?
+        .execute(params![number.cast_signed(), node])?;
+    Ok(())
 }
 
 /// Whether a transaction waits for the disk.

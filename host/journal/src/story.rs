@@ -7,15 +7,15 @@ use jiff::Timestamp;
 use remit_trust::Digest;
 use remit_trust::dsse::Envelope;
 use rusqlite::{Connection, Statement};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::grounds::Grounds;
-use crate::schema;
 use crate::{
     Act, AuditError, Effect, Event, Intent, Mode, Outcome, Phase, Reader, Record, Resolved, RestsOn, RunId,
-    RunState, Started, UndoIntent,
+    RunState, Started, UndoIntent, UndoOutcome, UndoResult,
 };
+use crate::{schema, store};
 
 /// What the records must make sense as.
 #[derive(Default)]
@@ -26,6 +26,34 @@ pub(crate) struct Story {
     /// Where the run of the record before is: most often that of the next.
     last: Option<(RunId, usize)>,
     authority: Grounds,
+    /// Where schema 7 begins. What earlier versions wrote is read as they meant it.
+    placed_since: u64,
+    /// The latest time of any record.
+    mark: Option<Timestamp>,
+}
+
+/// A rehearsal that an earlier version took for a real run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Misjudged {
+    /// The rehearsal.
+    pub run: RunId,
+    /// The state it has by that.
+    pub state: Option<RunState>,
+    /// The simulated changes that were taken back as if they were real.
+    pub undone: Vec<Mistaken>,
+}
+
+/// A change that never happened, and was taken back on a live system.
+#[derive(Clone, Debug, Serialize)]
+pub struct Mistaken {
+    /// The number of the call.
+    pub call: u64,
+    /// The operation that was simulated.
+    pub operation: String,
+    /// What it would have touched, and what its undo may have.
+    pub resource: String,
+    /// How the undo ended; none when that is not on record.
+    pub result: Option<UndoResult>,
 }
 
 /// What is known of one run so far.
@@ -47,11 +75,38 @@ struct Told {
     expired: bool,
     /// Calls without an outcome.
     open: HashSet<u64>,
-    /// Changes on record, each with whether it may stand.
-    changes: HashMap<u64, bool>,
+    /// Changes on record.
+    changes: HashSet<u64>,
+    /// In a rehearsal up to schema 6: what was simulated, and what was done to it as if it had been real.
+    simulated: HashMap<u64, (String, String)>,
+    mistaken: Vec<Mistaken>,
+    misjudged: bool,
 }
 
+/// What is wrong with a record that the writer would have refused, or given another time.
+const LATE: &str = "is of an earlier time than what was on record: the clock was set back";
+
 impl Told {
+    /// Something that was done about a change of a rehearsal, as if it had been real.
+    fn mistake(&mut self, event: &Event) {
+        self.misjudged = true;
+        match event {
+            Event::UndoIntent(UndoIntent { call }) => {
+                let (operation, resource) = self.simulated.get(call).cloned().unwrap_or_default();
+                self.mistaken.push(Mistaken { call: *call, operation, resource, result: None });
+            }
+            Event::UndoOutcome(UndoOutcome { call, result }) => {
+                if let Some(mistaken) = self.mistaken.iter_mut().rfind(|mistaken| mistaken.call == *call) {
+                    mistaken.result = Some(result.clone());
+                }
+            }
+            Event::Resolved(Resolved { call, .. }) => {
+                self.open.remove(call);
+            }
+            _ => {}
+        }
+    }
+
     /// The rows of the table that says what it rests on, as a schema has them.
     fn resting(&self, version: i64) -> Vec<(String, String, u64)> {
         let row = |ground: String, since| (self.run.to_string(), ground, since);
@@ -69,6 +124,35 @@ impl Story {
         (self.runs.len() as u64, self.runs.iter().map(|told| told.open.len() as u64).sum())
     }
 
+    /// A story whose records are of schema 7 from that number on.
+    pub(crate) fn of(placed_since: u64) -> Self {
+        Self { placed_since, ..Self::default() }
+    }
+
+    /// The latest time of any record.
+    pub(crate) fn mark(&self) -> Option<Timestamp> {
+        self.mark
+    }
+
+    /// The rehearsals that were taken for real runs.
+    pub(crate) fn misjudged(&self) -> Vec<Misjudged> {
+        let misjudged = self.runs.iter().filter(|told| told.misjudged);
+        misjudged
+            .map(|told| Misjudged {
+                run: told.run,
+                state: told.state.filter(|_| told.ended),
+                undone: told.mistaken.clone(),
+            })
+            .collect()
+    }
+
+    /// Notes a record's time. Whether it is of a clock that was set back.
+    fn is_late(&mut self, seq: u64, at: Timestamp) -> bool {
+        let late = seq >= self.placed_since && store::set_back(at, self.mark).is_some();
+        self.mark = self.mark.max(Some(at));
+        late
+    }
+
     /// Reads the next record: its number, what it is filed under, its kind, its text.
     pub(crate) fn read(&mut self, seq: u64, of: &[u8], kind: &[u8], body: &[u8]) -> Result<(), AuditError> {
         let wrong = |why: String| AuditError::Record { seq, why };
@@ -83,6 +167,9 @@ impl Story {
         if !of.starts_with(b"run-") {
             let act: Act = serde_json::from_str(text).map_err(unread)?;
             filed(&act.about.to_string(), act.deed.kind())?;
+            if self.is_late(seq, act.at) {
+                return Err(wrong(LATE.to_owned()));
+            }
             return self.authority.follow(seq, &act);
         }
         // Most records are of calls. One that has to be unescaped is read as the others are.
@@ -99,6 +186,10 @@ impl Story {
 
     fn follow(&mut self, seq: u64, run: RunId, at: Timestamp, seen: &Seen<'_>) -> Result<(), AuditError> {
         let wrong = |why: &str| Err(AuditError::Record { seq, why: why.to_owned() });
+        if self.is_late(seq, at) && seen.is_waited_for() {
+            return wrong(LATE);
+        }
+        let new = seq >= self.placed_since;
         let last = self.last.take_if(|(last, _)| *last == run);
         let place = last.map(|(_, place)| place).or_else(|| self.places.get(&run).copied());
         self.last = place.map(|place| (run, place));
@@ -122,14 +213,21 @@ impl Story {
             }
             _ if ended && !reopens && !told.old => return wrong("is of a run that had ended"),
             Seen::Other(Event::Phase(entered)) => told.phase = Some(entered.phase),
-            &Seen::Intent { call, effect, kept } => {
-                if !told.open.insert(call) || told.changes.contains_key(&call) {
+            &Seen::Intent { call, effect, operation, resource, .. } => {
+                if !told.open.insert(call) || told.changes.contains(&call) {
                     return wrong("repeats the number of an earlier call");
+                }
+                let changes = matches!(effect, Effect::Change | Effect::Irrevocable);
+                if changes && told.mode == Mode::Rehearse {
+                    if new {
+                        return wrong("is a change, in a rehearsal");
+                    }
+                    told.simulated.insert(call, (operation.to_owned(), resource.to_owned()));
                 }
                 if told.mode == Mode::Live && told.grant.is_none() {
                     return wrong("is a call of a live run without a grant");
                 }
-                if matches!(effect, Effect::Change | Effect::Irrevocable) && told.mode == Mode::Live {
+                if changes && told.mode == Mode::Live {
                     if told.phase.is_some_and(|phase| phase != Phase::Run) {
                         return wrong("is a change after the action's own turn was over");
                     }
@@ -139,7 +237,7 @@ impl Story {
                     if let Some(withdrawn) = self.authority.withdrawn(&told.rests_on) {
                         return wrong(&format!("is a change after its authority was gone: {withdrawn}"));
                     }
-                    told.changes.insert(call, kept);
+                    told.changes.insert(call);
                 }
             }
             &Seen::Outcome { call } => {
@@ -147,10 +245,29 @@ impl Story {
                     return wrong("is an outcome without its intent");
                 }
             }
+            Seen::Other(Event::Simulated(simulated)) => {
+                if told.mode == Mode::Live {
+                    return wrong("is a simulated change, in a live run");
+                }
+                if told.open.contains(&simulated.call) {
+                    return wrong("repeats the number of an earlier call");
+                }
+            }
+            Seen::Other(event @ (Event::UndoIntent(_) | Event::UndoOutcome(_) | Event::Resolved(_)))
+                if told.mode == Mode::Rehearse =>
+            {
+                if new {
+                    return wrong("is about a change of a rehearsal, which changes nothing");
+                }
+                if matches!(event, Event::UndoIntent(undo) if !told.simulated.contains_key(&undo.call)) {
+                    return wrong("is about a change that is not on record");
+                }
+                told.mistake(event);
+            }
             Seen::Other(
                 event @ (Event::UndoIntent(UndoIntent { call }) | Event::Resolved(Resolved { call, .. })),
             ) => {
-                if !told.changes.contains_key(call) {
+                if !told.changes.contains(call) {
                     return wrong("is about a change that is not on record");
                 }
                 if matches!(event, Event::Resolved(_)) {
@@ -161,10 +278,15 @@ impl Story {
                 }
             }
             Seen::Other(Event::Ended(ended)) => {
-                let possible = match told.state {
-                    Some(before) => before.next().contains(&ended.state),
-                    None => (ended.state == RunState::Rehearsed) <= (told.mode == Mode::Rehearse),
+                let real = matches!(ended.state, RunState::Reverted | RunState::Held | RunState::InDoubt);
+                let possible = match (told.mode, told.state) {
+                    // Only an earlier version could come to these. They stand for nothing, and end as any other.
+                    (Mode::Rehearse, _) if real => !new,
+                    (Mode::Rehearse, Some(_)) if told.misjudged => ended.state == RunState::Failed,
+                    (_, Some(before)) => before.next().contains(&ended.state),
+                    (mode, None) => (ended.state == RunState::Rehearsed) <= (mode == Mode::Rehearse),
                 };
+                told.misjudged |= told.mode == Mode::Rehearse && real;
                 if !possible {
                     return wrong("is a state that the run could not come to");
                 }
@@ -176,13 +298,7 @@ impl Story {
                 told.let_go = true;
             }
             // The last two are what `Seen` has variants for.
-            Seen::Other(
-                Event::UndoOutcome(_)
-                | Event::Denied(_)
-                | Event::Simulated(_)
-                | Event::Intent(_)
-                | Event::Outcome(_),
-            ) => {}
+            Seen::Other(Event::UndoOutcome(_) | Event::Denied(_) | Event::Intent(_) | Event::Outcome(_)) => {}
         }
         Ok(())
     }
@@ -294,7 +410,10 @@ fn begin(seq: u64, run: RunId, started: &Started) -> Result<Told, AuditError> {
         ended: false,
         expired: false,
         open: HashSet::new(),
-        changes: HashMap::new(),
+        changes: HashSet::new(),
+        simulated: HashMap::new(),
+        mistaken: Vec::new(),
+        misjudged: false,
     })
 }
 
@@ -314,7 +433,7 @@ enum Call<'a> {
     Outcome(Outcome<&'a RawValue, &'a RawValue>),
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
     fn kind(&self) -> &'static str {
         match self {
             Self::Intent(_) => "intent",
@@ -322,9 +441,9 @@ impl Call<'_> {
         }
     }
 
-    fn seen(&self) -> Seen<'static> {
+    fn seen(&self) -> Seen<'a> {
         match self {
-            Self::Intent(intent) => Seen::intent(intent),
+            Self::Intent(intent) => Seen::intent(intent, intent.operation, intent.resource),
             Self::Outcome(Outcome { call, .. }) => Seen::Outcome { call: *call },
         }
     }
@@ -337,6 +456,8 @@ enum Seen<'a> {
         effect: Effect,
         /// What was there before is on record.
         kept: bool,
+        operation: &'a str,
+        resource: &'a str,
     },
     Outcome {
         call: u64,
@@ -347,13 +468,34 @@ enum Seen<'a> {
 impl<'a> Seen<'a> {
     fn of(event: &'a Event) -> Self {
         match event {
-            Event::Intent(intent) => Self::intent(intent),
+            Event::Intent(intent) => Self::intent(intent, &intent.operation, &intent.resource),
             Event::Outcome(Outcome { call, .. }) => Self::Outcome { call: *call },
             other => Self::Other(other),
         }
     }
 
-    fn intent<S, A>(intent: &Intent<S, A>) -> Self {
-        Self::Intent { call: intent.call, effect: intent.effect, kept: intent.before.is_some() }
+    fn intent<S, A>(intent: &Intent<S, A>, operation: &'a str, resource: &'a str) -> Self {
+        let (call, effect, kept) = (intent.call, intent.effect, intent.before.is_some());
+        Self::Intent { call, effect, kept, operation, resource }
+    }
+
+    /// Whether somebody waits for such a record: its time is looked at as it is written.
+    fn is_waited_for(&self) -> bool {
+        match self {
+            // Without a prior state it failed in preparation, or is a look.
+            Self::Intent { effect, kept, .. } => {
+                *kept && matches!(effect, Effect::Change | Effect::Irrevocable)
+            }
+            Self::Outcome { .. } => false,
+            Self::Other(event) => matches!(
+                event,
+                Event::Started(_)
+                    | Event::UndoIntent(_)
+                    | Event::UndoOutcome(_)
+                    | Event::Resolved(_)
+                    | Event::UndoExpired(_)
+                    | Event::Ended(_)
+            ),
+        }
     }
 }

@@ -1,12 +1,14 @@
 //! What a transaction writes: the records, and what they come to. Which runs go on and on what they rest, their keys, the
 //! uses of grants, and what gives no authority any more.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use remit_trust::{Digest, Sealed};
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Transaction, params};
 
 use crate::act::Effect;
+use crate::chain::Tail;
 use crate::store::Entry;
 use crate::{RestsOn, RunId, StartError, Withdrawn};
 
@@ -36,16 +38,19 @@ pub(crate) struct Start {
     pub(crate) key: Sealed,
 }
 
-/// A record with its place in the log.
+/// A record with its place in the log, and among those of its name.
 pub(crate) struct Row<'e> {
     pub(crate) seq: u64,
     pub(crate) entry: &'e Entry,
-    pub(crate) body: &'e [u8],
-    pub(crate) chain: [u8; 32],
+    pub(crate) body: Cow<'e, [u8]>,
+    pub(crate) tail: Tail,
 }
 
 /// So many records are written with one statement, where there are as many.
 const TOGETHER: usize = 8;
+
+/// What there is of each.
+const COLUMNS: usize = 6;
 
 static INSERT: LazyLock<String> = LazyLock::new(|| insert(1));
 static INSERT_TOGETHER: LazyLock<String> = LazyLock::new(|| insert(TOGETHER));
@@ -167,12 +172,13 @@ impl<'t> Tables<'t> {
         }
         let mut insert = self.transaction.prepare_cached(statement)?;
         for rows in groups {
-            for (row, first) in rows.iter().zip((1..).step_by(5)) {
+            for (row, first) in rows.iter().zip((1..).step_by(COLUMNS)) {
                 insert.raw_bind_parameter(first, row.seq.cast_signed())?;
                 insert.raw_bind_parameter(first + 1, row.entry.of.as_str())?;
                 insert.raw_bind_parameter(first + 2, row.entry.kind)?;
-                insert.raw_bind_parameter(first + 3, row.body)?;
-                insert.raw_bind_parameter(first + 4, row.chain)?;
+                insert.raw_bind_parameter(first + 3, &*row.body)?;
+                insert.raw_bind_parameter(first + 4, row.tail.entry)?;
+                insert.raw_bind_parameter(first + 5, row.tail.place.cast_signed())?;
             }
             insert.raw_execute()?;
         }
@@ -181,8 +187,9 @@ impl<'t> Tables<'t> {
 }
 
 fn insert(rows: usize) -> String {
-    let rows = vec!["(?, ?, ?, ?, ?)"; rows].join(", ");
-    format!("INSERT INTO record (seq, run, kind, body, chain) VALUES {rows}")
+    let row = format!("({})", ["?"; COLUMNS].join(", "));
+    let rows = vec![row.as_str(); rows].join(", ");
+    format!("INSERT INTO record (seq, run, kind, body, chain, place) VALUES {rows}")
 }
 
 fn decide(transaction: &Transaction<'_>, seq: u64, effect: &Effect) -> rusqlite::Result<usize> {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 
 use jiff::Timestamp;
-use remit_tlog::NoteSigner;
+use remit_tlog::{Checkpoint, NoteSigner};
 use rusqlite::Connection;
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -132,7 +132,7 @@ impl Journal {
         event: &CallEvent<'_, A, V, F>,
     ) -> Result<u64, JournalError> {
         let of = run.filed();
-        let head = Head { of, kind: event.kind(), turn: Turn::Goes };
+        let head = Head { of, kind: event.kind(), at, turn: Turn::Goes };
         let mut length = 0;
         self.enqueue(Some(head), Wants::Nothing, |text| {
             let start = text.len();
@@ -144,30 +144,33 @@ impl Journal {
     }
 
     /// Appends a record; on return it, and all before it, are durable.
+    ///
+    /// Its time is the journal's: where it is more than two seconds before [`Reader::highest`], it is set to that. But for
+    /// an intent, which is refused then: see [`Journal::intend`].
     pub async fn commit(&self, record: Record) -> Result<(), JournalError> {
+        let kind = record.event.kind();
         match self.wait(record, None, Wants::Durable).await {
             Ok(()) => Ok(()),
             Err(StartError::Journal(error)) => Err(error),
-            Err(other) => Err(JournalError::Record {
-                which: "started".to_owned(),
-                verb: "written",
-                why: other.to_string(),
-            }),
+            Err(other) => {
+                Err(JournalError::Record { which: kind.to_owned(), verb: "written", why: other.to_string() })
+            }
         }
     }
 
     /// Appends the intent of a change; on return it is durable. Refused if anything that the run rests on was
-    /// taken away: the two are never both on record in the other order.
+    /// taken away: the two are never both on record in the other order. Refused too if its time is more than two seconds
+    /// before [`Reader::highest`]: a clock that was set back gives no authority that is over.
     pub async fn intend(&self, record: Record) -> Result<(), StartError> {
         self.wait(record, None, Wants::Durable).await
     }
 
-    /// Appends an act; on return it, and all before it, are durable.
+    /// Appends an act; on return it, and all before it, are durable. Its time is the journal's, as of [`Journal::commit`].
     pub async fn act(&self, act: &Act) -> Result<(), JournalError> {
         let kind = act.deed.kind();
         let turn = act.effect().map_or(Turn::Goes, |effect| Turn::Decides(Box::new(effect)));
         let (done, answer) = oneshot::channel();
-        self.write(Head { of: act.about.filed(), kind, turn }, act, Wants::Durable(done))?;
+        self.write(Head { of: act.about.filed(), kind, at: act.at, turn }, act, Wants::Durable(done))?;
         self.answered(answer).await
     }
 
@@ -178,7 +181,25 @@ impl Journal {
         Watch::new(&self.0.reader, &self.0.bell, run)
     }
 
-    /// Appends a run's first record. In the same transaction the use of its grant is counted, and the key
+    /// The newest checkpoint as witnesses take it: signed anew, without the time, for not all of them sign what they do not
+    /// know. What it covers is on the disk.
+    pub fn plain_checkpoint(&self) -> Result<String, JournalError> {
+        let note = self.reader()?.checkpoint()?;
+        // A writer that panicked left its key as it was.
+        let writer = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let signed = writer.signer.verifier().verify(&note).map_err(|error| JournalError::OtherKey {
+            path: self.path().to_owned(),
+            why: error.to_string(),
+        })?;
+        Ok(writer.signer.sign(&Checkpoint { extensions: Vec::new(), ..signed }))
+    }
+
+    /// What time it is: the machine's clock, but never before any record. Whatever is judged by the clock is judged by this.
+    pub fn now(&self) -> Result<Timestamp, JournalError> {
+        self.reader()?.now()
+    }
+
+    /// Appends a run's first record. Refused if its time is more than two seconds before [`Reader::highest`]. In the same transaction the use of its grant is counted, and the key
     /// that its secrets will be sealed under is kept, itself sealed under the host's.
     ///
     /// On return it is admitted, and every process sees it, whatever becomes of this one. It need not have reached the
@@ -258,7 +279,7 @@ impl Journal {
             Event::UndoExpired(_) => Turn::Expires,
             _ => Turn::Goes,
         };
-        self.write(Head { of: record.run.filed(), kind, turn }, &record, wants)
+        self.write(Head { of: record.run.filed(), kind, at: record.at, turn }, &record, wants)
     }
 
     /// Writes a record's text and hands it over.

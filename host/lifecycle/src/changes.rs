@@ -1,7 +1,7 @@
 //! What a run changed, as its records tell.
 
 use remit_gate::{AnyOperation, Effect, Failure, Fault, Gate, State, UndoGate};
-use remit_journal::{CallResult, Event, Intent, Mode, Proven, Reader, Record, RunId, UndoResult};
+use remit_journal::{CallResult, Event, Intent, Mode, Reader, Record, RunId, UndoResult};
 
 use crate::{Error, Home};
 
@@ -106,9 +106,5 @@ pub(crate) fn changes(records: &[(u64, Record)]) -> Result<Vec<Change>, Error> {
 /// The records of a run, after each was found in the log that the newest checkpoint signs: nothing is taken
 /// back, judged or replayed on the word of a record that someone altered.
 pub(crate) fn genuine(home: &Home, reader: &Reader, run: RunId) -> Result<Vec<(u64, Record)>, Error> {
-    let key = home.verifier()?;
-    match reader.prove(&run, &key)?.check(&key)? {
-        Proven::Run { records, .. } => Ok(records),
-        Proven::Growth { .. } => Ok(Vec::new()),
-    }
+    Ok(reader.genuine(&run, &home.verifier()?)?)
 }

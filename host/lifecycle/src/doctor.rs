@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use miette::Diagnostic;
+use remit_gate::Failure;
 use serde::Serialize;
 
 use crate::{Config, Home};
@@ -136,8 +137,13 @@ pub async fn doctor(home: &Home) -> Vec<Finding> {
         Ok(secrets) => {
             for (prefix, store) in secrets.stores() {
                 let what = format!("secrets {}", if prefix.is_empty() { "**" } else { prefix });
-                findings.push(match store.check().await {
+                findings.push(match store.check(prefix).await {
                     Ok(detail) => Finding { what, ok: true, detail, fix: None },
+                    Err(failure @ Failure::Denied(_)) => Finding::bad(
+                        &what,
+                        &failure.to_string(),
+                        "grant the token that, as docs/configuration.md has it, and check its entry in remit.toml",
+                    ),
                     Err(failure) => Finding::bad(
                         &what,
                         &failure.to_string(),

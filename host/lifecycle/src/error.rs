@@ -387,6 +387,15 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Notify(#[from] remit_notify::NotifyError),
+    /// Why a run stopped, without what its action chose of it.
+    #[error("{what}; {}", crate::own_words::WITHHELD)]
+    #[diagnostic(forward(cause))]
+    Withheld {
+        /// What happened.
+        what: &'static str,
+        /// In full.
+        cause: Box<Error>,
+    },
     /// A value that cannot be serialised: a defect.
     #[error("a record could not be serialised: {0}")]
     #[diagnostic(code(failed::serialise), help("this is a defect of Remit; report it"))]

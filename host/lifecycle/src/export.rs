@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use remit_journal::{Mode, Reader, RunId, RunState};
+use remit_journal::{Event, Mode, Reader, Record, RunId, RunState};
 use serde_json::{Value, json};
 
+use crate::own_words::{WITHHELD, passed_on, was_told};
 use crate::timeline::{Reached, Timeline};
 use crate::{Error, Home};
 
@@ -46,7 +47,21 @@ pub fn export_ocsf(home: &Home, run: Option<RunId>, mut visit: impl FnMut(&Value
 }
 
 fn events(reader: &Reader, log: &str, run: RunId) -> Result<Vec<Value>, Error> {
-    let story = Timeline::of(run, &reader.run(&run)?)?;
+    let records = reader.run(&run)?;
+    let mut story = Timeline::of(run, &records)?;
+    // What leaves this machine holds no words that an action chose once it was told something.
+    for reached in &mut story.states {
+        let end = records.iter().find(|(seq, _)| *seq == reached.seq);
+        if let Some((seq, Record { event: Event::Ended(ended), .. })) = end {
+            reached.detail = passed_on(&records, *seq, ended);
+        }
+    }
+    if was_told(&records) {
+        for call in &mut story.refused {
+            WITHHELD.clone_into(&mut call.resource);
+            WITHHELD.clone_into(&mut call.reason);
+        }
+    }
     Ok(story.states.iter().enumerate().map(|(n, reached)| event(&story, log, reached, n == 0)).collect())
 }
 

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use remit_journal::{Journal, Reader};
-use remit_tlog::NoteVerifier;
+use remit_tlog::{NoteSigner, NoteVerifier};
+use remit_trust::private_seed;
 
 use crate::{Config, Error};
 
@@ -91,6 +92,11 @@ impl Home {
         let path = self.log_key();
         let text = fs::read_to_string(&path).map_err(|error| Error::file(&path, &error))?;
         Ok(NoteVerifier::parse(&text)?)
+    }
+
+    /// The journal's private key.
+    pub fn signer(&self, config: &Config) -> Result<NoteSigner, Error> {
+        Ok(NoteSigner::from_seed(&config.log, &*private_seed(&self.log_seed())?)?)
     }
 
     /// The journal, to read.

@@ -7,8 +7,6 @@ use remit_backend::{Files, Secrets};
 use remit_gate::{Estate, UndoGate};
 use remit_journal::{Journal, RunId};
 use remit_sandbox::{Publishers, Sandbox};
-use remit_tlog::NoteSigner;
-use remit_trust::private_seed;
 
 use crate::keyring::Keyring;
 use crate::{Config, Error, Home};
@@ -55,13 +53,16 @@ impl Home {
     }
 
     fn open_with(&self, config: Config, presence: File) -> Result<Host, Error> {
-        let signer = NoteSigner::from_seed(&config.log, &*private_seed(&self.log_seed())?)?;
+        let signer = self.signer(&config)?;
         let journal = Journal::open(&self.journal(), signer)?;
         Ok(Host {
             home: self.clone(),
             publishers: Publishers(Config::publishers(self.path(), &config.trust.publishers)?),
             estate: remit_capability::files::served(
-                Estate::default().with(Secrets::open(&config.secrets, self.path())?),
+                remit_capability::secrets::served(
+                    Estate::default(),
+                    Secrets::open(&config.secrets, self.path())?,
+                ),
                 Files::open(&config.files, self.path())?,
             ),
             keyring: Keyring::open(self, &journal)?,

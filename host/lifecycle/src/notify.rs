@@ -10,6 +10,7 @@ use remit_policy::Verb;
 use serde_json::value::RawValue;
 
 use crate::authority::{Actor, Case, Request, Rules, What};
+use crate::own_words::passed_on;
 use crate::{Error, Host};
 
 /// Every kind of event.
@@ -209,7 +210,12 @@ fn event(
         if started.mode != Mode::Live || (ended.state == RunState::Succeeded && !glass) {
             return Ok(None);
         }
-        let what = format!("{} {}: {}", started.action.name, started.action.version, ended.detail);
+        let what = format!(
+            "{} {}: {}",
+            started.action.name,
+            started.action.version,
+            passed_on(&records, seq, ended)
+        );
         let glass = if glass { "WITHOUT THE USUAL POLICY, " } else { "" };
         let summary = format!("{glass}{} by {} is {}: {what}", record.run, started.principal, ended.state);
         return Ok(told(&kind, record.at, summary));

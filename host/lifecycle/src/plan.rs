@@ -7,11 +7,13 @@ use remit_gate::{Allow, Facts, Gate, Limits, Pattern, Phase, Plan, Scope, Setup}
 use remit_journal::{ActionRef, Ended, Mode, Record, RunId, RunState, Started};
 use remit_policy::Verb;
 use remit_sandbox::{Admitted, Call, Candidate, Consumed, Meter, Stop};
+use remit_trust::Sealed;
 use serde::{Deserialize, Serialize};
 use serde_json::value::to_raw_value;
 
 use crate::authority::matter_of_rehearsal;
 use crate::claim::Claim;
+use crate::own_words::{OwnWords, withheld};
 use crate::{Error, Host, Identity, Input, Rules, components};
 
 /// A plan as a file: what was rehearsed, and what was seen.
@@ -177,7 +179,7 @@ pub(crate) async fn play(
         watch: Some(watch),
         estate: host.estate.clone(),
         journal: host.journal.clone(),
-        sealer,
+        sealer: sealer.clone(),
     });
     let answer = async {
         let call = Call::Run { input: input.json() };
@@ -191,12 +193,15 @@ pub(crate) async fn play(
     .await;
     gate.settle().await;
     let consumed = meter.consumed(gate.used());
-    let (state, detail) = match &answer {
+    let (state, said) = match &answer {
         Ok(_) => (RunState::Rehearsed, "the rehearsal came to its end".to_owned()),
         Err(stop) if stop.is_refusal() => (RunState::Refused, stop.to_string()),
         Err(stop) => (RunState::Failed, stop.to_string()),
     };
-    end(host, run, state, detail, &consumed, None).await?;
+    let own = OwnWords { detail: said.clone(), output: None }.sealed(&gate, run, &sealer)?;
+    let answer = answer.map_err(|stop| withheld(&gate, stop.into()));
+    let detail = answer.as_ref().err().map_or(said, ToString::to_string);
+    end_with(host, run, state, detail, &consumed, None, own).await?;
     answer?;
     Ok(PlanFile { run, at, action: reference(action), input: input.value()?, plan: gate.observed() })
 }
@@ -210,8 +215,21 @@ pub(crate) async fn end(
     consumed: &Consumed,
     output: Option<serde_json::Value>,
 ) -> Result<(), Error> {
+    end_with(host, run, state, detail, consumed, output, None).await
+}
+
+/// The same of a run whose action was told something: with what it said, sealed.
+pub(crate) async fn end_with(
+    host: &Host,
+    run: RunId,
+    state: RunState,
+    detail: String,
+    consumed: &Consumed,
+    output: Option<serde_json::Value>,
+    own_words: Option<Sealed>,
+) -> Result<(), Error> {
     let consumed = serde_json::value::to_raw_value(consumed)?;
-    Ok(host.journal.commit(Record::now(run, Ended { state, detail, consumed, output })).await?)
+    Ok(host.journal.commit(Record::now(run, Ended { state, detail, consumed, output, own_words })).await?)
 }
 
 /// The action's output as JSON.

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 use remit_gate::{Divergence, Fault, Gate, Phase, Replay, Scope};
-use remit_journal::{CallResult, Ended, Event, Record, RunId, RunState, Started};
+use remit_journal::{Ended, Event, Record, RunId, RunState, Started};
 use remit_sandbox::{Call, Meter, Sandbox, Stop};
 use remit_trust::Sealer;
 use serde::Serialize;
 
 use crate::changes::genuine;
 use crate::keyring::Keyring;
+use crate::own_words::{OwnWords, was_told};
 use crate::plan::output;
 use crate::{Error, Home, components};
 
@@ -47,7 +48,18 @@ pub async fn replay(home: &Home, run: RunId) -> Result<Replayed, Error> {
     };
     let candidate = components::read(home, started.action.digest)?;
     let mut limits = serde_json::from_str::<Scope>(scope.get())?.limits;
-    let end = end_of(&records);
+    let sealer: Option<Arc<Sealer>> = if was_told(&records) {
+        Some(Keyring::open_read_only(home, &reader)?.of(&reader, run)?)
+    } else {
+        None
+    };
+    let mut opened = end_of(&records).cloned();
+    if let (Some(end), Some(sealer)) = (&mut opened, &sealer)
+        && let Some(own) = OwnWords::open(end, run, sealer)?
+    {
+        (end.detail, end.output) = (own.detail, own.output);
+    }
+    let end = opened.as_ref();
     let cut = end.is_none_or(was_cut_short);
     // Where the record does not say when to stop, the run itself would have been stopped by then.
     if !cut {
@@ -59,11 +71,6 @@ pub async fn replay(home: &Home, run: RunId) -> Result<Replayed, Error> {
         limits.fuel = limits.fuel.min(fuel);
     }
 
-    let told_secrets = records
-        .iter()
-        .any(|(_, r)| matches!(&r.event, Event::Outcome(o) if matches!(o.result, CallResult::Sealed { .. })));
-    let sealer: Option<Arc<Sealer>> =
-        if told_secrets { Some(Keyring::open_read_only(home, &reader)?.of(&reader, run)?) } else { None };
     // Nothing is written, not even what was compiled.
     let sandbox = Sandbox::new(None)?;
     let action = sandbox.readmit(&candidate)?;

@@ -9,7 +9,8 @@ use remit_sandbox::{Call, Candidate, Consumed, Meter};
 use crate::authority::Grant;
 use crate::changes::{Change, made};
 use crate::claim::Claim;
-use crate::plan::{admit, end, header, output};
+use crate::own_words::{OwnWords, withheld};
+use crate::plan::{admit, end_with, header, output};
 use crate::recover::{conclude, in_doubt};
 use crate::revert::Reverted;
 use crate::{Error, Host, Input, components};
@@ -23,6 +24,8 @@ pub struct Finished {
     pub state: RunState,
     /// What the action returned, when it returned.
     pub output: Option<serde_json::Value>,
+    /// Whether that, and what else the action said in its own words, is sealed: it had been told a secret or content.
+    pub sealed: bool,
     /// Why it did not succeed.
     pub cause: Option<Error>,
     /// What was taken back, when something was.
@@ -66,7 +69,7 @@ pub(crate) async fn perform(
         watch: Some(watch),
         estate: host.estate.clone(),
         journal: host.journal.clone(),
-        sealer,
+        sealer: sealer.clone(),
     });
     let mut returned = None;
     let outcome = async {
@@ -85,18 +88,23 @@ pub(crate) async fn perform(
     let consumed = meter.consumed(gate.used());
 
     let Err(cause) = outcome else {
-        end(host, run, RunState::Succeeded, "every check agreed".to_owned(), &consumed, returned.clone())
-            .await?;
+        let detail = "every check agreed".to_owned();
+        let own =
+            OwnWords { detail: detail.clone(), output: returned.clone() }.sealed(&gate, run, &sealer)?;
+        let returned = returned.filter(|_| own.is_none());
+        let sealed = own.is_some();
+        end_with(host, run, RunState::Succeeded, detail, &consumed, returned.clone(), own).await?;
         return Ok(Finished {
             run,
             state: RunState::Succeeded,
             output: returned,
+            sealed,
             cause: None,
             reverted: None,
             consumed,
         });
     };
-    let (state, detail, reverted) = match after_failure(host, run, &gate, &cause, on_failure).await {
+    let (state, note, reverted) = match after_failure(host, run, &gate, &cause, on_failure).await {
         Ok(decided) => decided,
         // The journal or a backend is gone: what is on disk says the rest, and `remit revert` goes on.
         Err(error) => {
@@ -104,8 +112,12 @@ pub(crate) async fn perform(
             return Err(error);
         }
     };
-    end(host, run, state, detail, &consumed, returned.clone()).await?;
-    Ok(Finished { run, state, output: returned, cause: Some(cause), reverted, consumed })
+    let own = OwnWords { detail: format!("{cause}{note}"), output: returned.clone() };
+    let own = own.sealed(&gate, run, &sealer)?;
+    let (sealed, cause) = (own.is_some(), withheld(&gate, cause));
+    let output = returned.filter(|_| !sealed);
+    end_with(host, run, state, format!("{cause}{note}"), &consumed, output.clone(), own).await?;
+    Ok(Finished { run, state, output, sealed, cause: Some(cause), reverted, consumed })
 }
 
 async fn after_failure(
@@ -121,11 +133,8 @@ async fn after_failure(
     let (state, reverted) = conclude(host, run, &changes, on_failure).await?;
     let refused = matches!(cause, Error::Stop(stop) if stop.is_refusal());
     let state = if state == RunState::Failed && refused { RunState::Refused } else { state };
-    let mut detail = cause.to_string();
-    if state == RunState::InDoubt {
-        detail = format!("{detail}; {}", in_doubt(&changes));
-    }
-    Ok((state, detail, Some(reverted).filter(|reverted| !reverted.steps.is_empty())))
+    let note = if state == RunState::InDoubt { format!("; {}", in_doubt(&changes)) } else { String::new() };
+    Ok((state, note, Some(reverted).filter(|reverted| !reverted.steps.is_empty())))
 }
 
 /// The host's own look at each change, on a path the action has no part in.

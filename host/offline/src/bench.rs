@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use remit_backend::{
     Embedded, Fields, Files, FilesConfig, Generator, Secrets, SecretsConfig, Serving, VersionState,
 };
-use remit_gate::{Estate, Failure, Injected, Plan, Resource, Step};
+use remit_gate::{Estate, Failure, Injected, Phase, Plan, Resource, Step};
 use remit_journal::RunState;
 use remit_lifecycle::{
     Error, Founder, Founding, Home, Host, Identity, Input, Opinion, Rules, Terms, decide, execute,
@@ -105,7 +105,8 @@ impl Bench {
             seed(&store, secret).await?;
         }
         let serving = SecretsConfig { serving: Serving::Embedded { file }, ..SecretsConfig::default() };
-        let estate = Estate::default().with(Secrets::open(&[serving], self.dir.path())?);
+        let secrets = Secrets::open(&[serving], self.dir.path())?;
+        let estate = remit_capability::secrets::served(Estate::default(), secrets);
         let files = self.dir.path().join(format!("files-{}", self.tried));
         let directories = seed_files(&files, &case.fixture.files)?;
         let directories = Files::open(&directories, self.host.home.path())?;
@@ -248,7 +249,7 @@ fn files_after(folder: &Path, case: Case<'_>) -> Result<Vec<FileAfter>, OfflineE
 
 /// Every secret that the fixture speaks of, as it is now.
 async fn after(store: &Embedded, case: Case<'_>) -> Result<Vec<SecretAfter>, OfflineError> {
-    use remit_backend::SecretStore as _;
+    use remit_backend::SecretView as _;
     let expect = case.fault.map_or(&case.fixture.expect, |fault| &fault.expect);
     let expected = expect.iter().flat_map(|expect| &expect.secrets).map(|secret| &secret.path);
     let mut paths: Vec<&String> =
@@ -275,7 +276,8 @@ async fn after(store: &Embedded, case: Case<'_>) -> Result<Vec<SecretAfter>, Off
     Ok(found)
 }
 
-/// The plan as fixtures write it: `remit:secrets/rotate.rotate secret:app/db {"field":"password"}`.
+/// The plan as fixtures write it: `remit:secrets/rotate.rotate secret:app/db {"field":"password"}`, and `verify: ` before
+/// what is asked for there.
 fn lines(plan: &Plan) -> Vec<String> {
     plan.steps.iter().map(line).collect()
 }
@@ -290,5 +292,6 @@ fn line(step: &Step) -> String {
         Some(object) if object.is_empty() => String::new(),
         _ => format!(" {arguments}"),
     };
-    format!("{} {}{arguments}", step.operation, step.resource)
+    let phase = if step.phase == Phase::Run { String::new() } else { format!("{}: ", step.phase) };
+    format!("{phase}{} {}{arguments}", step.operation, step.resource)
 }

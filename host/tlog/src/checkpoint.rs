@@ -14,6 +14,9 @@ pub struct Checkpoint {
     pub size: u64,
     /// The root of the tree over them.
     pub root: Hash,
+    /// What else the log signs with it, each a line without control characters and not empty. Others may ignore them, and
+    /// some witnesses refuse to sign them.
+    pub extensions: Vec<String>,
 }
 
 /// Text that is not a checkpoint.
@@ -29,10 +32,15 @@ impl Checkpoint {
     /// The text that is signed.
     #[must_use]
     pub fn to_text(&self) -> String {
-        format!("{}\n{}\n{}\n", self.origin, self.size, STANDARD.encode(self.root))
+        let mut text = format!("{}\n{}\n{}\n", self.origin, self.size, STANDARD.encode(self.root));
+        for line in &self.extensions {
+            text.push_str(line);
+            text.push('\n');
+        }
+        text
     }
 
-    /// Reads the text; extension lines are ignored, as the specification says.
+    /// Reads the text; what extension lines say is not looked at, as the specification says.
     pub fn parse(text: &str) -> Result<Self, CheckpointError> {
         let body = text.strip_suffix('\n').ok_or(CheckpointError("it does not end in a newline"))?;
         let mut lines = body.split('\n');
@@ -48,9 +56,10 @@ impl Checkpoint {
         let root = lines.next().ok_or(CheckpointError("it has no root"))?;
         let root = STANDARD.decode(root).map_err(|_| CheckpointError("its root is not base64"))?;
         let root = root.try_into().map_err(|_| CheckpointError("its root is not 32 bytes"))?;
-        if lines.any(str::is_empty) {
+        let extensions: Vec<String> = lines.map(str::to_owned).collect();
+        if extensions.iter().any(String::is_empty) {
             return Err(CheckpointError("it has an empty line"));
         }
-        Ok(Self { origin: origin.to_owned(), size, root })
+        Ok(Self { origin: origin.to_owned(), size, root, extensions })
     }
 }

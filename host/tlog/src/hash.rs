@@ -49,14 +49,23 @@ pub struct FrontierError;
 impl Frontier {
     /// Appends the hash of a leaf.
     pub fn push(&mut self, leaf: Hash) {
-        let mut node = leaf;
+        self.push_noting(leaf, 0);
+    }
+
+    /// Appends the hash of a leaf; gives the hash over the subtree of `2^level` leaves that it completes, if it does.
+    pub fn push_noting(&mut self, leaf: Hash, level: u32) -> Option<Hash> {
+        let (mut node, mut noted) = (leaf, (level == 0).then_some(leaf));
         // Each complete subtree on the right is merged, as in adding one to a binary number.
-        for _ in 0..self.size.trailing_ones() {
+        for below in 0..self.size.trailing_ones() {
             let Some(left) = self.nodes.pop() else { break };
             node = node_hash(&left, &node);
+            if below + 1 == level {
+                noted = Some(node);
+            }
         }
         self.nodes.push(node);
         self.size += 1;
+        noted
     }
 
     /// How many leaves there are.

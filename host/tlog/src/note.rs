@@ -87,7 +87,13 @@ impl NoteSigner {
     /// The checkpoint as a signed note.
     #[must_use]
     pub fn sign(&self, checkpoint: &Checkpoint) -> String {
-        let text = checkpoint.to_text();
+        self.sign_text(&checkpoint.to_text())
+    }
+
+    /// Any text, which ends in a newline, as a signed note. One that is no checkpoint must not read as one: its second
+    /// line is no number.
+    #[must_use]
+    pub fn sign_text(&self, text: &str) -> String {
         let mut line = self.id.to_vec();
         line.extend_from_slice(self.pair.sign(text.as_bytes()).as_ref());
         format!("{text}\n\u{2014} {} {}\n", self.name(), STANDARD.encode(line))
@@ -123,18 +129,26 @@ impl NoteVerifier {
         Ok(verifier)
     }
 
-    /// Checks a signed note and reads its checkpoint. Well-formed lines by other keys are ignored; a line
-    /// that names this key and is not by it spoils the note, which the specification leaves to us.
+    /// Checks a signed note and reads its checkpoint.
     pub fn verify(&self, note: &str) -> Result<Checkpoint, NoteError> {
+        let checkpoint = Checkpoint::parse(self.verify_text(note)?)?;
+        if checkpoint.origin != self.name {
+            return Err(NoteError::Malformed("it is the checkpoint of another log"));
+        }
+        Ok(checkpoint)
+    }
+
+    /// Checks a signed note and gives its text, with its last newline. Well-formed lines by other keys are ignored; a line
+    /// that names this key and is not by it spoils the note, which the specification leaves to us.
+    pub fn verify_text<'n>(&self, note: &'n str) -> Result<&'n str, NoteError> {
         if note.len() > LONGEST {
             return Err(NoteError::Malformed("it is longer than any checkpoint"));
         }
         if note.bytes().any(|byte| byte < b' ' && byte != b'\n') {
             return Err(NoteError::Malformed("it has control characters"));
         }
-        let (text, signatures) =
-            note.rsplit_once("\n\n").ok_or(NoteError::Malformed("it has no signature block"))?;
-        let text = format!("{text}\n");
+        let end = note.rfind("\n\n").ok_or(NoteError::Malformed("it has no signature block"))?;
+        let (text, signatures) = (&note[..=end], &note[end + 2..]);
         let signatures =
             signatures.strip_suffix('\n').ok_or(NoteError::Malformed("it does not end in a newline"))?;
         let mut signed = false;
@@ -148,14 +162,13 @@ impl NoteVerifier {
                 signed = true;
             }
         }
-        if !signed {
-            return Err(NoteError::Unsigned);
-        }
-        let checkpoint = Checkpoint::parse(&text)?;
-        if checkpoint.origin != self.name {
-            return Err(NoteError::Malformed("it is the checkpoint of another log"));
-        }
-        Ok(checkpoint)
+        if signed { Ok(text) } else { Err(NoteError::Unsigned) }
+    }
+
+    /// The log's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 }
 

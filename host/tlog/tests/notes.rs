@@ -75,6 +75,17 @@ fn the_same_key_by_another_name() {
     assert_eq!(verifier().verify(&other.sign(&checkpoint())), Err(NoteError::Unsigned));
 }
 
+/// Whatever else a log signs is given back as it was signed, and is no checkpoint.
+#[test]
+fn another_text_is_signed_as_it_is() {
+    let text = "a statement\nlog PeterNeumann\n\nwith an empty line\n";
+    let note = signer().sign_text(text);
+    assert_eq!(verifier().verify_text(&note), Ok(text));
+    assert!(malformed(&note));
+    assert_eq!(verifier().verify_text(&note.replace("statement", "Statement")), Err(NoteError::Unsigned));
+    assert_eq!(verifier().verify_text(GOLDEN).unwrap(), checkpoint().to_text());
+}
+
 /// A note by our key for another log's checkpoint does not vouch for ours.
 #[test]
 fn another_log_s_checkpoint() {
@@ -152,8 +163,16 @@ fn malformed_checkpoints() {
     ] {
         assert!(Checkpoint::parse(&text).is_err(), "{text:?}");
     }
-    let good = Checkpoint { origin: "log".to_owned(), size: 0, root: [0; 32] };
-    assert_eq!(Checkpoint::parse(&format!("log\n0\n{root}\nextension\n")), Ok(good));
+    let good = Checkpoint {
+        origin: "log".to_owned(),
+        size: 0,
+        root: [0; 32],
+        extensions: vec!["an extension".to_owned(), "another".to_owned()],
+    };
+    let text = format!("log\n0\n{root}\nan extension\nanother\n");
+    assert_eq!(good.to_text(), text);
+    assert_eq!(Checkpoint::parse(&text), Ok(good));
+    assert!(Checkpoint::parse(&format!("log\n0\n{root}\n\nanother\n")).is_err());
 }
 
 #[test]
@@ -185,7 +204,7 @@ proptest! {
     #[test]
     fn signed_and_read_back(size in any::<u64>(), root in any::<[u8; 32]>(), seed in any::<[u8; 32]>()) {
         let signer = NoteSigner::from_seed("remit.example/journal", &seed).unwrap();
-        let checkpoint = Checkpoint { origin: signer.name().to_owned(), size, root };
+        let checkpoint = Checkpoint { origin: signer.name().to_owned(), size, root, extensions: Vec::new() };
         let verifier = NoteVerifier::parse(&signer.verifier().to_string()).unwrap();
         prop_assert_eq!(verifier.verify(&signer.sign(&checkpoint)), Ok(checkpoint));
     }

@@ -213,7 +213,12 @@ fn notes_and_cosignatures() {
     let witness = WitnessVerifier::parse(&vectors.witness).unwrap();
     assert_eq!(witness.to_string(), vectors.witness);
     for at in vectors.at {
-        let checkpoint = Checkpoint { origin: ORIGIN.to_owned(), size: at.size, root: root(at.size) };
+        let checkpoint = Checkpoint {
+            origin: ORIGIN.to_owned(),
+            size: at.size,
+            root: root(at.size),
+            extensions: Vec::new(),
+        };
         assert_eq!(signer.sign(&checkpoint), at.note);
         let cosignature = witness.verify(&at.note, &at.answer).unwrap();
         assert_eq!(cosignature.timestamp, vectors.time + at.size);

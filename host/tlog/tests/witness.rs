@@ -63,7 +63,7 @@ fn log() -> NoteSigner {
 }
 
 fn checkpoint(size: u64) -> Checkpoint {
-    Checkpoint { origin: LOG.to_owned(), size, root: [7; 32] }
+    Checkpoint { origin: LOG.to_owned(), size, root: [7; 32], extensions: Vec::new() }
 }
 
 fn note() -> String {
@@ -312,7 +312,7 @@ fn a_cosigned_note() {
 proptest! {
     #[test]
     fn cosigned_and_read_back(size in any::<u64>(), root in any::<[u8; 32]>(), time in 1..1_u64 << 63) {
-        let note = log().sign(&Checkpoint { origin: LOG.to_owned(), size, root });
+        let note = log().sign(&Checkpoint { origin: LOG.to_owned(), size, root, extensions: Vec::new() });
         let (text, _) = note.rsplit_once("\n\n").unwrap();
         let answer = witness().cosign(&format!("{text}\n"), time);
         let cosignature = witness().verifier().verify(&note, &answer).unwrap();

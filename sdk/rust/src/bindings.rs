@@ -710,7 +710,7 @@ pub mod remit {
             #[allow(unused_unsafe, clippy::all)]
             /// Disables version `version` of the secret at `path`.
             ///
-            /// Effect: change; undone by enabling the version again.
+            /// Effect: change; undone by enabling the version again, or irrevocable where the host could not.
             /// Errors: `not-found`, `conflict` (it is not enabled), `invalid`, `denied`, `unavailable`.
             #[allow(async_fn_in_trait)]
             pub fn disable(

@@ -1,9 +1,14 @@
 //! Files of the host: directories that the configuration names, each reached through a handle of its own
 //! (cap-std), so that no path leads out of it.
 
+mod attributes;
+mod change;
 mod config;
-mod disk;
+#[cfg(test)]
+mod faults;
+mod look;
 mod node;
+mod sys;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,8 +17,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use cap_std::fs::Dir;
 use remit_gate::{Authority, Failure, Resource};
 
+pub use attributes::Attributes;
+pub use change::Expected;
 pub use config::FilesConfig;
-pub use node::{Entry, FileNode, Is, Node, Odd};
+pub use node::{Entry, FileNode, Found, Is, Likeness, Node, Odd, Thing};
 
 /// The kind of every resource served here: `file:etc/app/app.conf`.
 pub const KIND: &str = "file";
@@ -21,7 +28,10 @@ pub const KIND: &str = "file";
 /// The largest file that is read or written, in bytes: it is held in memory, and sealed in the journal.
 pub const MAX_FILE: u64 = 4 * 1024 * 1024;
 
-/// Bytes of all files that one run may read and change.
+/// Bytes of all extended attributes of one file or directory, names and values: they are sealed in the journal too.
+pub const MAX_XATTRS: usize = 64 * 1024;
+
+/// Bytes of all files that one run may read, write and replace.
 pub const MAX_RUN: u64 = 64 * 1024 * 1024;
 
 /// Entries of a directory that are listed.
@@ -80,20 +90,44 @@ impl Files {
 
     /// What there is.
     pub async fn snapshot(&self, of: &Resource) -> Result<Node, Failure> {
+        Ok(self.find(of).await?.node)
+    }
+
+    /// What there is, and which one it is.
+    pub async fn find(&self, of: &Resource) -> Result<Found, Failure> {
         if let Some(played) = self.played_at(of.path()) {
-            return Ok(played);
+            return Ok(Found::only(played));
         }
-        self.on_disk(of, disk::snapshot).await
+        self.on_disk(of, look::snapshot).await
+    }
+
+    /// Why nothing with these attributes could be made in a directory (or again), if so. Tried on a file without a name,
+    /// which nobody sees. In a directory that is only played, the one on the disk that it would lie in is asked.
+    pub async fn cannot_make(
+        &self,
+        directory: &Resource,
+        wanted: &Attributes,
+    ) -> Result<Option<String>, Failure> {
+        let mut path = directory.path();
+        while self.played_at(path).is_some() {
+            match path.rsplit_once('/') {
+                Some((above, _)) => path = above,
+                None => break,
+            }
+        }
+        let on_disk = Resource::new(directory.kind(), path).map_err(|e| Failure::Invalid(e.to_string()))?;
+        let wanted = wanted.clone();
+        self.on_disk(&on_disk, move |root, path| look::cannot_be_made(root, path, &wanted)).await
     }
 
     /// What lies in a directory, in the order of the names.
     pub async fn list(&self, of: &Resource) -> Result<Vec<Entry>, Failure> {
         let played = self.played_at(of.path());
         let mut entries: BTreeMap<String, Entry> = match played {
-            Some(Node::Directory { .. }) => BTreeMap::new(),
+            Some(Node::Directory(_)) => BTreeMap::new(),
             Some(_) => return Err(Failure::NotFound(format!("there is no directory {of}"))),
             None => {
-                let listed = self.on_disk(of, disk::list).await?;
+                let listed = self.on_disk(of, look::list).await?;
                 listed.into_iter().map(|entry| (entry.name.clone(), entry)).collect()
             }
         };
@@ -114,10 +148,16 @@ impl Files {
     }
 
     /// Puts `new` where `expected` is, or touches nothing.
-    pub fn replace(&self, of: &Resource, expected: &Is, new: Node, by: Authority<'_>) -> Result<(), Failure> {
+    pub fn replace(
+        &self,
+        of: &Resource,
+        expected: Expected<'_>,
+        new: &Node,
+        by: Authority<'_>,
+    ) -> Result<(), Failure> {
         // On this thread: a task of its own could outlive the permit.
         let (root, path) = self.root(of)?;
-        disk::replace(root, path, expected, &new, &by)
+        change::replace(root, path, expected, new, &by)
     }
 
     /// In a rehearsal, what the action will find from now on.
@@ -127,12 +167,13 @@ impl Files {
         }
     }
 
-    /// Counts what a run reads or replaces: all of it is held in memory, and goes into the journal.
+    /// Counts what a run reads, writes or replaces: all of it is held in memory, by a rehearsal until it ends, and what
+    /// was read or replaced goes into the journal.
     pub fn charge(&self, bytes: usize) -> Result<(), Failure> {
         let moved = self.moved.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
         if moved > MAX_RUN {
             return Err(Failure::Invalid(format!(
-                "the run moved {moved} bytes of files; {MAX_RUN} are the most"
+                "the run read, wrote and replaced {moved} bytes of files; {MAX_RUN} are the most for one run"
             )));
         }
         Ok(())
@@ -168,7 +209,7 @@ impl Files {
     async fn on_disk<T: Send + 'static>(
         &self,
         of: &Resource,
-        look: fn(&Dir, &str) -> Result<T, Failure>,
+        look: impl FnOnce(&Dir, &str) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
         self.root(of)?;
         let (own, of) = (self.clone(), of.clone());

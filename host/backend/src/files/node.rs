@@ -1,9 +1,12 @@
-//! What can be at a path, with its content and without.
+//! What can be at a path: with its content, and without.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use remit_trust::Digest;
 use serde::{Deserialize, Serialize};
+
+use super::attributes::{Attributes, is_given};
 
 /// What is at a path, content and all.
 #[derive(Clone, PartialEq, Eq)]
@@ -13,10 +16,7 @@ pub enum Node {
     /// A plain file with one name.
     File(FileNode),
     /// A directory.
-    Directory {
-        /// Its permission bits.
-        mode: u32,
-    },
+    Directory(Attributes),
     /// Something that a run has no business with.
     Other(Odd),
 }
@@ -33,6 +33,8 @@ pub enum Odd {
     HardLink,
     /// A file over [`MAX_FILE`](super::MAX_FILE).
     TooLarge,
+    /// Extended attributes that cannot be recorded.
+    Attributes,
     /// On the way to it is something other than a directory.
     Blocked,
 }
@@ -44,6 +46,12 @@ impl fmt::Display for Odd {
             Self::Special => f.write_str("is neither a file nor a directory"),
             Self::HardLink => f.write_str("has another name (a hard link), which may lie outside the scope"),
             Self::TooLarge => write!(f, "is over {} bytes, the most a run may touch", super::MAX_FILE),
+            Self::Attributes => write!(
+                f,
+                "has extended attributes of over {} bytes together, the most a run may touch, or with a name that is not \
+                 UTF-8",
+                super::MAX_XATTRS
+            ),
             Self::Blocked => {
                 f.write_str("lies behind a symbolic link or something else that is no directory")
             }
@@ -56,13 +64,11 @@ impl fmt::Display for Odd {
 pub struct FileNode {
     /// All of it.
     pub content: Vec<u8>,
-    /// Its permission bits.
-    pub mode: u32,
-    /// User and group; none for whoever writes it.
-    pub owner: Option<(u32, u32)>,
+    /// Everything else that can be seen of it and set, but its times.
+    pub attributes: Attributes,
 }
 
-/// What is at a path, without any content: what the journal shows.
+/// What is at a path, as a look tells it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "kebab-case")]
 pub enum Is {
@@ -89,6 +95,112 @@ pub enum Is {
     },
 }
 
+/// What is at a path in every way that can be seen and set (but its times), without any content or value: what is
+/// recorded of a change, and compared before it is taken back.
+///
+/// A field that is none is not known, and matches any: journals before this version recorded no more than [`Is`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Likeness {
+    /// Its kind, content and mode.
+    #[serde(flatten)]
+    pub is: Is,
+    /// User and group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<(u32, u32)>,
+    /// Extended attributes, ACLs among them: the digest of each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub xattrs: Option<BTreeMap<String, Digest>>,
+    /// As `chattr` sets them. None also where the filesystem has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flags: Option<u32>,
+}
+
+impl Likeness {
+    /// In what `live` is not this; empty if it is in nothing.
+    #[must_use]
+    pub fn differences(&self, live: &Self) -> BTreeSet<String> {
+        let mut differ = BTreeSet::new();
+        let mut note = |what: &str| {
+            differ.insert(what.to_owned());
+        };
+        match (&self.is, &live.is) {
+            (
+                Is::File { sha256, size, mode },
+                Is::File { sha256: live_sha256, size: live_size, mode: live_mode },
+            ) => {
+                if (sha256, size) != (live_sha256, live_size) {
+                    note("content");
+                }
+                if mode != live_mode {
+                    note("mode");
+                }
+            }
+            (Is::Directory { mode }, Is::Directory { mode: live }) if mode != live => note("mode"),
+            (expected, live) if std::mem::discriminant(expected) != std::mem::discriminant(live) => {
+                note("kind");
+            }
+            (Is::Other { what }, Is::Other { what: live }) if what != live => note("kind"),
+            _ => {}
+        }
+        if self.owner.is_some() && self.owner != live.owner {
+            note("owner");
+        }
+        if self.flags.is_some() && self.flags != live.flags {
+            note("flags");
+        }
+        if let Some(expected) = &self.xattrs {
+            let none = BTreeMap::new();
+            let live = live.xattrs.as_ref().unwrap_or(&none);
+            for (name, digest) in expected {
+                if live.get(name) != Some(digest) {
+                    note(name);
+                }
+            }
+            for name in live.keys().filter(|name| !expected.contains_key(*name) && !is_given(name)) {
+                note(name);
+            }
+        }
+        differ
+    }
+
+    /// Whether `live` is this, in all that is known of it.
+    #[must_use]
+    pub fn matches(&self, live: &Self) -> bool {
+        self.differences(live).is_empty()
+    }
+}
+
+/// Which one of all files and directories: a name can be given to another one, and a number given again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thing {
+    /// Of which device.
+    pub device: u64,
+    /// Its number there.
+    pub inode: u64,
+    /// When it was made, in seconds and nanoseconds, where the filesystem knows: numbers are used again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub born: Option<(i64, u32)>,
+}
+
+/// What was found at a path.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Found {
+    /// What it is.
+    pub node: Node,
+    /// Which one it is. None for nothing, and for what a rehearsal plays.
+    pub thing: Option<Thing>,
+    /// When anything of it changed last.
+    pub(super) changed: Option<(i64, u32)>,
+}
+
+impl Found {
+    /// Without a place on a disk.
+    #[must_use]
+    pub const fn only(node: Node) -> Self {
+        Self { node, thing: None, changed: None }
+    }
+}
+
 /// What lies in a directory under one name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
@@ -107,7 +219,7 @@ impl Entry {
         let (file, directory) = match node {
             Node::Absent => return None,
             Node::File(_) => (true, false),
-            Node::Directory { .. } => (false, true),
+            Node::Directory(_) => (false, true),
             Node::Other(_) => (false, false),
         };
         Some(Self { name: name.to_owned(), file, directory })
@@ -115,7 +227,7 @@ impl Entry {
 }
 
 impl Node {
-    /// Without its content.
+    /// As a look tells it.
     #[must_use]
     pub fn is(&self) -> Is {
         match self {
@@ -123,23 +235,51 @@ impl Node {
             Self::File(file) => Is::File {
                 sha256: Digest::of(&file.content),
                 size: file.content.len() as u64,
-                mode: file.mode,
+                mode: file.attributes.mode,
             },
-            Self::Directory { mode } => Is::Directory { mode: *mode },
+            Self::Directory(attributes) => Is::Directory { mode: attributes.mode },
             Self::Other(what) => Is::Other { what: *what },
+        }
+    }
+
+    /// All but content and values.
+    #[must_use]
+    pub fn likeness(&self) -> Likeness {
+        let attributes = self.attributes();
+        Likeness {
+            is: self.is(),
+            owner: attributes.map(|known| (known.owner, known.group)),
+            xattrs: attributes.map(Attributes::digests),
+            flags: attributes.and_then(|known| known.flags),
+        }
+    }
+
+    /// Of a file or a directory.
+    #[must_use]
+    pub fn attributes(&self) -> Option<&Attributes> {
+        match self {
+            Self::File(file) => Some(&file.attributes),
+            Self::Directory(attributes) => Some(attributes),
+            Self::Absent | Self::Other(_) => None,
         }
     }
 }
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.is().fmt(f)
+        self.likeness().fmt(f)
+    }
+}
+
+impl fmt::Debug for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {:?}", self.thing, self.node)
     }
 }
 
 impl fmt::Debug for FileNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FileNode({} bytes)", self.content.len())
+        write!(f, "FileNode({} bytes, {:?})", self.content.len(), self.attributes)
     }
 }
 
@@ -152,6 +292,23 @@ impl fmt::Display for Is {
             }
             Self::Directory { mode } => write!(f, "is a directory, mode {mode:04o}"),
             Self::Other { what } => what.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Likeness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.is.fmt(f)?;
+        if let Some((user, group)) = self.owner {
+            write!(f, ", owner {user}:{group}")?;
+        }
+        if let Some(xattrs) = self.xattrs.as_ref().filter(|xattrs| !xattrs.is_empty()) {
+            let names: Vec<&str> = xattrs.keys().map(String::as_str).collect();
+            write!(f, ", with {}", names.join(", "))?;
+        }
+        match self.flags {
+            None | Some(0) => Ok(()),
+            Some(flags) => write!(f, ", flags {flags:#x}"),
         }
     }
 }

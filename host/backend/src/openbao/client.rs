@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use remit_gate::{Failure, Resource};
 use ureq::http::request::Builder;
 use ureq::http::{HeaderValue, Method, Request, Response, Uri};
@@ -63,6 +64,8 @@ impl Call {
 /// What came back: 2xx, 400 or 404.
 pub(super) struct Answer {
     pub(super) status: u16,
+    /// What the server's clock said.
+    pub(super) date: Option<Timestamp>,
     pub(super) body: Zeroizing<Vec<u8>>,
 }
 
@@ -182,6 +185,8 @@ impl Client {
         let mut response = response.map_err(|error| self.lost(&error))?;
 
         let status = response.status().as_u16();
+        let date = response.headers().get("date").and_then(|date| date.to_str().ok());
+        let date = date.and_then(|date| Some(jiff::fmt::rfc2822::parse(date).ok()?.timestamp()));
         let mut body = Zeroizing::new(Vec::with_capacity(16 * 1024));
         let read = response.body_mut().as_reader().take(MAX_ANSWER + 1).read_to_end(&mut body);
         let answer = match read {
@@ -191,7 +196,7 @@ impl Client {
                     self.address
                 ))));
             }
-            Ok(_) => Answer { status, body },
+            Ok(_) => Answer { status, date, body },
             Err(error) => return Err(self.lost(&ureq::Error::from(error))),
         };
         let unavailable = |why: String| Failure::Unavailable(format!("{} {why}", self.address));

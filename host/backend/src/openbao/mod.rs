@@ -1,8 +1,11 @@
 //! OpenBao, or any server with the Vault API: its KV version 2 secrets engine.
 //!
-//! Every write carries `cas`, so the server compares and writes in one step. The API has no such thing
-//! for versions that are deleted, undeleted or destroyed: there the state is read first, and a change in
-//! between goes unseen. What it can lead to is one of these states, never another value.
+//! Every write carries `cas`, so the server compares the version's number and writes in one step. The API has no
+//! such thing for which secret it is (one that was deleted with all its metadata may be made anew, from version
+//! 1), nor for versions that are deleted, undeleted or destroyed. There the metadata is read right before and right
+//! after. What was different before is refused. What is different afterwards is no success: `Unavailable`, so that the
+//! host looks at what there is. What goes unseen is what others do in the moment between, and in which all is
+//! the same again afterwards: whoever disables the same version in that moment, has their change taken for ours.
 
 mod client;
 mod wire;
@@ -12,9 +15,35 @@ use std::sync::Arc;
 
 use remit_gate::{Authority, Failure, Resource};
 
-use crate::secrets::{BoxFuture, Fields, Metadata, SecretStore, Turn, check_version};
+use crate::secrets::{
+    Act, BoxFuture, Fields, Identity, Metadata, Right, SecretStore, SecretView, Target, Turn, check_version,
+};
 use crate::{BackendError, Server};
 use client::{Answer, Call, Client};
+
+/// Where a token asks what it may do.
+const CAPABILITIES: &str = "sys/capabilities-self";
+
+/// What docs/configuration.md tells to grant: the endpoint of the engine, and the capability on it.
+const POLICY: [(&str, &str); 6] = [
+    ("metadata", "read"),
+    ("data", "read"),
+    ("data", "update"),
+    ("delete", "update"),
+    ("undelete", "update"),
+    ("destroy", "update"),
+];
+
+/// The endpoint and the capability that an act needs.
+fn right_of(act: Act) -> (&'static str, &'static str) {
+    let endpoint = match act {
+        Act::Put => "data",
+        Act::Turn(Turn::Disable) => "delete",
+        Act::Turn(Turn::Enable) => "undelete",
+        Act::Turn(Turn::Destroy) => "destroy",
+    };
+    (endpoint, "update")
+}
 
 /// A KV version 2 engine of a server.
 pub struct OpenBao(Arc<Inner>);
@@ -45,18 +74,6 @@ impl OpenBao {
             Err(Failure::Unavailable("the request to the server did not finish".to_owned()))
         })
     }
-
-    fn turn<'a>(
-        &'a self,
-        turn: Turn,
-        secret: &'a Resource,
-        version: u64,
-        by: &Authority<'_>,
-    ) -> BoxFuture<'a, ()> {
-        tracing::info!(operation = by.operation(), %secret, version, ?turn, "OpenBao changes a version");
-        let path = secret.path().to_owned();
-        Box::pin(self.on_a_thread(move |inner| inner.turn(turn, &path, version)))
-    }
 }
 
 impl std::fmt::Debug for OpenBao {
@@ -65,7 +82,7 @@ impl std::fmt::Debug for OpenBao {
     }
 }
 
-impl SecretStore for OpenBao {
+impl SecretView for OpenBao {
     fn metadata<'a>(&'a self, secret: &'a Resource) -> BoxFuture<'a, Metadata> {
         let path = secret.path().to_owned();
         Box::pin(self.on_a_thread(move |inner| inner.metadata(&path)))
@@ -76,32 +93,42 @@ impl SecretStore for OpenBao {
         Box::pin(self.on_a_thread(move |inner| inner.read(&path, version)))
     }
 
+    fn right<'a>(&'a self, secret: &'a Resource, act: Act) -> BoxFuture<'a, Right> {
+        let path = secret.path().to_owned();
+        Box::pin(self.on_a_thread(move |inner| inner.right(&path, act)))
+    }
+
+    fn check<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, String> {
+        let prefix = prefix.to_owned();
+        Box::pin(self.on_a_thread(move |inner| inner.check(&prefix)))
+    }
+}
+
+impl SecretStore for OpenBao {
     fn put<'a>(
         &'a self,
-        secret: &'a Resource,
+        Target { secret, identity }: Target<'a>,
         fields: &'a Fields,
         expected_current: u64,
         by: Authority<'a>,
     ) -> BoxFuture<'a, u64> {
         tracing::info!(operation = by.operation(), %secret, expected_current, "OpenBao writes a version");
-        let (path, fields) = (secret.path().to_owned(), fields.clone());
-        Box::pin(self.on_a_thread(move |inner| inner.put(&path, expected_current, &fields)))
+        let (path, identity, fields) = (secret.path().to_owned(), identity.cloned(), fields.clone());
+        Box::pin(
+            self.on_a_thread(move |inner| inner.put(&path, identity.as_ref(), expected_current, &fields)),
+        )
     }
 
-    fn disable<'a>(&'a self, secret: &'a Resource, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
-        self.turn(Turn::Disable, secret, version, &by)
-    }
-
-    fn enable<'a>(&'a self, secret: &'a Resource, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
-        self.turn(Turn::Enable, secret, version, &by)
-    }
-
-    fn destroy<'a>(&'a self, secret: &'a Resource, version: u64, by: Authority<'a>) -> BoxFuture<'a, ()> {
-        self.turn(Turn::Destroy, secret, version, &by)
-    }
-
-    fn check(&self) -> BoxFuture<'_, String> {
-        Box::pin(self.on_a_thread(Inner::check))
+    fn turn<'a>(
+        &'a self,
+        Target { secret, identity }: Target<'a>,
+        version: u64,
+        turn: Turn,
+        by: Authority<'a>,
+    ) -> BoxFuture<'a, ()> {
+        tracing::info!(operation = by.operation(), %secret, version, ?turn, "OpenBao changes a version");
+        let (path, identity) = (secret.path().to_owned(), identity.cloned());
+        Box::pin(self.on_a_thread(move |inner| inner.turn(turn, &path, identity.as_ref(), version)))
     }
 }
 
@@ -111,7 +138,17 @@ impl Inner {
         if answer.status == 404 {
             return Err(self.not_there(&answer, format!("there is no secret {path}")));
         }
-        wire::metadata(&answer.body).ok_or_else(|| self.client.garbage("a secret's metadata"))
+        wire::metadata(&answer.body, answer.date).map_err(|wanted| self.client.garbage(wanted))
+    }
+
+    /// Looks once more, after a change: only what is as it should be then is a success.
+    fn confirm(&self, path: &str, identity: Option<&Identity>) -> Result<Metadata, Failure> {
+        let unsure = |why: Failure| {
+            Failure::Unavailable(format!("{path} was written to, and what there is now is not known: {why}"))
+        };
+        let found = self.metadata(path).map_err(unsure)?;
+        found.must_be(identity, path).map_err(unsure)?;
+        Ok(found)
     }
 
     fn read(&self, path: &str, version: u64) -> Result<Fields, Failure> {
@@ -137,38 +174,133 @@ impl Inner {
         })
     }
 
-    fn put(&self, path: &str, expected_current: u64, fields: &Fields) -> Result<u64, Failure> {
-        let call = Call::post(format!("{}/data/{path}", self.mount), wire::write(expected_current, fields));
-        let answer = self.client.write(&call)?;
-        match answer.status {
-            404 => Err(self.not_there(&answer, format!("the server has no place for {path}"))),
-            400 if answer.says("check-and-set parameter did not match") => Err(Failure::Conflict(format!(
-                "version {expected_current} of {path} is not current any more"
-            ))),
-            400 => Err(self.client.refused(&call)),
-            _ => match wire::written(&answer.body) {
-                Some(version) if version > expected_current => Ok(version),
-                _ => Err(self.client.garbage("the new version's number")),
-            },
+    fn put(
+        &self,
+        path: &str,
+        identity: Option<&Identity>,
+        expected_current: u64,
+        fields: &Fields,
+    ) -> Result<u64, Failure> {
+        if identity.is_some() {
+            self.metadata(path)?.must_be(identity, path)?;
         }
+        let call = Call::post(self.api("data", path), wire::write(expected_current, fields));
+        let answer = self.client.write(&call)?;
+        let written = match answer.status {
+            404 => return Err(self.not_there(&answer, format!("the server has no place for {path}"))),
+            400 if answer.says("check-and-set parameter did not match") => {
+                return Err(Failure::Conflict(format!(
+                    "version {expected_current} of {path} is not current any more"
+                )));
+            }
+            400 => return Err(self.client.refused(&call)),
+            _ => match wire::written(&answer.body) {
+                Some(version) if version > expected_current => version,
+                _ => return Err(self.client.garbage("the new version's number")),
+            },
+        };
+        if identity.is_some() {
+            self.confirm(path, identity)?;
+        }
+        Ok(written)
     }
 
-    fn turn(&self, turn: Turn, path: &str, version: u64) -> Result<(), Failure> {
+    fn turn(&self, turn: Turn, path: &str, identity: Option<&Identity>, version: u64) -> Result<(), Failure> {
         check_version(version)?;
-        let known = self.metadata(path)?.state(path, version)?;
-        turn.from(path, version, known)?;
-        let body = wire::versions(version);
+        let known = self.metadata(path)?;
+        known.must_be(identity, path)?;
+        let to = turn.from(path, version, known.version(path, version)?.state)?;
+        let (address, body) = (self.api(right_of(Act::Turn(turn)).0, path), wire::versions(version));
         let call = match turn {
-            Turn::Disable => Call::post(format!("{}/delete/{path}", self.mount), body),
-            Turn::Enable => Call::post(format!("{}/undelete/{path}", self.mount), body),
-            Turn::Destroy => Call::put(format!("{}/destroy/{path}", self.mount), body),
+            Turn::Disable | Turn::Enable => Call::post(address, body),
+            Turn::Destroy => Call::put(address, body),
         };
         let answer = self.client.write(&call)?;
         match answer.status {
-            404 => Err(self.not_there(&answer, format!("there is no secret {path}"))),
-            400 => Err(self.client.refused(&call)),
-            _ => Ok(()),
+            404 => return Err(self.not_there(&answer, format!("there is no secret {path}"))),
+            400 => return Err(self.client.refused(&call)),
+            _ => {}
         }
+        // The server says yes to everything, whether there was anything to do or not.
+        let known = self.confirm(path, known.identity.as_ref())?;
+        match known.version(path, version) {
+            Ok(found) if found.state == to => Ok(()),
+            Ok(found) => Err(Failure::Unavailable(format!(
+                "version {version} of {path} was to be {to} and is {}",
+                found.state
+            ))),
+            Err(why) => Err(Failure::Unavailable(format!("it was to be {to}, but {why}"))),
+        }
+    }
+
+    /// Below `/v1/`: `secret/data/prod/db`.
+    fn api(&self, endpoint: &str, path: &str) -> String {
+        format!("{}/{endpoint}/{path}", self.mount)
+    }
+
+    fn right(&self, path: &str, act: Act) -> Result<Right, Failure> {
+        let (endpoint, capability) = right_of(act);
+        let wanted = [(self.api(endpoint, path), capability)];
+        Ok(match self.rights(&wanted) {
+            Ok(held) if held == [true] => Right::Held,
+            Ok(_) => Right::Lacking(format!(
+                "the host's token may not {}: its policy lacks [{capability}] on \"{}\"",
+                if endpoint == "data" { "write" } else { endpoint },
+                wanted[0].0
+            )),
+            Err(Failure::Denied(_)) => Right::Unknown(format!(
+                "the host may not ask what its token may do: its policy lacks [update] on \"{CAPABILITIES}\""
+            )),
+            Err(other) => return Err(other),
+        })
+    }
+
+    /// Which of these the token has, in their order.
+    fn rights(&self, wanted: &[(String, &str)]) -> Result<Vec<bool>, Failure> {
+        let paths: Vec<String> = wanted.iter().map(|(path, _)| path.clone()).collect();
+        // It changes nothing and may be asked again.
+        let answer = self.client.read(&Call::post(CAPABILITIES.to_owned(), wire::paths(&paths)))?;
+        wire::capabilities(&answer.body, wanted).ok_or_else(|| self.client.garbage("what the token may do"))
+    }
+
+    /// What of the documented policy the token lacks below `prefix`: an error if it could then do less than what a run
+    /// may need of it, or what could not be undone; and else in words.
+    fn check_rights(&self, prefix: &str) -> Result<String, Failure> {
+        let at = if prefix.is_empty() { "*".to_owned() } else { format!("{prefix}/*") };
+        let wanted = POLICY.map(|(endpoint, capability)| (self.api(endpoint, &at), capability));
+        let held = match self.rights(&wanted) {
+            Err(Failure::Denied(_)) => {
+                return Err(Failure::Denied(format!(
+                    "the token's policy lacks [update] on \"{CAPABILITIES}\": without it no version can be \
+                     disabled as a change that can be undone"
+                )));
+            }
+            held => held?,
+        };
+        let lacks: Vec<String> = wanted
+            .iter()
+            .zip(&held)
+            .filter(|(_, held)| !**held)
+            .map(|((path, capability), _)| format!("[{capability}] on \"{path}\""))
+            .collect();
+        let [metadata, read, update, delete, undelete, _] = held[..] else {
+            return Err(self.client.garbage("what the token may do"));
+        };
+        if lacks.len() == wanted.len() {
+            // The policy may name secrets one by one.
+            return Ok(format!(
+                "it may do nothing with all of `{}`; what it may, is asked before each change",
+                self.api("data", &at)
+            ));
+        }
+        if !metadata || !read || !update || (delete && !undelete) {
+            return Err(Failure::Denied(format!("the token's policy lacks {}", lacks.join(", "))));
+        }
+        Ok(if lacks.is_empty() {
+            "it may rotate, disable and destroy".to_owned()
+        } else {
+            format!("it lacks {}, which only disabling and destroying need", lacks.join(", "))
+        })
     }
 
     /// A 404 that means what it says, unless the engine itself is missing.
@@ -182,7 +314,7 @@ impl Inner {
         }
     }
 
-    fn check(&self) -> Result<String, Failure> {
+    fn check(&self, prefix: &str) -> Result<String, Failure> {
         let address = self.client.address();
         // Sealed servers and standbys answer as well; the body tells.
         let health = Call::get("sys/health".to_owned())
@@ -216,7 +348,11 @@ impl Inner {
                 self.mount, engine.0
             )));
         }
-        Ok(format!("server {} at {address}, KV version 2 at `{}`, token {token}", health.version, self.mount))
+        let rights = self.check_rights(prefix)?;
+        Ok(format!(
+            "server {} at {address}, KV version 2 at `{}`, token {token}, {rights}",
+            health.version, self.mount
+        ))
     }
 }
 

@@ -96,12 +96,12 @@ fn against(server: &Server) -> OpenBao {
 }
 
 fn write(bao: &OpenBao) -> Result<u64, Failure> {
-    bao.0.put("a/b", 1, &Fields::default().with("password", VALUE.to_owned()))
+    bao.0.put("a/b", None, 1, &Fields::default().with("password", VALUE.to_owned()))
 }
 
 #[test]
 fn statuses_mean_what_they_should() {
-    let metadata = r#"{"data":{"current_version":1,"versions":{}}}"#;
+    let metadata = r#"{"data":{"created_time":"2026-01-01T00:00:00.5Z","current_version":1,"versions":{}}}"#;
     for (status, body, expected, tries) in [
         ("403 Forbidden", r#"{"errors":["permission denied"]}"#, "denied", 1),
         ("401 Unauthorized", "", "denied", 1),
@@ -120,10 +120,15 @@ fn statuses_mean_what_they_should() {
         ("429 Too Many Requests", "", "unavailable", 3),
         ("307 Temporary Redirect", "", "unavailable: http://[A] answered with a redirect", 1),
         ("200 OK", "garbage", "unavailable", 1),
-        ("200 OK", r#"{"data":{"current_version":"one"}}"#, "unavailable", 1),
         (
             "200 OK",
-            r#"{"data":{"current_version":1,"versions":{"1":{"destroyed":false,"deletion_time":"soon"}}}}"#,
+            r#"{"data":{"created_time":"2026-01-01T00:00:00.5Z","current_version":"one"}}"#,
+            "unavailable",
+            1,
+        ),
+        (
+            "200 OK",
+            r#"{"data":{"created_time":"2026-01-01T00:00:00.5Z","current_version":1,"versions":{"1":{"destroyed":false,"deletion_time":"soon"}}}}"#,
             "unavailable",
             1,
         ),
@@ -139,7 +144,10 @@ fn statuses_mean_what_they_should() {
 
 #[test]
 fn a_read_is_tried_again_and_a_write_is_not() {
-    let fine = respond("200 OK", r#"{"data":{"current_version":2,"versions":{}}}"#);
+    let fine = respond(
+        "200 OK",
+        r#"{"data":{"created_time":"2026-01-01T00:00:00.5Z","current_version":2,"versions":{}}}"#,
+    );
     let server = serve(vec![respond("500 Oops", ""), String::new(), fine]);
     assert_eq!(against(&server).0.metadata("a/b").unwrap().current, 2);
     assert_eq!(server.requests.lock().unwrap().len(), 3);
@@ -199,7 +207,7 @@ fn no_error_repeats_what_the_server_says() {
             bao.0.metadata("a").map(drop),
             bao.0.read("a", 1).map(drop),
             write(&bao).map(drop),
-            bao.0.check().map(drop),
+            bao.0.check("").map(drop),
         ];
         for failure in failures {
             let shown = format!("{:?}", failure.unwrap_err());
@@ -211,7 +219,10 @@ fn no_error_repeats_what_the_server_says() {
 
 #[test]
 fn a_redirect_is_not_followed() {
-    let thief = serve(vec![respond("200 OK", r#"{"data":{"current_version":1,"versions":{}}}"#)]);
+    let thief = serve(vec![respond(
+        "200 OK",
+        r#"{"data":{"created_time":"2026-01-01T00:00:00.5Z","current_version":1,"versions":{}}}"#,
+    )]);
     let redirect = format!(
         "HTTP/1.1 307 Temporary Redirect\r\nLocation: {}/v1/x\r\nContent-Length: 0\r\n\r\n",
         thief.address
@@ -264,7 +275,7 @@ fn nobody_there() {
     drop(listener);
     let bao = open(&config(&address)).unwrap();
     assert!(matches!(bao.0.metadata("a"), Err(Failure::Unavailable(_))));
-    assert!(matches!(bao.0.check(), Err(Failure::Unavailable(_))));
+    assert!(matches!(bao.0.check(""), Err(Failure::Unavailable(_))));
 }
 
 #[test]
@@ -272,7 +283,7 @@ fn version_0_is_not_the_newest_here() {
     let server = serve(vec![respond("200 OK", "{}")]);
     let bao = against(&server);
     assert!(matches!(bao.0.read("a", 0), Err(Failure::Invalid(_))));
-    assert!(matches!(bao.0.turn(Turn::Destroy, "a", 0), Err(Failure::Invalid(_))));
+    assert!(matches!(bao.0.turn(Turn::Destroy, "a", None, 0), Err(Failure::Invalid(_))));
     assert!(server.requests.lock().unwrap().is_empty());
     // Nor is another version than the one asked for.
     let other =
@@ -334,4 +345,72 @@ fn a_token_everyone_can_read_is_refused() {
     assert!(matches!(refused, Err(BackendError::TokenExposed { mode: 0o644, .. })));
     // Also when it happens later.
     assert!(matches!(bao.0.metadata("a"), Err(Failure::Denied(_))));
+}
+
+/// A whole answer with a clock of the server's own.
+fn at(date: &str, body: &str) -> String {
+    respond("200 OK", body).replacen("\r\n", &format!("\r\nDate: {date}\r\n"), 1)
+}
+
+/// A secret with one version that is to be deleted in the year 2040.
+fn secret(created: &str) -> String {
+    format!(
+        r#"{{"data":{{"created_time":"{created}","current_version":1,"versions":{{"1":{{"created_time":"2030-01-01T00:00:00Z","deletion_time":"2040-01-01T00:00:10.5Z","destroyed":false}}}}}}}}"#
+    )
+}
+
+const MADE: &str = "2030-01-01T00:00:00.123456789Z";
+
+/// Whatever our own clock says.
+#[test]
+fn the_servers_clock_says_what_is_deleted() {
+    use crate::secrets::VersionState::{Disabled, Enabled};
+    for (date, state) in [
+        ("Sun, 01 Jan 2040 00:00:09 GMT", Enabled),
+        ("Sun, 01 Jan 2040 00:00:10 GMT", Disabled),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", Enabled),
+        ("Mon, 01 Jan 2080 00:00:00 GMT", Disabled),
+    ] {
+        let found = against(&serve(vec![at(date, &secret(MADE))])).0.metadata("a").unwrap();
+        assert_eq!(found.versions[0].state, state, "{date}");
+        assert_eq!(found.versions[0].expires.is_some(), state == Enabled, "{date}");
+    }
+    for answer in [respond("200 OK", &secret(MADE)), at("soon", &secret(MADE))] {
+        let failure = against(&serve(vec![answer])).0.metadata("a").unwrap_err();
+        assert!(matches!(&failure, Failure::Unavailable(why) if why.contains("`Date`")), "{failure}");
+    }
+}
+
+/// Deleted with all its metadata and made anew between our look and our write: what was written went into
+/// another secret, and so it is no success.
+#[test]
+fn a_secret_that_is_exchanged_under_the_write_is_no_success() {
+    let early = "Tue, 01 Jan 2030 00:00:00 GMT";
+    let ours = || at(early, &secret(MADE));
+    let theirs = || at(early, &secret("2031-01-01T00:00:00Z"));
+    let identity = Identity::new(MADE.to_owned());
+    let fields = Fields::default().with("password", VALUE.to_owned());
+    let put = |answers| against(&serve(answers)).0.put("a", Some(&identity), 1, &fields);
+    let written = || respond("200 OK", r#"{"data":{"version":2}}"#);
+
+    assert_eq!(put(vec![ours(), written(), ours()]), Ok(2));
+    let before = serve(vec![theirs()]);
+    let refused = against(&before).0.put("a", Some(&identity), 1, &fields);
+    assert!(matches!(&refused, Err(Failure::Conflict(why)) if why.contains("another secret")), "{refused:?}");
+    assert_eq!(before.requests.lock().unwrap().len(), 1, "nothing was sent");
+    for after in [theirs(), respond("403 Forbidden", ""), respond("404 Not Found", "")] {
+        let unsure = put(vec![ours(), written(), after]);
+        assert!(matches!(unsure, Err(Failure::Unavailable(_))), "{unsure:?}");
+    }
+
+    let disable = |answers| against(&serve(answers)).0.turn(Turn::Disable, "a", Some(&identity), 1);
+    let done = || respond("204 No Content", "");
+    let deleted = || at("Wed, 01 Jan 2042 00:00:00 GMT", &secret(MADE));
+    assert_eq!(disable(vec![ours(), done(), deleted()]), Ok(()));
+    assert!(matches!(disable(vec![theirs()]), Err(Failure::Conflict(_))));
+    // Another secret, one that the server left as it was, or none at all.
+    for after in [theirs(), ours(), respond("404 Not Found", "")] {
+        let unsure = disable(vec![ours(), done(), after]);
+        assert!(matches!(unsure, Err(Failure::Unavailable(_))), "{unsure:?}");
+    }
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use crate::secrets::{Fields, Metadata, Version, VersionState};
+use crate::secrets::{Fields, Identity, Metadata, Version, VersionState};
 
 #[derive(Deserialize)]
 struct Data<T> {
@@ -38,7 +38,7 @@ pub(super) fn remarks(body: &[u8]) -> Vec<String> {
 struct About {
     #[serde(default)]
     created_time: Option<Timestamp>,
-    /// Empty, when it was deleted, or when it is going to be.
+    /// Empty, when it was deleted, or when the server will delete it by itself.
     #[serde(default)]
     deletion_time: String,
     destroyed: bool,
@@ -46,37 +46,57 @@ struct About {
     version: u64,
 }
 
+/// An answer that is not what was asked for: what was wanted, in words.
+pub(super) type Wanted = &'static str;
+
 impl About {
-    fn state(&self) -> Option<VersionState> {
-        Some(if self.destroyed {
-            VersionState::Destroyed
-        } else if self.deletion_time.is_empty()
-            || self.deletion_time.parse::<Timestamp>().ok()? > Timestamp::now()
-        {
-            VersionState::Enabled
+    /// The version's state, and when the server will delete it, at the moment `now` of the server's own clock.
+    ///
+    /// A deletion is a time, and whether it has come is the server's to say, at each read: so says its source.
+    /// Ours may differ. The header `Date` has whole seconds, and so a version counts as deleted in the second
+    /// of its deletion.
+    fn state(&self, now: Option<Timestamp>) -> Result<(VersionState, Option<Timestamp>), Wanted> {
+        if self.destroyed {
+            return Ok((VersionState::Destroyed, None));
+        }
+        if self.deletion_time.is_empty() {
+            return Ok((VersionState::Enabled, None));
+        }
+        let deleted: Timestamp = self.deletion_time.parse().map_err(|_| METADATA)?;
+        let now = now.ok_or("the time (a `Date` header), which tells whether a version is deleted")?;
+        Ok(if deleted.as_second() <= now.as_second() {
+            (VersionState::Disabled, None)
         } else {
-            VersionState::Disabled
+            (VersionState::Enabled, Some(deleted))
         })
     }
 }
 
-pub(super) fn metadata(body: &[u8]) -> Option<Metadata> {
+const METADATA: Wanted = "a secret's metadata";
+
+/// A secret, as seen at the moment `now` of the server's clock.
+pub(super) fn metadata(body: &[u8], now: Option<Timestamp>) -> Result<Metadata, Wanted> {
     #[derive(Deserialize)]
     struct Found {
+        /// To the nanosecond: no later secret of this path has it.
+        created_time: String,
         current_version: u64,
         versions: BTreeMap<String, About>,
     }
-    let found: Found = data(body)?;
-    let mut versions = found
-        .versions
-        .iter()
-        .map(|(number, about)| {
-            let created = u64::try_from(about.created_time?.as_millisecond()).ok()?;
-            Some(Version { number: number.parse().ok()?, created, state: about.state()? })
-        })
-        .collect::<Option<Vec<_>>>()?;
+    let found: Found = data(body).ok_or(METADATA)?;
+    let created = |about: &About| u64::try_from(about.created_time?.as_millisecond()).ok();
+    let mut versions = Vec::with_capacity(found.versions.len());
+    for (number, about) in &found.versions {
+        let (state, expires) = about.state(now)?;
+        let number = number.parse().map_err(|_| METADATA)?;
+        versions.push(Version { number, created: created(about).ok_or(METADATA)?, state, expires });
+    }
     versions.sort_unstable_by_key(|version| version.number);
-    Some(Metadata { current: found.current_version, versions })
+    if found.created_time.is_empty() {
+        return Err(METADATA);
+    }
+    let identity = Some(Identity::new(found.created_time));
+    Ok(Metadata { identity, current: found.current_version, versions })
 }
 
 /// What a read of one version found.
@@ -112,7 +132,9 @@ pub(super) fn withdrawn(body: &[u8]) -> Option<VersionState> {
     struct Found {
         metadata: About,
     }
-    data::<Found>(body)?.metadata.state()
+    let about = data::<Found>(body)?.metadata;
+    // That it is deleted, the status has said.
+    Some(if about.destroyed { VersionState::Destroyed } else { VersionState::Disabled })
 }
 
 /// The body of a check-and-set write.
@@ -134,6 +156,20 @@ pub(super) fn written(body: &[u8]) -> Option<u64> {
 /// The body that names one version.
 pub(super) fn versions(version: u64) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(format!("{{\"versions\":[{version}]}}").into_bytes())
+}
+
+/// The body that asks what the token may do with `paths`.
+pub(super) fn paths(paths: &[String]) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(serde_json::json!({ "paths": paths }).to_string().into_bytes())
+}
+
+/// Which of `paths` the token may `act` on, in their order.
+pub(super) fn capabilities(body: &[u8], paths: &[(String, &str)]) -> Option<Vec<bool>> {
+    let found: BTreeMap<String, Vec<String>> = data(body)?;
+    paths
+        .iter()
+        .map(|(path, act)| Some(found.get(path)?.iter().any(|can| can == act || can == "root")))
+        .collect()
 }
 
 #[derive(Deserialize)]

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use remit_backend::{Fields, Secrets};
+use remit_backend::{Fields, Secrets, Target, Turn};
 use remit_gate::{
     Effect, Estate, Facts, Failure, Gate, Mode, Operation, Permit, Prepared, Resource, Scope, Setup, State,
 };
@@ -50,16 +50,17 @@ impl Operation for Raw {
 
     async fn perform(on: &Secrets, by: Permit<'_, Self>) -> Result<u64, Failure> {
         let Self { secret, change } = by.operation();
-        let (store, _) = on.at(secret)?;
-        match change {
+        let (store, target) = (on.store(secret)?, Target { secret, identity: None });
+        let (version, turn) = match change {
             Change::Put { expected, fields } => {
                 let fields: Fields = fields.clone().into_iter().collect();
-                store.put(secret, &fields, *expected, by.authority()).await
+                return store.put(target, &fields, *expected, by.authority()).await;
             }
-            Change::Disable(version) => store.disable(secret, *version, by.authority()).await.map(|()| 0),
-            Change::Enable(version) => store.enable(secret, *version, by.authority()).await.map(|()| 0),
-            Change::Destroy(version) => store.destroy(secret, *version, by.authority()).await.map(|()| 0),
-        }
+            Change::Disable(version) => (version, Turn::Disable),
+            Change::Enable(version) => (version, Turn::Enable),
+            Change::Destroy(version) => (version, Turn::Destroy),
+        };
+        store.turn(target, *version, turn, by.authority()).await.map(|()| 0)
     }
 
     async fn state(&self, _: &Prepared<()>, _: &Secrets) -> Result<State, Failure> {

@@ -6,6 +6,7 @@
 //! syncs or closes it, or returns. So a plan tells of files and not of pieces, each change is atomic, and
 //! its undo is the whole file.
 
+mod kept;
 mod read;
 mod write;
 

@@ -3,10 +3,12 @@
 use std::borrow::Cow;
 
 use remit_backend::Files;
-use remit_backend::files::{FileNode, Is, MAX_FILE, Node};
+use remit_backend::files::{Attributes, Expected, FileNode, Is, Likeness, MAX_FILE, Node, Thing};
 use remit_gate::{Effect, Failure, Observation, Operation, Permit, Prepared, Resource, State};
-use remit_trust::{Digest, SecretBytes};
+use remit_trust::Digest;
 use serde::{Deserialize, Serialize};
+
+use super::kept::Kept;
 
 /// The mode of files and directories that a run makes.
 const NEW_FILE: u32 = 0o644;
@@ -46,7 +48,7 @@ impl Observation for Find {
         Ok(match on.snapshot(&self.resource).await? {
             Node::Absent => Kind::Absent,
             Node::File(_) => Kind::File,
-            Node::Directory { .. } => Kind::Directory,
+            Node::Directory(_) => Kind::Directory,
             Node::Other(_) => Kind::Other,
         })
     }
@@ -67,9 +69,10 @@ pub struct Put {
     /// There must be no such file yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub new: bool,
-    /// The mode, if there is no such file yet.
+    /// If there is no such file yet: the file with the same content whose owner, group, mode, attributes and ACL it
+    /// gets. A file that is renamed keeps them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mode: Option<u32>,
+    pub like: Option<Resource>,
     /// Never in the journal.
     #[serde(skip)]
     pub content: Vec<u8>,
@@ -96,24 +99,82 @@ pub struct RemoveDirectory {
     pub resource: Resource,
 }
 
-/// The public part of what takes a change back. A file's content before it is sealed beside it.
+/// The public part of what takes a change back. Contents and the values of attributes are sealed beside it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BeforeChange {
     /// What was there.
-    pub was: Is,
+    pub was: Likeness,
+    /// Which file or directory that was. None for nothing, and in a rehearsal for what an earlier step of it made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thing: Option<Thing>,
+    /// Which directory it lies in. None in a rehearsal that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Thing>,
     /// What will be.
-    pub becomes: Is,
-    /// Whose the file was, user and group.
+    pub becomes: Likeness,
+    /// Whose the file was, in journals that recorded no more of it; see [`Likeness`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<(u32, u32)>,
 }
 
+impl BeforeChange {
+    /// Whether what was found at the moment of the change is what was found when it was planned: the same file or
+    /// directory, in the same directory, alike in everything. What the rehearsal made itself has no identity there, and
+    /// is recognised by everything else.
+    #[must_use]
+    pub fn is_as_planned(&self, found: &Self) -> bool {
+        // All that is known of both, also of what will be: a directory that gives other rights to what is made in it is
+        // another plan. What the rehearsal made, the kernel may have given a label and flags of its own in the run.
+        let made = self.thing.is_none() && self.was.is != Is::Absent || self.within.is_none();
+        let alike = |planned: &Likeness, found: &Likeness| {
+            if made { planned.matches(found) } else { planned == found }
+        };
+        let same = |planned: Option<Thing>, found: Option<Thing>| planned.is_none() || planned == found;
+        alike(&self.was, &found.was)
+            && alike(&self.becomes, &found.becomes)
+            && same(self.thing, found.thing)
+            && same(self.within, found.within)
+    }
+
+    fn was(&self) -> Likeness {
+        self.with_owner(&self.was)
+    }
+
+    fn becomes(&self) -> Likeness {
+        // A file that takes a file's place keeps its owner.
+        if matches!(self.was.is, Is::File { .. }) {
+            self.with_owner(&self.becomes)
+        } else {
+            self.becomes.clone()
+        }
+    }
+
+    fn with_owner(&self, like: &Likeness) -> Likeness {
+        let mut like = like.clone();
+        if matches!(like.is, Is::File { .. }) {
+            like.owner = like.owner.or(self.owner);
+        }
+        like
+    }
+}
+
 /// What a change makes of what it finds.
 trait Change: Operation<Backend = Files, Outcome = (), Undo = BeforeChange> {
-    fn next(&self, was: &Is, owner: Option<(u32, u32)>) -> Result<Node, Failure>;
+    /// What will be where `was` is. `new` is what the directory gives to what is made in it.
+    fn next(&self, was: &Node, new: &dyn Fn(u32, bool) -> Attributes) -> Result<Node, Failure>;
 
-    fn refuse(&self, found: &Is) -> Failure {
-        Failure::Conflict(format!("{} {found}", self.resource()))
+    /// What will be in the file.
+    fn content(&self) -> &[u8] {
+        &[]
+    }
+
+    /// A file whose attributes the new one gets.
+    fn like(&self) -> Option<&Resource> {
+        None
+    }
+
+    fn refuse(&self, found: &Node) -> Failure {
+        Failure::Conflict(format!("{} {}", self.resource(), found.is()))
     }
 
     async fn look(&self, on: &Files) -> Result<Prepared<BeforeChange>, Failure> {
@@ -122,78 +183,156 @@ trait Change: Operation<Backend = Files, Outcome = (), Undo = BeforeChange> {
             return Err(Failure::Denied(format!("{resource} is a granted directory itself, and stays")));
         };
         let parent = Resource::new(resource.kind(), parent).map_err(|e| Failure::Invalid(e.to_string()))?;
-        match on.snapshot(&parent).await? {
-            Node::Directory { .. } => {}
+        let directory = on.find(&parent).await?;
+        let gives = match &directory.node {
+            Node::Directory(attributes) => attributes,
             Node::Absent => return Err(Failure::NotFound(format!("{parent} does not exist"))),
             other => return Err(Failure::Invalid(format!("{parent} is no directory: it {}", other.is()))),
-        }
-        let node = on.snapshot(&resource).await?;
-        let was = node.is();
-        let (secret, owner) = match node {
-            Node::File(file) => (Some(SecretBytes::new(file.content)), file.owner),
-            _ => (None, None),
         };
-        let next = self.next(&was, owner)?;
-        if matches!(next, Node::Absent)
-            && matches!(was, Is::Directory { .. })
+        let found = on.find(&resource).await?;
+        if let Some(why) = found.node.attributes().and_then(Attributes::locked) {
+            return Err(Failure::Denied(format!("{resource} {why}")));
+        }
+        let like = match self.like() {
+            Some(like) if matches!(found.node, Node::Absent) => Some(self.attributes_of(like, on).await?),
+            _ => None,
+        };
+        let next = self.next(&found.node, &|mode, directory| match &like {
+            Some(like) => like.clone(),
+            None => Attributes::new_in(gives, mode, directory),
+        })?;
+        if matches!((&found.node, &next), (Node::Directory(_), Node::Absent))
             && !on.list(&resource).await?.is_empty()
         {
             return Err(Failure::Conflict(format!("{resource} is not empty")));
         }
-        on.charge(secret.as_ref().map_or(0, |secret| secret.expose().len()))?;
-        let undo = BeforeChange { was, becomes: next.is(), owner };
-        Ok(Prepared { undo, secret, irrevocable: None })
+        // What cannot be done must be known before anything is: a change that would lose some of it is refused, and one
+        // that could not be taken back whole is irrevocable.
+        if let Some(wanted) = next.attributes()
+            && let Some(why) = on.cannot_make(&parent, wanted).await?
+        {
+            return Err(Failure::Denied(format!("{resource} cannot be what it would have to be: {why}")));
+        }
+        let mut irrevocable = None;
+        if let Some(wanted) = found.node.attributes().filter(|was| Some(*was) != next.attributes()) {
+            irrevocable = on
+                .cannot_make(&parent, wanted)
+                .await?
+                .map(|why| format!("{resource} could not be made again as it is: {why}"));
+        }
+        let kept = Kept::of(&found.node, &next);
+        on.charge(kept.content.len() + self.content().len())?;
+        let undo = BeforeChange {
+            was: found.node.likeness(),
+            thing: found.thing,
+            within: directory.thing,
+            becomes: next.likeness(),
+            owner: None,
+        };
+        Ok(Prepared { undo, secret: kept.sealed(), irrevocable })
     }
 
-    fn play(&self, before: &BeforeChange, on: &Files) {
-        if let Ok(next) = self.next(&before.was, before.owner) {
+    /// Of the file that a new one is to be like. Never what makes a program run as somebody else, or with more than its
+    /// user has: that stays where its owner put it.
+    async fn attributes_of(&self, like: &Resource, on: &Files) -> Result<Attributes, Failure> {
+        match on.find(like).await?.node {
+            Node::File(file) if file.content != self.content() => {
+                Err(Failure::Conflict(format!("{like} changed since it was read")))
+            }
+            Node::File(file) if file.attributes.is_privileged() => Err(Failure::Denied(format!(
+                "{like} has a set-user-id or set-group-id bit or file capabilities, which no other name gets"
+            ))),
+            Node::File(file) => Ok(file.attributes),
+            other => Err(Failure::Conflict(format!("{like} {}", other.is()))),
+        }
+    }
+
+    fn play(&self, before: &Prepared<BeforeChange>, on: &Files) {
+        if let Ok(next) = self.after(before) {
             on.play(&self.resource(), next);
         }
     }
 
+    /// What was prepared to be there.
+    fn after(&self, before: &Prepared<BeforeChange>) -> Result<Node, Failure> {
+        let kept = Kept::unsealed(before.secret.as_ref())?;
+        kept.node(&before.undo.becomes, self.content().to_vec())
+    }
+
     async fn make(on: &Files, by: Permit<'_, Self>) -> Result<(), Failure> {
-        let BeforeChange { was, owner, .. } = &by.before().undo;
-        let next = by.operation().next(was, *owner)?;
-        on.replace(&by.operation().resource(), was, next, by.authority())
+        let (operation, before) = (by.operation(), by.before());
+        let BeforeChange { was, thing, within, .. } = &before.undo;
+        let next = operation.after(before)?;
+        let expected = Expected { like: was, thing: thing.as_ref(), within: within.as_ref() };
+        on.replace(&operation.resource(), expected, &next, by.authority())
     }
 
     async fn compare(&self, before: &BeforeChange, on: &Files) -> Result<State, Failure> {
-        let live = on.snapshot(&self.resource()).await?.is();
-        Ok(if live == before.becomes {
+        let live = on.snapshot(&self.resource()).await?.likeness();
+        let differ = before.becomes().differences(&live);
+        Ok(if differ.is_empty() {
             State::After
-        } else if live == before.was {
+        } else if before.was().matches(&live) {
             State::Before
         } else {
-            State::Other(format!("it {live}"))
+            let differ: Vec<String> = differ.into_iter().collect();
+            State::Other(format!("it {live}; not as the run left it: {}", differ.join(", ")))
         })
     }
 
     async fn take_back(on: &Files, by: Permit<'_, Self>) -> Result<(), Failure> {
-        let Prepared { undo: BeforeChange { was, becomes, owner }, secret, .. } = by.before();
-        let old = match was {
-            Is::Absent => Node::Absent,
-            Is::Directory { mode } => Node::Directory { mode: *mode },
-            Is::File { sha256, mode, .. } => {
-                let content = secret.as_ref().map(SecretBytes::expose).unwrap_or_default().to_vec();
-                if Digest::of(&content) != *sha256 {
-                    return Err(Failure::Invalid("the journal does not hold the file as it was".to_owned()));
-                }
-                Node::File(FileNode { content, mode: *mode, owner: *owner })
-            }
-            Is::Other { what } => return Err(Failure::Invalid(format!("what was there {what}"))),
+        let (resource, before) = (by.operation().resource(), by.before());
+        let was = before.undo.was();
+        let old = if was.xattrs.is_some() || matches!(was.is, Is::Absent) {
+            let mut kept = Kept::unsealed(before.secret.as_ref())?;
+            let content = std::mem::take(&mut kept.content);
+            kept.node(&was, content)?
+        } else {
+            as_recorded_before(&was, before, &on.snapshot(&resource).await?)?
         };
-        on.replace(&by.operation().resource(), becomes, old, by.authority())
+        // It comes back as another file than it was, so which one is there now is not asked.
+        let becomes = before.undo.becomes();
+        let expected = Expected { like: &becomes, thing: None, within: None };
+        on.replace(&resource, expected, &old, by.authority())
+    }
+}
+
+/// The same from a journal that recorded of a file its content, mode and owner only, and of a directory its mode: what it
+/// did not record stays as it is.
+fn as_recorded_before(was: &Likeness, before: &Prepared<BeforeChange>, live: &Node) -> Result<Node, Failure> {
+    let plain =
+        Attributes { owner: 0, group: 0, mode: 0, xattrs: std::collections::BTreeMap::new(), flags: None };
+    let known = |mode: u32| {
+        let mut known = live.attributes().cloned().unwrap_or_else(|| Attributes::new_in(&plain, mode, false));
+        known.mode = mode;
+        (known.owner, known.group) = was.owner.unwrap_or((known.owner, known.group));
+        known
+    };
+    match &was.is {
+        Is::File { sha256, mode, .. } => {
+            let content =
+                before.secret.as_ref().map(remit_trust::SecretBytes::expose).unwrap_or_default().to_vec();
+            if Digest::of(&content) != *sha256 {
+                return Err(super::kept::broken());
+            }
+            Ok(Node::File(FileNode { content, attributes: known(*mode) }))
+        }
+        Is::Directory { mode } => Ok(Node::Directory(known(*mode))),
+        Is::Absent => Ok(Node::Absent),
+        Is::Other { what } => Err(Failure::Invalid(format!("what was there {what}"))),
     }
 }
 
 impl Change for Put {
-    fn next(&self, was: &Is, owner: Option<(u32, u32)>) -> Result<Node, Failure> {
-        let mode = match was {
-            Is::Absent if self.from.is_none() => self.mode.unwrap_or(NEW_FILE),
-            Is::File { sha256, mode, .. } if !self.new && self.from.is_none_or(|from| from == *sha256) => {
-                *mode
+    fn next(&self, was: &Node, new: &dyn Fn(u32, bool) -> Attributes) -> Result<Node, Failure> {
+        let attributes = match was {
+            Node::Absent if self.from.is_none() => new(NEW_FILE, false),
+            Node::File(file)
+                if !self.new && self.from.is_none_or(|from| from == Digest::of(&file.content)) =>
+            {
+                file.attributes.clone().with_other_content()
             }
-            Is::Directory { .. } => return Err(Failure::Invalid(format!("{} {was}", self.resource))),
+            Node::Directory(_) => return Err(Failure::Invalid(format!("{} {}", self.resource, was.is()))),
             _ => return Err(self.refuse(was)),
         };
         if self.size > MAX_FILE {
@@ -202,35 +341,43 @@ impl Change for Put {
         if Digest::of(&self.content) != self.sha256 {
             return Err(Failure::Invalid("the content is not what was journaled".to_owned()));
         }
-        Ok(Node::File(FileNode { content: self.content.clone(), mode, owner }))
+        Ok(Node::File(FileNode { content: self.content.clone(), attributes }))
+    }
+
+    fn content(&self) -> &[u8] {
+        &self.content
+    }
+
+    fn like(&self) -> Option<&Resource> {
+        self.like.as_ref()
     }
 }
 
 impl Change for Remove {
-    fn next(&self, was: &Is, _: Option<(u32, u32)>) -> Result<Node, Failure> {
+    fn next(&self, was: &Node, _: &dyn Fn(u32, bool) -> Attributes) -> Result<Node, Failure> {
         match was {
-            Is::File { .. } => Ok(Node::Absent),
-            Is::Absent => Err(Failure::NotFound(format!("{} does not exist", self.resource))),
+            Node::File(_) => Ok(Node::Absent),
+            Node::Absent => Err(Failure::NotFound(format!("{} does not exist", self.resource))),
             _ => Err(self.refuse(was)),
         }
     }
 }
 
 impl Change for MakeDirectory {
-    fn next(&self, was: &Is, _: Option<(u32, u32)>) -> Result<Node, Failure> {
+    fn next(&self, was: &Node, new: &dyn Fn(u32, bool) -> Attributes) -> Result<Node, Failure> {
         match was {
-            Is::Absent => Ok(Node::Directory { mode: NEW_DIRECTORY }),
+            Node::Absent => Ok(Node::Directory(new(NEW_DIRECTORY, true))),
             _ => Err(self.refuse(was)),
         }
     }
 }
 
 impl Change for RemoveDirectory {
-    fn next(&self, was: &Is, _: Option<(u32, u32)>) -> Result<Node, Failure> {
+    fn next(&self, was: &Node, _: &dyn Fn(u32, bool) -> Attributes) -> Result<Node, Failure> {
         match was {
-            Is::Directory { .. } => Ok(Node::Absent),
-            Is::Absent => Err(Failure::NotFound(format!("{} does not exist", self.resource))),
-            _ => Err(Failure::Invalid(format!("{} {was}", self.resource))),
+            Node::Directory(_) => Ok(Node::Absent),
+            Node::Absent => Err(Failure::NotFound(format!("{} does not exist", self.resource))),
+            _ => Err(Failure::Invalid(format!("{} {}", self.resource, was.is()))),
         }
     }
 }
@@ -255,7 +402,7 @@ macro_rules! changes {
             fn simulate(&self, _: &BeforeChange) {}
 
             fn rehearse(&self, before: &Prepared<BeforeChange>, on: &Files) {
-                self.play(&before.undo, on);
+                self.play(before, on);
             }
 
             async fn perform(on: &Files, by: Permit<'_, Self>) -> Result<(), Failure> {
@@ -271,11 +418,13 @@ macro_rules! changes {
             }
 
             fn describe_undo(&self, before: &BeforeChange) -> String {
-                match (&before.was, &before.becomes) {
+                let owner = before.was().owner.map(|(user, group)| format!(", owner {user}:{group}"));
+                let owner = owner.unwrap_or_default();
+                match (&before.was.is, &before.becomes.is) {
                     (Is::File { sha256, size, mode }, _) => {
-                        format!("put the {size} bytes of {sha256} back, mode {mode:04o}")
+                        format!("put the {size} bytes of {sha256} back, mode {mode:04o}{owner}")
                     }
-                    (Is::Directory { .. }, _) => "make the directory again".to_owned(),
+                    (Is::Directory { mode }, _) => format!("make the directory again, mode {mode:04o}{owner}"),
                     (_, Is::Directory { .. }) => "remove the directory again, if it is empty".to_owned(),
                     _ => "remove the file again".to_owned(),
                 }

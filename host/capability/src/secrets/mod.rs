@@ -6,7 +6,8 @@ mod read;
 mod rotate;
 mod withdraw;
 
-use remit_gate::{Failure, Operation as _, Resource};
+use remit_backend::Secrets;
+use remit_gate::{Estate, Failure, Mode, Operation as _, Resource, Scope};
 
 use crate::Ctx;
 use crate::bindings::remit::secrets::{destroy, disable, inspect, reveal, rotate as rotation, types};
@@ -16,6 +17,17 @@ pub use withdraw::{BeforeWithdrawal, Destroy, Disable};
 
 /// The kind of every resource here: `secret:prod/payments/stripe`.
 pub const KIND: &str = "secret";
+
+/// Lets runs reach `secrets`; a rehearsal looks at them and plays its changes.
+#[must_use]
+pub fn served(estate: Estate, secrets: Secrets) -> Estate {
+    estate.with_per_run(secrets, |secrets: &Secrets, _: &Scope, mode: Mode| {
+        Some(match mode {
+            Mode::Rehearse => secrets.for_rehearsal(),
+            Mode::Live => secrets.clone(),
+        })
+    })
+}
 
 /// The longest name of a field, in bytes.
 const MAX_FIELD: usize = 256;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use remit_backend::{Fields, Metadata, SecretStore, Secrets, VersionState};
+use remit_backend::{Act, Fields, Identity, Metadata, Right, SecretView, Secrets, Target, VersionState};
 use remit_gate::{Effect, Failure, Operation, Permit, Prepared, Resource, State};
 use remit_trust::SecretBytes;
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,9 @@ pub struct Rotated {
 /// The public part of what takes a rotation back. The values, old and new, are sealed beside it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BeforeRotation {
+    /// Which secret it was; none in records of the first version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
     /// The version that was current.
     pub previous: u64,
     /// The field that gets the fresh value.
@@ -90,6 +93,12 @@ impl Rotate {
             Err(Failure::NotFound(why)) => return Ok(Standing::Other(why)),
             found => found?,
         };
+        if let Err(other) = found.must_be(before.undo.identity.as_ref(), self.resource.as_str()) {
+            return match other {
+                Failure::Conflict(why) => Ok(Standing::Other(why)),
+                other => Err(other),
+            };
+        }
         let current = found.current;
         let state =
             found.versions.iter().find(|version| version.number == current).map(|version| version.state);
@@ -125,7 +134,7 @@ impl Rotate {
         previous: u64,
         values: &Values,
         found: &Metadata,
-        store: &dyn SecretStore,
+        store: &dyn SecretView,
     ) -> Result<bool, Failure> {
         // A rotation writes this version or none.
         let own = previous + 1;
@@ -137,7 +146,7 @@ impl Rotate {
             }
             let Some(value) = self.value(version.number, store).await? else { continue };
             if version.number == previous {
-                // Not one that was made anew under its name.
+                // Not one that was made anew under its name: of a record without identity only values tell.
                 same_secret = value == values.old;
             } else if version.number == own {
                 if value != values.new {
@@ -152,7 +161,7 @@ impl Rotate {
     }
 
     /// The value of a version, to compare; none if it was taken out of use since it was seen.
-    async fn value(&self, version: u64, store: &dyn SecretStore) -> Result<Option<Fields>, Failure> {
+    async fn value(&self, version: u64, store: &dyn SecretView) -> Result<Option<Fields>, Failure> {
         match store.read(&self.resource, version).await {
             Err(Failure::NotFound(_)) => Ok(None),
             // Others write what is not text. It equals no value of a rotation, nor do no fields at all.
@@ -192,20 +201,33 @@ impl Operation for Rotate {
         let mut new = old.clone();
         new.insert(field.clone(), generator.generate()?);
         let secret = Values { old, new }.seal()?;
-        Ok(Prepared { undo: BeforeRotation { previous, field }, secret: Some(secret), irrevocable: None })
+        // Putting the old value back needs what writing the new one does: whoever may do one may do the other. It is
+        // better known now than half-way.
+        if let Right::Lacking(why) = store.right(&self.resource, Act::Put).await? {
+            return Err(Failure::Denied(why));
+        }
+        let undo = BeforeRotation { identity: found.identity, previous, field };
+        Ok(Prepared { undo, secret: Some(secret), irrevocable: None })
     }
 
     fn simulate(&self, before: &BeforeRotation) -> Rotated {
         Rotated { previous: before.previous, current: before.previous + 1 }
     }
 
+    fn rehearse(&self, before: &Prepared<BeforeRotation>, on: &Secrets) -> Rotated {
+        if let (Some(played), Ok(values)) = (on.played(&self.resource), Values::of(before)) {
+            played.put(&self.resource, values.new);
+        }
+        self.simulate(&before.undo)
+    }
+
     async fn perform(on: &Secrets, by: Permit<'_, Self>) -> Result<Rotated, Failure> {
         let resource = &by.operation().resource;
         let values = Values::of(by.before())?;
-        let previous = by.before().undo.previous;
-        let (store, _) = on.at(resource)?;
-        let current = store.put(resource, &values.new, previous, by.authority()).await?;
-        Ok(Rotated { previous, current })
+        let BeforeRotation { identity, previous, .. } = &by.before().undo;
+        let target = Target { secret: resource, identity: identity.as_ref() };
+        let current = on.store(resource)?.put(target, &values.new, *previous, by.authority()).await?;
+        Ok(Rotated { previous: *previous, current })
     }
 
     async fn state(&self, before: &Prepared<BeforeRotation>, on: &Secrets) -> Result<State, Failure> {
@@ -218,15 +240,22 @@ impl Operation for Rotate {
 
     async fn undo(on: &Secrets, by: Permit<'_, Self>) -> Result<(), Failure> {
         let operation = by.operation();
-        let (store, _) = on.at(&operation.resource)?;
         match operation.standing(by.before(), on).await? {
             Standing::Unrotated => Ok(()),
             Standing::Other(live) => Err(Failure::Conflict(live)),
             Standing::Rotated { at } => {
                 let values = Values::of(by.before())?;
-                store.put(&operation.resource, &values.old, at, by.authority()).await.map(drop)
+                let identity = by.before().undo.identity.as_ref();
+                let target = Target { secret: &operation.resource, identity };
+                let store = on.store(&operation.resource)?;
+                store.put(target, &values.old, at, by.authority()).await.map(drop)
             }
         }
+    }
+
+    fn is_as_planned(planned: &BeforeRotation, found: &BeforeRotation) -> bool {
+        Identity::is_still(planned.identity.as_ref(), found.identity.as_ref())
+            && (planned.previous, &planned.field) == (found.previous, &found.field)
     }
 
     fn describe_undo(&self, before: &BeforeRotation) -> String {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use remit_backend::{Secrets, VersionState};
+use remit_backend::{Act, Identity, Metadata, Right, Secrets, Target, Turn, Version, VersionState};
 use remit_gate::{Effect, Failure, Operation, Permit, Prepared, Resource, State};
 use serde::{Deserialize, Serialize};
 
@@ -24,34 +24,108 @@ pub struct Destroy {
     pub version: u64,
 }
 
-/// What a version was before it was withdrawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What a version was before it was withdrawn. Which one is current is no part of it: the numbers of a secret only
+/// ever grow, so that with its identity the number says which version is meant, whoever rotates it meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BeforeWithdrawal {
+    /// Which secret it was; none in records of the first version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
     /// Its state.
     pub state: VersionState,
 }
 
-async fn state_of(resource: &Resource, version: u64, on: &Secrets) -> Result<VersionState, Failure> {
-    let (store, _) = on.at(resource)?;
-    let found = store.metadata(resource).await?;
-    match found.versions.iter().find(|known| known.number == version) {
-        Some(known) => Ok(known.state),
-        None => Err(Failure::NotFound(format!("{resource} has no version {version}"))),
+/// The version that an operation is about.
+#[derive(Clone, Copy)]
+struct Aim<'a> {
+    resource: &'a Resource,
+    version: u64,
+}
+
+impl Aim<'_> {
+    async fn look(self, on: &Secrets) -> Result<(Metadata, Version), Failure> {
+        let (store, _) = on.at(self.resource)?;
+        let found = store.metadata(self.resource).await?;
+        let version = *found.version(self.resource.as_str(), self.version)?;
+        Ok((found, version))
+    }
+
+    /// The version, and what is recorded of it, unless it is in the state already that it is to be in.
+    async fn prepare(self, to: VersionState, on: &Secrets) -> Result<(Version, BeforeWithdrawal), Failure> {
+        let (found, version) = self.look(on).await?;
+        if version.state == to || version.state == VersionState::Destroyed {
+            return Err(Failure::Conflict(format!(
+                "version {} of {} is {} already",
+                self.version, self.resource, version.state
+            )));
+        }
+        Ok((version, BeforeWithdrawal { identity: found.identity, state: version.state }))
+    }
+
+    /// Compares what there is with what was recorded: a secret that is another one and a version that is gone are two
+    /// more ways to differ.
+    async fn compare(
+        self,
+        before: &BeforeWithdrawal,
+        on: &Secrets,
+        state: impl Fn(VersionState) -> State,
+    ) -> Result<State, Failure> {
+        // Without a store there is nothing to compare with.
+        on.at(self.resource)?;
+        let (found, version) = match self.look(on).await {
+            Err(Failure::NotFound(why)) => return Ok(State::Other(why)),
+            looked => looked?,
+        };
+        Ok(match found.must_be(before.identity.as_ref(), self.resource.as_str()) {
+            Err(Failure::Conflict(why)) => State::Other(why),
+            same => {
+                same?;
+                state(version.state)
+            }
+        })
+    }
+
+    async fn turn<O: Operation<Undo = BeforeWithdrawal>>(
+        self,
+        turn: Turn,
+        on: &Secrets,
+        by: &Permit<'_, O>,
+    ) -> Result<(), Failure> {
+        let target = Target { secret: self.resource, identity: by.before().undo.identity.as_ref() };
+        on.store(self.resource)?.turn(target, self.version, turn, by.authority()).await
+    }
+
+    fn play(self, turn: Turn, on: &Secrets) {
+        if let Some(played) = on.played(self.resource) {
+            played.turn(self.resource, self.version, turn);
+        }
     }
 }
 
-/// The same, to compare: a version that someone removed is one more way to differ.
-async fn compare(
-    resource: &Resource,
-    version: u64,
-    on: &Secrets,
-    state: impl Fn(VersionState) -> State,
-) -> Result<State, Failure> {
-    // Without a store there is nothing to compare with.
-    on.at(resource)?;
-    match state_of(resource, version, on).await {
-        Err(Failure::NotFound(why)) => Ok(State::Other(why)),
-        found => found.map(state),
+fn is_as_planned(planned: &BeforeWithdrawal, found: &BeforeWithdrawal) -> bool {
+    Identity::is_still(planned.identity.as_ref(), found.identity.as_ref()) && planned.state == found.state
+}
+
+impl Disable {
+    fn aim(&self) -> Aim<'_> {
+        Aim { resource: &self.resource, version: self.version }
+    }
+
+    /// Why the version could not be enabled again as it is now.
+    async fn no_way_back(&self, version: Version, on: &Secrets) -> Result<Option<String>, Failure> {
+        if let Some(expires) = version.expires {
+            return Ok(Some(format!(
+                "the server is to delete version {} at {expires}, and enabling it again would not bring that time back",
+                self.version
+            )));
+        }
+        let (store, _) = on.at(&self.resource)?;
+        Ok(match store.right(&self.resource, Act::Turn(Turn::Enable)).await? {
+            Right::Held => None,
+            Right::Lacking(why) | Right::Unknown(why) => {
+                Some(format!("it could not be enabled again: {why}"))
+            }
+        })
     }
 }
 
@@ -67,42 +141,45 @@ impl Operation for Disable {
     }
 
     async fn prepare(&self, on: &Secrets) -> Result<Prepared<BeforeWithdrawal>, Failure> {
-        match state_of(&self.resource, self.version, on).await? {
-            state @ VersionState::Enabled => {
-                Ok(Prepared { undo: BeforeWithdrawal { state }, secret: None, irrevocable: None })
-            }
-            state => Err(Failure::Conflict(format!(
-                "version {} of {} is {} already",
-                self.version, self.resource, state
-            ))),
-        }
+        let (version, undo) = self.aim().prepare(VersionState::Disabled, on).await?;
+        Ok(Prepared { undo, secret: None, irrevocable: self.no_way_back(version, on).await? })
     }
 
     fn simulate(&self, _: &BeforeWithdrawal) {}
 
-    async fn perform(on: &Secrets, by: Permit<'_, Self>) -> Result<(), Failure> {
-        let Self { resource, version } = by.operation();
-        let (store, _) = on.at(resource)?;
-        store.disable(resource, *version, by.authority()).await
+    fn rehearse(&self, _: &Prepared<BeforeWithdrawal>, on: &Secrets) {
+        self.aim().play(Turn::Disable, on);
     }
 
-    async fn state(&self, _: &Prepared<BeforeWithdrawal>, on: &Secrets) -> Result<State, Failure> {
-        compare(&self.resource, self.version, on, |state| match state {
+    async fn perform(on: &Secrets, by: Permit<'_, Self>) -> Result<(), Failure> {
+        by.operation().aim().turn(Turn::Disable, on, &by).await
+    }
+
+    async fn state(&self, before: &Prepared<BeforeWithdrawal>, on: &Secrets) -> Result<State, Failure> {
+        let state = |state| match state {
             VersionState::Enabled => State::Before,
             VersionState::Disabled => State::After,
             VersionState::Destroyed => State::Other(format!("version {} is destroyed", self.version)),
-        })
-        .await
+        };
+        self.aim().compare(&before.undo, on, state).await
     }
 
     async fn undo(on: &Secrets, by: Permit<'_, Self>) -> Result<(), Failure> {
-        let Self { resource, version } = by.operation();
-        let (store, _) = on.at(resource)?;
-        store.enable(resource, *version, by.authority()).await
+        by.operation().aim().turn(Turn::Enable, on, &by).await
     }
 
     fn describe_undo(&self, _: &BeforeWithdrawal) -> String {
         format!("enable version {} again", self.version)
+    }
+
+    fn is_as_planned(planned: &BeforeWithdrawal, found: &BeforeWithdrawal) -> bool {
+        is_as_planned(planned, found)
+    }
+}
+
+impl Destroy {
+    fn aim(&self) -> Aim<'_> {
+        Aim { resource: &self.resource, version: self.version }
     }
 }
 
@@ -118,35 +195,29 @@ impl Operation for Destroy {
     }
 
     async fn prepare(&self, on: &Secrets) -> Result<Prepared<BeforeWithdrawal>, Failure> {
-        match state_of(&self.resource, self.version, on).await? {
-            VersionState::Destroyed => Err(Failure::Conflict(format!(
-                "version {} of {} is destroyed already",
-                self.version, self.resource
-            ))),
-            state => Ok(Prepared {
-                undo: BeforeWithdrawal { state },
-                secret: None,
-                irrevocable: Some("a destroyed version is gone for good".to_owned()),
-            }),
-        }
+        let (_, undo) = self.aim().prepare(VersionState::Destroyed, on).await?;
+        let irrevocable = Some("a destroyed version is gone for good".to_owned());
+        Ok(Prepared { undo, secret: None, irrevocable })
     }
 
     fn simulate(&self, _: &BeforeWithdrawal) {}
 
-    async fn perform(on: &Secrets, by: Permit<'_, Self>) -> Result<(), Failure> {
-        let Self { resource, version } = by.operation();
-        let (store, _) = on.at(resource)?;
-        store.destroy(resource, *version, by.authority()).await
+    fn rehearse(&self, _: &Prepared<BeforeWithdrawal>, on: &Secrets) {
+        self.aim().play(Turn::Destroy, on);
     }
 
-    async fn state(&self, _: &Prepared<BeforeWithdrawal>, on: &Secrets) -> Result<State, Failure> {
-        compare(&self.resource, self.version, on, |state| match state {
+    async fn perform(on: &Secrets, by: Permit<'_, Self>) -> Result<(), Failure> {
+        by.operation().aim().turn(Turn::Destroy, on, &by).await
+    }
+
+    async fn state(&self, before: &Prepared<BeforeWithdrawal>, on: &Secrets) -> Result<State, Failure> {
+        let state = |state| match state {
             VersionState::Destroyed => State::After,
             // Nothing comes back from there, so it was not destroyed; whether it is enabled is another
             // change's matter, such as one of the same run that was undone since.
             VersionState::Enabled | VersionState::Disabled => State::Before,
-        })
-        .await
+        };
+        self.aim().compare(&before.undo, on, state).await
     }
 
     async fn undo(_: &Secrets, _: Permit<'_, Self>) -> Result<(), Failure> {
@@ -155,5 +226,9 @@ impl Operation for Destroy {
 
     fn describe_undo(&self, _: &BeforeWithdrawal) -> String {
         "none: a destroyed version is gone for good".to_owned()
+    }
+
+    fn is_as_planned(planned: &BeforeWithdrawal, found: &BeforeWithdrawal) -> bool {
+        is_as_planned(planned, found)
     }
 }

@@ -6,9 +6,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use remit_backend::{Embedded, Generator, SecretStore as _, Secrets, SecretsConfig, Serving, VersionState};
+use remit_backend::{Embedded, Generator, SecretView as _, Secrets, SecretsConfig, Serving, VersionState};
 use remit_capability::{Ctx, operation};
-use remit_gate::{Estate, Facts, Gate, Mode, Resource, Scope, Setup, State, UndoGate};
+use remit_gate::{Estate, Facts, Gate, Mode, Plan, Resource, Scope, Setup, State, UndoGate};
 use remit_journal::{Event, Intent, Journal, Record, RunId, UndoResult};
 use remit_tlog::NoteSigner;
 use remit_trust::Sealer;
@@ -29,6 +29,11 @@ impl Store {
         self.0.seed(&secret(path), fields.collect()).await.unwrap();
     }
 
+    /// Someone else disables a version.
+    pub async fn disable(&self, path: &str, version: u64) {
+        self.0.seed_state(&secret(path), version, VersionState::Disabled).await.unwrap();
+    }
+
     pub async fn current(&self, path: &str) -> u64 {
         self.0.metadata(&secret(path)).await.unwrap().current
     }
@@ -44,10 +49,14 @@ impl Store {
     }
 }
 
-fn estate(home: &Path) -> Estate {
+fn secrets(home: &Path) -> Secrets {
     let serving = Serving::Embedded { file: "secrets.db".into() };
     let entry = SecretsConfig { prefix: String::new(), generator: Generator::default(), serving };
-    Estate::default().with(Secrets::open(&[entry], home).unwrap())
+    Secrets::open(&[entry], home).unwrap()
+}
+
+fn estate(home: &Path) -> Estate {
+    remit_capability::secrets::served(Estate::default(), secrets(home))
 }
 
 /// One run under test.
@@ -140,6 +149,39 @@ impl Bench {
     pub fn lines(&self) -> Vec<String> {
         let intents = self.intents().into_iter().filter(|intent| intent.operation == "remit:host/log.write");
         intents.map(|intent| intent.arguments.get().to_owned()).collect()
+    }
+
+    /// A run of the same secrets that may do what `plan` has.
+    pub fn planned(&self, plan: Plan) -> Ctx {
+        let facts = Facts {
+            run: RunId::new(),
+            started: jiff::Timestamp::UNIX_EPOCH,
+            reason: "a test".to_owned(),
+            seed: [9; 32],
+        };
+        let gate = Gate::new(Setup {
+            facts,
+            mode: Mode::Live,
+            scope: Scope::parse(WIDE, "scope.toml").unwrap(),
+            plan: Some(plan),
+            window: None,
+            watch: None,
+            estate: estate(self.folder.path()),
+            journal: self.journal.clone(),
+            sealer: Arc::clone(&self.sealer),
+        });
+        Ctx::new(gate, [9; 32])
+    }
+
+    /// The same secrets, past the gate.
+    pub fn secrets(&self) -> Secrets {
+        secrets(self.folder.path())
+    }
+
+    /// Someone removes a secret with all its versions, which no operation does.
+    pub fn remove(&self, path: &str) {
+        let db = rusqlite::Connection::open(self.folder.path().join("secrets.db")).unwrap();
+        assert!(db.execute("DELETE FROM version WHERE path = ?1", [path]).unwrap() > 0);
     }
 
     fn undo_gate(&self) -> UndoGate {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, ValueEnum};
-use remit_journal::{Event, Journal, Proof, Proven, Reader};
+use remit_journal::{Event, Journal, Proof, Proven, Reader, UndoResult};
 use remit_lifecycle::Home;
 use remit_tlog::NoteVerifier;
 
@@ -146,8 +146,9 @@ impl Audit {
                 )),
             },
             Self::Prove { run, out } => {
+                // Its key signs that no record is left out at the end.
                 let reader = home.reader()?;
-                let proof = reader.prove(&reader.find(&run)?, &home.verifier()?)?;
+                let proof = reader.prove(&reader.find(&run)?, &home.signer(&home.load()?)?)?;
                 let text = serde_json::to_string_pretty(&proof).map_err(remit_lifecycle::Error::from)? + "\n";
                 match out {
                     Some(file) => {
@@ -269,6 +270,28 @@ fn verify(
     if audit.open_calls > 0 {
         say!("open      {} call(s) without an outcome: under way, or interrupted", audit.open_calls);
     }
+    for rehearsal in &audit.misjudged {
+        let state = rehearsal.state.map_or("unfinished", remit_journal::RunState::name);
+        print::warn(&format!(
+            "warning: {} was a rehearsal, and an earlier version took it for a real run ({state})",
+            rehearsal.run
+        ));
+        for undone in &rehearsal.undone {
+            let result = match &undone.result {
+                Some(UndoResult::Undone) => "undone on the live system, although it never happened: check it",
+                Some(
+                    UndoResult::AlreadyUndone
+                    | UndoResult::Conflict { .. }
+                    | UndoResult::NotReversible { .. },
+                ) => "nothing was touched",
+                Some(UndoResult::Failed { .. } | UndoResult::InDoubt { .. }) | None => {
+                    "an undo may have reached the live system: check it"
+                }
+            };
+            let what = format!("call {} {} on {}", undone.call, undone.operation, undone.resource);
+            print::warn(&format!("  {}: {result}", print::word(&what)));
+        }
+    }
     Ok(0)
 }
 
@@ -277,10 +300,11 @@ fn tell(proven: &Proven) {
         Proven::Growth { log, old, new } => {
             say!("consistent  {log} grew from {old} to {new} records; nothing before was changed");
         }
-        Proven::Run { run, log, size, state, records } => {
+        Proven::Run { run, log, size, count, state, records } => {
             let state = state.map_or("unfinished", remit_journal::RunState::name);
             say!("proven    {run}  {state}");
             say!("log       {log}, {size} records");
+            say!("records   {count}: all that the run had then, by the word of the log's host");
             if let Some((_, Event::Started(started))) = records.first().map(|(seq, r)| (seq, &r.event)) {
                 let action = &started.action;
                 say!(

@@ -71,7 +71,7 @@ impl Run {
         drop(patience);
         if self.json {
             print::json(&json!({
-                "run": done.run, "state": done.state, "output": done.output,
+                "run": done.run, "state": done.state, "output": done.output, "sealed": done.sealed,
                 "cause": done.cause.as_ref().map(ToString::to_string),
                 "reverted": done.reverted, "consumed": done.consumed,
             }))?;
@@ -79,6 +79,12 @@ impl Run {
             say!("{}  {}", done.run, done.state);
             if let Some(output) = &done.output {
                 say!("output    {}", print::word(&output.to_string()));
+            }
+            if done.sealed {
+                say!(
+                    "output    sealed: it was told a secret or content (`remit show {} --own-words`)",
+                    done.run
+                );
             }
             if let Some(reverted) = &done.reverted {
                 steps(reverted);

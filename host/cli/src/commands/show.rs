@@ -18,6 +18,10 @@ pub(crate) struct Show {
     /// How to tell it.
     #[arg(long, value_enum, default_value = "text", value_name = "FORMAT", conflicts_with = "json")]
     format: Format,
+    /// Only what the action said in its own words, where that is sealed: it may hold the secret or the content that the
+    /// action was told.
+    #[arg(long, conflicts_with = "format")]
+    own_words: bool,
     /// The same as --format json.
     #[arg(long)]
     json: bool,
@@ -37,6 +41,19 @@ impl Show {
     pub(crate) fn run(self, home: &Home) -> Done {
         let reader = home.reader()?;
         let run = reader.find(&self.run)?;
+        if self.own_words {
+            match remit_lifecycle::own_words(home, &reader, run)? {
+                Some(own) if self.json => print::json(&own)?,
+                Some(own) => {
+                    say!("ended     {}", print::word(&own.detail));
+                    if let Some(output) = &own.output {
+                        say!("output    {}", print::word(&output.to_string()));
+                    }
+                }
+                None => say!("nothing of {run} is sealed in its own words: `remit show {run}` has all"),
+            }
+            return Ok(0);
+        }
         let records = reader.run(&run)?;
         let story = Timeline::of(run, &records)?;
         match if self.json { Format::Json } else { self.format } {

@@ -1,5 +1,7 @@
 //! What the gate writes into the journal.
 
+use std::sync::atomic::Ordering;
+
 use jiff::Timestamp;
 use remit_journal::{CallEvent, CallResult, Denied, Effect, Event, Intent, Record, RunId, Simulated};
 use remit_trust::{Digest, Sealed, SecretBytes};
@@ -46,6 +48,7 @@ impl Inner {
     ) -> Result<CallResult<&'a O::Outcome, &'a Failure>, Fault> {
         Ok(match answer {
             Ok(value) if O::EFFECT == Effect::Disclose || O::SEALED => {
+                self.told.store(true, Ordering::Relaxed);
                 let plain = SecretBytes::new(serde_json::to_vec(value).map_err(written::<O>)?);
                 CallResult::Sealed {
                     value: self.seal::<O>(&outcome_context(&self.run, call, O::NAME), &plain)?,

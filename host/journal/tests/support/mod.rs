@@ -2,17 +2,19 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 use remit_journal::{
     About, Act, ActionRef, CallResult, Deed, Denied, Effect, Ended, Event, GrantRef, Ground, Intent, Journal,
-    Mode, Outcome, Phase, Record, RequestId, Resolved, RunId, RunState, SignedRef, StartError, Started,
-    Strike, UndoExpired, UndoIntent, UndoOutcome, UndoResult, Word,
+    Mode, Outcome, Phase, Record, RequestId, Resolved, RunId, RunState, SignedRef, Simulated, StartError,
+    Started, Strike, UndoExpired, UndoIntent, UndoOutcome, UndoResult, Word,
 };
-use remit_tlog::{NoteSigner, NoteVerifier};
+use remit_tlog::{Checkpoint, Frontier, NoteSigner, NoteVerifier, leaf_hash};
 use remit_trust::dsse::Envelope;
 use remit_trust::{Digest, Sealed, SigningKey};
+use rusqlite::{Connection, params};
 use serde_json::value::RawValue;
 use tempfile::TempDir;
 
@@ -72,6 +74,91 @@ pub(crate) fn intent(run: RunId, call: u64) -> Record {
     Record::now(run, body)
 }
 
+/// An intent that changes nothing.
+pub(crate) fn look(run: RunId, call: u64) -> Record {
+    let mut record = intent(run, call);
+    if let Event::Intent(body) = &mut record.event {
+        (body.effect, body.before, body.sealed) = (Effect::Observe, None, None);
+    }
+    record
+}
+
+/// A change of a rehearsal.
+pub(crate) fn simulated(run: RunId, call: u64) -> Record {
+    let body = Simulated {
+        call,
+        operation: "remit:secrets/rotate.rotate".to_owned(),
+        effect: Effect::Change,
+        resource: "secret:prod/db".to_owned(),
+        arguments: raw("{}"),
+        before: Some(raw("{\"version\":3}")),
+        irrevocable_because: None,
+        result: CallResult::Ok { value: raw("4") },
+    };
+    Record::now(run, body)
+}
+
+/// The end of a run of which nothing stands.
+pub(crate) fn failed(run: RunId) -> Record {
+    let mut record = ended(run);
+    if let Event::Ended(body) = &mut record.event {
+        body.state = RunState::Failed;
+    }
+    record
+}
+
+/// Recomputes chain and frontier as schema 7 has them: all that needs no key.
+pub(crate) fn rechain(database: &Connection) -> Frontier {
+    rechain_since(database, 0)
+}
+
+/// The same with the old form of entries before that record.
+pub(crate) fn rechain_since(database: &Connection, placed_since: i64) -> Frontier {
+    let rows: Vec<(i64, String, Vec<u8>)> = {
+        let mut rows = database.prepare("SELECT seq, run, body FROM record ORDER BY seq").unwrap();
+        let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+        rows.collect::<Result<_, _>>().unwrap()
+    };
+    let (mut chain, mut frontier) = ([0; 32], Frontier::default());
+    let mut tails: HashMap<String, (u64, [u8; 32])> = HashMap::new();
+    for (seq, of, body) in rows {
+        let digest = Digest::of(&body);
+        let (place, before) = tails.entry(of).or_default();
+        *place += 1;
+        let text = if seq < placed_since {
+            [b"remit-journal-v1\n".as_slice(), &chain, digest.as_bytes()].concat()
+        } else {
+            let parts: [&[u8]; 5] =
+                [b"remit-journal-v2\n", &chain, digest.as_bytes(), &place.to_be_bytes(), before];
+            parts.concat()
+        };
+        chain = *Digest::of(&text).as_bytes();
+        *before = chain;
+        frontier.push(leaf_hash(&chain));
+        database.execute("UPDATE record SET chain = ?1 WHERE seq = ?2", params![chain, seq]).unwrap();
+    }
+    database
+        .execute("UPDATE head SET chain = ?1, frontier = ?2", params![chain, frontier.to_bytes()])
+        .unwrap();
+    frontier
+}
+
+/// Makes a closed journal what schema 6 would have made of the same records.
+pub(crate) fn as_schema_6(path: &Path) {
+    let database = Connection::open(path).unwrap();
+    let frontier = rechain_since(&database, i64::MAX);
+    let (size, root) = (frontier.size(), frontier.root());
+    let note =
+        signer().sign(&Checkpoint { origin: signer().name().to_owned(), size, root, extensions: Vec::new() });
+    database.execute("UPDATE head SET note = ?1", [note]).unwrap();
+    database
+        .execute_batch(
+            "ALTER TABLE record DROP COLUMN place; ALTER TABLE head DROP COLUMN placed_since; DROP TABLE block;
+             PRAGMA user_version = 6;",
+        )
+        .unwrap();
+}
+
 pub(crate) fn outcome(run: RunId, call: u64) -> Record {
     Record::now(run, Outcome { call, result: CallResult::Ok { value: raw("4") } })
 }
@@ -82,6 +169,7 @@ pub(crate) fn ended(run: RunId) -> Record {
         detail: "done".to_owned(),
         consumed: raw(r#"{"host_calls":2}"#),
         output: None,
+        own_words: None,
     };
     Record::now(run, body)
 }

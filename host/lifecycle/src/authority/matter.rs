@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use remit_gate::{Pattern, Plan, Scope, Step};
 use remit_journal::{ActionRef, Reader, Spent};
 use remit_policy::{Matter, Who};
@@ -143,7 +143,7 @@ fn prefix(target: &Pattern) -> &str {
 
 /// What live runs that started within the last hour changed, or still may.
 pub(super) fn spent<T>(reader: &Reader, read: impl FnOnce(&Spent) -> T) -> Result<T, Error> {
-    Ok(reader.spent(Timestamp::now() - SignedDuration::from_hours(1), read)?)
+    Ok(reader.spent(SignedDuration::from_hours(1), read)?)
 }
 
 /// The most that was spent under the first part of the path of anything that may be touched.

@@ -185,7 +185,7 @@ pub async fn execute_standing(
 fn ready(reader: &Reader, rules: &Rules, by: &Identity, id: RequestId) -> Result<Case, Error> {
     let now = Timestamp::now();
     // A clock that was set back would give expired authority new life.
-    if let Some(newest) = reader.newest()?
+    if let Some(newest) = reader.highest()?
         && now + JITTER < newest
     {
         return Err(Error::Clock { now, newest });

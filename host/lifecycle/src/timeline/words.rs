@@ -134,7 +134,12 @@ pub(super) fn transition(before: Option<&Value>, after: Option<&Value>) -> Strin
         }
         (_, Some(after)) => value_words(after),
     };
-    format!("{} → {after}", value_words(before))
+    // What the host recognises a thing by tells a person nothing.
+    let mut told = before.clone();
+    if let Some(map) = told.as_object_mut() {
+        map.remove("identity");
+    }
+    format!("{} → {after}", value_words(&told))
 }
 
 /// A value in a few words: `current 2, versions: 2 entries`.

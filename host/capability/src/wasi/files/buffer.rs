@@ -158,7 +158,7 @@ impl Ctx {
             size: buffer.content.len() as u64,
             from,
             new,
-            mode: None,
+            like: None,
             content: buffer.content.clone(),
         };
         let answer = self.call(put).await?;

@@ -15,7 +15,7 @@ fn odd(what: Odd) -> ErrorCode {
     match what {
         Odd::SymbolicLink => ErrorCode::Loop,
         Odd::TooLarge => ErrorCode::FileTooLarge,
-        Odd::Special | Odd::HardLink | Odd::Blocked => ErrorCode::NotPermitted,
+        Odd::Special | Odd::HardLink | Odd::Attributes | Odd::Blocked => ErrorCode::NotPermitted,
     }
 }
 
@@ -113,13 +113,14 @@ impl Ctx {
         if self.wasi.files.find(&from).is_some() || self.wasi.files.find(&to).is_some() {
             return Ok(Err(ErrorCode::Busy));
         }
-        let (sha256, size, mode) = match or_code!(self.look(&from).await?) {
-            Is::File { sha256, size, mode } => (sha256, size, mode),
+        let (sha256, size) = match or_code!(self.look(&from).await?) {
+            Is::File { sha256, size, .. } => (sha256, size),
             Is::Absent => return Ok(Err(ErrorCode::NoEntry)),
             _ => return Ok(Err(ErrorCode::Unsupported)),
         };
         let content = or_code!(self.content(&from, sha256, size).await?);
-        let put = Put { resource: to, sha256, size, from: None, new: false, mode: Some(mode), content };
+        let like = Some(from.clone());
+        let put = Put { resource: to, sha256, size, from: None, new: false, like, content };
         if let Err(failure) = self.call(put).await? {
             return Ok(Err(code(&failure, ErrorCode::Busy)));
         }

@@ -1,0 +1,116 @@
+//! What an action says in its own words: its error, its output, the names in a call that was refused. Once it was told a
+//! secret or content, any of them may hold it. Then they are sealed in the journal, and go nowhere else.
+
+use remit_gate::{Fault, Gate};
+use remit_journal::{CallResult, Ended, Event, Phase, Reader, Record, RunId, RunState};
+use remit_sandbox::Stop;
+use remit_trust::{Sealed, Sealer};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::keyring::Keyring;
+use crate::{Error, Home};
+
+/// What stands in their place.
+pub(crate) const WITHHELD: &str = "the action's own words are not passed on: it had been told a secret or content (`remit show RUN --own-words`)";
+
+/// What an action that had been told something said at its end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OwnWords {
+    /// Why it ended.
+    pub detail: String,
+    /// What it returned, when it returned.
+    pub output: Option<Value>,
+}
+
+fn context(run: RunId) -> Vec<u8> {
+    format!("remit-own-words-v1 {run}").into_bytes()
+}
+
+impl OwnWords {
+    /// As the journal keeps them; none if the action was told nothing, and they need no seal.
+    pub(crate) fn sealed(&self, gate: &Gate, run: RunId, sealer: &Sealer) -> Result<Option<Sealed>, Error> {
+        if !gate.was_told() {
+            return Ok(None);
+        }
+        Ok(Some(sealer.seal(&context(run), &serde_json::to_vec(self)?)?))
+    }
+
+    /// Those of an end, if it has any.
+    pub(crate) fn open(ended: &Ended, run: RunId, sealer: &Sealer) -> Result<Option<Self>, Error> {
+        let Some(sealed) = &ended.own_words else { return Ok(None) };
+        Ok(Some(serde_json::from_slice(&sealer.open(&context(run), sealed)?)?))
+    }
+}
+
+/// What the action of a run said at its end, where it is sealed: for somebody at this machine who asks.
+pub fn own_words(home: &Home, reader: &Reader, run: RunId) -> Result<Option<OwnWords>, Error> {
+    let records = reader.run(&run)?;
+    let sealed = records.iter().find_map(|(_, record)| match &record.event {
+        Event::Ended(ended) if ended.own_words.is_some() => Some(ended),
+        _ => None,
+    });
+    let Some(ended) = sealed else { return Ok(None) };
+    OwnWords::open(ended, run, &*Keyring::open_read_only(home, reader)?.of(reader, run)?)
+}
+
+/// The cause of an end, without what the action chose of it.
+pub(crate) fn withheld(gate: &Gate, cause: Error) -> Error {
+    match what(&cause) {
+        Some(what) if gate.was_told() => Error::Withheld { what, cause: Box::new(cause) },
+        _ => cause,
+    }
+}
+
+/// What happened, if its own text holds words that the action chose.
+fn what(cause: &Error) -> Option<&'static str> {
+    let fault = match cause {
+        Error::Stop(Stop::Fault(fault)) | Error::Fault(fault) => fault,
+        Error::Stop(Stop::Failed(_)) => return Some("the action failed"),
+        Error::Stop(Stop::Trapped(_)) => return Some("the action crashed"),
+        Error::Stop(Stop::Output(_)) => return Some("the action's output is not JSON"),
+        _ => return None,
+    };
+    match fault {
+        // The host's words alone.
+        Fault::Exceeded(_)
+        | Fault::Expired(_)
+        | Fault::Withdrawn(_)
+        | Fault::NotYet(_)
+        | Fault::Clock(_)
+        | Fault::EndOfRecord
+        | Fault::Journal(_)
+        | Fault::NoBackend { .. }
+        | Fault::Interrupted { .. } => None,
+        Fault::OutOfScope { .. } => Some("a call was outside the granted scope"),
+        Fault::NotInPlan { .. } => Some("a call was not what the approved plan has next"),
+        Fault::ReadOnly { .. } => Some("a call would have changed something during `verify`"),
+        // Whatever else there comes to be has to be listed above to be told.
+        _ => Some("the host refused a call"),
+    }
+}
+
+/// Whether a run was told a secret or content.
+pub(crate) fn was_told(records: &[(u64, Record)]) -> bool {
+    records.iter().any(|(_, record)| match &record.event {
+        Event::Outcome(outcome) => matches!(outcome.result, CallResult::Sealed { .. }),
+        Event::Simulated(simulated) => matches!(simulated.result, CallResult::Sealed { .. }),
+        _ => false,
+    })
+}
+
+/// What of the end on record `seq` may leave this machine. In a journal of before there were [`OwnWords`], those of the
+/// action are in the end's detail.
+pub(crate) fn passed_on(records: &[(u64, Record)], seq: u64, ended: &Ended) -> String {
+    // The run's own end is the first, and not one that a recovery wrote.
+    let mut before = records.iter().take_while(|(at, _)| *at < seq);
+    let own_end = !before.any(|(_, record)| {
+        matches!(&record.event, Event::Ended(_))
+            || matches!(&record.event, Event::Phase(entered) if entered.phase == Phase::Recover)
+    });
+    let went_well = matches!(ended.state, RunState::Succeeded | RunState::Rehearsed);
+    if own_end && !went_well && ended.own_words.is_none() && was_told(records) {
+        return WITHHELD.to_owned();
+    }
+    ended.detail.clone()
+}

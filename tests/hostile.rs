@@ -1,0 +1,136 @@
+//! A hostile guest that performs any script, driven at random through everything that principals can do, and judged by
+//! a small model of what each of them may cause.
+//!
+//! `REMIT_HOSTILE_CASES=20000` plays that many for each law, and `REMIT_HOSTILE_SEED=7` the ones of that seed. A case
+//! that fails is made as small as it gets and printed: add it to `hostile/found.json`, and it is played for ever.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+#[path = "hostile/case.rs"]
+mod case;
+mod common;
+#[path = "hostile/drive.rs"]
+mod drive;
+#[path = "hostile/model.rs"]
+mod model;
+#[path = "hostile/play.rs"]
+mod play;
+#[allow(dead_code, reason = "shared with the guest")]
+#[path = "hostile/script.rs"]
+mod script;
+
+use std::cell::RefCell;
+use std::time::Instant;
+
+use drive::House;
+use model::Law;
+use play::{Tally, play};
+use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
+
+/// For each law, where nothing else is asked for: a minute on a machine of two cores.
+const CASES: u32 = 500;
+/// How often the whole journal is audited.
+const AUDIT: u32 = 100;
+
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number")))
+}
+
+fn attack(law: Law) {
+    let seed = number("REMIT_HOSTILE_SEED").unwrap_or_else(|| {
+        let bytes = remit_trust::random().unwrap();
+        u64::from(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+    });
+    let cases = number("REMIT_HOSTILE_CASES").map_or(CASES, |cases| u32::try_from(cases).unwrap());
+    println!("law {}: {cases} cases of REMIT_HOSTILE_SEED={seed}", law.name);
+    let began = Instant::now();
+    let state = RefCell::new((House::new(&law), Tally::default(), 0_u32));
+    let config = Config {
+        cases,
+        rng_seed: RngSeed::Fixed(seed),
+        failure_persistence: None,
+        max_shrink_iters: 2_000,
+        max_shrink_time: 120_000,
+        ..Config::default()
+    };
+    let failed = TestRunner::new(config).run(&case::case(law), |case| {
+        let mut state = state.borrow_mut();
+        let (house, tally, played) = &mut *state;
+        play(house, &law, &case, tally).map_err(TestCaseError::fail)?;
+        *played += 1;
+        if played.is_multiple_of(AUDIT) {
+            house.audit().map_err(|why| TestCaseError::fail(format!("the journal is not sound: {why}")))?;
+        }
+        Ok(())
+    });
+    let (house, tally, played) = state.into_inner();
+    println!("law {}: {played} cases in {:.0} s: {:?}", law.name, began.elapsed().as_secs_f64(), tally.0);
+    match failed {
+        Ok(()) => {}
+        Err(TestError::Fail(why, case)) => {
+            let case = serde_json::to_string(&case).unwrap();
+            panic!(
+                "under the law `{}`, seed {seed}:\n{why}\n\nadd it to tests/hostile/found.json:\n{case}",
+                law.name
+            )
+        }
+        Err(TestError::Abort(why)) => panic!("{why}"),
+    }
+    house.audit().unwrap();
+    nothing_leaked(&house, &law);
+    for what in ["rehearsed", "asked", "ran: succeeded", "taken back by hand"] {
+        assert!(played < CASES || tally.of(what) > 0, "no case ever: {what}");
+    }
+}
+
+/// Not in any byte of any file of the home.
+fn nothing_leaked(house: &House, law: &Law) {
+    if law.disclosure.is_some() {
+        return;
+    }
+    let values = house.every_value();
+    for (path, bytes) in house.bytes() {
+        let text = String::from_utf8_lossy(&bytes);
+        let leaked = values.iter().find(|value| text.contains(value.as_str()));
+        assert!(leaked.is_none(), "{} holds the value of a secret in clear", path.display());
+    }
+}
+
+/// A case that once failed.
+#[derive(serde::Deserialize)]
+struct Found {
+    what: String,
+    law: String,
+    case: case::Case,
+}
+
+#[test]
+fn what_was_found_stays_mended() {
+    let found: Vec<Found> = serde_json::from_str(include_str!("hostile/found.json")).unwrap();
+    let mut wrong = Vec::new();
+    for law in [Law::SHIPPED, Law::STRICT, Law::OPEN] {
+        let mut house = House::new(&law);
+        for Found { what, case, .. } in found.iter().filter(|found| found.law == law.name) {
+            if let Err(why) = play(&mut house, &law, case, &mut Tally::default()) {
+                wrong.push(format!("{what}: {why}"));
+            }
+        }
+        house.audit().unwrap();
+    }
+    assert!(wrong.is_empty(), "{} of {}:\n\n{}", wrong.len(), found.len(), wrong.join("\n\n"));
+}
+
+#[test]
+fn hostile_scripts_under_the_shipped_policies() {
+    attack(Law::SHIPPED);
+}
+
+#[test]
+fn hostile_scripts_under_stricter_policies() {
+    attack(Law::STRICT);
+}
+
+#[test]
+fn hostile_scripts_where_secrets_can_be_told() {
+    attack(Law::OPEN);
+}

@@ -1,0 +1,732 @@
+//! All calls into the product: a home, an estate, and what a principal can do there.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex};
+
+use jiff::SignedDuration;
+use remit_backend::secrets::Target as SecretTarget;
+use remit_backend::{
+    Act, BoxFuture, Embedded, Fields, Files, Generator, Metadata, Right, SecretStore, SecretView, Secrets,
+    Turn,
+};
+use remit_gate::{Authority, Estate, Resource, Scope};
+use remit_journal::{RequestId, RunId};
+use remit_lifecycle::{
+    Actor, Error, Founder, Founding, Home, Host, Identity, Input, Opinion, RevertOptions, Rules, Standing,
+    Target, Terms, Under, Which, decide, execute, execute_standing, freeze, recover, rehearse, request_run,
+    request_standing, revert, revoke,
+};
+use remit_sandbox::Candidate;
+use remit_trust::principals::Kind;
+use remit_trust::{Signer, SigningKey, blob};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::model::Law;
+use crate::script::Script;
+
+/// Who there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Who {
+    /// Software.
+    Bot,
+    Imp,
+    /// People.
+    Alice,
+    Bob,
+    Carol,
+}
+
+impl Who {
+    pub const ALL: [Self; 5] = [Self::Bot, Self::Imp, Self::Alice, Self::Bob, Self::Carol];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bot => "bot",
+            Self::Imp => "imp",
+            Self::Alice => "alice",
+            Self::Bob => "bob",
+            Self::Carol => "carol",
+        }
+    }
+
+    pub fn is_human(self) -> bool {
+        !matches!(self, Self::Bot | Self::Imp)
+    }
+}
+
+/// The reason of every rehearsal and request.
+pub const REASON: &str = "as the test wants";
+
+/// The secrets that every case begins with, each with its fields, version by version.
+const SECRETS: [(&str, &[&str], usize); 4] = [
+    ("prod/db", &["password"], 2),
+    ("prod/api", &["key", "user"], 1),
+    ("dev/db", &["password"], 3),
+    ("app/token", &["value"], 1),
+];
+
+/// One version of a secret as it lies in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// The fields, unless it is destroyed.
+    pub fields: BTreeMap<String, String>,
+    pub state: char,
+}
+
+/// One thing in the directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    pub content: Option<Vec<u8>>,
+    pub mode: u32,
+    pub owner: (u32, u32),
+}
+
+/// Everything that a run could change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    pub secrets: BTreeMap<String, Vec<Version>>,
+    pub files: BTreeMap<String, Node>,
+}
+
+/// How a run ended, or why there was none.
+#[derive(Debug)]
+pub struct Ran {
+    pub run: RunId,
+    pub state: String,
+    /// All that was told of it.
+    pub words: String,
+}
+
+/// A request on record.
+#[derive(Debug)]
+pub struct Asked {
+    pub id: RequestId,
+    /// As signed, in JSON: what an approver can see.
+    pub request: Value,
+}
+
+/// What a start came to.
+pub enum Started {
+    Ran(Ran),
+    /// Outside the standing scope: a request of its own.
+    Asked(Asked),
+}
+
+/// A row of the embedded store's table.
+type Row = (String, i64, i64, bool, Option<Vec<u8>>);
+
+pub struct House {
+    threads: Runtime,
+    host: Host,
+    rules: Rules,
+    people: BTreeMap<Who, Identity>,
+    candidate: Candidate,
+    dir: TempDir,
+    store: Embedded,
+    meddler: Arc<Meddler>,
+    /// The store's own file, past everything.
+    db: rusqlite::Connection,
+    /// What each sealed value is.
+    opened: Mutex<BTreeMap<Vec<u8>, BTreeMap<String, String>>>,
+    first: (Vec<Row>, Vec<(String, String)>, BTreeMap<String, Node>),
+    /// Where the next case's records begin, and its log lines.
+    since: u64,
+    logged: usize,
+}
+
+impl House {
+    /// A home under a law, with an estate.
+    pub fn new(law: &Law) -> Self {
+        LazyLock::force(&LOG);
+        let dir = TempDir::with_prefix("remit-hostile-").unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let key = |name: &str| {
+            let key = SigningKey::generate().unwrap();
+            key.write_pair(&path(name)).unwrap();
+            key
+        };
+        let (publisher, admin) = (key("publisher"), key("admin"));
+        let action = fs::read(crate::common::plugins().join("hostile.wasm")).unwrap();
+        fs::write(path("action.wasm"), &action).unwrap();
+        fs::write(path("action.wasm.sig"), blob::sign_blob(&publisher, &action).unwrap()).unwrap();
+        let principals = Who::ALL.map(|who| {
+            key(who.name());
+            let kind = if who.is_human() { Kind::Human } else { Kind::Agent };
+            let key = path(&format!("{}.pub", who.name()));
+            Founder { name: who.name().to_owned(), kind, groups: Vec::new(), key }
+        });
+        let home = Home::at(&path("home"));
+        home.init(&Founding {
+            log: "hostile.invalid/journal".to_owned(),
+            publishers: vec![path("publisher.pub")],
+            admin: Some(path("admin.pub")),
+            principals: principals.to_vec(),
+        })
+        .unwrap();
+        let policy = home.policies().join("default.cedar");
+        let shipped = fs::read_to_string(&policy).unwrap();
+        fs::write(&policy, law.policy(&shipped)).unwrap();
+        let config = fs::read_to_string(home.config()).unwrap();
+        let etc = path("etc");
+        let files = format!("\n[[files]]\nname = \"etc\"\npath = \"{}\"\n", etc.display());
+        fs::write(home.config(), config + &files).unwrap();
+        home.sign_rules(&Signer::from(admin)).unwrap();
+        furnish(&etc);
+
+        let rules = home.rules().unwrap();
+        let people = Who::ALL.map(|who| {
+            let key = Signer::load(&path(&format!("{}.key", who.name()))).unwrap();
+            (who, rules.identify(key).unwrap())
+        });
+        let threads =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let mut host = home.open().unwrap();
+        let store = Embedded::open(&home.path().join("secrets.db")).unwrap();
+        threads.block_on(seed(&store));
+        let meddler = Arc::new(Meddler {
+            store: store.clone(),
+            db: Mutex::new(rusqlite::Connection::open(home.path().join("secrets.db")).unwrap()),
+            at: Mutex::default(),
+            did: Mutex::default(),
+        });
+        host.estate = estate(Arc::clone(&meddler), &home);
+        let db = rusqlite::Connection::open(home.path().join("secrets.db")).unwrap();
+        let mut house = Self {
+            threads,
+            host,
+            rules,
+            people: people.into(),
+            candidate: Candidate::read(&path("action.wasm")).unwrap(),
+            store,
+            meddler,
+            db,
+            opened: Mutex::default(),
+            first: (Vec::new(), Vec::new(), BTreeMap::new()),
+            since: 0,
+            logged: 0,
+            dir,
+        };
+        house.first = (house.rows(), house.identities(), nodes(&house.etc()));
+        house
+    }
+
+    fn etc(&self) -> PathBuf {
+        self.dir.path().join("etc")
+    }
+
+    fn who(&self, who: Who) -> &Identity {
+        &self.people[&who]
+    }
+
+    fn rows(&self) -> Vec<Row> {
+        let mut rows = self
+            .db
+            .prepare_cached(
+                "SELECT path, number, created_ms, disabled, sealed FROM version ORDER BY path, number",
+            )
+            .unwrap();
+        rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap()
+    }
+
+    fn identities(&self) -> Vec<(String, String)> {
+        let mut rows = self.db.prepare_cached("SELECT path, identity FROM secret ORDER BY path").unwrap();
+        rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().collect::<Result<_, _>>().unwrap()
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        let mut secrets: BTreeMap<String, Vec<Version>> = BTreeMap::new();
+        for (path, number, _, disabled, sealed) in self.rows() {
+            let state = match (disabled, &sealed) {
+                (_, None) => 'x',
+                (true, _) => 'd',
+                (false, _) => 'e',
+            };
+            let fields = sealed.map_or_else(BTreeMap::new, |sealed| self.open(&path, number, state, sealed));
+            secrets.entry(path).or_default().push(Version { fields, state });
+        }
+        Snapshot { secrets, files: nodes(&self.etc()) }
+    }
+
+    /// What a sealed value is. A disabled one was seen while it was enabled.
+    fn open(&self, path: &str, number: i64, state: char, sealed: Vec<u8>) -> BTreeMap<String, String> {
+        if let Some(known) = self.opened.lock().unwrap().get(&sealed) {
+            return known.clone();
+        }
+        if state == 'd' {
+            self.db
+                .execute("UPDATE version SET disabled = 0 WHERE path = ?1 AND number = ?2", (path, number))
+                .unwrap();
+        }
+        let secret = Resource::new("secret", path).unwrap();
+        let fields = self.threads.block_on(self.store.read(&secret, number.cast_unsigned())).unwrap();
+        if state == 'd' {
+            self.db
+                .execute("UPDATE version SET disabled = 1 WHERE path = ?1 AND number = ?2", (path, number))
+                .unwrap();
+        }
+        let fields: BTreeMap<_, _> =
+            fields.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        self.opened.lock().unwrap().insert(sealed, fields.clone());
+        fields
+    }
+
+    /// Makes the estate what it was at the beginning.
+    pub fn restore(&self) {
+        if self.rows() != self.first.0 || self.identities() != self.first.1 {
+            self.db.execute_batch("BEGIN IMMEDIATE; DELETE FROM version; DELETE FROM secret").unwrap();
+            for (path, identity) in &self.first.1 {
+                self.db
+                    .execute("INSERT INTO secret (path, identity) VALUES (?1, ?2)", (path, identity))
+                    .unwrap();
+            }
+            for (path, number, created, disabled, sealed) in &self.first.0 {
+                self.db
+                    .execute(
+                        "INSERT INTO version (path, number, created_ms, disabled, sealed) VALUES (?1, ?2, ?3, ?4, ?5)",
+                        (path, number, created, disabled, sealed),
+                    )
+                    .unwrap();
+            }
+            self.db.execute_batch("COMMIT").unwrap();
+        }
+        if nodes(&self.etc()) != self.first.2 {
+            let etc = self.etc();
+            for entry in fs::read_dir(&etc).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) }.unwrap();
+            }
+            for (name, node) in &self.first.2 {
+                let path = etc.join(name);
+                match &node.content {
+                    None => fs::create_dir(&path).unwrap(),
+                    Some(content) => fs::write(&path, content).unwrap(),
+                }
+                fs::set_permissions(&path, fs::Permissions::from_mode(node.mode)).unwrap();
+            }
+        }
+    }
+
+    /// A new version of a secret, by the hand of somebody else.
+    pub fn rotate_by_hand(&self, path: &str) {
+        self.threads.block_on(self.meddler.meddle(path));
+    }
+
+    /// A secret deleted with all that is known of it, and made anew under the same name.
+    pub fn remake_by_hand(&self, path: &str) {
+        self.meddler.forget(path);
+        self.rotate_by_hand(path);
+    }
+
+    pub fn edit_by_hand(&self, file: &str) {
+        let path = self.etc().join(file);
+        let mut text = fs::read_to_string(&path).unwrap_or_default();
+        text.push_str("# theirs\n");
+        fs::write(path, text).unwrap();
+    }
+
+    /// Somebody else rotates a secret, or remakes it, just before the host's n-th call of the store from now on.
+    pub fn meddle_at(&self, look: Option<(u32, String, bool)>) {
+        *self.meddler.at.lock().unwrap() = look;
+    }
+
+    /// The versions that somebody else made since the last time.
+    pub fn meddled(&self) -> Vec<(String, u64)> {
+        std::mem::take(&mut self.meddler.did.lock().unwrap())
+    }
+
+    pub fn rehearse(&self, by: Who, script: &Script, scope: Option<&Scope>) -> Result<Value, String> {
+        let input = input(script);
+        let done = self.threads.block_on(rehearsal(
+            &self.host,
+            (&self.rules, self.who(by)),
+            (&self.candidate, &input),
+            scope.cloned(),
+        ));
+        done.map_err(|error| words(&error))
+    }
+
+    pub fn request(
+        &self,
+        by: Who,
+        script: &Script,
+        (scope, open): (Option<&Scope>, bool),
+        starters: &[Who],
+    ) -> Result<Asked, String> {
+        let input = input(script);
+        let case = self.threads.block_on(request_run(
+            &self.host,
+            &self.rules,
+            self.who(by),
+            &self.candidate,
+            &input,
+            (scope.cloned(), open),
+            terms(Some(1), starters),
+        ));
+        case.map(|case| asked(&case)).map_err(|error| words(&error))
+    }
+
+    pub fn request_standing(&self, by: Who, scope: &Scope, starters: &[Who]) -> Result<Asked, String> {
+        let action = remit_journal::ActionRef {
+            digest: self.candidate.digest(),
+            name: "hostile".to_owned(),
+            version: "0.1.0".to_owned(),
+        };
+        let standing = Standing {
+            action: Which::Digest(action),
+            hours: Vec::new(),
+            runs_per_hour: 1,
+            changes_per_hour: 100,
+        };
+        let case = self.threads.block_on(request_standing(
+            &self.host,
+            &self.rules,
+            self.who(by),
+            standing,
+            scope.clone(),
+            terms(None, starters),
+        ));
+        case.map(|case| asked(&case)).map_err(|error| words(&error))
+    }
+
+    pub fn approve(&self, by: Who, id: RequestId) -> Result<(), String> {
+        let opinion = Opinion { approve: true, reason: "looks right".to_owned(), expect: None };
+        let decided = self.threads.block_on(decide(&self.host, &self.rules, self.who(by), id, opinion));
+        decided.map(drop).map_err(|error| words(&error))
+    }
+
+    pub fn revoke(&self, by: Who, id: RequestId) -> Result<(), String> {
+        let target = Target::Request(id);
+        let done = self.threads.block_on(revoke(&self.host, &self.rules, self.who(by), target, REASON));
+        done.map(drop).map_err(|error| words(&error))
+    }
+
+    pub fn freeze(&self, frozen: bool) {
+        let done = freeze(&self.host, &self.rules, self.who(Who::Alice), frozen, REASON);
+        self.threads.block_on(done).unwrap();
+    }
+
+    pub fn start(&self, by: Who, id: RequestId) -> Result<Started, String> {
+        let done = self.threads.block_on(execute(&self.host, &self.rules, self.who(by), id, None));
+        done.map(|finished| Started::Ran(ran(&finished))).map_err(|error| words(&error))
+    }
+
+    pub fn start_standing(&self, by: Who, id: RequestId, script: &Script) -> Result<Started, String> {
+        let input = input(script);
+        let done = self.threads.block_on(execute_standing(
+            &self.host,
+            &self.rules,
+            self.who(by),
+            id,
+            (&self.candidate, &input),
+            REASON,
+        ));
+        match done {
+            Ok(Under::Ran(finished)) => Ok(Started::Ran(ran(&finished))),
+            Ok(Under::Asked { case, .. }) => Ok(Started::Asked(asked(&case))),
+            Err(error) => Err(words(&error)),
+        }
+    }
+
+    /// Whether all of it was taken back; if not, why.
+    pub fn revert(&self, by: Who, run: RunId) -> Result<(), String> {
+        let actor = self.actor(by);
+        let done = self.threads.block_on(revert(&self.host, &actor, run, &RevertOptions::default()));
+        let reverted = done.map_err(|error| words(&error))?;
+        if reverted.state() == remit_journal::RunState::Reverted {
+            Ok(())
+        } else {
+            Err(format!("{:?}", reverted.steps.iter().map(|step| &step.result).collect::<Vec<_>>()))
+        }
+    }
+
+    fn actor(&self, by: Who) -> Actor {
+        let key = self.dir.path().join(format!("{}.key", by.name()));
+        self.host.home.actor(Some(Signer::load(&key).unwrap())).unwrap()
+    }
+
+    /// What a recovery finds to do.
+    pub fn recover(&self) -> Vec<String> {
+        let found = self.threads.block_on(recover(&self.host)).unwrap();
+        let stuck = found.stuck.iter().map(|(run, error)| format!("{run}: {error}"));
+        found.recovered.iter().map(|one| format!("{one:?}")).chain(stuck).collect()
+    }
+
+    /// The journal's records since the last time: of which run, and the text.
+    pub fn records(&mut self) -> Vec<(String, String)> {
+        self.threads.block_on(self.host.journal.catch_up()).unwrap();
+        let mut records = Vec::new();
+        let mut next = self.since;
+        self.host
+            .journal
+            .reader()
+            .unwrap()
+            .each(self.since, |seq, run, text| {
+                records.push((run.to_owned(), text.to_owned()));
+                next = seq + 1;
+            })
+            .unwrap();
+        self.since = next;
+        records
+    }
+
+    /// What the host wrote to its log since the last time. (Another test's lines may be among them.)
+    pub fn log(&mut self) -> String {
+        let log = LOG.lock().unwrap();
+        let from = std::mem::replace(&mut self.logged, log.len());
+        String::from_utf8_lossy(log.get(from..).unwrap_or_default()).into_owned()
+    }
+
+    pub fn audit(&self) -> Result<(), String> {
+        let key = self.host.home.verifier().unwrap();
+        let audit = self.host.journal.reader().unwrap().verify(&key, None);
+        audit.map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Every byte of every file of the home.
+    pub fn bytes(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut files = Vec::new();
+        let mut folders = vec![self.dir.path().join("home")];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    files.push((path.clone(), fs::read(path).unwrap()));
+                }
+            }
+        }
+        files
+    }
+
+    /// Every value that any snapshot ever held.
+    pub fn every_value(&self) -> Vec<String> {
+        self.opened.lock().unwrap().values().flat_map(|fields| fields.values().cloned()).collect()
+    }
+}
+
+async fn rehearsal(
+    host: &Host,
+    who: (&Rules, &Identity),
+    what: (&Candidate, &Input),
+    scope: Option<Scope>,
+) -> Result<Value, Error> {
+    let plan = rehearse(host, who, what, scope, REASON).await?;
+    Ok(serde_json::to_value(plan).unwrap())
+}
+
+fn estate(meddler: Arc<Meddler>, home: &Home) -> Estate {
+    let store: Arc<dyn SecretStore> = meddler;
+    let secrets = Secrets::new(vec![(String::new(), store, Generator::default())]).unwrap();
+    let files = Files::open(&home.load().unwrap().files, home.path()).unwrap();
+    remit_capability::files::served(remit_capability::secrets::served(Estate::default(), secrets), files)
+}
+
+fn input(script: &Script) -> Input {
+    Input::of(&serde_json::to_value(script).unwrap()).unwrap()
+}
+
+fn terms(uses: Option<u32>, starters: &[Who]) -> Terms {
+    Terms {
+        reason: REASON.to_owned(),
+        incident: None,
+        ttl: SignedDuration::from_hours(1),
+        uses,
+        triggers: starters.iter().map(|who| who.name().to_owned()).collect(),
+        break_glass: false,
+    }
+}
+
+fn asked(case: &remit_lifecycle::Case) -> Asked {
+    Asked { id: case.request.id, request: serde_json::to_value(&case.request).unwrap() }
+}
+
+fn ran(finished: &remit_lifecycle::Finished) -> Ran {
+    let words =
+        format!("{finished:?} {}", finished.cause.as_ref().map(ToString::to_string).unwrap_or_default());
+    Ran { run: finished.run, state: finished.state.name().to_owned(), words }
+}
+
+fn words(error: &Error) -> String {
+    let help = miette::Diagnostic::help(error).map(|help| help.to_string()).unwrap_or_default();
+    format!("{error} | {error:?} | {help}")
+}
+
+/// What the host writes to its log, at every level that somebody could switch on.
+static LOG: LazyLock<Mutex<Vec<u8>>> = LazyLock::new(|| {
+    let filter = tracing_subscriber::EnvFilter::new("remit=trace");
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(|| Log).init();
+    Mutex::default()
+});
+
+struct Log;
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        LOG.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Values that nobody could take for anything else.
+fn fresh() -> String {
+    let bytes = remit_trust::random().unwrap();
+    bytes[..24].iter().map(|byte| char::from(b'A' + byte % 26)).collect()
+}
+
+fn fields(names: &[&str]) -> Fields {
+    names.iter().map(|name| ((*name).to_owned(), fresh())).collect()
+}
+
+async fn seed(store: &Embedded) {
+    for (path, names, versions) in SECRETS {
+        let secret = Resource::new("secret", path).unwrap();
+        for _ in 0..versions {
+            store.seed(&secret, fields(names)).await.unwrap();
+        }
+    }
+    let secret = Resource::new("secret", "dev/db").unwrap();
+    store.seed_state(&secret, 1, remit_backend::VersionState::Disabled).await.unwrap();
+}
+
+/// Files, each with a line that is in no other.
+fn furnish(etc: &Path) {
+    for folder in ["", "app", "old"] {
+        fs::create_dir(etc.join(folder)).unwrap();
+    }
+    for (name, mode) in [("app.conf", 0o640), ("motd", 0o644), ("app/db.conf", 0o600)] {
+        let path = etc.join(name);
+        fs::write(&path, format!("login = yes\ntoken = {}\n", fresh())).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+}
+
+fn nodes(etc: &Path) -> BTreeMap<String, Node> {
+    let mut nodes = BTreeMap::new();
+    let mut folders = vec![etc.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let found = fs::symlink_metadata(&path).unwrap();
+            let content = found.is_file().then(|| fs::read(&path).unwrap());
+            if found.is_dir() {
+                folders.push(path.clone());
+            }
+            let name = path.strip_prefix(etc).unwrap().to_str().unwrap().to_owned();
+            let node = Node { content, mode: found.mode() & 0o7777, owner: (found.uid(), found.gid()) };
+            nodes.insert(name, node);
+        }
+    }
+    nodes
+}
+
+/// The embedded store, and somebody else who uses it at a bad moment.
+pub struct Meddler {
+    store: Embedded,
+    db: Mutex<rusqlite::Connection>,
+    /// Before which call from now on, which secret, and whether it is made anew.
+    at: Mutex<Option<(u32, String, bool)>>,
+    did: Mutex<Vec<(String, u64)>>,
+}
+
+impl Meddler {
+    fn forget(&self, path: &str) {
+        let db = self.db.lock().unwrap();
+        for table in ["version", "secret"] {
+            db.execute(&format!("DELETE FROM {table} WHERE path = ?1"), [path]).unwrap();
+        }
+    }
+
+    async fn meddle(&self, path: &str) {
+        let names =
+            SECRETS.iter().find(|(known, ..)| *known == path).map_or(&["value"][..], |(_, names, _)| names);
+        let secret = Resource::new("secret", path).unwrap();
+        let number = self.store.seed(&secret, fields(names)).await.unwrap();
+        self.did.lock().unwrap().push((path.to_owned(), number));
+    }
+
+    async fn look(&self) {
+        let due = {
+            let mut at = self.at.lock().unwrap();
+            match at.as_mut() {
+                Some((0, ..)) => at.take(),
+                Some((looks, ..)) => {
+                    *looks -= 1;
+                    None
+                }
+                None => None,
+            }
+        };
+        if let Some((_, path, anew)) = due {
+            if anew {
+                self.forget(&path);
+            }
+            self.meddle(&path).await;
+        }
+    }
+}
+
+impl SecretView for Meddler {
+    fn metadata<'a>(&'a self, secret: &'a Resource) -> BoxFuture<'a, Metadata> {
+        Box::pin(async {
+            self.look().await;
+            self.store.metadata(secret).await
+        })
+    }
+
+    fn read<'a>(&'a self, secret: &'a Resource, version: u64) -> BoxFuture<'a, Fields> {
+        Box::pin(async move {
+            self.look().await;
+            self.store.read(secret, version).await
+        })
+    }
+
+    fn right<'a>(&'a self, secret: &'a Resource, act: Act) -> BoxFuture<'a, Right> {
+        self.store.right(secret, act)
+    }
+
+    fn check<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, String> {
+        self.store.check(prefix)
+    }
+}
+
+impl SecretStore for Meddler {
+    fn put<'a>(
+        &'a self,
+        target: SecretTarget<'a>,
+        fields: &'a Fields,
+        expected: u64,
+        by: Authority<'a>,
+    ) -> BoxFuture<'a, u64> {
+        Box::pin(async move {
+            self.look().await;
+            self.store.put(target, fields, expected, by).await
+        })
+    }
+
+    fn turn<'a>(
+        &'a self,
+        target: SecretTarget<'a>,
+        version: u64,
+        turn: Turn,
+        by: Authority<'a>,
+    ) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            self.look().await;
+            self.store.turn(target, version, turn, by).await
+        })
+    }
+}
