@@ -67,7 +67,7 @@ fn go(
     let before = house.snapshot();
     let same = |house: &House, after: &str| {
         let now = house.snapshot();
-        check(now == before, || format!("{after} changed something:\n  was {before:?}\n  is  {now:?}"))
+        check(now == before, || format!("{after} changed something:\n{}", before.differences(&now)))
     };
     fn hear(said: &mut Vec<Said>, words: impl ToString) {
         said.push(Said { run: String::new(), text: words.to_string() });
@@ -96,7 +96,7 @@ fn go(
     let asked = match case.how {
         How::Planned => house.request(case.asks, &case.script, (Some(scope), false), &case.starters),
         How::Open => house.request(case.asks, &case.script, (Some(scope), true), &case.starters),
-        How::Standing => house.request_standing(case.asks, scope, &case.starters),
+        How::Standing => house.request_standing(case.asks, scope, &case.starters, 1),
     };
     same(house, "a request")?;
     let asked = match asked {
@@ -165,7 +165,7 @@ fn go(
     let mut after = house.snapshot();
     listen(house, said);
     check(!theirs.iter().any(|(path, _)| made_anew(case, path)) || is_theirs(case, &after), || {
-        format!("a secret that somebody else had just made was changed: {after:?}")
+        format!("a secret that somebody else had just made was changed:\n{}", start.differences(&after))
     })?;
     if let Some(Meanwhile::RemakesAt(_, path)) = &case.meanwhile
         && !theirs.is_empty()
@@ -177,15 +177,18 @@ fn go(
     // What was approved is to change what was there when it was approved.
     if case.how == How::Planned {
         let same = match &case.meanwhile {
-            Some(Meanwhile::Rotates(path) | Meanwhile::Remakes(path)) => {
-                start.secrets.get(path) == after.secrets.get(path)
+            // Another of its versions is as it was.
+            Some(Meanwhile::Rotates(path)) => {
+                start.secrets.get(path).map(Vec::len) == after.secrets.get(path).map(Vec::len)
             }
+            Some(Meanwhile::Remakes(path)) => start.secrets.get(path) == after.secrets.get(path),
             Some(Meanwhile::Edits(file)) => start.files.get(file) == after.files.get(file),
             _ => true,
         };
         check(same, || {
             format!(
-                "it changed what somebody else had changed since the approval:\n  was {start:?}\n  is  {after:?}"
+                "it changed what somebody else had changed since the approval:\n{}",
+                start.differences(&after)
             )
         })?;
     }
@@ -242,7 +245,7 @@ fn go(
             && !theirs.is_empty()
         {
             check(case.how != How::Planned || is_theirs(case, &now), || {
-                format!("a revert changed a secret that somebody else had made: {now:?}")
+                format!("a revert changed a secret that somebody else had made:\n{}", after.differences(&now))
             })?;
             now.secrets.remove(path);
         }
