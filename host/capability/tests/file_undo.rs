@@ -269,7 +269,7 @@ fn interfere(path: &Path, theirs: &Theirs) -> bool {
             if bare {
                 rustix::fs::lremovexattr(path, "system.posix_acl_access").is_ok()
             } else {
-                set(path, "system.posix_acl_access", &acl(0o640)).is_ok()
+                set(path, "system.posix_acl_access", &acl(0o710)).is_ok()
             }
         }
         Theirs::Content => meta.is_file() && fs::write(path, "theirs\n").is_ok(),
@@ -633,29 +633,30 @@ fn every_change_of_files_is_drawn_here() {
     }
 }
 
-/// Runs a test of this file again as somebody else, who owns `place`. Only root can.
-fn as_other(test: &str) {
-    if !is_root() {
-        println!("as the only user that this test may be: {}", rustix::process::geteuid().as_raw());
-        return;
-    }
-    let place = tempfile::tempdir().unwrap();
-    chown(place.path(), Some(OTHER), Some(OTHER)).unwrap();
+/// Runs a test of this file again as somebody else, who owns `place`.
+fn again_as_other(test: &str, place: &Path, foreign: Option<&Path>) {
+    chown(place, Some(OTHER), Some(OTHER)).unwrap();
     // The build's folder may be closed to others.
-    let program = place.path().join("test");
+    let program = place.join("test");
     let own = std::env::current_exe().unwrap();
     fs::hard_link(&own, &program).or_else(|_| fs::copy(&own, &program).map(drop)).unwrap();
-    let ran = Command::new(program)
-        .args(["--exact", test, "--nocapture"])
-        .env("TMPDIR", place.path())
-        .env("REMIT_TEST_AS_OTHER", "1")
-        .current_dir(place.path())
-        .uid(OTHER)
-        .gid(OTHER)
-        .output()
-        .unwrap();
+    let mut again = Command::new(program);
+    again.args(["--exact", test, "--nocapture"]).env("TMPDIR", place).current_dir(place);
+    if let Some(foreign) = foreign {
+        again.env("REMIT_TEST_FOREIGN", foreign);
+    }
+    let ran = again.uid(OTHER).gid(OTHER).output().unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
     assert!(ran.status.success() && said.contains("1 passed"), "as user {OTHER}: {said}");
+}
+
+/// The same where the test needs nothing. Only root can.
+fn as_other(test: &str) {
+    if is_root() {
+        again_as_other(test, tempfile::tempdir().unwrap().path(), None);
+    } else {
+        println!("as the only user that this test may be: {}", rustix::process::geteuid().as_raw());
+    }
 }
 
 macro_rules! properties {
@@ -670,5 +671,82 @@ macro_rules! properties {
 }
 
 mod properties {
-    properties!(taken_back_nothing_is_left 150, what_someone_else_changed_stays 250, a_run_is_as_planned 100);
+    properties!(taken_back_nothing_is_left 100, what_someone_else_changed_stays 150, a_run_is_as_planned 60);
+}
+
+/// The same content under the same name is not the same file.
+#[test]
+fn another_file_of_the_same_name_is_not_what_was_planned() {
+    let world = World::new();
+    fs::create_dir_all(world.root.join("d")).unwrap();
+    let file = world.root.join("d/x");
+    world.runtime.block_on(async {
+        let files = world.files();
+        let found = async || put("d/x", b"new", None).prepare(&files).await.unwrap().undo;
+        // A file that is not there yet: of the directory.
+        let planned = found().await;
+        assert!(planned.is_as_planned(&found().await));
+        fs::rename(world.root.join("d"), world.root.join("old")).unwrap();
+        fs::create_dir(world.root.join("d")).unwrap();
+        assert!(!planned.is_as_planned(&found().await), "another directory");
+
+        fs::write(&file, "one").unwrap();
+        let planned = found().await;
+        assert!(planned.is_as_planned(&found().await));
+        // In the journal and in a plan it is JSON.
+        let read = serde_json::from_value(serde_json::to_value(&planned).unwrap()).unwrap();
+        assert!(planned == read);
+        for change in [
+            &|| fs::write(&file, "two").unwrap(),
+            &|| fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap(),
+            &|| set(&file, "user.note", b"theirs").unwrap(),
+            &|| {
+                fs::copy(&file, world.root.join("copy")).unwrap();
+                set(&world.root.join("copy"), "user.note", b"theirs").unwrap();
+                fs::rename(world.root.join("copy"), &file).unwrap();
+            },
+        ] as [&dyn Fn(); 4]
+        {
+            let planned = found().await;
+            change();
+            let now = found().await;
+            assert!(!planned.is_as_planned(&now), "{planned:?} and {now:?}");
+        }
+    });
+}
+
+/// What this user could not give back is found before it is taken away.
+#[test]
+fn what_could_not_come_back_is_irrevocable_or_refused() {
+    if std::env::var_os("REMIT_TEST_FOREIGN").is_none() {
+        if !is_root() {
+            return println!("only root can make a file of somebody else's");
+        }
+        let place = tempfile::tempdir().unwrap();
+        fs::create_dir(place.path().join("foreign")).unwrap();
+        fs::write(place.path().join("foreign/x"), "roots").unwrap();
+        fs::write(place.path().join("foreign/y"), "roots").unwrap();
+        let foreign = place.path().join("foreign");
+        chown(&foreign, Some(OTHER), Some(OTHER)).unwrap();
+        let test = "what_could_not_come_back_is_irrevocable_or_refused";
+        again_as_other(test, place.path(), Some(&foreign));
+        return;
+    }
+    let mut world = World::new();
+    world.root = PathBuf::from(std::env::var_os("REMIT_TEST_FOREIGN").unwrap());
+    world.runtime.block_on(async {
+        let before = observe(&world.root);
+        let run = world.run(SCOPE);
+        let refused = run.gate.call(put("x", b"new", None)).await.unwrap().unwrap_err();
+        assert!(matches!(&refused, Failure::Denied(why) if why.contains("owner")), "{refused}");
+        let fault = run.gate.call(Remove { resource: resource("x") }).await.unwrap_err();
+        assert!(matches!(&fault, Fault::OutOfScope { reason, .. } if reason.contains("owner")), "{fault}");
+        assert_eq!(observe(&world.root), before);
+        // Where that is accepted it is done, and never said to be undoable.
+        let run = world.run(&format!("{SCOPE}irrevocable = true\n"));
+        run.gate.call(Remove { resource: resource("x") }).await.unwrap().unwrap();
+        let changes = run.changes().await;
+        assert_eq!(changes[0].effect, Effect::Irrevocable);
+        assert!(matches!(run.undo(&changes[0]).await, UndoResult::NotReversible { .. }));
+    });
 }
