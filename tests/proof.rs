@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -390,7 +391,7 @@ fn attack_a_bad_witness_decides_about_nobody_else() {
             "closed" => String::new(),
             _ => "silence".to_owned(),
         };
-        entries += &format!("\n[[witness]]\nurl = \"{}\"\nkey = \"{key}\"\n", liar(says));
+        write!(entries, "\n[[witness]]\nurl = \"{}\"\nkey = \"{key}\"\n", liar(says)).unwrap();
     }
     entries += "\n[[witness]]\nurl = \"http://127.0.0.1:1\"\nkey = \"no key\"\n";
     let config = world.home().join("remit.toml");

@@ -417,6 +417,10 @@ macro_rules! changes {
                 Self::take_back(on, by).await
             }
 
+            fn is_as_planned(planned: &BeforeChange, found: &BeforeChange) -> bool {
+                planned.is_as_planned(found)
+            }
+
             fn describe_undo(&self, before: &BeforeChange) -> String {
                 let owner = before.was().owner.map(|(user, group)| format!(", owner {user}:{group}"));
                 let owner = owner.unwrap_or_default();

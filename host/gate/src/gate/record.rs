@@ -107,10 +107,6 @@ impl Inner {
     pub(super) fn note(&self, event: Event) -> Result<(), Fault> {
         Ok(self.journal.note(Record { run: self.run, at: Timestamp::now(), event })?)
     }
-
-    pub(super) async fn commit(&self, event: Event) -> Result<(), Fault> {
-        Ok(self.journal.commit(Record { run: self.run, at: Timestamp::now(), event }).await?)
-    }
 }
 
 /// What a sealed outcome is bound to, so that it opens nowhere else.
