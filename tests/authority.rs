@@ -411,7 +411,9 @@ fn a_proof_shows_what_was_inside(world: &World) {
     let proof = Proof::parse(&fs::read_to_string(world.path("standing.proof")).unwrap()).unwrap();
     let genuine = proof.check(&key).unwrap();
     let forged = |why: &str, forge: &dyn Fn(&mut Started, &mut Vec<(u64, Record)>)| {
-        let Proven::Run { run, log, size, state, count, mut records } = genuine.clone() else { unreachable!() };
+        let Proven::Run { run, log, size, state, count, mut records } = genuine.clone() else {
+            unreachable!()
+        };
         let Event::Started(started) = &records[0].1.event else { unreachable!() };
         let mut started = started.clone();
         forge(&mut started, &mut records);

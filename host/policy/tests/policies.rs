@@ -495,3 +495,139 @@ proptest! {
         let _ = parse(&text);
     }
 }
+
+/// The blocks of a kind under a heading of the documentation.
+fn blocks<'a>(text: &'a str, kind: &str) -> Vec<&'a str> {
+    text.split(&format!("```{kind}\n")).skip(1).filter_map(|rest| rest.split("```").next()).collect()
+}
+
+/// Each rule of docs/policy.md does what its table says.
+#[test]
+fn the_ten_rules_that_people_want() {
+    let text = include_str!("../../../docs/policy.md");
+    let (_, rules) = text.split_once("## Ten rules that people want").unwrap();
+    let (rules, after) = rules.split_once("\n## ").unwrap();
+    let rules: Vec<&str> = rules.split("\n**").skip(1).collect();
+    assert_eq!(rules.len(), 10);
+    for rule in rules {
+        let (policies, tables) = (blocks(rule, "cedar"), blocks(rule, "toml"));
+        assert_eq!((policies.len(), tables.len()), (1, 1), "{rule}");
+        let found = test(&with(policies[0]).unwrap(), tables[0], "policy.md").unwrap();
+        let wrong: Vec<_> = found.iter().filter(|case| case.found.is_some()).collect();
+        assert!(wrong.is_empty(), "{wrong:?} of **{rule}");
+    }
+    // And the example of a table.
+    let found = test(&Policies::shipped(KINDS).unwrap(), blocks(after, "toml")[0], "policy.md").unwrap();
+    assert!(found.len() == 2 && found.iter().all(|case| case.found.is_none()), "{found:?}");
+}
+
+#[test]
+fn attack_a_scope_that_a_policy_names_a_place_in() {
+    let policies = with(
+        "@id(\"none-in-prod\") forbid (principal, action == Remit::Action::\"propose\", resource in Remit::Path::\"secret:prod\");",
+    )
+    .unwrap();
+    for (pattern, passes) in [
+        ("secret:**", false),
+        ("secret:*/**", false),
+        ("secret:prod/*/*", false),
+        ("secret:*/db", false),
+        ("secret:prod/db", false),
+        ("secret:prod", false),
+        ("secret:production/**", true),
+        ("secret:dev/**", true),
+        ("file:prod/**", true),
+    ] {
+        let set = patterns(&[pattern]);
+        let base = || Matter { standing: true, may_change: BTreeSet::new(), ..request() };
+        for matter in
+            [Matter { may_change: set.clone(), ..base() }, Matter { may_destroy: set.clone(), ..base() }]
+        {
+            assert_eq!(
+                may(&policies, &who("dana", "human"), Verb::Propose, Some(&matter)),
+                passes,
+                "{pattern}"
+            );
+        }
+        // A look touches nothing.
+        let looks = Matter { may_observe: set.clone(), may_read: set, ..base() };
+        assert!(may(&policies, &who("dana", "human"), Verb::Propose, Some(&looks)), "{pattern}");
+    }
+}
+
+#[test]
+fn each_effect_has_its_own_places() {
+    let names = ["mayChange", "mayDestroy", "mayDisclose", "mayRead", "mayObserve"];
+    for (at, name) in names.iter().enumerate() {
+        let policies = parse(&format!(
+            "permit (principal, action == Remit::Action::\"rehearse\", resource) when {{ resource.{name}.contains(Remit::Path::\"secret:prod\") }};"
+        ))
+        .unwrap();
+        for (place, asked) in names.iter().enumerate() {
+            let set = |this| if this == place { patterns(&["secret:prod/**"]) } else { BTreeSet::new() };
+            let matter = Matter {
+                may_change: set(0),
+                may_destroy: set(1),
+                may_disclose: set(2),
+                may_read: set(3),
+                may_observe: set(4),
+                ..request()
+            };
+            let found = may(&policies, &who("bot", "agent"), Verb::Rehearse, Some(&matter));
+            assert_eq!(found, at == place, "{name} of {asked}");
+        }
+    }
+}
+
+#[test]
+fn software_rehearses_what_hands_out_no_content() {
+    let policies = Policies::shipped(KINDS).unwrap();
+    let look = Matter { may_observe: patterns(&["secret:**"]), observe: 9, ..Matter::default() };
+    let read = Matter { content: 1, may_read: patterns(&["file:**"]), ..look.clone() };
+    for (one, reads) in
+        [(who("dana", "human"), true), (who("bot", "agent"), false), (who("cron", "service"), false)]
+    {
+        assert!(may(&policies, &one, Verb::Rehearse, Some(&look)), "{one:?}");
+        assert_eq!(may(&policies, &one, Verb::Rehearse, Some(&read)), reads, "{one:?}");
+    }
+    assert!(!may(&policies, &who("dana", "human"), Verb::Rehearse, None));
+}
+
+#[test]
+fn attack_a_place_that_nothing_can_be_in() {
+    for (path, meant) in [
+        ("prod/db", "write `file:prod/db` or `secret:prod/db`"),
+        ("Secret:prod", "write `secret:prod`"),
+        ("secret:prod/", "write `secret:prod`"),
+        ("secret:prod/**", "write `secret:prod`"),
+        ("ticket:ops", "is no kind that this host knows"),
+    ] {
+        for text in [
+            format!(
+                "forbid (principal, action == Remit::Action::\"propose\",\n  resource in Remit::Path::\"{path}\");"
+            ),
+            format!(
+                "forbid (principal, action == Remit::Action::\"propose\", resource) when {{\n  [1].contains(2) || resource.mayRead.contains(Remit::Path::\"{path}\") }};"
+            ),
+        ] {
+            let (place, why) = wrong(&text);
+            assert!(place.starts_with("house.cedar:2:"), "{place}");
+            assert!(why.contains(meant) && why.contains('^'), "{why}");
+        }
+    }
+    let policies = Policies::shipped(KINDS).unwrap();
+    for (pattern, why) in [
+        ("prod/db", "it has no kind"),
+        ("secret:prod/", "empty segment"),
+        ("ticket:ops/7", "no kind that this host knows"),
+    ] {
+        let table = format!(
+            "[[case]]\nname = 'first'\nexpect = []\n[[case]]\nname = 'second'\nexpect = 'deny'\n[case.matter]\nmay_change = ['{pattern}']\n"
+        );
+        let error = test(&policies, &table, "cases.toml").unwrap_err().to_string();
+        assert!(
+            error.contains("cases.toml") && error.contains("case `second`") && error.contains(why),
+            "{error}"
+        );
+    }
+}

@@ -1,13 +1,14 @@
 //! `remit request` and `remit requests`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use jiff::{SignedDuration, Timestamp};
-use remit_gate::Scope;
+use remit_gate::{OnFailure, Scope};
 use remit_lifecycle::{
-    Asks, Case, Home, Hours, Rules, Standing, Status, Terms, Which, differences, request_run,
-    request_standing,
+    Asks, Case, Does, Error, Home, Hours, Power, Powers, Rules, Standing, Status, Terms, Which, differences,
+    request_run, request_standing,
 };
 use remit_sandbox::{Candidate, Inspection};
 use serde_json::{Value, json};
@@ -226,7 +227,8 @@ pub(super) fn tell(home: &Home, rules: &Rules, case: &Case, as_json: bool) -> Do
     if let Asks::Run { input, .. } = &request.asks {
         row("input", &input.to_string());
     }
-    for line in reach(case) {
+    let powers = request.powers();
+    for line in reach(case, &powers) {
         row(line.0, &line.1);
     }
     if let Asks::Standing(standing) = &request.asks {
@@ -252,6 +254,7 @@ pub(super) fn tell(home: &Home, rules: &Rules, case: &Case, as_json: bool) -> Do
         };
         row("approval", &counts);
     }
+    tell_powers(case, &powers)?;
     if let Some(plan) = request.plan() {
         steps(plan);
     }
@@ -278,37 +281,70 @@ fn headline(status: &Status) -> String {
 }
 
 /// What it changes, and what of that cannot be undone.
-fn reach(case: &Case) -> Vec<(&'static str, String)> {
-    let Some(plan) = case.request.plan() else {
-        let scope = &case.request.scope;
-        let mut lines = vec![("changes", format!("up to {} a run, any inside:", scope.limits.changes))];
-        for allow in &scope.allow {
-            let resources: Vec<String> = allow.resources.iter().map(ToString::to_string).collect();
-            let mut text = format!("{} on {}", allow.capability, resources.join(", "));
-            if allow.irrevocable {
-                text += "  CANNOT BE UNDONE";
+fn reach(case: &Case, powers: &Powers) -> Vec<(&'static str, String)> {
+    let most = |power: &&Power| matches!(power.does, Does::Change | Does::Irrevocable);
+    let open = powers.unused().filter(most).map(|power| power.at_most).max();
+    let changes = match (case.request.plan(), open) {
+        (None, None) => "nothing".to_owned(),
+        (None, Some(most)) => format!("up to {most} a run, any that a power below allows"),
+        (Some(plan), open) => {
+            let changes = plan.changes().count();
+            let lost = plan.changes().filter(|step| step.undo.is_none()).count();
+            let planned = match lost {
+                0 if changes == 0 => "nothing".to_owned(),
+                0 => format!("{changes}, each can be undone"),
+                lost => format!("{changes}, {lost} CANNOT BE UNDONE"),
+            };
+            match open {
+                None => planned,
+                Some(most) => format!("{planned}; ITS SCOPE IS WIDER THAN ITS PLAN: up to {most}"),
             }
-            if allow.disclose {
-                text += "  HANDS OUT SECRETS";
-            }
-            lines.push(("", text));
         }
-        return lines;
     };
-    let changes = plan.changes().count();
-    let lost = plan.changes().filter(|step| step.undo.is_none()).count();
-    let mut targets: Vec<String> = plan.changes().map(|step| step.resource.to_string()).collect();
-    targets.sort();
-    targets.dedup();
-    let undo = match lost {
-        0 if changes == 0 => "nothing".to_owned(),
-        0 => format!("{changes}, each can be undone"),
-        lost => format!("{changes}, {lost} CANNOT BE UNDONE"),
+    let touched: BTreeSet<&str> = powers
+        .all
+        .iter()
+        .filter(|power| !matches!(power.does, Does::Observe | Does::Read))
+        .map(|power| power.resource.as_str())
+        .collect();
+    let touches = if touched.is_empty() {
+        "nothing".to_owned()
+    } else {
+        touched.into_iter().collect::<Vec<_>>().join(", ")
     };
-    vec![
-        ("changes", undo),
-        ("touches", if targets.is_empty() { "nothing".to_owned() } else { targets.join(", ") }),
-    ]
+    vec![("changes", changes), ("touches", touches)]
+}
+
+/// Prints every power that it would give, those that do most first, and how much a run may use.
+fn tell_powers(case: &Case, powers: &Powers) -> Result<(), Error> {
+    let mut rows = vec![["power", "on", "by", "use"].map(ToOwned::to_owned).to_vec()];
+    for power in powers.all.iter().rev() {
+        let used = match power.steps {
+            0 if powers.planned => format!("NOT USED BY THE PLAN, up to {}", power.at_most),
+            0 => format!("up to {} a run", power.at_most),
+            1 => "1 step of the plan".to_owned(),
+            steps => format!("{steps} steps of the plan"),
+        };
+        rows.push(vec![power.does.to_string(), power.resource.to_string(), power.capability.clone(), used]);
+    }
+    if rows.len() > 1 {
+        print::table(2, &rows);
+    }
+    // Every limit that there is, by its own name.
+    let limits = serde_json::to_value(&powers.limits).map_err(Error::from)?;
+    let limits: Vec<String> = limits.as_object().into_iter().flatten().map(limit).collect();
+    say!("  {:<10} {}", "limits", print::word(&limits.join(", ")));
+    let failing = match case.request.scope.on_failure {
+        OnFailure::Revert => "its changes are undone at once",
+        OnFailure::Hold => "its changes stay, and a person decides",
+    };
+    say!("  {:<10} {failing}", "if it fails");
+    Ok(())
+}
+
+fn limit((name, value): (&String, &Value)) -> String {
+    let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+    format!("{} {value}", name.replace('_', " "))
 }
 
 fn whole(case: &Case, status: &Status, differs: &[String]) -> Value {
@@ -335,7 +371,7 @@ fn whole(case: &Case, status: &Status, differs: &[String]) -> Value {
         })
         .collect();
     json!({
-        "request": case.request, "digest": case.digest, "status": status.name(), "why": why,
+        "request": case.request, "powers": case.request.powers(), "digest": case.digest, "status": status.name(), "why": why,
         "missing": missing, "approvals": approvals, "started": case.started, "differs": differs,
     })
 }
