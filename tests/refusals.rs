@@ -347,8 +347,12 @@ fn a_journal_that_was_touched_is_told() {
     let whole = fs::read(&journal).unwrap();
     // Pages that SQLite gave up may hold stale copies: flip the bit in every one.
     let mut flipped = whole.clone();
-    let places: Vec<usize> =
-        whole.windows(11).enumerate().filter(|(_, window)| *window == b"incipal\":\"b").map(|(at, _)| at).collect();
+    let places: Vec<usize> = whole
+        .windows(11)
+        .enumerate()
+        .filter(|(_, window)| *window == b"incipal\":\"b")
+        .map(|(at, _)| at)
+        .collect();
     assert!(!places.is_empty(), "the principal is in a record");
     for at in places {
         flipped[at] ^= 1;

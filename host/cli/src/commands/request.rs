@@ -7,8 +7,8 @@ use clap::{Args, Subcommand};
 use jiff::{SignedDuration, Timestamp};
 use remit_gate::{OnFailure, Scope};
 use remit_lifecycle::{
-    Asks, Case, Home, Hours, Rules, Standing, Status, Terms, Which, differences, request_run,
-    request_standing,
+    Asks, Case, Does, Error, Home, Hours, Power, Powers, Rules, Standing, Status, Terms, Which, differences,
+    request_run, request_standing,
 };
 use remit_sandbox::{Candidate, Inspection};
 use serde_json::{Value, json};
