@@ -135,7 +135,7 @@ fn the_documented_policy_is_enough() {
     assert_eq!(bao.value(SECRET, 3)["data"]["data"]["api_key"], "old-value");
 
     let less: String =
-        policy.lines().filter(|line| !line.contains("undelete")).map(|line| format!("{line}\n")).collect();
+        policy.lines().filter(|line| !line.contains("undelete")).collect::<Vec<_>>().join("\n");
     let told = with_token(&world, &token("less", &less), &["doctor"]).exits(1);
     assert!(told.out.contains(r#"[update] on "secret/undelete/prod/*""#), "{}", told.out);
 }

@@ -264,7 +264,7 @@ fn named(steps: &[Step], names: &mut Vec<(&'static str, String)>) {
             | Step::Remove(name)
             | Step::MakeFolder(name)
             | Step::RemoveFolder(name) => {
-                names.extend([(INTERFACES[5], file(name)), (INTERFACES[6], file(name))])
+                names.extend([(INTERFACES[5], file(name)), (INTERFACES[6], file(name))]);
             }
             Step::Rename(from, to) => {
                 for name in [from, to] {

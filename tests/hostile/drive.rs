@@ -1,6 +1,6 @@
 //! All calls into the product: a home, an estate, and what a principal can do there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -81,11 +81,18 @@ pub struct Version {
 }
 
 /// One thing in the directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Node {
     pub content: Option<Vec<u8>>,
     pub mode: u32,
     pub owner: (u32, u32),
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let content = self.content.as_ref().map(|content| String::from_utf8_lossy(content));
+        write!(f, "{content:?} {:o} {:?}", self.mode, self.owner)
+    }
 }
 
 /// Everything that a run could change.
@@ -93,6 +100,28 @@ pub struct Node {
 pub struct Snapshot {
     pub secrets: BTreeMap<String, Vec<Version>>,
     pub files: BTreeMap<String, Node>,
+}
+
+impl Snapshot {
+    /// What is not the same in the other one.
+    pub fn differences(&self, other: &Self) -> String {
+        let mut lines = Vec::new();
+        let secrets: BTreeSet<_> = self.secrets.keys().chain(other.secrets.keys()).collect();
+        for path in secrets {
+            let (was, is) = (self.secrets.get(path), other.secrets.get(path));
+            if was != is {
+                lines.push(format!("  secret {path} was {was:?}\n  and is {is:?}"));
+            }
+        }
+        let files: BTreeSet<_> = self.files.keys().chain(other.files.keys()).collect();
+        for path in files {
+            let (was, is) = (self.files.get(path), other.files.get(path));
+            if was != is {
+                lines.push(format!("  file {path} was {was:?}\n  and is {is:?}"));
+            }
+        }
+        lines.join("\n")
+    }
 }
 
 /// How a run ended, or why there was none.
@@ -375,7 +404,14 @@ impl House {
         case.map(|case| asked(&case)).map_err(|error| words(&error))
     }
 
-    pub fn request_standing(&self, by: Who, scope: &Scope, starters: &[Who]) -> Result<Asked, String> {
+    /// For one run an hour, or as many as one may want.
+    pub fn request_standing(
+        &self,
+        by: Who,
+        scope: &Scope,
+        starters: &[Who],
+        runs_per_hour: u32,
+    ) -> Result<Asked, String> {
         let action = remit_journal::ActionRef {
             digest: self.candidate.digest(),
             name: "hostile".to_owned(),
@@ -384,7 +420,7 @@ impl House {
         let standing = Standing {
             action: Which::Digest(action),
             hours: Vec::new(),
-            runs_per_hour: 1,
+            runs_per_hour,
             changes_per_hour: 100,
         };
         let case = self.threads.block_on(request_standing(

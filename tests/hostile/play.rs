@@ -19,8 +19,9 @@ impl Tally {
         *self.0.entry(what.into()).or_default() += 1;
     }
 
-    /// Says it at once, to whoever wants to know (`REMIT_HOSTILE_TALK=1`) why so little happens.
-    fn note(&self, what: &str, why: &str) {
+    /// The same, and says why at once to whoever wants to know (`REMIT_HOSTILE_TALK=1`).
+    fn note(&mut self, what: &str, why: &str) {
+        self.count(what);
         if std::env::var_os("REMIT_HOSTILE_TALK").is_some() {
             println!("{what}: {}", why.split(" | ").next().unwrap_or_default());
         }
@@ -41,6 +42,10 @@ fn check(holds: bool, why: impl FnOnce() -> String) -> Judged {
 struct Said {
     run: String,
     text: String,
+}
+
+fn hear(said: &mut Vec<Said>, words: impl ToString) {
+    said.push(Said { run: String::new(), text: words.to_string() });
 }
 
 /// Plays a case on a home that was used before.
@@ -67,11 +72,8 @@ fn go(
     let before = house.snapshot();
     let same = |house: &House, after: &str| {
         let now = house.snapshot();
-        check(now == before, || format!("{after} changed something:\n  was {before:?}\n  is  {now:?}"))
+        check(now == before, || format!("{after} changed something:\n{}", before.differences(&now)))
     };
-    fn hear(said: &mut Vec<Said>, words: impl ToString) {
-        said.push(Said { run: String::new(), text: words.to_string() });
-    }
     if let Some((who, within)) = case.rehearse {
         let rehearsed = house.rehearse(who, &case.script, within.then_some(scope));
         tally.count(if rehearsed.is_ok() { "rehearsed" } else { "not rehearsed" });
@@ -96,13 +98,12 @@ fn go(
     let asked = match case.how {
         How::Planned => house.request(case.asks, &case.script, (Some(scope), false), &case.starters),
         How::Open => house.request(case.asks, &case.script, (Some(scope), true), &case.starters),
-        How::Standing => house.request_standing(case.asks, scope, &case.starters),
+        How::Standing => house.request_standing(case.asks, scope, &case.starters, 1),
     };
     same(house, "a request")?;
     let asked = match asked {
         Ok(asked) => asked,
         Err(why) => {
-            tally.count("not asked");
             tally.note("not asked", &why);
             hear(said, why);
             listen(house, said);
@@ -165,7 +166,7 @@ fn go(
     let mut after = house.snapshot();
     listen(house, said);
     check(!theirs.iter().any(|(path, _)| made_anew(case, path)) || is_theirs(case, &after), || {
-        format!("a secret that somebody else had just made was changed: {after:?}")
+        format!("a secret that somebody else had just made was changed:\n{}", start.differences(&after))
     })?;
     if let Some(Meanwhile::RemakesAt(_, path)) = &case.meanwhile
         && !theirs.is_empty()
@@ -177,15 +178,18 @@ fn go(
     // What was approved is to change what was there when it was approved.
     if case.how == How::Planned {
         let same = match &case.meanwhile {
-            Some(Meanwhile::Rotates(path) | Meanwhile::Remakes(path)) => {
-                start.secrets.get(path) == after.secrets.get(path)
+            // Another of its versions is as it was.
+            Some(Meanwhile::Rotates(path)) => {
+                start.secrets.get(path).map(Vec::len) == after.secrets.get(path).map(Vec::len)
             }
+            Some(Meanwhile::Remakes(path)) => start.secrets.get(path) == after.secrets.get(path),
             Some(Meanwhile::Edits(file)) => start.files.get(file) == after.files.get(file),
             _ => true,
         };
         check(same, || {
             format!(
-                "it changed what somebody else had changed since the approval:\n  was {start:?}\n  is  {after:?}"
+                "it changed what somebody else had changed since the approval:\n{}",
+                start.differences(&after)
             )
         })?;
     }
@@ -201,7 +205,6 @@ fn go(
             return finish(house, &authority, &[&before, &start, &after], said, &readers, None);
         }
         Err(why) => {
-            tally.count("not started");
             tally.note("not started", &why);
             nobody
                 .judge(&start, &after, &theirs, false)
@@ -242,7 +245,7 @@ fn go(
             && !theirs.is_empty()
         {
             check(case.how != How::Planned || is_theirs(case, &now), || {
-                format!("a revert changed a secret that somebody else had made: {now:?}")
+                format!("a revert changed a secret that somebody else had made:\n{}", after.differences(&now))
             })?;
             now.secrets.remove(path);
         }

@@ -459,3 +459,95 @@ fn a_directory_must_be_apart() {
     let late = Files::open(&[entry("x", at("missing"))], &at("home")).unwrap();
     assert!(late.check().all(|(_, opened)| opened.is_err()));
 }
+
+fn mode_of(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_of_somebody_elses_stays_theirs() {
+    use std::os::unix::fs::MetadataExt as _;
+    let mut world = World::live();
+    let (from, to) = (world.path("etc/app.conf"), world.path("etc/sub/moved"));
+    let root = world.root().await;
+    let root = || Resource::new_borrow(root);
+    let other = if rustix::process::geteuid().is_root() { 12345 } else { fs::metadata(&from).unwrap().uid() };
+    std::os::unix::fs::chown(&from, Some(other), None).unwrap();
+    // Renamed, it stays somebody else's; with a set-user-id bit it gets no other name at all.
+    for bits in [0o4755, 0o2755] {
+        fs::set_permissions(&from, fs::Permissions::from_mode(bits)).unwrap();
+        let renamed =
+            HostDescriptor::rename_at(&mut world.ctx, root(), "app.conf".into(), root(), "sub/moved".into());
+        assert_eq!(renamed.await.unwrap(), Err(ErrorCode::Access));
+        assert!(!to.exists() && mode_of(&from) == bits);
+    }
+    world.write("app.conf", "other\n").await.unwrap().unwrap();
+    assert_eq!((fs::metadata(&from).unwrap().uid(), mode_of(&from)), (other, 0o2755));
+    fs::set_permissions(&from, fs::Permissions::from_mode(0o640)).unwrap();
+    HostDescriptor::rename_at(&mut world.ctx, root(), "app.conf".into(), root(), "sub/moved".into())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!((fs::metadata(&to).unwrap().uid(), mode_of(&to)), (other, 0o640));
+}
+
+/// What a journal of the time before this held of a change: content, mode and owner of a file, no more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_on_record_from_before_is_taken_back() {
+    let mut world = World::live();
+    world.write("app.conf", "new\n").await.unwrap().unwrap();
+    let mut change = world.changes().remove(0);
+    let context = format!("remit-undo-v1 {} {} {}", world.run, change.call, change.operation);
+    change.sealed = Some(world.sealer.seal(context.as_bytes(), b"color = red\n").unwrap());
+    let mut before: serde_json::Value = serde_json::from_str(change.before.as_ref().unwrap().get()).unwrap();
+    let owner = before["was"]["owner"].clone();
+    for side in ["was", "becomes"] {
+        let side = before[side].as_object_mut().unwrap();
+        side.retain(|name, _| matches!(name.as_str(), "is" | "sha256" | "size" | "mode"));
+    }
+    let before = before.as_object_mut().unwrap();
+    before.retain(|name, _| matches!(name.as_str(), "was" | "becomes"));
+    before.insert("owner".to_owned(), owner);
+    change.before = Some(serde_json::value::to_raw_value(before).unwrap());
+    assert_eq!(world.undo(&change).await, UndoResult::Undone);
+    assert_eq!(world.conf(), "color = red\n");
+    assert_eq!(mode_of(&world.path("etc/app.conf")), 0o640);
+    assert_eq!(world.undo(&change).await, UndoResult::AlreadyUndone);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn listings_that_stay_open_are_bounded() {
+    let mut world = World::live();
+    for n in 0..4000 {
+        fs::write(world.path(&format!("etc/{n:0200}")), "").unwrap();
+    }
+    let root = world.root().await;
+    let mut open = Vec::new();
+    let full = loop {
+        match HostDescriptor::read_directory(&mut world.ctx, Resource::new_borrow(root)).await.unwrap() {
+            Ok(listing) => open.push(listing),
+            Err(code) => break code,
+        }
+    };
+    assert_eq!(full, ErrorCode::InsufficientMemory);
+    assert!((2..20).contains(&open.len()), "{}", open.len());
+    assert_eq!(world.refusals(), 1, "the limit is on record");
+    HostDirectoryEntryStream::drop(&mut world.ctx, open.pop().unwrap()).await.unwrap();
+    HostDescriptor::read_directory(&mut world.ctx, Resource::new_borrow(root)).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_writes_is_counted() {
+    let mut world = World::live();
+    let mut written = 0;
+    let failed = loop {
+        let file = world.open(&format!("sub/big{written}"), anew()).await.unwrap().unwrap().rep();
+        HostDescriptor::set_size(&mut world.ctx, Resource::new_borrow(file), 4 << 20).await.unwrap().unwrap();
+        match HostDescriptor::drop(&mut world.ctx, Resource::new_own(file)).await {
+            Ok(()) => written += 1,
+            Err(trap) => break trap,
+        }
+    };
+    assert_eq!(written, 16, "{failed:?}");
+    assert!(failed.to_string().contains("67108864 are the most"), "{failed:?}");
+}

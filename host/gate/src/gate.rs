@@ -328,7 +328,7 @@ impl Inner {
             return Ok(made_up);
         }
         // Whoever learnt a secret must be on record even if the host dies right after.
-        self.commit(Event::Intent(intent(call, operation, O::EFFECT, resource)?)).await?;
+        self.intend(Timestamp::now(), operation, intent(call, operation, O::EFFECT, resource)?).await?;
         let answer = self.perform(backend, permit).await;
         let bytes = self.note_outcome::<O>(call, &answer)?;
         self.charge_answer(call, operation, bytes)?;
@@ -394,27 +394,7 @@ impl Inner {
             let at = Timestamp::now();
             inner.in_force(at, call, &operation, &resource)?;
             let made = Made { intent: intent.clone(), happened: None };
-            let intent = Record { run: inner.run, at, event: Event::Intent(intent) };
-            // The journal's own word: no change is on record after what took its authority away.
-            match inner.journal.intend(intent).await {
-                Ok(()) => {}
-                Err(StartError::Journal(error)) => return Err(error.into()),
-                Err(error @ (StartError::Withdrawn(_) | StartError::Clock { .. })) => {
-                    let fault = match error {
-                        StartError::Withdrawn(withdrawn) => Fault::Withdrawn(withdrawn),
-                        error => Fault::Clock(error.to_string()),
-                    };
-                    inner.deny(
-                        call,
-                        O::NAME,
-                        resource.as_str(),
-                        raw::<O>(&operation)?,
-                        &fault.to_string(),
-                    )?;
-                    return Err(fault);
-                }
-                Err(_) => return Err(Fault::Interrupted { operation: O::NAME }),
-            }
+            inner.intend(at, &operation, intent).await?;
             inner.progress().made.push(made);
             let permit = Permit { operation: &operation, before: Some(&prepared) };
             let answer = inner.perform(&*backend, permit).await;
@@ -425,6 +405,24 @@ impl Inner {
             Ok(answer)
         });
         effect.await.unwrap_or(Err(Fault::Interrupted { operation: O::NAME }))
+    }
+
+    /// Makes an intent durable. The journal's own word: nothing is on record after what took its authority away, nor
+    /// before the time that the journal has come to.
+    async fn intend<O: Operation>(&self, at: Timestamp, operation: &O, intent: Intent) -> Result<(), Fault> {
+        let call = intent.call;
+        let record = Record { run: self.run, at, event: Event::Intent(intent) };
+        match self.journal.intend(record).await {
+            Ok(()) => Ok(()),
+            Err(StartError::Journal(error)) => Err(error.into()),
+            Err(StartError::Withdrawn(withdrawn)) => {
+                self.refuse_for(call, operation, Fault::Withdrawn(withdrawn))
+            }
+            Err(error @ StartError::Clock { .. }) => {
+                self.refuse_for(call, operation, Fault::Clock(error.to_string()))
+            }
+            Err(_) => Err(Fault::Interrupted { operation: O::NAME }),
+        }
     }
 
     /// The effect itself, unless an offline test wants it to fail here.

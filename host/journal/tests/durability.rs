@@ -12,7 +12,7 @@ use std::sync::{Arc, Barrier};
 use miette::Diagnostic as _;
 use remit_journal::{Event, Journal, JournalError, RunId, RunState, StartError};
 use remit_tlog::NoteSigner;
-use support::{ended, grant, home, intent, key, kind, open, outcome, signer, started, write};
+use support::{failed, grant, home, key, kind, look, open, outcome, signer, started, write};
 
 #[tokio::test]
 async fn a_commit_makes_everything_before_it_durable_in_order() {
@@ -23,14 +23,14 @@ async fn a_commit_makes_everything_before_it_durable_in_order() {
     // A reader opened before the records sees them as soon as `commit` returns.
     let reader = Journal::open_read_only(&path).unwrap();
     for call in 1..=3000 {
-        journal.note(intent(run, call)).unwrap();
+        journal.note(look(run, call)).unwrap();
         if call % 1000 == 0 {
             journal.commit(outcome(run, call)).await.unwrap();
             let seen: Vec<_> = reader.run(&run).unwrap();
             assert_eq!(kind(&seen.last().unwrap().1), format!("outcome {call}"));
         }
     }
-    journal.commit(ended(run)).await.unwrap();
+    journal.commit(failed(run)).await.unwrap();
     let kinds = |journal: &remit_journal::Reader| -> Vec<String> {
         let records = journal.run(&run).unwrap();
         assert!(records.iter().zip(1..).all(|((seq, _), expected)| *seq == expected));
@@ -71,7 +71,7 @@ async fn notes_are_flushed_when_the_last_handle_goes() {
     let journal = open(&path);
     write(&journal, started(run, None)).await.unwrap();
     let clone = journal.clone();
-    journal.note(intent(run, 1)).unwrap();
+    journal.note(look(run, 1)).unwrap();
     drop(journal);
     clone.note(outcome(run, 1)).unwrap();
     drop(clone);
@@ -92,9 +92,9 @@ fn two_handles_interleave_and_the_journal_verifies() {
                     for _ in 0..15 {
                         let run = RunId::new();
                         write(&journal, started(run, None)).await.unwrap();
-                        journal.commit(intent(run, 1)).await.unwrap();
+                        journal.commit(look(run, 1)).await.unwrap();
                         journal.note(outcome(run, 1)).unwrap();
-                        journal.commit(ended(run)).await.unwrap();
+                        journal.commit(failed(run)).await.unwrap();
                     }
                 });
             });
@@ -104,7 +104,7 @@ fn two_handles_interleave_and_the_journal_verifies() {
     let audit = reader.verify(&key(), None).unwrap();
     assert_eq!((audit.records, audit.runs, audit.open_calls), (240, 60, 0));
     let runs = reader.runs().unwrap();
-    assert!(runs.iter().all(|run| run.state == Some(RunState::Held)));
+    assert!(runs.iter().all(|run| run.state == Some(RunState::Failed)));
     for run in &runs {
         let kinds: Vec<_> = reader.run(&run.run).unwrap().iter().map(|(_, r)| kind(r)).collect();
         assert_eq!(kinds, ["started", "intent 1", "outcome 1", "ended"]);
@@ -163,10 +163,10 @@ async fn starts_are_refused_one_by_one_within_a_group() {
     assert!(matches!(b, Err(StartError::Again(again)) if again == run));
     c.unwrap();
     assert!(matches!(d, Err(StartError::Spent { started: 2, .. })));
-    let not_a_start = journal.start(ended(run), remit_trust::Sealed::from_bytes(Vec::new())).await;
+    let not_a_start = journal.start(failed(run), remit_trust::Sealed::from_bytes(Vec::new())).await;
     assert!(matches!(not_a_start, Err(StartError::NotAStart("ended"))));
     // A refusal is an answer, not a failure of the journal.
-    journal.commit(ended(run)).await.unwrap();
+    journal.commit(failed(run)).await.unwrap();
     assert_eq!(journal.reader().unwrap().verify(&key(), None).unwrap().runs, 2);
 }
 
@@ -227,7 +227,7 @@ async fn what_nobody_waits_for_is_soon_on_the_disk_and_who_waits_waits_once() {
     journal.note(outcome(run, 10)).unwrap();
     journal.catch_up().await.unwrap();
     assert_eq!((other.run(&run).unwrap().len(), journal.written().waited), (3, 0));
-    journal.intend(intent(run, 1)).await.unwrap();
+    journal.intend(look(run, 1)).await.unwrap();
     journal.flush().await.unwrap();
     assert_eq!(journal.written().waited, 1, "a flush of nothing is no wait");
 }
@@ -260,10 +260,10 @@ fn many_who_wait_at_once_are_all_served_in_order() {
                     let run = RunId::new();
                     write(&journal, started(run, Some(grant(9_999)))).await.unwrap();
                     for call in 1..=CALLS {
-                        journal.intend(intent(run, call)).await.unwrap();
+                        journal.intend(look(run, call)).await.unwrap();
                         journal.note(outcome(run, call)).unwrap();
                     }
-                    journal.commit(ended(run)).await.unwrap();
+                    journal.commit(failed(run)).await.unwrap();
                 })
             })
             .collect();
@@ -290,7 +290,7 @@ async fn a_damaged_file_is_said_to_be_damaged() {
     let run = RunId::new();
     write(&journal, started(run, None)).await.unwrap();
     for call in 1..=40 {
-        journal.note(intent(run, call)).unwrap();
+        journal.note(look(run, call)).unwrap();
     }
     drop(journal);
     let whole = fs::read(&path).unwrap();
@@ -365,7 +365,7 @@ async fn in_a_child_until_the_disk_is_full() {
     write(&journal, started(run, None)).await.unwrap();
     let mut committed = 0;
     let error = loop {
-        match journal.commit(intent(run, committed + 1)).await {
+        match journal.commit(look(run, committed + 1)).await {
             Ok(()) => committed += 1,
             Err(error) => break error,
         }
@@ -374,8 +374,8 @@ async fn in_a_child_until_the_disk_is_full() {
     assert!(matches!(error, JournalError::Unavailable { .. }), "{error}");
     // From now on everything fails the same way, whether it would fit or not.
     for answer in [
-        journal.commit(ended(run)).await,
-        journal.note(ended(run)),
+        journal.commit(failed(run)).await,
+        journal.note(failed(run)),
         journal.clone().flush().await,
         write(&journal, started(RunId::new(), None)).await.map_err(|error| match error {
             StartError::Journal(error) => error,

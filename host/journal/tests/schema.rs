@@ -146,3 +146,53 @@ fn a_tampered_journal_of_the_previous_schema_is_not_brought_up() {
         .unwrap();
     assert_eq!(version, 1);
 }
+
+/// A rehearsal that schema 6 recovered as a real run: told of by the audit with what was undone, and brought to a state.
+#[tokio::test]
+async fn a_rehearsal_that_was_taken_for_a_real_run_is_told_apart() {
+    use remit_journal::{Event, UndoIntent, UndoOutcome, UndoResult};
+    for state in [RunState::Reverted, RunState::Held, RunState::InDoubt] {
+        let (_folder, path) = home();
+        let journal = open(&path);
+        let [run, sound] = [(); 2].map(|()| RunId::new());
+        for run in [run, sound] {
+            write(&journal, started(run, None)).await.unwrap();
+            journal.commit(support::intent(run, 1)).await.unwrap();
+        }
+        journal.commit(Record::now(sound, Phase::Recover)).await.unwrap();
+        journal.commit(support::failed(sound)).await.unwrap();
+        journal.commit(Record::now(run, Phase::Recover)).await.unwrap();
+        journal.commit(Record::now(run, UndoIntent { call: 1 })).await.unwrap();
+        let result = UndoResult::Undone;
+        journal.commit(Record::now(run, UndoOutcome { call: 1, result })).await.unwrap();
+        let mut end = ended(run);
+        let Event::Ended(body) = &mut end.event else { unreachable!() };
+        body.state = state;
+        journal.commit(end).await.unwrap();
+        drop(journal);
+        // As it was written, it is none of schema 7.
+        Journal::open_read_only(&path).unwrap().verify(&key(), None).unwrap_err();
+        support::as_schema_6(&path);
+        let told = || {
+            let audit = Journal::open_read_only(&path).unwrap().verify(&key(), None).unwrap();
+            let [one] = <[_; 1]>::try_from(audit.misjudged).unwrap();
+            assert_eq!((one.run, one.undone.len()), (run, 1));
+            let undone = &one.undone[0];
+            assert_eq!((undone.call, undone.resource.as_str()), (1, "secret:prod/db"));
+            assert_eq!(undone.result, Some(UndoResult::Undone));
+            one.state
+        };
+        assert_eq!(told(), Some(state));
+        let journal = open(&path);
+        assert_eq!(told(), Some(state));
+        journal.commit(Record::now(run, Phase::Recover)).await.unwrap();
+        assert_eq!(told(), None);
+        journal.commit(support::failed(run)).await.unwrap();
+        assert_eq!(told(), Some(RunState::Failed));
+        // It changed nothing, so that there is nothing to take back from now on.
+        journal.commit(Record::now(run, Phase::Recover)).await.unwrap();
+        journal.commit(Record::now(run, UndoIntent { call: 1 })).await.unwrap();
+        drop(journal);
+        Journal::open_read_only(&path).unwrap().verify(&key(), None).unwrap_err();
+    }
+}

@@ -127,8 +127,10 @@ async fn tamper_with_each_record_of_each_kind() {
                 run(database, &format!("UPDATE record SET {column} WHERE seq = {seq}"));
             }));
             assert_eq!(named, seq);
-            // One that is filed under another family of names does not even read as what it would be.
-            assert!(why.contains("another run or kind") || why.contains("cannot be read"), "{why}");
+            // Its place among those of another name is another; and filed under another family of names it does not even
+            // read as what it would be.
+            let found = ["another run or kind", "continue the chain", "cannot be read"];
+            assert!(found.iter().any(|found| why.contains(found)), "{why}");
         }
         if seq < bench.records {
             // Deleted; deleted with the rest moved up; swapped with the next; written twice.
@@ -262,6 +264,14 @@ async fn tamper_with_the_head() {
         "note = replace(note, char(10) || '22' || char(10), char(10) || '23' || char(10))",
         "note = ''",
     ];
+    let forms = ["placed_since = 5", "placed_since = 1000"];
+    for form in forms {
+        let (seq, why) = record(bench.found(|database| run(database, &format!("UPDATE head SET {form}"))));
+        assert!(seq == 1 && why.contains("continue the chain"), "{form}: {seq} {why}");
+    }
+    let (seq, why) =
+        record(bench.found(|database| run(database, "UPDATE record SET place = 9 WHERE seq = 7")));
+    assert!(seq == 7 && why.contains("is noted as number 9"), "{seq} {why}");
     for head in heads {
         let error = bench.found(|database| run(database, &format!("UPDATE head SET {head}")));
         assert!(matches!(error, AuditError::Checkpoint { .. }), "{head}: {error}");

@@ -183,11 +183,14 @@ pub async fn resolve(host: &Host, by: &Actor, run: RunId, verdict: &Verdict) -> 
     let (Some((_, Record { event: Event::Started(started), .. })), Some((_, last))) = (first, last) else {
         return refuse("its first record is missing".to_owned());
     };
-    if !matches!(&last.event, Event::Ended(ended) if ended.state == RunState::InDoubt) {
-        return refuse("it is not in doubt".to_owned());
-    }
-    if started.mode == Mode::Rehearse {
+    let state = if let Event::Ended(ended) = &last.event { Some(ended.state) } else { None };
+    // No rehearsal can be in such a state, but of an earlier version.
+    let judged = matches!(state, Some(RunState::InDoubt | RunState::Held | RunState::Reverted));
+    if started.mode == Mode::Rehearse && judged {
         return close_rehearsal(host, by, run, verdict).await;
+    }
+    if state != Some(RunState::InDoubt) {
+        return refuse("it is not in doubt".to_owned());
     }
     let mut changes = changes(&records)?;
     let open: Vec<&Change> = changes.iter().filter(|change| change.in_doubt).collect();
@@ -249,7 +252,7 @@ async fn close_rehearsal(host: &Host, by: &Actor, run: RunId, verdict: &Verdict)
     }
     let what = What::Resolve { run, happened: false };
     let order = by.order(&*host.journal.reader()?, run, (Verb::Resolve, what), &verdict.reason)?;
-    reopen(host, run, Phase::Revert, Some((by.name(), Some(verdict.reason.clone()), order))).await?;
+    reopen(host, run, Phase::Recover, Some((by.name(), Some(verdict.reason.clone()), order))).await?;
     let (state, detail) = (RunState::Failed, format!("it was a rehearsal; closed by {}", by.name()));
     end(host, run, state, detail.clone(), &Consumed::default(), None).await?;
     Ok(Recovered { run, state, detail, reverted: Reverted::default() })

@@ -563,7 +563,7 @@ fn each_effect_has_its_own_places() {
             "permit (principal, action == Remit::Action::\"rehearse\", resource) when {{ resource.{name}.contains(Remit::Path::\"secret:prod\") }};"
         ))
         .unwrap();
-        for place in 0..names.len() {
+        for (place, asked) in names.iter().enumerate() {
             let set = |this| if this == place { patterns(&["secret:prod/**"]) } else { BTreeSet::new() };
             let matter = Matter {
                 may_change: set(0),
@@ -574,7 +574,7 @@ fn each_effect_has_its_own_places() {
                 ..request()
             };
             let found = may(&policies, &who("bot", "agent"), Verb::Rehearse, Some(&matter));
-            assert_eq!(found, at == place, "{name} of {}", names[place]);
+            assert_eq!(found, at == place, "{name} of {asked}");
         }
     }
 }

@@ -211,7 +211,14 @@ pub(super) fn give(to: BorrowedFd<'_>, wanted: &Attributes) -> Result<(), Broke>
     for name in has.xattrs.keys().filter(|name| !wanted.xattrs.contains_key(*name) && !is_given(name)) {
         sys::remove_xattr(to, name)?;
     }
-    for (name, value) in &wanted.xattrs {
+    // What the directory gave must not keep its owner from setting the others; nor must the ACL, which is a mode too.
+    let own = has.mode & 0o100 | 0o600;
+    if has.mode & 0o7777 != own {
+        sys::chmod(to, own)?;
+    }
+    let (acls, others): (Vec<_>, Vec<_>) =
+        wanted.xattrs.iter().partition(|(name, _)| name.starts_with("system."));
+    for (name, value) in others.into_iter().chain(acls) {
         if has.xattrs.get(name) != Some(value) {
             sys::set_xattr(to, name, value)?;
         }

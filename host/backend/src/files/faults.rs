@@ -166,22 +166,22 @@ fn whichever_call_fails_what_is_said_is_true() {
         done.unwrap();
         assert!(new.likeness().matches(&is(&root).likeness()), "{what}: {:?}", is(&root));
         assert!(!observe(place.path()).keys().any(|name| name.starts_with('.')), "{what}");
-        for at in 0..calls.len() {
-            met.push(calls[at]);
+        for (at, call) in calls.into_iter().enumerate() {
+            met.push(call);
             for (happens, stuck) in [(false, false), (true, false), (false, true), (true, true)] {
                 let (place, root) = begin();
                 let before = observe(place.path());
                 let wrong = Wrong { at, happens, stuck };
                 let (done, _) = under(Some(wrong), || put(&root, &old, &new));
                 let failure = done.unwrap_err();
-                let case = format!("{what}, {:?}, {wrong:?}: {failure}", calls[at]);
+                let case = format!("{what}, {call:?}, {wrong:?}: {failure}");
                 if failure.is_definite() {
                     assert_eq!(observe(place.path()), before, "{case}");
                 } else {
                     let is = is(&root).likeness();
                     let (was, becomes) = (old.likeness().matches(&is), new.likeness().matches(&is));
                     assert!(was || becomes, "{case}: {is}");
-                    let last = matches!(calls[at], Call::Publish | Call::Remove | Call::SyncDirectory);
+                    let last = matches!(call, Call::Publish | Call::Remove | Call::SyncDirectory);
                     assert!(last || stuck, "in doubt without a reason: {case}");
                     assert!(becomes || stuck || !happens, "{case}");
                 }
@@ -216,12 +216,12 @@ fn no_draft_is_ever_somebody_elses_program() {
     let owner = rich(0).owner;
     let (_, calls) = under(None, || put(&root, &file("old", 0o6755), &file("new", 0o6755)));
     put(&root, &file("new", 0o6755), &file("old", 0o6755)).unwrap();
-    for at in 0..calls.len() {
+    for (at, call) in calls.into_iter().enumerate() {
         // Stuck: the draft stays as it was at that moment.
         let wrong = Wrong { at, happens: true, stuck: true };
         under(Some(wrong), || put(&root, &is(&root), &file("old", 0o6755))).0.unwrap_err();
         for (name, (_, mode, uid, ..)) in observe(place.path()) {
-            assert!(mode & 0o6000 == 0 || uid == owner, "{name} after {:?}: {uid} {mode:o}", calls[at]);
+            assert!(mode & 0o6000 == 0 || uid == owner, "{name} after {call:?}: {uid} {mode:o}");
         }
     }
 }

@@ -186,11 +186,12 @@ impl Files {
 
     fn played_at(&self, path: &str) -> Option<Node> {
         let played = lock(self.played.as_ref()?);
-        // Below a directory that was removed there is nothing, and in a made one only what was made.
+        // Below a directory that was removed there is nothing, in a made one only what was made, and below a file no way.
         let mut way = path;
         loop {
             match played.get(way) {
                 Some(node) if way == path => return Some(node.clone()),
+                Some(Node::File(_) | Node::Other(_)) => return Some(Node::Other(Odd::Blocked)),
                 Some(_) => return Some(Node::Absent),
                 None => way = way.rsplit_once('/')?.0,
             }

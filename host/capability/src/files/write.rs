@@ -123,15 +123,15 @@ impl BeforeChange {
     /// is recognised by everything else.
     #[must_use]
     pub fn is_as_planned(&self, found: &Self) -> bool {
-        // All that is known of both, also of what will be: a directory that gives other rights to what is made in it is
-        // another plan. What the rehearsal made, the kernel may have given a label and flags of its own in the run.
-        let made = self.thing.is_none() && self.was.is != Is::Absent || self.within.is_none();
-        let alike = |planned: &Likeness, found: &Likeness| {
-            if made { planned.matches(found) } else { planned == found }
+        // All that is known of it: of what the rehearsal made itself, the kernel may have given a label and flags of its
+        // own in the run. What will be is of the plan too: a directory that gives other rights to what is made in it,
+        // or a renamed file that has others by now, is another plan.
+        let was = match self.thing {
+            Some(_) => self.was == found.was,
+            None => self.was.matches(&found.was),
         };
         let same = |planned: Option<Thing>, found: Option<Thing>| planned.is_none() || planned == found;
-        alike(&self.was, &found.was)
-            && alike(&self.becomes, &found.becomes)
+        was && self.becomes.matches(&found.becomes)
             && same(self.thing, found.thing)
             && same(self.within, found.within)
     }
@@ -415,6 +415,10 @@ macro_rules! changes {
 
             async fn undo(on: &Files, by: Permit<'_, Self>) -> Result<(), Failure> {
                 Self::take_back(on, by).await
+            }
+
+            fn is_as_planned(planned: &BeforeChange, found: &BeforeChange) -> bool {
+                planned.is_as_planned(found)
             }
 
             fn describe_undo(&self, before: &BeforeChange) -> String {

@@ -87,7 +87,7 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
             })
             .collect()
     };
-    section("can do, if granted:", &rows(|known| known.granted_by_scope()), "nothing");
+    section("can do, if granted:", &rows(remit_sandbox::Interface::granted_by_scope), "nothing");
     let powers: Vec<_> = found.imports.iter().filter_map(|import| import.interface).collect();
     let powers: Vec<_> = powers.iter().flat_map(|known| remit_sandbox::powers(known.name)).collect();
     let rows_of =

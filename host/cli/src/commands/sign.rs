@@ -35,7 +35,7 @@ impl Sign {
             let what = format!("{} is there already", beside.display());
             return Err(usage(what, "pass --force to replace it; nothing was changed"));
         }
-        write(&beside, &format!("{}\n", blob::sign_blob(&key, candidate.bytes()?)?))?;
+        write(&beside, format!("{}\n", blob::sign_blob(&key, candidate.bytes()?)?))?;
         say!("signed    {}", candidate.digest());
         say!("by        {}", key.verifying_key().id());
         say!("wrote     {}", beside.display());

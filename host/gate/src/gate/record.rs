@@ -107,10 +107,6 @@ impl Inner {
     pub(super) fn note(&self, event: Event) -> Result<(), Fault> {
         Ok(self.journal.note(Record { run: self.run, at: Timestamp::now(), event })?)
     }
-
-    pub(super) async fn commit(&self, event: Event) -> Result<(), Fault> {
-        Ok(self.journal.commit(Record { run: self.run, at: Timestamp::now(), event }).await?)
-    }
 }
 
 /// What a sealed outcome is bound to, so that it opens nowhere else.
@@ -122,13 +118,11 @@ pub(crate) fn outcome_context(run: &RunId, call: u64, operation: &str) -> String
 /// kept for.
 pub(crate) fn undo_context(run: &RunId, intent: &Intent) -> String {
     let Intent { call, operation, effect, resource, arguments, before, irrevocable_because, .. } = intent;
-    // Lengths keep two different rows of texts from being one.
-    let mut text = String::new();
     let before = before.as_ref().map_or("", |before| before.get());
     let because = irrevocable_because.as_deref().unwrap_or("");
-    for part in [effect.name(), resource, arguments.get(), before, because] {
-        text.push_str(&format!("{} {part} ", part.len()));
-    }
+    // Lengths keep two different rows of texts from being one.
+    let parts = [effect.name(), resource, arguments.get(), before, because];
+    let text = parts.map(|part| format!("{} {part}", part.len())).join(" ");
     format!("remit-undo-v2 {run} {call} {operation} {}", Digest::of(text.as_bytes()))
 }
 

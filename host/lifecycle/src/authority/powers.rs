@@ -146,7 +146,7 @@ impl Powers {
     /// Of a request: the union of its plan, if it has one, and its scope.
     #[must_use]
     pub fn of(plan: Option<&Plan>, scope: &Scope) -> Self {
-        Self::union(plan, scope, |allow| gives(allow))
+        Self::union(plan, scope, gives)
     }
 
     /// Of a run that its plan binds: whatever is more than a look is a step of the plan, and the scope adds looks.

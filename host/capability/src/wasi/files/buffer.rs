@@ -12,6 +12,9 @@ use crate::files::Put;
 /// Bytes of all open files together.
 const MAX_OPEN: usize = 16 * 1024 * 1024;
 
+/// Bytes of all directories together that are being read: more than the largest listing has.
+const MAX_LISTED: usize = 8 * 1024 * 1024;
+
 /// What was there when a file was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Base {
@@ -38,7 +41,11 @@ pub(super) struct Buffer {
 
 /// All of a run's open files.
 #[derive(Default)]
-pub(crate) struct Buffers(Vec<Option<Buffer>>);
+pub(crate) struct Buffers {
+    open: Vec<Option<Buffer>>,
+    /// What listings hold that the guest has not closed.
+    listed: usize,
+}
 
 /// What an action wrote did not get there, and it cannot be told any more: it has closed the file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,24 +60,24 @@ pub struct Unwritten {
 impl Buffers {
     pub(super) fn add(&mut self, resource: Resource, content: Vec<u8>, base: Base, dirty: bool) -> usize {
         let buffer = Some(Buffer { resource, content, base, dirty, gone: false, users: 1 });
-        match self.0.iter().position(Option::is_none) {
+        match self.open.iter().position(Option::is_none) {
             Some(free) => {
-                self.0[free] = buffer;
+                self.open[free] = buffer;
                 free
             }
             None => {
-                self.0.push(buffer);
-                self.0.len() - 1
+                self.open.push(buffer);
+                self.open.len() - 1
             }
         }
     }
 
     pub(super) fn find(&self, resource: &Resource) -> Option<usize> {
-        self.0.iter().position(|b| b.as_ref().is_some_and(|b| !b.gone && b.resource == *resource))
+        self.open.iter().position(|b| b.as_ref().is_some_and(|b| !b.gone && b.resource == *resource))
     }
 
     pub(super) fn get(&mut self, at: usize) -> wasmtime::Result<&mut Buffer> {
-        let buffer = self.0.get_mut(at).and_then(Option::as_mut);
+        let buffer = self.open.get_mut(at).and_then(Option::as_mut);
         buffer.ok_or_else(|| super::super::misuse("wasi:filesystem/types", "a file that is closed"))
     }
 
@@ -82,11 +89,11 @@ impl Buffers {
     /// The dirty ones for which `which` holds.
     fn dirty(&self, which: impl Fn(&Resource) -> bool) -> Vec<usize> {
         let wanted = |b: &Buffer| b.dirty && !b.gone && which(&b.resource);
-        (0..self.0.len()).filter(|at| self.0[*at].as_ref().is_some_and(wanted)).collect()
+        (0..self.open.len()).filter(|at| self.open[*at].as_ref().is_some_and(wanted)).collect()
     }
 
     fn size(&self) -> usize {
-        self.0.iter().flatten().map(|buffer| buffer.content.len()).sum()
+        self.open.iter().flatten().map(|buffer| buffer.content.len()).sum()
     }
 
     /// Makes room for `size` bytes in a buffer.
@@ -102,6 +109,11 @@ impl Buffers {
         buffer.content.resize(new, 0);
         buffer.dirty = true;
         Ok(Ok(()))
+    }
+
+    /// A listing was closed.
+    pub(super) fn let_go(&mut self, bytes: usize) {
+        self.listed = self.listed.saturating_sub(bytes);
     }
 
     pub(super) fn has_room(&self, size: usize) -> bool {
@@ -137,6 +149,25 @@ impl Buffers {
 }
 
 impl Ctx {
+    /// Counts a listing, until it is closed.
+    pub(super) fn hold(&mut self, bytes: usize, operation: &str) -> Answer<()> {
+        let listed = self.wasi.files.listed.saturating_add(bytes);
+        if listed > MAX_LISTED {
+            return self.too_much(
+                operation,
+                &format!("the listings that are open hold {listed} bytes; {MAX_LISTED} are the most"),
+            );
+        }
+        self.wasi.files.listed = listed;
+        Ok(Ok(()))
+    }
+
+    /// What would take too much of the host's memory: refused, and the limit journaled.
+    pub(super) fn too_much<T>(&self, operation: &str, why: &str) -> Answer<T> {
+        self.gate().refuse(operation, "memory", why).map_err(wasmtime::Error::new)?;
+        Ok(Err(ErrorCode::InsufficientMemory))
+    }
+
     /// Makes what was written the file's content, if anything was.
     pub(super) async fn put_file(&mut self, at: usize) -> wasmtime::Result<Result<(), Failure>> {
         let buffer = self.wasi.files.get(at)?;
@@ -190,7 +221,7 @@ impl Ctx {
             return Ok(());
         }
         let put = self.keep(at).await;
-        self.wasi.files.0[at] = None;
+        self.wasi.files.open[at] = None;
         put
     }
 

@@ -1,6 +1,6 @@
 //! What can be done with a descriptor.
 
-use remit_gate::Resource;
+use remit_gate::{Observation as _, Resource};
 use remit_trust::Digest;
 use wasmtime::component::Resource as Handle;
 
@@ -132,6 +132,8 @@ impl HostDescriptor for Ctx {
         or_code!(self.put_below(&resource).await?);
         let listed = self.call(List { resource }).await?;
         let entries = or_code!(listed.map_err(|failure| code(&failure, ErrorCode::NotDirectory)));
+        let held = entries.iter().map(|entry| size_of::<DirectoryEntry>() + entry.name.len()).sum();
+        or_code!(self.hold(held, List::NAME)?);
         let entries = entries.into_iter().map(|entry| DirectoryEntry {
             type_: match (entry.file, entry.directory) {
                 (true, _) => DescriptorType::RegularFile,
@@ -140,7 +142,7 @@ impl HostDescriptor for Ctx {
             },
             name: entry.name,
         });
-        Ok(Ok(self.wasi.table.push(DirectoryEntryStream(entries.collect()))?))
+        Ok(Ok(self.wasi.table.push(DirectoryEntryStream { entries: entries.collect(), held })?))
     }
 
     async fn create_directory_at(&mut self, of: Handle<Descriptor>, path: String) -> Answer<()> {

@@ -40,7 +40,11 @@ pub enum Descriptor {
 
 /// A directory that is being read.
 #[derive(Debug)]
-pub struct DirectoryEntryStream(VecDeque<DirectoryEntry>);
+pub struct DirectoryEntryStream {
+    entries: VecDeque<DirectoryEntry>,
+    /// Bytes of memory that it was counted as; see [`Buffers`].
+    held: usize,
+}
 
 type Answer<T> = wasmtime::Result<Result<T, ErrorCode>>;
 
@@ -94,11 +98,12 @@ impl types::HostDirectoryEntryStream for Ctx {
         &mut self,
         of: Handle<DirectoryEntryStream>,
     ) -> Answer<Option<DirectoryEntry>> {
-        Ok(Ok(self.wasi.table.get_mut(&of)?.0.pop_front()))
+        Ok(Ok(self.wasi.table.get_mut(&of)?.entries.pop_front()))
     }
 
     async fn drop(&mut self, of: Handle<DirectoryEntryStream>) -> wasmtime::Result<()> {
-        self.wasi.table.delete(of)?;
+        let closed = self.wasi.table.delete(of)?;
+        self.wasi.files.let_go(closed.held);
         Ok(())
     }
 }

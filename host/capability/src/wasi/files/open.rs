@@ -1,7 +1,7 @@
 //! Opening, renaming, removing.
 
 use remit_backend::files::{Is, Odd};
-use remit_gate::Resource;
+use remit_gate::{Observation as _, Resource};
 use remit_trust::Digest;
 
 use super::buffer::Base;
@@ -41,7 +41,12 @@ impl Ctx {
 
     async fn content(&mut self, resource: &Resource, sha256: Digest, size: u64) -> Answer<Vec<u8>> {
         if !usize::try_from(size).is_ok_and(|size| self.wasi.files.has_room(size)) {
-            return Ok(Err(ErrorCode::InsufficientMemory));
+            return self.too_much(
+                Read::NAME,
+                &format!(
+                    "the files that are open and this one of {size} bytes are over the most for one run"
+                ),
+            );
         }
         let read = self.call(Read { resource: resource.clone(), sha256 }).await?;
         Ok(read.map(|content| content.0).map_err(|failure| code(&failure, ErrorCode::Busy)))
