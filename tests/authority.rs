@@ -437,7 +437,7 @@ fn a_proof_shows_what_was_inside(world: &World) {
     forged("the word that started it", &|started, _| started.action.digest = other);
     forged("the word that started it", &|started, _| started.input_digest = other);
     forged("the word that started it", &|started, _| started.started_by = Some("alice".to_owned()));
-    forged("it is for rotate-secret", &|started, _| started.action.name = "another".to_owned());
+    forged("it is for rotate-secret", &|started, _| "another".clone_into(&mut started.action.name));
     forged("it is for rotate-secret", &|started, _| started.publisher = Some(other.to_string()));
     forged("its scope is not the one", &|started, _| started.scope_digest = other);
     forged("it had another scope", &|started, _| {
@@ -451,7 +451,7 @@ fn a_proof_shows_what_was_inside(world: &World) {
     forged("no resource pattern", &|_, records| {
         let at = intents(records)[0];
         let Event::Intent(intent) = &mut records[at].1.event else { unreachable!() };
-        intent.resource = "file:etc/passwd".to_owned();
+        "file:etc/passwd".clone_into(&mut intent.resource);
     });
     forged("another time", &|_, records| records[0].1.at = jiff::Timestamp::UNIX_EPOCH);
 }
