@@ -455,3 +455,105 @@ fn a_proof_shows_what_was_inside(world: &World) {
     });
     forged("another time", &|_, records| records[0].1.at = jiff::Timestamp::UNIX_EPOCH);
 }
+
+#[test]
+fn a_power_that_the_plan_does_not_use_is_shown_and_judged() {
+    let world = shipped();
+    let rule = |name: &str, on: &str, more: &str| {
+        format!("[[allow]]\ncapability = \"remit:secrets/{name}\"\nresources = [\"secret:{on}\"]\n{more}\n")
+    };
+    let least = rule("inspect", SECRET, "") + &rule("rotate", SECRET, "");
+    let args = |scope: &str, more: String| {
+        world.write(scope, format!("[limits]\nchanges = 7\n{least}{more}"));
+        let asks = [
+            ACTION,
+            "--input",
+            &input(SECRET),
+            "--scope",
+            scope,
+            "--reason",
+            "r",
+            "--key",
+            "bot.key",
+            "--json",
+        ];
+        world.remit(&[&["request"], &asks[..]].concat())
+    };
+    // The plan rotates one secret; the scope would let it rotate any, for good.
+    let wide = args("wide.toml", rule("rotate", "prod/**", "irrevocable = true"));
+    wide.exits(3).says("more than 10 targets");
+    let wide = args("wide.toml", rule("rotate", "prod/other", "irrevocable = true")).exits(0).json();
+    let powers = wide["powers"]["all"].as_array().unwrap();
+    let unused: Vec<&Value> = powers.iter().filter(|power| power["steps"] == 0).collect();
+    assert_eq!(unused.len(), 2, "{powers:?}");
+    assert!(unused.iter().all(|power| power["resource"] == "secret:prod/other" && power["at_most"] == 7));
+    let id = wide["request"]["id"].as_str().unwrap();
+    let told = world.remit(&["request", "show", id]).exits(0).out;
+    for words in [
+        "2 more of 2 humans",
+        "1, each can be undone; ITS SCOPE IS WIDER THAN ITS PLAN: up to 7",
+        "CANNOT BE UNDONE  secret:prod/other",
+        "NOT USED BY THE PLAN, up to 7",
+        "1 step of the plan",
+        "changes 7",
+    ] {
+        assert!(told.contains(words), "no `{words}` in:\n{told}");
+    }
+    // One that hands out secrets is refused, although the plan uses none.
+    args("reveal.toml", rule("reveal", SECRET, "disclose = true")).exits(3).says("secrets are not handed");
+    // The least scope adds nothing.
+    let plain = ask(&world, &[ACTION, "--input", &input(SECRET), "--key", "bot.key"]);
+    let told = world.remit(&["request", "show", &plain]).exits(0).out;
+    assert!(told.contains("waiting for 1 more of 1 human") && !told.contains("NOT USED"), "{told}");
+}
+
+/// What `policy explain` says of each principal is what happens when they try.
+#[test]
+fn explain_agrees_with_what_then_happens() {
+    let world = shipped();
+    let house = "@id(\"bob-not-in-prod\") forbid (principal == Remit::Principal::\"bob\", action == Remit::Action::\"approve\", resource in Remit::Path::\"secret:prod\") when { resource has incident };";
+    world.policies(&format!("{}\n{house}", remit_policy::shipped_files()[0].1));
+    let make = |more: &[&str], by: &str| {
+        ask(&world, &[&[ACTION, "--input", &input(SECRET), "--key", by][..], more].concat())
+    };
+    let cases: [(&[&str], &str, &[&str]); 5] = [
+        (&[], "bot.key", &[]),
+        (&[], "alice.key", &[]),
+        (&["--incident", "INC-7"], "bot.key", &[]),
+        (&["--for", "bot", "--for", "bob"], "bot.key", &["alice.key"]),
+        (&["--incident", "INC-7"], "bot.key", &["alice.key"]),
+    ];
+    let mut seen = 0;
+    for (more, by, approved) in cases {
+        for name in ["alice", "bob", "bot"] {
+            for verb in ["approve", "start", "revoke"] {
+                // Each on a request of its own: what is tried changes it.
+                let id = make(more, by);
+                for key in approved {
+                    world.remit(&["approve", &id, "--key", key]).exits(0);
+                }
+                let told = world.remit(&["policy", "explain", &id]).exits(0).out;
+                let line = format!("{verb:<7} {name}: ");
+                let says = told
+                    .lines()
+                    .find_map(|found| found.strip_prefix(&line))
+                    .unwrap_or_else(|| panic!("no `{line}` in {told}"));
+                let key = format!("{name}.key");
+                let did = match verb {
+                    "approve" => world.remit(&["approve", &id, "--key", &key]),
+                    "start" => world.remit(&["run", &id, "--key", &key]),
+                    _ => world.remit(&["revoke", "request", &id, "--reason", "r", "--key", &key]),
+                };
+                assert_eq!(
+                    did.code == 0,
+                    says.starts_with("allowed"),
+                    "{verb} by {name} ({more:?}): {says}\n{}",
+                    did.err
+                );
+                seen += usize::from(did.code == 0);
+            }
+        }
+    }
+    assert!(seen > 8, "{seen}");
+    world.audit_is_sound();
+}
