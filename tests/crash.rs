@@ -131,7 +131,9 @@ impl<'a> Scenario<'a> {
             Some(server) => {
                 let config = template.home().join("remit.toml");
                 let text = fs::read_to_string(&config).unwrap();
-                fs::write(config, text + &server.config()).unwrap();
+                // Each case makes its secrets anew.
+                let through = common::proxy::ageless(&server.address);
+                fs::write(config, text + &server.config().replace(&server.address, &through)).unwrap();
             }
         }
         let head = "on_failure = \"revert\"\n[limits]\nchanges = 3";

@@ -142,7 +142,10 @@ fn without_a_grant_there_are_no_files() {
 
     let scope = "[limits]\nfuel = 100_000_000_000\n[[allow]]\ncapability = \"remit:files/read\"\nresources = [\"file:etc/app.conf\"]\n";
     world.grant_scope(scope, ACTION, &harden(), "read");
-    world.run("read").exits(3).says("remit:files/write.look on file:etc/app.conf");
+    world.run("read").exits(3).says("a call was outside the granted scope");
+    let (run, _) = world.last_run();
+    let own = world.remit(&["show", &run, "--own-words"]).exits(0).out;
+    assert!(own.contains("remit:files/write.look on file:etc/app.conf"), "{own}");
     assert_eq!(conf(&world), BEFORE);
 }
 

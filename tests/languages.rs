@@ -112,7 +112,7 @@ fn every_language_does_the_same() {
     let world = World::with(&["rotate-secret"]);
     let rust = story(&world, "rotate-secret.wasm", "prod/rust");
     fixtures(&world, "rotate-secret");
-    assert_eq!(rust.steps.as_array().unwrap().len(), 2);
+    assert_eq!(rust.steps.as_array().unwrap().len(), 3, "{}", rust.steps);
     for language in LANGUAGES {
         let action = format!("rotate-secret-{language}");
         world.add(&action);

@@ -1,4 +1,4 @@
-//! A connection to a server that can be cut at a chosen moment: the request arrives, the answer does not.
+//! Between Remit and a server: a connection that is cut at a chosen moment, and a server whose secrets have no age.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -36,4 +36,68 @@ fn forward(mut client: TcpStream, server: &str, swallow: &str) {
         let _ = std::io::copy(&mut upstream, &mut client);
     }
     let _ = client.shutdown(Shutdown::Both);
+}
+
+/// Forwards everything to `server`, and answers that every secret was made at one and the same time. A test that makes its
+/// secrets anew for each of its cases goes on with the ones that its journal tells of: to the host, the time at which
+/// a secret was made is which secret it is.
+pub fn ageless(server: &str) -> String {
+    let server = server.strip_prefix("http://").unwrap().to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let server = server.clone();
+            thread::spawn(move || forward_ageless(client, &server));
+        }
+    });
+    address
+}
+
+fn forward_ageless(mut client: TcpStream, server: &str) {
+    let Some((head, body)) = message(&mut client) else { return };
+    // HTTP/1.0: the answer ends with the connection, and comes in one piece.
+    let head = head.replacen("HTTP/1.1", "HTTP/1.0", 1);
+    let mut upstream = TcpStream::connect(server).unwrap();
+    upstream.write_all(&[head.as_bytes(), &body].concat()).unwrap();
+    let mut answer = Vec::new();
+    upstream.read_to_end(&mut answer).unwrap();
+    let at = answer.windows(4).position(|end| end == b"\r\n\r\n").map_or(answer.len(), |at| at + 4);
+    let (head, body) = answer.split_at(at);
+    let body = match serde_json::from_slice::<serde_json::Value>(body) {
+        Ok(mut json) if json["data"]["created_time"].is_string() => {
+            json["data"]["created_time"] = "2026-01-01T00:00:00Z".into();
+            json.to_string().into_bytes()
+        }
+        _ => body.to_vec(),
+    };
+    let head = String::from_utf8_lossy(head);
+    let kept = head.trim_end().lines().filter(|line| !line.to_ascii_lowercase().starts_with("content-length:"));
+    let head = kept.collect::<Vec<_>>().join("\r\n");
+    let head = format!("{head}\r\nContent-Length: {}\r\n\r\n", body.len());
+    // Whoever asked may have been killed.
+    let _ = client.write_all(&[head.as_bytes(), &body].concat());
+    let _ = client.shutdown(Shutdown::Both);
+}
+
+/// The head and the body of a request; none of one that was cut short.
+fn message(client: &mut TcpStream) -> Option<(String, Vec<u8>)> {
+    let (mut read, mut part) = (Vec::new(), [0; 4096]);
+    loop {
+        if let Some(at) = read.windows(4).position(|end| end == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&read[..at + 4]).into_owned();
+            let length = head.lines().find_map(|line| {
+                let (name, value) = line.split_once(':')?;
+                name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
+            });
+            let whole = at + 4 + length.unwrap_or(0_usize);
+            if read.len() >= whole {
+                return Some((head, read[at + 4..whole].to_vec()));
+            }
+        }
+        match client.read(&mut part) {
+            Ok(0) | Err(_) => return None,
+            Ok(length) => read.extend_from_slice(&part[..length]),
+        }
+    }
 }

@@ -129,11 +129,11 @@ impl Spent {
         self.sums.by_request.get(&request).copied().unwrap_or((0, 0))
     }
 
-    /// Of resources that begin so: a kind and a first segment, or nothing. What a run that goes on may still change, it
+    /// Of resources whose kind and first segment are these, such as `secret:prod`; of nothing, of all. What a run that goes on may still change, it
     /// may change anywhere.
     #[must_use]
     pub fn under(&self, prefix: &str) -> u64 {
-        let made = self.sums.by_first.iter().filter(|(first, _)| first.starts_with(prefix));
+        let made = self.sums.by_first.iter().filter(|(first, _)| prefix.is_empty() || *first == prefix);
         made.map(|(_, changes)| changes).sum::<u64>() + self.sums.anywhere
     }
 

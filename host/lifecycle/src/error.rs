@@ -115,7 +115,7 @@ pub enum Error {
     #[error("{who} may not {what}: {why}")]
     #[diagnostic(
         code(refused::policy),
-        help("`remit policy explain` tells what the policies ask for; an administrator changes them")
+        help("`remit policy explain` tells what the policies ask for; an administrator changes them{}", if *what == "rehearse this" { ". Without --scope a rehearsal may look at whatever the action imports: name a scope of what it needs" } else { "" })
     )]
     Forbidden {
         /// Who.

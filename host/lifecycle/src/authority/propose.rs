@@ -1,7 +1,7 @@
 //! Asking for authority.
 
 use jiff::{SignedDuration, Timestamp};
-use remit_gate::Scope;
+use remit_gate::{Fault, Scope};
 use remit_journal::{About, Act, Deed, Reader, RequestId, Word};
 use remit_policy::Verb;
 use remit_sandbox::Candidate;
@@ -79,6 +79,12 @@ pub async fn request_run(
             let scope = scope.unwrap_or_else(|| plan.least_scope());
             // What it imports and did not use needs a scope that somebody wrote: found before anyone approves.
             crate::plan::admit(host, candidate, input, Some(&scope))?;
+            // So is what its plan does and the scope does not accept: a rehearsal shows it, a run never could.
+            for step in &plan.steps {
+                let (operation, resource) = (step.operation.clone(), step.resource.to_string());
+                let refused = |reason| Fault::OutOfScope { operation, resource, reason };
+                scope.covers(step).map_err(refused)?;
+            }
             (Some(plan), scope)
         }
     };

@@ -170,6 +170,8 @@ pub async fn execute_standing(
             break_glass: false,
         };
         let scope = plan.least_scope();
+        // Nobody need approve what could never be let in.
+        admit(host, candidate, input, Some(&scope))?;
         let asks =
             Asks::Run { action: crate::plan::reference(&action), input: input.value()?, plan: Some(plan) };
         let case = propose(host, rules, by, asks, scope, terms).await?;
