@@ -93,14 +93,14 @@ fn journal(records: &[Value], secret: &str) -> Vec<Value> {
     events
 }
 
-/// Without the secret's name, times, and sealed data, which is never twice the same.
+/// Without what is of one secret alone: its name, identity, times, and sealed data, which is never twice the same.
 fn neutral(value: Value, secret: &str) -> Value {
     match value {
         Value::String(text) => Value::String(text.replace(secret, "SECRET")),
         Value::Array(items) => items.into_iter().map(|item| neutral(item, secret)).collect(),
         Value::Object(members) => members
             .into_iter()
-            .filter(|(name, _)| !["created", "sealed", "time", "at"].contains(&name.as_str()))
+            .filter(|(name, _)| !["created", "identity", "sealed", "time", "at"].contains(&name.as_str()))
             .map(|(name, member)| (name, neutral(member, secret)))
             .collect(),
         other => other,
