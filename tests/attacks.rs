@@ -7,7 +7,7 @@ use std::fs;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{POLICY, Ran, SECRET, World, scope};
+use common::{POLICY, Ran, SECRET, World, finish, scope};
 use remit_journal::{About, Act, Deed, Journal, Word};
 use remit_tlog::NoteSigner;
 use serde_json::Value;
@@ -501,4 +501,41 @@ fn attack_random_agents() {
         }
     }
     world.audit_is_sound();
+}
+
+/// Since it was approved, the world changed so that one change more is needed: that is another plan, and no limit to raise.
+#[test]
+fn attack_a_world_that_needs_one_change_more() {
+    let world = World::with(&["hostile"]);
+    for secret in ["prod/a", "prod/b"] {
+        world.remit(&["secret", "put", secret, "k", "--generate"]).exits(0);
+    }
+    // It rotates the second one as well, once the first has another version than its first.
+    let script = r#"{"run":[
+        {"inspect":"prod/a"},
+        {"if":[{"same":["{current}","1"]},[],[{"rotate":["prod/b",null]}]]},
+        {"rotate":["prod/a",null]}
+    ]}"#;
+    world.write("s.toml", scope("[limits]\nchanges = 1", "prod/*"));
+    world.ask(&["request", "hostile.wasm", "--input", script, "--scope", "s.toml"], "g");
+    world.remit(&["secret", "put", "prod/a", "k", "--generate"]).exits(0);
+    world.run("g").exits(3).says("it would do something else").says("secret:prod/b");
+    world.run("g").exits(3).says("it was voided");
+    assert_eq!((world.current_version("prod/a"), world.current_version("prod/b")), (2, 1));
+    world.audit_is_sound();
+}
+
+/// A rehearsal is nobody's without a key, and reads no content for software that no administrator lets.
+#[test]
+fn attack_a_rehearsal_without_leave() {
+    let world = shipped();
+    let plan = ["plan", ACTION, "--input", &input()];
+    let mut keyless = world.command(&plan);
+    keyless.env_remove("REMIT_KEY");
+    finish(keyless, "").exits(2).says("no key was given");
+    world.remit(&[&plan[..], &["--key", "bot.key"]].concat()).exits(0);
+    world.add("hostile");
+    let read = ["plan", "hostile.wasm", "--input", r#"{"run":[{"read":"/etc/passwd"}]}"#];
+    world.remit(&[&read[..], &["--key", "bot.key"]].concat()).exits(3).says("name a scope");
+    world.remit(&[&read[..], &["--key", "alice.key"]].concat()).exits(0);
 }

@@ -27,7 +27,7 @@ use play::{Tally, play};
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
 
 /// For each law, where nothing else is asked for: a minute on a machine of two cores.
-const CASES: u32 = 400;
+const CASES: u32 = 700;
 /// How often the whole journal is audited.
 const AUDIT: u32 = 100;
 
