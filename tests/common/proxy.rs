@@ -72,7 +72,8 @@ fn forward_ageless(mut client: TcpStream, server: &str) {
         _ => body.to_vec(),
     };
     let head = String::from_utf8_lossy(head);
-    let kept = head.trim_end().lines().filter(|line| !line.to_ascii_lowercase().starts_with("content-length:"));
+    let kept =
+        head.trim_end().lines().filter(|line| !line.to_ascii_lowercase().starts_with("content-length:"));
     let head = kept.collect::<Vec<_>>().join("\r\n");
     let head = format!("{head}\r\nContent-Length: {}\r\n\r\n", body.len());
     // Whoever asked may have been killed.
