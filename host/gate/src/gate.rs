@@ -592,14 +592,14 @@ impl Inner {
         let mut progress = self.progress();
         // The plan comes before the limits: that the world changed since it was approved is what a person must know.
         if let Some(plan) = &self.plan {
-            let expected = match plan.get(progress.steps) {
-                None => Some("no further step".to_owned()),
+            let differ = match plan.get(progress.steps) {
+                None => Some(("no further step".to_owned(), step.words())),
                 Some(expected) if expected.admits::<O>(&step, found) => None,
-                Some(expected) => Some(expected.words()),
+                Some(expected) => Some(expected.apart(&step)),
             };
-            if let Some(expected) = expected {
-                let (operation, resource) = (step.operation.clone(), step.resource.to_string());
-                return Err(Fault::NotInPlan { operation, resource, expected, found: step.words() });
+            if let Some((expected, found)) = differ {
+                let (operation, resource) = (step.operation, step.resource.to_string());
+                return Err(Fault::NotInPlan { operation, resource, expected, found });
             }
         }
         let changes = progress.changes + u64::from(step.effect != Effect::Disclose);

@@ -126,14 +126,28 @@ impl Step {
             && fixed(&self.arguments) == fixed(&other.arguments)
     }
 
-    /// The step in words: `remit:secrets/rotate.rotate on secret:prod/db with {…}, where … was`.
+    /// The step in words: `remit:secrets/rotate.rotate on secret:prod/db with {…} [put the value of version 2 back]`.
     #[must_use]
     pub fn words(&self) -> String {
         let phase = if self.phase == Phase::Run { String::new() } else { format!(" in {}", self.phase) };
-        let before = self.before.as_ref().map(|before| format!(", found as {before}")).unwrap_or_default();
         let undo = self.undo.as_ref().or(self.irrevocable_because.as_ref());
         let undo = undo.map(|undo| format!(" [{undo}]")).unwrap_or_default();
-        format!("{} on {} with {}{phase}{before}{undo}", self.operation, self.resource, self.arguments)
+        format!("{} on {} with {}{phase}{undo}", self.operation, self.resource, plain(&self.arguments))
+    }
+
+    /// Two steps that differ, in words; with what each found there, if nothing else tells them apart.
+    #[must_use]
+    pub fn apart(&self, other: &Self) -> (String, String) {
+        let words = [self.words(), other.words()];
+        if words[0] != words[1] {
+            let [own, others] = words;
+            return (own, others);
+        }
+        let found = |step: &Self| {
+            let before = step.before.as_ref().map_or_else(|| "nothing".to_owned(), plain);
+            format!("{}, found as {before}", words[0])
+        };
+        (found(self), found(other))
     }
 
     /// The interface the operation belongs to.
@@ -141,6 +155,12 @@ impl Step {
     pub fn interface(&self) -> &str {
         self.operation.rsplit_once('.').map_or(&self.operation, |(interface, _)| interface)
     }
+}
+
+/// JSON with its keys in order: what is the same looks the same.
+fn plain(value: &serde_json::Value) -> String {
+    let canonical = remit_trust::canonical(value).ok().and_then(|text| String::from_utf8(text).ok());
+    canonical.unwrap_or_else(|| value.to_string())
 }
 
 impl Plan {

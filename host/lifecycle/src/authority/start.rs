@@ -296,15 +296,14 @@ async fn void(host: &Host, case: &Case, why: String) -> Result<(), Error> {
 
 /// The first step in which two plans differ, in words. What was there before is a part of it.
 fn difference(approved: &Plan, now: &Plan) -> Option<String> {
-    let words = |step: Option<&Step>| step.map_or("nothing more".to_owned(), Step::words);
     let longest = approved.steps.len().max(now.steps.len());
     let at = (0..longest).find(|at| approved.steps.get(*at) != now.steps.get(*at))?;
-    Some(format!(
-        "step {} was approved as {}, and is now {}",
-        at + 1,
-        words(approved.steps.get(at)),
-        words(now.steps.get(at))
-    ))
+    let nothing = || "nothing more".to_owned();
+    let (was, is) = match (approved.steps.get(at), now.steps.get(at)) {
+        (Some(was), Some(is)) => was.apart(is),
+        (was, is) => (was.map_or_else(nothing, Step::words), is.map_or_else(nothing, Step::words)),
+    };
+    Some(format!("step {} was approved as {was}, and is now {is}", at + 1))
 }
 
 /// Whether the policies let this principal start it, with what they are told of the start.
