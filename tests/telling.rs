@@ -125,3 +125,32 @@ fn attack_what_an_action_was_told_it_cannot_tell_on() {
     assert_eq!(replayed["divergence"], Value::Null, "{replayed}");
     world.audit_is_sound();
 }
+
+/// The same of an action that fails with the value in its error, or asks for a path that holds it.
+#[test]
+fn attack_a_secret_in_the_words_of_a_failure() {
+    const VALUE: &str = "hunter2-is-the-value";
+    let world = World::with(&["hostile"]);
+    configure(&world, "\n[[notify]]\nname = \"pager\"\nfile = \"events.jsonl\"\n");
+    world.remit(&["notify"]).exits(0);
+    world.remit_with_stdin(&["secret", "put", SECRET, "k"], VALUE).exits(0);
+    let reveal = format!(r#"{{"reveal":["{SECRET}","k","1"]}}"#);
+    let allowed = scope("[limits]\nchanges = 1", SECRET).replace("reveal\"", "reveal\"\ndisclose = true");
+    for ending in [r#"{"fail":"it is {value}"}"#, r#"{"inspect":"{value}"}"#] {
+        let script = format!(r#"{{"run":[{reveal},{ending}]}}"#);
+        world.grant_scope(&allowed, "hostile.wasm", &script, "g");
+        let ran = world.run("g");
+        assert_ne!(ran.code, 0);
+        world.remit(&["notify"]).exits(0);
+        let (run, _) = world.last_run();
+        let own = world.remit(&["show", &run, "--own-words"]).exits(0).out;
+        assert!(own.contains(VALUE), "it did try: {own}");
+        let events = fs::read(world.path("home/events.jsonl")).unwrap();
+        assert!(contains(&events, "the action's own words are not passed on"));
+        let ocsf = world.remit(&["audit", "export", "--format", "ocsf"]).exits(0).out;
+        for text in [ran.out.as_bytes(), ran.err.as_bytes(), &events, ocsf.as_bytes()] {
+            assert!(!contains(text, VALUE), "{ending}: {}", String::from_utf8_lossy(text));
+        }
+    }
+    world.audit_is_sound();
+}
