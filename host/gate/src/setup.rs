@@ -188,3 +188,26 @@ pub struct Used {
     /// Bytes of answers.
     pub answers: u64,
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::SignedDuration;
+
+    use super::*;
+
+    #[test]
+    fn either_clock_ends_a_window_and_only_one_begins_it() {
+        let (at, now, hour) = (Timestamp::now(), Instant::now(), SignedDuration::from_hours(1));
+        let window = Window::new(at, at + hour);
+        window.holds(at, now).unwrap();
+        window.holds(at + hour - SignedDuration::from_secs(1), now + Duration::from_secs(3_599)).unwrap();
+        for (at, now) in [(at + hour, now), (at, now + Duration::from_secs(3_601))] {
+            assert!(matches!(window.holds(at, now), Err(Fault::Expired(_))));
+        }
+        let before = window.holds(at - SignedDuration::from_nanos(1), now);
+        assert!(matches!(before, Err(Fault::NotYet(_))));
+    }
+}

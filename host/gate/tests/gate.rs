@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use remit_gate::{
-    Effect, Estate, Exceeded, Failure, Fault, Gate, Limit, Phase, Plan, Replay, Scope, Setup, Step, Window,
+    Effect, Estate, Exceeded, Failure, Fault, Gate, Injected, Limit, Mode, Phase, Plan, Replay, Scope, Setup,
+    Step, Window,
 };
 use remit_journal::{Journal, JournalError};
-use support::{Bench, Describe, Destroy, Reveal, Rotate, SCOPE, rotate, told};
+use support::{Bench, Describe, Destroy, Reveal, Rotate, SCOPE, Vault, rotate, told};
 use tokio::sync::Notify;
 
 /// Not one byte of the system was changed, nor even looked at.
@@ -163,7 +164,8 @@ async fn only_the_approved_changes_in_their_order() {
         let gate = bench.with_plan(plan.clone());
         let fault = gate.call(wrong).await.unwrap_err();
         assert!(
-            matches!(&fault, Fault::NotInPlan { expected, .. } if expected.contains("secret:prod/a")),
+            matches!(&fault, Fault::NotInPlan { expected, .. }
+                if expected.contains(r#"secret:prod/a with {"path":"prod/a","suffix":"+"}"#)),
             "{fault}"
         );
         assert_eq!(bench.changed(), 0);
@@ -570,8 +572,71 @@ async fn a_rehearsal_is_replayed_from_what_it_played() {
     let records = bench.journal.reader().unwrap().run(&bench.run).unwrap();
     let limits = Scope::parse(SCOPE, "").unwrap().limits;
     let replay = Gate::replay(Replay::new(bench.run, &records, limits, Some(Arc::clone(&bench.sealer))));
+    assert!(replay.unasked().unwrap().contains("reveal.value on secret:prod/b"));
     assert_eq!(replay.call(reveal("prod/b")).await.unwrap(), told);
     assert_eq!(replay.call(rotate("prod/a")).await.unwrap(), Ok(4));
     let fault = replay.call(rotate("prod/b")).await.unwrap_err();
     assert!(matches!(fault, Fault::Diverged(_)), "{fault}");
+}
+
+#[tokio::test]
+async fn the_gate_knows_what_came_to_pass() {
+    let bench = Bench::new().await;
+    let gate = bench.gate(SCOPE);
+    gate.call(rotate("prod/a")).await.unwrap().unwrap();
+    // This backend fails after it acted: what it says is all that the host knows.
+    for failure in [Failure::Denied("no".to_owned()), Failure::Unavailable("gone".to_owned())] {
+        *bench.vault.failure.lock().unwrap() = Some(failure);
+        gate.call(rotate("prod/b")).await.unwrap().unwrap_err();
+    }
+    let made: Vec<_> = gate.made().into_iter().map(|made| (made.intent.call, made.happened)).collect();
+    assert_eq!(made, [(1, Some(true)), (2, Some(false)), (3, None)]);
+}
+
+#[tokio::test]
+async fn each_run_has_its_own_backend_and_may_have_none() {
+    let bench = Bench::new().await;
+    let estate = |make: fn(&Arc<Vault>, &Scope, Mode) -> Option<Arc<Vault>>| {
+        Estate::default().with_per_run(Arc::clone(&bench.vault), make)
+    };
+    let gate = Gate::new(Setup { estate: estate(|_, _, _| None), ..bench.setup(SCOPE) });
+    assert!(!gate.offers::<Describe>());
+    let fault = gate.call(Describe("prod/a".to_owned())).await.unwrap_err();
+    assert!(matches!(fault, Fault::NoBackend { .. }), "{fault}");
+    let own = estate(|vault, _, mode| (mode == Mode::Live).then(|| Arc::clone(vault)));
+    let gate = Gate::new(Setup { estate: own, ..bench.setup(SCOPE) });
+    assert!(gate.offers::<Describe>());
+    assert_eq!(gate.call(Describe("prod/a".to_owned())).await.unwrap(), Ok(3));
+}
+
+#[tokio::test]
+async fn a_failure_that_a_test_asks_for_is_of_a_live_run() {
+    let bench = Bench::new().await;
+    let failure = Failure::Unavailable("as asked".to_owned());
+    let estate = || {
+        let injected = Injected { at: 2, failure: failure.clone(), answer_lost: true };
+        bench.estate().failing(injected)
+    };
+    let describe = || Describe("prod/a".to_owned());
+    let rehearsal =
+        Gate::new(Setup { estate: estate(), mode: Mode::Rehearse, window: None, ..bench.setup(SCOPE) });
+    for _ in 0..3 {
+        assert_eq!(rehearsal.call(describe()).await.unwrap(), Ok(3));
+    }
+    let live = Gate::new(Setup { estate: estate(), ..bench.setup(SCOPE) });
+    assert_eq!(live.call(describe()).await.unwrap(), Ok(3));
+    assert_eq!(live.call(rotate("prod/a")).await.unwrap(), Err(failure.clone()));
+    assert_eq!(bench.changed(), 1, "only its answer was lost");
+    assert_eq!(live.call(describe()).await.unwrap(), Ok(4));
+}
+
+#[tokio::test]
+async fn a_replay_is_limited_as_its_run_was() {
+    let bench = Bench::new().await;
+    let limits = Scope::parse("[limits]\nlog_bytes = '10 B'", "").unwrap().limits;
+    let replay = Gate::replay(Replay::new(bench.run, &[], limits, None));
+    replay.charge_log(10).unwrap();
+    assert!(matches!(replay.charge_log(1), Err(Fault::Exceeded(Exceeded { limit: Limit::LogBytes, .. }))));
+    assert_eq!((replay.used().log_bytes, replay.unasked()), (11, None));
+    assert!(matches!(replay.call(rotate("prod/a")).await, Err(Fault::EndOfRecord)));
 }
