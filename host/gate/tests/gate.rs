@@ -12,7 +12,7 @@ use remit_gate::{
     Effect, Estate, Exceeded, Failure, Fault, Gate, Injected, Limit, Mode, Phase, Plan, Replay, Scope, Setup,
     Step, Window,
 };
-use remit_journal::{Journal, JournalError};
+use remit_journal::{Event, Journal, JournalError};
 use support::{Bench, Describe, Destroy, Reveal, Rotate, SCOPE, Vault, rotate, told};
 use tokio::sync::Notify;
 
@@ -639,4 +639,53 @@ async fn a_replay_is_limited_as_its_run_was() {
     assert!(matches!(replay.charge_log(1), Err(Fault::Exceeded(Exceeded { limit: Limit::LogBytes, .. }))));
     assert_eq!((replay.used().log_bytes, replay.unasked()), (11, None));
     assert!(matches!(replay.call(rotate("prod/a")).await, Err(Fault::EndOfRecord)));
+}
+
+/// What a replay is asked for is what is on record, in its place and phase, or it says where it differs.
+#[tokio::test]
+async fn a_replay_finds_each_difference() {
+    let bench = Bench::new().await;
+    let scope = SCOPE.replace("test:vault/reveal\"", "test:vault/reveal\"\ndisclose = true");
+    let gate = bench.gate(&scope);
+    gate.refuse("test:vault/rotate.rotate", "../x", "no such path").unwrap();
+    let told = gate.call(reveal("prod/b")).await.unwrap();
+    gate.call(reveal("prod/a")).await.unwrap().unwrap();
+    gate.enter(Phase::Verify).unwrap();
+    bench.journal.flush().await.unwrap();
+    let records = bench.journal.reader().unwrap().run(&bench.run).unwrap();
+    let limits = Scope::parse(SCOPE, "").unwrap().limits;
+    let replay = |records: &[_]| {
+        Gate::replay(Replay::new(bench.run, records, limits.clone(), Some(Arc::clone(&bench.sealer))))
+    };
+    let diverges = |fault: Fault| assert!(matches!(fault, Fault::Diverged(_)), "{fault}");
+    for (operation, argument, why) in [
+        ("test:vault/rotate.other", "../x", "no such path"),
+        ("test:vault/rotate.rotate", "../y", "no such path"),
+        ("test:vault/rotate.rotate", "../x", "another reason"),
+    ] {
+        diverges(replay(&records).refuse(operation, argument, why).unwrap_err());
+    }
+    let same = replay(&records);
+    assert!(same.offers::<Rotate>() && !same.offers::<Reveal>(), "the refusal is next");
+    same.refuse("test:vault/rotate.rotate", "../x", "no such path").unwrap();
+    assert!(same.offers::<Reveal>() && !same.offers::<Rotate>());
+    assert_eq!(same.call(reveal("prod/b")).await.unwrap(), told);
+    same.call(reveal("prod/a")).await.unwrap().unwrap();
+    diverges(same.enter(Phase::HostCheck).unwrap_err());
+
+    // What was told at one call does not open at another.
+    let mut swapped = records.clone();
+    let mut outcomes: Vec<_> = swapped
+        .iter_mut()
+        .filter_map(|(_, record)| match &mut record.event {
+            Event::Outcome(outcome) => Some(outcome),
+            _ => None,
+        })
+        .collect();
+    let (first, second) = outcomes.split_at_mut(1);
+    std::mem::swap(&mut first[0].result, &mut second[0].result);
+    let other = replay(&swapped);
+    other.refuse("test:vault/rotate.rotate", "../x", "no such path").unwrap();
+    let fault = other.call(reveal("prod/b")).await.unwrap_err();
+    assert!(matches!(fault, Fault::Record { verb: "read", .. }), "{fault}");
 }
