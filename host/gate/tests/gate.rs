@@ -648,7 +648,9 @@ async fn a_replay_finds_each_difference() {
     let scope = SCOPE.replace("test:vault/reveal\"", "test:vault/reveal\"\ndisclose = true");
     let gate = bench.gate(&scope);
     gate.refuse("test:vault/rotate.rotate", "../x", "no such path").unwrap();
+    assert!(!gate.was_told());
     let told = gate.call(reveal("prod/b")).await.unwrap();
+    assert!(gate.was_told(), "whatever the action says from here on may hold it");
     gate.call(reveal("prod/a")).await.unwrap().unwrap();
     gate.enter(Phase::Verify).unwrap();
     bench.journal.flush().await.unwrap();

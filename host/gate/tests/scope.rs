@@ -229,3 +229,63 @@ fn the_least_scope_of_a_plan_covers_it_and_no_more() {
     assert_eq!(scope.limits.changes, 2);
     assert_eq!(Scope::parse(&scope.to_toml().unwrap(), "").unwrap(), scope);
 }
+
+/// A step is covered by the rule for its resource that accepts its effect, and by no other.
+#[test]
+fn what_a_scope_covers() {
+    use Effect::{Change, Disclose, Irrevocable, Observe};
+    let scope = Scope::parse(
+        "[[allow]]\ncapability = 'a:b/c'\nresources = ['secret:x', 'secret:far/**']\n\
+         [[allow]]\ncapability = 'a:b/c'\nresources = ['secret:gone']\nirrevocable = true\n\
+         [[allow]]\ncapability = 'a:b/c'\nresources = ['secret:told']\ndisclose = true\n\
+         [[allow]]\ncapability = 'a:b/other'\nresources = ['secret:elsewhere/y']\n",
+        "",
+    )
+    .unwrap();
+    let step = |path: &str, effect| Step {
+        phase: Phase::Run,
+        operation: "a:b/c.do".to_owned(),
+        effect,
+        content: false,
+        resource: Resource::new("secret", path).unwrap(),
+        arguments: serde_json::json!({"path": path}),
+        before: None,
+        undo: None,
+        irrevocable_because: None,
+    };
+    for (path, accepted) in [
+        ("x", &[Observe, Change][..]),
+        ("far/away", &[Observe, Change]),
+        ("gone", &[Observe, Change, Irrevocable]),
+        ("told", &[Observe, Change, Disclose]),
+        ("elsewhere/y", &[]),
+    ] {
+        for effect in [Observe, Change, Irrevocable, Disclose] {
+            let covered = scope.covers(&step(path, effect)).is_ok();
+            assert_eq!(covered, accepted.contains(&effect), "{path} {effect}");
+        }
+    }
+    let first: Vec<&str> = scope.first_segments(&["a:b/c"]).collect();
+    assert_eq!(first, ["x", "far", "gone", "told"]);
+    let exact = |text: &str| Pattern::new(text).unwrap().exact().map(|resource| resource.to_string());
+    assert_eq!((exact("secret:a/b"), exact("secret:a/*")), (Some("secret:a/b".to_owned()), None));
+    assert_eq!(Pattern::new("secret:a/*").unwrap().to_string(), "secret:a/*");
+
+    // What a record says was done, beside the step that allowed it.
+    let planned = step("x", Change);
+    let intent = |arguments: &str| remit_journal::Intent {
+        call: 1,
+        operation: "a:b/c.do".to_owned(),
+        effect: Change,
+        resource: "secret:x".to_owned(),
+        arguments: serde_json::value::RawValue::from_string(arguments.to_owned()).unwrap(),
+        before: None,
+        sealed: None,
+        irrevocable_because: None,
+    };
+    let same = intent(r#"{"path":"x"}"#);
+    assert!(planned.is_of(Phase::Run, &same, &[]));
+    assert!(!planned.is_of(Phase::Verify, &same, &[]), "in another phase");
+    assert!(!planned.is_of(Phase::Run, &intent(r#"{"path":"y"}"#), &[]));
+    assert!(planned.is_of(Phase::Run, &intent(r#"{"path":"y"}"#), &["path"]), "known at run time only");
+}
