@@ -139,8 +139,9 @@ fn attack_a_secret_in_the_words_of_a_failure() {
     for ending in [r#"{"fail":"it is {value}"}"#, r#"{"inspect":"{value}"}"#] {
         let script = format!(r#"{{"run":[{reveal},{ending}]}}"#);
         world.grant_scope(&allowed, "hostile.wasm", &script, "g");
-        let ran = world.run("g");
-        assert_ne!(ran.code, 0);
+        // Not even in the host's own log, with all that it tells.
+        let ran = world.remit(&["-vvv", "run", &world.request("g"), "--key", "bot.key", "--json"]);
+        assert!(ran.code != 0 && ran.err.contains("host call"), "{}", ran.err);
         world.remit(&["notify"]).exits(0);
         let (run, _) = world.last_run();
         let own = world.remit(&["show", &run, "--own-words"]).exits(0).out;

@@ -38,6 +38,10 @@ pub struct Write {
     pub level: Level,
     /// The line, safe to print: see [`printable`].
     pub message: String,
+    /// Whether it goes into the journal only, and not into the host's own log: the action had been told a secret or
+    /// content, which the line may hold.
+    #[serde(skip)]
+    pub journal_only: bool,
 }
 
 impl Observation for Write {
@@ -50,6 +54,9 @@ impl Observation for Write {
     }
 
     async fn observe(&self, on: &Facts) -> Result<(), remit_gate::Failure> {
+        if self.journal_only {
+            return Ok(());
+        }
         let (run, message) = (&on.run, &self.message);
         match self.level {
             Level::Debug => tracing::debug!(target: "remit::action", %run, "{message}"),
@@ -121,7 +128,8 @@ pub fn printable(text: &str) -> String {
 pub(crate) async fn write(gate: &Gate, level: Level, message: &str) -> Result<(), Fault> {
     gate.charge_log(message.len() as u64)?;
     // Writing to the run's own log has no failure of its own.
-    let _ = gate.call(Write { level, message: printable(message) }).await?;
+    let line = Write { level, message: printable(message), journal_only: gate.was_told() };
+    let _ = gate.call(line).await?;
     Ok(())
 }
 

@@ -264,7 +264,8 @@ impl Inner {
                 return Err(fault);
             }
         };
-        tracing::debug!(run = %self.run, call, operation = O::NAME, %resource, "host call");
+        // Without its resource: a name that the action chose may hold what it was told.
+        tracing::debug!(run = %self.run, call, operation = O::NAME, "host call");
         let at = Timestamp::now();
         self.admit(at, call, &operation, &resource)?;
         match O::EFFECT {

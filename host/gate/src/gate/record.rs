@@ -20,7 +20,12 @@ impl Inner {
         arguments: Box<RawValue>,
         reason: &str,
     ) -> Result<(), Fault> {
-        tracing::warn!(run = %self.run, call, operation, resource, reason, "host call refused");
+        // Once the action was told a secret, a name that it chose may hold it: such a name is in no log.
+        if self.told.load(Ordering::Relaxed) {
+            tracing::warn!(run = %self.run, call, operation, "host call refused");
+        } else {
+            tracing::warn!(run = %self.run, call, operation, resource, reason, "host call refused");
+        }
         let denied = Denied {
             call,
             operation: operation.to_owned(),
