@@ -4,10 +4,12 @@
 use super::*;
 
 const GUEST: &str = "hostile.wasm";
-/// Changes of every kind: secrets, one of them for good, and files; and in `verify` a look.
+/// Changes of every kind: secrets, one of them for good, and files; and in `verify` a look. In the middle it works for
+/// a while, so that the journal has written what came before: a rehearsal waits for no record of its own.
 const SCRIPT: &str = r#"{
     "run": [
         {"rotate": ["prod/a", null]}, {"disable": ["prod/b", "1"]}, {"destroy": ["prod/c", "1"]},
+        {"repeat": [50000, [{"put": ["a", "b"]}]]},
         {"write": ["/etc/app.conf", "login = no\n"]}, {"make-folder": "/etc/made"}, {"remove": "/etc/motd"}
     ],
     "verify": [{"inspect": "prod/a"}, {"stat": "/etc/app.conf"}]
@@ -107,7 +109,7 @@ fn nothing_happened(scenario: &Scenario<'_>, more: impl Fn(&Case<'_>, &Struck) +
                     let before = Live::of(&case.world);
                     let (struck, reached) = scenario.strike(&case, point.number, *how);
                     // Seen if what follows fails.
-                    println!("{}: {how} {point}: {:?}", scenario.name, struck.ran);
+                    println!("{}: {how} {point}: exit {}", scenario.name, struck.ran.code);
                     assert!(reached.is_none() || struck.signal == Some(9), "{:?}", struck.ran);
                     assert_eq!(Live::of(&case.world), before, "a rehearsal changes nothing");
                     Live::really(&case.world);
@@ -180,7 +182,7 @@ fn crash_in_the_rehearsal_before_a_run() {
         let case = scenario.fresh("one");
         let before = Live::of(&case.world);
         let (struck, reached) = scenario.strike(&case, point.number, How::After);
-        println!("after {point}: {:?}", struck.ran);
+        println!("after {point}: exit {}", struck.ran.code);
         if reached.is_none() || Live::of(&case.world) != before {
             continue;
         }
