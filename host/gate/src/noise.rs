@@ -124,6 +124,15 @@ mod tests {
         assert_eq!(seen.len(), 10, "{seen:?}");
     }
 
+    /// One long run of a character is no pattern: each place is drawn by itself.
+    #[test]
+    fn a_long_text_repeats_nothing() {
+        let made = Noise::new(&[1; 32]).like("", &"7".repeat(256));
+        let fours: BTreeSet<&[u8]> = made.as_bytes().chunks(4).collect();
+        assert!(fours.len() > 50, "{made}");
+        assert!(made.as_bytes().chunks(4).any(|four| four[0] != four[1] && four[1] != four[2]), "{made}");
+    }
+
     proptest! {
         #[test]
         fn the_shape_is_kept(text in any::<String>(), seed: [u8; 32], context: String) {

@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use remit_gate::{
-    Effect, Estate, Exceeded, Failure, Fault, Gate, Injected, Limit, Mode, Phase, Plan, Replay, Scope, Setup,
-    Step, Window,
+    Effect, Estate, Exceeded, Failure, Fault, Gate, Injected, Limit, Mode, Noise, Phase, Plan, Replay,
+    Resource, Scope, Setup, Step, Window,
 };
-use remit_journal::{Event, Journal, JournalError};
-use support::{Bench, Describe, Destroy, Reveal, Rotate, SCOPE, Vault, rotate, told};
+use remit_journal::{Journal, JournalError};
+use serde_json::Value;
+use support::{
+    Bench, Content, Describe, Destroy, Reason, Reveal, Rotate, SCOPE, Vault, reveal, rotate, told,
+};
 use tokio::sync::Notify;
 
 /// Not one byte of the system was changed, nor even looked at.
@@ -148,8 +151,9 @@ async fn only_the_approved_changes_in_their_order() {
 
     let bench = Bench::new().await;
     let gate = bench.with_plan(plan.clone());
-    // Reads are free within the scope.
+    // Reads are free within the scope, and only a rehearsal is asked for what it saw.
     gate.call(Describe("prod/a".to_owned())).await.unwrap().unwrap();
+    assert_eq!(gate.observed(), Plan::default());
     gate.call(rotate("prod/a")).await.unwrap().unwrap();
     gate.call(rotate("prod/b")).await.unwrap().unwrap();
     assert_eq!(bench.changed(), 2);
@@ -226,6 +230,7 @@ async fn after_its_window_a_grant_allows_nothing() {
     let gate = Gate::new(Setup { window: Some(Window::new(Timestamp::MIN, past)), ..bench.setup(SCOPE) });
     assert!(matches!(gate.call(rotate("prod/a")).await, Err(Fault::Expired(at)) if at == past));
     assert!(matches!(gate.call(Describe("prod/a".to_owned())).await, Err(Fault::Expired(_))));
+    assert!(matches!(gate.still_in_force(), Err(Fault::Expired(at)) if at == past));
     untouched(&bench);
     assert_eq!(bench.told().await.len(), 2);
 
@@ -233,6 +238,7 @@ async fn after_its_window_a_grant_allows_nothing() {
     let soon = Timestamp::now() + SignedDuration::from_millis(300);
     let gate = Gate::new(Setup { window: Some(Window::new(Timestamp::MIN, soon)), ..bench.setup(SCOPE) });
     gate.call(Describe("prod/a".to_owned())).await.unwrap().unwrap();
+    gate.still_in_force().unwrap();
     tokio::time::sleep(Duration::from_millis(350)).await;
     assert!(matches!(gate.call(rotate("prod/a")).await, Err(Fault::Expired(_))));
     assert_eq!(bench.changed(), 0);
@@ -441,10 +447,6 @@ capability = "test:vault/rotate"
 resources = ["secret:prod/**"]
 "#;
 
-fn reveal(path: &str) -> Reveal {
-    Reveal(path.to_owned())
-}
-
 /// The plan of a rehearsal that reveals `prod/b` in `run` and again in `verify`.
 async fn disclosing_plan() -> Plan {
     let bench = Bench::new().await;
@@ -562,24 +564,6 @@ async fn what_the_host_hands_out_is_metered() {
 }
 
 #[tokio::test]
-async fn a_rehearsal_is_replayed_from_what_it_played() {
-    let bench = Bench::new().await;
-    let gate = bench.rehearsal(SCOPE);
-    let told = gate.call(reveal("prod/b")).await.unwrap();
-    assert_eq!(gate.call(rotate("prod/a")).await.unwrap(), Ok(4));
-    assert_eq!(gate.call(rotate("prod/none")).await.unwrap(), Err(Failure::NotFound("prod/none".to_owned())));
-    bench.journal.flush().await.unwrap();
-    let records = bench.journal.reader().unwrap().run(&bench.run).unwrap();
-    let limits = Scope::parse(SCOPE, "").unwrap().limits;
-    let replay = Gate::replay(Replay::new(bench.run, &records, limits, Some(Arc::clone(&bench.sealer))));
-    assert!(replay.unasked().unwrap().contains("reveal.value on secret:prod/b"));
-    assert_eq!(replay.call(reveal("prod/b")).await.unwrap(), told);
-    assert_eq!(replay.call(rotate("prod/a")).await.unwrap(), Ok(4));
-    let fault = replay.call(rotate("prod/b")).await.unwrap_err();
-    assert!(matches!(fault, Fault::Diverged(_)), "{fault}");
-}
-
-#[tokio::test]
 async fn the_gate_knows_what_came_to_pass() {
     let bench = Bench::new().await;
     let gate = bench.gate(SCOPE);
@@ -630,64 +614,72 @@ async fn a_failure_that_a_test_asks_for_is_of_a_live_run() {
     assert_eq!(live.call(describe()).await.unwrap(), Ok(4));
 }
 
+/// What reaches nothing but the run itself needs no rule, is never asked to fail, and is no step of a plan.
 #[tokio::test]
-async fn a_replay_is_limited_as_its_run_was() {
+async fn what_is_ambient_needs_no_rule_and_is_no_step() {
     let bench = Bench::new().await;
-    let limits = Scope::parse("[limits]\nlog_bytes = '10 B'", "").unwrap().limits;
-    let replay = Gate::replay(Replay::new(bench.run, &[], limits, None));
-    replay.charge_log(10).unwrap();
-    assert!(matches!(replay.charge_log(1), Err(Fault::Exceeded(Exceeded { limit: Limit::LogBytes, .. }))));
-    assert_eq!((replay.used().log_bytes, replay.unasked()), (11, None));
-    assert!(matches!(replay.call(rotate("prod/a")).await, Err(Fault::EndOfRecord)));
+    let injected = Injected { at: 1, failure: Failure::Denied("as asked".to_owned()), answer_lost: false };
+    let live = Gate::new(Setup { estate: bench.estate().failing(injected), ..bench.setup("") });
+    let rehearsal = bench.rehearsal("");
+    for gate in [&live, &rehearsal] {
+        assert_eq!(gate.call(Reason).await.unwrap(), Ok("a test".to_owned()));
+        assert_eq!(gate.observed(), Plan::default());
+        let fault = gate.call(Describe("prod/a".to_owned())).await.unwrap_err();
+        assert!(matches!(fault, Fault::OutOfScope { .. }), "{fault}");
+    }
+    assert_eq!(live.used().host_calls, 2, "but it is a call, and on record");
+    assert!(bench.told().await[0].starts_with("intent 1 observe"));
 }
 
-/// What a replay is asked for is what is on record, in its place and phase, or it says where it differs.
+/// What is content is said to be so in the plan, from the first rehearsal to the words of an approver.
 #[tokio::test]
-async fn a_replay_finds_each_difference() {
+async fn a_plan_says_what_is_content_and_in_which_phase() {
     let bench = Bench::new().await;
-    let scope = SCOPE.replace("test:vault/reveal\"", "test:vault/reveal\"\ndisclose = true");
-    let gate = bench.gate(&scope);
-    gate.refuse("test:vault/rotate.rotate", "../x", "no such path").unwrap();
-    assert!(!gate.was_told());
-    let told = gate.call(reveal("prod/b")).await.unwrap();
-    assert!(gate.was_told(), "whatever the action says from here on may hold it");
-    gate.call(reveal("prod/a")).await.unwrap().unwrap();
+    let gate = bench.rehearsal(SCOPE);
+    gate.call(Content("prod/a".to_owned())).await.unwrap().unwrap();
+    gate.call(Describe("prod/a".to_owned())).await.unwrap().unwrap();
+    gate.call(Reveal("prod/a".to_owned())).await.unwrap().unwrap();
     gate.enter(Phase::Verify).unwrap();
-    bench.journal.flush().await.unwrap();
-    let records = bench.journal.reader().unwrap().run(&bench.run).unwrap();
-    let limits = Scope::parse(SCOPE, "").unwrap().limits;
-    let replay = |records: &[_]| {
-        Gate::replay(Replay::new(bench.run, records, limits.clone(), Some(Arc::clone(&bench.sealer))))
-    };
-    let diverges = |fault: Fault| assert!(matches!(fault, Fault::Diverged(_)), "{fault}");
-    for (operation, argument, why) in [
-        ("test:vault/rotate.other", "../x", "no such path"),
-        ("test:vault/rotate.rotate", "../y", "no such path"),
-        ("test:vault/rotate.rotate", "../x", "another reason"),
-    ] {
-        diverges(replay(&records).refuse(operation, argument, why).unwrap_err());
-    }
-    let same = replay(&records);
-    assert!(same.offers::<Rotate>() && !same.offers::<Reveal>(), "the refusal is next");
-    same.refuse("test:vault/rotate.rotate", "../x", "no such path").unwrap();
-    assert!(same.offers::<Reveal>() && !same.offers::<Rotate>());
-    assert_eq!(same.call(reveal("prod/b")).await.unwrap(), told);
-    same.call(reveal("prod/a")).await.unwrap().unwrap();
-    diverges(same.enter(Phase::HostCheck).unwrap_err());
+    gate.call(Describe("prod/b".to_owned())).await.unwrap().unwrap();
+    let plan = gate.observed();
+    let told: Vec<_> = plan.steps.iter().map(|step| (step.content, step.words())).collect();
+    let words = |content: bool, words: &str| (content, words.to_owned());
+    assert_eq!(
+        told,
+        [
+            words(true, r#"test:vault/read.content on secret:prod/a with "prod/a""#),
+            words(false, r#"test:vault/read.describe on secret:prod/a with "prod/a""#),
+            words(false, r#"test:vault/reveal.value on secret:prod/a with "prod/a""#),
+            words(false, r#"test:vault/read.describe on secret:prod/b with "prod/b" in verify"#),
+        ]
+    );
+    // In JSON `run` is what nothing is said of.
+    let json = serde_json::to_value(&plan).unwrap();
+    assert_eq!((&json["steps"][0]["phase"], &json["steps"][3]["phase"]), (&Value::Null, &"verify".into()));
+    assert_eq!((&json["steps"][0]["content"], &json["steps"][1]["content"]), (&true.into(), &Value::Null));
+}
 
-    // What was told at one call does not open at another.
-    let mut swapped = records.clone();
-    let mut outcomes: Vec<_> = swapped
-        .iter_mut()
-        .filter_map(|(_, record)| match &mut record.event {
-            Event::Outcome(outcome) => Some(outcome),
-            _ => None,
-        })
-        .collect();
-    let (first, second) = outcomes.split_at_mut(1);
-    std::mem::swap(&mut first[0].result, &mut second[0].result);
-    let other = replay(&swapped);
-    other.refuse("test:vault/rotate.rotate", "../x", "no such path").unwrap();
-    let fault = other.call(reveal("prod/b")).await.unwrap_err();
-    assert!(matches!(fault, Fault::Record { verb: "read", .. }), "{fault}");
+/// What is printed of these for a developer holds no value.
+#[tokio::test]
+async fn what_is_printed_for_a_developer_tells_no_value() {
+    let bench = Bench::new().await;
+    assert_eq!(format!("{:?}", bench.estate()), "Estate(1 backends)");
+    assert_eq!(format!("{:?}", Noise::new(&[7; 32])), "Noise(..)");
+    let resource = Resource::new("secret", "prod/a").unwrap();
+    assert!(format!("{resource:?}").contains("secret:prod/a"));
+}
+
+#[test]
+fn a_limit_says_how_much_of_what() {
+    let told = |limit| Exceeded { limit, used: 12, allowed: 11 }.to_string();
+    for (limit, unit) in [
+        (Limit::Fuel, "units"),
+        (Limit::WallTime, "ms"),
+        (Limit::Memory, "bytes"),
+        (Limit::TableElements, "elements"),
+        (Limit::HostCalls, "calls"),
+        (Limit::Changes, "changes"),
+    ] {
+        assert!(told(limit).contains(&format!("12 {unit}")), "{}", told(limit));
+    }
 }

@@ -162,6 +162,7 @@ fn values_that_make_no_sense_are_named() {
     for time in ["0s", "-5s", "1h 1s"] {
         assert!(error(&format!("[limits]\nwall_time = '{time}'")).contains("limits.wall_time"), "{time}");
     }
+    Scope::parse("[limits]\nwall_time = '1h'", "").unwrap();
 }
 
 #[test]

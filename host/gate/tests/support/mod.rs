@@ -110,6 +110,39 @@ impl Observation for Reveal {
     }
 }
 
+/// Hands out content: not secret, but nothing that a journal shows.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Content(pub(crate) String);
+
+impl Observation for Content {
+    const NAME: &'static str = "test:vault/read.content";
+    const SEALED: bool = true;
+    type Backend = Arc<Vault>;
+    type Outcome = String;
+    fn resource(&self) -> Cow<'_, Resource> {
+        Cow::Owned(secret(&self.0))
+    }
+    async fn observe(&self, on: &Arc<Vault>) -> Result<String, Failure> {
+        Ok(on.get(&self.0)?.1)
+    }
+}
+
+/// What an action may know of its own run: ambient.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Reason;
+
+impl Observation for Reason {
+    const NAME: &'static str = "remit:host/run.reason";
+    type Backend = Facts;
+    type Outcome = String;
+    fn resource(&self) -> Cow<'_, Resource> {
+        Cow::Owned(Resource::new("run", "facts").unwrap())
+    }
+    async fn observe(&self, on: &Facts) -> Result<String, Failure> {
+        Ok(on.reason.clone())
+    }
+}
+
 /// Appends `suffix` to a value; the old value is sealed for the undo.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Rotate {
@@ -146,6 +179,7 @@ impl Operation for Rotate {
     }
     async fn perform(on: &Arc<Vault>, by: Permit<'_, Self>) -> Result<u32, Failure> {
         let (operation, before) = (by.operation(), by.before());
+        assert_eq!(format!("{by:?}"), "Permit(test:vault/rotate.rotate)");
         let old = std::str::from_utf8(before.secret.as_ref().unwrap().expose()).unwrap();
         let next = before.undo.version + 1;
         let value = Some((next, format!("{old}{}", operation.suffix)));
@@ -203,6 +237,10 @@ impl Operation for Destroy {
 
 pub(crate) fn rotate(path: &str) -> Rotate {
     Rotate { path: path.to_owned(), suffix: "+".to_owned() }
+}
+
+pub(crate) fn reveal(path: &str) -> Reveal {
+    Reveal(path.to_owned())
 }
 
 /// Everything on `prod/**` but what needs acceptance.
