@@ -55,7 +55,9 @@ pub enum Limit {
     Input,
     /// The output, in bytes.
     Output,
-    /// What the host hands to the action in its answers, in bytes.
+    /// What the host hands to the action in one answer, in bytes.
+    OneAnswer,
+    /// The same of all answers together.
     Answers,
     /// Changes, undoable or not.
     Changes,
@@ -76,6 +78,7 @@ impl Limit {
             Self::LogBytes => "log_bytes",
             Self::Input => "input",
             Self::Output => "output",
+            Self::OneAnswer => "one_answer",
             Self::Answers => "answers",
             Self::Changes => "changes",
             Self::Stack => "stack",
@@ -86,9 +89,13 @@ impl Limit {
         match self {
             Self::Fuel => " units",
             Self::WallTime => " ms",
-            Self::Memory | Self::LogBytes | Self::Input | Self::Output | Self::Answers | Self::Stack => {
-                " bytes"
-            }
+            Self::Memory
+            | Self::LogBytes
+            | Self::Input
+            | Self::Output
+            | Self::OneAnswer
+            | Self::Answers
+            | Self::Stack => " bytes",
             Self::TableElements => " elements",
             Self::HostCalls => " calls",
             Self::Changes => " changes",

@@ -470,7 +470,8 @@ impl Inner {
             progress.answered = progress.answered.saturating_add(bytes);
             progress.answered
         };
-        within(Limit::Answers, answered, self.limits.answers.as_u64())
+        within(Limit::OneAnswer, bytes, self.limits.one_answer.as_u64())
+            .and_then(|()| within(Limit::Answers, answered, self.limits.answers.as_u64()))
             .or_else(|fault| self.refuse_for(call, operation, fault))
     }
 

@@ -85,7 +85,9 @@ pub struct Limits {
     pub input: ByteSize,
     /// Size of the output.
     pub output: ByteSize,
-    /// Bytes that the host hands to the action in all answers together, as they are in the journal.
+    /// Bytes that the host hands to the action in one answer, as they are in the journal.
+    pub one_answer: ByteSize,
+    /// The same of all answers together.
     pub answers: ByteSize,
     /// Changes, undoable or not.
     pub changes: u64,
@@ -102,6 +104,7 @@ impl Default for Limits {
             log_bytes: ByteSize::kib(64),
             input: ByteSize::kib(64),
             output: ByteSize::kib(64),
+            one_answer: ByteSize::mib(8),
             answers: ByteSize::mib(16),
             changes: 1,
         }

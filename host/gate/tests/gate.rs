@@ -555,6 +555,23 @@ async fn what_the_host_hands_out_is_metered() {
     assert!(matches!(&fault, Fault::Recorded(why) if why.contains("answers")), "{fault}");
     assert_eq!(replay.unasked(), None);
 
+    // And each by itself.
+    let bench = Bench::new().await;
+    let gate = bench.gate(&format!("{SCOPE}\none_answer = '200 B'"));
+    for _ in 0..3 {
+        assert_eq!(gate.call(Content("prod/a".to_owned())).await.unwrap(), Ok("hunter2".to_owned()));
+    }
+    bench.vault.values.lock().unwrap().insert("prod/long".to_owned(), (3, "x".repeat(360)));
+    let fault = gate.call(Content("prod/long".to_owned())).await.unwrap_err();
+    let Fault::Exceeded(Exceeded { limit: Limit::OneAnswer, used, allowed: 200 }) = fault else {
+        panic!("{fault}");
+    };
+    // To the very byte.
+    for (allowed, fits) in [(used, true), (used - 1, false)] {
+        let gate = bench.gate(&format!("{SCOPE}\none_answer = '{allowed} B'"));
+        assert_eq!(gate.call(Content("prod/long".to_owned())).await.is_ok(), fits, "{allowed}");
+    }
+
     // A change that happened happened, whatever its answer comes to.
     let bench = Bench::new().await;
     let gate = bench.gate(&format!("{SCOPE}\nanswers = '1 B'"));

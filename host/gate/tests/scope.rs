@@ -89,7 +89,17 @@ fn a_full_scope_reads_and_writes_back() {
     // What is not written has its default, and the text with everything spelled out means the same.
     assert_eq!(scope.limits.host_calls, Limits::default().host_calls);
     let written = scope.to_toml().unwrap();
-    for limit in ["host_calls", "log_bytes", "table_elements", "input", "output", "wall_time", "memory"] {
+    for limit in [
+        "host_calls",
+        "log_bytes",
+        "table_elements",
+        "input",
+        "output",
+        "one_answer",
+        "answers",
+        "wall_time",
+        "memory",
+    ] {
         assert!(written.contains(&format!("{limit} = ")), "{written}");
     }
     let again = Scope::parse(&written, "again").unwrap();
@@ -112,6 +122,7 @@ fn an_empty_scope_allows_nothing_and_has_every_limit() {
     assert_eq!((limits.fuel, limits.host_calls, limits.changes), (1_000_000_000, 1_000, 1));
     assert_eq!((limits.memory.as_u64(), limits.table_elements), (64 << 20, 100_000));
     assert_eq!(limits.wall_time, SignedDuration::from_secs(30));
+    assert_eq!((limits.one_answer.as_u64(), limits.answers.as_u64()), (8 << 20, 16 << 20));
     for bytes in [limits.log_bytes, limits.input, limits.output] {
         assert_eq!(bytes.as_u64(), 64 << 10);
     }
