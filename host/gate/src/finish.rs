@@ -53,32 +53,41 @@ mod tests {
     use std::future::poll_fn;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
-    use std::time::Duration;
+
+    use tokio::sync::Notify;
 
     use super::*;
 
-    /// Work in two halves, the second after a moment; counts each.
-    fn work(count: &Arc<AtomicU32>) -> Finish<u32> {
-        let count = Arc::clone(count);
+    /// Work in two halves, the second when it is told to go on; counts each.
+    fn work(count: &Arc<AtomicU32>, go_on: &Arc<Notify>) -> Finish<u32> {
+        let (count, go_on) = (Arc::clone(count), Arc::clone(go_on));
         Finish::new(async move {
             count.fetch_add(1, Ordering::SeqCst);
-            tokio::time::sleep(Duration::from_millis(30)).await;
+            go_on.notified().await;
             count.fetch_add(1, Ordering::SeqCst) + 1
         })
     }
 
     #[tokio::test]
     async fn it_ends_for_one_who_waits_and_for_one_who_goes() {
-        let count = Arc::default();
-        assert_eq!(work(&count).await, Some(2));
-        tokio::time::timeout(Duration::from_millis(5), work(&count)).await.unwrap_err();
+        let (count, go_on) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
+        let reaches = async |number| {
+            while count.load(Ordering::SeqCst) != number {
+                tokio::task::yield_now().await;
+            }
+        };
+        go_on.notify_one();
+        assert_eq!(work(&count, &go_on).await, Some(2));
+        let mut asked = work(&count, &go_on);
+        assert!(poll_fn(|context| Poll::Ready(Pin::new(&mut asked).poll(context).is_pending())).await);
+        drop(asked);
         assert_eq!(count.load(Ordering::SeqCst), 3, "in the middle");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        assert_eq!(count.load(Ordering::SeqCst), 4);
+        go_on.notify_one();
+        reaches(4).await;
         // Nobody even began to wait.
-        drop(work(&count));
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        assert_eq!(count.load(Ordering::SeqCst), 6);
+        drop(work(&count, &go_on));
+        go_on.notify_one();
+        reaches(6).await;
     }
 
     #[tokio::test]
