@@ -1,15 +1,16 @@
 //! Making a home: what it begins with, and whom it trusts.
 
 use std::ffi::OsStr;
-use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use remit_journal::Journal;
+use remit_text::toml::value;
 use remit_tlog::NoteSigner;
 use remit_trust::principals::{Kind, Principals};
-use remit_trust::{Sealer, Sign as _, Signer, VerifyingKey, private_seed};
+use remit_trust::{Key, Sealer, Sign as _, VerifyingKey, private_seed};
+use serde::Serialize;
 
 use crate::{Error, Home, disk};
 
@@ -160,16 +161,15 @@ impl Home {
         }
         let (mut admin, mut admins) = (None, Vec::new());
         if let Some(file) = &founding.admin {
-            let key = match VerifyingKey::load(file) {
-                // A line of OpenSSH stands for the private key that an agent holds.
-                Ok(key) if !key.is_ssh() => key,
-                _ => admin.insert(Signer::load(file)?).verifying_key(),
+            let key = match Key::load(file)? {
+                Key::Public(key) => key,
+                Key::Private(signer) => admin.insert(signer).verifying_key(),
             };
             admins.push(trust.add(Role::Admin, &stem(file), key, file)?);
         }
-        let mut principals = String::from(PRINCIPALS);
+        let mut principals = WrittenPrincipals::default();
         // The same, for a look at it before there are files.
-        let mut inline = String::new();
+        let mut inline = WrittenPrincipals::default();
         for (n, founder) in founding.principals.iter().enumerate() {
             let Founder { name, kind, groups, key: file } = founder;
             if let Some(other) = founding.principals[..n].iter().find(|other| other.name == *name) {
@@ -184,15 +184,12 @@ impl Home {
             let key = VerifyingKey::load(file)?;
             let public = key.to_text();
             let kept = trust.add(Role::Principal, name, key, file)?;
-            let groups: Vec<String> = groups.iter().map(|group| format!("{group:?}")).collect();
-            let is = format!(
-                "\n[[principal]]\nname   = {name:?}\nkind   = \"{kind}\"\ngroups = [{}]\n[[principal.key]]\n",
-                groups.join(", "),
-            );
-            let _ = writeln!(principals, "{is}file   = {:?}", kept.display().to_string());
-            let _ = writeln!(inline, "{is}public = {public:?}");
+            let is = |key| Written { name, kind: *kind, groups, key: [key] };
+            principals.principal.push(is(WrittenKey::File(kept)));
+            inline.principal.push(is(WrittenKey::Public(public)));
         }
-        Principals::parse(&inline, "the principals given", Path::new("."))?;
+        let principals = format!("{PRINCIPALS}\n{}", principals.to_toml()?);
+        Principals::parse(&inline.to_toml()?, "the principals given", Path::new("."))?;
         NoteSigner::from_seed(log, &[0; 32])?;
 
         let mut files: Vec<(PathBuf, String)> =
@@ -235,22 +232,51 @@ impl Home {
     }
 }
 
+/// `principals.toml`, to be written.
+#[derive(Default, Serialize)]
+struct WrittenPrincipals<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    principal: Vec<Written<'a>>,
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    name: &'a str,
+    kind: Kind,
+    groups: &'a [String],
+    key: [WrittenKey; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum WrittenKey {
+    File(PathBuf),
+    Public(String),
+}
+
+impl WrittenPrincipals<'_> {
+    fn to_toml(&self) -> Result<String, Error> {
+        toml::to_string(self).map_err(|error| Error::Founding { why: format!("the principals: {error}") })
+    }
+}
+
 const PRINCIPALS: &str = "# Who may act here: people and software identities, each with its keys. After a change an administrator\n# signs it: `remit rules sign --key admin.key`. docs/authority.md has the form.\n";
 
 fn template(log: &str, publishers: &[PathBuf], admins: &[PathBuf]) -> String {
+    // They are kept under names that we made.
     let list = |keys: &[PathBuf]| {
-        keys.iter().map(|name| format!("{:?}", name.display().to_string())).collect::<Vec<_>>().join(", ")
+        value(keys.iter().map(|name| name.display().to_string()).collect::<Vec<String>>())
     };
     format!(
         r#"# The name of this host's journal in its signed checkpoints.
-log = {log:?}
+log = {}
 # What policies know of this home.
 # environment = "production"
 
 [trust]
 # Who may publish actions (P-256, PEM), and who may say who the principals are: public keys, relative to this file.
-publishers = [{}]
-admins     = [{}]
+publishers = {}
+admins     = {}
 
 # Which system serves which secrets; the longest prefix wins.
 [[secrets]]
@@ -264,6 +290,7 @@ backend = "embedded"
 # mount      = "secret"
 # token_file = "bao.token"                  # mode 0600; or token_env = "BAO_TOKEN"
 "#,
+        value(log),
         list(publishers),
         list(admins)
     )

@@ -168,7 +168,7 @@ impl Fixture {
         let text = std::fs::read_to_string(path).map_err(|error| OfflineError::file(path, &error))?;
         let wrong = |why: String| OfflineError::Fixture { file: path.display().to_string(), why };
         let fixture: Self =
-            toml::from_str(&text).map_err(|error| wrong(error.to_string().trim_end().to_owned()))?;
+            remit_text::toml::read_exact(&text).map_err(|mistake| wrong(mistake.to_string()))?;
         if let Some(fault) = fixture.faults.iter().find(|fault| fault.at == 0) {
             return Err(wrong(format!("[[fault]] at = {}: calls count from 1", fault.at)));
         }
