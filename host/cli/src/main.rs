@@ -65,7 +65,7 @@ fn main() -> ExitCode {
     });
     observe(cli.log_format, cli.verbose);
     let home = cli.home.unwrap_or_else(|| {
-        std::env::var_os("HOME")
+        remit_text::env::var("HOME")
             .map_or_else(|| PathBuf::from(".remit"), |home| PathBuf::from(home).join(".remit"))
     });
     // One thread beside this one: an effect goes on to its end there while the guest computes here.
@@ -98,7 +98,7 @@ fn parse() -> Result<Cli, clap::Error> {
 /// A variable of the environment that is empty counts as unset, for every option of every command.
 fn without_empty(command: clap::Command) -> clap::Command {
     let unset = |arg: clap::Arg| match arg.get_env() {
-        Some(name) if std::env::var_os(name).is_some_and(|value| value.is_empty()) => arg.env(None::<&str>),
+        Some(name) if remit_text::env::is_empty(name) => arg.env(None::<&str>),
         _ => arg,
     };
     command.mut_args(unset).mut_subcommands(without_empty)

@@ -22,7 +22,9 @@ fn coloured(terminal: bool, set: impl Fn(&str) -> Option<OsString>) -> bool {
     if set("CLICOLOR_FORCE").is_some_and(|value| value != "0") {
         return true;
     }
-    terminal && set("CLICOLOR").is_none_or(|value| value != "0") && set("TERM").is_some_and(|term| term != "dumb")
+    terminal
+        && set("CLICOLOR").is_none_or(|value| value != "0")
+        && set("TERM").is_some_and(|term| term != "dumb")
 }
 
 /// Prints what is wrong with the command line, or the help that was asked for; returns the exit code.
@@ -188,7 +190,10 @@ mod tests {
         };
         assert!(with(true, &[("TERM", "xterm")]));
         assert!(with(true, &[("TERM", "xterm"), ("CLICOLOR", "1"), ("CLICOLOR_FORCE", "0")]));
-        assert!(with(false, &[("CLICOLOR_FORCE", "1")]) && with(true, &[("TERM", "dumb"), ("CLICOLOR_FORCE", "1")]));
+        assert!(
+            with(false, &[("CLICOLOR_FORCE", "1")])
+                && with(true, &[("TERM", "dumb"), ("CLICOLOR_FORCE", "1")])
+        );
         assert!(!with(false, &[("TERM", "xterm")]));
         assert!(!with(true, &[]) && !with(true, &[("TERM", "dumb")]));
         assert!(!with(true, &[("TERM", "xterm"), ("CLICOLOR", "0")]));

@@ -1,6 +1,7 @@
 //! Making a home: what it begins with, and whom it trusts.
 
 use std::ffi::OsStr;
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,6 @@ use remit_text::toml::value;
 use remit_tlog::NoteSigner;
 use remit_trust::principals::{Kind, Principals};
 use remit_trust::{Key, Sealer, Sign as _, VerifyingKey, private_seed};
-use serde::Serialize;
 
 use crate::{Error, Home, disk};
 
@@ -167,9 +167,9 @@ impl Home {
             };
             admins.push(trust.add(Role::Admin, &stem(file), key, file)?);
         }
-        let mut principals = WrittenPrincipals::default();
+        let mut principals = String::from(PRINCIPALS);
         // The same, for a look at it before there are files.
-        let mut inline = WrittenPrincipals::default();
+        let mut inline = String::new();
         for (n, founder) in founding.principals.iter().enumerate() {
             let Founder { name, kind, groups, key: file } = founder;
             if let Some(other) = founding.principals[..n].iter().find(|other| other.name == *name) {
@@ -184,12 +184,16 @@ impl Home {
             let key = VerifyingKey::load(file)?;
             let public = key.to_text();
             let kept = trust.add(Role::Principal, name, key, file)?;
-            let is = |key| Written { name, kind: *kind, groups, key: [key] };
-            principals.principal.push(is(WrittenKey::File(kept)));
-            inline.principal.push(is(WrittenKey::Public(public)));
+            let is = format!(
+                "\n[[principal]]\nname   = {}\nkind   = {}\ngroups = {}\n[[principal.key]]\n",
+                value(name.as_str()),
+                value(kind.to_string()),
+                value(groups.clone()),
+            );
+            let _ = writeln!(principals, "{is}file   = {}", value(kept.display().to_string()));
+            let _ = writeln!(inline, "{is}public = {}", value(public));
         }
-        let principals = format!("{PRINCIPALS}\n{}", principals.to_toml()?);
-        Principals::parse(&inline.to_toml()?, "the principals given", Path::new("."))?;
+        Principals::parse(&inline, "the principals given", Path::new("."))?;
         NoteSigner::from_seed(log, &[0; 32])?;
 
         let mut files: Vec<(PathBuf, String)> =
@@ -232,41 +236,12 @@ impl Home {
     }
 }
 
-/// `principals.toml`, to be written.
-#[derive(Default, Serialize)]
-struct WrittenPrincipals<'a> {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    principal: Vec<Written<'a>>,
-}
-
-#[derive(Serialize)]
-struct Written<'a> {
-    name: &'a str,
-    kind: Kind,
-    groups: &'a [String],
-    key: [WrittenKey; 1],
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "lowercase")]
-enum WrittenKey {
-    File(PathBuf),
-    Public(String),
-}
-
-impl WrittenPrincipals<'_> {
-    fn to_toml(&self) -> Result<String, Error> {
-        toml::to_string(self).map_err(|error| Error::Founding { why: format!("the principals: {error}") })
-    }
-}
-
 const PRINCIPALS: &str = "# Who may act here: people and software identities, each with its keys. After a change an administrator\n# signs it: `remit rules sign --key admin.key`. docs/authority.md has the form.\n";
 
 fn template(log: &str, publishers: &[PathBuf], admins: &[PathBuf]) -> String {
     // They are kept under names that we made.
-    let list = |keys: &[PathBuf]| {
-        value(keys.iter().map(|name| name.display().to_string()).collect::<Vec<String>>())
-    };
+    let list =
+        |keys: &[PathBuf]| value(keys.iter().map(|name| name.display().to_string()).collect::<Vec<String>>());
     format!(
         r#"# The name of this host's journal in its signed checkpoints.
 log = {}

@@ -19,7 +19,7 @@ pub struct Input {
 fn read(text: &str, shown: &str) -> Result<Value, Error> {
     json::parse(text).map_err(|mistake| Error::Document {
         file: shown.to_owned(),
-        wanted: "JSON that everybody reads alike",
+        wanted: if json::is_json(text) { "JSON that everybody reads alike" } else { "valid JSON" },
         why: mistake.to_string(),
         help: "correct the input, for example --input '{\"path\": \"prod/payments/stripe\"}'".to_owned(),
     })
@@ -103,4 +103,3 @@ impl Input {
         Ok(serde_json::from_str(&self.json)?)
     }
 }
-

@@ -194,7 +194,8 @@ required = ["path"]
 
     const TWICE: &[u8] =
         br#"{"name":"a","version":"1.0.0","summary":"s","input":{"type":"object","type":"string"}}"#;
-    const LARGE: &[u8] = br#"{"name":"a","version":"1.0.0","summary":"s","input":{"maximum":9007199254740993}}"#;
+    const LARGE: &[u8] =
+        br#"{"name":"a","version":"1.0.0","summary":"s","input":{"maximum":9007199254740993}}"#;
 
     #[test]
     fn a_section_that_is_no_manifest_is_an_error() {

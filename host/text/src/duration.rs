@@ -18,7 +18,11 @@ pub fn parse(text: &str) -> Result<SignedDuration, DurationError> {
     let refuse = |why| DurationError { shown: text.escape_debug().take(60).collect(), why };
     let bare = text.trim();
     if bare.chars().all(|c| c.is_ascii_digit() || c == '.') {
-        return Err(refuse(if bare.is_empty() { FORMS } else { "it has no unit: write s, m, h, d or w behind it" }));
+        return Err(refuse(if bare.is_empty() {
+            FORMS
+        } else {
+            "it has no unit: write s, m, h, d or w behind it"
+        }));
     }
     let span: Span = bare.parse().map_err(|_| refuse(FORMS))?;
     if span.is_negative() {
@@ -93,7 +97,10 @@ mod tests {
             ("999999999999h", "write it like"),
         ] {
             let told = parse(text).unwrap_err().to_string();
-            assert!(told.contains(why) && told.starts_with(&format!("`{text}` is no duration: ")), "{text}: {told}");
+            assert!(
+                told.contains(why) && told.starts_with(&format!("`{text}` is no duration: ")),
+                "{text}: {told}"
+            );
             assert!(!told.contains("jiff") && !told.contains("Span"), "{told}");
         }
     }

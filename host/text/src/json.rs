@@ -198,7 +198,8 @@ mod tests {
 
     #[test]
     fn a_document_is_what_every_reader_reads_in_it() {
-        let text = " { \"a\" : [1, -2.5, true, null, \"\\u00e9\\n\"], \"b\": {\"a\": {}} , \"\\u0063\": [] }\n";
+        let text =
+            " { \"a\" : [1, -2.5, true, null, \"\\u00e9\\n\"], \"b\": {\"a\": {}} , \"\\u0063\": [] }\n";
         assert_eq!(parse(text).unwrap(), json!({"a": [1, -2.5, true, null, "é\n"], "b": {"a": {}}, "c": []}));
         assert_eq!(parse(text).unwrap(), serde_json::from_str::<Value>(text).unwrap());
     }
@@ -261,7 +262,8 @@ mod tests {
         let value = parse(r#"{"literals":[null,true,false],"numbers":[333333333.3333333,4.50,2e-3],"string":"\u20ac$\u000F\nA'B\"\\\\\"/"}"#).unwrap();
         let text = "{\"literals\":[null,true,false],\"numbers\":[333333333.3333333,4.5,0.002],\"string\":\"€$\\u000f\\nA'B\\\"\\\\\\\\\\\"/\"}";
         assert_eq!(String::from_utf8(canonical(&value).unwrap()).unwrap(), text);
-        let names = json!({"\u{20ac}": 1, "\r": 2, "\u{fb33}": 3, "1": 4, "\u{1f600}": 5, "\u{80}": 6, "\u{f6}": 7});
+        let names =
+            json!({"\u{20ac}": 1, "\r": 2, "\u{fb33}": 3, "1": 4, "\u{1f600}": 5, "\u{80}": 6, "\u{f6}": 7});
         let text = "{\"\\r\":2,\"1\":4,\"\u{80}\":6,\"ö\":7,\"€\":1,\"\u{1f600}\":5,\"\u{fb33}\":3}";
         assert_eq!(String::from_utf8(canonical(&names).unwrap()).unwrap(), text);
     }
@@ -270,7 +272,10 @@ mod tests {
     #[test]
     fn what_has_no_canonical_form_of_its_own_is_refused() {
         for exact in [9_007_199_254_740_991_i64, -9_007_199_254_740_991, 0] {
-            assert_eq!(canonical(&json!({"n": [exact]})).unwrap(), format!("{{\"n\":[{exact}]}}").into_bytes());
+            assert_eq!(
+                canonical(&json!({"n": [exact]})).unwrap(),
+                format!("{{\"n\":[{exact}]}}").into_bytes()
+            );
         }
         for inexact in [json!(1_u64 << 53), json!(u64::MAX), json!(i64::MIN), json!(1e16), json!(-1e20)] {
             let error = canonical(&json!({"deep": [{"n": inexact}]})).unwrap_err();
@@ -286,7 +291,9 @@ mod tests {
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),
             any::<i32>().prop_map(Value::from),
-            any::<f64>().prop_filter("finite", |n| n.is_finite() && !number::is_unsafe(*n)).prop_map(Value::from),
+            any::<f64>()
+                .prop_filter("finite", |n| n.is_finite() && !number::is_unsafe(*n))
+                .prop_map(Value::from),
             "\\PC{0,6}".prop_map(Value::from),
         ];
         leaf.prop_recursive(4, 24, 4, |inner| {

@@ -44,9 +44,7 @@ fn decimal(text: &str) -> Option<(bool, String, i64)> {
     }
     let behind = |text: &str| i64::try_from(text.len()).ok();
     let power = exponent.trim_start_matches('+').parse::<i64>().ok()?;
-    let power = power
-        .checked_sub(behind(fraction)?)?
-        .checked_add(behind(&digits[significant.len()..])?)?;
+    let power = power.checked_sub(behind(fraction)?)?.checked_add(behind(&digits[significant.len()..])?)?;
     Some((negative, significant.to_owned(), power))
 }
 
@@ -60,8 +58,24 @@ mod tests {
     #[test]
     fn a_number_is_kept_or_refused_never_changed() {
         for kept in [
-            "0", "-0", "-0.0", "0e999", "1", "1.0", "1.10", "0.1", "-2.5e-3", "9007199254740991", "-9007199254740991",
-            "1e21", "6.02214076e23", "1.7976931348623157e308", "5e-324", "100e-2", "1E2", "1e+2",
+            "0",
+            "-0",
+            "-0.0",
+            "0e999",
+            "1",
+            "1.0",
+            "1.10",
+            "0.1",
+            "-2.5e-3",
+            "9007199254740991",
+            "-9007199254740991",
+            "1e21",
+            "6.02214076e23",
+            "1.7976931348623157e308",
+            "5e-324",
+            "100e-2",
+            "1E2",
+            "1e+2",
         ] {
             assert_eq!(refusal(kept), None, "{kept}");
         }
@@ -80,7 +94,11 @@ mod tests {
             ("1000000000000000000000000000001", "more digits"),
             ("1e-99999999999999999999", "more digits"),
         ] {
-            assert!(refusal(changed).is_some_and(|told| told.contains(why)), "{changed}: {:?}", refusal(changed));
+            assert!(
+                refusal(changed).is_some_and(|told| told.contains(why)),
+                "{changed}: {:?}",
+                refusal(changed)
+            );
         }
     }
 

@@ -83,22 +83,37 @@ mod tests {
             let told = told(&format!("a = {wrong}"));
             assert!(told.contains(why) && told.contains('^'), "{wrong}: {told}");
         }
-        let kept: Value = read_exact("a = [0xff, 1_000, -0.0, 1.50, 1e21, 1_0.5]\nb = \"2026-01-01\"").unwrap();
+        let kept: Value =
+            read_exact("a = [0xff, 1_000, -0.0, 1.50, 1e21, 1_0.5]\nb = \"2026-01-01\"").unwrap();
         assert_eq!(kept.to_string(), r#"{"a":[255,1000,-0.0,1.5,1e+21,10.5],"b":"2026-01-01"}"#);
     }
 
     #[test]
     fn mistakes_are_told_with_their_place() {
         let told = read::<toml::Table>("a = 1\na = 2").unwrap_err().to_string();
-        assert!(told.starts_with("line 2, column 1\n  |\n2 | a = 2\n  | ^\n") && told.contains("duplicate key"), "{told}");
+        assert!(
+            told.starts_with("line 2, column 1\n  |\n2 | a = 2\n  | ^\n") && told.contains("duplicate key"),
+            "{told}"
+        );
         assert!(read_exact::<Value>("a = [").unwrap_err().to_string().starts_with("line 1"));
     }
 
     #[test]
     fn a_value_is_read_back_as_it_was() {
-        for text in
-            ["", "a\"b'c\\", "\t\n\r", "cafe\u{301}", "กุญแจ", "कुंजी", "x\u{a0}y", "\u{202e}", "x\u{200b}y", "a\u{7f}b", "\u{1b}", "'''\"\"\""]
-        {
+        for text in [
+            "",
+            "a\"b'c\\",
+            "\t\n\r",
+            "cafe\u{301}",
+            "กุญแจ",
+            "कुंजी",
+            "x\u{a0}y",
+            "\u{202e}",
+            "x\u{200b}y",
+            "a\u{7f}b",
+            "\u{1b}",
+            "'''\"\"\"",
+        ] {
             let table: toml::Table = read(&format!("a = {}", value(text))).unwrap();
             assert_eq!(table["a"].as_str(), Some(text), "{text:?}");
             let table: toml::Table = read(&format!("a = {}", value(vec![text, "b"]))).unwrap();

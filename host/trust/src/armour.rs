@@ -52,7 +52,7 @@ pub(crate) fn signature(bytes: &[u8]) -> Result<Vec<u8>, SignatureError> {
 }
 
 /// Whether this is one ASN.1 sequence, as ECDSA's signatures are.
-pub(crate) fn is_der(bytes: &[u8]) -> bool {
+fn is_der(bytes: &[u8]) -> bool {
     matches!(bytes, [0x30, length, rest @ ..] if usize::from(*length) == rest.len())
 }
 

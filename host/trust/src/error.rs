@@ -41,10 +41,7 @@ pub enum KeyError {
     },
     /// The ssh-agent did not sign.
     #[error("the ssh-agent did not sign: {why}")]
-    #[diagnostic(
-        code(usage::agent),
-        help("{help}")
-    )]
+    #[diagnostic(code(usage::agent), help("{help}"))]
     Agent {
         /// Why.
         why: String,
@@ -68,7 +65,9 @@ pub enum SignatureError {
     #[error("the signature is malformed: {0}")]
     #[diagnostic(
         code(refused::signature_malformed),
-        help("of a file: an ECDSA signature in DER, bare or in base64, as `remit sign` and cosign write it; of a document: that, or one by `ssh-keygen -Y sign`")
+        help(
+            "of a file: an ECDSA signature in DER, bare or in base64, as `remit sign` and cosign write it; of a document: that, or one by `ssh-keygen -Y sign`"
+        )
     )]
     Malformed(String),
     /// No trusted key made it over these bytes.

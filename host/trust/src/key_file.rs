@@ -131,9 +131,9 @@ impl KeyFile {
         }
         Err(self.unusable(match blocks.first().map(pem::Pem::tag) {
             None => "not whole PEM: its end is missing".to_owned(),
-            Some("ENCRYPTED SIGSTORE PRIVATE KEY" | "ENCRYPTED COSIGN PRIVATE KEY" | "ENCRYPTED PRIVATE KEY") => {
-                "it is encrypted; decrypt it with its own tool first".to_owned()
-            }
+            Some(
+                "ENCRYPTED SIGSTORE PRIVATE KEY" | "ENCRYPTED COSIGN PRIVATE KEY" | "ENCRYPTED PRIVATE KEY",
+            ) => "it is encrypted; decrypt it with its own tool first".to_owned(),
             Some("EC PRIVATE KEY" | "EC PARAMETERS") => {
                 "SEC 1 form; convert it with `openssl pkcs8 -topk8 -nocrypt`".to_owned()
             }

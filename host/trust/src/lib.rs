@@ -17,7 +17,7 @@ pub use digest::{Digest, DigestError};
 pub use error::{KeyError, SealError, SignatureError};
 pub use key_file::Key;
 pub use keys::{KeyId, SigningKey, VerifyingKey};
+pub use remit_text::json::canonical;
 pub use seal::{Sealed, Sealer, SecretBytes, private_seed, random};
 pub use signer::{Sign, Signer};
-pub use remit_text::json::canonical;
 pub use ssh::{SSH_NAMESPACE, when_an_agent_waits};

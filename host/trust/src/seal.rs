@@ -171,9 +171,8 @@ pub fn private_seed(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyError> {
     }
     let read = KeyFile::read(path)?;
     let bytes = read.private()?;
-    let fixed: &[u8; 32] = bytes
-        .try_into()
-        .map_err(|_| read.unusable(format!("{} bytes long, expected 32", bytes.len())))?;
+    let fixed: &[u8; 32] =
+        bytes.try_into().map_err(|_| read.unusable(format!("{} bytes long, expected 32", bytes.len())))?;
     seed.copy_from_slice(fixed);
     Ok(seed)
 }

@@ -303,8 +303,8 @@ fn ask(socket: OsString, request: Vec<u8>, patience: Duration) -> Result<Vec<u8>
 type Failed = (String, &'static str);
 
 fn converse(socket: &OsStr, request: &[u8]) -> Result<Vec<u8>, Failed> {
-    let mut agent = UnixStream::connect(socket)
-        .map_err(|error| (format!("nothing listens there ({error})"), START))?;
+    let mut agent =
+        UnixStream::connect(socket).map_err(|error| (format!("nothing listens there ({error})"), START))?;
     let broken = |error: std::io::Error| (format!("it broke off ({error})"), BROKEN);
     agent.write_all(&string(request)).map_err(broken)?;
     let mut length = [0; 4];

@@ -127,7 +127,8 @@ fn one_reader_knows_what_a_file_holds() {
     assert!(told(Key::load(&empty).unwrap_err()).contains("it is empty"));
     let long = put(at, "long", 0o600, [&b" ".repeat(65_536)[..], key.to_pem().as_bytes()].concat());
     assert!(told(Key::load(&long).unwrap_err()).contains("longer than any key"));
-    let just = put(at, "just", 0o600, format!("{}{}", *key.to_pem(), " ".repeat(65_536 - key.to_pem().len())));
+    let just =
+        put(at, "just", 0o600, format!("{}{}", *key.to_pem(), " ".repeat(65_536 - key.to_pem().len())));
     assert!(matches!(Key::load(&just).unwrap(), Key::Private(_)));
 }
 
@@ -168,8 +169,10 @@ fn the_comment_of_an_ssh_key_may_be_in_any_encoding() {
         let mut make = Command::new("ssh-keygen");
         make.args(["-q", "-t", if n % 2 == 0 { "ed25519" } else { "ecdsa" }, "-N", "", "-f", &name, "-C"]);
         assert!(make.arg(std::ffi::OsStr::from_bytes(comment)).current_dir(at).status().unwrap().success());
-        let (signer, public) =
-            (Signer::load(&at.join(&name)).unwrap(), VerifyingKey::load(&at.join(format!("{name}.pub"))).unwrap());
+        let (signer, public) = (
+            Signer::load(&at.join(&name)).unwrap(),
+            VerifyingKey::load(&at.join(format!("{name}.pub"))).unwrap(),
+        );
         let envelope = Envelope::sign(KIND, BODY, &signer).unwrap();
         assert_eq!(envelope.verify(KIND, &[public.clone()]).unwrap().signers, [public.id()], "{comment:?}");
         // What is written into a home is a line again.
