@@ -175,3 +175,24 @@ impl Fixture {
         Ok(fixture)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fixture_says_what_its_file_says() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for (input, why) in [
+            ("n = 9007199254740993", "cannot be signed exactly"),
+            ("n = nan", "no number in JSON"),
+            ("when = 2026-01-01", "a date is no JSON"),
+            ("n = 1\nn = 2", "duplicate key"),
+        ] {
+            std::fs::write(file.path(), format!("[input]\n{input}\n")).unwrap();
+            let told = Fixture::load(file.path()).unwrap_err().to_string();
+            assert!(told.contains(why) && told.contains("| ^") | told.contains("  ^"), "{told}");
+        }
+    }
+}

@@ -15,7 +15,16 @@ const FORMS: &str = "write it like 90s, 1h30m, 1.5h, 7d, 2w, PT1H or P7D";
 
 /// Reads `90s`, `1h30m`, `1.5h`, `7d`, `2w`, `1 minute`, or ISO 8601's `PT1H` and `P7D`. A day has 24 hours, a week 7 days.
 pub fn parse(text: &str) -> Result<SignedDuration, DurationError> {
-    let refuse = |why| DurationError { shown: text.escape_debug().take(60).collect(), why };
+    let duration = signed(text)?;
+    if duration.is_negative() { Err(refuse(text, "it is negative")) } else { Ok(duration) }
+}
+
+fn refuse(text: &str, why: &'static str) -> DurationError {
+    DurationError { shown: text.escape_debug().take(60).collect(), why }
+}
+
+fn signed(text: &str) -> Result<SignedDuration, DurationError> {
+    let refuse = |why| refuse(text, why);
     let bare = text.trim();
     if bare.chars().all(|c| c.is_ascii_digit() || c == '.') {
         return Err(refuse(if bare.is_empty() {
@@ -25,18 +34,16 @@ pub fn parse(text: &str) -> Result<SignedDuration, DurationError> {
         }));
     }
     let span: Span = bare.parse().map_err(|_| refuse(FORMS))?;
-    if span.is_negative() {
-        return Err(refuse("it is negative"));
-    }
     if span.get_years() != 0 || span.get_months() != 0 {
         return Err(refuse("months and years are not all of one length: write days"));
     }
     span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| refuse("it is too long"))
 }
 
-/// For a field of a file: `#[serde(deserialize_with = "remit_text::duration::deserialize")]`.
+/// For a field of a file: `#[serde(deserialize_with = "remit_text::duration::deserialize")]`. Its bounds are for whoever has
+/// the field to check, who can name it: a negative one is read.
 pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SignedDuration, D::Error> {
-    parse(&String::deserialize(from)?).map_err(serde::de::Error::custom)
+    signed(&String::deserialize(from)?).map_err(serde::de::Error::custom)
 }
 
 /// The same for a field that may be left out, which also needs `#[serde(default)]`.
