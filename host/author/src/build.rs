@@ -168,7 +168,8 @@ fn describe(manifest: &Manifest, component: &[u8]) -> Result<Vec<u8>, String> {
             AddMetadataField::Set(Homepage::new(homepage).map_err(|e| format!("its homepage: {e}"))?);
     }
     let mut bytes = metadata.to_wasm(component).map_err(|error| format!("{error:#}"))?;
-    let section = wasm_encoder::CustomSection { name: SECTION.into(), data: manifest.to_section().into() };
+    let said = manifest.to_section().map_err(|error| format!("its manifest: {error}"))?;
+    let section = wasm_encoder::CustomSection { name: SECTION.into(), data: said.into() };
     wasm_encoder::ComponentSection::append_to_component(&section, &mut bytes);
     Ok(bytes)
 }

@@ -33,7 +33,7 @@ pub(crate) fn command(
 /// Where programs are looked for.
 fn path(project: &Project) -> OsString {
     let own = project.environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
-    own.or_else(|| std::env::var_os("PATH")).unwrap_or_default()
+    own.or_else(|| remit_text::env::var("PATH")).unwrap_or_default()
 }
 
 /// Runs a tool to its end and returns what it printed. A tool that is not there, or that fails, is an error

@@ -70,6 +70,7 @@ struct Entry {
     token_file: Option<PathBuf>,
     token_env: Option<String>,
     ca_file: Option<PathBuf>,
+    #[serde(default, deserialize_with = "remit_text::duration::deserialize_optional")]
     timeout: Option<SignedDuration>,
 }
 

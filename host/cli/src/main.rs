@@ -7,7 +7,7 @@ mod print;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, ValueEnum};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 use commands::Command;
 
 /// Runs repairs under authority: inspect, plan, request, approve, run, verify, revert, audit.
@@ -56,10 +56,16 @@ A first repair:
   remit run REQUEST --key bot.key";
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match parse() {
+        Ok(cli) => cli,
+        Err(error) => return ExitCode::from(print::usage(&error)),
+    };
+    remit_trust::when_an_agent_waits(|| {
+        print::warn("note: waiting for the ssh-agent: it may want a touch of the key, or an answer from you");
+    });
     observe(cli.log_format, cli.verbose);
     let home = cli.home.unwrap_or_else(|| {
-        std::env::var_os("HOME")
+        remit_text::env::var("HOME")
             .map_or_else(|| PathBuf::from(".remit"), |home| PathBuf::from(home).join(".remit"))
     });
     // One thread beside this one: an effect goes on to its end there while the guest computes here.
@@ -81,6 +87,21 @@ fn main() -> ExitCode {
         }
         _ => ExitCode::from(code),
     }
+}
+
+/// Reads the command line.
+fn parse() -> Result<Cli, clap::Error> {
+    let read = || Cli::from_arg_matches(&without_empty(Cli::command()).try_get_matches()?);
+    read().map_err(|error| error.format(&mut Cli::command()))
+}
+
+/// A variable of the environment that is empty counts as unset, for every option of every command.
+fn without_empty(command: clap::Command) -> clap::Command {
+    let unset = |arg: clap::Arg| match arg.get_env() {
+        Some(name) if remit_text::env::is_empty(name) => arg.env(None::<&str>),
+        _ => arg,
+    };
+    command.mut_args(unset).mut_subcommands(without_empty)
 }
 
 /// Events go to stderr: stdout is the command's answer.

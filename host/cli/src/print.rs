@@ -1,5 +1,6 @@
 //! How things look on a terminal.
 
+use std::ffi::OsString;
 use std::fmt::{self, Write as _};
 use std::io::{ErrorKind, IsTerminal, Write as _};
 use std::sync::OnceLock;
@@ -7,9 +8,35 @@ use std::time::Duration;
 
 use miette::Diagnostic;
 
-/// Whether to colour a stream.
+/// Whether to colour a stream: the one decision, for whatever is written to it.
 pub(crate) fn colour(stream: &impl IsTerminal) -> bool {
-    stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    coloured(stream.is_terminal(), remit_text::env::var)
+}
+
+/// <https://no-color.org> and <https://bixense.com/clicolors>; a terminal that is dumb, or does not say what it is, is
+/// told nothing but text.
+fn coloured(terminal: bool, set: impl Fn(&str) -> Option<OsString>) -> bool {
+    if set("NO_COLOR").is_some() {
+        return false;
+    }
+    if set("CLICOLOR_FORCE").is_some_and(|value| value != "0") {
+        return true;
+    }
+    terminal
+        && set("CLICOLOR").is_none_or(|value| value != "0")
+        && set("TERM").is_some_and(|term| term != "dumb")
+}
+
+/// Prints what is wrong with the command line, or the help that was asked for; returns the exit code.
+pub(crate) fn usage(error: &clap::Error) -> u8 {
+    let text = error.render();
+    let shown = |colour: bool| if colour { text.ansi().to_string() } else { text.to_string() };
+    if error.use_stderr() {
+        let _ = write!(std::io::stderr(), "{}", shown(colour(&std::io::stderr())));
+    } else {
+        raw(shown(colour(&std::io::stdout())).as_bytes());
+    }
+    u8::from(error.use_stderr()) * 2
 }
 
 /// Prints an error and what to do about it; returns the exit code.
@@ -153,6 +180,26 @@ pub(crate) fn json_text(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_decision_about_colour() {
+        let with = |terminal, given: &[(&str, &str)]| {
+            coloured(terminal, |name| {
+                given.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
+            })
+        };
+        assert!(with(true, &[("TERM", "xterm")]));
+        assert!(with(true, &[("TERM", "xterm"), ("CLICOLOR", "1"), ("CLICOLOR_FORCE", "0")]));
+        assert!(
+            with(false, &[("CLICOLOR_FORCE", "1")])
+                && with(true, &[("TERM", "dumb"), ("CLICOLOR_FORCE", "1")])
+        );
+        assert!(!with(false, &[("TERM", "xterm")]));
+        assert!(!with(true, &[]) && !with(true, &[("TERM", "dumb")]));
+        assert!(!with(true, &[("TERM", "xterm"), ("CLICOLOR", "0")]));
+        assert!(!with(true, &[("TERM", "xterm"), ("NO_COLOR", "1")]));
+        assert!(!with(true, &[("TERM", "xterm"), ("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1")]));
+    }
 
     #[test]
     fn nothing_steers_the_terminal() {

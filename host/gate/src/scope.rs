@@ -71,7 +71,10 @@ pub struct Limits {
     /// Guest computation, in wasmtime's fuel (roughly one per instruction).
     pub fuel: u64,
     /// Elapsed time of `run` and `verify` together.
-    #[serde(serialize_with = "jiff::fmt::serde::duration::friendly::compact::required")]
+    #[serde(
+        serialize_with = "jiff::fmt::serde::duration::friendly::compact::required",
+        deserialize_with = "remit_text::duration::deserialize"
+    )]
     pub wall_time: SignedDuration,
     /// All linear memories together.
     pub memory: ByteSize,
@@ -137,9 +140,9 @@ pub enum ScopeError {
 impl Scope {
     /// Reads a scope from TOML; `file` names it in errors.
     pub fn parse(text: &str, file: &str) -> Result<Self, ScopeError> {
-        let scope: Self = toml::from_str(text).map_err(|error| ScopeError::Malformed {
+        let scope: Self = remit_text::toml::read_exact(text).map_err(|mistake| ScopeError::Malformed {
             file: file.to_owned(),
-            detail: error.to_string().trim_end().to_owned(),
+            detail: mistake.to_string(),
         })?;
         scope.check().map_err(|detail| ScopeError::Value { file: file.to_owned(), detail })?;
         Ok(scope)

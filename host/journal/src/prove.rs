@@ -408,7 +408,7 @@ fn previous(tree: &Tree<'_>, seq: u64) -> Result<Hash, JournalError> {
 impl Proof {
     /// Reads a proof file.
     pub fn parse(text: &str) -> Result<Self, CheckError> {
-        serde_json::from_str(text).map_err(|error| CheckError::Malformed(error.to_string()))
+        remit_text::json::read(text).map_err(|mistake| CheckError::Malformed(mistake.to_string()))
     }
 
     /// Checks it with the log's public key, and nothing else.

@@ -51,10 +51,10 @@ impl Config {
     /// Reads the file.
     pub fn load(path: &Path) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path).map_err(|error| Error::file(path, &error))?;
-        toml::from_str(&text).map_err(|error| Error::Document {
+        remit_text::toml::read(&text).map_err(|mistake| Error::Document {
             file: path.display().to_string(),
             wanted: "a Remit configuration",
-            why: error.to_string().trim_end().to_owned(),
+            why: mistake.to_string(),
             help: "correct the line it points at; docs/configuration.md lists every key".to_owned(),
         })
     }

@@ -7,9 +7,10 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use remit_journal::Journal;
+use remit_text::toml::value;
 use remit_tlog::NoteSigner;
 use remit_trust::principals::{Kind, Principals};
-use remit_trust::{Sealer, Sign as _, Signer, VerifyingKey, private_seed};
+use remit_trust::{Key, Sealer, Sign as _, VerifyingKey, private_seed};
 
 use crate::{Error, Home, disk};
 
@@ -160,10 +161,9 @@ impl Home {
         }
         let (mut admin, mut admins) = (None, Vec::new());
         if let Some(file) = &founding.admin {
-            let key = match VerifyingKey::load(file) {
-                // A line of OpenSSH stands for the private key that an agent holds.
-                Ok(key) if !key.is_ssh() => key,
-                _ => admin.insert(Signer::load(file)?).verifying_key(),
+            let key = match Key::load(file)? {
+                Key::Public(key) => key,
+                Key::Private(signer) => admin.insert(signer).verifying_key(),
             };
             admins.push(trust.add(Role::Admin, &stem(file), key, file)?);
         }
@@ -184,13 +184,14 @@ impl Home {
             let key = VerifyingKey::load(file)?;
             let public = key.to_text();
             let kept = trust.add(Role::Principal, name, key, file)?;
-            let groups: Vec<String> = groups.iter().map(|group| format!("{group:?}")).collect();
             let is = format!(
-                "\n[[principal]]\nname   = {name:?}\nkind   = \"{kind}\"\ngroups = [{}]\n[[principal.key]]\n",
-                groups.join(", "),
+                "\n[[principal]]\nname   = {}\nkind   = {}\ngroups = {}\n[[principal.key]]\n",
+                value(name.as_str()),
+                value(kind.to_string()),
+                value(groups.clone()),
             );
-            let _ = writeln!(principals, "{is}file   = {:?}", kept.display().to_string());
-            let _ = writeln!(inline, "{is}public = {public:?}");
+            let _ = writeln!(principals, "{is}file   = {}", value(kept.display().to_string()));
+            let _ = writeln!(inline, "{is}public = {}", value(public));
         }
         Principals::parse(&inline, "the principals given", Path::new("."))?;
         NoteSigner::from_seed(log, &[0; 32])?;
@@ -238,19 +239,19 @@ impl Home {
 const PRINCIPALS: &str = "# Who may act here: people and software identities, each with its keys. After a change an administrator\n# signs it: `remit rules sign --key admin.key`. docs/authority.md has the form.\n";
 
 fn template(log: &str, publishers: &[PathBuf], admins: &[PathBuf]) -> String {
-    let list = |keys: &[PathBuf]| {
-        keys.iter().map(|name| format!("{:?}", name.display().to_string())).collect::<Vec<_>>().join(", ")
-    };
+    // They are kept under names that we made.
+    let list =
+        |keys: &[PathBuf]| value(keys.iter().map(|name| name.display().to_string()).collect::<Vec<String>>());
     format!(
         r#"# The name of this host's journal in its signed checkpoints.
-log = {log:?}
+log = {}
 # What policies know of this home.
 # environment = "production"
 
 [trust]
 # Who may publish actions (P-256, PEM), and who may say who the principals are: public keys, relative to this file.
-publishers = [{}]
-admins     = [{}]
+publishers = {}
+admins     = {}
 
 # Which system serves which secrets; the longest prefix wins.
 [[secrets]]
@@ -264,6 +265,7 @@ backend = "embedded"
 # mount      = "secret"
 # token_file = "bao.token"                  # mode 0600; or token_env = "BAO_TOKEN"
 "#,
+        value(log),
         list(publishers),
         list(admins)
     )

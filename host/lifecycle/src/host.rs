@@ -95,5 +95,6 @@ impl Host {
 
 /// Who asks: for now, the name the system knows them by.
 pub(crate) fn principal() -> String {
-    std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned())
+    remit_text::env::var("USER")
+        .map_or_else(|| "unknown".to_owned(), |name| name.to_string_lossy().into_owned())
 }

@@ -1,6 +1,7 @@
 //! What an action is given.
 
 use remit_sandbox::{AdmissionError, Inspection};
+use remit_text::json;
 use remit_trust::Digest;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -15,16 +16,19 @@ pub struct Input {
     digest: Digest,
 }
 
+fn read(text: &str, shown: &str) -> Result<Value, Error> {
+    json::parse(text).map_err(|mistake| Error::Document {
+        file: shown.to_owned(),
+        wanted: if json::is_json(text) { "JSON that everybody reads alike" } else { "valid JSON" },
+        why: mistake.to_string(),
+        help: "correct the input, for example --input '{\"path\": \"prod/payments/stripe\"}'".to_owned(),
+    })
+}
+
 impl Input {
     /// Reads JSON; `shown` names it in errors.
     pub fn parse(text: &str, shown: &str) -> Result<Self, Error> {
-        let value: serde_json::Value = serde_json::from_str(text).map_err(|error| Error::Document {
-            file: shown.to_owned(),
-            wanted: "valid JSON",
-            why: with_caret(text, &error),
-            help: "correct the input, for example --input '{\"path\": \"prod/payments/stripe\"}'".to_owned(),
-        })?;
-        Self::of(&value)
+        Self::of(&read(text, shown)?)
     }
 
     /// From a value.
@@ -48,8 +52,13 @@ impl Input {
         for pair in pairs {
             let (key, text) = pair.split_once('=').unwrap_or((pair, ""));
             let is_text = schema.is_some_and(|schema| schema["properties"][key]["type"] == "string");
-            let value = if is_text { None } else { serde_json::from_str(text).ok() };
-            if object.insert(key.to_owned(), value.unwrap_or_else(|| text.into())).is_some() {
+            // What is JSON and cannot be kept as it is must not become text in silence.
+            let value = if is_text || !json::is_json(text) {
+                text.into()
+            } else {
+                read(text, &format!("`{key}` of --input"))?
+            };
+            if object.insert(key.to_owned(), value).is_some() {
                 return Err(Error::Document {
                     file: "--input".to_owned(),
                     wanted: "an object",
@@ -93,14 +102,4 @@ impl Input {
     pub(crate) fn value(&self) -> Result<serde_json::Value, Error> {
         Ok(serde_json::from_str(&self.json)?)
     }
-}
-
-/// A JSON error with the line it is in and a caret below the place.
-pub(crate) fn with_caret(text: &str, error: &serde_json::Error) -> String {
-    let line = text.lines().nth(error.line().saturating_sub(1)).unwrap_or_default();
-    let column = error.column().max(1);
-    // A long line is cut so that the caret stays in view.
-    let start = column.saturating_sub(60);
-    let shown: String = line.chars().skip(start).take(100).collect();
-    format!("{error}\n  | {shown}\n  | {}^", " ".repeat(column - 1 - start.min(column - 1)))
 }

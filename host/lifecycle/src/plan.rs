@@ -36,10 +36,10 @@ impl PlanFile {
     /// Reads a plan that `remit plan --out` wrote.
     pub fn load(path: &Path) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path).map_err(|error| Error::file(path, &error))?;
-        serde_json::from_str(&text).map_err(|error| Error::Document {
+        remit_text::json::read(&text).map_err(|mistake| Error::Document {
             file: path.display().to_string(),
             wanted: "a plan",
-            why: crate::input::with_caret(&text, &error),
+            why: mistake.to_string(),
             help: "make it with `remit plan ACTION --input … --out FILE`".to_owned(),
         })
     }
@@ -234,5 +234,5 @@ pub(crate) async fn end_with(
 
 /// The action's output as JSON.
 pub(crate) fn output(text: &str) -> Result<serde_json::Value, Stop> {
-    serde_json::from_str(text).map_err(|error| Stop::Output(error.to_string()))
+    remit_text::json::read(text).map_err(|mistake| Stop::Output(mistake.to_string()))
 }

@@ -9,6 +9,7 @@ mod schema;
 use std::collections::BTreeMap;
 
 use miette::Diagnostic;
+use remit_text::json;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -74,7 +75,7 @@ impl Manifest {
     /// Reads an `action.toml`; `file` names it in errors, which show the line.
     pub fn parse(text: &str, file: &str) -> Result<Self, ManifestError> {
         let manifest: Self =
-            toml::from_str(text).map_err(|error| malformed(file, error.to_string().trim_end().to_owned()))?;
+            remit_text::toml::read_exact(text).map_err(|mistake| malformed(file, mistake.to_string()))?;
         manifest.checked(file)
     }
 
@@ -83,16 +84,16 @@ impl Manifest {
         if bytes.len() > LONGEST {
             return Err(malformed(file, format!("it is longer than {LONGEST} bytes")));
         }
-        let manifest: Self =
-            serde_json::from_slice(bytes).map_err(|error| malformed(file, error.to_string()))?;
+        let text = std::str::from_utf8(bytes).map_err(|_| malformed(file, "it is not text".to_owned()))?;
+        // It is what the file was: neither a member twice, nor a number that would be another one.
+        json::parse(text).map_err(|mistake| malformed(file, mistake.to_string()))?;
+        let manifest: Self = json::read(text).map_err(|mistake| malformed(file, mistake.to_string()))?;
         manifest.checked(file)
     }
 
     /// The contents of the section: canonical JSON (RFC 8785), so that the same manifest gives the same bytes.
-    #[must_use]
-    #[expect(clippy::expect_used, reason = "strings, maps and JSON values are serialisable")]
-    pub fn to_section(&self) -> Vec<u8> {
-        serde_json_canonicalizer::to_vec(self).expect("a manifest is JSON")
+    pub fn to_section(&self) -> Result<Vec<u8>, serde_json::Error> {
+        json::canonical(self)
     }
 
     /// What its input must look like, if it says so.
@@ -153,7 +154,7 @@ required = ["path"]
     #[test]
     fn a_component_says_what_the_file_says() {
         let manifest = Manifest::parse(TEXT, "action.toml").unwrap();
-        assert_eq!(Manifest::from_section(&manifest.to_section(), "a.wasm").unwrap(), manifest);
+        assert_eq!(Manifest::from_section(&manifest.to_section().unwrap(), "a.wasm").unwrap(), manifest);
     }
 
     #[test]
@@ -168,6 +169,9 @@ required = ["path"]
         says("to write", " ", "does not say why it needs remit:secrets/rotate");
         says("\"object\"", "\"objekt\"", "not a JSON Schema");
         says("required = [\"path\"]", "\"$ref\" = \"https://example.org/s.json\"", "not a JSON Schema");
+        says("\"object\"", "\"object\"\nmaximum = 9007199254740993", "9 | maximum = 9007199254740993");
+        says("\"object\"", "\"object\"\ndefault = nan", "no number in JSON");
+        says("\"object\"", "\"object\"\ndefault = 2026-01-01", "in quotes");
         says("required = [\"path\"]", "\"$ref\" = \"file:///etc/passwd\"", "not a JSON Schema");
     }
 
@@ -188,9 +192,14 @@ required = ["path"]
         }
     }
 
+    const TWICE: &[u8] =
+        br#"{"name":"a","version":"1.0.0","summary":"s","input":{"type":"object","type":"string"}}"#;
+    const LARGE: &[u8] =
+        br#"{"name":"a","version":"1.0.0","summary":"s","input":{"maximum":9007199254740993}}"#;
+
     #[test]
     fn a_section_that_is_no_manifest_is_an_error() {
-        for bytes in [&b""[..], b"{}", b"\xff", b"[]", &vec![b' '; LONGEST + 1]] {
+        for bytes in [&b""[..], b"{}", b"\xff", b"[]", TWICE, LARGE, &vec![b' '; LONGEST + 1]] {
             Manifest::from_section(bytes, "a.wasm").unwrap_err();
         }
     }

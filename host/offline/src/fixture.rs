@@ -168,10 +168,31 @@ impl Fixture {
         let text = std::fs::read_to_string(path).map_err(|error| OfflineError::file(path, &error))?;
         let wrong = |why: String| OfflineError::Fixture { file: path.display().to_string(), why };
         let fixture: Self =
-            toml::from_str(&text).map_err(|error| wrong(error.to_string().trim_end().to_owned()))?;
+            remit_text::toml::read_exact(&text).map_err(|mistake| wrong(mistake.to_string()))?;
         if let Some(fault) = fixture.faults.iter().find(|fault| fault.at == 0) {
             return Err(wrong(format!("[[fault]] at = {}: calls count from 1", fault.at)));
         }
         Ok(fixture)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fixture_says_what_its_file_says() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for (input, why) in [
+            ("n = 9007199254740993", "cannot be signed exactly"),
+            ("n = nan", "no number in JSON"),
+            ("when = 2026-01-01", "a date is no JSON"),
+            ("n = 1\nn = 2", "duplicate key"),
+        ] {
+            std::fs::write(file.path(), format!("[input]\n{input}\n")).unwrap();
+            let told = Fixture::load(file.path()).unwrap_err().to_string();
+            assert!(told.contains(why) && told.contains("| ^") | told.contains("  ^"), "{told}");
+        }
     }
 }

@@ -59,13 +59,11 @@ pub struct Checked {
 /// Tries every case of a table; `file` names it in errors.
 pub fn test(policies: &Policies, text: &str, file: &str) -> Result<Vec<Checked>, PolicyError> {
     let wrong = |why: String| PolicyError::Table { file: file.to_owned(), why };
-    let mut table: Table = toml::from_str(text).map_err(|error| {
-        let why = error.to_string().trim_end().to_owned();
-        wrong(match error.span().and_then(|span| case_at(text, span.start)) {
-            Some(name) => format!("case `{name}`: {why}"),
-            None => why,
-        })
-    })?;
+    let mut table: Table =
+        remit_text::toml::read_exact(text).map_err(|mistake| match case_at(text, mistake.at()) {
+            Some(name) => wrong(format!("case `{name}`: {mistake}")),
+            None => wrong(mistake.to_string()),
+        })?;
     if table.case.is_empty() {
         return Err(wrong("it has no [[case]]".to_owned()));
     }

@@ -204,9 +204,9 @@ fn unreadable(shown: &str, error: &std::io::Error) -> AdmissionError {
 fn signature(path: &Path) -> std::io::Result<String> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".sig");
-    match fs::read_to_string(&beside) {
+    match fs::read(&beside) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
-        read => read,
+        read => read.map(blob::text_of),
     }
 }
 

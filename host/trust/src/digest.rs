@@ -3,9 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::ser::Error as _;
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::Value;
 
 /// A SHA-256 digest; in text, `sha256:` and 64 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
@@ -91,34 +89,5 @@ impl TryFrom<String> for Digest {
     type Error = DigestError;
     fn try_from(text: String) -> Result<Self, DigestError> {
         text.parse()
-    }
-}
-
-/// The canonical JSON of a value (RFC 8785): the only bytes digests and signatures are made over.
-///
-/// Fails on integers beyond ±(2⁵³ − 1): RFC 8785 writes numbers as doubles, which would give two of them the
-/// same bytes, so that one could pass under the signature of the other. Carry such a number as a string.
-pub fn canonical(value: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
-    refuse_large(&serde_json::to_value(value)?)?;
-    serde_json_canonicalizer::to_vec(value)
-}
-
-/// The largest integer that no other one shares a double with (RFC 7493, section 2.2).
-const LARGEST: u64 = (1 << 53) - 1;
-
-fn refuse_large(value: &Value) -> Result<(), serde_json::Error> {
-    match value {
-        Value::Number(number) => {
-            let size = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
-            if size.is_some_and(|size| size > LARGEST) {
-                return Err(serde_json::Error::custom(format!(
-                    "the integer {number} cannot be signed exactly: beyond 9007199254740991, write it as a string"
-                )));
-            }
-            Ok(())
-        }
-        Value::Array(items) => items.iter().try_for_each(refuse_large),
-        Value::Object(members) => members.values().try_for_each(refuse_large),
-        Value::Null | Value::Bool(_) | Value::String(_) => Ok(()),
     }
 }

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, KeyError, KeyId, Sign, SignatureError, VerifyingKey, ssh};
+use crate::{Digest, KeyError, KeyId, Sign, SignatureError, VerifyingKey, armour};
 
 /// A signed document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,20 +58,15 @@ impl Envelope {
         Ok(Self::of(payload_type, payload, &key.verifying_key().id(), &signature))
     }
 
-    /// A document with a signature that was made elsewhere: whether it holds is for [`Self::verify`] to say. One in
-    /// the armour of `ssh-keygen -Y sign` is taken out of it.
+    /// A document with a signature that was made elsewhere, in any form that tools write: whether it holds is for
+    /// [`Self::verify`] to say.
     pub fn signed_elsewhere(
         payload_type: &str,
         payload: &[u8],
         key: &KeyId,
         signature: &[u8],
     ) -> Result<Self, SignatureError> {
-        let armoured =
-            std::str::from_utf8(signature).ok().filter(|text| text.contains("BEGIN SSH SIGNATURE"));
-        match armoured {
-            Some(text) => Ok(Self::of(payload_type, payload, key, &ssh::unarmoured(text)?)),
-            None => Ok(Self::of(payload_type, payload, key, signature)),
-        }
+        Ok(Self::of(payload_type, payload, key, &armour::signature(signature)?))
     }
 
     fn of(payload_type: &str, payload: &[u8], key: &KeyId, signature: &[u8]) -> Self {
@@ -86,7 +81,7 @@ impl Envelope {
     pub fn for_ssh_keygen(&self) -> Result<(Vec<u8>, Vec<String>), SignatureError> {
         let malformed = |e: base64::DecodeError| SignatureError::Malformed(e.to_string());
         let signed = pae(&self.payload_type, &decode(&self.payload).map_err(malformed)?);
-        let signatures = self.signatures.iter().filter_map(|s| ssh::armoured(&decode(&s.sig).ok()?));
+        let signatures = self.signatures.iter().filter_map(|s| armour::armoured(&decode(&s.sig).ok()?));
         Ok((signed, signatures.collect()))
     }
 

@@ -41,15 +41,12 @@ pub enum KeyError {
     },
     /// The ssh-agent did not sign.
     #[error("the ssh-agent did not sign: {why}")]
-    #[diagnostic(
-        code(usage::agent),
-        help(
-            "start one (`eval $(ssh-agent)`) and give it the key (`ssh-add KEY`); `ssh-add -l` lists what it holds"
-        )
-    )]
+    #[diagnostic(code(usage::agent), help("{help}"))]
     Agent {
         /// Why.
         why: String,
+        /// What to do.
+        help: &'static str,
     },
     /// The system's random source failed.
     #[error("the system gave no randomness")]
@@ -68,7 +65,9 @@ pub enum SignatureError {
     #[error("the signature is malformed: {0}")]
     #[diagnostic(
         code(refused::signature_malformed),
-        help("expected base64 of an ASN.1 DER ECDSA signature, as `remit sign` and cosign write it")
+        help(
+            "of a file: an ECDSA signature in DER, bare or in base64, as `remit sign` and cosign write it; of a document: that, or one by `ssh-keygen -Y sign`"
+        )
     )]
     Malformed(String),
     /// No trusted key made it over these bytes.

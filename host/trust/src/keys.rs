@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use ring::error::KeyRejected;
 use ring::rand::SystemRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ED25519, EcdsaKeyPair, KeyPair as _,
@@ -13,6 +14,7 @@ use ring::signature::{
 };
 use zeroize::Zeroizing;
 
+use crate::key_file::KeyFile;
 use crate::ssh::{Point, SshKey};
 use crate::{Digest, KeyError, SignatureError, random};
 
@@ -24,8 +26,6 @@ const SPKI_PREFIX: [u8; 26] = [
 /// The same for an Ed25519 key (RFC 8410).
 const ED25519_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 const POINT: usize = 65;
-/// The most bytes of a key file that are read.
-const LONGEST: u64 = 64 * 1024;
 
 /// The name of a public key: SHA-256 of its SPKI in DER, in hex.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -68,34 +68,23 @@ impl SigningKey {
     pub fn generate() -> Result<Self, KeyError> {
         let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new())
             .map_err(|_| KeyError::Random)?;
-        Self::from_der(document.as_ref().to_vec(), "a new key")
+        Self::from_der(document.as_ref().to_vec()).map_err(|_| KeyError::Random)
     }
 
     /// Reads a PKCS#8 key in PEM; `shown` names it in errors.
     pub fn from_pem(text: &str, shown: &str) -> Result<Self, KeyError> {
-        let block = pem(text, "PRIVATE KEY", shown)?;
-        Self::from_der(block, shown)
+        KeyFile::of(text.as_bytes(), shown).signer()?.publishing(shown)
     }
 
-    fn from_der(der: Vec<u8>, shown: &str) -> Result<Self, KeyError> {
+    pub(crate) fn from_der(der: Vec<u8>) -> Result<Self, KeyRejected> {
         let pkcs8 = Zeroizing::new(der);
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &pkcs8, &SystemRandom::new())
-            .map_err(|error| KeyError::Unusable {
-                shown: shown.to_owned(),
-                why: format!("not an ECDSA P-256 key in PKCS#8 ({error})"),
-            })?;
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &pkcs8, &SystemRandom::new())?;
         Ok(Self { pair, pkcs8 })
     }
 
-    /// Reads a key file, which must be private to its owner.
+    /// Reads a key file, which must be private to its owner; `-` is standard input.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let bytes = read_private(path)?;
-        let shown = path.display().to_string();
-        let text = std::str::from_utf8(&bytes).map_err(|_| KeyError::Unusable {
-            shown: shown.clone(),
-            why: "not PEM (it is not text)".to_owned(),
-        })?;
-        Self::from_pem(text, &shown)
+        KeyFile::read(path)?.signer()?.publishing(&path.display().to_string())
     }
 
     /// The key in PKCS#8 PEM.
@@ -161,22 +150,22 @@ impl fmt::Debug for VerifyingKey {
 impl VerifyingKey {
     /// Reads an ECDSA P-256 key in SPKI PEM; `shown` names it in errors.
     pub fn from_pem(text: &str, shown: &str) -> Result<Self, KeyError> {
-        let spki = pem(text, "PUBLIC KEY", shown)?;
-        let key = Self::from_spki(spki);
-        key.filter(|key| matches!(key.0, Form::P256(_))).ok_or_else(|| KeyError::Unusable {
-            shown: shown.to_owned(),
-            why: "a public key, but not for ECDSA P-256".to_owned(),
-        })
+        KeyFile::of(text.as_bytes(), shown).public()?.publishing(shown)
     }
 
     /// Reads a public key in PEM (ECDSA P-256 or Ed25519), or a line of OpenSSH (the same two, in hardware too).
     pub fn from_text(text: &str, shown: &str) -> Result<Self, KeyError> {
-        if !text.trim_start().starts_with("-----BEGIN") {
-            return Ok(Self(Form::Ssh(Box::new(SshKey::from_line(text, shown)?))));
+        KeyFile::of(text.as_bytes(), shown).public()
+    }
+
+    /// Publishers sign with ECDSA P-256, in PEM, as cosign does.
+    fn publishing(self, shown: &str) -> Result<Self, KeyError> {
+        if matches!(self.0, Form::P256(_)) {
+            return Ok(self);
         }
-        Self::from_spki(pem(text, "PUBLIC KEY", shown)?).ok_or_else(|| KeyError::Unusable {
+        Err(KeyError::Unusable {
             shown: shown.to_owned(),
-            why: "a public key, but neither for ECDSA P-256 nor for Ed25519".to_owned(),
+            why: "a public key, but not for ECDSA P-256 in PEM".to_owned(),
         })
     }
 
@@ -198,22 +187,14 @@ impl VerifyingKey {
         Self(Form::Ssh(Box::new(key)))
     }
 
-    /// Reads a key file of any form.
+    /// Reads a key file of any form; `-` is standard input.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let text = fs::read_to_string(path).map_err(|source| file(path, source))?;
-        Self::from_text(&text, &path.display().to_string())
+        KeyFile::read(path)?.public()
     }
 
     /// Reads a publisher's key file: ECDSA P-256 in PEM, as cosign has it.
     pub fn load_publisher(path: &Path) -> Result<Self, KeyError> {
-        let text = fs::read_to_string(path).map_err(|source| file(path, source))?;
-        Self::from_pem(&text, &path.display().to_string())
-    }
-
-    /// Whether it is in OpenSSH's form.
-    #[must_use]
-    pub fn is_ssh(&self) -> bool {
-        matches!(self.0, Form::Ssh(_))
+        Self::load(path)?.publishing(&path.display().to_string())
     }
 
     /// The key as text: SPKI PEM, or a line of OpenSSH.
@@ -258,41 +239,8 @@ impl VerifyingKey {
     }
 }
 
-pub(crate) fn pem(text: &str, label: &str, shown: &str) -> Result<Vec<u8>, KeyError> {
-    let unusable = |why: String| KeyError::Unusable { shown: shown.to_owned(), why };
-    let block = pem::parse(text).map_err(|error| unusable(format!("not PEM ({error})")))?;
-    if block.tag() == label {
-        return Ok(block.into_contents());
-    }
-    Err(unusable(match block.tag() {
-        "ENCRYPTED SIGSTORE PRIVATE KEY" | "ENCRYPTED COSIGN PRIVATE KEY" | "ENCRYPTED PRIVATE KEY" => {
-            "it is encrypted; decrypt it with its own tool first".to_owned()
-        }
-        "EC PRIVATE KEY" | "EC PARAMETERS" => {
-            "SEC 1 form; convert it with `openssl pkcs8 -topk8 -nocrypt`".to_owned()
-        }
-        other => format!("a PEM block of `{}`, expected `{label}`", other.escape_debug()),
-    }))
-}
-
 pub(crate) fn file(path: &Path, source: std::io::Error) -> KeyError {
     KeyError::File { path: path.to_owned(), source }
-}
-
-/// Reads a file that only its owner may read. What is checked is the file that is read: it is opened once.
-pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-    let wrap = |source| file(path, source);
-    let mut from = fs::File::open(path).map_err(wrap)?;
-    let meta = from.metadata().map_err(wrap)?;
-    let mode = meta.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(KeyError::Exposed { path: path.to_owned(), mode });
-    }
-    // Room for all of it: a buffer that grows leaves copies behind.
-    let room = usize::try_from(meta.len().min(LONGEST)).unwrap_or_default() + 1;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
-    std::io::Read::by_ref(&mut from).take(LONGEST).read_to_end(&mut bytes).map_err(wrap)?;
-    Ok(bytes)
 }
 
 /// Creates a file that must not exist, durable, readable as `mode` says from its first moment. It is

@@ -1,19 +1,23 @@
-//! Digests, canonical JSON, keys, signatures and sealing: everything Remit's trust rests on.
+//! Digests, keys, signatures and sealing: everything Remit's trust rests on.
 #![forbid(unsafe_code)]
 
+mod armour;
 pub mod blob;
 mod digest;
 pub mod dsse;
 mod error;
+mod key_file;
 mod keys;
 pub mod principals;
 mod seal;
 mod signer;
 mod ssh;
 
-pub use digest::{Digest, DigestError, canonical};
+pub use digest::{Digest, DigestError};
 pub use error::{KeyError, SealError, SignatureError};
+pub use key_file::Key;
 pub use keys::{KeyId, SigningKey, VerifyingKey};
+pub use remit_text::json::canonical;
 pub use seal::{Sealed, Sealer, SecretBytes, private_seed, random};
 pub use signer::{Sign, Signer};
-pub use ssh::SSH_NAMESPACE;
+pub use ssh::{SSH_NAMESPACE, when_an_agent_waits};

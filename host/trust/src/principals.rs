@@ -185,9 +185,8 @@ impl Principals {
 
     /// Reads the text of such a file; `shown` names it in errors, key files lie under `base`.
     pub fn parse(text: &str, shown: &str, base: &Path) -> Result<Self, PrincipalsError> {
-        let written: WrittenFile = toml::from_str(text).map_err(|error| PrincipalsError::Malformed {
-            file: shown.to_owned(),
-            detail: error.to_string().trim_end().to_owned(),
+        let written: WrittenFile = remit_text::toml::read(text).map_err(|mistake| {
+            PrincipalsError::Malformed { file: shown.to_owned(), detail: mistake.to_string() }
         })?;
         let wrong = |detail: String| Err(PrincipalsError::Value { file: shown.to_owned(), detail });
         let mut by_name = BTreeMap::new();

@@ -10,7 +10,8 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
-use crate::keys::{create, read_private};
+use crate::key_file::KeyFile;
+use crate::keys::create;
 use crate::{KeyError, SealError};
 
 /// Bytes that must not be seen: wiped on drop, no `Serialize`, nothing in `Debug`.
@@ -168,11 +169,10 @@ pub fn private_seed(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyError> {
             Err(error) => return Err(error),
         }
     }
-    let bytes = read_private(path)?;
-    let fixed: &[u8; 32] = bytes.as_slice().try_into().map_err(|_| KeyError::Unusable {
-        shown: path.display().to_string(),
-        why: format!("{} bytes long, expected 32", bytes.len()),
-    })?;
+    let read = KeyFile::read(path)?;
+    let bytes = read.private()?;
+    let fixed: &[u8; 32] =
+        bytes.try_into().map_err(|_| read.unusable(format!("{} bytes long, expected 32", bytes.len())))?;
     seed.copy_from_slice(fixed);
     Ok(seed)
 }

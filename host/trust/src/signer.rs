@@ -6,10 +6,10 @@ use std::path::Path;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
 use ssh_key::private::KeypairData;
-use ssh_key::{Algorithm, EcdsaCurve, HashAlg, Mpint, PrivateKey, Signature, SshSig};
+use ssh_key::{Algorithm, EcdsaCurve, HashAlg, Mpint, Signature, SshSig};
 
-use crate::keys::{file, pem, read_private};
-use crate::ssh::{SSH_NAMESPACE, SshKey};
+use crate::key_file::KeyFile;
+use crate::ssh::{self, SSH_NAMESPACE, SshKey};
 use crate::{KeyError, SigningKey, VerifyingKey};
 
 /// Anything that signs documents.
@@ -61,53 +61,50 @@ impl From<SigningKey> for Signer {
 
 impl Signer {
     /// Reads a private key file, which must be private to its owner: PKCS#8 in PEM (ECDSA P-256 or Ed25519), or
-    /// OpenSSH's. An OpenSSH *public* key stands for the private one that an ssh-agent holds.
+    /// OpenSSH's; `-` is standard input. An OpenSSH *public* key stands for the private one that an ssh-agent holds.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let shown = path.display().to_string();
-        let public = std::fs::read_to_string(path).map_err(|source| match source.kind() {
-            std::io::ErrorKind::InvalidData => {
-                KeyError::Unusable { shown: shown.clone(), why: "not a key (it is not text)".to_owned() }
-            }
-            _ => file(path, source),
-        });
-        let public = zeroize::Zeroizing::new(public?);
-        if !public.trim_start().starts_with("-----BEGIN") {
-            return Ok(Self(Held::Agent(SshKey::from_line(&public, &shown)?)));
-        }
-        if public.contains("-----BEGIN PUBLIC KEY-----") {
-            let why = "a public key, where the private one is needed".to_owned();
-            return Err(KeyError::Unusable { shown, why });
-        }
-        let bytes = read_private(path)?;
-        let text = std::str::from_utf8(&bytes).map_err(|_| KeyError::Unusable {
-            shown: shown.clone(),
-            why: "not a key (it is not text)".to_owned(),
-        })?;
-        Self::from_text(text, &shown)
+        KeyFile::read(path)?.signer()
     }
 
-    fn from_text(text: &str, shown: &str) -> Result<Self, KeyError> {
-        if text.contains("BEGIN OPENSSH PRIVATE KEY") {
-            return Self::from_openssh(text, shown);
+    pub(crate) fn in_agent(key: SshKey) -> Self {
+        Self(Held::Agent(key))
+    }
+
+    /// The key, if it is one that publishers sign with.
+    pub(crate) fn publishing(self, shown: &str) -> Result<SigningKey, KeyError> {
+        match self.0 {
+            Held::P256(key) => Ok(key),
+            _ => Err(KeyError::Unusable {
+                shown: shown.to_owned(),
+                why: "not an ECDSA P-256 key in PKCS#8, which publishers sign with".to_owned(),
+            }),
         }
-        let der = zeroize::Zeroizing::new(pem(text, "PRIVATE KEY", shown)?);
+    }
+
+    pub(crate) fn from_pkcs8(der: &[u8], from: &KeyFile) -> Result<Self, KeyError> {
         // openssl writes no public half into an Ed25519 key.
-        if let Ok(pair) = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der) {
+        if let Ok(pair) = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der) {
             return Ok(Self(Held::Ed25519(pair)));
         }
-        Ok(Self(Held::P256(SigningKey::from_pem(text, shown)?)))
+        let key = SigningKey::from_der(der.to_vec());
+        let unknown = |error| from.unusable(format!("neither ECDSA P-256 nor Ed25519 in PKCS#8 ({error})"));
+        key.map(|key| Self(Held::P256(key))).map_err(unknown)
     }
 
-    fn from_openssh(text: &str, shown: &str) -> Result<Self, KeyError> {
-        let unusable = |why: String| KeyError::Unusable { shown: shown.to_owned(), why };
-        let key = PrivateKey::from_openssh(text).map_err(|error| unusable(error.to_string()))?;
-        if key.is_encrypted() {
-            let why = "it is encrypted: `ssh-add` it to your ssh-agent, and name the public key file instead";
-            return Err(unusable(why.to_owned()));
-        }
-        let public = SshKey::of(key.public_key().key_data().clone(), key.comment(), shown)?;
-        let rejected = |error: ring::error::KeyRejected| unusable(error.to_string());
-        let pair = match key.key_data() {
+    /// What is in the armour of an OpenSSH private key:
+    /// <https://github.com/openssh/openssh-portable/blob/master/PROTOCOL.key>.
+    pub(crate) fn from_openssh(bytes: &[u8], from: &KeyFile) -> Result<Self, KeyError> {
+        let (pair, public) = match ssh::private_key(bytes) {
+            Ok(Some(found)) => found,
+            Ok(None) => {
+                return Err(from.unusable(
+                    "it is encrypted: `ssh-add` it to your ssh-agent, and name the public key file instead",
+                ));
+            }
+            Err(why) => return Err(from.unusable(why)),
+        };
+        let rejected = |error: ring::error::KeyRejected| from.unusable(error.to_string());
+        let pair = match &pair {
             KeypairData::Ed25519(pair) => {
                 let seed = zeroize::Zeroizing::new(pair.private.to_bytes());
                 let pair = Ed25519KeyPair::from_seed_and_public_key(&*seed, &pair.public.0);

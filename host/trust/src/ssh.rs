@@ -1,13 +1,19 @@
 //! OpenSSH's keys and signatures: <https://github.com/openssh/openssh-portable/blob/master/PROTOCOL.sshsig>, and for
 //! keys in hardware `PROTOCOL.u2f` beside it.
 
-use std::env;
+use std::ffi::{OsStr, OsString};
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
+use std::sync::{OnceLock, mpsc};
+use std::thread;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use remit_text::env;
 use ring::signature::{ECDSA_P256_SHA256_FIXED, ED25519, UnparsedPublicKey, VerificationAlgorithm};
 use ssh_encoding::{Decode as _, Encode as _};
+use ssh_key::private::KeypairData;
 use ssh_key::public::KeyData;
 use ssh_key::{Algorithm, EcdsaCurve, HashAlg, Mpint, PublicKey, Signature, SshSig};
 
@@ -31,39 +37,42 @@ pub(crate) enum Point<'a> {
     Ed25519(&'a [u8]),
 }
 
-fn unusable(shown: &str, why: impl Into<String>) -> KeyError {
-    KeyError::Unusable { shown: shown.to_owned(), why: why.into() }
-}
-
 impl SshKey {
-    pub(crate) fn from_line(text: &str, shown: &str) -> Result<Self, KeyError> {
-        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    /// Reads `TYPE BASE64 COMMENT`. The comment may be in any encoding: it means nothing.
+    pub(crate) fn from_line(bytes: &[u8]) -> Result<Self, String> {
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+        let mut lines = lines.filter(|line| !line.is_empty() && !line.starts_with(b"#"));
         let (Some(line), None) = (lines.next(), lines.next()) else {
-            return Err(unusable(shown, "neither PEM nor one line of an OpenSSH public key"));
+            return Err("neither PEM nor one line of an OpenSSH public key".to_owned());
         };
-        let key = PublicKey::from_openssh(line)
-            .map_err(|error| unusable(shown, format!("neither PEM nor an OpenSSH public key ({error})")))?;
-        Self::of(key.key_data().clone(), key.comment(), shown)
+        let mut words = line.splitn(3, u8::is_ascii_whitespace);
+        let (kind, text) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let none = || "neither PEM nor an OpenSSH public key (type, base64, comment)".to_owned();
+        let wire = STANDARD.decode(text).map_err(|_| none())?;
+        let key = PublicKey::from_bytes(&wire).map_err(|_| none())?;
+        if key.algorithm().as_str().as_bytes() != kind {
+            return Err(none());
+        }
+        Self::of(key.key_data().clone(), words.next().unwrap_or_default())
     }
 
-    pub(crate) fn of(key: KeyData, comment: &str, shown: &str) -> Result<Self, KeyError> {
+    fn of(key: KeyData, comment: &[u8]) -> Result<Self, String> {
         match key.algorithm() {
             Algorithm::Ed25519
             | Algorithm::SkEd25519
             | Algorithm::SkEcdsaSha2NistP256
             | Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 } => {}
             other => {
-                return Err(unusable(
-                    shown,
-                    format!(
-                        "an SSH key of type {other}; use ed25519 or ecdsa-sha2-nistp256, in hardware too"
-                    ),
+                return Err(format!(
+                    "an SSH key of type {other}; use ed25519 or ecdsa-sha2-nistp256, in hardware too"
                 ));
             }
         }
         let mut wire = Vec::new();
-        key.encode(&mut wire).map_err(|error| unusable(shown, error.to_string()))?;
-        Ok(Self { key, wire, comment: comment.to_owned() })
+        key.encode(&mut wire).map_err(|error| error.to_string())?;
+        let comment = std::str::from_utf8(comment.trim_ascii()).unwrap_or_default();
+        Ok(Self { key, wire, comment: comment.replace(char::is_control, " ") })
     }
 
     /// As it goes over the wire.
@@ -148,20 +157,26 @@ impl SshKey {
 
     /// Asks the agent that holds the private half.
     pub(crate) fn sign_by_agent(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
-        let failed = |why: String| KeyError::Agent { why };
-        let socket = env::var_os("SSH_AUTH_SOCK")
-            .ok_or_else(|| failed("there is none (SSH_AUTH_SOCK is not set)".to_owned()))?;
+        let variable = "SSH_AUTH_SOCK";
+        let socket = env::var(variable).ok_or_else(|| KeyError::Agent {
+            why: format!("there is none ({})", env::why_none(variable)),
+            help: START,
+        })?;
+        let broken = |why: String| KeyError::Agent { why, help: BROKEN };
         let signed = SshSig::signed_data(SSH_NAMESPACE, HashAlg::Sha512, message)
-            .map_err(|error| failed(error.to_string()))?;
-        let answer = ask(&socket, &[&SIGN[..], &string(&self.wire), &string(&signed), &[0; 4]].concat())
-            .map_err(|error| failed(format!("{}: {error}", socket.to_string_lossy())))?;
+            .map_err(|error| broken(error.to_string()))?;
+        let request = [&SIGN[..], &string(&self.wire), &string(&signed), &[0; 4]].concat();
+        let answer = ask(socket, request, PATIENCE)?;
         let Some((&SIGNED, mut answer)) = answer.split_first() else {
-            return Err(failed("it does not hold this key, or was told not to sign".to_owned()));
+            return Err(KeyError::Agent {
+                why: "it does not hold this key, is locked, or was told not to sign".to_owned(),
+                help: HOLDS,
+            });
         };
-        let signature = answer_of(&mut answer)
+        let signature = string_of(&mut answer)
             .and_then(|blob| Signature::try_from(blob).ok())
-            .ok_or_else(|| failed("its answer is no signature".to_owned()))?;
-        self.envelop(signature).map_err(|error| failed(error.to_string()))
+            .ok_or_else(|| broken("its answer is no signature".to_owned()))?;
+        self.envelop(signature).map_err(|error| broken(error.to_string()))
     }
 
     /// A bare signature over [`SshSig::signed_data`], in the form that travels.
@@ -202,25 +217,28 @@ fn in_hardware<'a>(
     Ok((signature, text))
 }
 
-/// The label of a signature in `ssh-keygen`'s armour.
-const ARMOUR: &str = "SSH SIGNATURE";
-
-/// An armoured signature, as `ssh-keygen -Y sign` writes it, made bare.
-pub(crate) fn unarmoured(text: &str) -> Result<Vec<u8>, SignatureError> {
-    let malformed = |why: String| SignatureError::Malformed(why);
-    let block = pem::parse(text).map_err(|error| malformed(error.to_string()))?;
-    if block.tag() == ARMOUR {
-        Ok(block.into_contents())
-    } else {
-        Err(malformed("no SSH signature".to_owned()))
+/// The keys in the armour of an OpenSSH private key; none if it is encrypted. Its comment may be in any encoding.
+pub(crate) fn private_key(bytes: &[u8]) -> Result<Option<(KeypairData, SshKey)>, String> {
+    let damaged = || "a damaged OpenSSH private key".to_owned();
+    let mut rest = bytes.strip_prefix(b"openssh-key-v1\0").ok_or_else(damaged)?;
+    let [cipher, _kdf, _options] = [(); 3].map(|()| string_of(&mut rest));
+    if cipher.ok_or_else(damaged)? != b"none" {
+        return Ok(None);
     }
-}
-
-/// The other way, for `ssh-keygen -Y verify`; none for a signature that is not by an SSH key.
-pub(crate) fn armoured(signature: &[u8]) -> Option<String> {
-    let block = || pem::Pem::new(ARMOUR, signature);
-    let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
-    signature.starts_with(b"SSHSIG").then(|| pem::encode_config(&block(), config))
+    let one = rest.split_off(..4).ok_or_else(damaged)?;
+    let (public, private) = (string_of(&mut rest), string_of(&mut rest));
+    let (Some(public), Some(mut private), [0, 0, 0, 1], []) = (public, private, one, rest) else {
+        return Err(damaged());
+    };
+    // Twice the same number, by which it is seen that a passphrase was right.
+    let _check = private.split_off(..8).ok_or_else(damaged)?;
+    let pair = KeypairData::decode(&mut private).map_err(|error| format!("{} ({error})", damaged()))?;
+    let key = KeyData::try_from(&pair).map_err(|error| error.to_string())?;
+    let key = SshKey::of(key, string_of(&mut private).unwrap_or_default())?;
+    if key.wire != public {
+        return Err(damaged());
+    }
+    Ok(Some((pair, key)))
 }
 
 /// `SSH_AGENTC_SIGN_REQUEST` and its answer (<https://datatracker.ietf.org/doc/draft-ietf-sshm-ssh-agent/>).
@@ -236,24 +254,125 @@ fn string(bytes: &[u8]) -> Vec<u8> {
     [&length.to_be_bytes(), bytes].concat()
 }
 
-fn answer_of<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+/// Takes a string off the front.
+fn string_of<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (length, after) = rest.split_first_chunk::<4>()?;
     let (string, after) = after.split_at_checked(u32::from_be_bytes(*length) as usize)?;
     *rest = after;
     Some(string)
 }
 
-fn ask(socket: &std::ffi::OsStr, request: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut agent = UnixStream::connect(socket)?;
-    agent.set_read_timeout(Some(PATIENCE))?;
-    agent.write_all(&string(request))?;
+const START: &str = "start one (`eval $(ssh-agent)`) and give it the key (`ssh-add KEY`)";
+const HOLDS: &str = "`ssh-add -l` lists what it holds, `ssh-add KEY` gives it a key, `ssh-add -X` unlocks it";
+const BROKEN: &str =
+    "see whether `ssh-add -l` answers; another agent is started by `eval $(ssh-agent)`, then `ssh-add KEY`";
+
+/// So long an agent may take before anybody is told that it is waited for.
+const SOON: Duration = Duration::from_secs(1);
+
+static WAITING: OnceLock<fn()> = OnceLock::new();
+
+/// Sets what tells a person that an ssh-agent does not answer at once: it may want a touch, or a question answered.
+pub fn when_an_agent_waits(tell: fn()) {
+    let _ = WAITING.set(tell);
+}
+
+/// Asks an agent, which may be slow, silent, or send one byte a minute: the time is for all of it.
+fn ask(socket: OsString, request: Vec<u8>, patience: Duration) -> Result<Vec<u8>, KeyError> {
+    let shown = socket.to_string_lossy().into_owned();
+    let (answer, answers) = mpsc::channel();
+    // Nobody waits for it where it takes too long.
+    thread::spawn(move || answer.send(converse(&socket, &request)));
+    let soon = SOON.min(patience / 2);
+    let answer = answers.recv_timeout(soon).or_else(|_| {
+        if let Some(tell) = WAITING.get() {
+            tell();
+        }
+        answers.recv_timeout(patience - soon)
+    });
+    match answer {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err((why, help))) => Err(KeyError::Agent { why: format!("{shown}: {why}"), help }),
+        Err(_) => Err(KeyError::Agent {
+            why: format!("{shown}: no answer within {} seconds", patience.as_secs()),
+            help: BROKEN,
+        }),
+    }
+}
+
+type Failed = (String, &'static str);
+
+fn converse(socket: &OsStr, request: &[u8]) -> Result<Vec<u8>, Failed> {
+    let mut agent =
+        UnixStream::connect(socket).map_err(|error| (format!("nothing listens there ({error})"), START))?;
+    let broken = |error: std::io::Error| (format!("it broke off ({error})"), BROKEN);
+    agent.write_all(&string(request)).map_err(broken)?;
     let mut length = [0; 4];
-    agent.read_exact(&mut length)?;
+    agent.read_exact(&mut length).map_err(broken)?;
     let length = u32::from_be_bytes(length);
     if length > LONGEST {
-        return Err(std::io::Error::other("its answer is too long"));
+        return Err(("its answer is too long".to_owned(), BROKEN));
     }
     let mut answer = vec![0; length as usize];
-    agent.read_exact(&mut answer)?;
+    agent.read_exact(&mut answer).map_err(broken)?;
     Ok(answer)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::os::unix::net::UnixListener;
+    use std::time::Instant;
+
+    use super::*;
+
+    /// What is said of an agent that does `act` with whoever calls.
+    fn told(patience: Duration, act: fn(UnixStream)) -> (String, Duration) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("agent");
+        let agent = UnixListener::bind(&path).unwrap();
+        thread::spawn(move || act(agent.accept().unwrap().0));
+        let began = Instant::now();
+        let answer = ask(path.into_os_string(), vec![1], patience);
+        (answer.map_or_else(|error| error.to_string(), |bytes| format!("{bytes:?}")), began.elapsed())
+    }
+
+    #[test]
+    fn an_agent_is_not_waited_for_for_ever() {
+        let patience = Duration::from_millis(300);
+        let silent: fn(UnixStream) = |_agent| thread::sleep(Duration::from_secs(3_600));
+        // A byte now and then is no answer either.
+        let slow: fn(UnixStream) = |mut agent| {
+            agent.write_all(&[0, 0, 1, 0]).unwrap();
+            while agent.write_all(&[0]).is_ok() {
+                thread::sleep(Duration::from_millis(50));
+            }
+        };
+        for act in [silent, slow] {
+            let (told, took) = told(patience, act);
+            assert!(told.contains("no answer within"), "{told}");
+            assert!((patience..patience * 10).contains(&took), "{took:?}");
+        }
+    }
+
+    #[test]
+    fn what_an_agent_says_is_its_answer_however_it_comes() {
+        let long = Duration::from_secs(60);
+        let slow = |mut agent: UnixStream| {
+            for byte in [0, 0, 0, 3, 7, 8, 9, 99] {
+                agent.write_all(&[byte]).unwrap();
+                thread::sleep(Duration::from_millis(20));
+            }
+        };
+        assert_eq!(told(long, slow).0, "[7, 8, 9]");
+        let huge = |mut agent: UnixStream| {
+            agent.write_all(&(LONGEST + 1).to_be_bytes()).unwrap();
+            thread::sleep(Duration::from_secs(3_600));
+        };
+        assert!(told(long, huge).0.ends_with("its answer is too long"));
+        let dies = |mut agent: UnixStream| agent.write_all(&[0, 0]).unwrap();
+        assert!(told(long, dies).0.contains("it broke off ("));
+        let nobody = ask("/nowhere/agent".into(), vec![1], long).unwrap_err().to_string();
+        assert!(nobody.contains("/nowhere/agent: nothing listens there"), "{nobody}");
+    }
 }

@@ -108,7 +108,7 @@ fn a_key_that_is_no_key() {
     for (key, why) in [
         ("'hello'", "neither PEM nor an OpenSSH public key"),
         ("''", "neither PEM nor one line"),
-        ("'-----BEGIN PUBLIC KEY-----'", "not PEM"),
+        ("'-----BEGIN PUBLIC KEY-----'", "not whole PEM"),
     ] {
         match parse(&principal("dana", key, "")).unwrap_err() {
             PrincipalsError::Key(KeyError::Unusable { shown, why: found }) => {

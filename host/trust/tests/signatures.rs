@@ -173,7 +173,7 @@ fn a_blob_s_signature_missing_garbage_or_a_stranger_s() {
     assert_eq!(blob::verify_blob(&keys, BODY, &good), Ok(public.id()));
     assert_eq!(blob::verify_blob(&keys, BODY, &format!(" {good}\r\n")), Ok(public.id()));
     assert_eq!(blob::verify_blob(&keys, BODY, " \n"), Err(SignatureError::Missing));
-    for garbage in ["?", &good[..good.len() - 1], &good.replace('M', "M\n"), "-----BEGIN"] {
+    for garbage in ["?", &good[..good.len() - 1], "-----BEGIN"] {
         assert!(
             matches!(blob::verify_blob(&keys, BODY, garbage), Err(SignatureError::Malformed(_))),
             "{garbage:?}"

@@ -78,7 +78,7 @@ fn ours_is_accepted_by_ssh_keygen() {
     let folder = tempfile::tempdir().unwrap();
     for (name, kind) in ["ed", "ec"].into_iter().zip(KINDS) {
         let (signer, public) = ssh_keygen(folder.path(), name, kind);
-        assert!(public.is_ssh());
+        assert!(!public.to_text().contains("BEGIN"));
         assert_eq!(signer.verifying_key().id(), public.id());
         // The numbers of an ECDSA signature are at times a byte shorter: often enough to meet that.
         for turn in 0..if kind.len() > 1 { 300 } else { 1 } {

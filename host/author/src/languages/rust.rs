@@ -27,7 +27,7 @@ struct Message {
 /// Compiles the project to a core module.
 pub(crate) fn build(project: &Project) -> Result<Vec<u8>, AuthorError> {
     let manifest = project.dir.join("Cargo.toml");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let cargo = remit_text::env::var("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
         .args(["build", "--release", "--target", TARGET, "--message-format=json-render-diagnostics"])
@@ -69,9 +69,9 @@ fn flags(dir: &Path) -> OsString {
         flags.push("=");
         flags.push(to);
     };
-    let home = std::env::var_os("CARGO_HOME")
+    let home = remit_text::env::var("CARGO_HOME")
         .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")));
+        .or_else(|| remit_text::env::var("HOME").map(|home| PathBuf::from(home).join(".cargo")));
     if let Some(home) = home {
         remap(home, "cargo");
     }

@@ -119,10 +119,15 @@ impl Client {
                 read_token(&file)?;
                 Token::File(file)
             }
-            (None, Some(name)) => match std::env::var(name).map(Zeroizing::new) {
-                Ok(value) if is_token(value.trim()) => Token::Value(Zeroizing::new(value.trim().to_owned())),
-                Ok(_) => return Err(no_token(format!("the variable {name} does not hold a token"))),
-                Err(_) => return Err(no_token(format!("the variable {name} is not set"))),
+            (None, Some(name)) => match remit_text::env::var(name) {
+                Some(value) => {
+                    let value = Zeroizing::new(value.into_string().unwrap_or_default());
+                    if !is_token(value.trim()) {
+                        return Err(no_token(format!("the variable {name} does not hold a token")));
+                    }
+                    Token::Value(Zeroizing::new(value.trim().to_owned()))
+                }
+                None => return Err(no_token(format!("the variable {}", remit_text::env::why_none(name)))),
             },
         };
         let mut tls = TlsConfig::builder();

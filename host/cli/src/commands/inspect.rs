@@ -185,7 +185,7 @@ fn publisher(candidate: &Candidate, home: &Home) -> (&'static str, Option<String
 fn publisher_words(state: &str, key: Option<&str>) -> String {
     match (state, key) {
         (_, Some(key)) => format!("trusted (key {})", key.get(..12).unwrap_or(key)),
-        ("malformed", _) => "untrusted: the signature is not one".to_owned(),
+        ("malformed", _) => "untrusted: a signature in another form, or damaged".to_owned(),
         ("unknown", _) => "signed; without a home nobody is trusted".to_owned(),
         ("untrusted", _) => "untrusted: signed by no key trusted here, or altered since".to_owned(),
         (other, _) => other.to_owned(),

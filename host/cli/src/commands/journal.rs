@@ -1,10 +1,10 @@
 //! `remit journal`: the keys to what is sealed in it.
 
 use clap::Subcommand;
-use jiff::{SignedDuration, Span, SpanRelativeTo};
+use jiff::SignedDuration;
 use remit_lifecycle::Home;
 
-use super::{Done, Key, usage};
+use super::{Done, Key};
 use crate::print::{self, say};
 
 #[derive(Subcommand)]
@@ -20,8 +20,8 @@ pub(crate) enum Journal {
     )]
     ExpireUndo {
         /// How long ago they ended at least: 30d, 12h.
-        #[arg(long, value_name = "AGE")]
-        older_than: String,
+        #[arg(long, value_name = "AGE", value_parser = remit_text::duration::parse)]
+        older_than: SignedDuration,
         /// Why, for the record [default: that they are so old].
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
@@ -41,7 +41,7 @@ impl Journal {
                 say!("rekeyed   {count} run(s); back up the new seal.key, apart from the journal");
             }
             Self::ExpireUndo { older_than, reason, key, json } => {
-                let (older_than, by) = (age(&older_than)?, key.actor(home)?);
+                let by = key.actor(home)?;
                 let expired = remit_lifecycle::expire_undo(home, &by, older_than, reason.as_deref()).await?;
                 if json {
                     print::json(&expired)?;
@@ -54,15 +54,5 @@ impl Journal {
             }
         }
         Ok(0)
-    }
-}
-
-/// `30d`, `12h`: days are of 24 hours.
-fn age(text: &str) -> Result<SignedDuration, Box<dyn miette::Diagnostic + Send + Sync>> {
-    let parsed = text.parse::<Span>().and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()));
-    match parsed {
-        Ok(age) if !age.is_negative() => Ok(age),
-        Ok(_) => Err(usage(format!("`{text}` lies in the future"), "write an age like 30d or 12h")),
-        Err(error) => Err(usage(format!("`{text}` is not an age: {error}"), "write an age like 30d or 12h")),
     }
 }

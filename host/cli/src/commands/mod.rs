@@ -253,8 +253,7 @@ fn document(argument: &str) -> Result<Input, Error> {
     if argument.trim_start().starts_with(['{', '[', '"']) {
         return Input::parse(argument, "--input");
     }
-    let bare = serde_json::from_str::<serde_json::Value>(argument).is_ok();
-    if bare && !Path::new(argument).exists() {
+    if remit_text::json::is_json(argument) && !Path::new(argument).exists() {
         return Input::parse(argument, "--input");
     }
     let file = argument.strip_prefix('@').unwrap_or(argument);

@@ -54,7 +54,7 @@ struct Make {
     #[arg(long, value_name = "ID")]
     incident: Option<String>,
     /// For how long from now: at most 24h, a standing scope at most 30 days.
-    #[arg(long, value_name = "DURATION", default_value = "1h")]
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = remit_text::duration::parse)]
     ttl: SignedDuration,
     /// How many runs.
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -232,8 +232,8 @@ pub(super) fn tell(home: &Home, rules: &Rules, case: &Case, as_json: bool) -> Do
         row(line.0, &line.1);
     }
     if let Asks::Standing(standing) = &request.asks {
-        let hours: Vec<String> = standing.hours.iter().map(ToString::to_string).collect();
-        row("hours", &if hours.is_empty() { "always".to_owned() } else { hours.join(", ") + " UTC" });
+        let hours: Vec<String> = standing.hours.iter().map(Hours::words).collect();
+        row("hours", &if hours.is_empty() { "always".to_owned() } else { hours.join(", ") });
         row(
             "budget",
             &format!("{} run(s) and {} change(s) an hour", standing.runs_per_hour, standing.changes_per_hour),

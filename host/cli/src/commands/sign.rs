@@ -1,6 +1,6 @@
 //! `remit sign`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use remit_sandbox::Candidate;
@@ -19,7 +19,8 @@ pub(crate) struct Sign {
     /// The publisher's private key.
     #[arg(long, value_name = "FILE.key")]
     key: PathBuf,
-    /// Replace a signature that is there.
+    /// Replace a signature that is there, whoever made it. One by the same key, and one that is older than the component
+    /// and so of another, is replaced without.
     #[arg(long)]
     force: bool,
 }
@@ -28,11 +29,12 @@ impl Sign {
     pub(crate) fn run(self) -> Done {
         let candidate = Candidate::read(&self.file)?;
         let key = SigningKey::load(&self.key)?;
-        let mut beside = self.file.into_os_string();
+        let file = self.file;
+        let mut beside = file.clone().into_os_string();
         beside.push(".sig");
         let beside = PathBuf::from(beside);
-        if beside.exists() && !self.force {
-            let what = format!("{} is there already", beside.display());
+        if !self.force && !may_replace(&file, &beside, &key, &candidate)? {
+            let what = format!("{} is there already, and may be somebody else's", beside.display());
             return Err(usage(what, "pass --force to replace it; nothing was changed"));
         }
         write(&beside, format!("{}\n", blob::sign_blob(&key, candidate.bytes()?)?))?;
@@ -41,4 +43,13 @@ impl Sign {
         say!("wrote     {}", beside.display());
         Ok(0)
     }
+}
+
+/// Whether nothing is lost with the signature that lies there: there is none, or it is this key's, or it was there before
+/// the component was built, and so is of another one.
+fn may_replace(file: &Path, beside: &Path, key: &SigningKey, candidate: &Candidate) -> Done<bool> {
+    let written = |path: &Path| path.metadata().and_then(|meta| meta.modified());
+    let Ok(signed) = written(beside) else { return Ok(!beside.exists()) };
+    let own = blob::verify_blob(&[key.verifying_key()], candidate.bytes()?, candidate.signature());
+    Ok(own.is_ok() || written(file).is_ok_and(|built| built > signed))
 }

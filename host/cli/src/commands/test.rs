@@ -151,9 +151,9 @@ fn beside(action: &Path) -> Done<Vec<PathBuf>> {
 
 /// Where what is compiled for tests is kept from one time to the next; without a place, nowhere.
 fn cache() -> Option<PathBuf> {
-    let base = std::env::var_os("XDG_CACHE_HOME")
+    let base = remit_text::env::var("XDG_CACHE_HOME")
         .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))?;
+        .or_else(|| remit_text::env::var("HOME").map(|home| PathBuf::from(home).join(".cache")))?;
     let folder = base.join("remit");
     std::fs::create_dir_all(&folder).ok()?;
     Some(folder.join("compiled"))

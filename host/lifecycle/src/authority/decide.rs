@@ -160,7 +160,8 @@ pub async fn import_approval(host: &Host, rules: &Rules, id: RequestId, from: &P
     if pae(Approval::TYPE, payload) != signed {
         return Err(malformed());
     }
-    let claimed: Approval = serde_json::from_slice(payload).map_err(|_| malformed())?;
+    let text = std::str::from_utf8(payload).map_err(|_| malformed())?;
+    let claimed: Approval = remit_text::json::read(text).map_err(|_| malformed())?;
     let principal = rules.principals.get(&claimed.principal).ok_or_else(|| Error::Identity {
         why: format!("there is no principal `{}`", claimed.principal.escape_debug()),
         help: "`remit principals` lists them",

@@ -30,6 +30,13 @@ pub struct Hours {
 }
 
 impl Hours {
+    /// What holds, in words: `mon-fri 22:00-06:00 UTC (each until the next day)`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let on = if self.from < self.until { "" } else { " (each until the next day)" };
+        format!("{self} UTC{on}")
+    }
+
     /// Whether a moment is inside.
     #[must_use]
     pub fn contain(&self, at: Timestamp) -> bool {
@@ -63,27 +70,67 @@ impl fmt::Display for Hours {
 impl FromStr for Hours {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let refuse = || {
-            format!(
-                "`{}` is not like `mon-fri 22:00-06:00` (days and hours, UTC)",
-                text.escape_debug().to_string().chars().take(60).collect::<String>()
-            )
-        };
-        let (days, hours) = text.trim().split_once(' ').unwrap_or((text.trim(), "00:00-24:00"));
-        let day = |name: &str| DAYS.iter().position(|(day, _)| *day == name).ok_or_else(refuse);
-        let (first, last) = days.split_once('-').unwrap_or((days, days));
-        let (from, until) = hours.trim().split_once('-').ok_or_else(refuse)?;
-        let time = |text: &str| -> Option<u16> {
-            let (hour, minute) = text.split_once(':')?;
-            let two = |text: &str| (text.len() == 2).then(|| text.parse::<u16>().ok()).flatten();
-            let (hour, minute) = (two(hour)?, two(minute)?);
-            (minute < 60 && hour * 60 + minute <= 24 * 60).then_some(hour * 60 + minute)
-        };
-        let (from, until) = (time(from).ok_or_else(refuse)?, time(until).ok_or_else(refuse)?);
-        if from == until {
-            return Err(refuse());
+        read(&text.to_ascii_lowercase()).map_err(|why| {
+            let shown: String = text.escape_debug().take(60).collect();
+            format!("`{shown}` are no hours: {why}; write them like `mon-fri 22:00-06:00`")
+        })
+    }
+}
+
+fn read(text: &str) -> Result<Hours, String> {
+    if let Some(dash) = text.chars().find(|c| matches!(c, '\u{2010}'..='\u{2015}' | '\u{2212}')) {
+        return Err(format!("`{dash}` is another dash than `-`"));
+    }
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let (days, hours) = match words[..] {
+        [] => return Err("there is nothing".to_owned()),
+        [days] => (days, None),
+        [days, hours] => (days, Some(hours)),
+        [_, _, "utc" | "z" | "gmt"] => {
+            return Err("hours are always in UTC: leave the zone out".to_owned());
         }
-        Ok(Self { first: day(first)?, last: day(last)?, from, until })
+        _ => return Err("it is more than days and hours".to_owned()),
+    };
+    if days.contains(',') {
+        return Err("it names several ranges of days: give the hours of each by themselves".to_owned());
+    }
+    if days.starts_with(|c: char| c.is_ascii_digit()) {
+        return Err("it does not begin with days, such as mon-sun".to_owned());
+    }
+    let day = |name: &str| {
+        let known = DAYS.iter().position(|(day, _)| *day == name);
+        known.ok_or_else(|| format!("`{name}` is no day: mon, tue, wed, thu, fri, sat, sun"))
+    };
+    let (first, last) = days.split_once('-').unwrap_or((days, days));
+    let (first, last) = (day(first)?, day(last)?);
+    let (from, until) = match hours {
+        None => ("00:00", "24:00"),
+        Some(hours) => hours.split_once('-').ok_or("it has no end: two times with a `-` between them")?,
+    };
+    let (begins, ends) = (time(from)?, time(until)?);
+    if begins == 24 * 60 {
+        return Err("24:00 can only be an end: 00:00 of the next day is the same moment".to_owned());
+    }
+    if begins == ends {
+        return Err(format!("it begins and ends at {from}: the whole day is 00:00-24:00"));
+    }
+    Ok(Hours { first, last, from: begins, until: ends })
+}
+
+/// `22:00`, in minutes: two digits each, and nothing else, as `+1` is a number too.
+fn time(text: &str) -> Result<u16, String> {
+    let two = |text: &str| {
+        let digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+        digits.then(|| text.parse::<u16>().ok()).flatten()
+    };
+    let read = text.split_once(':').and_then(|(hour, minute)| Some((two(hour)?, two(minute)?)));
+    match read {
+        Some((hour, minute)) if minute < 60 && hour * 60 + minute <= 24 * 60 => Ok(hour * 60 + minute),
+        Some(_) => Err(format!("there is no {text} in a day")),
+        None if text.contains(['+', 'z', 'u']) => {
+            Err(format!("`{text}` is no time: hours are always in UTC, without zone or offset"))
+        }
+        None => Err(format!("`{text}` is no time of two digits each, such as 06:00")),
     }
 }
 
@@ -116,10 +163,53 @@ mod tests {
         assert!(!inside("mon-mon 22:00-06:00", "2026-11-23T05:59:59Z"));
         assert!(inside("sat-mon 00:00-24:00", "2026-11-22T23:59:59Z"));
         assert!(inside("sun", "2026-11-22T12:00:00Z"));
-        for wrong in ["", "mon", "someday 08:00-09:00", "mon 8-9", "mon 08:00-08:00", "mon 25:00-26:00"] {
-            assert_eq!(wrong.parse::<Hours>().is_ok(), wrong == "mon", "{wrong}");
-        }
         let hours: Hours = "mon-fri 22:00-06:00".parse().unwrap();
         assert_eq!(hours.to_string().parse::<Hours>().unwrap(), hours);
+    }
+
+    #[test]
+    fn hours_are_taken_as_they_are_meant_or_not_at_all() {
+        let read = |text: &str| text.parse::<Hours>();
+        for (text, words) in [
+            ("mon-sun 22:00-06:00", "mon-sun 22:00-06:00 UTC (each until the next day)"),
+            ("fri-mon 22:00-24:00", "fri-mon 22:00-24:00 UTC"),
+            ("sun-sun 00:00-24:00", "sun-sun 00:00-24:00 UTC"),
+            ("MON-Fri 22:00-06:00", "mon-fri 22:00-06:00 UTC (each until the next day)"),
+            ("mon 22:00-22:01", "mon-mon 22:00-22:01 UTC"),
+            ("  mon  06:00-07:00 ", "mon-mon 06:00-07:00 UTC"),
+            ("mon", "mon-mon 00:00-24:00 UTC"),
+        ] {
+            assert_eq!(read(text).unwrap().words(), words, "{text}");
+        }
+        for (text, why) in [
+            ("mon +1:00-06:00", "without zone or offset"),
+            ("mon 22:00+00:00-23:00", "without zone or offset"),
+            ("mon 22:00Z-23:00Z", "without zone or offset"),
+            ("mon 22:00-06:00UTC", "without zone or offset"),
+            ("mon 22:00-06:00 UTC", "leave the zone out"),
+            ("mon 24:00-06:00", "24:00 can only be an end"),
+            ("mon\u{2013}fri 22:00-06:00", "another dash"),
+            ("mon 22:00\u{2013}06:00", "another dash"),
+            ("mon,wed 22:00-06:00", "by themselves"),
+            ("mon 22:00-22:00", "begins and ends at 22:00"),
+            ("mon-fri 00:00-00:00", "the whole day is 00:00-24:00"),
+            ("mon 22-06", "two digits each"),
+            ("mon 6:00-7:00", "two digits each"),
+            ("mon 022:00-23:00", "two digits each"),
+            ("mon 22:0-23:00", "two digits each"),
+            ("mon -1:00-23:00", "two digits each"),
+            ("mon 22:60-23:00", "there is no 22:60"),
+            ("mon 22:00-24:01", "there is no 24:01"),
+            ("mon 22:00-30:00", "there is no 30:00"),
+            ("mon 22:00", "it has no end"),
+            ("monday 22:00-06:00", "`monday` is no day"),
+            ("mon- 22:00-06:00", "`` is no day"),
+            ("00:00-24:00", "does not begin with days"),
+            ("mon 22:00-23:00 tue", "more than days and hours"),
+            ("", "there is nothing"),
+        ] {
+            let told = read(text).unwrap_err();
+            assert!(told.contains(why) && told.ends_with("like `mon-fri 22:00-06:00`"), "{text}: {told}");
+        }
     }
 }

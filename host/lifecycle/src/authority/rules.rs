@@ -137,8 +137,8 @@ impl Home {
             Err(error) => return Err(Error::file(&path, &error)),
         };
         let (principals, policies, written) = self.written(&config)?;
-        let envelope: Envelope = serde_json::from_str(&text).map_err(|error| Error::Rules {
-            why: format!("{} cannot be read: {error}", path.display()),
+        let envelope: Envelope = remit_text::json::read(&text).map_err(|mistake| Error::Rules {
+            why: format!("{} cannot be read: {mistake}", path.display()),
             help: "let an administrator sign again: `remit rules sign --key admin.key`",
         })?;
         let verified = envelope.verify(RULES_TYPE, &admins).map_err(|error| Error::Rules {

@@ -1,0 +1,148 @@
+//! Key files: read once, and then recognised, so that a pipe is as good as a file.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use crate::keys::file;
+use crate::ssh::SshKey;
+use crate::{KeyError, Signer, VerifyingKey, armour};
+
+/// The most bytes of a key file that are read.
+const LONGEST: u64 = 64 * 1024;
+
+const PRIVATE: &str = "PRIVATE KEY";
+const PUBLIC: &str = "PUBLIC KEY";
+const OPENSSH: &str = "OPENSSH PRIVATE KEY";
+
+/// What a key file is of: somebody's public key, or a way to sign with the private one.
+#[derive(Debug)]
+pub enum Key {
+    /// A public key.
+    Public(VerifyingKey),
+    /// A private key, or an OpenSSH public key that stands for the private one in an ssh-agent.
+    Private(Signer),
+}
+
+impl Key {
+    /// Reads a key file of any form; `-` is standard input.
+    pub fn load(path: &Path) -> Result<Self, KeyError> {
+        let read = KeyFile::read(path)?;
+        if read.is_public_pem() { read.public().map(Self::Public) } else { read.signer().map(Self::Private) }
+    }
+}
+
+/// The bytes of a key file, and what is known of them.
+pub(crate) struct KeyFile {
+    bytes: Zeroizing<Vec<u8>>,
+    /// What errors call it.
+    shown: String,
+    /// The mode by which others can read it.
+    exposed: Option<(PathBuf, u32)>,
+}
+
+impl KeyFile {
+    pub(crate) fn of(text: &[u8], shown: &str) -> Self {
+        Self { bytes: Zeroizing::new(text.to_vec()), shown: shown.to_owned(), exposed: None }
+    }
+
+    /// What is looked at is the file that is read: it is opened once.
+    pub(crate) fn read(path: &Path) -> Result<Self, KeyError> {
+        if path == Path::new("-") {
+            let shown = Path::new("standard input");
+            return Self::whole(std::io::stdin().lock(), 0, shown, None);
+        }
+        let from = fs::File::open(path).map_err(|source| file(path, source))?;
+        let meta = from.metadata().map_err(|source| file(path, source))?;
+        let mode = meta.permissions().mode() & 0o7777;
+        // Nobody else reads what comes out of a pipe.
+        let exposed = (meta.is_file() && mode & 0o077 != 0).then(|| (path.to_owned(), mode));
+        Self::whole(from, meta.len(), path, exposed)
+    }
+
+    fn whole(
+        from: impl Read,
+        length: u64,
+        path: &Path,
+        exposed: Option<(PathBuf, u32)>,
+    ) -> Result<Self, KeyError> {
+        // Room for all of it: a buffer that grows leaves copies behind.
+        let room = usize::try_from(length.min(LONGEST)).unwrap_or_default() + 1;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+        from.take(LONGEST + 1).read_to_end(&mut bytes).map_err(|source| file(path, source))?;
+        let read = Self { bytes, shown: path.display().to_string(), exposed };
+        match read.bytes.len() as u64 {
+            0 => Err(read.unusable("it is empty")),
+            length if length > LONGEST => Err(read.unusable("it is longer than any key")),
+            _ => Ok(read),
+        }
+    }
+
+    pub(crate) fn unusable(&self, why: impl Into<String>) -> KeyError {
+        KeyError::Unusable { shown: self.shown.clone(), why: why.into() }
+    }
+
+    /// What is in it, if only its owner can read it.
+    pub(crate) fn private(&self) -> Result<&[u8], KeyError> {
+        match &self.exposed {
+            Some((path, mode)) => Err(KeyError::Exposed { path: path.clone(), mode: *mode }),
+            None => Ok(&self.bytes),
+        }
+    }
+
+    fn is_public_pem(&self) -> bool {
+        self.block(&[PUBLIC]).is_ok()
+    }
+
+    /// The public key that it holds.
+    pub(crate) fn public(&self) -> Result<VerifyingKey, KeyError> {
+        if !armour::is_pem(&self.bytes) {
+            return Ok(VerifyingKey::of_ssh(self.line()?));
+        }
+        VerifyingKey::from_spki(self.block(&[PUBLIC])?.into_contents())
+            .ok_or_else(|| self.unusable("a public key, but neither for ECDSA P-256 nor for Ed25519"))
+    }
+
+    /// The private key that it holds, or the way to it.
+    pub(crate) fn signer(&self) -> Result<Signer, KeyError> {
+        if !armour::is_pem(&self.bytes) {
+            return Ok(Signer::in_agent(self.line()?));
+        }
+        let block = self.block(&[PRIVATE, OPENSSH])?;
+        self.private()?;
+        let openssh = block.tag() == OPENSSH;
+        let der = Zeroizing::new(block.into_contents());
+        if openssh { Signer::from_openssh(&der, self) } else { Signer::from_pkcs8(&der, self) }
+    }
+
+    fn line(&self) -> Result<SshKey, KeyError> {
+        SshKey::from_line(&self.bytes).map_err(|why| self.unusable(why))
+    }
+
+    /// The first block with one of these labels.
+    fn block(&self, wanted: &[&str]) -> Result<pem::Pem, KeyError> {
+        let blocks = pem::parse_many(&*self.bytes);
+        let mut blocks = blocks.map_err(|error| self.unusable(format!("damaged PEM ({error})")))?;
+        if let Some(at) = blocks.iter().position(|block| wanted.contains(&block.tag())) {
+            return Ok(blocks.swap_remove(at));
+        }
+        Err(self.unusable(match blocks.first().map(pem::Pem::tag) {
+            None => "not whole PEM: its end is missing".to_owned(),
+            Some(
+                "ENCRYPTED SIGSTORE PRIVATE KEY" | "ENCRYPTED COSIGN PRIVATE KEY" | "ENCRYPTED PRIVATE KEY",
+            ) => "it is encrypted; decrypt it with its own tool first".to_owned(),
+            Some("EC PRIVATE KEY" | "EC PARAMETERS") => {
+                "SEC 1 form; convert it with `openssl pkcs8 -topk8 -nocrypt`".to_owned()
+            }
+            Some(PRIVATE | OPENSSH) => "a private key, where the public one is needed".to_owned(),
+            Some(PUBLIC) => "a public key, where the private one is needed".to_owned(),
+            Some(other) => {
+                let other: String = other.escape_debug().take(60).collect();
+                format!("a PEM block of `{other}`, expected `{}`", wanted.join("` or `"))
+            }
+        }))
+    }
+}
