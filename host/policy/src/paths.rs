@@ -218,11 +218,11 @@ mod tests {
             ("secret:prod/**", "it has a wildcard", "write `secret:prod`"),
             ("secret:*", "it has a wildcard", "write `secret`"),
             ("secret:prod/pay*", "it has a wildcard", "write `secret:prod`"),
-            ("secret: prod", "a character that is not allowed", "write `secret:prod`"),
+            ("secret: prod", "the character ` `, which is not allowed", "write `secret:prod`"),
             (" secret:prod", "` secret` is no kind", "write `secret:prod`"),
             ("secret:prod/../dev", "`.` and `..`", ""),
             ("secret:pr\u{f6}d", "outside ASCII", ""),
-            ("secret:a b", "a character that is not allowed", ""),
+            ("secret:a b", "the character ` `, which is not allowed", ""),
         ] {
             let said = check(bad, &kinds).unwrap_err();
             assert!(said.contains(why) && said.ends_with(meant), "{bad}: {said}");
