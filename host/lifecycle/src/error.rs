@@ -332,8 +332,12 @@ pub enum Error {
     },
     /// A store of secrets, asked by its owner.
     #[error("{0}")]
-    #[diagnostic(code(failed::store), help("`remit doctor` checks every store"))]
-    Store(remit_gate::Failure),
+    #[diagnostic(code(failed::store), help("{}", match .0 {
+        Failure::NotFound(_) => "check the path; [[secrets]] in remit.toml say which store serves it",
+        Failure::Conflict(_) | Failure::Invalid(_) => "nothing was changed",
+        Failure::Denied(_) | Failure::Unavailable(_) => "`remit doctor` checks every store, and says what to do",
+    }))]
+    Store(Failure),
     /// From below.
     #[error(transparent)]
     #[diagnostic(transparent)]
