@@ -318,8 +318,26 @@ impl Inner {
         } else if answer.says("Invalid path for a versioned K/V secrets engine") {
             self.client.garbage("KV version 2 paths")
         } else {
-            Failure::NotFound(why)
+            // Of version 1, every path of version 2 is one where nothing is.
+            let mount = self.client.read(&self.client.engine()).ok().filter(|mount| mount.status < 300);
+            match mount.map(|mount| self.is_versioned(&mount)) {
+                Some(Err(other @ Failure::Invalid(_))) => other,
+                _ => Failure::NotFound(why),
+            }
         }
+    }
+
+    /// Whether what is mounted is what this is for.
+    fn is_versioned(&self, mount: &Answer) -> Result<(), Failure> {
+        let engine = wire::mount(&mount.body).ok_or_else(|| self.client.garbage("what is mounted"))?;
+        if engine == ("kv".to_owned(), Some("2".to_owned())) {
+            return Ok(());
+        }
+        let version = engine.1.map(|version| format!(" version {version}")).unwrap_or_default();
+        Err(Failure::Invalid(format!(
+            "`{}` is a {} engine{version}, not KV version 2: check `mount` in remit.toml",
+            self.mount, engine.0
+        )))
     }
 
     fn check(&self, prefix: &str) -> Result<String, Failure> {
@@ -353,14 +371,7 @@ impl Inner {
             )),
             other => other,
         })?;
-        let engine = wire::mount(&mount.body).ok_or_else(|| self.client.garbage("what is mounted"))?;
-        if engine != ("kv".to_owned(), Some("2".to_owned())) {
-            let version = engine.1.map(|version| format!(" version {version}")).unwrap_or_default();
-            return Err(Failure::Invalid(format!(
-                "`{}` is a {} engine{version}, not KV version 2: check `mount` in remit.toml",
-                self.mount, engine.0
-            )));
-        }
+        self.is_versioned(&mount)?;
         let rights = self.check_rights(prefix)?;
         let token = token.unwrap_or_else(|| {
             format!("of which nothing can be looked up (its policy lacks [read] on \"{}\")", client::LOOKUP)

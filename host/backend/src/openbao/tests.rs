@@ -107,9 +107,9 @@ fn statuses_mean_what_they_should() {
         // Twice, and twice whether the token counts.
         ("403 Forbidden", r#"{"errors":["permission denied"]}"#, "denied", 4),
         ("401 Unauthorized", "", "denied", 4),
-        ("404 Not Found", r#"{"errors":[]}"#, "not found: there is no secret a/b", 1),
+        ("404 Not Found", r#"{"errors":[]}"#, "not found: there is no secret a/b", 2),
         ("404 Not Found", r#"{"errors":["no handler for route \"x\""]}"#, "not found: nothing is mounted", 1),
-        ("404 Not Found", "<html>", "not found", 1),
+        ("404 Not Found", "<html>", "not found", 2),
         ("400 Bad Request", r#"{"errors":["odd"]}"#, "invalid", 3),
         (
             "400 Bad Request",
