@@ -419,7 +419,7 @@ fn check_address(address: &str) -> Result<String, BackendError> {
     if authority.as_str().contains('@') {
         return Err(setting("address", "it has a user or password in it; the token belongs in `token_file`"));
     }
-    if uri.path().trim_matches('/') != "" || uri.query().is_some() {
+    if !uri.path().trim_matches('/').is_empty() || uri.query().is_some() {
         return Err(setting("address", "it has a path; write https://HOST:PORT only"));
     }
     if authority.host().is_empty() {
