@@ -95,34 +95,27 @@ pub(crate) fn unmet<'a>(needs: impl IntoIterator<Item = &'a Need>, all: &[Who]) 
 
 /// A word that a policy compares a principal's kind with, and that is no kind.
 pub(crate) fn no_kind(policy: &Policy) -> Option<String> {
-    fn values(node: &Value) -> Vec<&str> {
-        match node.get("Value") {
-            Some(Value::String(text)) => vec![text],
-            _ => node.get("Set").and_then(Value::as_array).into_iter().flatten().flat_map(values).collect(),
-        }
+    fn values(node: &Value) -> impl Iterator<Item = &str> {
+        let set = node.get("Set").and_then(Value::as_array).into_iter().flatten();
+        std::iter::once(node).chain(set).filter_map(|node| node.get("Value")?.as_str())
     }
-    fn look(node: &Value) -> Option<&str> {
-        let inside = match node {
-            Value::Array(nodes) => return nodes.iter().find_map(look),
-            Value::Object(nodes) => nodes,
-            _ => return None,
-        };
-        if let (Some(left), Some(right)) = (inside.get("left"), inside.get("right")) {
-            let is_kind = |side: &Value| side.pointer("/./attr").is_some_and(|attr| attr == "kind");
-            let other = if is_kind(left) {
-                Some(right)
-            } else if is_kind(right) {
-                Some(left)
-            } else {
-                None
-            };
-            let wrong = other.and_then(|other| values(other).into_iter().find(|word| !KINDS.contains(word)));
-            if wrong.is_some() {
-                return wrong;
-            }
-        }
-        inside.values().find_map(look)
-    }
+    let is_kind = |side: &Value| side.pointer("/./attr").is_some_and(|attr| attr == "kind");
+    let wrong = |node: &Value| {
+        let (left, right) = (node.get("left")?, node.get("right")?);
+        let other = if is_kind(left) { right } else { Some(left).filter(|_| is_kind(right))? };
+        values(other).find(|word| !KINDS.contains(word)).map(ToOwned::to_owned)
+    };
     let json = policy.to_json().ok()?;
-    look(&json).map(ToOwned::to_owned)
+    let mut nodes = vec![&json];
+    while let Some(node) = nodes.pop() {
+        if let Some(word) = wrong(node) {
+            return Some(word);
+        }
+        match node {
+            Value::Array(inside) => nodes.extend(inside),
+            Value::Object(inside) => nodes.extend(inside.values()),
+            _ => {}
+        }
+    }
+    None
 }

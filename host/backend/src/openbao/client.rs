@@ -188,8 +188,8 @@ impl Client {
         let started = Instant::now();
         let left = || self.timeout.saturating_sub(started.elapsed());
         let (mut tries, mut pause) = (0, PAUSES.0);
-        // What the server said, before it said nothing any more.
-        let mut said = None;
+        // What the server said before it said nothing any more, and whether it refused the token.
+        let (mut said, mut refused) = (None, false);
         loop {
             let lost = match self.attempt(call, left()) {
                 Ok(answer) if answer.status == 400 => {
@@ -201,7 +201,7 @@ impl Client {
             tries += 1;
             let wait = match lost.hope {
                 Hope::None => None,
-                Hope::Token => (tries == 1).then_some(PAUSES.0 * 4),
+                Hope::Token => (!std::mem::replace(&mut refused, true)).then_some(PAUSES.0 * 4),
                 Hope::Some => (tries < TRIES).then_some(pause),
                 Hope::Soon(asked) => Some(asked.map_or(pause, |asked| asked.max(pause))),
             };

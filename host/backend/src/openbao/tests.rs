@@ -201,6 +201,9 @@ fn a_refused_token_is_looked_at_twice() {
     let server = serve(vec![refused.clone(), found.clone()]);
     assert_eq!(against(&server).0.metadata("a").unwrap().current, 2);
 
+    let server = serve(vec![respond("429 Busy", ""), refused.clone(), found.clone()]);
+    assert_eq!(against(&server).0.metadata("a").unwrap().current, 2);
+
     let answers = vec![refused.clone(), refused.clone(), found.clone()];
     let policy = against(&serve(answers)).0.metadata("a").unwrap_err().to_string();
     assert!(
