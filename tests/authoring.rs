@@ -105,13 +105,60 @@ fn a_project_is_made_whole_or_not_at_all() {
     assert_eq!(std::fs::read_to_string(dir.join("fix/action.toml")).unwrap(), "mine");
 }
 
+/// A name becomes a package in WIT and in the language: what those have already would never build.
+#[test]
+fn a_name_that_would_not_build_is_refused() {
+    let world = World::empty();
+    let dir = world.dir.path();
+    let before = std::fs::read_dir(dir).unwrap().count();
+    let new = |name: &str, language: &str| remit(dir, &["new", name, "--lang", language]);
+    let languages = ["rust", "c", "python", "typescript", "javascript", "go"];
+    for name in
+        ["list", "record", "resource", "stream", "type", "result", "string", "world", "use", "func", "u8"]
+    {
+        for language in languages {
+            new(name, language)
+                .exits(2)
+                .says("it is a word of WIT")
+                .says(&format!("help: say what it repairs too: fix-{name}"));
+        }
+    }
+    for name in ["action", "secrets", "host"] {
+        new(name, "c").exits(2).says(&format!("the host has a package `remit:{name}` already"));
+    }
+    for (name, language) in [
+        ("remit-sdk", "rust"),
+        ("fn", "rust"),
+        ("errors", "go"),
+        ("cmd", "go"),
+        ("esbuild", "javascript"),
+        ("componentize-qjs", "typescript"),
+        ("componentize-py", "python"),
+    ] {
+        new(name, language).exits(2).says("cannot name an action in");
+    }
+    assert_eq!(std::fs::read_dir(dir).unwrap().count(), before);
+    for (name, language) in
+        [("errors", "c"), ("remit-sdk", "c"), ("fn", "go"), ("files", "c"), ("remit", "go"), ("core", "rust")]
+    {
+        new(name, language).exits(0);
+        std::fs::remove_dir_all(dir.join(name)).unwrap();
+    }
+}
+
 #[test]
 fn a_build_that_is_not_right_leaves_the_last_one() {
     let world = World::empty();
     let dir = world.dir.path();
     remit(dir, &["new", "fix", "--lang", "rust", "--capability", "secrets/inspect"]).exits(0);
     let project = dir.join("fix");
-    remit(&project, &["build"]).exits(0);
+    // Also where a link leads to it, whatever the language's tool calls the place.
+    std::os::unix::fs::symlink("fix", dir.join("link")).unwrap();
+    std::os::unix::fs::symlink(".", dir.join("up")).unwrap();
+    for by in ["link", "up/fix", "./fix"] {
+        remit(dir, &["build", by]).exits(0);
+    }
+    remit(&dir.join("link"), &["build"]).exits(0);
     let good = std::fs::read(project.join("fix.wasm")).unwrap();
     let refused = |file: &str, from: &str, to: &str, words: &str| {
         let path = project.join(file);

@@ -186,8 +186,7 @@ fn a_bot_acts_at_night_inside_a_standing_scope_and_asks_for_what_is_outside() {
 fn break_glass_needs_its_quorum_and_a_review_before_the_next_time() {
     let world = shipped();
     // Nobody but alice approves anything here, by policy.
-    let strict =
-        remit_policy::shipped_files()[0].1.replace("@needs(\"1 human\")", "@needs(\"3 human in board\")");
+    let strict = remit_policy::shipped_files()[0].1.replace("@needs(\"1 human\")", "@needs(\"9 human\")");
     let ask_glass = || {
         let args = ["request", ACTION, "--input", &input(SECRET), "--break-glass", "--reason", "fire"];
         world.remit(&[&args[..], &["--key", "alice.key", "--json"]].concat())
@@ -205,7 +204,7 @@ fn break_glass_needs_its_quorum_and_a_review_before_the_next_time() {
 
     let plain = ask(&world, &[ACTION, "--input", &input(SECRET), "--key", "alice.key"]);
     world.remit(&["approve", &plain, "--key", "bob.key"]).exits(0);
-    world.remit(&["run", &plain, "--key", "alice.key"]).exits(3).says("3 of 3 humans of board");
+    world.remit(&["run", &plain, "--key", "alice.key"]).exits(3).says("8 of 9 humans");
 
     let id = ask_glass().exits(0).json()["request"]["id"].as_str().unwrap().to_owned();
     world.remit(&["run", &id, "--key", "alice.key"]).exits(3).says("1 of 1 human of on-call");
@@ -294,6 +293,51 @@ fn ssh_keys_sign_and_ssh_keygen_agrees() {
     agent.wait().unwrap();
     world.remit(&["run", &id, "--key", "bot.key"]).exits(0);
     world.audit_is_sound();
+}
+
+/// A rule about a team that nobody is in would never apply: it is not signed, and where it is in force, the doctor says so.
+#[test]
+fn rules_name_only_those_who_are_there() {
+    let world = World::new();
+    let (rules, principals) =
+        (world.home().join("policies/team.cedar"), world.home().join("principals.toml"));
+    let written = fs::read_to_string(&principals).unwrap();
+    let team = |name: &str| {
+        format!(
+            "@id(\"team\")\nforbid (principal in Remit::Group::\"{name}\", action == Remit::Action::\"approve\", resource);"
+        )
+    };
+    let signed = fs::read(world.home().join("rules.signed.json")).unwrap();
+    fs::write(&rules, team("contracters")).unwrap();
+    for args in [&["policy", "check"][..], &["rules", "check"], &["rules", "sign", "--key", "admin.key"]] {
+        world.remit(args).exits(2).says("no principal is in the group `contracters`").says("team.cedar:2:");
+    }
+    assert_eq!(fs::read(world.home().join("rules.signed.json")).unwrap(), signed);
+    world.remit(&["principals"]).exits(0);
+
+    // A group that the last one left.
+    fs::write(&rules, team("contractors")).unwrap();
+    fs::write(&principals, written.replacen("groups = []", "groups = [\"contractors\"]", 1)).unwrap();
+    world.remit(&["policy", "check"]).exits(0);
+    world.remit(&["rules", "sign", "--key", "admin.key"]).exits(0);
+    world.remit(&["doctor"]).exits(0);
+
+    fs::write(&principals, format!("{written}\n[break-glass]\nquorum = 2\ngroup = \"nobody\"\n")).unwrap();
+    fs::remove_file(&rules).unwrap();
+    world.remit(&["policy", "check"]).exits(3).says("names the group nobody, and nobody is in it");
+}
+
+/// What needs more people than there are can be wanted, and is told.
+#[test]
+fn rules_that_ask_for_more_people_than_there_are() {
+    let world = World::new();
+    let text = remit_policy::shipped_files()[0].1.replace("@needs(\"2 human\")", "@needs(\"9 human\")");
+    fs::write(world.home().join("policies/default.cedar"), text).unwrap();
+    let words = "policy `irrevocable-needs-two` asks for 9 humans, and there are ";
+    world.remit(&["policy", "check"]).exits(0).says(words);
+    world.remit(&["rules", "sign", "--key", "admin.key"]).exits(0).says(words);
+    let told = world.remit(&["doctor"]).exits(0);
+    assert!(told.out.contains(words), "{}", told.out);
 }
 
 #[test]

@@ -106,6 +106,65 @@ fn a_secret_that_was_made_anew_is_not_the_one_that_was_approved() {
     world.audit_is_sound();
 }
 
+/// What cannot be done to what is there now is void, and says why; a system that does not answer voids nothing.
+#[test]
+fn a_secret_that_is_disabled_while_its_request_waits() {
+    let mut bao = Bao::start();
+    bao.client(&["kv", "put", "-mount=secret", SECRET, "api_key=a"]);
+    let world = world(&bao);
+    let id = approved(&world);
+    bao.client(&["kv", "delete", "-mount=secret", SECRET]);
+    let planned = remit(&world, &["plan", ACTION, "--input", INPUT]).exits(1);
+    assert!(
+        planned.err.contains("the current version 1 of secret:prod/payments/stripe is disabled"),
+        "{}",
+        planned.err
+    );
+    assert!(planned.err.contains("help: one of its calls was answered with \"conflict: "), "{}", planned.err);
+    remit(&world, &["run", &id, "--key", "bot.key"]).exits(3).says("is void: rehearsed again");
+    let shown = remit(&world, &["request", "show", &id]).exits(0);
+    assert!(shown.out.contains("voided") && shown.out.contains("is disabled"), "{}", shown.out);
+
+    bao.client(&["kv", "undelete", "-mount=secret", "-versions=1", SECRET]);
+    let id = approved(&world);
+    with_token(&world, "wrong", &["run", &id, "--key", "bot.key"]).exits(1);
+    bao.client(&["operator", "seal"]);
+    remit(&world, &["run", &id, "--key", "bot.key"]).exits(1);
+    bao.stop();
+    remit(&world, &["run", &id, "--key", "bot.key"]).exits(1);
+    let shown = remit(&world, &["request", "show", &id]).exits(0);
+    assert!(!shown.out.contains("voided"), "{}", shown.out);
+}
+
+/// A server that is too busy may have done what it was asked for, or not: the host looks, and says what it does not know.
+#[test]
+fn a_busy_server_is_asked_once_to_write_and_looked_at_after() {
+    const BUSY: &str = "HTTP/1.1 429 Too Many Requests\r\nConnection: close\r\nContent-Length: 29\r\n\r\n{\"errors\":[\"over the quota\"]}";
+    let bao = Bao::start();
+    bao.client(&["kv", "put", "-mount=secret", SECRET, "api_key=old-value"]);
+    let world = world(&bao);
+    let config = world.home().join("remit.toml");
+    let direct = fs::read_to_string(&config).unwrap();
+    let proxy = common::proxy::answering(&bao.address, "POST /v1/secret/data/", BUSY);
+    fs::write(&config, direct.replace(&bao.address, &proxy)).unwrap();
+    let id = approved(&world);
+    // The undo is a write too, and so nobody knows what there is.
+    let ran = remit(&world, &["run", &id, "--key", "bot.key"]).exits(5);
+    assert!(ran.err.contains("status 429 (it is busy): \"over the quota\""), "{}", ran.err);
+    assert!(
+        ran.err.contains("what there is now is not known") && !ran.err.contains("changes stand"),
+        "{}",
+        ran.err
+    );
+    // Each write once: the rotation, and its undo.
+    assert_eq!(bao.metadata(SECRET)["data"]["current_version"], 3);
+    fs::write(&config, direct).unwrap();
+    let (run, _) = world.last_run();
+    remit(&world, &["revert", &run]).exits(0);
+    assert_eq!(bao.value(SECRET, 3)["data"]["data"]["api_key"], "old-value");
+    world.audit_is_sound();
+}
+
 /// The policy in the documentation is enough for a rotation, its revert and the doctor, and `doctor` says what is
 /// missing from less.
 #[test]
@@ -133,6 +192,17 @@ fn the_documented_policy_is_enough() {
     let (run, _) = world.last_run();
     asked(&["revert", &run]).exits(0);
     assert_eq!(bao.value(SECRET, 3)["data"]["data"]["api_key"], "old-value");
+
+    // Nor is the server's own `default` policy needed, nor the right to ask what one may do.
+    let least: String = policy.lines().take(2).collect::<Vec<_>>().join("\n");
+    let _ = token("least", &least);
+    let made = ["token", "create", "-policy=least", "-no-default-policy", "-field=token"];
+    let least = bao.client(&made).trim().to_owned();
+    let told = with_token(&world, &least, &["doctor"]).exits(0);
+    assert!(told.out.contains("cannot be looked up"), "{}", told.out);
+    with_token(&world, &least, &["plan", ACTION, "--input", INPUT]).exits(0);
+    let gone = with_token(&world, "s.nonsense", &["doctor"]).exits(1);
+    assert!(gone.out.contains("it expired or was revoked"), "{}", gone.out);
 
     let less: String =
         policy.lines().filter(|line| !line.contains("undelete")).collect::<Vec<_>>().join("\n");

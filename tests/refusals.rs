@@ -383,3 +383,29 @@ fn signatures_are_what_openssl_makes_and_takes() {
     openssl(&["base64", "-A", "-in", "theirs.der", "-out", &signature]);
     world.remit(&["plan", ACTION, "--input", &input()]).exits(0);
 }
+
+/// One field of several is set: the others stay, unless somebody says that they are to go.
+#[test]
+fn a_field_is_put_beside_the_others() {
+    let world = World::empty();
+    let put = |field: &str, more: &[&str]| {
+        world.remit_with_stdin(&[&["secret", "put", "app/db", field], more].concat(), "value")
+    };
+    put("password", &[]).exits(0);
+    let second = put("user", &[]).exits(0);
+    assert_eq!(second.out, "app/db  version 2\nkept      password\n");
+    let plan = |field: &str| {
+        let input = format!(r#"{{"path":"app/db","field":"{field}"}}"#);
+        world.remit(&["plan", "rotate-secret.wasm", "--input", &input, "--key", "bot.key"])
+    };
+    for field in ["password", "user"] {
+        plan(field).exits(0);
+    }
+    put("user", &["--replace"]).exits(0);
+    plan("user").exits(0);
+    plan("password").exits(1);
+    world
+        .remit(&["secret", "show", "app/none"])
+        .exits(1)
+        .says("help: check the path; [[secrets]] in remit.toml");
+}

@@ -7,19 +7,24 @@ use std::thread;
 /// Forwards everything to `server` (`http://HOST:PORT`), except that requests which begin with `swallow` are
 /// delivered, and answered by nothing. Answers its own address. Ends with the test's process.
 pub fn swallowing(server: &str, swallow: &'static str) -> String {
+    answering(server, swallow, "")
+}
+
+/// The same, but that the requests are answered by `answer`, whatever the server says.
+pub fn answering(server: &str, swallow: &'static str, answer: &'static str) -> String {
     let server = server.strip_prefix("http://").unwrap().to_owned();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     thread::spawn(move || {
         for client in listener.incoming().flatten() {
             let server = server.clone();
-            thread::spawn(move || forward(client, &server, swallow));
+            thread::spawn(move || forward(client, &server, swallow, answer));
         }
     });
     address
 }
 
-fn forward(mut client: TcpStream, server: &str, swallow: &str) {
+fn forward(mut client: TcpStream, server: &str, swallow: &str, answer: &str) {
     let mut upstream = TcpStream::connect(server).unwrap();
     let mut first = vec![0; 64 * 1024];
     let Ok(read) = client.read(&mut first) else { return };
@@ -32,6 +37,7 @@ fn forward(mut client: TcpStream, server: &str, swallow: &str) {
     if swallowed {
         // The server has answered once its answer can be read; then nobody can doubt that it acted.
         let _ = upstream.read(&mut first);
+        let _ = client.write_all(answer.as_bytes());
     } else {
         let _ = std::io::copy(&mut upstream, &mut client);
     }

@@ -69,6 +69,11 @@ pub fn create(new: &NewProject) -> Result<Created, AuthorError> {
     if !remit_manifest::is_name(&name) {
         return Err(AuthorError::Name { name });
     }
+    let (reserved, what) = new.language.entry().reserved;
+    let reserved = reserved.contains(&name.as_str()).then(|| what.to_owned());
+    if let Some(why) = world::reserved(&name).or(reserved) {
+        return Err(AuthorError::Reserved { name, language: new.language, why });
+    }
     let capabilities = capabilities(&new.capabilities)?;
     if new.dir.exists() {
         return Err(AuthorError::Exists { dir: new.dir.display().to_string() });

@@ -3,6 +3,8 @@
 use miette::Diagnostic;
 use remit_manifest::ManifestError;
 
+use crate::Language;
+
 /// A project cannot be made or built. Nothing is left half-made.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum AuthorError {
@@ -35,6 +37,17 @@ pub enum AuthorError {
     Name {
         /// As given.
         name: String,
+    },
+    /// A name that would never build.
+    #[error("`{name}` cannot name an action in {language}: {why}")]
+    #[diagnostic(code(usage::name), help("say what it repairs too: fix-{name}; nothing was written"))]
+    Reserved {
+        /// As given.
+        name: String,
+        /// In which language.
+        language: Language,
+        /// What the name is already.
+        why: String,
     },
     /// A capability that no host offers.
     #[error("there is no capability `{name}`{}", nearest.as_ref().map(|n| format!("; did you mean `{n}`?")).unwrap_or_default())]

@@ -44,6 +44,19 @@ fn host() -> Resolve {
     resolve
 }
 
+/// What keeps `name` from being the name of an action's own package, `remit:NAME`: it is one of the host's, or a word of WIT.
+pub(crate) fn reserved(name: &str) -> Option<String> {
+    let mut resolve = host();
+    if resolve.package_names.keys().any(|package| package.namespace == "remit" && package.name == name) {
+        return Some(format!("the host has a package `remit:{name}` already"));
+    }
+    let text = format!("package remit:{name}@0.1.0;\nworld action {{}}\n");
+    resolve
+        .push_str("world.wit", &text)
+        .is_err()
+        .then(|| "it is a word of WIT, which names the action's world".to_owned())
+}
+
 /// A world with every interface there is: what an SDK is made for.
 #[expect(clippy::expect_used, reason = "the WIT is part of this program; a test parses it")]
 pub(crate) fn sdk() -> (Resolve, WorldId) {

@@ -116,7 +116,9 @@ impl TryFrom<Entry> for SecretsConfig {
                 timeout: entry.timeout.unwrap_or(SignedDuration::from_secs(5)),
             }),
         };
-        Ok(Self { prefix: entry.prefix, generator: entry.generator, serving })
+        // As of all paths in this entry, slashes at its ends mean nothing.
+        let prefix = entry.prefix.trim_matches('/').to_owned();
+        Ok(Self { prefix, generator: entry.generator, serving })
     }
 }
 
@@ -163,7 +165,7 @@ mod tests {
             backend = "embedded"
 
             [[secrets]]
-            prefix = "prod"
+            prefix = "/prod/"
             backend = "openbao"
             address = "https://bao.example.com:8200"
             token_env = "BAO_TOKEN"

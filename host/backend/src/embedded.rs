@@ -17,7 +17,7 @@ use crate::secrets::{
     Act, BoxFuture, Fields, Identity, Metadata, Right, SecretStore, SecretView, Target, Turn, Version,
     VersionState, check_version, unreadable,
 };
-use crate::{BackendError, SecretsConfig, Serving};
+use crate::{BackendError, SecretText, SecretsConfig, Serving};
 
 /// The newest format known, in SQLite's `user_version`.
 const FORMAT: i64 = 2;
@@ -101,7 +101,7 @@ impl Embedded {
         }
     }
 
-    /// Stores a new version of a secret by an administrator's own hand (`remit secret put`), whatever
+    /// Stores a new version of a secret by an administrator's own hand (`remit secret put --replace`), whatever
     /// there was before; answers its number.
     ///
     /// It asks for no [`Authority`] because no action is involved: it stands to this store as `bao kv
@@ -110,6 +110,43 @@ impl Embedded {
     pub async fn seed(&self, secret: &Resource, fields: Fields) -> Result<u64, Failure> {
         let path = secret.path().to_owned();
         self.on_a_thread(move |inner| inner.put(&path, None, None, &fields)).await
+    }
+
+    /// The same, but that every field but `field` is as it was: as `bao kv patch` does it. Answers the number, and what was
+    /// kept. [`Failure::Conflict`] if what there is cannot be read, and so nothing can be kept of it.
+    pub async fn seed_field(
+        &self,
+        secret: &Resource,
+        field: &str,
+        value: SecretText,
+    ) -> Result<(u64, Vec<String>), Failure> {
+        let (path, field) = (secret.path().to_owned(), field.to_owned());
+        self.on_a_thread(move |inner| {
+            loop {
+                let (current, identity, old) = match inner.metadata(&path) {
+                    Ok(found) => {
+                        let state = found.version(&path, found.current)?.state;
+                        if state != VersionState::Enabled {
+                            return Err(Failure::Conflict(format!(
+                                "the current version {} of {path} is {state}, so no field of it can be kept",
+                                found.current
+                            )));
+                        }
+                        (found.current, found.identity, inner.read(&path, found.current)?)
+                    }
+                    Err(Failure::NotFound(_)) => (0, None, Fields::default()),
+                    Err(other) => return Err(other),
+                };
+                let kept = old.names().filter(|name| *name != field).map(ToOwned::to_owned).collect();
+                let new = old.with(&field, value.clone());
+                match inner.put(&path, identity.as_ref(), Some(current), &new) {
+                    // Somebody wrote meanwhile: what is kept is what they wrote.
+                    Err(Failure::Conflict(_)) => {}
+                    written => return Ok((written?, kept)),
+                }
+            }
+        })
+        .await
     }
 
     /// Brings a version to a state by an administrator's own hand, as [`Embedded::seed`] makes one: an offline

@@ -190,7 +190,26 @@ async fn an_administrator_writes_on_top() {
     assert_eq!(store.seed(&path, fields("one")).await, Ok(1));
     assert_eq!(store.seed(&path, fields("two")).await, Ok(2));
     assert_eq!(store.read(&path, 2).await.unwrap(), fields("two"));
-    assert!(store.check("").await.unwrap().ends_with(", 1 secret"));
+    // One field alone: the others are what they were, whoever else writes at the same time.
+    let value = |text: &str| SecretText::new(text.to_owned());
+    let kept = vec!["user".to_owned()];
+    assert_eq!(store.seed_field(&path, "password", value("three")).await, Ok((3, kept)));
+    assert_eq!(store.read(&path, 3).await.unwrap(), fields("three"));
+    let both =
+        tokio::join!(store.seed_field(&path, "a", value("1")), store.seed_field(&path, "b", value("2")));
+    assert!(both.0.is_ok() && both.1.is_ok(), "{both:?}");
+    assert_eq!(
+        store.read(&path, 5).await.unwrap().names().collect::<Vec<_>>(),
+        ["a", "b", "password", "user"]
+    );
+    let fresh = Resource::new("secret", "prod/new").unwrap();
+    assert_eq!(store.seed_field(&fresh, "a", value("1")).await, Ok((1, Vec::new())));
+    // What cannot be read cannot be kept, and is not dropped in silence.
+    store.seed_state(&fresh, 1, VersionState::Disabled).await.unwrap();
+    let refused = store.seed_field(&fresh, "b", value("2")).await;
+    assert!(matches!(&refused, Err(Failure::Conflict(why)) if why.contains("is disabled")), "{refused:?}");
+    assert_eq!(store.seed(&fresh, fields("all")).await, Ok(2));
+    assert!(store.check("").await.unwrap().ends_with(", 2 secrets"));
     assert!(matches!(Embedded::serving(&[], home.path(), &path), Err(BackendError::NotEmbedded { .. })));
 }
 

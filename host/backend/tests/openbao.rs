@@ -168,7 +168,12 @@ async fn the_check_names_what_is_wrong() {
     fixture.config.mount = "old".to_owned();
     let old = fixture.store().check("prod").await.unwrap_err().to_string();
     assert!(old.contains("not KV version 2"), "{old}");
-    assert!(fixture.metadata("a").await.is_err());
+    for failed in
+        [fixture.metadata("a").await.map(drop), fixture.store().read(&secret("a"), 1).await.map(drop)]
+    {
+        let failed = failed.unwrap_err().to_string();
+        assert!(failed.contains("`old` is a kv engine version 1, not KV version 2"), "{failed}");
+    }
 
     fixture.config.mount = "nowhere".to_owned();
     let nowhere = fixture.store().check("prod").await.unwrap_err().to_string();
@@ -195,10 +200,10 @@ async fn the_check_names_what_is_wrong() {
 async fn a_field_that_is_not_text_is_left_alone() {
     let fixture = Fixture::new();
     let json = fixture.home.path().join("secret.json");
-    std::fs::write(&json, r#"{"key":"hunter2","port":5432}"#).unwrap();
+    std::fs::write(&json, r#"{"key":"hunter2","port":5432,"tls":true}"#).unwrap();
     fixture.server.client(&["kv", "put", "-mount=secret", "a", &format!("@{}", json.display())]);
     let refused = fixture.store().read(&secret("a"), 1).await.unwrap_err();
-    assert!(matches!(&refused, Failure::Invalid(why) if why.contains("`port`")), "{refused}");
+    assert!(matches!(&refused, Failure::Invalid(why) if why.contains("`port`, `tls`")), "{refused}");
 }
 
 #[tokio::test]
@@ -262,7 +267,63 @@ async fn the_check_names_every_right_that_is_missing() {
     let mute =
         fixture.server.client(&["token", "create", "-no-default-policy", "-policy=test", "-field=token"]);
     fixture.set_token(mute.trim());
-    assert!(fixture.store().check("prod").await.is_err(), "it cannot even look itself up");
+    let blind = fixture.store().check("prod").await.unwrap_err();
+    assert!(
+        matches!(&blind, Failure::Denied(why) if why.contains(r#"counts, and its policy lacks [read] on "secret/metadata/prod/remit-doctor""#)),
+        "{blind}"
+    );
+    // That nothing can be looked up is no fault of a token that may do what it must.
+    let tokens = |rules: &str| {
+        fixture.server.token(rules, "1h");
+        fixture.server.client(&["token", "create", "-no-default-policy", "-policy=test", "-field=token"])
+    };
+    fixture.set_token(tokens(READ).trim());
+    let told = fixture.store().check("prod").await.unwrap();
+    assert!(
+        told.contains("cannot be looked up (its policy lacks [update] on \"sys/capabilities-self\")"),
+        "{told}"
+    );
+    assert!(told.contains("lacks [read] on \"auth/token/lookup-self\""), "{told}");
+}
+
+#[tokio::test]
+async fn slashes_at_the_ends_of_settings_mean_nothing() {
+    let mut fixture = Fixture::new();
+    fixture.server.client(&["namespace", "create", "team"]);
+    fixture.server.client(&["secrets", "enable", "-namespace=team", "-path=kv/x", "-version=2", "kv"]);
+    fixture.config.address += "/";
+    (fixture.config.mount, fixture.config.namespace) = ("/kv/x/".to_owned(), Some("/team/".to_owned()));
+    assert!(fixture.store().check("prod").await.is_ok());
+    assert_eq!(fixture.bench().put("a", 0, &[("key", "one")]).await, Ok(1));
+    let seen = fixture.server.client(&["kv", "get", "-namespace=team", "-mount=kv/x", "-field=key", "a"]);
+    assert_eq!(seen.trim_end(), "one");
+}
+
+#[tokio::test]
+async fn metadata_without_a_version_is_no_version_yet() {
+    let fixture = Fixture::new();
+    fixture.server.client(&["kv", "metadata", "put", "-mount=secret", "-custom-metadata=owner=t", "a"]);
+    let found = fixture.metadata("a").await.unwrap();
+    assert_eq!((found.current, found.versions.len()), (0, 0));
+}
+
+/// A server that is busy says so itself, and what it says reaches whoever asked.
+#[tokio::test]
+async fn a_quota_of_the_server_is_told_in_its_words() {
+    let mut fixture = Fixture::new();
+    fixture.bench().put("a", 0, &[("key", "one")]).await.unwrap();
+    fixture.config.timeout = jiff::SignedDuration::from_millis(1500);
+    fixture.server.client(&["write", "sys/quotas/config", "enable_rate_limit_response_headers=true"]);
+    fixture.server.client(&["write", "sys/quotas/rate-limit/all", "path=secret", "rate=0.01", "interval=1h"]);
+    let mut told = String::new();
+    for _ in 0..3 {
+        if let Err(busy) = fixture.metadata("a").await {
+            told = busy.to_string();
+        }
+    }
+    assert!(told.contains("status 429 (it is busy): \"") && told.contains("rate limit quota"), "{told}");
+    // Our own clock is not asked: how long is the server's to say.
+    assert!(told.contains("it asks to be left alone for "), "{told}");
 }
 
 #[tokio::test]

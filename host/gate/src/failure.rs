@@ -28,6 +28,13 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Whether it is about what there is: asked again, the answer is the same until somebody changes something. Not so of a
+    /// credential that is refused, nor of a system that does not answer.
+    #[must_use]
+    pub fn is_of_the_state(&self) -> bool {
+        matches!(self, Self::NotFound(_) | Self::Conflict(_) | Self::Invalid(_))
+    }
+
     /// Whether the system definitely was not changed.
     #[must_use]
     pub fn is_definite(&self) -> bool {

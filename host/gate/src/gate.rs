@@ -69,6 +69,8 @@ struct Progress {
     answered: u64,
     observed: Plan,
     made: Vec<Made>,
+    /// What calls failed with: no more of them than a run may have calls.
+    failures: Vec<Failure>,
 }
 
 /// A change of a live run, as its gate saw it: what the host goes by as long as it lives.
@@ -108,6 +110,7 @@ impl Gate {
                 answered: 0,
                 observed: Plan::default(),
                 made: Vec::new(),
+                failures: Vec::new(),
             }),
             under_way: Arc::default(),
         }))))
@@ -146,6 +149,15 @@ impl Gate {
     pub fn made(&self) -> Vec<Made> {
         match &*self.0 {
             Way::Real(inner) => inner.progress().made.clone(),
+            Way::Replay(_) => Vec::new(),
+        }
+    }
+
+    /// What calls failed with so far, in order; of a replay, nothing.
+    #[must_use]
+    pub fn failures(&self) -> Vec<Failure> {
+        match &*self.0 {
+            Way::Real(inner) => inner.progress().failures.clone(),
             Way::Replay(_) => Vec::new(),
         }
     }

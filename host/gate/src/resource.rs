@@ -1,5 +1,6 @@
 //! What an operation touches, in the one form that the scope, the journal and the backend all see.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use miette::Diagnostic;
@@ -30,7 +31,15 @@ pub struct Resource {
 )]
 pub struct ResourceError {
     shown: String,
-    why: &'static str,
+    why: Cow<'static, str>,
+}
+
+impl ResourceError {
+    /// What is wrong, without the text that it is about.
+    #[must_use]
+    pub fn why(&self) -> &str {
+        &self.why
+    }
 }
 
 impl Resource {
@@ -61,25 +70,35 @@ impl Resource {
 
 /// Checks a path's form; see [`Resource`].
 pub(crate) fn check_path(path: &str) -> Result<(), ResourceError> {
-    let refuse = |why| Err(ResourceError { shown: path.escape_debug().take(80).collect(), why });
+    let refuse =
+        |why: Cow<'static, str>| Err(ResourceError { shown: path.escape_debug().take(80).collect(), why });
     if path.is_empty() {
-        return refuse("it is empty");
+        return refuse("it is empty".into());
     }
     if path.len() > MAX_LENGTH {
-        return refuse("it is longer than 512 bytes");
+        return refuse("it is longer than 512 bytes".into());
     }
     for segment in path.split('/') {
         match segment {
-            "" => return refuse("it has an empty segment (a leading, trailing or double slash)"),
-            "." | ".." => return refuse("`.` and `..` are not allowed"),
+            "" => return refuse("it has an empty segment (a leading, trailing or double slash)".into()),
+            "." | ".." => return refuse("`.` and `..` are not allowed".into()),
             _ => {}
         }
-        if !segment.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.@+=~".contains(&b)) {
-            return refuse(if segment.is_ascii() {
-                "it has a character that is not allowed"
-            } else {
-                "it has a character outside ASCII, which could look like another"
-            });
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.@+=~".contains(c);
+        match segment.chars().find(|c| !allowed(*c)) {
+            None => {}
+            Some(c) if c.is_ascii() => {
+                return refuse(
+                    format!("it has the character `{}`, which is not allowed", c.escape_debug()).into(),
+                );
+            }
+            Some(c) => {
+                let shown = c.escape_unicode();
+                return refuse(
+                    format!("it has `{shown}`, a character outside ASCII, which could look like another")
+                        .into(),
+                );
+            }
         }
     }
     Ok(())
@@ -121,7 +140,7 @@ pub(crate) fn split_kind(text: &str) -> Result<(&str, &str), ResourceError> {
         }
         _ => {
             let shown = text.escape_debug().take(80).collect();
-            Err(ResourceError { shown, why: "it has no kind: write `secret:PATH` or `file:PATH`" })
+            Err(ResourceError { shown, why: "it has no kind: write `secret:PATH` or `file:PATH`".into() })
         }
     }
 }

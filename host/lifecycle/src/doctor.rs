@@ -40,6 +40,19 @@ impl Finding {
     }
 }
 
+/// What to do about a store that cannot be used.
+fn fix(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::Denied(_) => {
+            "put a token that counts where its entry in remit.toml says; docs/configuration.md has the policy that it needs"
+        }
+        Failure::Unavailable(_) => "start or repair that system, and check its entry in remit.toml",
+        Failure::NotFound(_) | Failure::Conflict(_) | Failure::Invalid(_) => {
+            "correct its entry in remit.toml"
+        }
+    }
+}
+
 /// The directories that scopes can grant.
 fn directories(config: &Config, home: &Home) -> Vec<Finding> {
     match remit_backend::Files::open(&config.files, home.path()) {
@@ -62,6 +75,26 @@ fn directories(config: &Config, home: &Home) -> Vec<Finding> {
             })
             .collect(),
     }
+}
+
+/// The rules in force; whether all whom they name are there; and what they ask for that nobody could give.
+fn rules(home: &Home) -> Vec<Finding> {
+    let rules = match home.rules() {
+        Ok(rules) => rules,
+        Err(error) => return vec![Finding::of("rules", Err(error))],
+    };
+    let signed = format!(
+        "{} principals, {} policies, signed by {}",
+        rules.principals.iter().count(),
+        rules.policies.count(),
+        rules.signed_by.short()
+    );
+    let unmet = match rules.together() {
+        Ok(unmet) => unmet,
+        Err(error) => return vec![Finding::of("rules", Err(error))],
+    };
+    let ok = |detail: String| Finding { what: "rules".to_owned(), ok: true, detail, fix: None };
+    std::iter::once(signed).chain(unmet).map(ok).collect()
 }
 
 /// Checks a home. Changes nothing but the journal's file locks.
@@ -99,17 +132,7 @@ pub async fn doctor(home: &Home) -> Vec<Finding> {
             )
         });
     }
-    findings.push(Finding::of(
-        "rules",
-        home.rules().map(|rules| {
-            format!(
-                "{} principals, {} policies, signed by {}",
-                rules.principals.iter().count(),
-                rules.policies.count(),
-                rules.signed_by.short()
-            )
-        }),
-    ));
+    findings.extend(rules(home));
     match remit_notify::Notifiers::open(
         &config.notify,
         home.path(),
@@ -139,16 +162,7 @@ pub async fn doctor(home: &Home) -> Vec<Finding> {
                 let what = format!("secrets {}", if prefix.is_empty() { "**" } else { prefix });
                 findings.push(match store.check(prefix).await {
                     Ok(detail) => Finding { what, ok: true, detail, fix: None },
-                    Err(failure @ Failure::Denied(_)) => Finding::bad(
-                        &what,
-                        &failure.to_string(),
-                        "grant the token that, as docs/configuration.md has it, and check its entry in remit.toml",
-                    ),
-                    Err(failure) => Finding::bad(
-                        &what,
-                        &failure.to_string(),
-                        "start or repair that system, and check its entry in remit.toml",
-                    ),
+                    Err(failure) => Finding::bad(&what, &failure.to_string(), fix(&failure)),
                 });
             }
         }

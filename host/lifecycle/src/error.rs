@@ -1,6 +1,8 @@
 //! What can go wrong between a person and a run.
 
 use miette::Diagnostic;
+use remit_gate::Failure;
+use remit_journal::RunId;
 
 /// An error of the lifecycle. Its code's first word says whose matter it is: `usage`, `refused`, `failed`,
 /// `integrity` or `doubt`.
@@ -154,6 +156,25 @@ pub enum Error {
         id: String,
         /// Why.
         why: String,
+    },
+    /// The action returned an error after a call of its had failed.
+    #[error("the action failed: {message}")]
+    #[diagnostic(
+        code(failed::action),
+        help(
+            "one of its calls was answered with \"{failure}\": if that should not be, correct it there, or in the input; \
+             `remit show {run}` tells all that it did"
+        )
+    )]
+    AfterFailure {
+        /// The action's words.
+        message: String,
+        /// What the last call that failed was answered with.
+        failure: Failure,
+        /// Whether each that failed is about what there is, and so would fail again.
+        settled: bool,
+        /// Where that is on record.
+        run: RunId,
     },
     /// What was approved is not so any more.
     #[error("{id} is void: {why}")]
@@ -311,8 +332,12 @@ pub enum Error {
     },
     /// A store of secrets, asked by its owner.
     #[error("{0}")]
-    #[diagnostic(code(failed::store), help("`remit doctor` checks every store"))]
-    Store(remit_gate::Failure),
+    #[diagnostic(code(failed::store), help("{}", match .0 {
+        Failure::NotFound(_) => "check the path; [[secrets]] in remit.toml say which store serves it",
+        Failure::Conflict(_) | Failure::Invalid(_) => "nothing was changed",
+        Failure::Denied(_) | Failure::Unavailable(_) => "`remit doctor` checks every store, and says what to do",
+    }))]
+    Store(Failure),
     /// From below.
     #[error(transparent)]
     #[diagnostic(transparent)]

@@ -1,7 +1,7 @@
 //! What an action says in its own words: its error, its output, the names in a call that was refused. Once it was told a
 //! secret or content, any of them may hold it. Then they are sealed in the journal, and go nowhere else.
 
-use remit_gate::{Fault, Gate};
+use remit_gate::{Failure, Fault, Gate};
 use remit_journal::{CallResult, Ended, Event, Phase, Reader, Record, RunId, RunState};
 use remit_sandbox::Stop;
 use remit_trust::{Sealed, Sealer};
@@ -54,11 +54,20 @@ pub fn own_words(home: &Home, reader: &Reader, run: RunId) -> Result<Option<OwnW
     OwnWords::open(ended, run, &*Keyring::open_read_only(home, reader)?.of(reader, run)?)
 }
 
-/// The cause of an end, without what the action chose of it.
-pub(crate) fn withheld(gate: &Gate, cause: Error) -> Error {
+/// The cause of an end, without what the action chose of it, if it was told something; otherwise with what the host answered
+/// before.
+pub(crate) fn withheld(gate: &Gate, run: RunId, cause: Error) -> Error {
     match what(&cause) {
-        Some(what) if gate.was_told() => Error::Withheld { what, cause: Box::new(cause) },
-        _ => cause,
+        Some(what) if gate.was_told() => return Error::Withheld { what, cause: Box::new(cause) },
+        _ => {}
+    }
+    let mut failures = gate.failures();
+    let settled = failures.iter().all(Failure::is_of_the_state);
+    match (cause, failures.pop()) {
+        (Error::Stop(Stop::Failed(message)), Some(failure)) => {
+            Error::AfterFailure { message, failure, settled, run }
+        }
+        (cause, _) => cause,
     }
 }
 

@@ -199,7 +199,7 @@ pub(crate) async fn play(
         Err(stop) => (RunState::Failed, stop.to_string()),
     };
     let own = OwnWords { detail: said.clone(), output: None }.sealed(&gate, run, &sealer)?;
-    let answer = answer.map_err(|stop| withheld(&gate, stop.into()));
+    let answer = answer.map_err(|stop| withheld(&gate, run, stop.into()));
     let detail = answer.as_ref().err().map_or(said, ToString::to_string);
     end_with(host, run, state, detail, &consumed, None, own).await?;
     answer?;

@@ -114,7 +114,7 @@ pub(crate) async fn perform(
     };
     let own = OwnWords { detail: format!("{cause}{note}"), output: returned.clone() };
     let own = own.sealed(&gate, run, &sealer)?;
-    let (sealed, cause) = (own.is_some(), withheld(&gate, cause));
+    let (sealed, cause) = (own.is_some(), withheld(&gate, run, cause));
     let output = returned.filter(|_| !sealed);
     end_with(host, run, state, format!("{cause}{note}"), &consumed, output.clone(), own).await?;
     Ok(Finished { run, state, output, sealed, cause: Some(cause), reverted, consumed })

@@ -173,7 +173,8 @@ fn not_rehearsed(error: Error) -> Result<Expect, OfflineError> {
     let outcome = match &error {
         Error::Input { .. } | Error::Admission(_) => RunState::Refused,
         Error::Stop(stop) if stop.is_refusal() => RunState::Refused,
-        Error::Stop(Stop::Failed(_) | Stop::Trapped(_) | Stop::Output(_) | Stop::Exceeded(_)) => {
+        Error::AfterFailure { .. }
+        | Error::Stop(Stop::Failed(_) | Stop::Trapped(_) | Stop::Output(_) | Stop::Exceeded(_)) => {
             RunState::Failed
         }
         _ => return Err(error.into()),

@@ -8,6 +8,7 @@ mod error;
 mod matter;
 mod need;
 mod paths;
+mod people;
 mod policies;
 mod table;
 

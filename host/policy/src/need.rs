@@ -44,7 +44,7 @@ impl Need {
         let count = words.next().and_then(|count| usize::from_str(count).ok()).ok_or_else(wrong)?;
         let (mut kind, mut group) = (None, None);
         let mut next = words.next();
-        if let Some(word @ ("human" | "agent" | "service")) = next {
+        if let Some(word) = next.filter(|word| crate::people::KINDS.contains(word)) {
             kind = Some(word.to_owned());
             next = words.next();
         }

@@ -122,11 +122,14 @@ fn meant(path: &str, kinds: &BTreeSet<String>) -> Vec<String> {
     candidates.into_iter().filter(|meant| meant != path && possible(meant, kinds).is_ok()).collect()
 }
 
-/// Where in the text of a policy file a path is named: after `::`, so that neither a comment nor a string of the same
-/// letters is taken for it.
-pub(crate) fn place(text: &str, path: &str) -> Option<usize> {
-    let quoted = format!("\"{path}\"");
-    text.match_indices(&quoted).map(|(at, _)| at).find(|at| text[..*at].trim_end().ends_with("::"))
+/// Where in the text of a policy file an entity is named, such as a `Path`: after `Path::`, so that neither a comment nor a
+/// string of the same letters is taken for it.
+pub(crate) fn place(text: &str, kind: &str, name: &str) -> Option<usize> {
+    let quoted = format!("\"{name}\"");
+    text.match_indices(&quoted).map(|(at, _)| at).find(|at| {
+        let before = text[..*at].trim_end().strip_suffix("::");
+        before.is_some_and(|before| before.trim_end().ends_with(kind))
+    })
 }
 
 #[cfg(test)]
@@ -218,11 +221,11 @@ mod tests {
             ("secret:prod/**", "it has a wildcard", "write `secret:prod`"),
             ("secret:*", "it has a wildcard", "write `secret`"),
             ("secret:prod/pay*", "it has a wildcard", "write `secret:prod`"),
-            ("secret: prod", "a character that is not allowed", "write `secret:prod`"),
+            ("secret: prod", "the character ` `, which is not allowed", "write `secret:prod`"),
             (" secret:prod", "` secret` is no kind", "write `secret:prod`"),
             ("secret:prod/../dev", "`.` and `..`", ""),
             ("secret:pr\u{f6}d", "outside ASCII", ""),
-            ("secret:a b", "a character that is not allowed", ""),
+            ("secret:a b", "the character ` `, which is not allowed", ""),
         ] {
             let said = check(bad, &kinds).unwrap_err();
             assert!(said.contains(why) && said.ends_with(meant), "{bad}: {said}");
@@ -242,8 +245,8 @@ mod tests {
     #[test]
     fn a_path_is_found_where_it_is_named() {
         let text = "// \"a\"\npermit (principal, action, resource) when { \"a\" == \"a\" || resource in Remit::Path:: \"a\" };";
-        assert_eq!(place(text, "a"), text.rfind("\"a\""));
-        assert_eq!(place(text, "b"), None);
+        assert_eq!(place(text, "Path", "a"), text.rfind("\"a\""));
+        assert_eq!(place(text, "Path", "b"), None);
     }
 
     fn patterns() -> impl Strategy<Value = Pattern> {

@@ -15,7 +15,8 @@ use miette::Diagnostic;
 use remit_trust::{Digest, canonical};
 
 use crate::matter::{context, entities};
-use crate::{Matter, Need, PolicyError, Verb, Who, paths};
+use crate::people::{Named, Spot};
+use crate::{Matter, Need, PolicyError, Verb, Who, paths, people};
 
 /// What policies can speak of.
 pub const SCHEMA: &str = include_str!("schema.cedarschema");
@@ -37,6 +38,8 @@ pub struct Policies {
     kinds: BTreeSet<String>,
     /// Every path that a policy names.
     named: BTreeSet<String>,
+    /// Every principal and group that a policy names.
+    people: Vec<Named>,
     digest: Digest,
 }
 
@@ -113,6 +116,7 @@ impl Policies {
             says: BTreeMap::new(),
             kinds: kinds.into_iter().map(ToOwned::to_owned).collect(),
             named: BTreeSet::new(),
+            people: Vec::new(),
             digest: Digest::of(&canonical(files).map_err(|error| wrong("policies", error.to_string()))?),
         };
         for (file, text) in files {
@@ -147,22 +151,34 @@ impl Policies {
             let value = annotation(called)?;
             text.find(&format!("@{called}(\"{}\")", value.escape_debug()))
         });
+        let spot = place.map_or_else(|| Spot::of(file, &name), |offset| Spot::at(file, text, offset));
         let wrong = |why: String| match place {
-            Some(offset) => pointed(file, text, offset, &format!("policy `{name}`: {why}")),
-            None => PolicyError::Wrong { place: format!("{file}, policy `{name}`"), why },
+            Some(_) => spot.wrong(&format!("policy `{name}`: {why}")),
+            None => spot.wrong(&why),
         };
         for literal in policy.entity_literals() {
-            if literal.type_name().to_string() != "Remit::Path" {
-                continue;
+            let (kind, said) = (literal.type_name().basename().to_owned(), literal.id().unescaped());
+            let spot = match paths::place(text, &kind, said) {
+                Some(offset) => Spot::at(file, text, offset),
+                None => spot.clone(),
+            };
+            match &*kind {
+                "Path" => {
+                    paths::check(said, &self.kinds).map_err(|why| spot.wrong(&why))?;
+                    self.named.insert(said.to_owned());
+                }
+                "Principal" => self.people.push(Named { kind: "Principal", name: said.to_owned(), spot }),
+                "Group" => self.people.push(Named { kind: "Group", name: said.to_owned(), spot }),
+                _ => {}
             }
-            let path = literal.id().unescaped();
-            if let Err(why) = paths::check(path, &self.kinds) {
-                return Err(match paths::place(text, path) {
-                    Some(offset) => pointed(file, text, offset, &why),
-                    None => wrong(why),
-                });
-            }
-            self.named.insert(path.to_owned());
+        }
+        if let Some(word) = people::no_kind(policy) {
+            let why =
+                format!("`{}` is no kind of principal ({})", word.escape_debug(), people::KINDS.join(", "));
+            return Err(match text.find(&format!("\"{word}\"")) {
+                Some(offset) => Spot::at(file, text, offset).wrong(&why),
+                None => wrong(why),
+            });
         }
         let id = PolicyId::new(&name);
         if let Some(says) = annotation("says") {
@@ -182,7 +198,11 @@ impl Policies {
                 ));
             }
             Some(text) => {
-                self.needs.insert(name.clone(), Need::parse(&name, text).map_err(&wrong)?);
+                let need = Need::parse(&name, text).map_err(&wrong)?;
+                if let Some(group) = &need.group {
+                    self.people.push(Named { kind: "Group", name: group.clone(), spot: spot.clone() });
+                }
+                self.needs.insert(name.clone(), need);
             }
             None if policy.effect() == Effect::Permit && (requires || any) => {
                 return Err(wrong(
@@ -193,6 +213,17 @@ impl Policies {
             None => {}
         }
         self.set.add(policy.new_id(id)).map_err(|_| wrong("this @id is there twice".to_owned()))
+    }
+
+    /// Whether every principal and every group that they name is there, among `all` principals.
+    pub fn check_people(&self, all: &[Who]) -> Result<(), PolicyError> {
+        people::check(&self.people, all)
+    }
+
+    /// Which approvals they ask for that could not be given if `all` principals agreed, in words.
+    #[must_use]
+    pub fn unmet(&self, all: &[Who]) -> Vec<String> {
+        people::unmet(self.needs.values(), all)
     }
 
     /// Of every file's name and text.
@@ -314,16 +345,5 @@ fn found(file: &str, text: &str, error: &dyn Diagnostic) -> PolicyError {
     let Some(offset) = label.map(|label| label.offset().min(text.len())) else {
         return PolicyError::Wrong { place: file.to_owned(), why };
     };
-    pointed(file, text, offset, &why)
-}
-
-fn pointed(file: &str, text: &str, offset: usize, why: &str) -> PolicyError {
-    let before = text.get(..offset).unwrap_or_default();
-    let line = before.matches('\n').count();
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count();
-    let shown = text.lines().nth(line).unwrap_or_default();
-    PolicyError::Wrong {
-        place: format!("{file}:{}:{}", line + 1, column + 1),
-        why: format!("{why}\n  | {shown}\n  | {}^", " ".repeat(column)),
-    }
+    Spot::at(file, text, offset).wrong(&why)
 }

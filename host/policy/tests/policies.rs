@@ -360,6 +360,81 @@ fn attack_the_same_approver_twice() {
     assert!(ask(&[dana, who("erik", "human")]));
 }
 
+/// A `forbid` for a team that is misspelt lets everything through.
+#[test]
+fn whoever_is_named_must_be_there() {
+    let member =
+        |name: &str, kind: &str, group: &str| Who { groups: vec![group.to_owned()], ..who(name, kind) };
+    let all = [member("alice", "human", "contractors"), member("bot", "agent", "robots")];
+    let permit =
+        |whom: &str| format!("permit (principal {whom}, action == Remit::Action::\"freeze\", resource);");
+    let needs = |text: &str| {
+        format!("@needs(\"{text}\")\npermit (principal, action == Remit::Action::\"require\", resource);")
+    };
+    let forbid = |when: &str| {
+        format!("forbid (principal, action == Remit::Action::\"approve\", resource)\nwhen {{ {when} }};")
+    };
+    for fine in [
+        permit("== Remit::Principal::\"alice\""),
+        permit("in Remit::Group::\"contractors\""),
+        forbid("principal in [Remit::Group::\"contractors\", Remit::Group::\"robots\"]"),
+        needs("1 human in contractors"),
+        needs("9"),
+        forbid("[\"human\", \"agent\"].contains(principal.kind) && resource.actionName != \"x\""),
+    ] {
+        parse(&fine).unwrap().check_people(&all).unwrap();
+    }
+    for (text, place, words) in [
+        (
+            permit("in Remit::Group::\"contracters\""),
+            "\"contracters",
+            "in the group `contracters`, so this never applies",
+        ),
+        (
+            permit("== Remit::Principal::\"alic\""),
+            "\"alic",
+            "no principal `alic`, so this never applies; the principals are alice, bot",
+        ),
+        (forbid("resource.requester == Remit::Principal::\"eve\""), "\"eve", "no principal `eve`"),
+        (forbid("context.approvals.contains(Remit::Principal::\"eve\")"), "\"eve", "no principal `eve`"),
+        (
+            needs("2 human in reviewrs"),
+            "@needs",
+            "`reviewrs`, so this never applies; the groups are contractors, robots",
+        ),
+    ] {
+        let PolicyError::Wrong { place: found, why } = parse(&text).unwrap().check_people(&all).unwrap_err()
+        else {
+            panic!("{text}")
+        };
+        let before = &text[..text.find(place).unwrap()];
+        let line = before.rsplit('\n').next().unwrap();
+        let at = (before.matches('\n').count() + 1, line.len() + 1);
+        assert_eq!(found, format!("house.cedar:{}:{}", at.0, at.1), "{text}");
+        assert!(why.contains(words) && why.contains("\n  | ") && why.ends_with('^'), "{why}");
+    }
+    let (place, why) = wrong(&forbid("principal.kind == \"agnet\""));
+    assert!(place.ends_with("2:26") && why.contains("`agnet` is no kind of principal"), "{place} {why}");
+    for wrong_kind in
+        ["\"Human\" != principal.kind", "[\"human\", \"bot\"].contains(resource.requester.kind)"]
+    {
+        assert!(wrong(&forbid(wrong_kind)).1.contains("is no kind of principal"), "{wrong_kind}");
+    }
+}
+
+#[test]
+fn what_nobody_could_give_is_told() {
+    let all = [who("alice", "human"), who("bot", "agent")];
+    let unmet = Policies::shipped(KINDS).unwrap().unmet(&all);
+    assert_eq!(unmet.len(), 2, "{unmet:?}");
+    assert!(
+        unmet[0].starts_with("policy `irrevocable-needs-two` asks for 2 humans, and there is 1:"),
+        "{unmet:?}"
+    );
+    let all = [who("alice", "human"), who("bot", "agent"), who("carol", "human")];
+    assert_eq!(Policies::shipped(KINDS).unwrap().unmet(&all), Vec::<String>::new());
+}
+
 #[test]
 fn the_digest_is_of_every_file() {
     let digest = Policies::shipped(KINDS).unwrap().digest();

@@ -68,7 +68,9 @@ impl Candidate {
         }
         // Of a pipe or a device the system tells nothing that changes with what comes out.
         let identity = match cache {
-            Some(_) if meta.is_file() => Some(Identity::of(&file).map_err(unreadable)?),
+            Some(_) if meta.is_file() && Identity::tells(&file) => {
+                Some(Identity::of(&file).map_err(unreadable)?)
+            }
             _ => None,
         };
         let signature = signature(path).map_err(unreadable)?;

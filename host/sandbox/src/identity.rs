@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
+use rustix::fs::StatVfsMountFlags;
 use serde::{Deserialize, Serialize};
 
 /// How old a change must be before the next one is sure to bear another time: file systems keep times to two
@@ -40,6 +41,12 @@ impl Identity {
             modified: (meta.mtime(), meta.mtime_nsec()),
             changed: (meta.ctime(), meta.ctime_nsec()),
         })
+    }
+
+    /// Whether what the system says of a file tells it from every other: not where nothing is ever written. Images are made
+    /// with constant times (squashfs, ostree, Nix), and the next one at the same place may look the same in all of it.
+    pub(crate) fn tells(file: &File) -> bool {
+        rustix::fs::fstatvfs(file).is_ok_and(|fs| !fs.f_flag.contains(StatVfsMountFlags::RDONLY))
     }
 
     pub(crate) fn size(&self) -> u64 {

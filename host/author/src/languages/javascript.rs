@@ -9,6 +9,9 @@ use crate::{AuthorError, Project, bindings, tool};
 
 mod declarations;
 
+/// npm takes no project that is called as something that it depends on.
+pub(crate) const RESERVED: (&[&str], &str) =
+    (&["componentize-qjs", "esbuild", "typescript"], "a tool that the project is built with has it");
 /// What it takes for JavaScript.
 pub(crate) const INSTALL_JS: &str = "npm install --save-dev componentize-qjs@0.4.5 esbuild@0.28.2";
 /// What it takes for TypeScript.

@@ -36,6 +36,8 @@ pub(crate) struct Entry {
     pub(crate) build: fn(&Project) -> Result<Vec<u8>, AuthorError>,
     /// How its tool is installed, a command a line.
     pub(crate) install: &'static str,
+    /// Names that no project of it can have, and what they are; beside those that its world cannot have.
+    pub(crate) reserved: (&'static [&'static str], &'static str),
     /// Whether the output of `build` is a core module that is still to become a component.
     pub(crate) core: bool,
 }
@@ -67,6 +69,7 @@ static TABLE: &[Entry] = &[
         vendored: (&["Cargo.toml", "src"], "sdk"),
         build: rust::build,
         install: rust::INSTALL,
+        reserved: rust::RESERVED,
         core: true,
     },
     Entry {
@@ -78,6 +81,7 @@ static TABLE: &[Entry] = &[
         vendored: (&["src", "cjson"], "sdk"),
         build: c::build,
         install: c::INSTALL,
+        reserved: (&[], ""),
         core: true,
     },
     Entry {
@@ -89,6 +93,7 @@ static TABLE: &[Entry] = &[
         vendored: (&["remit"], "sdk"),
         build: python::build,
         install: python::INSTALL,
+        reserved: (&["componentize-py"], "a tool that the project is built with has it"),
         core: false,
     },
     Entry {
@@ -100,6 +105,7 @@ static TABLE: &[Entry] = &[
         vendored: (&["package.json", "src"], "sdk"),
         build: javascript::build_typescript,
         install: javascript::INSTALL_TS,
+        reserved: javascript::RESERVED,
         core: false,
     },
     Entry {
@@ -111,6 +117,7 @@ static TABLE: &[Entry] = &[
         vendored: (&["package.json", "src"], "sdk"),
         build: javascript::build,
         install: javascript::INSTALL_JS,
+        reserved: javascript::RESERVED,
         core: false,
     },
     Entry {
@@ -122,6 +129,7 @@ static TABLE: &[Entry] = &[
         vendored: (&["go.mod", "internal", "log", "pkg", "secrets", "remit.go", "errors.go"], "sdk"),
         build: go::build,
         install: go::INSTALL,
+        reserved: go::RESERVED,
         core: true,
     },
 ];

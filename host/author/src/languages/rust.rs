@@ -12,6 +12,64 @@ use crate::{AuthorError, Project, tool};
 const TARGET: &str = "wasm32-unknown-unknown";
 /// What it takes.
 pub(crate) const INSTALL: &str = "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh\nrustup target add wasm32-unknown-unknown";
+/// The SDK is a package beside the project's own; no code could name a crate that is called as a word of the language.
+pub(crate) const RESERVED: (&[&str], &str) = (
+    &[
+        "remit-sdk",
+        "abstract",
+        "as",
+        "async",
+        "await",
+        "become",
+        "box",
+        "break",
+        "const",
+        "continue",
+        "crate",
+        "do",
+        "dyn",
+        "else",
+        "enum",
+        "extern",
+        "false",
+        "final",
+        "fn",
+        "for",
+        "gen",
+        "if",
+        "impl",
+        "in",
+        "let",
+        "loop",
+        "macro",
+        "match",
+        "mod",
+        "move",
+        "mut",
+        "override",
+        "priv",
+        "pub",
+        "ref",
+        "return",
+        "self",
+        "static",
+        "struct",
+        "super",
+        "trait",
+        "true",
+        "try",
+        "type",
+        "typeof",
+        "unsafe",
+        "unsized",
+        "use",
+        "virtual",
+        "where",
+        "while",
+        "yield",
+    ],
+    "it is a word of Rust, or the SDK's own package",
+);
 const ADD_TARGET: &str = "rustup target add wasm32-unknown-unknown";
 
 /// The line of cargo's JSON output that names what was made.
@@ -41,11 +99,14 @@ pub(crate) fn build(project: &Project) -> Result<Vec<u8>, AuthorError> {
         .env("CARGO_ENCODED_RUSTFLAGS", flags(&project.dir))
         .envs(project.environment.iter().cloned());
     let printed = tool::run(&mut command, "Rust", INSTALL).map_err(without_target)?;
-    let manifest = fs::canonicalize(&manifest).map_err(|error| AuthorError::file(&manifest, &error))?;
+    // Cargo tells of its path as it was given, links and all; or resolved, in other versions.
+    let resolved = |path: &Path| fs::canonicalize(path).map_err(|error| AuthorError::file(path, &error));
+    let manifest = resolved(&manifest)?;
     let module = printed
         .lines()
         .filter_map(|line| serde_json::from_str::<Message>(line).ok())
-        .filter(|message| message.reason == "compiler-artifact" && message.manifest_path == manifest)
+        .filter(|message| message.reason == "compiler-artifact")
+        .filter(|message| resolved(&message.manifest_path).is_ok_and(|path| path == manifest))
         .flat_map(|message| message.filenames)
         .find(|file| file.extension().is_some_and(|extension| extension == "wasm"))
         .ok_or_else(|| AuthorError::NotAProject {

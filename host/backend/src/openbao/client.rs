@@ -9,18 +9,24 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use remit_gate::{Failure, Resource};
 use ureq::http::request::Builder;
-use ureq::http::{HeaderValue, Method, Request, Response, Uri};
+use ureq::http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, AsSendBody, Body};
 use zeroize::Zeroizing;
 
-use super::wire;
-use crate::{BackendError, Server};
+use super::{wire, words};
+use crate::{BackendError, Fields, Server};
 
 /// An answer that is longer is not one of a KV engine.
 const MAX_ANSWER: u64 = 1 << 20;
-/// What is waited before a read is tried again: twice, then never.
-const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(250)];
+/// What is waited before a read is tried again; each time twice as long, up to the second.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// How often a read is tried where nothing says that it will get better.
+const TRIES: u32 = 3;
+/// What KV answers, with status 400, while the data of an engine is made to have versions.
+const UPGRADING: [&str; 2] = ["Upgrading from non-versioned", "Waiting for the primary to upgrade"];
+/// Where a token looks itself up. The server's own `default` policy grants it.
+pub(super) const LOOKUP: &str = "auth/token/lookup-self";
 
 /// One request.
 pub(super) struct Call {
@@ -30,15 +36,23 @@ pub(super) struct Call {
     query: Option<String>,
     body: Option<Zeroizing<Vec<u8>>>,
     credentials: bool,
+    /// The secret values in its body: words of the server's that have some of them are not passed on.
+    values: Fields,
 }
 
 impl Call {
     pub(super) fn get(path: String) -> Self {
-        Self { method: Method::GET, path, query: None, body: None, credentials: true }
+        let values = Fields::default();
+        Self { method: Method::GET, path, query: None, body: None, credentials: true, values }
     }
 
     pub(super) fn post(path: String, body: Zeroizing<Vec<u8>>) -> Self {
-        Self { method: Method::POST, path, query: None, body: Some(body), credentials: true }
+        Self { method: Method::POST, body: Some(body), ..Self::get(path) }
+    }
+
+    /// A check-and-set write.
+    pub(super) fn write(path: String, expected_current: u64, fields: &Fields) -> Self {
+        Self { values: fields.clone(), ..Self::post(path, wire::write(expected_current, fields)) }
     }
 
     pub(super) fn put(path: String, body: Zeroizing<Vec<u8>>) -> Self {
@@ -67,11 +81,12 @@ pub(super) struct Answer {
     /// What the server's clock said.
     pub(super) date: Option<Timestamp>,
     pub(super) body: Zeroizing<Vec<u8>>,
+    /// The server's own words about an error, after a colon, as they may be shown; or nothing.
+    words: String,
 }
 
 impl Answer {
-    /// Whether the server's errors or warnings have these words. They are only ever compared, never
-    /// passed on: a server could say anything.
+    /// Whether the server's errors or warnings have these words.
     pub(super) fn says(&self, words: &str) -> bool {
         wire::remarks(&self.body).iter().any(|remark| remark.contains(words))
     }
@@ -90,26 +105,38 @@ pub(super) struct Client {
     namespace: Option<String>,
     token: Token,
     timeout: Duration,
+    /// What every token that may do anything with the engine may look at.
+    engine: String,
 }
 
 /// Why an attempt came to nothing, and whether another might do better.
 struct Lost {
     why: Failure,
-    again: bool,
+    hope: Hope,
+}
+
+/// What is to be expected of another attempt.
+#[derive(Clone, Copy)]
+enum Hope {
+    /// The same.
+    None,
+    /// Perhaps something else: nothing says so.
+    Some,
+    /// That is for a while only, as the server says itself, and perhaps how long.
+    Soon(Option<Duration>),
+    /// A token may be known only a moment after it was made, and be exchanged at any moment.
+    Token,
 }
 
 impl Client {
-    pub(super) fn open(config: &Server, home: &Path) -> Result<Self, BackendError> {
+    /// For the engine that is mounted at `mount`.
+    pub(super) fn open(config: &Server, mount: &str, home: &Path) -> Result<Self, BackendError> {
         let address = check_address(&config.address)?;
         let timeout = Duration::try_from(config.timeout)
             .ok()
             .filter(|timeout| !timeout.is_zero() && *timeout <= Duration::from_secs(300))
             .ok_or_else(|| setting("timeout", "it must be over 0 and at most 5m"))?;
-        if let Some(namespace) = &config.namespace
-            && Resource::new("namespace", namespace.trim_end_matches('/')).is_err()
-        {
-            return Err(setting("namespace", "it is not a path such as team/payments"));
-        }
+        let namespace = config.namespace.as_deref().map(|text| path("namespace", text)).transpose()?;
         let no_token = |why: String| BackendError::NoToken { address: address.clone(), why };
         let token = match (&config.token_file, &config.token_env) {
             (Some(_), Some(_)) => return Err(setting("token_file", "`token_env` is set too; choose one")),
@@ -148,41 +175,74 @@ impl Client {
             .max_idle_connections(0)
             .build()
             .new_agent();
-        Ok(Self { agent, address, namespace: config.namespace.clone(), token, timeout })
+        let engine = format!("sys/internal/ui/mounts/{mount}");
+        Ok(Self { agent, address, namespace, token, timeout, engine })
     }
 
     pub(super) fn address(&self) -> &str {
         &self.address
     }
 
-    /// Asks, and asks again when there was no answer, all within the configured time.
+    /// How the engine is looked at.
+    pub(super) fn engine(&self) -> Call {
+        Call::get(self.engine.clone())
+    }
+
+    /// Asks, and asks again while that may help, all within the configured time.
     pub(super) fn read(&self, call: &Call) -> Result<Answer, Failure> {
         let started = Instant::now();
-        let mut pauses = PAUSES.iter();
+        let left = || self.timeout.saturating_sub(started.elapsed());
+        let (mut tries, mut pause) = (0, PAUSES.0);
+        // What the server said before it said nothing any more, and whether it refused the token.
+        let (mut said, mut refused) = (None, false);
         loop {
-            let lost = match self.attempt(call, self.timeout.saturating_sub(started.elapsed())) {
-                Ok(answer) if answer.status == 400 => return Err(self.refused(call)),
+            let lost = match self.attempt(call, left()) {
+                Ok(answer) if answer.status == 400 => {
+                    Lost { why: self.refused(call, &answer), hope: Hope::Some }
+                }
                 Ok(answer) => return Ok(answer),
                 Err(lost) => lost,
             };
-            match pauses.next() {
-                Some(pause) if lost.again && started.elapsed() + *pause < self.timeout => {
-                    tracing::debug!(path = call.path, "no answer, asking again");
-                    std::thread::sleep(*pause);
-                }
-                _ => return Err(lost.why),
+            tries += 1;
+            let wait = match lost.hope {
+                Hope::None => None,
+                Hope::Token => (!std::mem::replace(&mut refused, true)).then_some(PAUSES.0 * 4),
+                Hope::Some => (tries < TRIES).then_some(pause),
+                Hope::Soon(asked) => Some(asked.map_or(pause, |asked| asked.max(pause))),
+            };
+            let Some(wait) = wait.filter(|wait| *wait < left()) else {
+                return Err(match lost.hope {
+                    Hope::Token => self.denied(call, lost.why, left()),
+                    Hope::Some => said.unwrap_or(lost.why),
+                    Hope::None | Hope::Soon(_) => lost.why,
+                });
+            };
+            tracing::debug!(path = call.path, "asking again");
+            std::thread::sleep(wait);
+            pause = PAUSES.1.min(pause * 2);
+            if let Hope::Soon(_) = lost.hope {
+                said = Some(lost.why);
             }
         }
     }
 
     /// Sends a change once: whether a lost one arrived cannot be known from here.
     pub(super) fn write(&self, call: &Call) -> Result<Answer, Failure> {
-        self.attempt(call, self.timeout).map_err(|lost| lost.why)
+        let started = Instant::now();
+        self.attempt(call, self.timeout).map_err(|lost| match lost.hope {
+            Hope::Token => self.denied(call, lost.why, self.timeout.saturating_sub(started.elapsed())),
+            _ => lost.why,
+        })
     }
 
     fn attempt(&self, call: &Call, within: Duration) -> Result<Answer, Lost> {
-        let definite = |why| Lost { why, again: false };
-        let request = self.request(call).map_err(definite)?;
+        let definite = |why| Lost { why, hope: Hope::None };
+        // An agent may be about to write it.
+        let token = match self.token() {
+            Err(why) if call.credentials => return Err(Lost { why, hope: Hope::Some }),
+            token => token.ok(),
+        };
+        let request = self.request(call, token.as_ref().filter(|_| call.credentials)).map_err(definite)?;
         let response = match &call.body {
             Some(body) => self.send(request.body(body.as_slice()), within),
             None => self.send(request.body(()), within),
@@ -192,30 +252,44 @@ impl Client {
         let status = response.status().as_u16();
         let date = response.headers().get("date").and_then(|date| date.to_str().ok());
         let date = date.and_then(|date| Some(jiff::fmt::rfc2822::parse(date).ok()?.timestamp()));
+        let asks = retry_after(response.headers(), date);
         let mut body = Zeroizing::new(Vec::with_capacity(16 * 1024));
         let read = response.body_mut().as_reader().take(MAX_ANSWER + 1).read_to_end(&mut body);
-        let answer = match read {
+        let mut answer = match read {
             Ok(length) if length as u64 > MAX_ANSWER => {
                 return Err(definite(Failure::Unavailable(format!(
                     "{} sent an endless answer",
                     self.address
                 ))));
             }
-            Ok(_) => Answer { status, date, body },
+            Ok(_) => Answer { status, date, body, words: String::new() },
             Err(error) => return Err(self.lost(&ureq::Error::from(error))),
         };
+        if status >= 400 {
+            let secrets = token.iter().map(|token| token.as_str());
+            let secrets = secrets.chain(call.values.iter().map(|(_, value)| value));
+            let words = words::shown(&wire::remarks(&answer.body), secrets);
+            answer.words = words.map(|words| format!(": {words}")).unwrap_or_default();
+        }
         let unavailable = |why: String| Failure::Unavailable(format!("{} {why}", self.address));
+        let soon = |what: &str| {
+            let alone =
+                asks.map(|asks| format!("; it asks to be left alone for {asks:?}")).unwrap_or_default();
+            let words = &answer.words;
+            let why = unavailable(format!("answered with status {status}{what}{words}{alone}"));
+            Lost { why, hope: Hope::Soon(asks) }
+        };
         match status {
+            400 if UPGRADING.iter().any(|words| answer.says(words)) => Err(soon("")),
             200..=299 | 400 | 404 => Ok(answer),
             300..=399 => Err(definite(unavailable(format!(
                 "answered with a redirect ({status}), which is not followed: configure the address of the active server"
             )))),
-            401 | 403 => Err(definite(self.denied(call))),
+            401 | 403 => Err(Lost { why: Failure::Denied(answer.words), hope: Hope::Token }),
             503 if answer.says("sealed") => Err(definite(sealed(&self.address))),
-            429 | 500..=599 => {
-                Err(Lost { why: unavailable(format!("answered with status {status}")), again: true })
-            }
-            _ => Err(definite(self.refused(call))),
+            429 => Err(soon(" (it is busy)")),
+            408 | 412 | 500..=599 => Err(soon("")),
+            _ => Err(definite(self.refused(call, &answer))),
         }
     }
 
@@ -227,20 +301,24 @@ impl Client {
         self.agent.run(self.agent.configure_request(request?).timeout_global(Some(within)).build())
     }
 
+    fn token(&self) -> Result<Zeroizing<String>, Failure> {
+        match &self.token {
+            Token::Value(value) => Ok(value.clone()),
+            Token::File(file) => {
+                read_token(file).map_err(|error| Failure::Denied(format!("the host has no token: {error}")))
+            }
+        }
+    }
+
     /// Everything but the body.
-    fn request(&self, call: &Call) -> Result<Builder, Failure> {
+    fn request(&self, call: &Call, token: Option<&Zeroizing<String>>) -> Result<Builder, Failure> {
         let query = call.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
         let mut request = Request::builder()
             .method(call.method.clone())
             .uri(format!("{}/v1/{}{query}", self.address, call.path))
             .header("X-Vault-Request", "true");
-        if call.credentials {
-            let token = match &self.token {
-                Token::Value(value) => value.clone(),
-                Token::File(file) => read_token(file)
-                    .map_err(|error| Failure::Denied(format!("the host has no token: {error}")))?,
-            };
-            let mut token = HeaderValue::from_str(&token).map_err(|_| {
+        if let Some(token) = token {
+            let mut token = HeaderValue::from_str(token).map_err(|_| {
                 Failure::Denied("the host's token has characters that no token has".to_owned())
             })?;
             token.set_sensitive(true);
@@ -264,25 +342,41 @@ impl Client {
             // The words of the HTTP parser may quote what it parsed.
             _ => "did not answer in HTTP".to_owned(),
         };
-        Lost { why: Failure::Unavailable(format!("{}: {why}", self.address)), again: true }
+        Lost { why: Failure::Unavailable(format!("{}: {why}", self.address)), hope: Hope::Some }
     }
 
-    fn denied(&self, call: &Call) -> Failure {
+    /// What a refusal of the token means, which said no more than `words`. It is looked up, so that a policy is not
+    /// blamed for a token that is gone, nor a token for a policy.
+    fn denied(&self, call: &Call, words: Failure, within: Duration) -> Failure {
+        let Failure::Denied(words) = words else { return words };
         let credential = match &self.token {
             Token::File(file) => format!("the token in {}", file.display()),
             Token::Value(_) => "the host's token".to_owned(),
         };
-        Failure::Denied(format!(
-            "{} refused {credential}: it expired or was revoked, or its policy lacks [{}] on \"{}\"",
-            self.address,
-            call.needs(),
-            call.path
-        ))
+        let until = Instant::now() + within;
+        let counts = [Call::get(LOOKUP.to_owned()), self.engine()].iter().any(|look| {
+            self.attempt(look, until.saturating_duration_since(Instant::now()))
+                .is_ok_and(|found| found.status < 300)
+        });
+        let why = if counts {
+            "the token counts, and"
+        } else {
+            "it expired or was revoked, is another server's, or"
+        };
+        let lacks = format!("its policy lacks [{}] on \"{}\"", call.needs(), call.path);
+        // That it was refused is said already.
+        let words = if words.to_ascii_lowercase().contains("permission denied") { "" } else { &*words };
+        Failure::Denied(format!("{} refused {credential}: {why} {lacks}{words}", self.address))
     }
 
     /// A definite no for reasons that are the request's.
-    pub(super) fn refused(&self, call: &Call) -> Failure {
-        Failure::Invalid(format!("{} does not accept a {} of {}", self.address, call.method, call.path))
+    pub(super) fn refused(&self, call: &Call, answer: &Answer) -> Failure {
+        let (method, path, words) = (&call.method, &call.path, &answer.words);
+        let status = answer.status;
+        Failure::Invalid(format!(
+            "{} does not accept a {method} of {path} (status {status}){words}",
+            self.address
+        ))
     }
 
     pub(super) fn garbage(&self, wanted: &str) -> Failure {
@@ -298,6 +392,27 @@ fn setting(setting: &'static str, why: &str) -> BackendError {
     BackendError::Setting { setting, why: why.to_owned() }
 }
 
+/// A path of the server's own in the one form that requests have: slashes at its ends mean nothing.
+pub(super) fn path(name: &'static str, text: &str) -> Result<String, BackendError> {
+    let path = text.trim_matches('/');
+    match Resource::new(name, path) {
+        Ok(_) => Ok(path.to_owned()),
+        Err(error) => Err(BackendError::Setting { setting: name, why: error.why().to_owned() }),
+    }
+}
+
+/// How long a server asks to be left alone: seconds, or until a date, which is held against the server's own clock.
+fn retry_after(headers: &HeaderMap, date: Option<Timestamp>) -> Option<Duration> {
+    let text = headers.get("retry-after")?.to_str().ok()?.trim();
+    match text.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => {
+            let until = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+            Duration::try_from(until.duration_since(date?)).ok()
+        }
+    }
+}
+
 /// `https://HOST[:PORT]`, or `http://` to this machine.
 fn check_address(address: &str) -> Result<String, BackendError> {
     let uri: Uri = address
@@ -309,11 +424,15 @@ fn check_address(address: &str) -> Result<String, BackendError> {
     if authority.as_str().contains('@') {
         return Err(setting("address", "it has a user or password in it; the token belongs in `token_file`"));
     }
-    if uri.path() != "/" || uri.query().is_some() {
+    if !uri.path().trim_matches('/').is_empty() || uri.query().is_some() {
         return Err(setting("address", "it has a path; write https://HOST:PORT only"));
     }
+    if authority.host().is_empty() {
+        return Err(setting("address", "it has no host; write https://HOST:PORT"));
+    }
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    let here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let here =
+        host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
     match scheme {
         "https" => {}
         "http" if here => {}

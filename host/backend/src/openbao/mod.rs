@@ -9,6 +9,7 @@
 
 mod client;
 mod wire;
+mod words;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -57,11 +58,8 @@ impl OpenBao {
     /// Checks the settings and reads token and CA; does not contact the server. Files are relative to
     /// `home`.
     pub fn open(config: &Server, home: &Path) -> Result<Self, BackendError> {
-        let mount = config.mount.clone();
-        if let Err(error) = Resource::new("mount", &mount) {
-            return Err(BackendError::Setting { setting: "mount", why: error.to_string() });
-        }
-        Ok(Self(Arc::new(Inner { client: Client::open(config, home)?, mount })))
+        let mount = client::path("mount", &config.mount)?;
+        Ok(Self(Arc::new(Inner { client: Client::open(config, &mount, home)?, mount })))
     }
 
     /// Runs `work` where it may block. It goes on to its end even if nobody waits for it any more.
@@ -167,9 +165,11 @@ impl Inner {
         if read.version != version {
             return Err(self.client.garbage("the version that was asked for"));
         }
-        read.fields.map_err(|field| {
+        read.fields.map_err(|fields| {
+            let (noun, are) = if fields.len() == 1 { ("field", "is") } else { ("fields", "are") };
             Failure::Invalid(format!(
-                "field `{field}` of {path} is not text; only fields of text are handled"
+                "{noun} {} of {path} {are} not text; only secrets whose fields are all text are handled",
+                wire::names(&fields)
             ))
         })
     }
@@ -184,7 +184,7 @@ impl Inner {
         if identity.is_some() {
             self.metadata(path)?.must_be(identity, path)?;
         }
-        let call = Call::post(self.api("data", path), wire::write(expected_current, fields));
+        let call = Call::write(self.api("data", path), expected_current, fields);
         let answer = self.client.write(&call)?;
         let written = match answer.status {
             404 => return Err(self.not_there(&answer, format!("the server has no place for {path}"))),
@@ -193,7 +193,7 @@ impl Inner {
                     "version {expected_current} of {path} is not current any more"
                 )));
             }
-            400 => return Err(self.client.refused(&call)),
+            400 => return Err(self.client.refused(&call, &answer)),
             _ => match wire::written(&answer.body) {
                 Some(version) if version > expected_current => version,
                 _ => return Err(self.client.garbage("the new version's number")),
@@ -218,7 +218,7 @@ impl Inner {
         let answer = self.client.write(&call)?;
         match answer.status {
             404 => return Err(self.not_there(&answer, format!("there is no secret {path}"))),
-            400 => return Err(self.client.refused(&call)),
+            400 => return Err(self.client.refused(&call, &answer)),
             _ => {}
         }
         // The server says yes to everything, whether there was anything to do or not.
@@ -269,12 +269,7 @@ impl Inner {
         let at = if prefix.is_empty() { "*".to_owned() } else { format!("{prefix}/*") };
         let wanted = POLICY.map(|(endpoint, capability)| (self.api(endpoint, &at), capability));
         let held = match self.rights(&wanted) {
-            Err(Failure::Denied(_)) => {
-                return Err(Failure::Denied(format!(
-                    "the token's policy lacks [update] on \"{CAPABILITIES}\": without it no version can be \
-                     disabled as a change that can be undone"
-                )));
-            }
+            Err(Failure::Denied(_)) => return self.try_rights(prefix),
             held => held?,
         };
         let lacks: Vec<String> = wanted
@@ -303,6 +298,19 @@ impl Inner {
         })
     }
 
+    /// What a token can do that may not ask: it looks at a secret that need not be there.
+    fn try_rights(&self, prefix: &str) -> Result<String, Failure> {
+        let nothing = format!("{prefix}/remit-doctor");
+        let nothing = nothing.trim_start_matches('/');
+        for endpoint in ["metadata", "data"] {
+            self.client.read(&Call::get(self.api(endpoint, nothing)))?;
+        }
+        Ok(format!(
+            "it may look at secrets; what else it may do cannot be looked up (its policy lacks [update] on \
+             \"{CAPABILITIES}\"), and so disabling a version counts as irrevocable"
+        ))
+    }
+
     /// A 404 that means what it says, unless the engine itself is missing.
     fn not_there(&self, answer: &Answer, why: String) -> Failure {
         if answer.says("no handler for route") {
@@ -310,8 +318,26 @@ impl Inner {
         } else if answer.says("Invalid path for a versioned K/V secrets engine") {
             self.client.garbage("KV version 2 paths")
         } else {
-            Failure::NotFound(why)
+            // Of version 1, every path of version 2 is one where nothing is.
+            let mount = self.client.read(&self.client.engine()).ok().filter(|mount| mount.status < 300);
+            match mount.map(|mount| self.is_versioned(&mount)) {
+                Some(Err(other @ Failure::Invalid(_))) => other,
+                _ => Failure::NotFound(why),
+            }
         }
+    }
+
+    /// Whether what is mounted is what this is for.
+    fn is_versioned(&self, mount: &Answer) -> Result<(), Failure> {
+        let engine = wire::mount(&mount.body).ok_or_else(|| self.client.garbage("what is mounted"))?;
+        if engine == ("kv".to_owned(), Some("2".to_owned())) {
+            return Ok(());
+        }
+        let version = engine.1.map(|version| format!(" version {version}")).unwrap_or_default();
+        Err(Failure::Invalid(format!(
+            "`{}` is a {} engine{version}, not KV version 2: check `mount` in remit.toml",
+            self.mount, engine.0
+        )))
     }
 
     fn check(&self, prefix: &str) -> Result<String, Failure> {
@@ -328,27 +354,28 @@ impl Inner {
         if health.sealed {
             return Err(client::sealed(address));
         }
-        let token = self.client.read(&Call::get("auth/token/lookup-self".to_owned()))?;
-        let token = wire::token(&token.body).ok_or_else(|| self.client.garbage("what the token may do"))?;
-
-        let mount = self.client.read(&Call::get(format!("sys/internal/ui/mounts/{}", self.mount)));
+        // A policy for a run has no need of it, and the server's own `default` policy need not be the token's.
+        let token = match self.client.read(&Call::get(client::LOOKUP.to_owned())) {
+            Err(Failure::Denied(_)) => None,
+            answer => {
+                let token = wire::token(&answer?.body);
+                Some(token.ok_or_else(|| self.client.garbage("what the token may do"))?)
+            }
+        };
+        let mount = self.client.read(&self.client.engine());
         let mount = mount.map_err(|failure| match failure {
             // The server does not tell a missing mount from one that the token may not see.
-            Failure::Denied(_) => Failure::Denied(format!(
+            Failure::Denied(_) if token.is_some() => Failure::Denied(format!(
                 "{address} shows the token nothing at `{}`: check `mount` in remit.toml and the token's policy",
                 self.mount
             )),
             other => other,
         })?;
-        let engine = wire::mount(&mount.body).ok_or_else(|| self.client.garbage("what is mounted"))?;
-        if engine != ("kv".to_owned(), Some("2".to_owned())) {
-            let version = engine.1.map(|version| format!(" version {version}")).unwrap_or_default();
-            return Err(Failure::Invalid(format!(
-                "`{}` is a {} engine{version}, not KV version 2: check `mount` in remit.toml",
-                self.mount, engine.0
-            )));
-        }
+        self.is_versioned(&mount)?;
         let rights = self.check_rights(prefix)?;
+        let token = token.unwrap_or_else(|| {
+            format!("of which nothing can be looked up (its policy lacks [read] on \"{}\")", client::LOOKUP)
+        });
         Ok(format!(
             "server {} at {address}, KV version 2 at `{}`, token {token}, {rights}",
             health.version, self.mount

@@ -79,31 +79,36 @@ pub(super) fn metadata(body: &[u8], now: Option<Timestamp>) -> Result<Metadata, 
     #[derive(Deserialize)]
     struct Found {
         /// To the nanosecond: no later secret of this path has it.
+        #[serde(default)]
         created_time: String,
         current_version: u64,
-        versions: BTreeMap<String, About>,
+        /// Null, where there is none: of some servers.
+        versions: Option<BTreeMap<String, About>>,
     }
     let found: Found = data(body).ok_or(METADATA)?;
     let created = |about: &About| u64::try_from(about.created_time?.as_millisecond()).ok();
-    let mut versions = Vec::with_capacity(found.versions.len());
-    for (number, about) in &found.versions {
+    let known = found.versions.unwrap_or_default();
+    let mut versions = Vec::with_capacity(known.len());
+    for (number, about) in &known {
         let (state, expires) = about.state(now)?;
         let number = number.parse().map_err(|_| METADATA)?;
         versions.push(Version { number, created: created(about).ok_or(METADATA)?, state, expires });
     }
     versions.sort_unstable_by_key(|version| version.number);
-    if found.created_time.is_empty() {
-        return Err(METADATA);
-    }
-    let identity = Some(Identity::new(found.created_time));
+    let identity = match found.created_time {
+        created if !created.is_empty() => Some(Identity::new(created)),
+        // What has no version cannot be confused with another.
+        _ if versions.is_empty() && found.current_version == 0 => None,
+        _ => return Err(METADATA),
+    };
     Ok(Metadata { identity, current: found.current_version, versions })
 }
 
 /// What a read of one version found.
 pub(super) struct Read {
     pub(super) version: u64,
-    /// Or the name of a field that is not text.
-    pub(super) fields: Result<Fields, String>,
+    /// Or the names of the fields that are not text.
+    pub(super) fields: Result<Fields, Vec<String>>,
 }
 
 pub(super) fn fields(body: &[u8]) -> Option<Read> {
@@ -114,16 +119,28 @@ pub(super) fn fields(body: &[u8]) -> Option<Read> {
         metadata: About,
     }
     let found: Found<'_> = data(body)?;
-    let mut fields = Fields::default();
-    for (name, raw) in &found.data {
+    let (mut fields, mut others) = (Fields::default(), Vec::new());
+    for (name, raw) in found.data {
         match serde_json::from_str::<String>(raw.get()) {
-            Ok(value) => fields.insert(name.clone(), value),
-            Err(_) => {
-                return Some(Read { version: found.metadata.version, fields: Err(name.clone()) });
-            }
+            Ok(value) => fields.insert(name, value),
+            Err(_) => others.push(name),
         }
     }
-    Some(Read { version: found.metadata.version, fields: Ok(fields) })
+    let fields = if others.is_empty() { Ok(fields) } else { Err(others) };
+    Some(Read { version: found.metadata.version, fields })
+}
+
+/// Names of fields for a person: not more of them, and no longer ones, than can be read.
+pub(super) fn names(fields: &[String]) -> String {
+    let shown = fields.iter().take(8).map(|name| {
+        let name: String = name.chars().take(40).flat_map(char::escape_debug).collect();
+        format!("`{name}`")
+    });
+    let mut shown = shown.collect::<Vec<_>>().join(", ");
+    if fields.len() > 8 {
+        let _ = write!(shown, " and {} more", fields.len() - 8);
+    }
+    shown
 }
 
 /// Why a version that exists cannot be read, from the body of a 404.

@@ -192,8 +192,12 @@ impl Operation for Rotate {
                 let why = format!("the current version {previous} of {} is {}", self.resource, state);
                 return Err(Failure::Conflict(why));
             }
+            None if previous == 0 => {
+                return Err(Failure::NotFound(format!("{} has no version yet", self.resource)));
+            }
             None => {
-                return Err(Failure::NotFound(format!("{} has no version to rotate", self.resource)));
+                let why = format!("the current version {previous} of {} is not there", self.resource);
+                return Err(Failure::NotFound(why));
             }
         }
         let old = store.read(&self.resource, previous).await?;

@@ -1,6 +1,7 @@
 //! `remit recover` and `remit resolve`.
 
 use clap::{ArgGroup, Args};
+use remit_journal::{RunId, RunState};
 use remit_lifecycle::{Home, Recovered, Recovery, Verdict};
 
 use super::revert::steps;
@@ -100,12 +101,19 @@ pub(crate) fn warn(run: &Recovered) -> u8 {
     if !run.state.needs_a_person() {
         return 0;
     }
-    let next = match run.state {
-        remit_journal::RunState::InDoubt => {
-            format!("look at the live system; then `remit resolve {}` or `remit revert {0}`", run.run)
-        }
-        _ => format!("look at its changes (`remit show {}`); then keep or `remit revert` them", run.run),
-    };
+    let next = next_step(run.run, run.state);
     print::warn(&format!("error: {} is {}: {}\n help: {next}", run.run, run.state, print::word(&run.detail)));
     5
+}
+
+/// What a person does about a run that is held or in doubt.
+pub(crate) fn next_step(run: RunId, state: RunState) -> String {
+    match state {
+        RunState::InDoubt => {
+            format!(
+                "what there is now is not known: look at the live system; then `remit resolve {run}` or `remit revert {run}`"
+            )
+        }
+        _ => format!("look at its changes (`remit show {run}`); then keep or `remit revert` them"),
+    }
 }

@@ -29,7 +29,8 @@ impl Rules {
     pub(crate) fn run(self, home: &Home) -> Done {
         match self {
             Self::Check => {
-                let (principals, policies, digest) = home.check_rules()?;
+                let (principals, policies, digest) = home.written_rules()?;
+                unmet(&home.check_policies()?.1);
                 say!("principals {}   policies {}", principals.iter().count(), policies.count());
                 say!("digest    {digest}");
                 match home.rules() {
@@ -42,11 +43,19 @@ impl Rules {
             }
             Self::Sign { key } => {
                 let digest = home.sign_rules(&Signer::load(&key)?)?;
+                unmet(&home.check_policies()?.1);
                 say!("in force  {digest}");
                 say!("Requests made under other rules are void.");
                 Ok(0)
             }
         }
+    }
+}
+
+/// What the rules ask for and nobody could give: no mistake for sure, and no news that could wait.
+fn unmet(lacking: &[String]) {
+    for words in lacking {
+        print::warn(&format!("note: {}", print::word(words)));
     }
 }
 
@@ -60,7 +69,7 @@ pub(crate) struct Principals {
 
 impl Principals {
     pub(crate) fn run(self, home: &Home) -> Done {
-        let (principals, _, _) = home.check_rules()?;
+        let (principals, _, _) = home.written_rules()?;
         let now = jiff::Timestamp::now();
         let (mut rows, mut found) = (Vec::new(), Vec::new());
         for principal in principals.iter() {
@@ -116,7 +125,8 @@ impl Policy {
     pub(crate) fn run(self, home: &Home) -> Done {
         match self {
             Self::Check => {
-                let policies = home.written_policies()?;
+                let (policies, lacking) = home.check_policies()?;
+                unmet(&lacking);
                 say!("ok        {} policies  {}", policies.count(), policies.digest());
                 Ok(0)
             }

@@ -102,10 +102,7 @@ impl Run {
         let Some(cause) = done.cause else { return Ok(0) };
         let code = print::error(&cause);
         Ok(if matches!(done.state, RunState::Held | RunState::InDoubt) {
-            print::warn(&format!(
-                "       its changes stand: look at them (`remit show {}`), then keep or `remit revert` them",
-                done.run
-            ));
+            print::warn(&format!("       {}", super::recover::next_step(done.run, done.state)));
             5
         } else {
             code

@@ -14,9 +14,9 @@ use crate::print::{self, say};
 
 #[derive(Subcommand)]
 pub(crate) enum Secret {
-    /// Write a new version of a secret of the embedded store.
+    /// Set a field of a secret of the embedded store, in a new version; its other fields are kept.
     #[command(
-        after_help = "Examples:\n  remit secret put app/db password --generate\n  printf %s \"$VALUE\" | remit secret put app/db password"
+        after_help = "The other fields are as in the current version, as `bao kv patch` has it; with --replace there are none, as with\n`bao kv put`.\n\nExamples:\n  remit secret put app/db password --generate\n  printf %s \"$VALUE\" | remit secret put app/db password"
     )]
     Put {
         /// The secret, such as prod/payments/stripe.
@@ -26,6 +26,9 @@ pub(crate) enum Secret {
         /// Let the host make the value; otherwise it is read from standard input.
         #[arg(long)]
         generate: bool,
+        /// Drop every other field.
+        #[arg(long)]
+        replace: bool,
     },
     /// Show a secret's versions, never a value.
     #[command(after_help = "Example:\n  remit secret show app/db")]
@@ -42,17 +45,30 @@ impl Secret {
     pub(crate) async fn run(self, home: &Home) -> Done {
         let config = home.load()?;
         match self {
-            Self::Put { path, field, generate } => {
+            Self::Put { path, field, generate, replace } => {
                 let secret = Resource::new("secret", &path)?;
                 let store = Embedded::serving(&config.secrets, home.path(), &secret)?;
                 let generator = SecretsConfig::serving(&config.secrets, &secret)
                     .map(|entry| entry.generator.clone())
                     .unwrap_or_default();
                 let value = if generate { generator.generate().map_err(failed)? } else { typed()? };
-                let mut fields = Fields::default();
-                fields.insert(field, value);
-                let version = store.seed(&secret, fields).await.map_err(failed)?;
+                let (version, kept) = if replace {
+                    let fields = Fields::default().with(&field, value);
+                    (store.seed(&secret, fields).await.map_err(failed)?, Vec::new())
+                } else {
+                    match store.seed_field(&secret, &field, value).await {
+                        Err(Failure::Conflict(why)) => {
+                            let help =
+                                "nothing was changed; --replace writes a version with this field alone";
+                            return Err(usage(why, help));
+                        }
+                        written => written.map_err(failed)?,
+                    }
+                };
                 say!("{path}  version {version}");
+                if !kept.is_empty() {
+                    say!("kept      {}", print::word(&kept.join(", ")));
+                }
             }
             Self::Show { path, json } => {
                 let secret = Resource::new("secret", &path)?;

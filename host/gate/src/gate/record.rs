@@ -60,7 +60,10 @@ impl Inner {
                 }
             }
             Ok(value) => CallResult::Ok { value },
-            Err(failure) => CallResult::Failed { failure },
+            Err(failure) => {
+                self.progress().failures.push(failure.clone());
+                CallResult::Failed { failure }
+            }
         })
     }
 

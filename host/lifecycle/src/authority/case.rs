@@ -281,13 +281,8 @@ impl Case {
     pub fn needs(&self, rules: &Rules) -> Result<Lacks, String> {
         let approvers = self.approvers();
         let needs = if self.request.break_glass {
-            let quorum = rules.principals.break_glass().ok_or("principals.toml has no [break-glass]")?;
-            vec![Need {
-                policy: "[break-glass]".to_owned(),
-                count: quorum.quorum,
-                kind: Some("human".to_owned()),
-                group: Some(quorum.group.clone()),
-            }]
+            let need = super::rules::break_glass(&rules.principals);
+            vec![need.ok_or("principals.toml has no [break-glass]")?]
         } else {
             rules.policies.requirements(&self.matter, Timestamp::now()).map_err(|error| error.to_string())?
         };

@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use remit_policy::{Policies, Who};
+use remit_policy::{Need, Policies, Who};
 use remit_trust::dsse::Envelope;
-use remit_trust::principals::{Principal, Principals};
+use remit_trust::principals::{BreakGlass, Principal, Principals};
 use remit_trust::{Digest, KeyId, Sign as _, Signer, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +79,52 @@ pub(crate) fn who(principal: &Principal) -> Who {
     }
 }
 
+/// Whether policies and principals go together: a name that nobody has is a rule that never applies, and is an error. What
+/// is asked for and could not be given if everybody agreed is answered in words: of how many there are, rules may say that
+/// more are needed.
+fn together(principals: &Principals, policies: &Policies) -> Result<Vec<String>, Error> {
+    let now = Timestamp::now();
+    let all: Vec<Who> = principals.iter().map(who).collect();
+    policies.check_people(&all)?;
+    let counts = |one: &&Principal| one.keys.iter().any(|key| principals.in_force(&key.key.id(), now));
+    let today: Vec<Who> = principals.iter().filter(counts).map(who).collect();
+    let mut unmet = policies.unmet(&today);
+    if let Some(need) = break_glass(principals) {
+        if let Some(group) =
+            need.group.as_ref().filter(|group| !all.iter().any(|who| who.groups.contains(group)))
+        {
+            return Err(Error::Rules {
+                why: format!("[break-glass] in principals.toml names the group {group}, and nobody is in it"),
+                help: "correct the name, or put people into the group",
+            });
+        }
+        if need.missing(&today) > 0 {
+            unmet.push(format!(
+                "[break-glass] asks for {need}, and there are fewer: nobody can go without the usual policy"
+            ));
+        }
+    }
+    Ok(unmet)
+}
+
+/// Whose approval lets a run go without the usual policy.
+pub(super) fn break_glass(principals: &Principals) -> Option<Need> {
+    let BreakGlass { quorum, group } = principals.break_glass()?;
+    Some(Need {
+        policy: "[break-glass]".to_owned(),
+        count: *quorum,
+        kind: Some("human".to_owned()),
+        group: Some(group.clone()),
+    })
+}
+
+impl Rules {
+    /// Whom the policies name and is not there, as an error; and which approvals they ask for that nobody could give.
+    pub fn together(&self) -> Result<Vec<String>, Error> {
+        together(&self.principals, &self.policies)
+    }
+}
+
 impl Home {
     /// `principals.toml`.
     #[must_use]
@@ -101,6 +147,15 @@ impl Home {
     /// The policies as they are written, signed or not.
     pub fn written_policies(&self) -> Result<Policies, Error> {
         Ok(Policies::load(&self.policies(), super::kinds())?)
+    }
+
+    /// Principals and policies as they are written, signed or not, if they go together: whoever the policies name, is there.
+    /// With what they ask for that nobody could give, in words.
+    pub fn check_policies(&self) -> Result<(Policies, Vec<String>), Error> {
+        let principals = Principals::load(&self.principals())?;
+        let policies = self.written_policies()?;
+        let unmet = together(&principals, &policies)?;
+        Ok((policies, unmet))
     }
 
     fn written(&self, config: &Config) -> Result<(Principals, Policies, Constitution), Error> {
@@ -175,8 +230,8 @@ impl Home {
         })
     }
 
-    /// Checks the rules as they are written, signed or not; with the digest that a signature would be of.
-    pub fn check_rules(&self) -> Result<(Principals, Policies, Digest), Error> {
+    /// The rules as they are written, signed or not; with the digest that a signature would be of.
+    pub fn written_rules(&self) -> Result<(Principals, Policies, Digest), Error> {
         let (principals, policies, constitution) = self.written(&self.load()?)?;
         let digest = constitution.digest()?;
         Ok((principals, policies, digest))
@@ -193,7 +248,8 @@ impl Home {
                 help: "sign with a key listed under [trust] admins in remit.toml",
             });
         }
-        let (principals, _, constitution) = self.written(&config)?;
+        let (principals, policies, constitution) = self.written(&config)?;
+        together(&principals, &policies)?;
         // Whoever publishes actions says nothing about what they may do here.
         for publisher in Config::publishers(self.path(), &config.trust.publishers)? {
             let id = publisher.id();

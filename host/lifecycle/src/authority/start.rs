@@ -280,6 +280,10 @@ async fn still_so(
         Err(error) if is_outside(&error) => {
             return void(host, case, format!("rehearsed again, it is refused: {error}")).await;
         }
+        // Nor can what was approved be done to what is there now, until somebody changes that.
+        Err(error @ Error::AfterFailure { settled: true, .. }) => {
+            return void(host, case, format!("rehearsed again, it does not get to its end: {error}")).await;
+        }
         Err(error) => return Err(error),
     };
     if let Some(why) = difference(plan, &now) {

@@ -312,3 +312,34 @@ fn a_copy_of_the_hosts_own_is_known_at_once() {
     bench.sandbox.remember_copy(&candidate, &File::open(bench.path("kept")).unwrap());
     assert!(bench.sandbox.find(&bench.path("kept")).unwrap().was_known());
 }
+
+/// On an image times are constants: another one in its place would look the same.
+#[test]
+fn what_lies_where_nothing_is_written_is_always_read() {
+    const PLACE: &str = "REMIT_TEST_READ_ONLY";
+    let name = "notes::tests::what_lies_where_nothing_is_written_is_always_read";
+    let put = |dir: &Path| fs::write(dir.join("action"), action("one")).unwrap();
+    // Whether it is noted, seen long after it was written.
+    let noted = |place: &Path, cache: &Cache| {
+        let late = SystemTime::now() + Duration::from_secs(60);
+        Candidate::find_at(&place.join("action"), Some(cache), late).unwrap().unnoted().is_some()
+    };
+    let dir = tempfile::tempdir().unwrap();
+    if let Some(place) = std::env::var_os(PLACE) {
+        assert!(!noted(Path::new(&place), &cache(&dir)));
+        return;
+    }
+    put(dir.path());
+    assert!(noted(dir.path(), &cache(&dir)));
+    let mounts = |script: &str| {
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-ec", script]);
+        command.arg(std::env::current_exe().unwrap()).arg(dir.path()).arg(name).env(PLACE, dir.path());
+        command.status().is_ok_and(|status| status.success())
+    };
+    if !mounts("true") {
+        // This machine lets nobody but root mount anything, not even for themselves.
+        return;
+    }
+    assert!(mounts(r#"mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && exec "$0" --exact "$2""#));
+}

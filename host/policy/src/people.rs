@@ -1,0 +1,121 @@
+//! Whom policies name: principals, groups and kinds. A name that nobody has is a rule that never applies, and a `forbid` of
+//! that sort lets everything through.
+
+use std::collections::BTreeSet;
+
+use cedar_policy::Policy;
+use serde_json::Value;
+
+use crate::{Need, PolicyError, Who};
+
+/// What a principal can be.
+pub(crate) const KINDS: [&str; 3] = ["human", "agent", "service"];
+
+/// A place in a policy file, as an error shows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Spot {
+    place: String,
+    /// The line, and a caret under it.
+    shown: String,
+}
+
+impl Spot {
+    pub(crate) fn at(file: &str, text: &str, offset: usize) -> Self {
+        let before = text.get(..offset).unwrap_or_default();
+        let line = before.matches('\n').count();
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count();
+        let shown = text.lines().nth(line).unwrap_or_default();
+        Self {
+            place: format!("{file}:{}:{}", line + 1, column + 1),
+            shown: format!("\n  | {shown}\n  | {}^", " ".repeat(column)),
+        }
+    }
+
+    /// Of a policy whose place in the file is not known.
+    pub(crate) fn of(file: &str, policy: &str) -> Self {
+        Self { place: format!("{file}, policy `{policy}`"), shown: String::new() }
+    }
+
+    pub(crate) fn wrong(&self, why: &str) -> PolicyError {
+        PolicyError::Wrong { place: self.place.clone(), why: format!("{why}{}", self.shown) }
+    }
+}
+
+/// A name in a policy that somebody has to have.
+#[derive(Debug)]
+pub(crate) struct Named {
+    /// `Principal` or `Group`.
+    pub(crate) kind: &'static str,
+    pub(crate) name: String,
+    pub(crate) spot: Spot,
+}
+
+/// Every name must be somebody's.
+pub(crate) fn check(named: &[Named], all: &[Who]) -> Result<(), PolicyError> {
+    let names: BTreeSet<&str> = all.iter().map(|who| who.name.as_str()).collect();
+    let groups: BTreeSet<&str> = all.iter().flat_map(|who| &who.groups).map(String::as_str).collect();
+    for Named { kind, name, spot } in named {
+        let (there, what, they) = match *kind {
+            "Group" => (&groups, "no principal is in the group", "groups"),
+            _ => (&names, "there is no principal", "principals"),
+        };
+        if there.contains(name.as_str()) {
+            continue;
+        }
+        let name = name.escape_debug();
+        let are = match there.len() {
+            0 => format!("there are no {they}"),
+            _ => {
+                let shown: Vec<&str> = there.iter().copied().take(20).collect();
+                let more = if there.len() > shown.len() { ", …" } else { "" };
+                format!("the {they} are {}{more}", shown.join(", "))
+            }
+        };
+        return Err(spot.wrong(&format!("{what} `{name}`, so this never applies; {are} (principals.toml)")));
+    }
+    Ok(())
+}
+
+/// Which needs nobody could meet, even if everybody agreed.
+pub(crate) fn unmet<'a>(needs: impl IntoIterator<Item = &'a Need>, all: &[Who]) -> Vec<String> {
+    let mut unmet = Vec::new();
+    for need in needs {
+        let missing = need.missing(all);
+        if missing > 0 {
+            let there = need.count - missing;
+            let are = if there == 1 { "is" } else { "are" };
+            unmet.push(format!(
+                "policy `{}` asks for {need}, and there {are} {there}: what it is about cannot be approved",
+                need.policy
+            ));
+        }
+    }
+    unmet
+}
+
+/// A word that a policy compares a principal's kind with, and that is no kind.
+pub(crate) fn no_kind(policy: &Policy) -> Option<String> {
+    fn values(node: &Value) -> impl Iterator<Item = &str> {
+        let set = node.get("Set").and_then(Value::as_array).into_iter().flatten();
+        std::iter::once(node).chain(set).filter_map(|node| node.get("Value")?.as_str())
+    }
+    let is_kind = |side: &Value| side.pointer("/./attr").is_some_and(|attr| attr == "kind");
+    let wrong = |node: &Value| {
+        let (left, right) = (node.get("left")?, node.get("right")?);
+        let other = if is_kind(left) { right } else { Some(left).filter(|_| is_kind(right))? };
+        values(other).find(|word| !KINDS.contains(word)).map(ToOwned::to_owned)
+    };
+    let json = policy.to_json().ok()?;
+    let mut nodes = vec![&json];
+    while let Some(node) = nodes.pop() {
+        if let Some(word) = wrong(node) {
+            return Some(word);
+        }
+        match node {
+            Value::Array(inside) => nodes.extend(inside),
+            Value::Object(inside) => nodes.extend(inside.values()),
+            _ => {}
+        }
+    }
+    None
+}
