@@ -135,7 +135,7 @@ impl World {
     /// Puts these policies in force, and no others.
     pub fn policies(&self, text: &str) {
         fs::write(self.home().join("policies/default.cedar"), text).unwrap();
-        self.remit(&["rules", "sign", "--key", "admin.key"]).exits(0);
+        self.remit(&["rules", "sign", "--key", "admin.key", "--yes"]).exits(0);
     }
 
     /// The bot asks for `action`, alice approves; what was asked for is called `name` from then on.

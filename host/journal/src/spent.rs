@@ -1,11 +1,11 @@
-//! What live runs changed lately, or still may: what budgets are held against. A reader follows the journal and counts
+//! What live runs changed lately and stands, or still may change: what budgets are held against. A reader follows the journal and counts
 //! each record once, so that asking costs the same however much has happened.
 
 use std::collections::{HashMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{Effect, Event, JournalError, Mode, Reader, Record, RequestId, RunId, Started};
+use crate::{Effect, Event, JournalError, Mode, Reader, Record, RequestId, RunId, Started, UndoResult};
 
 /// Changes made by the live runs since some moment. A run that goes on counts as many as it may still make.
 #[derive(Debug, Default)]
@@ -20,15 +20,15 @@ pub struct Spent {
     sums: Sums,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct One {
     at: Timestamp,
     request: Option<RequestId>,
     /// Who asked for it, and who started it where that was another.
     principals: Vec<String>,
     action: String,
-    /// What each change was of.
-    changed: Vec<String>,
+    /// The call of each change that was not taken back, and what it was of.
+    changed: Vec<(u64, String)>,
     /// How many changes its scope allows.
     may: u64,
     open: bool,
@@ -91,7 +91,7 @@ impl Sums {
             sum(&mut self.by_principal, principal, changes);
         }
         sum(&mut self.by_action, &run.action, changes);
-        for resource in &run.changed {
+        for (_, resource) in &run.changed {
             sum(&mut self.by_first, resource.split('/').next().unwrap_or_default(), 1);
         }
         self.anywhere = with(self.anywhere, changes - run.changed.len() as u64);
@@ -137,6 +137,33 @@ impl Spent {
         made.map(|(_, changes)| changes).sum::<u64>() + self.sums.anywhere
     }
 
+    /// Each run under a request, oldest first: when it started, and its changes.
+    #[must_use]
+    pub fn of_request(&self, request: RequestId) -> Vec<(Timestamp, u64)> {
+        let runs = self.order.iter().filter_map(|run| self.runs.get(run));
+        runs.filter(|one| one.request == Some(request)).map(|one| (one.at, one.changes())).collect()
+    }
+
+    /// When each run started, oldest first.
+    #[must_use]
+    pub fn starts(&self) -> Vec<Timestamp> {
+        self.order.iter().filter_map(|run| self.runs.get(run)).map(|one| one.at).collect()
+    }
+
+    /// What still counts of it once the runs that started at `at` or earlier do not.
+    #[must_use]
+    pub fn after(&self, at: Timestamp) -> Self {
+        let mut later = Self { upto: self.upto, since: at, ..Self::default() };
+        for run in &self.order {
+            if let Some(one) = self.runs.get(run).filter(|one| one.at > at) {
+                later.sums.count(one, u64::saturating_add);
+                later.runs.insert(*run, one.clone());
+                later.order.push_back(*run);
+            }
+        }
+        later
+    }
+
     /// Counts one run anew after `change`.
     fn change(&mut self, run: RunId, change: impl FnOnce(&mut One)) {
         if let Some(one) = self.runs.get_mut(&run) {
@@ -157,8 +184,14 @@ impl Spent {
             Event::Intent(intent) => {
                 let changes = matches!(intent.effect, Effect::Change | Effect::Irrevocable);
                 if changes && intent.before.is_some() {
-                    self.change(run, |one| one.changed.push(intent.resource));
+                    self.change(run, |one| one.changed.push((intent.call, intent.resource)));
                 }
+            }
+            // What was taken back is as if it had not been.
+            Event::UndoOutcome(undo)
+                if matches!(undo.result, UndoResult::Undone | UndoResult::AlreadyUndone) =>
+            {
+                self.change(run, |one| one.changed.retain(|(call, _)| *call != undo.call));
             }
             Event::Phase(_) => self.change(run, |one| one.open = true),
             Event::Ended(_) => self.change(run, |one| one.open = false),
@@ -203,7 +236,7 @@ impl Reader {
             let query = || -> rusqlite::Result<Vec<(i64, Vec<u8>)>> {
                 let mut rows = database.prepare_cached(
                     "SELECT seq, body FROM record NOT INDEXED WHERE seq > ?1
-                     AND kind IN ('started', 'intent', 'phase', 'ended') ORDER BY seq",
+                     AND kind IN ('started', 'intent', 'undo-outcome', 'phase', 'ended') ORDER BY seq",
                 )?;
                 rows.query_map([spent.upto.cast_signed()], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
             };

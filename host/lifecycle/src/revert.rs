@@ -11,7 +11,7 @@ use crate::changes::{Change, changes, genuine};
 use crate::claim::Claim;
 use crate::host::principal;
 use crate::plan::end;
-use crate::timeline::undo_words;
+use crate::timeline::{Words, operation_words, undo_words};
 use crate::{Error, Host};
 
 /// What became of one change.
@@ -23,6 +23,10 @@ pub struct Step {
     pub operation: String,
     /// What it touched.
     pub resource: String,
+    /// With what else.
+    pub arguments: serde_json::Value,
+    /// What it found there, in a few words, and what is put back.
+    pub found: Option<String>,
     /// How the undo ended; in a dry run, how it would.
     pub result: UndoResult,
 }
@@ -50,6 +54,14 @@ impl Reverted {
             Some(1) => RunState::Held,
             Some(_) => RunState::InDoubt,
         }
+    }
+}
+
+impl Step {
+    /// What is taken back, in words: `disable.disable (version 2)`.
+    #[must_use]
+    pub fn words(&self) -> Words {
+        operation_words(&self.operation, &self.arguments)
     }
 }
 
@@ -146,7 +158,14 @@ async fn rehearse_revert(
 
 fn step(change: &Change, result: UndoResult) -> Step {
     let remit_journal::Intent { call, operation, resource, .. } = &change.intent;
-    Step { call: *call, operation: operation.clone(), resource: resource.clone(), result }
+    Step {
+        call: *call,
+        operation: operation.clone(),
+        resource: resource.clone(),
+        arguments: change.arguments(),
+        found: change.found(),
+        result,
+    }
 }
 
 fn compared(live: State) -> String {

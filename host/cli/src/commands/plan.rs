@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use remit_gate::{Plan as Steps, Scope};
-use remit_lifecycle::{Error, Home};
+use remit_lifecycle::{Error, Home, operation_words};
 
 use super::{Done, INPUT, Key, input, read, write};
 use crate::print::{self, Patience, say};
@@ -98,12 +98,12 @@ pub(crate) fn steps(plan: &Steps) {
             (None, Some(why)) => format!("NONE: {why}"),
             (None, None) => "-".to_owned(),
         };
-        let operation = step.operation.rsplit_once('/').map_or(step.operation.as_str(), |(_, name)| name);
+        let operation = operation_words(&step.operation, &step.arguments);
         rows.push(vec![
             (number + 1).to_string(),
             if step.content { "reads content".to_owned() } else { step.effect.to_string() },
             if step.phase == remit_gate::Phase::Run {
-                operation.to_owned()
+                operation.to_string()
             } else {
                 format!("{operation} ({})", step.phase)
             },

@@ -84,8 +84,9 @@ fn tell(reverted: &Reverted, undone: &str) {
         .map(|step| {
             vec![
                 format!("undo #{}", step.call),
-                step.operation.clone(),
+                step.words().to_string(),
                 step.resource.clone(),
+                step.found.as_ref().map(|found| format!("back to: {found}")).unwrap_or_default(),
                 match &step.result {
                     UndoResult::Undone => undone.to_owned(),
                     other => undo_words(other).to_string(),

@@ -1,13 +1,14 @@
 //! `remit rules`, `remit principals` and `remit policy`.
 
+use std::io::{BufRead as _, IsTerminal as _, Read as _};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use remit_lifecycle::{Case, Home, explain};
+use remit_lifecycle::{Case, Ending, Home, explain};
 use remit_trust::Signer;
 use serde_json::json;
 
-use super::{Done, read};
+use super::{Done, read, usage};
 use crate::print::{self, say};
 
 #[derive(Subcommand)]
@@ -22,6 +23,9 @@ pub(crate) enum Rules {
         /// The administrator's private key; or an SSH public key, for the ssh-agent.
         #[arg(long, env = "REMIT_ADMIN_KEY", value_name = "FILE")]
         key: PathBuf,
+        /// Without asking, also if open requests and standing scopes become void by it.
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -40,14 +44,62 @@ impl Rules {
                     Err(error) => Err(error.into()),
                 }
             }
-            Self::Sign { key } => {
-                let digest = home.sign_rules(&Signer::load(&key)?)?;
+            Self::Sign { key, yes } => {
+                let admin = Signer::load(&key)?;
+                let mut void = String::new();
+                let signed = home.sign_rules(&admin, |ending| {
+                    tell_ending(ending);
+                    void = count(ending);
+                    yes || agreed()
+                })?;
+                let Some(digest) = signed else {
+                    let what = format!("{void} would become void; nothing was signed");
+                    return Err(usage(
+                        what,
+                        "sign with --yes if that is wanted; whoever needs them asks again then",
+                    ));
+                };
                 say!("in force  {digest}");
-                say!("Requests made under other rules are void.");
+                if void.is_empty() {
+                    say!("Requests made under other rules are void; none was open.");
+                } else {
+                    say!("void      {void}: whoever needs them asks again");
+                }
                 Ok(0)
             }
         }
     }
+}
+
+/// What new rules are about to end, a line each.
+fn tell_ending(ending: &[Ending]) {
+    print::warn("Every request names the rules it was made under. New rules void these:");
+    for ending in ending {
+        let what = if ending.standing { "standing scope" } else { "request" };
+        let until = remit_lifecycle::second(ending.until);
+        let (action, by) = (print::word(&ending.action), print::word(&ending.by));
+        let reason: String = print::word(&ending.reason).chars().take(80).collect();
+        print::warn(&format!("  {what} {}  {action}, good until {until}, by {by}: {reason}", ending.request));
+    }
+}
+
+fn count(ending: &[Ending]) -> String {
+    let standing = ending.iter().filter(|ending| ending.standing).count();
+    match standing {
+        0 => format!("{} open request(s)", ending.len()),
+        _ => format!("{} open request(s), {standing} of them for standing scopes,", ending.len()),
+    }
+}
+
+/// Asks whoever is there; nobody is without a terminal, and that is a no.
+fn agreed() -> bool {
+    if !std::io::stdin().is_terminal() {
+        return false;
+    }
+    print::ask("Sign, and void them? [y/N] ");
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().take(100).read_line(&mut answer);
+    read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
 }
 
 #[derive(Args)]

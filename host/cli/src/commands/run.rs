@@ -2,7 +2,7 @@
 
 use clap::Args;
 use remit_journal::RunState;
-use remit_lifecycle::{Home, Under, execute, execute_standing};
+use remit_lifecycle::{Home, Status, Under, execute, execute_standing};
 use serde_json::json;
 
 use super::request::tell;
@@ -58,8 +58,12 @@ impl Run {
                     Under::Asked { case, why } => {
                         drop(patience);
                         tell(home, &rules, &case, self.json)?;
+                        let next = match case.status(&rules) {
+                            Status::Approved => "needs no approval: ",
+                            _ => "once it is approved, ",
+                        };
                         print::warn(&format!(
-                            "error: {id} does not cover this: {}\n help: it was asked for instead; `remit run {}` once it is approved",
+                            "error: {id} does not cover this: {}\n help: it was asked for instead; {next}`remit run {}`",
                             print::safe(&why),
                             case.request.id
                         ));
@@ -101,14 +105,22 @@ impl Run {
         }
         let Some(cause) = done.cause else { return Ok(0) };
         let code = print::error(&cause);
-        Ok(if matches!(done.state, RunState::Held | RunState::InDoubt) {
-            print::warn(&format!(
-                "       its changes stand: look at them (`remit show {}`), then keep or `remit revert` them",
-                done.run
-            ));
-            5
-        } else {
-            code
+        Ok(match done.state {
+            RunState::Held => {
+                print::warn(&format!(
+                    "       its changes stand: look at them (`remit show {}`), then keep or `remit revert` them",
+                    done.run
+                ));
+                5
+            }
+            RunState::InDoubt => {
+                print::warn(&format!(
+                    "       not everything is known of what it changed: look at the live system; then `remit resolve {}` or `remit revert {0}`",
+                    done.run
+                ));
+                5
+            }
+            _ => code,
         })
     }
 }

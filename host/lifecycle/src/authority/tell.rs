@@ -11,6 +11,7 @@ use super::rules::who;
 use super::start::{may_start, may_use};
 use super::{Asks, Case, Opinion, Power, Powers, Request, Rules};
 use crate::Error;
+use crate::timeline::second;
 
 /// What differs from the last live run of this action, a line each; that there was none is one too.
 pub fn differences(reader: &Reader, case: &Case) -> Result<Vec<String>, Error> {
@@ -57,7 +58,7 @@ pub fn differences(reader: &Reader, case: &Case) -> Result<Vec<String>, Error> {
         lines.extend(now.iter().filter(|line| !then.contains(line)).map(|line| format!("new: {line}")));
         lines.extend(then.iter().filter(|line| !now.contains(line)).map(|line| format!("not now: {line}")));
     }
-    let when = at.round(jiff::Unit::Second).unwrap_or(at);
+    let when = second(at);
     if lines.is_empty() {
         lines.push(format!("the same as at {when}"));
     } else {
@@ -70,7 +71,7 @@ pub fn differences(reader: &Reader, case: &Case) -> Result<Vec<String>, Error> {
 pub fn orders(reader: &Reader) -> Result<Vec<String>, Error> {
     let mut lines = Vec::new();
     for (seq, act) in reader.acts(About::Host)? {
-        let at = act.at.round(jiff::Unit::Second).unwrap_or(act.at);
+        let at = second(act.at);
         let line = match &act.deed {
             Deed::Revoked { word, strikes } => {
                 let grounds: Vec<String> = strikes.iter().map(|strike| strike.ground.to_string()).collect();
@@ -154,7 +155,7 @@ fn may(reader: &Reader, rules: &Rules, case: &Case, by: &Voice<'_>, verb: Verb) 
             } else {
                 started_by(reader, case, &who.name)?
             };
-            may_start(rules, &who, &matter, case)?;
+            may_start(reader, rules, &who, &matter, &case.request.powers(), case)?;
             Ok(if case.request.break_glass {
                 "allowed by the quorum of [break-glass]".to_owned()
             } else if standing {
