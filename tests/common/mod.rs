@@ -5,6 +5,7 @@
 
 pub mod bao;
 pub mod proxy;
+pub mod schema;
 pub mod witness;
 
 use std::fs;
@@ -124,12 +125,16 @@ impl World {
         command
     }
 
+    #[track_caller]
     pub fn remit(&self, args: &[&str]) -> Ran {
-        finish(self.command(args), "")
+        self.remit_with_stdin(args, "")
     }
 
+    #[track_caller]
     pub fn remit_with_stdin(&self, args: &[&str], stdin: &str) -> Ran {
-        finish(self.command(args), stdin)
+        let ran = finish(self.command(args), stdin);
+        schema::hold(args, &ran.out);
+        ran
     }
 
     /// Puts these policies in force, and no others.

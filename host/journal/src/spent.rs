@@ -269,3 +269,157 @@ impl Reader {
         Ok(first.map_or(size, |seq| seq - 1))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use remit_trust::Digest;
+    use serde_json::value::RawValue;
+
+    use super::*;
+    use crate::{ActionRef, Authority, Ended, GrantRef, Intent, Phase, PhaseEntered, RunState, UndoOutcome};
+
+    fn raw(text: &str) -> Box<RawValue> {
+        RawValue::from_string(text.to_owned()).unwrap()
+    }
+
+    fn at(minute: i64) -> Timestamp {
+        Timestamp::from_second(minute * 60).unwrap()
+    }
+
+    struct Told {
+        spent: Spent,
+        request: RequestId,
+        run: RunId,
+    }
+
+    impl Told {
+        /// A run that may make three changes and has made two, to `secret:a/x` and `secret:b/y`.
+        fn of_two_changes(spent: Spent, request: RequestId, minute: i64) -> Self {
+            let mut told = Self { spent, request, run: RunId::new() };
+            let digest = Digest::of(b"x");
+            let authority = Authority {
+                request,
+                approvals: Vec::new(),
+                trigger: raw("{}"),
+                break_glass: false,
+                rests_on: Vec::new(),
+            };
+            let started = Started {
+                mode: Mode::Live,
+                action: ActionRef { digest, name: "rotate".to_owned(), version: "1.0.0".to_owned() },
+                publisher: None,
+                input: raw("{}"),
+                input_digest: digest,
+                scope_digest: digest,
+                scope: Some(raw(r#"{"limits":{"changes":3}}"#)),
+                grant: Some(GrantRef { digest, uses: 1, signed: None, authority: Some(authority) }),
+                principal: "ana".to_owned(),
+                started_by: Some("bot".to_owned()),
+                reason: "a test".to_owned(),
+                seed: [0; 32],
+                host_version: "0.1.0".to_owned(),
+            };
+            told.follow(minute, Event::from(started));
+            for (call, resource) in [(1, "secret:a/x"), (2, "secret:b/y")] {
+                told.follow(
+                    minute,
+                    Event::Intent(Intent {
+                        call,
+                        operation: "remit:secrets/rotate.rotate".to_owned(),
+                        effect: Effect::Change,
+                        resource: resource.to_owned(),
+                        arguments: raw("{}"),
+                        before: Some(raw("{}")),
+                        sealed: None,
+                        irrevocable_because: None,
+                    }),
+                );
+            }
+            told
+        }
+
+        fn follow(&mut self, minute: i64, event: Event) {
+            self.spent.follow(Record { run: self.run, at: at(minute), event });
+        }
+
+        fn end(&mut self, state: RunState) {
+            let ended =
+                Ended { state, detail: String::new(), consumed: raw("{}"), output: None, own_words: None };
+            self.follow(1, Event::Ended(ended));
+        }
+
+        fn undo(&mut self, call: u64, result: UndoResult) {
+            self.follow(1, Event::UndoOutcome(UndoOutcome { call, result }));
+        }
+
+        fn reopen(&mut self) {
+            let entered = PhaseEntered { phase: Phase::Revert, principal: None, reason: None, order: None };
+            self.follow(1, Event::Phase(entered));
+        }
+
+        /// By who asked, by who started, by the action, under the request, in two places.
+        fn counts(&self) -> [u64; 6] {
+            let spent = &self.spent;
+            [
+                spent.by_principal("ana"),
+                spent.by_principal("bot"),
+                spent.by_action("rotate"),
+                spent.by_request(self.request).1,
+                spent.under("secret:a"),
+                spent.under("secret:b"),
+            ]
+        }
+    }
+
+    #[test]
+    fn what_was_taken_back_counts_no_more() {
+        let mut told = Told::of_two_changes(Spent::default(), RequestId::new(), 0);
+        assert_eq!(told.counts(), [3, 3, 3, 3, 2, 2], "one that goes on may make one more, anywhere");
+        told.end(RunState::Held);
+        assert_eq!(told.counts(), [2, 2, 2, 2, 1, 1]);
+        told.reopen();
+        for result in [
+            UndoResult::Conflict { live: String::new() },
+            UndoResult::Failed { message: String::new() },
+            UndoResult::InDoubt { live: String::new() },
+            UndoResult::NotReversible { why: String::new() },
+        ] {
+            told.undo(2, result);
+        }
+        told.end(RunState::Held);
+        assert_eq!(told.counts(), [2, 2, 2, 2, 1, 1], "what could not be taken back stands");
+        told.reopen();
+        told.undo(2, UndoResult::Undone);
+        // Told again, and of a call that there is not.
+        told.undo(2, UndoResult::AlreadyUndone);
+        told.undo(9, UndoResult::Undone);
+        told.end(RunState::Held);
+        assert_eq!(told.counts(), [1, 1, 1, 1, 1, 0]);
+        told.reopen();
+        told.undo(1, UndoResult::AlreadyUndone);
+        told.end(RunState::Reverted);
+        assert_eq!(told.counts(), [0; 6]);
+        assert_eq!(told.spent.by_request(told.request), (1, 0), "a run it was all the same");
+    }
+
+    #[test]
+    fn later_less_counts() {
+        let request = RequestId::new();
+        let mut told = Told::of_two_changes(Spent::default(), request, 0);
+        told.end(RunState::Succeeded);
+        let mut told = Told::of_two_changes(told.spent, request, 10);
+        told.undo(1, UndoResult::Undone);
+        told.end(RunState::Held);
+        assert_eq!(told.counts(), [3, 3, 3, 3, 1, 2]);
+        assert_eq!(told.spent.starts(), [at(0), at(10)]);
+        assert_eq!(told.spent.of_request(request), [(at(0), 2), (at(10), 1)]);
+        assert_eq!(told.spent.of_request(RequestId::new()), []);
+        let count = |spent: &Spent| (spent.by_principal("ana"), spent.by_request(request), spent.under(""));
+        assert_eq!(count(&told.spent.after(at(-1))), (3, (2, 3), 3));
+        assert_eq!(count(&told.spent.after(at(0))), (1, (1, 1), 1));
+        assert_eq!(count(&told.spent.after(at(10))), (0, (0, 0), 0));
+        // A look: nothing is forgotten by it.
+        assert_eq!(told.counts(), [3, 3, 3, 3, 1, 2]);
+    }
+}

@@ -33,11 +33,11 @@ mod witness;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 pub use authority::{
-    Actor, Approval, Asks, Budget, Budgets, Case, Could, Does, Ending, Given, Hours, Identity, Lacks,
-    Opinion, Order, Power, Powers, Request, Rules, Standing, Status, Target, Terms, Trigger, Under, What,
-    Which, budgets, check_authority, could, decide, differences, execute, execute_standing, explain, freeze,
-    import_approval, orders, prepare_approval, request_run, request_standing, review, revoke,
-    waiting_for_room, who_may_approve,
+    Actor, Approval, Asks, Budget, Budgets, Case, Could, Does, Ending, Explained, Given, Hours, Identity,
+    Lacks, Needed, Opinion, Order, Power, Powers, Request, Rules, Said, Standing, Status, Target, Terms,
+    Trigger, Under, What, Which, budgets, check_authority, could, decide, differences, execute,
+    execute_standing, explain, freeze, import_approval, orders, prepare_approval, request_run,
+    request_standing, review, revoke, waiting_for_room, who_may_approve,
 };
 pub use components::install;
 pub use config::{Config, Trust};

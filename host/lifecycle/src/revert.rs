@@ -11,7 +11,7 @@ use crate::changes::{Change, changes, genuine};
 use crate::claim::Claim;
 use crate::host::principal;
 use crate::plan::end;
-use crate::timeline::{Words, operation_words, undo_words};
+use crate::timeline::undo_words;
 use crate::{Error, Host};
 
 /// What became of one change.
@@ -54,14 +54,6 @@ impl Reverted {
             Some(1) => RunState::Held,
             Some(_) => RunState::InDoubt,
         }
-    }
-}
-
-impl Step {
-    /// What is taken back, in words: `disable.disable (version 2)`.
-    #[must_use]
-    pub fn words(&self) -> Words {
-        operation_words(&self.operation, &self.arguments)
     }
 }
 

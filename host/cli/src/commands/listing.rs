@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap::Args;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
-use remit_lifecycle::{Frozen, Home, Words, second};
+use remit_lifecycle::{Frozen, Home, Words, operation_words, second};
+use serde_json::Value;
 
 use super::{Done, usage};
 use crate::print::{self, say};
@@ -17,6 +18,8 @@ const WIDTH: usize = 160;
 const NARROWEST: usize = 12;
 /// Letters of a name that tell it from others: those of its time, to the millisecond, and two more.
 const LETTERS: usize = 12;
+/// How wide a call may make its column.
+const WIDEST_CALL: usize = 48;
 /// How often somebody who watches looks whether there is anything new.
 const LOOK: Duration = Duration::from_millis(500);
 /// How often a terminal is drawn anew although nothing is: ages go on.
@@ -116,6 +119,17 @@ pub(crate) fn letters<T: ToString>(names: impl IntoIterator<Item = T>) -> usize 
 /// The beginning of a name.
 pub(crate) fn short(name: impl ToString, letters: usize) -> String {
     name.to_string().chars().take(letters).collect()
+}
+
+/// What was called, for a column; and with what, for the last one, where that would make the column too wide.
+pub(crate) fn called(operation: &str, arguments: &Value) -> (String, String) {
+    let whole = operation_words(operation, arguments).to_string();
+    if whole.chars().count() <= WIDEST_CALL {
+        return (whole, String::new());
+    }
+    let name = operation_words(operation, &Value::Null).to_string();
+    let with = whole.strip_prefix(&name).unwrap_or_default().trim_start().to_owned();
+    (name, with)
 }
 
 /// Prints a table under its head. Cells of the columns that may be cut share what room there is; with `wide` nothing is
@@ -249,6 +263,14 @@ mod tests {
         assert_eq!(letters(["run-01jd2m4k9x8s7t", "run-01jd2m4k9x8saaaa"]), 17);
         assert_eq!(letters::<String>([]), 16);
         assert_eq!(short(names[0], 16), "run-01jd2m4k9x8s");
+    }
+
+    #[test]
+    fn what_is_too_wide_for_its_column_comes_last() {
+        let of = |text: &str| called("remit:files/write.put", &serde_json::json!({"sha256": text}));
+        assert_eq!(of("ab"), ("write.put (sha256 ab)".to_owned(), String::new()));
+        let long = "x".repeat(64);
+        assert_eq!(of(&long), ("write.put".to_owned(), format!("(sha256 {long})")));
     }
 
     #[test]

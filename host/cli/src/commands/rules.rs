@@ -17,7 +17,11 @@ use crate::print::{self, say};
 )]
 pub(crate) enum Rules {
     /// Check the rules as they are written.
-    Check,
+    Check {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Put the rules as they are written in force, as an administrator.
     Sign {
         /// The administrator's private key; or an SSH public key, for the ssh-agent.
@@ -26,30 +30,40 @@ pub(crate) enum Rules {
         /// Without asking, also if open requests and standing scopes become void by it.
         #[arg(long)]
         yes: bool,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
 impl Rules {
     pub(crate) fn run(self, home: &Home) -> Done {
         match self {
-            Self::Check => {
+            Self::Check { json } => {
                 let (principals, policies, digest) = home.check_rules()?;
-                say!("principals {}   policies {}", principals.iter().count(), policies.count());
-                say!("digest    {digest}");
-                match home.rules() {
-                    Ok(rules) => {
-                        say!("in force  signed by {}", rules.signed_by.short());
-                        Ok(0)
-                    }
-                    Err(error) => Err(error.into()),
+                let (principals, policies) = (principals.iter().count(), policies.count());
+                let rules = home.rules();
+                if json {
+                    let signed_by = rules.as_ref().ok().map(|rules| rules.signed_by.to_string());
+                    print::json(&json!({
+                        "principals": principals, "policies": policies, "digest": digest, "signed_by": signed_by,
+                    }))?;
+                } else {
+                    say!("principals {principals}   policies {policies}");
+                    say!("digest    {digest}");
                 }
+                let rules = rules?;
+                if !json {
+                    say!("in force  signed by {}", rules.signed_by.short());
+                }
+                Ok(0)
             }
-            Self::Sign { key, yes } => {
+            Self::Sign { key, yes, json } => {
                 let admin = Signer::load(&key)?;
-                let mut void = String::new();
+                let (mut void, mut ended) = (String::new(), Vec::new());
                 let signed = home.sign_rules(&admin, |ending| {
                     tell_ending(ending);
-                    void = count(ending);
+                    (void, ended) = (count(ending), ending.to_vec());
                     yes || agreed()
                 })?;
                 let Some(digest) = signed else {
@@ -59,6 +73,10 @@ impl Rules {
                         "sign with --yes if that is wanted; whoever needs them asks again then",
                     ));
                 };
+                if json {
+                    print::json(&json!({"digest": digest, "void": ended}))?;
+                    return Ok(0);
+                }
                 say!("in force  {digest}");
                 if void.is_empty() {
                     say!("Requests made under other rules are void; none was open.");
@@ -161,6 +179,9 @@ pub(crate) enum Policy {
     Explain {
         /// The request, or the beginning of its name.
         request: String,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -189,10 +210,15 @@ impl Policy {
                 say!("{} passed, {failed} failed", cases.len() - failed);
                 Ok(u8::from(failed > 0))
             }
-            Self::Explain { request } => {
+            Self::Explain { request, json } => {
                 let (rules, reader) = (home.rules()?, home.reader()?);
                 let case = Case::load(&reader, &rules, reader.find_request(&request)?)?;
-                for line in explain(&reader, &rules, &case)? {
+                let explained = explain(&reader, &rules, &case)?;
+                if json {
+                    print::json(&explained)?;
+                    return Ok(0);
+                }
+                for line in explained.lines() {
                     say!("{}", print::word(&line));
                 }
                 Ok(0)

@@ -56,6 +56,7 @@ impl Show {
                         say!("output    {}", print::word(&output.to_string()));
                     }
                 }
+                None if self.json => print::json(&Value::Null)?,
                 None => say!("nothing of {run} is sealed in its own words: `remit show {run}` has all"),
             }
             return Ok(0);

@@ -239,16 +239,16 @@ fn approval(
 /// To one who may not approve, who may: so that they know whom to wake.
 fn with_others(reader: &Reader, rules: &Rules, case: &Case, checked: Result<(), Error>) -> Result<(), Error> {
     let Err(mut error) = checked else { return Ok(()) };
-    let why = match &mut error {
-        Error::NoSay { what: "approve", why, .. } | Error::Forbidden { what: "approve this", why, .. } => why,
-        _ => return Err(error),
-    };
-    if matches!(case.status(rules), Status::Waiting(_)) {
+    if let Error::NoSay { what: "approve", why, .. } | Error::Forbidden { what: "approve this", why, .. } =
+        &mut error
+        && matches!(case.status(rules), Status::Waiting(_))
+    {
         let names = who_may_approve(reader, rules, case)?;
-        why.push_str(&match names.as_slice() {
-            [] => "; nobody may, by the policies and keys that are in force".to_owned(),
-            names => format!("; {} may", names.join(", ")),
-        });
+        let others = match names.as_slice() {
+            [] => "nobody may, by the policies and keys that are in force".to_owned(),
+            names => format!("{} may", names.join(", ")),
+        };
+        *why = format!("{why}; {others}");
     }
     Err(error)
 }

@@ -34,5 +34,5 @@ pub use propose::{Terms, request_run, request_standing, waiting_for_room};
 pub use rules::{Identity, Rules};
 pub(crate) use start::Grant;
 pub use start::{Under, execute, execute_standing};
-pub use tell::{Could, could, differences, explain, orders};
+pub use tell::{Could, Explained, Needed, Said, could, differences, explain, orders};
 pub use voids::Ending;

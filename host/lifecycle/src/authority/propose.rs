@@ -212,7 +212,7 @@ fn never_starts(
         match wait {
             (_, Room::From(at), _) if at < request.not_after => return Ok(None),
             (name, room, why) => {
-                last = Some(format!("{name} could not start it while it is good: {why}; {room}"))
+                last = Some(format!("{name} could not start it while it is good: {why}; {room}"));
             }
         }
     }
