@@ -106,7 +106,7 @@ fn attack_self_approval_under_a_second_key() {
     let key = format!("[[principal.key]]\nfile   = \"{}\"\n", world.kept_key("principals", "alice"));
     fs::write(&file, text.replace(&key, &format!("{key}[[principal.key]]\nfile = \"keys/alice-2.pub\"\n")))
         .unwrap();
-    world.remit(&["rules", "sign", "--key", "admin.key"]).exits(0);
+    world.remit(&["rules", "sign", "--key", "admin.key", "--yes"]).exits(0);
     let id = asked(&world, "alice.key");
     world.remit(&["approve", &id, "--key", "alice-2.key"]).exits(3).says("nobody approves their own request");
     // The same key under a second name, in whatever form.
@@ -262,7 +262,7 @@ fn attack_the_rules_themselves() {
     let policy = world.home().join("policies/default.cedar");
     fs::write(&policy, POLICY.replace("1 human", "0")).unwrap();
     run(&world, &id).exits(3).says("policies/ is not what the administrator signed");
-    world.remit(&["rules", "sign", "--key", "admin.key"]).exits(0);
+    world.remit(&["rules", "sign", "--key", "admin.key", "--yes"]).exits(0);
     run(&world, &id).exits(3).says("the rules were changed since");
     // Signed for another home.
     let other = World::new();
@@ -283,7 +283,7 @@ fn attack_agents_alone() {
     );
     world.remit(&["keys", "new", "--out", "bot-2"]).exits(0);
     fs::copy(world.path("bot-2.pub"), world.home().join("keys/bot-2.pub")).unwrap();
-    world.remit(&["rules", "sign", "--key", "admin.key"]).exits(0);
+    world.remit(&["rules", "sign", "--key", "admin.key", "--yes"]).exits(0);
     let id = asked(&world, "bot.key");
     world.remit(&["approve", &id, "--key", "bot-2.key"]).exits(3).says("software never approves");
     world.remit(&["deny", &id, "--reason", "r", "--key", "bot-2.key"]).exits(3);

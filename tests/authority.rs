@@ -148,7 +148,7 @@ fn a_bot_acts_at_night_inside_a_standing_scope_and_asks_for_what_is_outside() {
     let carol =
         "\n[[principal]]\nname = \"carol\"\nkind = \"human\"\n[[principal.key]]\nfile = \"keys/carol.pub\"\n";
     fs::write(&principals, text + carol).unwrap();
-    world.remit(&["rules", "sign", "--key", "admin.key"]).exits(0);
+    world.remit(&["rules", "sign", "--key", "admin.key", "--yes"]).exits(0);
     run(SECRET).exits(3).says("the rules were changed since");
 
     let id = ask(&world, &[&standing[..], &terms].concat());
@@ -200,7 +200,7 @@ fn break_glass_needs_its_quorum_and_a_review_before_the_next_time() {
         "name   = \"bob\"\nkind   = \"human\"\ngroups = [\"on-call\"]",
     );
     fs::write(&principals, on_call + "\n[break-glass]\nquorum = 1\ngroup = \"on-call\"\n").unwrap();
-    world.remit(&["rules", "sign", "--key", "admin.key"]).exits(0);
+    world.remit(&["rules", "sign", "--key", "admin.key", "--yes"]).exits(0);
 
     let plain = ask(&world, &[ACTION, "--input", &input(SECRET), "--key", "alice.key"]);
     world.remit(&["approve", &plain, "--key", "bob.key"]).exits(0);
@@ -241,7 +241,7 @@ fn ssh_keys_sign_and_ssh_keygen_agrees() {
         );
         fs::write(&principals, text + &more).unwrap();
     }
-    world.remit(&["rules", "sign", "--key", "admin.key"]).exits(0);
+    world.remit(&["rules", "sign", "--key", "admin.key", "--yes"]).exits(0);
 
     // The private key in a file; ssh-keygen verifies what it signed.
     let id = ask(&world, &[ACTION, "--input", &input(SECRET), "--key", "bot.key"]);

@@ -33,6 +33,8 @@ fn settings() -> insta::Settings {
     for (pattern, name) in [
         (r"run-[0-9a-z]{26}", "RUN"),
         (r"req-[0-9a-z]{26}", "REQUEST"),
+        (r"req-[0-9a-z]{12,25}\b", "SHORT-NAME"),
+        (r"(?m)[0-9]+s +[0-9]+m$", "AGE  LEFT"),
         (r"sha256:[0-9a-f]{64}", "sha256:DIGEST"),
         (r"\b[0-9a-f]{64}\b", "HEX"),
         (r"\b[0-9a-f]{12}\b", "SHORT"),

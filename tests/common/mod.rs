@@ -5,6 +5,7 @@
 
 pub mod bao;
 pub mod proxy;
+pub mod schema;
 pub mod witness;
 
 use std::fs;
@@ -124,18 +125,22 @@ impl World {
         command
     }
 
+    #[track_caller]
     pub fn remit(&self, args: &[&str]) -> Ran {
-        finish(self.command(args), "")
+        self.remit_with_stdin(args, "")
     }
 
+    #[track_caller]
     pub fn remit_with_stdin(&self, args: &[&str], stdin: &str) -> Ran {
-        finish(self.command(args), stdin)
+        let ran = finish(self.command(args), stdin);
+        schema::hold(args, &ran.out);
+        ran
     }
 
     /// Puts these policies in force, and no others.
     pub fn policies(&self, text: &str) {
         fs::write(self.home().join("policies/default.cedar"), text).unwrap();
-        self.remit(&["rules", "sign", "--key", "admin.key"]).exits(0);
+        self.remit(&["rules", "sign", "--key", "admin.key", "--yes"]).exits(0);
     }
 
     /// The bot asks for `action`, alice approves; what was asked for is called `name` from then on.

@@ -92,6 +92,8 @@ fn escape(text: &str, which: impl Fn(char) -> bool, how: impl Fn(char) -> String
 
 /// Set by the first line of the answer that could not be written.
 static LOST: OnceLock<String> = OnceLock::new();
+/// Set once nobody reads the answer any more.
+static GONE: OnceLock<()> = OnceLock::new();
 
 /// Prints a line of the answer. A reader that went away is no error, and never stops what is under way.
 pub(crate) fn line(text: fmt::Arguments<'_>) {
@@ -104,11 +106,20 @@ pub(crate) fn raw(bytes: &[u8]) {
 }
 
 fn keep(result: std::io::Result<()>) {
-    if let Err(error) = result
-        && error.kind() != ErrorKind::BrokenPipe
-    {
-        let _ = LOST.set(error.to_string());
+    match result {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+            let _ = GONE.set(());
+        }
+        Err(error) => {
+            let _ = LOST.set(error.to_string());
+        }
     }
+}
+
+/// Whether the reader of the answer went away: then there is nobody to go on telling.
+pub(crate) fn is_gone() -> bool {
+    GONE.get().is_some()
 }
 
 /// Why a part of the answer could not be written, if one could not.
@@ -127,6 +138,12 @@ macro_rules! say {
     ($($text:tt)*) => { $crate::print::line(format_args!($($text)*)) };
 }
 pub(crate) use say;
+
+/// Puts a question to whoever is at the terminal; the answer is typed behind it.
+pub(crate) fn ask(text: &str) {
+    let _ = write!(std::io::stderr(), "{text}");
+    let _ = std::io::stderr().flush();
+}
 
 /// Tells a person on a terminal what takes so long, after a second. Until dropped.
 pub(crate) struct Patience(tokio::task::JoinHandle<()>);

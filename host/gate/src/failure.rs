@@ -186,12 +186,7 @@ pub enum Fault {
     Expired(jiff::Timestamp),
     /// What the run's authority rests on was taken away during the run.
     #[error("stopped: {0}")]
-    #[diagnostic(
-        code(refused::withdrawn),
-        help(
-            "`remit requests --all` tells who took it away, and why; if the repair is still needed, ask again: `remit request`"
-        )
-    )]
+    #[diagnostic(code(refused::withdrawn), help("{}", .0.help()))]
     Withdrawn(remit_journal::Withdrawn),
     /// The clock stands before the grant's window, which it was inside of when the run started.
     #[error("this machine's clock was set back to before the grant holds ({0})")]

@@ -250,6 +250,21 @@ pub struct Withdrawn {
     pub why: String,
 }
 
+impl Withdrawn {
+    /// What to do about it. To ask again helps where a request lost its ground, and not while nothing may start at all.
+    #[must_use]
+    pub fn help(&self) -> &'static str {
+        match self.ground {
+            Ground::Thaw => {
+                "this host is frozen: nothing starts, rehearsals neither, until somebody who may lifts it (`remit unfreeze`); `remit status` tells who froze it. What was approved stays approved until its time is over"
+            }
+            _ => {
+                "`remit requests --all` tells who took it away, and why; if the repair is still needed, ask again: `remit request`"
+            }
+        }
+    }
+}
+
 impl fmt::Display for Withdrawn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.ground {

@@ -99,17 +99,29 @@ pub enum JournalError {
     #[diagnostic(code("usage::request"), help("`remit requests --all` lists them"))]
     NoSuchRequest(String),
     /// Several requests' names begin like this.
-    #[error("`{0}` is the beginning of several requests, such as {1} and {2}")]
+    #[error("{}", ambiguous(.0, "requests", .1))]
     #[diagnostic(code("usage::request"), help("type more of the name"))]
-    AmbiguousRequest(String, crate::RequestId, crate::RequestId),
+    AmbiguousRequest(String, Vec<crate::RequestId>),
     /// No run has this name.
     #[error("there is no run `{0}` in the journal")]
     #[diagnostic(code("usage::run"), help("`remit runs` lists them"))]
     NoSuchRun(String),
     /// Several runs' names begin like this.
-    #[error("`{0}` is the beginning of several runs, such as {1} and {2}")]
+    #[error("{}", ambiguous(.0, "runs", .1))]
     #[diagnostic(code("usage::run"), help("type more of the name"))]
-    AmbiguousRun(String, crate::RunId, crate::RunId),
+    AmbiguousRun(String, Vec<crate::RunId>),
+}
+
+/// How many names are listed where one would have done.
+const LISTED: usize = 10;
+
+fn ambiguous<T: std::fmt::Display>(typed: &str, what: &str, names: &[T]) -> String {
+    let shown: Vec<String> = names.iter().take(LISTED).map(ToString::to_string).collect();
+    let more = match names.len().checked_sub(LISTED) {
+        Some(more @ 1..) => format!(" and {more} more"),
+        _ => String::new(),
+    };
+    format!("`{typed}` is the beginning of several {what}: {}{more}", shown.join(", "))
 }
 
 /// Why a run may not start, or not change anything more.
@@ -128,12 +140,7 @@ pub enum StartError {
     },
     /// What its authority rests on was taken away.
     #[error("{0}")]
-    #[diagnostic(
-        code("refused::withdrawn"),
-        help(
-            "`remit requests --all` tells who took it away, and why; if the repair is still needed, ask again: `remit request`"
-        )
-    )]
+    #[diagnostic(code("refused::withdrawn"), help("{}", .0.help()))]
     Withdrawn(crate::Withdrawn),
     /// A run of this name started before.
     #[error("{0} has started already")]

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     About, Act, ActionRef, Ended, Event, JournalError, Mode, Record, RequestId, RestsOn, RunId, RunState,
-    Spent, Withdrawn, schema, store, tables,
+    Spent, Started, Withdrawn, schema, store, tables,
 };
 
 /// A read-only view of a journal file.
@@ -45,6 +45,22 @@ pub struct RunSummary {
     pub action: ActionRef,
     /// Who asked.
     pub principal: String,
+    /// Who started it, of a live run.
+    pub started_by: Option<String>,
+    /// The request that it ran under.
+    pub request: Option<RequestId>,
+    /// Why, in the words of who started it.
+    pub reason: String,
+    /// What it was given.
+    pub input: serde_json::Value,
+    /// What its scope names.
+    pub target: Vec<String>,
+    /// When it came to its state.
+    pub ended: Option<Timestamp>,
+    /// Why it is in its state, in one sentence.
+    pub detail: Option<String>,
+    /// Until when its authority held.
+    pub until: Option<Timestamp>,
     /// Its state; none while it is going, or left behind by a host that is gone.
     pub state: Option<RunState>,
 }
@@ -58,6 +74,41 @@ pub struct Cosigned {
     pub size: u64,
     /// With every signature it has.
     pub note: String,
+}
+
+impl RunSummary {
+    fn of(run: RunId, at: Timestamp, started: Started) -> Self {
+        #[derive(serde::Deserialize)]
+        struct Scope {
+            allow: Vec<Allow>,
+        }
+        #[derive(serde::Deserialize)]
+        struct Allow {
+            resources: Vec<String>,
+        }
+        let scope = started.scope.and_then(|scope| serde_json::from_str::<Scope>(scope.get()).ok());
+        let allowed = scope.into_iter().flat_map(|scope| scope.allow);
+        let mut target: Vec<String> = allowed.flat_map(|allow| allow.resources).collect();
+        target.sort();
+        target.dedup();
+        let grant = started.grant.as_ref();
+        Self {
+            run,
+            at,
+            mode: started.mode,
+            request: grant.and_then(|grant| grant.authority.as_ref()).map(|authority| authority.request),
+            until: grant.and_then(|grant| grant.signed.as_ref()).map(|signed| signed.not_after),
+            action: started.action,
+            principal: started.principal,
+            started_by: started.started_by,
+            reason: started.reason,
+            input: serde_json::from_str(started.input.get()).unwrap_or_default(),
+            target,
+            ended: None,
+            detail: None,
+            state: None,
+        }
+    }
 }
 
 impl Reader {
@@ -116,20 +167,16 @@ impl Reader {
         for (_, record) in self.records::<Record>("kind = 'started' AND ?1 = ''", "")? {
             if let Event::Started(started) = record.event {
                 places.insert(record.run, runs.len());
-                runs.push(RunSummary {
-                    run: record.run,
-                    at: record.at,
-                    mode: started.mode,
-                    action: started.action,
-                    principal: started.principal,
-                    state: None,
-                });
+                runs.push(RunSummary::of(record.run, record.at, *started));
             }
         }
         for (_, record) in self.records::<Record>("kind = 'ended' AND ?1 = ''", "")? {
-            if let (Event::Ended(Ended { state, .. }), Some(&place)) = (record.event, places.get(&record.run))
+            if let (Event::Ended(Ended { state, detail, .. }), Some(&place)) =
+                (record.event, places.get(&record.run))
             {
                 runs[place].state = Some(state);
+                runs[place].ended = Some(record.at);
+                runs[place].detail = Some(detail);
             }
         }
         if self.version > 1 {
@@ -137,9 +184,21 @@ impl Reader {
             let open = self.unfinished()?;
             for run in runs.iter_mut().filter(|run| open.contains(&run.run)) {
                 run.state = None;
+                run.ended = None;
+                run.detail = None;
             }
         }
         Ok(runs)
+    }
+
+    /// The newest run of all.
+    pub fn last(&self) -> Result<Option<RunId>, JournalError> {
+        let mut last = None;
+        self.newest_runs(|_, record| {
+            last = Some(record.run);
+            false
+        })?;
+        Ok(last)
     }
 
     /// Every record of a run, with its sequence number.
@@ -153,7 +212,7 @@ impl Reader {
         match self.beginning("run-", prefix)?.as_slice() {
             [] => Err(JournalError::NoSuchRun(prefix.escape_debug().take(80).collect())),
             [run] => Ok(*run),
-            [first, second, ..] => Err(JournalError::AmbiguousRun(prefix.to_owned(), *first, *second)),
+            several => Err(JournalError::AmbiguousRun(prefix.to_owned(), several.to_vec())),
         }
     }
 
@@ -162,11 +221,11 @@ impl Reader {
         match self.beginning("req-", prefix)?.as_slice() {
             [] => Err(JournalError::NoSuchRequest(prefix.escape_debug().take(80).collect())),
             [request] => Ok(*request),
-            [first, second, ..] => Err(JournalError::AmbiguousRequest(prefix.to_owned(), *first, *second)),
+            several => Err(JournalError::AmbiguousRequest(prefix.to_owned(), several.to_vec())),
         }
     }
 
-    /// At most two names that begin so.
+    /// Every name that begins so.
     fn beginning<T: FromStr>(&self, kind: &str, prefix: &str) -> Result<Vec<T>, JournalError> {
         let wanted = if prefix.starts_with(kind) { prefix.to_owned() } else { format!("{kind}{prefix}") };
         // An unset variable in a script must not mean the only one there is.
@@ -175,7 +234,7 @@ impl Reader {
         }
         // Names are of lower-case letters, digits and a hyphen: all that begin so lie below `prefix~`.
         self.names(
-            "SELECT DISTINCT run FROM record WHERE run >= ?1 AND run < ?1 || '~' ORDER BY run LIMIT 2",
+            "SELECT DISTINCT run FROM record WHERE run >= ?1 AND run < ?1 || '~' ORDER BY run",
             &wanted,
         )
     }

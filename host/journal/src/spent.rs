@@ -1,11 +1,11 @@
-//! What live runs changed lately, or still may: what budgets are held against. A reader follows the journal and counts
+//! What live runs changed lately and stands, or still may change: what budgets are held against. A reader follows the journal and counts
 //! each record once, so that asking costs the same however much has happened.
 
 use std::collections::{HashMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{Effect, Event, JournalError, Mode, Reader, Record, RequestId, RunId, Started};
+use crate::{Effect, Event, JournalError, Mode, Reader, Record, RequestId, RunId, Started, UndoResult};
 
 /// Changes made by the live runs since some moment. A run that goes on counts as many as it may still make.
 #[derive(Debug, Default)]
@@ -20,15 +20,15 @@ pub struct Spent {
     sums: Sums,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct One {
     at: Timestamp,
     request: Option<RequestId>,
     /// Who asked for it, and who started it where that was another.
     principals: Vec<String>,
     action: String,
-    /// What each change was of.
-    changed: Vec<String>,
+    /// The call of each change that was not taken back, and what it was of.
+    changed: Vec<(u64, String)>,
     /// How many changes its scope allows.
     may: u64,
     open: bool,
@@ -91,7 +91,7 @@ impl Sums {
             sum(&mut self.by_principal, principal, changes);
         }
         sum(&mut self.by_action, &run.action, changes);
-        for resource in &run.changed {
+        for (_, resource) in &run.changed {
             sum(&mut self.by_first, resource.split('/').next().unwrap_or_default(), 1);
         }
         self.anywhere = with(self.anywhere, changes - run.changed.len() as u64);
@@ -137,6 +137,33 @@ impl Spent {
         made.map(|(_, changes)| changes).sum::<u64>() + self.sums.anywhere
     }
 
+    /// Each run under a request, oldest first: when it started, and its changes.
+    #[must_use]
+    pub fn of_request(&self, request: RequestId) -> Vec<(Timestamp, u64)> {
+        let runs = self.order.iter().filter_map(|run| self.runs.get(run));
+        runs.filter(|one| one.request == Some(request)).map(|one| (one.at, one.changes())).collect()
+    }
+
+    /// When each run started, oldest first.
+    #[must_use]
+    pub fn starts(&self) -> Vec<Timestamp> {
+        self.order.iter().filter_map(|run| self.runs.get(run)).map(|one| one.at).collect()
+    }
+
+    /// What still counts of it once the runs that started at `at` or earlier do not.
+    #[must_use]
+    pub fn after(&self, at: Timestamp) -> Self {
+        let mut later = Self { upto: self.upto, since: at, ..Self::default() };
+        for run in &self.order {
+            if let Some(one) = self.runs.get(run).filter(|one| one.at > at) {
+                later.sums.count(one, u64::saturating_add);
+                later.runs.insert(*run, one.clone());
+                later.order.push_back(*run);
+            }
+        }
+        later
+    }
+
     /// Counts one run anew after `change`.
     fn change(&mut self, run: RunId, change: impl FnOnce(&mut One)) {
         if let Some(one) = self.runs.get_mut(&run) {
@@ -157,8 +184,14 @@ impl Spent {
             Event::Intent(intent) => {
                 let changes = matches!(intent.effect, Effect::Change | Effect::Irrevocable);
                 if changes && intent.before.is_some() {
-                    self.change(run, |one| one.changed.push(intent.resource));
+                    self.change(run, |one| one.changed.push((intent.call, intent.resource)));
                 }
+            }
+            // What was taken back is as if it had not been.
+            Event::UndoOutcome(undo)
+                if matches!(undo.result, UndoResult::Undone | UndoResult::AlreadyUndone) =>
+            {
+                self.change(run, |one| one.changed.retain(|(call, _)| *call != undo.call));
             }
             Event::Phase(_) => self.change(run, |one| one.open = true),
             Event::Ended(_) => self.change(run, |one| one.open = false),
@@ -203,7 +236,7 @@ impl Reader {
             let query = || -> rusqlite::Result<Vec<(i64, Vec<u8>)>> {
                 let mut rows = database.prepare_cached(
                     "SELECT seq, body FROM record NOT INDEXED WHERE seq > ?1
-                     AND kind IN ('started', 'intent', 'phase', 'ended') ORDER BY seq",
+                     AND kind IN ('started', 'intent', 'undo-outcome', 'phase', 'ended') ORDER BY seq",
                 )?;
                 rows.query_map([spent.upto.cast_signed()], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
             };
@@ -234,5 +267,159 @@ impl Reader {
             counts
         })?;
         Ok(first.map_or(size, |seq| seq - 1))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use remit_trust::Digest;
+    use serde_json::value::RawValue;
+
+    use super::*;
+    use crate::{ActionRef, Authority, Ended, GrantRef, Intent, Phase, PhaseEntered, RunState, UndoOutcome};
+
+    fn raw(text: &str) -> Box<RawValue> {
+        RawValue::from_string(text.to_owned()).unwrap()
+    }
+
+    fn at(minute: i64) -> Timestamp {
+        Timestamp::from_second(minute * 60).unwrap()
+    }
+
+    struct Told {
+        spent: Spent,
+        request: RequestId,
+        run: RunId,
+    }
+
+    impl Told {
+        /// A run that may make three changes and has made two, to `secret:a/x` and `secret:b/y`.
+        fn of_two_changes(spent: Spent, request: RequestId, minute: i64) -> Self {
+            let mut told = Self { spent, request, run: RunId::new() };
+            let digest = Digest::of(b"x");
+            let authority = Authority {
+                request,
+                approvals: Vec::new(),
+                trigger: raw("{}"),
+                break_glass: false,
+                rests_on: Vec::new(),
+            };
+            let started = Started {
+                mode: Mode::Live,
+                action: ActionRef { digest, name: "rotate".to_owned(), version: "1.0.0".to_owned() },
+                publisher: None,
+                input: raw("{}"),
+                input_digest: digest,
+                scope_digest: digest,
+                scope: Some(raw(r#"{"limits":{"changes":3}}"#)),
+                grant: Some(GrantRef { digest, uses: 1, signed: None, authority: Some(authority) }),
+                principal: "ana".to_owned(),
+                started_by: Some("bot".to_owned()),
+                reason: "a test".to_owned(),
+                seed: [0; 32],
+                host_version: "0.1.0".to_owned(),
+            };
+            told.follow(minute, Event::from(started));
+            for (call, resource) in [(1, "secret:a/x"), (2, "secret:b/y")] {
+                told.follow(
+                    minute,
+                    Event::Intent(Intent {
+                        call,
+                        operation: "remit:secrets/rotate.rotate".to_owned(),
+                        effect: Effect::Change,
+                        resource: resource.to_owned(),
+                        arguments: raw("{}"),
+                        before: Some(raw("{}")),
+                        sealed: None,
+                        irrevocable_because: None,
+                    }),
+                );
+            }
+            told
+        }
+
+        fn follow(&mut self, minute: i64, event: Event) {
+            self.spent.follow(Record { run: self.run, at: at(minute), event });
+        }
+
+        fn end(&mut self, state: RunState) {
+            let ended =
+                Ended { state, detail: String::new(), consumed: raw("{}"), output: None, own_words: None };
+            self.follow(1, Event::Ended(ended));
+        }
+
+        fn undo(&mut self, call: u64, result: UndoResult) {
+            self.follow(1, Event::UndoOutcome(UndoOutcome { call, result }));
+        }
+
+        fn reopen(&mut self) {
+            let entered = PhaseEntered { phase: Phase::Revert, principal: None, reason: None, order: None };
+            self.follow(1, Event::Phase(entered));
+        }
+
+        /// By who asked, by who started, by the action, under the request, in two places.
+        fn counts(&self) -> [u64; 6] {
+            let spent = &self.spent;
+            [
+                spent.by_principal("ana"),
+                spent.by_principal("bot"),
+                spent.by_action("rotate"),
+                spent.by_request(self.request).1,
+                spent.under("secret:a"),
+                spent.under("secret:b"),
+            ]
+        }
+    }
+
+    #[test]
+    fn what_was_taken_back_counts_no_more() {
+        let mut told = Told::of_two_changes(Spent::default(), RequestId::new(), 0);
+        assert_eq!(told.counts(), [3, 3, 3, 3, 2, 2], "one that goes on may make one more, anywhere");
+        told.end(RunState::Held);
+        assert_eq!(told.counts(), [2, 2, 2, 2, 1, 1]);
+        told.reopen();
+        for result in [
+            UndoResult::Conflict { live: String::new() },
+            UndoResult::Failed { message: String::new() },
+            UndoResult::InDoubt { live: String::new() },
+            UndoResult::NotReversible { why: String::new() },
+        ] {
+            told.undo(2, result);
+        }
+        told.end(RunState::Held);
+        assert_eq!(told.counts(), [2, 2, 2, 2, 1, 1], "what could not be taken back stands");
+        told.reopen();
+        told.undo(2, UndoResult::Undone);
+        // Told again, and of a call that there is not.
+        told.undo(2, UndoResult::AlreadyUndone);
+        told.undo(9, UndoResult::Undone);
+        told.end(RunState::Held);
+        assert_eq!(told.counts(), [1, 1, 1, 1, 1, 0]);
+        told.reopen();
+        told.undo(1, UndoResult::AlreadyUndone);
+        told.end(RunState::Reverted);
+        assert_eq!(told.counts(), [0; 6]);
+        assert_eq!(told.spent.by_request(told.request), (1, 0), "a run it was all the same");
+    }
+
+    #[test]
+    fn later_less_counts() {
+        let request = RequestId::new();
+        let mut told = Told::of_two_changes(Spent::default(), request, 0);
+        told.end(RunState::Succeeded);
+        let mut told = Told::of_two_changes(told.spent, request, 10);
+        told.undo(1, UndoResult::Undone);
+        told.end(RunState::Held);
+        assert_eq!(told.counts(), [3, 3, 3, 3, 1, 2]);
+        assert_eq!(told.spent.starts(), [at(0), at(10)]);
+        assert_eq!(told.spent.of_request(request), [(at(0), 2), (at(10), 1)]);
+        assert_eq!(told.spent.of_request(RequestId::new()), []);
+        let count = |spent: &Spent| (spent.by_principal("ana"), spent.by_request(request), spent.under(""));
+        assert_eq!(count(&told.spent.after(at(-1))), (3, (2, 3), 3));
+        assert_eq!(count(&told.spent.after(at(0))), (1, (1, 1), 1));
+        assert_eq!(count(&told.spent.after(at(10))), (0, (0, 0), 0));
+        // A look: nothing is forgotten by it.
+        assert_eq!(told.counts(), [3, 3, 3, 3, 1, 2]);
     }
 }

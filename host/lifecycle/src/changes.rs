@@ -3,6 +3,7 @@
 use remit_gate::{AnyOperation, Effect, Failure, Fault, Gate, State, UndoGate};
 use remit_journal::{CallResult, Event, Intent, Mode, Reader, Record, RunId, UndoResult};
 
+use crate::timeline::{called, found_words, own_arguments};
 use crate::{Error, Home};
 
 /// A change that a run made, or may have made.
@@ -40,10 +41,26 @@ impl Change {
         }
     }
 
-    /// `remit:secrets/rotate.rotate on secret:prod/db (call 3)`.
+    /// `remit:secrets/disable.disable (version 2) on secret:prod/db (call 3)`.
     pub(crate) fn words(&self) -> String {
-        let Intent { call, operation, resource, .. } = &self.intent;
-        format!("{operation} on {resource} (call {call})")
+        let Intent { call, resource, .. } = &self.intent;
+        format!("{} on {resource} (call {call})", self.operation_words())
+    }
+
+    /// `remit:secrets/disable.disable (version 2)`.
+    pub(crate) fn operation_words(&self) -> String {
+        called(&self.intent.operation, &self.arguments()).to_string()
+    }
+
+    /// What it was called with, but for its resource.
+    pub(crate) fn arguments(&self) -> serde_json::Value {
+        own_arguments(serde_json::from_str(self.intent.arguments.get()).unwrap_or_default())
+    }
+
+    /// What it found there, in words.
+    pub(crate) fn found(&self) -> Option<String> {
+        let before = self.intent.before.as_ref()?;
+        found_words(&serde_json::from_str(before.get()).unwrap_or_default())
     }
 
     /// The live system, compared with it.

@@ -45,6 +45,23 @@ impl Claim {
     }
 }
 
+impl Claim {
+    /// Whether a process has it. A look: it keeps nobody from taking it for longer than that.
+    pub(crate) fn is_held(home: &Home, run: RunId) -> Result<bool, Error> {
+        let path = home.running().join(run.to_string());
+        let failed = |error: std::io::Error| Error::kept(&path, &error);
+        match File::open(&path) {
+            Ok(file) => match file.try_lock_shared() {
+                Ok(()) => Ok(false),
+                Err(TryLockError::WouldBlock) => Ok(true),
+                Err(TryLockError::Error(error)) => Err(failed(error)),
+            },
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(failed(error)),
+        }
+    }
+}
+
 impl Drop for Claim {
     fn drop(&mut self) {
         // Removed while held, so that nobody locks a file that is going away. Left behind, it is only litter.

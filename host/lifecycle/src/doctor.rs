@@ -4,9 +4,12 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use miette::Diagnostic;
 use remit_gate::Failure;
+use remit_journal::{Reader, RunState};
 use serde::Serialize;
 
-use crate::{Config, Home};
+use crate::claim::Claim;
+use crate::timeline::second;
+use crate::{Config, Home, frozen};
 
 /// One thing that was checked.
 #[derive(Clone, Debug, Serialize)]
@@ -185,20 +188,72 @@ fn keys_and_runs(home: &Home) -> Vec<Finding> {
         Finding::of("log key", log),
         Finding::of("seal key", seal.map(|_| "opens this journal's undo data".to_owned())),
     ];
-    let runs = reader.runs().map_err(crate::Error::from).map(|runs| {
-        let waiting =
-            runs.iter().filter(|run| run.state.is_some_and(remit_journal::RunState::needs_a_person));
-        let unfinished = runs.iter().filter(|run| run.state.is_none());
-        (waiting.count(), unfinished.count())
-    });
-    findings.push(match runs {
-        Ok((0, 0)) => Finding::of::<crate::Error>("runs", Ok("each has its state; none waits".to_owned())),
-        Ok((waiting, unfinished)) => Finding::bad(
-            "runs",
-            &format!("{waiting} held or in doubt, {unfinished} without a state"),
-            "`remit runs` lists them; `remit recover` brings those whose host is gone to a state",
-        ),
-        Err(error) => Finding::of("runs", Err(error)),
-    });
+    match frozen(&reader) {
+        Ok(None) => {}
+        Ok(Some(by)) => findings.push(Finding::bad(
+            "freeze",
+            &format!("frozen since {} by {}: {}", second(by.at), by.by, by.reason),
+            "nothing starts until somebody who may lifts it: `remit unfreeze`",
+        )),
+        Err(error) => findings.push(Finding::of("freeze", Err(error))),
+    }
+    match runs(home, &reader) {
+        Ok(found) => findings.extend(found),
+        Err(error) => findings.push(Finding::of("runs", Err(error))),
+    }
     findings
+}
+
+/// Runs that wait for somebody, of each kind the one command that helps.
+fn runs(home: &Home, reader: &Reader) -> Result<Vec<Finding>, crate::Error> {
+    let (mut held, mut in_doubt, mut left, mut going_on) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for run in reader.runs()? {
+        let name = run.run.to_string();
+        match run.state {
+            Some(RunState::Held) => held.push(name),
+            Some(RunState::InDoubt) => in_doubt.push(name),
+            None if Claim::is_held(home, run.run)? => going_on.push(name),
+            None => left.push(name),
+            Some(_) => {}
+        }
+    }
+    let mut findings = Vec::new();
+    for (names, what, fix) in [
+        (
+            &in_doubt,
+            "in doubt",
+            "look at the live system (`remit show RUN` says at what); then `remit resolve RUN`, or `remit revert RUN` once its system answers",
+        ),
+        (
+            &held,
+            "held: their changes stand",
+            "look at them (`remit show RUN`); then keep them, or `remit revert RUN`",
+        ),
+        (
+            &left,
+            "without a state, and their host is gone",
+            "`remit recover` brings them to a state; so does the next command that acts on the home",
+        ),
+    ] {
+        if !names.is_empty() {
+            findings.push(Finding::bad("runs", &format!("{}: {what}", few(names)), fix));
+        }
+    }
+    if findings.is_empty() {
+        let detail = match going_on.as_slice() {
+            [] => "each has its state; none waits".to_owned(),
+            names => format!("none waits; going on: {}", few(names)),
+        };
+        findings.push(Finding::of::<crate::Error>("runs", Ok(detail)));
+    }
+    Ok(findings)
+}
+
+/// The first few names of many.
+fn few(names: &[String]) -> String {
+    let shown = names.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().checked_sub(5) {
+        Some(more @ 1..) => format!("{shown} and {more} more"),
+        _ => shown,
+    }
 }

@@ -105,7 +105,7 @@ pub enum Error {
         help: &'static str,
     },
     /// Not a principal, or not one that counts.
-    #[error("this is nobody who may act here: {why}")]
+    #[error("{why}")]
     #[diagnostic(code(refused::identity), help("{help}"))]
     Identity {
         /// Why.
@@ -139,13 +139,20 @@ pub enum Error {
         /// Why.
         why: String,
     },
-    /// Nothing to say about this any more, or not by this one.
-    #[error("about {id} there is nothing to say for you: {why}")]
-    #[diagnostic(code(refused::approval), help("`remit request show {id}` tells where it stands"))]
+    /// It cannot be said of this any more, or not by this one.
+    #[error("{who} cannot {what} {id}: {why}")]
+    #[diagnostic(
+        code(refused::approval),
+        help("{}", if id.starts_with("run-") { format!("`remit show {id}` tells the story of the run") } else { format!("`remit request show {id}` tells where it stands, `remit policy explain {id}` who may say what") })
+    )]
     NoSay {
+        /// Who.
+        who: String,
+        /// `approve`, `deny`, `review`.
+        what: &'static str,
         /// What.
         id: String,
-        /// Why.
+        /// Why; of an approval also who could give it.
         why: String,
     },
     /// The request gives no authority for this run.

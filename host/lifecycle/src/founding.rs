@@ -230,7 +230,7 @@ impl Home {
         // Last: its presence is what makes the directory a home.
         write(Path::new(crate::home::CONFIG), &template(log, &publishers, &admins))?;
         if let Some(admin) = &admin {
-            self.sign_rules(admin)?;
+            self.sign_rules(admin, |_| true)?;
         }
         Ok(Initialised { config: self.config(), log_key, signed: admin.is_some() })
     }

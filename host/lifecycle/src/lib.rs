@@ -23,6 +23,7 @@ mod recover;
 mod replay;
 mod revert;
 mod run;
+mod status;
 mod timeline;
 mod witness;
 
@@ -32,10 +33,11 @@ mod witness;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 pub use authority::{
-    Actor, Approval, Asks, Case, Could, Does, Given, Hours, Identity, Lacks, Opinion, Order, Power, Powers,
-    Request, Rules, Standing, Status, Target, Terms, Trigger, Under, What, Which, check_authority, could,
-    decide, differences, execute, execute_standing, explain, freeze, import_approval, orders,
-    prepare_approval, request_run, request_standing, review, revoke,
+    Actor, Approval, Asks, Budget, Budgets, Case, Could, Does, Ending, Explained, Given, Hours, Identity,
+    Lacks, Needed, Opinion, Order, Power, Powers, Request, Rules, Said, Standing, Status, Target, Terms,
+    Trigger, Under, What, Which, budgets, check_authority, could, decide, differences, execute,
+    execute_standing, explain, freeze, import_approval, orders, prepare_approval, request_run,
+    request_standing, review, revoke, waiting_for_room, who_may_approve,
 };
 pub use components::install;
 pub use config::{Config, Trust};
@@ -54,8 +56,9 @@ pub use recover::{Recovered, Recovery, Verdict, recover, resolve};
 pub use replay::{Replayed, replay};
 pub use revert::{RevertOptions, Reverted, Step as RevertStep, revert};
 pub use run::Finished;
+pub use status::{Ends, Frozen, HostStatus, Open, frozen, status};
 pub use timeline::{
     Authority, Changed, Covers, Line, LogLine, Reached, Refused, Resolution, Seen,
-    Standing as ChangeStanding, Timeline, Undone, Words, undo_words,
+    Standing as ChangeStanding, Timeline, Undone, Words, down_to, operation_words, second, undo_words,
 };
 pub use witness::{WitnessConfig, Witnessed, ask_witnesses};

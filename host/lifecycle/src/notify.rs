@@ -7,9 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use remit_journal::{About, Act, Deed, Event, Mode, Reader, Record, RunState, Word};
 use remit_notify::{Event as Told, Notifiers, NotifyError};
 use remit_policy::Verb;
-use serde_json::value::RawValue;
 
-use crate::authority::{Actor, Case, Request, Rules, What};
+use crate::authority::{Actor, Case, Rules, What, claimed};
 use crate::own_words::passed_on;
 use crate::{Error, Host};
 
@@ -224,7 +223,7 @@ fn event(
     let said = act.deed.word().map(|word| format!("{}: {}", word.principal, word.reason)).unwrap_or_default();
     let (kind, summary) = match &act.deed {
         Deed::Requested(word) => {
-            let request = claimed(&word.document);
+            let request = claimed(&word.document).map(|(request, _)| request);
             let glass = request.as_ref().is_some_and(|request| request.break_glass);
             let what = request.map(|request| request.action_words()).unwrap_or_default();
             let kind = if glass { "break-glass-requested" } else { "requested" };
@@ -243,11 +242,4 @@ fn event(
         Deed::Approved(_) | Deed::Notified { .. } => return Ok(None),
     };
     Ok(told(kind, act.at, summary))
-}
-
-/// What a request says of itself: to tell of it, not to trust it.
-fn claimed(document: &RawValue) -> Option<Request> {
-    let envelope: remit_trust::dsse::Envelope = serde_json::from_str(document.get()).ok()?;
-    let payload = envelope.payload_named(envelope.payload_digest().ok()?).ok()?;
-    serde_json::from_slice(&payload).ok()
 }

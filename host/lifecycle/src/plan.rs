@@ -112,17 +112,22 @@ fn planning_scope(action: &Admitted) -> Scope {
     Scope { on_failure: remit_gate::OnFailure::Revert, allow, limits }
 }
 
-/// Lets the action in, with this input: every check that comes before anything is started.
+/// Lets the action in, with this input: every check that comes before anything is started. `plan` is what binds the run,
+/// where there is one.
 pub(crate) fn admit(
     host: &Host,
     candidate: &Candidate,
     input: &Input,
     scope: Option<&Scope>,
+    plan: Option<&Plan>,
 ) -> Result<Admitted, Error> {
     if let Some(scope) = scope {
         remit_capability::check(scope)?;
     }
-    let action = host.sandbox.admit(candidate, &host.publishers, scope)?;
+    // A plan of nothing but looks binds the run to looks, and at each of them the scope is asked. What else the action
+    // imports gives it nothing: one that finds nothing to do is let in as it is.
+    let held_to = scope.filter(|_| plan.is_none_or(|plan| plan.bound().next().is_some()));
+    let action = host.sandbox.admit(candidate, &host.publishers, held_to)?;
     input.check(action.inspection())?;
     Ok(action)
 }
@@ -137,7 +142,7 @@ pub async fn rehearse(
     scope: Option<Scope>,
     reason: &str,
 ) -> Result<PlanFile, Error> {
-    let action = admit(host, candidate, input, scope.as_ref())?;
+    let action = admit(host, candidate, input, scope.as_ref(), None)?;
     let scope = scope.unwrap_or_else(|| planning_scope(&action));
     let reader = host.journal.reader()?;
     by.stands(&reader)?;

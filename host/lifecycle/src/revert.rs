@@ -23,6 +23,10 @@ pub struct Step {
     pub operation: String,
     /// What it touched.
     pub resource: String,
+    /// With what else.
+    pub arguments: serde_json::Value,
+    /// What it found there, in a few words, and what is put back.
+    pub found: Option<String>,
     /// How the undo ended; in a dry run, how it would.
     pub result: UndoResult,
 }
@@ -146,7 +150,14 @@ async fn rehearse_revert(
 
 fn step(change: &Change, result: UndoResult) -> Step {
     let remit_journal::Intent { call, operation, resource, .. } = &change.intent;
-    Step { call: *call, operation: operation.clone(), resource: resource.clone(), result }
+    Step {
+        call: *call,
+        operation: operation.clone(),
+        resource: resource.clone(),
+        arguments: change.arguments(),
+        found: change.found(),
+        result,
+    }
 }
 
 fn compared(live: State) -> String {

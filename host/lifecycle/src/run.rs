@@ -42,7 +42,7 @@ pub(crate) async fn perform(
     input: &Input,
     grant: Grant,
 ) -> Result<Finished, Error> {
-    let action = admit(host, candidate, input, Some(&grant.scope))?;
+    let action = admit(host, candidate, input, Some(&grant.scope), grant.plan.as_ref())?;
     let (run, seed) = (grant.run(), grant.facts.seed);
     let mut started = header(&action, Mode::Live, input, &grant.scope, &grant.facts, &grant.principal)?;
     started.started_by = Some(grant.started_by);
@@ -154,7 +154,7 @@ async fn host_check(host: &Host, run: RunId, changes: &[Change]) -> Result<(), E
                 State::After => continue,
             };
             return Err(Error::HostCheck {
-                operation: change.intent.operation.clone(),
+                operation: change.operation_words(),
                 resource: change.intent.resource.clone(),
                 found,
             });

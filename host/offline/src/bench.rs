@@ -84,7 +84,7 @@ impl Bench {
         // What is tried is the action, not the policy of a house.
         write(home.policies().join("default.cedar"), POLICY.as_bytes())?;
         let approver_key = Signer::from(approver_key);
-        home.sign_rules(&approver_key)?;
+        home.sign_rules(&approver_key, |_| true)?;
         let rules = home.rules()?;
         let (author, approver) = (rules.identify(author_key.into())?, rules.identify(approver_key)?);
         let mut host = home.open()?;

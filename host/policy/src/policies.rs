@@ -34,6 +34,8 @@ pub struct Policies {
     set: PolicySet,
     needs: BTreeMap<String, Need>,
     says: BTreeMap<String, String>,
+    /// Those that speak of what was changed lately.
+    budgets: BTreeSet<String>,
     /// The kinds of resources that the host knows.
     kinds: BTreeSet<String>,
     /// Every path that a policy names.
@@ -114,6 +116,7 @@ impl Policies {
             set: PolicySet::new(),
             needs: BTreeMap::new(),
             says: BTreeMap::new(),
+            budgets: BTreeSet::new(),
             kinds: kinds.into_iter().map(ToOwned::to_owned).collect(),
             named: BTreeSet::new(),
             people: Vec::new(),
@@ -184,6 +187,9 @@ impl Policies {
         if let Some(says) = annotation("says") {
             self.says.insert(name.clone(), says.to_owned());
         }
+        if policy.to_string().contains("spentBy") {
+            self.budgets.insert(name.clone());
+        }
         let require = |action: &EntityUid| action.id().unescaped() == "require";
         let (named, any) = match policy.action_constraint() {
             ActionConstraint::Any => (false, true),
@@ -230,6 +236,12 @@ impl Policies {
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// Whether a policy speaks of what was changed lately: what it refuses now it may allow later.
+    #[must_use]
+    pub fn is_budget(&self, name: &str) -> bool {
+        self.budgets.contains(name)
     }
 
     /// The kinds of resources that they were checked against.

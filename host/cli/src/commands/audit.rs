@@ -318,7 +318,7 @@ fn tell(proven: &Proven) {
                 }
             }
             if let Ok(story) = remit_lifecycle::Timeline::of(*run, records) {
-                print::table(2, &super::show::rows(&story.lines));
+                print::table(2, &super::show::rows(&story.lines, super::listing::Times::default()));
             }
         }
     }

@@ -9,12 +9,14 @@ mod inspect;
 mod install;
 mod journal;
 mod keys;
+mod listing;
 mod new;
 mod notify;
 mod plan;
 mod recover;
 mod replay;
 mod request;
+mod requests;
 mod revert;
 mod revoke;
 mod rules;
@@ -23,6 +25,7 @@ mod runs;
 mod secret;
 mod show;
 mod sign;
+mod status;
 mod test;
 
 use std::path::{Path, PathBuf};
@@ -65,7 +68,7 @@ pub(crate) enum Command {
     /// Ask for authority: to run exactly what a rehearsal shows.
     Request(request::Request),
     /// List the requests that wait or may be used.
-    Requests(request::Requests),
+    Requests(requests::Requests),
     /// Approve a request: exactly that one.
     Approve(approve::Approve),
     /// Deny a request.
@@ -88,7 +91,9 @@ pub(crate) enum Command {
     /// Check, try and explain policies.
     #[command(subcommand)]
     Policy(rules::Policy),
-    /// List all runs.
+    /// How the host stands: frozen or not, what waits for whom, what goes on, what ends soon.
+    Status(status::Status),
+    /// List runs.
     Runs(runs::Runs),
     /// Tell the story of one run.
     Show(show::Show),
@@ -137,7 +142,7 @@ impl Command {
             Self::Install(command) => command.run(&home),
             Self::Plan(command) => command.run(&home).await,
             Self::Request(command) => command.run(&home).await,
-            Self::Requests(command) => command.run(&home),
+            Self::Requests(command) => command.run(&home).await,
             Self::Approve(command) => command.run(&home).await,
             Self::Deny(command) => command.run(&home).await,
             Self::Revoke(command) => command.run(&home).await,
@@ -148,7 +153,8 @@ impl Command {
             Self::Principals(command) => command.run(&home),
             Self::Policy(command) => command.run(&home),
             Self::Run(command) => command.run(&home).await,
-            Self::Runs(command) => command.run(&home),
+            Self::Status(command) => command.run(&home).await,
+            Self::Runs(command) => command.run(&home).await,
             Self::Show(command) => command.run(&home),
             Self::Revert(command) => command.run(&home).await,
             Self::Recover(command) => command.run(&home).await,
@@ -198,7 +204,10 @@ impl Key {
     pub(crate) fn identify(&self, home: &Home) -> Done<(Rules, Identity)> {
         let rules = home.rules()?;
         let Some(signer) = self.signer()? else {
-            return Err(usage("no key was given".to_owned(), "name yours with --key, or in REMIT_KEY"));
+            return Err(usage(
+                "no key was given, so that nobody knows who acts".to_owned(),
+                "name yours with --key, or in REMIT_KEY",
+            ));
         };
         let identity = rules.identify(signer)?;
         Ok((rules, identity))

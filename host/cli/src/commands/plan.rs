@@ -6,6 +6,7 @@ use clap::Args;
 use remit_gate::{Plan as Steps, Scope};
 use remit_lifecycle::{Error, Home};
 
+use super::listing::called;
 use super::{Done, INPUT, Key, input, read, write};
 use crate::print::{self, Patience, say};
 
@@ -98,17 +99,18 @@ pub(crate) fn steps(plan: &Steps) {
             (None, Some(why)) => format!("NONE: {why}"),
             (None, None) => "-".to_owned(),
         };
-        let operation = step.operation.rsplit_once('/').map_or(step.operation.as_str(), |(_, name)| name);
+        let (operation, with) = called(&step.operation, &step.arguments);
         rows.push(vec![
             (number + 1).to_string(),
             if step.content { "reads content".to_owned() } else { step.effect.to_string() },
             if step.phase == remit_gate::Phase::Run {
-                operation.to_owned()
+                operation
             } else {
                 format!("{operation} ({})", step.phase)
             },
             step.resource.to_string(),
             undo,
+            with,
         ]);
     }
     print::table(2, &rows);

@@ -1,4 +1,4 @@
-//! `remit request` and `remit requests`.
+//! `remit request`.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -202,7 +202,8 @@ pub(super) fn tell(home: &Home, rules: &Rules, case: &Case, as_json: bool) -> Do
     let status = case.status(rules);
     let differs = differences(&reader, case)?;
     if as_json {
-        print::json(&whole(case, &status, &differs))?;
+        let waits = remit_lifecycle::waiting_for_room(&reader, rules, case)?;
+        print::json(&whole(case, &status, &differs, &waits))?;
         return Ok(0);
     }
     let request = &case.request;
@@ -238,14 +239,19 @@ pub(super) fn tell(home: &Home, rules: &Rules, case: &Case, as_json: bool) -> Do
             "budget",
             &format!("{} run(s) and {} change(s) an hour", standing.runs_per_hour, standing.changes_per_hour),
         );
+        let budgets = remit_lifecycle::budgets(&reader, case, standing)?;
+        row("", &format!("runs: {}; changes: {}", budgets.runs, budgets.changes));
     }
-    row("started by", &request.triggers.join(", "));
-    let second = |at: Timestamp| at.round(jiff::Unit::Second).unwrap_or(at).to_string();
+    row("may start", &request.triggers.join(", "));
+    for why in remit_lifecycle::waiting_for_room(&reader, rules, case)? {
+        row("not now", &why);
+    }
+    let second = |at: Timestamp| remit_lifecycle::second(at).to_string();
     let runs = request.uses.map_or(String::new(), |uses| format!(", {} of {uses} run(s) used", case.started));
     row("until", &format!("{}{runs}", second(request.not_after)));
     row("digest", &case.digest.to_string());
     for (n, line) in differs.iter().enumerate() {
-        row(if n == 0 { "last time" } else { "" }, line);
+        row(if n == 0 { "history" } else { "" }, line);
     }
     for given in &case.approvals {
         let counts = match &given.counts {
@@ -264,16 +270,10 @@ pub(super) fn tell(home: &Home, rules: &Rules, case: &Case, as_json: bool) -> Do
     Ok(0)
 }
 
-fn headline(status: &Status) -> String {
+pub(super) fn headline(status: &Status) -> String {
     match status {
         Status::Waiting(lacks) => {
-            let missing: Vec<String> = lacks
-                .needs
-                .iter()
-                .filter(|(_, missing)| *missing > 0)
-                .map(|(need, missing)| format!("{missing} more of {need} ({})", need.policy))
-                .collect();
-            format!("waiting for {}", missing.join(", "))
+            format!("waiting for {}", lacks.words().join(", "))
         }
         Status::Closed(why) | Status::Forbidden(why) => format!("{}: {why}", status.name()),
         _ => status.name().to_owned(),
@@ -347,7 +347,7 @@ fn limit((name, value): (&String, &Value)) -> String {
     format!("{} {value}", name.replace('_', " "))
 }
 
-fn whole(case: &Case, status: &Status, differs: &[String]) -> Value {
+pub(super) fn whole(case: &Case, status: &Status, differs: &[String], waits: &[String]) -> Value {
     let missing: Vec<Value> = match status {
         Status::Waiting(lacks) => lacks
             .needs
@@ -371,63 +371,7 @@ fn whole(case: &Case, status: &Status, differs: &[String]) -> Value {
         })
         .collect();
     json!({
-        "request": case.request, "powers": case.request.powers(), "digest": case.digest, "status": status.name(), "why": why,
-        "missing": missing, "approvals": approvals, "started": case.started, "differs": differs,
+        "request": case.request, "target": case.request.targets(), "powers": case.request.powers(), "digest": case.digest, "status": status.name(), "why": why,
+        "missing": missing, "approvals": approvals, "started": case.started, "differs": differs, "waits_for_room": waits,
     })
-}
-
-#[derive(Args)]
-#[command(after_help = "Example:\n  remit requests --all")]
-pub(crate) struct Requests {
-    /// Also those that give no authority any more, and whatever was revoked or frozen.
-    #[arg(long)]
-    all: bool,
-    /// As JSON.
-    #[arg(long)]
-    json: bool,
-}
-
-impl Requests {
-    pub(crate) fn run(self, home: &Home) -> Done {
-        let (rules, reader) = (home.rules()?, home.reader()?);
-        let mut rows = Vec::new();
-        let mut found = Vec::new();
-        for id in reader.requests()? {
-            let case = match Case::load(&reader, &rules, id) {
-                Ok(case) => case,
-                Err(error) if self.all => {
-                    print::warn(&format!("note: {error}"));
-                    continue;
-                }
-                Err(_) => continue,
-            };
-            let status = case.status(&rules);
-            if !self.all && !matches!(status, Status::Waiting(_) | Status::Approved) {
-                continue;
-            }
-            rows.push(vec![
-                id.to_string(),
-                headline(&status),
-                case.request.action_words(),
-                format!("{}: {}", case.request.requester, case.request.reason),
-            ]);
-            found.push(whole(&case, &status, &[]));
-        }
-        let orders = if self.all { remit_lifecycle::orders(&reader)? } else { Vec::new() };
-        if self.json {
-            print::json(&json!({"requests": found, "orders": orders}))?;
-            return Ok(0);
-        }
-        if rows.is_empty() && orders.is_empty() {
-            say!(
-                "no request waits or may be used{}",
-                if self.all { "" } else { " (--all lists the others)" }
-            );
-        }
-        print::table(0, &rows);
-        for order in orders {
-            say!("{}", print::word(&order));
-        }
-        Ok(0)
-    }
 }

@@ -6,6 +6,7 @@ use remit_lifecycle::{Actor, Home, RevertOptions, Reverted, undo_words};
 
 use serde_json::json;
 
+use super::listing::called;
 use super::{Done, Key, open};
 use crate::print::{self, say};
 
@@ -82,14 +83,17 @@ fn tell(reverted: &Reverted, undone: &str) {
         .steps
         .iter()
         .map(|step| {
+            let (operation, with) = called(&step.operation, &step.arguments);
             vec![
                 format!("undo #{}", step.call),
-                step.operation.clone(),
+                operation,
                 step.resource.clone(),
+                step.found.as_ref().map(|found| format!("back to: {found}")).unwrap_or_default(),
                 match &step.result {
                     UndoResult::Undone => undone.to_owned(),
                     other => undo_words(other).to_string(),
                 },
+                with,
             ]
         })
         .chain(reverted.left.iter().map(|left| vec!["not tried".to_owned(), left.clone()]))

@@ -4,9 +4,10 @@ use clap::{Args, Subcommand};
 use remit_journal::RunId;
 use remit_lifecycle::{Home, Target, freeze, review, revoke};
 use remit_trust::Digest;
+use serde_json::json;
 
 use super::{Done, Key, open, told};
-use crate::print::say;
+use crate::print::{self, say};
 
 #[derive(Args)]
 #[command(
@@ -47,6 +48,9 @@ struct Why {
     reason: String,
     #[command(flatten)]
     key: Key,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 impl Revoke {
@@ -82,8 +86,12 @@ impl Revoke {
             _ => Target::All,
         };
         let stopped = revoke(&host, &rules, &by, target, &why.reason).await?;
-        say!("revoked   {what} {name}");
-        stopping(&stopped);
+        if why.json {
+            print::json(&json!({"revoked": what, "name": name, "stopping": stopped}))?;
+        } else {
+            say!("revoked   {what} {}", print::word(&name));
+            stopping(&stopped);
+        }
         told(&host).await;
         Ok(0)
     }
@@ -109,8 +117,12 @@ impl Freeze {
         let (rules, by) = self.why.key.identify(home)?;
         let host = home.open()?;
         let stopped = freeze(&host, &rules, &by, frozen, &self.why.reason).await?;
-        say!("{}", if frozen { "frozen    nothing starts until `remit unfreeze`" } else { "unfrozen" });
-        stopping(&stopped);
+        if self.why.json {
+            print::json(&json!({"frozen": frozen, "stopping": stopped}))?;
+        } else {
+            say!("{}", if frozen { "frozen    nothing starts until `remit unfreeze`" } else { "unfrozen" });
+            stopping(&stopped);
+        }
         told(&host).await;
         Ok(0)
     }
@@ -133,7 +145,11 @@ impl Review {
         let host = open(home).await?;
         let run = host.journal.reader()?.find(&self.run)?;
         review(&host, &rules, &by, run, &self.why.reason).await?;
-        say!("reviewed  {run}");
+        if self.why.json {
+            print::json(&json!({"reviewed": run}))?;
+        } else {
+            say!("reviewed  {run}");
+        }
         Ok(0)
     }
 }

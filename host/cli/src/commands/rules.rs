@@ -1,13 +1,14 @@
 //! `remit rules`, `remit principals` and `remit policy`.
 
+use std::io::{BufRead as _, IsTerminal as _, Read as _};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use remit_lifecycle::{Case, Home, explain};
+use remit_lifecycle::{Case, Ending, Home, explain};
 use remit_trust::Signer;
 use serde_json::json;
 
-use super::{Done, read};
+use super::{Done, read, usage};
 use crate::print::{self, say};
 
 #[derive(Subcommand)]
@@ -16,36 +17,74 @@ use crate::print::{self, say};
 )]
 pub(crate) enum Rules {
     /// Check the rules as they are written.
-    Check,
+    Check {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Put the rules as they are written in force, as an administrator.
     Sign {
         /// The administrator's private key; or an SSH public key, for the ssh-agent.
         #[arg(long, env = "REMIT_ADMIN_KEY", value_name = "FILE")]
         key: PathBuf,
+        /// Without asking, also if open requests and standing scopes become void by it.
+        #[arg(long)]
+        yes: bool,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
 impl Rules {
     pub(crate) fn run(self, home: &Home) -> Done {
         match self {
-            Self::Check => {
+            Self::Check { json } => {
                 let (principals, policies, digest) = home.written_rules()?;
                 unmet(&home.check_policies()?.1);
-                say!("principals {}   policies {}", principals.iter().count(), policies.count());
-                say!("digest    {digest}");
-                match home.rules() {
-                    Ok(rules) => {
-                        say!("in force  signed by {}", rules.signed_by.short());
-                        Ok(0)
-                    }
-                    Err(error) => Err(error.into()),
+                let (principals, policies) = (principals.iter().count(), policies.count());
+                let rules = home.rules();
+                if json {
+                    let signed_by = rules.as_ref().ok().map(|rules| rules.signed_by.to_string());
+                    print::json(&json!({
+                        "principals": principals, "policies": policies, "digest": digest, "signed_by": signed_by,
+                    }))?;
+                } else {
+                    say!("principals {principals}   policies {policies}");
+                    say!("digest    {digest}");
                 }
+                let rules = rules?;
+                if !json {
+                    say!("in force  signed by {}", rules.signed_by.short());
+                }
+                Ok(0)
             }
-            Self::Sign { key } => {
-                let digest = home.sign_rules(&Signer::load(&key)?)?;
+            Self::Sign { key, yes, json } => {
+                let admin = Signer::load(&key)?;
+                let (mut void, mut ended) = (String::new(), Vec::new());
+                let signed = home.sign_rules(&admin, |ending| {
+                    tell_ending(ending);
+                    (void, ended) = (count(ending), ending.to_vec());
+                    yes || agreed()
+                })?;
+                let Some(digest) = signed else {
+                    let what = format!("{void} would become void; nothing was signed");
+                    return Err(usage(
+                        what,
+                        "sign with --yes if that is wanted; whoever needs them asks again then",
+                    ));
+                };
+                if json {
+                    print::json(&json!({"digest": digest, "void": ended}))?;
+                    return Ok(0);
+                }
                 unmet(&home.check_policies()?.1);
                 say!("in force  {digest}");
-                say!("Requests made under other rules are void.");
+                if void.is_empty() {
+                    say!("Requests made under other rules are void; none was open.");
+                } else {
+                    say!("void      {void}: whoever needs them asks again");
+                }
                 Ok(0)
             }
         }
@@ -57,6 +96,37 @@ fn unmet(lacking: &[String]) {
     for words in lacking {
         print::warn(&format!("note: {}", print::word(words)));
     }
+}
+
+/// What new rules are about to end, a line each.
+fn tell_ending(ending: &[Ending]) {
+    print::warn("Every request names the rules it was made under. New rules void these:");
+    for ending in ending {
+        let what = if ending.standing { "standing scope" } else { "request" };
+        let until = remit_lifecycle::second(ending.until);
+        let (action, by) = (print::word(&ending.action), print::word(&ending.by));
+        let reason: String = print::word(&ending.reason).chars().take(80).collect();
+        print::warn(&format!("  {what} {}  {action}, good until {until}, by {by}: {reason}", ending.request));
+    }
+}
+
+fn count(ending: &[Ending]) -> String {
+    let standing = ending.iter().filter(|ending| ending.standing).count();
+    match standing {
+        0 => format!("{} open request(s)", ending.len()),
+        _ => format!("{} open request(s), {standing} of them for standing scopes,", ending.len()),
+    }
+}
+
+/// Asks whoever is there; nobody is without a terminal, and that is a no.
+fn agreed() -> bool {
+    if !std::io::stdin().is_terminal() {
+        return false;
+    }
+    print::ask("Sign, and void them? [y/N] ");
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().take(100).read_line(&mut answer);
+    read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
 }
 
 #[derive(Args)]
@@ -118,6 +188,9 @@ pub(crate) enum Policy {
     Explain {
         /// The request, or the beginning of its name.
         request: String,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -147,10 +220,15 @@ impl Policy {
                 say!("{} passed, {failed} failed", cases.len() - failed);
                 Ok(u8::from(failed > 0))
             }
-            Self::Explain { request } => {
+            Self::Explain { request, json } => {
                 let (rules, reader) = (home.rules()?, home.reader()?);
                 let case = Case::load(&reader, &rules, reader.find_request(&request)?)?;
-                for line in explain(&reader, &rules, &case)? {
+                let explained = explain(&reader, &rules, &case)?;
+                if json {
+                    print::json(&explained)?;
+                    return Ok(0);
+                }
+                for line in explained.lines() {
                     say!("{}", print::word(&line));
                 }
                 Ok(0)

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use remit_journal::RunState;
-use remit_lifecycle::{Home, Under, execute, execute_standing};
+use remit_lifecycle::{Home, Status, Under, execute, execute_standing};
 use serde_json::json;
 
 use super::request::tell;
@@ -58,8 +58,12 @@ impl Run {
                     Under::Asked { case, why } => {
                         drop(patience);
                         tell(home, &rules, &case, self.json)?;
+                        let next = match case.status(&rules) {
+                            Status::Approved => "needs no approval: ",
+                            _ => "once it is approved, ",
+                        };
                         print::warn(&format!(
-                            "error: {id} does not cover this: {}\n help: it was asked for instead; `remit run {}` once it is approved",
+                            "error: {id} does not cover this: {}\n help: it was asked for instead; {next}`remit run {}`",
                             print::safe(&why),
                             case.request.id
                         ));

@@ -1,37 +1,121 @@
 //! `remit runs`.
 
 use clap::Args;
-use remit_lifecycle::Home;
+use remit_journal::{Mode, RunState, RunSummary};
+use remit_lifecycle::{Home, frozen};
 
 use super::Done;
+use super::listing::{Cut, Times, Watch, age, letters, short, since, table, tell_frozen};
 use crate::print;
 
 #[derive(Args)]
-#[command(after_help = "Example:\n  remit runs --json | jq '.[] | select(.state == \"held\")'")]
+#[command(
+    after_help = "Examples:\n  remit runs --live --since 24h\n  remit runs --state held --state in-doubt\n  remit runs --principal bot --watch\n  remit runs --json | jq '.[] | select(.state == \"held\")'\n\nThe beginning of a name is enough, wherever a run is named."
+)]
 pub(crate) struct Runs {
+    /// Only those in this state. May be repeated.
+    #[arg(long, value_name = "STATE", value_parser = STATES)]
+    state: Vec<String>,
+    /// Only those that started since then: a time, or an age such as 2h or 7d.
+    #[arg(long, value_name = "WHEN")]
+    since: Option<String>,
+    /// Only those of actions of this name.
+    #[arg(long, value_name = "NAME")]
+    action: Option<String>,
+    /// Only those that this one asked for or started.
+    #[arg(long, value_name = "NAME")]
+    principal: Option<String>,
+    /// Only those that were real: no rehearsals.
+    #[arg(long)]
+    live: bool,
+    /// Cut nothing, however wide it becomes.
+    #[arg(long)]
+    wide: bool,
+    #[command(flatten)]
+    watch: Watch,
+    #[command(flatten)]
+    times: Times,
     /// As JSON.
     #[arg(long)]
     json: bool,
 }
 
+const UNFINISHED: &str = "unfinished";
+const STATES: [&str; 8] =
+    ["succeeded", "failed", "refused", "reverted", "held", "in-doubt", "rehearsed", UNFINISHED];
+
 impl Runs {
-    pub(crate) fn run(self, home: &Home) -> Done {
-        let runs = home.reader()?.runs()?;
+    pub(crate) async fn run(self, home: &Home) -> Done {
+        self.watch.tell(home, || self.tell(home)).await
+    }
+
+    fn tell(&self, home: &Home) -> Done {
+        let reader = home.reader()?;
+        let since = self.since.as_deref().map(since).transpose()?;
+        let mut runs = reader.runs()?;
+        let letters = letters(runs.iter().map(|run| run.run));
+        runs.retain(|run| {
+            (self.state.is_empty() || self.state.iter().any(|wanted| wanted == state(run)))
+                && since.is_none_or(|since| run.at >= since)
+                && self.action.as_ref().is_none_or(|name| run.action.name == *name)
+                && self.principal.as_ref().is_none_or(|name| {
+                    run.principal == *name || run.started_by.as_ref().is_some_and(|by| by == name)
+                })
+                && (!self.live || run.mode == Mode::Live)
+        });
         if self.json {
             print::json(&runs)?;
             return Ok(0);
         }
-        let mut rows = vec![["run", "started", "mode", "action", "state"].map(ToOwned::to_owned).to_vec()];
-        for run in runs {
-            rows.push(vec![
-                run.run.to_string(),
-                run.at.round(jiff::Unit::Second).unwrap_or(run.at).to_string(),
-                run.mode.to_string(),
-                format!("{} {}", run.action.name, run.action.version),
-                run.state.map_or("unfinished", |state| state.name()).to_owned(),
-            ]);
-        }
-        print::table(0, &rows);
+        tell_frozen(frozen(&reader)?.as_ref(), self.times);
+        let head = [
+            ("run", Cut::Not),
+            ("started", Cut::Not),
+            ("age", Cut::Not),
+            ("mode", Cut::Not),
+            ("action", Cut::May),
+            ("state", Cut::Not),
+            ("by", Cut::May),
+            ("target", Cut::May),
+            ("why", Cut::May),
+        ];
+        let rows = runs.iter().map(|run| self.row(run, letters));
+        table(&head, rows.collect(), self.wide);
         Ok(0)
+    }
+
+    fn row(&self, run: &RunSummary, letters: usize) -> Vec<String> {
+        vec![
+            short(run.run, letters),
+            self.times.second(run.at),
+            age(run.at),
+            run.mode.to_string(),
+            format!("{} {}", run.action.name, run.action.version),
+            state(run).to_owned(),
+            who(run),
+            target(run),
+            run.reason.clone(),
+        ]
+    }
+}
+
+/// Its state in a word.
+pub(super) fn state(run: &RunSummary) -> &'static str {
+    run.state.map_or(UNFINISHED, RunState::name)
+}
+
+/// Who asked, and who started it, where that was another.
+pub(super) fn who(run: &RunSummary) -> String {
+    match &run.started_by {
+        Some(by) if *by != run.principal => format!("{}, started by {by}", run.principal),
+        _ => run.principal.clone(),
+    }
+}
+
+/// What its scope names; of a rehearsal, which may look anywhere, what it was given.
+pub(super) fn target(run: &RunSummary) -> String {
+    match run.mode {
+        Mode::Live => run.target.join(", "),
+        Mode::Rehearse => run.input.to_string(),
     }
 }

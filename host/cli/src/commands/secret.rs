@@ -86,9 +86,8 @@ impl Secret {
                         let current = if version.number == found.current { "current" } else { "" };
                         let made = i64::try_from(version.created).ok();
                         let made = made.and_then(|at| Timestamp::from_millisecond(at).ok());
-                        let made = made.map_or_else(String::new, |at| {
-                            at.round(jiff::Unit::Second).unwrap_or(at).to_string()
-                        });
+                        let made =
+                            made.map_or_else(String::new, |at| remit_lifecycle::second(at).to_string());
                         vec![version.number.to_string(), version.state.to_string(), made, current.to_owned()]
                     })
                     .collect();

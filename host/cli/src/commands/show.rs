@@ -2,18 +2,19 @@
 
 use clap::{Args, ValueEnum};
 use jiff::Unit;
-use remit_lifecycle::{Home, Line, Timeline};
+use remit_lifecycle::{Home, Line, Timeline, down_to};
 use serde_json::{Value, json};
 
 use super::Done;
+use super::listing::Times;
 use crate::print::{self, say};
 
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  remit show run-01jd2m4k9x8s7t6v5w4y3z2a1b\n  remit show 01jd2m                          the beginning is enough\n  remit show 01jd2m --format markdown        for an incident report"
+    after_help = "Examples:\n  remit show run-01jd2m4k9x8s7t6v5w4y3z2a1b\n  remit show 01jd2m                          the beginning is enough\n  remit show last --local                    the newest\n  remit show 01jd2m --format markdown        for an incident report"
 )]
 pub(crate) struct Show {
-    /// The run, or the beginning of its name.
+    /// The run, or the beginning of its name; `last`, for the newest.
     run: String,
     /// How to tell it.
     #[arg(long, value_enum, default_value = "text", value_name = "FORMAT", conflicts_with = "json")]
@@ -22,6 +23,8 @@ pub(crate) struct Show {
     /// action was told.
     #[arg(long, conflicts_with = "format")]
     own_words: bool,
+    #[command(flatten)]
+    times: Times,
     /// The same as --format json.
     #[arg(long)]
     json: bool,
@@ -40,7 +43,10 @@ enum Format {
 impl Show {
     pub(crate) fn run(self, home: &Home) -> Done {
         let reader = home.reader()?;
-        let run = reader.find(&self.run)?;
+        let run = match (&*self.run, reader.last()?) {
+            ("last", Some(last)) => last,
+            (name, _) => reader.find(name)?,
+        };
         if self.own_words {
             match remit_lifecycle::own_words(home, &reader, run)? {
                 Some(own) if self.json => print::json(&own)?,
@@ -50,6 +56,7 @@ impl Show {
                         say!("output    {}", print::word(&output.to_string()));
                     }
                 }
+                None if self.json => print::json(&Value::Null)?,
                 None => say!("nothing of {run} is sealed in its own words: `remit show {run}` has all"),
             }
             return Ok(0);
@@ -57,7 +64,7 @@ impl Show {
         let records = reader.run(&run)?;
         let story = Timeline::of(run, &records)?;
         match if self.json { Format::Json } else { self.format } {
-            Format::Text => text(&story),
+            Format::Text => text(&story, self.times),
             Format::Markdown => print::raw(story.markdown().as_bytes()),
             Format::Json => {
                 let records = records.iter().map(|(seq, record)| {
@@ -75,22 +82,25 @@ impl Show {
     }
 }
 
-fn text(story: &Timeline) {
+fn text(story: &Timeline, times: Times) {
     say!("{}  {}", story.run, story.state_word());
-    let facts: Vec<_> =
-        story.facts().into_iter().map(|(name, words)| vec![name.to_lowercase(), words.to_string()]).collect();
+    let facts: Vec<_> = story
+        .facts()
+        .into_iter()
+        .map(|(name, words)| vec![name.to_lowercase(), times.words(&words)])
+        .collect();
     print::table(2, &facts);
     say!("");
-    print::table(2, &rows(&story.lines));
+    print::table(2, &rows(&story.lines, times));
 }
 
 /// Lines of a story, as rows of a table.
-pub(crate) fn rows(lines: &[Line]) -> Vec<Vec<String>> {
+pub(crate) fn rows(lines: &[Line], times: Times) -> Vec<Vec<String>> {
     lines
         .iter()
         .map(|line| {
-            let at = line.at.round(Unit::Millisecond).unwrap_or(line.at);
-            vec![line.seq.to_string(), at.to_string(), line.what.clone(), line.detail.to_string()]
+            let at = down_to(line.at, Unit::Millisecond);
+            vec![line.seq.to_string(), times.exact(at), line.what.clone(), line.detail.to_string()]
         })
         .collect()
 }

@@ -25,7 +25,7 @@ impl Home {
         let rules = self.rules()?;
         let Some(key) = key else {
             return Err(Error::Identity {
-                why: "no key was given".to_owned(),
+                why: "no key was given, so that nobody knows who acts".to_owned(),
                 help: "name yours with --key, or in REMIT_KEY",
             });
         };

@@ -57,6 +57,15 @@ pub struct Lacks {
     pub needs: Vec<(Need, usize)>,
 }
 
+impl Lacks {
+    /// What is missing, each in words: `1 more of 2 humans (policy two)`.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        let missing = self.needs.iter().filter(|(_, missing)| *missing > 0);
+        missing.map(|(need, missing)| format!("{missing} more of {need} ({})", need.policy)).collect()
+    }
+}
+
 /// Where a request stands.
 #[derive(Clone, Debug)]
 pub enum Status {

@@ -25,6 +25,12 @@ pub struct Opinion {
     pub expect: Option<Digest>,
 }
 
+impl Opinion {
+    fn verb(&self) -> &'static str {
+        if self.approve { "approve" } else { "deny" }
+    }
+}
+
 /// Whether neither a name nor its key was revoked.
 pub(super) fn stands(reader: &Reader, name: &str, key: &KeyId) -> Result<(), Error> {
     let since = reader.size()?;
@@ -182,9 +188,11 @@ pub async fn import_approval(host: &Host, rules: &Rules, id: RequestId, from: &P
             expect: Some(claimed.request),
         };
         let by = Voice { principal, key: held.key.id() };
-        check(&reader, rules, &by, &case, &opinion)?;
+        with_others(&reader, rules, &case, check(&reader, rules, &by, &case, &opinion))?;
         if !rules.principals.in_force(&held.key.id(), Timestamp::now()) || claimed.log != rules.log {
             return Err(Error::NoSay {
+                who: claimed.principal.clone(),
+                what: opinion.verb(),
                 id: id.to_string(),
                 why: "the key does not count now, or it is about another journal".to_owned(),
             });
@@ -216,7 +224,8 @@ fn approval(
     case: &Case,
     opinion: &Opinion,
 ) -> Result<Approval, Error> {
-    check(reader, rules, &Voice { principal: &by.principal, key: by.key.clone() }, case, opinion)?;
+    let voice = Voice { principal: &by.principal, key: by.key.clone() };
+    with_others(reader, rules, case, check(reader, rules, &voice, case, opinion))?;
     Ok(Approval {
         request: case.digest,
         id: case.request.id,
@@ -228,6 +237,39 @@ fn approval(
     })
 }
 
+/// To one who may not approve, who may: so that they know whom to wake.
+fn with_others(reader: &Reader, rules: &Rules, case: &Case, checked: Result<(), Error>) -> Result<(), Error> {
+    let Err(mut error) = checked else { return Ok(()) };
+    if let Error::NoSay { what: "approve", why, .. } | Error::Forbidden { what: "approve this", why, .. } =
+        &mut error
+        && matches!(case.status(rules), Status::Waiting(_))
+    {
+        let names = who_may_approve(reader, rules, case)?;
+        let others = match names.as_slice() {
+            [] => "nobody may, by the policies and keys that are in force".to_owned(),
+            names => format!("{} may", names.join(", ")),
+        };
+        *why = format!("{why}; {others}");
+    }
+    Err(error)
+}
+
+/// Whose approval would count now, by the same checks that are made when they give it.
+pub fn who_may_approve(reader: &Reader, rules: &Rules, case: &Case) -> Result<Vec<String>, Error> {
+    let opinion = Opinion { approve: true, reason: String::new(), expect: None };
+    let mut names = Vec::new();
+    for principal in rules.principals.iter() {
+        let now = Timestamp::now();
+        let keys = principal.keys.iter().map(|held| held.key.id());
+        let mut voices =
+            keys.filter(|key| rules.principals.in_force(key, now)).map(|key| Voice { principal, key });
+        if voices.any(|voice| check(reader, rules, &voice, case, &opinion).is_ok()) {
+            names.push(principal.name.clone());
+        }
+    }
+    Ok(names)
+}
+
 /// Every check that can be made before something is said.
 pub(super) fn check(
     reader: &Reader,
@@ -236,8 +278,11 @@ pub(super) fn check(
     case: &Case,
     opinion: &Opinion,
 ) -> Result<(), Error> {
-    let refuse = |why: String| Err(Error::NoSay { id: case.request.id.to_string(), why });
     let name = by.principal.name.as_str();
+    let refuse = |why: String| {
+        let (who, id) = (name.to_owned(), case.request.id.to_string());
+        Err(Error::NoSay { who, what: opinion.verb(), id, why })
+    };
     stands(reader, name, &by.key)?;
     if opinion.expect.is_some_and(|expected| expected != case.digest) {
         return refuse(format!(
@@ -349,7 +394,9 @@ pub async fn freeze(
 pub async fn review(host: &Host, rules: &Rules, by: &Identity, run: RunId, words: &str) -> Result<(), Error> {
     let reader = host.journal.reader()?;
     let records = crate::changes::genuine(&host.home, &reader, run)?;
-    let refuse = |why: String| Err(Error::NoSay { id: run.to_string(), why });
+    let refuse = |why: String| {
+        Err(Error::NoSay { who: by.name().to_owned(), what: "review", id: run.to_string(), why })
+    };
     let Some((_, remit_journal::Record { event: Event::Started(started), .. })) = records.first() else {
         return refuse("its first record is missing".to_owned());
     };

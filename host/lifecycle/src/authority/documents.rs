@@ -234,6 +234,13 @@ pub(crate) fn open<D: Document>(
     })
 }
 
+/// What a request says of itself, and the digest of that: to tell of it, not to trust it.
+pub(crate) fn claimed(document: &RawValue) -> Option<(Request, Digest)> {
+    let envelope: Envelope = serde_json::from_str(document.get()).ok()?;
+    let digest = envelope.payload_digest().ok()?;
+    Some((serde_json::from_slice(&envelope.payload_named(digest).ok()?).ok()?, digest))
+}
+
 impl Request {
     /// The action, in words: `rotate-secret 0.1.0`.
     #[must_use]
@@ -246,6 +253,30 @@ impl Request {
                 format!("{name} {versions}")
             }
         }
+    }
+
+    /// The name of the action.
+    #[must_use]
+    pub fn action_name(&self) -> &str {
+        match &self.asks {
+            Asks::Run { action, .. } | Asks::Standing(Standing { action: Which::Digest(action), .. }) => {
+                &action.name
+            }
+            Asks::Standing(Standing { action: Which::Published { name, .. }, .. }) => name,
+        }
+    }
+
+    /// What it would touch, each once; of one that only looks, what it would look at.
+    #[must_use]
+    pub fn targets(&self) -> Vec<String> {
+        let powers = self.powers();
+        let mut on: Vec<String> = powers.touches().into_iter().map(ToString::to_string).collect();
+        if on.is_empty() {
+            on = powers.all.iter().map(|power| power.resource.to_string()).collect();
+            on.sort();
+            on.dedup();
+        }
+        on
     }
 
     /// The approved plan, where there is one.

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use jiff::SignedDuration;
 use remit_gate::{Pattern, Plan, Scope, Step};
 use remit_journal::{ActionRef, Reader, Spent};
 use remit_policy::{Matter, Who};
 
+use super::budget::{Counted, HOUR};
 use super::powers::{Does, Powers};
 use super::rules::who;
 use super::{Asks, Case, Identity, Request, Rules, Standing, Which};
@@ -143,7 +143,18 @@ fn prefix(target: &Pattern) -> &str {
 
 /// What live runs that started within the last hour changed, or still may.
 pub(super) fn spent<T>(reader: &Reader, read: impl FnOnce(&Spent) -> T) -> Result<T, Error> {
-    Ok(reader.spent(SignedDuration::from_hours(1), read)?)
+    Ok(reader.spent(HOUR, read)?)
+}
+
+/// What policies are told of a start, with other counts of what was spent.
+pub(super) fn with_spent(matter: Matter, spent: &Spent, of: &Counted<'_>) -> Matter {
+    Matter {
+        spent_by_requester: spent.by_principal(of.requester),
+        spent_by_starter: spent.by_principal(of.starter),
+        spent_by_action: spent.by_action(of.action),
+        spent_by_prefix: spent_by_prefix(spent, of.powers),
+        ..matter
+    }
 }
 
 /// The most that was spent under the first part of the path of anything that may be touched.

@@ -10,6 +10,7 @@ use remit_trust::principals::{BreakGlass, Principal, Principals};
 use remit_trust::{Digest, KeyId, Sign as _, Signer, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
+use super::Ending;
 use crate::{Config, Error, Home, disk};
 
 const RULES_TYPE: &str = "application/vnd.remit.rules.v1+json";
@@ -237,8 +238,22 @@ impl Home {
         Ok((principals, policies, digest))
     }
 
-    /// Signs the rules as they are written, as an administrator.
-    pub fn sign_rules(&self, admin: &Signer) -> Result<Digest, Error> {
+    /// Of the rules that an administrator signed last, as that file says; none if there is none that can be read.
+    pub(super) fn signed_digest(&self) -> Result<Option<Digest>, Error> {
+        let Ok(text) = std::fs::read_to_string(self.rules_file()) else { return Ok(None) };
+        let Ok(envelope) = serde_json::from_str::<Envelope>(&text) else { return Ok(None) };
+        let payload = envelope.payload_digest().and_then(|digest| envelope.payload_named(digest));
+        let signed = payload.ok().and_then(|payload| serde_json::from_slice::<Constitution>(&payload).ok());
+        signed.map(|signed| signed.digest()).transpose()
+    }
+
+    /// Signs the rules as they are written, as an administrator, if `agree` says so of what becomes void by it; it is asked
+    /// only if anything does. None if it did not.
+    pub fn sign_rules(
+        &self,
+        admin: &Signer,
+        agree: impl FnOnce(&[Ending]) -> bool,
+    ) -> Result<Option<Digest>, Error> {
         let config = self.load()?;
         let admins = Config::keys(self.path(), &config.trust.admins)?;
         let key = admin.verifying_key().id();
@@ -266,11 +281,15 @@ impl Home {
         if let Some(principal) = principals.holder(&key) {
             tracing::info!(%principal.name, "the administrator is a principal too");
         }
+        let ending = self.voided_by(constitution.digest()?)?;
+        if !ending.is_empty() && !agree(&ending) {
+            return Ok(None);
+        }
         let envelope = Envelope::sign(RULES_TYPE, &remit_trust::canonical(&constitution)?, admin)?;
         let path = self.rules_file();
         disk::replace(&path, serde_json::to_string_pretty(&envelope)?.as_bytes())
             .map_err(|error| Error::kept(&path, &error))?;
-        constitution.digest()
+        constitution.digest().map(Some)
     }
 }
 

@@ -14,10 +14,11 @@ use remit_trust::Digest;
 use serde_json::value::RawValue;
 use tokio::sync::OwnedMutexGuard;
 
+use super::budget::{Counted, has_room, room_by_policies};
 use super::documents::{Trigger, sign};
-use super::matter::{matter_of_run, matter_of_start, spent};
-use super::propose::{Terms, propose, unreviewed};
-use super::{Asks, Case, Identity, Rules, Standing, Status, Which};
+use super::matter::{matter_of_run, matter_of_start};
+use super::propose::{MAX_TTL, Terms, propose_for_longest, unreviewed};
+use super::{Asks, Case, Identity, Powers, Rules, Standing, Status, Which};
 use crate::plan::{MOST_CHANGES, admit, play};
 use crate::run::{Finished, perform};
 use crate::{Error, Host, Input, components, rehearse};
@@ -107,7 +108,8 @@ pub async fn execute(
     // Approvals, revocations and budgets as they are now, with nobody else starting meanwhile.
     let reader = host.journal.reader()?;
     let case = ready(&reader, rules, by, id)?;
-    may_start(rules, &by.who(), &matter_of_start(&reader, &case, by)?, &case)?;
+    let powers = case.request.powers();
+    may_start(&reader, rules, &by.who(), &matter_of_start(&reader, &case, by)?, &powers, &case)?;
     let scope = case.request.scope.clone();
     let plan = case.request.plan().cloned();
     let request = case.request.requester.clone();
@@ -132,7 +134,7 @@ pub async fn execute_standing(
             why: "it is no standing scope: it says itself what runs".to_owned(),
         });
     };
-    let action = admit(host, candidate, input, None)?;
+    let action = admit(host, candidate, input, None, None)?;
     let published = action.publisher.as_ref().map(ToString::to_string);
     covers(&standing.action, &crate::plan::reference(&action), published.as_deref())
         .map_err(|why| Error::NotReady { id: id.to_string(), why })?;
@@ -156,25 +158,27 @@ pub async fn execute_standing(
         Some(why) => Err(why),
         None => inside(&reader, &case, standing, &plan.steps)?,
     };
-    let inside =
-        inside.and_then(|()| may_start(rules, &by.who(), &matter, &case).map_err(|why| why.to_string()));
+    let powers = Powers::of_run(&plan, &case.request.scope);
+    let inside = inside.and_then(|()| {
+        may_start(&reader, rules, &by.who(), &matter, &powers, &case).map_err(|why| why.to_string())
+    });
     if let Err(why) = inside {
         drop(turn);
         components::keep(host, candidate)?;
         let terms = Terms {
             reason: reason.to_owned(),
             incident: None,
-            ttl: SignedDuration::from_hours(1),
+            ttl: MAX_TTL,
             uses: Some(1),
             triggers: Vec::new(),
             break_glass: false,
         };
         let scope = plan.least_scope();
         // Nobody need approve what could never be let in.
-        admit(host, candidate, input, Some(&scope))?;
+        admit(host, candidate, input, Some(&scope), Some(&plan))?;
         let asks =
             Asks::Run { action: crate::plan::reference(&action), input: input.value()?, plan: Some(plan) };
-        let case = propose(host, rules, by, asks, scope, terms).await?;
+        let case = propose_for_longest(host, rules, by, asks, scope, terms).await?;
         return Ok(Under::Asked { case: Box::new(case), why });
     }
     let name = case.request.requester.clone();
@@ -252,7 +256,7 @@ async fn again(
     let approved = &case.request.scope;
     let limits = Limits { changes: MOST_CHANGES, ..approved.limits.clone() };
     let scope = Scope { limits, ..approved.clone() };
-    let action = admit(host, candidate, input, Some(&scope))?;
+    let action = admit(host, candidate, input, Some(&scope), case.request.plan())?;
     Ok(play(host, &action, (candidate, input), scope, by.name(), reason).await?.plan)
 }
 
@@ -311,7 +315,14 @@ fn difference(approved: &Plan, now: &Plan) -> Option<String> {
 }
 
 /// Whether the policies let this principal start it, with what they are told of the start.
-pub(super) fn may_start(rules: &Rules, by: &Who, matter: &Matter, case: &Case) -> Result<(), Error> {
+pub(super) fn may_start(
+    reader: &Reader,
+    rules: &Rules,
+    by: &Who,
+    matter: &Matter,
+    powers: &Powers,
+    case: &Case,
+) -> Result<(), Error> {
     if case.request.break_glass {
         return Ok(());
     }
@@ -319,7 +330,13 @@ pub(super) fn may_start(rules: &Rules, by: &Who, matter: &Matter, case: &Case) -
     if verdict.allowed {
         return Ok(());
     }
-    Err(Error::Forbidden { who: by.name.clone(), what: "start this", why: verdict.words() })
+    let requester = &case.request.requester;
+    let of = Counted { requester, starter: &by.name, action: &matter.action_name, powers };
+    let why = match room_by_policies(reader, rules, by, matter, &of, &case.approvers())? {
+        Some(room) => format!("{}; {room}", verdict.words()),
+        None => verdict.words(),
+    };
+    Err(Error::Forbidden { who: by.name.clone(), what: "start this", why })
 }
 
 /// One start at a time on a home: from looking at the budgets until the run is on record.
@@ -463,17 +480,7 @@ fn inside(
             case.request.scope.limits.changes
         )));
     }
-    let (runs, changes) = spent(reader, |spent| spent.by_request(case.request.id))?;
-    if runs >= u64::from(standing.runs_per_hour) {
-        return Ok(Err(format!("its budget of {} run(s) an hour is spent", standing.runs_per_hour)));
-    }
-    if changes + wanted > standing.changes_per_hour {
-        return Ok(Err(format!(
-            "its budget of {} change(s) an hour would be overdrawn: {changes} were made",
-            standing.changes_per_hour
-        )));
-    }
-    Ok(Ok(()))
+    has_room(reader, case, standing, wanted)
 }
 
 fn is_change(step: &Step) -> bool {

@@ -1,16 +1,18 @@
 //! What a person wants to know before deciding.
 
 use jiff::Timestamp;
-use remit_journal::{About, Deed, Event, Mode, Reader, Started};
-use remit_policy::{Matter, Verb, Who};
+use remit_journal::{About, Deed, Event, Mode, Reader, RequestId, Started};
+use remit_policy::{Matter, Need, Verb, Who};
 use remit_trust::dsse::Envelope;
+use serde::Serialize;
 
 use super::decide::{Voice, check, may_order, stands};
 use super::matter::{run_of, started_by};
 use super::rules::who;
 use super::start::{may_start, may_use};
-use super::{Asks, Case, Opinion, Power, Powers, Request, Rules};
+use super::{Asks, Case, Given, Opinion, Power, Powers, Request, Rules};
 use crate::Error;
+use crate::timeline::second;
 
 /// What differs from the last live run of this action, a line each; that there was none is one too.
 pub fn differences(reader: &Reader, case: &Case) -> Result<Vec<String>, Error> {
@@ -57,7 +59,7 @@ pub fn differences(reader: &Reader, case: &Case) -> Result<Vec<String>, Error> {
         lines.extend(now.iter().filter(|line| !then.contains(line)).map(|line| format!("new: {line}")));
         lines.extend(then.iter().filter(|line| !now.contains(line)).map(|line| format!("not now: {line}")));
     }
-    let when = at.round(jiff::Unit::Second).unwrap_or(at);
+    let when = second(at);
     if lines.is_empty() {
         lines.push(format!("the same as at {when}"));
     } else {
@@ -70,7 +72,7 @@ pub fn differences(reader: &Reader, case: &Case) -> Result<Vec<String>, Error> {
 pub fn orders(reader: &Reader) -> Result<Vec<String>, Error> {
     let mut lines = Vec::new();
     for (seq, act) in reader.acts(About::Host)? {
-        let at = act.at.round(jiff::Unit::Second).unwrap_or(act.at);
+        let at = second(act.at);
         let line = match &act.deed {
             Deed::Revoked { word, strikes } => {
                 let grounds: Vec<String> = strikes.iter().map(|strike| strike.ground.to_string()).collect();
@@ -91,14 +93,16 @@ pub fn orders(reader: &Reader) -> Result<Vec<String>, Error> {
 }
 
 /// What a principal could do about a request now.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Could {
     /// Who.
     pub who: String,
-    /// What.
-    pub verb: Verb,
+    /// What: `approve`, `start`, `revoke`.
+    pub verb: &'static str,
+    /// Whether they could.
+    pub allowed: bool,
     /// The policies that allow it; or what would be said to one who tried.
-    pub answer: Result<String, String>,
+    pub why: String,
 }
 
 /// What each principal could do about a request now: approve it, start it, revoke it. Asked of the same functions that
@@ -127,7 +131,10 @@ pub fn could(reader: &Reader, rules: &Rules, case: &Case) -> Result<Vec<Could>, 
                     may(reader, rules, case, &voice, verb).map_err(|error| error.to_string())
                 }
             };
-            all.push(Could { who: principal.name.clone(), verb, answer });
+            let allowed = answer.is_ok();
+            let (Ok(why) | Err(why)) = answer;
+            let verb = if verb == Verb::Trigger { "start" } else { verb.name() };
+            all.push(Could { who: principal.name.clone(), verb, allowed, why });
         }
     }
     Ok(all)
@@ -154,7 +161,7 @@ fn may(reader: &Reader, rules: &Rules, case: &Case, by: &Voice<'_>, verb: Verb) 
             } else {
                 started_by(reader, case, &who.name)?
             };
-            may_start(rules, &who, &matter, case)?;
+            may_start(reader, rules, &who, &matter, &case.request.powers(), case)?;
             Ok(if case.request.break_glass {
                 "allowed by the quorum of [break-glass]".to_owned()
             } else if standing {
@@ -173,32 +180,99 @@ fn may(reader: &Reader, rules: &Rules, case: &Case, by: &Voice<'_>, verb: Verb) 
     }
 }
 
-/// Which policies decide about a request, and what is missing.
-pub fn explain(reader: &Reader, rules: &Rules, case: &Case) -> Result<Vec<String>, Error> {
-    let mut lines = vec![format!("{}: {}", case.request.id, case.status(rules).name())];
-    if case.request.break_glass {
-        lines.push("break-glass: the quorum of principals.toml stands in for the policies".to_owned());
-    }
-    match case.needs(rules) {
+/// Which policies decide about a request, what is missing, and what each principal could do about it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Explained {
+    /// Which.
+    pub request: RequestId,
+    /// Where it stands, in one word.
+    pub status: &'static str,
+    /// Whether the quorum of `principals.toml` stands in for the policies.
+    pub break_glass: bool,
+    /// Which approvals it needs.
+    pub needs: Vec<Needed>,
+    /// Why no approval would help, if none would.
+    pub cannot_be_met: Option<String>,
+    /// Who approved or denied it.
+    pub approvals: Vec<Said>,
+    /// What each principal could do now.
+    pub could: Vec<Could>,
+}
+
+/// Approvals that a request needs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Needed {
+    /// How many, and whose: `2 humans of security`.
+    pub needs: String,
+    /// Which policy says so.
+    pub policy: String,
+    /// How many are missing.
+    pub missing: usize,
+}
+
+/// What somebody said of a request.
+#[derive(Clone, Debug, Serialize)]
+pub struct Said {
+    /// Who.
+    pub principal: String,
+    /// Whether it counts as an approval.
+    pub counts: bool,
+    /// Why not, if it does not.
+    pub why_not: Option<String>,
+}
+
+/// Tells which policies decide about a request, and what is missing.
+pub fn explain(reader: &Reader, rules: &Rules, case: &Case) -> Result<Explained, Error> {
+    let (needs, cannot_be_met) = match case.needs(rules) {
         Ok(lacks) => {
-            for (need, missing) in lacks.needs {
-                let met = if missing == 0 { "met".to_owned() } else { format!("{missing} missing") };
-                lines.push(format!("needs   {need}: {met}   (policy {})", need.policy));
-            }
+            let needed = |(need, missing): (Need, usize)| Needed {
+                needs: need.to_string(),
+                policy: need.policy,
+                missing,
+            };
+            (lacks.needs.into_iter().map(needed).collect(), None)
         }
-        Err(why) => lines.push(format!("needs   cannot be met: {why}")),
+        Err(why) => (Vec::new(), Some(why)),
+    };
+    let said = |given: &Given| Said {
+        principal: given.approval.principal.clone(),
+        counts: given.counts.is_ok(),
+        why_not: given.counts.as_ref().err().cloned(),
+    };
+    Ok(Explained {
+        request: case.request.id,
+        status: case.status(rules).name(),
+        break_glass: case.request.break_glass,
+        needs,
+        cannot_be_met,
+        approvals: case.approvals.iter().map(said).collect(),
+        could: could(reader, rules, case)?,
+    })
+}
+
+impl Explained {
+    /// A line each.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!("{}: {}", self.request, self.status)];
+        if self.break_glass {
+            lines.push("break-glass: the quorum of principals.toml stands in for the policies".to_owned());
+        }
+        for Needed { needs, policy, missing } in &self.needs {
+            let met = if *missing == 0 { "met".to_owned() } else { format!("{missing} missing") };
+            lines.push(format!("needs   {needs}: {met}   (policy {policy})"));
+        }
+        lines.extend(self.cannot_be_met.iter().map(|why| format!("needs   cannot be met: {why}")));
+        for Said { principal, why_not, .. } in &self.approvals {
+            let says = why_not
+                .as_ref()
+                .map_or_else(|| "counts".to_owned(), |why| format!("does not count: it {why}"));
+            lines.push(format!("by      {principal}: {says}"));
+        }
+        for could in &self.could {
+            let no = if could.allowed { "" } else { "no: " };
+            lines.push(format!("{:<7} {}: {no}{}", could.verb, could.who, could.why));
+        }
+        lines
     }
-    for given in &case.approvals {
-        let says = match &given.counts {
-            Ok(_) => "counts".to_owned(),
-            Err(why) => format!("does not count: it {why}"),
-        };
-        lines.push(format!("by      {}: {says}", given.approval.principal));
-    }
-    for Could { who, verb, answer } in could(reader, rules, case)? {
-        let verb = if verb == Verb::Trigger { "start" } else { verb.name() };
-        let answer = answer.unwrap_or_else(|why| format!("no: {why}"));
-        lines.push(format!("{verb:<7} {who}: {answer}"));
-    }
-    Ok(lines)
 }

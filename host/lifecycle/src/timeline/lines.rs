@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 use remit_journal::{CallResult, Effect, Event, Mode, Record};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
-use super::words::{Words, short, undo_words, value_words};
+use super::words::{Words, called, found_words, short, undo_words, value_words};
 
 /// The operation that writes a line into the journal.
 pub(super) const LOG: &str = "remit:host/log.write";
@@ -59,7 +60,7 @@ pub(super) fn line(seq: u64, record: &Record) -> Option<Line> {
             essential = intent.effect != Effect::Observe;
             (
                 format!("#{} {}", intent.call, intent.effect),
-                Words::default().theirs(&intent.operation).and(" on ").theirs(&intent.resource),
+                on(&intent.operation, &intent.resource, &intent.arguments, intent.before.as_deref()),
             )
         }
         Event::Outcome(outcome) => match &outcome.result {
@@ -75,16 +76,11 @@ pub(super) fn line(seq: u64, record: &Record) -> Option<Line> {
         },
         Event::Denied(denied) => (
             format!("#{} REFUSED", denied.call),
-            Words::default()
-                .theirs(&denied.operation)
-                .and(" on ")
-                .theirs(&denied.resource)
-                .and(": ")
-                .theirs(&denied.reason),
+            on(&denied.operation, &denied.resource, &denied.arguments, None).and(": ").theirs(&denied.reason),
         ),
         Event::Simulated(simulated) => {
-            let detail =
-                Words::default().theirs(&simulated.operation).and(" on ").theirs(&simulated.resource);
+            let before = simulated.before.as_deref();
+            let detail = on(&simulated.operation, &simulated.resource, &simulated.arguments, before);
             let detail = match &simulated.result {
                 CallResult::Failed { failure } => {
                     detail.and(", failed: ").theirs(failure_words(failure.get()))
@@ -115,6 +111,16 @@ pub(super) fn line(seq: u64, record: &Record) -> Option<Line> {
         }
     };
     Some(Line { seq, at: record.at, what, detail, essential })
+}
+
+/// What a call was of: with its arguments, and what a change found there.
+fn on(operation: &str, resource: &str, arguments: &RawValue, before: Option<&RawValue>) -> Words {
+    let value = |raw: &RawValue| serde_json::from_str::<Value>(raw.get()).unwrap_or_default();
+    let words = called(operation, &value(arguments)).and(" on ").theirs(resource);
+    match before.and_then(|before| found_words(&value(before))) {
+        Some(found) => words.and(", found: ").theirs(found),
+        None => words,
+    }
 }
 
 /// A failure in words: `not-found: prod/a has no version 7`.

@@ -33,7 +33,7 @@ pub(super) fn headline(story: &Timeline) -> String {
     ] {
         let n = story.changed.iter().filter(|change| change.standing == standing).count();
         if n > 0 {
-            counts.push(format!("{} {}", count(n as u64, "change"), standing.words()));
+            counts.push(standing.counted(n));
         }
     }
     if counts.is_empty() {

@@ -17,8 +17,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use lines::Line;
-pub(crate) use words::value_words;
-pub use words::{Words, undo_words};
+pub use words::{Words, down_to, operation_words, second, undo_words};
+pub(crate) use words::{called, found_words, own_arguments, value_words};
 
 use crate::Error;
 
@@ -229,6 +229,12 @@ impl Standing {
             Self::InDoubt => "IN DOUBT",
         }
     }
+
+    /// So many changes of which this became: `1 change stands`, `3 changes stand`.
+    pub(crate) fn counted(self, n: usize) -> String {
+        let words = if self == Self::Stands && n != 1 { "stand" } else { self.words() };
+        format!("{} {words}", words::count(n as u64, "change"))
+    }
 }
 
 /// A call that the host refused.
@@ -353,7 +359,7 @@ impl Seen {
     /// What was done, in words.
     #[must_use]
     pub fn words(&self) -> Words {
-        words::operation(&self.operation, &self.arguments)
+        words::operation_words(&self.operation, &self.arguments)
     }
 
     /// What came back, in words.
@@ -367,7 +373,7 @@ impl Refused {
     /// What was asked for, in words.
     #[must_use]
     pub fn words(&self) -> Words {
-        words::operation(&self.operation, &self.arguments)
+        words::operation_words(&self.operation, &self.arguments)
     }
 }
 
@@ -375,13 +381,14 @@ impl Changed {
     /// What was done, in words.
     #[must_use]
     pub fn words(&self) -> Words {
-        words::operation(&self.operation, &self.arguments)
+        words::operation_words(&self.operation, &self.arguments)
     }
 
     /// From what to what, in words.
     #[must_use]
     pub fn transition(&self) -> String {
-        words::transition(self.before.as_ref(), self.after.as_ref())
+        let unchanged = matches!(self.standing, Standing::Failed | Standing::DidNotHappen);
+        words::transition(self.before.as_ref(), self.after.as_ref(), unchanged)
     }
 
     /// What became of it, in words.

@@ -13,7 +13,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::lines::{LOG, failure_words, line};
-use super::words::short;
+use super::words::{own_arguments, short};
 use super::{
     Authority, Changed, Covers, LogLine, Reached, Refused, Resolution, Seen, Standing, Timeline, Undone,
     value_words,
@@ -297,13 +297,7 @@ fn value(raw: &RawValue) -> Value {
 
 /// The arguments but for the resource, which is told apart, and what was left out.
 fn arguments(raw: &RawValue) -> Value {
-    match value(raw) {
-        Value::Object(mut map) => {
-            map.retain(|name, value| name != "resource" && !value.is_null());
-            Value::Object(map)
-        }
-        other => other,
-    }
+    own_arguments(value(raw))
 }
 
 /// The parts of a DSSE envelope that say who and what. Trust does not come from here.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use jiff::{Timestamp, Unit};
+use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use remit_journal::UndoResult;
 use serde_json::{Map, Value};
 
@@ -42,6 +42,16 @@ impl Words {
     pub(crate) fn then(mut self, other: Self) -> Self {
         self.0.extend(other.0);
         self
+    }
+
+    /// As plain text, our own words changed by `change`.
+    #[must_use]
+    pub fn with_ours(&self, change: impl Fn(&str) -> String) -> String {
+        let part = |part: &Part| match part {
+            Part::Ours(text) => change(text),
+            Part::Theirs(text) => text.clone(),
+        };
+        self.0.iter().map(part).collect()
     }
 
     /// As Markdown for a table's cell, the words of others as code.
@@ -109,20 +119,65 @@ pub fn undo_words(result: &UndoResult) -> Words {
 }
 
 /// An operation without its package, with its arguments: `disable.disable (version 1)`.
-pub(super) fn operation(name: &str, arguments: &Value) -> Words {
-    let short = name.rsplit_once('/').map_or(name, |(_, short)| short);
-    let words = value_words(arguments);
-    let named = Words::default().theirs(short);
-    match arguments.as_object() {
-        Some(map) if !map.is_empty() => named.and(" (").theirs(words).and(")"),
-        _ => named,
+#[must_use]
+pub fn operation_words(name: &str, arguments: &Value) -> Words {
+    called(name.rsplit_once('/').map_or(name, |(_, short)| short), arguments)
+}
+
+/// What was called, and with what: two calls that differ are two different lines.
+pub(crate) fn called(name: &str, arguments: &Value) -> Words {
+    let named = Words::default().theirs(name);
+    match argument_words(arguments) {
+        Some(words) => named.and(" (").theirs(words).and(")"),
+        None => named,
     }
 }
 
-/// From a prior state to an outcome; what both say is said once.
-pub(super) fn transition(before: Option<&Value>, after: Option<&Value>) -> String {
+/// The arguments of an operation, but for its resource, which stands beside it, and for what was left out.
+pub(crate) fn own_arguments(arguments: Value) -> Value {
+    match arguments {
+        Value::Object(mut map) => {
+            map.retain(|name, value| name != "resource" && !value.is_null());
+            Value::Object(map)
+        }
+        other => other,
+    }
+}
+
+/// Each argument with its value. Of what is too long to read, the beginning, and its digest, which tells it from others.
+fn argument_words(arguments: &Value) -> Option<String> {
+    let arguments = own_arguments(arguments.clone());
+    let map = arguments.as_object().filter(|map| !map.is_empty())?;
+    let entry = |(name, value): (&String, &Value)| match value {
+        Value::String(text) => format!("{name} {text}"),
+        other => format!("{name} {other}"),
+    };
+    let words = map.iter().map(entry).collect::<Vec<_>>().join(", ");
+    let short = shorten(words.clone());
+    Some(if short == words {
+        words
+    } else {
+        format!("{short} {}", remit_trust::Digest::of(words.as_bytes()).short())
+    })
+}
+
+/// What the host found before a change, in a few words; nothing of what it recognises a thing by, nor of what a person
+/// could not read at a glance.
+pub(crate) fn found_words(before: &Value) -> Option<String> {
+    let told: Map<String, Value> = before
+        .as_object()?
+        .iter()
+        .filter(|(name, value)| *name != "identity" && !value.is_object() && !value.is_array())
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    (!told.is_empty()).then(|| value_words(&Value::Object(told)))
+}
+
+/// From a prior state to an outcome; what both say is said once. `unchanged`: it is known that nothing came of it.
+pub(super) fn transition(before: Option<&Value>, after: Option<&Value>, unchanged: bool) -> String {
     let Some(before) = before else { return "nothing was attempted".to_owned() };
     let after = match (before, after) {
+        (_, None) if unchanged => "unchanged".to_owned(),
         (_, None) => "no answer".to_owned(),
         (Value::Object(old), Some(Value::Object(new))) => {
             let changed: Map<String, Value> = new
@@ -192,9 +247,16 @@ pub(super) fn short(key: &str) -> String {
     key.chars().take(12).collect()
 }
 
-/// A moment, to the second.
-pub(super) fn second(at: Timestamp) -> Timestamp {
-    at.round(Unit::Second).unwrap_or(at)
+/// A moment, to the second that it lies in: never later than it was.
+#[must_use]
+pub fn second(at: Timestamp) -> Timestamp {
+    down_to(at, Unit::Second)
+}
+
+/// A moment, to the unit that it lies in.
+#[must_use]
+pub fn down_to(at: Timestamp, unit: Unit) -> Timestamp {
+    at.round(TimestampRound::new().smallest(unit).mode(RoundMode::Floor)).unwrap_or(at)
 }
 
 /// A duration a person can grasp.
@@ -238,16 +300,45 @@ mod tests {
     }
 
     #[test]
+    fn calls_that_differ_are_different_lines() {
+        let call =
+            |arguments: Value| operation_words("remit:secrets/disable.disable", &arguments).to_string();
+        assert_eq!(call(json!({"resource": "secret:a", "version": 2})), "disable.disable (version 2)");
+        assert_eq!(call(json!({"resource": "secret:a", "field": null})), "disable.disable");
+        let lists =
+            [json!({"to": ["a"]}), json!({"to": ["b"]}), json!({"to": {"a": 1}}), json!({"to": {"a": 2}})];
+        let mut told: Vec<String> = lists.into_iter().map(call).collect();
+        let long = |end: &str| json!({"text": "x".repeat(500) + end});
+        told.extend([call(long("1")), call(long("2"))]);
+        assert!(told.iter().all(|line| line.chars().count() < 260), "{told:?}");
+        told.sort();
+        told.dedup();
+        assert_eq!(told.len(), 6);
+    }
+
+    #[test]
+    fn no_moment_is_told_later_than_it_was() {
+        let at: Timestamp = "2026-11-29T10:00:00.999999999Z".parse().unwrap();
+        assert_eq!(second(at).to_string(), "2026-11-29T10:00:00Z");
+        assert_eq!(down_to(at, Unit::Millisecond).to_string(), "2026-11-29T10:00:00.999Z");
+        let before: Timestamp = "1969-12-31T23:59:59.5Z".parse().unwrap();
+        assert!(second(before) <= before);
+    }
+
+    #[test]
     fn values_in_a_few_words() {
         assert_eq!(value_words(&json!({"current": 2, "versions": [1, 2]})), "current 2, versions: 2 entries");
         assert_eq!(value_words(&json!(null)), "done");
         let (before, after) = (json!({"previous": 1, "field": "k"}), json!({"previous": 1, "current": 2}));
-        let words = transition(Some(&before), Some(&after));
+        let words = transition(Some(&before), Some(&after), false);
         assert!(words.ends_with("→ current 2") && words.contains("previous 1"), "{words}");
         assert_eq!(
-            transition(Some(&json!({"state": "enabled"})), Some(&json!(null))),
+            transition(Some(&json!({"state": "enabled"})), Some(&json!(null)), false),
             "state enabled → done"
         );
+        // What was denied is no missing answer.
+        assert_eq!(transition(Some(&json!({"state": "enabled"})), None, true), "state enabled → unchanged");
+        assert_eq!(transition(Some(&json!({"state": "enabled"})), None, false), "state enabled → no answer");
         assert_eq!(value_words(&json!("x".repeat(500))).chars().count(), LONGEST + 1);
     }
 }
