@@ -34,7 +34,9 @@ pub(crate) struct Entry {
     pub(crate) vendored: (&'static [&'static str], &'static str),
     /// Builds a component, before its metadata.
     pub(crate) build: fn(&Project) -> Result<Vec<u8>, AuthorError>,
-    /// How its tool is installed, a command a line.
+    /// The programs it takes, each by any of its names.
+    pub(crate) tools: &'static [&'static [&'static str]],
+    /// How its tool is installed, a command a line, typed in the project's folder.
     pub(crate) install: &'static str,
     /// Whether the output of `build` is a core module that is still to become a component.
     pub(crate) core: bool,
@@ -66,6 +68,7 @@ static TABLE: &[Entry] = &[
         sdk: &RUST,
         vendored: (&["Cargo.toml", "src"], "sdk"),
         build: rust::build,
+        tools: &[&["cargo"]],
         install: rust::INSTALL,
         core: true,
     },
@@ -77,6 +80,7 @@ static TABLE: &[Entry] = &[
         sdk: &C,
         vendored: (&["src", "cjson"], "sdk"),
         build: c::build,
+        tools: &[&c::ZIG],
         install: c::INSTALL,
         core: true,
     },
@@ -88,6 +92,7 @@ static TABLE: &[Entry] = &[
         sdk: &PYTHON,
         vendored: (&["remit"], "sdk"),
         build: python::build,
+        tools: &[&["componentize-py"]],
         install: python::INSTALL,
         core: false,
     },
@@ -99,6 +104,7 @@ static TABLE: &[Entry] = &[
         sdk: &JS,
         vendored: (&["package.json", "src"], "sdk"),
         build: javascript::build_typescript,
+        tools: &[&["componentize-qjs"], &["esbuild"], &["tsc"]],
         install: javascript::INSTALL_TS,
         core: false,
     },
@@ -110,6 +116,7 @@ static TABLE: &[Entry] = &[
         sdk: &JS,
         vendored: (&["package.json", "src"], "sdk"),
         build: javascript::build,
+        tools: &[&["componentize-qjs"], &["esbuild"]],
         install: javascript::INSTALL_JS,
         core: false,
     },
@@ -121,6 +128,7 @@ static TABLE: &[Entry] = &[
         sdk: &GO,
         vendored: (&["go.mod", "internal", "log", "pkg", "secrets", "remit.go", "errors.go"], "sdk"),
         build: go::build,
+        tools: &[&["go"]],
         install: go::INSTALL,
         core: true,
     },
