@@ -47,6 +47,17 @@ fn the_manual_does_what_it_says() {
         let lines = rest.split("```").next().unwrap().lines();
         let commands: Vec<_> = lines.filter_map(|line| line.strip_prefix("$ ")).collect();
         let world = TempDir::new().unwrap();
+        if language == "javascript" {
+            // A call outside the world is told alike, whatever the language's tool says of it.
+            let asked = ["--capability", "secrets/inspect,secrets/rotate"];
+            remit(world.path(), &[&["new", "outside", "--lang", language][..], &asked].concat()).exits(0);
+            let wit = world.path().join("outside/wit/world.wit");
+            let text = std::fs::read_to_string(&wit).unwrap();
+            std::fs::write(&wit, text.replace("  import remit:secrets/rotate@0.1.0;\n", "")).unwrap();
+            remit(&world.path().join("outside"), &["build"])
+                .exits(1)
+                .says("it calls remit:secrets/rotate@0.1.0, which wit/world.wit does not import");
+        }
         let told = program("sh", world.path(), &["-ec", &commands.join("\n")]).exits(0).out;
         // What `remit new` says to do next is what was just done.
         let next = told.lines().skip_while(|line| !line.starts_with("next ")).take(4);

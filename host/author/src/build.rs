@@ -95,23 +95,14 @@ fn check(project: &Project, component: &[u8]) -> Result<Vec<String>, AuthorError
         }
         let interface = without_version(import);
         let other = wanted.iter().find(|name| without_version(name) == interface);
-        let (why, help) = match other {
-            Some(other) => (
+        return Err(match other {
+            Some(other) => differs(
+                project,
                 format!("it imports {import}, and {} has {other}", world::file(&wit)),
-                "the SDK and the WIT are of different versions: take both from a fresh `remit new`"
-                    .to_owned(),
+                "the SDK and the WIT are of different versions: take both from a fresh `remit new`",
             ),
-            None => {
-                let file = world::file(&wit);
-                (
-                    format!("it calls {import}, which {file} does not import"),
-                    format!(
-                        "if the action is meant to have this power, add `import {import};` to {file}; if not, take out the call"
-                    ),
-                )
-            }
-        };
-        return Err(differs(project, why, &help));
+            None => outside(project, import),
+        });
     }
     let offered = world::interfaces();
     for import in imports.iter().filter(|import| import.starts_with("remit:")) {
@@ -136,6 +127,18 @@ fn check(project: &Project, component: &[u8]) -> Result<Vec<String>, AuthorError
         })?;
     }
     Ok(imports)
+}
+
+/// What calls something that its world does not import: told with the file of the world, in every language.
+pub(crate) fn outside(project: &Project, import: &str) -> AuthorError {
+    let file = world::file(&project.wit());
+    differs(
+        project,
+        format!("it calls {import}, which {file} does not import"),
+        &format!(
+            "if the action is meant to have this power, add `import {import};` to {file}; if not, take out the call"
+        ),
+    )
 }
 
 fn without_version(import: &str) -> &str {

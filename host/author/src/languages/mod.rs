@@ -115,7 +115,7 @@ static TABLE: &[Entry] = &[
         template: &JS_TEMPLATE,
         sdk: &JS,
         vendored: (&["package.json", "src"], "sdk"),
-        build: javascript::build,
+        build: javascript::build_javascript,
         tools: &[&["componentize-qjs"], &["esbuild"]],
         install: javascript::INSTALL_JS,
         core: false,
