@@ -47,7 +47,22 @@ fn the_manual_does_what_it_says() {
         let lines = rest.split("```").next().unwrap().lines();
         let commands: Vec<_> = lines.filter_map(|line| line.strip_prefix("$ ")).collect();
         let world = TempDir::new().unwrap();
-        program("sh", world.path(), &["-ec", &commands.join("\n")]).exits(0);
+        if language == "javascript" {
+            // A call outside the world is told alike, whatever the language's tool says of it.
+            let asked = ["--capability", "secrets/inspect,secrets/rotate"];
+            remit(world.path(), &[&["new", "outside", "--lang", language][..], &asked].concat()).exits(0);
+            let wit = world.path().join("outside/wit/world.wit");
+            let text = std::fs::read_to_string(&wit).unwrap();
+            std::fs::write(&wit, text.replace("  import remit:secrets/rotate@0.1.0;\n", "")).unwrap();
+            remit(&world.path().join("outside"), &["build"])
+                .exits(1)
+                .says("it calls remit:secrets/rotate@0.1.0, which wit/world.wit does not import");
+        }
+        let told = program("sh", world.path(), &["-ec", &commands.join("\n")]).exits(0).out;
+        // What `remit new` says to do next is what was just done.
+        let next = told.lines().skip_while(|line| !line.starts_with("next ")).take(4);
+        let next: Vec<_> = next.filter_map(|line| line.get(10..)).collect();
+        assert_eq!(next, commands[1..5], "{language}");
         tried.push(language.to_owned());
     }
     // Whatever `remit new` offers has its page.
@@ -63,7 +78,7 @@ fn from_nothing_to_a_signed_tested_action() {
     let asked = ["--capability", "secrets/inspect,secrets/rotate"];
     remit(dir, &[&["new", "fix-key", "--lang", "rust"][..], &asked].concat()).exits(0);
     let project = dir.join("fix-key");
-    remit(&project, &["test"]).exits(2).says("not built");
+    remit(&project, &["test", "--no-build"]).exits(2).says("not built");
     let first = remit(&project, &["build", "--json"]).exits(0).json();
     assert_eq!(first["unused"].as_array().unwrap().len(), 0);
     // The same sources somewhere else, built from nothing: the same digest.
@@ -80,6 +95,22 @@ fn from_nothing_to_a_signed_tested_action() {
     remit(&project, &["test"]).exits(0);
     let recorded = std::fs::read_to_string(project.join("tests/example.toml")).unwrap();
     assert!(recorded.contains("\"remit:secrets/rotate.rotate secret:app/db\""), "{recorded}");
+
+    // Nobody tests what is not what the sources say.
+    assert!(!remit(&project, &["test"]).exits(0).err.contains("building"));
+    let source = std::fs::read_to_string(project.join("src/lib.rs")).unwrap();
+    let other = source.replace("{path} is at version", "{path} has version") + "\n// Edited.\n";
+    std::fs::write(project.join("src/lib.rs"), &other).unwrap();
+    let old = "warning: src/lib.rs was changed after fix-key.wasm was built";
+    remit(&project, &["test", "--no-build"]).exits(0).says(old);
+    remit(dir, &["test", "fix-key/fix-key.wasm"]).exits(0).says("fix-key/src/lib.rs was changed after");
+    remit(&project, &["test"]).exits(0).says("note: building first: src/lib.rs was changed");
+    assert!(!remit(&project, &["test"]).exits(0).err.contains("building"));
+    std::fs::write(project.join("src/lib.rs"), "no Rust").unwrap();
+    remit(&project, &["test"]).exits(1).says("no Rust");
+    std::fs::write(project.join("src/lib.rs"), &source).unwrap();
+    remit(&project, &["test"]).exits(0);
+    assert_eq!(remit(&project, &["build", "--json"]).exits(0).json()["digest"], first["digest"]);
 
     // The same bytes in a real home.
     world.remit(&["sign", "fix-key/fix-key.wasm", "--key", "publisher.key"]).exits(0);
@@ -172,7 +203,12 @@ fn a_build_that_is_not_right_leaves_the_last_one() {
         assert_eq!(std::fs::read(project.join("fix.wasm")).unwrap(), good, "{file}");
     };
     // Power that the world does not give; that nobody explains; a typo; a compiler's message.
-    refused("wit/world.wit", "import remit:secrets/inspect@0.1.0;", "", "not in its world");
+    refused(
+        "wit/world.wit",
+        "import remit:secrets/inspect@0.1.0;",
+        "",
+        "which wit/world.wit does not import",
+    );
     refused("action.toml", "\"remit:secrets/inspect\"", "\"remit:secrets/rotate\"", "does not say why");
     refused("action.toml", "summary ", "sumary ", "sumary");
     refused("src/lib.rs", "-> Result<Output, Error>", "-> Result<Outpt, Error>", "cannot find type `Outpt`");
@@ -208,6 +244,19 @@ fn tests_tell_what_differs() {
         .exits(0);
     let fault = "[[fault]]\nat = 2\nfailure = \"unavailable\"\nanswer-lost = true\n[fault.expect]\noutcome = \"reverted\"\nsecret = [{path = \"app/db\", current = 3}]\n";
     test(&format!("{BEFORE}[expect]\noutcome = \"succeeded\"\n{fault}")).exits(0);
+    let fault = fault.replace("at = 2", "at = 9");
+    let ran = test(&format!("{BEFORE}[expect]\noutcome = \"succeeded\"\n{fault}")).exits(1);
+    assert!(
+        ran.out.contains("FAILED  t.toml, call 9 fails: unavailable, answer lost (line 7)"),
+        "{}",
+        ran.out
+    );
+    assert!(ran.out.contains("call 9 never came: the run made 3"), "{}", ran.out);
+    // What cannot be is told by line and key, all of it at once and before anything is tried.
+    let ran = test(&format!("{BEFORE}disabled = [2]\n{}", fault.replace("at = 9", "at = 0"))).exits(2);
+    for words in ["line 5, secret.disabled: there is no version 2", "line 7, fault.at: calls count from 1"] {
+        assert!(ran.err.contains(words), "{}", ran.err);
+    }
     // A typo is shown at its line, before anything is tried.
     let ran = test(&format!("{BEFORE}[expect]\noutcom = \"succeeded\"\n")).exits(2);
     assert!(ran.err.contains("line 6") && ran.err.contains("outcom"), "{}", ran.err);
@@ -254,4 +303,108 @@ fn what_is_too_large_or_of_another_version_is_refused_by_name() {
     world.write("newer.wasm", wat::parse_str(text).unwrap());
     world.remit(&["sign", "newer.wasm", "--key", "publisher.key"]).exits(0);
     world.remit(&["install", "newer.wasm"]).exits(3).says("remit:secrets/rotate@0.2.0 (it offers 0.1.0)");
+}
+
+/// The rows of the table below a heading of the manual, each as its cells.
+fn manual_table(heading: &str) -> Vec<Vec<&'static str>> {
+    let manual = include_str!("../docs/authoring.md");
+    let part =
+        manual.split(heading).nth(1).unwrap().split("\n## ").next().unwrap().split("\n### ").next().unwrap();
+    let rows = part.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect()).collect()
+}
+
+/// The WIT has the codes; the manual's table, fixtures and each SDK spell them alike.
+#[test]
+fn every_language_spells_the_codes_alike() {
+    let wit = include_str!("../wit/secrets/secrets.wit");
+    let variant = wit.split("variant failure {").nth(1).unwrap().split('}').next().unwrap();
+    let codes: Vec<_> = variant.lines().filter_map(|line| line.trim().strip_suffix("(string),")).collect();
+    assert_eq!(codes.len(), 5);
+    let table = manual_table("### What the host would not do");
+    assert_eq!(table.len(), codes.len());
+    let plain = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let has =
+        |name: &str, text: &str, line: &str| assert!(plain(text).contains(line), "{name} has no `{line}`");
+    for (code, row) in codes.iter().zip(table) {
+        let words = code.replace('-', " ");
+        let upper = code.replace('-', "_").to_uppercase();
+        let camel: String = code.split('-').map(|word| word[..1].to_uppercase() + &word[1..]).collect();
+        assert_eq!(row[0], format!("`{code}`"));
+        assert_eq!(
+            row[2..],
+            [format!("`Failure::{camel}`"), format!("`REMIT_{upper}`"), format!("`remit.{camel}`")]
+        );
+        has(
+            "Rust",
+            include_str!("../sdk/rust/src/error.rs"),
+            &format!("Failure::{camel}(detail) => (\"{code}\", detail)"),
+        );
+        has("C", include_str!("../sdk/c/src/remit.h"), &format!("REMIT_{upper},"));
+        let kind = format!("[REMIT_SECRETS_TYPES_FAILURE_{upper}] = {{ REMIT_{upper}, \"{words}\" }}");
+        has("C", include_str!("../sdk/c/src/remit.c"), &kind);
+        let python = include_str!("../sdk/python/remit/_errors.py");
+        has("Python", python, &format!("\"Failure_{camel}\": \"{code}\","));
+        has("Python", python.split("self.code = code").nth(1).unwrap(), &format!("\"{code}\""));
+        has(
+            "Go",
+            include_str!("../sdk/go/internal/refusal/refusal.go"),
+            &format!("{camel} Code = \"{code}\""),
+        );
+        has("Go", include_str!("../sdk/go/errors.go"), &format!("{camel} = refusal.{camel}"));
+        // JavaScript takes them from the WIT itself.
+        has("JavaScript", include_str!("../sdk/js/src/refusal.ts"), "type RefusalCode = Failure[\"tag\"]");
+        let kind: remit_offline::FailureKind = serde_json::from_value((*code).into()).unwrap();
+        assert_eq!(kind.code(), *code);
+    }
+}
+
+/// The manual shows each operation as plans and fixtures write it: exactly these, and with the arguments they have.
+#[test]
+fn the_manual_shows_every_operation_with_its_arguments() {
+    use remit_capability::{files, powers, secrets};
+    use serde_json::{Value, json};
+
+    fn arguments<O: remit_gate::Operation>(written: &Value) -> Value {
+        let operation: O =
+            serde_json::from_value(written.clone()).unwrap_or_else(|e| panic!("{}: {e}", O::NAME));
+        serde_json::to_value(operation).unwrap()
+    }
+    let mut shown = Vec::new();
+    for row in manual_table("### How operations are written") {
+        let mut words = row[0].trim_matches('`').splitn(3, ' ');
+        let (name, resource, rest) = (words.next().unwrap(), words.next().unwrap(), words.next());
+        let mut written: Value = rest.map_or_else(|| json!({}), |rest| serde_json::from_str(rest).unwrap());
+        written["resource"] = json!(resource);
+        let read = match name {
+            "remit:secrets/inspect.metadata" => arguments::<secrets::Metadata>(&written),
+            "remit:secrets/rotate.rotate" => arguments::<secrets::Rotate>(&written),
+            "remit:secrets/disable.disable" => arguments::<secrets::Disable>(&written),
+            "remit:secrets/destroy.destroy" => arguments::<secrets::Destroy>(&written),
+            "remit:secrets/reveal.reveal" => arguments::<secrets::Reveal>(&written),
+            "remit:files/read.look" => arguments::<files::Look>(&written),
+            "remit:files/read.read" => arguments::<files::Read>(&written),
+            "remit:files/read.list" => arguments::<files::List>(&written),
+            "remit:files/write.look" => arguments::<files::Find>(&written),
+            "remit:files/write.put" => arguments::<files::Put>(&written),
+            "remit:files/write.remove" => arguments::<files::Remove>(&written),
+            "remit:files/write.make-directory" => arguments::<files::MakeDirectory>(&written),
+            "remit:files/write.remove-directory" => arguments::<files::RemoveDirectory>(&written),
+            other => panic!("{other} is new: show it here too"),
+        };
+        // All that it has, and nothing that it has not; sorted, and without spaces.
+        assert_eq!(read, written, "{name}");
+        written.as_object_mut().unwrap().remove("resource");
+        written.sort_all_objects();
+        assert_eq!(rest.unwrap_or("{}"), written.to_string(), "{name}");
+        shown.push(name);
+    }
+    let granted = remit_capability::interfaces().iter().chain(powers("wasi:filesystem/types"));
+    let granted = granted.filter(|interface| interface.granted_by_scope());
+    let mut operations: Vec<_> =
+        granted.flat_map(|interface| interface.operations).map(|operation| operation.name()).collect();
+    operations.sort_unstable();
+    shown.sort_unstable();
+    shown.dedup();
+    assert_eq!(shown, operations);
 }

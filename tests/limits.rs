@@ -66,7 +66,15 @@ fn a_change_stands_or_falls_whole_when_the_guest_runs_out_of_time() {
 #[test]
 fn a_crash_is_told_readably() {
     let world = World::new();
-    ends(&world, r#"{"do":"panic"}"#, "", 1, "the action crashed");
+    let source = include_str!("guests/misbehave/src/lib.rs");
+    let line = source.lines().position(|line| line.contains("panic!(\"panicking as asked\")")).unwrap() + 1;
+    let panic = &format!("src/lib.rs:{line}:5: panicking as asked");
+    ends(&world, r#"{"do":"panic"}"#, "", 1, panic);
+    let (run, _) = world.last_run();
+    let shown = world.remit(&["show", &run]).exits(0).out;
+    let told = |line: &str| line.contains("panicked at ") && line.contains(panic);
+    assert_eq!(shown.lines().filter(|line| told(line)).count(), 3, "state, log and end:\n{shown}");
+    ends(&world, &format!(r#"{{"do":"verify-fails","path":"{SECRET}"}}"#), "", 1, "error: verify failed: ");
     ends(&world, r#"{"do":"fail"}"#, "", 1, "failing as asked");
 }
 

@@ -297,6 +297,31 @@ fn every_kind_of_run_replays() {
 }
 
 #[test]
+fn a_replay_takes_what_is_compiled_and_writes_nothing() {
+    let (world, run) = rotated();
+    let kept = || {
+        let files = fs::read_dir(world.home().join("cache")).unwrap().map(|file| file.unwrap().path());
+        let mut files: Vec<_> = files.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+        files.sort();
+        files
+    };
+    let before = kept();
+    assert!(!world.remit(&["replay", &run, "-v"]).exits(0).err.contains("compiling again"));
+    assert_eq!(kept(), before);
+    // It looks there: code that is not as it was kept is not executed, and it says so.
+    for (path, bytes) in before.iter().filter(|(path, _)| path.extension().is_some_and(|end| end == "cwasm")) {
+        let mut changed = bytes.clone();
+        changed[bytes.len() / 2] ^= 1;
+        fs::write(path, changed).unwrap();
+    }
+    let spoilt = kept();
+    assert_ne!(spoilt, before);
+    let replay = world.remit(&["replay", &run, "-v"]).exits(0).says("compiling again");
+    assert!(replay.out.contains("identical"), "{}", replay.out);
+    assert_eq!(kept(), spoilt);
+}
+
+#[test]
 fn a_secret_that_was_disclosed_replays_until_it_expires() {
     let world = World::new();
     let input = format!(r#"{{"do":"reveal","path":"{SECRET}","field":"api_key"}}"#);

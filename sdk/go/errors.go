@@ -5,7 +5,7 @@ import "github.com/remit/remit/sdk/go/internal/refusal"
 // Refusal is the error of a call that the host did not do. Nothing was changed, unless Code is Unavailable.
 type Refusal = refusal.Refusal
 
-// Code is the kind of a refusal.
+// Code is the kind of a refusal, spelt as in the WIT and in tests: "not-found".
 type Code = refusal.Code
 
 // Why the host did not do what was asked.

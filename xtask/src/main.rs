@@ -3,6 +3,7 @@
 
 mod bindings;
 mod demo;
+mod fuzz;
 mod plugins;
 mod servers;
 mod shell;
@@ -34,6 +35,14 @@ enum Task {
     Openbao,
     /// Install the witness that the tests use, and print the path of `aics-witness`.
     Witness,
+    /// Look for bytes that a parser does not survive, with a nightly compiler.
+    Fuzz {
+        /// Which parser, or `all`, one after the other.
+        target: String,
+        /// For how long, each.
+        #[arg(long, default_value_t = 600)]
+        seconds: u64,
+    },
     /// Everything that must pass before a change is merged.
     Test,
     /// Build Remit and show a repair from keys to revert.
@@ -63,6 +72,7 @@ fn perform(task: Task) -> Result<()> {
             println!("{}", servers::witness()?.display());
             Ok(())
         }
+        Task::Fuzz { target, seconds } => fuzz::run(&target, seconds),
         Task::Test => test::run(),
         Task::Demo => demo::run(),
     }

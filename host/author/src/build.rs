@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use remit_manifest::{Manifest, SECTION};
 use wasi_preview1_component_adapter_provider::{
@@ -31,7 +32,10 @@ pub struct Built {
 /// Builds the project to `out`, or to `NAME.wasm` in its folder: compiled, made a component, held to the
 /// world in `wit/`, with `action.toml` embedded. The file is replaced whole, and only by a build that passed
 /// every check.
+///
+/// The file's time of change is when the build began: a source that was saved meanwhile is newer than it.
 pub fn build(project: &Project, out: Option<&Path>) -> Result<Built, AuthorError> {
+    let began = SystemTime::now();
     let language = project.language.entry();
     let mut component = (language.build)(project)?;
     if language.core {
@@ -48,11 +52,11 @@ pub fn build(project: &Project, out: Option<&Path>) -> Result<Built, AuthorError
     let unused = declared(project, &imports)?;
     let component = describe(&project.manifest, &component)
         .map_err(|why| differs(project, why, "this is a defect of Remit; please report it"))?;
-    let file =
-        out.map_or_else(|| project.dir.join(format!("{}.wasm", project.manifest.name)), Path::to_owned);
+    let file = out.map_or_else(|| project.component(), Path::to_owned);
     let file = file.strip_prefix(".").map(Path::to_owned).unwrap_or(file);
     let draft = file.with_extension(format!("wasm.{}.new", std::process::id()));
     fs::write(&draft, &component)
+        .and_then(|()| fs::File::options().write(true).open(&draft)?.set_modified(began))
         .and_then(|()| fs::rename(&draft, &file))
         .inspect_err(|_| drop(fs::remove_file(&draft)))
         .map_err(|error| AuthorError::file(&file, &error))?;
@@ -91,17 +95,14 @@ fn check(project: &Project, component: &[u8]) -> Result<Vec<String>, AuthorError
         }
         let interface = without_version(import);
         let other = wanted.iter().find(|name| without_version(name) == interface);
-        let (why, help) = match other {
-            Some(other) => (
-                format!("it imports {import}, and the world has {other}"),
+        return Err(match other {
+            Some(other) => differs(
+                project,
+                format!("it imports {import}, and {} has {other}", world::file(&wit)),
                 "the SDK and the WIT are of different versions: take both from a fresh `remit new`",
             ),
-            None => (
-                format!("it imports {import}, which is not in its world"),
-                "add it to the world, if the action is meant to have this power",
-            ),
-        };
-        return Err(differs(project, why, help));
+            None => outside(project, import),
+        });
     }
     let offered = world::interfaces();
     for import in imports.iter().filter(|import| import.starts_with("remit:")) {
@@ -126,6 +127,18 @@ fn check(project: &Project, component: &[u8]) -> Result<Vec<String>, AuthorError
         })?;
     }
     Ok(imports)
+}
+
+/// What calls something that its world does not import: told with the file of the world, in every language.
+pub(crate) fn outside(project: &Project, import: &str) -> AuthorError {
+    let file = world::file(&project.wit());
+    differs(
+        project,
+        format!("it calls {import}, which {file} does not import"),
+        &format!(
+            "if the action is meant to have this power, add `import {import};` to {file}; if not, take out the call"
+        ),
+    )
 }
 
 fn without_version(import: &str) -> &str {

@@ -10,7 +10,7 @@ use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
 use crate::languages::Entry;
-use crate::{AuthorError, Language, world};
+use crate::{AuthorError, Language, Project, tool, world};
 
 /// What every project starts with, in whatever language.
 static COMMON: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/template");
@@ -33,6 +33,8 @@ pub struct Created {
     pub files: Vec<PathBuf>,
     /// The action's name.
     pub name: String,
+    /// What to type next, from where the folder was made: commands of a shell, to the first test that passes.
+    pub next: Vec<String>,
 }
 
 /// One capability, as templates see it.
@@ -89,7 +91,24 @@ pub fn create(new: &NewProject) -> Result<Created, AuthorError> {
         // What could not be finished leaves nothing behind.
         let _ = fs::remove_dir_all(&draft);
     }
-    Ok(Created { files: made?, name })
+    let files = made?;
+    Ok(Created { files, name, next: next(new)? })
+}
+
+/// The commands that make a component of a new project, and a test of what it does. A tool that is not there is installed
+/// first.
+fn next(new: &NewProject) -> Result<Vec<String>, AuthorError> {
+    let shown = new.dir.to_string_lossy();
+    // Quoting fails for a NUL, which no path has.
+    let dir = shlex::try_quote(&shown).unwrap_or_default();
+    let mut commands = vec![format!("cd {dir}")];
+    let project = Project::open(&new.dir)?;
+    let entry = new.language.entry();
+    if entry.tools.iter().any(|names| tool::command(&project, names, entry.title, entry.install).is_err()) {
+        commands.extend(entry.install.lines().map(ToOwned::to_owned));
+    }
+    commands.extend(["remit build", "remit test --record", "remit test"].map(ToOwned::to_owned));
+    Ok(commands)
 }
 
 fn capabilities(asked: &[String]) -> Result<Vec<Capability>, AuthorError> {

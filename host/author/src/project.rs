@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use remit_manifest::Manifest;
 
@@ -44,9 +45,97 @@ impl Project {
         Ok(Self { dir: dir.to_owned(), manifest, language, environment: Vec::new() })
     }
 
+    /// Where `build` writes the component unless told otherwise.
+    #[must_use]
+    pub fn component(&self) -> PathBuf {
+        self.dir.join(format!("{}.wasm", self.manifest.name))
+    }
+
+    /// A source that was changed after the moment `built`, if there is one: what was built then may say something else than
+    /// the sources do.
+    pub fn changed_since(&self, built: SystemTime) -> Result<Option<PathBuf>, AuthorError> {
+        let found = newer(&self.dir, built, true)?;
+        Ok(found.map(|file| file.strip_prefix(".").map(Path::to_owned).unwrap_or(file)))
+    }
+
     /// The world the action is held to.
     #[must_use]
     pub fn wit(&self) -> PathBuf {
         self.dir.join("wit")
+    }
+}
+
+/// Folders that hold no sources: what builds and tools leave, and the tests of the action.
+const NO_SOURCES: [&str; 5] = ["build", "node_modules", "target", "tests", "__pycache__"];
+/// In the project's own folder lie keys, signatures and reports too; what a build reads there ends like this.
+const SOURCES: [&str; 7] = ["toml", "lock", "json", "go", "mod", "sum", "rs"];
+
+/// A file below `dir` that was changed after `built`, in the order of their names.
+fn newer(dir: &Path, built: SystemTime, top: bool) -> Result<Option<PathBuf>, AuthorError> {
+    let failed = |error: std::io::Error| AuthorError::file(dir, &error);
+    let mut entries = fs::read_dir(dir).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(failed)?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let (path, name) = (entry.path(), entry.file_name());
+        // A link counts as what it leads to; one that leads nowhere is no source.
+        let Ok(meta) = fs::metadata(&path) else { continue };
+        let hidden = name.to_string_lossy().starts_with('.');
+        let found = if meta.is_dir() {
+            let sources =
+                !hidden && !NO_SOURCES.iter().any(|other| name == *other) && !entry.path().is_symlink();
+            if sources { newer(&path, built, false)? } else { None }
+        } else {
+            let source = !hidden
+                && (!top || path.extension().is_some_and(|end| SOURCES.iter().any(|known| end == *known)));
+            (source && meta.modified().map_err(failed)? > built).then_some(path)
+        };
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn only_sources_make_a_build_old() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let built = SystemTime::now() - Duration::from_mins(1);
+        let write = |name: &str, at: SystemTime| {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::File::create(path).unwrap().set_modified(at).unwrap();
+        };
+        write("action.toml", built);
+        write("src/lib.rs", built - Duration::from_secs(1));
+        let later = built + Duration::from_secs(1);
+        for other in [
+            "build/x.o",
+            "target/x.rs",
+            "tests/a.toml",
+            "node_modules/a/x.js",
+            ".venv/x.py",
+            ".git/x",
+            "a.wasm",
+            "a.wasm.sig",
+            "publisher.key",
+            "report.xml",
+            "src/.x.rs.swp",
+            "src/__pycache__/x.pyc",
+        ] {
+            write(other, later);
+        }
+        assert_eq!(newer(dir.path(), built, true).unwrap(), None);
+        for source in ["action.go", "action.toml", "src/data.txt", "src/lib.rs", "wit/world.wit"] {
+            write(source, later);
+            assert_eq!(newer(dir.path(), built, true).unwrap(), Some(dir.path().join(source)));
+            write(source, built);
+        }
     }
 }

@@ -95,6 +95,18 @@ pub(crate) fn read(wit: &Path) -> Result<(Resolve, WorldId), AuthorError> {
     Ok((resolve, world))
 }
 
+/// The file in the folder `wit` that has the world, as a person is told of it.
+pub(crate) fn file(wit: &Path) -> String {
+    let files = std::fs::read_dir(wit).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut files: Vec<_> = files.filter(|file| file.extension().is_some_and(|end| end == "wit")).collect();
+    files.sort();
+    let has_world = |file: &std::path::PathBuf| {
+        std::fs::read_to_string(file).is_ok_and(|text| text.lines().any(|line| line.starts_with("world ")))
+    };
+    let file = files.iter().find(|file| has_world(file)).cloned().unwrap_or_else(|| wit.join("world.wit"));
+    file.strip_prefix(".").unwrap_or(&file).display().to_string()
+}
+
 /// Every interface that a world imports.
 pub(crate) fn names(resolve: &Resolve, world: WorldId) -> Vec<String> {
     resolve.worlds[world].imports.keys().map(|key| resolve.name_world_key(key)).collect()

@@ -9,6 +9,8 @@ use crate::wasi::State;
 pub struct Ctx {
     gate: Gate,
     pub(crate) wasi: State,
+    /// The error that the guest logged by its last call, if that is what it did.
+    pub(crate) last_words: Option<String>,
 }
 
 impl Ctx {
@@ -16,13 +18,20 @@ impl Ctx {
     /// ([`remit_gate::Facts::seed`]).
     #[must_use]
     pub fn new(gate: Gate, seed: [u8; 32]) -> Self {
-        Self { gate, wasi: State::new(seed) }
+        Self { gate, wasi: State::new(seed), last_words: None }
     }
 
     /// The run's gate.
     #[must_use]
     pub fn gate(&self) -> &Gate {
         &self.gate
+    }
+
+    /// What the guest logged as an error before it ended: for one that crashed, its message and place (the SDKs log them).
+    /// None if it called anything else since.
+    #[must_use]
+    pub fn last_words(&self) -> Option<&str> {
+        self.last_words.as_deref()
     }
 
     /// Ends the run's standard streams: a last line without its line feed still goes to the log. Called
@@ -37,6 +46,7 @@ impl Ctx {
         &mut self,
         operation: O,
     ) -> wasmtime::Result<Result<O::Outcome, Failure>> {
+        self.last_words = None;
         self.gate.call(operation).await.map_err(wasmtime::Error::new)
     }
 

@@ -141,7 +141,9 @@ impl log::Host for Ctx {
             log::Level::Warn => Level::Warn,
             log::Level::Error => Level::Error,
         };
-        write(self.gate(), level, &message).await.map_err(wasmtime::Error::new)
+        write(self.gate(), level, &message).await.map_err(wasmtime::Error::new)?;
+        self.last_words = (level == Level::Error).then(|| printable(&message));
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use jiff::Timestamp;
@@ -18,6 +19,8 @@ pub struct Estate {
     backends: BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>,
     per_run: BTreeMap<TypeId, ForRun>,
     injected: Option<Injected>,
+    /// How many calls were counted towards it.
+    counted: Arc<AtomicU64>,
 }
 
 /// Makes of a backend the one that a single run gets, or none.
@@ -82,8 +85,16 @@ impl Estate {
         self.injected.is_some()
     }
 
+    /// How many calls of a live run were made so far of those that [`Injected::at`] counts: fewer than that, and nothing
+    /// has failed.
+    #[must_use]
+    pub fn counted(&self) -> u64 {
+        self.counted.load(Ordering::Relaxed)
+    }
+
     /// What is to fail at call `at`.
     pub(crate) fn injected(&self, at: u64) -> Option<&Injected> {
+        self.counted.fetch_max(at, Ordering::Relaxed);
         self.injected.as_ref().filter(|injected| injected.at == at)
     }
 

@@ -35,6 +35,14 @@ impl Home {
             .inspect_err(|error| tracing::warn!(%error, "what is compiled cannot be kept"))
             .ok()
     }
+
+    /// The same, for a look that writes nothing: it finds what is compiled, and adds nothing to it.
+    pub(crate) fn look_into_cache(&self) -> Option<Cache> {
+        Cache::open_read_only(&self.cache(), &self.cache_key())
+            .inspect_err(|error| tracing::warn!(%error, "what is compiled cannot be used"))
+            .ok()
+            .flatten()
+    }
 }
 
 /// Keeps a component and its signature; durable on return.

@@ -76,6 +76,7 @@ fn what(cause: &Error) -> Option<&'static str> {
     let fault = match cause {
         Error::Stop(Stop::Fault(fault)) | Error::Fault(fault) => fault,
         Error::Stop(Stop::Failed(_)) => return Some("the action failed"),
+        Error::Stop(Stop::Unverified(_)) => return Some("verify failed"),
         Error::Stop(Stop::Trapped(_)) => return Some("the action crashed"),
         Error::Stop(Stop::Output(_)) => return Some("the action's output is not JSON"),
         _ => return None,

@@ -71,8 +71,8 @@ pub async fn replay(home: &Home, run: RunId) -> Result<Replayed, Error> {
         limits.fuel = limits.fuel.min(fuel);
     }
 
-    // Nothing is written, not even what was compiled.
-    let sandbox = Sandbox::new(None)?;
+    // What is compiled already is used; nothing is written, not even what is compiled now.
+    let sandbox = Sandbox::new(home.look_into_cache())?;
     let action = sandbox.readmit(&candidate)?;
     let mut meter = Meter::start(limits.clone());
     let gate = Gate::replay(Replay::new(run, &records, limits, sealer));

@@ -40,6 +40,15 @@ pub struct Case<'a> {
     pub fault: Option<&'a FailAt>,
 }
 
+/// What came of a case.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The whole of it.
+    pub came_of_it: Expect,
+    /// How many calls the run made, where these are too few for the case's fault: nothing has failed then.
+    pub missed: Option<u64>,
+}
+
 impl std::fmt::Debug for Bench {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Bench({:?})", self.candidate)
@@ -97,7 +106,7 @@ impl Bench {
     }
 
     /// Tries a case: rehearsal, grant of its least scope, run. Everything begins anew.
-    pub async fn try_case(&mut self, case: Case<'_>) -> Result<Expect, OfflineError> {
+    pub async fn try_case(&mut self, case: Case<'_>) -> Result<Seen, OfflineError> {
         self.tried += 1;
         let file = self.dir.path().join(format!("estate-{}.db", self.tried));
         let store = Embedded::open(&file)?;
@@ -122,7 +131,9 @@ impl Bench {
         let mut seen = self.run(case.fixture).await?;
         seen.secrets = after(&store, case).await?;
         seen.files = files_after(&files, case)?;
-        Ok(seen)
+        let calls = self.host.estate.counted();
+        let missed = case.fault.filter(|fault| calls < fault.at).map(|_| calls);
+        Ok(Seen { came_of_it: seen, missed })
     }
 
     async fn run(&self, fixture: &Fixture) -> Result<Expect, OfflineError> {
@@ -174,9 +185,9 @@ fn not_rehearsed(error: Error) -> Result<Expect, OfflineError> {
         Error::Input { .. } | Error::Admission(_) => RunState::Refused,
         Error::Stop(stop) if stop.is_refusal() => RunState::Refused,
         Error::AfterFailure { .. }
-        | Error::Stop(Stop::Failed(_) | Stop::Trapped(_) | Stop::Output(_) | Stop::Exceeded(_)) => {
-            RunState::Failed
-        }
+        | Error::Stop(
+            Stop::Failed(_) | Stop::Unverified(_) | Stop::Trapped(_) | Stop::Output(_) | Stop::Exceeded(_),
+        ) => RunState::Failed,
         _ => return Err(error.into()),
     };
     Ok(Expect { outcome: Some(outcome), because: Some(error.to_string()), ..Expect::default() })
@@ -221,10 +232,6 @@ fn seed_files(folder: &Path, files: &[FileBefore]) -> Result<Vec<FilesConfig>, O
 /// Where a file of a fixture lies: a canonical path leads nowhere else.
 fn file_at(folder: &Path, path: &str) -> Result<PathBuf, OfflineError> {
     Resource::new(remit_backend::files::KIND, path)?;
-    if !path.contains('/') {
-        let why = format!("[[file]] path = \"{path}\": write DIRECTORY/NAME, such as etc/app.conf");
-        return Err(OfflineError::Fixture { file: path.to_owned(), why });
-    }
     Ok(folder.join(path))
 }
 
@@ -288,6 +295,8 @@ fn line(step: &Step) -> String {
     if let Some(object) = arguments.as_object_mut() {
         // What the resource says already, and what was left out.
         object.retain(|_, value| !value.is_null() && value.as_str() != Some(step.resource.as_str()));
+        // One spelling, whatever order the operation has them in.
+        object.sort_keys();
     }
     let arguments = match arguments.as_object() {
         Some(object) if object.is_empty() => String::new(),

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use remit_gate::Resource;
 use remit_gate::{Failure, Scope};
 use remit_journal::RunState;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use toml_edit::{Document, Item};
 
 use crate::OfflineError;
 
@@ -92,6 +94,17 @@ pub struct FailAt {
     pub answer_lost: bool,
     /// What is to come of it.
     pub expect: Option<Expect>,
+    /// In which line of the file it begins, counted from 1.
+    #[serde(skip)]
+    pub line: usize,
+}
+
+/// As reports and `--filter` name it, after the file.
+impl std::fmt::Display for FailAt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let lost = if self.answer_lost { ", answer lost" } else { "" };
+        write!(f, "call {} fails: {}{lost} (line {})", self.at, self.failure.code(), self.line)
+    }
 }
 
 /// Which of the failures that an action can meet.
@@ -111,6 +124,18 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// As fixtures spell it.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Denied => "denied",
+            Self::NotFound => "not-found",
+            Self::Conflict => "conflict",
+            Self::Invalid => "invalid",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
     pub(crate) fn failure(self) -> Failure {
         let why = "the test asks for it".to_owned();
         match self {
@@ -163,16 +188,201 @@ pub struct SecretAfter {
 }
 
 impl Fixture {
-    /// Reads a file; a mistake is shown at its line.
+    /// Reads a file; each mistake is named by its line and key.
     pub fn load(path: &Path) -> Result<Self, OfflineError> {
         let text = std::fs::read_to_string(path).map_err(|error| OfflineError::file(path, &error))?;
-        let wrong = |why: String| OfflineError::Fixture { file: path.display().to_string(), why };
-        let fixture: Self =
-            remit_text::toml::read_exact(&text).map_err(|mistake| wrong(mistake.to_string()))?;
-        if let Some(fault) = fixture.faults.iter().find(|fault| fault.at == 0) {
-            return Err(wrong(format!("[[fault]] at = {}: calls count from 1", fault.at)));
+        Self::parse(&text).map_err(|why| OfflineError::Fixture { file: path.display().to_string(), why })
+    }
+
+    /// The same of its text.
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut fixture: Self =
+            remit_text::toml::read_exact(text).map_err(|mistake| mistake.to_string())?;
+        let document = Document::parse(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        let places = Places { text, root: document.as_item() };
+        let mistakes = fixture.mistakes(&places);
+        if !mistakes.is_empty() {
+            return Err(mistakes.join("\n"));
+        }
+        for (n, fault) in fixture.faults.iter_mut().enumerate() {
+            fault.line = places.line(&[Key("fault"), At(n)]);
         }
         Ok(fixture)
+    }
+
+    /// What is well-formed and cannot be: nothing of it is found out only when it is tried.
+    fn mistakes(&self, places: &Places<'_>) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut wrong = |keys: &[Step], why: String| found.push(places.mistake(keys, &why));
+        for (n, secret) in self.secrets.iter().enumerate() {
+            let of = |key| [Key("secret"), At(n), Key(key)];
+            if let Err(error) = Resource::new(remit_capability::secrets::KIND, &secret.path) {
+                wrong(&of("path"), error.to_string());
+            }
+            if self.secrets[..n].iter().any(|earlier| earlier.path == secret.path) {
+                wrong(&of("path"), format!("{} is there twice; say `versions` instead", secret.path));
+            }
+            if secret.fields.is_empty() {
+                wrong(&of("fields"), "a secret has at least one field".to_owned());
+            }
+            for (key, versions) in [("disabled", &secret.disabled), ("destroyed", &secret.destroyed)] {
+                if let Some(version) = versions.iter().find(|v| !(1..=secret.versions).contains(*v)) {
+                    let has = secret.versions;
+                    wrong(
+                        &of(key),
+                        format!("there is no version {version}: `versions` is {has}, counted from 1"),
+                    );
+                }
+            }
+        }
+        for (n, file) in self.files.iter().enumerate() {
+            if let Err(why) = is_file(&file.path) {
+                wrong(&[Key("file"), At(n), Key("path")], why);
+            }
+        }
+        for (n, fault) in self.faults.iter().enumerate() {
+            if fault.at == 0 {
+                wrong(&[Key("fault"), At(n), Key("at")], "calls count from 1".to_owned());
+            }
+        }
+        let of_faults = self.faults.iter().enumerate();
+        let of_faults = of_faults.map(|(n, fault)| (vec![Key("fault"), At(n)], &fault.expect));
+        for (within, expect) in std::iter::once((Vec::new(), &self.expect)).chain(of_faults) {
+            let Some(expect) = expect else { continue };
+            let of = |list, n| [&within[..], &[Key("expect"), Key(list), At(n), Key("path")]].concat();
+            for (n, secret) in expect.secrets.iter().enumerate() {
+                if let Err(error) = Resource::new(remit_capability::secrets::KIND, &secret.path) {
+                    wrong(&of("secret", n), error.to_string());
+                }
+            }
+            for (n, file) in expect.files.iter().enumerate() {
+                if let Err(why) = is_file(&file.path) {
+                    wrong(&of("file", n), why);
+                }
+            }
+        }
+        found
+    }
+}
+
+/// Whether a file of a fixture can be there: in a directory, by a name that actions can use.
+fn is_file(path: &str) -> Result<(), String> {
+    Resource::new(remit_backend::files::KIND, path).map_err(|error| error.to_string())?;
+    if path.contains('/') {
+        Ok(())
+    } else {
+        Err(format!("{path}: write DIRECTORY/NAME, such as etc/app.conf"))
+    }
+}
+
+/// A step on the way to a value.
+#[derive(Clone, Copy)]
+enum Step {
+    Key(&'static str),
+    At(usize),
+}
+use Step::{At, Key};
+
+/// Where in the text values are.
+struct Places<'a> {
+    text: &'a str,
+    root: &'a Item,
+}
+
+impl Places<'_> {
+    /// The line of a value, or of the nearest one around it that is written down.
+    fn line(&self, steps: &[Step]) -> usize {
+        let (mut item, mut at) = (self.root, 0);
+        for step in steps {
+            let next = match step {
+                Key(key) => item.get(key),
+                At(n) => item.get(n),
+            };
+            let Some(next) = next else { break };
+            item = next;
+            at = item.span().map_or(at, |span| span.start);
+        }
+        self.text[..at].matches('\n').count() + 1
+    }
+
+    fn mistake(&self, steps: &[Step], why: &str) -> String {
+        let mut key = String::new();
+        for step in steps {
+            match step {
+                Key(name) if key.is_empty() => key.push_str(name),
+                Key(name) => key = format!("{key}.{name}"),
+                // The line says which.
+                At(_) => {}
+            }
+        }
+        format!("line {}, {key}: {why}", self.line(steps))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_mistake_is_named_by_line_and_key() {
+        let text = r#"[input]
+[[secret]]
+path = "app/db"
+versions = 2
+disabled = [1, 3]
+[[secret]]
+path = "/app"
+fields = []
+[[secret]]
+path = "app/db"
+destroyed = [0]
+[[file]]
+path = "app.conf"
+content = ""
+[[fault]]
+at = 0
+failure = "conflict"
+expect.secret = [
+  { path = "app/db", current = 1 },
+  { path = "app//db", current = 1 },
+]
+[[fault]]
+at = 1
+failure = "denied"
+[expect]
+[[expect.file]]
+path = "../app.conf"
+"#;
+        let said = Fixture::parse(text).unwrap_err();
+        let named: Vec<_> = said.lines().filter_map(|line| line.split(": ").next()).collect();
+        let expected = [
+            "line 5, secret.disabled",
+            "line 7, secret.path",
+            "line 8, secret.fields",
+            "line 10, secret.path",
+            "line 11, secret.destroyed",
+            "line 13, file.path",
+            "line 16, fault.at",
+            "line 27, expect.file.path",
+            "line 20, fault.expect.secret.path",
+        ];
+        assert_eq!(named, expected, "{said}");
+    }
+
+    #[test]
+    fn each_fault_has_a_name_of_its_own() {
+        let fault = "[[fault]]\nat = 2\nfailure = \"not-found\"\n";
+        let text = format!("[input]\n{fault}{fault}answer-lost = true\n");
+        let names: Vec<_> = Fixture::parse(&text).unwrap().faults.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            names,
+            ["call 2 fails: not-found (line 2)", "call 2 fails: not-found, answer lost (line 5)"]
+        );
+        for kind in ["denied", "not-found", "conflict", "invalid", "unavailable"] {
+            let fixture = Fixture::parse(&text.replace("not-found", kind)).unwrap();
+            assert_eq!(fixture.faults[0].failure.code(), kind);
+        }
     }
 }
 

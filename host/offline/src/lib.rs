@@ -9,7 +9,7 @@ mod error;
 mod fixture;
 mod record;
 
-pub use bench::{Bench, Case};
+pub use bench::{Bench, Case, Seen};
 pub use compare::differences;
 pub use error::OfflineError;
 pub use fixture::{Expect, FailAt, FailureKind, FileAfter, FileBefore, Fixture, SecretAfter, SecretBefore};

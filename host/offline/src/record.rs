@@ -6,15 +6,16 @@ use toml_edit::{Array, DocumentMut, Item};
 
 use crate::{Expect, OfflineError};
 
-/// Writes what was seen into a fixture: first without a fault, then with each. The author's own lines stay
-/// as they are; the file is replaced whole.
-pub fn record(file: &Path, seen: &[Expect]) -> Result<(), OfflineError> {
+/// Writes what was seen into a fixture: first without a fault, then with each; where nothing was, nothing is written. The
+/// author's own lines stay as they are; the file is replaced whole.
+pub fn record(file: &Path, seen: &[Option<Expect>]) -> Result<(), OfflineError> {
     let failed = |error: std::io::Error| OfflineError::file(file, &error);
     let wrong = |why: String| OfflineError::Fixture { file: file.display().to_string(), why };
     let text = std::fs::read_to_string(file).map_err(failed)?;
     let mut document: DocumentMut =
         text.parse().map_err(|error: toml_edit::TomlError| wrong(error.to_string()))?;
     for (n, seen) in seen.iter().enumerate() {
+        let Some(seen) = seen else { continue };
         let mut expect = toml_edit::ser::to_document(seen).map_err(|error| wrong(error.to_string()))?;
         expect.iter_mut().filter_map(|(_, item)| item.as_array_mut()).for_each(a_line_each);
         let expect = Item::Table(expect.as_table().clone());

@@ -28,6 +28,8 @@ use crate::identity::{self, Identity};
 pub struct Cache {
     pub(crate) folder: PathBuf,
     pub(crate) key: Sealer,
+    /// Whether nothing is written into it.
+    pub(crate) read_only: bool,
 }
 
 /// What the seal beside a file says about it.
@@ -46,7 +48,16 @@ impl Cache {
     pub fn open(folder: &Path, key: &Path) -> Result<Self, KeyError> {
         // A folder that cannot be made is a cache that keeps nothing.
         let _ = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        Ok(Self { folder: folder.to_owned(), key: Sealer::load_or_create(key)? })
+        Ok(Self { folder: folder.to_owned(), key: Sealer::load_or_create(key)?, read_only: false })
+    }
+
+    /// The cache in `folder` if it and its key are there, for somebody who writes nothing: what is in it is used, and
+    /// nothing is added.
+    pub fn open_read_only(folder: &Path, key: &Path) -> Result<Option<Self>, KeyError> {
+        if !folder.is_dir() || !key.exists() {
+            return Ok(None);
+        }
+        Ok(Some(Self { folder: folder.to_owned(), key: Sealer::load_or_create(key)?, read_only: true }))
     }
 
     /// What was compiled from the component with this digest, if it is there and is what was kept.
@@ -82,6 +93,9 @@ impl Cache {
 
     /// Keeps what was compiled. That it could not be is no failure of a run: the next one compiles again.
     pub(crate) fn keep(&self, engine: &Engine, component: Digest, compiled: &Component) {
+        if self.read_only {
+            return;
+        }
         let name = name(engine, component);
         let keep = || -> Result<(), String> {
             let bytes = compiled.serialize().map_err(|error| error.to_string())?;
@@ -103,6 +117,9 @@ impl Cache {
     }
 
     fn write_seal(&self, name: &str, code: &File, digest: Digest) -> Result<(), String> {
+        if self.read_only {
+            return Ok(());
+        }
         let identity = Identity::of(code).map_err(|error| error.to_string())?;
         let kept = Kept { digest, identity, boot: identity::boot().map(ToOwned::to_owned) };
         let text = serde_json::to_vec(&kept).map_err(|error| error.to_string())?;
@@ -224,6 +241,30 @@ mod tests {
         let mut other = wasmtime::Config::new();
         other.consume_fuel(true);
         assert!(bench.cache().load(&Engine::new(&other).unwrap(), bench.digest).is_none());
+    }
+
+    #[test]
+    fn who_only_reads_loads_what_was_kept_and_leaves_the_folder_as_it_is() {
+        let bench = Bench::new();
+        let key = bench.dir.path().join("cache.key");
+        let open = |folder: &str| Cache::open_read_only(&bench.dir.path().join(folder), &key).unwrap();
+        assert!(open("nowhere").is_none() && !bench.dir.path().join("nowhere").exists());
+        let files = || fs::read_dir(bench.dir.path().join("cache")).unwrap().count();
+        let cache = open("cache").unwrap();
+        assert!(cache.load(&bench.engine, bench.digest).is_some());
+        let compiled = Component::new(&bench.engine, wat::parse_str(COMPONENT).unwrap()).unwrap();
+        cache.keep(&bench.engine, Digest::of(b"another"), &compiled);
+        assert_eq!(files(), 2);
+        // As after a start of the machine: it is hashed, and the seal stays as it was.
+        let seal = bench.file(".seal");
+        let code = fs::read(bench.file(".cwasm")).unwrap();
+        fs::remove_file(bench.file(".cwasm")).unwrap();
+        fs::write(seal.with_extension("cwasm"), code).unwrap();
+        let before = fs::read(&seal).unwrap();
+        assert!(cache.load(&bench.engine, bench.digest).is_some());
+        assert_eq!(fs::read(&seal).unwrap(), before);
+        fs::remove_file(&key).unwrap();
+        assert!(open("cache").is_none() && !key.exists());
     }
 
     #[test]

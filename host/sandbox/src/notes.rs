@@ -74,6 +74,9 @@ impl Cache {
 
     /// Notes what is known of a file. That it could not be is no failure: the next look is a longer one.
     pub(crate) fn note(&self, file: &Identity, known: &Known) {
+        if self.read_only {
+            return;
+        }
         let (Some(slot), Some(program), Some(boot)) = (slot(file), program(), identity::boot()) else {
             return;
         };

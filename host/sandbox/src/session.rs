@@ -48,13 +48,22 @@ pub enum Stop {
     #[error(transparent)]
     #[diagnostic(code(failed::limit), help("{}", limit_help(.0)))]
     Exceeded(Exceeded),
-    /// The action returned an error.
+    /// `run` of the action returned an error.
     #[error("the action failed: {0}")]
     #[diagnostic(
         code(failed::action),
         help("the message is the action's own; `remit show RUN` tells what it did before")
     )]
     Failed(String),
+    /// `verify` of the action returned an error: the repair was made and does not hold.
+    #[error("verify failed: {0}")]
+    #[diagnostic(
+        code(failed::verify),
+        help(
+            "the message is from the action's own check, after its `run` had ended well; `remit show RUN` tells what it did"
+        )
+    )]
+    Unverified(String),
     /// The machine has no room for the guest, which never began.
     #[error("{}{_0}", Self::NOT_STARTED)]
     #[diagnostic(
@@ -157,7 +166,11 @@ impl Sandbox {
         let Ok(called) = called else {
             return Err(Stop::Exceeded(meter.out_of_time()));
         };
-        let answer = called.map_err(|error| stop(error, meter))?.map_err(Stop::Failed)?;
+        let said = store.data().ctx.last_words();
+        let answer = called.map_err(|error| stop(error, meter, said))?.map_err(match call {
+            Call::Run { .. } => Stop::Failed,
+            Call::Verify { .. } => Stop::Unverified,
+        })?;
         flushed.map_err(Stop::Fault)?;
         let (used, allowed) = (answer.len() as u64, meter.limits.output.as_u64());
         meter.consumed.output = meter.consumed.output.max(used);
@@ -208,8 +221,8 @@ fn not_started(error: wasmtime::Error) -> wasmtime::Error {
     if its_own { error } else { wasmtime::Error::new(NoRoom(format!("{error:#}"))) }
 }
 
-/// Finds the cause of a trap: a kind, never a text.
-fn stop(error: wasmtime::Error, meter: &Meter) -> Stop {
+/// Finds the cause of a trap: a kind, never a text. A guest that gave up, as a panic does, has said why before.
+fn stop(error: wasmtime::Error, meter: &Meter, said: Option<&str>) -> Stop {
     let error = match error.downcast::<Fault>() {
         Ok(fault) => return Stop::Fault(fault),
         Err(error) => error,
@@ -235,6 +248,7 @@ fn stop(error: wasmtime::Error, meter: &Meter) -> Stop {
             let allowed = STACK as u64;
             Stop::Exceeded(Exceeded { limit: Limit::Stack, used: allowed + 1, allowed })
         }
+        Some(Trap::UnreachableCodeReached) if let Some(said) = said => Stop::Trapped(said.to_owned()),
         Some(trap) => Stop::Trapped(trap.to_string()),
         None => Stop::Trapped(format!("{error:#}")),
     }

@@ -25,7 +25,7 @@
 
 /* Errors. */
 
-/* What went wrong, for an action that wants to handle it. */
+/* What went wrong, for an action that wants to handle it: the codes of the WIT and of tests, such as `not-found`. */
 enum remit_code {
     REMIT_FAILED,      /* The action's own reason. */
     REMIT_DENIED,      /* The real system refused the host's own credential. */

@@ -17,7 +17,7 @@ export class Refusal extends Error {
     readonly code: RefusalCode,
     readonly detail: string,
   ) {
-    super(`could not ${doing}: ${code.replace("-", " ")}: ${detail}`);
+    super(`could not ${doing}: ${code.replaceAll("-", " ")}: ${detail}`);
   }
 }
 

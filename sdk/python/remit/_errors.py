@@ -14,18 +14,18 @@ class Refusal(Error):
     """The host did not do what was asked. Nothing was changed, unless `code` is "unavailable"."""
 
     def __init__(self, doing: str, code: str, detail: str) -> None:
-        super().__init__(f"could not {doing}: {code}: {detail}")
+        super().__init__(f"could not {doing}: {code.replace('-', ' ')}: {detail}")
         self.doing = doing
         """What was asked, such as "rotate app/db"."""
         self.code = code
-        """"denied", "not found", "conflict", "invalid" or "unavailable"."""
+        """"denied", "not-found", "conflict", "invalid" or "unavailable": spelt as in the WIT and in tests."""
         self.detail = detail
         """The host's words."""
 
 
 _CODES = {
     "Failure_Denied": "denied",
-    "Failure_NotFound": "not found",
+    "Failure_NotFound": "not-found",
     "Failure_Conflict": "conflict",
     "Failure_Invalid": "invalid",
     "Failure_Unavailable": "unavailable",

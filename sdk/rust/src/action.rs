@@ -41,6 +41,7 @@ pub fn call_run<I: DeserializeOwned, O: Serialize>(
     input: &str,
     run: impl FnOnce(I) -> Result<O, Error>,
 ) -> Result<String, String> {
+    log_panics();
     let result = read("input", input)
         .and_then(run)
         .and_then(|output| serde_json::to_string(&output).map_err(|e| Error::json("output", e)));
@@ -54,8 +55,32 @@ pub fn call_verify<I: DeserializeOwned, O: DeserializeOwned>(
     output: &str,
     verify: impl FnOnce(I, O) -> Result<(), Error>,
 ) -> Result<(), String> {
+    log_panics();
     let result = read("input", input).and_then(|i| read("output", output).and_then(|o| verify(i, o)));
     result.map_err(|error| error.to_string())
+}
+
+/// The longest panic message that is logged, in bytes: more would use up the run's `log_bytes`, and end it for that.
+const LONGEST: usize = 4096;
+
+/// Has a panic write its message and place into the run's log: this target has no standard error, so Rust's own hook
+/// says nothing. The host tells that line as the reason of the crash.
+fn log_panics() {
+    // Elsewhere (WASI, the author's own unit tests) there is a standard error, and no host to log to.
+    if cfg!(not(all(target_family = "wasm", target_os = "unknown"))) {
+        return;
+    }
+    std::panic::set_hook(Box::new(|panic| crate::log::error(panic_line(&panic.to_string()))));
+}
+
+/// `panicked at src/lib.rs:7:9:`, a line feed, and the message: in one line, cut where it is too long.
+fn panic_line(text: &str) -> String {
+    let mut line = text.replacen(":\n", ": ", 1);
+    if line.len() > LONGEST {
+        line.truncate((0..=LONGEST).rev().find(|end| line.is_char_boundary(*end)).unwrap_or(0));
+        line.push('…');
+    }
+    line
 }
 
 fn read<T: DeserializeOwned>(what: &'static str, json: &str) -> Result<T, Error> {
@@ -81,6 +106,13 @@ mod tests {
         let error = call_run("true", double).err();
         let expected = "the action's input: invalid type: boolean `true`, expected u64 at line 1 column 4";
         assert_eq!(error.as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn a_panic_is_one_line_of_bounded_length() {
+        assert_eq!(panic_line("panicked at src/lib.rs:7:9:\noh: no"), "panicked at src/lib.rs:7:9: oh: no");
+        let long = panic_line(&"é".repeat(LONGEST));
+        assert_eq!(long, "é".repeat(LONGEST / 2) + "…");
     }
 
     #[test]

@@ -42,8 +42,25 @@ impl Error {
         }
     }
 
+    /// The code of [`Self::failure`], spelt as in the WIT, in tests and in the other languages: `not-found`.
+    #[must_use]
+    pub fn code(&self) -> Option<&'static str> {
+        self.failure().map(|failure| parts(failure).0)
+    }
+
     pub(crate) fn json(what: &'static str, error: serde_json::Error) -> Self {
         Self::Json { what, error }
+    }
+}
+
+/// A failure's code, and the host's words.
+fn parts(failure: &Failure) -> (&'static str, &str) {
+    match failure {
+        Failure::Denied(detail) => ("denied", detail),
+        Failure::NotFound(detail) => ("not-found", detail),
+        Failure::Conflict(detail) => ("conflict", detail),
+        Failure::Invalid(detail) => ("invalid", detail),
+        Failure::Unavailable(detail) => ("unavailable", detail),
     }
 }
 
@@ -52,14 +69,8 @@ impl fmt::Display for Error {
         match self {
             Self::Message(message) => f.write_str(message),
             Self::Host { doing, failure } => {
-                let (kind, detail) = match failure {
-                    Failure::Denied(detail) => ("denied", detail),
-                    Failure::NotFound(detail) => ("not found", detail),
-                    Failure::Conflict(detail) => ("conflict", detail),
-                    Failure::Invalid(detail) => ("invalid", detail),
-                    Failure::Unavailable(detail) => ("unavailable", detail),
-                };
-                write!(f, "could not {doing}: {kind}: {detail}")
+                let (code, detail) = parts(failure);
+                write!(f, "could not {doing}: {}: {detail}", code.replace('-', " "))
             }
             Self::Json { what, error } => write!(f, "the action's {what}: {error}"),
         }
@@ -97,5 +108,7 @@ mod tests {
         let failure = Failure::NotFound("no such secret".to_owned());
         let error = Error::Host { doing: "rotate app/db".to_owned(), failure };
         assert_eq!(error.to_string(), "could not rotate app/db: not found: no such secret");
+        assert_eq!(error.code(), Some("not-found"));
+        assert_eq!(Error::new("no such secret").code(), None);
     }
 }

@@ -8,7 +8,7 @@ use crate::{AuthorError, Project, bindings, tool};
 /// What it takes.
 pub(crate) const INSTALL: &str = "python3 -m venv .venv\n.venv/bin/pip install ziglang==0.17.1";
 /// As zig and as its package on PyPI name the program.
-const ZIG: [&str; 2] = ["zig", "python-zig"];
+pub(crate) const ZIG: [&str; 2] = ["zig", "python-zig"];
 
 /// Compiles `src/*.c` to a core module.
 pub(crate) fn build(project: &Project) -> Result<Vec<u8>, AuthorError> {

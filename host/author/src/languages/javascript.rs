@@ -5,7 +5,7 @@
 
 use std::fs;
 
-use crate::{AuthorError, Project, bindings, tool};
+use crate::{AuthorError, Project, bindings, build, tool, world};
 
 mod declarations;
 
@@ -19,7 +19,7 @@ pub(crate) const INSTALL_TS: &str =
     "npm install --save-dev componentize-qjs@0.4.5 esbuild@0.28.2 typescript@7.0.2";
 
 /// Builds a component from `src/action.js` and what it imports.
-pub(crate) fn build(project: &Project) -> Result<Vec<u8>, AuthorError> {
+pub(crate) fn build_javascript(project: &Project) -> Result<Vec<u8>, AuthorError> {
     make(project, "src/action.js", INSTALL_JS)
 }
 
@@ -53,6 +53,16 @@ fn make(project: &Project, entry: &str, install: &str) -> Result<Vec<u8>, Author
         .arg(&bundle)
         .arg("--output")
         .arg(&component);
-    tool::run(&mut componentize, language, install)?;
+    tool::run(&mut componentize, language, install).map_err(|error| outside(project, error))?;
     fs::read(&component).map_err(|error| AuthorError::file(&component, &error))
+}
+
+/// The tool's way to say that the world does not import what the bundle does.
+fn outside(project: &Project, error: AuthorError) -> AuthorError {
+    let AuthorError::ToolFailed { output, .. } = &error else { return error };
+    let module = output.split("resolving module '").nth(1).and_then(|rest| rest.split('\'').next());
+    match module.filter(|module| world::interfaces().iter().any(|known| known == module)) {
+        Some(import) => build::outside(project, import),
+        None => error,
+    }
 }

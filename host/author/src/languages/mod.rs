@@ -34,7 +34,9 @@ pub(crate) struct Entry {
     pub(crate) vendored: (&'static [&'static str], &'static str),
     /// Builds a component, before its metadata.
     pub(crate) build: fn(&Project) -> Result<Vec<u8>, AuthorError>,
-    /// How its tool is installed, a command a line.
+    /// The programs it takes, each by any of its names.
+    pub(crate) tools: &'static [&'static [&'static str]],
+    /// How its tool is installed, a command a line, typed in the project's folder.
     pub(crate) install: &'static str,
     /// Names that no project of it can have, and what they are; beside those that its world cannot have.
     pub(crate) reserved: (&'static [&'static str], &'static str),
@@ -68,6 +70,7 @@ static TABLE: &[Entry] = &[
         sdk: &RUST,
         vendored: (&["Cargo.toml", "src"], "sdk"),
         build: rust::build,
+        tools: &[&["cargo"]],
         install: rust::INSTALL,
         reserved: rust::RESERVED,
         core: true,
@@ -80,6 +83,7 @@ static TABLE: &[Entry] = &[
         sdk: &C,
         vendored: (&["src", "cjson"], "sdk"),
         build: c::build,
+        tools: &[&c::ZIG],
         install: c::INSTALL,
         reserved: (&[], ""),
         core: true,
@@ -92,6 +96,7 @@ static TABLE: &[Entry] = &[
         sdk: &PYTHON,
         vendored: (&["remit"], "sdk"),
         build: python::build,
+        tools: &[&["componentize-py"]],
         install: python::INSTALL,
         reserved: (&["componentize-py"], "a tool that the project is built with has it"),
         core: false,
@@ -104,6 +109,7 @@ static TABLE: &[Entry] = &[
         sdk: &JS,
         vendored: (&["package.json", "src"], "sdk"),
         build: javascript::build_typescript,
+        tools: &[&["componentize-qjs"], &["esbuild"], &["tsc"]],
         install: javascript::INSTALL_TS,
         reserved: javascript::RESERVED,
         core: false,
@@ -115,7 +121,8 @@ static TABLE: &[Entry] = &[
         template: &JS_TEMPLATE,
         sdk: &JS,
         vendored: (&["package.json", "src"], "sdk"),
-        build: javascript::build,
+        build: javascript::build_javascript,
+        tools: &[&["componentize-qjs"], &["esbuild"]],
         install: javascript::INSTALL_JS,
         reserved: javascript::RESERVED,
         core: false,
@@ -128,6 +135,7 @@ static TABLE: &[Entry] = &[
         sdk: &GO,
         vendored: (&["go.mod", "internal", "log", "pkg", "secrets", "remit.go", "errors.go"], "sdk"),
         build: go::build,
+        tools: &[&["go"]],
         install: go::INSTALL,
         reserved: go::RESERVED,
         core: true,

@@ -18,6 +18,8 @@ use wasmtime::component::ResourceTable;
 use crate::Ctx;
 use crate::bindings::wasi::cli::{environment, exit};
 pub use clocks::{MonotonicNow, Poll, Ready, WallNow};
+#[doc(hidden)]
+pub use files::path_below;
 pub use files::{Descriptor, DirectoryEntryStream, Unwritten};
 pub use io::{Input, IoError, Output, Place, Pollable, Terminal};
 

@@ -32,7 +32,9 @@ impl New {
         for file in &created.files {
             say!("          {dir}/{}", file.display());
         }
-        say!("next      cd {dir} && remit build && remit test");
+        for (n, command) in created.next.iter().enumerate() {
+            say!("{}{command}", if n == 0 { "next      " } else { "          " });
+        }
         Ok(0)
     }
 }

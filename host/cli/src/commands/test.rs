@@ -23,6 +23,9 @@ pub(crate) struct Test {
     /// Only tests whose name contains this.
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
+    /// Take the action as it was built, also if its sources were changed since.
+    #[arg(long)]
+    no_build: bool,
     /// Write what happens into the tests, as what is expected.
     #[arg(long)]
     record: bool,
@@ -54,15 +57,11 @@ impl Test {
         let (actions, fixtures): (Vec<_>, Vec<_>) =
             self.files.iter().cloned().partition(|file| file.extension().is_some_and(|e| e == "wasm"));
         let action = match &actions[..] {
-            [] => {
-                let project = Project::open(Path::new("."))?;
-                let built = PathBuf::from(format!("{}.wasm", project.manifest.name));
-                if !built.exists() {
-                    return Err(usage("the action is not built".to_owned(), "run `remit build` first"));
-                }
-                built
+            [] => built(self.no_build)?,
+            [one] => {
+                tell_if_old(one);
+                one.clone()
             }
-            [one] => one.clone(),
             _ => return Err(usage("several actions are given".to_owned(), "test one at a time")),
         };
         let fixtures = if fixtures.is_empty() { beside(&action)? } else { fixtures };
@@ -78,7 +77,7 @@ impl Test {
             for fault in std::iter::once(None).chain(faults) {
                 let name = match fault {
                     None => shown.clone(),
-                    Some(fault) => format!("{shown}, call {} fails", fault.at),
+                    Some(fault) => format!("{shown}, {fault}"),
                 };
                 if !self.record && self.filter.as_ref().is_some_and(|filter| !name.contains(filter)) {
                     continue;
@@ -86,14 +85,22 @@ impl Test {
                 let since = Instant::now();
                 let seen = bench.try_case(Case { fixture, fault }).await?;
                 let expect = fault.map_or(&fixture.expect, |fault| &fault.expect);
-                let differs = match expect {
+                let missed = fault.zip(seen.missed).map(|(fault, calls)| {
+                    format!(
+                        "call {} never came: the run made {calls}, so nothing failed; correct `at`",
+                        fault.at
+                    )
+                });
+                let differs = match (missed, expect) {
+                    // What did not happen is not worth writing down.
+                    (Some(missed), _) => vec![missed],
                     _ if self.record => Vec::new(),
-                    Some(expect) => differences(expect, &seen),
-                    None => {
+                    (None, Some(expect)) => differences(expect, &seen.came_of_it),
+                    (None, None) => {
                         vec!["it expects nothing: `remit test --record` writes down what happens".to_owned()]
                     }
                 };
-                recorded.push(seen);
+                recorded.push(differs.is_empty().then_some(seen.came_of_it));
                 let done = Ran { name, took: since.elapsed(), differs };
                 if self.format == Format::Text {
                     tell(&done, self.record);
@@ -126,6 +133,61 @@ impl Test {
         }
         Ok(u8::from(failed > 0))
     }
+}
+
+/// The action of this folder: built now, if it is not or if its sources were changed since.
+fn built(no_build: bool) -> Done<PathBuf> {
+    let project = Project::open(Path::new("."))?;
+    let file = project.component();
+    let file = file.strip_prefix(".").map(Path::to_owned).unwrap_or(file);
+    let at = std::fs::metadata(&file).and_then(|meta| meta.modified()).ok();
+    let newer = match at {
+        Some(at) => project.changed_since(at)?,
+        None => None,
+    };
+    match (at, &newer) {
+        (None, _) if no_build => {
+            return Err(usage(
+                "the action is not built".to_owned(),
+                "run `remit build` first, or leave out --no-build",
+            ));
+        }
+        (Some(_), None) => return Ok(file),
+        (Some(_), Some(newer)) if no_build => {
+            tell_old(&file, newer);
+            return Ok(file);
+        }
+        (Some(_), Some(newer)) => {
+            print::warn(&format!(
+                "note: building first: {} was changed after {}",
+                newer.display(),
+                file.display()
+            ));
+        }
+        (None, _) => print::warn("note: building first"),
+    }
+    remit_author::build(&project, None)?;
+    Ok(file)
+}
+
+/// Says so if an action that lies in its project was built from other sources than are there now.
+fn tell_if_old(action: &Path) {
+    let folder = action.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let Ok(project) = Project::open(folder) else { return };
+    let named = project.component().file_name() == action.file_name();
+    let at = std::fs::metadata(action).and_then(|meta| meta.modified());
+    if let (true, Ok(at)) = (named, at)
+        && let Ok(Some(newer)) = project.changed_since(at)
+    {
+        tell_old(action, &newer);
+    }
+}
+
+fn tell_old(action: &Path, newer: &Path) {
+    let (action, newer) = (action.display(), newer.display());
+    print::warn(&format!(
+        "warning: {newer} was changed after {action} was built: `remit build` makes it anew"
+    ));
 }
 
 /// The tests in the folder `tests` beside the action.

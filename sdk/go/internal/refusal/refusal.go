@@ -1,15 +1,19 @@
 // Package refusal turns what the host would not do into errors.
 package refusal
 
-import "github.com/remit/remit/sdk/go/bindings/remit_secrets_types"
+import (
+	"strings"
 
-// Code is the kind of a refusal.
+	"github.com/remit/remit/sdk/go/bindings/remit_secrets_types"
+)
+
+// Code is the kind of a refusal, spelt as in the WIT and in tests.
 type Code string
 
 // As package remit documents them.
 const (
 	Denied      Code = "denied"
-	NotFound    Code = "not found"
+	NotFound    Code = "not-found"
 	Conflict    Code = "conflict"
 	Invalid     Code = "invalid"
 	Unavailable Code = "unavailable"
@@ -23,7 +27,7 @@ type Refusal struct {
 }
 
 func (r *Refusal) Error() string {
-	return "could not " + r.Doing + ": " + string(r.Code) + ": " + r.Detail
+	return "could not " + r.Doing + ": " + strings.ReplaceAll(string(r.Code), "-", " ") + ": " + r.Detail
 }
 
 // Of is the error for a failure of the host; doing says what was asked.

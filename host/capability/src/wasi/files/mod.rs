@@ -15,6 +15,8 @@ use wasmtime::component::Resource as Handle;
 
 pub(crate) use buffer::Buffers;
 pub use buffer::Unwritten;
+#[doc(hidden)]
+pub use path::path_below;
 
 use super::io::IoError;
 use crate::Ctx;

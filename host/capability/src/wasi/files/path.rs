@@ -6,34 +6,53 @@ use super::Answer;
 use crate::Ctx;
 use crate::bindings::wasi::filesystem::types::ErrorCode;
 
+/// Why a path names nothing below its directory.
+#[derive(Debug)]
+pub struct Refused {
+    /// In words, for the journal; none for an empty path, which is no attempt at anything.
+    why: Option<String>,
+    code: ErrorCode,
+}
+
+/// What `path` below `directory` names. POSIX lets `./a//b/` stand for `a/b`; everything else that is not canonical is
+/// refused.
+#[doc(hidden)]
+pub fn path_below(directory: &Resource, path: &str) -> Result<Resource, Refused> {
+    let refused = |why: &str, code| Err(Refused { why: Some(why.to_owned()), code });
+    if path.is_empty() {
+        return Err(Refused { why: None, code: ErrorCode::NoEntry });
+    }
+    if path.starts_with('/') {
+        return refused("a path from the root leads out of the directory", ErrorCode::NotPermitted);
+    }
+    if path.split('/').any(|segment| segment == "..") {
+        return refused("`..` could lead out of the directory", ErrorCode::NotPermitted);
+    }
+    if path.split('/').any(|segment| segment.starts_with(remit_backend::files::TEMPORARY)) {
+        return refused("the name is one of Remit's own temporary files", ErrorCode::NotPermitted);
+    }
+    let mut whole = directory.path().to_owned();
+    for segment in path.split('/').filter(|segment| !matches!(*segment, "" | ".")) {
+        whole.push('/');
+        whole.push_str(segment);
+    }
+    match Resource::new(directory.kind(), &whole) {
+        Ok(resource) => Ok(resource),
+        Err(error) => refused(&error.to_string(), ErrorCode::IllegalByteSequence),
+    }
+}
+
 impl Ctx {
-    /// What `path` below `directory` names. POSIX lets `./a//b/` stand for `a/b`; everything else that is not
-    /// canonical is refused, and the refusal journaled as one of `O`.
+    /// What `path` below `directory` names; a refusal is journaled as one of `O`.
     pub(super) fn named<O: Operation>(&self, directory: &Resource, path: &str) -> Answer<Resource> {
-        let refused = |why: &str, code| {
-            self.gate().refuse(O::NAME, path, why).map_err(wasmtime::Error::new)?;
-            Ok(Err(code))
-        };
-        if path.is_empty() {
-            return Ok(Err(ErrorCode::NoEntry));
-        }
-        if path.starts_with('/') {
-            return refused("a path from the root leads out of the directory", ErrorCode::NotPermitted);
-        }
-        if path.split('/').any(|segment| segment == "..") {
-            return refused("`..` could lead out of the directory", ErrorCode::NotPermitted);
-        }
-        if path.split('/').any(|segment| segment.starts_with(remit_backend::files::TEMPORARY)) {
-            return refused("the name is one of Remit's own temporary files", ErrorCode::NotPermitted);
-        }
-        let mut whole = directory.path().to_owned();
-        for segment in path.split('/').filter(|segment| !matches!(*segment, "" | ".")) {
-            whole.push('/');
-            whole.push_str(segment);
-        }
-        match Resource::new(directory.kind(), &whole) {
+        match path_below(directory, path) {
             Ok(resource) => Ok(Ok(resource)),
-            Err(error) => refused(&error.to_string(), ErrorCode::IllegalByteSequence),
+            Err(Refused { why, code }) => {
+                if let Some(why) = why {
+                    self.gate().refuse(O::NAME, path, &why).map_err(wasmtime::Error::new)?;
+                }
+                Ok(Err(code))
+            }
         }
     }
 
