@@ -196,8 +196,7 @@ impl Fixture {
 
     /// The same of its text.
     fn parse(text: &str) -> Result<Self, String> {
-        let mut fixture: Self =
-            remit_text::toml::read_exact(text).map_err(|mistake| mistake.to_string())?;
+        let mut fixture: Self = remit_text::toml::read_exact(text).map_err(|mistake| mistake.to_string())?;
         let document = Document::parse(text).map_err(|error| error.to_string().trim_end().to_owned())?;
         let places = Places { text, root: document.as_item() };
         let mistakes = fixture.mistakes(&places);
@@ -384,24 +383,16 @@ path = "../app.conf"
             assert_eq!(fixture.faults[0].failure.code(), kind);
         }
     }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use super::*;
 
     #[test]
     fn a_fixture_says_what_its_file_says() {
-        let file = tempfile::NamedTempFile::new().unwrap();
         for (input, why) in [
             ("n = 9007199254740993", "cannot be signed exactly"),
             ("n = nan", "no number in JSON"),
             ("when = 2026-01-01", "a date is no JSON"),
             ("n = 1\nn = 2", "duplicate key"),
         ] {
-            std::fs::write(file.path(), format!("[input]\n{input}\n")).unwrap();
-            let told = Fixture::load(file.path()).unwrap_err().to_string();
+            let told = Fixture::parse(&format!("[input]\n{input}\n")).unwrap_err();
             assert!(told.contains(why) && told.contains("| ^") | told.contains("  ^"), "{told}");
         }
     }
