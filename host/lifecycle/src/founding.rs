@@ -163,7 +163,7 @@ impl Home {
         if let Some(file) = &founding.admin {
             let key = match Key::load(file)? {
                 Key::Public(key) => key,
-                Key::Private(signer) => admin.insert(signer).verifying_key(),
+                Key::Private(signer) => admin.insert(*signer).verifying_key(),
             };
             admins.push(trust.add(Role::Admin, &stem(file), key, file)?);
         }

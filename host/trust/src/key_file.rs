@@ -24,14 +24,18 @@ pub enum Key {
     /// A public key.
     Public(VerifyingKey),
     /// A private key, or an OpenSSH public key that stands for the private one in an ssh-agent.
-    Private(Signer),
+    Private(Box<Signer>),
 }
 
 impl Key {
     /// Reads a key file of any form; `-` is standard input.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
         let read = KeyFile::read(path)?;
-        if read.is_public_pem() { read.public().map(Self::Public) } else { read.signer().map(Self::Private) }
+        if read.is_public_pem() {
+            read.public().map(Self::Public)
+        } else {
+            read.signer().map(|signer| Self::Private(Box::new(signer)))
+        }
     }
 }
 

@@ -288,7 +288,7 @@ fn ask(socket: OsString, request: Vec<u8>, patience: Duration) -> Result<Vec<u8>
         if let Some(tell) = WAITING.get() {
             tell();
         }
-        answers.recv_timeout(patience - soon)
+        answers.recv_timeout(patience.saturating_sub(soon))
     });
     match answer {
         Ok(Ok(answer)) => Ok(answer),

@@ -19,8 +19,8 @@ const KIND: &str = "application/vnd.remit.test";
 
 /// Text in lines of `width`, each with `end`.
 fn lines(text: &str, width: usize, end: &str) -> String {
-    let chunks = text.as_bytes().chunks(width);
-    chunks.map(|line| format!("{}{end}", String::from_utf8_lossy(line))).collect()
+    let chunks: Vec<_> = text.as_bytes().chunks(width).map(String::from_utf8_lossy).collect();
+    chunks.join(end) + end
 }
 
 fn put(at: &Path, name: &str, mode: u32, bytes: impl AsRef<[u8]>) -> PathBuf {
@@ -43,15 +43,19 @@ fn a_signature_counts_in_whatever_lines_it_is_written() {
         lines(&text, 1, "\n"),
         format!("\r\n  {text}\r\n\n"),
     ] {
-        assert_eq!(blob::verify_blob(&[public.clone()], BODY, &written), Ok(public.id()), "{written:?}");
+        assert_eq!(
+            blob::verify_blob(std::slice::from_ref(&public), BODY, &written),
+            Ok(public.id()),
+            "{written:?}"
+        );
         let envelope = Envelope::signed_elsewhere(KIND, BODY, &public.id(), written.as_bytes()).unwrap();
         assert_eq!(envelope, Envelope::signed_elsewhere(KIND, BODY, &public.id(), &der).unwrap());
     }
-    assert_eq!(blob::verify_blob(&[public.clone()], BODY, &der), Ok(public.id()));
+    assert_eq!(blob::verify_blob(std::slice::from_ref(&public), BODY, &der), Ok(public.id()));
     // Beside a file it is kept as text, and still is one.
     assert_eq!(blob::text_of(text.clone().into_bytes()), text);
     let kept = blob::text_of(der.clone());
-    assert_eq!(blob::verify_blob(&[public.clone()], BODY, kept), Ok(public.id()));
+    assert_eq!(blob::verify_blob(std::slice::from_ref(&public), BODY, kept), Ok(public.id()));
 }
 
 #[test]
@@ -74,13 +78,16 @@ fn a_signature_in_another_form_is_named() {
         ([&der[..], b"\n"].concat(), "binary"),
         (vec![7; 64], "not one of ECDSA in DER"),
     ] {
-        match blob::verify_blob(&[public.clone()], BODY, &written) {
+        match blob::verify_blob(std::slice::from_ref(&public), BODY, &written) {
             Err(SignatureError::Malformed(told)) => assert!(told.contains(why), "{told}, not {why}"),
             other => panic!("{why}: {other:?}"),
         }
     }
     for nothing in ["", " \r\n"] {
-        assert_eq!(blob::verify_blob(&[public.clone()], BODY, nothing), Err(SignatureError::Missing));
+        assert_eq!(
+            blob::verify_blob(std::slice::from_ref(&public), BODY, nothing),
+            Err(SignatureError::Missing)
+        );
     }
 }
 
@@ -174,7 +181,11 @@ fn the_comment_of_an_ssh_key_may_be_in_any_encoding() {
             VerifyingKey::load(&at.join(format!("{name}.pub"))).unwrap(),
         );
         let envelope = Envelope::sign(KIND, BODY, &signer).unwrap();
-        assert_eq!(envelope.verify(KIND, &[public.clone()]).unwrap().signers, [public.id()], "{comment:?}");
+        assert_eq!(
+            envelope.verify(KIND, std::slice::from_ref(&public)).unwrap().signers,
+            [public.id()],
+            "{comment:?}"
+        );
         // What is written into a home is a line again.
         assert_eq!(VerifyingKey::from_text(&public.to_text(), "written").unwrap().id(), public.id());
         assert_eq!(signer.verifying_key().id(), public.id());
