@@ -169,7 +169,7 @@ fn the_seeds_reach_the_end_of_their_parsers() {
     fs::write(&file, read("admission", "action.wat")).unwrap();
     Sandbox::new(None).unwrap().readmit(&Candidate::read(&file).unwrap()).unwrap();
 
-    remit_trust::blob::verify_blob(&targets::TRUSTED, targets::SIGNED, &text("signature", "one-line"))
+    remit_trust::blob::verify_blob(&targets::TRUSTED, targets::SIGNED, text("signature", "one-line"))
         .unwrap();
     let envelope: Envelope = serde_json::from_slice(&read("dsse", "two-and-twice.json")).unwrap();
     assert_eq!(envelope.verify(targets::TYPE, &targets::TRUSTED).unwrap().signers.len(), 2);
