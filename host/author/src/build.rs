@@ -1,6 +1,5 @@
 //! From sources to a component that says what it is.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use remit_manifest::{Manifest, SECTION};
@@ -51,11 +50,7 @@ pub fn build(project: &Project, out: Option<&Path>) -> Result<Built, AuthorError
     let file =
         out.map_or_else(|| project.dir.join(format!("{}.wasm", project.manifest.name)), Path::to_owned);
     let file = file.strip_prefix(".").map(Path::to_owned).unwrap_or(file);
-    let draft = file.with_extension(format!("wasm.{}.new", std::process::id()));
-    fs::write(&draft, &component)
-        .and_then(|()| fs::rename(&draft, &file))
-        .inspect_err(|_| drop(fs::remove_file(&draft)))
-        .map_err(|error| AuthorError::file(&file, &error))?;
+    remit_file::write(&file, &component)?;
     Ok(Built { file, component, imports, unused })
 }
 

@@ -165,7 +165,7 @@ pub struct SecretAfter {
 impl Fixture {
     /// Reads a file; a mistake is shown at its line.
     pub fn load(path: &Path) -> Result<Self, OfflineError> {
-        let text = std::fs::read_to_string(path).map_err(|error| OfflineError::file(path, &error))?;
+        let text = remit_file::given(path, remit_file::Kind::Fixture)?.into_text()?;
         let wrong = |why: String| OfflineError::Fixture { file: path.display().to_string(), why };
         let fixture: Self =
             toml::from_str(&text).map_err(|error| wrong(error.to_string().trim_end().to_owned()))?;

@@ -2,10 +2,9 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use remit_file::{Content, FileError, Kind};
 use ring::rand::SystemRandom;
 use ring::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ED25519, EcdsaKeyPair, KeyPair as _,
@@ -14,7 +13,7 @@ use ring::signature::{
 use zeroize::Zeroizing;
 
 use crate::ssh::{Point, SshKey};
-use crate::{Digest, KeyError, SignatureError, random};
+use crate::{Digest, KeyError, SignatureError};
 
 /// DER of `SubjectPublicKeyInfo` for an uncompressed P-256 point, up to the point itself (RFC 5480).
 const SPKI_PREFIX: [u8; 26] = [
@@ -24,8 +23,6 @@ const SPKI_PREFIX: [u8; 26] = [
 /// The same for an Ed25519 key (RFC 8410).
 const ED25519_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 const POINT: usize = 65;
-/// The most bytes of a key file that are read.
-const LONGEST: u64 = 64 * 1024;
 
 /// The name of a public key: SHA-256 of its SPKI in DER, in hex.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -89,13 +86,9 @@ impl SigningKey {
 
     /// Reads a key file, which must be private to its owner.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let bytes = read_private(path)?;
-        let shown = path.display().to_string();
-        let text = std::str::from_utf8(&bytes).map_err(|_| KeyError::Unusable {
-            shown: shown.clone(),
-            why: "not PEM (it is not text)".to_owned(),
-        })?;
-        Self::from_pem(text, &shown)
+        let read = remit_file::given(path, Kind::Key)?;
+        private(&read, path)?;
+        Self::from_pem(read.text()?, read.shown())
     }
 
     /// The key in PKCS#8 PEM.
@@ -200,14 +193,26 @@ impl VerifyingKey {
 
     /// Reads a key file of any form.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let text = fs::read_to_string(path).map_err(|source| file(path, source))?;
-        Self::from_text(&text, &path.display().to_string())
+        let read = remit_file::given(path, Kind::Key)?;
+        Self::from_text(read.text()?, read.shown())
+    }
+
+    /// Reads a key file that decides who may do what.
+    pub fn load_trusted(path: &Path) -> Result<Self, KeyError> {
+        let read = remit_file::trusted(path, Kind::Key)?;
+        Self::from_text(read.text()?, read.shown())
     }
 
     /// Reads a publisher's key file: ECDSA P-256 in PEM, as cosign has it.
     pub fn load_publisher(path: &Path) -> Result<Self, KeyError> {
-        let text = fs::read_to_string(path).map_err(|source| file(path, source))?;
-        Self::from_pem(&text, &path.display().to_string())
+        let read = remit_file::given(path, Kind::Key)?;
+        Self::from_pem(read.text()?, read.shown())
+    }
+
+    /// The same of one that decides whose actions may run.
+    pub fn load_trusted_publisher(path: &Path) -> Result<Self, KeyError> {
+        let read = remit_file::trusted(path, Kind::Key)?;
+        Self::from_pem(read.text()?, read.shown())
     }
 
     /// Whether it is in OpenSSH's form.
@@ -275,42 +280,16 @@ pub(crate) fn pem(text: &str, label: &str, shown: &str) -> Result<Vec<u8>, KeyEr
     }))
 }
 
-pub(crate) fn file(path: &Path, source: std::io::Error) -> KeyError {
-    KeyError::File { path: path.to_owned(), source }
-}
-
-/// Reads a file that only its owner may read. What is checked is the file that is read: it is opened once.
-pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-    let wrap = |source| file(path, source);
-    let mut from = fs::File::open(path).map_err(wrap)?;
-    let meta = from.metadata().map_err(wrap)?;
-    let mode = meta.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(KeyError::Exposed { path: path.to_owned(), mode });
+/// What was read, if it is a file that only its owner may read. What is judged is the file that was read.
+pub(crate) fn private(read: &Content, path: &Path) -> Result<(), KeyError> {
+    match read.mode() {
+        mode if mode & 0o077 != 0 => Err(KeyError::Exposed { path: path.to_owned(), mode }),
+        _ => Ok(()),
     }
-    // Room for all of it: a buffer that grows leaves copies behind.
-    let room = usize::try_from(meta.len().min(LONGEST)).unwrap_or_default() + 1;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
-    std::io::Read::by_ref(&mut from).take(LONGEST).read_to_end(&mut bytes).map_err(wrap)?;
-    Ok(bytes)
 }
 
-/// Creates a file that must not exist, durable, readable as `mode` says from its first moment. It is
-/// complete before it has its name: neither a crash nor another process ever sees half a key.
+/// Makes a file that must not exist, durable, readable as `mode` says from its first moment.
 pub(crate) fn create(path: &Path, mode: u32, contents: &[u8]) -> Result<(), KeyError> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", hex::encode(&random()?[..8])));
-    let draft = path.with_file_name(name);
-    let write = || {
-        let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&draft)?;
-        out.write_all(contents)?;
-        out.sync_all()?;
-        // Unlike a rename, a link never replaces what is there.
-        fs::hard_link(&draft, path)
-    };
-    let written = write();
-    let _ = fs::remove_file(&draft);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // The name is durable when its folder is.
-    written.and_then(|()| fs::File::open(folder)?.sync_all()).map_err(|source| file(path, source))
+    let made = remit_file::create(path, mode, contents);
+    made.map_err(|error| FileError::writing(path, Kind::Key, &error).into())
 }

@@ -10,7 +10,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
-use crate::keys::{create, read_private};
+use crate::keys::{create, private};
 use crate::{KeyError, SealError};
 
 /// Bytes that must not be seen: wiped on drop, no `Serialize`, nothing in `Debug`.
@@ -164,12 +164,14 @@ pub fn private_seed(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyError> {
         match create(path, 0o600, &*seed) {
             Ok(()) => return Ok(seed),
             // Another process was first: use its key.
-            Err(KeyError::File { source, .. }) if source.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(KeyError::File(error)) if error.is_there() => {}
             Err(error) => return Err(error),
         }
     }
-    let bytes = read_private(path)?;
-    let fixed: &[u8; 32] = bytes.as_slice().try_into().map_err(|_| KeyError::Unusable {
+    let read = remit_file::trusted(path, remit_file::Kind::Seed)?;
+    private(&read, path)?;
+    let bytes = read.bytes();
+    let fixed: &[u8; 32] = bytes.try_into().map_err(|_| KeyError::Unusable {
         shown: path.display().to_string(),
         why: format!("{} bytes long, expected 32", bytes.len()),
     })?;

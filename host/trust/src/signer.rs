@@ -8,7 +8,7 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyP
 use ssh_key::private::KeypairData;
 use ssh_key::{Algorithm, EcdsaCurve, HashAlg, Mpint, PrivateKey, Signature, SshSig};
 
-use crate::keys::{file, pem, read_private};
+use crate::keys::{pem, private};
 use crate::ssh::{SSH_NAMESPACE, SshKey};
 use crate::{KeyError, SigningKey, VerifyingKey};
 
@@ -63,27 +63,18 @@ impl Signer {
     /// Reads a private key file, which must be private to its owner: PKCS#8 in PEM (ECDSA P-256 or Ed25519), or
     /// OpenSSH's. An OpenSSH *public* key stands for the private one that an ssh-agent holds.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let shown = path.display().to_string();
-        let public = std::fs::read_to_string(path).map_err(|source| match source.kind() {
-            std::io::ErrorKind::InvalidData => {
-                KeyError::Unusable { shown: shown.clone(), why: "not a key (it is not text)".to_owned() }
-            }
-            _ => file(path, source),
-        });
-        let public = zeroize::Zeroizing::new(public?);
-        if !public.trim_start().starts_with("-----BEGIN") {
-            return Ok(Self(Held::Agent(SshKey::from_line(&public, &shown)?)));
+        // Once: what comes out of a pipe is gone then.
+        let read = remit_file::given(path, remit_file::Kind::Key)?;
+        let (text, shown) = (read.text()?, read.shown());
+        if !text.trim_start().starts_with("-----BEGIN") {
+            return Ok(Self(Held::Agent(SshKey::from_line(text, shown)?)));
         }
-        if public.contains("-----BEGIN PUBLIC KEY-----") {
+        if text.contains("-----BEGIN PUBLIC KEY-----") {
             let why = "a public key, where the private one is needed".to_owned();
-            return Err(KeyError::Unusable { shown, why });
+            return Err(KeyError::Unusable { shown: shown.to_owned(), why });
         }
-        let bytes = read_private(path)?;
-        let text = std::str::from_utf8(&bytes).map_err(|_| KeyError::Unusable {
-            shown: shown.clone(),
-            why: "not a key (it is not text)".to_owned(),
-        })?;
-        Self::from_text(text, &shown)
+        private(&read, path)?;
+        Self::from_text(text, shown)
     }
 
     fn from_text(text: &str, shown: &str) -> Result<Self, KeyError> {

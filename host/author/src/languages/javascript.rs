@@ -3,8 +3,6 @@
 //! Not reproducible: the tool's snapshot of the started engine is not the same twice, and so neither is the
 //! digest.
 
-use std::fs;
-
 use crate::{AuthorError, Project, bindings, tool};
 
 mod declarations;
@@ -51,5 +49,5 @@ fn make(project: &Project, entry: &str, install: &str) -> Result<Vec<u8>, Author
         .arg("--output")
         .arg(&component);
     tool::run(&mut componentize, language, install)?;
-    fs::read(&component).map_err(|error| AuthorError::file(&component, &error))
+    bindings::made(&component)
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use remit_file::Kind;
 use remit_lifecycle::{Case, Home, explain};
 use remit_trust::Signer;
 use serde_json::json;
@@ -30,6 +31,7 @@ impl Rules {
         match self {
             Self::Check => {
                 let (principals, policies, digest) = home.check_rules()?;
+                unread(home)?;
                 say!("principals {}   policies {}", principals.iter().count(), policies.count());
                 say!("digest    {digest}");
                 match home.rules() {
@@ -42,12 +44,21 @@ impl Rules {
             }
             Self::Sign { key } => {
                 let digest = home.sign_rules(&Signer::load(&key)?)?;
+                unread(home)?;
                 say!("in force  {digest}");
                 say!("Requests made under other rules are void.");
                 Ok(0)
             }
         }
     }
+}
+
+/// What somebody could count on, a `forbid` for instance, is not left out in silence.
+fn unread(home: &Home) -> Done<()> {
+    for name in home.unread_policies()? {
+        print::warn(&format!("note: `policies/{}` is not read: a policy is NAME.cedar", print::word(&name)));
+    }
+    Ok(())
 }
 
 #[derive(Args)]
@@ -117,6 +128,7 @@ impl Policy {
         match self {
             Self::Check => {
                 let policies = home.written_policies()?;
+                unread(home)?;
                 say!("ok        {} policies  {}", policies.count(), policies.digest());
                 Ok(0)
             }
@@ -126,7 +138,8 @@ impl Policy {
             }
             Self::Test { file } => {
                 let policies = home.written_policies()?;
-                let cases = remit_policy::test(&policies, &read(&file)?, &file.display().to_string())?;
+                let cases =
+                    remit_policy::test(&policies, &read(&file, Kind::Cases)?, &file.display().to_string())?;
                 let failed = cases.iter().filter(|case| case.found.is_some()).count();
                 for case in &cases {
                     match &case.found {

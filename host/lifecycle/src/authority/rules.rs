@@ -10,7 +10,7 @@ use remit_trust::principals::{Principal, Principals};
 use remit_trust::{Digest, KeyId, Sign as _, Signer, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
-use crate::{Config, Error, Home, disk};
+use crate::{Config, Error, Home};
 
 const RULES_TYPE: &str = "application/vnd.remit.rules.v1+json";
 
@@ -103,6 +103,11 @@ impl Home {
         Ok(Policies::load(&self.policies(), super::kinds())?)
     }
 
+    /// Files among the policies that are none by their name, and that somebody could take for some.
+    pub fn unread_policies(&self) -> Result<Vec<String>, Error> {
+        Ok(Policies::unread(&self.policies())?)
+    }
+
     fn written(&self, config: &Config) -> Result<(Principals, Policies, Constitution), Error> {
         let principals = Principals::load(&self.principals())?;
         let policies = self.written_policies()?;
@@ -126,15 +131,15 @@ impl Home {
             );
         }
         let path = self.rules_file();
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        let text = match remit_file::trusted(&path, remit_file::Kind::Rules) {
+            Ok(read) => read.into_text()?,
+            Err(error) if error.is_missing() => {
                 return refuse(
                     "no administrator has signed them",
                     "look at principals.toml and policies/, then let an administrator sign: `remit rules sign --key admin.key`",
                 );
             }
-            Err(error) => return Err(Error::file(&path, &error)),
+            Err(error) => return Err(error.into()),
         };
         let (principals, policies, written) = self.written(&config)?;
         let envelope: Envelope = serde_json::from_str(&text).map_err(|error| Error::Rules {
@@ -184,7 +189,11 @@ impl Home {
 
     /// Signs the rules as they are written, as an administrator.
     pub fn sign_rules(&self, admin: &Signer) -> Result<Digest, Error> {
-        let config = self.load()?;
+        self.sign_rules_of(&self.load()?, admin)
+    }
+
+    /// The same of a home with this configuration, which it may not have yet.
+    pub(crate) fn sign_rules_of(&self, config: &Config, admin: &Signer) -> Result<Digest, Error> {
         let admins = Config::keys(self.path(), &config.trust.admins)?;
         let key = admin.verifying_key().id();
         if !admins.iter().any(|admin| admin.id() == key) {
@@ -193,7 +202,7 @@ impl Home {
                 help: "sign with a key listed under [trust] admins in remit.toml",
             });
         }
-        let (principals, _, constitution) = self.written(&config)?;
+        let (principals, _, constitution) = self.written(config)?;
         // Whoever publishes actions says nothing about what they may do here.
         for publisher in Config::publishers(self.path(), &config.trust.publishers)? {
             let id = publisher.id();
@@ -212,7 +221,7 @@ impl Home {
         }
         let envelope = Envelope::sign(RULES_TYPE, &remit_trust::canonical(&constitution)?, admin)?;
         let path = self.rules_file();
-        disk::replace(&path, serde_json::to_string_pretty(&envelope)?.as_bytes())
+        remit_file::replace(&path, serde_json::to_string_pretty(&envelope)?.as_bytes())
             .map_err(|error| Error::kept(&path, &error))?;
         constitution.digest()
     }
