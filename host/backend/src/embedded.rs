@@ -70,10 +70,10 @@ impl Embedded {
             what: "the embedded store",
             source: FileError::writing(file, Kind::Kept, &error),
         };
-        let holds_something = match std::fs::metadata(file) {
-            Ok(found) => found.len() > 0,
-            Err(error) if error.kind() == ErrorKind::NotFound => false,
-            Err(error) => return Err(unusable(error)),
+        let holds_something = match remit_file::check(file, Kind::Kept) {
+            Ok(()) => std::fs::metadata(file).map_err(unusable)?.len() > 0,
+            Err(error) if error.is_missing() => false,
+            Err(source) => return Err(BackendError::File { what: "the embedded store", source }),
         };
         // A fresh key would hide the loss: everything would open but the values.
         if holds_something && !key.exists() {

@@ -92,15 +92,10 @@ fn main() -> ExitCode {
 
 /// Where the home is. Never in the folder that somebody happens to be in: what is there decides who may do what.
 fn home(named: Option<PathBuf>) -> Home {
-    let filled = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    match named {
-        Some(home) if !home.as_os_str().is_empty() => Home::at(&home),
-        // A variable that is empty is as good as none.
-        Some(_) if filled("REMIT_HOME").is_some() => Home::none("--home is empty"),
-        _ => match filled("HOME") {
-            Some(home) => Home::at(&PathBuf::from(home).join(".remit")),
-            None => Home::none("HOME is not set"),
-        },
+    let own = std::env::var_os("HOME").filter(|home| !home.is_empty());
+    match named.or_else(|| own.map(|own| PathBuf::from(own).join(".remit"))) {
+        Some(home) => Home::at(&home),
+        None => Home::none("HOME is not set"),
     }
 }
 

@@ -27,6 +27,6 @@ pub use error::FileError;
 pub use folder::{Entry, list, make_folder, sync_folder};
 pub use keep::{Durable, append, create, lock, make_empty, replace, replace_with};
 pub use kind::Kind;
-pub use read::{Content, Opened, given, open, open_plain, plain, standard_input, trusted};
+pub use read::{Content, Opened, check, given, open, open_plain, plain, standard_input, trusted};
 pub use trust::{judge_folder, others_can_write};
 pub use write::{Wrote, write, write_with};

@@ -85,6 +85,18 @@ pub fn open(path: &Path, kind: Kind) -> Result<Opened, FileError> {
     look(path, kind)
 }
 
+/// Makes sure that something is a regular file, or a link to one, without opening it: for what is opened by another
+/// library. (To close a database that SQLite has open in this process would give up its locks.)
+pub fn check(path: &Path, kind: Kind) -> Result<(), FileError> {
+    let failed = |problem| FileError::new(path.display().to_string(), kind, problem);
+    let meta = fs::metadata(path).map_err(|error| failed(Problem::Read(error.into())))?;
+    match form(&meta).map_err(failed)? {
+        Form::Regular => Ok(()),
+        Form::Nothing => Err(failed(Problem::Device)),
+        Form::Stream | Form::Named => Err(failed(Problem::Pipe)),
+    }
+}
+
 /// Opens a regular file, or what a link to one leads to.
 pub fn open_plain(path: &Path, kind: Kind) -> Result<Opened, FileError> {
     let opened = look(path, kind)?;

@@ -65,8 +65,9 @@ pub(crate) fn mark(path: &Path, signed: &Checkpoint) -> Result<Option<Timestamp>
 
 /// Opens a file that may be written, making it (mode 0600) if there is none.
 pub(crate) fn open(path: &Path, signer: &NoteSigner) -> Result<Connection, JournalError> {
-    if !path.exists() {
-        create(path, signer)?;
+    match remit_file::check(path, Kind::Kept) {
+        Err(error) if error.is_missing() => create(path, signer)?,
+        checked => checked.map_err(|error| JournalError::io(path, &error.into()))?,
     }
     let sql = |error: rusqlite::Error| JournalError::sqlite(path, &error);
     let mut database = connect(path).map_err(sql)?;
@@ -128,7 +129,8 @@ fn create(path: &Path, signer: &NoteSigner) -> Result<(), JournalError> {
 
 /// Opens a file that must exist, to read; with its schema.
 pub(crate) fn open_read_only(path: &Path) -> Result<(Connection, i64), JournalError> {
-    fs::metadata(path).map_err(|error| JournalError::io(path, &error))?;
+    // SQLite would wait for whoever writes into a pipe.
+    remit_file::check(path, Kind::Kept).map_err(|error| JournalError::io(path, &error.into()))?;
     let sql = |error: rusqlite::Error| JournalError::sqlite(path, &error);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let database = Connection::open_with_flags(path, flags).map_err(sql)?;

@@ -206,7 +206,7 @@ impl Home {
         let written = template(log, &publishers, &admins);
         let config = Config::parse(&written, &self.config())?;
         for (name, text) in &files {
-            is_free(&self.path().join(name), text)?;
+            is_made(&self.path().join(name), text)?;
         }
 
         let mut making = Making::begin(self)?;
@@ -286,7 +286,7 @@ impl Making {
         }
         match remit_file::create(path, 0o600, text.as_bytes()) {
             Ok(()) => self.made.push(path.to_owned()),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => is_free(path, text)?,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && is_made(path, text)? => {}
             Err(error) => return Err(Error::kept(path, &error)),
         }
         Ok(())
@@ -304,12 +304,12 @@ impl Drop for Making {
     }
 }
 
-/// Makes sure that a file is not there, or is just what it will be.
-fn is_free(path: &Path, text: &str) -> Result<(), Error> {
+/// Whether a file is there already, and is just what it will be.
+fn is_made(path: &Path, text: &str) -> Result<bool, Error> {
     match remit_file::plain(path, remit_file::Kind::Kept) {
-        Ok(there) if there.bytes() == text.as_bytes() => Ok(()),
+        Ok(there) if there.bytes() == text.as_bytes() => Ok(true),
         Ok(_) => Err(Error::InTheWay { file: path.display().to_string() }),
-        Err(error) if error.is_missing() => Ok(()),
+        Err(error) if error.is_missing() => Ok(false),
         Err(error) => Err(error.into()),
     }
 }

@@ -144,6 +144,8 @@ fn map(engine: &Engine, code: &File) -> wasmtime::Result<Component> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const COMPONENT: &str = "(component)";
