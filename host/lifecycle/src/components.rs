@@ -22,8 +22,8 @@ pub fn install(host: &Host, candidate: &Candidate) -> Result<Inspection, Error> 
 impl Home {
     /// A component file: one that this home looked at before is known again, and not read.
     pub fn candidate(&self, path: &Path) -> Result<Candidate, Error> {
-        // Where there is no home, looking makes none.
-        let cache = if self.config().exists() { self.open_cache() } else { None };
+        // Where there is no home, or not one to trust, looking makes nothing.
+        let cache = if self.load().is_ok() { self.open_cache() } else { None };
         Ok(Candidate::find(path, cache.as_ref())?)
     }
 
