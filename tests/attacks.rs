@@ -1,5 +1,5 @@
 //! Whoever wants authority that nobody gave: each attempt fails, and says why.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

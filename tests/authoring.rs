@@ -1,5 +1,5 @@
 //! From nothing to a signed, tested action; and every mistake an author makes on the way.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! Requests, approvals, standing scopes, break-glass: the shipped policies, as people and bots meet them.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

@@ -6,7 +6,7 @@
 //! on a copy of the same home, and something happens there. A new step joins by itself.
 //!
 //! `CRASH_ONLY=run/embedded/17/after` runs one case alone; the name is in its failure.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 #[path = "crash/acts.rs"]
 mod acts;

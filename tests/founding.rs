@@ -1,6 +1,6 @@
 //! Making a home: whose key is whose is decided by what was asked for, never by what a file is called.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

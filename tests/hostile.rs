@@ -3,7 +3,7 @@
 //!
 //! `REMIT_HOSTILE_CASES=20000` plays that many for each law, and `REMIT_HOSTILE_SEED=7` the ones of that seed. A case
 //! that fails is made as small as it gets and printed: add it to `hostile/found.json`, and it is played for ever.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 #[path = "hostile/case.rs"]
 mod case;

@@ -1,6 +1,6 @@
 //! The same action in every language: nobody can tell from the journal which it was, but for its name, size and
 //! cost.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! Guests that misbehave, and the named end each of them comes to.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! The main job against a real OpenBao, checked by OpenBao's own client.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod common;
 

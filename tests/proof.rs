@@ -1,5 +1,5 @@
 //! What the journal proves to someone who has only a public key; and what a replay shows.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod common;
 

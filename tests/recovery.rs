@@ -1,6 +1,6 @@
 //! What comes after: reverts by hand, killed hosts, calls in doubt, keys that change and expire, and homes of
 //! the version before.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod common;
 

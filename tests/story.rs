@@ -1,5 +1,5 @@
 //! What happened, as others read it: an incident report, a stream of records, OCSF events.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod common;
 

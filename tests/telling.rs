@@ -1,6 +1,6 @@
 //! Who is told of what, by whose order not, and what never leaves the machine.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

@@ -1,6 +1,6 @@
 //! What a person reads: each test is a terminal session. After a wanted change of words:
 //! `INSTA_UPDATE=always cargo xtask test`, then read the difference.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod common;
 

@@ -1,6 +1,12 @@
 //! One host in one process, and many runs at once: what a command line of its own for each never shows.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "tests")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    reason = "tests"
+)]
 
 mod common;
 #[allow(dead_code, reason = "the benchmarks use the rest")]

@@ -3,7 +3,12 @@
 //! Every figure is held against a floor that is measured in the same process, in turns with it. The table is printed
 //! as docs/performance.md shows it, and written as JSON to `target/bench/performance.json`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark that cannot measure stops")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a benchmark that cannot measure stops"
+)]
 #![allow(clippy::cast_precision_loss, reason = "figures for people")]
 #![allow(missing_docs, reason = "a program, not a library")]
 

@@ -1,7 +1,7 @@
 //! A world to test in: a home with keys, a signed action and a secret, and `remit` as a person types it.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 pub mod bao;
 pub mod proxy;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use remit_file::{Durable, Kind};
 use wit_bindgen_core::{Files, WorldGenerator};
 
 use crate::{AuthorError, Project, create, world};
@@ -38,11 +39,21 @@ pub(crate) fn wit(project: &Project, work: &Path) -> Result<PathBuf, AuthorError
     }
     let dir = work.join("wit");
     world::write_deps(&dir.join("deps")).map_err(failed)?;
-    for entry in fs::read_dir(&own).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        fs::copy(entry.path(), dir.join(entry.file_name())).map_err(failed)?;
+    for entry in remit_file::list(&own, Kind::Source)? {
+        copy(&entry.path, &dir.join(entry.name))?;
     }
     Ok(dir)
+}
+
+/// Copies a file.
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), AuthorError> {
+    let bytes = remit_file::plain(from, Kind::Source)?;
+    Ok(remit_file::write_with(to, bytes.bytes(), Durable::No).map(drop)?)
+}
+
+/// What a tool made.
+pub(crate) fn made(component: &Path) -> Result<Vec<u8>, AuthorError> {
+    Ok(remit_file::plain(component, Kind::Component)?.into_bytes())
 }
 
 /// Generates bindings for all that an action can ask for into `dir`. What a built action really imports is

@@ -1,6 +1,6 @@
 //! From sources to a component that says what it is.
 
-use std::fs;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -54,11 +54,12 @@ pub fn build(project: &Project, out: Option<&Path>) -> Result<Built, AuthorError
         .map_err(|why| differs(project, why, "this is a defect of Remit; please report it"))?;
     let file = out.map_or_else(|| project.component(), Path::to_owned);
     let file = file.strip_prefix(".").map(Path::to_owned).unwrap_or(file);
-    let draft = file.with_extension(format!("wasm.{}.new", std::process::id()));
-    fs::write(&draft, &component)
-        .and_then(|()| fs::File::options().write(true).open(&draft)?.set_modified(began))
-        .and_then(|()| fs::rename(&draft, &file))
-        .inspect_err(|_| drop(fs::remove_file(&draft)))
+    remit_file::write(&file, &component)?;
+    // Sources that were changed while it was built are newer than it.
+    File::options()
+        .write(true)
+        .open(&file)
+        .and_then(|file| file.set_modified(began))
         .map_err(|error| AuthorError::file(&file, &error))?;
     Ok(Built { file, component, imports, unused })
 }

@@ -7,6 +7,7 @@ use include_dir::{Dir, DirEntry, include_dir};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value};
 use minijinja::{Environment, UndefinedBehavior};
+use remit_file::Durable;
 use serde::Serialize;
 
 use crate::languages::Entry;
@@ -200,9 +201,9 @@ fn all_files(dir: &'static Dir<'static>) -> Box<dyn Iterator<Item = &'static inc
 }
 
 pub(crate) fn write(path: &Path, contents: &[u8]) -> Result<(), AuthorError> {
-    let failed = |error: std::io::Error| AuthorError::file(path, &error);
     if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(failed)?;
+        fs::create_dir_all(parent).map_err(|error| AuthorError::file(parent, &error))?;
     }
-    fs::write(path, contents).map_err(failed)
+    // A project that power was lost over is made again.
+    Ok(remit_file::write_with(path, contents, Durable::No).map(drop)?)
 }

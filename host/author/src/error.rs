@@ -1,6 +1,7 @@
 //! Why a project cannot be made or built.
 
 use miette::Diagnostic;
+use remit_file::{FileError, Kind};
 use remit_manifest::ManifestError;
 
 use crate::Language;
@@ -9,8 +10,12 @@ use crate::Language;
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum AuthorError {
     /// A file cannot be read or written.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Disk(#[from] FileError),
+    /// A file is not what it should be.
     #[error("{file}: {why}")]
-    #[diagnostic(code(usage::file), help("check that the path exists and may be read and written"))]
+    #[diagnostic(code(usage::file), help("this is a defect of Remit; please report it"))]
     File {
         /// Which.
         file: String,
@@ -134,6 +139,6 @@ fn lines(names: &[String]) -> String {
 
 impl AuthorError {
     pub(crate) fn file(path: &std::path::Path, error: &std::io::Error) -> Self {
-        Self::File { file: path.display().to_string(), why: error.to_string() }
+        FileError::writing(path, Kind::Source, error).into()
     }
 }

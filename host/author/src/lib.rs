@@ -4,6 +4,7 @@
 //! [`create`] makes one; [`build`] has the language's own toolchain compile it, makes the result a
 //! component, holds it to its world and embeds `action.toml`. Nothing here runs an action, or needs a home.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make their own files"))]
 
 mod bindings;
 mod build;

@@ -30,14 +30,13 @@ impl Project {
     pub fn open(dir: &Path) -> Result<Self, AuthorError> {
         let shown = || dir.display().to_string();
         let file = dir.join(MANIFEST);
-        let text = match fs::read_to_string(&file) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        let read = match remit_file::plain(&file, remit_file::Kind::Source) {
+            Err(error) if error.is_missing() => {
                 return Err(AuthorError::NotAProject { dir: shown(), why: format!("it has no {MANIFEST}") });
             }
-            Err(error) => return Err(AuthorError::file(&file, &error)),
+            read => read?,
         };
-        let manifest = Manifest::parse(&text, &file.display().to_string())?;
+        let manifest = Manifest::parse(read.text()?, &file.display().to_string())?;
         let language = Language::of(dir).ok_or_else(|| AuthorError::NotAProject {
             dir: shown(),
             why: format!("none of {} is there to tell its language", Language::marks()),

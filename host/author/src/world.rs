@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use include_dir::{Dir, include_dir};
+use remit_file::Durable;
 use wit_component::DecodedWasm;
 use wit_parser::{Resolve, WorldId};
 
@@ -77,7 +78,8 @@ pub(crate) fn write_deps(deps: &Path) -> std::io::Result<()> {
         let to = deps.join(package.path());
         std::fs::create_dir_all(&to)?;
         for file in package.files() {
-            std::fs::write(to.join(file.path().file_name().unwrap_or_default()), file.contents())?;
+            let to = to.join(file.path().file_name().unwrap_or_default());
+            remit_file::write_with(&to, file.contents(), Durable::No)?;
         }
     }
     Ok(())

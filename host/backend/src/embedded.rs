@@ -1,12 +1,12 @@
 //! The embedded store: versions in an SQLite file, values sealed under a key in a file beside it.
 
 use std::io::ErrorKind;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use remit_file::{FileError, Kind};
 use remit_gate::{Authority, Failure, Resource};
 use remit_trust::{Sealed, Sealer, SecretBytes};
 use rusqlite::{
@@ -66,19 +66,21 @@ impl Embedded {
         let mut key = file.as_os_str().to_owned();
         key.push(".key");
         let key = PathBuf::from(key);
-        let unusable =
-            |source| BackendError::File { what: "the embedded store", path: file.to_owned(), source };
-        let holds_something = match std::fs::metadata(file) {
-            Ok(found) => found.len() > 0,
-            Err(error) if error.kind() == ErrorKind::NotFound => false,
-            Err(error) => return Err(unusable(error)),
+        let unusable = |error| BackendError::File {
+            what: "the embedded store",
+            source: FileError::writing(file, Kind::Kept, &error),
+        };
+        let holds_something = match remit_file::check(file, Kind::Kept) {
+            Ok(()) => std::fs::metadata(file).map_err(unusable)?.len() > 0,
+            Err(error) if error.is_missing() => false,
+            Err(source) => return Err(BackendError::File { what: "the embedded store", source }),
         };
         // A fresh key would hide the loss: everything would open but the values.
         if holds_something && !key.exists() {
             return Err(BackendError::KeyMissing { store: file.to_owned(), key });
         }
         let sealer = Sealer::load_or_create(&key)?;
-        match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(file) {
+        match remit_file::make_empty(file) {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(unusable(error)),

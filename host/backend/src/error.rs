@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use miette::Diagnostic;
+use remit_file::FileError;
 use remit_trust::{KeyError, SealError};
 
 /// A configured backend cannot be used.
@@ -55,15 +56,13 @@ pub enum BackendError {
         prefix: String,
     },
     /// A file that the configuration names cannot be used.
-    #[error("{what} {} cannot be used: {source}", path.display())]
-    #[diagnostic(code(usage::backend_file), help("check that the path exists and that this user may use it"))]
+    #[error("{what} {} cannot be used: {}", source.shown(), source.why())]
+    #[diagnostic(forward(source))]
     File {
         /// What the file is for.
         what: &'static str,
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
+        /// Which file, and why.
+        source: FileError,
     },
     /// The token can be read by everyone on the machine.
     #[error("the token file {} can be read by everyone (mode {mode:04o})", path.display())]

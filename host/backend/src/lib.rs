@@ -3,6 +3,7 @@
 //! A backend reads freely. For everything that changes something it demands the
 //! [`Authority`](remit_gate::Authority) of a permit, which only the gate can give.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make their own files"))]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test says what went wrong by failing"))]
 
 mod config;

@@ -5,6 +5,7 @@
 //! admission, `inspect`, linking and undo read it. The state behind every impl is a [`Ctx`]: the gate and
 //! the run's inert WASI, so that no backend is within reach of these impls by any other way.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make their own files"))]
 
 pub mod bindings;
 mod ctx;

@@ -2,7 +2,12 @@
 //! links, extended attributes, ACLs, and which one it is where nothing was touched. As the user that runs the test and,
 //! where that is root, as another one too.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test says what went wrong by failing")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test says what went wrong by failing"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

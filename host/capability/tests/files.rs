@@ -1,6 +1,6 @@
 //! Files: what a guest does with a granted directory, and what it cannot.
 
-#![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
 mod support;
 

@@ -1,14 +1,18 @@
 //! `remit`: one file per command; this one parses, runs and says how it went.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make their own files"))]
 
 mod commands;
 mod print;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 use commands::Command;
+use remit_lifecycle::Home;
 
 /// Runs repairs under authority: inspect, plan, request, approve, run, verify, revert, audit.
 #[derive(Parser)]
@@ -64,10 +68,13 @@ fn main() -> ExitCode {
         print::warn("note: waiting for the ssh-agent: it may want a touch of the key, or an answer from you");
     });
     observe(cli.log_format, cli.verbose);
-    let home = cli.home.unwrap_or_else(|| {
-        remit_text::env::var("HOME")
-            .map_or_else(|| PathBuf::from(".remit"), |home| PathBuf::from(home).join(".remit"))
-    });
+    let home = home(cli.home);
+    // A limit to the size of files is then an error of the write that meets it, and not the end of this process. The
+    // programs that it starts are not concerned: each begins with the system's own ways.
+    let limit = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::<AtomicBool>::default());
+    if let Err(error) = limit {
+        print::warn(&format!("note: a limit to the size of files would end this process: {error}"));
+    }
     // One thread beside this one: an effect goes on to its end there while the guest computes here.
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
         Ok(runtime) => runtime,
@@ -76,7 +83,7 @@ fn main() -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let code = match runtime.block_on(cli.command.run(&home)) {
+    let code = match runtime.block_on(cli.command.run(home)) {
         Ok(code) => code,
         Err(error) => print::error(&*error),
     };
@@ -102,6 +109,15 @@ fn without_empty(command: clap::Command) -> clap::Command {
         _ => arg,
     };
     command.mut_args(unset).mut_subcommands(without_empty)
+}
+
+/// Where the home is. Never in the folder that somebody happens to be in: what is there decides who may do what.
+fn home(named: Option<PathBuf>) -> Home {
+    let own = remit_text::env::var("HOME");
+    match named.or_else(|| own.map(|own| PathBuf::from(own).join(".remit"))) {
+        Some(home) => Home::at(&home),
+        None => Home::none("HOME is not set"),
+    }
 }
 
 /// Events go to stderr: stdout is the command's answer.

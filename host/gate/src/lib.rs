@@ -5,6 +5,7 @@
 //! its backend, with a [`Permit`] that exists for that one call. Backends demand the permit's
 //! [`Authority`] for everything that changes something, so there is no second way.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make their own files"))]
 
 mod failure;
 mod finish;

@@ -1,6 +1,5 @@
 //! Waiting for the disk while the writer goes on: where many wait at once, the next transaction is made meanwhile.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::JoinHandle;
@@ -24,14 +23,14 @@ impl Disk {
     /// open. The log is held open from here on: a failure to write it, at any later time, is then told here,
     /// whoever else was told.
     pub(crate) fn new(path: &Path, poison: &Arc<OnceLock<Poisoned>>) -> std::io::Result<Self> {
-        let log = File::open(log_of(path))?;
+        let log = remit_file::open_plain(&log_of(path), remit_file::Kind::Kept)?;
         let (owed, waiting) = mpsc::channel::<Vec<Owed>>();
         let (path, poison) = (path.to_owned(), Arc::clone(poison));
         let thread = std::thread::Builder::new().name("remit-disk".to_owned()).spawn(move || {
             while let Ok(mut owed) = waiting.recv() {
                 // What came meanwhile is committed too: one wait is enough for all of it.
                 owed.extend(waiting.try_iter().flatten());
-                let synced = log.sync_data().map_err(|error| JournalError::io(&path, &error));
+                let synced = log.file().sync_data().map_err(|error| JournalError::io(&path, &error));
                 if let Err(error) = &synced {
                     tracing::error!(%error, "the journal failed; nothing more is permitted");
                     let _ = poison.set(Poisoned { why: error.to_string().into() });

@@ -210,7 +210,9 @@ impl JournalError {
                 | ErrorCode::PermissionDenied
                 | ErrorCode::AuthorizationForStatementDenied,
             ) => "check that the folder exists and that you may write to it",
-            Some(_) => "check the disk (`dmesg`, `df`); then run `remit doctor`",
+            Some(_) => {
+                "check the disk (`dmesg`, `df`) and the limit to the size of files (`ulimit -f`); then run `remit doctor`"
+            }
             // Not the disk: a table, column or type is not as it was created.
             None => return Self::damaged(path, why),
         };

@@ -5,6 +5,7 @@
 //! log ([`remit_tlog`]); every transaction leaves a signed checkpoint behind, so no tail is ever
 //! unsigned. A [`Reader`] answers questions and [`Reader::verify`] proves that nothing was altered.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make their own files"))]
 
 mod act;
 mod audit;

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
+use remit_file::{Content, Durable, FileError, Kind};
 use remit_tlog::{
     NoteError, NoteVerifier, TileError, TilePath, bundle_bytes, bundles_between, tiles_between,
 };
@@ -17,17 +18,9 @@ use crate::{JournalError, Reader};
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum PublishError {
     /// A file could not be read or written.
-    #[error("{}: {why}", file.display())]
-    #[diagnostic(
-        code("failed::publish"),
-        help("check the folder, its permissions and the disk; then publish again")
-    )]
-    File {
-        /// Which.
-        file: PathBuf,
-        /// The system's words.
-        why: String,
-    },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    File(#[from] FileError),
     /// What is published is not this log's past.
     #[error("{}: {why}", folder.display())]
     #[diagnostic(
@@ -123,16 +116,14 @@ impl Reader {
         let needed = tiles.chain(bundles_between(0, signed.size).map(TilePath::Entries));
         for path in needed {
             let (name, expected) = (path.to_string(), expected(&tree, &path)?);
-            match fs::read(folder.join(&name)) {
+            match remit_file::plain(&folder.join(&name), Kind::Tile).map(Content::into_bytes) {
                 Ok(bytes) if bytes == expected => {}
                 Ok(bytes) if bytes.len() == expected.len() => {
                     return Err(changed(&name, "was changed: it is not of this journal's records"));
                 }
                 Ok(_) => return Err(changed(&name, "was cut or lengthened")),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    return Err(changed(&name, "is missing"));
-                }
-                Err(error) => return Err(file(&folder.join(&name), &error)),
+                Err(error) if error.is_missing() => return Err(changed(&name, "is missing")),
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(signed.size)
@@ -157,10 +148,10 @@ fn published(
     key: &NoteVerifier,
 ) -> Result<Option<(String, remit_tlog::Checkpoint)>, PublishError> {
     let path = folder.join("checkpoint");
-    let note = match fs::read_to_string(&path) {
-        Ok(note) => note,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(file(&path, &error)),
+    let note = match remit_file::plain(&path, Kind::Checkpoint) {
+        Ok(note) => note.into_text()?,
+        Err(error) if error.is_missing() => return Ok(None),
+        Err(error) => return Err(error.into()),
     };
     let wrong = |error: NoteError| match error {
         NoteError::Unsigned => PublishError::OtherLog {
@@ -176,23 +167,11 @@ fn published(
     Ok(Some((note, signed)))
 }
 
-/// Writes a file whole or not at all.
+/// Writes a file whole or not at all. One that is not there after a loss of power is written again by the next.
 fn place(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), PublishError> {
     let path = folder.join(name);
-    let draft = path.with_extension(format!("{}.new", std::process::id()));
-    let write = || -> std::io::Result<()> {
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        fs::write(&draft, bytes)?;
-        fs::rename(&draft, &path)
-    };
-    write().map_err(|error| {
-        let _ = fs::remove_file(&draft);
-        file(&path, &error)
-    })
-}
-
-fn file(path: &Path, error: &std::io::Error) -> PublishError {
-    PublishError::File { file: path.to_owned(), why: error.to_string() }
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).map_err(|error| FileError::writing(parent, Kind::Tile, &error))?;
+    }
+    Ok(remit_file::write_with(&path, bytes, Durable::No).map(drop)?)
 }

@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::fs;
 use std::ops::Range;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use remit_file::Kind;
 use remit_tlog::{Checkpoint, Frontier, Hash, NoteSigner, NoteVerifier, leaf_hash};
 use remit_trust::Digest;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params};
@@ -65,8 +65,9 @@ pub(crate) fn mark(path: &Path, signed: &Checkpoint) -> Result<Option<Timestamp>
 
 /// Opens a file that may be written, making it (mode 0600) if there is none.
 pub(crate) fn open(path: &Path, signer: &NoteSigner) -> Result<Connection, JournalError> {
-    if !path.exists() {
-        create(path, signer)?;
+    match remit_file::check(path, Kind::Kept) {
+        Err(error) if error.is_missing() => create(path, signer)?,
+        checked => checked.map_err(|error| JournalError::io(path, &error.into()))?,
     }
     let sql = |error: rusqlite::Error| JournalError::sqlite(path, &error);
     let mut database = connect(path).map_err(sql)?;
@@ -113,7 +114,7 @@ fn create(path: &Path, signer: &NoteSigner) -> Result<(), JournalError> {
         database.execute_batch("VACUUM")
     };
     let io = |error: std::io::Error| JournalError::io(path, &error);
-    fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft).map_err(io)?;
+    remit_file::make_empty(draft).map_err(io)?;
     let made = build().map_err(|error| JournalError::sqlite(path, &error)).and_then(|()| {
         match fs::hard_link(draft, path) {
             // Another process was first: its journal is as good.
@@ -128,7 +129,8 @@ fn create(path: &Path, signer: &NoteSigner) -> Result<(), JournalError> {
 
 /// Opens a file that must exist, to read; with its schema.
 pub(crate) fn open_read_only(path: &Path) -> Result<(Connection, i64), JournalError> {
-    fs::metadata(path).map_err(|error| JournalError::io(path, &error))?;
+    // SQLite would wait for whoever writes into a pipe.
+    remit_file::check(path, Kind::Kept).map_err(|error| JournalError::io(path, &error.into()))?;
     let sql = |error: rusqlite::Error| JournalError::sqlite(path, &error);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let database = Connection::open_with_flags(path, flags).map_err(sql)?;
@@ -138,9 +140,13 @@ pub(crate) fn open_read_only(path: &Path) -> Result<(Connection, i64), JournalEr
         Ok(version) => Ok((database, version)),
         // SQLite wants to write beside the file even to read it. On read-only storage nobody else writes
         // either: the file is as it is.
-        Err(error @ JournalError::Unavailable { .. }) => {
+        Err(JournalError::Unavailable { .. }) => {
             if fs::metadata(log_of(path)).is_ok_and(|log| log.len() > 0) {
-                return Err(error);
+                return Err(JournalError::Unavailable {
+                    path: path.to_owned(),
+                    why: "its newest records are in the file beside it (`-wal`), and this folder cannot be written".to_owned(),
+                    help: "copy both files to a folder that you can write, and name the copy",
+                });
             }
             let fixed = immutable(path).map_err(sql)?;
             let version = check_version(path, &fixed)?;
@@ -401,11 +407,11 @@ impl Durability {
 /// Waits until everything that any process committed is on the disk: what leaves this machine, a checkpoint for
 /// instance, must not be ahead of what a power failure would leave here.
 pub(crate) fn sync(path: &Path) -> Result<(), JournalError> {
-    match fs::File::open(log_of(path)) {
-        Ok(log) => log.sync_data().map_err(|error| JournalError::io(path, &error)),
+    match remit_file::open_plain(&log_of(path), Kind::Kept) {
+        Ok(log) => log.file().sync_data().map_err(|error| JournalError::io(path, &error)),
         // Whatever was in it is in the file itself, and was synced on its way there.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(JournalError::io(path, &error)),
+        Err(error) if error.is_missing() => Ok(()),
+        Err(error) => Err(JournalError::io(path, &error.into())),
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,8 +24,7 @@ impl Bell {
     pub(crate) fn beside(journal: &Path) -> Result<Self, JournalError> {
         let mut path = journal.as_os_str().to_owned();
         path.push("-bell");
-        let mut options = File::options();
-        let file = options.create(true).append(true).mode(0o600).open(&path);
+        let file = remit_file::append(Path::new(&path)).map(|(file, _)| file);
         Ok(Self(Arc::new(file.map_err(|error| JournalError::io(Path::new(&path), &error))?)))
     }
 

@@ -1,5 +1,5 @@
 //! What is taken away stops what rests on it, in the order of the journal and no other.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
 
 mod support;
 

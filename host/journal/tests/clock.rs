@@ -1,5 +1,5 @@
 //! Time never runs back in a journal. Each record says when it was made, so that no clock is needed to try.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! What was committed is there, in order, whoever else writes; what cannot be written stops the handle.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! A proof is whole: whatever is cut out of it, repeated or moved is missed, for each kind of run.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! Journals that another version wrote: older ones are read as they are and brought up, newer ones are left alone.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod support;
 

@@ -1,5 +1,11 @@
 //! Whoever can write the file, but does not have the checkpoint key, is found out.
-#![allow(clippy::unused_self, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unused_self,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "tests"
+)]
 
 mod support;
 

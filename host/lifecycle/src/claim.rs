@@ -2,7 +2,7 @@
 //! its holder, however that ends.
 
 use std::fs::{self, File, TryLockError};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use remit_journal::RunId;
@@ -20,13 +20,11 @@ impl Claim {
     /// Takes it; none if another process has it.
     pub(crate) fn take(home: &Home, run: RunId) -> Result<Option<Self>, Error> {
         let folder = home.running();
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true).mode(0o700).create(&folder).map_err(|error| Error::kept(&folder, &error))?;
+        remit_file::make_folder(&folder).map_err(|error| Error::kept(&folder, &error))?;
         let path = folder.join(run.to_string());
         let failed = |error: std::io::Error| Error::kept(&path, &error);
         loop {
-            let mut options = File::options();
-            let file = options.create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+            let file = remit_file::lock(&path).map_err(failed)?;
             match file.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Ok(None),

@@ -1,13 +1,12 @@
 //! The actions that ran, kept by digest: what a replay needs years later.
 
 use std::fs;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use remit_sandbox::{AdmissionError, Cache, Candidate, Inspection};
 use remit_trust::Digest;
 
-use crate::{Error, Home, Host, disk};
+use crate::{Error, Home, Host};
 
 fn file(home: &Home, digest: Digest) -> PathBuf {
     home.components().join(format!("{}.wasm", digest.to_string().replace(':', "-")))
@@ -23,8 +22,8 @@ pub fn install(host: &Host, candidate: &Candidate) -> Result<Inspection, Error> 
 impl Home {
     /// A component file: one that this home looked at before is known again, and not read.
     pub fn candidate(&self, path: &Path) -> Result<Candidate, Error> {
-        // Where there is no home, looking makes none.
-        let cache = if self.config().exists() { self.open_cache() } else { None };
+        // Where there is no home, or not one to trust, looking makes nothing.
+        let cache = if self.load().is_ok() { self.open_cache() } else { None };
         Ok(Candidate::find(path, cache.as_ref())?)
     }
 
@@ -63,11 +62,8 @@ pub(crate) fn keep(host: &Host, candidate: &Candidate) -> Result<(), Error> {
 
 fn write(home: &Home, path: &Path, bytes: &[u8]) -> Result<fs::File, Error> {
     let folder = home.components();
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&folder)
-        .and_then(|()| disk::replace(path, bytes))
+    remit_file::make_folder(&folder)
+        .and_then(|_| remit_file::replace(path, bytes))
         .map_err(|error| Error::kept(path, &error))
 }
 
@@ -88,7 +84,9 @@ fn kept(
 ) -> Result<Candidate, Error> {
     let path = file(home, digest);
     let candidate = look(&path).map_err(|error| match error {
-        AdmissionError::Unreadable { .. } => Error::NoComponent { digest, file: path.display().to_string() },
+        AdmissionError::File(error) if error.is_missing() => {
+            Error::NoComponent { digest, file: path.display().to_string() }
+        }
         other => other.into(),
     })?;
     if candidate.digest() == digest {

@@ -50,8 +50,13 @@ pub struct Trust {
 impl Config {
     /// Reads the file.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path).map_err(|error| Error::file(path, &error))?;
-        remit_text::toml::read(&text).map_err(|mistake| Error::Document {
+        let read = remit_file::trusted(path, remit_file::Kind::Configuration)?;
+        Self::parse(read.text()?, path)
+    }
+
+    /// Reads its text; `path` is where it lies, or will.
+    pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, Error> {
+        remit_text::toml::read(text).map_err(|mistake| Error::Document {
             file: path.display().to_string(),
             wanted: "a Remit configuration",
             why: mistake.to_string(),
@@ -61,11 +66,11 @@ impl Config {
 
     /// Loads the keys of publishers.
     pub(crate) fn publishers(home: &Path, files: &[PathBuf]) -> Result<Vec<VerifyingKey>, Error> {
-        files.iter().map(|file| Ok(VerifyingKey::load_publisher(&home.join(file))?)).collect()
+        files.iter().map(|file| Ok(VerifyingKey::load_trusted_publisher(&home.join(file))?)).collect()
     }
 
     /// Loads the keys of a list.
     pub(crate) fn keys(home: &Path, files: &[PathBuf]) -> Result<Vec<VerifyingKey>, Error> {
-        files.iter().map(|file| Ok(VerifyingKey::load(&home.join(file))?)).collect()
+        files.iter().map(|file| Ok(VerifyingKey::load_trusted(&home.join(file))?)).collect()
     }
 }

@@ -108,14 +108,7 @@ pub async fn doctor(home: &Home) -> Vec<Finding> {
     };
     let mut findings =
         vec![Finding::of::<crate::Error>("configuration", Ok(home.config().display().to_string()))];
-    match std::fs::metadata(home.path()) {
-        Ok(meta) if meta.permissions().mode() & 0o077 != 0 => findings.push(Finding::bad(
-            "home",
-            "others can look into it",
-            &format!("chmod 700 {}", home.path().display()),
-        )),
-        _ => {}
-    }
+    findings.extend(exposed(home));
     for (what, files, role) in [
         ("publisher keys", &config.trust.publishers, "publishers"),
         ("administrators", &config.trust.admins, "admins"),
@@ -169,6 +162,50 @@ pub async fn doctor(home: &Home) -> Vec<Finding> {
                 });
             }
         }
+    }
+    findings
+}
+
+/// What others could look into or change, and what nobody reads.
+fn exposed(home: &Home) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mode = std::fs::metadata(home.path()).map_or(0, |meta| meta.permissions().mode());
+    if mode & 0o077 != 0 {
+        let what = if mode & 0o022 == 0 { "look into it" } else { "look into it, and put files there" };
+        let fix = format!("chmod 700 {}", home.path().display());
+        findings.push(Finding::bad("home", &format!("others can {what}"), &fix));
+    }
+    let mut files =
+        vec![home.config(), home.principals(), home.rules_file(), home.policies(), home.log_key()];
+    let mut folders = vec![home.policies(), home.path().join("keys")];
+    while let Some(folder) = folders.pop() {
+        for entry in remit_file::list(&folder, remit_file::Kind::Kept).unwrap_or_default() {
+            files.push(entry.path.clone());
+            folders.extend(entry.is_folder.then_some(entry.path));
+        }
+    }
+    let written: Vec<String> = files
+        .iter()
+        .filter_map(|file| {
+            let name = file.strip_prefix(home.path()).unwrap_or(file).display();
+            remit_file::others_can_write(file).map(|mode| format!("{name} ({mode:04o})"))
+        })
+        .collect();
+    if !written.is_empty() {
+        findings.push(Finding::bad(
+            "files of trust",
+            &format!("others can write {}: whoever does says who may do what", written.join(", ")),
+            &format!("look at what is in them, then: chmod -R go-w {}", home.path().display()),
+        ));
+    }
+    if let Ok(unread) = home.unread_policies()
+        && !unread.is_empty()
+    {
+        findings.push(Finding::bad(
+            "policies",
+            &format!("not read, by their names: {}", unread.join(", ")),
+            "a policy is NAME.cedar: rename it if it should count, and otherwise take it out of policies/",
+        ));
     }
     findings
 }

@@ -1,6 +1,7 @@
 //! What can go wrong between a person and a run.
 
 use miette::Diagnostic;
+use remit_file::{FileError, Kind};
 use remit_gate::Failure;
 use remit_journal::RunId;
 
@@ -9,26 +10,9 @@ use remit_journal::RunId;
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum Error {
     /// A file could not be read or written.
-    #[error("{file}: {why}")]
-    #[diagnostic(code(usage::file), help("check the path and its permissions"))]
-    File {
-        /// Which.
-        file: String,
-        /// The system's words.
-        why: String,
-    },
-    /// A file that Remit keeps in its home could not be read or written.
-    #[error("{file}: {why}")]
-    #[diagnostic(
-        code(failed::home),
-        help("check the permissions of the home and the disk: free space, mounted read-write")
-    )]
-    Kept {
-        /// Which.
-        file: String,
-        /// The system's words.
-        why: String,
-    },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Disk(#[from] FileError),
     /// A file is not what it should be.
     #[error("{file} is not {wanted}:\n{why}")]
     #[diagnostic(code(usage::document), help("{help}"))]
@@ -50,6 +34,13 @@ pub enum Error {
         action: String,
         /// Each wrong place, a line each.
         why: String,
+    },
+    /// Nobody said where the home is.
+    #[error("there is no telling where the home is: {why}")]
+    #[diagnostic(code(usage::home), help("pass --home, or set REMIT_HOME"))]
+    Homeless {
+        /// Why.
+        why: &'static str,
     },
     /// There is no Remit home.
     #[error("{home} is not a Remit home")]
@@ -436,10 +427,6 @@ pub enum Error {
 
 impl Error {
     pub(crate) fn kept(path: &std::path::Path, why: &std::io::Error) -> Self {
-        Self::Kept { file: path.display().to_string(), why: why.to_string() }
-    }
-
-    pub(crate) fn file(path: &std::path::Path, why: &std::io::Error) -> Self {
-        Self::File { file: path.display().to_string(), why: why.to_string() }
+        FileError::writing(path, Kind::Kept, why).into()
     }
 }

@@ -2,8 +2,8 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::fs;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use remit_journal::Journal;
@@ -12,7 +12,7 @@ use remit_tlog::NoteSigner;
 use remit_trust::principals::{Kind, Principals};
 use remit_trust::{Key, Sealer, Sign as _, VerifyingKey, private_seed};
 
-use crate::{Error, Home, disk};
+use crate::{Config, Error, Home};
 
 /// What [`Home::init`] made.
 #[derive(Clone, Debug)]
@@ -144,6 +144,7 @@ impl Home {
     /// Makes a home: directory (mode 0700), configuration, rules, the host's keys, an empty journal. The public
     /// keys given are copied in and trusted. Refuses to touch one that exists.
     pub fn init(&self, founding: &Founding) -> Result<Initialised, Error> {
+        self.known()?;
         let shown = || self.path().display().to_string();
         if self.config().exists() {
             return Err(Error::HomeExists { home: shown(), what: "a configuration" });
@@ -202,37 +203,115 @@ impl Home {
             files.push((Path::new("policies").join(name), text.to_string()));
         }
         files.push((PathBuf::from("principals.toml"), principals));
+        // What it is made from is written as it will be read.
+        let written = template(log, &publishers, &admins);
+        let config = Config::parse(&written, &self.config())?;
         for (name, text) in &files {
-            let path = self.path().join(name);
-            if disk::is_in_the_way(&path, text.as_bytes()).map_err(|error| Error::file(&path, &error))? {
-                return Err(Error::InTheWay { file: path.display().to_string() });
-            }
+            is_made(&self.path().join(name), text)?;
         }
 
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true).mode(0o700);
-        let write = |name: &Path, text: &str| {
-            let path = self.path().join(name);
-            let folder = path.parent().unwrap_or(self.path());
-            builder.create(folder).map_err(|error| Error::file(folder, &error))?;
-            disk::create(&path, text.as_bytes()).map_err(|error| Error::file(&path, &error))
-        };
-        builder.create(self.path().join("keys")).map_err(|error| Error::file(self.path(), &error))?;
+        let mut making = Making::begin(self)?;
+        making.folder(&self.path().join("keys"))?;
         for (name, text) in &files {
-            write(name, text)?;
+            making.file(&self.path().join(name), text)?;
         }
         Principals::load(&self.principals())?;
+        making.will_make(&[self.log_seed(), self.seal_key()]);
         let signer = NoteSigner::from_seed(log, &*private_seed(&self.log_seed())?)?;
         let log_key = signer.verifier().to_string();
         Sealer::load_or_create(&self.seal_key())?;
+        let beside = |ending: &str| self.path().join(format!("journal.db{ending}"));
+        making.will_make(&["", "-wal", "-shm", "-bell"].map(beside));
         Journal::open(&self.journal(), signer)?;
-        write(Path::new("log.pub"), &format!("{log_key}\n"))?;
-        // Last: its presence is what makes the directory a home.
-        write(Path::new(crate::home::CONFIG), &template(log, &publishers, &admins))?;
+        making.file(&self.log_key(), &format!("{log_key}\n"))?;
         if let Some(admin) = &admin {
-            self.sign_rules(admin, |_| true)?;
+            making.will_make(&[self.rules_file()]);
+            self.sign_rules_of(&config, admin, |_| true)?;
         }
+        // Last: its presence is what makes the directory a home.
+        making.file(&self.config(), &written)?;
+        making.whole = true;
         Ok(Initialised { config: self.config(), log_key, signed: admin.is_some() })
+    }
+}
+
+/// A home that is being made: whole, or there is nothing left of it. Nobody else makes one there meanwhile.
+struct Making {
+    _lock: File,
+    /// What was not there before, in the order in which it was made.
+    made: Vec<PathBuf>,
+    whole: bool,
+}
+
+impl Making {
+    fn begin(home: &Home) -> Result<Self, Error> {
+        let failed = |error: std::io::Error| Error::kept(home.path(), &error);
+        let mut made = remit_file::make_folder(home.path()).map_err(failed)?;
+        let lock = home.lock();
+        if !lock.exists() {
+            made.push(lock);
+        }
+        let begun = || -> Result<File, Error> {
+            remit_file::judge_folder(home.path())?;
+            let lock = home.lock_file()?;
+            lock.try_lock().map_err(|_| Error::Busy { home: home.path().display().to_string() })?;
+            if home.config().exists() {
+                let home = home.path().display().to_string();
+                return Err(Error::HomeExists { home, what: "a configuration" });
+            }
+            Ok(lock)
+        };
+        match begun() {
+            Ok(lock) => Ok(Self { _lock: lock, made, whole: false }),
+            // Of another one's making nothing is ours to take away, not even its folder, which is not empty.
+            Err(error) => {
+                made.iter().rev().for_each(|path| drop(fs::remove_dir(path)));
+                Err(error)
+            }
+        }
+    }
+
+    /// Says what is about to be made, if it is not there.
+    fn will_make(&mut self, files: &[PathBuf]) {
+        self.made.extend(files.iter().filter(|file| !file.exists()).cloned());
+    }
+
+    fn folder(&mut self, path: &Path) -> Result<(), Error> {
+        self.made.extend(remit_file::make_folder(path).map_err(|error| Error::kept(path, &error))?);
+        Ok(())
+    }
+
+    fn file(&mut self, path: &Path, text: &str) -> Result<(), Error> {
+        if let Some(folder) = path.parent() {
+            self.folder(folder)?;
+        }
+        match remit_file::create(path, 0o600, text.as_bytes()) {
+            Ok(()) => self.made.push(path.to_owned()),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && is_made(path, text)? => {}
+            Err(error) => return Err(Error::kept(path, &error)),
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        if !self.whole {
+            for path in self.made.iter().rev() {
+                // What cannot be removed is of no use to anybody, and in nobody's way. A folder goes if it is empty.
+                let _ = if path.is_dir() { fs::remove_dir(path) } else { fs::remove_file(path) };
+            }
+        }
+    }
+}
+
+/// Whether a file is there already, and is just what it will be.
+fn is_made(path: &Path, text: &str) -> Result<bool, Error> {
+    match remit_file::plain(path, remit_file::Kind::Kept) {
+        Ok(there) if there.bytes() == text.as_bytes() => Ok(true),
+        Ok(_) => Err(Error::InTheWay { file: path.display().to_string() }),
+        Err(error) if error.is_missing() => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -1,6 +1,5 @@
 //! A Remit home: the directory with the configuration, the journal and the host's own keys.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use remit_journal::{Journal, Reader};
@@ -13,85 +12,107 @@ pub(crate) const CONFIG: &str = "remit.toml";
 
 /// Where a home is, and how its files are called.
 #[derive(Clone, Debug)]
-pub struct Home(PathBuf);
+pub struct Home {
+    path: PathBuf,
+    /// Why nobody knows where it is.
+    homeless: Option<&'static str>,
+}
 
 impl Home {
     /// The home at `path`, whether or not it exists.
     #[must_use]
     pub fn at(path: &Path) -> Self {
-        Self(path.to_owned())
+        Self { path: path.to_owned(), homeless: None }
+    }
+
+    /// No home: whoever needs one is told why there is none.
+    #[must_use]
+    pub fn none(why: &'static str) -> Self {
+        // Nothing can be in it, nor be made there.
+        Self { path: PathBuf::from("/dev/null/remit"), homeless: Some(why) }
+    }
+
+    /// Makes sure that somebody said where it is.
+    pub(crate) fn known(&self) -> Result<(), Error> {
+        self.homeless.map_or(Ok(()), |why| Err(Error::Homeless { why }))
     }
 
     /// The directory.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     /// `remit.toml`.
     #[must_use]
     pub fn config(&self) -> PathBuf {
-        self.0.join(CONFIG)
+        self.path.join(CONFIG)
     }
 
     /// The journal's file.
     #[must_use]
     pub fn journal(&self) -> PathBuf {
-        self.0.join("journal.db")
+        self.path.join("journal.db")
     }
 
     /// The journal's public key, in text.
     #[must_use]
     pub fn log_key(&self) -> PathBuf {
-        self.0.join("log.pub")
+        self.path.join("log.pub")
     }
 
     pub(crate) fn log_seed(&self) -> PathBuf {
-        self.0.join("log.key")
+        self.path.join("log.key")
     }
 
     pub(crate) fn seal_key(&self) -> PathBuf {
-        self.0.join("seal.key")
+        self.path.join("seal.key")
     }
 
     /// Where actions that ran are kept, by digest.
     pub(crate) fn components(&self) -> PathBuf {
-        self.0.join("components")
+        self.path.join("components")
     }
 
     /// Where compiled components are kept.
     pub(crate) fn cache(&self) -> PathBuf {
-        self.0.join("cache")
+        self.path.join("cache")
     }
 
     /// What the compiled components are sealed with.
     pub(crate) fn cache_key(&self) -> PathBuf {
-        self.0.join("cache.key")
+        self.path.join("cache.key")
     }
 
     /// Where each run that is going has its lock.
     pub(crate) fn running(&self) -> PathBuf {
-        self.0.join("running")
+        self.path.join("running")
     }
 
     /// Locked by everyone who has the home open.
     pub(crate) fn lock(&self) -> PathBuf {
-        self.0.join("lock")
+        self.path.join("lock")
     }
 
     /// The configuration.
     pub fn load(&self) -> Result<Config, Error> {
-        if !self.config().exists() {
-            return Err(Error::NoHome { home: self.0.display().to_string() });
-        }
-        Config::load(&self.config())
+        self.known()?;
+        let missing = |error: Error| match error {
+            Error::Disk(error) if error.is_missing() => {
+                Error::NoHome { home: self.path.display().to_string() }
+            }
+            other => other,
+        };
+        // Whoever owns the folder puts into it what they like.
+        remit_file::judge_folder(&self.path).map_err(|error| missing(error.into()))?;
+        Config::load(&self.config()).map_err(missing)
     }
 
     /// The journal's public key.
     pub fn verifier(&self) -> Result<NoteVerifier, Error> {
-        let path = self.log_key();
-        let text = fs::read_to_string(&path).map_err(|error| Error::file(&path, &error))?;
-        Ok(NoteVerifier::parse(&text)?)
+        self.known()?;
+        let read = remit_file::trusted(&self.log_key(), remit_file::Kind::Key)?;
+        Ok(NoteVerifier::parse(read.text()?)?)
     }
 
     /// The journal's private key.

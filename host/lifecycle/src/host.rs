@@ -73,11 +73,9 @@ impl Home {
         })
     }
 
-    fn lock_file(&self) -> Result<File, Error> {
+    pub(crate) fn lock_file(&self) -> Result<File, Error> {
         let path = self.lock();
-        let mut options = File::options();
-        options.create(true).truncate(false).write(true);
-        options.open(&path).map_err(|error| Error::kept(&path, &error))
+        remit_file::lock(&path).map_err(|error| Error::kept(&path, &error))
     }
 }
 

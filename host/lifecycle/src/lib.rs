@@ -1,13 +1,13 @@
 //! The life of a repair: plan, grant, run, verify, revert. Everything a front end needs is here, so that a
 //! front end only parses and prints.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make their own files"))]
 
 mod authority;
 mod changes;
 mod claim;
 mod components;
 mod config;
-mod disk;
 mod doctor;
 mod error;
 mod export;

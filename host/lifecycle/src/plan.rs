@@ -35,7 +35,7 @@ pub struct PlanFile {
 impl PlanFile {
     /// Reads a plan that `remit plan --out` wrote.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path).map_err(|error| Error::file(path, &error))?;
+        let text = remit_file::given(path, remit_file::Kind::Plan)?.into_text()?;
         remit_text::json::read(&text).map_err(|mistake| Error::Document {
             file: path.display().to_string(),
             wanted: "a plan",

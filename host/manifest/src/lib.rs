@@ -3,6 +3,7 @@
 //! Nothing here is a claim to be trusted: what a component can do is its imports, and the manifest only
 //! explains them. The input schema is different: the host holds every input to it.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make their own files"))]
 
 mod schema;
 

@@ -1,6 +1,7 @@
 //! Telling people: a webhook, a command or a file is given an event, once per call. What is to be told, and telling it
 //! again until it is delivered, is the caller's.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make their own files"))]
 
 mod config;
 mod error;

@@ -1,8 +1,6 @@
 //! The ways to tell.
 
-use std::fs;
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -99,17 +97,14 @@ fn secret(config: &NotifyConfig, home: &Path) -> Result<Secret, NotifyError> {
         return Err(config.wrong("a webhook needs `secret_file`: its messages are signed"));
     };
     let path = home.join(file);
-    let failed = |error: std::io::Error| config.wrong(format!("{}: {error}", path.display()));
-    let mut from = fs::File::open(&path).map_err(failed)?;
-    let mode = from.metadata().map_err(failed)?.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    let failed = |error: remit_file::FileError| config.wrong(error.to_string());
+    let read = remit_file::trusted(&path, remit_file::Kind::Secret).map_err(failed)?;
+    if let Some(mode) = read.exposed() {
         return Err(
             config.wrong(format!("{} can be read by others (mode {mode:04o}): chmod 600", path.display()))
         );
     }
-    let mut text = zeroize::Zeroizing::new(String::new());
-    from.read_to_string(&mut text).map_err(failed)?;
-    Secret::parse(&text).ok_or_else(|| {
+    Secret::parse(read.text().map_err(failed)?).ok_or_else(|| {
         config.wrong(format!("{} does not hold `whsec_` and base64 of 24 to 64 bytes", path.display()))
     })
 }
@@ -172,13 +167,7 @@ fn run(words: &[String], body: &str, patience: Duration) -> Result<(), String> {
 
 /// Durable on return.
 fn append(path: &Path, body: &str, patience: Duration) -> std::io::Result<()> {
-    let there = fs::metadata(path);
-    if there.as_ref().is_ok_and(|there| there.file_type().is_fifo()) {
-        // To open one waits for whoever reads it.
-        return Err(std::io::Error::other("it is a pipe: use `command`"));
-    }
-    let new = there.is_err();
-    let mut file = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    let (mut file, new) = remit_file::append(path)?;
     // Several processes may tell at once; and what a full disk cut off must not spoil the next line.
     let since = Instant::now();
     while let Err(busy) = file.try_lock() {
@@ -193,8 +182,8 @@ fn append(path: &Path, body: &str, patience: Duration) -> std::io::Result<()> {
         // A device has no length to go back to.
         let _ = file.set_len(length);
     }
-    if new && let Some(folder) = path.parent() {
-        fs::File::open(folder)?.sync_all()?;
+    if new {
+        remit_file::sync_folder(path)?;
     }
     written
 }

@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use remit_backend::{
     Embedded, Fields, Files, FilesConfig, Generator, Secrets, SecretsConfig, Serving, VersionState,
 };
+use remit_file::{Durable, Kind as Of};
 use remit_gate::{Estate, Failure, Injected, Phase, Plan, Resource, Step};
 use remit_journal::RunState;
 use remit_lifecycle::{
@@ -68,9 +69,7 @@ impl Bench {
         let dir = TempDir::with_prefix("remit-test-")
             .map_err(|error| OfflineError::file(&std::env::temp_dir(), &error))?;
         let path = |name: &str| dir.path().join(name);
-        let write = |to: PathBuf, bytes: &[u8]| {
-            fs::write(&to, bytes).map_err(|error| OfflineError::file(&to, &error))
-        };
+        let write = |to: PathBuf, bytes: &[u8]| remit_file::write_with(&to, bytes, Durable::No);
         let publisher = SigningKey::generate()?;
         write(path("publisher.pub"), publisher.verifying_key().to_text().as_bytes())?;
         let founder = |name: &str, kind| -> Result<(SigningKey, Founder), OfflineError> {
@@ -224,7 +223,7 @@ fn seed_files(folder: &Path, files: &[FileBefore]) -> Result<Vec<FilesConfig>, O
         }
         let parent = to.parent().unwrap_or(folder);
         fs::create_dir_all(parent).map_err(|error| OfflineError::file(parent, &error))?;
-        fs::write(&to, &file.content).map_err(|error| OfflineError::file(&to, &error))?;
+        remit_file::write_with(&to, file.content.as_bytes(), Durable::No)?;
     }
     Ok(directories)
 }
@@ -245,10 +244,10 @@ fn files_after(folder: &Path, case: Case<'_>) -> Result<Vec<FileAfter>, OfflineE
     let mut found = Vec::new();
     for path in paths {
         let at = file_at(folder, path)?;
-        let content = match fs::read(&at) {
-            Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => return Err(OfflineError::file(&at, &error)),
+        let content = match remit_file::plain(&at, Of::Kept) {
+            Ok(read) => Some(String::from_utf8_lossy(read.bytes()).into_owned()),
+            Err(error) if error.is_missing() => None,
+            Err(error) => return Err(error.into()),
         };
         found.push(FileAfter { path: path.clone(), content });
     }

@@ -2,6 +2,7 @@
 
 use miette::Diagnostic;
 use remit_backend::BackendError;
+use remit_file::{FileError, Kind};
 use remit_gate::ResourceError;
 use remit_lifecycle::Error;
 use remit_sandbox::AdmissionError;
@@ -11,14 +12,9 @@ use remit_trust::KeyError;
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum OfflineError {
     /// A file cannot be read or written.
-    #[error("{file}: {why}")]
-    #[diagnostic(code(usage::file), help("check the path and its permissions"))]
-    File {
-        /// Which.
-        file: String,
-        /// The system's words.
-        why: String,
-    },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Disk(#[from] FileError),
     /// A fixture is not one.
     #[error("{file} is not a test of an action:\n{why}")]
     #[diagnostic(code(usage::fixture), help("docs/authoring.md lists every key of a fixture"))]
@@ -52,6 +48,6 @@ pub enum OfflineError {
 
 impl OfflineError {
     pub(crate) fn file(path: &std::path::Path, error: &std::io::Error) -> Self {
-        Self::File { file: path.display().to_string(), why: error.to_string() }
+        FileError::writing(path, Kind::Fixture, error).into()
     }
 }

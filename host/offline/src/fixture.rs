@@ -190,7 +190,7 @@ pub struct SecretAfter {
 impl Fixture {
     /// Reads a file; each mistake is named by its line and key.
     pub fn load(path: &Path) -> Result<Self, OfflineError> {
-        let text = std::fs::read_to_string(path).map_err(|error| OfflineError::file(path, &error))?;
+        let text = remit_file::given(path, remit_file::Kind::Fixture)?.into_text()?;
         Self::parse(&text).map_err(|why| OfflineError::Fixture { file: path.display().to_string(), why })
     }
 

@@ -2,6 +2,7 @@
 //! goes through the same rehearsal, grant, gate, journal and limits as in production, in a home that is
 //! gone afterwards.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make their own files"))]
 
 mod bench;
 mod compare;

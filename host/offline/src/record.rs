@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use remit_file::Kind;
 use toml_edit::{Array, DocumentMut, Item};
 
 use crate::{Expect, OfflineError};
@@ -9,9 +10,8 @@ use crate::{Expect, OfflineError};
 /// Writes what was seen into a fixture: first without a fault, then with each; where nothing was, nothing is written. The
 /// author's own lines stay as they are; the file is replaced whole.
 pub fn record(file: &Path, seen: &[Option<Expect>]) -> Result<(), OfflineError> {
-    let failed = |error: std::io::Error| OfflineError::file(file, &error);
     let wrong = |why: String| OfflineError::Fixture { file: file.display().to_string(), why };
-    let text = std::fs::read_to_string(file).map_err(failed)?;
+    let text = remit_file::plain(file, Kind::Fixture)?.into_text()?;
     let mut document: DocumentMut =
         text.parse().map_err(|error: toml_edit::TomlError| wrong(error.to_string()))?;
     for (n, seen) in seen.iter().enumerate() {
@@ -28,8 +28,7 @@ pub fn record(file: &Path, seen: &[Option<Expect>]) -> Result<(), OfflineError> 
         };
         place.insert("expect", expect);
     }
-    let draft = file.with_extension(format!("toml.{}.new", std::process::id()));
-    std::fs::write(&draft, document.to_string()).and_then(|()| std::fs::rename(&draft, file)).map_err(failed)
+    Ok(remit_file::write(file, document.to_string().as_bytes()).map(drop)?)
 }
 
 /// People compare them.

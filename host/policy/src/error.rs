@@ -6,6 +6,10 @@ use miette::Diagnostic;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Diagnostic)]
 pub enum PolicyError {
     /// The folder or a file cannot be read.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Disk(#[from] remit_file::FileError),
+    /// The folder holds what it should not, or not what it should.
     #[error("{file}: {why}")]
     #[diagnostic(
         code(usage::policy),
@@ -14,7 +18,7 @@ pub enum PolicyError {
     File {
         /// Which.
         file: String,
-        /// The system's words.
+        /// What is wrong.
         why: String,
     },
     /// A file does not hold policies, or not ones about requests.

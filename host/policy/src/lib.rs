@@ -3,6 +3,7 @@
 //! The host asks about plain data ([`Who`], [`Matter`]), which it takes from what was signed and from its journal. What
 //! cannot be decided is denied: no policy that allows it, one that forbids it, or one that cannot be evaluated.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make their own files"))]
 
 mod error;
 mod matter;

@@ -1,7 +1,6 @@
 //! The policies of a home.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::str::FromStr as _;
@@ -12,6 +11,7 @@ use cedar_policy::{
 };
 use jiff::Timestamp;
 use miette::Diagnostic;
+use remit_file::{Entry, Kind};
 use remit_trust::{Digest, canonical};
 
 use crate::matter::{context, entities};
@@ -65,26 +65,33 @@ impl Verdict {
     }
 }
 
+fn is_policy(entry: &Entry) -> bool {
+    entry.path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("cedar"))
+}
+
+/// What lies beside policies for good reason: texts for people, tables of cases, a schema for editors.
+fn is_beside(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.starts_with("readme")
+        || name.starts_with("license")
+        || [".md", ".toml", ".cedarschema"].iter().any(|ending| name.ends_with(ending))
+}
+
 impl Policies {
     /// Reads every `*.cedar` file of a folder. It has no folder but hidden ones (`.git`): what somebody may count on, a
-    /// `forbid` for instance, is not left out in silence. `kinds` are those of the resources that the host knows.
+    /// `forbid` for instance, is not left out in silence; [`Self::unread`] tells the rest. `kinds` are those of the
+    /// resources that the host knows.
     pub fn load<'a>(folder: &Path, kinds: impl IntoIterator<Item = &'a str>) -> Result<Self, PolicyError> {
-        let failed = |file: &Path, why: String| PolicyError::File { file: file.display().to_string(), why };
-        let read = |error: std::io::Error| failed(folder, error.to_string());
         let mut files = BTreeMap::new();
-        for entry in std::fs::read_dir(folder).map_err(read)? {
-            let path = entry.map_err(read)?.path();
-            let Some(name) = path.file_name().and_then(OsStr::to_str) else {
-                return Err(failed(&path, "its name is not UTF-8".to_owned()));
-            };
-            if path.is_dir() {
-                if !name.starts_with('.') {
-                    return Err(failed(&path, "a folder: policies in it would not be read".to_owned()));
-                }
-            } else if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("cedar")) {
-                let text =
-                    std::fs::read_to_string(&path).map_err(|error| failed(&path, error.to_string()))?;
-                files.insert(name.to_owned(), text);
+        for entry in remit_file::list(folder, Kind::Policy)? {
+            if entry.is_folder {
+                return Err(PolicyError::File {
+                    file: entry.path.display().to_string(),
+                    why: "a folder: policies in it would not be read".to_owned(),
+                });
+            }
+            if is_policy(&entry) {
+                files.insert(entry.name, remit_file::trusted(&entry.path, Kind::Policy)?.into_text()?);
             }
         }
         if files.is_empty() {
@@ -94,6 +101,14 @@ impl Policies {
             });
         }
         Self::parse(&files, kinds)
+    }
+
+    /// The files of a folder that are no policies by their name, and that somebody could take for some: what an editor
+    /// left, what was switched off, what has one ending too many.
+    pub fn unread(folder: &Path) -> Result<Vec<String>, PolicyError> {
+        let mut unread = remit_file::list(folder, Kind::Policy)?;
+        unread.retain(|entry| !entry.is_folder && !is_policy(entry) && !is_beside(&entry.name));
+        Ok(unread.into_iter().map(|entry| entry.name).collect())
     }
 
     /// Those that Remit ships.

@@ -1,6 +1,6 @@
 //! The policies that Remit ships, said as a table; policies that are none; and what must never make a yes.
 
-#![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -484,8 +484,34 @@ fn no_policy_is_left_out_in_silence() {
     std::fs::rename(folder.path().join("team"), folder.path().join(".team")).unwrap();
     let other = folder.path().join(OsStr::from_bytes(b"\xff.cedar"));
     std::fs::write(other, forbid).unwrap();
-    let PolicyError::File { why, .. } = Policies::load(folder.path(), KINDS).unwrap_err() else { panic!() };
+    let why = Policies::load(folder.path(), KINDS).unwrap_err().to_string();
     assert!(why.contains("UTF-8"), "{why}");
+}
+
+#[test]
+fn what_an_editor_leaves_neither_stops_the_host_nor_is_a_policy_in_silence() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for (name, text) in shipped_files() {
+        std::fs::write(at(name), text).unwrap();
+    }
+    let shipped = Policies::load(folder.path(), KINDS).unwrap().digest();
+    // Emacs's lock leads nowhere; what macOS and vim write is no text.
+    std::os::unix::fs::symlink("me@host.1:2", at(".#default.cedar")).unwrap();
+    for hidden in ["._default.cedar", ".default.cedar.swp"] {
+        std::fs::write(at(hidden), b"\0\x05\xff").unwrap();
+    }
+    let visible =
+        ["forbid.cedar ", "forbid.cedar.bak", "forbid.cedar.disabled", "forbid.cedar.json", "forbid.cedar~"];
+    for name in visible.iter().chain(&["README.md", "cases.toml"]) {
+        std::fs::write(at(name), "forbid (principal, action, resource);").unwrap();
+    }
+    assert_eq!(Policies::load(folder.path(), KINDS).unwrap().digest(), shipped);
+    assert_eq!(Policies::unread(folder.path()).unwrap(), visible);
+    // What has a policy's name and is none stops it, at once.
+    assert!(std::process::Command::new("mkfifo").arg(at("x.cedar")).status().unwrap().success());
+    let why = Policies::load(folder.path(), KINDS).unwrap_err().to_string();
+    assert!(why.ends_with("x.cedar: it is a pipe; a policy must be a file here"), "{why}");
 }
 
 #[test]

@@ -9,7 +9,6 @@ use remit_gate::Scope;
 use remit_trust::{Digest, KeyId, SignatureError, VerifyingKey};
 use wasmtime::component::{Component, Linker};
 
-use crate::candidate::MAX_SIZE;
 use crate::engine::{CORE_INSTANCES, MEMORIES, TABLES};
 use crate::inspection::CONTRACT;
 use crate::session::Guest;
@@ -19,27 +18,10 @@ use crate::{Candidate, Inspection, Sandbox};
 /// Why a component is not let in. None of its code has run.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum AdmissionError {
-    /// The file cannot be read.
-    #[error("{file}: {why}")]
-    #[diagnostic(code(usage::action_file), help("check the path"))]
-    Unreadable {
-        /// Which file.
-        file: String,
-        /// The system's words.
-        why: String,
-    },
-    /// The file is too large.
-    #[error("{file} is {size} bytes; the largest component Remit reads is {MAX_SIZE} bytes")]
-    #[diagnostic(
-        code(usage::action_size),
-        help("build with optimisation for size and strip debug information")
-    )]
-    TooLarge {
-        /// Which file.
-        file: String,
-        /// Its size.
-        size: u64,
-    },
+    /// The component, or the signature beside it, cannot be read.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    File(#[from] remit_file::FileError),
     /// The file is not what this host found there before, though nothing else tells.
     #[error("{file} was changed while Remit looked at it")]
     #[diagnostic(

@@ -7,14 +7,12 @@
 //! that no one has read since the machine started, is hashed first; anything else is as if it were not there. So what a
 //! loss of power leaves (a name without content, the right length full of zeros) is compiled again, never executed.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::io::Write as _;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use remit_file::{Kind, open_plain, plain, replace};
 use remit_trust::{Digest, KeyError, Sealed, Sealer};
 use serde::{Deserialize, Serialize};
 use wasmtime::Engine;
@@ -47,7 +45,7 @@ impl Cache {
     /// not there.
     pub fn open(folder: &Path, key: &Path) -> Result<Self, KeyError> {
         // A folder that cannot be made is a cache that keeps nothing.
-        let _ = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        let _ = remit_file::make_folder(folder);
         Ok(Self { folder: folder.to_owned(), key: Sealer::load_or_create(key)?, read_only: false })
     }
 
@@ -63,8 +61,9 @@ impl Cache {
     /// What was compiled from the component with this digest, if it is there and is what was kept.
     pub(crate) fn load(&self, engine: &Engine, component: Digest) -> Option<Component> {
         let name = name(engine, component);
-        let code = File::open(self.code(&name)).ok()?;
-        let seal = Sealed::from_bytes(fs::read(self.seal(&name)).ok()?);
+        let code = open_plain(&self.code(&name), Kind::Component).ok()?;
+        let code = code.file();
+        let seal = Sealed::from_bytes(plain(&self.seal(&name), Kind::Kept).ok()?.into_bytes());
         let Ok(kept) = self.key.open(context(&name).as_bytes(), &seal) else {
             tracing::warn!(%component, "a compiled component is not as it was kept: compiling again");
             return None;
@@ -72,17 +71,17 @@ impl Cache {
         let kept: Kept = serde_json::from_slice(&kept).ok()?;
         let boot = identity::boot();
         // A name and its times can be older on the disk than the bytes: only what was read since is known.
-        if Identity::of(&code).ok()? != kept.identity || boot.is_none() || kept.boot.as_deref() != boot {
+        if Identity::of(code).ok()? != kept.identity || boot.is_none() || kept.boot.as_deref() != boot {
             let mut bytes = Vec::new();
-            std::io::copy(&mut &code, &mut bytes).ok()?;
+            std::io::copy(&mut &*code, &mut bytes).ok()?;
             if Digest::of(&bytes) != kept.digest {
                 tracing::warn!(%component, "a compiled component is not as it was kept: compiling again");
                 return None;
             }
             // It is known again from now on.
-            let _ = self.write_seal(&name, &code, kept.digest);
+            let _ = self.write_seal(&name, code, kept.digest);
         }
-        match map(engine, &code) {
+        match map(engine, code) {
             Ok(component) => Some(component),
             Err(error) => {
                 tracing::warn!(%component, %error, "a compiled component does not load: compiling again");
@@ -100,7 +99,7 @@ impl Cache {
         let keep = || -> Result<(), String> {
             let bytes = compiled.serialize().map_err(|error| error.to_string())?;
             // On the disk before anything says that it is there.
-            let code = place(&self.code(&name), &bytes, Durable::Yes).map_err(|error| error.to_string())?;
+            let code = replace(&self.code(&name), &bytes).map_err(|error| error.to_string())?;
             self.write_seal(&name, &code, Digest::of(&bytes))
         };
         if let Err(error) = keep() {
@@ -124,43 +123,9 @@ impl Cache {
         let kept = Kept { digest, identity, boot: identity::boot().map(ToOwned::to_owned) };
         let text = serde_json::to_vec(&kept).map_err(|error| error.to_string())?;
         let sealed = self.key.seal(context(name).as_bytes(), &text).map_err(|error| error.to_string())?;
-        let placed = place(&self.seal(name), sealed.as_bytes(), Durable::Yes);
+        let placed = replace(&self.seal(name), sealed.as_bytes());
         placed.map(drop).map_err(|error| error.to_string())
     }
-}
-
-/// Whether a file must be there after a loss of power.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Durable {
-    Yes,
-    /// It counts for nothing once the machine has started anew.
-    No,
-}
-
-/// Writes a file whole or not at all; answers it, opened.
-pub(crate) fn place(path: &Path, bytes: &[u8], durable: Durable) -> std::io::Result<File> {
-    static DRAFTS: AtomicU64 = AtomicU64::new(0);
-    // Nobody else's, neither of another process nor of another thread.
-    let ours = DRAFTS.fetch_add(1, Ordering::Relaxed);
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(format!(".{}.{ours}.new", std::process::id()));
-    let draft = PathBuf::from(draft);
-    let write = || {
-        let mut options = File::options();
-        options.read(true).write(true).create(true).truncate(true).mode(0o600);
-        let mut file = options.open(&draft)?;
-        file.write_all(bytes)?;
-        if durable == Durable::Yes {
-            file.sync_all()?;
-        }
-        fs::rename(&draft, path)?;
-        if durable == Durable::Yes {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
-        }
-        Ok(file)
-    };
-    write().inspect_err(|_| drop(fs::remove_file(&draft)))
 }
 
 /// Which component, compiled how: another compiler or another setting makes another file.
@@ -196,6 +161,8 @@ fn map(engine: &Engine, code: &File) -> wasmtime::Result<Component> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const COMPONENT: &str = "(component)";

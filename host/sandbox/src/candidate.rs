@@ -1,19 +1,16 @@
 //! A component that may be let in.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read as _, Seek as _};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
+use remit_file::{FileError, Kind, Opened};
 use remit_trust::{Digest, KeyId, SignatureError, blob};
 
 use crate::identity::Identity;
 use crate::notes::{Known, Signed};
 use crate::{AdmissionError, Cache, Inspection, Publishers};
-
-/// The largest component that is read at all.
-pub(crate) const MAX_SIZE: u64 = 128 * 1024 * 1024;
 
 /// A component and the signature beside it, under one digest: everything that is said of a candidate is said of the
 /// bytes with that digest.
@@ -26,7 +23,9 @@ pub struct Candidate {
     shown: String,
     digest: Digest,
     signature: String,
-    file: File,
+    /// Why there is none, where something lies beside it.
+    no_signature: Option<FileError>,
+    file: Opened,
     /// Which file that is, if what is found out about it may be noted.
     identity: Option<Identity>,
     /// The note that knew it, and whether that has all there is to know.
@@ -60,20 +59,16 @@ impl Candidate {
         now: SystemTime,
     ) -> Result<Self, AdmissionError> {
         let shown = path.display().to_string();
-        let unreadable = |error| unreadable(&shown, &error);
-        let file = File::open(path).map_err(unreadable)?;
-        let meta = file.metadata().map_err(unreadable)?;
-        if meta.len() > MAX_SIZE {
-            return Err(AdmissionError::TooLarge { file: shown, size: meta.len() });
-        }
+        let file = remit_file::open(path, Kind::Component)?;
         // Of a pipe or a device the system tells nothing that changes with what comes out.
-        let identity = match cache {
-            Some(_) if meta.is_file() && Identity::tells(&file) => {
-                Some(Identity::of(&file).map_err(unreadable)?)
-            }
-            _ => None,
+        let identity = cache
+            .filter(|_| file.is_regular() && Identity::tells(file.file()))
+            .and_then(|_| Identity::of(file.file()).ok());
+        // What is wrong with it is a matter for whoever asks who signed this.
+        let (signature, no_signature) = match signature(path) {
+            Ok(signature) => (signature, None),
+            Err(error) => (String::new(), Some(error)),
         };
-        let signature = signature(path).map_err(unreadable)?;
         let known = identity.as_ref().zip(cache).and_then(|(identity, cache)| cache.known(identity));
         if let Some((known, note)) = known {
             let same = |signed: &Signed| signed.signature == signature;
@@ -85,21 +80,23 @@ impl Candidate {
                 identity,
                 note: Some((note, signer.is_some() || signature.is_empty())),
                 signature,
+                no_signature,
                 bytes: OnceLock::new(),
                 inspection: known.inspection.into(),
                 signer: signer.map(OnceLock::from).unwrap_or_default(),
             });
         }
-        let bytes = read(&file, meta.len(), &shown)?;
+        let bytes = file.read()?.into_bytes();
         let settled = |before: &Identity| {
             before.settled(now)
                 && before.size() == bytes.len() as u64
-                && Identity::of(&file).is_ok_and(|after| after == *before)
+                && Identity::of(file.file()).is_ok_and(|after| after == *before)
         };
         Ok(Self {
             shown,
             digest: Digest::of(&bytes),
             signature,
+            no_signature,
             identity: identity.filter(settled),
             file,
             note: None,
@@ -120,9 +117,7 @@ impl Candidate {
         if let Some(bytes) = self.bytes.get() {
             return Ok(bytes);
         }
-        (&self.file).rewind().map_err(|error| unreadable(&self.shown, &error))?;
-        let size = self.identity.as_ref().map_or(0, Identity::size);
-        let bytes = read(&self.file, size, &self.shown)?;
+        let bytes = self.file.read()?.into_bytes();
         if Digest::of(&bytes) != self.digest {
             if let Some((note, _)) = &self.note {
                 let _ = fs::remove_file(note);
@@ -154,6 +149,9 @@ impl Candidate {
             }
         }
         let refused = |source| AdmissionError::Publisher { file: self.shown.clone(), source };
+        if let Some(error) = &self.no_signature {
+            return Err(error.clone().into());
+        }
         // Nothing to hold against the bytes: they need not be read.
         if self.signature.trim_ascii().is_empty() {
             return Err(refused(SignatureError::Missing));
@@ -199,26 +197,12 @@ impl Candidate {
     }
 }
 
-fn unreadable(shown: &str, error: &std::io::Error) -> AdmissionError {
-    AdmissionError::Unreadable { file: shown.to_owned(), why: error.to_string() }
-}
-
-fn signature(path: &Path) -> std::io::Result<String> {
+/// The signature beside a component; none where there is no file.
+fn signature(path: &Path) -> Result<String, FileError> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".sig");
-    match fs::read(&beside) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
-        read => read.map(blob::text_of),
+    match remit_file::plain(Path::new(&beside), Kind::Signature) {
+        Err(error) if error.is_missing() => Ok(String::new()),
+        read => Ok(blob::text_of(read?.into_bytes())),
     }
-}
-
-fn read(file: &File, size: u64, shown: &str) -> Result<Vec<u8>, AdmissionError> {
-    // One byte more than there should be: reading on shows the end without growing.
-    let mut bytes = Vec::with_capacity(usize::try_from(size.min(MAX_SIZE)).unwrap_or(0) + 1);
-    // The file may grow while it is read, or be a pipe.
-    file.take(MAX_SIZE + 1).read_to_end(&mut bytes).map_err(|error| unreadable(shown, &error))?;
-    if bytes.len() as u64 > MAX_SIZE {
-        return Err(AdmissionError::TooLarge { file: shown.to_owned(), size: bytes.len() as u64 });
-    }
-    Ok(bytes)
 }

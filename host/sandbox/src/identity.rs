@@ -1,7 +1,8 @@
 //! Which file it is, as the system tells it.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
@@ -16,7 +17,8 @@ const SETTLED: Duration = Duration::from_secs(3);
 /// is not known, nothing said before counts.
 pub(crate) fn boot() -> Option<&'static str> {
     static BOOT: OnceLock<Option<String>> = OnceLock::new();
-    let read = || fs::read_to_string("/proc/sys/kernel/random/boot_id").ok();
+    let path = Path::new("/proc/sys/kernel/random/boot_id");
+    let read = || remit_file::plain(path, remit_file::Kind::Kept).ok()?.into_text().ok();
     BOOT.get_or_init(|| read().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())).as_deref()
 }
 

@@ -1,4 +1,5 @@
 //! Where an action runs: what is admitted, how it is metered, and how it ends.
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make their own files"))]
 
 mod admission;
 mod cache;

@@ -13,15 +13,15 @@
 //! the file and keeps it mapped, or serves it from a file system of their own making, can change it unseen; all they
 //! gain is that Remit goes on with what was there before, under that digest, as if they had come a moment later.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use remit_file::{Durable, Kind};
 use remit_trust::{Digest, Sealed};
 use serde::{Deserialize, Serialize};
 
-use crate::cache::{Durable, place};
 use crate::identity::{self, Identity};
 use crate::{AdmissionError, Cache, Candidate, Inspection, Sandbox};
 
@@ -60,7 +60,7 @@ impl Cache {
     pub(crate) fn known(&self, file: &Identity) -> Option<(Known, PathBuf)> {
         let slot = slot(file)?;
         let path = self.folder.join(&slot);
-        let sealed = Sealed::from_bytes(fs::read(&path).ok()?);
+        let sealed = Sealed::from_bytes(remit_file::plain(&path, Kind::Kept).ok()?.into_bytes());
         let Ok(text) = self.key.open(context(&slot).as_bytes(), &sealed) else {
             tracing::warn!(note = %path.display(), "a note on a component is not as it was written: looking again");
             return None;
@@ -85,7 +85,7 @@ impl Cache {
             let text = serde_json::to_vec(&note).map_err(|error| error.to_string())?;
             let sealed =
                 self.key.seal(context(&slot).as_bytes(), &text).map_err(|error| error.to_string())?;
-            let placed = place(&self.folder.join(&slot), sealed.as_bytes(), Durable::No);
+            let placed = remit_file::replace_with(&self.folder.join(&slot), sealed.as_bytes(), Durable::No);
             placed.map(drop).map_err(|error| error.to_string())
         };
         if let Err(error) = note() {
@@ -121,7 +121,11 @@ impl Sandbox {
 /// The program that runs.
 fn program() -> Option<&'static Identity> {
     static PROGRAM: OnceLock<Option<Identity>> = OnceLock::new();
-    PROGRAM.get_or_init(|| Identity::of(&File::open("/proc/self/exe").ok()?).ok()).as_ref()
+    let look = || {
+        let opened = remit_file::open_plain(Path::new("/proc/self/exe"), Kind::Component).ok()?;
+        Identity::of(opened.file()).ok()
+    };
+    PROGRAM.get_or_init(look).as_ref()
 }
 
 /// Where the note on a file is.

@@ -1,6 +1,7 @@
 //! A transparency log's mathematics and formats: RFC 6962 hashes and proofs; C2SP checkpoints, signed notes, tiles
 //! and the cosignatures of witnesses. Pure: no file, no clock, no network.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make their own files"))]
 
 mod checkpoint;
 mod hash;

@@ -8,14 +8,9 @@ use miette::Diagnostic;
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum KeyError {
     /// The file could not be read or written.
-    #[error("{}: {source}", path.display())]
-    #[diagnostic(code(usage::key_file), help("check the path and its permissions"))]
-    File {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    File(#[from] remit_file::FileError),
     /// The file is not a key Remit can use.
     #[error("{shown} is not a usable key: {why}")]
     #[diagnostic(

@@ -1,18 +1,12 @@
 //! Key files: read once, and then recognised, so that a pipe is as good as a file.
 
-use std::fs;
-use std::io::Read;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use remit_file::{Content, Kind};
 use zeroize::Zeroizing;
 
-use crate::keys::file;
 use crate::ssh::SshKey;
 use crate::{KeyError, Signer, VerifyingKey, armour};
-
-/// The most bytes of a key file that are read.
-const LONGEST: u64 = 64 * 1024;
 
 const PRIVATE: &str = "PRIVATE KEY";
 const PUBLIC: &str = "PUBLIC KEY";
@@ -53,36 +47,25 @@ impl KeyFile {
         Self { bytes: Zeroizing::new(text.to_vec()), shown: shown.to_owned(), exposed: None }
     }
 
-    /// What is looked at is the file that is read: it is opened once.
+    /// A file that a person named, or a pipe.
     pub(crate) fn read(path: &Path) -> Result<Self, KeyError> {
-        if path == Path::new("-") {
-            let shown = Path::new("standard input");
-            return Self::whole(std::io::stdin().lock(), 0, shown, None);
-        }
-        let from = fs::File::open(path).map_err(|source| file(path, source))?;
-        let meta = from.metadata().map_err(|source| file(path, source))?;
-        let mode = meta.permissions().mode() & 0o7777;
-        // Nobody else reads what comes out of a pipe.
-        let exposed = (meta.is_file() && mode & 0o077 != 0).then(|| (path.to_owned(), mode));
-        Self::whole(from, meta.len(), path, exposed)
+        Ok(Self::from_content(remit_file::given(path, Kind::Key)?, path))
     }
 
-    fn whole(
-        from: impl Read,
-        length: u64,
-        path: &Path,
-        exposed: Option<(PathBuf, u32)>,
-    ) -> Result<Self, KeyError> {
-        // Room for all of it: a buffer that grows leaves copies behind.
-        let room = usize::try_from(length.min(LONGEST)).unwrap_or_default() + 1;
-        let mut bytes = Zeroizing::new(Vec::with_capacity(room));
-        from.take(LONGEST + 1).read_to_end(&mut bytes).map_err(|source| file(path, source))?;
-        let read = Self { bytes, shown: path.display().to_string(), exposed };
-        match read.bytes.len() as u64 {
-            0 => Err(read.unusable("it is empty")),
-            length if length > LONGEST => Err(read.unusable("it is longer than any key")),
-            _ => Ok(read),
-        }
+    /// A file that decides who may do what.
+    pub(crate) fn trusted(path: &Path) -> Result<Self, KeyError> {
+        Ok(Self::from_content(remit_file::trusted(path, Kind::Key)?, path))
+    }
+
+    /// A key of the host's own, as bare bytes.
+    pub(crate) fn seed(path: &Path) -> Result<Self, KeyError> {
+        Ok(Self::from_content(remit_file::trusted(path, Kind::Seed)?, path))
+    }
+
+    fn from_content(read: Content, path: &Path) -> Self {
+        let shown = read.shown().to_owned();
+        let exposed = read.exposed().map(|mode| (path.to_owned(), mode));
+        Self { bytes: Zeroizing::new(read.into_bytes()), shown, exposed }
     }
 
     pub(crate) fn unusable(&self, why: impl Into<String>) -> KeyError {

@@ -2,10 +2,9 @@
 
 use std::fmt;
 use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use remit_file::{FileError, Kind};
 use ring::error::KeyRejected;
 use ring::rand::SystemRandom;
 use ring::signature::{
@@ -16,7 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::key_file::KeyFile;
 use crate::ssh::{Point, SshKey};
-use crate::{Digest, KeyError, SignatureError, random};
+use crate::{Digest, KeyError, SignatureError};
 
 /// DER of `SubjectPublicKeyInfo` for an uncompressed P-256 point, up to the point itself (RFC 5480).
 const SPKI_PREFIX: [u8; 26] = [
@@ -192,9 +191,19 @@ impl VerifyingKey {
         KeyFile::read(path)?.public()
     }
 
+    /// Reads a key file that decides who may do what.
+    pub fn load_trusted(path: &Path) -> Result<Self, KeyError> {
+        KeyFile::trusted(path)?.public()
+    }
+
     /// Reads a publisher's key file: ECDSA P-256 in PEM, as cosign has it.
     pub fn load_publisher(path: &Path) -> Result<Self, KeyError> {
         Self::load(path)?.publishing(&path.display().to_string())
+    }
+
+    /// The same of one that decides whose actions may run.
+    pub fn load_trusted_publisher(path: &Path) -> Result<Self, KeyError> {
+        Self::load_trusted(path)?.publishing(&path.display().to_string())
     }
 
     /// The key as text: SPKI PEM, or a line of OpenSSH.
@@ -239,26 +248,8 @@ impl VerifyingKey {
     }
 }
 
-pub(crate) fn file(path: &Path, source: std::io::Error) -> KeyError {
-    KeyError::File { path: path.to_owned(), source }
-}
-
-/// Creates a file that must not exist, durable, readable as `mode` says from its first moment. It is
-/// complete before it has its name: neither a crash nor another process ever sees half a key.
+/// Makes a file that must not exist, durable, readable as `mode` says from its first moment.
 pub(crate) fn create(path: &Path, mode: u32, contents: &[u8]) -> Result<(), KeyError> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", hex::encode(&random()?[..8])));
-    let draft = path.with_file_name(name);
-    let write = || {
-        let mut out = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&draft)?;
-        out.write_all(contents)?;
-        out.sync_all()?;
-        // Unlike a rename, a link never replaces what is there.
-        fs::hard_link(&draft, path)
-    };
-    let written = write();
-    let _ = fs::remove_file(&draft);
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // The name is durable when its folder is.
-    written.and_then(|()| fs::File::open(folder)?.sync_all()).map_err(|source| file(path, source))
+    let made = remit_file::create(path, mode, contents);
+    made.map_err(|error| FileError::writing(path, Kind::Key, &error).into())
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::fs;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -100,14 +99,9 @@ pub enum PrincipalsError {
         detail: String,
     },
     /// The file cannot be read.
-    #[error("{file}: {why}")]
-    #[diagnostic(code(usage::principals), help("make it: docs/authority.md has the form"))]
-    File {
-        /// Which file.
-        file: String,
-        /// The system's words.
-        why: String,
-    },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    File(#[from] remit_file::FileError),
     /// One of its keys.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -177,10 +171,8 @@ fn is_name(text: &str) -> bool {
 impl Principals {
     /// Reads the file, and the key files it names, which lie relative to it.
     pub fn load(path: &Path) -> Result<Self, PrincipalsError> {
-        let shown = path.display().to_string();
-        let text = fs::read_to_string(path)
-            .map_err(|error| PrincipalsError::File { file: shown.clone(), why: error.to_string() })?;
-        Self::parse(&text, &shown, path.parent().unwrap_or(Path::new(".")))
+        let read = remit_file::trusted(path, remit_file::Kind::Principals)?;
+        Self::parse(read.text()?, read.shown(), path.parent().unwrap_or(Path::new(".")))
     }
 
     /// Reads the text of such a file; `shown` names it in errors, key files lie under `base`.
@@ -207,7 +199,7 @@ impl Principals {
             let mut keys = Vec::new();
             for WrittenKey { file, public, from, until } in key {
                 let read = match (file, public) {
-                    (Some(file), None) => VerifyingKey::load(&base.join(file))?,
+                    (Some(file), None) => VerifyingKey::load_trusted(&base.join(file))?,
                     (None, Some(text)) => VerifyingKey::from_text(&text, &format!("a key of {name}"))?,
                     _ => return wrong(format!("a key of {name} needs either `file` or `public`")),
                 };

@@ -165,11 +165,11 @@ pub fn private_seed(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyError> {
         match create(path, 0o600, &*seed) {
             Ok(()) => return Ok(seed),
             // Another process was first: use its key.
-            Err(KeyError::File { source, .. }) if source.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(KeyError::File(error)) if error.is_there() => {}
             Err(error) => return Err(error),
         }
     }
-    let read = KeyFile::read(path)?;
+    let read = KeyFile::seed(path)?;
     let bytes = read.private()?;
     let fixed: &[u8; 32] =
         bytes.try_into().map_err(|_| read.unusable(format!("{} bytes long, expected 32", bytes.len())))?;

@@ -1,7 +1,7 @@
 //! OpenSSH's keys and signatures, made and checked by a stock `ssh-keygen`; those of keys in hardware made here as
 //! `PROTOCOL.u2f` says, and checked by it too.
 
-#![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
 use std::fs;
 use std::io::Write as _;

@@ -1,8 +1,6 @@
 //! C: zig's clang for `wasm32-wasi`, with bindings generated at each build. An action that prints nothing and
 //! asks for no time imports no WASI.
 
-use std::fs;
-
 use crate::{AuthorError, Project, bindings, tool};
 
 /// What it takes.
@@ -35,19 +33,13 @@ pub(crate) fn build(project: &Project) -> Result<Vec<u8>, AuthorError> {
         .arg("-o")
         .arg(&module);
     tool::run(&mut zig, "C", INSTALL)?;
-    fs::read(&module).map_err(|error| AuthorError::file(&module, &error))
+    bindings::made(&module)
 }
 
 /// The files of a folder with this extension, in order of their names.
 fn files(dir: &std::path::Path, extension: &str) -> Result<Vec<std::path::PathBuf>, AuthorError> {
     let failed = |error: std::io::Error| AuthorError::file(dir, &error);
-    let mut files = Vec::new();
-    for entry in fs::read_dir(std::path::absolute(dir).map_err(failed)?).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|found| found == extension) {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
+    let found = remit_file::list(&std::path::absolute(dir).map_err(failed)?, remit_file::Kind::Source)?;
+    let files = found.into_iter().map(|entry| entry.path);
+    Ok(files.filter(|path| path.extension().is_some_and(|found| found == extension)).collect())
 }

@@ -1,7 +1,6 @@
 //! Go: its own compiler for `wasip1`, with bindings generated at each build. The runtime needs clocks and
 //! randomness: the component imports the harmless part of WASI.
 
-use std::fs;
 use std::path::Path;
 
 use wit_bindgen_go::Format;
@@ -99,7 +98,7 @@ pub(crate) fn build(project: &Project) -> Result<Vec<u8>, AuthorError> {
         .env("GOTOOLCHAIN", "local")
         .env("GOWORK", "off");
     tool::run(&mut go, LANGUAGE, INSTALL)?;
-    let mut module = fs::read(&module).map_err(|error| AuthorError::file(&module, &error))?;
+    let mut module = bindings::made(&module)?;
     // Of all that is said here to be there, the module imports what the action calls.
     let (resolve, world) = world::sdk();
     wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).map_err(

@@ -3,8 +3,6 @@
 //! Not reproducible: the tool's snapshot of the started engine is not the same twice, and so neither is the
 //! digest.
 
-use std::fs;
-
 use crate::{AuthorError, Project, bindings, build, tool, world};
 
 mod declarations;
@@ -54,7 +52,7 @@ fn make(project: &Project, entry: &str, install: &str) -> Result<Vec<u8>, Author
         .arg("--output")
         .arg(&component);
     tool::run(&mut componentize, language, install).map_err(|error| outside(project, error))?;
-    fs::read(&component).map_err(|error| AuthorError::file(&component, &error))
+    bindings::made(&component)
 }
 
 /// The tool's way to say that the world does not import what the bundle does.

@@ -6,6 +6,8 @@
 use std::fs;
 use std::path::Path;
 
+use remit_file::{Entry, Kind};
+
 use crate::{AuthorError, Project, bindings, tool};
 
 /// What it takes.
@@ -41,22 +43,20 @@ pub(crate) fn build(project: &Project) -> Result<Vec<u8>, AuthorError> {
         .arg("--output")
         .arg(&component);
     tool::run(&mut componentize, LANGUAGE, INSTALL)?;
-    fs::read(&component).map_err(|error| AuthorError::file(&component, &error))
+    bindings::made(&component)
 }
 
 /// Copies a folder into another, without compiled modules.
 fn copy(from: &Path, to: &Path) -> Result<(), AuthorError> {
-    let failed = |error: std::io::Error| AuthorError::file(from, &error);
-    fs::create_dir_all(to).map_err(failed)?;
-    for entry in fs::read_dir(from).map_err(failed)? {
-        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name())).map_err(failed)?;
+    fs::create_dir_all(to).map_err(|error| AuthorError::file(to, &error))?;
+    for Entry { name, path, is_folder, .. } in remit_file::list(from, Kind::Source)? {
         if name == "__pycache__" {
             continue;
         }
-        if path.is_dir() {
+        if is_folder {
             copy(&path, &to.join(name))?;
         } else {
-            fs::copy(&path, to.join(name)).map_err(failed)?;
+            bindings::copy(&path, &to.join(name))?;
         }
     }
     Ok(())

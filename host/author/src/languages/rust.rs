@@ -7,7 +7,7 @@ use std::process::Command;
 
 use serde::Deserialize;
 
-use crate::{AuthorError, Project, tool};
+use crate::{AuthorError, Project, bindings, tool};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 /// What it takes.
@@ -105,15 +105,19 @@ pub(crate) fn build(project: &Project) -> Result<Vec<u8>, AuthorError> {
     let module = printed
         .lines()
         .filter_map(|line| serde_json::from_str::<Message>(line).ok())
-        .filter(|message| message.reason == "compiler-artifact")
-        .filter(|message| resolved(&message.manifest_path).is_ok_and(|path| path == manifest))
+        .filter(|message| message.reason == "compiler-artifact" && is_same(&message.manifest_path, &manifest))
         .flat_map(|message| message.filenames)
         .find(|file| file.extension().is_some_and(|extension| extension == "wasm"))
         .ok_or_else(|| AuthorError::NotAProject {
             dir: project.dir.display().to_string(),
             why: "its Cargo.toml makes no module; it needs `[lib] crate-type = [\"cdylib\"]`".to_owned(),
         })?;
-    fs::read(&module).map_err(|error| AuthorError::file(&module, &error))
+    bindings::made(&module)
+}
+
+/// Cargo tells the path as it was given, links and all.
+fn is_same(told: &Path, manifest: &Path) -> bool {
+    fs::canonicalize(told).is_ok_and(|told| told == manifest)
 }
 
 /// A guest has a quarter of a megabyte from its start, which the SDK's allocator takes before it asks for more: most never

@@ -2,11 +2,11 @@
 
 use std::io::Read as _;
 use std::net::IpAddr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use remit_file::{FileError, Kind};
 use remit_gate::{Failure, Resource};
 use ureq::http::request::Builder;
 use ureq::http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
@@ -449,33 +449,36 @@ fn is_token(text: &str) -> bool {
 }
 
 fn read_token(file: &Path) -> Result<Zeroizing<String>, BackendError> {
-    let unusable = |source| BackendError::File { what: "the token file", path: file.to_owned(), source };
-    let mode = std::fs::metadata(file).map_err(unusable)?.permissions().mode() & 0o7777;
+    let unusable = |source| BackendError::File { what: "the token file", source };
+    let read = remit_file::plain(file, Kind::Secret).map_err(unusable)?;
     // Group access is common: an agent writes the file, Remit reads it.
-    if mode & 0o007 != 0 {
+    if let Some(mode) = read.exposed().filter(|mode| mode & 0o007 != 0) {
         return Err(BackendError::TokenExposed { path: file.to_owned(), mode });
     }
-    let text = Zeroizing::new(std::fs::read_to_string(file).map_err(unusable)?);
-    if is_token(text.trim()) {
-        Ok(Zeroizing::new(text.trim().to_owned()))
-    } else {
-        Err(unusable(std::io::Error::new(std::io::ErrorKind::InvalidData, "it does not hold a token")))
+    let text = read.text().map_err(unusable)?.trim();
+    if is_token(text) {
+        return Ok(Zeroizing::new(text.to_owned()));
     }
+    let help = "put the token into it, on a line by itself";
+    Err(unusable(FileError::unusable(file, Kind::Secret, "it does not hold a token", help)))
 }
 
 fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>, BackendError> {
-    let unusable = |source| BackendError::File { what: "the CA file", path: file.to_owned(), source };
-    let pem = std::fs::read(file).map_err(unusable)?;
-    let found: Vec<_> = parse_pem(&pem)
+    let unusable = |source| BackendError::File { what: "the CA file", source };
+    let pem = remit_file::plain(file, Kind::Certificates).map_err(unusable)?;
+    let found: Vec<_> = parse_pem(pem.bytes())
         .filter_map(|item| match item {
             Ok(PemItem::Certificate(certificate)) => Some(certificate),
             _ => None,
         })
         .collect();
     if found.is_empty() {
-        return Err(unusable(std::io::Error::new(
-            std::io::ErrorKind::InvalidData,
+        let help = "name a file with the certificate of the CA, in PEM";
+        return Err(unusable(FileError::unusable(
+            file,
+            Kind::Certificates,
             "it holds no PEM certificate",
+            help,
         )));
     }
     Ok(found)

@@ -48,7 +48,10 @@ impl Approve {
         let (rules, by) = self.key.identify(home)?;
         let opinion = Opinion { approve: true, reason: self.reason, expect: self.digest };
         if let Some(file) = &self.prepare {
-            remit_lifecycle::prepare_approval(&host, &rules, &by, id, &opinion, file)?;
+            let wrote = remit_lifecycle::prepare_approval(&host, &rules, &by, id, &opinion, file)?;
+            if wrote == remit_file::Wrote::Stream {
+                return Ok(0);
+            }
             crate::print::say!("wrote     {}", file.display());
             crate::print::say!("sign      ssh-keygen -Y sign -n remit -f KEY {}", file.display());
             crate::print::say!("then      remit approve {id} --signature {}", file.display());

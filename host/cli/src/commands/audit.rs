@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, ValueEnum};
+use remit_file::{Kind, Wrote};
 use remit_journal::{Event, Journal, Proof, Proven, Reader, UndoResult};
 use remit_lifecycle::Home;
 use remit_tlog::NoteVerifier;
@@ -128,7 +129,7 @@ impl Audit {
                     None => home.reader()?,
                 };
                 let key = key.map_or_else(|| home.verifier(), |key| log_key(&key))?;
-                let since = since.as_deref().map(read).transpose()?;
+                let since = since.as_deref().map(|file| read(file, Kind::Checkpoint)).transpose()?;
                 verify(&reader, &key, since.as_deref(), published.as_deref(), json)
             }
             Self::Checkpoint { cosigned: false } => {
@@ -152,15 +153,16 @@ impl Audit {
                 let text = serde_json::to_string_pretty(&proof).map_err(remit_lifecycle::Error::from)? + "\n";
                 match out {
                     Some(file) => {
-                        write(&file, &text)?;
-                        say!("wrote proof  {}", file.display());
+                        if write(&file, &text)? == Wrote::File {
+                            say!("wrote proof  {}", file.display());
+                        }
                     }
                     None => print::raw(text.as_bytes()),
                 }
                 Ok(0)
             }
             Self::CheckProof { file, key, approver, json } => {
-                let proven = Proof::parse(&read(&file)?)?.check(&log_key(&key)?)?;
+                let proven = Proof::parse(&read(&file, Kind::Proof)?)?.check(&log_key(&key)?)?;
                 if let Some(approver) = &approver {
                     remit_lifecycle::check_authority(&proven, approver)?;
                 }
@@ -176,7 +178,7 @@ impl Audit {
             }
             Self::Consistency { old, out } => {
                 let key = home.verifier()?;
-                let proof = home.reader()?.prove_growth(&read(&old)?, &key)?;
+                let proof = home.reader()?.prove_growth(&read(&old, Kind::Checkpoint)?, &key)?;
                 if let Some(file) = out {
                     let text = serde_json::to_string_pretty(&proof).map_err(remit_lifecycle::Error::from)?;
                     write(&file, &(text + "\n"))?;
@@ -245,7 +247,7 @@ fn log_key(key: &str) -> Result<NoteVerifier, remit_lifecycle::Error> {
     if key.matches('+').count() >= 2 && !Path::new(key).exists() {
         remit_lifecycle::log_key(key)
     } else {
-        remit_lifecycle::log_key(&read(Path::new(key))?)
+        remit_lifecycle::log_key(&read(Path::new(key), Kind::Key)?)
     }
 }
 

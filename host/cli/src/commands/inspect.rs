@@ -172,11 +172,16 @@ fn section(title: &str, rows: &[Vec<String>], none: &str) {
 /// Who signed it, as far as this home can tell: a state, and the key if it is trusted.
 fn publisher(candidate: &Candidate, home: &Home) -> (&'static str, Option<String>) {
     let files = home.load().map(|config: Config| config.trust.publishers).unwrap_or_default();
-    let keys = files.iter().filter_map(|file| VerifyingKey::load(&home.path().join(file)).ok()).collect();
+    let keys =
+        files.iter().filter_map(|file| VerifyingKey::load_trusted(&home.path().join(file)).ok()).collect();
     match candidate.publisher(&Publishers(keys)) {
         Ok(key) => ("trusted", Some(key.to_string())),
         Err(AdmissionError::Publisher { source: SignatureError::Missing, .. }) => ("unsigned", None),
         Err(AdmissionError::Publisher { source: SignatureError::Malformed(_), .. }) => ("malformed", None),
+        Err(AdmissionError::File(error)) => {
+            print::warn(&format!("note: {}", print::word(&error.to_string())));
+            ("unreadable", None)
+        }
         Err(_) if home.load().is_err() => ("unknown", None),
         Err(_) => ("untrusted", None),
     }
@@ -185,6 +190,7 @@ fn publisher(candidate: &Candidate, home: &Home) -> (&'static str, Option<String
 fn publisher_words(state: &str, key: Option<&str>) -> String {
     match (state, key) {
         (_, Some(key)) => format!("trusted (key {})", key.get(..12).unwrap_or(key)),
+        ("unreadable", _) => "untrusted: what lies beside it as .sig cannot be read".to_owned(),
         ("malformed", _) => "untrusted: a signature in another form, or damaged".to_owned(),
         ("unknown", _) => "signed; without a home nobody is trusted".to_owned(),
         ("untrusted", _) => "untrusted: signed by no key trusted here, or altered since".to_owned(),

@@ -32,6 +32,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, CommandFactory as _, Subcommand};
 use miette::Diagnostic;
+use remit_file::{Kind, Wrote};
 use remit_lifecycle::{Actor, Error, Home, Host, Identity, Input, Rules};
 use remit_sandbox::{Candidate, Inspection};
 use remit_trust::Signer;
@@ -128,8 +129,7 @@ pub(crate) enum Command {
 
 impl Command {
     /// Does it.
-    pub(crate) async fn run(self, home: &Path) -> Done {
-        let home = Home::at(home);
+    pub(crate) async fn run(self, home: Home) -> Done {
         match self {
             Self::Init(command) => command.run(&home),
             Self::Doctor(command) => command.run(&home).await,
@@ -255,9 +255,8 @@ fn is_pair(argument: &str) -> bool {
 
 fn document(argument: &str) -> Result<Input, Error> {
     if argument == "-" {
-        let text = std::io::read_to_string(std::io::stdin())
-            .map_err(|error| Error::File { file: "standard input".to_owned(), why: error.to_string() })?;
-        return Input::parse(&text, "standard input");
+        let read = remit_file::standard_input(Kind::Input)?;
+        return Input::parse(read.text()?, read.shown());
     }
     if argument.trim_start().starts_with(['{', '[', '"']) {
         return Input::parse(argument, "--input");
@@ -266,7 +265,7 @@ fn document(argument: &str) -> Result<Input, Error> {
         return Input::parse(argument, "--input");
     }
     let file = argument.strip_prefix('@').unwrap_or(argument);
-    Input::parse(&read(Path::new(file))?, file)
+    Input::parse(&read(Path::new(file), Kind::Input)?, file)
 }
 
 /// A mistake in what was asked, with the next step.
@@ -274,20 +273,12 @@ pub(crate) fn usage(what: String, help: &str) -> Box<dyn Diagnostic + Send + Syn
     Box::new(miette::MietteDiagnostic::new(what).with_code("usage::argument").with_help(help))
 }
 
-/// Reads a text file.
-pub(crate) fn read(path: &Path) -> Result<String, Error> {
-    std::fs::read_to_string(path)
-        .map_err(|error| Error::File { file: path.display().to_string(), why: error.to_string() })
+/// Reads a text that a person named: a file, a pipe, or `-`.
+pub(crate) fn read(path: &Path, kind: Kind) -> Result<String, Error> {
+    Ok(remit_file::given(path, kind)?.into_text()?)
 }
 
-/// Writes a file, whole or not at all.
-pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>) -> Result<(), Error> {
-    let failed =
-        |error: std::io::Error| Error::File { file: path.display().to_string(), why: error.to_string() };
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}.new", std::process::id()));
-    std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path)).map_err(|error| {
-        let _ = std::fs::remove_file(&beside);
-        failed(error)
-    })
+/// Writes what a person asked for. Where it went into a file, that is worth telling.
+pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>) -> Result<Wrote, Error> {
+    Ok(remit_file::write(path, text.as_ref())?)
 }

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use remit_file::{Kind, Wrote};
 use remit_gate::{Plan as Steps, Scope};
 use remit_lifecycle::{Error, Home};
 
 use super::listing::called;
-use super::{Done, INPUT, Key, input, read, write};
+use super::{Done, INPUT, Key, input, read, usage, write};
 use crate::print::{self, Patience, say};
 
 #[derive(Args)]
@@ -44,7 +45,7 @@ impl Plan {
         let candidate = home.candidate(&self.action)?;
         let input = input(&self.input, &candidate)?;
         let scope = match &self.scope {
-            Some(file) => Some(Scope::parse(&read(file)?, &file.display().to_string())?),
+            Some(file) => Some(Scope::parse(&read(file, Kind::Scope)?, &file.display().to_string())?),
             None => None,
         };
         let (rules, by) = self.key.identify(home)?;
@@ -53,18 +54,16 @@ impl Plan {
         let (who, what) = ((&rules, &by), (&candidate, &input));
         let plan = remit_lifecycle::rehearse(&host, who, what, scope, &self.reason).await?;
         drop(patience);
+        let mut wrote = Vec::new();
         if let Some(out) = &self.out {
-            write(out, &serde_json::to_string_pretty(&plan).map_err(Error::from)?)?;
+            wrote.push(("plan", out, write(out, serde_json::to_string_pretty(&plan).map_err(Error::from)?)?));
         }
         if let Some(out) = &self.emit_scope {
             let scope = plan.plan.least_scope().to_toml();
-            write(
-                out,
-                &scope.map_err(|error| Error::File {
-                    file: out.display().to_string(),
-                    why: error.to_string(),
-                })?,
-            )?;
+            let help = "this is a defect of Remit; report it";
+            let scope =
+                scope.map_err(|error| usage(format!("the scope cannot be written: {error}"), help))?;
+            wrote.push(("scope", out, write(out, scope)?));
         }
         if self.json {
             print::json(&plan)?;
@@ -77,8 +76,8 @@ impl Plan {
             plan.action.digest.short()
         );
         steps(&plan.plan);
-        for (what, file) in [("plan", &self.out), ("scope", &self.emit_scope)] {
-            if let Some(file) = file {
+        for (what, file, wrote) in wrote {
+            if wrote == Wrote::File {
                 say!("wrote {what}  {}", file.display());
             }
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use jiff::{SignedDuration, Timestamp};
+use remit_file::{FileError, Kind};
 use remit_gate::{OnFailure, Scope};
 use remit_lifecycle::{
     Asks, Case, Does, Error, Home, Hours, Power, Powers, Rules, Standing, Status, Terms, Which, differences,
@@ -123,7 +124,10 @@ impl Request {
             Some(About::Export(export)) => {
                 let (rules, reader) = (home.rules()?, home.reader()?);
                 let case = Case::load(&reader, &rules, reader.find_request(&export.request)?)?;
-                for (name, text) in case.for_ssh_keygen()? {
+                let signed = case.for_ssh_keygen()?;
+                std::fs::create_dir_all(&export.out)
+                    .map_err(|error| Error::from(FileError::writing(&export.out, Kind::Output, &error)))?;
+                for (name, text) in signed {
                     let path = export.out.join(name);
                     write(&path, text)?;
                     say!("wrote     {}", path.display());
@@ -139,7 +143,7 @@ impl Make {
         let (Some(action), Some(reason)) = (&self.action, &self.reason) else { return Ok(2) };
         let candidate = home.candidate(action)?;
         let scope = match &self.scope {
-            Some(file) => Some(Scope::parse(&read(file)?, &file.display().to_string())?),
+            Some(file) => Some(Scope::parse(&read(file, Kind::Scope)?, &file.display().to_string())?),
             None => None,
         };
         let (rules, by) = self.key.identify(home)?;

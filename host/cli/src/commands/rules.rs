@@ -4,6 +4,7 @@ use std::io::{BufRead as _, IsTerminal as _, Read as _};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use remit_file::Kind;
 use remit_lifecycle::{Case, Ending, Home, explain};
 use remit_trust::Signer;
 use serde_json::json;
@@ -42,6 +43,7 @@ impl Rules {
             Self::Check { json } => {
                 let (principals, policies, digest) = home.written_rules()?;
                 unmet(&home.check_policies()?.1);
+                unread(home)?;
                 let (principals, policies) = (principals.iter().count(), policies.count());
                 let rules = home.rules();
                 if json {
@@ -79,6 +81,7 @@ impl Rules {
                     return Ok(0);
                 }
                 unmet(&home.check_policies()?.1);
+                unread(home)?;
                 say!("in force  {digest}");
                 if void.is_empty() {
                     say!("Requests made under other rules are void; none was open.");
@@ -127,6 +130,14 @@ fn agreed() -> bool {
     let mut answer = String::new();
     let read = std::io::stdin().lock().take(100).read_line(&mut answer);
     read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+}
+
+/// What somebody could count on, a `forbid` for instance, is not left out in silence.
+fn unread(home: &Home) -> Done<()> {
+    for name in home.unread_policies()? {
+        print::warn(&format!("note: `policies/{}` is not read: a policy is NAME.cedar", print::word(&name)));
+    }
+    Ok(())
 }
 
 #[derive(Args)]
@@ -200,6 +211,7 @@ impl Policy {
             Self::Check => {
                 let (policies, lacking) = home.check_policies()?;
                 unmet(&lacking);
+                unread(home)?;
                 say!("ok        {} policies  {}", policies.count(), policies.digest());
                 Ok(0)
             }
@@ -209,7 +221,8 @@ impl Policy {
             }
             Self::Test { file } => {
                 let policies = home.written_policies()?;
-                let cases = remit_policy::test(&policies, &read(&file)?, &file.display().to_string())?;
+                let cases =
+                    remit_policy::test(&policies, &read(&file, Kind::Cases)?, &file.display().to_string())?;
                 let failed = cases.iter().filter(|case| case.found.is_some()).count();
                 for case in &cases {
                     match &case.found {

@@ -106,8 +106,8 @@ fn typed() -> Result<SecretText, Box<dyn Diagnostic + Send + Sync>> {
             "pipe it in, `printf %s \"$VALUE\" | remit secret put …`, or let the host make one with --generate",
         ));
     }
-    let mut text = std::io::read_to_string(std::io::stdin())
-        .map_err(|error| Error::File { file: "standard input".to_owned(), why: error.to_string() })?;
+    let read = remit_file::standard_input(remit_file::Kind::Given).map_err(Error::from)?;
+    let mut text = read.into_text().map_err(Error::from)?;
     if text.ends_with('\n') {
         text.pop();
     }

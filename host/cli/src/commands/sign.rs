@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use remit_file::Wrote;
 use remit_sandbox::Candidate;
 use remit_trust::{SigningKey, blob};
 
@@ -37,10 +38,12 @@ impl Sign {
             let what = format!("{} is there already, and may be somebody else's", beside.display());
             return Err(usage(what, "pass --force to replace it; nothing was changed"));
         }
-        write(&beside, format!("{}\n", blob::sign_blob(&key, candidate.bytes()?)?))?;
+        let wrote = write(&beside, format!("{}\n", blob::sign_blob(&key, candidate.bytes()?)?))?;
         say!("signed    {}", candidate.digest());
         say!("by        {}", key.verifying_key().id());
-        say!("wrote     {}", beside.display());
+        if wrote == Wrote::File {
+            say!("wrote     {}", beside.display());
+        }
         Ok(0)
     }
 }

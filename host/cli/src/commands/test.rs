@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use remit_author::Project;
-use remit_lifecycle::Error;
 use remit_offline::{Bench, Case, Fixture, differences, record};
 use serde_json::json;
 
@@ -193,14 +192,15 @@ fn tell_old(action: &Path, newer: &Path) {
 /// The tests in the folder `tests` beside the action.
 fn beside(action: &Path) -> Done<Vec<PathBuf>> {
     let folder = action.parent().unwrap_or(Path::new("")).join("tests");
-    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)
+    let found = match remit_file::list(&folder, remit_file::Kind::Fixture) {
+        Err(error) if error.is_missing() => Vec::new(),
+        found => found.map_err(remit_lifecycle::Error::from)?,
+    };
+    let files: Vec<PathBuf> = found
         .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path())
+        .map(|entry| entry.path)
         .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
         .collect();
-    files.sort();
     if files.is_empty() {
         let what = format!("there are no tests in {}", folder.display());
         return Err(usage(
@@ -235,7 +235,7 @@ fn tell(test: &Ran, recorded: bool) {
     }
 }
 
-fn junit(action: &Path, ran: &[Ran]) -> Result<String, Error> {
+fn junit(action: &Path, ran: &[Ran]) -> Done<String> {
     let mut suite = TestSuite::new(action.display().to_string());
     for test in ran {
         let status = if test.differs.is_empty() {
@@ -251,5 +251,6 @@ fn junit(action: &Path, ran: &[Ran]) -> Result<String, Error> {
     }
     let mut report = Report::new("remit test");
     report.add_test_suite(suite);
-    report.to_string().map_err(|error| Error::File { file: "the report".to_owned(), why: error.to_string() })
+    let help = "this is a defect of Remit; report it";
+    report.to_string().map_err(|error| usage(format!("the report cannot be written: {error}"), help))
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use jiff::Timestamp;
+use remit_file::{Kind, Wrote};
 use remit_journal::{About, Act, Deed, Event, Ground, Reader, RequestId, RestsOn, RunId, Strike, Word};
 use remit_policy::{Matter, Verb, Who};
 use remit_trust::dsse::{Envelope, pae};
@@ -12,7 +13,7 @@ use remit_trust::{Digest, KeyId};
 use super::documents::{Approval, Document as _, Order, What, sign};
 use super::rules::who;
 use super::{Case, Identity, Rules, Status, matter};
-use crate::{Error, Host, disk};
+use crate::{Error, Host};
 
 /// What a principal says of a request.
 #[derive(Clone, Debug)]
@@ -140,26 +141,25 @@ pub fn prepare_approval(
     id: RequestId,
     opinion: &Opinion,
     to: &Path,
-) -> Result<(), Error> {
+) -> Result<Wrote, Error> {
     let reader = host.journal.reader()?;
     let case = Case::load(&reader, rules, id)?;
     let approval = approval(&reader, rules, by, &case, opinion)?;
     let text = pae(Approval::TYPE, &remit_trust::canonical(&approval)?);
-    disk::replace(to, text.as_ref()).map(drop).map_err(|error| Error::file(to, &error))
+    Ok(remit_file::write(to, text.as_ref())?)
 }
 
 /// Takes what [`prepare_approval`] wrote, and the signature over it that lies beside it (`.sig`).
 pub async fn import_approval(host: &Host, rules: &Rules, id: RequestId, from: &Path) -> Result<Case, Error> {
     let reader = host.journal.reader()?;
     let case = Case::load(&reader, rules, id)?;
-    let read = |path: &Path| std::fs::read(path).map_err(|error| Error::file(path, &error));
     let malformed = || Error::Document {
         file: from.display().to_string(),
         wanted: "what `remit approve --prepare` wrote",
         why: "it does not begin like it".to_owned(),
         help: "pass that file, unchanged, with the signature beside it in FILE.sig".to_owned(),
     };
-    let signed = read(from)?;
+    let signed = remit_file::given(from, Kind::Approval)?.into_bytes();
     // Whatever the file says: what is checked is the signature over exactly these bytes.
     let start = signed.iter().position(|byte| *byte == b'{').ok_or_else(malformed)?;
     let payload = &signed[start..];
@@ -174,7 +174,7 @@ pub async fn import_approval(host: &Host, rules: &Rules, id: RequestId, from: &P
     })?;
     let mut beside = from.as_os_str().to_owned();
     beside.push(".sig");
-    let signature = read(Path::new(&beside))?;
+    let signature = remit_file::plain(Path::new(&beside), Kind::Signature)?.into_bytes();
     let mut last = None;
     for held in &principal.keys {
         let envelope = Envelope::signed_elsewhere(Approval::TYPE, payload, &held.key.id(), &signature)?;

@@ -11,7 +11,7 @@ use remit_trust::{Digest, KeyId, Sign as _, Signer, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
 use super::Ending;
-use crate::{Config, Error, Home, disk};
+use crate::{Config, Error, Home};
 
 const RULES_TYPE: &str = "application/vnd.remit.rules.v1+json";
 
@@ -159,6 +159,11 @@ impl Home {
         Ok((policies, unmet))
     }
 
+    /// Files among the policies that are none by their name, and that somebody could take for some.
+    pub fn unread_policies(&self) -> Result<Vec<String>, Error> {
+        Ok(Policies::unread(&self.policies())?)
+    }
+
     fn written(&self, config: &Config) -> Result<(Principals, Policies, Constitution), Error> {
         let principals = Principals::load(&self.principals())?;
         let policies = self.written_policies()?;
@@ -182,15 +187,15 @@ impl Home {
             );
         }
         let path = self.rules_file();
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        let text = match remit_file::trusted(&path, remit_file::Kind::Rules) {
+            Ok(read) => read.into_text()?,
+            Err(error) if error.is_missing() => {
                 return refuse(
                     "no administrator has signed them",
                     "look at principals.toml and policies/, then let an administrator sign: `remit rules sign --key admin.key`",
                 );
             }
-            Err(error) => return Err(Error::file(&path, &error)),
+            Err(error) => return Err(error.into()),
         };
         let (principals, policies, written) = self.written(&config)?;
         let envelope: Envelope = remit_text::json::read(&text).map_err(|mistake| Error::Rules {
@@ -240,8 +245,10 @@ impl Home {
 
     /// Of the rules that an administrator signed last, as that file says; none if there is none that can be read.
     pub(super) fn signed_digest(&self) -> Result<Option<Digest>, Error> {
-        let Ok(text) = std::fs::read_to_string(self.rules_file()) else { return Ok(None) };
-        let Ok(envelope) = serde_json::from_str::<Envelope>(&text) else { return Ok(None) };
+        let Ok(read) = remit_file::trusted(&self.rules_file(), remit_file::Kind::Rules) else {
+            return Ok(None);
+        };
+        let Ok(envelope) = serde_json::from_slice::<Envelope>(read.bytes()) else { return Ok(None) };
         let payload = envelope.payload_digest().and_then(|digest| envelope.payload_named(digest));
         let signed = payload.ok().and_then(|payload| serde_json::from_slice::<Constitution>(&payload).ok());
         signed.map(|signed| signed.digest()).transpose()
@@ -254,7 +261,16 @@ impl Home {
         admin: &Signer,
         agree: impl FnOnce(&[Ending]) -> bool,
     ) -> Result<Option<Digest>, Error> {
-        let config = self.load()?;
+        self.sign_rules_of(&self.load()?, admin, agree)
+    }
+
+    /// The same of a home with this configuration, which it may not have yet.
+    pub(crate) fn sign_rules_of(
+        &self,
+        config: &Config,
+        admin: &Signer,
+        agree: impl FnOnce(&[Ending]) -> bool,
+    ) -> Result<Option<Digest>, Error> {
         let admins = Config::keys(self.path(), &config.trust.admins)?;
         let key = admin.verifying_key().id();
         if !admins.iter().any(|admin| admin.id() == key) {
@@ -263,7 +279,7 @@ impl Home {
                 help: "sign with a key listed under [trust] admins in remit.toml",
             });
         }
-        let (principals, policies, constitution) = self.written(&config)?;
+        let (principals, policies, constitution) = self.written(config)?;
         together(&principals, &policies)?;
         // Whoever publishes actions says nothing about what they may do here.
         for publisher in Config::publishers(self.path(), &config.trust.publishers)? {
@@ -287,7 +303,7 @@ impl Home {
         }
         let envelope = Envelope::sign(RULES_TYPE, &remit_trust::canonical(&constitution)?, admin)?;
         let path = self.rules_file();
-        disk::replace(&path, serde_json::to_string_pretty(&envelope)?.as_bytes())
+        remit_file::replace(&path, serde_json::to_string_pretty(&envelope)?.as_bytes())
             .map_err(|error| Error::kept(&path, &error))?;
         constitution.digest().map(Some)
     }

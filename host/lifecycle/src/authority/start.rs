@@ -346,7 +346,7 @@ async fn turn(host: &Host) -> Result<StartTurn, Error> {
     let path = host.home.path().join("start.lock");
     let lock = move || -> Result<File, Error> {
         let failed = |error: std::io::Error| Error::kept(&path, &error);
-        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+        let file = remit_file::lock(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => Ok(file),
             Err(TryLockError::WouldBlock) => file.lock().map_err(failed).map(|()| file),

@@ -1,5 +1,6 @@
 //! Attacks on what is noted of component files.
 
+use std::fs;
 use std::time::{Duration, SystemTime};
 
 use remit_trust::{SignatureError, SigningKey, blob};

@@ -1,0 +1,50 @@
+//! Whether what is in a file can be believed: who could have written it.
+
+use std::fs::{self, File, Metadata};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::error::Problem;
+use crate::{FileError, Kind};
+
+/// Whether a file or folder belongs to this user or to root.
+fn is_ours(meta: &Metadata) -> bool {
+    meta.uid() == 0 || meta.uid() == rustix::process::geteuid().as_raw()
+}
+
+/// The file that was opened: it belongs to this user or to root, and not everybody can write it.
+pub(crate) fn judge(file: &File, meta: &Metadata) -> Result<(), Problem> {
+    if !is_ours(meta) {
+        return Err(Problem::Foreign(meta.uid()));
+    }
+    if meta.mode() & 0o002 != 0 && others_get_to(file) {
+        return Err(Problem::Writable(meta.mode() & 0o7777));
+    }
+    Ok(())
+}
+
+/// Whether other users can come to the file at all: a folder that lets nobody in guards all that is in it. What
+/// cannot be found out is a yes.
+fn others_get_to(file: &File) -> bool {
+    let Ok(path) = fs::read_link(PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))) else {
+        return true;
+    };
+    path.ancestors().skip(1).all(|folder| fs::metadata(folder).map_or(true, |meta| meta.mode() & 0o001 != 0))
+}
+
+/// A folder that is trusted: it belongs to this user or to root.
+pub fn judge_folder(path: &Path) -> Result<(), FileError> {
+    let meta = fs::metadata(path).map_err(|error| FileError::reading(path, Kind::Kept, &error))?;
+    if is_ours(&meta) {
+        return Ok(());
+    }
+    Err(FileError::new(path.display().to_string(), Kind::Kept, Problem::Foreign(meta.uid())))
+}
+
+/// The mode of a file or folder that the group or all others can write.
+#[must_use]
+pub fn others_can_write(path: &Path) -> Option<u32> {
+    let mode = fs::metadata(path).ok()?.mode() & 0o7777;
+    (mode & 0o022 != 0).then_some(mode)
+}
