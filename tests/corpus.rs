@@ -1,6 +1,6 @@
 //! Every parser of bytes from outside reads what its fuzzer begins with, and what fuzzers found once: each in bounded time,
 //! and without a panic. For a moment each reads the same a little changed, too. `cargo xtask fuzz TARGET` does so for long.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! Text from people and other tools: keys, signatures, JSON, TOML, durations, hours, the environment. It means the same in
 //! every command, or is refused with its place and its cause.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod common;
 

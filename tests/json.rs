@@ -1,6 +1,6 @@
 //! What programs read: every command that prints JSON is described in `docs/json/remit.schema.json`, and prints what is
 //! described. Every other test that asks for JSON is held to it too, see `common/schema.rs`.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

@@ -1,6 +1,6 @@
 //! What an operator sees and is told, at whatever hour: nothing to do is done, lines tell apart, a freeze is seen, lists can be
 //! read, and budgets and rules say what they are about to refuse.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

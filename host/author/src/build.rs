@@ -56,6 +56,7 @@ pub fn build(project: &Project, out: Option<&Path>) -> Result<Built, AuthorError
     let file = file.strip_prefix(".").map(Path::to_owned).unwrap_or(file);
     remit_file::write(&file, &component)?;
     // Sources that were changed while it was built are newer than it.
+    #[expect(clippy::disallowed_methods, reason = "its time is set, nothing is written")]
     File::options()
         .write(true)
         .open(&file)

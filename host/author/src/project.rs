@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use remit_file::{Entry, Kind};
 use remit_manifest::Manifest;
 
 use crate::{AuthorError, Language};
@@ -72,20 +73,15 @@ const SOURCES: [&str; 7] = ["toml", "lock", "json", "go", "mod", "sum", "rs"];
 /// A file below `dir` that was changed after `built`, in the order of their names.
 fn newer(dir: &Path, built: SystemTime, top: bool) -> Result<Option<PathBuf>, AuthorError> {
     let failed = |error: std::io::Error| AuthorError::file(dir, &error);
-    let mut entries = fs::read_dir(dir).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(failed)?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let (path, name) = (entry.path(), entry.file_name());
+    for Entry { path, name, is_folder, .. } in remit_file::list(dir, Kind::Source)? {
         // A link counts as what it leads to; one that leads nowhere is no source.
         let Ok(meta) = fs::metadata(&path) else { continue };
-        let hidden = name.to_string_lossy().starts_with('.');
-        let found = if meta.is_dir() {
-            let sources =
-                !hidden && !NO_SOURCES.iter().any(|other| name == *other) && !entry.path().is_symlink();
+        let found = if is_folder {
+            let sources = !NO_SOURCES.contains(&name.as_str()) && !path.is_symlink();
             if sources { newer(&path, built, false)? } else { None }
         } else {
-            let source = !hidden
-                && (!top || path.extension().is_some_and(|end| SOURCES.iter().any(|known| end == *known)));
+            let source =
+                !top || path.extension().is_some_and(|end| SOURCES.iter().any(|known| end == *known));
             (source && meta.modified().map_err(failed)? > built).then_some(path)
         };
         if found.is_some() {

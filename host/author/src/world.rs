@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use include_dir::{Dir, include_dir};
-use remit_file::Durable;
+use remit_file::{Durable, Kind};
 use wit_component::DecodedWasm;
 use wit_parser::{Resolve, WorldId};
 
@@ -99,11 +99,12 @@ pub(crate) fn read(wit: &Path) -> Result<(Resolve, WorldId), AuthorError> {
 
 /// The file in the folder `wit` that has the world, as a person is told of it.
 pub(crate) fn file(wit: &Path) -> String {
-    let files = std::fs::read_dir(wit).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut files: Vec<_> = files.filter(|file| file.extension().is_some_and(|end| end == "wit")).collect();
-    files.sort();
+    let entries = remit_file::list(wit, Kind::Source).unwrap_or_default();
+    let files: Vec<_> = entries.into_iter().map(|entry| entry.path).collect();
     let has_world = |file: &std::path::PathBuf| {
-        std::fs::read_to_string(file).is_ok_and(|text| text.lines().any(|line| line.starts_with("world ")))
+        file.extension().is_some_and(|end| end == "wit")
+            && remit_file::plain(file, Kind::Source)
+                .is_ok_and(|read| read.text().is_ok_and(|text| text.lines().any(|l| l.starts_with("world "))))
     };
     let file = files.iter().find(|file| has_world(file)).cloned().unwrap_or_else(|| wit.join("world.wit"));
     file.strip_prefix(".").unwrap_or(&file).display().to_string()

@@ -48,6 +48,7 @@ impl Claim {
     pub(crate) fn is_held(home: &Home, run: RunId) -> Result<bool, Error> {
         let path = home.running().join(run.to_string());
         let failed = |error: std::io::Error| Error::kept(&path, &error);
+        #[expect(clippy::disallowed_methods, reason = "only its lock is looked at")]
         match File::open(&path) {
             Ok(file) => match file.try_lock_shared() {
                 Ok(()) => Ok(false),

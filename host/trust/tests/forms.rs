@@ -1,6 +1,6 @@
 //! Keys and signatures as other tools, mail programs and people write them: what decides is the key, never the form.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
 
 use std::fs;
 use std::io::Write as _;

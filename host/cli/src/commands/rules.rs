@@ -128,6 +128,7 @@ fn agreed() -> bool {
     }
     print::ask("Sign, and void them? [y/N] ");
     let mut answer = String::new();
+    #[expect(clippy::disallowed_methods, reason = "one line, from a person at a terminal")]
     let read = std::io::stdin().lock().take(100).read_line(&mut answer);
     read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
 }

@@ -1,6 +1,6 @@
 //! A store of secrets in memory, four operations on it, and a bench to put a gate on.
 #![allow(dead_code, reason = "each test file uses its own part")]
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
