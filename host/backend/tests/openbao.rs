@@ -310,7 +310,7 @@ async fn metadata_without_a_version_is_no_version_yet() {
 /// A server that is busy says so itself, and what it says reaches whoever asked.
 #[tokio::test]
 async fn a_quota_of_the_server_is_told_in_its_words() {
-    let mut fixture = Fixture::new();
+    let fixture = Fixture::new();
     fixture.bench().put("a", 0, &[("key", "one")]).await.unwrap();
     fixture.server.client(&["write", "sys/quotas/config", "enable_rate_limit_response_headers=true"]);
     fixture.server.client(&["write", "sys/quotas/rate-limit/all", "path=secret", "rate=0.01", "interval=1h"]);
