@@ -171,7 +171,7 @@ fn a_blob_s_signature_missing_garbage_or_a_stranger_s() {
     let keys = [other.clone(), public.clone()];
     let good = blob::sign_blob(&ours, BODY).unwrap();
     assert_eq!(blob::verify_blob(&keys, BODY, &good), Ok(public.id()));
-    assert_eq!(blob::verify_blob(&keys, BODY, &format!(" {good}\r\n")), Ok(public.id()));
+    assert_eq!(blob::verify_blob(&keys, BODY, format!(" {good}\r\n")), Ok(public.id()));
     assert_eq!(blob::verify_blob(&keys, BODY, " \n"), Err(SignatureError::Missing));
     for garbage in ["?", &good[..good.len() - 1], "-----BEGIN"] {
         assert!(
