@@ -13,6 +13,7 @@ use crate::print::{self, say};
 #[command(
     after_help = "Examples:\n  remit requests --all\n  remit requests --state waiting --watch\n  remit requests --all --principal bot --since 7d\n\nThe beginning of a name is enough, wherever a request is named."
 )]
+#[expect(clippy::struct_excessive_bools, reason = "options, each of its own")]
 pub(crate) struct Requests {
     /// Also those that give no authority any more, and whatever was revoked or frozen.
     #[arg(long)]
