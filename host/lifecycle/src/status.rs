@@ -99,16 +99,6 @@ pub struct HostStatus {
     pub ends_soon: Vec<Ends>,
 }
 
-impl HostStatus {
-    /// Whether a person has something to do before the next run can be trusted to happen.
-    #[must_use]
-    pub fn needs_a_person(&self) -> bool {
-        self.frozen.is_some()
-            || self.rules.is_some()
-            || !(self.in_doubt.is_empty() && self.held.is_empty() && self.left_behind.is_empty())
-    }
-}
-
 /// Who stopped everything, if anybody did and nobody let it go on since.
 pub fn frozen(reader: &Reader) -> Result<Option<Frozen>, Error> {
     let thaw = RestsOn { ground: Ground::Thaw, since: reader.size()? };

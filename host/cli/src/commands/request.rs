@@ -96,7 +96,7 @@ struct Make {
 
 #[derive(Args)]
 struct Show {
-    /// The request, or the beginning of its name.
+    /// The request, or the beginning of its name; `last`, for the newest.
     request: String,
     /// As JSON.
     #[arg(long)]
@@ -118,7 +118,11 @@ impl Request {
             None => self.make.run(home).await,
             Some(About::Show(show)) => {
                 let (rules, reader) = (home.rules()?, home.reader()?);
-                let case = Case::load(&reader, &rules, reader.find_request(&show.request)?)?;
+                let id = match (&*show.request, reader.requests()?.pop()) {
+                    ("last", Some(last)) => last,
+                    (name, _) => reader.find_request(name)?,
+                };
+                let case = Case::load(&reader, &rules, id)?;
                 tell(home, &rules, &case, show.json)
             }
             Some(About::Export(export)) => {

@@ -1,7 +1,7 @@
 //! `remit revoke`, `remit freeze`, `remit unfreeze` and `remit review`.
 
 use clap::{Args, Subcommand};
-use remit_journal::RunId;
+use remit_journal::{Reader, RunId};
 use remit_lifecycle::{Home, Target, freeze, review, revoke};
 use remit_trust::Digest;
 use serde_json::json;
@@ -27,7 +27,7 @@ enum What {
     Principal(Named),
     /// A key, by its id: whatever it signed, and will sign.
     Key(Named),
-    /// An action, by its digest.
+    /// An action, by its digest or the beginning of it.
     ActionDigest(Named),
     /// All authority there is so far.
     All(Why),
@@ -71,7 +71,7 @@ impl Revoke {
                 let known = rules.principals.keys().into_iter().map(|key| key.id().to_string());
                 let found: Vec<String> = known.filter(|id| id.starts_with(&name)).collect();
                 match found.as_slice() {
-                    [id] if name.len() >= 8 => Target::Key(id.clone()),
+                    [id] if name.len() >= SHORTEST => Target::Key(id.clone()),
                     // One that was removed from principals.toml is revoked by its whole id.
                     _ if name.len() == 64 => Target::Key(name.clone()),
                     _ => {
@@ -82,7 +82,7 @@ impl Revoke {
                     }
                 }
             }
-            "action" => Target::Action(name.parse::<Digest>()?),
+            "action" => Target::Action(action(&*host.journal.reader()?, &name)?),
             _ => Target::All,
         };
         let stopped = revoke(&host, &rules, &by, target, &why.reason).await?;
@@ -96,6 +96,34 @@ impl Revoke {
         Ok(0)
     }
 }
+
+/// The digest of an action, or of the one action seen here whose digest begins like this.
+fn action(reader: &Reader, name: &str) -> Done<Digest> {
+    if let Ok(whole) = name.parse() {
+        return Ok(whole);
+    }
+    let wanted = name.strip_prefix("sha256:").unwrap_or(name);
+    let mut found: Vec<String> = reader.runs()?.iter().map(|run| run.action.digest.to_string()).collect();
+    found.retain(|digest| digest.strip_prefix("sha256:").is_some_and(|hex| hex.starts_with(wanted)));
+    found.sort();
+    found.dedup();
+    match found.as_slice() {
+        [one] if wanted.len() >= SHORTEST => Ok(one.parse()?),
+        several => {
+            let what = match several {
+                [] | [_] => format!("`{}` is not the digest of one action", name.escape_debug()),
+                several => format!("`{}` is the beginning of {}", name.escape_debug(), several.join(", ")),
+            };
+            Err(super::usage(
+                what,
+                "give the whole digest, or at least 8 digits of one that ran or was rehearsed here",
+            ))
+        }
+    }
+}
+
+/// So many digits of a key or a digest are no accident.
+const SHORTEST: usize = 8;
 
 fn stopping(runs: &[RunId]) {
     for run in runs {

@@ -297,7 +297,11 @@ pub(super) fn check(
         Status::Expired => return refuse(format!("its time was over at {}", case.request.not_after)),
     }
     if name == case.request.requester || by.key == case.key {
-        return refuse(format!("{name} asked for it: nobody approves their own request"));
+        return refuse(if opinion.approve {
+            format!("{name} asked for it: nobody approves their own request")
+        } else {
+            format!("{name} asked for it: who asked takes it back with `remit revoke request`")
+        });
     }
     if opinion.reason.trim().is_empty() && !opinion.approve {
         return refuse("say why (`--reason`)".to_owned());
