@@ -309,7 +309,8 @@ fn a_replay_takes_what_is_compiled_and_writes_nothing() {
     assert!(!world.remit(&["replay", &run, "-v"]).exits(0).err.contains("compiling again"));
     assert_eq!(kept(), before);
     // It looks there: code that is not as it was kept is not executed, and it says so.
-    for (path, bytes) in before.iter().filter(|(path, _)| path.extension().is_some_and(|end| end == "cwasm")) {
+    for (path, bytes) in before.iter().filter(|(path, _)| path.extension().is_some_and(|end| end == "cwasm"))
+    {
         let mut changed = bytes.clone();
         changed[bytes.len() / 2] ^= 1;
         fs::write(path, changed).unwrap();

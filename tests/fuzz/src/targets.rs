@@ -288,7 +288,9 @@ pub fn records(bytes: &[u8]) {
     drop(database);
     let Ok(reader) = Journal::open_read_only(&path) else { return };
     let _ = reader.runs();
-    let _ = reader.requests().map(|found| found.iter().map(|id| reader.acts(About::Request(*id))).count());
+    for request in reader.requests().unwrap_or_default() {
+        let _ = reader.acts(About::Request(request));
+    }
     let _ = reader.acts(About::Host);
     let _ = reader.newest_runs(|_, _| true);
     let _ = (reader.stopped(), reader.unfinished(), reader.highest(), reader.now());
