@@ -56,6 +56,9 @@ A first repair:
   remit run REQUEST --key bot.key";
 
 fn main() -> ExitCode {
+    if let Some(code) = remit_sandbox::serve(print::compiling) {
+        return code;
+    }
     let cli = Cli::parse();
     observe(cli.log_format, cli.verbose);
     let home = cli.home.unwrap_or_else(|| {

@@ -49,6 +49,20 @@ pub enum Error {
         /// Each wrong place, a line each.
         why: String,
     },
+    /// The schema cannot be used on the input, in the time and memory that there is for it. Nothing was started.
+    #[error("the input cannot be held to the schema of {action}: {why}")]
+    #[diagnostic(
+        code(usage::schema),
+        help(
+            "the schema came with the action; its author has to write it simpler: `$ref`s that fan out are checked again and again"
+        )
+    )]
+    Unchecked {
+        /// Which action.
+        action: String,
+        /// Which limit it met.
+        why: String,
+    },
     /// There is no Remit home.
     #[error("{home} is not a Remit home")]
     #[diagnostic(
