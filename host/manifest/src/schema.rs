@@ -157,13 +157,11 @@ fn foreign(schema: &Value) -> Vec<String> {
     found
 }
 
-/// A text of at most [`LONGEST_WORDS`].
-fn short(mut text: String) -> String {
-    if text.len() > LONGEST_WORDS {
-        let end = (0..=LONGEST_WORDS).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        let length = text.len();
-        text.truncate(end);
-        text += &format!("… ({length} bytes)");
+/// A text of at most [`LONGEST_WORDS`], and how long it was.
+fn short(text: String) -> String {
+    if text.len() <= LONGEST_WORDS {
+        return text;
     }
-    text
+    let end = (0..=LONGEST_WORDS).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}… ({} bytes)", &text[..end], text.len())
 }

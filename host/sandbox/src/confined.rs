@@ -103,7 +103,7 @@ fn answer(mut arguments: impl Iterator<Item = OsString>) -> std::io::Result<()> 
     // One byte more than there is: reading on shows the end without growing.
     let mut bytes = Vec::with_capacity(usize::try_from(size).map_err(|_| wrong())?.saturating_add(1));
     std::io::stdin().lock().take(size).read_to_end(&mut bytes)?;
-    let (kind, answer) = match work(job, bytes) {
+    let (kind, answer) = match work(job, &bytes) {
         Ok(answer) => (b'+', answer),
         Err(flaw) => (b'-', serde_json::to_vec(&flaw)?),
     };
@@ -132,14 +132,14 @@ fn confine(limits: &Limits, size: u64) -> std::io::Result<()> {
 }
 
 /// The work itself.
-fn work(job: Job, bytes: Vec<u8>) -> Result<Vec<u8>, Flaw> {
+fn work(job: Job, bytes: &[u8]) -> Result<Vec<u8>, Flaw> {
     let json = |answer: serde_json::Result<Vec<u8>>| answer.map_err(|error| Flaw::Host(error.to_string()));
     match job {
-        Job::Inspect => json(serde_json::to_vec(&examine(&bytes)?)),
-        Job::Compile => engine::compile(&bytes),
+        Job::Inspect => json(serde_json::to_vec(&examine(bytes)?)),
+        Job::Compile => engine::compile(bytes),
         Job::Check => {
             let order: Order<Value> =
-                serde_json::from_slice(&bytes).map_err(|error| Flaw::Host(error.to_string()))?;
+                serde_json::from_slice(bytes).map_err(|error| Flaw::Host(error.to_string()))?;
             let schema = Schema::new(&order.schema).map_err(|error| Flaw::Schema(error.to_string()))?;
             json(serde_json::to_vec(&schema.check(&order.input).err().unwrap_or_default()))
         }
@@ -171,42 +171,53 @@ pub fn check(schema: &Value, input: &Value) -> Result<Vec<Mismatch>, Unchecked> 
 
 /// Has the work done, within its limits. `shown` names the bytes to people.
 pub(crate) fn done(job: Job, bytes: &[u8], shown: &str) -> Result<Vec<u8>, Flaw> {
-    let Some(announce) = SERVED.get() else { return work(job, bytes.to_vec()) };
+    let Some(announce) = SERVED.get() else { return work(job, bytes) };
     let limits = job.limits();
     let mut child = start(job, bytes.len())?;
     let pid = Pid::from_child(&child);
     let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
     let (over, end) = channel::<()>();
     let mut answer = Vec::new();
-    let late = std::thread::scope(|scope| {
+    let kill = || {
+        // It is waited for only below: nobody else can have its number yet.
+        let _ = kill_process(pid, Signal::KILL);
+    };
+    let watched = std::thread::scope(|scope| {
+        let begin = || std::thread::Builder::new().name("remit-confined".to_owned());
         // A process that ends before it has read everything says so by its end.
-        scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(bytes)));
-        let watch = scope.spawn(move || {
+        let feed = move || stdin.map(|mut stdin| stdin.write_all(bytes));
+        let watch = move || {
             if job == Job::Compile && end.recv_timeout(NOTICEABLE) == Err(RecvTimeoutError::Timeout) {
                 announce(shown);
             }
             let late = end.recv_timeout(limits.time) == Err(RecvTimeoutError::Timeout);
             if late {
-                // It is waited for only below: nobody else can have its number yet.
-                let _ = kill_process(pid, Signal::KILL);
+                kill();
             }
             late
-        });
+        };
+        let started = begin().spawn_scoped(scope, feed).and_then(|_| begin().spawn_scoped(scope, watch));
+        let watch = started.inspect_err(|_| kill())?;
         let read = stdout.map(|stdout| stdout.take(limits.answer + 1).read_to_end(&mut answer));
         if !matches!(read, Some(Ok(_))) || answer.len() as u64 > limits.answer {
-            let _ = kill_process(pid, Signal::KILL);
+            kill();
         }
         drop(over);
-        watch.join().unwrap_or(false)
+        Ok::<_, std::io::Error>(watch.join().unwrap_or(false))
     });
-    let status = child.wait().map_err(|error| Flaw::Host(error.to_string()))?;
-    match answer.split_first() {
-        Some((b'+', answer)) if status.success() => Ok(answer.to_vec()),
-        Some((b'-', flaw)) if status.success() => {
-            Err(serde_json::from_slice(flaw).unwrap_or_else(|error| Flaw::Host(error.to_string())))
+    let host = |error: std::io::Error| Flaw::Host(error.to_string());
+    let status = child.wait().map_err(host)?;
+    let late = watched.map_err(host)?;
+    if answer.len() as u64 > limits.answer {
+        return Err(Flaw::TooComplex(format!("the answer takes more than {} MiB", limits.answer / MIB)));
+    }
+    match answer.first() {
+        Some(b'+') if status.success() => {
+            answer.remove(0);
+            Ok(answer)
         }
-        _ if answer.len() as u64 > limits.answer => {
-            Err(Flaw::TooComplex(format!("the answer takes more than {} MiB", limits.answer / MIB)))
+        Some(b'-') if status.success() => {
+            Err(serde_json::from_slice(&answer[1..]).unwrap_or_else(|error| Flaw::Host(error.to_string())))
         }
         _ => Err(why(job, status, late)),
     }

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use wasm_encoder::{ComponentExportKind, Encode as _};
 use wasmparser::component_types::{ComponentEntityType, SubtypeCx};
 use wasmparser::{
-    BinaryReader, ComponentExternalKind, ComponentInstanceSectionReader, ComponentName, ComponentTypeRef,
-    Encoding, Error, KnownCustom, Parser, Payload, Validator, WasmFeatures,
+    BinaryReader, CanonicalFunction, ComponentAlias, ComponentExternalKind, ComponentInstance,
+    ComponentInstanceSectionReader, ComponentName, ComponentTypeRef, Encoding, Error, KnownCustom, Parser,
+    Payload, Validator, WasmFeatures,
 };
 
 use crate::engine::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
@@ -22,9 +23,11 @@ const OFFERED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/offered.wasm"))
 
 /// The most imports, and the most exports, that are listed, and the most bytes of all their names.
 const MOST_NAMES: usize = 10_000;
-const MOST_TEXT: usize = 4 * 1024 * 1024;
+const MOST_TEXT: usize = 1024 * 1024;
 /// The longest name or version that a component gives itself, in columns.
 const LONGEST_NAME: usize = 80;
+/// The longest that is passed on of the validator's words, which repeat names, in columns.
+const LONGEST_WORDS: usize = 400;
 /// The most instances of components within a component: each is taken apart when it is compiled.
 const MOST_COMPONENTS: u64 = 1_000;
 
@@ -48,9 +51,9 @@ impl From<Error> for Flaw {
         // The validator has limits of its own, and marks them by their words alone.
         let message = error.message();
         if message.contains("exceed") || message.contains("too deep") || message.contains("too large") {
-            return Self::TooComplex(message.to_owned());
+            return Self::TooComplex(words(&error));
         }
-        Self::Malformed(error.to_string())
+        Self::Malformed(format!("{} (at offset {:#x})", words(&error), error.offset()))
     }
 }
 
@@ -69,17 +72,98 @@ pub(crate) fn examine(bytes: &[u8]) -> Result<Inspection, Flaw> {
         return Err(Flaw::NotWasm);
     }
     let tally = scan(bytes)?;
-    let mut found = listed(bytes)?;
+    let (mut found, imported) = listed(bytes)?;
     let needed = needed(bytes)?;
     found.needs = features::names(needed);
     found.too_much = too_much(tally);
-    held_against_what_is_offered(bytes, needed, &mut found)?;
+    held_against_what_is_offered(bytes, needed, &imported, &mut found)?;
     Ok(found)
 }
 
+/// What of the outermost component's instances and functions, by index, is an import of it or comes from one.
+#[derive(Default)]
+struct Imported {
+    instances: Vec<bool>,
+    functions: Vec<bool>,
+    /// The exports that are such.
+    exports: Vec<String>,
+}
+
+impl Imported {
+    fn get(&self, kind: ComponentExternalKind, index: u32) -> bool {
+        let of = match kind {
+            ComponentExternalKind::Instance => &self.instances,
+            ComponentExternalKind::Func => &self.functions,
+            _ => return false,
+        };
+        usize::try_from(index).ok().and_then(|index| of.get(index)).copied().unwrap_or(false)
+    }
+
+    fn push(&mut self, kind: ComponentExternalKind, imported: bool) {
+        match kind {
+            ComponentExternalKind::Instance => self.instances.push(imported),
+            ComponentExternalKind::Func => self.functions.push(imported),
+            _ => {}
+        }
+    }
+
+    /// Takes note of a section of the outermost component.
+    fn section(&mut self, payload: &Payload<'_>) -> Result<(), Error> {
+        match payload {
+            Payload::ComponentImportSection(section) => {
+                for import in section.clone() {
+                    match import?.ty {
+                        ComponentTypeRef::Instance(_) => self.instances.push(true),
+                        ComponentTypeRef::Func(_) => self.functions.push(true),
+                        _ => {}
+                    }
+                }
+            }
+            Payload::ComponentAliasSection(section) => {
+                for alias in section.clone() {
+                    if let ComponentAlias::InstanceExport { kind, instance_index, .. } = alias? {
+                        self.push(kind, self.get(ComponentExternalKind::Instance, instance_index));
+                    }
+                }
+            }
+            Payload::ComponentInstanceSection(section) => {
+                for instance in section.clone() {
+                    let imported = match instance? {
+                        ComponentInstance::FromExports(items) => {
+                            items.iter().any(|item| self.get(item.kind, item.index))
+                        }
+                        ComponentInstance::Instantiate { .. } => false,
+                    };
+                    self.instances.push(imported);
+                }
+            }
+            Payload::ComponentCanonicalSection(section) => {
+                for function in section.clone() {
+                    if let CanonicalFunction::Lift { .. } = function? {
+                        self.functions.push(false);
+                    }
+                }
+            }
+            Payload::ComponentExportSection(section) => {
+                for export in section.clone() {
+                    let export = export?;
+                    let imported = self.get(export.kind, export.index);
+                    self.push(export.kind, imported);
+                    if imported {
+                        self.exports.push(export.name.name.to_owned());
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
 /// What the component says of itself, and what it imports and exports.
-fn listed(bytes: &[u8]) -> Result<Inspection, Flaw> {
+fn listed(bytes: &[u8]) -> Result<(Inspection, Imported), Flaw> {
     let mut found = Inspection::new(bytes.len());
+    let mut imported = Imported::default();
     let mut text = 0;
     let mut room = |more: usize, names: usize| {
         text += more;
@@ -97,7 +181,11 @@ fn listed(bytes: &[u8]) -> Result<Inspection, Flaw> {
     // it, and so from these imports.
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(bytes) {
-        match payload? {
+        let payload = payload?;
+        if depth == 0 {
+            imported.section(&payload)?;
+        }
+        match payload {
             Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
                 return Err(Flaw::CoreModule);
             }
@@ -118,8 +206,9 @@ fn listed(bytes: &[u8]) -> Result<Inspection, Flaw> {
                         ComponentExternalKind::Instance | ComponentExternalKind::Func => {
                             found.exports.push(export.name.name.to_owned());
                         }
-                        // The engine hands out functions, and these from their own instance.
-                        ComponentExternalKind::Component => found.exports_component = true,
+                        ComponentExternalKind::Component => {
+                            found.odd_export = Some("it exports a component".to_owned());
+                        }
                         _ => {}
                     }
                 }
@@ -148,7 +237,7 @@ fn listed(bytes: &[u8]) -> Result<Inspection, Flaw> {
             _ => {}
         }
     }
-    Ok(found)
+    Ok((found, imported))
 }
 
 /// Which features a valid component needs that do not run here.
@@ -194,6 +283,7 @@ fn too_much(tally: Tally) -> Option<String> {
 fn held_against_what_is_offered(
     bytes: &[u8],
     needed: WasmFeatures,
+    imported: &Imported,
     found: &mut Inspection,
 ) -> Result<(), Flaw> {
     let mut validator = Validator::new_with_features(RUNS.union(needed));
@@ -210,10 +300,24 @@ fn held_against_what_is_offered(
             (Some(export), Some(contract)) => {
                 let fits =
                     SubtypeCx::new_with_refs(types, types).component_entity_type(&export.ty, &contract, 0);
-                fits.err().map(|error| format!("its {CONTRACT} is not the contract: {}", one_line(&error)))
+                fits.err().map(|error| format!("its {CONTRACT} is not the contract: {}", words(&error)))
             }
             _ => Some(format!("it does not export {CONTRACT}")),
         };
+        // The engine calls functions that a component has itself; types it may pass on.
+        let calls = |name: &&String| match component.exports.get(*name).map(|export| export.ty) {
+            Some(ComponentEntityType::Func(_)) => true,
+            Some(ComponentEntityType::Instance(id)) => {
+                let callable =
+                    |ty| matches!(ty, ComponentEntityType::Func(_) | ComponentEntityType::Instance(_));
+                types[id].exports.values().any(|item| callable(item.ty))
+            }
+            _ => false,
+        };
+        if let Some(name) = imported.exports.iter().find(calls) {
+            let name = remit_text::short_line(name, LONGEST_NAME);
+            found.odd_export = Some(format!("it exports functions that it only imports, as `{name}`"));
+        }
         index
     };
     let arguments = found.imports.iter().map(|import| {
@@ -229,13 +333,13 @@ fn held_against_what_is_offered(
     let mut reader = BinaryReader::new(&encoded, 0);
     reader.read_var_u32()?;
     let section = ComponentInstanceSectionReader::new(reader)?;
-    found.misfit = validator.component_instance_section(&section).err().map(|error| one_line(&error));
+    found.misfit = validator.component_instance_section(&section).err().map(|error| words(&error));
     Ok(())
 }
 
-/// The words of the validator, without the place in bytes that nobody has.
-fn one_line(error: &Error) -> String {
-    error.message().replace('\n', ": ")
+/// The words of the validator, on one line.
+fn words(error: &Error) -> String {
+    remit_text::short_line(&error.message().replace('\n', ": "), LONGEST_WORDS).into_owned()
 }
 
 fn lost() -> Flaw {
@@ -333,6 +437,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_exported_again_is_told() {
+        let odd = |text: &str| examined(text).odd_export;
+        let import = r#"(import "wasi:random/random@0.2.0" (instance $i (export "get-random-u64" (func (result u64)))))"#;
+        assert!(
+            odd(&format!(r#"(component {import} (export "a:b/c" (instance $i)))"#))
+                .unwrap()
+                .contains("`a:b/c`")
+        );
+        let bag = r#"(alias export $i "get-random-u64" (func $f)) (instance $x (export "g" (func $f))) (export "a:b/c" (instance $x))"#;
+        assert!(odd(&format!("(component {import} {bag})")).unwrap().contains("`a:b/c`"));
+        assert_eq!(odd(&format!("(component {import})")), None);
+        let types = r#"(component (import "wasi:io/error@0.2.0" (instance $i (export "error" (type (sub resource))))) (export "a:b/c" (instance $i)))"#;
+        assert_eq!(odd(types), None);
+        assert_eq!(
+            odd(r#"(component (component $c) (export "c" (component $c)))"#).unwrap(),
+            "it exports a component"
+        );
+    }
+
+    #[test]
     fn what_a_component_needs_is_named() {
         let needs = |text: &str| examined(text).needs;
         assert_eq!(needs("(component (core module (func (param v128))))"), [""; 0]);
@@ -347,7 +471,7 @@ mod tests {
 
     #[test]
     fn names_of_a_component_are_shown_as_they_are() {
-        let found = examined("(component $žluť)");
-        assert_eq!(found.name, "žluť");
+        let found = examined("(component $\"žlu\\u{202e}ť\")");
+        assert_eq!(found.name, "žlu\\u{202e}ť");
     }
 }

@@ -82,7 +82,8 @@ pub struct Inspection {
     pub(crate) too_much: Option<String>,
     /// Which import, though it is offered, is of another type.
     pub(crate) misfit: Option<String>,
-    pub(crate) exports_component: bool,
+    /// What it exports that the engine cannot call.
+    pub(crate) odd_export: Option<String>,
 }
 
 impl Inspection {
@@ -98,7 +99,7 @@ impl Inspection {
             not_an_action: None,
             too_much: None,
             misfit: None,
-            exports_component: false,
+            odd_export: None,
         }
     }
 
@@ -140,9 +141,8 @@ impl Inspection {
         if let Some(what) = &self.too_much {
             obstacles.push(AdmissionError::TooMuch { file: file(), what: what.clone() });
         }
-        if self.exports_component {
-            let why = "it exports a component".to_owned();
-            obstacles.push(AdmissionError::Mismatch { file: file(), why });
+        if let Some(why) = &self.odd_export {
+            obstacles.push(AdmissionError::Mismatch { file: file(), why: why.clone() });
         }
         obstacles
     }

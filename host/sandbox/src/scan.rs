@@ -71,10 +71,8 @@ pub(crate) fn scan(bytes: &[u8]) -> Result<Tally, Flaw> {
                 depth_of_types(&mut BinaryReader::new(types, range.start))?;
             }
             other => {
-                // What is not as it should be stops the count: then it is not valid, and never runs.
-                if count(&other, &mut levels).is_err() {
-                    continue;
-                }
+                // What cannot be read is not counted: then it is not valid, and never runs.
+                let _ = count(&other, &mut levels);
             }
         }
     }

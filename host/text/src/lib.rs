@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 use icu_properties::props::{
     BidiControl, DefaultIgnorableCodePoint, GeneralCategory, NoncharacterCodePoint,
@@ -66,7 +67,7 @@ pub fn json(text: &str) -> Cow<'_, str> {
         |c| hides(c) && c != '\n',
         |c, out| {
             for unit in c.encode_utf16(&mut [0; 2]) {
-                out.push_str(&format!("\\u{unit:04x}"));
+                let _ = write!(out, "\\u{unit:04x}");
             }
         },
     )

@@ -82,7 +82,7 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
     if !hidden.is_empty() {
         say!("\nhas characters that a reader does not see, written out here like \\u{{202e}}, in:");
         let rows: Vec<_> = hidden.into_iter().map(|place| vec![place]).collect();
-        rows_of(&rows);
+        rows_of(2, &rows);
     }
     if let Some(manifest) = &found.manifest {
         own_words(manifest);
@@ -144,7 +144,7 @@ fn own_words(manifest: &Manifest) {
     rows.extend(manifest.homepage.iter().map(|homepage| row("homepage", homepage)));
     rows.extend(manifest.license.iter().map(|license| row("license", license)));
     rows.extend(manifest.capabilities.iter().map(|(name, why)| row(name, why)));
-    rows_of(&rows);
+    rows_of(2, &rows);
     let Some(schema) = &manifest.input else { return };
     let required = |name: &str| {
         schema["required"].as_array().is_some_and(|names| names.iter().any(|required| required == name))
@@ -179,14 +179,14 @@ fn section(title: &str, rows: &[Vec<String>], none: &str) {
     if rows.is_empty() {
         say!("  {none}");
     }
-    rows_of(rows);
+    rows_of(2, rows);
 }
 
-fn rows_of(rows: &[Vec<String>]) {
+fn rows_of(indent: usize, rows: &[Vec<String>]) {
     let most = rows.len().min(MOST_ROWS);
-    print::table(2, &rows[..most]);
+    print::table(indent, &rows[..most]);
     if rows.len() > most {
-        say!("  … and {} more: --json has them all", rows.len() - most);
+        say!("{:indent$}… and {} more: --json has them all", "", rows.len() - most);
     }
 }
 
@@ -278,6 +278,6 @@ fn diff(old: &Path, new: &Path, json: bool) -> Done {
     if rows.is_empty() {
         say!("the same power");
     }
-    print::table(0, &rows);
+    rows_of(0, &rows);
     Ok(0)
 }
