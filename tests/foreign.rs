@@ -386,11 +386,34 @@ fn a_first_compile_says_that_it_compiles_and_nobody_waits_for_it() {
     let blocks = "(block (local.set 0 (i32.add (i32.const 1) (local.get 0))))".repeat(20_000);
     world.write("slow.wasm", action(&format!("(core module (func (param i32) {blocks}))")));
     world.remit(&["sign", "slow.wasm", "--key", "publisher.key"]).exits(0);
-    let mut command = world.command(&["install", "slow.wasm"]);
-    let mut install = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut said = String::new();
-    BufReader::new(install.stderr.take().unwrap()).read_line(&mut said).unwrap();
-    assert_eq!(said, "compiling slow.wasm …; this is done once, and kept\n");
+    let compiling = || {
+        let mut command = world.command(&["install", "slow.wasm"]);
+        let mut install = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(install.stderr.take().unwrap()).read_line(&mut said).unwrap();
+        assert_eq!(said, "compiling slow.wasm …; this is done once, and kept\n");
+        install
+    };
+    // Killed, it takes the process that works for it with it, and leaves nothing half done.
+    let mut killed = compiling();
+    let works = |id: &str| std::path::Path::new("/proc").join(id).join("exe").read_link().is_ok();
+    let id = killed.id();
+    let worker = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+    assert!(works(worker.trim()));
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let since = Instant::now();
+    while works(worker.trim()) {
+        assert!(since.elapsed() < Duration::from_secs(10), "it compiles for nobody");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let kept = |end: &str| {
+        let files = std::fs::read_dir(world.home().join("cache")).unwrap().flatten();
+        files.filter(|file| file.path().to_str().unwrap().ends_with(end)).count()
+    };
+    assert_eq!((kept(".cwasm"), kept(".new")), (0, 0));
+
+    let mut install = compiling();
     world.remit(&["journal", "rekey"]).exits(0);
     assert!(install.try_wait().unwrap().is_none(), "it still compiles");
     assert!(install.wait().unwrap().success());

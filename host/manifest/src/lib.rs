@@ -12,7 +12,7 @@ use miette::Diagnostic;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use schema::{Mismatch, Schema, SchemaError};
+pub use schema::{Mismatch, Schema, SchemaError, is_quick};
 
 /// The custom section of a component that holds its manifest, at its outermost level.
 pub const SECTION: &str = "remit:manifest";
@@ -189,6 +189,19 @@ required = ["path"]
             "if": {"required": ["x"]}, "then": {"minProperties": 1}, "examples": [{"requierd": 1}],
         });
         Schema::new(&schema).unwrap();
+    }
+
+    #[test]
+    fn what_is_quick_is_small_and_plain() {
+        let quick = |schema: Value, input: Value| is_quick(&schema, &input);
+        let plain = serde_json::json!({"type": "object", "required": ["path"], "properties": {"path": {"type": "string"}}});
+        assert!(quick(plain.clone(), serde_json::json!({"path": "app/db"})));
+        assert!(!quick(plain, Value::from(vec![1; 50_000])));
+        for costly in
+            [r##"{"$ref": "#"}"##, r#"{"not": {"pattern": "a"}}"#, r#"{"items": [{"uniqueItems": true}]}"#]
+        {
+            assert!(!quick(serde_json::from_str(costly).unwrap(), Value::Null), "{costly}");
+        }
     }
 
     #[test]

@@ -127,6 +127,51 @@ impl Schema {
     }
 }
 
+/// Keywords whose work is more than one look at each part of the input, or at another text than the input.
+const COSTLY: [&str; 9] = [
+    "$ref",
+    "$dynamicRef",
+    "$recursiveRef",
+    "pattern",
+    "patternProperties",
+    "format",
+    "uniqueItems",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+];
+/// The most looks of a part of a schema at a part of an input that take no time to speak of.
+const QUICK: usize = 100_000;
+
+/// Whether it is sure that an input is held to a schema in a few milliseconds: both are small, and no keyword makes a part
+/// of the schema meet a part of the input more than once.
+#[must_use]
+pub fn is_quick(schema: &Value, input: &Value) -> bool {
+    let (parts, costly) = weigh(schema);
+    !costly && parts.saturating_mul(weigh(input).0) <= QUICK
+}
+
+/// How many parts a document has, long texts counted by their length, and whether one is called like a costly keyword.
+fn weigh(document: &Value) -> (usize, bool) {
+    let (mut parts, mut costly) = (0_usize, false);
+    let mut open = vec![document];
+    while let Some(value) = open.pop() {
+        parts = parts.saturating_add(1);
+        match value {
+            Value::String(text) => parts = parts.saturating_add(text.len() / 64),
+            Value::Array(items) => open.extend(items),
+            Value::Object(items) => {
+                for (key, item) in items {
+                    costly |= COSTLY.contains(&&**key);
+                    parts = parts.saturating_add(1 + key.len() / 64);
+                    open.push(item);
+                }
+            }
+            _ => {}
+        }
+    }
+    (parts, costly)
+}
+
 /// What a schema has that the draft does not, each with its place.
 fn foreign(schema: &Value) -> Vec<String> {
     let mut found = Vec::new();

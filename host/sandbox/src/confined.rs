@@ -140,10 +140,14 @@ fn work(job: Job, bytes: &[u8]) -> Result<Vec<u8>, Flaw> {
         Job::Check => {
             let order: Order<Value> =
                 serde_json::from_slice(bytes).map_err(|error| Flaw::Host(error.to_string()))?;
-            let schema = Schema::new(&order.schema).map_err(|error| Flaw::Schema(error.to_string()))?;
-            json(serde_json::to_vec(&schema.check(&order.input).err().unwrap_or_default()))
+            json(serde_json::to_vec(&mismatches(&order.schema, &order.input)?))
         }
     }
+}
+
+fn mismatches(schema: &Value, input: &Value) -> Result<Vec<Mismatch>, Flaw> {
+    let schema = Schema::new(schema).map_err(|error| Flaw::Schema(error.to_string()))?;
+    Ok(schema.check(input).err().unwrap_or_default())
 }
 
 #[derive(Serialize, Deserialize)]
@@ -159,11 +163,16 @@ pub struct Unchecked(String);
 
 /// Holds an input to a schema of a component; answers every place that is wrong, or the first ones if they are many.
 pub fn check(schema: &Value, input: &Value) -> Result<Vec<Mismatch>, Unchecked> {
-    let checked = serde_json::to_vec(&Order { schema, input }).map_err(|error| Flaw::Host(error.to_string()));
-    let checked = checked.and_then(|order| done(Job::Check, &order, ""));
-    let wrong = checked
-        .and_then(|wrong| serde_json::from_slice(&wrong).map_err(|error| Flaw::Host(error.to_string())));
-    wrong.map_err(|flaw| match flaw {
+    let checked = || {
+        // Most are so plain that a process of their own would take longer than the work.
+        if remit_manifest::is_quick(schema, input) {
+            return mismatches(schema, input);
+        }
+        let host = |error: serde_json::Error| Flaw::Host(error.to_string());
+        let order = serde_json::to_vec(&Order { schema, input }).map_err(host)?;
+        serde_json::from_slice(&done(Job::Check, &order, "")?).map_err(host)
+    };
+    checked().map_err(|flaw| match flaw {
         Flaw::Schema(why) | Flaw::TooComplex(why) | Flaw::Host(why) => Unchecked(why),
         other => Unchecked(format!("{other:?}")),
     })
