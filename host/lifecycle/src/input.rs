@@ -1,6 +1,6 @@
 //! What an action is given.
 
-use remit_sandbox::Inspection;
+use remit_sandbox::{Inspection, Unchecked};
 use remit_trust::Digest;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -66,9 +66,12 @@ impl Input {
         let Some(schema) = action.manifest.as_ref().and_then(|manifest| manifest.input.as_ref()) else {
             return Ok(());
         };
-        let wrong = remit_sandbox::check(schema, &self.value()?).map_err(|unchecked| Error::Unchecked {
-            action: action.name.clone(),
-            why: unchecked.to_string(),
+        let wrong = remit_sandbox::check(schema, &self.value()?).map_err(|unchecked| {
+            let action = action.name.clone();
+            match unchecked {
+                Unchecked::Schema(why) => Error::Schema { action, why },
+                Unchecked::Host(why) => Error::Unchecked { action, why },
+            }
         })?;
         if wrong.is_empty() {
             return Ok(());

@@ -70,7 +70,7 @@ impl Job {
     fn limits(self) -> Limits {
         let (memory, seconds, answer) = match self {
             Self::Inspect => (192 * MIB, 8, 64 * MIB),
-            Self::Compile => (3072 * MIB, 300, 2048 * MIB),
+            Self::Compile => (3072 * MIB, 900, 2048 * MIB),
             Self::Check => (128 * MIB, 3, MIB),
         };
         Limits { memory, time: Duration::from_secs(seconds) * PATIENCE, answer }
@@ -158,8 +158,14 @@ struct Order<T> {
 
 /// Why an input cannot be held to a schema.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Unchecked(String);
+pub enum Unchecked {
+    /// The schema is none, or meets a limit with this input.
+    #[error("{0}")]
+    Schema(String),
+    /// The host could not do it.
+    #[error("{0}")]
+    Host(String),
+}
 
 /// Holds an input to a schema of a component; answers every place that is wrong, or the first ones if they are many.
 pub fn check(schema: &Value, input: &Value) -> Result<Vec<Mismatch>, Unchecked> {
@@ -173,8 +179,9 @@ pub fn check(schema: &Value, input: &Value) -> Result<Vec<Mismatch>, Unchecked> 
         serde_json::from_slice(&done(Job::Check, &order, "")?).map_err(host)
     };
     checked().map_err(|flaw| match flaw {
-        Flaw::Schema(why) | Flaw::TooComplex(why) | Flaw::Host(why) => Unchecked(why),
-        other => Unchecked(format!("{other:?}")),
+        Flaw::Schema(why) | Flaw::TooComplex(why) => Unchecked::Schema(why),
+        Flaw::Host(why) => Unchecked::Host(why),
+        other => Unchecked::Host(format!("{other:?}")),
     })
 }
 

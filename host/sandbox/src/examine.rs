@@ -59,9 +59,10 @@ impl From<Error> for Flaw {
 
 impl From<ManifestError> for Flaw {
     fn from(error: ManifestError) -> Self {
+        let short = |why: String| remit_text::short_line(&why, 2 * LONGEST_WORDS).into_owned();
         match error {
-            ManifestError::Malformed { why, .. } => Self::Manifest(why),
-            ManifestError::Schema { why, .. } => Self::Schema(why),
+            ManifestError::Malformed { why, .. } => Self::Manifest(short(why)),
+            ManifestError::Schema { why, .. } => Self::Schema(short(why)),
         }
     }
 }
