@@ -43,6 +43,8 @@ fn settings() -> insta::Settings {
         (r"\d+ ms, \d+ fuel, \d+ KiB", "TIME ms, FUEL fuel, SIZE KiB"),
         (r#""created":\d+"#, r#""created":TIME"#),
         (r"\+[0-9a-f]{8}\+[A-Za-z0-9+/=]{44}", "+ID+KEY"),
+        // Told only where it takes a second, as on a machine that has much to do.
+        (r"compiling \S+ …; this is done once, and kept\n", ""),
     ] {
         settings.add_filter(pattern, name);
     }

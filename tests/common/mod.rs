@@ -88,6 +88,16 @@ impl World {
         self.remit(&["sign", &file, "--key", "publisher.key"]).exits(0);
     }
 
+    /// Signs any file with the publisher's key, as somebody does who does not use `remit sign`.
+    pub fn sign_anything(&self, name: &str) {
+        let openssl = |args: &[&str]| {
+            let output = Command::new("openssl").args(args).current_dir(self.dir.path()).output().unwrap();
+            assert!(output.status.success(), "openssl {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        openssl(&["dgst", "-sha256", "-sign", "publisher.key", "-out", "any.der", name]);
+        openssl(&["base64", "-A", "-in", "any.der", "-out", &format!("{name}.sig")]);
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }

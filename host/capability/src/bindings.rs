@@ -1,5 +1,5 @@
 //! Generated from `wit/`: one trait per interface that an action may import, and the exports that it
-//! must have. Nothing here is written by hand but the list.
+//! must have. Nothing of it is written by hand but the list, in `wit/world.wit` beside this crate's `src`.
 
 #![allow(
     missing_docs,
@@ -11,42 +11,6 @@
 )]
 
 wasmtime::component::bindgen!({
-    inline: "
-        package remit:host-bindings;
-
-        world action {
-            import remit:host/log@0.1.0;
-            import remit:host/run@0.1.0;
-            import remit:secrets/inspect@0.1.0;
-            import remit:secrets/rotate@0.1.0;
-            import remit:secrets/disable@0.1.0;
-            import remit:secrets/destroy@0.1.0;
-            import remit:secrets/reveal@0.1.0;
-
-            import wasi:io/error@0.2.12;
-            import wasi:io/poll@0.2.12;
-            import wasi:io/streams@0.2.12;
-            import wasi:cli/environment@0.2.12;
-            import wasi:cli/exit@0.2.12;
-            import wasi:cli/stdin@0.2.12;
-            import wasi:cli/stdout@0.2.12;
-            import wasi:cli/stderr@0.2.12;
-            import wasi:cli/terminal-input@0.2.12;
-            import wasi:cli/terminal-output@0.2.12;
-            import wasi:cli/terminal-stdin@0.2.12;
-            import wasi:cli/terminal-stdout@0.2.12;
-            import wasi:cli/terminal-stderr@0.2.12;
-            import wasi:clocks/monotonic-clock@0.2.12;
-            import wasi:clocks/wall-clock@0.2.12;
-            import wasi:filesystem/types@0.2.12;
-            import wasi:filesystem/preopens@0.2.12;
-            import wasi:random/random@0.2.12;
-            import wasi:random/insecure@0.2.12;
-            import wasi:random/insecure-seed@0.2.12;
-
-            export remit:action/remediation@0.1.0;
-        }
-    ",
     path: [
         "../../wit/action",
         "../../wit/host",
@@ -56,6 +20,7 @@ wasmtime::component::bindgen!({
         "../../wit/wasi/filesystem",
         "../../wit/wasi/random",
         "../../wit/wasi/cli",
+        "wit",
     ],
     world: "remit:host-bindings/action",
     imports: { default: async | trappable },

@@ -36,7 +36,7 @@ pub enum Level {
 pub struct Write {
     /// How much it matters.
     pub level: Level,
-    /// The line, safe to print: see [`printable`].
+    /// The line, safe to print: see [`remit_text::lines`].
     pub message: String,
     /// Whether it goes into the journal only, and not into the host's own log: the action had been told a secret or
     /// content, which the line may hold.
@@ -102,33 +102,12 @@ impl Observation for ReadFacts {
     }
 }
 
-/// `text` with every control and bidirectional-override character written out (`\u{1b}`), except line
-/// feed and tab, so that a log line can neither move the operator's cursor nor reorder what is read.
-#[must_use]
-pub fn printable(text: &str) -> String {
-    let hidden = |c: char| {
-        (c.is_control() && c != '\n' && c != '\t')
-            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{61c}')
-    };
-    if !text.contains(hidden) {
-        return text.to_owned();
-    }
-    let mut out = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if hidden(c) {
-            out.extend(c.escape_unicode());
-        } else {
-            out.push(c);
-        }
-    }
-    out
-}
-
 /// Writes one line into the run's journal, if its log has room for it.
 pub(crate) async fn write(gate: &Gate, level: Level, message: &str) -> Result<(), Fault> {
     gate.charge_log(message.len() as u64)?;
     // Writing to the run's own log has no failure of its own.
-    let line = Write { level, message: printable(message), journal_only: gate.was_told() };
+    let line =
+        Write { level, message: remit_text::lines(message).into_owned(), journal_only: gate.was_told() };
     let _ = gate.call(line).await?;
     Ok(())
 }
@@ -142,7 +121,7 @@ impl log::Host for Ctx {
             log::Level::Error => Level::Error,
         };
         write(self.gate(), level, &message).await.map_err(wasmtime::Error::new)?;
-        self.last_words = (level == Level::Error).then(|| printable(&message));
+        self.last_words = (level == Level::Error).then(|| remit_text::lines(&message).into_owned());
         Ok(())
     }
 }
@@ -153,17 +132,5 @@ impl run::Host for Ctx {
             Ok(RunFacts { id, started, reason }) => Ok(run::RunFacts { id, started, reason }),
             Err(failure) => Err(wasmtime::Error::new(failure)),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::printable;
-
-    #[test]
-    fn a_line_cannot_steer_a_terminal() {
-        assert_eq!(printable("two\nlines\tand a tab, žluť"), "two\nlines\tand a tab, žluť");
-        assert_eq!(printable("\u{1b}[2Jgone\r\u{7f}\u{9b}"), "\\u{1b}[2Jgone\\u{d}\\u{7f}\\u{9b}");
-        assert_eq!(printable("abc\u{202e}cba"), "abc\\u{202e}cba");
     }
 }

@@ -60,6 +60,9 @@ A first repair:
   remit run REQUEST --key bot.key";
 
 fn main() -> ExitCode {
+    if let Some(code) = remit_sandbox::serve(print::compiling) {
+        return code;
+    }
     let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => return ExitCode::from(print::usage(&error)),

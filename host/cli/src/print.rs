@@ -1,7 +1,7 @@
 //! How things look on a terminal.
 
 use std::ffi::OsString;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::io::{ErrorKind, IsTerminal, Write as _};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -61,33 +61,19 @@ pub(crate) fn code(error: &dyn Diagnostic) -> u8 {
     }
 }
 
-/// Text from outside, made harmless for a terminal: line breaks stay, other control characters and those
-/// that reorder or hide text are spelt out.
+/// Text from outside, over as many lines as it has: see [`remit_text::lines`].
 pub(crate) fn safe(text: &str) -> String {
-    escape(text, |c| c != '\n' && steers(c), |c| c.escape_unicode().to_string())
+    remit_text::lines(text).into_owned()
 }
 
 /// The same on one line: what an action says must not look like a line of ours.
 pub(crate) fn word(text: &str) -> String {
-    escape(text, steers, |c| if c == '\n' { "\\n".to_owned() } else { c.escape_unicode().to_string() })
+    remit_text::line(text).into_owned()
 }
 
 /// The same over several lines, each after the first below the first.
 fn indented(text: &str) -> String {
     safe(text).replace('\n', "\n       ")
-}
-
-fn steers(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-}
-
-fn escape(text: &str, which: impl Fn(char) -> bool, how: impl Fn(char) -> String) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if which(c) { out.push_str(&how(c)) } else { out.push(c) }
-    }
-    out
 }
 
 /// Set by the first line of the answer that could not be written.
@@ -145,6 +131,11 @@ pub(crate) fn ask(text: &str) {
     let _ = std::io::stderr().flush();
 }
 
+/// Tells that a component is being compiled. Whoever waits wants to know for what, and that it is for once.
+pub(crate) fn compiling(file: &str) {
+    warn(&format!("compiling {} …; this is done once, and kept", word(file)));
+}
+
 /// Tells a person on a terminal what takes so long, after a second. Until dropped.
 pub(crate) struct Patience(tokio::task::JoinHandle<()>);
 
@@ -165,21 +156,38 @@ impl Drop for Patience {
     }
 }
 
-/// Prints rows as aligned columns, two spaces apart, indented by `indent`. Each row is one line.
+/// The most columns of a terminal that one cell takes: more than anything of our own, a resource with the longest path
+/// included. Whoever needs the rest of what is cut reads the JSON.
+const CELL: usize = 600;
+/// The widest that a column is made for one of its cells: a longer one pushes what follows it, in its own row only.
+const COLUMN: usize = 100;
+
+/// Prints rows as aligned columns, two spaces apart, indented by `indent`. Each row is one line, whatever is in it.
 pub(crate) fn table(indent: usize, rows: &[Vec<String>]) {
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| word(cell)).collect()).collect();
+    for row in aligned(indent, rows) {
+        say!("{row}");
+    }
+}
+
+fn aligned(indent: usize, rows: &[Vec<String>]) -> Vec<String> {
+    let cell = |cell: &String| remit_text::short_line(cell, CELL).into_owned();
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(cell).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |n: usize| {
-        rows.iter().filter_map(|row| row.get(n)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        let cells = rows.iter().filter_map(|row| row.get(n)).map(|cell| remit_text::columns(cell));
+        cells.max().unwrap_or(0).min(COLUMN)
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
-    for row in &rows {
+    let aligned = rows.iter().map(|row| {
         let mut text = " ".repeat(indent);
         for (cell, width) in row.iter().zip(&widths) {
-            let _ = write!(text, "{cell:width$}  ");
+            text += cell;
+            text.extend(std::iter::repeat_n(' ', width.saturating_sub(remit_text::columns(cell)) + 2));
         }
-        say!("{}", text.trim_end());
-    }
+        text.truncate(text.trim_end().len());
+        text
+    });
+    aligned.collect()
 }
 
 /// Prints a value as indented JSON, free of anything that steers a terminal.
@@ -188,10 +196,9 @@ pub(crate) fn json(value: &impl serde::Serialize) -> Result<(), remit_lifecycle:
     Ok(())
 }
 
-/// Prints JSON text, free of anything that steers a terminal: outside of strings JSON has nothing such but line
-/// breaks; inside, `\uXXXX` means the same.
+/// Prints JSON text in which nothing hides: see [`remit_text::json`].
 pub(crate) fn json_text(text: &str) {
-    say!("{}", escape(text, |c| c != '\n' && steers(c), |c| format!("\\u{:04x}", u32::from(c))));
+    say!("{}", remit_text::json_text(text));
 }
 
 #[cfg(test)]
@@ -219,10 +226,22 @@ mod tests {
     }
 
     #[test]
-    fn nothing_steers_the_terminal() {
-        assert_eq!(word("a\u{1b}[2J\nended"), "a\\u{1b}[2J\\nended");
-        assert_eq!(safe("a\r\n\u{202e}b"), "a\\u{d}\n\\u{202e}b");
+    fn lines_of_an_error_stay_below_each_other() {
         assert_eq!(indented("a\n help: b"), "a\n        help: b");
-        assert_eq!(word("Grüße, 世界"), "Grüße, 世界");
+        assert_eq!(safe("a\r\n\u{202e}b"), "a\\u{d}\n\\u{202e}b");
+    }
+
+    #[test]
+    fn a_table_is_no_larger_than_what_is_in_it() {
+        let row = |a: &str, b: &str| vec![a.to_owned(), b.to_owned()];
+        assert_eq!(aligned(2, &[row("a", "b"), row("世界", "c")]), ["  a     b", "  世界  c"]);
+        let long = "x".repeat(100_000);
+        let rows: Vec<_> = std::iter::once(row(&long, "end")).chain((0..9).map(|_| row("a", "b"))).collect();
+        let lines = aligned(2, &rows);
+        assert!(lines[0].ends_with("x… (100000 characters)  end"), "{}", lines[0]);
+        assert!(lines[0].len() < 700 && lines[1..].iter().all(|line| line.len() < 120));
+        // What is written out is longer, and cut as well.
+        let hidden = aligned(0, &[row(&"\u{e0041}".repeat(100_000), "end")]);
+        assert!(hidden[0].len() < 800 && hidden[0].ends_with("characters)  end"), "{}", hidden[0]);
     }
 }

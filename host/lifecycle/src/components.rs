@@ -3,19 +3,22 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use remit_sandbox::{AdmissionError, Cache, Candidate, Inspection};
+use remit_sandbox::{AdmissionError, Cache, Candidate, Inspection, Publishers, Sandbox};
 use remit_trust::Digest;
 
-use crate::{Error, Home, Host};
+use crate::{Config, Error, Home, Host};
 
 fn file(home: &Home, digest: Digest) -> PathBuf {
     home.components().join(format!("{}.wasm", digest.to_string().replace(':', "-")))
 }
 
-/// Makes an action ready ahead of its first use: every check that needs no scope, compiled, and both kept.
-pub fn install(host: &Host, candidate: &Candidate) -> Result<Inspection, Error> {
-    let action = host.sandbox.admit(candidate, &host.publishers, None)?;
-    keep(host, candidate)?;
+/// Makes an action ready ahead of its first use: every check that needs no scope, compiled, and both kept. While it is
+/// compiled, which can take minutes, the home is not open, and nobody waits for it.
+pub fn install(home: &Home, candidate: &Candidate) -> Result<Inspection, Error> {
+    let publishers = home.load()?.trust.publishers;
+    let publishers = Publishers(Config::publishers(home.path(), &publishers)?);
+    let action = Sandbox::new(home.open_cache())?.admit(candidate, &publishers, None)?;
+    keep(&home.open()?, candidate)?;
     Ok(action.inspection().clone())
 }
 

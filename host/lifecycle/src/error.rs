@@ -42,6 +42,34 @@ pub enum Error {
         /// Why.
         why: &'static str,
     },
+    /// The schema cannot be used on the input, in the time and memory that there is for it. Nothing was started.
+    #[error("the input cannot be held to the schema of {action}: {why}")]
+    #[diagnostic(
+        code(usage::schema),
+        help(
+            "the schema came with the action, and its author has to write it simpler; `$ref`s to parts that have more `$ref`s cost most"
+        )
+    )]
+    Schema {
+        /// Which action.
+        action: String,
+        /// Which limit it met.
+        why: String,
+    },
+    /// The host could not hold the input to the schema. Nothing was started.
+    #[error("the input could not be held to the schema of {action}: {why}")]
+    #[diagnostic(
+        code(failed::check),
+        help(
+            "nothing is said about the input; look for a limit of processes or memory, and whether /proc is mounted"
+        )
+    )]
+    Unchecked {
+        /// Which action.
+        action: String,
+        /// The system's words.
+        why: String,
+    },
     /// There is no Remit home.
     #[error("{home} is not a Remit home")]
     #[diagnostic(

@@ -1,6 +1,6 @@
 //! What an action is given.
 
-use remit_sandbox::{AdmissionError, Inspection};
+use remit_sandbox::{Inspection, Unchecked};
 use remit_text::json;
 use remit_trust::Digest;
 use serde_json::value::RawValue;
@@ -72,9 +72,16 @@ impl Input {
 
     /// Holds it to the schema of the action, if the action has one.
     pub fn check(&self, action: &Inspection) -> Result<(), Error> {
-        let Some(manifest) = &action.manifest else { return Ok(()) };
-        let schema = manifest.schema(&action.name).map_err(AdmissionError::from)?;
-        let wrong = schema.and_then(|schema| schema.check(&self.value().ok()?).err()).unwrap_or_default();
+        let Some(schema) = action.manifest.as_ref().and_then(|manifest| manifest.input.as_ref()) else {
+            return Ok(());
+        };
+        let wrong = remit_sandbox::check(schema, &self.value()?).map_err(|unchecked| {
+            let action = action.name.clone();
+            match unchecked {
+                Unchecked::Schema(why) => Error::Schema { action, why },
+                Unchecked::Host(why) => Error::Unchecked { action, why },
+            }
+        })?;
         if wrong.is_empty() {
             return Ok(());
         }

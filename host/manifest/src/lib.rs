@@ -14,7 +14,7 @@ use remit_text::json;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use schema::{Mismatch, Schema, SchemaError};
+pub use schema::{Mismatch, Schema, SchemaError, is_quick};
 
 /// The custom section of a component that holds its manifest, at its outermost level.
 pub const SECTION: &str = "remit:manifest";
@@ -62,7 +62,9 @@ pub enum ManifestError {
     #[error("{file}: [input] is not a JSON Schema: {why}")]
     #[diagnostic(
         code(usage::schema),
-        help("see https://json-schema.org/draft/2020-12; references to other documents are not followed")
+        help(
+            "see https://json-schema.org/draft/2020-12; references to other documents are not followed, and a keyword of your own begins with `x-`"
+        )
     )]
     Schema {
         /// Which file.
@@ -169,11 +171,51 @@ required = ["path"]
         says("rotate-secret", "Rotate secret", "cannot name");
         says("to write", " ", "does not say why it needs remit:secrets/rotate");
         says("\"object\"", "\"objekt\"", "not a JSON Schema");
+        says("required =", "requierd =", "`/requierd` is no keyword of the draft");
+        says("required = [\"path\"]", "properties.path.maxLenght = 3", "`/properties/path/maxLenght`");
+        says(
+            "required = [\"path\"]",
+            "\"$schema\" = \"http://json-schema.org/draft-07/schema#\"",
+            "only https://json-schema.org/draft/2020-12/schema is read",
+        );
         says("required = [\"path\"]", "\"$ref\" = \"https://example.org/s.json\"", "not a JSON Schema");
         says("\"object\"", "\"object\"\nmaximum = 9007199254740993", "9 | maximum = 9007199254740993");
         says("\"object\"", "\"object\"\ndefault = nan", "no number in JSON");
         says("\"object\"", "\"object\"\ndefault = 2026-01-01", "in quotes");
         says("required = [\"path\"]", "\"$ref\" = \"file:///etc/passwd\"", "not a JSON Schema");
+    }
+
+    #[test]
+    fn every_keyword_of_the_draft_is_known() {
+        let schema = serde_json::json!({
+            "$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "a", "$comment": "c", "title": "t",
+            "type": "object", "properties": {"x": {"$ref": "#/$defs/any"}, "requierd": {"const": 1}},
+            "$defs": {"any": {"anyOf": [true, {"format": "uri", "x-mine": 1}]}}, "additionalProperties": false,
+            "if": {"required": ["x"]}, "then": {"minProperties": 1}, "examples": [{"requierd": 1}],
+        });
+        Schema::new(&schema).unwrap();
+    }
+
+    #[test]
+    fn what_is_quick_is_small_and_plain() {
+        let quick = |schema: Value, input: Value| is_quick(&schema, &input);
+        let plain = serde_json::json!({"type": "object", "required": ["path"], "properties": {"path": {"type": "string"}}});
+        assert!(quick(plain.clone(), serde_json::json!({"path": "app/db"})));
+        assert!(!quick(plain, Value::from(vec![1; 50_000])));
+        for costly in
+            [r##"{"$ref": "#"}"##, r#"{"not": {"pattern": "a"}}"#, r#"{"items": [{"uniqueItems": true}]}"#]
+        {
+            assert!(!quick(serde_json::from_str(costly).unwrap(), Value::Null), "{costly}");
+        }
+    }
+
+    #[test]
+    fn what_is_told_of_an_input_is_short() {
+        let schema = Schema::new(&serde_json::json!({"items": {"const": "x".repeat(10_000)}})).unwrap();
+        let wrong = schema.check(&Value::from(vec!["y".repeat(10_000); 1000])).unwrap_err();
+        assert_eq!(wrong.len(), 21);
+        assert!(wrong.iter().all(|one| one.why.len() < 600));
+        assert!(wrong[20].why.contains("more"), "{:?}", wrong[20]);
     }
 
     /// A schema comes with the action: it must not be able to stop the host.

@@ -1,6 +1,75 @@
 //! Input schemas.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+/// The only draft that is read.
+const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
+
+/// The most places that are told to be wrong; whoever has so many has another kind of document.
+const MOST_PLACES: usize = 20;
+/// The longest words about one of them, in bytes: they repeat what is in the input and in the schema.
+const LONGEST_WORDS: usize = 500;
+
+/// Keywords that hold one schema each.
+const ONE: [&str; 11] = [
+    "items",
+    "contains",
+    "additionalProperties",
+    "propertyNames",
+    "if",
+    "then",
+    "else",
+    "not",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+    "contentSchema",
+];
+/// Keywords that hold a list of schemas.
+const LIST: [&str; 4] = ["prefixItems", "allOf", "anyOf", "oneOf"];
+/// Keywords that hold schemas by name. `definitions` is the older `$defs`, and still referred to.
+const NAMED: [&str; 5] = ["properties", "patternProperties", "dependentSchemas", "$defs", "definitions"];
+/// Every other keyword of the draft.
+const OTHERS: [&str; 38] = [
+    "$schema",
+    "$id",
+    "$ref",
+    "$anchor",
+    "$dynamicRef",
+    "$dynamicAnchor",
+    "$vocabulary",
+    "$comment",
+    "type",
+    "const",
+    "enum",
+    "multipleOf",
+    "maximum",
+    "exclusiveMaximum",
+    "minimum",
+    "exclusiveMinimum",
+    "maxLength",
+    "minLength",
+    "pattern",
+    "maxItems",
+    "minItems",
+    "uniqueItems",
+    "maxContains",
+    "minContains",
+    "maxProperties",
+    "minProperties",
+    "required",
+    "dependentRequired",
+    "title",
+    "description",
+    "default",
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+    "examples",
+    "format",
+    "contentEncoding",
+    "contentMediaType",
+];
 
 /// A JSON Schema (draft 2020-12), ready to check with. It refers to nothing outside itself.
 pub struct Schema(jsonschema::Validator);
@@ -11,7 +80,7 @@ pub struct Schema(jsonschema::Validator);
 pub struct SchemaError(String);
 
 /// One place where an input is not as its schema says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mismatch {
     /// Where, as a JSON Pointer (RFC 6901); empty for the whole.
     pub place: String,
@@ -26,18 +95,118 @@ impl std::fmt::Debug for Schema {
 }
 
 impl Schema {
-    /// Reads one.
+    /// Reads one. A keyword that the draft does not have would hold an input to nothing, without a word: it is an error.
     pub fn new(schema: &Value) -> Result<Self, SchemaError> {
-        jsonschema::draft202012::new(schema).map(Self).map_err(|error| SchemaError(error.to_string()))
+        let foreign = foreign(schema);
+        if !foreign.is_empty() {
+            return Err(SchemaError(foreign.join("; ")));
+        }
+        jsonschema::draft202012::new(schema).map(Self).map_err(|error| SchemaError(short(error.to_string())))
     }
 
-    /// Holds an input to it; an error names every place that is wrong.
+    /// Holds an input to it; an error names the places that are wrong, the first ones if they are many.
+    ///
+    /// How long that takes is not known from the schema: one from elsewhere is used where time and memory have a limit.
     pub fn check(&self, input: &Value) -> Result<(), Vec<Mismatch>> {
-        let wrong: Vec<Mismatch> = self
-            .0
-            .iter_errors(input)
-            .map(|error| Mismatch { place: error.instance_path().to_string(), why: error.to_string() })
+        let mut errors = self.0.iter_errors(input);
+        let mut wrong: Vec<Mismatch> = errors
+            .by_ref()
+            .take(MOST_PLACES)
+            .map(|error| Mismatch {
+                place: short(error.instance_path().to_string()),
+                why: short(error.to_string()),
+            })
             .collect();
+        if errors.next().is_some() {
+            wrong.push(Mismatch {
+                place: String::new(),
+                why: format!("and more than {MOST_PLACES} places in all"),
+            });
+        }
         if wrong.is_empty() { Ok(()) } else { Err(wrong) }
     }
+}
+
+/// Keywords whose work is more than one look at each part of the input, or at another text than the input.
+const COSTLY: [&str; 9] = [
+    "$ref",
+    "$dynamicRef",
+    "$recursiveRef",
+    "pattern",
+    "patternProperties",
+    "format",
+    "uniqueItems",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+];
+/// The most looks of a part of a schema at a part of an input that take no time to speak of.
+const QUICK: usize = 100_000;
+
+/// Whether it is sure that an input is held to a schema in a few milliseconds: both are small, and no keyword makes a part
+/// of the schema meet a part of the input more than once.
+#[must_use]
+pub fn is_quick(schema: &Value, input: &Value) -> bool {
+    let (parts, costly) = weigh(schema);
+    !costly && parts.saturating_mul(weigh(input).0) <= QUICK
+}
+
+/// How many parts a document has, long texts counted by their length, and whether one is called like a costly keyword.
+fn weigh(document: &Value) -> (usize, bool) {
+    let (mut parts, mut costly) = (0_usize, false);
+    let mut open = vec![document];
+    while let Some(value) = open.pop() {
+        parts = parts.saturating_add(1);
+        match value {
+            Value::String(text) => parts = parts.saturating_add(text.len() / 64),
+            Value::Array(items) => open.extend(items),
+            Value::Object(items) => {
+                for (key, item) in items {
+                    costly |= COSTLY.contains(&&**key);
+                    parts = parts.saturating_add(1 + key.len() / 64);
+                    open.push(item);
+                }
+            }
+            _ => {}
+        }
+    }
+    (parts, costly)
+}
+
+/// What a schema has that the draft does not, each with its place.
+fn foreign(schema: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open = vec![(String::new(), schema)];
+    while let Some((place, schema)) = open.pop() {
+        let Some(keywords) = schema.as_object() else { continue };
+        for (keyword, value) in keywords {
+            let below = format!("{place}/{keyword}");
+            if keyword == "$schema" && value.as_str().is_none_or(|draft| draft.trim_end_matches('#') != DRAFT)
+            {
+                found.push(short(format!("$schema is {value}; only {DRAFT} is read")));
+            } else if ONE.contains(&&**keyword) {
+                open.push((below, value));
+            } else if LIST.contains(&&**keyword) {
+                let each = value.as_array().into_iter().flatten().enumerate();
+                open.extend(each.map(|(at, schema)| (format!("{below}/{at}"), schema)));
+            } else if NAMED.contains(&&**keyword) {
+                let each = value.as_object().into_iter().flatten();
+                open.extend(each.map(|(name, schema)| (format!("{below}/{name}"), schema)));
+            } else if !OTHERS.contains(&&**keyword) && !keyword.starts_with("x-") {
+                found.push(short(format!("`{below}` is no keyword of the draft")));
+            }
+            if found.len() >= MOST_PLACES {
+                return found;
+            }
+        }
+    }
+    found
+}
+
+/// A text of at most [`LONGEST_WORDS`], and how long it was.
+fn short(text: String) -> String {
+    if text.len() <= LONGEST_WORDS {
+        return text;
+    }
+    let end = (0..=LONGEST_WORDS).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}… ({} bytes)", &text[..end], text.len())
 }

@@ -61,10 +61,8 @@ impl Bench {
     /// `cache`, if there is one.
     pub fn new(action: &Path, cache: Option<&Path>) -> Result<Self, OfflineError> {
         let original = Candidate::read(action)?;
-        if !Inspection::of(&original)?.is_action() {
-            return Err(
-                remit_sandbox::AdmissionError::NotAnAction { file: action.display().to_string() }.into()
-            );
+        if let Some(obstacle) = Inspection::of(&original)?.obstacles(original.shown()).into_iter().next() {
+            return Err(obstacle.into());
         }
         let dir = TempDir::with_prefix("remit-test-")
             .map_err(|error| OfflineError::file(&std::env::temp_dir(), &error))?;

@@ -1,5 +1,6 @@
 //! Who gets in. Every check happens before any code of the guest, in one order, on the bytes of one digest.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use miette::Diagnostic;
@@ -9,11 +10,12 @@ use remit_gate::Scope;
 use remit_trust::{Digest, KeyId, SignatureError, VerifyingKey};
 use wasmtime::component::{Component, Linker};
 
+use crate::confined::{self, Job};
 use crate::engine::{CORE_INSTANCES, MEMORIES, TABLES};
-use crate::inspection::CONTRACT;
+use crate::examine::Flaw;
 use crate::session::Guest;
 use crate::warm::Ready;
-use crate::{Candidate, Inspection, Sandbox};
+use crate::{Candidate, Import, Inspection, Sandbox, cache};
 
 /// Why a component is not let in. None of its code has run.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -51,12 +53,12 @@ pub enum AdmissionError {
         /// Which file.
         file: String,
     },
-    /// Damaged or unsupported.
+    /// Damaged, or not of a form that is known.
     #[error("{file} is not a valid component: {why}")]
     #[diagnostic(
         code(usage::malformed),
         help(
-            "the file is damaged or truncated, or needs a WebAssembly feature Remit does not run; build or download it again"
+            "build it or fetch it again: the file is damaged or cut off, or made by a tool for another version of the component model than Remit knows"
         )
     )]
     Malformed {
@@ -65,12 +67,46 @@ pub enum AdmissionError {
         /// The validator's words.
         why: String,
     },
+    /// It is built so that nobody could look at it in reasonable time.
+    #[error("{file} is too complex: {why}")]
+    #[diagnostic(
+        code(usage::too_complex),
+        help(
+            "nothing of it ran; ask whoever made it why, since what tools usually make comes nowhere near this limit"
+        )
+    )]
+    TooComplex {
+        /// Which file.
+        file: String,
+        /// Which limit it met.
+        why: String,
+    },
+    /// It needs what the engine does not run.
+    #[error("{file} cannot run here: it needs {needs}, which Remit does not run")]
+    #[diagnostic(
+        code(refused::feature),
+        help("build it without that: most compilers have an option that turns a WebAssembly feature off")
+    )]
+    Feature {
+        /// Which file.
+        file: String,
+        /// The features.
+        needs: String,
+    },
     /// What it says of itself cannot be read.
-    #[error(transparent)]
-    #[diagnostic(transparent)]
-    Manifest(#[from] remit_manifest::ManifestError),
+    #[error("the manifest that {file} carries is not one: {why}")]
+    #[diagnostic(
+        code(usage::manifest),
+        help("build it again: `remit build` checks action.toml, and puts one manifest into the component")
+    )]
+    Manifest {
+        /// Which file.
+        file: String,
+        /// Where and why.
+        why: String,
+    },
     /// Not an action.
-    #[error("{file} does not export {CONTRACT}, so it is not an action")]
+    #[error("{file} is not an action: {why}")]
     #[diagnostic(
         code(usage::contract),
         help("`remit inspect` shows what it exports; build it against the WIT of this Remit")
@@ -78,6 +114,8 @@ pub enum AdmissionError {
     NotAnAction {
         /// Which file.
         file: String,
+        /// What is missing, or is otherwise than the contract has it.
+        why: String,
     },
     /// The signature is missing, bad, or by nobody trusted.
     #[error("{file} is not signed by a trusted publisher: {source}")]
@@ -89,18 +127,13 @@ pub enum AdmissionError {
         source: SignatureError,
     },
     /// The host does not offer an import.
-    #[error("{file} imports what this host does not offer: {}", imports.join(", "))]
-    #[diagnostic(
-        code(refused::unknown_import),
-        help(
-            "sockets are never offered; for another version of a remit: interface, rebuild against the WIT of this Remit"
-        )
-    )]
+    #[error("{file} imports what this host does not offer: {}", listed(imports))]
+    #[diagnostic(code(refused::unknown_import), help("{}", import_help(imports)))]
     Unknown {
         /// Which file.
         file: String,
         /// The imports.
-        imports: Vec<String>,
+        imports: Vec<Import>,
     },
     /// The grant does not cover an import.
     #[error("{file} needs what the scope does not allow: {}", imports.join(", "))]
@@ -125,12 +158,21 @@ pub enum AdmissionError {
         /// Wasmtime's words.
         why: String,
     },
-    /// The component has more in it than one may, or needs what is not compiled here.
+    /// The component has more in it than an action may have.
+    #[error("{file} cannot run here: it needs {what}")]
+    #[diagnostic(code(refused::too_much), help("build it of fewer or smaller parts"))]
+    TooMuch {
+        /// Which file.
+        file: String,
+        /// Of what, how much it has, and the most that it may have.
+        what: String,
+    },
+    /// The compiler does not take it, though it is valid.
     #[error("{file} cannot be made ready to run: {why}")]
     #[diagnostic(
         code(refused::compile),
         help(
-            "an action may have {CORE_INSTANCES} core instances, {MEMORIES} memories and {TABLES} tables: build it of fewer parts, or without the WebAssembly feature that is named here"
+            "it is valid, and the engine has a limit or lacks a part that the reason names; an action may have {CORE_INSTANCES} core instances, {MEMORIES} memories and {TABLES} tables"
         )
     )]
     NotReady {
@@ -139,10 +181,92 @@ pub enum AdmissionError {
         /// Wasmtime's words.
         why: String,
     },
+    /// The host could not look at it.
+    #[error("{file} could not be looked at: {why}")]
+    #[diagnostic(
+        code(failed::inspect),
+        help(
+            "nothing is said about the file; look for a limit of processes or memory, and whether /proc is mounted"
+        )
+    )]
+    NotLookedAt {
+        /// Which file.
+        file: String,
+        /// The system's words.
+        why: String,
+    },
     /// The engine could not be made.
     #[error("the WebAssembly engine could not start: {0}")]
     #[diagnostic(code(failed::engine), help("the machine is short of memory or threads"))]
     Engine(String),
+}
+
+impl AdmissionError {
+    /// What a look at the bytes of `file` came to.
+    pub(crate) fn of(flaw: Flaw, file: &str) -> Self {
+        let file = file.to_owned();
+        match flaw {
+            Flaw::NotWasm => Self::NotWasm { file },
+            Flaw::CoreModule => Self::CoreModule { file },
+            Flaw::Malformed(why) => Self::Malformed { file, why },
+            Flaw::TooComplex(why) => Self::TooComplex { file, why },
+            Flaw::Manifest(why) => Self::Manifest { file, why },
+            Flaw::Schema(why) => Self::Manifest { file, why: format!("[input] is not a JSON Schema: {why}") },
+            Flaw::NotReady(why) => Self::NotReady { file, why },
+            Flaw::Host(why) => Self::NotLookedAt { file, why },
+        }
+    }
+
+    /// An obstacle (see [`Inspection::obstacles`]) in a few words, to follow "cannot run here: ".
+    #[must_use]
+    pub fn in_short(&self) -> String {
+        match self {
+            Self::Feature { needs, .. } => format!("needs {needs}"),
+            Self::NotAnAction { .. } => "is not an action".to_owned(),
+            Self::Unknown { imports, .. } => {
+                format!("needs imports that are not offered: {}", listed(imports))
+            }
+            Self::TooMuch { what, .. } => format!("needs {what}"),
+            Self::Mismatch { why, .. } => format!("does not fit this host, {why}"),
+            other => other.to_string(),
+        }
+    }
+}
+
+/// The most imports that one line names.
+const MOST_LISTED: usize = 20;
+
+fn listed(imports: &[Import]) -> String {
+    let mut names: Vec<_> = imports.iter().take(MOST_LISTED).map(Import::not_offered).collect();
+    if let Some(more @ 1..) = imports.len().checked_sub(MOST_LISTED) {
+        names.push(format!("and {more} more"));
+    }
+    names.join(", ")
+}
+
+/// What to do about imports that are not offered: it depends on which they are.
+fn import_help(imports: &[Import]) -> String {
+    let has = |start: &str| imports.iter().any(|import| import.name.starts_with(start));
+    let versions = imports.iter().any(|import| import.other_version().is_some());
+    let mut help = Vec::new();
+    if versions {
+        help.push("rebuild it against the versions that this host offers, which stand in brackets");
+    }
+    if has("wasi:sockets/") || has("wasi:http/") {
+        help.push(
+            "sockets and HTTP are never offered: an action reaches other systems through capabilities only",
+        );
+    }
+    let others = |import: &&Import| {
+        import.other_version().is_none()
+            && !["wasi:sockets/", "wasi:http/"].iter().any(|start| import.name.starts_with(start))
+    };
+    if imports.iter().any(|import| others(&import)) {
+        help.push(
+            "build it without what this host does not have: docs/authoring.md says what an action can import",
+        );
+    }
+    help.join("; ")
 }
 
 fn signature_help(error: &SignatureError) -> String {
@@ -235,20 +359,18 @@ impl Sandbox {
     fn make_ready(&self, candidate: &Candidate, scope: Option<&Scope>) -> Result<Ready, AdmissionError> {
         let file = || candidate.shown().to_owned();
         let inspection = Inspection::of(candidate)?;
-        if !inspection.is_action() {
-            return Err(AdmissionError::NotAnAction { file: file() });
-        }
-        let unknown: Vec<String> =
-            inspection.imports.iter().filter(|i| i.interface.is_none()).map(|i| unknown(&i.name)).collect();
-        if !unknown.is_empty() {
-            return Err(AdmissionError::Unknown { file: file(), imports: unknown });
+        if let Some(obstacle) = inspection.obstacles(candidate.shown()).into_iter().next() {
+            return Err(obstacle);
         }
         candidate.is_granted(&inspection, scope)?;
         let mismatch =
             |error: wasmtime::Error| AdmissionError::Mismatch { file: file(), why: format!("{error:#}") };
         let component = self.compiled(candidate)?;
         let mut linker = Linker::<Guest>::new(&self.engine);
-        for interface in inspection.imports.iter().filter_map(|import| import.interface) {
+        // Several versions of one interface are the same one here, see `remit_capability::find`.
+        let interfaces: BTreeMap<_, _> =
+            inspection.imports.iter().filter_map(|import| import.interface).map(|i| (i.name, i)).collect();
+        for interface in interfaces.values() {
             interface.link(&mut linker).map_err(mismatch)?;
         }
         let pre = linker.instantiate_pre(&component).and_then(ActionPre::new).map_err(mismatch)?;
@@ -256,29 +378,25 @@ impl Sandbox {
     }
 }
 
-/// An import that is not offered, and the version of it that is.
-fn unknown(import: &str) -> String {
-    let name = import.split('@').next().unwrap_or_default();
-    match remit_capability::interfaces().iter().find(|interface| interface.name == name) {
-        Some(ours) => format!("{import} (it offers {})", ours.version),
-        None => import.to_owned(),
-    }
-}
-
 impl Sandbox {
     /// The compiled component: as it was kept, or now.
     fn compiled(&self, candidate: &Candidate) -> Result<Component, AdmissionError> {
         let digest = candidate.digest();
+        let not_ready = |why| AdmissionError::NotReady { file: candidate.shown().to_owned(), why };
         if let Some(kept) = self.cache.as_ref().and_then(|cache| cache.load(&self.engine, digest)) {
             return Ok(kept);
         }
-        let compiled = Component::new(&self.engine, candidate.bytes()?).map_err(|error| {
-            AdmissionError::NotReady { file: candidate.shown().to_owned(), why: format!("{error:#}") }
-        })?;
-        if let Some(cache) = &self.cache {
+        let flaw = |flaw| match flaw {
+            Flaw::NotReady(why) | Flaw::Malformed(why) => not_ready(why),
+            flaw => AdmissionError::of(flaw, candidate.shown()),
+        };
+        let compiled = confined::done(Job::Compile, candidate.bytes()?, candidate.shown()).map_err(flaw)?;
+        let kept = self.cache.as_ref().and_then(|cache| {
             cache.keep(&self.engine, digest, &compiled);
-        }
-        Ok(compiled)
+            cache.load(&self.engine, digest)
+        });
+        // Where it cannot be kept, it lies in memory.
+        kept.map_or_else(|| cache::load_from_memory(&self.engine, &compiled).map_err(not_ready), Ok)
     }
 }
 

@@ -9,11 +9,13 @@
 
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::Write as _;
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
 use remit_file::{Kind, open_plain, plain, replace};
 use remit_trust::{Digest, KeyError, Sealed, Sealer};
+use rustix::fs::{MemfdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -90,17 +92,16 @@ impl Cache {
         }
     }
 
-    /// Keeps what was compiled. That it could not be is no failure of a run: the next one compiles again.
-    pub(crate) fn keep(&self, engine: &Engine, component: Digest, compiled: &Component) {
+    /// Keeps what [`Engine::precompile_component`] made of a component. That it could not be is no failure of a run: the next one compiles again.
+    pub(crate) fn keep(&self, engine: &Engine, component: Digest, compiled: &[u8]) {
         if self.read_only {
             return;
         }
         let name = name(engine, component);
         let keep = || -> Result<(), String> {
-            let bytes = compiled.serialize().map_err(|error| error.to_string())?;
             // On the disk before anything says that it is there.
-            let code = replace(&self.code(&name), &bytes).map_err(|error| error.to_string())?;
-            self.write_seal(&name, &code, Digest::of(&bytes))
+            let code = replace(&self.code(&name), compiled).map_err(|error| error.to_string())?;
+            self.write_seal(&name, &code, Digest::of(compiled))
         };
         if let Err(error) = keep() {
             tracing::warn!(%component, %error, "what was compiled could not be kept");
@@ -139,10 +140,18 @@ fn context(name: &str) -> String {
     format!("remit-compiled-v1 {name}")
 }
 
+/// Loads what was compiled just now, without keeping it.
+pub(crate) fn load_from_memory(engine: &Engine, compiled: &[u8]) -> Result<Component, String> {
+    let file = memfd_create("remit-compiled", MemfdFlags::CLOEXEC).map_err(|error| error.to_string())?;
+    let mut file = File::from(file);
+    file.write_all(compiled).map_err(|error| error.to_string())?;
+    map(engine, &file).map_err(|error| format!("{error:#}"))
+}
+
 /// Maps compiled code from a file that is open.
 ///
 /// The one place in Remit where a mistake is not caught by the compiler: what is mapped here is executed
-/// without being looked at. Its callers have made sure that the file is one that [`Cache::keep`] wrote.
+/// without being looked at. Its callers have made sure that the file holds what the compiler made of a component.
 #[expect(
     unsafe_code,
     reason = "wasmtime cannot check machine code; the cache makes sure of where it is from"
@@ -150,8 +159,9 @@ fn context(name: &str) -> String {
 fn map(engine: &Engine, code: &File) -> wasmtime::Result<Component> {
     // The file that was checked, whatever has the name by now.
     let path = format!("/proc/self/fd/{}", code.as_raw_fd());
-    // SAFETY: `Component::deserialize_file` asks for a file that `Component::serialize` made, of the same
-    // wasmtime, and that is not changed while it is mapped. The seal says that this host wrote these bytes for
+    // SAFETY: `Component::deserialize_file` asks for a file that `Engine::precompile_component` made, of the same
+    // wasmtime, and that is not changed while it is mapped. In memory it was made just now, by this program, and nobody
+    // else has it. On the disk, the seal says that this host wrote these bytes for
     // this component, and its name that this configuration compiled them (wasmtime checks its own version
     // again). Who could change the file later could as well change the host itself: it is private to the
     // user whom the host runs as.
@@ -180,7 +190,7 @@ mod tests {
                 engine: Engine::default(),
                 digest: Digest::of(COMPONENT.as_bytes()),
             };
-            let compiled = Component::new(&bench.engine, wat::parse_str(COMPONENT).unwrap()).unwrap();
+            let compiled = bench.engine.precompile_component(&wat::parse_str(COMPONENT).unwrap()).unwrap();
             bench.cache().keep(&bench.engine, bench.digest, &compiled);
             bench
         }
@@ -220,7 +230,7 @@ mod tests {
         let cache = open("cache").unwrap();
         assert!(cache.load(&bench.engine, bench.digest).is_some());
         let compiled = Component::new(&bench.engine, wat::parse_str(COMPONENT).unwrap()).unwrap();
-        cache.keep(&bench.engine, Digest::of(b"another"), &compiled);
+        cache.keep(&bench.engine, Digest::of(b"another"), &compiled.serialize().unwrap());
         assert_eq!(files(), 2);
         // As after a start of the machine: it is hashed, and the seal stays as it was.
         let seal = bench.file(".seal");
@@ -255,7 +265,7 @@ mod tests {
     fn attack_what_a_loss_of_power_leaves_is_compiled_again() {
         let bench = Bench::new();
         let whole = ["cwasm", "seal"].map(|ending| fs::read(bench.file(ending)).unwrap());
-        let compiled = Component::new(&bench.engine, wat::parse_str(COMPONENT).unwrap()).unwrap();
+        let compiled = bench.engine.precompile_component(&wat::parse_str(COMPONENT).unwrap()).unwrap();
         for (ending, whole) in ["cwasm", "seal"].into_iter().zip(&whole) {
             let page = 4096.min(whole.len() - 1);
             let lengths = [0, 1, 7, 12, 28, 63, 64, 511, page - 1, page, whole.len() / 2, whole.len() - 1];
@@ -333,7 +343,7 @@ mod tests {
         fs::write(dir.path().join("cache"), "a file").unwrap();
         let cache = Cache::open(&dir.path().join("cache"), &dir.path().join("cache.key")).unwrap();
         let engine = Engine::default();
-        let compiled = Component::new(&engine, wat::parse_str(COMPONENT).unwrap()).unwrap();
+        let compiled = engine.precompile_component(&wat::parse_str(COMPONENT).unwrap()).unwrap();
         cache.keep(&engine, Digest::of(b"x"), &compiled);
         assert!(cache.load(&engine, Digest::of(b"x")).is_none());
     }

@@ -8,6 +8,8 @@ use std::time::SystemTime;
 use remit_file::{FileError, Kind, Opened};
 use remit_trust::{Digest, KeyId, SignatureError, blob};
 
+use crate::confined::{self, Job};
+use crate::examine::Flaw;
 use crate::identity::Identity;
 use crate::notes::{Known, Signed};
 use crate::{AdmissionError, Cache, Inspection, Publishers};
@@ -165,7 +167,9 @@ impl Candidate {
         if let Some(inspection) = self.inspection.get() {
             return Ok(inspection);
         }
-        let inspection = Inspection::read(self)?;
+        let found = confined::done(Job::Inspect, self.bytes()?, &self.shown)
+            .and_then(|found| serde_json::from_slice(&found).map_err(|error| Flaw::Host(error.to_string())));
+        let inspection = found.map_err(|flaw| AdmissionError::of(flaw, &self.shown))?;
         Ok(self.inspection.get_or_init(|| inspection))
     }
 

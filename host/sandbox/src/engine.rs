@@ -5,8 +5,9 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use crate::examine::Flaw;
 use crate::warm::Warm;
-use crate::{AdmissionError, Cache};
+use crate::{AdmissionError, Cache, features};
 
 /// How long a guest can compute between two looks at the clock.
 const TICK: Duration = Duration::from_millis(5);
@@ -21,7 +22,7 @@ pub(crate) const CORE_INSTANCES: u32 = 48;
 pub(crate) const MEMORIES: u32 = 4;
 pub(crate) const TABLES: u32 = 16;
 /// What is more than anyone needs costs only addresses.
-const TABLE_ELEMENTS: usize = 10_000_000;
+pub(crate) const TABLE_ELEMENTS: usize = 10_000_000;
 /// What stays in memory of a guest that is gone, for the next one: of each memory and each table.
 const KEPT_MEMORY: usize = 2 * 1024 * 1024;
 const KEPT_TABLE: usize = 256 * 1024;
@@ -47,18 +48,7 @@ impl std::fmt::Debug for Sandbox {
 impl Sandbox {
     /// Makes the engine and starts the thread that advances its clock.
     pub fn new(cache: Option<Cache>) -> Result<Self, AdmissionError> {
-        let mut config = Config::new();
-        config
-            .wasm_component_model(true)
-            .consume_fuel(true)
-            .epoch_interruption(true)
-            .max_wasm_stack(STACK)
-            .async_stack_size(STACK + 1024 * 1024)
-            // The same component with the same answers must do the same again (replay).
-            .cranelift_nan_canonicalization(true)
-            .relaxed_simd_deterministic(true)
-            .concurrency_support(false);
-        let engine = pooled(&mut config).map_err(|error| AdmissionError::Engine(format!("{error:#}")))?;
+        let engine = pooled(&mut config()).map_err(|error| AdmissionError::Engine(format!("{error:#}")))?;
         let weak = engine.weak();
         std::thread::Builder::new()
             .name("remit-epoch".to_owned())
@@ -73,6 +63,28 @@ impl Sandbox {
             .map_err(|error| AdmissionError::Engine(error.to_string()))?;
         Ok(Self { engine, places: Semaphore::new(PLACES as usize), warm: Warm::default(), cache })
     }
+}
+
+/// What every engine is: that of the compiler, and that of the runs.
+fn config() -> Config {
+    let mut config = Config::new();
+    features::configure(&mut config);
+    config
+        .consume_fuel(true)
+        .epoch_interruption(true)
+        .max_wasm_stack(STACK)
+        .async_stack_size(STACK + 1024 * 1024)
+        // The same component with the same answers must do the same again (replay).
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true)
+        .concurrency_support(false);
+    config
+}
+
+/// Compiles a component, for any engine of this program.
+pub(crate) fn compile(component: &[u8]) -> Result<Vec<u8>, Flaw> {
+    let not_ready = |error: wasmtime::Error| Flaw::NotReady(format!("{error:#}"));
+    Engine::new(&config()).and_then(|engine| engine.precompile_component(component)).map_err(not_ready)
 }
 
 /// An engine that has the places of its guests ready, so that a run costs no system call for each of its memories.
@@ -121,6 +133,18 @@ mod tests {
             };
         }
         Component::new(engine, wat::parse_str(text + ")").unwrap())
+    }
+
+    /// What one engine compiles, the other takes.
+    #[test]
+    fn compilers_and_runs_agree() {
+        use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+        let hash = |engine: &Engine| {
+            let mut hasher = DefaultHasher::new();
+            engine.precompile_compatibility_hash().hash(&mut hasher);
+            hasher.finish()
+        };
+        assert_eq!(hash(&Engine::new(&config()).unwrap()), hash(&pooled(&mut config()).unwrap()));
     }
 
     /// Nobody takes another's place: what would have more than its share is not let in, and with its share each has

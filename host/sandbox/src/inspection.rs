@@ -1,9 +1,8 @@
 //! What a component could do, read from its bytes alone. Nothing of it runs, nothing is compiled.
 
 use remit_capability::Interface;
-use remit_manifest::{Manifest, SECTION};
+use remit_manifest::Manifest;
 use serde::{Deserialize, Serialize};
-use wasmparser::{ComponentExternalKind, Encoding, Parser, Payload, Validator, WasmFeatures};
 
 use crate::{AdmissionError, Candidate};
 
@@ -34,6 +33,32 @@ impl From<Named> for Import {
     }
 }
 
+impl Import {
+    pub(crate) fn named(name: &str) -> Self {
+        Named { name: name.to_owned() }.into()
+    }
+
+    /// The interface of that name, where the host has it in another version only.
+    #[must_use]
+    pub fn other_version(&self) -> Option<&'static Interface> {
+        if self.interface.is_some() {
+            return None;
+        }
+        let name = self.name.split('@').next()?;
+        remit_capability::interfaces().iter().find(|interface| interface.name == name)
+    }
+
+    /// As a list of what is not offered shows it.
+    #[must_use]
+    pub fn not_offered(&self) -> String {
+        let name = remit_text::short_line(&self.name, 200);
+        match self.other_version() {
+            Some(ours) => format!("{name} (it offers {})", ours.version),
+            None => name.into_owned(),
+        }
+    }
+}
+
 /// What a component says it is and wants.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Inspection {
@@ -49,9 +74,35 @@ pub struct Inspection {
     pub imports: Vec<Import>,
     /// Every export.
     pub exports: Vec<String>,
+    /// The WebAssembly features it needs that do not run here.
+    pub needs: Vec<String>,
+    /// Why it is not an action, if it is none: the export of the contract is missing, or is of another type.
+    pub not_an_action: Option<String>,
+    /// What it has more of than an action may have.
+    pub(crate) too_much: Option<String>,
+    /// Which import, though it is offered, is of another type.
+    pub(crate) misfit: Option<String>,
+    /// What it exports that the engine cannot call.
+    pub(crate) odd_export: Option<String>,
 }
 
 impl Inspection {
+    pub(crate) fn new(size: usize) -> Self {
+        Self {
+            name: "unnamed".to_owned(),
+            version: "0.0.0".to_owned(),
+            size,
+            manifest: None,
+            imports: Vec::new(),
+            exports: Vec::new(),
+            needs: Vec::new(),
+            not_an_action: None,
+            too_much: None,
+            misfit: None,
+            odd_export: None,
+        }
+    }
+
     /// The capabilities it imports and, in its manifest, does not explain.
     #[must_use]
     pub fn unexplained(&self) -> Vec<&'static str> {
@@ -64,96 +115,40 @@ impl Inspection {
     /// Whether it exports what an action must.
     #[must_use]
     pub fn is_action(&self) -> bool {
-        self.exports.iter().any(|export| export == CONTRACT)
+        self.not_an_action.is_none()
+    }
+
+    /// Everything for which no host of this version runs it, whoever signed it: admission refuses the first of it, and
+    /// inspection tells all. `file` names it.
+    #[must_use]
+    pub fn obstacles(&self, file: &str) -> Vec<AdmissionError> {
+        let file = || file.to_owned();
+        let mut obstacles = Vec::new();
+        if !self.needs.is_empty() {
+            obstacles.push(AdmissionError::Feature { file: file(), needs: self.needs.join(", ") });
+        }
+        if let Some(why) = &self.not_an_action {
+            obstacles.push(AdmissionError::NotAnAction { file: file(), why: why.clone() });
+        }
+        let unknown: Vec<_> =
+            self.imports.iter().filter(|import| import.interface.is_none()).cloned().collect();
+        if !unknown.is_empty() {
+            obstacles.push(AdmissionError::Unknown { file: file(), imports: unknown });
+        }
+        if let Some(why) = &self.misfit {
+            obstacles.push(AdmissionError::Mismatch { file: file(), why: why.clone() });
+        }
+        if let Some(what) = &self.too_much {
+            obstacles.push(AdmissionError::TooMuch { file: file(), what: what.clone() });
+        }
+        if let Some(why) = &self.odd_export {
+            obstacles.push(AdmissionError::Mismatch { file: file(), why: why.clone() });
+        }
+        obstacles
     }
 
     /// Reads a component; once, however often it is asked for.
     pub fn of(candidate: &Candidate) -> Result<Self, AdmissionError> {
         candidate.inspection().cloned()
     }
-
-    pub(crate) fn read(candidate: &Candidate) -> Result<Self, AdmissionError> {
-        let bytes = candidate.bytes()?;
-        let malformed = |error: wasmparser::BinaryReaderError| AdmissionError::Malformed {
-            file: candidate.shown().to_owned(),
-            why: error.to_string(),
-        };
-        if bytes.len() < 8 || !bytes.starts_with(b"\0asm") {
-            return Err(AdmissionError::NotWasm { file: candidate.shown().to_owned() });
-        }
-        let mut found = Self {
-            name: "unnamed".to_owned(),
-            version: "0.0.0".to_owned(),
-            size: bytes.len(),
-            manifest: None,
-            imports: Vec::new(),
-            exports: Vec::new(),
-        };
-        // Only the outermost component's own sections count: what nested components import, they get from
-        // it, and so from these imports.
-        let mut depth = 0_usize;
-        for payload in Parser::new(0).parse_all(bytes) {
-            match payload.map_err(malformed)? {
-                Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
-                    return Err(AdmissionError::CoreModule { file: candidate.shown().to_owned() });
-                }
-                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-                Payload::End(_) => depth = depth.saturating_sub(1),
-                Payload::ComponentImportSection(section) if depth == 0 => {
-                    for import in section {
-                        let name = import.map_err(malformed)?.name.name.to_owned();
-                        found.imports.push(Named { name }.into());
-                    }
-                }
-                Payload::ComponentExportSection(section) if depth == 0 => {
-                    for export in section {
-                        let export = export.map_err(malformed)?;
-                        if export.kind == ComponentExternalKind::Instance
-                            || export.kind == ComponentExternalKind::Func
-                        {
-                            found.exports.push(export.name.name.to_owned());
-                        }
-                    }
-                }
-                Payload::CustomSection(section) if depth == 0 => match section.as_known() {
-                    wasmparser::KnownCustom::ComponentName(names) => {
-                        for name in names {
-                            if let Ok(wasmparser::ComponentName::Component { name, .. }) = name {
-                                found.name = printable(name);
-                            }
-                        }
-                    }
-                    _ if section.name() == SECTION => {
-                        // Two of them would leave open which one an input is held to.
-                        if found.manifest.is_some() {
-                            return Err(AdmissionError::Malformed {
-                                file: candidate.shown().to_owned(),
-                                why: "it carries two manifests".to_owned(),
-                            });
-                        }
-                        found.manifest = Some(Manifest::from_section(section.data(), candidate.shown())?);
-                    }
-                    _ if section.name() == "version" => {
-                        found.version = printable(&String::from_utf8_lossy(section.data()));
-                    }
-                    _ => {}
-                },
-                _ => {}
-            }
-        }
-        Validator::new_with_features(features()).validate_all(bytes).map_err(malformed)?;
-        Ok(found)
-    }
-}
-
-/// A component names itself: what it says is shown, so it must not steer a terminal or hide text.
-fn printable(text: &str) -> String {
-    text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').take(80).collect()
-}
-
-/// No more than the engine runs: no threads, no component-model async.
-fn features() -> WasmFeatures {
-    let mut features = WasmFeatures::default();
-    features.remove(WasmFeatures::THREADS);
-    features
 }

@@ -4,17 +4,22 @@
 mod admission;
 mod cache;
 mod candidate;
+mod confined;
 mod engine;
+mod examine;
+mod features;
 mod identity;
 mod inspection;
 mod meter;
 mod notes;
+mod scan;
 mod session;
 mod warm;
 
 pub use admission::{AdmissionError, Admitted, Publishers};
 pub use cache::Cache;
 pub use candidate::Candidate;
+pub use confined::{Announce, Unchecked, check, serve};
 pub use engine::Sandbox;
 pub use inspection::{Import, Inspection};
 pub use meter::{Consumed, Meter};

@@ -68,8 +68,8 @@ impl Ctx {
             "a field's name cannot be empty"
         } else if field.len() > MAX_FIELD {
             "a field's name cannot be longer than 256 bytes"
-        } else if field != crate::host::printable(&field) || field.contains(['\n', '\t']) {
-            "a field's name cannot have control characters"
+        } else if field.contains(remit_text::hides) {
+            "a field's name cannot have control characters or others that are not seen"
         } else {
             return Ok(Ok(field));
         };

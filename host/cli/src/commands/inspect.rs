@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use remit_lifecycle::{Config, Home};
 use remit_manifest::Manifest;
-use remit_sandbox::{AdmissionError, Candidate, Inspection, Interface, Publishers};
+use remit_sandbox::{AdmissionError, Candidate, Import, Inspection, Interface, Publishers};
 use remit_trust::{SignatureError, VerifyingKey};
 use serde_json::{Value, json};
 
@@ -43,17 +43,22 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
     let candidate = Candidate::read(file)?;
     let found = Inspection::of(&candidate)?;
     let (state, key) = publisher(&candidate, home);
+    let obstacles: Vec<String> = found.obstacles("it").iter().map(AdmissionError::in_short).collect();
     if json {
         let imports: Vec<Value> = found.imports.iter().map(|import| match import.interface {
             Some(known) => json!({"name": import.name, "offered": true, "wasi": known.is_wasi(), "granted_by_scope": known.granted_by_scope(), "effect": known.effect, "risk": known.risk}),
-            None => json!({"name": import.name, "offered": false}),
+            None => json!({"name": import.name, "offered": false, "offered_version": import.other_version().map(|ours| ours.version)}),
         }).collect();
-        print::json(&json!({
+        let mut shown = json!({
             "name": found.name, "version": found.version, "digest": candidate.digest(), "size": found.size,
-            "action": found.is_action(), "publisher": {"state": state, "key": key}, "imports": imports, "exports": found.exports,
+            "action": found.is_action(), "not_an_action": found.not_an_action,
+            "runs_here": obstacles.is_empty(), "verdict": verdict(&obstacles), "obstacles": obstacles, "needs": found.needs,
+            "publisher": {"state": state, "key": key}, "imports": imports, "exports": found.exports,
             "manifest": found.manifest, "unexplained": found.unexplained(),
             "default_limits": remit_gate::Limits::default(),
-        }))?;
+        });
+        shown["hidden_text"] = hidden_text(&shown).into();
+        print::json(&shown)?;
         return Ok(0);
     }
     let field = |name: &str, value: String| vec![name.to_owned(), value];
@@ -66,14 +71,19 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
             field("publisher", publisher_words(state, key.as_deref())),
             field(
                 "action",
-                if found.is_action() {
-                    "yes".to_owned()
-                } else {
-                    "no: it does not export remit:action/remediation@0.1.0".to_owned()
-                },
+                found.not_an_action.as_ref().map_or_else(|| "yes".to_owned(), |why| format!("no: {why}")),
             ),
+            field("verdict", verdict(&obstacles)),
         ],
     );
+    let hidden = hidden_text(
+        &json!({"name": found.name, "version": found.version, "imports": names(&found.imports), "exports": found.exports, "manifest": found.manifest}),
+    );
+    if !hidden.is_empty() {
+        say!("\nhas characters that a reader does not see, written out here like \\u{{202e}}, in:");
+        let rows: Vec<_> = hidden.into_iter().map(|place| vec![place]).collect();
+        rows_of(2, &rows);
+    }
     if let Some(manifest) = &found.manifest {
         own_words(manifest);
     }
@@ -90,10 +100,10 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
     section("can do, if granted:", &rows(remit_sandbox::Interface::granted_by_scope), "nothing");
     let powers: Vec<_> = found.imports.iter().filter_map(|import| import.interface).collect();
     let powers: Vec<_> = powers.iter().flat_map(|known| remit_sandbox::powers(known.name)).collect();
-    let rows_of =
+    let row =
         |power: &&Interface| vec![power.name.to_owned(), power.effect.to_string(), power.risk.to_owned()];
     if !powers.is_empty() {
-        let rows: Vec<_> = powers.iter().map(rows_of).collect();
+        let rows: Vec<_> = powers.iter().map(row).collect();
         section("can do through WASI, if granted, and runs without:", &rows, "");
     }
     section("needs no grant:", &rows(|known| !known.granted_by_scope() && !known.is_wasi()), "nothing");
@@ -106,7 +116,7 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
         .imports
         .iter()
         .filter(|import| import.interface.is_none())
-        .map(|import| vec![import.name.clone()])
+        .map(|import| vec![import.not_offered()])
         .collect();
     if !unknown.is_empty() {
         section("asks for what this host does not offer, and would be refused:", &unknown, "");
@@ -129,12 +139,12 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
 /// What the action says of itself. It is shown as its word, never as a fact.
 fn own_words(manifest: &Manifest) {
     say!("\nin its own words, which nothing proves:");
-    let row = |name: &str, text: &str| vec![print::word(name), print::word(text)];
+    let row = |name: &str, text: &str| vec![name.to_owned(), text.to_owned()];
     let mut rows = vec![row("summary", &manifest.summary)];
     rows.extend(manifest.homepage.iter().map(|homepage| row("homepage", homepage)));
     rows.extend(manifest.license.iter().map(|license| row("license", license)));
     rows.extend(manifest.capabilities.iter().map(|(name, why)| row(name, why)));
-    print::table(2, &rows);
+    rows_of(2, &rows);
     let Some(schema) = &manifest.input else { return };
     let required = |name: &str| {
         schema["required"].as_array().is_some_and(|names| names.iter().any(|required| required == name))
@@ -151,7 +161,7 @@ fn own_words(manifest: &Manifest) {
             };
             let need = if required(name) { "required" } else { "optional" };
             let what = field["description"].as_str().unwrap_or_default();
-            vec![print::word(name), print::word(&kind), need.to_owned(), print::word(what)]
+            vec![name.clone(), kind, need.to_owned(), what.to_owned()]
         })
         .collect();
     section(
@@ -161,12 +171,62 @@ fn own_words(manifest: &Manifest) {
     );
 }
 
+/// The most rows of one section. Nobody reads more, and the JSON has them all.
+const MOST_ROWS: usize = 100;
+
 fn section(title: &str, rows: &[Vec<String>], none: &str) {
     say!("\n{title}");
     if rows.is_empty() {
         say!("  {none}");
     }
-    print::table(2, rows);
+    rows_of(2, rows);
+}
+
+fn rows_of(indent: usize, rows: &[Vec<String>]) {
+    let most = rows.len().min(MOST_ROWS);
+    print::table(indent, &rows[..most]);
+    if rows.len() > most {
+        say!("{:indent$}… and {} more: --json has them all", "", rows.len() - most);
+    }
+}
+
+/// Whether it runs here, whoever signed it.
+fn verdict(obstacles: &[String]) -> String {
+    if obstacles.is_empty() {
+        return "runs here".to_owned();
+    }
+    format!("cannot run here: {}", obstacles.join("; "))
+}
+
+fn names(imports: &[Import]) -> Vec<&str> {
+    imports.iter().map(|import| import.name.as_str()).collect()
+}
+
+/// The places in `value`, as JSON Pointers, that have characters which a reader does not see.
+fn hidden_text(value: &Value) -> Vec<String> {
+    let mut places = Vec::new();
+    let mut open = vec![(String::new(), value)];
+    while let Some((place, value)) = open.pop() {
+        match value {
+            Value::String(text) if remit_text::has_hidden(text) => places.push(place),
+            Value::Array(items) => {
+                open.extend(items.iter().enumerate().map(|(at, item)| (format!("{place}/{at}"), item)));
+            }
+            Value::Object(items) => {
+                for (key, item) in items {
+                    let below = format!("{place}/{}", key.replace('~', "~0").replace('/', "~1"));
+                    if remit_text::has_hidden(key) {
+                        places.push(below.clone());
+                    }
+                    open.push((below, item));
+                }
+            }
+            _ => {}
+        }
+    }
+    places.sort();
+    places.dedup();
+    places
 }
 
 /// Who signed it, as far as this home can tell: a state, and the key if it is trusted.
@@ -224,6 +284,6 @@ fn diff(old: &Path, new: &Path, json: bool) -> Done {
     if rows.is_empty() {
         say!("the same power");
     }
-    print::table(0, &rows);
+    rows_of(0, &rows);
     Ok(0)
 }

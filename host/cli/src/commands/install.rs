@@ -25,7 +25,6 @@ impl Install {
         // Every file is looked at before the first is compiled.
         let candidates =
             self.actions.iter().map(|file| home.candidate(file)).collect::<Result<Vec<_>, _>>()?;
-        let host = home.open()?;
         // Draws on a terminal only, and on stderr.
         let bar = ProgressBar::new(candidates.len() as u64);
         if let Ok(style) = ProgressStyle::with_template("{spinner} {pos}/{len} {bar:20} {elapsed} {msg}") {
@@ -35,7 +34,7 @@ impl Install {
         for candidate in &candidates {
             bar.set_message(print::word(candidate.shown()));
             let since = Instant::now();
-            let installed = remit_lifecycle::install(&host, candidate)?;
+            let installed = remit_lifecycle::install(home, candidate)?;
             bar.inc(1);
             bar.suspend(|| {
                 say!("installed {} {}", print::word(&installed.name), print::word(&installed.version));

@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use remit_file::Wrote;
-use remit_sandbox::Candidate;
+use remit_sandbox::{Candidate, Inspection};
 use remit_trust::{SigningKey, blob};
 
 use super::{Done, usage, write};
-use crate::print::say;
+use crate::print::{self, say};
 
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  remit sign rotate-secret.wasm --key publisher.key\n\nThe signature is in cosign's key-based form: base64 of DER ECDSA P-256 over SHA-256.\n\nCheck it elsewhere:\n  base64 -d A.wasm.sig > A.der && openssl dgst -sha256 -verify publisher.pub -signature A.der A.wasm"
+    after_help = "Example:\n  remit sign rotate-secret.wasm --key publisher.key\n\nThe signature is in cosign's key-based form: base64 of DER ECDSA P-256 over SHA-256.\n\nOnly a component is signed: what is no WebAssembly, a core module or a damaged file is refused.\n\nCheck it elsewhere:\n  base64 -d A.wasm.sig > A.der && openssl dgst -sha256 -verify publisher.pub -signature A.der A.wasm"
 )]
 pub(crate) struct Sign {
     /// The component.
@@ -29,6 +29,8 @@ pub(crate) struct Sign {
 impl Sign {
     pub(crate) fn run(self) -> Done {
         let candidate = Candidate::read(&self.file)?;
+        // A signature says that this is what somebody built: not of a download that went wrong.
+        let found = Inspection::of(&candidate)?;
         let key = SigningKey::load(&self.key)?;
         let file = self.file;
         let mut beside = file.clone().into_os_string();
@@ -43,6 +45,9 @@ impl Sign {
         say!("by        {}", key.verifying_key().id());
         if wrote == Wrote::File {
             say!("wrote     {}", beside.display());
+        }
+        for obstacle in found.obstacles(candidate.shown()) {
+            print::warn(&format!("note: it cannot run here: {}", print::word(&obstacle.in_short())));
         }
         Ok(0)
     }

@@ -74,12 +74,6 @@ impl fmt::Display for Words {
     }
 }
 
-/// Whether a character moves a cursor, reorders or hides what is read.
-pub(crate) fn steers(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-}
-
 /// Text of others as a code span that fits into a table's cell. In code nothing is a link, a mention, HTML
 /// or emphasis; what is left is the line, the cell and the span itself.
 pub(crate) fn code(text: &str) -> String {
@@ -93,7 +87,7 @@ pub(crate) fn code(text: &str) -> String {
             // After a backslash it would be read as escaped already.
             '|' if inner.ends_with('\\') => inner.extend('|'.escape_unicode()),
             '|' => inner.push_str("\\|"),
-            c if steers(c) => inner.extend(c.escape_unicode()),
+            c if remit_text::hides(c) => inner.extend(c.escape_unicode()),
             c => inner.push(c),
         }
     }
@@ -294,7 +288,7 @@ mod tests {
         assert_eq!(code("`"), "`` ` ``");
         assert_eq!(code("``` ` |"), "```` ``` ` \\| ````");
         assert_eq!(code("a|b\\|c\nd\r"), "`a\\|b\\\\u{7c}c\\nd\\u{d}`");
-        assert_eq!(code("\u{202e}x"), "`\\u{202e}x`");
+        assert_eq!(code("\u{202e}x\u{e0041}"), "`\\u{202e}x\\u{e0041}`");
         assert_eq!(code(" "), "(empty)");
         assert_eq!(code("@all [x](y) <b>"), "`@all [x](y) <b>`");
     }
