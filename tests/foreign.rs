@@ -1,5 +1,5 @@
 //! Components from strangers: whatever is in the file, the answer is bounded, right, and the same from every command.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod common;
 

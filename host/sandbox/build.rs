@@ -30,6 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut module = wit_component::dummy_module(&resolve, world, ManglingAndAbi::Standard32);
     wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
     let component = ComponentEncoder::default().module(&module)?.validate(true).encode()?;
+    #[expect(clippy::disallowed_methods, reason = "a build script")]
     std::fs::write(Path::new(&std::env::var("OUT_DIR")?).join("offered.wasm"), component)?;
     Ok(())
 }
