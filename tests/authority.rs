@@ -601,3 +601,93 @@ fn explain_agrees_with_what_then_happens() {
     assert!(seen > 8, "{seen}");
     world.audit_is_sound();
 }
+
+/// Every fact that policies are told is what is so: policies that allow a step only where all of them are, each with its
+/// value, let it happen; and nothing else.
+#[test]
+fn policies_are_told_what_is_so() {
+    let world = World::new();
+    let config = world.home().join("remit.toml");
+    fs::write(&config, format!("environment = \"production\"\n{}", fs::read_to_string(&config).unwrap())).unwrap();
+    // Something was spent before: one change, by the bot, with this action, on a secret under `prod`.
+    world.grant(ACTION, &input(SECRET), "before");
+    world.run("before").exits(0);
+    world.grant(ACTION, &input(SECRET), "taken-back");
+    world.run("taken-back").exits(0);
+    let (back, _) = world.last_run();
+    world.remit(&["revert", &back, "--key", "alice.key", "--reason", "r"]).exits(0);
+    let inspected = world.remit(&["inspect", ACTION, "--json"]).exits(0).json();
+    let digest = inspected["digest"].as_str().unwrap();
+    let base = format!(
+        "resource.requester == Remit::Principal::\"bot\" && resource.actionName == \"rotate-secret\"
+         && resource.actionVersion == \"0.1.0\" && resource.actionDigest == \"{digest}\"
+         && resource has environment && resource.environment == \"production\" && !resource.breakGlass"
+    );
+    let spent = |requester: u32, starter: u32, action: u32, prefix: u32| {
+        format!(
+            "resource.spentByRequester == {requester} && resource.spentByStarter == {starter}
+             && resource.spentByAction == {action} && resource.spentByPrefix == {prefix}"
+        )
+    };
+    let asked = format!(
+        "{base} && resource has incident && resource.incident == \"INC-7\" && resource.ttlSeconds == 1800
+         && resource.uses == 2 && !resource.standing && !resource.underStanding && resource.hasPlan
+         && resource.change == 1 && resource.changes == 1 && resource.irrevocable == 0 && resource.disclose == 0"
+    );
+    let permit = |verb: &str, when: &str| {
+        format!("permit (principal, action == Remit::Action::\"{verb}\", resource) when {{ {when} }};\n")
+    };
+    let who = "principal == Remit::Principal::\"bot\"";
+    let rules = |more: &str| {
+        let rehearse = |spent: String| {
+            let when = format!("{who} && {base} && {spent} && resource.uses == 1 && !resource.hasPlan");
+            permit("rehearse", &when)
+        };
+        // Asked before, and after the first of two runs.
+        let rehearsals = rehearse(spent(1, 1, 1, 0)) + &rehearse(spent(2, 2, 2, 0));
+        let propose = permit("propose", &format!("{who} && {asked} && {}", spent(1, 0, 1, 1)));
+        let need = "@needs(\"1 human\")\n".to_owned() + &permit("require", &asked);
+        let kind = "principal.kind == \"human\" && resource.requester.kind == \"agent\"";
+        let approve = permit("approve", &format!("{kind} && {asked}"));
+        let trigger = permit("trigger", &format!("{who} && {asked} && {}", spent(1, 1, 1, 1)));
+        [rehearsals, propose, need, approve, trigger, more.to_owned()].concat()
+    };
+    world.policies(&rules(""));
+    let asks = |ttl: &str, uses: &str, incident: &str| {
+        let terms = ["--ttl", ttl, "--uses", uses, "--incident", incident, "--key", "bot.key", "--reason", "r"];
+        world.remit(&[&["request", ACTION, "--input", &input(SECRET), "--json"][..], &terms].concat())
+    };
+    for (ttl, uses, incident) in [("31m", "2", "INC-7"), ("30m", "1", "INC-7"), ("30m", "2", "INC-8")] {
+        asks(ttl, uses, incident).exits(3).says("no policy allows it");
+    }
+    let id = asks("30m", "2", "INC-7").exits(0).json()["request"]["id"].as_str().unwrap().to_owned();
+    world.remit(&["approve", &id, "--key", "alice.key"]).exits(0);
+    world.remit(&["run", &id, "--key", "bot.key"]).exits(0);
+    // By now two were spent, and no policy knows that of a start.
+    world.remit(&["run", &id, "--key", "bot.key"]).exits(3).says("no policy allows it");
+
+    // A standing scope is told from a request, and a run under it from both: what the run uses is told, not what it might.
+    let standing = format!(
+        "{base} && resource.ttlSeconds == 86400 && resource.uses > 1000 && {} && resource.targetCount > 1000",
+        "!resource.hasPlan && resource.standing && !resource.underStanding && resource.changes == 2"
+    );
+    let under = format!(
+        "{base} && {} && resource.targetCount == 1 && resource.change == 1 && resource.changes == 1 && {}",
+        "resource.underStanding && !resource.standing",
+        spent(2, 2, 2, 2)
+    );
+    world.policies(&rules(
+        &[permit("propose", &standing), permit("approve", &standing), permit("trigger", &under)].concat(),
+    ));
+    let allow = |name| {
+        format!("[[allow]]\ncapability = \"remit:secrets/{name}\"\nresources = [\"secret:prod/payments/*\"]\n")
+    };
+    world.write("night.toml", format!("[limits]\nchanges = 2\n{}{}", allow("inspect"), allow("rotate")));
+    let terms = ["--standing", "--scope", "night.toml", "--for", "bot", "--ttl", "24h", "--key", "bot.key"];
+    let night = ask(&world, &[&[ACTION][..], &terms, &["--runs-per-hour", "9", "--changes-per-hour", "9"]].concat());
+    let run = ["run", ACTION, "--input", &input(SECRET), "--under", &night, "--reason", "r", "--key", "bot.key"];
+    world.remit(&run).exits(0);
+    // Three are spent.
+    world.remit(&run).exits(3);
+    world.audit_is_sound();
+}
