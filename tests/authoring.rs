@@ -299,7 +299,18 @@ fn what_is_too_large_or_of_another_version_is_refused_by_name() {
     world.remit(&["install", "huge.wasm"]).exits(2).says("524288000 bytes");
     let text = r#"(component
         (import "remit:secrets/rotate@0.2.0" (instance))
-        (instance $r) (export "remit:action/remediation@0.1.0" (instance $r)))"#;
+        (core module $m
+            (memory (export "memory") 1)
+            (func (export "run") (param i32 i32) (result i32) unreachable)
+            (func (export "verify") (param i32 i32 i32 i32) (result i32) unreachable)
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) unreachable))
+        (core instance $i (instantiate $m))
+        (func $run (param "input" string) (result (result string (error string)))
+            (canon lift (core func $i "run") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+        (func $verify (param "input" string) (param "output" string) (result (result (error string)))
+            (canon lift (core func $i "verify") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+        (instance $r (export "run" (func $run)) (export "verify" (func $verify)))
+        (export "remit:action/remediation@0.1.0" (instance $r)))"#;
     world.write("newer.wasm", wat::parse_str(text).unwrap());
     world.remit(&["sign", "newer.wasm", "--key", "publisher.key"]).exits(0);
     world.remit(&["install", "newer.wasm"]).exits(3).says("remit:secrets/rotate@0.2.0 (it offers 0.1.0)");

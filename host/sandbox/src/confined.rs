@@ -27,6 +27,8 @@ use crate::examine::{Flaw, examine};
 const WORD: &str = "__confined";
 /// How long a compiler may work before somebody is told that it does.
 const NOTICEABLE: Duration = Duration::from_secs(1);
+/// How many times longer it may take than it computes, on a machine that has much else to do.
+const CROWDED: u32 = 4;
 /// An unoptimised program takes several times as long for the same.
 const PATIENCE: u32 = if cfg!(debug_assertions) { 6 } else { 1 };
 const MIB: u64 = 1024 * 1024;
@@ -50,6 +52,7 @@ pub(crate) enum Job {
 struct Limits {
     /// Bytes of memory besides the work's own bytes.
     memory: u64,
+    /// Of the processor, all threads together.
     time: Duration,
     /// Bytes of the answer.
     answer: u64,
@@ -116,17 +119,18 @@ fn answer(mut arguments: impl Iterator<Item = OsString>) -> std::io::Result<()> 
 
 /// Takes away from this process what it does not need.
 fn confine(limits: &Limits, size: u64) -> std::io::Result<()> {
-    let limit = |resource, most: u64| {
+    // A signal at the first, the end at the second.
+    let limit = |resource, first: u64, second: u64| {
         // Nobody may raise what was lowered before.
-        let most = rustix::process::getrlimit(resource).maximum.map_or(most, |before| before.min(most));
-        setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })
+        let before = rustix::process::getrlimit(resource).maximum.unwrap_or(u64::MAX);
+        let (current, maximum) = (Some(first.min(before)), Some(second.min(before)));
+        setrlimit(resource, Rlimit { current, maximum })
     };
     // Memory that can be written; addresses alone cost nothing.
-    limit(Resource::Data, limits.memory + size)?;
-    // Of all its threads together, while the other side counts the time that passes.
-    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
-    limit(Resource::Cpu, limits.time.as_secs().saturating_mul(threads) + 1)?;
-    limit(Resource::Core, 0)?;
+    let memory = limits.memory + size;
+    limit(Resource::Data, memory, memory)?;
+    limit(Resource::Cpu, limits.time.as_secs(), limits.time.as_secs() + 1)?;
+    limit(Resource::Core, 0, 0)?;
     // Without whoever waits for it the work is for nobody.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     Ok(())
@@ -207,7 +211,7 @@ pub(crate) fn done(job: Job, bytes: &[u8], shown: &str) -> Result<Vec<u8>, Flaw>
             if job == Job::Compile && end.recv_timeout(NOTICEABLE) == Err(RecvTimeoutError::Timeout) {
                 announce(shown);
             }
-            let late = end.recv_timeout(limits.time) == Err(RecvTimeoutError::Timeout);
+            let late = end.recv_timeout(limits.time * CROWDED) == Err(RecvTimeoutError::Timeout);
             if late {
                 kill();
             }
@@ -263,8 +267,13 @@ fn why(job: Job, status: ExitStatus, late: bool) -> Flaw {
         Job::Check => "to check the input",
     };
     let signal = status.signal().and_then(Signal::from_named_raw);
-    if late || signal == Some(Signal::XCPU) {
-        return Flaw::TooComplex(format!("{doing} takes longer than {} s", limits.time.as_secs()));
+    if signal == Some(Signal::XCPU) {
+        let seconds = limits.time.as_secs();
+        return Flaw::TooComplex(format!("{doing} takes more than {seconds} s of processor time"));
+    }
+    if late {
+        let seconds = (limits.time * CROWDED).as_secs();
+        return Flaw::TooComplex(format!("{doing} takes longer than {seconds} s"));
     }
     match (signal, status.code()) {
         // No memory, or no stack: Rust ends a process so.
