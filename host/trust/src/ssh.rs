@@ -322,6 +322,7 @@ fn converse(socket: &OsStr, request: &[u8]) -> Result<Vec<u8>, Failed> {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use std::os::unix::net::UnixListener;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Instant;
 
     use super::*;
@@ -339,7 +340,8 @@ mod tests {
 
     #[test]
     fn an_agent_is_not_waited_for_for_ever() {
-        let patience = Duration::from_millis(300);
+        static TOLD: AtomicUsize = AtomicUsize::new(0);
+        let patience = Duration::from_millis(600);
         let silent: fn(UnixStream) = |_agent| thread::sleep(Duration::from_secs(3_600));
         // A byte now and then is no answer either.
         let slow: fn(UnixStream) = |mut agent| {
@@ -348,11 +350,15 @@ mod tests {
                 thread::sleep(Duration::from_millis(50));
             }
         };
+        when_an_agent_waits(|| {
+            TOLD.fetch_add(1, Ordering::Relaxed);
+        });
         for act in [silent, slow] {
             let (told, took) = told(patience, act);
             assert!(told.contains("no answer within"), "{told}");
             assert!((patience..patience * 10).contains(&took), "{took:?}");
         }
+        assert!(TOLD.load(Ordering::Relaxed) >= 2);
     }
 
     #[test]

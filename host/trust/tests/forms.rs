@@ -216,7 +216,12 @@ fn a_damaged_ssh_key_is_none() {
     // Two keys, another cipher, and a public half of somebody else.
     let at = |part: &[u8]| whole.windows(part.len()).position(|found| found == part).unwrap();
     let public = at(b"ssh-ed25519");
-    for (place, word) in [(public - 5, "damaged"), (public + 20, "damaged"), (at(b"none"), "encrypted")] {
+    for (place, word) in [
+        (public - 9, "damaged"),
+        (public - 5, "damaged"),
+        (public + 20, "damaged"),
+        (at(b"none"), "encrypted"),
+    ] {
         let mut other = whole.clone();
         other[place] ^= 3;
         let told = read(&other).unwrap_err().to_string();
