@@ -45,7 +45,7 @@ fn crash_in_acts_of_authority() {
         (&["deny", &waiting, "--reason", "r"], &|world| status(world, &waiting) == "closed"),
         (&["revoke", "request", &approved, "--reason", "r"], &|world| status(world, &approved) == "closed"),
         (&["freeze", "--reason", "r"], &|world| world.remit(&["requests", "--all"]).out.contains("frozen")),
-        (&["rules", "sign", "--key", "admin.key"], &|world| world.remit(&["requests"]).code == 0),
+        (&["rules", "sign", "--key", "admin.key", "--yes"], &|world| world.remit(&["requests"]).code == 0),
     ];
     for (act, done) in acts {
         if act[0] == "rules" {
