@@ -11,7 +11,7 @@ use crate::shell;
 
 /// Pinned: a newer one may take other options.
 const CARGO_FUZZ: &str = "0.13.2";
-/// The newest that the stable compiler's code builds with is good enough: it makes nothing that is kept.
+/// Any will do: what it builds is run here and thrown away.
 const TOOLCHAIN: &str = "nightly";
 
 /// Runs one target, or each of them, for some seconds. An input that is not survived ends it, and is left in

@@ -3,7 +3,7 @@
 //!
 //! The workspace's test `corpus` has this file as a module too: nothing here belongs to a fuzzer.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -22,6 +22,7 @@ use remit_tlog::{Bundle, Checkpoint, Frontier, NoteSigner, NoteVerifier, Tile, T
 use remit_trust::dsse::Envelope;
 use remit_trust::principals::Principals;
 use remit_trust::{Digest, Signer, SigningKey, VerifyingKey, blob};
+use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -257,18 +258,23 @@ fn journal_signer() -> NoteSigner {
 
 /// The rows of a journal, a line each: whoever can write the file can write anything into it.
 pub fn records(bytes: &[u8]) {
-    thread_local!(static BASE: OnceCell<PathBuf> = const { OnceCell::new() });
-    let path = folder(|folder| {
-        let made = || {
-            let path = folder.join("journal.db");
+    // One for each thread, and open all the time: closing the last connection moves all of the log into the file.
+    thread_local!(static JOURNAL: OnceCell<(PathBuf, RefCell<Connection>)> = const { OnceCell::new() });
+    JOURNAL.with(|journal| {
+        let (path, database) = journal.get_or_init(|| {
+            let path = folder(|folder| folder.join("journal.db"));
             drop(Journal::open(&path, journal_signer()).expect("a new journal"));
-            path
-        };
-        BASE.with(|base| base.get_or_init(made).clone())
+            let database = Connection::open(&path).expect("the journal's file");
+            database.pragma_update(None, "synchronous", "off").expect("a setting");
+            (path, RefCell::new(database))
+        });
+        read_records(bytes, path, &mut database.borrow_mut());
     });
+}
+
+fn read_records(bytes: &[u8], path: &Path, database: &mut Connection) {
     let rows: Vec<_> = bytes.split(|byte| *byte == b'\n').filter(|row| !row.is_empty()).take(16).collect();
-    let mut database = rusqlite::Connection::open(&path).expect("the journal's file");
-    let insert = |database: &mut rusqlite::Connection| -> rusqlite::Result<()> {
+    let insert = |database: &mut Connection| -> rusqlite::Result<()> {
         let change = database.transaction()?;
         change.execute("DELETE FROM record", [])?;
         for (n, row) in (1_i64..).zip(&rows) {
@@ -284,9 +290,8 @@ pub fn records(bytes: &[u8]) {
         }
         change.commit()
     };
-    insert(&mut database).expect("rows");
-    drop(database);
-    let Ok(reader) = Journal::open_read_only(&path) else { return };
+    insert(database).expect("rows");
+    let Ok(reader) = Journal::open_read_only(path) else { return };
     let _ = reader.runs();
     for id in reader.requests().unwrap_or_default() {
         let _ = reader.acts(About::Request(id));
