@@ -608,7 +608,8 @@ fn explain_agrees_with_what_then_happens() {
 fn policies_are_told_what_is_so() {
     let world = World::new();
     let config = world.home().join("remit.toml");
-    fs::write(&config, format!("environment = \"production\"\n{}", fs::read_to_string(&config).unwrap())).unwrap();
+    fs::write(&config, format!("environment = \"production\"\n{}", fs::read_to_string(&config).unwrap()))
+        .unwrap();
     // Something was spent before: one change, by the bot, with this action, on a secret under `prod`.
     world.grant(ACTION, &input(SECRET), "before");
     world.run("before").exits(0);
@@ -654,7 +655,8 @@ fn policies_are_told_what_is_so() {
     };
     world.policies(&rules(""));
     let asks = |ttl: &str, uses: &str, incident: &str| {
-        let terms = ["--ttl", ttl, "--uses", uses, "--incident", incident, "--key", "bot.key", "--reason", "r"];
+        let terms =
+            ["--ttl", ttl, "--uses", uses, "--incident", incident, "--key", "bot.key", "--reason", "r"];
         world.remit(&[&["request", ACTION, "--input", &input(SECRET), "--json"][..], &terms].concat())
     };
     for (ttl, uses, incident) in [("31m", "2", "INC-7"), ("30m", "1", "INC-7"), ("30m", "2", "INC-8")] {
@@ -680,12 +682,16 @@ fn policies_are_told_what_is_so() {
         &[permit("propose", &standing), permit("approve", &standing), permit("trigger", &under)].concat(),
     ));
     let allow = |name| {
-        format!("[[allow]]\ncapability = \"remit:secrets/{name}\"\nresources = [\"secret:prod/payments/*\"]\n")
+        format!(
+            "[[allow]]\ncapability = \"remit:secrets/{name}\"\nresources = [\"secret:prod/payments/*\"]\n"
+        )
     };
     world.write("night.toml", format!("[limits]\nchanges = 2\n{}{}", allow("inspect"), allow("rotate")));
     let terms = ["--standing", "--scope", "night.toml", "--for", "bot", "--ttl", "24h", "--key", "bot.key"];
-    let night = ask(&world, &[&[ACTION][..], &terms, &["--runs-per-hour", "9", "--changes-per-hour", "9"]].concat());
-    let run = ["run", ACTION, "--input", &input(SECRET), "--under", &night, "--reason", "r", "--key", "bot.key"];
+    let night =
+        ask(&world, &[&[ACTION][..], &terms, &["--runs-per-hour", "9", "--changes-per-hour", "9"]].concat());
+    let run =
+        ["run", ACTION, "--input", &input(SECRET), "--under", &night, "--reason", "r", "--key", "bot.key"];
     world.remit(&run).exits(0);
     // Three are spent.
     world.remit(&run).exits(3);
