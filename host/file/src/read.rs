@@ -71,7 +71,7 @@ enum Form {
 /// What was read.
 pub struct Content {
     bytes: Zeroizing<Vec<u8>>,
-    /// Of a regular file.
+    /// Of a file, or of a pipe that has a name.
     mode: Option<u32>,
     shown: String,
     kind: Kind,
@@ -180,7 +180,7 @@ impl Opened {
         if bytes.is_empty() && self.kind.needs_content() {
             return Err(self.error(Problem::Empty));
         }
-        let mode = self.is_regular().then(|| self.meta.mode() & 0o7777);
+        let mode = matches!(self.form, Form::Regular | Form::Named).then(|| self.meta.mode() & 0o7777);
         Ok(Content { bytes, mode, shown: self.shown.clone(), kind: self.kind })
     }
 
@@ -248,8 +248,8 @@ impl Content {
         &self.shown
     }
 
-    /// Its permission bits, if it is a file that others than its owner may read. Nobody else reads what comes out of a
-    /// pipe.
+    /// Its permission bits, if others than its owner may open it. Nobody else reads what comes out of a pipe without a
+    /// name.
     #[must_use]
     pub fn exposed(&self) -> Option<u32> {
         self.mode.filter(|mode| mode & 0o077 != 0)
