@@ -677,7 +677,13 @@ fn policies_are_told_what_is_so() {
         spent(2, 2, 2, 2)
     );
     world.policies(&rules(
-        &[permit("propose", &standing), permit("approve", &standing), permit("trigger", &under)].concat(),
+        &[
+            permit("propose", &standing),
+            "@needs(\"1 human\")\n".to_owned() + &permit("require", &standing),
+            permit("approve", &standing),
+            permit("trigger", &under),
+        ]
+        .concat(),
     ));
     let allow = |name| {
         format!(
@@ -688,6 +694,7 @@ fn policies_are_told_what_is_so() {
     let terms = ["--standing", "--scope", "night.toml", "--for", "bot", "--ttl", "24h", "--key", "bot.key"];
     let night =
         ask(&world, &[&[ACTION][..], &terms, &["--runs-per-hour", "9", "--changes-per-hour", "9"]].concat());
+    world.remit(&["approve", &night, "--key", "alice.key"]).exits(0);
     let run =
         ["run", ACTION, "--input", &input(SECRET), "--under", &night, "--reason", "r", "--key", "bot.key"];
     world.remit(&run).exits(0);

@@ -372,8 +372,11 @@ fn a_signature_is_made_over_components_only() {
         world.write(name, bytes);
         world.remit(&["sign", name, "--key", "publisher.key"])
     };
-    for (name, bytes) in [("page.wasm", &b"<html>404"[..]), ("empty.wasm", b"")] {
-        sign(name, bytes).exits(2).says("not a WebAssembly file");
+    for (name, bytes, why) in [
+        ("page.wasm", &b"<html>404"[..], "not a WebAssembly file"),
+        ("empty.wasm", b"", "empty.wasm: it is empty"),
+    ] {
+        sign(name, bytes).exits(2).says(why);
         assert!(!world.path(&format!("{name}.sig")).exists());
     }
     assert_eq!(sign("action.wasm", &action("")).exits(0).err, "");

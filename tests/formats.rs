@@ -58,7 +58,7 @@ fn a_key_may_come_through_a_pipe_wherever_a_key_is_asked_for() {
     let wrong = world.remit_with_stdin(&["approve", &ask(&world), "--key", "-"], &read("alice.pub"));
     wrong.exits(2).says("standard input is not a usable key: a public key, where the private one is needed");
     let nothing = world.remit(&["approve", &ask(&world), "--key", "-"]);
-    nothing.exits(2).says("standard input is not a usable key: it is empty");
+    nothing.exits(2).says("standard input: it is empty");
 }
 
 #[test]
@@ -387,7 +387,7 @@ fn the_environment_is_read_in_one_place() {
             let path = entry.path();
             if path.is_dir() {
                 look(&path, found);
-            } else if path.extension().is_some_and(|ending| ending == "rs") {
+            } else if path.extension().is_some_and(|ending| ending == "rs") && !path.ends_with("tests.rs") {
                 let text = fs::read_to_string(&path).unwrap();
                 let reads = ["std::env::var(", "std::env::var_os(", "use std::env"];
                 found
@@ -397,7 +397,7 @@ fn the_environment_is_read_in_one_place() {
     }
     let host = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut found = Vec::new();
-    for part in fs::read_dir(host).unwrap().flatten() {
+    for part in fs::read_dir(host).unwrap().flatten().filter(|part| part.path().is_dir()) {
         look(&part.path().join("src"), &mut found);
     }
     assert_eq!(found.len(), 1, "{found:?}");

@@ -64,7 +64,7 @@ fn files_that_are_no_actions() {
     plan("many.wasm").exits(3).says("50 core instances (an action may have 48)");
     let huge = fs::File::create(world.path("huge.wasm")).unwrap();
     huge.set_len(1 << 30).unwrap();
-    plan("huge.wasm").exits(2).says("largest component");
+    plan("huge.wasm").exits(2).says("larger than a component can be");
 }
 
 #[test]

@@ -249,7 +249,7 @@ fn start(job: Job, size: usize) -> Result<Child, Flaw> {
     let mut command = Command::new("/proc/self/exe");
     command.arg0("remit").args([WORD, job.name(), &size.to_string()]);
     command.env_clear();
-    if let Some(libraries) = std::env::var_os("LD_LIBRARY_PATH") {
+    if let Some(libraries) = remit_text::env::var("LD_LIBRARY_PATH") {
         command.env("LD_LIBRARY_PATH", libraries);
     }
     // The allocator would begin with a gigabyte of its own, before there is a limit.
