@@ -350,7 +350,7 @@ fn lists_are_filtered_and_can_be_read() {
         assert!(told.lines().all(|line| line.chars().count() <= 160), "{told}");
         holds(&told, &["age", "target", "why", "a long story", "…"]);
         let wide = world.remit(&[list, "--wide"]).exits(0).out;
-        holds(&wide, &[long.trim_end()]);
+        holds(&wide, &[&long[..500]]);
     }
     holds(&world.remit(&["requests"]).exits(0).out, &["ends in", &format!("secret:{SECRET}")]);
 }

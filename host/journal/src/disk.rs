@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread::JoinHandle;
 
+use remit_file::Opened;
+
 use crate::queue::Answer;
 use crate::store::log_of;
 use crate::{JournalError, Poisoned, StartError};
@@ -23,7 +25,10 @@ impl Disk {
     /// open. The log is held open from here on: a failure to write it, at any later time, is then told here,
     /// whoever else was told.
     pub(crate) fn new(path: &Path, poison: &Arc<OnceLock<Poisoned>>) -> std::io::Result<Self> {
-        let log = remit_file::open_plain(&log_of(path), remit_file::Kind::Kept)?;
+        Self::of(remit_file::open_plain(&log_of(path), remit_file::Kind::Kept)?, path, poison)
+    }
+
+    fn of(log: Opened, path: &Path, poison: &Arc<OnceLock<Poisoned>>) -> std::io::Result<Self> {
         let (owed, waiting) = mpsc::channel::<Vec<Owed>>();
         let (path, poison) = (path.to_owned(), Arc::clone(poison));
         let thread = std::thread::Builder::new().name("remit-disk".to_owned()).spawn(move || {
@@ -66,8 +71,6 @@ impl Drop for Disk {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 pub(crate) mod tests {
-    use std::os::unix::fs::symlink;
-
     use tokio::sync::oneshot;
 
     use super::*;
@@ -75,8 +78,8 @@ pub(crate) mod tests {
     /// The disk of a journal whose log the kernel refuses to sync.
     pub(crate) fn failing(folder: &Path, poison: &Arc<OnceLock<Poisoned>>) -> Disk {
         let path = folder.join("failing.db");
-        symlink("/dev/null", log_of(&path)).unwrap();
-        Disk::new(&path, poison).unwrap()
+        let log = remit_file::open(Path::new("/dev/null"), remit_file::Kind::Kept).unwrap();
+        Disk::of(log, &path, poison).unwrap()
     }
 
     /// Nobody is told that something is durable after the disk once failed, not even what came later.

@@ -33,7 +33,7 @@ pub(crate) struct Requests {
     /// Only those that give authority, or may yet: as without --all.
     #[arg(long, conflicts_with = "all")]
     live: bool,
-    /// Cut nothing, however wide it becomes.
+    /// Cut only what is longer than 600 columns.
     #[arg(long)]
     wide: bool,
     #[command(flatten)]

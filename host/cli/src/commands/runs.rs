@@ -28,7 +28,7 @@ pub(crate) struct Runs {
     /// Only those that were real: no rehearsals.
     #[arg(long)]
     live: bool,
-    /// Cut nothing, however wide it becomes.
+    /// Cut only what is longer than 600 columns.
     #[arg(long)]
     wide: bool,
     #[command(flatten)]

@@ -99,6 +99,10 @@ fn tick() {
 fn refused(result: Result<Admitted, AdmissionError>) -> SignatureError {
     match result {
         Err(AdmissionError::Publisher { source, .. }) => source,
+        // An empty file is none.
+        Err(AdmissionError::File(error)) if error.to_string().contains(".sig: it is empty") => {
+            SignatureError::Missing
+        }
         other => unreachable!("{other:?}"),
     }
 }
