@@ -3,6 +3,8 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod common;
+#[path = "../host/journal/tests/support/mod.rs"]
+mod journal;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use common::bao::Bao;
 use common::{Ran, SECRET, World, contains, finish, proxy, scope};
+use remit_journal::{Event, Journal, Phase, Record, RunId, RunState};
+use remit_tlog::NoteSigner;
 
 const ACTION: &str = "rotate-secret.wasm";
 const ENDLESS: &str = "[limits]\nfuel = 1_000_000_000_000\nwall_time = \"5m\"\n";
@@ -403,5 +407,42 @@ fn two_recoveries_at_once_recover_a_run_once() {
     let shown = world.remit(&["show", &run, "--json"]).exits(0).json();
     assert_eq!(shown["story"]["states"].as_array().unwrap().len(), 1);
     assert_eq!(world.current_version(SECRET), 3);
+    world.audit_is_sound();
+}
+
+/// Up to schema 6 a rehearsal that was killed could be taken for a run, and left in doubt for ever: it is told of, and closed
+/// by whoever may resolve a run, as what it was.
+#[test]
+fn a_rehearsal_that_was_taken_for_a_run_is_closed() {
+    let world = World::new();
+    let path = world.home().join("journal.db");
+    let seed = fs::read(world.home().join("log.key")).unwrap().try_into().unwrap();
+    let signer = || NoteSigner::from_seed("test.example/journal", &seed).unwrap();
+    let run = RunId::new();
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let journal = Journal::open(&path, signer()).unwrap();
+        journal::write(&journal, journal::started(run, None)).await.unwrap();
+        journal.commit(journal::intent(run, 1)).await.unwrap();
+        journal.commit(Record::now(run, Phase::Recover)).await.unwrap();
+        let mut end = journal::ended(run);
+        if let Event::Ended(ended) = &mut end.event {
+            ended.state = RunState::InDoubt;
+        }
+        journal.commit(end).await.unwrap();
+    });
+    journal::as_schema_6_by(&path, &signer());
+    let run = run.to_string();
+    let told = world.remit(&["audit", "verify"]);
+    assert!(told.out.contains(&run) || told.err.contains(&run), "{told:?}");
+    let resolve = |how: &str, key: &str| world.remit(&["resolve", &run, how, "--reason", "r", "--key", key]);
+    resolve("--happened", "alice.key").exits(2).says("it was a rehearsal: none of its calls happened");
+    assert_ne!(world.remit(&["revert", &run, "--key", "alice.key", "--reason", "r"]).code, 0);
+    resolve("--did-not-happen", "alice.key").exits(0);
+    let runs = world.remit(&["runs", "--json"]).exits(0).json();
+    let closed = runs.as_array().unwrap().iter().find(|listed| listed["run"] == *run).unwrap();
+    assert_eq!((closed["mode"].as_str(), closed["state"].as_str()), (Some("rehearse"), Some("failed")));
+    assert!(world.remit(&["show", &run]).exits(0).out.contains("it was a rehearsal; closed by alice"));
+    resolve("--did-not-happen", "alice.key").exits(2).says("not in doubt");
+    assert_eq!(world.current_version(SECRET), 1, "nothing that it asked for ever happened");
     world.audit_is_sound();
 }

@@ -145,11 +145,16 @@ pub(crate) fn rechain_since(database: &Connection, placed_since: i64) -> Frontie
 
 /// Makes a closed journal what schema 6 would have made of the same records.
 pub(crate) fn as_schema_6(path: &Path) {
+    as_schema_6_by(path, &signer());
+}
+
+/// The same of a journal that another key signs.
+pub(crate) fn as_schema_6_by(path: &Path, signer: &NoteSigner) {
     let database = Connection::open(path).unwrap();
     let frontier = rechain_since(&database, i64::MAX);
     let (size, root) = (frontier.size(), frontier.root());
     let note =
-        signer().sign(&Checkpoint { origin: signer().name().to_owned(), size, root, extensions: Vec::new() });
+        signer.sign(&Checkpoint { origin: signer.name().to_owned(), size, root, extensions: Vec::new() });
     database.execute("UPDATE head SET note = ?1", [note]).unwrap();
     database
         .execute_batch(
