@@ -84,6 +84,12 @@ fn attack_giving_up_is_an_order_of_somebody_entitled() {
     expire("bot.key").exits(3).says("may not");
     let shown = world.remit(&["show", &run, "--json"]).exits(0).json();
     assert_eq!(shown["story"]["undo_expired"], Value::Null);
+    // Each run is asked about, not the order alone.
+    let forbidden = "forbid (principal, action == Remit::Action::\"resolve\", resource in Remit::Path::\"secret:prod\");\n";
+    let before = fs::read_to_string(world.home().join("policies/default.cedar")).unwrap();
+    world.policies(&(forbidden.to_owned() + &before));
+    expire("alice.key").exits(3).says("may not");
+    world.policies(&before);
     expire("alice.key").exits(0);
     let shown = world.remit(&["show", &run, "--json"]).exits(0).json();
     let given =
