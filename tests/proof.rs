@@ -273,7 +273,7 @@ fn every_kind_of_run_replays() {
     assert_eq!((told["complete"].as_bool(), &told["divergence"]), (Some(false), &Value::Null), "{told}");
 
     let input = format!(r#"{{"do":"flood","path":"{SECRET}"}}"#);
-    let head = "[limits]\nfuel = 1_000_000_000_000\nhost_calls = 1_000_000_000\n";
+    let head = "[limits]\nfuel = 1_000_000_000_000\nhost_calls = 1_000_000_000\nanswers = \"1 TiB\"\n";
     world.grant_scope(&scope(head, SECRET), "misbehave.wasm", &input, "g");
     let request = world.request("g");
     let args = ["run", &request, "--key", "bot.key"];
