@@ -6,7 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use proptest::prelude::*;
 use remit_trust::dsse::Envelope;
-use remit_trust::{SignatureError, SigningKey, VerifyingKey, blob};
+use remit_trust::principals::Kind;
+use remit_trust::{Digest, SignatureError, SigningKey, VerifyingKey, blob};
 use serde_json::{Value, json};
 
 const KIND: &str = "application/vnd.remit.grant+json";
@@ -231,4 +232,60 @@ proptest! {
         prop_assert!(serde_json::from_str::<Envelope>(&text).is_err());
         prop_assert!(VerifyingKey::from_pem(&text, "x").is_err());
     }
+}
+
+/// Who trusts a digest gets the document that has it, whoever signed it; no other.
+#[test]
+fn a_document_is_got_by_its_digest_only() {
+    let (key, _) = key();
+    let envelope = Envelope::sign(KIND, BODY, &key).unwrap();
+    let digest = Digest::of(BODY);
+    assert_eq!(envelope.payload_digest().unwrap(), digest);
+    assert_eq!(envelope.payload_named(digest).unwrap(), BODY);
+    assert_eq!(envelope.payload_named(Digest::of(b"another")).unwrap_err(), SignatureError::Untrusted);
+}
+
+/// A public key is of a curve that its whole head names: nothing in it may be another, not even where the length fits.
+#[test]
+fn a_key_of_another_curve_is_none() {
+    let (_, public) = key();
+    let pem = |der: &[u8]| {
+        format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(der))
+    };
+    let text = public.to_text();
+    let body: String = text.lines().filter(|line| !line.starts_with("-----")).collect();
+    let p256 = STANDARD.decode(body).unwrap();
+    // RFC 8410.
+    let ed25519 =
+        [&[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00][..], &[7; 32]].concat();
+    for good in [&p256, &ed25519] {
+        VerifyingKey::from_text(&pem(good), "good").unwrap();
+        // A byte of the head; one byte more, and one less.
+        let mut other = good.clone();
+        other[8] ^= 1;
+        for bad in [other, [&good[..], &[0]].concat(), good[..good.len() - 1].to_vec()] {
+            assert!(VerifyingKey::from_text(&pem(&bad), "bad").is_err(), "{bad:02x?}");
+        }
+    }
+    // A point in its short form.
+    let mut short = p256.clone();
+    short[26] = 2;
+    assert!(VerifyingKey::from_text(&pem(&short), "short").is_err());
+}
+
+/// What a person or a developer reads of a key, a digest and a kind.
+#[test]
+fn names_are_shown_as_they_are() {
+    let (_, public) = key();
+    let id = public.id();
+    let whole = id.to_string();
+    assert_eq!((whole.len(), id.short()), (64, &whole[..12]));
+    assert_eq!(
+        (format!("{id:?}"), format!("{public:?}")),
+        (whole.clone(), format!("VerifyingKey({})", id.short()))
+    );
+    let digest = Digest::of(b"x");
+    assert_eq!(format!("{digest:?}"), digest.to_string());
+    let kinds = [Kind::Human, Kind::Agent, Kind::Service].map(|kind| kind.to_string());
+    assert_eq!(kinds, ["human", "agent", "service"]);
 }
