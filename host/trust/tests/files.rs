@@ -91,6 +91,7 @@ fn a_seed_is_made_once() {
     assert_eq!(*seed, *private_seed(&path).unwrap());
     assert_eq!((names(folder.path()), mode(&path)), (vec!["seal.key".to_owned()], 0o600));
     assert_ne!(*seed, [0; 32]);
+    assert_ne!(remit_trust::random().unwrap(), remit_trust::random().unwrap());
 
     chmod(&path, 0o644);
     assert!(matches!(private_seed(&path), Err(KeyError::Exposed { .. })));
