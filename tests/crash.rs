@@ -11,6 +11,8 @@
 #[path = "crash/acts.rs"]
 mod acts;
 mod common;
+#[path = "crash/files.rs"]
+mod files;
 #[path = "crash/rehearsals.rs"]
 mod rehearsals;
 #[path = "crash/shim.rs"]

@@ -3,7 +3,7 @@
 
 use super::*;
 
-const GUEST: &str = "hostile.wasm";
+pub(super) const GUEST: &str = "hostile.wasm";
 /// Changes of every kind: secrets, one of them for good, and files; and in `verify` a look. In the middle it works for
 /// a while, so that the journal has written what came before: a rehearsal waits for no record of its own.
 const SCRIPT: &str = r#"{
@@ -16,7 +16,7 @@ const SCRIPT: &str = r#"{
 }"#;
 
 /// A home with secrets, and files beside it, before a command that rehearses.
-fn scenario(name: &'static str, command: &[&str]) -> Scenario<'static> {
+pub(super) fn scenario(name: &'static str, command: &[&str]) -> Scenario<'static> {
     let mut scenario = Scenario::run(name, None);
     let world = &scenario.template;
     world.add("hostile");
@@ -46,13 +46,13 @@ fn scenario(name: &'static str, command: &[&str]) -> Scenario<'static> {
 
 /// Everything live that the script names, as it lies there.
 #[derive(Debug, PartialEq, Eq)]
-struct Live {
+pub(super) struct Live {
     secrets: Vec<(String, i64, bool, Option<Vec<u8>>)>,
     files: Vec<(String, Option<Vec<u8>>)>,
 }
 
 impl Live {
-    fn of(world: &World) -> Self {
+    pub(super) fn of(world: &World) -> Self {
         let db = rusqlite::Connection::open(world.home().join("secrets.db")).unwrap();
         let mut rows =
             db.prepare("SELECT path, number, disabled, sealed FROM version ORDER BY path, number").unwrap();
