@@ -256,6 +256,43 @@ impl<'a> Scenario<'a> {
         (struck, reached)
     }
 
+    /// Kills the command wherever that makes a difference. `judge` is given a fresh home and the way to do it there, which
+    /// answers how the command ended. The points of a whole one.
+    fn each_kill(&self, judge: impl Fn(&Case<'_>, &dyn Fn() -> Struck) + Sync) -> Vec<Point> {
+        let began = Instant::now();
+        let points = self.points();
+        assert!(
+            points.iter().any(|point| point.class == "fsync"),
+            "the shim sees what is written: {points:?}"
+        );
+        let mut strikes: VecDeque<(&Point, How)> = VecDeque::new();
+        for (index, point) in points.iter().enumerate() {
+            strikes.extend(
+                KILLS.into_iter().filter(|how| matters(&points, index, *how)).map(|how| (point, how)),
+            );
+        }
+        let (total, queue) = (strikes.len(), Mutex::new(strikes));
+        std::thread::scope(|scope| {
+            for worker in 0..6 {
+                let (queue, judge) = (&queue, &judge);
+                scope.spawn(move || {
+                    while let Some((point, how)) = { queue.lock().unwrap().pop_front() } {
+                        let case = self.fresh(&worker.to_string());
+                        judge(&case, &|| {
+                            let (struck, reached) = self.strike(&case, point.number, how);
+                            // Seen if what follows fails.
+                            println!("{}: {how} {point}: exit {}", self.name, struck.ran.code);
+                            assert!(reached.is_none() || struck.signal == Some(9), "{:?}", struck.ran);
+                            struck
+                        });
+                    }
+                });
+            }
+        });
+        println!("{}: {total} cases, {:.0} s", self.name, began.elapsed().as_secs_f64());
+        points
+    }
+
     /// Lets each of `hows` happen at each point where it makes a difference.
     fn sweep(&self, hows: &[How]) {
         let began = Instant::now();

@@ -196,7 +196,14 @@ fn a_pipe_is_read_once_wherever_a_person_may_name_one() {
     world.shell("remit audit consistency <(cat old)").exits(0);
     world.shell("remit inspect <(cat rotate-secret.wasm)").exits(0);
     world.shell("remit --home h2 init --log a.example/j --publisher <(cat publisher.pub) --human alice=<(cat alice.pub)").exits(0);
-    // A pipe that somebody else reads along is no place for a key.
+    // What others can read is no place for a key, by whatever way it comes.
+    fs::copy(world.path("alice.key"), world.path("open.key")).unwrap();
+    fs::set_permissions(world.path("open.key"), Permissions::from_mode(0o644)).unwrap();
+    let request = world.ask_for_rotation();
+    world
+        .shell(&format!("remit approve {request} --key - < open.key"))
+        .exits(2)
+        .says("can be read by others");
     world.fifo("f");
     fs::set_permissions(world.path("f"), Permissions::from_mode(0o644)).unwrap();
     let request = world.ask_for_rotation();

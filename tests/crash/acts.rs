@@ -10,7 +10,8 @@ fn crash_in_a_change_of_keys() {
     let mut scenario = Scenario::revert("rekey", None);
     let rekey = ["journal", "rekey"].map(ToOwned::to_owned).to_vec();
     let revert = std::mem::replace(&mut scenario.command, rekey);
-    let points = scenario.each_kill(|case, _| {
+    let points = scenario.each_kill(|case, kill| {
+        kill();
         finish(case.command(&revert), "").exits(0);
         case.world.audit_is_sound();
         // And once more, to its end.
@@ -22,7 +23,7 @@ fn crash_in_a_change_of_keys() {
 }
 
 /// Whether what a command is for came about.
-type Done<'a> = &'a dyn Fn(&World) -> bool;
+type Done<'a> = &'a (dyn Fn(&World) -> bool + Sync);
 
 /// What is asked for, approved, denied, taken away, frozen or signed is so or is not.
 #[test]
@@ -56,7 +57,8 @@ fn crash_in_acts_of_authority() {
         }
         assert!(!done(&scenario.template), "{act:?}: not yet");
         scenario.command = act.iter().map(|&word| word.to_owned()).collect();
-        scenario.each_kill(|case, struck| {
+        scenario.each_kill(|case, kill| {
+            let struck = kill();
             let was = done(&case.world);
             assert!(was || struck.signal.is_some(), "it said that it was done");
             let again = finish(case.command(&scenario.command), "");
@@ -64,24 +66,5 @@ fn crash_in_acts_of_authority() {
             assert!(done(&case.world));
             case.world.audit_is_sound();
         });
-    }
-}
-
-impl<'a> Scenario<'a> {
-    /// Kills the command wherever that makes a difference, and shows what is left. The points of a whole one.
-    fn each_kill(&self, left: impl Fn(&Case<'a>, &Struck)) -> Vec<Point> {
-        let points = self.points();
-        for (index, point) in points.iter().enumerate() {
-            for how in KILLS.into_iter().filter(|how| matters(&points, index, *how)) {
-                let case = self.fresh("one");
-                let (struck, reached) = self.strike(&case, point.number, how);
-                let what = || format!("{:?}: {how} {point}: {:?}", self.command, struck.ran);
-                assert!(reached.is_none() || struck.signal == Some(9), "{}", what());
-                // Seen if what follows fails.
-                println!("{}", what());
-                left(&case, &struck);
-            }
-        }
-        points
     }
 }

@@ -86,57 +86,32 @@ impl Live {
 
 /// Kills the command wherever that makes a difference; then others do for real what it played.
 fn nothing_happened(scenario: &Scenario<'_>, more: impl Fn(&Case<'_>, &Struck) + Sync) {
-    let began = Instant::now();
-    let points = scenario.points();
-    let fsyncs = |point: &Point| point.class == "fsync" && point.file.starts_with("journal.db");
-    assert!(points.iter().any(fsyncs), "the shim sees what is written: {points:?}");
-    let strikes: Vec<(Point, How)> = points
-        .iter()
-        .enumerate()
-        .flat_map(|(index, point)| {
-            let hows = KILLS.into_iter().filter(|how| matters(&points, index, *how));
-            hows.map(|how| (point.clone(), how)).collect::<Vec<_>>()
-        })
-        .collect();
-    let queue = Mutex::new(strikes.iter().collect::<VecDeque<_>>());
     let rehearsing = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for worker in 0..6 {
-            let (queue, rehearsing, more) = (&queue, &rehearsing, &more);
-            scope.spawn(move || {
-                while let Some((point, how)) = { queue.lock().unwrap().pop_front() } {
-                    let case = scenario.fresh(&worker.to_string());
-                    let before = Live::of(&case.world);
-                    let (struck, reached) = scenario.strike(&case, point.number, *how);
-                    // Seen if what follows fails.
-                    println!("{}: {how} {point}: exit {}", scenario.name, struck.ran.code);
-                    assert!(reached.is_none() || struck.signal == Some(9), "{:?}", struck.ran);
-                    assert_eq!(Live::of(&case.world), before, "a rehearsal changes nothing");
-                    Live::really(&case.world);
-                    let theirs = Live::of(&case.world);
-                    let recovered = case.recover();
-                    for run in recovered.as_array().unwrap() {
-                        assert_eq!(run["reverted"]["steps"], Value::Array(Vec::new()), "{run}");
-                        rehearsing.fetch_add(1, Ordering::Relaxed);
-                    }
-                    assert_eq!(Live::of(&case.world), theirs, "a recovery takes back what somebody else did");
-                    case.world.audit_is_sound();
-                    let runs = case.world.remit(&["runs", "--json"]).exits(0).json();
-                    for run in runs.as_array().unwrap() {
-                        let state = run["state"].as_str().unwrap_or_else(|| panic!("no state: {run}"));
-                        assert_eq!(run["mode"], "rehearse", "{run}");
-                        assert!(matches!(state, "rehearsed" | "failed"), "{run}");
-                        let name = run["run"].as_str().unwrap();
-                        assert_ne!(case.world.remit(&["revert", name]).code, 0, "there is nothing to revert");
-                    }
-                    assert_eq!(case.recover(), Value::Array(Vec::new()), "a second recovery finds nothing");
-                    assert_eq!(Live::of(&case.world), theirs);
-                    more(&case, &struck);
-                }
-            });
+    scenario.each_kill(|case, kill| {
+        let before = Live::of(&case.world);
+        let struck = kill();
+        assert_eq!(Live::of(&case.world), before, "a rehearsal changes nothing");
+        Live::really(&case.world);
+        let theirs = Live::of(&case.world);
+        let recovered = case.recover();
+        for run in recovered.as_array().unwrap() {
+            assert_eq!(run["reverted"]["steps"], Value::Array(Vec::new()), "{run}");
+            rehearsing.fetch_add(1, Ordering::Relaxed);
         }
+        assert_eq!(Live::of(&case.world), theirs, "a recovery takes back what somebody else did");
+        case.world.audit_is_sound();
+        let runs = case.world.remit(&["runs", "--json"]).exits(0).json();
+        for run in runs.as_array().unwrap() {
+            let state = run["state"].as_str().unwrap_or_else(|| panic!("no state: {run}"));
+            assert_eq!(run["mode"], "rehearse", "{run}");
+            assert!(matches!(state, "rehearsed" | "failed"), "{run}");
+            let name = run["run"].as_str().unwrap();
+            assert_ne!(case.world.remit(&["revert", name]).code, 0, "there is nothing to revert");
+        }
+        assert_eq!(case.recover(), Value::Array(Vec::new()), "a second recovery finds nothing");
+        assert_eq!(Live::of(&case.world), theirs);
+        more(case, &struck);
     });
-    println!("{}: {} cases, {:.0} s", scenario.name, strikes.len(), began.elapsed().as_secs_f64());
     assert!(rehearsing.into_inner() > 0, "some were killed in the middle of it");
 }
 

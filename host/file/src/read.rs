@@ -71,7 +71,7 @@ enum Form {
 /// What was read.
 pub struct Content {
     bytes: Zeroizing<Vec<u8>>,
-    /// Of a file, or of a pipe that has a name.
+    /// Of a file, also behind standard input, or of a pipe that has a name.
     mode: Option<u32>,
     shown: String,
     kind: Kind,
@@ -180,7 +180,8 @@ impl Opened {
         if bytes.is_empty() && self.kind.needs_content() {
             return Err(self.error(Problem::Empty));
         }
-        let mode = matches!(self.form, Form::Regular | Form::Named).then(|| self.meta.mode() & 0o7777);
+        let can_be_opened = self.meta.is_file() || self.form == Form::Named;
+        let mode = can_be_opened.then(|| self.meta.mode() & 0o7777);
         Ok(Content { bytes, mode, shown: self.shown.clone(), kind: self.kind })
     }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::changes::genuine;
 use crate::keyring::Keyring;
-use crate::own_words::{OwnWords, was_told};
+use crate::own_words::{OwnWords, WITHHELD, was_told};
 use crate::plan::output;
 use crate::{Error, Home, components};
 
@@ -97,7 +97,7 @@ pub async fn replay(home: &Home, run: RunId) -> Result<Replayed, Error> {
     let used = gate.used();
     let (complete, divergence) = match compare(started, end, cut, &gate, outcome) {
         Ok(complete) => (complete, None),
-        Err(Differs::Here(divergence)) => (true, Some(*divergence)),
+        Err(Differs::Here(divergence)) => (true, Some(told(*divergence, was_told(&records)))),
         Err(Differs::Broken(stop)) => return Err(stop.into()),
     };
     Ok(Replayed {
@@ -107,6 +107,15 @@ pub async fn replay(home: &Home, run: RunId) -> Result<Replayed, Error> {
         fuel: (fuel, meter.consumed(used).fuel),
         divergence,
     })
+}
+
+/// A difference as it may be shown: of a run that was told a secret or content both sides may hold it.
+fn told(divergence: Divergence, in_confidence: bool) -> Divergence {
+    if !in_confidence {
+        return divergence;
+    }
+    let (expected, got) = ("what is on record".to_owned(), format!("something else; {WITHHELD}"));
+    Divergence { expected, got, ..divergence }
 }
 
 enum Differs {
@@ -194,4 +203,19 @@ fn was_cut_short(ended: &Ended) -> bool {
     ["limit `wall_time` exceeded", "the host's task for ", Stop::NOT_STARTED]
         .iter()
         .any(|why| ended.detail.starts_with(why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_tells_nothing_of_what_was_told_in_confidence() {
+        let text = |text: &str| text.to_owned();
+        let found =
+            Divergence { at: text("the end"), expected: text("hunter2"), got: text("the key is hunter2") };
+        assert_eq!(told(found.clone(), false), found);
+        let shown = told(found, true);
+        assert!(shown.at == "the end" && !shown.to_string().contains("hunter2"), "{shown}");
+    }
 }
