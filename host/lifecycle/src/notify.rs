@@ -7,8 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 use remit_journal::{About, Act, Deed, Event, Mode, Reader, Record, RunState, Word};
 use remit_notify::{Event as Told, Notifiers, NotifyError};
 use remit_policy::Verb;
+use remit_trust::KeyId;
 
-use crate::authority::{Actor, Case, Rules, What, claimed};
+use crate::authority::{Actor, Case, Order, Prepared, What, claimed, prepare_order};
+use crate::host::blocking;
 use crate::own_words::passed_on;
 use crate::{Error, Host};
 
@@ -68,7 +70,7 @@ pub async fn notify(host: &Host, patience: Duration) -> Result<Delivery, Error> 
                     continue;
                 }
             };
-            if let Err(error) = notifiers.deliver(name, &event) {
+            if let Err(error) = blocking(|| notifiers.deliver(name, &event)) {
                 delivery.failed.push(error);
                 break;
             }
@@ -80,9 +82,8 @@ pub async fn notify(host: &Host, patience: Duration) -> Result<Delivery, Error> 
     Ok(delivery)
 }
 
-/// Passes over the first event that waits for a notifier: one that its receiver will never take would keep
-/// everything after it waiting. Whoever was to be told never is, so this is a principal's order. Its id, if one waits.
-pub async fn give_up(host: &Host, by: &Actor, name: &str, reason: &str) -> Result<Option<String>, Error> {
+/// The first event that waits for a notifier: the number of its record, and its id.
+fn first_waiting(host: &Host, name: &str) -> Result<Option<(u64, String)>, Error> {
     let config = host.home.load()?;
     let notifiers = Notifiers::open(&config.notify, host.home.path(), KINDS, Duration::ZERO)?;
     let reader = host.journal.reader()?;
@@ -90,13 +91,34 @@ pub async fn give_up(host: &Host, by: &Actor, name: &str, reason: &str) -> Resul
     let mut waiting = Waiting { since, passed: 0 };
     while let Some(next) = waiting.next(&reader, &config.log, |kind| notifiers.wants(name, kind))? {
         if let Next::Event(seq, event) = next {
-            let what = What::GiveUp { notifier: name.to_owned(), record: seq };
-            let word = by.order_here(&reader, (Verb::Review, what), reason)?;
-            tell(host, name, seq, word).await?;
-            return Ok(Some(event.id));
+            return Ok(Some((seq, event.id)));
         }
     }
     Ok(None)
+}
+
+/// Makes what is signed to never tell a notifier of what waits for it first; none if nothing waits.
+pub fn prepare_give_up(
+    host: &Host,
+    by: &KeyId,
+    name: &str,
+    reason: &str,
+) -> Result<Option<Prepared<Order>>, Error> {
+    let Some((record, _)) = blocking(|| first_waiting(host, name))? else { return Ok(None) };
+    let what = What::GiveUp { notifier: name.to_owned(), record };
+    prepare_order(host, by, None, (Verb::Review, what), reason).map(Some)
+}
+
+/// Passes over the first event that waits for a notifier: one that its receiver will never take would keep
+/// everything after it waiting. Whoever was to be told never is, so this is a principal's order. Its id, if one waits.
+pub async fn give_up(host: &Host, by: &Actor, name: &str) -> Result<Option<String>, Error> {
+    let Some((record, id)) = blocking(|| first_waiting(host, name))? else { return Ok(None) };
+    let said = blocking(|| {
+        let ordered = What::GiveUp { notifier: name.to_owned(), record };
+        by.orders(host, &*host.journal.reader()?, None, (Verb::Review, |what| *what == ordered))
+    })?;
+    tell(host, name, record, said.word).await?;
+    Ok(Some(id))
 }
 
 /// So many records that are of no interest to a notifier are passed over before the journal says so: with one record for
@@ -152,7 +174,8 @@ async fn tell(host: &Host, name: &str, upto: u64, word: Option<Word>) -> Result<
 }
 
 /// Puts on record which requests ran out of time unused: that too is worth telling.
-pub async fn expire(host: &Host, rules: &Rules) -> Result<u64, Error> {
+pub async fn expire(host: &Host) -> Result<u64, Error> {
+    let rules = host.rules()?;
     // Nothing is good for longer than 30 days.
     let oldest = Timestamp::now() - SignedDuration::from_hours(31 * 24);
     let reader = host.journal.reader()?;
@@ -163,7 +186,7 @@ pub async fn expire(host: &Host, rules: &Rules) -> Result<u64, Error> {
         }
         let about = About::Request(id);
         let on_record = reader.acts(about)?.iter().any(|(_, act)| matches!(act.deed, Deed::Expired));
-        let Ok(case) = Case::load(&reader, rules, id) else { continue };
+        let Ok(case) = Case::load(&reader, &rules, id) else { continue };
         let over = Timestamp::now() >= case.request.not_after && case.closed.is_none();
         let unused = case.request.uses.is_some_and(|uses| case.started < uses);
         if over && unused && !on_record {

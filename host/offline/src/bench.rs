@@ -10,10 +10,7 @@ use remit_backend::{
 use remit_file::{Durable, Kind as Of};
 use remit_gate::{Estate, Failure, Injected, Phase, Plan, Resource, Step};
 use remit_journal::RunState;
-use remit_lifecycle::{
-    Error, Founder, Founding, Home, Host, Identity, Input, Opinion, Rules, Terms, decide, execute,
-    request_run,
-};
+use remit_lifecycle::{Error, Founder, Founding, Home, Host, Input, KeyHolder, Opinion, Terms};
 use remit_sandbox::{Candidate, Inspection, Sandbox, Stop};
 use remit_trust::principals::Kind;
 use remit_trust::{Signer, SigningKey, blob};
@@ -25,9 +22,8 @@ use crate::{Expect, FailAt, FileAfter, FileBefore, Fixture, OfflineError, Secret
 pub struct Bench {
     dir: TempDir,
     host: Host,
-    rules: Rules,
-    author: Identity,
-    approver: Identity,
+    author: KeyHolder,
+    approver: KeyHolder,
     candidate: Candidate,
     tried: u32,
 }
@@ -91,15 +87,14 @@ impl Bench {
         write(home.policies().join("default.cedar"), POLICY.as_bytes())?;
         let approver_key = Signer::from(approver_key);
         home.sign_rules(&approver_key, |_| true)?;
-        let rules = home.rules()?;
-        let (author, approver) = (rules.identify(author_key.into())?, rules.identify(approver_key)?);
+        let (author, approver) = (KeyHolder::from(Signer::from(author_key)), KeyHolder::from(approver_key));
         let mut host = home.open()?;
         if let Some(cache) = cache {
             let cache = remit_sandbox::Cache::open(cache, &cache.with_extension("key"))?;
-            host.sandbox = Sandbox::new(Some(cache)).map_err(Error::from)?;
+            host.sandbox = Sandbox::new(Some(cache)).map_err(Error::from)?.into();
         }
         let candidate = Candidate::read(&signed)?;
-        Ok(Self { dir, host, rules, author, approver, candidate, tried: 0 })
+        Ok(Self { dir, host, author, approver, candidate, tried: 0 })
     }
 
     /// Tries a case: rehearsal, grant of its least scope, run. Everything begins anew.
@@ -117,7 +112,7 @@ impl Bench {
         let directories = seed_files(&files, &case.fixture.files)?;
         let directories = Files::open(&directories, self.host.home.path())?;
         let estate = remit_capability::files::served(estate, directories);
-        self.host.estate = match case.fault {
+        let estate = match case.fault {
             None => estate,
             Some(fault) => estate.failing(Injected {
                 at: fault.at,
@@ -125,17 +120,18 @@ impl Bench {
                 answer_lost: fault.answer_lost,
             }),
         };
+        self.host.serve(estate.clone());
         let mut seen = self.run(case.fixture).await?;
         seen.secrets = after(&store, case).await?;
         seen.files = files_after(&files, case)?;
-        let calls = self.host.estate.counted();
+        let calls = estate.counted();
         let missed = case.fault.filter(|fault| calls < fault.at).map(|_| calls);
         Ok(Seen { came_of_it: seen, missed })
     }
 
     async fn run(&self, fixture: &Fixture) -> Result<Expect, OfflineError> {
         let input = Input::of(&fixture.input)?;
-        let Self { host, rules, author, approver, candidate, .. } = self;
+        let Self { host, author, approver, candidate, .. } = self;
         let terms = Terms {
             reason: "an offline test".to_owned(),
             incident: None,
@@ -145,14 +141,14 @@ impl Bench {
             break_glass: false,
         };
         let how = (fixture.scope.clone(), false);
-        let asked = match request_run(host, rules, author, candidate, &input, how, terms).await {
+        let asked = match author.request_run(host, candidate, &input, how, terms).await {
             Ok(case) => case.request,
             Err(error) => return not_rehearsed(error),
         };
         let operations = asked.plan().map(lines);
         let opinion = Opinion { approve: true, reason: String::new(), expect: None };
-        decide(host, rules, approver, asked.id, opinion).await?;
-        let done = execute(host, rules, author, asked.id, Some((candidate, &input))).await?;
+        approver.decide(host, asked.id, &opinion).await?;
+        let done = author.execute(host, asked.id, Some((candidate, &input))).await?;
         Ok(Expect {
             outcome: Some(done.state),
             because: done.cause.map(|cause| cause.to_string()),

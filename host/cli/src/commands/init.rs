@@ -6,7 +6,7 @@ use clap::Args;
 use remit_lifecycle::{Founder, Founding, Home};
 use remit_trust::principals::Kind;
 
-use super::Done;
+use super::common::Done;
 use crate::print::say;
 
 #[derive(Args)]

@@ -10,7 +10,7 @@ use remit_sandbox::{AdmissionError, Candidate, Import, Inspection, Interface, Pu
 use remit_trust::{SignatureError, VerifyingKey};
 use serde_json::{Value, json};
 
-use super::Done;
+use super::common::Done;
 use crate::print::{self, say};
 
 #[derive(Args)]

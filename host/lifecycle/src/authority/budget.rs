@@ -7,13 +7,10 @@ use remit_journal::{Reader, Spent};
 use remit_policy::{Matter, Verb, Who};
 use serde::Serialize;
 
-use super::matter::{spent, with_spent};
-use super::{Case, Powers, Rules, Standing};
+use super::spent::{Counted, HOUR, spent, with_spent};
+use super::{Case, Rules, Standing};
 use crate::Error;
 use crate::timeline::second;
-
-/// What every budget is counted over.
-pub(super) const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 /// One budget of a standing scope.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -135,14 +132,6 @@ pub(super) fn has_room(
         }
         _ => Ok(Ok(())),
     }
-}
-
-/// Whose changes count against whose budget.
-pub(super) struct Counted<'a> {
-    pub(super) requester: &'a str,
-    pub(super) starter: &'a str,
-    pub(super) action: &'a str,
-    pub(super) powers: &'a Powers,
 }
 
 /// When a start that the policies refuse now has room in the budgets that they speak of; none if it is not refused, or for

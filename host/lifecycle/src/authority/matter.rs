@@ -1,16 +1,14 @@
 //! What policies are told of a request: counts and names, taken from what was signed and from the journal, never from
 //! the one who asks.
 
-use std::collections::BTreeSet;
-
-use remit_gate::{Pattern, Plan, Scope, Step};
-use remit_journal::{ActionRef, Reader, Spent};
+use remit_gate::Scope;
+use remit_journal::{ActionRef, Reader};
 use remit_policy::{Matter, Who};
 
-use super::budget::{Counted, HOUR};
 use super::powers::{Does, Powers};
 use super::rules::who;
-use super::{Asks, Case, Identity, Request, Rules, Standing, Which};
+use super::spent::{spent, spent_by_prefix};
+use super::{Asks, Identity, Request, Rules, Standing, Which};
 use crate::Error;
 
 impl Request {
@@ -22,7 +20,7 @@ impl Request {
 }
 
 /// What powers are to policies; the rest as in `matter`.
-fn with(powers: &Powers, matter: Matter) -> Matter {
+pub(super) fn with(powers: &Powers, matter: Matter) -> Matter {
     Matter {
         has_plan: powers.planned,
         observe: powers.count(|does| matches!(does, Does::Observe | Does::Read)),
@@ -78,37 +76,6 @@ pub(crate) fn matter(reader: &Reader, rules: &Rules, request: &Request) -> Resul
     Ok(with(&powers, matter))
 }
 
-/// What policies are told when somebody starts a run of a request.
-pub(crate) fn matter_of_start(reader: &Reader, case: &Case, by: &Identity) -> Result<Matter, Error> {
-    started_by(reader, case, by.name())
-}
-
-/// The same of one who would start it.
-pub(super) fn started_by(reader: &Reader, case: &Case, name: &str) -> Result<Matter, Error> {
-    let spent_by_starter = spent(reader, |spent| spent.by_principal(name))?;
-    Ok(Matter { spent_by_starter, ..case.matter.clone() })
-}
-
-/// What a run under a standing scope comes to: who asked for the scope and who starts the run, and of powers what it was
-/// observed to use. All but looks it is bound to.
-pub(crate) fn matter_of_run(
-    reader: &Reader,
-    case: &Case,
-    by: &Identity,
-    steps: &[Step],
-) -> Result<Matter, Error> {
-    run_of(reader, case, by.name(), steps)
-}
-
-/// The same of one who would start it.
-pub(super) fn run_of(reader: &Reader, case: &Case, name: &str, steps: &[Step]) -> Result<Matter, Error> {
-    let plan = Plan { steps: steps.to_vec() };
-    let powers = Powers::of_run(&plan, &case.request.scope);
-    let spent_by_prefix = spent(reader, |spent| spent_by_prefix(spent, &powers))?;
-    let matter = started_by(reader, case, name)?;
-    Ok(with(&powers, Matter { standing: false, under_standing: true, spent_by_prefix, ..matter }))
-}
-
 /// What policies are told of a rehearsal: it looks at whatever its scope names. Nobody has asked for anything yet.
 pub(crate) fn matter_of_rehearsal(
     reader: &Reader,
@@ -132,33 +99,4 @@ pub(crate) fn matter_of_rehearsal(
         ..Matter::default()
     };
     Ok(with(&Powers::of_rehearsal(scope), matter))
-}
-
-/// The kind and the first part of a path: `secret:prod`. Of a pattern that begins with a wildcard, everything.
-fn prefix(target: &Pattern) -> &str {
-    let text = target.as_str();
-    let first = text.split('/').next().unwrap_or_default();
-    if first.contains('*') { "" } else { first }
-}
-
-/// What live runs that started within the last hour changed, or still may.
-pub(super) fn spent<T>(reader: &Reader, read: impl FnOnce(&Spent) -> T) -> Result<T, Error> {
-    Ok(reader.spent(HOUR, read)?)
-}
-
-/// What policies are told of a start, with other counts of what was spent.
-pub(super) fn with_spent(matter: Matter, spent: &Spent, of: &Counted<'_>) -> Matter {
-    Matter {
-        spent_by_requester: spent.by_principal(of.requester),
-        spent_by_starter: spent.by_principal(of.starter),
-        spent_by_action: spent.by_action(of.action),
-        spent_by_prefix: spent_by_prefix(spent, of.powers),
-        ..matter
-    }
-}
-
-/// The most that was spent under the first part of the path of anything that may be touched.
-fn spent_by_prefix(spent: &Spent, powers: &Powers) -> u64 {
-    let prefixes: BTreeSet<&str> = powers.touches().into_iter().map(prefix).collect();
-    prefixes.into_iter().map(|prefix| spent.under(prefix)).max().unwrap_or(0)
 }

@@ -47,30 +47,6 @@ impl Constitution {
     }
 }
 
-/// A principal that proved to be who it says, by its key.
-#[derive(Debug)]
-pub struct Identity {
-    /// Who.
-    pub principal: Principal,
-    /// By which key.
-    pub key: KeyId,
-    pub(crate) signer: Signer,
-}
-
-impl Identity {
-    /// As policies see it.
-    #[must_use]
-    pub fn who(&self) -> Who {
-        who(&self.principal)
-    }
-
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.principal.name
-    }
-}
-
 /// A principal as policies see it.
 pub(crate) fn who(principal: &Principal) -> Who {
     Who {
@@ -78,6 +54,27 @@ pub(crate) fn who(principal: &Principal) -> Who {
         kind: principal.kind.to_string(),
         groups: principal.groups.iter().cloned().collect(),
     }
+}
+
+/// The key files that `principals.toml` names.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct KeyFiles {
+    principal: Vec<KeysOfOne>,
+}
+
+/// See [`KeyFiles`].
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct KeysOfOne {
+    key: Vec<KeyFile>,
+}
+
+/// See [`KeyFiles`].
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct KeyFile {
+    file: Option<PathBuf>,
 }
 
 /// Whether policies and principals go together: a name that nobody has is a rule that never applies, and is an error. What
@@ -173,6 +170,24 @@ impl Home {
             policies: policies.digest(),
         };
         Ok((principals, policies, constitution))
+    }
+
+    /// Every file that the rules are made of: when one of them is another, the rules may be.
+    pub(crate) fn files_of_rules(&self) -> Result<Vec<PathBuf>, Error> {
+        let config = self.load()?;
+        let path = self.path();
+        let mut files = vec![self.config(), self.principals(), self.rules_file(), self.policies()];
+        files.extend(config.trust.admins.iter().map(|file| path.join(file)));
+        // A folder's own stamp says which files there are, and not what is in them.
+        files.extend(
+            remit_file::list(&self.policies(), remit_file::Kind::Policy)?.into_iter().map(|entry| entry.path),
+        );
+        let principals = remit_file::trusted(&self.principals(), remit_file::Kind::Principals)?;
+        // Of a file that is not in form, whoever reads it next says why.
+        let written: KeyFiles = toml::from_str(principals.text()?).unwrap_or_default();
+        let keys = written.principal.into_iter().flat_map(|principal| principal.key);
+        files.extend(keys.filter_map(|key| Some(path.join(key.file?))));
+        Ok(files)
     }
 
     /// The rules in force.
@@ -310,25 +325,6 @@ impl Home {
 }
 
 impl Rules {
-    /// Who holds a key, if it counts now.
-    pub fn identify(&self, signer: Signer) -> Result<Identity, Error> {
-        let key = signer.verifying_key().id();
-        let refuse = |why: String, help| Err(Error::Identity { why, help });
-        let Some(principal) = self.principals.holder(&key) else {
-            return refuse(
-                format!("the key {} belongs to no principal", key.short()),
-                "`remit principals` lists them; an administrator adds one to principals.toml",
-            );
-        };
-        if !self.principals.in_force(&key, Timestamp::now()) {
-            return refuse(
-                format!("the key {} of {} does not count now", key.short(), principal.name),
-                "use a key that is in force (`from`, `until` in principals.toml)",
-            );
-        }
-        Ok(Identity { principal: principal.clone(), key, signer })
-    }
-
     /// Every key that ever counted: to verify the past.
     pub(crate) fn keys(&self) -> Vec<VerifyingKey> {
         self.principals.keys()

@@ -6,11 +6,11 @@ use remit_policy::{Matter, Need, Verb, Who};
 use remit_trust::dsse::Envelope;
 use serde::Serialize;
 
-use super::decide::{Voice, check, may_order, stands};
-use super::matter::{run_of, started_by};
-use super::rules::who;
+use super::decide::check;
+use super::identity::may_order;
 use super::start::{may_start, may_use};
-use super::{Asks, Case, Given, Opinion, Power, Powers, Request, Rules};
+use super::start_matter::{run_of, started_by};
+use super::{Asks, Case, Given, Identity, Opinion, Power, Powers, Request, Rules};
 use crate::Error;
 use crate::timeline::second;
 
@@ -110,26 +110,19 @@ pub struct Could {
 pub fn could(reader: &Reader, rules: &Rules, case: &Case) -> Result<Vec<Could>, Error> {
     let mut all = Vec::new();
     for principal in rules.principals.iter() {
-        let now = Timestamp::now();
-        let mut key = None;
+        let mut known = None;
         let mut why = "it has no key that counts now".to_owned();
         for held in &principal.keys {
-            let id = held.key.id();
-            if !rules.principals.in_force(&id, now) {
-                continue;
-            }
-            match stands(reader, &principal.name, &id) {
-                Ok(()) => key = Some(id),
+            let Ok(by) = rules.identify(&held.key.id()) else { continue };
+            match by.stands(reader) {
+                Ok(()) => known = Some(by),
                 Err(error) => why = error.to_string(),
             }
         }
         for verb in [Verb::Approve, Verb::Trigger, Verb::Revoke] {
-            let answer = match &key {
+            let answer = match &known {
                 None => Err(why.clone()),
-                Some(key) => {
-                    let voice = Voice { principal, key: key.clone() };
-                    may(reader, rules, case, &voice, verb).map_err(|error| error.to_string())
-                }
+                Some(by) => may(reader, rules, case, by, verb).map_err(|error| error.to_string()),
             };
             let allowed = answer.is_ok();
             let (Ok(why) | Err(why)) = answer;
@@ -140,8 +133,8 @@ pub fn could(reader: &Reader, rules: &Rules, case: &Case) -> Result<Vec<Could>, 
     Ok(all)
 }
 
-fn may(reader: &Reader, rules: &Rules, case: &Case, by: &Voice<'_>, verb: Verb) -> Result<String, Error> {
-    let who = who(by.principal);
+fn may(reader: &Reader, rules: &Rules, case: &Case, by: &Identity, verb: Verb) -> Result<String, Error> {
+    let who = by.who();
     let now = Timestamp::now();
     let allowed = |matter: &Matter, approvers: &[Who]| {
         rules.policies.may(&who, verb, Some(matter), now, approvers).words()
