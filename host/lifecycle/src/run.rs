@@ -123,12 +123,12 @@ pub(crate) async fn begin(
         sealer,
         _claim: claim,
     };
-    Ok(Started { run, end: tokio::spawn(going.to_its_end()) })
+    Ok(Started { run, end: tokio::spawn(going.finish()) })
 }
 
 impl Going {
     /// To a named end, on record.
-    async fn to_its_end(self) -> Result<Finished, Error> {
+    async fn finish(self) -> Result<Finished, Error> {
         let Self { host, run, action, input, seed, gate, mut meter, sealer, on_failure, _claim } = self;
         let mut returned = None;
         let outcome = async {

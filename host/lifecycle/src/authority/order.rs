@@ -170,7 +170,7 @@ fn allows(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, what: &Wha
                 let earlier_only = match strike.ground {
                     Ground::Principal(_) | Ground::All => true,
                     Ground::Request(_) | Ground::Key(_) | Ground::Action(_) => false,
-                    _ => return refuse("it revokes what cannot be revoked"),
+                    Ground::Thaw => return refuse("it revokes what cannot be revoked"),
                 };
                 if strike.earlier_only != earlier_only {
                     return refuse("it revokes for another time than such an order does");
