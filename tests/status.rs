@@ -110,6 +110,25 @@ fn an_action_with_nothing_to_do_is_asked_for_with_the_scope_of_its_plan() {
     world.audit_is_sound();
 }
 
+/// Two people are needed, and besides who asks there is one.
+#[test]
+fn status_says_where_nobody_is_left_who_could_approve() {
+    let world = shipped(&["rotate-secret"]);
+    world.write("scope.toml", scope("", SECRET));
+    let input = format!("path={SECRET}");
+    let any = [ACTION, "--input", &input, "--without-plan", "--scope", "scope.toml"];
+    let id = ask(&world, &any);
+    let status = |lacks: &str| {
+        let text = world.remit(&["status"]).exits(0).out;
+        holds(&text, &[&id, lacks]);
+        let told = world.remit(&["status", "--json"]).exits(0).json();
+        assert_eq!(told["waiting"][0]["out_of_reach"], true);
+    };
+    status("lacks 2 more of 2 humans (open-ended-needs-two): only bob may approve, which is not enough");
+    world.remit(&["approve", &id, "--key", "bob.key", "--reason", "r"]).exits(0);
+    status("lacks 1 more of 2 humans (open-ended-needs-two): nobody may approve it");
+}
+
 /// What tells a rehearsal from a run, by a coin that differs, and then asks for more than it was approved for.
 #[test]
 fn attack_an_empty_plan_gives_no_power() {
