@@ -44,6 +44,7 @@ pub use proof::check_authority;
 pub(crate) use propose::unreviewed_runs;
 pub use propose::{Terms, prepare_run_request, prepare_standing_request, submit_request, waiting_for_room};
 pub use rules::Rules;
+pub(crate) use rules::who;
 pub use signed::{Prepared, read_signed};
 pub use start::{Start, prepare_start, submit_start};
 pub use tell::{Could, Explained, Needed, Said, could, differences, explain, orders};

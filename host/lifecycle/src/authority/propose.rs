@@ -55,7 +55,8 @@ pub async fn prepare_run_request(
     let identity = rules.identify(by)?;
     terms.check(&rules, MAX_TTL)?;
     let action = blocking(|| {
-        let action = crate::plan::admit(host, candidate, input, scope.as_ref(), None)?;
+        // What is rehearsed is held to the scope there.
+        let action = crate::plan::admit(host, candidate, input, scope.as_ref().filter(|_| open), None)?;
         crate::components::keep(host, candidate)?;
         Ok::<_, Error>(action)
     })?;
