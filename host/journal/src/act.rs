@@ -280,38 +280,40 @@ impl fmt::Display for Withdrawn {
     }
 }
 
-/// What a deed does to the grounds of authority. The one place: the table of a journal and its audit follow it.
-pub(crate) enum Effect {
-    /// These give none any more; why.
-    Strikes(Vec<Strike>, String),
-    /// This does again.
-    Lifts(Ground),
-    /// This notifier told everything up to that record.
-    Tells(String, u64),
+/// What a [`Deed`] changes in the tables of the journal. The writer and the audit both follow this.
+pub(crate) enum AuthorityChange {
+    /// These give no authority any more, and why.
+    Revokes(Vec<Strike>, String),
+    /// This gives authority again.
+    Restores(Ground),
+    /// This notifier delivered everything up to that record.
+    Notified(String, u64),
 }
 
 impl Act {
-    pub(crate) fn effect(&self) -> Option<Effect> {
+    pub(crate) fn change(&self) -> Option<AuthorityChange> {
+        use AuthorityChange::{Notified, Restores, Revokes};
         let said = |word: &Word| format!("{}: {}", word.principal, word.reason);
         let for_good = |ground| vec![Strike { ground, earlier_only: false }];
         match (&self.deed, self.about) {
-            (Deed::Revoked { word, strikes }, _) => Some(Effect::Strikes(strikes.clone(), said(word))),
+            (Deed::Revoked { word, strikes }, _) => Some(Revokes(strikes.clone(), said(word))),
             (Deed::RequestDenied(word), About::Request(request)) => {
-                Some(Effect::Strikes(for_good(Ground::Request(request)), format!("denied by {}", said(word))))
+                Some(Revokes(for_good(Ground::Request(request)), format!("denied by {}", said(word))))
             }
             (Deed::Voided { why }, About::Request(request)) => {
-                Some(Effect::Strikes(for_good(Ground::Request(request)), why.clone()))
+                Some(Revokes(for_good(Ground::Request(request)), why.clone()))
             }
-            (Deed::Frozen(word), _) => Some(Effect::Strikes(for_good(Ground::Thaw), said(word))),
-            (Deed::Unfrozen(_), _) => Some(Effect::Lifts(Ground::Thaw)),
-            (Deed::Notified { notifier, upto, .. }, _) => Some(Effect::Tells(notifier.clone(), *upto)),
+            (Deed::Frozen(word), _) => Some(Revokes(for_good(Ground::Thaw), said(word))),
+            (Deed::Unfrozen(_), _) => Some(Restores(Ground::Thaw)),
+            (Deed::Notified { notifier, upto, .. }, _) => Some(Notified(notifier.clone(), *upto)),
             _ => None,
         }
     }
 }
 
 impl Strike {
-    /// Whatever was on record before this number falls.
+    /// The first record number that keeps its authority: everything on record before it loses it. `seq` is the number of
+    /// the record that revokes.
     pub(crate) fn before(&self, seq: u64) -> u64 {
         if self.earlier_only { seq } else { u64::MAX >> 1 }
     }

@@ -66,18 +66,20 @@ pub enum JournalError {
         /// The verifier's words.
         why: String,
     },
-    /// The file was written by a newer version. It was left untouched.
-    #[error("the journal {} has schema {found}; this version knows up to {known}", path.display())]
+    /// The file has another schema than this version reads and writes. It was left untouched.
+    #[error("the journal {} has schema {found}; this version of remit reads and writes only schema {known}", path.display())]
     #[diagnostic(
-        code("failed::journal-newer"),
-        help("use the newer `remit` that wrote it; nothing was changed")
+        code("failed::journal-schema"),
+        help(
+            "nothing was changed; use the version of `remit` that wrote this file, or make a new home (`remit init` with another `--home`)"
+        )
     )]
-    Newer {
+    OtherSchema {
         /// The file.
         path: PathBuf,
-        /// The file's.
+        /// The file's schema.
         found: i64,
-        /// The newest that this version can read.
+        /// The schema that this version knows.
         known: i64,
     },
     /// A record cannot be written as JSON, or read back.
@@ -223,3 +225,61 @@ impl JournalError {
         Self::Unavailable { path: path.to_owned(), why, help }
     }
 }
+
+/// What is wrong with a journal: the first thing that the audit found.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum AuditError {
+    /// A record was altered, removed, added or moved.
+    #[error("record {seq} {why}")]
+    #[diagnostic(code("integrity::record-tampered"), help("{}", KEEP))]
+    Record {
+        /// Its sequence number.
+        seq: u64,
+        /// What is wrong.
+        why: String,
+    },
+    /// The newest checkpoint is not of these records.
+    #[error("the journal's last checkpoint {why}")]
+    #[diagnostic(code("integrity::checkpoint"), help("{}", KEEP))]
+    Checkpoint {
+        /// What is wrong.
+        why: String,
+    },
+    /// The older checkpoint that was given is not one of this log.
+    #[error("the checkpoint given with --since does not verify: {why}")]
+    #[diagnostic(
+        code("integrity::checkpoint"),
+        help("check that it is a checkpoint of this journal, whole and unchanged; if it is, {}", KEEP)
+    )]
+    Since {
+        /// What is wrong.
+        why: String,
+    },
+    /// An older checkpoint is not of these records.
+    #[error("the checkpoint at size {size} {why}")]
+    #[diagnostic(code("integrity::checkpoint"), help("{}", KEEP))]
+    Older {
+        /// How many records it covers.
+        size: u64,
+        /// What is wrong.
+        why: String,
+    },
+    /// A table does not agree with the records.
+    #[error("the {what} of {run} {why}")]
+    #[diagnostic(code("integrity::table"), help("{}", KEEP))]
+    Table {
+        /// What the table holds.
+        what: &'static str,
+        /// The run, or whatever else the row is about.
+        run: String,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// The file could not be read.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Journal(#[from] JournalError),
+}
+
+const KEEP: &str =
+    "keep the file as evidence, do not run anything on this home, and compare with a copy of the journal";

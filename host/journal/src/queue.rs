@@ -8,9 +8,9 @@ use remit_trust::Digest;
 use tokio::sync::oneshot;
 
 use crate::StartError;
+use crate::entry::Entry;
+use crate::entry::Transition;
 use crate::name::Filed;
-use crate::store::Entry;
-use crate::tables::Turn;
 
 /// So many bytes of records are worth a transaction of their own, even if nobody waits for them.
 const MUCH: usize = 1024 * 1024;
@@ -32,7 +32,7 @@ pub(crate) struct Head {
     pub(crate) of: Filed,
     pub(crate) kind: &'static str,
     pub(crate) at: Timestamp,
-    pub(crate) turn: Turn,
+    pub(crate) transition: Transition,
 }
 
 /// What the one who sent a message waits for.
@@ -102,10 +102,10 @@ impl Queue {
         write(&mut waiting.group.text)?;
         waiting.hurry |= wants.in_a_hurry();
         let body = start..waiting.group.text.len();
-        let entry = head.map(|Head { of, kind, at, turn }| {
+        let entry = head.map(|Head { of, kind, at, transition }| {
             let waited_for = wants.in_a_hurry();
             let digest = waited_for.then(|| Digest::of(&waiting.group.text[body.clone()]));
-            Entry { of, kind, body, digest, at, waited_for, turn }
+            Entry { of, kind, body, digest, at, waited_for, transition }
         });
         waiting.group.messages.push(Message { entry, wants });
         // Waking costs more than everything else here: a writer that lingers goes on lingering.

@@ -17,12 +17,13 @@ use tokio::sync::oneshot;
 
 use remit_trust::Sealed;
 
-use crate::act::Effect;
+use crate::act::AuthorityChange;
+use crate::append::{Trusted, append};
 use crate::backfill::Backfill;
 use crate::disk::Disk;
+use crate::entry::{Start, Transition};
 use crate::queue::{Answer, Group, Head, Message, Queue, Wants};
 use crate::store::{self, Durability};
-use crate::tables::{Start, Turn};
 use crate::watch::{Bell, Shared};
 use crate::{Act, CallEvent, Event, JournalError, Poisoned, Reader, Record, RunId, StartError, Watch};
 
@@ -132,7 +133,7 @@ impl Journal {
         event: &CallEvent<'_, A, V, F>,
     ) -> Result<u64, JournalError> {
         let of = run.filed();
-        let head = Head { of, kind: event.kind(), at, turn: Turn::Goes };
+        let head = Head { of, kind: event.kind(), at, transition: Transition::Goes };
         let mut length = 0;
         self.enqueue(Some(head), Wants::Nothing, |text| {
             let start = text.len();
@@ -168,9 +169,10 @@ impl Journal {
     /// Appends an act; on return it, and all before it, are durable. Its time is the journal's, as of [`Journal::commit`].
     pub async fn act(&self, act: &Act) -> Result<(), JournalError> {
         let kind = act.deed.kind();
-        let turn = act.effect().map_or(Turn::Goes, |effect| Turn::Decides(Box::new(effect)));
+        let transition =
+            act.change().map_or(Transition::Goes, |change| Transition::Decides(Box::new(change)));
         let (done, answer) = oneshot::channel();
-        self.write(Head { of: act.about.filed(), kind, at: act.at, turn }, act, Wants::Durable(done))?;
+        self.write(Head { of: act.about.filed(), kind, at: act.at, transition }, act, Wants::Durable(done))?;
         self.answered(answer).await
     }
 
@@ -266,20 +268,20 @@ impl Journal {
 
     fn send(&self, record: Record, key: Option<Sealed>, wants: Wants) -> Result<(), JournalError> {
         let kind = record.event.kind();
-        let turn = match &record.event {
-            Event::Started(started) => Turn::Starts(Box::new(Start {
+        let transition = match &record.event {
+            Event::Started(started) => Transition::Starts(Box::new(Start {
                 run: record.run,
                 grant: started.grant.as_ref().map(|grant| (grant.digest, grant.uses)),
                 rests_on: started.rests_on(),
                 key: key.ok_or_else(|| unwritable(kind, "a run starts with `Journal::start`".to_owned()))?,
             })),
-            Event::Intent(_) if matches!(wants, Wants::Durable(_)) => Turn::Changes,
-            Event::Phase(entered) if entered.phase.reopens() => Turn::Reopens,
-            Event::Ended(_) => Turn::Ends,
-            Event::UndoExpired(_) => Turn::Expires,
-            _ => Turn::Goes,
+            Event::Intent(_) if matches!(wants, Wants::Durable(_)) => Transition::Changes,
+            Event::Phase(entered) if entered.phase.reopens() => Transition::Reopens,
+            Event::Ended(_) => Transition::Ends,
+            Event::UndoExpired(_) => Transition::Expires,
+            _ => Transition::Goes,
         };
-        self.write(Head { of: record.run.filed(), kind, at: record.at, turn }, &record, wants)
+        self.write(Head { of: record.run.filed(), kind, at: record.at, transition }, &record, wants)
     }
 
     /// Writes a record's text and hands it over.
@@ -336,7 +338,7 @@ struct Writer {
     database: Connection,
     signer: NoteSigner,
     /// The state of the log that this writer left behind, or found and verified.
-    trusted: Option<store::Trusted>,
+    trusted: Option<Trusted>,
     /// What the connection is set to.
     set: Durability,
     /// Everything committed is on the disk, and not only on its way there.
@@ -412,7 +414,7 @@ impl Writer {
         let durability = if later { Durability::Later } else { Durability::Now };
         let nothing = entries.is_empty() && (self.synced || durability == Durability::Later);
         let decides = entries.iter().any(
-            |entry| matches!(&entry.turn, Turn::Decides(effect) if matches!(**effect, Effect::Strikes(..))),
+            |entry| matches!(&entry.transition, Transition::Decides(change) if matches!(**change, AuthorityChange::Revokes(..))),
         );
         let result = match self.poison.get() {
             Some(poisoned) => Err(poisoned.clone().into()),
@@ -422,7 +424,7 @@ impl Writer {
                 let Self { path, database, signer, trusted, set, .. } = self;
                 durability
                     .set(path, database, set)
-                    .and_then(|()| store::append(path, database, signer, trusted, (&entries, &group.text)))
+                    .and_then(|()| append(path, database, signer, trusted, (&entries, &group.text)))
             }
         };
         match result {
