@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 
 use crate::paths::{holder, touched, within};
 
+/// The kinds of principals.
+pub(crate) const KINDS: [&str; 3] = ["human", "agent", "service"];
+
 /// A principal, as policies see it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::Who;
+use crate::matter::KINDS;
 
 /// A number of approvals that a request needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +45,7 @@ impl Need {
         let count = words.next().and_then(|count| usize::from_str(count).ok()).ok_or_else(wrong)?;
         let (mut kind, mut group) = (None, None);
         let mut next = words.next();
-        if let Some(word) = next.filter(|word| crate::people::KINDS.contains(word)) {
+        if let Some(word) = next.filter(|word| KINDS.contains(word)) {
             kind = Some(word.to_owned());
             next = words.next();
         }

@@ -6,10 +6,8 @@ use std::collections::BTreeSet;
 use cedar_policy::Policy;
 use serde_json::Value;
 
+use crate::matter::KINDS;
 use crate::{Need, PolicyError, Who};
-
-/// What a principal can be.
-pub(crate) const KINDS: [&str; 3] = ["human", "agent", "service"];
 
 /// A place in a policy file, as an error shows it.
 #[derive(Clone, Debug)]

@@ -14,6 +14,7 @@ use miette::Diagnostic;
 use remit_file::{Entry, Kind};
 use remit_trust::{Digest, canonical};
 
+use crate::matter::KINDS;
 use crate::matter::{context, entities};
 use crate::people::{Named, Spot};
 use crate::{Matter, Need, PolicyError, Verb, Who, paths, people};
@@ -191,8 +192,7 @@ impl Policies {
             }
         }
         if let Some(word) = people::no_kind(policy) {
-            let why =
-                format!("`{}` is no kind of principal ({})", word.escape_debug(), people::KINDS.join(", "));
+            let why = format!("`{}` is no kind of principal ({})", word.escape_debug(), KINDS.join(", "));
             return Err(match text.find(&format!("\"{word}\"")) {
                 Some(offset) => Spot::at(file, text, offset).wrong(&why),
                 None => wrong(why),
