@@ -30,7 +30,6 @@ pub(crate) struct History {
 }
 
 /// What the records so far say about one run.
-#[expect(clippy::struct_excessive_bools, reason = "facts about a run, each of its own")]
 struct KnownRun {
     run: RunId,
     mode: Mode,
@@ -343,7 +342,7 @@ enum Call<'a> {
     Outcome(Outcome<&'a RawValue, &'a RawValue>),
 }
 
-impl<'a> Call<'a> {
+impl Call<'_> {
     fn kind(&self) -> &'static str {
         match self {
             Self::Intent(_) => "intent",

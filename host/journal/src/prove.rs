@@ -308,7 +308,7 @@ impl Reader {
                 return Err(wrong);
             }
         }
-        let missing = self.missing_records(&snapshot, &checked).map_err(|error| self.sql(&error))?;
+        let missing = Self::missing_records(&snapshot, &checked).map_err(|error| self.sql(&error))?;
         if let Some(why) = missing {
             return Err(CheckError::Incomplete { run: *run, why: why.to_owned() });
         }
@@ -336,11 +336,7 @@ impl Reader {
     }
 
     /// Whether anything in the file tells of more records of the run than its index gave, and what.
-    fn missing_records(
-        &self,
-        database: &Connection,
-        checked: &RunCheck,
-    ) -> rusqlite::Result<Option<&'static str>> {
+    fn missing_records(database: &Connection, checked: &RunCheck) -> rusqlite::Result<Option<&'static str>> {
         let name = checked.run.to_string();
         // By the table itself, and by what the records say of themselves. Records before the last one cannot be missing: its
         // entry binds them.

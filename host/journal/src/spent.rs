@@ -113,7 +113,7 @@ impl Sums {
 impl Spent {
     /// A count of the runs that start at `since` or later, none of which is among the first `upto` records.
     pub(crate) fn after_record(upto: u64, since: Timestamp) -> Self {
-        Self { since, upto, ..Self::default() }
+        Self { upto, since, ..Self::default() }
     }
 
     /// Changes by runs that this principal asked for or started. Under a standing scope these may be two principals, and

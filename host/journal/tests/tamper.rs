@@ -391,8 +391,8 @@ async fn records_must_tell_a_story() {
         (vec![forged(|body| body.input_digest = body.action.digest)], 1, "input"),
         (vec![forged(|body| body.scope_digest = body.action.digest)], 1, "scope"),
         (vec![forged(|body| body.grant.as_mut().unwrap().digest = body.action.digest)], 1, "a grant"),
-        (vec![begun(), Record::now(live, Phase::Verify), intent(live, 1)], 3, "turn was over"),
-        (vec![begun(), intent(live, 1), end(live, RunState::Succeeded)], 3, "never came back"),
+        (vec![begun(), Record::now(live, Phase::Verify), intent(live, 1)], 3, "`run` had ended"),
+        (vec![begun(), intent(live, 1), end(live, RunState::Succeeded)], 3, "a call has no outcome"),
         (vec![begun(), end(live, RunState::Failed), intent(live, 1)], 3, "had ended"),
         (vec![begun(), end(live, RunState::Failed), Record::now(live, Phase::Verify)], 3, "had ended"),
         (
@@ -403,9 +403,9 @@ async fn records_must_tell_a_story() {
                 end(live, RunState::Held),
             ],
             4,
-            "could not come to",
+            "could not reach",
         ),
-        (vec![begun(), end(live, RunState::Rehearsed)], 2, "could not come to"),
+        (vec![begun(), end(live, RunState::Rehearsed)], 2, "could not reach"),
         (vec![begun(), Record::now(live, UndoIntent { call: 1 })], 2, "not on record"),
         (vec![begun(), intent(live, 1), outcome(live, 1), outcome(live, 1)], 4, "without its intent"),
         (vec![begun(), intent(live, 1), outcome(live, 1), intent(live, 1)], 4, "repeats the number"),
@@ -416,7 +416,7 @@ async fn records_must_tell_a_story() {
         (vec![no_grant, intent(live, 1)], 2, "live run without a grant"),
         (vec![started(dry, None), intent(dry, 1)], 2, "is a change, in a rehearsal"),
         (vec![started(dry, None), Record::now(dry, UndoIntent { call: 1 })], 2, "changes nothing"),
-        (vec![started(dry, None), simulated(dry, 1), end(dry, RunState::Held)], 3, "could not come to"),
+        (vec![started(dry, None), simulated(dry, 1), end(dry, RunState::Held)], 3, "could not reach"),
         (vec![begun(), simulated(live, 1)], 2, "simulated change, in a live run"),
     ] {
         let (_folder, path) = home();

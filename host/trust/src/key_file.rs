@@ -6,7 +6,7 @@ use remit_file::{Content, Kind};
 use zeroize::Zeroizing;
 
 use crate::ssh::SshKey;
-use crate::{KeyError, Signer, VerifyingKey, armour};
+use crate::{KeyError, Signer, SigningKey, VerifyingKey, armour};
 
 const PRIVATE: &str = "PRIVATE KEY";
 const PUBLIC: &str = "PUBLIC KEY";
@@ -102,7 +102,8 @@ impl KeyFile {
         self.private()?;
         let openssh = block.tag() == OPENSSH;
         let der = Zeroizing::new(block.into_contents());
-        if openssh { Signer::from_openssh(&der, self) } else { Signer::from_pkcs8(&der, self) }
+        let signer = if openssh { Signer::from_openssh(&der) } else { Signer::from_pkcs8(&der) };
+        signer.map_err(|why| self.unusable(why))
     }
 
     fn line(&self) -> Result<SshKey, KeyError> {
@@ -131,5 +132,57 @@ impl KeyFile {
                 format!("a PEM block of `{other}`, expected `{}`", wanted.join("` or `"))
             }
         }))
+    }
+}
+
+impl SigningKey {
+    /// Reads a PKCS#8 key in PEM; `shown` names it in errors.
+    pub fn from_pem(text: &str, shown: &str) -> Result<Self, KeyError> {
+        KeyFile::of(text.as_bytes(), shown).signer()?.publishing(shown)
+    }
+
+    /// Reads a key file, which must be private to its owner; `-` is standard input.
+    pub fn load(path: &Path) -> Result<Self, KeyError> {
+        KeyFile::read(path)?.signer()?.publishing(&path.display().to_string())
+    }
+}
+
+impl VerifyingKey {
+    /// Reads an ECDSA P-256 key in SPKI PEM; `shown` names it in errors.
+    pub fn from_pem(text: &str, shown: &str) -> Result<Self, KeyError> {
+        KeyFile::of(text.as_bytes(), shown).public()?.publishing(shown)
+    }
+
+    /// Reads a public key in PEM (ECDSA P-256 or Ed25519), or a line of OpenSSH (the same two, in hardware too).
+    pub fn from_text(text: &str, shown: &str) -> Result<Self, KeyError> {
+        KeyFile::of(text.as_bytes(), shown).public()
+    }
+
+    /// Reads a key file of any form; `-` is standard input.
+    pub fn load(path: &Path) -> Result<Self, KeyError> {
+        KeyFile::read(path)?.public()
+    }
+
+    /// Reads a key file that decides who may do what.
+    pub fn load_trusted(path: &Path) -> Result<Self, KeyError> {
+        KeyFile::trusted(path)?.public()
+    }
+
+    /// Reads a publisher's key file: ECDSA P-256 in PEM, as cosign has it.
+    pub fn load_publisher(path: &Path) -> Result<Self, KeyError> {
+        Self::load(path)?.publishing(&path.display().to_string())
+    }
+
+    /// The same of one that decides whose actions may run.
+    pub fn load_trusted_publisher(path: &Path) -> Result<Self, KeyError> {
+        Self::load_trusted(path)?.publishing(&path.display().to_string())
+    }
+}
+
+impl Signer {
+    /// Reads a private key file, which must be private to its owner: PKCS#8 in PEM (ECDSA P-256 or Ed25519), or
+    /// OpenSSH's; `-` is standard input. An OpenSSH *public* key stands for the private one that an ssh-agent holds.
+    pub fn load(path: &Path) -> Result<Self, KeyError> {
+        KeyFile::read(path)?.signer()
     }
 }

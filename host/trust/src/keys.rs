@@ -13,7 +13,6 @@ use ring::signature::{
 };
 use zeroize::Zeroizing;
 
-use crate::key_file::KeyFile;
 use crate::ssh::{Point, SshKey};
 use crate::{Digest, KeyError, SignatureError};
 
@@ -70,20 +69,10 @@ impl SigningKey {
         Self::from_der(document.as_ref().to_vec()).map_err(|_| KeyError::Random)
     }
 
-    /// Reads a PKCS#8 key in PEM; `shown` names it in errors.
-    pub fn from_pem(text: &str, shown: &str) -> Result<Self, KeyError> {
-        KeyFile::of(text.as_bytes(), shown).signer()?.publishing(shown)
-    }
-
     pub(crate) fn from_der(der: Vec<u8>) -> Result<Self, KeyRejected> {
         let pkcs8 = Zeroizing::new(der);
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &pkcs8, &SystemRandom::new())?;
         Ok(Self { pair, pkcs8 })
-    }
-
-    /// Reads a key file, which must be private to its owner; `-` is standard input.
-    pub fn load(path: &Path) -> Result<Self, KeyError> {
-        KeyFile::read(path)?.signer()?.publishing(&path.display().to_string())
     }
 
     /// The key in PKCS#8 PEM.
@@ -147,18 +136,8 @@ impl fmt::Debug for VerifyingKey {
 }
 
 impl VerifyingKey {
-    /// Reads an ECDSA P-256 key in SPKI PEM; `shown` names it in errors.
-    pub fn from_pem(text: &str, shown: &str) -> Result<Self, KeyError> {
-        KeyFile::of(text.as_bytes(), shown).public()?.publishing(shown)
-    }
-
-    /// Reads a public key in PEM (ECDSA P-256 or Ed25519), or a line of OpenSSH (the same two, in hardware too).
-    pub fn from_text(text: &str, shown: &str) -> Result<Self, KeyError> {
-        KeyFile::of(text.as_bytes(), shown).public()
-    }
-
     /// Publishers sign with ECDSA P-256, in PEM, as cosign does.
-    fn publishing(self, shown: &str) -> Result<Self, KeyError> {
+    pub(crate) fn publishing(self, shown: &str) -> Result<Self, KeyError> {
         if matches!(self.0, Form::P256(_)) {
             return Ok(self);
         }
@@ -184,26 +163,6 @@ impl VerifyingKey {
 
     pub(crate) fn of_ssh(key: SshKey) -> Self {
         Self(Form::Ssh(Box::new(key)))
-    }
-
-    /// Reads a key file of any form; `-` is standard input.
-    pub fn load(path: &Path) -> Result<Self, KeyError> {
-        KeyFile::read(path)?.public()
-    }
-
-    /// Reads a key file that decides who may do what.
-    pub fn load_trusted(path: &Path) -> Result<Self, KeyError> {
-        KeyFile::trusted(path)?.public()
-    }
-
-    /// Reads a publisher's key file: ECDSA P-256 in PEM, as cosign has it.
-    pub fn load_publisher(path: &Path) -> Result<Self, KeyError> {
-        Self::load(path)?.publishing(&path.display().to_string())
-    }
-
-    /// The same of one that decides whose actions may run.
-    pub fn load_trusted_publisher(path: &Path) -> Result<Self, KeyError> {
-        Self::load_trusted(path)?.publishing(&path.display().to_string())
     }
 
     /// The key as text: SPKI PEM, or a line of OpenSSH.

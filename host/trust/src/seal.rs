@@ -10,6 +10,8 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
+use subtle::ConstantTimeEq as _;
+
 use crate::key_file::KeyFile;
 use crate::keys::create;
 use crate::{KeyError, SealError};
@@ -35,8 +37,7 @@ impl SecretBytes {
 impl PartialEq for SecretBytes {
     /// Takes the same time wherever the first difference is.
     fn eq(&self, other: &Self) -> bool {
-        self.0.len() == other.0.len()
-            && self.0.iter().zip(other.0.iter()).fold(0, |d, (a, b)| d | (a ^ b)) == 0
+        self.0.ct_eq(&other.0).into()
     }
 }
 

@@ -1,14 +1,12 @@
 //! Whoever can sign as a principal: a key in a file, or one that an ssh-agent holds.
 
 use std::fmt;
-use std::path::Path;
 
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
 use ssh_key::private::KeypairData;
 use ssh_key::{Algorithm, EcdsaCurve, HashAlg, Mpint, Signature, SshSig};
 
-use crate::key_file::KeyFile;
 use crate::ssh::{self, SSH_NAMESPACE, SshKey};
 use crate::{KeyError, SigningKey, VerifyingKey};
 
@@ -60,12 +58,6 @@ impl From<SigningKey> for Signer {
 }
 
 impl Signer {
-    /// Reads a private key file, which must be private to its owner: PKCS#8 in PEM (ECDSA P-256 or Ed25519), or
-    /// OpenSSH's; `-` is standard input. An OpenSSH *public* key stands for the private one that an ssh-agent holds.
-    pub fn load(path: &Path) -> Result<Self, KeyError> {
-        KeyFile::read(path)?.signer()
-    }
-
     pub(crate) fn in_agent(key: SshKey) -> Self {
         Self(Held::Agent(key))
     }
@@ -81,29 +73,23 @@ impl Signer {
         }
     }
 
-    pub(crate) fn from_pkcs8(der: &[u8], from: &KeyFile) -> Result<Self, KeyError> {
+    pub(crate) fn from_pkcs8(der: &[u8]) -> Result<Self, String> {
         // openssl writes no public half into an Ed25519 key.
         if let Ok(pair) = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der) {
             return Ok(Self(Held::Ed25519(pair)));
         }
         let key = SigningKey::from_der(der.to_vec());
-        let unknown = |error| from.unusable(format!("neither ECDSA P-256 nor Ed25519 in PKCS#8 ({error})"));
+        let unknown = |error| format!("neither ECDSA P-256 nor Ed25519 in PKCS#8 ({error})");
         key.map(|key| Self(Held::P256(key))).map_err(unknown)
     }
 
     /// What is in the armour of an OpenSSH private key:
     /// <https://github.com/openssh/openssh-portable/blob/master/PROTOCOL.key>.
-    pub(crate) fn from_openssh(bytes: &[u8], from: &KeyFile) -> Result<Self, KeyError> {
-        let (pair, public) = match ssh::private_key(bytes) {
-            Ok(Some(found)) => found,
-            Ok(None) => {
-                return Err(from.unusable(
-                    "it is encrypted: `ssh-add` it to your ssh-agent, and name the public key file instead",
-                ));
-            }
-            Err(why) => return Err(from.unusable(why)),
-        };
-        let rejected = |error: ring::error::KeyRejected| from.unusable(error.to_string());
+    pub(crate) fn from_openssh(bytes: &[u8]) -> Result<Self, String> {
+        let found = ssh::private_key(bytes)?;
+        let (pair, public) = found
+            .ok_or("it is encrypted: `ssh-add` it to your ssh-agent, and pass the public key file instead")?;
+        let rejected = |error: ring::error::KeyRejected| error.to_string();
         let pair = match &pair {
             KeypairData::Ed25519(pair) => {
                 let seed = zeroize::Zeroizing::new(pair.private.to_bytes());
