@@ -328,7 +328,7 @@ log = {}
 # environment = "production"
 
 [trust]
-# Who may publish actions (P-256, PEM), and who may say who the principals are: public keys, relative to this file.
+# Subject may publish actions (P-256, PEM), and who may say who the principals are: public keys, relative to this file.
 publishers = {}
 admins     = {}
 

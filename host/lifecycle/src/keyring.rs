@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use remit_journal::{Event, Journal, Mode, Reader, Record, RunId, UndoExpired};
-use remit_policy::Verb;
+use remit_policy::PolicyAction;
 use remit_trust::{KeyError, Sealed, Sealer};
 
 use crate::authority::{Actor, What};
@@ -146,12 +146,12 @@ pub async fn expire_undo(
             if ended.is_none_or(|at| at >= before) {
                 continue;
             }
-            by.may(&reader, summary.run, Verb::Resolve)?;
+            by.may(&reader, summary.run, PolicyAction::Resolve)?;
             old.push(summary);
         }
         if !old.is_empty() {
             let what = What::ExpireUndo { ended_before: before };
-            let word = by.order_here(&reader, (Verb::Resolve, what), reason.unwrap_or(&rule))?;
+            let word = by.order_here(&reader, (PolicyAction::Resolve, what), reason.unwrap_or(&rule))?;
             order = word.map(|word| word.document);
         }
     }

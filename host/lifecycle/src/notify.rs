@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use remit_journal::{About, Act, Deed, Event, Mode, Reader, Record, RunState, Word};
 use remit_notify::{Event as Told, Notifiers, NotifyError};
-use remit_policy::Verb;
+use remit_policy::PolicyAction;
 
 use crate::authority::{Actor, Case, Rules, What, claimed};
 use crate::own_words::passed_on;
@@ -91,7 +91,7 @@ pub async fn give_up(host: &Host, by: &Actor, name: &str, reason: &str) -> Resul
     while let Some(next) = waiting.next(&reader, &config.log, |kind| notifiers.wants(name, kind))? {
         if let Next::Event(seq, event) = next {
             let what = What::GiveUp { notifier: name.to_owned(), record: seq };
-            let word = by.order_here(&reader, (Verb::Review, what), reason)?;
+            let word = by.order_here(&reader, (PolicyAction::Review, what), reason)?;
             tell(host, name, seq, word).await?;
             return Ok(Some(event.id));
         }

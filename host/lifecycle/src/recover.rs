@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use remit_gate::{Fault, OnFailure, Phase, Scope, State};
 use remit_journal::{Event, Mode, Record, Resolved, RunId, RunState, Started};
-use remit_policy::Verb;
+use remit_policy::PolicyAction;
 use remit_sandbox::Consumed;
 use serde::Serialize;
 
@@ -214,7 +214,7 @@ pub async fn resolve(host: &Host, by: &Actor, run: RunId, verdict: &Verdict) -> 
         }
     }
     let what = What::Resolve { run, happened: verdict.happened };
-    let order = by.order(&*host.journal.reader()?, run, (Verb::Resolve, what), &verdict.reason)?;
+    let order = by.order(&*host.journal.reader()?, run, (PolicyAction::Resolve, what), &verdict.reason)?;
     reopen(host, run, Phase::Revert, Some((by.name(), Some(verdict.reason.clone()), order))).await?;
     let resolved =
         Resolved { call, happened: verdict.happened, principal: by.name(), reason: verdict.reason.clone() };

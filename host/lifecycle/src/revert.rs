@@ -2,7 +2,7 @@
 
 use remit_gate::{Phase, State};
 use remit_journal::{Event, Mode, PhaseEntered, Record, RunId, RunState, UndoResult, Word};
-use remit_policy::Verb;
+use remit_policy::PolicyAction;
 use remit_sandbox::Consumed;
 use serde::Serialize;
 
@@ -194,7 +194,7 @@ pub async fn revert(host: &Host, by: &Actor, run: RunId, options: &RevertOptions
     // Found out before anything is written: without its key there is nothing to begin.
     host.undo_gate(run)?;
     let reason = options.reason.as_deref().unwrap_or("taken back by hand");
-    let order = by.order(&reader, run, (Verb::Revert, What::Revert(run)), reason)?;
+    let order = by.order(&reader, run, (PolicyAction::Revert, What::Revert(run)), reason)?;
     reopen(host, run, Phase::Revert, Some((by.name(), options.reason.clone(), order))).await?;
     let reverted = revert_changes(host, run, &changes, options.keep_going).await?;
     let detail = reverted.words();

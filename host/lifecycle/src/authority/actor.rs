@@ -1,7 +1,7 @@
 //! Who acts on a run that is over.
 
 use remit_journal::{Event, Reader, Record, RunId, Word};
-use remit_policy::{Matter, Verb};
+use remit_policy::{PolicyAction, PolicyRequest};
 
 use super::{Case, Identity, Rules, What};
 use crate::{Error, Home, host};
@@ -47,7 +47,7 @@ impl Actor {
         &self,
         reader: &Reader,
         run: RunId,
-        (verb, what): (Verb, What),
+        (verb, what): (PolicyAction, What),
         reason: &str,
     ) -> Result<Option<Word>, Error> {
         let Self::Principal(principal) = self else { return Ok(None) };
@@ -59,7 +59,7 @@ impl Actor {
 
 impl Actor {
     /// Whether the policies allow it for a run.
-    pub(crate) fn may(&self, reader: &Reader, run: RunId, verb: Verb) -> Result<(), Error> {
+    pub(crate) fn may(&self, reader: &Reader, run: RunId, verb: PolicyAction) -> Result<(), Error> {
         let Self::Principal(principal) = self else { return Ok(()) };
         let (rules, identity) = &**principal;
         identity.may(rules, reader, verb, matter_of(reader, rules, run)?.as_ref())
@@ -69,7 +69,7 @@ impl Actor {
     pub(crate) fn order_here(
         &self,
         reader: &Reader,
-        (verb, what): (Verb, What),
+        (verb, what): (PolicyAction, What),
         reason: &str,
     ) -> Result<Option<Word>, Error> {
         let Self::Principal(principal) = self else { return Ok(None) };
@@ -80,7 +80,7 @@ impl Actor {
 
 /// What policies are told of the request behind a run; nothing of a run that has none on record, or one that cannot
 /// be read any more: that must not keep anyone from taking it back.
-fn matter_of(reader: &Reader, rules: &Rules, run: RunId) -> Result<Option<Matter>, Error> {
+fn matter_of(reader: &Reader, rules: &Rules, run: RunId) -> Result<Option<PolicyRequest>, Error> {
     let records = reader.run(&run)?;
     let Some((_, Record { event: Event::Started(started), .. })) = records.first() else { return Ok(None) };
     let Some(authority) = started.grant.as_ref().and_then(|grant| grant.authority.as_ref()) else {

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use remit_journal::{About, Act, Deed, Ground, Reader, RequestId, RestsOn};
-use remit_policy::{Matter, Need, Who};
+use remit_policy::{Need, PolicyRequest, Subject};
 use remit_trust::{Digest, KeyId};
 use serde_json::value::RawValue;
 
@@ -32,7 +32,7 @@ pub struct Case {
     pub started: u32,
     /// What policies are told of it. The counts of what was spent are those of when it was read: whoever must be sure
     /// reads it again while nobody else can start.
-    pub(crate) matter: Matter,
+    pub(crate) matter: PolicyRequest,
 }
 
 /// An approval, and whether it counts.
@@ -47,7 +47,7 @@ pub struct Given {
     /// As signed.
     pub(crate) envelope: Box<RawValue>,
     /// Who, as policies see it; why not, if it does not count.
-    pub counts: Result<Who, String>,
+    pub counts: Result<Subject, String>,
 }
 
 /// What a request lacks to be used.
@@ -167,7 +167,7 @@ impl Case {
     /// Says of each approval whether it counts, and why not.
     fn count(&mut self, reader: &Reader, rules: &Rules) -> Result<(), Error> {
         let now = Timestamp::now();
-        let mut seen: Vec<Who> = Vec::new();
+        let mut seen: Vec<Subject> = Vec::new();
         for at in 0..self.approvals.len() {
             let given = &self.approvals[at];
             let counts = self.counts(given, rules, &seen, reader, now)?;
@@ -183,10 +183,10 @@ impl Case {
         &self,
         given: &Given,
         rules: &Rules,
-        seen: &[Who],
+        seen: &[Subject],
         reader: &Reader,
         now: Timestamp,
-    ) -> Result<Result<Who, String>, Error> {
+    ) -> Result<Result<Subject, String>, Error> {
         let Given { approval, key, seq, .. } = given;
         let Some(principal) = rules.principals.get(&approval.principal) else {
             return Ok(Err("is no principal any more".to_owned()));
@@ -211,13 +211,14 @@ impl Case {
             return Ok(Err(why));
         }
         let who = who(principal);
-        let verdict = rules.policies.may(&who, remit_policy::Verb::Approve, Some(&self.matter), now, seen);
+        let verdict =
+            rules.policies.may(&who, remit_policy::PolicyAction::Approve, Some(&self.matter), now, seen);
         Ok(if verdict.allowed { Ok(who) } else { Err(format!("is not allowed: {}", verdict.words())) })
     }
 
     /// Whose approvals count.
     #[must_use]
-    pub fn approvers(&self) -> Vec<Who> {
+    pub fn approvers(&self) -> Vec<Subject> {
         self.approvals.iter().filter_map(|given| given.counts.clone().ok()).collect()
     }
 

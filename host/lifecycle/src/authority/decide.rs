@@ -5,7 +5,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use remit_file::{Kind, Wrote};
 use remit_journal::{About, Act, Deed, Event, Ground, Reader, RequestId, RestsOn, RunId, Strike, Word};
-use remit_policy::{Matter, Verb, Who};
+use remit_policy::{PolicyAction, PolicyRequest, Subject};
 use remit_trust::dsse::{Envelope, pae};
 use remit_trust::principals::Principal;
 use remit_trust::{Digest, KeyId};
@@ -48,18 +48,25 @@ pub(super) fn stands(reader: &Reader, name: &str, key: &KeyId) -> Result<(), Err
 }
 
 /// Whether the policies let a principal order that.
-pub(super) fn may_order(rules: &Rules, who: &Who, verb: Verb, matter: Option<&Matter>) -> Result<(), Error> {
+pub(super) fn may_order(
+    rules: &Rules,
+    who: &Subject,
+    verb: PolicyAction,
+    matter: Option<&PolicyRequest>,
+) -> Result<(), Error> {
     let verdict = rules.policies.may(who, verb, matter, Timestamp::now(), &[]);
     if verdict.allowed {
         return Ok(());
     }
     let what = match verb {
-        Verb::Revoke => "revoke this",
-        Verb::Freeze => "freeze or unfreeze",
-        Verb::Revert => "revert this",
-        Verb::Resolve => "resolve this",
-        Verb::Review => "review this",
-        Verb::Rehearse | Verb::Propose | Verb::Approve | Verb::Trigger => "do this",
+        PolicyAction::Revoke => "revoke this",
+        PolicyAction::Freeze => "freeze or unfreeze",
+        PolicyAction::Revert => "revert this",
+        PolicyAction::Resolve => "resolve this",
+        PolicyAction::Review => "review this",
+        PolicyAction::Rehearse | PolicyAction::Propose | PolicyAction::Approve | PolicyAction::Trigger => {
+            "do this"
+        }
     };
     Err(Error::Forbidden { who: who.name.clone(), what, why: verdict.words() })
 }
@@ -84,8 +91,8 @@ impl Identity {
         &self,
         rules: &Rules,
         reader: &Reader,
-        verb: Verb,
-        matter: Option<&Matter>,
+        verb: PolicyAction,
+        matter: Option<&PolicyRequest>,
     ) -> Result<(), Error> {
         self.stands(reader)?;
         may_order(rules, &self.who(), verb, matter)
@@ -96,8 +103,8 @@ impl Identity {
         &self,
         rules: &Rules,
         reader: &Reader,
-        (verb, what): (Verb, What),
-        matter: Option<&Matter>,
+        (verb, what): (PolicyAction, What),
+        matter: Option<&PolicyRequest>,
         reason: &str,
     ) -> Result<Word, Error> {
         if reason.trim().is_empty() {
@@ -313,7 +320,7 @@ pub(super) fn check(
     let matter = matter(reader, rules, &case.request)?;
     let now = Timestamp::now();
     let verdict =
-        rules.policies.may(&who(by.principal), Verb::Approve, Some(&matter), now, &case.approvers());
+        rules.policies.may(&who(by.principal), PolicyAction::Approve, Some(&matter), now, &case.approvers());
     if verdict.allowed {
         return Ok(());
     }
@@ -373,7 +380,7 @@ pub async fn revoke(
         Target::All => (About::Host, vec![Strike { ground: Ground::All, earlier_only: true }], None),
     };
     let what = What::Revoke(strikes.clone());
-    let word = by.order(rules, &reader, (Verb::Revoke, what), matter.as_ref(), reason)?;
+    let word = by.order(rules, &reader, (PolicyAction::Revoke, what), matter.as_ref(), reason)?;
     host.journal.act(&Act::now(about, Deed::Revoked { word, strikes })).await?;
     Ok(host.journal.reader()?.stopped()?)
 }
@@ -388,7 +395,7 @@ pub async fn freeze(
 ) -> Result<Vec<RunId>, Error> {
     let reader = host.journal.reader()?;
     let what = if frozen { What::Freeze } else { What::Unfreeze };
-    let word = by.order(rules, &reader, (Verb::Freeze, what), None, reason)?;
+    let word = by.order(rules, &reader, (PolicyAction::Freeze, what), None, reason)?;
     let deed = if frozen { Deed::Frozen(word) } else { Deed::Unfrozen(word) };
     host.journal.act(&Act::now(About::Host, deed)).await?;
     Ok(host.journal.reader()?.stopped()?)
@@ -412,7 +419,8 @@ pub async fn review(host: &Host, rules: &Rules, by: &Identity, run: RunId, words
     if by.name() == started.principal || by.name() == case.request.requester {
         return refuse(format!("{} asked for it: somebody else reviews it", by.name()));
     }
-    let word = by.order(rules, &reader, (Verb::Review, What::Review(run)), Some(&case.matter), words)?;
+    let word =
+        by.order(rules, &reader, (PolicyAction::Review, What::Review(run)), Some(&case.matter), words)?;
     host.journal.act(&Act::now(About::Host, Deed::Reviewed { word, run })).await?;
     Ok(())
 }

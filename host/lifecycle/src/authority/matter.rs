@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use remit_gate::{Pattern, Plan, Scope, Step};
 use remit_journal::{ActionRef, Reader, Spent};
-use remit_policy::{Matter, Who};
+use remit_policy::{PolicyRequest, Subject};
 
 use super::budget::{Counted, HOUR};
 use super::powers::{Does, Powers};
@@ -22,8 +22,8 @@ impl Request {
 }
 
 /// What powers are to policies; the rest as in `matter`.
-fn with(powers: &Powers, matter: Matter) -> Matter {
-    Matter {
+fn with(powers: &Powers, matter: PolicyRequest) -> PolicyRequest {
+    PolicyRequest {
         has_plan: powers.planned,
         observe: powers.count(|does| matches!(does, Does::Observe | Does::Read)),
         content: powers.count(|does| does == Does::Read),
@@ -41,11 +41,11 @@ fn with(powers: &Powers, matter: Matter) -> Matter {
 }
 
 /// What policies are told of a request.
-pub(crate) fn matter(reader: &Reader, rules: &Rules, request: &Request) -> Result<Matter, Error> {
+pub(crate) fn matter(reader: &Reader, rules: &Rules, request: &Request) -> Result<PolicyRequest, Error> {
     let powers = request.powers();
     let requester = rules.principals.get(&request.requester).map_or_else(
         // One who is no principal any more is of no kind that any policy allows anything.
-        || Who { name: request.requester.clone(), kind: "unknown".to_owned(), groups: Vec::new() },
+        || Subject { name: request.requester.clone(), kind: "unknown".to_owned(), groups: Vec::new() },
         who,
     );
     let (name, version, digest) = match &request.asks {
@@ -59,7 +59,7 @@ pub(crate) fn matter(reader: &Reader, rules: &Rules, request: &Request) -> Resul
     let (spent_by_requester, spent_by_action, spent_by_prefix) = spent(reader, |spent| {
         (spent.by_principal(&request.requester), spent.by_action(&name), spent_by_prefix(spent, &powers))
     })?;
-    let matter = Matter {
+    let matter = PolicyRequest {
         spent_by_requester,
         spent_by_action,
         spent_by_prefix,
@@ -73,20 +73,20 @@ pub(crate) fn matter(reader: &Reader, rules: &Rules, request: &Request) -> Resul
         break_glass: request.break_glass,
         ttl_seconds: request.not_after.duration_since(request.not_before).as_secs().unsigned_abs(),
         uses: request.uses.map_or(u64::from(u32::MAX), u64::from),
-        ..Matter::default()
+        ..PolicyRequest::default()
     };
     Ok(with(&powers, matter))
 }
 
 /// What policies are told when somebody starts a run of a request.
-pub(crate) fn matter_of_start(reader: &Reader, case: &Case, by: &Identity) -> Result<Matter, Error> {
+pub(crate) fn matter_of_start(reader: &Reader, case: &Case, by: &Identity) -> Result<PolicyRequest, Error> {
     started_by(reader, case, by.name())
 }
 
 /// The same of one who would start it.
-pub(super) fn started_by(reader: &Reader, case: &Case, name: &str) -> Result<Matter, Error> {
+pub(super) fn started_by(reader: &Reader, case: &Case, name: &str) -> Result<PolicyRequest, Error> {
     let spent_by_starter = spent(reader, |spent| spent.by_principal(name))?;
-    Ok(Matter { spent_by_starter, ..case.matter.clone() })
+    Ok(PolicyRequest { spent_by_starter, ..case.matter.clone() })
 }
 
 /// What a run under a standing scope comes to: who asked for the scope and who starts the run, and of powers what it was
@@ -96,17 +96,22 @@ pub(crate) fn matter_of_run(
     case: &Case,
     by: &Identity,
     steps: &[Step],
-) -> Result<Matter, Error> {
+) -> Result<PolicyRequest, Error> {
     run_of(reader, case, by.name(), steps)
 }
 
 /// The same of one who would start it.
-pub(super) fn run_of(reader: &Reader, case: &Case, name: &str, steps: &[Step]) -> Result<Matter, Error> {
+pub(super) fn run_of(
+    reader: &Reader,
+    case: &Case,
+    name: &str,
+    steps: &[Step],
+) -> Result<PolicyRequest, Error> {
     let plan = Plan { steps: steps.to_vec() };
     let powers = Powers::of_run(&plan, &case.request.scope);
     let spent_by_prefix = spent(reader, |spent| spent_by_prefix(spent, &powers))?;
     let matter = started_by(reader, case, name)?;
-    Ok(with(&powers, Matter { standing: false, under_standing: true, spent_by_prefix, ..matter }))
+    Ok(with(&powers, PolicyRequest { standing: false, under_standing: true, spent_by_prefix, ..matter }))
 }
 
 /// What policies are told of a rehearsal: it looks at whatever its scope names. Nobody has asked for anything yet.
@@ -116,10 +121,10 @@ pub(crate) fn matter_of_rehearsal(
     by: &Identity,
     action: &ActionRef,
     scope: &Scope,
-) -> Result<Matter, Error> {
+) -> Result<PolicyRequest, Error> {
     let (spent_by_requester, spent_by_action) =
         spent(reader, |spent| (spent.by_principal(by.name()), spent.by_action(&action.name)))?;
-    let matter = Matter {
+    let matter = PolicyRequest {
         requester: by.who(),
         action_name: action.name.clone(),
         action_version: action.version.clone(),
@@ -129,7 +134,7 @@ pub(crate) fn matter_of_rehearsal(
         spent_by_starter: spent_by_requester,
         spent_by_action,
         uses: 1,
-        ..Matter::default()
+        ..PolicyRequest::default()
     };
     Ok(with(&Powers::of_rehearsal(scope), matter))
 }
@@ -147,8 +152,8 @@ pub(super) fn spent<T>(reader: &Reader, read: impl FnOnce(&Spent) -> T) -> Resul
 }
 
 /// What policies are told of a start, with other counts of what was spent.
-pub(super) fn with_spent(matter: Matter, spent: &Spent, of: &Counted<'_>) -> Matter {
-    Matter {
+pub(super) fn with_spent(matter: PolicyRequest, spent: &Spent, of: &Counted<'_>) -> PolicyRequest {
+    PolicyRequest {
         spent_by_requester: spent.by_principal(of.requester),
         spent_by_starter: spent.by_principal(of.starter),
         spent_by_action: spent.by_action(of.action),

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use remit_gate::{Fault, Scope};
 use remit_journal::{About, Act, Deed, Event, Reader, RequestId, RunId, Started, Word};
-use remit_policy::{Matter, Verb, Who};
+use remit_policy::{PolicyAction, PolicyRequest, Subject};
 use remit_sandbox::Candidate;
 
 use super::budget::{Counted, Room, room_by_policies};
@@ -161,7 +161,7 @@ pub(super) async fn propose(
     let reader = host.journal.reader()?;
     by.stands(&reader)?;
     let matter = matter(&reader, rules, &request)?;
-    let verdict = rules.policies.may(&by.who(), Verb::Propose, Some(&matter), now, &[]);
+    let verdict = rules.policies.may(&by.who(), PolicyAction::Propose, Some(&matter), now, &[]);
     if !verdict.allowed {
         return Err(Error::Forbidden {
             who: by.name().to_owned(),
@@ -202,7 +202,7 @@ fn never_starts(
     reader: &Reader,
     rules: &Rules,
     request: &Request,
-    matter: &Matter,
+    matter: &PolicyRequest,
 ) -> Result<Option<String>, Error> {
     if matter.standing {
         return Ok(None);
@@ -224,8 +224,8 @@ pub(super) fn waits(
     reader: &Reader,
     rules: &Rules,
     request: &Request,
-    matter: &Matter,
-    approvers: &[Who],
+    matter: &PolicyRequest,
+    approvers: &[Subject],
 ) -> Result<Vec<(String, Room, String)>, Error> {
     let powers = request.powers();
     let mut all = Vec::new();
@@ -241,8 +241,13 @@ pub(super) fn waits(
         let matter = spent(reader, |spent| with_spent(matter.clone(), spent, &of))?;
         match room_by_policies(reader, rules, &who, &matter, &of, approvers)? {
             Some(room) => {
-                let verdict =
-                    rules.policies.may(&who, Verb::Trigger, Some(&matter), Timestamp::now(), approvers);
+                let verdict = rules.policies.may(
+                    &who,
+                    PolicyAction::Trigger,
+                    Some(&matter),
+                    Timestamp::now(),
+                    approvers,
+                );
                 all.push((name.clone(), room, verdict.words()));
             }
             None => return Ok(Vec::new()),

@@ -8,7 +8,7 @@ use remit_gate::{Facts, Fault, Limits, Plan, Scope, Step};
 use remit_journal::{
     About, Act, ActionRef, Authority, Deed, GrantRef, Ground, Reader, RequestId, RestsOn, RunId, SignedRef,
 };
-use remit_policy::{Matter, Verb, Who};
+use remit_policy::{PolicyAction, PolicyRequest, Subject};
 use remit_sandbox::{AdmissionError, Candidate, Stop};
 use remit_trust::Digest;
 use serde_json::value::RawValue;
@@ -318,15 +318,16 @@ fn difference(approved: &Plan, now: &Plan) -> Option<String> {
 pub(super) fn may_start(
     reader: &Reader,
     rules: &Rules,
-    by: &Who,
-    matter: &Matter,
+    by: &Subject,
+    matter: &PolicyRequest,
     powers: &Powers,
     case: &Case,
 ) -> Result<(), Error> {
     if case.request.break_glass {
         return Ok(());
     }
-    let verdict = rules.policies.may(by, Verb::Trigger, Some(matter), Timestamp::now(), &case.approvers());
+    let verdict =
+        rules.policies.may(by, PolicyAction::Trigger, Some(matter), Timestamp::now(), &case.approvers());
     if verdict.allowed {
         return Ok(());
     }

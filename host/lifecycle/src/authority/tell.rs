@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use remit_journal::{About, Deed, Event, Mode, Reader, RequestId, Started};
-use remit_policy::{Matter, Need, Verb, Who};
+use remit_policy::{Need, PolicyAction, PolicyRequest, Subject};
 use remit_trust::dsse::Envelope;
 use serde::Serialize;
 
@@ -123,7 +123,7 @@ pub fn could(reader: &Reader, rules: &Rules, case: &Case) -> Result<Vec<Could>, 
                 Err(error) => why = error.to_string(),
             }
         }
-        for verb in [Verb::Approve, Verb::Trigger, Verb::Revoke] {
+        for verb in [PolicyAction::Approve, PolicyAction::Trigger, PolicyAction::Revoke] {
             let answer = match &key {
                 None => Err(why.clone()),
                 Some(key) => {
@@ -133,26 +133,32 @@ pub fn could(reader: &Reader, rules: &Rules, case: &Case) -> Result<Vec<Could>, 
             };
             let allowed = answer.is_ok();
             let (Ok(why) | Err(why)) = answer;
-            let verb = if verb == Verb::Trigger { "start" } else { verb.name() };
+            let verb = if verb == PolicyAction::Trigger { "start" } else { verb.name() };
             all.push(Could { who: principal.name.clone(), verb, allowed, why });
         }
     }
     Ok(all)
 }
 
-fn may(reader: &Reader, rules: &Rules, case: &Case, by: &Voice<'_>, verb: Verb) -> Result<String, Error> {
+fn may(
+    reader: &Reader,
+    rules: &Rules,
+    case: &Case,
+    by: &Voice<'_>,
+    verb: PolicyAction,
+) -> Result<String, Error> {
     let who = who(by.principal);
     let now = Timestamp::now();
-    let allowed = |matter: &Matter, approvers: &[Who]| {
+    let allowed = |matter: &PolicyRequest, approvers: &[Subject]| {
         rules.policies.may(&who, verb, Some(matter), now, approvers).words()
     };
     match verb {
-        Verb::Approve => {
+        PolicyAction::Approve => {
             let opinion = Opinion { approve: true, reason: String::new(), expect: None };
             check(reader, rules, by, case, &opinion)?;
             Ok(allowed(&case.matter, &case.approvers()))
         }
-        Verb::Trigger => {
+        PolicyAction::Trigger => {
             may_use(reader, rules, &who.name, case)?;
             // What a run under a standing scope would do, nobody knows yet: at least nothing.
             let standing = matches!(case.request.asks, Asks::Standing(_));
