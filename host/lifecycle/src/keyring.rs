@@ -151,8 +151,8 @@ pub async fn expire_undo(
         }
         if !old.is_empty() {
             let what = What::ExpireUndo { ended_before: before };
-            let word = by.order_here(&reader, (PolicyAction::Resolve, what), reason.unwrap_or(&rule))?;
-            order = word.map(|word| word.document);
+            let statement = by.order_here(&reader, (PolicyAction::Resolve, what), reason.unwrap_or(&rule))?;
+            order = statement.map(|statement| statement.document);
         }
     }
     let mut expired = Vec::new();

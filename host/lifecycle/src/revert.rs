@@ -1,7 +1,7 @@
 //! Taking a run back. Needs no grant: the right to undo outlives the right to do.
 
 use remit_gate::{Phase, State};
-use remit_journal::{Event, Mode, PhaseEntered, Record, RunId, RunState, UndoResult, Word};
+use remit_journal::{Event, Mode, PhaseEntered, Record, RunId, RunState, SignedStatement, UndoResult};
 use remit_policy::PolicyAction;
 use remit_sandbox::Consumed;
 use serde::Serialize;
@@ -207,10 +207,10 @@ pub(crate) async fn reopen(
     host: &Host,
     run: RunId,
     phase: Phase,
-    by: Option<(String, Option<String>, Option<Word>)>,
+    by: Option<(String, Option<String>, Option<SignedStatement>)>,
 ) -> Result<(), Error> {
     let (name, reason, order) = by.unwrap_or_else(|| (principal(), None, None));
-    let order = order.map(|word| word.document);
+    let order = order.map(|statement| statement.document);
     let entered = PhaseEntered { phase, principal: Some(name), reason, order };
     Ok(host.journal.commit(Record::now(run, entered)).await?)
 }

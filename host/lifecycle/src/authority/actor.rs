@@ -1,6 +1,6 @@
 //! Who acts on a run that is over.
 
-use remit_journal::{Event, Reader, Record, RunId, Word};
+use remit_journal::{Event, Reader, Record, RunId, SignedStatement};
 use remit_policy::{PolicyAction, PolicyRequest};
 
 use super::{Case, Identity, Rules, What};
@@ -49,7 +49,7 @@ impl Actor {
         run: RunId,
         (verb, what): (PolicyAction, What),
         reason: &str,
-    ) -> Result<Option<Word>, Error> {
+    ) -> Result<Option<SignedStatement>, Error> {
         let Self::Principal(principal) = self else { return Ok(None) };
         let (rules, identity) = &**principal;
         let matter = matter_of(reader, rules, run)?;
@@ -71,7 +71,7 @@ impl Actor {
         reader: &Reader,
         (verb, what): (PolicyAction, What),
         reason: &str,
-    ) -> Result<Option<Word>, Error> {
+    ) -> Result<Option<SignedStatement>, Error> {
         let Self::Principal(principal) = self else { return Ok(None) };
         let (rules, identity) = &**principal;
         identity.order(rules, reader, (verb, what), None, reason).map(Some)

@@ -1,7 +1,7 @@
 //! A request and everything that became of it, as the journal tells.
 
 use jiff::Timestamp;
-use remit_journal::{About, Act, Deed, Ground, Reader, RequestId, RestsOn};
+use remit_journal::{About, Act, Basis, LedgerEvent, Reader, RequestId, RestsOn};
 use remit_policy::{Need, PolicyRequest, Subject};
 use remit_trust::{Digest, KeyId};
 use serde_json::value::RawValue;
@@ -103,11 +103,11 @@ impl Case {
     pub fn load(reader: &Reader, rules: &Rules, id: RequestId) -> Result<Self, Error> {
         let acts = reader.acts(About::Request(id))?;
         let broken = |why: String| Error::Case { id: id.to_string(), why };
-        let Some((seq, Act { deed: Deed::Requested(word), .. })) = acts.first() else {
+        let Some((seq, Act { event: LedgerEvent::Requested(statement), .. })) = acts.first() else {
             return Err(broken("its first record is missing".to_owned()));
         };
         let keys = rules.keys();
-        let signed = open::<Request>(&word.document, &keys)
+        let signed = open::<Request>(&statement.document, &keys)
             .map_err(|error| broken(format!("the requester's signature does not hold: {error}")))?;
         let (request, digest) = (signed.document, signed.digest);
         let holds = |key: &&KeyId, name: &str| {
@@ -122,10 +122,10 @@ impl Case {
         let mut approvals: Vec<Given> = Vec::new();
         let mut closed = None;
         for (seq, act) in &acts {
-            match &act.deed {
-                Deed::Approved(word) => {
+            match &act.event {
+                LedgerEvent::Approved(statement) => {
                     // What does not verify was written by nobody we know: it neither counts nor stands in the way.
-                    let Ok(signed) = open::<Approval>(&word.document, &keys) else { continue };
+                    let Ok(signed) = open::<Approval>(&statement.document, &keys) else { continue };
                     let approval = signed.document;
                     let Some(key) = signed.keys.iter().find(|key| holds(key, &approval.principal)) else {
                         continue;
@@ -133,16 +133,16 @@ impl Case {
                     let given = Given {
                         key: key.clone(),
                         seq: *seq,
-                        envelope: word.document.clone(),
+                        envelope: statement.document.clone(),
                         counts: Err("not looked at".to_owned()),
                         approval,
                     };
                     approvals.push(given);
                 }
-                Deed::RequestDenied(word) => {
-                    closed = Some(format!("{} denied it: {}", word.principal, word.reason));
+                LedgerEvent::RequestDenied(statement) => {
+                    closed = Some(format!("{} denied it: {}", statement.principal, statement.reason));
                 }
-                Deed::Voided { why } => closed = Some(format!("it was voided: {why}")),
+                LedgerEvent::Voided { why } => closed = Some(format!("it was voided: {why}")),
                 _ => {}
             }
         }
@@ -150,7 +150,7 @@ impl Case {
             matter: matter(reader, rules, &request)?,
             started: reader.grant_uses(&digest)?,
             key: key.clone(),
-            envelope: word.document.clone(),
+            envelope: statement.document.clone(),
             seq: *seq,
             approvals,
             closed,
@@ -202,9 +202,8 @@ impl Case {
         } else if seen.iter().any(|who| who.name == approval.principal) {
             Some("repeats an earlier one".to_owned())
         } else {
-            let grounds = [Ground::Principal(approval.principal.clone()), Ground::Key(key.to_string())];
-            let rests_on: Vec<_> =
-                grounds.into_iter().map(|ground| RestsOn { ground, since: *seq }).collect();
+            let bases = [Basis::Principal(approval.principal.clone()), Basis::Key(key.to_string())];
+            let rests_on: Vec<_> = bases.into_iter().map(|basis| RestsOn { basis, since: *seq }).collect();
             reader.struck(&rests_on)?.map(|withdrawn| withdrawn.to_string())
         };
         if let Some(why) = why_not {
@@ -223,21 +222,21 @@ impl Case {
     }
 
     /// What the request itself rests on, but for its approvals.
-    pub(crate) fn own_grounds(&self) -> Vec<RestsOn> {
-        let mut grounds = vec![
-            Ground::All,
-            Ground::Request(self.request.id),
-            Ground::Principal(self.request.requester.clone()),
-            Ground::Key(self.key.to_string()),
+    pub(crate) fn own_bases(&self) -> Vec<RestsOn> {
+        let mut bases = vec![
+            Basis::All,
+            Basis::Request(self.request.id),
+            Basis::Principal(self.request.requester.clone()),
+            Basis::Key(self.key.to_string()),
         ];
         if let Asks::Run { action, .. } = &self.request.asks {
-            grounds.push(Ground::Action(action.digest.to_string()));
+            bases.push(Basis::Action(action.digest.to_string()));
         }
-        grounds.into_iter().map(|ground| RestsOn { ground, since: self.seq }).collect()
+        bases.into_iter().map(|basis| RestsOn { basis, since: self.seq }).collect()
     }
 
     fn withdrawn(&self, reader: &Reader) -> Result<Option<String>, Error> {
-        Ok(reader.struck(&self.own_grounds())?.map(|withdrawn| withdrawn.to_string()))
+        Ok(reader.struck(&self.own_bases())?.map(|withdrawn| withdrawn.to_string()))
     }
 
     /// What was signed, and each signature that an SSH key made, as files for `ssh-keygen -Y verify -n remit`.

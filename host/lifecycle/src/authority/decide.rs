@@ -4,7 +4,9 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use remit_file::{Kind, Wrote};
-use remit_journal::{About, Act, Deed, Event, Ground, Reader, RequestId, RestsOn, RunId, Strike, Word};
+use remit_journal::{
+    About, Act, Basis, Event, LedgerEvent, Reader, RequestId, RestsOn, Revocation, RunId, SignedStatement,
+};
 use remit_policy::{PolicyAction, PolicyRequest, Subject};
 use remit_trust::dsse::{Envelope, pae};
 use remit_trust::principals::Principal;
@@ -36,8 +38,8 @@ impl Opinion {
 pub(super) fn stands(reader: &Reader, name: &str, key: &KeyId) -> Result<(), Error> {
     let since = reader.size()?;
     // A name can come back under a new key; a key never.
-    let grounds = [Ground::Key(key.to_string()), Ground::Principal(name.to_owned())];
-    let rests_on: Vec<_> = grounds.into_iter().map(|ground| RestsOn { ground, since }).collect();
+    let bases = [Basis::Key(key.to_string()), Basis::Principal(name.to_owned())];
+    let rests_on: Vec<_> = bases.into_iter().map(|basis| RestsOn { basis, since }).collect();
     match reader.struck(&rests_on)? {
         None => Ok(()),
         Some(withdrawn) => Err(Error::Identity {
@@ -77,8 +79,8 @@ impl Identity {
         stands(reader, self.name(), &self.key)
     }
 
-    fn word(&self, reason: &str, document: Box<serde_json::value::RawValue>) -> Word {
-        Word {
+    fn statement(&self, reason: &str, document: Box<serde_json::value::RawValue>) -> SignedStatement {
+        SignedStatement {
             principal: self.name().to_owned(),
             key: self.key.to_string(),
             reason: reason.to_owned(),
@@ -106,7 +108,7 @@ impl Identity {
         (verb, what): (PolicyAction, What),
         matter: Option<&PolicyRequest>,
         reason: &str,
-    ) -> Result<Word, Error> {
+    ) -> Result<SignedStatement, Error> {
         if reason.trim().is_empty() {
             return Err(Error::RequestOption { why: "it has no reason".to_owned() });
         }
@@ -118,7 +120,7 @@ impl Identity {
             reason: reason.to_owned(),
             order: what,
         };
-        Ok(self.word(reason, sign(&order, self)?.0))
+        Ok(self.statement(reason, sign(&order, self)?.0))
     }
 }
 
@@ -134,9 +136,13 @@ pub async fn decide(
     let case = Case::load(&reader, rules, id)?;
     let approval = approval(&reader, rules, by, &case, &opinion)?;
     let (document, _) = sign(&approval, by)?;
-    let word = by.word(&opinion.reason, document);
-    let deed = if opinion.approve { Deed::Approved(word) } else { Deed::RequestDenied(word) };
-    host.journal.act(&Act::now(About::Request(id), deed)).await?;
+    let statement = by.statement(&opinion.reason, document);
+    let event = if opinion.approve {
+        LedgerEvent::Approved(statement)
+    } else {
+        LedgerEvent::RequestDenied(statement)
+    };
+    host.journal.act(&Act::now(About::Request(id), event)).await?;
     Case::load(&*host.journal.reader()?, rules, id)
 }
 
@@ -204,14 +210,18 @@ pub async fn import_approval(host: &Host, rules: &Rules, id: RequestId, from: &P
                 why: "the key does not count now, or it is about another journal".to_owned(),
             });
         }
-        let word = Word {
+        let statement = SignedStatement {
             principal: claimed.principal.clone(),
             key: held.key.id().to_string(),
             reason: claimed.reason.clone(),
             document: serde_json::value::to_raw_value(&envelope)?,
         };
-        let deed = if claimed.approve { Deed::Approved(word) } else { Deed::RequestDenied(word) };
-        host.journal.act(&Act::now(About::Request(id), deed)).await?;
+        let event = if claimed.approve {
+            LedgerEvent::Approved(statement)
+        } else {
+            LedgerEvent::RequestDenied(statement)
+        };
+        host.journal.act(&Act::now(About::Request(id), event)).await?;
         return Case::load(&*host.journal.reader()?, rules, id);
     }
     Err(last.unwrap_or(remit_trust::SignatureError::Untrusted).into())
@@ -355,33 +365,33 @@ pub async fn revoke(
     reason: &str,
 ) -> Result<Vec<RunId>, Error> {
     let reader = host.journal.reader()?;
-    let for_good = |ground| Strike { ground, earlier_only: false };
-    let (about, strikes, matter) = match target {
+    let for_good = |basis| Revocation { basis, earlier_only: false };
+    let (about, revocations, matter) = match target {
         Target::Request(id) => {
             // One that cannot be read any more, because its requester is gone, can still be taken away.
             let matter = match Case::load(&reader, rules, id) {
                 Ok(case) => Some(case.matter),
                 Err(_) => None,
             };
-            (About::Request(id), vec![for_good(Ground::Request(id))], matter)
+            (About::Request(id), vec![for_good(Basis::Request(id))], matter)
         }
         Target::Principal(name) => {
             let Some(principal) = rules.principals.get(&name) else {
                 let why = format!("there is no principal `{}`", name.escape_debug());
                 return Err(Error::RequestOption { why });
             };
-            let mut strikes = vec![Strike { ground: Ground::Principal(name), earlier_only: true }];
+            let mut revocations = vec![Revocation { basis: Basis::Principal(name), earlier_only: true }];
             let keys = principal.keys.iter().map(|held| held.key.id().to_string());
-            strikes.extend(keys.map(|id| for_good(Ground::Key(id))));
-            (About::Host, strikes, None)
+            revocations.extend(keys.map(|id| for_good(Basis::Key(id))));
+            (About::Host, revocations, None)
         }
-        Target::Key(id) => (About::Host, vec![for_good(Ground::Key(id))], None),
-        Target::Action(digest) => (About::Host, vec![for_good(Ground::Action(digest.to_string()))], None),
-        Target::All => (About::Host, vec![Strike { ground: Ground::All, earlier_only: true }], None),
+        Target::Key(id) => (About::Host, vec![for_good(Basis::Key(id))], None),
+        Target::Action(digest) => (About::Host, vec![for_good(Basis::Action(digest.to_string()))], None),
+        Target::All => (About::Host, vec![Revocation { basis: Basis::All, earlier_only: true }], None),
     };
-    let what = What::Revoke(strikes.clone());
-    let word = by.order(rules, &reader, (PolicyAction::Revoke, what), matter.as_ref(), reason)?;
-    host.journal.act(&Act::now(about, Deed::Revoked { word, strikes })).await?;
+    let what = What::Revoke(revocations.clone());
+    let statement = by.order(rules, &reader, (PolicyAction::Revoke, what), matter.as_ref(), reason)?;
+    host.journal.act(&Act::now(about, LedgerEvent::Revoked { statement, revocations })).await?;
     Ok(host.journal.reader()?.stopped()?)
 }
 
@@ -395,9 +405,9 @@ pub async fn freeze(
 ) -> Result<Vec<RunId>, Error> {
     let reader = host.journal.reader()?;
     let what = if frozen { What::Freeze } else { What::Unfreeze };
-    let word = by.order(rules, &reader, (PolicyAction::Freeze, what), None, reason)?;
-    let deed = if frozen { Deed::Frozen(word) } else { Deed::Unfrozen(word) };
-    host.journal.act(&Act::now(About::Host, deed)).await?;
+    let statement = by.order(rules, &reader, (PolicyAction::Freeze, what), None, reason)?;
+    let event = if frozen { LedgerEvent::Frozen(statement) } else { LedgerEvent::Unfrozen(statement) };
+    host.journal.act(&Act::now(About::Host, event)).await?;
     Ok(host.journal.reader()?.stopped()?)
 }
 
@@ -419,8 +429,8 @@ pub async fn review(host: &Host, rules: &Rules, by: &Identity, run: RunId, words
     if by.name() == started.principal || by.name() == case.request.requester {
         return refuse(format!("{} asked for it: somebody else reviews it", by.name()));
     }
-    let word =
+    let statement =
         by.order(rules, &reader, (PolicyAction::Review, What::Review(run)), Some(&case.matter), words)?;
-    host.journal.act(&Act::now(About::Host, Deed::Reviewed { word, run })).await?;
+    host.journal.act(&Act::now(About::Host, LedgerEvent::Reviewed { statement, run })).await?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use remit_gate::{Plan, Scope};
-use remit_journal::{ActionRef, RequestId, RunId, Strike};
+use remit_journal::{ActionRef, RequestId, Revocation, RunId};
 use remit_trust::Digest;
 use remit_trust::dsse::Envelope;
 use serde::de::DeserializeOwned;
@@ -160,7 +160,7 @@ pub struct Order {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum What {
     /// Take authority away.
-    Revoke(Vec<Strike>),
+    Revoke(Vec<Revocation>),
     /// Stop everything.
     Freeze,
     /// Let it go on.

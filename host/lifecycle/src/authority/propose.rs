@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use remit_gate::{Fault, Scope};
-use remit_journal::{About, Act, Deed, Event, Reader, RequestId, RunId, Started, Word};
+use remit_journal::{About, Act, Event, LedgerEvent, Reader, RequestId, RunId, SignedStatement, Started};
 use remit_policy::{PolicyAction, PolicyRequest, Subject};
 use remit_sandbox::Candidate;
 
@@ -187,13 +187,13 @@ pub(super) async fn propose(
     }
     let id = request.id;
     let (document, _) = sign(&request, by)?;
-    let word = Word {
+    let statement = SignedStatement {
         principal: by.name().to_owned(),
         key: by.key.to_string(),
         reason: request.reason.clone(),
         document,
     };
-    host.journal.act(&Act::now(About::Request(id), Deed::Requested(word))).await?;
+    host.journal.act(&Act::now(About::Request(id), LedgerEvent::Requested(statement))).await?;
     Case::load(&*host.journal.reader()?, rules, id)
 }
 
@@ -291,7 +291,7 @@ pub(crate) fn unreviewed_runs(reader: &Reader) -> Result<Vec<RunId>, Error> {
 fn each_unreviewed(reader: &Reader, mut visit: impl FnMut(RunId, &Started) -> bool) -> Result<(), Error> {
     let mut reviewed = Vec::new();
     for (_, act) in reader.acts(About::Host)? {
-        if let Deed::Reviewed { run, .. } = act.deed {
+        if let LedgerEvent::Reviewed { run, .. } = act.event {
             reviewed.push(run);
         }
     }

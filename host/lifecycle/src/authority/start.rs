@@ -6,7 +6,8 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use remit_gate::{Facts, Fault, Limits, Plan, Scope, Step};
 use remit_journal::{
-    About, Act, ActionRef, Authority, Deed, GrantRef, Ground, Reader, RequestId, RestsOn, RunId, SignedRef,
+    About, Act, ActionRef, Authority, Basis, GrantRef, LedgerEvent, Reader, RequestId, RestsOn, RunId,
+    SignedRef,
 };
 use remit_policy::{PolicyAction, PolicyRequest, Subject};
 use remit_sandbox::{AdmissionError, Candidate, Stop};
@@ -298,7 +299,7 @@ async fn still_so(
 
 async fn void(host: &Host, case: &Case, why: String) -> Result<(), Error> {
     let id = case.request.id;
-    host.journal.act(&Act::now(About::Request(id), Deed::Voided { why: why.clone() })).await?;
+    host.journal.act(&Act::now(About::Request(id), LedgerEvent::Voided { why: why.clone() })).await?;
     Err(Error::Voided { id: id.to_string(), why })
 }
 
@@ -418,17 +419,17 @@ fn envelope(given: &super::Given) -> Box<RawValue> {
 
 /// All that must not be taken away while the run goes on.
 fn rests_on(reader: &Reader, by: &Identity, case: &Case, action: Digest) -> Result<Vec<RestsOn>, Error> {
-    let mut rests_on = case.own_grounds();
-    let mut add = |ground, since| rests_on.push(RestsOn { ground, since });
+    let mut rests_on = case.own_bases();
+    let mut add = |basis, since| rests_on.push(RestsOn { basis, since });
     for given in case.approvals.iter().filter(|given| given.counts.is_ok()) {
-        add(Ground::Principal(given.approval.principal.clone()), given.seq);
-        add(Ground::Key(given.key.to_string()), given.seq);
+        add(Basis::Principal(given.approval.principal.clone()), given.seq);
+        add(Basis::Key(given.key.to_string()), given.seq);
     }
     let now = reader.size()?;
-    add(Ground::Principal(by.name().to_owned()), now);
-    add(Ground::Key(by.key.to_string()), now);
-    add(Ground::Action(action.to_string()), case.seq);
-    rests_on.sort_by_key(|on| (on.ground.clone(), on.since));
+    add(Basis::Principal(by.name().to_owned()), now);
+    add(Basis::Key(by.key.to_string()), now);
+    add(Basis::Action(action.to_string()), case.seq);
+    rests_on.sort_by_key(|on| (on.basis.clone(), on.since));
     rests_on.dedup();
     Ok(rests_on)
 }

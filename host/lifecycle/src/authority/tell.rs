@@ -1,7 +1,7 @@
 //! What a person wants to know before deciding.
 
 use jiff::Timestamp;
-use remit_journal::{About, Deed, Event, Mode, Reader, RequestId, Started};
+use remit_journal::{About, Event, LedgerEvent, Mode, Reader, RequestId, Started};
 use remit_policy::{Need, PolicyAction, PolicyRequest, Subject};
 use remit_trust::dsse::Envelope;
 use serde::Serialize;
@@ -73,17 +73,24 @@ pub fn orders(reader: &Reader) -> Result<Vec<String>, Error> {
     let mut lines = Vec::new();
     for (seq, act) in reader.acts(About::Host)? {
         let at = second(act.at);
-        let line = match &act.deed {
-            Deed::Revoked { word, strikes } => {
-                let grounds: Vec<String> = strikes.iter().map(|strike| strike.ground.to_string()).collect();
-                format!("revoked {} by {}: {}", grounds.join(", "), word.principal, word.reason)
+        let line = match &act.event {
+            LedgerEvent::Revoked { statement, revocations } => {
+                let bases: Vec<String> =
+                    revocations.iter().map(|revocation| revocation.basis.to_string()).collect();
+                format!("revoked {} by {}: {}", bases.join(", "), statement.principal, statement.reason)
             }
-            Deed::Frozen(word) => format!("frozen by {}: {}", word.principal, word.reason),
-            Deed::Unfrozen(word) => format!("unfrozen by {}: {}", word.principal, word.reason),
-            Deed::Reviewed { word, run } => format!("{run} reviewed by {}: {}", word.principal, word.reason),
-            Deed::Notified { notifier, upto, word: Some(word) } => format!(
+            LedgerEvent::Frozen(statement) => {
+                format!("frozen by {}: {}", statement.principal, statement.reason)
+            }
+            LedgerEvent::Unfrozen(statement) => {
+                format!("unfrozen by {}: {}", statement.principal, statement.reason)
+            }
+            LedgerEvent::Reviewed { statement, run } => {
+                format!("{run} reviewed by {}: {}", statement.principal, statement.reason)
+            }
+            LedgerEvent::Notified { notifier, upto, statement: Some(statement) } => format!(
                 "given up: {notifier} is not told of record {upto}, by {}: {}",
-                word.principal, word.reason
+                statement.principal, statement.reason
             ),
             _ => continue,
         };
