@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use remit_journal::{About, Act, Event, LedgerEvent, Mode, Reader, Record, RunState, SignedStatement};
-use remit_notify::{Event as Told, Notifiers, NotifyError};
+use remit_notify::{Notice, Notifiers, NotifyError};
 use remit_policy::PolicyAction;
 
 use crate::authority::{Actor, Case, Rules, What, claimed};
@@ -113,7 +113,7 @@ struct Waiting {
 
 enum Next {
     /// One event that it wants, and the number of its record.
-    Event(u64, Told),
+    Event(u64, Notice),
     /// Enough that it does not want for a record of that.
     Passed,
 }
@@ -182,7 +182,7 @@ fn event(
     of: &str,
     body: &str,
     wants: impl Fn(&str) -> bool,
-) -> Result<Option<Told>, Error> {
+) -> Result<Option<Notice>, Error> {
     let told = |kind: &str, at, summary: String| {
         debug_assert!(KINDS.contains(&kind), "{kind}");
         if !wants(kind) {
@@ -190,7 +190,7 @@ fn event(
         }
         let (kind, subject) = (kind.to_owned(), of.to_owned());
         let summary = summary.chars().take(LONGEST).collect();
-        Some(Told { id: format!("{log}/{seq}"), kind, at, subject, summary })
+        Some(Notice { id: format!("{log}/{seq}"), kind, at, subject, summary })
     };
     if of.starts_with("run-") {
         let record: Record = serde_json::from_str(body)?;
