@@ -15,7 +15,7 @@ use remit_gate::{Authority, Estate, Facts, Failure, Gate, Mode, Resource, Scope,
 use remit_journal::{ActionRef, Ended, Phase, Record, RequestId, RunId, RunState, Started};
 use remit_lifecycle::{Founder, Founding, Home, Host, Input, KeyHolder, Opinion, Terms};
 use remit_sandbox::{Admitted, Call, Candidate, Meter};
-use remit_trust::principals::Kind;
+use remit_trust::principals::PrincipalKind;
 use remit_trust::{Digest, Sealed, Sealer, Signer, SigningKey, blob};
 use serde_json::value::{RawValue, to_raw_value};
 use tempfile::TempDir;
@@ -97,7 +97,7 @@ impl House {
             log: "bench.invalid/journal".to_owned(),
             publishers: vec![path("publisher.pub")],
             admin: Some(path("alice.pub")),
-            principals: vec![founder("alice", Kind::Human), founder("bot", Kind::Service)],
+            principals: vec![founder("alice", PrincipalKind::Human), founder("bot", PrincipalKind::Service)],
         })
         .expect("a home");
         // One approval is enough here also for a request without a plan.

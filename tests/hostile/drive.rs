@@ -19,7 +19,7 @@ use remit_lifecycle::{
     recover, rehearse,
 };
 use remit_sandbox::Candidate;
-use remit_trust::principals::Kind;
+use remit_trust::principals::PrincipalKind;
 use remit_trust::{Signer, SigningKey, blob};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -185,7 +185,7 @@ impl House {
         fs::write(path("action.wasm.sig"), blob::sign_blob(&publisher, &action).unwrap()).unwrap();
         let principals = Who::ALL.map(|who| {
             key(who.name());
-            let kind = if who.is_human() { Kind::Human } else { Kind::Agent };
+            let kind = if who.is_human() { PrincipalKind::Human } else { PrincipalKind::Agent };
             let key = path(&format!("{}.pub", who.name()));
             Founder { name: who.name().to_owned(), kind, groups: Vec::new(), key }
         });

@@ -1,8 +1,7 @@
-//! The other half of the journal: what principals and the host did about authority. One [`Act`] per thing
-//! asked for, approved, denied, revoked or told; in the same log, under the same signatures, as the [`crate::Record`]s
-//! of the runs.
+//! The other half of the journal: what principals and the host did about authority. There is one [`Act`] for each request,
+//! approval, denial, revocation and delivered notice. They are in the same log as the [`crate::Record`]s of the runs.
 //!
-//! Serialised, an act is `{"about": …, "at": …, "deed": {KIND: BODY}}`.
+//! Serialised, an act is `{"about": …, "at": …, "event": {KIND: BODY}}`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,10 +13,10 @@ use serde_json::value::RawValue;
 use crate::name::Filed;
 use crate::{RequestId, RunId};
 
-/// What an act is about.
+/// The subject of an act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum About {
-    /// One request, and whatever is done under it.
+    /// One request, and everything done under it.
     Request(RequestId),
     /// This host as a whole.
     Host,
@@ -41,7 +40,7 @@ impl fmt::Display for About {
     }
 }
 
-/// What acts about the whole host are filed under.
+/// The name that acts about the whole host are filed under.
 pub(crate) const HOST: &str = "host";
 
 impl Serialize for About {
@@ -60,87 +59,87 @@ impl<'de> Deserialize<'de> for About {
     }
 }
 
-/// One entry of the journal that belongs to no run.
+/// An entry of the journal that belongs to no run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Act {
-    /// What it is about.
+    /// Its subject.
     pub about: About,
     /// When the host wrote it, by the host's clock.
     pub at: Timestamp,
     /// What was done.
-    pub deed: Deed,
+    pub event: LedgerEvent,
 }
 
 impl Act {
-    /// An act, now.
+    /// An act with the current time.
     #[must_use]
-    pub fn now(about: About, deed: Deed) -> Self {
-        Self { about, at: Timestamp::now(), deed }
+    pub fn now(about: About, event: LedgerEvent) -> Self {
+        Self { about, at: Timestamp::now(), event }
     }
 }
 
-/// What a principal said, and the proof that it did.
+/// A statement of a principal, with its signature.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Word {
-    /// Who.
+pub struct SignedStatement {
+    /// The principal's name.
     pub principal: String,
-    /// The id of the key that signed it.
+    /// The id of the key that signed the statement.
     pub key: String,
-    /// Why, in the principal's words.
+    /// The reason, in the principal's words.
     pub reason: String,
-    /// The DSSE envelope, as signed.
+    /// The DSSE envelope, as it was signed.
     pub document: Box<RawValue>,
 }
 
-/// What was done about authority.
+/// What happened to authority.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Deed {
-    /// Authority was asked for; always the first act about a request.
-    Requested(Word),
-    /// A principal approved.
-    Approved(Word),
-    /// A principal said no: the request gives no authority from then on.
-    RequestDenied(Word),
-    /// What the approvals rested on is not so any more: the request gives no authority from then on.
+pub enum LedgerEvent {
+    /// A request was made; always the first act about a request.
+    Requested(SignedStatement),
+    /// A principal approved the request.
+    Approved(SignedStatement),
+    /// A principal denied the request: it gives no authority from then on.
+    RequestDenied(SignedStatement),
+    /// Something that the approvals depended on changed: the request gives no authority from then on.
     Voided {
         /// What changed.
         why: String,
     },
-    /// Its time passed without a run.
+    /// The request expired without a run.
     Expired,
-    /// Authority was taken away.
+    /// Authority was revoked.
     Revoked {
-        /// By whom, and why.
-        word: Word,
-        /// What gives none any more.
-        strikes: Vec<Strike>,
+        /// Who did it, and why.
+        statement: SignedStatement,
+        /// What gives no authority any more.
+        revocations: Vec<Revocation>,
     },
-    /// Nothing starts or goes on until [`Deed::Unfrozen`].
-    Frozen(Word),
-    /// It may again.
-    Unfrozen(Word),
-    /// A person looked at a run that went without the usual policy.
+    /// Nothing starts or continues until [`LedgerEvent::Unfrozen`].
+    Frozen(SignedStatement),
+    /// Runs may start and continue again.
+    Unfrozen(SignedStatement),
+    /// A person reviewed a run that was started without the usual policy.
     Reviewed {
-        /// Who, and what they found.
-        word: Word,
-        /// Which run.
+        /// Who reviewed it, and what they found.
+        statement: SignedStatement,
+        /// The run.
         run: RunId,
     },
-    /// Everything worth telling up to a record was told, or given up.
+    /// A notifier delivered every event up to a record, or somebody gave up those that it could not deliver.
     Notified {
-        /// Through which of the configured ways.
+        /// The name of the notifier.
         notifier: String,
         /// The number of that record.
         upto: u64,
-        /// Who gave up what could not be told; none when all of it was told.
+        /// Who gave up an event that could not be delivered; none when all were delivered.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        word: Option<Word>,
+        statement: Option<SignedStatement>,
     },
 }
 
-impl Deed {
-    /// The kind's name, as in the serialised form: `request-denied`.
+impl LedgerEvent {
+    /// The name of the kind, as in the serialised form: `request-denied`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -157,35 +156,35 @@ impl Deed {
         }
     }
 
-    /// What a principal said in it, if one did.
+    /// The principal's statement, if there is one.
     #[must_use]
-    pub fn word(&self) -> Option<&Word> {
+    pub fn statement(&self) -> Option<&SignedStatement> {
         match self {
-            Self::Requested(word)
-            | Self::Approved(word)
-            | Self::RequestDenied(word)
-            | Self::Revoked { word, .. }
-            | Self::Frozen(word)
-            | Self::Unfrozen(word)
-            | Self::Reviewed { word, .. } => Some(word),
-            Self::Notified { word, .. } => word.as_ref(),
+            Self::Requested(statement)
+            | Self::Approved(statement)
+            | Self::RequestDenied(statement)
+            | Self::Revoked { statement, .. }
+            | Self::Frozen(statement)
+            | Self::Unfrozen(statement)
+            | Self::Reviewed { statement, .. } => Some(statement),
+            Self::Notified { statement, .. } => statement.as_ref(),
             Self::Voided { .. } | Self::Expired => None,
         }
     }
 }
 
-/// Something that gives no authority any more.
+/// The end of the authority of one basis.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Strike {
-    /// What: see [`Ground`].
-    pub ground: Ground,
-    /// Only what was on record before: the same may give authority anew.
+pub struct Revocation {
+    /// What gives no authority any more.
+    pub basis: Basis,
+    /// If true, only what was on record before loses its authority; the same basis may give authority again later.
     pub earlier_only: bool,
 }
 
-/// Something that authority rests on, in text `KIND:NAME`: take it away, and what rests on it falls.
+/// Something that authority depends on; as text `KIND:NAME`. Revoking it ends every authority that depends on it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Ground {
+pub enum Basis {
     /// A request and its approvals.
     Request(RequestId),
     /// A principal, by name.
@@ -194,13 +193,13 @@ pub enum Ground {
     Key(String),
     /// An action, by its digest in text.
     Action(String),
-    /// Every authority there is.
+    /// All authority.
     All,
-    /// That the host is not frozen: under every run, rehearsals too.
+    /// That the host is not frozen. Every run depends on it, rehearsals too.
     Thaw,
 }
 
-impl fmt::Display for Ground {
+impl fmt::Display for Basis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Request(request) => write!(f, "request:{request}"),
@@ -213,10 +212,15 @@ impl fmt::Display for Ground {
     }
 }
 
-impl FromStr for Ground {
+impl FromStr for Basis {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let unknown = || format!("`{}` is nothing that authority rests on", text.escape_debug());
+        let unknown = || {
+            format!(
+                "`{}` is not a basis of authority (request:, principal:, key:, action:, all or thaw)",
+                text.escape_debug()
+            )
+        };
         match text.split_once(':') {
             None if text == "all" => Ok(Self::All),
             None if text == "thaw" => Ok(Self::Thaw),
@@ -229,37 +233,37 @@ impl FromStr for Ground {
     }
 }
 
-impl Serialize for Ground {
+impl Serialize for Basis {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(self)
     }
 }
 
-impl<'de> Deserialize<'de> for Ground {
+impl<'de> Deserialize<'de> for Basis {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
     }
 }
 
-/// Why authority that was there is there no more.
+/// Why an authority ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Withdrawn {
-    /// What was taken away.
-    pub ground: Ground,
-    /// By whom, and why.
+    /// What was revoked.
+    pub basis: Basis,
+    /// Who did it, and why.
     pub why: String,
 }
 
 impl Withdrawn {
-    /// What to do about it. To ask again helps where a request lost its ground, and not while nothing may start at all.
+    /// What to do about it. A new request helps, except while the host is frozen.
     #[must_use]
     pub fn help(&self) -> &'static str {
-        match self.ground {
-            Ground::Thaw => {
-                "this host is frozen: nothing starts, rehearsals neither, until somebody who may lifts it (`remit unfreeze`); `remit status` tells who froze it. What was approved stays approved until its time is over"
+        match self.basis {
+            Basis::Thaw => {
+                "this host is frozen: no run starts, not even a rehearsal, until somebody who may do so lifts the freeze (`remit unfreeze`); `remit status` says who froze it. Approvals stay valid until they expire"
             }
             _ => {
-                "`remit requests --all` tells who took it away, and why; if the repair is still needed, ask again: `remit request`"
+                "`remit requests --all` says who revoked it, and why; if the repair is still needed, make a new request: `remit request`"
             }
         }
     }
@@ -267,51 +271,55 @@ impl Withdrawn {
 
 impl fmt::Display for Withdrawn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.ground {
-            Ground::Thaw => write!(f, "everything is frozen ({})", self.why),
-            Ground::All => write!(f, "all authority was revoked ({})", self.why),
-            Ground::Request(request) => write!(f, "{request} gives no authority any more ({})", self.why),
-            Ground::Principal(name) => write!(f, "the principal {name} was revoked ({})", self.why),
-            Ground::Key(id) => {
+        match &self.basis {
+            Basis::Thaw => write!(f, "everything is frozen ({})", self.why),
+            Basis::All => write!(f, "all authority was revoked ({})", self.why),
+            Basis::Request(request) => write!(f, "{request} gives no authority any more ({})", self.why),
+            Basis::Principal(name) => write!(f, "the principal {name} was revoked ({})", self.why),
+            Basis::Key(id) => {
                 write!(f, "the key {} was revoked ({})", id.get(..12).unwrap_or(id), self.why)
             }
-            Ground::Action(digest) => write!(f, "the action {digest} was revoked ({})", self.why),
+            Basis::Action(digest) => write!(f, "the action {digest} was revoked ({})", self.why),
         }
     }
 }
 
-/// What a deed does to the grounds of authority. The one place: the table of a journal and its audit follow it.
-pub(crate) enum Effect {
-    /// These give none any more; why.
-    Strikes(Vec<Strike>, String),
-    /// This does again.
-    Lifts(Ground),
-    /// This notifier told everything up to that record.
-    Tells(String, u64),
+/// What a [`LedgerEvent`] changes in the tables of the journal. The writer and the audit both follow this.
+pub(crate) enum AuthorityChange {
+    /// These give no authority any more, and why.
+    Revokes(Vec<Revocation>, String),
+    /// This gives authority again.
+    Restores(Basis),
+    /// This notifier delivered everything up to that record.
+    Notified(String, u64),
 }
 
 impl Act {
-    pub(crate) fn effect(&self) -> Option<Effect> {
-        let said = |word: &Word| format!("{}: {}", word.principal, word.reason);
-        let for_good = |ground| vec![Strike { ground, earlier_only: false }];
-        match (&self.deed, self.about) {
-            (Deed::Revoked { word, strikes }, _) => Some(Effect::Strikes(strikes.clone(), said(word))),
-            (Deed::RequestDenied(word), About::Request(request)) => {
-                Some(Effect::Strikes(for_good(Ground::Request(request)), format!("denied by {}", said(word))))
+    pub(crate) fn change(&self) -> Option<AuthorityChange> {
+        use AuthorityChange::{Notified, Restores, Revokes};
+        let said = |statement: &SignedStatement| format!("{}: {}", statement.principal, statement.reason);
+        let for_good = |basis| vec![Revocation { basis, earlier_only: false }];
+        match (&self.event, self.about) {
+            (LedgerEvent::Revoked { statement, revocations }, _) => {
+                Some(Revokes(revocations.clone(), said(statement)))
             }
-            (Deed::Voided { why }, About::Request(request)) => {
-                Some(Effect::Strikes(for_good(Ground::Request(request)), why.clone()))
+            (LedgerEvent::RequestDenied(statement), About::Request(request)) => {
+                Some(Revokes(for_good(Basis::Request(request)), format!("denied by {}", said(statement))))
             }
-            (Deed::Frozen(word), _) => Some(Effect::Strikes(for_good(Ground::Thaw), said(word))),
-            (Deed::Unfrozen(_), _) => Some(Effect::Lifts(Ground::Thaw)),
-            (Deed::Notified { notifier, upto, .. }, _) => Some(Effect::Tells(notifier.clone(), *upto)),
+            (LedgerEvent::Voided { why }, About::Request(request)) => {
+                Some(Revokes(for_good(Basis::Request(request)), why.clone()))
+            }
+            (LedgerEvent::Frozen(statement), _) => Some(Revokes(for_good(Basis::Thaw), said(statement))),
+            (LedgerEvent::Unfrozen(_), _) => Some(Restores(Basis::Thaw)),
+            (LedgerEvent::Notified { notifier, upto, .. }, _) => Some(Notified(notifier.clone(), *upto)),
             _ => None,
         }
     }
 }
 
-impl Strike {
-    /// Whatever was on record before this number falls.
+impl Revocation {
+    /// The first record number that keeps its authority: everything on record before it loses it. `seq` is the number of
+    /// the record that revokes.
     pub(crate) fn before(&self, seq: u64) -> u64 {
         if self.earlier_only { seq } else { u64::MAX >> 1 }
     }

@@ -1,8 +1,8 @@
 //! Giving up the undo data of old runs.
 
 use jiff::{SignedDuration, Timestamp};
-use remit_journal::{Event, Mode, Reader, Record, RunId, RunKey, RunSummary, UndoExpired};
-use remit_policy::Verb;
+use remit_journal::{Event, Mode, Reader, Record, RunId, RunSummary, UndoExpired};
+use remit_policy::PolicyAction;
 use remit_trust::KeyId;
 
 use crate::authority::{Actor, Order, Prepared, What, prepare_order};
@@ -14,7 +14,7 @@ fn expirable(reader: &Reader, before: Timestamp) -> Result<Vec<RunSummary>, Erro
     let mut old = Vec::new();
     for summary in reader.runs()? {
         let decided = summary.state.is_some_and(|state| !state.needs_a_person());
-        if !decided || reader.run_key(&summary.run)? == RunKey::Expired {
+        if !decided || reader.run_key(&summary.run)?.is_none() {
             continue;
         }
         let ended = reader
@@ -49,7 +49,7 @@ pub fn prepare_expire_undo(
         return Ok(None);
     }
     let rule = format!("older than {older_than:#}");
-    let what = (Verb::Resolve, What::ExpireUndo { ended_before: before });
+    let what = (PolicyAction::Resolve, What::ExpireUndo { ended_before: before });
     prepare_order(host, by, None, what, reason.unwrap_or(&rule)).map(Some)
 }
 
@@ -69,14 +69,14 @@ pub async fn expire_undo(host: &Host, by: &Actor, older_than: SignedDuration) ->
             }
             _ => false,
         };
-        let said = by.orders(host, &reader, None, (Verb::Resolve, expires))?;
+        let said = by.orders(host, &reader, None, (PolicyAction::Resolve, expires))?;
         for summary in expirable(&reader, before)? {
-            by.may(host, &reader, summary.run, Verb::Resolve)?;
+            by.may(host, &reader, summary.run, PolicyAction::Resolve)?;
             old.push(summary);
         }
         said
     };
-    let order = said.word.as_ref().map(|word| word.document.clone());
+    let order = said.statement.as_ref().map(|statement| statement.document.clone());
     let mut expired = Vec::new();
     for summary in old {
         let Some(_claim) = Claim::take(&host.home, summary.run)? else { continue };

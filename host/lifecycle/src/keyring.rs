@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use remit_journal::{Journal, Reader, RunId, RunKey};
+use remit_journal::{Journal, Reader, RunId};
 use remit_trust::{KeyError, Sealed, Sealer};
 
 use crate::{Error, Home};
@@ -89,9 +89,8 @@ impl Keyring {
     /// The key of a run.
     pub(crate) fn of(&self, reader: &Reader, run: RunId) -> Result<Arc<Sealer>, Error> {
         match reader.run_key(&run)? {
-            RunKey::Own(kept) => Ok(Arc::new(self.host.unwrap(&context(run), &kept)?)),
-            RunKey::Host => Ok(Arc::clone(&self.host)),
-            RunKey::Expired => Err(Error::Expired { run: run.to_string() }),
+            Some(kept) => Ok(Arc::new(self.host.unwrap(&context(run), &kept)?)),
+            None => Err(Error::Expired { run: run.to_string() }),
         }
     }
 }
@@ -108,12 +107,8 @@ pub fn rekey(home: &Home) -> Result<u64, Error> {
     }
     let new = Sealer::load_or_create(&next)?;
     let old = &host.keyring.host;
-    let count = host.journal.rekey(&new.seal(CHECK, &[])?, |run, key| -> Result<Sealed, Error> {
-        let own = match key {
-            RunKey::Own(kept) => Arc::new(old.unwrap(&context(run), &kept)?),
-            RunKey::Host | RunKey::Expired => Arc::clone(old),
-        };
-        Ok(new.wrap(&context(run), &own)?)
+    let count = host.journal.rekey(&new.seal(CHECK, &[])?, |run, kept| -> Result<Sealed, Error> {
+        Ok(new.wrap(&context(run), &old.unwrap(&context(run), &kept)?)?)
     })?;
     fs::rename(&next, &path).map_err(|error| Error::kept(&next, &error))?;
     Ok(count)

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use remit_journal::{About, Act, Deed, Event, Mode, Reader, Record, RunState, Word};
-use remit_notify::{Event as Told, Notifiers, NotifyError};
-use remit_policy::Verb;
+use remit_journal::{About, Act, Event, LedgerEvent, Mode, Reader, Record, RunState, SignedStatement};
+use remit_notify::{Notice, Notifiers, NotifyError};
+use remit_policy::PolicyAction;
 use remit_trust::KeyId;
 
 use crate::authority::{Actor, Case, Order, Prepared, What, claimed, prepare_order};
@@ -70,7 +70,7 @@ pub async fn notify(host: &Host, patience: Duration) -> Result<Delivery, Error> 
                     continue;
                 }
             };
-            if let Err(error) = blocking(|| notifiers.deliver(name, &event)) {
+            if let Err(error) = notifiers.deliver(name, &event).await {
                 delivery.failed.push(error);
                 break;
             }
@@ -106,7 +106,7 @@ pub fn prepare_give_up(
 ) -> Result<Option<Prepared<Order>>, Error> {
     let Some((record, _)) = blocking(|| first_waiting(host, name))? else { return Ok(None) };
     let what = What::GiveUp { notifier: name.to_owned(), record };
-    prepare_order(host, by, None, (Verb::Review, what), reason).map(Some)
+    prepare_order(host, by, None, (PolicyAction::Review, what), reason).map(Some)
 }
 
 /// Passes over the first event that waits for a notifier: one that its receiver will never take would keep
@@ -115,9 +115,9 @@ pub async fn give_up(host: &Host, by: &Actor, name: &str) -> Result<Option<Strin
     let Some((record, id)) = blocking(|| first_waiting(host, name))? else { return Ok(None) };
     let said = blocking(|| {
         let ordered = What::GiveUp { notifier: name.to_owned(), record };
-        by.orders(host, &*host.journal.reader()?, None, (Verb::Review, |what| *what == ordered))
+        by.orders(host, &*host.journal.reader()?, None, (PolicyAction::Review, |what| *what == ordered))
     })?;
-    tell(host, name, record, said.word).await?;
+    tell(host, name, record, said.statement).await?;
     Ok(Some(id))
 }
 
@@ -135,7 +135,7 @@ struct Waiting {
 
 enum Next {
     /// One event that it wants, and the number of its record.
-    Event(u64, Told),
+    Event(u64, Notice),
     /// Enough that it does not want for a record of that.
     Passed,
 }
@@ -168,9 +168,9 @@ impl Waiting {
     }
 }
 
-async fn tell(host: &Host, name: &str, upto: u64, word: Option<Word>) -> Result<(), Error> {
-    let deed = Deed::Notified { notifier: name.to_owned(), upto, word };
-    Ok(host.journal.act(&Act::now(About::Host, deed)).await?)
+async fn tell(host: &Host, name: &str, upto: u64, statement: Option<SignedStatement>) -> Result<(), Error> {
+    let event = LedgerEvent::Notified { notifier: name.to_owned(), upto, statement };
+    Ok(host.journal.act(&Act::now(About::Host, event)).await?)
 }
 
 /// Puts on record which requests ran out of time unused: that too is worth telling.
@@ -185,12 +185,12 @@ pub async fn expire(host: &Host) -> Result<u64, Error> {
             break;
         }
         let about = About::Request(id);
-        let on_record = reader.acts(about)?.iter().any(|(_, act)| matches!(act.deed, Deed::Expired));
+        let on_record = reader.acts(about)?.iter().any(|(_, act)| matches!(act.event, LedgerEvent::Expired));
         let Ok(case) = Case::load(&reader, &rules, id) else { continue };
         let over = Timestamp::now() >= case.request.not_after && case.closed.is_none();
         let unused = case.request.uses.is_some_and(|uses| case.started < uses);
         if over && unused && !on_record {
-            host.journal.act(&Act::now(about, Deed::Expired)).await?;
+            host.journal.act(&Act::now(about, LedgerEvent::Expired)).await?;
             count += 1;
         }
     }
@@ -205,7 +205,7 @@ fn event(
     of: &str,
     body: &str,
     wants: impl Fn(&str) -> bool,
-) -> Result<Option<Told>, Error> {
+) -> Result<Option<Notice>, Error> {
     let told = |kind: &str, at, summary: String| {
         debug_assert!(KINDS.contains(&kind), "{kind}");
         if !wants(kind) {
@@ -213,7 +213,7 @@ fn event(
         }
         let (kind, subject) = (kind.to_owned(), of.to_owned());
         let summary = summary.chars().take(LONGEST).collect();
-        Some(Told { id: format!("{log}/{seq}"), kind, at, subject, summary })
+        Some(Notice { id: format!("{log}/{seq}"), kind, at, subject, summary })
     };
     if of.starts_with("run-") {
         let record: Record = serde_json::from_str(body)?;
@@ -243,26 +243,31 @@ fn event(
         return Ok(told(&kind, record.at, summary));
     }
     let act: Act = serde_json::from_str(body)?;
-    let said = act.deed.word().map(|word| format!("{}: {}", word.principal, word.reason)).unwrap_or_default();
-    let (kind, summary) = match &act.deed {
-        Deed::Requested(word) => {
-            let request = claimed(&word.document).map(|(request, _)| request);
+    let said = act
+        .event
+        .statement()
+        .map(|statement| format!("{}: {}", statement.principal, statement.reason))
+        .unwrap_or_default();
+    let (kind, summary) = match &act.event {
+        LedgerEvent::Requested(statement) => {
+            let request = claimed(&statement.document).map(|(request, _)| request);
             let glass = request.as_ref().is_some_and(|request| request.break_glass);
             let what = request.map(|request| request.action_words()).unwrap_or_default();
             let kind = if glass { "break-glass-requested" } else { "requested" };
             (kind, format!("{of} asks for {what}, by {said}"))
         }
-        Deed::RequestDenied(_) => ("request-denied", format!("{of} was denied by {said}")),
-        Deed::Voided { why } => ("request-voided", format!("{of} is void: {why}")),
-        Deed::Expired => ("request-expired", format!("{of} ran out of time unused")),
-        Deed::Revoked { strikes, .. } => {
-            let grounds: Vec<String> = strikes.iter().map(|strike| strike.ground.to_string()).collect();
-            ("revoked", format!("{} revoked by {said}", grounds.join(", ")))
+        LedgerEvent::RequestDenied(_) => ("request-denied", format!("{of} was denied by {said}")),
+        LedgerEvent::Voided { why } => ("request-voided", format!("{of} is void: {why}")),
+        LedgerEvent::Expired => ("request-expired", format!("{of} ran out of time unused")),
+        LedgerEvent::Revoked { revocations, .. } => {
+            let bases: Vec<String> =
+                revocations.iter().map(|revocation| revocation.basis.to_string()).collect();
+            ("revoked", format!("{} revoked by {said}", bases.join(", ")))
         }
-        Deed::Frozen(_) => ("frozen", format!("everything was frozen by {said}")),
-        Deed::Unfrozen(_) => ("unfrozen", format!("everything may go on, says {said}")),
-        Deed::Reviewed { run, .. } => ("reviewed", format!("{run} was reviewed by {said}")),
-        Deed::Approved(_) | Deed::Notified { .. } => return Ok(None),
+        LedgerEvent::Frozen(_) => ("frozen", format!("everything was frozen by {said}")),
+        LedgerEvent::Unfrozen(_) => ("unfrozen", format!("everything may go on, says {said}")),
+        LedgerEvent::Reviewed { run, .. } => ("reviewed", format!("{run} was reviewed by {said}")),
+        LedgerEvent::Approved(_) | LedgerEvent::Notified { .. } => return Ok(None),
     };
     Ok(told(kind, act.at, summary))
 }

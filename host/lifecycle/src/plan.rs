@@ -5,7 +5,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use remit_gate::{Allow, Facts, Fault, Gate, Limits, Pattern, Phase, Plan, Scope, Setup};
 use remit_journal::{ActionRef, Ended, Mode, Record, RunId, RunState, Started};
-use remit_policy::Verb;
+use remit_policy::PolicyAction;
 use remit_sandbox::{AdmissionError, Admitted, Call, Candidate, Consumed, Meter, Stop};
 use remit_trust::{KeyId, Sealed};
 use serde::{Deserialize, Serialize};
@@ -159,7 +159,8 @@ pub async fn rehearse(
         let reader = host.journal.reader()?;
         by.stands(&reader)?;
         let matter = matter_of_rehearsal(&reader, &rules, &by, &reference(&action), &scope)?;
-        let verdict = rules.policies.may(&by.who(), Verb::Rehearse, Some(&matter), Timestamp::now(), &[]);
+        let verdict =
+            rules.policies.may(&by.who(), PolicyAction::Rehearse, Some(&matter), Timestamp::now(), &[]);
         if !verdict.allowed {
             let (who, what) = (by.name().to_owned(), "rehearse this");
             return Err(Error::Forbidden { who, what, why: verdict.words() });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use remit_gate::{Fault, OnFailure, Phase, Scope, State};
 use remit_journal::{Event, Mode, Record, Resolved, RunId, RunState, Started};
-use remit_policy::Verb;
+use remit_policy::PolicyAction;
 use remit_sandbox::Consumed;
 use remit_trust::KeyId;
 use serde::Serialize;
@@ -173,20 +173,17 @@ pub struct Verdict {
 }
 
 /// What a person's word about a run would settle.
-enum Resolvable {
-    /// This call, of these changes, under this scope.
-    Call { call: u64, changes: Vec<Change>, on_failure: OnFailure },
-    /// A rehearsal that an earlier version took for a real run and left in doubt: nothing that it asked for ever happened,
-    /// so there is nothing to say about a call.
-    Rehearsal,
+struct Resolvable {
+    /// This call.
+    call: u64,
+    /// Of these.
+    changes: Vec<Change>,
+    on_failure: OnFailure,
 }
 
 impl Resolvable {
     fn order(&self, run: RunId, verdict: &Verdict) -> What {
-        match self {
-            Self::Call { call, .. } => What::Resolve { run, call: Some(*call), happened: verdict.happened },
-            Self::Rehearsal => What::Resolve { run, call: None, happened: false },
-        }
+        What::Resolve { run, call: self.call, happened: verdict.happened }
     }
 }
 
@@ -209,14 +206,6 @@ async fn resolvable(host: &Host, run: RunId, verdict: &Verdict) -> Result<Resolv
         return refuse("its first record is missing".to_owned());
     };
     let state = if let Event::Ended(ended) = &last.event { Some(ended.state) } else { None };
-    // No rehearsal can be in such a state, but of an earlier version.
-    let judged = matches!(state, Some(RunState::InDoubt | RunState::Held | RunState::Reverted));
-    if started.mode == Mode::Rehearse && judged {
-        if verdict.happened {
-            return refuse("it was a rehearsal: none of its calls happened (`--did-not-happen`)".to_owned());
-        }
-        return Ok(Resolvable::Rehearsal);
-    }
     if state != Some(RunState::InDoubt) {
         return refuse("it is not in doubt".to_owned());
     }
@@ -246,7 +235,7 @@ async fn resolvable(host: &Host, run: RunId, verdict: &Verdict) -> Result<Resolv
             return refuse(format!("call {call} cannot have happened: the live system is as it was before"));
         }
     }
-    Ok(Resolvable::Call { call, on_failure: on_failure(started)?, changes })
+    Ok(Resolvable { call, on_failure: on_failure(started)?, changes })
 }
 
 /// Makes what is signed to say what became of a call in doubt.
@@ -258,7 +247,7 @@ pub async fn prepare_resolve(
 ) -> Result<Prepared<Order>, Error> {
     let _claim = blocking(|| claim(host, run))?;
     let what = resolvable(host, run, verdict).await?.order(run, verdict);
-    prepare_order(host, by, Some(run), (Verb::Resolve, what), &verdict.reason)
+    prepare_order(host, by, Some(run), (PolicyAction::Resolve, what), &verdict.reason)
 }
 
 /// Takes a person's word about a call in doubt, and brings the run to the state that follows from it.
@@ -267,17 +256,9 @@ pub async fn resolve(host: &Host, by: &Actor, run: RunId, verdict: &Verdict) -> 
     let resolvable = resolvable(host, run, verdict).await?;
     let by = blocking(|| {
         let ordered = resolvable.order(run, verdict);
-        by.orders(host, &*host.journal.reader()?, Some(run), (Verb::Resolve, |what| *what == ordered))
+        by.orders(host, &*host.journal.reader()?, Some(run), (PolicyAction::Resolve, |what| *what == ordered))
     })?;
-    let (call, mut changes, on_failure) = match resolvable {
-        Resolvable::Call { call, changes, on_failure } => (call, changes, on_failure),
-        Resolvable::Rehearsal => {
-            reopen(host, run, Phase::Recover, Some(&by)).await?;
-            let detail = format!("it was a rehearsal; closed by {}", by.name);
-            end(host, run, RunState::Failed, detail.clone(), &Consumed::default(), None).await?;
-            return Ok(Recovered { run, state: RunState::Failed, detail, reverted: Reverted::default() });
-        }
-    };
+    let Resolvable { call, mut changes, on_failure } = resolvable;
     reopen(host, run, Phase::Revert, Some(&by)).await?;
     let resolved = Resolved {
         call,

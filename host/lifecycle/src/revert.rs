@@ -2,7 +2,7 @@
 
 use remit_gate::{Phase, State};
 use remit_journal::{Event, Mode, PhaseEntered, Record, RunId, RunState, UndoResult};
-use remit_policy::Verb;
+use remit_policy::PolicyAction;
 use remit_sandbox::Consumed;
 use remit_trust::KeyId;
 use serde::Serialize;
@@ -205,7 +205,7 @@ pub fn prepare_revert(
         revertible(host, run)?;
         host.undo_gate(run)
     })?;
-    let what = (Verb::Revert, What::Revert { run, keep_going });
+    let what = (PolicyAction::Revert, What::Revert { run, keep_going });
     prepare_order(host, by, Some(run), what, reason.unwrap_or("taken back by hand"))
 }
 
@@ -216,8 +216,12 @@ pub async fn revert(host: &Host, by: &Actor, run: RunId, keep_going: bool) -> Re
         let changes = revertible(host, run)?;
         host.undo_gate(run)?;
         let ordered = What::Revert { run, keep_going };
-        let by =
-            by.orders(host, &*host.journal.reader()?, Some(run), (Verb::Revert, |what| *what == ordered))?;
+        let by = by.orders(
+            host,
+            &*host.journal.reader()?,
+            Some(run),
+            (PolicyAction::Revert, |what| *what == ordered),
+        )?;
         Ok::<_, Error>((changes, by))
     })?;
     reopen(host, run, Phase::Revert, Some(&by)).await?;
@@ -233,7 +237,7 @@ pub(crate) async fn reopen(host: &Host, run: RunId, phase: Phase, by: Option<&Sa
         phase,
         principal: by.map(|by| by.name.clone()),
         reason: by.and_then(SaidBy::reason).map(ToOwned::to_owned),
-        order: by.and_then(|by| Some(by.word.as_ref()?.document.clone())),
+        order: by.and_then(|by| Some(by.statement.as_ref()?.document.clone())),
     };
     Ok(host.journal.commit(Record::now(run, entered)).await?)
 }

@@ -5,7 +5,7 @@ use remit_journal::{Reader, Record, RunId, RunState};
 use remit_policy::Need;
 use remit_sandbox::Consumed;
 use remit_trust::Digest;
-use remit_trust::principals::{Kind, Principals};
+use remit_trust::principals::{PrincipalKind, Principals};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -231,7 +231,7 @@ pub struct PrincipalView<'a> {
     /// Whose.
     pub name: &'a str,
     /// What kind of principal.
-    pub kind: Kind,
+    pub kind: PrincipalKind,
     /// The groups it is in.
     pub groups: Vec<&'a str>,
     /// The key's id.

@@ -12,7 +12,7 @@ use remit_gate::{Estate, Failure, Injected, Phase, Plan, Resource, Step};
 use remit_journal::RunState;
 use remit_lifecycle::{Error, Founder, Founding, Home, Host, Input, KeyHolder, Opinion, Terms};
 use remit_sandbox::{Candidate, Inspection, Sandbox, Stop};
-use remit_trust::principals::Kind;
+use remit_trust::principals::PrincipalKind;
 use remit_trust::{Signer, SigningKey, blob};
 use tempfile::TempDir;
 
@@ -71,8 +71,8 @@ impl Bench {
             write(file.clone(), key.verifying_key().to_text().as_bytes())?;
             Ok((key, Founder { name: name.to_owned(), kind, groups: Vec::new(), key: file }))
         };
-        let (author_key, author) = founder("author", Kind::Service)?;
-        let (approver_key, approver) = founder("approver", Kind::Human)?;
+        let (author_key, author) = founder("author", PrincipalKind::Service)?;
+        let (approver_key, approver) = founder("approver", PrincipalKind::Human)?;
         let signed = path("action.wasm");
         write(signed.clone(), original.bytes()?)?;
         write(path("action.wasm.sig"), blob::sign_blob(&publisher, original.bytes()?)?.as_bytes())?;

@@ -57,6 +57,12 @@ impl Key {
         if !host.home.has_principals()? {
             return Ok(Some(Actor::Owner));
         }
+        if self.key.is_none() {
+            return Err(Box::new(Error::Identity {
+                why: "no key was given, so that nobody knows who acts".to_owned(),
+                help: "name yours with --key, or in REMIT_KEY",
+            }));
+        }
         let by = self.holder(host)?;
         let Some(order) = prepare(by.key()).await? else { return Ok(None) };
         Ok(Some(Actor::Principal(Box::new(by.sign(&order)?))))

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::backfill::EVERY;
 use crate::disk::tests::failing;
-use crate::{About, Deed, Phase, Word};
+use crate::{About, LedgerEvent, Phase, SignedStatement};
 
 fn open(folder: &Path) -> Journal {
     let signer = NoteSigner::from_seed("remit.test/journal", &[9; 32]).unwrap();
@@ -68,10 +68,10 @@ async fn nothing_overtakes_what_is_taken_away() {
     } });
     let (going, other) = (RunId::new(), RunId::new());
     journal.start(started(going), key()).await.unwrap();
-    let word: Word =
+    let statement: SignedStatement =
         serde_json::from_value(json!({ "principal": "ana", "key": "k", "reason": "a test", "document": {} }))
             .unwrap();
-    let frozen = Act::now(About::Host, Deed::Frozen(word));
+    let frozen = Act::now(About::Host, LedgerEvent::Frozen(statement));
 
     let mut freezes = Box::pin(journal.act(&frozen));
     let mut changes = Box::pin(journal.intend(record(going, intent)));
@@ -110,7 +110,7 @@ async fn a_run_starts_once() {
     assert!(matches!(journal.start(started(one), key()).await, Err(StartError::Again(run)) if run == one));
     let both = [one.min(other), one.max(other)];
     assert_eq!(journal.reader().unwrap().unfinished().unwrap(), both);
-    assert_eq!(journal.reader().unwrap().run_key(&one).unwrap(), crate::RunKey::Own(key()));
+    assert_eq!(journal.reader().unwrap().run_key(&one).unwrap(), Some(key()));
 }
 
 /// Where many wait, what they write is moved into the file while they go on, long before its log is full.

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 use remit_journal::{
-    About, Act, ActionRef, CallResult, Deed, Denied, Effect, Ended, Event, GrantRef, Ground, Intent, Journal,
-    Mode, Outcome, Phase, Record, RequestId, Resolved, RunId, RunState, SignedRef, Simulated, StartError,
-    Started, Strike, UndoExpired, UndoIntent, UndoOutcome, UndoResult, Word,
+    About, Act, ActionRef, Basis, CallResult, Denied, Effect, Ended, Event, GrantRef, Intent, Journal,
+    LedgerEvent, Mode, Outcome, Phase, Record, RequestId, Resolved, Revocation, RunId, RunState, SignedRef,
+    SignedStatement, Simulated, StartError, Started, UndoExpired, UndoIntent, UndoOutcome, UndoResult,
 };
-use remit_tlog::{Checkpoint, Frontier, NoteSigner, NoteVerifier, leaf_hash};
+use remit_tlog::{Frontier, NoteSigner, NoteVerifier, leaf_hash};
 use remit_trust::dsse::Envelope;
 use remit_trust::{Digest, Sealed, SigningKey};
 use rusqlite::{Connection, params};
@@ -107,13 +107,8 @@ pub(crate) fn failed(run: RunId) -> Record {
     record
 }
 
-/// Recomputes chain and frontier as schema 7 has them: all that needs no key.
+/// Recomputes chain and frontier: everything that needs no key.
 pub(crate) fn rechain(database: &Connection) -> Frontier {
-    rechain_since(database, 0)
-}
-
-/// The same with the old form of entries before that record.
-pub(crate) fn rechain_since(database: &Connection, placed_since: i64) -> Frontier {
     let rows: Vec<(i64, String, Vec<u8>)> = {
         let mut rows = database.prepare("SELECT seq, run, body FROM record ORDER BY seq").unwrap();
         let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
@@ -125,14 +120,9 @@ pub(crate) fn rechain_since(database: &Connection, placed_since: i64) -> Frontie
         let digest = Digest::of(&body);
         let (place, before) = tails.entry(of).or_default();
         *place += 1;
-        let text = if seq < placed_since {
-            [b"remit-journal-v1\n".as_slice(), &chain, digest.as_bytes()].concat()
-        } else {
-            let parts: [&[u8]; 5] =
-                [b"remit-journal-v2\n", &chain, digest.as_bytes(), &place.to_be_bytes(), before];
-            parts.concat()
-        };
-        chain = *Digest::of(&text).as_bytes();
+        let parts: [&[u8]; 5] =
+            [b"remit-journal-v2\n", &chain, digest.as_bytes(), &place.to_be_bytes(), before];
+        chain = *Digest::of(&parts.concat()).as_bytes();
         *before = chain;
         frontier.push(leaf_hash(&chain));
         database.execute("UPDATE record SET chain = ?1 WHERE seq = ?2", params![chain, seq]).unwrap();
@@ -141,27 +131,6 @@ pub(crate) fn rechain_since(database: &Connection, placed_since: i64) -> Frontie
         .execute("UPDATE head SET chain = ?1, frontier = ?2", params![chain, frontier.to_bytes()])
         .unwrap();
     frontier
-}
-
-/// Makes a closed journal what schema 6 would have made of the same records.
-pub(crate) fn as_schema_6(path: &Path) {
-    as_schema_6_by(path, &signer());
-}
-
-/// The same of a journal that another key signs.
-pub(crate) fn as_schema_6_by(path: &Path, signer: &NoteSigner) {
-    let database = Connection::open(path).unwrap();
-    let frontier = rechain_since(&database, i64::MAX);
-    let (size, root) = (frontier.size(), frontier.root());
-    let note =
-        signer.sign(&Checkpoint { origin: signer.name().to_owned(), size, root, extensions: Vec::new() });
-    database.execute("UPDATE head SET note = ?1", [note]).unwrap();
-    database
-        .execute_batch(
-            "ALTER TABLE record DROP COLUMN place; ALTER TABLE head DROP COLUMN placed_since; DROP TABLE block;
-             PRAGMA user_version = 6;",
-        )
-        .unwrap();
 }
 
 pub(crate) fn outcome(run: RunId, call: u64) -> Record {
@@ -238,9 +207,9 @@ pub(crate) fn kind(record: &Record) -> String {
     }
 }
 
-fn word() -> Word {
+fn statement() -> SignedStatement {
     let envelope = Envelope::sign("test", b"{}", &SigningKey::generate().unwrap()).unwrap();
-    Word {
+    SignedStatement {
         principal: "ana".to_owned(),
         key: "k".repeat(64),
         reason: "a test".to_owned(),
@@ -250,34 +219,40 @@ fn word() -> Word {
 
 /// The first act about a request.
 pub(crate) fn requested(request: RequestId) -> Act {
-    Act::now(About::Request(request), Deed::Requested(word()))
+    Act::now(About::Request(request), LedgerEvent::Requested(statement()))
 }
 
 /// Takes something away.
-pub(crate) fn revoked(ground: Ground, earlier_only: bool) -> Act {
-    let strikes = vec![Strike { ground, earlier_only }];
-    Act::now(About::Host, Deed::Revoked { word: word(), strikes })
+pub(crate) fn revoked(basis: Basis, earlier_only: bool) -> Act {
+    let revocations = vec![Revocation { basis, earlier_only }];
+    Act::now(About::Host, LedgerEvent::Revoked { statement: statement(), revocations })
 }
 
 /// Nothing goes on until it is lifted.
 pub(crate) fn frozen(frozen: bool) -> Act {
-    Act::now(About::Host, if frozen { Deed::Frozen(word()) } else { Deed::Unfrozen(word()) })
+    Act::now(
+        About::Host,
+        if frozen { LedgerEvent::Frozen(statement()) } else { LedgerEvent::Unfrozen(statement()) },
+    )
 }
 
 /// An act of every kind.
 pub(crate) fn acts() -> Vec<Act> {
     let request: RequestId = "req-01jd2m4k9x8s7t6v5w4y3z2a1b".parse().unwrap();
-    let about = |deed| Act::now(About::Request(request), deed);
+    let about = |event| Act::now(About::Request(request), event);
     vec![
         requested(request),
-        about(Deed::Approved(word())),
-        about(Deed::RequestDenied(word())),
-        about(Deed::Voided { why: "the plan changed".to_owned() }),
-        about(Deed::Expired),
-        revoked(Ground::Key("k".repeat(64)), false),
+        about(LedgerEvent::Approved(statement())),
+        about(LedgerEvent::RequestDenied(statement())),
+        about(LedgerEvent::Voided { why: "the plan changed".to_owned() }),
+        about(LedgerEvent::Expired),
+        revoked(Basis::Key("k".repeat(64)), false),
         frozen(true),
         frozen(false),
-        Act::now(About::Host, Deed::Reviewed { word: word(), run: RunId::new() }),
-        Act::now(About::Host, Deed::Notified { notifier: "pager".to_owned(), upto: 3, word: None }),
+        Act::now(About::Host, LedgerEvent::Reviewed { statement: statement(), run: RunId::new() }),
+        Act::now(
+            About::Host,
+            LedgerEvent::Notified { notifier: "pager".to_owned(), upto: 3, statement: None },
+        ),
     ]
 }

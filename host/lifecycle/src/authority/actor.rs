@@ -1,7 +1,7 @@
 //! Who acts on a run that is over, or on what this home keeps.
 
-use remit_journal::{Event, Reader, Record, RunId, Word};
-use remit_policy::{Matter, Verb};
+use remit_journal::{Event, Reader, Record, RunId, SignedStatement};
+use remit_policy::{PolicyAction, PolicyRequest};
 use remit_trust::KeyId;
 use remit_trust::dsse::Envelope;
 
@@ -29,7 +29,7 @@ const OWNER: &str = "the owner of this home";
 pub(crate) struct Said {
     pub(crate) name: String,
     /// The order as signed; none of an owner.
-    pub(crate) word: Option<Word>,
+    pub(crate) statement: Option<SignedStatement>,
 }
 
 impl Home {
@@ -47,7 +47,7 @@ impl Actor {
         host: &Host,
         reader: &Reader,
         run: Option<RunId>,
-        (verb, what): (Verb, impl FnOnce(&What) -> bool),
+        (verb, what): (PolicyAction, impl FnOnce(&What) -> bool),
     ) -> Result<Said, Error> {
         let Self::Principal(signed) = self else {
             if host.home.has_principals()? {
@@ -56,7 +56,7 @@ impl Actor {
                     help: "name yours with --key, or in REMIT_KEY",
                 });
             }
-            return Ok(Said { name: OWNER.to_owned(), word: None });
+            return Ok(Said { name: OWNER.to_owned(), statement: None });
         };
         let rules = host.rules()?;
         let accepted = Accepted::<Order>::check(&rules, reader, signed)?;
@@ -74,12 +74,18 @@ impl Actor {
             None => None,
         };
         accepted.by.may(&rules, reader, verb, matter.as_ref())?;
-        let word = accepted.word(&order.reason);
-        Ok(Said { name: accepted.by.name().to_owned(), word: Some(word) })
+        let statement = accepted.word(&order.reason);
+        Ok(Said { name: accepted.by.name().to_owned(), statement: Some(statement) })
     }
 
     /// Whether the policies allow it for a run, too.
-    pub(crate) fn may(&self, host: &Host, reader: &Reader, run: RunId, verb: Verb) -> Result<(), Error> {
+    pub(crate) fn may(
+        &self,
+        host: &Host,
+        reader: &Reader,
+        run: RunId,
+        verb: PolicyAction,
+    ) -> Result<(), Error> {
         let Self::Principal(signed) = self else { return Ok(()) };
         let rules = host.rules()?;
         let by = Accepted::<Order>::check(&rules, reader, signed)?.by;
@@ -90,7 +96,7 @@ impl Actor {
 impl Said {
     /// Why, in its words; none of an owner.
     pub(crate) fn reason(&self) -> Option<&str> {
-        self.word.as_ref().map(|word| &*word.reason)
+        self.statement.as_ref().map(|statement| &*statement.reason)
     }
 }
 
@@ -99,7 +105,7 @@ pub(crate) fn prepare_order(
     host: &Host,
     by: &KeyId,
     run: Option<RunId>,
-    (verb, what): (Verb, What),
+    (verb, what): (PolicyAction, What),
     reason: &str,
 ) -> Result<Prepared<Order>, Error> {
     blocking(|| {
@@ -123,7 +129,7 @@ fn orders_about(reader: &Reader, run: RunId) -> Result<Vec<remit_trust::Digest>,
 
 /// What policies are told of the request behind a run; nothing of a run that has none on record, or one that cannot
 /// be read any more: that must not keep anyone from taking it back.
-fn matter_of(reader: &Reader, rules: &Rules, run: RunId) -> Result<Option<Matter>, Error> {
+fn matter_of(reader: &Reader, rules: &Rules, run: RunId) -> Result<Option<PolicyRequest>, Error> {
     let records = reader.run(&run)?;
     let Some((_, Record { event: Event::Started(started), .. })) = records.first() else { return Ok(None) };
     let Some(authority) = started.grant.as_ref().and_then(|grant| grant.authority.as_ref()) else {

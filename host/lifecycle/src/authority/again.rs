@@ -1,7 +1,7 @@
 //! Rehearsed again: whether a plan still is what would happen.
 
 use remit_gate::{Fault, Limits, Plan, Scope, Step};
-use remit_journal::{About, Act, Deed};
+use remit_journal::{About, Act, LedgerEvent};
 use remit_sandbox::{AdmissionError, Candidate, Stop};
 
 use super::{Case, Identity, Request};
@@ -63,7 +63,7 @@ pub(super) async fn still_so(
 
 async fn void(host: &Host, case: &Case, why: String) -> Result<(), Error> {
     let id = case.request.id;
-    host.journal.act(&Act::now(About::Request(id), Deed::Voided { why: why.clone() })).await?;
+    host.journal.act(&Act::now(About::Request(id), LedgerEvent::Voided { why: why.clone() })).await?;
     Err(Error::Voided { id: id.to_string(), why })
 }
 

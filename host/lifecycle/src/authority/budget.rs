@@ -4,7 +4,7 @@ use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 use remit_journal::{Reader, Spent};
-use remit_policy::{Matter, Verb, Who};
+use remit_policy::{PolicyAction, PolicyRequest, Subject};
 use serde::Serialize;
 
 use super::spent::{Counted, HOUR, spent, with_spent};
@@ -139,13 +139,14 @@ pub(super) fn has_room(
 pub(super) fn room_by_policies(
     reader: &Reader,
     rules: &Rules,
-    who: &Who,
-    matter: &Matter,
+    who: &Subject,
+    matter: &PolicyRequest,
     of: &Counted<'_>,
-    approvers: &[Who],
+    approvers: &[Subject],
 ) -> Result<Option<Room>, Error> {
-    let ask =
-        |matter: &Matter| rules.policies.may(who, Verb::Trigger, Some(matter), Timestamp::now(), approvers);
+    let ask = |matter: &PolicyRequest| {
+        rules.policies.may(who, PolicyAction::Trigger, Some(matter), Timestamp::now(), approvers)
+    };
     let now = ask(matter);
     if now.allowed || !now.because.iter().any(|name| rules.policies.is_budget(name)) {
         return Ok(None);

@@ -1,8 +1,8 @@
 //! What people say of a request.
 
 use jiff::Timestamp;
-use remit_journal::{About, Act, Deed, Reader, RequestId};
-use remit_policy::Verb;
+use remit_journal::{About, Act, LedgerEvent, Reader, RequestId};
+use remit_policy::PolicyAction;
 use remit_trust::dsse::Envelope;
 use remit_trust::{Digest, KeyId};
 
@@ -57,7 +57,7 @@ pub fn prepare_decision(
 /// Takes a signed decision, after the same checks, and puts it on record.
 pub async fn submit_decision(host: &Host, signed: &Envelope) -> Result<Case, Error> {
     let rules = host.rules()?;
-    let (id, deed) = blocking(|| {
+    let (id, event) = blocking(|| {
         let reader = host.journal.reader()?;
         let accepted = Accepted::<Approval>::check(&rules, &reader, signed)?;
         let approval = &accepted.document;
@@ -69,11 +69,15 @@ pub async fn submit_decision(host: &Host, signed: &Envelope) -> Result<Case, Err
             expect: Some(approval.request),
         };
         with_others(&reader, &rules, &case, check(&reader, &rules, &accepted.by, &case, &opinion))?;
-        let word = accepted.word(&approval.reason);
-        let deed = if approval.approve { Deed::Approved(word) } else { Deed::RequestDenied(word) };
-        Ok::<_, Error>((approval.id, deed))
+        let statement = accepted.word(&approval.reason);
+        let event = if approval.approve {
+            LedgerEvent::Approved(statement)
+        } else {
+            LedgerEvent::RequestDenied(statement)
+        };
+        Ok::<_, Error>((approval.id, event))
     })?;
-    host.journal.act(&Act::now(About::Request(id), deed)).await?;
+    host.journal.act(&Act::now(About::Request(id), event)).await?;
     blocking(|| Case::load(&*host.journal.reader()?, &rules, id))
 }
 
@@ -149,7 +153,7 @@ pub(super) fn check(
     }
     let matter = matter(reader, rules, &case.request)?;
     let now = Timestamp::now();
-    let verdict = rules.policies.may(&by.who(), Verb::Approve, Some(&matter), now, &case.approvers());
+    let verdict = rules.policies.may(&by.who(), PolicyAction::Approve, Some(&matter), now, &case.approvers());
     if verdict.allowed {
         return Ok(());
     }

@@ -3,7 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use remit_gate::{Plan, Scope};
-use remit_journal::{ActionRef, RequestId, RunId, Strike};
+use remit_journal::{ActionRef, RequestId, Revocation, RunId};
 use remit_trust::Digest;
 use remit_trust::dsse::Envelope;
 use serde::de::DeserializeOwned;
@@ -200,7 +200,7 @@ pub struct Order {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum What {
     /// Take authority away.
-    Revoke(Vec<Strike>),
+    Revoke(Vec<Revocation>),
     /// Stop everything.
     Freeze,
     /// Let it go on.
@@ -216,8 +216,8 @@ pub enum What {
     Resolve {
         /// Of which run.
         run: RunId,
-        /// Which call; none of a rehearsal, which made none.
-        call: Option<u64>,
+        /// Which call.
+        call: u64,
         /// Whether it happened.
         happened: bool,
     },

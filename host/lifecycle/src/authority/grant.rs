@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use remit_gate::{Facts, Plan, Scope};
-use remit_journal::{Authority, GrantRef, Ground, Reader, RestsOn, RunId, SignedRef};
+use remit_journal::{Authority, Basis, GrantRef, Reader, RestsOn, RunId, SignedRef};
 use remit_trust::Digest;
 use serde_json::value::RawValue;
 
@@ -82,17 +82,17 @@ fn envelope(given: &super::Given) -> Box<RawValue> {
 
 /// All that must not be taken away while the run goes on.
 fn rests_on(reader: &Reader, by: &Identity, case: &Case, action: Digest) -> Result<Vec<RestsOn>, Error> {
-    let mut rests_on = case.own_grounds();
-    let mut add = |ground, since| rests_on.push(RestsOn { ground, since });
+    let mut rests_on = case.own_bases();
+    let mut add = |basis, since| rests_on.push(RestsOn { basis, since });
     for given in case.approvals.iter().filter(|given| given.counts.is_ok()) {
-        add(Ground::Principal(given.approval.principal.clone()), given.seq);
-        add(Ground::Key(given.key.to_string()), given.seq);
+        add(Basis::Principal(given.approval.principal.clone()), given.seq);
+        add(Basis::Key(given.key.to_string()), given.seq);
     }
     let now = reader.size()?;
-    add(Ground::Principal(by.name().to_owned()), now);
-    add(Ground::Key(by.key.to_string()), now);
-    add(Ground::Action(action.to_string()), case.seq);
-    rests_on.sort_by_key(|on| (on.ground.clone(), on.since));
+    add(Basis::Principal(by.name().to_owned()), now);
+    add(Basis::Key(by.key.to_string()), now);
+    add(Basis::Action(action.to_string()), case.seq);
+    rests_on.sort_by_key(|on| (on.basis.clone(), on.since));
     rests_on.dedup();
     Ok(rests_on)
 }

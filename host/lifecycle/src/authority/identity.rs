@@ -1,8 +1,8 @@
 //! A principal that is known by its key: whether it still is one, and what the policies let it order.
 
 use jiff::Timestamp;
-use remit_journal::{Ground, Reader, RestsOn};
-use remit_policy::{Matter, Verb, Who};
+use remit_journal::{Basis, Reader, RestsOn};
+use remit_policy::{PolicyAction, PolicyRequest, Subject};
 use remit_trust::KeyId;
 use remit_trust::principals::Principal;
 
@@ -22,7 +22,7 @@ pub struct Identity {
 impl Identity {
     /// As policies see it.
     #[must_use]
-    pub fn who(&self) -> Who {
+    pub fn who(&self) -> Subject {
         who(&self.principal)
     }
 
@@ -36,8 +36,8 @@ impl Identity {
     pub(crate) fn stands(&self, reader: &Reader) -> Result<(), Error> {
         let since = reader.size()?;
         // A name can come back under a new key; a key never.
-        let grounds = [Ground::Key(self.key.to_string()), Ground::Principal(self.name().to_owned())];
-        let rests_on: Vec<_> = grounds.into_iter().map(|ground| RestsOn { ground, since }).collect();
+        let bases = [Basis::Key(self.key.to_string()), Basis::Principal(self.name().to_owned())];
+        let rests_on: Vec<_> = bases.into_iter().map(|basis| RestsOn { basis, since }).collect();
         match reader.struck(&rests_on)? {
             None => Ok(()),
             Some(withdrawn) => Err(Error::Identity {
@@ -52,8 +52,8 @@ impl Identity {
         &self,
         rules: &Rules,
         reader: &Reader,
-        verb: Verb,
-        matter: Option<&Matter>,
+        verb: PolicyAction,
+        matter: Option<&PolicyRequest>,
     ) -> Result<(), Error> {
         self.stands(reader)?;
         may_order(rules, &self.who(), verb, matter)
@@ -81,18 +81,25 @@ impl Rules {
 }
 
 /// Whether the policies let a principal order that.
-pub(super) fn may_order(rules: &Rules, who: &Who, verb: Verb, matter: Option<&Matter>) -> Result<(), Error> {
+pub(super) fn may_order(
+    rules: &Rules,
+    who: &Subject,
+    verb: PolicyAction,
+    matter: Option<&PolicyRequest>,
+) -> Result<(), Error> {
     let verdict = rules.policies.may(who, verb, matter, Timestamp::now(), &[]);
     if verdict.allowed {
         return Ok(());
     }
     let what = match verb {
-        Verb::Revoke => "revoke this",
-        Verb::Freeze => "freeze or unfreeze",
-        Verb::Revert => "revert this",
-        Verb::Resolve => "resolve this",
-        Verb::Review => "review this",
-        Verb::Rehearse | Verb::Propose | Verb::Approve | Verb::Trigger => "do this",
+        PolicyAction::Revoke => "revoke this",
+        PolicyAction::Freeze => "freeze or unfreeze",
+        PolicyAction::Revert => "revert this",
+        PolicyAction::Resolve => "resolve this",
+        PolicyAction::Review => "review this",
+        PolicyAction::Rehearse | PolicyAction::Propose | PolicyAction::Approve | PolicyAction::Trigger => {
+            "do this"
+        }
     };
     Err(Error::Forbidden { who: who.name.clone(), what, why: verdict.words() })
 }

@@ -3,7 +3,7 @@
 
 use remit_gate::Scope;
 use remit_journal::{ActionRef, Reader};
-use remit_policy::{Matter, Who};
+use remit_policy::{PolicyRequest, Subject};
 
 use super::powers::{Does, Powers};
 use super::rules::who;
@@ -20,8 +20,8 @@ impl Request {
 }
 
 /// What powers are to policies; the rest as in `matter`.
-pub(super) fn with(powers: &Powers, matter: Matter) -> Matter {
-    Matter {
+pub(super) fn with(powers: &Powers, matter: PolicyRequest) -> PolicyRequest {
+    PolicyRequest {
         has_plan: powers.planned,
         observe: powers.count(|does| matches!(does, Does::Observe | Does::Read)),
         content: powers.count(|does| does == Does::Read),
@@ -39,11 +39,11 @@ pub(super) fn with(powers: &Powers, matter: Matter) -> Matter {
 }
 
 /// What policies are told of a request.
-pub(crate) fn matter(reader: &Reader, rules: &Rules, request: &Request) -> Result<Matter, Error> {
+pub(crate) fn matter(reader: &Reader, rules: &Rules, request: &Request) -> Result<PolicyRequest, Error> {
     let powers = request.powers();
     let requester = rules.principals.get(&request.requester).map_or_else(
         // One who is no principal any more is of no kind that any policy allows anything.
-        || Who { name: request.requester.clone(), kind: "unknown".to_owned(), groups: Vec::new() },
+        || Subject { name: request.requester.clone(), kind: "unknown".to_owned(), groups: Vec::new() },
         who,
     );
     let (name, version, digest) = match &request.asks {
@@ -57,7 +57,7 @@ pub(crate) fn matter(reader: &Reader, rules: &Rules, request: &Request) -> Resul
     let (spent_by_requester, spent_by_action, spent_by_prefix) = spent(reader, |spent| {
         (spent.by_principal(&request.requester), spent.by_action(&name), spent_by_prefix(spent, &powers))
     })?;
-    let matter = Matter {
+    let matter = PolicyRequest {
         spent_by_requester,
         spent_by_action,
         spent_by_prefix,
@@ -71,7 +71,7 @@ pub(crate) fn matter(reader: &Reader, rules: &Rules, request: &Request) -> Resul
         break_glass: request.break_glass,
         ttl_seconds: request.not_after.duration_since(request.not_before).as_secs().unsigned_abs(),
         uses: request.uses.map_or(u64::from(u32::MAX), u64::from),
-        ..Matter::default()
+        ..PolicyRequest::default()
     };
     Ok(with(&powers, matter))
 }
@@ -83,10 +83,10 @@ pub(crate) fn matter_of_rehearsal(
     by: &Identity,
     action: &ActionRef,
     scope: &Scope,
-) -> Result<Matter, Error> {
+) -> Result<PolicyRequest, Error> {
     let (spent_by_requester, spent_by_action) =
         spent(reader, |spent| (spent.by_principal(by.name()), spent.by_action(&action.name)))?;
-    let matter = Matter {
+    let matter = PolicyRequest {
         requester: by.who(),
         action_name: action.name.clone(),
         action_version: action.version.clone(),
@@ -96,7 +96,7 @@ pub(crate) fn matter_of_rehearsal(
         spent_by_starter: spent_by_requester,
         spent_by_action,
         uses: 1,
-        ..Matter::default()
+        ..PolicyRequest::default()
     };
     Ok(with(&Powers::of_rehearsal(scope), matter))
 }

@@ -1,8 +1,8 @@
 //! What anyone entitled orders: authority is taken away, everything is stopped, a run is reviewed.
 
 use jiff::Timestamp;
-use remit_journal::{About, Act, Deed, Event, Ground, Reader, Record, RequestId, RunId, Strike};
-use remit_policy::Verb;
+use remit_journal::{About, Act, Basis, Event, LedgerEvent, Reader, Record, RequestId, Revocation, RunId};
+use remit_policy::PolicyAction;
 use remit_trust::dsse::Envelope;
 use remit_trust::{Digest, KeyId};
 
@@ -30,26 +30,26 @@ pub enum Target {
 impl Target {
     /// The order that takes it away.
     pub fn order(self, rules: &Rules) -> Result<What, Error> {
-        Ok(What::Revoke(self.strikes(rules)?))
+        Ok(What::Revoke(self.revocations(rules)?))
     }
 
-    fn strikes(self, rules: &Rules) -> Result<Vec<Strike>, Error> {
-        let for_good = |ground| Strike { ground, earlier_only: false };
+    fn revocations(self, rules: &Rules) -> Result<Vec<Revocation>, Error> {
+        let for_good = |basis| Revocation { basis, earlier_only: false };
         Ok(match self {
-            Self::Request(id) => vec![for_good(Ground::Request(id))],
+            Self::Request(id) => vec![for_good(Basis::Request(id))],
             Self::Principal(name) => {
                 let Some(principal) = rules.principals.get(&name) else {
                     let why = format!("there is no principal `{}`", name.escape_debug());
                     return Err(Error::RequestOption { why });
                 };
                 let keys = principal.keys.iter().map(|held| held.key.id().to_string());
-                std::iter::once(Strike { ground: Ground::Principal(name), earlier_only: true })
-                    .chain(keys.map(|id| for_good(Ground::Key(id))))
+                std::iter::once(Revocation { basis: Basis::Principal(name), earlier_only: true })
+                    .chain(keys.map(|id| for_good(Basis::Key(id))))
                     .collect()
             }
-            Self::Key(id) => vec![for_good(Ground::Key(id))],
-            Self::Action(digest) => vec![for_good(Ground::Action(digest.to_string()))],
-            Self::All => vec![Strike { ground: Ground::All, earlier_only: true }],
+            Self::Key(id) => vec![for_good(Basis::Key(id))],
+            Self::Action(digest) => vec![for_good(Basis::Action(digest.to_string()))],
+            Self::All => vec![Revocation { basis: Basis::All, earlier_only: true }],
         })
     }
 }
@@ -119,7 +119,7 @@ pub async fn submit_order(host: &Host, signed: &Envelope) -> Result<Ordered, Err
     // An order counts once: until it is on record no other is looked at. Only within this process: to freeze must not wait
     // for another one. Whoever submits to two of them at once gets two records, the second of what is so already.
     let _turn = host.orders.lock().await;
-    let (order, about, deed) = blocking(|| {
+    let (order, about, event) = blocking(|| {
         let (rules, reader) = (host.rules()?, host.journal.reader()?);
         let accepted = Accepted::<Order>::check(&rules, &reader, signed)?;
         let order = &accepted.document;
@@ -127,17 +127,17 @@ pub async fn submit_order(host: &Host, signed: &Envelope) -> Result<Ordered, Err
         allows(host, &rules, &reader, &accepted.by, &order.order)?;
         let about = about(&order.order);
         accepted.is_new(on_record(&reader, about)?)?;
-        let word = accepted.word(&order.reason);
-        let deed = match &order.order {
-            What::Revoke(strikes) => Deed::Revoked { word, strikes: strikes.clone() },
-            What::Freeze => Deed::Frozen(word),
-            What::Unfreeze => Deed::Unfrozen(word),
-            What::Review(run) => Deed::Reviewed { word, run: *run },
+        let statement = accepted.word(&order.reason);
+        let event = match &order.order {
+            What::Revoke(revocations) => LedgerEvent::Revoked { statement, revocations: revocations.clone() },
+            What::Freeze => LedgerEvent::Frozen(statement),
+            What::Unfreeze => LedgerEvent::Unfrozen(statement),
+            What::Review(run) => LedgerEvent::Reviewed { statement, run: *run },
             _ => return Err(not_here()),
         };
-        Ok((accepted.document, about, deed))
+        Ok((accepted.document, about, event))
     })?;
-    host.journal.act(&Act::now(about, deed)).await?;
+    host.journal.act(&Act::now(about, event)).await?;
     let stopping = blocking(|| host.journal.reader()?.stopped().map_err(Error::from))?;
     Ok(Ordered { order, stopping })
 }
@@ -150,8 +150,8 @@ fn not_here() -> Error {
 /// What the record of an order is about.
 fn about(what: &What) -> About {
     match what {
-        What::Revoke(strikes) => match strikes.as_slice() {
-            [Strike { ground: Ground::Request(id), .. }] => About::Request(*id),
+        What::Revoke(revocations) => match revocations.as_slice() {
+            [Revocation { basis: Basis::Request(id), .. }] => About::Request(*id),
             _ => About::Host,
         },
         _ => About::Host,
@@ -161,18 +161,18 @@ fn about(what: &What) -> About {
 /// Whether the policies let a principal order that, and it can be.
 fn allows(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, what: &What) -> Result<(), Error> {
     match what {
-        What::Revoke(strikes) => {
+        What::Revoke(revocations) => {
             let refuse = |why: &str| Err(Error::NotAccepted { what: "order", why: why.to_owned() });
-            if strikes.is_empty() {
+            if revocations.is_empty() {
                 return refuse("it revokes nothing");
             }
-            for strike in strikes {
-                let earlier_only = match strike.ground {
-                    Ground::Principal(_) | Ground::All => true,
-                    Ground::Request(_) | Ground::Key(_) | Ground::Action(_) => false,
-                    Ground::Thaw => return refuse("it revokes what cannot be revoked"),
+            for revocation in revocations {
+                let earlier_only = match revocation.basis {
+                    Basis::Principal(_) | Basis::All => true,
+                    Basis::Request(_) | Basis::Key(_) | Basis::Action(_) => false,
+                    Basis::Thaw => return refuse("it revokes what cannot be revoked"),
                 };
-                if strike.earlier_only != earlier_only {
+                if revocation.earlier_only != earlier_only {
                     return refuse("it revokes for another time than such an order does");
                 }
             }
@@ -184,9 +184,9 @@ fn allows(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, what: &Wha
                 About::Request(id) => Case::load(reader, rules, id).ok().map(|case| case.matter),
                 About::Host => None,
             };
-            by.may(rules, reader, Verb::Revoke, matter.as_ref())
+            by.may(rules, reader, PolicyAction::Revoke, matter.as_ref())
         }
-        What::Freeze | What::Unfreeze => by.may(rules, reader, Verb::Freeze, None),
+        What::Freeze | What::Unfreeze => by.may(rules, reader, PolicyAction::Freeze, None),
         What::Review(run) => may_review(host, rules, reader, by, *run),
         _ => Err(not_here()),
     }
@@ -208,5 +208,5 @@ fn may_review(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, run: R
     if by.name() == started.principal || by.name() == case.request.requester {
         return refuse(format!("{} asked for it: somebody else reviews it", by.name()));
     }
-    by.may(rules, reader, Verb::Review, Some(&case.matter))
+    by.may(rules, reader, PolicyAction::Review, Some(&case.matter))
 }

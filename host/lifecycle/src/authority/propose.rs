@@ -2,8 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 use remit_gate::{Fault, Scope};
-use remit_journal::{About, Act, Deed, Event, Reader, RequestId, RunId, Started};
-use remit_policy::{Matter, Verb, Who};
+use remit_journal::{About, Act, Event, LedgerEvent, Reader, RequestId, RunId, Started};
+use remit_policy::{PolicyAction, PolicyRequest, Subject};
 use remit_sandbox::Candidate;
 use remit_trust::KeyId;
 use remit_trust::dsse::Envelope;
@@ -192,8 +192,8 @@ pub async fn submit_request(host: &Host, signed: &Envelope) -> Result<Case, Erro
     let turn = Turn::take(host, "submit.lock", &host.submissions).await?;
     let accepted = blocking(look)?;
     let id = accepted.document.id;
-    let word = accepted.word(&accepted.document.reason);
-    host.journal.act(&Act::now(About::Request(id), Deed::Requested(word))).await?;
+    let statement = accepted.word(&accepted.document.reason);
+    host.journal.act(&Act::now(About::Request(id), LedgerEvent::Requested(statement))).await?;
     drop(turn);
     blocking(|| Case::load(&*host.journal.reader()?, &rules, id))
 }
@@ -274,7 +274,7 @@ fn check(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, request: &R
     by.stands(reader)?;
     let matter = matter(reader, rules, request)?;
     let now = Timestamp::now();
-    let verdict = rules.policies.may(&by.who(), Verb::Propose, Some(&matter), now, &[]);
+    let verdict = rules.policies.may(&by.who(), PolicyAction::Propose, Some(&matter), now, &[]);
     let forbidden = |what, why| Err(Error::Forbidden { who: by.name().to_owned(), what, why });
     if !verdict.allowed {
         return forbidden("ask for this", verdict.words());
@@ -302,7 +302,7 @@ fn never_starts(
     reader: &Reader,
     rules: &Rules,
     request: &Request,
-    matter: &Matter,
+    matter: &PolicyRequest,
 ) -> Result<Option<String>, Error> {
     if matter.standing {
         return Ok(None);
@@ -324,8 +324,8 @@ pub(super) fn waits(
     reader: &Reader,
     rules: &Rules,
     request: &Request,
-    matter: &Matter,
-    approvers: &[Who],
+    matter: &PolicyRequest,
+    approvers: &[Subject],
 ) -> Result<Vec<(String, Room, String)>, Error> {
     let powers = request.powers();
     let mut all = Vec::new();
@@ -341,8 +341,13 @@ pub(super) fn waits(
         let matter = spent(reader, |spent| with_spent(matter.clone(), spent, &of))?;
         match room_by_policies(reader, rules, &who, &matter, &of, approvers)? {
             Some(room) => {
-                let verdict =
-                    rules.policies.may(&who, Verb::Trigger, Some(&matter), Timestamp::now(), approvers);
+                let verdict = rules.policies.may(
+                    &who,
+                    PolicyAction::Trigger,
+                    Some(&matter),
+                    Timestamp::now(),
+                    approvers,
+                );
                 all.push((name.clone(), room, verdict.words()));
             }
             None => return Ok(Vec::new()),
@@ -386,7 +391,7 @@ pub(crate) fn unreviewed_runs(reader: &Reader) -> Result<Vec<RunId>, Error> {
 fn each_unreviewed(reader: &Reader, mut visit: impl FnMut(RunId, &Started) -> bool) -> Result<(), Error> {
     let mut reviewed = Vec::new();
     for (_, act) in reader.acts(About::Host)? {
-        if let Deed::Reviewed { run, .. } = act.deed {
+        if let LedgerEvent::Reviewed { run, .. } = act.event {
             reviewed.push(run);
         }
     }

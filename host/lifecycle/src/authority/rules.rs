@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use remit_policy::{Need, Policies, Who};
+use remit_policy::{Need, Policies, Subject};
 use remit_trust::dsse::Envelope;
 use remit_trust::principals::{BreakGlass, Principal, Principals};
 use remit_trust::{Digest, KeyId, Sign as _, Signer, VerifyingKey};
@@ -48,8 +48,8 @@ impl Constitution {
 }
 
 /// A principal as policies see it.
-pub(crate) fn who(principal: &Principal) -> Who {
-    Who {
+pub(crate) fn who(principal: &Principal) -> Subject {
+    Subject {
         name: principal.name.clone(),
         kind: principal.kind.to_string(),
         groups: principal.groups.iter().cloned().collect(),
@@ -82,10 +82,10 @@ struct KeyFile {
 /// more are needed.
 fn together(principals: &Principals, policies: &Policies) -> Result<Vec<String>, Error> {
     let now = Timestamp::now();
-    let all: Vec<Who> = principals.iter().map(who).collect();
+    let all: Vec<Subject> = principals.iter().map(who).collect();
     policies.check_people(&all)?;
     let counts = |one: &&Principal| one.keys.iter().any(|key| principals.in_force(&key.key.id(), now));
-    let today: Vec<Who> = principals.iter().filter(counts).map(who).collect();
+    let today: Vec<Subject> = principals.iter().filter(counts).map(who).collect();
     let mut unmet = policies.unmet(&today);
     if let Some(need) = break_glass(principals) {
         if let Some(group) =

@@ -2,7 +2,7 @@
 //! them, in whatever process or machine; the host accepts the signed document after it has checked everything again.
 
 use jiff::{SignedDuration, Timestamp};
-use remit_journal::{About, Reader, Word};
+use remit_journal::{About, Reader, SignedStatement};
 use remit_trust::dsse::{Envelope, pae};
 use remit_trust::{Digest, KeyId, Sign, SignatureError};
 use serde_json::value::{RawValue, to_raw_value};
@@ -177,8 +177,8 @@ impl<D: Document> Accepted<D> {
     }
 
     /// As the journal keeps it.
-    pub(crate) fn word(&self, reason: &str) -> Word {
-        Word {
+    pub(crate) fn word(&self, reason: &str) -> SignedStatement {
+        SignedStatement {
             principal: self.by.name().to_owned(),
             key: self.by.key.to_string(),
             reason: reason.to_owned(),
@@ -202,7 +202,7 @@ fn is_fresh<D: Document>(at: Timestamp, now: Timestamp) -> Result<(), Error> {
 /// The digest of each document that is on record about something.
 pub(super) fn on_record(reader: &Reader, about: About) -> Result<Vec<Digest>, Error> {
     let acts = reader.acts(about)?;
-    Ok(acts.iter().filter_map(|(_, act)| digest_of(&act.deed.word()?.document)).collect())
+    Ok(acts.iter().filter_map(|(_, act)| digest_of(&act.event.statement()?.document)).collect())
 }
 
 /// The digest of what was signed; none of what cannot be read.

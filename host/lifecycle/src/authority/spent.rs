@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::SignedDuration;
 use remit_gate::Pattern;
 use remit_journal::{Reader, Spent};
-use remit_policy::Matter;
+use remit_policy::PolicyRequest;
 
 use super::Powers;
 use crate::Error;
@@ -34,8 +34,8 @@ pub(super) fn spent<T>(reader: &Reader, read: impl FnOnce(&Spent) -> T) -> Resul
 }
 
 /// What policies are told of a start, with other counts of what was spent.
-pub(super) fn with_spent(matter: Matter, spent: &Spent, of: &Counted<'_>) -> Matter {
-    Matter {
+pub(super) fn with_spent(matter: PolicyRequest, spent: &Spent, of: &Counted<'_>) -> PolicyRequest {
+    PolicyRequest {
         spent_by_requester: spent.by_principal(of.requester),
         spent_by_starter: spent.by_principal(of.starter),
         spent_by_action: spent.by_action(of.action),

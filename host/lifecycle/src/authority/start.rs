@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use remit_gate::{Effect, Limits, Scope, Step};
 use remit_journal::{ActionRef, Reader, RequestId, RunId};
-use remit_policy::{Matter, Verb, Who};
+use remit_policy::{PolicyAction, PolicyRequest, Subject};
 use remit_sandbox::Candidate;
 use remit_trust::KeyId;
 use remit_trust::dsse::Envelope;
@@ -317,15 +317,16 @@ pub(super) fn may_use(reader: &Reader, rules: &Rules, name: &str, case: &Case) -
 pub(super) fn may_start(
     reader: &Reader,
     rules: &Rules,
-    by: &Who,
-    matter: &Matter,
+    by: &Subject,
+    matter: &PolicyRequest,
     powers: &Powers,
     case: &Case,
 ) -> Result<(), Error> {
     if case.request.break_glass {
         return Ok(());
     }
-    let verdict = rules.policies.may(by, Verb::Trigger, Some(matter), Timestamp::now(), &case.approvers());
+    let verdict =
+        rules.policies.may(by, PolicyAction::Trigger, Some(matter), Timestamp::now(), &case.approvers());
     if verdict.allowed {
         return Ok(());
     }

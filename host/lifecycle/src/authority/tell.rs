@@ -1,8 +1,8 @@
 //! What a person wants to know before deciding.
 
 use jiff::Timestamp;
-use remit_journal::{About, Deed, Event, Mode, Reader, RequestId, Started};
-use remit_policy::{Matter, Need, Verb, Who};
+use remit_journal::{About, Event, LedgerEvent, Mode, Reader, RequestId, Started};
+use remit_policy::{Need, PolicyAction, PolicyRequest, Subject};
 use remit_trust::dsse::Envelope;
 use serde::Serialize;
 
@@ -73,17 +73,24 @@ pub fn orders(reader: &Reader) -> Result<Vec<String>, Error> {
     let mut lines = Vec::new();
     for (seq, act) in reader.acts(About::Host)? {
         let at = second(act.at);
-        let line = match &act.deed {
-            Deed::Revoked { word, strikes } => {
-                let grounds: Vec<String> = strikes.iter().map(|strike| strike.ground.to_string()).collect();
-                format!("revoked {} by {}: {}", grounds.join(", "), word.principal, word.reason)
+        let line = match &act.event {
+            LedgerEvent::Revoked { statement, revocations } => {
+                let bases: Vec<String> =
+                    revocations.iter().map(|revocation| revocation.basis.to_string()).collect();
+                format!("revoked {} by {}: {}", bases.join(", "), statement.principal, statement.reason)
             }
-            Deed::Frozen(word) => format!("frozen by {}: {}", word.principal, word.reason),
-            Deed::Unfrozen(word) => format!("unfrozen by {}: {}", word.principal, word.reason),
-            Deed::Reviewed { word, run } => format!("{run} reviewed by {}: {}", word.principal, word.reason),
-            Deed::Notified { notifier, upto, word: Some(word) } => format!(
+            LedgerEvent::Frozen(statement) => {
+                format!("frozen by {}: {}", statement.principal, statement.reason)
+            }
+            LedgerEvent::Unfrozen(statement) => {
+                format!("unfrozen by {}: {}", statement.principal, statement.reason)
+            }
+            LedgerEvent::Reviewed { statement, run } => {
+                format!("{run} reviewed by {}: {}", statement.principal, statement.reason)
+            }
+            LedgerEvent::Notified { notifier, upto, statement: Some(statement) } => format!(
                 "given up: {notifier} is not told of record {upto}, by {}: {}",
-                word.principal, word.reason
+                statement.principal, statement.reason
             ),
             _ => continue,
         };
@@ -119,33 +126,39 @@ pub fn could(reader: &Reader, rules: &Rules, case: &Case) -> Result<Vec<Could>, 
                 Err(error) => why = error.to_string(),
             }
         }
-        for verb in [Verb::Approve, Verb::Trigger, Verb::Revoke] {
+        for verb in [PolicyAction::Approve, PolicyAction::Trigger, PolicyAction::Revoke] {
             let answer = match &known {
                 None => Err(why.clone()),
                 Some(by) => may(reader, rules, case, by, verb).map_err(|error| error.to_string()),
             };
             let allowed = answer.is_ok();
             let (Ok(why) | Err(why)) = answer;
-            let verb = if verb == Verb::Trigger { "start" } else { verb.name() };
+            let verb = if verb == PolicyAction::Trigger { "start" } else { verb.name() };
             all.push(Could { who: principal.name.clone(), verb, allowed, why });
         }
     }
     Ok(all)
 }
 
-fn may(reader: &Reader, rules: &Rules, case: &Case, by: &Identity, verb: Verb) -> Result<String, Error> {
+fn may(
+    reader: &Reader,
+    rules: &Rules,
+    case: &Case,
+    by: &Identity,
+    verb: PolicyAction,
+) -> Result<String, Error> {
     let who = by.who();
     let now = Timestamp::now();
-    let allowed = |matter: &Matter, approvers: &[Who]| {
+    let allowed = |matter: &PolicyRequest, approvers: &[Subject]| {
         rules.policies.may(&who, verb, Some(matter), now, approvers).words()
     };
     match verb {
-        Verb::Approve => {
+        PolicyAction::Approve => {
             let opinion = Opinion { approve: true, reason: String::new(), expect: None };
             check(reader, rules, by, case, &opinion)?;
             Ok(allowed(&case.matter, &case.approvers()))
         }
-        Verb::Trigger => {
+        PolicyAction::Trigger => {
             may_use(reader, rules, &who.name, case)?;
             // What a run under a standing scope would do, nobody knows yet: at least nothing.
             let standing = matches!(case.request.asks, Asks::Standing(_));
