@@ -103,7 +103,7 @@ fn slow() -> (Runtime, tempfile::TempDir, House, Arc<AtomicUsize>, Arc<tokio::sy
     let dir = House::found(&std::env::temp_dir(), &action);
     let parked = Arc::new(AtomicUsize::new(0));
     let secrets = Memory::parking(Arc::clone(&parked));
-    let go_on = secrets.go_on();
+    let go_on = Arc::clone(&secrets.go_on);
     let house = House::open(dir.path(), secrets);
     (threads, dir, house, parked, go_on)
 }

@@ -240,19 +240,14 @@ pub struct Memory {
     secrets: Mutex<HashMap<String, (u64, Fields)>>,
     changed: AtomicBool,
     parked: Option<Arc<AtomicUsize>>,
-    /// Let them go on.
-    go_on: Arc<Notify>,
+    /// Lets those who wait go on, one at a time.
+    pub go_on: Arc<Notify>,
 }
 
 impl Memory {
     /// One where whoever looks is counted, and waits to be let go on.
     pub fn parking(parked: Arc<AtomicUsize>) -> Self {
         Self { parked: Some(parked), ..Self::default() }
-    }
-
-    /// What lets those who wait there go on, one at a time.
-    pub fn go_on(&self) -> Arc<Notify> {
-        Arc::clone(&self.go_on)
     }
 
     fn with<T>(&self, secret: &Resource, work: impl FnOnce(&mut (u64, Fields)) -> T) -> T {

@@ -86,7 +86,7 @@ pub struct HostStatus {
     pub waiting: Vec<Open>,
     /// Requests that may be started.
     pub approved: Vec<Open>,
-    /// StandingScope scopes that are good.
+    /// Standing scopes that are good.
     pub standing: Vec<Open>,
     /// Runs that go on.
     pub going_on: Vec<RunSummary>,

@@ -77,16 +77,16 @@ struct Make {
     /// Ask for authority ahead of need: any run of this action inside the scope.
     #[arg(long, requires = "scope", conflicts_with_all = ["uses", "input"])]
     standing: bool,
-    /// StandingScope: any version in this range by the same publisher, instead of exactly this component.
+    /// Standing: any version in this range by the same publisher, instead of exactly this component.
     #[arg(long, value_name = "RANGE", requires = "standing")]
     versions: Option<semver::VersionReq>,
-    /// StandingScope: only at these times, in UTC. May be repeated.
+    /// Standing: only at these times, in UTC. May be repeated.
     #[arg(long, value_name = "'mon-fri 22:00-06:00'", requires = "standing")]
     hours: Vec<Hours>,
-    /// StandingScope: how many runs within an hour.
+    /// Standing: how many runs within an hour.
     #[arg(long, value_name = "N", default_value_t = 10, requires = "standing")]
     runs_per_hour: u32,
-    /// StandingScope: how many changes within an hour, all runs together.
+    /// Standing: how many changes within an hour, all runs together.
     #[arg(long, value_name = "N", default_value_t = 10, requires = "standing")]
     changes_per_hour: u64,
     #[command(flatten)]
