@@ -94,7 +94,7 @@ pub(crate) enum Step {
 /// The same, once the key was read: a pipe can be read but once.
 pub(crate) enum Way<'a> {
     /// In this process.
-    Here(KeyHolder),
+    Here(Box<KeyHolder>),
     /// By this key, over what is written to the file.
     Elsewhere(KeyId, &'a Path),
     /// It was, and this file is signed.
@@ -107,7 +107,7 @@ impl Signing {
         match (&self.signed, &self.prepare) {
             (Some(file), _) => Ok(Way::Already(file)),
             (None, Some(file)) => Ok(Way::Elsewhere(self.key.id(host)?, file)),
-            (None, None) => Ok(Way::Here(self.key.holder(host)?)),
+            (None, None) => Ok(Way::Here(Box::new(self.key.holder(host)?))),
         }
     }
 }
