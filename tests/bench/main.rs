@@ -29,6 +29,10 @@ use std::path::{Path, PathBuf};
 
 use measure::Section;
 
+/// That of `remit`: what is measured is what runs.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What can be asked for by name.
 const PARTS: &[(&str, fn(&Place) -> Section)] = &[
     ("runs", calls::runs),
