@@ -4,9 +4,9 @@ use std::fs::{self, File};
 use std::sync::Arc;
 
 use remit_backend::{Files, Secrets};
+use remit_engine::Publishers;
 use remit_gate::{Estate, UndoGate};
 use remit_journal::{Journal, RunId};
-use remit_engine::Publishers;
 use remit_sandbox::Sandbox;
 
 use crate::keyring::Keyring;
