@@ -62,8 +62,10 @@ struct Progress {
     /// Calls that reached a backend, but for the ambient ones; counted where one of them is to fail.
     performed: u64,
     changes: u64,
-    /// Steps of the plan that were taken.
+    /// Steps of the plan that were taken; a change that failed was not.
     steps: usize,
+    /// A step of which nobody knows whether it came to pass: what was approved to follow it may not.
+    unknown: Option<String>,
     logged: u64,
     /// Bytes of answers.
     answered: u64,
@@ -106,6 +108,7 @@ impl Gate {
                 performed: 0,
                 changes: 0,
                 steps: 0,
+                unknown: None,
                 logged: 0,
                 answered: 0,
                 observed: Plan::default(),
@@ -411,7 +414,7 @@ impl Inner {
             inner.progress().made.push(made);
             let permit = Permit { operation: &operation, before: Some(&prepared) };
             let answer = inner.perform(&*backend, permit).await;
-            inner.came_to_pass(call, &answer);
+            inner.came_to_pass(call, &operation, &answer);
             let bytes = inner.note_outcome::<O>(call, &answer)?;
             inner.charge_answer(call, &operation, bytes)?;
             drop(running);
@@ -463,14 +466,22 @@ impl Inner {
         }
     }
 
-    /// Remembers how a change ended.
-    fn came_to_pass<T>(&self, call: u64, answer: &Result<T, Failure>) {
+    /// Remembers how a change ended. A step of the plan that did not come to pass was not taken: what was approved to
+    /// follow it stands on what it would have left, and would work on what somebody else left there instead.
+    fn came_to_pass<O: Operation>(&self, call: u64, operation: &O, answer: &Result<O::Outcome, Failure>) {
+        let mut progress = self.progress();
         let happened = match answer {
             Ok(_) => Some(true),
-            Err(failure) if failure.is_definite() => Some(false),
-            Err(_) => None,
+            Err(failure) if failure.is_definite() => {
+                progress.steps -= 1;
+                Some(false)
+            }
+            Err(_) => {
+                progress.unknown = Some(format!("{} on {}", O::NAME, operation.resource()));
+                None
+            }
         };
-        if let Some(made) = self.progress().made.iter_mut().rev().find(|made| made.intent.call == call) {
+        if let Some(made) = progress.made.iter_mut().rev().find(|made| made.intent.call == call) {
             made.happened = happened;
         }
     }
@@ -606,10 +617,14 @@ impl Inner {
         let mut progress = self.progress();
         // The plan comes before the limits: that the world changed since it was approved is what a person must know.
         if let Some(plan) = &self.plan {
-            let differ = match plan.get(progress.steps) {
-                None => Some(("no further step".to_owned(), step.words())),
-                Some(expected) if expected.admits::<O>(&step, found) => None,
-                Some(expected) => Some(expected.apart(&step)),
+            let differ = match (plan.get(progress.steps), &progress.unknown) {
+                (_, Some(unknown)) => Some((
+                    format!("nothing more, as it is not known whether {unknown} happened"),
+                    step.words(),
+                )),
+                (None, None) => Some(("no further step".to_owned(), step.words())),
+                (Some(expected), None) if expected.admits::<O>(&step, found) => None,
+                (Some(expected), None) => Some(expected.apart(&step)),
             };
             if let Some((expected, found)) = differ {
                 let (operation, resource) = (step.operation, step.resource.to_string());
