@@ -287,7 +287,7 @@ fn ssh_keys_sign_and_ssh_keygen_agrees() {
         }
         std::thread::sleep(std::time::Duration::from_millis(30));
     }
-    with_agent(&["approve", &id, "--key", "dora.pub"]).exits(2).says("does not hold this key");
+    with_agent(&["approve", &id, "--key", "dora.pub"]).exits(2).says("does not have this key");
     with_agent(&["approve", &id, "--key", "emil.pub"]).exits(0);
     agent.kill().unwrap();
     agent.wait().unwrap();
@@ -379,7 +379,7 @@ fn everyone_is_told_at_least_once_and_in_order() {
     world.grant_scope(&common::scope("", SECRET), "misbehave.wasm", &fails, "g");
     let ran = world.run("g");
     assert_ne!(ran.code, 0);
-    assert!(ran.err.contains("`bad` could not be told"), "{}", ran.err);
+    assert!(ran.err.contains("the notifier `bad` failed"), "{}", ran.err);
     world.remit(&["freeze", "--reason", "now"]).exits(0);
     world.remit(&["unfreeze", "--reason", "over"]).exits(0);
     assert_eq!(events("events.jsonl"), ["requested", "run-reverted", "frozen", "unfrozen"]);

@@ -1,5 +1,4 @@
-//! What comes after: reverts by hand, killed hosts, calls in doubt, keys that change and expire, and homes of
-//! the version before.
+//! What comes after a run: reverts by hand, killed hosts, calls in doubt, and keys that change and expire.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod common;
@@ -8,14 +7,11 @@ mod journal;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use common::bao::Bao;
 use common::{Ran, SECRET, World, contains, finish, proxy, scope};
-use remit_journal::{Event, Journal, Phase, Record, RunId, RunState};
-use remit_tlog::NoteSigner;
 
 const ACTION: &str = "rotate-secret.wasm";
 const ENDLESS: &str = "[limits]\nfuel = 1_000_000_000_000\nwall_time = \"5m\"\n";
@@ -311,42 +307,6 @@ fn undo_data_expires_for_good() {
     assert!(!contains(&bytes, "old-value"));
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    fs::set_permissions(to, fs::Permissions::from_mode(0o700)).unwrap();
-    for entry in fs::read_dir(from).unwrap().flatten() {
-        let there = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &there);
-        } else {
-            fs::copy(entry.path(), &there).unwrap();
-            // Git does not keep that keys are private.
-            fs::set_permissions(&there, fs::Permissions::from_mode(0o600)).unwrap();
-        }
-    }
-}
-
-/// A home of the version before: one run that succeeded, one whose host was killed after its change.
-#[test]
-fn a_home_of_the_previous_schema_is_recovered_and_reverted() {
-    let world = World::empty();
-    fs::remove_dir_all(world.home()).unwrap();
-    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/home-v1"), &world.home());
-    world.audit_is_sound();
-    assert_eq!(states(&world), [Some("rehearsed".to_owned()), Some("succeeded".to_owned()), None]);
-    let told = world.remit(&["recover"]).exits(0);
-    assert!(told.out.contains("reverted"), "{told:?}");
-    assert_eq!((world.current_version("app/db"), world.current_version("app/web")), (2, 3));
-    world.remit(&["journal", "rekey"]).exits(0);
-    let runs = world.remit(&["runs", "--json"]).exits(0).json();
-    let run = runs[1]["run"].as_str().unwrap();
-    world.remit(&["revert", run]).exits(0);
-    assert_eq!(world.current_version("app/db"), 3);
-    world.remit(&["audit", "prove", run, "--out", "p"]).exits(0);
-    world.remit(&["replay", run]).exits(2).says("did not keep what a replay needs");
-    world.audit_is_sound();
-}
-
 /// A run that only another version could take back does not keep this one from its work.
 #[test]
 fn a_run_that_cannot_be_recovered_is_told_of_and_left_alone() {
@@ -407,42 +367,5 @@ fn two_recoveries_at_once_recover_a_run_once() {
     let shown = world.remit(&["show", &run, "--json"]).exits(0).json();
     assert_eq!(shown["story"]["states"].as_array().unwrap().len(), 1);
     assert_eq!(world.current_version(SECRET), 3);
-    world.audit_is_sound();
-}
-
-/// Up to schema 6 a rehearsal that was killed could be taken for a run, and left in doubt for ever: it is told of, and closed
-/// by whoever may resolve a run, as what it was.
-#[test]
-fn a_rehearsal_that_was_taken_for_a_run_is_closed() {
-    let world = World::new();
-    let path = world.home().join("journal.db");
-    let seed = fs::read(world.home().join("log.key")).unwrap().try_into().unwrap();
-    let signer = || NoteSigner::from_seed("test.example/journal", &seed).unwrap();
-    let run = RunId::new();
-    tokio::runtime::Runtime::new().unwrap().block_on(async {
-        let journal = Journal::open(&path, signer()).unwrap();
-        journal::write(&journal, journal::started(run, None)).await.unwrap();
-        journal.commit(journal::intent(run, 1)).await.unwrap();
-        journal.commit(Record::now(run, Phase::Recover)).await.unwrap();
-        let mut end = journal::ended(run);
-        if let Event::Ended(ended) = &mut end.event {
-            ended.state = RunState::InDoubt;
-        }
-        journal.commit(end).await.unwrap();
-    });
-    journal::as_schema_6_by(&path, &signer());
-    let run = run.to_string();
-    let told = world.remit(&["audit", "verify"]);
-    assert!(told.out.contains(&run) || told.err.contains(&run), "{told:?}");
-    let resolve = |how: &str, key: &str| world.remit(&["resolve", &run, how, "--reason", "r", "--key", key]);
-    resolve("--happened", "alice.key").exits(2).says("it was a rehearsal: none of its calls happened");
-    assert_ne!(world.remit(&["revert", &run, "--key", "alice.key", "--reason", "r"]).code, 0);
-    resolve("--did-not-happen", "alice.key").exits(0);
-    let runs = world.remit(&["runs", "--json"]).exits(0).json();
-    let closed = runs.as_array().unwrap().iter().find(|listed| listed["run"] == *run).unwrap();
-    assert_eq!((closed["mode"].as_str(), closed["state"].as_str()), (Some("rehearse"), Some("failed")));
-    assert!(world.remit(&["show", &run]).exits(0).out.contains("it was a rehearsal; closed by alice"));
-    resolve("--did-not-happen", "alice.key").exits(2).says("not in doubt");
-    assert_eq!(world.current_version(SECRET), 1, "nothing that it asked for ever happened");
     world.audit_is_sound();
 }

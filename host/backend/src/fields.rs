@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use subtle::ConstantTimeEq as _;
 
 use remit_gate::Failure;
 use remit_trust::SecretBytes;
@@ -28,8 +29,7 @@ impl SecretText {
 impl PartialEq for SecretText {
     /// Takes the same time wherever the first difference is.
     fn eq(&self, other: &Self) -> bool {
-        let (a, b) = (self.0.as_bytes(), other.0.as_bytes());
-        a.len() == b.len() && a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Why a file cannot be read or written, and what to do about just that.
+//! Why a file cannot be read or written, and what to do about it.
 
 use std::fmt;
 use std::io::{Error, ErrorKind};
@@ -8,7 +8,7 @@ use miette::Diagnostic;
 
 use crate::Kind;
 
-/// A file that cannot be read or written: which one, why, and what to do.
+/// An error about one file. It says which file, what is wrong and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileError {
     shown: String,
@@ -18,11 +18,11 @@ pub struct FileError {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Problem {
-    /// The system's word, while reading or writing.
+    /// The system reported an error while reading or writing.
     Read(Told),
     Write(Told),
     Folder,
-    /// Where only a file makes sense.
+    /// It is a folder or a device, and only a file makes sense.
     Pipe,
     NobodyWrites,
     Silent,
@@ -34,20 +34,20 @@ pub(crate) enum Problem {
     Empty,
     Bom,
     Utf16,
-    /// Where it stops to be text.
+    /// It is not UTF-8 from this byte on.
     NotText(usize),
-    /// Belongs to another user.
+    /// It belongs to another user.
     Foreign(u32),
-    /// Anybody can write it.
+    /// Other users can write it.
     Writable(u32),
-    /// It is not what it should be.
+    /// Its content is wrong.
     Other {
         why: String,
         help: String,
     },
 }
 
-/// What the system said: an [`Error`] that can be compared and copied.
+/// The system's [`Error`] in a form that can be compared and cloned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Told {
     kind: ErrorKind,
@@ -82,19 +82,19 @@ impl FileError {
         Self { shown: shown.into(), kind, problem }
     }
 
-    /// A file that could not be read, in the system's words.
+    /// The error for a file that could not be read.
     #[must_use]
     pub fn reading(path: &Path, kind: Kind, why: &Error) -> Self {
         Self::new(path.display().to_string(), kind, Problem::Read(why.into()))
     }
 
-    /// A file that could not be written, in the system's words.
+    /// The error for a file that could not be written.
     #[must_use]
     pub fn writing(path: &Path, kind: Kind, why: &Error) -> Self {
         Self::new(path.display().to_string(), kind, Problem::Write(why.into()))
     }
 
-    /// A file that was read, and is not what it should be.
+    /// The error for a file whose content is wrong.
     #[must_use]
     pub fn unusable(path: &Path, kind: Kind, why: impl Into<String>, help: impl Into<String>) -> Self {
         let problem = Problem::Other { why: why.into(), help: help.into() };
@@ -107,7 +107,7 @@ impl FileError {
         self.system().is_some_and(|told| told.kind == ErrorKind::NotFound)
     }
 
-    /// Whether it could not be made because it is there.
+    /// Whether the file could not be created because it exists.
     #[must_use]
     pub fn is_there(&self) -> bool {
         self.system().is_some_and(|told| told.kind == ErrorKind::AlreadyExists)
@@ -119,7 +119,7 @@ impl FileError {
         matches!(self.problem, Problem::TooLarge)
     }
 
-    /// How the file is called.
+    /// The name of the file, as errors show it.
     #[must_use]
     pub fn shown(&self) -> &str {
         &self.shown
@@ -167,7 +167,7 @@ fn bytes(count: u64) -> String {
     }
 }
 
-/// Who a number is: other users' names are the system's matter.
+/// The name for a user id in an error.
 fn user(id: u32) -> String {
     if id == 0 { "root".to_owned() } else { format!("the user {id}") }
 }
@@ -183,7 +183,7 @@ impl std::error::Error for FileError {}
 impl Diagnostic for FileError {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         Some(Box::new(match &self.problem {
-            // Not a matter of what was asked for.
+            // The cause is not the file that was asked for.
             Problem::Write(error) if is_of_the_disk(error) => "failed::disk",
             _ if self.kind == Kind::Kept
                 && self.system().is_some_and(|told| told.kind != ErrorKind::NotFound) =>
@@ -237,7 +237,7 @@ impl Diagnostic for FileError {
     }
 }
 
-/// Whether it is the disk that says no, whatever was asked for.
+/// Whether the cause is the disk, whichever file was asked for.
 fn is_of_the_disk(error: &Told) -> bool {
     matches!(
         error.kind,

@@ -1,4 +1,4 @@
-//! Folders: made, listed, synced.
+//! Folders: creating, listing and syncing them.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{ErrorKind, Result};
@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use crate::{FileError, Kind};
 
-/// Makes a folder that only its owner can look into, whatever the umask, and those above it that are not there.
-/// Answers those that were made, the outermost first.
+/// Creates a folder with mode 0700, whatever the umask, and its missing parents. Returns the folders that were created, the
+/// outermost first.
 pub fn make_folder(path: &Path) -> Result<Vec<PathBuf>> {
     match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => {
@@ -28,31 +28,31 @@ pub fn make_folder(path: &Path) -> Result<Vec<PathBuf>> {
     }
 }
 
-/// The folder that a file lies in.
+/// The folder that contains a file.
 pub(crate) fn of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Makes the names in a file's folder durable.
+/// Makes the names in the file's folder durable.
 pub fn sync_folder(path: &Path) -> Result<()> {
     File::open(of(path))?.sync_all()
 }
 
-/// Something that lies in a folder.
+/// An entry of a folder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Entry {
-    /// Its name.
+    /// The file name.
     pub name: String,
-    /// Where it is.
+    /// The path.
     pub path: PathBuf,
-    /// Whether it is a folder, or a link to one.
+    /// Whether it is a folder or a link to one.
     pub is_folder: bool,
-    /// Whether an editor or a package manager left it: the old state of a file, or one that is being written.
+    /// Whether its name is one that editors and package managers give to backups and unfinished files.
     pub is_leaving: bool,
 }
 
-/// What lies in a folder, in the order of names. What is hidden is not there: `.git`, an editor's lock (`.#x`), a swap
-/// file (`.x.swp`), what macOS writes beside a file (`._x`).
+/// The entries of a folder, sorted by name. Hidden ones are left out: `.git`, an editor's lock (`.#x`) or swap file
+/// (`.x.swp`), and the files that macOS writes beside others (`._x`).
 pub fn list(folder: &Path, kind: Kind) -> std::result::Result<Vec<Entry>, FileError> {
     let failed = |error| FileError::reading(folder, kind, &error);
     let mut entries = Vec::new();

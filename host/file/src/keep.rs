@@ -1,4 +1,4 @@
-//! Files that Remit keeps: whole and durable, or not there at all, with a mode of their own.
+//! Remit's own files: complete and durable or not there at all, with the mode that Remit gives them.
 
 use std::fs::{self, File};
 use std::io::{Error, ErrorKind, Result, Write as _};
@@ -10,28 +10,28 @@ use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags};
 
 use crate::folder;
 
-/// Whether a file must be there after a loss of power.
+/// Whether a file must survive a power failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durable {
-    /// It is on the disk on return, with its name.
+    /// The file and its name are on the disk on return.
     Yes,
-    /// It counts for nothing once the machine has started anew.
+    /// The file is not needed after a restart of the machine.
     No,
 }
 
-/// A file without its name yet. It is gone if it is never given one.
+/// A file that does not have its final name yet. It is removed if it never gets one.
 pub(crate) struct Draft {
     pub(crate) file: File,
     path: PathBuf,
 }
 
 impl Draft {
-    /// An empty one in the folder of `path`; without a mode it gets what the umask leaves.
+    /// Creates an empty draft in the folder of `path`. Without a mode, the umask decides.
     pub(crate) fn beside(path: &Path, mode: Option<u32>) -> Result<Self> {
         static DRAFTS: AtomicU64 = AtomicU64::new(0);
         loop {
-            // Nobody else's, neither of another process nor of another thread; and hidden, so that whoever reads the
-            // folder passes it by. One of a process that was killed may bear this name: then the next.
+            // The name is unique among processes and threads, and hidden, so that readers of the folder skip it. A killed
+            // process may have left a file of this name: then the next number is tried.
             let ours = DRAFTS.fetch_add(1, Ordering::Relaxed);
             let name = format!(".remit-{}-{ours}.new", std::process::id());
             let draft = folder::of(path).join(name);
@@ -48,16 +48,16 @@ impl Draft {
         if durable == Durable::Yes { self.file.sync_all() } else { Ok(()) }
     }
 
-    /// Gives it its name, in the place of whatever had it.
+    /// Gives the draft its name and replaces any file of that name.
     pub(crate) fn replace(&self, path: &Path) -> Result<()> {
         fs::rename(&self.path, path)
     }
 
-    /// Gives it its name, which nothing may have.
+    /// Gives the draft its name, which must be free.
     fn appear(&self, path: &Path) -> Result<()> {
-        // Unlike a rename, a link never replaces what is there.
+        // Unlike a rename, a link never replaces a file.
         match rustix::fs::linkat(CWD, &self.path, CWD, path, AtFlags::empty()) {
-            // There are file systems without such links.
+            // Some file systems have no hard links.
             Err(rustix::io::Errno::PERM | rustix::io::Errno::NOTSUP | rustix::io::Errno::MLINK) => {
                 rustix::fs::renameat_with(CWD, &self.path, CWD, path, RenameFlags::NOREPLACE)
             }
@@ -69,12 +69,12 @@ impl Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        // After a rename there is nothing of this name.
+        // After a rename, no file has this name any more.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// A new, empty file. With a mode it has exactly that, from its first moment never more, whatever the umask.
+/// Creates an empty file. With a mode, the file never has more permissions than that, whatever the umask.
 fn new(path: &Path, mode: Option<u32>) -> Result<File> {
     let file =
         File::options().read(true).write(true).create_new(true).mode(mode.unwrap_or(0o666)).open(path)?;
@@ -85,23 +85,23 @@ fn new(path: &Path, mode: Option<u32>) -> Result<File> {
     Ok(file)
 }
 
-/// Makes a file that must not be there ([`ErrorKind::AlreadyExists`]). It is complete before it has its name: neither a
-/// crash nor another process ever sees half of it. Durable on return.
+/// Creates a file that must not exist ([`ErrorKind::AlreadyExists`]). It gets its name when it is complete, so that neither a
+/// crash nor another process leads to half a file. Durable on return.
 pub fn create(path: &Path, mode: u32, contents: &[u8]) -> Result<()> {
     let mut draft = Draft::beside(path, Some(mode))?;
     draft.fill(contents, Durable::Yes)?;
     draft.appear(path)?;
     drop(draft);
-    // The name is durable when its folder is.
+    // The name becomes durable with its folder.
     folder::sync_folder(path)
 }
 
-/// Writes a file (mode 0600), in the place of one that is there; answers it, opened. Durable on return.
+/// Writes a file (mode 0600) and replaces one that exists. Returns the open file. Durable on return.
 pub fn replace(path: &Path, contents: &[u8]) -> Result<File> {
     replace_with(path, contents, Durable::Yes)
 }
 
-/// The same, for a file that need not outlive the power.
+/// The same, where `durable` says whether the file must survive a power failure.
 pub fn replace_with(path: &Path, contents: &[u8], durable: Durable) -> Result<File> {
     let mut draft = Draft::beside(path, Some(0o600))?;
     draft.fill(contents, durable)?;
@@ -112,18 +112,18 @@ pub fn replace_with(path: &Path, contents: &[u8], durable: Durable) -> Result<Fi
     draft.file.try_clone()
 }
 
-/// Makes an empty file (mode 0600) that must not be there, for what fills it in a way of its own.
+/// Creates an empty file (mode 0600) that must not exist, for a library that fills it itself.
 pub fn make_empty(path: &Path) -> Result<File> {
     new(path, Some(0o600))
 }
 
-/// Opens a file to lock it, and makes it (mode 0600) if it is not there.
+/// Opens a file to lock it, and creates it (mode 0600) if it does not exist.
 pub fn lock(path: &Path) -> Result<File> {
     open_or_new(path, File::options().write(true)).map(|(file, _)| file)
 }
 
-/// Opens a file to write at its end, and makes it (mode 0600) if it is not there; and whether it was made. A pipe is
-/// refused: it would wait for whoever reads it.
+/// Opens a file to append to it, and creates it (mode 0600) if it does not exist. Also returns whether it was created. Pipes
+/// are refused, because writing to one would wait for its reader.
 pub fn append(path: &Path) -> Result<(File, bool)> {
     if fs::metadata(path).is_ok_and(|there| there.file_type().is_fifo()) {
         return Err(Error::other("it is a pipe, which nobody may read: use `command`"));
@@ -132,7 +132,7 @@ pub fn append(path: &Path) -> Result<(File, bool)> {
 }
 
 fn open_or_new(path: &Path, options: &mut fs::OpenOptions) -> Result<(File, bool)> {
-    // Opening waits for nobody, whatever is there.
+    // Nonblocking, so that opening never waits, whatever is there.
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     loop {
         match options.custom_flags(flags).open(path) {
@@ -140,9 +140,9 @@ fn open_or_new(path: &Path, options: &mut fs::OpenOptions) -> Result<(File, bool
             opened => return Ok((opened?, false)),
         }
         match options.clone().create_new(true).mode(0o600).open(path) {
-            // Another process was first.
+            // Another process created it first.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                // A link that leads nowhere is there, and is not.
+                // A broken link exists, but cannot be opened.
                 if fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound)
                     && path.is_symlink()
                 {
@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(create(&path, 0o600, b"two").unwrap_err().kind(), ErrorKind::AlreadyExists);
         assert_eq!((fs::read(&path).unwrap(), mode(&path)), (b"one".to_vec(), 0o640));
         assert_eq!(names(folder.path()), ["key"], "a draft was left");
-        // Neither over a link, nor behind it.
+        // The link must not be replaced, and nothing be created behind it.
         symlink("elsewhere", folder.path().join("link")).unwrap();
         assert_eq!(
             create(&folder.path().join("link"), 0o600, b"x").unwrap_err().kind(),

@@ -1,6 +1,6 @@
-//! What a file is read for.
+//! The kinds of files that are read.
 
-/// What a file is read for: how it is called, how large it may be, and whether it can be empty.
+/// The purpose that a file is read for. It determines the name in errors, the maximum size, and whether it may be empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// An action, or another WebAssembly file.
@@ -11,7 +11,7 @@ pub enum Kind {
     Signature,
     /// A token, or another short secret.
     Secret,
-    /// A value that is to be kept as a secret.
+    /// A value to store as a secret.
     Given,
     /// Certificates in PEM.
     Certificates,
@@ -21,17 +21,17 @@ pub enum Kind {
     Principals,
     /// A file of policies.
     Policy,
-    /// What an administrator signed.
+    /// Rules that an administrator signed.
     Rules,
-    /// Cases to test policies with.
+    /// A table of cases that test policies.
     Cases,
     /// A scope.
     Scope,
-    /// What an action is given.
+    /// The input of an action.
     Input,
     /// A plan.
     Plan,
-    /// An approval that is to be signed elsewhere, or was.
+    /// A document that is to be signed on another machine, or was.
     Approval,
     /// A proof from a journal.
     Proof,
@@ -45,9 +45,9 @@ pub enum Kind {
     Source,
     /// A key of the host's own: 32 bytes.
     Seed,
-    /// What Remit keeps for itself.
+    /// A file that Remit keeps for itself.
     Kept,
-    /// What Remit writes for a person.
+    /// A file that Remit writes for a person.
     Output,
 }
 
@@ -55,7 +55,7 @@ const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
 impl Kind {
-    /// With its article: `a key`.
+    /// The name with its article: `a key`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -85,7 +85,7 @@ impl Kind {
         }
     }
 
-    /// The most bytes that are read.
+    /// The maximum size in bytes.
     #[must_use]
     pub const fn limit(self) -> u64 {
         match self {
@@ -105,7 +105,7 @@ impl Kind {
         }
     }
 
-    /// Whether an empty file is nothing that anybody can have meant.
+    /// Whether an empty file is certainly a mistake.
     pub(crate) fn needs_content(self) -> bool {
         match self {
             Self::Component

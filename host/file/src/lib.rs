@@ -1,17 +1,15 @@
-//! How Remit reads and writes files: one reader and one writer, and nothing beside them (`clippy.toml` forbids the
-//! functions of `std` in the rest of the host).
+//! Reading and writing files. The rest of the host uses only this crate: `clippy.toml` forbids the functions of `std` there.
 //!
-//! **Reading.** Every file is read for a purpose ([`Kind`]), which says how large it may be. It is opened once, without
-//! waiting; what is judged (its form, owner and mode) is the file that is read. Whoever reads says where the name came
-//! from:
-//! - [`given`]: a person named it. It may be a pipe, a process substitution or `-`, read exactly once.
-//! - [`plain`]: it lies beside another file or in a folder. It must be a regular file, or a link to one.
-//! - [`trusted`]: what is in it decides who may do what. As `plain`, and it belongs to this user or to root, and others
-//!   cannot write it.
+//! **Reading.** Every file is read for a purpose ([`Kind`]), which limits its size. It is opened once, without waiting, and its
+//! form, owner and mode are checked on the open file. The function says where the name came from:
+//! - [`given`]: a person named the file. It may be a pipe, a process substitution or `-`, and is read exactly once.
+//! - [`plain`]: the file is beside another file or in a folder. It must be a regular file or a link to one.
+//! - [`trusted`]: the content decides who may do what. As `plain`; also, the file must belong to this user or to root, and
+//!   others must not be able to write it.
 //!
-//! **Writing.** [`write`] puts an answer where a person wants it: into a device, a pipe or standard output, or in the
-//! place of a file, whole or not at all, with its mode and owner, behind the links that lead to it. [`create`] and
-//! [`replace`] keep Remit's own files: durable, with a mode of their own whatever the umask.
+//! **Writing.** [`write`] writes an answer where a person wants it: into a device, a pipe or standard output, or to a file. A
+//! file is replaced completely or not at all, keeps its mode and owner, and links to it are followed. [`create`] and
+//! [`replace`] write Remit's own files: durable, with a fixed mode whatever the umask.
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_methods, reason = "this is the place for them")]
 

@@ -1,4 +1,4 @@
-//! The one reader.
+//! Reading files.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Read as _, Seek as _};
@@ -13,14 +13,14 @@ use zeroize::Zeroizing;
 use crate::error::Problem;
 use crate::{FileError, Kind, trust};
 
-/// How long somebody may take to open the other end of a named pipe.
+/// How long to wait until somebody opens the other end of a named pipe.
 pub(crate) const COMES: Duration = Duration::from_secs(1);
-/// How long whoever has opened it may say nothing.
+/// How long to wait for the next bytes from an open named pipe.
 const SPEAKS: Duration = Duration::from_secs(30);
-/// Between two looks.
+/// The time between two attempts to read.
 pub(crate) const LOOK: Duration = Duration::from_millis(5);
 
-/// What the kernel calls the file system of pipes without a name (`PIPEFS_MAGIC`).
+/// The kernel's number for the file system of unnamed pipes (`PIPEFS_MAGIC`).
 const PIPEFS: u64 = 0x5049_5045;
 
 /// Reads a file that a person named: a regular file, a pipe, or `-` for standard input.
@@ -28,13 +28,13 @@ pub fn given(path: &Path, kind: Kind) -> Result<Content, FileError> {
     open(path, kind)?.read()
 }
 
-/// Reads a regular file, or what a link to one leads to.
+/// Reads a regular file, or a link to one.
 pub fn plain(path: &Path, kind: Kind) -> Result<Content, FileError> {
     open_plain(path, kind)?.read()
 }
 
-/// Reads a regular file whose content decides who may do what: it belongs to this user or to root, and others cannot
-/// write it.
+/// Reads a regular file whose content decides who may do what. It must belong to this user or to root, and others must not
+/// be able to write it.
 pub fn trusted(path: &Path, kind: Kind) -> Result<Content, FileError> {
     let opened = open_plain(path, kind)?;
     trust::judge(&opened.file, &opened.meta).map_err(|problem| opened.error(problem))?;
@@ -46,7 +46,7 @@ pub fn standard_input(kind: Kind) -> Result<Content, FileError> {
     input(kind)?.read()
 }
 
-/// A file that is open, and was judged by its form.
+/// An open file whose form is known.
 #[derive(Debug)]
 pub struct Opened {
     file: File,
@@ -58,36 +58,36 @@ pub struct Opened {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
-    /// Of which all can be read again.
+    /// A regular file, which can be read again.
     Regular,
-    /// Somebody in this session has the other end, or it is a terminal: there is an end to it.
+    /// An unnamed pipe or a terminal: a process of this session has the other end, and will close it.
     Stream,
-    /// Anybody may have the other end, or nobody.
+    /// A named pipe: anybody may have the other end, or nobody.
     Named,
     /// The null device.
     Nothing,
 }
 
-/// What was read.
+/// The content of a file.
 pub struct Content {
     bytes: Zeroizing<Vec<u8>>,
-    /// Of a file, also behind standard input, or of a pipe that has a name.
+    /// The mode of the file or named pipe, also of one behind standard input.
     mode: Option<u32>,
     shown: String,
     kind: Kind,
 }
 
-/// Opens a file that a person named, to look at it and then read it.
+/// Opens a file that a person named, to check it and then read it.
 pub fn open(path: &Path, kind: Kind) -> Result<Opened, FileError> {
-    // By any other name for it, a socket could not be opened.
+    // Read as standard input, because a socket behind `/dev/stdin` cannot be opened by name.
     if path == Path::new("-") || path == Path::new("/dev/stdin") {
         return input(kind);
     }
     look(path, kind)
 }
 
-/// Makes sure that something is a regular file, or a link to one, without opening it: for what is opened by another
-/// library. (To close a database that SQLite has open in this process would give up its locks.)
+/// Checks that a path is a regular file or a link to one, without opening it. For files that another library opens: closing
+/// a file that SQLite has open in this process would release SQLite's locks.
 pub fn check(path: &Path, kind: Kind) -> Result<(), FileError> {
     let failed = |problem| FileError::new(path.display().to_string(), kind, problem);
     let meta = fs::metadata(path).map_err(|error| failed(Problem::Read(error.into())))?;
@@ -98,7 +98,7 @@ pub fn check(path: &Path, kind: Kind) -> Result<(), FileError> {
     }
 }
 
-/// Opens a regular file, or what a link to one leads to.
+/// Opens a regular file, or a link to one.
 pub fn open_plain(path: &Path, kind: Kind) -> Result<Opened, FileError> {
     let opened = look(path, kind)?;
     match opened.form {
@@ -122,9 +122,9 @@ fn input(kind: Kind) -> Result<Opened, FileError> {
 fn look(path: &Path, kind: Kind) -> Result<Opened, FileError> {
     let shown = path.display().to_string();
     let failed = |problem| FileError::new(shown.clone(), kind, problem);
-    // Some devices do something when they are opened: they are not.
+    // Devices are refused before opening, because opening some of them has an effect.
     form(&fs::metadata(path).map_err(|error| failed(Problem::Read(error.into())))?).map_err(failed)?;
-    // Whatever is there by now: opening it waits for nobody.
+    // Nonblocking, so that opening never waits, whatever is there by now.
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
     let file = File::options()
         .read(true)
@@ -139,7 +139,7 @@ fn look(path: &Path, kind: Kind) -> Result<Opened, FileError> {
     Ok(Opened { file, meta, form, shown, kind })
 }
 
-/// The type of `f_type` is another on each machine.
+/// The type of `f_type` differs between architectures.
 fn is_pipefs(kind: impl TryInto<u64>) -> bool {
     kind.try_into().is_ok_and(|kind: u64| kind == PIPEFS)
 }
@@ -168,13 +168,13 @@ impl Opened {
         &self.file
     }
 
-    /// Whether it is a regular file, of which all can be read again.
+    /// Whether it is a regular file, which can be read again.
     #[must_use]
     pub fn is_regular(&self) -> bool {
         self.form == Form::Regular
     }
 
-    /// Reads all of it, a regular file from its beginning.
+    /// Reads all of the content, a regular file from its beginning.
     pub fn read(&self) -> Result<Content, FileError> {
         let bytes = self.bytes().map_err(|problem| self.error(problem))?;
         if bytes.is_empty() && self.kind.needs_content() {
@@ -199,13 +199,13 @@ impl Opened {
             room = self.meta.len();
             (&self.file).rewind().map_err(|error| Problem::Read(error.into()))?;
         }
-        // Room for all of it, and one byte more: a buffer that grows leaves copies behind, and reading on shows the
-        // end without growing.
+        // Room for all of it and one byte more. A buffer that grows would leave copies of a secret in memory, and the extra
+        // byte shows the end of the file without growing.
         let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(room).unwrap_or(0) + 1));
         let mut last = Instant::now();
         loop {
             let before = bytes.len();
-            // It may grow while it is read.
+            // The file may grow while it is read.
             let left = (limit + 1).saturating_sub(before as u64);
             let read = (&self.file).take(left).read_to_end(&mut bytes);
             if bytes.len() as u64 > limit {
@@ -216,7 +216,7 @@ impl Opened {
             }
             let waited = last.elapsed();
             match read {
-                // Nobody has come yet.
+                // Nobody has opened the other end yet.
                 Ok(_) if self.form == Form::Named && bytes.is_empty() => {
                     if waited >= COMES {
                         return Err(Problem::NobodyWrites);
@@ -236,21 +236,21 @@ impl Opened {
 }
 
 impl std::fmt::Debug for Content {
-    /// Without the bytes: they may be a key.
+    /// Leaves out the bytes, which may be a key.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Content({}, {} bytes)", self.shown, self.bytes.len())
     }
 }
 
 impl Content {
-    /// How the file is called.
+    /// The name of the file, as errors show it.
     #[must_use]
     pub fn shown(&self) -> &str {
         &self.shown
     }
 
-    /// Its permission bits, if others than its owner may open it. Nobody else reads what comes out of a pipe without a
-    /// name.
+    /// The permission bits, if users other than the owner may open the file. None for an unnamed pipe, which others cannot
+    /// read.
     #[must_use]
     pub fn exposed(&self) -> Option<u32> {
         self.mode.filter(|mode| mode & 0o077 != 0)
@@ -262,21 +262,21 @@ impl Content {
         &self.bytes
     }
 
-    /// The bytes, to keep.
+    /// The bytes, by value.
     #[must_use]
     pub fn into_bytes(mut self) -> Vec<u8> {
         std::mem::take(&mut *self.bytes)
     }
 
-    /// The text that it is.
+    /// The content as text; an error if it is not UTF-8.
     pub fn text(&self) -> Result<&str, FileError> {
         text(&self.bytes).map_err(|problem| FileError::new(self.shown.clone(), self.kind, problem))
     }
 
-    /// The same, to keep.
+    /// The same, by value.
     pub fn into_text(self) -> Result<String, FileError> {
         self.text()?;
-        // It is text: nothing is replaced.
+        // Checked above to be UTF-8, so nothing is replaced.
         Ok(String::from_utf8(self.into_bytes()).unwrap_or_default())
     }
 }

@@ -1,4 +1,4 @@
-//! Whether what is in a file can be believed: who could have written it.
+//! Checks who could have written a file, to decide whether its content can be trusted.
 
 use std::fs::{self, File, Metadata};
 use std::os::fd::AsRawFd as _;
@@ -13,7 +13,7 @@ fn is_ours(meta: &Metadata) -> bool {
     meta.uid() == 0 || meta.uid() == rustix::process::geteuid().as_raw()
 }
 
-/// The file that was opened: it belongs to this user or to root, and not everybody can write it.
+/// Checks that the open file belongs to this user or to root, and that not everybody can write it.
 pub(crate) fn judge(file: &File, meta: &Metadata) -> Result<(), Problem> {
     if !is_ours(meta) {
         return Err(Problem::Foreign(meta.uid()));
@@ -24,8 +24,8 @@ pub(crate) fn judge(file: &File, meta: &Metadata) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Whether other users can come to the file at all: a folder that lets nobody in guards all that is in it. What
-/// cannot be found out is a yes.
+/// Whether other users can reach the file: a folder that they cannot enter protects everything in it. True if that cannot be
+/// found out.
 fn others_get_to(file: &File) -> bool {
     let Ok(path) = fs::read_link(PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))) else {
         return true;
@@ -33,7 +33,7 @@ fn others_get_to(file: &File) -> bool {
     path.ancestors().skip(1).all(|folder| fs::metadata(folder).map_or(true, |meta| meta.mode() & 0o001 != 0))
 }
 
-/// A folder that is trusted: it belongs to this user or to root.
+/// Checks that a folder belongs to this user or to root.
 pub fn judge_folder(path: &Path) -> Result<(), FileError> {
     let meta = fs::metadata(path).map_err(|error| FileError::reading(path, Kind::Kept, &error))?;
     if is_ours(&meta) {
@@ -42,7 +42,7 @@ pub fn judge_folder(path: &Path) -> Result<(), FileError> {
     Err(FileError::new(path.display().to_string(), Kind::Kept, Problem::Foreign(meta.uid())))
 }
 
-/// The mode of a file or folder that the group or all others can write.
+/// The mode, if the group or all others can write the file or folder.
 #[must_use]
 pub fn others_can_write(path: &Path) -> Option<u32> {
     let mode = fs::metadata(path).ok()?.mode() & 0o7777;

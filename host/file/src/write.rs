@@ -1,4 +1,4 @@
-//! The one writer of what people asked for.
+//! Writing answers where a person wants them.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Write as _};
@@ -14,26 +14,26 @@ use crate::keep::{Draft, Durable};
 use crate::read::{COMES, LOOK};
 use crate::{FileError, Kind, folder};
 
-/// Where it went.
+/// Where the answer was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wrote {
-    /// To a file, which is worth telling.
+    /// To a file. The person should be told its name.
     File,
-    /// Into a pipe, a device or standard output.
+    /// To a pipe, a device or standard output.
     Stream,
 }
 
-/// How many links lead on before it is a circle, as the kernel has it.
+/// The number of links to follow before it counts as a circle; the kernel's limit.
 const LINKS: usize = 40;
 
-/// Writes what a person asked for to where they want it. Into a device, a pipe, or standard output (`-`) it is written;
-/// a file is replaced, whole or not at all, behind the links that lead to it and with its mode and owner. Only where
-/// the system forbids that (a file of another owner, or one that is mounted by itself) it is written in its place.
+/// Writes an answer where a person wants it: to a device, a pipe, standard output (`-`) or a file. A file is replaced
+/// completely or not at all, keeps its mode and owner, and links to it are followed. Where the system forbids to replace it
+/// (a file of another owner, or one that is a mount point), its content is overwritten.
 pub fn write(path: &Path, contents: &[u8]) -> Result<Wrote, FileError> {
     write_with(path, contents, Durable::Yes)
 }
 
-/// The same, of which it is also said whether it must outlive the power.
+/// The same, where `durable` says whether the file must survive a power failure.
 pub fn write_with(path: &Path, contents: &[u8], durable: Durable) -> Result<Wrote, FileError> {
     put(path, contents, durable)
         .map_err(|problem| FileError::new(path.display().to_string(), Kind::Output, problem))
@@ -49,8 +49,8 @@ fn put(path: &Path, contents: &[u8], durable: Durable) -> Result<Wrote, Problem>
         Err(error) => return Err(Problem::Write(error.into())),
     };
     if let Some(there) = &there {
-        // By whatever name (`/dev/stdout`, a link to `/proc/self/fd/1`): a file is not taken from under the shell that
-        // opened it, and a socket could not be opened again.
+        // For every name of standard output (`/dev/stdout`, a link to `/proc/self/fd/1`): the shell's open file must not be
+        // replaced, and a socket cannot be opened again.
         for open in [io::stdout().as_fd(), io::stderr().as_fd()] {
             if rustix::fs::fstat(open).is_ok_and(|it| it.st_dev == there.dev() && it.st_ino == there.ino()) {
                 return stream(open, contents);
@@ -72,14 +72,14 @@ fn put(path: &Path, contents: &[u8], durable: Durable) -> Result<Wrote, Problem>
     Ok(Wrote::File)
 }
 
-/// Writes into something that this process was given, open.
+/// Writes to an open file that this process inherited.
 fn stream(open: BorrowedFd<'_>, contents: &[u8]) -> Result<Wrote, Problem> {
     let file = open.try_clone_to_owned().map(File::from);
     file.and_then(|mut file| file.write_all(contents)).map_err(|error| Problem::Write(error.into()))?;
     Ok(Wrote::Stream)
 }
 
-/// Writes into a device or a pipe that has a name.
+/// Writes to a device or a named pipe.
 fn special(path: &Path, contents: &[u8]) -> Result<Wrote, Problem> {
     let since = Instant::now();
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
@@ -95,7 +95,7 @@ fn special(path: &Path, contents: &[u8]) -> Result<Wrote, Problem> {
             opened => break opened.map_err(|error| Problem::Write(error.into()))?,
         }
     };
-    // Somebody reads it: they may take their time.
+    // The pipe has a reader, which may be slow: from here on writing may wait.
     rustix::fs::fcntl_getfl(&file)
         .and_then(|flags| rustix::fs::fcntl_setfl(&file, flags - OFlags::NONBLOCK))
         .map_err(|error| Problem::Write(io::Error::from(error).into()))?;
@@ -103,13 +103,13 @@ fn special(path: &Path, contents: &[u8]) -> Result<Wrote, Problem> {
     Ok(Wrote::Stream)
 }
 
-/// Where the links lead, whether or not anything is there.
+/// The target of the links, whether or not it exists.
 fn follow(path: &Path) -> io::Result<PathBuf> {
     let mut at = path.to_owned();
     for _ in 0..LINKS {
         match fs::read_link(&at) {
             Ok(to) => at = at.parent().unwrap_or(Path::new("")).join(to),
-            // No link.
+            // Not a link.
             Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::NotFound) => {
                 return Ok(at);
             }
@@ -119,11 +119,11 @@ fn follow(path: &Path) -> io::Result<PathBuf> {
     Err(rustix::io::Errno::LOOP.into())
 }
 
-/// Writes a file, in the place of the one that is there.
+/// Writes a file and replaces the one that exists.
 fn exchange(target: &Path, contents: &[u8], there: Option<&Metadata>, durable: Durable) -> io::Result<()> {
     let mode = there.map(|there| there.mode() & 0o7777);
     let whole = || -> io::Result<()> {
-        // Private until it is what it will be.
+        // Private until it has its owner and mode.
         let mut draft = Draft::beside(target, mode.map(|_| 0o600))?;
         if let (Some(there), Some(mode)) = (there, mode) {
             let made = draft.file.metadata()?;
@@ -137,7 +137,7 @@ fn exchange(target: &Path, contents: &[u8], there: Option<&Metadata>, durable: D
     };
     match whole() {
         Ok(()) => {}
-        // The folder, or the owner's name, is not ours to change; or something is mounted just there.
+        // The folder or the owner cannot be changed by this user, or the file is a mount point.
         Err(error) if there.is_some() && is_of_the_place(&error) => {
             let mut file = File::options().write(true).open(target)?;
             file.write_all(contents)?;
@@ -146,14 +146,14 @@ fn exchange(target: &Path, contents: &[u8], there: Option<&Metadata>, durable: D
         }
         Err(error) => return Err(error),
     }
-    // A folder that cannot be opened is no reason to say that nothing was written.
+    // The file is written; a folder that cannot be opened for syncing is not an error.
     if durable == Durable::Yes {
         let _ = folder::sync_folder(target);
     }
     Ok(())
 }
 
-/// Whether the place forbids to put another file there.
+/// Whether the error means that the file cannot be replaced by another.
 fn is_of_the_place(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!((fs::read(at("srv/real")).unwrap(), mode(&at("srv/real"))), (b"new".to_vec(), 0o640));
         assert_ne!(fs::metadata(at("srv/real")).unwrap().ino(), inode, "it was not replaced whole");
         assert!(at("one").is_symlink() && at("two").is_symlink());
-        // One that leads to nothing yet.
+        // A link to a file that does not exist yet.
         symlink("srv/later", at("three")).unwrap();
         write(&at("three"), b"later").unwrap();
         assert!(at("three").is_symlink());

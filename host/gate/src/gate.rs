@@ -21,7 +21,7 @@ use crate::scope::Rules;
 use crate::setup::{Estate, Setup, Used, Window};
 use crate::{Exceeded, Failure, Fault, Limit, Noise, Operation, Permit, Plan, Resource, Step};
 use record::{intent, raw, written};
-pub(crate) use record::{old_context, outcome_context, undo_context};
+pub(crate) use record::{outcome_context, undo_context};
 
 /// The one way from an action to the outside. Cheap to clone; all clones are the same gate.
 #[derive(Clone)]

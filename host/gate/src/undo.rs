@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use remit_journal::{Effect, Event, Intent, Journal, Record, RunId, UndoIntent, UndoOutcome, UndoResult};
 use remit_trust::{Sealer, SecretBytes};
 
-use crate::gate::{old_context, undo_context};
+use crate::gate::undo_context;
 use crate::{Estate, Failure, Fault, Operation, Permit, Prepared, State};
 
 /// A gate that can only take back what the journal says a run did.
@@ -136,7 +136,6 @@ fn reopen<O: Operation>(
         Some(sealed) => {
             let open = sealer
                 .open(undo_context(run, intent).as_bytes(), sealed)
-                .or_else(|_| sealer.open(old_context(run, intent).as_bytes(), sealed))
                 .map_err(|e| broken(e.to_string()))?;
             Some(SecretBytes::new(open.to_vec()))
         }

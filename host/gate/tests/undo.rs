@@ -126,23 +126,6 @@ async fn sealed_values_open_for_exactly_what_they_were_kept_for() {
     assert_eq!(bench.changed(), 1);
 }
 
-/// Journals up to schema 6 kept undo data for less than the whole of the intent; it still opens, for that call only.
-#[tokio::test]
-async fn what_older_journals_kept_still_opens() {
-    let (bench, mut intent) = rotated().await;
-    let seal = |call: u64| {
-        let context = format!("remit-undo-v1 {} {call} {}", bench.run, intent.operation);
-        bench.sealer.seal(context.as_bytes(), b"hunter2").unwrap()
-    };
-    let (own, other) = (seal(1), seal(2));
-    let undo = bench.undo_gate();
-    intent.sealed = Some(other);
-    assert!(matches!(ROTATE.state(&undo, &intent).await, Err(Fault::Record { verb: "read", .. })));
-    intent.sealed = Some(own);
-    assert_eq!(ROTATE.undo(&undo, &intent).await.unwrap(), UndoResult::Undone);
-    assert_eq!(bench.vault.get("prod/a").unwrap(), (3, "hunter2".to_owned()));
-}
-
 /// What others ask of an operation that they know by its name only.
 #[test]
 fn an_operation_known_by_name_says_what_it_is() {

@@ -1,6 +1,5 @@
-//! The other half of the journal: what principals and the host did about authority. One [`Act`] per thing
-//! asked for, approved, denied, revoked or told; in the same log, under the same signatures, as the [`crate::Record`]s
-//! of the runs.
+//! The other half of the journal: what principals and the host did about authority. There is one [`Act`] for each request,
+//! approval, denial, revocation and delivered notice. They are in the same log as the [`crate::Record`]s of the runs.
 //!
 //! Serialised, an act is `{"about": …, "at": …, "deed": {KIND: BODY}}`.
 
@@ -14,10 +13,10 @@ use serde_json::value::RawValue;
 use crate::name::Filed;
 use crate::{RequestId, RunId};
 
-/// What an act is about.
+/// The subject of an act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum About {
-    /// One request, and whatever is done under it.
+    /// One request, and everything done under it.
     Request(RequestId),
     /// This host as a whole.
     Host,
@@ -41,7 +40,7 @@ impl fmt::Display for About {
     }
 }
 
-/// What acts about the whole host are filed under.
+/// The name that acts about the whole host are filed under.
 pub(crate) const HOST: &str = "host";
 
 impl Serialize for About {
@@ -60,10 +59,10 @@ impl<'de> Deserialize<'de> for About {
     }
 }
 
-/// One entry of the journal that belongs to no run.
+/// An entry of the journal that belongs to no run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Act {
-    /// What it is about.
+    /// Its subject.
     pub about: About,
     /// When the host wrote it, by the host's clock.
     pub at: Timestamp,
@@ -72,75 +71,75 @@ pub struct Act {
 }
 
 impl Act {
-    /// An act, now.
+    /// An act with the current time.
     #[must_use]
     pub fn now(about: About, deed: Deed) -> Self {
         Self { about, at: Timestamp::now(), deed }
     }
 }
 
-/// What a principal said, and the proof that it did.
+/// A statement of a principal, with its signature.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Word {
-    /// Who.
+    /// The principal's name.
     pub principal: String,
-    /// The id of the key that signed it.
+    /// The id of the key that signed the statement.
     pub key: String,
-    /// Why, in the principal's words.
+    /// The reason, in the principal's words.
     pub reason: String,
-    /// The DSSE envelope, as signed.
+    /// The DSSE envelope, as it was signed.
     pub document: Box<RawValue>,
 }
 
-/// What was done about authority.
+/// What happened to authority.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Deed {
-    /// Authority was asked for; always the first act about a request.
+    /// A request was made; always the first act about a request.
     Requested(Word),
-    /// A principal approved.
+    /// A principal approved the request.
     Approved(Word),
-    /// A principal said no: the request gives no authority from then on.
+    /// A principal denied the request: it gives no authority from then on.
     RequestDenied(Word),
-    /// What the approvals rested on is not so any more: the request gives no authority from then on.
+    /// Something that the approvals depended on changed: the request gives no authority from then on.
     Voided {
         /// What changed.
         why: String,
     },
-    /// Its time passed without a run.
+    /// The request expired without a run.
     Expired,
-    /// Authority was taken away.
+    /// Authority was revoked.
     Revoked {
-        /// By whom, and why.
+        /// Who did it, and why.
         word: Word,
-        /// What gives none any more.
+        /// What gives no authority any more.
         strikes: Vec<Strike>,
     },
-    /// Nothing starts or goes on until [`Deed::Unfrozen`].
+    /// Nothing starts or continues until [`Deed::Unfrozen`].
     Frozen(Word),
-    /// It may again.
+    /// Runs may start and continue again.
     Unfrozen(Word),
-    /// A person looked at a run that went without the usual policy.
+    /// A person reviewed a run that was started without the usual policy.
     Reviewed {
-        /// Who, and what they found.
+        /// Who reviewed it, and what they found.
         word: Word,
-        /// Which run.
+        /// The run.
         run: RunId,
     },
-    /// Everything worth telling up to a record was told, or given up.
+    /// A notifier delivered every event up to a record, or somebody gave up those that it could not deliver.
     Notified {
-        /// Through which of the configured ways.
+        /// The name of the notifier.
         notifier: String,
         /// The number of that record.
         upto: u64,
-        /// Who gave up what could not be told; none when all of it was told.
+        /// Who gave up an event that could not be delivered; none when all were delivered.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         word: Option<Word>,
     },
 }
 
 impl Deed {
-    /// The kind's name, as in the serialised form: `request-denied`.
+    /// The name of the kind, as in the serialised form: `request-denied`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -157,7 +156,7 @@ impl Deed {
         }
     }
 
-    /// What a principal said in it, if one did.
+    /// The principal's statement, if there is one.
     #[must_use]
     pub fn word(&self) -> Option<&Word> {
         match self {
@@ -174,16 +173,16 @@ impl Deed {
     }
 }
 
-/// Something that gives no authority any more.
+/// The end of the authority of one basis.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Strike {
-    /// What: see [`Ground`].
+    /// What gives no authority any more.
     pub ground: Ground,
-    /// Only what was on record before: the same may give authority anew.
+    /// If true, only what was on record before loses its authority; the same basis may give authority again later.
     pub earlier_only: bool,
 }
 
-/// Something that authority rests on, in text `KIND:NAME`: take it away, and what rests on it falls.
+/// Something that authority depends on; as text `KIND:NAME`. Revoking it ends every authority that depends on it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Ground {
     /// A request and its approvals.
@@ -194,9 +193,9 @@ pub enum Ground {
     Key(String),
     /// An action, by its digest in text.
     Action(String),
-    /// Every authority there is.
+    /// All authority.
     All,
-    /// That the host is not frozen: under every run, rehearsals too.
+    /// That the host is not frozen. Every run depends on it, rehearsals too.
     Thaw,
 }
 
@@ -216,7 +215,12 @@ impl fmt::Display for Ground {
 impl FromStr for Ground {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let unknown = || format!("`{}` is nothing that authority rests on", text.escape_debug());
+        let unknown = || {
+            format!(
+                "`{}` is not a basis of authority (request:, principal:, key:, action:, all or thaw)",
+                text.escape_debug()
+            )
+        };
         match text.split_once(':') {
             None if text == "all" => Ok(Self::All),
             None if text == "thaw" => Ok(Self::Thaw),
@@ -241,25 +245,25 @@ impl<'de> Deserialize<'de> for Ground {
     }
 }
 
-/// Why authority that was there is there no more.
+/// Why an authority ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Withdrawn {
-    /// What was taken away.
+    /// What was revoked.
     pub ground: Ground,
-    /// By whom, and why.
+    /// Who did it, and why.
     pub why: String,
 }
 
 impl Withdrawn {
-    /// What to do about it. To ask again helps where a request lost its ground, and not while nothing may start at all.
+    /// What to do about it. A new request helps, except while the host is frozen.
     #[must_use]
     pub fn help(&self) -> &'static str {
         match self.ground {
             Ground::Thaw => {
-                "this host is frozen: nothing starts, rehearsals neither, until somebody who may lifts it (`remit unfreeze`); `remit status` tells who froze it. What was approved stays approved until its time is over"
+                "this host is frozen: no run starts, not even a rehearsal, until somebody who may do so lifts the freeze (`remit unfreeze`); `remit status` says who froze it. Approvals stay valid until they expire"
             }
             _ => {
-                "`remit requests --all` tells who took it away, and why; if the repair is still needed, ask again: `remit request`"
+                "`remit requests --all` says who revoked it, and why; if the repair is still needed, make a new request: `remit request`"
             }
         }
     }
@@ -280,38 +284,40 @@ impl fmt::Display for Withdrawn {
     }
 }
 
-/// What a deed does to the grounds of authority. The one place: the table of a journal and its audit follow it.
-pub(crate) enum Effect {
-    /// These give none any more; why.
-    Strikes(Vec<Strike>, String),
-    /// This does again.
-    Lifts(Ground),
-    /// This notifier told everything up to that record.
-    Tells(String, u64),
+/// What a [`Deed`] changes in the tables of the journal. The writer and the audit both follow this.
+pub(crate) enum AuthorityChange {
+    /// These give no authority any more, and why.
+    Revokes(Vec<Strike>, String),
+    /// This gives authority again.
+    Restores(Ground),
+    /// This notifier delivered everything up to that record.
+    Notified(String, u64),
 }
 
 impl Act {
-    pub(crate) fn effect(&self) -> Option<Effect> {
+    pub(crate) fn change(&self) -> Option<AuthorityChange> {
+        use AuthorityChange::{Notified, Restores, Revokes};
         let said = |word: &Word| format!("{}: {}", word.principal, word.reason);
         let for_good = |ground| vec![Strike { ground, earlier_only: false }];
         match (&self.deed, self.about) {
-            (Deed::Revoked { word, strikes }, _) => Some(Effect::Strikes(strikes.clone(), said(word))),
+            (Deed::Revoked { word, strikes }, _) => Some(Revokes(strikes.clone(), said(word))),
             (Deed::RequestDenied(word), About::Request(request)) => {
-                Some(Effect::Strikes(for_good(Ground::Request(request)), format!("denied by {}", said(word))))
+                Some(Revokes(for_good(Ground::Request(request)), format!("denied by {}", said(word))))
             }
             (Deed::Voided { why }, About::Request(request)) => {
-                Some(Effect::Strikes(for_good(Ground::Request(request)), why.clone()))
+                Some(Revokes(for_good(Ground::Request(request)), why.clone()))
             }
-            (Deed::Frozen(word), _) => Some(Effect::Strikes(for_good(Ground::Thaw), said(word))),
-            (Deed::Unfrozen(_), _) => Some(Effect::Lifts(Ground::Thaw)),
-            (Deed::Notified { notifier, upto, .. }, _) => Some(Effect::Tells(notifier.clone(), *upto)),
+            (Deed::Frozen(word), _) => Some(Revokes(for_good(Ground::Thaw), said(word))),
+            (Deed::Unfrozen(_), _) => Some(Restores(Ground::Thaw)),
+            (Deed::Notified { notifier, upto, .. }, _) => Some(Notified(notifier.clone(), *upto)),
             _ => None,
         }
     }
 }
 
 impl Strike {
-    /// Whatever was on record before this number falls.
+    /// The first record number that keeps its authority: everything on record before it loses it. `seq` is the number of
+    /// the record that revokes.
     pub(crate) fn before(&self, seq: u64) -> u64 {
         if self.earlier_only { seq } else { u64::MAX >> 1 }
     }

@@ -1,5 +1,4 @@
-//! Moving the write-ahead log into the file while the writer goes on: where many wait at once, nobody makes a transaction
-//! while the writer does that itself.
+//! A thread that moves the write-ahead log into the file. If the writer did that itself, nobody could commit meanwhile.
 
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -9,25 +8,24 @@ use rusqlite::Connection;
 
 use crate::store;
 
-/// So many transactions come between two moves: few enough to leave the writer's connection little to do when the log is
-/// full, and enough to be worth two waits for the disk.
+/// The number of transactions between two moves. Few enough that little is left for the writer's connection when the log is
+/// full, and enough to be worth two syncs of the disk.
 pub(crate) const EVERY: u32 = 200;
 
-/// How many pages the log may then have before the writer's connection moves what is left, and begins it again: SQLite's own
-/// 1,000 are there in no time. Not before there are many, for to make a log longer takes the disk twice as long as to write
-/// it anew.
+/// The number of pages in the log at which the writer's connection moves what is left and starts the log again. SQLite's
+/// default of 1,000 is reached too soon. Until then the log grows, which takes the disk twice as long as overwriting it.
 const LOG: i64 = 4_000;
 
-/// A thread with a connection of its own that moves what is in the log.
+/// A thread with its own connection that moves the log into the file.
 pub(crate) struct Backfill {
-    /// Closed on drop, so that the thread sees the end.
+    /// Closed on drop, which ends the thread.
     due: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
     since: u32,
 }
 
 impl Backfill {
-    /// Begins it for the journal at `path`, to which `writer` is the connection that appends.
+    /// Starts the thread for the journal at `path`. `writer` is the connection that appends.
     pub(crate) fn new(path: &Path, writer: &Connection) -> std::io::Result<Self> {
         let (due, asked) = sync_channel(1);
         let path = path.to_owned();
@@ -36,22 +34,22 @@ impl Backfill {
             let mut database = None;
             while let Ok(()) = asked.recv() {
                 if let Err(error) = fill(&path, &mut database) {
-                    // What is in the log stays there: the writer's connection tries again.
+                    // Nothing is lost: the log stays, and the writer's connection moves it when it is full.
                     tracing::warn!(%error, "the journal's log was not moved into its file");
                 }
             }
         })?;
-        // If it will not take this, it moves the log more often.
+        // If this fails, the writer's connection moves the log more often.
         let _ = writer.pragma_update(None, "wal_autocheckpoint", LOG);
         Ok(Self { due: Some(due), thread: Some(thread), since: 0 })
     }
 
-    /// Counts a transaction, and has the log moved now and then; never waits for that.
+    /// Counts a transaction and starts a move when it is time, without waiting for it.
     pub(crate) fn count(&mut self) {
         self.since += 1;
         if self.since >= EVERY {
             self.since = 0;
-            // One that is still at it goes on with what is there by then.
+            // If a move is still running, this one is skipped.
             let _ = self.due.as_ref().map(|due| due.try_send(()));
         }
     }
@@ -62,7 +60,7 @@ fn fill(path: &Path, database: &mut Option<Connection>) -> rusqlite::Result<()> 
         Some(database) => database,
         none => none.insert(store::connect(path)?),
     };
-    // PASSIVE waits for nobody and keeps nobody waiting.
+    // PASSIVE neither waits for other connections nor makes them wait.
     database.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
 }
 
@@ -70,7 +68,7 @@ impl Drop for Backfill {
     fn drop(&mut self) {
         drop(self.due.take());
         if let Some(thread) = self.thread.take() {
-            // A panic was reported by the thread itself.
+            // The thread itself reported a panic.
             let _ = thread.join();
         }
     }

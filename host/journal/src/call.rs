@@ -1,6 +1,5 @@
-//! The records of a host call that the gate writes most: the intent to look, and what came of any call. There may be
-//! thousands in a run, so each is written in one go, from what the call itself holds: what all of them have in common is
-//! copied, not serialised.
+//! The most frequent records: the intent of an observation, and the outcome of any call. A run may have thousands of them, so
+//! they are written directly from the call's own data, without a [`Record`](crate::Record) in between.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -11,24 +10,24 @@ use crate::{CallResult, Effect, instant};
 /// An event of a host call.
 #[derive(Debug)]
 pub enum CallEvent<'a, A, V, F> {
-    /// It is about to happen, and changes nothing: an [`Intent`](crate::Intent) without a prior state.
+    /// The call is about to happen and changes nothing: an [`Intent`](crate::Intent) without a prior state.
     Intent {
         /// The call's number in its run, from 1.
         call: u64,
         /// The operation's name.
         operation: &'a str,
-        /// What it does, at most.
+        /// The strongest effect that it can have.
         effect: Effect,
-        /// What it touches.
+        /// The resource that it touches.
         resource: &'a str,
         /// The operation, as it will be performed.
         arguments: &'a A,
     },
-    /// It came back: an [`Outcome`](crate::Outcome).
+    /// The call returned: an [`Outcome`](crate::Outcome).
     Outcome {
         /// The call's number in its run.
         call: u64,
-        /// What came back.
+        /// What it returned.
         result: CallResult<&'a V, &'a F>,
     },
 }
@@ -72,7 +71,7 @@ impl<A: Serialize, V: Serialize, F: Serialize> CallEvent<'_, A, V, F> {
     }
 }
 
-/// Names hardly ever have what needs an escape.
+/// Writes a JSON string. Names almost never need an escape, so those that do not are copied.
 fn quote(name: &str, text: &mut Vec<u8>) -> serde_json::Result<()> {
     if name.bytes().any(|byte| byte < b' ' || byte == b'"' || byte == b'\\') {
         return serde_json::to_writer(text, name);

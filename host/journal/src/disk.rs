@@ -1,4 +1,4 @@
-//! Waiting for the disk while the writer goes on: where many wait at once, the next transaction is made meanwhile.
+//! A thread that waits for the disk. Where many tasks wait at once, the writer makes the next transaction meanwhile.
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock, mpsc};
@@ -10,20 +10,20 @@ use crate::queue::Answer;
 use crate::store::log_of;
 use crate::{JournalError, Poisoned, StartError};
 
-/// An answer, and whom it is for.
+/// An answer and its receiver.
 pub(crate) type Owed = (Answer, Result<(), StartError>);
 
-/// A thread that gives answers once the disk has what was committed before it got them.
+/// A thread that sends answers as soon as the disk has what was committed before.
 pub(crate) struct Disk {
-    /// Closed on drop, so that the thread sees the end.
+    /// Closed on drop, which ends the thread.
     owed: Option<mpsc::Sender<Vec<Owed>>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Disk {
-    /// Begins it for the journal at `path`, whose write-ahead log must exist and stay, as it does while a connection is
-    /// open. The log is held open from here on: a failure to write it, at any later time, is then told here,
-    /// whoever else was told.
+    /// Starts the thread for the journal at `path`. Its write-ahead log must exist and stay, as it does while a connection is
+    /// open. The file is held open from here on, because the kernel reports a later failure to write it to every open handle,
+    /// even if another process got the report first.
     pub(crate) fn new(path: &Path, poison: &Arc<OnceLock<Poisoned>>) -> std::io::Result<Self> {
         Self::of(remit_file::open_plain(&log_of(path), remit_file::Kind::Kept)?, path, poison)
     }
@@ -33,17 +33,17 @@ impl Disk {
         let (path, poison) = (path.to_owned(), Arc::clone(poison));
         let thread = std::thread::Builder::new().name("remit-disk".to_owned()).spawn(move || {
             while let Ok(mut owed) = waiting.recv() {
-                // What came meanwhile is committed too: one wait is enough for all of it.
+                // One sync is enough for all answers that came meanwhile: their records are committed too.
                 owed.extend(waiting.try_iter().flatten());
                 let synced = log.file().sync_data().map_err(|error| JournalError::io(&path, &error));
                 if let Err(error) = &synced {
                     tracing::error!(%error, "the journal failed; nothing more is permitted");
                     let _ = poison.set(Poisoned { why: error.to_string().into() });
                 }
-                // After one failure the disk's word is worth nothing, even if it then says that all is well.
+                // After one failed sync a later success proves nothing.
                 let failed = poison.get().map(|poisoned| JournalError::from(poisoned.clone()));
                 for (done, answer) in owed {
-                    // Whoever asked may be gone; the record is there all the same.
+                    // The receiver may be gone; the record is in the journal all the same.
                     let _ = done.send(failed.clone().map_or(answer, |error| Err(error.into())));
                 }
             }
@@ -51,8 +51,8 @@ impl Disk {
         Ok(Self { owed: Some(owed), thread: Some(thread) })
     }
 
-    /// Gives these answers once the disk has everything that is committed now. False if nobody does that any more; who
-    /// waits for them then learns that there is no writer.
+    /// Sends these answers as soon as the disk has everything that is committed now. False if the thread has ended; the
+    /// receivers then learn that there is no writer.
     pub(crate) fn answer(&self, owed: Vec<Owed>) -> bool {
         self.owed.as_ref().is_some_and(|thread| thread.send(owed).is_ok())
     }
@@ -62,7 +62,7 @@ impl Drop for Disk {
     fn drop(&mut self) {
         drop(self.owed.take());
         if let Some(thread) = self.thread.take() {
-            // A panic was reported by the thread itself.
+            // The thread itself reported a panic.
             let _ = thread.join();
         }
     }

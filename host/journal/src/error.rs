@@ -8,15 +8,17 @@ use miette::Diagnostic;
 use remit_trust::Digest;
 use rusqlite::ErrorCode;
 
-/// A write failed earlier, so this handle promises nothing any more: no effect may follow.
+/// A write failed earlier. The handle refuses everything from then on, because no effect may happen without a record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Diagnostic)]
 #[error("the journal stopped after a failed write: {why}")]
 #[diagnostic(
     code("failed::journal-stopped"),
-    help("stop here; repair the cause, run `remit doctor` and `remit audit verify`, then start again")
+    help(
+        "nothing more is done; repair the cause, run `remit doctor` and `remit audit verify`, then start again"
+    )
 )]
 pub struct Poisoned {
-    /// The first failure.
+    /// The message of the first failure.
     pub why: Arc<str>,
 }
 
@@ -33,12 +35,12 @@ pub enum JournalError {
     Unavailable {
         /// The file.
         path: PathBuf,
-        /// SQLite's or the system's words.
+        /// The message of SQLite or the system.
         why: String,
         /// What to do.
         help: &'static str,
     },
-    /// The file's content is not what this software wrote.
+    /// The content of the file is not what remit wrote.
     #[error("the journal {} is damaged: {why}", path.display())]
     #[diagnostic(
         code("integrity::journal-damaged"),
@@ -52,7 +54,7 @@ pub enum JournalError {
         /// What is wrong.
         why: String,
     },
-    /// The file was signed with another checkpoint key than the one at hand.
+    /// The file was signed with another checkpoint key than that of this home.
     #[error("the journal {} is signed by another key: {why}", path.display())]
     #[diagnostic(
         code("integrity::journal-key"),
@@ -63,56 +65,58 @@ pub enum JournalError {
     OtherKey {
         /// The file.
         path: PathBuf,
-        /// The verifier's words.
+        /// The verifier's message.
         why: String,
     },
-    /// The file was written by a newer version. It was left untouched.
-    #[error("the journal {} has schema {found}; this version knows up to {known}", path.display())]
+    /// The file has another schema than this version reads and writes. It was left untouched.
+    #[error("the journal {} has schema {found}; this version of remit reads and writes only schema {known}", path.display())]
     #[diagnostic(
-        code("failed::journal-newer"),
-        help("use the newer `remit` that wrote it; nothing was changed")
+        code("failed::journal-schema"),
+        help(
+            "nothing was changed; use the version of `remit` that wrote this file, or make a new home (`remit init` with another `--home`)"
+        )
     )]
-    Newer {
+    OtherSchema {
         /// The file.
         path: PathBuf,
-        /// The file's.
+        /// The file's schema.
         found: i64,
-        /// The newest that this version can read.
+        /// The schema that this version knows.
         known: i64,
     },
     /// A record cannot be written as JSON, or read back.
     #[error("the journal record {which} cannot be {verb}: {why}")]
     #[diagnostic(
         code("integrity::record"),
-        help("run `remit audit verify`; the record may be of a newer version")
+        help("run `remit audit verify`; if that finds nothing wrong, this is a defect of remit: report it")
     )]
     Record {
         /// Its sequence number, or its kind while it has none.
         which: String,
         /// `written` or `read`.
         verb: &'static str,
-        /// Serde's words.
+        /// The message of the JSON library.
         why: String,
     },
     /// No request has this name.
     #[error("there is no request `{0}` in the journal")]
     #[diagnostic(code("usage::request"), help("`remit requests --all` lists them"))]
     NoSuchRequest(String),
-    /// Several requests' names begin like this.
+    /// Several requests' names begin with this text.
     #[error("{}", ambiguous(.0, "requests", .1))]
-    #[diagnostic(code("usage::request"), help("type more of the name"))]
+    #[diagnostic(code("usage::request"), help("type more characters of the name"))]
     AmbiguousRequest(String, Vec<crate::RequestId>),
     /// No run has this name.
     #[error("there is no run `{0}` in the journal")]
     #[diagnostic(code("usage::run"), help("`remit runs` lists them"))]
     NoSuchRun(String),
-    /// Several runs' names begin like this.
+    /// Several runs' names begin with this text.
     #[error("{}", ambiguous(.0, "runs", .1))]
-    #[diagnostic(code("usage::run"), help("type more of the name"))]
+    #[diagnostic(code("usage::run"), help("type more characters of the name"))]
     AmbiguousRun(String, Vec<crate::RunId>),
 }
 
-/// How many names are listed where one would have done.
+/// The maximum number of names that are listed.
 const LISTED: usize = 10;
 
 fn ambiguous<T: std::fmt::Display>(typed: &str, what: &str, names: &[T]) -> String {
@@ -124,12 +128,12 @@ fn ambiguous<T: std::fmt::Display>(typed: &str, what: &str, names: &[T]) -> Stri
     format!("`{typed}` is the beginning of several {what}: {}{more}", shown.join(", "))
 }
 
-/// Why a run may not start, or not change anything more.
+/// Why a run may not start, or may not change anything more.
 #[derive(Clone, Debug, thiserror::Error, Diagnostic)]
 pub enum StartError {
     /// As many runs as the grant allows have started already.
-    #[error("the grant {} is used up: it allows {uses} run(s) and {started} started", grant.short())]
-    #[diagnostic(code("refused::grant-spent"), help("ask again: `remit request`"))]
+    #[error("the grant {} is used up: it allows {uses} run(s), and {started} have started", grant.short())]
+    #[diagnostic(code("refused::grant-spent"), help("make a new request: `remit request`"))]
     Spent {
         /// The grant.
         grant: Digest,
@@ -138,26 +142,26 @@ pub enum StartError {
         /// How many have started.
         started: u32,
     },
-    /// What its authority rests on was taken away.
+    /// Something that its authority depends on was revoked.
     #[error("{0}")]
     #[diagnostic(code("refused::withdrawn"), help("{}", .0.help()))]
     Withdrawn(crate::Withdrawn),
     /// A run of this name started before.
-    #[error("{0} has started already")]
-    #[diagnostic(code("failed::run-exists"), help("a run starts once; use a new name"))]
+    #[error("the run {0} has already started")]
+    #[diagnostic(code("failed::run-exists"), help("a run starts only once; start a new run"))]
     Again(crate::RunId),
-    /// The clock is behind what is on record.
+    /// The machine's clock is behind the latest time on record.
     #[error(
-        "this machine's clock says {now}, and the newest record of the journal is of {newest}: it was set back, and nothing starts or changes until it is right again"
+        "this machine's clock says {now}, but the journal has a record of {newest}: the clock was set back, and nothing starts or changes until it is right again"
     )]
     #[diagnostic(
         code("refused::clock"),
         help(
-            "authority ends by the clock; set this machine's clock right (`date`), or wait until the clock has passed the newest record"
+            "the clock decides when authority ends; set this machine's clock (`date`), or wait until it has passed the time of that record"
         )
     )]
     Clock {
-        /// The clock.
+        /// The time of the machine's clock.
         now: Timestamp,
         /// The latest time of any record.
         newest: Timestamp,
@@ -179,7 +183,7 @@ impl From<Poisoned> for StartError {
 }
 
 impl JournalError {
-    /// Sorts a failure of the file system.
+    /// The error for a failure of the file system.
     pub(crate) fn io(path: &Path, error: &std::io::Error) -> Self {
         Self::Unavailable {
             path: path.to_owned(),
@@ -188,12 +192,12 @@ impl JournalError {
         }
     }
 
-    /// Damage that this crate found itself.
+    /// The error for damage that this crate found.
     pub(crate) fn damaged(path: &Path, why: impl Into<String>) -> Self {
         Self::Damaged { path: path.to_owned(), why: why.into() }
     }
 
-    /// Sorts a failure of SQLite by what a person would do about it.
+    /// The error for a failure of SQLite, chosen by what a person can do about it.
     pub(crate) fn sqlite(path: &Path, error: &rusqlite::Error) -> Self {
         let why = error.to_string();
         let help = match error.sqlite_error_code() {
@@ -213,13 +217,71 @@ impl JournalError {
             Some(_) => {
                 "check the disk (`dmesg`, `df`) and the limit to the size of files (`ulimit -f`); then run `remit doctor`"
             }
-            // Not the disk: a table, column or type is not as it was created.
+            // The disk works, but a table, column or type is not as it was created.
             None => return Self::damaged(path, why),
         };
-        // A missing table has SQLite's generic code, yet means damage.
+        // A missing table has SQLite's generic code, but means damage.
         if error.sqlite_error_code() == Some(ErrorCode::Unknown) {
             return Self::damaged(path, why);
         }
         Self::Unavailable { path: path.to_owned(), why, help }
     }
 }
+
+/// What is wrong with a journal: the first thing that the audit found.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum AuditError {
+    /// A record was altered, removed, added or moved.
+    #[error("record {seq} {why}")]
+    #[diagnostic(code("integrity::record-tampered"), help("{}", KEEP))]
+    Record {
+        /// Its sequence number.
+        seq: u64,
+        /// What is wrong.
+        why: String,
+    },
+    /// The newest checkpoint is not of these records.
+    #[error("the journal's last checkpoint {why}")]
+    #[diagnostic(code("integrity::checkpoint"), help("{}", KEEP))]
+    Checkpoint {
+        /// What is wrong.
+        why: String,
+    },
+    /// The older checkpoint that was given is not one of this log.
+    #[error("the checkpoint given with --since does not verify: {why}")]
+    #[diagnostic(
+        code("integrity::checkpoint"),
+        help("check that it is a checkpoint of this journal, whole and unchanged; if it is, {}", KEEP)
+    )]
+    Since {
+        /// What is wrong.
+        why: String,
+    },
+    /// An older checkpoint is not of these records.
+    #[error("the checkpoint at size {size} {why}")]
+    #[diagnostic(code("integrity::checkpoint"), help("{}", KEEP))]
+    Older {
+        /// How many records it covers.
+        size: u64,
+        /// What is wrong.
+        why: String,
+    },
+    /// A table does not agree with the records.
+    #[error("the {what} of {run} {why}")]
+    #[diagnostic(code("integrity::table"), help("{}", KEEP))]
+    Table {
+        /// What the table holds.
+        what: &'static str,
+        /// The run, or whatever else the row is about.
+        run: String,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// The file could not be read.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Journal(#[from] JournalError),
+}
+
+const KEEP: &str =
+    "keep the file as evidence, do not run anything on this home, and compare with a copy of the journal";

@@ -1,5 +1,5 @@
-//! A moment in text, as `jiff` writes and reads it (RFC 3339, as many digits of a second as it has) and several times
-//! faster: every record has one.
+//! Timestamps as text. The format is that of `jiff` (RFC 3339, with only the fractional digits that are needed), but reading
+//! and writing are several times faster: every record has one.
 
 use std::cell::Cell;
 
@@ -13,12 +13,12 @@ pub(crate) fn serialize<S: Serializer>(at: &Timestamp, to: S) -> Result<S::Ok, S
     }
 }
 
-/// Appends it, without quotes.
+/// Appends the timestamp without quotes.
 pub(crate) fn append(at: Timestamp, text: &mut Vec<u8>) {
     use std::io::Write as _;
     match write(at, &mut [0; LONGEST]) {
         Some(written) => text.extend_from_slice(written),
-        // A vector takes all there is.
+        // Writing to a vector cannot fail.
         None => drop(write!(text, "{at}")),
     }
 }
@@ -28,7 +28,7 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestam
     impl de::Visitor<'_> for Text {
         type Value = Timestamp;
         fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("a moment as of RFC 3339")
+            f.write_str("a timestamp of RFC 3339")
         }
         fn visit_str<E: de::Error>(self, text: &str) -> Result<Timestamp, E> {
             read(text).map_or_else(|| text.parse().map_err(E::custom), Ok)
@@ -40,11 +40,11 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestam
 const LONGEST: usize = "0000-00-00T00:00:00.000000000Z".len();
 
 thread_local! {
-    /// A thread writes many moments of one second.
+    /// The last second that this thread wrote: many timestamps are of the same second.
     static LAST: Cell<(u64, [u8; LONGEST])> = const { Cell::new((u64::MAX, [0; LONGEST])) };
 }
 
-/// None for what is rarer than now: years without four digits.
+/// None for a time before 1970 or a year after 9999; `jiff` writes those.
 fn write(at: Timestamp, text: &mut [u8; LONGEST]) -> Option<&[u8]> {
     let seconds = u64::try_from(at.as_second()).ok()?;
     let nanos = u32::try_from(at.subsec_nanosecond()).ok()?;
@@ -67,7 +67,7 @@ fn write(at: Timestamp, text: &mut [u8; LONGEST]) -> Option<&[u8]> {
     Some(&text[..end])
 }
 
-/// All but the part of a second.
+/// Writes everything but the fraction of the second.
 fn write_seconds(seconds: u64, text: &mut [u8; LONGEST]) -> Option<()> {
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     // From days since 1970 to a date, in eras of 400 years that begin on 1 March (H. Hinnant, "chrono-Compatible
@@ -93,7 +93,7 @@ fn write_seconds(seconds: u64, text: &mut [u8; LONGEST]) -> Option<()> {
     Some(())
 }
 
-/// A number in as many digits as there is room for.
+/// Writes a number with leading zeros into all of `digits`.
 fn put(mut value: u64, digits: &mut [u8]) {
     for digit in digits.iter_mut().rev() {
         *digit = b'0' + (value % 10) as u8;
@@ -101,7 +101,7 @@ fn put(mut value: u64, digits: &mut [u8]) {
     }
 }
 
-/// None for what [`write`] does not write; `jiff` knows whether it is a moment all the same.
+/// None for anything that [`write`] does not write; `jiff` decides whether it is a timestamp all the same.
 fn read(text: &str) -> Option<Timestamp> {
     let text = text.strip_suffix('Z')?.as_bytes();
     let number = |from: usize, until: usize| {

@@ -1,42 +1,24 @@
-//! The keys to what is sealed. Each run's secrets are sealed under a key of its own, kept here sealed under
-//! the host's: so the host's key can be changed without touching a record, and a run's secrets are gone
-//! for good when its key is.
+//! The keys to sealed data. Each run's secrets are sealed under the run's own key, which is stored here, sealed under the
+//! host's key. So the host's key can be changed without touching a record, and deleting a run's key makes its secrets
+//! unreadable for good.
 
 use remit_trust::Sealed;
 use rusqlite::{OptionalExtension as _, TransactionBehavior, params};
 
 use crate::{Journal, JournalError, Reader, RunId, store};
 
-/// What opens the sealed part of a run's records.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RunKey {
-    /// A key of its own, sealed under the host's key.
-    Own(Sealed),
-    /// The host's key itself: the run was recorded under schema 1.
-    Host,
-    /// Nothing any more: it was deleted.
-    Expired,
-}
-
 impl Reader {
-    /// What opens the sealed part of a run's records.
-    pub fn run_key(&self, run: &RunId) -> Result<RunKey, JournalError> {
-        if self.version == 1 {
-            return Ok(RunKey::Host);
-        }
-        let database = self.database();
-        let found: Option<Option<Vec<u8>>> = database
+    /// The key to the sealed part of a run's records, sealed under the host's key; none when it was deleted.
+    pub fn run_key(&self, run: &RunId) -> Result<Option<Sealed>, JournalError> {
+        let found: Option<Vec<u8>> = self
+            .database()
             .prepare_cached("SELECT sealed FROM run_key WHERE run = ?1")
             .and_then(|mut key| key.query_row([run.to_string()], |row| row.get(0)).optional())
             .map_err(|error| self.sql(&error))?;
-        Ok(match found {
-            Some(Some(sealed)) => RunKey::Own(Sealed::from_bytes(sealed)),
-            Some(None) => RunKey::Host,
-            None => RunKey::Expired,
-        })
+        Ok(found.map(Sealed::from_bytes))
     }
 
-    /// What only the right host key opens; none before one was ever set.
+    /// A value that only the right host key opens; none before it was set.
     pub fn host_key_check(&self) -> Result<Option<Sealed>, JournalError> {
         let found: Option<Vec<u8>> = self
             .database()
@@ -48,7 +30,7 @@ impl Reader {
 }
 
 impl Journal {
-    /// Sets what only the right host key opens, if nothing is set yet.
+    /// Stores a value that only the right host key opens, if none is stored yet.
     pub fn set_host_key_check(&self, check: &Sealed) -> Result<(), JournalError> {
         let path = self.path();
         let sql = |error: rusqlite::Error| JournalError::sqlite(path, &error);
@@ -59,27 +41,28 @@ impl Journal {
         Ok(())
     }
 
-    /// Seals every run's key anew, in one transaction: all or none. `reseal` is given what there is and
-    /// answers what to keep; `check` is what the new host key is known by. Nobody else may have the home
-    /// open: a run that starts meanwhile would seal its key under the old one.
+    /// Replaces every run's sealed key, in one transaction: all or none. `reseal` gets the key sealed under the old host key
+    /// and returns it sealed under the new one; `check` is a value that only the new host key opens. No other process may
+    /// have the home open: a run that starts meanwhile would seal its key under the old host key. Answers how many.
     pub fn rekey<E: From<JournalError>>(
         &self,
         check: &Sealed,
-        mut reseal: impl FnMut(RunId, RunKey) -> Result<Sealed, E>,
+        mut reseal: impl FnMut(RunId, Sealed) -> Result<Sealed, E>,
     ) -> Result<u64, E> {
         let path = self.path();
         let sql = |error: rusqlite::Error| JournalError::sqlite(path, &error);
         let mut database = store::connect(path).map_err(sql)?;
         let transaction = database.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sql)?;
-        let keys: Vec<(String, Option<Vec<u8>>)> = transaction
+        let keys: Vec<(String, Vec<u8>)> = transaction
             .prepare("SELECT run, sealed FROM run_key")
             .and_then(|mut keys| keys.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())
             .map_err(sql)?;
         let count = keys.len() as u64;
         for (name, sealed) in keys {
-            let run = name.parse().map_err(|_| JournalError::damaged(path, "a key is of no run"))?;
-            let key = sealed.map_or(RunKey::Host, |sealed| RunKey::Own(Sealed::from_bytes(sealed)));
-            let sealed = reseal(run, key)?;
+            let run = name
+                .parse()
+                .map_err(|_| JournalError::damaged(path, "the name of a key is not the name of a run"))?;
+            let sealed = reseal(run, Sealed::from_bytes(sealed))?;
             transaction
                 .execute("UPDATE run_key SET sealed = ?2 WHERE run = ?1", params![name, sealed.as_bytes()])
                 .map_err(sql)?;
@@ -92,7 +75,7 @@ impl Journal {
         Ok(count)
     }
 
-    /// Keeps a checkpoint that a witness cosigned, if it is not older than what there is.
+    /// Stores a checkpoint that a witness cosigned, unless a newer one is stored.
     pub fn keep_cosigned(&self, cosigned: &crate::Cosigned) -> Result<(), JournalError> {
         let sql = |error: rusqlite::Error| JournalError::sqlite(self.path(), &error);
         store::connect(self.path())
@@ -107,8 +90,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Makes sure that what was deleted is nowhere in the journal's files any more. Whoever reads at this
-    /// moment keeps the log file from being emptied: an error says so.
+    /// Makes sure that deleted data is in none of the journal's files any more. Fails while somebody reads the journal,
+    /// because the write-ahead log cannot be emptied then.
     pub fn scrub(&self) -> Result<(), JournalError> {
         let sql = |error: rusqlite::Error| JournalError::sqlite(self.path(), &error);
         let database = store::connect(self.path()).map_err(sql)?;
@@ -116,7 +99,7 @@ impl Journal {
     }
 }
 
-/// Moves the write-ahead log, which holds older versions of pages, into the file and empties it.
+/// Empties the write-ahead log, which has older versions of pages, into the file.
 fn scrub(database: &rusqlite::Connection) -> rusqlite::Result<()> {
     let busy: bool = database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
     if busy {

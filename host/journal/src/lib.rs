@@ -1,20 +1,28 @@
 //! The journal: the durable, append-only record of every host call of every run.
 //!
-//! One SQLite file. A [`Journal`] handle appends through one writer thread that commits in groups;
-//! several processes may share the file. Records are chained by hash and are the leaves of a Merkle
-//! log ([`remit_tlog`]); every transaction leaves a signed checkpoint behind, so no tail is ever
-//! unsigned. A [`Reader`] answers questions and [`Reader::verify`] proves that nothing was altered.
+//! It is one SQLite file. A [`Journal`] handle appends through one writer that commits in groups; several processes may
+//! share the file. Records are chained by hash and are the leaves of a Merkle log ([`remit_tlog`]). Every transaction
+//! stores a signed checkpoint, so the newest records are never unsigned. A [`Reader`] answers queries, and
+//! [`Reader::verify`] checks that nothing was altered.
+//!
+//! The modules, from the lowest: `name`, `instant`, `state`, `act`, `record` and `call` are the content; `chain`, `tree`
+//! and `schema` are the form of the file; `entry`, `tables`, `store` and `append` write it; `queue`, `disk`, `backfill`,
+//! `watch` and `writer` share the writing among threads; `reader`, `spending`, `keys`, `prove`, `publish` and `audit` (with
+//! `history`, `bases` and `structure`) read it.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make their own files"))]
 
 mod act;
+mod append;
 mod audit;
 mod backfill;
+mod bases;
 mod call;
 mod chain;
 mod disk;
+mod entry;
 mod error;
-mod grounds;
+mod history;
 mod instant;
 mod keys;
 mod name;
@@ -24,10 +32,10 @@ mod queue;
 mod reader;
 mod record;
 mod schema;
+mod spending;
 mod spent;
 mod state;
 mod store;
-mod story;
 mod structure;
 mod tables;
 mod tree;
@@ -35,10 +43,9 @@ mod watch;
 mod writer;
 
 pub use act::{About, Act, Deed, Ground, Strike, Withdrawn, Word};
-pub use audit::{Audit, AuditError};
+pub use audit::Audit;
 pub use call::CallEvent;
-pub use error::{JournalError, Poisoned, StartError};
-pub use keys::RunKey;
+pub use error::{AuditError, JournalError, Poisoned, StartError};
 pub use name::{RequestId, RequestIdError, RunId, RunIdError};
 pub use prove::{CheckError, GrowthProof, Proof, Proven, ProvenRecord, RunProof};
 pub use publish::PublishError;
@@ -50,6 +57,5 @@ pub use record::{
 };
 pub use spent::Spent;
 pub use state::RunState;
-pub use story::{Misjudged, Mistaken};
 pub use watch::Watch;
 pub use writer::{Journal, Written};

@@ -3,12 +3,12 @@
 use std::cell::Cell;
 use std::thread::LocalKey;
 
-/// Of every prefix.
+/// The length of every prefix.
 const PREFIX: usize = 4;
-/// Of a whole name: the prefix and the 26 characters of a ULID.
+/// The length of a name: the prefix and the 26 characters of a ULID.
 const LENGTH: usize = PREFIX + 26;
 
-/// What a record is filed under, as text: at most as long as a name.
+/// The name that a record is filed under, as text without an allocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Filed {
     text: [u8; LENGTH],
@@ -16,7 +16,7 @@ pub(crate) struct Filed {
 }
 
 impl Filed {
-    /// A word that is no name; what is longer is cut.
+    /// A fixed word instead of a name; at most as long as a name, the rest is cut.
     pub(crate) fn word(word: &'static str) -> Self {
         let length = word.len().min(LENGTH);
         let mut text = [0; LENGTH];
@@ -25,7 +25,7 @@ impl Filed {
     }
 
     pub(crate) fn as_str(&self) -> &str {
-        // ASCII, by its makers.
+        // All constructors write ASCII.
         std::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 
@@ -34,7 +34,7 @@ impl Filed {
     }
 }
 
-/// A name that is a prefix and a ULID in lower case: one spelling only, sorted by time of creation.
+/// Defines a name: a prefix and a ULID in lower case. It has one spelling, and sorts by time of creation.
 macro_rules! named {
     (#[doc = $doc:literal] $name:ident, $prefix:literal, $error:ident, $what:literal, $code:path, $help:literal) => {
         #[doc = $doc]
@@ -48,14 +48,14 @@ macro_rules! named {
         pub struct $error(String);
 
         impl $name {
-            /// When it was made, by the clock of the host that made it.
+            /// The time of creation, by the clock of the host that made it.
             #[must_use]
             pub fn made(&self) -> jiff::Timestamp {
                 let millis = i64::try_from(self.0.timestamp_ms()).unwrap_or(i64::MAX);
                 jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX)
             }
 
-            /// A new name, never given before.
+            /// A new, unique name.
             #[must_use]
             #[expect(clippy::new_without_default, reason = "each call gives another value")]
             pub fn new() -> Self {
@@ -64,7 +64,7 @@ macro_rules! named {
         }
 
         impl $name {
-            /// A thread names the same one over and over.
+            /// The last name that this thread wrote; most often the next one is the same.
             fn last() -> &'static LocalKey<Cell<Option<(ulid::Ulid, Filed)>>> {
                 thread_local! {
                     static LAST: Cell<Option<(ulid::Ulid, Filed)>> = const { Cell::new(None) };
@@ -72,7 +72,7 @@ macro_rules! named {
                 &LAST
             }
 
-            /// In text, without a place on the heap.
+            /// The name as text, without an allocation.
             pub(crate) fn filed(&self) -> Filed {
                 if let Some((last, filed)) = Self::last().get()
                     && last == self.0
@@ -114,7 +114,7 @@ macro_rules! named {
                 let ulid = ulid::Ulid::from_string(text.strip_prefix($prefix).ok_or_else(refuse)?)
                     .map_err(|_| refuse())?;
                 let name = Self(ulid);
-                // One spelling only: the decoder also takes upper case and look-alike letters.
+                // The decoder also accepts upper case and similar letters, so the spelling is compared.
                 if name.filed().as_str() == text { Ok(name) } else { Err(refuse()) }
             }
         }

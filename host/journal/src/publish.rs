@@ -1,6 +1,5 @@
-//! The log as files that any static server can publish (<https://c2sp.org/tlog-tiles>): a checkpoint, tiles
-//! of hashes, and bundles of entries, which are the digests of the records. No record's content leaves the
-//! journal.
+//! The log as files that any static web server can publish (<https://c2sp.org/tlog-tiles>): a checkpoint, tiles of hashes,
+//! and bundles of entries, which are the digests of the records. No record's content leaves the journal.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,19 +20,19 @@ pub enum PublishError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     File(#[from] FileError),
-    /// What is published is not this log's past.
+    /// The published files are not an earlier state of this log.
     #[error("{}: {why}", folder.display())]
     #[diagnostic(
         code("integrity::published"),
         help("nothing was written; publish into another folder, and find out which of the two was changed")
     )]
     OtherLog {
-        /// Where.
+        /// The folder.
         folder: PathBuf,
         /// How it differs.
         why: String,
     },
-    /// A published file is not what was published.
+    /// A published file was changed.
     #[error("the published {file} {why}")]
     #[diagnostic(
         code("integrity::tile"),
@@ -45,28 +44,27 @@ pub enum PublishError {
         /// What is wrong.
         why: String,
     },
-    /// From the journal.
+    /// The journal could not be read.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Journal(#[from] JournalError),
-    /// From the formats.
+    /// A tile could not be made.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Tile(#[from] TileError),
 }
 
 impl Reader {
-    /// Brings what is published in `folder` up to the newest checkpoint; answers the log's size. What is
-    /// there must be the past of this log. The checkpoint is written last, so that whoever follows finds
-    /// the tiles it needs.
+    /// Updates the published files in `folder` to the newest checkpoint. Returns the log's size. Files that are there must
+    /// be an earlier state of this log. The checkpoint is written last, so that a client of it finds every tile it needs.
     pub fn publish(&self, folder: &Path, key: &NoteVerifier) -> Result<u64, PublishError> {
         let note = self.checkpoint()?;
         let other = |why: String| PublishError::OtherLog { folder: folder.to_owned(), why };
         let signed = key.verify(&note).map_err(|error| other(error.to_string()))?;
         let database = self.database();
-        let tree = Tree::of(self, &database, signed.size)?;
+        let tree = Tree::of(&self.path, &database, signed.size)?;
         if tree.root(signed.size)? != signed.root {
-            return Err(JournalError::damaged(&self.path, "its checkpoint is not of its records").into());
+            return Err(JournalError::damaged(&self.path, "its checkpoint is not over its records").into());
         }
         let published = published(folder, key)?;
         let old = match &published {
@@ -74,7 +72,7 @@ impl Reader {
             Some((_, old)) if old.size <= signed.size && tree.root(old.size)? == old.root => old.size,
             Some((_, old)) => {
                 return Err(other(format!(
-                    "what is published there ({} records) is not of this log",
+                    "the files published there ({} records) are not of this log",
                     old.size
                 )));
             }
@@ -96,7 +94,7 @@ impl Reader {
         Ok(signed.size)
     }
 
-    /// Checks what is published in `folder` against this journal, byte for byte; answers the size it covers.
+    /// Compares the published files in `folder` with this journal, byte for byte. Returns the size of the published log.
     pub fn check_published(&self, folder: &Path, key: &NoteVerifier) -> Result<u64, PublishError> {
         let changed =
             |file: &str, why: &str| PublishError::Changed { file: file.to_owned(), why: why.to_owned() };
@@ -108,9 +106,9 @@ impl Reader {
             return Err(changed("checkpoint", "covers more records than the journal has"));
         }
         let database = self.database();
-        let tree = Tree::of(self, &database, size)?;
+        let tree = Tree::of(&self.path, &database, size)?;
         if tree.root(signed.size)? != signed.root {
-            return Err(changed("checkpoint", "is not of this journal's records"));
+            return Err(changed("checkpoint", "is not over this journal's records"));
         }
         let tiles = tiles_between(0, signed.size).map(TilePath::Hashes);
         let needed = tiles.chain(bundles_between(0, signed.size).map(TilePath::Entries));
@@ -119,7 +117,7 @@ impl Reader {
             match remit_file::plain(&folder.join(&name), Kind::Tile).map(Content::into_bytes) {
                 Ok(bytes) if bytes == expected => {}
                 Ok(bytes) if bytes.len() == expected.len() => {
-                    return Err(changed(&name, "was changed: it is not of this journal's records"));
+                    return Err(changed(&name, "was changed: it does not agree with this journal's records"));
                 }
                 Ok(_) => return Err(changed(&name, "was cut or lengthened")),
                 Err(error) if error.is_missing() => return Err(changed(&name, "is missing")),
@@ -130,7 +128,7 @@ impl Reader {
     }
 }
 
-/// What a published file must hold.
+/// The content that a published file must have.
 fn expected(tree: &Tree<'_>, path: &TilePath) -> Result<Vec<u8>, PublishError> {
     match path {
         TilePath::Hashes(tile) => Ok(tile.bytes(|level, index| tree.read(level, index))?),
@@ -142,7 +140,7 @@ fn expected(tree: &Tree<'_>, path: &TilePath) -> Result<Vec<u8>, PublishError> {
     }
 }
 
-/// The checkpoint that is published, if one is.
+/// The published checkpoint, if there is one.
 fn published(
     folder: &Path,
     key: &NoteVerifier,
@@ -156,18 +154,18 @@ fn published(
     let wrong = |error: NoteError| match error {
         NoteError::Unsigned => PublishError::OtherLog {
             folder: folder.to_owned(),
-            why: "its checkpoint is not signed by this log's key: it was altered, or is of another log"
+            why: "its checkpoint is not signed by this log's key: it was altered, or belongs to another log"
                 .to_owned(),
         },
         error => {
-            PublishError::Changed { file: "checkpoint".to_owned(), why: format!("does not hold: {error}") }
+            PublishError::Changed { file: "checkpoint".to_owned(), why: format!("does not verify: {error}") }
         }
     };
     let signed = key.verify(&note).map_err(wrong)?;
     Ok(Some((note, signed)))
 }
 
-/// Writes a file whole or not at all. One that is not there after a loss of power is written again by the next.
+/// Writes a file completely or not at all. A file lost in a power failure is written again by the next call.
 fn place(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), PublishError> {
     let path = folder.join(name);
     if let Some(parent) = path.parent() {

@@ -1,4 +1,4 @@
-//! What waits for the writer: handed over with a lock and, most of the time, without waking anybody.
+//! The queue to the writer. A message is handed over under a lock and, most of the time, without waking the writer.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,11 +8,11 @@ use remit_trust::Digest;
 use tokio::sync::oneshot;
 
 use crate::StartError;
+use crate::entry::Entry;
+use crate::entry::Transition;
 use crate::name::Filed;
-use crate::store::Entry;
-use crate::tables::Turn;
 
-/// So many bytes of records are worth a transaction of their own, even if nobody waits for them.
+/// After this many bytes of records a transaction is made, even if nobody waits for them.
 const MUCH: usize = 1024 * 1024;
 /// How long a record that nobody waits for may stay in memory.
 const LINGER: Duration = Duration::from_millis(20);
@@ -20,29 +20,29 @@ const LINGER: Duration = Duration::from_millis(20);
 /// Where an answer goes.
 pub(crate) type Answer = oneshot::Sender<Result<(), StartError>>;
 
-/// Something for the writer.
+/// A message to the writer.
 pub(crate) struct Message {
-    /// None only waits for what came before.
+    /// None for a message that only waits for those before it.
     pub(crate) entry: Option<Entry>,
     pub(crate) wants: Wants,
 }
 
-/// A record but for its text.
+/// A record without its text.
 pub(crate) struct Head {
     pub(crate) of: Filed,
     pub(crate) kind: &'static str,
     pub(crate) at: Timestamp,
-    pub(crate) turn: Turn,
+    pub(crate) transition: Transition,
 }
 
-/// What the one who sent a message waits for.
+/// What the sender of a message waits for.
 pub(crate) enum Wants {
     /// Nothing.
     Nothing,
-    /// To know whether the record is admitted. It is in the file then, and every process sees it; it is durable with
-    /// the next that is.
-    Word(Answer),
-    /// That it is durable, with all before it.
+    /// Whether the record was admitted. Then it is committed, and every process sees it. It becomes durable with the next
+    /// durable record.
+    Admission(Answer),
+    /// That the record is durable, and all before it.
     Durable(Answer),
 }
 
@@ -61,16 +61,16 @@ pub(crate) struct Queue {
 #[derive(Default)]
 struct Waiting {
     group: Group,
-    /// Somebody waits for one of them.
+    /// A sender waits for one of them.
     hurry: bool,
-    /// Something is committed that is not on the disk.
+    /// Something committed is not on the disk yet.
     unsynced: bool,
     closed: bool,
-    /// The writer sleeps: until there is something, or until there is something in a hurry.
+    /// What the writer sleeps for; none while it is awake.
     sleeps: Option<Until>,
 }
 
-/// Messages in order, and the text of all their records, one after the other.
+/// Messages in order, and the texts of all their records, one after the other.
 #[derive(Default)]
 pub(crate) struct Group {
     pub(crate) messages: Vec<Message>,
@@ -84,8 +84,8 @@ enum Until {
 }
 
 impl Queue {
-    /// Hands a message over; `write` appends the text of its record. False if nobody takes messages any more. The writer
-    /// is told when it is time, but for one whom somebody waits for: see [`Queue::hurry`].
+    /// Adds a message; `write` appends the text of its record. False if the queue is closed. Wakes the writer when it is time,
+    /// but not for a message whose sender waits: the sender calls [`Queue::hurry`].
     pub(crate) fn push<E>(
         &self,
         head: Option<Head>,
@@ -96,19 +96,19 @@ impl Queue {
         if waiting.closed {
             return Ok(false);
         }
-        // Straight to where it stays until it is committed: a copy, or a place on the heap that one thread takes and
-        // another gives back, would cost more than writing it. What a failed attempt leaves belongs to no message.
+        // Written directly into the buffer where it stays until it is committed: a copy, or an allocation in one thread that
+        // another frees, would cost more than the writing. Text of a failed `write` stays, and belongs to no message.
         let start = waiting.group.text.len();
         write(&mut waiting.group.text)?;
         waiting.hurry |= wants.in_a_hurry();
         let body = start..waiting.group.text.len();
-        let entry = head.map(|Head { of, kind, at, turn }| {
+        let entry = head.map(|Head { of, kind, at, transition }| {
             let waited_for = wants.in_a_hurry();
             let digest = waited_for.then(|| Digest::of(&waiting.group.text[body.clone()]));
-            Entry { of, kind, body, digest, at, waited_for, turn }
+            Entry { of, kind, body, digest, at, waited_for, transition }
         });
         waiting.group.messages.push(Message { entry, wants });
-        // Waking costs more than everything else here: a writer that lingers goes on lingering.
+        // Waking costs more than everything else here, so a writer that lingers is left to linger.
         let wake = match waiting.sleeps {
             Some(Until::Anything) => !waiting.hurry,
             Some(Until::Hurry) => waiting.group.text.len() >= MUCH,
@@ -120,7 +120,7 @@ impl Queue {
         Ok(true)
     }
 
-    /// Tells the writer's thread if somebody waits: to be called by one who waits and cannot commit, or has committed.
+    /// Wakes the writer's thread if a sender waits. To be called by a sender that cannot commit itself, or has committed.
     pub(crate) fn hurry(&self) {
         let waiting = self.lock();
         if waiting.hurry && waiting.sleeps.is_some() {
@@ -128,14 +128,14 @@ impl Queue {
         }
     }
 
-    /// No more messages are taken; those that are there still are.
+    /// Closes the queue for new messages. Those in it are still committed.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.wake.notify_one();
     }
 
-    /// Waits until it is time to commit, or to sync what is committed and not on the disk; false when the queue was
-    /// closed and is empty.
+    /// Waits until it is time to commit, or to sync what is committed and not on the disk. False when the queue is closed and
+    /// empty.
     pub(crate) fn wait(&self) -> bool {
         let mut waiting = self.lock();
         while waiting.group.messages.is_empty() {
@@ -154,7 +154,7 @@ impl Queue {
                 return true;
             }
         }
-        // With nobody waiting, linger: the next commit takes these along.
+        // If no sender waits, linger, so that more records go into the same transaction.
         let until = Instant::now() + LINGER;
         while !waiting.hurry && !waiting.closed && waiting.group.text.len() < MUCH {
             let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
@@ -169,7 +169,7 @@ impl Queue {
         true
     }
 
-    /// Notes that everything taken so far is on the disk, or that it is not.
+    /// Takes note whether everything committed so far is on the disk.
     pub(crate) fn committed(&self, synced: bool) {
         let mut waiting = self.lock();
         let news = !synced && !waiting.unsynced;
@@ -179,8 +179,8 @@ impl Queue {
         }
     }
 
-    /// Fills an empty `group` with all there is, in order. Only for whoever commits: what is taken first is to be
-    /// committed first.
+    /// Moves all messages into the empty `group`, in order. Only for the thread that commits, because messages must be
+    /// committed in the order in which they are taken.
     pub(crate) fn take(&self, group: &mut Group) {
         let mut waiting = self.lock();
         waiting.hurry = false;
@@ -194,7 +194,7 @@ impl Queue {
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        // A list and a few words: whole after a panic elsewhere.
+        // A panic elsewhere cannot leave this list half changed.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

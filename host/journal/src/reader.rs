@@ -1,4 +1,4 @@
-//! Questions to a journal.
+//! Queries of a journal.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -17,11 +17,9 @@ use crate::{
     Spent, Started, Withdrawn, schema, store, tables,
 };
 
-/// A read-only view of a journal file.
+/// A read-only view of a journal file. It sees what is committed.
 pub struct Reader {
     pub(crate) path: PathBuf,
-    /// The file's schema: an older one is read as it is.
-    pub(crate) version: i64,
     database: Mutex<Connection>,
     spent: Mutex<Spent>,
 }
@@ -32,7 +30,7 @@ impl std::fmt::Debug for Reader {
     }
 }
 
-/// One line about a run.
+/// A run in a list.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunSummary {
     /// The run.
@@ -45,23 +43,23 @@ pub struct RunSummary {
     pub action: ActionRef,
     /// Who asked.
     pub principal: String,
-    /// Who started it, of a live run.
+    /// Who started it, if it is a live run.
     pub started_by: Option<String>,
     /// The request that it ran under.
     pub request: Option<RequestId>,
     /// Why, in the words of who started it.
     pub reason: String,
-    /// What it was given.
+    /// The input of the action.
     pub input: serde_json::Value,
-    /// What its scope names.
+    /// The resource patterns of its scope, sorted.
     pub target: Vec<String>,
-    /// When it came to its state.
+    /// When it reached its state.
     pub ended: Option<Timestamp>,
     /// Why it is in its state, in one sentence.
     pub detail: Option<String>,
-    /// Until when its authority held.
+    /// When its grant expires.
     pub until: Option<Timestamp>,
-    /// Its state; none while it is going, or left behind by a host that is gone.
+    /// Its state. None while it is under way, or when its host was killed.
     pub state: Option<RunState>,
 }
 
@@ -72,7 +70,7 @@ pub struct Cosigned {
     pub witness: String,
     /// How many records it covers.
     pub size: u64,
-    /// With every signature it has.
+    /// The signed note, with every signature it has.
     pub note: String,
 }
 
@@ -113,17 +111,17 @@ impl RunSummary {
 
 impl Reader {
     pub(crate) fn open(path: &Path) -> Result<Self, JournalError> {
-        let (database, version) = store::open_read_only(path)?;
-        Ok(Self { path: path.to_owned(), version, database: Mutex::new(database), spent: Mutex::default() })
+        let database = Mutex::new(store::open_read_only(path)?);
+        Ok(Self { path: path.to_owned(), database, spent: Mutex::default() })
     }
 
     pub(crate) fn database(&self) -> MutexGuard<'_, Connection> {
-        // Reading leaves no half-done state behind.
+        // A panic while reading leaves nothing half done.
         self.database.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn spending(&self) -> MutexGuard<'_, Spent> {
-        // A count that a panic left half-way starts anew.
+        // After a panic in the middle of counting, start again.
         self.spent.lock().unwrap_or_else(|poisoned| {
             self.spent.clear_poison();
             let mut spent = poisoned.into_inner();
@@ -179,19 +177,17 @@ impl Reader {
                 runs[place].detail = Some(detail);
             }
         }
-        if self.version > 1 {
-            // One that is being reverted has no state until that is done.
-            let open = self.unfinished()?;
-            for run in runs.iter_mut().filter(|run| open.contains(&run.run)) {
-                run.state = None;
-                run.ended = None;
-                run.detail = None;
-            }
+        // A run that is being reverted has no state until that is done.
+        let open = self.unfinished()?;
+        for run in runs.iter_mut().filter(|run| open.contains(&run.run)) {
+            run.state = None;
+            run.ended = None;
+            run.detail = None;
         }
         Ok(runs)
     }
 
-    /// The newest run of all.
+    /// The newest run.
     pub fn last(&self) -> Result<Option<RunId>, JournalError> {
         let mut last = None;
         self.newest_runs(|_, record| {
@@ -225,14 +221,14 @@ impl Reader {
         }
     }
 
-    /// Every name that begins so.
+    /// Every name that begins with `prefix`.
     fn beginning<T: FromStr>(&self, kind: &str, prefix: &str) -> Result<Vec<T>, JournalError> {
         let wanted = if prefix.starts_with(kind) { prefix.to_owned() } else { format!("{kind}{prefix}") };
-        // An unset variable in a script must not mean the only one there is.
+        // An empty name, such as an unset variable in a script, must not mean the only run there is.
         if wanted == kind {
             return Ok(Vec::new());
         }
-        // Names are of lower-case letters, digits and a hyphen: all that begin so lie below `prefix~`.
+        // Names have lower-case letters, digits and a hyphen, so all names that begin with the prefix are below `prefix~`.
         self.names(
             "SELECT DISTINCT run FROM record WHERE run >= ?1 AND run < ?1 || '~' ORDER BY run",
             &wanted,
@@ -244,12 +240,12 @@ impl Reader {
         self.names("SELECT DISTINCT run FROM record WHERE run >= ?1 AND run < ?1 || '~' ORDER BY run", "req-")
     }
 
-    /// Every act about a request, or about the host, with its number.
+    /// Every act about a request, or about the host, with its sequence number.
     pub fn acts(&self, about: About) -> Result<Vec<(u64, Act)>, JournalError> {
         self.records("run = ?1", &about.to_string())
     }
 
-    /// The newest runs first, each with its first record, until `visit` says false.
+    /// Calls `visit` with the first record of each run and its sequence number, newest run first, until it returns false.
     pub fn newest_runs(&self, mut visit: impl FnMut(u64, &Record) -> bool) -> Result<(), JournalError> {
         let mut below = i64::MAX;
         loop {
@@ -268,15 +264,12 @@ impl Reader {
         }
     }
 
-    /// What of this was taken away, if anything was.
+    /// Which of these was revoked, if any was.
     pub fn struck(&self, rests_on: &[RestsOn]) -> Result<Option<Withdrawn>, JournalError> {
-        if self.version < 3 {
-            return Ok(None);
-        }
         let database = self.database();
         let query = || -> rusqlite::Result<Option<Withdrawn>> {
             let mut struck =
-                database.prepare_cached("SELECT why FROM struck WHERE ground = ?1 AND ?2 < before")?;
+                database.prepare_cached("SELECT why FROM revoked WHERE basis = ?1 AND ?2 < before")?;
             for RestsOn { ground, since } in rests_on {
                 let why = struck
                     .query_row(rusqlite::params![ground.to_string(), since.cast_signed()], |row| row.get(0))
@@ -290,26 +283,25 @@ impl Reader {
         query().map_err(|error| self.sql(&error))
     }
 
-    /// Up to which record a notifier told everything worth telling; none if it never did.
+    /// The number of the record up to which a notifier delivered everything. None if it never delivered anything.
     pub fn told(&self, notifier: &str) -> Result<Option<u64>, JournalError> {
         let upto: Option<i64> = self
             .database()
-            .prepare_cached("SELECT upto FROM told WHERE notifier = ?1")
+            .prepare_cached("SELECT upto FROM notified WHERE notifier = ?1")
             .and_then(|mut told| told.query_row([notifier], |row| row.get(0)).optional())
             .map_err(|error| self.sql(&error))?;
         Ok(upto.map(i64::cast_unsigned))
     }
 
-    /// The first records after `since`, `most` of them, that may be worth telling somebody: each as it was written, with
-    /// what it is filed under.
+    /// The first `most` records after number `since` of the kinds that notifiers deliver: each with its number, the name it
+    /// is filed under, and its text.
     pub fn to_tell(&self, since: u64, most: u32) -> Result<Vec<(u64, String, String)>, JournalError> {
         let database = self.database();
         let query = || -> rusqlite::Result<Vec<(i64, String, Vec<u8>)>> {
-            // An older schema's index is of another list.
-            let by = if self.version < 6 { "NOT INDEXED" } else { "INDEXED BY record_of_kind" };
-            let to_tell = schema::to_tell();
+            let to_notify = schema::to_notify();
             let mut rows = database.prepare_cached(&format!(
-                "SELECT seq, run, body FROM record {by} WHERE seq > ?1 AND {to_tell} ORDER BY seq LIMIT ?2"
+                "SELECT seq, run, body FROM record INDEXED BY record_of_kind WHERE seq > ?1 AND {to_notify}
+                 ORDER BY seq LIMIT ?2"
             ))?;
             rows.query_map((since.cast_signed(), most), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
                 .collect()
@@ -321,27 +313,18 @@ impl Reader {
         rows.into_iter().map(|(seq, of, body)| Ok((seq.cast_unsigned(), of, text(body)?))).collect()
     }
 
-    /// The runs that go on although what they rest on was taken away: they stop at their next call.
+    /// The runs under way whose authority was revoked. They stop at their next call.
     pub fn stopped(&self) -> Result<Vec<RunId>, JournalError> {
-        let resting = schema::resting(self.version);
         self.names(
-            &format!(
-                "SELECT DISTINCT run FROM {resting} JOIN struck USING (ground)
-                 WHERE since < before AND ?1 = '' ORDER BY run"
-            ),
+            "SELECT DISTINCT run FROM open_run JOIN revoked USING (basis)
+             WHERE since < before AND ?1 = '' ORDER BY run",
             "",
         )
     }
 
-    /// The latest time of any record, by the clock of the host that wrote it; none before the first. Records that nobody
-    /// waited for may be of an earlier time than the ones before them, this never is.
+    /// The latest time of any record, by the clock of the host that wrote it; none before the first record. It never goes
+    /// back, although a record that nobody waited for may have an earlier time than the records before it.
     pub fn highest(&self) -> Result<Option<Timestamp>, JournalError> {
-        if self.version < 7 {
-            // Nobody kept it. Whoever goes on with this journal finds it first.
-            let last: Vec<(u64, schema::At)> =
-                self.records("seq = (SELECT max(seq) FROM record) AND ?1 = ''", "")?;
-            return Ok(last.first().map(|(_, last)| last.at));
-        }
         let note = store::head(&self.path, &self.database())?.note;
         let text = note.split("\n\n").next().unwrap_or_default().to_owned() + "\n";
         let signed =
@@ -349,13 +332,13 @@ impl Reader {
         store::mark(&self.path, &signed)
     }
 
-    /// What time it is: the machine's clock, but never before any record.
+    /// The time: that of the machine's clock, but never before [`Reader::highest`].
     pub fn now(&self) -> Result<Timestamp, JournalError> {
         let now = Timestamp::now();
         Ok(self.highest()?.map_or(now, |highest| highest.max(now)))
     }
 
-    /// The number of the newest record.
+    /// The sequence number of the newest record; 0 without records.
     pub fn size(&self) -> Result<u64, JournalError> {
         let size: i64 = self
             .database()
@@ -364,16 +347,8 @@ impl Reader {
         Ok(size.cast_unsigned())
     }
 
-    /// The runs without a state, oldest first: going on, or left behind by a host that is gone.
+    /// The runs without a state, oldest first: under way, or left behind by a host that was killed.
     pub fn unfinished(&self) -> Result<Vec<RunId>, JournalError> {
-        if self.version == 1 {
-            return Ok(self
-                .runs()?
-                .into_iter()
-                .filter(|run| run.state.is_none())
-                .map(|run| run.run)
-                .collect());
-        }
         self.names("SELECT DISTINCT run FROM open_run WHERE ?1 = '' ORDER BY run", "")
     }
 
@@ -385,12 +360,19 @@ impl Reader {
             .map_err(|error| self.sql(&error))?;
         names
             .iter()
-            .map(|name| name.parse().map_err(|_| JournalError::damaged(&self.path, "a record is of no run")))
+            .map(|name| {
+                name.parse().map_err(|_| {
+                    JournalError::damaged(
+                        &self.path,
+                        "a record is filed under a name that is not one of a run or request",
+                    )
+                })
+            })
             .collect()
     }
 
-    /// Calls `visit` with the number, the run and the text of each record from `since` on, in order, a page at a
-    /// time: neither the whole journal nor its lock is held meanwhile.
+    /// Calls `visit` with the number, the name and the text of each record from number `since` on, in order. It reads page
+    /// by page, and holds neither the whole journal in memory nor its lock while it visits.
     pub fn each(&self, since: u64, mut visit: impl FnMut(u64, &str, &str)) -> Result<(), JournalError> {
         let mut next = since.cast_signed();
         loop {
@@ -415,11 +397,8 @@ impl Reader {
         }
     }
 
-    /// What witnesses cosigned, the newest checkpoint of each.
+    /// The newest checkpoint that each witness cosigned, largest first.
     pub fn cosigned(&self) -> Result<Vec<Cosigned>, JournalError> {
-        if self.version == 1 {
-            return Ok(Vec::new());
-        }
         let database = self.database();
         let query = || -> rusqlite::Result<Vec<Cosigned>> {
             let mut rows =
@@ -438,7 +417,7 @@ impl Reader {
         tables::uses_of(&self.database(), grant).map_err(|error| self.sql(&error))
     }
 
-    /// The newest signed checkpoint. What it covers is on the disk: it may be given to others.
+    /// The newest signed checkpoint. All records that it covers are on the disk, so it may be given to others.
     pub fn checkpoint(&self) -> Result<String, JournalError> {
         let note = self.database().query_row("SELECT note FROM head", [], |row| row.get(0)).optional();
         let note = note

@@ -1,8 +1,8 @@
-//! What the journal holds: one [`Record`] per thing that happened to a run.
+//! The records of runs: one [`Record`] for each thing that happened to a run.
 //!
-//! Serialised, a record is `{"run": …, "at": …, "event": {KIND: BODY}}`. Raw JSON fields keep the bytes
-//! they were given, so what is hashed is what was written. No field may hold a secret; secret undo
-//! data and secret outcomes go into the sealed fields.
+//! Serialised, a record is `{"run": …, "at": …, "event": {KIND: BODY}}`. Raw JSON fields keep their bytes
+//! exactly, so what is hashed is what was written. No field may contain a secret in clear: secret undo data and secret
+//! outcomes go into the sealed fields.
 
 use std::fmt;
 
@@ -27,7 +27,7 @@ pub struct Record<E = Event> {
 }
 
 impl Record {
-    /// A record of `event`, now.
+    /// A record of `event` with the current time.
     #[must_use]
     pub fn now(run: RunId, event: impl Into<Event>) -> Self {
         Self { run, at: Timestamp::now(), event: event.into() }
@@ -38,33 +38,33 @@ impl Record {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {
-    /// The run began; always its first record.
+    /// The run started; always its first record.
     Started(Box<Started>),
     /// The run entered a phase.
     Phase(PhaseEntered),
     /// A host call is about to happen. Durable before any change.
     Intent(Intent),
-    /// A host call came back.
+    /// A host call returned.
     Outcome(Outcome),
     /// A host call was refused before it reached a backend.
     Denied(Denied),
-    /// A change that a rehearsal asked for, and what the host answered without touching anything. Never an [`Intent`]:
-    /// nothing that deals with changes can take it for one.
+    /// A change in a rehearsal: what the host answered without touching anything. It is not an [`Intent`], so nothing that
+    /// handles changes can take it for a real one.
     Simulated(Box<Simulated>),
-    /// A change is about to be taken back. Durable before the attempt.
+    /// A change is about to be undone. Durable before the attempt.
     UndoIntent(UndoIntent),
-    /// An attempt to take a change back ended.
+    /// An attempt to undo a change ended.
     UndoOutcome(UndoOutcome),
     /// A person said what became of a call in doubt.
     Resolved(Resolved),
-    /// The key to the run's sealed records was deleted: it cannot be taken back any more.
+    /// The key to the run's sealed records was deleted: the run cannot be reverted any more.
     UndoExpired(UndoExpired),
-    /// The run reached a state. A later revert adds another.
+    /// The run reached a state. A later revert adds another such record.
     Ended(Ended),
 }
 
 impl Event {
-    /// The kind's name, as in the serialised form: `undo-intent`.
+    /// The name of the kind, as in the serialised form: `undo-intent`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -116,17 +116,17 @@ into_event!(
     Ended(Ended)
 );
 
-/// What an operation does to the world, at most.
+/// The strongest effect that an operation can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Effect {
-    /// Reads.
+    /// Reads only.
     Observe,
-    /// Changes something; the host can take it back.
+    /// Changes something that the host can undo.
     Change,
-    /// Changes something for good.
+    /// Changes something that the host cannot undo.
     Irrevocable,
-    /// Hands secret material to the action.
+    /// Gives secret material to the action.
     Disclose,
 }
 
@@ -153,9 +153,9 @@ impl fmt::Display for Effect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// Observations are real, changes simulated.
+    /// Observations are real, changes are simulated.
     Rehearse,
-    /// Everything is real.
+    /// Observations and changes are real.
     Live,
 }
 
@@ -171,94 +171,94 @@ impl fmt::Display for Mode {
 /// Which action ran.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionRef {
-    /// Of the component's bytes, as executed.
+    /// The digest of the component's bytes, as executed.
     pub digest: Digest,
-    /// As the component names itself.
+    /// The name that the component gives itself.
     pub name: String,
-    /// As the component names itself.
+    /// The version that the component gives itself.
     pub version: String,
 }
 
-/// Under which grant, how often and until when it may be used.
+/// The grant that a run started under.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct GrantRef {
-    /// Of the grant as signed.
+    /// The digest of the grant, as signed.
     pub digest: Digest,
     /// How many runs the grant allows in all.
     pub uses: u32,
-    /// The grant with its signatures, and from when until when it holds. Journals of schema 1 lack it.
+    /// The grant with its signatures and its validity. Every run that the host starts has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signed: Option<SignedRef>,
-    /// Who approved and who triggered it, and what it all rests on. Journals of schema 2 and older lack it.
+    /// Who approved it, who started the run, and what that depends on. Every run that the host starts has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authority: Option<Authority>,
 }
 
-/// Where a run's authority comes from: with it, a run's own records show who allowed what.
+/// Where a run's authority comes from. With it, the run's own records show who allowed what.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Authority {
     /// The request.
     pub request: RequestId,
-    /// The approvals that counted, as signed.
+    /// The approvals that counted, as they were signed.
     pub approvals: Vec<Box<RawValue>>,
-    /// The word of the one who started it, as signed.
+    /// The start order of whoever started the run, as it was signed.
     pub trigger: Box<RawValue>,
-    /// Whether it went without the usual policy.
+    /// Whether the run was started without the usual policy.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub break_glass: bool,
-    /// What must not be taken away while it goes on.
+    /// What the authority depends on: revoking any of it stops the run.
     pub rests_on: Vec<RestsOn>,
 }
 
-/// One thing that a run's authority rests on.
+/// One thing that a run's authority depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestsOn {
-    /// What.
+    /// The basis.
     pub ground: Ground,
-    /// The number of the record that it is there since.
+    /// The sequence number of the record since which it exists.
     pub since: u64,
 }
 
-/// A grant as it was when a run started under it: with it, the journal shows who allowed what.
+/// A grant as it was when a run started under it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SignedRef {
     /// The DSSE envelope.
     pub envelope: Box<RawValue>,
-    /// From when on.
+    /// The start of its validity.
     pub not_before: Timestamp,
-    /// Until when.
+    /// The end of its validity.
     pub not_after: Timestamp,
 }
 
-/// A run's header: everything that decides what it does.
+/// A run's header: everything that determines what the run does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Started {
     /// Whether changes are real.
     pub mode: Mode,
-    /// What runs.
+    /// The action.
     pub action: ActionRef,
-    /// The id of the publisher's key that signed the action, if one did.
+    /// The id of the publisher's key that signed the action; none for an unsigned action.
     pub publisher: Option<String>,
-    /// What the action is given, byte for byte.
+    /// The input of the action, byte for byte.
     pub input: Box<RawValue>,
-    /// Of the input's canonical form.
+    /// The digest of the input's canonical form.
     pub input_digest: Digest,
-    /// Of the scope in force.
+    /// The digest of the scope in force.
     pub scope_digest: Digest,
-    /// The scope in force, so that the run can be recovered and replayed with nothing but its record.
-    /// Journals of schema 1 lack it.
+    /// The scope in force, so that the run can be recovered and replayed from its records alone. Every run that the host
+    /// starts has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<Box<RawValue>>,
-    /// The source of the authority; none for a rehearsal.
+    /// The grant; none for a rehearsal.
     pub grant: Option<GrantRef>,
-    /// Who asked.
+    /// The principal who asked for the run.
     pub principal: String,
-    /// Who started it, when that was somebody else: under a standing scope, say. What the run changes counts for both.
+    /// Who started it, if that was somebody else, for example under a standing scope. The run's changes count for both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_by: Option<String>,
-    /// Why, in the principal's words.
+    /// The reason, in the principal's words.
     pub reason: String,
-    /// Seeds the run's own randomness, so that a replay sees the same. 64 hex digits.
+    /// The seed of the run's random numbers, so that a replay sees the same ones. 64 hex digits.
     #[serde(with = "hex_seed")]
     pub seed: [u8; 32],
     /// The version of the host.
@@ -266,7 +266,7 @@ pub struct Started {
 }
 
 impl Started {
-    /// What must not be taken away while the run goes on.
+    /// Everything that the run's authority depends on: revoking any of it stops the run.
     #[must_use]
     pub fn rests_on(&self) -> Vec<RestsOn> {
         let authority = self.grant.as_ref().and_then(|grant| grant.authority.as_ref());
@@ -276,7 +276,7 @@ impl Started {
     }
 }
 
-/// What the host is about to do for a run.
+/// The phases of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
@@ -286,14 +286,14 @@ pub enum Phase {
     Verify,
     /// The host's own check of the changes, on a separate path.
     HostCheck,
-    /// Taking the changes back.
+    /// Undoing the changes.
     Revert,
-    /// Another host took the run over, because its own was gone.
+    /// Another host process took over the run, because its own was killed.
     Recover,
 }
 
 impl Phase {
-    /// Whether a run that had a state has none from here on; the other phases follow from a run that goes on.
+    /// Whether this phase can begin after the run had a state, and takes that state away.
     pub(crate) fn reopens(self) -> bool {
         matches!(self, Self::Revert | Self::Recover)
     }
@@ -314,38 +314,38 @@ impl fmt::Display for Phase {
 /// The run entered a phase. Until the next [`Ended`] it has no state.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PhaseEntered {
-    /// Which.
+    /// The phase.
     pub phase: Phase,
-    /// Who asked for it, when it was not the run itself.
+    /// Who asked for it; none if it follows from the run itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal: Option<String>,
-    /// Why, in their words.
+    /// The reason, in their words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Their order, as signed. Journals of schema 2 and older lack it.
+    /// Their order, as it was signed; none if it follows from the run itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Box<RawValue>>,
 }
 
 impl From<Phase> for Event {
-    /// A phase that follows from the run itself.
+    /// A phase that follows from the run itself, without an order.
     fn from(phase: Phase) -> Self {
         PhaseEntered { phase, principal: None, reason: None, order: None }.into()
     }
 }
 
-/// A host call that is about to happen, with what is needed to take it back.
+/// A host call that is about to happen, with what is needed to undo it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Intent<S = String, A = Box<RawValue>> {
     /// The call's number in its run, from 1.
     pub call: u64,
     /// The operation's name: `remit:secrets/rotate.rotate`.
     pub operation: S,
-    /// What this call does, at most.
+    /// The strongest effect that this call can have.
     pub effect: Effect,
-    /// What it touches: `secret:prod/payments/stripe`.
+    /// The resource that it touches: `secret:prod/payments/stripe`.
     pub resource: S,
-    /// The operation, as it will be performed.
+    /// The arguments of the operation.
     pub arguments: A,
     /// The public part of the prior state; none for an observation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -353,17 +353,17 @@ pub struct Intent<S = String, A = Box<RawValue>> {
     /// The secret part of the prior state, encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed: Option<Sealed>,
-    /// Why this call cannot be taken back, when it cannot.
+    /// Why this call cannot be undone; none if it can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub irrevocable_because: Option<String>,
 }
 
-/// A host call that came back.
+/// A host call that returned.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Outcome<V = Box<RawValue>, F = Box<RawValue>> {
     /// The call's number in its run.
     pub call: u64,
-    /// What came back.
+    /// What it returned.
     pub result: CallResult<V, F>,
 }
 
@@ -395,50 +395,50 @@ pub struct Denied {
     pub call: u64,
     /// The operation's name.
     pub operation: String,
-    /// What it wanted to touch.
+    /// The resource that it would have touched.
     pub resource: String,
-    /// The operation, as asked.
+    /// The arguments of the operation.
     pub arguments: Box<RawValue>,
-    /// Which rule is missing or which limit was reached.
+    /// The rule that is missing, or the limit that was reached.
     pub reason: String,
 }
 
-/// A change that a rehearsal asked for: the host answered it, and nothing happened.
+/// A change in a rehearsal: the host answered it, and nothing happened.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Simulated {
     /// The call's number in its run.
     pub call: u64,
     /// The operation's name.
     pub operation: String,
-    /// What the operation would have done, at most.
+    /// The strongest effect that the operation could have had.
     pub effect: Effect,
-    /// What it would have touched.
+    /// The resource that it would have touched.
     pub resource: String,
-    /// The operation, as it would be performed.
+    /// The arguments of the operation.
     pub arguments: Box<RawValue>,
-    /// The public part of the state that it found; none when it failed before it had that.
+    /// The public part of the prior state; none if the call failed before the host had it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Box<RawValue>>,
-    /// Why this call could not be taken back, when it could not.
+    /// Why this call could not be undone; none if it could.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub irrevocable_because: Option<String>,
-    /// What the action was answered.
+    /// What it returned to the action.
     pub result: CallResult,
 }
 
-/// A change that is about to be taken back.
+/// A change that is about to be undone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UndoIntent {
     /// The number of the call that made the change.
     pub call: u64,
 }
 
-/// An attempt to take a change back ended.
+/// An attempt to undo a change ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UndoOutcome {
     /// The number of the call that made the change.
     pub call: u64,
-    /// How.
+    /// How the attempt ended.
     pub result: UndoResult,
 }
 
@@ -446,29 +446,28 @@ pub struct UndoOutcome {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum UndoResult {
-    /// The prior state is back.
+    /// The prior state was restored.
     Undone,
-    /// The prior state was already there; nothing was touched.
+    /// The live state already was the prior state; nothing was touched.
     AlreadyUndone,
-    /// The live state is not what the run left; nothing was touched.
+    /// The live state is not what the run left behind; nothing was touched.
     Conflict {
         /// How the live state differs, without any value.
         live: String,
     },
-    /// The backend failed.
+    /// The backend reported a failure.
     Failed {
-        /// Its words.
+        /// The backend's message.
         message: String,
     },
-    /// The call is irrevocable and whether it happened is not known: a person must say. Nothing was
-    /// touched.
+    /// The call is irrevocable, and it is not known whether it happened: a person must find out. Nothing was touched.
     InDoubt {
         /// How the live state compares, without any value.
         live: String,
     },
-    /// The call was irrevocable.
+    /// The call is irrevocable; nothing was touched.
     NotReversible {
-        /// Why.
+        /// The reason.
         why: String,
     },
 }
@@ -478,22 +477,22 @@ pub enum UndoResult {
 pub struct Resolved {
     /// The number of the call.
     pub call: u64,
-    /// Whether it took effect.
+    /// Whether the call took effect.
     pub happened: bool,
-    /// Who says so.
+    /// The principal who says so.
     pub principal: String,
-    /// How they know.
+    /// How that principal knows.
     pub reason: String,
 }
 
-/// The run's undo data was given up.
+/// The run's undo data was deleted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct UndoExpired {
-    /// Who asked for it.
+    /// The principal who asked for it.
     pub principal: String,
-    /// Under which rule: `older than 30d`.
+    /// The rule: `older than 30d`.
     pub rule: String,
-    /// Their order, as signed. Journals of schema 6 and older lack it.
+    /// Their order, as it was signed; none in a home without rules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<Box<RawValue>>,
 }
@@ -501,30 +500,30 @@ pub struct UndoExpired {
 /// How a run ended.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Ended {
-    /// In which state.
+    /// The state that the run reached.
     pub state: RunState,
-    /// Why, in one sentence for a person.
+    /// The reason, in one sentence for a person.
     pub detail: String,
-    /// How much of each limit it used: an object of numbers.
+    /// How much of each limit it used: a JSON object of numbers.
     pub consumed: Box<RawValue>,
-    /// What the action returned, when it returned.
+    /// What the action returned; none if it did not return.
     pub output: Option<Value>,
-    /// Of an action that had been told a secret or content: what it said in its own words, and what it returned, sealed
-    /// under the run's key.
+    /// The action's own texts and its output, sealed under the run's key. Set if the action had received a secret or content,
+    /// which these may repeat.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_words: Option<Sealed>,
 }
 
-/// What of [`Ended::consumed`] a replay goes by; 0 where the record does not say.
+/// The part of [`Ended::consumed`] that a replay uses; 0 where the record does not have it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Counted {
-    /// How much fuel the guest burnt.
+    /// The fuel that the guest used.
     pub fuel: u64,
 }
 
 impl Ended {
-    /// What was counted; an error if that is no object, or what it counts no number.
+    /// Reads the counts; an error if `consumed` is not an object or a count is not a number.
     pub fn counted(&self) -> serde_json::Result<Counted> {
         serde_json::from_str(self.consumed.get())
     }

@@ -1,40 +1,41 @@
-//! What live runs changed lately and stands, or still may change: what budgets are held against. A reader follows the journal and counts
-//! each record once, so that asking costs the same however much has happened.
+//! How much live runs changed lately, or may still change: policies compare budgets with it. A reader follows the journal
+//! and counts each record once, so that a query costs the same however long the journal is.
 
 use std::collections::{HashMap, VecDeque};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use crate::{Effect, Event, JournalError, Mode, Reader, Record, RequestId, RunId, Started, UndoResult};
+use crate::{Effect, Event, Mode, Record, RequestId, RunId, Started, UndoResult};
 
-/// Changes made by the live runs since some moment. A run that goes on counts as many as it may still make.
+/// The changes made by the live runs since some moment. A run that is under way counts with all changes that it may still
+/// make.
 #[derive(Debug, Default)]
 pub struct Spent {
-    /// The newest record that is counted.
-    upto: u64,
-    /// No run that started before is counted.
-    since: Timestamp,
+    /// The number of the newest record that was read.
+    pub(crate) upto: u64,
+    /// Runs that started before are not counted.
+    pub(crate) since: Timestamp,
     /// Oldest first.
     order: VecDeque<RunId>,
-    runs: HashMap<RunId, One>,
+    runs: HashMap<RunId, SpentRun>,
     sums: Sums,
 }
 
 #[derive(Clone, Debug)]
-struct One {
+struct SpentRun {
     at: Timestamp,
     request: Option<RequestId>,
-    /// Who asked for it, and who started it where that was another.
+    /// Who asked for it, and who started it if that was somebody else.
     principals: Vec<String>,
     action: String,
-    /// The call of each change that was not taken back, and what it was of.
+    /// The call number and the resource of each change that was not undone.
     changed: Vec<(u64, String)>,
     /// How many changes its scope allows.
     may: u64,
     open: bool,
 }
 
-impl One {
+impl SpentRun {
     fn of(at: Timestamp, started: &Started) -> Self {
         #[derive(serde::Deserialize)]
         struct Scope {
@@ -59,7 +60,7 @@ impl One {
         }
     }
 
-    /// How many changes it counts for.
+    /// How many changes it counts with.
     fn changes(&self) -> u64 {
         let made = self.changed.len() as u64;
         if self.open { self.may.max(made) } else { made }
@@ -70,16 +71,16 @@ impl One {
 struct Sums {
     by_principal: HashMap<String, u64>,
     by_action: HashMap<String, u64>,
-    /// Runs and changes.
+    /// The number of runs and of changes.
     by_request: HashMap<RequestId, (u64, u64)>,
-    /// By the first part of what was changed: `secret:prod`.
+    /// By the first part of the changed resource: `secret:prod`.
     by_first: HashMap<String, u64>,
-    /// What runs that go on may still change, anywhere.
+    /// How many changes the runs under way may still make, to any resource.
     anywhere: u64,
 }
 
 impl Sums {
-    fn count(&mut self, run: &One, with: fn(u64, u64) -> u64) {
+    fn count(&mut self, run: &SpentRun, with: fn(u64, u64) -> u64) {
         let changes = run.changes();
         let sum = |sums: &mut HashMap<String, u64>, name: &str, by: u64| match sums.get_mut(name) {
             Some(sum) => *sum = with(*sum, by),
@@ -110,47 +111,52 @@ impl Sums {
 }
 
 impl Spent {
-    /// By runs that this principal asked for, or started: under a standing scope these may be two, and each is held to
-    /// what the run changes.
+    /// A count of the runs that start at `since` or later, none of which is among the first `upto` records.
+    pub(crate) fn after_record(upto: u64, since: Timestamp) -> Self {
+        Self { upto, since, ..Self::default() }
+    }
+
+    /// Changes by runs that this principal asked for or started. Under a standing scope these may be two principals, and
+    /// the run counts for both.
     #[must_use]
     pub fn by_principal(&self, name: &str) -> u64 {
         self.sums.by_principal.get(name).copied().unwrap_or(0)
     }
 
-    /// By runs of actions of this name.
+    /// Changes by runs of actions with this name.
     #[must_use]
     pub fn by_action(&self, name: &str) -> u64 {
         self.sums.by_action.get(name).copied().unwrap_or(0)
     }
 
-    /// Runs under a request, and their changes.
+    /// The number of runs under a request, and of their changes.
     #[must_use]
     pub fn by_request(&self, request: RequestId) -> (u64, u64) {
         self.sums.by_request.get(&request).copied().unwrap_or((0, 0))
     }
 
-    /// Of resources whose kind and first segment are these, such as `secret:prod`; of nothing, of all. What a run that goes on may still change, it
-    /// may change anywhere.
+    /// Changes to resources whose kind and first segment are `prefix`, such as `secret:prod`; with an empty prefix, to all.
+    /// What a run under way may still change counts for each prefix, because it may change any resource.
     #[must_use]
     pub fn under(&self, prefix: &str) -> u64 {
         let made = self.sums.by_first.iter().filter(|(first, _)| prefix.is_empty() || *first == prefix);
         made.map(|(_, changes)| changes).sum::<u64>() + self.sums.anywhere
     }
 
-    /// Each run under a request, oldest first: when it started, and its changes.
+    /// The start and the number of changes of each run under a request, oldest first.
     #[must_use]
     pub fn of_request(&self, request: RequestId) -> Vec<(Timestamp, u64)> {
         let runs = self.order.iter().filter_map(|run| self.runs.get(run));
         runs.filter(|one| one.request == Some(request)).map(|one| (one.at, one.changes())).collect()
     }
 
-    /// When each run started, oldest first.
+    /// The start of each run, oldest first.
     #[must_use]
     pub fn starts(&self) -> Vec<Timestamp> {
         self.order.iter().filter_map(|run| self.runs.get(run)).map(|one| one.at).collect()
     }
 
-    /// What still counts of it once the runs that started at `at` or earlier do not.
+    /// The same without the runs that started at `at` or earlier.
     #[must_use]
     pub fn after(&self, at: Timestamp) -> Self {
         let mut later = Self { upto: self.upto, since: at, ..Self::default() };
@@ -164,8 +170,8 @@ impl Spent {
         later
     }
 
-    /// Counts one run anew after `change`.
-    fn change(&mut self, run: RunId, change: impl FnOnce(&mut One)) {
+    /// Applies `change` to one run and corrects the sums.
+    fn change(&mut self, run: RunId, change: impl FnOnce(&mut SpentRun)) {
         if let Some(one) = self.runs.get_mut(&run) {
             self.sums.count(one, u64::saturating_sub);
             change(one);
@@ -173,10 +179,11 @@ impl Spent {
         }
     }
 
-    fn follow(&mut self, Record { run, at, event }: Record) {
+    /// Counts the next record.
+    pub(crate) fn follow(&mut self, Record { run, at, event }: Record) {
         match event {
             Event::Started(started) if started.mode == Mode::Live && at >= self.since => {
-                let one = One::of(at, &started);
+                let one = SpentRun::of(at, &started);
                 self.sums.count(&one, u64::saturating_add);
                 self.runs.insert(run, one);
                 self.order.push_back(run);
@@ -187,7 +194,7 @@ impl Spent {
                     self.change(run, |one| one.changed.push((intent.call, intent.resource)));
                 }
             }
-            // What was taken back is as if it had not been.
+            // A change that was undone does not count.
             Event::UndoOutcome(undo)
                 if matches!(undo.result, UndoResult::Undone | UndoResult::AlreadyUndone) =>
             {
@@ -199,7 +206,8 @@ impl Spent {
         }
     }
 
-    fn forget(&mut self, since: Timestamp) {
+    /// Stops counting the runs that started before `since`.
+    pub(crate) fn forget(&mut self, since: Timestamp) {
         self.since = since;
         let before = self.order.len();
         while let Some(run) = self.order.front().copied()
@@ -213,60 +221,6 @@ impl Spent {
         if self.order.len() < before {
             self.sums.drop_empty();
         }
-    }
-}
-
-impl Reader {
-    /// What live runs that started within the last `window` changed, or still may: by [`Reader::now`], which no clock that
-    /// is set back makes earlier.
-    pub fn spent<T>(
-        &self,
-        window: SignedDuration,
-        read: impl FnOnce(&Spent) -> T,
-    ) -> Result<T, JournalError> {
-        let since = self.now()?.checked_sub(window).unwrap_or(Timestamp::MIN);
-        let mut spent = self.spending();
-        if since < spent.since || spent.upto == 0 {
-            // The first time, or a longer window: from the first run that counts.
-            *spent = Spent { since, upto: self.before(since)?, ..Spent::default() };
-        }
-        spent.forget(since);
-        let rows = {
-            let database = self.database();
-            let query = || -> rusqlite::Result<Vec<(i64, Vec<u8>)>> {
-                let mut rows = database.prepare_cached(
-                    "SELECT seq, body FROM record NOT INDEXED WHERE seq > ?1
-                     AND kind IN ('started', 'intent', 'undo-outcome', 'phase', 'ended') ORDER BY seq",
-                )?;
-                rows.query_map([spent.upto.cast_signed()], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-            };
-            query().map_err(|error| self.sql(&error))?
-        };
-        for (seq, body) in rows {
-            let record = serde_json::from_slice(&body).map_err(|error| JournalError::Record {
-                which: seq.to_string(),
-                verb: "read",
-                why: error.to_string(),
-            })?;
-            spent.follow(record);
-            spent.upto = seq.cast_unsigned();
-        }
-        Ok(read(&spent))
-    }
-
-    /// The number of the last record before the first run that started at `since` or later.
-    fn before(&self, since: Timestamp) -> Result<u64, JournalError> {
-        // Asked first: what starts meanwhile comes after it.
-        let size = self.size()?;
-        let mut first = None;
-        self.newest_runs(|seq, record| {
-            let counts = record.at >= since;
-            if counts {
-                first = Some(seq);
-            }
-            counts
-        })?;
-        Ok(first.map_or(size, |seq| seq - 1))
     }
 }
 

@@ -1,28 +1,27 @@
-//! The states of a run, and which may follow which. The one table: the docs, the recovery and the audit
-//! follow it.
+//! The states of a run, and which may follow which. The docs, the recovery and the audit all follow this table.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The state a run is in when the host lets go of it.
+/// The state of a run when the host has finished with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RunState {
     /// It did what was asked and every check agreed.
     Succeeded,
-    /// It failed; nothing of it stands.
+    /// It failed, and none of its changes is in effect.
     Failed,
     /// It was refused (grant, scope, plan or limit); it had changed nothing.
     Refused,
-    /// Its changes were taken back.
+    /// Its changes were undone.
     Reverted,
-    /// It failed, was refused or was reverted in part; changes of it stand, as the scope or an undo
-    /// conflict demands. A person decides.
+    /// It failed, was refused or was reverted in part, and some of its changes are in effect, because the scope says so or an
+    /// undo had a conflict. A person must decide.
     Held,
-    /// Whether a change happened is not known. A person must look.
+    /// It is not known whether a change happened. A person must find out.
     InDoubt,
-    /// A rehearsal came to its end.
+    /// A rehearsal ended.
     Rehearsed,
 }
 
@@ -52,16 +51,16 @@ impl RunState {
         }
     }
 
-    /// The states a run in this one can come to next: by a revert, a recovery of it, or a person's word
-    /// about a call in doubt. A run that is still going can come to any.
+    /// The states that can follow this one: by a revert, by a recovery, or because a person resolved a call in doubt. A run
+    /// that is under way can reach any state.
     #[must_use]
     pub fn next(self) -> &'static [Self] {
         match self {
-            // A revert of these takes back, or finds that it cannot.
+            // A revert undoes the changes, or finds that it cannot.
             Self::Succeeded | Self::Reverted | Self::Held => &[Self::Reverted, Self::Held, Self::InDoubt],
-            // Someone's word may also be that nothing ever happened.
+            // A person may also say that nothing ever happened.
             Self::InDoubt => &[Self::Failed, Self::Reverted, Self::Held, Self::InDoubt],
-            // Nothing was changed, so there is nothing to do.
+            // Nothing was changed, so there is nothing to revert.
             Self::Failed | Self::Refused | Self::Rehearsed => &[],
         }
     }

@@ -1,4 +1,4 @@
-//! Whether the file is sound as a database: its pages, and its indices over the records.
+//! Checks that the file is sound as a database: its pages, and its indices of the records.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
@@ -6,9 +6,8 @@ use rusqlite::Connection;
 
 use crate::{AuditError, JournalError, Reader, schema};
 
-/// Whether the file is one that SQLite could have written; and what its indices of the records hold, which is told
-/// beside `found`, unless the schema is another than this version makes: then SQLite checks all of them, and whatever
-/// somebody may have put beside them.
+/// Checks that SQLite could have written the file, and reads the content of its indices of the records into `found`. If the
+/// file has other tables or indices than this version makes, SQLite checks all of them instead, and the answer is none.
 pub(crate) fn check_structure(
     reader: &Reader,
     database: &Connection,
@@ -35,20 +34,20 @@ pub(crate) fn check_structure(
     Ok(Some(found))
 }
 
-/// Whether the file has the tables and indices that this version makes, and nothing else.
+/// Whether the file has exactly the tables and indices that this version makes.
 fn is_own(database: &Connection) -> rusqlite::Result<bool> {
     let of = |database: &Connection| -> rusqlite::Result<Vec<(String, Option<String>)>> {
         let mut all = database.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name, sql")?;
         all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
     };
     let own = Connection::open_in_memory()?;
-    own.execute_batch(&schema::whole())?;
+    own.execute_batch(&schema::statements())?;
     Ok(of(database)? == of(&own)?)
 }
 
-/// What each index of the records holds, as a sum over its entries: the same for the same entries in any order. Nobody
-/// can make other entries of that sum, for the key is drawn for each audit. SQLite's own check looks each record up in
-/// each index, which takes several times as long.
+/// The content of each index of the records, as a sum over hashes of its entries: the same entries give the same sum in any
+/// order. The key of the hash is random for each audit, so nobody can prepare other entries with the same sum. SQLite's
+/// own check looks up each record in each index, which takes several times as long.
 #[derive(Clone, Default)]
 pub(crate) struct Indices {
     key: RandomState,
@@ -67,17 +66,17 @@ impl Indices {
         self.sums[index] = self.sums[index].wrapping_add(entry.finish());
     }
 
-    /// Takes note of what they are to hold of a record.
+    /// Adds what the indices must have for a record.
     pub(crate) fn note(&mut self, seq: u64, of: &[u8], kind: &[u8]) {
         self.add(OF_RUN, seq, of);
-        if kind == b"started" || schema::TO_TELL.iter().any(|told| told.as_bytes() == kind) {
+        if kind == b"started" || schema::TO_NOTIFY.iter().any(|listed| listed.as_bytes() == kind) {
             self.add(OF_KIND, seq, kind);
         }
     }
 
-    /// Takes note of what they do hold.
+    /// Adds what the indices do have.
     fn read(&mut self, reader: &Reader, database: &Connection) -> Result<(), AuditError> {
-        // Whether its entries are in order.
+        // False if its entries are not in order.
         let mut read = |index: usize, under: &str, which: &str| -> rusqlite::Result<bool> {
             let name = NAMES[index];
             let query = format!("SELECT seq, {under} FROM record INDEXED BY {name} WHERE {which}");
@@ -98,19 +97,20 @@ impl Indices {
         };
         for (index, under, which) in [(OF_RUN, "run", "TRUE"), (OF_KIND, "kind", &schema::by_kind())] {
             if !read(index, under, which).map_err(|e| reader.sql(&e))? {
-                return Err(strange(reader, index));
+                return Err(wrong(reader, index));
             }
         }
         Ok(())
     }
 
-    /// Whether they hold what they are to hold.
+    /// Checks that the indices have what they must have.
     pub(crate) fn compare(&self, found: &Self, reader: &Reader) -> Result<(), AuditError> {
         let differ = (0..NAMES.len()).find(|&index| self.sums[index] != found.sums[index]);
-        differ.map_or(Ok(()), |index| Err(strange(reader, index)))
+        differ.map_or(Ok(()), |index| Err(wrong(reader, index)))
     }
 }
 
-fn strange(reader: &Reader, index: usize) -> AuditError {
-    JournalError::damaged(&reader.path, format!("its index {} is not of its records", NAMES[index])).into()
+fn wrong(reader: &Reader, index: usize) -> AuditError {
+    JournalError::damaged(&reader.path, format!("its index {} does not agree with its records", NAMES[index]))
+        .into()
 }

@@ -1,105 +1,69 @@
-//! What a transaction writes: the records, and what they come to. Which runs go on and on what they rest, their keys, the
-//! uses of grants, and what gives no authority any more.
+//! What a transaction writes: the records, and the tables that follow from them: which runs are open and what their
+//! authority depends on, the runs' keys, the uses of grants, and what was revoked.
 
-use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use remit_trust::{Digest, Sealed};
+use remit_trust::Digest;
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Transaction, params};
 
-use crate::act::Effect;
-use crate::chain::Tail;
-use crate::store::Entry;
-use crate::{RestsOn, RunId, StartError, Withdrawn};
+use crate::act::AuthorityChange;
+use crate::entry::{Entry, Row, Start, Transition};
+use crate::{RestsOn, StartError, Withdrawn};
 
-/// What a record means for its run, or for authority, as a whole.
-pub(crate) enum Turn {
-    /// The run exists, under this grant, resting on this, its secrets under this key.
-    Starts(Box<Start>),
-    /// The run wants to change something: not if what it rests on was taken away.
-    Changes,
-    /// The run has no state from now on, although it had one.
-    Reopens,
-    /// It has one.
-    Ends,
-    /// Its key is deleted.
-    Expires,
-    /// Something gives no authority any more, or does again.
-    Decides(Box<Effect>),
-    /// Nothing.
-    Goes,
-}
-
-/// What a run starts with.
-pub(crate) struct Start {
-    pub(crate) run: RunId,
-    pub(crate) grant: Option<(Digest, u32)>,
-    pub(crate) rests_on: Vec<RestsOn>,
-    pub(crate) key: Sealed,
-}
-
-/// A record with its place in the log, and among those of its name.
-pub(crate) struct Row<'e> {
-    pub(crate) seq: u64,
-    pub(crate) entry: &'e Entry,
-    pub(crate) body: Cow<'e, [u8]>,
-    pub(crate) tail: Tail,
-}
-
-/// So many records are written with one statement, where there are as many.
+/// How many records one statement writes, where so many wait.
 const TOGETHER: usize = 8;
 
-/// What there is of each.
+/// The columns of a record.
 const COLUMNS: usize = 6;
 
 static INSERT: LazyLock<String> = LazyLock::new(|| insert(1));
 static INSERT_TOGETHER: LazyLock<String> = LazyLock::new(|| insert(TOGETHER));
 
-/// What a transaction writes to: with the statements that every run needs, looked for once.
+/// The tables that a transaction writes to, with the statements that every run needs, prepared once.
 pub(crate) struct Tables<'t> {
     transaction: &'t Transaction<'t>,
     key: CachedStatement<'t>,
-    ground: CachedStatement<'t>,
+    basis: CachedStatement<'t>,
     end: CachedStatement<'t>,
-    /// Nothing is taken away: not before this transaction, nor so far in it.
-    all_stands: bool,
+    /// Nothing is revoked, neither before this transaction nor so far in it.
+    nothing_revoked: bool,
 }
 
 impl<'t> Tables<'t> {
     pub(crate) fn of(transaction: &'t Transaction<'_>) -> rusqlite::Result<Self> {
-        let mut stands = transaction.prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM struck)")?;
+        let mut nothing_revoked = transaction.prepare_cached("SELECT NOT EXISTS (SELECT 1 FROM revoked)")?;
         Ok(Self {
             transaction,
             key: transaction.prepare_cached(
                 "INSERT OR IGNORE INTO run_key (run, sealed)
                  SELECT ?1, ?2 WHERE NOT EXISTS (SELECT 1 FROM record WHERE run = ?1)",
             )?,
-            ground: transaction
-                .prepare_cached("INSERT OR IGNORE INTO open_run (run, ground, since) VALUES (?1, ?2, ?3)")?,
+            basis: transaction
+                .prepare_cached("INSERT OR IGNORE INTO open_run (run, basis, since) VALUES (?1, ?2, ?3)")?,
             end: transaction.prepare_cached("DELETE FROM open_run WHERE run = ?1")?,
-            all_stands: stands.query_row([], |row| row.get(0))?,
+            nothing_revoked: nothing_revoked.query_row([], |row| row.get(0))?,
         })
     }
 
-    /// Whether an entry may be written. Of one that may, what has to be there before it is.
+    /// Decides whether an entry may be written. For one that may, writes what must be there before it.
     pub(crate) fn admit(&mut self, entry: &Entry) -> rusqlite::Result<Result<(), StartError>> {
         let run = entry.of.as_str();
-        let refused = match &entry.turn {
-            Turn::Starts(begun) => self.start(run, begun)?,
-            Turn::Changes => self.withdrawn(run)?.map(StartError::Withdrawn),
+        let refused = match &entry.transition {
+            Transition::Starts(begun) => self.start(run, begun)?,
+            Transition::Changes => self.withdrawn(run)?.map(StartError::Withdrawn),
             _ => None,
         };
         Ok(refused.map_or(Ok(()), Err))
     }
 
-    /// Notes what a run starts with, or why it may not.
+    /// Writes what a run starts with, or says why it may not start.
     fn start(&mut self, run: &str, begun: &Start) -> rusqlite::Result<Option<StartError>> {
         if self.key.execute(params![run, begun.key.as_bytes()])? == 0 {
             return Ok(Some(StartError::Again(begun.run)));
         }
         let refused = self.count(run, begun)?;
         if refused.is_some() {
-            // Nothing of a run that never started may stay behind.
+            // A run that did not start must leave nothing behind.
             for table in ["run_key", "open_run", "grant_use"] {
                 self.transaction.execute(&format!("DELETE FROM {table} WHERE run = ?1"), [run])?;
             }
@@ -107,7 +71,7 @@ impl<'t> Tables<'t> {
         Ok(refused)
     }
 
-    /// Counts a use of the grant and notes what the run rests on, or says why it may not start.
+    /// Counts a use of the grant and writes what the run's authority depends on, or says why the run may not start.
     fn count(&mut self, run: &str, begun: &Start) -> rusqlite::Result<Option<StartError>> {
         if let Some((grant, uses)) = begun.grant {
             let started = uses_of(self.transaction, &grant)?;
@@ -119,42 +83,42 @@ impl<'t> Tables<'t> {
                 .execute(params![run, grant.to_string()])?;
         }
         for RestsOn { ground, since } in &begun.rests_on {
-            self.ground.execute(params![run, ground.to_string(), since.cast_signed()])?;
+            self.basis.execute(params![run, ground.to_string(), since.cast_signed()])?;
         }
         Ok(self.withdrawn(run)?.map(StartError::Withdrawn))
     }
 
-    /// What a run rests on and was taken away.
+    /// What was revoked of a run's authority, if anything was.
     fn withdrawn(&self, run: &str) -> rusqlite::Result<Option<Withdrawn>> {
-        if self.all_stands { Ok(None) } else { withdrawn(self.transaction, run) }
+        if self.nothing_revoked { Ok(None) } else { withdrawn(self.transaction, run) }
     }
 
-    /// Writes what an admitted entry means for its run or for authority.
+    /// Writes what an admitted entry changes in the tables.
     pub(crate) fn follow(&mut self, row: &Row<'_>) -> rusqlite::Result<()> {
         let run = row.entry.of.as_str();
-        match &row.entry.turn {
-            Turn::Starts(_) | Turn::Changes | Turn::Goes => Ok(0),
-            // Of a run whose host was killed it is still known what it rests on.
-            Turn::Reopens => self
+        match &row.entry.transition {
+            Transition::Starts(_) | Transition::Changes | Transition::Goes => Ok(0),
+            // A run whose host was killed still has its rows.
+            Transition::Reopens => self
                 .transaction
                 .prepare_cached(
-                    "INSERT INTO open_run (run, ground, since)
+                    "INSERT INTO open_run (run, basis, since)
                      SELECT ?1, '', 0 WHERE NOT EXISTS (SELECT 1 FROM open_run WHERE run = ?1)",
                 )?
                 .execute([run]),
-            Turn::Ends => self.end.execute([run]),
-            Turn::Expires => {
+            Transition::Ends => self.end.execute([run]),
+            Transition::Expires => {
                 self.transaction.prepare_cached("DELETE FROM run_key WHERE run = ?1")?.execute([run])
             }
-            Turn::Decides(effect) => {
-                self.all_stands &= !matches!(**effect, Effect::Strikes(..));
-                decide(self.transaction, row.seq, effect)
+            Transition::Decides(change) => {
+                self.nothing_revoked &= !matches!(**change, AuthorityChange::Revokes(..));
+                decide(self.transaction, row.seq, change)
             }
         }
         .map(|_| ())
     }
 
-    /// Writes the records themselves: several with one statement, which finds its place in the table and its indices once.
+    /// Writes the records themselves, several with one statement: it looks up its place in the table and the indices once.
     pub(crate) fn append(&self, rows: &[Row<'_>]) -> rusqlite::Result<()> {
         let (together, others) = rows.as_chunks::<TOGETHER>();
         self.insert(&INSERT_TOGETHER, together.iter().map(<[_; TOGETHER]>::as_slice))?;
@@ -192,45 +156,45 @@ fn insert(rows: usize) -> String {
     format!("INSERT INTO record (seq, run, kind, body, chain, place) VALUES {rows}")
 }
 
-fn decide(transaction: &Transaction<'_>, seq: u64, effect: &Effect) -> rusqlite::Result<usize> {
-    match effect {
-        Effect::Strikes(strikes, why) => {
-            let mut strike = transaction.prepare_cached(
-                "INSERT INTO struck (ground, before, why) VALUES (?1, ?2, ?3) ON CONFLICT (ground)
+fn decide(transaction: &Transaction<'_>, seq: u64, change: &AuthorityChange) -> rusqlite::Result<usize> {
+    match change {
+        AuthorityChange::Revokes(revocations, why) => {
+            let mut revoke = transaction.prepare_cached(
+                "INSERT INTO revoked (basis, before, why) VALUES (?1, ?2, ?3) ON CONFLICT (basis)
                  DO UPDATE SET before = excluded.before, why = excluded.why WHERE excluded.before > before",
             )?;
-            strikes.iter().try_fold(0, |n, struck| {
-                let before = struck.before(seq).cast_signed();
-                Ok(n + strike.execute(params![struck.ground.to_string(), before, why])?)
+            revocations.iter().try_fold(0, |n, revocation| {
+                let before = revocation.before(seq).cast_signed();
+                Ok(n + revoke.execute(params![revocation.ground.to_string(), before, why])?)
             })
         }
-        Effect::Tells(notifier, upto) => transaction
+        AuthorityChange::Notified(notifier, upto) => transaction
             .prepare_cached(
-                "INSERT INTO told (notifier, upto) VALUES (?1, ?2) ON CONFLICT (notifier)
+                "INSERT INTO notified (notifier, upto) VALUES (?1, ?2) ON CONFLICT (notifier)
                  DO UPDATE SET upto = excluded.upto WHERE excluded.upto > upto",
             )?
             .execute(params![notifier, upto.cast_signed()]),
-        Effect::Lifts(ground) => {
-            transaction.prepare_cached("DELETE FROM struck WHERE ground = ?1")?.execute([ground.to_string()])
+        AuthorityChange::Restores(basis) => {
+            transaction.prepare_cached("DELETE FROM revoked WHERE basis = ?1")?.execute([basis.to_string()])
         }
     }
 }
 
-/// What a run rests on and was taken away.
+/// What was revoked of a run's authority, if anything was.
 pub(crate) fn withdrawn(database: &Connection, run: &str) -> rusqlite::Result<Option<Withdrawn>> {
     database
         .prepare_cached(
-            // As a join, SQLite would compile it anew at every change of `?1`.
-            "SELECT ground,
-                (SELECT why FROM struck WHERE struck.ground = open_run.ground AND since < before) AS why
+            // Not a join: SQLite would compile a join again at every change of `?1`.
+            "SELECT basis,
+                (SELECT why FROM revoked WHERE revoked.basis = open_run.basis AND since < before) AS why
              FROM open_run WHERE run = ?1 AND why IS NOT NULL LIMIT 1",
         )?
         .query_row([run], |row| {
-            let ground: String = row.get(0)?;
+            let basis: String = row.get(0)?;
             let bad = |why: String| {
                 rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, why.into())
             };
-            Ok(Withdrawn { ground: ground.parse().map_err(bad)?, why: row.get(1)? })
+            Ok(Withdrawn { ground: basis.parse().map_err(bad)?, why: row.get(1)? })
         })
         .optional()
 }

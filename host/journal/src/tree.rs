@@ -1,14 +1,15 @@
-//! The tree over all records: what proofs and tiles are made of. The hashes over whole blocks of records are kept in a
-//! table; a block itself is read when something in it is asked for.
+//! The Merkle tree over all records, from which proofs and tiles are made. The hashes over whole blocks of records are in a
+//! table of their own. The records of a block are read only when something inside it is asked for.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::path::Path;
 use std::rc::Rc;
 
-use remit_tlog::{Frontier, Hash, leaf_hash, node_hash};
-use rusqlite::Connection;
+use remit_tlog::{Hash, leaf_hash, node_hash};
+use rusqlite::{Connection, params};
 
-use crate::{JournalError, Reader};
+use crate::JournalError;
 
 /// A block is a complete subtree of `2^BLOCK_LEVEL` records.
 pub(crate) const BLOCK_LEVEL: u32 = 8;
@@ -16,12 +17,12 @@ const BLOCK: u64 = 1 << BLOCK_LEVEL;
 
 /// The complete subtrees over the first records of a journal.
 pub(crate) struct Tree<'d> {
-    reader: &'d Reader,
+    path: &'d Path,
     database: &'d Connection,
     size: u64,
-    /// From the level of a block on, lowest first.
+    /// The levels from that of a block upwards, lowest first.
     levels: Vec<Vec<Hash>>,
-    /// What was read so far. A block that is whole has the hash that is kept of it.
+    /// The blocks read so far. Each complete one was compared with its hash in the table.
     blocks: RefCell<HashMap<u64, Rc<Block>>>,
 }
 
@@ -32,27 +33,21 @@ struct Block {
 }
 
 impl<'d> Tree<'d> {
-    /// Of the first `size` records. It is of the log only if its root is.
-    pub(crate) fn of(reader: &'d Reader, database: &'d Connection, size: u64) -> Result<Self, JournalError> {
-        let whole = size >> BLOCK_LEVEL;
-        let blocks = if reader.version < 7 {
-            let mut frontier = Frontier::default();
-            let entries = entries(reader, database, 0, size)?;
-            entries.iter().filter_map(|entry| frontier.push_noting(leaf_hash(entry), BLOCK_LEVEL)).collect()
-        } else {
-            kept(reader, database, whole)?
-        };
-        if blocks.len() as u64 != whole {
-            return Err(missing(reader));
+    /// The tree over the first `size` records. The caller must compare its root with a signed one.
+    pub(crate) fn of(path: &'d Path, database: &'d Connection, size: u64) -> Result<Self, JournalError> {
+        let complete = size >> BLOCK_LEVEL;
+        let blocks = block_hashes(path, database, complete)?;
+        if blocks.len() as u64 != complete {
+            return Err(missing(path));
         }
-        Ok(Self { reader, database, size, levels: above(blocks), blocks: RefCell::default() })
+        Ok(Self { path, database, size, levels: above(blocks), blocks: RefCell::default() })
     }
 
     /// The hash over the leaves `index·2^level .. (index+1)·2^level`.
     pub(crate) fn read(&self, level: u32, index: u64) -> Result<Hash, JournalError> {
         let of = |levels: &[Vec<Hash>], level: u32, index: u64| {
             let found = levels.get(level as usize).zip(usize::try_from(index).ok());
-            found.and_then(|(nodes, index)| nodes.get(index).copied()).ok_or_else(|| missing(self.reader))
+            found.and_then(|(nodes, index)| nodes.get(index).copied()).ok_or_else(|| missing(self.path))
         };
         match BLOCK_LEVEL.checked_sub(level) {
             None | Some(0) => of(&self.levels, level - BLOCK_LEVEL, index),
@@ -63,14 +58,14 @@ impl<'d> Tree<'d> {
         }
     }
 
-    /// A record's entry; the first one's `index` is 0.
+    /// The log entry of a record. `index` is 0 for the first record.
     pub(crate) fn entry(&self, index: u64) -> Result<Hash, JournalError> {
         let block = self.block(index >> BLOCK_LEVEL)?;
         let found = usize::try_from(index % BLOCK).ok().and_then(|at| block.entries.get(at));
-        found.copied().ok_or_else(|| missing(self.reader))
+        found.copied().ok_or_else(|| missing(self.path))
     }
 
-    /// The root over the first `size` records, which are no more than those of the tree.
+    /// The root over the first `size` records, of which the tree must have at least as many.
     pub(crate) fn root(&self, size: u64) -> Result<Hash, JournalError> {
         remit_tlog::tree_root(size, |level, index| self.read(level, index))
     }
@@ -81,15 +76,15 @@ impl<'d> Tree<'d> {
         }
         let first = number.saturating_mul(BLOCK).min(self.size);
         let last = first.saturating_add(BLOCK).min(self.size);
-        let entries = entries(self.reader, self.database, first, last)?;
+        let entries = entries(self.path, self.database, first, last)?;
         let levels = above(entries.iter().map(|entry| leaf_hash(entry)).collect());
-        // The last block has no hash that is kept: the root is over its records.
+        // The last block may be incomplete, and then has no hash in the table; the root covers its records.
         let kept = usize::try_from(number).ok().and_then(|number| self.levels.first()?.get(number));
         if let Some(kept) = kept
             && levels.last().and_then(|top| top.first()) != Some(kept)
         {
-            let why = format!("records {} to {last} are not those that the log is made of", first + 1);
-            return Err(JournalError::damaged(&self.reader.path, why));
+            let why = format!("records {} to {last} are not those that the log was made of", first + 1);
+            return Err(JournalError::damaged(self.path, why));
         }
         let block = Rc::new(Block { entries, levels });
         self.blocks.borrow_mut().insert(number, Rc::clone(&block));
@@ -97,7 +92,7 @@ impl<'d> Tree<'d> {
     }
 }
 
-/// All complete subtrees over these ones.
+/// All complete subtrees over these nodes.
 fn above(nodes: Vec<Hash>) -> Vec<Vec<Hash>> {
     let mut levels = vec![nodes];
     while let Some(below) = levels.last().filter(|below| below.len() > 1) {
@@ -106,21 +101,34 @@ fn above(nodes: Vec<Hash>) -> Vec<Vec<Hash>> {
     levels
 }
 
-/// The entries of the records after the first `from`, up to the one of number `until`.
-fn entries(reader: &Reader, database: &Connection, from: u64, until: u64) -> Result<Vec<Hash>, JournalError> {
-    let query = "SELECT chain FROM record WHERE seq > ?1 AND seq <= ?2 ORDER BY seq";
-    let entries = hashes(reader, database, query, from, until)?;
-    if entries.len() as u64 == until - from { Ok(entries) } else { Err(missing(reader)) }
+/// Stores the hash over a complete block of the tree, whose last record is `seq`.
+pub(crate) fn keep_block(database: &Connection, seq: u64, node: &Hash) -> rusqlite::Result<()> {
+    let number = (seq >> BLOCK_LEVEL) - 1;
+    database
+        .prepare_cached("INSERT INTO block (number, hash) VALUES (?1, ?2)")?
+        .execute(params![number.cast_signed(), node])?;
+    Ok(())
 }
 
-/// The hashes that are kept of the first blocks.
-pub(crate) fn kept(reader: &Reader, database: &Connection, blocks: u64) -> Result<Vec<Hash>, JournalError> {
+/// The stored hashes of the first `blocks` blocks.
+pub(crate) fn block_hashes(
+    path: &Path,
+    database: &Connection,
+    blocks: u64,
+) -> Result<Vec<Hash>, JournalError> {
     let query = "SELECT hash FROM block WHERE number >= ?1 AND number < ?2 ORDER BY number";
-    hashes(reader, database, query, 0, blocks)
+    hashes(path, database, query, 0, blocks)
+}
+
+/// The log entries of the records with the numbers `from + 1 ..= until`.
+fn entries(path: &Path, database: &Connection, from: u64, until: u64) -> Result<Vec<Hash>, JournalError> {
+    let query = "SELECT chain FROM record WHERE seq > ?1 AND seq <= ?2 ORDER BY seq";
+    let entries = hashes(path, database, query, from, until)?;
+    if entries.len() as u64 == until - from { Ok(entries) } else { Err(missing(path)) }
 }
 
 fn hashes(
-    reader: &Reader,
+    path: &Path,
     database: &Connection,
     query: &str,
     from: u64,
@@ -133,10 +141,11 @@ fn hashes(
         })?
         .collect()
     };
-    let hashes: Option<Vec<Hash>> = read().map_err(|error| reader.sql(&error))?.into_iter().collect();
-    hashes.ok_or_else(|| JournalError::damaged(&reader.path, "a record's hash has another length"))
+    let hashes: Option<Vec<Hash>> =
+        read().map_err(|error| JournalError::sqlite(path, &error))?.into_iter().collect();
+    hashes.ok_or_else(|| JournalError::damaged(path, "a record's hash does not have 32 bytes"))
 }
 
-fn missing(reader: &Reader) -> JournalError {
-    JournalError::damaged(&reader.path, "records are missing")
+fn missing(path: &Path) -> JournalError {
+    JournalError::damaged(path, "records are missing")
 }

@@ -1,4 +1,4 @@
-//! How a run learns, between two of its records, that its authority was taken away, by whatever process.
+//! How a run learns, between two of its records, that its authority was revoked, by whichever process.
 
 use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write as _};
@@ -8,59 +8,60 @@ use std::time::{Duration, Instant};
 
 use crate::{JournalError, Reader, RunId, Withdrawn, tables};
 
-/// How long the bell is believed when it is silent: its file may have been replaced, or the disk too full to ring.
-const BELIEVED: Duration = Duration::from_millis(50);
+/// After this time the journal itself is read, even if there was no signal: the signal's file may have been replaced, or the
+/// disk may be too full to write it.
+const TRUSTED_FOR: Duration = Duration::from_millis(50);
 
-/// How long one look at the bell is good for. Whoever rings it waits as long before they say that they did
-/// ([`Bell::ring`]): when it is said that something was taken away, nobody goes by a look from before.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
+/// How long one check of the signal stays valid. A revocation is reported as done only after this time
+/// ([`ChangeSignal::send`]), so from then on no run uses a check from before the revocation.
+const CHECK_EVERY: Duration = Duration::from_millis(1);
 
-/// A file that grows whenever something was taken away: looking at its length costs next to nothing. It only
-/// says when to look; what was taken away is in the journal.
+/// A file that grows at each revocation; checking its length costs almost nothing. It says only when to read the journal,
+/// which says what was revoked.
 #[derive(Clone, Debug)]
-pub(crate) struct Bell(Arc<File>);
+pub(crate) struct ChangeSignal(Arc<File>);
 
-impl Bell {
+impl ChangeSignal {
     pub(crate) fn beside(journal: &Path) -> Result<Self, JournalError> {
         let mut path = journal.as_os_str().to_owned();
-        path.push("-bell");
+        path.push("-signal");
         let file = remit_file::append(Path::new(&path)).map(|(file, _)| file);
         Ok(Self(Arc::new(file.map_err(|error| JournalError::io(Path::new(&path), &error))?)))
     }
 
-    /// Calls everyone who watches to look, and waits until whoever did not look is bound to.
-    pub(crate) fn ring(&self) {
+    /// Signals a revocation, and waits until every check from before it is invalid.
+    pub(crate) fn send(&self) {
         if let Err(error) = (&*self.0).write_all(b".") {
-            tracing::warn!(%error, "runs that go on will notice a revocation a little later");
+            tracing::warn!(%error, "running runs will notice a revocation up to 50 ms later");
         }
-        std::thread::sleep(LOOK_EVERY);
+        std::thread::sleep(CHECK_EVERY);
     }
 
     fn length(&self) -> u64 {
-        // The cheapest question about a file that there is.
+        // The cheapest system call that gives a file's length.
         (&*self.0).seek(SeekFrom::End(0)).unwrap_or(u64::MAX)
     }
 }
 
-/// Tells whether what one run rests on was taken away.
+/// Tells whether the authority of one run was revoked.
 #[derive(Debug)]
 pub struct Watch {
     reader: Arc<Shared>,
-    bell: Bell,
+    signal: ChangeSignal,
     run: RunId,
     seen: Mutex<Seen>,
 }
 
 #[derive(Debug)]
 struct Seen {
-    /// When it was last looked at.
+    /// When the signal was last checked.
     looked: Instant,
-    /// How long it was when the journal was last asked, and when that was.
+    /// The length of the signal's file when the journal was last read, and when that was.
     length: u64,
     at: Instant,
 }
 
-/// One reader for everybody in a process, opened when the first one asks.
+/// One reader for the whole process, opened when it is first used.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) path: PathBuf,
@@ -80,35 +81,35 @@ impl Shared {
         Ok(Arc::clone(reader.insert(Arc::new(Reader::open(&self.path)?))))
     }
 
-    /// Lets go of it; whoever still has it goes on.
+    /// Drops the reader here. Those who hold it may continue to use it.
     pub(crate) fn close(&self) {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
 impl Watch {
-    pub(crate) fn new(reader: &Arc<Shared>, bell: &Bell, run: RunId) -> Self {
+    pub(crate) fn new(reader: &Arc<Shared>, signal: &ChangeSignal, run: RunId) -> Self {
         let now = Instant::now();
-        let seen = Seen { looked: now, length: bell.length(), at: now };
-        Self { reader: Arc::clone(reader), bell: bell.clone(), run, seen: Mutex::new(seen) }
+        let seen = Seen { looked: now, length: signal.length(), at: now };
+        Self { reader: Arc::clone(reader), signal: signal.clone(), run, seen: Mutex::new(seen) }
     }
 
-    /// What was taken away, if anything was, as of `now`: everything is seen that [`crate::Journal::act`] had returned from
-    /// by then, but for what was written in the last 50 ms while the bell could not ring.
+    /// What was revoked, if anything was, as of `now`. It sees every revocation for which [`crate::Journal::act`] had returned
+    /// by then, except one of the last 50 ms whose signal could not be written.
     pub fn look(&self, now: Instant) -> Result<Option<Withdrawn>, JournalError> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if now.saturating_duration_since(seen.looked) < LOOK_EVERY {
+        if now.saturating_duration_since(seen.looked) < CHECK_EVERY {
             return Ok(None);
         }
-        let length = self.bell.length();
-        if length == seen.length && now.saturating_duration_since(seen.at) < BELIEVED {
+        let length = self.signal.length();
+        if length == seen.length && now.saturating_duration_since(seen.at) < TRUSTED_FOR {
             seen.looked = now;
             return Ok(None);
         }
         let reader = self.reader.get()?;
         let withdrawn = tables::withdrawn(&reader.database(), &self.run.to_string())
             .map_err(|error| reader.sql(&error))?;
-        // Taken away stays taken away: the next look finds it again.
+        // Not stored after a revocation: the next check must find it again.
         if withdrawn.is_none() {
             *seen = Seen { looked: now, length, at: now };
         }

@@ -1,8 +1,8 @@
-//! The one writer of a handle: it takes whatever waits and commits it together.
+//! The handle to append with, and its one writer, which commits together whatever waits.
 //!
-//! Whoever waits for a commit does it, if the writer is free: two switches between threads take longer than what is
-//! to be done. If it is not, the writer's own thread goes on with whatever has come together meanwhile; it also commits what
-//! nobody waits for. Where several wait for the disk, it leaves that to another one: see [`Disk`].
+//! A task that waits for a commit makes it itself if the writer is free, because two switches between threads take longer
+//! than a commit. Otherwise the writer's thread commits what has collected meanwhile, and also what nobody waits for. Where
+//! several tasks wait for the disk, another thread waits for it: see [`Disk`].
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,29 +17,30 @@ use tokio::sync::oneshot;
 
 use remit_trust::Sealed;
 
-use crate::act::Effect;
+use crate::act::AuthorityChange;
+use crate::append::{Trusted, append};
 use crate::backfill::Backfill;
 use crate::disk::Disk;
+use crate::entry::{Start, Transition};
 use crate::queue::{Answer, Group, Head, Message, Queue, Wants};
 use crate::store::{self, Durability};
-use crate::tables::{Start, Turn};
-use crate::watch::{Bell, Shared};
+use crate::watch::{ChangeSignal, Shared};
 use crate::{Act, CallEvent, Event, JournalError, Poisoned, Reader, Record, RunId, StartError, Watch};
 
-/// What comes back to one who waits.
+/// The answer that a task waits for.
 type Answered = oneshot::Receiver<Result<(), StartError>>;
 
-/// How many bytes of records the writer has room for at once without asking for more memory.
+/// The size in bytes to which the buffer of records is shrunk after a burst.
 const KEPT: usize = 2 * 1024 * 1024;
 
-/// A handle to append with. Cheap to clone; all clones share one writer. What was noted is flushed when
-/// the last clone is dropped.
+/// A handle to append with. Cheap to clone; all clones share one writer. Records that nobody waited for are flushed when the
+/// last clone is dropped.
 #[derive(Clone)]
 pub struct Journal(Arc<Inner>);
 
 struct Inner {
     reader: Arc<Shared>,
-    bell: Bell,
+    signal: ChangeSignal,
     /// Closed on drop, so that the thread sees the end.
     queue: Arc<Queue>,
     poison: Arc<OnceLock<Poisoned>>,
@@ -55,14 +56,14 @@ impl std::fmt::Debug for Journal {
 }
 
 impl Journal {
-    /// Opens the journal at `path`, making it if there is none. Checkpoints are signed by `signer`, which
-    /// must be the one that signed so far.
+    /// Opens the journal at `path`, and creates it if there is none. `signer` signs the checkpoints; its key must be the one
+    /// that signed so far.
     pub fn open(path: &Path, signer: NoteSigner) -> Result<Self, JournalError> {
         let database = store::open(path, &signer)?;
         let queue = Arc::new(Queue::default());
         let poison = Arc::new(OnceLock::new());
         let counts = Arc::new(Counters::default());
-        let bell = Bell::beside(path)?;
+        let signal = ChangeSignal::beside(path)?;
         let writer = Arc::new(Mutex::new(Writer {
             path: path.to_owned(),
             database,
@@ -74,7 +75,7 @@ impl Journal {
             backfill: None,
             group: Group::default(),
             queue: Arc::clone(&queue),
-            bell: bell.clone(),
+            signal: signal.clone(),
             poison: Arc::clone(&poison),
             counts: Arc::clone(&counts),
         }));
@@ -85,7 +86,7 @@ impl Journal {
             .map_err(|error| JournalError::io(path, &error))?;
         Ok(Self(Arc::new(Inner {
             reader: Shared::of(path),
-            bell,
+            signal,
             queue,
             poison,
             counts,
@@ -105,7 +106,7 @@ impl Journal {
         &self.0.reader.path
     }
 
-    /// What this handle wrote so far.
+    /// Counts of what this handle wrote.
     #[must_use]
     pub fn written(&self) -> Written {
         let Counters { records, synced, waited, .. } = &*self.0.counts;
@@ -113,7 +114,7 @@ impl Journal {
         Written { records, synced, waited }
     }
 
-    /// The reader of the same file that everybody in this process shares. It sees what is committed.
+    /// The reader of the same file that the whole process shares. It sees what is committed.
     pub fn reader(&self) -> Result<Arc<Reader>, JournalError> {
         self.0.reader.get()
     }
@@ -124,7 +125,7 @@ impl Journal {
         self.send(record, None, Wants::Nothing)
     }
 
-    /// The same for an event of a host call, straight from what the call holds; answers the record's length in bytes.
+    /// The same for an event of a host call, written without a [`Record`] in between. Returns the record's length in bytes.
     pub fn note_call<A: Serialize, V: Serialize, F: Serialize>(
         &self,
         run: RunId,
@@ -132,7 +133,7 @@ impl Journal {
         event: &CallEvent<'_, A, V, F>,
     ) -> Result<u64, JournalError> {
         let of = run.filed();
-        let head = Head { of, kind: event.kind(), at, turn: Turn::Goes };
+        let head = Head { of, kind: event.kind(), at, transition: Transition::Goes };
         let mut length = 0;
         self.enqueue(Some(head), Wants::Nothing, |text| {
             let start = text.len();
@@ -145,8 +146,8 @@ impl Journal {
 
     /// Appends a record; on return it, and all before it, are durable.
     ///
-    /// Its time is the journal's: where it is more than two seconds before [`Reader::highest`], it is set to that. But for
-    /// an intent, which is refused then: see [`Journal::intend`].
+    /// If the record's time is more than two seconds before [`Reader::highest`], it is set to that. An intent is refused
+    /// instead: see [`Journal::intend`].
     pub async fn commit(&self, record: Record) -> Result<(), JournalError> {
         let kind = record.event.kind();
         match self.wait(record, None, Wants::Durable).await {
@@ -158,34 +159,35 @@ impl Journal {
         }
     }
 
-    /// Appends the intent of a change; on return it is durable. Refused if anything that the run rests on was
-    /// taken away: the two are never both on record in the other order. Refused too if its time is more than two seconds
-    /// before [`Reader::highest`]: a clock that was set back gives no authority that is over.
+    /// Appends the intent of a change; on return it is durable. Refused if the run's authority was revoked: the journal never
+    /// has the revocation first and the intent after it. Also refused if its time is more than two seconds before
+    /// [`Reader::highest`]: a clock that was set back must not extend an authority that has expired.
     pub async fn intend(&self, record: Record) -> Result<(), StartError> {
         self.wait(record, None, Wants::Durable).await
     }
 
-    /// Appends an act; on return it, and all before it, are durable. Its time is the journal's, as of [`Journal::commit`].
+    /// Appends an act; on return it, and all before it, are durable. Its time is corrected as in [`Journal::commit`].
     pub async fn act(&self, act: &Act) -> Result<(), JournalError> {
         let kind = act.deed.kind();
-        let turn = act.effect().map_or(Turn::Goes, |effect| Turn::Decides(Box::new(effect)));
+        let transition =
+            act.change().map_or(Transition::Goes, |change| Transition::Decides(Box::new(change)));
         let (done, answer) = oneshot::channel();
-        self.write(Head { of: act.about.filed(), kind, at: act.at, turn }, act, Wants::Durable(done))?;
+        self.write(Head { of: act.about.filed(), kind, at: act.at, transition }, act, Wants::Durable(done))?;
         self.answered(answer).await
     }
 
-    /// Tells, at any moment, whether what a run rests on was taken away. To be had before the run starts: what
-    /// happens from then on is seen.
+    /// Tells at any moment whether the run's authority was revoked. Call this before the run starts, so that no revocation is
+    /// missed.
     #[must_use]
     pub fn watch(&self, run: RunId) -> Watch {
-        Watch::new(&self.0.reader, &self.0.bell, run)
+        Watch::new(&self.0.reader, &self.0.signal, run)
     }
 
-    /// The newest checkpoint as witnesses take it: signed anew, without the time, for not all of them sign what they do not
-    /// know. What it covers is on the disk.
+    /// The newest checkpoint in the form for witnesses: signed again without the time, because some witnesses do not sign
+    /// extension lines that they do not know. All records that it covers are on the disk.
     pub fn plain_checkpoint(&self) -> Result<String, JournalError> {
         let note = self.reader()?.checkpoint()?;
-        // A writer that panicked left its key as it was.
+        // A panic of the writer did not change its key.
         let writer = self.0.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let signed = writer.signer.verifier().verify(&note).map_err(|error| JournalError::OtherKey {
             path: self.path().to_owned(),
@@ -194,35 +196,36 @@ impl Journal {
         Ok(writer.signer.sign(&Checkpoint { extensions: Vec::new(), ..signed }))
     }
 
-    /// What time it is: the machine's clock, but never before any record. Whatever is judged by the clock is judged by this.
+    /// The time: that of the machine's clock, but never before [`Reader::highest`]. Use this for every decision that depends on
+    /// the time.
     pub fn now(&self) -> Result<Timestamp, JournalError> {
         self.reader()?.now()
     }
 
-    /// Appends a run's first record. Refused if its time is more than two seconds before [`Reader::highest`]. In the same transaction the use of its grant is counted, and the key
-    /// that its secrets will be sealed under is kept, itself sealed under the host's.
+    /// Appends a run's first record. Refused if its time is more than two seconds before [`Reader::highest`]. The same
+    /// transaction counts a use of the run's grant and stores `key`: the key for the run's secrets, sealed under the host's.
     ///
-    /// On return it is admitted, and every process sees it, whatever becomes of this one. It need not have reached the
-    /// disk: it does with the run's first change, disclosure or end, before that takes effect. A run that a power
-    /// failure takes out of the journal has done nothing but read.
+    /// On return the record is committed, and every process sees it, even if this process dies. It need not be on the disk
+    /// yet: it gets there with the run's first change, disclosure or end, before that takes effect. So a run that a power
+    /// failure removes from the journal has only read.
     pub async fn start(&self, record: Record, key: Sealed) -> Result<(), StartError> {
         if !matches!(record.event, Event::Started(_)) {
             return Err(StartError::NotAStart(record.event.kind()));
         }
-        self.wait(record, Some(key), Wants::Word).await
+        self.wait(record, Some(key), Wants::Admission).await
     }
 
-    /// Waits until everything noted so far is durable.
+    /// Waits until everything appended so far is durable.
     pub async fn flush(&self) -> Result<(), JournalError> {
         self.answered(self.ask(Wants::Durable)?).await
     }
 
-    /// Waits until everything noted so far is in the file, where every reader sees it; not for the disk.
+    /// Waits until everything appended so far is committed, so that every reader sees it. Does not wait for the disk.
     pub async fn catch_up(&self) -> Result<(), JournalError> {
-        self.answered(self.ask(Wants::Word)?).await
+        self.answered(self.ask(Wants::Admission)?).await
     }
 
-    /// The answer to what has no other than that it is there.
+    /// Waits for the answer to a message that cannot be refused.
     async fn answered(&self, answer: Answered) -> Result<(), JournalError> {
         self.work();
         match answer.await {
@@ -232,23 +235,23 @@ impl Journal {
         }
     }
 
-    /// Commits what is in the queue, or leaves it to those who are at it. It takes as long as the disk does, and the
-    /// other tasks of this thread wait that long: everything of Remit's waits for the disk sooner or later.
+    /// Commits what is in the queue, or leaves it to whoever is committing. It takes as long as the disk does, and the other
+    /// tasks of this thread wait that long: decision 006 says why.
     fn work(&self) {
-        // Where many wait at once, more come together while this thread goes on.
+        // Where many wait at once, more records collect while this thread continues.
         if self.0.counts.crowded.load(Ordering::Relaxed) {
             return self.0.queue.hurry();
         }
         match self.0.writer.try_lock() {
             Ok(mut writer) => writer.commit(),
             Err(TryLockError::WouldBlock) => return self.0.queue.hurry(),
-            // A half-made commit is rolled back, but what it was about nobody knows any more.
+            // The unfinished commit is rolled back, but its records are lost.
             Err(TryLockError::Poisoned(_)) => {
                 let _ = self.0.poison.set(panicked());
                 self.0.queue.close();
             }
         }
-        // What came meanwhile, with somebody who saw that the writer was not free.
+        // For messages from tasks that found the writer busy.
         self.0.queue.hurry();
     }
 
@@ -266,23 +269,23 @@ impl Journal {
 
     fn send(&self, record: Record, key: Option<Sealed>, wants: Wants) -> Result<(), JournalError> {
         let kind = record.event.kind();
-        let turn = match &record.event {
-            Event::Started(started) => Turn::Starts(Box::new(Start {
+        let transition = match &record.event {
+            Event::Started(started) => Transition::Starts(Box::new(Start {
                 run: record.run,
                 grant: started.grant.as_ref().map(|grant| (grant.digest, grant.uses)),
                 rests_on: started.rests_on(),
                 key: key.ok_or_else(|| unwritable(kind, "a run starts with `Journal::start`".to_owned()))?,
             })),
-            Event::Intent(_) if matches!(wants, Wants::Durable(_)) => Turn::Changes,
-            Event::Phase(entered) if entered.phase.reopens() => Turn::Reopens,
-            Event::Ended(_) => Turn::Ends,
-            Event::UndoExpired(_) => Turn::Expires,
-            _ => Turn::Goes,
+            Event::Intent(_) if matches!(wants, Wants::Durable(_)) => Transition::Changes,
+            Event::Phase(entered) if entered.phase.reopens() => Transition::Reopens,
+            Event::Ended(_) => Transition::Ends,
+            Event::UndoExpired(_) => Transition::Expires,
+            _ => Transition::Goes,
         };
-        self.write(Head { of: record.run.filed(), kind, at: record.at, turn }, &record, wants)
+        self.write(Head { of: record.run.filed(), kind, at: record.at, transition }, &record, wants)
     }
 
-    /// Writes a record's text and hands it over.
+    /// Puts a record's text into the queue.
     fn write(&self, head: Head, record: &impl Serialize, wants: Wants) -> Result<(), JournalError> {
         let kind = head.kind;
         self.enqueue(Some(head), wants, |text| {
@@ -302,7 +305,7 @@ impl Journal {
         if self.0.queue.push(head, wants, write)? { Ok(()) } else { Err(self.gone()) }
     }
 
-    /// A message without a record.
+    /// Sends a message without a record.
     fn ask(&self, wants: fn(Answer) -> Wants) -> Result<Answered, JournalError> {
         let (done, answer) = oneshot::channel();
         self.enqueue(None, wants(done), |_| Ok(()))?;
@@ -317,11 +320,11 @@ impl Journal {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // The writer's connection is to be the last one: closing that brings everything into the file itself.
+        // The writer's connection must be closed last: closing the last one moves everything into the file itself.
         self.reader.close();
         self.queue.close();
         if let Some(thread) = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
-            // A panic of the writer was reported by the thread itself.
+            // The thread itself reported a panic of the writer.
             let _ = thread.join();
         }
     }
@@ -329,34 +332,34 @@ impl Drop for Inner {
 
 struct Writer {
     path: PathBuf,
-    /// Waits for the disk where many wait at once; none until they do.
+    /// Waits for the disk where many tasks wait at once; none until they do.
     disk: Option<Disk>,
-    /// Moves the log into the file meanwhile. Gone before the connection below: the last one to go takes the log along.
+    /// Moves the write-ahead log into the file meanwhile. Dropped before the connection below, which must be closed last.
     backfill: Option<Backfill>,
     database: Connection,
     signer: NoteSigner,
-    /// The state of the log that this writer left behind, or found and verified.
-    trusted: Option<store::Trusted>,
-    /// What the connection is set to.
+    /// The state of the log that this writer wrote or verified.
+    trusted: Option<Trusted>,
+    /// The durability that the connection is set to.
     set: Durability,
-    /// Everything committed is on the disk, and not only on its way there.
+    /// Everything committed is on the disk.
     synced: bool,
-    /// Empty between two commits: its room is used again.
+    /// Empty between two commits; its buffers are used again.
     group: Group,
     queue: Arc<Queue>,
-    bell: Bell,
+    signal: ChangeSignal,
     poison: Arc<OnceLock<Poisoned>>,
     counts: Arc<Counters>,
 }
 
-/// What the writer's own thread does.
+/// The loop of the writer's own thread.
 fn serve(writer: &Mutex<Writer>, queue: &Queue, counts: &Counters) {
-    // Ends however this does: nobody may wait for a writer that is gone.
+    // Closes the queue even after a panic, so that nobody waits for a writer that ended.
     let _closed = Closes(queue);
     loop {
         let more = queue.wait();
         if counts.crowded.load(Ordering::Relaxed) {
-            // Whoever is about to send something does it first: each transaction has its price.
+            // Lets others send their records first, so that fewer transactions are made.
             std::thread::yield_now();
         }
         match writer.lock() {
@@ -377,13 +380,13 @@ fn panicked() -> Poisoned {
 }
 
 impl Writer {
-    /// Commits whatever waits; with nothing waiting, sees to it that what is committed is on the disk.
+    /// Commits whatever waits. If nothing waits, makes sure that what is committed is on the disk.
     fn commit(&mut self) {
         let mut group = std::mem::take(&mut self.group);
         self.queue.take(&mut group);
         self.commit_group(&mut group);
         group.text.clear();
-        // After a burst of large records, not all of that is needed any more.
+        // After a burst of large records, a smaller buffer is enough.
         group.text.shrink_to(KEPT);
         self.group = group;
     }
@@ -392,9 +395,9 @@ impl Writer {
         let mut entries = Vec::with_capacity(group.messages.len());
         let mut waiting = Vec::with_capacity(group.messages.len());
         let mut barriers = Vec::new();
-        let (mut words, mut durable) = (0, 0);
+        let (mut admissions, mut durable) = (0, 0);
         for Message { entry, wants } in group.messages.drain(..) {
-            words += u64::from(matches!(wants, Wants::Word(_)));
+            admissions += u64::from(matches!(wants, Wants::Admission(_)));
             durable += u64::from(matches!(wants, Wants::Durable(_)));
             match entry {
                 Some(entry) => {
@@ -404,15 +407,15 @@ impl Writer {
                 None => barriers.push(wants),
             }
         }
-        self.counts.crowded.store(words + durable > 1, Ordering::Relaxed);
-        // Where several wait for the disk, the next ones are on their way: their transaction is made meanwhile.
+        self.counts.crowded.store(admissions + durable > 1, Ordering::Relaxed);
+        // Where several wait for the disk, more will come soon: their transaction is made while the other thread waits.
         let apart = durable > 1 && !entries.is_empty() && self.has_disk();
-        // Where somebody waits for a word and nobody for the disk, it is not waited for at all.
-        let later = apart || (words > 0 && durable == 0);
+        // Where tasks wait only for admission, and none for the disk, nothing waits for the disk.
+        let later = apart || (admissions > 0 && durable == 0);
         let durability = if later { Durability::Later } else { Durability::Now };
         let nothing = entries.is_empty() && (self.synced || durability == Durability::Later);
         let decides = entries.iter().any(
-            |entry| matches!(&entry.turn, Turn::Decides(effect) if matches!(**effect, Effect::Strikes(..))),
+            |entry| matches!(&entry.transition, Transition::Decides(change) if matches!(**change, AuthorityChange::Revokes(..))),
         );
         let result = match self.poison.get() {
             Some(poisoned) => Err(poisoned.clone().into()),
@@ -422,7 +425,7 @@ impl Writer {
                 let Self { path, database, signer, trusted, set, .. } = self;
                 durability
                     .set(path, database, set)
-                    .and_then(|()| store::append(path, database, signer, trusted, (&entries, &group.text)))
+                    .and_then(|()| append(path, database, signer, trusted, (&entries, &group.text)))
             }
         };
         match result {
@@ -433,7 +436,7 @@ impl Writer {
                     self.counts.add(answers.len() as u64, self.synced || apart, durable);
                 }
                 if decides {
-                    self.bell.ring();
+                    self.signal.send();
                 }
                 let mut owed = Vec::new();
                 let barriers = barriers.into_iter().map(|wants| (wants, Ok(())));
@@ -441,8 +444,8 @@ impl Writer {
                     match wants {
                         Wants::Nothing => {}
                         Wants::Durable(done) if apart => owed.push((done, answer)),
-                        // Whoever asked may be gone; the record is there all the same.
-                        Wants::Word(done) | Wants::Durable(done) => drop(done.send(answer)),
+                        // The receiver may be gone; the record is in the journal all the same.
+                        Wants::Admission(done) | Wants::Durable(done) => drop(done.send(answer)),
                     }
                 }
                 if apart && let Some(backfill) = &mut self.backfill {
@@ -456,7 +459,7 @@ impl Writer {
                 tracing::error!(%error, "the journal failed; nothing more is permitted");
                 let _ = self.poison.set(Poisoned { why: error.to_string().into() });
                 for wants in waiting.into_iter().chain(barriers) {
-                    if let Wants::Word(done) | Wants::Durable(done) = wants {
+                    if let Wants::Admission(done) | Wants::Durable(done) = wants {
                         let _ = done.send(Err(error.clone().into()));
                     }
                 }
@@ -464,13 +467,13 @@ impl Writer {
         }
     }
 
-    /// Whether somebody else can wait for the disk; begins that if it is the first time.
+    /// Whether the thread that waits for the disk runs. Starts it the first time.
     fn has_disk(&mut self) -> bool {
         if self.disk.is_none() {
-            // Without a thread or a handle left for it, this one waits.
+            // If no thread or file handle can be had, the writer waits itself.
             self.disk = Disk::new(&self.path, &self.poison).ok();
             if self.disk.is_some() {
-                // Without one for this, SQLite moves the log as it always does.
+                // Without this thread, SQLite moves the log when it is full.
                 self.backfill = Backfill::new(&self.path, &self.database).ok();
             }
         }
@@ -478,7 +481,7 @@ impl Writer {
     }
 }
 
-/// Closes a queue when it goes, with everything that is left in it.
+/// Closes a queue on drop, and drops the messages that are left in it.
 struct Closes<'a>(&'a Queue);
 
 impl Drop for Closes<'_> {
@@ -488,14 +491,14 @@ impl Drop for Closes<'_> {
     }
 }
 
-/// What a handle wrote so far.
+/// Counts of what a handle wrote.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Written {
-    /// Records.
+    /// The number of records.
     pub records: u64,
-    /// Transactions that were waited for until the disk had them.
+    /// The number of transactions whose sync to the disk was waited for.
     pub synced: u64,
-    /// How often somebody waited for the disk: several that wait at once are served by one transaction.
+    /// How often a task waited for the disk. One transaction may serve several.
     pub waited: u64,
 }
 
@@ -504,7 +507,7 @@ struct Counters {
     records: AtomicU64,
     synced: AtomicU64,
     waited: AtomicU64,
-    /// The last commit was waited for by more than one.
+    /// More than one task waited for the last commit.
     crowded: AtomicBool,
 }
 

@@ -108,14 +108,14 @@ async fn attack_the_tables_of_authority() {
     write(&journal, started(RunId::new(), Some(resting(&journal, request, 1)))).await.unwrap();
     drop(journal);
     for tamper in [
-        "DELETE FROM struck",
-        "UPDATE struck SET before = 0",
-        "UPDATE struck SET why = 'nobody'",
-        "INSERT INTO struck VALUES ('all', 9, 'x')",
-        "DELETE FROM open_run WHERE ground = 'all'",
+        "DELETE FROM revoked",
+        "UPDATE revoked SET before = 0",
+        "UPDATE revoked SET why = 'nobody'",
+        "INSERT INTO revoked VALUES ('all', 9, 'x')",
+        "DELETE FROM open_run WHERE basis = 'all'",
         "UPDATE open_run SET since = 2",
-        "UPDATE open_run SET ground = 'principal:bob' WHERE ground LIKE 'principal:%'",
-        "INSERT INTO told VALUES ('pager', 2)",
+        "UPDATE open_run SET basis = 'principal:bob' WHERE basis LIKE 'principal:%'",
+        "INSERT INTO notified VALUES ('pager', 2)",
     ] {
         let copy = path.with_file_name("copy.db");
         std::fs::copy(&path, &copy).unwrap();

@@ -9,7 +9,7 @@ use remit_journal::{
     UndoOutcome, UndoResult,
 };
 use remit_trust::Sealed;
-use support::{as_schema_6, ended, frozen, grant, home, intent, key, look, open, outcome, started};
+use support::{ended, frozen, grant, home, intent, key, look, open, outcome, started};
 
 /// The same record by a clock that differs by so many seconds.
 fn at(record: Record, seconds: i64) -> Record {
@@ -95,24 +95,6 @@ async fn what_must_be_written_gets_the_journal_s_time() {
     assert_eq!(reader.highest().unwrap(), Some(highest));
     reader.verify(&key(), None).unwrap();
     reader.genuine(&run, &key()).unwrap();
-}
-
-/// An older journal's latest time is found, wherever it is.
-#[tokio::test]
-async fn a_journal_of_schema_6_has_the_latest_time_of_its_records() {
-    let (_folder, path) = home();
-    let journal = open(&path);
-    let run = RunId::new();
-    start(&journal, run, 0).await.unwrap();
-    journal.commit(at(Record::now(run, Phase::Run), 3_600)).await.unwrap();
-    let highest = journal.now().unwrap();
-    journal.note(at(look(run, 1), 0)).unwrap();
-    drop(journal);
-    as_schema_6(&path);
-    let journal = open(&path);
-    assert_eq!(journal.now().unwrap(), highest);
-    assert!(matches!(start(&journal, RunId::new(), 0).await, Err(StartError::Clock { .. })));
-    journal.reader().unwrap().verify(&key(), None).unwrap();
 }
 
 /// The time is signed: nobody without the key makes the journal believe another one.

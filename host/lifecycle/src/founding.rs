@@ -221,7 +221,7 @@ impl Home {
         let log_key = signer.verifier().to_string();
         Sealer::load_or_create(&self.seal_key())?;
         let beside = |ending: &str| self.path().join(format!("journal.db{ending}"));
-        making.will_make(&["", "-wal", "-shm", "-bell"].map(beside));
+        making.will_make(&["", "-wal", "-shm", "-signal"].map(beside));
         Journal::open(&self.journal(), signer)?;
         making.file(&self.log_key(), &format!("{log_key}\n"))?;
         if let Some(admin) = &admin {

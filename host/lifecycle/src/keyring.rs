@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use remit_journal::{Event, Journal, Mode, Reader, Record, RunId, RunKey, UndoExpired};
+use remit_journal::{Event, Journal, Mode, Reader, Record, RunId, UndoExpired};
 use remit_policy::Verb;
 use remit_trust::{KeyError, Sealed, Sealer};
 
@@ -92,9 +92,8 @@ impl Keyring {
     /// The key of a run.
     pub(crate) fn of(&self, reader: &Reader, run: RunId) -> Result<Arc<Sealer>, Error> {
         match reader.run_key(&run)? {
-            RunKey::Own(kept) => Ok(Arc::new(self.host.unwrap(&context(run), &kept)?)),
-            RunKey::Host => Ok(Arc::clone(&self.host)),
-            RunKey::Expired => Err(Error::Expired { run: run.to_string() }),
+            Some(kept) => Ok(Arc::new(self.host.unwrap(&context(run), &kept)?)),
+            None => Err(Error::Expired { run: run.to_string() }),
         }
     }
 }
@@ -111,12 +110,8 @@ pub fn rekey(home: &Home) -> Result<u64, Error> {
     }
     let new = Sealer::load_or_create(&next)?;
     let old = &host.keyring.host;
-    let count = host.journal.rekey(&new.seal(CHECK, &[])?, |run, key| -> Result<Sealed, Error> {
-        let own = match key {
-            RunKey::Own(kept) => Arc::new(old.unwrap(&context(run), &kept)?),
-            RunKey::Host | RunKey::Expired => Arc::clone(old),
-        };
-        Ok(new.wrap(&context(run), &own)?)
+    let count = host.journal.rekey(&new.seal(CHECK, &[])?, |run, kept| -> Result<Sealed, Error> {
+        Ok(new.wrap(&context(run), &old.unwrap(&context(run), &kept)?)?)
     })?;
     fs::rename(&next, &path).map_err(|error| Error::kept(&next, &error))?;
     Ok(count)
@@ -140,7 +135,7 @@ pub async fn expire_undo(
         let reader = host.journal.reader()?;
         for summary in reader.runs()? {
             let decided = summary.state.is_some_and(|state| !state.needs_a_person());
-            if !decided || reader.run_key(&summary.run)? == RunKey::Expired {
+            if !decided || reader.run_key(&summary.run)?.is_none() {
                 continue;
             }
             let ended = reader

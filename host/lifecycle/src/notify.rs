@@ -68,7 +68,7 @@ pub async fn notify(host: &Host, patience: Duration) -> Result<Delivery, Error> 
                     continue;
                 }
             };
-            if let Err(error) = notifiers.deliver(name, &event) {
+            if let Err(error) = notifiers.deliver(name, &event).await {
                 delivery.failed.push(error);
                 break;
             }

@@ -184,11 +184,6 @@ pub async fn resolve(host: &Host, by: &Actor, run: RunId, verdict: &Verdict) -> 
         return refuse("its first record is missing".to_owned());
     };
     let state = if let Event::Ended(ended) = &last.event { Some(ended.state) } else { None };
-    // No rehearsal can be in such a state, but of an earlier version.
-    let judged = matches!(state, Some(RunState::InDoubt | RunState::Held | RunState::Reverted));
-    if started.mode == Mode::Rehearse && judged {
-        return close_rehearsal(host, by, run, verdict).await;
-    }
     if state != Some(RunState::InDoubt) {
         return refuse("it is not in doubt".to_owned());
     }
@@ -239,21 +234,4 @@ pub async fn resolve(host: &Host, by: &Actor, run: RunId, verdict: &Verdict) -> 
     };
     end(host, run, state, detail.clone(), &Consumed::default(), None).await?;
     Ok(Recovered { run, state, detail, reverted })
-}
-
-/// A rehearsal that an earlier version took for a real run and left in doubt: nothing that it asked for ever happened, so
-/// there is nothing to say about a call.
-async fn close_rehearsal(host: &Host, by: &Actor, run: RunId, verdict: &Verdict) -> Result<Recovered, Error> {
-    if verdict.happened {
-        return Err(Error::NotResolvable {
-            run: run.to_string(),
-            why: "it was a rehearsal: none of its calls happened (`--did-not-happen`)".to_owned(),
-        });
-    }
-    let what = What::Resolve { run, happened: false };
-    let order = by.order(&*host.journal.reader()?, run, (Verb::Resolve, what), &verdict.reason)?;
-    reopen(host, run, Phase::Recover, Some((by.name(), Some(verdict.reason.clone()), order))).await?;
-    let (state, detail) = (RunState::Failed, format!("it was a rehearsal; closed by {}", by.name()));
-    end(host, run, state, detail.clone(), &Consumed::default(), None).await?;
-    Ok(Recovered { run, state, detail, reverted: Reverted::default() })
 }

@@ -1,7 +1,7 @@
-//! What an action says of itself: `action.toml`, and the same inside the component.
+//! The manifest of an action: `action.toml`, and the same inside the component.
 //!
-//! Nothing here is a claim to be trusted: what a component can do is its imports, and the manifest only
-//! explains them. The input schema is different: the host holds every input to it.
+//! The manifest is not trusted: a component's imports decide what it can do, and the manifest only explains them. The input
+//! schema is different: the host checks every input against it.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make their own files"))]
 
@@ -16,29 +16,29 @@ use serde_json::Value;
 
 pub use schema::{Mismatch, Schema, SchemaError, is_quick};
 
-/// The custom section of a component that holds its manifest, at its outermost level.
+/// The name of the custom section that has the manifest, at the outermost level of the component.
 pub const SECTION: &str = "remit:manifest";
 
-/// The most bytes of a manifest that are read: it is for people.
+/// The maximum size of a manifest in bytes.
 const LONGEST: usize = 256 * 1024;
 
 /// An action's manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// Its name: lower-case words joined by hyphens.
+    /// The name: lower-case words joined by hyphens.
     pub name: String,
-    /// Its version (<https://semver.org>).
+    /// The version (<https://semver.org>).
     pub version: semver::Version,
-    /// What it repairs, in one sentence.
+    /// What the action repairs, in one sentence.
     pub summary: String,
-    /// Where to learn more.
+    /// The address of more information.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub homepage: Option<String>,
-    /// Its licence, as an SPDX expression.
+    /// The licence, as an SPDX expression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub license: Option<String>,
-    /// Why it needs each capability, in its author's words.
+    /// For each capability, why the action needs it, in the author's words.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub capabilities: BTreeMap<String, String>,
     /// The JSON Schema (draft 2020-12) of its input.
@@ -46,19 +46,19 @@ pub struct Manifest {
     pub input: Option<Value>,
 }
 
-/// A manifest that cannot be used.
+/// Why a manifest cannot be used.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum ManifestError {
-    /// Not what an `action.toml` looks like.
+    /// The file is not a valid `action.toml`.
     #[error("{file} is not an action's manifest:\n{why}")]
     #[diagnostic(code(usage::manifest), help("docs/authoring.md lists every key of action.toml"))]
     Malformed {
-        /// Which file.
+        /// The file.
         file: String,
-        /// Where and why.
+        /// The place and the reason.
         why: String,
     },
-    /// Its schema is none.
+    /// The input schema is not valid.
     #[error("{file}: [input] is not a JSON Schema: {why}")]
     #[diagnostic(
         code(usage::schema),
@@ -67,28 +67,28 @@ pub enum ManifestError {
         )
     )]
     Schema {
-        /// Which file.
+        /// The file.
         file: String,
-        /// Where and why.
+        /// The place and the reason.
         why: String,
     },
 }
 
 impl Manifest {
-    /// Reads an `action.toml`; `file` names it in errors, which show the line.
+    /// Reads an `action.toml`. `file` is its name in errors, which show the line.
     pub fn parse(text: &str, file: &str) -> Result<Self, ManifestError> {
         let manifest: Self =
             remit_text::toml::read_exact(text).map_err(|mistake| malformed(file, mistake.to_string()))?;
         manifest.checked(file)
     }
 
-    /// Reads the section of a component; `file` names the component in errors.
+    /// Reads the section of a component. `file` is the component's name in errors.
     pub fn from_section(bytes: &[u8], file: &str) -> Result<Self, ManifestError> {
         if bytes.len() > LONGEST {
             return Err(malformed(file, format!("it is longer than {LONGEST} bytes")));
         }
         let text = std::str::from_utf8(bytes).map_err(|_| malformed(file, "it is not text".to_owned()))?;
-        // It is what the file was: neither a member twice, nor a number that would be another one.
+        // As strict as for the file: no member twice, and no number that JSON would change.
         json::parse(text).map_err(|mistake| malformed(file, mistake.to_string()))?;
         let manifest: Self = json::read(text).map_err(|mistake| malformed(file, mistake.to_string()))?;
         manifest.checked(file)
@@ -99,7 +99,7 @@ impl Manifest {
         json::canonical(self)
     }
 
-    /// What its input must look like, if it says so.
+    /// The schema of its input, if it has one.
     pub fn schema(&self, file: &str) -> Result<Option<Schema>, ManifestError> {
         let schema = self.input.as_ref().map(Schema::new).transpose();
         schema.map_err(|error| ManifestError::Schema { file: file.to_owned(), why: error.to_string() })
@@ -127,7 +127,7 @@ fn malformed(file: &str, why: String) -> ManifestError {
     ManifestError::Malformed { file: file.to_owned(), why }
 }
 
-/// Whether an action may be called that: lower-case words joined by hyphens, at most 64 characters; so it is
+/// Whether this is a valid name of an action: lower-case words joined by hyphens, at most 64 characters; so it is
 /// a package name in every language, and a WIT name.
 #[must_use]
 pub fn is_name(name: &str) -> bool {

@@ -3,15 +3,15 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The only draft that is read.
+/// The only supported draft.
 const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 
-/// The most places that are told to be wrong; whoever has so many has another kind of document.
+/// The maximum number of mistakes in one error. A document with more is probably of another kind.
 const MOST_PLACES: usize = 20;
-/// The longest words about one of them, in bytes: they repeat what is in the input and in the schema.
+/// The maximum length in bytes of the text about one mistake, because it quotes the input and the schema.
 const LONGEST_WORDS: usize = 500;
 
-/// Keywords that hold one schema each.
+/// Keywords whose value is a schema.
 const ONE: [&str; 11] = [
     "items",
     "contains",
@@ -25,9 +25,9 @@ const ONE: [&str; 11] = [
     "unevaluatedProperties",
     "contentSchema",
 ];
-/// Keywords that hold a list of schemas.
+/// Keywords whose value is a list of schemas.
 const LIST: [&str; 4] = ["prefixItems", "allOf", "anyOf", "oneOf"];
-/// Keywords that hold schemas by name. `definitions` is the older `$defs`, and still referred to.
+/// Keywords whose value is an object of schemas. `definitions` is the older name of `$defs` and still in use.
 const NAMED: [&str; 5] = ["properties", "patternProperties", "dependentSchemas", "$defs", "definitions"];
 /// Every other keyword of the draft.
 const OTHERS: [&str; 38] = [
@@ -71,18 +71,18 @@ const OTHERS: [&str; 38] = [
     "contentMediaType",
 ];
 
-/// A JSON Schema (draft 2020-12), ready to check with. It refers to nothing outside itself.
+/// A compiled JSON Schema (draft 2020-12). It has no references to other documents.
 pub struct Schema(jsonschema::Validator);
 
-/// Text that is no schema.
+/// The error for text that is not a schema.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct SchemaError(String);
 
-/// One place where an input is not as its schema says.
+/// One place where an input does not match its schema.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mismatch {
-    /// Where, as a JSON Pointer (RFC 6901); empty for the whole.
+    /// The place as a JSON Pointer (RFC 6901); empty for the whole input.
     pub place: String,
     /// What is wrong there.
     pub why: String,
@@ -95,7 +95,7 @@ impl std::fmt::Debug for Schema {
 }
 
 impl Schema {
-    /// Reads one. A keyword that the draft does not have would hold an input to nothing, without a word: it is an error.
+    /// Reads a schema. A keyword that the draft does not have is an error: it would be ignored without notice.
     pub fn new(schema: &Value) -> Result<Self, SchemaError> {
         let foreign = foreign(schema);
         if !foreign.is_empty() {
@@ -104,9 +104,9 @@ impl Schema {
         jsonschema::draft202012::new(schema).map(Self).map_err(|error| SchemaError(short(error.to_string())))
     }
 
-    /// Holds an input to it; an error names the places that are wrong, the first ones if they are many.
+    /// Checks an input. The error has the places that are wrong; if they are many, the first ones.
     ///
-    /// How long that takes is not known from the schema: one from elsewhere is used where time and memory have a limit.
+    /// The schema decides how long this takes. Check with a foreign schema only where time and memory are limited.
     pub fn check(&self, input: &Value) -> Result<(), Vec<Mismatch>> {
         let mut errors = self.0.iter_errors(input);
         let mut wrong: Vec<Mismatch> = errors
@@ -127,7 +127,7 @@ impl Schema {
     }
 }
 
-/// Keywords whose work is more than one look at each part of the input, or at another text than the input.
+/// Keywords that may need more than one pass over each part of the input, or read other text than the input.
 const COSTLY: [&str; 9] = [
     "$ref",
     "$dynamicRef",
@@ -139,18 +139,18 @@ const COSTLY: [&str; 9] = [
     "unevaluatedItems",
     "unevaluatedProperties",
 ];
-/// The most looks of a part of a schema at a part of an input that take no time to speak of.
+/// The maximum number of comparisons (parts of the schema times parts of the input) that take only milliseconds.
 const QUICK: usize = 100_000;
 
-/// Whether it is sure that an input is held to a schema in a few milliseconds: both are small, and no keyword makes a part
-/// of the schema meet a part of the input more than once.
+/// Whether a check certainly takes only a few milliseconds: schema and input are small, and no keyword compares a part of the
+/// schema with a part of the input more than once.
 #[must_use]
 pub fn is_quick(schema: &Value, input: &Value) -> bool {
     let (parts, costly) = weigh(schema);
     !costly && parts.saturating_mul(weigh(input).0) <= QUICK
 }
 
-/// How many parts a document has, long texts counted by their length, and whether one is called like a costly keyword.
+/// The number of parts of a document, where long texts count by their length; and whether it has a costly keyword.
 fn weigh(document: &Value) -> (usize, bool) {
     let (mut parts, mut costly) = (0_usize, false);
     let mut open = vec![document];
@@ -172,7 +172,7 @@ fn weigh(document: &Value) -> (usize, bool) {
     (parts, costly)
 }
 
-/// What a schema has that the draft does not, each with its place.
+/// The keywords of a schema that the draft does not have, each with its place.
 fn foreign(schema: &Value) -> Vec<String> {
     let mut found = Vec::new();
     let mut open = vec![(String::new(), schema)];
@@ -202,7 +202,7 @@ fn foreign(schema: &Value) -> Vec<String> {
     found
 }
 
-/// A text of at most [`LONGEST_WORDS`], and how long it was.
+/// The text, cut to [`LONGEST_WORDS`] with its full length noted.
 fn short(text: String) -> String {
     if text.len() <= LONGEST_WORDS {
         return text;

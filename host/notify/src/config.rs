@@ -6,22 +6,22 @@ use serde::Deserialize;
 
 use crate::NotifyError;
 
-/// One way to tell, as written. Exactly one of `webhook`, `command` and `file` is set.
+/// One notifier, as it is in the file. Exactly one of `webhook`, `command` and `file` is set.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NotifyConfig {
-    /// Its name: one no other has. What it was told is counted under it.
+    /// Its name, which no other notifier has. The journal has under this name what was delivered.
     pub name: String,
-    /// Which kinds of events; every kind, if none is named.
+    /// The kinds of events that it gets; empty for every kind.
     #[serde(default)]
     pub on: Vec<String>,
-    /// An address that takes <https://www.standardwebhooks.com> messages.
+    /// The address of a receiver of <https://www.standardwebhooks.com> messages.
     #[serde(default)]
     pub webhook: Option<String>,
     /// The file with the webhook's secret: `whsec_` and base64, mode 0600.
     #[serde(default)]
     pub secret_file: Option<PathBuf>,
-    /// A program and its arguments; it reads the event as JSON. No shell.
+    /// A program and its arguments, without a shell. It gets the event as JSON on its standard input.
     #[serde(default)]
     pub command: Vec<String>,
     /// A file that gets a line of JSON for each event.

@@ -1,26 +1,29 @@
-//! What can go wrong with telling.
+//! What can go wrong with a notification.
 
 use miette::Diagnostic;
 
-/// Why somebody is not told.
+/// Why an event was not delivered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Diagnostic)]
 pub enum NotifyError {
-    /// A setting that cannot be.
+    /// A wrong setting.
     #[error("[[notify]] `{name}`: {why}")]
     #[diagnostic(code(usage::notify), help("correct it in remit.toml; docs/configuration.md has the form"))]
     Config {
-        /// Of which.
+        /// The name of the notifier.
         name: String,
         /// What is wrong.
         why: String,
     },
-    /// It could not be delivered this time.
-    #[error("`{name}` could not be told: {why}")]
-    #[diagnostic(code(failed::notify), help("nothing is lost: `remit notify` tries again"))]
+    /// This delivery failed.
+    #[error("the notifier `{name}` failed: {why}")]
+    #[diagnostic(
+        code(failed::notify),
+        help("nothing is lost: the event waits, and `remit notify` sends it again")
+    )]
     Failed {
-        /// Who.
+        /// The name of the notifier.
         name: String,
-        /// Why; never a secret.
+        /// The reason, without any secret.
         why: String,
     },
 }

@@ -1,11 +1,11 @@
-//! Telling people: a webhook, a command or a file is given an event, once per call. What is to be told, and telling it
-//! again until it is delivered, is the caller's.
+//! Notifications: sends an event to a webhook, a command or a file, once per call. The caller decides which events to send,
+//! and sends an event again until it is delivered.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make their own files"))]
 
 mod config;
 mod error;
-mod ways;
+mod sink;
 pub mod webhook;
 
 use std::path::Path;
@@ -16,14 +16,14 @@ use serde::Serialize;
 
 pub use config::NotifyConfig;
 pub use error::NotifyError;
-use ways::Way;
+use sink::Sink;
 
-/// Something that people want to know.
+/// Something that people want to know about.
 #[derive(Clone, Debug, Serialize)]
 pub struct Event {
-    /// The same event always has the same: whoever is told twice can tell.
+    /// The id, the same at each delivery of the event: a receiver recognises an event that it got twice.
     pub id: String,
-    /// `run-reverted`, `request-made`, …
+    /// The kind: `run-reverted`, `requested`, …
     pub kind: String,
     /// When it happened.
     pub at: Timestamp,
@@ -33,7 +33,7 @@ pub struct Event {
     pub summary: String,
 }
 
-/// Every configured way to tell.
+/// The configured notifiers.
 #[derive(Debug)]
 pub struct Notifiers(Vec<Notifier>);
 
@@ -41,52 +41,54 @@ pub struct Notifiers(Vec<Notifier>);
 struct Notifier {
     name: String,
     on: Vec<String>,
-    way: Way,
+    sink: Sink,
 }
 
 impl Notifiers {
-    /// Checks the configuration; files lie relative to `home`. Kinds are those that the caller tells of. Who does not
-    /// answer within `patience` was not told.
+    /// Checks the configuration. Paths are relative to `home`; `kinds` are the kinds of events that there are. A delivery that
+    /// takes longer than `time_limit` fails.
     pub fn open(
         configs: &[NotifyConfig],
         home: &Path,
         kinds: &[&str],
-        patience: Duration,
+        time_limit: Duration,
     ) -> Result<Self, NotifyError> {
         let mut notifiers: Vec<Notifier> = Vec::new();
         for config in configs {
             if notifiers.iter().any(|other| other.name == config.name) {
-                return Err(config.wrong("another has the same name"));
+                return Err(config.wrong("another notifier has the same name"));
             }
             if let Some(kind) = config.on.iter().find(|kind| !kinds.contains(&kind.as_str())) {
                 let kind = kind.escape_debug();
-                return Err(config.wrong(format!("there are no events `{kind}`, only {}", kinds.join(", "))));
+                return Err(
+                    config.wrong(format!("there are no events `{kind}`; the kinds are {}", kinds.join(", ")))
+                );
             }
-            let way = Way::open(config, home, patience)?;
-            notifiers.push(Notifier { name: config.name.clone(), on: config.on.clone(), way });
+            let sink = Sink::open(config, home, time_limit)?;
+            notifiers.push(Notifier { name: config.name.clone(), on: config.on.clone(), sink });
         }
         Ok(Self(notifiers))
     }
 
-    /// Their names.
+    /// The names of the notifiers, in the order of the configuration.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|notifier| &*notifier.name)
     }
 
-    /// Whether one wants to be told of events of that kind.
+    /// Whether the notifier `name` gets events of that kind.
     #[must_use]
     pub fn wants(&self, name: &str, kind: &str) -> bool {
         let wants = |on: &[String]| on.is_empty() || on.iter().any(|wanted| wanted == kind);
         self.0.iter().any(|notifier| notifier.name == name && wants(&notifier.on))
     }
 
-    /// Tells one of an event, once. An error means that it may not have been told.
-    pub fn deliver(&self, name: &str, event: &Event) -> Result<(), NotifyError> {
+    /// Sends an event to the notifier `name`, once. After an error it may or may not have arrived.
+    pub async fn deliver(&self, name: &str, event: &Event) -> Result<(), NotifyError> {
         let notifier = self.0.iter().find(|notifier| notifier.name == name);
         let notifier = notifier.ok_or_else(|| NotifyError::Failed {
             name: name.to_owned(),
             why: "it is not configured".to_owned(),
         })?;
-        notifier.way.tell(event).map_err(|why| NotifyError::Failed { name: name.to_owned(), why })
+        notifier.sink.send(event).await.map_err(|why| NotifyError::Failed { name: name.to_owned(), why })
     }
 }

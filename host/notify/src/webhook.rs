@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use ring::hmac;
 use zeroize::Zeroizing;
 
-/// How far a message's time may lie from a receiver's clock.
+/// How far a message's time may be from the receiver's clock.
 const TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
 
 /// The secret that a sender and a receiver share.
@@ -33,7 +33,7 @@ impl Secret {
         format!("v1,{}", STANDARD.encode(tag))
     }
 
-    /// Whether a message is by the holder of this secret, and of now: for receivers.
+    /// For receivers: whether the holder of this secret signed the message, and its time is close to `now`.
     #[must_use]
     pub fn verify(&self, id: &str, at: Timestamp, body: &str, signatures: &str, now: Timestamp) -> bool {
         let age = now.duration_since(at).abs();

@@ -2,30 +2,30 @@
 
 use miette::Diagnostic;
 
-/// Policies that cannot be used, or give no answer.
+/// Why policies cannot be used, or gave no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Diagnostic)]
 pub enum PolicyError {
     /// The folder or a file cannot be read.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Disk(#[from] remit_file::FileError),
-    /// The folder holds what it should not, or not what it should.
+    /// The folder has a file that it must not have, or lacks one that it needs.
     #[error("{file}: {why}")]
     #[diagnostic(
         code(usage::policy),
-        help("policies are the files policies/*.cedar of the home; docs/policy.md has the words")
+        help("policies are the files policies/*.cedar of the home; docs/policy.md describes them")
     )]
     File {
-        /// Which.
+        /// The file or folder.
         file: String,
         /// What is wrong.
         why: String,
     },
-    /// A file does not hold policies, or not ones about requests.
+    /// A file has no valid policies about requests.
     #[error("{place}: {why}")]
     #[diagnostic(
         code(usage::policy),
-        help("correct it, then `remit policy check`; docs/policy.md has the words")
+        help("correct it, then run `remit policy check`; docs/policy.md describes the language")
     )]
     Wrong {
         /// File and line.
@@ -33,20 +33,20 @@ pub enum PolicyError {
         /// What is wrong, with the line and a caret.
         why: String,
     },
-    /// No answer, so the answer is no.
+    /// The policies cannot be evaluated, so nothing is allowed.
     #[error("{0}")]
     #[diagnostic(
         code(refused::policy),
-        help("`remit policy explain` tells more; an administrator changes the policies")
+        help("`remit policy explain` says more; an administrator can change the policies")
     )]
     Refused(String),
-    /// A table of cases that is none.
-    #[error("{file} is not a table of cases:\n{why}")]
+    /// A file is not a valid table of cases.
+    #[error("{file} is not a valid table of cases:\n{why}")]
     #[diagnostic(code(usage::policy), help("docs/policy.md has the form"))]
     Table {
-        /// Which file.
+        /// The file.
         file: String,
-        /// The parser's words.
+        /// The parser's message.
         why: String,
     },
 }

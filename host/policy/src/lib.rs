@@ -1,7 +1,7 @@
-//! What principals may do, as Cedar policies say (<https://docs.cedarpolicy.com>), and which approvals a request needs.
+//! Decides by Cedar policies (<https://docs.cedarpolicy.com>) what principals may do, and which approvals a request needs.
 //!
-//! The host asks about plain data ([`Who`], [`Matter`]), which it takes from what was signed and from its journal. What
-//! cannot be decided is denied: no policy that allows it, one that forbids it, or one that cannot be evaluated.
+//! The host asks about plain data ([`Who`], [`Matter`]), which it takes from signed documents and its journal. Denied
+//! is: what no policy permits, what a policy forbids, and anything where a policy cannot be evaluated.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make their own files"))]
 

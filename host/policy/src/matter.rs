@@ -1,4 +1,4 @@
-//! What is asked about: who, what, and of which request.
+//! What a decision is about: the principal, what it wants to do, and the request.
 
 use std::collections::BTreeSet;
 
@@ -8,45 +8,48 @@ use serde_json::{Value, json};
 
 use crate::paths::{holder, touched, within};
 
+/// The kinds of principals.
+pub(crate) const KINDS: [&str; 3] = ["human", "agent", "service"];
+
 /// A principal, as policies see it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Who {
-    /// Its name.
+    /// The principal's name.
     pub name: String,
     /// `human`, `agent` or `service`.
     pub kind: String,
-    /// The groups it is in.
+    /// The names of its groups.
     #[serde(default)]
     pub groups: Vec<String>,
 }
 
-/// What a principal wants to do.
+/// What a principal wants to do; the Cedar action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verb {
-    /// Rehearse an action: nothing changes, but the action looks at real systems.
+    /// Rehearse an action: nothing changes, but the action reads real systems.
     Rehearse,
-    /// Ask for authority.
+    /// Make a request.
     Propose,
-    /// Say yes or no to a request.
+    /// Approve or deny a request.
     Approve,
     /// Start a run under a request.
     Trigger,
-    /// Take authority away.
+    /// Revoke authority.
     Revoke,
-    /// Take back what a run did.
+    /// Revert a run.
     Revert,
-    /// Stop everything, or let it go on.
+    /// Freeze or unfreeze the host.
     Freeze,
-    /// Close the book on a run that went without the usual policy.
+    /// Review a run that was started without the usual policy.
     Review,
-    /// Say what became of a call in doubt.
+    /// Resolve a call in doubt.
     Resolve,
 }
 
 impl Verb {
-    /// The name of the action in policies.
+    /// The name of the Cedar action.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -63,63 +66,63 @@ impl Verb {
     }
 }
 
-/// A request, as policies see it: `resource` in a policy. It tells of every power that the request would give, used or
-/// not. Numbers beyond `i64::MAX` are that.
+/// A request, as policies see it: `resource` in a policy. It has every power that the request would give, used or not.
+/// Numbers above `i64::MAX` count as `i64::MAX`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[expect(clippy::struct_excessive_bools, reason = "facts, each of its own, by the names that policies use")]
 pub struct Matter {
-    /// Who asks.
+    /// The name of the requester.
     pub requester: Who,
-    /// The action, as the component names itself.
+    /// The name of the action, as the component gives it.
     pub action_name: String,
-    /// Its version; of a standing scope for a publisher's action, the range.
+    /// The version of the action; in a standing scope for a publisher's action, the range of versions.
     pub action_version: String,
-    /// Its digest; empty for a publisher's action.
+    /// The digest of the action; empty for a publisher's action.
     pub action_digest: String,
-    /// Part of which incident.
+    /// The incident that the request belongs to.
     pub incident: Option<String>,
-    /// What the home calls itself: `production`.
+    /// The environment that the home is configured for: `production`.
     pub environment: Option<String>,
-    /// Whether it asks for authority ahead of need.
+    /// Whether it asks for a standing scope.
     pub standing: bool,
-    /// Whether it is a run under such authority.
+    /// Whether it is a run under a standing scope.
     pub under_standing: bool,
-    /// Whether it asks to go without the usual policy.
+    /// Whether it asks to run without the usual policy (break glass).
     pub break_glass: bool,
-    /// Whether what it would do is known step by step; otherwise counts are what its scope allows at most.
+    /// Whether it has a plan. Without one, the counts are the maximum that its scope allows.
     pub has_plan: bool,
-    /// Operations that read.
+    /// The number of operations that read.
     pub observe: u64,
-    /// Operations among them that read content: of files.
+    /// The number of those that read content, such as that of files.
     pub content: u64,
-    /// Changes that can be taken back.
+    /// The number of changes that can be undone.
     pub change: u64,
-    /// Changes that cannot.
+    /// The number of changes that cannot be undone.
     pub irrevocable: u64,
-    /// Operations that hand out secrets.
+    /// The number of operations that give secrets to the action.
     pub disclose: u64,
-    /// All changes of one run together.
+    /// The number of all changes of one run.
     pub changes: u64,
-    /// What it may change so that it can be taken back.
+    /// The resource patterns of changes that can be undone.
     pub may_change: BTreeSet<Pattern>,
-    /// What it may change for good.
+    /// The resource patterns of changes that cannot be undone.
     pub may_destroy: BTreeSet<Pattern>,
-    /// Of what it may hand out secrets.
+    /// The resource patterns of secrets that it may give to the action.
     pub may_disclose: BTreeSet<Pattern>,
-    /// Of what it may read the content.
+    /// The resource patterns whose content it may read.
     pub may_read: BTreeSet<Pattern>,
-    /// What it may merely look at.
+    /// The resource patterns that it may observe without reading content.
     pub may_observe: BTreeSet<Pattern>,
     /// Changes in the last hour by runs that its requester asked for or started.
     pub spent_by_requester: u64,
-    /// The same of whoever starts it; none before somebody does.
+    /// The same for the principal who starts it; none before it is started.
     pub spent_by_starter: u64,
     /// Changes that runs of the same action made in the last hour.
     pub spent_by_action: u64,
-    /// Changes made in the last hour under the first part of the path of what it may touch, where they are most.
+    /// Changes in the last hour below the first path segment of a resource that it may touch; the highest such count.
     pub spent_by_prefix: u64,
-    /// For how long it is good.
+    /// How long it is valid.
     pub ttl_seconds: u64,
     /// How many runs it allows.
     pub uses: u64,
@@ -130,7 +133,7 @@ fn principal(name: &str) -> Value {
 }
 
 impl Who {
-    /// It and its groups as Cedar's entities.
+    /// The principal and its groups as Cedar entities.
     fn entities(&self) -> Vec<Value> {
         let group = |name: &String| json!({"type": "Remit::Group", "id": name});
         let mut entities = vec![json!({
@@ -144,19 +147,19 @@ impl Who {
 }
 
 impl Matter {
-    /// What it touches or may touch: all but what it only looks at or reads.
+    /// The patterns of resources that it may change or whose secrets it may receive.
     pub fn touches(&self) -> impl Iterator<Item = &Pattern> {
         self.may_change.iter().chain(&self.may_destroy).chain(&self.may_disclose)
     }
 
-    /// How many resources that is. One pattern with a wildcard is more than any number.
+    /// The number of these resources. A pattern with a wildcard counts as `i64::MAX`.
     #[must_use]
     pub fn target_count(&self) -> u64 {
         let all: BTreeSet<&Pattern> = self.touches().collect();
         if all.iter().all(|pattern| pattern.exact().is_some()) { all.len() as u64 } else { u64::MAX }
     }
 
-    /// It, and the paths that it has to do with.
+    /// The request and its paths as Cedar entities.
     fn entities(&self, named: &BTreeSet<String>) -> Vec<Value> {
         let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         let paths = |all: &BTreeSet<String>| -> Vec<Value> {
@@ -219,7 +222,7 @@ fn place(path: &str) -> Value {
     json!({"type": "Remit::Path", "id": path})
 }
 
-/// Paths as Cedar's entities, each in the one that holds it.
+/// Paths as Cedar entities, each a child of the path that contains it.
 fn places(mut all: BTreeSet<String>) -> impl Iterator<Item = Value> {
     let mut holders: Vec<String> = all.iter().cloned().collect();
     while let Some(path) = holders.pop() {
@@ -235,8 +238,7 @@ fn places(mut all: BTreeSet<String>) -> impl Iterator<Item = Value> {
     })
 }
 
-/// Everything that a decision is made about, as Cedar's entities; `named` are the paths that policies name. One of a
-/// name is kept: they are the same.
+/// All Cedar entities for a decision. `named` are the paths that policies name. Of equal entities one is kept.
 pub(crate) fn entities(
     who: &Who,
     matter: Option<&Matter>,
@@ -254,7 +256,7 @@ pub(crate) fn entities(
     Value::Array(entities)
 }
 
-/// What is so at the moment, as Cedar's context.
+/// The Cedar context: the counts of recent changes.
 pub(crate) fn context(now: jiff::Timestamp, approvals: &[Who]) -> Value {
     let at = now.to_zoned(jiff::tz::TimeZone::UTC);
     json!({

@@ -1,25 +1,26 @@
-//! How many approvals, and whose.
+//! The approvals that a policy asks for (`@needs`).
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::Who;
+use crate::matter::KINDS;
 
-/// A number of approvals that a request needs.
+/// The approvals that a policy asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Need {
-    /// The policy that says so.
+    /// The id of the policy.
     pub policy: String,
-    /// How many different principals.
+    /// The number of different principals.
     pub count: usize,
-    /// Of which kind; any, if none.
+    /// The kind of principal; none for any.
     pub kind: Option<String>,
-    /// Of which group; any, if none.
+    /// The group of the principal; none for any.
     pub group: Option<String>,
 }
 
 impl Need {
-    /// How many more are needed. A name counts once.
+    /// How many approvals are missing. Each principal counts once.
     #[must_use]
     pub fn missing(&self, approvals: &[Who]) -> usize {
         let fits = |who: &&Who| {
@@ -32,7 +33,7 @@ impl Need {
         self.count.saturating_sub(names.len())
     }
 
-    /// Reads what `@needs` says: `2`, `2 human`, `1 in security`, `1 human in security`.
+    /// Reads the text of `@needs`: `2`, `2 human`, `1 in security`, `1 human in security`.
     pub(crate) fn parse(policy: &str, text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
@@ -44,7 +45,7 @@ impl Need {
         let count = words.next().and_then(|count| usize::from_str(count).ok()).ok_or_else(wrong)?;
         let (mut kind, mut group) = (None, None);
         let mut next = words.next();
-        if let Some(word) = next.filter(|word| crate::people::KINDS.contains(word)) {
+        if let Some(word) = next.filter(|word| KINDS.contains(word)) {
             kind = Some(word.to_owned());
             next = words.next();
         }

@@ -1,28 +1,28 @@
-//! Places that policies name: `Remit::Path::"secret:prod"` is everything at or under that path.
+//! Paths of resources in policies: `Remit::Path::"secret:prod"` is everything at or under that path.
 
 use std::collections::BTreeSet;
 
 use remit_gate::{Pattern, Resource};
 
-/// A path and all that holds it, widest first: `secret`, `secret:prod`, `secret:prod/db`.
+/// A path and all paths that contain it, widest first: `secret`, `secret:prod`, `secret:prod/db`.
 fn chain(path: &str) -> impl Iterator<Item = &str> {
     let ends = path.match_indices([':', '/']).map(|(at, _)| at);
     ends.chain(std::iter::once(path.len())).map(|end| &path[..end])
 }
 
-/// The path that holds this one; none of a kind.
+/// The path that contains this one; none for a kind.
 pub(crate) fn holder(path: &str) -> Option<&str> {
     path.rfind([':', '/']).map(|at| &path[..at])
 }
 
-/// The paths that hold all that a pattern matches: its segments up to the first wildcard.
+/// The paths that contain everything that a pattern matches: its segments up to the first wildcard.
 fn holders(pattern: &Pattern) -> BTreeSet<String> {
     let plain = |path: &&str| path.rsplit([':', '/']).next().is_none_or(|segment| !segment.contains('*'));
     chain(pattern.as_str()).take_while(plain).map(ToOwned::to_owned).collect()
 }
 
-/// The paths that any of these patterns touches or may touch: all that hold it, and of those that policies name each
-/// under which it may match anything. A policy can ask about no other.
+/// The paths that any of these patterns may touch: all paths that contain it, and each path in a policy below which it may
+/// match something. A policy cannot ask about other paths.
 pub(crate) fn touched<'a>(
     patterns: impl IntoIterator<Item = &'a Pattern>,
     named: &BTreeSet<String>,
@@ -35,8 +35,8 @@ pub(crate) fn touched<'a>(
     all
 }
 
-/// The paths that hold everything that these patterns match. Of no pattern, every one that a policy names: what touches
-/// nothing is inside any place.
+/// The paths that contain everything that these patterns match. Without patterns, every path in a policy: a request that
+/// touches nothing is inside every path.
 pub(crate) fn within<'a>(
     patterns: impl IntoIterator<Item = &'a Pattern>,
     named: &BTreeSet<String>,
@@ -48,7 +48,7 @@ pub(crate) fn within<'a>(
         .unwrap_or_else(|| named.clone())
 }
 
-/// Whether anything can be at or under a path that a policy names; why not, and what was probably meant, if not.
+/// Checks that a resource can be at or below a path in a policy. Otherwise says why not, and what was probably meant.
 pub(crate) fn check(path: &str, kinds: &BTreeSet<String>) -> Result<(), String> {
     let Err(why) = possible(path, kinds) else { return Ok(()) };
     let meant = meant(path, kinds);
@@ -57,7 +57,7 @@ pub(crate) fn check(path: &str, kinds: &BTreeSet<String>) -> Result<(), String> 
     Err(format!("nothing can be in Remit::Path::\"{}\": {why}{meant}", path.escape_debug()))
 }
 
-/// Whether a kind is one that this host knows.
+/// Checks that the host knows a kind of resources.
 pub(crate) fn check_kind(pattern: &Pattern, kinds: &BTreeSet<String>) -> Result<(), String> {
     if kinds.contains(pattern.kind()) {
         return Ok(());
@@ -84,14 +84,14 @@ fn possible(path: &str, kinds: &BTreeSet<String>) -> Result<(), String> {
     if rest.split('/').any(|segment| segment.contains('*')) {
         return Err("it has a wildcard, and a path is everything under it anyway".to_owned());
     }
-    // The error quotes what it is about; here that is said already.
+    // The error begins with the text that it is about, which is shown already.
     Resource::try_from(path.to_owned()).map(drop).map_err(|error| {
         let text = error.to_string();
         text.split_once("resource: ").map_or(text.clone(), |(_, why)| why.to_owned())
     })
 }
 
-/// What somebody who wrote this probably meant: the same, tidied, of each kind that it may be of.
+/// What was probably meant: the same path without mistakes, for each kind that fits.
 fn meant(path: &str, kinds: &BTreeSet<String>) -> Vec<String> {
     let (kind, rest) = match path.split_once(':') {
         Some((kind, rest)) => (Some(kind.trim().to_ascii_lowercase()), rest),
@@ -106,7 +106,7 @@ fn meant(path: &str, kinds: &BTreeSet<String>) -> Vec<String> {
         .collect();
     let of =
         |kind: &String| if rest.is_empty() { kind.clone() } else { format!("{kind}:{}", rest.join("/")) };
-    // One of no kind, such as `Secrets`, may be a kind itself.
+    // A path without a kind, such as `Secrets`, may be a kind itself.
     let single = rest.join("/").to_ascii_lowercase();
     let near = |said: &str| kinds.iter().find(|kind| said == *kind || said.strip_suffix('s') == Some(kind));
     let candidates: Vec<String> = match &kind {
@@ -122,8 +122,8 @@ fn meant(path: &str, kinds: &BTreeSet<String>) -> Vec<String> {
     candidates.into_iter().filter(|meant| meant != path && possible(meant, kinds).is_ok()).collect()
 }
 
-/// Where in the text of a policy file an entity is named, such as a `Path`: after `Path::`, so that neither a comment nor a
-/// string of the same letters is taken for it.
+/// The place in a policy file where an entity is named. It must follow `Path::` (or another type), so that a comment or a
+/// string with the same text is not taken for it.
 pub(crate) fn place(text: &str, kind: &str, name: &str) -> Option<usize> {
     let quoted = format!("\"{name}\"");
     text.match_indices(&quoted).map(|(at, _)| at).find(|at| {

@@ -1,21 +1,19 @@
-//! Whom policies name: principals, groups and kinds. A name that nobody has is a rule that never applies, and a `forbid` of
-//! that sort lets everything through.
+//! The principals, groups and kinds in policies. A policy with a name that nobody has never applies; if it is a `forbid`, it
+//! forbids nothing. So such a name is an error.
 
 use std::collections::BTreeSet;
 
 use cedar_policy::Policy;
 use serde_json::Value;
 
+use crate::matter::KINDS;
 use crate::{Need, PolicyError, Who};
-
-/// What a principal can be.
-pub(crate) const KINDS: [&str; 3] = ["human", "agent", "service"];
 
 /// A place in a policy file, as an error shows it.
 #[derive(Clone, Debug)]
 pub(crate) struct Spot {
     place: String,
-    /// The line, and a caret under it.
+    /// The line, with a caret below the place.
     shown: String,
 }
 
@@ -31,7 +29,7 @@ impl Spot {
         }
     }
 
-    /// Of a policy whose place in the file is not known.
+    /// The place of a policy, where the line is not known.
     pub(crate) fn of(file: &str, policy: &str) -> Self {
         Self { place: format!("{file}, policy `{policy}`"), shown: String::new() }
     }
@@ -41,7 +39,7 @@ impl Spot {
     }
 }
 
-/// A name in a policy that somebody has to have.
+/// A name of a principal or group in a policy.
 #[derive(Debug)]
 pub(crate) struct Named {
     /// `Principal` or `Group`.
@@ -50,7 +48,7 @@ pub(crate) struct Named {
     pub(crate) spot: Spot,
 }
 
-/// Every name must be somebody's.
+/// Checks that each name is one of a principal or group.
 pub(crate) fn check(named: &[Named], all: &[Who]) -> Result<(), PolicyError> {
     let names: BTreeSet<&str> = all.iter().map(|who| who.name.as_str()).collect();
     let groups: BTreeSet<&str> = all.iter().flat_map(|who| &who.groups).map(String::as_str).collect();
@@ -71,12 +69,14 @@ pub(crate) fn check(named: &[Named], all: &[Who]) -> Result<(), PolicyError> {
                 format!("the {they} are {}{more}", shown.join(", "))
             }
         };
-        return Err(spot.wrong(&format!("{what} `{name}`, so this never applies; {are} (principals.toml)")));
+        return Err(
+            spot.wrong(&format!("{what} `{name}`, so this policy never applies; {are} (principals.toml)"))
+        );
     }
     Ok(())
 }
 
-/// Which needs nobody could meet, even if everybody agreed.
+/// The needs that could not be met even if all principals approved, in words.
 pub(crate) fn unmet<'a>(needs: impl IntoIterator<Item = &'a Need>, all: &[Who]) -> Vec<String> {
     let mut unmet = Vec::new();
     for need in needs {
@@ -93,7 +93,7 @@ pub(crate) fn unmet<'a>(needs: impl IntoIterator<Item = &'a Need>, all: &[Who]) 
     unmet
 }
 
-/// A word that a policy compares a principal's kind with, and that is no kind.
+/// A value that a policy compares with a principal's kind, although it is not a kind.
 pub(crate) fn no_kind(policy: &Policy) -> Option<String> {
     fn values(node: &Value) -> impl Iterator<Item = &str> {
         let set = node.get("Set").and_then(Value::as_array).into_iter().flatten();

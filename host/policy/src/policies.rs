@@ -14,11 +14,12 @@ use miette::Diagnostic;
 use remit_file::{Entry, Kind};
 use remit_trust::{Digest, canonical};
 
+use crate::matter::KINDS;
 use crate::matter::{context, entities};
 use crate::people::{Named, Spot};
 use crate::{Matter, Need, PolicyError, Verb, Who, paths, people};
 
-/// What policies can speak of.
+/// The Cedar schema of policies.
 pub const SCHEMA: &str = include_str!("schema.cedarschema");
 
 /// The policies that Remit ships, by file name.
@@ -34,7 +35,7 @@ pub struct Policies {
     set: PolicySet,
     needs: BTreeMap<String, Need>,
     says: BTreeMap<String, String>,
-    /// Those that speak of what was changed lately.
+    /// The ids of the policies that depend on recent changes.
     budgets: BTreeSet<String>,
     /// The kinds of resources that the host knows.
     kinds: BTreeSet<String>,
@@ -45,20 +46,20 @@ pub struct Policies {
     digest: Digest,
 }
 
-/// An answer, and which policies gave it.
+/// The answer of the policies, and which of them decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// Yes or no.
+    /// Whether it is allowed.
     pub allowed: bool,
     /// The policies that decided: those that permit, or those that forbid.
     pub because: Vec<String>,
-    /// What could not be evaluated; then the answer is no.
+    /// The policies that could not be evaluated; if there are any, nothing is allowed.
     pub errors: Vec<String>,
     words: String,
 }
 
 impl Verdict {
-    /// The answer in one clause for a person.
+    /// The reason for the answer, in one clause for a person.
     #[must_use]
     pub fn words(&self) -> String {
         self.words.clone()
@@ -69,7 +70,7 @@ fn is_policy(entry: &Entry) -> bool {
     entry.path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("cedar"))
 }
 
-/// What lies beside policies for good reason: texts for people, tables of cases, a schema for editors.
+/// Whether a file may be beside policies: texts for people, tables of cases, a schema for editors.
 fn is_beside(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     name.starts_with("readme")
@@ -78,8 +79,8 @@ fn is_beside(name: &str) -> bool {
 }
 
 impl Policies {
-    /// Reads every `*.cedar` file of a folder. It has no folder but hidden ones (`.git`): what somebody may count on, a
-    /// `forbid` for instance, is not left out in silence; [`Self::unread`] tells the rest. `kinds` are those of the
+    /// Reads every `*.cedar` file of a folder. Folders in it are refused, except hidden ones (`.git`): a policy in them, such as
+    /// a `forbid`, would be ignored without notice. [`Self::unread`] lists other ignored files. `kinds` are the kinds of
     /// resources that the host knows.
     pub fn load<'a>(folder: &Path, kinds: impl IntoIterator<Item = &'a str>) -> Result<Self, PolicyError> {
         let mut files = BTreeMap::new();
@@ -103,21 +104,21 @@ impl Policies {
         Self::parse(&files, kinds)
     }
 
-    /// The files of a folder that are no policies by their name, and that somebody could take for some: what an editor
-    /// left, what was switched off, what has one ending too many.
+    /// The ignored files of a folder that a person could take for policies: an editor's backup, a disabled file, a file with a
+    /// second ending.
     pub fn unread(folder: &Path) -> Result<Vec<String>, PolicyError> {
         let mut unread = remit_file::list(folder, Kind::Policy)?;
         unread.retain(|entry| !entry.is_folder && !is_policy(entry) && !is_beside(&entry.name));
         Ok(unread.into_iter().map(|entry| entry.name).collect())
     }
 
-    /// Those that Remit ships.
+    /// The policies that Remit ships.
     pub fn shipped<'a>(kinds: impl IntoIterator<Item = &'a str>) -> Result<Self, PolicyError> {
         let files = shipped_files().iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
         Self::parse(&files.collect(), kinds)
     }
 
-    /// Reads policies, by file name; `kinds` as for [`Policies::load`].
+    /// Reads policies from their texts by file name. `kinds` as for [`Policies::load`].
     pub fn parse<'a>(
         files: &BTreeMap<String, String>,
         kinds: impl IntoIterator<Item = &'a str>,
@@ -149,7 +150,7 @@ impl Policies {
             if let Some(error) = result.validation_errors().next() {
                 return Err(found(file, text, error));
             }
-            // A policy that can never apply, or that is written to look like another, is as good as a wrong one.
+            // Warnings count as errors: a policy that never applies, or that looks like another, is a mistake.
             if let Some(warning) = result.validation_warnings().next() {
                 return Err(found(file, text, warning));
             }
@@ -164,7 +165,7 @@ impl Policies {
         let annotations: BTreeMap<&str, &str> = policy.annotations().collect();
         let annotation = |name: &str| annotations.get(name).copied();
         let name = annotation("id").map_or_else(|| format!("{file}#{}", at + 1), ToOwned::to_owned);
-        // Where it says what is needed, or its name: Cedar keeps no place for annotations.
+        // Cedar has no place for annotations, so the place is that of the text or the policy's name.
         let place = ["needs", "id"].into_iter().find_map(|called| {
             let value = annotation(called)?;
             text.find(&format!("@{called}(\"{}\")", value.escape_debug()))
@@ -191,8 +192,7 @@ impl Policies {
             }
         }
         if let Some(word) = people::no_kind(policy) {
-            let why =
-                format!("`{}` is no kind of principal ({})", word.escape_debug(), people::KINDS.join(", "));
+            let why = format!("`{}` is no kind of principal ({})", word.escape_debug(), KINDS.join(", "));
             return Err(match text.find(&format!("\"{word}\"")) {
                 Some(offset) => Spot::at(file, text, offset).wrong(&why),
                 None => wrong(why),
@@ -236,35 +236,35 @@ impl Policies {
         self.set.add(policy.new_id(id)).map_err(|_| wrong("this @id is there twice".to_owned()))
     }
 
-    /// Whether every principal and every group that they name is there, among `all` principals.
+    /// Checks that every principal and group in the policies exists among `all` principals.
     pub fn check_people(&self, all: &[Who]) -> Result<(), PolicyError> {
         people::check(&self.people, all)
     }
 
-    /// Which approvals they ask for that could not be given if `all` principals agreed, in words.
+    /// The approvals that the policies ask for and that could not be given even if `all` principals approved, in words.
     #[must_use]
     pub fn unmet(&self, all: &[Who]) -> Vec<String> {
         people::unmet(self.needs.values(), all)
     }
 
-    /// Of every file's name and text.
+    /// The digest of the names and texts of all files.
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.digest
     }
 
-    /// Whether a policy speaks of what was changed lately: what it refuses now it may allow later.
+    /// Whether a policy depends on recent changes: what it denies now, it may allow later.
     #[must_use]
     pub fn is_budget(&self, name: &str) -> bool {
         self.budgets.contains(name)
     }
 
-    /// The kinds of resources that they were checked against.
+    /// The kinds of resources that the policies were checked against.
     pub(crate) fn kinds(&self) -> &BTreeSet<String> {
         &self.kinds
     }
 
-    /// How many there are.
+    /// The number of policies.
     #[must_use]
     pub fn count(&self) -> usize {
         self.set.policies().count()
@@ -296,7 +296,7 @@ impl Policies {
         Ok(Authorizer::new().is_authorized(&request, &self.set, &entities))
     }
 
-    /// Whether a principal may do that.
+    /// Decides whether a principal may do something.
     #[must_use]
     pub fn may(
         &self,
@@ -321,7 +321,7 @@ impl Policies {
         let errors: Vec<String> = response.diagnostics().errors().map(ToString::to_string).collect();
         let mut because: Vec<String> = response.diagnostics().reason().map(ToString::to_string).collect();
         because.sort();
-        // What cannot be evaluated might have forbidden it.
+        // A policy that cannot be evaluated might have forbidden it.
         let allowed = response.decision() == Decision::Allow && errors.is_empty();
         let words = if let Some(error) = errors.first() {
             format!("a policy cannot be evaluated, so the answer is no: {error}")
@@ -339,7 +339,7 @@ impl Policies {
         Verdict { allowed, because, errors, words }
     }
 
-    /// Which approvals a request needs: all that the policies ask for together. None that says so is an error.
+    /// The approvals that a request needs: those of all policies together. An error if no policy asks for any.
     pub fn requirements(&self, matter: &Matter, now: Timestamp) -> Result<Vec<Need>, PolicyError> {
         let response = self
             .ask(&matter.requester, "require", Some(matter), now, &[])
@@ -357,7 +357,7 @@ impl Policies {
     }
 }
 
-/// An error of Cedar's with the line it is about and a caret.
+/// A Cedar error with its line and a caret.
 fn found(file: &str, text: &str, error: &dyn Diagnostic) -> PolicyError {
     let label = error.labels().and_then(|mut labels| labels.next());
     let mut why = error.to_string();

@@ -1,4 +1,4 @@
-//! Tables of cases: what the policies are meant to say, tried.
+//! Tables of cases: tests for policies.
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -27,7 +27,7 @@ struct Case {
     #[serde(default)]
     at: Option<Timestamp>,
     expect: Expect,
-    /// The policies that must have decided.
+    /// The policies that must decide.
     #[serde(default)]
     because: Option<Vec<String>>,
 }
@@ -36,7 +36,7 @@ struct Case {
 #[serde(untagged)]
 enum Expect {
     Word(Answer),
-    /// What is needed, in the words of `@needs`.
+    /// The expected needs, in the form of `@needs`.
     Needs(Vec<String>),
 }
 
@@ -47,16 +47,16 @@ enum Answer {
     Deny,
 }
 
-/// A case that was tried.
+/// The result of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
-    /// Its name.
+    /// The name of the case.
     pub name: String,
-    /// What was found instead of what it expects; none if that is what was found.
+    /// What differs from the expected result; none if nothing does.
     pub found: Option<String>,
 }
 
-/// Tries every case of a table; `file` names it in errors.
+/// Runs every case of a table. `file` is its name in errors.
 pub fn test(policies: &Policies, text: &str, file: &str) -> Result<Vec<Checked>, PolicyError> {
     let wrong = |why: String| PolicyError::Table { file: file.to_owned(), why };
     let mut table: Table =
@@ -78,15 +78,15 @@ pub fn test(policies: &Policies, text: &str, file: &str) -> Result<Vec<Checked>,
         .collect())
 }
 
-/// The name of the case that the text at this place belongs to.
+/// The name of the case at this place of the text.
 fn case_at(text: &str, at: usize) -> Option<String> {
     let before = text.get(..at)?.matches("[[case]]").count();
     let table: toml::Table = text.parse().ok()?;
     Some(table.get("case")?.get(before.checked_sub(1)?)?.get("name")?.as_str()?.to_owned())
 }
 
-/// A request that may do something to a resource does it at least once: a case that leaves out the count would try the
-/// policies with a request that cannot be. One that names what no resource can be is refused.
+/// Completes a case: a request that may do something to a resource has a count of at least one, so a missing count is set.
+/// A case with a text that cannot be a resource is refused.
 fn complete(matter: &mut Matter, policies: &Policies) -> Result<(), String> {
     for (patterns, count, changes) in [
         (&matter.may_observe, &mut matter.observe, false),

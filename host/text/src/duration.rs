@@ -1,11 +1,11 @@
-//! Durations: one grammar for options and for files.
+//! Durations, in one grammar for options and files.
 
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 use serde::{Deserialize as _, Deserializer};
 
-/// Text that is no duration.
+/// The error for text that is not a duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{shown}` is no duration: {why}")]
+#[error("`{shown}` is not a duration: {why}")]
 pub struct DurationError {
     shown: String,
     why: &'static str,
@@ -40,13 +40,13 @@ fn signed(text: &str) -> Result<SignedDuration, DurationError> {
     span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| refuse("it is too long"))
 }
 
-/// For a field of a file: `#[serde(deserialize_with = "remit_text::duration::deserialize")]`. Its bounds are for whoever has
-/// the field to check, who can name it: a negative one is read.
+/// For a field of a file: `#[serde(deserialize_with = "remit_text::duration::deserialize")]`. Negative
+/// durations are accepted; the caller checks the bounds, because it can name the field in its error.
 pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SignedDuration, D::Error> {
     signed(&String::deserialize(from)?).map_err(serde::de::Error::custom)
 }
 
-/// The same for a field that may be left out, which also needs `#[serde(default)]`.
+/// The same for an optional field, which also needs `#[serde(default)]`.
 pub fn deserialize_optional<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SignedDuration>, D::Error> {
     deserialize(from).map(Some)
 }

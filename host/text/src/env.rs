@@ -1,20 +1,20 @@
-//! Variables of the environment. Build systems set to nothing what they do not set: an empty one is none.
+//! Environment variables. An empty variable counts as not set, because build systems set variables to nothing.
 
 use std::ffi::{OsStr, OsString};
 
-/// A variable's value, if it has one that is not empty.
+/// The value of a variable, if it is set and not empty.
 #[must_use]
 pub fn var(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// Whether it is set, to nothing.
+/// Whether the variable is set to an empty value.
 #[must_use]
 pub fn is_empty(name: &OsStr) -> bool {
     std::env::var_os(name).is_some_and(|value| value.is_empty())
 }
 
-/// Why there is none: `NAME is not set`.
+/// Why the variable has no value, for an error: `NAME is not set`.
 #[must_use]
 pub fn why_none(name: &str) -> String {
     format!("{name} is {}", if is_empty(name.as_ref()) { "empty" } else { "not set" })

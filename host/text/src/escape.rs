@@ -1,5 +1,5 @@
-//! Text from outside, made fit to be read by a person or a language model: what would steer a terminal, reorder text or
-//! hide in it is written out. The only such function in Remit: the log, the terminal and JSON all use it.
+//! Escaping of untrusted text for a person or a language model: characters that control a terminal, change the order of text
+//! or are invisible are written out. The log, the terminal and JSON output all use these functions, and no others.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -11,9 +11,8 @@ use icu_properties::props::{
 use icu_properties::{CodePointMapData, CodePointSetData};
 use unicode_width::UnicodeWidthChar as _;
 
-/// Whether a reader does not see this character for what it is: a control character, one that changes the order of
-/// others, or one that Unicode lets a program show as nothing (its property `Default_Ignorable_Code_Point` and the
-/// category `Format`).
+/// Whether a reader cannot see this character as it is: a control character, one that changes the order of others, or one
+/// that programs may show as nothing (Unicode's property `Default_Ignorable_Code_Point` and category `Format`).
 #[must_use]
 pub fn hides(c: char) -> bool {
     if c.is_ascii() {
@@ -23,31 +22,31 @@ pub fn hides(c: char) -> bool {
         GeneralCategory::Control | GeneralCategory::LineSeparator | GeneralCategory::ParagraphSeparator => {
             true
         }
-        // Some Arabic and Indic signs are of this category, and seen.
+        // Some Arabic and Indic signs are in this category, but visible.
         GeneralCategory::Format => !CodePointSetData::new::<PrependedConcatenationMark>().contains(c),
         _ => {
             CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(c)
                 || CodePointSetData::new::<BidiControl>().contains(c)
                 || CodePointSetData::new::<NoncharacterCodePoint>().contains(c)
-                // A letter of Braille without a dot.
+                // The Braille character without dots.
                 || c == '\u{2800}'
         }
     }
 }
 
-/// Whether there is anything in `text` that [`hides`]; line feeds and tabs are no secret.
+/// Whether `text` has a character that [`hides`], other than line feeds and tabs.
 #[must_use]
 pub fn has_hidden(text: &str) -> bool {
     text.contains(|c| hides(c) && c != '\n' && c != '\t')
 }
 
-/// `text` over as many lines as it has: line feeds and tabs stay, whatever else [`hides`] is written out (`\u{1b}`).
+/// Escapes `text` and keeps its lines: line feeds and tabs stay, other characters that [`hides`] are written out (`\u{1b}`).
 #[must_use]
 pub fn lines(text: &str) -> Cow<'_, str> {
     escape(text, |c| hides(c) && c != '\n' && c != '\t', braces)
 }
 
-/// `text` on one line: what somebody else says must not look like a line of ours.
+/// Escapes `text` into one line, so that untrusted text cannot look like a line by Remit.
 #[must_use]
 pub fn line(text: &str) -> Cow<'_, str> {
     escape(text, hides, |c, out| match c {
@@ -57,8 +56,8 @@ pub fn line(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// JSON text with the same meaning, in which nothing hides. Outside of strings JSON has no such characters but line breaks;
-/// inside, `\uXXXX` means the same.
+/// Escapes JSON text without changing its meaning. Outside of strings, JSON has no such characters except line breaks; inside,
+/// `\uXXXX` means the same.
 #[must_use]
 pub fn json_text(text: &str) -> Cow<'_, str> {
     escape(
@@ -72,19 +71,19 @@ pub fn json_text(text: &str) -> Cow<'_, str> {
     )
 }
 
-/// How many columns `text` takes on a terminal.
+/// The number of columns that `text` takes on a terminal.
 #[must_use]
 pub fn columns(text: &str) -> usize {
     text.chars().map(|c| c.width().unwrap_or(0)).sum()
 }
 
-/// As [`line`], but cut if that takes more than `most` columns; then it says how long `text` is.
+/// As [`line`], but cut after `most` columns. A cut text ends with the length of `text`.
 #[must_use]
 pub fn short_line(text: &str, most: usize) -> Cow<'_, str> {
     let mut room = most;
     for (shown, (at, c)) in text.char_indices().enumerate() {
         let width = columns(&line(&text[at..at + c.len_utf8()]));
-        // Marks have no width of their own, and can stand one upon the other.
+        // Combining marks have no width, so their number is limited too.
         if width > room || shown > 2 * most {
             let total = text.chars().count();
             return format!("{}… ({total} characters)", line(&text[..at])).into();

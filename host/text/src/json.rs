@@ -1,7 +1,7 @@
 //! JSON that is approved, signed or compared.
 //!
-//! Whoever reads such a document must read the same in it as everybody else. Two members of one name, or a number that is
-//! no double, are read differently by different readers: both are refused, at their place.
+//! All readers must understand such a document in the same way. Two members with one name, and numbers that are not doubles,
+//! are read differently by different readers. Both are refused, with their place.
 
 use std::fmt;
 use std::ops::Range;
@@ -14,27 +14,27 @@ use serde_json::{Map, Number, Value};
 
 use crate::{Mistake, number};
 
-/// How deep a document may be nested: as `serde_json` has it.
+/// The maximum nesting of a document; the limit of `serde_json`.
 const DEEPEST: usize = 127;
 
-/// Reads a document that becomes canonical: with one member of each name, and numbers that stay what they are.
+/// Reads a document that becomes canonical JSON: without duplicate members, and with exact numbers only.
 pub fn parse(text: &str) -> Result<Value, Mistake> {
     Reader { text, exact: true }.document()
 }
 
-/// Reads a document of a known form. No member is there twice, also where the form has room for anything.
+/// Reads a document into a type. Duplicate members are refused, also where the type accepts any value.
 pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, Mistake> {
     Reader { text, exact: false }.document()?;
     serde_json::from_str(text).map_err(|error| wrong(text, 0, &error))
 }
 
-/// Whether a text is JSON, whatever else is to be said about it.
+/// Whether a text is JSON, with or without duplicate members and inexact numbers.
 #[must_use]
 pub fn is_json(text: &str) -> bool {
     serde_json::from_str::<&RawValue>(text).is_ok()
 }
 
-/// The canonical JSON of a value (RFC 8785): the only bytes digests and signatures are made over.
+/// The canonical JSON of a value (RFC 8785). Digests and signatures are made over these bytes only.
 ///
 /// Fails on integers beyond ±(2⁵³ − 1): RFC 8785 writes numbers as doubles, which would give two of them the
 /// same bytes, so that one could pass under the signature of the other. Carry such a number as a string.
@@ -81,9 +81,9 @@ impl<'a> Reader<'a> {
         self.value(raw)
     }
 
-    /// Where a part of the text is.
+    /// The offset of a part of the text.
     fn place(&self, raw: &'a RawValue) -> Range<usize> {
-        // It is borrowed from the text.
+        // The part is borrowed from the text.
         let start = raw.get().as_ptr().addr() - self.text.as_ptr().addr();
         start..start + raw.get().len()
     }
@@ -123,7 +123,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Where a document goes deeper than it may. Each level of it is looked at again by the one above.
+/// The place where a document is nested too deep, if there is one.
 fn too_deep(text: &str) -> Option<usize> {
     let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
     text.bytes().position(|byte| {
@@ -143,9 +143,9 @@ fn shown(key: &str) -> String {
     key.escape_debug().take(60).collect()
 }
 
-/// An object as it is written.
+/// An object with its members' raw text.
 struct Members<'a>(Vec<(&'a RawValue, &'a RawValue)>);
-/// An array as it is written.
+/// An array with its elements' raw text.
 struct Items<'a>(Vec<&'a RawValue>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {

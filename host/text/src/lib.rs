@@ -1,5 +1,5 @@
-//! Text that people and their tools hand in: JSON and TOML, durations, variables of the environment. One reader for
-//! each, so that the same text means the same everywhere, and a mistake is shown at its place. And one way to show what strangers wrote.
+//! Reading text from people and tools: JSON, TOML, durations, environment variables. There is one reader for each, so that the
+//! same text means the same everywhere, and errors show the place of a mistake. Also, showing untrusted text safely.
 #![forbid(unsafe_code)]
 
 pub mod duration;

@@ -1,8 +1,8 @@
-//! Showing where a text is wrong.
+//! Errors with a place in a text.
 
 use std::ops::Range;
 
-/// What is wrong with a text: where, with the line and a caret below the place, and why.
+/// A mistake in a text: the line with a caret below the place, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, column {column}\n{drawn}\n{why}")]
 pub struct Mistake {
@@ -13,12 +13,12 @@ pub struct Mistake {
     why: String,
 }
 
-/// How much of a line is shown, and how much of it before the place.
+/// The maximum number of characters of a line that are shown, and of those before the place.
 const SHOWN: usize = 100;
 const BEFORE: usize = 60;
 
 impl Mistake {
-    /// At the bytes `at` of `text`.
+    /// A mistake at the bytes `at` of `text`.
     pub(crate) fn new(text: &str, at: Range<usize>, why: impl Into<String>) -> Self {
         let start = boundary(text, at.start);
         let end = boundary(text, at.end).max(start);
@@ -27,7 +27,7 @@ impl Mistake {
         let column = text[begin..start].chars().count();
         let rest = text[begin..].split('\n').next().unwrap_or_default().trim_end_matches('\r');
         let skip = column.saturating_sub(BEFORE);
-        // A tab would move the caret, and so would what a terminal does not show.
+        // Tabs and invisible characters would move the caret, so they are replaced.
         let flat = |c: char| if c.is_control() { ' ' } else { c };
         let shown: String = rest.chars().skip(skip).take(SHOWN).map(flat).collect();
         let left = shown.chars().count().saturating_sub(column - skip);
@@ -42,20 +42,20 @@ impl Mistake {
         Self { at: start, line, column: column + 1, drawn, why: why.into() }
     }
 
-    /// At which byte.
+    /// The byte offset.
     #[must_use]
     pub fn at(&self) -> usize {
         self.at
     }
 
-    /// Why, without the place.
+    /// The reason, without the place.
     #[must_use]
     pub fn why(&self) -> &str {
         &self.why
     }
 }
 
-/// The nearest place at or before `at` where a character begins.
+/// The nearest character boundary at or before `at`.
 fn boundary(text: &str, at: usize) -> usize {
     text.floor_char_boundary(at)
 }

@@ -1,14 +1,14 @@
-//! Numbers that are the same number everywhere.
+//! Numbers that mean the same for every reader.
 //!
-//! Canonical JSON (RFC 8785) writes a number as the double next to it. What is no double would change in silence, and
-//! two numbers could have one text, so that one passed under the signature of the other.
+//! Canonical JSON (RFC 8785) writes the nearest double. A number that is not a double would change without notice, and two
+//! numbers could have one text, so that a signature of the one would be valid for the other.
 
-/// The largest integer that no other one shares a double with (RFC 7493, section 2.2).
+/// The largest integer that has a double of its own (RFC 7493, section 2.2).
 const LARGEST: f64 = 9_007_199_254_740_991.0;
-/// From here on canonical JSON writes an exponent: nobody takes it for an integer.
+/// From this number on, canonical JSON writes an exponent, so that it does not look like an integer.
 const EXPONENT: f64 = 1e21;
 
-/// Why a decimal number, as it is written, cannot be kept exactly.
+/// Why a decimal number cannot be kept exactly; none if it can.
 pub(crate) fn refusal(text: &str) -> Option<String> {
     let shown: String = text.chars().take(40).collect();
     let double = text.parse::<f64>().ok().filter(|double| double.is_finite());
@@ -26,12 +26,12 @@ pub(crate) fn refusal(text: &str) -> Option<String> {
     })
 }
 
-/// Whether canonical JSON would write it as an integer that shares its double with others.
+/// Whether canonical JSON would write it as an integer whose double also stands for other integers.
 pub(crate) fn is_unsafe(double: f64) -> bool {
     double.abs() > LARGEST && double.abs() < EXPONENT
 }
 
-/// A decimal number in one form: its sign, its digits without zeros at their ends, and the power of ten of the last.
+/// A decimal number in canonical form: sign, digits without leading and trailing zeros, and the exponent of the last digit.
 fn decimal(text: &str) -> Option<(bool, String, i64)> {
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     let negative = mantissa.starts_with('-');

@@ -1,4 +1,4 @@
-//! TOML: configuration, scopes, manifests, fixtures. It is written by the `toml` crate alone.
+//! Reading TOML: configuration, scopes, manifests, fixtures. Writing is done with the `toml` crate directly.
 
 use serde::de::DeserializeOwned;
 use toml::Spanned;
@@ -6,20 +6,19 @@ use toml::de::{DeTable, DeValue, Error};
 
 use crate::{Mistake, number};
 
-/// Reads a file of a known form.
+/// Reads a file into a type.
 pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, Mistake> {
     toml::from_str(text).map_err(|error| wrong(text, &error))
 }
 
-/// Reads a file that becomes canonical JSON, which has neither dates nor numbers that are no double: nothing of it may
-/// change on the way.
+/// Reads a file that becomes canonical JSON. Dates and numbers that JSON would change are refused.
 pub fn read_exact<T: DeserializeOwned>(text: &str) -> Result<T, Mistake> {
     let table = DeTable::parse(text).map_err(|error| wrong(text, &error))?;
     table.get_ref().values().try_for_each(|value| check(text, value))?;
     read(text)
 }
 
-/// A value as TOML has it, quotes and all.
+/// A value in TOML syntax, with quotes.
 #[must_use]
 pub fn value(value: impl Into<toml::Value>) -> String {
     value.into().to_string()

@@ -5,17 +5,17 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::Hash;
 
-/// What a log said it was at one moment.
+/// The state of a log at one moment, as the log states it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// Which log: one line, not empty, without control characters.
+    /// The name of the log: one line, not empty, without control characters.
     pub origin: String,
-    /// How many entries.
+    /// The number of entries.
     pub size: u64,
     /// The root of the tree over them.
     pub root: Hash,
-    /// What else the log signs with it, each a line without control characters and not empty. Others may ignore them, and
-    /// some witnesses refuse to sign them.
+    /// Further signed lines, each not empty and without control characters. Readers may ignore them, and some witnesses refuse
+    /// to sign them.
     pub extensions: Vec<String>,
 }
 
@@ -40,7 +40,7 @@ impl Checkpoint {
         text
     }
 
-    /// Reads the text; what extension lines say is not looked at, as the specification says.
+    /// Reads the text. The content of extension lines is not checked, as the specification says.
     pub fn parse(text: &str) -> Result<Self, CheckpointError> {
         let body = text.strip_suffix('\n').ok_or(CheckpointError("it does not end in a newline"))?;
         let mut lines = body.split('\n');

@@ -32,15 +32,15 @@ fn hash(parts: &[&[u8]]) -> Hash {
     out
 }
 
-/// The right edge of a growing tree: one node for each bit set in its size, largest subtree first. All
-/// that is needed to append and to know the root.
+/// The right edge of a growing tree: one node for each bit set in its size, largest subtree first. It is enough to append
+/// and to compute the root.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Frontier {
     size: u64,
     nodes: Vec<Hash>,
 }
 
-/// Bytes that are not a frontier.
+/// The error for bytes that are not a frontier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
 #[error("the stored right edge of the log's tree is malformed")]
 #[diagnostic(code(integrity::frontier), help("run `remit audit verify`; restore the journal from a copy"))]
@@ -52,7 +52,7 @@ impl Frontier {
         self.push_noting(leaf, 0);
     }
 
-    /// Appends the hash of a leaf; gives the hash over the subtree of `2^level` leaves that it completes, if it does.
+    /// Appends the hash of a leaf. If that completes a subtree of `2^level` leaves, returns the subtree's hash.
     pub fn push_noting(&mut self, leaf: Hash, level: u32) -> Option<Hash> {
         let (mut node, mut noted) = (leaf, (level == 0).then_some(leaf));
         // Each complete subtree on the right is merged, as in adding one to a binary number.
@@ -68,7 +68,7 @@ impl Frontier {
         noted
     }
 
-    /// How many leaves there are.
+    /// The number of leaves.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.size
@@ -84,7 +84,7 @@ impl Frontier {
         }
     }
 
-    /// As bytes: the size, big-endian, then the nodes.
+    /// The frontier as bytes: the size, big-endian, then the nodes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = self.size.to_be_bytes().to_vec();
@@ -94,12 +94,12 @@ impl Frontier {
         out
     }
 
-    /// From [`Frontier::to_bytes`].
+    /// Reads the bytes of [`Frontier::to_bytes`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, FrontierError> {
         let (size, rest) = bytes.split_first_chunk::<8>().ok_or(FrontierError)?;
         let size = u64::from_be_bytes(*size);
         let (nodes, remainder) = rest.as_chunks::<32>();
-        // No log gets near 2⁶³ entries: a larger size is damage, and could overflow on the next append.
+        // No log has 2⁶³ entries: a larger size is damage, and would overflow at the next append.
         if size >> 63 != 0 || !remainder.is_empty() || nodes.len() != size.count_ones() as usize {
             return Err(FrontierError);
         }

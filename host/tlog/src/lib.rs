@@ -1,5 +1,5 @@
-//! A transparency log's mathematics and formats: RFC 6962 hashes and proofs; C2SP checkpoints, signed notes, tiles
-//! and the cosignatures of witnesses. Pure: no file, no clock, no network.
+//! The algorithms and formats of a transparency log: RFC 6962 hashes and proofs; C2SP checkpoints, signed notes, tiles and
+//! cosignatures of witnesses. Pure functions: no files, no clock, no network. Decision 009 says why this is our own code.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make their own files"))]
 

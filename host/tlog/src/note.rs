@@ -11,35 +11,35 @@ use crate::{Checkpoint, CheckpointError};
 
 /// The signature type of plain Ed25519.
 const ALGORITHM: u8 = 1;
-/// The most bytes of a note that are looked at: room for many witnesses.
+/// The maximum size of a note in bytes: enough for many witnesses.
 pub(crate) const LONGEST: usize = 1 << 20;
 
-/// A note's signature or key is not good.
+/// Why a note, its signature or its key is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
 pub enum NoteError {
-    /// A name that the format forbids.
+    /// The format forbids this name.
     #[error("`{0}` cannot name a log: no spaces, no plus sign, not empty")]
     #[diagnostic(code(usage::log_name), help("use a name such as remit.example.org/journal"))]
     Name(String),
-    /// Not a key.
+    /// The text is not a key.
     #[error("this is not the public key of a log")]
     #[diagnostic(code(usage::log_key), help("expected NAME+HASH+BASE64, as in the `log.pub` of the home"))]
     Key,
-    /// Not a note.
+    /// The text is not a note.
     #[error("this is not a signed note: {0}")]
     #[diagnostic(
         code(integrity::note),
         help("expected a checkpoint with its signature lines (c2sp.org/signed-note)")
     )]
     Malformed(&'static str),
-    /// No line of it is by this key.
+    /// No signature line is by this key.
     #[error("the checkpoint is not signed by the log's key")]
     #[diagnostic(
         code(integrity::note_signature),
         help("either it was forged or changed, or this is not that log's key")
     )]
     Unsigned,
-    /// What was signed is not a checkpoint of this log.
+    /// The signed text is not a checkpoint of this log.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -48,7 +48,7 @@ pub enum NoteError {
 /// A log's signing key.
 pub struct NoteSigner {
     verifier: NoteVerifier,
-    /// The verifier's, which begins each signature.
+    /// The key id, with which each signature begins.
     id: [u8; 4],
     pair: Ed25519KeyPair,
 }
@@ -60,7 +60,7 @@ impl fmt::Debug for NoteSigner {
 }
 
 impl NoteSigner {
-    /// The key that grows from `seed`, for the log called `name`.
+    /// The key derived from `seed`, for the log `name`.
     pub fn from_seed(name: &str, seed: &[u8; 32]) -> Result<Self, NoteError> {
         if !is_name(name) {
             return Err(NoteError::Name(name.escape_debug().collect()));
@@ -90,8 +90,8 @@ impl NoteSigner {
         self.sign_text(&checkpoint.to_text())
     }
 
-    /// Any text, which ends in a newline, as a signed note. One that is no checkpoint must not read as one: its second
-    /// line is no number.
+    /// Any text that ends in a newline, as a signed note. A text that is not a checkpoint must not be readable as one: its second
+    /// line must not be a number.
     #[must_use]
     pub fn sign_text(&self, text: &str) -> String {
         let mut line = self.id.to_vec();
@@ -138,8 +138,8 @@ impl NoteVerifier {
         Ok(checkpoint)
     }
 
-    /// Checks a signed note and gives its text, with its last newline. Well-formed lines by other keys are ignored; a line
-    /// that names this key and is not by it spoils the note, which the specification leaves to us.
+    /// Checks a signed note and returns its text, including the last newline. Well-formed lines by other keys are ignored. A line
+    /// that names this key but does not verify makes the note invalid; the specification leaves that open.
     pub fn verify_text<'n>(&self, note: &'n str) -> Result<&'n str, NoteError> {
         if note.len() > LONGEST {
             return Err(NoteError::Malformed("it is longer than any checkpoint"));
@@ -188,7 +188,7 @@ pub(crate) fn parts(line: &str) -> Option<(&str, [u8; 4], Vec<u8>)> {
     (is_name(name) && !signature.is_empty()).then(|| (name, *id, signature.to_vec()))
 }
 
-/// Not empty, no spaces, no plus sign; no control characters, which a note must not have.
+/// Whether a name is not empty and has no spaces, plus signs or control characters.
 pub(crate) fn is_name(name: &str) -> bool {
     !name.is_empty() && !name.chars().any(|c| c == '+' || c.is_whitespace() || c.is_control())
 }

@@ -2,16 +2,16 @@
 //! and 2.1.2; verification after RFC 9162, sections 2.1.3.2 and 2.1.4.2).
 //!
 //! Generation reads complete subtrees: `read(level, index)` is the hash over the leaves
-//! `index·2^level .. (index+1)·2^level`, and is only asked for subtrees that the tree is large enough to
-//! hold. Its errors pass through.
+//! `index·2^level .. (index+1)·2^level`, and is called only for subtrees that are inside the
+//! tree. Its errors are passed on.
 
 use crate::hash::empty_root;
 use crate::{Hash, node_hash};
 
-/// A proof cannot be made or does not hold.
+/// Why a proof cannot be made or is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
 pub enum ProofError {
-    /// There is no such leaf, or the older tree is the larger one.
+    /// There is no such leaf, or the older tree is larger than the newer one.
     #[error("the log is too short for this proof")]
     #[diagnostic(
         code(integrity::log_too_short),
@@ -34,7 +34,7 @@ pub fn tree_root<E>(size: u64, mut read: impl FnMut(u32, u64) -> Result<Hash, E>
     if size == 0 { Ok(empty_root()) } else { subtree(0, size, &mut read) }
 }
 
-/// The hashes that lead from leaf `index` to the root of the tree of `size` leaves, lowest first.
+/// The inclusion proof of leaf `index` in the tree of `size` leaves: hashes, lowest first.
 pub fn inclusion_proof<E: From<ProofError>>(
     index: u64,
     size: u64,
@@ -92,8 +92,8 @@ pub fn verify_inclusion(
     if last == 0 && hash == *root { Ok(()) } else { Err(ProofError::Wrong) }
 }
 
-/// The hashes that show that the tree of `old` leaves is the beginning of the tree of `new` leaves. Empty
-/// when `old` is 0 or equals `new`.
+/// The consistency proof: hashes that show that the tree of `old` leaves is the beginning of the tree of `new` leaves. Empty
+/// if `old` is 0 or equals `new`.
 pub fn consistency_proof<E: From<ProofError>>(
     old: u64,
     new: u64,
@@ -107,7 +107,7 @@ pub fn consistency_proof<E: From<ProofError>>(
         return Ok(path);
     }
     let (mut from, mut until) = (0, new);
-    // As long as the old tree begins at `from`, its own root is known to the verifier.
+    // While the old tree begins at `from`, the verifier knows its root.
     while old < until {
         let middle = from + split(until - from);
         if old <= middle {

@@ -1,9 +1,8 @@
-//! A log as files that anyone can fetch: <https://c2sp.org/tlog-tiles>.
+//! A log as files for a static web server: <https://c2sp.org/tlog-tiles>.
 //!
-//! A tile is a run of up to 256 hashes of one tree level, every eighth level having tiles; the levels
-//! between are hashed from them. What this module makes and reads is named as in the section “Merkle Tree”,
-//! entry bundles as in “Log entries”. Nothing here reads or writes a file: the caller has a function that
-//! gives a subtree's hash, or one that gives a tile's bytes.
+//! A tile has up to 256 consecutive hashes of one tree level. Every eighth level has tiles; the levels between are computed
+//! from them. Terms are those of the sections “Merkle Tree” and “Log entries”. Nothing here reads or writes files: the caller
+//! passes a function that returns a subtree's hash or a tile's bytes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,13 +14,13 @@ use crate::{Hash, node_hash};
 pub const TILE_WIDTH: u16 = 256;
 /// Tree levels in a tile.
 const HEIGHT: u32 = 8;
-/// The largest log there can be; as for the frontier, so that no arithmetic overflows.
+/// The maximum size of a log, as for the frontier, so that no arithmetic overflows.
 const LONGEST_LOG: u64 = 1 << 63;
 
-/// What was published for a log is malformed, or cannot be published.
+/// Why something published is malformed, or cannot be published.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
 pub enum TileError {
-    /// Not the path of a tile, or not its one spelling.
+    /// The text is not the path of a tile in canonical form.
     #[error("`{0}` is not the path of a tile")]
     #[diagnostic(
         code(integrity::tile_path),
@@ -30,18 +29,18 @@ pub enum TileError {
         )
     )]
     Path(String),
-    /// A tile no log can have.
+    /// No log can have this tile.
     #[error("no log has a tile of level {level}, index {index} and width {width}")]
     #[diagnostic(
         code(integrity::tile_range),
         help("a tile has 1 to 256 hashes, and a log at most 2^63 entries")
     )]
     Range {
-        /// Its level.
+        /// The tile's level.
         level: u8,
-        /// Its index.
+        /// The tile's index.
         index: u64,
-        /// Its width.
+        /// The tile's width.
         width: u16,
     },
     /// Too few or too many bytes for a tile.
@@ -51,56 +50,56 @@ pub enum TileError {
         help("fetch it again; if it stays so, what the log publishes is damaged")
     )]
     Length {
-        /// Which tile.
+        /// The tile.
         tile: Tile,
-        /// How many bytes it must have.
+        /// The number of bytes it must have.
         expected: usize,
-        /// How many it has.
+        /// The number of bytes it has.
         found: usize,
     },
-    /// A subtree was asked for that the published tree does not hold.
+    /// The published tree does not have this subtree.
     #[error("the published log of {size} entries has no subtree {index} at level {level}")]
     #[diagnostic(
         code(integrity::tile_subtree),
         help("ask with the size of the checkpoint that the tiles were published for")
     )]
     NoSubtree {
-        /// The level of the tree, counted one by one.
+        /// The level in the tree (not the level of tiles).
         level: u32,
         /// The index at that level.
         index: u64,
-        /// How many entries the published log has.
+        /// The number of entries of the published log.
         size: u64,
     },
-    /// Bytes that are not the entries they should be.
+    /// The bytes are not valid entries.
     #[error("{bundle} is malformed: {reason}")]
     #[diagnostic(
         code(integrity::entry_bundle),
         help("fetch it again; if it stays so, what the log publishes is damaged")
     )]
     Bundle {
-        /// Which bundle.
+        /// The bundle.
         bundle: Bundle,
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// Nothing, or more than a bundle holds.
+    /// A bundle cannot have this number of entries.
     #[error("a bundle has 1 to 256 entries, not {0}")]
     #[diagnostic(
         code(integrity::bundle_entries),
         help("publish the entries in the bundles of `bundles_between`")
     )]
     Entries(usize),
-    /// An entry whose length does not fit in front of it.
+    /// An entry is longer than its 2-byte length field allows.
     #[error("an entry of {0} bytes cannot be published: the limit is 65,535")]
     #[diagnostic(
         code(integrity::entry_too_long),
-        help("log the hash of what is so long, and keep the rest elsewhere")
+        help("put a hash into the log, and keep the data elsewhere")
     )]
     TooLong(usize),
 }
 
-/// Up to 256 neighbouring hashes of the tree level `8·level`, beginning with number `256·index`.
+/// Up to 256 consecutive hashes of the tree level `8·level`, beginning with number `256·index`.
 ///
 /// Its text is its path: `tile/LEVEL/INDEX`, then `.p/WIDTH` when it is not full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -111,7 +110,7 @@ pub struct Tile {
 }
 
 impl Tile {
-    /// The tile, if a log can have it.
+    /// A tile; an error if no log can have it.
     pub fn new(level: u8, index: u64, width: u16) -> Result<Self, TileError> {
         let height = HEIGHT * u32::from(level);
         let hashes = u128::from(index) * u128::from(TILE_WIDTH) + u128::from(width);
@@ -125,7 +124,7 @@ impl Tile {
         Ok(Self { level, index, width })
     }
 
-    /// The tile that holds what is needed for the subtree `index` of the tree level `level`, as it is
+    /// The tile that has the hashes for the subtree `index` of the tree level `level`, as it is
     /// published for a log of `size` entries.
     pub fn covering(level: u32, index: u64, size: u64) -> Result<Self, TileError> {
         let no = TileError::NoSubtree { level, index, size };
@@ -133,7 +132,7 @@ impl Tile {
             return Err(no);
         }
         let tile_level = level / HEIGHT;
-        // The subtree is in the tree, so what it begins with is.
+        // The subtree is inside the tree, so its first hash is too.
         let index = (index << (level % HEIGHT)) / u64::from(TILE_WIDTH);
         let hashes = size >> (HEIGHT * tile_level);
         let level = u8::try_from(tile_level).map_err(|_| no)?;
@@ -158,14 +157,14 @@ impl Tile {
         self.width
     }
 
-    /// Whether it will never change: it has all its 256 hashes.
+    /// Whether it is full (256 hashes) and so will never change.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.width == TILE_WIDTH
     }
 
-    /// The full tile in its place. A log may drop a partial tile once it has the full one, whose bytes
-    /// begin with the partial one's (section “Partial Tiles”).
+    /// The full tile with the same level and index. A log may delete a partial tile when it has the full one, whose bytes begin
+    /// with those of the partial one (section “Partial Tiles”).
     #[must_use]
     pub fn full(self) -> Self {
         Self { width: TILE_WIDTH, ..self }
@@ -182,8 +181,8 @@ impl Tile {
         Ok(out)
     }
 
-    /// The hashes in published bytes. They are as good as who sent them, until a proof made of them
-    /// leads to the root of a signed checkpoint.
+    /// The hashes in published bytes. They are not trusted until a proof made from them leads to the root of a signed
+    /// checkpoint.
     pub fn hashes<'a>(&self, bytes: &'a [u8]) -> Result<&'a [Hash], TileError> {
         match bytes.as_chunks::<32>() {
             (hashes, []) if hashes.len() == usize::from(self.width) => Ok(hashes),
@@ -196,7 +195,7 @@ impl Tile {
     }
 }
 
-/// Up to 256 neighbouring entries, beginning with number `256·index`.
+/// Up to 256 consecutive entries, beginning with number `256·index`.
 ///
 /// Its text is its path: `tile/entries/INDEX`, then `.p/WIDTH` when it is not full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -206,7 +205,7 @@ pub struct Bundle {
 }
 
 impl Bundle {
-    /// The bundle, if a log can have it.
+    /// A bundle; an error if no log can have it.
     pub fn new(index: u64, width: u16) -> Result<Self, TileError> {
         Tile::new(0, index, width).map(|Tile { index, width, .. }| Self { index, width })
     }
@@ -234,7 +233,7 @@ impl Bundle {
         self.index * u64::from(TILE_WIDTH)
     }
 
-    /// Whether it will never change: it has all its 256 entries.
+    /// Whether it is full (256 entries) and so will never change.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.width == TILE_WIDTH
@@ -276,7 +275,7 @@ pub fn bundle_bytes<T: AsRef<[u8]>>(entries: &[T]) -> Result<Vec<u8>, TileError>
     Ok(out)
 }
 
-/// What a log publishes under a path.
+/// The path of a published file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TilePath {
     /// Hashes of the tree.
@@ -288,9 +287,9 @@ pub enum TilePath {
 impl FromStr for TilePath {
     type Err = TileError;
 
-    /// Reads a path, in the one way that it is written.
+    /// Reads a path in its canonical form.
     fn from_str(path: &str) -> Result<Self, TileError> {
-        // What is accepted here is written out again and compared: so there is no second spelling.
+        // The result is written out again and compared, so that there is no second spelling.
         read_path(path)
             .filter(|read| read.to_string() == path)
             .ok_or_else(|| TileError::Path(path.chars().take(200).flat_map(char::escape_debug).collect()))
@@ -352,15 +351,15 @@ fn write_place(f: &mut fmt::Formatter<'_>, index: u64, width: u16) -> fmt::Resul
 }
 
 /// The tiles that a log which grows from `old` to `new` entries has to write, level by level: those that
-/// became full, and the partial ones at the right edge. A tile that is as it was is not among them.
+/// became full, and the partial ones at the right edge. Unchanged tiles are left out.
 ///
-/// Nothing, if the log did not grow or is larger than a log can be.
+/// Empty if the log did not grow, or is larger than a log can be.
 pub fn tiles_between(old: u64, new: u64) -> impl Iterator<Item = Tile> {
     let levels = if new > LONGEST_LOG { 0 } else { 8 };
     (0..levels).flat_map(move |level: u8| {
         let height = HEIGHT * u32::from(level);
         let (old, new) = (old >> height, new >> height);
-        // Where nothing was added nothing is written, although there may be a partial tile.
+        // If nothing was added, nothing is written, even if the last tile is partial.
         let changed =
             if old < new { old / u64::from(TILE_WIDTH)..new.div_ceil(u64::from(TILE_WIDTH)) } else { 0..0 };
         changed.map(move |index| Tile { level, index, width: width(new, index) })
@@ -380,9 +379,9 @@ fn width(hashes: u64, index: u64) -> u16 {
     u16::try_from(left).map_or(TILE_WIDTH, |left| left.min(TILE_WIDTH))
 }
 
-/// Reads subtrees from published tiles, each of which it fetches once.
+/// Reads subtrees from published tiles, and fetches each tile once.
 ///
-/// What it gives is as good as who served the tiles; a proof made of it is checked like any other.
+/// The hashes are not trusted: check the proofs that are made from them.
 #[derive(Debug)]
 pub struct TileReader<F> {
     size: u64,

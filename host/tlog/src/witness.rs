@@ -1,9 +1,8 @@
-//! What a log says to a witness, and what the witness's answer is worth:
-//! <https://c2sp.org/tlog-witness>, <https://c2sp.org/tlog-cosignature>.
+//! Requests to a witness, and checking its answers: <https://c2sp.org/tlog-witness>,
+//! <https://c2sp.org/tlog-cosignature>.
 //!
-//! A witness keeps the latest checkpoint of a log that it has seen, and signs a newer one only when it is
-//! shown that nothing before was changed. So two of its signatures cannot tell two stories, and who trusts
-//! the witness need not trust the log.
+//! A witness stores the latest checkpoint of a log that it has seen, and signs a newer one only with a proof that the log
+//! only grew. So two of its signatures never contradict each other, and whoever trusts the witness need not trust the log.
 
 use std::fmt;
 
@@ -17,17 +16,17 @@ use crate::note::{LONGEST, is_name, key_id, parts};
 /// The signature type of Ed25519 cosignatures.
 const ALGORITHM: u8 = 4;
 
-/// A witness's key or answer is not good.
+/// Why a witness's key or answer is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
 pub enum WitnessError {
-    /// Not a key.
+    /// The text is not a key.
     #[error("this is not the public key of a witness")]
     #[diagnostic(
         code(usage::witness_key),
         help("expected NAME+HASH+BASE64, as the witness's operator gives it")
     )]
     Key,
-    /// A key for signatures that are not cosignatures, or not of a kind that is known here.
+    /// The key is not for cosignatures, or of a type that is not supported.
     #[error("the key of witness `{name}` is of type {algorithm:#04x} ({})", algorithm_name(*.algorithm))]
     #[diagnostic(
         code(usage::witness_algorithm),
@@ -39,26 +38,26 @@ pub enum WitnessError {
         /// The type of its key.
         algorithm: u8,
     },
-    /// Not a signed note.
+    /// The text is not a signed note.
     #[error("this is not a signed checkpoint: {0}")]
     #[diagnostic(code(integrity::cosigned_note), help("give a witness the signed checkpoint itself"))]
     Note(&'static str),
-    /// An answer that is not what the protocol says.
+    /// The answer does not follow the protocol.
     #[error("the witness's answer is malformed: {0}")]
     #[diagnostic(
         code(integrity::witness_answer),
         help("is this the address of a witness (c2sp.org/tlog-witness)? Expected signature lines")
     )]
     Answer(&'static str),
-    /// No line is by this witness.
+    /// No signature line is by this witness.
     #[error("there is no cosignature by `{0}`")]
     #[diagnostic(
         code(integrity::not_cosigned),
         help("either the witness has another key by now, or another witness answered")
     )]
     Missing(String),
-    /// A line that names the witness and is not by it, or not over this checkpoint.
-    #[error("the cosignature by `{0}` does not hold")]
+    /// A signature line names the witness but does not verify over this checkpoint.
+    #[error("the cosignature by `{0}` does not verify")]
     #[diagnostic(
         code(integrity::cosignature),
         help(
@@ -80,7 +79,7 @@ fn algorithm_name(algorithm: u8) -> &'static str {
 }
 
 /// The body of the request `add-checkpoint` (section “add-checkpoint”): `proof` shows that the checkpoint
-/// in `note` goes on from the `old_size` entries that the witness signed last. It is empty when that is 0 or
+/// in `note` continues the `old_size` entries that the witness signed last. It is empty when that is 0 or
 /// the size of the checkpoint, as [`consistency_proof`](crate::consistency_proof) gives it.
 #[must_use]
 pub fn add_checkpoint_body(old_size: u64, proof: &[Hash], note: &str) -> String {
@@ -102,12 +101,11 @@ pub fn conflict_size(body: &str) -> Result<u64, WitnessError> {
     if size.to_string() == digits { Ok(size) } else { Err(WitnessError::Answer("its size is not a number")) }
 }
 
-/// What a witness said of a checkpoint, checked: at that time it was the largest tree of this log that the
-/// witness had seen, and it had seen no other story.
+/// A verified cosignature: at that time, the checkpoint was the largest of this log that the witness had seen, and it
+/// continued all earlier ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cosignature {
-    /// When, in seconds since 1970, by the witness's clock. How old is too old, or whether it may lie in the
-    /// future, is for the caller to say, who has a clock.
+    /// The time by the witness's clock, in seconds since 1970. The caller decides whether it is too old or in the future.
     pub timestamp: u64,
     /// The signature line, without its newline.
     pub line: String,
@@ -151,7 +149,7 @@ impl WitnessVerifier {
     }
 
     /// Checks the witness's answer to the checkpoint `note`, with its signatures or without them. Lines by
-    /// other keys are ignored; a line that names this key and does not hold spoils the answer.
+    /// other keys are ignored; a line that names this key but does not verify makes the answer invalid.
     pub fn verify(&self, note: &str, answer: &str) -> Result<Cosignature, WitnessError> {
         let text = match note.rsplit_once("\n\n") {
             Some((text, _)) => format!("{text}\n"),
@@ -164,8 +162,8 @@ impl WitnessVerifier {
         self.newest(&text, answer)
     }
 
-    /// Checks a checkpoint that already carries the witness's line beside the log's, and gives that line. It
-    /// says nothing of the log's own signature: that is [`NoteVerifier::verify`](crate::NoteVerifier::verify).
+    /// Checks a checkpoint that has the witness's signature line, and returns that line. It does not check the log's own
+    /// signature: that is [`NoteVerifier::verify`](crate::NoteVerifier::verify).
     pub fn verify_note(&self, note: &str) -> Result<Cosignature, WitnessError> {
         if note.len() > LONGEST {
             return Err(WitnessError::Note("it is longer than any checkpoint"));
@@ -175,7 +173,7 @@ impl WitnessVerifier {
         self.newest(&format!("{text}\n"), lines)
     }
 
-    /// The newest of this key's cosignatures of `text`, all of which must hold.
+    /// The newest of this key's cosignatures of `text`, all of which must verify.
     fn newest(&self, text: &str, lines: &str) -> Result<Cosignature, WitnessError> {
         let lines = lines.strip_suffix('\n').ok_or(WitnessError::Answer("it does not end in a newline"))?;
         let mut newest: Option<Cosignature> = None;
@@ -194,10 +192,10 @@ impl WitnessVerifier {
         newest.ok_or_else(|| WitnessError::Missing(self.name.clone()))
     }
 
-    /// The time in a cosignature of `text`, if it holds (section “Ed25519 signed message”).
+    /// The time in a cosignature of `text`, if it verifies (section “Ed25519 signed message”).
     fn check(&self, text: &str, signature: &[u8]) -> Option<u64> {
         let (time, signature) = signature.split_first_chunk::<8>()?;
-        // A witness must say when; and the format ends at 2⁶³ - 1.
+        // A witness must give a time; the format's maximum is 2⁶³ - 1.
         let time = Some(u64::from_be_bytes(*time)).filter(|time| (1..1 << 63).contains(time))?;
         let message = format!("cosignature/v1\ntime {time}\n{text}");
         UnparsedPublicKey::new(&ED25519, &self.key).verify(message.as_bytes(), signature).ok()?;
@@ -212,8 +210,8 @@ impl fmt::Display for WitnessVerifier {
     }
 }
 
-/// The note with the cosignatures below its own signatures. A line by the same key that it already carries
-/// is replaced, as some readers refuse a note that a key has signed twice.
+/// The note with the cosignatures below its own signatures. A line by the same key is replaced, because some
+/// readers refuse a note that a key has signed twice.
 #[must_use]
 pub fn add_cosignatures(note: &str, cosignatures: &[Cosignature]) -> String {
     let key = |line| parts(line).map(|(name, id, _)| (name, id));

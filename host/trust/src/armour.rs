@@ -1,22 +1,22 @@
-//! How keys and signatures are wrapped to travel: PEM (RFC 7468), plain base64, or not at all. Tools differ in where they
-//! break lines, and people write above and below; neither decides anything.
+//! The encodings of keys and signatures in files: PEM (RFC 7468), plain base64 or bare bytes. Line breaks, and text before
+//! and after, are ignored, because tools and people differ in them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::SignatureError;
 
-/// Whether there is PEM in a file, after whatever else.
+/// Whether the file contains PEM, possibly after other text.
 pub(crate) fn is_pem(bytes: &[u8]) -> bool {
     bytes.windows(BEGIN.len()).any(|part| part == BEGIN)
 }
 
 const BEGIN: &[u8] = b"-----BEGIN ";
-/// The label of a signature in `ssh-keygen`'s armour.
+/// The PEM label of a signature by `ssh-keygen`.
 const SSH: &str = "SSH SIGNATURE";
 
-/// A signature in any form that tools write: `ssh-keygen`'s armour, base64 in lines of any length, or bare bytes. Whether it
-/// holds is for the key to say.
+/// Decodes a signature in any form that tools write: `ssh-keygen`'s PEM, base64 in lines of any length, or bare bytes. Does
+/// not check the signature.
 pub(crate) fn signature(bytes: &[u8]) -> Result<Vec<u8>, SignatureError> {
     let malformed = |why: &str| Err(SignatureError::Malformed(why.to_owned()));
     let text = bytes.trim_ascii();
@@ -30,7 +30,7 @@ pub(crate) fn signature(bytes: &[u8]) -> Result<Vec<u8>, SignatureError> {
             None => malformed("in an armour that is not ssh-keygen's, or damaged"),
         };
     }
-    // One of OpenSSH, one of Ed25519, which has no mark and 64 bytes, or one of ECDSA in DER.
+    // Bare bytes are one of: OpenSSH, Ed25519 (any 64 bytes), or ECDSA in DER.
     if bytes.starts_with(b"SSHSIG") || bytes.len() == 64 || is_der(bytes) {
         return Ok(bytes.to_vec());
     }
@@ -51,12 +51,12 @@ pub(crate) fn signature(bytes: &[u8]) -> Result<Vec<u8>, SignatureError> {
     })
 }
 
-/// Whether this is one ASN.1 sequence, as ECDSA's signatures are.
+/// Whether the bytes are one ASN.1 sequence, as ECDSA signatures are.
 fn is_der(bytes: &[u8]) -> bool {
     matches!(bytes, [0x30, length, rest @ ..] if usize::from(*length) == rest.len())
 }
 
-/// An OpenSSH signature for `ssh-keygen -Y verify`; none for a signature that is not by an SSH key.
+/// An OpenSSH signature in PEM, for `ssh-keygen -Y verify`; none for a signature that is not by an SSH key.
 pub(crate) fn armoured(signature: &[u8]) -> Option<String> {
     let block = || pem::Pem::new(SSH, signature);
     let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);

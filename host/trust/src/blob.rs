@@ -6,19 +6,19 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::{KeyError, KeyId, SignatureError, SigningKey, VerifyingKey, armour};
 
-/// Signs a blob; the text goes beside it.
+/// Signs a blob. Returns the text of the signature file.
 pub fn sign_blob(key: &SigningKey, blob: &[u8]) -> Result<String, KeyError> {
     Ok(STANDARD.encode(key.sign(blob)?))
 }
 
-/// Which of `keys` signed `blob`. Of a signature only its bytes count: base64 may be in lines, or left out.
+/// The key among `keys` that signed `blob`. The signature may be base64, with or without line breaks, or bare bytes.
 pub fn verify_blob(
     keys: &[VerifyingKey],
     blob: &[u8],
     signature: impl AsRef<[u8]>,
 ) -> Result<KeyId, SignatureError> {
     let der = armour::signature(signature.as_ref())?;
-    // An ASN.1 sequence, whether it is whole or not.
+    // Bare bytes begin like an ASN.1 sequence.
     if der.first() != Some(&0x30) {
         return Err(SignatureError::Malformed("not one of ECDSA in DER".to_owned()));
     }
@@ -28,8 +28,7 @@ pub fn verify_blob(
         .ok_or(SignatureError::Untrusted)
 }
 
-/// A signature file as text, which is kept with what was found out about the file it lay beside: bare bytes become
-/// base64.
+/// The content of a signature file as text, to be stored; bare bytes become base64.
 #[must_use]
 pub fn text_of(signature: Vec<u8>) -> String {
     String::from_utf8(signature).unwrap_or_else(|bare| STANDARD.encode(bare.as_bytes()))

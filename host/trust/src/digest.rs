@@ -1,4 +1,4 @@
-//! SHA-256 digests and the canonical bytes they are taken of.
+//! SHA-256 digests.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize, Serializer};
 #[serde(try_from = "String")]
 pub struct Digest([u8; 32]);
 
-/// Text that is not a digest.
+/// The error for text that is not a digest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
 #[error("`{0}` is not a digest")]
 #[diagnostic(code(usage::digest), help("a digest is `sha256:` and 64 lower-case hex digits"))]
@@ -33,17 +33,17 @@ impl Digest {
         &self.0
     }
 
-    /// The first 12 hex digits: enough to tell two apart on a screen, never enough to trust.
+    /// The first 12 hex digits, to distinguish digests on a screen. Never compare these to decide about trust.
     #[must_use]
     pub fn short(&self) -> String {
         hex::encode(&self.0[..6])
     }
 
-    /// Lends the text form, without a place on the heap: every record has some.
+    /// Gives `with` the text form without an allocation, because every record has some.
     fn with_text<T>(&self, take: impl FnOnce(&str) -> T) -> T {
         let mut text = [0; PREFIX.len() + 64];
         text[..PREFIX.len()].copy_from_slice(PREFIX.as_bytes());
-        // The room is that of 32 bytes, and what is in it ASCII.
+        // The buffer has room for 32 bytes in hex, and hex is ASCII.
         let _ = hex::encode_to_slice(self.0, &mut text[PREFIX.len()..]);
         take(std::str::from_utf8(&text).unwrap_or_default())
     }
@@ -74,7 +74,7 @@ impl FromStr for Digest {
         let digits = text.strip_prefix(PREFIX).ok_or_else(refuse)?;
         let mut out = [0; 32];
         hex::decode_to_slice(digits, &mut out).map_err(|_| refuse())?;
-        // One spelling only.
+        // Only lower-case hex is accepted, so that a digest has one spelling.
         if digits.bytes().any(|b| b.is_ascii_uppercase()) { Err(refuse()) } else { Ok(Self(out)) }
     }
 }

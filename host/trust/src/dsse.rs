@@ -12,9 +12,9 @@ use crate::{Digest, KeyError, KeyId, Sign, SignatureError, VerifyingKey, armour}
 pub struct Envelope {
     /// The document, base64.
     payload: String,
-    /// What kind of document.
+    /// The type of the document.
     payload_type: String,
-    /// Who signed it.
+    /// The signatures.
     signatures: Vec<Signature>,
 }
 
@@ -22,23 +22,23 @@ pub struct Envelope {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Signature {
-    /// A hint only: trust comes from the signature.
+    /// The id of the key. Only a hint: the signature itself is checked.
     #[serde(default)]
     keyid: String,
     sig: String,
 }
 
-/// A document whose signatures hold. Parse nothing else.
+/// A document whose signatures were verified. Parse only this.
 #[derive(Clone, Debug)]
 pub struct Verified {
     /// The bytes that were signed.
     pub payload: Vec<u8>,
-    /// The trusted keys that signed them, each once.
+    /// The trusted keys that signed it, each once.
     pub signers: Vec<KeyId>,
 }
 
-/// The bytes a signature is made over: `DSSEv1 SP LEN(type) SP type SP LEN(body) SP body`. What `ssh-keygen -Y sign`
-/// is given to sign, and `-Y verify` to check.
+/// The bytes that are signed: `DSSEv1 SP LEN(type) SP type SP LEN(body) SP body`. Also the input of `ssh-keygen -Y sign` and
+/// `-Y verify`.
 #[must_use]
 pub fn pae(payload_type: &str, body: &[u8]) -> Vec<u8> {
     let mut out = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), body.len()).into_bytes();
@@ -46,7 +46,7 @@ pub fn pae(payload_type: &str, body: &[u8]) -> Vec<u8> {
     out
 }
 
-/// DSSE allows both alphabets; we write the standard one.
+/// Decodes base64. DSSE allows the standard and the URL alphabet; Remit writes the standard one.
 fn decode(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
     STANDARD.decode(text).or_else(|error| URL_SAFE.decode(text).map_err(|_| error))
 }
@@ -58,8 +58,7 @@ impl Envelope {
         Ok(Self::of(payload_type, payload, &key.verifying_key().id(), &signature))
     }
 
-    /// A document with a signature that was made elsewhere, in any form that tools write: whether it holds is for
-    /// [`Self::verify`] to say.
+    /// An envelope with a signature that was made elsewhere, in any form that tools write. [`Self::verify`] checks it.
     pub fn signed_elsewhere(
         payload_type: &str,
         payload: &[u8],
@@ -77,7 +76,7 @@ impl Envelope {
         }
     }
 
-    /// For `ssh-keygen -Y verify`: what was signed, and each signature that an SSH key made, armoured.
+    /// For `ssh-keygen -Y verify`: the bytes that were signed, and each signature by an SSH key, in PEM.
     pub fn for_ssh_keygen(&self) -> Result<(Vec<u8>, Vec<String>), SignatureError> {
         let malformed = |e: base64::DecodeError| SignatureError::Malformed(e.to_string());
         let signed = pae(&self.payload_type, &decode(&self.payload).map_err(malformed)?);
@@ -85,22 +84,21 @@ impl Envelope {
         Ok((signed, signatures.collect()))
     }
 
-    /// The digest of the document, whoever signed it: proves which document this is, not that it holds.
+    /// The digest of the document. It identifies the document and does not check the signatures.
     pub fn payload_digest(&self) -> Result<Digest, SignatureError> {
         decode(&self.payload)
             .map(|payload| Digest::of(&payload))
             .map_err(|error| SignatureError::Malformed(error.to_string()))
     }
 
-    /// The document, if it is the one of that digest: for whoever trusts the digest, not the signatures.
+    /// The document, if it has that digest. For callers that trust the digest instead of the signatures.
     pub fn payload_named(&self, digest: Digest) -> Result<Vec<u8>, SignatureError> {
         let payload = decode(&self.payload).map_err(|error| SignatureError::Malformed(error.to_string()))?;
         if Digest::of(&payload) == digest { Ok(payload) } else { Err(SignatureError::Untrusted) }
     }
 
-    /// Checks the envelope against trusted keys. At least one of them must have signed it; signatures by
-    /// others and malformed ones are ignored, as if each came in an envelope of its own, and two by one key
-    /// count once.
+    /// Checks the envelope against trusted keys. At least one of them must have signed it. Signatures by other keys and malformed
+    /// ones are ignored. Two signatures by one key count once.
     pub fn verify(&self, payload_type: &str, keys: &[VerifyingKey]) -> Result<Verified, SignatureError> {
         if self.payload_type != payload_type {
             return Err(SignatureError::PayloadType {
@@ -129,7 +127,7 @@ impl Envelope {
                 match key.verify(&signed, &der) {
                     Ok(()) if signers.contains(&id) => {}
                     Ok(()) => signers.push(id),
-                    // What tells more than that it does not fit.
+                    // Keep the error that says the most.
                     Err(error @ (SignatureError::Namespace { .. } | SignatureError::NobodyPresent)) => {
                         why_not = error;
                     }

@@ -11,7 +11,7 @@ pub enum KeyError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     File(#[from] remit_file::FileError),
-    /// The file is not a key Remit can use.
+    /// The file is not a key that Remit can use.
     #[error("{shown} is not a usable key: {why}")]
     #[diagnostic(
         code(usage::key),
@@ -20,7 +20,7 @@ pub enum KeyError {
         )
     )]
     Unusable {
-        /// Where it came from.
+        /// The file, as errors show it.
         shown: String,
         /// What is wrong with it.
         why: String,
@@ -29,7 +29,7 @@ pub enum KeyError {
     #[error("{} can be read by others (mode {mode:04o})", path.display())]
     #[diagnostic(code(usage::key_mode), help("chmod 600 {}", path.display()))]
     Exposed {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// Its permission bits.
         mode: u32,
@@ -38,7 +38,7 @@ pub enum KeyError {
     #[error("the ssh-agent did not sign: {why}")]
     #[diagnostic(code(usage::agent), help("{help}"))]
     Agent {
-        /// Why.
+        /// The reason.
         why: String,
         /// What to do.
         help: &'static str,
@@ -49,14 +49,14 @@ pub enum KeyError {
     Random,
 }
 
-/// A signature does not hold.
+/// A signature is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Diagnostic)]
 pub enum SignatureError {
-    /// Nothing there.
+    /// The signature is empty.
     #[error("the signature is empty")]
     #[diagnostic(code(refused::signature_missing), help("sign it: `remit sign FILE --key NAME.key`"))]
     Missing,
-    /// Not a signature.
+    /// The bytes are not a signature.
     #[error("the signature is malformed: {0}")]
     #[diagnostic(
         code(refused::signature_malformed),
@@ -65,7 +65,7 @@ pub enum SignatureError {
         )
     )]
     Malformed(String),
-    /// No trusted key made it over these bytes.
+    /// No trusted key made this signature over these bytes.
     #[error("no trusted key made this signature over these bytes")]
     #[diagnostic(
         code(refused::signature),
@@ -74,32 +74,32 @@ pub enum SignatureError {
         )
     )]
     Untrusted,
-    /// Made by an SSH key, for something else.
+    /// An SSH key made the signature, for another purpose (namespace).
     #[error("the signature was made for `{found}`, not for `remit`")]
     #[diagnostic(code(refused::namespace), help("sign with `ssh-keygen -Y sign -n remit`"))]
     Namespace {
-        /// What it was made for.
+        /// The namespace of the signature.
         found: String,
     },
-    /// Made by a key in hardware that nobody touched.
-    #[error("the key in hardware signed without anyone present")]
-    #[diagnostic(code(refused::presence), help("use a key that demands a touch"))]
+    /// A hardware key made the signature without a touch.
+    #[error("the hardware key signed without a touch: nobody was present")]
+    #[diagnostic(code(refused::presence), help("use a key that requires a touch"))]
     NobodyPresent,
     /// The envelope is for another kind of document.
     #[error("the signed document is a `{found}`, expected a `{expected}`")]
     #[diagnostic(code(refused::payload_type), help("pass the right kind of file"))]
     PayloadType {
-        /// What it says it is.
+        /// The type of the document.
         found: String,
-        /// What was wanted.
+        /// The expected type.
         expected: String,
     },
 }
 
-/// Sealed data does not open.
+/// Sealed data cannot be opened, or data cannot be sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error, Diagnostic)]
 pub enum SealError {
-    /// Wrong key, wrong place, or changed.
+    /// The key or the context is wrong, or the data was changed.
     #[error("sealed data does not open: it was changed, moved from its place, or sealed under another key")]
     #[diagnostic(
         code(integrity::sealed),

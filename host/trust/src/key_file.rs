@@ -1,4 +1,4 @@
-//! Key files: read once, and then recognised, so that a pipe is as good as a file.
+//! Reading key files. A file is read once and its format is recognised afterwards, so a pipe works too.
 
 use std::path::{Path, PathBuf};
 
@@ -6,18 +6,18 @@ use remit_file::{Content, Kind};
 use zeroize::Zeroizing;
 
 use crate::ssh::SshKey;
-use crate::{KeyError, Signer, VerifyingKey, armour};
+use crate::{KeyError, Signer, SigningKey, VerifyingKey, armour};
 
 const PRIVATE: &str = "PRIVATE KEY";
 const PUBLIC: &str = "PUBLIC KEY";
 const OPENSSH: &str = "OPENSSH PRIVATE KEY";
 
-/// What a key file is of: somebody's public key, or a way to sign with the private one.
+/// The key in a key file: a public key, or something that can sign.
 #[derive(Debug)]
 pub enum Key {
     /// A public key.
     Public(VerifyingKey),
-    /// A private key, or an OpenSSH public key that stands for the private one in an ssh-agent.
+    /// A private key, or an OpenSSH public key whose private key is in an ssh-agent.
     Private(Box<Signer>),
 }
 
@@ -33,12 +33,12 @@ impl Key {
     }
 }
 
-/// The bytes of a key file, and what is known of them.
+/// The bytes of a key file.
 pub(crate) struct KeyFile {
     bytes: Zeroizing<Vec<u8>>,
-    /// What errors call it.
+    /// The name of the file in errors.
     shown: String,
-    /// The mode by which others can read it.
+    /// Path and mode, if users other than the owner can read the file.
     exposed: Option<(PathBuf, u32)>,
 }
 
@@ -47,17 +47,17 @@ impl KeyFile {
         Self { bytes: Zeroizing::new(text.to_vec()), shown: shown.to_owned(), exposed: None }
     }
 
-    /// A file that a person named, or a pipe.
+    /// Reads a file or pipe that a person named.
     pub(crate) fn read(path: &Path) -> Result<Self, KeyError> {
         Ok(Self::from_content(remit_file::given(path, Kind::Key)?, path))
     }
 
-    /// A file that decides who may do what.
+    /// Reads a file that decides who may do what.
     pub(crate) fn trusted(path: &Path) -> Result<Self, KeyError> {
         Ok(Self::from_content(remit_file::trusted(path, Kind::Key)?, path))
     }
 
-    /// A key of the host's own, as bare bytes.
+    /// Reads one of the host's own keys, as bare bytes.
     pub(crate) fn seed(path: &Path) -> Result<Self, KeyError> {
         Ok(Self::from_content(remit_file::trusted(path, Kind::Seed)?, path))
     }
@@ -72,7 +72,7 @@ impl KeyFile {
         KeyError::Unusable { shown: self.shown.clone(), why: why.into() }
     }
 
-    /// What is in it, if only its owner can read it.
+    /// The bytes, if only the owner can read the file.
     pub(crate) fn private(&self) -> Result<&[u8], KeyError> {
         match &self.exposed {
             Some((path, mode)) => Err(KeyError::Exposed { path: path.clone(), mode: *mode }),
@@ -84,7 +84,7 @@ impl KeyFile {
         self.block(&[PUBLIC]).is_ok()
     }
 
-    /// The public key that it holds.
+    /// The public key in the file.
     pub(crate) fn public(&self) -> Result<VerifyingKey, KeyError> {
         if !armour::is_pem(&self.bytes) {
             return Ok(VerifyingKey::of_ssh(self.line()?));
@@ -93,7 +93,7 @@ impl KeyFile {
             .ok_or_else(|| self.unusable("a public key, but neither for ECDSA P-256 nor for Ed25519"))
     }
 
-    /// The private key that it holds, or the way to it.
+    /// The private key in the file, or a reference to it in an ssh-agent.
     pub(crate) fn signer(&self) -> Result<Signer, KeyError> {
         if !armour::is_pem(&self.bytes) {
             return Ok(Signer::in_agent(self.line()?));
@@ -102,14 +102,15 @@ impl KeyFile {
         self.private()?;
         let openssh = block.tag() == OPENSSH;
         let der = Zeroizing::new(block.into_contents());
-        if openssh { Signer::from_openssh(&der, self) } else { Signer::from_pkcs8(&der, self) }
+        let signer = if openssh { Signer::from_openssh(&der) } else { Signer::from_pkcs8(&der) };
+        signer.map_err(|why| self.unusable(why))
     }
 
     fn line(&self) -> Result<SshKey, KeyError> {
         SshKey::from_line(&self.bytes).map_err(|why| self.unusable(why))
     }
 
-    /// The first block with one of these labels.
+    /// The first PEM block with one of these labels.
     fn block(&self, wanted: &[&str]) -> Result<pem::Pem, KeyError> {
         let blocks = pem::parse_many(&*self.bytes);
         let mut blocks = blocks.map_err(|error| self.unusable(format!("damaged PEM ({error})")))?;
@@ -131,5 +132,57 @@ impl KeyFile {
                 format!("a PEM block of `{other}`, expected `{}`", wanted.join("` or `"))
             }
         }))
+    }
+}
+
+impl SigningKey {
+    /// Reads a PKCS#8 key in PEM; `shown` names it in errors.
+    pub fn from_pem(text: &str, shown: &str) -> Result<Self, KeyError> {
+        KeyFile::of(text.as_bytes(), shown).signer()?.publishing(shown)
+    }
+
+    /// Reads a key file, which must be private to its owner; `-` is standard input.
+    pub fn load(path: &Path) -> Result<Self, KeyError> {
+        KeyFile::read(path)?.signer()?.publishing(&path.display().to_string())
+    }
+}
+
+impl VerifyingKey {
+    /// Reads an ECDSA P-256 key in SPKI PEM; `shown` names it in errors.
+    pub fn from_pem(text: &str, shown: &str) -> Result<Self, KeyError> {
+        KeyFile::of(text.as_bytes(), shown).public()?.publishing(shown)
+    }
+
+    /// Reads a public key in PEM (ECDSA P-256 or Ed25519), or a line of OpenSSH (the same two, in hardware too).
+    pub fn from_text(text: &str, shown: &str) -> Result<Self, KeyError> {
+        KeyFile::of(text.as_bytes(), shown).public()
+    }
+
+    /// Reads a key file of any form; `-` is standard input.
+    pub fn load(path: &Path) -> Result<Self, KeyError> {
+        KeyFile::read(path)?.public()
+    }
+
+    /// Reads a key file that decides who may do what.
+    pub fn load_trusted(path: &Path) -> Result<Self, KeyError> {
+        KeyFile::trusted(path)?.public()
+    }
+
+    /// Reads a publisher's key file: ECDSA P-256 in PEM, as cosign writes it.
+    pub fn load_publisher(path: &Path) -> Result<Self, KeyError> {
+        Self::load(path)?.publishing(&path.display().to_string())
+    }
+
+    /// The same for a file that decides whose actions may run.
+    pub fn load_trusted_publisher(path: &Path) -> Result<Self, KeyError> {
+        Self::load_trusted(path)?.publishing(&path.display().to_string())
+    }
+}
+
+impl Signer {
+    /// Reads a private key file, which must be private to its owner: PKCS#8 in PEM (ECDSA P-256 or Ed25519), or
+    /// OpenSSH's; `-` is standard input. An OpenSSH *public* key stands for the private one that an ssh-agent holds.
+    pub fn load(path: &Path) -> Result<Self, KeyError> {
+        KeyFile::read(path)?.signer()
     }
 }

@@ -1,4 +1,4 @@
-//! Keys in the forms openssl, cosign and OpenSSH read and write.
+//! Keys in the formats of openssl, cosign and OpenSSH.
 
 use std::fmt;
 use std::fs;
@@ -13,7 +13,6 @@ use ring::signature::{
 };
 use zeroize::Zeroizing;
 
-use crate::key_file::KeyFile;
 use crate::ssh::{Point, SshKey};
 use crate::{Digest, KeyError, SignatureError};
 
@@ -26,7 +25,7 @@ const SPKI_PREFIX: [u8; 26] = [
 const ED25519_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 const POINT: usize = 65;
 
-/// The name of a public key: SHA-256 of its SPKI in DER, in hex.
+/// The id of a public key: SHA-256 of its SPKI in DER, in hex.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId(String);
 
@@ -70,20 +69,10 @@ impl SigningKey {
         Self::from_der(document.as_ref().to_vec()).map_err(|_| KeyError::Random)
     }
 
-    /// Reads a PKCS#8 key in PEM; `shown` names it in errors.
-    pub fn from_pem(text: &str, shown: &str) -> Result<Self, KeyError> {
-        KeyFile::of(text.as_bytes(), shown).signer()?.publishing(shown)
-    }
-
     pub(crate) fn from_der(der: Vec<u8>) -> Result<Self, KeyRejected> {
         let pkcs8 = Zeroizing::new(der);
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &pkcs8, &SystemRandom::new())?;
         Ok(Self { pair, pkcs8 })
-    }
-
-    /// Reads a key file, which must be private to its owner; `-` is standard input.
-    pub fn load(path: &Path) -> Result<Self, KeyError> {
-        KeyFile::read(path)?.signer()?.publishing(&path.display().to_string())
     }
 
     /// The key in PKCS#8 PEM.
@@ -105,7 +94,7 @@ impl SigningKey {
         let (private, public) = (with(".key"), with(".pub"));
         create(&public, 0o644, self.verifying_key().to_text().as_bytes())?;
         create(&private, 0o600, self.to_pem().as_bytes()).inspect_err(|_| {
-            // Half a pair is of no use, and would block the next attempt.
+            // The public half alone would block the next attempt.
             let _ = fs::remove_file(&public);
         })?;
         Ok((private, public))
@@ -126,7 +115,7 @@ impl SigningKey {
     }
 }
 
-/// A public key. Its form decides how its signatures look, never the signature itself.
+/// A public key. The key decides the format of its signatures, never the signature itself.
 #[derive(Clone, PartialEq, Eq)]
 pub struct VerifyingKey(Form);
 
@@ -136,7 +125,7 @@ enum Form {
     P256(Vec<u8>),
     /// Ed25519 in SPKI: signatures of 64 bytes.
     Ed25519(Vec<u8>),
-    /// As OpenSSH writes it: signatures in the form of `ssh-keygen -Y sign`.
+    /// An OpenSSH key: signatures in the format of `ssh-keygen -Y sign`.
     Ssh(Box<SshKey>),
 }
 
@@ -147,18 +136,8 @@ impl fmt::Debug for VerifyingKey {
 }
 
 impl VerifyingKey {
-    /// Reads an ECDSA P-256 key in SPKI PEM; `shown` names it in errors.
-    pub fn from_pem(text: &str, shown: &str) -> Result<Self, KeyError> {
-        KeyFile::of(text.as_bytes(), shown).public()?.publishing(shown)
-    }
-
-    /// Reads a public key in PEM (ECDSA P-256 or Ed25519), or a line of OpenSSH (the same two, in hardware too).
-    pub fn from_text(text: &str, shown: &str) -> Result<Self, KeyError> {
-        KeyFile::of(text.as_bytes(), shown).public()
-    }
-
-    /// Publishers sign with ECDSA P-256, in PEM, as cosign does.
-    fn publishing(self, shown: &str) -> Result<Self, KeyError> {
+    /// The key, if publishers may sign with it: ECDSA P-256 in PEM, as cosign writes it.
+    pub(crate) fn publishing(self, shown: &str) -> Result<Self, KeyError> {
         if matches!(self.0, Form::P256(_)) {
             return Ok(self);
         }
@@ -186,26 +165,6 @@ impl VerifyingKey {
         Self(Form::Ssh(Box::new(key)))
     }
 
-    /// Reads a key file of any form; `-` is standard input.
-    pub fn load(path: &Path) -> Result<Self, KeyError> {
-        KeyFile::read(path)?.public()
-    }
-
-    /// Reads a key file that decides who may do what.
-    pub fn load_trusted(path: &Path) -> Result<Self, KeyError> {
-        KeyFile::trusted(path)?.public()
-    }
-
-    /// Reads a publisher's key file: ECDSA P-256 in PEM, as cosign has it.
-    pub fn load_publisher(path: &Path) -> Result<Self, KeyError> {
-        Self::load(path)?.publishing(&path.display().to_string())
-    }
-
-    /// The same of one that decides whose actions may run.
-    pub fn load_trusted_publisher(path: &Path) -> Result<Self, KeyError> {
-        Self::load_trusted(path)?.publishing(&path.display().to_string())
-    }
-
     /// The key as text: SPKI PEM, or a line of OpenSSH.
     #[must_use]
     pub fn to_text(&self) -> String {
@@ -218,8 +177,8 @@ impl VerifyingKey {
         }
     }
 
-    /// The key's name: SHA-256 of its SPKI, also where it is written in OpenSSH's form; one key has one name. A key
-    /// in hardware is named by what OpenSSH writes, as it has no SPKI.
+    /// The key's id: SHA-256 of its SPKI, also for a key in OpenSSH's format, so that one key has one id. A hardware key has no
+    /// SPKI; its id is the SHA-256 of OpenSSH's encoding.
     #[must_use]
     pub fn id(&self) -> KeyId {
         let bytes = match &self.0 {
@@ -233,7 +192,7 @@ impl VerifyingKey {
         KeyId(hex::encode(bytes.as_bytes()))
     }
 
-    /// Checks a signature over `message`, in the form that this key's signatures have.
+    /// Checks a signature over `message`, in the format of this key.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
         let check = |algorithm: &'static dyn VerificationAlgorithm, point: &[u8]| {
             UnparsedPublicKey::new(algorithm, point)
@@ -248,7 +207,7 @@ impl VerifyingKey {
     }
 }
 
-/// Makes a file that must not exist, durable, readable as `mode` says from its first moment.
+/// Creates a file that must not exist, durable, and with `mode` from the beginning.
 pub(crate) fn create(path: &Path, mode: u32, contents: &[u8]) -> Result<(), KeyError> {
     let made = remit_file::create(path, mode, contents);
     made.map_err(|error| FileError::writing(path, Kind::Key, &error).into())

@@ -1,4 +1,4 @@
-//! Digests, keys, signatures and sealing: everything Remit's trust rests on.
+//! Digests, keys, signatures, principals and authenticated encryption.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make their own files"))]
 

@@ -1,4 +1,4 @@
-//! Who the principals of a home are: people and software identities, each with its keys.
+//! The principals of a home: people and software identities, each with its keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Digest, KeyError, KeyId, VerifyingKey, canonical};
 
-/// What a principal is.
+/// The kind of a principal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -18,7 +18,7 @@ pub enum Kind {
     Human,
     /// Software that decides by itself what to propose.
     Agent,
-    /// Software that does what it was written to do.
+    /// Software with a fixed behaviour.
     Service,
 }
 
@@ -35,34 +35,34 @@ impl fmt::Display for Kind {
 /// A person or a software identity.
 #[derive(Clone, Debug)]
 pub struct Principal {
-    /// Its name: one no other has.
+    /// The name, unique in the home.
     pub name: String,
-    /// What it is.
+    /// The kind.
     pub kind: Kind,
-    /// The groups it is in.
+    /// The names of its groups.
     pub groups: BTreeSet<String>,
-    /// Its keys.
+    /// The keys.
     pub keys: Vec<PrincipalKey>,
 }
 
-/// A key of a principal, and when it counts.
+/// A key of a principal, and when it is valid.
 #[derive(Clone, Debug)]
 pub struct PrincipalKey {
     /// The key.
     pub key: VerifyingKey,
-    /// From when on; always, if none.
+    /// The start of its validity; none for no limit.
     pub from: Option<Timestamp>,
-    /// Until when; for ever, if none. What it signed before stays verifiable.
+    /// The end of its validity; none for no limit. Older signatures remain verifiable.
     pub until: Option<Timestamp>,
 }
 
-/// How many of whom may let a run go without the usual policy.
+/// Who may allow a run without the usual policy (`[break_glass]`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BreakGlass {
-    /// How many people.
+    /// How many people must approve.
     pub quorum: usize,
-    /// Of which group.
+    /// The group that they must be in.
     pub group: String,
 }
 
@@ -74,35 +74,35 @@ pub struct Principals {
     digest: Digest,
 }
 
-/// What is wrong with a file of principals.
+/// Why a file of principals cannot be used.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum PrincipalsError {
-    /// Not TOML, or not such a file.
-    #[error("{file} does not say who the principals are:\n{detail}")]
+    /// The file is not TOML, or has unknown or missing fields.
+    #[error("{file} is not a valid file of principals:\n{detail}")]
     #[diagnostic(
         code(usage::principals),
         help("correct the line it points at; docs/authority.md has the form")
     )]
     Malformed {
-        /// Which file.
+        /// The file.
         file: String,
-        /// The parser's words, with line and caret.
+        /// The parser's message, with line and caret.
         detail: String,
     },
-    /// What it says cannot be.
+    /// A value in the file is wrong.
     #[error("{file}: {detail}")]
     #[diagnostic(code(usage::principals), help("correct it; docs/authority.md has the form"))]
     Value {
-        /// Which file.
+        /// The file.
         file: String,
-        /// Which principal, and what is wrong.
+        /// The principal, and what is wrong.
         detail: String,
     },
     /// The file cannot be read.
     #[error(transparent)]
     #[diagnostic(transparent)]
     File(#[from] remit_file::FileError),
-    /// One of its keys.
+    /// One of the key files cannot be used.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Key(#[from] KeyError),
@@ -141,7 +141,7 @@ struct WrittenKey {
     until: Option<Timestamp>,
 }
 
-/// TOML's own date and time, with its offset: a time without one means another moment on another machine.
+/// Reads a TOML date and time, which must have an offset: without one, the moment would depend on the machine.
 fn moment<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
     let written = toml::value::Datetime::deserialize(from)?;
     let moment = written.to_string().parse();
@@ -150,7 +150,7 @@ fn moment<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Timestamp>
     })
 }
 
-/// What the digest is of: the meaning, not the layout.
+/// The content that the digest covers: the meaning, not the layout.
 #[derive(Serialize)]
 struct Meaning<'a> {
     principals: Vec<(&'a str, Kind, &'a BTreeSet<String>, Vec<KeyMeaning>)>,
@@ -159,7 +159,7 @@ struct Meaning<'a> {
 
 type KeyMeaning = (String, Option<Timestamp>, Option<Timestamp>);
 
-/// Whether a name is of lower-case letters, digits, and single `-`, `.` or `_` between them.
+/// Whether a name has only lower-case letters and digits, with single `-`, `.` or `_` between them.
 fn is_name(text: &str) -> bool {
     let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     text.len() <= 64
@@ -169,13 +169,13 @@ fn is_name(text: &str) -> bool {
 }
 
 impl Principals {
-    /// Reads the file, and the key files it names, which lie relative to it.
+    /// Reads the file and the key files that it names, whose paths are relative to it.
     pub fn load(path: &Path) -> Result<Self, PrincipalsError> {
         let read = remit_file::trusted(path, remit_file::Kind::Principals)?;
         Self::parse(read.text()?, read.shown(), path.parent().unwrap_or(Path::new(".")))
     }
 
-    /// Reads the text of such a file; `shown` names it in errors, key files lie under `base`.
+    /// Reads the text of such a file. `shown` is its name in errors; paths of key files are relative to `base`.
     pub fn parse(text: &str, shown: &str, base: &Path) -> Result<Self, PrincipalsError> {
         let written: WrittenFile = remit_text::toml::read(text).map_err(|mistake| {
             PrincipalsError::Malformed { file: shown.to_owned(), detail: mistake.to_string() }
@@ -245,36 +245,36 @@ impl Principals {
         Ok(Self { by_name, break_glass: written.break_glass, digest })
     }
 
-    /// Of all that the file and its keys mean: two files that mean the same have the same.
+    /// The digest of the meaning of the file and its keys. Files with the same meaning have the same digest.
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.digest
     }
 
-    /// All of them, by name.
+    /// All principals, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = &Principal> {
         self.by_name.values()
     }
 
-    /// The one of that name.
+    /// The principal of that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Principal> {
         self.by_name.get(name)
     }
 
-    /// Whose key it is, whether or not it counts now.
+    /// The principal that has this key, whether or not the key is valid now.
     #[must_use]
     pub fn holder(&self, key: &KeyId) -> Option<&Principal> {
         self.iter().find(|principal| principal.keys.iter().any(|held| held.key.id() == *key))
     }
 
-    /// Every key there is, whether or not it counts now: to verify what was signed in the past.
+    /// Every key, whether or not it is valid now, to verify old signatures.
     #[must_use]
     pub fn keys(&self) -> Vec<VerifyingKey> {
         self.iter().flat_map(|principal| principal.keys.iter().map(|held| held.key.clone())).collect()
     }
 
-    /// Whether a key counts at that moment.
+    /// Whether a key is valid at that time.
     #[must_use]
     pub fn in_force(&self, key: &KeyId, at: Timestamp) -> bool {
         let held = self.iter().flat_map(|principal| &principal.keys).find(|held| held.key.id() == *key);
@@ -283,7 +283,7 @@ impl Principals {
         })
     }
 
-    /// Who may let a run go without the usual policy.
+    /// Who may allow a run without the usual policy.
     #[must_use]
     pub fn break_glass(&self) -> Option<&BreakGlass> {
         self.break_glass.as_ref()

@@ -1,4 +1,4 @@
-//! Authenticated encryption of what the journal must keep but nobody may read.
+//! Authenticated encryption of secrets that the journal must keep.
 
 use std::fmt;
 use std::path::Path;
@@ -10,22 +10,24 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
+use subtle::ConstantTimeEq as _;
+
 use crate::key_file::KeyFile;
 use crate::keys::create;
 use crate::{KeyError, SealError};
 
-/// Bytes that must not be seen: wiped on drop, no `Serialize`, nothing in `Debug`.
+/// Secret bytes: wiped on drop, without `Serialize`, and not shown by `Debug`.
 #[derive(Clone)]
 pub struct SecretBytes(Zeroizing<Vec<u8>>);
 
 impl SecretBytes {
-    /// Takes the bytes over.
+    /// Takes ownership of the bytes.
     #[must_use]
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(Zeroizing::new(bytes))
     }
 
-    /// The bytes. Each use is a place to look at twice.
+    /// The bytes. Review each use with care.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
         &self.0
@@ -33,10 +35,9 @@ impl SecretBytes {
 }
 
 impl PartialEq for SecretBytes {
-    /// Takes the same time wherever the first difference is.
+    /// Takes the same time for all bytes of the same length.
     fn eq(&self, other: &Self) -> bool {
-        self.0.len() == other.0.len()
-            && self.0.iter().zip(other.0.iter()).fold(0, |d, (a, b)| d | (a ^ b)) == 0
+        self.0.ct_eq(&other.0).into()
     }
 }
 
@@ -72,21 +73,21 @@ impl<'de> Deserialize<'de> for Sealed {
 }
 
 impl Sealed {
-    /// The bytes, for a store that keeps them as they are.
+    /// The bytes, to be stored.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// Bytes from such a store; whether they open is found out when they are opened.
+    /// Sealed bytes from a store. They are checked when they are opened.
     #[must_use]
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
 }
 
-/// A key that seals. The host's is kept in a file of its own, apart from what it seals; others are kept
-/// sealed under it ([`Sealer::wrap`]).
+/// A key for sealing. The host's key is in its own file, apart from the data; the other keys are stored sealed under it
+/// ([`Sealer::wrap`]).
 pub struct Sealer {
     seed: Zeroizing<[u8; 32]>,
     key: LessSafeKey,
@@ -99,12 +100,12 @@ impl fmt::Debug for Sealer {
 }
 
 impl Sealer {
-    /// Reads the key file, or makes one (mode 0600).
+    /// Reads the key file, and creates it (mode 0600) if there is none.
     pub fn load_or_create(path: &Path) -> Result<Self, KeyError> {
         Self::from_seed(private_seed(path)?)
     }
 
-    /// A fresh key, in memory only.
+    /// A new key, in memory only.
     pub fn generate() -> Result<Self, KeyError> {
         let mut seed = Zeroizing::new([0; 32]);
         SystemRandom::new().fill(&mut *seed).map_err(|_| KeyError::Random)?;
@@ -121,7 +122,7 @@ impl Sealer {
         self.seal(context, &*other.seed)
     }
 
-    /// The key that [`Sealer::wrap`] sealed with the same `context`.
+    /// Opens a key that [`Sealer::wrap`] sealed with the same `context`.
     pub fn unwrap(&self, context: &[u8], sealed: &Sealed) -> Result<Self, SealError> {
         let open = self.open(context, sealed)?;
         let mut seed = Zeroizing::new([0; 32]);
@@ -130,8 +131,8 @@ impl Sealer {
         Self::from_seed(seed).map_err(|_| SealError::Broken)
     }
 
-    /// Seals `plain`; it opens only with the same `context`. Nonces are random: far fewer than the 2³²
-    /// messages that NIST SP 800-38D allows one key are ever sealed here.
+    /// Seals `plain`, which opens only with the same `context`. Nonces are random: NIST SP 800-38D allows 2³² messages for one
+    /// key, and far fewer are sealed here.
     pub fn seal(&self, context: &[u8], plain: &[u8]) -> Result<Sealed, SealError> {
         let mut nonce = [0; NONCE_LEN];
         SystemRandom::new().fill(&mut nonce).map_err(|_| SealError::Failed)?;
@@ -143,7 +144,7 @@ impl Sealer {
         Ok(Sealed([&nonce, body.as_slice(), tag.as_ref()].concat()))
     }
 
-    /// Opens what [`Sealer::seal`] sealed with the same `context`.
+    /// Opens data that [`Sealer::seal`] sealed with the same `context`.
     pub fn open(&self, context: &[u8], sealed: &Sealed) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let (nonce, body) = sealed.0.split_first_chunk::<NONCE_LEN>().ok_or(SealError::Broken)?;
         let mut body = Zeroizing::new(body.to_vec());
@@ -157,14 +158,14 @@ impl Sealer {
     }
 }
 
-/// Reads 32 private bytes from a file (which must be private to its owner), or makes them.
+/// Reads 32 bytes from a file that only its owner may read, and creates it if there is none.
 pub fn private_seed(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyError> {
     let mut seed = Zeroizing::new([0; 32]);
     if !path.exists() {
         SystemRandom::new().fill(&mut *seed).map_err(|_| KeyError::Random)?;
         match create(path, 0o600, &*seed) {
             Ok(()) => return Ok(seed),
-            // Another process was first: use its key.
+            // Another process created the file first: use its key.
             Err(KeyError::File(error)) if error.is_there() => {}
             Err(error) => return Err(error),
         }

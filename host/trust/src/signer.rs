@@ -1,22 +1,20 @@
-//! Whoever can sign as a principal: a key in a file, or one that an ssh-agent holds.
+//! Signing as a principal, with a key in a file or in an ssh-agent.
 
 use std::fmt;
-use std::path::Path;
 
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
 use ssh_key::private::KeypairData;
 use ssh_key::{Algorithm, EcdsaCurve, HashAlg, Mpint, Signature, SshSig};
 
-use crate::key_file::KeyFile;
 use crate::ssh::{self, SSH_NAMESPACE, SshKey};
 use crate::{KeyError, SigningKey, VerifyingKey};
 
-/// Anything that signs documents.
+/// Something that can sign documents.
 pub trait Sign {
     /// The public half.
     fn verifying_key(&self) -> VerifyingKey;
-    /// A signature over `message`, in the form that the key's signatures have.
+    /// Signs `message`, in the key's signature format.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError>;
 }
 
@@ -30,7 +28,7 @@ impl Sign for SigningKey {
     }
 }
 
-/// A principal's private key, or the way to it.
+/// A principal's private key, or a reference to it in an ssh-agent.
 pub struct Signer(Held);
 
 enum Held {
@@ -38,7 +36,7 @@ enum Held {
     Ed25519(Ed25519KeyPair),
     /// An SSH key in a file.
     Ssh(SshKey, SshPair),
-    /// An SSH key of which only the public half is here.
+    /// An SSH key whose private half is in an ssh-agent.
     Agent(SshKey),
 }
 
@@ -60,17 +58,11 @@ impl From<SigningKey> for Signer {
 }
 
 impl Signer {
-    /// Reads a private key file, which must be private to its owner: PKCS#8 in PEM (ECDSA P-256 or Ed25519), or
-    /// OpenSSH's; `-` is standard input. An OpenSSH *public* key stands for the private one that an ssh-agent holds.
-    pub fn load(path: &Path) -> Result<Self, KeyError> {
-        KeyFile::read(path)?.signer()
-    }
-
     pub(crate) fn in_agent(key: SshKey) -> Self {
         Self(Held::Agent(key))
     }
 
-    /// The key, if it is one that publishers sign with.
+    /// The key, if publishers may sign with it.
     pub(crate) fn publishing(self, shown: &str) -> Result<SigningKey, KeyError> {
         match self.0 {
             Held::P256(key) => Ok(key),
@@ -81,29 +73,23 @@ impl Signer {
         }
     }
 
-    pub(crate) fn from_pkcs8(der: &[u8], from: &KeyFile) -> Result<Self, KeyError> {
-        // openssl writes no public half into an Ed25519 key.
+    pub(crate) fn from_pkcs8(der: &[u8]) -> Result<Self, String> {
+        // Unchecked, because openssl writes no public half into an Ed25519 key.
         if let Ok(pair) = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der) {
             return Ok(Self(Held::Ed25519(pair)));
         }
         let key = SigningKey::from_der(der.to_vec());
-        let unknown = |error| from.unusable(format!("neither ECDSA P-256 nor Ed25519 in PKCS#8 ({error})"));
+        let unknown = |error| format!("neither ECDSA P-256 nor Ed25519 in PKCS#8 ({error})");
         key.map(|key| Self(Held::P256(key))).map_err(unknown)
     }
 
-    /// What is in the armour of an OpenSSH private key:
+    /// Reads the binary content of an OpenSSH private key:
     /// <https://github.com/openssh/openssh-portable/blob/master/PROTOCOL.key>.
-    pub(crate) fn from_openssh(bytes: &[u8], from: &KeyFile) -> Result<Self, KeyError> {
-        let (pair, public) = match ssh::private_key(bytes) {
-            Ok(Some(found)) => found,
-            Ok(None) => {
-                return Err(from.unusable(
-                    "it is encrypted: `ssh-add` it to your ssh-agent, and name the public key file instead",
-                ));
-            }
-            Err(why) => return Err(from.unusable(why)),
-        };
-        let rejected = |error: ring::error::KeyRejected| from.unusable(error.to_string());
+    pub(crate) fn from_openssh(bytes: &[u8]) -> Result<Self, String> {
+        let found = ssh::private_key(bytes)?;
+        let (pair, public) = found
+            .ok_or("it is encrypted: `ssh-add` it to your ssh-agent, and pass the public key file instead")?;
+        let rejected = |error: ring::error::KeyRejected| error.to_string();
         let pair = match &pair {
             KeypairData::Ed25519(pair) => {
                 let seed = zeroize::Zeroizing::new(pair.private.to_bytes());
@@ -119,7 +105,7 @@ impl Signer {
                 );
                 SshPair::P256(pair.map_err(rejected)?)
             }
-            // A key in hardware has only a handle in its file: the agent talks to the hardware.
+            // The file of a hardware key has only a handle. The agent talks to the hardware.
             _ => return Ok(Self(Held::Agent(public))),
         };
         Ok(Self(Held::Ssh(public, pair)))
@@ -144,7 +130,7 @@ impl Sign for Signer {
                 let made = SshSig::signed_data(SSH_NAMESPACE, HashAlg::Sha512, message)
                     .and_then(|text| pair.sign(&text))
                     .and_then(|signature| key.envelop(signature));
-                // Neither the namespace nor the lengths can be wrong: what is left is the random source.
+                // Namespace and lengths are always right here, so only the random source can fail.
                 made.map_err(|_| KeyError::Random)
             }
         }

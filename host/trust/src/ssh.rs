@@ -1,5 +1,5 @@
-//! OpenSSH's keys and signatures: <https://github.com/openssh/openssh-portable/blob/master/PROTOCOL.sshsig>, and for
-//! keys in hardware `PROTOCOL.u2f` beside it.
+//! OpenSSH keys and signatures: <https://github.com/openssh/openssh-portable/blob/master/PROTOCOL.sshsig>, and `PROTOCOL.u2f`
+//! in the same folder for hardware keys.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{Read as _, Write as _};
@@ -19,11 +19,10 @@ use ssh_key::{Algorithm, EcdsaCurve, HashAlg, Mpint, PublicKey, Signature, SshSi
 
 use crate::{Digest, KeyError, SignatureError};
 
-/// What signatures by SSH keys are for, in the words of `ssh-keygen -Y sign -n`: one made for anything else does
-/// not count here.
+/// The namespace of SSH signatures (`ssh-keygen -Y sign -n`). Signatures for another namespace are refused.
 pub const SSH_NAMESPACE: &str = "remit";
 
-/// A public key as OpenSSH writes it.
+/// A public key in OpenSSH's format.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct SshKey {
     key: KeyData,
@@ -31,14 +30,14 @@ pub(crate) struct SshKey {
     comment: String,
 }
 
-/// The key itself, where it is not in hardware.
+/// The point of a public key that is not in hardware.
 pub(crate) enum Point<'a> {
     P256(&'a [u8]),
     Ed25519(&'a [u8]),
 }
 
 impl SshKey {
-    /// Reads `TYPE BASE64 COMMENT`. The comment may be in any encoding: it means nothing.
+    /// Reads `TYPE BASE64 COMMENT`. The comment has no meaning and may be in any encoding.
     pub(crate) fn from_line(bytes: &[u8]) -> Result<Self, String> {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
@@ -75,13 +74,13 @@ impl SshKey {
         Ok(Self { key, wire, comment: comment.replace(char::is_control, " ") })
     }
 
-    /// As it goes over the wire.
+    /// The key in SSH's binary encoding.
     pub(crate) fn wire(&self) -> &[u8] {
         &self.wire
     }
 
     pub(crate) fn to_line(&self) -> String {
-        // It was read from such a line, or from a key file: both can be written.
+        // The key was read from a line or a key file, so it can be written.
         PublicKey::new(self.key.clone(), self.comment.clone()).to_openssh().unwrap_or_default() + "\n"
     }
 
@@ -93,7 +92,7 @@ impl SshKey {
         }
     }
 
-    /// Checks a signature in the form of `ssh-keygen -Y sign`, not armoured.
+    /// Checks a signature in the binary format of `ssh-keygen -Y sign`.
     pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
         let malformed = |error: &dyn std::fmt::Display| SignatureError::Malformed(error.to_string());
         let mut rest = signature;
@@ -106,12 +105,14 @@ impl SshKey {
         if *sig.public_key() != self.key || sig.signature().algorithm() != self.key.algorithm() {
             return Err(SignatureError::Untrusted);
         }
-        // The decoder is lenient about lengths: only the one way to write it is taken.
+        // The decoder accepts several encodings of lengths. Only the canonical one is accepted here.
         if !rest.is_empty() || self.written(&sig) != signature {
-            return Err(malformed(&"not in its one form"));
+            return Err(malformed(&"not in canonical form"));
         }
         if !sig.reserved().is_empty() {
-            return Err(malformed(&"it holds something that this version does not know"));
+            return Err(malformed(
+                &"its reserved field is not empty, which this version of remit does not know",
+            ));
         }
         let signed =
             SshSig::signed_data(SSH_NAMESPACE, sig.hash_alg(), message).map_err(|e| malformed(&e))?;
@@ -134,11 +135,11 @@ impl SshKey {
         }
     }
 
-    /// How a signature by this key is written.
+    /// The canonical encoding of a signature by this key.
     fn written(&self, sig: &SshSig) -> Vec<u8> {
         let algorithm = sig.signature().algorithm();
         let data = sig.signature().as_bytes();
-        // A key in hardware says behind its signature whether a person was there, and counts.
+        // A hardware key appends a flag for the touch and a counter.
         let behind =
             if matches!(algorithm, Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256) { 5 } else { 0 };
         let (data, behind) = data.split_at(data.len().saturating_sub(behind));
@@ -155,7 +156,7 @@ impl SshKey {
         .concat()
     }
 
-    /// Asks the agent that holds the private half.
+    /// Has the ssh-agent sign, which has the private half.
     pub(crate) fn sign_by_agent(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         let variable = "SSH_AUTH_SOCK";
         let socket = env::var(variable).ok_or_else(|| KeyError::Agent {
@@ -169,24 +170,24 @@ impl SshKey {
         let answer = ask(socket, request, PATIENCE)?;
         let Some((&SIGNED, mut answer)) = answer.split_first() else {
             return Err(KeyError::Agent {
-                why: "it does not hold this key, is locked, or was told not to sign".to_owned(),
+                why: "it does not have this key, is locked, or the person refused".to_owned(),
                 help: HOLDS,
             });
         };
         let signature = string_of(&mut answer)
             .and_then(|blob| Signature::try_from(blob).ok())
-            .ok_or_else(|| broken("its answer is no signature".to_owned()))?;
+            .ok_or_else(|| broken("its answer is not a signature".to_owned()))?;
         self.envelop(signature).map_err(|error| broken(error.to_string()))
     }
 
-    /// A bare signature over [`SshSig::signed_data`], in the form that travels.
+    /// Wraps a bare signature over [`SshSig::signed_data`] into the format of `ssh-keygen -Y sign`.
     pub(crate) fn envelop(&self, signature: Signature) -> ssh_key::Result<Vec<u8>> {
         let sig = SshSig::new(self.key.clone(), SSH_NAMESPACE, HashAlg::Sha512, signature)?;
         Ok(self.written(&sig))
     }
 }
 
-/// SSH writes the two numbers of an ECDSA signature without leading zeros; the arithmetic wants 32 bytes each.
+/// Converts an ECDSA signature: SSH writes its two numbers without leading zeros, ring expects 32 bytes each.
 fn fixed(mut signature: &[u8]) -> Result<Vec<u8>, SignatureError> {
     let malformed = || SignatureError::Malformed("not an ECDSA signature".to_owned());
     let mut out = Vec::with_capacity(64);
@@ -199,7 +200,8 @@ fn fixed(mut signature: &[u8]) -> Result<Vec<u8>, SignatureError> {
     Ok(out)
 }
 
-/// What hardware signs: the application, whether a person touched it, a counter, and the digest of the text.
+/// The signature and the bytes that a hardware key signs: the digest of the application, the flag for the touch, a counter,
+/// and the digest of the text.
 fn in_hardware<'a>(
     application: &str,
     signed: &[u8],
@@ -217,7 +219,7 @@ fn in_hardware<'a>(
     Ok((signature, text))
 }
 
-/// The keys in the armour of an OpenSSH private key; none if it is encrypted. Its comment may be in any encoding.
+/// The keys in an OpenSSH private key; none if it is encrypted. Its comment may be in any encoding.
 pub(crate) fn private_key(bytes: &[u8]) -> Result<Option<(KeypairData, SshKey)>, String> {
     let damaged = || "a damaged OpenSSH private key".to_owned();
     let mut rest = bytes.strip_prefix(b"openssh-key-v1\0").ok_or_else(damaged)?;
@@ -230,7 +232,7 @@ pub(crate) fn private_key(bytes: &[u8]) -> Result<Option<(KeypairData, SshKey)>,
     let (Some(public), Some(mut private), [0, 0, 0, 1], []) = (public, private, one, rest) else {
         return Err(damaged());
     };
-    // Twice the same number, by which it is seen that a passphrase was right.
+    // The same random number twice, which shows after decryption that the passphrase was right. Not needed here.
     let _check = private.split_off(..8).ok_or_else(damaged)?;
     let pair = KeypairData::decode(&mut private).map_err(|error| format!("{} ({error})", damaged()))?;
     let key = KeyData::try_from(&pair).map_err(|error| error.to_string())?;
@@ -244,9 +246,9 @@ pub(crate) fn private_key(bytes: &[u8]) -> Result<Option<(KeypairData, SshKey)>,
 /// `SSH_AGENTC_SIGN_REQUEST` and its answer (<https://datatracker.ietf.org/doc/draft-ietf-sshm-ssh-agent/>).
 const SIGN: [u8; 1] = [13];
 const SIGNED: u8 = 14;
-/// No answer of an agent is longer.
+/// The maximum length of an agent's answer in bytes.
 const LONGEST: u32 = 256 * 1024;
-/// A person may have to look for the key and touch it.
+/// How long to wait for the agent: a person may have to find the hardware key and touch it.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 fn string(bytes: &[u8]) -> Vec<u8> {
@@ -254,7 +256,7 @@ fn string(bytes: &[u8]) -> Vec<u8> {
     [&length.to_be_bytes(), bytes].concat()
 }
 
-/// Takes a string off the front.
+/// Reads an SSH string from the beginning of `rest`.
 fn string_of<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (length, after) = rest.split_first_chunk::<4>()?;
     let (string, after) = after.split_at_checked(u32::from_be_bytes(*length) as usize)?;
@@ -267,21 +269,22 @@ const HOLDS: &str = "`ssh-add -l` lists what it holds, `ssh-add KEY` gives it a 
 const BROKEN: &str =
     "see whether `ssh-add -l` answers; another agent is started by `eval $(ssh-agent)`, then `ssh-add KEY`";
 
-/// So long an agent may take before anybody is told that it is waited for.
+/// After this time, a person is told that the agent has not answered yet.
 const SOON: Duration = Duration::from_secs(1);
 
 static WAITING: OnceLock<fn()> = OnceLock::new();
 
-/// Sets what tells a person that an ssh-agent does not answer at once: it may want a touch, or a question answered.
+/// Sets the function that tells a person that an ssh-agent has not answered yet. It may wait for a touch or a confirmation.
 pub fn when_an_agent_waits(tell: fn()) {
     let _ = WAITING.set(tell);
 }
 
-/// Asks an agent, which may be slow, silent, or send one byte a minute: the time is for all of it.
+/// Sends a request to an agent and waits for the answer. The time limit is for the whole answer, even if the agent sends it
+/// byte by byte.
 fn ask(socket: OsString, request: Vec<u8>, patience: Duration) -> Result<Vec<u8>, KeyError> {
     let shown = socket.to_string_lossy().into_owned();
     let (answer, answers) = mpsc::channel();
-    // Nobody waits for it where it takes too long.
+    // After the time limit, nobody waits for this thread.
     thread::spawn(move || answer.send(converse(&socket, &request)));
     let soon = SOON.min(patience / 2);
     let answer = answers.recv_timeout(soon).or_else(|_| {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Subcommand, ValueEnum};
 use remit_file::{Kind, Wrote};
-use remit_journal::{Event, Journal, Proof, Proven, Reader, UndoResult};
+use remit_journal::{Event, Journal, Proof, Proven, Reader};
 use remit_lifecycle::Home;
 use remit_tlog::NoteVerifier;
 
@@ -271,28 +271,6 @@ fn verify(
     }
     if audit.open_calls > 0 {
         say!("open      {} call(s) without an outcome: under way, or interrupted", audit.open_calls);
-    }
-    for rehearsal in &audit.misjudged {
-        let state = rehearsal.state.map_or("unfinished", remit_journal::RunState::name);
-        print::warn(&format!(
-            "warning: {} was a rehearsal, and an earlier version took it for a real run ({state})",
-            rehearsal.run
-        ));
-        for undone in &rehearsal.undone {
-            let result = match &undone.result {
-                Some(UndoResult::Undone) => "undone on the live system, although it never happened: check it",
-                Some(
-                    UndoResult::AlreadyUndone
-                    | UndoResult::Conflict { .. }
-                    | UndoResult::NotReversible { .. },
-                ) => "nothing was touched",
-                Some(UndoResult::Failed { .. } | UndoResult::InDoubt { .. }) | None => {
-                    "an undo may have reached the live system: check it"
-                }
-            };
-            let what = format!("call {} {} on {}", undone.call, undone.operation, undone.resource);
-            print::warn(&format!("  {}: {result}", print::word(&what)));
-        }
     }
     Ok(0)
 }

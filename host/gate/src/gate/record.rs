@@ -134,12 +134,6 @@ pub(crate) fn undo_context(run: &RunId, intent: &Intent) -> String {
     format!("remit-undo-v2 {run} {call} {operation} {}", Digest::of(text.as_bytes()))
 }
 
-/// What the undo data of journals up to schema 6 is bound to. What was sealed under the newer context does not open
-/// under this one.
-pub(crate) fn old_context(run: &RunId, intent: &Intent) -> String {
-    outcome_context(run, intent.call, &intent.operation)
-}
-
 pub(super) fn intent<O: Operation>(
     call: u64,
     operation: &O,

@@ -11,7 +11,7 @@ use remit_journal::{
     Mode, Outcome, Phase, Record, RequestId, Resolved, RunId, RunState, SignedRef, Simulated, StartError,
     Started, Strike, UndoExpired, UndoIntent, UndoOutcome, UndoResult, Word,
 };
-use remit_tlog::{Checkpoint, Frontier, NoteSigner, NoteVerifier, leaf_hash};
+use remit_tlog::{Frontier, NoteSigner, NoteVerifier, leaf_hash};
 use remit_trust::dsse::Envelope;
 use remit_trust::{Digest, Sealed, SigningKey};
 use rusqlite::{Connection, params};
@@ -107,13 +107,8 @@ pub(crate) fn failed(run: RunId) -> Record {
     record
 }
 
-/// Recomputes chain and frontier as schema 7 has them: all that needs no key.
+/// Recomputes chain and frontier: everything that needs no key.
 pub(crate) fn rechain(database: &Connection) -> Frontier {
-    rechain_since(database, 0)
-}
-
-/// The same with the old form of entries before that record.
-pub(crate) fn rechain_since(database: &Connection, placed_since: i64) -> Frontier {
     let rows: Vec<(i64, String, Vec<u8>)> = {
         let mut rows = database.prepare("SELECT seq, run, body FROM record ORDER BY seq").unwrap();
         let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
@@ -125,14 +120,9 @@ pub(crate) fn rechain_since(database: &Connection, placed_since: i64) -> Frontie
         let digest = Digest::of(&body);
         let (place, before) = tails.entry(of).or_default();
         *place += 1;
-        let text = if seq < placed_since {
-            [b"remit-journal-v1\n".as_slice(), &chain, digest.as_bytes()].concat()
-        } else {
-            let parts: [&[u8]; 5] =
-                [b"remit-journal-v2\n", &chain, digest.as_bytes(), &place.to_be_bytes(), before];
-            parts.concat()
-        };
-        chain = *Digest::of(&text).as_bytes();
+        let parts: [&[u8]; 5] =
+            [b"remit-journal-v2\n", &chain, digest.as_bytes(), &place.to_be_bytes(), before];
+        chain = *Digest::of(&parts.concat()).as_bytes();
         *before = chain;
         frontier.push(leaf_hash(&chain));
         database.execute("UPDATE record SET chain = ?1 WHERE seq = ?2", params![chain, seq]).unwrap();
@@ -141,27 +131,6 @@ pub(crate) fn rechain_since(database: &Connection, placed_since: i64) -> Frontie
         .execute("UPDATE head SET chain = ?1, frontier = ?2", params![chain, frontier.to_bytes()])
         .unwrap();
     frontier
-}
-
-/// Makes a closed journal what schema 6 would have made of the same records.
-pub(crate) fn as_schema_6(path: &Path) {
-    as_schema_6_by(path, &signer());
-}
-
-/// The same of a journal that another key signs.
-pub(crate) fn as_schema_6_by(path: &Path, signer: &NoteSigner) {
-    let database = Connection::open(path).unwrap();
-    let frontier = rechain_since(&database, i64::MAX);
-    let (size, root) = (frontier.size(), frontier.root());
-    let note =
-        signer.sign(&Checkpoint { origin: signer.name().to_owned(), size, root, extensions: Vec::new() });
-    database.execute("UPDATE head SET note = ?1", [note]).unwrap();
-    database
-        .execute_batch(
-            "ALTER TABLE record DROP COLUMN place; ALTER TABLE head DROP COLUMN placed_since; DROP TABLE block;
-             PRAGMA user_version = 6;",
-        )
-        .unwrap();
 }
 
 pub(crate) fn outcome(run: RunId, call: u64) -> Record {

@@ -1,4 +1,4 @@
-//! Each way to tell, against a real receiver.
+//! Each sink, against a real receiver.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -65,8 +65,8 @@ fn receiver(answer: &'static str) -> (String, JoinHandle<(Vec<String>, String)>)
     (address, taken)
 }
 
-#[test]
-fn a_webhook_is_signed_as_the_standard_says() {
+#[tokio::test]
+async fn a_webhook_is_signed_as_the_standard_says() {
     let home = home();
     let (address, taken) = receiver("HTTP/1.1 204 No Content\r\n\r\n");
     let text = format!(
@@ -74,7 +74,7 @@ fn a_webhook_is_signed_as_the_standard_says() {
     );
     let notifiers = open(home.path(), &text).unwrap();
     assert!(notifiers.wants("pager", "run-reverted") && !notifiers.wants("pager", "requested"));
-    notifiers.deliver("pager", &event()).unwrap();
+    notifiers.deliver("pager", &event()).await.unwrap();
     let (headers, body) = taken.join().unwrap();
     let header = |name: &str| {
         let found = headers.iter().find_map(|line| line.strip_prefix(&format!("{name}: ")));
@@ -102,47 +102,47 @@ fn the_reference_signature() {
     assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
 }
 
-#[test]
-fn a_receiver_that_fails_was_not_told() {
+#[tokio::test]
+async fn a_receiver_that_fails_was_not_told() {
     let home = home();
     let redirect = "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n";
     for (answer, says) in [("HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n", "503"), (redirect, "302")] {
         let (address, taken) = receiver(answer);
         let text = format!("name = \"p\"\nwebhook = \"{address}\"\nsecret_file = \"secret\"");
-        let error = open(home.path(), &text).unwrap().deliver("p", &event()).unwrap_err().to_string();
+        let error = open(home.path(), &text).unwrap().deliver("p", &event()).await.unwrap_err().to_string();
         assert!(error.contains(says) && !error.contains("whsec"), "{error}");
         taken.join().unwrap();
     }
     let gone = "name = \"p\"\nwebhook = \"http://127.0.0.1:1/\"\nsecret_file = \"secret\"";
-    open(home.path(), gone).unwrap().deliver("p", &event()).unwrap_err();
+    open(home.path(), gone).unwrap().deliver("p", &event()).await.unwrap_err();
 }
 
-#[test]
-fn a_command_reads_the_event_and_its_exit_code_counts() {
+#[tokio::test]
+async fn a_command_reads_the_event_and_its_exit_code_counts() {
     let home = home();
     let to = home.path().join("got");
     let text = format!("name = \"c\"\ncommand = [\"tee\", \"{}\"]", to.display());
-    open(home.path(), &text).unwrap().deliver("c", &event()).unwrap();
+    open(home.path(), &text).unwrap().deliver("c", &event()).await.unwrap();
     let got: serde_json::Value = serde_json::from_slice(&fs::read(&to).unwrap()).unwrap();
     assert_eq!((&got["id"], &got["kind"]), (&"test.example/journal/7".into(), &"run-reverted".into()));
     for (command, says) in [("\"false\"", "exit status: 1"), ("\"/no/such/program\"", "/no/such/program")] {
         let text = format!("name = \"c\"\ncommand = [{command}]");
-        let error = open(home.path(), &text).unwrap().deliver("c", &event()).unwrap_err();
+        let error = open(home.path(), &text).unwrap().deliver("c", &event()).await.unwrap_err();
         assert!(error.to_string().contains(says), "{error}");
     }
 }
 
-#[test]
-fn a_file_gets_a_line_for_each() {
+#[tokio::test]
+async fn a_file_gets_a_line_for_each() {
     let home = home();
     let notifiers = open(home.path(), "name = \"f\"\nfile = \"events.jsonl\"").unwrap();
-    notifiers.deliver("f", &event()).unwrap();
-    notifiers.deliver("f", &event()).unwrap();
+    notifiers.deliver("f", &event()).await.unwrap();
+    notifiers.deliver("f", &event()).await.unwrap();
     assert_eq!(fs::read_to_string(home.path().join("events.jsonl")).unwrap().lines().count(), 2);
     let error =
-        open(home.path(), "name = \"f\"\nfile = \"no/such/folder/x\"").unwrap().deliver("f", &event());
+        open(home.path(), "name = \"f\"\nfile = \"no/such/folder/x\"").unwrap().deliver("f", &event()).await;
     assert!(error.unwrap_err().to_string().contains("no/such/folder"));
-    let full = open(home.path(), "name = \"f\"\nfile = \"/dev/full\"").unwrap().deliver("f", &event());
+    let full = open(home.path(), "name = \"f\"\nfile = \"/dev/full\"").unwrap().deliver("f", &event()).await;
     full.unwrap_err();
 }
 
@@ -160,7 +160,7 @@ fn what_cannot_be_is_told_when_it_is_read() {
         ("name = \"x\"\nwebhook = \"https://a.example\"\nsecret_file = \"absent\"", "absent"),
         ("name = \"\"\nfile = \"a\"", "no name"),
         ("name = \"x\"\nfile = \"a\"\non = [\"run-in-dubt\"]", "no events `run-in-dubt`"),
-        ("name = \"x\"\nwebhook = \"https://a:b@c.example\"\nsecret_file = \"secret\"", "holds a password"),
+        ("name = \"x\"\nwebhook = \"https://a:b@c.example\"\nsecret_file = \"secret\"", "has a password"),
     ] {
         let error = open(home.path(), text).unwrap_err();
         assert!(error.contains(says), "no `{says}` in {error}");
@@ -170,18 +170,18 @@ fn what_cannot_be_is_told_when_it_is_read() {
 }
 
 /// A receiver that takes its time, and an event that is too long, end in time and are not told.
-#[test]
-fn nobody_keeps_a_repair_waiting() {
+#[tokio::test]
+async fn nobody_keeps_a_repair_waiting() {
     let home = home();
     let since = Instant::now();
     let slow = open(home.path(), "name = \"c\"\ncommand = [\"sleep\", \"60\"]").unwrap();
-    assert!(slow.deliver("c", &event()).unwrap_err().to_string().contains("longer than 2 s"));
+    assert!(slow.deliver("c", &event()).await.unwrap_err().to_string().contains("longer than 2 s"));
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}/a-token-in-the-path", silent.local_addr().unwrap());
     let text = format!("name = \"p\"\nwebhook = \"{address}\"\nsecret_file = \"secret\"");
-    let error = open(home.path(), &text).unwrap().deliver("p", &event()).unwrap_err().to_string();
+    let error = open(home.path(), &text).unwrap().deliver("p", &event()).await.unwrap_err().to_string();
     assert!(!error.contains("a-token"), "{error}");
     let long = Event { summary: "x".repeat(100_000), ..event() };
-    assert!(slow.deliver("c", &long).unwrap_err().to_string().contains("too long"));
+    assert!(slow.deliver("c", &long).await.unwrap_err().to_string().contains("too long"));
     assert!(since.elapsed() < Duration::from_secs(20));
 }
