@@ -397,10 +397,12 @@ fn the_manual_shows_every_operation_with_its_arguments() {
             "remit:files/read.read" => arguments::<files::Read>(&written),
             "remit:files/read.list" => arguments::<files::List>(&written),
             "remit:files/write.look" => arguments::<files::Find>(&written),
-            "remit:files/write.put" => arguments::<files::Put>(&written),
-            "remit:files/write.remove" => arguments::<files::Remove>(&written),
-            "remit:files/write.make-directory" => arguments::<files::MakeDirectory>(&written),
-            "remit:files/write.remove-directory" => arguments::<files::RemoveDirectory>(&written),
+            "remit:files/write.put" => arguments::<files::Edit<files::Put>>(&written),
+            "remit:files/write.remove" => arguments::<files::Edit<files::Remove>>(&written),
+            "remit:files/write.make-directory" => arguments::<files::Edit<files::MakeDirectory>>(&written),
+            "remit:files/write.remove-directory" => {
+                arguments::<files::Edit<files::RemoveDirectory>>(&written)
+            }
             other => panic!("{other} is new: show it here too"),
         };
         // All that it has, and nothing that it has not; sorted, and without spaces.
@@ -413,7 +415,7 @@ fn the_manual_shows_every_operation_with_its_arguments() {
     let granted = remit_capability::interfaces().iter().chain(powers("wasi:filesystem/types"));
     let granted = granted.filter(|interface| interface.granted_by_scope());
     let mut operations: Vec<_> =
-        granted.flat_map(|interface| interface.operations).map(|operation| operation.name()).collect();
+        granted.flat_map(|interface| interface.operations).map(|operation| operation.name).collect();
     operations.sort_unstable();
     shown.sort_unstable();
     shown.dedup();

@@ -1,5 +1,6 @@
 //! The floor: wasmtime alone, with the settings that make it fastest here, and host functions that only answer.
 
+use remit_capability::CallError;
 use remit_capability::bindings::remit::secrets::{inspect, rotate, types};
 use remit_capability::bindings::{Action, ActionPre};
 use wasmtime::component::{Component, HasSelf, Linker};
@@ -70,20 +71,20 @@ fn answer() -> types::Metadata {
     types::Metadata { current: 2, versions: vec![version(1), version(2)] }
 }
 
-impl types::Host for Nothing {}
+impl types::Host for Nothing {
+    fn convert_failure(&mut self, error: CallError) -> wasmtime::Result<types::Failure> {
+        Err(error.into())
+    }
+}
 
 impl inspect::Host for Nothing {
-    async fn metadata(&mut self, _: String) -> wasmtime::Result<Result<types::Metadata, types::Failure>> {
-        Ok(Ok(answer()))
+    async fn metadata(&mut self, _: String) -> Result<types::Metadata, CallError> {
+        Ok(answer())
     }
 }
 
 impl rotate::Host for Nothing {
-    async fn rotate(
-        &mut self,
-        _: String,
-        _: Option<String>,
-    ) -> wasmtime::Result<Result<rotate::Rotated, types::Failure>> {
-        Ok(Ok(rotate::Rotated { previous: 1, current: 2 }))
+    async fn rotate(&mut self, _: String, _: Option<String>) -> Result<rotate::Rotated, CallError> {
+        Ok(rotate::Rotated { previous: 1, current: 2 })
     }
 }

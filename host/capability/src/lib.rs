@@ -15,5 +15,5 @@ pub mod secrets;
 mod table;
 pub mod wasi;
 
-pub use ctx::Ctx;
+pub use ctx::{CallError, Ctx, answered};
 pub use table::{Interface, check, find, interfaces, operation, powers};

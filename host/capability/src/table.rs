@@ -1,6 +1,6 @@
 //! The table: every interface an action may import, in one place.
 
-use remit_gate::{AnyOperation, Effect, Of, Scope, ScopeError};
+use remit_gate::{Effect, Known, Scope, ScopeError};
 use wasmtime::component::Linker;
 
 use crate::bindings::{remit, wasi};
@@ -21,7 +21,7 @@ pub struct Interface {
     /// What granting it means, in one plain sentence for an operator.
     pub risk: &'static str,
     /// Its operations. The gate never sees any other function of it, because no other reaches anything.
-    pub operations: &'static [&'static dyn AnyOperation],
+    pub operations: &'static [Known],
 }
 
 impl Interface {
@@ -53,7 +53,7 @@ impl std::fmt::Debug for Interface {
 /// Makes the rows and, from the same list, the function that links one.
 macro_rules! table {
     ($(
-        $name:literal $version:literal $reach:ident $effect:ident [$($operation:ty),*]
+        $name:literal $version:literal $reach:ident $effect:ident [$($operation:expr),*]
         by $($module:ident)::+ : $risk:literal;
     )*) => {
         static TABLE: &[Interface] = &[$(
@@ -63,7 +63,7 @@ macro_rules! table {
                 kind: table!(@$reach),
                 effect: Effect::$effect,
                 risk: $risk,
-                operations: &[$(&Of::<$operation>::NEW),*],
+                operations: &[$($operation),*],
             },
         )*];
 
@@ -82,22 +82,22 @@ macro_rules! table {
 }
 
 table! {
-    "remit:secrets/inspect" "0.1.0" secret Observe [secrets::Metadata] by remit::secrets::inspect:
+    "remit:secrets/inspect" "0.1.0" secret Observe [Known::observe::<secrets::Metadata>()] by remit::secrets::inspect:
         "sees which versions a secret has and when they were made, never a value";
-    "remit:secrets/rotate" "0.1.0" secret Change [secrets::Rotate] by remit::secrets::rotate:
+    "remit:secrets/rotate" "0.1.0" secret Change [Known::change::<secrets::Rotate>()] by remit::secrets::rotate:
         "replaces a secret's value by a new one it never sees; whoever still uses the old value is locked out";
-    "remit:secrets/disable" "0.1.0" secret Change [secrets::Disable] by remit::secrets::disable:
+    "remit:secrets/disable" "0.1.0" secret Change [Known::change::<secrets::Disable>()] by remit::secrets::disable:
         "makes a version of a secret unreadable until it is enabled again";
-    "remit:secrets/destroy" "0.1.0" secret Irrevocable [secrets::Destroy] by remit::secrets::destroy:
+    "remit:secrets/destroy" "0.1.0" secret Irrevocable [Known::change::<secrets::Destroy>()] by remit::secrets::destroy:
         "destroys a version of a secret for good; nothing brings it back";
-    "remit:secrets/reveal" "0.1.0" secret Disclose [secrets::Reveal] by remit::secrets::reveal:
+    "remit:secrets/reveal" "0.1.0" secret Disclose [Known::observe::<secrets::Reveal>()] by remit::secrets::reveal:
         "reads a secret's value; from then on the action knows it";
     "remit:secrets/types" "0.1.0" ambient Observe [] by remit::secrets::types:
         "names the types of the other secrets interfaces; can do nothing";
 
-    "remit:host/log" "0.1.0" ambient Observe [host::Write] by remit::host::log:
+    "remit:host/log" "0.1.0" ambient Observe [Known::observe::<host::Write>()] by remit::host::log:
         "writes lines into the run's own journal";
-    "remit:host/run" "0.1.0" ambient Observe [host::ReadFacts] by remit::host::run:
+    "remit:host/run" "0.1.0" ambient Observe [Known::observe::<host::ReadFacts>()] by remit::host::run:
         "knows its run's identifier, start and reason";
 
     "wasi:cli/environment" "0.2.12" ambient Observe [] by wasi::cli::environment:
@@ -120,17 +120,17 @@ table! {
         "asks about a terminal; there is none";
     "wasi:cli/terminal-stderr" "0.2.12" ambient Observe [] by wasi::cli::terminal_stderr:
         "asks about a terminal; there is none";
-    "wasi:clocks/monotonic-clock" "0.2.12" ambient Observe [inert::MonotonicNow] by wasi::clocks::monotonic_clock:
+    "wasi:clocks/monotonic-clock" "0.2.12" ambient Observe [Known::observe::<inert::MonotonicNow>()] by wasi::clocks::monotonic_clock:
         "measures time; each look is recorded";
-    "wasi:clocks/wall-clock" "0.2.12" ambient Observe [inert::WallNow] by wasi::clocks::wall_clock:
+    "wasi:clocks/wall-clock" "0.2.12" ambient Observe [Known::observe::<inert::WallNow>()] by wasi::clocks::wall_clock:
         "knows the date and time; each look is recorded";
-    "wasi:filesystem/preopens" "0.2.12" ambient Observe [files::GetDirectories] by wasi::filesystem::preopens:
+    "wasi:filesystem/preopens" "0.2.12" ambient Observe [Known::observe::<files::GetDirectories>()] by wasi::filesystem::preopens:
         "asks which directories it may use; there are none but those that a scope grants";
     "wasi:filesystem/types" "0.2.12" ambient Observe [] by wasi::filesystem::types:
         "uses files that a scope grants by remit:files/read and remit:files/write; otherwise there are none";
     "wasi:io/error" "0.2.12" ambient Observe [] by wasi::io::error:
         "reads error texts of its own streams";
-    "wasi:io/poll" "0.2.12" ambient Observe [inert::Poll, inert::Ready] by wasi::io::poll:
+    "wasi:io/poll" "0.2.12" ambient Observe [Known::observe::<inert::Poll>(), Known::observe::<inert::Ready>()] by wasi::io::poll:
         "waits, within its time limit; each wait is recorded";
     "wasi:io/streams" "0.2.12" ambient Observe [] by wasi::io::streams:
         "uses its standard streams, which end in the run's own log";
@@ -150,7 +150,11 @@ static POWERS: &[Interface] = &[
         kind: Some(remit_backend::files::KIND),
         effect: Effect::Observe,
         risk: "reads files and lists directories; from then on the action knows what is in them",
-        operations: &[&Of::<files::Look>::NEW, &Of::<files::Read>::NEW, &Of::<files::List>::NEW],
+        operations: &[
+            Known::observe::<files::Look>(),
+            Known::observe::<files::Read>(),
+            Known::observe::<files::List>(),
+        ],
     },
     Interface {
         name: files::WRITE,
@@ -159,11 +163,11 @@ static POWERS: &[Interface] = &[
         effect: Effect::Change,
         risk: "replaces, makes and removes files and directories; whoever reads them follows the new content",
         operations: &[
-            &Of::<files::Find>::NEW,
-            &Of::<files::Put>::NEW,
-            &Of::<files::Remove>::NEW,
-            &Of::<files::MakeDirectory>::NEW,
-            &Of::<files::RemoveDirectory>::NEW,
+            Known::observe::<files::Find>(),
+            Known::change::<files::Edit<files::Put>>(),
+            Known::change::<files::Edit<files::Remove>>(),
+            Known::change::<files::Edit<files::MakeDirectory>>(),
+            Known::change::<files::Edit<files::RemoveDirectory>>(),
         ],
     },
 ];
@@ -223,11 +227,10 @@ pub fn check(scope: &Scope) -> Result<(), ScopeError> {
 
 /// The operation that the journal knows as `name`.
 #[must_use]
-pub fn operation(name: &str) -> Option<&'static dyn AnyOperation> {
+pub fn operation(name: &str) -> Option<&'static Known> {
     TABLE
         .iter()
         .chain(POWERS)
         .flat_map(|interface| interface.operations)
-        .copied()
-        .find(|operation| operation.name() == name)
+        .find(|operation| operation.name == name)
 }

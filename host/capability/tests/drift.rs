@@ -65,7 +65,7 @@ fn every_function_has_exactly_one_operation_of_its_documented_effect() {
     let mut functions = 0;
     for (import, interface) in imports(&resolve) {
         let row = find(&import).unwrap();
-        let mut operations: Vec<&str> = row.operations.iter().map(|operation| operation.name()).collect();
+        let mut operations: Vec<&str> = row.operations.iter().map(|operation| operation.name).collect();
         operations.sort_unstable();
         if row.is_wasi() {
             // WASI's functions reach the run's own state; those that reach a clock are operations.
@@ -74,7 +74,7 @@ fn every_function_has_exactly_one_operation_of_its_documented_effect() {
                 let known =
                     interface.functions.keys().any(|f| f == function || f.ends_with(&format!(".{function}")));
                 assert!(known, "{name} is not in {import}");
-                assert_eq!(operation(name).unwrap().effect(), Effect::Observe);
+                assert_eq!(operation(name).unwrap().effect, Effect::Observe);
             }
             continue;
         }
@@ -85,7 +85,7 @@ fn every_function_has_exactly_one_operation_of_its_documented_effect() {
         for (name, function) in &interface.functions {
             let operation = operation(&format!("{}.{name}", row.name)).unwrap();
             let documented = documented_effect(function.docs.contents.as_deref().unwrap_or_default());
-            assert_eq!(documented, Some(operation.effect().to_string()), "effect of {}", operation.name());
+            assert_eq!(documented, Some(operation.effect.to_string()), "effect of {}", operation.name);
             functions += 1;
         }
     }
@@ -102,7 +102,7 @@ fn a_row_shows_the_strongest_effect_of_its_operations() {
     };
     for row in interfaces() {
         let strongest =
-            row.operations.iter().map(|operation| operation.effect()).max_by_key(|effect| rank(*effect));
+            row.operations.iter().map(|operation| operation.effect).max_by_key(|effect| rank(*effect));
         assert_eq!(row.effect, strongest.unwrap_or(Effect::Observe), "{}", row.name);
         assert!(!row.risk.is_empty() && !row.risk.ends_with('.'), "{}", row.name);
     }

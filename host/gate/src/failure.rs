@@ -4,8 +4,6 @@ use miette::Diagnostic;
 use remit_journal::JournalError;
 use serde::{Deserialize, Serialize};
 
-use crate::Divergence;
-
 /// Why the host did not do what was asked. The guest sees it as `remit:secrets/types.failure`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "kind", content = "message", rename_all = "kebab-case")]
@@ -120,6 +118,24 @@ pub struct Exceeded {
     pub used: u64,
     /// What the scope allows.
     pub allowed: u64,
+}
+
+/// The first difference between a replay and the record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error, Diagnostic)]
+#[error("the replay differs from the record at {at}: expected {expected}, got {got}")]
+#[diagnostic(
+    code("integrity::divergence"),
+    help(
+        "either the record is not of this component and input (`remit audit verify`), or the action is not deterministic on this host"
+    )
+)]
+pub struct Divergence {
+    /// Where: `call 3`, `the end`.
+    pub at: String,
+    /// What is on record.
+    pub expected: String,
+    /// What the action did now.
+    pub got: String,
 }
 
 /// Why the host ends a run at a host call. Traps the guest; never an answer it could swallow.

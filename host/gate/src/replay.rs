@@ -3,31 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use miette::Diagnostic;
 use remit_journal::{CallResult, Denied, Event, Intent, Phase, Record, RunId, Simulated};
 use remit_trust::Sealer;
-use serde::Serialize;
 
-use crate::gate::{outcome_context, within};
-use crate::{Failure, Fault, Limit, Limits, Operation, Used};
-
-/// The first difference between a replay and the record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error, Diagnostic)]
-#[error("the replay differs from the record at {at}: expected {expected}, got {got}")]
-#[diagnostic(
-    code("integrity::divergence"),
-    help(
-        "either the record is not of this component and input (`remit audit verify`), or the action is not deterministic on this host"
-    )
-)]
-pub struct Divergence {
-    /// Where: `call 3`, `the end`.
-    pub at: String,
-    /// What is on record.
-    pub expected: String,
-    /// What the action did now.
-    pub got: String,
-}
+use crate::context::outcome_context;
+use crate::progress::within;
+use crate::{Divergence, Failure, Fault, Limit, Limits, Operation, Used};
 
 /// A run's host calls, to be asked for again in the same order.
 pub struct Replay {
@@ -122,7 +103,8 @@ impl Replay {
         }
     }
 
-    pub(crate) fn call<O: Operation>(&self, operation: &O) -> Result<Result<O::Outcome, Failure>, Fault> {
+    /// What the recorded run was answered.
+    pub(crate) fn answer<O: Operation>(&self, operation: &O) -> Result<Result<O::Outcome, Failure>, Fault> {
         let unreadable = |verb, why: String| Fault::Record { operation: O::NAME.to_owned(), verb, why };
         let arguments =
             serde_json::to_string(operation).map_err(|error| unreadable("written", error.to_string()))?;

@@ -15,11 +15,11 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use remit_backend::Files;
-use remit_gate::{Estate, Failure, Mode, Observation, Resource, Scope};
+use remit_gate::{Estate, Failure, Mode, Observe, Operation, Reads, Resource, Scope};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use read::{List, Look, Read};
-pub use write::{BeforeChange, Find, Kind, MakeDirectory, Put, Remove, RemoveDirectory};
+pub use write::{BeforeChange, Edit, Edits, Find, Kind, MakeDirectory, Put, Remove, RemoveDirectory};
 
 /// The power to look at files.
 pub const READ: &str = "remit:files/read";
@@ -61,15 +61,19 @@ impl<'de> Deserialize<'de> for Content {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GetDirectories {}
 
-impl Observation for GetDirectories {
+impl Operation for GetDirectories {
     const NAME: &'static str = "wasi:filesystem/preopens.get-directories";
+    const AMBIENT: bool = true;
+    type Kind = Reads;
     type Backend = Files;
     type Outcome = Vec<String>;
 
     fn resource(&self) -> Cow<'_, Resource> {
         Cow::Borrowed(crate::host::this_run())
     }
+}
 
+impl Observe for GetDirectories {
     async fn observe(&self, on: &Files) -> Result<Vec<String>, Failure> {
         Ok(on.granted().to_vec())
     }

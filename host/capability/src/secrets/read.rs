@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 
 use remit_backend::{Secrets, VersionState};
-use remit_gate::{Failure, MakeUp, Observation, Resource};
+use remit_gate::{Failure, MakeUp, Observe, Operation, Reads, Resource};
 use serde::{Deserialize, Serialize};
 
-use crate::bindings::remit::secrets::types;
+use crate::bindings::remit::secrets::{inspect, reveal, types};
+use crate::{CallError, Ctx};
 
 /// `remit:secrets/inspect.metadata`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,18 +16,28 @@ pub struct Metadata {
     pub resource: Resource,
 }
 
-impl Observation for Metadata {
+impl Operation for Metadata {
     const NAME: &'static str = "remit:secrets/inspect.metadata";
+    type Kind = Reads;
     type Backend = Secrets;
     type Outcome = remit_backend::Metadata;
 
     fn resource(&self) -> Cow<'_, Resource> {
         Cow::Borrowed(&self.resource)
     }
+}
 
+impl Observe for Metadata {
     async fn observe(&self, on: &Secrets) -> Result<remit_backend::Metadata, Failure> {
         let (store, _) = on.at(&self.resource)?;
         store.metadata(&self.resource).await
+    }
+}
+
+impl inspect::Host for Ctx {
+    async fn metadata(&mut self, path: String) -> Result<types::Metadata, CallError> {
+        let resource = self.secret::<Metadata>(&path)?;
+        Ok(self.observe(Metadata { resource }).await?.into())
     }
 }
 
@@ -56,15 +67,19 @@ pub struct Reveal {
     pub version: u64,
 }
 
-impl Observation for Reveal {
+impl Operation for Reveal {
     const NAME: &'static str = "remit:secrets/reveal.reveal";
-    const DISCLOSES: Option<MakeUp<String>> = Some(|real, noise| noise.like("value", &real));
+    type Kind = Reads;
     type Backend = Secrets;
     type Outcome = String;
 
     fn resource(&self) -> Cow<'_, Resource> {
         Cow::Borrowed(&self.resource)
     }
+}
+
+impl Observe for Reveal {
+    const DISCLOSES: Option<MakeUp<String>> = Some(|real, noise| noise.like("value", &real));
 
     async fn observe(&self, on: &Secrets) -> Result<String, Failure> {
         let (store, _) = on.at(&self.resource)?;
@@ -76,5 +91,13 @@ impl Observation for Reveal {
                 self.version, self.resource, self.field
             ))),
         }
+    }
+}
+
+impl reveal::Host for Ctx {
+    async fn reveal(&mut self, path: String, field: String, version: u64) -> Result<String, CallError> {
+        let resource = self.secret::<Reveal>(&path)?;
+        let field = self.field::<Reveal>(field)?;
+        self.observe(Reveal { resource, field, version }).await
     }
 }

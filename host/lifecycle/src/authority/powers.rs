@@ -107,8 +107,8 @@ fn gives(allow: &Allow) -> BTreeSet<Does> {
     };
     let mut all = BTreeSet::new();
     for operation in interface.operations {
-        match operation.effect() {
-            Effect::Observe if operation.is_content() => all.extend([Does::Observe, Does::Read]),
+        match operation.effect {
+            Effect::Observe if operation.content => all.extend([Does::Observe, Does::Read]),
             Effect::Observe => all.extend([Does::Observe]),
             Effect::Change => {
                 all.insert(Does::Change);
