@@ -453,6 +453,12 @@ pub enum Error {
     Serialise(#[from] serde_json::Error),
 }
 
+impl From<remit_engine::ComponentError> for Error {
+    fn from(error: remit_engine::ComponentError) -> Self {
+        remit_sandbox::AdmissionError::from(error).into()
+    }
+}
+
 impl Error {
     pub(crate) fn kept(path: &std::path::Path, why: &std::io::Error) -> Self {
         FileError::writing(path, Kind::Kept, why).into()

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use remit_backend::{Files, Secrets};
 use remit_gate::{Estate, UndoGate};
 use remit_journal::{Journal, RunId};
-use remit_sandbox::{Publishers, Sandbox};
+use remit_engine::Publishers;
+use remit_sandbox::Sandbox;
 
 use crate::keyring::Keyring;
 use crate::{Config, Error, Home};

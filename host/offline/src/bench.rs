@@ -95,7 +95,7 @@ impl Bench {
         let (author, approver) = (rules.identify(author_key.into())?, rules.identify(approver_key)?);
         let mut host = home.open()?;
         if let Some(cache) = cache {
-            let cache = remit_sandbox::Cache::open(cache, &cache.with_extension("key"))?;
+            let cache = remit_engine::Cache::open(cache, &cache.with_extension("key"))?;
             host.sandbox = Sandbox::new(Some(cache)).map_err(Error::from)?;
         }
         let candidate = Candidate::read(&signed)?;

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use remit_engine::{ComponentError, Publishers};
 use remit_lifecycle::{Config, Home};
 use remit_manifest::Manifest;
-use remit_sandbox::{AdmissionError, Candidate, Import, Inspection, Interface, Publishers};
+use remit_sandbox::{AdmissionError, Candidate, Import, Inspection, Interface};
 use remit_trust::{SignatureError, VerifyingKey};
 use serde_json::{Value, json};
 
@@ -236,9 +237,9 @@ fn publisher(candidate: &Candidate, home: &Home) -> (&'static str, Option<String
         files.iter().filter_map(|file| VerifyingKey::load_trusted(&home.path().join(file)).ok()).collect();
     match candidate.publisher(&Publishers(keys)) {
         Ok(key) => ("trusted", Some(key.to_string())),
-        Err(AdmissionError::Publisher { source: SignatureError::Missing, .. }) => ("unsigned", None),
-        Err(AdmissionError::Publisher { source: SignatureError::Malformed(_), .. }) => ("malformed", None),
-        Err(AdmissionError::File(error)) => {
+        Err(ComponentError::Publisher { source: SignatureError::Missing, .. }) => ("unsigned", None),
+        Err(ComponentError::Publisher { source: SignatureError::Malformed(_), .. }) => ("malformed", None),
+        Err(ComponentError::File(error)) => {
             print::warn(&format!("note: {}", print::word(&error.to_string())));
             ("unreadable", None)
         }
@@ -259,7 +260,7 @@ fn publisher_words(state: &str, key: Option<&str>) -> String {
 }
 
 fn diff(old: &Path, new: &Path, json: bool) -> Done {
-    let names = |file: &Path| -> Result<BTreeSet<String>, remit_sandbox::AdmissionError> {
+    let names = |file: &Path| -> Result<BTreeSet<String>, AdmissionError> {
         let found = Inspection::of(&Candidate::read(file)?)?;
         Ok(found.imports.into_iter().map(|import| import.name).collect())
     };

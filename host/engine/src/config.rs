@@ -1,72 +1,37 @@
-//! The wasmtime engine: one configuration for every run, chosen for determinism first.
+//! Wasmtime's configuration: one for every engine of this program, chosen for determinism first. And the compiler.
 
-use std::time::Duration;
-
-use tokio::sync::Semaphore;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use crate::examine::Flaw;
-use crate::warm::Warm;
-use crate::{AdmissionError, Cache, features};
+use crate::confined::{MIB, Task};
+use crate::features;
+use crate::flaw::Flaw;
+use crate::quota::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
 
-/// How long a guest can compute between two looks at the clock.
-const TICK: Duration = Duration::from_millis(5);
-/// Bytes of guest stack; deeper recursion is the named outcome `stack`.
+/// Bytes of guest stack; deeper recursion ends as [`crate::Limit::Stack`].
 pub(crate) const STACK: usize = 512 * 1024;
+/// How many stores are open at once; a later call waits for a place.
+pub(crate) const PLACES: u32 = 256;
 
-/// How many exports are called at once; whoever comes later waits for a place.
-const PLACES: u32 = 256;
-/// What one component may have at most of core instances, memories and tables, so that each has its place whatever the
-/// others are. Reckoned generously: one in Python has 38, 2 and 3.
-pub(crate) const CORE_INSTANCES: u32 = 48;
-pub(crate) const MEMORIES: u32 = 4;
-pub(crate) const TABLES: u32 = 16;
-/// What is more than anyone needs costs only addresses.
-pub(crate) const TABLE_ELEMENTS: usize = 10_000_000;
-/// What stays in memory of a guest that is gone, for the next one: of each memory and each table.
+/// Bytes that stay resident of each memory of a guest that is gone, for the next one.
 const KEPT_MEMORY: usize = 2 * 1024 * 1024;
+/// The same of each table.
 const KEPT_TABLE: usize = 256 * 1024;
-/// How many places keep it.
+/// How many places keep these bytes.
 const WARM: u32 = 64;
 
-/// The engine and what every run on it shares. One per process.
-pub struct Sandbox {
-    pub(crate) engine: Engine,
-    /// Taken by each call for as long as its store lives.
-    pub(crate) places: Semaphore,
-    pub(crate) warm: Warm,
-    /// Where compiled components are kept; without one, each is compiled every time.
-    pub(crate) cache: Option<Cache>,
-}
+/// Compiles a component that was examined, for any engine of this program.
+pub(crate) const COMPILE: Task = Task {
+    name: "compile",
+    purpose: "to compile it",
+    memory: 3072 * MIB,
+    seconds: 900,
+    answer: 2048 * MIB,
+    announced: true,
+    work: compile,
+};
 
-impl std::fmt::Debug for Sandbox {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Sandbox")
-    }
-}
-
-impl Sandbox {
-    /// Makes the engine and starts the thread that advances its clock.
-    pub fn new(cache: Option<Cache>) -> Result<Self, AdmissionError> {
-        let engine = pooled(&mut config()).map_err(|error| AdmissionError::Engine(format!("{error:#}")))?;
-        let weak = engine.weak();
-        std::thread::Builder::new()
-            .name("remit-epoch".to_owned())
-            .spawn(move || {
-                // Ends with the last user of the engine.
-                while let Some(engine) = weak.upgrade() {
-                    engine.increment_epoch();
-                    drop(engine);
-                    std::thread::sleep(TICK);
-                }
-            })
-            .map_err(|error| AdmissionError::Engine(error.to_string()))?;
-        Ok(Self { engine, places: Semaphore::new(PLACES as usize), warm: Warm::default(), cache })
-    }
-}
-
-/// What every engine is: that of the compiler, and that of the runs.
-fn config() -> Config {
+/// The settings that compiled code depends on, and so the same for the compiler and for the runs.
+pub(crate) fn config() -> Config {
     let mut config = Config::new();
     features::configure(&mut config);
     config
@@ -81,16 +46,15 @@ fn config() -> Config {
     config
 }
 
-/// Compiles a component, for any engine of this program.
-pub(crate) fn compile(component: &[u8]) -> Result<Vec<u8>, Flaw> {
-    let not_ready = |error: wasmtime::Error| Flaw::NotReady(format!("{error:#}"));
-    Engine::new(&config()).and_then(|engine| engine.precompile_component(component)).map_err(not_ready)
+fn compile(component: &[u8]) -> Result<Vec<u8>, Flaw> {
+    let failed = |error: wasmtime::Error| Flaw::NotCompiled(format!("{error:#}"));
+    Engine::new(&config()).and_then(|engine| engine.precompile_component(component)).map_err(failed)
 }
 
-/// An engine that has the places of its guests ready, so that a run costs no system call for each of its memories.
-/// They take address space, not memory: where there is too little of it (a limit such as `ulimit -v`), each run makes
-/// its own, and there is no share to keep to.
-fn pooled(config: &mut Config) -> wasmtime::Result<Engine> {
+/// An engine that has memory for its guests laid out beforehand, so that a run costs no system call for each of its
+/// memories. They take address space, not memory. Where there is too little of it (a limit such as `ulimit -v`), each
+/// run lays out its own, and the quota does not apply.
+pub(crate) fn pooled(config: &mut Config) -> wasmtime::Result<Engine> {
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(PLACES)
         .max_core_instances_per_component(CORE_INSTANCES)
@@ -135,9 +99,13 @@ mod tests {
         Component::new(engine, wat::parse_str(text + ")").unwrap())
     }
 
-    /// What one engine compiles, the other takes.
     #[test]
-    fn compilers_and_runs_agree() {
+    fn the_engine_runs_what_the_table_of_features_says() {
+        assert_eq!(pooled(&mut config()).unwrap().get_wasm_features(), features::RUNS);
+    }
+
+    #[test]
+    fn the_runs_load_what_the_compiler_makes() {
         use std::hash::{DefaultHasher, Hash as _, Hasher as _};
         let hash = |engine: &Engine| {
             let mut hasher = DefaultHasher::new();
@@ -147,11 +115,10 @@ mod tests {
         assert_eq!(hash(&Engine::new(&config()).unwrap()), hash(&pooled(&mut config()).unwrap()));
     }
 
-    /// Nobody takes another's place: what would have more than its share is not let in, and with its share each has
-    /// room while all others have theirs.
+    /// A component beyond the quota is refused, and as many as there are places run at once, each with its whole quota.
     #[test]
-    fn each_has_its_place() {
-        let engine = Sandbox::new(None).unwrap().engine;
+    fn each_has_its_quota() {
+        let engine = pooled(&mut config()).unwrap();
         for (instances, memories, tables) in
             [(CORE_INSTANCES + 1, 0, 0), (CORE_INSTANCES, MEMORIES + 1, 0), (CORE_INSTANCES, 0, TABLES + 1)]
         {

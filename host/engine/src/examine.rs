@@ -1,9 +1,8 @@
-//! Looks at all bytes of a component: what it is, what it imports, and whether it runs here. Whatever the bytes are, this
-//! is bounded by the process that it is done in, see `confined`.
+//! Reads all bytes of a component: what it is, what it imports and exports, and whether it fits a world. The time and memory
+//! that this takes are bounded by the process in which it is done, see `confined`.
 
 use std::collections::HashMap;
 
-use remit_manifest::{Manifest, ManifestError, SECTION};
 use serde::{Deserialize, Serialize};
 use wasm_encoder::{ComponentExportKind, Encode as _};
 use wasmparser::component_types::{ComponentEntityType, SubtypeCx};
@@ -13,80 +12,100 @@ use wasmparser::{
     Payload, Validator, WasmFeatures,
 };
 
-use crate::engine::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
 use crate::features::{self, RUNS};
-use crate::inspection::{CONTRACT, Import, Inspection};
+use crate::flaw::{Flaw, message_of};
+use crate::quota::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
 use crate::scan::{Tally, scan};
 
-/// The world that the host offers, as a component: see `build.rs`.
-const OFFERED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/offered.wasm"));
-
-/// The most imports, and the most exports, that are listed, and the most bytes of all their names.
+/// The most imports, and the most exports, that are listed.
 const MOST_NAMES: usize = 10_000;
+/// The most bytes of all their names.
 const MOST_TEXT: usize = 1024 * 1024;
 /// The longest name or version that a component gives itself, in columns.
 const LONGEST_NAME: usize = 80;
-/// The longest that is passed on of the validator's words, which repeat names, in columns.
-const LONGEST_WORDS: usize = 400;
-/// The most instances of components within a component: each is taken apart when it is compiled.
+/// The most instances of components within a component; the compiler inlines each.
 const MOST_COMPONENTS: u64 = 1_000;
 
-/// Why nothing can be said of a component.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) enum Flaw {
-    NotWasm,
-    CoreModule,
-    Malformed(String),
-    TooComplex(String),
-    Manifest(String),
-    Schema(String),
-    /// It is valid, and the compiler does not take it.
-    NotReady(String),
-    /// Nothing is said of the component: the host could not look.
-    Host(String),
+/// One kind of component: what the host offers to it, and what it must be.
+#[derive(Clone, Copy, Debug)]
+pub struct World {
+    /// The world as a component, which imports every interface that the host offers and exports the contract.
+    pub component: &'static [u8],
+    /// The name of the interface that a component of this world exports.
+    pub contract: &'static str,
+    /// The name of the custom section that describes a component of this world.
+    pub section: &'static str,
+    /// From the name of an import to the name of the interface in `component` that serves it, if one does. It can be
+    /// another version.
+    pub serves: fn(&str) -> Option<String>,
 }
 
-impl From<Error> for Flaw {
-    fn from(error: Error) -> Self {
-        // The validator has limits of its own, and marks them by their words alone.
-        let message = error.message();
-        if message.contains("exceed") || message.contains("too deep") || message.contains("too large") {
-            return Self::TooComplex(words(&error));
+/// What was found in the bytes of a component.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Examination {
+    /// Its name, or `unnamed`.
+    pub name: String,
+    /// Its version, or `0.0.0`.
+    pub version: String,
+    /// Its size in bytes.
+    pub size: usize,
+    /// The content of the world's custom section, if it has one.
+    pub section: Option<Vec<u8>>,
+    /// The name of every import, in the component's order.
+    pub imports: Vec<String>,
+    /// The name of every exported function and instance, in the component's order.
+    pub exports: Vec<String>,
+    /// The WebAssembly features it needs that do not run here.
+    pub needs: Vec<String>,
+    /// Why it does not fulfil the world's contract: the export is missing, or is of another type.
+    pub not_of_the_world: Option<String>,
+    /// The parts of which it has more than the engine's quota, with both numbers.
+    pub too_much: Option<String>,
+    /// Which import is offered, but with another type.
+    pub misfit: Option<String>,
+    /// Which export the engine cannot call.
+    pub odd_export: Option<String>,
+}
+
+impl Examination {
+    fn new(size: usize) -> Self {
+        Self {
+            name: "unnamed".to_owned(),
+            version: "0.0.0".to_owned(),
+            size,
+            section: None,
+            imports: Vec::new(),
+            exports: Vec::new(),
+            needs: Vec::new(),
+            not_of_the_world: None,
+            too_much: None,
+            misfit: None,
+            odd_export: None,
         }
-        Self::Malformed(format!("{} (at offset {:#x})", words(&error), error.offset()))
     }
 }
 
-impl From<ManifestError> for Flaw {
-    fn from(error: ManifestError) -> Self {
-        let short = |why: String| remit_text::short_line(&why, 2 * LONGEST_WORDS).into_owned();
-        match error {
-            ManifestError::Malformed { why, .. } => Self::Manifest(short(why)),
-            ManifestError::Schema { why, .. } => Self::Schema(short(why)),
-        }
-    }
-}
-
-/// Reads a component.
-pub(crate) fn examine(bytes: &[u8]) -> Result<Inspection, Flaw> {
+/// Examines the bytes of a component of `world`. To be called in a [`crate::Task`]: it takes whatever time and memory the
+/// bytes make it take.
+pub fn examine(bytes: &[u8], world: &World) -> Result<Examination, Flaw> {
     if bytes.len() < 8 || !bytes.starts_with(b"\0asm") {
         return Err(Flaw::NotWasm);
     }
     let tally = scan(bytes)?;
-    let (mut found, imported) = listed(bytes)?;
+    let (mut found, imported) = listed(bytes, world)?;
     let needed = needed(bytes)?;
     found.needs = features::names(needed);
     found.too_much = too_much(tally);
-    held_against_what_is_offered(bytes, needed, &imported, &mut found)?;
+    compare(bytes, world, needed, &imported, &mut found)?;
     Ok(found)
 }
 
-/// What of the outermost component's instances and functions, by index, is an import of it or comes from one.
+/// Which of the outermost component's instances and functions are imports of it or come from one, by index.
 #[derive(Default)]
 struct Imported {
     instances: Vec<bool>,
     functions: Vec<bool>,
-    /// The exports that are such.
+    /// The names of the exports that are.
     exports: Vec<String>,
 }
 
@@ -108,7 +127,7 @@ impl Imported {
         }
     }
 
-    /// Takes note of a section of the outermost component.
+    /// Reads a section of the outermost component.
     fn section(&mut self, payload: &Payload<'_>) -> Result<(), Error> {
         match payload {
             Payload::ComponentImportSection(section) => {
@@ -161,9 +180,9 @@ impl Imported {
     }
 }
 
-/// What the component says of itself, and what it imports and exports.
-fn listed(bytes: &[u8]) -> Result<(Inspection, Imported), Flaw> {
-    let mut found = Inspection::new(bytes.len());
+/// Lists the component's name, version, custom section, imports and exports.
+fn listed(bytes: &[u8], world: &World) -> Result<(Examination, Imported), Flaw> {
+    let mut found = Examination::new(bytes.len());
     let mut imported = Imported::default();
     let mut text = 0;
     let mut room = |more: usize, names: usize| {
@@ -178,8 +197,7 @@ fn listed(bytes: &[u8]) -> Result<(Inspection, Imported), Flaw> {
             Ok(())
         }
     };
-    // Only the outermost component's own sections count: what nested components import, they get from
-    // it, and so from these imports.
+    // Only the outermost component's sections count: nested components get their imports from it.
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(bytes) {
         let payload = payload?;
@@ -196,7 +214,7 @@ fn listed(bytes: &[u8]) -> Result<(Inspection, Imported), Flaw> {
                 for import in section {
                     let import = import?;
                     room(import.name.name.len(), found.imports.len() + 1)?;
-                    found.imports.push(Import::named(import.name.name));
+                    found.imports.push(import.name.name.to_owned());
                 }
             }
             Payload::ComponentExportSection(section) if depth == 0 => {
@@ -222,12 +240,12 @@ fn listed(bytes: &[u8]) -> Result<(Inspection, Imported), Flaw> {
                         }
                     }
                 }
-                _ if section.name() == SECTION => {
-                    // Two of them would leave open which one an input is held to.
-                    if found.manifest.is_some() {
-                        return Err(Flaw::Manifest("there are two of it".to_owned()));
+                _ if section.name() == world.section => {
+                    // Two would leave open which one holds.
+                    if found.section.is_some() {
+                        return Err(Flaw::Section("there are two of it".to_owned()));
                     }
-                    found.manifest = Some(Manifest::from_section(section.data(), "")?);
+                    found.section = Some(section.data().to_vec());
                 }
                 _ if section.name() == "version" => {
                     let version = String::from_utf8_lossy(section.data());
@@ -241,7 +259,7 @@ fn listed(bytes: &[u8]) -> Result<(Inspection, Imported), Flaw> {
     Ok((found, imported))
 }
 
-/// Which features a valid component needs that do not run here.
+/// The features that a valid component needs and that do not run here.
 fn needed(bytes: &[u8]) -> Result<WasmFeatures, Flaw> {
     let valid = |features| Validator::new_with_features(features).validate_all(bytes).map(drop);
     let mut features = RUNS;
@@ -254,7 +272,8 @@ fn needed(bytes: &[u8]) -> Result<WasmFeatures, Flaw> {
             },
         }
     };
-    // The validator does not mark each such error. What is valid with everything needs what it is not valid without.
+    // The validator does not mark every error that a missing feature causes. If the component is valid with all features,
+    // it needs those without which it is not.
     if valid(WasmFeatures::all()).is_err() {
         return Err(first.into());
     }
@@ -262,7 +281,7 @@ fn needed(bytes: &[u8]) -> Result<WasmFeatures, Flaw> {
     Ok(features::others().filter(without).fold(features.difference(RUNS), WasmFeatures::union))
 }
 
-/// What there is more of than an action may have.
+/// The parts of which there are more than the quota.
 fn too_much(tally: Tally) -> Option<String> {
     let mut more = Vec::new();
     for (what, has, most) in [
@@ -270,25 +289,27 @@ fn too_much(tally: Tally) -> Option<String> {
         ("memories", tally.memories, MEMORIES.into()),
         ("tables", tally.tables, TABLES.into()),
         ("instances of components", tally.components, MOST_COMPONENTS),
-        // The limit of a run (`table_elements`) is met when it runs; this is the engine's.
+        // The engine's limit; the limit of a run (`table_elements`) holds when it runs.
         ("elements in a table", tally.elements, TABLE_ELEMENTS as u64),
     ] {
         if has > most {
-            more.push(format!("{has} {what} (an action may have {most})"));
+            more.push(format!("{has} {what} (a component may have {most})"));
         }
     }
     (!more.is_empty()).then(|| more.join(", "))
 }
 
-/// Puts the component beside what the host offers, as if it were instantiated there, and says what does not fit.
-fn held_against_what_is_offered(
+/// Compares the component's types with the world's: validates an outer component that has everything the host offers, and
+/// instantiates this one with it.
+fn compare(
     bytes: &[u8],
+    world: &World,
     needed: WasmFeatures,
     imported: &Imported,
-    found: &mut Inspection,
+    found: &mut Examination,
 ) -> Result<(), Flaw> {
     let mut validator = Validator::new_with_features(RUNS.union(needed));
-    let offered = offer(&mut validator)?;
+    let offered = offer(&mut validator, world)?;
     validator.component_section(&(0..bytes.len()))?;
     for payload in Parser::new(0).parse_all(bytes) {
         validator.payload(&payload?)?;
@@ -297,15 +318,16 @@ fn held_against_what_is_offered(
         let types = validator.types(0).ok_or_else(lost)?;
         let index = types.component_count().checked_sub(1).ok_or_else(lost)?;
         let component = &types[types.component_at(index)];
-        found.not_an_action = match (component.exports.get(CONTRACT), offered.contract) {
-            (Some(export), Some(contract)) => {
+        let contract = world.contract;
+        found.not_of_the_world = match (component.exports.get(contract), offered.contract) {
+            (Some(export), Some(wanted)) => {
                 let fits =
-                    SubtypeCx::new_with_refs(types, types).component_entity_type(&export.ty, &contract, 0);
-                fits.err().map(|error| format!("its {CONTRACT} is not the contract: {}", words(&error)))
+                    SubtypeCx::new_with_refs(types, types).component_entity_type(&export.ty, &wanted, 0);
+                fits.err().map(|error| format!("its {contract} is not the contract: {}", message_of(&error)))
             }
-            _ => Some(format!("it does not export {CONTRACT}")),
+            _ => Some(format!("it does not export {contract}")),
         };
-        // The engine calls functions that a component has itself; types it may pass on.
+        // The engine can call only functions that the component itself has; exporting imported types again is fine.
         let calls = |name: &&String| match component.exports.get(*name).map(|export| export.ty) {
             Some(ComponentEntityType::Func(_)) => true,
             Some(ComponentEntityType::Instance(id)) => {
@@ -322,10 +344,10 @@ fn held_against_what_is_offered(
         index
     };
     let arguments = found.imports.iter().map(|import| {
-        let ours = import.interface?.import_name();
-        Some((import.name.as_str(), ComponentExportKind::Instance, *offered.instances.get(&ours)?))
+        let ours = (world.serves)(import)?;
+        Some((import.as_str(), ComponentExportKind::Instance, *offered.instances.get(&ours)?))
     });
-    // What is not offered at all is named as that.
+    // An import that is not offered at all is reported by name instead.
     let Some(arguments) = arguments.collect::<Option<Vec<_>>>() else { return Ok(()) };
     let mut section = wasm_encoder::ComponentInstanceSection::new();
     section.instantiate(index, arguments);
@@ -334,13 +356,8 @@ fn held_against_what_is_offered(
     let mut reader = BinaryReader::new(&encoded, 0);
     reader.read_var_u32()?;
     let section = ComponentInstanceSectionReader::new(reader)?;
-    found.misfit = validator.component_instance_section(&section).err().map(|error| words(&error));
+    found.misfit = validator.component_instance_section(&section).err().map(|error| message_of(&error));
     Ok(())
-}
-
-/// The words of the validator, on one line.
-fn words(error: &Error) -> String {
-    remit_text::short_line(&error.message().replace('\n', ": "), LONGEST_WORDS).into_owned()
 }
 
 fn lost() -> Flaw {
@@ -348,20 +365,20 @@ fn lost() -> Flaw {
 }
 
 struct Offered {
-    /// The index of each interface that can be imported.
+    /// The index of each interface that can be imported, by name.
     instances: HashMap<String, u32>,
     contract: Option<ComponentEntityType>,
 }
 
 /// Begins a component in `validator` that has everything the host offers.
-fn offer(validator: &mut Validator) -> Result<Offered, Error> {
+fn offer(validator: &mut Validator, world: &World) -> Result<Offered, Error> {
     let mut instances = HashMap::new();
     let mut depth = 0_usize;
-    for payload in Parser::new(0).parse_all(OFFERED) {
+    for payload in Parser::new(0).parse_all(world.component) {
         let payload = payload?;
         match &payload {
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-            // It stays open: the component that is looked at comes into it.
+            // It stays open: the component that is examined comes into it.
             Payload::End(_) if depth == 0 => break,
             Payload::End(_) => depth -= 1,
             Payload::ComponentImportSection(section) if depth == 0 => {
@@ -378,101 +395,9 @@ fn offer(validator: &mut Validator) -> Result<Offered, Error> {
         }
         validator.payload(&payload)?;
     }
-    let contract =
-        validator.types(0).and_then(|types| types.component_item_for_export(CONTRACT)).map(|item| item.ty);
+    let contract = validator
+        .types(0)
+        .and_then(|types| types.component_item_for_export(world.contract))
+        .map(|item| item.ty);
     Ok(Offered { instances, contract })
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn everything_in_the_table_is_offered() {
-        let offered = offer(&mut Validator::new_with_features(RUNS)).unwrap();
-        assert!(offered.contract.is_some());
-        for interface in remit_capability::interfaces() {
-            assert!(offered.instances.contains_key(&interface.import_name()), "{interface:?}");
-        }
-        assert_eq!(offered.instances.len(), remit_capability::interfaces().len());
-    }
-
-    fn examined(text: &str) -> Inspection {
-        examine(&wat::parse_str(text).unwrap()).unwrap()
-    }
-
-    #[test]
-    fn an_action_is_told_by_the_type_of_its_export() {
-        let export = |what: &str| {
-            let text = format!(
-                r#"(component (component $c (core module $m (func (export "f"))) (core instance $i (instantiate $m))
-                    (func $f (canon lift (core func $i "f"))) {what})
-                    (instance $x (instantiate $c)) (export "remit:action/remediation@0.1.0" (instance $x)))"#
-            );
-            examined(&text).not_an_action.unwrap()
-        };
-        assert!(export("").contains("missing expected export `run`"), "{}", export(""));
-        let other = export(r#"(export "run" (func $f)) (export "verify" (func $f))"#);
-        assert!(other.contains("type mismatch in instance export `run`"), "{other}");
-        let none = examined("(component)").not_an_action.unwrap();
-        assert_eq!(none, "it does not export remit:action/remediation@0.1.0");
-    }
-
-    #[test]
-    fn an_import_of_another_type_is_told() {
-        let import = |import: &str| examined(&format!("(component (import {import}))")).misfit;
-        assert_eq!(
-            import(r#""wasi:random/random@0.2.0" (instance (export "get-random-u64" (func (result u64))))"#),
-            None
-        );
-        assert_eq!(import(r#""wasi:random/random@0.2.0" (instance)"#), None);
-        let other =
-            import(r#""wasi:random/random@0.2.0" (instance (export "get-random-u64" (func (result u32))))"#);
-        assert!(other.unwrap().starts_with("type mismatch for import `wasi:random/random@0.2.0`"));
-        let more =
-            import(r#""wasi:random/random@0.2.0" (instance (export "get-random-u65" (func (result u64))))"#);
-        assert!(more.unwrap().contains("get-random-u65"));
-        // Nothing is said of what is not offered at all.
-        assert_eq!(import(r#""acme:a/b@1.0.0" (instance (export "c" (func)))"#), None);
-    }
-
-    #[test]
-    fn what_is_exported_again_is_told() {
-        let odd = |text: &str| examined(text).odd_export;
-        let import = r#"(import "wasi:random/random@0.2.0" (instance $i (export "get-random-u64" (func (result u64)))))"#;
-        assert!(
-            odd(&format!(r#"(component {import} (export "a:b/c" (instance $i)))"#))
-                .unwrap()
-                .contains("`a:b/c`")
-        );
-        let bag = r#"(alias export $i "get-random-u64" (func $f)) (instance $x (export "g" (func $f))) (export "a:b/c" (instance $x))"#;
-        assert!(odd(&format!("(component {import} {bag})")).unwrap().contains("`a:b/c`"));
-        assert_eq!(odd(&format!("(component {import})")), None);
-        let types = r#"(component (import "wasi:io/error@0.2.0" (instance $i (export "error" (type (sub resource))))) (export "a:b/c" (instance $i)))"#;
-        assert_eq!(odd(types), None);
-        assert_eq!(
-            odd(r#"(component (component $c) (export "c" (component $c)))"#).unwrap(),
-            "it exports a component"
-        );
-    }
-
-    #[test]
-    fn what_a_component_needs_is_named() {
-        let needs = |text: &str| examined(text).needs;
-        assert_eq!(needs("(component (core module (func (param v128))))"), [""; 0]);
-        assert_eq!(needs("(component (core module (func (param externref))))"), ["garbage collection"]);
-        assert_eq!(needs("(component (core module (tag)))"), ["exceptions"]);
-        assert_eq!(needs("(component (core module (memory 1 1 shared)))"), ["threads"]);
-        assert_eq!(needs("(component (type (stream u8)))"), ["the component model's async"]);
-        assert_eq!(needs("(component (type (map string u8)))"), ["the component model's maps"]);
-        let two = needs("(component (type (future u8)) (core module (tag) (memory 1 1 shared)))");
-        assert_eq!(two, ["the component model's async", "exceptions", "threads"]);
-    }
-
-    #[test]
-    fn names_of_a_component_are_shown_as_they_are() {
-        let found = examined("(component $\"žlu\\u{202e}ť\")");
-        assert_eq!(found.name, "žlu\\u{202e}ť");
-    }
 }

@@ -1,11 +1,11 @@
-//! Compiled components, kept: compiling takes from tens of milliseconds to many seconds, loading does not.
+//! The cache of compiled code: compiling takes from tens of milliseconds to many seconds, loading does not.
 //!
-//! Machine code that is loaded is executed, so nothing is loaded that this host did not put there. Each file
-//! has a seal beside it, made with a key that only Remit reads, over the component's digest, the compiler's
-//! configuration, the file's own digest, its identity on the disk (inode, size, times) and the start of this machine
-//! in which it was last read. A file that is still the same one is mapped as it is; one that was moved or restored, or
-//! that no one has read since the machine started, is hashed first; anything else is as if it were not there. So what a
-//! loss of power leaves (a name without content, the right length full of zeros) is compiled again, never executed.
+//! Machine code that is loaded is executed, so nothing is loaded that this host did not write. Beside each file lies a
+//! seal, made with a key that only Remit reads. It covers the component's digest, the compiler's configuration, the
+//! file's own digest, its identity on the disk (inode, size, times) and the boot of the machine in which it was last
+//! read. A file whose identity is unchanged is mapped without reading it. A file that was moved or restored, or that
+//! was not read since the machine started, is hashed first. Anything else counts as absent. So what a loss of power
+//! leaves (a name without content, the right length full of zeros) is compiled again, never executed.
 
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -20,39 +20,37 @@ use serde::{Deserialize, Serialize};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::identity::{self, Identity};
+use crate::identity::{self, FileIdentity};
 
-/// A folder of compiled components, of one engine configuration or several; and of notes on the files they came
-/// from, see `notes`.
+/// A folder of compiled components, for one engine configuration or several, and of notes on component files (see
+/// `notes`).
 #[derive(Debug)]
 pub struct Cache {
     pub(crate) folder: PathBuf,
     pub(crate) key: Sealer,
-    /// Whether nothing is written into it.
+    /// Whether nothing may be written into the folder.
     pub(crate) read_only: bool,
 }
 
-/// What the seal beside a file says about it.
+/// What the seal beside a file of compiled code says about that file.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Kept {
-    /// Of the file's bytes.
+    /// Digest of the file's bytes.
     digest: Digest,
-    identity: Identity,
-    /// In which it was read or written whole.
+    identity: FileIdentity,
+    /// The boot in which all of the file was read or written.
     boot: Option<String>,
 }
 
 impl Cache {
-    /// The cache in `folder` (mode 0700), sealed with the key in a file of its own; both are made if they are
-    /// not there.
+    /// Opens the cache in `folder` (mode 0700), with the key in the file `key`. Makes both if they do not exist.
     pub fn open(folder: &Path, key: &Path) -> Result<Self, KeyError> {
-        // A folder that cannot be made is a cache that keeps nothing.
+        // Without the folder the cache keeps nothing, and every component is compiled each time.
         let _ = remit_file::make_folder(folder);
         Ok(Self { folder: folder.to_owned(), key: Sealer::load_or_create(key)?, read_only: false })
     }
 
-    /// The cache in `folder` if it and its key are there, for somebody who writes nothing: what is in it is used, and
-    /// nothing is added.
+    /// Opens the cache in `folder` without ever writing to it; none if the folder or the key does not exist.
     pub fn open_read_only(folder: &Path, key: &Path) -> Result<Option<Self>, KeyError> {
         if !folder.is_dir() || !key.exists() {
             return Ok(None);
@@ -60,7 +58,7 @@ impl Cache {
         Ok(Some(Self { folder: folder.to_owned(), key: Sealer::load_or_create(key)?, read_only: true }))
     }
 
-    /// What was compiled from the component with this digest, if it is there and is what was kept.
+    /// Loads the code compiled from the component with this digest, if it is there and is what this host wrote.
     pub(crate) fn load(&self, engine: &Engine, component: Digest) -> Option<Component> {
         let name = name(engine, component);
         let code = open_plain(&self.code(&name), Kind::Component).ok()?;
@@ -72,15 +70,15 @@ impl Cache {
         };
         let kept: Kept = serde_json::from_slice(&kept).ok()?;
         let boot = identity::boot();
-        // A name and its times can be older on the disk than the bytes: only what was read since is known.
-        if Identity::of(code).ok()? != kept.identity || boot.is_none() || kept.boot.as_deref() != boot {
+        // A loss of power can leave the file's times and lose its bytes: trust them only after a read in this boot.
+        if FileIdentity::of(code).ok()? != kept.identity || boot.is_none() || kept.boot.as_deref() != boot {
             let mut bytes = Vec::new();
             std::io::copy(&mut &*code, &mut bytes).ok()?;
             if Digest::of(&bytes) != kept.digest {
                 tracing::warn!(%component, "a compiled component is not as it was kept: compiling again");
                 return None;
             }
-            // It is known again from now on.
+            // The next load need not read it.
             let _ = self.write_seal(&name, code, kept.digest);
         }
         match map(engine, code) {
@@ -92,14 +90,15 @@ impl Cache {
         }
     }
 
-    /// Keeps what [`Engine::precompile_component`] made of a component. That it could not be is no failure of a run: the next one compiles again.
+    /// Keeps what [`Engine::precompile_component`] made of a component. A failure to write is only logged: the next run
+    /// compiles again.
     pub(crate) fn keep(&self, engine: &Engine, component: Digest, compiled: &[u8]) {
         if self.read_only {
             return;
         }
         let name = name(engine, component);
         let keep = || -> Result<(), String> {
-            // On the disk before anything says that it is there.
+            // The code must be on the disk before the seal says that it is there.
             let code = replace(&self.code(&name), compiled).map_err(|error| error.to_string())?;
             self.write_seal(&name, &code, Digest::of(compiled))
         };
@@ -120,7 +119,7 @@ impl Cache {
         if self.read_only {
             return Ok(());
         }
-        let identity = Identity::of(code).map_err(|error| error.to_string())?;
+        let identity = FileIdentity::of(code).map_err(|error| error.to_string())?;
         let kept = Kept { digest, identity, boot: identity::boot().map(ToOwned::to_owned) };
         let text = serde_json::to_vec(&kept).map_err(|error| error.to_string())?;
         let sealed = self.key.seal(context(name).as_bytes(), &text).map_err(|error| error.to_string())?;
@@ -129,18 +128,19 @@ impl Cache {
     }
 }
 
-/// Which component, compiled how: another compiler or another setting makes another file.
+/// The name of a component's files: another compiler or another setting makes another name.
 fn name(engine: &Engine, component: Digest) -> String {
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
     format!("{}-{:016x}", component.to_string().replace(':', "-"), hasher.finish())
 }
 
+/// What a seal is bound to, so that it fits no other file.
 fn context(name: &str) -> String {
     format!("remit-compiled-v1 {name}")
 }
 
-/// Loads what was compiled just now, without keeping it.
+/// Loads code that was compiled just now, without keeping it.
 pub(crate) fn load_from_memory(engine: &Engine, compiled: &[u8]) -> Result<Component, String> {
     let file = memfd_create("remit-compiled", MemfdFlags::CLOEXEC).map_err(|error| error.to_string())?;
     let mut file = File::from(file);
@@ -150,21 +150,20 @@ pub(crate) fn load_from_memory(engine: &Engine, compiled: &[u8]) -> Result<Compo
 
 /// Maps compiled code from a file that is open.
 ///
-/// The one place in Remit where a mistake is not caught by the compiler: what is mapped here is executed
-/// without being looked at. Its callers have made sure that the file holds what the compiler made of a component.
+/// The only `unsafe` code in Remit: what is mapped here is executed unchecked. The callers make sure that the file holds
+/// what the compiler made of a component.
 #[expect(
     unsafe_code,
-    reason = "wasmtime cannot check machine code; the cache makes sure of where it is from"
+    reason = "wasmtime cannot check machine code; the cache makes sure that this host made it"
 )]
 fn map(engine: &Engine, code: &File) -> wasmtime::Result<Component> {
-    // The file that was checked, whatever has the name by now.
+    // The file that was checked, even if its name belongs to another file by now.
     let path = format!("/proc/self/fd/{}", code.as_raw_fd());
-    // SAFETY: `Component::deserialize_file` asks for a file that `Engine::precompile_component` made, of the same
-    // wasmtime, and that is not changed while it is mapped. In memory it was made just now, by this program, and nobody
-    // else has it. On the disk, the seal says that this host wrote these bytes for
-    // this component, and its name that this configuration compiled them (wasmtime checks its own version
-    // again). Who could change the file later could as well change the host itself: it is private to the
-    // user whom the host runs as.
+    // SAFETY: `Component::deserialize_file` requires a file that `Engine::precompile_component` of the same wasmtime
+    // made, and that does not change while it is mapped. A file in memory was made just now, by this program, and
+    // no other process can open it. For a file on the disk, the seal proves that this host wrote these bytes for this
+    // component, and the name that this configuration compiled them (wasmtime checks its own version again). Only
+    // the user whom the host runs as, or root, can change the file later, and they can change the host itself too.
     unsafe { Component::deserialize_file(engine, path) }
 }
 
@@ -210,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_kept_is_loaded() {
+    fn kept_code_is_loaded() {
         let bench = Bench::new();
         assert!(bench.loads());
         assert!(bench.cache().load(&bench.engine, Digest::of(b"another")).is_none());
@@ -221,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn who_only_reads_loads_what_was_kept_and_leaves_the_folder_as_it_is() {
+    fn a_read_only_cache_loads_and_writes_nothing() {
         let bench = Bench::new();
         let key = bench.dir.path().join("cache.key");
         let open = |folder: &str| Cache::open_read_only(&bench.dir.path().join(folder), &key).unwrap();
@@ -262,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn attack_what_a_loss_of_power_leaves_is_compiled_again() {
+    fn attack_damage_by_a_loss_of_power_is_compiled_again() {
         let bench = Bench::new();
         let whole = ["cwasm", "seal"].map(|ending| fs::read(bench.file(ending)).unwrap());
         let compiled = bench.engine.precompile_component(&wat::parse_str(COMPONENT).unwrap()).unwrap();
@@ -297,7 +296,7 @@ mod tests {
         let sealed = |boot: Option<&str>| {
             let code = File::open(bench.file(".cwasm")).unwrap();
             let boot = boot.map(ToOwned::to_owned);
-            let kept = Kept { digest: Digest::of(&whole), identity: Identity::of(&code).unwrap(), boot };
+            let kept = Kept { digest: Digest::of(&whole), identity: FileIdentity::of(&code).unwrap(), boot };
             let text = serde_json::to_vec(&kept).unwrap();
             let sealed = cache.key.seal(context(&name).as_bytes(), &text).unwrap();
             fs::write(bench.file(".seal"), sealed.as_bytes()).unwrap();
@@ -315,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn attack_a_seal_is_of_one_file_and_one_key() {
+    fn attack_a_seal_fits_one_file_and_one_key() {
         let bench = Bench::new();
         let seal = bench.file(".seal");
         let whole = fs::read(&seal).unwrap();

@@ -1,5 +1,5 @@
-//! A first look at the bytes of a component, before anything recurses into it: how deep it nests, and how much of it there
-//! would be if it ran. Each byte is looked at once.
+//! The first pass over the bytes of a component, before anything recurses into it: how deep it nests, and how many parts
+//! it would have if it ran. It reads each byte once.
 
 use wasmparser::{
     BinaryReader, ComponentAlias, ComponentExternalKind, ComponentImport, ComponentInstance,
@@ -7,20 +7,21 @@ use wasmparser::{
     InstanceTypeDeclaration, MemorySectionReader, Parser, Payload, TableSectionReader,
 };
 
-use crate::examine::Flaw;
+use crate::flaw::Flaw;
 
-/// How deep components may lie in components, and types in types. What tools make is five deep at most.
+/// How deep components may nest in components, and types in types. What tools make is five deep at most.
 const DEEPEST: usize = 100;
 
-/// How much of each there is when a component runs: what is instantiated twice counts twice.
+/// How many of each part a component has when it runs: what is instantiated twice counts twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
+    /// Core instances.
     pub(crate) instances: u64,
     pub(crate) memories: u64,
     pub(crate) tables: u64,
-    /// Instances of components, which are taken apart before anything is compiled.
+    /// Instances of components, which the compiler inlines.
     pub(crate) components: u64,
-    /// The elements that the largest table has from its beginning.
+    /// Initial elements of the largest table.
     pub(crate) elements: u64,
 }
 
@@ -34,17 +35,18 @@ impl Tally {
     }
 }
 
-/// What is known of a component or a core module while its sections go by.
+/// What was counted in a component or a core module so far.
 struct Level {
     encoding: Encoding,
     own: Tally,
-    /// The core modules and components that it can instantiate, by index. Of what is imported nothing is known.
+    /// The core modules that it can instantiate, by index. An imported one counts nothing.
     modules: Vec<Tally>,
+    /// The same of components.
     components: Vec<Tally>,
 }
 
-/// How much there is of a component, if it does not nest too deep. What cannot be read is for the validator to name: it
-/// gets no further into it than this did.
+/// Counts a component's parts, and refuses one that nests too deep. Where the bytes cannot be parsed, it stops without an
+/// error: the validator then stops at the same place, and names it.
 pub(crate) fn scan(bytes: &[u8]) -> Result<Tally, Flaw> {
     let mut levels: Vec<Level> = Vec::new();
     for payload in Parser::new(0).parse_all(bytes) {
@@ -71,7 +73,7 @@ pub(crate) fn scan(bytes: &[u8]) -> Result<Tally, Flaw> {
                 depth_of_types(&mut BinaryReader::new(types, range.start))?;
             }
             other => {
-                // What cannot be read is not counted: then it is not valid, and never runs.
+                // What cannot be parsed is not counted: it is not valid, and never runs.
                 let _ = count(&other, &mut levels);
             }
         }
@@ -83,10 +85,10 @@ fn too_deep(what: &str) -> Flaw {
     Flaw::TooComplex(format!("its {what} are nested too deep, in more than {DEEPEST} levels"))
 }
 
-/// Walks through the types of a section without recursion.
+/// Measures the depth of a section's types without recursion.
 fn depth_of_types(reader: &mut BinaryReader<'_>) -> Result<(), Flaw> {
     let Ok(types) = reader.read_var_u32() else { return Ok(()) };
-    // How many are left at each level: of types at the outermost, of declarations below.
+    // How many are left at each level: types at the outermost, declarations below it.
     let mut left = vec![types];
     while let Some(last) = left.last_mut() {
         if *last == 0 {
@@ -106,7 +108,7 @@ fn depth_of_types(reader: &mut BinaryReader<'_>) -> Result<(), Flaw> {
     Ok(())
 }
 
-/// Reads one type or declaration; of one that has declarations itself, only how many.
+/// Reads one type or declaration. If it contains declarations, only their number is read, and returned.
 fn step(reader: &mut BinaryReader<'_>, declaration: bool) -> Result<Option<u32>, Error> {
     let next = |reader: &BinaryReader<'_>| reader.clone().read_u8();
     if declaration {
@@ -208,7 +210,7 @@ fn count(payload: &Payload<'_>, levels: &mut [Level]) -> Result<(), Error> {
 }
 
 impl Level {
-    /// One more in the index space of its kind.
+    /// Adds an entry to the index space of its kind.
     fn push(&mut self, kind: ComponentExternalKind, tally: Tally) {
         match kind {
             ComponentExternalKind::Module => self.modules.push(tally),
@@ -244,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_instantiated_twice_counts_twice() {
+    fn a_part_instantiated_twice_counts_twice() {
         let counted = tally(
             "(component
                 (core module $m (memory 1) (table 7 funcref))
@@ -260,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn doubling_is_counted_without_doing_it() {
+    fn exponential_growth_is_counted_in_linear_time() {
         let mut text = "(component $c0 (core module $m) (core instance (instantiate $m)))".to_owned();
         for n in 1..99 {
             text = format!(
