@@ -412,7 +412,7 @@ fn the_manual_shows_every_operation_with_its_arguments() {
         assert_eq!(rest.unwrap_or("{}"), written.to_string(), "{name}");
         shown.push(name);
     }
-    let granted = remit_capability::interfaces().iter().chain(powers("wasi:filesystem/types"));
+    let granted = remit_capability::interfaces().chain(powers("wasi:filesystem/types"));
     let granted = granted.filter(|interface| interface.granted_by_scope());
     let mut operations: Vec<_> =
         granted.flat_map(|interface| interface.operations).map(|operation| operation.name).collect();

@@ -1,8 +1,8 @@
 //! The floor: wasmtime alone, with the settings that make it fastest here, and host functions that only answer.
 
 use remit_capability::CallError;
-use remit_capability::bindings::remit::secrets::{inspect, rotate, types};
 use remit_capability::bindings::{Action, ActionPre};
+use remit_capability::secrets::wit::{inspect, rotate, types};
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 

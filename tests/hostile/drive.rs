@@ -12,6 +12,9 @@ use remit_backend::{
     Act, BoxFuture, Embedded, Fields, Files, Generator, Metadata, Right, SecretStore, SecretView, Secrets,
     Turn,
 };
+use remit_capability::domain::Systems as _;
+use remit_capability::files::Directories;
+use remit_capability::secrets::Stores;
 use remit_gate::{Authority, Estate, Resource, Scope};
 use remit_journal::{RequestId, RunId};
 use remit_lifecycle::{
@@ -564,8 +567,8 @@ async fn rehearsal(
 fn estate(meddler: Arc<Meddler>, home: &Home) -> Estate {
     let store: Arc<dyn SecretStore> = meddler;
     let secrets = Secrets::new(vec![(String::new(), store, Generator::default())]).unwrap();
-    let files = Files::open(&home.load().unwrap().files, home.path()).unwrap();
-    remit_capability::files::served(remit_capability::secrets::served(Estate::default(), secrets), files)
+    let files = Files::open(&home.load().unwrap().entries::<Directories>(), home.path()).unwrap();
+    Directories::serve(Stores::serve(Estate::default(), secrets), files)
 }
 
 fn input(script: &Script) -> Input {

@@ -8,6 +8,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::Ctx;
 use crate::bindings::remit::host::{log, run};
+use crate::domain::{Domain, interfaces};
+
+/// The domain.
+pub(crate) static DOMAIN: Domain = Domain { name: "host", interfaces: INTERFACES, systems: None };
+
+interfaces! {
+    "remit:host/log" "0.1.0" [observe Write] by log:
+        "writes lines into the run's own journal";
+    "remit:host/run" "0.1.0" [observe ReadFacts] by run:
+        "knows its run's identifier, start and reason";
+}
 
 /// The resource of every operation that reaches nothing but its own run.
 #[must_use]

@@ -9,11 +9,14 @@
 
 pub mod bindings;
 mod ctx;
+pub mod domain;
 pub mod files;
+pub mod fixture;
 pub mod host;
+mod registry;
 pub mod secrets;
-mod table;
 pub mod wasi;
 
 pub use ctx::{CallError, Ctx, answered};
-pub use table::{Interface, check, find, interfaces, operation, powers};
+pub use domain::{Domain, Interface, entries};
+pub use registry::{check, domains, find, granted, interfaces, operation, powers, systems};

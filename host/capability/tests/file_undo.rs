@@ -24,7 +24,8 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
 use remit_backend::{Files, FilesConfig};
-use remit_capability::files::{BeforeChange, Edit, MakeDirectory, Put, Remove, RemoveDirectory, served};
+use remit_capability::domain::Systems as _;
+use remit_capability::files::{BeforeChange, Directories, Edit, MakeDirectory, Put, Remove, RemoveDirectory};
 use remit_capability::{operation, powers};
 use remit_gate::{
     Change, Effect, Estate, Facts, Failure, Fault, Gate, Mode, Operation, Resource, Scope, Setup, State,
@@ -361,7 +362,7 @@ impl World {
             plan: None,
             window: None,
             watch: None,
-            estate: served(Estate::default(), self.files()),
+            estate: Directories::serve(Estate::default(), self.files()),
             journal: self.journal.clone(),
             sealer: Arc::clone(&self.sealer),
         });
@@ -458,7 +459,7 @@ impl Run<'_> {
     fn undo_gate(&self) -> UndoGate {
         UndoGate {
             run: self.id,
-            estate: served(Estate::default(), self.world.files()),
+            estate: Directories::serve(Estate::default(), self.world.files()),
             journal: self.world.journal.clone(),
             sealer: Arc::clone(&self.world.sealer),
         }

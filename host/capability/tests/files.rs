@@ -16,7 +16,8 @@ use remit_capability::bindings::wasi::filesystem::types::{
     PathFlags,
 };
 use remit_capability::bindings::wasi::io::streams;
-use remit_capability::files::served;
+use remit_capability::domain::Systems as _;
+use remit_capability::files::Directories;
 use remit_capability::wasi::{Descriptor, Unwritten};
 use remit_capability::{Ctx, operation, powers};
 use remit_gate::{Estate, Facts, Fault, Gate, Mode, Scope, Setup, UndoGate};
@@ -172,7 +173,7 @@ impl World {
 fn estate(folder: &Path) -> Estate {
     let etc = FilesConfig { name: "etc".to_owned(), path: folder.join("etc") };
     let other = FilesConfig { name: "other".to_owned(), path: folder.join("other") };
-    served(Estate::default(), Files::open(&[etc, other], &folder.join("home")).unwrap())
+    Directories::serve(Estate::default(), Files::open(&[etc, other], &folder.join("home")).unwrap())
 }
 
 fn fault(error: &wasmtime::Error) -> &Fault {
@@ -231,7 +232,7 @@ async fn every_change_is_taken_back() {
     }
     tried.sort_unstable();
     tried.dedup();
-    let all = powers("wasi:filesystem/types").iter().flat_map(|power| power.operations);
+    let all = powers("wasi:filesystem/types").flat_map(|power| power.operations);
     let mut all: Vec<&str> =
         all.filter(|op| op.effect == remit_gate::Effect::Change).map(|op| op.name).collect();
     all.sort_unstable();

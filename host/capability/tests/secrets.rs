@@ -5,8 +5,8 @@
 mod support;
 
 use remit_backend::{Secrets, VersionState};
-use remit_capability::bindings::remit::secrets::types::VersionState as Seen;
-use remit_capability::bindings::remit::secrets::{destroy, disable, inspect, reveal, rotate};
+use remit_capability::secrets::wit::types::VersionState as Seen;
+use remit_capability::secrets::wit::{destroy, disable, inspect, reveal, rotate};
 use remit_capability::secrets::{BeforeRotation, Destroy, Disable, Rotate};
 use remit_capability::{Ctx, answered};
 use remit_gate::{Change, Effect, Failure, Fault, Mode, State};

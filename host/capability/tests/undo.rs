@@ -33,7 +33,8 @@ use remit_backend::{
     Act, Embedded, Fields, Generator, Metadata, OpenBao, Right, SecretStore, SecretView, Secrets, Server,
     Target, Turn, VersionState,
 };
-use remit_capability::secrets::{Destroy, Disable, Rotate};
+use remit_capability::domain::Systems as _;
+use remit_capability::secrets::{Destroy, Disable, Rotate, Stores};
 use remit_capability::{interfaces, operation};
 use remit_gate::{
     Authority, Effect, Estate, Facts, Failure, Gate, Mode, Operation, Resource, Scope, Setup, State, UndoGate,
@@ -47,7 +48,7 @@ use remit_trust::Sealer;
 
 /// The operations in the table that change something, of one effect or of both.
 fn changing(effects: &[Effect]) -> Vec<&'static str> {
-    let operations = interfaces().iter().flat_map(|interface| interface.operations);
+    let operations = interfaces().flat_map(|interface| interface.operations);
     operations.filter(|operation| effects.contains(&operation.effect)).map(|op| op.name).collect()
 }
 
@@ -348,7 +349,7 @@ impl World {
         }
         let between = Arc::clone(&self.between) as Arc<dyn SecretStore>;
         let served = Secrets::new(vec![(String::new(), between, Generator::default())]).unwrap();
-        let estate = remit_capability::secrets::served(Estate::default(), served);
+        let estate = Stores::serve(Estate::default(), served);
         let facts = Facts {
             run: RunId::new(),
             started: jiff::Timestamp::UNIX_EPOCH,
@@ -391,7 +392,7 @@ fn scope(acceptance: &str) -> Scope {
     for interface in interfaces() {
         let (name, Some(kind)) = (interface.name, interface.kind) else { continue };
         write!(text, "[[allow]]\ncapability = \"{name}\"\nresources = [\"{kind}:**\"]\n").unwrap();
-        if matches!(interface.effect, Effect::Change | Effect::Irrevocable) {
+        if matches!(interface.effect(), Effect::Change | Effect::Irrevocable) {
             text.push_str(acceptance);
         }
     }
@@ -746,7 +747,7 @@ fn rehearsed_it_touches_nothing_and_answers_alike(world: &World) {
             plan: None,
             window: None,
             watch: None,
-            estate: remit_capability::secrets::served(Estate::default(), served),
+            estate: Stores::serve(Estate::default(), served),
             journal: world.journal.clone(),
             sealer: Arc::clone(&world.sealer),
         });

@@ -4,42 +4,62 @@
 
 mod read;
 mod rotate;
+mod systems;
 mod withdraw;
 
-use remit_backend::Secrets;
-use remit_gate::{Estate, Failure, Mode, Operation, Resource, Scope};
+use remit_gate::{Failure, Operation, Resource};
 
-use crate::bindings::remit::secrets::types;
+use crate::domain::{Domain, SystemsOf, interfaces};
 use crate::{CallError, Ctx};
+pub use bindings::remit::secrets as wit;
 pub use read::{Metadata, Reveal};
 pub use rotate::{BeforeRotation, Rotate, Rotated};
+pub use systems::Stores;
 pub use withdraw::{BeforeWithdrawal, Destroy, Disable};
 
 /// The kind of every resource here: `secret:prod/payments/stripe`.
 pub const KIND: &str = "secret";
 
-/// Lets runs reach `secrets`; a rehearsal looks at them and plays its changes.
-#[must_use]
-pub fn served(estate: Estate, secrets: Secrets) -> Estate {
-    estate.with_per_run(secrets, |secrets: &Secrets, _: &Scope, mode: Mode| {
-        Some(match mode {
-            Mode::Rehearse => secrets.for_rehearsal(),
-            Mode::Live => secrets.clone(),
-        })
-    })
-}
-
 /// The longest name of a field, in bytes.
 const MAX_FIELD: usize = 256;
 
-impl types::Host for Ctx {
-    fn convert_failure(&mut self, error: CallError) -> wasmtime::Result<types::Failure> {
+#[allow(missing_docs, clippy::pedantic, clippy::unwrap_used, clippy::expect_used, reason = "generated code")]
+mod bindings {
+    wasmtime::component::bindgen!({
+        path: "../../wit/secrets",
+        world: "remit:secrets/imports",
+        imports: { default: async | trappable },
+        trappable_error_type: { "remit:secrets/types.failure" => crate::CallError },
+    });
+}
+
+/// The domain.
+pub(crate) static DOMAIN: Domain =
+    Domain { name: "secrets", interfaces: INTERFACES, systems: Some(&SystemsOf::<Stores>::NEW) };
+
+interfaces! {
+    "remit:secrets/inspect" "0.1.0" on KIND [observe Metadata] by wit::inspect:
+        "sees which versions a secret has and when they were made, never a value";
+    "remit:secrets/rotate" "0.1.0" on KIND [change Rotate] by wit::rotate:
+        "replaces a secret's value by a new one it never sees; whoever still uses the old value is locked out";
+    "remit:secrets/disable" "0.1.0" on KIND [change Disable] by wit::disable:
+        "makes a version of a secret unreadable until it is enabled again";
+    "remit:secrets/destroy" "0.1.0" on KIND [change Destroy] by wit::destroy:
+        "destroys a version of a secret for good; nothing brings it back";
+    "remit:secrets/reveal" "0.1.0" on KIND [observe Reveal] by wit::reveal:
+        "reads a secret's value; from then on the action knows it";
+    "remit:secrets/types" "0.1.0" [] by wit::types:
+        "names the types of the other secrets interfaces; can do nothing";
+}
+
+impl wit::types::Host for Ctx {
+    fn convert_failure(&mut self, error: CallError) -> wasmtime::Result<wit::types::Failure> {
         Ok(match error.failure()? {
-            Failure::Denied(why) => types::Failure::Denied(why),
-            Failure::NotFound(why) => types::Failure::NotFound(why),
-            Failure::Conflict(why) => types::Failure::Conflict(why),
-            Failure::Invalid(why) => types::Failure::Invalid(why),
-            Failure::Unavailable(why) => types::Failure::Unavailable(why),
+            Failure::Denied(why) => wit::types::Failure::Denied(why),
+            Failure::NotFound(why) => wit::types::Failure::NotFound(why),
+            Failure::Conflict(why) => wit::types::Failure::Conflict(why),
+            Failure::Invalid(why) => wit::types::Failure::Invalid(why),
+            Failure::Unavailable(why) => wit::types::Failure::Unavailable(why),
         })
     }
 }

@@ -6,7 +6,7 @@ use remit_backend::{Secrets, VersionState};
 use remit_gate::{Failure, MakeUp, Observe, Operation, Reads, Resource};
 use serde::{Deserialize, Serialize};
 
-use crate::bindings::remit::secrets::{inspect, reveal, types};
+use super::wit::{inspect, reveal, types};
 use crate::{CallError, Ctx};
 
 /// `remit:secrets/inspect.metadata`.

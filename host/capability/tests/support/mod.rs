@@ -7,6 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use remit_backend::{Embedded, Generator, SecretView as _, Secrets, SecretsConfig, Serving, VersionState};
+use remit_capability::domain::Systems as _;
+use remit_capability::secrets::Stores;
 use remit_capability::{Ctx, operation};
 use remit_gate::{Estate, Facts, Gate, Mode, Plan, Resource, Scope, Setup, State, UndoGate};
 use remit_journal::{Event, Intent, Journal, Record, RunId, UndoResult};
@@ -56,7 +58,7 @@ fn secrets(home: &Path) -> Secrets {
 }
 
 fn estate(home: &Path) -> Estate {
-    remit_capability::secrets::served(Estate::default(), secrets(home))
+    Stores::serve(Estate::default(), secrets(home))
 }
 
 /// One run under test.

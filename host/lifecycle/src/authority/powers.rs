@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use remit_capability::Interface;
+use remit_capability::granted;
 use remit_gate::{Allow, Effect, Limits, Pattern, Plan, Scope, Step};
 use serde::Serialize;
 
@@ -81,14 +81,6 @@ pub struct Powers {
     pub planned: bool,
     /// How much a run may use.
     pub limits: Limits,
-}
-
-/// Every interface that a scope can grant.
-fn granted() -> impl Iterator<Item = &'static Interface> {
-    remit_capability::interfaces()
-        .iter()
-        .flat_map(|interface| std::iter::once(interface).chain(remit_capability::powers(interface.name)))
-        .filter(|interface| interface.granted_by_scope())
 }
 
 /// The kinds of resources that this host knows.

@@ -1,0 +1,180 @@
+//! How the systems of a domain are made up for an offline test, and what they look like afterwards.
+//!
+//! In a fixture, each domain has tables of its own: `[[secret]]` says what there is, and `[[expect.secret]]` what there is
+//! to be in the end.
+
+use std::fmt::Debug;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use remit_gate::{Estate, Failure};
+use remit_text::Mistake;
+use remit_text::toml::Parts;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::domain::Systems;
+
+/// The systems of a domain, in memory or in a folder that is gone after the test.
+pub trait Offline: Send + Sync + 'static {
+    /// The name of its tables in a fixture: `secret`. It is the kind of its resources.
+    const TABLE: &'static str;
+    /// What runs reach.
+    type Backend: Clone + Send + Sync + 'static;
+    /// One thing before the test.
+    type Before: DeserializeOwned + Clone + Debug + Send + Sync + 'static;
+    /// One thing after it.
+    type After: Serialize + DeserializeOwned + Debug + Send + Sync + 'static;
+
+    /// Where a thing is before the test.
+    fn path_before(before: &Self::Before) -> &str;
+
+    /// Where a thing is after it.
+    fn path_after(after: &Self::After) -> &str;
+
+    /// Why nothing can have this path, if so.
+    fn no_path(path: &str) -> Option<String>;
+
+    /// What cannot be, though it is well-formed.
+    fn mistakes(before: &[Self::Before]) -> Vec<Misstated>;
+
+    /// Makes everything in `folder`, which exists and is empty.
+    fn make_up(
+        before: &[Self::Before],
+        folder: &Path,
+    ) -> impl Future<Output = Result<Self::Backend, Failure>> + Send;
+
+    /// What is at `path` now. That there is nothing is an answer too.
+    fn look(backend: &Self::Backend, path: &str)
+    -> impl Future<Output = Result<Self::After, Failure>> + Send;
+
+    /// The whole of it in words, for a comparison: `version 2, disabled [1]`.
+    fn words(after: &Self::After) -> String;
+}
+
+/// A mistake in what a fixture says there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misstated {
+    /// Which of the tables, counted from 0.
+    pub at: usize,
+    /// Which of its keys.
+    pub key: &'static str,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// What is at one path after a test.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// Where.
+    pub path: String,
+    /// All of it, in words.
+    pub words: String,
+    /// As a fixture writes it down.
+    pub written: toml_edit::InlineTable,
+}
+
+impl PartialEq for State {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.path, &self.words) == (&other.path, &other.words)
+    }
+}
+
+impl State {
+    fn of<O: Offline>(after: &O::After) -> Self {
+        let written = after.serialize(toml_edit::ser::ValueSerializer::new()).ok();
+        let written = written.and_then(|value| value.as_inline_table().cloned()).unwrap_or_default();
+        Self { path: O::path_after(after).to_owned(), words: O::words(after), written }
+    }
+}
+
+/// [`Offline`] of any domain.
+pub trait AnyOffline: Sync {
+    /// [`Offline::TABLE`].
+    fn table(&self) -> &'static str;
+    /// Takes what there is before the test out of a fixture.
+    fn before(&self, from: &mut Parts<'_>) -> Result<Arc<dyn Things>, Mistake>;
+    /// Takes what there is to be after it out of a fixture's expectations.
+    fn after(&self, from: &mut Parts<'_>) -> Result<Vec<State>, Mistake>;
+    /// [`Offline::no_path`].
+    fn no_path(&self, path: &str) -> Option<String>;
+}
+
+/// What a fixture says there is of one domain.
+pub trait Things: Debug + Send + Sync {
+    /// Where each is.
+    fn paths(&self) -> Vec<&str>;
+    /// [`Offline::mistakes`].
+    fn mistakes(&self) -> Vec<Misstated>;
+    /// Makes everything in `folder`, and lets runs reach it.
+    fn make_up<'a>(&'a self, folder: &'a Path, estate: Estate) -> Boxed<'a, (Estate, Box<dyn MadeUp>)>;
+}
+
+/// Systems that were made up.
+pub trait MadeUp: Send + Sync {
+    /// What is at `path` now.
+    fn look<'a>(&'a self, path: &'a str) -> Boxed<'a, State>;
+}
+
+/// What comes of something that may fail.
+pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
+
+pub(crate) struct OfflineOf<S>(std::marker::PhantomData<fn() -> S>);
+
+impl<S: Systems> OfflineOf<S> {
+    pub(crate) const NEW: Self = Self(std::marker::PhantomData);
+}
+
+impl<S: Systems> AnyOffline for OfflineOf<S> {
+    fn table(&self) -> &'static str {
+        S::TABLE
+    }
+
+    fn before(&self, from: &mut Parts<'_>) -> Result<Arc<dyn Things>, Mistake> {
+        Ok(Arc::new(Befores::<S>(from.take(S::TABLE)?.unwrap_or_default())))
+    }
+
+    fn after(&self, from: &mut Parts<'_>) -> Result<Vec<State>, Mistake> {
+        let after: Vec<S::After> = from.take(S::TABLE)?.unwrap_or_default();
+        Ok(after.iter().map(State::of::<S>).collect())
+    }
+
+    fn no_path(&self, path: &str) -> Option<String> {
+        S::no_path(path)
+    }
+}
+
+struct Befores<S: Systems>(Vec<S::Before>);
+
+impl<S: Systems> Debug for Befores<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<S: Systems> Things for Befores<S> {
+    fn paths(&self) -> Vec<&str> {
+        self.0.iter().map(|before| S::path_before(before)).collect()
+    }
+
+    fn mistakes(&self) -> Vec<Misstated> {
+        S::mistakes(&self.0)
+    }
+
+    fn make_up<'a>(&'a self, folder: &'a Path, estate: Estate) -> Boxed<'a, (Estate, Box<dyn MadeUp>)> {
+        Box::pin(async move {
+            let backend = S::make_up(&self.0, folder).await?;
+            let estate = S::serve(estate, backend.clone());
+            Ok((estate, Box::new(Backend::<S>(backend)) as Box<dyn MadeUp>))
+        })
+    }
+}
+
+struct Backend<S: Systems>(S::Backend);
+
+impl<S: Systems> MadeUp for Backend<S> {
+    fn look<'a>(&'a self, path: &'a str) -> Boxed<'a, State> {
+        Box::pin(async move { Ok(State::of::<S>(&S::look(&self.0, path).await?)) })
+    }
+}
