@@ -14,6 +14,7 @@ wasmtime::component::bindgen!({
     path: [
         "../../wit/action",
         "../../wit/host",
+        "../../wit/types",
         "../../wit/secrets",
         "../../wit/wasi/io",
         "../../wit/wasi/clocks",

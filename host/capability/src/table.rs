@@ -92,8 +92,8 @@ table! {
         "destroys a version of a secret for good; nothing brings it back";
     "remit:secrets/reveal" "0.1.0" secret Disclose [secrets::Reveal] by remit::secrets::reveal:
         "reads a secret's value; from then on the action knows it";
-    "remit:secrets/types" "0.1.0" ambient Observe [] by remit::secrets::types:
-        "names the types of the other secrets interfaces; can do nothing";
+    "remit:types/errors" "0.1.0" ambient Observe [] by remit::types::errors:
+        "names the errors of the other interfaces; can do nothing";
 
     "remit:host/log" "0.1.0" ambient Observe [host::Write] by remit::host::log:
         "writes lines into the run's own journal";

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use remit_capability::{Ctx, find, interfaces, operation};
 use remit_gate::Effect;
 use wasmtime::component::Linker;
-use wit_parser::{Resolve, TypeDefKind};
+use wit_parser::{Resolve, TypeDefKind, UnresolvedPackageGroup};
 
 fn wit(folder: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit").join(folder)
@@ -21,12 +21,10 @@ fn resolve() -> Resolve {
     for folder in ["wasi/io", "wasi/clocks", "wasi/random", "wasi/filesystem", "wasi/cli"] {
         resolve.push_path(wit(folder)).unwrap();
     }
-    for entry in std::fs::read_dir(wit("")).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        if name != "wasi" {
-            resolve.push_path(wit(&name)).unwrap();
-        }
-    }
+    let folders = std::fs::read_dir(wit("")).unwrap().map(|entry| entry.unwrap().path());
+    let ours = folders.filter(|folder| !folder.ends_with("wasi"));
+    let mut ours: Vec<_> = ours.map(|folder| UnresolvedPackageGroup::parse_dir(folder).unwrap()).collect();
+    resolve.push_groups(ours.pop().unwrap(), ours).unwrap();
     resolve
 }
 

@@ -6,8 +6,9 @@ mod support;
 
 use remit_backend::{Secrets, VersionState};
 use remit_capability::Ctx;
-use remit_capability::bindings::remit::secrets::types::{Failure, VersionState as Seen};
+use remit_capability::bindings::remit::secrets::inspect::VersionState as Seen;
 use remit_capability::bindings::remit::secrets::{destroy, disable, inspect, reveal, rotate};
+use remit_capability::bindings::remit::types::errors::Failure;
 use remit_capability::secrets::{BeforeRotation, Destroy, Disable, Rotate};
 use remit_gate::{Effect, Fault, Mode, Operation, State};
 use remit_journal::{CallResult, Event, UndoResult};

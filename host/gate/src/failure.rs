@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Divergence;
 
-/// Why the host did not do what was asked. The guest sees it as `remit:secrets/types.failure`.
+/// Why the host did not do what was asked. The guest sees it as `remit:types/errors.failure`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "kind", content = "message", rename_all = "kebab-case")]
 pub enum Failure {

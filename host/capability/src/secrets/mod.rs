@@ -10,7 +10,8 @@ use remit_backend::Secrets;
 use remit_gate::{Estate, Failure, Mode, Operation as _, Resource, Scope};
 
 use crate::Ctx;
-use crate::bindings::remit::secrets::{destroy, disable, inspect, reveal, rotate as rotation, types};
+use crate::bindings::remit::secrets::{destroy, disable, inspect, reveal, rotate as rotation};
+use crate::bindings::remit::types::errors;
 pub use read::{Metadata, Reveal};
 pub use rotate::{BeforeRotation, Rotate, Rotated};
 pub use withdraw::{BeforeWithdrawal, Destroy, Disable};
@@ -32,7 +33,7 @@ pub fn served(estate: Estate, secrets: Secrets) -> Estate {
 /// The longest name of a field, in bytes.
 const MAX_FIELD: usize = 256;
 
-impl From<Failure> for types::Failure {
+impl From<Failure> for errors::Failure {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Denied(why) => Self::Denied(why),
@@ -45,7 +46,7 @@ impl From<Failure> for types::Failure {
 }
 
 /// The guest's answer: done, its own to handle, or (outside) the end of its run.
-type Answer<T> = wasmtime::Result<Result<T, types::Failure>>;
+type Answer<T> = wasmtime::Result<Result<T, errors::Failure>>;
 
 /// Takes the value out of a `Result<Result<_, Failure>>`, or answers the guest with the failure.
 macro_rules! or_answer {
@@ -77,10 +78,10 @@ impl Ctx {
     }
 }
 
-impl types::Host for Ctx {}
+impl errors::Host for Ctx {}
 
 impl inspect::Host for Ctx {
-    async fn metadata(&mut self, path: String) -> Answer<types::Metadata> {
+    async fn metadata(&mut self, path: String) -> Answer<inspect::SecretMetadata> {
         let resource = or_answer!(self.secret(Metadata::NAME, &path));
         Ok(self.call(Metadata { resource }).await?.map(Into::into).map_err(Into::into))
     }

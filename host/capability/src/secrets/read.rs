@@ -6,7 +6,7 @@ use remit_backend::{Secrets, VersionState};
 use remit_gate::{Failure, MakeUp, Observation, Resource};
 use serde::{Deserialize, Serialize};
 
-use crate::bindings::remit::secrets::types;
+use crate::bindings::remit::secrets::inspect;
 
 /// `remit:secrets/inspect.metadata`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,15 +30,15 @@ impl Observation for Metadata {
     }
 }
 
-impl From<remit_backend::Metadata> for types::Metadata {
+impl From<remit_backend::Metadata> for inspect::SecretMetadata {
     fn from(found: remit_backend::Metadata) -> Self {
-        let versions = found.versions.into_iter().map(|version| types::Version {
+        let versions = found.versions.into_iter().map(|version| inspect::Version {
             number: version.number,
             created: version.created,
             state: match version.state {
-                VersionState::Enabled => types::VersionState::Enabled,
-                VersionState::Disabled => types::VersionState::Disabled,
-                VersionState::Destroyed => types::VersionState::Destroyed,
+                VersionState::Enabled => inspect::VersionState::Enabled,
+                VersionState::Disabled => inspect::VersionState::Disabled,
+                VersionState::Destroyed => inspect::VersionState::Destroyed,
             },
         });
         Self { current: found.current, versions: versions.collect() }
