@@ -328,7 +328,7 @@ fn manual_table(heading: &str) -> Vec<Vec<&'static str>> {
 /// The WIT has the codes; the manual's table, fixtures and each SDK spell them alike.
 #[test]
 fn every_language_spells_the_codes_alike() {
-    let wit = include_str!("../wit/secrets/secrets.wit");
+    let wit = include_str!("../wit/types/types.wit");
     let variant = wit.split("variant failure {").nth(1).unwrap().split('}').next().unwrap();
     let codes: Vec<_> = variant.lines().filter_map(|line| line.trim().strip_suffix("(string),")).collect();
     assert_eq!(codes.len(), 5);
@@ -352,7 +352,7 @@ fn every_language_spells_the_codes_alike() {
             &format!("Failure::{camel}(detail) => (\"{code}\", detail)"),
         );
         has("C", include_str!("../sdk/c/src/remit.h"), &format!("REMIT_{upper},"));
-        let kind = format!("[REMIT_SECRETS_TYPES_FAILURE_{upper}] = {{ REMIT_{upper}, \"{words}\" }}");
+        let kind = format!("[REMIT_TYPES_ERRORS_FAILURE_{upper}] = {{ REMIT_{upper}, \"{words}\" }}");
         has("C", include_str!("../sdk/c/src/remit.c"), &kind);
         let python = include_str!("../sdk/python/remit/_errors.py");
         has("Python", python, &format!("\"Failure_{camel}\": \"{code}\","));

@@ -91,7 +91,8 @@ pub fn word(lit: bool) -> &'static str {
 }
 
 fn lamps(file: &Path) -> Result<BTreeMap<String, bool>, Failure> {
-    let text = remit_file::plain(file, Kind::Kept).and_then(remit_file::Content::into_text).map_err(unavailable)?;
+    let text =
+        remit_file::plain(file, Kind::Kept).and_then(remit_file::Content::into_text).map_err(unavailable)?;
     text.lines()
         .map(|line| match line.split_once(' ') {
             Some((path, "on")) => Ok((path.to_owned(), true)),

@@ -6,8 +6,8 @@ use std::path::Path;
 use remit_backend::BackendError;
 use remit_backend::lamps::{KIND, Lamps, LampsConfig, word};
 use remit_gate::{
-    Change, Changes, Countermeasure, Estate, Failure, Mode, Observe, Operation, Permit, Prepared, Reads, Resource,
-    Scope, State,
+    Change, Changes, Countermeasure, Estate, Failure, Mode, Observe, Operation, Permit, Prepared, Reads,
+    Resource, Scope, State,
 };
 use serde::{Deserialize, Serialize};
 
@@ -206,7 +206,8 @@ impl Offline for Files {
     }
 
     async fn make_up(before: &[Lamp], folder: &Path) -> Result<Lamps, Failure> {
-        let text: String = before.iter().map(|Lamp { path, lit }| format!("{path} {}\n", word(*lit))).collect();
+        let text: String =
+            before.iter().map(|Lamp { path, lit }| format!("{path} {}\n", word(*lit))).collect();
         let file = folder.join("lamps");
         remit_file::write(&file, text.as_bytes()).map_err(|error| Failure::Unavailable(error.to_string()))?;
         Ok(Lamps::open(&[LampsConfig { file }], folder))

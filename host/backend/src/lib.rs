@@ -12,6 +12,9 @@ mod error;
 mod fields;
 pub mod files;
 mod generator;
+#[cfg(feature = "test-domain")]
+#[path = "../../../tests/domain/backend.rs"]
+pub mod lamps;
 mod openbao;
 mod played;
 pub mod secrets;

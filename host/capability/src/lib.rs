@@ -13,8 +13,12 @@ pub mod domain;
 pub mod files;
 pub mod fixture;
 pub mod host;
+#[cfg(feature = "test-domain")]
+#[path = "../../../tests/domain/capability.rs"]
+pub mod lamps;
 mod registry;
 pub mod secrets;
+mod types;
 pub mod wasi;
 
 pub use ctx::{CallError, Ctx, answered};

@@ -4,7 +4,9 @@ use remit_gate::{Known, Scope, ScopeError};
 use wasmtime::component::Linker;
 
 use crate::domain::{AnySystems, Domain, Interface};
-use crate::{Ctx, files, host, secrets, wasi};
+#[cfg(feature = "test-domain")]
+use crate::lamps;
+use crate::{Ctx, files, host, secrets, types, wasi};
 
 /// Makes the registry and, from the same list, the function that links an interface.
 macro_rules! domains {
@@ -30,6 +32,9 @@ domains! {
     secrets,
     files,
     host,
+    types,
+    #[cfg(feature = "test-domain")]
+    lamps,
     wasi,
 }
 

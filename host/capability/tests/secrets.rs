@@ -5,7 +5,7 @@
 mod support;
 
 use remit_backend::{Secrets, VersionState};
-use remit_capability::secrets::wit::types::VersionState as Seen;
+use remit_capability::secrets::wit::inspect::VersionState as Seen;
 use remit_capability::secrets::wit::{destroy, disable, inspect, reveal, rotate};
 use remit_capability::secrets::{BeforeRotation, Destroy, Disable, Rotate};
 use remit_capability::{Ctx, answered};

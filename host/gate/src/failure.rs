@@ -4,7 +4,7 @@ use miette::Diagnostic;
 use remit_journal::JournalError;
 use serde::{Deserialize, Serialize};
 
-/// Why the host did not do what was asked. The guest sees it as `remit:secrets/types.failure`.
+/// Why the host did not do what was asked. The guest sees it as `remit:types/errors.failure`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "kind", content = "message", rename_all = "kebab-case")]
 pub enum Failure {

@@ -7,7 +7,7 @@ mod rotate;
 mod systems;
 mod withdraw;
 
-use remit_gate::{Failure, Operation, Resource};
+use remit_gate::{Operation, Resource};
 
 use crate::domain::{Domain, SystemsOf, interfaces};
 use crate::{CallError, Ctx};
@@ -26,10 +26,11 @@ const MAX_FIELD: usize = 256;
 #[allow(missing_docs, clippy::pedantic, clippy::unwrap_used, clippy::expect_used, reason = "generated code")]
 mod bindings {
     wasmtime::component::bindgen!({
-        path: "../../wit/secrets",
+        path: ["../../wit/types", "../../wit/secrets"],
         world: "remit:secrets/imports",
         imports: { default: async | trappable },
-        trappable_error_type: { "remit:secrets/types.failure" => crate::CallError },
+        with: { "remit:types/errors": crate::bindings::remit::types::errors },
+        trappable_error_type: { "remit:types/errors.failure" => crate::CallError },
     });
 }
 
@@ -48,20 +49,6 @@ interfaces! {
         "destroys a version of a secret for good; nothing brings it back";
     "remit:secrets/reveal" "0.1.0" on KIND [observe Reveal] by wit::reveal:
         "reads a secret's value; from then on the action knows it";
-    "remit:secrets/types" "0.1.0" [] by wit::types:
-        "names the types of the other secrets interfaces; can do nothing";
-}
-
-impl wit::types::Host for Ctx {
-    fn convert_failure(&mut self, error: CallError) -> wasmtime::Result<wit::types::Failure> {
-        Ok(match error.failure()? {
-            Failure::Denied(why) => wit::types::Failure::Denied(why),
-            Failure::NotFound(why) => wit::types::Failure::NotFound(why),
-            Failure::Conflict(why) => wit::types::Failure::Conflict(why),
-            Failure::Invalid(why) => wit::types::Failure::Invalid(why),
-            Failure::Unavailable(why) => wit::types::Failure::Unavailable(why),
-        })
-    }
 }
 
 impl Ctx {

@@ -6,7 +6,7 @@ use remit_backend::{Secrets, VersionState};
 use remit_gate::{Failure, MakeUp, Observe, Operation, Reads, Resource};
 use serde::{Deserialize, Serialize};
 
-use super::wit::{inspect, reveal, types};
+use super::wit::{inspect, reveal};
 use crate::{CallError, Ctx};
 
 /// `remit:secrets/inspect.metadata`.
@@ -35,21 +35,21 @@ impl Observe for Metadata {
 }
 
 impl inspect::Host for Ctx {
-    async fn metadata(&mut self, path: String) -> Result<types::Metadata, CallError> {
+    async fn metadata(&mut self, path: String) -> Result<inspect::SecretMetadata, CallError> {
         let resource = self.secret::<Metadata>(&path)?;
         Ok(self.observe(Metadata { resource }).await?.into())
     }
 }
 
-impl From<remit_backend::Metadata> for types::Metadata {
+impl From<remit_backend::Metadata> for inspect::SecretMetadata {
     fn from(found: remit_backend::Metadata) -> Self {
-        let versions = found.versions.into_iter().map(|version| types::Version {
+        let versions = found.versions.into_iter().map(|version| inspect::Version {
             number: version.number,
             created: version.created,
             state: match version.state {
-                VersionState::Enabled => types::VersionState::Enabled,
-                VersionState::Disabled => types::VersionState::Disabled,
-                VersionState::Destroyed => types::VersionState::Destroyed,
+                VersionState::Enabled => inspect::VersionState::Enabled,
+                VersionState::Disabled => inspect::VersionState::Disabled,
+                VersionState::Destroyed => inspect::VersionState::Destroyed,
             },
         });
         Self { current: found.current, versions: versions.collect() }
