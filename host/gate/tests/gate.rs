@@ -191,6 +191,50 @@ async fn only_the_approved_changes_in_their_order() {
 }
 
 #[tokio::test]
+async fn what_was_to_follow_a_change_that_failed_may_not() {
+    let planned = Bench::new().await;
+    let live = planned.gate(SCOPE);
+    for path in ["prod/a", "prod/a", "prod/b"] {
+        live.change(rotate(path)).await.unwrap().unwrap();
+    }
+    let plan = live.observed();
+
+    for (failure, expects) in [
+        (Failure::Conflict("somebody else was first".to_owned()), "secret:prod/a with"),
+        (
+            Failure::Unavailable("no answer".to_owned()),
+            "nothing more, as it is not known whether test:vault/rotate.rotate on secret:prod/a happened",
+        ),
+    ] {
+        // What is there then is what the second rotation was approved for, but somebody else made it.
+        let bench = Bench::new().await;
+        let gate = bench.with_plan(plan.clone());
+        *bench.vault.failure.lock().unwrap() = Some(failure.clone());
+        assert_eq!(gate.change(rotate("prod/a")).await.unwrap(), Err(failure));
+        *bench.vault.failure.lock().unwrap() = None;
+        for path in ["prod/a", "prod/b"] {
+            let fault = gate.change(rotate(path)).await.unwrap_err();
+            assert!(
+                matches!(&fault, Fault::NotInPlan { expected, .. } if expected.contains(expects)),
+                "{path}: {fault}"
+            );
+        }
+        assert_eq!(bench.changed(), 1);
+    }
+
+    // Where nothing became of it, it may be tried again.
+    let bench = Bench::new().await;
+    let gate = bench.with_plan(plan);
+    *bench.vault.failure.lock().unwrap() = Some(Failure::Denied("not now".to_owned()));
+    gate.change(rotate("prod/a")).await.unwrap().unwrap_err();
+    *bench.vault.failure.lock().unwrap() = None;
+    bench.vault.values.lock().unwrap().insert("prod/a".to_owned(), (3, "hunter2".to_owned()));
+    for path in ["prod/a", "prod/a"] {
+        gate.change(rotate(path)).await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_failed_preparation_is_an_answer_and_no_step_of_the_plan() {
     let bench = Bench::new().await;
     let gate = bench.gate(SCOPE);
