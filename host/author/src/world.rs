@@ -22,7 +22,7 @@ fn packages() -> impl Iterator<Item = &'static Dir<'static>> {
 /// What every action exports, without the version.
 const CONTRACT: &str = "remit:action/remediation";
 /// What the documentation of an interface says if no scope has to name it.
-const AMBIENT: &str = "Needs no grant.";
+const AMBIENT: &str = "Needs no grant";
 
 /// The interfaces of `wit/` that have functions to import, as they are imported.
 pub(crate) fn interfaces() -> Vec<String> {
