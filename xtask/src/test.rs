@@ -26,6 +26,13 @@ pub(crate) fn run() -> Result<()> {
         let guests: Vec<_> = guests.iter().map(|(k, v)| format!("{}={}", k.display(), v.display())).collect();
         cargo.env("REMIT_GUEST_ENV", guests.join("\n"));
         shell::run(cargo.env("REMIT_BAO", &bao).env("REMIT_PLUGINS", &plugins_dir))
+    })?;
+    // With one domain more than is shipped: see docs/adding-a-domain.md.
+    step("one more domain", || {
+        let domain = ["test", "-p", "remit", "--features", "test-domain", "--test", "domain"];
+        shell::run(shell::cargo(domain)?.env("REMIT_PLUGINS", &plugins_dir))?;
+        let drift = ["test", "-p", "remit-capability", "--features", "test-domain", "--test", "drift"];
+        shell::run(&mut shell::cargo(drift)?)
     })
 }
 

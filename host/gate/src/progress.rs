@@ -21,7 +21,7 @@ struct Counted {
     performed: u64,
     /// Steps of the plan that were taken; a change that failed was not.
     steps: usize,
-    /// A step of which nobody knows whether it came to pass: what was approved to follow it may not.
+    /// A change of which it is not known whether it happened: no step that was approved to follow it is admitted.
     unknown: Option<String>,
     observed: Plan,
     made: Vec<Made>,
@@ -29,7 +29,7 @@ struct Counted {
     failures: Vec<Failure>,
 }
 
-/// A change of a live run, as its gate saw it: what the host goes by as long as it lives.
+/// A change of a live run. The host uses these while the run's process lives, and the journal afterwards.
 #[derive(Clone, Debug)]
 pub struct Made {
     /// As journaled.
@@ -161,8 +161,8 @@ impl Progress {
         self.counted().made.push(Made { intent, happened: None });
     }
 
-    /// Remembers how a change ended. A step of the plan that did not come to pass was not taken: what was approved to
-    /// follow it stands on what it would have left, and would work on what somebody else left there instead.
+    /// Remembers how a change ended. A change that failed does not count as a step taken: the steps after it were approved
+    /// on the state that it would have left, and could otherwise work on what somebody else left there.
     pub(crate) fn ends<T>(&self, call: u64, answer: &Result<T, Failure>) {
         let mut counted = self.counted();
         let happened = match answer {

@@ -123,7 +123,7 @@ pub enum ScopeError {
     Malformed {
         /// Where it came from.
         file: String,
-        /// The parser's words, with line and caret.
+        /// The error of the parser, with line and caret.
         detail: String,
     },
     /// A value out of range.
@@ -148,7 +148,7 @@ impl Scope {
         Ok(scope)
     }
 
-    /// What TOML's types cannot say.
+    /// Checks what the types do not.
     fn check(&self) -> Result<(), String> {
         for allow in &self.allow {
             let (name, version) = allow.interface();

@@ -1,4 +1,4 @@
-//! Taking changes back, under an authority of its own: the right to undo outlives the right to do.
+//! Undo. It needs no grant: the right to undo a change lasts longer than the right to make it.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ impl UndoGate {
         self.write(Event::UndoIntent(UndoIntent { call: intent.call })).await?;
         let result = match self.undo_unjournaled::<O>(intent).await {
             Ok(result) => result,
-            // What is on record cannot be used: a person must know, and the journal must say so.
+            // The record cannot be used. The journal says so, and a person has to decide.
             Err(fault) => UndoResult::Failed { message: fault.to_string() },
         };
         self.write(Event::UndoOutcome(UndoOutcome { call: intent.call, result: result.clone() })).await?;
@@ -57,7 +57,7 @@ impl UndoGate {
                 None => {
                     match O::undo(&backend, Permit { operation: &operation, before: &prepared }).await {
                         Ok(()) => UndoResult::Undone,
-                        // Someone was faster between the comparison and the write.
+                        // Somebody else changed it between the comparison and the write.
                         Err(Failure::Conflict(live)) => UndoResult::Conflict { live },
                         Err(failure) => UndoResult::Failed { message: failure.to_string() },
                     }
@@ -67,7 +67,7 @@ impl UndoGate {
     }
 }
 
-/// The operation and its preparation, from what was written.
+/// The operation and its preparation, read back from the intent.
 fn reopen<O: Change>(run: &RunId, intent: &Intent, sealer: &Sealer) -> Result<(O, Prepared<O::Undo>), Fault> {
     let broken = |why: String| Fault::Record { operation: O::NAME.to_owned(), verb: "read", why };
     let operation = serde_json::from_str(intent.arguments.get()).map_err(|e| broken(e.to_string()))?;
