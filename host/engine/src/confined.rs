@@ -4,7 +4,7 @@
 //! for every file.
 //!
 //! The process is this program again, started with one word that nobody else uses. It gets the bytes on its standard
-//! input, answers on its standard output, and has an empty environment. A program that does not begin with [`serve`] (a
+//! input, answers on its standard output, and has an empty environment. A program that does not begin with [`crate::serve`] (a
 //! test, a benchmark) performs the same tasks in its own process, without the limits.
 
 use std::ffi::OsString;
@@ -60,10 +60,8 @@ impl Task {
     }
 }
 
-/// To be called first in a program that examines or compiles foreign components, with all its tasks. If the process was
-/// started to perform a task, it does so, and the program is to end with the returned code. Otherwise tasks are performed
-/// in processes of their own from now on.
-pub fn serve(tasks: &[&Task], announce: Announce) -> Option<ExitCode> {
+/// See [`crate::serve`]; `tasks` are all tasks of the program.
+pub(crate) fn serve(tasks: &[&Task], announce: Announce) -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().is_none_or(|first| first != WORD) {
         let _ = SERVED.set(announce);

@@ -34,7 +34,7 @@ mod session;
 
 pub use cache::Cache;
 pub use candidate::{Candidate, Inspect};
-pub use confined::{Announce, MIB, Task, perform, serve};
+pub use confined::{Announce, MIB, Task, perform};
 pub use engine::Engine;
 pub use error::ComponentError;
 pub use examine::{Examination, World, examine};
@@ -43,3 +43,10 @@ pub use meter::{Exceeded, Limit, Limits, Meter, Used};
 pub use prepared::Prepared;
 pub use publishers::Publishers;
 pub use session::{Halt, Metered, Session, instantiated};
+
+/// To be called first in a program that examines or compiles foreign components, with the tasks of all its worlds. If the
+/// process was started to perform a task, it does so, and the program is to end with the returned code. Otherwise tasks
+/// are performed in processes of their own from now on.
+pub fn serve(tasks: &[&Task], announce: Announce) -> Option<std::process::ExitCode> {
+    confined::serve(&[tasks, &[&config::COMPILE]].concat(), announce)
+}

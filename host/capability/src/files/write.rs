@@ -52,7 +52,17 @@ impl Operation for Find {
 impl Observe for Find {
     async fn observe(&self, on: &Files) -> Result<Kind, Failure> {
         Ok(match on.snapshot(&self.resource).await? {
-            Node::Absent => Kind::Absent,
+            Node::Absent => {
+                // Where it cannot be made either, the guest is told when it opens it, not when it closes it.
+                if let Some((parent, _)) = self.resource.path().rsplit_once('/') {
+                    let parent = Resource::new(self.resource.kind(), parent)
+                        .map_err(|error| Failure::Invalid(error.to_string()))?;
+                    if matches!(on.snapshot(&parent).await?, Node::Absent) {
+                        return Err(Failure::NotFound(format!("{parent} does not exist")));
+                    }
+                }
+                Kind::Absent
+            }
             Node::File(_) => Kind::File,
             Node::Directory(_) => Kind::Directory,
             Node::Other(_) => Kind::Other,

@@ -105,8 +105,9 @@ impl HostDescriptor for Ctx {
     }
 
     async fn set_size(&mut self, of: Handle<Descriptor>, size: u64) -> Answer<()> {
-        let buffer = or_code!(self.buffer_of(&of, |_, write| write)?);
-        self.wasi.files.set_size(buffer, size)
+        let buffer = self.buffer_of(&of, |_, write| write)?;
+        let not_for_writing = |code| if code == ErrorCode::BadDescriptor { ErrorCode::Invalid } else { code };
+        self.wasi.files.set_size(or_code!(buffer.map_err(not_for_writing)), size)
     }
 
     async fn set_times(&mut self, of: Handle<Descriptor>, _: NewTimestamp, _: NewTimestamp) -> Answer<()> {
