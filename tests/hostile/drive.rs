@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use remit_backend::secrets::Target as SecretTarget;
 use remit_backend::{
     Act, BoxFuture, Embedded, Fields, Files, Generator, Metadata, Right, SecretStore, SecretView, Secrets,
-    Turn,
+    Systems as _, Turn,
 };
 use remit_gate::{Authority, Estate, Resource, Scope};
 use remit_journal::{RequestId, RunId};

@@ -23,7 +23,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
-use remit_backend::{Files, FilesConfig};
+use remit_backend::{Files, FilesConfig, Systems as _};
 use remit_capability::files::{BeforeChange, MakeDirectory, Put, Remove, RemoveDirectory, served};
 use remit_capability::{operation, powers};
 use remit_gate::{

@@ -9,7 +9,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use remit_backend::{Files, FilesConfig};
+use remit_backend::{Files, FilesConfig, Systems as _};
 use remit_capability::bindings::wasi::filesystem::preopens;
 use remit_capability::bindings::wasi::filesystem::types::{
     DescriptorFlags, DescriptorType, ErrorCode, HostDescriptor, HostDirectoryEntryStream, OpenFlags,

@@ -30,8 +30,8 @@ use proptest::sample::{Index, select};
 use proptest::test_runner::{TestCaseResult, TestRunner};
 use remit_backend::secrets::BoxFuture;
 use remit_backend::{
-    Act, Embedded, Fields, Generator, Metadata, OpenBao, Right, SecretStore, SecretView, Secrets, Server,
-    Target, Turn, VersionState,
+    Act, Embedded, Fields, Generator, Metadata, OpenBao, OpenBaoConfig, Right, SecretStore, SecretView,
+    Secrets, Target, Turn, VersionState,
 };
 use remit_capability::secrets::{Destroy, Disable, Rotate};
 use remit_capability::{interfaces, operation};
@@ -286,7 +286,7 @@ impl World {
         let token = folder.path().join("token");
         std::fs::write(&token, ROOT).unwrap();
         std::fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-        let config = Server {
+        let config = OpenBaoConfig {
             address: server.address(),
             mount: "secret".to_owned(),
             namespace: None,

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use remit_backend::{FilesConfig, SecretsConfig};
+use remit_backend::{Files, FilesConfig, Secrets, SecretsConfig, Systems as _};
 use remit_notify::NotifyConfig;
+use remit_text::Mistake;
+use remit_text::toml::Table;
 use remit_trust::VerifyingKey;
 use serde::Deserialize;
 
@@ -22,10 +24,10 @@ pub struct Config {
     #[serde(default)]
     pub trust: Trust,
     /// Which backend serves which secrets.
-    #[serde(default)]
+    #[serde(skip)]
     pub secrets: Vec<SecretsConfig>,
     /// Which directories scopes can grant.
-    #[serde(default)]
+    #[serde(skip)]
     pub files: Vec<FilesConfig>,
     /// Who is told of what.
     #[serde(default)]
@@ -56,12 +58,20 @@ impl Config {
 
     /// Reads its text; `path` is where it lies, or will.
     pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, Error> {
-        remit_text::toml::read(text).map_err(|mistake| Error::Document {
+        Self::read(text).map_err(|mistake| Error::Document {
             file: path.display().to_string(),
             wanted: "a Remit configuration",
             why: mistake.to_string(),
             help: "correct the line it points at; docs/configuration.md lists every key".to_owned(),
         })
+    }
+
+    /// Each domain reads its own section, and what is left is the rest of this.
+    fn read(text: &str) -> Result<Self, Mistake> {
+        let mut document = Table::parse(text)?;
+        let (secrets, files) = (Secrets::entries(&mut document)?, Files::entries(&mut document)?);
+        let rest: Self = document.rest("remit.toml")?;
+        Ok(Self { secrets, files, ..rest })
     }
 
     /// Loads the keys of publishers.

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use miette::Diagnostic;
-use remit_gate::Failure;
+use remit_backend::{BackendError, Checked, Files, Secrets, Systems, Trouble};
 use remit_journal::{Reader, RunState};
 use serde::Serialize;
 
@@ -43,40 +43,20 @@ impl Finding {
     }
 }
 
-/// What to do about a store that cannot be used.
-fn fix(failure: &Failure) -> &'static str {
-    match failure {
-        Failure::Denied(_) => {
-            "put a token that counts where its entry in remit.toml says; docs/configuration.md has the policy that it needs"
-        }
-        Failure::Unavailable(_) => "start or repair that system, and check its entry in remit.toml",
-        Failure::NotFound(_) | Failure::Conflict(_) | Failure::Invalid(_) => {
-            "correct its entry in remit.toml"
-        }
+/// The systems of one domain.
+async fn systems<S: Systems>(entries: &[S::Entry], home: &Home) -> Vec<Finding> {
+    match S::open(entries, home.path()) {
+        Err(error) => vec![Finding::of::<BackendError>(S::SECTION, Err(error))],
+        Ok(systems) => systems.check().await.into_iter().map(Finding::from).collect(),
     }
 }
 
-/// The directories that scopes can grant.
-fn directories(config: &Config, home: &Home) -> Vec<Finding> {
-    match remit_backend::Files::open(&config.files, home.path()) {
-        Err(error) => vec![Finding::of::<remit_backend::BackendError>("files", Err(error))],
-        Ok(files) => files
-            .check()
-            .map(|(name, opened)| {
-                let what = format!("files {name}");
-                match opened {
-                    Ok(()) => Finding {
-                        what,
-                        ok: true,
-                        detail: "the directory can be opened".to_owned(),
-                        fix: None,
-                    },
-                    Err(why) => {
-                        Finding::bad(&what, why, "make the directory, or correct its entry in remit.toml")
-                    }
-                }
-            })
-            .collect(),
+impl From<Checked> for Finding {
+    fn from(Checked { what, found }: Checked) -> Self {
+        match found {
+            Ok(detail) => Self { what, ok: true, detail, fix: None },
+            Err(Trouble { why, fix }) => Self::bad(&what, &why, fix),
+        }
     }
 }
 
@@ -150,19 +130,8 @@ pub async fn doctor(home: &Home) -> Vec<Finding> {
         Err(error) => Finding::of::<crate::Error>("journal", Err(error)),
     });
     findings.extend(keys_and_runs(home));
-    findings.extend(directories(&config, home));
-    match remit_backend::Secrets::open(&config.secrets, home.path()) {
-        Err(error) => findings.push(Finding::of::<remit_backend::BackendError>("secrets", Err(error))),
-        Ok(secrets) => {
-            for (prefix, store) in secrets.stores() {
-                let what = format!("secrets {}", if prefix.is_empty() { "**" } else { prefix });
-                findings.push(match store.check(prefix).await {
-                    Ok(detail) => Finding { what, ok: true, detail, fix: None },
-                    Err(failure) => Finding::bad(&what, &failure.to_string(), fix(&failure)),
-                });
-            }
-        }
-    }
+    findings.extend(systems::<Files>(&config.files, home).await);
+    findings.extend(systems::<Secrets>(&config.secrets, home).await);
     findings
 }
 

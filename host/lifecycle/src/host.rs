@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::sync::Arc;
 
-use remit_backend::{Files, Secrets};
+use remit_backend::{Files, Secrets, Systems as _};
 use remit_gate::{Estate, UndoGate};
 use remit_journal::{Journal, RunId};
 use remit_sandbox::{Publishers, Sandbox};

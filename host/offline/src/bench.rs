@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use jiff::SignedDuration;
 use remit_backend::{
-    Embedded, Fields, Files, FilesConfig, Generator, Secrets, SecretsConfig, Serving, VersionState,
+    Embedded, EmbeddedConfig, Fields, Files, FilesConfig, Generator, Secrets, SecretsConfig, Serving,
+    Systems as _, VersionState,
 };
 use remit_file::{Durable, Kind as Of};
 use remit_gate::{Estate, Failure, Injected, Phase, Plan, Resource, Step};
@@ -110,7 +111,8 @@ impl Bench {
         for secret in &case.fixture.secrets {
             seed(&store, secret).await?;
         }
-        let serving = SecretsConfig { serving: Serving::Embedded { file }, ..SecretsConfig::default() };
+        let serving =
+            SecretsConfig { serving: Serving::Embedded(EmbeddedConfig { file }), ..SecretsConfig::default() };
         let secrets = Secrets::open(&[serving], self.dir.path())?;
         let estate = remit_capability::secrets::served(Estate::default(), secrets);
         let files = self.dir.path().join(format!("files-{}", self.tried));

@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Error};
 
+pub use crate::section::Table;
 use crate::{Mistake, number};
 
 /// Reads a file of a known form.
@@ -25,7 +26,7 @@ pub fn value(value: impl Into<toml::Value>) -> String {
     value.into().to_string()
 }
 
-fn wrong(text: &str, error: &Error) -> Mistake {
+pub(crate) fn wrong(text: &str, error: &Error) -> Mistake {
     let at = error.span().unwrap_or_default();
     Mistake::new(text, at, error.message().trim_end())
 }

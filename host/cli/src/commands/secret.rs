@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use clap::Subcommand;
 use jiff::Timestamp;
 use miette::Diagnostic;
-use remit_backend::{Embedded, Fields, SecretText, Secrets, SecretsConfig};
+use remit_backend::{Fields, SecretText, Secrets, SecretsConfig, Systems as _};
 use remit_gate::{Failure, Resource};
 use remit_lifecycle::{Error, Home};
 
@@ -47,7 +47,7 @@ impl Secret {
         match self {
             Self::Put { path, field, generate, replace } => {
                 let secret = Resource::new("secret", &path)?;
-                let store = Embedded::serving(&config.secrets, home.path(), &secret)?;
+                let store = SecretsConfig::embedded(&config.secrets, home.path(), &secret)?;
                 let generator = SecretsConfig::serving(&config.secrets, &secret)
                     .map(|entry| entry.generator.clone())
                     .unwrap_or_default();
