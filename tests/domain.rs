@@ -105,9 +105,13 @@ fn its_section_is_read_and_its_systems_are_checked() {
     let config = world.home().join("remit.toml");
     let text = fs::read_to_string(&config).unwrap();
     fs::write(&config, text.replace("file = \"lamps\"", "flie = \"lamps\"")).unwrap();
-    world.remit(&["runs"]).exits(2).says("flie = \"lamps\"\n").says("unknown field `flie`, expected `file`");
+    world
+        .remit(&["runs"])
+        .exits(2)
+        .says("flie = \"lamps\"\n")
+        .says("a file of [[lamps]] has no key `flie`; it has `file`");
     fs::write(&config, format!("{text}\n[[lampz]]\n")).unwrap();
-    world.remit(&["runs"]).exits(2).says("unknown field `lampz`").says("`lamps`");
+    world.remit(&["runs"]).exits(2).says("remit.toml has no key `lampz`; it has `secrets`, `files`, `lamps`");
 }
 
 #[test]

@@ -6,7 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use remit_file::Kind;
 use remit_gate::{Authority, Failure, Resource};
+use remit_text::Mistake;
+use remit_text::toml::Table;
 use serde::Deserialize;
+
+use crate::{BackendError, Checked, Systems};
 
 /// The kind of every resource served here: `lamp:hall/door`.
 pub const KIND: &str = "lamp";
@@ -28,21 +32,10 @@ pub struct Lamps {
 }
 
 impl Lamps {
-    /// Opens what is configured.
-    #[must_use]
-    pub fn open(entries: &[LampsConfig], home: &Path) -> Self {
-        Self { files: entries.iter().map(|entry| home.join(&entry.file)).collect(), played: None }
-    }
-
     /// The same lamps for one rehearsal, which plays its changes here.
     #[must_use]
     pub fn for_rehearsal(&self) -> Self {
         Self { files: Arc::clone(&self.files), played: Some(Arc::default()) }
-    }
-
-    /// The files, for `remit doctor`: which one, and how many lamps it has.
-    pub fn check(&self) -> impl Iterator<Item = (&Path, Result<usize, Failure>)> {
-        self.files.iter().map(|file| (&**file, lamps(file).map(|lamps| lamps.len())))
     }
 
     /// Whether a lamp is lit.
@@ -81,6 +74,27 @@ impl Lamps {
             }
         }
         Err(Failure::NotFound(format!("there is no {lamp}")))
+    }
+}
+
+impl Systems for Lamps {
+    const SECTION: &'static str = "lamps";
+    type Entry = LampsConfig;
+
+    fn read(entry: Table<'_>) -> Result<LampsConfig, Mistake> {
+        entry.rest("a file of [[lamps]]")
+    }
+
+    fn open(entries: &[LampsConfig], home: &Path) -> Result<Self, BackendError> {
+        Ok(Self { files: entries.iter().map(|entry| home.join(&entry.file)).collect(), played: None })
+    }
+
+    async fn check(&self) -> Vec<Checked> {
+        let check = |file: &PathBuf| Checked {
+            what: format!("{} {}", Self::SECTION, file.display()),
+            found: lamps(file).map(|lamps| format!("{} lamps", lamps.len())).map_err(Into::into),
+        };
+        self.files.iter().map(check).collect()
     }
 }
 

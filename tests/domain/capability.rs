@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use remit_backend::BackendError;
+use remit_backend::Systems as _;
 use remit_backend::lamps::{KIND, Lamps, LampsConfig, word};
 use remit_gate::{
     Change, Changes, Countermeasure, Estate, Failure, Mode, Observe, Operation, Permit, Prepared, Reads,
@@ -11,7 +11,7 @@ use remit_gate::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Check, Domain, Systems, SystemsOf, Wrong, interfaces};
+use crate::domain::{Domain, SystemsOf, interfaces};
 use crate::fixture::{Misstated, Offline};
 use crate::{CallError, Ctx};
 pub use bindings::remit::lamps as wit;
@@ -29,7 +29,7 @@ mod bindings {
 
 /// The domain.
 pub(crate) static DOMAIN: Domain =
-    Domain { name: "lamps", interfaces: INTERFACES, systems: Some(&SystemsOf::<Files>::NEW) };
+    Domain { name: "lamps", interfaces: INTERFACES, systems: Some(&SystemsOf::<Lamps>::NEW) };
 
 interfaces! {
     "remit:lamps/read" "0.1.0" on KIND [observe Lit] by wit::read:
@@ -141,37 +141,6 @@ impl Change for Turn {
     }
 }
 
-/// `[[lamps]]` of the configuration.
-#[derive(Debug)]
-pub struct Files;
-
-impl Systems for Files {
-    const SECTION: &'static str = "lamps";
-    type Entry = LampsConfig;
-
-    fn open(entries: &[LampsConfig], home: &Path) -> Result<Lamps, BackendError> {
-        Ok(Lamps::open(entries, home))
-    }
-
-    fn serve(estate: Estate, lamps: Lamps) -> Estate {
-        estate.with_per_run(lamps, |lamps: &Lamps, _: &Scope, mode: Mode| {
-            Some(if mode == Mode::Rehearse { lamps.for_rehearsal() } else { lamps.clone() })
-        })
-    }
-
-    async fn check(lamps: &Lamps) -> Vec<Check> {
-        let fix = "correct the file, or its entry in remit.toml";
-        let check = |(file, found): (&Path, Result<usize, Failure>)| Check {
-            what: format!("lamps {}", file.display()),
-            found: match found {
-                Ok(count) => Ok(format!("{count} lamps")),
-                Err(failure) => Err(Wrong { why: failure.to_string(), fix: fix.to_owned() }),
-            },
-        };
-        lamps.check().map(check).collect()
-    }
-}
-
 /// A lamp, before an offline test and after it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -180,11 +149,16 @@ pub struct Lamp {
     lit: bool,
 }
 
-impl Offline for Files {
+impl Offline for Lamps {
     const TABLE: &'static str = KIND;
-    type Backend = Lamps;
     type Before = Lamp;
     type After = Lamp;
+
+    fn serve(self, estate: Estate) -> Estate {
+        estate.with_per_run(self, |lamps: &Lamps, _: &Scope, mode: Mode| {
+            Some(if mode == Mode::Rehearse { lamps.for_rehearsal() } else { lamps.clone() })
+        })
+    }
 
     fn path_before(lamp: &Lamp) -> &str {
         &lamp.path
@@ -210,12 +184,12 @@ impl Offline for Files {
             before.iter().map(|Lamp { path, lit }| format!("{path} {}\n", word(*lit))).collect();
         let file = folder.join("lamps");
         remit_file::write(&file, text.as_bytes()).map_err(|error| Failure::Unavailable(error.to_string()))?;
-        Ok(Lamps::open(&[LampsConfig { file }], folder))
+        Lamps::open(&[LampsConfig { file }], folder).map_err(|error| Failure::Unavailable(error.to_string()))
     }
 
-    async fn look(lamps: &Lamps, path: &str) -> Result<Lamp, Failure> {
+    async fn look(&self, path: &str) -> Result<Lamp, Failure> {
         let lamp = Resource::new(KIND, path).map_err(|error| Failure::Invalid(error.to_string()))?;
-        Ok(Lamp { path: path.to_owned(), lit: lamps.is_lit(&lamp)? })
+        Ok(Lamp { path: path.to_owned(), lit: self.is_lit(&lamp)? })
     }
 
     fn words(lamp: &Lamp) -> String {

@@ -9,11 +9,10 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use remit_backend::BackendError;
+use remit_backend::{BackendError, Checked, Systems};
 use remit_gate::{Effect, Estate, Known};
 use remit_text::Mistake;
-use remit_text::toml::Parts;
-use serde::de::DeserializeOwned;
+use remit_text::toml::Table;
 
 use crate::fixture::{AnyOffline, Offline, OfflineOf};
 
@@ -86,47 +85,12 @@ impl Debug for Domain {
     }
 }
 
-/// The real systems of a domain: how `remit.toml` configures them, and how an offline test makes them up.
-pub trait Systems: Offline {
-    /// Its section of `remit.toml`: `secrets` for each `[[secrets]]`.
-    const SECTION: &'static str;
-    /// One such section.
-    type Entry: DeserializeOwned + Clone + Debug + Send + Sync + 'static;
-
-    /// Opens what is configured. Files are relative to `home`.
-    fn open(entries: &[Self::Entry], home: &Path) -> Result<Self::Backend, BackendError>;
-
-    /// Lets runs reach it: the same backend for each, or each run's own part.
-    fn serve(estate: Estate, backend: Self::Backend) -> Estate;
-
-    /// A look at each system, for `remit doctor`.
-    fn check(backend: &Self::Backend) -> impl Future<Output = Vec<Check>> + Send;
-}
-
-/// What `remit doctor` found of one system.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Check {
-    /// Which system: `secrets prod`.
-    pub what: String,
-    /// What was found, or what is wrong and what to do about it.
-    pub found: Result<String, Wrong>,
-}
-
-/// Why a system cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrong {
-    /// What is wrong.
-    pub why: String,
-    /// What to do about it.
-    pub fix: String,
-}
-
-/// [`Systems`] of any domain.
+/// The real systems of any domain: how `remit.toml` configures them, and how an offline test makes them up.
 pub trait AnySystems: Sync {
     /// [`Systems::SECTION`].
     fn section(&self) -> &'static str;
     /// Takes the sections of this domain out of a configuration.
-    fn read(&self, from: &mut Parts<'_>) -> Result<Arc<dyn Section>, Mistake>;
+    fn read(&self, configuration: &mut Table<'_>) -> Result<Arc<dyn Section>, Mistake>;
     /// How an offline test makes the systems up.
     fn offline(&self) -> &'static dyn AnyOffline;
 }
@@ -142,23 +106,22 @@ pub trait Section: Any + Debug + Send + Sync {
 }
 
 /// What comes of a look at some systems.
-pub type Checks<'a> = Pin<Box<dyn Future<Output = Result<Vec<Check>, BackendError>> + Send + 'a>>;
+pub type Checks<'a> = Pin<Box<dyn Future<Output = Result<Vec<Checked>, BackendError>> + Send + 'a>>;
 
 /// The [`AnySystems`] of `S`.
 pub(crate) struct SystemsOf<S>(std::marker::PhantomData<fn() -> S>);
 
-impl<S: Systems> SystemsOf<S> {
+impl<S: Offline> SystemsOf<S> {
     pub(crate) const NEW: Self = Self(std::marker::PhantomData);
 }
 
-impl<S: Systems> AnySystems for SystemsOf<S> {
+impl<S: Offline> AnySystems for SystemsOf<S> {
     fn section(&self) -> &'static str {
         S::SECTION
     }
 
-    fn read(&self, from: &mut Parts<'_>) -> Result<Arc<dyn Section>, Mistake> {
-        let entries = from.take(S::SECTION)?.unwrap_or_default();
-        Ok(Arc::new(Entries::<S>(entries)))
+    fn read(&self, configuration: &mut Table<'_>) -> Result<Arc<dyn Section>, Mistake> {
+        Ok(Arc::new(Entries::<S>(S::entries(configuration)?)))
     }
 
     fn offline(&self) -> &'static dyn AnyOffline {
@@ -175,17 +138,17 @@ impl<S: Systems> Debug for Entries<S> {
     }
 }
 
-impl<S: Systems> Section for Entries<S> {
+impl<S: Offline> Section for Entries<S> {
     fn name(&self) -> &'static str {
         S::SECTION
     }
 
     fn open(&self, home: &Path, estate: Estate) -> Result<Estate, BackendError> {
-        Ok(S::serve(estate, S::open(&self.0, home)?))
+        Ok(S::open(&self.0, home)?.serve(estate))
     }
 
     fn check<'a>(&'a self, home: &'a Path) -> Checks<'a> {
-        Box::pin(async move { Ok(S::check(&S::open(&self.0, home)?).await) })
+        Box::pin(async move { Ok(S::open(&self.0, home)?.check().await) })
     }
 }
 

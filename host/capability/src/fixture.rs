@@ -8,24 +8,24 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use remit_backend::Systems;
 use remit_gate::{Estate, Failure};
 use remit_text::Mistake;
-use remit_text::toml::Parts;
+use remit_text::toml::Table;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::domain::Systems;
-
-/// The systems of a domain, in memory or in a folder that is gone after the test.
-pub trait Offline: Send + Sync + 'static {
+/// The systems of a domain: how runs reach them, and how an offline test makes them up.
+pub trait Offline: Systems + Clone {
     /// The name of its tables in a fixture: `secret`. It is the kind of its resources.
     const TABLE: &'static str;
-    /// What runs reach.
-    type Backend: Clone + Send + Sync + 'static;
     /// One thing before the test.
     type Before: DeserializeOwned + Clone + Debug + Send + Sync + 'static;
     /// One thing after it.
     type After: Serialize + DeserializeOwned + Debug + Send + Sync + 'static;
+
+    /// Adds the systems to an estate: the same for each run, or each run's own part.
+    fn serve(self, estate: Estate) -> Estate;
 
     /// Where a thing is before the test.
     fn path_before(before: &Self::Before) -> &str;
@@ -40,14 +40,10 @@ pub trait Offline: Send + Sync + 'static {
     fn mistakes(before: &[Self::Before]) -> Vec<Misstated>;
 
     /// Makes everything in `folder`, which exists and is empty.
-    fn make_up(
-        before: &[Self::Before],
-        folder: &Path,
-    ) -> impl Future<Output = Result<Self::Backend, Failure>> + Send;
+    fn make_up(before: &[Self::Before], folder: &Path) -> impl Future<Output = Result<Self, Failure>> + Send;
 
     /// What is at `path` now. That there is nothing is an answer too.
-    fn look(backend: &Self::Backend, path: &str)
-    -> impl Future<Output = Result<Self::After, Failure>> + Send;
+    fn look(&self, path: &str) -> impl Future<Output = Result<Self::After, Failure>> + Send;
 
     /// The whole of it in words, for a comparison: `version 2, disabled [1]`.
     fn words(after: &Self::After) -> String;
@@ -94,9 +90,9 @@ pub trait AnyOffline: Sync {
     /// [`Offline::TABLE`].
     fn table(&self) -> &'static str;
     /// Takes what there is before the test out of a fixture.
-    fn before(&self, from: &mut Parts<'_>) -> Result<Arc<dyn Things>, Mistake>;
+    fn before(&self, from: &mut Table<'_>) -> Result<Arc<dyn Things>, Mistake>;
     /// Takes what there is to be after it out of a fixture's expectations.
-    fn after(&self, from: &mut Parts<'_>) -> Result<Vec<State>, Mistake>;
+    fn after(&self, from: &mut Table<'_>) -> Result<Vec<State>, Mistake>;
     /// [`Offline::no_path`].
     fn no_path(&self, path: &str) -> Option<String>;
 }
@@ -122,20 +118,20 @@ pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send +
 
 pub(crate) struct OfflineOf<S>(std::marker::PhantomData<fn() -> S>);
 
-impl<S: Systems> OfflineOf<S> {
+impl<S: Offline> OfflineOf<S> {
     pub(crate) const NEW: Self = Self(std::marker::PhantomData);
 }
 
-impl<S: Systems> AnyOffline for OfflineOf<S> {
+impl<S: Offline> AnyOffline for OfflineOf<S> {
     fn table(&self) -> &'static str {
         S::TABLE
     }
 
-    fn before(&self, from: &mut Parts<'_>) -> Result<Arc<dyn Things>, Mistake> {
+    fn before(&self, from: &mut Table<'_>) -> Result<Arc<dyn Things>, Mistake> {
         Ok(Arc::new(Befores::<S>(from.take(S::TABLE)?.unwrap_or_default())))
     }
 
-    fn after(&self, from: &mut Parts<'_>) -> Result<Vec<State>, Mistake> {
+    fn after(&self, from: &mut Table<'_>) -> Result<Vec<State>, Mistake> {
         let after: Vec<S::After> = from.take(S::TABLE)?.unwrap_or_default();
         Ok(after.iter().map(State::of::<S>).collect())
     }
@@ -145,15 +141,15 @@ impl<S: Systems> AnyOffline for OfflineOf<S> {
     }
 }
 
-struct Befores<S: Systems>(Vec<S::Before>);
+struct Befores<S: Offline>(Vec<S::Before>);
 
-impl<S: Systems> Debug for Befores<S> {
+impl<S: Offline> Debug for Befores<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl<S: Systems> Things for Befores<S> {
+impl<S: Offline> Things for Befores<S> {
     fn paths(&self) -> Vec<&str> {
         self.0.iter().map(|before| S::path_before(before)).collect()
     }
@@ -164,17 +160,17 @@ impl<S: Systems> Things for Befores<S> {
 
     fn make_up<'a>(&'a self, folder: &'a Path, estate: Estate) -> Boxed<'a, (Estate, Box<dyn MadeUp>)> {
         Box::pin(async move {
-            let backend = S::make_up(&self.0, folder).await?;
-            let estate = S::serve(estate, backend.clone());
-            Ok((estate, Box::new(Backend::<S>(backend)) as Box<dyn MadeUp>))
+            let systems = S::make_up(&self.0, folder).await?;
+            let estate = systems.clone().serve(estate);
+            Ok((estate, Box::new(Made(systems)) as Box<dyn MadeUp>))
         })
     }
 }
 
-struct Backend<S: Systems>(S::Backend);
+struct Made<S>(S);
 
-impl<S: Systems> MadeUp for Backend<S> {
+impl<S: Offline> MadeUp for Made<S> {
     fn look<'a>(&'a self, path: &'a str) -> Boxed<'a, State> {
-        Box::pin(async move { Ok(State::of::<S>(&S::look(&self.0, path).await?)) })
+        Box::pin(async move { Ok(State::of::<S>(&self.0.look(path).await?)) })
     }
 }

@@ -23,9 +23,9 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
-use remit_backend::{Files, FilesConfig};
-use remit_capability::domain::Systems as _;
-use remit_capability::files::{BeforeChange, Directories, Edit, MakeDirectory, Put, Remove, RemoveDirectory};
+use remit_backend::{Files, FilesConfig, Systems as _};
+use remit_capability::files::{BeforeChange, Edit, MakeDirectory, Put, Remove, RemoveDirectory};
+use remit_capability::fixture::Offline as _;
 use remit_capability::{operation, powers};
 use remit_gate::{
     Change, Effect, Estate, Facts, Failure, Fault, Gate, Mode, Operation, Resource, Scope, Setup, State,
@@ -362,7 +362,7 @@ impl World {
             plan: None,
             window: None,
             watch: None,
-            estate: Directories::serve(Estate::default(), self.files()),
+            estate: self.files().serve(Estate::default()),
             journal: self.journal.clone(),
             sealer: Arc::clone(&self.sealer),
         });
@@ -459,7 +459,7 @@ impl Run<'_> {
     fn undo_gate(&self) -> UndoGate {
         UndoGate {
             run: self.id,
-            estate: Directories::serve(Estate::default(), self.world.files()),
+            estate: self.world.files().serve(Estate::default()),
             journal: self.world.journal.clone(),
             sealer: Arc::clone(&self.world.sealer),
         }

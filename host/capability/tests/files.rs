@@ -9,15 +9,14 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use remit_backend::{Files, FilesConfig};
+use remit_backend::{Files, FilesConfig, Systems as _};
 use remit_capability::bindings::wasi::filesystem::preopens;
 use remit_capability::bindings::wasi::filesystem::types::{
     DescriptorFlags, DescriptorType, ErrorCode, HostDescriptor, HostDirectoryEntryStream, OpenFlags,
     PathFlags,
 };
 use remit_capability::bindings::wasi::io::streams;
-use remit_capability::domain::Systems as _;
-use remit_capability::files::Directories;
+use remit_capability::fixture::Offline as _;
 use remit_capability::wasi::{Descriptor, Unwritten};
 use remit_capability::{Ctx, operation, powers};
 use remit_gate::{Estate, Facts, Fault, Gate, Mode, Scope, Setup, UndoGate};
@@ -173,7 +172,7 @@ impl World {
 fn estate(folder: &Path) -> Estate {
     let etc = FilesConfig { name: "etc".to_owned(), path: folder.join("etc") };
     let other = FilesConfig { name: "other".to_owned(), path: folder.join("other") };
-    Directories::serve(Estate::default(), Files::open(&[etc, other], &folder.join("home")).unwrap())
+    Files::open(&[etc, other], &folder.join("home")).unwrap().serve(Estate::default())
 }
 
 fn fault(error: &wasmtime::Error) -> &Fault {
@@ -458,7 +457,8 @@ fn a_directory_must_be_apart() {
         Files::open(&wrong, &at("home")).unwrap_err();
     }
     let late = Files::open(&[entry("x", at("missing"))], &at("home")).unwrap();
-    assert!(late.check().all(|(_, opened)| opened.is_err()));
+    let checked = tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(late.check());
+    assert!(checked.len() == 1 && checked[0].found.is_err());
 }
 
 fn mode_of(path: &Path) -> u32 {

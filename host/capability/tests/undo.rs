@@ -30,11 +30,11 @@ use proptest::sample::{Index, select};
 use proptest::test_runner::{TestCaseResult, TestRunner};
 use remit_backend::secrets::BoxFuture;
 use remit_backend::{
-    Act, Embedded, Fields, Generator, Metadata, OpenBao, Right, SecretStore, SecretView, Secrets, Server,
-    Target, Turn, VersionState,
+    Act, Embedded, Fields, Generator, Metadata, OpenBao, OpenBaoConfig, Right, SecretStore, SecretView,
+    Secrets, Target, Turn, VersionState,
 };
-use remit_capability::domain::Systems as _;
-use remit_capability::secrets::{Destroy, Disable, Rotate, Stores};
+use remit_capability::fixture::Offline as _;
+use remit_capability::secrets::{Destroy, Disable, Rotate};
 use remit_capability::{interfaces, operation};
 use remit_gate::{
     Authority, Effect, Estate, Facts, Failure, Gate, Mode, Operation, Resource, Scope, Setup, State, UndoGate,
@@ -287,7 +287,7 @@ impl World {
         let token = folder.path().join("token");
         std::fs::write(&token, ROOT).unwrap();
         std::fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-        let config = Server {
+        let config = OpenBaoConfig {
             address: server.address(),
             mount: "secret".to_owned(),
             namespace: None,
@@ -349,7 +349,7 @@ impl World {
         }
         let between = Arc::clone(&self.between) as Arc<dyn SecretStore>;
         let served = Secrets::new(vec![(String::new(), between, Generator::default())]).unwrap();
-        let estate = Stores::serve(Estate::default(), served);
+        let estate = served.serve(Estate::default());
         let facts = Facts {
             run: RunId::new(),
             started: jiff::Timestamp::UNIX_EPOCH,
@@ -747,7 +747,7 @@ fn rehearsed_it_touches_nothing_and_answers_alike(world: &World) {
             plan: None,
             window: None,
             watch: None,
-            estate: Stores::serve(Estate::default(), served),
+            estate: served.serve(Estate::default()),
             journal: world.journal.clone(),
             sealer: Arc::clone(&world.sealer),
         });

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use remit_capability::domain::{Section, Systems};
+use remit_backend::Systems;
+use remit_capability::domain::Section;
 use remit_gate::Estate;
 use remit_notify::NotifyConfig;
 use remit_text::Mistake;
-use remit_text::toml::Parts;
+use remit_text::toml::Table;
 use remit_trust::VerifyingKey;
 use serde::Deserialize;
 
@@ -58,10 +59,10 @@ impl Config {
     /// Reads its text; `path` is where it lies, or will.
     pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, Error> {
         let read = || {
-            let mut parts = Parts::parse(text)?;
+            let mut document = Table::parse(text)?;
             let systems =
-                remit_capability::systems().map(|of| of.read(&mut parts)).collect::<Result<_, _>>()?;
-            Ok(Self { systems, ..parts.rest()? })
+                remit_capability::systems().map(|of| of.read(&mut document)).collect::<Result<_, _>>()?;
+            Ok(Self { systems, ..document.rest("remit.toml")? })
         };
         read().map_err(|mistake: Mistake| Error::Document {
             file: path.display().to_string(),

@@ -50,7 +50,7 @@ async fn systems(config: &Config, home: &Home) -> Vec<Finding> {
             Err(error) => findings.push(Finding::of(section.name(), Err(error))),
             Ok(checks) => findings.extend(checks.into_iter().map(|check| match check.found {
                 Ok(detail) => Finding { what: check.what, ok: true, detail, fix: None },
-                Err(wrong) => Finding::bad(&check.what, &wrong.why, &wrong.fix),
+                Err(wrong) => Finding::bad(&check.what, &wrong.why, wrong.fix),
             })),
         }
     }

@@ -7,7 +7,7 @@ use remit_capability::fixture::{Misstated, State, Things};
 use remit_gate::{Failure, Scope};
 use remit_journal::RunState;
 use remit_text::Mistake;
-use remit_text::toml::Parts;
+use remit_text::toml::Table;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use toml_edit::{Document, Item};
@@ -128,19 +128,19 @@ impl Expect {
         self.after.iter().find(|(name, _)| *name == table).map_or(&[], |(_, states)| states)
     }
 
-    fn read(mut parts: Parts<'_>) -> Result<Self, Mistake> {
+    fn read(mut parts: Table<'_>) -> Result<Self, Mistake> {
         let mut after = Vec::new();
         for systems in remit_capability::systems().map(|systems| systems.offline()) {
             after.push((systems.table(), systems.after(&mut parts)?));
         }
-        Ok(Self { after, ..parts.rest()? })
+        Ok(Self { after, ..parts.rest("expect")? })
     }
 }
 
 impl FailAt {
-    fn read(mut parts: Parts<'_>) -> Result<Self, Mistake> {
-        let expect = parts.take_table("expect")?.map(Expect::read).transpose()?;
-        Ok(Self { expect, ..parts.rest()? })
+    fn read(mut parts: Table<'_>) -> Result<Self, Mistake> {
+        let expect = parts.table("expect")?.map(Expect::read).transpose()?;
+        Ok(Self { expect, ..parts.rest("a fault")? })
     }
 }
 
@@ -167,12 +167,12 @@ impl Fixture {
     }
 
     fn read(text: &str) -> Result<Self, Mistake> {
-        let mut parts = Parts::parse_exact(text)?;
+        let mut parts = Table::parse_exact(text)?;
         let offline = remit_capability::systems().map(|systems| systems.offline());
         let things = offline.map(|systems| systems.before(&mut parts)).collect::<Result<_, _>>()?;
-        let expect = parts.take_table("expect")?.map(Expect::read).transpose()?;
-        let faults = parts.take_tables("fault")?.into_iter().map(FailAt::read).collect::<Result<_, _>>()?;
-        Ok(Self { things, expect, faults, ..parts.rest()? })
+        let expect = parts.table("expect")?.map(Expect::read).transpose()?;
+        let faults = parts.entries("fault")?.into_iter().map(FailAt::read).collect::<Result<_, _>>()?;
+        Ok(Self { things, expect, faults, ..parts.rest("the fixture")? })
     }
 
     /// What is well-formed and cannot be: nothing of it is found out only when it is tried.

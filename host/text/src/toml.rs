@@ -2,8 +2,9 @@
 
 use serde::de::DeserializeOwned;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue, Error, ValueDeserializer};
+use toml::de::{DeTable, DeValue, Error};
 
+pub use crate::section::Table;
 use crate::{Mistake, number};
 
 /// Reads a file of a known form.
@@ -19,90 +20,18 @@ pub fn read_exact<T: DeserializeOwned>(text: &str) -> Result<T, Mistake> {
     read(text)
 }
 
-/// A file whose form several parties share: each takes its own keys, and what nobody took is read, or refused, last.
-/// Mistakes are shown at their place in the whole text.
-#[derive(Debug)]
-pub struct Parts<'text> {
-    text: &'text str,
-    table: Spanned<DeTable<'text>>,
-    /// What was asked for: keys that may stand here.
-    asked: Vec<&'static str>,
-}
-
-impl<'text> Parts<'text> {
-    /// Parses the text.
-    pub fn parse(text: &'text str) -> Result<Self, Mistake> {
-        let table = DeTable::parse(text).map_err(|error| wrong(text, &error))?;
-        Ok(Self { text, table, asked: Vec::new() })
-    }
-
-    /// The same of a file that becomes canonical JSON: see [`read_exact`].
-    pub fn parse_exact(text: &'text str) -> Result<Self, Mistake> {
-        let parts = Self::parse(text)?;
-        parts.table.get_ref().values().try_for_each(|value| check(text, value))?;
-        Ok(parts)
-    }
-
-    /// Takes the value of a key out, if there is one.
-    pub fn take<T: DeserializeOwned>(&mut self, key: &'static str) -> Result<Option<T>, Mistake> {
-        let Some(value) = self.remove(key) else { return Ok(None) };
-        let read =
-            T::deserialize(ValueDeserializer::from(value)).map_err(|error| wrong(self.text, &error))?;
-        Ok(Some(read))
-    }
-
-    /// Takes the table of a key out, if there is one, to be shared in its turn.
-    pub fn take_table(&mut self, key: &'static str) -> Result<Option<Self>, Mistake> {
-        self.remove(key).map(|value| Self::of(self.text, value)).transpose()
-    }
-
-    /// The same of an array of tables; empty if there is none.
-    pub fn take_tables(&mut self, key: &'static str) -> Result<Vec<Self>, Mistake> {
-        let Some(value) = self.remove(key) else { return Ok(Vec::new()) };
-        let span = value.span();
-        match value.into_inner() {
-            DeValue::Array(items) => items.into_iter().map(|item| Self::of(self.text, item)).collect(),
-            _ => Err(Mistake::new(self.text, span, "these are tables: write `[[NAME]]`")),
-        }
-    }
-
-    fn of(text: &'text str, value: Spanned<DeValue<'text>>) -> Result<Self, Mistake> {
-        let span = value.span();
-        match value.into_inner() {
-            DeValue::Table(table) => Ok(Self { text, table: Spanned::new(span, table), asked: Vec::new() }),
-            _ => Err(Mistake::new(text, span, "this is a table: write `[NAME]`")),
-        }
-    }
-
-    fn remove(&mut self, key: &'static str) -> Option<Spanned<DeValue<'text>>> {
-        self.asked.push(key);
-        self.table.get_mut().remove(key)
-    }
-
-    /// Reads what nobody took.
-    pub fn rest<T: DeserializeOwned>(self) -> Result<T, Mistake> {
-        T::deserialize(toml::de::Deserializer::from(self.table)).map_err(|error| {
-            let mut why = error.message().trim_end().to_owned();
-            if why.starts_with("unknown field") {
-                why.extend(self.asked.iter().map(|key| format!(", `{key}`")));
-            }
-            Mistake::new(self.text, error.span().unwrap_or_default(), why)
-        })
-    }
-}
-
 /// A value as TOML has it, quotes and all.
 #[must_use]
 pub fn value(value: impl Into<toml::Value>) -> String {
     value.into().to_string()
 }
 
-fn wrong(text: &str, error: &Error) -> Mistake {
+pub(crate) fn wrong(text: &str, error: &Error) -> Mistake {
     let at = error.span().unwrap_or_default();
     Mistake::new(text, at, error.message().trim_end())
 }
 
-fn check(text: &str, value: &Spanned<DeValue<'_>>) -> Result<(), Mistake> {
+pub(crate) fn check(text: &str, value: &Spanned<DeValue<'_>>) -> Result<(), Mistake> {
     let why = match value.get_ref() {
         DeValue::Table(table) => return table.values().try_for_each(|value| check(text, value)),
         DeValue::Array(items) => return items.iter().try_for_each(|value| check(text, value)),

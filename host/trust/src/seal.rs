@@ -14,40 +14,6 @@ use crate::key_file::KeyFile;
 use crate::keys::create;
 use crate::{KeyError, SealError};
 
-/// Bytes that must not be seen: wiped on drop, no `Serialize`, nothing in `Debug`.
-#[derive(Clone)]
-pub struct SecretBytes(Zeroizing<Vec<u8>>);
-
-impl SecretBytes {
-    /// Takes the bytes over.
-    #[must_use]
-    pub fn new(bytes: Vec<u8>) -> Self {
-        Self(Zeroizing::new(bytes))
-    }
-
-    /// The bytes. Each use is a place to look at twice.
-    #[must_use]
-    pub fn expose(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl PartialEq for SecretBytes {
-    /// Takes the same time wherever the first difference is.
-    fn eq(&self, other: &Self) -> bool {
-        self.0.len() == other.0.len()
-            && self.0.iter().zip(other.0.iter()).fold(0, |d, (a, b)| d | (a ^ b)) == 0
-    }
-}
-
-impl Eq for SecretBytes {}
-
-impl fmt::Debug for SecretBytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretBytes(..)")
-    }
-}
-
 /// Sealed bytes: nonce, ciphertext and tag of AES-256-GCM. In JSON, base64.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sealed(Vec<u8>);

@@ -22,7 +22,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::domain::{Domain, SystemsOf, interfaces};
 pub use read::{List, Look, Read};
-pub use systems::Directories;
 pub use write::{BeforeChange, Edit, Edits, Find, Kind, MakeDirectory, Put, Remove, RemoveDirectory};
 
 /// The power to look at files.
@@ -32,7 +31,7 @@ pub const WRITE: &str = "remit:files/write";
 
 /// The domain. It has no WIT of its own.
 pub(crate) static DOMAIN: Domain =
-    Domain { name: "files", interfaces: INTERFACES, systems: Some(&SystemsOf::<Directories>::NEW) };
+    Domain { name: "files", interfaces: INTERFACES, systems: Some(&SystemsOf::<remit_backend::Files>::NEW) };
 
 interfaces! {
     "remit:files/read" "0.1.0" on KIND through "wasi:filesystem/types"

@@ -1,48 +1,15 @@
-//! Directories that scopes can grant: configured, checked, and made up for offline tests.
+//! Directories that scopes can grant: how runs reach them, and how offline tests make them up.
 
 use std::path::Path;
 
 use remit_backend::files::{KIND, Node};
-use remit_backend::{BackendError, Files, FilesConfig};
+use remit_backend::{Files, FilesConfig, Systems as _};
 use remit_file::Durable;
 use remit_gate::{Estate, Failure, Mode, Resource, Scope};
 use serde::{Deserialize, Serialize};
 
 use super::{READ, WRITE};
-use crate::domain::{Check, Systems, Wrong};
 use crate::fixture::{Misstated, Offline};
-
-/// `[[files]]` of the configuration.
-#[derive(Debug)]
-pub struct Directories;
-
-impl Systems for Directories {
-    const SECTION: &'static str = "files";
-    type Entry = FilesConfig;
-
-    fn open(entries: &[FilesConfig], home: &Path) -> Result<Files, BackendError> {
-        Files::open(entries, home)
-    }
-
-    /// Each run reaches only the directories that its scope has a rule for.
-    fn serve(estate: Estate, files: Files) -> Estate {
-        estate.with_per_run(files, |files: &Files, scope: &Scope, mode: Mode| {
-            files.for_run(scope.first_segments(&[READ, WRITE]), mode == Mode::Rehearse)
-        })
-    }
-
-    async fn check(files: &Files) -> Vec<Check> {
-        let fix = "make the directory, or correct its entry in remit.toml";
-        let check = |(name, opened): (&str, Result<(), &str>)| Check {
-            what: format!("files {name}"),
-            found: match opened {
-                Ok(()) => Ok("the directory can be opened".to_owned()),
-                Err(why) => Err(Wrong { why: why.to_owned(), fix: fix.to_owned() }),
-            },
-        };
-        files.check().map(check).collect()
-    }
-}
 
 /// A file of a directory that is made for the test.
 #[derive(Clone, Debug, Deserialize)]
@@ -65,11 +32,17 @@ pub struct After {
     content: Option<String>,
 }
 
-impl Offline for Directories {
+impl Offline for Files {
     const TABLE: &'static str = KIND;
-    type Backend = Files;
     type Before = Before;
     type After = After;
+
+    /// Each run reaches only the directories that its scope has a rule for.
+    fn serve(self, estate: Estate) -> Estate {
+        estate.with_per_run(self, |files: &Files, scope: &Scope, mode: Mode| {
+            files.for_run(scope.first_segments(&[READ, WRITE]), mode == Mode::Rehearse)
+        })
+    }
 
     fn path_before(before: &Before) -> &str {
         &before.path
@@ -112,9 +85,9 @@ impl Offline for Directories {
         Files::open(&directories, &folder.join(".home")).map_err(|error| broken(&error))
     }
 
-    async fn look(files: &Files, path: &str) -> Result<After, Failure> {
+    async fn look(&self, path: &str) -> Result<After, Failure> {
         let resource = Resource::new(KIND, path).map_err(|error| Failure::Invalid(error.to_string()))?;
-        let content = match files.snapshot(&resource).await {
+        let content = match self.snapshot(&resource).await {
             Ok(Node::File(file)) => Some(String::from_utf8_lossy(&file.content).into_owned()),
             Ok(_) | Err(Failure::NotFound(_)) => None,
             Err(failure) => return Err(failure),

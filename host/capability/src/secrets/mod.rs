@@ -14,7 +14,6 @@ use crate::{CallError, Ctx};
 pub use bindings::remit::secrets as wit;
 pub use read::{Metadata, Reveal};
 pub use rotate::{BeforeRotation, Rotate, Rotated};
-pub use systems::Stores;
 pub use withdraw::{BeforeWithdrawal, Destroy, Disable};
 
 /// The kind of every resource here: `secret:prod/payments/stripe`.
@@ -35,8 +34,11 @@ mod bindings {
 }
 
 /// The domain.
-pub(crate) static DOMAIN: Domain =
-    Domain { name: "secrets", interfaces: INTERFACES, systems: Some(&SystemsOf::<Stores>::NEW) };
+pub(crate) static DOMAIN: Domain = Domain {
+    name: "secrets",
+    interfaces: INTERFACES,
+    systems: Some(&SystemsOf::<remit_backend::Secrets>::NEW),
+};
 
 interfaces! {
     "remit:secrets/inspect" "0.1.0" on KIND [observe Metadata] by wit::inspect:

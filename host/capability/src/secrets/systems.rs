@@ -1,66 +1,17 @@
-//! Stores of secrets: configured, checked, and made up for offline tests.
+//! Stores of secrets: how runs reach them, and how offline tests make them up.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
 use remit_backend::{
-    BackendError, Embedded, Fields, Generator, Secrets, SecretsConfig, Serving, VersionState,
+    BackendError, Embedded, EmbeddedConfig, Fields, Generator, Secrets, SecretsConfig, Serving, Systems as _,
+    VersionState,
 };
 use remit_gate::{Estate, Failure, Mode, Resource, Scope};
 use serde::{Deserialize, Serialize};
 
 use super::KIND;
-use crate::domain::{Check, Systems, Wrong};
 use crate::fixture::{Misstated, Offline};
-
-/// `[[secrets]]` of the configuration.
-#[derive(Debug)]
-pub struct Stores;
-
-impl Systems for Stores {
-    const SECTION: &'static str = "secrets";
-    type Entry = SecretsConfig;
-
-    fn open(entries: &[SecretsConfig], home: &Path) -> Result<Secrets, BackendError> {
-        Secrets::open(entries, home)
-    }
-
-    /// A rehearsal looks at the stores and plays its changes.
-    fn serve(estate: Estate, secrets: Secrets) -> Estate {
-        estate.with_per_run(secrets, |secrets: &Secrets, _: &Scope, mode: Mode| {
-            Some(match mode {
-                Mode::Rehearse => secrets.for_rehearsal(),
-                Mode::Live => secrets.clone(),
-            })
-        })
-    }
-
-    async fn check(secrets: &Secrets) -> Vec<Check> {
-        let mut checks = Vec::new();
-        for (prefix, store) in secrets.stores() {
-            let found = store.check(prefix).await;
-            checks.push(Check {
-                what: format!("secrets {}", if prefix.is_empty() { "**" } else { prefix }),
-                found: found
-                    .map_err(|failure| Wrong { why: failure.to_string(), fix: fix(&failure).to_owned() }),
-            });
-        }
-        checks
-    }
-}
-
-/// What to do about a store that cannot be used.
-fn fix(failure: &Failure) -> &'static str {
-    match failure {
-        Failure::Denied(_) => {
-            "put a token that counts where its entry in remit.toml says; docs/configuration.md has the policy that it needs"
-        }
-        Failure::Unavailable(_) => "start or repair that system, and check its entry in remit.toml",
-        Failure::NotFound(_) | Failure::Conflict(_) | Failure::Invalid(_) => {
-            "correct its entry in remit.toml"
-        }
-    }
-}
 
 /// A secret of the embedded store.
 #[derive(Clone, Debug, Deserialize)]
@@ -108,11 +59,20 @@ fn secret(path: &str) -> Result<Resource, Failure> {
     Resource::new(KIND, path).map_err(|error| Failure::Invalid(error.to_string()))
 }
 
-impl Offline for Stores {
+impl Offline for Secrets {
     const TABLE: &'static str = KIND;
-    type Backend = Secrets;
     type Before = Before;
     type After = After;
+
+    /// A rehearsal looks at the stores and plays its changes.
+    fn serve(self, estate: Estate) -> Estate {
+        estate.with_per_run(self, |secrets: &Secrets, _: &Scope, mode: Mode| {
+            Some(match mode {
+                Mode::Rehearse => secrets.for_rehearsal(),
+                Mode::Live => secrets.clone(),
+            })
+        })
+    }
 
     fn path_before(before: &Before) -> &str {
         &before.path
@@ -170,14 +130,15 @@ impl Offline for Stores {
                 }
             }
         }
-        let entry = SecretsConfig { serving: Serving::Embedded { file }, ..SecretsConfig::default() };
+        let entry =
+            SecretsConfig { serving: Serving::Embedded(EmbeddedConfig { file }), ..SecretsConfig::default() };
         Secrets::open(&[entry], folder).map_err(broken)
     }
 
-    async fn look(secrets: &Secrets, path: &str) -> Result<After, Failure> {
+    async fn look(&self, path: &str) -> Result<After, Failure> {
         let resource = secret(path)?;
         let path = path.to_owned();
-        let (store, _) = secrets.at(&resource)?;
+        let (store, _) = self.at(&resource)?;
         let found = match store.metadata(&resource).await {
             Err(Failure::NotFound(_)) => {
                 return Ok(After { path, current: 0, disabled: Vec::new(), destroyed: Vec::new() });

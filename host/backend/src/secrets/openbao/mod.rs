@@ -11,15 +11,18 @@ mod client;
 mod wire;
 mod words;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use remit_gate::{Authority, Failure, Resource};
+use serde::Deserialize;
 
-use crate::secrets::{
-    Act, BoxFuture, Fields, Identity, Metadata, Right, SecretStore, SecretView, Target, Turn, check_version,
+use super::fields::Fields;
+use super::store::{
+    Act, BoxFuture, Identity, Metadata, Right, SecretStore, SecretView, Target, Turn, check_version,
 };
-use crate::{BackendError, Server};
+use crate::error::BackendError;
 use client::{Answer, Call, Client};
 
 /// Where a token asks what it may do.
@@ -46,6 +49,38 @@ fn right_of(act: Act) -> (&'static str, &'static str) {
     (endpoint, "update")
 }
 
+/// `backend = "openbao"`: a KV version 2 engine of OpenBao, or of any server with the same API.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenBaoConfig {
+    /// `https://HOST[:PORT]`; `http://` for loopback addresses only.
+    pub address: String,
+    /// Where the engine is mounted.
+    #[serde(default = "default_mount")]
+    pub mount: String,
+    /// The namespace, if the server has them.
+    pub namespace: Option<String>,
+    /// A file with the token, relative to Remit's home. Read again for every request, so that an agent
+    /// may renew it.
+    pub token_file: Option<PathBuf>,
+    /// The environment variable with the token.
+    pub token_env: Option<String>,
+    /// The CA that signed the server's certificate, in PEM, relative to Remit's home. Without it the
+    /// public ones are trusted.
+    pub ca_file: Option<PathBuf>,
+    /// What one call may take in all.
+    #[serde(default = "default_timeout", deserialize_with = "remit_text::duration::deserialize")]
+    pub timeout: SignedDuration,
+}
+
+fn default_mount() -> String {
+    "secret".to_owned()
+}
+
+fn default_timeout() -> SignedDuration {
+    SignedDuration::from_secs(5)
+}
+
 /// A KV version 2 engine of a server.
 pub struct OpenBao(Arc<Inner>);
 
@@ -57,7 +92,7 @@ struct Inner {
 impl OpenBao {
     /// Checks the settings and reads token and CA; does not contact the server. Files are relative to
     /// `home`.
-    pub fn open(config: &Server, home: &Path) -> Result<Self, BackendError> {
+    pub fn open(config: &OpenBaoConfig, home: &Path) -> Result<Self, BackendError> {
         let mount = client::path("mount", &config.mount)?;
         Ok(Self(Arc::new(Inner { client: Client::open(config, &mount, home)?, mount })))
     }
@@ -384,5 +419,4 @@ impl Inner {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;

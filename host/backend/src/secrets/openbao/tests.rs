@@ -67,8 +67,8 @@ fn request(stream: &mut TcpStream) -> String {
     }
 }
 
-fn config(address: &str) -> crate::Server {
-    crate::Server {
+fn config(address: &str) -> OpenBaoConfig {
+    OpenBaoConfig {
         address: address.to_owned(),
         mount: "secret".to_owned(),
         namespace: None,
@@ -87,7 +87,7 @@ fn home() -> tempfile::TempDir {
     home
 }
 
-fn open(config: &crate::Server) -> Result<OpenBao, BackendError> {
+fn open(config: &OpenBaoConfig) -> Result<OpenBao, BackendError> {
     // Kept: the token is read again for each request.
     OpenBao::open(config, &home().keep())
 }
@@ -433,7 +433,7 @@ fn settings_are_checked() {
     let plain = open(&config("http://10.0.0.1:8200")).unwrap_err();
     assert!(matches!(plain, BackendError::Plaintext { .. }));
 
-    let with = |change: fn(&mut crate::Server)| {
+    let with = |change: fn(&mut OpenBaoConfig)| {
         let mut changed = config("https://bao.example.com");
         change(&mut changed);
         open(&changed).map(drop)
@@ -491,7 +491,7 @@ const MADE: &str = "2030-01-01T00:00:00.123456789Z";
 /// Whatever our own clock says.
 #[test]
 fn the_servers_clock_says_what_is_deleted() {
-    use crate::secrets::VersionState::{Disabled, Enabled};
+    use crate::secrets::store::VersionState::{Disabled, Enabled};
     for (date, state) in [
         ("Sun, 01 Jan 2040 00:00:09 GMT", Enabled),
         ("Sun, 01 Jan 2040 00:00:10 GMT", Disabled),

@@ -14,8 +14,10 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, AsSendBody, Body};
 use zeroize::Zeroizing;
 
+use super::OpenBaoConfig;
 use super::{wire, words};
-use crate::{BackendError, Fields, Server};
+use crate::error::BackendError;
+use crate::secrets::fields::Fields;
 
 /// An answer that is longer is not one of a KV engine.
 const MAX_ANSWER: u64 = 1 << 20;
@@ -130,7 +132,7 @@ enum Hope {
 
 impl Client {
     /// For the engine that is mounted at `mount`.
-    pub(super) fn open(config: &Server, mount: &str, home: &Path) -> Result<Self, BackendError> {
+    pub(super) fn open(config: &OpenBaoConfig, mount: &str, home: &Path) -> Result<Self, BackendError> {
         let address = check_address(&config.address)?;
         let timeout = Duration::try_from(config.timeout)
             .ok()
