@@ -14,7 +14,7 @@ use remit_gate::{Effect, Estate, Known};
 use remit_text::Mistake;
 use remit_text::toml::Table;
 
-use crate::fixture::{AnyOffline, Offline, OfflineOf};
+use crate::fixture::{Befores, Offline, State, Things};
 
 /// One interface that the host offers.
 pub struct Interface {
@@ -91,8 +91,14 @@ pub trait AnySystems: Sync {
     fn section(&self) -> &'static str;
     /// Takes the sections of this domain out of a configuration.
     fn read(&self, configuration: &mut Table<'_>) -> Result<Arc<dyn Section>, Mistake>;
-    /// How an offline test makes the systems up.
-    fn offline(&self) -> &'static dyn AnyOffline;
+    /// [`Offline::TABLE`].
+    fn table(&self) -> &'static str;
+    /// Takes what there is before a test out of a fixture.
+    fn before(&self, fixture: &mut Table<'_>) -> Result<Arc<dyn Things>, Mistake>;
+    /// Takes what there is to be after a test out of a fixture's expectations.
+    fn after(&self, expect: &mut Table<'_>) -> Result<Vec<State>, Mistake>;
+    /// [`Offline::no_path`].
+    fn no_path(&self, path: &str) -> Option<String>;
 }
 
 /// What a configuration says of the systems of one domain.
@@ -124,8 +130,21 @@ impl<S: Offline> AnySystems for SystemsOf<S> {
         Ok(Arc::new(Entries::<S>(S::entries(configuration)?)))
     }
 
-    fn offline(&self) -> &'static dyn AnyOffline {
-        &OfflineOf::<S>::NEW
+    fn table(&self) -> &'static str {
+        S::TABLE
+    }
+
+    fn before(&self, fixture: &mut Table<'_>) -> Result<Arc<dyn Things>, Mistake> {
+        Ok(Arc::new(Befores::<S>(fixture.take(S::TABLE)?.unwrap_or_default())))
+    }
+
+    fn after(&self, expect: &mut Table<'_>) -> Result<Vec<State>, Mistake> {
+        let after: Vec<S::After> = expect.take(S::TABLE)?.unwrap_or_default();
+        Ok(after.iter().map(State::of::<S>).collect())
+    }
+
+    fn no_path(&self, path: &str) -> Option<String> {
+        S::no_path(path)
     }
 }
 

@@ -6,12 +6,9 @@
 use std::fmt::Debug;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use remit_backend::Systems;
 use remit_gate::{Estate, Failure};
-use remit_text::Mistake;
-use remit_text::toml::Table;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -78,23 +75,11 @@ impl PartialEq for State {
 }
 
 impl State {
-    fn of<O: Offline>(after: &O::After) -> Self {
+    pub(crate) fn of<O: Offline>(after: &O::After) -> Self {
         let written = after.serialize(toml_edit::ser::ValueSerializer::new()).ok();
         let written = written.and_then(|value| value.as_inline_table().cloned()).unwrap_or_default();
         Self { path: O::path_after(after).to_owned(), words: O::words(after), written }
     }
-}
-
-/// [`Offline`] of any domain.
-pub trait AnyOffline: Sync {
-    /// [`Offline::TABLE`].
-    fn table(&self) -> &'static str;
-    /// Takes what there is before the test out of a fixture.
-    fn before(&self, from: &mut Table<'_>) -> Result<Arc<dyn Things>, Mistake>;
-    /// Takes what there is to be after it out of a fixture's expectations.
-    fn after(&self, from: &mut Table<'_>) -> Result<Vec<State>, Mistake>;
-    /// [`Offline::no_path`].
-    fn no_path(&self, path: &str) -> Option<String>;
 }
 
 /// What a fixture says there is of one domain.
@@ -116,32 +101,8 @@ pub trait MadeUp: Send + Sync {
 /// What comes of something that may fail.
 pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
 
-pub(crate) struct OfflineOf<S>(std::marker::PhantomData<fn() -> S>);
-
-impl<S: Offline> OfflineOf<S> {
-    pub(crate) const NEW: Self = Self(std::marker::PhantomData);
-}
-
-impl<S: Offline> AnyOffline for OfflineOf<S> {
-    fn table(&self) -> &'static str {
-        S::TABLE
-    }
-
-    fn before(&self, from: &mut Table<'_>) -> Result<Arc<dyn Things>, Mistake> {
-        Ok(Arc::new(Befores::<S>(from.take(S::TABLE)?.unwrap_or_default())))
-    }
-
-    fn after(&self, from: &mut Table<'_>) -> Result<Vec<State>, Mistake> {
-        let after: Vec<S::After> = from.take(S::TABLE)?.unwrap_or_default();
-        Ok(after.iter().map(State::of::<S>).collect())
-    }
-
-    fn no_path(&self, path: &str) -> Option<String> {
-        S::no_path(path)
-    }
-}
-
-struct Befores<S: Offline>(Vec<S::Before>);
+/// What there is of the domain of `S`.
+pub(crate) struct Befores<S: Offline>(pub(crate) Vec<S::Before>);
 
 impl<S: Offline> Debug for Befores<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

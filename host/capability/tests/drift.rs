@@ -72,7 +72,7 @@ fn a_domain_is_one_package_and_its_systems_have_kinds_of_their_own() {
             }
         }
     }
-    let tables: BTreeSet<&str> = systems().map(|systems| systems.offline().table()).collect();
+    let tables: BTreeSet<&str> = systems().map(|systems| systems.table()).collect();
     assert_eq!(tables, kinds.keys().copied().collect(), "fixtures have a table for each kind");
     let sections: BTreeSet<&str> = systems().map(|systems| systems.section()).collect();
     assert_eq!(sections.len(), systems().count());

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use jiff::SignedDuration;
-use remit_capability::fixture::{AnyOffline, MadeUp, State, Things};
+use remit_capability::fixture::{MadeUp, State, Things};
+use remit_capability::systems;
 use remit_file::Durable;
 use remit_gate::{Estate, Failure, Injected, Phase, Plan, Step};
 use remit_journal::RunState;
@@ -105,14 +106,14 @@ impl Bench {
         self.tried += 1;
         let folder = self.dir.path().join(format!("systems-{}", self.tried));
         let mut estate = Estate::default();
-        let mut systems = Vec::new();
-        for (offline, things) in offline().zip(&case.fixture.things) {
-            let folder = folder.join(offline.table());
+        let mut all = Vec::new();
+        for (domain, things) in systems().zip(&case.fixture.things) {
+            let folder = folder.join(domain.table());
             fs::create_dir_all(&folder).map_err(|error| OfflineError::file(&folder, &error))?;
             let made_up = things.make_up(&folder, estate).await;
-            let (with, made_up) = made_up.map_err(|failure| failed(offline.table(), &failure))?;
+            let (with, made_up) = made_up.map_err(|failure| failed(domain.table(), &failure))?;
             estate = with;
-            systems.push(made_up);
+            all.push(made_up);
         }
         self.host.estate = match case.fault {
             None => estate,
@@ -123,9 +124,9 @@ impl Bench {
             }),
         };
         let mut seen = self.run(case.fixture).await?;
-        for ((offline, things), made_up) in offline().zip(&case.fixture.things).zip(&systems) {
-            let states = after(offline.table(), &**things, &**made_up, case).await?;
-            seen.after.push((offline.table(), states));
+        for ((domain, things), made_up) in systems().zip(&case.fixture.things).zip(&all) {
+            let states = after(domain.table(), &**things, &**made_up, case).await?;
+            seen.after.push((domain.table(), states));
         }
         let calls = self.host.estate.counted();
         let missed = case.fault.filter(|fault| calls < fault.at).map(|_| calls);
@@ -186,11 +187,6 @@ fn not_rehearsed(error: Error) -> Result<Expect, OfflineError> {
         _ => return Err(error.into()),
     };
     Ok(Expect { outcome: Some(outcome), because: Some(error.to_string()), ..Expect::default() })
-}
-
-/// How each domain that has systems makes them up.
-fn offline() -> impl Iterator<Item = &'static dyn AnyOffline> {
-    remit_capability::systems().map(|systems| systems.offline())
 }
 
 /// All that the fixture speaks of in one of its tables, as it is now.

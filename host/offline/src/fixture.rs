@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use remit_capability::fixture::{Misstated, State, Things};
+use remit_capability::systems;
 use remit_gate::{Failure, Scope};
 use remit_journal::RunState;
 use remit_text::Mistake;
@@ -130,8 +131,8 @@ impl Expect {
 
     fn read(mut parts: Table<'_>) -> Result<Self, Mistake> {
         let mut after = Vec::new();
-        for systems in remit_capability::systems().map(|systems| systems.offline()) {
-            after.push((systems.table(), systems.after(&mut parts)?));
+        for domain in systems() {
+            after.push((domain.table(), domain.after(&mut parts)?));
         }
         Ok(Self { after, ..parts.rest("expect")? })
     }
@@ -168,8 +169,7 @@ impl Fixture {
 
     fn read(text: &str) -> Result<Self, Mistake> {
         let mut parts = Table::parse_exact(text)?;
-        let offline = remit_capability::systems().map(|systems| systems.offline());
-        let things = offline.map(|systems| systems.before(&mut parts)).collect::<Result<_, _>>()?;
+        let things = systems().map(|domain| domain.before(&mut parts)).collect::<Result<_, _>>()?;
         let expect = parts.table("expect")?.map(Expect::read).transpose()?;
         let faults = parts.entries("fault")?.into_iter().map(FailAt::read).collect::<Result<_, _>>()?;
         Ok(Self { things, expect, faults, ..parts.rest("the fixture")? })
@@ -179,10 +179,9 @@ impl Fixture {
     fn mistakes(&self, places: &Places<'_>) -> Vec<String> {
         let mut found = Vec::new();
         let mut wrong = |keys: &[Step], why: String| found.push(places.mistake(keys, &why));
-        let systems = || remit_capability::systems().map(|systems| systems.offline());
-        for (systems, things) in systems().zip(&self.things) {
+        for (domain, things) in systems().zip(&self.things) {
             for Misstated { at, key, why } in things.mistakes() {
-                wrong(&[Key(systems.table()), At(at), Key(key)], why);
+                wrong(&[Key(domain.table()), At(at), Key(key)], why);
             }
         }
         for (n, fault) in self.faults.iter().enumerate() {
@@ -194,10 +193,10 @@ impl Fixture {
         let of_faults = of_faults.map(|(n, fault)| (vec![Key("fault"), At(n)], &fault.expect));
         for (within, expect) in std::iter::once((Vec::new(), &self.expect)).chain(of_faults) {
             let Some(expect) = expect else { continue };
-            for systems in systems() {
-                let table = systems.table();
+            for domain in systems() {
+                let table = domain.table();
                 for (n, state) in expect.states(table).iter().enumerate() {
-                    if let Some(why) = systems.no_path(&state.path) {
+                    if let Some(why) = domain.no_path(&state.path) {
                         let path = [Key("expect"), Key(table), At(n), Key("path")];
                         wrong(&[&within[..], &path].concat(), why);
                     }
