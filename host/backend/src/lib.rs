@@ -8,6 +8,7 @@
 
 mod error;
 pub mod files;
+mod http;
 mod routes;
 pub mod secrets;
 mod systems;

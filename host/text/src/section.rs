@@ -8,7 +8,7 @@ use serde::de::value::Error as NoFields;
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 use serde::forward_to_deserialize_any;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue, ValueDeserializer};
+use toml::de::{DeString, DeTable, DeValue, ValueDeserializer};
 
 use crate::Mistake;
 
@@ -38,12 +38,15 @@ impl<'t> Table<'t> {
 
     /// Takes the value of `key` out; `None` if it is not set.
     pub fn take<T: DeserializeOwned>(&mut self, key: &'static str) -> Result<Option<T>, Mistake> {
-        self.remove(key).map(|value| self.value(value)).transpose()
+        let Some((key, value)) = self.remove(key) else { return Ok(None) };
+        // A table that is written as `a.b = 1` has no place of its own.
+        let at = if value.span().is_empty() { key.span() } else { value.span() };
+        read(self.text, Spanned::new(at, value.into_inner())).map(Some)
     }
 
     /// Takes the tables `[[key]]` out; none if there is no such section.
     pub fn entries(&mut self, key: &'static str) -> Result<Vec<Self>, Mistake> {
-        let Some(value) = self.remove(key) else { return Ok(Vec::new()) };
+        let Some((_, value)) = self.remove(key) else { return Ok(Vec::new()) };
         let span = value.span();
         let DeValue::Array(entries) = value.into_inner() else { return Err(self.no_entries(key, span)) };
         let entries = entries.into_iter().map(|entry| {
@@ -76,14 +79,10 @@ impl<'t> Table<'t> {
         Mistake::new(self.text, self.span.clone(), why)
     }
 
-    fn remove(&mut self, key: &'static str) -> Option<Spanned<DeValue<'t>>> {
+    fn remove(&mut self, key: &'static str) -> Option<(Spanned<DeString<'t>>, Spanned<DeValue<'t>>)> {
         self.asked.push(key);
         let found = self.table.keys().find(|found| found.get_ref() == key)?.clone();
-        self.table.remove(&found)
-    }
-
-    fn value<T: DeserializeOwned>(&self, value: Spanned<DeValue<'t>>) -> Result<T, Mistake> {
-        read(self.text, value)
+        self.table.remove_entry(&found)
     }
 
     fn no_entries(&self, key: &str, at: Range<usize>) -> Mistake {
@@ -92,7 +91,12 @@ impl<'t> Table<'t> {
 }
 
 fn read<T: DeserializeOwned>(text: &str, value: Spanned<DeValue<'_>>) -> Result<T, Mistake> {
-    T::deserialize(ValueDeserializer::from(value)).map_err(|error| crate::toml::wrong(text, &error))
+    let all = value.span();
+    T::deserialize(ValueDeserializer::from(value)).map_err(|error| {
+        // A check of the type's own (`try_from`) is of the value as a whole.
+        let at = error.span().filter(|at| !at.is_empty()).unwrap_or(all);
+        Mistake::new(text, at, error.message().trim_end())
+    })
 }
 
 /// The keys of a struct, in the order of its definition; none of another type.
