@@ -2,6 +2,7 @@
 //! host's own world, and the world `imports` of each domain's package in `wit/`.
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use wit_component::{ComponentEncoder, StringEncoding};
@@ -31,11 +32,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let packages = folders.iter().map(UnresolvedPackageGroup::parse_dir).collect::<Result<Vec<_>, _>>()?;
     let domains = packages.iter().map(|package| &package.main);
     let domains = domains.filter(|main| main.worlds.iter().any(|(_, world)| world.name == "imports"));
-    let includes: String =
-        domains.map(|main| format!("include {};\n", main.name.interface_id("imports"))).collect();
-    let text = format!(
-        "package remit:offered;\nworld action {{\ninclude remit:host-bindings/action;\n{includes}}}\n"
-    );
+    let mut text = "package remit:offered;\nworld action {\ninclude remit:host-bindings/action;\n".to_owned();
+    for main in domains {
+        writeln!(text, "include {};", main.name.interface_id("imports"))?;
+    }
+    text.push('}');
     let offered =
         UnresolvedPackageGroup::parse("offered.wit", &text).map_err(|(_, error)| error.to_string())?;
 

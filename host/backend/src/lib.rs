@@ -8,6 +8,7 @@
 
 mod error;
 pub mod files;
+mod http;
 #[cfg(feature = "test-domain")]
 #[path = "../../../tests/domain/backend.rs"]
 pub mod lamps;

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use remit_capability::domain::AnySystems;
 use remit_capability::{Ctx, Interface, domains, find, granted, interfaces, operation, systems};
 use remit_gate::Effect;
 use wasmtime::component::Linker;
@@ -72,9 +73,9 @@ fn a_domain_is_one_package_and_its_systems_have_kinds_of_their_own() {
             }
         }
     }
-    let tables: BTreeSet<&str> = systems().map(|systems| systems.table()).collect();
+    let tables: BTreeSet<&str> = systems().map(AnySystems::table).collect();
     assert_eq!(tables, kinds.keys().copied().collect(), "fixtures have a table for each kind");
-    let sections: BTreeSet<&str> = systems().map(|systems| systems.section()).collect();
+    let sections: BTreeSet<&str> = systems().map(AnySystems::section).collect();
     assert_eq!(sections.len(), systems().count());
 }
 

@@ -76,7 +76,7 @@ async fn invoke(
     call: Call<'_>,
 ) -> wasmtime::Result<Result<String, String>> {
     let exports = action.ready.pre.instantiate_async(&mut *store).await;
-    let exports = instantiated(exports, |error| error.is::<Fault>())?;
+    let exports = instantiated(exports, wasmtime::Error::is::<Fault>)?;
     let remediation = exports.remit_action_remediation();
     match call {
         Call::Run { input } => remediation.call_run(&mut *store, input).await,

@@ -8,7 +8,7 @@ use serde::de::value::Error as NoFields;
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 use serde::forward_to_deserialize_any;
 use toml::Spanned;
-use toml::de::{DeTable, DeValue, ValueDeserializer};
+use toml::de::{DeString, DeTable, DeValue, ValueDeserializer};
 
 use crate::Mistake;
 
@@ -17,14 +17,14 @@ use crate::Mistake;
 pub struct Table<'t> {
     text: &'t str,
     span: Range<usize>,
-    table: DeTable<'t>,
+    keys: DeTable<'t>,
     /// The keys that were asked for, which [`Table::rest`] names besides the fields of its type.
     asked: Vec<&'static str>,
 }
 
 impl fmt::Debug for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.table.keys().map(Spanned::get_ref)).finish()
+        f.debug_set().entries(self.keys.keys().map(Spanned::get_ref)).finish()
     }
 }
 
@@ -33,40 +33,43 @@ impl<'t> Table<'t> {
     pub fn parse(text: &'t str) -> Result<Self, Mistake> {
         let parsed = DeTable::parse(text).map_err(|error| crate::toml::wrong(text, &error))?;
         let span = parsed.span();
-        Ok(Self { text, span, table: parsed.into_inner(), asked: Vec::new() })
+        Ok(Self { text, span, keys: parsed.into_inner(), asked: Vec::new() })
     }
 
     /// The same of a file that becomes canonical JSON: see [`crate::toml::read_exact`].
     pub fn parse_exact(text: &'t str) -> Result<Self, Mistake> {
         let document = Self::parse(text)?;
-        document.table.values().try_for_each(|value| crate::toml::check(text, value))?;
+        document.keys.values().try_for_each(|value| crate::toml::check(text, value))?;
         Ok(document)
     }
 
     /// Takes the value of `key` out; `None` if it is not set.
     pub fn take<T: DeserializeOwned>(&mut self, key: &'static str) -> Result<Option<T>, Mistake> {
-        self.remove(key).map(|value| self.value(value)).transpose()
+        let Some((key, value)) = self.remove(key) else { return Ok(None) };
+        // A table that is written as `a.b = 1` has no place of its own.
+        let at = if value.span().is_empty() { key.span() } else { value.span() };
+        read(self.text, Spanned::new(at, value.into_inner())).map(Some)
     }
 
     /// Takes the table `[key]` out; `None` if it is not set.
     pub fn table(&mut self, key: &'static str) -> Result<Option<Self>, Mistake> {
-        let Some(value) = self.remove(key) else { return Ok(None) };
+        let Some((at, value)) = self.remove(key) else { return Ok(None) };
         let span = value.span();
         match value.into_inner() {
-            DeValue::Table(table) => Ok(Some(Self { text: self.text, span, table, asked: Vec::new() })),
-            _ => Err(Mistake::new(self.text, span, format!("`{key}` is a table: write [{key}]"))),
+            DeValue::Table(keys) => Ok(Some(Self { text: self.text, span, keys, asked: Vec::new() })),
+            _ => Err(Mistake::new(self.text, at.span(), format!("`{key}` is a table: write [{key}]"))),
         }
     }
 
     /// Takes the tables `[[key]]` out; none if there is no such section.
     pub fn entries(&mut self, key: &'static str) -> Result<Vec<Self>, Mistake> {
-        let Some(value) = self.remove(key) else { return Ok(Vec::new()) };
+        let Some((_, value)) = self.remove(key) else { return Ok(Vec::new()) };
         let span = value.span();
         let DeValue::Array(entries) = value.into_inner() else { return Err(self.no_entries(key, span)) };
         let entries = entries.into_iter().map(|entry| {
             let span = entry.span();
             match entry.into_inner() {
-                DeValue::Table(table) => Ok(Self { text: self.text, span, table, asked: Vec::new() }),
+                DeValue::Table(keys) => Ok(Self { text: self.text, span, keys, asked: Vec::new() }),
                 _ => Err(self.no_entries(key, span)),
             }
         });
@@ -77,13 +80,13 @@ impl<'t> Table<'t> {
     /// does not have it: `the openbao backend`.
     pub fn rest<T: DeserializeOwned>(self, whose: &str) -> Result<T, Mistake> {
         let fields = fields_of::<T>();
-        if let Some(unknown) = self.table.keys().find(|key| !fields.contains(&key.get_ref().as_ref())) {
+        if let Some(unknown) = self.keys.keys().find(|key| !fields.contains(&key.get_ref().as_ref())) {
             let known = self.asked.iter().chain(fields).map(|key| format!("`{key}`"));
             let known = known.collect::<Vec<_>>().join(", ");
             let why = format!("{whose} has no key `{}`; it has {known}", unknown.get_ref().escape_debug());
             return Err(Mistake::new(self.text, unknown.span(), why));
         }
-        let value = Spanned::new(self.span.clone(), DeValue::Table(self.table));
+        let value = Spanned::new(self.span.clone(), DeValue::Table(self.keys));
         read(self.text, value)
     }
 
@@ -93,14 +96,10 @@ impl<'t> Table<'t> {
         Mistake::new(self.text, self.span.clone(), why)
     }
 
-    fn remove(&mut self, key: &'static str) -> Option<Spanned<DeValue<'t>>> {
+    fn remove(&mut self, key: &'static str) -> Option<(Spanned<DeString<'t>>, Spanned<DeValue<'t>>)> {
         self.asked.push(key);
-        let found = self.table.keys().find(|found| found.get_ref() == key)?.clone();
-        self.table.remove(&found)
-    }
-
-    fn value<T: DeserializeOwned>(&self, value: Spanned<DeValue<'t>>) -> Result<T, Mistake> {
-        read(self.text, value)
+        let found = self.keys.keys().find(|found| found.get_ref() == key)?.clone();
+        self.keys.remove_entry(&found)
     }
 
     fn no_entries(&self, key: &str, at: Range<usize>) -> Mistake {
@@ -109,7 +108,12 @@ impl<'t> Table<'t> {
 }
 
 fn read<T: DeserializeOwned>(text: &str, value: Spanned<DeValue<'_>>) -> Result<T, Mistake> {
-    T::deserialize(ValueDeserializer::from(value)).map_err(|error| crate::toml::wrong(text, &error))
+    let all = value.span();
+    T::deserialize(ValueDeserializer::from(value)).map_err(|error| {
+        // A check of the type's own (`try_from`) is of the value as a whole.
+        let at = error.span().filter(|at| !at.is_empty()).unwrap_or(all);
+        Mistake::new(text, at, error.message().trim_end())
+    })
 }
 
 /// The keys of a struct, in the order of its definition; none of another type.
