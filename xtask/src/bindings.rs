@@ -30,7 +30,7 @@ pub(crate) fn run(check: bool) -> Result<()> {
 pub(crate) fn world(dir: &Path) -> Result<(Resolve, WorldId)> {
     let mut resolve = Resolve::default();
     // wit/wasi is left out: the host offers WASI only so that language runtimes can start.
-    for package in ["action", "host", "secrets"] {
+    for package in ["action", "host", "types", "secrets"] {
         resolve.push_dir(shell::root().join("wit").join(package))?;
     }
     let (package, _) = resolve.push_dir(dir).with_context(|| format!("reading {}", dir.display()))?;

@@ -11,10 +11,8 @@ use wasi_preview1_component_adapter_provider::{
 use wasm_metadata::{AddMetadata, AddMetadataField, Description, Homepage, Licenses};
 use wit_component::ComponentEncoder;
 
+use crate::world::without_version;
 use crate::{AuthorError, Project, stub, world};
-
-/// What every action exports.
-const CONTRACT: &str = "remit:action/remediation";
 
 /// What was built.
 #[derive(Clone, Debug)]
@@ -143,18 +141,14 @@ pub(crate) fn outside(project: &Project, import: &str) -> AuthorError {
     )
 }
 
-fn without_version(import: &str) -> &str {
-    import.split_once('@').map_or(import, |(name, _)| name)
-}
-
 /// Demands a reason for each capability used; returns those that have one and are not used.
 fn declared(project: &Project, imports: &[String]) -> Result<Vec<String>, AuthorError> {
     let explained = &project.manifest.capabilities;
+    let capabilities = world::capabilities();
     let used: Vec<&str> = imports
         .iter()
+        .filter(|import| capabilities.contains(import))
         .map(|import| without_version(import))
-        .filter(|name| name.starts_with("remit:") && !name.starts_with("remit:host/"))
-        .filter(|name| !name.ends_with("/types") && *name != CONTRACT)
         .collect();
     let names: Vec<String> =
         used.iter().filter(|name| !explained.contains_key(**name)).map(|name| (*name).to_owned()).collect();

@@ -113,10 +113,9 @@ fn next(new: &NewProject) -> Result<Vec<String>, AuthorError> {
 }
 
 fn capabilities(asked: &[String]) -> Result<Vec<Capability>, AuthorError> {
-    let offered: Vec<(String, String)> = world::interfaces()
+    let offered: Vec<(String, String)> = world::capabilities()
         .into_iter()
-        .filter(|import| !import.starts_with("remit:host/"))
-        .map(|import| (import.split('@').next().unwrap_or_default().to_owned(), import))
+        .map(|import| (world::without_version(&import).to_owned(), import))
         .collect();
     let mut found: Vec<Capability> = Vec::new();
     for text in asked {

@@ -6,7 +6,7 @@ use std::path::Path;
 use include_dir::{Dir, include_dir};
 use remit_file::{Durable, Kind};
 use wit_component::DecodedWasm;
-use wit_parser::{Resolve, WorldId};
+use wit_parser::{Resolve, SourceMap, WorldId};
 
 use crate::AuthorError;
 
@@ -19,29 +19,52 @@ fn packages() -> impl Iterator<Item = &'static Dir<'static>> {
     WIT.dirs().filter(|dir| dir.path() != Path::new("wasi"))
 }
 
-/// The interfaces of `wit/`, as they are imported, and whether each is one that a grant must name.
+/// What every action exports, without the version.
+const CONTRACT: &str = "remit:action/remediation";
+/// What the documentation of an interface says if no scope has to name it.
+const AMBIENT: &str = "Needs no grant";
+
+/// The interfaces of `wit/` that have functions to import, as they are imported.
 pub(crate) fn interfaces() -> Vec<String> {
+    functions().into_iter().map(|(import, _)| import).collect()
+}
+
+/// Those of them that a scope must name.
+pub(crate) fn capabilities() -> Vec<String> {
+    functions().into_iter().filter(|(_, ambient)| !ambient).map(|(import, _)| import).collect()
+}
+
+fn functions() -> Vec<(String, bool)> {
     let resolve = host();
-    let mut names: Vec<_> = resolve
-        .interfaces
-        .iter()
-        .filter(|(_, interface)| !interface.functions.is_empty())
-        .filter_map(|(id, _)| resolve.id_of(id))
-        .filter(|name| !name.starts_with("remit:action/"))
+    let with_functions = resolve.interfaces.iter().filter(|(_, interface)| !interface.functions.is_empty());
+    let mut found: Vec<_> = with_functions
+        .filter_map(|(id, interface)| {
+            let docs = interface.docs.contents.as_deref().unwrap_or_default();
+            Some((resolve.id_of(id)?, docs.contains(AMBIENT)))
+        })
+        .filter(|(import, _)| without_version(import) != CONTRACT)
         .collect();
-    names.sort();
-    names
+    found.sort();
+    found
+}
+
+/// `remit:secrets/rotate` of `remit:secrets/rotate@0.1.0`.
+pub(crate) fn without_version(import: &str) -> &str {
+    import.split_once('@').map_or(import, |(name, _)| name)
 }
 
 #[expect(clippy::expect_used, reason = "the WIT is part of this program; a test parses it")]
 fn host() -> Resolve {
-    let mut resolve = Resolve::default();
-    for package in packages() {
+    let mut groups = packages().map(|package| {
+        let mut sources = SourceMap::default();
         for file in package.files() {
-            let text = file.contents_utf8().expect("WIT is text");
-            resolve.push_str(file.path(), text).expect("the host's WIT is valid");
+            sources.push(file.path(), file.contents_utf8().expect("WIT is text"));
         }
-    }
+        sources.parse().expect("the host's WIT is valid")
+    });
+    let mut resolve = Resolve::default();
+    let first = groups.next().expect("the host has a package");
+    resolve.push_groups(first, groups.collect()).expect("the host's packages refer to each other only");
     resolve
 }
 

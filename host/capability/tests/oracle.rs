@@ -9,9 +9,9 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use remit_backend::{Files, FilesConfig};
+use remit_backend::{Files, FilesConfig, Systems as _};
 use remit_capability::bindings::ActionPre;
-use remit_capability::files::served;
+use remit_capability::fixture::Offline as _;
 use remit_capability::{Ctx, find, interfaces};
 use remit_gate::{Estate, Facts, Gate, Mode, Scope, Setup};
 use remit_journal::{Journal, RunId};
@@ -182,7 +182,7 @@ fn ctx(folder: &Path) -> Ctx {
         plan: None,
         window: None,
         watch: None,
-        estate: served(Estate::default(), Files::open(&[files], &home).unwrap()),
+        estate: Files::open(&[files], &home).unwrap().serve(Estate::default()),
         journal: Journal::open(&home.join("journal"), NoteSigner::from_seed("test", &[1; 32]).unwrap())
             .unwrap(),
         sealer: Arc::new(Sealer::load_or_create(&home.join("seal.key")).unwrap()),

@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::sync::Arc;
 
-use remit_backend::{Files, Secrets};
 use remit_engine::Publishers;
 use remit_gate::{Estate, UndoGate};
 use remit_journal::{Journal, RunId};
@@ -59,13 +58,7 @@ impl Home {
         Ok(Host {
             home: self.clone(),
             publishers: Publishers(Config::publishers(self.path(), &config.trust.publishers)?),
-            estate: remit_capability::files::served(
-                remit_capability::secrets::served(
-                    Estate::default(),
-                    Secrets::open(&config.secrets, self.path())?,
-                ),
-                Files::open(&config.files, self.path())?,
-            ),
+            estate: config.estate(self.path())?,
             keyring: Keyring::open(self, &journal)?,
             journal,
             sandbox: Sandbox::new(self.open_cache())?,

@@ -39,7 +39,7 @@ impl Import {
             return None;
         }
         let name = self.name.split('@').next()?;
-        remit_capability::interfaces().iter().find(|interface| interface.name == name)
+        remit_capability::interfaces().find(|interface| interface.name == name)
     }
 
     /// Its name in a list of imports that are not offered, with the version that is.

@@ -78,8 +78,8 @@ async fn invoke(
     store: &mut Store<Guest>,
     call: Call<'_>,
 ) -> wasmtime::Result<Result<String, String>> {
-    let exports =
-        instantiated(action.ready.pre.instantiate_async(&mut *store).await, wasmtime::Error::is::<Fault>)?;
+    let exports = action.ready.pre.instantiate_async(&mut *store).await;
+    let exports = instantiated(exports, wasmtime::Error::is::<Fault>)?;
     let remediation = exports.remit_action_remediation();
     match call {
         Call::Run { input } => remediation.call_run(&mut *store, input).await,

@@ -52,13 +52,13 @@ remit_error *remit_fail(const char *format, ...) {
 
 /* What the host would not do. `format` says what was asked, such as "rotate app/db". */
 __attribute__((format(printf, 2, 3)))
-static remit_error *refused(const remit_secrets_types_failure_t *failure, const char *format, ...) {
+static remit_error *refused(const remit_types_errors_failure_t *failure, const char *format, ...) {
     static const struct { enum remit_code code; const char *words; } KINDS[] = {
-        [REMIT_SECRETS_TYPES_FAILURE_DENIED] = { REMIT_DENIED, "denied" },
-        [REMIT_SECRETS_TYPES_FAILURE_NOT_FOUND] = { REMIT_NOT_FOUND, "not found" },
-        [REMIT_SECRETS_TYPES_FAILURE_CONFLICT] = { REMIT_CONFLICT, "conflict" },
-        [REMIT_SECRETS_TYPES_FAILURE_INVALID] = { REMIT_INVALID, "invalid" },
-        [REMIT_SECRETS_TYPES_FAILURE_UNAVAILABLE] = { REMIT_UNAVAILABLE, "unavailable" },
+        [REMIT_TYPES_ERRORS_FAILURE_DENIED] = { REMIT_DENIED, "denied" },
+        [REMIT_TYPES_ERRORS_FAILURE_NOT_FOUND] = { REMIT_NOT_FOUND, "not found" },
+        [REMIT_TYPES_ERRORS_FAILURE_CONFLICT] = { REMIT_CONFLICT, "conflict" },
+        [REMIT_TYPES_ERRORS_FAILURE_INVALID] = { REMIT_INVALID, "invalid" },
+        [REMIT_TYPES_ERRORS_FAILURE_UNAVAILABLE] = { REMIT_UNAVAILABLE, "unavailable" },
     };
     va_list arguments;
     va_start(arguments, format);
@@ -119,7 +119,7 @@ remit_error *remit_inspect(const char *path, struct remit_metadata *found) {
     struct remit_version *versions = calloc(metadata.versions.len + 1, sizeof *versions);
     if (!versions) abort();
     for (size_t i = 0; i < metadata.versions.len; i++) {
-        const remit_secrets_types_version_t *version = &metadata.versions.ptr[i];
+        const remit_secrets_inspect_version_t *version = &metadata.versions.ptr[i];
         versions[i] = (struct remit_version){ version->number, version->created, version->state };
     }
     *found = (struct remit_metadata){ metadata.current, versions, metadata.versions.len };

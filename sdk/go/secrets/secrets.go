@@ -12,7 +12,6 @@ import (
 	inspect "github.com/remit/remit/sdk/go/bindings/remit_secrets_inspect"
 	reveal "github.com/remit/remit/sdk/go/bindings/remit_secrets_reveal"
 	rotate "github.com/remit/remit/sdk/go/bindings/remit_secrets_rotate"
-	host "github.com/remit/remit/sdk/go/bindings/remit_secrets_types"
 	"github.com/remit/remit/sdk/go/internal/refusal"
 	"go.bytecodealliance.org/pkg/wit/types"
 )
@@ -57,11 +56,11 @@ func Inspect(path string) (Metadata, error) {
 	return metadata, nil
 }
 
-func state(of host.VersionState) State {
+func state(of inspect.VersionState) State {
 	switch of {
-	case host.VersionStateEnabled:
+	case inspect.VersionStateEnabled:
 		return Enabled
-	case host.VersionStateDisabled:
+	case inspect.VersionStateDisabled:
 		return Disabled
 	default:
 		return Destroyed

@@ -159,61 +159,14 @@ pub mod remit {
         }
     }
     pub mod secrets {
-        /// What the interfaces of this package share.
+        /// To look at a secret's versions, never at its values.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
-        pub mod types {
+        pub mod inspect {
             #[used]
             #[doc(hidden)]
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
             use super::super::super::_rt;
-            /// Why the host did not do what was asked. The action may handle it; nothing was changed.
-            #[derive(Clone)]
-            pub enum Failure {
-                /// The real system refused: the host's own credential may not do this.
-                Denied(_rt::String),
-                /// There is no such secret, version or field.
-                NotFound(_rt::String),
-                /// The live state is not what the call assumed: someone else changed it.
-                Conflict(_rt::String),
-                /// The arguments make no sense, for example a path that is not in canonical form.
-                Invalid(_rt::String),
-                /// The real system did not answer, or not in time. A change may or may not have happened;
-                /// the host finds out before anything else.
-                Unavailable(_rt::String),
-            }
-            impl ::core::fmt::Debug for Failure {
-                fn fmt(
-                    &self,
-                    f: &mut ::core::fmt::Formatter<'_>,
-                ) -> ::core::fmt::Result {
-                    match self {
-                        Failure::Denied(e) => {
-                            f.debug_tuple("Failure::Denied").field(e).finish()
-                        }
-                        Failure::NotFound(e) => {
-                            f.debug_tuple("Failure::NotFound").field(e).finish()
-                        }
-                        Failure::Conflict(e) => {
-                            f.debug_tuple("Failure::Conflict").field(e).finish()
-                        }
-                        Failure::Invalid(e) => {
-                            f.debug_tuple("Failure::Invalid").field(e).finish()
-                        }
-                        Failure::Unavailable(e) => {
-                            f.debug_tuple("Failure::Unavailable").field(e).finish()
-                        }
-                    }
-                }
-            }
-            impl ::core::fmt::Display for Failure {
-                fn fmt(
-                    &self,
-                    f: &mut ::core::fmt::Formatter<'_>,
-                ) -> ::core::fmt::Result {
-                    write!(f, "{:?}", self)
-                }
-            }
-            impl ::core::error::Error for Failure {}
+            pub type Failure = super::super::super::remit::types::errors::Failure;
             /// What can be done with a version.
             #[repr(u8)]
             #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
@@ -279,33 +232,23 @@ pub mod remit {
             }
             /// What is known of a secret without reading its values.
             #[derive(Clone)]
-            pub struct Metadata {
+            pub struct SecretMetadata {
                 /// The newest version's number; 0 if the secret has none.
                 pub current: u64,
                 /// All versions the backend still knows, oldest first.
                 pub versions: _rt::Vec<Version>,
             }
-            impl ::core::fmt::Debug for Metadata {
+            impl ::core::fmt::Debug for SecretMetadata {
                 fn fmt(
                     &self,
                     f: &mut ::core::fmt::Formatter<'_>,
                 ) -> ::core::fmt::Result {
-                    f.debug_struct("Metadata")
+                    f.debug_struct("SecretMetadata")
                         .field("current", &self.current)
                         .field("versions", &self.versions)
                         .finish()
                 }
             }
-        }
-        /// To look at a secret's versions, never at its values.
-        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
-        pub mod inspect {
-            #[used]
-            #[doc(hidden)]
-            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
-            use super::super::super::_rt;
-            pub type Failure = super::super::super::remit::secrets::types::Failure;
-            pub type SecretMetadata = super::super::super::remit::secrets::types::Metadata;
             #[allow(unused_unsafe, clippy::all)]
             /// The versions of the secret at `path`.
             ///
@@ -358,18 +301,16 @@ pub mod remit {
                                         let l7 = *base.add(0).cast::<i64>();
                                         let l8 = *base.add(8).cast::<i64>();
                                         let l9 = i32::from(*base.add(16).cast::<u8>());
-                                        super::super::super::remit::secrets::types::Version {
+                                        Version {
                                             number: l7 as u64,
                                             created: l8 as u64,
-                                            state: super::super::super::remit::secrets::types::VersionState::_lift(
-                                                l9 as u8,
-                                            ),
+                                            state: VersionState::_lift(l9 as u8),
                                         }
                                     };
                                     result10.push(e10);
                                 }
                                 _rt::cabi_dealloc(base10, len10 * 24, 8);
-                                super::super::super::remit::secrets::types::Metadata {
+                                SecretMetadata {
                                     current: l4 as u64,
                                     versions: result10,
                                 }
@@ -379,7 +320,7 @@ pub mod remit {
                         1 => {
                             let e = {
                                 let l11 = i32::from(*ptr1.add(8).cast::<u8>());
-                                use super::super::super::remit::secrets::types::Failure as V27;
+                                use super::super::super::remit::types::errors::Failure as V27;
                                 let v27 = match l11 {
                                     0 => {
                                         let e27 = {
@@ -490,7 +431,7 @@ pub mod remit {
             #[doc(hidden)]
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
             use super::super::super::_rt;
-            pub type Failure = super::super::super::remit::secrets::types::Failure;
+            pub type Failure = super::super::super::remit::types::errors::Failure;
             /// What a rotation did.
             #[repr(C)]
             #[derive(Clone, Copy)]
@@ -595,7 +536,7 @@ pub mod remit {
                         1 => {
                             let e = {
                                 let l8 = i32::from(*ptr3.add(8).cast::<u8>());
-                                use super::super::super::remit::secrets::types::Failure as V24;
+                                use super::super::super::remit::types::errors::Failure as V24;
                                 let v24 = match l8 {
                                     0 => {
                                         let e24 = {
@@ -706,7 +647,7 @@ pub mod remit {
             #[doc(hidden)]
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
             use super::super::super::_rt;
-            pub type Failure = super::super::super::remit::secrets::types::Failure;
+            pub type Failure = super::super::super::remit::types::errors::Failure;
             #[allow(unused_unsafe, clippy::all)]
             /// Disables version `version` of the secret at `path`.
             ///
@@ -760,7 +701,7 @@ pub mod remit {
                                 let l4 = i32::from(
                                     *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
                                 );
-                                use super::super::super::remit::secrets::types::Failure as V20;
+                                use super::super::super::remit::types::errors::Failure as V20;
                                 let v20 = match l4 {
                                     0 => {
                                         let e20 = {
@@ -871,7 +812,7 @@ pub mod remit {
             #[doc(hidden)]
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
             use super::super::super::_rt;
-            pub type Failure = super::super::super::remit::secrets::types::Failure;
+            pub type Failure = super::super::super::remit::types::errors::Failure;
             #[allow(unused_unsafe, clippy::all)]
             /// Destroys the value of version `version` of the secret at `path`.
             ///
@@ -925,7 +866,7 @@ pub mod remit {
                                 let l4 = i32::from(
                                     *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
                                 );
-                                use super::super::super::remit::secrets::types::Failure as V20;
+                                use super::super::super::remit::types::errors::Failure as V20;
                                 let v20 = match l4 {
                                     0 => {
                                         let e20 = {
@@ -1037,7 +978,7 @@ pub mod remit {
             #[doc(hidden)]
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
             use super::super::super::_rt;
-            pub type Failure = super::super::super::remit::secrets::types::Failure;
+            pub type Failure = super::super::super::remit::types::errors::Failure;
             #[allow(unused_unsafe, clippy::all)]
             /// The value of `field` in version `version` of the secret at `path`.
             ///
@@ -1124,7 +1065,7 @@ pub mod remit {
                                 let l8 = i32::from(
                                     *ptr2.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
                                 );
-                                use super::super::super::remit::secrets::types::Failure as V24;
+                                use super::super::super::remit::types::errors::Failure as V24;
                                 let v24 = match l8 {
                                     0 => {
                                         let e24 = {
@@ -1227,6 +1168,65 @@ pub mod remit {
                     result25
                 }
             }
+        }
+    }
+    pub mod types {
+        /// The error type that every domain's interfaces share.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod errors {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            /// Why the host did not do what a call asked. The action may handle it. Nothing was changed, unless it is
+            /// `unavailable`. Each case holds a sentence for the operator.
+            #[derive(Clone)]
+            pub enum Failure {
+                /// The real system refused: the host's own credential may not do this.
+                Denied(_rt::String),
+                /// What the call names does not exist.
+                NotFound(_rt::String),
+                /// The live state is not what the call assumed: someone else changed it.
+                Conflict(_rt::String),
+                /// The arguments make no sense, for example a name that is not in canonical form.
+                Invalid(_rt::String),
+                /// The real system did not answer, or not in time. A change may or may not have happened;
+                /// the host finds out before anything else.
+                Unavailable(_rt::String),
+            }
+            impl ::core::fmt::Debug for Failure {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        Failure::Denied(e) => {
+                            f.debug_tuple("Failure::Denied").field(e).finish()
+                        }
+                        Failure::NotFound(e) => {
+                            f.debug_tuple("Failure::NotFound").field(e).finish()
+                        }
+                        Failure::Conflict(e) => {
+                            f.debug_tuple("Failure::Conflict").field(e).finish()
+                        }
+                        Failure::Invalid(e) => {
+                            f.debug_tuple("Failure::Invalid").field(e).finish()
+                        }
+                        Failure::Unavailable(e) => {
+                            f.debug_tuple("Failure::Unavailable").field(e).finish()
+                        }
+                    }
+                }
+            }
+            impl ::core::fmt::Display for Failure {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    write!(f, "{:?}", self)
+                }
+            }
+            impl ::core::error::Error for Failure {}
         }
     }
 }
@@ -1537,34 +1537,33 @@ macro_rules! __export_action_impl {
         (link_section =
         "component-type:wit-bindgen:0.61.1:remit:sdk@0.1.0:action:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1208] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1175] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xbb\x08\x01A\x02\x01\
-A\x14\x01B\x04\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x9a\x08\x01A\x02\x01\
+A\x13\x01B\x04\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\
 \x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x14remit:h\
 ost/log@0.1.0\x05\0\x01B\x04\x01r\x03\x02ids\x07startedw\x06reasons\x04\0\x09run\
 -facts\x03\0\0\x01@\0\0\x01\x04\0\x05facts\x01\x02\x03\0\x14remit:host/run@0.1.0\
-\x05\x01\x01B\x09\x01q\x05\x06denied\x01s\0\x09not-found\x01s\0\x08conflict\x01s\
-\0\x07invalid\x01s\0\x0bunavailable\x01s\0\x04\0\x07failure\x03\0\0\x01m\x03\x07\
-enabled\x08disabled\x09destroyed\x04\0\x0dversion-state\x03\0\x02\x01r\x03\x06nu\
-mberw\x07createdw\x05state\x03\x04\0\x07version\x03\0\x04\x01p\x05\x01r\x02\x07c\
-urrentw\x08versions\x06\x04\0\x08metadata\x03\0\x07\x03\0\x19remit:secrets/types\
-@0.1.0\x05\x02\x02\x03\0\x02\x07failure\x02\x03\0\x02\x08metadata\x01B\x07\x02\x03\
-\x02\x01\x03\x04\0\x07failure\x03\0\0\x02\x03\x02\x01\x04\x04\0\x0fsecret-metada\
-ta\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x01\x04paths\0\x04\x04\0\x08metadata\x01\x05\
-\x03\0\x1bremit:secrets/inspect@0.1.0\x05\x05\x01B\x08\x02\x03\x02\x01\x03\x04\0\
-\x07failure\x03\0\0\x01r\x02\x08previousw\x07currentw\x04\0\x07rotated\x03\0\x02\
+\x05\x01\x01B\x02\x01q\x05\x06denied\x01s\0\x09not-found\x01s\0\x08conflict\x01s\
+\0\x07invalid\x01s\0\x0bunavailable\x01s\0\x04\0\x07failure\x03\0\0\x03\0\x18rem\
+it:types/errors@0.1.0\x05\x02\x02\x03\0\x02\x07failure\x01B\x0c\x02\x03\x02\x01\x03\
+\x04\0\x07failure\x03\0\0\x01m\x03\x07enabled\x08disabled\x09destroyed\x04\0\x0d\
+version-state\x03\0\x02\x01r\x03\x06numberw\x07createdw\x05state\x03\x04\0\x07ve\
+rsion\x03\0\x04\x01p\x05\x01r\x02\x07currentw\x08versions\x06\x04\0\x0fsecret-me\
+tadata\x03\0\x07\x01j\x01\x08\x01\x01\x01@\x01\x04paths\0\x09\x04\0\x08metadata\x01\
+\x0a\x03\0\x1bremit:secrets/inspect@0.1.0\x05\x04\x01B\x08\x02\x03\x02\x01\x03\x04\
+\0\x07failure\x03\0\0\x01r\x02\x08previousw\x07currentw\x04\0\x07rotated\x03\0\x02\
 \x01ks\x01j\x01\x03\x01\x01\x01@\x02\x04paths\x05field\x04\0\x05\x04\0\x06rotate\
-\x01\x06\x03\0\x1aremit:secrets/rotate@0.1.0\x05\x06\x01B\x05\x02\x03\x02\x01\x03\
+\x01\x06\x03\0\x1aremit:secrets/rotate@0.1.0\x05\x05\x01B\x05\x02\x03\x02\x01\x03\
 \x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\x02\x04\
-\0\x07disable\x01\x03\x03\0\x1bremit:secrets/disable@0.1.0\x05\x07\x01B\x05\x02\x03\
+\0\x07disable\x01\x03\x03\0\x1bremit:secrets/disable@0.1.0\x05\x06\x01B\x05\x02\x03\
 \x02\x01\x03\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07versio\
-nw\0\x02\x04\0\x07destroy\x01\x03\x03\0\x1bremit:secrets/destroy@0.1.0\x05\x08\x01\
+nw\0\x02\x04\0\x07destroy\x01\x03\x03\0\x1bremit:secrets/destroy@0.1.0\x05\x07\x01\
 B\x05\x02\x03\x02\x01\x03\x04\0\x07failure\x03\0\0\x01j\x01s\x01\x01\x01@\x03\x04\
 paths\x05fields\x07versionw\0\x02\x04\0\x06reveal\x01\x03\x03\0\x1aremit:secrets\
-/reveal@0.1.0\x05\x09\x01B\x06\x01j\x01s\x01s\x01@\x01\x05inputs\0\0\x04\0\x03ru\
+/reveal@0.1.0\x05\x08\x01B\x06\x01j\x01s\x01s\x01@\x01\x05inputs\0\0\x04\0\x03ru\
 n\x01\x01\x01j\0\x01s\x01@\x02\x05inputs\x06outputs\0\x02\x04\0\x06verify\x01\x03\
-\x04\0\x1eremit:action/remediation@0.1.0\x05\x0a\x04\0\x16remit:sdk/action@0.1.0\
+\x04\0\x1eremit:action/remediation@0.1.0\x05\x09\x04\0\x16remit:sdk/action@0.1.0\
 \x04\0\x0b\x0c\x01\0\x06action\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0d\
 wit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
         };
@@ -1579,31 +1578,30 @@ pub use __export_action_impl as export;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1172] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xf7\x07\x01A\x02\x01\
-A\x12\x01B\x04\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1139] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xd6\x07\x01A\x02\x01\
+A\x11\x01B\x04\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\
 \x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x14remit:h\
 ost/log@0.1.0\x05\0\x01B\x04\x01r\x03\x02ids\x07startedw\x06reasons\x04\0\x09run\
 -facts\x03\0\0\x01@\0\0\x01\x04\0\x05facts\x01\x02\x03\0\x14remit:host/run@0.1.0\
-\x05\x01\x01B\x09\x01q\x05\x06denied\x01s\0\x09not-found\x01s\0\x08conflict\x01s\
-\0\x07invalid\x01s\0\x0bunavailable\x01s\0\x04\0\x07failure\x03\0\0\x01m\x03\x07\
-enabled\x08disabled\x09destroyed\x04\0\x0dversion-state\x03\0\x02\x01r\x03\x06nu\
-mberw\x07createdw\x05state\x03\x04\0\x07version\x03\0\x04\x01p\x05\x01r\x02\x07c\
-urrentw\x08versions\x06\x04\0\x08metadata\x03\0\x07\x03\0\x19remit:secrets/types\
-@0.1.0\x05\x02\x02\x03\0\x02\x07failure\x02\x03\0\x02\x08metadata\x01B\x07\x02\x03\
-\x02\x01\x03\x04\0\x07failure\x03\0\0\x02\x03\x02\x01\x04\x04\0\x0fsecret-metada\
-ta\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x01\x04paths\0\x04\x04\0\x08metadata\x01\x05\
-\x03\0\x1bremit:secrets/inspect@0.1.0\x05\x05\x01B\x08\x02\x03\x02\x01\x03\x04\0\
-\x07failure\x03\0\0\x01r\x02\x08previousw\x07currentw\x04\0\x07rotated\x03\0\x02\
+\x05\x01\x01B\x02\x01q\x05\x06denied\x01s\0\x09not-found\x01s\0\x08conflict\x01s\
+\0\x07invalid\x01s\0\x0bunavailable\x01s\0\x04\0\x07failure\x03\0\0\x03\0\x18rem\
+it:types/errors@0.1.0\x05\x02\x02\x03\0\x02\x07failure\x01B\x0c\x02\x03\x02\x01\x03\
+\x04\0\x07failure\x03\0\0\x01m\x03\x07enabled\x08disabled\x09destroyed\x04\0\x0d\
+version-state\x03\0\x02\x01r\x03\x06numberw\x07createdw\x05state\x03\x04\0\x07ve\
+rsion\x03\0\x04\x01p\x05\x01r\x02\x07currentw\x08versions\x06\x04\0\x0fsecret-me\
+tadata\x03\0\x07\x01j\x01\x08\x01\x01\x01@\x01\x04paths\0\x09\x04\0\x08metadata\x01\
+\x0a\x03\0\x1bremit:secrets/inspect@0.1.0\x05\x04\x01B\x08\x02\x03\x02\x01\x03\x04\
+\0\x07failure\x03\0\0\x01r\x02\x08previousw\x07currentw\x04\0\x07rotated\x03\0\x02\
 \x01ks\x01j\x01\x03\x01\x01\x01@\x02\x04paths\x05field\x04\0\x05\x04\0\x06rotate\
-\x01\x06\x03\0\x1aremit:secrets/rotate@0.1.0\x05\x06\x01B\x05\x02\x03\x02\x01\x03\
+\x01\x06\x03\0\x1aremit:secrets/rotate@0.1.0\x05\x05\x01B\x05\x02\x03\x02\x01\x03\
 \x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\x02\x04\
-\0\x07disable\x01\x03\x03\0\x1bremit:secrets/disable@0.1.0\x05\x07\x01B\x05\x02\x03\
+\0\x07disable\x01\x03\x03\0\x1bremit:secrets/disable@0.1.0\x05\x06\x01B\x05\x02\x03\
 \x02\x01\x03\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07versio\
-nw\0\x02\x04\0\x07destroy\x01\x03\x03\0\x1bremit:secrets/destroy@0.1.0\x05\x08\x01\
+nw\0\x02\x04\0\x07destroy\x01\x03\x03\0\x1bremit:secrets/destroy@0.1.0\x05\x07\x01\
 B\x05\x02\x03\x02\x01\x03\x04\0\x07failure\x03\0\0\x01j\x01s\x01\x01\x01@\x03\x04\
 paths\x05fields\x07versionw\0\x02\x04\0\x06reveal\x01\x03\x03\0\x1aremit:secrets\
-/reveal@0.1.0\x05\x09\x04\06remit:sdk/action-with-all-of-its-exports-removed@0.1\
+/reveal@0.1.0\x05\x08\x04\06remit:sdk/action-with-all-of-its-exports-removed@0.1\
 .0\x04\0\x0b,\x01\0&action-with-all-of-its-exports-removed\x03\0\0\0G\x09produce\
 rs\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.\
 61.1";

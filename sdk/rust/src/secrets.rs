@@ -6,8 +6,9 @@
 use crate::Error;
 use crate::bindings::remit::secrets as host;
 
+pub use crate::bindings::remit::types::errors::Failure;
+pub use host::inspect::{SecretMetadata as Metadata, Version, VersionState};
 pub use host::rotate::Rotated;
-pub use host::types::{Failure, Metadata, Version, VersionState};
 
 /// The versions of the secret at `path`, without their values. Effect: observe.
 pub fn inspect(path: &str) -> Result<Metadata, Error> {

@@ -47,7 +47,7 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
     let obstacles: Vec<String> = found.obstacles("it").iter().map(AdmissionError::in_short).collect();
     if json {
         let imports: Vec<Value> = found.imports.iter().map(|import| match import.interface {
-            Some(known) => json!({"name": import.name, "offered": true, "wasi": known.is_wasi(), "granted_by_scope": known.granted_by_scope(), "effect": known.effect, "risk": known.risk}),
+            Some(known) => json!({"name": import.name, "offered": true, "wasi": known.wasi, "granted_by_scope": known.granted_by_scope(), "effect": known.effect(), "risk": known.risk}),
             None => json!({"name": import.name, "offered": false, "offered_version": import.other_version().map(|ours| ours.version)}),
         }).collect();
         let mut shown = json!({
@@ -93,7 +93,8 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
         known
             .filter(|(_, known)| wanted(known))
             .map(|(import, known)| {
-                let effect = if known.granted_by_scope() { known.effect.to_string() } else { "-".to_owned() };
+                let effect =
+                    if known.granted_by_scope() { known.effect().to_string() } else { "-".to_owned() };
                 vec![import.name.clone(), effect, known.risk.to_owned()]
             })
             .collect()
@@ -102,13 +103,13 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
     let powers: Vec<_> = found.imports.iter().filter_map(|import| import.interface).collect();
     let powers: Vec<_> = powers.iter().flat_map(|known| remit_sandbox::powers(known.name)).collect();
     let row =
-        |power: &&Interface| vec![power.name.to_owned(), power.effect.to_string(), power.risk.to_owned()];
+        |power: &&Interface| vec![power.name.to_owned(), power.effect().to_string(), power.risk.to_owned()];
     if !powers.is_empty() {
         let rows: Vec<_> = powers.iter().map(row).collect();
         section("can do through WASI, if granted, and runs without:", &rows, "");
     }
-    section("needs no grant:", &rows(|known| !known.granted_by_scope() && !known.is_wasi()), "nothing");
-    section("parts of WASI, all harmless here:", &rows(Interface::is_wasi), "none");
+    section("needs no grant:", &rows(|known| !known.granted_by_scope() && !known.wasi), "nothing");
+    section("parts of WASI, all harmless here:", &rows(|known| known.wasi), "none");
     if !found.unexplained().is_empty() {
         let rows: Vec<_> = found.unexplained().into_iter().map(|name| vec![name.to_owned()]).collect();
         section("asks for, and does not say why:", &rows, "");
@@ -273,7 +274,7 @@ fn diff(old: &Path, new: &Path, json: bool) -> Done {
     let describe = |sign: &str, name: &String| {
         let known = remit_sandbox::interface(name);
         let (effect, risk) = known.map_or(("?".to_owned(), "this host does not offer it"), |known| {
-            (known.effect.to_string(), known.risk)
+            (known.effect().to_string(), known.risk)
         });
         vec![sign.to_owned(), name.clone(), effect, risk.to_owned()]
     };

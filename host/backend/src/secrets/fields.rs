@@ -2,50 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use subtle::ConstantTimeEq as _;
+
 
 use remit_gate::Failure;
-use remit_trust::SecretBytes;
-use zeroize::Zeroizing;
-
-/// Text that must not be seen: wiped on drop, no `Serialize`, nothing in `Debug`.
-#[derive(Clone)]
-pub struct SecretText(Zeroizing<String>);
-
-impl SecretText {
-    /// Takes the text over.
-    #[must_use]
-    pub fn new(text: String) -> Self {
-        Self(Zeroizing::new(text))
-    }
-
-    /// The text. Each use is a place to look at twice.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl PartialEq for SecretText {
-    /// Takes the same time wherever the first difference is.
-    fn eq(&self, other: &Self) -> bool {
-        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
-    }
-}
-
-impl Eq for SecretText {}
-
-impl fmt::Debug for SecretText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretText(..)")
-    }
-}
-
-impl From<String> for SecretText {
-    fn from(text: String) -> Self {
-        Self::new(text)
-    }
-}
+use remit_trust::{SecretBytes, SecretText};
 
 /// One version of a secret: its fields by name. `Debug` shows the names only.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -135,7 +95,7 @@ mod tests {
     fn no_value_shows() {
         let fields = Fields::default().with("password", "hunter2".to_owned());
         assert_eq!(format!("{fields:?}"), "Fields{\"password\"}");
-        assert_eq!(format!("{:?}", SecretText::new("hunter2".to_owned())), "SecretText(..)");
+        assert_eq!(format!("{:?}", SecretText::new("hunter2".to_owned())), "Secret(..)");
         let broken =
             Fields::from_secret(&SecretBytes::new(br#"{"password": hunter2}"#.to_vec())).unwrap_err();
         assert!(!broken.to_string().contains("hunter2"));

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use remit_gate::Resource;
 
-use crate::secrets::{
-    Act, BoxFuture, Fields, Metadata, Right, SecretView, Turn, Version, VersionState, check_version,
-    unreadable,
+use super::fields::Fields;
+use super::store::{
+    Act, BoxFuture, Metadata, Right, SecretView, Turn, Version, VersionState, check_version, unreadable,
 };
 
 /// A store as one rehearsal sees it: the live one, until the rehearsal has changed a secret; from then on, that
@@ -139,5 +139,4 @@ impl std::fmt::Debug for Played {
 }
 
 #[cfg(test)]
-#[path = "played_tests.rs"]
 mod tests;

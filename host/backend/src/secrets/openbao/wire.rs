@@ -9,7 +9,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use crate::secrets::{Fields, Identity, Metadata, Version, VersionState};
+use crate::secrets::fields::Fields;
+use crate::secrets::store::{Identity, Metadata, Version, VersionState};
 
 #[derive(Deserialize)]
 struct Data<T> {

@@ -1,5 +1,7 @@
 //! The embedded store: versions in an SQLite file, values sealed under a key in a file beside it.
 
+mod error;
+
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,12 +14,16 @@ use remit_trust::{Sealed, Sealer, SecretBytes};
 use rusqlite::{
     Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params,
 };
+use serde::Deserialize;
 
-use crate::secrets::{
-    Act, BoxFuture, Fields, Identity, Metadata, Right, SecretStore, SecretView, Target, Turn, Version,
-    VersionState, check_version, unreadable,
+use super::fields::Fields;
+use super::store::{
+    Act, BoxFuture, Identity, Metadata, Right, SecretStore, SecretView, Target, Turn, Version, VersionState,
+    check_version, unreadable,
 };
-use crate::{BackendError, SecretText, SecretsConfig, Serving};
+use crate::SecretText;
+use crate::error::BackendError;
+pub use error::EmbeddedError;
 
 /// The newest format known, in SQLite's `user_version`.
 const FORMAT: i64 = 2;
@@ -50,6 +56,20 @@ const IDENTITIES: &str = "
     PRAGMA user_version = 2;
 ";
 
+/// `backend = "embedded"`: a file of Remit's own.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EmbeddedConfig {
+    /// The database, relative to Remit's home. Its key is beside it, in `FILE.key`.
+    pub file: PathBuf,
+}
+
+impl Default for EmbeddedConfig {
+    fn default() -> Self {
+        Self { file: "secrets.db".into() }
+    }
+}
+
 /// Secrets in a file of Remit's own. Cheap to clone; all clones are the same store.
 #[derive(Clone)]
 pub struct Embedded(Arc<Inner>);
@@ -77,30 +97,18 @@ impl Embedded {
         };
         // A fresh key would hide the loss: everything would open but the values.
         if holds_something && !key.exists() {
-            return Err(BackendError::KeyMissing { store: file.to_owned(), key });
+            return Err(EmbeddedError::KeyMissing { store: file.to_owned(), key }.into());
         }
-        let sealer = Sealer::load_or_create(&key)?;
+        let sealer = Sealer::load_or_create(&key).map_err(EmbeddedError::from)?;
         match remit_file::make_empty(file) {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(unusable(error)),
         }
-        let db = connect(file).map_err(|source| BackendError::Database { path: file.to_owned(), source })?;
+        let db = connect(file).map_err(|source| EmbeddedError::Database { path: file.to_owned(), source })?;
         let inner = Inner { file: file.to_owned(), db: Mutex::new(db), sealer };
         inner.prepare()?;
         Ok(Self(Arc::new(inner)))
-    }
-
-    /// Opens the embedded store that serves `resource`, for an administrator's command.
-    pub fn serving(
-        entries: &[SecretsConfig],
-        home: &Path,
-        resource: &Resource,
-    ) -> Result<Self, BackendError> {
-        match SecretsConfig::serving(entries, resource).map(|entry| &entry.serving) {
-            Some(Serving::Embedded { file }) => Self::open(&home.join(file)),
-            _ => Err(BackendError::NotEmbedded { path: resource.path().to_owned() }),
-        }
     }
 
     /// Stores a new version of a secret by an administrator's own hand (`remit secret put --replace`), whatever
@@ -258,13 +266,13 @@ impl Inner {
     }
 
     /// Checks format and key, and makes the tables in a new file.
-    fn prepare(&self) -> Result<(), BackendError> {
-        let failed = |source| BackendError::Database { path: self.file.clone(), source };
+    fn prepare(&self) -> Result<(), EmbeddedError> {
+        let failed = |source| EmbeddedError::Database { path: self.file.clone(), source };
         let mut db = self.db();
         let version = |db: &Connection| db.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
         let found = version(&db).map_err(failed)?;
         if found > FORMAT {
-            return Err(BackendError::Newer { path: self.file.clone(), found, known: FORMAT });
+            return Err(EmbeddedError::Newer { path: self.file.clone(), found, known: FORMAT });
         }
         // FULL: a version that was answered survives a power cut.
         db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;")
@@ -291,8 +299,8 @@ impl Inner {
             .map_err(|source| self.wrong_key(source))
     }
 
-    fn wrong_key(&self, source: remit_trust::SealError) -> BackendError {
-        BackendError::WrongKey { store: self.file.clone(), source }
+    fn wrong_key(&self, source: remit_trust::SealError) -> EmbeddedError {
+        EmbeddedError::WrongKey { store: self.file.clone(), source }
     }
 
     fn metadata(&self, path: &str) -> Result<Metadata, Failure> {
@@ -447,5 +455,4 @@ fn unknown(path: &str) -> Failure {
 }
 
 #[cfg(test)]
-#[path = "embedded_tests.rs"]
 mod tests;

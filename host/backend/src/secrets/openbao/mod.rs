@@ -7,20 +7,23 @@
 //! host looks at what there is. What goes unseen is what others do in the moment between, and in which all is
 //! the same again afterwards: whoever disables the same version in that moment, has their change taken for ours.
 
-mod client;
+mod api;
 mod wire;
-mod words;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use remit_gate::{Authority, Failure, Resource};
+use serde::Deserialize;
 
-use crate::secrets::{
-    Act, BoxFuture, Fields, Identity, Metadata, Right, SecretStore, SecretView, Target, Turn, check_version,
+use super::fields::Fields;
+use super::store::{
+    Act, BoxFuture, Identity, Metadata, Right, SecretStore, SecretView, Target, Turn, check_version,
 };
-use crate::{BackendError, Server};
-use client::{Answer, Call, Client};
+use crate::error::BackendError;
+use crate::http::{Answer, Call, Client, Settings};
+use api::{LOOKUP, SEALED, Vault};
 
 /// Where a token asks what it may do.
 const CAPABILITIES: &str = "sys/capabilities-self";
@@ -46,20 +49,61 @@ fn right_of(act: Act) -> (&'static str, &'static str) {
     (endpoint, "update")
 }
 
+/// `backend = "openbao"`: a KV version 2 engine of OpenBao, or of any server with the same API.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenBaoConfig {
+    /// `https://HOST[:PORT]`; `http://` for loopback addresses only.
+    pub address: String,
+    /// Where the engine is mounted.
+    #[serde(default = "default_mount")]
+    pub mount: String,
+    /// The namespace, if the server has them.
+    pub namespace: Option<String>,
+    /// A file with the token, relative to Remit's home. Read again for every request, so that an agent
+    /// may renew it.
+    pub token_file: Option<PathBuf>,
+    /// The environment variable with the token.
+    pub token_env: Option<String>,
+    /// The CA that signed the server's certificate, in PEM, relative to Remit's home. Without it the
+    /// public ones are trusted.
+    pub ca_file: Option<PathBuf>,
+    /// What one call may take in all.
+    #[serde(default = "default_timeout", deserialize_with = "remit_text::duration::deserialize")]
+    pub timeout: SignedDuration,
+}
+
+fn default_mount() -> String {
+    "secret".to_owned()
+}
+
+fn default_timeout() -> SignedDuration {
+    SignedDuration::from_secs(5)
+}
+
 /// A KV version 2 engine of a server.
 pub struct OpenBao(Arc<Inner>);
 
 struct Inner {
-    client: Client,
+    client: Client<Vault>,
     mount: String,
 }
 
 impl OpenBao {
     /// Checks the settings and reads token and CA; does not contact the server. Files are relative to
     /// `home`.
-    pub fn open(config: &Server, home: &Path) -> Result<Self, BackendError> {
-        let mount = client::path("mount", &config.mount)?;
-        Ok(Self(Arc::new(Inner { client: Client::open(config, &mount, home)?, mount })))
+    pub fn open(config: &OpenBaoConfig, home: &Path) -> Result<Self, BackendError> {
+        let mount = api::path("mount", &config.mount)?;
+        let namespace = config.namespace.as_deref().map(|text| api::path("namespace", text)).transpose()?;
+        let settings = Settings {
+            address: &config.address,
+            token_file: config.token_file.as_deref(),
+            token_env: config.token_env.as_deref(),
+            ca_file: config.ca_file.as_deref(),
+            timeout: config.timeout,
+        };
+        let client = Client::open(&settings, home, Vault { namespace, mount: mount.clone() })?;
+        Ok(Self(Arc::new(Inner { client, mount })))
     }
 
     /// Runs `work` where it may block. It goes on to its end even if nobody waits for it any more.
@@ -184,7 +228,8 @@ impl Inner {
         if identity.is_some() {
             self.metadata(path)?.must_be(identity, path)?;
         }
-        let call = Call::write(self.api("data", path), expected_current, fields);
+        let call = Call::post(self.api("data", path), wire::write(expected_current, fields))
+            .with_secrets(fields.iter().map(|(_, value)| value));
         let answer = self.client.write(&call)?;
         let written = match answer.status {
             404 => return Err(self.not_there(&answer, format!("the server has no place for {path}"))),
@@ -319,7 +364,7 @@ impl Inner {
             self.client.garbage("KV version 2 paths")
         } else {
             // Of version 1, every path of version 2 is one where nothing is.
-            let mount = self.client.read(&self.client.engine()).ok().filter(|mount| mount.status < 300);
+            let mount = self.client.read(&self.client.api().engine()).ok().filter(|mount| mount.status < 300);
             match mount.map(|mount| self.is_versioned(&mount)) {
                 Some(Err(other @ Failure::Invalid(_))) => other,
                 _ => Failure::NotFound(why),
@@ -352,17 +397,17 @@ impl Inner {
             return Err(Failure::Unavailable(format!("{address} is not initialised")));
         }
         if health.sealed {
-            return Err(client::sealed(address));
+            return Err(self.client.unavailable(SEALED));
         }
         // A policy for a run has no need of it, and the server's own `default` policy need not be the token's.
-        let token = match self.client.read(&Call::get(client::LOOKUP.to_owned())) {
+        let token = match self.client.read(&Call::get(LOOKUP.to_owned())) {
             Err(Failure::Denied(_)) => None,
             answer => {
                 let token = wire::token(&answer?.body);
                 Some(token.ok_or_else(|| self.client.garbage("what the token may do"))?)
             }
         };
-        let mount = self.client.read(&self.client.engine());
+        let mount = self.client.read(&self.client.api().engine());
         let mount = mount.map_err(|failure| match failure {
             // The server does not tell a missing mount from one that the token may not see.
             Failure::Denied(_) if token.is_some() => Failure::Denied(format!(
@@ -374,7 +419,7 @@ impl Inner {
         self.is_versioned(&mount)?;
         let rights = self.check_rights(prefix)?;
         let token = token.unwrap_or_else(|| {
-            format!("of which nothing can be looked up (its policy lacks [read] on \"{}\")", client::LOOKUP)
+            format!("of which nothing can be looked up (its policy lacks [read] on \"{LOOKUP}\")")
         });
         Ok(format!(
             "server {} at {address}, KV version 2 at `{}`, token {token}, {rights}",
@@ -384,5 +429,4 @@ impl Inner {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;
