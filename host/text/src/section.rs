@@ -17,14 +17,14 @@ use crate::Mistake;
 pub struct Table<'t> {
     text: &'t str,
     span: Range<usize>,
-    table: DeTable<'t>,
+    keys: DeTable<'t>,
     /// The keys that were asked for, which [`Table::rest`] names besides the fields of its type.
     asked: Vec<&'static str>,
 }
 
 impl fmt::Debug for Table<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.table.keys().map(Spanned::get_ref)).finish()
+        f.debug_set().entries(self.keys.keys().map(Spanned::get_ref)).finish()
     }
 }
 
@@ -33,7 +33,7 @@ impl<'t> Table<'t> {
     pub fn parse(text: &'t str) -> Result<Self, Mistake> {
         let parsed = DeTable::parse(text).map_err(|error| crate::toml::wrong(text, &error))?;
         let span = parsed.span();
-        Ok(Self { text, span, table: parsed.into_inner(), asked: Vec::new() })
+        Ok(Self { text, span, keys: parsed.into_inner(), asked: Vec::new() })
     }
 
     /// Takes the value of `key` out; `None` if it is not set.
@@ -52,7 +52,7 @@ impl<'t> Table<'t> {
         let entries = entries.into_iter().map(|entry| {
             let span = entry.span();
             match entry.into_inner() {
-                DeValue::Table(table) => Ok(Self { text: self.text, span, table, asked: Vec::new() }),
+                DeValue::Table(keys) => Ok(Self { text: self.text, span, keys, asked: Vec::new() }),
                 _ => Err(self.no_entries(key, span)),
             }
         });
@@ -63,13 +63,13 @@ impl<'t> Table<'t> {
     /// does not have it: `the openbao backend`.
     pub fn rest<T: DeserializeOwned>(self, whose: &str) -> Result<T, Mistake> {
         let fields = fields_of::<T>();
-        if let Some(unknown) = self.table.keys().find(|key| !fields.contains(&key.get_ref().as_ref())) {
+        if let Some(unknown) = self.keys.keys().find(|key| !fields.contains(&key.get_ref().as_ref())) {
             let known = self.asked.iter().chain(fields).map(|key| format!("`{key}`"));
             let known = known.collect::<Vec<_>>().join(", ");
             let why = format!("{whose} has no key `{}`; it has {known}", unknown.get_ref().escape_debug());
             return Err(Mistake::new(self.text, unknown.span(), why));
         }
-        let value = Spanned::new(self.span.clone(), DeValue::Table(self.table));
+        let value = Spanned::new(self.span.clone(), DeValue::Table(self.keys));
         read(self.text, value)
     }
 
@@ -81,8 +81,8 @@ impl<'t> Table<'t> {
 
     fn remove(&mut self, key: &'static str) -> Option<(Spanned<DeString<'t>>, Spanned<DeValue<'t>>)> {
         self.asked.push(key);
-        let found = self.table.keys().find(|found| found.get_ref() == key)?.clone();
-        self.table.remove_entry(&found)
+        let found = self.keys.keys().find(|found| found.get_ref() == key)?.clone();
+        self.keys.remove_entry(&found)
     }
 
     fn no_entries(&self, key: &str, at: Range<usize>) -> Mistake {
