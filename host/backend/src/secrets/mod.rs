@@ -1,5 +1,6 @@
 //! Secrets: stores of versioned values.
 
+mod blocking;
 mod config;
 mod embedded;
 mod fields;

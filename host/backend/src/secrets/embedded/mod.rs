@@ -9,18 +9,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use remit_file::{FileError, Kind};
-use remit_gate::{Authority, Failure, Resource};
+use remit_gate::{Failure, Resource};
 use remit_trust::{Sealed, Sealer, SecretBytes};
 use rusqlite::{
     Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params,
 };
 use serde::Deserialize;
 
+use super::blocking::{Blocking, OnThreads};
 use super::fields::Fields;
-use super::store::{
-    Act, BoxFuture, Identity, Metadata, Right, SecretStore, SecretView, Target, Turn, Version, VersionState,
-    check_version, unreadable,
-};
+use super::store::{Act, Identity, Metadata, Right, Turn, Version, VersionState, check_version, unreadable};
 use crate::SecretText;
 use crate::error::BackendError;
 pub use error::EmbeddedError;
@@ -71,10 +69,10 @@ impl Default for EmbeddedConfig {
 }
 
 /// Secrets in a file of Remit's own. Cheap to clone; all clones are the same store.
-#[derive(Clone)]
-pub struct Embedded(Arc<Inner>);
+pub type Embedded = OnThreads<Database>;
 
-struct Inner {
+/// The open database and the key of its values.
+pub struct Database {
     file: PathBuf,
     db: Mutex<Connection>,
     sealer: Sealer,
@@ -106,7 +104,7 @@ impl Embedded {
             Err(error) => return Err(unusable(error)),
         }
         let db = connect(file).map_err(|source| EmbeddedError::Database { path: file.to_owned(), source })?;
-        let inner = Inner { file: file.to_owned(), db: Mutex::new(db), sealer };
+        let inner = Database { file: file.to_owned(), db: Mutex::new(db), sealer };
         inner.prepare()?;
         Ok(Self(Arc::new(inner)))
     }
@@ -119,7 +117,7 @@ impl Embedded {
     /// [`Secrets`](crate::secrets::Secrets), and this method is not part of that trait.
     pub async fn seed(&self, secret: &Resource, fields: Fields) -> Result<u64, Failure> {
         let path = secret.path().to_owned();
-        self.on_a_thread(move |inner| inner.put(&path, None, None, &fields)).await
+        self.run(move |inner| inner.insert(&path, None, None, &fields)).await
     }
 
     /// The same, but that every field but `field` is as it was: as `bao kv patch` does it. Answers the number, and what was
@@ -131,7 +129,7 @@ impl Embedded {
         value: SecretText,
     ) -> Result<(u64, Vec<String>), Failure> {
         let (path, field) = (secret.path().to_owned(), field.to_owned());
-        self.on_a_thread(move |inner| {
+        self.run(move |inner| {
             loop {
                 let (current, identity, old) = match inner.metadata(&path) {
                     Ok(found) => {
@@ -149,7 +147,7 @@ impl Embedded {
                 };
                 let kept = old.names().filter(|name| *name != field).map(ToOwned::to_owned).collect();
                 let new = old.with(&field, value.clone());
-                match inner.put(&path, identity.as_ref(), Some(current), &new) {
+                match inner.insert(&path, identity.as_ref(), Some(current), &new) {
                     // Somebody wrote meanwhile: what is kept is what they wrote.
                     Err(Failure::Conflict(_)) => {}
                     written => return Ok((written?, kept)),
@@ -173,82 +171,13 @@ impl Embedded {
             VersionState::Destroyed => Turn::Destroy,
         };
         let path = secret.path().to_owned();
-        self.on_a_thread(move |inner| inner.turn(turn, &path, None, version)).await
-    }
-
-    /// Runs `work` where it may block. It goes on to its end even if nobody waits for it any more.
-    async fn on_a_thread<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Inner) -> Result<T, Failure> + Send + 'static,
-    ) -> Result<T, Failure> {
-        let inner = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || work(&inner)).await.unwrap_or_else(|_| {
-            Err(Failure::Unavailable("the embedded store's thread did not finish".to_owned()))
-        })
+        self.run(move |inner| inner.turn(turn, &path, None, version)).await
     }
 }
 
 impl std::fmt::Debug for Embedded {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Embedded({})", self.0.file.display())
-    }
-}
-
-impl SecretView for Embedded {
-    fn metadata<'a>(&'a self, secret: &'a Resource) -> BoxFuture<'a, Metadata> {
-        let path = secret.path().to_owned();
-        Box::pin(self.on_a_thread(move |inner| inner.metadata(&path)))
-    }
-
-    fn read<'a>(&'a self, secret: &'a Resource, version: u64) -> BoxFuture<'a, Fields> {
-        let path = secret.path().to_owned();
-        Box::pin(self.on_a_thread(move |inner| inner.read(&path, version)))
-    }
-
-    /// Whoever may write to the file may do everything.
-    fn right<'a>(&'a self, _: &'a Resource, _: Act) -> BoxFuture<'a, Right> {
-        Box::pin(std::future::ready(Ok(Right::Held)))
-    }
-
-    fn check<'a>(&'a self, _: &'a str) -> BoxFuture<'a, String> {
-        Box::pin(self.on_a_thread(|inner| {
-            let secrets: i64 = inner
-                .db()
-                .query_row("SELECT count(DISTINCT path) FROM version", [], |row| row.get(0))
-                .map_err(|error| inner.failure(&error))?;
-            let noun = if secrets == 1 { "secret" } else { "secrets" };
-            Ok(format!("embedded store {}, {secrets} {noun}", inner.file.display()))
-        }))
-    }
-}
-
-impl SecretStore for Embedded {
-    fn put<'a>(
-        &'a self,
-        Target { secret, identity }: Target<'a>,
-        fields: &'a Fields,
-        expected_current: u64,
-        by: Authority<'a>,
-    ) -> BoxFuture<'a, u64> {
-        tracing::info!(operation = by.operation(), %secret, expected_current, "embedded store writes a version");
-        let (path, identity, fields) = (secret.path().to_owned(), identity.cloned(), fields.clone());
-        Box::pin(
-            self.on_a_thread(move |inner| {
-                inner.put(&path, identity.as_ref(), Some(expected_current), &fields)
-            }),
-        )
-    }
-
-    fn turn<'a>(
-        &'a self,
-        Target { secret, identity }: Target<'a>,
-        version: u64,
-        turn: Turn,
-        by: Authority<'a>,
-    ) -> BoxFuture<'a, ()> {
-        tracing::info!(operation = by.operation(), %secret, version, ?turn, "embedded store changes a version");
-        let (path, identity) = (secret.path().to_owned(), identity.cloned());
-        Box::pin(self.on_a_thread(move |inner| inner.turn(turn, &path, identity.as_ref(), version)))
     }
 }
 
@@ -259,7 +188,88 @@ fn connect(file: &Path) -> rusqlite::Result<Connection> {
     Ok(db)
 }
 
-impl Inner {
+impl Blocking for Database {
+    const NAME: &'static str = "the embedded store";
+
+    fn metadata(&self, path: &str) -> Result<Metadata, Failure> {
+        let metadata = metadata(&self.db(), path).map_err(|error| self.failure(&error))?;
+        if metadata.current == 0 { Err(unknown(path)) } else { Ok(metadata) }
+    }
+
+    fn read(&self, path: &str, version: u64) -> Result<Fields, Failure> {
+        check_version(version)?;
+        let found: Option<(bool, Option<Vec<u8>>)> = self
+            .db()
+            .query_row(
+                "SELECT disabled, sealed FROM version WHERE path = ?1 AND number = ?2",
+                params![path, version.cast_signed()],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .optional()
+            .map_err(|error| self.failure(&error))?;
+        let sealed = match found {
+            None => return Err(Failure::NotFound(format!("{path} has no version {version}"))),
+            Some((_, None)) => return Err(unreadable(path, version, VersionState::Destroyed)),
+            Some((true, _)) => return Err(unreadable(path, version, VersionState::Disabled)),
+            Some((false, Some(sealed))) => Sealed::from_bytes(sealed),
+        };
+        let open = self.sealer.open(&context(path, version), &sealed);
+        let plain =
+            open.map_err(|error| Failure::Unavailable(format!("version {version} of {path}: {error}")))?;
+        Fields::from_secret(&SecretBytes::new(plain.to_vec()))
+    }
+
+    fn turn(&self, turn: Turn, path: &str, identity: Option<&Identity>, version: u64) -> Result<(), Failure> {
+        check_version(version)?;
+        self.change(|tx| {
+            let known = metadata(tx, path).map_err(|error| self.failure(&error))?;
+            if known.current == 0 {
+                return Err(unknown(path));
+            }
+            known.must_be(identity, path)?;
+            let sql = match turn.from(path, version, known.version(path, version)?.state)? {
+                VersionState::Enabled => "UPDATE version SET disabled = 0 WHERE path = ?1 AND number = ?2",
+                VersionState::Disabled => "UPDATE version SET disabled = 1 WHERE path = ?1 AND number = ?2",
+                VersionState::Destroyed => "UPDATE version SET sealed = NULL WHERE path = ?1 AND number = ?2",
+            };
+            tx.execute(sql, params![path, version.cast_signed()])
+                .map(drop)
+                .map_err(|error| self.failure(&error))
+        })?;
+        if turn == Turn::Destroy {
+            // The old page leaves the write-ahead log too, unless another process still reads it; then
+            // SQLite overwrites it later.
+            let _ = self.db().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        }
+        Ok(())
+    }
+
+    /// Whoever may write to the file may do everything.
+    fn right(&self, _: &str, _: Act) -> Result<Right, Failure> {
+        Ok(Right::Held)
+    }
+
+    fn check(&self, _: &str) -> Result<String, Failure> {
+        let secrets: i64 = self
+            .db()
+            .query_row("SELECT count(DISTINCT path) FROM version", [], |row| row.get(0))
+            .map_err(|error| self.failure(&error))?;
+        let noun = if secrets == 1 { "secret" } else { "secrets" };
+        Ok(format!("embedded store {}, {secrets} {noun}", self.file.display()))
+    }
+
+    fn put(
+        &self,
+        path: &str,
+        identity: Option<&Identity>,
+        expected_current: u64,
+        fields: &Fields,
+    ) -> Result<u64, Failure> {
+        self.insert(path, identity, Some(expected_current), fields)
+    }
+}
+
+impl Database {
     fn db(&self) -> MutexGuard<'_, Connection> {
         // A transaction that a panic cut short was rolled back as it was dropped.
         self.db.lock().unwrap_or_else(PoisonError::into_inner)
@@ -303,36 +313,8 @@ impl Inner {
         EmbeddedError::WrongKey { store: self.file.clone(), source }
     }
 
-    fn metadata(&self, path: &str) -> Result<Metadata, Failure> {
-        let metadata = metadata(&self.db(), path).map_err(|error| self.failure(&error))?;
-        if metadata.current == 0 { Err(unknown(path)) } else { Ok(metadata) }
-    }
-
-    fn read(&self, path: &str, version: u64) -> Result<Fields, Failure> {
-        check_version(version)?;
-        let found: Option<(bool, Option<Vec<u8>>)> = self
-            .db()
-            .query_row(
-                "SELECT disabled, sealed FROM version WHERE path = ?1 AND number = ?2",
-                params![path, version.cast_signed()],
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )
-            .optional()
-            .map_err(|error| self.failure(&error))?;
-        let sealed = match found {
-            None => return Err(Failure::NotFound(format!("{path} has no version {version}"))),
-            Some((_, None)) => return Err(unreadable(path, version, VersionState::Destroyed)),
-            Some((true, _)) => return Err(unreadable(path, version, VersionState::Disabled)),
-            Some((false, Some(sealed))) => Sealed::from_bytes(sealed),
-        };
-        let open = self.sealer.open(&context(path, version), &sealed);
-        let plain =
-            open.map_err(|error| Failure::Unavailable(format!("version {version} of {path}: {error}")))?;
-        Fields::from_secret(&SecretBytes::new(plain.to_vec()))
-    }
-
     /// Without `expected`, on top of whatever there is.
-    fn put(
+    fn insert(
         &self,
         path: &str,
         identity: Option<&Identity>,
@@ -370,31 +352,6 @@ impl Inner {
             .map_err(|error| self.failure(&error))?;
             Ok(number)
         })
-    }
-
-    fn turn(&self, turn: Turn, path: &str, identity: Option<&Identity>, version: u64) -> Result<(), Failure> {
-        check_version(version)?;
-        self.change(|tx| {
-            let known = metadata(tx, path).map_err(|error| self.failure(&error))?;
-            if known.current == 0 {
-                return Err(unknown(path));
-            }
-            known.must_be(identity, path)?;
-            let sql = match turn.from(path, version, known.version(path, version)?.state)? {
-                VersionState::Enabled => "UPDATE version SET disabled = 0 WHERE path = ?1 AND number = ?2",
-                VersionState::Disabled => "UPDATE version SET disabled = 1 WHERE path = ?1 AND number = ?2",
-                VersionState::Destroyed => "UPDATE version SET sealed = NULL WHERE path = ?1 AND number = ?2",
-            };
-            tx.execute(sql, params![path, version.cast_signed()])
-                .map(drop)
-                .map_err(|error| self.failure(&error))
-        })?;
-        if turn == Turn::Destroy {
-            // The old page leaves the write-ahead log too, unless another process still reads it; then
-            // SQLite overwrites it later.
-            let _ = self.db().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-        }
-        Ok(())
     }
 
     /// One transaction that compares and writes; nothing of it stays if it fails.

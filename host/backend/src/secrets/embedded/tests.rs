@@ -4,6 +4,7 @@ use miette::Diagnostic as _;
 
 use super::*;
 use crate::secrets::SecretsConfig;
+use crate::secrets::store::SecretView as _;
 
 /// What kind of error it is.
 fn code<T>(result: Result<T, BackendError>) -> String {
@@ -34,8 +35,8 @@ fn versions_come_and_go() {
     let store = open(&home).unwrap();
     let inner = &store.0;
     assert!(matches!(inner.metadata("a/b"), Err(Failure::NotFound(_))));
-    assert_eq!(inner.put("a/b", None, Some(0), &fields("one")), Ok(1));
-    assert_eq!(inner.put("a/b", None, Some(1), &fields("two")), Ok(2));
+    assert_eq!(inner.insert("a/b", None, Some(0), &fields("one")), Ok(1));
+    assert_eq!(inner.insert("a/b", None, Some(1), &fields("two")), Ok(2));
     assert_eq!(inner.read("a/b", 1).unwrap(), fields("one"));
     assert_eq!(inner.read("a/b", 2).unwrap(), fields("two"));
 
@@ -63,10 +64,10 @@ fn versions_come_and_go() {
 fn a_lost_race_changes_nothing() {
     let home = home();
     let store = open(&home).unwrap();
-    store.0.put("a", None, Some(0), &fields("one")).unwrap();
+    store.0.insert("a", None, Some(0), &fields("one")).unwrap();
     for expected in [0, 2, 7] {
         assert!(
-            matches!(store.0.put("a", None, Some(expected), &fields("x")), Err(Failure::Conflict(_))),
+            matches!(store.0.insert("a", None, Some(expected), &fields("x")), Err(Failure::Conflict(_))),
             "{expected}"
         );
     }
@@ -76,14 +77,14 @@ fn a_lost_race_changes_nothing() {
 #[test]
 fn of_writers_in_two_handles_one_wins_each_version() {
     let home = home();
-    open(&home).unwrap().0.put("a", None, Some(0), &fields("0")).unwrap();
+    open(&home).unwrap().0.insert("a", None, Some(0), &fields("0")).unwrap();
     let wins: u64 = std::thread::scope(|scope| {
         let writers: Vec<_> = (0..4)
             .map(|_| {
                 let store = open(&home).unwrap();
                 scope.spawn(move || {
                     (1..=20)
-                        .filter(|expected| store.0.put("a", None, Some(*expected), &fields("x")).is_ok())
+                        .filter(|expected| store.0.insert("a", None, Some(*expected), &fields("x")).is_ok())
                         .count() as u64
                 })
             })
@@ -99,8 +100,8 @@ fn of_writers_in_two_handles_one_wins_each_version() {
 fn values_are_sealed_in_their_place() {
     let home = home();
     let store = open(&home).unwrap();
-    store.0.put("a", None, Some(0), &fields("correct horse battery")).unwrap();
-    store.0.put("b", None, Some(0), &fields("other")).unwrap();
+    store.0.insert("a", None, Some(0), &fields("correct horse battery")).unwrap();
+    store.0.insert("b", None, Some(0), &fields("other")).unwrap();
     for entry in std::fs::read_dir(home.path()).unwrap() {
         let path = entry.unwrap().path();
         let bytes = std::fs::read(&path).unwrap();
@@ -136,7 +137,7 @@ fn a_key_others_can_read_is_refused() {
 #[test]
 fn a_lost_or_wrong_key_is_found_at_once() {
     let home = home();
-    open(&home).unwrap().0.put("a", None, Some(0), &fields("one")).unwrap();
+    open(&home).unwrap().0.insert("a", None, Some(0), &fields("one")).unwrap();
     let key = home.path().join("secrets.db.key");
     let saved = std::fs::read(&key).unwrap();
     std::fs::remove_file(&key).unwrap();
@@ -174,10 +175,10 @@ fn a_newer_or_foreign_file_is_left_alone() {
 fn a_store_that_cannot_be_written_says_so() {
     let home = home();
     let store = open(&home).unwrap();
-    store.0.put("a", None, Some(0), &fields("one")).unwrap();
+    store.0.insert("a", None, Some(0), &fields("one")).unwrap();
     // Permissions do not stop root, who may run the tests; this does.
     store.0.db().execute_batch("PRAGMA query_only = ON").unwrap();
-    assert!(matches!(store.0.put("a", None, Some(1), &fields("two")), Err(Failure::Denied(_))));
+    assert!(matches!(store.0.insert("a", None, Some(1), &fields("two")), Err(Failure::Denied(_))));
     assert!(matches!(store.0.turn(Turn::Destroy, "a", None, 1), Err(Failure::Denied(_))));
     assert_eq!(store.0.read("a", 1).unwrap(), fields("one"));
 
@@ -245,7 +246,7 @@ proptest::proptest! {
         for step in steps {
             match step {
                 Step::Put(expected) => {
-                    let done = store.0.put("a", None, Some(expected), &fields(&expected.to_string()));
+                    let done = store.0.insert("a", None, Some(expected), &fields(&expected.to_string()));
                     proptest::prop_assert_eq!(done.is_ok(), expected == model.len() as u64);
                     if done.is_ok() {
                         model.push(VersionState::Enabled);
@@ -293,20 +294,20 @@ fn a_secret_that_was_made_anew_is_another_one() {
     let home = home();
     let store = open(&home).unwrap();
     for path in ["a", "b"] {
-        store.0.put(path, None, Some(0), &fields("one")).unwrap();
+        store.0.insert(path, None, Some(0), &fields("one")).unwrap();
     }
     let first = identity(&store, "a");
     assert_ne!(first, identity(&store, "b"));
-    store.0.put("a", Some(&first), Some(1), &fields("two")).unwrap();
+    store.0.insert("a", Some(&first), Some(1), &fields("two")).unwrap();
     store.0.turn(Turn::Disable, "a", Some(&first), 1).unwrap();
     assert_eq!(identity(&open(&home).unwrap(), "a"), first, "it stays the same through all its versions");
 
     remove(&store, "a");
-    assert!(matches!(store.0.put("a", Some(&first), Some(0), &fields("x")), Err(Failure::Conflict(_))));
-    store.0.put("a", None, Some(0), &fields("theirs")).unwrap();
+    assert!(matches!(store.0.insert("a", Some(&first), Some(0), &fields("x")), Err(Failure::Conflict(_))));
+    store.0.insert("a", None, Some(0), &fields("theirs")).unwrap();
     assert_ne!(identity(&store, "a"), first);
     let refused = [
-        store.0.put("a", Some(&first), Some(1), &fields("x")).map(drop),
+        store.0.insert("a", Some(&first), Some(1), &fields("x")).map(drop),
         store.0.turn(Turn::Disable, "a", Some(&first), 1),
         store.0.turn(Turn::Destroy, "a", Some(&first), 1),
     ];
@@ -324,9 +325,9 @@ fn a_secret_that_was_made_anew_is_another_one() {
 fn a_store_of_the_first_format_is_brought_up_to_date() {
     let home = home();
     let store = open(&home).unwrap();
-    store.0.put("a", None, Some(0), &fields("one")).unwrap();
-    store.0.put("a", None, Some(1), &fields("two")).unwrap();
-    store.0.put("b", None, Some(0), &fields("other")).unwrap();
+    store.0.insert("a", None, Some(0), &fields("one")).unwrap();
+    store.0.insert("a", None, Some(1), &fields("two")).unwrap();
+    store.0.insert("b", None, Some(0), &fields("other")).unwrap();
     store.0.db().execute_batch("DROP TABLE secret; PRAGMA user_version = 1").unwrap();
     drop(store);
 
@@ -334,7 +335,7 @@ fn a_store_of_the_first_format_is_brought_up_to_date() {
     let (a, b) = (identity(&store, "a"), identity(&store, "b"));
     assert_ne!(a, b);
     assert_eq!(store.0.read("a", 2).unwrap(), fields("two"));
-    store.0.put("a", Some(&a), Some(2), &fields("three")).unwrap();
+    store.0.insert("a", Some(&a), Some(2), &fields("three")).unwrap();
     drop(store);
     assert_eq!(identity(&open(&home).unwrap(), "a"), a);
 }

@@ -14,13 +14,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::SignedDuration;
-use remit_gate::{Authority, Failure, Resource};
+use remit_gate::Failure;
 use serde::Deserialize;
 
+use super::blocking::{Blocking, OnThreads};
 use super::fields::Fields;
-use super::store::{
-    Act, BoxFuture, Identity, Metadata, Right, SecretStore, SecretView, Target, Turn, check_version,
-};
+use super::store::{Act, Identity, Metadata, Right, Turn, check_version};
 use crate::error::BackendError;
 use crate::http::{Answer, Call, Client, Settings};
 use api::{LOOKUP, SEALED, Vault};
@@ -82,9 +81,10 @@ fn default_timeout() -> SignedDuration {
 }
 
 /// A KV version 2 engine of a server.
-pub struct OpenBao(Arc<Inner>);
+pub type OpenBao = OnThreads<Engine>;
 
-struct Inner {
+/// A mounted engine, and the connection to its server.
+pub struct Engine {
     client: Client<Vault>,
     mount: String,
 }
@@ -103,18 +103,7 @@ impl OpenBao {
             timeout: config.timeout,
         };
         let client = Client::open(&settings, home, Vault { namespace, mount: mount.clone() })?;
-        Ok(Self(Arc::new(Inner { client, mount })))
-    }
-
-    /// Runs `work` where it may block. It goes on to its end even if nobody waits for it any more.
-    async fn on_a_thread<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Inner) -> Result<T, Failure> + Send + 'static,
-    ) -> Result<T, Failure> {
-        let inner = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || work(&inner)).await.unwrap_or_else(|_| {
-            Err(Failure::Unavailable("the request to the server did not finish".to_owned()))
-        })
+        Ok(Self(Arc::new(Engine { client, mount })))
     }
 }
 
@@ -124,73 +113,15 @@ impl std::fmt::Debug for OpenBao {
     }
 }
 
-impl SecretView for OpenBao {
-    fn metadata<'a>(&'a self, secret: &'a Resource) -> BoxFuture<'a, Metadata> {
-        let path = secret.path().to_owned();
-        Box::pin(self.on_a_thread(move |inner| inner.metadata(&path)))
-    }
+impl Blocking for Engine {
+    const NAME: &'static str = "OpenBao";
 
-    fn read<'a>(&'a self, secret: &'a Resource, version: u64) -> BoxFuture<'a, Fields> {
-        let path = secret.path().to_owned();
-        Box::pin(self.on_a_thread(move |inner| inner.read(&path, version)))
-    }
-
-    fn right<'a>(&'a self, secret: &'a Resource, act: Act) -> BoxFuture<'a, Right> {
-        let path = secret.path().to_owned();
-        Box::pin(self.on_a_thread(move |inner| inner.right(&path, act)))
-    }
-
-    fn check<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, String> {
-        let prefix = prefix.to_owned();
-        Box::pin(self.on_a_thread(move |inner| inner.check(&prefix)))
-    }
-}
-
-impl SecretStore for OpenBao {
-    fn put<'a>(
-        &'a self,
-        Target { secret, identity }: Target<'a>,
-        fields: &'a Fields,
-        expected_current: u64,
-        by: Authority<'a>,
-    ) -> BoxFuture<'a, u64> {
-        tracing::info!(operation = by.operation(), %secret, expected_current, "OpenBao writes a version");
-        let (path, identity, fields) = (secret.path().to_owned(), identity.cloned(), fields.clone());
-        Box::pin(
-            self.on_a_thread(move |inner| inner.put(&path, identity.as_ref(), expected_current, &fields)),
-        )
-    }
-
-    fn turn<'a>(
-        &'a self,
-        Target { secret, identity }: Target<'a>,
-        version: u64,
-        turn: Turn,
-        by: Authority<'a>,
-    ) -> BoxFuture<'a, ()> {
-        tracing::info!(operation = by.operation(), %secret, version, ?turn, "OpenBao changes a version");
-        let (path, identity) = (secret.path().to_owned(), identity.cloned());
-        Box::pin(self.on_a_thread(move |inner| inner.turn(turn, &path, identity.as_ref(), version)))
-    }
-}
-
-impl Inner {
     fn metadata(&self, path: &str) -> Result<Metadata, Failure> {
         let answer = self.client.read(&Call::get(format!("{}/metadata/{path}", self.mount)))?;
         if answer.status == 404 {
             return Err(self.not_there(&answer, format!("there is no secret {path}")));
         }
         wire::metadata(&answer.body, answer.date).map_err(|wanted| self.client.garbage(wanted))
-    }
-
-    /// Looks once more, after a change: only what is as it should be then is a success.
-    fn confirm(&self, path: &str, identity: Option<&Identity>) -> Result<Metadata, Failure> {
-        let unsure = |why: Failure| {
-            Failure::Unavailable(format!("{path} was written to, and what there is now is not known: {why}"))
-        };
-        let found = self.metadata(path).map_err(unsure)?;
-        found.must_be(identity, path).map_err(unsure)?;
-        Ok(found)
     }
 
     fn read(&self, path: &str, version: u64) -> Result<Fields, Failure> {
@@ -278,11 +209,6 @@ impl Inner {
         }
     }
 
-    /// Below `/v1/`: `secret/data/prod/db`.
-    fn api(&self, endpoint: &str, path: &str) -> String {
-        format!("{}/{endpoint}/{path}", self.mount)
-    }
-
     fn right(&self, path: &str, act: Act) -> Result<Right, Failure> {
         let (endpoint, capability) = right_of(act);
         let wanted = [(self.api(endpoint, path), capability)];
@@ -298,6 +224,65 @@ impl Inner {
             )),
             Err(other) => return Err(other),
         })
+    }
+
+    fn check(&self, prefix: &str) -> Result<String, Failure> {
+        let address = self.client.address();
+        // Sealed servers and standbys answer as well; the body tells.
+        let health = Call::get("sys/health".to_owned())
+            .with_query("standbyok=true&perfstandbyok=true&sealedcode=200&uninitcode=200".to_owned())
+            .without_credentials();
+        let answer = self.client.read(&health)?;
+        let health = wire::health(&answer.body).ok_or_else(|| self.client.garbage("its health"))?;
+        if !health.initialized {
+            return Err(Failure::Unavailable(format!("{address} is not initialised")));
+        }
+        if health.sealed {
+            return Err(self.client.unavailable(SEALED));
+        }
+        // A policy for a run has no need of it, and the server's own `default` policy need not be the token's.
+        let token = match self.client.read(&Call::get(LOOKUP.to_owned())) {
+            Err(Failure::Denied(_)) => None,
+            answer => {
+                let token = wire::token(&answer?.body);
+                Some(token.ok_or_else(|| self.client.garbage("what the token may do"))?)
+            }
+        };
+        let mount = self.client.read(&self.client.api().engine());
+        let mount = mount.map_err(|failure| match failure {
+            // The server does not tell a missing mount from one that the token may not see.
+            Failure::Denied(_) if token.is_some() => Failure::Denied(format!(
+                "{address} shows the token nothing at `{}`: check `mount` in remit.toml and the token's policy",
+                self.mount
+            )),
+            other => other,
+        })?;
+        self.is_versioned(&mount)?;
+        let rights = self.check_rights(prefix)?;
+        let token = token.unwrap_or_else(|| {
+            format!("of which nothing can be looked up (its policy lacks [read] on \"{LOOKUP}\")")
+        });
+        Ok(format!(
+            "server {} at {address}, KV version 2 at `{}`, token {token}, {rights}",
+            health.version, self.mount
+        ))
+    }
+}
+
+impl Engine {
+    /// Looks once more, after a change: only what is as it should be then is a success.
+    fn confirm(&self, path: &str, identity: Option<&Identity>) -> Result<Metadata, Failure> {
+        let unsure = |why: Failure| {
+            Failure::Unavailable(format!("{path} was written to, and what there is now is not known: {why}"))
+        };
+        let found = self.metadata(path).map_err(unsure)?;
+        found.must_be(identity, path).map_err(unsure)?;
+        Ok(found)
+    }
+
+    /// Below `/v1/`: `secret/data/prod/db`.
+    fn api(&self, endpoint: &str, path: &str) -> String {
+        format!("{}/{endpoint}/{path}", self.mount)
     }
 
     /// Which of these the token has, in their order.
@@ -383,48 +368,6 @@ impl Inner {
             "`{}` is a {} engine{version}, not KV version 2: check `mount` in remit.toml",
             self.mount, engine.0
         )))
-    }
-
-    fn check(&self, prefix: &str) -> Result<String, Failure> {
-        let address = self.client.address();
-        // Sealed servers and standbys answer as well; the body tells.
-        let health = Call::get("sys/health".to_owned())
-            .with_query("standbyok=true&perfstandbyok=true&sealedcode=200&uninitcode=200".to_owned())
-            .without_credentials();
-        let answer = self.client.read(&health)?;
-        let health = wire::health(&answer.body).ok_or_else(|| self.client.garbage("its health"))?;
-        if !health.initialized {
-            return Err(Failure::Unavailable(format!("{address} is not initialised")));
-        }
-        if health.sealed {
-            return Err(self.client.unavailable(SEALED));
-        }
-        // A policy for a run has no need of it, and the server's own `default` policy need not be the token's.
-        let token = match self.client.read(&Call::get(LOOKUP.to_owned())) {
-            Err(Failure::Denied(_)) => None,
-            answer => {
-                let token = wire::token(&answer?.body);
-                Some(token.ok_or_else(|| self.client.garbage("what the token may do"))?)
-            }
-        };
-        let mount = self.client.read(&self.client.api().engine());
-        let mount = mount.map_err(|failure| match failure {
-            // The server does not tell a missing mount from one that the token may not see.
-            Failure::Denied(_) if token.is_some() => Failure::Denied(format!(
-                "{address} shows the token nothing at `{}`: check `mount` in remit.toml and the token's policy",
-                self.mount
-            )),
-            other => other,
-        })?;
-        self.is_versioned(&mount)?;
-        let rights = self.check_rights(prefix)?;
-        let token = token.unwrap_or_else(|| {
-            format!("of which nothing can be looked up (its policy lacks [read] on \"{LOOKUP}\")")
-        });
-        Ok(format!(
-            "server {} at {address}, KV version 2 at `{}`, token {token}, {rights}",
-            health.version, self.mount
-        ))
     }
 }
 
