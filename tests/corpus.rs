@@ -147,7 +147,7 @@ macro_rules! targets {
 }
 
 targets! {
-    inspection admission manifest schema keys signature dsse ssh_signature scope proof note records openbao
+    inspection admission manifest schema keys signature dsse ssh_signature scope proof note records openbao policy config fixture
 }
 
 /// Seeds that everybody refuses at once would lead a fuzzer nowhere.
@@ -185,6 +185,18 @@ fn the_seeds_reach_the_end_of_their_parsers() {
         remit_gate::Scope::parse(&text("scope", name), name).unwrap();
     }
     remit_manifest::Manifest::parse(&text("manifest", "rotate-secret.toml"), "action.toml").unwrap();
+    for (name, text) in ["default.cedar", "manual-0.cedar"].map(|name| (name, text("policy", name))) {
+        let files = [(name.to_owned(), text)].into();
+        remit_policy::Policies::parse(&files, ["secret", "file"]).unwrap();
+    }
+    for (target, name) in [("config", "manual.toml"), ("fixture", "rotate.toml")] {
+        let path = world.path().join(name);
+        fs::write(&path, read(target, name)).unwrap();
+        match target {
+            "config" => drop(remit_lifecycle::Config::load(&path).unwrap()),
+            _ => drop(remit_offline::Fixture::load(&path).unwrap()),
+        }
+    }
     for (name, row) in seeds("records") {
         for row in row.split(|byte| *byte == b'\n').filter(|row| !row.is_empty()) {
             let is_record = serde_json::from_slice::<remit_journal::Record>(row).is_ok();

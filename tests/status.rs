@@ -77,6 +77,58 @@ fn an_action_with_nothing_to_do_is_asked_for_runs_and_does_nothing() {
     world.audit_is_sound();
 }
 
+#[test]
+fn an_action_with_nothing_to_do_is_asked_for_with_the_scope_of_its_plan() {
+    let world = shipped(&["hostile"]);
+    let idle = only_at_version_two();
+    for input in [r#"{"run":[],"verify":[]}"#, &idle] {
+        let what = ["hostile.wasm", "--input", input];
+        world.remit(&[&["plan"], &what[..], &["--emit-scope", "least.toml"]].concat()).exits(0);
+        world.remit(&[&["plan"], &what[..], &["--scope", "least.toml"]].concat()).exits(0);
+        let id = ask(&world, &[&what[..], &["--scope", "least.toml"]].concat());
+        let ran = world.remit(&["run", &id, "--json"]).exits(0).json();
+        assert_eq!((&ran["state"], &ran["consumed"]["changes"]), (&json!("succeeded"), &json!(0)));
+    }
+    let missing = "needs what the scope does not allow: remit:secrets/";
+    // Any change inside the scope is another matter: nothing shows that it makes none.
+    let any = ["--without-plan", "--scope", "least.toml", "--reason", "r"];
+    let ask = |more: &[&str]| {
+        world.remit(&[&["request", "hostile.wasm", "--input", &*idle], more].concat()).exits(3).says(missing)
+    };
+    ask(&any);
+    // What finds something to do needs a scope that somebody wrote, with all that it imports.
+    world.remit(&["secret", "put", SECRET, "api_key", "--generate"]).exits(0);
+    ask(&any[1..]).says("remit:secrets/rotate@0.1.0").says("remit:secrets/reveal@0.1.0");
+    let planned = ["plan", "hostile.wasm", "--input", &*idle, "--scope", "least.toml"];
+    world.remit(&planned).exits(3).says(missing);
+    // Also where every call is inside, and an import that it does not use is not.
+    let rotate = "[[allow]]\ncapability = \"remit:secrets/rotate\"\nresources = [\"secret:prod/**\"]\n";
+    let inspect = rotate.replace("rotate", "inspect");
+    world.write("least.toml", format!("{rotate}{inspect}"));
+    ask(&any[1..]).says("remit:secrets/reveal@0.1.0");
+    assert_eq!(world.current_version(SECRET), 2);
+    world.audit_is_sound();
+}
+
+/// Two people are needed, and besides who asks there is one.
+#[test]
+fn status_says_where_nobody_is_left_who_could_approve() {
+    let world = shipped(&["rotate-secret"]);
+    world.write("scope.toml", scope("", SECRET));
+    let input = format!("path={SECRET}");
+    let any = [ACTION, "--input", &input, "--without-plan", "--scope", "scope.toml"];
+    let id = ask(&world, &any);
+    let status = |lacks: &str| {
+        let text = world.remit(&["status"]).exits(0).out;
+        holds(&text, &[&id, lacks]);
+        let told = world.remit(&["status", "--json"]).exits(0).json();
+        assert_eq!(told["waiting"][0]["out_of_reach"], true);
+    };
+    status("lacks 2 more of 2 humans (open-ended-needs-two): only bob may approve, which is not enough");
+    world.remit(&["approve", &id, "--key", "bob.key", "--reason", "r"]).exits(0);
+    status("lacks 1 more of 2 humans (open-ended-needs-two): nobody may approve it");
+}
+
 /// What tells a rehearsal from a run, by a coin that differs, and then asks for more than it was approved for.
 #[test]
 fn attack_an_empty_plan_gives_no_power() {

@@ -43,6 +43,8 @@ enum Task {
         #[arg(long, default_value_t = 600)]
         seconds: u64,
     },
+    /// Format, lints, unit tests and the quick end-to-end tests: what to run after each change.
+    Check,
     /// Everything that must pass before a change is merged.
     Test,
     /// Build Remit and show a repair from keys to revert.
@@ -73,6 +75,7 @@ fn perform(task: Task) -> Result<()> {
             Ok(())
         }
         Task::Fuzz { target, seconds } => fuzz::run(&target, seconds),
+        Task::Check => test::check(),
         Task::Test => test::run(),
         Task::Demo => demo::run(),
     }

@@ -1,39 +1,64 @@
-//! `cargo xtask test`: all checks, in the order in which they fail fastest.
+//! `cargo xtask test`: all checks, in the order in which they fail fastest. `cargo xtask check`: the quick ones of them.
 
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
 
 use crate::{bindings, plugins, servers, shell};
 
+/// End-to-end tests that take a few seconds each, and together use most of Remit.
+const QUICK: [&str; 9] =
+    ["rotate", "refusals", "story", "status", "limits", "founding", "json", "together", "telling"];
+
 /// Runs every step; stops at the first that fails and names it.
 pub(crate) fn run() -> Result<()> {
-    let plugins_dir = shell::target()?.join("plugins");
     step("bindings --check", || bindings::run(true))?;
     step("plugins", || plugins::run(&[]))?;
     let bao = step("openbao", servers::openbao)?;
     let witness = step("witness", servers::witness)?;
     step("openssl, ssh", servers::tools)?;
-    step("cargo fmt --check", || shell::run(&mut shell::cargo(["fmt", "--all", "--check"])?))?;
-    step("cargo clippy", || {
-        shell::run(&mut shell::cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?)
-    })?;
+    style()?;
     step("cargo test", || {
-        let mut cargo = shell::cargo(["test", "--workspace"])?;
-        cargo.env("REMIT_WITNESS", &witness);
+        let mut cargo = tests(&["--workspace"])?;
+        cargo.env("REMIT_WITNESS", &witness).env("REMIT_BAO", &bao);
         // What building an action takes on this machine; as it is not for the host's own build.
         let guests = plugins::environment()?;
         let guests: Vec<_> = guests.iter().map(|(k, v)| format!("{}={}", k.display(), v.display())).collect();
-        cargo.env("REMIT_GUEST_ENV", guests.join("\n"));
-        shell::run(cargo.env("REMIT_BAO", &bao).env("REMIT_PLUGINS", &plugins_dir))
+        shell::run(cargo.env("REMIT_GUEST_ENV", guests.join("\n")))
     })?;
     // With one domain more than is shipped: see docs/adding-a-domain.md.
     step("one more domain", || {
-        let domain = ["test", "-p", "remit", "--features", "test-domain", "--test", "domain"];
-        shell::run(shell::cargo(domain)?.env("REMIT_PLUGINS", &plugins_dir))?;
-        let drift = ["test", "-p", "remit-capability", "--features", "test-domain", "--test", "drift"];
-        shell::run(&mut shell::cargo(drift)?)
+        let domain = ["-p", "remit", "--features", "test-domain", "--test", "domain"];
+        shell::run(&mut tests(&domain)?)?;
+        let drift = ["-p", "remit-capability", "--features", "test-domain", "--test", "drift"];
+        shell::run(&mut tests(&drift)?)
     })
+}
+
+/// What to run after each change: format, lints, the unit tests, and end-to-end tests that need no other server and no
+/// other language than Rust.
+pub(crate) fn check() -> Result<()> {
+    step("plugins in Rust", plugins::run_rust)?;
+    style()?;
+    step("unit tests", || shell::run(&mut tests(&["--quiet", "--workspace", "--lib", "--bins"])?))?;
+    step("quick tests", || {
+        let chosen: Vec<_> = QUICK.iter().flat_map(|name| ["--test", name]).collect();
+        shell::run(tests(&["--quiet", "--package", "remit"])?.args(chosen))
+    })
+}
+
+fn style() -> Result<()> {
+    step("cargo fmt --check", || shell::run(&mut shell::cargo(["fmt", "--all", "--check"])?))?;
+    step("cargo clippy", || {
+        shell::run(&mut shell::cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?)
+    })
+}
+
+fn tests(chosen: &[&str]) -> Result<Command> {
+    let mut cargo = shell::cargo(["test"])?;
+    cargo.args(chosen).env("REMIT_PLUGINS", shell::target()?.join("plugins"));
+    Ok(cargo)
 }
 
 fn step<T>(name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {

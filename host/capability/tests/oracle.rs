@@ -87,8 +87,9 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let plugins = std::env::var_os("REMIT_PLUGINS");
-        let plugins = plugins.expect("REMIT_PLUGINS is not set: run the tests with `cargo xtask test`");
+        let Some(plugins) = std::env::var_os("REMIT_PLUGINS") else {
+            panic!("REMIT_PLUGINS is not set: run the tests with `cargo xtask test`");
+        };
         let engine = Engine::default();
         let guest = Component::from_file(&engine, PathBuf::from(plugins).join("plain-c.wasm")).unwrap();
         let mut ours = Linker::<Guest>::new(&engine);
@@ -140,7 +141,7 @@ impl Bench {
                 None if ours == theirs => {}
                 Some((stated, _)) if ours == stated && ours != theirs => {}
                 stated => {
-                    wrong.push(format!("{}: ours {ours}, theirs {theirs}, stated {stated:?}", step.step))
+                    wrong.push(format!("{}: ours {ours}, theirs {theirs}, stated {stated:?}", step.step));
                 }
             }
         }

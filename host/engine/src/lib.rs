@@ -9,7 +9,8 @@
 //! - the data of a store (`T` of [`Session`]), and what it links.
 //!
 //! ```text
-//! Engine::find → Candidate<I> → publisher, inspection → Engine::compile → Prepared<R> → Engine::open → Session<T>
+//! Engine::find → Candidate<I> → publisher, inspection → Engine::compile → Prepared<R>
+//! Engine::place → Place → Session<T> → Halt
 //! ```
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make their own files"))]
 
@@ -42,7 +43,7 @@ pub use flaw::Flaw;
 pub use meter::{Exceeded, Limit, Limits, Meter, Used};
 pub use prepared::Prepared;
 pub use publishers::Publishers;
-pub use session::{Halt, Metered, Session, instantiated};
+pub use session::{Halt, Metered, Place, Session, instantiated};
 
 /// To be called first in a program that examines or compiles foreign components, with the tasks of all its worlds. If the
 /// process was started to perform a task, it does so, and the program is to end with the returned code. Otherwise tasks

@@ -84,12 +84,13 @@ impl Meter {
 
     /// The result of `call`, or [`Limit::WallTime`] if it takes longer than the run's time. Ends what waits; what
     /// computes in the guest ends by the epoch.
-    pub async fn until_deadline<R>(
+    pub fn until_deadline<R>(
         &self,
         call: impl Future<Output = wasmtime::Result<R>>,
-    ) -> wasmtime::Result<R> {
-        let called = tokio::time::timeout_at(self.deadline().into(), call).await;
-        called.unwrap_or_else(|_| Err(wasmtime::Error::new(self.out_of_time())))
+    ) -> impl Future<Output = wasmtime::Result<R>> {
+        // In a box, because a future that awaits another holds it more than once.
+        let called = Box::pin(tokio::time::timeout_at(self.deadline().into(), call));
+        async { called.await.unwrap_or_else(|_| Err(wasmtime::Error::new(self.out_of_time()))) }
     }
 
     pub(crate) fn deadline(&self) -> Instant {

@@ -29,7 +29,7 @@ pub struct Session<'engine, T: 'static> {
     pub store: Store<Metered<T>>,
     /// Units of fuel that the store began with.
     fuel: u64,
-    _place: Option<SemaphorePermit<'engine>>,
+    _place: Place<'engine>,
 }
 
 impl<T> std::fmt::Debug for Session<'_, T> {
@@ -38,21 +38,39 @@ impl<T> std::fmt::Debug for Session<'_, T> {
     }
 }
 
+/// A place among the guests: only so many stores are open at once.
+#[derive(Debug)]
+pub struct Place<'engine> {
+    engine: &'engine Engine,
+    _permit: Option<SemaphorePermit<'engine>>,
+}
+
 impl Engine {
-    /// Waits for a place, and makes a store with what is left of the run's limits. The run's clock stands still during the
-    /// wait: it is caused by others.
+    /// Waits for a place. The run's clock stands still during the wait: it is caused by others.
+    pub async fn place(&self, meter: &mut Meter) -> Place<'_> {
+        if let Ok(permit) = self.places.try_acquire() {
+            return Place { engine: self, _permit: Some(permit) };
+        }
+        let since = Instant::now();
+        // The semaphore is never closed, so this is never none.
+        let permit = self.places.acquire().await.ok();
+        meter.started += since.elapsed();
+        Place { engine: self, _permit: permit }
+    }
+}
+
+impl<'engine> Place<'engine> {
+    /// Makes a store with what is left of the run's limits.
     ///
-    /// `check` is called every few milliseconds that the guest computes; an error ends the call with
-    /// [`Halt::Host`].
-    pub async fn open<T: Send + 'static>(
-        &self,
-        meter: &mut Meter,
+    /// `check` is called every few milliseconds that the guest computes; an error ends the call with [`Halt::Host`].
+    pub fn open<T: Send + 'static>(
+        self,
+        meter: &Meter,
         data: T,
         mut check: impl FnMut() -> wasmtime::Result<()> + Send + Sync + 'static,
-    ) -> wasmtime::Result<Session<'_, T>> {
-        let place = self.place(meter).await;
+    ) -> wasmtime::Result<Session<'engine, T>> {
         let data = Metered { data, limiter: Limiter::new(meter.limits) };
-        let mut store = Store::new(&self.wasmtime, data);
+        let mut store = Store::new(&self.engine.wasmtime, data);
         store.limiter(|data| &mut data.limiter);
         // How many bytes one host call may copy out of the guest: never more than its memory.
         store.set_hostcall_fuel(usize::try_from(meter.limits.memory).unwrap_or(usize::MAX));
@@ -67,18 +85,7 @@ impl Engine {
             check()?;
             Ok(UpdateDeadline::Yield(1))
         });
-        Ok(Session { store, fuel, _place: place })
-    }
-
-    async fn place(&self, meter: &mut Meter) -> Option<SemaphorePermit<'_>> {
-        if let Ok(place) = self.places.try_acquire() {
-            return Some(place);
-        }
-        let since = Instant::now();
-        // The semaphore is never closed, so this is never none.
-        let place = self.places.acquire().await.ok();
-        meter.started += since.elapsed();
-        place
+        Ok(Session { store, fuel, _place: self })
     }
 }
 
@@ -113,7 +120,7 @@ pub enum Halt {
     NotStarted(String),
     /// The guest crashed.
     Trap(Trap),
-    /// A host function or [`Engine::open`]'s `check` ended it; or wasmtime did, for a reason that has no type.
+    /// A host function or [`Place::open`]'s `check` ended it; or wasmtime did, for a reason that has no type.
     Host(wasmtime::Error),
 }
 

@@ -158,11 +158,11 @@ impl Bench {
     async fn call(&self, meter: &mut Meter, n: u32, answers: Answers) -> Result<u32, Halt> {
         let pre = self.prepared.get(self.candidate().digest(), || self.link(&self.candidate())).unwrap();
         let data = Counter { next: 41, answers };
-        let mut session = self.engine.open(meter, data, || Ok(())).await.unwrap();
+        let mut session = self.engine.place(meter).await.open(meter, data, || Ok(())).unwrap();
         let called = meter
             .until_deadline(async {
                 let started = pre.instantiate_async(&mut session.store).await;
-                let instance: Instance = instantiated(started, |error| error.is::<Refused>())?;
+                let instance: Instance = instantiated(started, wasmtime::Error::is::<Refused>)?;
                 let export = instance.get_export_index(&mut session.store, None, EXPORT).unwrap();
                 let call = instance.get_export_index(&mut session.store, Some(&export), "call").unwrap();
                 let call = instance.get_typed_func::<(u32,), (u32,)>(&mut session.store, call)?;
@@ -257,8 +257,8 @@ async fn its_other_ends_are_told_apart() {
     let pre = bench.link(&bench.candidate()).unwrap();
     let data = Counter { next: 0, answers: Answers::Number };
     let mut meter = Meter::start(Limits { fuel: u64::MAX, ..limits() });
-    let mut session =
-        bench.engine.open(&mut meter, data, || Err(wasmtime::Error::new(Refused))).await.unwrap();
+    let place = bench.engine.place(&mut meter).await;
+    let mut session = place.open(&meter, data, || Err(wasmtime::Error::new(Refused))).unwrap();
     let instance = pre.instantiate_async(&mut session.store).await.unwrap();
     let export = instance.get_export_index(&mut session.store, None, EXPORT).unwrap();
     let call = instance.get_export_index(&mut session.store, Some(&export), "call").unwrap();

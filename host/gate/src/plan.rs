@@ -181,6 +181,12 @@ impl Plan {
         self.steps.iter().filter(|step| step.is_bound())
     }
 
+    /// Whether it only looks.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.bound().next().is_none()
+    }
+
     /// The least scope that covers the plan: each resource by name, no wildcard.
     ///
     /// # Panics

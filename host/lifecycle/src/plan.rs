@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use jiff::Timestamp;
-use remit_gate::{Allow, Facts, Gate, Limits, Pattern, Phase, Plan, Scope, Setup};
+use remit_gate::{Allow, Facts, Fault, Gate, Limits, Pattern, Phase, Plan, Scope, Setup};
 use remit_journal::{ActionRef, Ended, Mode, Record, RunId, RunState, Started};
 use remit_policy::Verb;
-use remit_sandbox::{Admitted, Call, Candidate, Consumed, Meter, Stop};
+use remit_sandbox::{AdmissionError, Admitted, Call, Candidate, Consumed, Meter, Stop};
 use remit_trust::Sealed;
 use serde::{Deserialize, Serialize};
 use serde_json::value::to_raw_value;
@@ -126,7 +126,7 @@ pub(crate) fn admit(
     }
     // A plan of nothing but looks binds the run to looks, and at each of them the scope is asked. What else the action
     // imports gives it nothing: one that finds nothing to do is let in as it is.
-    let held_to = scope.filter(|_| plan.is_none_or(|plan| plan.bound().next().is_some()));
+    let held_to = scope.filter(|_| plan.is_none_or(|plan| !plan.is_idle()));
     let action = host.sandbox.admit(candidate, &host.publishers, held_to)?;
     input.check(action.inspection())?;
     Ok(action)
@@ -135,6 +135,9 @@ pub(crate) fn admit(
 /// Rehearses an action, if the policies let this principal: observations are real, changes are simulated, secrets made
 /// up, and what it asked for in `run` and `verify` is the plan. With `scope`, within that scope; without, whatever it
 /// imports.
+///
+/// The scope need not cover the imports of an action that is seen to do nothing: each of its looks was asked for and was
+/// inside, and its plan binds a run to looks.
 pub async fn rehearse(
     host: &Host,
     (rules, by): (&Rules, &Identity),
@@ -142,7 +145,12 @@ pub async fn rehearse(
     scope: Option<Scope>,
     reason: &str,
 ) -> Result<PlanFile, Error> {
-    let action = admit(host, candidate, input, scope.as_ref(), None)?;
+    let (action, uncovered) = match admit(host, candidate, input, scope.as_ref(), None) {
+        Err(error @ Error::Admission(AdmissionError::NotGranted { .. })) => {
+            (admit(host, candidate, input, None, None)?, Some(error))
+        }
+        admitted => (admitted?, None),
+    };
     let scope = scope.unwrap_or_else(|| planning_scope(&action));
     let reader = host.journal.reader()?;
     by.stands(&reader)?;
@@ -152,7 +160,13 @@ pub async fn rehearse(
         let (who, what) = (by.name().to_owned(), "rehearse this");
         return Err(Error::Forbidden { who, what, why: verdict.words() });
     }
-    play(host, &action, (candidate, input), scope, by.name(), reason).await
+    let played = play(host, &action, (candidate, input), scope, by.name(), reason).await;
+    match (uncovered, &played) {
+        (Some(uncovered), Ok(file)) if !file.plan.is_idle() => Err(uncovered),
+        // It names everything that is missing, where the rehearsal stopped at the first of it.
+        (Some(uncovered), Err(Error::Stop(Stop::Fault(Fault::OutOfScope { .. })))) => Err(uncovered),
+        _ => played,
+    }
 }
 
 /// Rehearses within a scope that somebody entitled has accepted.

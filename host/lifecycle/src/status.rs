@@ -4,9 +4,9 @@ use jiff::{SignedDuration, Timestamp};
 use remit_journal::{About, Deed, Ground, Reader, RequestId, RestsOn, RunId, RunState, RunSummary};
 use serde::Serialize;
 
-use crate::authority::{Budgets, budgets, unreviewed_runs, waiting_for_room, who_may_approve};
+use crate::authority::{Budgets, budgets, unreviewed_runs, waiting_for_room, who, who_may_approve};
 use crate::claim::Claim;
-use crate::{Asks, Case, Error, Home, Rules, Status};
+use crate::{Asks, Case, Error, Home, Lacks, Rules, Status};
 
 /// No request is good for longer, and none that is older is read.
 const LONGEST: SignedDuration = SignedDuration::from_hours(31 * 24);
@@ -49,6 +49,9 @@ pub struct Open {
     pub needs: Vec<String>,
     /// Whose approval would count, of one that waits.
     pub may_approve: Vec<String>,
+    /// Of one that waits: whether it stays short of approvals even if all of them approve.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub out_of_reach: bool,
     /// Who may start it.
     pub may_start: Vec<String>,
     /// Why it could not start now although it may be used: a budget.
@@ -157,11 +160,15 @@ impl HostStatus {
             }
             // One that cannot be read gives no authority: `remit requests --all` tells of it.
             let Ok(case) = Case::load(reader, rules, id) else { continue };
-            let (needs, waits) = match case.status(rules) {
-                Status::Waiting(lacks) => (lacks.words(), true),
-                Status::Approved => (Vec::new(), false),
+            let lacks = match case.status(rules) {
+                Status::Waiting(lacks) => Some(lacks),
+                Status::Approved => None,
                 _ => continue,
             };
+            let waits = lacks.is_some();
+            let may_approve = if waits { who_may_approve(reader, rules, &case)? } else { Vec::new() };
+            let voices: Vec<_> =
+                may_approve.iter().filter_map(|name| rules.principals.get(name)).map(who).collect();
             let standing = match &case.request.asks {
                 Asks::Standing(standing) => Some(standing),
                 Asks::Run { .. } => None,
@@ -180,8 +187,9 @@ impl HostStatus {
                 reason: case.request.reason.clone(),
                 since: case.request.not_before,
                 until,
-                needs,
-                may_approve: if waits { who_may_approve(reader, rules, &case)? } else { Vec::new() },
+                needs: lacks.as_ref().map(Lacks::words).unwrap_or_default(),
+                out_of_reach: lacks.is_some_and(|lacks| lacks.is_beyond(&voices)),
+                may_approve,
                 may_start: case.request.triggers.clone(),
                 waits_for_room: waiting_for_room(reader, rules, &case)?,
                 budgets: standing.map(|standing| budgets(reader, &case, standing)).transpose()?,

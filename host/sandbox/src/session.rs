@@ -44,17 +44,20 @@ impl Sandbox {
         let authority = gate.clone();
         // A guest that computes and makes no host call is stopped here when its authority ends.
         let in_force = move || authority.still_in_force().map_err(wasmtime::Error::new);
-        let opened = self.engine.open(&mut meter.engine, Ctx::new(gate.clone(), seed), in_force).await;
+        let place = self.engine.place(&mut meter.engine).await;
+        let opened = place.open(&meter.engine, Ctx::new(gate.clone(), seed), in_force);
         let mut session = opened.map_err(|error| Stop::Trapped(error.to_string()))?;
-        let called = meter.engine.until_deadline(async {
-            let answer = invoke(action, &mut session.store, call).await?;
-            if answer.is_ok() {
-                // After a failure or a crash, what was written and not closed is dropped.
-                session.data_mut().close().await?;
-            }
-            Ok(answer)
-        });
-        let called = called.await;
+        let called = meter
+            .engine
+            .until_deadline(async {
+                let answer = invoke(action, &mut session.store, call).await?;
+                if answer.is_ok() {
+                    // After a failure or a crash, what was written and not closed is dropped.
+                    session.data_mut().close().await?;
+                }
+                Ok(answer)
+            })
+            .await;
         let flushed = session.data_mut().finish().await;
         session.settle(&mut meter.engine);
 
@@ -75,8 +78,8 @@ async fn invoke(
     store: &mut Store<Guest>,
     call: Call<'_>,
 ) -> wasmtime::Result<Result<String, String>> {
-    let exports = action.ready.pre.instantiate_async(&mut *store).await;
-    let exports = instantiated(exports, wasmtime::Error::is::<Fault>)?;
+    let exports =
+        instantiated(action.ready.pre.instantiate_async(&mut *store).await, wasmtime::Error::is::<Fault>)?;
     let remediation = exports.remit_action_remediation();
     match call {
         Call::Run { input } => remediation.call_run(&mut *store, input).await,

@@ -16,7 +16,10 @@ use std::time::Duration;
 use remit_backend::{Act, OpenBao, OpenBaoConfig, SecretView as _, Turn};
 use remit_gate::{Pattern, Resource, Scope};
 use remit_journal::{About, Journal, Proof, Record, RequestId, RunId};
+use remit_lifecycle::Config;
 use remit_manifest::{Manifest, Schema};
+use remit_offline::Fixture;
+use remit_policy::Policies;
 use remit_sandbox::{Candidate, Inspection, Sandbox};
 use remit_tlog::{Bundle, Checkpoint, Frontier, NoteSigner, NoteVerifier, Tile, TilePath, WitnessVerifier};
 use remit_trust::dsse::Envelope;
@@ -30,7 +33,7 @@ use tokio::runtime::Runtime;
 pub type Target = fn(&[u8]);
 
 /// Each by its name: that of its folder in `seeds/`.
-pub const TARGETS: [(&str, Target); 13] = [
+pub const TARGETS: [(&str, Target); 16] = [
     ("inspection", inspection),
     ("admission", admission),
     ("manifest", manifest),
@@ -44,6 +47,9 @@ pub const TARGETS: [(&str, Target); 13] = [
     ("note", note),
     ("records", records),
     ("openbao", openbao),
+    ("policy", policy),
+    ("config", config),
+    ("fixture", fixture),
 ];
 
 /// A folder of this thread's own, in memory where the machine has such a place.
@@ -214,6 +220,26 @@ pub fn scope(bytes: &[u8]) {
             }
         }
     }
+}
+
+/// A file of policies.
+pub fn policy(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    let files = [("some.cedar".to_owned(), text.to_owned())].into();
+    let read = || Policies::parse(&files, ["secret", "file"]);
+    if let Ok(policies) = read() {
+        assert_eq!(Some(policies.digest()), read().ok().map(|again| again.digest()));
+    }
+}
+
+/// `remit.toml`.
+pub fn config(bytes: &[u8]) {
+    let _ = file("remit.toml", bytes, Config::load);
+}
+
+/// What `remit test` reads.
+pub fn fixture(bytes: &[u8]) {
+    let _ = file("fixture.toml", bytes, Fixture::load);
 }
 
 /// The log that signed the seeds.

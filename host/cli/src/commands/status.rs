@@ -104,9 +104,11 @@ impl Status {
             say!("    asked {} ago by {by}: {why}", age(open.since));
             say!("    ends in {}, at {until}", left(open.until));
             for need in &open.needs {
-                let who = match open.may_approve.as_slice() {
-                    [] => "nobody may approve it".to_owned(),
-                    names => format!("{} may approve", names.join(", ")),
+                let names = open.may_approve.join(", ");
+                let who = match (open.may_approve.is_empty(), open.out_of_reach) {
+                    (true, _) => "nobody may approve it".to_owned(),
+                    (false, true) => format!("only {names} may approve, which is not enough"),
+                    (false, false) => format!("{names} may approve"),
                 };
                 say!("    lacks {}: {}", word(need), word(&who));
             }

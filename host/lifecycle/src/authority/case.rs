@@ -64,6 +64,12 @@ impl Lacks {
         let missing = self.needs.iter().filter(|(_, missing)| *missing > 0);
         missing.map(|(need, missing)| format!("{missing} more of {need} ({})", need.policy)).collect()
     }
+
+    /// Whether it stays so even if all of these approve: then nobody can make it good.
+    #[must_use]
+    pub(crate) fn is_beyond(&self, all: &[Who]) -> bool {
+        self.needs.iter().any(|(need, missing)| need.count - need.missing(all) < *missing)
+    }
 }
 
 /// Where a request stands.

@@ -31,6 +31,7 @@ pub use powers::{Does, Power, Powers};
 pub use proof::check_authority;
 pub(crate) use propose::unreviewed_runs;
 pub use propose::{Terms, request_run, request_standing, waiting_for_room};
+pub(crate) use rules::who;
 pub use rules::{Identity, Rules};
 pub(crate) use start::Grant;
 pub use start::{Under, execute, execute_standing};

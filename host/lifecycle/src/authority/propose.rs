@@ -68,7 +68,8 @@ pub async fn request_run(
     terms: Terms,
 ) -> Result<Case, Error> {
     terms.check(rules, MAX_TTL)?;
-    let action = crate::plan::admit(host, candidate, input, scope.as_ref(), None)?;
+    // What is rehearsed is held to the scope there.
+    let action = crate::plan::admit(host, candidate, input, scope.as_ref().filter(|_| open), None)?;
     crate::components::keep(host, candidate)?;
     let (plan, scope) = match (scope, open) {
         (Some(scope), true) => (None, scope),
