@@ -565,7 +565,7 @@ async fn rehearsal(
 fn estate(meddler: Arc<Meddler>, home: &Home) -> Estate {
     let store: Arc<dyn SecretStore> = meddler;
     let secrets = Secrets::new(vec![(String::new(), store, Generator::default())]).unwrap();
-    let files = Files::open(&home.load().unwrap().entries::<Files>(), home.path()).unwrap();
+    let files = Files::open(home.load().unwrap().entries::<Files>(), home.path()).unwrap();
     files.serve(secrets.serve(Estate::default()))
 }
 
