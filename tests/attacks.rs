@@ -8,7 +8,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{POLICY, Ran, SECRET, World, finish, scope};
-use remit_journal::{About, Act, Deed, Journal, Word};
+use remit_journal::{About, Act, Journal, LedgerEvent, SignedStatement};
 use remit_tlog::NoteSigner;
 use serde_json::Value;
 
@@ -77,18 +77,18 @@ fn inject(world: &World, acts: &[Act]) {
 }
 
 /// The approvals on record of a request.
-fn approvals(world: &World, id: &str) -> Vec<Word> {
+fn approvals(world: &World, id: &str) -> Vec<SignedStatement> {
     let reader = Journal::open_read_only(&world.home().join("journal.db")).unwrap();
     let acts = reader.acts(About::Request(id.parse().unwrap())).unwrap();
-    let approved = |(_, act): (u64, Act)| match act.deed {
-        Deed::Approved(word) => Some(word),
+    let approved = |(_, act): (u64, Act)| match act.event {
+        LedgerEvent::Approved(word) => Some(word),
         _ => None,
     };
     acts.into_iter().filter_map(approved).collect()
 }
 
-fn approval(id: &str, word: Word) -> Act {
-    Act::now(About::Request(id.parse().unwrap()), Deed::Approved(word))
+fn approval(id: &str, word: SignedStatement) -> Act {
+    Act::now(About::Request(id.parse().unwrap()), LedgerEvent::Approved(word))
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn attack_an_approval_of_something_else() {
         let mut document = document.clone();
         change(&mut document);
         let document = serde_json::value::RawValue::from_string(document.to_string()).unwrap();
-        approval(&second, Word { document, ..real.clone() })
+        approval(&second, SignedStatement { document, ..real.clone() })
     };
     let acts = [
         with(&|d| d["signatures"] = Value::Array(Vec::new())),

@@ -19,7 +19,7 @@ fn configure(world: &World, more: &str) {
 fn acts(world: &World, kind: &str) -> Vec<Value> {
     let exported = world.remit(&["audit", "export", "--format", "jsonl"]).exits(0).out;
     let records = exported.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    records.filter_map(|record| record["deed"].get(kind).cloned()).collect()
+    records.filter_map(|record| record["event"].get(kind).cloned()).collect()
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn attack_giving_up_is_an_order_of_somebody_entitled() {
     assert_eq!(acts(&world, "notified").len(), before);
     // The next event still cannot be told.
     give_up("alice.key", &["--reason", "that pager is gone"]).exits(1);
-    let word = acts(&world, "notified").last().unwrap()["word"].clone();
+    let word = acts(&world, "notified").last().unwrap()["statement"].clone();
     assert_eq!(word["principal"], "alice");
     assert_eq!(word["reason"], "that pager is gone");
     assert!(word["document"]["signatures"][0]["sig"].is_string(), "{word}");

@@ -13,14 +13,17 @@ mod common;
 #[path = "bench/house.rs"]
 mod house;
 
+use std::fs;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use remit_journal::RunState;
-use remit_lifecycle::{Error, execute};
+use remit_lifecycle::{Error, Opinion, Start, Under, prepare_start, submit_start};
+use remit_trust::Signer;
 use tokio::runtime::Runtime;
 
-use house::House;
+use house::{House, Memory};
 
 const MANY: usize = 48;
 
@@ -44,9 +47,7 @@ fn many_runs_start_at_once_and_all_end() {
         for n in 0..MANY {
             let request = house.approved(&format!("[\"app/{n}\"]"), 1).await;
             let house = Arc::clone(&house);
-            runs.push(tokio::spawn(async move {
-                execute(&house.host, &house.rules, &house.bot, request, None).await
-            }));
+            runs.push(tokio::spawn(async move { house.bot.execute(&house.host, request, None).await }));
         }
         for run in runs {
             let done =
@@ -65,9 +66,7 @@ fn a_request_for_one_run_is_used_once_by_many_at_once() {
         let runs: Vec<_> = (0..8)
             .map(|_| {
                 let house = Arc::clone(&house);
-                tokio::spawn(
-                    async move { execute(&house.host, &house.rules, &house.bot, request, None).await },
-                )
+                tokio::spawn(async move { house.bot.execute(&house.host, request, None).await })
             })
             .collect();
         let mut won = 0;
@@ -90,9 +89,154 @@ fn a_run_waits_for_the_disk_once_for_each_change_and_once_at_its_end() {
         threads.block_on(async {
             let request = house.approved(input, 1).await;
             let before = house.host.journal.written().waited;
-            let done = execute(&house.host, &house.rules, &house.bot, request, None).await.unwrap();
+            let done = house.bot.execute(&house.host, request, None).await.unwrap();
             assert_eq!(done.state, RunState::Succeeded);
             assert_eq!(house.host.journal.written().waited - before, n + 1, "{input}");
         });
     }
+}
+
+/// A home whose secrets answer when they are let.
+fn slow() -> (Runtime, tempfile::TempDir, House, Arc<AtomicUsize>, Arc<tokio::sync::Notify>) {
+    let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let action = fs::read(common::plugins().join("measure.wasm")).unwrap();
+    let dir = House::found(&std::env::temp_dir(), &action);
+    let parked = Arc::new(AtomicUsize::new(0));
+    let secrets = Memory::parking(Arc::clone(&parked));
+    let go_on = secrets.go_on();
+    let house = House::open(dir.path(), secrets);
+    (threads, dir, house, parked, go_on)
+}
+
+async fn until(what: impl Fn() -> bool) {
+    for _ in 0..2000 {
+        if what() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("it never came to that");
+}
+
+#[test]
+fn a_start_answers_before_the_end_and_nobody_need_wait_for_it() {
+    let (threads, _dir, house, parked, go_on) = slow();
+    threads.block_on(async {
+        let state = |run| {
+            let runs = house.host.journal.reader().unwrap().runs().unwrap();
+            runs.into_iter().find(|found| found.run == run).unwrap().state
+        };
+        let request = house.approved("1", 2).await;
+        for waited_for in [true, false] {
+            let before = parked.load(Ordering::Relaxed);
+            let started = house.bot.start(&house.host, request, None, None).await.unwrap();
+            let Under::Started(started) = started else { panic!("it is for a run") };
+            let run = started.run;
+            until(|| parked.load(Ordering::Relaxed) > before).await;
+            assert_eq!(state(run), None, "it goes on");
+            if waited_for {
+                go_on.notify_one();
+                assert_eq!(started.end().await.unwrap().state, RunState::Succeeded);
+            } else {
+                drop(started);
+                go_on.notify_one();
+                until(|| state(run) == Some(RunState::Succeeded)).await;
+            }
+        }
+    });
+}
+
+#[test]
+fn one_trigger_starts_one_run_however_often_it_is_sent() {
+    let (threads, house) = house();
+    threads.block_on(async {
+        let request = house.approved(r#"["app/a"]"#, u32::MAX).await;
+        let prepared = prepare_start(&house.host, house.bot.key(), request, None, None).unwrap();
+        let signed = house.bot.sign(&prepared).unwrap();
+        // Nobody else may start it, whatever they sign.
+        let other = house.alice.sign(&prepared).unwrap();
+        assert!(matches!(submit_start(&house.host, &other, None).await, Err(Error::NotAccepted { .. })));
+        let sent: Vec<_> = (0..8)
+            .map(|_| {
+                let (house, signed) = (Arc::clone(&house), signed.clone());
+                tokio::spawn(async move { submit_start(&house.host, &signed, None).await })
+            })
+            .collect();
+        let mut won = 0;
+        for sent in sent {
+            match sent.await.unwrap() {
+                Ok(Start::Started(started)) => {
+                    assert_eq!(started.run, prepared.document.run);
+                    won += usize::from(started.end().await.unwrap().state == RunState::Succeeded);
+                }
+                Ok(Start::Outside { .. }) => panic!("it is for a run"),
+                Err(Error::NotAccepted { .. }) => {}
+                Err(other) => panic!("{other}"),
+            }
+        }
+        assert_eq!(won, 1);
+    });
+    assert_eq!(sound(&house), 1);
+}
+
+/// A host that goes on for years sees what administrators sign meanwhile, and stops at what they did not.
+#[test]
+fn rules_that_change_under_a_host_count_at_once() {
+    let (threads, house) = house();
+    threads.block_on(async {
+        let admin = || Signer::load(&house.folder().join("alice.key")).unwrap();
+        let home = &house.host.home;
+        let policy = home.policies().join("default.cedar");
+        let shipped = fs::read_to_string(&policy).unwrap();
+        let start = async |request| house.bot.execute(&house.host, request, None).await;
+
+        let first = house.approved("0", 9).await;
+        start(first).await.unwrap();
+        // Written and not signed: nobody does anything, and is told why.
+        fs::write(&policy, format!("{shipped}\n// of no meaning\n")).unwrap();
+        for _ in 0..2 {
+            let refused = start(first).await.unwrap_err();
+            assert!(matches!(refused, Error::Rules { .. }), "{refused}");
+            assert!(refused.to_string().contains("policies/"), "{refused}");
+        }
+        fs::write(&policy, &shipped).unwrap();
+        start(first).await.unwrap();
+        // Signed: in force, and what was asked for under the rules before is void.
+        fs::write(&policy, shipped.replace("\"trigger\"", "\"propose\"")).unwrap();
+        home.sign_rules(&admin(), |_| true).unwrap();
+        let refused = start(first).await.unwrap_err();
+        assert!(refused.to_string().contains("the rules were changed"), "{refused}");
+        let second = house.approved("0", 9).await;
+        let refused = start(second).await.unwrap_err();
+        assert!(matches!(refused, Error::Forbidden { what: "start this", .. }), "{refused}");
+        fs::write(&policy, &shipped).unwrap();
+        home.sign_rules(&admin(), |_| true).unwrap();
+        start(house.approved("0", 1).await).await.unwrap();
+
+        // A principal who is not there any more.
+        let third = house.approved("0", 9).await;
+        let written = fs::read_to_string(home.principals()).unwrap();
+        let without: Vec<&str> =
+            written.split("[[principal]]").filter(|one| !one.contains("\"bot\"")).collect();
+        fs::write(home.principals(), without.join("[[principal]]")).unwrap();
+        home.sign_rules(&admin(), |_| true).unwrap();
+        let refused = start(third).await.unwrap_err();
+        assert!(matches!(refused, Error::Identity { .. }), "{refused}");
+        fs::write(home.principals(), written).unwrap();
+        home.sign_rules(&admin(), |_| true).unwrap();
+
+        // The configuration: broken, nothing more is done; another publisher, and this action is not one's any more.
+        let config = fs::read_to_string(home.config()).unwrap();
+        fs::write(home.config(), format!("{config}\nnonsense = 1\n")).unwrap();
+        let opinion = Opinion { approve: true, reason: String::new(), expect: None };
+        let refused = house.alice.decide(&house.host, third, &opinion).await.unwrap_err();
+        assert!(matches!(refused, Error::Document { .. }), "{refused}");
+        fs::write(home.config(), &config).unwrap();
+        let fourth = house.approved("0", 9).await;
+        start(fourth).await.unwrap();
+        let line = config.lines().find(|line| line.trim_start().starts_with("publishers")).unwrap();
+        fs::write(home.config(), config.replace(line, "publishers = []")).unwrap();
+        let refused = start(fourth).await.unwrap_err();
+        assert!(matches!(refused, Error::Admission(_)), "{refused}");
+    });
 }

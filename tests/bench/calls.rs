@@ -33,7 +33,7 @@ const BARE: &str = "wasmtime: instantiate, call, drop";
 pub fn runs(place: &Place) -> Section {
     let Both { runtime, raw, house } = Both::new(place);
     let (admitted, scope) = (house.admitted(), house::scope());
-    let (request, rules) = (runtime.block_on(house.approved("0", u32::MAX)), &house.rules);
+    let request = runtime.block_on(house.approved("0", u32::MAX));
     let [floor, session, whole] = in_turns(
         30,
         50,
@@ -55,8 +55,7 @@ pub fn runs(place: &Place) -> Section {
             &mut |n| {
                 runtime.block_on(async {
                     for _ in 0..n {
-                        let done =
-                            remit_lifecycle::execute(&house.host, rules, &house.bot, request, None).await;
+                        let done = house.bot.execute(&house.host, request, None).await;
                         assert!(done.expect("it runs").cause.is_none());
                     }
                 });

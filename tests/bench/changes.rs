@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use remit_capability::secrets::Rotate;
 use remit_gate::Resource;
-use remit_lifecycle::execute;
 use tokio::runtime::Runtime;
 
 use crate::Place;
@@ -45,9 +44,9 @@ pub fn changes(place: &Place) -> Section {
         let waits = runtime.block_on(async {
             let request = house.approved(input, 5).await;
             // The first one also makes what there is to be made.
-            execute(&house.host, &house.rules, &house.bot, request, None).await.expect("it runs");
+            house.bot.execute(&house.host, request, None).await.expect("it runs");
             let before = house.host.journal.written().waited;
-            let done = execute(&house.host, &house.rules, &house.bot, request, None).await.expect("it runs");
+            let done = house.bot.execute(&house.host, request, None).await.expect("it runs");
             assert!(done.cause.is_none(), "{:?}", done.cause);
             house.host.journal.written().waited - before
         });
@@ -96,8 +95,7 @@ pub fn together(place: &Place) -> Section {
         move |n: usize| {
             let (house, request) = (Arc::clone(&house), requests[n]);
             async move {
-                let done =
-                    execute(&house.host, &house.rules, &house.bot, request, None).await.expect("it runs");
+                let done = house.bot.execute(&house.host, request, None).await.expect("it runs");
                 assert!(done.cause.is_none(), "{:?}", done.cause);
             }
         }

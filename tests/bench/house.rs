@@ -14,14 +14,13 @@ use remit_backend::{
 use remit_capability::fixture::Offline as _;
 use remit_gate::{Authority, Estate, Facts, Failure, Gate, Mode, Resource, Scope, Setup, Window};
 use remit_journal::{ActionRef, Ended, Phase, Record, RequestId, RunId, RunState, Started};
-use remit_lifecycle::{
-    Founder, Founding, Home, Host, Identity, Input, Opinion, Rules, Terms, decide, request_run,
-};
+use remit_lifecycle::{Founder, Founding, Home, Host, Input, KeyHolder, Opinion, Terms};
 use remit_sandbox::{Admitted, Call, Candidate, Meter};
-use remit_trust::principals::Kind;
+use remit_trust::principals::PrincipalKind;
 use remit_trust::{Digest, Sealed, Sealer, Signer, SigningKey, blob};
 use serde_json::value::{RawValue, to_raw_value};
 use tempfile::TempDir;
+use tokio::sync::Notify;
 
 /// As many as anyone can want.
 const MANY: u64 = 1 << 40;
@@ -59,9 +58,8 @@ permit (
 /// Everything a host runs with.
 pub struct House {
     pub host: Arc<Host>,
-    pub rules: Rules,
-    pub bot: Identity,
-    alice: Identity,
+    pub bot: KeyHolder,
+    pub alice: KeyHolder,
     pub candidate: Candidate,
     /// Gone when this goes; none if it is somebody else's.
     pub dir: Option<TempDir>,
@@ -100,7 +98,7 @@ impl House {
             log: "bench.invalid/journal".to_owned(),
             publishers: vec![path("publisher.pub")],
             admin: Some(path("alice.pub")),
-            principals: vec![founder("alice", Kind::Human), founder("bot", Kind::Service)],
+            principals: vec![founder("alice", PrincipalKind::Human), founder("bot", PrincipalKind::Service)],
         })
         .expect("a home");
         // One approval is enough here also for a request without a plan.
@@ -112,18 +110,17 @@ impl House {
     /// Opens it, with these secrets.
     pub fn open(dir: &Path, secrets: impl SecretStore + 'static) -> Self {
         let home = Home::at(&dir.join("home"));
-        let rules = home.rules().expect("rules");
         let known = |name: &str| {
             let key = Signer::load(&dir.join(name).with_extension("key")).expect("a key");
-            rules.identify(key).expect("known")
+            KeyHolder::from(key)
         };
         let (alice, bot) = (known("alice"), known("bot"));
         let mut host = home.open().expect("a host");
         let secrets: Arc<dyn SecretStore> = Arc::new(secrets);
         let secrets = Secrets::new(vec![(String::new(), secrets, Generator::default())]).expect("one store");
-        host.estate = secrets.serve(Estate::default());
+        host.serve(secrets.serve(Estate::default()));
         let candidate = Candidate::read(&dir.join("action.wasm")).expect("a component");
-        Self { host: Arc::new(host), rules, bot, alice, candidate, dir: None }
+        Self { host: Arc::new(host), bot, alice, candidate, dir: None }
     }
 
     /// Where it is.
@@ -132,7 +129,10 @@ impl House {
     }
 
     pub fn admitted(&self) -> Admitted {
-        self.host.sandbox.admit(&self.candidate, &self.host.publishers, Some(&scope())).expect("admitted")
+        self.host
+            .sandbox
+            .admit(&self.candidate, &self.host.setup().expect("configured").publishers, Some(&scope()))
+            .expect("admitted")
     }
 
     /// An approved request for `uses` runs with this input, within [`scope`].
@@ -147,11 +147,10 @@ impl House {
             break_glass: false,
         };
         let how = (Some(scope()), true);
-        let case = request_run(&self.host, &self.rules, &self.bot, &self.candidate, &input, how, terms)
-            .await
-            .expect("asked");
+        let case =
+            self.bot.request_run(&self.host, &self.candidate, &input, how, terms).await.expect("asked");
         let opinion = Opinion { approve: true, reason: "as asked".to_owned(), expect: None };
-        decide(&self.host, &self.rules, &self.alice, case.request.id, opinion).await.expect("approved");
+        self.alice.decide(&self.host, case.request.id, &opinion).await.expect("approved");
         case.request.id
     }
 
@@ -214,7 +213,7 @@ impl House {
             plan: None,
             window: Some(Window::new(now, now + SignedDuration::from_hours(1))),
             watch: Some(self.host.journal.watch(facts.run)),
-            estate: self.host.estate.clone(),
+            estate: self.host.estate().expect("served"),
             journal: self.host.journal.clone(),
             sealer: Arc::new(Sealer::generate().expect("a key")),
             facts,
@@ -242,12 +241,19 @@ pub struct Memory {
     secrets: Mutex<HashMap<String, (u64, Fields)>>,
     changed: AtomicBool,
     parked: Option<Arc<AtomicUsize>>,
+    /// Let them go on.
+    go_on: Arc<Notify>,
 }
 
 impl Memory {
-    /// One where whoever looks is counted, and gets no answer.
+    /// One where whoever looks is counted, and waits to be let go on.
     pub fn parking(parked: Arc<AtomicUsize>) -> Self {
         Self { parked: Some(parked), ..Self::default() }
+    }
+
+    /// What lets those who wait there go on, one at a time.
+    pub fn go_on(&self) -> Arc<Notify> {
+        Arc::clone(&self.go_on)
     }
 
     fn with<T>(&self, secret: &Resource, work: impl FnOnce(&mut (u64, Fields)) -> T) -> T {
@@ -277,7 +283,7 @@ impl SecretView for Memory {
         Box::pin(async move {
             if let Some(parked) = &self.parked {
                 parked.fetch_add(1, Ordering::Relaxed);
-                std::future::pending::<()>().await;
+                self.go_on.notified().await;
             }
             Ok(Metadata { identity: None, current, versions: vec![version(current - 1), version(current)] })
         })

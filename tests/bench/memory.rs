@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use remit_lifecycle::{Home, execute};
+use remit_lifecycle::Home;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
@@ -88,7 +88,7 @@ pub fn alone(mut args: impl Iterator<Item = String>) {
         for _ in parked.load(Ordering::Relaxed)..to {
             let house = Arc::clone(&house);
             runtime.spawn(async move {
-                let done = execute(&house.host, &house.rules, &house.bot, request, None).await;
+                let done = house.bot.execute(&house.host, request, None).await;
                 panic!("it came to an end: {:?}", done.map(|done| done.cause));
             });
         }

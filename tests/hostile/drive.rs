@@ -16,12 +16,11 @@ use remit_capability::fixture::Offline as _;
 use remit_gate::{Authority, Estate, Resource, Scope};
 use remit_journal::{RequestId, RunId};
 use remit_lifecycle::{
-    Actor, Error, Founder, Founding, Home, Host, Identity, Input, Opinion, RevertOptions, Rules, Standing,
-    Target, Terms, Under, Which, decide, execute, execute_standing, freeze, recover, rehearse, request_run,
-    request_standing, revert, revoke,
+    Error, Founder, Founding, Home, Host, Input, KeyHolder, Opinion, Standing, Target, Terms, Under, Which,
+    recover, rehearse,
 };
 use remit_sandbox::Candidate;
-use remit_trust::principals::Kind;
+use remit_trust::principals::PrincipalKind;
 use remit_trust::{Signer, SigningKey, blob};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -155,8 +154,7 @@ type Row = (String, i64, i64, bool, Option<Vec<u8>>);
 pub struct House {
     threads: Runtime,
     host: Host,
-    rules: Rules,
-    people: BTreeMap<Who, Identity>,
+    people: BTreeMap<Who, KeyHolder>,
     candidate: Candidate,
     dir: TempDir,
     store: Embedded,
@@ -188,7 +186,7 @@ impl House {
         fs::write(path("action.wasm.sig"), blob::sign_blob(&publisher, &action).unwrap()).unwrap();
         let principals = Who::ALL.map(|who| {
             key(who.name());
-            let kind = if who.is_human() { Kind::Human } else { Kind::Agent };
+            let kind = if who.is_human() { PrincipalKind::Human } else { PrincipalKind::Agent };
             let key = path(&format!("{}.pub", who.name()));
             Founder { name: who.name().to_owned(), kind, groups: Vec::new(), key }
         });
@@ -210,10 +208,9 @@ impl House {
         home.sign_rules(&Signer::from(admin), |_| true).unwrap();
         furnish(&etc);
 
-        let rules = home.rules().unwrap();
         let people = Who::ALL.map(|who| {
             let key = Signer::load(&path(&format!("{}.key", who.name()))).unwrap();
-            (who, rules.identify(key).unwrap())
+            (who, KeyHolder::from(key))
         });
         let threads =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -226,12 +223,11 @@ impl House {
             at: Mutex::default(),
             did: Mutex::default(),
         });
-        host.estate = estate(Arc::clone(&meddler), &home);
+        host.serve(estate(Arc::clone(&meddler), &home));
         let db = rusqlite::Connection::open(home.path().join("secrets.db")).unwrap();
         let mut house = Self {
             threads,
             host,
-            rules,
             people: people.into(),
             candidate: Candidate::read(&path("action.wasm")).unwrap(),
             store,
@@ -251,7 +247,7 @@ impl House {
         self.dir.path().join("etc")
     }
 
-    fn who(&self, who: Who) -> &Identity {
+    fn who(&self, who: Who) -> &KeyHolder {
         &self.people[&who]
     }
 
@@ -378,7 +374,7 @@ impl House {
         let input = input(script);
         let done = self.threads.block_on(rehearsal(
             &self.host,
-            (&self.rules, self.who(by)),
+            self.who(by),
             (&self.candidate, &input),
             scope.cloned(),
         ));
@@ -393,10 +389,8 @@ impl House {
         starters: &[Who],
     ) -> Result<Asked, String> {
         let input = input(script);
-        let case = self.threads.block_on(request_run(
+        let case = self.threads.block_on(self.who(by).request_run(
             &self.host,
-            &self.rules,
-            self.who(by),
             &self.candidate,
             &input,
             (scope.cloned(), open),
@@ -424,10 +418,8 @@ impl House {
             runs_per_hour,
             changes_per_hour: 100,
         };
-        let case = self.threads.block_on(request_standing(
+        let case = self.threads.block_on(self.who(by).request_standing(
             &self.host,
-            &self.rules,
-            self.who(by),
             standing,
             scope.clone(),
             terms(None, starters),
@@ -437,38 +429,35 @@ impl House {
 
     pub fn approve(&self, by: Who, id: RequestId) -> Result<(), String> {
         let opinion = Opinion { approve: true, reason: "looks right".to_owned(), expect: None };
-        let decided = self.threads.block_on(decide(&self.host, &self.rules, self.who(by), id, opinion));
+        let decided = self.threads.block_on(self.who(by).decide(&self.host, id, &opinion));
         decided.map(drop).map_err(|error| words(&error))
     }
 
     pub fn revoke(&self, by: Who, id: RequestId) -> Result<(), String> {
         let target = Target::Request(id);
-        let done = self.threads.block_on(revoke(&self.host, &self.rules, self.who(by), target, REASON));
+        let done = self.threads.block_on(self.who(by).revoke(&self.host, target, REASON));
         done.map(drop).map_err(|error| words(&error))
     }
 
     pub fn freeze(&self, frozen: bool) {
-        let done = freeze(&self.host, &self.rules, self.who(Who::Alice), frozen, REASON);
+        let done = self.who(Who::Alice).freeze(&self.host, frozen, REASON);
         self.threads.block_on(done).unwrap();
     }
 
     pub fn start(&self, by: Who, id: RequestId) -> Result<Started, String> {
-        let done = self.threads.block_on(execute(&self.host, &self.rules, self.who(by), id, None));
+        let done = self.threads.block_on(self.who(by).execute(&self.host, id, None));
         done.map(|finished| Started::Ran(ran(&finished))).map_err(|error| words(&error))
     }
 
     pub fn start_standing(&self, by: Who, id: RequestId, script: &Script) -> Result<Started, String> {
         let input = input(script);
-        let done = self.threads.block_on(execute_standing(
-            &self.host,
-            &self.rules,
-            self.who(by),
-            id,
-            (&self.candidate, &input),
-            REASON,
-        ));
+        let what = Some((&self.candidate, &input));
+        let done = self.threads.block_on(self.who(by).start(&self.host, id, what, Some(REASON)));
         match done {
-            Ok(Under::Ran(finished)) => Ok(Started::Ran(ran(&finished))),
+            Ok(Under::Started(started)) => match self.threads.block_on(started.end()) {
+                Ok(finished) => Ok(Started::Ran(ran(&finished))),
+                Err(error) => Err(words(&error)),
+            },
             Ok(Under::Asked { case, .. }) => Ok(Started::Asked(asked(&case))),
             Err(error) => Err(words(&error)),
         }
@@ -476,19 +465,13 @@ impl House {
 
     /// Whether all of it was taken back; if not, why.
     pub fn revert(&self, by: Who, run: RunId) -> Result<(), String> {
-        let actor = self.actor(by);
-        let done = self.threads.block_on(revert(&self.host, &actor, run, &RevertOptions::default()));
+        let done = self.threads.block_on(self.who(by).revert(&self.host, run));
         let reverted = done.map_err(|error| words(&error))?;
         if reverted.state() == remit_journal::RunState::Reverted {
             Ok(())
         } else {
             Err(format!("{:?}", reverted.steps.iter().map(|step| &step.result).collect::<Vec<_>>()))
         }
-    }
-
-    fn actor(&self, by: Who) -> Actor {
-        let key = self.dir.path().join(format!("{}.key", by.name()));
-        self.host.home.actor(Some(Signer::load(&key).unwrap())).unwrap()
     }
 
     /// What a recovery finds to do.
@@ -554,11 +537,11 @@ impl House {
 
 async fn rehearsal(
     host: &Host,
-    who: (&Rules, &Identity),
+    who: &KeyHolder,
     what: (&Candidate, &Input),
     scope: Option<Scope>,
 ) -> Result<Value, Error> {
-    let plan = rehearse(host, who, what, scope, REASON).await?;
+    let plan = rehearse(host, who.key(), what, scope, REASON).await?;
     Ok(serde_json::to_value(plan).unwrap())
 }
 

@@ -14,6 +14,11 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 use commands::Command;
 use remit_lifecycle::Home;
 
+/// glibc's allocator takes a sixth of a run's time where many run at once, see docs/performance.md. C code, SQLite's above
+/// all, keeps the system's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Runs repairs under authority: inspect, plan, request, approve, run, verify, revert, audit.
 #[derive(Parser)]
 #[command(name = "remit", version, arg_required_else_help = true, after_help = AFTER)]
@@ -67,6 +72,12 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return ExitCode::from(print::usage(&error)),
     };
+    if let Command::Completions { shell } = cli.command {
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "remit", &mut script);
+        print::raw(&script);
+        return ExitCode::from(u8::from(print::lost().is_some()));
+    }
     remit_trust::when_an_agent_waits(|| {
         print::warn("note: waiting for the ssh-agent: it may want a touch of the key, or an answer from you");
     });
@@ -78,8 +89,8 @@ fn main() -> ExitCode {
     if let Err(error) = limit {
         print::warn(&format!("note: a limit to the size of files would end this process: {error}"));
     }
-    // One thread beside this one: an effect goes on to its end there while the guest computes here.
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
+    // One thread for the run, and one on which an effect goes on to its end while the guest computes.
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             print::warn(&format!("error: no threads to run on: {error}"));

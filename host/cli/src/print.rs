@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use miette::Diagnostic;
+use remit_lifecycle::Class;
 
 /// Whether to colour a stream: the one decision, for whatever is written to it.
 pub(crate) fn colour(stream: &impl IsTerminal) -> bool {
@@ -46,19 +47,7 @@ pub(crate) fn error(error: &dyn Diagnostic) -> u8 {
     if let Some(help) = error.help() {
         warn(&format!(" help: {}", indented(&help.to_string())));
     }
-    code(error)
-}
-
-/// The exit code: the first word of the diagnostic's code says whose matter it is.
-pub(crate) fn code(error: &dyn Diagnostic) -> u8 {
-    let code = error.code().map(|code| code.to_string()).unwrap_or_default();
-    match code.split("::").next() {
-        Some("usage") => 2,
-        Some("refused") => 3,
-        Some("integrity") => 4,
-        Some("doubt") => 5,
-        _ => 1,
-    }
+    Class::of(error).exit_code()
 }
 
 /// Text from outside, over as many lines as it has: see [`remit_text::lines`].

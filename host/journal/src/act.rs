@@ -1,7 +1,7 @@
 //! The other half of the journal: what principals and the host did about authority. There is one [`Act`] for each request,
 //! approval, denial, revocation and delivered notice. They are in the same log as the [`crate::Record`]s of the runs.
 //!
-//! Serialised, an act is `{"about": …, "at": …, "deed": {KIND: BODY}}`.
+//! Serialised, an act is `{"about": …, "at": …, "event": {KIND: BODY}}`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -67,20 +67,20 @@ pub struct Act {
     /// When the host wrote it, by the host's clock.
     pub at: Timestamp,
     /// What was done.
-    pub deed: Deed,
+    pub event: LedgerEvent,
 }
 
 impl Act {
     /// An act with the current time.
     #[must_use]
-    pub fn now(about: About, deed: Deed) -> Self {
-        Self { about, at: Timestamp::now(), deed }
+    pub fn now(about: About, event: LedgerEvent) -> Self {
+        Self { about, at: Timestamp::now(), event }
     }
 }
 
 /// A statement of a principal, with its signature.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Word {
+pub struct SignedStatement {
     /// The principal's name.
     pub principal: String,
     /// The id of the key that signed the statement.
@@ -94,13 +94,13 @@ pub struct Word {
 /// What happened to authority.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Deed {
+pub enum LedgerEvent {
     /// A request was made; always the first act about a request.
-    Requested(Word),
+    Requested(SignedStatement),
     /// A principal approved the request.
-    Approved(Word),
+    Approved(SignedStatement),
     /// A principal denied the request: it gives no authority from then on.
-    RequestDenied(Word),
+    RequestDenied(SignedStatement),
     /// Something that the approvals depended on changed: the request gives no authority from then on.
     Voided {
         /// What changed.
@@ -111,18 +111,18 @@ pub enum Deed {
     /// Authority was revoked.
     Revoked {
         /// Who did it, and why.
-        word: Word,
+        statement: SignedStatement,
         /// What gives no authority any more.
-        strikes: Vec<Strike>,
+        revocations: Vec<Revocation>,
     },
-    /// Nothing starts or continues until [`Deed::Unfrozen`].
-    Frozen(Word),
+    /// Nothing starts or continues until [`LedgerEvent::Unfrozen`].
+    Frozen(SignedStatement),
     /// Runs may start and continue again.
-    Unfrozen(Word),
+    Unfrozen(SignedStatement),
     /// A person reviewed a run that was started without the usual policy.
     Reviewed {
         /// Who reviewed it, and what they found.
-        word: Word,
+        statement: SignedStatement,
         /// The run.
         run: RunId,
     },
@@ -134,11 +134,11 @@ pub enum Deed {
         upto: u64,
         /// Who gave up an event that could not be delivered; none when all were delivered.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        word: Option<Word>,
+        statement: Option<SignedStatement>,
     },
 }
 
-impl Deed {
+impl LedgerEvent {
     /// The name of the kind, as in the serialised form: `request-denied`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
@@ -158,16 +158,16 @@ impl Deed {
 
     /// The principal's statement, if there is one.
     #[must_use]
-    pub fn word(&self) -> Option<&Word> {
+    pub fn statement(&self) -> Option<&SignedStatement> {
         match self {
-            Self::Requested(word)
-            | Self::Approved(word)
-            | Self::RequestDenied(word)
-            | Self::Revoked { word, .. }
-            | Self::Frozen(word)
-            | Self::Unfrozen(word)
-            | Self::Reviewed { word, .. } => Some(word),
-            Self::Notified { word, .. } => word.as_ref(),
+            Self::Requested(statement)
+            | Self::Approved(statement)
+            | Self::RequestDenied(statement)
+            | Self::Revoked { statement, .. }
+            | Self::Frozen(statement)
+            | Self::Unfrozen(statement)
+            | Self::Reviewed { statement, .. } => Some(statement),
+            Self::Notified { statement, .. } => statement.as_ref(),
             Self::Voided { .. } | Self::Expired => None,
         }
     }
@@ -175,16 +175,16 @@ impl Deed {
 
 /// The end of the authority of one basis.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Strike {
+pub struct Revocation {
     /// What gives no authority any more.
-    pub ground: Ground,
+    pub basis: Basis,
     /// If true, only what was on record before loses its authority; the same basis may give authority again later.
     pub earlier_only: bool,
 }
 
 /// Something that authority depends on; as text `KIND:NAME`. Revoking it ends every authority that depends on it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Ground {
+pub enum Basis {
     /// A request and its approvals.
     Request(RequestId),
     /// A principal, by name.
@@ -199,7 +199,7 @@ pub enum Ground {
     Thaw,
 }
 
-impl fmt::Display for Ground {
+impl fmt::Display for Basis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Request(request) => write!(f, "request:{request}"),
@@ -212,7 +212,7 @@ impl fmt::Display for Ground {
     }
 }
 
-impl FromStr for Ground {
+impl FromStr for Basis {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let unknown = || {
@@ -233,13 +233,13 @@ impl FromStr for Ground {
     }
 }
 
-impl Serialize for Ground {
+impl Serialize for Basis {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(self)
     }
 }
 
-impl<'de> Deserialize<'de> for Ground {
+impl<'de> Deserialize<'de> for Basis {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
     }
@@ -249,7 +249,7 @@ impl<'de> Deserialize<'de> for Ground {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Withdrawn {
     /// What was revoked.
-    pub ground: Ground,
+    pub basis: Basis,
     /// Who did it, and why.
     pub why: String,
 }
@@ -258,8 +258,8 @@ impl Withdrawn {
     /// What to do about it. A new request helps, except while the host is frozen.
     #[must_use]
     pub fn help(&self) -> &'static str {
-        match self.ground {
-            Ground::Thaw => {
+        match self.basis {
+            Basis::Thaw => {
                 "this host is frozen: no run starts, not even a rehearsal, until somebody who may do so lifts the freeze (`remit unfreeze`); `remit status` says who froze it. Approvals stay valid until they expire"
             }
             _ => {
@@ -271,25 +271,25 @@ impl Withdrawn {
 
 impl fmt::Display for Withdrawn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.ground {
-            Ground::Thaw => write!(f, "everything is frozen ({})", self.why),
-            Ground::All => write!(f, "all authority was revoked ({})", self.why),
-            Ground::Request(request) => write!(f, "{request} gives no authority any more ({})", self.why),
-            Ground::Principal(name) => write!(f, "the principal {name} was revoked ({})", self.why),
-            Ground::Key(id) => {
+        match &self.basis {
+            Basis::Thaw => write!(f, "everything is frozen ({})", self.why),
+            Basis::All => write!(f, "all authority was revoked ({})", self.why),
+            Basis::Request(request) => write!(f, "{request} gives no authority any more ({})", self.why),
+            Basis::Principal(name) => write!(f, "the principal {name} was revoked ({})", self.why),
+            Basis::Key(id) => {
                 write!(f, "the key {} was revoked ({})", id.get(..12).unwrap_or(id), self.why)
             }
-            Ground::Action(digest) => write!(f, "the action {digest} was revoked ({})", self.why),
+            Basis::Action(digest) => write!(f, "the action {digest} was revoked ({})", self.why),
         }
     }
 }
 
-/// What a [`Deed`] changes in the tables of the journal. The writer and the audit both follow this.
+/// What a [`LedgerEvent`] changes in the tables of the journal. The writer and the audit both follow this.
 pub(crate) enum AuthorityChange {
     /// These give no authority any more, and why.
-    Revokes(Vec<Strike>, String),
+    Revokes(Vec<Revocation>, String),
     /// This gives authority again.
-    Restores(Ground),
+    Restores(Basis),
     /// This notifier delivered everything up to that record.
     Notified(String, u64),
 }
@@ -297,25 +297,27 @@ pub(crate) enum AuthorityChange {
 impl Act {
     pub(crate) fn change(&self) -> Option<AuthorityChange> {
         use AuthorityChange::{Notified, Restores, Revokes};
-        let said = |word: &Word| format!("{}: {}", word.principal, word.reason);
-        let for_good = |ground| vec![Strike { ground, earlier_only: false }];
-        match (&self.deed, self.about) {
-            (Deed::Revoked { word, strikes }, _) => Some(Revokes(strikes.clone(), said(word))),
-            (Deed::RequestDenied(word), About::Request(request)) => {
-                Some(Revokes(for_good(Ground::Request(request)), format!("denied by {}", said(word))))
+        let said = |statement: &SignedStatement| format!("{}: {}", statement.principal, statement.reason);
+        let for_good = |basis| vec![Revocation { basis, earlier_only: false }];
+        match (&self.event, self.about) {
+            (LedgerEvent::Revoked { statement, revocations }, _) => {
+                Some(Revokes(revocations.clone(), said(statement)))
             }
-            (Deed::Voided { why }, About::Request(request)) => {
-                Some(Revokes(for_good(Ground::Request(request)), why.clone()))
+            (LedgerEvent::RequestDenied(statement), About::Request(request)) => {
+                Some(Revokes(for_good(Basis::Request(request)), format!("denied by {}", said(statement))))
             }
-            (Deed::Frozen(word), _) => Some(Revokes(for_good(Ground::Thaw), said(word))),
-            (Deed::Unfrozen(_), _) => Some(Restores(Ground::Thaw)),
-            (Deed::Notified { notifier, upto, .. }, _) => Some(Notified(notifier.clone(), *upto)),
+            (LedgerEvent::Voided { why }, About::Request(request)) => {
+                Some(Revokes(for_good(Basis::Request(request)), why.clone()))
+            }
+            (LedgerEvent::Frozen(statement), _) => Some(Revokes(for_good(Basis::Thaw), said(statement))),
+            (LedgerEvent::Unfrozen(_), _) => Some(Restores(Basis::Thaw)),
+            (LedgerEvent::Notified { notifier, upto, .. }, _) => Some(Notified(notifier.clone(), *upto)),
             _ => None,
         }
     }
 }
 
-impl Strike {
+impl Revocation {
     /// The first record number that keeps its authority: everything on record before it loses it. `seq` is the number of
     /// the record that revokes.
     pub(crate) fn before(&self, seq: u64) -> u64 {

@@ -7,14 +7,14 @@ use remit_trust::dsse::Envelope;
 use rusqlite::Connection;
 
 use crate::act::AuthorityChange;
-use crate::{About, Act, AuditError, Deed, Ground, Reader, RequestId, RestsOn, Started, Withdrawn};
+use crate::{About, Act, AuditError, Basis, LedgerEvent, Reader, RequestId, RestsOn, Started, Withdrawn};
 
 /// What the acts so far say.
 #[derive(Default)]
 pub(crate) struct Bases {
     requests: HashMap<RequestId, Digest>,
     /// For each basis, before which record number it gives no authority, and why.
-    revoked: BTreeMap<Ground, (u64, String)>,
+    revoked: BTreeMap<Basis, (u64, String)>,
     /// For each notifier, up to which record it delivered everything.
     notified: BTreeMap<String, u64>,
 }
@@ -24,10 +24,10 @@ impl Bases {
         let wrong = |why: &str| Err(AuditError::Record { seq, why: why.to_owned() });
         if let About::Request(request) = act.about {
             let known = self.requests.contains_key(&request);
-            match &act.deed {
-                Deed::Requested(_) if known => return wrong("makes a request a second time"),
-                Deed::Requested(word) => {
-                    let envelope: Result<Envelope, _> = serde_json::from_str(word.document.get());
+            match &act.event {
+                LedgerEvent::Requested(_) if known => return wrong("makes a request a second time"),
+                LedgerEvent::Requested(statement) => {
+                    let envelope: Result<Envelope, _> = serde_json::from_str(statement.document.get());
                     let Some(digest) = envelope.ok().and_then(|envelope| envelope.payload_digest().ok())
                     else {
                         return wrong("holds a request that cannot be read");
@@ -42,9 +42,9 @@ impl Bases {
             Some(AuthorityChange::Revokes(revocations, why)) => {
                 for revocation in revocations {
                     let before = revocation.before(seq);
-                    let so_far = self.revoked.get(&revocation.ground).map_or(0, |(before, _)| *before);
+                    let so_far = self.revoked.get(&revocation.basis).map_or(0, |(before, _)| *before);
                     if before > so_far {
-                        self.revoked.insert(revocation.ground, (before, why.clone()));
+                        self.revoked.insert(revocation.basis, (before, why.clone()));
                     }
                 }
             }
@@ -84,8 +84,8 @@ impl Bases {
     /// What was revoked of these, if anything was.
     pub(crate) fn withdrawn(&self, rests_on: &[RestsOn]) -> Option<Withdrawn> {
         rests_on.iter().find_map(|on| {
-            let (before, why) = self.revoked.get(&on.ground)?;
-            (on.since < *before).then(|| Withdrawn { ground: on.ground.clone(), why: why.clone() })
+            let (before, why) = self.revoked.get(&on.basis)?;
+            (on.since < *before).then(|| Withdrawn { basis: on.basis.clone(), why: why.clone() })
         })
     }
 

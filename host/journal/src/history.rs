@@ -58,7 +58,7 @@ impl KnownRun {
     fn open_rows(&self) -> Vec<(String, String, u64)> {
         let row = |basis: String, since| (self.run.to_string(), basis, since);
         match (self.ended_once, self.ended) {
-            (false, _) => self.rests_on.iter().map(|on| row(on.ground.to_string(), on.since)).collect(),
+            (false, _) => self.rests_on.iter().map(|on| row(on.basis.to_string(), on.since)).collect(),
             (true, false) => vec![row(String::new(), 0)],
             (true, true) => Vec::new(),
         }
@@ -96,7 +96,7 @@ impl History {
         };
         if !of.starts_with(b"run-") {
             let act: Act = serde_json::from_str(text).map_err(unread)?;
-            filed(&act.about.to_string(), act.deed.kind())?;
+            filed(&act.about.to_string(), act.event.kind())?;
             if self.is_late(act.at) {
                 return Err(wrong(LATE.to_owned()));
             }

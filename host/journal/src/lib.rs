@@ -42,7 +42,7 @@ mod tree;
 mod watch;
 mod writer;
 
-pub use act::{About, Act, Deed, Ground, Strike, Withdrawn, Word};
+pub use act::{About, Act, Basis, LedgerEvent, Revocation, SignedStatement, Withdrawn};
 pub use audit::Audit;
 pub use call::CallEvent;
 pub use error::{AuditError, JournalError, Poisoned, StartError};

@@ -270,12 +270,12 @@ impl Reader {
         let query = || -> rusqlite::Result<Option<Withdrawn>> {
             let mut struck =
                 database.prepare_cached("SELECT why FROM revoked WHERE basis = ?1 AND ?2 < before")?;
-            for RestsOn { ground, since } in rests_on {
+            for RestsOn { basis, since } in rests_on {
                 let why = struck
-                    .query_row(rusqlite::params![ground.to_string(), since.cast_signed()], |row| row.get(0))
+                    .query_row(rusqlite::params![basis.to_string(), since.cast_signed()], |row| row.get(0))
                     .optional()?;
                 if let Some(why) = why {
-                    return Ok(Some(Withdrawn { ground: ground.clone(), why }));
+                    return Ok(Some(Withdrawn { basis: basis.clone(), why }));
                 }
             }
             Ok(None)

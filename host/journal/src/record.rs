@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::{Ground, RequestId, RunId, RunState};
+use crate::{Basis, RequestId, RunId, RunState};
 
 /// One entry of the journal.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -214,7 +214,7 @@ pub struct Authority {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestsOn {
     /// The basis.
-    pub ground: Ground,
+    pub basis: Basis,
     /// The sequence number of the record since which it exists.
     pub since: u64,
 }
@@ -271,7 +271,7 @@ impl Started {
     pub fn rests_on(&self) -> Vec<RestsOn> {
         let authority = self.grant.as_ref().and_then(|grant| grant.authority.as_ref());
         let mut rests_on = authority.map(|authority| authority.rests_on.clone()).unwrap_or_default();
-        rests_on.push(RestsOn { ground: Ground::Thaw, since: 0 });
+        rests_on.push(RestsOn { basis: Basis::Thaw, since: 0 });
         rests_on
     }
 }

@@ -82,8 +82,8 @@ impl<'t> Tables<'t> {
                 .prepare_cached("INSERT INTO grant_use (run, grant_digest) VALUES (?1, ?2)")?
                 .execute(params![run, grant.to_string()])?;
         }
-        for RestsOn { ground, since } in &begun.rests_on {
-            self.basis.execute(params![run, ground.to_string(), since.cast_signed()])?;
+        for RestsOn { basis, since } in &begun.rests_on {
+            self.basis.execute(params![run, basis.to_string(), since.cast_signed()])?;
         }
         Ok(self.withdrawn(run)?.map(StartError::Withdrawn))
     }
@@ -165,7 +165,7 @@ fn decide(transaction: &Transaction<'_>, seq: u64, change: &AuthorityChange) -> 
             )?;
             revocations.iter().try_fold(0, |n, revocation| {
                 let before = revocation.before(seq).cast_signed();
-                Ok(n + revoke.execute(params![revocation.ground.to_string(), before, why])?)
+                Ok(n + revoke.execute(params![revocation.basis.to_string(), before, why])?)
             })
         }
         AuthorityChange::Notified(notifier, upto) => transaction
@@ -194,7 +194,7 @@ pub(crate) fn withdrawn(database: &Connection, run: &str) -> rusqlite::Result<Op
             let bad = |why: String| {
                 rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, why.into())
             };
-            Ok(Withdrawn { ground: basis.parse().map_err(bad)?, why: row.get(1)? })
+            Ok(Withdrawn { basis: basis.parse().map_err(bad)?, why: row.get(1)? })
         })
         .optional()
 }

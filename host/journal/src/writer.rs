@@ -168,7 +168,7 @@ impl Journal {
 
     /// Appends an act; on return it, and all before it, are durable. Its time is corrected as in [`Journal::commit`].
     pub async fn act(&self, act: &Act) -> Result<(), JournalError> {
-        let kind = act.deed.kind();
+        let kind = act.event.kind();
         let transition =
             act.change().map_or(Transition::Goes, |change| Transition::Decides(Box::new(change)));
         let (done, answer) = oneshot::channel();

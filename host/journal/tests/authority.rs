@@ -3,7 +3,7 @@
 
 mod support;
 
-use remit_journal::{Authority, GrantRef, Ground, Journal, Reader, RequestId, RestsOn, RunId, StartError};
+use remit_journal::{Authority, Basis, GrantRef, Journal, Reader, RequestId, RestsOn, RunId, StartError};
 use remit_trust::dsse::Envelope;
 use serde_json::value::RawValue;
 use support::{frozen, home, intent, key, open, requested, revoked, started, write};
@@ -12,9 +12,9 @@ use support::{frozen, home, intent, key, open, requested, revoked, started, writ
 fn resting(journal: &Journal, request: RequestId, since: u64) -> GrantRef {
     let reader = journal.reader().unwrap();
     let acts = reader.acts(remit_journal::About::Request(request)).unwrap();
-    let word = acts[0].1.deed.word().unwrap();
-    let envelope: Envelope = serde_json::from_str(word.document.get()).unwrap();
-    let on = |ground| RestsOn { ground, since };
+    let statement = acts[0].1.event.statement().unwrap();
+    let envelope: Envelope = serde_json::from_str(statement.document.get()).unwrap();
+    let on = |basis| RestsOn { basis, since };
     GrantRef {
         digest: envelope.payload_digest().unwrap(),
         uses: 9,
@@ -25,10 +25,10 @@ fn resting(journal: &Journal, request: RequestId, since: u64) -> GrantRef {
             trigger: RawValue::NULL.to_owned(),
             break_glass: false,
             rests_on: vec![
-                on(Ground::All),
-                on(Ground::Request(request)),
-                on(Ground::Principal("ana".to_owned())),
-                on(Ground::Action("sha256:00".to_owned())),
+                on(Basis::All),
+                on(Basis::Request(request)),
+                on(Basis::Principal("ana".to_owned())),
+                on(Basis::Action("sha256:00".to_owned())),
             ],
         }),
     }
@@ -41,14 +41,14 @@ fn sound(reader: &Reader) {
 #[tokio::test]
 async fn whatever_a_run_rests_on_stops_it_and_nothing_else_does() {
     let request = RequestId::new();
-    for (ground, earlier_only, stops) in [
-        (Ground::All, true, true),
-        (Ground::Request(request), false, true),
-        (Ground::Principal("ana".to_owned()), true, true),
-        (Ground::Action("sha256:00".to_owned()), false, true),
-        (Ground::Request(RequestId::new()), false, false),
-        (Ground::Principal("anab".to_owned()), true, false),
-        (Ground::Key("k".repeat(64)), false, false),
+    for (basis, earlier_only, stops) in [
+        (Basis::All, true, true),
+        (Basis::Request(request), false, true),
+        (Basis::Principal("ana".to_owned()), true, true),
+        (Basis::Action("sha256:00".to_owned()), false, true),
+        (Basis::Request(RequestId::new()), false, false),
+        (Basis::Principal("anab".to_owned()), true, false),
+        (Basis::Key("k".repeat(64)), false, false),
     ] {
         let (_folder, path) = home();
         let journal = open(&path);
@@ -59,12 +59,12 @@ async fn whatever_a_run_rests_on_stops_it_and_nothing_else_does() {
         journal.intend(intent(run, 1)).await.unwrap();
         assert_eq!(watch.look(std::time::Instant::now()).unwrap(), None);
         // By another process.
-        open(&path).act(&revoked(ground.clone(), earlier_only)).await.unwrap();
-        assert_eq!(watch.look(std::time::Instant::now()).unwrap().is_some(), stops, "{ground}");
+        open(&path).act(&revoked(basis.clone(), earlier_only)).await.unwrap();
+        assert_eq!(watch.look(std::time::Instant::now()).unwrap().is_some(), stops, "{basis}");
         let next = journal.intend(intent(run, 2)).await;
-        assert_eq!(matches!(next, Err(StartError::Withdrawn(_))), stops, "{ground}");
+        assert_eq!(matches!(next, Err(StartError::Withdrawn(_))), stops, "{basis}");
         let again = write(&journal, started(RunId::new(), Some(resting(&journal, request, 1)))).await;
-        assert_eq!(matches!(again, Err(StartError::Withdrawn(_))), stops, "{ground}");
+        assert_eq!(matches!(again, Err(StartError::Withdrawn(_))), stops, "{basis}");
         let reader = journal.reader().unwrap();
         assert_eq!(reader.stopped().unwrap().contains(&run), stops);
         sound(&reader);
@@ -77,7 +77,7 @@ async fn what_came_before_falls_and_what_comes_after_may_stand() {
     let journal = open(&path);
     let (old, new) = (RequestId::new(), RequestId::new());
     journal.act(&requested(old)).await.unwrap();
-    journal.act(&revoked(Ground::Principal("ana".to_owned()), true)).await.unwrap();
+    journal.act(&revoked(Basis::Principal("ana".to_owned()), true)).await.unwrap();
     journal.act(&requested(new)).await.unwrap();
     let refused = write(&journal, started(RunId::new(), Some(resting(&journal, old, 1)))).await;
     assert!(matches!(refused, Err(StartError::Withdrawn(w)) if w.to_string().contains("ana: a test")));
@@ -104,7 +104,7 @@ async fn attack_the_tables_of_authority() {
     let journal = open(&path);
     let request = RequestId::new();
     journal.act(&requested(request)).await.unwrap();
-    journal.act(&revoked(Ground::Key("k".repeat(64)), false)).await.unwrap();
+    journal.act(&revoked(Basis::Key("k".repeat(64)), false)).await.unwrap();
     write(&journal, started(RunId::new(), Some(resting(&journal, request, 1)))).await.unwrap();
     drop(journal);
     for tamper in [

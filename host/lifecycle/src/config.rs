@@ -12,7 +12,7 @@ use remit_text::toml::Table;
 use remit_trust::VerifyingKey;
 use serde::Deserialize;
 
-use crate::{Error, WitnessConfig};
+use crate::Error;
 
 /// The configuration file, as written.
 #[derive(Clone, Debug, Deserialize)]
@@ -35,6 +35,16 @@ pub struct Config {
     /// Who cosigns the journal's checkpoints.
     #[serde(default)]
     pub witness: Vec<WitnessConfig>,
+}
+
+/// `[[witness]]` of the configuration.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WitnessConfig {
+    /// Where it takes checkpoints: `add-checkpoint` is appended.
+    pub url: String,
+    /// Its public key, `NAME+ID+BASE64`.
+    pub key: String,
 }
 
 /// Public key files, relative to the home.

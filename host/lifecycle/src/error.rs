@@ -5,6 +5,11 @@ use remit_file::{FileError, Kind};
 use remit_gate::Failure;
 use remit_journal::RunId;
 
+use crate::class::Class;
+
+/// What stands in the place of an action's own words, once it was told a secret or content.
+pub(crate) const WITHHELD: &str = "the action's own words are not passed on: it had been told a secret or content (`remit show RUN --own-words`)";
+
 /// An error of the lifecycle. Its code's first word says whose matter it is: `usage`, `refused`, `failed`,
 /// `integrity` or `doubt`.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -157,6 +162,25 @@ pub enum Error {
         id: String,
         /// Why.
         why: String,
+    },
+    /// A signed document that was not accepted.
+    #[error("this {what} is not accepted: {why}")]
+    #[diagnostic(
+        code(refused::document),
+        help("nothing was done; prepare it anew, and have exactly what was prepared signed")
+    )]
+    NotAccepted {
+        /// `request`, `approval`, `trigger`, `order`.
+        what: &'static str,
+        /// Why.
+        why: String,
+    },
+    /// The host stopped while a run went on.
+    #[error("the host stopped before {run} came to its end")]
+    #[diagnostic(code(doubt::stopped), help("the next start, or `remit recover`, brings it to a state"))]
+    HostStopped {
+        /// Which run.
+        run: RunId,
     },
     /// It cannot be said of this any more, or not by this one.
     #[error("{who} cannot {what} {id}: {why}")]
@@ -439,7 +463,7 @@ pub enum Error {
     #[diagnostic(transparent)]
     Notify(#[from] remit_notify::NotifyError),
     /// Why a run stopped, without what its action chose of it.
-    #[error("{what}; {}", crate::own_words::WITHHELD)]
+    #[error("{what}; {}", WITHHELD)]
     #[diagnostic(forward(cause))]
     Withheld {
         /// What happened.
@@ -460,6 +484,12 @@ impl From<remit_engine::ComponentError> for Error {
 }
 
 impl Error {
+    /// Whose matter it is.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        Class::of(self)
+    }
+
     pub(crate) fn kept(path: &std::path::Path, why: &std::io::Error) -> Self {
         FileError::writing(path, Kind::Kept, why).into()
     }

@@ -6,7 +6,8 @@ use remit_gate::Countermeasure;
 use remit_journal::{Event, Mode, Reader, Record, RunId, RunState};
 use serde_json::{Value, json};
 
-use crate::own_words::{WITHHELD, passed_on, was_told};
+use crate::error::WITHHELD;
+use crate::own_words::{passed_on, was_told};
 use crate::timeline::{Changed, Reached, Timeline};
 use crate::{Error, Home};
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use remit_journal::Journal;
 use remit_text::toml::value;
 use remit_tlog::NoteSigner;
-use remit_trust::principals::{Kind, Principals};
+use remit_trust::principals::{PrincipalKind, Principals};
 use remit_trust::{Key, Sealer, Sign as _, VerifyingKey, private_seed};
 
 use crate::{Config, Error, Home};
@@ -44,7 +44,7 @@ pub struct Founder {
     /// Its name.
     pub name: String,
     /// What it is.
-    pub kind: Kind,
+    pub kind: PrincipalKind,
     /// Its groups.
     pub groups: Vec<String>,
     /// Its public key file.
@@ -328,7 +328,7 @@ log = {}
 # environment = "production"
 
 [trust]
-# Who may publish actions (P-256, PEM), and who may say who the principals are: public keys, relative to this file.
+# Subject may publish actions (P-256, PEM), and who may say who the principals are: public keys, relative to this file.
 publishers = {}
 admins     = {}
 

@@ -1,35 +1,46 @@
 //! An opened home: everything a run needs.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use remit_engine::Publishers;
+use jiff::{SignedDuration, Timestamp};
 use remit_gate::{Estate, UndoGate};
 use remit_journal::{Journal, RunId};
 use remit_sandbox::Sandbox;
+use remit_trust::Digest;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::Mutex as Turns;
 
 use crate::keyring::Keyring;
-use crate::{Config, Error, Home};
+use crate::setup::{Setup, Watched};
+use crate::{Config, Error, Home, Rules};
 
 /// A host: an opened home. Several may have one home open at once; the journal, the locks of the runs and
-/// the compare-and-swap of the systems keep them apart.
-#[derive(Debug)]
+/// the compare-and-swap of the systems keep them apart. A clone is the same host.
+#[derive(Clone, Debug)]
 pub struct Host {
     /// Where it lives.
     pub home: Home,
-    /// Whose actions may run.
-    pub publishers: Publishers,
-    /// The real systems.
-    pub estate: Estate,
     /// The journal.
     pub journal: Journal,
     /// The engine.
-    pub sandbox: Sandbox,
-    pub(crate) keyring: Keyring,
+    pub sandbox: Arc<Sandbox>,
+    pub(crate) keyring: Arc<Keyring>,
     /// Held by the one run of this process that is about to start.
-    pub(crate) starts: Arc<tokio::sync::Mutex<()>>,
+    pub(crate) starts: Arc<Turns<()>>,
+    /// Held by the one request of this process that is about to be put on record.
+    pub(crate) submissions: Arc<Turns<()>>,
+    /// The same of orders.
+    pub(crate) orders: Arc<Turns<()>>,
+    /// The requests whose plans this process observed.
+    pub(crate) observed: Arc<Observed>,
+    /// Configuration and rules, as they were when they were looked at last.
+    watched: Arc<Watched>,
+    /// Real systems that are not those of the configuration.
+    estate: Option<Estate>,
     /// Shared, as long as the host lives: whoever changes the keys needs it for itself.
-    _presence: File,
+    _presence: Arc<File>,
 }
 
 impl Home {
@@ -38,7 +49,7 @@ impl Home {
         let config = self.load()?;
         let presence = self.lock_file()?;
         presence.lock_shared().map_err(|error| Error::kept(&self.lock(), &error))?;
-        self.open_with(config, presence)
+        self.open_with(&config, presence)
     }
 
     /// The same, for one who must be alone with the home.
@@ -46,25 +57,30 @@ impl Home {
         let config = self.load()?;
         let presence = self.lock_file()?;
         match presence.try_lock() {
-            Ok(()) => self.open_with(config, presence),
+            Ok(()) => self.open_with(&config, presence),
             Err(fs::TryLockError::WouldBlock) => Err(Error::Busy { home: self.path().display().to_string() }),
             Err(fs::TryLockError::Error(error)) => Err(Error::kept(&self.lock(), &error)),
         }
     }
 
-    fn open_with(&self, config: Config, presence: File) -> Result<Host, Error> {
-        let signer = self.signer(&config)?;
+    fn open_with(&self, config: &Config, presence: File) -> Result<Host, Error> {
+        let signer = self.signer(config)?;
         let journal = Journal::open(&self.journal(), signer)?;
-        Ok(Host {
+        let host = Host {
             home: self.clone(),
-            publishers: Publishers(Config::publishers(self.path(), &config.trust.publishers)?),
-            estate: config.estate(self.path())?,
-            keyring: Keyring::open(self, &journal)?,
+            keyring: Arc::new(Keyring::open(self, &journal)?),
             journal,
-            sandbox: Sandbox::new(self.open_cache())?,
+            sandbox: Arc::new(Sandbox::new(self.open_cache())?),
             starts: Arc::default(),
-            _presence: presence,
-        })
+            submissions: Arc::default(),
+            orders: Arc::default(),
+            observed: Arc::default(),
+            watched: Arc::new(Watched::new(self)),
+            estate: None,
+            _presence: Arc::new(presence),
+        };
+        host.setup()?;
+        Ok(host)
     }
 
     pub(crate) fn lock_file(&self) -> Result<File, Error> {
@@ -74,19 +90,68 @@ impl Home {
 }
 
 impl Host {
+    /// The configuration in force: looked at again when the file changed. An error, for as long as it cannot be used.
+    pub fn setup(&self) -> Result<Arc<Setup>, Error> {
+        self.watched.setup()
+    }
+
+    /// The rules in force: looked at again when a file changed that they are made of. An error, for as long as what is
+    /// written is not what an administrator signed.
+    pub fn rules(&self) -> Result<Arc<Rules>, Error> {
+        blocking(|| self.watched.rules())
+    }
+
+    /// The real systems: those of the configuration, unless others were [set](Self::serve).
+    pub fn estate(&self) -> Result<Estate, Error> {
+        match &self.estate {
+            Some(estate) => Ok(estate.clone()),
+            None => Ok(self.setup()?.estate.clone()),
+        }
+    }
+
+    /// Serves other systems than those of the configuration.
+    pub fn serve(&mut self, estate: Estate) {
+        self.estate = Some(estate);
+    }
+
     /// The gate that takes back what a run did.
     pub(crate) fn undo_gate(&self, run: RunId) -> Result<UndoGate, Error> {
         Ok(UndoGate {
             run,
-            estate: self.estate.clone(),
+            estate: self.estate()?,
             journal: self.journal.clone(),
             sealer: Arc::clone(&self.keyring.of(&*self.journal.reader()?, run)?),
         })
     }
 }
 
-/// Who asks: for now, the name the system knows them by.
-pub(crate) fn principal() -> String {
-    remit_text::env::var("USER")
-        .map_or_else(|| "unknown".to_owned(), |name| name.to_string_lossy().into_owned())
+/// Does what waits for a disk, a system or the processor, without keeping the other tasks of this thread waiting for it.
+pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        // A thread of its own, or a runtime with one thread, which has nowhere else to do it.
+        _ => work(),
+    }
+}
+
+/// Requests that wait for their signature, by digest: the host itself observed the plan that each has.
+#[derive(Debug, Default)]
+pub(crate) struct Observed(Mutex<HashMap<Digest, Timestamp>>);
+
+/// How long one is known. A later one is rehearsed again.
+const KNOWN_FOR: SignedDuration = SignedDuration::from_mins(10);
+
+impl Observed {
+    pub(crate) fn note(&self, request: Digest) {
+        let now = Timestamp::now();
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|_, since| now.duration_since(*since) < KNOWN_FOR);
+        known.insert(request, now);
+    }
+
+    pub(crate) fn is_noted(&self, request: Digest) -> bool {
+        let now = Timestamp::now();
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&request).is_some_and(|since| now.duration_since(*since) < KNOWN_FOR)
+    }
 }

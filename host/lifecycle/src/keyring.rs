@@ -4,13 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
-use remit_journal::{Event, Journal, Mode, Reader, Record, RunId, UndoExpired};
-use remit_policy::Verb;
+use remit_journal::{Journal, Reader, RunId};
 use remit_trust::{KeyError, Sealed, Sealer};
 
-use crate::authority::{Actor, What};
-use crate::{Error, Home, claim::Claim};
+use crate::{Error, Home};
 
 /// What the host's key is known by.
 const CHECK: &[u8] = b"remit-host-key-v1";
@@ -115,55 +112,4 @@ pub fn rekey(home: &Home) -> Result<u64, Error> {
     })?;
     fs::rename(&next, &path).map_err(|error| Error::kept(&next, &error))?;
     Ok(count)
-}
-
-/// Gives up the undo data of every run that ended before `older_than` ago: its secrets can never be read
-/// again, and it can no longer be reverted. Runs that wait for a person are kept. All that are meant, or none, if the
-/// rules do not let this principal do it to each. Answers which.
-pub async fn expire_undo(
-    home: &Home,
-    by: &Actor,
-    older_than: SignedDuration,
-    reason: Option<&str>,
-) -> Result<Vec<RunId>, Error> {
-    let host = home.open_alone()?;
-    let before =
-        Timestamp::now().checked_sub(older_than).map_err(|error| Error::Age { why: error.to_string() })?;
-    let rule = format!("older than {older_than:#}");
-    let (mut old, mut order) = (Vec::new(), None);
-    {
-        let reader = host.journal.reader()?;
-        for summary in reader.runs()? {
-            let decided = summary.state.is_some_and(|state| !state.needs_a_person());
-            if !decided || reader.run_key(&summary.run)?.is_none() {
-                continue;
-            }
-            let ended = reader
-                .run(&summary.run)?
-                .iter()
-                .rev()
-                .find_map(|(_, record)| matches!(record.event, Event::Ended(_)).then_some(record.at));
-            if ended.is_none_or(|at| at >= before) {
-                continue;
-            }
-            by.may(&reader, summary.run, Verb::Resolve)?;
-            old.push(summary);
-        }
-        if !old.is_empty() {
-            let what = What::ExpireUndo { ended_before: before };
-            let word = by.order_here(&reader, (Verb::Resolve, what), reason.unwrap_or(&rule))?;
-            order = word.map(|word| word.document);
-        }
-    }
-    let mut expired = Vec::new();
-    for summary in old {
-        let Some(_claim) = Claim::take(home, summary.run)? else { continue };
-        let body = UndoExpired { principal: by.name(), rule: rule.clone(), order: order.clone() };
-        host.journal.commit(Record::now(summary.run, body)).await?;
-        if summary.mode == Mode::Live {
-            expired.push(summary.run);
-        }
-    }
-    host.journal.scrub()?;
-    Ok(expired)
 }

@@ -6,16 +6,19 @@
 mod authority;
 mod changes;
 mod claim;
+mod class;
 mod components;
 mod config;
 mod doctor;
 mod error;
+mod expire;
 mod export;
 mod founding;
 mod home;
 mod host;
 mod input;
 mod keyring;
+mod local;
 mod notify;
 mod own_words;
 mod plan;
@@ -23,42 +26,48 @@ mod recover;
 mod replay;
 mod revert;
 mod run;
+mod setup;
 mod status;
 mod timeline;
+mod views;
 mod witness;
 
-/// The allocator of every program with a host in it: glibc's takes a sixth of a run's time where many run at once, see
-/// docs/performance.md. C code, SQLite's above all, keeps the system's.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 pub use authority::{
-    Actor, Approval, Asks, Budget, Budgets, Case, Could, Does, Ending, Explained, Given, Hours, Identity,
-    Lacks, Needed, Opinion, Order, Power, Powers, Request, Rules, Said, Standing, Status, Target, Terms,
-    Trigger, Under, What, Which, budgets, check_authority, could, decide, differences, execute,
-    execute_standing, explain, freeze, import_approval, orders, prepare_approval, request_run,
-    request_standing, review, revoke, waiting_for_room, who_may_approve,
+    Actor, Approval, Asks, Budget, Budgets, Case, Could, Document, Does, Ending, Explained, Given, Hours,
+    Identity, Lacks, Needed, Opinion, Order, Ordered, Power, Powers, Prepared, Request, Rules, Said,
+    Standing, Start, Status, Target, Terms, Trigger, What, Which, budgets, check_authority, could,
+    differences, explain, orders, prepare_decision, prepare_freeze, prepare_review, prepare_revoke,
+    prepare_run_request, prepare_standing_request, prepare_start, read_signed, submit_decision, submit_order,
+    submit_request, submit_start, waiting_for_room, who_may_approve,
 };
+pub use class::Class;
 pub use components::install;
-pub use config::{Config, Trust};
+pub use config::{Config, Trust, WitnessConfig};
 pub use doctor::{Finding, doctor};
 pub use error::Error;
+pub use expire::{expire_undo, prepare_expire_undo};
 pub use export::{export_ocsf, export_records};
 pub use founding::{Founder, Founding, Initialised};
 pub use home::{Home, log_key};
 pub use host::Host;
 pub use input::Input;
-pub use keyring::{expire_undo, rekey};
-pub use notify::{Delivery, expire, give_up, notify};
+pub use keyring::rekey;
+pub use local::{KeyHolder, Under};
+pub use notify::{Delivery, expire, give_up, notify, prepare_give_up};
 pub use own_words::{OwnWords, own_words};
 pub use plan::{PlanFile, rehearse};
-pub use recover::{Recovered, Recovery, Verdict, recover, resolve};
+pub use recover::{Recovered, Recovery, Verdict, prepare_resolve, recover, resolve};
 pub use replay::{Replayed, replay};
-pub use revert::{RevertOptions, Reverted, Step as RevertStep, revert};
-pub use run::Finished;
+pub use revert::{Reverted, Step as RevertStep, prepare_revert, preview_revert, revert};
+pub use run::{Finished, Started};
+pub use setup::Setup;
 pub use status::{Ends, Frozen, HostStatus, Open, frozen, status};
 pub use timeline::{
     Authority, Changed, Covers, Line, LogLine, Reached, Refused, Resolution, Seen,
     Standing as ChangeStanding, Timeline, Undone, Words, down_to, operation_words, second, undo_words,
 };
-pub use witness::{WitnessConfig, Witnessed, ask_witnesses};
+pub use views::{
+    DeliveryView, FrozenView, PrincipalView, RequestView, RequestsView, RevertView, ReviewedView,
+    RevokedView, RunView, StoryView,
+};
+pub use witness::{Witnessed, ask_witnesses};

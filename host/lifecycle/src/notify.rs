@@ -4,11 +4,13 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use remit_journal::{About, Act, Deed, Event, Mode, Reader, Record, RunState, Word};
-use remit_notify::{Event as Told, Notifiers, NotifyError};
-use remit_policy::Verb;
+use remit_journal::{About, Act, Event, LedgerEvent, Mode, Reader, Record, RunState, SignedStatement};
+use remit_notify::{Notice, Notifiers, NotifyError};
+use remit_policy::PolicyAction;
+use remit_trust::KeyId;
 
-use crate::authority::{Actor, Case, Rules, What, claimed};
+use crate::authority::{Actor, Case, Order, Prepared, What, claimed, prepare_order};
+use crate::host::blocking;
 use crate::own_words::passed_on;
 use crate::{Error, Host};
 
@@ -80,9 +82,8 @@ pub async fn notify(host: &Host, patience: Duration) -> Result<Delivery, Error> 
     Ok(delivery)
 }
 
-/// Passes over the first event that waits for a notifier: one that its receiver will never take would keep
-/// everything after it waiting. Whoever was to be told never is, so this is a principal's order. Its id, if one waits.
-pub async fn give_up(host: &Host, by: &Actor, name: &str, reason: &str) -> Result<Option<String>, Error> {
+/// The first event that waits for a notifier: the number of its record, and its id.
+fn first_waiting(host: &Host, name: &str) -> Result<Option<(u64, String)>, Error> {
     let config = host.home.load()?;
     let notifiers = Notifiers::open(&config.notify, host.home.path(), KINDS, Duration::ZERO)?;
     let reader = host.journal.reader()?;
@@ -90,13 +91,34 @@ pub async fn give_up(host: &Host, by: &Actor, name: &str, reason: &str) -> Resul
     let mut waiting = Waiting { since, passed: 0 };
     while let Some(next) = waiting.next(&reader, &config.log, |kind| notifiers.wants(name, kind))? {
         if let Next::Event(seq, event) = next {
-            let what = What::GiveUp { notifier: name.to_owned(), record: seq };
-            let word = by.order_here(&reader, (Verb::Review, what), reason)?;
-            tell(host, name, seq, word).await?;
-            return Ok(Some(event.id));
+            return Ok(Some((seq, event.id)));
         }
     }
     Ok(None)
+}
+
+/// Makes what is signed to never tell a notifier of what waits for it first; none if nothing waits.
+pub fn prepare_give_up(
+    host: &Host,
+    by: &KeyId,
+    name: &str,
+    reason: &str,
+) -> Result<Option<Prepared<Order>>, Error> {
+    let Some((record, _)) = blocking(|| first_waiting(host, name))? else { return Ok(None) };
+    let what = What::GiveUp { notifier: name.to_owned(), record };
+    prepare_order(host, by, None, (PolicyAction::Review, what), reason).map(Some)
+}
+
+/// Passes over the first event that waits for a notifier: one that its receiver will never take would keep
+/// everything after it waiting. Whoever was to be told never is, so this is a principal's order. Its id, if one waits.
+pub async fn give_up(host: &Host, by: &Actor, name: &str) -> Result<Option<String>, Error> {
+    let Some((record, id)) = blocking(|| first_waiting(host, name))? else { return Ok(None) };
+    let said = blocking(|| {
+        let ordered = What::GiveUp { notifier: name.to_owned(), record };
+        by.orders(host, &*host.journal.reader()?, None, (PolicyAction::Review, |what| *what == ordered))
+    })?;
+    tell(host, name, record, said.statement).await?;
+    Ok(Some(id))
 }
 
 /// So many records that are of no interest to a notifier are passed over before the journal says so: with one record for
@@ -113,7 +135,7 @@ struct Waiting {
 
 enum Next {
     /// One event that it wants, and the number of its record.
-    Event(u64, Told),
+    Event(u64, Notice),
     /// Enough that it does not want for a record of that.
     Passed,
 }
@@ -146,13 +168,14 @@ impl Waiting {
     }
 }
 
-async fn tell(host: &Host, name: &str, upto: u64, word: Option<Word>) -> Result<(), Error> {
-    let deed = Deed::Notified { notifier: name.to_owned(), upto, word };
-    Ok(host.journal.act(&Act::now(About::Host, deed)).await?)
+async fn tell(host: &Host, name: &str, upto: u64, statement: Option<SignedStatement>) -> Result<(), Error> {
+    let event = LedgerEvent::Notified { notifier: name.to_owned(), upto, statement };
+    Ok(host.journal.act(&Act::now(About::Host, event)).await?)
 }
 
 /// Puts on record which requests ran out of time unused: that too is worth telling.
-pub async fn expire(host: &Host, rules: &Rules) -> Result<u64, Error> {
+pub async fn expire(host: &Host) -> Result<u64, Error> {
+    let rules = host.rules()?;
     // Nothing is good for longer than 30 days.
     let oldest = Timestamp::now() - SignedDuration::from_hours(31 * 24);
     let reader = host.journal.reader()?;
@@ -162,12 +185,12 @@ pub async fn expire(host: &Host, rules: &Rules) -> Result<u64, Error> {
             break;
         }
         let about = About::Request(id);
-        let on_record = reader.acts(about)?.iter().any(|(_, act)| matches!(act.deed, Deed::Expired));
-        let Ok(case) = Case::load(&reader, rules, id) else { continue };
+        let on_record = reader.acts(about)?.iter().any(|(_, act)| matches!(act.event, LedgerEvent::Expired));
+        let Ok(case) = Case::load(&reader, &rules, id) else { continue };
         let over = Timestamp::now() >= case.request.not_after && case.closed.is_none();
         let unused = case.request.uses.is_some_and(|uses| case.started < uses);
         if over && unused && !on_record {
-            host.journal.act(&Act::now(about, Deed::Expired)).await?;
+            host.journal.act(&Act::now(about, LedgerEvent::Expired)).await?;
             count += 1;
         }
     }
@@ -182,7 +205,7 @@ fn event(
     of: &str,
     body: &str,
     wants: impl Fn(&str) -> bool,
-) -> Result<Option<Told>, Error> {
+) -> Result<Option<Notice>, Error> {
     let told = |kind: &str, at, summary: String| {
         debug_assert!(KINDS.contains(&kind), "{kind}");
         if !wants(kind) {
@@ -190,7 +213,7 @@ fn event(
         }
         let (kind, subject) = (kind.to_owned(), of.to_owned());
         let summary = summary.chars().take(LONGEST).collect();
-        Some(Told { id: format!("{log}/{seq}"), kind, at, subject, summary })
+        Some(Notice { id: format!("{log}/{seq}"), kind, at, subject, summary })
     };
     if of.starts_with("run-") {
         let record: Record = serde_json::from_str(body)?;
@@ -220,26 +243,31 @@ fn event(
         return Ok(told(&kind, record.at, summary));
     }
     let act: Act = serde_json::from_str(body)?;
-    let said = act.deed.word().map(|word| format!("{}: {}", word.principal, word.reason)).unwrap_or_default();
-    let (kind, summary) = match &act.deed {
-        Deed::Requested(word) => {
-            let request = claimed(&word.document).map(|(request, _)| request);
+    let said = act
+        .event
+        .statement()
+        .map(|statement| format!("{}: {}", statement.principal, statement.reason))
+        .unwrap_or_default();
+    let (kind, summary) = match &act.event {
+        LedgerEvent::Requested(statement) => {
+            let request = claimed(&statement.document).map(|(request, _)| request);
             let glass = request.as_ref().is_some_and(|request| request.break_glass);
             let what = request.map(|request| request.action_words()).unwrap_or_default();
             let kind = if glass { "break-glass-requested" } else { "requested" };
             (kind, format!("{of} asks for {what}, by {said}"))
         }
-        Deed::RequestDenied(_) => ("request-denied", format!("{of} was denied by {said}")),
-        Deed::Voided { why } => ("request-voided", format!("{of} is void: {why}")),
-        Deed::Expired => ("request-expired", format!("{of} ran out of time unused")),
-        Deed::Revoked { strikes, .. } => {
-            let grounds: Vec<String> = strikes.iter().map(|strike| strike.ground.to_string()).collect();
-            ("revoked", format!("{} revoked by {said}", grounds.join(", ")))
+        LedgerEvent::RequestDenied(_) => ("request-denied", format!("{of} was denied by {said}")),
+        LedgerEvent::Voided { why } => ("request-voided", format!("{of} is void: {why}")),
+        LedgerEvent::Expired => ("request-expired", format!("{of} ran out of time unused")),
+        LedgerEvent::Revoked { revocations, .. } => {
+            let bases: Vec<String> =
+                revocations.iter().map(|revocation| revocation.basis.to_string()).collect();
+            ("revoked", format!("{} revoked by {said}", bases.join(", ")))
         }
-        Deed::Frozen(_) => ("frozen", format!("everything was frozen by {said}")),
-        Deed::Unfrozen(_) => ("unfrozen", format!("everything may go on, says {said}")),
-        Deed::Reviewed { run, .. } => ("reviewed", format!("{run} was reviewed by {said}")),
-        Deed::Approved(_) | Deed::Notified { .. } => return Ok(None),
+        LedgerEvent::Frozen(_) => ("frozen", format!("everything was frozen by {said}")),
+        LedgerEvent::Unfrozen(_) => ("unfrozen", format!("everything may go on, says {said}")),
+        LedgerEvent::Reviewed { run, .. } => ("reviewed", format!("{run} was reviewed by {said}")),
+        LedgerEvent::Approved(_) | LedgerEvent::Notified { .. } => return Ok(None),
     };
     Ok(told(kind, act.at, summary))
 }

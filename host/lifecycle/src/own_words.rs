@@ -8,11 +8,9 @@ use remit_trust::{Sealed, Sealer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::error::WITHHELD;
 use crate::keyring::Keyring;
 use crate::{Error, Home};
-
-/// What stands in their place.
-pub(crate) const WITHHELD: &str = "the action's own words are not passed on: it had been told a secret or content (`remit show RUN --own-words`)";
 
 /// What an action that had been told something said at its end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

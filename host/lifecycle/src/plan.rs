@@ -5,16 +5,17 @@ use std::path::Path;
 use jiff::Timestamp;
 use remit_gate::{Allow, Facts, Fault, Gate, Limits, Pattern, Phase, Plan, Scope, Setup};
 use remit_journal::{ActionRef, Ended, Mode, Record, RunId, RunState, Started};
-use remit_policy::Verb;
+use remit_policy::PolicyAction;
 use remit_sandbox::{AdmissionError, Admitted, Call, Candidate, Consumed, Meter, Stop};
-use remit_trust::Sealed;
+use remit_trust::{KeyId, Sealed};
 use serde::{Deserialize, Serialize};
 use serde_json::value::to_raw_value;
 
 use crate::authority::matter_of_rehearsal;
 use crate::claim::Claim;
+use crate::host::blocking;
 use crate::own_words::{OwnWords, withheld};
-use crate::{Error, Host, Identity, Input, Rules, components};
+use crate::{Error, Host, Input, components};
 
 /// A plan as a file: what was rehearsed, and what was seen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -127,7 +128,7 @@ pub(crate) fn admit(
     // A plan of nothing but looks binds the run to looks, and at each of them the scope is asked. What else the action
     // imports gives it nothing: one that finds nothing to do is let in as it is.
     let held_to = scope.filter(|_| plan.is_none_or(|plan| !plan.is_idle()));
-    let action = host.sandbox.admit(candidate, &host.publishers, held_to)?;
+    let action = host.sandbox.admit(candidate, &host.setup()?.publishers, held_to)?;
     input.check(action.inspection())?;
     Ok(action)
 }
@@ -140,26 +141,32 @@ pub(crate) fn admit(
 /// inside, and its plan binds a run to looks.
 pub async fn rehearse(
     host: &Host,
-    (rules, by): (&Rules, &Identity),
+    by: &KeyId,
     (candidate, input): (&Candidate, &Input),
     scope: Option<Scope>,
     reason: &str,
 ) -> Result<PlanFile, Error> {
-    let (action, uncovered) = match admit(host, candidate, input, scope.as_ref(), None) {
-        Err(error @ Error::Admission(AdmissionError::NotGranted { .. })) => {
-            (admit(host, candidate, input, None, None)?, Some(error))
+    let (action, uncovered, scope, by) = blocking(|| {
+        let rules = host.rules()?;
+        let by = rules.identify(by)?;
+        let (action, uncovered) = match admit(host, candidate, input, scope.as_ref(), None) {
+            Err(error @ Error::Admission(AdmissionError::NotGranted { .. })) => {
+                (admit(host, candidate, input, None, None)?, Some(error))
+            }
+            admitted => (admitted?, None),
+        };
+        let scope = scope.unwrap_or_else(|| planning_scope(&action));
+        let reader = host.journal.reader()?;
+        by.stands(&reader)?;
+        let matter = matter_of_rehearsal(&reader, &rules, &by, &reference(&action), &scope)?;
+        let verdict =
+            rules.policies.may(&by.who(), PolicyAction::Rehearse, Some(&matter), Timestamp::now(), &[]);
+        if !verdict.allowed {
+            let (who, what) = (by.name().to_owned(), "rehearse this");
+            return Err(Error::Forbidden { who, what, why: verdict.words() });
         }
-        admitted => (admitted?, None),
-    };
-    let scope = scope.unwrap_or_else(|| planning_scope(&action));
-    let reader = host.journal.reader()?;
-    by.stands(&reader)?;
-    let matter = matter_of_rehearsal(&reader, rules, by, &reference(&action), &scope)?;
-    let verdict = rules.policies.may(&by.who(), Verb::Rehearse, Some(&matter), Timestamp::now(), &[]);
-    if !verdict.allowed {
-        let (who, what) = (by.name().to_owned(), "rehearse this");
-        return Err(Error::Forbidden { who, what, why: verdict.words() });
-    }
+        Ok((action, uncovered, scope, by))
+    })?;
     let played = play(host, &action, (candidate, input), scope, by.name(), reason).await;
     match (uncovered, &played) {
         (Some(uncovered), Ok(file)) if !file.plan.is_idle() => Err(uncovered),
@@ -180,11 +187,14 @@ pub(crate) async fn play(
 ) -> Result<PlanFile, Error> {
     let facts = facts(reason)?;
     let (run, seed, at) = (facts.run, facts.seed, facts.started);
-    components::keep(host, candidate)?;
-    let Some(_claim) = Claim::take(&host.home, run)? else {
-        return Err(Error::Busy { home: run.to_string() });
-    };
-    let (sealer, key) = host.keyring.new_run(run)?;
+    let (_claim, (sealer, key)) = blocking(|| {
+        components::keep(host, candidate)?;
+        let Some(claim) = Claim::take(&host.home, run)? else {
+            return Err(Error::Busy { home: run.to_string() });
+        };
+        Ok((claim, host.keyring.new_run(run)?))
+    })?;
+    let estate = host.estate()?;
     let watch = host.journal.watch(run);
     let started = header(action, Mode::Rehearse, input, &scope, &facts, by)?;
     host.journal.start(Record::now(run, started), key).await?;
@@ -196,7 +206,7 @@ pub(crate) async fn play(
         plan: None,
         window: None,
         watch: Some(watch),
-        estate: host.estate.clone(),
+        estate,
         journal: host.journal.clone(),
         sealer: sealer.clone(),
     });

@@ -6,13 +6,15 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use remit_gate::{Fault, OnFailure, Phase, Scope, State};
 use remit_journal::{Event, Mode, Record, Resolved, RunId, RunState, Started};
-use remit_policy::Verb;
+use remit_policy::PolicyAction;
 use remit_sandbox::Consumed;
+use remit_trust::KeyId;
 use serde::Serialize;
 
-use crate::authority::{Actor, What};
+use crate::authority::{Actor, Order, Prepared, What, prepare_order};
 use crate::changes::{Change, changes, genuine};
 use crate::claim::Claim;
+use crate::host::blocking;
 use crate::plan::end;
 use crate::revert::{Reverted, reopen, revert_changes};
 use crate::{Error, Host};
@@ -48,10 +50,11 @@ pub struct Recovery {
 /// that cannot be recovered does not keep the others from it; a journal that cannot be written does.
 pub async fn recover(host: &Host) -> Result<Recovery, Error> {
     let mut recovery = Recovery::default();
-    for run in host.journal.reader()?.unfinished()? {
-        let Some(_claim) = Claim::take(&host.home, run)? else { continue };
+    let unfinished = || Ok::<_, Error>(host.journal.reader()?.unfinished()?);
+    for run in blocking(unfinished)? {
+        let Some(_claim) = blocking(|| Claim::take(&host.home, run))? else { continue };
         // It may have come to its end before the claim was ours.
-        if !host.journal.reader()?.unfinished()?.contains(&run) {
+        if !blocking(unfinished)?.contains(&run) {
             continue;
         }
         match recover_one(host, run).await {
@@ -67,7 +70,7 @@ pub async fn recover(host: &Host) -> Result<Recovery, Error> {
 }
 
 async fn recover_one(host: &Host, run: RunId) -> Result<Recovered, Error> {
-    let records = genuine(&host.home, &*host.journal.reader()?, run)?;
+    let records = blocking(|| genuine(&host.home, &*host.journal.reader()?, run))?;
     let Some((_, Record { event: Event::Started(started), .. })) = records.first() else {
         return Err(Error::NotRevertible { run: run.to_string(), why: "its first record is missing" });
     };
@@ -169,16 +172,35 @@ pub struct Verdict {
     pub reason: String,
 }
 
-/// Takes a person's word about a call in doubt, and brings the run to the state that follows from it.
-pub async fn resolve(host: &Host, by: &Actor, run: RunId, verdict: &Verdict) -> Result<Recovered, Error> {
+/// What a person's word about a run would settle.
+struct Resolvable {
+    /// This call.
+    call: u64,
+    /// Of these.
+    changes: Vec<Change>,
+    on_failure: OnFailure,
+}
+
+impl Resolvable {
+    fn order(&self, run: RunId, verdict: &Verdict) -> What {
+        What::Resolve { run, call: self.call, happened: verdict.happened }
+    }
+}
+
+fn claim(host: &Host, run: RunId) -> Result<Claim, Error> {
+    Claim::take(&host.home, run)?.ok_or_else(|| Error::NotResolvable {
+        run: run.to_string(),
+        why: "it is going on in another process".to_owned(),
+    })
+}
+
+/// What a verdict would settle; why it can settle nothing.
+async fn resolvable(host: &Host, run: RunId, verdict: &Verdict) -> Result<Resolvable, Error> {
     let refuse = |why: String| Err(Error::NotResolvable { run: run.to_string(), why });
     if verdict.reason.trim().is_empty() {
         return refuse("no reason was given".to_owned());
     }
-    let Some(_claim) = Claim::take(&host.home, run)? else {
-        return refuse("it is going on in another process".to_owned());
-    };
-    let records = genuine(&host.home, &*host.journal.reader()?, run)?;
+    let records = blocking(|| genuine(&host.home, &*host.journal.reader()?, run))?;
     let (first, last) = (records.first(), records.last());
     let (Some((_, Record { event: Event::Started(started), .. })), Some((_, last))) = (first, last) else {
         return refuse("its first record is missing".to_owned());
@@ -187,7 +209,7 @@ pub async fn resolve(host: &Host, by: &Actor, run: RunId, verdict: &Verdict) -> 
     if state != Some(RunState::InDoubt) {
         return refuse("it is not in doubt".to_owned());
     }
-    let mut changes = changes(&records)?;
+    let changes = changes(&records)?;
     let open: Vec<&Change> = changes.iter().filter(|change| change.in_doubt).collect();
     let chosen = match (verdict.call, open.as_slice()) {
         (_, []) => {
@@ -213,11 +235,37 @@ pub async fn resolve(host: &Host, by: &Actor, run: RunId, verdict: &Verdict) -> 
             return refuse(format!("call {call} cannot have happened: the live system is as it was before"));
         }
     }
-    let what = What::Resolve { run, happened: verdict.happened };
-    let order = by.order(&*host.journal.reader()?, run, (Verb::Resolve, what), &verdict.reason)?;
-    reopen(host, run, Phase::Revert, Some((by.name(), Some(verdict.reason.clone()), order))).await?;
-    let resolved =
-        Resolved { call, happened: verdict.happened, principal: by.name(), reason: verdict.reason.clone() };
+    Ok(Resolvable { call, on_failure: on_failure(started)?, changes })
+}
+
+/// Makes what is signed to say what became of a call in doubt.
+pub async fn prepare_resolve(
+    host: &Host,
+    by: &KeyId,
+    run: RunId,
+    verdict: &Verdict,
+) -> Result<Prepared<Order>, Error> {
+    let _claim = blocking(|| claim(host, run))?;
+    let what = resolvable(host, run, verdict).await?.order(run, verdict);
+    prepare_order(host, by, Some(run), (PolicyAction::Resolve, what), &verdict.reason)
+}
+
+/// Takes a person's word about a call in doubt, and brings the run to the state that follows from it.
+pub async fn resolve(host: &Host, by: &Actor, run: RunId, verdict: &Verdict) -> Result<Recovered, Error> {
+    let _claim = blocking(|| claim(host, run))?;
+    let resolvable = resolvable(host, run, verdict).await?;
+    let by = blocking(|| {
+        let ordered = resolvable.order(run, verdict);
+        by.orders(host, &*host.journal.reader()?, Some(run), (PolicyAction::Resolve, |what| *what == ordered))
+    })?;
+    let Resolvable { call, mut changes, on_failure } = resolvable;
+    reopen(host, run, Phase::Revert, Some(&by)).await?;
+    let resolved = Resolved {
+        call,
+        happened: verdict.happened,
+        principal: by.name.clone(),
+        reason: verdict.reason.clone(),
+    };
     host.journal.commit(Record::now(run, resolved)).await?;
     if verdict.happened {
         changes
@@ -227,10 +275,10 @@ pub async fn resolve(host: &Host, by: &Actor, run: RunId, verdict: &Verdict) -> 
     } else {
         changes.retain(|change| change.intent.call != call);
     }
-    let (state, reverted) = conclude(host, run, &changes, on_failure(started)?).await?;
+    let (state, reverted) = conclude(host, run, &changes, on_failure).await?;
     let detail = match state {
         RunState::InDoubt => in_doubt(&changes),
-        _ => format!("call {call} was resolved by {}", by.name()),
+        _ => format!("call {call} was resolved by {}", by.name),
     };
     end(host, run, state, detail.clone(), &Consumed::default(), None).await?;
     Ok(Recovered { run, state, detail, reverted })

@@ -11,8 +11,9 @@ use remit_trust::Sealer;
 use serde::Serialize;
 
 use crate::changes::genuine;
+use crate::error::WITHHELD;
 use crate::keyring::Keyring;
-use crate::own_words::{OwnWords, WITHHELD, was_told};
+use crate::own_words::{OwnWords, was_told};
 use crate::plan::output;
 use crate::{Error, Home, components};
 

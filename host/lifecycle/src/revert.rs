@@ -1,15 +1,16 @@
 //! Taking a run back. Needs no grant: the right to undo outlives the right to do.
 
 use remit_gate::{Phase, State};
-use remit_journal::{Event, Mode, PhaseEntered, Record, RunId, RunState, UndoResult, Word};
-use remit_policy::Verb;
+use remit_journal::{Event, Mode, PhaseEntered, Record, RunId, RunState, UndoResult};
+use remit_policy::PolicyAction;
 use remit_sandbox::Consumed;
+use remit_trust::KeyId;
 use serde::Serialize;
 
-use crate::authority::{Actor, What};
+use crate::authority::{Actor, Order, Prepared, SaidBy, What, prepare_order};
 use crate::changes::{Change, changes, genuine};
 use crate::claim::Claim;
-use crate::host::principal;
+use crate::host::blocking;
 use crate::plan::end;
 use crate::timeline::undo_words;
 use crate::{Error, Host};
@@ -69,17 +70,6 @@ impl Reverted {
             None => "taken back by hand".to_owned(),
         }
     }
-}
-
-/// How to revert.
-#[derive(Clone, Debug, Default)]
-pub struct RevertOptions {
-    /// Only look: what is said would be done is what the live systems say now.
-    pub dry_run: bool,
-    /// Pass over what cannot be taken back, instead of stopping there.
-    pub keep_going: bool,
-    /// Why, for the record.
-    pub reason: Option<String>,
 }
 
 /// Undoes changes in reverse order. Stops at the first that cannot be undone, unless told to keep going: what
@@ -168,14 +158,10 @@ fn compared(live: State) -> String {
     }
 }
 
-/// Takes a run back by hand. Doing it twice is harmless; one that was interrupted goes on.
-pub async fn revert(host: &Host, by: &Actor, run: RunId, options: &RevertOptions) -> Result<Reverted, Error> {
+/// What a revert of this run would look at; why there can be none.
+fn revertible(host: &Host, run: RunId) -> Result<Vec<Change>, Error> {
     let refuse = |why| Err(Error::NotRevertible { run: run.to_string(), why });
-    let Some(_claim) = Claim::take(&host.home, run)? else {
-        return refuse("it is going on in another process; wait for its end");
-    };
-    let reader = host.journal.reader()?;
-    let records = genuine(&host.home, &reader, run)?;
+    let records = genuine(&host.home, &*host.journal.reader()?, run)?;
     if !records.iter().any(|(_, r)| matches!(&r.event, Event::Started(s) if s.mode == Mode::Live)) {
         return refuse("it was a rehearsal and changed nothing");
     }
@@ -188,29 +174,70 @@ pub async fn revert(host: &Host, by: &Actor, run: RunId, options: &RevertOptions
     if ended.is_some_and(|state| state.next().is_empty()) || changes.is_empty() {
         return refuse("it changed nothing");
     }
-    if options.dry_run {
-        return rehearse_revert(host, run, &changes, options.keep_going).await;
-    }
-    // Found out before anything is written: without its key there is nothing to begin.
-    host.undo_gate(run)?;
-    let reason = options.reason.as_deref().unwrap_or("taken back by hand");
-    let order = by.order(&reader, run, (Verb::Revert, What::Revert(run)), reason)?;
-    reopen(host, run, Phase::Revert, Some((by.name(), options.reason.clone(), order))).await?;
-    let reverted = revert_changes(host, run, &changes, options.keep_going).await?;
+    Ok(changes)
+}
+
+fn claim(host: &Host, run: RunId) -> Result<Claim, Error> {
+    Claim::take(&host.home, run)?.ok_or_else(|| Error::NotRevertible {
+        run: run.to_string(),
+        why: "it is going on in another process; wait for its end",
+    })
+}
+
+/// Tells what a revert would do, by a look at the live systems.
+pub async fn preview_revert(host: &Host, run: RunId, keep_going: bool) -> Result<Reverted, Error> {
+    let _claim = blocking(|| claim(host, run))?;
+    let changes = blocking(|| revertible(host, run))?;
+    rehearse_revert(host, run, &changes, keep_going).await
+}
+
+/// Makes what is signed to take a run back.
+pub fn prepare_revert(
+    host: &Host,
+    by: &KeyId,
+    run: RunId,
+    keep_going: bool,
+    reason: Option<&str>,
+) -> Result<Prepared<Order>, Error> {
+    // Found out before anything is signed: without its key there is nothing to begin.
+    blocking(|| {
+        claim(host, run)?;
+        revertible(host, run)?;
+        host.undo_gate(run)
+    })?;
+    let what = (PolicyAction::Revert, What::Revert { run, keep_going });
+    prepare_order(host, by, Some(run), what, reason.unwrap_or("taken back by hand"))
+}
+
+/// Takes a run back by hand. Doing it twice is harmless; one that was interrupted goes on.
+pub async fn revert(host: &Host, by: &Actor, run: RunId, keep_going: bool) -> Result<Reverted, Error> {
+    let _claim = blocking(|| claim(host, run))?;
+    let (changes, by) = blocking(|| {
+        let changes = revertible(host, run)?;
+        host.undo_gate(run)?;
+        let ordered = What::Revert { run, keep_going };
+        let by = by.orders(
+            host,
+            &*host.journal.reader()?,
+            Some(run),
+            (PolicyAction::Revert, |what| *what == ordered),
+        )?;
+        Ok::<_, Error>((changes, by))
+    })?;
+    reopen(host, run, Phase::Revert, Some(&by)).await?;
+    let reverted = revert_changes(host, run, &changes, keep_going).await?;
     let detail = reverted.words();
     end(host, run, reverted.state(), detail, &Consumed::default(), None).await?;
     Ok(reverted)
 }
 
 /// From here to its next end the run has no state. Without anyone to name, the host itself took it up.
-pub(crate) async fn reopen(
-    host: &Host,
-    run: RunId,
-    phase: Phase,
-    by: Option<(String, Option<String>, Option<Word>)>,
-) -> Result<(), Error> {
-    let (name, reason, order) = by.unwrap_or_else(|| (principal(), None, None));
-    let order = order.map(|word| word.document);
-    let entered = PhaseEntered { phase, principal: Some(name), reason, order };
+pub(crate) async fn reopen(host: &Host, run: RunId, phase: Phase, by: Option<&SaidBy>) -> Result<(), Error> {
+    let entered = PhaseEntered {
+        phase,
+        principal: by.map(|by| by.name.clone()),
+        reason: by.and_then(SaidBy::reason).map(ToOwned::to_owned),
+        order: by.and_then(|by| Some(by.statement.as_ref()?.document.clone())),
+    };
     Ok(host.journal.commit(Record::now(run, entered)).await?)
 }

@@ -1,14 +1,18 @@
-//! A live run, from the check of its grant to a named end.
+//! A live run, from its start on record to a named end.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use remit_gate::{Gate, OnFailure, Phase, Setup, State, Window};
 use remit_journal::{Mode, Record, RunId, RunState};
-use remit_sandbox::{Call, Candidate, Consumed, Meter};
+use remit_sandbox::{Admitted, Call, Candidate, Consumed, Meter};
+use remit_trust::Sealer;
+use tokio::task::JoinHandle;
 
 use crate::authority::Grant;
 use crate::changes::{Change, made};
 use crate::claim::Claim;
+use crate::host::blocking;
 use crate::own_words::{OwnWords, withheld};
 use crate::plan::{admit, end_with, header, output};
 use crate::recover::{conclude, in_doubt};
@@ -34,90 +38,141 @@ pub struct Finished {
     pub consumed: Consumed,
 }
 
-/// Runs an action under a grant. An error means that nothing was started, or that the journal failed and
-/// the run has no end on record; every other end is told by [`Finished`].
-pub(crate) async fn perform(
+/// A run that has started, and goes on by itself: to drop this stops nothing.
+#[derive(Debug)]
+pub struct Started {
+    /// The run.
+    pub run: RunId,
+    end: JoinHandle<Result<Finished, Error>>,
+}
+
+impl Started {
+    /// Waits for its end. An error means that the journal or a backend failed, and the run has no end on record.
+    pub async fn end(self) -> Result<Finished, Error> {
+        match self.end.await {
+            Ok(end) => end,
+            Err(stopped) => match stopped.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(Error::HostStopped { run: self.run }),
+            },
+        }
+    }
+}
+
+/// A run on record, with all that it goes on with.
+struct Going {
+    host: Host,
+    run: RunId,
+    action: Admitted,
+    input: Input,
+    seed: [u8; 32],
+    gate: Gate,
+    meter: Meter,
+    sealer: Arc<Sealer>,
+    on_failure: OnFailure,
+    /// Held until its end is on record: it is nobody else's to revert or to recover.
+    _claim: Claim,
+}
+
+/// Puts a run under a grant on record, and lets it go on in a task of its own. An error means that nothing was started.
+pub(crate) async fn begin(
     host: &Host,
     candidate: &Candidate,
     input: &Input,
     grant: Grant,
-) -> Result<Finished, Error> {
-    let action = admit(host, candidate, input, Some(&grant.scope), grant.plan.as_ref())?;
-    let (run, seed) = (grant.run(), grant.facts.seed);
+) -> Result<Started, Error> {
+    let run = grant.run();
+    let (action, claim, (sealer, key)) = blocking(|| {
+        let action = admit(host, candidate, input, Some(&grant.scope), grant.plan.as_ref())?;
+        components::keep(host, candidate)?;
+        let Some(claim) = Claim::take(&host.home, run)? else {
+            return Err(Error::Busy { home: run.to_string() });
+        };
+        Ok((action, claim, host.keyring.new_run(run)?))
+    })?;
+    let estate = host.estate()?;
+    let seed = grant.facts.seed;
     let mut started = header(&action, Mode::Live, input, &grant.scope, &grant.facts, &grant.principal)?;
     started.started_by = Some(grant.started_by);
     started.grant = Some(grant.on_record);
-    components::keep(host, candidate)?;
-    let Some(_claim) = Claim::take(&host.home, run)? else {
-        return Err(Error::Busy { home: run.to_string() });
-    };
-    let (sealer, key) = host.keyring.new_run(run)?;
     // From here on nothing is missed that takes its authority away.
     let watch = host.journal.watch(run);
     // The use is counted in the same transaction that makes the run exist.
     host.journal.start(Record::now(run, started), key).await?;
     drop(grant.turn);
 
-    let on_failure = grant.scope.on_failure;
-    let mut meter = Meter::start(grant.scope.limits.clone());
-    let gate = Gate::new(Setup {
-        facts: grant.facts,
-        mode: Mode::Live,
-        scope: grant.scope,
-        plan: grant.plan,
-        window: Some(Window::new(grant.not_before, grant.not_after)),
-        watch: Some(watch),
-        estate: host.estate.clone(),
-        journal: host.journal.clone(),
-        sealer: sealer.clone(),
-    });
-    let mut returned = None;
-    let outcome = async {
-        let text =
-            host.sandbox.call(&action, &gate, seed, &mut meter, Call::Run { input: input.json() }).await?;
-        gate.settle().await;
-        returned = Some(output(&text)?);
-        gate.enter(Phase::Verify)?;
-        let verify = Call::Verify { input: input.json(), output: &text };
-        host.sandbox.call(&action, &gate, seed, &mut meter, verify).await?;
-        gate.enter(Phase::HostCheck)?;
-        host_check(host, run, &made(&gate)?).await
-    }
-    .await;
-    gate.settle().await;
-    let consumed = meter.consumed(gate.used());
+    let going = Going {
+        run,
+        seed,
+        on_failure: grant.scope.on_failure,
+        meter: Meter::start(grant.scope.limits.clone()),
+        gate: Gate::new(Setup {
+            facts: grant.facts,
+            mode: Mode::Live,
+            scope: grant.scope,
+            plan: grant.plan,
+            window: Some(Window::new(grant.not_before, grant.not_after)),
+            watch: Some(watch),
+            estate,
+            journal: host.journal.clone(),
+            sealer: Arc::clone(&sealer),
+        }),
+        host: host.clone(),
+        action,
+        input: input.clone(),
+        sealer,
+        _claim: claim,
+    };
+    Ok(Started { run, end: tokio::spawn(going.finish()) })
+}
 
-    let Err(cause) = outcome else {
-        let detail = "every check agreed".to_owned();
+impl Going {
+    /// To a named end, on record.
+    async fn finish(self) -> Result<Finished, Error> {
+        let Self { host, run, action, input, seed, gate, mut meter, sealer, on_failure, _claim } = self;
+        let mut returned = None;
+        let outcome = async {
+            let call = Call::Run { input: input.json() };
+            let text = host.sandbox.call(&action, &gate, seed, &mut meter, call).await?;
+            gate.settle().await;
+            returned = Some(output(&text)?);
+            gate.enter(Phase::Verify)?;
+            let verify = Call::Verify { input: input.json(), output: &text };
+            host.sandbox.call(&action, &gate, seed, &mut meter, verify).await?;
+            gate.enter(Phase::HostCheck)?;
+            host_check(&host, run, &made(&gate)?).await
+        }
+        .await;
+        gate.settle().await;
+        let consumed = meter.consumed(gate.used());
+        let (state, detail, cause, reverted) = match outcome {
+            Ok(()) => (RunState::Succeeded, "every check agreed".to_owned(), None, None),
+            Err(cause) => match after_failure(&host, run, &gate, &cause, on_failure).await {
+                Ok((state, note, reverted)) => {
+                    (state, format!("{cause}{note}"), Some((cause, note)), reverted)
+                }
+                // The journal or a backend is gone: what is on disk says the rest, and `remit revert` goes on.
+                Err(error) => {
+                    tracing::error!(%run, %error, "the run could not be brought to an end");
+                    return Err(error);
+                }
+            },
+        };
         let own =
             OwnWords { detail: detail.clone(), output: returned.clone() }.sealed(&gate, run, &sealer)?;
-        let returned = returned.filter(|_| own.is_none());
         let sealed = own.is_some();
-        end_with(host, run, RunState::Succeeded, detail, &consumed, returned.clone(), own).await?;
-        return Ok(Finished {
-            run,
-            state: RunState::Succeeded,
-            output: returned,
-            sealed,
-            cause: None,
-            reverted: None,
-            consumed,
-        });
-    };
-    let (state, note, reverted) = match after_failure(host, run, &gate, &cause, on_failure).await {
-        Ok(decided) => decided,
-        // The journal or a backend is gone: what is on disk says the rest, and `remit revert` goes on.
-        Err(error) => {
-            tracing::error!(%run, %error, "the run could not be brought to an end");
-            return Err(error);
-        }
-    };
-    let own = OwnWords { detail: format!("{cause}{note}"), output: returned.clone() };
-    let own = own.sealed(&gate, run, &sealer)?;
-    let (sealed, cause) = (own.is_some(), withheld(&gate, run, cause));
-    let output = returned.filter(|_| !sealed);
-    end_with(host, run, state, format!("{cause}{note}"), &consumed, output.clone(), own).await?;
-    Ok(Finished { run, state, output, sealed, cause: Some(cause), reverted, consumed })
+        let output = returned.filter(|_| !sealed);
+        let (cause, detail) = match cause {
+            None => (None, detail),
+            Some((cause, note)) => {
+                let cause = withheld(&gate, run, cause);
+                let detail = format!("{cause}{note}");
+                (Some(cause), detail)
+            }
+        };
+        end_with(&host, run, state, detail, &consumed, output.clone(), own).await?;
+        Ok(Finished { run, state, output, sealed, cause, reverted, consumed })
+    }
 }
 
 async fn after_failure(

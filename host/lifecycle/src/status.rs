@@ -1,7 +1,7 @@
 //! How a host stands, for whoever has just been woken: what keeps it, what waits for whom, what goes on, and what ends soon.
 
 use jiff::{SignedDuration, Timestamp};
-use remit_journal::{About, Deed, Ground, Reader, RequestId, RestsOn, RunId, RunState, RunSummary};
+use remit_journal::{About, Basis, LedgerEvent, Reader, RequestId, RestsOn, RunId, RunState, RunSummary};
 use serde::Serialize;
 
 use crate::authority::{Budgets, budgets, unreviewed_runs, waiting_for_room, who, who_may_approve};
@@ -104,11 +104,11 @@ pub struct HostStatus {
 
 /// Who stopped everything, if anybody did and nobody let it go on since.
 pub fn frozen(reader: &Reader) -> Result<Option<Frozen>, Error> {
-    let thaw = RestsOn { ground: Ground::Thaw, since: reader.size()? };
+    let thaw = RestsOn { basis: Basis::Thaw, since: reader.size()? };
     let Some(withdrawn) = reader.struck(&[thaw])? else { return Ok(None) };
     for (_, act) in reader.acts(About::Host)?.into_iter().rev() {
-        if let Deed::Frozen(word) = act.deed {
-            return Ok(Some(Frozen { by: word.principal, at: act.at, reason: word.reason }));
+        if let LedgerEvent::Frozen(statement) = act.event {
+            return Ok(Some(Frozen { by: statement.principal, at: act.at, reason: statement.reason }));
         }
     }
     // The table says so, and no act does: `remit audit verify` tells of that. Frozen it is.

@@ -7,9 +7,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use remit_journal::Cosigned;
 use remit_tlog::{Cosignature, WitnessVerifier, add_checkpoint_body, add_cosignatures, conflict_size};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use ureq::Agent;
 
+use crate::config::WitnessConfig;
 use crate::{Error, Host};
 
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -17,16 +18,6 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 const SKEW: i64 = 15 * 60;
 /// No answer of a witness is longer.
 const LONGEST: u64 = 64 * 1024;
-
-/// `[[witness]]` of the configuration.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WitnessConfig {
-    /// Where it takes checkpoints: `add-checkpoint` is appended.
-    pub url: String,
-    /// Its public key, `NAME+ID+BASE64`.
-    pub key: String,
-}
 
 /// What a witness answered.
 #[derive(Clone, Debug, Serialize)]

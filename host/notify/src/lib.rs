@@ -20,7 +20,7 @@ use sink::Sink;
 
 /// Something that people want to know about.
 #[derive(Clone, Debug, Serialize)]
-pub struct Event {
+pub struct Notice {
     /// The id, the same at each delivery of the event: a receiver recognises an event that it got twice.
     pub id: String,
     /// The kind: `run-reverted`, `requested`, …
@@ -83,7 +83,7 @@ impl Notifiers {
     }
 
     /// Sends an event to the notifier `name`, once. After an error it may or may not have arrived.
-    pub async fn deliver(&self, name: &str, event: &Event) -> Result<(), NotifyError> {
+    pub async fn deliver(&self, name: &str, event: &Notice) -> Result<(), NotifyError> {
         let notifier = self.0.iter().find(|notifier| notifier.name == name);
         let notifier = notifier.ok_or_else(|| NotifyError::Failed {
             name: name.to_owned(),

@@ -12,7 +12,7 @@ use tokio::process::Command;
 use ureq::Agent;
 
 use crate::webhook::Secret;
-use crate::{Event, NotifyConfig, NotifyError};
+use crate::{Notice, NotifyConfig, NotifyError};
 
 /// The maximum size of an event in bytes; receivers refuse longer ones.
 const LONGEST: usize = 16 * 1024;
@@ -67,7 +67,7 @@ impl Sink {
     }
 
     /// Sends the event once. An error is one sentence for a person.
-    pub(crate) async fn send(&self, event: &Event) -> Result<(), String> {
+    pub(crate) async fn send(&self, event: &Notice) -> Result<(), String> {
         let body = serde_json::to_string(event).map_err(|error| error.to_string())?;
         if body.len() > LONGEST {
             return Err(format!("an event of {} bytes is too long, {LONGEST} are allowed", body.len()));

@@ -11,15 +11,15 @@ use std::{fs, thread};
 
 use jiff::{SignedDuration, Timestamp};
 use remit_notify::webhook::Secret;
-use remit_notify::{Event, Notifiers, NotifyConfig};
+use remit_notify::{Notice, Notifiers, NotifyConfig};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 const KINDS: &[&str] = &["requested", "run-reverted"];
 const PATIENCE: Duration = Duration::from_secs(2);
 
-fn event() -> Event {
-    Event {
+fn event() -> Notice {
+    Notice {
         id: "test.example/journal/7".to_owned(),
         kind: "run-reverted".to_owned(),
         at: Timestamp::now(),
@@ -181,7 +181,7 @@ async fn nobody_keeps_a_repair_waiting() {
     let text = format!("name = \"p\"\nwebhook = \"{address}\"\nsecret_file = \"secret\"");
     let error = open(home.path(), &text).unwrap().deliver("p", &event()).await.unwrap_err().to_string();
     assert!(!error.contains("a-token"), "{error}");
-    let long = Event { summary: "x".repeat(100_000), ..event() };
+    let long = Notice { summary: "x".repeat(100_000), ..event() };
     assert!(slow.deliver("c", &long).await.unwrap_err().to_string().contains("too long"));
     assert!(since.elapsed() < Duration::from_secs(20));
 }

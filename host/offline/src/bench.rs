@@ -9,12 +9,9 @@ use remit_capability::systems;
 use remit_file::Durable;
 use remit_gate::{Estate, Failure, Injected, Phase, Plan, Step};
 use remit_journal::RunState;
-use remit_lifecycle::{
-    Error, Founder, Founding, Home, Host, Identity, Input, Opinion, Rules, Terms, decide, execute,
-    request_run,
-};
+use remit_lifecycle::{Error, Founder, Founding, Home, Host, Input, KeyHolder, Opinion, Terms};
 use remit_sandbox::{Candidate, Inspection, Sandbox, Stop};
-use remit_trust::principals::Kind;
+use remit_trust::principals::PrincipalKind;
 use remit_trust::{Signer, SigningKey, blob};
 use tempfile::TempDir;
 
@@ -24,9 +21,8 @@ use crate::{Expect, FailAt, Fixture, OfflineError};
 pub struct Bench {
     dir: TempDir,
     host: Host,
-    rules: Rules,
-    author: Identity,
-    approver: Identity,
+    author: KeyHolder,
+    approver: KeyHolder,
     candidate: Candidate,
     tried: u32,
 }
@@ -74,8 +70,8 @@ impl Bench {
             write(file.clone(), key.verifying_key().to_text().as_bytes())?;
             Ok((key, Founder { name: name.to_owned(), kind, groups: Vec::new(), key: file }))
         };
-        let (author_key, author) = founder("author", Kind::Service)?;
-        let (approver_key, approver) = founder("approver", Kind::Human)?;
+        let (author_key, author) = founder("author", PrincipalKind::Service)?;
+        let (approver_key, approver) = founder("approver", PrincipalKind::Human)?;
         let signed = path("action.wasm");
         write(signed.clone(), original.bytes()?)?;
         write(path("action.wasm.sig"), blob::sign_blob(&publisher, original.bytes()?)?.as_bytes())?;
@@ -90,15 +86,14 @@ impl Bench {
         write(home.policies().join("default.cedar"), POLICY.as_bytes())?;
         let approver_key = Signer::from(approver_key);
         home.sign_rules(&approver_key, |_| true)?;
-        let rules = home.rules()?;
-        let (author, approver) = (rules.identify(author_key.into())?, rules.identify(approver_key)?);
+        let (author, approver) = (KeyHolder::from(Signer::from(author_key)), KeyHolder::from(approver_key));
         let mut host = home.open()?;
         if let Some(cache) = cache {
             let cache = remit_engine::Cache::open(cache, &cache.with_extension("key"))?;
-            host.sandbox = Sandbox::new(Some(cache)).map_err(Error::from)?;
+            host.sandbox = Sandbox::new(Some(cache)).map_err(Error::from)?.into();
         }
         let candidate = Candidate::read(&signed)?;
-        Ok(Self { dir, host, rules, author, approver, candidate, tried: 0 })
+        Ok(Self { dir, host, author, approver, candidate, tried: 0 })
     }
 
     /// Tries a case: rehearsal, grant of its least scope, run. Everything begins anew.
@@ -115,7 +110,7 @@ impl Bench {
             estate = with;
             all.push(made_up);
         }
-        self.host.estate = match case.fault {
+        let estate = match case.fault {
             None => estate,
             Some(fault) => estate.failing(Injected {
                 at: fault.at,
@@ -123,19 +118,20 @@ impl Bench {
                 answer_lost: fault.answer_lost,
             }),
         };
+        self.host.serve(estate.clone());
         let mut seen = self.run(case.fixture).await?;
         for ((domain, things), made_up) in systems().zip(&case.fixture.things).zip(&all) {
             let states = after(domain.table(), &**things, &**made_up, case).await?;
             seen.after.push((domain.table(), states));
         }
-        let calls = self.host.estate.counted();
+        let calls = estate.counted();
         let missed = case.fault.filter(|fault| calls < fault.at).map(|_| calls);
         Ok(Seen { came_of_it: seen, missed })
     }
 
     async fn run(&self, fixture: &Fixture) -> Result<Expect, OfflineError> {
         let input = Input::of(&fixture.input)?;
-        let Self { host, rules, author, approver, candidate, .. } = self;
+        let Self { host, author, approver, candidate, .. } = self;
         let terms = Terms {
             reason: "an offline test".to_owned(),
             incident: None,
@@ -145,14 +141,14 @@ impl Bench {
             break_glass: false,
         };
         let how = (fixture.scope.clone(), false);
-        let asked = match request_run(host, rules, author, candidate, &input, how, terms).await {
+        let asked = match author.request_run(host, candidate, &input, how, terms).await {
             Ok(case) => case.request,
             Err(error) => return not_rehearsed(error),
         };
         let operations = asked.plan().map(lines);
         let opinion = Opinion { approve: true, reason: String::new(), expect: None };
-        decide(host, rules, approver, asked.id, opinion).await?;
-        let done = execute(host, rules, author, asked.id, Some((candidate, &input))).await?;
+        approver.decide(host, asked.id, &opinion).await?;
+        let done = author.execute(host, asked.id, Some((candidate, &input))).await?;
         Ok(Expect {
             outcome: Some(done.state),
             because: done.cause.map(|cause| cause.to_string()),

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::Who;
-use crate::matter::KINDS;
+use crate::Subject;
+use crate::request::KINDS;
 
 /// The approvals that a policy asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +22,8 @@ pub struct Need {
 impl Need {
     /// How many approvals are missing. Each principal counts once.
     #[must_use]
-    pub fn missing(&self, approvals: &[Who]) -> usize {
-        let fits = |who: &&Who| {
+    pub fn missing(&self, approvals: &[Subject]) -> usize {
+        let fits = |who: &&Subject| {
             self.kind.as_ref().is_none_or(|kind| who.kind == *kind)
                 && self.group.as_ref().is_none_or(|group| who.groups.contains(group))
         };

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use cedar_policy::Policy;
 use serde_json::Value;
 
-use crate::matter::KINDS;
-use crate::{Need, PolicyError, Who};
+use crate::request::KINDS;
+use crate::{Need, PolicyError, Subject};
 
 /// A place in a policy file, as an error shows it.
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ pub(crate) struct Named {
 }
 
 /// Checks that each name is one of a principal or group.
-pub(crate) fn check(named: &[Named], all: &[Who]) -> Result<(), PolicyError> {
+pub(crate) fn check(named: &[Named], all: &[Subject]) -> Result<(), PolicyError> {
     let names: BTreeSet<&str> = all.iter().map(|who| who.name.as_str()).collect();
     let groups: BTreeSet<&str> = all.iter().flat_map(|who| &who.groups).map(String::as_str).collect();
     for Named { kind, name, spot } in named {
@@ -77,7 +77,7 @@ pub(crate) fn check(named: &[Named], all: &[Who]) -> Result<(), PolicyError> {
 }
 
 /// The needs that could not be met even if all principals approved, in words.
-pub(crate) fn unmet<'a>(needs: impl IntoIterator<Item = &'a Need>, all: &[Who]) -> Vec<String> {
+pub(crate) fn unmet<'a>(needs: impl IntoIterator<Item = &'a Need>, all: &[Subject]) -> Vec<String> {
     let mut unmet = Vec::new();
     for need in needs {
         let missing = need.missing(all);

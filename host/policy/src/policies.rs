@@ -14,10 +14,10 @@ use miette::Diagnostic;
 use remit_file::{Entry, Kind};
 use remit_trust::{Digest, canonical};
 
-use crate::matter::KINDS;
-use crate::matter::{context, entities};
 use crate::people::{Named, Spot};
-use crate::{Matter, Need, PolicyError, Verb, Who, paths, people};
+use crate::request::KINDS;
+use crate::request::{context, entities};
+use crate::{Need, PolicyAction, PolicyError, PolicyRequest, Subject, paths, people};
 
 /// The Cedar schema of policies.
 pub const SCHEMA: &str = include_str!("schema.cedarschema");
@@ -48,7 +48,7 @@ pub struct Policies {
 
 /// The answer of the policies, and which of them decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
+pub struct PolicyAnswer {
     /// Whether it is allowed.
     pub allowed: bool,
     /// The policies that decided: those that permit, or those that forbid.
@@ -58,7 +58,7 @@ pub struct Verdict {
     words: String,
 }
 
-impl Verdict {
+impl PolicyAnswer {
     /// The reason for the answer, in one clause for a person.
     #[must_use]
     pub fn words(&self) -> String {
@@ -237,13 +237,13 @@ impl Policies {
     }
 
     /// Checks that every principal and group in the policies exists among `all` principals.
-    pub fn check_people(&self, all: &[Who]) -> Result<(), PolicyError> {
+    pub fn check_people(&self, all: &[Subject]) -> Result<(), PolicyError> {
         people::check(&self.people, all)
     }
 
     /// The approvals that the policies ask for and that could not be given even if `all` principals approved, in words.
     #[must_use]
-    pub fn unmet(&self, all: &[Who]) -> Vec<String> {
+    pub fn unmet(&self, all: &[Subject]) -> Vec<String> {
         people::unmet(self.needs.values(), all)
     }
 
@@ -272,11 +272,11 @@ impl Policies {
 
     fn ask(
         &self,
-        who: &Who,
+        who: &Subject,
         action: &str,
-        matter: Option<&Matter>,
+        matter: Option<&PolicyRequest>,
         now: Timestamp,
-        approvals: &[Who],
+        approvals: &[Subject],
     ) -> Result<Response, String> {
         let uid = |kind: &str, id: &str| {
             EntityUid::from_json(serde_json::json!({"type": format!("Remit::{kind}"), "id": id}))
@@ -300,15 +300,15 @@ impl Policies {
     #[must_use]
     pub fn may(
         &self,
-        who: &Who,
-        verb: Verb,
-        matter: Option<&Matter>,
+        who: &Subject,
+        verb: PolicyAction,
+        matter: Option<&PolicyRequest>,
         now: Timestamp,
-        approvals: &[Who],
-    ) -> Verdict {
+        approvals: &[Subject],
+    ) -> PolicyAnswer {
         match self.ask(who, verb.name(), matter, now, approvals) {
             Ok(response) => self.verdict(&response),
-            Err(why) => Verdict {
+            Err(why) => PolicyAnswer {
                 allowed: false,
                 because: Vec::new(),
                 words: format!("the policies cannot be asked this: {why}"),
@@ -317,7 +317,7 @@ impl Policies {
         }
     }
 
-    fn verdict(&self, response: &Response) -> Verdict {
+    fn verdict(&self, response: &Response) -> PolicyAnswer {
         let errors: Vec<String> = response.diagnostics().errors().map(ToString::to_string).collect();
         let mut because: Vec<String> = response.diagnostics().reason().map(ToString::to_string).collect();
         because.sort();
@@ -336,11 +336,11 @@ impl Policies {
             };
             format!("forbidden: {}", because.iter().map(says).collect::<Vec<_>>().join("; "))
         };
-        Verdict { allowed, because, errors, words }
+        PolicyAnswer { allowed, because, errors, words }
     }
 
     /// The approvals that a request needs: those of all policies together. An error if no policy asks for any.
-    pub fn requirements(&self, matter: &Matter, now: Timestamp) -> Result<Vec<Need>, PolicyError> {
+    pub fn requirements(&self, matter: &PolicyRequest, now: Timestamp) -> Result<Vec<Need>, PolicyError> {
         let response = self
             .ask(&matter.requester, "require", Some(matter), now, &[])
             .map_err(|why| PolicyError::Refused(format!("the policies cannot be asked this: {why}")))?;

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::{Matter, Policies, PolicyError, Verb, Who, paths};
+use crate::{Policies, PolicyAction, PolicyError, PolicyRequest, Subject, paths};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -17,13 +17,13 @@ struct Table {
 struct Case {
     name: String,
     #[serde(default)]
-    who: Who,
+    who: Subject,
     #[serde(default)]
-    verb: Option<Verb>,
+    verb: Option<PolicyAction>,
     #[serde(default)]
-    matter: Option<Matter>,
+    matter: Option<PolicyRequest>,
     #[serde(default)]
-    approvals: Vec<Who>,
+    approvals: Vec<Subject>,
     #[serde(default)]
     at: Option<Timestamp>,
     expect: Expect,
@@ -87,7 +87,7 @@ fn case_at(text: &str, at: usize) -> Option<String> {
 
 /// Completes a case: a request that may do something to a resource has a count of at least one, so a missing count is set.
 /// A case with a text that cannot be a resource is refused.
-fn complete(matter: &mut Matter, policies: &Policies) -> Result<(), String> {
+fn complete(matter: &mut PolicyRequest, policies: &Policies) -> Result<(), String> {
     for (patterns, count, changes) in [
         (&matter.may_observe, &mut matter.observe, false),
         (&matter.may_read, &mut matter.content, false),

@@ -9,28 +9,28 @@ use std::os::unix::ffi::OsStrExt as _;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use remit_gate::Pattern;
-use remit_policy::{Matter, Policies, PolicyError, Verb, Who, shipped_files, test};
+use remit_policy::{Policies, PolicyAction, PolicyError, PolicyRequest, Subject, shipped_files, test};
 
 const KINDS: [&str; 2] = ["file", "secret"];
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
-fn who(name: &str, kind: &str) -> Who {
-    Who { name: name.to_owned(), kind: kind.to_owned(), groups: Vec::new() }
+fn who(name: &str, kind: &str) -> Subject {
+    Subject { name: name.to_owned(), kind: kind.to_owned(), groups: Vec::new() }
 }
 
 fn patterns(all: &[&str]) -> BTreeSet<Pattern> {
     all.iter().map(|text| Pattern::new(text).unwrap()).collect()
 }
 
-fn request() -> Matter {
-    Matter {
+fn request() -> PolicyRequest {
+    PolicyRequest {
         requester: who("bot", "agent"),
         has_plan: true,
         change: 1,
         changes: 1,
         may_change: patterns(&["secret:users/eve"]),
-        ..Matter::default()
+        ..PolicyRequest::default()
     }
 }
 
@@ -46,14 +46,14 @@ fn with(text: &str) -> Result<Policies, PolicyError> {
     Policies::parse(&files, KINDS)
 }
 
-fn needs(policies: &Policies, matter: &Matter) -> Vec<String> {
+fn needs(policies: &Policies, matter: &PolicyRequest) -> Vec<String> {
     let mut all: Vec<String> =
         policies.requirements(matter, NOW).unwrap().iter().map(ToString::to_string).collect();
     all.sort();
     all
 }
 
-fn may(policies: &Policies, one: &Who, verb: Verb, matter: Option<&Matter>) -> bool {
+fn may(policies: &Policies, one: &Subject, verb: PolicyAction, matter: Option<&PolicyRequest>) -> bool {
     policies.may(one, verb, matter, NOW, &[]).allowed
 }
 
@@ -64,44 +64,54 @@ fn the_shipped_policies_say_who_may_what() {
     let asks = request();
     // By a human; by the agent that asked; by a service.
     for (verb, expected) in [
-        (Verb::Propose, [true, true, true]),
-        (Verb::Approve, [true, false, false]),
-        (Verb::Trigger, [true, true, true]),
-        (Verb::Revoke, [true, true, false]),
-        (Verb::Revert, [true, false, false]),
-        (Verb::Resolve, [true, false, false]),
-        (Verb::Review, [true, false, false]),
+        (PolicyAction::Propose, [true, true, true]),
+        (PolicyAction::Approve, [true, false, false]),
+        (PolicyAction::Trigger, [true, true, true]),
+        (PolicyAction::Revoke, [true, true, false]),
+        (PolicyAction::Revert, [true, false, false]),
+        (PolicyAction::Resolve, [true, false, false]),
+        (PolicyAction::Review, [true, false, false]),
     ] {
         let found = [&human, &agent, &service].map(|one| may(&policies, one, verb, Some(&asks)));
         assert_eq!(found, expected, "{verb:?} of a request");
     }
-    for verb in [Verb::Revoke, Verb::Revert, Verb::Freeze, Verb::Resolve, Verb::Review] {
+    for verb in [
+        PolicyAction::Revoke,
+        PolicyAction::Revert,
+        PolicyAction::Freeze,
+        PolicyAction::Resolve,
+        PolicyAction::Review,
+    ] {
         let found = [&human, &agent, &service].map(|one| may(&policies, one, verb, None));
         assert_eq!(found, [true, false, false], "{verb:?} of the home");
     }
     // What is asked of the wrong thing, or by nobody known, has no answer but no.
-    assert!(!may(&policies, &human, Verb::Approve, None));
-    assert!(!may(&policies, &human, Verb::Freeze, Some(&asks)));
-    assert!(!may(&policies, &who("x", "person"), Verb::Approve, Some(&asks)));
-    assert!(!may(&policies, &Who::default(), Verb::Approve, Some(&asks)));
+    assert!(!may(&policies, &human, PolicyAction::Approve, None));
+    assert!(!may(&policies, &human, PolicyAction::Freeze, Some(&asks)));
+    assert!(!may(&policies, &who("x", "person"), PolicyAction::Approve, Some(&asks)));
+    assert!(!may(&policies, &Subject::default(), PolicyAction::Approve, Some(&asks)));
 }
 
 #[test]
 fn the_shipped_policies_say_how_many() {
     let policies = Policies::shipped(KINDS).unwrap();
-    let look = Matter { change: 0, changes: 0, observe: 3, ..request() };
+    let look = PolicyRequest { change: 0, changes: 0, observe: 3, ..request() };
     for (name, matter, expected) in [
         ("a look", look.clone(), &["0 principals"][..]),
         ("a change", request(), &["1 human"]),
-        ("irrevocable", Matter { irrevocable: 1, ..request() }, &["1 human", "2 humans"]),
-        ("no plan", Matter { has_plan: false, ..request() }, &["1 human", "2 humans"]),
-        ("a look without a plan", Matter { has_plan: false, ..look.clone() }, &["1 human", "2 humans"]),
-        ("a standing look", Matter { standing: true, ..look.clone() }, &["2 humans"]),
-        ("standing", Matter { standing: true, ..request() }, &["1 human", "2 humans"]),
-        ("secrets", Matter { disclose: 1, ..look }, &["1 human"]),
+        ("irrevocable", PolicyRequest { irrevocable: 1, ..request() }, &["1 human", "2 humans"]),
+        ("no plan", PolicyRequest { has_plan: false, ..request() }, &["1 human", "2 humans"]),
+        (
+            "a look without a plan",
+            PolicyRequest { has_plan: false, ..look.clone() },
+            &["1 human", "2 humans"],
+        ),
+        ("a standing look", PolicyRequest { standing: true, ..look.clone() }, &["2 humans"]),
+        ("standing", PolicyRequest { standing: true, ..request() }, &["1 human", "2 humans"]),
+        ("secrets", PolicyRequest { disclose: 1, ..look }, &["1 human"]),
         (
             "everything",
-            Matter { irrevocable: 1, standing: true, has_plan: false, ..request() },
+            PolicyRequest { irrevocable: 1, standing: true, has_plan: false, ..request() },
             &["1 human", "2 humans", "2 humans"],
         ),
     ] {
@@ -117,25 +127,43 @@ fn the_shipped_policies_say_how_much() {
     };
     let base = request();
     for (name, matter, propose, trigger, because) in [
-        ("10 targets", Matter { may_change: many(10), ..base.clone() }, true, true, "the-named-start"),
-        ("11 targets", Matter { may_change: many(11), ..base.clone() }, false, false, "at-most-ten-targets"),
-        ("secrets", Matter { disclose: 1, ..base.clone() }, false, false, "no-disclosure"),
-        ("requester 20", Matter { spent_by_requester: 19, ..base.clone() }, true, true, "the-named-start"),
+        ("10 targets", PolicyRequest { may_change: many(10), ..base.clone() }, true, true, "the-named-start"),
+        (
+            "11 targets",
+            PolicyRequest { may_change: many(11), ..base.clone() },
+            false,
+            false,
+            "at-most-ten-targets",
+        ),
+        ("secrets", PolicyRequest { disclose: 1, ..base.clone() }, false, false, "no-disclosure"),
+        (
+            "requester 20",
+            PolicyRequest { spent_by_requester: 19, ..base.clone() },
+            true,
+            true,
+            "the-named-start",
+        ),
         (
             "requester 21",
-            Matter { spent_by_requester: 20, ..base.clone() },
+            PolicyRequest { spent_by_requester: 20, ..base.clone() },
             true,
             false,
             "budget-of-a-requester",
         ),
-        ("action 50", Matter { spent_by_action: 49, ..base.clone() }, true, true, "the-named-start"),
-        ("action 51", Matter { spent_by_action: 50, ..base.clone() }, true, false, "budget-of-an-action"),
-        ("prefix 20", Matter { spent_by_prefix: 19, ..base.clone() }, true, true, "the-named-start"),
-        ("prefix 21", Matter { spent_by_prefix: 20, ..base }, true, false, "budget-of-a-prefix"),
+        ("action 50", PolicyRequest { spent_by_action: 49, ..base.clone() }, true, true, "the-named-start"),
+        (
+            "action 51",
+            PolicyRequest { spent_by_action: 50, ..base.clone() },
+            true,
+            false,
+            "budget-of-an-action",
+        ),
+        ("prefix 20", PolicyRequest { spent_by_prefix: 19, ..base.clone() }, true, true, "the-named-start"),
+        ("prefix 21", PolicyRequest { spent_by_prefix: 20, ..base }, true, false, "budget-of-a-prefix"),
     ] {
         let bot = who("bot", "agent");
-        assert_eq!(may(&policies, &bot, Verb::Propose, Some(&matter)), propose, "{name}");
-        let verdict = policies.may(&bot, Verb::Trigger, Some(&matter), NOW, &[]);
+        assert_eq!(may(&policies, &bot, PolicyAction::Propose, Some(&matter)), propose, "{name}");
+        let verdict = policies.may(&bot, PolicyAction::Trigger, Some(&matter), NOW, &[]);
         assert_eq!(verdict.allowed, trigger, "{name}: {}", verdict.words());
         assert_eq!(verdict.because, [because], "{name}");
         if !trigger {
@@ -145,8 +173,8 @@ fn the_shipped_policies_say_how_much() {
     assert!(!may(
         &policies,
         &who("dana", "human"),
-        Verb::Approve,
-        Some(&Matter { disclose: 1, ..request() })
+        PolicyAction::Approve,
+        Some(&PolicyRequest { disclose: 1, ..request() })
     ));
 }
 
@@ -158,7 +186,7 @@ fn attack_an_agent_approves() {
     )
     .unwrap();
     for kind in ["agent", "service", "Human", "human ", ""] {
-        let verdict = policies.may(&who("helper", kind), Verb::Approve, Some(&request()), NOW, &[]);
+        let verdict = policies.may(&who("helper", kind), PolicyAction::Approve, Some(&request()), NOW, &[]);
         assert!(!verdict.allowed, "{kind}");
         assert_eq!(verdict.because, ["agents-never-approve"], "{kind}");
         assert!(verdict.words().contains("software never approves"), "{}", verdict.words());
@@ -168,10 +196,10 @@ fn attack_an_agent_approves() {
 #[test]
 fn attack_ones_own_request() {
     let policies = Policies::shipped(KINDS).unwrap();
-    let own = Matter { requester: who("dana", "human"), ..request() };
-    let verdict = policies.may(&who("dana", "human"), Verb::Approve, Some(&own), NOW, &[]);
+    let own = PolicyRequest { requester: who("dana", "human"), ..request() };
+    let verdict = policies.may(&who("dana", "human"), PolicyAction::Approve, Some(&own), NOW, &[]);
     assert_eq!((verdict.allowed, &*verdict.because[0]), (false, "not-ones-own"));
-    assert!(may(&policies, &who("erik", "human"), Verb::Approve, Some(&own)));
+    assert!(may(&policies, &who("erik", "human"), PolicyAction::Approve, Some(&own)));
 }
 
 /// Cedar leaves out a policy that fails, a `forbid` too: here that is a no.
@@ -179,11 +207,11 @@ fn attack_ones_own_request() {
 fn attack_a_policy_that_cannot_be_evaluated() {
     let policies = Policies::shipped(KINDS).unwrap();
     for matter in [
-        Matter { changes: u64::MAX, spent_by_requester: u64::MAX, ..request() },
-        Matter { spent_by_action: u64::MAX, ..request() },
-        Matter { changes: 2, spent_by_prefix: i64::MAX.unsigned_abs(), ..request() },
+        PolicyRequest { changes: u64::MAX, spent_by_requester: u64::MAX, ..request() },
+        PolicyRequest { spent_by_action: u64::MAX, ..request() },
+        PolicyRequest { changes: 2, spent_by_prefix: i64::MAX.unsigned_abs(), ..request() },
     ] {
-        let verdict = policies.may(&who("bot", "agent"), Verb::Trigger, Some(&matter), NOW, &[]);
+        let verdict = policies.may(&who("bot", "agent"), PolicyAction::Trigger, Some(&matter), NOW, &[]);
         assert!(!verdict.allowed);
         assert!(!verdict.errors.is_empty());
         assert!(verdict.words().contains("cannot be evaluated, so the answer is no"), "{}", verdict.words());
@@ -193,14 +221,14 @@ fn attack_a_policy_that_cannot_be_evaluated() {
         "@id(\"sum\") forbid (principal, action in [Remit::Action::\"approve\", Remit::Action::\"require\"], resource) when { resource.uses + 1 > 9223372036854775806 };",
     )
     .unwrap();
-    let matter = Matter { uses: u64::MAX, ..request() };
-    assert!(!may(&policies, &who("dana", "human"), Verb::Approve, Some(&matter)));
+    let matter = PolicyRequest { uses: u64::MAX, ..request() };
+    assert!(!may(&policies, &who("dana", "human"), PolicyAction::Approve, Some(&matter)));
     let refused = policies.requirements(&matter, NOW).unwrap_err();
     assert!(
         matches!(&refused, PolicyError::Refused(why) if why.contains("cannot be evaluated")),
         "{refused:?}"
     );
-    assert!(may(&policies, &who("dana", "human"), Verb::Approve, Some(&request())));
+    assert!(may(&policies, &who("dana", "human"), PolicyAction::Approve, Some(&request())));
 }
 
 fn wrong(text: &str) -> (String, String) {
@@ -322,7 +350,7 @@ fn needs_add_up() {
     )
     .unwrap();
     assert_eq!(needs(&policies, &request()), ["1 human"]);
-    let production = Matter { environment: Some("production".to_owned()), ..request() };
+    let production = PolicyRequest { environment: Some("production".to_owned()), ..request() };
     assert_eq!(needs(&policies, &production), ["1 human", "1 human of security"]);
     // A forbid of `require` is a no, whatever else is needed.
     let policies = with("forbid (principal, action == Remit::Action::\"require\", resource);").unwrap();
@@ -338,7 +366,8 @@ fn attack_the_same_approver_twice() {
     let policies = with("@id(\"s\") @needs(\"2 human in security\") permit (principal, action == Remit::Action::\"require\", resource);").unwrap();
     let all = policies.requirements(&request(), NOW).unwrap();
     let need = all.iter().find(|need| need.policy == "s").unwrap();
-    let of = |name: &str, kind: &str, group: &str| Who { groups: vec![group.to_owned()], ..who(name, kind) };
+    let of =
+        |name: &str, kind: &str, group: &str| Subject { groups: vec![group.to_owned()], ..who(name, kind) };
     let dana = of("dana", "human", "security");
     for (approvals, missing) in [
         (vec![], 2),
@@ -355,7 +384,9 @@ fn attack_the_same_approver_twice() {
     // In a policy, a set: counted by who they are, and given as they are.
     let policies = parse("permit (principal, action == Remit::Action::\"trigger\", resource) when { context.approvals.containsAll([Remit::Principal::\"dana\", Remit::Principal::\"erik\"]) };").unwrap();
     let bot = who("bot", "agent");
-    let ask = |approvals: &[Who]| policies.may(&bot, Verb::Trigger, Some(&request()), NOW, approvals).allowed;
+    let ask = |approvals: &[Subject]| {
+        policies.may(&bot, PolicyAction::Trigger, Some(&request()), NOW, approvals).allowed
+    };
     assert!(!ask(&[dana.clone(), dana.clone()]));
     assert!(ask(&[dana, who("erik", "human")]));
 }
@@ -364,7 +395,7 @@ fn attack_the_same_approver_twice() {
 #[test]
 fn whoever_is_named_must_be_there() {
     let member =
-        |name: &str, kind: &str, group: &str| Who { groups: vec![group.to_owned()], ..who(name, kind) };
+        |name: &str, kind: &str, group: &str| Subject { groups: vec![group.to_owned()], ..who(name, kind) };
     let all = [member("alice", "human", "contractors"), member("bot", "agent", "robots")];
     let permit =
         |whom: &str| format!("permit (principal {whom}, action == Remit::Action::\"freeze\", resource);");
@@ -533,15 +564,15 @@ fn a_table_of_cases() {
     }
 }
 
-fn verbs() -> impl Strategy<Value = Verb> {
+fn verbs() -> impl Strategy<Value = PolicyAction> {
     prop::sample::select(vec![
-        Verb::Propose,
-        Verb::Approve,
-        Verb::Trigger,
-        Verb::Revoke,
-        Verb::Revert,
-        Verb::Review,
-        Verb::Resolve,
+        PolicyAction::Propose,
+        PolicyAction::Approve,
+        PolicyAction::Trigger,
+        PolicyAction::Revoke,
+        PolicyAction::Revert,
+        PolicyAction::Review,
+        PolicyAction::Resolve,
     ])
 }
 
@@ -574,7 +605,7 @@ proptest! {
         disclose in 0..2_u64,
     ) {
         let (before, after) = (Policies::shipped(KINDS).unwrap(), with(&forbid).unwrap());
-        let matter = Matter {
+        let matter = PolicyRequest {
             changes: numbers[0],
             uses: numbers[1],
             spent_by_action: numbers[2],
@@ -640,19 +671,20 @@ fn attack_a_scope_that_a_policy_names_a_place_in() {
         ("file:prod/**", true),
     ] {
         let set = patterns(&[pattern]);
-        let base = || Matter { standing: true, may_change: BTreeSet::new(), ..request() };
-        for matter in
-            [Matter { may_change: set.clone(), ..base() }, Matter { may_destroy: set.clone(), ..base() }]
-        {
+        let base = || PolicyRequest { standing: true, may_change: BTreeSet::new(), ..request() };
+        for matter in [
+            PolicyRequest { may_change: set.clone(), ..base() },
+            PolicyRequest { may_destroy: set.clone(), ..base() },
+        ] {
             assert_eq!(
-                may(&policies, &who("dana", "human"), Verb::Propose, Some(&matter)),
+                may(&policies, &who("dana", "human"), PolicyAction::Propose, Some(&matter)),
                 passes,
                 "{pattern}"
             );
         }
         // A look touches nothing.
-        let looks = Matter { may_observe: set.clone(), may_read: set, ..base() };
-        assert!(may(&policies, &who("dana", "human"), Verb::Propose, Some(&looks)), "{pattern}");
+        let looks = PolicyRequest { may_observe: set.clone(), may_read: set, ..base() };
+        assert!(may(&policies, &who("dana", "human"), PolicyAction::Propose, Some(&looks)), "{pattern}");
     }
 }
 
@@ -666,7 +698,7 @@ fn each_effect_has_its_own_places() {
         .unwrap();
         for (place, asked) in names.iter().enumerate() {
             let set = |this| if this == place { patterns(&["secret:prod/**"]) } else { BTreeSet::new() };
-            let matter = Matter {
+            let matter = PolicyRequest {
                 may_change: set(0),
                 may_destroy: set(1),
                 may_disclose: set(2),
@@ -674,7 +706,7 @@ fn each_effect_has_its_own_places() {
                 may_observe: set(4),
                 ..request()
             };
-            let found = may(&policies, &who("bot", "agent"), Verb::Rehearse, Some(&matter));
+            let found = may(&policies, &who("bot", "agent"), PolicyAction::Rehearse, Some(&matter));
             assert_eq!(found, at == place, "{name} of {asked}");
         }
     }
@@ -683,15 +715,16 @@ fn each_effect_has_its_own_places() {
 #[test]
 fn software_rehearses_what_hands_out_no_content() {
     let policies = Policies::shipped(KINDS).unwrap();
-    let look = Matter { may_observe: patterns(&["secret:**"]), observe: 9, ..Matter::default() };
-    let read = Matter { content: 1, may_read: patterns(&["file:**"]), ..look.clone() };
+    let look =
+        PolicyRequest { may_observe: patterns(&["secret:**"]), observe: 9, ..PolicyRequest::default() };
+    let read = PolicyRequest { content: 1, may_read: patterns(&["file:**"]), ..look.clone() };
     for (one, reads) in
         [(who("dana", "human"), true), (who("bot", "agent"), false), (who("cron", "service"), false)]
     {
-        assert!(may(&policies, &one, Verb::Rehearse, Some(&look)), "{one:?}");
-        assert_eq!(may(&policies, &one, Verb::Rehearse, Some(&read)), reads, "{one:?}");
+        assert!(may(&policies, &one, PolicyAction::Rehearse, Some(&look)), "{one:?}");
+        assert_eq!(may(&policies, &one, PolicyAction::Rehearse, Some(&read)), reads, "{one:?}");
     }
-    assert!(!may(&policies, &who("dana", "human"), Verb::Rehearse, None));
+    assert!(!may(&policies, &who("dana", "human"), PolicyAction::Rehearse, None));
 }
 
 #[test]

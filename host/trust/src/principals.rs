@@ -13,7 +13,7 @@ use crate::{Digest, KeyError, KeyId, VerifyingKey, canonical};
 /// The kind of a principal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum PrincipalKind {
     /// A person.
     Human,
     /// Software that decides by itself what to propose.
@@ -22,7 +22,7 @@ pub enum Kind {
     Service,
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for PrincipalKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Human => "human",
@@ -38,7 +38,7 @@ pub struct Principal {
     /// The name, unique in the home.
     pub name: String,
     /// The kind.
-    pub kind: Kind,
+    pub kind: PrincipalKind,
     /// The names of its groups.
     pub groups: BTreeSet<String>,
     /// The keys.
@@ -121,7 +121,7 @@ struct WrittenFile {
 #[serde(deny_unknown_fields)]
 struct Written {
     name: String,
-    kind: Kind,
+    kind: PrincipalKind,
     #[serde(default)]
     groups: BTreeSet<String>,
     #[serde(default)]
@@ -153,7 +153,7 @@ fn moment<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Timestamp>
 /// The content that the digest covers: the meaning, not the layout.
 #[derive(Serialize)]
 struct Meaning<'a> {
-    principals: Vec<(&'a str, Kind, &'a BTreeSet<String>, Vec<KeyMeaning>)>,
+    principals: Vec<(&'a str, PrincipalKind, &'a BTreeSet<String>, Vec<KeyMeaning>)>,
     break_glass: &'a Option<BreakGlass>,
 }
 

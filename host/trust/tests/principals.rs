@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use jiff::Timestamp;
-use remit_trust::principals::{Kind, Principals, PrincipalsError};
+use remit_trust::principals::{PrincipalKind, Principals, PrincipalsError};
 use remit_trust::{KeyError, SigningKey, VerifyingKey};
 
 fn parse(text: &str) -> Result<Principals, PrincipalsError> {
@@ -60,7 +60,7 @@ fn people_and_software_with_keys() {
     );
     let all = parse(&text).unwrap();
     assert_eq!(all.iter().map(|one| &*one.name).collect::<Vec<_>>(), ["dana", "triage-bot"]);
-    assert_eq!(all.get("triage-bot").unwrap().kind, Kind::Agent);
+    assert_eq!(all.get("triage-bot").unwrap().kind, PrincipalKind::Agent);
     assert!(all.get("triage-bot").unwrap().groups.contains("bots"));
     assert!(all.get("nobody").is_none());
     assert_eq!(all.holder(&dana.verifying_key().id()).unwrap().name, "dana");

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use proptest::prelude::*;
 use remit_trust::dsse::Envelope;
-use remit_trust::principals::Kind;
+use remit_trust::principals::PrincipalKind;
 use remit_trust::{Digest, SignatureError, SigningKey, VerifyingKey, blob};
 use serde_json::{Value, json};
 
@@ -286,6 +286,7 @@ fn names_are_shown_as_they_are() {
     );
     let digest = Digest::of(b"x");
     assert_eq!(format!("{digest:?}"), digest.to_string());
-    let kinds = [Kind::Human, Kind::Agent, Kind::Service].map(|kind| kind.to_string());
+    let kinds =
+        [PrincipalKind::Human, PrincipalKind::Agent, PrincipalKind::Service].map(|kind| kind.to_string());
     assert_eq!(kinds, ["human", "agent", "service"]);
 }

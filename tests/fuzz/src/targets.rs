@@ -306,7 +306,7 @@ fn read_records(bytes: &[u8], path: &Path, database: &mut Connection) {
         for (n, row) in (1_i64..).zip(&rows) {
             let read: serde_json::Value = serde_json::from_slice(row).unwrap_or_default();
             let run = read["run"].as_str().or(read["about"].as_str()).unwrap_or("host");
-            let event = read["event"].as_object().or(read["deed"].as_object());
+            let event = read["event"].as_object();
             let kind = event.and_then(|event| event.keys().next()).map_or("started", String::as_str);
             let values = rusqlite::params![n, run, kind, row, [0_u8; 32], n];
             change.execute(

@@ -1,13 +1,12 @@
 //! `remit approve` and `remit deny`.
 
-use std::path::PathBuf;
-
 use clap::Args;
-use remit_lifecycle::{Home, Opinion, decide, import_approval};
+use remit_lifecycle::{Approval, Home, Opinion, prepare_decision, submit_decision};
 use remit_trust::Digest;
 
+use super::common::{Done, open, told};
 use super::request::tell;
-use super::{Done, Key, open, told};
+use super::signing::{Signing, Step};
 
 #[derive(Args)]
 #[command(
@@ -22,15 +21,8 @@ pub(crate) struct Approve {
     /// Why, for the record.
     #[arg(long, value_name = "TEXT", default_value = "")]
     reason: String,
-    /// Write what is to be signed elsewhere, for `ssh-keygen -Y sign -n remit FILE`, and sign nothing. The public key
-    /// that will sign is named by --key.
-    #[arg(long, value_name = "FILE", conflicts_with = "signature")]
-    prepare: Option<PathBuf>,
-    /// Take the signature that was made elsewhere over what --prepare wrote to FILE, from FILE.sig.
-    #[arg(long, value_name = "FILE")]
-    signature: Option<PathBuf>,
     #[command(flatten)]
-    key: Key,
+    signing: Signing,
     /// As JSON.
     #[arg(long)]
     json: bool,
@@ -38,27 +30,8 @@ pub(crate) struct Approve {
 
 impl Approve {
     pub(crate) async fn run(self, home: &Home) -> Done {
-        let host = open(home).await?;
-        let id = host.journal.reader()?.find_request(&self.request)?;
-        if let Some(file) = &self.signature {
-            let rules = home.rules()?;
-            let case = import_approval(&host, &rules, id, file).await?;
-            return tell(home, &rules, &case, self.json);
-        }
-        let (rules, by) = self.key.identify(home)?;
         let opinion = Opinion { approve: true, reason: self.reason, expect: self.digest };
-        if let Some(file) = &self.prepare {
-            let wrote = remit_lifecycle::prepare_approval(&host, &rules, &by, id, &opinion, file)?;
-            if wrote == remit_file::Wrote::Stream {
-                return Ok(0);
-            }
-            crate::print::say!("wrote     {}", file.display());
-            crate::print::say!("sign      ssh-keygen -Y sign -n remit -f KEY {}", file.display());
-            crate::print::say!("then      remit approve {id} --signature {}", file.display());
-            return Ok(0);
-        }
-        let case = decide(&host, &rules, &by, id, opinion).await?;
-        tell(home, &rules, &case, self.json)
+        decide(home, &self.signing, &self.request, &opinion, self.json).await
     }
 }
 
@@ -70,10 +43,10 @@ pub(crate) struct Deny {
     /// The request, or the beginning of its name.
     request: String,
     /// Why.
-    #[arg(long, value_name = "TEXT")]
-    reason: String,
+    #[arg(long, value_name = "TEXT", required_unless_present = "signed")]
+    reason: Option<String>,
     #[command(flatten)]
-    key: Key,
+    signing: Signing,
     /// As JSON.
     #[arg(long)]
     json: bool,
@@ -81,12 +54,25 @@ pub(crate) struct Deny {
 
 impl Deny {
     pub(crate) async fn run(self, home: &Home) -> Done {
-        let (rules, by) = self.key.identify(home)?;
-        let host = open(home).await?;
-        let id = host.journal.reader()?.find_request(&self.request)?;
-        let opinion = Opinion { approve: false, reason: self.reason, expect: None };
-        let case = decide(&host, &rules, &by, id, opinion).await?;
-        told(&host).await;
-        tell(home, &rules, &case, self.json)
+        let opinion = Opinion { approve: false, reason: self.reason.unwrap_or_default(), expect: None };
+        decide(home, &self.signing, &self.request, &opinion, self.json).await
     }
+}
+
+async fn decide(home: &Home, signing: &Signing, request: &str, opinion: &Opinion, json: bool) -> Done {
+    let host = open(home).await?;
+    let way = signing.way(&host)?;
+    let id = host.journal.reader()?.find_request(request)?;
+    let verb = if opinion.approve { "approve" } else { "deny" };
+    let prepare = async |by: &_| prepare_decision(&host, by, id, opinion);
+    let is_it = |signed: &Approval| match signed {
+        signed if signed.id != id => Err(format!("it is about {}", signed.id)),
+        signed if signed.approve != opinion.approve => Err(format!("it does not {verb}")),
+        _ => Ok(()),
+    };
+    let again = format!("remit {verb} {id}");
+    let Step::Signed(signed) = way.document(&host, &again, prepare, is_it).await? else { return Ok(0) };
+    let case = submit_decision(&host, &signed).await?;
+    told(&host).await;
+    tell(&host, &case, json)
 }

@@ -8,7 +8,7 @@ use remit_journal::{Event, Journal, Proof, Proven, Reader};
 use remit_lifecycle::Home;
 use remit_tlog::NoteVerifier;
 
-use super::{Done, open, read, write};
+use super::common::{Done, open, read, write};
 use crate::print::{self, say};
 
 #[derive(Subcommand)]
@@ -141,7 +141,7 @@ impl Audit {
                     print::raw(newest.note.as_bytes());
                     Ok(0)
                 }
-                None => Err(super::usage(
+                None => Err(super::common::usage(
                     "no witness has cosigned this journal yet".to_owned(),
                     "`remit audit witness` asks them",
                 )),
@@ -188,7 +188,7 @@ impl Audit {
             }
             Self::Publish { to } => {
                 if to.join("remit.toml").exists() {
-                    return Err(super::usage(
+                    return Err(super::common::usage(
                         format!("{} is a Remit home, with its keys", to.display()),
                         "nothing was written; publish into a folder of its own",
                     ));
@@ -219,7 +219,7 @@ impl Audit {
                 let host = open(home).await?;
                 let asked = tokio::task::spawn_blocking(move || remit_lifecycle::ask_witnesses(&host));
                 let witnessed = asked.await.map_err(|error| {
-                    super::usage(format!("the witnesses could not be asked: {error}"), "try again")
+                    super::common::usage(format!("the witnesses could not be asked: {error}"), "try again")
                 })??;
                 if json {
                     print::json(&witnessed)?;

@@ -7,7 +7,7 @@ use remit_author::Project;
 use remit_trust::Digest;
 use serde_json::json;
 
-use super::Done;
+use super::common::Done;
 use crate::print::{self, Patience, say};
 
 #[derive(Args)]

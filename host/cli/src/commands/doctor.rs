@@ -3,7 +3,7 @@
 use clap::Args;
 use remit_lifecycle::Home;
 
-use super::Done;
+use super::common::Done;
 use crate::print;
 
 #[derive(Args)]

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use remit_lifecycle::{Founder, Founding, Home};
-use remit_trust::principals::Kind;
+use remit_trust::principals::PrincipalKind;
 
-use super::Done;
+use super::common::Done;
 use crate::print::say;
 
 #[derive(Args)]
@@ -37,7 +37,11 @@ pub(crate) struct Init {
 
 impl Init {
     pub(crate) fn run(self, home: &Home) -> Done {
-        let kinds = [(Kind::Human, &self.human), (Kind::Agent, &self.agent), (Kind::Service, &self.service)];
+        let kinds = [
+            (PrincipalKind::Human, &self.human),
+            (PrincipalKind::Agent, &self.agent),
+            (PrincipalKind::Service, &self.service),
+        ];
         let principals =
             kinds.into_iter().flat_map(|(kind, given)| given.iter().map(move |text| founder(kind, text)));
         let founding = Founding {
@@ -60,7 +64,7 @@ impl Init {
     }
 }
 
-fn founder(kind: Kind, text: &str) -> Founder {
+fn founder(kind: PrincipalKind, text: &str) -> Founder {
     let (named, file) = text.split_once('=').unwrap_or(("", text));
     let (name, groups) = named.split_once(':').unwrap_or((named, ""));
     let file = PathBuf::from(file);

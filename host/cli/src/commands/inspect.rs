@@ -11,7 +11,7 @@ use remit_sandbox::{AdmissionError, Candidate, Import, Inspection, Interface};
 use remit_trust::{SignatureError, VerifyingKey};
 use serde_json::{Value, json};
 
-use super::Done;
+use super::common::Done;
 use crate::print::{self, say};
 
 #[derive(Args)]

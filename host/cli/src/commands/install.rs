@@ -7,7 +7,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use remit_lifecycle::Home;
 
-use super::Done;
+use super::common::Done;
 use crate::print::{self, say};
 
 #[derive(Args)]

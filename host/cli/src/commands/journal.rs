@@ -2,9 +2,10 @@
 
 use clap::Subcommand;
 use jiff::SignedDuration;
-use remit_lifecycle::Home;
+use remit_lifecycle::{Home, expire_undo, prepare_expire_undo};
 
-use super::{Done, Key};
+use super::common::Done;
+use super::signing::Key;
 use crate::print::{self, say};
 
 #[derive(Subcommand)]
@@ -41,8 +42,12 @@ impl Journal {
                 say!("rekeyed   {count} run(s); back up the new seal.key, apart from the journal");
             }
             Self::ExpireUndo { older_than, reason, key, json } => {
-                let by = key.actor(home)?;
-                let expired = remit_lifecycle::expire_undo(home, &by, older_than, reason.as_deref()).await?;
+                let host = home.alone()?;
+                let order = async |by: &_| prepare_expire_undo(&host, by, older_than, reason.as_deref());
+                let expired = match key.actor(&host, order).await? {
+                    Some(by) => expire_undo(&host, &by, older_than).await?,
+                    None => Vec::new(),
+                };
                 if json {
                     print::json(&expired)?;
                     return Ok(0);

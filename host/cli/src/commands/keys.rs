@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use remit_trust::SigningKey;
 
-use super::Done;
+use super::common::Done;
 use crate::print::say;
 
 #[derive(Subcommand)]

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
 use remit_lifecycle::{Frozen, Home, Words, operation_words, second};
 use serde_json::Value;
 
-use super::{Done, usage};
+use super::common::{Done, usage};
 use crate::print::{self, say};
 
 /// How wide a table is where no terminal says it.

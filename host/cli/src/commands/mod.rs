@@ -3,6 +3,7 @@
 mod approve;
 mod audit;
 mod build;
+mod common;
 mod doctor;
 mod init;
 mod inspect;
@@ -14,6 +15,7 @@ mod new;
 mod notify;
 mod plan;
 mod recover;
+mod recovery;
 mod replay;
 mod request;
 mod requests;
@@ -25,22 +27,14 @@ mod runs;
 mod secret;
 mod show;
 mod sign;
+mod signing;
 mod status;
 mod test;
 
-use std::path::{Path, PathBuf};
+use clap::Subcommand;
+use remit_lifecycle::Home;
 
-use clap::{Args, CommandFactory as _, Subcommand};
-use miette::Diagnostic;
-use remit_file::{Kind, Wrote};
-use remit_lifecycle::{Actor, Error, Home, Host, Identity, Input, Rules};
-use remit_sandbox::{Candidate, Inspection};
-use remit_trust::Signer;
-
-use crate::print;
-
-/// What a command returns: an exit code, or an error that knows its own.
-pub(crate) type Done<T = u8> = Result<T, Box<dyn Diagnostic + Send + Sync>>;
+use common::Done;
 
 /// The commands.
 #[derive(Subcommand)]
@@ -164,121 +158,8 @@ impl Command {
             Self::Journal(command) => command.run(&home).await,
             Self::Audit(command) => command.run(&home).await,
             Self::Secret(command) => command.run(&home).await,
-            Self::Completions { shell } => {
-                let mut script = Vec::new();
-                clap_complete::generate(shell, &mut crate::Cli::command(), "remit", &mut script);
-                print::raw(&script);
-                Ok(0)
-            }
+            // Of the whole command line: see `main`.
+            Self::Completions { .. } => Ok(2),
         }
     }
-}
-
-/// Opens a home to act in. Runs that a killed host left there are recovered first.
-pub(crate) async fn open(home: &Home) -> Result<Host, Error> {
-    let host = home.open()?;
-    let recovery = remit_lifecycle::recover(&host).await?;
-    recover::stuck(&recovery);
-    for run in recovery.recovered {
-        if recover::warn(&run) == 0 {
-            print::warn(&format!("note: {}, left by a host that was stopped, is {} now", run.run, run.state));
-        }
-    }
-    Ok(host)
-}
-
-/// Whoever acts proves to be a principal by its key.
-#[derive(Args)]
-pub(crate) struct Key {
-    /// Your private key: PEM or OpenSSH; or an SSH public key, for the ssh-agent.
-    #[arg(long, env = "REMIT_KEY", value_name = "FILE")]
-    key: Option<PathBuf>,
-}
-
-impl Key {
-    fn signer(&self) -> Done<Option<Signer>> {
-        Ok(self.key.as_deref().map(Signer::load).transpose()?)
-    }
-
-    /// The rules in force, and who holds the key.
-    pub(crate) fn identify(&self, home: &Home) -> Done<(Rules, Identity)> {
-        let rules = home.rules()?;
-        let Some(signer) = self.signer()? else {
-            return Err(usage(
-                "no key was given, so that nobody knows who acts".to_owned(),
-                "name yours with --key, or in REMIT_KEY",
-            ));
-        };
-        let identity = rules.identify(signer)?;
-        Ok((rules, identity))
-    }
-
-    /// Who acts on a run that is over.
-    pub(crate) fn actor(&self, home: &Home) -> Done<Actor> {
-        Ok(home.actor(self.signer()?)?)
-    }
-}
-
-/// Tells once what there is to tell, after a command that acted. What fails waits for `remit notify`.
-pub(crate) async fn told(host: &Host) {
-    match remit_lifecycle::notify(host, std::time::Duration::from_secs(2)).await {
-        Ok(delivery) => {
-            for error in delivery.failed {
-                print::warn(&format!("note: {error}; `remit notify` tries again"));
-            }
-        }
-        Err(error) => print::warn(&format!("note: nobody could be told: {error}")),
-    }
-}
-
-/// What `--input` takes, once or, as pairs, several times.
-pub(crate) const INPUT: &str = "JSON|@FILE|-|KEY=VALUE";
-
-/// Reads `--input`: JSON itself, `@FILE` or a file, `-` for standard input, or pairs.
-pub(crate) fn input(arguments: &[String], action: &Candidate) -> Done<Input> {
-    if arguments.iter().all(|argument| is_pair(argument)) {
-        return Ok(Input::of_pairs(arguments, &Inspection::of(action)?)?);
-    }
-    let [argument] = arguments else {
-        let why = "--input is given several times, and not as KEY=VALUE".to_owned();
-        return Err(usage(why, "give one JSON document, or each key as --input KEY=VALUE"));
-    };
-    Ok(document(argument)?)
-}
-
-/// `KEY=VALUE`, and not the name of a file.
-fn is_pair(argument: &str) -> bool {
-    let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
-    argument.split_once('=').is_some_and(|(key, _)| !key.is_empty() && key.chars().all(word))
-        && !Path::new(argument).exists()
-}
-
-fn document(argument: &str) -> Result<Input, Error> {
-    if argument == "-" {
-        let read = remit_file::standard_input(Kind::Input)?;
-        return Input::parse(read.text()?, read.shown());
-    }
-    if argument.trim_start().starts_with(['{', '[', '"']) {
-        return Input::parse(argument, "--input");
-    }
-    if remit_text::json::is_json(argument) && !Path::new(argument).exists() {
-        return Input::parse(argument, "--input");
-    }
-    let file = argument.strip_prefix('@').unwrap_or(argument);
-    Input::parse(&read(Path::new(file), Kind::Input)?, file)
-}
-
-/// A mistake in what was asked, with the next step.
-pub(crate) fn usage(what: String, help: &str) -> Box<dyn Diagnostic + Send + Sync> {
-    Box::new(miette::MietteDiagnostic::new(what).with_code("usage::argument").with_help(help))
-}
-
-/// Reads a text that a person named: a file, a pipe, or `-`.
-pub(crate) fn read(path: &Path, kind: Kind) -> Result<String, Error> {
-    Ok(remit_file::given(path, kind)?.into_text()?)
-}
-
-/// Writes what a person asked for. Where it went into a file, that is worth telling.
-pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>) -> Result<Wrote, Error> {
-    Ok(remit_file::write(path, text.as_ref())?)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use remit_author::{Language, NewProject, create};
 
-use super::Done;
+use super::common::Done;
 use crate::print::{self, say};
 
 #[derive(Args)]

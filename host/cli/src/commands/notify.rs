@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use clap::Args;
-use remit_lifecycle::{Home, expire, give_up, notify};
-use serde_json::json;
+use remit_lifecycle::{Home, expire, give_up, notify, prepare_give_up};
 
-use super::{Done, Key, open};
+use super::common::{Done, open};
+use super::signing::Key;
 use crate::print::{self, say};
 
 /// How long a receiver may take.
@@ -32,19 +32,23 @@ pub(crate) struct Notify {
 
 impl Notify {
     pub(crate) async fn run(self, home: &Home) -> Done {
-        let by = self.give_up.is_some().then(|| self.key.actor(home)).transpose()?;
         let host = open(home).await?;
-        if let (Some(name), Some(by)) = (&self.give_up, &by) {
-            match give_up(&host, by, name, self.reason.as_deref().unwrap_or_default()).await? {
+        if let Some(name) = &self.give_up {
+            let reason = self.reason.as_deref().unwrap_or_default();
+            let order = async |by: &_| prepare_give_up(&host, by, name, reason);
+            let given_up = match self.key.actor(&host, order).await? {
+                Some(by) => give_up(&host, &by, name).await?,
+                None => None,
+            };
+            match given_up {
                 Some(event) => say!("given up  {name}  {event}"),
                 None => say!("nothing waits for {}", print::word(name)),
             }
         }
-        expire(&host, &home.rules()?).await?;
+        expire(&host).await?;
         let delivery = notify(&host, PATIENCE).await?;
         if self.json {
-            let failed: Vec<String> = delivery.failed.iter().map(ToString::to_string).collect();
-            print::json(&json!({"told": delivery.told, "failed": failed}))?;
+            print::json(&delivery.view())?;
         } else {
             for (name, event) in &delivery.told {
                 say!("told      {name}  {event}");

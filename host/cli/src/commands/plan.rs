@@ -7,8 +7,9 @@ use remit_file::{Kind, Wrote};
 use remit_gate::{Plan as Steps, Scope};
 use remit_lifecycle::{Error, Home};
 
+use super::common::{Done, INPUT, input, read, usage, write};
 use super::listing::called;
-use super::{Done, INPUT, Key, input, read, usage, write};
+use super::signing::Key;
 use crate::print::{self, Patience, say};
 
 #[derive(Args)]
@@ -48,11 +49,11 @@ impl Plan {
             Some(file) => Some(Scope::parse(&read(file, Kind::Scope)?, &file.display().to_string())?),
             None => None,
         };
-        let (rules, by) = self.key.identify(home)?;
-        let host = super::open(home).await?;
+        let host = super::common::open(home).await?;
+        let by = self.key.holder(&host)?;
         let patience = Patience::with("rehearsing");
-        let (who, what) = ((&rules, &by), (&candidate, &input));
-        let plan = remit_lifecycle::rehearse(&host, who, what, scope, &self.reason).await?;
+        let what = (&candidate, &input);
+        let plan = remit_lifecycle::rehearse(&host, by.key(), what, scope, &self.reason).await?;
         drop(patience);
         let mut wrote = Vec::new();
         if let Some(out) = &self.out {

@@ -1,11 +1,12 @@
 //! `remit recover` and `remit resolve`.
 
 use clap::{ArgGroup, Args};
-use remit_journal::{RunId, RunState};
-use remit_lifecycle::{Home, Recovered, Recovery, Verdict};
+use remit_lifecycle::{Home, Recovered, Verdict, prepare_resolve};
 
+use super::common::Done;
+use super::recovery::{stuck, warn};
 use super::revert::steps;
-use super::{Done, Key};
+use super::signing::Key;
 use crate::print::{self, say};
 
 #[derive(Args)]
@@ -68,9 +69,10 @@ pub(crate) struct Resolve {
 impl Resolve {
     pub(crate) async fn run(self, home: &Home) -> Done {
         let run = home.reader()?.find(&self.run)?;
-        let by = self.key.actor(home)?;
-        let host = super::open(home).await?;
+        let host = super::common::open(home).await?;
         let verdict = Verdict { call: self.call, happened: self.happened, reason: self.reason };
+        let order = async |by: &_| prepare_resolve(&host, by, run, &verdict).await.map(Some);
+        let Some(by) = self.key.actor(&host, order).await? else { return Ok(0) };
         let resolved = remit_lifecycle::resolve(&host, &by, run, &verdict).await?;
         if self.json {
             print::json(&resolved)?;
@@ -81,39 +83,8 @@ impl Resolve {
     }
 }
 
-/// Tells of the runs that could not be recovered; the exit code of the gravest.
-pub(crate) fn stuck(recovery: &Recovery) -> u8 {
-    let codes = recovery.stuck.iter().map(|(run, error)| {
-        print::warn(&format!("error: {run} could not be recovered"));
-        print::error(error)
-    });
-    codes.max().unwrap_or(0)
-}
-
 fn tell(run: &Recovered) {
     say!("{}  {}", run.run, run.state);
     say!("because   {}", print::word(&run.detail));
     steps(&run.reverted);
-}
-
-/// Tells what a person must do, and the exit code that says so.
-pub(crate) fn warn(run: &Recovered) -> u8 {
-    if !run.state.needs_a_person() {
-        return 0;
-    }
-    let next = next_step(run.run, run.state);
-    print::warn(&format!("error: {} is {}: {}\n help: {next}", run.run, run.state, print::word(&run.detail)));
-    5
-}
-
-/// What a person does about a run that is held or in doubt.
-pub(crate) fn next_step(run: RunId, state: RunState) -> String {
-    match state {
-        RunState::InDoubt => {
-            format!(
-                "what there is now is not known: look at the live system; then `remit resolve {run}` or `remit revert {run}`"
-            )
-        }
-        _ => format!("look at its changes (`remit show {run}`); then keep or `remit revert` them"),
-    }
 }

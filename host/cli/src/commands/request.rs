@@ -7,15 +7,17 @@ use clap::{Args, Subcommand};
 use jiff::{SignedDuration, Timestamp};
 use remit_file::{FileError, Kind};
 use remit_gate::{OnFailure, Scope};
+use remit_journal::Reader;
 use remit_lifecycle::{
-    Asks, Case, Does, Error, Home, Hours, Power, Powers, Rules, Standing, Status, Terms, Which, differences,
-    request_run, request_standing,
+    Asks, Case, Does, Error, Home, Host, Hours, Power, Powers, RequestView, Rules, Standing, Status, Terms,
+    Which, differences, prepare_run_request, prepare_standing_request, submit_request,
 };
 use remit_sandbox::{Candidate, Inspection};
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::common::{Done, INPUT, input, open, read, told, usage, write};
 use super::plan::steps;
-use super::{Done, INPUT, Key, input, open, read, told, usage, write};
+use super::signing::{Signing, Step};
 use crate::print::{self, Patience, say};
 
 #[derive(Args)]
@@ -43,13 +45,13 @@ enum About {
 #[expect(clippy::struct_excessive_bools, reason = "options, each of its own")]
 struct Make {
     /// The action.
-    #[arg(required = true)]
+    #[arg(required_unless_present = "signed", conflicts_with = "signed")]
     action: Option<PathBuf>,
     /// What it is given: JSON, @FILE, - for standard input, or each key as KEY=VALUE.
     #[arg(long, value_name = INPUT)]
     input: Vec<String>,
     /// Why.
-    #[arg(long, value_name = "TEXT", required = true)]
+    #[arg(long, value_name = "TEXT", required_unless_present = "signed")]
     reason: Option<String>,
     /// Part of which incident.
     #[arg(long, value_name = "ID")]
@@ -88,7 +90,7 @@ struct Make {
     #[arg(long, value_name = "N", default_value_t = 10, requires = "standing")]
     changes_per_hour: u64,
     #[command(flatten)]
-    key: Key,
+    signing: Signing,
     /// As JSON.
     #[arg(long)]
     json: bool,
@@ -123,7 +125,7 @@ impl Request {
                     (name, _) => reader.find_request(name)?,
                 };
                 let case = Case::load(&reader, &rules, id)?;
-                tell(home, &rules, &case, show.json)
+                self::show(&reader, &rules, &case, show.json)
             }
             Some(About::Export(export)) => {
                 let (rules, reader) = (home.rules()?, home.reader()?);
@@ -144,46 +146,62 @@ impl Request {
 
 impl Make {
     async fn run(self, home: &Home) -> Done {
-        let (Some(action), Some(reason)) = (&self.action, &self.reason) else { return Ok(2) };
-        let candidate = home.candidate(action)?;
+        let candidate = self.action.as_ref().map(|action| home.candidate(action)).transpose()?;
         let scope = match &self.scope {
             Some(file) => Some(Scope::parse(&read(file, Kind::Scope)?, &file.display().to_string())?),
             None => None,
         };
-        let (rules, by) = self.key.identify(home)?;
-        let terms = Terms {
-            reason: reason.clone(),
+        let host = open(home).await?;
+        let way = self.signing.way(&host)?;
+        let input = match &candidate {
+            Some(candidate) if !self.standing => {
+                if self.input.is_empty() {
+                    return Err(usage("no --input is given".to_owned(), "say what the action is given"));
+                }
+                Some(input(&self.input, candidate)?)
+            }
+            _ => None,
+        };
+        let standing = match &candidate {
+            Some(candidate) if self.standing => Some(Standing {
+                action: self.which(candidate, &host.setup()?.publishers)?,
+                hours: self.hours.clone(),
+                runs_per_hour: self.runs_per_hour,
+                changes_per_hour: self.changes_per_hour,
+            }),
+            _ => None,
+        };
+        let prepare = async |by: &_| {
+            let terms = self.terms();
+            match (candidate, input, standing, scope) {
+                (_, _, Some(standing), Some(scope)) => {
+                    prepare_standing_request(&host, by, standing, scope, terms)
+                }
+                (Some(candidate), Some(input), _, scope) => {
+                    let _patience = Patience::with("rehearsing");
+                    let how = (scope, self.without_plan);
+                    prepare_run_request(&host, by, &candidate, &input, how, terms).await
+                }
+                // The command line has one or the other.
+                _ => Err(Error::RequestOption { why: "no action is named".to_owned() }),
+            }
+        };
+        let step = way.document(&host, "remit request", prepare, |_| Ok(())).await?;
+        let Step::Signed(signed) = step else { return Ok(0) };
+        let case = submit_request(&host, &signed).await?;
+        told(&host).await;
+        tell(&host, &case, self.json)
+    }
+
+    fn terms(&self) -> Terms {
+        Terms {
+            reason: self.reason.clone().unwrap_or_default(),
             incident: self.incident.clone(),
             ttl: self.ttl,
             uses: (!self.standing).then_some(self.uses),
             triggers: self.triggers.clone(),
             break_glass: self.break_glass,
-        };
-        let host = open(home).await?;
-        let case = match scope {
-            Some(scope) if self.standing => {
-                let standing = Standing {
-                    action: self.which(&candidate, &host.publishers)?,
-                    hours: self.hours.clone(),
-                    runs_per_hour: self.runs_per_hour,
-                    changes_per_hour: self.changes_per_hour,
-                };
-                request_standing(&host, &rules, &by, standing, scope, terms).await?
-            }
-            scope => {
-                if self.input.is_empty() {
-                    return Err(usage("no --input is given".to_owned(), "say what the action is given"));
-                }
-                let input = input(&self.input, &candidate)?;
-                let patience = Patience::with("rehearsing");
-                let how = (scope, self.without_plan);
-                let case = request_run(&host, &rules, &by, &candidate, &input, how, terms).await?;
-                drop(patience);
-                case
-            }
-        };
-        told(&host).await;
-        tell(home, &rules, &case, self.json)
+        }
     }
 
     fn which(&self, candidate: &Candidate, publishers: &remit_engine::Publishers) -> Done<Which> {
@@ -205,15 +223,17 @@ impl Make {
 }
 
 /// Prints a request so that a person can decide.
-pub(super) fn tell(home: &Home, rules: &Rules, case: &Case, as_json: bool) -> Done {
-    let reader = home.reader()?;
-    let status = case.status(rules);
-    let differs = differences(&reader, case)?;
+pub(super) fn tell(host: &Host, case: &Case, as_json: bool) -> Done {
+    show(&*host.journal.reader()?, &*host.rules()?, case, as_json)
+}
+
+fn show(reader: &Reader, rules: &Rules, case: &Case, as_json: bool) -> Done {
     if as_json {
-        let waits = remit_lifecycle::waiting_for_room(&reader, rules, case)?;
-        print::json(&whole(case, &status, &differs, &waits))?;
+        print::json(&RequestView::of(reader, rules, case)?)?;
         return Ok(0);
     }
+    let status = case.status(rules);
+    let differs = differences(reader, case)?;
     let request = &case.request;
     say!("{}  {}", request.id, headline(&status));
     if request.break_glass {
@@ -247,11 +267,11 @@ pub(super) fn tell(home: &Home, rules: &Rules, case: &Case, as_json: bool) -> Do
             "budget",
             &format!("{} run(s) and {} change(s) an hour", standing.runs_per_hour, standing.changes_per_hour),
         );
-        let budgets = remit_lifecycle::budgets(&reader, case, standing)?;
+        let budgets = remit_lifecycle::budgets(reader, case, standing)?;
         row("", &format!("runs: {}; changes: {}", budgets.runs, budgets.changes));
     }
     row("may start", &request.triggers.join(", "));
-    for why in remit_lifecycle::waiting_for_room(&reader, rules, case)? {
+    for why in remit_lifecycle::waiting_for_room(reader, rules, case)? {
         row("not now", &why);
     }
     let second = |at: Timestamp| remit_lifecycle::second(at).to_string();
@@ -353,33 +373,4 @@ fn tell_powers(case: &Case, powers: &Powers) -> Result<(), Error> {
 fn limit((name, value): (&String, &Value)) -> String {
     let value = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
     format!("{} {value}", name.replace('_', " "))
-}
-
-pub(super) fn whole(case: &Case, status: &Status, differs: &[String], waits: &[String]) -> Value {
-    let missing: Vec<Value> = match status {
-        Status::Waiting(lacks) => lacks
-            .needs
-            .iter()
-            .map(|(need, missing)| json!({"policy": need.policy, "needs": need.to_string(), "missing": missing}))
-            .collect(),
-        _ => Vec::new(),
-    };
-    let why = match status {
-        Status::Closed(why) | Status::Forbidden(why) => Some(why),
-        _ => None,
-    };
-    let approvals: Vec<Value> = case
-        .approvals
-        .iter()
-        .map(|given| {
-            json!({
-                "principal": given.approval.principal, "at": given.approval.at, "reason": given.approval.reason,
-                "counts": given.counts.is_ok(), "why_not": given.counts.as_ref().err(),
-            })
-        })
-        .collect();
-    json!({
-        "request": case.request, "target": case.request.targets(), "powers": case.request.powers(), "digest": case.digest, "status": status.name(), "why": why,
-        "missing": missing, "approvals": approvals, "started": case.started, "differs": differs, "waits_for_room": waits,
-    })
 }

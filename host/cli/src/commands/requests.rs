@@ -1,12 +1,11 @@
 //! `remit requests`.
 
 use clap::Args;
-use remit_lifecycle::{Case, Home, Status, frozen, waiting_for_room};
-use serde_json::json;
+use remit_lifecycle::{Case, Home, RequestView, RequestsView, Status, frozen, waiting_for_room};
 
-use super::Done;
+use super::common::Done;
 use super::listing::{Cut, Times, Watch, age, left, letters, short, since, table, tell_frozen};
-use super::request::{headline, whole};
+use super::request::headline;
 use crate::print::{self, say};
 
 #[derive(Args)]
@@ -69,7 +68,7 @@ impl Requests {
         let all = reader.requests()?;
         let letters = letters(&all);
         let mut rows = Vec::new();
-        let mut found = Vec::new();
+        let mut cases = Vec::new();
         for id in all {
             if since.is_some_and(|since| id.made() < since) {
                 continue;
@@ -101,12 +100,15 @@ impl Requests {
                 age(request.not_before),
                 left(request.not_after),
             ]);
-            found.push(whole(&case, &status, &[], &waits));
+            cases.push((case, status, waits));
         }
         let frozen = frozen(&reader)?;
         let orders = if self.all { remit_lifecycle::orders(&reader)? } else { Vec::new() };
         if self.json {
-            print::json(&json!({"requests": found, "orders": orders, "frozen": frozen}))?;
+            let requests = cases
+                .iter()
+                .map(|(case, status, waits)| RequestView::listed(case, status.clone(), waits.clone()));
+            print::json(&RequestsView { requests: requests.collect(), orders, frozen })?;
             return Ok(0);
         }
         tell_frozen(frozen.as_ref(), self.times);

@@ -2,12 +2,11 @@
 
 use clap::Args;
 use remit_journal::{RunState, UndoResult};
-use remit_lifecycle::{Actor, Home, RevertOptions, Reverted, undo_words};
+use remit_lifecycle::{Home, Reverted, prepare_revert, preview_revert, undo_words};
 
-use serde_json::json;
-
+use super::common::{Done, open};
 use super::listing::called;
-use super::{Done, Key, open};
+use super::signing::Key;
 use crate::print::{self, say};
 
 #[derive(Args)]
@@ -36,19 +35,19 @@ pub(crate) struct Revert {
 impl Revert {
     pub(crate) async fn run(self, home: &Home) -> Done {
         let run = home.reader()?.find(&self.run)?;
-        // To look needs nobody's leave.
-        let by = if self.dry_run { Actor::Local } else { self.key.actor(home)? };
-        // Only to tell: then nothing is recovered either.
-        let host = if self.dry_run { home.open()? } else { open(home).await? };
-        let options =
-            RevertOptions { dry_run: self.dry_run, keep_going: self.keep_going, reason: self.reason };
-        let reverted = remit_lifecycle::revert(&host, &by, run, &options).await?;
+        let reverted = if self.dry_run {
+            // Anyone may look. Nothing is recovered for that.
+            preview_revert(&home.open()?, run, self.keep_going).await?
+        } else {
+            let host = open(home).await?;
+            let reason = self.reason.as_deref();
+            let order = async |by: &_| prepare_revert(&host, by, run, self.keep_going, reason).map(Some);
+            let Some(by) = self.key.actor(&host, order).await? else { return Ok(0) };
+            remit_lifecycle::revert(&host, &by, run, self.keep_going).await?
+        };
         let state = reverted.state();
         if self.json {
-            print::json(&json!({
-                "run": run, "dry_run": self.dry_run, "state": state,
-                "steps": reverted.steps, "left": reverted.left,
-            }))?;
+            print::json(&reverted.view(run, self.dry_run))?;
         } else {
             say!("{run}  {}{state}", if self.dry_run { "would be " } else { "" });
             tell(&reverted, if self.dry_run { "would be undone" } else { "undone" });
@@ -62,7 +61,7 @@ impl Revert {
             ),
             _ => format!(
                 "compare the live system with `remit show {run}`; what is left is for a person to decide{}",
-                if options.keep_going { "" } else { " (`--keep-going` passes over it)" }
+                if self.keep_going { "" } else { " (`--keep-going` passes over it)" }
             ),
         };
         print::warn(&format!(

@@ -2,11 +2,14 @@
 
 use clap::{Args, Subcommand};
 use remit_journal::{Reader, RunId};
-use remit_lifecycle::{Home, Target, freeze, review, revoke};
+use remit_lifecycle::{
+    FrozenView, Home, ReviewedView, RevokedView, Target, What as Order, prepare_freeze, prepare_review,
+    prepare_revoke, submit_order,
+};
 use remit_trust::Digest;
-use serde_json::json;
 
-use super::{Done, Key, open, told};
+use super::common::{Done, open, told};
+use super::signing::{Signing, Step, is_order};
 use crate::print::{self, say};
 
 #[derive(Args)]
@@ -44,13 +47,19 @@ struct Named {
 #[derive(Args)]
 struct Why {
     /// Why.
-    #[arg(long, value_name = "TEXT")]
-    reason: String,
+    #[arg(long, value_name = "TEXT", required_unless_present = "signed")]
+    reason: Option<String>,
     #[command(flatten)]
-    key: Key,
+    signing: Signing,
     /// As JSON.
     #[arg(long)]
     json: bool,
+}
+
+impl Why {
+    fn reason(&self) -> &str {
+        self.reason.as_deref().unwrap_or_default()
+    }
 }
 
 impl Revoke {
@@ -62,8 +71,9 @@ impl Revoke {
             What::ActionDigest(Named { name, why }) => ("action", name, why),
             What::All(why) => ("all", String::new(), why),
         };
-        let (rules, by) = why.key.identify(home)?;
         let host = home.open()?;
+        let way = why.signing.way(&host)?;
+        let rules = host.rules()?;
         let target = match what {
             "request" => Target::Request(host.journal.reader()?.find_request(&name)?),
             "principal" => Target::Principal(name.clone()),
@@ -75,7 +85,7 @@ impl Revoke {
                     // One that was removed from principals.toml is revoked by its whole id.
                     _ if name.len() == 64 => Target::Key(name.clone()),
                     _ => {
-                        return Err(super::usage(
+                        return Err(super::common::usage(
                             format!("`{}` is not the id of one key", name.escape_debug()),
                             "`remit principals` lists them; give at least 8 digits, or all 64 of a key that is not there any more",
                         ));
@@ -85,9 +95,15 @@ impl Revoke {
             "action" => Target::Action(action(&*host.journal.reader()?, &name)?),
             _ => Target::All,
         };
-        let stopped = revoke(&host, &rules, &by, target, &why.reason).await?;
+        let order = target.clone().order(&rules)?;
+        let again = format!("remit revoke {} {name}", if what == "action" { "action-digest" } else { what });
+        let prepare = async |by: &_| prepare_revoke(&host, by, target, why.reason());
+        let is_it = |signed: &_| is_order(signed, &order);
+        let step = way.document(&host, again.trim_end(), prepare, is_it).await?;
+        let Step::Signed(signed) = step else { return Ok(0) };
+        let stopped = submit_order(&host, &signed).await?.stopping;
         if why.json {
-            print::json(&json!({"revoked": what, "name": name, "stopping": stopped}))?;
+            print::json(&RevokedView { revoked: what, name: &name, stopping: &stopped })?;
         } else {
             say!("revoked   {what} {}", print::word(&name));
             stopping(&stopped);
@@ -114,7 +130,7 @@ fn action(reader: &Reader, name: &str) -> Done<Digest> {
                 [] | [_] => format!("`{}` is not the digest of one action", name.escape_debug()),
                 several => format!("`{}` is the beginning of {}", name.escape_debug(), several.join(", ")),
             };
-            Err(super::usage(
+            Err(super::common::usage(
                 what,
                 "give the whole digest, or at least 8 digits of one that ran or was rehearsed here",
             ))
@@ -142,11 +158,17 @@ pub(crate) struct Freeze {
 
 impl Freeze {
     pub(crate) async fn run(self, home: &Home, frozen: bool) -> Done {
-        let (rules, by) = self.why.key.identify(home)?;
         let host = home.open()?;
-        let stopped = freeze(&host, &rules, &by, frozen, &self.why.reason).await?;
+        let way = self.why.signing.way(&host)?;
+        let (again, order) =
+            if frozen { ("remit freeze", Order::Freeze) } else { ("remit unfreeze", Order::Unfreeze) };
+        let prepare = async |by: &_| prepare_freeze(&host, by, frozen, self.why.reason());
+        let is_it = |signed: &_| is_order(signed, &order);
+        let step = way.document(&host, again, prepare, is_it).await?;
+        let Step::Signed(signed) = step else { return Ok(0) };
+        let stopped = submit_order(&host, &signed).await?.stopping;
         if self.why.json {
-            print::json(&json!({"frozen": frozen, "stopping": stopped}))?;
+            print::json(&FrozenView { frozen, stopping: &stopped })?;
         } else {
             say!("{}", if frozen { "frozen    nothing starts until `remit unfreeze`" } else { "unfrozen" });
             stopping(&stopped);
@@ -169,12 +191,16 @@ pub(crate) struct Review {
 
 impl Review {
     pub(crate) async fn run(self, home: &Home) -> Done {
-        let (rules, by) = self.why.key.identify(home)?;
         let host = open(home).await?;
+        let way = self.why.signing.way(&host)?;
         let run = host.journal.reader()?.find(&self.run)?;
-        review(&host, &rules, &by, run, &self.why.reason).await?;
+        let prepare = async |by: &_| prepare_review(&host, by, run, self.why.reason());
+        let is_it = |signed: &_| is_order(signed, &Order::Review(run));
+        let step = way.document(&host, &format!("remit review {run}"), prepare, is_it).await?;
+        let Step::Signed(signed) = step else { return Ok(0) };
+        submit_order(&host, &signed).await?;
         if self.why.json {
-            print::json(&json!({"reviewed": run}))?;
+            print::json(&ReviewedView { reviewed: run })?;
         } else {
             say!("reviewed  {run}");
         }

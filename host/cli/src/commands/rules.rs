@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use remit_file::Kind;
-use remit_lifecycle::{Case, Ending, Home, explain};
+use remit_lifecycle::{Case, Ending, Home, PrincipalView, explain};
 use remit_trust::Signer;
 use serde_json::json;
 
-use super::{Done, read, usage};
+use super::common::{Done, read, usage};
 use crate::print::{self, say};
 
 #[derive(Subcommand)]
@@ -153,16 +153,11 @@ impl Principals {
     pub(crate) fn run(self, home: &Home) -> Done {
         let (principals, _, _) = home.written_rules()?;
         let now = jiff::Timestamp::now();
-        let (mut rows, mut found) = (Vec::new(), Vec::new());
+        let mut rows = Vec::new();
         for principal in principals.iter() {
             let groups: Vec<&str> = principal.groups.iter().map(String::as_str).collect();
             for key in &principal.keys {
                 let id = key.key.id();
-                found.push(json!({
-                    "name": principal.name, "kind": principal.kind, "groups": principal.groups,
-                    "key": id.to_string(), "in_force": principals.in_force(&id, now),
-                    "from": key.from, "until": key.until,
-                }));
                 let counts = if principals.in_force(&id, now) { "" } else { "does not count now" };
                 rows.push(vec![
                     principal.name.clone(),
@@ -174,7 +169,7 @@ impl Principals {
             }
         }
         if self.json {
-            print::json(&found)?;
+            print::json(&PrincipalView::all(&principals))?;
         } else {
             print::table(0, &rows);
         }

@@ -1,13 +1,16 @@
 //! `remit run`.
 
 use clap::Args;
-use remit_journal::RunState;
-use remit_lifecycle::{Home, Status, Under, execute, execute_standing};
-use serde_json::json;
+use remit_journal::{RequestId, RunState};
+use remit_lifecycle::{
+    Error, Home, Host, Prepared, Request, RunView, Start, Status, Trigger, prepare_start, submit_request,
+    submit_start,
+};
 
+use super::common::{Done, INPUT, input, open, told};
 use super::request::tell;
 use super::revert::steps;
-use super::{Done, INPUT, Key, input, open, told};
+use super::signing::{Signing, Step, Way};
 use crate::print::{self, Patience, say};
 
 #[derive(Args)]
@@ -21,13 +24,13 @@ pub(crate) struct Run {
     #[arg(long, value_name = INPUT, requires = "under")]
     input: Vec<String>,
     /// The standing scope.
-    #[arg(long, value_name = "REQUEST", requires_all = ["input", "reason"])]
+    #[arg(long, value_name = "REQUEST", requires = "input")]
     under: Option<String>,
     /// With --under: why.
     #[arg(long, value_name = "TEXT", requires = "under")]
     reason: Option<String>,
     #[command(flatten)]
-    key: Key,
+    signing: Signing,
     /// As JSON.
     #[arg(long)]
     json: bool,
@@ -35,50 +38,44 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) async fn run(self, home: &Home) -> Done {
-        let (rules, by) = self.key.identify(home)?;
-        let patience = Patience::with("running");
-        let done = match &self.under {
-            None => {
-                let host = open(home).await?;
-                let id = host.journal.reader()?.find_request(&self.what)?;
-                let done = execute(&host, &rules, &by, id, None).await;
-                told(&host).await;
-                done?
-            }
-            Some(under) => {
+        let what = match &self.under {
+            None => None,
+            Some(_) => {
                 let candidate = home.candidate(self.what.as_ref())?;
                 let input = input(&self.input, &candidate)?;
-                let host = open(home).await?;
-                let id = host.journal.reader()?.find_request(under)?;
-                let reason = self.reason.as_deref().unwrap_or_default();
-                let done = execute_standing(&host, &rules, &by, id, (&candidate, &input), reason).await;
-                told(&host).await;
-                match done? {
-                    Under::Ran(done) => *done,
-                    Under::Asked { case, why } => {
-                        drop(patience);
-                        tell(home, &rules, &case, self.json)?;
-                        let next = match case.status(&rules) {
-                            Status::Approved => "needs no approval: ",
-                            _ => "once it is approved, ",
-                        };
-                        print::warn(&format!(
-                            "error: {id} does not cover this: {}\n help: it was asked for instead; {next}`remit run {}`",
-                            print::safe(&why),
-                            case.request.id
-                        ));
-                        return Ok(3);
-                    }
-                }
+                Some((candidate, input))
             }
         };
+        let what = what.as_ref().map(|(candidate, input)| (candidate, input));
+        let host = open(home).await?;
+        let way = self.signing.way(&host)?;
+        let id = host.journal.reader()?.find_request(self.under.as_ref().unwrap_or(&self.what))?;
+        let prepare = async |by: &_| prepare_start(&host, by, id, what, self.reason.as_deref());
+        let is_it = |signed: &Trigger| match signed {
+            signed if signed.id != id => Err(format!("it starts {}", signed.id)),
+            _ => Ok(()),
+        };
+        let again = match &self.under {
+            None => format!("remit run {id}"),
+            Some(_) => format!("remit run {} --input … --under {id}", self.what),
+        };
+        let patience = Patience::with("running");
+        let Step::Signed(signed) = way.document(&host, &again, prepare, is_it).await? else {
+            return Ok(0);
+        };
+        let done = match submit_start(&host, &signed, what).await {
+            Ok(Start::Started(started)) => started.end().await,
+            Ok(Start::Outside { request, why }) => {
+                drop(patience);
+                return self.asked(&host, &way, id, &request, &why).await;
+            }
+            Err(error) => Err(error),
+        };
+        told(&host).await;
+        let done = done?;
         drop(patience);
         if self.json {
-            print::json(&json!({
-                "run": done.run, "state": done.state, "output": done.output, "sealed": done.sealed,
-                "cause": done.cause.as_ref().map(ToString::to_string),
-                "reverted": done.reverted, "consumed": done.consumed,
-            }))?;
+            print::json(&RunView::from(&done))?;
         } else {
             say!("{}  {}", done.run, done.state);
             if let Some(output) = &done.output {
@@ -106,10 +103,38 @@ impl Run {
         let Some(cause) = done.cause else { return Ok(0) };
         let code = print::error(&cause);
         Ok(if matches!(done.state, RunState::Held | RunState::InDoubt) {
-            print::warn(&format!("       {}", super::recover::next_step(done.run, done.state)));
+            print::warn(&format!("       {}", super::recovery::next_step(done.run, done.state)));
             5
         } else {
             code
         })
+    }
+    /// Asks for what a standing scope does not cover, instead of running it.
+    async fn asked(
+        &self,
+        host: &Host,
+        way: &Way<'_>,
+        id: RequestId,
+        request: &Prepared<Request>,
+        why: &str,
+    ) -> Done {
+        let Way::Here(by) = way else {
+            let why = format!("it does not cover this: {why}");
+            return Err(Box::new(Error::NotReady { id: id.to_string(), why }));
+        };
+        let signed = by.sign(request)?;
+        let case = submit_request(host, &signed).await?;
+        told(host).await;
+        tell(host, &case, self.json)?;
+        let next = match case.status(&*host.rules()?) {
+            Status::Approved => "needs no approval: ",
+            _ => "once it is approved, ",
+        };
+        print::warn(&format!(
+            "error: {id} does not cover this: {}\n help: it was asked for instead; {next}`remit run {}`",
+            print::safe(why),
+            case.request.id
+        ));
+        Ok(3)
     }
 }

@@ -4,7 +4,7 @@ use clap::Args;
 use remit_journal::{Mode, RunState, RunSummary};
 use remit_lifecycle::{Home, frozen};
 
-use super::Done;
+use super::common::Done;
 use super::listing::{Cut, Times, Watch, age, letters, short, since, table, tell_frozen};
 use crate::print;
 

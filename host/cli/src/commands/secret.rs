@@ -9,7 +9,7 @@ use remit_backend::{Fields, SecretText, Secrets, SecretsConfig, Systems as _};
 use remit_gate::{Failure, Resource};
 use remit_lifecycle::{Error, Home};
 
-use super::{Done, usage};
+use super::common::{Done, usage};
 use crate::print::{self, say};
 
 #[derive(Subcommand)]

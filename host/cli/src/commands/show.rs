@@ -2,10 +2,10 @@
 
 use clap::{Args, ValueEnum};
 use jiff::Unit;
-use remit_lifecycle::{Home, Line, Timeline, down_to};
-use serde_json::{Value, json};
+use remit_lifecycle::{Home, Line, StoryView, Timeline, down_to};
+use serde_json::Value;
 
-use super::Done;
+use super::common::Done;
 use super::listing::Times;
 use crate::print::{self, say};
 
@@ -66,17 +66,7 @@ impl Show {
         match if self.json { Format::Json } else { self.format } {
             Format::Text => text(&story, self.times),
             Format::Markdown => print::raw(story.markdown().as_bytes()),
-            Format::Json => {
-                let records = records.iter().map(|(seq, record)| {
-                    let mut value = serde_json::to_value(record)?;
-                    value["seq"] = json!(seq);
-                    Ok(value)
-                });
-                let records = records
-                    .collect::<Result<Vec<Value>, serde_json::Error>>()
-                    .map_err(remit_lifecycle::Error::from)?;
-                print::json(&json!({"run": run, "story": story, "records": records}))?;
-            }
+            Format::Json => print::json(&StoryView::of(run, &story, &records))?,
         }
         Ok(0)
     }

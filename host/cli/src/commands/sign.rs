@@ -7,7 +7,7 @@ use remit_file::Wrote;
 use remit_sandbox::{Candidate, Inspection};
 use remit_trust::{SigningKey, blob};
 
-use super::{Done, usage, write};
+use super::common::{Done, usage, write};
 use crate::print::{self, say};
 
 #[derive(Args)]

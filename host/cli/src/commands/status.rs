@@ -4,7 +4,7 @@ use clap::Args;
 use remit_journal::RunSummary;
 use remit_lifecycle::{Home, HostStatus, Open};
 
-use super::Done;
+use super::common::Done;
 use super::listing::{Times, Watch, age, left, tell_frozen};
 use super::runs::{state, target, who};
 use crate::print::{self, say, word};

@@ -9,7 +9,7 @@ use remit_author::Project;
 use remit_offline::{Bench, Case, Fixture, differences, record};
 use serde_json::json;
 
-use super::{Done, usage};
+use super::common::{Done, usage};
 use crate::print::{self, say};
 
 #[derive(Args)]

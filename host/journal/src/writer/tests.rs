@@ -7,7 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::backfill::EVERY;
 use crate::disk::tests::failing;
-use crate::{About, Deed, Phase, Word};
+use crate::{About, LedgerEvent, Phase, SignedStatement};
 
 fn open(folder: &Path) -> Journal {
     let signer = NoteSigner::from_seed("remit.test/journal", &[9; 32]).unwrap();
@@ -68,10 +68,10 @@ async fn nothing_overtakes_what_is_taken_away() {
     } });
     let (going, other) = (RunId::new(), RunId::new());
     journal.start(started(going), key()).await.unwrap();
-    let word: Word =
+    let statement: SignedStatement =
         serde_json::from_value(json!({ "principal": "ana", "key": "k", "reason": "a test", "document": {} }))
             .unwrap();
-    let frozen = Act::now(About::Host, Deed::Frozen(word));
+    let frozen = Act::now(About::Host, LedgerEvent::Frozen(statement));
 
     let mut freezes = Box::pin(journal.act(&frozen));
     let mut changes = Box::pin(journal.intend(record(going, intent)));

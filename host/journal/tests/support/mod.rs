@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 use remit_journal::{
-    About, Act, ActionRef, CallResult, Deed, Denied, Effect, Ended, Event, GrantRef, Ground, Intent, Journal,
-    Mode, Outcome, Phase, Record, RequestId, Resolved, RunId, RunState, SignedRef, Simulated, StartError,
-    Started, Strike, UndoExpired, UndoIntent, UndoOutcome, UndoResult, Word,
+    About, Act, ActionRef, Basis, CallResult, Denied, Effect, Ended, Event, GrantRef, Intent, Journal,
+    LedgerEvent, Mode, Outcome, Phase, Record, RequestId, Resolved, Revocation, RunId, RunState, SignedRef,
+    SignedStatement, Simulated, StartError, Started, UndoExpired, UndoIntent, UndoOutcome, UndoResult,
 };
 use remit_tlog::{Frontier, NoteSigner, NoteVerifier, leaf_hash};
 use remit_trust::dsse::Envelope;
@@ -207,9 +207,9 @@ pub(crate) fn kind(record: &Record) -> String {
     }
 }
 
-fn word() -> Word {
+fn statement() -> SignedStatement {
     let envelope = Envelope::sign("test", b"{}", &SigningKey::generate().unwrap()).unwrap();
-    Word {
+    SignedStatement {
         principal: "ana".to_owned(),
         key: "k".repeat(64),
         reason: "a test".to_owned(),
@@ -219,34 +219,40 @@ fn word() -> Word {
 
 /// The first act about a request.
 pub(crate) fn requested(request: RequestId) -> Act {
-    Act::now(About::Request(request), Deed::Requested(word()))
+    Act::now(About::Request(request), LedgerEvent::Requested(statement()))
 }
 
 /// Takes something away.
-pub(crate) fn revoked(ground: Ground, earlier_only: bool) -> Act {
-    let strikes = vec![Strike { ground, earlier_only }];
-    Act::now(About::Host, Deed::Revoked { word: word(), strikes })
+pub(crate) fn revoked(basis: Basis, earlier_only: bool) -> Act {
+    let revocations = vec![Revocation { basis, earlier_only }];
+    Act::now(About::Host, LedgerEvent::Revoked { statement: statement(), revocations })
 }
 
 /// Nothing goes on until it is lifted.
 pub(crate) fn frozen(frozen: bool) -> Act {
-    Act::now(About::Host, if frozen { Deed::Frozen(word()) } else { Deed::Unfrozen(word()) })
+    Act::now(
+        About::Host,
+        if frozen { LedgerEvent::Frozen(statement()) } else { LedgerEvent::Unfrozen(statement()) },
+    )
 }
 
 /// An act of every kind.
 pub(crate) fn acts() -> Vec<Act> {
     let request: RequestId = "req-01jd2m4k9x8s7t6v5w4y3z2a1b".parse().unwrap();
-    let about = |deed| Act::now(About::Request(request), deed);
+    let about = |event| Act::now(About::Request(request), event);
     vec![
         requested(request),
-        about(Deed::Approved(word())),
-        about(Deed::RequestDenied(word())),
-        about(Deed::Voided { why: "the plan changed".to_owned() }),
-        about(Deed::Expired),
-        revoked(Ground::Key("k".repeat(64)), false),
+        about(LedgerEvent::Approved(statement())),
+        about(LedgerEvent::RequestDenied(statement())),
+        about(LedgerEvent::Voided { why: "the plan changed".to_owned() }),
+        about(LedgerEvent::Expired),
+        revoked(Basis::Key("k".repeat(64)), false),
         frozen(true),
         frozen(false),
-        Act::now(About::Host, Deed::Reviewed { word: word(), run: RunId::new() }),
-        Act::now(About::Host, Deed::Notified { notifier: "pager".to_owned(), upto: 3, word: None }),
+        Act::now(About::Host, LedgerEvent::Reviewed { statement: statement(), run: RunId::new() }),
+        Act::now(
+            About::Host,
+            LedgerEvent::Notified { notifier: "pager".to_owned(), upto: 3, statement: None },
+        ),
     ]
 }

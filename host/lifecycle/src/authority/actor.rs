@@ -1,86 +1,135 @@
-//! Who acts on a run that is over.
+//! Who acts on a run that is over, or on what this home keeps.
 
-use remit_journal::{Event, Reader, Record, RunId, Word};
-use remit_policy::{Matter, Verb};
+use remit_journal::{Event, Reader, Record, RunId, SignedStatement};
+use remit_policy::{PolicyAction, PolicyRequest};
+use remit_trust::KeyId;
+use remit_trust::dsse::Envelope;
 
-use super::{Case, Identity, Rules, What};
-use crate::{Error, Home, host};
+use super::documents::{Order, What};
+use super::order::{has_reason, prepared};
+use super::signed::{Accepted, Prepared, digest_of};
+use super::{Case, Rules};
+use crate::host::blocking;
+use crate::{Error, Home, Host};
 
 /// Whoever reverts or resolves a run, or gives up what would be needed for that.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Actor {
-    /// A principal, if the rules allow it.
-    Principal(Box<(Rules, Identity)>),
-    /// The user of this machine, in a home that has no rules: one of an older version.
-    Local,
+    /// A principal, by its signed order.
+    Principal(Box<Envelope>),
+    /// Whoever owns a home that names no administrator: nobody can be a principal there, and what it holds must still be
+    /// revertible.
+    Owner,
+}
+
+/// What is on record of whoever acts without being a principal.
+const OWNER: &str = "the owner of this home";
+
+/// The one who acts, after every check.
+pub(crate) struct Said {
+    pub(crate) name: String,
+    /// The order as signed; none of an owner.
+    pub(crate) statement: Option<SignedStatement>,
 }
 
 impl Home {
-    /// Who acts: the holder of the key, in a home that has rules. In one that names no administrator nobody can be
-    /// a principal, and what it holds must still be revertible.
-    pub fn actor(&self, key: Option<remit_trust::Signer>) -> Result<Actor, Error> {
-        if self.load()?.trust.admins.is_empty() {
-            return Ok(Actor::Local);
-        }
-        let rules = self.rules()?;
-        let Some(key) = key else {
-            return Err(Error::Identity {
-                why: "no key was given, so that nobody knows who acts".to_owned(),
-                help: "name yours with --key, or in REMIT_KEY",
-            });
-        };
-        let identity = rules.identify(key)?;
-        Ok(Actor::Principal(Box::new((rules, identity))))
+    /// Whether there can be principals: an administrator is named.
+    pub fn has_principals(&self) -> Result<bool, Error> {
+        Ok(!self.load()?.trust.admins.is_empty())
     }
 }
 
 impl Actor {
-    pub(crate) fn name(&self) -> String {
-        match self {
-            Self::Principal(principal) => principal.1.name().to_owned(),
-            Self::Local => host::principal(),
+    /// Who it is, if it orders exactly that, for the first time, and the policies allow it: of a run, by what they are told
+    /// of the request behind it.
+    pub(crate) fn orders(
+        &self,
+        host: &Host,
+        reader: &Reader,
+        run: Option<RunId>,
+        (verb, what): (PolicyAction, impl FnOnce(&What) -> bool),
+    ) -> Result<Said, Error> {
+        let Self::Principal(signed) = self else {
+            if host.home.has_principals()? {
+                return Err(Error::Identity {
+                    why: "no key was given, so that nobody knows who acts".to_owned(),
+                    help: "name yours with --key, or in REMIT_KEY",
+                });
+            }
+            return Ok(Said { name: OWNER.to_owned(), statement: None });
+        };
+        let rules = host.rules()?;
+        let accepted = Accepted::<Order>::check(&rules, reader, signed)?;
+        let order = &accepted.document;
+        has_reason(&order.reason)?;
+        if !what(&order.order) {
+            let why = "it orders something else".to_owned();
+            return Err(Error::NotAccepted { what: "order", why });
         }
+        let matter = match run {
+            Some(run) => {
+                accepted.is_new(orders_about(reader, run)?)?;
+                matter_of(reader, &rules, run)?
+            }
+            None => None,
+        };
+        accepted.by.may(&rules, reader, verb, matter.as_ref())?;
+        let statement = accepted.word(&order.reason);
+        Ok(Said { name: accepted.by.name().to_owned(), statement: Some(statement) })
     }
 
-    /// The signed order to do that to a run, if the policies allow it.
-    pub(crate) fn order(
+    /// Whether the policies allow it for a run, too.
+    pub(crate) fn may(
         &self,
+        host: &Host,
         reader: &Reader,
         run: RunId,
-        (verb, what): (Verb, What),
-        reason: &str,
-    ) -> Result<Option<Word>, Error> {
-        let Self::Principal(principal) = self else { return Ok(None) };
-        let (rules, identity) = &**principal;
-        let matter = matter_of(reader, rules, run)?;
-        identity.order(rules, reader, (verb, what), matter.as_ref(), reason).map(Some)
+        verb: PolicyAction,
+    ) -> Result<(), Error> {
+        let Self::Principal(signed) = self else { return Ok(()) };
+        let rules = host.rules()?;
+        let by = Accepted::<Order>::check(&rules, reader, signed)?.by;
+        by.may(&rules, reader, verb, matter_of(reader, &rules, run)?.as_ref())
     }
 }
 
-impl Actor {
-    /// Whether the policies allow it for a run.
-    pub(crate) fn may(&self, reader: &Reader, run: RunId, verb: Verb) -> Result<(), Error> {
-        let Self::Principal(principal) = self else { return Ok(()) };
-        let (rules, identity) = &**principal;
-        identity.may(rules, reader, verb, matter_of(reader, rules, run)?.as_ref())
+impl Said {
+    /// Why, in its words; none of an owner.
+    pub(crate) fn reason(&self) -> Option<&str> {
+        self.statement.as_ref().map(|statement| &*statement.reason)
     }
+}
 
-    /// The signed order to do that to this home, if the policies allow it.
-    pub(crate) fn order_here(
-        &self,
-        reader: &Reader,
-        (verb, what): (Verb, What),
-        reason: &str,
-    ) -> Result<Option<Word>, Error> {
-        let Self::Principal(principal) = self else { return Ok(None) };
-        let (rules, identity) = &**principal;
-        identity.order(rules, reader, (verb, what), None, reason).map(Some)
-    }
+/// Makes what is signed to order something of a run, or of this home, if the policies allow it.
+pub(crate) fn prepare_order(
+    host: &Host,
+    by: &KeyId,
+    run: Option<RunId>,
+    (verb, what): (PolicyAction, What),
+    reason: &str,
+) -> Result<Prepared<Order>, Error> {
+    blocking(|| {
+        let (rules, reader) = (host.rules()?, host.journal.reader()?);
+        let by = rules.identify(by)?;
+        let matter = run.map(|run| matter_of(&reader, &rules, run)).transpose()?.flatten();
+        by.may(&rules, &reader, verb, matter.as_ref())?;
+        prepared(&rules, &by, what, reason)
+    })
+}
+
+/// The digest of each order that is on record about a run.
+fn orders_about(reader: &Reader, run: RunId) -> Result<Vec<remit_trust::Digest>, Error> {
+    let records = reader.run(&run)?;
+    let orders = records.iter().filter_map(|(_, record)| match &record.event {
+        Event::Phase(entered) => digest_of(entered.order.as_ref()?),
+        _ => None,
+    });
+    Ok(orders.collect())
 }
 
 /// What policies are told of the request behind a run; nothing of a run that has none on record, or one that cannot
 /// be read any more: that must not keep anyone from taking it back.
-fn matter_of(reader: &Reader, rules: &Rules, run: RunId) -> Result<Option<Matter>, Error> {
+fn matter_of(reader: &Reader, rules: &Rules, run: RunId) -> Result<Option<PolicyRequest>, Error> {
     let records = reader.run(&run)?;
     let Some((_, Record { event: Event::Started(started), .. })) = records.first() else { return Ok(None) };
     let Some(authority) = started.grant.as_ref().and_then(|grant| grant.authority.as_ref()) else {

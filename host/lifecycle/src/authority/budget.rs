@@ -4,16 +4,13 @@ use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 use remit_journal::{Reader, Spent};
-use remit_policy::{Matter, Verb, Who};
+use remit_policy::{PolicyAction, PolicyRequest, Subject};
 use serde::Serialize;
 
-use super::matter::{spent, with_spent};
-use super::{Case, Powers, Rules, Standing};
+use super::spent::{Counted, HOUR, spent, with_spent};
+use super::{Case, Rules, Standing};
 use crate::Error;
 use crate::timeline::second;
-
-/// What every budget is counted over.
-pub(super) const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 /// One budget of a standing scope.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -137,26 +134,19 @@ pub(super) fn has_room(
     }
 }
 
-/// Whose changes count against whose budget.
-pub(super) struct Counted<'a> {
-    pub(super) requester: &'a str,
-    pub(super) starter: &'a str,
-    pub(super) action: &'a str,
-    pub(super) powers: &'a Powers,
-}
-
 /// When a start that the policies refuse now has room in the budgets that they speak of; none if it is not refused, or for
 /// another reason than what was changed lately.
 pub(super) fn room_by_policies(
     reader: &Reader,
     rules: &Rules,
-    who: &Who,
-    matter: &Matter,
+    who: &Subject,
+    matter: &PolicyRequest,
     of: &Counted<'_>,
-    approvers: &[Who],
+    approvers: &[Subject],
 ) -> Result<Option<Room>, Error> {
-    let ask =
-        |matter: &Matter| rules.policies.may(who, Verb::Trigger, Some(matter), Timestamp::now(), approvers);
+    let ask = |matter: &PolicyRequest| {
+        rules.policies.may(who, PolicyAction::Trigger, Some(matter), Timestamp::now(), approvers)
+    };
     let now = ask(matter);
     if now.allowed || !now.because.iter().any(|name| rules.policies.is_budget(name)) {
         return Ok(None);

@@ -1,8 +1,8 @@
 //! A request and everything that became of it, as the journal tells.
 
 use jiff::Timestamp;
-use remit_journal::{About, Act, Deed, Ground, Reader, RequestId, RestsOn};
-use remit_policy::{Matter, Need, Who};
+use remit_journal::{About, Act, Basis, LedgerEvent, Reader, RequestId, RestsOn};
+use remit_policy::{Need, PolicyRequest, Subject};
 use remit_trust::{Digest, KeyId};
 use serde_json::value::RawValue;
 
@@ -32,7 +32,7 @@ pub struct Case {
     pub started: u32,
     /// What policies are told of it. The counts of what was spent are those of when it was read: whoever must be sure
     /// reads it again while nobody else can start.
-    pub(crate) matter: Matter,
+    pub(crate) matter: PolicyRequest,
 }
 
 /// An approval, and whether it counts.
@@ -47,7 +47,7 @@ pub struct Given {
     /// As signed.
     pub(crate) envelope: Box<RawValue>,
     /// Who, as policies see it; why not, if it does not count.
-    pub counts: Result<Who, String>,
+    pub counts: Result<Subject, String>,
 }
 
 /// What a request lacks to be used.
@@ -67,7 +67,7 @@ impl Lacks {
 
     /// Whether it stays so even if all of these approve: then nobody can make it good.
     #[must_use]
-    pub(crate) fn is_beyond(&self, all: &[Who]) -> bool {
+    pub(crate) fn is_beyond(&self, all: &[Subject]) -> bool {
         self.needs.iter().any(|(need, missing)| need.count - need.missing(all) < *missing)
     }
 }
@@ -109,11 +109,11 @@ impl Case {
     pub fn load(reader: &Reader, rules: &Rules, id: RequestId) -> Result<Self, Error> {
         let acts = reader.acts(About::Request(id))?;
         let broken = |why: String| Error::Case { id: id.to_string(), why };
-        let Some((seq, Act { deed: Deed::Requested(word), .. })) = acts.first() else {
+        let Some((seq, Act { event: LedgerEvent::Requested(statement), .. })) = acts.first() else {
             return Err(broken("its first record is missing".to_owned()));
         };
         let keys = rules.keys();
-        let signed = open::<Request>(&word.document, &keys)
+        let signed = open::<Request>(&statement.document, &keys)
             .map_err(|error| broken(format!("the requester's signature does not hold: {error}")))?;
         let (request, digest) = (signed.document, signed.digest);
         let holds = |key: &&KeyId, name: &str| {
@@ -128,10 +128,10 @@ impl Case {
         let mut approvals: Vec<Given> = Vec::new();
         let mut closed = None;
         for (seq, act) in &acts {
-            match &act.deed {
-                Deed::Approved(word) => {
+            match &act.event {
+                LedgerEvent::Approved(statement) => {
                     // What does not verify was written by nobody we know: it neither counts nor stands in the way.
-                    let Ok(signed) = open::<Approval>(&word.document, &keys) else { continue };
+                    let Ok(signed) = open::<Approval>(&statement.document, &keys) else { continue };
                     let approval = signed.document;
                     let Some(key) = signed.keys.iter().find(|key| holds(key, &approval.principal)) else {
                         continue;
@@ -139,16 +139,16 @@ impl Case {
                     let given = Given {
                         key: key.clone(),
                         seq: *seq,
-                        envelope: word.document.clone(),
+                        envelope: statement.document.clone(),
                         counts: Err("not looked at".to_owned()),
                         approval,
                     };
                     approvals.push(given);
                 }
-                Deed::RequestDenied(word) => {
-                    closed = Some(format!("{} denied it: {}", word.principal, word.reason));
+                LedgerEvent::RequestDenied(statement) => {
+                    closed = Some(format!("{} denied it: {}", statement.principal, statement.reason));
                 }
-                Deed::Voided { why } => closed = Some(format!("it was voided: {why}")),
+                LedgerEvent::Voided { why } => closed = Some(format!("it was voided: {why}")),
                 _ => {}
             }
         }
@@ -156,7 +156,7 @@ impl Case {
             matter: matter(reader, rules, &request)?,
             started: reader.grant_uses(&digest)?,
             key: key.clone(),
-            envelope: word.document.clone(),
+            envelope: statement.document.clone(),
             seq: *seq,
             approvals,
             closed,
@@ -173,7 +173,7 @@ impl Case {
     /// Says of each approval whether it counts, and why not.
     fn count(&mut self, reader: &Reader, rules: &Rules) -> Result<(), Error> {
         let now = Timestamp::now();
-        let mut seen: Vec<Who> = Vec::new();
+        let mut seen: Vec<Subject> = Vec::new();
         for at in 0..self.approvals.len() {
             let given = &self.approvals[at];
             let counts = self.counts(given, rules, &seen, reader, now)?;
@@ -189,10 +189,10 @@ impl Case {
         &self,
         given: &Given,
         rules: &Rules,
-        seen: &[Who],
+        seen: &[Subject],
         reader: &Reader,
         now: Timestamp,
-    ) -> Result<Result<Who, String>, Error> {
+    ) -> Result<Result<Subject, String>, Error> {
         let Given { approval, key, seq, .. } = given;
         let Some(principal) = rules.principals.get(&approval.principal) else {
             return Ok(Err("is no principal any more".to_owned()));
@@ -208,41 +208,41 @@ impl Case {
         } else if seen.iter().any(|who| who.name == approval.principal) {
             Some("repeats an earlier one".to_owned())
         } else {
-            let grounds = [Ground::Principal(approval.principal.clone()), Ground::Key(key.to_string())];
-            let rests_on: Vec<_> =
-                grounds.into_iter().map(|ground| RestsOn { ground, since: *seq }).collect();
+            let bases = [Basis::Principal(approval.principal.clone()), Basis::Key(key.to_string())];
+            let rests_on: Vec<_> = bases.into_iter().map(|basis| RestsOn { basis, since: *seq }).collect();
             reader.struck(&rests_on)?.map(|withdrawn| withdrawn.to_string())
         };
         if let Some(why) = why_not {
             return Ok(Err(why));
         }
         let who = who(principal);
-        let verdict = rules.policies.may(&who, remit_policy::Verb::Approve, Some(&self.matter), now, seen);
+        let verdict =
+            rules.policies.may(&who, remit_policy::PolicyAction::Approve, Some(&self.matter), now, seen);
         Ok(if verdict.allowed { Ok(who) } else { Err(format!("is not allowed: {}", verdict.words())) })
     }
 
     /// Whose approvals count.
     #[must_use]
-    pub fn approvers(&self) -> Vec<Who> {
+    pub fn approvers(&self) -> Vec<Subject> {
         self.approvals.iter().filter_map(|given| given.counts.clone().ok()).collect()
     }
 
     /// What the request itself rests on, but for its approvals.
-    pub(crate) fn own_grounds(&self) -> Vec<RestsOn> {
-        let mut grounds = vec![
-            Ground::All,
-            Ground::Request(self.request.id),
-            Ground::Principal(self.request.requester.clone()),
-            Ground::Key(self.key.to_string()),
+    pub(crate) fn own_bases(&self) -> Vec<RestsOn> {
+        let mut bases = vec![
+            Basis::All,
+            Basis::Request(self.request.id),
+            Basis::Principal(self.request.requester.clone()),
+            Basis::Key(self.key.to_string()),
         ];
         if let Asks::Run { action, .. } = &self.request.asks {
-            grounds.push(Ground::Action(action.digest.to_string()));
+            bases.push(Basis::Action(action.digest.to_string()));
         }
-        grounds.into_iter().map(|ground| RestsOn { ground, since: self.seq }).collect()
+        bases.into_iter().map(|basis| RestsOn { basis, since: self.seq }).collect()
     }
 
     fn withdrawn(&self, reader: &Reader) -> Result<Option<String>, Error> {
-        Ok(reader.struck(&self.own_grounds())?.map(|withdrawn| withdrawn.to_string()))
+        Ok(reader.struck(&self.own_bases())?.map(|withdrawn| withdrawn.to_string()))
     }
 
     /// What was signed, and each signature that an SSH key made, as files for `ssh-keygen -Y verify -n remit`.

@@ -1,18 +1,15 @@
-//! What people say of a request, and what anyone entitled orders.
-
-use std::path::Path;
+//! What people say of a request.
 
 use jiff::Timestamp;
-use remit_file::{Kind, Wrote};
-use remit_journal::{About, Act, Deed, Event, Ground, Reader, RequestId, RestsOn, RunId, Strike, Word};
-use remit_policy::{Matter, Verb, Who};
-use remit_trust::dsse::{Envelope, pae};
-use remit_trust::principals::Principal;
+use remit_journal::{About, Act, LedgerEvent, Reader, RequestId};
+use remit_policy::PolicyAction;
+use remit_trust::dsse::Envelope;
 use remit_trust::{Digest, KeyId};
 
-use super::documents::{Approval, Document as _, Order, What, sign};
-use super::rules::who;
+use super::documents::Approval;
+use super::signed::{Accepted, Prepared, on_record};
 use super::{Case, Identity, Rules, Status, matter};
+use crate::host::blocking;
 use crate::{Error, Host};
 
 /// What a principal says of a request.
@@ -32,209 +29,56 @@ impl Opinion {
     }
 }
 
-/// Whether neither a name nor its key was revoked.
-pub(super) fn stands(reader: &Reader, name: &str, key: &KeyId) -> Result<(), Error> {
-    let since = reader.size()?;
-    // A name can come back under a new key; a key never.
-    let grounds = [Ground::Key(key.to_string()), Ground::Principal(name.to_owned())];
-    let rests_on: Vec<_> = grounds.into_iter().map(|ground| RestsOn { ground, since }).collect();
-    match reader.struck(&rests_on)? {
-        None => Ok(()),
-        Some(withdrawn) => Err(Error::Identity {
-            why: withdrawn.to_string(),
-            help: "an administrator gives the principal a new key, if it may go on",
-        }),
-    }
-}
-
-/// Whether the policies let a principal order that.
-pub(super) fn may_order(rules: &Rules, who: &Who, verb: Verb, matter: Option<&Matter>) -> Result<(), Error> {
-    let verdict = rules.policies.may(who, verb, matter, Timestamp::now(), &[]);
-    if verdict.allowed {
-        return Ok(());
-    }
-    let what = match verb {
-        Verb::Revoke => "revoke this",
-        Verb::Freeze => "freeze or unfreeze",
-        Verb::Revert => "revert this",
-        Verb::Resolve => "resolve this",
-        Verb::Review => "review this",
-        Verb::Rehearse | Verb::Propose | Verb::Approve | Verb::Trigger => "do this",
-    };
-    Err(Error::Forbidden { who: who.name.clone(), what, why: verdict.words() })
-}
-
-impl Identity {
-    /// Whether it still is one.
-    pub(crate) fn stands(&self, reader: &Reader) -> Result<(), Error> {
-        stands(reader, self.name(), &self.key)
-    }
-
-    fn word(&self, reason: &str, document: Box<serde_json::value::RawValue>) -> Word {
-        Word {
-            principal: self.name().to_owned(),
-            key: self.key.to_string(),
-            reason: reason.to_owned(),
-            document,
-        }
-    }
-
-    /// Whether the policies allow it.
-    pub(crate) fn may(
-        &self,
-        rules: &Rules,
-        reader: &Reader,
-        verb: Verb,
-        matter: Option<&Matter>,
-    ) -> Result<(), Error> {
-        self.stands(reader)?;
-        may_order(rules, &self.who(), verb, matter)
-    }
-
-    /// Signs an order that the policies allow.
-    pub(crate) fn order(
-        &self,
-        rules: &Rules,
-        reader: &Reader,
-        (verb, what): (Verb, What),
-        matter: Option<&Matter>,
-        reason: &str,
-    ) -> Result<Word, Error> {
-        if reason.trim().is_empty() {
-            return Err(Error::RequestOption { why: "it has no reason".to_owned() });
-        }
-        self.may(rules, reader, verb, matter)?;
-        let order = Order {
+/// Makes what is signed to approve or deny a request, after every check that can be made before.
+pub fn prepare_decision(
+    host: &Host,
+    by: &KeyId,
+    id: RequestId,
+    opinion: &Opinion,
+) -> Result<Prepared<Approval>, Error> {
+    blocking(|| {
+        let (rules, reader) = (host.rules()?, host.journal.reader()?);
+        let by = rules.identify(by)?;
+        let case = Case::load(&reader, &rules, id)?;
+        with_others(&reader, &rules, &case, check(&reader, &rules, &by, &case, opinion))?;
+        let approval = Approval {
+            request: case.digest,
+            id: case.request.id,
             log: rules.log.clone(),
-            principal: self.name().to_owned(),
+            principal: by.name().to_owned(),
+            approve: opinion.approve,
             at: Timestamp::now(),
-            reason: reason.to_owned(),
-            order: what,
+            reason: opinion.reason.clone(),
         };
-        Ok(self.word(reason, sign(&order, self)?.0))
-    }
-}
-
-/// Approves or denies a request.
-pub async fn decide(
-    host: &Host,
-    rules: &Rules,
-    by: &Identity,
-    id: RequestId,
-    opinion: Opinion,
-) -> Result<Case, Error> {
-    let reader = host.journal.reader()?;
-    let case = Case::load(&reader, rules, id)?;
-    let approval = approval(&reader, rules, by, &case, &opinion)?;
-    let (document, _) = sign(&approval, by)?;
-    let word = by.word(&opinion.reason, document);
-    let deed = if opinion.approve { Deed::Approved(word) } else { Deed::RequestDenied(word) };
-    host.journal.act(&Act::now(About::Request(id), deed)).await?;
-    Case::load(&*host.journal.reader()?, rules, id)
-}
-
-/// Writes what `ssh-keygen -Y sign -n remit` is to sign, where the key can be reached in no other way.
-pub fn prepare_approval(
-    host: &Host,
-    rules: &Rules,
-    by: &Identity,
-    id: RequestId,
-    opinion: &Opinion,
-    to: &Path,
-) -> Result<Wrote, Error> {
-    let reader = host.journal.reader()?;
-    let case = Case::load(&reader, rules, id)?;
-    let approval = approval(&reader, rules, by, &case, opinion)?;
-    let text = pae(Approval::TYPE, &remit_trust::canonical(&approval)?);
-    Ok(remit_file::write(to, text.as_ref())?)
-}
-
-/// Takes what [`prepare_approval`] wrote, and the signature over it that lies beside it (`.sig`).
-pub async fn import_approval(host: &Host, rules: &Rules, id: RequestId, from: &Path) -> Result<Case, Error> {
-    let reader = host.journal.reader()?;
-    let case = Case::load(&reader, rules, id)?;
-    let malformed = || Error::Document {
-        file: from.display().to_string(),
-        wanted: "what `remit approve --prepare` wrote",
-        why: "it does not begin like it".to_owned(),
-        help: "pass that file, unchanged, with the signature beside it in FILE.sig".to_owned(),
-    };
-    let signed = remit_file::given(from, Kind::Approval)?.into_bytes();
-    // Whatever the file says: what is checked is the signature over exactly these bytes.
-    let start = signed.iter().position(|byte| *byte == b'{').ok_or_else(malformed)?;
-    let payload = &signed[start..];
-    if pae(Approval::TYPE, payload) != signed {
-        return Err(malformed());
-    }
-    let text = std::str::from_utf8(payload).map_err(|_| malformed())?;
-    let claimed: Approval = remit_text::json::read(text).map_err(|_| malformed())?;
-    let principal = rules.principals.get(&claimed.principal).ok_or_else(|| Error::Identity {
-        why: format!("there is no principal `{}`", claimed.principal.escape_debug()),
-        help: "`remit principals` lists them",
-    })?;
-    let mut beside = from.as_os_str().to_owned();
-    beside.push(".sig");
-    let signature = remit_file::plain(Path::new(&beside), Kind::Signature)?.into_bytes();
-    let mut last = None;
-    for held in &principal.keys {
-        let envelope = Envelope::signed_elsewhere(Approval::TYPE, payload, &held.key.id(), &signature)?;
-        if let Err(error) = envelope.verify(Approval::TYPE, std::slice::from_ref(&held.key)) {
-            last = Some(error);
-            continue;
-        }
-        let opinion = Opinion {
-            approve: claimed.approve,
-            reason: claimed.reason.clone(),
-            expect: Some(claimed.request),
-        };
-        let by = Voice { principal, key: held.key.id() };
-        with_others(&reader, rules, &case, check(&reader, rules, &by, &case, &opinion))?;
-        if !rules.principals.in_force(&held.key.id(), Timestamp::now()) || claimed.log != rules.log {
-            return Err(Error::NoSay {
-                who: claimed.principal.clone(),
-                what: opinion.verb(),
-                id: id.to_string(),
-                why: "the key does not count now, or it is about another journal".to_owned(),
-            });
-        }
-        let word = Word {
-            principal: claimed.principal.clone(),
-            key: held.key.id().to_string(),
-            reason: claimed.reason.clone(),
-            document: serde_json::value::to_raw_value(&envelope)?,
-        };
-        let deed = if claimed.approve { Deed::Approved(word) } else { Deed::RequestDenied(word) };
-        host.journal.act(&Act::now(About::Request(id), deed)).await?;
-        return Case::load(&*host.journal.reader()?, rules, id);
-    }
-    Err(last.unwrap_or(remit_trust::SignatureError::Untrusted).into())
-}
-
-/// Someone who speaks, with or without the private key at hand.
-pub(super) struct Voice<'a> {
-    pub(super) principal: &'a Principal,
-    pub(super) key: KeyId,
-}
-
-/// What would be signed, after every check that can be made before.
-fn approval(
-    reader: &Reader,
-    rules: &Rules,
-    by: &Identity,
-    case: &Case,
-    opinion: &Opinion,
-) -> Result<Approval, Error> {
-    let voice = Voice { principal: &by.principal, key: by.key.clone() };
-    with_others(reader, rules, case, check(reader, rules, &voice, case, opinion))?;
-    Ok(Approval {
-        request: case.digest,
-        id: case.request.id,
-        log: rules.log.clone(),
-        principal: by.name().to_owned(),
-        approve: opinion.approve,
-        at: Timestamp::now(),
-        reason: opinion.reason.clone(),
+        Prepared::new(approval, &by)
     })
+}
+
+/// Takes a signed decision, after the same checks, and puts it on record.
+pub async fn submit_decision(host: &Host, signed: &Envelope) -> Result<Case, Error> {
+    let rules = host.rules()?;
+    let (id, event) = blocking(|| {
+        let reader = host.journal.reader()?;
+        let accepted = Accepted::<Approval>::check(&rules, &reader, signed)?;
+        let approval = &accepted.document;
+        let case = Case::load(&reader, &rules, approval.id)?;
+        accepted.is_new(on_record(&reader, About::Request(approval.id))?)?;
+        let opinion = Opinion {
+            approve: approval.approve,
+            reason: approval.reason.clone(),
+            expect: Some(approval.request),
+        };
+        with_others(&reader, &rules, &case, check(&reader, &rules, &accepted.by, &case, &opinion))?;
+        let statement = accepted.word(&approval.reason);
+        let event = if approval.approve {
+            LedgerEvent::Approved(statement)
+        } else {
+            LedgerEvent::RequestDenied(statement)
+        };
+        Ok::<_, Error>((approval.id, event))
+    })?;
+    host.journal.act(&Act::now(About::Request(id), event)).await?;
+    blocking(|| Case::load(&*host.journal.reader()?, &rules, id))
 }
 
 /// To one who may not approve, who may: so that they know whom to wake.
@@ -259,11 +103,8 @@ pub fn who_may_approve(reader: &Reader, rules: &Rules, case: &Case) -> Result<Ve
     let opinion = Opinion { approve: true, reason: String::new(), expect: None };
     let mut names = Vec::new();
     for principal in rules.principals.iter() {
-        let now = Timestamp::now();
-        let keys = principal.keys.iter().map(|held| held.key.id());
-        let mut voices =
-            keys.filter(|key| rules.principals.in_force(key, now)).map(|key| Voice { principal, key });
-        if voices.any(|voice| check(reader, rules, &voice, case, &opinion).is_ok()) {
+        let mut identities = principal.keys.iter().filter_map(|held| rules.identify(&held.key.id()).ok());
+        if identities.any(|by| check(reader, rules, &by, case, &opinion).is_ok()) {
             names.push(principal.name.clone());
         }
     }
@@ -274,16 +115,16 @@ pub fn who_may_approve(reader: &Reader, rules: &Rules, case: &Case) -> Result<Ve
 pub(super) fn check(
     reader: &Reader,
     rules: &Rules,
-    by: &Voice<'_>,
+    by: &Identity,
     case: &Case,
     opinion: &Opinion,
 ) -> Result<(), Error> {
-    let name = by.principal.name.as_str();
+    let name = by.name();
     let refuse = |why: String| {
         let (who, id) = (name.to_owned(), case.request.id.to_string());
         Err(Error::NoSay { who, what: opinion.verb(), id, why })
     };
-    stands(reader, name, &by.key)?;
+    by.stands(reader)?;
     if opinion.expect.is_some_and(|expected| expected != case.digest) {
         return refuse(format!(
             "it is not the request you looked at: its digest is {}. Look again (`remit request show`)",
@@ -312,8 +153,7 @@ pub(super) fn check(
     }
     let matter = matter(reader, rules, &case.request)?;
     let now = Timestamp::now();
-    let verdict =
-        rules.policies.may(&who(by.principal), Verb::Approve, Some(&matter), now, &case.approvers());
+    let verdict = rules.policies.may(&by.who(), PolicyAction::Approve, Some(&matter), now, &case.approvers());
     if verdict.allowed {
         return Ok(());
     }
@@ -322,97 +162,4 @@ pub(super) fn check(
         what: if opinion.approve { "approve this" } else { "deny this" },
         why: verdict.words(),
     })
-}
-
-/// What can be revoked.
-#[derive(Clone, Debug)]
-pub enum Target {
-    /// A request, and with it whatever was granted by its approval.
-    Request(RequestId),
-    /// A principal: all it asked for or approved so far, and every key it has.
-    Principal(String),
-    /// A key.
-    Key(String),
-    /// An action, by its digest.
-    Action(Digest),
-    /// All there is so far.
-    All,
-}
-
-/// Takes authority away. Runs that go on under it stop at their next call.
-pub async fn revoke(
-    host: &Host,
-    rules: &Rules,
-    by: &Identity,
-    target: Target,
-    reason: &str,
-) -> Result<Vec<RunId>, Error> {
-    let reader = host.journal.reader()?;
-    let for_good = |ground| Strike { ground, earlier_only: false };
-    let (about, strikes, matter) = match target {
-        Target::Request(id) => {
-            // One that cannot be read any more, because its requester is gone, can still be taken away.
-            let matter = match Case::load(&reader, rules, id) {
-                Ok(case) => Some(case.matter),
-                Err(_) => None,
-            };
-            (About::Request(id), vec![for_good(Ground::Request(id))], matter)
-        }
-        Target::Principal(name) => {
-            let Some(principal) = rules.principals.get(&name) else {
-                let why = format!("there is no principal `{}`", name.escape_debug());
-                return Err(Error::RequestOption { why });
-            };
-            let mut strikes = vec![Strike { ground: Ground::Principal(name), earlier_only: true }];
-            let keys = principal.keys.iter().map(|held| held.key.id().to_string());
-            strikes.extend(keys.map(|id| for_good(Ground::Key(id))));
-            (About::Host, strikes, None)
-        }
-        Target::Key(id) => (About::Host, vec![for_good(Ground::Key(id))], None),
-        Target::Action(digest) => (About::Host, vec![for_good(Ground::Action(digest.to_string()))], None),
-        Target::All => (About::Host, vec![Strike { ground: Ground::All, earlier_only: true }], None),
-    };
-    let what = What::Revoke(strikes.clone());
-    let word = by.order(rules, &reader, (Verb::Revoke, what), matter.as_ref(), reason)?;
-    host.journal.act(&Act::now(about, Deed::Revoked { word, strikes })).await?;
-    Ok(host.journal.reader()?.stopped()?)
-}
-
-/// Stops everything, or lets it go on.
-pub async fn freeze(
-    host: &Host,
-    rules: &Rules,
-    by: &Identity,
-    frozen: bool,
-    reason: &str,
-) -> Result<Vec<RunId>, Error> {
-    let reader = host.journal.reader()?;
-    let what = if frozen { What::Freeze } else { What::Unfreeze };
-    let word = by.order(rules, &reader, (Verb::Freeze, what), None, reason)?;
-    let deed = if frozen { Deed::Frozen(word) } else { Deed::Unfrozen(word) };
-    host.journal.act(&Act::now(About::Host, deed)).await?;
-    Ok(host.journal.reader()?.stopped()?)
-}
-
-/// Closes the book on a run that went without the usual policy: until then its requester cannot do it again.
-pub async fn review(host: &Host, rules: &Rules, by: &Identity, run: RunId, words: &str) -> Result<(), Error> {
-    let reader = host.journal.reader()?;
-    let records = crate::changes::genuine(&host.home, &reader, run)?;
-    let refuse = |why: String| {
-        Err(Error::NoSay { who: by.name().to_owned(), what: "review", id: run.to_string(), why })
-    };
-    let Some((_, remit_journal::Record { event: Event::Started(started), .. })) = records.first() else {
-        return refuse("its first record is missing".to_owned());
-    };
-    let authority = started.grant.as_ref().and_then(|grant| grant.authority.as_ref());
-    let Some(authority) = authority.filter(|authority| authority.break_glass) else {
-        return refuse("it did not go without the usual policy".to_owned());
-    };
-    let case = Case::load(&reader, rules, authority.request)?;
-    if by.name() == started.principal || by.name() == case.request.requester {
-        return refuse(format!("{} asked for it: somebody else reviews it", by.name()));
-    }
-    let word = by.order(rules, &reader, (Verb::Review, What::Review(run)), Some(&case.matter), words)?;
-    host.journal.act(&Act::now(About::Host, Deed::Reviewed { word, run })).await?;
-    Ok(())
 }

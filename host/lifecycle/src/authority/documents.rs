@@ -1,22 +1,58 @@
 //! What principals sign: each document a DSSE envelope over canonical JSON (RFC 8785), of a type of its own, so that
 //! no signature can pass for another.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use remit_gate::{Plan, Scope};
-use remit_journal::{ActionRef, RequestId, RunId, Strike};
+use remit_journal::{ActionRef, RequestId, Revocation, RunId};
 use remit_trust::Digest;
 use remit_trust::dsse::Envelope;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 
-use super::{Hours, Identity};
-use crate::Error;
+use super::Hours;
 
 /// A document that a principal signs.
-pub(crate) trait Document: Serialize + DeserializeOwned {
+pub trait Document: Serialize + DeserializeOwned {
     /// The DSSE payload type.
     const TYPE: &'static str;
+    /// What errors call it.
+    const NAME: &'static str;
+    /// How long after it was made it is accepted.
+    const GOOD_FOR: SignedDuration;
+    /// The principal that it says it is by.
+    fn principal(&self) -> &str;
+    /// The journal that it is for.
+    fn log(&self) -> &str;
+    /// When it was made.
+    fn at(&self) -> Timestamp;
+}
+
+macro_rules! documents {
+    ($($document:ident: $name:literal, $hours:literal hours, by $principal:ident, at $at:ident;)*) => {$(
+        impl Document for $document {
+            const TYPE: &'static str = concat!("application/vnd.remit.", $name, ".v1+json");
+            const NAME: &'static str = $name;
+            const GOOD_FOR: SignedDuration = SignedDuration::from_hours($hours);
+            fn principal(&self) -> &str {
+                &self.$principal
+            }
+            fn log(&self) -> &str {
+                &self.log
+            }
+            fn at(&self) -> Timestamp {
+                self.$at
+            }
+        }
+    )*};
+}
+
+documents! {
+    Request: "request", 1 hours, by requester, at not_before;
+    // It names a request by its digest, and ends with it: time to carry it to another machine and back.
+    Approval: "approval", 24 hours, by principal, at at;
+    Trigger: "trigger", 1 hours, by principal, at at;
+    Order: "order", 1 hours, by principal, at at;
 }
 
 /// What a principal asks for.
@@ -125,6 +161,8 @@ pub struct Approval {
 pub struct Trigger {
     /// The digest of the request that it is started under.
     pub request: Digest,
+    /// Its name.
+    pub id: RequestId,
     /// The journal.
     pub log: String,
     /// The run: a trigger starts one.
@@ -137,6 +175,8 @@ pub struct Trigger {
     pub principal: String,
     /// When.
     pub at: Timestamp,
+    /// Why, under a standing scope; a request for a run says so itself.
+    pub reason: Option<String>,
 }
 
 /// What a principal orders.
@@ -160,17 +200,24 @@ pub struct Order {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum What {
     /// Take authority away.
-    Revoke(Vec<Strike>),
+    Revoke(Vec<Revocation>),
     /// Stop everything.
     Freeze,
     /// Let it go on.
     Unfreeze,
     /// Take back what a run did.
-    Revert(RunId),
+    Revert {
+        /// Of which run.
+        run: RunId,
+        /// Whether what cannot be taken back is passed over.
+        keep_going: bool,
+    },
     /// Say what became of a call in doubt.
     Resolve {
         /// Of which run.
         run: RunId,
+        /// Which call.
+        call: u64,
         /// Whether it happened.
         happened: bool,
     },
@@ -188,26 +235,6 @@ pub enum What {
         /// Of runs that ended before.
         ended_before: Timestamp,
     },
-}
-
-impl Document for Request {
-    const TYPE: &'static str = "application/vnd.remit.request.v1+json";
-}
-impl Document for Approval {
-    const TYPE: &'static str = "application/vnd.remit.approval.v1+json";
-}
-impl Document for Trigger {
-    const TYPE: &'static str = "application/vnd.remit.trigger.v1+json";
-}
-impl Document for Order {
-    const TYPE: &'static str = "application/vnd.remit.order.v1+json";
-}
-
-/// The envelope of a document, as the journal keeps it, and the digest of what was signed.
-pub(crate) fn sign<D: Document>(document: &D, by: &Identity) -> Result<(Box<RawValue>, Digest), Error> {
-    let payload = remit_trust::canonical(document)?;
-    let envelope = Envelope::sign(D::TYPE, &payload, &by.signer)?;
-    Ok((to_raw_value(&envelope)?, Digest::of(&payload)))
 }
 
 /// A document whose signature holds, by keys that are known now or were at some time.

@@ -1,16 +1,14 @@
 //! What policies are told of a request: counts and names, taken from what was signed and from the journal, never from
 //! the one who asks.
 
-use std::collections::BTreeSet;
+use remit_gate::Scope;
+use remit_journal::{ActionRef, Reader};
+use remit_policy::{PolicyRequest, Subject};
 
-use remit_gate::{Pattern, Plan, Scope, Step};
-use remit_journal::{ActionRef, Reader, Spent};
-use remit_policy::{Matter, Who};
-
-use super::budget::{Counted, HOUR};
 use super::powers::{Does, Powers};
 use super::rules::who;
-use super::{Asks, Case, Identity, Request, Rules, Standing, Which};
+use super::spent::{spent, spent_by_prefix};
+use super::{Asks, Identity, Request, Rules, Standing, Which};
 use crate::Error;
 
 impl Request {
@@ -22,8 +20,8 @@ impl Request {
 }
 
 /// What powers are to policies; the rest as in `matter`.
-fn with(powers: &Powers, matter: Matter) -> Matter {
-    Matter {
+pub(super) fn with(powers: &Powers, matter: PolicyRequest) -> PolicyRequest {
+    PolicyRequest {
         has_plan: powers.planned,
         observe: powers.count(|does| matches!(does, Does::Observe | Does::Read)),
         content: powers.count(|does| does == Does::Read),
@@ -41,11 +39,11 @@ fn with(powers: &Powers, matter: Matter) -> Matter {
 }
 
 /// What policies are told of a request.
-pub(crate) fn matter(reader: &Reader, rules: &Rules, request: &Request) -> Result<Matter, Error> {
+pub(crate) fn matter(reader: &Reader, rules: &Rules, request: &Request) -> Result<PolicyRequest, Error> {
     let powers = request.powers();
     let requester = rules.principals.get(&request.requester).map_or_else(
         // One who is no principal any more is of no kind that any policy allows anything.
-        || Who { name: request.requester.clone(), kind: "unknown".to_owned(), groups: Vec::new() },
+        || Subject { name: request.requester.clone(), kind: "unknown".to_owned(), groups: Vec::new() },
         who,
     );
     let (name, version, digest) = match &request.asks {
@@ -59,7 +57,7 @@ pub(crate) fn matter(reader: &Reader, rules: &Rules, request: &Request) -> Resul
     let (spent_by_requester, spent_by_action, spent_by_prefix) = spent(reader, |spent| {
         (spent.by_principal(&request.requester), spent.by_action(&name), spent_by_prefix(spent, &powers))
     })?;
-    let matter = Matter {
+    let matter = PolicyRequest {
         spent_by_requester,
         spent_by_action,
         spent_by_prefix,
@@ -73,40 +71,9 @@ pub(crate) fn matter(reader: &Reader, rules: &Rules, request: &Request) -> Resul
         break_glass: request.break_glass,
         ttl_seconds: request.not_after.duration_since(request.not_before).as_secs().unsigned_abs(),
         uses: request.uses.map_or(u64::from(u32::MAX), u64::from),
-        ..Matter::default()
+        ..PolicyRequest::default()
     };
     Ok(with(&powers, matter))
-}
-
-/// What policies are told when somebody starts a run of a request.
-pub(crate) fn matter_of_start(reader: &Reader, case: &Case, by: &Identity) -> Result<Matter, Error> {
-    started_by(reader, case, by.name())
-}
-
-/// The same of one who would start it.
-pub(super) fn started_by(reader: &Reader, case: &Case, name: &str) -> Result<Matter, Error> {
-    let spent_by_starter = spent(reader, |spent| spent.by_principal(name))?;
-    Ok(Matter { spent_by_starter, ..case.matter.clone() })
-}
-
-/// What a run under a standing scope comes to: who asked for the scope and who starts the run, and of powers what it was
-/// observed to use. All but looks it is bound to.
-pub(crate) fn matter_of_run(
-    reader: &Reader,
-    case: &Case,
-    by: &Identity,
-    steps: &[Step],
-) -> Result<Matter, Error> {
-    run_of(reader, case, by.name(), steps)
-}
-
-/// The same of one who would start it.
-pub(super) fn run_of(reader: &Reader, case: &Case, name: &str, steps: &[Step]) -> Result<Matter, Error> {
-    let plan = Plan { steps: steps.to_vec() };
-    let powers = Powers::of_run(&plan, &case.request.scope);
-    let spent_by_prefix = spent(reader, |spent| spent_by_prefix(spent, &powers))?;
-    let matter = started_by(reader, case, name)?;
-    Ok(with(&powers, Matter { standing: false, under_standing: true, spent_by_prefix, ..matter }))
 }
 
 /// What policies are told of a rehearsal: it looks at whatever its scope names. Nobody has asked for anything yet.
@@ -116,10 +83,10 @@ pub(crate) fn matter_of_rehearsal(
     by: &Identity,
     action: &ActionRef,
     scope: &Scope,
-) -> Result<Matter, Error> {
+) -> Result<PolicyRequest, Error> {
     let (spent_by_requester, spent_by_action) =
         spent(reader, |spent| (spent.by_principal(by.name()), spent.by_action(&action.name)))?;
-    let matter = Matter {
+    let matter = PolicyRequest {
         requester: by.who(),
         action_name: action.name.clone(),
         action_version: action.version.clone(),
@@ -129,36 +96,7 @@ pub(crate) fn matter_of_rehearsal(
         spent_by_starter: spent_by_requester,
         spent_by_action,
         uses: 1,
-        ..Matter::default()
+        ..PolicyRequest::default()
     };
     Ok(with(&Powers::of_rehearsal(scope), matter))
-}
-
-/// The kind and the first part of a path: `secret:prod`. Of a pattern that begins with a wildcard, everything.
-fn prefix(target: &Pattern) -> &str {
-    let text = target.as_str();
-    let first = text.split('/').next().unwrap_or_default();
-    if first.contains('*') { "" } else { first }
-}
-
-/// What live runs that started within the last hour changed, or still may.
-pub(super) fn spent<T>(reader: &Reader, read: impl FnOnce(&Spent) -> T) -> Result<T, Error> {
-    Ok(reader.spent(HOUR, read)?)
-}
-
-/// What policies are told of a start, with other counts of what was spent.
-pub(super) fn with_spent(matter: Matter, spent: &Spent, of: &Counted<'_>) -> Matter {
-    Matter {
-        spent_by_requester: spent.by_principal(of.requester),
-        spent_by_starter: spent.by_principal(of.starter),
-        spent_by_action: spent.by_action(of.action),
-        spent_by_prefix: spent_by_prefix(spent, of.powers),
-        ..matter
-    }
-}
-
-/// The most that was spent under the first part of the path of anything that may be touched.
-fn spent_by_prefix(spent: &Spent, powers: &Powers) -> u64 {
-    let prefixes: BTreeSet<&str> = powers.touches().into_iter().map(prefix).collect();
-    prefixes.into_iter().map(|prefix| spent.under(prefix)).max().unwrap_or(0)
 }

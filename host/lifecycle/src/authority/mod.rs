@@ -2,38 +2,50 @@
 //! authority.
 
 mod actor;
+mod again;
 mod budget;
 mod case;
+mod covers;
 mod decide;
 mod documents;
+mod grant;
 mod hours;
+mod identity;
 mod matter;
+mod order;
 mod powers;
 mod proof;
 mod propose;
 mod rules;
+mod signed;
+mod spent;
 mod start;
+mod start_matter;
 mod tell;
+mod turn;
 mod voids;
 
 pub use actor::Actor;
+pub(crate) use actor::Said as SaidBy;
+pub(crate) use actor::prepare_order;
 pub use budget::{Budget, Budgets, budgets};
 pub use case::{Case, Given, Lacks, Status};
-pub use decide::{
-    Opinion, Target, decide, freeze, import_approval, prepare_approval, review, revoke, who_may_approve,
-};
+pub use decide::{Opinion, prepare_decision, submit_decision, who_may_approve};
 pub(crate) use documents::claimed;
-pub use documents::{Approval, Asks, Order, Request, Standing, Trigger, What, Which};
+pub use documents::{Approval, Asks, Document, Order, Request, Standing, Trigger, What, Which};
+pub(crate) use grant::Grant;
 pub use hours::Hours;
+pub use identity::Identity;
 pub(crate) use matter::{matter, matter_of_rehearsal};
+pub use order::{Ordered, Target, prepare_freeze, prepare_review, prepare_revoke, submit_order};
 pub(crate) use powers::kinds;
 pub use powers::{Does, Power, Powers};
 pub use proof::check_authority;
 pub(crate) use propose::unreviewed_runs;
-pub use propose::{Terms, request_run, request_standing, waiting_for_room};
+pub use propose::{Terms, prepare_run_request, prepare_standing_request, submit_request, waiting_for_room};
+pub use rules::Rules;
 pub(crate) use rules::who;
-pub use rules::{Identity, Rules};
-pub(crate) use start::Grant;
-pub use start::{Under, execute, execute_standing};
+pub use signed::{Prepared, read_signed};
+pub use start::{Start, prepare_start, submit_start};
 pub use tell::{Could, Explained, Needed, Said, could, differences, explain, orders};
 pub use voids::Ending;

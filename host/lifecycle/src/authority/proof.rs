@@ -9,8 +9,8 @@ use remit_trust::dsse::Envelope;
 use remit_trust::{Digest, VerifyingKey};
 use serde_json::value::RawValue;
 
+use super::covers::covers;
 use super::documents::{Approval, open};
-use super::start::covers;
 use super::{Asks, Request, Standing, Trigger};
 use crate::Error;
 

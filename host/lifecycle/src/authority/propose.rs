@@ -2,15 +2,21 @@
 
 use jiff::{SignedDuration, Timestamp};
 use remit_gate::{Fault, Scope};
-use remit_journal::{About, Act, Deed, Event, Reader, RequestId, RunId, Started, Word};
-use remit_policy::{Matter, Verb, Who};
+use remit_journal::{About, Act, Event, LedgerEvent, Reader, RequestId, RunId, Started};
+use remit_policy::{PolicyAction, PolicyRequest, Subject};
 use remit_sandbox::Candidate;
+use remit_trust::KeyId;
+use remit_trust::dsse::Envelope;
 
-use super::budget::{Counted, Room, room_by_policies};
-use super::documents::sign;
-use super::matter::{spent, with_spent};
+use super::again::{difference, rehearse_again};
+use super::budget::{Room, room_by_policies};
+use super::documents::Document as _;
 use super::rules::who;
+use super::signed::{Accepted, Prepared, is_made_at};
+use super::spent::{Counted, spent, with_spent};
+use super::turn::Turn;
 use super::{Asks, Case, Identity, Request, Rules, Standing, matter};
+use crate::host::blocking;
 use crate::{Error, Host, Input, rehearse};
 
 /// The longest a request for a run may be good for.
@@ -35,6 +41,163 @@ pub struct Terms {
     pub break_glass: bool,
 }
 
+/// Makes what is signed to ask for a run. The action is rehearsed, within `scope` if one is given; the plan and the least
+/// scope that covers it are what is asked for. With `open`, any change inside `scope` is asked for, and nothing is rehearsed.
+pub async fn prepare_run_request(
+    host: &Host,
+    by: &KeyId,
+    candidate: &Candidate,
+    input: &Input,
+    (scope, open): (Option<Scope>, bool),
+    terms: Terms,
+) -> Result<Prepared<Request>, Error> {
+    let rules = host.rules()?;
+    let identity = rules.identify(by)?;
+    terms.check(&rules, MAX_TTL)?;
+    let action = blocking(|| {
+        // What is rehearsed is held to the scope there.
+        let action = crate::plan::admit(host, candidate, input, scope.as_ref().filter(|_| open), None)?;
+        crate::components::keep(host, candidate)?;
+        Ok::<_, Error>(action)
+    })?;
+    let (plan, scope) = match (scope, open) {
+        (Some(scope), true) => (None, scope),
+        (None, true) => {
+            return Err(Error::RequestOption { why: "without a plan it needs a scope".to_owned() });
+        }
+        (scope, false) => {
+            let plan = rehearse(host, by, (candidate, input), scope.clone(), &terms.reason).await?.plan;
+            let scope = scope.unwrap_or_else(|| plan.least_scope());
+            (Some(plan), scope)
+        }
+    };
+    let asks = Asks::Run { action: crate::plan::reference(&action), input: input.value()?, plan };
+    prepare_observed(host, &rules, &identity, asks, scope, terms)
+}
+
+/// Makes what is signed to ask for authority ahead of need.
+pub fn prepare_standing_request(
+    host: &Host,
+    by: &KeyId,
+    standing: Standing,
+    scope: Scope,
+    terms: Terms,
+) -> Result<Prepared<Request>, Error> {
+    let rules = host.rules()?;
+    let by = rules.identify(by)?;
+    terms.check(&rules, MAX_STANDING)?;
+    prepare(host, &rules, &by, Asks::Standing(standing), scope, terms)
+}
+
+/// Makes a request for a plan that this host has just observed.
+fn prepare_observed(
+    host: &Host,
+    rules: &Rules,
+    by: &Identity,
+    asks: Asks,
+    scope: Scope,
+    terms: Terms,
+) -> Result<Prepared<Request>, Error> {
+    let prepared = prepare(host, rules, by, asks, scope, terms)?;
+    host.observed.note(prepared.digest());
+    Ok(prepared)
+}
+
+/// Asks for as long as the policies let this one ask: what a standing scope does not cover at night waits for the people
+/// of the morning.
+pub(super) fn prepare_for_longest(
+    host: &Host,
+    rules: &Rules,
+    by: &Identity,
+    asks: &Asks,
+    scope: &Scope,
+    terms: &Terms,
+) -> Result<Prepared<Request>, Error> {
+    let of = |hours| {
+        let terms = Terms { ttl: SignedDuration::from_hours(hours).min(terms.ttl), ..terms.clone() };
+        prepare_observed(host, rules, by, asks.clone(), scope.clone(), terms)
+    };
+    for hours in [24, 12, 8, 4, 2] {
+        match of(hours) {
+            // Perhaps for its length.
+            Err(Error::Forbidden { .. }) => {}
+            prepared => return prepared,
+        }
+    }
+    of(1)
+}
+
+fn prepare(
+    host: &Host,
+    rules: &Rules,
+    by: &Identity,
+    asks: Asks,
+    scope: Scope,
+    terms: Terms,
+) -> Result<Prepared<Request>, Error> {
+    let now = Timestamp::now();
+    let request = Request {
+        id: RequestId::new(),
+        log: rules.log.clone(),
+        requester: by.name().to_owned(),
+        asks,
+        scope,
+        reason: terms.reason,
+        incident: terms.incident,
+        triggers: if terms.triggers.is_empty() { vec![by.name().to_owned()] } else { terms.triggers },
+        not_before: now,
+        not_after: now.saturating_add(terms.ttl).unwrap_or(now),
+        uses: terms.uses,
+        rules: rules.digest,
+        break_glass: terms.break_glass,
+    };
+    blocking(|| check(host, rules, &*host.journal.reader()?, by, &request))?;
+    Prepared::new(request, by)
+}
+
+/// Takes a signed request, after the same checks, and puts it on record. A plan that this process has not observed itself is
+/// rehearsed: a plan is what the host observed, whoever says so.
+pub async fn submit_request(host: &Host, signed: &Envelope) -> Result<Case, Error> {
+    let rules = host.rules()?;
+    let look = || {
+        let reader = host.journal.reader()?;
+        let accepted = Accepted::<Request>::check(&rules, &reader, signed)?;
+        let request = &accepted.document;
+        is_made_at(request, request.id.made())?;
+        if request.rules != rules.digest {
+            let why = "the rules were changed since it was prepared".to_owned();
+            return Err(Error::NotAccepted { what: Request::NAME, why });
+        }
+        check(host, &rules, &reader, &accepted.by, request)?;
+        if !reader.acts(About::Request(request.id))?.is_empty() {
+            accepted.is_new([accepted.digest])?;
+        }
+        Ok(accepted)
+    };
+    let accepted = blocking(look)?;
+    let request = &accepted.document;
+    if let Asks::Run { action, input, plan: Some(plan) } = &request.asks
+        && !host.observed.is_noted(accepted.digest)
+    {
+        let input = Input::of(input)?;
+        let candidate = blocking(|| crate::components::find(host, action.digest))?;
+        let what = (&candidate, &input);
+        let now = rehearse_again(host, &accepted.by, request, what, &request.reason).await?;
+        if let Some(why) = difference(plan, &now) {
+            let why = format!("its plan is not what this host observes: {why}");
+            return Err(Error::NotAccepted { what: Request::NAME, why });
+        }
+    }
+    // A second request of one name would be found by every audit: looked at again with nobody else submitting meanwhile.
+    let turn = Turn::take(host, "submit.lock", &host.submissions).await?;
+    let accepted = blocking(look)?;
+    let id = accepted.document.id;
+    let statement = accepted.word(&accepted.document.reason);
+    host.journal.act(&Act::now(About::Request(id), LedgerEvent::Requested(statement))).await?;
+    drop(turn);
+    blocking(|| Case::load(&*host.journal.reader()?, &rules, id))
+}
+
 impl Terms {
     fn check(&self, rules: &Rules, longest: SignedDuration) -> Result<(), Error> {
         let refuse = |why: String| Err(Error::RequestOption { why });
@@ -54,148 +217,84 @@ impl Terms {
         }
         Ok(())
     }
+
+    /// Those of a request that is made already.
+    fn of(request: &Request) -> Self {
+        Self {
+            reason: request.reason.clone(),
+            incident: request.incident.clone(),
+            ttl: request.not_after.duration_since(request.not_before),
+            uses: request.uses,
+            triggers: request.triggers.clone(),
+            break_glass: request.break_glass,
+        }
+    }
 }
 
-/// Asks to run an action. It is rehearsed, within `scope` if one is given; the plan and the least scope that covers it
-/// are what is asked for. With `open`, any change inside `scope` is asked for, and nothing is rehearsed.
-pub async fn request_run(
-    host: &Host,
-    rules: &Rules,
-    by: &Identity,
-    candidate: &Candidate,
-    input: &Input,
-    (scope, open): (Option<Scope>, bool),
-    terms: Terms,
-) -> Result<Case, Error> {
-    terms.check(rules, MAX_TTL)?;
-    // What is rehearsed is held to the scope there.
-    let action = crate::plan::admit(host, candidate, input, scope.as_ref().filter(|_| open), None)?;
-    crate::components::keep(host, candidate)?;
-    let (plan, scope) = match (scope, open) {
-        (Some(scope), true) => (None, scope),
-        (None, true) => {
-            return Err(Error::RequestOption { why: "without a plan it needs a scope".to_owned() });
-        }
-        (scope, false) => {
-            let reason = &terms.reason;
-            let rehearsed = rehearse(host, (rules, by), (candidate, input), scope.clone(), reason).await?;
-            let plan = rehearsed.plan;
-            let scope = scope.unwrap_or_else(|| plan.least_scope());
+/// Every check of a request but for its signature: made when it is prepared, and again when it is submitted.
+fn check(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, request: &Request) -> Result<(), Error> {
+    let refuse = |why: &str| Err(Error::RequestOption { why: why.to_owned() });
+    let terms = Terms::of(request);
+    if request.triggers.is_empty() {
+        return refuse("nobody may start it");
+    }
+    match &request.asks {
+        Asks::Run { action, input, plan } => {
+            terms.check(rules, MAX_TTL)?;
+            if request.uses.is_none() {
+                return refuse("it does not say how many runs it is for");
+            }
+            let candidate = crate::components::find(host, action.digest)?;
             // What it imports and did not use needs a scope that somebody wrote: found before anyone approves.
-            crate::plan::admit(host, candidate, input, Some(&scope), Some(&plan))?;
+            let scope = Some(&request.scope);
+            let admitted = crate::plan::admit(host, &candidate, &Input::of(input)?, scope, plan.as_ref())?;
+            if crate::plan::reference(&admitted) != *action {
+                return refuse("the action is not called like this");
+            }
             // So is what its plan does and the scope does not accept: a rehearsal shows it, a run never could.
-            for step in &plan.steps {
+            for step in plan.iter().flat_map(|plan| &plan.steps) {
                 let (operation, resource) = (step.operation.clone(), step.resource.to_string());
                 let refused = |reason| Fault::OutOfScope { operation, resource, reason };
-                scope.covers(step).map_err(refused)?;
+                request.scope.covers(step).map_err(refused)?;
             }
-            (Some(plan), scope)
         }
-    };
-    let asks = Asks::Run { action: crate::plan::reference(&action), input: input.value()?, plan };
-    propose(host, rules, by, asks, scope, terms).await
-}
-
-/// Asks for authority ahead of need.
-pub async fn request_standing(
-    host: &Host,
-    rules: &Rules,
-    by: &Identity,
-    standing: Standing,
-    scope: Scope,
-    terms: Terms,
-) -> Result<Case, Error> {
-    terms.check(rules, MAX_STANDING)?;
-    remit_capability::check(&scope)?;
-    if standing.runs_per_hour == 0 {
-        let why = "its budget would allow no run at all".to_owned();
-        return Err(Error::RequestOption { why });
-    }
-    propose(host, rules, by, Asks::Standing(standing), scope, terms).await
-}
-
-/// Asks for as long as the policies let this one ask: what a standing scope does not cover at night waits for the people
-/// of the morning.
-pub(super) async fn propose_for_longest(
-    host: &Host,
-    rules: &Rules,
-    by: &Identity,
-    asks: Asks,
-    scope: Scope,
-    terms: Terms,
-) -> Result<Case, Error> {
-    for hours in [24, 12, 8, 4, 2] {
-        let terms = Terms { ttl: SignedDuration::from_hours(hours).min(terms.ttl), ..terms.clone() };
-        match propose(host, rules, by, asks.clone(), scope.clone(), terms).await {
-            // Perhaps for its length; nothing was signed.
-            Err(Error::Forbidden { .. }) => {}
-            asked => return asked,
+        Asks::Standing(standing) => {
+            terms.check(rules, MAX_STANDING)?;
+            remit_capability::check(&request.scope)?;
+            if standing.runs_per_hour == 0 {
+                return refuse("its budget would allow no run at all");
+            }
+            if request.uses.is_some() || request.break_glass {
+                return refuse(
+                    "a standing scope has a budget, and no number of runs; nor can it go without the usual policy",
+                );
+            }
         }
     }
-    propose(host, rules, by, asks, scope, Terms { ttl: SignedDuration::from_hours(1), ..terms }).await
-}
-
-pub(super) async fn propose(
-    host: &Host,
-    rules: &Rules,
-    by: &Identity,
-    asks: Asks,
-    scope: Scope,
-    terms: Terms,
-) -> Result<Case, Error> {
+    by.stands(reader)?;
+    let matter = matter(reader, rules, request)?;
     let now = Timestamp::now();
-    let request = Request {
-        id: RequestId::new(),
-        log: rules.log.clone(),
-        requester: by.name().to_owned(),
-        asks,
-        scope,
-        reason: terms.reason,
-        incident: terms.incident,
-        triggers: if terms.triggers.is_empty() { vec![by.name().to_owned()] } else { terms.triggers },
-        not_before: now,
-        not_after: now.saturating_add(terms.ttl).unwrap_or(now),
-        uses: terms.uses,
-        rules: rules.digest,
-        break_glass: terms.break_glass,
-    };
-    let reader = host.journal.reader()?;
-    by.stands(&reader)?;
-    let matter = matter(&reader, rules, &request)?;
-    let verdict = rules.policies.may(&by.who(), Verb::Propose, Some(&matter), now, &[]);
+    let verdict = rules.policies.may(&by.who(), PolicyAction::Propose, Some(&matter), now, &[]);
+    let forbidden = |what, why| Err(Error::Forbidden { who: by.name().to_owned(), what, why });
     if !verdict.allowed {
-        return Err(Error::Forbidden {
-            who: by.name().to_owned(),
-            what: "ask for this",
-            why: verdict.words(),
-        });
+        return forbidden("ask for this", verdict.words());
     }
     if request.break_glass {
         if rules.principals.break_glass().is_none() {
-            return Err(Error::RequestOption {
-                why: "nobody may go without the usual policy here: principals.toml has no [break-glass]"
-                    .to_owned(),
-            });
+            return refuse(
+                "nobody may go without the usual policy here: principals.toml has no [break-glass]",
+            );
         }
-        if let Some(run) = unreviewed(&reader, by.name())? {
+        if let Some(run) = unreviewed(reader, by.name())? {
             return Err(Error::Unreviewed { who: by.name().to_owned(), run });
         }
     } else if let Err(error) = rules.policies.requirements(&matter, now) {
         // Nobody need look at what no approval would help.
-        return Err(Error::Forbidden { who: by.name().to_owned(), what: "get this", why: error.to_string() });
-    } else if let Some(why) = never_starts(&reader, rules, &request, &matter)? {
-        return Err(Error::Forbidden { who: by.name().to_owned(), what: "get this", why });
+        return forbidden("get this", error.to_string());
+    } else if let Some(why) = never_starts(reader, rules, request, &matter)? {
+        return forbidden("get this", why);
     }
-    let id = request.id;
-    let (document, _) = sign(&request, by)?;
-    let word = Word {
-        principal: by.name().to_owned(),
-        key: by.key.to_string(),
-        reason: request.reason.clone(),
-        document,
-    };
-    host.journal.act(&Act::now(About::Request(id), Deed::Requested(word))).await?;
-    Case::load(&*host.journal.reader()?, rules, id)
+    Ok(())
 }
 
 /// Why no budget of the policies will let anybody start this while it is good, if so: found before people look at it.
@@ -203,7 +302,7 @@ fn never_starts(
     reader: &Reader,
     rules: &Rules,
     request: &Request,
-    matter: &Matter,
+    matter: &PolicyRequest,
 ) -> Result<Option<String>, Error> {
     if matter.standing {
         return Ok(None);
@@ -225,8 +324,8 @@ pub(super) fn waits(
     reader: &Reader,
     rules: &Rules,
     request: &Request,
-    matter: &Matter,
-    approvers: &[Who],
+    matter: &PolicyRequest,
+    approvers: &[Subject],
 ) -> Result<Vec<(String, Room, String)>, Error> {
     let powers = request.powers();
     let mut all = Vec::new();
@@ -242,8 +341,13 @@ pub(super) fn waits(
         let matter = spent(reader, |spent| with_spent(matter.clone(), spent, &of))?;
         match room_by_policies(reader, rules, &who, &matter, &of, approvers)? {
             Some(room) => {
-                let verdict =
-                    rules.policies.may(&who, Verb::Trigger, Some(&matter), Timestamp::now(), approvers);
+                let verdict = rules.policies.may(
+                    &who,
+                    PolicyAction::Trigger,
+                    Some(&matter),
+                    Timestamp::now(),
+                    approvers,
+                );
                 all.push((name.clone(), room, verdict.words()));
             }
             None => return Ok(Vec::new()),
@@ -287,7 +391,7 @@ pub(crate) fn unreviewed_runs(reader: &Reader) -> Result<Vec<RunId>, Error> {
 fn each_unreviewed(reader: &Reader, mut visit: impl FnMut(RunId, &Started) -> bool) -> Result<(), Error> {
     let mut reviewed = Vec::new();
     for (_, act) in reader.acts(About::Host)? {
-        if let Deed::Reviewed { run, .. } = act.deed {
+        if let LedgerEvent::Reviewed { run, .. } = act.event {
             reviewed.push(run);
         }
     }

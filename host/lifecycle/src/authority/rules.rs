@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use remit_policy::{Need, Policies, Who};
+use remit_policy::{Need, Policies, Subject};
 use remit_trust::dsse::Envelope;
 use remit_trust::principals::{BreakGlass, Principal, Principals};
 use remit_trust::{Digest, KeyId, Sign as _, Signer, VerifyingKey};
@@ -47,37 +47,34 @@ impl Constitution {
     }
 }
 
-/// A principal that proved to be who it says, by its key.
-#[derive(Debug)]
-pub struct Identity {
-    /// Who.
-    pub principal: Principal,
-    /// By which key.
-    pub key: KeyId,
-    pub(crate) signer: Signer,
-}
-
-impl Identity {
-    /// As policies see it.
-    #[must_use]
-    pub fn who(&self) -> Who {
-        who(&self.principal)
-    }
-
-    /// Its name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.principal.name
-    }
-}
-
 /// A principal as policies see it.
-pub(crate) fn who(principal: &Principal) -> Who {
-    Who {
+pub(crate) fn who(principal: &Principal) -> Subject {
+    Subject {
         name: principal.name.clone(),
         kind: principal.kind.to_string(),
         groups: principal.groups.iter().cloned().collect(),
     }
+}
+
+/// The key files that `principals.toml` names.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct KeyFiles {
+    principal: Vec<KeysOfOne>,
+}
+
+/// See [`KeyFiles`].
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct KeysOfOne {
+    key: Vec<KeyFile>,
+}
+
+/// See [`KeyFiles`].
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct KeyFile {
+    file: Option<PathBuf>,
 }
 
 /// Whether policies and principals go together: a name that nobody has is a rule that never applies, and is an error. What
@@ -85,10 +82,10 @@ pub(crate) fn who(principal: &Principal) -> Who {
 /// more are needed.
 fn together(principals: &Principals, policies: &Policies) -> Result<Vec<String>, Error> {
     let now = Timestamp::now();
-    let all: Vec<Who> = principals.iter().map(who).collect();
+    let all: Vec<Subject> = principals.iter().map(who).collect();
     policies.check_people(&all)?;
     let counts = |one: &&Principal| one.keys.iter().any(|key| principals.in_force(&key.key.id(), now));
-    let today: Vec<Who> = principals.iter().filter(counts).map(who).collect();
+    let today: Vec<Subject> = principals.iter().filter(counts).map(who).collect();
     let mut unmet = policies.unmet(&today);
     if let Some(need) = break_glass(principals) {
         if let Some(group) =
@@ -173,6 +170,24 @@ impl Home {
             policies: policies.digest(),
         };
         Ok((principals, policies, constitution))
+    }
+
+    /// Every file that the rules are made of: when one of them is another, the rules may be.
+    pub(crate) fn files_of_rules(&self) -> Result<Vec<PathBuf>, Error> {
+        let config = self.load()?;
+        let path = self.path();
+        let mut files = vec![self.config(), self.principals(), self.rules_file(), self.policies()];
+        files.extend(config.trust.admins.iter().map(|file| path.join(file)));
+        // A folder's own stamp says which files there are, and not what is in them.
+        files.extend(
+            remit_file::list(&self.policies(), remit_file::Kind::Policy)?.into_iter().map(|entry| entry.path),
+        );
+        let principals = remit_file::trusted(&self.principals(), remit_file::Kind::Principals)?;
+        // Of a file that is not in form, whoever reads it next says why.
+        let written: KeyFiles = toml::from_str(principals.text()?).unwrap_or_default();
+        let keys = written.principal.into_iter().flat_map(|principal| principal.key);
+        files.extend(keys.filter_map(|key| Some(path.join(key.file?))));
+        Ok(files)
     }
 
     /// The rules in force.
@@ -310,25 +325,6 @@ impl Home {
 }
 
 impl Rules {
-    /// Who holds a key, if it counts now.
-    pub fn identify(&self, signer: Signer) -> Result<Identity, Error> {
-        let key = signer.verifying_key().id();
-        let refuse = |why: String, help| Err(Error::Identity { why, help });
-        let Some(principal) = self.principals.holder(&key) else {
-            return refuse(
-                format!("the key {} belongs to no principal", key.short()),
-                "`remit principals` lists them; an administrator adds one to principals.toml",
-            );
-        };
-        if !self.principals.in_force(&key, Timestamp::now()) {
-            return refuse(
-                format!("the key {} of {} does not count now", key.short(), principal.name),
-                "use a key that is in force (`from`, `until` in principals.toml)",
-            );
-        }
-        Ok(Identity { principal: principal.clone(), key, signer })
-    }
-
     /// Every key that ever counted: to verify the past.
     pub(crate) fn keys(&self) -> Vec<VerifyingKey> {
         self.principals.keys()

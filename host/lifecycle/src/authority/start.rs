@@ -1,190 +1,259 @@
 //! From an approved request to a run: everything is looked at again, at the last moment, from the bytes that run.
 
-use std::fs::{File, TryLockError};
-use std::sync::Arc;
+use jiff::Timestamp;
+use remit_gate::{Effect, Limits, Scope, Step};
+use remit_journal::{ActionRef, Reader, RequestId, RunId};
+use remit_policy::{PolicyAction, PolicyRequest, Subject};
+use remit_sandbox::Candidate;
+use remit_trust::KeyId;
+use remit_trust::dsse::Envelope;
 
-use jiff::{SignedDuration, Timestamp};
-use remit_gate::{Facts, Fault, Limits, Plan, Scope, Step};
-use remit_journal::{
-    About, Act, ActionRef, Authority, Deed, GrantRef, Ground, Reader, RequestId, RestsOn, RunId, SignedRef,
-};
-use remit_policy::{Matter, Verb, Who};
-use remit_sandbox::{AdmissionError, Candidate, Stop};
-use remit_trust::Digest;
-use serde_json::value::RawValue;
-use tokio::sync::OwnedMutexGuard;
-
-use super::budget::{Counted, has_room, room_by_policies};
-use super::documents::{Trigger, sign};
-use super::matter::{matter_of_run, matter_of_start};
-use super::propose::{MAX_TTL, Terms, propose_for_longest, unreviewed};
-use super::{Asks, Case, Identity, Powers, Rules, Standing, Status, Which};
-use crate::plan::{MOST_CHANGES, admit, play};
-use crate::run::{Finished, perform};
+use super::again::{is_outside, rehearse_again, still_so};
+use super::budget::{has_room, room_by_policies};
+use super::covers::covers;
+use super::documents::{Document as _, Trigger};
+use super::grant::grant;
+use super::order::has_reason;
+use super::propose::{MAX_TTL, Terms, prepare_for_longest, unreviewed};
+use super::signed::{Accepted, JITTER, Prepared, is_made_at};
+use super::spent::Counted;
+use super::start_matter::{matter_of_run, matter_of_start};
+use super::turn::Turn;
+use super::{Asks, Case, Identity, Powers, Request, Rules, Standing, Status};
+use crate::host::blocking;
+use crate::plan::admit;
+use crate::run::{Started, begin};
 use crate::{Error, Host, Input, components, rehearse};
 
-/// By how much two readings of one clock may disagree before somebody has set it.
-const JITTER: SignedDuration = SignedDuration::from_secs(2);
-
-/// What a run goes under, put together from the request, its approvals and the word that starts it. There is no other
-/// way to one.
-pub(crate) struct Grant {
-    pub(crate) scope: Scope,
-    pub(crate) plan: Option<Plan>,
-    pub(crate) facts: Facts,
-    /// Who asked for it.
-    pub(crate) principal: String,
-    /// Who starts it.
-    pub(crate) started_by: String,
-    pub(crate) not_before: Timestamp,
-    pub(crate) not_after: Timestamp,
-    pub(crate) on_record: GrantRef,
-    /// Held until the run is on record, so that no two starts count the same budget.
-    pub(crate) turn: StartTurn,
-}
-
-/// Whose turn it is to start a run: first within this process, then among all that have the home open.
-pub(crate) struct StartTurn {
-    _everywhere: File,
-    _here: OwnedMutexGuard<()>,
-}
-
-/// What became of a start under a standing scope.
+/// What came of a trigger.
 #[derive(Debug)]
-pub enum Under {
-    /// It ran.
-    Ran(Box<Finished>),
-    /// It is not inside, and became a request of its own.
-    Asked {
+pub enum Start {
+    /// A run.
+    Started(Started),
+    /// What it would do is not inside the standing scope: a request of its own is ready to be signed and submitted.
+    Outside {
         /// That request.
-        case: Box<Case>,
+        request: Box<Prepared<Request>>,
         /// What was not inside.
         why: String,
     },
 }
 
-/// Runs what was asked for and approved. With `given`, only if that is it.
-pub async fn execute(
+/// Makes what is signed to start a run. `what` runs: of a request for a run, only if that is it; of a standing scope it must
+/// be given, and so must `reason`.
+pub fn prepare_start(
     host: &Host,
-    rules: &Rules,
-    by: &Identity,
+    by: &KeyId,
     id: RequestId,
-    given: Option<(&Candidate, &Input)>,
-) -> Result<Finished, Error> {
-    let reader = host.journal.reader()?;
-    let case = ready(&reader, rules, by, id)?;
-    let Asks::Run { action, input, plan } = &case.request.asks else {
-        return Err(Error::NotReady {
-            id: id.to_string(),
-            why: "it is a standing scope: name the action and its input too".to_owned(),
-        });
+    what: Option<(&Candidate, &Input)>,
+    reason: Option<&str>,
+) -> Result<Prepared<Trigger>, Error> {
+    blocking(|| {
+        let (rules, reader) = (host.rules()?, host.journal.reader()?);
+        let by = rules.identify(by)?;
+        let case = ready(&reader, &rules, &by, id)?;
+        let refuse = |why: String| Err(Error::NotReady { id: id.to_string(), why });
+        let (action, input, reason) = match (&case.request.asks, what, reason) {
+            (Asks::Run { .. }, _, Some(_)) => {
+                return refuse("it is no standing scope: it says itself what runs".to_owned());
+            }
+            (Asks::Run { action, input, .. }, what, None) => {
+                let input = Input::of(input)?;
+                if let Some((candidate, given)) = what {
+                    if candidate.digest() != action.digest {
+                        return refuse(format!(
+                            "it is for {} {} ({}), this component is {}: distrust its source if it should not have changed",
+                            action.name,
+                            action.version,
+                            action.digest,
+                            candidate.digest()
+                        ));
+                    }
+                    if given.digest() != input.digest() {
+                        return refuse("it is for another input".to_owned());
+                    }
+                }
+                (action.digest, input.digest(), None)
+            }
+            (Asks::Standing(standing), Some((candidate, input)), Some(reason)) => {
+                has_reason(reason)?;
+                is_covered(host, id, standing, (candidate, input))?;
+                components::keep(host, candidate)?;
+                (candidate.digest(), input.digest(), Some(reason.to_owned()))
+            }
+            (Asks::Standing(_), ..) => {
+                return refuse(
+                    "it is a standing scope: name the action and its input too, and say why".to_owned(),
+                );
+            }
+        };
+        let trigger = Trigger {
+            request: case.digest,
+            id,
+            log: rules.log.clone(),
+            run: RunId::new(),
+            action,
+            input,
+            principal: by.name().to_owned(),
+            at: Timestamp::now(),
+            reason,
+        };
+        Prepared::new(trigger, &by)
+    })
+}
+
+/// Takes a signed trigger, looks at everything again, and starts the run. `what` is the component and the input, where the
+/// caller has them: of a request for a run they are on record, of a standing scope the input must be given. The run goes on
+/// by itself from then on, whether or not anybody waits for its end.
+///
+/// On answer the start is on record, and durable no later than the run's first change: one who must not tell of a run that a
+/// crash forgets waits for `host.journal.flush()`.
+pub async fn submit_start(
+    host: &Host,
+    signed: &Envelope,
+    what: Option<(&Candidate, &Input)>,
+) -> Result<Start, Error> {
+    let look = || {
+        let rules = host.rules()?;
+        let reader = host.journal.reader()?;
+        let trigger = Accepted::<Trigger>::check(&rules, &reader, signed)?;
+        is_made_at(&trigger.document, trigger.document.run.made())?;
+        if reader.find(&trigger.document.run.to_string()).is_ok() {
+            trigger.is_new([trigger.digest])?;
+        }
+        let case = ready(&reader, &rules, &trigger.by, trigger.document.id)?;
+        if case.digest != trigger.document.request {
+            let why = "it is for another request of that name".to_owned();
+            return Err(Error::NotAccepted { what: Trigger::NAME, why });
+        }
+        Ok::<_, Error>((trigger, case))
     };
-    let input = Input::of(input)?;
+    let (trigger, case) = blocking(look)?;
     let kept;
-    let candidate = match given {
+    let candidate = match what {
         Some((candidate, _)) => candidate,
         None => {
-            kept = components::find(host, action.digest)?;
+            kept = blocking(|| components::find(host, trigger.document.action))?;
             &kept
         }
     };
-    let other = |why: String| Err(Error::NotReady { id: id.to_string(), why });
-    if candidate.digest() != action.digest {
-        return other(format!(
-            "it is for {} {} ({}), this component is {}: distrust its source if it should not have changed",
-            action.name,
-            action.version,
-            action.digest,
-            candidate.digest()
-        ));
+    let input = match (&case.request.asks, what) {
+        (Asks::Run { input, .. }, _) => Input::of(input)?,
+        (Asks::Standing(_), Some((_, input))) => input.clone(),
+        (Asks::Standing(_), None) => {
+            let why = "the input is missing, of which it has the digest".to_owned();
+            return Err(Error::NotAccepted { what: Trigger::NAME, why });
+        }
+    };
+    if (trigger.document.action, trigger.document.input) != (candidate.digest(), input.digest()) {
+        let why = "it is for another action or another input".to_owned();
+        return Err(Error::NotAccepted { what: Trigger::NAME, why });
     }
-    if given.is_some_and(|(_, given)| given.digest() != input.digest()) {
-        return other("it is for another input".to_owned());
+    let what = (candidate, &input);
+    if let Asks::Standing(standing) = &case.request.asks {
+        return start_standing(host, &trigger, &case, standing, what, look).await;
     }
-    if let Some(plan) = plan {
-        still_so(host, by, &case, plan, (candidate, &input)).await?;
+    if trigger.document.reason.is_some() {
+        let why = "a request for a run says itself why".to_owned();
+        return Err(Error::NotAccepted { what: Trigger::NAME, why });
     }
-    let turn = turn(host).await?;
-    // Approvals, revocations and budgets as they are now, with nobody else starting meanwhile.
-    let reader = host.journal.reader()?;
-    let case = ready(&reader, rules, by, id)?;
-    let powers = case.request.powers();
-    may_start(&reader, rules, &by.who(), &matter_of_start(&reader, &case, by)?, &powers, &case)?;
-    let scope = case.request.scope.clone();
-    let plan = case.request.plan().cloned();
-    let request = case.request.requester.clone();
-    let grant = grant(&reader, rules, by, &case, (scope, plan), (candidate, &input), request, turn)?;
-    perform(host, candidate, &input, grant).await
+    if let Some(plan) = case.request.plan() {
+        still_so(host, &trigger.by, &case, plan, what).await?;
+    }
+    let turn = Turn::take(host, "start.lock", &host.starts).await?;
+    let grant = blocking(|| {
+        // Approvals, revocations and budgets as they are now, with nobody else starting meanwhile.
+        let (trigger, case) = look()?;
+        let rules = host.rules()?;
+        let reader = host.journal.reader()?;
+        let matter = matter_of_start(&reader, &case, &trigger.by)?;
+        may_start(&reader, &rules, &trigger.by.who(), &matter, &case.request.powers(), &case)?;
+        let scope = case.request.scope.clone();
+        let plan = case.request.plan().cloned();
+        grant(&reader, &case, &trigger, (scope, plan), turn)
+    })?;
+    Ok(Start::Started(begin(host, candidate, &input, grant).await?))
 }
 
-/// Runs an action under a standing scope, if what it would do is inside; asks for it, if it is not.
-pub async fn execute_standing(
+/// Starts a run under a standing scope, if what it would do is inside.
+async fn start_standing(
     host: &Host,
-    rules: &Rules,
-    by: &Identity,
-    id: RequestId,
+    trigger: &Accepted<Trigger>,
+    case: &Case,
+    standing: &Standing,
     (candidate, input): (&Candidate, &Input),
-    reason: &str,
-) -> Result<Under, Error> {
-    let reader = host.journal.reader()?;
-    let case = ready(&reader, rules, by, id)?;
-    let Asks::Standing(standing) = &case.request.asks else {
-        return Err(Error::NotReady {
-            id: id.to_string(),
-            why: "it is no standing scope: it says itself what runs".to_owned(),
-        });
-    };
-    let action = admit(host, candidate, input, None, None)?;
-    let published = action.publisher.as_ref().map(ToString::to_string);
-    covers(&standing.action, &crate::plan::reference(&action), published.as_deref())
-        .map_err(|why| Error::NotReady { id: id.to_string(), why })?;
+    look: impl Fn() -> Result<(Accepted<Trigger>, Case), Error>,
+) -> Result<Start, Error> {
+    let reason = trigger.document.reason.as_deref().unwrap_or_default();
+    has_reason(reason)?;
+    let action = blocking(|| is_covered(host, case.request.id, standing, (candidate, input)))?;
     // Within the scope that was approved; what leaves it is the matter of the one who asks, if the policies let them look.
-    let (plan, outside) = match again(host, by, &case, (candidate, input), reason).await {
+    let again = rehearse_again(host, &trigger.by, &case.request, (candidate, input), reason).await;
+    let (plan, outside) = match again {
         Ok(plan) => (plan, None),
         Err(error) if is_outside(&error) => {
-            let asked = rehearse(host, (rules, by), (candidate, input), None, reason).await?;
+            let asked = rehearse(host, &trigger.by.key, (candidate, input), None, reason).await?;
             (asked.plan, Some(error.to_string()))
         }
         Err(error) => return Err(error),
     };
     let changes = plan.changes().count() as u64;
-    let limits = Limits { changes, ..case.request.scope.limits.clone() };
-    let scope = Scope { limits, ..case.request.scope.clone() };
-    let turn = turn(host).await?;
-    let reader = host.journal.reader()?;
-    let case = ready(&reader, rules, by, id)?;
-    let matter = matter_of_run(&reader, &case, by, &plan.steps)?;
-    let inside = match outside {
-        Some(why) => Err(why),
-        None => inside(&reader, &case, standing, &plan.steps)?,
-    };
-    let powers = Powers::of_run(&plan, &case.request.scope);
-    let inside = inside.and_then(|()| {
-        may_start(&reader, rules, &by.who(), &matter, &powers, &case).map_err(|why| why.to_string())
-    });
-    if let Err(why) = inside {
-        drop(turn);
-        components::keep(host, candidate)?;
-        let terms = Terms {
-            reason: reason.to_owned(),
-            incident: None,
-            ttl: MAX_TTL,
-            uses: Some(1),
-            triggers: Vec::new(),
-            break_glass: false,
+    let turn = Turn::take(host, "start.lock", &host.starts).await?;
+    let inside = blocking(|| {
+        let (trigger, case) = look()?;
+        let rules = host.rules()?;
+        let reader = host.journal.reader()?;
+        let matter = matter_of_run(&reader, &case, &trigger.by, &plan.steps)?;
+        let inside = match outside {
+            Some(why) => Err(why),
+            None => inside(&reader, &case, standing, &plan.steps)?,
         };
-        let scope = plan.least_scope();
-        // Nobody need approve what could never be let in.
-        admit(host, candidate, input, Some(&scope), Some(&plan))?;
-        let asks =
-            Asks::Run { action: crate::plan::reference(&action), input: input.value()?, plan: Some(plan) };
-        let case = propose_for_longest(host, rules, by, asks, scope, terms).await?;
-        return Ok(Under::Asked { case: Box::new(case), why });
+        let powers = Powers::of_run(&plan, &case.request.scope);
+        let who = trigger.by.who();
+        let may = || may_start(&reader, &rules, &who, &matter, &powers, &case).map_err(|why| why.to_string());
+        match inside.and_then(|()| may()) {
+            Err(why) => Ok(Err(why)),
+            Ok(()) => {
+                let limits = Limits { changes, ..case.request.scope.limits.clone() };
+                let scope = Scope { limits, ..case.request.scope.clone() };
+                grant(&reader, &case, &trigger, (scope, Some(plan.clone())), turn).map(Ok)
+            }
+        }
+    })?;
+    match inside {
+        Ok(grant) => Ok(Start::Started(begin(host, candidate, input, grant).await?)),
+        Err(why) => {
+            let rules = host.rules()?;
+            let terms = Terms {
+                reason: reason.to_owned(),
+                incident: None,
+                ttl: MAX_TTL,
+                uses: Some(1),
+                triggers: Vec::new(),
+                break_glass: false,
+            };
+            let scope = plan.least_scope();
+            let asks = Asks::Run { action, input: input.value()?, plan: Some(plan) };
+            blocking(|| components::keep(host, candidate))?;
+            let request = prepare_for_longest(host, &rules, &trigger.by, &asks, &scope, &terms)?;
+            Ok(Start::Outside { request: Box::new(request), why })
+        }
     }
-    let name = case.request.requester.clone();
-    let mut grant = grant(&reader, rules, by, &case, (scope, Some(plan)), (candidate, input), name, turn)?;
-    reason.clone_into(&mut grant.facts.reason);
-    Ok(Under::Ran(Box::new(perform(host, candidate, input, grant).await?)))
+}
+
+/// Whether a standing scope is for this action, with this input; how the action is called.
+fn is_covered(
+    host: &Host,
+    id: RequestId,
+    standing: &Standing,
+    (candidate, input): (&Candidate, &Input),
+) -> Result<ActionRef, Error> {
+    let action = admit(host, candidate, input, None, None)?;
+    let (published, action) =
+        (action.publisher.as_ref().map(ToString::to_string), crate::plan::reference(&action));
+    covers(&standing.action, &action, published.as_deref())
+        .map_err(|why| Error::NotReady { id: id.to_string(), why })?;
+    Ok(action)
 }
 
 /// Everything that can be said without looking at the component.
@@ -244,89 +313,20 @@ pub(super) fn may_use(reader: &Reader, rules: &Rules, name: &str, case: &Case) -
     Ok(())
 }
 
-/// Rehearses within an approved scope: what it allows to look at, it allows here too. How many changes are played is not
-/// limited by it: one more than was approved is another plan, and not a limit to be raised.
-async fn again(
-    host: &Host,
-    by: &Identity,
-    case: &Case,
-    (candidate, input): (&Candidate, &Input),
-    reason: &str,
-) -> Result<Plan, Error> {
-    let approved = &case.request.scope;
-    let limits = Limits { changes: MOST_CHANGES, ..approved.limits.clone() };
-    let scope = Scope { limits, ..approved.clone() };
-    let action = admit(host, candidate, input, Some(&scope), case.request.plan())?;
-    Ok(play(host, &action, (candidate, input), scope, by.name(), reason).await?.plan)
-}
-
-/// Whether a rehearsal was stopped because it left its scope.
-fn is_outside(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Stop(Stop::Fault(Fault::OutOfScope { .. }))
-            | Error::Admission(AdmissionError::NotGranted { .. })
-    )
-}
-
-/// Rehearses again: what was approved must be what would happen now.
-async fn still_so(
-    host: &Host,
-    by: &Identity,
-    case: &Case,
-    plan: &Plan,
-    what: (&Candidate, &Input),
-) -> Result<(), Error> {
-    let now = match again(host, by, case, what, &case.request.reason).await {
-        Ok(now) => now,
-        // It asks for what was not approved: that is another plan. That it fails, because a system does not answer,
-        // says nothing of the plan: it may be tried again.
-        Err(error) if is_outside(&error) => {
-            return void(host, case, format!("rehearsed again, it is refused: {error}")).await;
-        }
-        // Nor can what was approved be done to what is there now, until somebody changes that.
-        Err(error @ Error::AfterFailure { settled: true, .. }) => {
-            return void(host, case, format!("rehearsed again, it does not get to its end: {error}")).await;
-        }
-        Err(error) => return Err(error),
-    };
-    if let Some(why) = difference(plan, &now) {
-        return void(host, case, format!("rehearsed again, it would do something else: {why}")).await;
-    }
-    Ok(())
-}
-
-async fn void(host: &Host, case: &Case, why: String) -> Result<(), Error> {
-    let id = case.request.id;
-    host.journal.act(&Act::now(About::Request(id), Deed::Voided { why: why.clone() })).await?;
-    Err(Error::Voided { id: id.to_string(), why })
-}
-
-/// The first step in which two plans differ, in words. What was there before is a part of it.
-fn difference(approved: &Plan, now: &Plan) -> Option<String> {
-    let longest = approved.steps.len().max(now.steps.len());
-    let at = (0..longest).find(|at| approved.steps.get(*at) != now.steps.get(*at))?;
-    let nothing = || "nothing more".to_owned();
-    let (was, is) = match (approved.steps.get(at), now.steps.get(at)) {
-        (Some(was), Some(is)) => was.apart(is),
-        (was, is) => (was.map_or_else(nothing, Step::words), is.map_or_else(nothing, Step::words)),
-    };
-    Some(format!("step {} was approved as {was}, and is now {is}", at + 1))
-}
-
 /// Whether the policies let this principal start it, with what they are told of the start.
 pub(super) fn may_start(
     reader: &Reader,
     rules: &Rules,
-    by: &Who,
-    matter: &Matter,
+    by: &Subject,
+    matter: &PolicyRequest,
     powers: &Powers,
     case: &Case,
 ) -> Result<(), Error> {
     if case.request.break_glass {
         return Ok(());
     }
-    let verdict = rules.policies.may(by, Verb::Trigger, Some(matter), Timestamp::now(), &case.approvers());
+    let verdict =
+        rules.policies.may(by, PolicyAction::Trigger, Some(matter), Timestamp::now(), &case.approvers());
     if verdict.allowed {
         return Ok(());
     }
@@ -337,123 +337,6 @@ pub(super) fn may_start(
         None => verdict.words(),
     };
     Err(Error::Forbidden { who: by.name.clone(), what: "start this", why })
-}
-
-/// One start at a time on a home: from looking at the budgets until the run is on record.
-async fn turn(host: &Host) -> Result<StartTurn, Error> {
-    // Whoever waits for the system's lock keeps a thread, so at most one of this process does, on a thread for that.
-    let here = Arc::clone(&host.starts).lock_owned().await;
-    let path = host.home.path().join("start.lock");
-    let lock = move || -> Result<File, Error> {
-        let failed = |error: std::io::Error| Error::kept(&path, &error);
-        let file = remit_file::lock(&path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => file.lock().map_err(failed).map(|()| file),
-            Err(TryLockError::Error(error)) => Err(failed(error)),
-        }
-    };
-    let everywhere = tokio::task::spawn_blocking(lock)
-        .await
-        .map_err(|error| Error::kept(host.home.path(), &error.into()))??;
-    Ok(StartTurn { _everywhere: everywhere, _here: here })
-}
-
-#[expect(clippy::too_many_arguments, reason = "each is another thing, all come together here once")]
-fn grant(
-    reader: &Reader,
-    rules: &Rules,
-    by: &Identity,
-    case: &Case,
-    (scope, plan): (Scope, Option<Plan>),
-    (candidate, input): (&Candidate, &Input),
-    principal: String,
-    turn: StartTurn,
-) -> Result<Grant, Error> {
-    let request = &case.request;
-    let facts = crate::plan::facts(&request.reason)?;
-    let trigger = Trigger {
-        request: case.digest,
-        log: rules.log.clone(),
-        run: facts.run,
-        action: candidate.digest(),
-        input: input.digest(),
-        principal: by.name().to_owned(),
-        at: Timestamp::now(),
-    };
-    let (trigger, _) = sign(&trigger, by)?;
-    let authority = Authority {
-        request: request.id,
-        approvals: case.approvals.iter().filter(|given| given.counts.is_ok()).map(envelope).collect(),
-        trigger,
-        break_glass: request.break_glass,
-        rests_on: rests_on(reader, by, case, candidate.digest())?,
-    };
-    Ok(Grant {
-        scope,
-        plan,
-        facts,
-        principal,
-        started_by: by.name().to_owned(),
-        not_before: request.not_before,
-        not_after: request.not_after,
-        on_record: GrantRef {
-            digest: case.digest,
-            uses: request.uses.unwrap_or(u32::MAX),
-            signed: Some(SignedRef {
-                envelope: case.envelope.clone(),
-                not_before: request.not_before,
-                not_after: request.not_after,
-            }),
-            authority: Some(authority),
-        },
-        turn,
-    })
-}
-
-fn envelope(given: &super::Given) -> Box<RawValue> {
-    given.envelope.clone()
-}
-
-/// All that must not be taken away while the run goes on.
-fn rests_on(reader: &Reader, by: &Identity, case: &Case, action: Digest) -> Result<Vec<RestsOn>, Error> {
-    let mut rests_on = case.own_grounds();
-    let mut add = |ground, since| rests_on.push(RestsOn { ground, since });
-    for given in case.approvals.iter().filter(|given| given.counts.is_ok()) {
-        add(Ground::Principal(given.approval.principal.clone()), given.seq);
-        add(Ground::Key(given.key.to_string()), given.seq);
-    }
-    let now = reader.size()?;
-    add(Ground::Principal(by.name().to_owned()), now);
-    add(Ground::Key(by.key.to_string()), now);
-    add(Ground::Action(action.to_string()), case.seq);
-    rests_on.sort_by_key(|on| (on.ground.clone(), on.since));
-    rests_on.dedup();
-    Ok(rests_on)
-}
-
-/// Whether a standing scope is for this action, by the publisher whose key has this id.
-pub(super) fn covers(which: &Which, action: &ActionRef, by: Option<&str>) -> Result<(), String> {
-    match which {
-        Which::Digest(wanted) if wanted.digest == action.digest => Ok(()),
-        Which::Digest(wanted) => {
-            Err(format!("it is for {} {} ({})", wanted.name, wanted.version, wanted.digest))
-        }
-        Which::Published { publisher, name, versions } => {
-            let version = semver::Version::parse(&action.version).ok();
-            let same = by == Some(publisher)
-                && action.name == *name
-                && version.is_some_and(|version| versions.matches(&version));
-            if same {
-                Ok(())
-            } else {
-                Err(format!(
-                    "it is for {name} {versions} by the publisher {}",
-                    publisher.get(..12).unwrap_or("")
-                ))
-            }
-        }
-    }
 }
 
 /// Whether a plan is inside a standing scope, now.
@@ -484,13 +367,5 @@ fn inside(
 }
 
 fn is_change(step: &Step) -> bool {
-    use remit_gate::Effect;
     matches!(step.effect, Effect::Change | Effect::Irrevocable)
-}
-
-/// The run whose start a grant is for.
-impl Grant {
-    pub(crate) fn run(&self) -> RunId {
-        self.facts.run
-    }
 }

@@ -1,16 +1,16 @@
 //! What a person wants to know before deciding.
 
 use jiff::Timestamp;
-use remit_journal::{About, Deed, Event, Mode, Reader, RequestId, Started};
-use remit_policy::{Matter, Need, Verb, Who};
+use remit_journal::{About, Event, LedgerEvent, Mode, Reader, RequestId, Started};
+use remit_policy::{Need, PolicyAction, PolicyRequest, Subject};
 use remit_trust::dsse::Envelope;
 use serde::Serialize;
 
-use super::decide::{Voice, check, may_order, stands};
-use super::matter::{run_of, started_by};
-use super::rules::who;
+use super::decide::check;
+use super::identity::may_order;
 use super::start::{may_start, may_use};
-use super::{Asks, Case, Given, Opinion, Power, Powers, Request, Rules};
+use super::start_matter::{run_of, started_by};
+use super::{Asks, Case, Given, Identity, Opinion, Power, Powers, Request, Rules};
 use crate::Error;
 use crate::timeline::second;
 
@@ -73,17 +73,24 @@ pub fn orders(reader: &Reader) -> Result<Vec<String>, Error> {
     let mut lines = Vec::new();
     for (seq, act) in reader.acts(About::Host)? {
         let at = second(act.at);
-        let line = match &act.deed {
-            Deed::Revoked { word, strikes } => {
-                let grounds: Vec<String> = strikes.iter().map(|strike| strike.ground.to_string()).collect();
-                format!("revoked {} by {}: {}", grounds.join(", "), word.principal, word.reason)
+        let line = match &act.event {
+            LedgerEvent::Revoked { statement, revocations } => {
+                let bases: Vec<String> =
+                    revocations.iter().map(|revocation| revocation.basis.to_string()).collect();
+                format!("revoked {} by {}: {}", bases.join(", "), statement.principal, statement.reason)
             }
-            Deed::Frozen(word) => format!("frozen by {}: {}", word.principal, word.reason),
-            Deed::Unfrozen(word) => format!("unfrozen by {}: {}", word.principal, word.reason),
-            Deed::Reviewed { word, run } => format!("{run} reviewed by {}: {}", word.principal, word.reason),
-            Deed::Notified { notifier, upto, word: Some(word) } => format!(
+            LedgerEvent::Frozen(statement) => {
+                format!("frozen by {}: {}", statement.principal, statement.reason)
+            }
+            LedgerEvent::Unfrozen(statement) => {
+                format!("unfrozen by {}: {}", statement.principal, statement.reason)
+            }
+            LedgerEvent::Reviewed { statement, run } => {
+                format!("{run} reviewed by {}: {}", statement.principal, statement.reason)
+            }
+            LedgerEvent::Notified { notifier, upto, statement: Some(statement) } => format!(
                 "given up: {notifier} is not told of record {upto}, by {}: {}",
-                word.principal, word.reason
+                statement.principal, statement.reason
             ),
             _ => continue,
         };
@@ -110,49 +117,48 @@ pub struct Could {
 pub fn could(reader: &Reader, rules: &Rules, case: &Case) -> Result<Vec<Could>, Error> {
     let mut all = Vec::new();
     for principal in rules.principals.iter() {
-        let now = Timestamp::now();
-        let mut key = None;
+        let mut known = None;
         let mut why = "it has no key that counts now".to_owned();
         for held in &principal.keys {
-            let id = held.key.id();
-            if !rules.principals.in_force(&id, now) {
-                continue;
-            }
-            match stands(reader, &principal.name, &id) {
-                Ok(()) => key = Some(id),
+            let Ok(by) = rules.identify(&held.key.id()) else { continue };
+            match by.stands(reader) {
+                Ok(()) => known = Some(by),
                 Err(error) => why = error.to_string(),
             }
         }
-        for verb in [Verb::Approve, Verb::Trigger, Verb::Revoke] {
-            let answer = match &key {
+        for verb in [PolicyAction::Approve, PolicyAction::Trigger, PolicyAction::Revoke] {
+            let answer = match &known {
                 None => Err(why.clone()),
-                Some(key) => {
-                    let voice = Voice { principal, key: key.clone() };
-                    may(reader, rules, case, &voice, verb).map_err(|error| error.to_string())
-                }
+                Some(by) => may(reader, rules, case, by, verb).map_err(|error| error.to_string()),
             };
             let allowed = answer.is_ok();
             let (Ok(why) | Err(why)) = answer;
-            let verb = if verb == Verb::Trigger { "start" } else { verb.name() };
+            let verb = if verb == PolicyAction::Trigger { "start" } else { verb.name() };
             all.push(Could { who: principal.name.clone(), verb, allowed, why });
         }
     }
     Ok(all)
 }
 
-fn may(reader: &Reader, rules: &Rules, case: &Case, by: &Voice<'_>, verb: Verb) -> Result<String, Error> {
-    let who = who(by.principal);
+fn may(
+    reader: &Reader,
+    rules: &Rules,
+    case: &Case,
+    by: &Identity,
+    verb: PolicyAction,
+) -> Result<String, Error> {
+    let who = by.who();
     let now = Timestamp::now();
-    let allowed = |matter: &Matter, approvers: &[Who]| {
+    let allowed = |matter: &PolicyRequest, approvers: &[Subject]| {
         rules.policies.may(&who, verb, Some(matter), now, approvers).words()
     };
     match verb {
-        Verb::Approve => {
+        PolicyAction::Approve => {
             let opinion = Opinion { approve: true, reason: String::new(), expect: None };
             check(reader, rules, by, case, &opinion)?;
             Ok(allowed(&case.matter, &case.approvers()))
         }
-        Verb::Trigger => {
+        PolicyAction::Trigger => {
             may_use(reader, rules, &who.name, case)?;
             // What a run under a standing scope would do, nobody knows yet: at least nothing.
             let standing = matches!(case.request.asks, Asks::Standing(_));

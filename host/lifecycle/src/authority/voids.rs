@@ -1,7 +1,7 @@
 //! What new rules end: every request names the rules it was made under, and is good under no others.
 
 use jiff::Timestamp;
-use remit_journal::{About, Deed, Ground, Reader, RequestId, RestsOn};
+use remit_journal::{About, Basis, LedgerEvent, Reader, RequestId, RestsOn};
 use remit_trust::Digest;
 use serde::Serialize;
 
@@ -43,22 +43,25 @@ fn open_under(reader: &Reader, rules: Digest) -> Result<Vec<Ending>, Error> {
     for id in reader.requests()? {
         let acts = reader.acts(About::Request(id))?;
         let Some((seq, first)) = acts.first() else { continue };
-        let Deed::Requested(word) = &first.deed else { continue };
-        let Some((request, digest)) = claimed(&word.document) else { continue };
-        let closed = acts
-            .iter()
-            .any(|(_, act)| matches!(act.deed, Deed::RequestDenied(_) | Deed::Voided { .. } | Deed::Expired));
+        let LedgerEvent::Requested(statement) = &first.event else { continue };
+        let Some((request, digest)) = claimed(&statement.document) else { continue };
+        let closed = acts.iter().any(|(_, act)| {
+            matches!(
+                act.event,
+                LedgerEvent::RequestDenied(_) | LedgerEvent::Voided { .. } | LedgerEvent::Expired
+            )
+        });
         let over = request.not_after <= Timestamp::now();
         if request.rules != rules || closed || over {
             continue;
         }
-        let grounds = [
-            Ground::All,
-            Ground::Request(id),
-            Ground::Principal(word.principal.clone()),
-            Ground::Key(word.key.clone()),
+        let bases = [
+            Basis::All,
+            Basis::Request(id),
+            Basis::Principal(statement.principal.clone()),
+            Basis::Key(statement.key.clone()),
         ];
-        let rests_on = grounds.map(|ground| RestsOn { ground, since: *seq });
+        let rests_on = bases.map(|basis| RestsOn { basis, since: *seq });
         if reader.struck(&rests_on)?.is_some() {
             continue;
         }

@@ -14,7 +14,7 @@ pub(crate) const KINDS: [&str; 3] = ["human", "agent", "service"];
 /// A principal, as policies see it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Who {
+pub struct Subject {
     /// The principal's name.
     pub name: String,
     /// `human`, `agent` or `service`.
@@ -27,7 +27,7 @@ pub struct Who {
 /// What a principal wants to do; the Cedar action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Verb {
+pub enum PolicyAction {
     /// Rehearse an action: nothing changes, but the action reads real systems.
     Rehearse,
     /// Make a request.
@@ -48,7 +48,7 @@ pub enum Verb {
     Resolve,
 }
 
-impl Verb {
+impl PolicyAction {
     /// The name of the Cedar action.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -71,9 +71,9 @@ impl Verb {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[expect(clippy::struct_excessive_bools, reason = "facts, each of its own, by the names that policies use")]
-pub struct Matter {
+pub struct PolicyRequest {
     /// The name of the requester.
-    pub requester: Who,
+    pub requester: Subject,
     /// The name of the action, as the component gives it.
     pub action_name: String,
     /// The version of the action; in a standing scope for a publisher's action, the range of versions.
@@ -132,7 +132,7 @@ fn principal(name: &str) -> Value {
     json!({"type": "Remit::Principal", "id": name})
 }
 
-impl Who {
+impl Subject {
     /// The principal and its groups as Cedar entities.
     fn entities(&self) -> Vec<Value> {
         let group = |name: &String| json!({"type": "Remit::Group", "id": name});
@@ -146,7 +146,7 @@ impl Who {
     }
 }
 
-impl Matter {
+impl PolicyRequest {
     /// The patterns of resources that it may change or whose secrets it may receive.
     pub fn touches(&self) -> impl Iterator<Item = &Pattern> {
         self.may_change.iter().chain(&self.may_destroy).chain(&self.may_disclose)
@@ -240,9 +240,9 @@ fn places(mut all: BTreeSet<String>) -> impl Iterator<Item = Value> {
 
 /// All Cedar entities for a decision. `named` are the paths that policies name. Of equal entities one is kept.
 pub(crate) fn entities(
-    who: &Who,
-    matter: Option<&Matter>,
-    approvals: &[Who],
+    who: &Subject,
+    matter: Option<&PolicyRequest>,
+    approvals: &[Subject],
     named: &BTreeSet<String>,
 ) -> Value {
     let mut entities: Vec<Value> = who.entities();
@@ -257,7 +257,7 @@ pub(crate) fn entities(
 }
 
 /// The Cedar context: the counts of recent changes.
-pub(crate) fn context(now: jiff::Timestamp, approvals: &[Who]) -> Value {
+pub(crate) fn context(now: jiff::Timestamp, approvals: &[Subject]) -> Value {
     let at = now.to_zoned(jiff::tz::TimeZone::UTC);
     json!({
         "time": now.as_second(),

@@ -1,0 +1,60 @@
+//! Whose matter an error is.
+
+use miette::Diagnostic;
+use serde::Serialize;
+
+/// The class of an error: what whoever is told of it does next. It is the first word of the error's code, as in
+/// `refused::policy`, and says the exit code of a command and the status of an HTTP answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// The action, a system or a limit failed: look there.
+    Failed,
+    /// Wrong input: an option, a file, the configuration.
+    Usage,
+    /// Identity, policy, approval, scope or plan do not allow it.
+    Refused,
+    /// The journal or sealed data is not what was written.
+    Integrity,
+    /// In doubt or held: a person must decide.
+    Doubt,
+}
+
+impl Class {
+    /// Of an error of any part of the host.
+    #[must_use]
+    pub fn of(error: &dyn Diagnostic) -> Self {
+        let code = error.code().map(|code| code.to_string()).unwrap_or_default();
+        match code.split("::").next() {
+            Some("usage") => Self::Usage,
+            Some("refused") => Self::Refused,
+            Some("integrity") => Self::Integrity,
+            Some("doubt") => Self::Doubt,
+            _ => Self::Failed,
+        }
+    }
+
+    /// The exit code of a command that ends with it.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Refused => 3,
+            Self::Integrity => 4,
+            Self::Doubt => 5,
+        }
+    }
+
+    /// The status of an HTTP answer that tells of it.
+    #[must_use]
+    pub fn http_status(self) -> u16 {
+        match self {
+            Self::Failed => 502,
+            Self::Usage => 400,
+            Self::Refused => 403,
+            Self::Integrity => 500,
+            Self::Doubt => 409,
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Prepare, sign and submit in one process, for one who has the private key there.
+
+use remit_gate::Scope;
+use remit_journal::{RequestId, RunId};
+use remit_sandbox::Candidate;
+use remit_trust::dsse::Envelope;
+use remit_trust::{KeyId, Sign as _, Signer};
+
+use crate::authority::{
+    Document, Opinion, Prepared, Start, Target, Terms, prepare_decision, prepare_freeze, prepare_revoke,
+    prepare_run_request, prepare_standing_request, prepare_start, submit_decision, submit_order,
+    submit_request, submit_start,
+};
+use crate::revert::{Reverted, prepare_revert, revert};
+use crate::run::{Finished, Started};
+use crate::{Actor, Case, Error, Host, Input, Standing};
+
+/// A principal whose private key is at hand in this process.
+#[derive(Debug)]
+pub struct KeyHolder {
+    key: KeyId,
+    signer: Signer,
+}
+
+impl From<Signer> for KeyHolder {
+    fn from(signer: Signer) -> Self {
+        Self { key: signer.verifying_key().id(), signer }
+    }
+}
+
+/// What a start came to.
+#[derive(Debug)]
+pub enum Under {
+    /// A run.
+    Started(Started),
+    /// It is not inside the standing scope, and became a request of its own.
+    Asked {
+        /// That request.
+        case: Box<Case>,
+        /// What was not inside.
+        why: String,
+    },
+}
+
+impl KeyHolder {
+    /// Its key.
+    #[must_use]
+    pub fn key(&self) -> &KeyId {
+        &self.key
+    }
+
+    /// Signs what was prepared.
+    pub fn sign<D: Document>(&self, prepared: &Prepared<D>) -> Result<Envelope, Error> {
+        prepared.sign(&self.signer)
+    }
+
+    /// Asks for a run.
+    pub async fn request_run(
+        &self,
+        host: &Host,
+        candidate: &Candidate,
+        input: &Input,
+        how: (Option<Scope>, bool),
+        terms: Terms,
+    ) -> Result<Case, Error> {
+        let prepared = prepare_run_request(host, &self.key, candidate, input, how, terms).await?;
+        submit_request(host, &self.sign(&prepared)?).await
+    }
+
+    /// Asks for authority ahead of need.
+    pub async fn request_standing(
+        &self,
+        host: &Host,
+        standing: Standing,
+        scope: Scope,
+        terms: Terms,
+    ) -> Result<Case, Error> {
+        let prepared = prepare_standing_request(host, &self.key, standing, scope, terms)?;
+        submit_request(host, &self.sign(&prepared)?).await
+    }
+
+    /// Approves or denies.
+    pub async fn decide(&self, host: &Host, id: RequestId, opinion: &Opinion) -> Result<Case, Error> {
+        submit_decision(host, &self.sign(&prepare_decision(host, &self.key, id, opinion)?)?).await
+    }
+
+    /// Takes authority away; answers the runs that stop.
+    pub async fn revoke(&self, host: &Host, target: Target, reason: &str) -> Result<Vec<RunId>, Error> {
+        let prepared = prepare_revoke(host, &self.key, target, reason)?;
+        Ok(submit_order(host, &self.sign(&prepared)?).await?.stopping)
+    }
+
+    /// Stops everything, or lets it go on; answers the runs that stop.
+    pub async fn freeze(&self, host: &Host, frozen: bool, reason: &str) -> Result<Vec<RunId>, Error> {
+        let prepared = prepare_freeze(host, &self.key, frozen, reason)?;
+        Ok(submit_order(host, &self.sign(&prepared)?).await?.stopping)
+    }
+
+    /// Starts a run. Under a standing scope, with the action, its input and a reason.
+    pub async fn start(
+        &self,
+        host: &Host,
+        id: RequestId,
+        what: Option<(&Candidate, &Input)>,
+        reason: Option<&str>,
+    ) -> Result<Under, Error> {
+        let trigger = self.sign(&prepare_start(host, &self.key, id, what, reason)?)?;
+        match submit_start(host, &trigger, what).await? {
+            Start::Started(started) => Ok(Under::Started(started)),
+            Start::Outside { request, why } => {
+                let case = submit_request(host, &self.sign(&*request)?).await?;
+                Ok(Under::Asked { case: Box::new(case), why })
+            }
+        }
+    }
+
+    /// Runs what was asked for and approved, to its end. With `given`, only if that is it.
+    pub async fn execute(
+        &self,
+        host: &Host,
+        id: RequestId,
+        given: Option<(&Candidate, &Input)>,
+    ) -> Result<Finished, Error> {
+        match self.start(host, id, given, None).await? {
+            Under::Started(started) => started.end().await,
+            // Only of a standing scope, which a start without a reason is never under.
+            Under::Asked { why, .. } => Err(Error::NotReady { id: id.to_string(), why }),
+        }
+    }
+
+    /// Takes a run back.
+    pub async fn revert(&self, host: &Host, run: RunId) -> Result<Reverted, Error> {
+        let order = self.sign(&prepare_revert(host, &self.key, run, false, None)?)?;
+        revert(host, &Actor::Principal(Box::new(order)), run, false).await
+    }
+}

@@ -1,0 +1,112 @@
+//! Configuration and rules as a snapshot, looked at again when a file that they are made of changed.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use remit_engine::Publishers;
+use remit_gate::Estate;
+
+use crate::{Config, Error, Home, Rules};
+
+/// What `remit.toml` says, opened.
+#[derive(Debug)]
+pub struct Setup {
+    /// The file.
+    pub config: Config,
+    /// Whose actions may run.
+    pub publishers: Publishers,
+    /// The real systems.
+    pub estate: Estate,
+}
+
+impl Home {
+    fn setup(&self, config: Config) -> Result<Setup, Error> {
+        let publishers = Publishers(Config::publishers(self.path(), &config.trust.publishers)?);
+        Ok(Setup { publishers, estate: config.estate(self.path())?, config })
+    }
+}
+
+/// Which file it was, and in which state: different after every change, whoever sets its times.
+type Stamp = Option<(u64, u64, u64, i64, i64)>;
+
+fn stamp(path: &Path) -> Stamp {
+    let found = fs::metadata(path).ok()?;
+    Some((found.dev(), found.ino(), found.size(), found.ctime(), found.ctime_nsec()))
+}
+
+/// Files, each as it was.
+#[derive(Debug, Default)]
+struct Stamps(Vec<(PathBuf, Stamp)>);
+
+impl Stamps {
+    fn of(files: impl IntoIterator<Item = PathBuf>) -> Self {
+        Self(files.into_iter().map(|file| (file.clone(), stamp(&file))).collect())
+    }
+
+    fn are_so(&self) -> bool {
+        !self.0.is_empty() && self.0.iter().all(|(file, was)| stamp(file) == *was)
+    }
+}
+
+/// A value that files are read for, and those files as they were when it was.
+#[derive(Debug)]
+struct Seen<T> {
+    from: Stamps,
+    value: Arc<T>,
+}
+
+/// What was read last, and what it was read from.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    home: Home,
+    setup: Mutex<Option<Seen<Setup>>>,
+    rules: Mutex<Option<Seen<Rules>>>,
+}
+
+impl Watched {
+    pub(crate) fn new(home: &Home) -> Self {
+        Self { home: home.clone(), setup: Mutex::default(), rules: Mutex::default() }
+    }
+
+    pub(crate) fn setup(&self) -> Result<Arc<Setup>, Error> {
+        look(&self.setup, || {
+            // Before what they are of is read: a change meanwhile is found the next time.
+            let mut stamps = Stamps::of([self.home.config()]);
+            let config = self.home.load()?;
+            let publishers = config.trust.publishers.iter().map(|file| self.home.path().join(file));
+            stamps.0.extend(Stamps::of(publishers).0);
+            Ok((stamps, self.home.setup(config)?))
+        })
+    }
+
+    pub(crate) fn rules(&self) -> Result<Arc<Rules>, Error> {
+        look(&self.rules, || {
+            let stamps = Stamps::of(self.home.files_of_rules()?);
+            Ok((stamps, self.home.rules()?))
+        })
+    }
+}
+
+/// What was read last, if nothing that it was read from changed. Otherwise read anew: what cannot be read is an error, and
+/// what was in force before is not any more.
+fn look<T>(
+    seen: &Mutex<Option<Seen<T>>>,
+    read: impl FnOnce() -> Result<(Stamps, T), Error>,
+) -> Result<Arc<T>, Error> {
+    let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(seen) = &*seen
+        && seen.from.are_so()
+    {
+        return Ok(Arc::clone(&seen.value));
+    }
+    let again = seen.take().is_some();
+    let (from, value) = read()?;
+    if again {
+        tracing::info!(files = from.0.len(), "configuration or rules were read anew");
+    }
+    let value = Arc::new(value);
+    *seen = Some(Seen { from, value: Arc::clone(&value) });
+    Ok(value)
+}

@@ -1,0 +1,176 @@
+//! Prepared here, signed by somebody who has no access to the home, and submitted: by the tools that people have.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod common;
+
+use std::fs;
+use std::process::Command;
+
+use common::{Ran, SECRET, World};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+/// A machine of its own: it has a private key, and nothing of the home.
+struct Elsewhere<'a> {
+    world: &'a World,
+    machine: tempfile::TempDir,
+}
+
+impl<'a> Elsewhere<'a> {
+    fn new(world: &'a World) -> Self {
+        Self { world, machine: tempfile::TempDir::new().unwrap() }
+    }
+
+    /// Carries a prepared document there, has it signed by openssl, and carries the signature back.
+    fn sign(&self, file: &str, key: &str) {
+        let there = |name: &str| self.machine.path().join(name);
+        fs::copy(self.world.path(file), there("document")).unwrap();
+        fs::copy(self.world.path(key), there("key")).unwrap();
+        let made = Command::new("openssl")
+            .args(["dgst", "-sha256", "-sign", "key", "-out", "signature", "document"])
+            .current_dir(self.machine.path())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        fs::copy(there("signature"), self.world.path(&format!("{file}.sig"))).unwrap();
+    }
+}
+
+/// Prepares, has it signed, submits.
+#[track_caller]
+fn signed_elsewhere(world: &World, args: &[&str], name: &str, file: &str) -> Ran {
+    let public = format!("{name}.pub");
+    let prepared = world.remit(&[args, &["--key", &public, "--prepare", file]].concat()).exits(0);
+    assert!(prepared.out.contains("ssh-keygen -Y sign -n remit"), "{}", prepared.out);
+    Elsewhere::new(world).sign(file, &format!("{name}.key"));
+    let about = if args[0] == "request" { &args[..1] } else { args };
+    world.remit(&[about, &["--signed", file]].concat())
+}
+
+/// The document among the bytes that are signed.
+fn document(world: &World, file: &str) -> Value {
+    let bytes = fs::read(world.path(file)).unwrap();
+    let start = bytes.iter().position(|byte| *byte == b'{').unwrap();
+    serde_json::from_slice(&bytes[start..]).unwrap()
+}
+
+/// Puts another document in its place, in the right form.
+fn replace(world: &World, file: &str, of: &str, document: &Value) {
+    let payload = remit_trust::canonical(document).unwrap();
+    world.write(file, remit_trust::dsse::pae(&format!("application/vnd.remit.{of}.v1+json"), &payload));
+}
+
+fn request(world: &World) -> Vec<String> {
+    let input = format!("path={SECRET}");
+    let _ = world;
+    ["request", "rotate-secret.wasm", "--input", &input, "--reason", "leaked"].map(ToOwned::to_owned).to_vec()
+}
+
+fn words(args: &[String]) -> Vec<&str> {
+    args.iter().map(String::as_str).collect()
+}
+
+#[test]
+fn all_four_documents_are_signed_where_no_home_is() {
+    let world = World::with(&["rotate-secret"]);
+    world.remit(&["secret", "put", SECRET, "api_key", "--generate"]).exits(0);
+    let args = request(&world);
+    let told = signed_elsewhere(&world, &words(&args), "bot", "request.doc").exits(0);
+    let id = told.out.split_whitespace().next().unwrap().to_owned();
+    assert!(told.out.contains("waiting for 1 more of 1 human"), "{}", told.out);
+    signed_elsewhere(&world, &["approve", &id], "alice", "approval.doc").exits(0);
+    let ran = signed_elsewhere(&world, &["run", &id], "bot", "trigger.doc").exits(0);
+    assert!(ran.out.contains("succeeded"), "{}", ran.out);
+    // Sent again: what was a yes once is none a second time, and a trigger starts one run.
+    world.remit(&["approve", &id, "--signed", "approval.doc"]).exits(3).says("on record already");
+    world.remit(&["request", "--signed", "request.doc"]).exits(3).says("on record already");
+    world.remit(&["run", &id, "--signed", "trigger.doc"]).exits(3).says("on record already");
+}
+
+#[test]
+fn an_order_counts_once_and_in_its_own_home() {
+    let world = World::with(&["rotate-secret"]);
+    let freeze = ["freeze", "--reason", "INC-9"];
+    signed_elsewhere(&world, &freeze, "alice", "freeze.doc").exits(0);
+    signed_elsewhere(&world, &["unfreeze", "--reason", "over"], "bob", "unfreeze.doc").exits(0);
+    world.remit(&["freeze", "--signed", "freeze.doc"]).exits(3).says("on record already");
+    // Nor is it another order.
+    world.remit(&["unfreeze", "--signed", "freeze.doc"]).exits(2).says("it orders something else");
+    // Somebody else's signature.
+    world.remit(&[&freeze[..], &["--key", "alice.pub", "--prepare", "other.doc"]].concat()).exits(0);
+    Elsewhere::new(&world).sign("other.doc", "bot.key");
+    world.remit(&["freeze", "--signed", "other.doc"]).exits(3);
+    // One byte of the document is another.
+    world.remit(&[&freeze[..], &["--key", "alice.pub", "--prepare", "changed.doc"]].concat()).exits(0);
+    Elsewhere::new(&world).sign("changed.doc", "alice.key");
+    let mut changed = document(&world, "changed.doc");
+    changed["reason"] = "INC-8".into();
+    replace(&world, "changed.doc", "order", &changed);
+    world.remit(&["freeze", "--signed", "changed.doc"]).exits(3);
+    // Made long ago, or not yet; for another journal; in another spelling.
+    for (key, value, says) in [
+        ("at", (Timestamp::now() - SignedDuration::from_hours(2)).to_string(), "more than 1 h ago"),
+        ("at", (Timestamp::now() + SignedDuration::from_hours(2)).to_string(), "it is only"),
+        ("log", "other.example/journal".to_owned(), "it is for the journal other.example/journal"),
+        ("principal", "bob".to_owned(), "does not fit"),
+    ] {
+        let mut order = changed.clone();
+        order[key] = value.into();
+        replace(&world, "order.doc", "order", &order);
+        Elsewhere::new(&world).sign("order.doc", "alice.key");
+        let refused = world.remit(&["freeze", "--signed", "order.doc"]).exits(3);
+        assert!(key == "principal" || refused.err.contains(says), "{}", refused.err);
+    }
+    let payload = serde_json::to_string_pretty(&changed).unwrap();
+    world.write(
+        "spelt.doc",
+        remit_trust::dsse::pae("application/vnd.remit.order.v1+json", payload.as_bytes()),
+    );
+    Elsewhere::new(&world).sign("spelt.doc", "alice.key");
+    world.remit(&["freeze", "--signed", "spelt.doc"]).exits(3).says("canonical JSON");
+    assert!(world.remit(&["status"]).out.contains("not frozen"));
+    world.audit_is_sound();
+}
+
+/// A plan is what the host observed, and a name says when it was made, whoever signs otherwise.
+#[test]
+fn a_request_that_its_requester_wrote_is_not_one_that_was_prepared() {
+    let world = World::with(&["rotate-secret"]);
+    world.remit(&["secret", "put", SECRET, "api_key", "--generate"]).exits(0);
+    let args = request(&world);
+    let refused = |change: &dyn Fn(&mut Value), says: &str| {
+        world.remit(&[&words(&args)[..], &["--key", "bot.pub", "--prepare", "r.doc"]].concat()).exits(0);
+        let mut request = document(&world, "r.doc");
+        change(&mut request);
+        replace(&world, "r.doc", "request", &request);
+        Elsewhere::new(&world).sign("r.doc", "bot.key");
+        world
+            .remit(&["request", "--signed", "r.doc"])
+            .exits(if says == "at most 24h" { 2 } else { 3 })
+            .says(says);
+    };
+    let steps = |request: &mut Value| request["asks"]["run"]["plan"]["steps"].as_array_mut().unwrap().len();
+    refused(
+        &|request| {
+            assert!(steps(request) > 1);
+            request["asks"]["run"]["plan"]["steps"].as_array_mut().unwrap().pop();
+        },
+        "its plan is not what this host observes",
+    );
+    refused(&|request| request["not_before"] = "2026-01-01T00:00:00Z".into(), "ago");
+    refused(&|request| request["id"] = "req-01jd2m4k9x8s7t6v5w4y3z2a1b".into(), "its name says");
+    refused(&|request| request["not_after"] = "2036-01-01T00:00:00Z".into(), "at most 24h");
+    refused(&|request| request["requester"] = "alice".into(), "");
+    assert!(world.remit(&["requests", "--all"]).out.contains("no request"));
+    // One that needs a yes for what nobody prepared is void of it.
+    world.audit_is_sound();
+}
