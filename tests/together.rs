@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use remit_journal::RunState;
-use remit_lifecycle::{Error, Opinion, Start, Under, prepare_start, submit_start};
+use remit_lifecycle::{Decision, Error, Start, Under, prepare_start, submit_start};
 use remit_trust::Signer;
 use tokio::runtime::Runtime;
 
@@ -103,7 +103,7 @@ fn slow() -> (Runtime, tempfile::TempDir, House, Arc<AtomicUsize>, Arc<tokio::sy
     let dir = House::found(&std::env::temp_dir(), &action);
     let parked = Arc::new(AtomicUsize::new(0));
     let secrets = Memory::parking(Arc::clone(&parked));
-    let go_on = secrets.go_on();
+    let go_on = Arc::clone(&secrets.go_on);
     let house = House::open(dir.path(), secrets);
     (threads, dir, house, parked, go_on)
 }
@@ -228,8 +228,8 @@ fn rules_that_change_under_a_host_count_at_once() {
         // The configuration: broken, nothing more is done; another publisher, and this action is not one's any more.
         let config = fs::read_to_string(home.config()).unwrap();
         fs::write(home.config(), format!("{config}\nnonsense = 1\n")).unwrap();
-        let opinion = Opinion { approve: true, reason: String::new(), expect: None };
-        let refused = house.alice.decide(&house.host, third, &opinion).await.unwrap_err();
+        let decision = Decision { approve: true, reason: String::new(), expect: None };
+        let refused = house.alice.decide(&house.host, third, &decision).await.unwrap_err();
         assert!(matches!(refused, Error::Document { .. }), "{refused}");
         fs::write(home.config(), &config).unwrap();
         let fourth = house.approved("0", 9).await;

@@ -14,7 +14,7 @@ use remit_backend::{
 use remit_capability::fixture::Offline as _;
 use remit_gate::{Authority, Estate, Facts, Failure, Gate, Mode, Resource, Scope, Setup, Window};
 use remit_journal::{ActionRef, Ended, Phase, Record, RequestId, RunId, RunState, Started};
-use remit_lifecycle::{Founder, Founding, Home, Host, Input, KeyHolder, Opinion, Terms};
+use remit_lifecycle::{Decision, Home, Host, InitOptions, InitPrincipal, Input, KeyHolder, RequestOptions};
 use remit_sandbox::{Admitted, Call, Candidate, Meter};
 use remit_trust::principals::PrincipalKind;
 use remit_trust::{Digest, Sealed, Sealer, Signer, SigningKey, blob};
@@ -87,14 +87,14 @@ impl House {
         fs::write(path("action.wasm"), action).expect("written");
         fs::write(path("action.wasm.sig"), blob::sign_blob(&publisher, action).expect("signed"))
             .expect("written");
-        let founder = |name: &str, kind| Founder {
+        let founder = |name: &str, kind| InitPrincipal {
             name: name.to_owned(),
             kind,
             groups: Vec::new(),
             key: path(&format!("{name}.pub")),
         };
         let home = Home::at(&path("home"));
-        home.init(&Founding {
+        home.init(&InitOptions {
             log: "bench.invalid/journal".to_owned(),
             publishers: vec![path("publisher.pub")],
             admin: Some(path("alice.pub")),
@@ -138,7 +138,7 @@ impl House {
     /// An approved request for `uses` runs with this input, within [`scope`].
     pub async fn approved(&self, input: &str, uses: u32) -> RequestId {
         let input = Input::parse(input, "the input").expect("JSON");
-        let terms = Terms {
+        let options = RequestOptions {
             reason: "a benchmark".to_owned(),
             incident: None,
             ttl: SignedDuration::from_hours(1),
@@ -148,9 +148,9 @@ impl House {
         };
         let how = (Some(scope()), true);
         let case =
-            self.bot.request_run(&self.host, &self.candidate, &input, how, terms).await.expect("asked");
-        let opinion = Opinion { approve: true, reason: "as asked".to_owned(), expect: None };
-        self.alice.decide(&self.host, case.request.id, &opinion).await.expect("approved");
+            self.bot.request_run(&self.host, &self.candidate, &input, how, options).await.expect("asked");
+        let decision = Decision { approve: true, reason: "as asked".to_owned(), expect: None };
+        self.alice.decide(&self.host, case.request.id, &decision).await.expect("approved");
         case.request.id
     }
 
@@ -241,19 +241,14 @@ pub struct Memory {
     secrets: Mutex<HashMap<String, (u64, Fields)>>,
     changed: AtomicBool,
     parked: Option<Arc<AtomicUsize>>,
-    /// Let them go on.
-    go_on: Arc<Notify>,
+    /// Lets those who wait go on, one at a time.
+    pub go_on: Arc<Notify>,
 }
 
 impl Memory {
     /// One where whoever looks is counted, and waits to be let go on.
     pub fn parking(parked: Arc<AtomicUsize>) -> Self {
         Self { parked: Some(parked), ..Self::default() }
-    }
-
-    /// What lets those who wait there go on, one at a time.
-    pub fn go_on(&self) -> Arc<Notify> {
-        Arc::clone(&self.go_on)
     }
 
     fn with<T>(&self, secret: &Resource, work: impl FnOnce(&mut (u64, Fields)) -> T) -> T {

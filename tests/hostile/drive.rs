@@ -16,8 +16,8 @@ use remit_capability::fixture::Offline as _;
 use remit_gate::{Authority, Estate, Resource, Scope};
 use remit_journal::{RequestId, RunId};
 use remit_lifecycle::{
-    Error, Founder, Founding, Home, Host, Input, KeyHolder, Opinion, Standing, Target, Terms, Under, Which,
-    recover, rehearse,
+    Decision, Error, Home, Host, InitOptions, InitPrincipal, Input, KeyHolder, RequestOptions, StandingScope,
+    Target, Under, Which, recover, rehearse,
 };
 use remit_sandbox::Candidate;
 use remit_trust::principals::PrincipalKind;
@@ -188,10 +188,10 @@ impl House {
             key(who.name());
             let kind = if who.is_human() { PrincipalKind::Human } else { PrincipalKind::Agent };
             let key = path(&format!("{}.pub", who.name()));
-            Founder { name: who.name().to_owned(), kind, groups: Vec::new(), key }
+            InitPrincipal { name: who.name().to_owned(), kind, groups: Vec::new(), key }
         });
         let home = Home::at(&path("home"));
-        home.init(&Founding {
+        home.init(&InitOptions {
             log: "hostile.invalid/journal".to_owned(),
             publishers: vec![path("publisher.pub")],
             admin: Some(path("admin.pub")),
@@ -394,7 +394,7 @@ impl House {
             &self.candidate,
             &input,
             (scope.cloned(), open),
-            terms(Some(1), starters),
+            options(Some(1), starters),
         ));
         case.map(|case| asked(&case)).map_err(|error| words(&error))
     }
@@ -412,7 +412,7 @@ impl House {
             name: "hostile".to_owned(),
             version: "0.1.0".to_owned(),
         };
-        let standing = Standing {
+        let standing = StandingScope {
             action: Which::Digest(action),
             hours: Vec::new(),
             runs_per_hour,
@@ -422,14 +422,14 @@ impl House {
             &self.host,
             standing,
             scope.clone(),
-            terms(None, starters),
+            options(None, starters),
         ));
         case.map(|case| asked(&case)).map_err(|error| words(&error))
     }
 
     pub fn approve(&self, by: Who, id: RequestId) -> Result<(), String> {
-        let opinion = Opinion { approve: true, reason: "looks right".to_owned(), expect: None };
-        let decided = self.threads.block_on(self.who(by).decide(&self.host, id, &opinion));
+        let decision = Decision { approve: true, reason: "looks right".to_owned(), expect: None };
+        let decided = self.threads.block_on(self.who(by).decide(&self.host, id, &decision));
         decided.map(drop).map_err(|error| words(&error))
     }
 
@@ -556,8 +556,8 @@ fn input(script: &Script) -> Input {
     Input::of(&serde_json::to_value(script).unwrap()).unwrap()
 }
 
-fn terms(uses: Option<u32>, starters: &[Who]) -> Terms {
-    Terms {
+fn options(uses: Option<u32>, starters: &[Who]) -> RequestOptions {
+    RequestOptions {
         reason: REASON.to_owned(),
         incident: None,
         ttl: SignedDuration::from_hours(1),
@@ -567,7 +567,7 @@ fn terms(uses: Option<u32>, starters: &[Who]) -> Terms {
     }
 }
 
-fn asked(case: &remit_lifecycle::Case) -> Asked {
+fn asked(case: &remit_lifecycle::RequestState) -> Asked {
     Asked { id: case.request.id, request: serde_json::to_value(&case.request).unwrap() }
 }
 

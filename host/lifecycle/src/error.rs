@@ -13,6 +13,7 @@ pub(crate) const WITHHELD: &str = "the action's own words are not passed on: it 
 /// An error of the lifecycle. Its code's first word says whose matter it is: `usage`, `refused`, `failed`,
 /// `integrity` or `doubt`.
 #[derive(Debug, thiserror::Error, Diagnostic)]
+#[expect(missing_docs, reason = "the message of each says what its fields are")]
 pub enum Error {
     /// A file could not be read or written.
     #[error(transparent)]
@@ -21,32 +22,15 @@ pub enum Error {
     /// A file is not what it should be.
     #[error("{file} is not {wanted}:\n{why}")]
     #[diagnostic(code(usage::document), help("{help}"))]
-    Document {
-        /// Which.
-        file: String,
-        /// `a plan`, `a grant`, `valid JSON`.
-        wanted: &'static str,
-        /// The parser's words, with line and column where there are some.
-        why: String,
-        /// What to do.
-        help: String,
-    },
+    Document { file: String, wanted: &'static str, why: String, help: String },
     /// The input is not what the action takes. Nothing was started.
     #[error("the input is not what {action} takes:\n{why}")]
     #[diagnostic(code(usage::input), help("`remit inspect` shows what it takes"))]
-    Input {
-        /// Which action.
-        action: String,
-        /// Each wrong place, a line each.
-        why: String,
-    },
+    Input { action: String, why: String },
     /// Nobody said where the home is.
     #[error("there is no telling where the home is: {why}")]
     #[diagnostic(code(usage::home), help("pass --home, or set REMIT_HOME"))]
-    Homeless {
-        /// Why.
-        why: &'static str,
-    },
+    Homeless { why: &'static str },
     /// The schema cannot be used on the input, in the time and memory that there is for it. Nothing was started.
     #[error("the input cannot be held to the schema of {action}: {why}")]
     #[diagnostic(
@@ -55,12 +39,7 @@ pub enum Error {
             "the schema came with the action, and its author has to write it simpler; `$ref`s to parts that have more `$ref`s cost most"
         )
     )]
-    Schema {
-        /// Which action.
-        action: String,
-        /// Which limit it met.
-        why: String,
-    },
+    Schema { action: String, why: String },
     /// The host could not hold the input to the schema. Nothing was started.
     #[error("the input could not be held to the schema of {action}: {why}")]
     #[diagnostic(
@@ -69,34 +48,21 @@ pub enum Error {
             "nothing is said about the input; look for a limit of processes or memory, and whether /proc is mounted"
         )
     )]
-    Unchecked {
-        /// Which action.
-        action: String,
-        /// The system's words.
-        why: String,
-    },
+    Unchecked { action: String, why: String },
     /// There is no Remit home.
     #[error("{home} is not a Remit home")]
     #[diagnostic(
         code(usage::home),
         help("make one with `remit init`, or name another with --home or REMIT_HOME")
     )]
-    NoHome {
-        /// Where it was looked for.
-        home: String,
-    },
+    NoHome { home: String },
     /// There already is one.
     #[error("{home} already holds {what}")]
     #[diagnostic(
         code(usage::home_exists),
         help("nothing was changed; use it as it is, or choose another --home")
     )]
-    HomeExists {
-        /// Where.
-        home: String,
-        /// What is in the way.
-        what: &'static str,
-    },
+    HomeExists { home: String, what: &'static str },
     /// What a home is to be made from cannot be.
     #[error("{why}")]
     #[diagnostic(
@@ -105,108 +71,58 @@ pub enum Error {
             "nothing was made. One key is one identity: whoever publishes actions is no principal and no administrator, and each principal has its own name and key"
         )
     )]
-    Founding {
-        /// What is wrong, with where it came from.
-        why: String,
-    },
+    InitOptions { why: String },
     /// A file is where one of a new home would be.
     #[error("{file} is there already, with other content")]
     #[diagnostic(
         code(usage::in_the_way),
         help("nothing was made; look at it, then remove it or choose another --home")
     )]
-    InTheWay {
-        /// Which.
-        file: String,
-    },
+    InTheWay { file: String },
     /// The rules are not in force.
     #[error("the rules of this home are not in force: {why}")]
     #[diagnostic(code(refused::rules), help("{help}"))]
-    Rules {
-        /// Why.
-        why: String,
-        /// What to do.
-        help: &'static str,
-    },
+    Rules { why: String, help: &'static str },
     /// Not a principal, or not one that counts.
     #[error("{why}")]
     #[diagnostic(code(refused::identity), help("{help}"))]
-    Identity {
-        /// Why.
-        why: String,
-        /// What to do.
-        help: &'static str,
-    },
+    Identity { why: String, help: &'static str },
     /// The policies say no.
     #[error("{who} may not {what}: {why}")]
     #[diagnostic(
         code(refused::policy),
         help("`remit policy explain` tells what the policies ask for; an administrator changes them{}", if *what == "rehearse this" { ". Without --scope a rehearsal may look at whatever the action imports: name a scope of what it needs" } else { "" })
     )]
-    Forbidden {
-        /// Who.
-        who: String,
-        /// Do what.
-        what: &'static str,
-        /// Which policy says so.
-        why: String,
-    },
+    Forbidden { who: String, what: &'static str, why: String },
     /// A request on record that is not good.
     #[error("{id} cannot be used: {why}")]
     #[diagnostic(
         code(refused::request),
         help("it was altered, or its requester is no principal any more; ask again: `remit request`")
     )]
-    Case {
-        /// Which.
-        id: String,
-        /// Why.
-        why: String,
-    },
+    Unusable { id: String, why: String },
     /// A signed document that was not accepted.
     #[error("this {what} is not accepted: {why}")]
     #[diagnostic(
         code(refused::document),
         help("nothing was done; prepare it anew, and have exactly what was prepared signed")
     )]
-    NotAccepted {
-        /// `request`, `approval`, `trigger`, `order`.
-        what: &'static str,
-        /// Why.
-        why: String,
-    },
+    NotAccepted { what: &'static str, why: String },
     /// The host stopped while a run went on.
     #[error("the host stopped before {run} came to its end")]
     #[diagnostic(code(doubt::stopped), help("the next start, or `remit recover`, brings it to a state"))]
-    HostStopped {
-        /// Which run.
-        run: RunId,
-    },
+    HostStopped { run: RunId },
     /// It cannot be said of this any more, or not by this one.
     #[error("{who} cannot {what} {id}: {why}")]
     #[diagnostic(
         code(refused::approval),
         help("{}", if id.starts_with("run-") { format!("`remit show {id}` tells the story of the run") } else { format!("`remit request show {id}` tells where it stands, `remit policy explain {id}` who may say what") })
     )]
-    NoSay {
-        /// Who.
-        who: String,
-        /// `approve`, `deny`, `review`.
-        what: &'static str,
-        /// What.
-        id: String,
-        /// Why; of an approval also who could give it.
-        why: String,
-    },
+    NoSay { who: String, what: &'static str, id: String, why: String },
     /// The request gives no authority for this run.
     #[error("{id} gives no authority for this run: {why}")]
     #[diagnostic(code(refused::request), help("`remit request show {id}` tells where it stands"))]
-    NotReady {
-        /// Which.
-        id: String,
-        /// Why.
-        why: String,
-    },
+    NotReady { id: String, why: String },
     /// The action returned an error after a call of its had failed.
     #[error("the action failed: {message}")]
     #[diagnostic(
@@ -216,77 +132,40 @@ pub enum Error {
              `remit show {run}` tells all that it did"
         )
     )]
-    AfterFailure {
-        /// The action's words.
-        message: String,
-        /// What the last call that failed was answered with.
-        failure: Failure,
-        /// Whether each that failed is about what there is, and so would fail again.
-        settled: bool,
-        /// Where that is on record.
-        run: RunId,
-    },
+    AfterFailure { message: String, failure: Failure, settled: bool, run: RunId },
     /// What was approved is not so any more.
     #[error("{id} is void: {why}")]
     #[diagnostic(
         code(refused::voided),
         help("nothing was changed; look at what changed meanwhile, then ask again: `remit request`")
     )]
-    Voided {
-        /// Which.
-        id: String,
-        /// What changed.
-        why: String,
-    },
+    Voided { id: String, why: String },
     /// The clock stands before what the journal holds.
     #[error("this machine's clock says {now}, but the journal already holds a record of {newest}")]
     #[diagnostic(
         code(refused::clock),
         help("the clock was set back, which would give expired authority new life: set it right")
     )]
-    Clock {
-        /// What the clock says.
-        now: jiff::Timestamp,
-        /// The newest record.
-        newest: jiff::Timestamp,
-    },
+    Clock { now: jiff::Timestamp, newest: jiff::Timestamp },
     /// A run that went without the usual policy was not reviewed.
     #[error("{who} went without the usual policy in {run}, and nobody has reviewed that")]
     #[diagnostic(
         code(refused::unreviewed),
         help("somebody else reviews it first: `remit review {run} --reason …`")
     )]
-    Unreviewed {
-        /// Who.
-        who: String,
-        /// Which run.
-        run: remit_journal::RunId,
-    },
+    Unreviewed { who: String, run: remit_journal::RunId },
     /// A request that nobody could use, or that would be good for too long.
     #[error("no such request can be made: {why}")]
     #[diagnostic(code(usage::request), help("nothing was signed; correct the option"))]
-    RequestOption {
-        /// What is wrong.
-        why: String,
-    },
+    RequestOption { why: String },
     /// A proof does not show who allowed a run.
     #[error("the proof does not show that authority: {why}")]
     #[diagnostic(code(refused::proof), help("{help}"))]
-    Unproven {
-        /// Why.
-        why: String,
-        /// What to do.
-        help: &'static str,
-    },
+    Unproven { why: String, help: &'static str },
     /// Not a live run, or still going.
     #[error("{run} cannot be reverted: {why}")]
     #[diagnostic(code(usage::revert), help("`remit show {run}` tells what it did"))]
-    NotRevertible {
-        /// Which.
-        run: String,
-        /// Why.
-        why: &'static str,
-    },
+    NotRevertible { run: String, why: &'static str },
     /// The action was content, the live system is not as it should be.
     #[error("the host's own check of {operation} on {resource} found: {found}")]
     #[diagnostic(
@@ -295,23 +174,11 @@ pub enum Error {
             "the system did not keep the change, or someone else changed it; `remit show` tells what was done"
         )
     )]
-    HostCheck {
-        /// The change's operation.
-        operation: String,
-        /// What it touched.
-        resource: String,
-        /// How the live system differs, without any value.
-        found: String,
-    },
+    HostCheck { operation: String, resource: String, found: String },
     /// Nothing is in doubt, or not like this.
     #[error("{run} cannot be resolved: {why}")]
     #[diagnostic(code(usage::resolve), help("`remit show {run}` tells which call is in doubt, if one is"))]
-    NotResolvable {
-        /// Which.
-        run: String,
-        /// Why.
-        why: String,
-    },
+    NotResolvable { run: String, why: String },
     /// The key to the run's undo data was deleted.
     #[error(
         "{run} can no longer be reverted, nor can what it was told in secret be replayed: its undo data expired"
@@ -320,66 +187,37 @@ pub enum Error {
         code(failed::undo_expired),
         help("`remit show {run}` tells what it changed; take it back by hand, in the system itself")
     )]
-    Expired {
-        /// Which.
-        run: String,
-    },
+    Expired { run: String },
     /// Someone else has the home, or the run, open.
     #[error("{home} is in use by another `remit`")]
     #[diagnostic(code(failed::busy), help("nothing was changed; try again when it is done"))]
-    Busy {
-        /// What.
-        home: String,
-    },
+    Busy { home: String },
     /// The seal key is not the one that sealed this journal.
     #[error("{file} is not the key that this home's journal was sealed under")]
     #[diagnostic(
         code(integrity::seal_key),
         help("put the seal key that belongs to this journal back, from its backup")
     )]
-    SealKey {
-        /// The key's file.
-        file: String,
-    },
+    SealKey { file: String },
     /// A component that ran is not there any more.
     #[error("the component {digest} that ran is not kept here: {file} is missing")]
     #[diagnostic(
         code(usage::component),
         help("put the component back under that name; its digest is checked")
     )]
-    NoComponent {
-        /// Of the component.
-        digest: remit_trust::Digest,
-        /// Where it should be.
-        file: String,
-    },
+    NoComponent { digest: remit_trust::Digest, file: String },
     /// A component that ran is not what is kept.
     #[error("{file} is not the component {digest} that ran, but {found}")]
     #[diagnostic(code(integrity::component), help("keep the file as evidence, and put the right one back"))]
-    ChangedComponent {
-        /// Of the component that ran.
-        digest: remit_trust::Digest,
-        /// Where it is kept.
-        file: String,
-        /// Of what is there.
-        found: remit_trust::Digest,
-    },
+    ChangedComponent { digest: remit_trust::Digest, file: String, found: remit_trust::Digest },
     /// The run cannot be replayed.
     #[error("{run} cannot be replayed: {why}")]
     #[diagnostic(code(usage::replay), help("`remit show {run}` tells what is on record"))]
-    NotReplayable {
-        /// Which.
-        run: String,
-        /// Why.
-        why: &'static str,
-    },
+    NotReplayable { run: String, why: &'static str },
     /// An age that reaches back too far.
     #[error("that age cannot be counted back from now: {why}")]
     #[diagnostic(code(usage::age), help("write it like 30d or 12h"))]
-    Age {
-        /// The clock's words.
-        why: String,
-    },
+    Age { why: String },
     /// A store of secrets, asked by its owner.
     #[error("{0}")]
     #[diagnostic(code(failed::store), help("{}", match .0 {
@@ -388,23 +226,18 @@ pub enum Error {
         Failure::Denied(_) | Failure::Unavailable(_) => "`remit doctor` checks every store, and says what to do",
     }))]
     Store(Failure),
-    /// From below.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Admission(#[from] remit_sandbox::AdmissionError),
-    /// From below.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Stop(#[from] remit_sandbox::Stop),
-    /// From below.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Fault(#[from] remit_gate::Fault),
-    /// From below.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Scope(#[from] remit_gate::ScopeError),
-    /// From below.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Key(#[from] remit_trust::KeyError),
@@ -414,63 +247,44 @@ pub enum Error {
         code(usage::witness),
         help("add [[witness]] with `url` and `key`, and give the witness the content of log.pub")
     )]
-    NoWitness {
-        /// The configuration.
-        file: String,
-    },
-    /// From below.
+    NoWitness { file: String },
     #[error(transparent)]
     #[diagnostic(transparent)]
     Witness(#[from] remit_tlog::WitnessError),
-    /// From below.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Check(#[from] remit_journal::CheckError),
-    /// From below.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Seal(#[from] remit_trust::SealError),
-    /// From below.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Journal(#[from] remit_journal::JournalError),
-    /// From below.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Start(#[from] remit_journal::StartError),
-    /// From below.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Backend(#[from] remit_backend::BackendError),
-    /// From below.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Log(#[from] remit_tlog::NoteError),
-    /// From below.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Principals(#[from] remit_trust::principals::PrincipalsError),
-    /// From below.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Policy(#[from] remit_policy::PolicyError),
-    /// From below.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Signature(#[from] remit_trust::SignatureError),
-    /// From below.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Notify(#[from] remit_notify::NotifyError),
     /// Why a run stopped, without what its action chose of it.
     #[error("{what}; {}", WITHHELD)]
     #[diagnostic(forward(cause))]
-    Withheld {
-        /// What happened.
-        what: &'static str,
-        /// In full.
-        cause: Box<Error>,
-    },
+    Withheld { what: &'static str, cause: Box<Error> },
     /// A value that cannot be serialised: a defect.
     #[error("a record could not be serialised: {0}")]
     #[diagnostic(code(failed::serialise), help("this is a defect of Remit; report it"))]

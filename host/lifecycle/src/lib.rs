@@ -13,9 +13,9 @@ mod doctor;
 mod error;
 mod expire;
 mod export;
-mod founding;
 mod home;
 mod host;
+mod init;
 mod input;
 mod keyring;
 mod local;
@@ -33,9 +33,9 @@ mod views;
 mod witness;
 
 pub use authority::{
-    Actor, Approval, Asks, Budget, Budgets, Case, Could, Document, Does, Ending, Explained, Given, Hours,
-    Identity, Lacks, Needed, Opinion, Order, Ordered, Power, Powers, Prepared, Request, Rules, Said,
-    Standing, Start, Status, Target, Terms, Trigger, What, Which, budgets, check_authority, could,
+    Actor, Approval, Asks, Budget, Budgets, Could, Decision, Document, Does, Ending, Explained, Given, Hours,
+    Identity, Lacks, Needed, Order, Ordered, Power, Powers, Prepared, Request, RequestOptions, RequestState,
+    Rules, Said, StandingScope, Start, Status, Target, Trigger, What, Which, budgets, check_authority, could,
     differences, explain, orders, prepare_decision, prepare_freeze, prepare_review, prepare_revoke,
     prepare_run_request, prepare_standing_request, prepare_start, read_signed, submit_decision, submit_order,
     submit_request, submit_start, waiting_for_room, who_may_approve,
@@ -47,9 +47,9 @@ pub use doctor::{Finding, doctor};
 pub use error::Error;
 pub use expire::{expire_undo, prepare_expire_undo};
 pub use export::{export_ocsf, export_records};
-pub use founding::{Founder, Founding, Initialised};
 pub use home::{Home, log_key};
 pub use host::Host;
+pub use init::{InitOptions, InitPrincipal, Initialised};
 pub use input::Input;
 pub use keyring::rekey;
 pub use local::{KeyHolder, Under};
@@ -63,8 +63,8 @@ pub use run::{Finished, Started};
 pub use setup::Setup;
 pub use status::{Ends, Frozen, HostStatus, Open, frozen, status};
 pub use timeline::{
-    Authority, Changed, Covers, Line, LogLine, Reached, Refused, Resolution, Seen,
-    Standing as ChangeStanding, Timeline, Undone, Words, down_to, operation_words, second, undo_words,
+    ChangeState, Changed, Covers, Line, LogLine, Reached, Refused, Resolution, RunAuthority, Seen, Timeline,
+    Undone, Words, down_to, operation_words, second, undo_words,
 };
 pub use views::{
     DeliveryView, FrozenView, PrincipalView, RequestView, RequestsView, RevertView, ReviewedView,

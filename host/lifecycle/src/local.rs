@@ -7,13 +7,13 @@ use remit_trust::dsse::Envelope;
 use remit_trust::{KeyId, Sign as _, Signer};
 
 use crate::authority::{
-    Document, Opinion, Prepared, Start, Target, Terms, prepare_decision, prepare_freeze, prepare_revoke,
-    prepare_run_request, prepare_standing_request, prepare_start, submit_decision, submit_order,
-    submit_request, submit_start,
+    Decision, Document, Prepared, RequestOptions, Start, Target, prepare_decision, prepare_freeze,
+    prepare_revoke, prepare_run_request, prepare_standing_request, prepare_start, submit_decision,
+    submit_order, submit_request, submit_start,
 };
 use crate::revert::{Reverted, prepare_revert, revert};
 use crate::run::{Finished, Started};
-use crate::{Actor, Case, Error, Host, Input, Standing};
+use crate::{Actor, Error, Host, Input, RequestState, StandingScope};
 
 /// A principal whose private key is at hand in this process.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub enum Under {
     /// It is not inside the standing scope, and became a request of its own.
     Asked {
         /// That request.
-        case: Box<Case>,
+        case: Box<RequestState>,
         /// What was not inside.
         why: String,
     },
@@ -61,9 +61,9 @@ impl KeyHolder {
         candidate: &Candidate,
         input: &Input,
         how: (Option<Scope>, bool),
-        terms: Terms,
-    ) -> Result<Case, Error> {
-        let prepared = prepare_run_request(host, &self.key, candidate, input, how, terms).await?;
+        options: RequestOptions,
+    ) -> Result<RequestState, Error> {
+        let prepared = prepare_run_request(host, &self.key, candidate, input, how, options).await?;
         submit_request(host, &self.sign(&prepared)?).await
     }
 
@@ -71,17 +71,22 @@ impl KeyHolder {
     pub async fn request_standing(
         &self,
         host: &Host,
-        standing: Standing,
+        standing: StandingScope,
         scope: Scope,
-        terms: Terms,
-    ) -> Result<Case, Error> {
-        let prepared = prepare_standing_request(host, &self.key, standing, scope, terms)?;
+        options: RequestOptions,
+    ) -> Result<RequestState, Error> {
+        let prepared = prepare_standing_request(host, &self.key, standing, scope, options)?;
         submit_request(host, &self.sign(&prepared)?).await
     }
 
     /// Approves or denies.
-    pub async fn decide(&self, host: &Host, id: RequestId, opinion: &Opinion) -> Result<Case, Error> {
-        submit_decision(host, &self.sign(&prepare_decision(host, &self.key, id, opinion)?)?).await
+    pub async fn decide(
+        &self,
+        host: &Host,
+        id: RequestId,
+        decision: &Decision,
+    ) -> Result<RequestState, Error> {
+        submit_decision(host, &self.sign(&prepare_decision(host, &self.key, id, decision)?)?).await
     }
 
     /// Takes authority away; answers the runs that stop.

@@ -9,7 +9,7 @@ use remit_notify::{Notice, Notifiers, NotifyError};
 use remit_policy::PolicyAction;
 use remit_trust::KeyId;
 
-use crate::authority::{Actor, Case, Order, Prepared, What, claimed, prepare_order};
+use crate::authority::{Actor, Order, Prepared, RequestState, What, claimed, prepare_order};
 use crate::host::blocking;
 use crate::own_words::passed_on;
 use crate::{Error, Host};
@@ -186,7 +186,7 @@ pub async fn expire(host: &Host) -> Result<u64, Error> {
         }
         let about = About::Request(id);
         let on_record = reader.acts(about)?.iter().any(|(_, act)| matches!(act.event, LedgerEvent::Expired));
-        let Ok(case) = Case::load(&reader, &rules, id) else { continue };
+        let Ok(case) = RequestState::load(&reader, &rules, id) else { continue };
         let over = Timestamp::now() >= case.request.not_after && case.closed.is_none();
         let unused = case.request.uses.is_some_and(|uses| case.started < uses);
         if over && unused && !on_record {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::authority::{Budgets, budgets, unreviewed_runs, waiting_for_room, who, who_may_approve};
 use crate::claim::Claim;
-use crate::{Asks, Case, Error, Home, Lacks, Rules, Status};
+use crate::{Asks, Error, Home, Lacks, RequestState, Rules, Status};
 
 /// No request is good for longer, and none that is older is read.
 const LONGEST: SignedDuration = SignedDuration::from_hours(31 * 24);
@@ -159,7 +159,7 @@ impl HostStatus {
                 continue;
             }
             // One that cannot be read gives no authority: `remit requests --all` tells of it.
-            let Ok(case) = Case::load(reader, rules, id) else { continue };
+            let Ok(case) = RequestState::load(reader, rules, id) else { continue };
             let lacks = match case.status(rules) {
                 Status::Waiting(lacks) => Some(lacks),
                 Status::Approved => None,

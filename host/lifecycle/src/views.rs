@@ -15,7 +15,7 @@ use crate::revert::{Reverted, Step};
 use crate::run::Finished;
 use crate::status::Frozen;
 use crate::timeline::Timeline;
-use crate::{Case, Error, Given, Powers, Request, Rules, Status};
+use crate::{Error, Given, Powers, Request, RequestState, Rules, Status};
 
 /// A request and where it stands.
 #[derive(Debug, Serialize)]
@@ -72,14 +72,14 @@ pub struct ApprovalView<'a> {
 
 impl<'a> RequestView<'a> {
     /// All that is told of one request.
-    pub fn of(reader: &Reader, rules: &Rules, case: &'a Case) -> Result<Self, Error> {
+    pub fn of(reader: &Reader, rules: &Rules, case: &'a RequestState) -> Result<Self, Error> {
         let waits = waiting_for_room(reader, rules, case)?;
         Ok(Self { differs: differences(reader, case)?, ..Self::listed(case, case.status(rules), waits) })
     }
 
     /// What is told of it in a list.
     #[must_use]
-    pub fn listed(case: &'a Case, status: Status, waits_for_room: Vec<String>) -> Self {
+    pub fn listed(case: &'a RequestState, status: Status, waits_for_room: Vec<String>) -> Self {
         let name = status.name();
         let missing = |(need, missing): (Need, usize)| MissingView {
             needs: need.to_string(),

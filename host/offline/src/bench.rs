@@ -9,7 +9,9 @@ use remit_capability::systems;
 use remit_file::Durable;
 use remit_gate::{Estate, Failure, Injected, Phase, Plan, Step};
 use remit_journal::RunState;
-use remit_lifecycle::{Error, Founder, Founding, Home, Host, Input, KeyHolder, Opinion, Terms};
+use remit_lifecycle::{
+    Decision, Error, Home, Host, InitOptions, InitPrincipal, Input, KeyHolder, RequestOptions,
+};
 use remit_sandbox::{Candidate, Inspection, Sandbox, Stop};
 use remit_trust::principals::PrincipalKind;
 use remit_trust::{Signer, SigningKey, blob};
@@ -65,10 +67,10 @@ impl Bench {
         let write = |to: PathBuf, bytes: &[u8]| remit_file::write_with(&to, bytes, Durable::No);
         let publisher = SigningKey::generate()?;
         write(path("publisher.pub"), publisher.verifying_key().to_text().as_bytes())?;
-        let founder = |name: &str, kind| -> Result<(SigningKey, Founder), OfflineError> {
+        let founder = |name: &str, kind| -> Result<(SigningKey, InitPrincipal), OfflineError> {
             let (key, file) = (SigningKey::generate()?, path(&format!("{name}.pub")));
             write(file.clone(), key.verifying_key().to_text().as_bytes())?;
-            Ok((key, Founder { name: name.to_owned(), kind, groups: Vec::new(), key: file }))
+            Ok((key, InitPrincipal { name: name.to_owned(), kind, groups: Vec::new(), key: file }))
         };
         let (author_key, author) = founder("author", PrincipalKind::Service)?;
         let (approver_key, approver) = founder("approver", PrincipalKind::Human)?;
@@ -76,7 +78,7 @@ impl Bench {
         write(signed.clone(), original.bytes()?)?;
         write(path("action.wasm.sig"), blob::sign_blob(&publisher, original.bytes()?)?.as_bytes())?;
         let home = Home::at(&path("home"));
-        home.init(&Founding {
+        home.init(&InitOptions {
             log: "test.invalid/journal".to_owned(),
             publishers: vec![path("publisher.pub")],
             admin: Some(path("approver.pub")),
@@ -132,7 +134,7 @@ impl Bench {
     async fn run(&self, fixture: &Fixture) -> Result<Expect, OfflineError> {
         let input = Input::of(&fixture.input)?;
         let Self { host, author, approver, candidate, .. } = self;
-        let terms = Terms {
+        let options = RequestOptions {
             reason: "an offline test".to_owned(),
             incident: None,
             ttl: SignedDuration::from_mins(15),
@@ -141,13 +143,13 @@ impl Bench {
             break_glass: false,
         };
         let how = (fixture.scope.clone(), false);
-        let asked = match author.request_run(host, candidate, &input, how, terms).await {
+        let asked = match author.request_run(host, candidate, &input, how, options).await {
             Ok(case) => case.request,
             Err(error) => return not_rehearsed(error),
         };
         let operations = asked.plan().map(lines);
-        let opinion = Opinion { approve: true, reason: String::new(), expect: None };
-        approver.decide(host, asked.id, &opinion).await?;
+        let decision = Decision { approve: true, reason: String::new(), expect: None };
+        approver.decide(host, asked.id, &decision).await?;
         let done = author.execute(host, asked.id, Some((candidate, &input))).await?;
         Ok(Expect {
             outcome: Some(done.state),

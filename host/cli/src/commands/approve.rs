@@ -1,7 +1,7 @@
 //! `remit approve` and `remit deny`.
 
 use clap::Args;
-use remit_lifecycle::{Approval, Home, Opinion, prepare_decision, submit_decision};
+use remit_lifecycle::{Approval, Decision, Home, prepare_decision, submit_decision};
 use remit_trust::Digest;
 
 use super::common::{Done, open, told};
@@ -30,8 +30,8 @@ pub(crate) struct Approve {
 
 impl Approve {
     pub(crate) async fn run(self, home: &Home) -> Done {
-        let opinion = Opinion { approve: true, reason: self.reason, expect: self.digest };
-        decide(home, &self.signing, &self.request, &opinion, self.json).await
+        let decision = Decision { approve: true, reason: self.reason, expect: self.digest };
+        decide(home, &self.signing, &self.request, &decision, self.json).await
     }
 }
 
@@ -54,20 +54,20 @@ pub(crate) struct Deny {
 
 impl Deny {
     pub(crate) async fn run(self, home: &Home) -> Done {
-        let opinion = Opinion { approve: false, reason: self.reason.unwrap_or_default(), expect: None };
-        decide(home, &self.signing, &self.request, &opinion, self.json).await
+        let decision = Decision { approve: false, reason: self.reason.unwrap_or_default(), expect: None };
+        decide(home, &self.signing, &self.request, &decision, self.json).await
     }
 }
 
-async fn decide(home: &Home, signing: &Signing, request: &str, opinion: &Opinion, json: bool) -> Done {
+async fn decide(home: &Home, signing: &Signing, request: &str, decision: &Decision, json: bool) -> Done {
     let host = open(home).await?;
     let way = signing.way(&host)?;
     let id = host.journal.reader()?.find_request(request)?;
-    let verb = if opinion.approve { "approve" } else { "deny" };
-    let prepare = async |by: &_| prepare_decision(&host, by, id, opinion);
+    let verb = if decision.approve { "approve" } else { "deny" };
+    let prepare = async |by: &_| prepare_decision(&host, by, id, decision);
     let is_it = |signed: &Approval| match signed {
         signed if signed.id != id => Err(format!("it is about {}", signed.id)),
-        signed if signed.approve != opinion.approve => Err(format!("it does not {verb}")),
+        signed if signed.approve != decision.approve => Err(format!("it does not {verb}")),
         _ => Ok(()),
     };
     let again = format!("remit {verb} {id}");

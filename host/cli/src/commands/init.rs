@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use remit_lifecycle::{Founder, Founding, Home};
+use remit_lifecycle::{Home, InitOptions, InitPrincipal};
 use remit_trust::principals::PrincipalKind;
 
 use super::common::Done;
@@ -44,7 +44,7 @@ impl Init {
         ];
         let principals =
             kinds.into_iter().flat_map(|(kind, given)| given.iter().map(move |text| founder(kind, text)));
-        let founding = Founding {
+        let founding = InitOptions {
             log: self.log.clone(),
             publishers: self.publisher.clone(),
             admin: self.admin.clone(),
@@ -64,7 +64,7 @@ impl Init {
     }
 }
 
-fn founder(kind: PrincipalKind, text: &str) -> Founder {
+fn founder(kind: PrincipalKind, text: &str) -> InitPrincipal {
     let (named, file) = text.split_once('=').unwrap_or(("", text));
     let (name, groups) = named.split_once(':').unwrap_or((named, ""));
     let file = PathBuf::from(file);
@@ -74,5 +74,5 @@ fn founder(kind: PrincipalKind, text: &str) -> Founder {
         name.to_owned()
     };
     let groups = groups.split(',').filter(|group| !group.is_empty()).map(ToOwned::to_owned).collect();
-    Founder { name, kind, groups, key: file }
+    InitPrincipal { name, kind, groups, key: file }
 }

@@ -9,8 +9,8 @@ use remit_file::{FileError, Kind};
 use remit_gate::{OnFailure, Scope};
 use remit_journal::Reader;
 use remit_lifecycle::{
-    Asks, Case, Does, Error, Home, Host, Hours, Power, Powers, RequestView, Rules, Standing, Status, Terms,
-    Which, differences, prepare_run_request, prepare_standing_request, submit_request,
+    Asks, Does, Error, Home, Host, Hours, Power, Powers, RequestOptions, RequestState, RequestView, Rules,
+    StandingScope, Status, Which, differences, prepare_run_request, prepare_standing_request, submit_request,
 };
 use remit_sandbox::{Candidate, Inspection};
 use serde_json::Value;
@@ -62,7 +62,7 @@ struct Make {
     /// How many runs.
     #[arg(long, value_name = "N", default_value_t = 1)]
     uses: u32,
-    /// Who may start it, besides nobody else: the requester, if nobody is named. May be repeated.
+    /// Who may start it, and nobody else; the requester, if nobody is named. May be repeated.
     #[arg(long = "for", value_name = "NAME")]
     triggers: Vec<String>,
     /// Ask for this scope instead of the least one that covers the plan.
@@ -124,12 +124,12 @@ impl Request {
                     ("last", Some(last)) => last,
                     (name, _) => reader.find_request(name)?,
                 };
-                let case = Case::load(&reader, &rules, id)?;
+                let case = RequestState::load(&reader, &rules, id)?;
                 self::show(&reader, &rules, &case, show.json)
             }
             Some(About::Export(export)) => {
                 let (rules, reader) = (home.rules()?, home.reader()?);
-                let case = Case::load(&reader, &rules, reader.find_request(&export.request)?)?;
+                let case = RequestState::load(&reader, &rules, reader.find_request(&export.request)?)?;
                 let signed = case.for_ssh_keygen()?;
                 std::fs::create_dir_all(&export.out)
                     .map_err(|error| Error::from(FileError::writing(&export.out, Kind::Output, &error)))?;
@@ -163,7 +163,7 @@ impl Make {
             _ => None,
         };
         let standing = match &candidate {
-            Some(candidate) if self.standing => Some(Standing {
+            Some(candidate) if self.standing => Some(StandingScope {
                 action: self.which(candidate, &host.setup()?.publishers)?,
                 hours: self.hours.clone(),
                 runs_per_hour: self.runs_per_hour,
@@ -172,15 +172,15 @@ impl Make {
             _ => None,
         };
         let prepare = async |by: &_| {
-            let terms = self.terms();
+            let options = self.options();
             match (candidate, input, standing, scope) {
                 (_, _, Some(standing), Some(scope)) => {
-                    prepare_standing_request(&host, by, standing, scope, terms)
+                    prepare_standing_request(&host, by, standing, scope, options)
                 }
                 (Some(candidate), Some(input), _, scope) => {
                     let _patience = Patience::with("rehearsing");
                     let how = (scope, self.without_plan);
-                    prepare_run_request(&host, by, &candidate, &input, how, terms).await
+                    prepare_run_request(&host, by, &candidate, &input, how, options).await
                 }
                 // The command line has one or the other.
                 _ => Err(Error::RequestOption { why: "no action is named".to_owned() }),
@@ -193,8 +193,8 @@ impl Make {
         tell(&host, &case, self.json)
     }
 
-    fn terms(&self) -> Terms {
-        Terms {
+    fn options(&self) -> RequestOptions {
+        RequestOptions {
             reason: self.reason.clone().unwrap_or_default(),
             incident: self.incident.clone(),
             ttl: self.ttl,
@@ -223,11 +223,11 @@ impl Make {
 }
 
 /// Prints a request so that a person can decide.
-pub(super) fn tell(host: &Host, case: &Case, as_json: bool) -> Done {
+pub(super) fn tell(host: &Host, case: &RequestState, as_json: bool) -> Done {
     show(&*host.journal.reader()?, &*host.rules()?, case, as_json)
 }
 
-fn show(reader: &Reader, rules: &Rules, case: &Case, as_json: bool) -> Done {
+fn show(reader: &Reader, rules: &Rules, case: &RequestState, as_json: bool) -> Done {
     if as_json {
         print::json(&RequestView::of(reader, rules, case)?)?;
         return Ok(0);
@@ -309,7 +309,7 @@ pub(super) fn headline(status: &Status) -> String {
 }
 
 /// What it changes, and what of that cannot be undone.
-fn reach(case: &Case, powers: &Powers) -> Vec<(&'static str, String)> {
+fn reach(case: &RequestState, powers: &Powers) -> Vec<(&'static str, String)> {
     let most = |power: &&Power| matches!(power.does, Does::Change | Does::Irrevocable);
     let open = powers.unused().filter(most).map(|power| power.at_most).max();
     let changes = match (case.request.plan(), open) {
@@ -344,7 +344,7 @@ fn reach(case: &Case, powers: &Powers) -> Vec<(&'static str, String)> {
 }
 
 /// Prints every power that it would give, those that do most first, and how much a run may use.
-fn tell_powers(case: &Case, powers: &Powers) -> Result<(), Error> {
+fn tell_powers(case: &RequestState, powers: &Powers) -> Result<(), Error> {
     let mut rows = vec![["power", "on", "by", "use"].map(ToOwned::to_owned).to_vec()];
     for power in powers.all.iter().rev() {
         let used = match power.steps {

@@ -1,7 +1,7 @@
 //! `remit requests`.
 
 use clap::Args;
-use remit_lifecycle::{Case, Home, RequestView, RequestsView, Status, frozen, waiting_for_room};
+use remit_lifecycle::{Home, RequestState, RequestView, RequestsView, Status, frozen, waiting_for_room};
 
 use super::common::Done;
 use super::listing::{Cut, Times, Watch, age, left, letters, short, since, table, tell_frozen};
@@ -51,7 +51,7 @@ impl Requests {
         self.watch.tell(home, || self.tell(home)).await
     }
 
-    fn wants(&self, case: &Case, status: &Status) -> bool {
+    fn wants(&self, case: &RequestState, status: &Status) -> bool {
         let live = matches!(status, Status::Waiting(_) | Status::Approved);
         let request = &case.request;
         (live || self.all || (!self.live && !self.state.is_empty()))
@@ -73,7 +73,7 @@ impl Requests {
             if since.is_some_and(|since| id.made() < since) {
                 continue;
             }
-            let case = match Case::load(&reader, &rules, id) {
+            let case = match RequestState::load(&reader, &rules, id) {
                 Ok(case) => case,
                 Err(error) if self.all => {
                     print::warn(&format!("note: {error}"));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use remit_file::Kind;
-use remit_lifecycle::{Case, Ending, Home, PrincipalView, explain};
+use remit_lifecycle::{Ending, Home, PrincipalView, RequestState, explain};
 use remit_trust::Signer;
 use serde_json::json;
 
@@ -231,7 +231,7 @@ impl Policy {
             }
             Self::Explain { request, json } => {
                 let (rules, reader) = (home.rules()?, home.reader()?);
-                let case = Case::load(&reader, &rules, reader.find_request(&request)?)?;
+                let case = RequestState::load(&reader, &rules, reader.find_request(&request)?)?;
                 let explained = explain(&reader, &rules, &case)?;
                 if json {
                     print::json(&explained)?;

@@ -8,7 +8,7 @@ use remit_trust::dsse::Envelope;
 use super::documents::{Order, What};
 use super::order::{has_reason, prepared};
 use super::signed::{Accepted, Prepared, digest_of};
-use super::{Case, Rules};
+use super::{RequestState, Rules};
 use crate::host::blocking;
 use crate::{Error, Home, Host};
 
@@ -135,7 +135,7 @@ fn matter_of(reader: &Reader, rules: &Rules, run: RunId) -> Result<Option<Policy
     let Some(authority) = started.grant.as_ref().and_then(|grant| grant.authority.as_ref()) else {
         return Ok(None);
     };
-    match Case::load(reader, rules, authority.request) {
+    match RequestState::load(reader, rules, authority.request) {
         Ok(case) => Ok(Some(case.matter)),
         Err(_) => Ok(None),
     }

@@ -4,7 +4,7 @@ use remit_gate::{Fault, Limits, Plan, Scope, Step};
 use remit_journal::{About, Act, LedgerEvent};
 use remit_sandbox::{AdmissionError, Candidate, Stop};
 
-use super::{Case, Identity, Request};
+use super::{Identity, Request, RequestState};
 use crate::host::blocking;
 use crate::plan::{MOST_CHANGES, admit, play};
 use crate::{Error, Host, Input};
@@ -38,7 +38,7 @@ pub(super) fn is_outside(error: &Error) -> bool {
 pub(super) async fn still_so(
     host: &Host,
     by: &Identity,
-    case: &Case,
+    case: &RequestState,
     plan: &Plan,
     what: (&Candidate, &Input),
 ) -> Result<(), Error> {
@@ -61,7 +61,7 @@ pub(super) async fn still_so(
     Ok(())
 }
 
-async fn void(host: &Host, case: &Case, why: String) -> Result<(), Error> {
+async fn void(host: &Host, case: &RequestState, why: String) -> Result<(), Error> {
     let id = case.request.id;
     host.journal.act(&Act::now(About::Request(id), LedgerEvent::Voided { why: why.clone() })).await?;
     Err(Error::Voided { id: id.to_string(), why })

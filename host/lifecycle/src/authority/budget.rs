@@ -8,7 +8,7 @@ use remit_policy::{PolicyAction, PolicyRequest, Subject};
 use serde::Serialize;
 
 use super::spent::{Counted, HOUR, spent, with_spent};
-use super::{Case, Rules, Standing};
+use super::{RequestState, Rules, StandingScope};
 use crate::Error;
 use crate::timeline::second;
 
@@ -95,7 +95,7 @@ impl fmt::Display for Budget {
 }
 
 /// What is used of the budgets of a standing scope.
-pub fn budgets(reader: &Reader, case: &Case, standing: &Standing) -> Result<Budgets, Error> {
+pub fn budgets(reader: &Reader, case: &RequestState, standing: &StandingScope) -> Result<Budgets, Error> {
     let changes = spent(reader, |spent| spent.of_request(case.request.id))?;
     let runs: Vec<(Timestamp, u64)> = changes.iter().map(|(at, _)| (*at, 1)).collect();
     Ok(Budgets {
@@ -107,8 +107,8 @@ pub fn budgets(reader: &Reader, case: &Case, standing: &Standing) -> Result<Budg
 /// Whether one more run of so many changes has room in the budgets of a standing scope; why not, if it has none.
 pub(super) fn has_room(
     reader: &Reader,
-    case: &Case,
-    standing: &Standing,
+    case: &RequestState,
+    standing: &StandingScope,
     wanted: u64,
 ) -> Result<Result<(), String>, Error> {
     let uses = spent(reader, |spent| spent.of_request(case.request.id))?;

@@ -8,13 +8,13 @@ use remit_trust::{Digest, KeyId};
 
 use super::documents::Approval;
 use super::signed::{Accepted, Prepared, on_record};
-use super::{Case, Identity, Rules, Status, matter};
+use super::{Identity, RequestState, Rules, Status, matter};
 use crate::host::blocking;
 use crate::{Error, Host};
 
 /// What a principal says of a request.
 #[derive(Clone, Debug)]
-pub struct Opinion {
+pub struct Decision {
     /// Yes or no.
     pub approve: bool,
     /// Why.
@@ -23,7 +23,7 @@ pub struct Opinion {
     pub expect: Option<Digest>,
 }
 
-impl Opinion {
+impl Decision {
     fn verb(&self) -> &'static str {
         if self.approve { "approve" } else { "deny" }
     }
@@ -34,41 +34,41 @@ pub fn prepare_decision(
     host: &Host,
     by: &KeyId,
     id: RequestId,
-    opinion: &Opinion,
+    decision: &Decision,
 ) -> Result<Prepared<Approval>, Error> {
     blocking(|| {
         let (rules, reader) = (host.rules()?, host.journal.reader()?);
         let by = rules.identify(by)?;
-        let case = Case::load(&reader, &rules, id)?;
-        with_others(&reader, &rules, &case, check(&reader, &rules, &by, &case, opinion))?;
+        let case = RequestState::load(&reader, &rules, id)?;
+        with_others(&reader, &rules, &case, check(&reader, &rules, &by, &case, decision))?;
         let approval = Approval {
             request: case.digest,
             id: case.request.id,
             log: rules.log.clone(),
             principal: by.name().to_owned(),
-            approve: opinion.approve,
+            approve: decision.approve,
             at: Timestamp::now(),
-            reason: opinion.reason.clone(),
+            reason: decision.reason.clone(),
         };
         Prepared::new(approval, &by)
     })
 }
 
 /// Takes a signed decision, after the same checks, and puts it on record.
-pub async fn submit_decision(host: &Host, signed: &Envelope) -> Result<Case, Error> {
+pub async fn submit_decision(host: &Host, signed: &Envelope) -> Result<RequestState, Error> {
     let rules = host.rules()?;
     let (id, event) = blocking(|| {
         let reader = host.journal.reader()?;
         let accepted = Accepted::<Approval>::check(&rules, &reader, signed)?;
         let approval = &accepted.document;
-        let case = Case::load(&reader, &rules, approval.id)?;
+        let case = RequestState::load(&reader, &rules, approval.id)?;
         accepted.is_new(on_record(&reader, About::Request(approval.id))?)?;
-        let opinion = Opinion {
+        let decision = Decision {
             approve: approval.approve,
             reason: approval.reason.clone(),
             expect: Some(approval.request),
         };
-        with_others(&reader, &rules, &case, check(&reader, &rules, &accepted.by, &case, &opinion))?;
+        with_others(&reader, &rules, &case, check(&reader, &rules, &accepted.by, &case, &decision))?;
         let statement = accepted.word(&approval.reason);
         let event = if approval.approve {
             LedgerEvent::Approved(statement)
@@ -78,11 +78,16 @@ pub async fn submit_decision(host: &Host, signed: &Envelope) -> Result<Case, Err
         Ok::<_, Error>((approval.id, event))
     })?;
     host.journal.act(&Act::now(About::Request(id), event)).await?;
-    blocking(|| Case::load(&*host.journal.reader()?, &rules, id))
+    blocking(|| RequestState::load(&*host.journal.reader()?, &rules, id))
 }
 
 /// To one who may not approve, who may: so that they know whom to wake.
-fn with_others(reader: &Reader, rules: &Rules, case: &Case, checked: Result<(), Error>) -> Result<(), Error> {
+fn with_others(
+    reader: &Reader,
+    rules: &Rules,
+    case: &RequestState,
+    checked: Result<(), Error>,
+) -> Result<(), Error> {
     let Err(mut error) = checked else { return Ok(()) };
     if let Error::NoSay { what: "approve", why, .. } | Error::Forbidden { what: "approve this", why, .. } =
         &mut error
@@ -99,12 +104,12 @@ fn with_others(reader: &Reader, rules: &Rules, case: &Case, checked: Result<(), 
 }
 
 /// Whose approval would count now, by the same checks that are made when they give it.
-pub fn who_may_approve(reader: &Reader, rules: &Rules, case: &Case) -> Result<Vec<String>, Error> {
-    let opinion = Opinion { approve: true, reason: String::new(), expect: None };
+pub fn who_may_approve(reader: &Reader, rules: &Rules, case: &RequestState) -> Result<Vec<String>, Error> {
+    let decision = Decision { approve: true, reason: String::new(), expect: None };
     let mut names = Vec::new();
     for principal in rules.principals.iter() {
         let mut identities = principal.keys.iter().filter_map(|held| rules.identify(&held.key.id()).ok());
-        if identities.any(|by| check(reader, rules, &by, case, &opinion).is_ok()) {
+        if identities.any(|by| check(reader, rules, &by, case, &decision).is_ok()) {
             names.push(principal.name.clone());
         }
     }
@@ -116,16 +121,16 @@ pub(super) fn check(
     reader: &Reader,
     rules: &Rules,
     by: &Identity,
-    case: &Case,
-    opinion: &Opinion,
+    case: &RequestState,
+    decision: &Decision,
 ) -> Result<(), Error> {
     let name = by.name();
     let refuse = |why: String| {
         let (who, id) = (name.to_owned(), case.request.id.to_string());
-        Err(Error::NoSay { who, what: opinion.verb(), id, why })
+        Err(Error::NoSay { who, what: decision.verb(), id, why })
     };
     by.stands(reader)?;
-    if opinion.expect.is_some_and(|expected| expected != case.digest) {
+    if decision.expect.is_some_and(|expected| expected != case.digest) {
         return refuse(format!(
             "it is not the request you looked at: its digest is {}. Look again (`remit request show`)",
             case.digest
@@ -138,17 +143,17 @@ pub(super) fn check(
         Status::Expired => return refuse(format!("its time was over at {}", case.request.not_after)),
     }
     if name == case.request.requester || by.key == case.key {
-        return refuse(if opinion.approve {
+        return refuse(if decision.approve {
             format!("{name} asked for it: nobody approves their own request")
         } else {
             format!("{name} asked for it: who asked takes it back with `remit revoke request`")
         });
     }
-    if opinion.reason.trim().is_empty() && !opinion.approve {
+    if decision.reason.trim().is_empty() && !decision.approve {
         return refuse("say why (`--reason`)".to_owned());
     }
     let before = case.approvals.iter().find(|given| given.approval.principal == name);
-    if opinion.approve && before.is_some_and(|given| given.counts.is_ok()) {
+    if decision.approve && before.is_some_and(|given| given.counts.is_ok()) {
         return refuse(format!("{name} has approved it already; another must"));
     }
     let matter = matter(reader, rules, &case.request)?;
@@ -159,7 +164,7 @@ pub(super) fn check(
     }
     Err(Error::Forbidden {
         who: name.to_owned(),
-        what: if opinion.approve { "approve this" } else { "deny this" },
+        what: if decision.approve { "approve this" } else { "deny this" },
         why: verdict.words(),
     })
 }

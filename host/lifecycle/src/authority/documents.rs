@@ -101,13 +101,13 @@ pub enum Asks {
         plan: Option<Plan>,
     },
     /// To run an action whenever needed, inside the scope.
-    Standing(Standing),
+    Standing(StandingScope),
 }
 
 /// Authority ahead of need: a pre-approved scope.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Standing {
+pub struct StandingScope {
     /// Which action.
     pub action: Which,
     /// At what times, in UTC; always, if there is none.
@@ -273,10 +273,11 @@ impl Request {
     #[must_use]
     pub fn action_words(&self) -> String {
         match &self.asks {
-            Asks::Run { action, .. } | Asks::Standing(Standing { action: Which::Digest(action), .. }) => {
+            Asks::Run { action, .. }
+            | Asks::Standing(StandingScope { action: Which::Digest(action), .. }) => {
                 format!("{} {}", action.name, action.version)
             }
-            Asks::Standing(Standing { action: Which::Published { name, versions, .. }, .. }) => {
+            Asks::Standing(StandingScope { action: Which::Published { name, versions, .. }, .. }) => {
                 format!("{name} {versions}")
             }
         }
@@ -286,10 +287,9 @@ impl Request {
     #[must_use]
     pub fn action_name(&self) -> &str {
         match &self.asks {
-            Asks::Run { action, .. } | Asks::Standing(Standing { action: Which::Digest(action), .. }) => {
-                &action.name
-            }
-            Asks::Standing(Standing { action: Which::Published { name, .. }, .. }) => name,
+            Asks::Run { action, .. }
+            | Asks::Standing(StandingScope { action: Which::Digest(action), .. }) => &action.name,
+            Asks::Standing(StandingScope { action: Which::Published { name, .. }, .. }) => name,
         }
     }
 

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::documents::Trigger;
 use super::signed::Accepted;
 use super::turn::Turn;
-use super::{Case, Identity};
+use super::{Identity, RequestState};
 use crate::Error;
 
 /// What a run goes under, put together from the request, its approvals and the word that starts it. There is no other
@@ -39,7 +39,7 @@ impl Grant {
 /// Puts it together, once everything was looked at.
 pub(super) fn grant(
     reader: &Reader,
-    case: &Case,
+    case: &RequestState,
     trigger: &Accepted<Trigger>,
     (scope, plan): (Scope, Option<Plan>),
     turn: Turn,
@@ -81,7 +81,12 @@ fn envelope(given: &super::Given) -> Box<RawValue> {
 }
 
 /// All that must not be taken away while the run goes on.
-fn rests_on(reader: &Reader, by: &Identity, case: &Case, action: Digest) -> Result<Vec<RestsOn>, Error> {
+fn rests_on(
+    reader: &Reader,
+    by: &Identity,
+    case: &RequestState,
+    action: Digest,
+) -> Result<Vec<RestsOn>, Error> {
     let mut rests_on = case.own_bases();
     let mut add = |basis, since| rests_on.push(RestsOn { basis, since });
     for given in case.approvals.iter().filter(|given| given.counts.is_ok()) {

@@ -8,7 +8,7 @@ use remit_policy::{PolicyRequest, Subject};
 use super::powers::{Does, Powers};
 use super::rules::who;
 use super::spent::{spent, spent_by_prefix};
-use super::{Asks, Identity, Request, Rules, Standing, Which};
+use super::{Asks, Identity, Request, Rules, StandingScope, Which};
 use crate::Error;
 
 impl Request {
@@ -47,10 +47,10 @@ pub(crate) fn matter(reader: &Reader, rules: &Rules, request: &Request) -> Resul
         who,
     );
     let (name, version, digest) = match &request.asks {
-        Asks::Run { action, .. } | Asks::Standing(Standing { action: Which::Digest(action), .. }) => {
+        Asks::Run { action, .. } | Asks::Standing(StandingScope { action: Which::Digest(action), .. }) => {
             (action.name.clone(), action.version.clone(), action.digest.to_string())
         }
-        Asks::Standing(Standing { action: Which::Published { name, versions, .. }, .. }) => {
+        Asks::Standing(StandingScope { action: Which::Published { name, versions, .. }, .. }) => {
             (name.clone(), versions.to_string(), String::new())
         }
     };

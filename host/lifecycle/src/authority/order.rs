@@ -8,7 +8,7 @@ use remit_trust::{Digest, KeyId};
 
 use super::documents::{Order, What};
 use super::signed::{Accepted, Prepared, on_record};
-use super::{Case, Identity, Rules};
+use super::{Identity, RequestState, Rules};
 use crate::host::blocking;
 use crate::{Error, Host};
 
@@ -181,7 +181,7 @@ fn allows(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, what: &Wha
                     return refuse("it revokes a request that was never made");
                 }
                 // One that cannot be read any more, because its requester is gone, can still be taken away.
-                About::Request(id) => Case::load(reader, rules, id).ok().map(|case| case.matter),
+                About::Request(id) => RequestState::load(reader, rules, id).ok().map(|case| case.matter),
                 About::Host => None,
             };
             by.may(rules, reader, PolicyAction::Revoke, matter.as_ref())
@@ -204,7 +204,7 @@ fn may_review(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, run: R
     let Some(authority) = authority.filter(|authority| authority.break_glass) else {
         return refuse("it did not go without the usual policy".to_owned());
     };
-    let case = Case::load(reader, rules, authority.request)?;
+    let case = RequestState::load(reader, rules, authority.request)?;
     if by.name() == started.principal || by.name() == case.request.requester {
         return refuse(format!("{} asked for it: somebody else reviews it", by.name()));
     }

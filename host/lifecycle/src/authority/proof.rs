@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::covers::covers;
 use super::documents::{Approval, open};
-use super::{Asks, Request, Standing, Trigger};
+use super::{Asks, Request, StandingScope, Trigger};
 use crate::Error;
 
 /// Checks that a proven run acted under a request that the holder of `approver` approved, and within it: this action,
@@ -171,7 +171,7 @@ impl Ran<'_> {
     }
 
     /// What one run of a standing scope can show: the action, the hour, the scope, and that it alone is not over budget.
-    fn is_inside(&self, standing: &Standing, approved: &Scope, scope: &Scope) -> Result<(), String> {
+    fn is_inside(&self, standing: &StandingScope, approved: &Scope, scope: &Scope) -> Result<(), String> {
         let ActionRef { digest, name, version } = &self.started.action;
         let action = ActionRef { digest: *digest, name: name.clone(), version: version.clone() };
         covers(&standing.action, &action, self.started.publisher.as_deref())?;

@@ -15,7 +15,7 @@ use super::rules::who;
 use super::signed::{Accepted, Prepared, is_made_at};
 use super::spent::{Counted, spent, with_spent};
 use super::turn::Turn;
-use super::{Asks, Case, Identity, Request, Rules, Standing, matter};
+use super::{Asks, Identity, Request, RequestState, Rules, StandingScope, matter};
 use crate::host::blocking;
 use crate::{Error, Host, Input, rehearse};
 
@@ -26,7 +26,7 @@ const MAX_STANDING: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// What a request is made from, besides what it asks for.
 #[derive(Clone, Debug)]
-pub struct Terms {
+pub struct RequestOptions {
     /// Why.
     pub reason: String,
     /// Part of which incident.
@@ -49,11 +49,11 @@ pub async fn prepare_run_request(
     candidate: &Candidate,
     input: &Input,
     (scope, open): (Option<Scope>, bool),
-    terms: Terms,
+    options: RequestOptions,
 ) -> Result<Prepared<Request>, Error> {
     let rules = host.rules()?;
     let identity = rules.identify(by)?;
-    terms.check(&rules, MAX_TTL)?;
+    options.check(&rules, MAX_TTL)?;
     let action = blocking(|| {
         // What is rehearsed is held to the scope there.
         let action = crate::plan::admit(host, candidate, input, scope.as_ref().filter(|_| open), None)?;
@@ -66,27 +66,27 @@ pub async fn prepare_run_request(
             return Err(Error::RequestOption { why: "without a plan it needs a scope".to_owned() });
         }
         (scope, false) => {
-            let plan = rehearse(host, by, (candidate, input), scope.clone(), &terms.reason).await?.plan;
+            let plan = rehearse(host, by, (candidate, input), scope.clone(), &options.reason).await?.plan;
             let scope = scope.unwrap_or_else(|| plan.least_scope());
             (Some(plan), scope)
         }
     };
     let asks = Asks::Run { action: crate::plan::reference(&action), input: input.value()?, plan };
-    prepare_observed(host, &rules, &identity, asks, scope, terms)
+    prepare_observed(host, &rules, &identity, asks, scope, options)
 }
 
 /// Makes what is signed to ask for authority ahead of need.
 pub fn prepare_standing_request(
     host: &Host,
     by: &KeyId,
-    standing: Standing,
+    standing: StandingScope,
     scope: Scope,
-    terms: Terms,
+    options: RequestOptions,
 ) -> Result<Prepared<Request>, Error> {
     let rules = host.rules()?;
     let by = rules.identify(by)?;
-    terms.check(&rules, MAX_STANDING)?;
-    prepare(host, &rules, &by, Asks::Standing(standing), scope, terms)
+    options.check(&rules, MAX_STANDING)?;
+    prepare(host, &rules, &by, Asks::Standing(standing), scope, options)
 }
 
 /// Makes a request for a plan that this host has just observed.
@@ -96,9 +96,9 @@ fn prepare_observed(
     by: &Identity,
     asks: Asks,
     scope: Scope,
-    terms: Terms,
+    options: RequestOptions,
 ) -> Result<Prepared<Request>, Error> {
-    let prepared = prepare(host, rules, by, asks, scope, terms)?;
+    let prepared = prepare(host, rules, by, asks, scope, options)?;
     host.observed.note(prepared.digest());
     Ok(prepared)
 }
@@ -111,11 +111,12 @@ pub(super) fn prepare_for_longest(
     by: &Identity,
     asks: &Asks,
     scope: &Scope,
-    terms: &Terms,
+    options: &RequestOptions,
 ) -> Result<Prepared<Request>, Error> {
     let of = |hours| {
-        let terms = Terms { ttl: SignedDuration::from_hours(hours).min(terms.ttl), ..terms.clone() };
-        prepare_observed(host, rules, by, asks.clone(), scope.clone(), terms)
+        let options =
+            RequestOptions { ttl: SignedDuration::from_hours(hours).min(options.ttl), ..options.clone() };
+        prepare_observed(host, rules, by, asks.clone(), scope.clone(), options)
     };
     for hours in [24, 12, 8, 4, 2] {
         match of(hours) {
@@ -133,7 +134,7 @@ fn prepare(
     by: &Identity,
     asks: Asks,
     scope: Scope,
-    terms: Terms,
+    options: RequestOptions,
 ) -> Result<Prepared<Request>, Error> {
     let now = Timestamp::now();
     let request = Request {
@@ -142,14 +143,14 @@ fn prepare(
         requester: by.name().to_owned(),
         asks,
         scope,
-        reason: terms.reason,
-        incident: terms.incident,
-        triggers: if terms.triggers.is_empty() { vec![by.name().to_owned()] } else { terms.triggers },
+        reason: options.reason,
+        incident: options.incident,
+        triggers: if options.triggers.is_empty() { vec![by.name().to_owned()] } else { options.triggers },
         not_before: now,
-        not_after: now.saturating_add(terms.ttl).unwrap_or(now),
-        uses: terms.uses,
+        not_after: now.saturating_add(options.ttl).unwrap_or(now),
+        uses: options.uses,
         rules: rules.digest,
-        break_glass: terms.break_glass,
+        break_glass: options.break_glass,
     };
     blocking(|| check(host, rules, &*host.journal.reader()?, by, &request))?;
     Prepared::new(request, by)
@@ -157,7 +158,7 @@ fn prepare(
 
 /// Takes a signed request, after the same checks, and puts it on record. A plan that this process has not observed itself is
 /// rehearsed: a plan is what the host observed, whoever says so.
-pub async fn submit_request(host: &Host, signed: &Envelope) -> Result<Case, Error> {
+pub async fn submit_request(host: &Host, signed: &Envelope) -> Result<RequestState, Error> {
     let rules = host.rules()?;
     let look = || {
         let reader = host.journal.reader()?;
@@ -195,10 +196,10 @@ pub async fn submit_request(host: &Host, signed: &Envelope) -> Result<Case, Erro
     let statement = accepted.word(&accepted.document.reason);
     host.journal.act(&Act::now(About::Request(id), LedgerEvent::Requested(statement))).await?;
     drop(turn);
-    blocking(|| Case::load(&*host.journal.reader()?, &rules, id))
+    blocking(|| RequestState::load(&*host.journal.reader()?, &rules, id))
 }
 
-impl Terms {
+impl RequestOptions {
     fn check(&self, rules: &Rules, longest: SignedDuration) -> Result<(), Error> {
         let refuse = |why: String| Err(Error::RequestOption { why });
         if self.ttl <= SignedDuration::ZERO || self.ttl > longest {
@@ -234,13 +235,13 @@ impl Terms {
 /// Every check of a request but for its signature: made when it is prepared, and again when it is submitted.
 fn check(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, request: &Request) -> Result<(), Error> {
     let refuse = |why: &str| Err(Error::RequestOption { why: why.to_owned() });
-    let terms = Terms::of(request);
+    let options = RequestOptions::of(request);
     if request.triggers.is_empty() {
         return refuse("nobody may start it");
     }
     match &request.asks {
         Asks::Run { action, input, plan } => {
-            terms.check(rules, MAX_TTL)?;
+            options.check(rules, MAX_TTL)?;
             if request.uses.is_none() {
                 return refuse("it does not say how many runs it is for");
             }
@@ -259,7 +260,7 @@ fn check(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, request: &R
             }
         }
         Asks::Standing(standing) => {
-            terms.check(rules, MAX_STANDING)?;
+            options.check(rules, MAX_STANDING)?;
             remit_capability::check(&request.scope)?;
             if standing.runs_per_hour == 0 {
                 return refuse("its budget would allow no run at all");
@@ -357,7 +358,7 @@ pub(super) fn waits(
 }
 
 /// Why a request that may be used could not start now, of each who may start it: a budget of the policies is spent.
-pub fn waiting_for_room(reader: &Reader, rules: &Rules, case: &Case) -> Result<Vec<String>, Error> {
+pub fn waiting_for_room(reader: &Reader, rules: &Rules, case: &RequestState) -> Result<Vec<String>, Error> {
     if case.request.break_glass || matches!(case.request.asks, Asks::Standing(_)) {
         return Ok(Vec::new());
     }

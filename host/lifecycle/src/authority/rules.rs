@@ -35,13 +35,13 @@ pub struct Rules {
 /// What an administrator signs.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Constitution {
+struct RulesManifest {
     log: String,
     principals: Digest,
     policies: Digest,
 }
 
-impl Constitution {
+impl RulesManifest {
     fn digest(&self) -> Result<Digest, Error> {
         Ok(Digest::of(&remit_trust::canonical(self)?))
     }
@@ -161,15 +161,15 @@ impl Home {
         Ok(Policies::unread(&self.policies())?)
     }
 
-    fn written(&self, config: &Config) -> Result<(Principals, Policies, Constitution), Error> {
+    fn written(&self, config: &Config) -> Result<(Principals, Policies, RulesManifest), Error> {
         let principals = Principals::load(&self.principals())?;
         let policies = self.written_policies()?;
-        let constitution = Constitution {
+        let manifest = RulesManifest {
             log: config.log.clone(),
             principals: principals.digest(),
             policies: policies.digest(),
         };
-        Ok((principals, policies, constitution))
+        Ok((principals, policies, manifest))
     }
 
     /// Every file that the rules are made of: when one of them is another, the rules may be.
@@ -221,7 +221,7 @@ impl Home {
             why: format!("the signature does not hold: {error}"),
             help: "only a key listed under [trust] admins can sign them: `remit rules sign --key admin.key`",
         })?;
-        let signed: Constitution = serde_json::from_slice(&verified.payload)?;
+        let signed: RulesManifest = serde_json::from_slice(&verified.payload)?;
         if signed.log != written.log {
             return refuse(
                 "they were signed for another journal",
@@ -253,8 +253,8 @@ impl Home {
 
     /// The rules as they are written, signed or not; with the digest that a signature would be of.
     pub fn written_rules(&self) -> Result<(Principals, Policies, Digest), Error> {
-        let (principals, policies, constitution) = self.written(&self.load()?)?;
-        let digest = constitution.digest()?;
+        let (principals, policies, manifest) = self.written(&self.load()?)?;
+        let digest = manifest.digest()?;
         Ok((principals, policies, digest))
     }
 
@@ -265,7 +265,7 @@ impl Home {
         };
         let Ok(envelope) = serde_json::from_slice::<Envelope>(read.bytes()) else { return Ok(None) };
         let payload = envelope.payload_digest().and_then(|digest| envelope.payload_named(digest));
-        let signed = payload.ok().and_then(|payload| serde_json::from_slice::<Constitution>(&payload).ok());
+        let signed = payload.ok().and_then(|payload| serde_json::from_slice::<RulesManifest>(&payload).ok());
         signed.map(|signed| signed.digest()).transpose()
     }
 
@@ -294,7 +294,7 @@ impl Home {
                 help: "sign with a key listed under [trust] admins in remit.toml",
             });
         }
-        let (principals, policies, constitution) = self.written(config)?;
+        let (principals, policies, manifest) = self.written(config)?;
         together(&principals, &policies)?;
         // Whoever publishes actions says nothing about what they may do here.
         for publisher in Config::publishers(self.path(), &config.trust.publishers)? {
@@ -312,15 +312,15 @@ impl Home {
         if let Some(principal) = principals.holder(&key) {
             tracing::info!(%principal.name, "the administrator is a principal too");
         }
-        let ending = self.voided_by(constitution.digest()?)?;
+        let ending = self.voided_by(manifest.digest()?)?;
         if !ending.is_empty() && !agree(&ending) {
             return Ok(None);
         }
-        let envelope = Envelope::sign(RULES_TYPE, &remit_trust::canonical(&constitution)?, admin)?;
+        let envelope = Envelope::sign(RULES_TYPE, &remit_trust::canonical(&manifest)?, admin)?;
         let path = self.rules_file();
         remit_file::replace(&path, serde_json::to_string_pretty(&envelope)?.as_bytes())
             .map_err(|error| Error::kept(&path, &error))?;
-        constitution.digest().map(Some)
+        manifest.digest().map(Some)
     }
 }
 

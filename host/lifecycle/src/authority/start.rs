@@ -14,12 +14,12 @@ use super::covers::covers;
 use super::documents::{Document as _, Trigger};
 use super::grant::grant;
 use super::order::has_reason;
-use super::propose::{MAX_TTL, Terms, prepare_for_longest, unreviewed};
+use super::propose::{MAX_TTL, RequestOptions, prepare_for_longest, unreviewed};
 use super::signed::{Accepted, JITTER, Prepared, is_made_at};
 use super::spent::Counted;
 use super::start_matter::{matter_of_run, matter_of_start};
 use super::turn::Turn;
-use super::{Asks, Case, Identity, Powers, Request, Rules, Standing, Status};
+use super::{Asks, Identity, Powers, Request, RequestState, Rules, StandingScope, Status};
 use crate::host::blocking;
 use crate::plan::admit;
 use crate::run::{Started, begin};
@@ -179,10 +179,10 @@ pub async fn submit_start(
 async fn start_standing(
     host: &Host,
     trigger: &Accepted<Trigger>,
-    case: &Case,
-    standing: &Standing,
+    case: &RequestState,
+    standing: &StandingScope,
     (candidate, input): (&Candidate, &Input),
-    look: impl Fn() -> Result<(Accepted<Trigger>, Case), Error>,
+    look: impl Fn() -> Result<(Accepted<Trigger>, RequestState), Error>,
 ) -> Result<Start, Error> {
     let reason = trigger.document.reason.as_deref().unwrap_or_default();
     has_reason(reason)?;
@@ -224,7 +224,7 @@ async fn start_standing(
         Ok(grant) => Ok(Start::Started(begin(host, candidate, input, grant).await?)),
         Err(why) => {
             let rules = host.rules()?;
-            let terms = Terms {
+            let options = RequestOptions {
                 reason: reason.to_owned(),
                 incident: None,
                 ttl: MAX_TTL,
@@ -235,7 +235,7 @@ async fn start_standing(
             let scope = plan.least_scope();
             let asks = Asks::Run { action, input: input.value()?, plan: Some(plan) };
             blocking(|| components::keep(host, candidate))?;
-            let request = prepare_for_longest(host, &rules, &trigger.by, &asks, &scope, &terms)?;
+            let request = prepare_for_longest(host, &rules, &trigger.by, &asks, &scope, &options)?;
             Ok(Start::Outside { request: Box::new(request), why })
         }
     }
@@ -245,7 +245,7 @@ async fn start_standing(
 fn is_covered(
     host: &Host,
     id: RequestId,
-    standing: &Standing,
+    standing: &StandingScope,
     (candidate, input): (&Candidate, &Input),
 ) -> Result<ActionRef, Error> {
     let action = admit(host, candidate, input, None, None)?;
@@ -257,7 +257,7 @@ fn is_covered(
 }
 
 /// Everything that can be said without looking at the component.
-fn ready(reader: &Reader, rules: &Rules, by: &Identity, id: RequestId) -> Result<Case, Error> {
+fn ready(reader: &Reader, rules: &Rules, by: &Identity, id: RequestId) -> Result<RequestState, Error> {
     let now = Timestamp::now();
     // A clock that was set back would give expired authority new life.
     if let Some(newest) = reader.highest()?
@@ -266,13 +266,13 @@ fn ready(reader: &Reader, rules: &Rules, by: &Identity, id: RequestId) -> Result
         return Err(Error::Clock { now, newest });
     }
     by.stands(reader)?;
-    let case = Case::load(reader, rules, id)?;
+    let case = RequestState::load(reader, rules, id)?;
     may_use(reader, rules, by.name(), &case)?;
     Ok(case)
 }
 
 /// Whether a request is as far that this principal could use it now.
-pub(super) fn may_use(reader: &Reader, rules: &Rules, name: &str, case: &Case) -> Result<(), Error> {
+pub(super) fn may_use(reader: &Reader, rules: &Rules, name: &str, case: &RequestState) -> Result<(), Error> {
     let refuse = |why: String| Err(Error::NotReady { id: case.request.id.to_string(), why });
     let now = Timestamp::now();
     match case.status(rules) {
@@ -320,7 +320,7 @@ pub(super) fn may_start(
     by: &Subject,
     matter: &PolicyRequest,
     powers: &Powers,
-    case: &Case,
+    case: &RequestState,
 ) -> Result<(), Error> {
     if case.request.break_glass {
         return Ok(());
@@ -342,8 +342,8 @@ pub(super) fn may_start(
 /// Whether a plan is inside a standing scope, now.
 fn inside(
     reader: &Reader,
-    case: &Case,
-    standing: &Standing,
+    case: &RequestState,
+    standing: &StandingScope,
     steps: &[Step],
 ) -> Result<Result<(), String>, Error> {
     let now = Timestamp::now();

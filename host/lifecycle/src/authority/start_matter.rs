@@ -6,16 +6,20 @@ use remit_policy::PolicyRequest;
 
 use super::matter::with;
 use super::spent::{spent, spent_by_prefix};
-use super::{Case, Identity, Powers};
+use super::{Identity, Powers, RequestState};
 use crate::Error;
 
 /// What policies are told when somebody starts a run of a request.
-pub(crate) fn matter_of_start(reader: &Reader, case: &Case, by: &Identity) -> Result<PolicyRequest, Error> {
+pub(crate) fn matter_of_start(
+    reader: &Reader,
+    case: &RequestState,
+    by: &Identity,
+) -> Result<PolicyRequest, Error> {
     started_by(reader, case, by.name())
 }
 
 /// The same of one who would start it.
-pub(super) fn started_by(reader: &Reader, case: &Case, name: &str) -> Result<PolicyRequest, Error> {
+pub(super) fn started_by(reader: &Reader, case: &RequestState, name: &str) -> Result<PolicyRequest, Error> {
     let spent_by_starter = spent(reader, |spent| spent.by_principal(name))?;
     Ok(PolicyRequest { spent_by_starter, ..case.matter.clone() })
 }
@@ -24,7 +28,7 @@ pub(super) fn started_by(reader: &Reader, case: &Case, name: &str) -> Result<Pol
 /// observed to use. All but looks it is bound to.
 pub(crate) fn matter_of_run(
     reader: &Reader,
-    case: &Case,
+    case: &RequestState,
     by: &Identity,
     steps: &[Step],
 ) -> Result<PolicyRequest, Error> {
@@ -34,7 +38,7 @@ pub(crate) fn matter_of_run(
 /// The same of one who would start it.
 pub(super) fn run_of(
     reader: &Reader,
-    case: &Case,
+    case: &RequestState,
     name: &str,
     steps: &[Step],
 ) -> Result<PolicyRequest, Error> {

@@ -10,12 +10,12 @@ use super::decide::check;
 use super::identity::may_order;
 use super::start::{may_start, may_use};
 use super::start_matter::{run_of, started_by};
-use super::{Asks, Case, Given, Identity, Opinion, Power, Powers, Request, Rules};
+use super::{Asks, Decision, Given, Identity, Power, Powers, Request, RequestState, Rules};
 use crate::Error;
 use crate::timeline::second;
 
 /// What differs from the last live run of this action, a line each; that there was none is one too.
-pub fn differences(reader: &Reader, case: &Case) -> Result<Vec<String>, Error> {
+pub fn differences(reader: &Reader, case: &RequestState) -> Result<Vec<String>, Error> {
     let Asks::Run { action, input, .. } = &case.request.asks else { return Ok(Vec::new()) };
     let mut last: Option<(Timestamp, Box<Started>)> = None;
     reader.newest_runs(|_, record| {
@@ -114,7 +114,7 @@ pub struct Could {
 
 /// What each principal could do about a request now: approve it, start it, revoke it. Asked of the same functions that
 /// decide when somebody does.
-pub fn could(reader: &Reader, rules: &Rules, case: &Case) -> Result<Vec<Could>, Error> {
+pub fn could(reader: &Reader, rules: &Rules, case: &RequestState) -> Result<Vec<Could>, Error> {
     let mut all = Vec::new();
     for principal in rules.principals.iter() {
         let mut known = None;
@@ -143,7 +143,7 @@ pub fn could(reader: &Reader, rules: &Rules, case: &Case) -> Result<Vec<Could>, 
 fn may(
     reader: &Reader,
     rules: &Rules,
-    case: &Case,
+    case: &RequestState,
     by: &Identity,
     verb: PolicyAction,
 ) -> Result<String, Error> {
@@ -154,8 +154,8 @@ fn may(
     };
     match verb {
         PolicyAction::Approve => {
-            let opinion = Opinion { approve: true, reason: String::new(), expect: None };
-            check(reader, rules, by, case, &opinion)?;
+            let decision = Decision { approve: true, reason: String::new(), expect: None };
+            check(reader, rules, by, case, &decision)?;
             Ok(allowed(&case.matter, &case.approvers()))
         }
         PolicyAction::Trigger => {
@@ -228,7 +228,7 @@ pub struct Said {
 }
 
 /// Tells which policies decide about a request, and what is missing.
-pub fn explain(reader: &Reader, rules: &Rules, case: &Case) -> Result<Explained, Error> {
+pub fn explain(reader: &Reader, rules: &Rules, case: &RequestState) -> Result<Explained, Error> {
     let (needs, cannot_be_met) = match case.needs(rules) {
         Ok(lacks) => {
             let needed = |(need, missing): (Need, usize)| Needed {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::lines::key;
 use super::words::{Words, code, consumed, count, duration, second};
-use super::{Standing, Timeline};
+use super::{ChangeState, Timeline};
 
 /// The most rows of one table: a page is read by a person, the journal by a machine.
 const ROWS: usize = 40;
@@ -24,12 +24,12 @@ pub(super) fn page(story: &Timeline) -> String {
 pub(super) fn headline(story: &Timeline) -> String {
     let mut counts = Vec::new();
     for standing in [
-        Standing::Stands,
-        Standing::InDoubt,
-        Standing::Undone,
-        Standing::Failed,
-        Standing::DidNotHappen,
-        Standing::Simulated,
+        ChangeState::Stands,
+        ChangeState::InDoubt,
+        ChangeState::Undone,
+        ChangeState::Failed,
+        ChangeState::DidNotHappen,
+        ChangeState::Simulated,
     ] {
         let n = story.changed.iter().filter(|change| change.standing == standing).count();
         if n > 0 {

@@ -46,7 +46,7 @@ pub struct Timeline {
     /// What the action was given.
     pub input: Value,
     /// The source of the authority; none for a rehearsal.
-    pub authority: Option<Authority>,
+    pub authority: Option<RunAuthority>,
     /// When it began.
     pub started: Timestamp,
     /// When it first ended.
@@ -86,7 +86,7 @@ pub struct Timeline {
 
 /// Under which authority a run acted.
 #[derive(Clone, Debug, Serialize)]
-pub struct Authority {
+pub struct RunAuthority {
     /// The grant's name: the digest of what was signed.
     pub grant: Digest,
     /// The request; none in older journals.
@@ -193,7 +193,7 @@ pub struct Changed {
     /// Why it cannot be taken back.
     pub irrevocable_because: Option<String>,
     /// What became of it.
-    pub standing: Standing,
+    pub standing: ChangeState,
     /// How the last attempt to take it back ended.
     pub undo: Option<UndoResult>,
 }
@@ -201,7 +201,7 @@ pub struct Changed {
 /// What became of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Standing {
+pub enum ChangeState {
     /// Only rehearsed.
     Simulated,
     /// It happened and stands.
@@ -216,7 +216,7 @@ pub enum Standing {
     InDoubt,
 }
 
-impl Standing {
+impl ChangeState {
     /// In words.
     #[must_use]
     pub fn words(self) -> &'static str {
@@ -318,7 +318,7 @@ impl Timeline {
     }
 }
 
-impl Authority {
+impl RunAuthority {
     /// In words: `req-…, approved by alice, started by bot, FROM to UNTIL, 1 run, for a plan of 1 change`.
     #[must_use]
     pub fn words(&self) -> Words {
@@ -387,7 +387,7 @@ impl Changed {
     /// From what to what, in words.
     #[must_use]
     pub fn transition(&self) -> String {
-        let unchanged = matches!(self.standing, Standing::Failed | Standing::DidNotHappen);
+        let unchanged = matches!(self.standing, ChangeState::Failed | ChangeState::DidNotHappen);
         words::transition(self.before.as_ref(), self.after.as_ref(), unchanged)
     }
 
@@ -399,7 +399,7 @@ impl Changed {
             words = words.and(": ").theirs(failure.clone());
         }
         match (&self.undo, self.standing) {
-            (None, _) | (Some(UndoResult::Undone), Standing::Undone) => {}
+            (None, _) | (Some(UndoResult::Undone), ChangeState::Undone) => {}
             (Some(undo), _) => words = words.and(" (undo: ").then(undo_words(undo)).and(")"),
         }
         if let Some(why) = &self.irrevocable_because {

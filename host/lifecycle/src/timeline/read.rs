@@ -15,8 +15,8 @@ use serde_json::value::RawValue;
 use super::lines::{LOG, failure_words, line};
 use super::words::{own_arguments, short};
 use super::{
-    Authority, Changed, Covers, LogLine, Reached, Refused, Resolution, Seen, Standing, Timeline, Undone,
-    value_words,
+    ChangeState, Changed, Covers, LogLine, Reached, Refused, Resolution, RunAuthority, Seen, Timeline,
+    Undone, value_words,
 };
 use crate::Error;
 use crate::authority::{Approval, Asks, Request, Trigger};
@@ -146,7 +146,7 @@ impl Timeline {
                     after,
                     failure,
                     irrevocable_because: simulated.irrevocable_because.clone(),
-                    standing: Standing::Simulated,
+                    standing: ChangeState::Simulated,
                     undo: None,
                 });
             }
@@ -163,7 +163,7 @@ impl Timeline {
                 self.undone.push(Undone { call: undo.call, seq, at, result: undo.result.clone() });
                 if let Some(change) = self.changed.iter_mut().find(|change| change.call == undo.call) {
                     if matches!(undo.result, UndoResult::Undone | UndoResult::AlreadyUndone) {
-                        change.standing = Standing::Undone;
+                        change.standing = ChangeState::Undone;
                     }
                     change.undo = Some(undo.result.clone());
                 }
@@ -172,7 +172,7 @@ impl Timeline {
                 self.resolved.push(Resolution { seq, at, said: resolved.clone() });
                 if let Some(change) = self.changed.iter_mut().find(|change| change.call == resolved.call) {
                     change.standing =
-                        if resolved.happened { Standing::Stands } else { Standing::DidNotHappen };
+                        if resolved.happened { ChangeState::Stands } else { ChangeState::DidNotHappen };
                 }
             }
             Event::UndoExpired(expired) => self.undo_expired = Some(expired.clone()),
@@ -201,10 +201,10 @@ impl Timeline {
         let arguments = arguments(&intent.arguments);
         if matches!(intent.effect, Effect::Change | Effect::Irrevocable) {
             let standing = match (self.mode, &intent.before) {
-                (Mode::Rehearse, _) => Standing::Simulated,
+                (Mode::Rehearse, _) => ChangeState::Simulated,
                 // Without a prior state it failed in preparation: nothing was attempted.
-                (Mode::Live, None) => Standing::Failed,
-                (Mode::Live, Some(_)) => Standing::InDoubt,
+                (Mode::Live, None) => ChangeState::Failed,
+                (Mode::Live, Some(_)) => ChangeState::InDoubt,
             };
             self.changed.push(Changed {
                 call: intent.call,
@@ -246,17 +246,17 @@ impl Timeline {
             match &outcome.result {
                 CallResult::Ok { value: after } => {
                     change.after = Some(value(after));
-                    if change.standing == Standing::InDoubt {
-                        change.standing = Standing::Stands;
+                    if change.standing == ChangeState::InDoubt {
+                        change.standing = ChangeState::Stands;
                     }
                 }
-                CallResult::Sealed { .. } => change.standing = Standing::Stands,
+                CallResult::Sealed { .. } => change.standing = ChangeState::Stands,
                 CallResult::Failed { failure } => {
                     change.failure = Some(failure_words(failure.get()));
                     let definite = serde_json::from_str::<remit_gate::Failure>(failure.get())
                         .is_ok_and(|failure| failure.is_definite());
                     if definite {
-                        change.standing = Standing::Failed;
+                        change.standing = ChangeState::Failed;
                     }
                 }
             }
@@ -278,7 +278,7 @@ impl Timeline {
         self.in_doubt = self
             .changed
             .iter()
-            .filter(|change| change.standing == Standing::InDoubt)
+            .filter(|change| change.standing == ChangeState::InDoubt)
             .map(|change| change.call)
             .collect();
         // A phase entered after the last end takes the state away, until the next end.
@@ -330,7 +330,7 @@ impl Envelope {
     }
 }
 
-fn authority(grant: &GrantRef, started: &Started) -> Authority {
+fn authority(grant: &GrantRef, started: &Started) -> RunAuthority {
     let envelope = grant
         .signed
         .as_ref()
@@ -364,7 +364,7 @@ fn authority(grant: &GrantRef, started: &Started) -> Authority {
         None => keys.filter(|key| !key.is_empty()).map(|key| format!("key {key}")).collect(),
     };
     let trigger = grant.authority.as_ref().and_then(|a| Envelope::claims::<Trigger>(&a.trigger));
-    Authority {
+    RunAuthority {
         grant: grant.digest,
         request: grant.authority.as_ref().map(|authority| authority.request),
         approved_by,

@@ -27,7 +27,7 @@ pub struct Initialised {
 
 /// What a home is made from.
 #[derive(Clone, Debug, Default)]
-pub struct Founding {
+pub struct InitOptions {
     /// The journal's name in its signed checkpoints.
     pub log: String,
     /// Public key files: whose actions may run.
@@ -35,12 +35,12 @@ pub struct Founding {
     /// The administrator's key. A private one signs the rules at once.
     pub admin: Option<PathBuf>,
     /// The first principals.
-    pub principals: Vec<Founder>,
+    pub principals: Vec<InitPrincipal>,
 }
 
 /// A principal that a home begins with.
 #[derive(Clone, Debug)]
-pub struct Founder {
+pub struct InitPrincipal {
     /// Its name.
     pub name: String,
     /// What it is.
@@ -106,7 +106,7 @@ impl<'a> Trust<'a> {
                 return Ok(other.kept.clone());
             }
             if !role.goes_with(other.role) {
-                return Err(Error::Founding {
+                return Err(Error::InitOptions {
                     why: format!(
                         "{whom} ({}) has the same key as {} ({}): {}",
                         from.display(),
@@ -122,7 +122,7 @@ impl<'a> Trust<'a> {
         let label = if label.is_empty() { "key" } else { &label };
         let kept = Path::new(role.folder()).join(format!("{label}-{}.pub", id.short()));
         if let Some(other) = self.0.iter().find(|other| other.kept == kept) {
-            return Err(Error::Founding {
+            return Err(Error::InitOptions {
                 why: format!(
                     "{} and {} hold different keys, and both would be kept as {}",
                     other.from.display(),
@@ -143,7 +143,7 @@ fn stem(file: &Path) -> String {
 impl Home {
     /// Makes a home: directory (mode 0700), configuration, rules, the host's keys, an empty journal. The public
     /// keys given are copied in and trusted. Refuses to touch one that exists.
-    pub fn init(&self, founding: &Founding) -> Result<Initialised, Error> {
+    pub fn init(&self, founding: &InitOptions) -> Result<Initialised, Error> {
         self.known()?;
         let shown = || self.path().display().to_string();
         if self.config().exists() {
@@ -172,9 +172,9 @@ impl Home {
         // The same, for a look at it before there are files.
         let mut inline = String::new();
         for (n, founder) in founding.principals.iter().enumerate() {
-            let Founder { name, kind, groups, key: file } = founder;
+            let InitPrincipal { name, kind, groups, key: file } = founder;
             if let Some(other) = founding.principals[..n].iter().find(|other| other.name == *name) {
-                return Err(Error::Founding {
+                return Err(Error::InitOptions {
                     why: format!(
                         "two principals are called {name}, by {} and by {}",
                         other.key.display(),

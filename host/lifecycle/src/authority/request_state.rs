@@ -13,7 +13,7 @@ use crate::Error;
 
 /// A request whose signature holds, with every approval whose does.
 #[derive(Debug)]
-pub struct Case {
+pub struct RequestState {
     /// What was asked for.
     pub request: Request,
     /// Of the request as signed: what every approval names.
@@ -104,11 +104,11 @@ impl Status {
     }
 }
 
-impl Case {
+impl RequestState {
     /// Reads a request and everything about it.
     pub fn load(reader: &Reader, rules: &Rules, id: RequestId) -> Result<Self, Error> {
         let acts = reader.acts(About::Request(id))?;
-        let broken = |why: String| Error::Case { id: id.to_string(), why };
+        let broken = |why: String| Error::Unusable { id: id.to_string(), why };
         let Some((seq, Act { event: LedgerEvent::Requested(statement), .. })) = acts.first() else {
             return Err(broken("its first record is missing".to_owned()));
         };
