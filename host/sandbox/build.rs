@@ -7,9 +7,10 @@ use wit_component::{ComponentEncoder, StringEncoding};
 use wit_parser::{ManglingAndAbi, Resolve};
 
 /// Where the WIT is, each below what it uses; the world itself last.
-const WIT: [&str; 9] = [
+const WIT: [&str; 10] = [
     "../../wit/action",
     "../../wit/host",
+    "../../wit/types",
     "../../wit/secrets",
     "../../wit/wasi/io",
     "../../wit/wasi/clocks",
