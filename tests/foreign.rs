@@ -129,7 +129,7 @@ fn attack_no_file_takes_more_than_its_share() {
         ("components", components_in_components(20_000), 2, "its components are nested too deep"),
         ("doubling", types_that_double(15), 2, "MiB of memory"),
         ("imports", many, 2, "more than 10000 imports"),
-        ("instances", action(&instances_that_double(60)), 0, "core instances (an action may have 48)"),
+        ("instances", action(&instances_that_double(60)), 0, "core instances (a component may have 48)"),
         ("name", action(&format!(r#"(import "{}" (func))"#, "a".repeat(65_536))), 0, "(65536 characters)"),
         (
             "padding",

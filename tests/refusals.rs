@@ -61,7 +61,7 @@ fn files_that_are_no_actions() {
     plan("other.wasm").exits(2).says("does not export");
     let many = "(core instance (instantiate $empty))".repeat(49);
     component(&world, "many.wasm", &format!("(component (core module $empty) {many} {EXPORTS})"));
-    plan("many.wasm").exits(3).says("50 core instances (an action may have 48)");
+    plan("many.wasm").exits(3).says("50 core instances (a component may have 48)");
     let huge = fs::File::create(world.path("huge.wasm")).unwrap();
     huge.set_len(1 << 30).unwrap();
     plan("huge.wasm").exits(2).says("larger than a component can be");

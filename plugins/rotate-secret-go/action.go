@@ -14,7 +14,7 @@ type Input struct {
 	// The secret's path, such as `app/db/password`.
 	Path string `json:"path"`
 	// Which of its fields gets a new value; needed when it has more than one.
-	Field string `json:"field"`
+	Field *string `json:"field"`
 }
 
 // Output is what was done.
@@ -54,7 +54,7 @@ func verify(_ Input, out Output) error {
 		if version.Number != out.Current {
 			continue
 		}
-		if version.State != secrets.Enabled {
+		if version.State != secrets.VersionStateEnabled {
 			return fmt.Errorf("version %d of %s cannot be read", out.Current, out.Path)
 		}
 		return nil

@@ -12,7 +12,7 @@
 //	}
 //
 //	func run(in Input) (Output, error) {
-//		rotated, err := secrets.Rotate(in.Path, "")
+//		rotated, err := secrets.Rotate(in.Path, nil)
 //		return Output{Current: rotated.Current}, err
 //	}
 //

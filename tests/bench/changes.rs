@@ -28,7 +28,7 @@ pub fn changes(place: &Place) -> Section {
             made += u64::from(n);
             runtime.block_on(async {
                 for _ in 0..n {
-                    gate.call(rotate()).await.expect("admitted").expect("rotated");
+                    gate.change(rotate()).await.expect("admitted").expect("rotated");
                 }
             });
         }],

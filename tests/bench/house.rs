@@ -11,6 +11,7 @@ use remit_backend::{
     Act, BoxFuture, Fields, Generator, Metadata, Right, SecretStore, SecretView, Secrets, Target, Turn,
     Version, VersionState,
 };
+use remit_capability::fixture::Offline as _;
 use remit_gate::{Authority, Estate, Facts, Failure, Gate, Mode, Resource, Scope, Setup, Window};
 use remit_journal::{ActionRef, Ended, Phase, Record, RequestId, RunId, RunState, Started};
 use remit_lifecycle::{Decision, Home, Host, InitOptions, InitPrincipal, Input, KeyHolder, RequestOptions};
@@ -117,7 +118,7 @@ impl House {
         let mut host = home.open().expect("a host");
         let secrets: Arc<dyn SecretStore> = Arc::new(secrets);
         let secrets = Secrets::new(vec![(String::new(), secrets, Generator::default())]).expect("one store");
-        host.serve(remit_capability::secrets::served(Estate::default(), secrets));
+        host.serve(secrets.serve(Estate::default()));
         let candidate = Candidate::read(&dir.join("action.wasm")).expect("a component");
         Self { host: Arc::new(host), bot, alice, candidate, dir: None }
     }

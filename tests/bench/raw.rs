@@ -1,7 +1,9 @@
 //! The floor: wasmtime alone, with the settings that make it fastest here, and host functions that only answer.
 
-use remit_capability::bindings::remit::secrets::{inspect, rotate, types};
+use remit_capability::CallError;
+use remit_capability::bindings::remit::types::errors;
 use remit_capability::bindings::{Action, ActionPre};
+use remit_capability::secrets::wit::{inspect, rotate};
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
@@ -29,7 +31,7 @@ impl Raw {
         let engine = Engine::new(&config).expect("an engine");
         let component = Component::new(&engine, component).expect("a component");
         let mut linker = Linker::new(&engine);
-        types::add_to_linker::<Nothing, HasSelf<Nothing>>(&mut linker, |nothing| nothing).expect("linked");
+        errors::add_to_linker::<Nothing, HasSelf<Nothing>>(&mut linker, |nothing| nothing).expect("linked");
         inspect::add_to_linker::<Nothing, HasSelf<Nothing>>(&mut linker, |nothing| nothing).expect("linked");
         rotate::add_to_linker::<Nothing, HasSelf<Nothing>>(&mut linker, |nothing| nothing).expect("linked");
         let pre = ActionPre::new(linker.instantiate_pre(&component).expect("fits")).expect("an action");
@@ -64,26 +66,29 @@ impl Live {
 }
 
 /// What every look at a secret is answered, here and by [`crate::house::Memory`].
-fn answer() -> types::Metadata {
-    let version =
-        |number| types::Version { number, created: 1_700_000_000_000, state: types::VersionState::Enabled };
-    types::Metadata { current: 2, versions: vec![version(1), version(2)] }
+fn answer() -> inspect::SecretMetadata {
+    let version = |number| inspect::Version {
+        number,
+        created: 1_700_000_000_000,
+        state: inspect::VersionState::Enabled,
+    };
+    inspect::SecretMetadata { current: 2, versions: vec![version(1), version(2)] }
 }
 
-impl types::Host for Nothing {}
+impl errors::Host for Nothing {
+    fn convert_failure(&mut self, error: CallError) -> wasmtime::Result<errors::Failure> {
+        Err(error.into())
+    }
+}
 
 impl inspect::Host for Nothing {
-    async fn metadata(&mut self, _: String) -> wasmtime::Result<Result<types::Metadata, types::Failure>> {
-        Ok(Ok(answer()))
+    async fn metadata(&mut self, _: String) -> Result<inspect::SecretMetadata, CallError> {
+        Ok(answer())
     }
 }
 
 impl rotate::Host for Nothing {
-    async fn rotate(
-        &mut self,
-        _: String,
-        _: Option<String>,
-    ) -> wasmtime::Result<Result<rotate::Rotated, types::Failure>> {
-        Ok(Ok(rotate::Rotated { previous: 1, current: 2 }))
+    async fn rotate(&mut self, _: String, _: Option<String>) -> Result<rotate::Rotated, CallError> {
+        Ok(rotate::Rotated { previous: 1, current: 2 })
     }
 }

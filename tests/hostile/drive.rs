@@ -10,8 +10,9 @@ use jiff::SignedDuration;
 use remit_backend::secrets::Target as SecretTarget;
 use remit_backend::{
     Act, BoxFuture, Embedded, Fields, Files, Generator, Metadata, Right, SecretStore, SecretView, Secrets,
-    Turn,
+    Systems as _, Turn,
 };
+use remit_capability::fixture::Offline as _;
 use remit_gate::{Authority, Estate, Resource, Scope};
 use remit_journal::{RequestId, RunId};
 use remit_lifecycle::{
@@ -547,8 +548,8 @@ async fn rehearsal(
 fn estate(meddler: Arc<Meddler>, home: &Home) -> Estate {
     let store: Arc<dyn SecretStore> = meddler;
     let secrets = Secrets::new(vec![(String::new(), store, Generator::default())]).unwrap();
-    let files = Files::open(&home.load().unwrap().files, home.path()).unwrap();
-    remit_capability::files::served(remit_capability::secrets::served(Estate::default(), secrets), files)
+    let files = Files::open(home.load().unwrap().entries::<Files>(), home.path()).unwrap();
+    files.serve(secrets.serve(Estate::default()))
 }
 
 fn input(script: &Script) -> Input {

@@ -20,9 +20,9 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "cargo xtask")]
 enum Task {
-    /// Generate sdk/rust/src/bindings.rs from the WIT.
+    /// Generate what the SDKs have of the WIT.
     Bindings {
-        /// Only compare; fail when the file is not up to date.
+        /// Only compare; fail when a file is not up to date.
         #[arg(long)]
         check: bool,
     },

@@ -26,6 +26,13 @@ pub(crate) fn run() -> Result<()> {
         let guests = plugins::environment()?;
         let guests: Vec<_> = guests.iter().map(|(k, v)| format!("{}={}", k.display(), v.display())).collect();
         shell::run(cargo.env("REMIT_GUEST_ENV", guests.join("\n")))
+    })?;
+    // With one domain more than is shipped: see docs/adding-a-domain.md.
+    step("one more domain", || {
+        let domain = ["--package", "remit", "--features", "test-domain", "--test", "domain"];
+        shell::run(&mut tests(&domain)?)?;
+        let drift = ["--package", "remit-capability", "--features", "test-domain", "--test", "drift"];
+        shell::run(&mut tests(&drift)?)
     })
 }
 

@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use remit_file::{Durable, Kind};
+use remit_file::Kind;
 use wit_bindgen_core::{Files, WorldGenerator};
+use wit_parser::{Resolve, WorldId};
 
-use crate::{AuthorError, Project, create, world};
+use crate::{AuthorError, Project, files, world};
 
 /// The folder where a build leaves what it made on the way, absolute. It is kept: editors look there, and
 /// tools find what they need not do again.
@@ -19,13 +20,13 @@ pub(crate) fn work(project: &Project) -> Result<PathBuf, AuthorError> {
 
 /// The SDK's folder: the project's own, or without one this Remit's, written below `work`.
 pub(crate) fn sdk(project: &Project, work: &Path) -> Result<PathBuf, AuthorError> {
-    let entry = project.language.entry();
-    let own = project.dir.join(entry.vendored.1);
+    let language = project.language.entry();
+    let own = project.dir.join(files::SDK);
     if own.exists() {
         return std::path::absolute(&own).map_err(|error| AuthorError::file(&own, &error));
     }
     let dir = work.join("sdk");
-    create::write_sdk(entry, &dir)?;
+    files::write_sdk(language.sdk, &dir)?;
     Ok(dir)
 }
 
@@ -40,15 +41,9 @@ pub(crate) fn wit(project: &Project, work: &Path) -> Result<PathBuf, AuthorError
     let dir = work.join("wit");
     world::write_deps(&dir.join("deps")).map_err(failed)?;
     for entry in remit_file::list(&own, Kind::Source)? {
-        copy(&entry.path, &dir.join(entry.name))?;
+        files::copy(&entry.path, &dir.join(entry.name))?;
     }
     Ok(dir)
-}
-
-/// Copies a file.
-pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), AuthorError> {
-    let bytes = remit_file::plain(from, Kind::Source)?;
-    Ok(remit_file::write_with(to, bytes.bytes(), Durable::No).map(drop)?)
 }
 
 /// What a tool made.
@@ -56,16 +51,20 @@ pub(crate) fn made(component: &Path) -> Result<Vec<u8>, AuthorError> {
     Ok(remit_file::plain(component, Kind::Component)?.into_bytes())
 }
 
-/// Generates bindings for all that an action can ask for into `dir`. What a built action really imports is
-/// what its code calls: the linker drops the rest.
-pub(crate) fn generate(generator: &mut dyn WorldGenerator, dir: &Path) -> Result<(), AuthorError> {
-    let (mut resolve, world) = world::sdk();
-    let mut files = Files::default();
+/// Generates bindings for a world that has all that an action can ask for into `dir`. What a built action really
+/// imports is what its code calls: the linker drops the rest.
+pub(crate) fn generate(
+    generator: &mut dyn WorldGenerator,
+    mut resolve: Resolve,
+    world: WorldId,
+    dir: &Path,
+) -> Result<(), AuthorError> {
+    let mut made = Files::default();
     generator
-        .generate(&mut resolve, world, &mut files)
-        .map_err(|error| AuthorError::Wit { dir: "the host's WIT".to_owned(), why: format!("{error:#}") })?;
-    for (name, contents) in files.iter() {
-        create::write(&dir.join(name), contents)?;
+        .generate(&mut resolve, world, &mut made)
+        .map_err(|error| AuthorError::Wit { dir: "the SDK's WIT".to_owned(), why: format!("{error:#}") })?;
+    for (name, contents) in made.iter() {
+        files::write(&dir.join(name), contents)?;
     }
     Ok(())
 }

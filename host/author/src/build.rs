@@ -11,10 +11,8 @@ use wasi_preview1_component_adapter_provider::{
 use wasm_metadata::{AddMetadata, AddMetadataField, Description, Homepage, Licenses};
 use wit_component::ComponentEncoder;
 
+use crate::world::without_version;
 use crate::{AuthorError, Project, stub, world};
-
-/// What every action exports.
-const CONTRACT: &str = "remit:action/remediation";
 
 /// What was built.
 #[derive(Clone, Debug)]
@@ -103,10 +101,10 @@ fn check(project: &Project, component: &[u8]) -> Result<Vec<String>, AuthorError
                 format!("it imports {import}, and {} has {other}", world::file(&wit)),
                 "the SDK and the WIT are of different versions: take both from a fresh `remit new`",
             ),
-            None => outside(project, import),
+            None => world::outside(&project.wit(), import),
         });
     }
-    let offered = world::interfaces();
+    let offered = world::interfaces(&world::host());
     for import in imports.iter().filter(|import| import.starts_with("remit:")) {
         let interface = without_version(import);
         let ours = offered.iter().find(|name| without_version(name) == interface);
@@ -131,30 +129,14 @@ fn check(project: &Project, component: &[u8]) -> Result<Vec<String>, AuthorError
     Ok(imports)
 }
 
-/// What calls something that its world does not import: told with the file of the world, in every language.
-pub(crate) fn outside(project: &Project, import: &str) -> AuthorError {
-    let file = world::file(&project.wit());
-    differs(
-        project,
-        format!("it calls {import}, which {file} does not import"),
-        &format!(
-            "if the action is meant to have this power, add `import {import};` to {file}; if not, take out the call"
-        ),
-    )
-}
-
-fn without_version(import: &str) -> &str {
-    import.split_once('@').map_or(import, |(name, _)| name)
-}
-
 /// Demands a reason for each capability used; returns those that have one and are not used.
 fn declared(project: &Project, imports: &[String]) -> Result<Vec<String>, AuthorError> {
     let explained = &project.manifest.capabilities;
+    let capabilities = world::capabilities(&world::of(&project.wit())?);
     let used: Vec<&str> = imports
         .iter()
+        .filter(|import| capabilities.contains(import))
         .map(|import| without_version(import))
-        .filter(|name| name.starts_with("remit:") && !name.starts_with("remit:host/"))
-        .filter(|name| !name.ends_with("/types") && *name != CONTRACT)
         .collect();
     let names: Vec<String> =
         used.iter().filter(|name| !explained.contains_key(**name)).map(|name| (*name).to_owned()).collect();

@@ -3,15 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use include_dir::{Dir, DirEntry, include_dir};
+use heck::{ToLowerCamelCase, ToSnakeCase, ToUpperCamelCase};
+use include_dir::{Dir, include_dir};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Serde, Value};
 use minijinja::{Environment, UndefinedBehavior};
-use remit_file::Durable;
 use serde::Serialize;
 
-use crate::languages::Entry;
-use crate::{AuthorError, Language, Project, tool, world};
+use crate::sample::Sample;
+use crate::{AuthorError, Language, Project, files, tool, world};
 
 /// What every project starts with, in whatever language.
 static COMMON: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/template");
@@ -52,16 +52,13 @@ struct Capability {
 struct Context<'a> {
     /// The action's name.
     name: &'a str,
-    /// The same where hyphens are not allowed.
-    ident: String,
-    /// The names of its capabilities.
-    names: Vec<&'a str>,
     /// Its capabilities.
     capabilities: &'a [Capability],
+    /// What it calls of them, and with what.
+    #[serde(flatten)]
+    sample: Sample,
     /// The language, as a person writes it.
     language: &'a str,
-    /// The same, as `--lang` spells it.
-    lang: &'a str,
     /// How its tools are installed.
     install: &'a str,
 }
@@ -75,7 +72,7 @@ pub fn create(new: &NewProject) -> Result<Created, AuthorError> {
     let (reserved, what) = new.language.entry().reserved;
     let reserved = reserved.contains(&name.as_str()).then(|| what.to_owned());
     if let Some(why) = world::reserved(&name).or(reserved) {
-        return Err(AuthorError::Reserved { name, language: new.language, why });
+        return Err(AuthorError::Reserved { name, language: new.language.entry().title, why });
     }
     let capabilities = capabilities(&new.capabilities)?;
     if new.dir.exists() {
@@ -113,10 +110,9 @@ fn next(new: &NewProject) -> Result<Vec<String>, AuthorError> {
 }
 
 fn capabilities(asked: &[String]) -> Result<Vec<Capability>, AuthorError> {
-    let offered: Vec<(String, String)> = world::interfaces()
+    let offered: Vec<(String, String)> = world::capabilities(&world::host())
         .into_iter()
-        .filter(|import| !import.starts_with("remit:host/"))
-        .map(|import| (import.split('@').next().unwrap_or_default().to_owned(), import))
+        .map(|import| (world::without_version(&import).to_owned(), import))
         .collect();
     let mut found: Vec<Capability> = Vec::new();
     for text in asked {
@@ -148,23 +144,23 @@ fn fill(
     capabilities: &[Capability],
 ) -> Result<Vec<PathBuf>, AuthorError> {
     let entry = language.entry();
-    let names: Vec<&str> = capabilities.iter().map(|capability| capability.name.as_str()).collect();
     let mut syntax = SyntaxConfig::builder();
     syntax.trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true);
     let mut templates = Environment::new();
     templates.set_syntax(syntax.build().expect("constant delimiters"));
     templates.set_undefined_behavior(UndefinedBehavior::Strict);
+    templates.add_filter("snake", |name: &str| name.to_snake_case());
+    templates.add_filter("camel", |name: &str| name.to_lower_camel_case());
+    templates.add_filter("pascal", |name: &str| name.to_upper_camel_case());
     let context = Value::from(Serde(Context {
         name,
-        ident: name.replace('-', "_"),
-        names,
         capabilities,
+        sample: Sample::new(capabilities.iter().map(|capability| capability.import.as_str()))?,
         language: entry.title,
-        lang: entry.name,
         install: entry.install,
     }));
-    let mut files = Vec::new();
-    for file in all_files(&COMMON).chain(all_files(entry.template)) {
+    let mut written = Vec::new();
+    for file in files::below(&COMMON).chain(files::below(entry.template)) {
         let failed = |why: String| AuthorError::File { file: file.path().display().to_string(), why };
         let text = file.contents_utf8().ok_or_else(|| failed("not text".to_owned()))?;
         let text =
@@ -174,36 +170,12 @@ fn fill(
             continue;
         }
         let path = dir.join(file.path());
-        write(&path, text.as_bytes())?;
-        files.push(file.path().to_owned());
+        files::write(&path, text.as_bytes())?;
+        written.push(file.path().to_owned());
     }
-    write_sdk(entry, &dir.join(entry.vendored.1))?;
+    files::write_sdk(entry.sdk, &dir.join(files::SDK))?;
     let deps = dir.join("wit/deps");
     world::write_deps(&deps).map_err(|error| AuthorError::file(&deps, &error))?;
-    files.sort();
-    Ok(files)
-}
-
-/// Writes what projects of a language bring along of its SDK.
-pub(crate) fn write_sdk(entry: &Entry, to: &Path) -> Result<(), AuthorError> {
-    let parts = entry.vendored.0;
-    for file in all_files(entry.sdk).filter(|file| parts.iter().any(|part| file.path().starts_with(part))) {
-        write(&to.join(file.path()), file.contents())?;
-    }
-    Ok(())
-}
-
-fn all_files(dir: &'static Dir<'static>) -> Box<dyn Iterator<Item = &'static include_dir::File<'static>>> {
-    Box::new(dir.entries().iter().flat_map(|entry| match entry {
-        DirEntry::File(file) => Box::new(std::iter::once(file)),
-        DirEntry::Dir(dir) => all_files(dir),
-    }))
-}
-
-pub(crate) fn write(path: &Path, contents: &[u8]) -> Result<(), AuthorError> {
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).map_err(|error| AuthorError::file(parent, &error))?;
-    }
-    // A project that power was lost over is made again.
-    Ok(remit_file::write_with(path, contents, Durable::No).map(drop)?)
+    written.sort();
+    Ok(written)
 }

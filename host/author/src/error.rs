@@ -4,8 +4,6 @@ use miette::Diagnostic;
 use remit_file::{FileError, Kind};
 use remit_manifest::ManifestError;
 
-use crate::Language;
-
 /// A project cannot be made or built. Nothing is left half-made.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum AuthorError {
@@ -50,7 +48,7 @@ pub enum AuthorError {
         /// As given.
         name: String,
         /// In which language.
-        language: Language,
+        language: &'static str,
         /// What the name is already.
         why: String,
     },

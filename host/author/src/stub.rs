@@ -9,15 +9,16 @@ use wac_graph::{CompositionGraph, EncodeOptions, plug};
 use wit_component::{ComponentEncoder, DecodedWasm, StringEncoding};
 use wit_parser::{InterfaceId, ManglingAndAbi, Resolve, World, WorldId, WorldItem, WorldKey};
 
+use crate::world;
+
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-/// The packages of WASI that every action may import: the host offers them without effect on anything
-/// outside the run, and records what is random or depends on the time.
-const INERT: [&str; 5] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/"];
-
-/// Whether an import is of the part of WASI that every action may have.
+/// Whether an import is of the part of WASI that the host offers without effect on anything outside the run: it records
+/// what is random or depends on the time. That part lies in `wit/wasi`, a folder for each package.
 pub(crate) fn is_inert(import: &str) -> bool {
-    INERT.iter().any(|package| import.starts_with(package))
+    let package =
+        import.strip_prefix("wasi:").and_then(|name| name.split_once('/')).map(|(package, _)| package);
+    package.is_some_and(|package| world::WIT.get_dir(format!("wasi/{package}")).is_some())
 }
 
 /// Fills in each import of WASI that is not one to keep.

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use miette::Diagnostic;
 use remit_file::FileError;
-use remit_trust::{KeyError, SealError};
 
 /// A configured backend cannot be used.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -22,7 +21,7 @@ pub enum BackendError {
         address: String,
     },
     /// A setting makes no sense.
-    #[error("[[secrets]] `{setting}` is not usable: {why}")]
+    #[error("`{setting}` is not usable: {why}")]
     #[diagnostic(
         code(usage::backend_setting),
         help("correct `{setting}` in remit.toml, then run `remit doctor`")
@@ -33,25 +32,26 @@ pub enum BackendError {
         /// What is wrong with it.
         why: String,
     },
-    /// A granted directory makes no sense.
-    #[error("[[files]] `{setting}` is not usable: {why}")]
-    #[diagnostic(
-        code(usage::files_setting),
-        help("correct `{setting}` in remit.toml, then run `remit doctor`")
-    )]
-    Directory {
-        /// The key in the configuration.
-        setting: &'static str,
-        /// What is wrong with it.
-        why: String,
+    /// Something is wrong with the system of an entry.
+    #[error("[[{section}]] {entry}: {problem}")]
+    #[diagnostic(forward(problem))]
+    Entry {
+        /// The section of `remit.toml`.
+        section: &'static str,
+        /// What tells the entry from others: its backend and its prefix, or its name.
+        entry: String,
+        /// What is wrong.
+        problem: Box<Self>,
     },
-    /// Two entries claim the same paths.
-    #[error("two [[secrets]] entries have the prefix `{prefix}`")]
+    /// Two entries of one section claim the same paths.
+    #[error("two entries have the prefix `{prefix}`")]
     #[diagnostic(
         code(usage::backend_prefix),
-        help("give each entry a prefix of its own; the longest that fits wins")
+        help("give each {kind} store a prefix of its own; the longest that fits wins")
     )]
     DuplicatePrefix {
+        /// The kind of resource that is served.
+        kind: &'static str,
         /// The prefix.
         prefix: String,
     },
@@ -87,72 +87,20 @@ pub enum BackendError {
         /// Where it was looked for.
         why: String,
     },
-    /// The key file of the embedded store cannot be used.
-    #[error("the embedded store's key cannot be used")]
-    #[diagnostic(transparent)]
-    Key(#[from] KeyError),
-    /// The store is there, its key is not.
-    #[error("{} holds secrets, but its key {} is missing", store.display(), key.display())]
-    #[diagnostic(
-        code(failed::backend_key_missing),
-        help("restore the key file from your backup; without it the values cannot be read")
-    )]
-    KeyMissing {
-        /// The database.
-        store: PathBuf,
-        /// The key file.
-        key: PathBuf,
-    },
-    /// The key beside the store is another store's.
-    #[error("{} was not sealed under the key beside it", store.display())]
-    #[diagnostic(
-        code(integrity::backend_key),
-        help("restore the database and its key file together, from the same backup")
-    )]
-    WrongKey {
-        /// The database.
-        store: PathBuf,
-        /// The sealer's words.
-        source: SealError,
-    },
-    /// The database refuses.
-    #[error("the embedded store {} cannot be used: {source}", path.display())]
-    #[diagnostic(
-        code(failed::backend_database),
-        help(
-            "check that the disk is writable and not full; if the file is damaged, restore it with its key from a backup"
-        )
-    )]
-    Database {
-        /// The database.
-        path: PathBuf,
-        /// SQLite's words.
-        source: rusqlite::Error,
-    },
-    /// A newer Remit wrote it.
-    #[error("the embedded store {} has format {found}; this version knows up to {known}", path.display())]
-    #[diagnostic(
-        code(failed::backend_newer),
-        help("use the newer `remit` that wrote it; nothing was changed")
-    )]
-    Newer {
-        /// The database.
-        path: PathBuf,
-        /// Its format.
-        found: i64,
-        /// The newest known here.
-        known: i64,
-    },
-    /// The path is served by another system.
-    #[error("`{path}` is not served by an embedded store")]
-    #[diagnostic(
-        code(usage::backend_not_embedded),
-        help(
-            "write it with the system's own tool (for OpenBao: `bao kv put`), or add an embedded [[secrets]] entry for its prefix"
-        )
-    )]
-    NotEmbedded {
-        /// The secret's path.
-        path: String,
-    },
+    /// What only this kind of system knows.
+    #[error("{0}")]
+    #[diagnostic(forward(0))]
+    System(Box<dyn Diagnostic + Send + Sync>),
+}
+
+impl BackendError {
+    /// A setting that makes no sense.
+    pub(crate) fn setting(setting: &'static str, why: impl Into<String>) -> Self {
+        Self::Setting { setting, why: why.into() }
+    }
+
+    /// The same, with the entry of `remit.toml` that it is about.
+    pub(crate) fn of(self, section: &'static str, entry: impl Into<String>) -> Self {
+        Self::Entry { section, entry: entry.into(), problem: Box::new(self) }
+    }
 }

@@ -6,22 +6,23 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make their own files"))]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test says what went wrong by failing"))]
 
-mod config;
-mod embedded;
 mod error;
-mod fields;
 pub mod files;
-mod generator;
-mod openbao;
-mod played;
+mod http;
+#[cfg(feature = "test-domain")]
+#[path = "../../../tests/domain/backend.rs"]
+pub mod lamps;
+mod routes;
 pub mod secrets;
+mod systems;
 
-pub use config::{SecretsConfig, Server, Serving};
-pub use embedded::Embedded;
 pub use error::BackendError;
 pub use files::{Files, FilesConfig};
-pub use openbao::OpenBao;
+pub use remit_trust::SecretText;
+pub use routes::{Routes, longest};
 pub use secrets::{
-    Act, BoxFuture, Fields, Generator, Identity, Metadata, Played, Right, SecretStore, SecretText,
-    SecretView, Secrets, Target, Turn, Version, VersionState,
+    Act, BoxFuture, Embedded, EmbeddedConfig, Fields, Generator, Identity, Metadata, OpenBao, OpenBaoConfig,
+    Played, Right, SecretStore, SecretView, Secrets, SecretsConfig, Serving, Target, Turn, Version,
+    VersionState,
 };
+pub use systems::{Checked, Systems, Trouble};

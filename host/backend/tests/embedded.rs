@@ -7,7 +7,7 @@
 mod gate;
 
 use gate::{Bench, Change, secret};
-use remit_backend::{Secrets, SecretsConfig};
+use remit_backend::{Secrets, SecretsConfig, Systems as _};
 use remit_gate::Failure;
 
 #[tokio::test]

@@ -18,13 +18,15 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use bao::{Bao, ROOT};
 use gate::{Bench, Change, secret};
-use remit_backend::{Metadata, OpenBao, SecretView, Secrets, SecretsConfig, Server, Serving, VersionState};
+use remit_backend::{
+    Metadata, OpenBao, OpenBaoConfig, SecretView, Secrets, SecretsConfig, Serving, Systems as _, VersionState,
+};
 use remit_gate::Failure;
 
 struct Fixture {
     server: Bao,
     home: tempfile::TempDir,
-    config: Server,
+    config: OpenBaoConfig,
 }
 
 impl Fixture {
@@ -34,7 +36,7 @@ impl Fixture {
 
     fn with(server: Bao, token: &str) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let config = Server {
+        let config = OpenBaoConfig {
             address: server.address(),
             mount: "secret".to_owned(),
             namespace: None,

@@ -14,7 +14,7 @@ wasmtime::component::bindgen!({
     path: [
         "../../wit/action",
         "../../wit/host",
-        "../../wit/secrets",
+        "../../wit/types",
         "../../wit/wasi/io",
         "../../wit/wasi/clocks",
         "../../wit/wasi/filesystem",
@@ -25,6 +25,7 @@ wasmtime::component::bindgen!({
     world: "remit:host-bindings/action",
     imports: { default: async | trappable },
     exports: { default: async },
+    trappable_error_type: { "remit:types/errors.failure" => crate::CallError },
     with: {
         "wasi:filesystem/types.descriptor": crate::wasi::Descriptor,
         "wasi:filesystem/types.directory-entry-stream": crate::wasi::DirectoryEntryStream,

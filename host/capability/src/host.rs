@@ -3,11 +3,22 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-use remit_gate::{Facts, Fault, Gate, Observation, Resource};
+use remit_gate::{Facts, Fault, Gate, Observe, Operation, Reads, Resource};
 use serde::{Deserialize, Serialize};
 
 use crate::Ctx;
 use crate::bindings::remit::host::{log, run};
+use crate::domain::{Domain, interfaces};
+
+/// The domain.
+pub(crate) static DOMAIN: Domain = Domain { name: "host", interfaces: INTERFACES, systems: None };
+
+interfaces! {
+    "remit:host/log" "0.1.0" [observe Write] by log:
+        "writes lines into the run's own journal";
+    "remit:host/run" "0.1.0" [observe ReadFacts] by run:
+        "knows its run's identifier, start and reason";
+}
 
 /// The resource of every operation that reaches nothing but its own run.
 #[must_use]
@@ -44,15 +55,19 @@ pub struct Write {
     pub journal_only: bool,
 }
 
-impl Observation for Write {
+impl Operation for Write {
     const NAME: &'static str = "remit:host/log.write";
+    const AMBIENT: bool = true;
+    type Kind = Reads;
     type Backend = Facts;
     type Outcome = ();
 
     fn resource(&self) -> Cow<'_, Resource> {
         Cow::Borrowed(this_run())
     }
+}
 
+impl Observe for Write {
     async fn observe(&self, on: &Facts) -> Result<(), remit_gate::Failure> {
         if self.journal_only {
             return Ok(());
@@ -83,15 +98,19 @@ pub struct RunFacts {
     pub reason: String,
 }
 
-impl Observation for ReadFacts {
+impl Operation for ReadFacts {
     const NAME: &'static str = "remit:host/run.facts";
+    const AMBIENT: bool = true;
+    type Kind = Reads;
     type Backend = Facts;
     type Outcome = RunFacts;
 
     fn resource(&self) -> Cow<'_, Resource> {
         Cow::Borrowed(this_run())
     }
+}
 
+impl Observe for ReadFacts {
     async fn observe(&self, on: &Facts) -> Result<RunFacts, remit_gate::Failure> {
         Ok(RunFacts {
             id: on.run.to_string(),
@@ -108,7 +127,7 @@ pub(crate) async fn write(gate: &Gate, level: Level, message: &str) -> Result<()
     // Writing to the run's own log has no failure of its own.
     let line =
         Write { level, message: remit_text::lines(message).into_owned(), journal_only: gate.was_told() };
-    let _ = gate.call(line).await?;
+    let _ = gate.observe(line).await?;
     Ok(())
 }
 
@@ -128,9 +147,7 @@ impl log::Host for Ctx {
 
 impl run::Host for Ctx {
     async fn facts(&mut self) -> wasmtime::Result<run::RunFacts> {
-        match self.call(ReadFacts {}).await? {
-            Ok(RunFacts { id, started, reason }) => Ok(run::RunFacts { id, started, reason }),
-            Err(failure) => Err(wasmtime::Error::new(failure)),
-        }
+        let RunFacts { id, started, reason } = self.observe(ReadFacts {}).await?;
+        Ok(run::RunFacts { id, started, reason })
     }
 }

@@ -9,11 +9,18 @@
 
 pub mod bindings;
 mod ctx;
+pub mod domain;
 pub mod files;
+pub mod fixture;
 pub mod host;
+#[cfg(feature = "test-domain")]
+#[path = "../../../tests/domain/capability.rs"]
+pub mod lamps;
+mod registry;
 pub mod secrets;
-mod table;
+mod types;
 pub mod wasi;
 
-pub use ctx::Ctx;
-pub use table::{Interface, check, find, interfaces, operation, powers};
+pub use ctx::{CallError, Ctx, answered};
+pub use domain::{Domain, Interface, entries};
+pub use registry::{check, domains, find, granted, interfaces, operation, powers, systems};

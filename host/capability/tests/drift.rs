@@ -1,32 +1,35 @@
-//! The WIT, the operations and the table say the same. A host function without an operation would be a
+//! The WIT, the operations and the registry say the same. A host function without an operation would be a
 //! way round the gate; this test is what notices it.
 
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use remit_capability::{Ctx, find, interfaces, operation};
+use remit_capability::domain::AnySystems;
+use remit_capability::{Ctx, Interface, domains, find, granted, interfaces, operation, systems};
 use remit_gate::Effect;
 use wasmtime::component::Linker;
-use wit_parser::{Resolve, TypeDefKind};
+use wit_parser::{Resolve, TypeDefKind, UnresolvedPackageGroup};
 
-fn wit(folder: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit").join(folder)
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name)
 }
 
-/// Everything under `wit/`; the parts of WASI in the order of their dependencies.
+/// Every package there is: of the domains, and of WASI.
 fn resolve() -> Resolve {
+    let mut folders = Vec::new();
+    for packages in ["wit", "wit/wasi"] {
+        folders.extend(std::fs::read_dir(folder(packages)).unwrap().map(|entry| entry.unwrap().path()));
+    }
+    folders.retain(|folder| !folder.ends_with("wasi"));
+    if cfg!(feature = "test-domain") {
+        folders.push(folder("tests/domain/wit"));
+    }
+    let packages = folders.iter().map(|folder| UnresolvedPackageGroup::parse_dir(folder).unwrap()).collect();
     let mut resolve = Resolve::default();
-    for folder in ["wasi/io", "wasi/clocks", "wasi/random", "wasi/filesystem", "wasi/cli"] {
-        resolve.push_path(wit(folder)).unwrap();
-    }
-    for entry in std::fs::read_dir(wit("")).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        if name != "wasi" {
-            resolve.push_path(wit(&name)).unwrap();
-        }
-    }
+    let main = UnresolvedPackageGroup::parse("main.wit", "package remit:drift;").unwrap();
+    resolve.push_groups(main, packages).unwrap();
     resolve
 }
 
@@ -46,35 +49,62 @@ fn every_interface_has_exactly_one_row() {
     let resolve = resolve();
     let imports = imports(&resolve);
     let in_wit: Vec<&str> = imports.keys().map(String::as_str).collect();
-    let mut in_table: Vec<String> =
-        interfaces().iter().map(remit_capability::Interface::import_name).collect();
-    in_table.sort();
-    assert_eq!(in_wit, in_table);
+    let mut in_registry: Vec<String> = interfaces().map(Interface::import_name).collect();
+    in_registry.sort();
+    assert_eq!(in_wit, in_registry);
     for interface in interfaces() {
         assert_eq!(find(&interface.import_name()).map(|found| found.name), Some(interface.name));
-        assert_eq!(
-            interface.granted_by_scope(),
-            interface.name.starts_with("remit:secrets/") && !interface.operations.is_empty()
-        );
+    }
+}
+
+#[test]
+fn a_domain_is_one_package_and_its_systems_have_kinds_of_their_own() {
+    let mut names = BTreeSet::new();
+    let mut kinds = BTreeMap::new();
+    for domain in domains() {
+        assert!(names.insert(domain.name), "{} is there twice", domain.name);
+        for interface in domain.interfaces {
+            let package = format!("remit:{}/", domain.name);
+            assert!(interface.wasi == (domain.name == "wasi"), "{}", interface.name);
+            assert!(interface.wasi || interface.name.starts_with(&package), "{}", interface.name);
+            if let Some(kind) = interface.kind {
+                assert!(domain.systems.is_some(), "{} reaches no system", interface.name);
+                assert_eq!(*kinds.entry(kind).or_insert(domain.name), domain.name, "{kind}");
+            }
+        }
+    }
+    let tables: BTreeSet<&str> = systems().map(AnySystems::table).collect();
+    assert_eq!(tables, kinds.keys().copied().collect(), "fixtures have a table for each kind");
+    let sections: BTreeSet<&str> = systems().map(AnySystems::section).collect();
+    assert_eq!(sections.len(), systems().count());
+}
+
+/// What no scope names reaches nothing but the run; what one names says so.
+#[test]
+fn ambient_operations_are_those_that_no_scope_grants() {
+    for interface in interfaces().chain(granted()) {
+        for operation in interface.operations {
+            assert_eq!(operation.ambient, !interface.granted_by_scope(), "{}", operation.name);
+            assert!(!operation.ambient || operation.effect == Effect::Observe, "{}", operation.name);
+        }
     }
 }
 
 #[test]
 fn every_function_has_exactly_one_operation_of_its_documented_effect() {
     let resolve = resolve();
-    let mut functions = 0;
     for (import, interface) in imports(&resolve) {
         let row = find(&import).unwrap();
-        let mut operations: Vec<&str> = row.operations.iter().map(|operation| operation.name()).collect();
+        let mut operations: Vec<&str> = row.operations.iter().map(|operation| operation.name).collect();
         operations.sort_unstable();
-        if row.is_wasi() {
+        if row.wasi {
             // WASI's functions reach the run's own state; those that reach a clock are operations.
             for name in operations {
                 let (_, function) = name.rsplit_once('.').unwrap();
                 let known =
                     interface.functions.keys().any(|f| f == function || f.ends_with(&format!(".{function}")));
                 assert!(known, "{name} is not in {import}");
-                assert_eq!(operation(name).unwrap().effect(), Effect::Observe);
+                assert_eq!(operation(name).unwrap().effect, Effect::Observe);
             }
             continue;
         }
@@ -85,25 +115,14 @@ fn every_function_has_exactly_one_operation_of_its_documented_effect() {
         for (name, function) in &interface.functions {
             let operation = operation(&format!("{}.{name}", row.name)).unwrap();
             let documented = documented_effect(function.docs.contents.as_deref().unwrap_or_default());
-            assert_eq!(documented, Some(operation.effect().to_string()), "effect of {}", operation.name());
-            functions += 1;
+            assert_eq!(documented, Some(operation.effect.to_string()), "effect of {}", operation.name);
         }
     }
-    assert_eq!(functions, 7);
 }
 
 #[test]
-fn a_row_shows_the_strongest_effect_of_its_operations() {
-    let rank = |effect: Effect| match effect {
-        Effect::Observe => 0,
-        Effect::Change => 1,
-        Effect::Disclose => 2,
-        Effect::Irrevocable => 3,
-    };
-    for row in interfaces() {
-        let strongest =
-            row.operations.iter().map(|operation| operation.effect()).max_by_key(|effect| rank(*effect));
-        assert_eq!(row.effect, strongest.unwrap_or(Effect::Observe), "{}", row.name);
+fn a_row_says_what_granting_it_means() {
+    for row in interfaces().chain(granted()) {
         assert!(!row.risk.is_empty() && !row.risk.ends_with('.'), "{}", row.name);
     }
 }

@@ -23,11 +23,13 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
-use remit_backend::{Files, FilesConfig};
-use remit_capability::files::{BeforeChange, MakeDirectory, Put, Remove, RemoveDirectory, served};
+use remit_backend::{Files, FilesConfig, Systems as _};
+use remit_capability::files::{BeforeChange, Edit, MakeDirectory, Put, Remove, RemoveDirectory};
+use remit_capability::fixture::Offline as _;
 use remit_capability::{operation, powers};
 use remit_gate::{
-    Effect, Estate, Facts, Failure, Fault, Gate, Mode, Operation, Resource, Scope, Setup, State, UndoGate,
+    Change, Effect, Estate, Facts, Failure, Fault, Gate, Mode, Operation, Resource, Scope, Setup, State,
+    UndoGate,
 };
 use remit_journal::{CallResult, Event, Intent, Journal, RunId, UndoResult};
 use remit_tlog::NoteSigner;
@@ -315,8 +317,8 @@ fn resource(path: &str) -> Resource {
     Resource::new("file", &format!("etc/{path}")).unwrap()
 }
 
-fn put(path: &str, content: &[u8], like: Option<&str>) -> Put {
-    Put {
+fn put(path: &str, content: &[u8], like: Option<&str>) -> Edit<Put> {
+    Edit(Put {
         resource: resource(path),
         sha256: Digest::of(content),
         size: content.len() as u64,
@@ -324,7 +326,7 @@ fn put(path: &str, content: &[u8], like: Option<&str>) -> Put {
         new: false,
         like: like.map(resource),
         content: content.to_vec(),
-    }
+    })
 }
 
 type Done<'a> = Pin<Box<dyn Future<Output = Result<Result<(), Failure>, Fault>> + 'a>>;
@@ -360,7 +362,7 @@ impl World {
             plan: None,
             window: None,
             watch: None,
-            estate: served(Estate::default(), self.files()),
+            estate: self.files().serve(Estate::default()),
             journal: self.journal.clone(),
             sealer: Arc::clone(&self.sealer),
         });
@@ -392,24 +394,26 @@ impl World {
 impl Run<'_> {
     /// What an act is in operations, with the path of each.
     fn operations(&self, act: &Act) -> Vec<(&'static str, Done<'_>)> {
-        let call = |operation| Box::pin(self.gate.call(operation));
+        let call = |operation| Box::pin(self.gate.change(operation));
         match act {
             Act::Put(path, content) => vec![(*path, call(put(path, content, None)))],
             Act::Rename(from, to) if from != to && self.world.root.join(from).is_file() => {
                 let content = fs::read(self.world.root.join(from)).unwrap();
-                let remove = Remove { resource: resource(from) };
+                let remove = Edit(Remove { resource: resource(from) });
                 vec![
                     (*to, call(put(to, &content, Some(from)))),
-                    (*from, Box::pin(self.gate.call(remove)) as Done<'_>),
+                    (*from, Box::pin(self.gate.change(remove)) as Done<'_>),
                 ]
             }
             Act::Rename(..) => Vec::new(),
-            Act::Remove(path) => vec![(*path, Box::pin(self.gate.call(Remove { resource: resource(path) })))],
+            Act::Remove(path) => {
+                vec![(*path, Box::pin(self.gate.change(Edit(Remove { resource: resource(path) }))))]
+            }
             Act::Make(path) => {
-                vec![(*path, Box::pin(self.gate.call(MakeDirectory { resource: resource(path) })))]
+                vec![(*path, Box::pin(self.gate.change(Edit(MakeDirectory { resource: resource(path) }))))]
             }
             Act::RemoveDirectory(path) => {
-                vec![(*path, Box::pin(self.gate.call(RemoveDirectory { resource: resource(path) })))]
+                vec![(*path, Box::pin(self.gate.change(Edit(RemoveDirectory { resource: resource(path) }))))]
             }
         }
     }
@@ -455,7 +459,7 @@ impl Run<'_> {
     fn undo_gate(&self) -> UndoGate {
         UndoGate {
             run: self.id,
-            estate: served(Estate::default(), self.world.files()),
+            estate: self.world.files().serve(Estate::default()),
             journal: self.world.journal.clone(),
             sealer: Arc::clone(&self.world.sealer),
         }
@@ -575,7 +579,7 @@ fn what_someone_else_changed_stays(world: &World, cases: u32) {
 fn a_run_is_as_planned(world: &World, cases: u32) {
     async fn step<O>(operation: O, played: &Files, live: &Files, run: &Run<'_>) -> TestCaseResult
     where
-        O: Operation<Backend = Files, Undo = BeforeChange, Outcome = ()>,
+        O: Change<Backend = Files, Undo = BeforeChange, Outcome = ()>,
     {
         let planned = operation.prepare(played).await;
         let found = operation.prepare(live).await;
@@ -589,7 +593,7 @@ fn a_run_is_as_planned(world: &World, cases: u32) {
                 );
                 prop_assert_eq!(&planned.irrevocable, &found.irrevocable);
                 operation.rehearse(&planned, played);
-                run.gate.call(operation).await.unwrap().unwrap();
+                run.gate.change(operation).await.unwrap().unwrap();
             }
             (Err(planned), Err(found)) => {
                 prop_assert_eq!(std::mem::discriminant(&planned), std::mem::discriminant(&found));
@@ -614,13 +618,13 @@ fn a_run_is_as_planned(world: &World, cases: u32) {
                     }
                 }
                 Act::Remove(path) => {
-                    step(Remove { resource: resource(path) }, &played, &live, &run).await?;
+                    step(Edit(Remove { resource: resource(path) }), &played, &live, &run).await?;
                 }
                 Act::Make(path) => {
-                    step(MakeDirectory { resource: resource(path) }, &played, &live, &run).await?;
+                    step(Edit(MakeDirectory { resource: resource(path) }), &played, &live, &run).await?;
                 }
                 Act::RemoveDirectory(path) => {
-                    step(RemoveDirectory { resource: resource(path) }, &played, &live, &run).await?;
+                    step(Edit(RemoveDirectory { resource: resource(path) }), &played, &live, &run).await?;
                 }
             }
         }
@@ -630,10 +634,11 @@ fn a_run_is_as_planned(world: &World, cases: u32) {
 
 #[test]
 fn every_change_of_files_is_drawn_here() {
-    let drawn = [Put::NAME, Remove::NAME, MakeDirectory::NAME, RemoveDirectory::NAME];
+    let drawn =
+        [Edit::<Put>::NAME, Edit::<Remove>::NAME, Edit::<MakeDirectory>::NAME, Edit::<RemoveDirectory>::NAME];
     for power in powers("wasi:filesystem/types") {
-        for operation in power.operations.iter().filter(|operation| operation.effect() != Effect::Observe) {
-            assert!(drawn.contains(&operation.name()), "{}: teach `Act` to draw it", operation.name());
+        for operation in power.operations.iter().filter(|operation| operation.effect != Effect::Observe) {
+            assert!(drawn.contains(&operation.name), "{}: teach `Act` to draw it", operation.name);
         }
     }
 }
@@ -742,14 +747,14 @@ fn what_could_not_come_back_is_irrevocable_or_refused() {
     world.runtime.block_on(async {
         let before = observe(&world.root);
         let run = world.run(SCOPE);
-        let refused = run.gate.call(put("x", b"new", None)).await.unwrap().unwrap_err();
+        let refused = run.gate.change(put("x", b"new", None)).await.unwrap().unwrap_err();
         assert!(matches!(&refused, Failure::Denied(why) if why.contains("owner")), "{refused}");
-        let fault = run.gate.call(Remove { resource: resource("x") }).await.unwrap_err();
+        let fault = run.gate.change(Edit(Remove { resource: resource("x") })).await.unwrap_err();
         assert!(matches!(&fault, Fault::OutOfScope { reason, .. } if reason.contains("owner")), "{fault}");
         assert_eq!(observe(&world.root), before);
         // Where that is accepted it is done, and never said to be undoable.
         let run = world.run(&format!("{SCOPE}irrevocable = true\n"));
-        run.gate.call(Remove { resource: resource("x") }).await.unwrap().unwrap();
+        run.gate.change(Edit(Remove { resource: resource("x") })).await.unwrap().unwrap();
         let changes = run.changes().await;
         assert_eq!(changes[0].effect, Effect::Irrevocable);
         assert!(matches!(run.undo(&changes[0]).await, UndoResult::NotReversible { .. }));

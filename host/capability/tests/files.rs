@@ -9,14 +9,14 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use remit_backend::{Files, FilesConfig};
+use remit_backend::{Files, FilesConfig, Systems as _};
 use remit_capability::bindings::wasi::filesystem::preopens;
 use remit_capability::bindings::wasi::filesystem::types::{
     DescriptorFlags, DescriptorType, ErrorCode, HostDescriptor, HostDirectoryEntryStream, OpenFlags,
     PathFlags,
 };
 use remit_capability::bindings::wasi::io::streams;
-use remit_capability::files::served;
+use remit_capability::fixture::Offline as _;
 use remit_capability::wasi::{Descriptor, Unwritten};
 use remit_capability::{Ctx, operation, powers};
 use remit_gate::{Estate, Facts, Fault, Gate, Mode, Scope, Setup, UndoGate};
@@ -172,7 +172,7 @@ impl World {
 fn estate(folder: &Path) -> Estate {
     let etc = FilesConfig { name: "etc".to_owned(), path: folder.join("etc") };
     let other = FilesConfig { name: "other".to_owned(), path: folder.join("other") };
-    served(Estate::default(), Files::open(&[etc, other], &folder.join("home")).unwrap())
+    Files::open(&[etc, other], &folder.join("home")).unwrap().serve(Estate::default())
 }
 
 fn fault(error: &wasmtime::Error) -> &Fault {
@@ -231,9 +231,9 @@ async fn every_change_is_taken_back() {
     }
     tried.sort_unstable();
     tried.dedup();
-    let all = powers("wasi:filesystem/types").iter().flat_map(|power| power.operations);
+    let all = powers("wasi:filesystem/types").flat_map(|power| power.operations);
     let mut all: Vec<&str> =
-        all.filter(|op| op.effect() == remit_gate::Effect::Change).map(|op| op.name()).collect();
+        all.filter(|op| op.effect == remit_gate::Effect::Change).map(|op| op.name).collect();
     all.sort_unstable();
     assert_eq!(tried, all, "each change of the table is tried here");
 }
@@ -437,8 +437,8 @@ async fn a_directory_that_goes_away_is_an_answer() {
     assert!(!world.path("etc").exists());
 }
 
-#[test]
-fn a_directory_must_be_apart() {
+#[tokio::test]
+async fn a_directory_must_be_apart() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     fs::create_dir_all(at("home/keys")).unwrap();
@@ -457,7 +457,7 @@ fn a_directory_must_be_apart() {
         Files::open(&wrong, &at("home")).unwrap_err();
     }
     let late = Files::open(&[entry("x", at("missing"))], &at("home")).unwrap();
-    assert!(late.check().all(|(_, opened)| opened.is_err()));
+    assert!(late.check().await.iter().all(|checked| checked.found.is_err()));
 }
 
 fn mode_of(path: &Path) -> u32 {

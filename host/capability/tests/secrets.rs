@@ -5,16 +5,18 @@
 mod support;
 
 use remit_backend::{Secrets, VersionState};
-use remit_capability::Ctx;
-use remit_capability::bindings::remit::secrets::types::{Failure, VersionState as Seen};
-use remit_capability::bindings::remit::secrets::{destroy, disable, inspect, reveal, rotate};
+use remit_capability::secrets::wit::inspect::VersionState as Seen;
+use remit_capability::secrets::wit::{destroy, disable, inspect, reveal, rotate};
 use remit_capability::secrets::{BeforeRotation, Destroy, Disable, Rotate};
-use remit_gate::{Effect, Fault, Mode, Operation, State};
+use remit_capability::{Ctx, answered};
+use remit_gate::{Change, Effect, Failure, Fault, Mode, State};
 use remit_journal::{CallResult, Event, UndoResult};
 use support::{Bench, PATH, WIDE};
 
 async fn rotate_key(bench: &mut Bench) -> rotate::Rotated {
-    rotate::Host::rotate(&mut bench.ctx, PATH.into(), Some("api_key".into())).await.unwrap().unwrap()
+    answered(rotate::Host::rotate(&mut bench.ctx, PATH.into(), Some("api_key".into())).await)
+        .unwrap()
+        .unwrap()
 }
 
 #[tokio::test]
@@ -70,8 +72,8 @@ async fn a_rehearsal_changes_nothing() {
     let mut bench = Bench::new(Mode::Rehearse, WIDE).await;
     let rotated = rotate_key(&mut bench).await;
     assert_eq!((rotated.previous, rotated.current), (1, 2));
-    disable::Host::disable(&mut bench.ctx, PATH.into(), 1).await.unwrap().unwrap();
-    destroy::Host::destroy(&mut bench.ctx, PATH.into(), 1).await.unwrap().unwrap();
+    answered(disable::Host::disable(&mut bench.ctx, PATH.into(), 1).await).unwrap().unwrap();
+    answered(destroy::Host::destroy(&mut bench.ctx, PATH.into(), 1).await).unwrap().unwrap();
     assert_eq!(bench.store.current(PATH).await, 1);
     assert_eq!(bench.store.state(PATH, 1).await, VersionState::Enabled);
     let plan = bench.ctx.gate().observed();
@@ -90,18 +92,20 @@ async fn a_rehearsal_changes_nothing() {
 async fn arguments_that_make_no_sense_are_refused_and_on_record() {
     let mut bench = Bench::live().await;
     for path in ["", "../etc", "prod//x", "/prod", "prod/%2e%2e", "prod/\u{430}"] {
-        let answer = rotate::Host::rotate(&mut bench.ctx, path.into(), None).await.unwrap();
+        let answer = answered(rotate::Host::rotate(&mut bench.ctx, path.into(), None).await).unwrap();
         assert!(matches!(answer, Err(Failure::Invalid(_))), "{path}");
     }
-    let answer = rotate::Host::rotate(&mut bench.ctx, PATH.into(), Some("a\u{1b}[2J".into())).await.unwrap();
+    let answer =
+        answered(rotate::Host::rotate(&mut bench.ctx, PATH.into(), Some("a\u{1b}[2J".into())).await).unwrap();
     assert!(matches!(answer, Err(Failure::Invalid(_))));
     let denied = bench.records().iter().filter(|record| matches!(record.event, Event::Denied(_))).count();
     assert_eq!(denied, 7);
 
     // Two fields and none named; a field that is not there.
-    let answer = rotate::Host::rotate(&mut bench.ctx, PATH.into(), None).await.unwrap();
+    let answer = answered(rotate::Host::rotate(&mut bench.ctx, PATH.into(), None).await).unwrap();
     assert!(matches!(answer, Err(Failure::Invalid(_))));
-    let answer = rotate::Host::rotate(&mut bench.ctx, PATH.into(), Some("nope".into())).await.unwrap();
+    let answer =
+        answered(rotate::Host::rotate(&mut bench.ctx, PATH.into(), Some("nope".into())).await).unwrap();
     assert!(matches!(answer, Err(Failure::NotFound(_))));
     assert_eq!(bench.store.current(PATH).await, 1);
 }
@@ -109,20 +113,20 @@ async fn arguments_that_make_no_sense_are_refused_and_on_record() {
 #[tokio::test]
 async fn disabling_comes_back_and_destroying_does_not() {
     let mut bench = Bench::live().await;
-    disable::Host::disable(&mut bench.ctx, PATH.into(), 1).await.unwrap().unwrap();
+    answered(disable::Host::disable(&mut bench.ctx, PATH.into(), 1).await).unwrap().unwrap();
     assert_eq!(bench.store.state(PATH, 1).await, VersionState::Disabled);
-    let again = disable::Host::disable(&mut bench.ctx, PATH.into(), 1).await.unwrap();
+    let again = answered(disable::Host::disable(&mut bench.ctx, PATH.into(), 1).await).unwrap();
     assert!(matches!(again, Err(Failure::Conflict(_))));
     let intent = bench.intents().remove(0);
     assert_eq!(bench.undo(&intent).await, UndoResult::Undone);
     assert_eq!(bench.undo(&intent).await, UndoResult::AlreadyUndone);
     assert_eq!(bench.store.state(PATH, 1).await, VersionState::Enabled);
 
-    destroy::Host::destroy(&mut bench.ctx, PATH.into(), 1).await.unwrap().unwrap();
+    answered(destroy::Host::destroy(&mut bench.ctx, PATH.into(), 1).await).unwrap().unwrap();
     let intent = bench.intents().pop().unwrap();
     assert_eq!(bench.state(&intent).await, State::After);
     assert!(matches!(bench.undo(&intent).await, UndoResult::NotReversible { .. }));
-    let missing = destroy::Host::destroy(&mut bench.ctx, PATH.into(), 7).await.unwrap();
+    let missing = answered(destroy::Host::destroy(&mut bench.ctx, PATH.into(), 7).await).unwrap();
     assert!(matches!(missing, Err(Failure::NotFound(_))));
 }
 
@@ -130,9 +134,9 @@ async fn disabling_comes_back_and_destroying_does_not() {
 async fn outside_the_scope_the_run_ends() {
     let narrow = "[[allow]]\ncapability = \"remit:secrets/destroy\"\nresources = [\"secret:prod/stripe\"]\n";
     let mut bench = Bench::new(Mode::Live, narrow).await;
-    let trap = destroy::Host::destroy(&mut bench.ctx, PATH.into(), 1).await.unwrap_err();
+    let trap = answered(destroy::Host::destroy(&mut bench.ctx, PATH.into(), 1).await).unwrap_err();
     assert!(matches!(trap.downcast_ref::<Fault>(), Some(Fault::OutOfScope { .. })), "{trap}");
-    let trap = rotate::Host::rotate(&mut bench.ctx, PATH.into(), None).await.unwrap_err();
+    let trap = answered(rotate::Host::rotate(&mut bench.ctx, PATH.into(), None).await).unwrap_err();
     assert!(matches!(trap.downcast_ref::<Fault>(), Some(Fault::OutOfScope { .. })), "{trap}");
     assert_eq!(bench.store.state(PATH, 1).await, VersionState::Enabled);
 }
@@ -140,18 +144,19 @@ async fn outside_the_scope_the_run_ends() {
 #[tokio::test]
 async fn looking_shows_versions_and_revealing_is_sealed() {
     let mut bench = Bench::live().await;
-    let found = inspect::Host::metadata(&mut bench.ctx, PATH.into()).await.unwrap().unwrap();
+    let found = answered(inspect::Host::metadata(&mut bench.ctx, PATH.into()).await).unwrap().unwrap();
     assert_eq!((found.current, found.versions.len()), (1, 1));
 
-    let value =
-        reveal::Host::reveal(&mut bench.ctx, PATH.into(), "api_key".into(), 1).await.unwrap().unwrap();
+    let value = answered(reveal::Host::reveal(&mut bench.ctx, PATH.into(), "api_key".into(), 1).await)
+        .unwrap()
+        .unwrap();
     assert_eq!(value, "sk-old-value");
     assert!(!serde_json::to_string(&bench.records()).unwrap().contains("sk-old-value"));
     let sealed = bench.records().into_iter().any(|record| {
         matches!(record.event, Event::Outcome(outcome) if matches!(outcome.result, CallResult::Sealed { .. }))
     });
     assert!(sealed);
-    let none = reveal::Host::reveal(&mut bench.ctx, PATH.into(), "nope".into(), 1).await.unwrap();
+    let none = answered(reveal::Host::reveal(&mut bench.ctx, PATH.into(), "nope".into(), 1).await).unwrap();
     assert!(matches!(none, Err(Failure::NotFound(_))));
 }
 
@@ -159,18 +164,18 @@ async fn looking_shows_versions_and_revealing_is_sealed() {
 #[tokio::test]
 async fn a_rehearsal_sees_its_own_changes() {
     let mut bench = Bench::new(Mode::Rehearse, WIDE).await;
-    let real = inspect::Host::metadata(&mut bench.ctx, PATH.into()).await.unwrap().unwrap();
+    let real = answered(inspect::Host::metadata(&mut bench.ctx, PATH.into()).await).unwrap().unwrap();
     let rotated = [rotate_key(&mut bench).await, rotate_key(&mut bench).await];
     assert_eq!(rotated.map(|done| (done.previous, done.current)), [(1, 2), (2, 3)]);
-    disable::Host::disable(&mut bench.ctx, PATH.into(), 1).await.unwrap().unwrap();
-    let again = disable::Host::disable(&mut bench.ctx, PATH.into(), 1).await.unwrap();
+    answered(disable::Host::disable(&mut bench.ctx, PATH.into(), 1).await).unwrap().unwrap();
+    let again = answered(disable::Host::disable(&mut bench.ctx, PATH.into(), 1).await).unwrap();
     assert!(
         matches!(&again, Err(Failure::Conflict(why)) if why.ends_with("is disabled already")),
         "{again:?}"
     );
-    destroy::Host::destroy(&mut bench.ctx, PATH.into(), 2).await.unwrap().unwrap();
+    answered(destroy::Host::destroy(&mut bench.ctx, PATH.into(), 2).await).unwrap().unwrap();
 
-    let seen = inspect::Host::metadata(&mut bench.ctx, PATH.into()).await.unwrap().unwrap();
+    let seen = answered(inspect::Host::metadata(&mut bench.ctx, PATH.into()).await).unwrap().unwrap();
     let states: Vec<_> = seen.versions.iter().map(|version| (version.number, version.state)).collect();
     let (enabled, disabled, destroyed) = (Seen::Enabled, Seen::Disabled, Seen::Destroyed);
     assert_eq!((seen.current, states), (3, vec![(1, disabled), (2, destroyed), (3, enabled)]));
@@ -179,7 +184,8 @@ async fn a_rehearsal_sees_its_own_changes() {
 
     for (version, why) in [(1, "disabled"), (2, "destroyed"), (4, "no version 4")] {
         let answer =
-            reveal::Host::reveal(&mut bench.ctx, PATH.into(), "api_key".into(), version).await.unwrap();
+            answered(reveal::Host::reveal(&mut bench.ctx, PATH.into(), "api_key".into(), version).await)
+                .unwrap();
         assert!(matches!(&answer, Err(Failure::NotFound(told)) if told.contains(why)), "{answer:?}");
     }
     assert_eq!(bench.store.current(PATH).await, 1);
@@ -196,7 +202,7 @@ async fn a_rehearsal_discloses_nothing() {
     let mut told = Vec::new();
     for (field, version) in [("api_key", 2), ("account", 2), ("api_key", 3), ("api_key", 2)] {
         let answer = reveal::Host::reveal(&mut bench.ctx, PATH.into(), field.into(), version).await;
-        told.push(answer.unwrap().unwrap());
+        told.push(answer.unwrap());
     }
     let class = |of: char| match of {
         _ if of.is_ascii_digit() => 0,
@@ -217,10 +223,11 @@ async fn a_rehearsal_discloses_nothing() {
 
     // A value that the rehearsal itself played is made up too.
     rotate_key(&mut bench).await;
-    let played =
-        reveal::Host::reveal(&mut bench.ctx, PATH.into(), "account".into(), 4).await.unwrap().unwrap();
+    let played = answered(reveal::Host::reveal(&mut bench.ctx, PATH.into(), "account".into(), 4).await)
+        .unwrap()
+        .unwrap();
     assert!(played != REAL && played.len() == REAL.len(), "{played}");
-    let none = reveal::Host::reveal(&mut bench.ctx, PATH.into(), "nope".into(), 2).await.unwrap();
+    let none = answered(reveal::Host::reveal(&mut bench.ctx, PATH.into(), "nope".into(), 2).await).unwrap();
     assert!(matches!(&none, Err(Failure::NotFound(why)) if why.contains("no field `nope`")), "{none:?}");
     assert!(!serde_json::to_string(&bench.records()).unwrap().contains("HORSE"));
 }
@@ -230,7 +237,7 @@ async fn a_rehearsal_discloses_nothing() {
 async fn a_secret_that_was_made_anew_is_not_reverted() {
     let mut bench = Bench::live().await;
     rotate_key(&mut bench).await;
-    disable::Host::disable(&mut bench.ctx, PATH.into(), 1).await.unwrap().unwrap();
+    answered(disable::Host::disable(&mut bench.ctx, PATH.into(), 1).await).unwrap().unwrap();
     let changes = bench.intents();
     // Someone else's, with just as many versions, one of them disabled.
     bench.remove(PATH);
@@ -254,7 +261,7 @@ async fn a_secret_that_was_made_anew_is_not_reverted() {
 /// What is compared with the plan right before a change.
 #[tokio::test]
 async fn what_was_planned_is_told_from_what_was_made_since() {
-    async fn found<O: Operation<Backend = Secrets>>(bench: &Bench, operation: &O) -> O::Undo {
+    async fn found<O: Change<Backend = Secrets>>(bench: &Bench, operation: &O) -> O::Undo {
         operation.prepare(&bench.secrets()).await.unwrap().undo
     }
     let bench = Bench::live().await;
@@ -292,7 +299,7 @@ async fn who_is_faster_than_the_run_has_their_version_kept() {
         rotate_key(&mut rehearsal).await;
         let plan = rehearsal.ctx.gate().observed();
         let rotate = async |ctx: &mut Ctx| {
-            rotate::Host::rotate(ctx, PATH.into(), Some("api_key".into())).await.map(Result::unwrap)
+            answered(rotate::Host::rotate(ctx, PATH.into(), Some("api_key".into())).await).map(Result::unwrap)
         };
         if made_anew {
             rehearsal.remove(PATH);

@@ -30,9 +30,10 @@ use proptest::sample::{Index, select};
 use proptest::test_runner::{TestCaseResult, TestRunner};
 use remit_backend::secrets::BoxFuture;
 use remit_backend::{
-    Act, Embedded, Fields, Generator, Metadata, OpenBao, Right, SecretStore, SecretView, Secrets, Server,
-    Target, Turn, VersionState,
+    Act, Embedded, Fields, Generator, Metadata, OpenBao, OpenBaoConfig, Right, SecretStore, SecretView,
+    Secrets, Target, Turn, VersionState,
 };
+use remit_capability::fixture::Offline as _;
 use remit_capability::secrets::{Destroy, Disable, Rotate};
 use remit_capability::{interfaces, operation};
 use remit_gate::{
@@ -47,8 +48,8 @@ use remit_trust::Sealer;
 
 /// The operations in the table that change something, of one effect or of both.
 fn changing(effects: &[Effect]) -> Vec<&'static str> {
-    let operations = interfaces().iter().flat_map(|interface| interface.operations);
-    operations.filter(|operation| effects.contains(&operation.effect())).map(|op| op.name()).collect()
+    let operations = interfaces().flat_map(|interface| interface.operations);
+    operations.filter(|operation| effects.contains(&operation.effect)).map(|op| op.name).collect()
 }
 
 const UNDOABLE: &[Effect] = &[Effect::Change];
@@ -78,8 +79,8 @@ fn make(name: &str) -> Option<Make> {
     })
 }
 
-fn through<O: Operation>(gate: &Gate, operation: O) -> Done<'_> {
-    Box::pin(async move { gate.call(operation).await.unwrap().map(drop) })
+fn through<O: remit_gate::Change>(gate: &Gate, operation: O) -> Done<'_> {
+    Box::pin(async move { gate.change(operation).await.unwrap().map(drop) })
 }
 
 #[test]
@@ -286,7 +287,7 @@ impl World {
         let token = folder.path().join("token");
         std::fs::write(&token, ROOT).unwrap();
         std::fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-        let config = Server {
+        let config = OpenBaoConfig {
             address: server.address(),
             mount: "secret".to_owned(),
             namespace: None,
@@ -348,7 +349,7 @@ impl World {
         }
         let between = Arc::clone(&self.between) as Arc<dyn SecretStore>;
         let served = Secrets::new(vec![(String::new(), between, Generator::default())]).unwrap();
-        let estate = remit_capability::secrets::served(Estate::default(), served);
+        let estate = served.serve(Estate::default());
         let facts = Facts {
             run: RunId::new(),
             started: jiff::Timestamp::UNIX_EPOCH,
@@ -391,7 +392,7 @@ fn scope(acceptance: &str) -> Scope {
     for interface in interfaces() {
         let (name, Some(kind)) = (interface.name, interface.kind) else { continue };
         write!(text, "[[allow]]\ncapability = \"{name}\"\nresources = [\"{kind}:**\"]\n").unwrap();
-        if matches!(interface.effect, Effect::Change | Effect::Irrevocable) {
+        if matches!(interface.effect(), Effect::Change | Effect::Irrevocable) {
             text.push_str(acceptance);
         }
     }
@@ -554,7 +555,7 @@ fn in_doubt_it_comes_back_as_well(world: &World) {
         let mut arrived = BTreeMap::new();
         for (call, drawn) in (1_u64..).zip(&calls) {
             // What cannot be taken back must not happen, or there is no identity to speak of.
-            let for_good = operation(drawn.operation).unwrap().effect() == Effect::Irrevocable;
+            let for_good = operation(drawn.operation).unwrap().effect == Effect::Irrevocable;
             let loss = if for_good { Loss::Request } else { drawn.loss };
             arrived.insert(call, (loss != Loss::Request, drawn.undo_loss));
             run.perform(drawn, loss).await;
@@ -746,7 +747,7 @@ fn rehearsed_it_touches_nothing_and_answers_alike(world: &World) {
             plan: None,
             window: None,
             watch: None,
-            estate: remit_capability::secrets::served(Estate::default(), served),
+            estate: served.serve(Estate::default()),
             journal: world.journal.clone(),
             sealer: Arc::clone(&world.sealer),
         });
@@ -795,7 +796,7 @@ fn one_secret() -> Drawn {
 /// Rotates the only secret of a run.
 async fn rotate(run: &Run<'_>) {
     let (resource, _) = run.secrets[0].clone();
-    run.gate.call(Rotate { resource, field: None }).await.unwrap().unwrap();
+    run.gate.change(Rotate { resource, field: None }).await.unwrap().unwrap();
 }
 
 /// A server's own client can do what no operation does: that is someone else's as well, and known well
@@ -817,7 +818,7 @@ fn what_only_a_servers_own_client_does_is_a_conflict() {
             rotate(&run).await;
             let (resource, _) = run.secrets[0].clone();
             let path = resource.path().to_owned();
-            run.gate.call(Disable { resource, version: 1 }).await.unwrap().unwrap();
+            run.gate.change(Disable { resource, version: 1 }).await.unwrap().unwrap();
             let theirs = theirs.iter().map(|word| if *word == "PATH" { path.as_str() } else { word });
             server.client(&std::iter::once("kv").chain(theirs.clone()).collect::<Vec<_>>());
             let [disabled, rotated] = run.changes().await.try_into().unwrap();
@@ -877,17 +878,17 @@ fn what_the_host_could_not_take_back_is_irrevocable() {
             let run = world.run_under(&[one_secret(), one_secret()], scope).await;
             let [one, other] = [run.secrets[0].0.clone(), run.secrets[1].0.clone()];
             narrow("read");
-            let disabled = run.gate.call(Disable { resource: one.clone(), version: 1 }).await;
+            let disabled = run.gate.change(Disable { resource: one.clone(), version: 1 }).await;
             if !fits {
                 let refused = disabled.unwrap_err().to_string();
                 assert!(refused.contains(r#"[update] on "secret/undelete/"#), "{refused}");
                 narrow("update");
-                run.gate.call(Disable { resource: one, version: 1 }).await.unwrap().unwrap();
+                run.gate.change(Disable { resource: one, version: 1 }).await.unwrap().unwrap();
                 continue;
             }
             disabled.unwrap().unwrap();
             // A rotation that could not even be written is known beforehand.
-            let refused = run.gate.call(Rotate { resource: other.clone(), field: None }).await.unwrap();
+            let refused = run.gate.change(Rotate { resource: other.clone(), field: None }).await.unwrap();
             assert!(
                 matches!(&refused, Err(Failure::Denied(why)) if why.contains(r#"[update] on "secret/data/"#)),
                 "{refused:?}"
@@ -905,7 +906,7 @@ fn what_the_host_could_not_take_back_is_irrevocable() {
             let path = other.path();
             server.client(&["kv", "metadata", "put", "-mount=secret", "-delete-version-after=1h", path]);
             server.client(&["kv", "put", "-mount=secret", path, "key=two"]);
-            run.gate.call(Disable { resource: other, version: 2 }).await.unwrap().unwrap();
+            run.gate.change(Disable { resource: other, version: 2 }).await.unwrap().unwrap();
             let changes = run.changes().await;
             assert_eq!(changes[0].effect, Effect::Irrevocable);
             assert!(changes[0].irrevocable_because.as_ref().unwrap().contains("is to delete version 2"));
@@ -922,7 +923,7 @@ fn a_secret_that_was_made_anew_is_somebody_elses() {
         let run = world.run(&[one_secret(), one_secret()]).await;
         rotate(&run).await;
         let (resource, _) = run.secrets[1].clone();
-        run.gate.call(Disable { resource: resource.clone(), version: 1 }).await.unwrap().unwrap();
+        run.gate.change(Disable { resource: resource.clone(), version: 1 }).await.unwrap().unwrap();
         for (secret, _) in &run.secrets {
             let path = secret.path();
             server.client(&["kv", "metadata", "delete", "-mount=secret", path]);

@@ -65,7 +65,7 @@ A first repair:
   remit run REQUEST --key bot.key";
 
 fn main() -> ExitCode {
-    if let Some(code) = remit_sandbox::serve(print::compiling) {
+    if let Some(code) = remit_engine::serve(remit_sandbox::TASKS, print::compiling) {
         return code;
     }
     let cli = match parse() {

@@ -4,9 +4,7 @@ use miette::Diagnostic;
 use remit_journal::JournalError;
 use serde::{Deserialize, Serialize};
 
-use crate::Divergence;
-
-/// Why the host did not do what was asked. The guest sees it as `remit:secrets/types.failure`.
+/// Why the host did not do what was asked. The guest sees it as `remit:types/errors.failure`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "kind", content = "message", rename_all = "kebab-case")]
 pub enum Failure {
@@ -28,8 +26,8 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Whether it is about what there is: asked again, the answer is the same until somebody changes something. Not so of a
-    /// credential that is refused, nor of a system that does not answer.
+    /// Whether it follows from the state of the system, so that the same call fails again until somebody changes that. A
+    /// refused credential and a system that does not answer are not of this kind.
     #[must_use]
     pub fn is_of_the_state(&self) -> bool {
         matches!(self, Self::NotFound(_) | Self::Conflict(_) | Self::Invalid(_))
@@ -110,11 +108,11 @@ impl Limit {
     }
 }
 
-/// A limit was reached: how much of what was used, of how much.
+/// A limit was reached.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("limit `{}` exceeded: needed {used}{unit}, the scope allows {allowed}{unit}", limit.name(), unit = limit.unit())]
 pub struct Exceeded {
-    /// Which.
+    /// The limit that was reached.
     pub limit: Limit,
     /// What the run needed, at least.
     pub used: u64,
@@ -122,7 +120,25 @@ pub struct Exceeded {
     pub allowed: u64,
 }
 
-/// Why the host ends a run at a host call. Traps the guest; never an answer it could swallow.
+/// The first difference between a replay and the record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error, Diagnostic)]
+#[error("the replay differs from the record at {at}: expected {expected}, got {got}")]
+#[diagnostic(
+    code("integrity::divergence"),
+    help(
+        "either the record is not of this component and input (`remit audit verify`), or the action is not deterministic on this host"
+    )
+)]
+pub struct Divergence {
+    /// Where: `call 3`, `the end`.
+    pub at: String,
+    /// What is on record.
+    pub expected: String,
+    /// What the action did now.
+    pub got: String,
+}
+
+/// Why the host ends a run at a host call. It traps the guest, which cannot handle it.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum Fault {
     /// The scope does not cover the call.
@@ -233,7 +249,7 @@ pub enum Fault {
         operation: String,
         /// `written` or `read`.
         verb: &'static str,
-        /// Serde's or the sealer's words; never a value.
+        /// The error of serde or of the sealer; never a value.
         why: String,
     },
     /// The host was stopped in the middle of the call.

@@ -1,4 +1,4 @@
-//! What must not stop half-way.
+//! Futures that must not be cancelled half-way.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 
 use tokio::runtime::Handle;
 
-/// A future that comes to its end whatever becomes of the one who waits for it: dropped in the middle, it goes on as a
-/// task of its own. Where nobody drops it, it costs no switch to another thread. `None` is a panic of its own.
+/// A future that runs to its end even if it is dropped: the rest of it is then spawned as a task. Otherwise it is polled in
+/// place, which saves a switch to another thread. The result is `None` if it panicked.
 pub(crate) struct Finish<T: Send + 'static> {
     rest: Option<Rest<T>>,
     runtime: Handle,
@@ -16,7 +16,7 @@ pub(crate) struct Finish<T: Send + 'static> {
 type Rest<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 impl<T: Send + 'static> Finish<T> {
-    /// Only inside a runtime.
+    /// Must be called inside a runtime.
     pub(crate) fn new(work: impl Future<Output = T> + Send + 'static) -> Self {
         Self { rest: Some(Box::pin(work)), runtime: Handle::current() }
     }
@@ -33,7 +33,7 @@ impl<T: Send + 'static> Future for Finish<T> {
                 Poll::Pending
             }
             Ok(Poll::Ready(done)) => Poll::Ready(Some(done)),
-            // The hook has told of it.
+            // The panic hook has reported it.
             Err(_) => Poll::Ready(None),
         }
     }
@@ -58,7 +58,7 @@ mod tests {
 
     use super::*;
 
-    /// Work in two halves, the second when it is told to go on; counts each.
+    /// Work in two halves that each count themselves; the second waits for `go_on`.
     fn work(count: &Arc<AtomicU32>, go_on: &Arc<Notify>) -> Finish<u32> {
         let (count, go_on) = (Arc::clone(count), Arc::clone(go_on));
         Finish::new(async move {
@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(count.load(Ordering::SeqCst), 3, "in the middle");
         go_on.notify_one();
         reaches(4).await;
-        // Nobody even began to wait.
+        // Dropped before it was polled at all.
         drop(work(&count, &go_on));
         go_on.notify_one();
         reaches(6).await;

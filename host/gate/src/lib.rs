@@ -1,34 +1,44 @@
 //! The one way from an action to the outside.
 //!
-//! Every host call is an [`Operation`]. [`Gate::call`] decides whether the grant's [`Scope`] covers it,
+//! Every host call is an [`Operation`]. [`Gate::observe`] and [`Gate::change`] decide whether the grant's [`Scope`] covers it,
 //! has its prior state recorded, makes its intent durable in the journal, and only then lets it reach
 //! its backend, with a [`Permit`] that exists for that one call. Backends demand the permit's
 //! [`Authority`] for everything that changes something, so there is no second way.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make their own files"))]
 
+mod context;
 mod failure;
 mod finish;
 mod gate;
+mod known;
+mod live;
 mod noise;
 mod operation;
 mod pattern;
 mod plan;
+mod progress;
+mod recorder;
 mod replay;
 mod resource;
 mod scope;
 mod setup;
 mod undo;
 
-pub use failure::{Exceeded, Failure, Fault, Limit};
-pub use gate::{Gate, Made};
+pub use failure::{Divergence, Exceeded, Failure, Fault, Limit};
+pub use gate::Gate;
+pub use known::Known;
 pub use noise::Noise;
-pub use operation::{Authority, MakeUp, Observation, Operation, Permit, Prepared, State};
+pub use operation::{
+    Authority, Change, Changes, Countermeasure, Kind, MakeUp, Observe, Operation, Permit, Prepared, Reads,
+    State,
+};
 pub use pattern::Pattern;
 pub use plan::{Plan, Step};
+pub use progress::Made;
 pub use remit_journal::{Effect, Mode, Phase};
-pub use replay::{Divergence, Replay};
+pub use replay::Replay;
 pub use resource::{Resource, ResourceError};
 pub use scope::{Allow, Limits, OnFailure, Rules, Scope, ScopeError};
 pub use setup::{Estate, Facts, Injected, Setup, Used, Window};
-pub use undo::{AnyOperation, Boxed, Of, UndoGate};
+pub use undo::UndoGate;

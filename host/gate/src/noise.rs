@@ -4,11 +4,10 @@ use ring::hmac;
 
 /// Makes text up for one run.
 ///
-/// What it makes depends on the run, on the place that is asked about, and on the *shape* of the real text (its
-/// length, and the class of each character), and on nothing else of it: the real text does not enter. So nobody can
-/// learn from it, however often they rehearse, what the text is, nor that two places hold the same. That a
-/// made-up character is now and then the real one is part of this: were it always another one, the one
-/// that never comes in many rehearsals would be the real one.
+/// The output depends on the run, on the place that is asked about, and on the *shape* of the real text (its length, and
+/// the class of each character), and on nothing else. So nobody can learn the text from any number of rehearsals, nor
+/// whether two places hold the same text. A made-up character may be equal to the real one by chance: if it never were, the
+/// one character that never appears in many rehearsals would be the real one.
 #[derive(Clone)]
 pub struct Noise {
     key: hmac::Key,
@@ -25,8 +24,7 @@ impl Noise {
         Self { key: hmac::Key::new(hmac::HMAC_SHA256, seed) }.at("remit-noise-v1")
     }
 
-    /// The same for one place only, such as an operation with its arguments: another place has another noise,
-    /// and the same place always the same.
+    /// The noise of one place, such as an operation with its arguments. Each place has its own, and always the same.
     #[must_use]
     pub fn at(&self, place: &str) -> Self {
         let key = hmac::sign(&self.key, &[b"at\0", place.as_bytes()].concat());
@@ -58,7 +56,7 @@ impl Noise {
 
 /// A character of the class of `real`: the one that was drawn.
 fn of_class(real: char, drawn: u64) -> char {
-    // Of 2^64 equally likely numbers; what the remainder favours cannot be noticed.
+    // The bias of the remainder of a 64-bit number is too small to measure.
     let of = |count: u64| u32::try_from(drawn % count).unwrap_or_default();
     let from = |first: char, count: u64| char::from_u32(u32::from(first) + of(count)).unwrap_or(first);
     match real {

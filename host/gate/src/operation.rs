@@ -1,8 +1,9 @@
-//! What a host call is, to the gate.
+//! What a host call is to the gate, and the right to change something: types that only the gate makes.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
+use std::marker::PhantomData;
 
 use remit_journal::Effect;
 use remit_trust::SecretBytes;
@@ -11,84 +12,46 @@ use serde::de::DeserializeOwned;
 
 use crate::{Failure, Noise, Resource};
 
-/// One call of one function of a capability, with its arguments.
+/// One call of one function of a capability, with its arguments: either an [`Observe`] or a [`Change`].
 ///
-/// Serialised, it is the journal's record of what was asked: no field may hold a secret. Operations
-/// that only read implement [`Observation`] instead and get this trait from it.
+/// Serialised, it is the journal's record of what was asked: no field may hold a secret.
 pub trait Operation: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// `PACKAGE/INTERFACE.FUNCTION`, as in the WIT without its version: `remit:secrets/rotate.rotate`.
     const NAME: &'static str;
-    /// What it does to the world, at most; see [`Prepared::irrevocable`].
-    const EFFECT: Effect;
-    /// The arguments whose values are only known at run time, such as a text that quotes the run: a run may
-    /// pass others than its plan. Everything else must be as planned.
-    const RUN_TIME: &'static [&'static str] = &[];
-    /// Whether its outcome is sealed in the journal although the rule need not say `disclose`: it is content
-    /// that the operation was granted for, such as a file's.
-    const SEALED: bool = false;
-    /// See [`Observation::DISCLOSES`].
-    const MAKE_UP: Option<MakeUp<Self::Outcome>> = None;
+    /// Whether it reaches nothing but its own run. Such an operation needs no rule of a scope and is in no plan.
+    const AMBIENT: bool = false;
+    /// [`Reads`] or [`Changes`]: no operation is both.
+    type Kind: Kind;
     /// The code that reaches the real system.
     type Backend: Send + Sync + 'static;
-    /// What the guest gets. Never secret, except from a `disclose` operation, whose outcome is sealed.
+    /// What the guest gets. Never secret, except where [`Observe::DISCLOSES`] is set.
     type Outcome: Serialize + DeserializeOwned + Send + Sync + 'static;
-    /// The public part of what is needed to take it back.
-    type Undo: Serialize + DeserializeOwned + Send + Sync + 'static;
 
-    /// What it touches: lent where it is a field, given where it is worked out.
+    /// What it touches: borrowed where it is a field, owned where it is computed.
     fn resource(&self) -> Cow<'_, Resource>;
-
-    /// Reads the state that `undo` would restore, and decides everything `perform` will do (a fresh
-    /// value, say), so that the intent on disk says what the effect will be.
-    fn prepare(
-        &self,
-        on: &Self::Backend,
-    ) -> impl Future<Output = Result<Prepared<Self::Undo>, Failure>> + Send;
-
-    /// What `perform` would return, for a rehearsal.
-    fn simulate(&self, before: &Self::Undo) -> Self::Outcome;
-
-    /// The same with a backend that plays changes: an operation whose effect the action can see, such as a
-    /// file that it reads back, writes it down there.
-    fn rehearse(&self, before: &Prepared<Self::Undo>, _: &Self::Backend) -> Self::Outcome {
-        self.simulate(&before.undo)
-    }
-
-    /// Does it. Only ever called with a durable intent, which the permit carries.
-    fn perform(
-        on: &Self::Backend,
-        by: Permit<'_, Self>,
-    ) -> impl Future<Output = Result<Self::Outcome, Failure>> + Send
-    where
-        Self: Sized;
-
-    /// Compares the live state with what was recorded. This one method serves the host's check after
-    /// a run, the compare before an undo, and the decision about an operation in doubt.
-    fn state(
-        &self,
-        before: &Prepared<Self::Undo>,
-        on: &Self::Backend,
-    ) -> impl Future<Output = Result<State, Failure>> + Send;
-
-    /// Takes it back. Only ever called when [`Operation::state`] said [`State::After`]; the backend
-    /// compares again as it writes.
-    fn undo(on: &Self::Backend, by: Permit<'_, Self>) -> impl Future<Output = Result<(), Failure>> + Send
-    where
-        Self: Sized;
-
-    /// What `undo` would do, for the plan: `put version 3 back`.
-    fn describe_undo(&self, before: &Self::Undo) -> String;
-
-    /// Whether what was found at the moment of the change is what was found when it was planned: the same thing in the
-    /// same state. By default everything in it must be equal. An operation whose rehearsal cannot know a part, because
-    /// an earlier step of the same rehearsal made the thing, says so here.
-    fn is_as_planned(planned: &Self::Undo, found: &Self::Undo) -> bool {
-        let json = |undo| serde_json::to_value(undo).ok();
-        json(planned).is_some_and(|planned| json(found) == Some(planned))
-    }
 }
 
-/// The interface of an operation, without a version: worked out once, when Remit is compiled.
+/// Whether an operation reads or changes: [`Reads`] or [`Changes`], and nothing else.
+pub trait Kind: sealed::Sealed {}
+
+/// The kind of each [`Observe`].
+#[derive(Debug)]
+pub enum Reads {}
+
+/// The kind of each [`Change`].
+#[derive(Debug)]
+pub enum Changes {}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Reads {}
+    impl Sealed for super::Changes {}
+}
+
+impl Kind for Reads {}
+impl Kind for Changes {}
+
+/// The interface of an operation, without a version; computed at compile time.
 pub(crate) trait Named: Operation {
     /// `remit:secrets/rotate`.
     const INTERFACE: &'static str = interface_of(Self::NAME);
@@ -107,22 +70,14 @@ const fn interface_of(operation: &'static str) -> &'static str {
     operation
 }
 
-/// An operation that reads. It gets no permit, so nothing a backend guards is within its reach.
-pub trait Observation: Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// See [`Operation::NAME`].
-    const NAME: &'static str;
+/// An operation that reads. It gets no permit, so it cannot call what a backend guards with [`crate::Authority`].
+pub trait Observe: Operation<Kind = Reads> {
     /// Set where the outcome is secret material: the effect is then `disclose` rather than `observe`, and this makes
     /// what a rehearsal is told instead.
     const DISCLOSES: Option<MakeUp<Self::Outcome>> = None;
-    /// See [`Operation::SEALED`].
+    /// Whether its outcome is sealed in the journal although the rule need not say `disclose`: it is content
+    /// that the operation was granted for, such as a file's.
     const SEALED: bool = false;
-    /// See [`Operation::Backend`].
-    type Backend: Send + Sync + 'static;
-    /// See [`Operation::Outcome`].
-    type Outcome: Serialize + DeserializeOwned + Send + Sync + 'static;
-
-    /// See [`Operation::resource`].
-    fn resource(&self) -> Cow<'_, Resource>;
 
     /// Reads.
     fn observe(&self, on: &Self::Backend) -> impl Future<Output = Result<Self::Outcome, Failure>> + Send;
@@ -131,52 +86,106 @@ pub trait Observation: Serialize + DeserializeOwned + Send + Sync + 'static {
 /// Makes of a secret outcome one of the same shape that tells nothing of it.
 pub type MakeUp<T> = fn(T, &Noise) -> T;
 
-/// What an [`Observation`] has to undo.
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
-pub enum Nothing {}
+/// An operation that changes something.
+pub trait Change: Operation<Kind = Changes> {
+    /// Why no call of it can be taken back, if that is so. See also [`Prepared::irrevocable`].
+    const IRREVOCABLE: Option<&'static str> = None;
+    /// What kind of countermeasure it is, for exports.
+    const COUNTERMEASURE: Countermeasure;
+    /// The arguments whose values are only known at run time, such as a text that quotes the run: a run may
+    /// pass others than its plan. Everything else must be as planned.
+    const RUN_TIME: &'static [&'static str] = &[];
+    /// The public part of what is needed to take it back.
+    type Undo: Serialize + DeserializeOwned + Send + Sync + 'static;
 
-impl<T: Observation> Operation for T {
-    const NAME: &'static str = T::NAME;
-    const EFFECT: Effect = if T::DISCLOSES.is_some() { Effect::Disclose } else { Effect::Observe };
-    const SEALED: bool = T::SEALED;
-    const MAKE_UP: Option<MakeUp<Self::Outcome>> = T::DISCLOSES;
-    type Backend = T::Backend;
-    type Outcome = T::Outcome;
-    type Undo = Nothing;
+    /// Reads the state that `undo` would restore, and decides everything `perform` will do (a fresh
+    /// value, say), so that the intent on disk says what the effect will be.
+    fn prepare(
+        &self,
+        on: &Self::Backend,
+    ) -> impl Future<Output = Result<Prepared<Self::Undo>, Failure>> + Send;
 
-    fn resource(&self) -> Cow<'_, Resource> {
-        Observation::resource(self)
-    }
+    /// What `perform` would return, for a rehearsal. If the action can see the effect later in the same run, such as a
+    /// file that it reads back, this also records the effect in the backend of the rehearsal.
+    fn rehearse(&self, before: &Prepared<Self::Undo>, on: &Self::Backend) -> Self::Outcome;
 
-    async fn prepare(&self, _: &Self::Backend) -> Result<Prepared<Nothing>, Failure> {
-        Err(Failure::Invalid(format!("{} changes nothing", T::NAME)))
-    }
+    /// Does it. Only ever called with a durable intent, which the permit carries.
+    fn perform(
+        on: &Self::Backend,
+        by: Permit<'_, Self>,
+    ) -> impl Future<Output = Result<Self::Outcome, Failure>> + Send
+    where
+        Self: Sized;
 
-    fn simulate(&self, before: &Nothing) -> Self::Outcome {
-        match *before {}
-    }
+    /// Compares the live state with what was recorded. This one method serves the host's check after
+    /// a run, the compare before an undo, and the decision about an operation in doubt.
+    fn state(
+        &self,
+        before: &Prepared<Self::Undo>,
+        on: &Self::Backend,
+    ) -> impl Future<Output = Result<State, Failure>> + Send;
 
-    async fn perform(on: &Self::Backend, by: Permit<'_, Self>) -> Result<Self::Outcome, Failure> {
-        by.operation.observe(on).await
-    }
+    /// Takes it back. Only ever called when [`Change::state`] said [`State::After`] and the change is not irrevocable;
+    /// the backend compares again as it writes.
+    fn undo(on: &Self::Backend, by: Permit<'_, Self>) -> impl Future<Output = Result<(), Failure>> + Send
+    where
+        Self: Sized;
 
-    async fn state(&self, before: &Prepared<Nothing>, _: &Self::Backend) -> Result<State, Failure> {
-        match before.undo {}
-    }
+    /// What `undo` would do, for the plan: `put version 3 back`.
+    fn describe_undo(&self, before: &Self::Undo) -> String;
 
-    async fn undo(_: &Self::Backend, by: Permit<'_, Self>) -> Result<(), Failure> {
-        match by.before {
-            Some(before) => match before.undo {},
-            None => Err(Failure::Invalid(format!("{} has nothing to undo", T::NAME))),
-        }
-    }
-
-    fn describe_undo(&self, before: &Nothing) -> String {
-        match *before {}
+    /// Whether what was found at the moment of the change is what was found when it was planned: the same thing in the
+    /// same state. By default everything in it must be equal. An operation whose rehearsal cannot know a part, because
+    /// an earlier step of the same rehearsal made the thing, says so here.
+    fn is_as_planned(planned: &Self::Undo, found: &Self::Undo) -> bool {
+        let json = |undo| serde_json::to_value(undo).ok();
+        json(planned).is_some_and(|planned| json(found) == Some(planned))
     }
 }
 
-/// What [`Operation::prepare`] found.
+/// The effect of an observation.
+pub(crate) const fn effect_of_observation<O: Observe>() -> Effect {
+    if O::DISCLOSES.is_some() { Effect::Disclose } else { Effect::Observe }
+}
+
+/// The effect of a change, unless its preparation says that this call has no undo.
+pub(crate) const fn effect_of_change<O: Change>() -> Effect {
+    if O::IRREVOCABLE.is_some() { Effect::Irrevocable } else { Effect::Change }
+}
+
+/// A kind of countermeasure, as MITRE D3FEND and OCSF's Remediation Activity have them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Countermeasure {
+    /// Separates something from the rest: access is blocked, and can be given again.
+    Isolate = 1,
+    /// Removes something for good.
+    Evict = 2,
+    /// Brings something back to a state it had.
+    Restore = 3,
+    /// Makes a later attack harder: a new key, a safer setting.
+    Harden = 4,
+}
+
+impl Countermeasure {
+    /// OCSF's `activity_id` of class 7001.
+    #[must_use]
+    pub fn id(self) -> u64 {
+        self as u64
+    }
+
+    /// OCSF's `activity_name`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Isolate => "Isolate",
+            Self::Evict => "Evict",
+            Self::Restore => "Restore",
+            Self::Harden => "Harden",
+        }
+    }
+}
+
+/// What [`Change::prepare`] found.
 #[derive(Debug)]
 pub struct Prepared<U> {
     /// Written to the journal as it is.
@@ -203,36 +212,32 @@ pub enum State {
 ///
 /// Only the gate makes one. It can be neither cloned nor kept: it borrows from the call it belongs to.
 /// `perform` reads its arguments from here, and so from what was written.
-pub struct Permit<'call, O: Operation> {
+pub struct Permit<'call, O: Change> {
     pub(crate) operation: &'call O,
-    pub(crate) before: Option<&'call Prepared<O::Undo>>,
+    pub(crate) before: &'call Prepared<O::Undo>,
 }
 
-impl<'call, O: Operation> Permit<'call, O> {
+impl<'call, O: Change> Permit<'call, O> {
     /// The operation as journaled.
     #[must_use]
     pub fn operation(&self) -> &'call O {
         self.operation
     }
 
-    /// What [`Operation::prepare`] recorded before it.
-    ///
-    /// # Panics
-    /// Never for a change: the gate journals its preparation first.
+    /// What [`Change::prepare`] recorded before it.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "the gate builds every change's permit from its preparation")]
     pub fn before(&self) -> &'call Prepared<O::Undo> {
-        self.before.expect("a change has been prepared")
+        self.before
     }
 
     /// What a backend asks for before it changes anything.
     #[must_use]
     pub fn authority(&self) -> Authority<'_> {
-        Authority { operation: O::NAME, _call: std::marker::PhantomData }
+        Authority { operation: O::NAME, _call: PhantomData }
     }
 }
 
-impl<O: Operation> fmt::Debug for Permit<'_, O> {
+impl<O: Change> fmt::Debug for Permit<'_, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Permit({})", O::NAME)
     }
@@ -242,7 +247,7 @@ impl<O: Operation> fmt::Debug for Permit<'_, O> {
 #[derive(Debug)]
 pub struct Authority<'permit> {
     operation: &'static str,
-    _call: std::marker::PhantomData<&'permit ()>,
+    _call: PhantomData<&'permit ()>,
 }
 
 impl Authority<'_> {

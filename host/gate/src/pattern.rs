@@ -71,7 +71,7 @@ impl Pattern {
 /// Whether a pattern matches a path that begins with these segments.
 fn reaches(pattern: &[&str], under: &[&str]) -> bool {
     match (pattern, under) {
-        // Some path below fits whatever is left of the pattern; and a `**` takes all that is asked about.
+        // If the prefix is used up, some path below it matches the rest of the pattern; a `**` matches the rest of the prefix.
         (_, []) | (["**", ..], _) => true,
         (["*", rest @ ..], [_, tail @ ..]) => reaches(rest, tail),
         ([literal, rest @ ..], [segment, tail @ ..]) => literal == segment && reaches(rest, tail),
@@ -109,7 +109,7 @@ pub(crate) struct PatternSet {
 struct Node {
     literal: BTreeMap<Box<str>, usize>,
     one: Option<usize>,
-    /// Entered by the first segment of a `**`; stays for every further one.
+    /// Where the first segment of a `**` leads; further segments stay there.
     many: Option<usize>,
     /// This node is the inside of a `**`.
     repeats: bool,
@@ -143,7 +143,7 @@ impl PatternSet {
         if self.nodes.is_empty() {
             return false;
         }
-        // Few patterns fit at once: the states of most paths need no place on the heap.
+        // Few patterns match at once, so the states of most paths fit without an allocation.
         let mut here: SmallVec<[usize; 8]> = SmallVec::from_slice(&[0]);
         let mut next: SmallVec<[usize; 8]> = SmallVec::new();
         for segment in std::iter::once(resource.kind()).chain(resource.path().split('/')) {
@@ -268,7 +268,7 @@ mod tests {
     fn many_wildcards_cost_no_time() {
         let mut set = PatternSet::default();
         set.insert(&pattern(&[&["**"; 100][..], &["end"]].concat()));
-        // Backtracking would take longer than the universe has had.
+        // A matcher that backtracks would never finish here.
         assert!(!set.matches(&secret(&["a"; 250])));
         assert!(set.matches(&secret(&[&["a"; 250][..], &["end"]].concat())));
     }

@@ -3,7 +3,7 @@
 use remit_journal::{Effect, Intent, Phase};
 use serde::{Deserialize, Serialize};
 
-use crate::{Allow, Limits, OnFailure, Operation, Pattern, Resource, Scope};
+use crate::{Allow, Change, Limits, OnFailure, Operation, Pattern, Resource, Scope};
 
 /// The operations of a rehearsal, in order, of `run` and of `verify`. Made by the gate, never by the action.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -23,7 +23,7 @@ pub struct Step {
     pub operation: String,
     /// The effect this call has: `irrevocable` also where a change could not be prepared for undo.
     pub effect: Effect,
-    /// Whether it is a read that hands out content, such as a file's: see [`Operation::SEALED`].
+    /// Whether it is a read that hands out content, such as a file's: see [`crate::Observe::SEALED`].
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub content: bool,
     /// What it touches.
@@ -60,7 +60,7 @@ impl Step {
             phase,
             operation: O::NAME.to_owned(),
             effect,
-            content: O::SEALED && effect == Effect::Observe,
+            content: false,
             resource: operation.resource().into_owned(),
             arguments: serde_json::to_value(operation)?,
             before: None,
@@ -75,16 +75,23 @@ impl Step {
         self.effect != Effect::Observe
     }
 
-    /// Whether a run may do `other` where this was approved: the same in the same phase, on the same state of the same
-    /// thing, but for the arguments that its operation marks as run-time values.
-    pub(crate) fn admits<O: Operation>(&self, other: &Self, found: Option<&O::Undo>) -> bool {
-        let as_planned = match (&self.before, found) {
-            (Some(planned), Some(found)) => serde_json::from_value(planned.clone())
-                .is_ok_and(|planned: O::Undo| O::is_as_planned(&planned, found)),
-            (None, None) => true,
-            _ => false,
-        };
-        as_planned && self.admits_call(other, O::RUN_TIME)
+    /// Whether it changes something, undoable or not.
+    #[must_use]
+    pub fn is_change(&self) -> bool {
+        matches!(self.effect, Effect::Change | Effect::Irrevocable)
+    }
+
+    /// Whether a run may disclose `other` where this was approved: the same in the same phase.
+    pub(crate) fn admits(&self, other: &Self) -> bool {
+        self.before.is_none() && self.admits_call(other, &[])
+    }
+
+    /// Whether a run may do the change `other` where this was approved: the same in the same phase, on the same state of
+    /// the same thing, but for the arguments that its operation marks as run-time values.
+    pub(crate) fn admits_change<O: Change>(&self, other: &Self, found: &O::Undo) -> bool {
+        let planned = self.before.clone().map(serde_json::from_value::<O::Undo>);
+        planned.is_some_and(|planned| planned.is_ok_and(|planned| O::is_as_planned(&planned, found)))
+            && self.admits_call(other, O::RUN_TIME)
     }
 
     /// What a record says was asked for, to look it up in a scope.
@@ -103,7 +110,7 @@ impl Step {
         }
     }
 
-    /// Whether this step is what a record says was done, in that phase; `run_time` as [`Operation::RUN_TIME`].
+    /// Whether this step is what a record says was done, in that phase; `run_time` as [`Change::RUN_TIME`].
     #[must_use]
     pub fn is_of(&self, phase: Phase, intent: &Intent, run_time: &[&str]) -> bool {
         Resource::try_from(intent.resource.clone()).is_ok_and(|resource| {
@@ -166,7 +173,7 @@ fn plain(value: &serde_json::Value) -> String {
 impl Plan {
     /// The steps that change something, in order.
     pub fn changes(&self) -> impl Iterator<Item = &Step> {
-        self.steps.iter().filter(|step| matches!(step.effect, Effect::Change | Effect::Irrevocable))
+        self.steps.iter().filter(|step| step.is_change())
     }
 
     /// The steps that are more than a look, in order: what a run under this plan may do besides looking.
@@ -208,6 +215,24 @@ impl Plan {
         }
         let changes = self.changes().count() as u64;
         Scope { on_failure: OnFailure::Revert, allow, limits: Limits { changes, ..Limits::default() } }
+    }
+}
+
+impl Scope {
+    /// Whether a step of a plan is inside; why not, if it is not.
+    pub fn covers(&self, step: &Step) -> Result<(), String> {
+        let rules = self.compile();
+        let (interface, resource) = (step.interface(), &step.resource);
+        rules.permits(interface, resource)?;
+        match step.effect {
+            Effect::Irrevocable if !rules.accepts_irrevocable(interface, resource) => {
+                Err("it cannot be taken back, which the rule does not accept".to_owned())
+            }
+            Effect::Disclose if !rules.accepts_disclosure(interface, resource) => {
+                Err("it hands out secret material, which the rule does not accept".to_owned())
+            }
+            _ => Ok(()),
+        }
     }
 }
 

@@ -1,35 +1,16 @@
-//! The same action again, answered from the record of a run. Touches nothing: there is nothing here to touch.
+//! Replay: the same action again, answered from the records of a run. There is no backend here that it could reach.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use miette::Diagnostic;
 use remit_journal::{CallResult, Denied, Event, Intent, Phase, Record, RunId, Simulated};
 use remit_trust::Sealer;
-use serde::Serialize;
 
-use crate::gate::{outcome_context, within};
-use crate::{Failure, Fault, Limit, Limits, Operation, Used};
+use crate::context::outcome_context;
+use crate::progress::within;
+use crate::{Divergence, Failure, Fault, Limit, Limits, Operation, Used};
 
-/// The first difference between a replay and the record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error, Diagnostic)]
-#[error("the replay differs from the record at {at}: expected {expected}, got {got}")]
-#[diagnostic(
-    code("integrity::divergence"),
-    help(
-        "either the record is not of this component and input (`remit audit verify`), or the action is not deterministic on this host"
-    )
-)]
-pub struct Divergence {
-    /// Where: `call 3`, `the end`.
-    pub at: String,
-    /// What is on record.
-    pub expected: String,
-    /// What the action did now.
-    pub got: String,
-}
-
-/// A run's host calls, to be asked for again in the same order.
+/// The recorded host calls of a run, in the order in which the action must ask for them again.
 pub struct Replay {
     run: RunId,
     /// Intents, refusals and phases, in order.
@@ -49,8 +30,7 @@ struct Progress {
 }
 
 impl Replay {
-    /// From the records of a run, up to its first end. `sealer` is only needed where the run was told a
-    /// secret.
+    /// From the records of a run, up to its first end. `sealer` is only needed if an outcome is sealed.
     #[must_use]
     pub fn new(run: RunId, records: &[(u64, Record)], limits: Limits, sealer: Option<Arc<Sealer>>) -> Self {
         let mut script = Vec::new();
@@ -66,7 +46,7 @@ impl Replay {
                 Event::Phase(entered) if matches!(entered.phase, Phase::Verify | Phase::HostCheck) => {
                     script.push(record.event.clone());
                 }
-                // The action has no part in what follows.
+                // The action does not run after this.
                 Event::Phase(_) | Event::Ended(_) => break,
                 _ => {}
             }
@@ -74,7 +54,7 @@ impl Replay {
         Self { run, script, outcomes, limits, sealer, progress: Mutex::default() }
     }
 
-    /// What is on record and was not asked for, in words; none when all was.
+    /// The first recorded call that the action has not asked for yet, in words; none if it asked for all.
     pub(crate) fn left(&self) -> Option<String> {
         self.script.get(self.progress().next).map(words)
     }
@@ -122,7 +102,8 @@ impl Replay {
         }
     }
 
-    pub(crate) fn call<O: Operation>(&self, operation: &O) -> Result<Result<O::Outcome, Failure>, Fault> {
+    /// What the recorded run was answered.
+    pub(crate) fn answer<O: Operation>(&self, operation: &O) -> Result<Result<O::Outcome, Failure>, Fault> {
         let unreadable = |verb, why: String| Fault::Record { operation: O::NAME.to_owned(), verb, why };
         let arguments =
             serde_json::to_string(operation).map_err(|error| unreadable("written", error.to_string()))?;
@@ -140,7 +121,7 @@ impl Replay {
                 return Err(Self::diverge(&other, format!("{} on {resource} with {arguments}", O::NAME)));
             }
         };
-        // Answered, and then refused all the same: the guest never got it.
+        // The call had an outcome, but its answer was too large and was refused: the guest never got it.
         if let Some(reason) = self.refused_after(call) {
             return Err(Fault::Recorded(reason));
         }
@@ -161,7 +142,7 @@ impl Replay {
                 let open = sealer
                     .open(context.as_bytes(), value)
                     .map_err(|error| unreadable("read", error.to_string()))?;
-                // Serde's words could quote what was disclosed.
+                // The text of serde's error could quote what was disclosed.
                 let value = serde_json::from_slice(&open)
                     .map_err(|_| unreadable("read", "what it disclosed has another shape".to_owned()))?;
                 Ok(Ok(value))
@@ -182,7 +163,7 @@ impl Replay {
         Ok(next)
     }
 
-    /// Passes over the refusal of a call that was on record before, if it comes next: why.
+    /// If the next record refuses a call that has an outcome already: skips it, and returns the reason.
     fn refused_after(&self, call: u64) -> Option<String> {
         let mut progress = self.progress();
         match self.script.get(progress.next) {

@@ -123,7 +123,7 @@ pub enum ScopeError {
     Malformed {
         /// Where it came from.
         file: String,
-        /// The parser's words, with line and caret.
+        /// The error of the parser, with line and caret.
         detail: String,
     },
     /// A value out of range.
@@ -148,7 +148,7 @@ impl Scope {
         Ok(scope)
     }
 
-    /// What TOML's types cannot say.
+    /// Checks what the types do not.
     fn check(&self) -> Result<(), String> {
         for allow in &self.allow {
             let (name, version) = allow.interface();
@@ -188,23 +188,6 @@ impl Scope {
             let (name, pinned) = allow.interface();
             name == interface && pinned.is_none_or(|pinned| pinned == version)
         })
-    }
-
-    /// Whether a step of a plan is inside; why not, if it is not.
-    pub fn covers(&self, step: &crate::Step) -> Result<(), String> {
-        use remit_journal::Effect;
-        let rules = self.compile();
-        let (interface, resource) = (step.interface(), &step.resource);
-        rules.permits(interface, resource)?;
-        match step.effect {
-            Effect::Irrevocable if !rules.accepts_irrevocable(interface, resource) => {
-                Err("it cannot be taken back, which the rule does not accept".to_owned())
-            }
-            Effect::Disclose if !rules.accepts_disclosure(interface, resource) => {
-                Err("it hands out secret material, which the rule does not accept".to_owned())
-            }
-            _ => Ok(()),
-        }
     }
 
     /// The first segments of every pattern of these capabilities, wildcards as they are.
@@ -248,16 +231,8 @@ struct Rule {
 }
 
 impl Rules {
-    /// Interfaces that reach nothing but the run itself: no scope names them.
-    pub(crate) fn is_ambient(interface: &str) -> bool {
-        interface.starts_with("remit:host/") || interface.starts_with("wasi:")
-    }
-
     /// Whether a rule allows an interface on a resource; why not, if none does.
     pub fn permits(&self, interface: &str, resource: &Resource) -> Result<(), String> {
-        if Self::is_ambient(interface) {
-            return Ok(());
-        }
         match self.by_interface.get(interface) {
             None => Err(format!("no rule allows {interface}")),
             Some(rule) if rule.allowed.matches(resource) => Ok(()),

@@ -23,7 +23,7 @@ pub struct Estate {
     counted: Arc<AtomicU64>,
 }
 
-/// Makes of a backend the one that a single run gets, or none.
+/// Derives the backend of one run from the shared one; none if the run has no part in it.
 type ForRun = Arc<dyn Fn(&(dyn Any + Send + Sync), &Scope, Mode) -> Option<Shared> + Send + Sync>;
 type Shared = Arc<dyn Any + Send + Sync>;
 
@@ -32,7 +32,7 @@ type Shared = Arc<dyn Any + Send + Sync>;
 pub struct Injected {
     /// At which call of a live run, counted from 1 over all but the ambient ones.
     pub at: u64,
-    /// What the action is told.
+    /// The failure that the action gets.
     pub failure: Failure,
     /// Whether the call is performed all the same: only its answer is lost.
     pub answer_lost: bool,
@@ -46,8 +46,8 @@ impl Estate {
         self
     }
 
-    /// Adds a backend of which each run gets its own: cut to its scope, playing the changes of a rehearsal;
-    /// or none, if it has no part in the run. An undo gets `backend` itself.
+    /// Adds a backend from which `for_run` derives one for each run: limited to its scope, simulating the changes of a
+    /// rehearsal; or none, if the run has no part in it. An undo uses `backend` itself.
     #[must_use]
     pub fn with_per_run<B: Send + Sync + 'static>(
         mut self,
@@ -62,7 +62,7 @@ impl Estate {
         self.with(backend)
     }
 
-    /// What one run gets.
+    /// The backends of one run.
     pub(crate) fn for_run(mut self, scope: &Scope, mode: Mode) -> Self {
         for (id, make) in std::mem::take(&mut self.per_run) {
             let made = self.backends.remove(&id).and_then(|shared| make(&*shared, scope, mode));
@@ -85,8 +85,8 @@ impl Estate {
         self.injected.is_some()
     }
 
-    /// How many calls of a live run were made so far of those that [`Injected::at`] counts: fewer than that, and nothing
-    /// has failed.
+    /// How many of the calls that [`Injected::at`] counts were made so far. While it is less than that, no failure was
+    /// injected.
     #[must_use]
     pub fn counted(&self) -> u64 {
         self.counted.load(Ordering::Relaxed)
@@ -98,7 +98,7 @@ impl Estate {
         self.injected.as_ref().filter(|injected| injected.at == at)
     }
 
-    /// For as long as a call.
+    /// The backend of an operation, borrowed.
     pub(crate) fn of<O: Operation>(&self) -> Result<&O::Backend, Fault> {
         self.backends
             .get(&TypeId::of::<O::Backend>())
@@ -106,7 +106,7 @@ impl Estate {
             .ok_or(Fault::NoBackend { operation: O::NAME })
     }
 
-    /// For longer.
+    /// The backend of an operation, for a task that may outlive the caller.
     pub(crate) fn get<O: Operation>(&self) -> Result<Arc<O::Backend>, Fault> {
         self.backends
             .get(&TypeId::of::<O::Backend>())
@@ -134,26 +134,25 @@ pub struct Facts {
     pub seed: [u8; 32],
 }
 
-/// When a grant may be used: between two moments, and for no longer than lies between now and the second,
-/// whatever the clock says meanwhile.
+/// When a grant may be used: between two moments of the wall clock, and for no longer than the time from now to the second
+/// one, measured by the monotonic clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
     not_before: Timestamp,
     not_after: Timestamp,
-    /// The same end on the clock that nobody can set.
+    /// The same end on the monotonic clock, which nobody can set back.
     end: Option<Instant>,
 }
 
 impl Window {
-    /// From now on it counts by both clocks. Before `not_before` no call is admitted: a clock that was set back
-    /// does not revive a grant. From `not_after` on none is.
+    /// No call is admitted before `not_before` (setting the clock back does not revive a grant), nor from `not_after` on.
     #[must_use]
     pub fn new(not_before: Timestamp, not_after: Timestamp) -> Self {
         let left = not_after.duration_since(Timestamp::now()).try_into().unwrap_or_default();
         Self { not_before, not_after, end: Instant::now().checked_add(left) }
     }
 
-    /// Whether this moment, by the wall clock and by the other one, is inside.
+    /// Whether this moment, by the wall clock and by the monotonic one, is inside.
     pub(crate) fn holds(&self, at: Timestamp, now: Instant) -> Result<(), Fault> {
         if at >= self.not_after || self.end.is_some_and(|end| now >= end) {
             Err(Fault::Expired(self.not_after))
@@ -175,9 +174,9 @@ pub struct Setup {
     pub scope: Scope,
     /// The approved plan. Without one, any change inside the scope is admitted.
     pub plan: Option<Plan>,
-    /// Until when; a rehearsal has no window.
+    /// When the grant may be used; a rehearsal has no window.
     pub window: Option<Window>,
-    /// Tells when what the run rests on is taken away. A run without one rests on nothing.
+    /// Reports when the grant of the run, or what it depends on, is revoked. None for a run that depends on nothing.
     pub watch: Option<Watch>,
     /// The real systems.
     pub estate: Estate,
@@ -187,7 +186,7 @@ pub struct Setup {
     pub sealer: Arc<Sealer>,
 }
 
-/// What a run's host calls came to.
+/// What the host calls of a run used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Used {
     /// Host calls of any kind.

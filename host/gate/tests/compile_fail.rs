@@ -16,6 +16,8 @@ fn there_is_no_second_way_to_a_backend() {
         "observe_and_change",
         "perform_without_permit",
         "perform_twice",
+        "read_and_change",
+        "neither",
     ] {
         cases.compile_fail(format!("tests/compile_fail/{case}.rs"));
     }

@@ -34,8 +34,8 @@ async fn at_the_moment_of_a_change_its_undo_is_durable() {
     *bench.vault.witness.lock().unwrap() = Some(Box::new(move || {
         *sink.lock().unwrap() = Journal::open_read_only(&path).unwrap().run(&run).unwrap();
     }));
-    assert_eq!(gate.call(Describe("prod/a".to_owned())).await.unwrap(), Ok(3));
-    assert_eq!(gate.call(rotate("prod/a")).await.unwrap(), Ok(4));
+    assert_eq!(gate.observe(Describe("prod/a".to_owned())).await.unwrap(), Ok(3));
+    assert_eq!(gate.change(rotate("prod/a")).await.unwrap(), Ok(4));
     assert_eq!(bench.vault.get("prod/a").unwrap(), (4, "hunter2+".to_owned()));
 
     let seen = std::mem::take(&mut *seen.lock().unwrap());
@@ -69,9 +69,9 @@ async fn outside_the_scope_nothing_is_touched_and_the_attempt_is_on_record() {
         Fault::OutOfScope { reason, .. } => reason,
         other => panic!("{other}"),
     };
-    assert!(reason(gate.call(rotate("dev/a")).await.unwrap_err()).contains("matches secret:dev/a"));
-    assert!(reason(gate.call(rotate("prod/a/b")).await.unwrap_err()).contains("matches secret:prod/a/b"));
-    let other = gate.call(Describe("prod/a".to_owned())).await.unwrap_err();
+    assert!(reason(gate.change(rotate("dev/a")).await.unwrap_err()).contains("matches secret:dev/a"));
+    assert!(reason(gate.change(rotate("prod/a/b")).await.unwrap_err()).contains("matches secret:prod/a/b"));
+    let other = gate.observe(Describe("prod/a".to_owned())).await.unwrap_err();
     assert!(reason(other).contains("no rule allows test:vault/read"));
     untouched(&bench);
     assert_eq!(
@@ -99,11 +99,11 @@ async fn a_rehearsal_changes_nothing_and_yields_the_plan() {
     let bench = Bench::new().await;
     // No rule accepts what cannot be undone: the rehearsal shows it, so that a person can decide.
     let gate = bench.rehearsal(SCOPE);
-    assert_eq!(gate.call(Describe("prod/b".to_owned())).await.unwrap(), Ok(3));
-    assert_eq!(gate.call(rotate("prod/a")).await.unwrap(), Ok(4));
-    assert_eq!(gate.call(rotate("prod/pin")).await.unwrap(), Ok(4));
-    assert_eq!(gate.call(Destroy("prod/b".to_owned())).await.unwrap(), Ok(()));
-    assert!(matches!(gate.call(rotate("dev/a")).await, Err(Fault::OutOfScope { .. })));
+    assert_eq!(gate.observe(Describe("prod/b".to_owned())).await.unwrap(), Ok(3));
+    assert_eq!(gate.change(rotate("prod/a")).await.unwrap(), Ok(4));
+    assert_eq!(gate.change(rotate("prod/pin")).await.unwrap(), Ok(4));
+    assert_eq!(gate.change(Destroy("prod/b".to_owned())).await.unwrap(), Ok(()));
+    assert!(matches!(gate.change(rotate("dev/a")).await, Err(Fault::OutOfScope { .. })));
     assert_eq!(bench.changed(), 0);
 
     let steps = gate.observed().steps;
@@ -142,9 +142,9 @@ async fn a_rehearsal_changes_nothing_and_yields_the_plan() {
 async fn only_the_approved_changes_in_their_order() {
     let planned = Bench::new().await;
     let rehearsal = planned.rehearsal(SCOPE);
-    rehearsal.call(Describe("prod/b".to_owned())).await.unwrap().unwrap();
-    rehearsal.call(rotate("prod/a")).await.unwrap().unwrap();
-    rehearsal.call(rotate("prod/b")).await.unwrap().unwrap();
+    rehearsal.observe(Describe("prod/b".to_owned())).await.unwrap().unwrap();
+    rehearsal.change(rotate("prod/a")).await.unwrap().unwrap();
+    rehearsal.change(rotate("prod/b")).await.unwrap().unwrap();
     let plan = rehearsal.observed();
     // What a grant carries is the plan's JSON.
     let plan: Plan = serde_json::from_slice(&serde_json::to_vec(&plan).unwrap()).unwrap();
@@ -152,12 +152,12 @@ async fn only_the_approved_changes_in_their_order() {
     let bench = Bench::new().await;
     let gate = bench.with_plan(plan.clone());
     // Reads are free within the scope, and only a rehearsal is asked for what it saw.
-    gate.call(Describe("prod/a".to_owned())).await.unwrap().unwrap();
+    gate.observe(Describe("prod/a".to_owned())).await.unwrap().unwrap();
     assert_eq!(gate.observed(), Plan::default());
-    gate.call(rotate("prod/a")).await.unwrap().unwrap();
-    gate.call(rotate("prod/b")).await.unwrap().unwrap();
+    gate.change(rotate("prod/a")).await.unwrap().unwrap();
+    gate.change(rotate("prod/b")).await.unwrap().unwrap();
     assert_eq!(bench.changed(), 2);
-    let fault = gate.call(rotate("prod/b")).await.unwrap_err();
+    let fault = gate.change(rotate("prod/b")).await.unwrap_err();
     assert!(matches!(&fault, Fault::NotInPlan { expected, .. } if expected == "no further step"), "{fault}");
     assert_eq!(bench.changed(), 2);
     assert_eq!(bench.told().await.last().unwrap(), "denied 4 test:vault/rotate.rotate secret:prod/b");
@@ -166,7 +166,7 @@ async fn only_the_approved_changes_in_their_order() {
     for wrong in [other, rotate("prod/b")] {
         let bench = Bench::new().await;
         let gate = bench.with_plan(plan.clone());
-        let fault = gate.call(wrong).await.unwrap_err();
+        let fault = gate.change(wrong).await.unwrap_err();
         assert!(
             matches!(&fault, Fault::NotInPlan { expected, .. }
                 if expected.contains(r#"secret:prod/a with {"path":"prod/a","suffix":"+"}"#)),
@@ -174,7 +174,7 @@ async fn only_the_approved_changes_in_their_order() {
         );
         assert_eq!(bench.changed(), 0);
         // A refused attempt uses up no step.
-        gate.call(rotate("prod/a")).await.unwrap().unwrap();
+        gate.change(rotate("prod/a")).await.unwrap().unwrap();
     }
 
     // The plan promised an undo; by now there would be none.
@@ -182,12 +182,12 @@ async fn only_the_approved_changes_in_their_order() {
     bench.vault.values.lock().unwrap().insert("prod/a".to_owned(), (3, "pinned".to_owned()));
     let scope = SCOPE.replace("test:vault/rotate\"", "test:vault/rotate\"\nirrevocable = true");
     let gate = Gate::new(Setup { plan: Some(plan), ..bench.setup(&scope) });
-    assert!(matches!(gate.call(rotate("prod/a")).await, Err(Fault::NotInPlan { .. })));
+    assert!(matches!(gate.change(rotate("prod/a")).await, Err(Fault::NotInPlan { .. })));
     assert_eq!(bench.changed(), 0);
 
     // An empty plan is not the same as none.
     let gate = bench.with_plan(Plan::default());
-    assert!(matches!(gate.call(rotate("prod/b")).await, Err(Fault::NotInPlan { .. })));
+    assert!(matches!(gate.change(rotate("prod/b")).await, Err(Fault::NotInPlan { .. })));
 }
 
 #[tokio::test]
@@ -195,7 +195,7 @@ async fn what_was_to_follow_a_change_that_failed_may_not() {
     let planned = Bench::new().await;
     let live = planned.gate(SCOPE);
     for path in ["prod/a", "prod/a", "prod/b"] {
-        live.call(rotate(path)).await.unwrap().unwrap();
+        live.change(rotate(path)).await.unwrap().unwrap();
     }
     let plan = live.observed();
 
@@ -210,10 +210,10 @@ async fn what_was_to_follow_a_change_that_failed_may_not() {
         let bench = Bench::new().await;
         let gate = bench.with_plan(plan.clone());
         *bench.vault.failure.lock().unwrap() = Some(failure.clone());
-        assert_eq!(gate.call(rotate("prod/a")).await.unwrap(), Err(failure));
+        assert_eq!(gate.change(rotate("prod/a")).await.unwrap(), Err(failure));
         *bench.vault.failure.lock().unwrap() = None;
         for path in ["prod/a", "prod/b"] {
-            let fault = gate.call(rotate(path)).await.unwrap_err();
+            let fault = gate.change(rotate(path)).await.unwrap_err();
             assert!(
                 matches!(&fault, Fault::NotInPlan { expected, .. } if expected.contains(expects)),
                 "{path}: {fault}"
@@ -226,11 +226,11 @@ async fn what_was_to_follow_a_change_that_failed_may_not() {
     let bench = Bench::new().await;
     let gate = bench.with_plan(plan);
     *bench.vault.failure.lock().unwrap() = Some(Failure::Denied("not now".to_owned()));
-    gate.call(rotate("prod/a")).await.unwrap().unwrap_err();
+    gate.change(rotate("prod/a")).await.unwrap().unwrap_err();
     *bench.vault.failure.lock().unwrap() = None;
     bench.vault.values.lock().unwrap().insert("prod/a".to_owned(), (3, "hunter2".to_owned()));
     for path in ["prod/a", "prod/a"] {
-        gate.call(rotate(path)).await.unwrap().unwrap();
+        gate.change(rotate(path)).await.unwrap().unwrap();
     }
 }
 
@@ -238,7 +238,7 @@ async fn what_was_to_follow_a_change_that_failed_may_not() {
 async fn a_failed_preparation_is_an_answer_and_no_step_of_the_plan() {
     let bench = Bench::new().await;
     let gate = bench.gate(SCOPE);
-    let answer = gate.call(rotate("prod/none")).await.unwrap();
+    let answer = gate.change(rotate("prod/none")).await.unwrap();
     assert_eq!(answer, Err(Failure::NotFound("prod/none".to_owned())));
     assert_eq!((bench.changed(), gate.used().changes), (0, 0));
     assert_eq!(
@@ -256,10 +256,10 @@ async fn verify_may_only_observe() {
     let gate = bench.gate(SCOPE);
     for phase in [Phase::Verify, Phase::HostCheck, Phase::Revert] {
         gate.enter(phase).unwrap();
-        gate.call(Describe("prod/a".to_owned())).await.unwrap().unwrap();
+        gate.observe(Describe("prod/a".to_owned())).await.unwrap().unwrap();
         let before = bench.touched();
-        assert!(matches!(gate.call(rotate("prod/a")).await, Err(Fault::ReadOnly { .. })));
-        assert!(matches!(gate.call(Destroy("prod/a".to_owned())).await, Err(Fault::ReadOnly { .. })));
+        assert!(matches!(gate.change(rotate("prod/a")).await, Err(Fault::ReadOnly { .. })));
+        assert!(matches!(gate.change(Destroy("prod/a".to_owned())).await, Err(Fault::ReadOnly { .. })));
         assert_eq!((bench.touched(), bench.changed()), (before, 0));
     }
     let told = bench.told().await;
@@ -272,8 +272,8 @@ async fn after_its_window_a_grant_allows_nothing() {
     let bench = Bench::new().await;
     let past = Timestamp::now() - SignedDuration::from_secs(1);
     let gate = Gate::new(Setup { window: Some(Window::new(Timestamp::MIN, past)), ..bench.setup(SCOPE) });
-    assert!(matches!(gate.call(rotate("prod/a")).await, Err(Fault::Expired(at)) if at == past));
-    assert!(matches!(gate.call(Describe("prod/a".to_owned())).await, Err(Fault::Expired(_))));
+    assert!(matches!(gate.change(rotate("prod/a")).await, Err(Fault::Expired(at)) if at == past));
+    assert!(matches!(gate.observe(Describe("prod/a".to_owned())).await, Err(Fault::Expired(_))));
     assert!(matches!(gate.still_in_force(), Err(Fault::Expired(at)) if at == past));
     untouched(&bench);
     assert_eq!(bench.told().await.len(), 2);
@@ -281,10 +281,10 @@ async fn after_its_window_a_grant_allows_nothing() {
     // It may close during the run.
     let soon = Timestamp::now() + SignedDuration::from_secs(2);
     let gate = Gate::new(Setup { window: Some(Window::new(Timestamp::MIN, soon)), ..bench.setup(SCOPE) });
-    gate.call(Describe("prod/a".to_owned())).await.unwrap().unwrap();
+    gate.observe(Describe("prod/a".to_owned())).await.unwrap().unwrap();
     gate.still_in_force().unwrap();
     tokio::time::sleep(Duration::from_millis(2050)).await;
-    assert!(matches!(gate.call(rotate("prod/a")).await, Err(Fault::Expired(_))));
+    assert!(matches!(gate.change(rotate("prod/a")).await, Err(Fault::Expired(_))));
     assert_eq!(bench.changed(), 0);
 }
 
@@ -297,15 +297,15 @@ async fn limits_hold_at_their_very_number() {
     let bench = Bench::new().await;
     let gate = bench
         .gate(&format!("{SCOPE}\nhost_calls = 5\nlog_bytes = '10 B'").replace("changes = 3", "changes = 2"));
-    gate.call(rotate("prod/a")).await.unwrap().unwrap();
-    gate.call(rotate("prod/a")).await.unwrap().unwrap();
-    assert_eq!(exceeded(gate.call(rotate("prod/a")).await.unwrap_err()), (Limit::Changes, 3, 2));
+    gate.change(rotate("prod/a")).await.unwrap().unwrap();
+    gate.change(rotate("prod/a")).await.unwrap().unwrap();
+    assert_eq!(exceeded(gate.change(rotate("prod/a")).await.unwrap_err()), (Limit::Changes, 3, 2));
     assert_eq!(bench.changed(), 2);
     // Refused calls count as well: an action cannot search the scope for free.
-    assert!(matches!(gate.call(rotate("dev/a")).await, Err(Fault::OutOfScope { .. })));
-    gate.call(Describe("prod/a".to_owned())).await.unwrap().unwrap();
+    assert!(matches!(gate.change(rotate("dev/a")).await, Err(Fault::OutOfScope { .. })));
+    gate.observe(Describe("prod/a".to_owned())).await.unwrap().unwrap();
     let touched = bench.touched();
-    let fault = gate.call(Describe("prod/a".to_owned())).await.unwrap_err();
+    let fault = gate.observe(Describe("prod/a".to_owned())).await.unwrap_err();
     assert_eq!(exceeded(fault), (Limit::HostCalls, 6, 5));
     assert!(matches!(gate.refuse("x", "y", "z"), Err(Fault::Exceeded(_))));
     assert_eq!(bench.touched(), touched);
@@ -321,9 +321,9 @@ async fn what_cannot_be_undone_needs_acceptance_on_that_very_resource() {
     let bench = Bench::new().await;
     let gate = bench.gate(SCOPE);
     for fault in [
-        gate.call(Destroy("prod/a".to_owned())).await.unwrap_err(),
+        gate.change(Destroy("prod/a".to_owned())).await.unwrap_err(),
         // Usually undoable, but not in this state.
-        gate.call(rotate("prod/pin")).await.unwrap_err(),
+        gate.change(rotate("prod/pin")).await.unwrap_err(),
     ] {
         assert!(
             matches!(&fault, Fault::OutOfScope { reason, .. } if reason.contains("irrevocable = true")),
@@ -337,9 +337,9 @@ async fn what_cannot_be_undone_needs_acceptance_on_that_very_resource() {
     let extra =
         "[[allow]]\ncapability = 'test:vault/destroy'\nresources = ['secret:prod/a']\nirrevocable = true\n";
     let gate = bench.gate(&format!("{extra}{SCOPE}"));
-    assert!(matches!(gate.call(Destroy("prod/b".to_owned())).await, Err(Fault::OutOfScope { .. })));
-    assert!(matches!(gate.call(rotate("prod/pin")).await, Err(Fault::OutOfScope { .. })));
-    gate.call(Destroy("prod/a".to_owned())).await.unwrap().unwrap();
+    assert!(matches!(gate.change(Destroy("prod/b".to_owned())).await, Err(Fault::OutOfScope { .. })));
+    assert!(matches!(gate.change(rotate("prod/pin")).await, Err(Fault::OutOfScope { .. })));
+    gate.change(Destroy("prod/a".to_owned())).await.unwrap().unwrap();
     assert_eq!(bench.changed(), 1);
     assert_eq!(bench.intent(3).await.effect, Effect::Irrevocable);
 }
@@ -348,7 +348,7 @@ async fn what_cannot_be_undone_needs_acceptance_on_that_very_resource() {
 async fn what_is_disclosed_needs_acceptance_and_is_nowhere_in_the_journal() {
     let bench = Bench::new().await;
     let gate = bench.gate(SCOPE);
-    let fault = gate.call(Reveal("prod/b".to_owned())).await.unwrap_err();
+    let fault = gate.observe(Reveal("prod/b".to_owned())).await.unwrap_err();
     assert!(
         matches!(&fault, Fault::OutOfScope { reason, .. } if reason.contains("disclose = true")),
         "{fault}"
@@ -357,7 +357,7 @@ async fn what_is_disclosed_needs_acceptance_and_is_nowhere_in_the_journal() {
 
     let scope = SCOPE.replace("test:vault/reveal\"", "test:vault/reveal\"\ndisclose = true");
     let gate = bench.gate(&scope);
-    assert_eq!(gate.call(Reveal("prod/b".to_owned())).await.unwrap(), Ok("swordfish".to_owned()));
+    assert_eq!(gate.observe(Reveal("prod/b".to_owned())).await.unwrap(), Ok("swordfish".to_owned()));
     assert_eq!(
         bench.told().await[1..],
         ["intent 1 disclose secret:prod/b".to_owned(), "outcome 1 sealed".to_owned()]
@@ -372,26 +372,26 @@ async fn what_is_disclosed_needs_acceptance_and_is_nowhere_in_the_journal() {
 async fn without_a_journal_there_is_no_effect() {
     let bench = Bench::new().await;
     let gate = bench.gate(&SCOPE.replace("test:vault/reveal\"", "test:vault/reveal\"\ndisclose = true"));
-    gate.call(rotate("prod/a")).await.unwrap().unwrap();
+    gate.change(rotate("prod/a")).await.unwrap().unwrap();
     bench.journal.flush().await.unwrap();
     // The journal's file is damaged behind its back: the next write must fail.
     rusqlite::Connection::open(bench.path()).unwrap().execute("DELETE FROM head", []).unwrap();
-    let fault = gate.call(rotate("prod/a")).await.unwrap_err();
+    let fault = gate.change(rotate("prod/a")).await.unwrap_err();
     assert!(matches!(fault, Fault::Journal(_)), "{fault}");
     assert_eq!(bench.changed(), 1);
     gate.settle().await;
 
     let touched = bench.touched();
     for fault in [
-        gate.call(Describe("prod/a".to_owned())).await.map(drop).unwrap_err(),
-        gate.call(Reveal("prod/a".to_owned())).await.map(drop).unwrap_err(),
+        gate.observe(Describe("prod/a".to_owned())).await.map(drop).unwrap_err(),
+        gate.observe(Reveal("prod/a".to_owned())).await.map(drop).unwrap_err(),
         gate.enter(Phase::Verify).unwrap_err(),
     ] {
         assert!(matches!(fault, Fault::Journal(JournalError::Poisoned(_))), "{fault}");
     }
     assert_eq!(bench.touched(), touched);
     // Not even a refusal goes unrecorded: the failure of the journal comes first.
-    assert!(matches!(gate.call(rotate("dev/a")).await, Err(Fault::Journal(_))));
+    assert!(matches!(gate.change(rotate("dev/a")).await, Err(Fault::Journal(_))));
 }
 
 #[tokio::test]
@@ -401,7 +401,7 @@ async fn an_effect_whose_caller_is_gone_still_gets_its_outcome() {
     let (entered, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     *bench.vault.slow.lock().unwrap() = Some((Arc::clone(&entered), Arc::clone(&go_on)));
     tokio::select! {
-        answer = gate.call(rotate("prod/a")) => panic!("{answer:?}"),
+        answer = gate.change(rotate("prod/a")) => panic!("{answer:?}"),
         () = entered.notified() => {}
     }
     // The call's future is dropped by now. To settle is to wait for the effect.
@@ -429,7 +429,7 @@ async fn a_backend_that_panics_leaves_the_call_in_doubt() {
     let bench = Bench::new().await;
     let gate = bench.gate(SCOPE);
     *bench.vault.panics.lock().unwrap() = true;
-    assert!(matches!(gate.call(rotate("prod/a")).await, Err(Fault::Interrupted { .. })));
+    assert!(matches!(gate.change(rotate("prod/a")).await, Err(Fault::Interrupted { .. })));
     gate.settle().await;
     assert_eq!(bench.told().await, ["intent 1 change secret:prod/a"]);
     let audit = bench.journal.reader().unwrap();
@@ -443,7 +443,7 @@ async fn a_backend_that_fails_is_an_answer_on_record() {
     let bench = Bench::new().await;
     let gate = bench.gate(SCOPE);
     *bench.vault.failure.lock().unwrap() = Some(Failure::Unavailable("no answer".to_owned()));
-    let answer = gate.call(rotate("prod/a")).await.unwrap();
+    let answer = gate.change(rotate("prod/a")).await.unwrap();
     assert!(!answer.unwrap_err().is_definite());
     // It may have happened, so it counts and it is in the plan.
     assert_eq!((gate.used().changes, gate.observed().steps.len()), (1, 1));
@@ -457,7 +457,7 @@ async fn a_backend_that_fails_is_an_answer_on_record() {
 async fn without_a_backend_nothing_is_pretended() {
     let bench = Bench::new().await;
     let gate = Gate::new(Setup { estate: Estate::default(), ..bench.setup(SCOPE) });
-    assert!(matches!(gate.call(rotate("prod/a")).await, Err(Fault::NoBackend { .. })));
+    assert!(matches!(gate.change(rotate("prod/a")).await, Err(Fault::NoBackend { .. })));
     untouched(&bench);
 }
 
@@ -469,7 +469,7 @@ async fn concurrent_calls_do_not_pass_a_limit() {
     let calls: Vec<_> = (0..30)
         .map(|_| {
             let gate = gate.clone();
-            tokio::spawn(async move { gate.call(rotate("prod/a")).await.is_ok() })
+            tokio::spawn(async move { gate.change(rotate("prod/a")).await.is_ok() })
         })
         .collect();
     let mut admitted = 0;
@@ -496,24 +496,24 @@ async fn disclosing_plan() -> Plan {
     let bench = Bench::new().await;
     // No rule accepts it: the rehearsal shows it, so that a person can decide.
     let gate = bench.rehearsal(SCOPE);
-    let told = gate.call(reveal("prod/b")).await.unwrap().unwrap();
+    let told = gate.observe(reveal("prod/b")).await.unwrap().unwrap();
     assert_ne!(told, "swordfish");
     assert_eq!(told.len(), "swordfish".len());
     assert_eq!(
-        gate.call(reveal("prod/b")).await.unwrap().unwrap(),
+        gate.observe(reveal("prod/b")).await.unwrap().unwrap(),
         told,
         "the same, however often it is asked"
     );
-    assert_ne!(gate.call(reveal("prod/pin")).await.unwrap().unwrap(), "pinned");
-    assert!(matches!(gate.call(reveal("prod/none")).await.unwrap(), Err(Failure::NotFound(_))));
+    assert_ne!(gate.observe(reveal("prod/pin")).await.unwrap().unwrap(), "pinned");
+    assert!(matches!(gate.observe(reveal("prod/none")).await.unwrap(), Err(Failure::NotFound(_))));
     assert!(bench.told().await.iter().all(|line| line.starts_with("simulated")));
     assert!(!bench.leaked("swordfish").await && !bench.leaked(&told).await);
 
     let bench = Bench::new().await;
     let gate = bench.rehearsal(SCOPE);
-    gate.call(reveal("prod/b")).await.unwrap().unwrap();
+    gate.observe(reveal("prod/b")).await.unwrap().unwrap();
     gate.enter(Phase::Verify).unwrap();
-    gate.call(reveal("prod/b")).await.unwrap().unwrap();
+    gate.observe(reveal("prod/b")).await.unwrap().unwrap();
     let plan = gate.observed();
     assert_eq!(plan.steps.iter().map(|step| step.phase).collect::<Vec<_>>(), [Phase::Run, Phase::Verify]);
     serde_json::from_slice(&serde_json::to_vec(&plan).unwrap()).unwrap()
@@ -526,17 +526,17 @@ async fn a_disclosure_is_a_step_of_the_plan_in_its_phase() {
     let live = |plan: Plan| Gate::new(Setup { plan: Some(plan), ..bench.setup(DISCLOSING) });
     let refused = async |gate: &Gate, path: &str| {
         let touched = bench.touched();
-        let fault = gate.call(reveal(path)).await.unwrap_err();
+        let fault = gate.observe(reveal(path)).await.unwrap_err();
         assert!(matches!(fault, Fault::NotInPlan { .. }), "{fault}");
         assert_eq!(bench.touched(), touched, "not even read");
     };
     let gate = live(plan.clone());
     refused(&gate, "prod/a").await;
-    assert_eq!(gate.call(reveal("prod/b")).await.unwrap(), Ok("swordfish".to_owned()));
+    assert_eq!(gate.observe(reveal("prod/b")).await.unwrap(), Ok("swordfish".to_owned()));
     // Once more in `run` is not the one in `verify`.
     refused(&gate, "prod/b").await;
     gate.enter(Phase::Verify).unwrap();
-    assert_eq!(gate.call(reveal("prod/b")).await.unwrap(), Ok("swordfish".to_owned()));
+    assert_eq!(gate.observe(reveal("prod/b")).await.unwrap(), Ok("swordfish".to_owned()));
     refused(&gate, "prod/b").await;
     assert_eq!(gate.used().changes, 0, "to disclose is no change");
 
@@ -550,14 +550,14 @@ async fn a_disclosure_is_a_step_of_the_plan_in_its_phase() {
 async fn a_change_is_held_to_the_state_it_was_approved_for() {
     let planned = Bench::new().await;
     let rehearsal = planned.rehearsal(SCOPE);
-    rehearsal.call(rotate("prod/a")).await.unwrap().unwrap();
+    rehearsal.change(rotate("prod/a")).await.unwrap().unwrap();
     let plan = rehearsal.observed();
 
     // Somebody rotates between the last rehearsal and the change.
     let bench = Bench::new().await;
     bench.vault.values.lock().unwrap().insert("prod/a".to_owned(), (4, "theirs".to_owned()));
     let gate = bench.with_plan(plan.clone());
-    let fault = gate.call(rotate("prod/a")).await.unwrap_err();
+    let fault = gate.change(rotate("prod/a")).await.unwrap_err();
     assert!(
         fault.to_string().contains("[put version 4 back] is not what the approved plan has next"),
         "{fault}"
@@ -567,7 +567,7 @@ async fn a_change_is_held_to_the_state_it_was_approved_for() {
     // That is told before a limit is: a person must know of it.
     let gate =
         Gate::new(Setup { plan: Some(plan), ..bench.setup(&SCOPE.replace("changes = 3", "changes = 0")) });
-    assert!(matches!(gate.call(rotate("prod/a")).await, Err(Fault::NotInPlan { .. })));
+    assert!(matches!(gate.change(rotate("prod/a")).await, Err(Fault::NotInPlan { .. })));
 }
 
 #[tokio::test]
@@ -576,7 +576,7 @@ async fn what_the_host_hands_out_is_metered() {
     let gate = bench.gate(&format!("{SCOPE}\nanswers = '1 KiB'"));
     let mut answers = 0;
     let fault = loop {
-        match gate.call(Describe("prod/a".to_owned())).await {
+        match gate.observe(Describe("prod/a".to_owned())).await {
             Ok(answer) => answers += u64::from(answer.is_ok()),
             Err(fault) => break fault,
         }
@@ -593,9 +593,9 @@ async fn what_the_host_hands_out_is_metered() {
     let limits = Scope::parse(SCOPE, "").unwrap().limits;
     let replay = Gate::replay(Replay::new(bench.run, &records, limits, None));
     for _ in 0..answers {
-        replay.call(Describe("prod/a".to_owned())).await.unwrap().unwrap();
+        replay.observe(Describe("prod/a".to_owned())).await.unwrap().unwrap();
     }
-    let fault = replay.call(Describe("prod/a".to_owned())).await.unwrap_err();
+    let fault = replay.observe(Describe("prod/a".to_owned())).await.unwrap_err();
     assert!(matches!(&fault, Fault::Recorded(why) if why.contains("answers")), "{fault}");
     assert_eq!(replay.unasked(), None);
 
@@ -603,23 +603,23 @@ async fn what_the_host_hands_out_is_metered() {
     let bench = Bench::new().await;
     let gate = bench.gate(&format!("{SCOPE}\none_answer = '200 B'"));
     for _ in 0..3 {
-        assert_eq!(gate.call(Content("prod/a".to_owned())).await.unwrap(), Ok("hunter2".to_owned()));
+        assert_eq!(gate.observe(Content("prod/a".to_owned())).await.unwrap(), Ok("hunter2".to_owned()));
     }
     bench.vault.values.lock().unwrap().insert("prod/long".to_owned(), (3, "x".repeat(360)));
-    let fault = gate.call(Content("prod/long".to_owned())).await.unwrap_err();
+    let fault = gate.observe(Content("prod/long".to_owned())).await.unwrap_err();
     let Fault::Exceeded(Exceeded { limit: Limit::OneAnswer, used, allowed: 200 }) = fault else {
         panic!("{fault}");
     };
     // A record is a few bytes longer or shorter, as its time is.
     for (allowed, fits) in [(used + 16, true), (used - 16, false)] {
         let gate = bench.gate(&format!("{SCOPE}\none_answer = '{allowed} B'"));
-        assert_eq!(gate.call(Content("prod/long".to_owned())).await.is_ok(), fits, "{allowed}");
+        assert_eq!(gate.observe(Content("prod/long".to_owned())).await.is_ok(), fits, "{allowed}");
     }
 
     // A change that happened happened, whatever its answer comes to.
     let bench = Bench::new().await;
     let gate = bench.gate(&format!("{SCOPE}\nanswers = '1 B'"));
-    assert!(matches!(gate.call(rotate("prod/a")).await, Err(Fault::Exceeded(_))));
+    assert!(matches!(gate.change(rotate("prod/a")).await, Err(Fault::Exceeded(_))));
     let made = gate.made();
     assert_eq!((made.len(), made[0].happened, bench.changed()), (1, Some(true), 1));
 }
@@ -628,11 +628,11 @@ async fn what_the_host_hands_out_is_metered() {
 async fn the_gate_knows_what_came_to_pass() {
     let bench = Bench::new().await;
     let gate = bench.gate(SCOPE);
-    gate.call(rotate("prod/a")).await.unwrap().unwrap();
+    gate.change(rotate("prod/a")).await.unwrap().unwrap();
     // This backend fails after it acted: what it says is all that the host knows.
     for failure in [Failure::Denied("no".to_owned()), Failure::Unavailable("gone".to_owned())] {
         *bench.vault.failure.lock().unwrap() = Some(failure);
-        gate.call(rotate("prod/b")).await.unwrap().unwrap_err();
+        gate.change(rotate("prod/b")).await.unwrap().unwrap_err();
     }
     let made: Vec<_> = gate.made().into_iter().map(|made| (made.intent.call, made.happened)).collect();
     assert_eq!(made, [(1, Some(true)), (2, Some(false)), (3, None)]);
@@ -646,12 +646,12 @@ async fn each_run_has_its_own_backend_and_may_have_none() {
     };
     let gate = Gate::new(Setup { estate: estate(|_, _, _| None), ..bench.setup(SCOPE) });
     assert!(!gate.offers::<Describe>());
-    let fault = gate.call(Describe("prod/a".to_owned())).await.unwrap_err();
+    let fault = gate.observe(Describe("prod/a".to_owned())).await.unwrap_err();
     assert!(matches!(fault, Fault::NoBackend { .. }), "{fault}");
     let own = estate(|vault, _, mode| (mode == Mode::Live).then(|| Arc::clone(vault)));
     let gate = Gate::new(Setup { estate: own, ..bench.setup(SCOPE) });
     assert!(gate.offers::<Describe>());
-    assert_eq!(gate.call(Describe("prod/a".to_owned())).await.unwrap(), Ok(3));
+    assert_eq!(gate.observe(Describe("prod/a".to_owned())).await.unwrap(), Ok(3));
 }
 
 #[tokio::test]
@@ -666,13 +666,13 @@ async fn a_failure_that_a_test_asks_for_is_of_a_live_run() {
     let rehearsal =
         Gate::new(Setup { estate: estate(), mode: Mode::Rehearse, window: None, ..bench.setup(SCOPE) });
     for _ in 0..3 {
-        assert_eq!(rehearsal.call(describe()).await.unwrap(), Ok(3));
+        assert_eq!(rehearsal.observe(describe()).await.unwrap(), Ok(3));
     }
     let live = Gate::new(Setup { estate: estate(), ..bench.setup(SCOPE) });
-    assert_eq!(live.call(describe()).await.unwrap(), Ok(3));
-    assert_eq!(live.call(rotate("prod/a")).await.unwrap(), Err(failure.clone()));
+    assert_eq!(live.observe(describe()).await.unwrap(), Ok(3));
+    assert_eq!(live.change(rotate("prod/a")).await.unwrap(), Err(failure.clone()));
     assert_eq!(bench.changed(), 1, "only its answer was lost");
-    assert_eq!(live.call(describe()).await.unwrap(), Ok(4));
+    assert_eq!(live.observe(describe()).await.unwrap(), Ok(4));
 }
 
 /// What reaches nothing but the run itself needs no rule, is never asked to fail, and is no step of a plan.
@@ -683,9 +683,9 @@ async fn what_is_ambient_needs_no_rule_and_is_no_step() {
     let live = Gate::new(Setup { estate: bench.estate().failing(injected), ..bench.setup("") });
     let rehearsal = bench.rehearsal("");
     for gate in [&live, &rehearsal] {
-        assert_eq!(gate.call(Reason).await.unwrap(), Ok("a test".to_owned()));
+        assert_eq!(gate.observe(Reason).await.unwrap(), Ok("a test".to_owned()));
         assert_eq!(gate.observed(), Plan::default());
-        let fault = gate.call(Describe("prod/a".to_owned())).await.unwrap_err();
+        let fault = gate.observe(Describe("prod/a".to_owned())).await.unwrap_err();
         assert!(matches!(fault, Fault::OutOfScope { .. }), "{fault}");
     }
     assert_eq!(live.used().host_calls, 2, "but it is a call, and on record");
@@ -697,11 +697,11 @@ async fn what_is_ambient_needs_no_rule_and_is_no_step() {
 async fn a_plan_says_what_is_content_and_in_which_phase() {
     let bench = Bench::new().await;
     let gate = bench.rehearsal(SCOPE);
-    gate.call(Content("prod/a".to_owned())).await.unwrap().unwrap();
-    gate.call(Describe("prod/a".to_owned())).await.unwrap().unwrap();
-    gate.call(Reveal("prod/a".to_owned())).await.unwrap().unwrap();
+    gate.observe(Content("prod/a".to_owned())).await.unwrap().unwrap();
+    gate.observe(Describe("prod/a".to_owned())).await.unwrap().unwrap();
+    gate.observe(Reveal("prod/a".to_owned())).await.unwrap().unwrap();
     gate.enter(Phase::Verify).unwrap();
-    gate.call(Describe("prod/b".to_owned())).await.unwrap().unwrap();
+    gate.observe(Describe("prod/b".to_owned())).await.unwrap().unwrap();
     let plan = gate.observed();
     let told: Vec<_> = plan.steps.iter().map(|step| (step.content, step.words())).collect();
     let words = |content: bool, words: &str| (content, words.to_owned());

@@ -5,15 +5,15 @@ mod support;
 
 use std::sync::{Arc, Mutex};
 
-use remit_gate::{AnyOperation, Effect, Failure, Fault, Of, State, UndoGate};
+use remit_gate::{Countermeasure, Effect, Failure, Fault, Known, State, UndoGate};
 use remit_journal::{Journal, RunId, UndoResult};
-use support::{Bench, Content, Describe, Destroy, Reveal, Rotate, SCOPE, rotate, told};
+use support::{Bench, Content, Describe, Destroy, Reason, Reveal, Rotate, SCOPE, rotate, told};
 
-const ROTATE: Of<Rotate> = Of::NEW;
+const ROTATE: Known = Known::change::<Rotate>();
 
 async fn rotated() -> (Bench, remit_journal::Intent) {
     let bench = Bench::new().await;
-    bench.gate(SCOPE).call(rotate("prod/a")).await.unwrap().unwrap();
+    bench.gate(SCOPE).change(rotate("prod/a")).await.unwrap().unwrap();
     let intent = bench.intent(1).await;
     (bench, intent)
 }
@@ -22,7 +22,7 @@ async fn rotated() -> (Bench, remit_journal::Intent) {
 async fn a_change_is_undone_once_and_stays_undone() {
     let (bench, intent) = rotated().await;
     let undo = bench.undo_gate();
-    assert_eq!((ROTATE.name(), ROTATE.effect()), (intent.operation.as_str(), Effect::Change));
+    assert_eq!((ROTATE.name, ROTATE.effect), (intent.operation.as_str(), Effect::Change));
     assert_eq!(ROTATE.state(&undo, &intent).await.unwrap(), State::After);
     assert_eq!(bench.changed(), 1, "to compare is to read");
 
@@ -79,10 +79,10 @@ async fn what_cannot_be_undone_is_said_to_be_so() {
         .replace("test:vault/destroy\"", "test:vault/destroy\"\nirrevocable = true")
         .replace("test:vault/rotate\"", "test:vault/rotate\"\nirrevocable = true");
     let gate = bench.gate(&scope);
-    gate.call(Destroy("prod/b".to_owned())).await.unwrap().unwrap();
-    gate.call(rotate("prod/pin")).await.unwrap().unwrap();
+    gate.change(Destroy("prod/b".to_owned())).await.unwrap().unwrap();
+    gate.change(rotate("prod/pin")).await.unwrap().unwrap();
     let undo = bench.undo_gate();
-    let destroyed = Of::<Destroy>::NEW.undo(&undo, &bench.intent(1).await).await.unwrap();
+    let destroyed = Known::change::<Destroy>().undo(&undo, &bench.intent(1).await).await.unwrap();
     assert_eq!(destroyed, UndoResult::NotReversible { why: "this operation has no undo".to_owned() });
     let pinned = ROTATE.undo(&undo, &bench.intent(2).await).await.unwrap();
     assert_eq!(pinned, UndoResult::NotReversible { why: "the value is pinned".to_owned() });
@@ -129,10 +129,11 @@ async fn sealed_values_open_for_exactly_what_they_were_kept_for() {
 /// What others ask of an operation that they know by its name only.
 #[test]
 fn an_operation_known_by_name_says_what_it_is() {
-    assert_eq!(ROTATE.run_time(), &[] as &[&str]);
-    let content = |operation: &dyn AnyOperation| operation.is_content();
-    assert!(content(&Of::<Content>::NEW));
-    assert!(!content(&Of::<Describe>::NEW) && !content(&Of::<Reveal>::NEW) && !content(&ROTATE));
-    let effects = [Of::<Describe>::NEW.effect(), Of::<Reveal>::NEW.effect(), Of::<Destroy>::NEW.effect()];
+    assert_eq!((ROTATE.run_time, ROTATE.countermeasure), (&[][..], Some(Countermeasure::Harden)));
+    let (describe, reveal) = (Known::observe::<Describe>(), Known::observe::<Reveal>());
+    assert!(Known::observe::<Content>().content);
+    assert!(!describe.content && !reveal.content && !ROTATE.content);
+    assert!(Known::observe::<Reason>().ambient && !describe.ambient && !ROTATE.ambient);
+    let effects = [describe.effect, reveal.effect, Known::change::<Destroy>().effect];
     assert_eq!(effects, [Effect::Observe, Effect::Disclose, Effect::Irrevocable]);
 }

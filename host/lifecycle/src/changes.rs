@@ -1,6 +1,6 @@
 //! What a run changed, as its records tell.
 
-use remit_gate::{AnyOperation, Effect, Failure, Fault, Gate, State, UndoGate};
+use remit_gate::{Effect, Failure, Fault, Gate, Known, State, UndoGate};
 use remit_journal::{CallResult, Event, Intent, Mode, Reader, Record, RunId, UndoResult};
 
 use crate::timeline::{called, found_words, own_arguments};
@@ -9,7 +9,7 @@ use crate::{Error, Home};
 /// A change that a run made, or may have made.
 pub(crate) struct Change {
     pub(crate) intent: Intent,
-    pub(crate) operation: &'static dyn AnyOperation,
+    pub(crate) operation: &'static Known,
     /// Whether it happened is not on record: the host was stopped, or the system did not answer.
     pub(crate) in_doubt: bool,
     /// How the last attempt to take it back ended.

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use remit_sandbox::{AdmissionError, Cache, Candidate, Inspection, Publishers, Sandbox};
+use remit_engine::{Cache, ComponentError, Publishers};
+use remit_sandbox::{AdmissionError, Candidate, Inspection, Sandbox};
 use remit_trust::Digest;
 
 use crate::{Config, Error, Home, Host};
@@ -77,7 +78,7 @@ pub(crate) fn find(host: &Host, digest: Digest) -> Result<Candidate, Error> {
 
 /// The same, read anew, with nothing noted: to replay it.
 pub(crate) fn read(home: &Home, digest: Digest) -> Result<Candidate, Error> {
-    kept(home, digest, Candidate::read)
+    kept(home, digest, |path| Ok(Candidate::read(path)?))
 }
 
 fn kept(
@@ -87,7 +88,7 @@ fn kept(
 ) -> Result<Candidate, Error> {
     let path = file(home, digest);
     let candidate = look(&path).map_err(|error| match error {
-        AdmissionError::File(error) if error.is_missing() => {
+        AdmissionError::Component(ComponentError::File(error)) if error.is_missing() => {
             Error::NoComponent { digest, file: path.display().to_string() }
         }
         other => other.into(),

@@ -1,9 +1,14 @@
-//! `remit.toml`: whom this host trusts, which system serves which secrets, and which directories there are.
+//! `remit.toml`: whom this host trusts, and the real systems of each domain.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use remit_backend::{FilesConfig, SecretsConfig};
+use remit_backend::Systems;
+use remit_capability::domain::Section;
+use remit_gate::Estate;
 use remit_notify::NotifyConfig;
+use remit_text::Mistake;
+use remit_text::toml::Table;
 use remit_trust::VerifyingKey;
 use serde::Deserialize;
 
@@ -21,12 +26,9 @@ pub struct Config {
     /// Whose signatures count.
     #[serde(default)]
     pub trust: Trust,
-    /// Which backend serves which secrets.
-    #[serde(default)]
-    pub secrets: Vec<SecretsConfig>,
-    /// Which directories scopes can grant.
-    #[serde(default)]
-    pub files: Vec<FilesConfig>,
+    /// The real systems, one section for each domain that has some.
+    #[serde(skip)]
+    pub systems: Vec<Arc<dyn Section>>,
     /// Who is told of what.
     #[serde(default)]
     pub notify: Vec<NotifyConfig>,
@@ -66,12 +68,30 @@ impl Config {
 
     /// Reads its text; `path` is where it lies, or will.
     pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, Error> {
-        remit_text::toml::read(text).map_err(|mistake| Error::Document {
+        let read = || {
+            let mut document = Table::parse(text)?;
+            let systems =
+                remit_capability::systems().map(|of| of.read(&mut document)).collect::<Result<_, _>>()?;
+            Ok(Self { systems, ..document.rest("remit.toml")? })
+        };
+        read().map_err(|mistake: Mistake| Error::Document {
             file: path.display().to_string(),
             wanted: "a Remit configuration",
             why: mistake.to_string(),
             help: "correct the line it points at; docs/configuration.md lists every key".to_owned(),
         })
+    }
+
+    /// What is configured of the systems of one domain.
+    #[must_use]
+    pub fn entries<S: Systems>(&self) -> &[S::Entry] {
+        remit_capability::entries::<S>(&self.systems)
+    }
+
+    /// Every configured system, opened. Relative paths start at `home`.
+    pub(crate) fn estate(&self, home: &Path) -> Result<Estate, Error> {
+        let open = |estate, systems: &Arc<dyn Section>| systems.open(home, estate);
+        Ok(self.systems.iter().try_fold(Estate::default(), open)?)
     }
 
     /// Loads the keys of publishers.

@@ -3,7 +3,6 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use miette::Diagnostic;
-use remit_gate::Failure;
 use remit_journal::{Reader, RunState};
 use serde::Serialize;
 
@@ -43,41 +42,19 @@ impl Finding {
     }
 }
 
-/// What to do about a store that cannot be used.
-fn fix(failure: &Failure) -> &'static str {
-    match failure {
-        Failure::Denied(_) => {
-            "put a token that counts where its entry in remit.toml says; docs/configuration.md has the policy that it needs"
-        }
-        Failure::Unavailable(_) => "start or repair that system, and check its entry in remit.toml",
-        Failure::NotFound(_) | Failure::Conflict(_) | Failure::Invalid(_) => {
-            "correct its entry in remit.toml"
+/// A look at each system that is configured.
+async fn systems(config: &Config, home: &Home) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for section in &config.systems {
+        match section.check(home.path()).await {
+            Err(error) => findings.push(Finding::of(section.name(), Err(error))),
+            Ok(checks) => findings.extend(checks.into_iter().map(|check| match check.found {
+                Ok(detail) => Finding { what: check.what, ok: true, detail, fix: None },
+                Err(wrong) => Finding::bad(&check.what, &wrong.why, wrong.fix),
+            })),
         }
     }
-}
-
-/// The directories that scopes can grant.
-fn directories(config: &Config, home: &Home) -> Vec<Finding> {
-    match remit_backend::Files::open(&config.files, home.path()) {
-        Err(error) => vec![Finding::of::<remit_backend::BackendError>("files", Err(error))],
-        Ok(files) => files
-            .check()
-            .map(|(name, opened)| {
-                let what = format!("files {name}");
-                match opened {
-                    Ok(()) => Finding {
-                        what,
-                        ok: true,
-                        detail: "the directory can be opened".to_owned(),
-                        fix: None,
-                    },
-                    Err(why) => {
-                        Finding::bad(&what, why, "make the directory, or correct its entry in remit.toml")
-                    }
-                }
-            })
-            .collect(),
-    }
+    findings
 }
 
 /// The rules in force; whether all whom they name are there; and what they ask for that nobody could give.
@@ -150,19 +127,7 @@ pub async fn doctor(home: &Home) -> Vec<Finding> {
         Err(error) => Finding::of::<crate::Error>("journal", Err(error)),
     });
     findings.extend(keys_and_runs(home));
-    findings.extend(directories(&config, home));
-    match remit_backend::Secrets::open(&config.secrets, home.path()) {
-        Err(error) => findings.push(Finding::of::<remit_backend::BackendError>("secrets", Err(error))),
-        Ok(secrets) => {
-            for (prefix, store) in secrets.stores() {
-                let what = format!("secrets {}", if prefix.is_empty() { "**" } else { prefix });
-                findings.push(match store.check(prefix).await {
-                    Ok(detail) => Finding { what, ok: true, detail, fix: None },
-                    Err(failure) => Finding::bad(&what, &failure.to_string(), fix(&failure)),
-                });
-            }
-        }
-    }
+    findings.extend(systems(&config, home).await);
     findings
 }
 

@@ -291,6 +291,12 @@ pub enum Error {
     Serialise(#[from] serde_json::Error),
 }
 
+impl From<remit_engine::ComponentError> for Error {
+    fn from(error: remit_engine::ComponentError) -> Self {
+        remit_sandbox::AdmissionError::from(error).into()
+    }
+}
+
 impl Error {
     /// Whose matter it is.
     #[must_use]

@@ -2,12 +2,13 @@
 
 use std::fmt;
 
+use remit_gate::Countermeasure;
 use remit_journal::{Event, Mode, Reader, Record, RunId, RunState};
 use serde_json::{Value, json};
 
 use crate::error::WITHHELD;
 use crate::own_words::{passed_on, was_told};
-use crate::timeline::{Reached, Timeline};
+use crate::timeline::{Changed, Reached, Timeline};
 use crate::{Error, Home};
 
 /// OCSF's Remediation Activity: <https://schema.ocsf.io/1.8.0/classes/remediation_activity>.
@@ -67,7 +68,11 @@ fn events(reader: &Reader, log: &str, run: RunId) -> Result<Vec<Value>, Error> {
 }
 
 fn event(story: &Timeline, log: &str, reached: &Reached, own_end: bool) -> Value {
-    let (activity, activity_name) = if own_end { activity(story) } else { (3, "Restore".to_owned()) };
+    let (activity, activity_name) = if own_end {
+        activity(story)
+    } else {
+        (Countermeasure::Restore.id(), Countermeasure::Restore.name().to_owned())
+    };
     let (status, severity) = outcome(reached.state, own_end);
     let changes: Vec<Value> = story
         .changed
@@ -130,30 +135,16 @@ fn event(story: &Timeline, log: &str, reached: &Reached, own_end: bool) -> Value
     event
 }
 
-/// What kind of countermeasure a changing operation is, in OCSF's (and D3FEND's) words.
-fn countermeasure(operation: &str) -> Option<(u64, &'static str)> {
-    match operation {
-        // Whoever held the old value is locked out, everyone else goes on.
-        "remit:secrets/rotate.rotate" => Some((4, "Harden")),
-        "remit:secrets/disable.disable" => Some((1, "Isolate")),
-        "remit:secrets/destroy.destroy" => Some((2, "Evict")),
-        // A configuration that no longer does harm, or a file that is gone.
-        "remit:files/write.put" | "remit:files/write.make-directory" => Some((4, "Harden")),
-        "remit:files/write.remove" | "remit:files/write.remove-directory" => Some((2, "Evict")),
-        _ => None,
-    }
-}
-
 /// The activity of a run's own end: what its changes are, if they are of one kind.
 fn activity(story: &Timeline) -> (u64, String) {
-    let mut kinds: Vec<(u64, &str)> =
-        story.changed.iter().filter_map(|change| countermeasure(&change.operation)).collect();
+    let known = |change: &Changed| remit_capability::operation(&change.operation)?.countermeasure;
+    let mut kinds: Vec<_> = story.changed.iter().filter_map(known).collect();
     kinds.sort_unstable();
     kinds.dedup();
     match kinds.as_slice() {
         [] => (OTHER, "No change".to_owned()),
-        [(id, name)] => (*id, (*name).to_owned()),
-        several => (OTHER, several.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(" and ")),
+        [one] => (one.id(), one.name().to_owned()),
+        several => (OTHER, several.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(" and ")),
     }
 }
 
@@ -176,26 +167,5 @@ fn status_name(status: u64) -> &'static str {
         2 => "Failure",
         4 => "Partial",
         _ => "Unknown",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use remit_gate::Effect;
-
-    #[test]
-    fn every_change_has_its_countermeasure() {
-        let powers = remit_capability::powers("wasi:filesystem/types");
-        for interface in remit_capability::interfaces().iter().chain(powers) {
-            for operation in interface.operations {
-                let changes = matches!(operation.effect(), Effect::Change | Effect::Irrevocable);
-                assert_eq!(
-                    super::countermeasure(operation.name()).is_some(),
-                    changes,
-                    "{}",
-                    operation.name()
-                );
-            }
-        }
     }
 }

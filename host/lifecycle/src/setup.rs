@@ -5,9 +5,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use remit_backend::{Files, Secrets};
+use remit_engine::Publishers;
 use remit_gate::Estate;
-use remit_sandbox::Publishers;
 
 use crate::{Config, Error, Home, Rules};
 
@@ -23,17 +22,9 @@ pub struct Setup {
 }
 
 impl Home {
-    /// The real systems of a configuration.
-    pub(crate) fn estate(&self, config: &Config) -> Result<Estate, Error> {
-        let secrets = Secrets::open(&config.secrets, self.path())?;
-        let files = Files::open(&config.files, self.path())?;
-        let estate = remit_capability::secrets::served(Estate::default(), secrets);
-        Ok(remit_capability::files::served(estate, files))
-    }
-
     fn setup(&self, config: Config) -> Result<Setup, Error> {
         let publishers = Publishers(Config::publishers(self.path(), &config.trust.publishers)?);
-        Ok(Setup { publishers, estate: self.estate(&config)?, config })
+        Ok(Setup { publishers, estate: config.estate(self.path())?, config })
     }
 }
 

@@ -4,11 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use jiff::SignedDuration;
-use remit_backend::{
-    Embedded, Fields, Files, FilesConfig, Generator, Secrets, SecretsConfig, Serving, VersionState,
-};
-use remit_file::{Durable, Kind as Of};
-use remit_gate::{Estate, Failure, Injected, Phase, Plan, Resource, Step};
+use remit_capability::fixture::{MadeUp, State, Things};
+use remit_capability::systems;
+use remit_file::Durable;
+use remit_gate::{Estate, Failure, Injected, Phase, Plan, Step};
 use remit_journal::RunState;
 use remit_lifecycle::{
     Decision, Error, Home, Host, InitOptions, InitPrincipal, Input, KeyHolder, RequestOptions,
@@ -18,7 +17,7 @@ use remit_trust::principals::PrincipalKind;
 use remit_trust::{Signer, SigningKey, blob};
 use tempfile::TempDir;
 
-use crate::{Expect, FailAt, FileAfter, FileBefore, Fixture, OfflineError, SecretAfter, SecretBefore};
+use crate::{Expect, FailAt, Fixture, OfflineError};
 
 /// A host to try one action on.
 pub struct Bench {
@@ -92,7 +91,7 @@ impl Bench {
         let (author, approver) = (KeyHolder::from(Signer::from(author_key)), KeyHolder::from(approver_key));
         let mut host = home.open()?;
         if let Some(cache) = cache {
-            let cache = remit_sandbox::Cache::open(cache, &cache.with_extension("key"))?;
+            let cache = remit_engine::Cache::open(cache, &cache.with_extension("key"))?;
             host.sandbox = Sandbox::new(Some(cache)).map_err(Error::from)?.into();
         }
         let candidate = Candidate::read(&signed)?;
@@ -102,18 +101,17 @@ impl Bench {
     /// Tries a case: rehearsal, grant of its least scope, run. Everything begins anew.
     pub async fn try_case(&mut self, case: Case<'_>) -> Result<Seen, OfflineError> {
         self.tried += 1;
-        let file = self.dir.path().join(format!("estate-{}.db", self.tried));
-        let store = Embedded::open(&file)?;
-        for secret in &case.fixture.secrets {
-            seed(&store, secret).await?;
+        let folder = self.dir.path().join(format!("systems-{}", self.tried));
+        let mut estate = Estate::default();
+        let mut all = Vec::new();
+        for (domain, things) in systems().zip(&case.fixture.things) {
+            let folder = folder.join(domain.table());
+            fs::create_dir_all(&folder).map_err(|error| OfflineError::file(&folder, &error))?;
+            let made_up = things.make_up(&folder, estate).await;
+            let (with, made_up) = made_up.map_err(|failure| failed(domain.table(), &failure))?;
+            estate = with;
+            all.push(made_up);
         }
-        let serving = SecretsConfig { serving: Serving::Embedded { file }, ..SecretsConfig::default() };
-        let secrets = Secrets::open(&[serving], self.dir.path())?;
-        let estate = remit_capability::secrets::served(Estate::default(), secrets);
-        let files = self.dir.path().join(format!("files-{}", self.tried));
-        let directories = seed_files(&files, &case.fixture.files)?;
-        let directories = Files::open(&directories, self.host.home.path())?;
-        let estate = remit_capability::files::served(estate, directories);
         let estate = match case.fault {
             None => estate,
             Some(fault) => estate.failing(Injected {
@@ -124,8 +122,10 @@ impl Bench {
         };
         self.host.serve(estate.clone());
         let mut seen = self.run(case.fixture).await?;
-        seen.secrets = after(&store, case).await?;
-        seen.files = files_after(&files, case)?;
+        for ((domain, things), made_up) in systems().zip(&case.fixture.things).zip(&all) {
+            let states = after(domain.table(), &**things, &**made_up, case).await?;
+            seen.after.push((domain.table(), states));
+        }
         let calls = estate.counted();
         let missed = case.fault.filter(|fault| calls < fault.at).map(|_| calls);
         Ok(Seen { came_of_it: seen, missed })
@@ -156,8 +156,7 @@ impl Bench {
             because: done.cause.map(|cause| cause.to_string()),
             operations,
             output: done.output,
-            secrets: Vec::new(),
-            files: Vec::new(),
+            after: Vec::new(),
         })
     }
 }
@@ -188,95 +187,28 @@ fn not_rehearsed(error: Error) -> Result<Expect, OfflineError> {
     Ok(Expect { outcome: Some(outcome), because: Some(error.to_string()), ..Expect::default() })
 }
 
-async fn seed(store: &Embedded, secret: &SecretBefore) -> Result<(), OfflineError> {
-    let resource = Resource::new("secret", &secret.path)?;
-    let failed =
-        |failure: Failure| OfflineError::Fixture { file: secret.path.clone(), why: failure.to_string() };
-    for _ in 0..secret.versions {
-        let mut fields = Fields::default();
-        for field in &secret.fields {
-            fields.insert(field.clone(), Generator::default().generate().map_err(failed)?);
-        }
-        store.seed(&resource, fields).await.map_err(failed)?;
-    }
-    let states = [(&secret.disabled, VersionState::Disabled), (&secret.destroyed, VersionState::Destroyed)];
-    for (versions, state) in states {
-        for version in versions {
-            store.seed_state(&resource, *version, state).await.map_err(failed)?;
-        }
-    }
-    Ok(())
-}
-
-/// Makes the files in a folder, and a directory to grant of each first segment.
-fn seed_files(folder: &Path, files: &[FileBefore]) -> Result<Vec<FilesConfig>, OfflineError> {
-    let mut directories: Vec<FilesConfig> = Vec::new();
-    for file in files {
-        let to = file_at(folder, &file.path)?;
-        let name = file.path.split('/').next().unwrap_or_default();
-        if !directories.iter().any(|known| known.name == name) {
-            directories.push(FilesConfig { name: name.to_owned(), path: folder.join(name) });
-        }
-        let parent = to.parent().unwrap_or(folder);
-        fs::create_dir_all(parent).map_err(|error| OfflineError::file(parent, &error))?;
-        remit_file::write_with(&to, file.content.as_bytes(), Durable::No)?;
-    }
-    Ok(directories)
-}
-
-/// Where a file of a fixture lies: a canonical path leads nowhere else.
-fn file_at(folder: &Path, path: &str) -> Result<PathBuf, OfflineError> {
-    Resource::new(remit_backend::files::KIND, path)?;
-    Ok(folder.join(path))
-}
-
-/// Every file that the fixture speaks of, as it is now.
-fn files_after(folder: &Path, case: Case<'_>) -> Result<Vec<FileAfter>, OfflineError> {
+/// All that the fixture speaks of in one of its tables, as it is now.
+async fn after(
+    table: &'static str,
+    things: &dyn Things,
+    systems: &dyn MadeUp,
+    case: Case<'_>,
+) -> Result<Vec<State>, OfflineError> {
     let expect = case.fault.map_or(&case.fixture.expect, |fault| &fault.expect);
-    let expected = expect.iter().flat_map(|expect| &expect.files).map(|file| &file.path);
-    let mut paths: Vec<&String> = case.fixture.files.iter().map(|file| &file.path).chain(expected).collect();
-    paths.sort();
+    let expected = expect.iter().flat_map(|expect| expect.states(table));
+    let mut paths = things.paths();
+    paths.extend(expected.map(|state| &*state.path));
+    paths.sort_unstable();
     paths.dedup();
     let mut found = Vec::new();
     for path in paths {
-        let at = file_at(folder, path)?;
-        let content = match remit_file::plain(&at, Of::Kept) {
-            Ok(read) => Some(String::from_utf8_lossy(read.bytes()).into_owned()),
-            Err(error) if error.is_missing() => None,
-            Err(error) => return Err(error.into()),
-        };
-        found.push(FileAfter { path: path.clone(), content });
+        found.push(systems.look(path).await.map_err(|failure| failed(path, &failure))?);
     }
     Ok(found)
 }
 
-/// Every secret that the fixture speaks of, as it is now.
-async fn after(store: &Embedded, case: Case<'_>) -> Result<Vec<SecretAfter>, OfflineError> {
-    use remit_backend::SecretView as _;
-    let expect = case.fault.map_or(&case.fixture.expect, |fault| &fault.expect);
-    let expected = expect.iter().flat_map(|expect| &expect.secrets).map(|secret| &secret.path);
-    let mut paths: Vec<&String> =
-        case.fixture.secrets.iter().map(|secret| &secret.path).chain(expected).collect();
-    paths.sort();
-    paths.dedup();
-    let mut found = Vec::new();
-    for path in paths {
-        let of = |versions: &[remit_backend::Version], state| {
-            versions.iter().filter(|v| v.state == state).map(|v| v.number).collect()
-        };
-        found.push(match store.metadata(&Resource::new("secret", path)?).await {
-            Ok(now) => SecretAfter {
-                path: path.clone(),
-                current: now.current,
-                disabled: of(&now.versions, VersionState::Disabled),
-                destroyed: of(&now.versions, VersionState::Destroyed),
-            },
-            Err(_) => {
-                SecretAfter { path: path.clone(), current: 0, disabled: Vec::new(), destroyed: Vec::new() }
-            }
-        });
-    }
-    Ok(found)
+fn failed(what: &str, failure: &Failure) -> OfflineError {
+    OfflineError::Fixture { file: what.to_owned(), why: failure.to_string() }
 }
 
 /// The plan as fixtures write it: `remit:secrets/rotate.rotate secret:app/db {"field":"password"}`, and `verify: ` before

@@ -1,10 +1,8 @@
 //! What was expected beside what was seen.
 
-use std::fmt::Write as _;
-
 use serde_json::Value;
 
-use crate::{Expect, FileAfter, SecretAfter};
+use crate::Expect;
 
 /// Each difference, as lines: `-` was expected, `+` was seen. Empty if all is as expected.
 #[must_use]
@@ -28,22 +26,13 @@ pub fn differences(expected: &Expect, seen: &Expect) -> Vec<String> {
         let found = seen.output.as_ref().map_or_else(|| "none".to_owned(), Value::to_string);
         pair(&mut lines, "output", &wanted.to_string(), &found);
     }
-    for wanted in &expected.secrets {
-        let found = seen.secrets.iter().find(|secret| secret.path == wanted.path);
+    for (table, wanted) in
+        expected.after.iter().flat_map(|(table, all)| all.iter().map(move |one| (table, one)))
+    {
+        let found = seen.states(table).iter().find(|state| state.path == wanted.path);
         if found != Some(wanted) {
-            let found = found.map_or_else(|| "not there".to_owned(), state);
-            pair(&mut lines, &format!("secret {}", wanted.path), &state(wanted), &found);
-        }
-    }
-    for wanted in &expected.files {
-        let content = |file: &FileAfter| match &file.content {
-            Some(content) => format!("{content:?}"),
-            None => "no such file".to_owned(),
-        };
-        let found = seen.files.iter().find(|file| file.path == wanted.path);
-        if found != Some(wanted) {
-            let found = found.map_or_else(|| "not there".to_owned(), content);
-            pair(&mut lines, &format!("file {}", wanted.path), &content(wanted), &found);
+            let found = found.map_or("not there", |state| &state.words);
+            pair(&mut lines, &format!("{table} {}", wanted.path), &wanted.words, found);
         }
     }
     lines
@@ -66,16 +55,6 @@ fn operations(lines: &mut Vec<String>, wanted: &[String], found: &[String]) {
     lines.extend(rest.0[..rest.0.len() - tail].iter().map(|line| format!("- {line}")));
     lines.extend(rest.1[..rest.1.len() - tail].iter().map(|line| format!("+ {line}")));
     lines.extend(rest.0[rest.0.len() - tail..].iter().map(|line| format!("  {line}")));
-}
-
-fn state(secret: &SecretAfter) -> String {
-    let mut words = format!("version {}", secret.current);
-    for (name, versions) in [("disabled", &secret.disabled), ("destroyed", &secret.destroyed)] {
-        if !versions.is_empty() {
-            let _ = write!(words, ", {name} {versions:?}");
-        }
-    }
-    words
 }
 
 #[cfg(test)]

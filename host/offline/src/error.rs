@@ -46,6 +46,12 @@ pub enum OfflineError {
     Resource(#[from] ResourceError),
 }
 
+impl From<remit_engine::ComponentError> for OfflineError {
+    fn from(error: remit_engine::ComponentError) -> Self {
+        AdmissionError::from(error).into()
+    }
+}
+
 impl OfflineError {
     pub(crate) fn file(path: &std::path::Path, error: &std::io::Error) -> Self {
         FileError::writing(path, Kind::Fixture, error).into()

@@ -1,17 +1,21 @@
 //! Fixtures: `tests/*.toml`.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use remit_gate::Resource;
+use remit_capability::fixture::{Misstated, State, Things};
+use remit_capability::systems;
 use remit_gate::{Failure, Scope};
 use remit_journal::RunState;
+use remit_text::Mistake;
+use remit_text::toml::Table;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use toml_edit::{Document, Item};
 
 use crate::OfflineError;
 
-/// One file: an estate, an input, and what is to come of it; then the same with a call that fails.
+/// One file: what there is, an input, and what is to come of it; then the same with a call that fails.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fixture {
@@ -19,66 +23,15 @@ pub struct Fixture {
     pub input: Value,
     /// The scope to run in; without one, the least scope of the plan.
     pub scope: Option<Scope>,
-    /// The secrets there are.
-    #[serde(default, rename = "secret")]
-    pub secrets: Vec<SecretBefore>,
-    /// The files there are: the first segment of each path is a granted directory's name.
-    #[serde(default, rename = "file")]
-    pub files: Vec<FileBefore>,
+    /// What there is, of each domain in the order of the registry.
+    #[serde(skip)]
+    pub things: Vec<Arc<dyn Things>>,
     /// What is to come of it.
+    #[serde(skip)]
     pub expect: Option<Expect>,
     /// The same with a call that fails, once for each.
-    #[serde(default, rename = "fault")]
+    #[serde(skip)]
     pub faults: Vec<FailAt>,
-}
-
-/// A secret of the embedded store.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SecretBefore {
-    /// Its path.
-    pub path: String,
-    /// Its fields; the host makes the values.
-    #[serde(default = "one_field")]
-    pub fields: Vec<String>,
-    /// How many versions it has.
-    #[serde(default = "one")]
-    pub versions: u64,
-    /// Those that cannot be read.
-    #[serde(default)]
-    pub disabled: Vec<u64>,
-    /// Those that are gone for good.
-    #[serde(default)]
-    pub destroyed: Vec<u64>,
-}
-
-/// A file of a directory that is made for the test.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FileBefore {
-    /// As in a resource: `etc/app.conf`, which actions find at `/etc/app.conf`.
-    pub path: String,
-    /// What is in it.
-    pub content: String,
-}
-
-/// A file afterwards.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FileAfter {
-    /// As in a resource.
-    pub path: String,
-    /// What is in it; left out where there is no such file.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub content: Option<String>,
-}
-
-fn one_field() -> Vec<String> {
-    vec!["value".to_owned()]
-}
-
-fn one() -> u64 {
-    1
 }
 
 /// A call that fails.
@@ -93,6 +46,7 @@ pub struct FailAt {
     #[serde(default)]
     pub answer_lost: bool,
     /// What is to come of it.
+    #[serde(skip)]
     pub expect: Option<Expect>,
     /// In which line of the file it begins, counted from 1.
     #[serde(skip)]
@@ -163,28 +117,32 @@ pub struct Expect {
     /// What the action returns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<Value>,
-    /// The secrets afterwards.
-    #[serde(default, rename = "secret", skip_serializing_if = "Vec::is_empty")]
-    pub secrets: Vec<SecretAfter>,
-    /// The files afterwards.
-    #[serde(default, rename = "file", skip_serializing_if = "Vec::is_empty")]
-    pub files: Vec<FileAfter>,
+    /// What there is afterwards, by the table that fixtures have of it.
+    #[serde(skip)]
+    pub after: Vec<(&'static str, Vec<State>)>,
 }
 
-/// A secret afterwards.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SecretAfter {
-    /// Its path.
-    pub path: String,
-    /// The newest version; 0 where there is no such secret.
-    pub current: u64,
-    /// Those that cannot be read.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub disabled: Vec<u64>,
-    /// Those that are gone for good.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub destroyed: Vec<u64>,
+impl Expect {
+    /// What there is afterwards in one table.
+    #[must_use]
+    pub fn states(&self, table: &str) -> &[State] {
+        self.after.iter().find(|(name, _)| *name == table).map_or(&[], |(_, states)| states)
+    }
+
+    fn read(mut parts: Table<'_>) -> Result<Self, Mistake> {
+        let mut after = Vec::new();
+        for domain in systems() {
+            after.push((domain.table(), domain.after(&mut parts)?));
+        }
+        Ok(Self { after, ..parts.rest("expect")? })
+    }
+}
+
+impl FailAt {
+    fn read(mut parts: Table<'_>) -> Result<Self, Mistake> {
+        let expect = parts.table("expect")?.map(Expect::read).transpose()?;
+        Ok(Self { expect, ..parts.rest("a fault")? })
+    }
 }
 
 impl Fixture {
@@ -196,7 +154,7 @@ impl Fixture {
 
     /// The same of its text.
     fn parse(text: &str) -> Result<Self, String> {
-        let mut fixture: Self = remit_text::toml::read_exact(text).map_err(|mistake| mistake.to_string())?;
+        let mut fixture = Self::read(text).map_err(|mistake| mistake.to_string())?;
         let document = Document::parse(text).map_err(|error| error.to_string().trim_end().to_owned())?;
         let places = Places { text, root: document.as_item() };
         let mistakes = fixture.mistakes(&places);
@@ -209,34 +167,21 @@ impl Fixture {
         Ok(fixture)
     }
 
+    fn read(text: &str) -> Result<Self, Mistake> {
+        let mut parts = Table::parse_exact(text)?;
+        let things = systems().map(|domain| domain.before(&mut parts)).collect::<Result<_, _>>()?;
+        let expect = parts.table("expect")?.map(Expect::read).transpose()?;
+        let faults = parts.entries("fault")?.into_iter().map(FailAt::read).collect::<Result<_, _>>()?;
+        Ok(Self { things, expect, faults, ..parts.rest("the fixture")? })
+    }
+
     /// What is well-formed and cannot be: nothing of it is found out only when it is tried.
     fn mistakes(&self, places: &Places<'_>) -> Vec<String> {
         let mut found = Vec::new();
         let mut wrong = |keys: &[Step], why: String| found.push(places.mistake(keys, &why));
-        for (n, secret) in self.secrets.iter().enumerate() {
-            let of = |key| [Key("secret"), At(n), Key(key)];
-            if let Err(error) = Resource::new(remit_capability::secrets::KIND, &secret.path) {
-                wrong(&of("path"), error.to_string());
-            }
-            if self.secrets[..n].iter().any(|earlier| earlier.path == secret.path) {
-                wrong(&of("path"), format!("{} is there twice; say `versions` instead", secret.path));
-            }
-            if secret.fields.is_empty() {
-                wrong(&of("fields"), "a secret has at least one field".to_owned());
-            }
-            for (key, versions) in [("disabled", &secret.disabled), ("destroyed", &secret.destroyed)] {
-                if let Some(version) = versions.iter().find(|v| !(1..=secret.versions).contains(*v)) {
-                    let has = secret.versions;
-                    wrong(
-                        &of(key),
-                        format!("there is no version {version}: `versions` is {has}, counted from 1"),
-                    );
-                }
-            }
-        }
-        for (n, file) in self.files.iter().enumerate() {
-            if let Err(why) = is_file(&file.path) {
-                wrong(&[Key("file"), At(n), Key("path")], why);
+        for (domain, things) in systems().zip(&self.things) {
+            for Misstated { at, key, why } in things.mistakes() {
+                wrong(&[Key(domain.table()), At(at), Key(key)], why);
             }
         }
         for (n, fault) in self.faults.iter().enumerate() {
@@ -248,29 +193,17 @@ impl Fixture {
         let of_faults = of_faults.map(|(n, fault)| (vec![Key("fault"), At(n)], &fault.expect));
         for (within, expect) in std::iter::once((Vec::new(), &self.expect)).chain(of_faults) {
             let Some(expect) = expect else { continue };
-            let of = |list, n| [&within[..], &[Key("expect"), Key(list), At(n), Key("path")]].concat();
-            for (n, secret) in expect.secrets.iter().enumerate() {
-                if let Err(error) = Resource::new(remit_capability::secrets::KIND, &secret.path) {
-                    wrong(&of("secret", n), error.to_string());
-                }
-            }
-            for (n, file) in expect.files.iter().enumerate() {
-                if let Err(why) = is_file(&file.path) {
-                    wrong(&of("file", n), why);
+            for domain in systems() {
+                let table = domain.table();
+                for (n, state) in expect.states(table).iter().enumerate() {
+                    if let Some(why) = domain.no_path(&state.path) {
+                        let path = [Key("expect"), Key(table), At(n), Key("path")];
+                        wrong(&[&within[..], &path].concat(), why);
+                    }
                 }
             }
         }
         found
-    }
-}
-
-/// Whether a file of a fixture can be there: in a directory, by a name that actions can use.
-fn is_file(path: &str) -> Result<(), String> {
-    Resource::new(remit_backend::files::KIND, path).map_err(|error| error.to_string())?;
-    if path.contains('/') {
-        Ok(())
-    } else {
-        Err(format!("{path}: write DIRECTORY/NAME, such as etc/app.conf"))
     }
 }
 

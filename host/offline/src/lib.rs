@@ -13,5 +13,5 @@ mod record;
 pub use bench::{Bench, Case, Seen};
 pub use compare::differences;
 pub use error::OfflineError;
-pub use fixture::{Expect, FailAt, FailureKind, FileAfter, FileBefore, Fixture, SecretAfter, SecretBefore};
+pub use fixture::{Expect, FailAt, FailureKind, Fixture};
 pub use record::record;

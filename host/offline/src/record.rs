@@ -17,6 +17,10 @@ pub fn record(file: &Path, seen: &[Option<Expect>]) -> Result<(), OfflineError> 
     for (n, seen) in seen.iter().enumerate() {
         let Some(seen) = seen else { continue };
         let mut expect = toml_edit::ser::to_document(seen).map_err(|error| wrong(error.to_string()))?;
+        for (table, states) in seen.after.iter().filter(|(_, states)| !states.is_empty()) {
+            let written: Array = states.iter().map(|state| state.written.clone()).collect();
+            expect[table] = toml_edit::value(written);
+        }
         expect.iter_mut().filter_map(|(_, item)| item.as_array_mut()).for_each(a_line_each);
         let expect = Item::Table(expect.as_table().clone());
         let place = match n.checked_sub(1) {

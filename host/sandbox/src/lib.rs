@@ -1,27 +1,27 @@
-//! Where an action runs: what is admitted, how it is metered, and how it ends.
-#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make their own files"))]
+//! Where an action runs: which component is admitted, and one call of it. What is the same for a component of any world is
+//! in [`remit_engine`].
+#![forbid(unsafe_code)]
 
 mod admission;
-mod cache;
-mod candidate;
-mod confined;
-mod engine;
-mod examine;
-mod features;
-mod identity;
+mod error;
+mod import;
+mod input;
 mod inspection;
 mod meter;
-mod notes;
-mod scan;
+mod sandbox;
 mod session;
-mod warm;
+mod stop;
 
-pub use admission::{AdmissionError, Admitted, Publishers};
-pub use cache::Cache;
-pub use candidate::Candidate;
-pub use confined::{Announce, Unchecked, check, serve};
-pub use engine::Sandbox;
-pub use inspection::{Import, Inspection};
+pub use admission::Admitted;
+pub use error::AdmissionError;
+pub use import::Import;
+pub use input::{Unchecked, check};
+pub use inspection::{Candidate, Inspection};
 pub use meter::{Consumed, Meter};
 pub use remit_capability::{Interface, find as interface, powers};
-pub use session::{Call, Stop};
+pub use sandbox::Sandbox;
+pub use session::Call;
+pub use stop::Stop;
+
+/// The tasks of this crate, for [`remit_engine::serve`].
+pub const TASKS: &[&remit_engine::Task] = &[&inspection::INSPECT, &input::CHECK];

@@ -1,15 +1,13 @@
-//! How much a run used, and the end of it when that is too much.
+//! What a run used, and the limits of its scope.
 
-use std::time::{Duration, Instant};
-
+use remit_engine::Limits as EngineLimits;
 use remit_gate::{Exceeded, Limit, Limits, Used};
 use serde::Serialize;
-use wasmtime::ResourceLimiter;
 
-/// What a run used, all phases together.
+/// What a run used, `run` and `verify` together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Consumed {
-    /// Guest computation.
+    /// Guest computation, in wasmtime's fuel.
     pub fuel: u64,
     /// Milliseconds from start to end.
     pub wall_time: u64,
@@ -26,95 +24,57 @@ pub struct Consumed {
     pub calls: Used,
 }
 
-/// Counts a run against its limits, across `run` and `verify`.
+/// Counts a run against the limits of its scope, across `run` and `verify`.
 #[derive(Debug)]
 pub struct Meter {
     pub(crate) limits: Limits,
-    pub(crate) started: Instant,
-    pub(crate) consumed: Consumed,
+    pub(crate) engine: remit_engine::Meter,
+    input: u64,
+    output: u64,
 }
 
 impl Meter {
     /// Starts the clock.
     #[must_use]
     pub fn start(limits: Limits) -> Self {
-        Self { limits, started: Instant::now(), consumed: Consumed::default() }
+        let engine = remit_engine::Meter::start(EngineLimits {
+            fuel: limits.fuel,
+            wall_time: limits.wall_time.unsigned_abs(),
+            memory: limits.memory.as_u64(),
+            table_elements: limits.table_elements,
+        });
+        Self { limits, engine, input: 0, output: 0 }
     }
 
-    /// What was used so far.
+    /// What was used so far, with what went through the gate.
     #[must_use]
     pub fn consumed(&self, calls: Used) -> Consumed {
-        Consumed { calls, wall_time: millis(self.started.elapsed()), ..self.consumed }
-    }
-
-    /// When the time is up.
-    pub(crate) fn deadline(&self) -> Instant {
-        self.started + self.allowed_time()
-    }
-
-    pub(crate) fn allowed_time(&self) -> Duration {
-        self.limits.wall_time.unsigned_abs()
-    }
-
-    pub(crate) fn out_of_time(&self) -> Exceeded {
-        let allowed = millis(self.allowed_time());
-        Exceeded { limit: Limit::WallTime, used: millis(self.started.elapsed()).max(allowed + 1), allowed }
-    }
-}
-
-pub(crate) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Sums all memories and all tables of a store: wasmtime's own limits count each alone.
-#[derive(Debug)]
-pub(crate) struct Limiter {
-    pub(crate) memory: u64,
-    pub(crate) table_elements: u64,
-    max_memory: u64,
-    max_table_elements: u64,
-}
-
-impl Limiter {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        Self {
-            memory: 0,
-            table_elements: 0,
-            max_memory: limits.memory.as_u64(),
-            max_table_elements: limits.table_elements,
+        let used = self.engine.used();
+        Consumed {
+            fuel: used.fuel,
+            wall_time: u64::try_from(self.engine.elapsed().as_millis()).unwrap_or(u64::MAX),
+            memory: used.memory,
+            table_elements: used.table_elements,
+            input: self.input,
+            output: self.output,
+            calls,
         }
     }
+
+    /// Counts the input of `run`.
+    pub(crate) fn input(&mut self, input: &str) -> Result<(), Exceeded> {
+        self.input = input.len() as u64;
+        within(Limit::Input, self.input, self.limits.input.as_u64())
+    }
+
+    /// Counts an answer of the action.
+    pub(crate) fn output(&mut self, output: &str) -> Result<(), Exceeded> {
+        let used = output.len() as u64;
+        self.output = self.output.max(used);
+        within(Limit::Output, used, self.limits.output.as_u64())
+    }
 }
 
-/// Adds a growth to a sum. An excess is an error rather than the `false` that a guest could swallow: it
-/// ends the run under its own name.
-fn grow(sum: &mut u64, current: usize, desired: usize, limit: Limit, allowed: u64) -> wasmtime::Result<bool> {
-    let used = sum.saturating_add(desired.saturating_sub(current) as u64);
-    if used > allowed {
-        return Err(wasmtime::Error::new(Exceeded { limit, used, allowed }));
-    }
-    *sum = used;
-    Ok(true)
-}
-
-impl ResourceLimiter for Limiter {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        grow(&mut self.memory, current, desired, Limit::Memory, self.max_memory)
-    }
-
-    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        grow(&mut self.table_elements, current, desired, Limit::TableElements, self.max_table_elements)
-    }
-
-    fn instances(&self) -> usize {
-        200
-    }
-
-    fn tables(&self) -> usize {
-        200
-    }
-
-    fn memories(&self) -> usize {
-        50
-    }
+fn within(limit: Limit, used: u64, allowed: u64) -> Result<(), Exceeded> {
+    if used > allowed { Err(Exceeded { limit, used, allowed }) } else { Ok(()) }
 }

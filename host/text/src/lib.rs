@@ -8,6 +8,7 @@ mod escape;
 pub mod json;
 mod mistake;
 mod number;
+mod section;
 pub mod toml;
 
 pub use escape::{columns, has_hidden, hides, json_text, line, lines, short_line};

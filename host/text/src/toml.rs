@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Error};
 
+pub use crate::section::Table;
 use crate::{Mistake, number};
 
 /// Reads a file into a type.
@@ -24,12 +25,12 @@ pub fn value(value: impl Into<toml::Value>) -> String {
     value.into().to_string()
 }
 
-fn wrong(text: &str, error: &Error) -> Mistake {
+pub(crate) fn wrong(text: &str, error: &Error) -> Mistake {
     let at = error.span().unwrap_or_default();
     Mistake::new(text, at, error.message().trim_end())
 }
 
-fn check(text: &str, value: &Spanned<DeValue<'_>>) -> Result<(), Mistake> {
+pub(crate) fn check(text: &str, value: &Spanned<DeValue<'_>>) -> Result<(), Mistake> {
     let why = match value.get_ref() {
         DeValue::Table(table) => return table.values().try_for_each(|value| check(text, value)),
         DeValue::Array(items) => return items.iter().try_for_each(|value| check(text, value)),

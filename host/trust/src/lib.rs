@@ -11,6 +11,7 @@ mod key_file;
 mod keys;
 pub mod principals;
 mod seal;
+mod secret;
 mod signer;
 mod ssh;
 
@@ -19,6 +20,7 @@ pub use error::{KeyError, SealError, SignatureError};
 pub use key_file::Key;
 pub use keys::{KeyId, SigningKey, VerifyingKey};
 pub use remit_text::json::canonical;
-pub use seal::{Sealed, Sealer, SecretBytes, private_seed, random};
+pub use seal::{Sealed, Sealer, private_seed, random};
+pub use secret::{Secret, SecretBytes, SecretText};
 pub use signer::{Sign, Signer};
 pub use ssh::{SSH_NAMESPACE, when_an_agent_waits};

@@ -10,44 +10,10 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
-use subtle::ConstantTimeEq as _;
 
 use crate::key_file::KeyFile;
 use crate::keys::create;
 use crate::{KeyError, SealError};
-
-/// Secret bytes: wiped on drop, without `Serialize`, and not shown by `Debug`.
-#[derive(Clone)]
-pub struct SecretBytes(Zeroizing<Vec<u8>>);
-
-impl SecretBytes {
-    /// Takes ownership of the bytes.
-    #[must_use]
-    pub fn new(bytes: Vec<u8>) -> Self {
-        Self(Zeroizing::new(bytes))
-    }
-
-    /// The bytes. Review each use with care.
-    #[must_use]
-    pub fn expose(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl PartialEq for SecretBytes {
-    /// Takes the same time for all bytes of the same length.
-    fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
-    }
-}
-
-impl Eq for SecretBytes {}
-
-impl fmt::Debug for SecretBytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretBytes(..)")
-    }
-}
 
 /// Sealed bytes: nonce, ciphertext and tag of AES-256-GCM. In JSON, base64.
 #[derive(Clone, PartialEq, Eq)]

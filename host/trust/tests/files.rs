@@ -151,7 +151,7 @@ fn nothing_secret_is_shown() {
     let path = folder.path().join("seal.key");
     let sealer = Sealer::load_or_create(&path).unwrap();
     let secret = SecretBytes::new(b"hunter2".to_vec());
-    assert_eq!(format!("{secret:?}"), "SecretBytes(..)");
+    assert_eq!(format!("{secret:?}"), "Secret(..)");
     assert_eq!(format!("{:?}", sealer.seal(b"", secret.expose()).unwrap()), "Sealed(35 bytes)");
     assert_eq!(format!("{sealer:?}"), "Sealer(..)");
     let key = SigningKey::generate().unwrap();

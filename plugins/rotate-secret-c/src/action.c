@@ -33,12 +33,12 @@ remit_error *run(const cJSON *json, cJSON *output) {
     struct input in;
     REMIT_TRY(remit_read("input", INPUT, json, &in));
 
-    struct remit_metadata before;
-    REMIT_TRY(remit_inspect(in.path, &before));
+    struct remit_secrets_secret_metadata before;
+    REMIT_TRY(remit_secrets_inspect(in.path, &before));
     remit_info("%s is at version %" PRIu64, in.path, before.current);
 
-    struct remit_rotated rotated;
-    REMIT_TRY(remit_rotate(in.path, in.field, &rotated));
+    struct remit_secrets_rotated rotated;
+    REMIT_TRY(remit_secrets_rotate(in.path, in.field, &rotated));
     remit_info("%s is now at version %" PRIu64, in.path, rotated.current);
 
     struct output out = { in.path, rotated.previous, rotated.current };
@@ -51,15 +51,15 @@ remit_error *verify(const cJSON *input, const cJSON *output) {
     REMIT_TRY(remit_read("input", INPUT, input, &in));
     REMIT_TRY(remit_read("output", OUTPUT, output, &done));
 
-    struct remit_metadata now;
-    REMIT_TRY(remit_inspect(done.path, &now));
+    struct remit_secrets_secret_metadata now;
+    REMIT_TRY(remit_secrets_inspect(done.path, &now));
     if (now.current != done.current) {
         return remit_fail(
             "%s is at version %" PRIu64 ", not at %" PRIu64, done.path, now.current, done.current);
     }
-    for (size_t i = 0; i < now.count; i++) {
+    for (size_t i = 0; i < now.versions_count; i++) {
         if (now.versions[i].number != done.current) continue;
-        if (now.versions[i].state == REMIT_ENABLED) return NULL;
+        if (now.versions[i].state == REMIT_SECRETS_VERSION_STATE_ENABLED) return NULL;
         return remit_fail("version %" PRIu64 " of %s cannot be read", done.current, done.path);
     }
     return remit_fail(

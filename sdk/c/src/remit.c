@@ -1,15 +1,12 @@
 /* The SDK: between the generated bindings (action.h) and remit.h. */
 #define _GNU_SOURCE /* vasprintf, memmem */
-#include "remit.h"
+#include "internal.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "action.h"
 
 /* Numbers up to here are exact in a double, which is what cJSON keeps. */
 #define MAX_EXACT 9007199254740992.0
@@ -20,7 +17,7 @@ static char *text_of(const char *format, va_list arguments) {
     return text;
 }
 
-static char *copied(action_string_t from) {
+char *remit_copied(action_string_t from) {
     char *text = malloc(from.len + 1);
     if (!text) abort();
     memcpy(text, from.ptr, from.len);
@@ -28,8 +25,14 @@ static char *copied(action_string_t from) {
     return text;
 }
 
+void *remit_allocated(size_t count, size_t size) {
+    void *memory = calloc(count + 1, size);
+    if (!memory) abort();
+    return memory;
+}
+
 /* The bindings' strings are not const; they do not write to what they are given. */
-static action_string_t borrowed(const char *text) {
+action_string_t remit_borrowed(const char *text) {
     return (action_string_t){ .ptr = (uint8_t *)text, .len = strlen(text) };
 }
 
@@ -50,22 +53,20 @@ remit_error *remit_fail(const char *format, ...) {
     return error;
 }
 
-/* What the host would not do. `format` says what was asked, such as "rotate app/db". */
-__attribute__((format(printf, 2, 3)))
-static remit_error *refused(const remit_secrets_types_failure_t *failure, const char *format, ...) {
+remit_error *remit_refused(const wit_remit_types_errors_failure_t *failure, const char *format, ...) {
     static const struct { enum remit_code code; const char *words; } KINDS[] = {
-        [REMIT_SECRETS_TYPES_FAILURE_DENIED] = { REMIT_DENIED, "denied" },
-        [REMIT_SECRETS_TYPES_FAILURE_NOT_FOUND] = { REMIT_NOT_FOUND, "not found" },
-        [REMIT_SECRETS_TYPES_FAILURE_CONFLICT] = { REMIT_CONFLICT, "conflict" },
-        [REMIT_SECRETS_TYPES_FAILURE_INVALID] = { REMIT_INVALID, "invalid" },
-        [REMIT_SECRETS_TYPES_FAILURE_UNAVAILABLE] = { REMIT_UNAVAILABLE, "unavailable" },
+        [WIT_REMIT_TYPES_ERRORS_FAILURE_DENIED] = { REMIT_DENIED, "denied" },
+        [WIT_REMIT_TYPES_ERRORS_FAILURE_NOT_FOUND] = { REMIT_NOT_FOUND, "not found" },
+        [WIT_REMIT_TYPES_ERRORS_FAILURE_CONFLICT] = { REMIT_CONFLICT, "conflict" },
+        [WIT_REMIT_TYPES_ERRORS_FAILURE_INVALID] = { REMIT_INVALID, "invalid" },
+        [WIT_REMIT_TYPES_ERRORS_FAILURE_UNAVAILABLE] = { REMIT_UNAVAILABLE, "unavailable" },
     };
     va_list arguments;
     va_start(arguments, format);
     const char *doing = text_of(format, arguments);
     va_end(arguments);
     /* Every case of the variant holds a string. */
-    const char *detail = copied(failure->val.denied);
+    const char *detail = remit_copied(failure->val.denied);
     remit_error *error = remit_fail("could not %s: %s: %s", doing, KINDS[failure->tag].words, detail);
     error->code = KINDS[failure->tag].code;
     return error;
@@ -73,9 +74,9 @@ static remit_error *refused(const remit_secrets_types_failure_t *failure, const 
 
 /* The log. */
 
-static void log_line(remit_host_log_level_t level, const char *format, va_list arguments) {
-    action_string_t line = borrowed(text_of(format, arguments));
-    remit_host_log_write(level, &line);
+static void log_line(wit_remit_host_log_level_t level, const char *format, va_list arguments) {
+    action_string_t line = remit_borrowed(text_of(format, arguments));
+    wit_remit_host_log_write(level, &line);
 }
 
 #define LOG_FUNCTION(name, level)              \
@@ -86,15 +87,15 @@ static void log_line(remit_host_log_level_t level, const char *format, va_list a
         va_end(arguments);                     \
     }
 
-LOG_FUNCTION(remit_debug, REMIT_HOST_LOG_LEVEL_DEBUG)
-LOG_FUNCTION(remit_info, REMIT_HOST_LOG_LEVEL_INFO)
-LOG_FUNCTION(remit_warn, REMIT_HOST_LOG_LEVEL_WARN)
-LOG_FUNCTION(remit_log_error, REMIT_HOST_LOG_LEVEL_ERROR)
+LOG_FUNCTION(remit_debug, WIT_REMIT_HOST_LOG_LEVEL_DEBUG)
+LOG_FUNCTION(remit_info, WIT_REMIT_HOST_LOG_LEVEL_INFO)
+LOG_FUNCTION(remit_warn, WIT_REMIT_HOST_LOG_LEVEL_WARN)
+LOG_FUNCTION(remit_log_error, WIT_REMIT_HOST_LOG_LEVEL_ERROR)
 
 _Noreturn void remit_panic(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    log_line(REMIT_HOST_LOG_LEVEL_ERROR, format, arguments);
+    log_line(WIT_REMIT_HOST_LOG_LEVEL_ERROR, format, arguments);
     va_end(arguments);
     abort();
 }
@@ -102,63 +103,11 @@ _Noreturn void remit_panic(const char *format, ...) {
 /* The run. */
 
 struct remit_facts remit_facts(void) {
-    remit_host_run_run_facts_t facts;
-    remit_host_run_facts(&facts);
+    wit_remit_host_run_run_facts_t facts;
+    wit_remit_host_run_facts(&facts);
     return (struct remit_facts){
-        .id = copied(facts.id), .started = facts.started, .reason = copied(facts.reason)
+        .id = remit_copied(facts.id), .started = facts.started, .reason = remit_copied(facts.reason)
     };
-}
-
-/* Secrets. */
-
-remit_error *remit_inspect(const char *path, struct remit_metadata *found) {
-    action_string_t at = borrowed(path);
-    remit_secrets_inspect_secret_metadata_t metadata;
-    remit_secrets_inspect_failure_t failure;
-    if (!remit_secrets_inspect_metadata(&at, &metadata, &failure)) return refused(&failure, "inspect %s", path);
-    struct remit_version *versions = calloc(metadata.versions.len + 1, sizeof *versions);
-    if (!versions) abort();
-    for (size_t i = 0; i < metadata.versions.len; i++) {
-        const remit_secrets_types_version_t *version = &metadata.versions.ptr[i];
-        versions[i] = (struct remit_version){ version->number, version->created, version->state };
-    }
-    *found = (struct remit_metadata){ metadata.current, versions, metadata.versions.len };
-    return NULL;
-}
-
-remit_error *remit_rotate(const char *path, const char *field, struct remit_rotated *rotated) {
-    action_string_t at = borrowed(path), name = borrowed(field ? field : "");
-    remit_secrets_rotate_rotated_t done;
-    remit_secrets_rotate_failure_t failure;
-    if (!remit_secrets_rotate_rotate(&at, field ? &name : NULL, &done, &failure)) {
-        return refused(&failure, "rotate %s", path);
-    }
-    *rotated = (struct remit_rotated){ done.previous, done.current };
-    return NULL;
-}
-
-remit_error *remit_disable(const char *path, uint64_t version) {
-    action_string_t at = borrowed(path);
-    remit_secrets_disable_failure_t failure;
-    if (remit_secrets_disable_disable(&at, version, &failure)) return NULL;
-    return refused(&failure, "disable version %" PRIu64 " of %s", version, path);
-}
-
-remit_error *remit_destroy(const char *path, uint64_t version) {
-    action_string_t at = borrowed(path);
-    remit_secrets_destroy_failure_t failure;
-    if (remit_secrets_destroy_destroy(&at, version, &failure)) return NULL;
-    return refused(&failure, "destroy version %" PRIu64 " of %s", version, path);
-}
-
-remit_error *remit_reveal(const char *path, const char *field, uint64_t version, const char **value) {
-    action_string_t at = borrowed(path), name = borrowed(field), revealed;
-    remit_secrets_reveal_failure_t failure;
-    if (!remit_secrets_reveal_reveal(&at, &name, version, &revealed, &failure)) {
-        return refused(&failure, "reveal %s of version %" PRIu64 " of %s", field, version, path);
-    }
-    *value = copied(revealed);
-    return NULL;
 }
 
 /* JSON. */
@@ -223,7 +172,7 @@ static remit_error *parsed(const char *what, action_string_t *text, cJSON **json
 }
 
 static bool ended(const remit_error *error, action_string_t *message) {
-    if (error) *message = borrowed(error->message);
+    if (error) *message = remit_borrowed(error->message);
     return !error;
 }
 
@@ -233,7 +182,7 @@ static remit_error *call_run(action_string_t *input, action_string_t *result) {
     REMIT_TRY(run(json, output));
     char *text = cJSON_PrintUnformatted(output);
     if (!text) abort();
-    *result = borrowed(text);
+    *result = remit_borrowed(text);
     return NULL;
 }
 

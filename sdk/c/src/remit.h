@@ -6,8 +6,8 @@
  *     remit_error *run(const cJSON *json, cJSON *output) {
  *         struct input in;
  *         REMIT_TRY(remit_read("input", INPUT, json, &in));
- *         struct remit_rotated rotated;
- *         REMIT_TRY(remit_rotate(in.path, NULL, &rotated));
+ *         struct remit_secrets_rotated rotated;
+ *         REMIT_TRY(remit_secrets_rotate(in.path, NULL, &rotated));
  *         ...
  *     }
  *
@@ -29,7 +29,7 @@
 enum remit_code {
     REMIT_FAILED,      /* The action's own reason. */
     REMIT_DENIED,      /* The real system refused the host's own credential. */
-    REMIT_NOT_FOUND,   /* There is no such secret, version or field. */
+    REMIT_NOT_FOUND,   /* What the call names does not exist. */
     REMIT_CONFLICT,    /* Someone else changed what the call assumed. */
     REMIT_INVALID,     /* The arguments make no sense. */
     REMIT_UNAVAILABLE, /* The real system did not answer: a change may or may not have happened. */
@@ -102,43 +102,6 @@ struct remit_facts {
 /* The facts of this run; the same at every call. */
 struct remit_facts remit_facts(void);
 
-/* Secrets, one function per interface of remit:secrets; each needs its own in the grant. A path has the form
- * `app/db/password`. */
-
-enum remit_version_state { REMIT_ENABLED, REMIT_DISABLED, REMIT_DESTROYED };
-
-struct remit_version {
-    uint64_t number;  /* Counts from 1. */
-    uint64_t created; /* Milliseconds since the Unix epoch. */
-    enum remit_version_state state;
-};
-
-struct remit_metadata {
-    uint64_t current; /* The newest version's number; 0 if there is none. */
-    const struct remit_version *versions; /* Oldest first. */
-    size_t count;
-};
-
-struct remit_rotated {
-    uint64_t previous; /* The version that was current before. */
-    uint64_t current;  /* The version that holds the new value. */
-};
-
-/* The versions of a secret, without their values. Effect: observe. */
-remit_error *remit_inspect(const char *path, struct remit_metadata *found);
-
-/* Writes a new version, in which `field` holds a fresh value that the host makes and the action never sees.
- * With NULL the secret must have exactly one field. Effect: change. */
-remit_error *remit_rotate(const char *path, const char *field, struct remit_rotated *rotated);
-
-/* Makes a version unreadable, until it is enabled again by undo. Effect: change. */
-remit_error *remit_disable(const char *path, uint64_t version);
-
-/* Destroys the value of a version for good. Effect: irrevocable. */
-remit_error *remit_destroy(const char *path, uint64_t version);
-
-/* The value of `field` in a version: the one function that hands secret material to the action.
- * Effect: disclose. */
-remit_error *remit_reveal(const char *path, const char *field, uint64_t version, const char **value);
+#include "domains.h"
 
 #endif

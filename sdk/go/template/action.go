@@ -1,85 +1,79 @@
 // What this action repairs.
-{% set inspect = "remit:secrets/inspect" in names %}
-{% set rotate = "remit:secrets/rotate" in names %}
-{% set disable = "remit:secrets/disable" in names %}
-{% set destroy = "remit:secrets/destroy" in names %}
-{% set reveal = "remit:secrets/reveal" in names %}
 package main
+{% macro call(call) -%}
+{{ call.package | replace("-", "") }}.{{ call.function | pascal }}({% for a in call.arguments %}{% if a.takes == "some" %}&{% endif %}in.{{ a.name | pascal }}{% if not loop.last %}, {% endif %}{% endfor %})
+{%- endmacro %}
 
 import (
-{% if inspect and rotate %}
+{% if compares %}
 	"fmt"
 
 {% endif %}
 	"github.com/remit/remit/sdk/go"
 	"github.com/remit/remit/sdk/go/log"
-{% if inspect or rotate %}
-	"github.com/remit/remit/sdk/go/secrets"
-{% endif %}
+{% for package in packages %}
+	"github.com/remit/remit/sdk/go/{{ package | replace("-", "") }}"
+{% endfor %}
 )
 
 // Input is what it is given; action.toml has the schema.
 type Input struct {
-	Path string `json:"path"`
+{% for input in inputs %}
+	{{ input.name | pascal }} {% if input.optional %}*string{% elif input.number %}{{ input.number | replace("u", "uint") }}{% else %}string{% endif %} `json:"{{ input.name | snake }}"`
+{% endfor %}
 }
 
 // Output is what it did; verify gets it.
 type Output struct {
-{% if rotate %}
-	Path    string `json:"path"`
-	Current uint64 `json:"current"`
-{% else %}
-	Path string `json:"path"`
-{% endif %}
+{% for output in outputs %}
+	{{ output.name | pascal }} {{ output.number | replace("u", "uint") }} `json:"{{ output.name | snake }}"`
+{% endfor %}
 }
 
 func run(in Input) (Output, error) {
-{% if inspect %}
-	before, err := secrets.Inspect(in.Path)
+	log.Info("{{ name }}: %v", in.{{ inputs[0].name | pascal }})
+{% for c in calls %}
+{% if c.numbers %}
+	{{ c.answer | camel }}, err := {{ call(c) }}
 	if err != nil {
 		return Output{}, err
 	}
-	log.Info("%s is at version %d", in.Path, before.Current)
 {% else %}
-	log.Info("looking at %s", in.Path)
-{% endif %}
-{% if reveal and inspect %}
-	if _, err := secrets.Reveal(in.Path, "value", before.Current); err != nil {
+	if {% if c.answer %}_, {% endif %}err := {{ call(c) }}; err != nil {
 		return Output{}, err
 	}
 {% endif %}
-{% if rotate %}
-	rotated, err := secrets.Rotate(in.Path, "")
-	if err != nil {
-		return Output{}, err
-	}
-{% endif %}
-{% if disable and inspect %}
-	if err := secrets.Disable(in.Path, before.Current); err != nil {
-		return Output{}, err
-	}
-{% endif %}
-{% if destroy and inspect %}
-	if err := secrets.Destroy(in.Path, before.Current); err != nil {
-		return Output{}, err
-	}
-{% endif %}
-	return Output{Path: in.Path{% if rotate %}, Current: rotated.Current{% endif %}}, nil
+{% for n in c.numbers %}
+	log.Info("{{ c.function }}: {{ n.name }} is %d", {{ c.answer | camel }}.{{ n.name | pascal }})
+{% endfor %}
+{% endfor %}
+{% for other in others %}
+	// {{ other }} takes or answers more than text and numbers: call it here.
+{% endfor %}
+	return Output{
+{%- for output in outputs %}{{ output.name | pascal }}: {{ output.answer | camel }}.{{ output.name | pascal }}{% if not loop.last %}, {% endif %}{% endfor -%}
+	}, nil
 }
 
-func verify(_ Input, out Output) error {
-{% if inspect and rotate %}
-	now, err := secrets.Inspect(out.Path)
+// Looks, without changing anything, whether the repair holds.
+func verify(in Input, out Output) error {
+{% for c in calls if c.effect == "observe" %}
+{% if c.compared %}
+	{{ c.answer | camel }}, err := {{ call(c) }}
 	if err != nil {
 		return err
 	}
-	if now.Current != out.Current {
-		return fmt.Errorf("%s was changed since", out.Path)
-	}
 {% else %}
-	// Look, without changing anything, whether the repair holds.
-	log.Info("%s is done", out.Path)
+	if {% if c.answer %}_, {% endif %}err := {{ call(c) }}; err != nil {
+		return err
+	}
 {% endif %}
+{% for n in c.compared %}
+	if {{ c.answer | camel }}.{{ n.name | pascal }} != out.{{ n.name | pascal }} {
+		return fmt.Errorf("{{ n.name }} is %d, not %d", {{ c.answer | camel }}.{{ n.name | pascal }}, out.{{ n.name | pascal }})
+	}
+{% endfor %}
+{% endfor %}
 	return nil
 }
 

@@ -1,4 +1,4 @@
-import type { Failure } from "remit:secrets/types@0.1.0";
+import type { Failure } from "remit:types/errors@0.1.0";
 
 /** Why the host did not do what was asked. Nothing was changed, unless it is `unavailable`. */
 export type RefusalCode = Failure["tag"];

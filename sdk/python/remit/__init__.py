@@ -3,6 +3,8 @@
 An action is two functions: `run` performs the repair, `verify` looks, without changing anything, whether it
 holds. Both raise `remit.Error` to fail; their inputs and outputs are dataclasses::
 
+    from remit import Error, action, secrets
+
     @dataclass
     class Input:
         path: str
@@ -25,9 +27,9 @@ first to rehearse; the action cannot tell which, so keep it a function of its in
 answers.
 """
 
-from remit import log, secrets
+from remit import log
 from remit._action import action
 from remit._errors import Error, Refusal
 from remit._run import Facts, facts
 
-__all__ = ["Error", "Facts", "Refusal", "action", "facts", "log", "secrets"]
+__all__ = ["Error", "Facts", "Refusal", "action", "facts", "log"]

@@ -1,10 +1,5 @@
 """Why an action could not do its work, in words for the operator."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from componentize_py_types import Err
-
 
 class Error(Exception):
     """The action's own reason. Its text goes to the operator and into the journal: put no secret in it."""
@@ -21,24 +16,3 @@ class Refusal(Error):
         """"denied", "not-found", "conflict", "invalid" or "unavailable": spelt as in the WIT and in tests."""
         self.detail = detail
         """The host's words."""
-
-
-_CODES = {
-    "Failure_Denied": "denied",
-    "Failure_NotFound": "not-found",
-    "Failure_Conflict": "conflict",
-    "Failure_Invalid": "invalid",
-    "Failure_Unavailable": "unavailable",
-}
-
-
-@contextmanager
-def asking(doing: str) -> Iterator[None]:
-    """Raises a failure of the host in the block as a `Refusal`."""
-    try:
-        yield
-    except Err as error:
-        code = _CODES.get(type(error.value).__name__)
-        if code is None:
-            raise
-        raise Refusal(doing, code, error.value.value) from None

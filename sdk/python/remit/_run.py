@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from remit._host import interface
 
 if TYPE_CHECKING:
-    from wit_world.imports.run import RunFacts as Facts
+    from wit_world.imports.remit_host_run_0_1_0 import RunFacts as Facts
 else:
     Facts = object
 
-_run = interface("run")
+_run = interface("remit:host/run@0.1.0")
 
 
 def facts() -> Facts:

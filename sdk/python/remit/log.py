@@ -2,7 +2,7 @@
 
 from remit._host import interface
 
-_log = interface("log")
+_log = interface("remit:host/log@0.1.0")
 
 
 def debug(message: str) -> None:

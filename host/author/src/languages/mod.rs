@@ -28,10 +28,8 @@ pub(crate) struct Entry {
     pub(crate) marks: &'static [&'static str],
     /// What a new project starts from, with placeholders.
     pub(crate) template: &'static Dir<'static>,
-    /// What its projects bring along, and where they keep it.
+    /// What its projects bring along.
     pub(crate) sdk: &'static Dir<'static>,
-    /// The parts of `sdk` that a project needs, and the folder they go to.
-    pub(crate) vendored: (&'static [&'static str], &'static str),
     /// Builds a component, before its metadata.
     pub(crate) build: fn(&Project) -> Result<Vec<u8>, AuthorError>,
     /// The programs it takes, each by any of its names.
@@ -68,7 +66,6 @@ static TABLE: &[Entry] = &[
         marks: &["Cargo.toml"],
         template: &RUST_TEMPLATE,
         sdk: &RUST,
-        vendored: (&["Cargo.toml", "src"], "sdk"),
         build: rust::build,
         tools: &[&["cargo"]],
         install: rust::INSTALL,
@@ -81,7 +78,6 @@ static TABLE: &[Entry] = &[
         marks: &["src/action.c"],
         template: &C_TEMPLATE,
         sdk: &C,
-        vendored: (&["src", "cjson"], "sdk"),
         build: c::build,
         tools: &[&c::ZIG],
         install: c::INSTALL,
@@ -94,7 +90,6 @@ static TABLE: &[Entry] = &[
         marks: &["src/action.py"],
         template: &PYTHON_TEMPLATE,
         sdk: &PYTHON,
-        vendored: (&["remit"], "sdk"),
         build: python::build,
         tools: &[&["componentize-py"]],
         install: python::INSTALL,
@@ -107,7 +102,6 @@ static TABLE: &[Entry] = &[
         marks: &["src/action.ts"],
         template: &TS_TEMPLATE,
         sdk: &JS,
-        vendored: (&["package.json", "src"], "sdk"),
         build: javascript::build_typescript,
         tools: &[&["componentize-qjs"], &["esbuild"], &["tsc"]],
         install: javascript::INSTALL_TS,
@@ -120,7 +114,6 @@ static TABLE: &[Entry] = &[
         marks: &["src/action.js"],
         template: &JS_TEMPLATE,
         sdk: &JS,
-        vendored: (&["package.json", "src"], "sdk"),
         build: javascript::build_javascript,
         tools: &[&["componentize-qjs"], &["esbuild"]],
         install: javascript::INSTALL_JS,
@@ -133,7 +126,6 @@ static TABLE: &[Entry] = &[
         marks: &["go.mod"],
         template: &GO_TEMPLATE,
         sdk: &GO,
-        vendored: (&["go.mod", "internal", "log", "pkg", "secrets", "remit.go", "errors.go"], "sdk"),
         build: go::build,
         tools: &[&["go"]],
         install: go::INSTALL,

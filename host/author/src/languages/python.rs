@@ -8,11 +8,14 @@ use std::path::Path;
 
 use remit_file::{Entry, Kind};
 
-use crate::{AuthorError, Project, bindings, tool};
+use crate::{AuthorError, Project, bindings, files, tool};
 
 /// What it takes.
 pub(crate) const INSTALL: &str = "python3 -m venv .venv\n.venv/bin/pip install componentize-py==0.25.1";
 const LANGUAGE: &str = "Python";
+/// Modules are named after package, interface and version: two packages may have an interface of one name.
+const NAMES: [&str; 3] =
+    ["--full-names", "--export-interface-name", "remit:action/remediation@0.1.0=remediation"];
 
 /// Builds a component from `src/action.py` and what it imports. Its modules are loaded and initialised now:
 /// a running action finds no files.
@@ -24,7 +27,7 @@ pub(crate) fn build(project: &Project) -> Result<Vec<u8>, AuthorError> {
     // For editors and type checkers; the next step makes its own.
     if !stubs.exists() {
         let mut bindings = tool::command(project, &["componentize-py"], LANGUAGE, INSTALL)?;
-        bindings.args(["--quiet", "--wit-path"]).arg(&wit).arg("bindings").arg(&stubs);
+        bindings.args(NAMES).args(["--quiet", "--wit-path"]).arg(&wit).arg("bindings").arg(&stubs);
         tool::run(&mut bindings, LANGUAGE, INSTALL)?;
     }
     // A copy: the interpreter leaves compiled modules beside the sources.
@@ -36,6 +39,7 @@ pub(crate) fn build(project: &Project) -> Result<Vec<u8>, AuthorError> {
     copy(&project.dir.join("src"), &sources)?;
     let mut componentize = tool::command(project, &["componentize-py"], LANGUAGE, INSTALL)?;
     componentize
+        .args(NAMES)
         .args(["--quiet", "--wit-path"])
         .arg(&wit)
         .args(["componentize", "action", "--python-path"])
@@ -56,7 +60,7 @@ fn copy(from: &Path, to: &Path) -> Result<(), AuthorError> {
         if is_folder {
             copy(&path, &to.join(name))?;
         } else {
-            bindings::copy(&path, &to.join(name))?;
+            files::copy(&path, &to.join(name))?;
         }
     }
     Ok(())

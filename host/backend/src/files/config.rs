@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use remit_gate::Resource;
+use remit_text::Mistake;
+use remit_text::toml::Table;
 use serde::Deserialize;
 
 use super::{Files, KIND};
-use crate::BackendError;
+use crate::error::BackendError;
+use crate::systems::{Checked, Systems, Trouble};
 
 /// A directory of this machine that scopes can grant, and its name in resources.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -21,15 +24,25 @@ pub struct FilesConfig {
     pub path: PathBuf,
 }
 
-impl Files {
+impl Systems for Files {
+    const SECTION: &'static str = "files";
+    type Entry = FilesConfig;
+
+    fn read(entry: Table<'_>) -> Result<FilesConfig, Mistake> {
+        entry.rest("a directory of [[files]]")
+    }
+
     /// Opens every directory, for as long as this lives: the only use of ambient authority. One that cannot
     /// be opened fails when it is used, and not the repairs that have no part in it. `home` is Remit's own.
-    pub fn open(entries: &[FilesConfig], home: &Path) -> Result<Self, BackendError> {
-        let wrong = |setting, why| Err(BackendError::Directory { setting, why });
+    fn open(entries: &[FilesConfig], home: &Path) -> Result<Self, BackendError> {
         let home = std::fs::canonicalize(home).unwrap_or_else(|_| home.to_owned());
         let mut roots = BTreeMap::new();
         let mut taken: Vec<(&str, PathBuf)> = Vec::new();
         for FilesConfig { name, path } in entries {
+            let wrong = |setting, why: String| {
+                Err(BackendError::setting(setting, why)
+                    .of(Self::SECTION, format!("`{}`", name.escape_debug())))
+            };
             if name.contains('/') || Resource::new(KIND, name).is_err() {
                 return wrong("name", format!("`{}` is not one plain segment", name.escape_debug()));
             }
@@ -54,5 +67,19 @@ impl Files {
             }
         }
         Ok(Self::new(roots))
+    }
+
+    async fn check(&self) -> Vec<Checked> {
+        let checked = self.roots().map(|(name, opened)| Checked {
+            what: format!("{} {name}", Self::SECTION),
+            found: match opened {
+                Ok(()) => Ok("the directory can be opened".to_owned()),
+                Err(why) => Err(Trouble {
+                    why: why.to_owned(),
+                    fix: "make the directory, or correct its entry in remit.toml",
+                }),
+            },
+        });
+        checked.collect()
     }
 }

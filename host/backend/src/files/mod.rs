@@ -179,8 +179,8 @@ impl Files {
         Ok(())
     }
 
-    /// A look at every directory, for `remit doctor`.
-    pub fn check(&self) -> impl Iterator<Item = (&str, Result<(), &str>)> {
+    /// Every directory by its name, and why it cannot be used.
+    fn roots(&self) -> impl Iterator<Item = (&str, Result<(), &str>)> {
         self.roots.iter().map(|(name, root)| (name.as_str(), root.as_ref().map(drop).map_err(String::as_str)))
     }
 

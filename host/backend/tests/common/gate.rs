@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use remit_backend::{Fields, Secrets, Target, Turn};
 use remit_gate::{
-    Effect, Estate, Facts, Failure, Gate, Mode, Operation, Permit, Prepared, Resource, Scope, Setup, State,
+    Changes, Countermeasure, Estate, Facts, Failure, Gate, Mode, Operation, Permit, Prepared, Resource,
+    Scope, Setup, State,
 };
 use remit_journal::{Journal, RunId};
 use remit_tlog::NoteSigner;
@@ -31,20 +32,24 @@ struct Raw {
 
 impl Operation for Raw {
     const NAME: &'static str = "remit:test/raw.change";
-    const EFFECT: Effect = Effect::Change;
+    type Kind = Changes;
     type Backend = Secrets;
     type Outcome = u64;
-    type Undo = ();
 
     fn resource(&self) -> Cow<'_, Resource> {
         Cow::Borrowed(&self.secret)
     }
+}
+
+impl remit_gate::Change for Raw {
+    const COUNTERMEASURE: Countermeasure = Countermeasure::Harden;
+    type Undo = ();
 
     async fn prepare(&self, _: &Secrets) -> Result<Prepared<()>, Failure> {
         Ok(Prepared { undo: (), secret: None, irrevocable: None })
     }
 
-    fn simulate(&self, (): &()) -> u64 {
+    fn rehearse(&self, _: &Prepared<()>, _: &Secrets) -> u64 {
         0
     }
 
@@ -115,7 +120,7 @@ impl Bench {
     }
 
     pub async fn change(&self, path: &str, change: Change) -> Result<u64, Failure> {
-        self.gate.call(Raw { secret: secret(path), change }).await.unwrap()
+        self.gate.change(Raw { secret: secret(path), change }).await.unwrap()
     }
 
     pub async fn put(&self, path: &str, expected: u64, fields: &[(&str, &str)]) -> Result<u64, Failure> {

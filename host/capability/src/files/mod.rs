@@ -8,6 +8,7 @@
 
 mod kept;
 mod read;
+mod systems;
 mod write;
 
 use std::borrow::Cow;
@@ -15,23 +16,30 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use remit_backend::Files;
-use remit_gate::{Estate, Failure, Mode, Observation, Resource, Scope};
+use remit_backend::files::KIND;
+use remit_gate::{Failure, Observe, Operation, Reads, Resource};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::domain::{Domain, SystemsOf, interfaces};
 pub use read::{List, Look, Read};
-pub use write::{BeforeChange, Find, Kind, MakeDirectory, Put, Remove, RemoveDirectory};
+pub use write::{BeforeChange, Edit, Edits, Find, Kind, MakeDirectory, Put, Remove, RemoveDirectory};
 
 /// The power to look at files.
 pub const READ: &str = "remit:files/read";
 /// The power to change them.
 pub const WRITE: &str = "remit:files/write";
 
-/// Lets runs reach `files`, each only the directories that its scope has a rule for.
-#[must_use]
-pub fn served(estate: Estate, files: Files) -> Estate {
-    estate.with_per_run(files, |files: &Files, scope: &Scope, mode: Mode| {
-        files.for_run(scope.first_segments(&[READ, WRITE]), mode == Mode::Rehearse)
-    })
+/// The domain. It has no WIT of its own.
+pub(crate) static DOMAIN: Domain =
+    Domain { name: "files", interfaces: INTERFACES, systems: Some(&SystemsOf::<remit_backend::Files>::NEW) };
+
+interfaces! {
+    "remit:files/read" "0.1.0" on KIND through "wasi:filesystem/types"
+        [observe Look, observe Read, observe List]:
+        "reads files and lists directories; from then on the action knows what is in them";
+    "remit:files/write" "0.1.0" on KIND through "wasi:filesystem/types"
+        [observe Find, change Edit<Put>, change Edit<Remove>, change Edit<MakeDirectory>, change Edit<RemoveDirectory>]:
+        "replaces, makes and removes files and directories; whoever reads them follows the new content";
 }
 
 /// Content of a file. In JSON, base64.
@@ -61,15 +69,19 @@ impl<'de> Deserialize<'de> for Content {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GetDirectories {}
 
-impl Observation for GetDirectories {
+impl Operation for GetDirectories {
     const NAME: &'static str = "wasi:filesystem/preopens.get-directories";
+    const AMBIENT: bool = true;
+    type Kind = Reads;
     type Backend = Files;
     type Outcome = Vec<String>;
 
     fn resource(&self) -> Cow<'_, Resource> {
         Cow::Borrowed(crate::host::this_run())
     }
+}
 
+impl Observe for GetDirectories {
     async fn observe(&self, on: &Files) -> Result<Vec<String>, Failure> {
         Ok(on.granted().to_vec())
     }

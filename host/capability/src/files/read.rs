@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use remit_backend::Files;
 use remit_backend::files::{Entry, Is, Node};
-use remit_gate::{Failure, Observation, Resource};
+use remit_gate::{Failure, Observe, Operation, Reads, Resource};
 use remit_trust::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -17,15 +17,18 @@ pub struct Look {
     pub resource: Resource,
 }
 
-impl Observation for Look {
+impl Operation for Look {
     const NAME: &'static str = "remit:files/read.look";
+    type Kind = Reads;
     type Backend = Files;
     type Outcome = Is;
 
     fn resource(&self) -> Cow<'_, Resource> {
         Cow::Borrowed(&self.resource)
     }
+}
 
+impl Observe for Look {
     async fn observe(&self, on: &Files) -> Result<Is, Failure> {
         Ok(on.snapshot(&self.resource).await?.is())
     }
@@ -40,15 +43,19 @@ pub struct Read {
     pub sha256: Digest,
 }
 
-impl Observation for Read {
+impl Operation for Read {
     const NAME: &'static str = "remit:files/read.read";
-    const SEALED: bool = true;
+    type Kind = Reads;
     type Backend = Files;
     type Outcome = Content;
 
     fn resource(&self) -> Cow<'_, Resource> {
         Cow::Borrowed(&self.resource)
     }
+}
+
+impl Observe for Read {
+    const SEALED: bool = true;
 
     async fn observe(&self, on: &Files) -> Result<Content, Failure> {
         match on.snapshot(&self.resource).await? {
@@ -72,15 +79,18 @@ pub struct List {
     pub resource: Resource,
 }
 
-impl Observation for List {
+impl Operation for List {
     const NAME: &'static str = "remit:files/read.list";
+    type Kind = Reads;
     type Backend = Files;
     type Outcome = Vec<Entry>;
 
     fn resource(&self) -> Cow<'_, Resource> {
         Cow::Borrowed(&self.resource)
     }
+}
 
+impl Observe for List {
     async fn observe(&self, on: &Files) -> Result<Vec<Entry>, Failure> {
         on.list(&self.resource).await
     }

@@ -4,8 +4,11 @@ use std::borrow::Cow;
 
 use remit_backend::Files;
 use remit_backend::files::{Attributes, Expected, FileNode, Is, Likeness, MAX_FILE, Node, Thing};
-use remit_gate::{Effect, Failure, Observation, Operation, Permit, Prepared, Resource, State};
+use remit_gate::{
+    Change, Changes, Countermeasure, Failure, Observe, Operation, Permit, Prepared, Reads, Resource, State,
+};
 use remit_trust::Digest;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::kept::Kept;
@@ -35,18 +38,31 @@ pub enum Kind {
     Other,
 }
 
-impl Observation for Find {
+impl Operation for Find {
     const NAME: &'static str = "remit:files/write.look";
+    type Kind = Reads;
     type Backend = Files;
     type Outcome = Kind;
 
     fn resource(&self) -> Cow<'_, Resource> {
         Cow::Borrowed(&self.resource)
     }
+}
 
+impl Observe for Find {
     async fn observe(&self, on: &Files) -> Result<Kind, Failure> {
         Ok(match on.snapshot(&self.resource).await? {
-            Node::Absent => Kind::Absent,
+            Node::Absent => {
+                // Where it cannot be made either, the guest is told when it opens it, not when it closes it.
+                if let Some((parent, _)) = self.resource.path().rsplit_once('/') {
+                    let parent = Resource::new(self.resource.kind(), parent)
+                        .map_err(|error| Failure::Invalid(error.to_string()))?;
+                    if matches!(on.snapshot(&parent).await?, Node::Absent) {
+                        return Err(Failure::NotFound(format!("{parent} does not exist")));
+                    }
+                }
+                Kind::Absent
+            }
             Node::File(_) => Kind::File,
             Node::Directory(_) => Kind::Directory,
             Node::Other(_) => Kind::Other,
@@ -158,8 +174,21 @@ impl BeforeChange {
     }
 }
 
-/// What a change makes of what it finds.
-trait Change: Operation<Backend = Files, Outcome = (), Undo = BeforeChange> {
+/// A change of one path, by arguments of type `E`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Edit<E>(pub E);
+
+/// The arguments of an [`Edit`]: what it makes of what it finds.
+pub trait Edits: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// [`Operation::NAME`].
+    const NAME: &'static str;
+    /// [`Change::COUNTERMEASURE`].
+    const COUNTERMEASURE: Countermeasure;
+
+    /// What is changed.
+    fn resource(&self) -> &Resource;
+
     /// What will be where `was` is. `new` is what the directory gives to what is made in it.
     fn next(&self, was: &Node, new: &dyn Fn(u32, bool) -> Attributes) -> Result<Node, Failure>;
 
@@ -172,13 +201,29 @@ trait Change: Operation<Backend = Files, Outcome = (), Undo = BeforeChange> {
     fn like(&self) -> Option<&Resource> {
         None
     }
+}
 
-    fn refuse(&self, found: &Node) -> Failure {
-        Failure::Conflict(format!("{} {}", self.resource(), found.is()))
+fn refuse(resource: &Resource, found: &Node) -> Failure {
+    Failure::Conflict(format!("{resource} {}", found.is()))
+}
+
+impl<E: Edits> Operation for Edit<E> {
+    const NAME: &'static str = E::NAME;
+    type Kind = Changes;
+    type Backend = Files;
+    type Outcome = ();
+
+    fn resource(&self) -> Cow<'_, Resource> {
+        Cow::Borrowed(self.0.resource())
     }
+}
 
-    async fn look(&self, on: &Files) -> Result<Prepared<BeforeChange>, Failure> {
-        let resource = self.resource();
+impl<E: Edits> Change for Edit<E> {
+    const COUNTERMEASURE: Countermeasure = E::COUNTERMEASURE;
+    type Undo = BeforeChange;
+
+    async fn prepare(&self, on: &Files) -> Result<Prepared<BeforeChange>, Failure> {
+        let resource = self.0.resource();
         let Some((parent, _)) = resource.path().rsplit_once('/') else {
             return Err(Failure::Denied(format!("{resource} is a granted directory itself, and stays")));
         };
@@ -189,20 +234,20 @@ trait Change: Operation<Backend = Files, Outcome = (), Undo = BeforeChange> {
             Node::Absent => return Err(Failure::NotFound(format!("{parent} does not exist"))),
             other => return Err(Failure::Invalid(format!("{parent} is no directory: it {}", other.is()))),
         };
-        let found = on.find(&resource).await?;
+        let found = on.find(resource).await?;
         if let Some(why) = found.node.attributes().and_then(Attributes::locked) {
             return Err(Failure::Denied(format!("{resource} {why}")));
         }
-        let like = match self.like() {
+        let like = match self.0.like() {
             Some(like) if matches!(found.node, Node::Absent) => Some(self.attributes_of(like, on).await?),
             _ => None,
         };
-        let next = self.next(&found.node, &|mode, directory| match &like {
+        let next = self.0.next(&found.node, &|mode, directory| match &like {
             Some(like) => like.clone(),
             None => Attributes::new_in(gives, mode, directory),
         })?;
         if matches!((&found.node, &next), (Node::Directory(_), Node::Absent))
-            && !on.list(&resource).await?.is_empty()
+            && !on.list(resource).await?.is_empty()
         {
             return Err(Failure::Conflict(format!("{resource} is not empty")));
         }
@@ -221,7 +266,7 @@ trait Change: Operation<Backend = Files, Outcome = (), Undo = BeforeChange> {
                 .map(|why| format!("{resource} could not be made again as it is: {why}"));
         }
         let kept = Kept::of(&found.node, &next);
-        on.charge(kept.content.len() + self.content().len())?;
+        on.charge(kept.content.len() + self.0.content().len())?;
         let undo = BeforeChange {
             was: found.node.likeness(),
             thing: found.thing,
@@ -232,43 +277,23 @@ trait Change: Operation<Backend = Files, Outcome = (), Undo = BeforeChange> {
         Ok(Prepared { undo, secret: kept.sealed(), irrevocable })
     }
 
-    /// Of the file that a new one is to be like. Never what makes a program run as somebody else, or with more than its
-    /// user has: that stays where its owner put it.
-    async fn attributes_of(&self, like: &Resource, on: &Files) -> Result<Attributes, Failure> {
-        match on.find(like).await?.node {
-            Node::File(file) if file.content != self.content() => {
-                Err(Failure::Conflict(format!("{like} changed since it was read")))
-            }
-            Node::File(file) if file.attributes.is_privileged() => Err(Failure::Denied(format!(
-                "{like} has a set-user-id or set-group-id bit or file capabilities, which no other name gets"
-            ))),
-            Node::File(file) => Ok(file.attributes),
-            other => Err(Failure::Conflict(format!("{like} {}", other.is()))),
-        }
-    }
-
-    fn play(&self, before: &Prepared<BeforeChange>, on: &Files) {
+    fn rehearse(&self, before: &Prepared<BeforeChange>, on: &Files) {
         if let Ok(next) = self.after(before) {
-            on.play(&self.resource(), next);
+            on.play(self.0.resource(), next);
         }
     }
 
-    /// What was prepared to be there.
-    fn after(&self, before: &Prepared<BeforeChange>) -> Result<Node, Failure> {
-        let kept = Kept::unsealed(before.secret.as_ref())?;
-        kept.node(&before.undo.becomes, self.content().to_vec())
-    }
-
-    async fn make(on: &Files, by: Permit<'_, Self>) -> Result<(), Failure> {
+    async fn perform(on: &Files, by: Permit<'_, Self>) -> Result<(), Failure> {
         let (operation, before) = (by.operation(), by.before());
         let BeforeChange { was, thing, within, .. } = &before.undo;
         let next = operation.after(before)?;
         let expected = Expected { like: was, thing: thing.as_ref(), within: within.as_ref() };
-        on.replace(&operation.resource(), expected, &next, by.authority())
+        on.replace(operation.0.resource(), expected, &next, by.authority())
     }
 
-    async fn compare(&self, before: &BeforeChange, on: &Files) -> Result<State, Failure> {
-        let live = on.snapshot(&self.resource()).await?.likeness();
+    async fn state(&self, before: &Prepared<BeforeChange>, on: &Files) -> Result<State, Failure> {
+        let before = &before.undo;
+        let live = on.snapshot(self.0.resource()).await?.likeness();
         let differ = before.becomes().differences(&live);
         Ok(if differ.is_empty() {
             State::After
@@ -280,20 +305,60 @@ trait Change: Operation<Backend = Files, Outcome = (), Undo = BeforeChange> {
         })
     }
 
-    async fn take_back(on: &Files, by: Permit<'_, Self>) -> Result<(), Failure> {
-        let (resource, before) = (by.operation().resource(), by.before());
+    async fn undo(on: &Files, by: Permit<'_, Self>) -> Result<(), Failure> {
+        let (resource, before) = (by.operation().0.resource(), by.before());
         let was = before.undo.was();
         let old = if was.xattrs.is_some() || matches!(was.is, Is::Absent) {
             let mut kept = Kept::unsealed(before.secret.as_ref())?;
             let content = std::mem::take(&mut kept.content);
             kept.node(&was, content)?
         } else {
-            as_recorded_before(&was, before, &on.snapshot(&resource).await?)?
+            as_recorded_before(&was, before, &on.snapshot(resource).await?)?
         };
         // It comes back as another file than it was, so which one is there now is not asked.
         let becomes = before.undo.becomes();
         let expected = Expected { like: &becomes, thing: None, within: None };
-        on.replace(&resource, expected, &old, by.authority())
+        on.replace(resource, expected, &old, by.authority())
+    }
+
+    fn is_as_planned(planned: &BeforeChange, found: &BeforeChange) -> bool {
+        planned.is_as_planned(found)
+    }
+
+    fn describe_undo(&self, before: &BeforeChange) -> String {
+        let owner = before.was().owner.map(|(user, group)| format!(", owner {user}:{group}"));
+        let owner = owner.unwrap_or_default();
+        match (&before.was.is, &before.becomes.is) {
+            (Is::File { sha256, size, mode }, _) => {
+                format!("put the {size} bytes of {sha256} back, mode {mode:04o}{owner}")
+            }
+            (Is::Directory { mode }, _) => format!("make the directory again, mode {mode:04o}{owner}"),
+            (_, Is::Directory { .. }) => "remove the directory again, if it is empty".to_owned(),
+            _ => "remove the file again".to_owned(),
+        }
+    }
+}
+
+impl<E: Edits> Edit<E> {
+    /// Of the file that a new one is to be like. Never what makes a program run as somebody else, or with more than its
+    /// user has: that stays where its owner put it.
+    async fn attributes_of(&self, like: &Resource, on: &Files) -> Result<Attributes, Failure> {
+        match on.find(like).await?.node {
+            Node::File(file) if file.content != self.0.content() => {
+                Err(Failure::Conflict(format!("{like} changed since it was read")))
+            }
+            Node::File(file) if file.attributes.is_privileged() => Err(Failure::Denied(format!(
+                "{like} has a set-user-id or set-group-id bit or file capabilities, which no other name gets"
+            ))),
+            Node::File(file) => Ok(file.attributes),
+            other => Err(Failure::Conflict(format!("{like} {}", other.is()))),
+        }
+    }
+
+    /// What was prepared to be there.
+    fn after(&self, before: &Prepared<BeforeChange>) -> Result<Node, Failure> {
+        let kept = Kept::unsealed(before.secret.as_ref())?;
+        kept.node(&before.undo.becomes, self.0.content().to_vec())
     }
 }
 
@@ -323,7 +388,14 @@ fn as_recorded_before(was: &Likeness, before: &Prepared<BeforeChange>, live: &No
     }
 }
 
-impl Change for Put {
+impl Edits for Put {
+    const NAME: &'static str = "remit:files/write.put";
+    const COUNTERMEASURE: Countermeasure = Countermeasure::Harden;
+
+    fn resource(&self) -> &Resource {
+        &self.resource
+    }
+
     fn next(&self, was: &Node, new: &dyn Fn(u32, bool) -> Attributes) -> Result<Node, Failure> {
         let attributes = match was {
             Node::Absent if self.from.is_none() => new(NEW_FILE, false),
@@ -333,7 +405,7 @@ impl Change for Put {
                 file.attributes.clone().with_other_content()
             }
             Node::Directory(_) => return Err(Failure::Invalid(format!("{} {}", self.resource, was.is()))),
-            _ => return Err(self.refuse(was)),
+            _ => return Err(refuse(&self.resource, was)),
         };
         if self.size > MAX_FILE {
             return Err(Failure::Invalid(format!("{} would be over {MAX_FILE} bytes", self.resource)));
@@ -353,26 +425,47 @@ impl Change for Put {
     }
 }
 
-impl Change for Remove {
+impl Edits for Remove {
+    const NAME: &'static str = "remit:files/write.remove";
+    const COUNTERMEASURE: Countermeasure = Countermeasure::Evict;
+
+    fn resource(&self) -> &Resource {
+        &self.resource
+    }
+
     fn next(&self, was: &Node, _: &dyn Fn(u32, bool) -> Attributes) -> Result<Node, Failure> {
         match was {
             Node::File(_) => Ok(Node::Absent),
             Node::Absent => Err(Failure::NotFound(format!("{} does not exist", self.resource))),
-            _ => Err(self.refuse(was)),
+            _ => Err(refuse(&self.resource, was)),
         }
     }
 }
 
-impl Change for MakeDirectory {
+impl Edits for MakeDirectory {
+    const NAME: &'static str = "remit:files/write.make-directory";
+    const COUNTERMEASURE: Countermeasure = Countermeasure::Harden;
+
+    fn resource(&self) -> &Resource {
+        &self.resource
+    }
+
     fn next(&self, was: &Node, new: &dyn Fn(u32, bool) -> Attributes) -> Result<Node, Failure> {
         match was {
             Node::Absent => Ok(Node::Directory(new(NEW_DIRECTORY, true))),
-            _ => Err(self.refuse(was)),
+            _ => Err(refuse(&self.resource, was)),
         }
     }
 }
 
-impl Change for RemoveDirectory {
+impl Edits for RemoveDirectory {
+    const NAME: &'static str = "remit:files/write.remove-directory";
+    const COUNTERMEASURE: Countermeasure = Countermeasure::Evict;
+
+    fn resource(&self) -> &Resource {
+        &self.resource
+    }
+
     fn next(&self, was: &Node, _: &dyn Fn(u32, bool) -> Attributes) -> Result<Node, Failure> {
         match was {
             Node::Directory(_) => Ok(Node::Absent),
@@ -380,66 +473,4 @@ impl Change for RemoveDirectory {
             _ => Err(Failure::Invalid(format!("{} {}", self.resource, was.is()))),
         }
     }
-}
-
-macro_rules! changes {
-    ($($change:ident $name:literal;)*) => {$(
-        impl Operation for $change {
-            const NAME: &'static str = $name;
-            const EFFECT: Effect = Effect::Change;
-            type Backend = Files;
-            type Outcome = ();
-            type Undo = BeforeChange;
-
-            fn resource(&self) -> Cow<'_, Resource> {
-                Cow::Borrowed(&self.resource)
-            }
-
-            async fn prepare(&self, on: &Files) -> Result<Prepared<BeforeChange>, Failure> {
-                self.look(on).await
-            }
-
-            fn simulate(&self, _: &BeforeChange) {}
-
-            fn rehearse(&self, before: &Prepared<BeforeChange>, on: &Files) {
-                self.play(before, on);
-            }
-
-            async fn perform(on: &Files, by: Permit<'_, Self>) -> Result<(), Failure> {
-                Self::make(on, by).await
-            }
-
-            async fn state(&self, before: &Prepared<BeforeChange>, on: &Files) -> Result<State, Failure> {
-                self.compare(&before.undo, on).await
-            }
-
-            async fn undo(on: &Files, by: Permit<'_, Self>) -> Result<(), Failure> {
-                Self::take_back(on, by).await
-            }
-
-            fn is_as_planned(planned: &BeforeChange, found: &BeforeChange) -> bool {
-                planned.is_as_planned(found)
-            }
-
-            fn describe_undo(&self, before: &BeforeChange) -> String {
-                let owner = before.was().owner.map(|(user, group)| format!(", owner {user}:{group}"));
-                let owner = owner.unwrap_or_default();
-                match (&before.was.is, &before.becomes.is) {
-                    (Is::File { sha256, size, mode }, _) => {
-                        format!("put the {size} bytes of {sha256} back, mode {mode:04o}{owner}")
-                    }
-                    (Is::Directory { mode }, _) => format!("make the directory again, mode {mode:04o}{owner}"),
-                    (_, Is::Directory { .. }) => "remove the directory again, if it is empty".to_owned(),
-                    _ => "remove the file again".to_owned(),
-                }
-            }
-        }
-    )*};
-}
-
-changes! {
-    Put "remit:files/write.put";
-    Remove "remit:files/write.remove";
-    MakeDirectory "remit:files/write.make-directory";
-    RemoveDirectory "remit:files/write.remove-directory";
 }

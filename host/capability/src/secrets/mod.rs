@@ -4,13 +4,14 @@
 
 mod read;
 mod rotate;
+mod systems;
 mod withdraw;
 
-use remit_backend::Secrets;
-use remit_gate::{Estate, Failure, Mode, Operation as _, Resource, Scope};
+use remit_gate::{Operation, Resource};
 
-use crate::Ctx;
-use crate::bindings::remit::secrets::{destroy, disable, inspect, reveal, rotate as rotation, types};
+use crate::domain::{Domain, SystemsOf, interfaces};
+use crate::{CallError, Ctx};
+pub use bindings::remit::secrets as wit;
 pub use read::{Metadata, Reveal};
 pub use rotate::{BeforeRotation, Rotate, Rotated};
 pub use withdraw::{BeforeWithdrawal, Destroy, Disable};
@@ -18,52 +19,47 @@ pub use withdraw::{BeforeWithdrawal, Destroy, Disable};
 /// The kind of every resource here: `secret:prod/payments/stripe`.
 pub const KIND: &str = "secret";
 
-/// Lets runs reach `secrets`; a rehearsal looks at them and plays its changes.
-#[must_use]
-pub fn served(estate: Estate, secrets: Secrets) -> Estate {
-    estate.with_per_run(secrets, |secrets: &Secrets, _: &Scope, mode: Mode| {
-        Some(match mode {
-            Mode::Rehearse => secrets.for_rehearsal(),
-            Mode::Live => secrets.clone(),
-        })
-    })
-}
-
 /// The longest name of a field, in bytes.
 const MAX_FIELD: usize = 256;
 
-impl From<Failure> for types::Failure {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Denied(why) => Self::Denied(why),
-            Failure::NotFound(why) => Self::NotFound(why),
-            Failure::Conflict(why) => Self::Conflict(why),
-            Failure::Invalid(why) => Self::Invalid(why),
-            Failure::Unavailable(why) => Self::Unavailable(why),
-        }
-    }
+#[allow(missing_docs, clippy::pedantic, clippy::unwrap_used, clippy::expect_used, reason = "generated code")]
+mod bindings {
+    wasmtime::component::bindgen!({
+        path: ["../../wit/types", "../../wit/secrets"],
+        world: "remit:secrets/imports",
+        imports: { default: async | trappable },
+        with: { "remit:types/errors": crate::bindings::remit::types::errors },
+        trappable_error_type: { "remit:types/errors.failure" => crate::CallError },
+    });
 }
 
-/// The guest's answer: done, its own to handle, or (outside) the end of its run.
-type Answer<T> = wasmtime::Result<Result<T, types::Failure>>;
+/// The domain.
+pub(crate) static DOMAIN: Domain = Domain {
+    name: "secrets",
+    interfaces: INTERFACES,
+    systems: Some(&SystemsOf::<remit_backend::Secrets>::NEW),
+};
 
-/// Takes the value out of a `Result<Result<_, Failure>>`, or answers the guest with the failure.
-macro_rules! or_answer {
-    ($asked:expr) => {
-        match $asked? {
-            Ok(value) => value,
-            Err(failure) => return Ok(Err(failure.into())),
-        }
-    };
+interfaces! {
+    "remit:secrets/inspect" "0.1.0" on KIND [observe Metadata] by wit::inspect:
+        "sees which versions a secret has and when they were made, never a value";
+    "remit:secrets/rotate" "0.1.0" on KIND [change Rotate] by wit::rotate:
+        "replaces a secret's value by a new one it never sees; whoever still uses the old value is locked out";
+    "remit:secrets/disable" "0.1.0" on KIND [change Disable] by wit::disable:
+        "makes a version of a secret unreadable until it is enabled again";
+    "remit:secrets/destroy" "0.1.0" on KIND [change Destroy] by wit::destroy:
+        "destroys a version of a secret for good; nothing brings it back";
+    "remit:secrets/reveal" "0.1.0" on KIND [observe Reveal] by wit::reveal:
+        "reads a secret's value; from then on the action knows it";
 }
 
 impl Ctx {
-    fn secret(&self, operation: &str, path: &str) -> wasmtime::Result<Result<Resource, Failure>> {
-        self.resource(operation, KIND, path)
+    fn secret<O: Operation>(&self, path: &str) -> Result<Resource, CallError> {
+        self.resource::<O>(KIND, path)
     }
 
     /// A field's name that can be shown in a plan and a journal as it is.
-    fn field(&self, operation: &str, field: String) -> wasmtime::Result<Result<String, Failure>> {
+    fn field<O: Operation>(&self, field: String) -> Result<String, CallError> {
         let why = if field.is_empty() {
             "a field's name cannot be empty"
         } else if field.len() > MAX_FIELD {
@@ -71,53 +67,8 @@ impl Ctx {
         } else if field.contains(remit_text::hides) {
             "a field's name cannot have control characters or others that are not seen"
         } else {
-            return Ok(Ok(field));
+            return Ok(field);
         };
-        self.gate().refuse(operation, &field, why).map(Err).map_err(wasmtime::Error::new)
-    }
-}
-
-impl types::Host for Ctx {}
-
-impl inspect::Host for Ctx {
-    async fn metadata(&mut self, path: String) -> Answer<types::Metadata> {
-        let resource = or_answer!(self.secret(Metadata::NAME, &path));
-        Ok(self.call(Metadata { resource }).await?.map(Into::into).map_err(Into::into))
-    }
-}
-
-impl rotation::Host for Ctx {
-    async fn rotate(&mut self, path: String, field: Option<String>) -> Answer<rotation::Rotated> {
-        let resource = or_answer!(self.secret(Rotate::NAME, &path));
-        let field = match field {
-            None => None,
-            Some(field) => Some(or_answer!(self.field(Rotate::NAME, field))),
-        };
-        let answer = self.call(Rotate { resource, field }).await?;
-        Ok(answer
-            .map(|Rotated { previous, current }| rotation::Rotated { previous, current })
-            .map_err(Into::into))
-    }
-}
-
-impl disable::Host for Ctx {
-    async fn disable(&mut self, path: String, version: u64) -> Answer<()> {
-        let resource = or_answer!(self.secret(Disable::NAME, &path));
-        Ok(self.call(Disable { resource, version }).await?.map_err(Into::into))
-    }
-}
-
-impl destroy::Host for Ctx {
-    async fn destroy(&mut self, path: String, version: u64) -> Answer<()> {
-        let resource = or_answer!(self.secret(Destroy::NAME, &path));
-        Ok(self.call(Destroy { resource, version }).await?.map_err(Into::into))
-    }
-}
-
-impl reveal::Host for Ctx {
-    async fn reveal(&mut self, path: String, field: String, version: u64) -> Answer<String> {
-        let resource = or_answer!(self.secret(Reveal::NAME, &path));
-        let field = or_answer!(self.field(Reveal::NAME, field));
-        Ok(self.call(Reveal { resource, field, version }).await?.map_err(Into::into))
+        Err(self.refuse::<O>(&field, why))
     }
 }

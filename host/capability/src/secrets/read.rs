@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 
 use remit_backend::{Secrets, VersionState};
-use remit_gate::{Failure, MakeUp, Observation, Resource};
+use remit_gate::{Failure, MakeUp, Observe, Operation, Reads, Resource};
 use serde::{Deserialize, Serialize};
 
-use crate::bindings::remit::secrets::types;
+use super::wit::{inspect, reveal};
+use crate::{CallError, Ctx};
 
 /// `remit:secrets/inspect.metadata`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,30 +16,40 @@ pub struct Metadata {
     pub resource: Resource,
 }
 
-impl Observation for Metadata {
+impl Operation for Metadata {
     const NAME: &'static str = "remit:secrets/inspect.metadata";
+    type Kind = Reads;
     type Backend = Secrets;
     type Outcome = remit_backend::Metadata;
 
     fn resource(&self) -> Cow<'_, Resource> {
         Cow::Borrowed(&self.resource)
     }
+}
 
+impl Observe for Metadata {
     async fn observe(&self, on: &Secrets) -> Result<remit_backend::Metadata, Failure> {
         let (store, _) = on.at(&self.resource)?;
         store.metadata(&self.resource).await
     }
 }
 
-impl From<remit_backend::Metadata> for types::Metadata {
+impl inspect::Host for Ctx {
+    async fn metadata(&mut self, path: String) -> Result<inspect::SecretMetadata, CallError> {
+        let resource = self.secret::<Metadata>(&path)?;
+        Ok(self.observe(Metadata { resource }).await?.into())
+    }
+}
+
+impl From<remit_backend::Metadata> for inspect::SecretMetadata {
     fn from(found: remit_backend::Metadata) -> Self {
-        let versions = found.versions.into_iter().map(|version| types::Version {
+        let versions = found.versions.into_iter().map(|version| inspect::Version {
             number: version.number,
             created: version.created,
             state: match version.state {
-                VersionState::Enabled => types::VersionState::Enabled,
-                VersionState::Disabled => types::VersionState::Disabled,
-                VersionState::Destroyed => types::VersionState::Destroyed,
+                VersionState::Enabled => inspect::VersionState::Enabled,
+                VersionState::Disabled => inspect::VersionState::Disabled,
+                VersionState::Destroyed => inspect::VersionState::Destroyed,
             },
         });
         Self { current: found.current, versions: versions.collect() }
@@ -56,15 +67,19 @@ pub struct Reveal {
     pub version: u64,
 }
 
-impl Observation for Reveal {
+impl Operation for Reveal {
     const NAME: &'static str = "remit:secrets/reveal.reveal";
-    const DISCLOSES: Option<MakeUp<String>> = Some(|real, noise| noise.like("value", &real));
+    type Kind = Reads;
     type Backend = Secrets;
     type Outcome = String;
 
     fn resource(&self) -> Cow<'_, Resource> {
         Cow::Borrowed(&self.resource)
     }
+}
+
+impl Observe for Reveal {
+    const DISCLOSES: Option<MakeUp<String>> = Some(|real, noise| noise.like("value", &real));
 
     async fn observe(&self, on: &Secrets) -> Result<String, Failure> {
         let (store, _) = on.at(&self.resource)?;
@@ -76,5 +91,13 @@ impl Observation for Reveal {
                 self.version, self.resource, self.field
             ))),
         }
+    }
+}
+
+impl reveal::Host for Ctx {
+    async fn reveal(&mut self, path: String, field: String, version: u64) -> Result<String, CallError> {
+        let resource = self.secret::<Reveal>(&path)?;
+        let field = self.field::<Reveal>(field)?;
+        self.observe(Reveal { resource, field, version }).await
     }
 }

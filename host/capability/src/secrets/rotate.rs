@@ -4,9 +4,21 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use remit_backend::{Act, Fields, Identity, Metadata, Right, SecretView, Secrets, Target, VersionState};
-use remit_gate::{Effect, Failure, Operation, Permit, Prepared, Resource, State};
+use remit_gate::{Change, Changes, Countermeasure, Failure, Operation, Permit, Prepared, Resource, State};
 use remit_trust::SecretBytes;
 use serde::{Deserialize, Serialize};
+
+use super::wit::rotate;
+use crate::{CallError, Ctx};
+
+impl rotate::Host for Ctx {
+    async fn rotate(&mut self, path: String, field: Option<String>) -> Result<rotate::Rotated, CallError> {
+        let resource = self.secret::<Rotate>(&path)?;
+        let field = field.map(|field| self.field::<Rotate>(field)).transpose()?;
+        let Rotated { previous, current } = self.change(Rotate { resource, field }).await?;
+        Ok(rotate::Rotated { previous, current })
+    }
+}
 
 /// `remit:secrets/rotate.rotate`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -173,14 +185,18 @@ impl Rotate {
 
 impl Operation for Rotate {
     const NAME: &'static str = "remit:secrets/rotate.rotate";
-    const EFFECT: Effect = Effect::Change;
+    type Kind = Changes;
     type Backend = Secrets;
     type Outcome = Rotated;
-    type Undo = BeforeRotation;
 
     fn resource(&self) -> Cow<'_, Resource> {
         Cow::Borrowed(&self.resource)
     }
+}
+
+impl Change for Rotate {
+    const COUNTERMEASURE: Countermeasure = Countermeasure::Harden;
+    type Undo = BeforeRotation;
 
     async fn prepare(&self, on: &Secrets) -> Result<Prepared<BeforeRotation>, Failure> {
         let (store, generator) = on.at(&self.resource)?;
@@ -214,15 +230,11 @@ impl Operation for Rotate {
         Ok(Prepared { undo, secret: Some(secret), irrevocable: None })
     }
 
-    fn simulate(&self, before: &BeforeRotation) -> Rotated {
-        Rotated { previous: before.previous, current: before.previous + 1 }
-    }
-
     fn rehearse(&self, before: &Prepared<BeforeRotation>, on: &Secrets) -> Rotated {
         if let (Some(played), Ok(values)) = (on.played(&self.resource), Values::of(before)) {
             played.put(&self.resource, values.new);
         }
-        self.simulate(&before.undo)
+        Rotated { previous: before.undo.previous, current: before.undo.previous + 1 }
     }
 
     async fn perform(on: &Secrets, by: Permit<'_, Self>) -> Result<Rotated, Failure> {

@@ -3,8 +3,25 @@
 use std::borrow::Cow;
 
 use remit_backend::{Act, Identity, Metadata, Right, Secrets, Target, Turn, Version, VersionState};
-use remit_gate::{Effect, Failure, Operation, Permit, Prepared, Resource, State};
+use remit_gate::{Change, Changes, Countermeasure, Failure, Operation, Permit, Prepared, Resource, State};
 use serde::{Deserialize, Serialize};
+
+use super::wit::{destroy, disable};
+use crate::{CallError, Ctx};
+
+impl disable::Host for Ctx {
+    async fn disable(&mut self, path: String, version: u64) -> Result<(), CallError> {
+        let resource = self.secret::<Disable>(&path)?;
+        self.change(Disable { resource, version }).await
+    }
+}
+
+impl destroy::Host for Ctx {
+    async fn destroy(&mut self, path: String, version: u64) -> Result<(), CallError> {
+        let resource = self.secret::<Destroy>(&path)?;
+        self.change(Destroy { resource, version }).await
+    }
+}
 
 /// `remit:secrets/disable.disable`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,7 +102,7 @@ impl Aim<'_> {
         })
     }
 
-    async fn turn<O: Operation<Undo = BeforeWithdrawal>>(
+    async fn turn<O: Change<Undo = BeforeWithdrawal>>(
         self,
         turn: Turn,
         on: &Secrets,
@@ -131,21 +148,23 @@ impl Disable {
 
 impl Operation for Disable {
     const NAME: &'static str = "remit:secrets/disable.disable";
-    const EFFECT: Effect = Effect::Change;
+    type Kind = Changes;
     type Backend = Secrets;
     type Outcome = ();
-    type Undo = BeforeWithdrawal;
 
     fn resource(&self) -> Cow<'_, Resource> {
         Cow::Borrowed(&self.resource)
     }
+}
+
+impl Change for Disable {
+    const COUNTERMEASURE: Countermeasure = Countermeasure::Isolate;
+    type Undo = BeforeWithdrawal;
 
     async fn prepare(&self, on: &Secrets) -> Result<Prepared<BeforeWithdrawal>, Failure> {
         let (version, undo) = self.aim().prepare(VersionState::Disabled, on).await?;
         Ok(Prepared { undo, secret: None, irrevocable: self.no_way_back(version, on).await? })
     }
-
-    fn simulate(&self, _: &BeforeWithdrawal) {}
 
     fn rehearse(&self, _: &Prepared<BeforeWithdrawal>, on: &Secrets) {
         self.aim().play(Turn::Disable, on);
@@ -185,22 +204,24 @@ impl Destroy {
 
 impl Operation for Destroy {
     const NAME: &'static str = "remit:secrets/destroy.destroy";
-    const EFFECT: Effect = Effect::Irrevocable;
+    type Kind = Changes;
     type Backend = Secrets;
     type Outcome = ();
-    type Undo = BeforeWithdrawal;
 
     fn resource(&self) -> Cow<'_, Resource> {
         Cow::Borrowed(&self.resource)
     }
+}
+
+impl Change for Destroy {
+    const COUNTERMEASURE: Countermeasure = Countermeasure::Evict;
+    const IRREVOCABLE: Option<&'static str> = Some("a destroyed version is gone for good");
+    type Undo = BeforeWithdrawal;
 
     async fn prepare(&self, on: &Secrets) -> Result<Prepared<BeforeWithdrawal>, Failure> {
         let (_, undo) = self.aim().prepare(VersionState::Destroyed, on).await?;
-        let irrevocable = Some("a destroyed version is gone for good".to_owned());
-        Ok(Prepared { undo, secret: None, irrevocable })
+        Ok(Prepared { undo, secret: None, irrevocable: None })
     }
-
-    fn simulate(&self, _: &BeforeWithdrawal) {}
 
     fn rehearse(&self, _: &Prepared<BeforeWithdrawal>, on: &Secrets) {
         self.aim().play(Turn::Destroy, on);

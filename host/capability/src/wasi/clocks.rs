@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use remit_gate::{Facts, Failure, Observation, Resource};
+use remit_gate::{Facts, Failure, Observe, Operation, Reads, Resource};
 use serde::{Deserialize, Serialize};
 use wasmtime::component::Resource as Handle;
 
@@ -46,8 +46,10 @@ pub struct Ready {
     pub until: u64,
 }
 
-impl Observation for WallNow {
+impl Operation for WallNow {
     const NAME: &'static str = "wasi:clocks/wall-clock.now";
+    const AMBIENT: bool = true;
+    type Kind = Reads;
     type Backend = Facts;
     /// Seconds and nanoseconds since the Unix epoch.
     type Outcome = (u64, u32);
@@ -55,29 +57,37 @@ impl Observation for WallNow {
     fn resource(&self) -> Cow<'_, Resource> {
         Cow::Borrowed(this_run())
     }
+}
 
+impl Observe for WallNow {
     async fn observe(&self, _: &Facts) -> Result<(u64, u32), Failure> {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Ok((since.as_secs(), since.subsec_nanos()))
     }
 }
 
-impl Observation for MonotonicNow {
+impl Operation for MonotonicNow {
     const NAME: &'static str = "wasi:clocks/monotonic-clock.now";
+    const AMBIENT: bool = true;
+    type Kind = Reads;
     type Backend = Facts;
     type Outcome = u64;
 
     fn resource(&self) -> Cow<'_, Resource> {
         Cow::Borrowed(this_run())
     }
+}
 
+impl Observe for MonotonicNow {
     async fn observe(&self, _: &Facts) -> Result<u64, Failure> {
         Ok(monotonic())
     }
 }
 
-impl Observation for Poll {
+impl Operation for Poll {
     const NAME: &'static str = "wasi:io/poll.poll";
+    const AMBIENT: bool = true;
+    type Kind = Reads;
     type Backend = Facts;
     /// Which are ready.
     type Outcome = Vec<u32>;
@@ -85,7 +95,9 @@ impl Observation for Poll {
     fn resource(&self) -> Cow<'_, Resource> {
         Cow::Borrowed(this_run())
     }
+}
 
+impl Observe for Poll {
     async fn observe(&self, _: &Facts) -> Result<Vec<u32>, Failure> {
         let first = self.until.iter().map(|at| at.unwrap_or(0)).min().unwrap_or(0);
         loop {
@@ -99,15 +111,19 @@ impl Observation for Poll {
     }
 }
 
-impl Observation for Ready {
+impl Operation for Ready {
     const NAME: &'static str = "wasi:io/poll.ready";
+    const AMBIENT: bool = true;
+    type Kind = Reads;
     type Backend = Facts;
     type Outcome = bool;
 
     fn resource(&self) -> Cow<'_, Resource> {
         Cow::Borrowed(this_run())
     }
+}
 
+impl Observe for Ready {
     async fn observe(&self, _: &Facts) -> Result<bool, Failure> {
         Ok(monotonic() >= self.until)
     }
@@ -115,7 +131,7 @@ impl Observation for Ready {
 
 impl Ctx {
     async fn monotonic(&mut self) -> wasmtime::Result<u64> {
-        self.call(MonotonicNow {}).await?.map_err(wasmtime::Error::new)
+        Ok(self.observe(MonotonicNow {}).await?)
     }
 
     fn moment(&self, pollable: &Handle<Pollable>) -> wasmtime::Result<Option<u64>> {
@@ -130,13 +146,13 @@ impl Ctx {
             // Independent of any clock, so nothing to record.
             return Ok((0..).zip(&until).map(|(index, _)| index).collect());
         }
-        self.call(Poll { until }).await?.map_err(wasmtime::Error::new)
+        Ok(self.observe(Poll { until }).await?)
     }
 }
 
 impl wall_clock::Host for Ctx {
     async fn now(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
-        let (seconds, nanoseconds) = self.call(WallNow {}).await?.map_err(wasmtime::Error::new)?;
+        let (seconds, nanoseconds) = self.observe(WallNow {}).await?;
         Ok(wall_clock::Datetime { seconds, nanoseconds })
     }
 
@@ -168,7 +184,7 @@ impl poll::HostPollable for Ctx {
     async fn ready(&mut self, pollable: Handle<Pollable>) -> wasmtime::Result<bool> {
         match self.moment(&pollable)? {
             None => Ok(true),
-            Some(until) => self.call(Ready { until }).await?.map_err(wasmtime::Error::new),
+            Some(until) => Ok(self.observe(Ready { until }).await?),
         }
     }
 

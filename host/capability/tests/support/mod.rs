@@ -6,7 +6,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use remit_backend::{Embedded, Generator, SecretView as _, Secrets, SecretsConfig, Serving, VersionState};
+use remit_backend::{
+    Embedded, EmbeddedConfig, Generator, SecretView as _, Secrets, SecretsConfig, Serving, Systems as _,
+    VersionState,
+};
+use remit_capability::fixture::Offline as _;
 use remit_capability::{Ctx, operation};
 use remit_gate::{Estate, Facts, Gate, Mode, Plan, Resource, Scope, Setup, State, UndoGate};
 use remit_journal::{Event, Intent, Journal, Record, RunId, UndoResult};
@@ -50,13 +54,13 @@ impl Store {
 }
 
 fn secrets(home: &Path) -> Secrets {
-    let serving = Serving::Embedded { file: "secrets.db".into() };
+    let serving = Serving::Embedded(EmbeddedConfig { file: "secrets.db".into() });
     let entry = SecretsConfig { prefix: String::new(), generator: Generator::default(), serving };
     Secrets::open(&[entry], home).unwrap()
 }
 
 fn estate(home: &Path) -> Estate {
-    remit_capability::secrets::served(Estate::default(), secrets(home))
+    secrets(home).serve(Estate::default())
 }
 
 /// One run under test.

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use remit_engine::{ComponentError, Publishers};
 use remit_lifecycle::{Config, Home};
 use remit_manifest::Manifest;
-use remit_sandbox::{AdmissionError, Candidate, Import, Inspection, Interface, Publishers};
+use remit_sandbox::{AdmissionError, Candidate, Import, Inspection, Interface};
 use remit_trust::{SignatureError, VerifyingKey};
 use serde_json::{Value, json};
 
@@ -46,7 +47,7 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
     let obstacles: Vec<String> = found.obstacles("it").iter().map(AdmissionError::in_short).collect();
     if json {
         let imports: Vec<Value> = found.imports.iter().map(|import| match import.interface {
-            Some(known) => json!({"name": import.name, "offered": true, "wasi": known.is_wasi(), "granted_by_scope": known.granted_by_scope(), "effect": known.effect, "risk": known.risk}),
+            Some(known) => json!({"name": import.name, "offered": true, "wasi": known.wasi, "granted_by_scope": known.granted_by_scope(), "effect": known.effect(), "risk": known.risk}),
             None => json!({"name": import.name, "offered": false, "offered_version": import.other_version().map(|ours| ours.version)}),
         }).collect();
         let mut shown = json!({
@@ -92,7 +93,8 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
         known
             .filter(|(_, known)| wanted(known))
             .map(|(import, known)| {
-                let effect = if known.granted_by_scope() { known.effect.to_string() } else { "-".to_owned() };
+                let effect =
+                    if known.granted_by_scope() { known.effect().to_string() } else { "-".to_owned() };
                 vec![import.name.clone(), effect, known.risk.to_owned()]
             })
             .collect()
@@ -101,13 +103,13 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
     let powers: Vec<_> = found.imports.iter().filter_map(|import| import.interface).collect();
     let powers: Vec<_> = powers.iter().flat_map(|known| remit_sandbox::powers(known.name)).collect();
     let row =
-        |power: &&Interface| vec![power.name.to_owned(), power.effect.to_string(), power.risk.to_owned()];
+        |power: &&Interface| vec![power.name.to_owned(), power.effect().to_string(), power.risk.to_owned()];
     if !powers.is_empty() {
         let rows: Vec<_> = powers.iter().map(row).collect();
         section("can do through WASI, if granted, and runs without:", &rows, "");
     }
-    section("needs no grant:", &rows(|known| !known.granted_by_scope() && !known.is_wasi()), "nothing");
-    section("parts of WASI, all harmless here:", &rows(Interface::is_wasi), "none");
+    section("needs no grant:", &rows(|known| !known.granted_by_scope() && !known.wasi), "nothing");
+    section("parts of WASI, all harmless here:", &rows(|known| known.wasi), "none");
     if !found.unexplained().is_empty() {
         let rows: Vec<_> = found.unexplained().into_iter().map(|name| vec![name.to_owned()]).collect();
         section("asks for, and does not say why:", &rows, "");
@@ -236,9 +238,9 @@ fn publisher(candidate: &Candidate, home: &Home) -> (&'static str, Option<String
         files.iter().filter_map(|file| VerifyingKey::load_trusted(&home.path().join(file)).ok()).collect();
     match candidate.publisher(&Publishers(keys)) {
         Ok(key) => ("trusted", Some(key.to_string())),
-        Err(AdmissionError::Publisher { source: SignatureError::Missing, .. }) => ("unsigned", None),
-        Err(AdmissionError::Publisher { source: SignatureError::Malformed(_), .. }) => ("malformed", None),
-        Err(AdmissionError::File(error)) => {
+        Err(ComponentError::Publisher { source: SignatureError::Missing, .. }) => ("unsigned", None),
+        Err(ComponentError::Publisher { source: SignatureError::Malformed(_), .. }) => ("malformed", None),
+        Err(ComponentError::File(error)) => {
             print::warn(&format!("note: {}", print::word(&error.to_string())));
             ("unreadable", None)
         }
@@ -259,7 +261,7 @@ fn publisher_words(state: &str, key: Option<&str>) -> String {
 }
 
 fn diff(old: &Path, new: &Path, json: bool) -> Done {
-    let names = |file: &Path| -> Result<BTreeSet<String>, remit_sandbox::AdmissionError> {
+    let names = |file: &Path| -> Result<BTreeSet<String>, AdmissionError> {
         let found = Inspection::of(&Candidate::read(file)?)?;
         Ok(found.imports.into_iter().map(|import| import.name).collect())
     };
@@ -272,7 +274,7 @@ fn diff(old: &Path, new: &Path, json: bool) -> Done {
     let describe = |sign: &str, name: &String| {
         let known = remit_sandbox::interface(name);
         let (effect, risk) = known.map_or(("?".to_owned(), "this host does not offer it"), |known| {
-            (known.effect.to_string(), known.risk)
+            (known.effect().to_string(), known.risk)
         });
         vec![sign.to_owned(), name.clone(), effect, risk.to_owned()]
     };

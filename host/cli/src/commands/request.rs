@@ -204,7 +204,7 @@ impl Make {
         }
     }
 
-    fn which(&self, candidate: &Candidate, publishers: &remit_sandbox::Publishers) -> Done<Which> {
+    fn which(&self, candidate: &Candidate, publishers: &remit_engine::Publishers) -> Done<Which> {
         let found = Inspection::of(candidate)?;
         let publisher = candidate.publisher(publishers)?;
         Ok(match &self.versions {

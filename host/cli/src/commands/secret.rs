@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use clap::Subcommand;
 use jiff::Timestamp;
 use miette::Diagnostic;
-use remit_backend::{Embedded, Fields, SecretText, Secrets, SecretsConfig};
+use remit_backend::{Fields, SecretText, Secrets, SecretsConfig, Systems as _};
 use remit_gate::{Failure, Resource};
 use remit_lifecycle::{Error, Home};
 
@@ -47,8 +47,8 @@ impl Secret {
         match self {
             Self::Put { path, field, generate, replace } => {
                 let secret = Resource::new("secret", &path)?;
-                let store = Embedded::serving(&config.secrets, home.path(), &secret)?;
-                let generator = SecretsConfig::serving(&config.secrets, &secret)
+                let store = SecretsConfig::embedded(config.entries::<Secrets>(), home.path(), &secret)?;
+                let generator = SecretsConfig::serving(config.entries::<Secrets>(), &secret)
                     .map(|entry| entry.generator.clone())
                     .unwrap_or_default();
                 let value = if generate { generator.generate().map_err(failed)? } else { typed()? };
@@ -72,7 +72,7 @@ impl Secret {
             }
             Self::Show { path, json } => {
                 let secret = Resource::new("secret", &path)?;
-                let secrets = Secrets::open(&config.secrets, home.path())?;
+                let secrets = Secrets::open(config.entries::<Secrets>(), home.path())?;
                 let (store, _) = secrets.at(&secret).map_err(failed)?;
                 let found = store.metadata(&secret).await.map_err(failed)?;
                 if json {

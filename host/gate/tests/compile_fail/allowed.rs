@@ -2,7 +2,7 @@
 
 #[allow(unused_imports)]
 pub use remit_gate::{
-    Authority, Effect, Failure, Observation, Operation, Permit, Prepared, Resource, State,
+    Authority, Change, Changes, Countermeasure, Failure, Observe, Operation, Permit, Prepared, Reads, Resource, State,
 };
 #[allow(unused_imports)]
 pub use serde::{Deserialize, Serialize};
@@ -19,22 +19,27 @@ impl Backend {
 }
 
 #[derive(Serialize, Deserialize)]
-pub struct Change;
+pub struct Rotate;
 
-impl Operation for Change {
+impl Operation for Rotate {
     const NAME: &'static str = "test:vault/rotate.rotate";
-    const EFFECT: Effect = Effect::Change;
+    type Kind = Changes;
     type Backend = Backend;
     type Outcome = ();
-    type Undo = ();
 
     fn resource(&self) -> Cow<'_, Resource> {
         Cow::Owned(Resource::new("secret", "a").unwrap())
     }
+}
+
+impl Change for Rotate {
+    const COUNTERMEASURE: Countermeasure = Countermeasure::Harden;
+    type Undo = ();
+
     async fn prepare(&self, _: &Backend) -> Result<Prepared<()>, Failure> {
         Ok(Prepared { undo: (), secret: None, irrevocable: None })
     }
-    fn simulate(&self, (): &()) {}
+    fn rehearse(&self, _: &Prepared<()>, _: &Backend) {}
     async fn perform(on: &Backend, by: Permit<'_, Self>) -> Result<(), Failure> {
         on.change(by.authority());
         on.change(by.authority());
@@ -55,14 +60,18 @@ impl Operation for Change {
 #[derive(Serialize, Deserialize)]
 pub struct Look;
 
-impl Observation for Look {
+impl Operation for Look {
     const NAME: &'static str = "test:vault/read.look";
+    type Kind = Reads;
     type Backend = Backend;
     type Outcome = u32;
 
     fn resource(&self) -> Cow<'_, Resource> {
         Cow::Owned(Resource::new("secret", "a").unwrap())
     }
+}
+
+impl Observe for Look {
     async fn observe(&self, on: &Backend) -> Result<u32, Failure> {
         Ok(on.read())
     }

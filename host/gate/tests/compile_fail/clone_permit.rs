@@ -4,7 +4,7 @@ mod allowed;
 #[allow(unused_imports)]
 use allowed::*;
 
-fn double<'a>(permit: Permit<'a, Change>) -> [Permit<'a, Change>; 2] {
+fn double<'a>(permit: Permit<'a, Rotate>) -> [Permit<'a, Rotate>; 2] {
     [permit.clone(), permit]
 }
 

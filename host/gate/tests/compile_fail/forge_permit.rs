@@ -5,8 +5,8 @@ mod allowed;
 use allowed::*;
 
 async fn sneak(backend: &Backend) {
-    let permit = Permit { operation: &Change, before: None };
-    let _ = Change::perform(backend, permit).await;
+    let permit = Permit { operation: &Rotate, before: &Prepared { undo: (), secret: None, irrevocable: None } };
+    let _ = Rotate::perform(backend, permit).await;
 }
 
 fn main() {}

@@ -6,15 +6,15 @@ use allowed::*;
 
 static KEPT: std::sync::Mutex<Option<Authority<'static>>> = std::sync::Mutex::new(None);
 
-fn keep(permit: Permit<'_, Change>) {
+fn keep(permit: Permit<'_, Rotate>) {
     *KEPT.lock().unwrap() = Some(permit.authority());
 }
 
-fn hand_out(permit: Permit<'_, Change>) -> Authority<'_> {
+fn hand_out(permit: Permit<'_, Rotate>) -> Authority<'_> {
     permit.authority()
 }
 
-fn later(permit: Permit<'_, Change>) {
+fn later(permit: Permit<'_, Rotate>) {
     std::thread::spawn(move || Backend.change(permit.authority()));
 }
 

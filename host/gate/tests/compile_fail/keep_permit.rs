@@ -4,9 +4,9 @@ mod allowed;
 #[allow(unused_imports)]
 use allowed::*;
 
-static KEPT: std::sync::Mutex<Option<Permit<'static, Change>>> = std::sync::Mutex::new(None);
+static KEPT: std::sync::Mutex<Option<Permit<'static, Rotate>>> = std::sync::Mutex::new(None);
 
-fn keep(permit: Permit<'_, Change>) {
+fn keep(permit: Permit<'_, Rotate>) {
     *KEPT.lock().unwrap() = Some(permit);
 }
 

@@ -4,9 +4,9 @@ mod allowed;
 #[allow(unused_imports)]
 use allowed::*;
 
-async fn twice(backend: &Backend, permit: Permit<'_, Change>) {
-    let _ = Change::perform(backend, permit).await;
-    let _ = Change::perform(backend, permit).await;
+async fn twice(backend: &Backend, permit: Permit<'_, Rotate>) {
+    let _ = Rotate::perform(backend, permit).await;
+    let _ = Rotate::perform(backend, permit).await;
 }
 
 fn main() {}

@@ -5,8 +5,8 @@ mod allowed;
 use allowed::*;
 
 async fn sneak(backend: &Backend) {
-    let _ = Change::perform(backend).await;
-    let _ = Change::perform(backend, &Change).await;
+    let _ = Rotate::perform(backend).await;
+    let _ = Rotate::perform(backend, &Rotate).await;
     let _ = Look::perform(backend).await;
 }
 

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 
 use jiff::{SignedDuration, Timestamp};
 use remit_gate::{
-    Authority, Effect, Estate, Facts, Failure, Gate, MakeUp, Mode, Observation, Operation, Permit, Plan,
-    Prepared, Resource, Scope, Setup, State, UndoGate, Window,
+    Authority, Change, Changes, Countermeasure, Estate, Facts, Failure, Gate, MakeUp, Mode, Observe,
+    Operation, Permit, Plan, Prepared, Reads, Resource, Scope, Setup, State, UndoGate, Window,
 };
 use remit_journal::{
     ActionRef, CallResult, Event, GrantRef, Intent, Journal, Reader, Record, RunId, Started,
@@ -82,13 +82,18 @@ fn secret(path: &str) -> Resource {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Describe(pub(crate) String);
 
-impl Observation for Describe {
+impl Operation for Describe {
     const NAME: &'static str = "test:vault/read.describe";
+    type Kind = Reads;
     type Backend = Arc<Vault>;
     type Outcome = u32;
+
     fn resource(&self) -> Cow<'_, Resource> {
         Cow::Owned(secret(&self.0))
     }
+}
+
+impl Observe for Describe {
     async fn observe(&self, on: &Arc<Vault>) -> Result<u32, Failure> {
         Ok(on.get(&self.0)?.0)
     }
@@ -97,14 +102,20 @@ impl Observation for Describe {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Reveal(pub(crate) String);
 
-impl Observation for Reveal {
+impl Operation for Reveal {
     const NAME: &'static str = "test:vault/reveal.value";
-    const DISCLOSES: Option<MakeUp<String>> = Some(|real, noise| noise.like("", &real));
+    type Kind = Reads;
     type Backend = Arc<Vault>;
     type Outcome = String;
+
     fn resource(&self) -> Cow<'_, Resource> {
         Cow::Owned(secret(&self.0))
     }
+}
+
+impl Observe for Reveal {
+    const DISCLOSES: Option<MakeUp<String>> = Some(|real, noise| noise.like("", &real));
+
     async fn observe(&self, on: &Arc<Vault>) -> Result<String, Failure> {
         Ok(on.get(&self.0)?.1)
     }
@@ -114,14 +125,20 @@ impl Observation for Reveal {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Content(pub(crate) String);
 
-impl Observation for Content {
+impl Operation for Content {
     const NAME: &'static str = "test:vault/read.content";
-    const SEALED: bool = true;
+    type Kind = Reads;
     type Backend = Arc<Vault>;
     type Outcome = String;
+
     fn resource(&self) -> Cow<'_, Resource> {
         Cow::Owned(secret(&self.0))
     }
+}
+
+impl Observe for Content {
+    const SEALED: bool = true;
+
     async fn observe(&self, on: &Arc<Vault>) -> Result<String, Failure> {
         Ok(on.get(&self.0)?.1)
     }
@@ -131,13 +148,19 @@ impl Observation for Content {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Reason;
 
-impl Observation for Reason {
+impl Operation for Reason {
     const NAME: &'static str = "remit:host/run.reason";
+    const AMBIENT: bool = true;
+    type Kind = Reads;
     type Backend = Facts;
     type Outcome = String;
+
     fn resource(&self) -> Cow<'_, Resource> {
         Cow::Owned(Resource::new("run", "facts").unwrap())
     }
+}
+
+impl Observe for Reason {
     async fn observe(&self, on: &Facts) -> Result<String, Failure> {
         Ok(on.reason.clone())
     }
@@ -157,14 +180,19 @@ pub(crate) struct Old {
 
 impl Operation for Rotate {
     const NAME: &'static str = "test:vault/rotate.rotate";
-    const EFFECT: Effect = Effect::Change;
+    type Kind = Changes;
     type Backend = Arc<Vault>;
     type Outcome = u32;
-    type Undo = Old;
 
     fn resource(&self) -> Cow<'_, Resource> {
         Cow::Owned(secret(&self.path))
     }
+}
+
+impl Change for Rotate {
+    const COUNTERMEASURE: Countermeasure = Countermeasure::Harden;
+    type Undo = Old;
+
     async fn prepare(&self, on: &Arc<Vault>) -> Result<Prepared<Old>, Failure> {
         let (version, value) = on.get(&self.path)?;
         let irrevocable = (value == "pinned").then(|| "the value is pinned".to_owned());
@@ -174,8 +202,8 @@ impl Operation for Rotate {
             irrevocable,
         })
     }
-    fn simulate(&self, before: &Old) -> u32 {
-        before.version + 1
+    fn rehearse(&self, before: &Prepared<Old>, _: &Arc<Vault>) -> u32 {
+        before.undo.version + 1
     }
     async fn perform(on: &Arc<Vault>, by: Permit<'_, Self>) -> Result<u32, Failure> {
         let (operation, before) = (by.operation(), by.before());
@@ -209,18 +237,24 @@ pub(crate) struct Destroy(pub(crate) String);
 
 impl Operation for Destroy {
     const NAME: &'static str = "test:vault/destroy.destroy";
-    const EFFECT: Effect = Effect::Irrevocable;
+    type Kind = Changes;
     type Backend = Arc<Vault>;
     type Outcome = ();
-    type Undo = Old;
 
     fn resource(&self) -> Cow<'_, Resource> {
         Cow::Owned(secret(&self.0))
     }
+}
+
+impl Change for Destroy {
+    const COUNTERMEASURE: Countermeasure = Countermeasure::Evict;
+    const IRREVOCABLE: Option<&'static str> = Some("this operation has no undo");
+    type Undo = Old;
+
     async fn prepare(&self, on: &Arc<Vault>) -> Result<Prepared<Old>, Failure> {
         Ok(Prepared { undo: Old { version: on.get(&self.0)?.0 }, secret: None, irrevocable: None })
     }
-    fn simulate(&self, _: &Old) {}
+    fn rehearse(&self, _: &Prepared<Old>, _: &Arc<Vault>) {}
     async fn perform(on: &Arc<Vault>, by: Permit<'_, Self>) -> Result<(), Failure> {
         on.put(by.authority(), &by.operation().0, None).await
     }

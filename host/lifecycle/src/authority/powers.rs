@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use remit_capability::Interface;
+use remit_capability::granted;
 use remit_gate::{Allow, Effect, Limits, Pattern, Plan, Scope, Step};
 use serde::Serialize;
 
@@ -83,14 +83,6 @@ pub struct Powers {
     pub limits: Limits,
 }
 
-/// Every interface that a scope can grant.
-fn granted() -> impl Iterator<Item = &'static Interface> {
-    remit_capability::interfaces()
-        .iter()
-        .flat_map(|interface| std::iter::once(interface).chain(remit_capability::powers(interface.name)))
-        .filter(|interface| interface.granted_by_scope())
-}
-
 /// The kinds of resources that this host knows.
 pub(crate) fn kinds() -> BTreeSet<&'static str> {
     granted().filter_map(|interface| interface.kind).collect()
@@ -107,8 +99,8 @@ fn gives(allow: &Allow) -> BTreeSet<Does> {
     };
     let mut all = BTreeSet::new();
     for operation in interface.operations {
-        match operation.effect() {
-            Effect::Observe if operation.is_content() => all.extend([Does::Observe, Does::Read]),
+        match operation.effect {
+            Effect::Observe if operation.content => all.extend([Does::Observe, Does::Read]),
             Effect::Observe => all.extend([Does::Observe]),
             Effect::Change => {
                 all.insert(Does::Change);

@@ -162,7 +162,7 @@ impl Ran<'_> {
     fn follows(&self, plan: &Plan) -> Result<(), String> {
         let mut steps = plan.bound();
         for (phase, intent) in self.bound() {
-            let run_time = remit_capability::operation(&intent.operation).map_or(&[][..], |o| o.run_time());
+            let run_time = remit_capability::operation(&intent.operation).map_or(&[][..], |o| o.run_time);
             if !steps.next().is_some_and(|step| step.is_of(phase, intent, run_time)) {
                 return Err(format!("call {} is not the next step of its plan", intent.call));
             }

@@ -194,7 +194,7 @@ impl Timeline {
             let text = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
             self.log.push(LogLine { at, level: text("level"), message: text("message") });
         }
-        if intent.operation.starts_with("remit:host/") || intent.operation.starts_with("wasi:") {
+        if remit_capability::operation(&intent.operation).is_some_and(|known| known.ambient) {
             self.ambient_calls += 1;
             return;
         }

@@ -1,79 +1,83 @@
 /* What this action repairs. */
-{% set inspect = "remit:secrets/inspect" in names %}
-{% set rotate = "remit:secrets/rotate" in names %}
-{% set disable = "remit:secrets/disable" in names %}
-{% set destroy = "remit:secrets/destroy" in names %}
-{% set reveal = "remit:secrets/reveal" in names %}
+{% macro call(call) -%}
+remit_{{ call.package | snake }}_{{ call.function | snake }}({% for a in call.arguments %}in.{{ a.name | snake }}{% if not loop.last %}, {% endif %}{% endfor %}{% if call.answer %}{% if call.arguments %}, {% endif %}&{{ call.answer | snake }}{% endif %})
+{%- endmacro %}
+{% macro declare(call) -%}
+{% if call.record %}struct remit_{{ call.package | snake }}_{{ call.record | snake }}{% else %}const char *{% endif %} {{ call.answer | snake }};
+{%- endmacro %}
 #include <inttypes.h>
 
 #include "remit.h"
 
 /* What it is given; `action.toml` has the schema. */
 struct input {
-    const char *path;
+{% for input in inputs %}
+    {%+ if input.number %}uint64_t {% else %}const char *{% endif %}{{ input.name | snake }};
+{% endfor %}
 };
 
 static const struct remit_field INPUT[] = {
-    REMIT_FIELD(struct input, path, REMIT_TEXT),
+{% for input in inputs %}
+    REMIT_FIELD(struct input, {{ input.name | snake }}, {% if input.optional %}REMIT_OPTIONAL_TEXT{% elif input.number %}REMIT_U64{% else %}REMIT_TEXT{% endif %}),
+{% endfor %}
     REMIT_END,
 };
 
 /* What it did; `verify` gets it. */
 struct output {
-    const char *path;
-{% if rotate %}
-    uint64_t current;
-{% endif %}
+{% for output in outputs %}
+    uint64_t {{ output.name | snake }};
+{% endfor %}
 };
 
 static const struct remit_field OUTPUT[] = {
-    REMIT_FIELD(struct output, path, REMIT_TEXT),
-{% if rotate %}
-    REMIT_FIELD(struct output, current, REMIT_U64),
-{% endif %}
+{% for output in outputs %}
+    REMIT_FIELD(struct output, {{ output.name | snake }}, REMIT_U64),
+{% endfor %}
     REMIT_END,
 };
 
 remit_error *run(const cJSON *json, cJSON *output) {
     struct input in;
     REMIT_TRY(remit_read("input", INPUT, json, &in));
-    struct output out = { .path = in.path };
-{% if inspect %}
-    struct remit_metadata before;
-    REMIT_TRY(remit_inspect(in.path, &before));
-    remit_info("%s is at version %" PRIu64, in.path, before.current);
-{% else %}
-    remit_info("looking at %s", in.path);
+{% if inputs[0].number %}
+    remit_info("{{ name }}: %" PRIu64, in.{{ inputs[0].name | snake }});
+{% elif not inputs[0].optional %}
+    remit_info("{{ name }}: %s", in.{{ inputs[0].name | snake }});
 {% endif %}
-{% if reveal and inspect %}
-    const char *value;
-    REMIT_TRY(remit_reveal(in.path, "value", before.current, &value));
+    struct output out = {};
+{% for c in calls %}
+{% if c.answer %}
+    {{ declare(c) }}
 {% endif %}
-{% if rotate %}
-    struct remit_rotated rotated;
-    REMIT_TRY(remit_rotate(in.path, NULL, &rotated));
-    out.current = rotated.current;
-{% endif %}
-{% if disable and inspect %}
-    REMIT_TRY(remit_disable(in.path, before.current));
-{% endif %}
-{% if destroy and inspect %}
-    REMIT_TRY(remit_destroy(in.path, before.current));
-{% endif %}
+    REMIT_TRY({{ call(c) }});
+{% for n in c.numbers %}
+    remit_info("{{ c.function }}: {{ n.name }} is %" PRIu64, (uint64_t){{ c.answer | snake }}.{{ n.name | snake }});
+{% endfor %}
+{% endfor %}
+{% for other in others %}
+    /* {{ other }} takes or answers more than text and numbers: call it here. */
+{% endfor %}
+{% for output in outputs %}
+    out.{{ output.name | snake }} = {{ output.answer | snake }}.{{ output.name | snake }};
+{% endfor %}
     return remit_write(OUTPUT, &out, output);
 }
 
+/* Looks, without changing anything, whether the repair holds. */
 remit_error *verify(const cJSON *input, const cJSON *output) {
-    (void)input;
+    struct input in;
     struct output done;
+    REMIT_TRY(remit_read("input", INPUT, input, &in));
     REMIT_TRY(remit_read("output", OUTPUT, output, &done));
-{% if inspect and rotate %}
-    struct remit_metadata now;
-    REMIT_TRY(remit_inspect(done.path, &now));
-    if (now.current != done.current) return remit_fail("%s was changed since", done.path);
-{% else %}
-    /* Look, without changing anything, whether the repair holds. */
-    remit_info("%s is done", done.path);
-{% endif %}
+{% for c in calls if c.effect == "observe" %}
+    {{ declare(c) }}
+    REMIT_TRY({{ call(c) }});
+{% for n in c.compared %}
+    if ({{ c.answer | snake }}.{{ n.name | snake }} != done.{{ n.name | snake }}) {
+        return remit_fail("{{ n.name }} is %" PRIu64 ", not %" PRIu64, (uint64_t){{ c.answer | snake }}.{{ n.name | snake }}, done.{{ n.name | snake }});
+    }
+{% endfor %}
+{% endfor %}
     return NULL;
 }

@@ -4,7 +4,7 @@ package refusal
 import (
 	"strings"
 
-	"github.com/remit/remit/sdk/go/bindings/remit_secrets_types"
+	"github.com/remit/remit/sdk/go/bindings/remit_types_errors"
 )
 
 // Code is the kind of a refusal, spelt as in the WIT and in tests.
@@ -31,15 +31,15 @@ func (r *Refusal) Error() string {
 }
 
 // Of is the error for a failure of the host; doing says what was asked.
-func Of(doing string, failure remit_secrets_types.Failure) error {
+func Of(doing string, failure remit_types_errors.Failure) error {
 	switch failure.Tag() {
-	case remit_secrets_types.FailureDenied:
+	case remit_types_errors.FailureDenied:
 		return &Refusal{doing, Denied, failure.Denied()}
-	case remit_secrets_types.FailureNotFound:
+	case remit_types_errors.FailureNotFound:
 		return &Refusal{doing, NotFound, failure.NotFound()}
-	case remit_secrets_types.FailureConflict:
+	case remit_types_errors.FailureConflict:
 		return &Refusal{doing, Conflict, failure.Conflict()}
-	case remit_secrets_types.FailureInvalid:
+	case remit_types_errors.FailureInvalid:
 		return &Refusal{doing, Invalid, failure.Invalid()}
 	default:
 		return &Refusal{doing, Unavailable, failure.Unavailable()}

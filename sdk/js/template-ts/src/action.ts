@@ -1,58 +1,53 @@
 /** What this action repairs. */
-{% set inspect = "remit:secrets/inspect" in names %}
-{% set rotate = "remit:secrets/rotate" in names %}
-{% set disable = "remit:secrets/disable" in names %}
-{% set destroy = "remit:secrets/destroy" in names %}
-{% set reveal = "remit:secrets/reveal" in names %}
+{% macro call(call) -%}
+{{ call.package | camel }}.{{ call.function | camel }}({% for a in call.arguments %}input.{{ a.name | snake }}{% if not loop.last %}, {% endif %}{% endfor %})
+{%- endmacro %}
+
 import { action, log } from "@remit/sdk";
-{% if names %}
-import { {% for name in names %}{{ name | split("/") | last }}{% if not loop.last %}, {% endif %}{% endfor %} } from "@remit/sdk/secrets";
-{% endif %}
+{% for package in packages %}
+import * as {{ package | camel }} from "@remit/sdk/{{ package }}";
+{% endfor %}
 
 /** What it is given; `action.toml` has the schema. */
 interface Input {
-  path: string;
+{% for input in inputs %}
+  {{ input.name | snake }}{% if input.optional %}?{% endif %}: {% if input.optional %}string | null{% elif input.number %}number{% else %}string{% endif %};
+{% endfor %}
 }
 
 /** What it did; `verify` gets it. */
 interface Output {
-  path: string;
-{% if rotate %}
-  current: number;
-{% endif %}
+{% for output in outputs %}
+  {{ output.name | camel }}: number;
+{% endfor %}
 }
 
 export const remediation = action<Input, Output>({
-  run({ path }) {
-{% if inspect %}
-    const before = inspect(path);
-    log.info(`${path} is at version ${before.current}`);
-{% else %}
-    log.info(`looking at ${path}`);
-{% endif %}
-{% if reveal and inspect %}
-    const value = reveal(path, "value", before.current);
-{% endif %}
-{% if rotate %}
-    const { current } = rotate(path);
-{% endif %}
-{% if disable and inspect %}
-    disable(path, before.current);
-{% endif %}
-{% if destroy and inspect %}
-    destroy(path, before.current);
-{% endif %}
-    return { path{% if rotate %}, current{% endif %} };
+  run(input) {
+    log.info(`{{ name }}: ${input.{{ inputs[0].name | snake }}}`);
+{% for c in calls %}
+    {%+ if c.answer %}const {{ c.answer | camel }} = {% endif %}{{ call(c) }};
+{% for n in c.numbers %}
+    log.info(`{{ c.function }}: {{ n.name }} is ${{ "{" }}{{ c.answer | camel }}.{{ n.name | camel }}}`);
+{% endfor %}
+{% endfor %}
+{% for other in others %}
+    // {{ other }} takes or answers more than text and numbers: call it here.
+{% endfor %}
+    return {
+{%- for output in outputs %} {{ output.name | camel }}: {{ output.answer | camel }}.{{ output.name | camel }}{% if not loop.last %},{% else %} {% endif %}{% endfor -%}
+    };
   },
 
-  verify(_, { path{% if inspect and rotate %}, current{% endif %} }) {
-{% if inspect and rotate %}
-    if (inspect(path).current !== current) {
-      throw new Error(`${path} was changed since`);
+  /** Looks, without changing anything, whether the repair holds. */
+  verify(input, output) {
+{% for c in calls if c.effect == "observe" %}
+    const {{ c.answer | camel }} = {{ call(c) }};
+{% for n in c.compared %}
+    if ({{ c.answer | camel }}.{{ n.name | camel }} !== output.{{ n.name | camel }}) {
+      throw new Error(`{{ n.name }} is ${{ "{" }}{{ c.answer | camel }}.{{ n.name | camel }}}, not ${output.{{ n.name | camel }}}`);
     }
-{% else %}
-    // Look, without changing anything, whether the repair holds.
-    log.info(`${path} is done`);
-{% endif %}
+{% endfor %}
+{% endfor %}
   },
 });

@@ -1,63 +1,57 @@
 """What this action repairs."""
-{% set inspect = "remit:secrets/inspect" in names %}
-{% set rotate = "remit:secrets/rotate" in names %}
-{% set disable = "remit:secrets/disable" in names %}
-{% set destroy = "remit:secrets/destroy" in names %}
-{% set reveal = "remit:secrets/reveal" in names %}
+{% macro call(call) -%}
+{{ call.package | snake }}.{{ call.function | snake }}({% for a in call.arguments %}input.{{ a.name | snake }}{% if not loop.last %}, {% endif %}{% endfor %})
+{%- endmacro %}
 
 from dataclasses import dataclass
 
-from remit import {% if inspect and rotate %}Error, {% endif %}action, log{% if names %}, secrets{% endif +%}
+from remit import {% if compares %}Error, {% endif %}action, log{% for package in packages %}, {{ package | snake }}{% endfor +%}
 
 
 @dataclass
 class Input:
     """What it is given; `action.toml` has the schema."""
 
-    path: str
+{% for input in inputs if not input.optional %}
+    {{ input.name | snake }}: {% if input.number %}int{% else %}str{% endif +%}
+{% endfor %}
+{% for input in inputs if input.optional %}
+    {{ input.name | snake }}: str | None = None
+{% endfor %}
 
 
 @dataclass
 class Output:
     """What it did; `verify` gets it."""
 
-    path: str
-{% if rotate %}
-    current: int
-{% endif %}
+{% for output in outputs %}
+    {{ output.name | snake }}: int
+{% endfor %}
 
 
 def run(input: Input) -> Output:
-    path = input.path
-{% if inspect %}
-    before = secrets.inspect(path)
-    log.info(f"{path} is at version {before.current}")
-{% else %}
-    log.info(f"looking at {path}")
-{% endif %}
-{% if reveal and inspect %}
-    value = secrets.reveal(path, "value", before.current)
-{% endif %}
-{% if rotate %}
-    rotated = secrets.rotate(path)
-{% endif %}
-{% if disable and inspect %}
-    secrets.disable(path, before.current)
-{% endif %}
-{% if destroy and inspect %}
-    secrets.destroy(path, before.current)
-{% endif %}
-    return Output(path{% if rotate %}, rotated.current{% endif %})
+    log.info(f"{{ name }}: {input.{{ inputs[0].name | snake }}}")
+{% for c in calls %}
+    {%+ if c.answer %}{{ c.answer | snake }} = {% endif %}{{ call(c) }}
+{% for n in c.numbers %}
+    log.info(f"{{ c.function }}: {{ n.name }} is {{ "{" }}{{ c.answer | snake }}.{{ n.name | snake }}}")
+{% endfor %}
+{% endfor %}
+{% for other in others %}
+    # {{ other }} takes or answers more than text and numbers: call it here.
+{% endfor %}
+    return Output({% for output in outputs %}{{ output.answer | snake }}.{{ output.name | snake }}{% if not loop.last %}, {% endif %}{% endfor %})
 
 
-def verify(_: Input, output: Output) -> None:
-{% if inspect and rotate %}
-    if secrets.inspect(output.path).current != output.current:
-        raise Error(f"{output.path} was changed since")
-{% else %}
-    # Look, without changing anything, whether the repair holds.
-    log.info(f"{output.path} is done")
-{% endif %}
+def verify(input: Input, output: Output) -> None:
+    """Looks, without changing anything, whether the repair holds."""
+{% for c in calls if c.effect == "observe" %}
+    {{ c.answer | snake }} = {{ call(c) }}
+{% for n in c.compared %}
+    if {{ c.answer | snake }}.{{ n.name | snake }} != output.{{ n.name | snake }}:
+        raise Error(f"{{ n.name }} is {{ "{" }}{{ c.answer | snake }}.{{ n.name | snake }}}, not {output.{{ n.name | snake }}}")
+{% endfor %}
+{% endfor %}
 
 
 Remediation = action(run, verify)

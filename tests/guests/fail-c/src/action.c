@@ -3,8 +3,8 @@
 
 remit_error *run(const cJSON *input, cJSON *output) {
     const char *path = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(input, "path"));
-    struct remit_rotated rotated;
-    REMIT_TRY(remit_rotate(path, NULL, &rotated));
+    struct remit_secrets_rotated rotated;
+    REMIT_TRY(remit_secrets_rotate(path, NULL, &rotated));
     (void)output;
     remit_panic("the sky over version %d fell", (int)rotated.current);
 }

@@ -9,8 +9,8 @@ mod wasi;
 
 use std::collections::BTreeMap;
 
-use remit::secrets::{Failure, VersionState};
-use remit::{Error, log, secrets};
+use remit::secrets::VersionState;
+use remit::{Error, Failure, log, secrets};
 use script::{Output, SAW, Script, Step, TRACE, Test};
 
 fn run(script: Script) -> Result<Output, Error> {

@@ -7,7 +7,8 @@ use remit_trust::Digest;
 use super::{Answer, Descriptor, code};
 use crate::Ctx;
 use crate::bindings::wasi::filesystem::types::ErrorCode;
-use crate::files::Put;
+use crate::ctx::answered;
+use crate::files::{Edit, Put};
 
 /// Bytes of all open files together.
 const MAX_OPEN: usize = 16 * 1024 * 1024;
@@ -192,7 +193,7 @@ impl Ctx {
             like: None,
             content: buffer.content.clone(),
         };
-        let answer = self.call(put).await?;
+        let answer = answered(self.change(Edit(put)).await)?;
         if answer.is_ok() {
             self.wasi.files.get(at)?.base = Base::Known(sha256);
         }

@@ -1,6 +1,6 @@
 //! What can be done with a descriptor.
 
-use remit_gate::{Observation as _, Resource};
+use remit_gate::{Operation as _, Resource};
 use remit_trust::Digest;
 use wasmtime::component::Resource as Handle;
 
@@ -11,7 +11,8 @@ use crate::bindings::wasi::filesystem::types::{
     Advice, DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry, ErrorCode, HostDescriptor,
     MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
 };
-use crate::files::{List, Look, MakeDirectory, Put, Remove, RemoveDirectory};
+use crate::ctx::answered;
+use crate::files::{Edit, List, Look, MakeDirectory, Put, Remove, RemoveDirectory};
 
 /// Bytes that one read gives at most.
 const MAX_READ: u64 = 64 * 1024;
@@ -104,8 +105,9 @@ impl HostDescriptor for Ctx {
     }
 
     async fn set_size(&mut self, of: Handle<Descriptor>, size: u64) -> Answer<()> {
-        let buffer = or_code!(self.buffer_of(&of, |_, write| write)?);
-        self.wasi.files.set_size(buffer, size)
+        let buffer = self.buffer_of(&of, |_, write| write)?;
+        let not_for_writing = |code| if code == ErrorCode::BadDescriptor { ErrorCode::Invalid } else { code };
+        self.wasi.files.set_size(or_code!(buffer.map_err(not_for_writing)), size)
     }
 
     async fn set_times(&mut self, of: Handle<Descriptor>, _: NewTimestamp, _: NewTimestamp) -> Answer<()> {
@@ -130,7 +132,7 @@ impl HostDescriptor for Ctx {
     async fn read_directory(&mut self, of: Handle<Descriptor>) -> Answer<Handle<DirectoryEntryStream>> {
         let resource = or_code!(self.directory(&of)?);
         or_code!(self.put_below(&resource).await?);
-        let listed = self.call(List { resource }).await?;
+        let listed = answered(self.observe(List { resource }).await)?;
         let entries = or_code!(listed.map_err(|failure| code(&failure, ErrorCode::NotDirectory)));
         let held = entries.iter().map(|entry| size_of::<DirectoryEntry>() + entry.name.len()).sum();
         or_code!(self.hold(held, List::NAME)?);
@@ -147,8 +149,8 @@ impl HostDescriptor for Ctx {
 
     async fn create_directory_at(&mut self, of: Handle<Descriptor>, path: String) -> Answer<()> {
         let directory = or_code!(self.directory(&of)?);
-        let resource = or_code!(self.named::<MakeDirectory>(&directory, &path)?);
-        let made = self.call(MakeDirectory { resource }).await?;
+        let resource = or_code!(self.named::<Edit<MakeDirectory>>(&directory, &path)?);
+        let made = answered(self.change(Edit(MakeDirectory { resource })).await)?;
         Ok(made.map_err(|failure| code(&failure, ErrorCode::Exist)))
     }
 
@@ -213,7 +215,7 @@ impl HostDescriptor for Ctx {
     ) -> Answer<Handle<Descriptor>> {
         let directory = or_code!(self.directory(&of)?);
         let resource = or_code!(if access.contains(DescriptorFlags::WRITE) {
-            self.named::<Put>(&directory, &path)?
+            self.named::<Edit<Put>>(&directory, &path)?
         } else {
             self.named::<Look>(&directory, &path)?
         });
@@ -228,9 +230,9 @@ impl HostDescriptor for Ctx {
 
     async fn remove_directory_at(&mut self, of: Handle<Descriptor>, path: String) -> Answer<()> {
         let directory = or_code!(self.directory(&of)?);
-        let resource = or_code!(self.named::<RemoveDirectory>(&directory, &path)?);
+        let resource = or_code!(self.named::<Edit<RemoveDirectory>>(&directory, &path)?);
         or_code!(self.put_below(&resource).await?);
-        let removed = self.call(RemoveDirectory { resource }).await?;
+        let removed = answered(self.change(Edit(RemoveDirectory { resource })).await)?;
         Ok(removed.map_err(|failure| match code(&failure, ErrorCode::NotEmpty) {
             ErrorCode::Invalid => ErrorCode::NotDirectory,
             other => other,
@@ -245,8 +247,8 @@ impl HostDescriptor for Ctx {
         to: String,
     ) -> Answer<()> {
         let (here, there) = (or_code!(self.directory(&of)?), or_code!(self.directory(&other)?));
-        let from = or_code!(self.named::<Remove>(&here, &from)?);
-        let to = or_code!(self.named::<Put>(&there, &to)?);
+        let from = or_code!(self.named::<Edit<Remove>>(&here, &from)?);
+        let to = or_code!(self.named::<Edit<Put>>(&there, &to)?);
         self.rename(from, to).await
     }
 
@@ -257,7 +259,7 @@ impl HostDescriptor for Ctx {
 
     async fn unlink_file_at(&mut self, of: Handle<Descriptor>, path: String) -> Answer<()> {
         let directory = or_code!(self.directory(&of)?);
-        let resource = or_code!(self.named::<Remove>(&directory, &path)?);
+        let resource = or_code!(self.named::<Edit<Remove>>(&directory, &path)?);
         self.remove(resource).await
     }
 

@@ -10,7 +10,7 @@ mod path;
 
 use std::collections::VecDeque;
 
-use remit_gate::{Failure, Observation as _, Resource};
+use remit_gate::{Failure, Operation as _, Resource};
 use wasmtime::component::Resource as Handle;
 
 pub(crate) use buffer::Buffers;
@@ -22,6 +22,7 @@ use super::io::IoError;
 use crate::Ctx;
 use crate::bindings::wasi::filesystem::types::{DirectoryEntry, ErrorCode};
 use crate::bindings::wasi::filesystem::{preopens, types};
+use crate::ctx::answered;
 use crate::files::GetDirectories;
 
 /// An open file or directory.
@@ -77,7 +78,7 @@ impl preopens::Host for Ctx {
         if !self.gate().offers::<GetDirectories>() {
             return Ok(Vec::new());
         }
-        let names = self.call(GetDirectories {}).await?.unwrap_or_default();
+        let names = answered(self.observe(GetDirectories {}).await)?.unwrap_or_default();
         let mut directories = Vec::new();
         for name in names {
             let resource = Resource::new(remit_backend::files::KIND, &name)

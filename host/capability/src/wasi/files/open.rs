@@ -1,14 +1,15 @@
 //! Opening, renaming, removing.
 
 use remit_backend::files::{Is, Odd};
-use remit_gate::{Observation as _, Resource};
+use remit_gate::{Operation as _, Resource};
 use remit_trust::Digest;
 
 use super::buffer::Base;
 use super::{Answer, Descriptor, code, or_code};
 use crate::Ctx;
 use crate::bindings::wasi::filesystem::types::{DescriptorFlags, ErrorCode, OpenFlags};
-use crate::files::{Find, Kind, Look, Put, Read, Remove};
+use crate::ctx::answered;
+use crate::files::{Edit, Find, Kind, Look, Put, Read, Remove};
 
 /// Why a run has no business with something.
 fn odd(what: Odd) -> ErrorCode {
@@ -22,7 +23,7 @@ fn odd(what: Odd) -> ErrorCode {
 impl Ctx {
     /// What there is, as the power to read tells it.
     pub(super) async fn look(&mut self, resource: &Resource) -> Answer<Is> {
-        let looked = self.call(Look { resource: resource.clone() }).await?;
+        let looked = answered(self.observe(Look { resource: resource.clone() }).await)?;
         Ok(match looked {
             Ok(Is::Other { what }) => Err(odd(what)),
             Ok(is) => Ok(is),
@@ -31,7 +32,7 @@ impl Ctx {
     }
 
     async fn find(&mut self, resource: &Resource) -> Answer<Kind> {
-        let found = self.call(Find { resource: resource.clone() }).await?;
+        let found = answered(self.observe(Find { resource: resource.clone() }).await)?;
         Ok(match found {
             Ok(Kind::Other) => Err(ErrorCode::NotPermitted),
             Ok(kind) => Ok(kind),
@@ -48,7 +49,7 @@ impl Ctx {
                 ),
             );
         }
-        let read = self.call(Read { resource: resource.clone(), sha256 }).await?;
+        let read = answered(self.observe(Read { resource: resource.clone(), sha256 }).await)?;
         Ok(read.map(|content| content.0).map_err(|failure| code(&failure, ErrorCode::Busy)))
     }
 
@@ -126,17 +127,17 @@ impl Ctx {
         let content = or_code!(self.content(&from, sha256, size).await?);
         let like = Some(from.clone());
         let put = Put { resource: to, sha256, size, from: None, new: false, like, content };
-        if let Err(failure) = self.call(put).await? {
+        if let Err(failure) = answered(self.change(Edit(put)).await)? {
             return Ok(Err(code(&failure, ErrorCode::Busy)));
         }
-        let removed = self.call(Remove { resource: from }).await?;
+        let removed = answered(self.change(Edit(Remove { resource: from })).await)?;
         Ok(removed.map_err(|failure| code(&failure, ErrorCode::Busy)))
     }
 
     pub(super) async fn remove(&mut self, resource: Resource) -> Answer<()> {
         or_code!(self.put_below(&resource).await?);
         let open = self.wasi.files.find(&resource);
-        if let Err(failure) = self.call(Remove { resource }).await? {
+        if let Err(failure) = answered(self.change(Edit(Remove { resource })).await)? {
             return Ok(Err(code(&failure, ErrorCode::NotPermitted)));
         }
         if let Some(open) = open {

@@ -1,0 +1,358 @@
+//! The WIT as the generators see it: packages of functions that answer `result<_, failure>`, and the types they use.
+//!
+//! What cannot be given a wrapper in every language is an error here, before anything is written.
+
+use std::collections::BTreeMap;
+
+use wit_parser::{InterfaceId, Resolve, Type, TypeDefKind, TypeId, TypeOwner};
+
+use crate::world;
+
+/// What keeps a package from having wrappers.
+pub type Result<T> = std::result::Result<T, String>;
+
+/// The interface with the error type of every function.
+const FAILURE: &str = "remit:types/errors";
+
+/// A WIT package with at least one interface that a scope grants.
+pub struct Package {
+    /// `secrets`.
+    pub name: String,
+    /// From the WIT; empty without.
+    pub docs: String,
+    /// Those that a scope grants, and those that only have types.
+    pub interfaces: Vec<Interface>,
+}
+
+/// An interface of a package.
+pub struct Interface {
+    /// `rotate`.
+    pub name: String,
+    /// `remit:secrets/rotate@0.1.0`.
+    pub import: String,
+    /// The types it defines, each after those it is made of.
+    pub types: Vec<Named>,
+    /// In the order of the WIT.
+    pub functions: Vec<Function>,
+}
+
+/// A function and its wrapper.
+pub struct Function {
+    /// The wrapper's name, unique in the package: the interface's where it has this one function only, or where
+    /// they are called alike; otherwise `interface-function`.
+    pub name: String,
+    /// The name in the WIT.
+    pub wit: String,
+    /// From the WIT; empty without.
+    pub docs: String,
+    /// In order; the first one that is text names the resource.
+    pub params: Vec<Param>,
+    /// What it answers where it does not fail.
+    pub ok: Option<Ty>,
+    /// Its documented effect: `observe`, `disclose`, `change` or `irrevocable`.
+    pub effect: String,
+    /// What an error says was asked: `disable version {1} of {0}`.
+    pub doing: Vec<Piece>,
+}
+
+/// A parameter.
+pub struct Param {
+    /// As in the WIT: `max-age`.
+    pub name: String,
+    /// Never a record.
+    pub ty: Ty,
+}
+
+/// A part of the text that says what was asked.
+pub enum Piece {
+    /// Words, with the spaces around them.
+    Text(String),
+    /// A parameter, by its index: text or a whole number.
+    Param(usize),
+}
+
+/// A type with a name.
+pub struct Named {
+    /// As in the WIT: `version-state`.
+    pub name: String,
+    /// From the WIT; empty without.
+    pub docs: String,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// The two kinds of types that wrappers have.
+pub enum Kind {
+    /// Its fields.
+    Record(Vec<Field>),
+    /// Its cases.
+    Enum(Vec<Field>),
+}
+
+/// A field of a record, or a case of an enum, which has no type.
+pub struct Field {
+    /// As in the WIT.
+    pub name: String,
+    /// From the WIT; empty without.
+    pub docs: String,
+    /// Of a field.
+    pub ty: Option<Ty>,
+}
+
+/// A type where it is used.
+#[derive(Clone, PartialEq)]
+pub enum Ty {
+    /// `bool`.
+    Bool,
+    /// By its WIT name: `u64`.
+    Int(&'static str),
+    /// `f32` or `f64`.
+    Float(&'static str),
+    /// `string`.
+    Text,
+    /// Of anything but an option or a list.
+    Option(Box<Ty>),
+    /// Of anything but an option or a list.
+    List(Box<Ty>),
+    /// A record of the same package.
+    Record(TypeName),
+    /// An enum of the same package.
+    Enum(TypeName),
+}
+
+/// A type of the package.
+#[derive(Clone, PartialEq)]
+pub struct TypeName {
+    /// The interface that defines it.
+    pub interface: String,
+    /// As in the WIT.
+    pub name: String,
+}
+
+/// Every package of `resolve` that is to have wrappers, in order of their names.
+///
+/// # Errors
+/// When a type or name in the WIT cannot have a wrapper in every language.
+pub fn packages(resolve: &Resolve) -> Result<Vec<Package>> {
+    let mut packages = Vec::new();
+    for (_, package) in &resolve.packages {
+        let mut interfaces = Vec::new();
+        for id in package.interfaces.values() {
+            let granted = world::is_capability(resolve, *id);
+            let types_only = resolve.interfaces[*id].functions.is_empty();
+            let name = resolve.id_of(*id).unwrap_or_default();
+            if (granted || types_only) && !name.starts_with(FAILURE) {
+                interfaces.push(
+                    interface(resolve, *id).map_err(|why| format!("{name} cannot have wrappers: {why}"))?,
+                );
+            }
+        }
+        if interfaces.iter().all(|interface| interface.functions.is_empty()) {
+            continue;
+        }
+        let docs = package.docs.contents.clone().unwrap_or_default();
+        let others =
+            package.interfaces.values().flat_map(|id| resolve.interfaces[*id].types.values()).filter(|id| {
+                let (owner, name) = defined(resolve, **id);
+                name != "failure"
+                    && owner.is_some_and(|owner| !package.interfaces.values().any(|own| *own == owner))
+            });
+        if let Some(other) = others.map(|id| defined(resolve, *id).1).next() {
+            return Err(format!(
+                "{}: it uses `{other}` of another package, which has no wrapper",
+                package.name
+            ));
+        }
+        let package = Package { name: package.name.name.clone(), docs, interfaces };
+        unique(&package)?;
+        packages.push(package);
+    }
+    packages.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(packages)
+}
+
+/// One package is one module: each of its names means one thing, in the spelling of every language.
+fn unique(package: &Package) -> Result<()> {
+    let mut seen = BTreeMap::new();
+    for interface in &package.interfaces {
+        let types = interface.types.iter().map(|ty| format!("{}-", ty.name));
+        let functions = interface.functions.iter().map(|function| function.name.clone());
+        for name in types.chain(functions) {
+            if let Some(other) = seen.insert(name.replace('-', "_"), &interface.name) {
+                let name = name.trim_end_matches('-');
+                let (package, interface) = (&package.name, &interface.name);
+                return Err(format!(
+                    "remit:{package}: `{name}` is in {other} and in {interface}: rename one, or `use` it"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn interface(resolve: &Resolve, id: InterfaceId) -> Result<Interface> {
+    let interface = &resolve.interfaces[id];
+    let name = interface.name.clone().ok_or("an interface has no name")?;
+    let mut types = Vec::new();
+    for (name, ty) in &interface.types {
+        let def = &resolve.types[*ty];
+        let docs = def.docs.contents.clone().unwrap_or_default();
+        let kind = match &def.kind {
+            TypeDefKind::Type(_) => continue,
+            TypeDefKind::Record(record) => Kind::Record(
+                record
+                    .fields
+                    .iter()
+                    .map(|field| {
+                        Ok(Field {
+                            name: field.name.clone(),
+                            docs: field.docs.contents.clone().unwrap_or_default(),
+                            ty: Some(ty_of(resolve, &field.ty)?),
+                        })
+                    })
+                    .collect::<Result<_>>()?,
+            ),
+            TypeDefKind::Enum(cases) => Kind::Enum(
+                cases
+                    .cases
+                    .iter()
+                    .map(|case| Field {
+                        name: case.name.clone(),
+                        docs: case.docs.contents.clone().unwrap_or_default(),
+                        ty: None,
+                    })
+                    .collect(),
+            ),
+            other => {
+                return Err(format!(
+                    "`{name}` is a {}: only records and enums have wrappers",
+                    other.as_str()
+                ));
+            }
+        };
+        types.push(Named { name: name.clone(), docs, kind });
+    }
+    let functions = interface.functions.values();
+    let functions = functions.map(|f| function(resolve, &name, interface.functions.len() == 1, f));
+    let functions = functions.collect::<Result<_>>()?;
+    Ok(Interface { import: resolve.id_of(id).unwrap_or_default(), name, types, functions })
+}
+
+fn function(resolve: &Resolve, interface: &str, only: bool, f: &wit_parser::Function) -> Result<Function> {
+    let mut params = Vec::new();
+    for param in &f.params {
+        let ty = ty_of(resolve, &param.ty)?;
+        if !is_param(&ty) {
+            return Err(format!("`{}` of `{}` is a type that no wrapper can pass", param.name, f.name));
+        }
+        params.push(Param { name: param.name.clone(), ty });
+    }
+    let result = match &f.result {
+        Some(Type::Id(id)) => match &resolve.types[*id].kind {
+            TypeDefKind::Result(result) if result.err.is_some_and(|err| is_failure(resolve, &err)) => result,
+            _ => return Err(format!("`{}` does not answer result<_, failure> of {FAILURE}", f.name)),
+        },
+        _ => return Err(format!("`{}` does not answer result<_, failure> of {FAILURE}", f.name)),
+    };
+    let ok = result.ok.map(|ok| ty_of(resolve, &ok)).transpose()?;
+    let name =
+        if only || f.name == interface { interface.to_owned() } else { format!("{interface}-{}", f.name) };
+    let verb = if only { interface } else { &f.name };
+    let doing = doing(verb, &params);
+    let docs = f.docs.contents.clone().unwrap_or_default();
+    let effect =
+        docs.split_once("Effect: ").map(|(_, rest)| rest.chars().take_while(char::is_ascii_lowercase));
+    let effect =
+        effect.ok_or_else(|| format!("the documentation of `{}` has no `Effect: `", f.name))?.collect();
+    Ok(Function { name, wit: f.name.clone(), docs, params, ok, effect, doing })
+}
+
+/// `disable version {version} of {path}`: the verb, the numbers, and the first parameter, which names the resource. Other
+/// texts stay out: one could be secret.
+fn doing(verb: &str, params: &[Param]) -> Vec<Piece> {
+    let mut pieces = vec![Piece::Text(verb.replace('-', " "))];
+    let numbers: Vec<usize> = (0..params.len()).filter(|i| matches!(params[*i].ty, Ty::Int(_))).collect();
+    for (at, number) in numbers.iter().enumerate() {
+        let before = if at == 0 { " " } else { ", " };
+        pieces.push(Piece::Text(format!("{before}{} ", params[*number].name.replace('-', " "))));
+        pieces.push(Piece::Param(*number));
+    }
+    if params.first().is_some_and(|first| first.ty == Ty::Text) {
+        pieces.push(Piece::Text(if numbers.is_empty() { " " } else { " of " }.to_owned()));
+        pieces.push(Piece::Param(0));
+    }
+    pieces
+}
+
+/// What every language can pass: no record, and nothing within a list or an option but a plain value.
+fn is_param(ty: &Ty) -> bool {
+    let plain = |ty: &Ty| matches!(ty, Ty::Bool | Ty::Int(_) | Ty::Float(_) | Ty::Text);
+    match ty {
+        Ty::Option(inner) | Ty::List(inner) => plain(inner),
+        Ty::Enum(_) => true,
+        other => plain(other),
+    }
+}
+
+fn is_failure(resolve: &Resolve, ty: &Type) -> bool {
+    let Type::Id(id) = ty else { return false };
+    let (owner, name) = defined(resolve, *id);
+    name == "failure"
+        && owner.is_some_and(|owner| resolve.id_of(owner).unwrap_or_default().starts_with(FAILURE))
+}
+
+/// Where a type is defined, through `use`, and its name.
+fn defined(resolve: &Resolve, mut id: TypeId) -> (Option<InterfaceId>, &str) {
+    while let TypeDefKind::Type(Type::Id(other)) = &resolve.types[id].kind {
+        id = *other;
+    }
+    let owner = match resolve.types[id].owner {
+        TypeOwner::Interface(owner) => Some(owner),
+        _ => None,
+    };
+    (owner, resolve.types[id].name.as_deref().unwrap_or_default())
+}
+
+fn ty_of(resolve: &Resolve, ty: &Type) -> Result<Ty> {
+    Ok(match ty {
+        Type::Bool => Ty::Bool,
+        Type::U8 => Ty::Int("u8"),
+        Type::U16 => Ty::Int("u16"),
+        Type::U32 => Ty::Int("u32"),
+        Type::U64 => Ty::Int("u64"),
+        Type::S8 => Ty::Int("s8"),
+        Type::S16 => Ty::Int("s16"),
+        Type::S32 => Ty::Int("s32"),
+        Type::S64 => Ty::Int("s64"),
+        Type::F32 => Ty::Float("f32"),
+        Type::F64 => Ty::Float("f64"),
+        Type::String => Ty::Text,
+        Type::Char | Type::ErrorContext => return Err("its type has no wrapper: use string".to_owned()),
+        Type::Id(id) => {
+            let named = || {
+                let (owner, name) = defined(resolve, *id);
+                let interface =
+                    owner.and_then(|owner| resolve.interfaces[owner].name.clone()).unwrap_or_default();
+                TypeName { interface, name: name.to_owned() }
+            };
+            match &resolve.types[*id].kind {
+                TypeDefKind::Type(other) => return ty_of(resolve, other),
+                TypeDefKind::Option(inner) => match ty_of(resolve, inner)? {
+                    Ty::Option(_) | Ty::List(_) => {
+                        return Err("an option of an option or of a list has no wrapper".to_owned());
+                    }
+                    inner => Ty::Option(Box::new(inner)),
+                },
+                TypeDefKind::List(inner) => match ty_of(resolve, inner)? {
+                    Ty::Option(_) | Ty::List(_) => {
+                        return Err("a list of options or of lists has no wrapper".to_owned());
+                    }
+                    inner => Ty::List(Box::new(inner)),
+                },
+                TypeDefKind::Record(_) => Ty::Record(named()),
+                TypeDefKind::Enum(_) => Ty::Enum(named()),
+                other => return Err(format!("a {} has no wrapper", other.as_str())),
+            }
+        }
+    })
+}

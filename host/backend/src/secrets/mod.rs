@@ -1,0 +1,23 @@
+//! Secrets: stores of versioned values.
+
+mod blocking;
+mod config;
+mod embedded;
+mod fields;
+mod generator;
+mod openbao;
+mod played;
+mod router;
+mod store;
+
+pub use config::{SecretsConfig, Serving};
+pub use embedded::{Embedded, EmbeddedConfig, EmbeddedError};
+pub use fields::Fields;
+pub use generator::Generator;
+pub use openbao::{OpenBao, OpenBaoConfig};
+pub use played::Played;
+pub use router::Secrets;
+pub use store::{
+    Act, BoxFuture, Identity, KIND, Metadata, Right, SecretStore, SecretView, Target, Turn, Version,
+    VersionState,
+};

@@ -1,0 +1,137 @@
+//! How the systems of a domain are made up for an offline test, and what they look like afterwards.
+//!
+//! In a fixture, each domain has tables of its own: `[[secret]]` says what there is, and `[[expect.secret]]` what there is
+//! to be in the end.
+
+use std::fmt::Debug;
+use std::path::Path;
+use std::pin::Pin;
+
+use remit_backend::Systems;
+use remit_gate::{Estate, Failure};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The systems of a domain: how runs reach them, and how an offline test makes them up.
+pub trait Offline: Systems + Clone {
+    /// The name of its tables in a fixture: `secret`. It is the kind of its resources.
+    const TABLE: &'static str;
+    /// One thing before the test.
+    type Before: DeserializeOwned + Clone + Debug + Send + Sync + 'static;
+    /// One thing after it.
+    type After: Serialize + DeserializeOwned + Debug + Send + Sync + 'static;
+
+    /// Adds the systems to an estate: the same for each run, or each run's own part.
+    fn serve(self, estate: Estate) -> Estate;
+
+    /// Where a thing is before the test.
+    fn path_before(before: &Self::Before) -> &str;
+
+    /// Where a thing is after it.
+    fn path_after(after: &Self::After) -> &str;
+
+    /// Why nothing can have this path, if so.
+    fn no_path(path: &str) -> Option<String>;
+
+    /// What cannot be, though it is well-formed.
+    fn mistakes(before: &[Self::Before]) -> Vec<Misstated>;
+
+    /// Makes everything in `folder`, which exists and is empty.
+    fn make_up(before: &[Self::Before], folder: &Path) -> impl Future<Output = Result<Self, Failure>> + Send;
+
+    /// What is at `path` now. That there is nothing is an answer too.
+    fn look(&self, path: &str) -> impl Future<Output = Result<Self::After, Failure>> + Send;
+
+    /// The whole of it in words, for a comparison: `version 2, disabled [1]`.
+    fn words(after: &Self::After) -> String;
+}
+
+/// A mistake in what a fixture says there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misstated {
+    /// Which of the tables, counted from 0.
+    pub at: usize,
+    /// Which of its keys.
+    pub key: &'static str,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// What is at one path after a test.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// Where.
+    pub path: String,
+    /// All of it, in words.
+    pub words: String,
+    /// As a fixture writes it down.
+    pub written: toml_edit::InlineTable,
+}
+
+impl PartialEq for State {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.path, &self.words) == (&other.path, &other.words)
+    }
+}
+
+impl State {
+    pub(crate) fn of<O: Offline>(after: &O::After) -> Self {
+        let written = after.serialize(toml_edit::ser::ValueSerializer::new()).ok();
+        let written = written.and_then(|value| value.as_inline_table().cloned()).unwrap_or_default();
+        Self { path: O::path_after(after).to_owned(), words: O::words(after), written }
+    }
+}
+
+/// What a fixture says there is of one domain.
+pub trait Things: Debug + Send + Sync {
+    /// Where each is.
+    fn paths(&self) -> Vec<&str>;
+    /// [`Offline::mistakes`].
+    fn mistakes(&self) -> Vec<Misstated>;
+    /// Makes everything in `folder`, and lets runs reach it.
+    fn make_up<'a>(&'a self, folder: &'a Path, estate: Estate) -> Boxed<'a, (Estate, Box<dyn MadeUp>)>;
+}
+
+/// Systems that were made up.
+pub trait MadeUp: Send + Sync {
+    /// What is at `path` now.
+    fn look<'a>(&'a self, path: &'a str) -> Boxed<'a, State>;
+}
+
+/// What comes of something that may fail.
+pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
+
+/// What there is of the domain of `S`.
+pub(crate) struct Befores<S: Offline>(pub(crate) Vec<S::Before>);
+
+impl<S: Offline> Debug for Befores<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<S: Offline> Things for Befores<S> {
+    fn paths(&self) -> Vec<&str> {
+        self.0.iter().map(|before| S::path_before(before)).collect()
+    }
+
+    fn mistakes(&self) -> Vec<Misstated> {
+        S::mistakes(&self.0)
+    }
+
+    fn make_up<'a>(&'a self, folder: &'a Path, estate: Estate) -> Boxed<'a, (Estate, Box<dyn MadeUp>)> {
+        Box::pin(async move {
+            let systems = S::make_up(&self.0, folder).await?;
+            let estate = systems.clone().serve(estate);
+            Ok((estate, Box::new(Made(systems)) as Box<dyn MadeUp>))
+        })
+    }
+}
+
+struct Made<S>(S);
+
+impl<S: Offline> MadeUp for Made<S> {
+    fn look<'a>(&'a self, path: &'a str) -> Boxed<'a, State> {
+        Box::pin(async move { Ok(State::of::<S>(&self.0.look(path).await?)) })
+    }
+}

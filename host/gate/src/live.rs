@@ -1,0 +1,334 @@
+//! Host calls of a live run or a rehearsal: decided, journaled, performed.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use remit_journal::{Effect, Event, Mode, Phase, StartError, Watch};
+use tokio::sync::RwLock;
+
+use crate::finish::Finish;
+use crate::operation::{Named as _, effect_of_change, effect_of_observation};
+use crate::progress::Progress;
+use crate::recorder::{Recorder, intent, raw, written};
+use crate::scope::Rules;
+use crate::setup::{Estate, Setup, Window};
+use crate::{Change, Failure, Fault, MakeUp, Noise, Observe, Operation, Permit, Resource, Step};
+
+/// What a call came to: the guest's answer, or (outside) the end of its run.
+pub(crate) type Answer<O> = Result<Result<<O as Operation>::Outcome, Failure>, Fault>;
+
+pub(crate) struct Live {
+    mode: Mode,
+    rules: Rules,
+    window: Option<Window>,
+    watch: Option<Watch>,
+    pub(crate) estate: Estate,
+    /// What a rehearsal's made-up answers are made of.
+    noise: Noise,
+    pub(crate) recorder: Recorder,
+    pub(crate) progress: Progress,
+    /// Held for reading by every effect under way, so that [`Live::settle`] can wait for them even when
+    /// the guest that asked is gone.
+    under_way: Arc<RwLock<()>>,
+}
+
+impl Live {
+    pub(crate) fn new(setup: Setup) -> Self {
+        let Setup { facts, mode, scope, plan, window, watch, estate, journal, sealer } = setup;
+        Self {
+            mode,
+            rules: scope.compile(),
+            window,
+            watch,
+            noise: Noise::new(&facts.seed),
+            recorder: Recorder::new(facts.run, journal, sealer),
+            estate: estate.for_run(&scope, mode).with(facts),
+            progress: Progress::new(scope.limits, plan),
+            under_way: Arc::default(),
+        }
+    }
+
+    /// Waits until every effect under way has its outcome journaled.
+    pub(crate) async fn settle(&self) {
+        drop(self.under_way.write().await);
+    }
+
+    /// Whether there still is authority: its time is not over, and nobody took it away.
+    pub(crate) fn holds(&self, at: Timestamp) -> Result<(), Fault> {
+        let now = Instant::now();
+        if let Some(window) = &self.window {
+            window.holds(at, now)?;
+        }
+        match self.watch.as_ref().map(|watch| watch.look(now)).transpose()?.flatten() {
+            Some(withdrawn) => Err(Fault::Withdrawn(withdrawn)),
+            None => Ok(()),
+        }
+    }
+
+    /// Journals a call whose arguments have no canonical form.
+    pub(crate) fn refuse_arguments(&self, operation: &str, shown: &str, why: &str) -> Result<(), Fault> {
+        let call = self.progress.count_call().map_err(|(_, fault)| fault)?;
+        self.recorder.deny(call, operation, shown, serde_json::value::RawValue::NULL.to_owned(), why)
+    }
+
+    pub(crate) async fn observe<O: Observe>(&self, operation: &O) -> Answer<O> {
+        let resource = &*operation.resource();
+        let (at, call) = self.admit(operation, resource, effect_of_observation::<O>())?;
+        let backend = self.estate.of::<O>()?;
+        if let Some(make_up) = O::DISCLOSES {
+            return self.disclose(call, operation, resource, backend, make_up).await;
+        }
+        // Only a rehearsal is asked for what it saw.
+        if self.mode == Mode::Rehearse && !O::AMBIENT {
+            let mut step =
+                Step::of(self.progress.phase(), operation, Effect::Observe).map_err(written::<O>)?;
+            step.content = O::SEALED;
+            self.progress.saw(step);
+        }
+        self.recorder.observes(at, call, operation, resource)?;
+        let answer = self.injecting::<O>(operation.observe(backend)).await;
+        let bytes = self.recorder.outcome::<O>(call, &answer, O::SEALED)?;
+        self.charge(call, operation, &answer, bytes)?;
+        Ok(answer)
+    }
+
+    /// Hands out secret material, as a step of the plan; in a rehearsal, something of the same shape that is made up.
+    async fn disclose<O: Observe>(
+        &self,
+        call: u64,
+        operation: &O,
+        resource: &Resource,
+        backend: &O::Backend,
+        make_up: MakeUp<O::Outcome>,
+    ) -> Answer<O> {
+        let step = Step::of(self.progress.phase(), operation, Effect::Disclose).map_err(written::<O>)?;
+        self.progress
+            .take(step, Step::admits)
+            .or_else(|fault| self.refuse(call, operation, resource, fault))?;
+        let intent = intent(call, operation, Effect::Disclose, resource)?;
+        if self.mode == Mode::Rehearse {
+            let place = format!("{} {}", O::NAME, intent.arguments);
+            let answer = self.injecting::<O>(operation.observe(backend)).await;
+            let answer = answer.map(|real| make_up(real, &self.noise.at(&place)));
+            let bytes = self.recorder.simulated::<O>(intent, &answer, true)?;
+            self.charge(call, operation, &answer, bytes)?;
+            return Ok(answer);
+        }
+        // Whoever learnt a secret must be on record even if the host dies right after.
+        match self.recorder.intend(Timestamp::now(), intent).await {
+            Ok(()) => {}
+            Err(error) => return self.not_intended(call, operation, resource, error),
+        }
+        let answer = self.injecting::<O>(operation.observe(backend)).await;
+        let bytes = self.recorder.outcome::<O>(call, &answer, true)?;
+        self.charge(call, operation, &answer, bytes)?;
+        Ok(answer)
+    }
+
+    pub(crate) async fn change<O: Change>(self: &Arc<Self>, operation: O) -> Answer<O> {
+        let resource = operation.resource().into_owned();
+        let (_, call) = self.admit(&operation, &resource, effect_of_change::<O>())?;
+        let backend = self.estate.get::<O>()?;
+        let mut prepared = match operation.prepare(&backend).await {
+            Ok(prepared) => prepared,
+            Err(failure) => {
+                // Nothing was touched: the attempt is on record, and the guest may handle it.
+                let intent = intent(call, &operation, effect_of_change::<O>(), &resource)?;
+                let answer = Err(failure);
+                let bytes = if self.mode == Mode::Rehearse {
+                    self.recorder.simulated::<O>(intent, &answer, false)?
+                } else {
+                    self.recorder.note(Event::Intent(intent))?;
+                    self.recorder.outcome::<O>(call, &answer, false)?
+                };
+                self.charge(call, &operation, &answer, bytes)?;
+                return Ok(answer);
+            }
+        };
+        if let (Some(why), None) = (O::IRREVOCABLE, &prepared.irrevocable) {
+            prepared.irrevocable = Some(why.to_owned());
+        }
+        let effect = if prepared.irrevocable.is_some() { Effect::Irrevocable } else { Effect::Change };
+        let mut step = Step::of(self.progress.phase(), &operation, effect).map_err(written::<O>)?;
+        step.before = Some(serde_json::to_value(&prepared.undo).map_err(written::<O>)?);
+        step.irrevocable_because.clone_from(&prepared.irrevocable);
+        if effect == Effect::Change {
+            step.undo = Some(operation.describe_undo(&prepared.undo));
+        }
+        self.accepts(&step)
+            .and_then(|()| {
+                self.progress.take(step, |planned, step| planned.admits_change::<O>(step, &prepared.undo))
+            })
+            .or_else(|fault| self.refuse(call, &operation, &resource, fault))?;
+
+        let mut intent = intent(call, &operation, effect, &resource)?;
+        intent.before = Some(raw::<O>(&prepared.undo)?);
+        intent.irrevocable_because.clone_from(&prepared.irrevocable);
+        if self.mode == Mode::Rehearse {
+            let answer = Ok(operation.rehearse(&prepared, &backend));
+            let bytes = self.recorder.simulated::<O>(intent, &answer, false)?;
+            self.charge(call, &operation, &answer, bytes)?;
+            return Ok(answer);
+        }
+        if let Some(secret) = &prepared.secret {
+            intent.sealed = Some(self.recorder.seal_undo::<O>(&intent, secret)?);
+        }
+
+        // From here on the guest may stop waiting (a time-out drops this future), the effect may not stop
+        // half-way: it runs to its journaled outcome.
+        let running = Arc::clone(&self.under_way).read_owned().await;
+        let live = Arc::clone(self);
+        let effect = Finish::new(async move {
+            // Preparing may have taken long; what is on record as intended is intended in time.
+            let at = Timestamp::now();
+            live.holds(at).or_else(|fault| live.refuse(call, &operation, &resource, fault))?;
+            match live.recorder.intend(at, intent.clone()).await {
+                Ok(()) => live.progress.begins(intent),
+                Err(error) => return live.not_intended(call, &operation, &resource, error),
+            }
+            let permit = Permit { operation: &operation, before: &prepared };
+            let answer = live.injecting::<O>(O::perform(&backend, permit)).await;
+            live.progress.ends(call, &answer);
+            let bytes = live.recorder.outcome::<O>(call, &answer, false)?;
+            live.charge(call, &operation, &answer, bytes)?;
+            drop(running);
+            Ok(answer)
+        });
+        effect.await.unwrap_or(Err(Fault::Interrupted { operation: O::NAME }))
+    }
+
+    /// The effect itself, unless an offline test wants it to fail here.
+    async fn injecting<O: Operation>(
+        &self,
+        perform: impl Future<Output = Result<O::Outcome, Failure>>,
+    ) -> Result<O::Outcome, Failure> {
+        if O::AMBIENT || self.mode == Mode::Rehearse || !self.estate.fails() {
+            return perform.await;
+        }
+        match self.estate.injected(self.progress.count_performed()) {
+            None => perform.await,
+            Some(injected) => {
+                if injected.answer_lost {
+                    perform.await?;
+                }
+                Err(injected.failure.clone())
+            }
+        }
+    }
+
+    /// Counts a call and decides what can be decided from the operation alone: when, and the call's number.
+    fn admit<O: Operation>(
+        &self,
+        operation: &O,
+        resource: &Resource,
+        effect: Effect,
+    ) -> Result<(Timestamp, u64), Fault> {
+        let call = match self.progress.count_call() {
+            Ok(call) => call,
+            Err((call, fault)) => return self.refuse(call, operation, resource, fault),
+        };
+        // Without its resource: a name that the action chose may hold what it was told.
+        tracing::debug!(run = %self.recorder.run(), call, operation = O::NAME, "host call");
+        let at = Timestamp::now();
+        match self.may(at, operation, resource, effect) {
+            Ok(()) => Ok((at, call)),
+            Err(fault) => self.refuse(call, operation, resource, fault),
+        }
+    }
+
+    fn may<O: Operation>(
+        &self,
+        at: Timestamp,
+        _: &O,
+        resource: &Resource,
+        effect: Effect,
+    ) -> Result<(), Fault> {
+        self.holds(at)?;
+        if !O::AMBIENT {
+            let allowed = self.rules.permits(O::INTERFACE, resource);
+            allowed.map_err(|reason| out_of_scope(O::NAME, resource, reason))?;
+        }
+        if effect == Effect::Disclose
+            && self.mode == Mode::Live
+            && !self.rules.accepts_disclosure(O::INTERFACE, resource)
+        {
+            let reason = "it hands out secret material, which the rule does not accept (`disclose = true`)";
+            return Err(out_of_scope(O::NAME, resource, reason.to_owned()));
+        }
+        let changes = matches!(effect, Effect::Change | Effect::Irrevocable);
+        if changes && self.progress.phase() != Phase::Run {
+            return Err(Fault::ReadOnly { operation: O::NAME.to_owned(), resource: resource.to_string() });
+        }
+        Ok(())
+    }
+
+    /// Whether the scope accepts that a step cannot be taken back.
+    fn accepts(&self, step: &Step) -> Result<(), Fault> {
+        if step.effect == Effect::Irrevocable
+            && self.mode == Mode::Live
+            && !self.rules.accepts_irrevocable(step.interface(), &step.resource)
+        {
+            let why = step.irrevocable_because.as_deref().unwrap_or("it has no undo");
+            let reason = format!(
+                "it cannot be taken back ({why}), which the rule does not accept (`irrevocable = true`)"
+            );
+            return Err(out_of_scope(&step.operation, &step.resource, reason));
+        }
+        Ok(())
+    }
+
+    /// Counts an answer, which the guest does not have yet.
+    fn charge<O: Operation>(
+        &self,
+        call: u64,
+        operation: &O,
+        answer: &Result<O::Outcome, Failure>,
+        bytes: u64,
+    ) -> Result<(), Fault> {
+        let charged = self.progress.charge_answer(answer, bytes);
+        charged.or_else(|fault| self.refuse(call, operation, &operation.resource(), fault))
+    }
+
+    /// Puts on record that this call is refused, and why.
+    fn refuse<O: Operation, T>(
+        &self,
+        call: u64,
+        operation: &O,
+        resource: &Resource,
+        fault: Fault,
+    ) -> Result<T, Fault> {
+        let said;
+        let reason = match &fault {
+            Fault::OutOfScope { reason, .. } => reason,
+            Fault::ReadOnly { .. } => "only reading is allowed in this phase",
+            other => {
+                said = other.to_string();
+                &said
+            }
+        };
+        self.recorder.deny(call, O::NAME, resource.as_str(), raw::<O>(operation)?, reason)?;
+        Err(fault)
+    }
+
+    /// Why an intent is not on record: the journal is broken, or it refuses this run.
+    fn not_intended<O: Operation, T>(
+        &self,
+        call: u64,
+        operation: &O,
+        resource: &Resource,
+        error: StartError,
+    ) -> Result<T, Fault> {
+        let fault = match error {
+            StartError::Journal(error) => return Err(error.into()),
+            StartError::Withdrawn(withdrawn) => Fault::Withdrawn(withdrawn),
+            StartError::Clock { .. } => Fault::Clock(error.to_string()),
+            _ => return Err(Fault::Interrupted { operation: O::NAME }),
+        };
+        self.refuse(call, operation, resource, fault)
+    }
+}
+
+fn out_of_scope(operation: &str, resource: &Resource, reason: String) -> Fault {
+    Fault::OutOfScope { operation: operation.to_owned(), resource: resource.to_string(), reason }
+}

@@ -1,0 +1,198 @@
+//! What the gate of a live run or a rehearsal writes into the journal.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use jiff::Timestamp;
+use remit_journal::{
+    CallEvent, CallResult, Denied, Effect, Event, Intent, Journal, Record, RunId, Simulated, StartError,
+};
+use remit_trust::{Sealed, Sealer, SecretBytes};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::context::{outcome_context, undo_context};
+use crate::{Failure, Fault, Operation, Resource};
+
+/// Writes the records of one run.
+pub(crate) struct Recorder {
+    run: RunId,
+    journal: Journal,
+    sealer: Arc<Sealer>,
+    /// Whether an answer was a secret, or content: one that is sealed in the journal.
+    told: AtomicBool,
+}
+
+impl Recorder {
+    pub(crate) fn new(run: RunId, journal: Journal, sealer: Arc<Sealer>) -> Self {
+        Self { run, journal, sealer, told: AtomicBool::new(false) }
+    }
+
+    pub(crate) fn run(&self) -> RunId {
+        self.run
+    }
+
+    pub(crate) fn was_told(&self) -> bool {
+        self.told.load(Ordering::Relaxed)
+    }
+
+    /// A refused call. `arguments` are null where they have no canonical form.
+    pub(crate) fn deny(
+        &self,
+        call: u64,
+        operation: &str,
+        resource: &str,
+        arguments: Box<RawValue>,
+        reason: &str,
+    ) -> Result<(), Fault> {
+        // Once the action was told a secret, a name that it chose may hold it: such a name is in no log.
+        if self.was_told() {
+            tracing::warn!(run = %self.run, call, operation, "host call refused");
+        } else {
+            tracing::warn!(run = %self.run, call, operation, resource, reason, "host call refused");
+        }
+        let denied = Denied {
+            call,
+            operation: operation.to_owned(),
+            resource: resource.to_owned(),
+            arguments,
+            reason: reason.to_owned(),
+        };
+        self.note(Event::Denied(denied))
+    }
+
+    /// The intent of an observation. Not durable yet: nothing hangs on it.
+    pub(crate) fn observes<O: Operation>(
+        &self,
+        at: Timestamp,
+        call: u64,
+        operation: &O,
+        resource: &Resource,
+    ) -> Result<(), Fault> {
+        let event: CallEvent<'_, O, O::Outcome, Failure> = CallEvent::Intent {
+            call,
+            operation: O::NAME,
+            effect: Effect::Observe,
+            resource: resource.as_str(),
+            arguments: operation,
+        };
+        self.journal.note_call(self.run, at, &event)?;
+        Ok(())
+    }
+
+    /// Makes an intent durable. The journal decides: nothing is on record after what took its authority away, nor
+    /// before the time that the journal has come to.
+    pub(crate) async fn intend(&self, at: Timestamp, intent: Intent) -> Result<(), StartError> {
+        self.journal.intend(Record { run: self.run, at, event: Event::Intent(intent) }).await
+    }
+
+    /// The outcome of a call: how many bytes its answer has in the journal.
+    pub(crate) fn outcome<O: Operation>(
+        &self,
+        call: u64,
+        answer: &Result<O::Outcome, Failure>,
+        sealed: bool,
+    ) -> Result<u64, Fault> {
+        let result = self.result::<O>(call, answer, sealed)?;
+        let event: CallEvent<'_, O, O::Outcome, Failure> = CallEvent::Outcome { call, result };
+        Ok(self.journal.note_call(self.run, Timestamp::now(), &event)?)
+    }
+
+    /// What a rehearsal simulated, in a record that nobody can take for a call: how many bytes its answer has.
+    pub(crate) fn simulated<O: Operation>(
+        &self,
+        of: Intent,
+        answer: &Result<O::Outcome, Failure>,
+        sealed: bool,
+    ) -> Result<u64, Fault> {
+        let result = match self.result::<O>(of.call, answer, sealed)? {
+            CallResult::Ok { value } => CallResult::Ok { value: raw::<O>(value)? },
+            CallResult::Failed { failure } => CallResult::Failed { failure: raw::<O>(failure)? },
+            CallResult::Sealed { value } => CallResult::Sealed { value },
+        };
+        let bytes = match &result {
+            CallResult::Ok { value } | CallResult::Failed { failure: value } => value.get().len(),
+            CallResult::Sealed { value } => value.as_bytes().len(),
+        };
+        let Intent { call, operation, effect, resource, arguments, before, irrevocable_because, .. } = of;
+        self.note(Event::Simulated(Box::new(Simulated {
+            call,
+            operation,
+            effect,
+            resource,
+            arguments,
+            before,
+            irrevocable_because,
+            result,
+        })))?;
+        Ok(bytes as u64)
+    }
+
+    /// What came of a call, as the journal holds it.
+    fn result<'a, O: Operation>(
+        &self,
+        call: u64,
+        answer: &'a Result<O::Outcome, Failure>,
+        sealed: bool,
+    ) -> Result<CallResult<&'a O::Outcome, &'a Failure>, Fault> {
+        Ok(match answer {
+            Ok(value) if sealed => {
+                self.told.store(true, Ordering::Relaxed);
+                let plain = SecretBytes::new(serde_json::to_vec(value).map_err(written::<O>)?);
+                CallResult::Sealed {
+                    value: self.seal::<O>(&outcome_context(&self.run, call, O::NAME), &plain)?,
+                }
+            }
+            Ok(value) => CallResult::Ok { value },
+            Err(failure) => CallResult::Failed { failure },
+        })
+    }
+
+    /// Seals the secret part of undo data, bound to its intent.
+    pub(crate) fn seal_undo<O: Operation>(
+        &self,
+        intent: &Intent,
+        secret: &SecretBytes,
+    ) -> Result<Sealed, Fault> {
+        self.seal::<O>(&undo_context(&self.run, intent), secret)
+    }
+
+    fn seal<O: Operation>(&self, context: &str, secret: &SecretBytes) -> Result<Sealed, Fault> {
+        self.sealer.seal(context.as_bytes(), secret.expose()).map_err(|error| Fault::Record {
+            operation: O::NAME.to_owned(),
+            verb: "written",
+            why: error.to_string(),
+        })
+    }
+
+    pub(crate) fn note(&self, event: Event) -> Result<(), Fault> {
+        Ok(self.journal.note(Record { run: self.run, at: Timestamp::now(), event })?)
+    }
+}
+
+/// An intent without undo data.
+pub(crate) fn intent<O: Operation>(
+    call: u64,
+    operation: &O,
+    effect: Effect,
+    resource: &Resource,
+) -> Result<Intent, Fault> {
+    Ok(Intent {
+        call,
+        operation: O::NAME.to_owned(),
+        effect,
+        resource: resource.to_string(),
+        arguments: raw::<O>(operation)?,
+        before: None,
+        sealed: None,
+        irrevocable_because: None,
+    })
+}
+
+pub(crate) fn raw<O: Operation>(value: &impl Serialize) -> Result<Box<RawValue>, Fault> {
+    serde_json::value::to_raw_value(value).map_err(written::<O>)
+}
+
+pub(crate) fn written<O: Operation>(error: serde_json::Error) -> Fault {
+    Fault::Record { operation: O::NAME.to_owned(), verb: "written", why: error.to_string() }
+}

@@ -1,0 +1,242 @@
+//! A second package, with an interface that is called as one of `remit:secrets`: wrappers for both, side by side in one
+//! action of each language, built with the language's own tools.
+#![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use remit_author::{NewProject, Project};
+use wit_parser::{Resolve, SourceMap};
+
+use crate::{plugins, shell};
+
+fn accounts() -> PathBuf {
+    shell::root().join("tests/fixtures/wit/accounts")
+}
+
+/// The host's WIT and the second package.
+fn two_packages() -> Resolve {
+    let mut resolve = remit_author::host_wit();
+    resolve.push_dir(accounts()).unwrap();
+    resolve
+}
+
+fn parsed(wit: &str) -> Resolve {
+    let mut resolve = remit_author::host_wit();
+    let mut sources = SourceMap::default();
+    sources.push_str("test.wit", wit);
+    resolve.push_group(sources.parse().unwrap()).unwrap();
+    resolve
+}
+
+#[test]
+fn what_no_language_could_wrap_is_an_error() {
+    let failure = "use remit:types/errors@0.1.0.{failure};";
+    for (wit, why) in [
+        ("a: func(x: char) -> result<_, failure>;", "use string"),
+        ("resource r; a: func() -> result<_, failure>;", "only records and enums"),
+        ("record r { x: u8 } a: func(r: r) -> result<_, failure>;", "no wrapper can pass"),
+        ("a: func() -> u8;", "does not answer result<_, failure>"),
+        ("a: func() -> result<option<list<u8>>, failure>;", "an option of an option or of a list"),
+    ] {
+        let wit = format!("package remit:x@0.1.0;\ninterface i {{ {failure} /// Effect: observe.\n {wit} }}");
+        let error = super::generate(&parsed(&wit)).err().unwrap().to_string();
+        assert!(error.contains(why), "{error}");
+    }
+    // In one package a name means one thing, as its wrappers lie in one module.
+    let one = |name: &str| {
+        format!(
+            "interface {name} {{ {failure} enum e {{ a }}\n/// Effect: observe.\na: func() -> result<e, failure>; }}"
+        )
+    };
+    let error = super::generate(&parsed(&format!("package remit:x@0.1.0;\n{}\n{}", one("i"), one("j"))))
+        .err()
+        .unwrap();
+    assert!(error.to_string().contains("`e` is in i and in j"), "{error}");
+}
+
+const RUST: &str = r#"
+use remit::{Error, accounts, secrets};
+
+fn run(_: ()) -> Result<(), Error> {
+    secrets::disable("app/db", 1)?;
+    accounts::disable("app", &["cron".to_owned()])?;
+    let found = accounts::look_find(accounts::AccountState::LockedOut, false, Some(3))?;
+    assert!(found.iter().all(|account| account.mail.is_none() && account.groups.is_empty()));
+    accounts::look_get("app").map(drop)
+}
+
+fn verify(_: (), _: ()) -> Result<(), Error> { Ok(()) }
+
+remit::action!(run, verify);
+"#;
+
+const C: &str = r#"
+#include "remit.h"
+
+remit_error *run(const cJSON *input, cJSON *output) {
+    (void)input, (void)output;
+    REMIT_TRY(remit_secrets_disable("app/db", 1));
+    const char *sources[] = { "cron" };
+    REMIT_TRY(remit_accounts_disable("app", sources, 1));
+    const struct remit_accounts_account *found;
+    size_t count;
+    uint32_t limit = 3;
+    REMIT_TRY(remit_accounts_look_find(REMIT_ACCOUNTS_ACCOUNT_STATE_LOCKED_OUT, false, &limit, &found, &count));
+    if (count && !found[0].mail && found[0].last_used && found[0].groups_count) return remit_fail("%s", found[0].groups[0]);
+    struct remit_accounts_account account;
+    return remit_accounts_look_get("app", &account);
+}
+
+remit_error *verify(const cJSON *input, const cJSON *output) {
+    (void)input, (void)output;
+    return NULL;
+}
+"#;
+
+const GO: &str = r#"package main
+
+import (
+	"github.com/remit/remit/sdk/go"
+	"github.com/remit/remit/sdk/go/accounts"
+	"github.com/remit/remit/sdk/go/secrets"
+)
+
+func run(struct{}) (string, error) {
+	if err := secrets.Disable("app/db", 1); err != nil {
+		return "", err
+	}
+	if err := accounts.Disable("app", []string{"cron"}); err != nil {
+		return "", err
+	}
+	limit := uint32(3)
+	found, err := accounts.LookFind(accounts.AccountStateLockedOut, false, &limit)
+	if err != nil || len(found) == 0 || found[0].Mail == nil {
+		return "", err
+	}
+	account, err := accounts.LookGet("app")
+	return string(account.State), err
+}
+
+func verify(struct{}, string) error { return nil }
+
+func init() { remit.Action(run, verify) }
+
+func main() {}
+"#;
+
+const TYPESCRIPT: &str = r#"
+import { action } from "@remit/sdk";
+import * as accounts from "@remit/sdk/accounts";
+import * as secrets from "@remit/sdk/secrets";
+
+export const remediation = action<{}, string[]>({
+  run() {
+    secrets.disable("app/db", 1);
+    accounts.disable("app", ["cron"]);
+    const found: accounts.Account[] = accounts.lookFind("locked-out", false, 3);
+    const { mail, state } = accounts.lookGet("app");
+    return mail && state === "active" ? found[0].groups : [];
+  },
+  verify() {},
+});
+"#;
+
+const PYTHON: &str = r#"
+from dataclasses import dataclass
+
+from remit import accounts, action, secrets
+
+
+@dataclass
+class Nothing:
+    pass
+
+
+def run(input: Nothing) -> Nothing:
+    secrets.disable("app/db", 1)
+    accounts.disable("app", ["cron"])
+    found: list[accounts.Account] = accounts.look_find("locked-out", False, 3)
+    assert all(account.mail is None for account in found)
+    accounts.look_get("app")
+    return Nothing()
+
+
+def verify(input: Nothing, output: Nothing) -> None:
+    pass
+
+
+Remediation = action(run, verify)
+"#;
+
+/// A project of a language with this source, an SDK for both packages and a world that imports both.
+fn build(language: &str, file: &str, source: &str) {
+    let dir = tempfile::TempDir::new().unwrap();
+    let dir = dir.path().join("two-packages");
+    let capabilities = vec!["secrets/disable".to_owned()];
+    let new = NewProject { dir: dir.clone(), language: language.parse().unwrap(), capabilities };
+    remit_author::create(&new).unwrap();
+    fs::write(dir.join(file), source).unwrap();
+    let wit = dir.join("wit/deps/accounts");
+    fs::create_dir_all(&wit).unwrap();
+    fs::copy(accounts().join("accounts.wit"), wit.join("accounts.wit")).unwrap();
+    let more = ["accounts/look", "accounts/disable"];
+    edit(
+        &dir.join("wit/world.wit"),
+        "world action {\n",
+        &more.map(|name| format!("  import remit:{name}@0.1.0;\n")).concat(),
+    );
+    edit(
+        &dir.join("action.toml"),
+        "[capabilities]\n",
+        &more.map(|name| format!("\"remit:{name}\" = \"a test\"\n")).concat(),
+    );
+    for (path, text) in super::generate(&two_packages()).unwrap() {
+        let Ok(path) = path.strip_prefix(folder(language)) else { continue };
+        let path = dir.join("sdk").join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let mut project = Project::open(&dir).unwrap();
+    project.environment = plugins::environment().unwrap();
+    let built = remit_author::build(&project, None).unwrap_or_else(|error| panic!("{language}: {error}"));
+    for import in ["remit:secrets/disable@0.1.0", "remit:accounts/disable@0.1.0", "remit:accounts/look@0.1.0"]
+    {
+        assert!(built.imports.iter().any(|found| found == import), "{language}: {:?}", built.imports);
+    }
+}
+
+fn folder(language: &str) -> &str {
+    if language == "typescript" { "js" } else { language }
+}
+
+fn edit(file: &Path, after: &str, more: &str) {
+    let text = fs::read_to_string(file).unwrap();
+    assert!(text.contains(after), "{text}");
+    fs::write(file, text.replace(after, &format!("{after}{more}"))).unwrap();
+}
+
+#[test]
+fn rust_has_both_packages() {
+    build("rust", "src/lib.rs", RUST);
+}
+
+#[test]
+fn c_has_both_packages() {
+    build("c", "src/action.c", C);
+}
+
+#[test]
+fn go_has_both_packages() {
+    build("go", "action.go", GO);
+}
+
+#[test]
+fn typescript_has_both_packages() {
+    build("typescript", "src/action.ts", TYPESCRIPT);
+}
+
+#[test]
+fn python_has_both_packages() {
+    build("python", "src/action.py", PYTHON);
+}
