@@ -176,7 +176,15 @@ impl Command {
 
 /// Opens a home to act in. Runs that a killed host left there are recovered first.
 pub(crate) async fn open(home: &Home) -> Result<Host, Error> {
-    let host = home.open()?;
+    recovered(home.open()?).await
+}
+
+/// The same, to act with this action: if it must be compiled first, the home is opened afterwards.
+pub(crate) async fn open_for(home: &Home, action: &Candidate) -> Result<Host, Error> {
+    recovered(home.open_for(action)?).await
+}
+
+async fn recovered(host: Host) -> Result<Host, Error> {
     let recovery = remit_lifecycle::recover(&host).await?;
     recover::stuck(&recovery);
     for run in recovery.recovered {

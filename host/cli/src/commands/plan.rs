@@ -49,7 +49,7 @@ impl Plan {
             None => None,
         };
         let (rules, by) = self.key.identify(home)?;
-        let host = super::open(home).await?;
+        let host = super::open_for(home, &candidate).await?;
         let patience = Patience::with("rehearsing");
         let (who, what) = ((&rules, &by), (&candidate, &input));
         let plan = remit_lifecycle::rehearse(&host, who, what, scope, &self.reason).await?;

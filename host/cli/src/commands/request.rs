@@ -15,7 +15,7 @@ use remit_sandbox::{Candidate, Inspection};
 use serde_json::{Value, json};
 
 use super::plan::steps;
-use super::{Done, INPUT, Key, input, open, read, told, usage, write};
+use super::{Done, INPUT, Key, input, open_for, read, told, usage, write};
 use crate::print::{self, Patience, say};
 
 #[derive(Args)]
@@ -159,7 +159,7 @@ impl Make {
             triggers: self.triggers.clone(),
             break_glass: self.break_glass,
         };
-        let host = open(home).await?;
+        let host = open_for(home, &candidate).await?;
         let case = match scope {
             Some(scope) if self.standing => {
                 let standing = Standing {

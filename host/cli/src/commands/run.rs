@@ -2,12 +2,12 @@
 
 use clap::Args;
 use remit_journal::RunState;
-use remit_lifecycle::{Home, Status, Under, execute, execute_standing};
+use remit_lifecycle::{Case, Home, Status, Under, execute, execute_standing};
 use serde_json::json;
 
 use super::request::tell;
 use super::revert::steps;
-use super::{Done, INPUT, Key, input, open, told};
+use super::{Done, INPUT, Key, input, open, open_for, told};
 use crate::print::{self, Patience, say};
 
 #[derive(Args)]
@@ -39,8 +39,15 @@ impl Run {
         let patience = Patience::with("running");
         let done = match &self.under {
             None => {
-                let host = open(home).await?;
-                let id = host.journal.reader()?.find_request(&self.what)?;
+                let reader = home.reader()?;
+                let id = reader.find_request(&self.what)?;
+                let action =
+                    Case::load(&reader, &rules, id).ok().and_then(|case| home.action_of(&case.request));
+                drop(reader);
+                let host = match &action {
+                    Some(action) => open_for(home, action).await?,
+                    None => open(home).await?,
+                };
                 let done = execute(&host, &rules, &by, id, None).await;
                 told(&host).await;
                 done?
@@ -48,7 +55,7 @@ impl Run {
             Some(under) => {
                 let candidate = home.candidate(self.what.as_ref())?;
                 let input = input(&self.input, &candidate)?;
-                let host = open(home).await?;
+                let host = open_for(home, &candidate).await?;
                 let id = host.journal.reader()?.find_request(under)?;
                 let reason = self.reason.as_deref().unwrap_or_default();
                 let done = execute_standing(&host, &rules, &by, id, (&candidate, &input), reason).await;
