@@ -314,6 +314,11 @@ fn what_is_too_large_or_of_another_version_is_refused_by_name() {
     world.write("newer.wasm", wat::parse_str(text).unwrap());
     world.remit(&["sign", "newer.wasm", "--key", "publisher.key"]).exits(0);
     world.remit(&["install", "newer.wasm"]).exits(3).says("remit:secrets/rotate@0.2.0 (it offers 0.1.0)");
+    for files in [["misbehave.wasm", "newer.wasm"], ["newer.wasm", "misbehave.wasm"]] {
+        let told = world.remit(&["inspect", "--diff", files[0], files[1]]).exits(0).out;
+        let line = told.lines().find(|line| line.contains("rotate@0.2.0")).unwrap();
+        assert!(line.contains("remit:secrets/rotate@0.2.0 (it offers 0.1.0)"), "{line}");
+    }
 }
 
 /// The rows of the table below a heading of the manual, each as its cells.

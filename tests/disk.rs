@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::path::Path;
@@ -533,10 +534,7 @@ fn a_limit_to_the_size_of_files_is_a_failed_write() {
 }
 
 #[test]
-fn a_journal_where_nothing_can_be_written_is_read_or_says_what_to_do() {
-    if !is_root() {
-        return;
-    }
+fn a_copied_journal_is_verified_and_its_folder_stays_as_it_is() {
     let world = World::new();
     fs::set_permissions(world.dir.path(), Permissions::from_mode(0o755)).unwrap();
     // As long as somebody has it open, its newest records are in the file beside it.
@@ -551,7 +549,30 @@ fn a_journal_where_nothing_can_be_written_is_read_or_says_what_to_do() {
     }
     drop(open);
     let verify = ["audit", "verify", "--journal", "copy/journal.db", "--key", "copy/log.pub"];
-    finish(as_nobody(world.command(&verify)), "").exits(1).says("`-wal`").says("copy both files");
+    let folder = || {
+        let files = fs::read_dir(world.path("copy")).unwrap().flatten();
+        files.map(|file| (file.file_name(), fs::read(file.path()).unwrap())).collect::<BTreeMap<_, _>>()
+    };
+    let verified = || {
+        let before = folder();
+        let records = world.remit(&[&verify[..], &["--json"]].concat()).exits(0).json()["records"].clone();
+        assert!(folder() == before, "the folder was changed");
+        records.as_u64().unwrap()
+    };
+    // Nor is anything written where nobody could.
+    let elsewhere = |temporary: &str| {
+        let mut command = as_nobody(world.command(&verify));
+        command.env("TMPDIR", temporary);
+        finish(command, "")
+    };
+    let all = verified();
+    if is_root() {
+        elsewhere("/tmp").exits(0);
+        elsewhere("/nowhere").exits(1).says("`-wal`").says("name another folder in TMPDIR");
+    }
     fs::remove_file(world.path("copy/journal.db-wal")).unwrap();
-    finish(as_nobody(world.command(&verify)), "").exits(0);
+    assert!(verified() < all, "the newest records were beside it");
+    if is_root() {
+        elsewhere("/nowhere").exits(0);
+    }
 }

@@ -1,12 +1,12 @@
 //! WIT worlds: what an action may import.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use include_dir::{Dir, File, include_dir};
 use remit_file::{Durable, Kind};
 use wit_component::DecodedWasm;
-use wit_parser::{InterfaceId, PackageId, Resolve, SourceMap, WorldId};
+use wit_parser::{InterfaceId, PackageId, Resolve, SourceMap, UnresolvedPackageGroup, WorldId};
 
 use crate::AuthorError;
 
@@ -126,9 +126,7 @@ pub(crate) fn write_deps(deps: &Path) -> std::io::Result<()> {
 /// The one world in the folder `wit`. What it refers to is in its `deps`, and otherwise is the host's own.
 pub(crate) fn read(wit: &Path) -> Result<(Resolve, WorldId), AuthorError> {
     let (resolve, package) = parsed(wit)?;
-    let world = resolve
-        .select_world(&[package], None)
-        .map_err(|error| AuthorError::Wit { dir: wit.display().to_string(), why: format!("{error:#}") })?;
+    let world = resolve.select_world(&[package], None).map_err(|error| wrong(wit, format!("{error:#}")))?;
     Ok((resolve, world))
 }
 
@@ -139,12 +137,57 @@ pub(crate) fn of(wit: &Path) -> Result<Resolve, AuthorError> {
 
 fn parsed(wit: &Path) -> Result<(Resolve, PackageId), AuthorError> {
     let mut resolve = if wit.join("deps").exists() { Resolve::default() } else { host() };
-    match resolve.push_dir(wit) {
-        Ok((package, _)) => Ok((resolve, package)),
-        Err(error) => {
-            Err(AuthorError::Wit { dir: wit.display().to_string(), why: resolve.render_error(&error) })
+    let package = push(&mut resolve, wit)?;
+    Ok((resolve, package))
+}
+
+fn wrong(wit: &Path, why: String) -> AuthorError {
+    AuthorError::Wit { dir: wit.display().to_string(), why }
+}
+
+/// Adds the package in the folder `wit` and those in its `deps`, as [`Resolve::push_dir`] does, but read by the one reader of
+/// files.
+fn push(resolve: &mut Resolve, wit: &Path) -> Result<PackageId, AuthorError> {
+    let main = package(sources(wit)?, wit)?;
+    let mut others = Vec::new();
+    let deps = wit.join("deps");
+    for entry in if deps.exists() { remit_file::list(&deps, Kind::Source)? } else { Vec::new() } {
+        let ending = entry.path.extension().and_then(|ending| ending.to_str());
+        match ending {
+            _ if entry.is_folder => others.push(package(sources(&entry.path)?, &entry.path)?),
+            Some("wit") => others.push(package(vec![entry.path.clone()], &entry.path)?),
+            Some("wasm") => {
+                let bytes = remit_file::plain(&entry.path, Kind::Component)?.into_bytes();
+                let merged = match wit_component::decode(&bytes) {
+                    Ok(DecodedWasm::WitPackage(package, _)) => resolve.merge(package).map(drop),
+                    Ok(DecodedWasm::Component(..)) => {
+                        return Err(wrong(&entry.path, "it is a component, not a WIT package".to_owned()));
+                    }
+                    Err(error) => Err(error),
+                };
+                merged.map_err(|error| wrong(&entry.path, format!("{error:#}")))?;
+            }
+            _ => {}
         }
     }
+    let pushed = resolve.push_groups(main, others);
+    pushed.map_err(|error| wrong(wit, resolve.render_error(&error.into())))
+}
+
+/// The WIT files of a folder.
+fn sources(folder: &Path) -> Result<Vec<PathBuf>, AuthorError> {
+    let entries = remit_file::list(folder, Kind::Source)?.into_iter();
+    let files = entries.filter(|entry| !entry.is_folder).map(|entry| entry.path);
+    Ok(files.filter(|file| file.extension().is_some_and(|ending| ending == "wit")).collect())
+}
+
+/// The package that these files are together; `shown` names it.
+fn package(files: Vec<PathBuf>, shown: &Path) -> Result<UnresolvedPackageGroup, AuthorError> {
+    let mut map = SourceMap::default();
+    for file in files {
+        map.push(&file, remit_file::plain(&file, Kind::Source)?.into_text()?);
+    }
+    map.parse().map_err(|(map, error)| wrong(shown, wit_parser::render_anyhow_error(&error.into(), &map)))
 }
 
 /// The file in the folder `wit` that has the world, as a person is told of it.
@@ -185,5 +228,59 @@ pub(crate) fn imports(component: &[u8]) -> Result<BTreeSet<String>, String> {
         }
         Ok(DecodedWasm::WitPackage(..)) => Err("it is a WIT package, not a component".to_owned()),
         Err(error) => Err(format!("{error:#}")),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::fs;
+    use std::process::Command;
+
+    use super::*;
+
+    const WORLD: &str = "package a:b;\nworld w { import c:d/e; import f:g/h; import i:j/k; }\n";
+
+    #[test]
+    fn a_world_and_what_it_refers_to_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let wit = folder.path();
+        fs::create_dir_all(wit.join("deps/cd")).unwrap();
+        fs::write(wit.join("world.wit"), WORLD).unwrap();
+        fs::write(
+            wit.join("deps/cd/e.wit"),
+            "package c:d;\ninterface e { use f:g/h.{t}; f: func() -> t; }\n",
+        )
+        .unwrap();
+        fs::write(wit.join("deps/f.wit"), "package f:g;\ninterface h { type t = u8; }\n").unwrap();
+        let mut other = Resolve::default();
+        let package = other.push_str("i.wit", "package i:j;\ninterface k { l: func(); }\n").unwrap();
+        fs::write(wit.join("deps/i.wasm"), wit_component::encode(&other, package).unwrap()).unwrap();
+        fs::write(wit.join("deps/README.md"), "read me").unwrap();
+        let (resolve, world) = read(wit).unwrap();
+        assert_eq!(names(&resolve, world), ["f:g/h", "c:d/e", "i:j/k"]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let wit = folder.path();
+        let says = |file: &str, why: &str| {
+            let error = read(wit).unwrap_err().to_string();
+            assert!(error.contains(file) && error.contains(why), "{error}");
+            fs::remove_file(wit.join(file)).unwrap();
+        };
+        fs::create_dir(wit.join("deps")).unwrap();
+        fs::write(wit.join("world.wit"), "package a:b;\nworld w {}\n").unwrap();
+        for file in ["more.wit", "deps/c.wit", "deps/c.wasm"] {
+            assert!(Command::new("mkfifo").arg(wit.join(file)).status().unwrap().success());
+            says(file, "a pipe");
+        }
+        fs::write(wit.join("more.wit"), b"package a:b;\n// \xff\n").unwrap();
+        says("more.wit", "UTF-8");
+        fs::write(wit.join("more.wit"), "package a:b;\nwrld w {}\n").unwrap();
+        says("more.wit", "wrld");
+        fs::write(wit.join("deps/c.wasm"), "(component)").unwrap();
+        says("deps/c.wasm", "");
     }
 }

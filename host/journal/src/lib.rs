@@ -22,6 +22,7 @@ mod chain;
 mod disk;
 mod entry;
 mod error;
+mod evidence;
 mod history;
 mod instant;
 mod keys;

@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::evidence::Evidence;
 use crate::{
     About, Act, ActionRef, Ended, Event, JournalError, Mode, Record, RequestId, RestsOn, RunId, RunState,
     Spent, Started, Withdrawn, schema, store, tables,
@@ -22,6 +23,8 @@ pub struct Reader {
     pub(crate) path: PathBuf,
     database: Mutex<Connection>,
     spent: Mutex<Spent>,
+    /// Of a copied journal, beside which nothing is written.
+    pub(crate) evidence: Option<Evidence>,
 }
 
 impl std::fmt::Debug for Reader {
@@ -112,7 +115,21 @@ impl RunSummary {
 impl Reader {
     pub(crate) fn open(path: &Path) -> Result<Self, JournalError> {
         let database = Mutex::new(store::open_read_only(path)?);
-        Ok(Self { path: path.to_owned(), database, spent: Mutex::default() })
+        Ok(Self { path: path.to_owned(), database, spent: Mutex::default(), evidence: None })
+    }
+
+    pub(crate) fn open_copy(path: &Path) -> Result<Self, JournalError> {
+        let evidence = Evidence::open(path)?;
+        let database = Mutex::new(evidence.connect()?);
+        Ok(Self { path: path.to_owned(), database, spent: Mutex::default(), evidence: Some(evidence) })
+    }
+
+    /// Opens one more connection to the same journal.
+    pub(crate) fn connect(&self) -> Result<Connection, JournalError> {
+        match &self.evidence {
+            Some(evidence) => evidence.connect(),
+            None => store::open_read_only(&self.path),
+        }
     }
 
     pub(crate) fn database(&self) -> MutexGuard<'_, Connection> {

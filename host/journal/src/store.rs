@@ -119,7 +119,7 @@ pub(crate) fn open_read_only(path: &Path) -> Result<Connection, JournalError> {
 }
 
 /// Opens a file that nobody changes, without locks and without its write-ahead log.
-fn immutable(path: &Path) -> rusqlite::Result<Connection> {
+pub(crate) fn immutable(path: &Path) -> rusqlite::Result<Connection> {
     use std::fmt::Write as _;
     use std::os::unix::ffi::OsStrExt as _;
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
@@ -139,7 +139,7 @@ fn immutable(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 /// Refuses a file of another schema.
-fn check_version(path: &Path, database: &Connection) -> Result<(), JournalError> {
+pub(crate) fn check_version(path: &Path, database: &Connection) -> Result<(), JournalError> {
     let found = database
         .query_row("PRAGMA user_version", [], |row| row.get(0))
         .map_err(|error| JournalError::sqlite(path, &error))?;

@@ -100,6 +100,11 @@ impl Journal {
         Reader::open(path)
     }
 
+    /// Opens a copied journal to verify it: nothing is written beside it, and nobody may write into it meanwhile.
+    pub fn open_copy(path: &Path) -> Result<Reader, JournalError> {
+        Reader::open_copy(path)
+    }
+
     /// The journal's file.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use remit_engine::{Cache, ComponentError, Publishers};
-use remit_sandbox::{AdmissionError, Candidate, Inspection, Sandbox};
+use remit_sandbox::{AdmissionError, Admitted, Candidate, Inspection, Sandbox};
 use remit_trust::Digest;
 
-use crate::{Config, Error, Home, Host};
+use crate::{Asks, Config, Error, Home, Host, Request};
 
 fn file(home: &Home, digest: Digest) -> PathBuf {
     home.components().join(format!("{}.wasm", digest.to_string().replace(':', "-")))
@@ -16,14 +16,27 @@ fn file(home: &Home, digest: Digest) -> PathBuf {
 /// Makes an action ready ahead of its first use: every check that needs no scope, compiled, and both kept. While it is
 /// compiled, which can take minutes, the home is not open, and nobody waits for it.
 pub fn install(home: &Home, candidate: &Candidate) -> Result<Inspection, Error> {
-    let publishers = home.load()?.trust.publishers;
-    let publishers = Publishers(Config::publishers(home.path(), &publishers)?);
-    let action = Sandbox::new(home.open_cache())?.admit(candidate, &publishers, None)?;
+    let (_, action) = home.admitted(candidate)?;
     keep(&home.open()?, candidate)?;
     Ok(action.inspection().clone())
 }
 
 impl Home {
+    /// An action that passed every check which needs no scope, and the sandbox where it is ready to run.
+    pub(crate) fn admitted(&self, candidate: &Candidate) -> Result<(Sandbox, Admitted), Error> {
+        let publishers = self.load()?.trust.publishers;
+        let publishers = Publishers(Config::publishers(self.path(), &publishers)?);
+        let sandbox = Sandbox::new(self.open_cache())?;
+        let action = sandbox.admit(candidate, &publishers, None)?;
+        Ok((sandbox, action))
+    }
+
+    /// The action that a request is for, if it is kept here and still what it was.
+    pub fn action_of(&self, request: &Request) -> Option<Candidate> {
+        let Asks::Run { action, .. } = &request.asks else { return None };
+        kept(self, action.digest, |path| Ok(Candidate::find(path, self.open_cache().as_ref())?)).ok()
+    }
+
     /// A component file: one that this home looked at before is known again, and not read.
     pub fn candidate(&self, path: &Path) -> Result<Candidate, Error> {
         // Where there is no home, or not one to trust, looking makes nothing.

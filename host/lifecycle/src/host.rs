@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use remit_gate::{Estate, UndoGate};
 use remit_journal::{Journal, RunId};
-use remit_sandbox::Sandbox;
+use remit_sandbox::{Candidate, Sandbox};
 use remit_trust::Digest;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Mutex as Turns;
@@ -46,10 +46,20 @@ pub struct Host {
 impl Home {
     /// Everything, ready to run.
     pub fn open(&self) -> Result<Host, Error> {
+        self.open_shared(Sandbox::new(self.open_cache())?)
+    }
+
+    /// The same, with this action compiled first: while that takes its time, the home is not open, and nobody waits for it.
+    pub fn open_for(&self, action: &Candidate) -> Result<Host, Error> {
+        // One that is refused is refused again, and told, by who uses it.
+        self.admitted(action).map_or_else(|_| self.open(), |(sandbox, _)| self.open_shared(sandbox))
+    }
+
+    fn open_shared(&self, sandbox: Sandbox) -> Result<Host, Error> {
         let config = self.load()?;
         let presence = self.lock_file()?;
         presence.lock_shared().map_err(|error| Error::kept(&self.lock(), &error))?;
-        self.open_with(&config, presence)
+        self.open_with(&config, presence, sandbox)
     }
 
     /// The same, for one who must be alone with the home.
@@ -57,20 +67,20 @@ impl Home {
         let config = self.load()?;
         let presence = self.lock_file()?;
         match presence.try_lock() {
-            Ok(()) => self.open_with(&config, presence),
+            Ok(()) => self.open_with(&config, presence, Sandbox::new(self.open_cache())?),
             Err(fs::TryLockError::WouldBlock) => Err(Error::Busy { home: self.path().display().to_string() }),
             Err(fs::TryLockError::Error(error)) => Err(Error::kept(&self.lock(), &error)),
         }
     }
 
-    fn open_with(&self, config: &Config, presence: File) -> Result<Host, Error> {
+    fn open_with(&self, config: &Config, presence: File, sandbox: Sandbox) -> Result<Host, Error> {
         let signer = self.signer(config)?;
         let journal = Journal::open(&self.journal(), signer)?;
         let host = Host {
             home: self.clone(),
             keyring: Arc::new(Keyring::open(self, &journal)?),
             journal,
-            sandbox: Arc::new(Sandbox::new(self.open_cache())?),
+            sandbox: Arc::new(sandbox),
             starts: Arc::default(),
             submissions: Arc::default(),
             orders: Arc::default(),

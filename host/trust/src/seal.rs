@@ -10,7 +10,6 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
-
 use crate::key_file::KeyFile;
 use crate::keys::create;
 use crate::{KeyError, SealError};

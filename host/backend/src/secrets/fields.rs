@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-
 use remit_gate::Failure;
 use remit_trust::{SecretBytes, SecretText};
 

@@ -125,7 +125,7 @@ impl Audit {
         match self {
             Self::Verify { journal, key, since, published, json } => {
                 let reader = match &journal {
-                    Some(file) => Journal::open_read_only(file)?,
+                    Some(file) => Journal::open_copy(file)?,
                     None => home.reader()?,
                 };
                 let key = key.map_or_else(|| home.verifier(), |key| log_key(&key))?;

@@ -15,7 +15,15 @@ pub(crate) type Done<T = u8> = Result<T, Box<dyn Diagnostic + Send + Sync>>;
 
 /// Opens a home to act in. Runs that a killed host left there are recovered first.
 pub(crate) async fn open(home: &Home) -> Result<Host, Error> {
-    let host = home.open()?;
+    open_for(home, None).await
+}
+
+/// The same, to act with this action: if it must be compiled first, the home is opened afterwards.
+pub(crate) async fn open_for(home: &Home, action: Option<&Candidate>) -> Result<Host, Error> {
+    let host = match action {
+        Some(action) => home.open_for(action)?,
+        None => home.open()?,
+    };
     let outcome = remit_lifecycle::recover(&host).await?;
     recovery::stuck(&outcome);
     for run in outcome.recovered {

@@ -1,6 +1,6 @@
 //! `remit inspect`.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -261,27 +261,30 @@ fn publisher_words(state: &str, key: Option<&str>) -> String {
 }
 
 fn diff(old: &Path, new: &Path, json: bool) -> Done {
-    let names = |file: &Path| -> Result<BTreeSet<String>, AdmissionError> {
+    let imports = |file: &Path| -> Result<BTreeMap<String, Import>, AdmissionError> {
         let found = Inspection::of(&Candidate::read(file)?)?;
-        Ok(found.imports.into_iter().map(|import| import.name).collect())
+        Ok(found.imports.into_iter().map(|import| (import.name.clone(), import)).collect())
     };
-    let (old, new) = (names(old)?, names(new)?);
-    let (added, removed): (Vec<_>, Vec<_>) = (new.difference(&old).collect(), old.difference(&new).collect());
+    let (old, new) = (imports(old)?, imports(new)?);
+    let apart = |one: &BTreeMap<String, Import>, other: &BTreeMap<String, Import>| -> Vec<String> {
+        one.keys().filter(|name| !other.contains_key(*name)).cloned().collect()
+    };
+    let (added, removed) = (apart(&new, &old), apart(&old, &new));
     if json {
         print::json(&json!({"added": added, "removed": removed}))?;
         return Ok(0);
     }
-    let describe = |sign: &str, name: &String| {
-        let known = remit_sandbox::interface(name);
-        let (effect, risk) = known.map_or(("?".to_owned(), "this host does not offer it"), |known| {
-            (known.effect().to_string(), known.risk)
-        });
-        vec![sign.to_owned(), name.clone(), effect, risk.to_owned()]
+    let describe = |sign: &str, import: &Import| {
+        let (effect, risk) = match import.interface {
+            Some(known) => (known.effect().to_string(), known.risk),
+            None => ("?".to_owned(), "this host does not offer it"),
+        };
+        vec![sign.to_owned(), import.not_offered(), effect, risk.to_owned()]
     };
     let rows: Vec<_> = added
         .iter()
-        .map(|name| describe("+", name))
-        .chain(removed.iter().map(|name| describe("-", name)))
+        .map(|name| describe("+", &new[name]))
+        .chain(removed.iter().map(|name| describe("-", &old[name])))
         .collect();
     if rows.is_empty() {
         say!("the same power");

@@ -49,7 +49,7 @@ impl Plan {
             Some(file) => Some(Scope::parse(&read(file, Kind::Scope)?, &file.display().to_string())?),
             None => None,
         };
-        let host = super::common::open(home).await?;
+        let host = super::common::open_for(home, Some(&candidate)).await?;
         let by = self.key.holder(&host)?;
         let patience = Patience::with("rehearsing");
         let what = (&candidate, &input);

@@ -15,7 +15,7 @@ use remit_lifecycle::{
 use remit_sandbox::{Candidate, Inspection};
 use serde_json::Value;
 
-use super::common::{Done, INPUT, input, open, read, told, usage, write};
+use super::common::{Done, INPUT, input, open_for, read, told, usage, write};
 use super::plan::steps;
 use super::signing::{Signing, Step};
 use crate::print::{self, Patience, say};
@@ -151,7 +151,7 @@ impl Make {
             Some(file) => Some(Scope::parse(&read(file, Kind::Scope)?, &file.display().to_string())?),
             None => None,
         };
-        let host = open(home).await?;
+        let host = open_for(home, candidate.as_ref()).await?;
         let way = self.signing.way(&host)?;
         let input = match &candidate {
             Some(candidate) if !self.standing => {

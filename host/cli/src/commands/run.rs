@@ -3,11 +3,13 @@
 use clap::Args;
 use remit_journal::{RequestId, RunState};
 use remit_lifecycle::{
-    Error, Home, Host, Prepared, Request, RunView, Start, Status, Trigger, prepare_start, submit_request,
-    submit_start,
+    Error, Home, Host, Prepared, Request, RequestState, RunView, Start, Status, Trigger, prepare_start,
+    submit_request, submit_start,
 };
 
-use super::common::{Done, INPUT, input, open, told};
+use remit_sandbox::Candidate;
+
+use super::common::{Done, INPUT, input, open_for, told};
 use super::request::tell;
 use super::revert::steps;
 use super::signing::{Signing, Step, Way};
@@ -47,7 +49,8 @@ impl Run {
             }
         };
         let what = what.as_ref().map(|(candidate, input)| (candidate, input));
-        let host = open(home).await?;
+        let kept = if what.is_none() { action_of(home, &self.what) } else { None };
+        let host = open_for(home, what.map(|(candidate, _)| candidate).or(kept.as_ref())).await?;
         let way = self.signing.way(&host)?;
         let id = host.journal.reader()?.find_request(self.under.as_ref().unwrap_or(&self.what))?;
         let prepare = async |by: &_| prepare_start(&host, by, id, what, self.reason.as_deref());
@@ -137,4 +140,11 @@ impl Run {
         ));
         Ok(3)
     }
+}
+
+/// The action of a request, to compile it before the home is opened. Whatever is wrong with either is told by who uses it.
+fn action_of(home: &Home, request: &str) -> Option<Candidate> {
+    let (reader, rules) = (home.reader().ok()?, home.rules().ok()?);
+    let state = RequestState::load(&reader, &rules, reader.find_request(request).ok()?).ok()?;
+    home.action_of(&state.request)
 }
