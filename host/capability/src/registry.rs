@@ -3,22 +3,20 @@
 use remit_gate::{Known, Scope, ScopeError};
 use wasmtime::component::Linker;
 
+use crate::Ctx;
 use crate::domain::{AnySystems, Domain, Interface};
-#[cfg(feature = "test-domain")]
-use crate::lamps;
-use crate::{Ctx, files, host, secrets, types, wasi};
 
 /// Makes the registry and, from the same list, the function that links an interface.
 macro_rules! domains {
     ($($(#[$when:meta])* $domain:ident,)*) => {
-        static DOMAINS: &[&Domain] = &[$($(#[$when])* &$domain::DOMAIN,)*];
+        static DOMAINS: &[&Domain] = &[$($(#[$when])* &crate::$domain::DOMAIN,)*];
 
         impl Interface {
             /// Lets the components of `linker` import this interface, and only this one.
             pub fn link<T: AsMut<Ctx> + Send + 'static>(&self, linker: &mut Linker<T>) -> wasmtime::Result<()> {
                 $(
                     $(#[$when])*
-                    if $domain::link(self.name, linker)? {
+                    if crate::$domain::link(self.name, linker)? {
                         return Ok(());
                     }
                 )*

@@ -79,9 +79,18 @@ fn a_domain_is_one_package_and_its_systems_have_kinds_of_their_own() {
     assert_eq!(sections.len(), systems().count());
 }
 
-/// What no scope names reaches nothing but the run; what one names says so.
+/// What no scope names reaches nothing but the run, and its documentation says so: what makes projects for authors reads it
+/// there.
 #[test]
 fn ambient_operations_are_those_that_no_scope_grants() {
+    for (import, interface) in imports(&resolve()) {
+        let row = find(&import).unwrap();
+        if !row.wasi && !interface.functions.is_empty() {
+            let documented =
+                interface.docs.contents.as_deref().unwrap_or_default().contains("Needs no grant");
+            assert_eq!(documented, !row.granted_by_scope(), "{import}");
+        }
+    }
     for interface in interfaces().chain(granted()) {
         for operation in interface.operations {
             assert_eq!(operation.ambient, !interface.granted_by_scope(), "{}", operation.name);
