@@ -144,6 +144,11 @@ impl Ran<'_> {
     fn keeps_to(&self, scope: &Scope) -> Result<(), String> {
         for (_, record) in self.records {
             let Event::Intent(intent) = &record.event else { continue };
+            // A look that reaches nothing but its own run needs no rule.
+            let ambient = remit_capability::operation(&intent.operation).is_some_and(|known| known.ambient);
+            if ambient && intent.effect == Effect::Observe {
+                continue;
+            }
             let resource = Resource::try_from(intent.resource.clone()).map_err(|error| error.to_string())?;
             let step = Step::on_record(intent, resource);
             scope.covers(&step).map_err(|why| format!("call {}: {why}", intent.call))?;
