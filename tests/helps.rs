@@ -216,7 +216,7 @@ fn of_paths_and_what_may_be_done_there() {
     if is_root() {
         return;
     }
-    fs::set_permissions(world.path("note"), std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+    fs::set_permissions(world.path("note"), std::os::unix::fs::PermissionsExt::from_mode(0o0)).unwrap();
     advise(&world, &[(&scope("note"), 2, "Permission denied", "look at its mode")]);
 }
 
