@@ -199,9 +199,7 @@ fn why(task: &Task, status: ExitStatus, late: bool) -> Flaw {
         (Some(_), _) => {
             Flaw::TooComplex(format!("{doing} takes more than {} MiB of memory", task.memory / MIB))
         }
-        (None, Some(101)) => {
-            Flaw::TooComplex(format!("{doing} ends in an error of Remit's own, which you should report"))
-        }
+        (None, Some(101)) => Flaw::Host(format!("{doing} ended in an error of Remit's own")),
         (None, code) => Flaw::Host(format!("the process {doing} ended with code {code:?}")),
     }
 }

@@ -105,7 +105,12 @@ pub enum ComponentError {
     },
     /// It does not fit the interfaces it names.
     #[error("{file} uses its imports or exports in a way this host does not offer: {why}")]
-    #[diagnostic(code(refused::mismatch), help("rebuild it against the WIT of this Remit"))]
+    #[diagnostic(
+        code(refused::mismatch),
+        help(
+            "rebuild it against the WIT of this Remit, so that it exports functions of its own and no component"
+        )
+    )]
     Mismatch {
         /// The component.
         file: String,
@@ -140,7 +145,7 @@ pub enum ComponentError {
     #[diagnostic(
         code(failed::inspect),
         help(
-            "nothing is said about the file; look for a limit of processes or memory, and whether /proc is mounted"
+            "nothing is said about the file; if this is an error of Remit's own, report it with the file, otherwise look for a limit of processes or memory, and whether /proc is mounted"
         )
     )]
     NotExamined {

@@ -1,10 +1,12 @@
 //! What can go wrong, and what to do then.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use miette::Diagnostic;
+use remit_file::FileError;
 use remit_trust::Digest;
 use rusqlite::ErrorCode;
 
@@ -38,14 +40,14 @@ pub enum JournalError {
         /// The message of SQLite or the system.
         why: String,
         /// What to do.
-        help: &'static str,
+        help: Cow<'static, str>,
     },
     /// The content of the file is not what remit wrote.
     #[error("the journal {} is damaged: {why}", path.display())]
     #[diagnostic(
         code("integrity::journal-damaged"),
         help(
-            "keep the file as evidence, run `remit audit verify` on a copy, and restore the journal from a backup"
+            "check that this is the journal; if it is, keep the file as evidence, run `remit audit verify` on a copy, and restore the journal from a backup"
         )
     )]
     Damaged {
@@ -188,8 +190,19 @@ impl JournalError {
         Self::Unavailable {
             path: path.to_owned(),
             why: error.to_string(),
-            help: "check that the folder exists, that you may write to it, and that the disk is mounted read-write",
+            help: "check that the folder exists, that you may write to it, and that the disk is mounted read-write"
+                .into(),
         }
+    }
+
+    /// The error for a file that is not a regular file, or is not there.
+    pub(crate) fn file(path: &Path, error: &FileError) -> Self {
+        let help = if error.is_missing() {
+            "correct the path; if this was the journal of a home, restore it from a backup".into()
+        } else {
+            error.help().map(|help| help.to_string()).unwrap_or_default().into()
+        };
+        Self::Unavailable { path: path.to_owned(), why: error.why(), help }
     }
 
     /// The error for damage that this crate found.
@@ -224,7 +237,7 @@ impl JournalError {
         if error.sqlite_error_code() == Some(ErrorCode::Unknown) {
             return Self::damaged(path, why);
         }
-        Self::Unavailable { path: path.to_owned(), why, help }
+        Self::Unavailable { path: path.to_owned(), why, help: help.into() }
     }
 }
 

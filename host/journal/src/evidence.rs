@@ -42,7 +42,7 @@ const COPY: &str = "journal.db";
 impl Evidence {
     pub(crate) fn open(path: &Path) -> Result<Self, JournalError> {
         // Checked first, because SQLite would wait for ever for the writer of a named pipe.
-        remit_file::check(path, Kind::Kept).map_err(|error| JournalError::io(path, &error.into()))?;
+        remit_file::check(path, Kind::Kept).map_err(|error| JournalError::file(path, &error))?;
         let mut evidence = Self { path: path.to_owned(), opened: states(path), copy: None };
         if evidence.opened[1].is_some() {
             let folder = copied(path).map_err(|why| JournalError::Unavailable {
@@ -50,7 +50,7 @@ impl Evidence {
                 why: format!(
                     "its newest records are in the file beside it (`-wal`), and the two cannot be copied to read them: {why}"
                 ),
-                help: "make room in the folder for temporary files, or name another folder in TMPDIR",
+                help: "make room in the folder for temporary files, or name another folder in TMPDIR".into(),
             })?;
             evidence.copy = Some(folder);
             evidence.unchanged()?;
@@ -76,7 +76,7 @@ impl Evidence {
         Err(JournalError::Unavailable {
             path: self.path.clone(),
             why: "it was written while it was read, so nothing is said about it".to_owned(),
-            help: "verify a journal in use as that of its home, without `--journal`, or copy it while nothing runs",
+            help: "verify a journal in use as that of its home, without `--journal`, or copy it while nothing runs".into(),
         })
     }
 }

@@ -36,7 +36,7 @@ pub(crate) fn mark(path: &Path, signed: &Checkpoint) -> Result<Option<Timestamp>
 pub(crate) fn open(path: &Path, signer: &NoteSigner) -> Result<Connection, JournalError> {
     match remit_file::check(path, Kind::Kept) {
         Err(error) if error.is_missing() => create(path, signer)?,
-        checked => checked.map_err(|error| JournalError::io(path, &error.into()))?,
+        checked => checked.map_err(|error| JournalError::file(path, &error))?,
     }
     let sql = |error: rusqlite::Error| JournalError::sqlite(path, &error);
     let mut database = connect(path).map_err(sql)?;
@@ -92,7 +92,7 @@ fn create(path: &Path, signer: &NoteSigner) -> Result<(), JournalError> {
 /// Opens the journal to read. The file must exist.
 pub(crate) fn open_read_only(path: &Path) -> Result<Connection, JournalError> {
     // Checked first, because SQLite would wait for ever for the writer of a named pipe.
-    remit_file::check(path, Kind::Kept).map_err(|error| JournalError::io(path, &error.into()))?;
+    remit_file::check(path, Kind::Kept).map_err(|error| JournalError::file(path, &error))?;
     let sql = |error: rusqlite::Error| JournalError::sqlite(path, &error);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let database = Connection::open_with_flags(path, flags).map_err(sql)?;
@@ -107,7 +107,7 @@ pub(crate) fn open_read_only(path: &Path) -> Result<Connection, JournalError> {
                 return Err(JournalError::Unavailable {
                     path: path.to_owned(),
                     why: "its newest records are in the file beside it (`-wal`), and this folder cannot be written".to_owned(),
-                    help: "copy both files to a folder that you can write, and name the copy",
+                    help: "copy both files to a folder that you can write, and name the copy".into(),
                 });
             }
             let fixed = immutable(path).map_err(sql)?;
@@ -248,7 +248,7 @@ pub(crate) fn sync(path: &Path) -> Result<(), JournalError> {
         Ok(log) => log.file().sync_data().map_err(|error| JournalError::io(path, &error)),
         // Its content was moved into the file itself and synced there.
         Err(error) if error.is_missing() => Ok(()),
-        Err(error) => Err(JournalError::io(path, &error.into())),
+        Err(error) => Err(JournalError::file(path, &error)),
     }
 }
 

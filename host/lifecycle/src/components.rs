@@ -32,6 +32,7 @@ impl Home {
     }
 
     /// The action that a request is for, if it is kept here and still what it was.
+    #[must_use]
     pub fn action_of(&self, request: &Request) -> Option<Candidate> {
         let Asks::Run { action, .. } = &request.asks else { return None };
         kept(self, action.digest, |path| Ok(Candidate::find(path, self.open_cache().as_ref())?)).ok()

@@ -45,7 +45,7 @@ pub enum Error {
     #[diagnostic(
         code(failed::check),
         help(
-            "nothing is said about the input; look for a limit of processes or memory, and whether /proc is mounted"
+            "nothing is said about the input; if this is an error of Remit's own, report it with the action, otherwise look for a limit of processes or memory, and whether /proc is mounted"
         )
     )]
     Unchecked { action: String, why: String },

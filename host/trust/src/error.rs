@@ -54,7 +54,12 @@ pub enum KeyError {
 pub enum SignatureError {
     /// The signature is empty.
     #[error("the signature is empty")]
-    #[diagnostic(code(refused::signature_missing), help("sign it: `remit sign FILE --key NAME.key`"))]
+    #[diagnostic(
+        code(refused::signature_missing),
+        help(
+            "sign it again: an action with `remit sign FILE --key NAME.key`, a document as docs/authority.md has it"
+        )
+    )]
     Missing,
     /// The bytes are not a signature.
     #[error("the signature is malformed: {0}")]
@@ -70,7 +75,7 @@ pub enum SignatureError {
     #[diagnostic(
         code(refused::signature),
         help(
-            "either the file changed after it was signed, or its signer is not trusted; compare digests with the publisher, and list trusted keys in remit.toml under [trust]"
+            "either it changed after it was signed, or its signer is not trusted here; compare digests with whoever signed it; trusted publishers and administrators are in remit.toml under [trust], principals in principals.toml"
         )
     )]
     Untrusted,

@@ -151,7 +151,9 @@ impl Make {
             Some(file) => Some(Scope::parse(&read(file, Kind::Scope)?, &file.display().to_string())?),
             None => None,
         };
-        let host = open_for(home, candidate.as_ref()).await?;
+        // A standing scope is asked for without a look at what the action does.
+        let rehearsed = candidate.as_ref().filter(|_| !self.standing);
+        let host = open_for(home, rehearsed).await?;
         let way = self.signing.way(&host)?;
         let input = match &candidate {
             Some(candidate) if !self.standing => {
