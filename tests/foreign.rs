@@ -433,10 +433,12 @@ fn a_first_compile_says_that_it_compiles_and_nobody_waits_for_it() {
     assert_eq!(world.remit(&["install", "slow.wasm"]).exits(0).err, "");
     meanwhile(&["plan", "slow.wasm", "--input", "{}"]);
     meanwhile(&["request", "slow.wasm", "--input", "{}", "--reason", "r", "--key", "bot.key"]);
-    world.remit(&["approve", "req-", "--key", "alice.key"]).exits(0);
+    let requests = world.remit(&["requests", "--json"]).exits(0).json();
+    let request = requests["requests"][0]["request"]["id"].as_str().unwrap();
+    world.remit(&["approve", request, "--key", "alice.key"]).exits(0);
     // What was asked for is kept in the home.
     std::fs::remove_file(world.path("slow.wasm")).unwrap();
-    meanwhile(&["run", "req-", "--key", "bot.key"]);
+    meanwhile(&["run", request, "--key", "bot.key"]);
     let ran = world.remit(&["runs", "--json"]).exits(0).json();
     assert_eq!(ran.as_array().unwrap().last().unwrap()["state"], "succeeded");
 }
