@@ -267,7 +267,7 @@ fn durations_are_one_grammar_everywhere() {
     ] {
         let in_a_file = (wrong != "-1h").then(|| wall_time(wrong));
         for ran in [ttl(wrong), expire(wrong)].into_iter().chain(in_a_file) {
-            let ran = ran.exits(2).says(&format!("`{wrong}` is no duration")).says(why);
+            let ran = ran.exits(2).says(&format!("`{wrong}` is not a duration")).says(why);
             assert!(!ran.err.contains("jiff") && !ran.err.contains("Span"), "{}", ran.err);
         }
     }
@@ -286,7 +286,7 @@ fn durations_are_one_grammar_everywhere() {
     for good in ["5s", "5 s", "PT5S"] {
         timeout(good).exits(0);
     }
-    timeout("5").exits(2).says("`5` is no duration: it has no unit");
+    timeout("5").exits(2).says("`5` is not a duration: it has no unit");
 }
 
 #[test]

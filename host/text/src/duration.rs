@@ -105,7 +105,7 @@ mod tests {
         ] {
             let told = parse(text).unwrap_err().to_string();
             assert!(
-                told.contains(why) && told.starts_with(&format!("`{text}` is no duration: ")),
+                told.contains(why) && told.starts_with(&format!("`{text}` is not a duration: ")),
                 "{text}: {told}"
             );
             assert!(!told.contains("jiff") && !told.contains("Span"), "{told}");

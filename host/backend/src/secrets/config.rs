@@ -148,7 +148,7 @@ mod tests {
             ),
             ("backend = 'embedded'\naddress = 'https://x'", 3, "the embedded backend has no key `address`"),
             ("backend = 'openbao'", 1, "missing field `address`"),
-            ("backend = 'openbao'\naddress = 'https://x'\ntimeout = 'soon'", 4, "no duration"),
+            ("backend = 'openbao'\naddress = 'https://x'\ntimeout = 'soon'", 4, "is not a duration"),
             ("backend = 'embedded'\ngenerator.length = 3", 3, "64 are needed"),
             ("backend = 'embedded'\n[secrets.generator]\nlenght = 3", 4, "unknown field `lenght`"),
         ] {
