@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use remit_file::Kind;
 use remit_gate::{Authority, Failure, Resource};
 use remit_text::Mistake;
-use remit_text::toml::Table;
+use remit_text::Table;
 use serde::Deserialize;
 
 use crate::{BackendError, Checked, Systems};

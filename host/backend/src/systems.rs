@@ -6,7 +6,7 @@ use std::path::Path;
 
 use remit_gate::Failure;
 use remit_text::Mistake;
-use remit_text::toml::Table;
+use remit_text::Table;
 
 use crate::BackendError;
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use remit_backend::{BackendError, Checked, Systems};
 use remit_gate::{Effect, Estate, Known};
 use remit_text::Mistake;
-use remit_text::toml::Table;
+use remit_text::Table;
 
 use crate::fixture::{Befores, Offline, State, Things};
 

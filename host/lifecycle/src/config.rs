@@ -8,7 +8,7 @@ use remit_capability::domain::Section;
 use remit_gate::Estate;
 use remit_notify::NotifyConfig;
 use remit_text::Mistake;
-use remit_text::toml::Table;
+use remit_text::Table;
 use remit_trust::VerifyingKey;
 use serde::Deserialize;
 

@@ -8,7 +8,7 @@ use remit_capability::systems;
 use remit_gate::{Failure, Scope};
 use remit_journal::RunState;
 use remit_text::Mistake;
-use remit_text::toml::Table;
+use remit_text::Table;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use toml_edit::{Document, Item};

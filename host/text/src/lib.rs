@@ -13,3 +13,4 @@ pub mod toml;
 
 pub use escape::{columns, has_hidden, hides, json_text, line, lines, short_line};
 pub use mistake::Mistake;
+pub use section::Table;

@@ -4,7 +4,6 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Error};
 
-pub use crate::section::Table;
 use crate::{Mistake, number};
 
 /// Reads a file into a type.

@@ -7,7 +7,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use remit_gate::Resource;
 use remit_text::Mistake;
-use remit_text::toml::Table;
+use remit_text::Table;
 use serde::Deserialize;
 
 use super::{Files, KIND};

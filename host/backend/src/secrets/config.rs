@@ -5,7 +5,7 @@ use std::path::Path;
 
 use remit_gate::Resource;
 use remit_text::Mistake;
-use remit_text::toml::Table;
+use remit_text::Table;
 use serde::Deserialize;
 
 use super::embedded::{Embedded, EmbeddedConfig, EmbeddedError};

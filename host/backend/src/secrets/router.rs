@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use remit_gate::{Failure, Resource};
 use remit_text::Mistake;
-use remit_text::toml::Table;
+use remit_text::Table;
 
 use super::config::{SecretsConfig, Serving};
 use super::embedded::Embedded;
