@@ -491,30 +491,6 @@ async fn a_program_of_somebody_elses_stays_theirs() {
     assert_eq!((fs::metadata(&to).unwrap().uid(), mode_of(&to)), (other, 0o640));
 }
 
-/// What a journal of the time before this held of a change: content, mode and owner of a file, no more.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_change_on_record_from_before_is_taken_back() {
-    let mut world = World::live();
-    world.write("app.conf", "new\n").await.unwrap().unwrap();
-    let mut change = world.changes().remove(0);
-    let context = format!("remit-undo-v1 {} {} {}", world.run, change.call, change.operation);
-    change.sealed = Some(world.sealer.seal(context.as_bytes(), b"color = red\n").unwrap());
-    let mut before: serde_json::Value = serde_json::from_str(change.before.as_ref().unwrap().get()).unwrap();
-    let owner = before["was"]["owner"].clone();
-    for side in ["was", "becomes"] {
-        let side = before[side].as_object_mut().unwrap();
-        side.retain(|name, _| matches!(name.as_str(), "is" | "sha256" | "size" | "mode"));
-    }
-    let before = before.as_object_mut().unwrap();
-    before.retain(|name, _| matches!(name.as_str(), "was" | "becomes"));
-    before.insert("owner".to_owned(), owner);
-    change.before = Some(serde_json::value::to_raw_value(before).unwrap());
-    assert_eq!(world.undo(&change).await, UndoResult::Undone);
-    assert_eq!(world.conf(), "color = red\n");
-    assert_eq!(mode_of(&world.path("etc/app.conf")), 0o640);
-    assert_eq!(world.undo(&change).await, UndoResult::AlreadyUndone);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn listings_that_stay_open_are_bounded() {
     let mut world = World::live();

@@ -419,19 +419,19 @@ fn whoever_is_named_must_be_there() {
         (
             permit("in Remit::Group::\"contracters\""),
             "\"contracters",
-            "in the group `contracters`, so this never applies",
+            "in the group `contracters`, so this policy never applies",
         ),
         (
             permit("== Remit::Principal::\"alic\""),
             "\"alic",
-            "no principal `alic`, so this never applies; the principals are alice, bot",
+            "no principal `alic`, so this policy never applies; the principals are alice, bot",
         ),
         (forbid("resource.requester == Remit::Principal::\"eve\""), "\"eve", "no principal `eve`"),
         (forbid("context.approvals.contains(Remit::Principal::\"eve\")"), "\"eve", "no principal `eve`"),
         (
             needs("2 human in reviewrs"),
             "@needs",
-            "`reviewrs`, so this never applies; the groups are contractors, robots",
+            "`reviewrs`, so this policy never applies; the groups are contractors, robots",
         ),
     ] {
         let PolicyError::Wrong { place: found, why } = parse(&text).unwrap().check_people(&all).unwrap_err()
