@@ -23,16 +23,16 @@ pub struct Config {
     /// What policies know of this home: `production`.
     #[serde(default)]
     pub environment: Option<String>,
-    /// Whose signatures count.
+    /// The keys whose signatures count.
     #[serde(default)]
     pub trust: Trust,
     /// The real systems, one section for each domain that has some.
     #[serde(skip)]
     pub systems: Vec<Arc<dyn Section>>,
-    /// Who is told of what.
+    /// The notifiers, and the events that each is told of.
     #[serde(default)]
     pub notify: Vec<NotifyConfig>,
-    /// Who cosigns the journal's checkpoints.
+    /// The witnesses that cosign the journal's checkpoints.
     #[serde(default)]
     pub witness: Vec<WitnessConfig>,
 }
@@ -43,7 +43,7 @@ pub struct Config {
 pub struct WitnessConfig {
     /// Where it takes checkpoints: `add-checkpoint` is appended.
     pub url: String,
-    /// Its public key, `NAME+ID+BASE64`.
+    /// The public key of the witness: `NAME+ID+BASE64`.
     pub key: String,
 }
 
@@ -51,7 +51,7 @@ pub struct WitnessConfig {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Trust {
-    /// Who may publish actions.
+    /// The key files of the publishers whose actions may run.
     pub publishers: Vec<PathBuf>,
     /// Who may say who the principals are and what they may do.
     pub admins: Vec<PathBuf>,
@@ -60,7 +60,7 @@ pub struct Trust {
 }
 
 impl Config {
-    /// Reads the file.
+    /// Reads a configuration file.
     pub fn load(path: &Path) -> Result<Self, Error> {
         let read = remit_file::trusted(path, remit_file::Kind::Configuration)?;
         Self::parse(read.text()?, path)
@@ -94,7 +94,7 @@ impl Config {
         Ok(self.systems.iter().try_fold(Estate::default(), open)?)
     }
 
-    /// Loads the keys of publishers.
+    /// Reads the public keys of publishers.
     pub(crate) fn publishers(home: &Path, files: &[PathBuf]) -> Result<Vec<VerifyingKey>, Error> {
         files.iter().map(|file| Ok(VerifyingKey::load_trusted_publisher(&home.join(file))?)).collect()
     }

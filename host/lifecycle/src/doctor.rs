@@ -10,16 +10,16 @@ use crate::claim::Claim;
 use crate::timeline::second;
 use crate::{Config, Home, frozen};
 
-/// One thing that was checked.
+/// The result of one check.
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
-    /// What: `configuration`, `publisher keys`, `journal`.
+    /// What was checked: `configuration`, `publisher keys`, `journal`.
     pub what: String,
-    /// Whether it is well.
+    /// Whether the check found no problem.
     pub ok: bool,
     /// What was found.
     pub detail: String,
-    /// What to do about it.
+    /// How to fix the problem; none if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
 }

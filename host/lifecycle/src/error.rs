@@ -298,7 +298,7 @@ impl From<remit_engine::ComponentError> for Error {
 }
 
 impl Error {
-    /// Whose matter it is.
+    /// The class of the error: the first word of its code.
     #[must_use]
     pub fn class(&self) -> Class {
         Class::of(self)

@@ -37,19 +37,19 @@ impl Home {
         self.homeless.map_or(Ok(()), |why| Err(Error::Homeless { why }))
     }
 
-    /// The directory.
+    /// The path of the home directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// `remit.toml`.
+    /// The path of `remit.toml`.
     #[must_use]
     pub fn config(&self) -> PathBuf {
         self.path.join(CONFIG)
     }
 
-    /// The journal's file.
+    /// The path of the journal's file.
     #[must_use]
     pub fn journal(&self) -> PathBuf {
         self.path.join("journal.db")
@@ -74,7 +74,7 @@ impl Home {
         self.path.join("components")
     }
 
-    /// Where compiled components are kept.
+    /// The path of the folder for compiled components.
     pub(crate) fn cache(&self) -> PathBuf {
         self.path.join("cache")
     }
@@ -94,7 +94,7 @@ impl Home {
         self.path.join("lock")
     }
 
-    /// The configuration.
+    /// Reads the configuration.
     pub fn load(&self) -> Result<Config, Error> {
         self.known()?;
         let missing = |error: Error| match error {
@@ -108,19 +108,19 @@ impl Home {
         Config::load(&self.config()).map_err(missing)
     }
 
-    /// The journal's public key.
+    /// Reads the journal's public key.
     pub fn verifier(&self) -> Result<NoteVerifier, Error> {
         self.known()?;
         let read = remit_file::trusted(&self.log_key(), remit_file::Kind::Key)?;
         Ok(NoteVerifier::parse(read.text()?)?)
     }
 
-    /// The journal's private key.
+    /// Reads the journal's private key.
     pub fn signer(&self, config: &Config) -> Result<NoteSigner, Error> {
         Ok(NoteSigner::from_seed(&config.log, &*private_seed(&self.log_seed())?)?)
     }
 
-    /// The journal, to read.
+    /// Opens the journal for reading.
     pub fn reader(&self) -> Result<Reader, Error> {
         self.load()?;
         Ok(Journal::open_read_only(&self.journal())?)

@@ -20,18 +20,18 @@ use crate::{Config, Error, Home, Rules};
 /// the compare-and-swap of the systems keep them apart. A clone is the same host.
 #[derive(Clone, Debug)]
 pub struct Host {
-    /// Where it lives.
+    /// The home directory that this host has open.
     pub home: Home,
-    /// The journal.
+    /// The host's journal, open for writing.
     pub journal: Journal,
-    /// The engine.
+    /// The engine that checks and runs actions.
     pub sandbox: Arc<Sandbox>,
     pub(crate) keyring: Arc<Keyring>,
     /// Held by the one run of this process that is about to start.
     pub(crate) starts: Arc<Turns<()>>,
     /// Held by the one request of this process that is about to be put on record.
     pub(crate) submissions: Arc<Turns<()>>,
-    /// The same of orders.
+    /// As `submissions`, but for orders.
     pub(crate) orders: Arc<Turns<()>>,
     /// The requests whose plans this process observed.
     pub(crate) observed: Arc<Observed>,
@@ -44,7 +44,7 @@ pub struct Host {
 }
 
 impl Home {
-    /// Everything, ready to run.
+    /// Opens the home with everything that a run needs.
     pub fn open(&self) -> Result<Host, Error> {
         self.open_shared(Sandbox::new(self.open_cache())?)
     }

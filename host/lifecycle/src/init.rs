@@ -17,11 +17,11 @@ use crate::{Config, Error, Home};
 /// What [`Home::init`] made.
 #[derive(Clone, Debug)]
 pub struct Initialised {
-    /// The configuration file.
+    /// The path of the configuration file.
     pub config: PathBuf,
     /// The journal's public key, to keep apart from this machine.
     pub log_key: String,
-    /// Whether the rules are signed.
+    /// Whether the rules were signed, which needs the administrator's private key.
     pub signed: bool,
 }
 
@@ -34,20 +34,20 @@ pub struct InitOptions {
     pub publishers: Vec<PathBuf>,
     /// The administrator's key. A private one signs the rules at once.
     pub admin: Option<PathBuf>,
-    /// The first principals.
+    /// The principals that the home begins with.
     pub principals: Vec<InitPrincipal>,
 }
 
 /// A principal that a home begins with.
 #[derive(Clone, Debug)]
 pub struct InitPrincipal {
-    /// Its name.
+    /// The principal's name.
     pub name: String,
-    /// What it is.
+    /// Whether the principal is a person or software.
     pub kind: PrincipalKind,
-    /// Its groups.
+    /// The names of the principal's groups.
     pub groups: Vec<String>,
-    /// Its public key file.
+    /// The path of the principal's public key file.
     pub key: PathBuf,
 }
 
@@ -78,10 +78,10 @@ impl Role {
 /// A key that a home is to trust.
 struct Trusted<'a> {
     role: Role,
-    /// `the principal alice`.
+    /// Whose key it is, as errors say it: `the principal alice`.
     whom: String,
     key: VerifyingKey,
-    /// Where it came from.
+    /// The file that it was read from.
     from: &'a Path,
     /// Where it is kept, relative to the home: under the role, and with the key's own id. The name that the file had
     /// elsewhere is there to be read by people; it decides nothing.

@@ -86,7 +86,7 @@ impl Keyring {
         Ok((Arc::new(own), kept))
     }
 
-    /// The key of a run.
+    /// The key that seals the secrets of a run.
     pub(crate) fn of(&self, reader: &Reader, run: RunId) -> Result<Arc<Sealer>, Error> {
         match reader.run_key(&run)? {
             Some(kept) => Ok(Arc::new(self.host.unwrap(&context(run), &kept)?)),

@@ -14,7 +14,7 @@ use crate::host::blocking;
 use crate::own_words::passed_on;
 use crate::{Error, Host};
 
-/// Every kind of event.
+/// The kinds of events that a notifier can be configured for.
 pub(crate) const KINDS: &[&str] = &[
     "requested",
     "break-glass-requested",
@@ -35,12 +35,12 @@ pub(crate) const KINDS: &[&str] = &[
 /// The most characters of a summary: reasons are as long as whoever gives them likes.
 const LONGEST: usize = 1000;
 
-/// What came of telling.
+/// The result of a delivery to all notifiers.
 #[derive(Debug, Default)]
 pub struct Delivery {
-    /// Events that were delivered, each with the notifier.
+    /// The events that were delivered, each with the name of the notifier.
     pub told: Vec<(String, String)>,
-    /// Those who could not be told, and why; what is left for them waits.
+    /// The deliveries that failed. Their events, and those after them, stay queued.
     pub failed: Vec<NotifyError>,
 }
 

@@ -15,7 +15,7 @@ use crate::{Error, Home};
 /// What an action that had been told something said at its end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OwnWords {
-    /// Why it ended.
+    /// Why the run ended, with what the action itself said.
     pub detail: String,
     /// What it returned, when it returned.
     pub output: Option<Value>,

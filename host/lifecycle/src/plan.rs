@@ -17,19 +17,19 @@ use crate::host::blocking;
 use crate::own_words::{OwnWords, withheld};
 use crate::{Error, Host, Input, components};
 
-/// A plan as a file: what was rehearsed, and what was seen.
+/// A plan as a file: the rehearsal, and the calls that it made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlanFile {
-    /// The rehearsal, in the journal.
+    /// The run identifier of the rehearsal in the journal.
     pub run: RunId,
-    /// When.
+    /// When the rehearsal started.
     pub at: Timestamp,
-    /// Which action.
+    /// The action that was rehearsed.
     pub action: ActionRef,
-    /// What it was given.
+    /// The input of the action.
     pub input: serde_json::Value,
-    /// What it asked for.
+    /// The calls that the action made.
     pub plan: Plan,
 }
 
@@ -261,7 +261,7 @@ pub(crate) async fn end_with(
     Ok(host.journal.commit(Record::now(run, Ended { state, detail, consumed, output, own_words })).await?)
 }
 
-/// The action's output as JSON.
+/// Parses the JSON that the action returned.
 pub(crate) fn output(text: &str) -> Result<serde_json::Value, Stop> {
     remit_text::json::read(text).map_err(|mistake| Stop::Output(mistake.to_string()))
 }

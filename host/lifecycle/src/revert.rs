@@ -15,16 +15,16 @@ use crate::plan::end;
 use crate::timeline::undo_words;
 use crate::{Error, Host};
 
-/// What became of one change.
+/// The result of undoing one change.
 #[derive(Clone, Debug, Serialize)]
 pub struct Step {
-    /// The call that made it.
+    /// The number of the call that made the change.
     pub call: u64,
-    /// Its operation.
+    /// The operation that made the change: `remit:secrets/rotate.rotate`.
     pub operation: String,
-    /// What it touched.
+    /// The resource that was changed.
     pub resource: String,
-    /// With what else.
+    /// The arguments of the operation, without the resource.
     pub arguments: serde_json::Value,
     /// What it found there, in a few words, and what is put back.
     pub found: Option<String>,

@@ -10,14 +10,14 @@ use remit_gate::Estate;
 
 use crate::{Config, Error, Home, Rules};
 
-/// What `remit.toml` says, opened.
+/// The configuration, with everything that it names opened.
 #[derive(Debug)]
 pub struct Setup {
-    /// The file.
+    /// The parsed `remit.toml`.
     pub config: Config,
-    /// Whose actions may run.
+    /// The publishers whose actions may run.
     pub publishers: Publishers,
-    /// The real systems.
+    /// The real systems that runs can reach.
     pub estate: Estate,
 }
 
@@ -36,7 +36,7 @@ fn stamp(path: &Path) -> Stamp {
     Some((found.dev(), found.ino(), found.size(), found.ctime(), found.ctime_nsec()))
 }
 
-/// Files, each as it was.
+/// Files, each with its [`Stamp`] when it was read.
 #[derive(Debug, Default)]
 struct Stamps(Vec<(PathBuf, Stamp)>);
 

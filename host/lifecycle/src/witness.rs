@@ -19,14 +19,14 @@ const SKEW: i64 = 15 * 60;
 /// No answer of a witness is longer.
 const LONGEST: u64 = 64 * 1024;
 
-/// What a witness answered.
+/// The answer of a witness.
 #[derive(Clone, Debug, Serialize)]
 pub struct Witnessed {
-    /// Its name.
+    /// The name of the witness; its URL, if its key could not be read.
     pub witness: String,
-    /// The size it cosigned; none if it did not.
+    /// The size of the checkpoint that it cosigned; none if it did not cosign.
     pub size: Option<u64>,
-    /// Why it did not.
+    /// Why the witness did not cosign; none if it did.
     pub why_not: Option<String>,
 }
 

@@ -19,11 +19,11 @@ pub enum Target {
     Request(RequestId),
     /// A principal: all it asked for or approved so far, and every key it has.
     Principal(String),
-    /// A key.
+    /// A key, by its id.
     Key(String),
-    /// An action, by its digest.
+    /// An action, by the digest of its component.
     Action(Digest),
-    /// All there is so far.
+    /// All authority that exists now. Later requests are not affected.
     All,
 }
 
@@ -104,10 +104,10 @@ pub(super) fn has_reason(reason: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// What came of an order.
+/// The effect of an order that was put on record.
 #[derive(Debug)]
 pub struct Ordered {
-    /// What was ordered.
+    /// The order as it was signed.
     pub order: Order,
     /// The runs that stop at their next call because of it.
     pub stopping: Vec<RunId>,

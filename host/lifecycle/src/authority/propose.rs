@@ -24,18 +24,18 @@ pub(super) const MAX_TTL: SignedDuration = SignedDuration::from_hours(24);
 /// The longest that a standing scope may.
 const MAX_STANDING: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-/// What a request is made from, besides what it asks for.
+/// The options of a request, besides what it asks for.
 #[derive(Clone, Debug)]
 pub struct RequestOptions {
-    /// Why.
+    /// Why the requester needs it, in their own words.
     pub reason: String,
-    /// Part of which incident.
+    /// The incident that the request belongs to; none if it belongs to no incident.
     pub incident: Option<String>,
-    /// For how long from now.
+    /// How long the request is valid, from when it is made.
     pub ttl: SignedDuration,
-    /// How many runs; none for as many as its budget allows.
+    /// How many runs may start under it; none if only the budget of the standing scope limits them.
     pub uses: Option<u32>,
-    /// Who may start it; the requester, if nobody else is named.
+    /// The names of the principals that may start runs; empty for the requester alone.
     pub triggers: Vec<String>,
     /// Whether it asks to go without the usual policy.
     pub break_glass: bool,

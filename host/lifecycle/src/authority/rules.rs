@@ -18,13 +18,13 @@ const RULES_TYPE: &str = "application/vnd.remit.rules.v1+json";
 /// Principals and policies, as an administrator signed them.
 #[derive(Debug)]
 pub struct Rules {
-    /// Who they are.
+    /// The principals of `principals.toml`.
     pub principals: Principals,
-    /// What they may do.
+    /// The policies that decide what principals may do.
     pub policies: Policies,
     /// Of both together: what every request names.
     pub digest: Digest,
-    /// The journal they are for.
+    /// The name of the journal that the rules are for.
     pub log: String,
     /// What policies know of this home: `production`.
     pub environment: Option<String>,
@@ -63,14 +63,14 @@ struct KeyFiles {
     principal: Vec<KeysOfOne>,
 }
 
-/// See [`KeyFiles`].
+/// The `key` entries of one principal, see [`KeyFiles`].
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct KeysOfOne {
     key: Vec<KeyFile>,
 }
 
-/// See [`KeyFiles`].
+/// One key entry, see [`KeyFiles`].
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct KeyFile {
@@ -124,19 +124,19 @@ impl Rules {
 }
 
 impl Home {
-    /// `principals.toml`.
+    /// The path of `principals.toml`.
     #[must_use]
     pub fn principals(&self) -> PathBuf {
         self.path().join("principals.toml")
     }
 
-    /// The folder with the policies.
+    /// The path of the folder that holds the policies.
     #[must_use]
     pub fn policies(&self) -> PathBuf {
         self.path().join("policies")
     }
 
-    /// What the administrator signed.
+    /// The path of the signed rules manifest.
     #[must_use]
     pub fn rules_file(&self) -> PathBuf {
         self.path().join("rules.signed.json")
@@ -190,7 +190,7 @@ impl Home {
         Ok(files)
     }
 
-    /// The rules in force.
+    /// Reads the rules in force and checks the administrator's signature.
     pub fn rules(&self) -> Result<Rules, Error> {
         let config = self.load()?;
         let admins = Config::keys(self.path(), &config.trust.admins)?;

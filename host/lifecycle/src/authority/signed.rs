@@ -17,7 +17,7 @@ pub(super) const JITTER: SignedDuration = SignedDuration::from_secs(2);
 /// A document that waits for its signature.
 #[derive(Clone, Debug)]
 pub struct Prepared<D> {
-    /// What it says.
+    /// The content of the document, as it will be signed.
     pub document: D,
     /// The key that is to sign it.
     pub key: KeyId,
@@ -36,7 +36,7 @@ impl<D: Document> Prepared<D> {
         &self.payload
     }
 
-    /// The DSSE payload type.
+    /// The payload type of the document's DSSE envelope.
     #[must_use]
     pub fn payload_type(&self) -> &'static str {
         D::TYPE
@@ -124,11 +124,11 @@ fn no_principal(name: &str) -> Error {
 #[derive(Debug)]
 pub(crate) struct Accepted<D> {
     pub(crate) document: D,
-    /// Of what was signed.
+    /// The digest of the signed payload.
     pub(crate) digest: Digest,
-    /// The principal that signed it.
+    /// The principal that signed the document.
     pub(crate) by: Identity,
-    /// As signed.
+    /// The DSSE envelope as it was submitted.
     pub(crate) envelope: Box<RawValue>,
 }
 
@@ -176,7 +176,7 @@ impl<D: Document> Accepted<D> {
         Ok(())
     }
 
-    /// As the journal keeps it.
+    /// The statement that the journal keeps of this document.
     pub(crate) fn word(&self, reason: &str) -> SignedStatement {
         SignedStatement {
             principal: self.by.name().to_owned(),

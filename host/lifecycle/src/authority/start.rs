@@ -25,16 +25,16 @@ use crate::plan::admit;
 use crate::run::{Started, begin};
 use crate::{Error, Host, Input, components, rehearse};
 
-/// What came of a trigger.
+/// The result of a trigger.
 #[derive(Debug)]
 pub enum Start {
-    /// A run.
+    /// A run was started.
     Started(Started),
-    /// What it would do is not inside the standing scope: a request of its own is ready to be signed and submitted.
+    /// The run's plan is not inside the standing scope: a request of its own is ready to be signed and submitted.
     Outside {
-        /// That request.
+        /// The request for what the run would do.
         request: Box<Prepared<Request>>,
-        /// What was not inside.
+        /// Which part of the plan is not inside the scope.
         why: String,
     },
 }

@@ -86,7 +86,7 @@ pub(super) fn timeline(run: RunId, records: &[(u64, Record)]) -> Result<Timeline
     Ok(story)
 }
 
-/// The records between two states.
+/// The records between two states of a run.
 struct Leg {
     since: u64,
     began: jiff::Timestamp,

@@ -99,7 +99,7 @@ pub(crate) fn code(text: &str) -> String {
     format!("{fence}{room}{inner}{room}{fence}")
 }
 
-/// An undo's result in words.
+/// The result of an undo in words.
 #[must_use]
 pub fn undo_words(result: &UndoResult) -> Words {
     match result {
@@ -231,7 +231,7 @@ fn shorten(text: String) -> String {
     text.chars().take(LONGEST).chain(['…']).collect()
 }
 
-/// `1 run`, `2 runs`.
+/// A number with its noun: `1 run`, `2 runs`.
 pub(super) fn count(n: u64, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
