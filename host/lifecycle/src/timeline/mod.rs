@@ -138,7 +138,7 @@ pub struct Reached {
     pub began: Timestamp,
     /// When the state was reached.
     pub at: Timestamp,
-    /// The state.
+    /// The state that was reached.
     pub state: RunState,
     /// Why the run has this state, in one sentence.
     pub detail: String,
