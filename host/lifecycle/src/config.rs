@@ -20,7 +20,7 @@ use crate::Error;
 pub struct Config {
     /// The journal's name in its checkpoints: a name no other log has.
     pub log: String,
-    /// What policies know of this home: `production`.
+    /// The environment of this home, for policies: `production`. None if it is not configured.
     #[serde(default)]
     pub environment: Option<String>,
     /// The keys whose signatures count.
@@ -41,7 +41,7 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WitnessConfig {
-    /// Where it takes checkpoints: `add-checkpoint` is appended.
+    /// The URL of the witness, to which `add-checkpoint` is appended.
     pub url: String,
     /// The public key of the witness: `NAME+ID+BASE64`.
     pub key: String,
@@ -82,7 +82,7 @@ impl Config {
         })
     }
 
-    /// What is configured of the systems of one domain.
+    /// The configured entries for the systems of one domain.
     #[must_use]
     pub fn entries<S: Systems>(&self) -> &[S::Entry] {
         remit_capability::entries::<S>(&self.systems)

@@ -14,7 +14,7 @@ pub(crate) const CONFIG: &str = "remit.toml";
 #[derive(Clone, Debug)]
 pub struct Home {
     path: PathBuf,
-    /// Why nobody knows where it is.
+    /// Why the home's path is not known; none if it is.
     homeless: Option<&'static str>,
 }
 
@@ -25,14 +25,14 @@ impl Home {
         Self { path: path.to_owned(), homeless: None }
     }
 
-    /// No home: whoever needs one is told why there is none.
+    /// A home without a path: every use of it fails with this reason.
     #[must_use]
     pub fn none(why: &'static str) -> Self {
         // Nothing can be in it, nor be made there.
         Self { path: PathBuf::from("/dev/null/remit"), homeless: Some(why) }
     }
 
-    /// Makes sure that somebody said where it is.
+    /// Returns an error if the home's path is not known.
     pub(crate) fn known(&self) -> Result<(), Error> {
         self.homeless.map_or(Ok(()), |why| Err(Error::Homeless { why }))
     }
@@ -69,7 +69,7 @@ impl Home {
         self.path.join("seal.key")
     }
 
-    /// Where actions that ran are kept, by digest.
+    /// The folder that keeps the components of actions that ran, by digest.
     pub(crate) fn components(&self) -> PathBuf {
         self.path.join("components")
     }
@@ -79,12 +79,12 @@ impl Home {
         self.path.join("cache")
     }
 
-    /// What the compiled components are sealed with.
+    /// The path of the key that seals the compiled components.
     pub(crate) fn cache_key(&self) -> PathBuf {
         self.path.join("cache.key")
     }
 
-    /// Where each run that is going has its lock.
+    /// The folder that holds the lock of each run in progress.
     pub(crate) fn running(&self) -> PathBuf {
         self.path.join("running")
     }
@@ -103,7 +103,7 @@ impl Home {
             }
             other => other,
         };
-        // Whoever owns the folder puts into it what they like.
+        // The owner of the folder can replace any file in it.
         remit_file::judge_folder(&self.path).map_err(|error| missing(error.into()))?;
         Config::load(&self.config()).map_err(missing)
     }

@@ -39,7 +39,7 @@ pub struct Host {
     watched: Arc<Watched>,
     /// Real systems that are not those of the configuration.
     estate: Option<Estate>,
-    /// Shared, as long as the host lives: whoever changes the keys needs it for itself.
+    /// A shared lock, held as long as the host lives. A change of keys needs it exclusively.
     _presence: Arc<File>,
 }
 
@@ -49,7 +49,8 @@ impl Home {
         self.open_shared(Sandbox::new(self.open_cache())?)
     }
 
-    /// The same, with this action compiled first: while that takes its time, the home is not open, and nobody waits for it.
+    /// Like [`Home::open`], but compiles this action first. The home is not locked while it compiles, so no other
+    /// process waits.
     pub fn open_for(&self, action: &Candidate) -> Result<Host, Error> {
         // One that is refused is refused again, and told, by who uses it.
         self.admitted(action).map_or_else(|_| self.open(), |(sandbox, _)| self.open_shared(sandbox))

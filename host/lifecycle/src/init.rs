@@ -14,7 +14,7 @@ use remit_trust::{Key, Sealer, Sign as _, VerifyingKey, private_seed};
 
 use crate::{Config, Error, Home};
 
-/// What [`Home::init`] made.
+/// The result of [`Home::init`].
 #[derive(Clone, Debug)]
 pub struct Initialised {
     /// The path of the configuration file.
@@ -25,7 +25,7 @@ pub struct Initialised {
     pub signed: bool,
 }
 
-/// What a home is made from.
+/// The options of [`Home::init`].
 #[derive(Clone, Debug, Default)]
 pub struct InitOptions {
     /// The journal's name in its signed checkpoints.
@@ -68,8 +68,8 @@ impl Role {
         }
     }
 
-    /// Whether one key may be both. A person may look after the rules and be a principal too; whoever publishes
-    /// actions is neither, and nobody is two principals.
+    /// Whether one key may have both roles. A person may be an administrator and a principal too. A publisher may be
+    /// neither, and two principals cannot share a key.
     fn goes_with(self, other: Self) -> bool {
         matches!((self, other), (Self::Admin, Self::Principal) | (Self::Principal, Self::Admin))
     }
@@ -235,7 +235,8 @@ impl Home {
     }
 }
 
-/// A home that is being made: whole, or there is nothing left of it. Nobody else makes one there meanwhile.
+/// A home that is being made: either all of it is made, or nothing is left. No other process can make one there
+/// meanwhile.
 struct Making {
     _lock: File,
     /// What was not there before, in the order in which it was made.
@@ -298,7 +299,7 @@ impl Drop for Making {
     fn drop(&mut self) {
         if !self.whole {
             for path in self.made.iter().rev() {
-                // What cannot be removed is of no use to anybody, and in nobody's way. A folder goes if it is empty.
+                // What cannot be removed does no harm. A folder is removed only if it is empty.
                 let _ = if path.is_dir() { fs::remove_dir(path) } else { fs::remove_file(path) };
             }
         }

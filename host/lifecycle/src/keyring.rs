@@ -9,7 +9,7 @@ use remit_trust::{KeyError, Sealed, Sealer};
 
 use crate::{Error, Home};
 
-/// What the host's key is known by.
+/// The context of a sealed check value in the journal: the key that opens it is the host key.
 const CHECK: &[u8] = b"remit-host-key-v1";
 
 /// The host's key, and through it those of the runs.

@@ -92,8 +92,8 @@ pub(crate) fn facts(reason: &str) -> Result<Facts, Error> {
 /// The most changes that a rehearsal plays.
 pub(crate) const MOST_CHANGES: u64 = 1_000;
 
-/// What a rehearsal may look at without being told: whatever the action imports, as far as the policies let this
-/// principal. It is told no secret, and changes nothing.
+/// The scope of a rehearsal for which none was given: everything that the action imports, as far as the policies allow
+/// it to this principal. It discloses no secret, and changes nothing.
 fn planning_scope(action: &Admitted) -> Scope {
     let allow = action
         .inspection()
@@ -176,7 +176,7 @@ pub async fn rehearse(
     }
 }
 
-/// Rehearses within a scope that somebody entitled has accepted.
+/// Rehearses within a scope that was accepted.
 pub(crate) async fn play(
     host: &Host,
     action: &Admitted,

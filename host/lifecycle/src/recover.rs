@@ -151,7 +151,7 @@ async fn settle(since: Timestamp) {
     tokio::time::sleep(left).await;
 }
 
-/// What a person must find out.
+/// What a person must find out, in one sentence.
 pub(crate) fn in_doubt(changes: &[Change]) -> String {
     let calls: Vec<String> = changes.iter().filter(|change| change.in_doubt).map(Change::words).collect();
     if calls.is_empty() {
@@ -161,10 +161,10 @@ pub(crate) fn in_doubt(changes: &[Change]) -> String {
     }
 }
 
-/// What a person says became of a call in doubt.
+/// A person's statement about a call in doubt.
 #[derive(Clone, Debug)]
 pub struct Verdict {
-    /// Which call; none if only one is in doubt.
+    /// The number of the call; none if only one is in doubt.
     pub call: Option<u64>,
     /// Whether the call took effect.
     pub happened: bool,
@@ -172,7 +172,7 @@ pub struct Verdict {
     pub reason: String,
 }
 
-/// What a person's word about a run would settle.
+/// What a person's statement about a run would settle.
 struct Resolvable {
     /// The number of the call in doubt.
     call: u64,
@@ -238,7 +238,7 @@ async fn resolvable(host: &Host, run: RunId, verdict: &Verdict) -> Result<Resolv
     Ok(Resolvable { call, on_failure: on_failure(started)?, changes })
 }
 
-/// Makes what is signed to say what became of a call in doubt.
+/// Makes the document that is signed to state what became of a call in doubt.
 pub async fn prepare_resolve(
     host: &Host,
     by: &KeyId,

@@ -32,10 +32,10 @@ pub struct Step {
     pub result: UndoResult,
 }
 
-/// What became of a run's changes, the last one first.
+/// The result of undoing a run's changes, the last change first.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Reverted {
-    /// Each change that was looked at.
+    /// Each change that was undone, or that could not be.
     pub steps: Vec<Step>,
     /// Those that were not, because one after them could not be taken back.
     pub left: Vec<String>,
@@ -59,7 +59,7 @@ impl Reverted {
 }
 
 impl Reverted {
-    /// What came of a revert by hand, in one sentence.
+    /// The result of a revert by hand, in one sentence.
     fn words(&self) -> String {
         let done = |step: &&Step| matches!(step.result, UndoResult::Undone | UndoResult::AlreadyUndone);
         match self.steps.iter().find(|step| !done(step)) {

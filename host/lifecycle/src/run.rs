@@ -70,7 +70,7 @@ struct Going {
     meter: Meter,
     sealer: Arc<Sealer>,
     on_failure: OnFailure,
-    /// Held until its end is on record: it is nobody else's to revert or to recover.
+    /// The run's lock, held until its end is on record, so that no other process reverts or recovers it.
     _claim: Claim,
 }
 
@@ -183,7 +183,7 @@ async fn after_failure(
     on_failure: OnFailure,
 ) -> Result<(RunState, String, Option<Reverted>), Error> {
     gate.enter(Phase::Revert)?;
-    // Its own gate saw every change: nobody is between what happened and what is taken back.
+    // The run's own gate saw every change, so the list is complete.
     let changes = made(gate)?;
     let (state, reverted) = conclude(host, run, &changes, on_failure).await?;
     let refused = matches!(cause, Error::Stop(stop) if stop.is_refusal());

@@ -28,7 +28,7 @@ impl Home {
     }
 }
 
-/// Which file it was, and in which state: different after every change, whoever sets its times.
+/// A file's identity and state. It differs after every change, even if the file's times are set back.
 type Stamp = Option<(u64, u64, u64, i64, i64)>;
 
 fn stamp(path: &Path) -> Stamp {

@@ -1,4 +1,5 @@
-//! How a host stands, for whoever has just been woken: what keeps it, what waits for whom, what goes on, and what ends soon.
+//! The status of a host, for an operator on call: what blocks it, what waits for whom, what is in progress, and what
+//! ends soon.
 
 use jiff::{SignedDuration, Timestamp};
 use remit_journal::{About, Basis, LedgerEvent, Reader, RequestId, RestsOn, RunId, RunState, RunSummary};
@@ -8,11 +9,11 @@ use crate::authority::{Budgets, budgets, unreviewed_runs, waiting_for_room, who,
 use crate::claim::Claim;
 use crate::{Asks, Error, Home, Lacks, RequestState, Rules, Status};
 
-/// No request is good for longer, and none that is older is read.
+/// No request is valid for longer than this, so older ones are not read.
 const LONGEST: SignedDuration = SignedDuration::from_hours(31 * 24);
-/// What ends within this is told, of requests for a run.
+/// A request for a run that ends within this time is reported.
 const SOON: SignedDuration = SignedDuration::from_hours(4);
-/// The same of standing scopes: somebody has to ask for the next one, and others to approve it.
+/// The same for standing scopes. It is longer, because a new one must be requested and approved.
 const SOON_STANDING: SignedDuration = SignedDuration::from_hours(3 * 24);
 /// The same for the validity of keys.
 const SOON_KEY: SignedDuration = SignedDuration::from_hours(14 * 24);
@@ -111,7 +112,8 @@ pub fn frozen(reader: &Reader) -> Result<Option<Frozen>, Error> {
             return Ok(Some(Frozen { by: statement.principal, at: act.at, reason: statement.reason }));
         }
     }
-    // The table says so, and no act does: `remit audit verify` tells of that. Frozen it is.
+    // The table says that the host is frozen, but no act does. `remit audit verify` reports that; the host counts as
+    // frozen.
     Ok(Some(Frozen { by: "nobody on record".to_owned(), at: Timestamp::UNIX_EPOCH, reason: withdrawn.why }))
 }
 
@@ -158,7 +160,7 @@ impl HostStatus {
             if id.made().saturating_add(LONGEST).is_ok_and(|end| end < now) {
                 continue;
             }
-            // One that cannot be read gives no authority: `remit requests --all` tells of it.
+            // A request that cannot be read gives no authority. `remit requests --all` reports it.
             let Ok(case) = RequestState::load(reader, rules, id) else { continue };
             let lacks = match case.status(rules) {
                 Status::Waiting(lacks) => Some(lacks),

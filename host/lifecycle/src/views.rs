@@ -1,4 +1,4 @@
-//! What is told of requests, runs and orders: the shapes of `docs/json/remit.schema.json`.
+//! The JSON form of requests, runs and orders, as in `docs/json/remit.schema.json`.
 
 use jiff::Timestamp;
 use remit_journal::{Reader, Record, RunId, RunState};

@@ -263,7 +263,8 @@ pub(crate) fn open<D: Document>(
     })
 }
 
-/// What a request says of itself, and the digest of that: to tell of it, not to trust it.
+/// Parses a request without checking its signature, and returns it with its digest. Use it for messages only, never for
+/// a decision.
 pub(crate) fn claimed(document: &RawValue) -> Option<(Request, Digest)> {
     let envelope: Envelope = serde_json::from_str(document.get()).ok()?;
     let digest = envelope.payload_digest().ok()?;

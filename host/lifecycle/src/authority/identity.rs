@@ -61,7 +61,7 @@ impl Identity {
 }
 
 impl Rules {
-    /// Who holds a key, if it counts now.
+    /// Identifies the principal that holds a key, if the key is valid now.
     pub fn identify(&self, key: &KeyId) -> Result<Identity, Error> {
         let refuse = |why: String, help| Err(Error::Identity { why, help });
         let Some(principal) = self.principals.holder(key) else {

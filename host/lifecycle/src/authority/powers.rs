@@ -1,5 +1,5 @@
-//! Every power that a request would give, whether its plan uses it or not. Approvers and policies are told from this one
-//! list, so that they cannot be told of different things.
+//! Every power that a request would give, whether its plan uses it or not. Approvers and policies are given this one
+//! list, so that they cannot see different things.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -75,7 +75,7 @@ pub struct Power {
 /// Every power that a request would give.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Powers {
-    /// Each once, those that do least first.
+    /// The powers, each once, those with the least effect first.
     pub all: Vec<Power>,
     /// Whether what is done is known step by step.
     pub planned: bool,

@@ -1,4 +1,4 @@
-//! A request and everything that became of it, as the journal tells.
+//! A request with its decisions and runs, as the journal has them.
 
 use jiff::Timestamp;
 use remit_journal::{About, Act, Basis, LedgerEvent, Reader, RequestId, RestsOn};
@@ -30,8 +30,8 @@ pub struct RequestState {
     pub closed: Option<String>,
     /// How many runs have started under it.
     pub started: u32,
-    /// What policies are told of it. The counts of what was spent are those of when it was read: whoever must be sure
-    /// reads it again while nobody else can start.
+    /// What policies are given of it. Its counts of used budgets are from when it was read. Before a start it is read
+    /// again while nothing else can start.
     pub(crate) matter: PolicyRequest,
 }
 
@@ -65,7 +65,7 @@ impl Lacks {
         missing.map(|(need, missing)| format!("{missing} more of {need} ({})", need.policy)).collect()
     }
 
-    /// Whether it stays so even if all of these approve: then nobody can make it good.
+    /// Whether approvals would still be missing even if all of these principals approved.
     #[must_use]
     pub(crate) fn is_beyond(&self, all: &[Subject]) -> bool {
         self.needs.iter().any(|(need, missing)| need.count - need.missing(all) < *missing)
@@ -130,7 +130,7 @@ impl RequestState {
         for (seq, act) in &acts {
             match &act.event {
                 LedgerEvent::Approved(statement) => {
-                    // What does not verify was written by nobody we know: it neither counts nor stands in the way.
+                    // A document that does not verify is by no known key: it is ignored.
                     let Ok(signed) = open::<Approval>(&statement.document, &keys) else { continue };
                     let approval = signed.document;
                     let Some(key) = signed.keys.iter().find(|key| holds(key, &approval.principal)) else {

@@ -1,5 +1,5 @@
-//! Prepare, sign elsewhere, submit. The host makes a document and hands out the exact bytes; whoever holds the key signs
-//! them, in whatever process or machine; the host accepts the signed document after it has checked everything again.
+//! Prepare, sign elsewhere, submit. The host makes a document and returns the exact bytes; the holder of the key signs
+//! them, in any process or on any machine; the host checks everything again and accepts the signed document.
 
 use jiff::{SignedDuration, Timestamp};
 use remit_journal::{About, Reader, SignedStatement};
@@ -140,7 +140,7 @@ impl<D: Document> Accepted<D> {
         let verified = envelope.verify(D::TYPE, &rules.keys())?;
         let document: D = serde_json::from_slice(&verified.payload)
             .map_err(|error| SignatureError::Malformed(error.to_string()))?;
-        // One spelling: nobody reads anything else into the same bytes.
+        // Only the canonical spelling is accepted, so that the same bytes cannot be read in two ways.
         if remit_trust::canonical(&document)? != verified.payload {
             return refuse("it is not canonical JSON (RFC 8785), as it was prepared".to_owned());
         }

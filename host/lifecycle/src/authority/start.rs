@@ -162,7 +162,7 @@ pub async fn submit_start(
     }
     let turn = Turn::take(host, "start.lock", &host.starts).await?;
     let grant = blocking(|| {
-        // Approvals, revocations and budgets as they are now, with nobody else starting meanwhile.
+        // Approvals, revocations and budgets are read now, while nothing else can start.
         let (trigger, case) = look()?;
         let rules = host.rules()?;
         let reader = host.journal.reader()?;
@@ -313,7 +313,7 @@ pub(super) fn may_use(reader: &Reader, rules: &Rules, name: &str, case: &Request
     Ok(())
 }
 
-/// Whether the policies let this principal start it, with what they are told of the start.
+/// Checks that the policies let this principal start the run.
 pub(super) fn may_start(
     reader: &Reader,
     rules: &Rules,

@@ -112,8 +112,8 @@ pub struct Could {
     pub why: String,
 }
 
-/// What each principal could do about a request now: approve it, start it, revoke it. Asked of the same functions that
-/// decide when somebody does.
+/// What each principal could do about a request now: approve it, start it, revoke it. It calls the same functions that
+/// decide when a principal does so.
 pub fn could(reader: &Reader, rules: &Rules, case: &RequestState) -> Result<Vec<Could>, Error> {
     let mut all = Vec::new();
     for principal in rules.principals.iter() {
@@ -160,7 +160,7 @@ fn may(
         }
         PolicyAction::Trigger => {
             may_use(reader, rules, &who.name, case)?;
-            // What a run under a standing scope would do, nobody knows yet: at least nothing.
+            // What a run under a standing scope would do is not known yet, so a run that changes nothing is judged.
             let standing = matches!(case.request.asks, Asks::Standing(_));
             let matter = if standing {
                 run_of(reader, case, &who.name, &[])?

@@ -55,31 +55,31 @@ pub struct Timeline {
     pub duration_ms: Option<u64>,
     /// Every state it came to, in order: its own end, then each revert, recovery or word about a doubt.
     pub states: Vec<Reached>,
-    /// What the action looked at, equal looks as one.
+    /// The reads of the action, with equal ones taken together.
     pub seen: Vec<Seen>,
     /// Host calls that touch no system: clocks, randomness, its own log and facts.
     pub ambient_calls: u64,
-    /// What the action changed or tried to, and what became of it.
+    /// The changes that the action made or tried to make, and what has become of them.
     pub changed: Vec<Changed>,
     /// The calls that the host refused.
     pub refused: Vec<Refused>,
     /// Every attempt to take a change back.
     pub undone: Vec<Undone>,
-    /// Calls of which nobody knows whether they took effect.
+    /// The numbers of the calls of which it is not known whether they took effect.
     pub in_doubt: Vec<u64>,
-    /// What people found out about calls in doubt.
+    /// What people stated about calls in doubt.
     pub resolved: Vec<Resolution>,
     /// Set when the run cannot be taken back any more, because its undo data was given up.
     pub undo_expired: Option<UndoExpired>,
     /// The lines that the action logged.
     pub log: Vec<LogLine>,
-    /// How much of each limit it used.
+    /// How much of each limit the run used.
     pub consumed: Value,
     /// What the action returned; none if it returned nothing, or if what it returned is sealed.
     pub output: Option<Value>,
     /// The sequence numbers of its first and its last record.
     pub records: (u64, u64),
-    /// One line per record that tells a person something.
+    /// One line for each record that tells a person something.
     #[serde(skip)]
     pub lines: Vec<Line>,
 }
@@ -370,7 +370,7 @@ impl Seen {
 }
 
 impl Refused {
-    /// What was asked for, in words.
+    /// The operation and its arguments in words.
     #[must_use]
     pub fn words(&self) -> Words {
         words::operation_words(&self.operation, &self.arguments)
