@@ -14,12 +14,12 @@ use wit_component::ComponentEncoder;
 use crate::world::without_version;
 use crate::{AuthorError, Project, stub, world};
 
-/// What was built.
+/// A component that was built.
 #[derive(Clone, Debug)]
 pub struct Built {
-    /// Where it lies.
+    /// The path of the component's file.
     pub file: PathBuf,
-    /// Its bytes.
+    /// The component's bytes.
     pub component: Vec<u8>,
     /// The interfaces it imports, WASI included.
     pub imports: Vec<String>,

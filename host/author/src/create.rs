@@ -16,18 +16,18 @@ use crate::{AuthorError, Language, Project, files, tool, world};
 /// What every project starts with, in whatever language.
 static COMMON: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/template");
 
-/// What is asked for.
+/// The options of a new project.
 #[derive(Clone, Debug)]
 pub struct NewProject {
     /// The folder to make; its last part names the action.
     pub dir: PathBuf,
-    /// The language.
+    /// The language that the action is written in.
     pub language: Language,
     /// What the action may ask for: `remit:secrets/rotate`, or `secrets/rotate` for short.
     pub capabilities: Vec<String>,
 }
 
-/// What was made.
+/// A project that was made.
 #[derive(Clone, Debug)]
 pub struct Created {
     /// The files, relative to the folder, but for those of the SDK and the WIT that came along.
@@ -41,20 +41,20 @@ pub struct Created {
 /// One capability, as templates see it.
 #[derive(Serialize)]
 struct Capability {
-    /// `remit:secrets/rotate`.
+    /// The interface without its version: `remit:secrets/rotate`.
     name: String,
-    /// `remit:secrets/rotate@0.1.0`.
+    /// The interface as a WIT import: `remit:secrets/rotate@0.1.0`.
     import: String,
 }
 
-/// What templates know.
+/// The values that templates can use.
 #[derive(Serialize)]
 struct Context<'a> {
     /// The action's name.
     name: &'a str,
-    /// Its capabilities.
+    /// The capabilities that the action asks for.
     capabilities: &'a [Capability],
-    /// What it calls of them, and with what.
+    /// The sample calls of these capabilities, with their inputs.
     #[serde(flatten)]
     sample: Sample,
     /// The language, as a person writes it.

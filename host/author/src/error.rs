@@ -15,9 +15,9 @@ pub enum AuthorError {
     #[error("{file}: {why}")]
     #[diagnostic(code(usage::file), help("this is a defect of Remit; please report it"))]
     File {
-        /// Which.
+        /// The path of the file.
         file: String,
-        /// The system's words.
+        /// The error message of the system.
         why: String,
     },
     /// Its `action.toml` says something it must not.
@@ -28,7 +28,7 @@ pub enum AuthorError {
     #[error("{dir} exists already; nothing was written")]
     #[diagnostic(code(usage::exists), help("choose another name, or remove it first"))]
     Exists {
-        /// Which.
+        /// The path of the folder.
         dir: String,
     },
     /// Not a name an action can have.
@@ -38,49 +38,49 @@ pub enum AuthorError {
         help("use lower-case words joined by hyphens, each starting with a letter: rotate-secret")
     )]
     Name {
-        /// As given.
+        /// The name that was given.
         name: String,
     },
     /// A name that would never build.
     #[error("`{name}` cannot name an action in {language}: {why}")]
     #[diagnostic(code(usage::name), help("say what it repairs too: fix-{name}; nothing was written"))]
     Reserved {
-        /// As given.
+        /// The name that was given.
         name: String,
-        /// In which language.
+        /// The language in which the name has another meaning.
         language: &'static str,
-        /// What the name is already.
+        /// What the name already means in that language.
         why: String,
     },
     /// A capability that no host offers.
     #[error("there is no capability `{name}`{}", nearest.as_ref().map(|n| format!("; did you mean `{n}`?")).unwrap_or_default())]
     #[diagnostic(code(usage::capability), help("the capabilities are: {all}"))]
     Capability {
-        /// As given.
+        /// The name that was given.
         name: String,
-        /// One that looks like it.
+        /// A capability whose last part is the given name's; none if there is none.
         nearest: Option<String>,
-        /// Every one there is.
+        /// The names of all capabilities, separated by commas.
         all: String,
     },
     /// Nothing in the folder tells its language.
     #[error("{dir} is not the project of an action: {why}")]
     #[diagnostic(code(usage::project), help("`remit new NAME --lang LANGUAGE` makes one to compare with"))]
     NotAProject {
-        /// Which.
+        /// The path of the folder.
         dir: String,
-        /// What is missing.
+        /// What an action's project has and this folder lacks.
         why: String,
     },
     /// A program the build needs is not there.
     #[error("`{tool}` is not installed; {language} actions are built with it")]
     #[diagnostic(code(usage::tool), help("install it:\n{install}"))]
     ToolMissing {
-        /// The program.
+        /// The name of the program.
         tool: String,
-        /// For which language.
+        /// The language whose actions need the program.
         language: &'static str,
-        /// The exact command.
+        /// The commands that install the program.
         install: String,
     },
     /// The language's own tool failed.
@@ -90,20 +90,20 @@ pub enum AuthorError {
         help("the message above is the tool's own; correct what it names and build again")
     )]
     ToolFailed {
-        /// What it printed.
+        /// The output of the tool.
         output: String,
-        /// What was run.
+        /// The command that was run.
         command: String,
-        /// How it ended.
+        /// The exit status of the tool.
         status: String,
     },
     /// The world in `wit/` is wrong.
     #[error("{dir}: {why}")]
     #[diagnostic(code(build::wit), help("correct the WIT; `remit new` shows a world that is right"))]
     Wit {
-        /// Which folder.
+        /// The path of the folder that holds the WIT.
         dir: String,
-        /// What the parser says.
+        /// The error message of the WIT parser.
         why: String,
     },
     /// What was compiled is not a component that the world allows.
@@ -112,9 +112,9 @@ pub enum AuthorError {
     World {
         /// The folder of the world.
         dir: String,
-        /// What differs.
+        /// How the component differs from the world.
         why: String,
-        /// What to do.
+        /// How to correct it.
         help: String,
     },
     /// The component imports what `action.toml` does not explain.
@@ -124,9 +124,9 @@ pub enum AuthorError {
         help("whoever grants it wants to know; add to [capabilities]:\n{}", lines(names))
     )]
     Undeclared {
-        /// The interfaces.
+        /// The names of the interfaces that the component imports.
         names: Vec<String>,
-        /// The manifest.
+        /// The path of the manifest.
         file: String,
     },
 }

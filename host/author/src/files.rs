@@ -36,7 +36,7 @@ pub(crate) fn write(path: &Path, contents: &[u8]) -> Result<(), AuthorError> {
     Ok(remit_file::write_with(path, contents, Durable::No).map(drop)?)
 }
 
-/// Copies a file.
+/// Copies a file, replacing what is at the target.
 pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), AuthorError> {
     let bytes = remit_file::plain(from, Kind::Source)?;
     Ok(remit_file::write_with(to, bytes.bytes(), Durable::No).map(drop)?)

@@ -16,9 +16,9 @@ const FAILURE: &str = "remit:types/errors";
 
 /// A WIT package with at least one interface that a scope grants.
 pub struct Package {
-    /// `secrets`.
+    /// The name without its namespace: `secrets`.
     pub name: String,
-    /// From the WIT; empty without.
+    /// The documentation in the WIT; empty if there is none.
     pub docs: String,
     /// Those that a scope grants, and those that only have types.
     pub interfaces: Vec<Interface>,
@@ -26,13 +26,13 @@ pub struct Package {
 
 /// An interface of a package.
 pub struct Interface {
-    /// `rotate`.
+    /// The name without its package: `rotate`.
     pub name: String,
-    /// `remit:secrets/rotate@0.1.0`.
+    /// The full name with its version: `remit:secrets/rotate@0.1.0`.
     pub import: String,
     /// The types it defines, each after those it is made of.
     pub types: Vec<Named>,
-    /// In the order of the WIT.
+    /// The functions, in the order of the WIT.
     pub functions: Vec<Function>,
 }
 
@@ -41,11 +41,11 @@ pub struct Function {
     /// The wrapper's name, unique in the package: the interface's where it has this one function only, or where
     /// they are called alike; otherwise `interface-function`.
     pub name: String,
-    /// The name in the WIT.
+    /// The name of the function in the WIT.
     pub wit: String,
-    /// From the WIT; empty without.
+    /// The documentation in the WIT; empty if there is none.
     pub docs: String,
-    /// In order; the first one that is text names the resource.
+    /// The parameters, in order. The first one that is text names the resource.
     pub params: Vec<Param>,
     /// What it answers where it does not fail.
     pub ok: Option<Ty>,
@@ -55,11 +55,11 @@ pub struct Function {
     pub doing: Vec<Piece>,
 }
 
-/// A parameter.
+/// A parameter of a function.
 pub struct Param {
-    /// As in the WIT: `max-age`.
+    /// The name in the WIT: `max-age`.
     pub name: String,
-    /// Never a record.
+    /// The type of the parameter, which is never a record.
     pub ty: Ty,
 }
 
@@ -73,44 +73,44 @@ pub enum Piece {
 
 /// A type with a name.
 pub struct Named {
-    /// As in the WIT: `version-state`.
+    /// The name in the WIT: `version-state`.
     pub name: String,
-    /// From the WIT; empty without.
+    /// The documentation in the WIT; empty if there is none.
     pub docs: String,
-    /// What it is.
+    /// Whether it is a record or an enum, with its parts.
     pub kind: Kind,
 }
 
 /// The two kinds of types that wrappers have.
 pub enum Kind {
-    /// Its fields.
+    /// A record with these fields.
     Record(Vec<Field>),
-    /// Its cases.
+    /// An enum with these cases.
     Enum(Vec<Field>),
 }
 
 /// A field of a record, or a case of an enum, which has no type.
 pub struct Field {
-    /// As in the WIT.
+    /// The name in the WIT.
     pub name: String,
-    /// From the WIT; empty without.
+    /// The documentation in the WIT; empty if there is none.
     pub docs: String,
-    /// Of a field.
+    /// The type of the field; none for a case of an enum.
     pub ty: Option<Ty>,
 }
 
 /// A type where it is used.
 #[derive(Clone, PartialEq)]
 pub enum Ty {
-    /// `bool`.
+    /// A `bool`.
     Bool,
-    /// By its WIT name: `u64`.
+    /// An integer, by its WIT name: `u64`.
     Int(&'static str),
-    /// `f32` or `f64`.
+    /// A floating-point number, by its WIT name: `f32` or `f64`.
     Float(&'static str),
-    /// `string`.
+    /// A `string`.
     Text,
-    /// Of anything but an option or a list.
+    /// An option of any type but another option or a list.
     Option(Box<Ty>),
     /// Of anything but an option or a list.
     List(Box<Ty>),

@@ -16,11 +16,11 @@ pub(crate) const MANIFEST: &str = "action.toml";
 /// An action's folder, read.
 #[derive(Clone, Debug)]
 pub struct Project {
-    /// The folder.
+    /// The path of the folder.
     pub dir: PathBuf,
-    /// Its `action.toml`.
+    /// The parsed `action.toml`.
     pub manifest: Manifest,
-    /// In which language it is written.
+    /// The language that the action is written in.
     pub language: Language,
     /// Variables that its tools are run with, beside those of this process.
     pub environment: Vec<(OsString, OsString)>,

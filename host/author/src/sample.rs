@@ -37,9 +37,9 @@ struct Input {
     optional: bool,
     /// The number's type in the WIT: `u64`. Empty for text.
     number: String,
-    /// As TOML and JSON.
+    /// An example value, valid in both TOML and JSON.
     example: String,
-    /// Who takes it.
+    /// What it is, and which functions take it, for a person.
     description: String,
 }
 
@@ -86,7 +86,7 @@ struct Call {
 
 #[derive(Serialize)]
 struct Argument {
-    /// The input's name.
+    /// The name of the input that is passed.
     name: String,
     /// What the function takes: `text`, `number`, `optional` for an option of an input that may be missing, `some` for an
     /// option of one that may not.

@@ -40,7 +40,7 @@ pub enum BackendError {
         section: &'static str,
         /// What tells the entry from others: its backend and its prefix, or its name.
         entry: String,
-        /// What is wrong.
+        /// The problem with that system.
         problem: Box<Self>,
     },
     /// Two entries of one section claim the same paths.
@@ -52,7 +52,7 @@ pub enum BackendError {
     DuplicatePrefix {
         /// The kind of resource that is served.
         kind: &'static str,
-        /// The prefix.
+        /// The path prefix that both entries have.
         prefix: String,
     },
     /// A file that the configuration names cannot be used.
@@ -68,9 +68,9 @@ pub enum BackendError {
     #[error("the token file {} can be read by everyone (mode {mode:04o})", path.display())]
     #[diagnostic(code(usage::backend_token_mode), help("chmod 600 {}", path.display()))]
     TokenExposed {
-        /// Which file.
+        /// The path of the token file.
         path: PathBuf,
-        /// Its permission bits.
+        /// The permission bits of the file.
         mode: u32,
     },
     /// There is no token.
@@ -82,9 +82,9 @@ pub enum BackendError {
         )
     )]
     NoToken {
-        /// The server.
+        /// The address of the server.
         address: String,
-        /// Where it was looked for.
+        /// Where a token was looked for, and why none was found.
         why: String,
     },
     /// What only this kind of system knows.

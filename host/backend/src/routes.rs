@@ -9,7 +9,7 @@ use crate::BackendError;
 /// The stores of one kind of resource, each with the prefix of the paths that it serves. Cheap to clone.
 pub struct Routes<S: ?Sized> {
     kind: &'static str,
-    /// Longest prefix first.
+    /// The stores with their prefixes, the longest prefix first.
     routes: Arc<[(String, Arc<S>)]>,
 }
 

@@ -44,7 +44,7 @@ pub struct Checked {
 /// Why a system cannot be used.
 #[derive(Clone, Debug)]
 pub struct Trouble {
-    /// What is wrong.
+    /// Why the system cannot be used, for a person.
     pub why: String,
     /// What the operator does about it.
     pub fix: &'static str,

@@ -21,7 +21,7 @@ impl Ctx {
         Self { gate, wasi: State::new(seed), last_words: None }
     }
 
-    /// The run's gate.
+    /// The gate through which the run's calls go.
     #[must_use]
     pub fn gate(&self) -> &Gate {
         &self.gate

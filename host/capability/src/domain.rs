@@ -73,7 +73,7 @@ impl Debug for Interface {
 pub struct Domain {
     /// The name of its WIT package, and of the package's folder in `wit/`: `secrets`.
     pub name: &'static str,
-    /// What it offers.
+    /// The WIT interfaces of the domain.
     pub interfaces: &'static [Interface],
     /// The real systems behind it. Without any, all its interfaces are ambient.
     pub systems: Option<&'static dyn AnySystems>,
@@ -87,23 +87,23 @@ impl Debug for Domain {
 
 /// The real systems of any domain: how `remit.toml` configures them, and how an offline test makes them up.
 pub trait AnySystems: Sync {
-    /// [`Systems::SECTION`].
+    /// The name of the configuration section, see [`Systems::SECTION`].
     fn section(&self) -> &'static str;
     /// Takes the sections of this domain out of a configuration.
     fn read(&self, configuration: &mut Table<'_>) -> Result<Arc<dyn Section>, Mistake>;
-    /// [`Offline::TABLE`].
+    /// The name of the fixture's table, see [`Offline::TABLE`].
     fn table(&self) -> &'static str;
     /// Takes what there is before a test out of a fixture.
     fn before(&self, fixture: &mut Table<'_>) -> Result<Arc<dyn Things>, Mistake>;
     /// Takes what there is to be after a test out of a fixture's expectations.
     fn after(&self, expect: &mut Table<'_>) -> Result<Vec<State>, Mistake>;
-    /// [`Offline::no_path`].
+    /// Why `path` is not a path of this domain, see [`Offline::no_path`].
     fn no_path(&self, path: &str) -> Option<String>;
 }
 
 /// What a configuration says of the systems of one domain.
 pub trait Section: Any + Debug + Send + Sync {
-    /// [`Systems::SECTION`].
+    /// The name of the configuration section, see [`Systems::SECTION`].
     fn name(&self) -> &'static str;
     /// Adds the systems to an estate.
     fn open(&self, home: &Path, estate: Estate) -> Result<Estate, BackendError>;

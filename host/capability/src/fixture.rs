@@ -60,11 +60,11 @@ pub struct Misstated {
 /// What is at one path after a test.
 #[derive(Clone, Debug)]
 pub struct State {
-    /// Where.
+    /// The path, in the domain's own form.
     pub path: String,
-    /// All of it, in words.
+    /// The whole state in words, for comparison and for messages.
     pub words: String,
-    /// As a fixture writes it down.
+    /// The state as a table of a fixture.
     pub written: toml_edit::InlineTable,
 }
 
@@ -84,9 +84,9 @@ impl State {
 
 /// What a fixture says there is of one domain.
 pub trait Things: Debug + Send + Sync {
-    /// Where each is.
+    /// The path of each thing.
     fn paths(&self) -> Vec<&str>;
-    /// [`Offline::mistakes`].
+    /// The mistakes in the tables, see [`Offline::mistakes`].
     fn mistakes(&self) -> Vec<Misstated>;
     /// Makes everything in `folder`, and lets runs reach it.
     fn make_up<'a>(&'a self, folder: &'a Path, estate: Estate) -> Boxed<'a, (Estate, Box<dyn MadeUp>)>;

@@ -10,7 +10,7 @@ use crate::Ctx;
 use crate::bindings::remit::host::{log, run};
 use crate::domain::{Domain, interfaces};
 
-/// The domain.
+/// The `remit:host` domain. No system is behind it: all its interfaces are ambient.
 pub(crate) static DOMAIN: Domain = Domain { name: "host", interfaces: INTERFACES, systems: None };
 
 interfaces! {
@@ -34,11 +34,11 @@ pub fn this_run() -> &'static Resource {
 pub enum Level {
     /// For the action's author.
     Debug,
-    /// What happens.
+    /// Normal progress.
     Info,
-    /// What a person should look at.
+    /// Something that a person should look at.
     Warn,
-    /// What went wrong.
+    /// Something went wrong.
     Error,
 }
 
@@ -83,11 +83,11 @@ impl Observe for Write {
     }
 }
 
-/// `remit:host/run.facts`.
+/// `remit:host/run.facts`: tells the action about its own run.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct ReadFacts {}
 
-/// What [`ReadFacts`] tells.
+/// What an action can know about its own run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunFacts {
     /// The run's identifier.

@@ -110,7 +110,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Reads the command line.
+/// Parses the command line.
 fn parse() -> Result<Cli, clap::Error> {
     let read = || Cli::from_arg_matches(&without_empty(Cli::command()).try_get_matches()?);
     read().map_err(|error| error.format(&mut Cli::command()))

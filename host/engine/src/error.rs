@@ -22,14 +22,14 @@ pub enum ComponentError {
         )
     )]
     Changed {
-        /// The component.
+        /// The component's path or name.
         file: String,
     },
     /// The bytes are not WebAssembly.
     #[error("{file} is not a WebAssembly file")]
     #[diagnostic(code(usage::not_wasm), help("pass the component your build made, usually NAME.wasm"))]
     NotWasm {
-        /// The component.
+        /// The component's path or name.
         file: String,
     },
     /// It is a core module, not a component.
@@ -39,7 +39,7 @@ pub enum ComponentError {
         help("componentise it: `wasm-tools component new`, or `cargo xtask plugins` in Remit's own tree")
     )]
     CoreModule {
-        /// The component.
+        /// The component's path or name.
         file: String,
     },
     /// It is damaged, or of a form that the validator does not know.
@@ -51,9 +51,9 @@ pub enum ComponentError {
         )
     )]
     Malformed {
-        /// The component.
+        /// The component's path or name.
         file: String,
-        /// The validator's message.
+        /// The error message of the validator.
         why: String,
     },
     /// A limit of the examination was reached.
@@ -65,9 +65,9 @@ pub enum ComponentError {
         )
     )]
     TooComplex {
-        /// The component.
+        /// The component's path or name.
         file: String,
-        /// The limit.
+        /// Which limit was reached.
         why: String,
     },
     /// It needs WebAssembly features that the engine does not run.
@@ -77,7 +77,7 @@ pub enum ComponentError {
         help("build it without that: most compilers have an option that turns a WebAssembly feature off")
     )]
     Feature {
-        /// The component.
+        /// The component's path or name.
         file: String,
         /// The features' names, separated by commas.
         needs: String,
@@ -89,7 +89,7 @@ pub enum ComponentError {
         help("build it again: `remit build` checks action.toml, and puts one manifest into the component")
     )]
     Manifest {
-        /// The component.
+        /// The component's path or name.
         file: String,
         /// Where in the section, and why.
         why: String,
@@ -98,9 +98,9 @@ pub enum ComponentError {
     #[error("{file} is not signed by a trusted publisher: {source}")]
     #[diagnostic(code(refused::publisher), help("{}", signature_help(source)))]
     Publisher {
-        /// The component.
+        /// The component's path or name.
         file: String,
-        /// The cause.
+        /// Why the signature does not count.
         source: SignatureError,
     },
     /// It does not fit the interfaces it names.
@@ -112,7 +112,7 @@ pub enum ComponentError {
         )
     )]
     Mismatch {
-        /// The component.
+        /// The component's path or name.
         file: String,
         /// The validator's or wasmtime's message.
         why: String,
@@ -121,7 +121,7 @@ pub enum ComponentError {
     #[error("{file} cannot run here: it needs {what}")]
     #[diagnostic(code(refused::too_much), help("build it of fewer or smaller parts"))]
     TooMuch {
-        /// The component.
+        /// The component's path or name.
         file: String,
         /// Which parts, how many it has, and the most that it may have.
         what: String,
@@ -135,9 +135,9 @@ pub enum ComponentError {
         )
     )]
     NotCompiled {
-        /// The component.
+        /// The component's path or name.
         file: String,
-        /// Wasmtime's message.
+        /// The error message of wasmtime.
         why: String,
     },
     /// The host could not examine it.
@@ -149,9 +149,9 @@ pub enum ComponentError {
         )
     )]
     NotExamined {
-        /// The component.
+        /// The component's path or name.
         file: String,
-        /// The system's message.
+        /// The error message of the system.
         why: String,
     },
     /// The engine could not be made: wasmtime's or the system's message.

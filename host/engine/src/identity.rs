@@ -51,7 +51,7 @@ impl FileIdentity {
         rustix::fs::fstatvfs(file).is_ok_and(|fs| !fs.f_flag.contains(StatVfsMountFlags::RDONLY))
     }
 
-    /// Bytes.
+    /// The size of the file in bytes.
     pub(crate) fn size(&self) -> u64 {
         self.size
     }

@@ -20,15 +20,15 @@ pub struct Limits {
 /// A resource that the engine limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
-    /// In wasmtime's fuel.
+    /// Guest computation, in wasmtime's fuel.
     Fuel,
-    /// In milliseconds.
+    /// Elapsed time, in milliseconds.
     WallTime,
-    /// In bytes of linear memory.
+    /// Linear memory, in bytes.
     Memory,
-    /// In elements of tables.
+    /// Tables, in elements.
     TableElements,
-    /// In bytes of the guest's call stack; the same for every run.
+    /// The guest's call stack, in bytes; the limit is the same for every run.
     Stack,
 }
 
@@ -64,7 +64,7 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Starts the clock.
+    /// Starts to count, with the wall clock at zero.
     #[must_use]
     pub fn start(limits: Limits) -> Self {
         Self { limits, started: Instant::now(), used: Used::default() }

@@ -15,7 +15,7 @@ const DEEPEST: usize = 100;
 /// How many of each part a component has when it runs: what is instantiated twice counts twice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
-    /// Core instances.
+    /// How many core instances there are.
     pub(crate) instances: u64,
     pub(crate) memories: u64,
     pub(crate) tables: u64,

@@ -12,7 +12,7 @@ use crate::meter::{Exceeded, Limit, Limiter, Meter};
 /// What a store holds: a world's own data beside the engine's limits.
 #[derive(Debug)]
 pub struct Metered<T> {
-    /// The world's.
+    /// The data of the world that the component runs in.
     pub data: T,
     limiter: Limiter,
 }
@@ -99,13 +99,13 @@ impl<T> Session<'_, T> {
         meter.used.table_elements = meter.used.table_elements.max(limiter.table_elements);
     }
 
-    /// The world's data.
+    /// The world's own data, see [`Metered::data`].
     #[must_use]
     pub fn data(&self) -> &T {
         &self.store.data().data
     }
 
-    /// The world's data.
+    /// The world's own data, to be changed, see [`Metered::data`].
     pub fn data_mut(&mut self) -> &mut T {
         &mut self.store.data_mut().data
     }
@@ -118,7 +118,7 @@ pub enum Halt {
     Exceeded(Exceeded),
     /// The machine had no room for the instance, and no code of the guest ran: the reason.
     NotStarted(String),
-    /// The guest crashed.
+    /// The guest crashed, for this reason.
     Trap(Trap),
     /// A host function or [`Place::open`]'s `check` ended it; or wasmtime did, for a reason that has no type.
     Host(wasmtime::Error),

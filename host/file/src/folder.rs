@@ -41,9 +41,9 @@ pub fn sync_folder(path: &Path) -> Result<()> {
 /// An entry of a folder.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Entry {
-    /// The file name.
+    /// The name of the entry, without the folder.
     pub name: String,
-    /// The path.
+    /// The folder's path with the name added.
     pub path: PathBuf,
     /// Whether it is a folder or a link to one.
     pub is_folder: bool,

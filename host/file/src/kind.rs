@@ -13,11 +13,11 @@ pub enum Kind {
     Secret,
     /// A value to store as a secret.
     Given,
-    /// Certificates in PEM.
+    /// Certificates in PEM form.
     Certificates,
-    /// `remit.toml`.
+    /// The configuration of a home, `remit.toml`.
     Configuration,
-    /// `principals.toml`.
+    /// The principals of a home, `principals.toml`.
     Principals,
     /// A file of policies.
     Policy,
@@ -25,11 +25,11 @@ pub enum Kind {
     Rules,
     /// A table of cases that test policies.
     Cases,
-    /// A scope.
+    /// A scope, in TOML.
     Scope,
     /// The input of an action.
     Input,
-    /// A plan.
+    /// The plan of a rehearsal, as JSON.
     Plan,
     /// A document that is to be signed on another machine, or was.
     Approval,

@@ -64,7 +64,7 @@ enum Form {
     Stream,
     /// A named pipe: anybody may have the other end, or nobody.
     Named,
-    /// The null device.
+    /// The null device, `/dev/null`.
     Nothing,
 }
 
@@ -162,7 +162,7 @@ fn form(meta: &Metadata) -> Result<Form, Problem> {
 }
 
 impl Opened {
-    /// The file itself.
+    /// The opened file.
     #[must_use]
     pub fn file(&self) -> &File {
         &self.file
@@ -256,7 +256,7 @@ impl Content {
         self.mode.filter(|mode| mode & 0o077 != 0)
     }
 
-    /// The bytes.
+    /// The content as bytes.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes

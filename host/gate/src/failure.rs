@@ -54,7 +54,7 @@ pub enum Limit {
     TableElements,
     /// Host calls of any kind.
     HostCalls,
-    /// Bytes logged.
+    /// What the action logs, in bytes.
     LogBytes,
     /// The input, in bytes.
     Input,
@@ -150,11 +150,11 @@ pub enum Fault {
         )
     )]
     OutOfScope {
-        /// The operation's name.
+        /// The name of the operation: `remit:secrets/rotate.rotate`.
         operation: String,
-        /// What it wanted to touch.
+        /// The resource that the call named.
         resource: String,
-        /// Which rule is missing.
+        /// The rule that the scope lacks.
         reason: String,
     },
     /// The approved plan has no such step at this place.
@@ -166,9 +166,9 @@ pub enum Fault {
         )
     )]
     NotInPlan {
-        /// The operation's name.
+        /// The name of the operation: `remit:secrets/rotate.rotate`.
         operation: String,
-        /// What it wanted to touch.
+        /// The resource that the call named.
         resource: String,
         /// What the plan has next, in words.
         expected: String,
@@ -182,9 +182,9 @@ pub enum Fault {
         help("`verify` may only observe: report this to the action's author")
     )]
     ReadOnly {
-        /// The operation's name.
+        /// The name of the operation: `remit:secrets/rotate.rotate`.
         operation: String,
-        /// What it wanted to touch.
+        /// The resource that the call named.
         resource: String,
     },
     /// A limit of the scope was reached.
@@ -235,7 +235,7 @@ pub enum Fault {
     #[error("no backend for {operation} is configured")]
     #[diagnostic(code(usage::backend), help("configure one in remit.toml, then `remit doctor`"))]
     NoBackend {
-        /// The operation's name.
+        /// The name of the operation that has no backend.
         operation: &'static str,
     },
     /// A record could not be written or read back.
@@ -245,9 +245,9 @@ pub enum Fault {
         help("run `remit audit verify`; a journal written by another version is not reverted by this one")
     )]
     Record {
-        /// The operation's name.
+        /// The name of the operation whose record it is.
         operation: String,
-        /// `written` or `read`.
+        /// What failed: `written` or `read`.
         verb: &'static str,
         /// The error of serde or of the sealer; never a value.
         why: String,
@@ -256,7 +256,7 @@ pub enum Fault {
     #[error("the host's task for {operation} did not finish")]
     #[diagnostic(code(doubt::interrupted), help("`remit show` tells what is known; check the system itself"))]
     Interrupted {
-        /// The operation's name.
+        /// The name of the operation that did not finish.
         operation: &'static str,
     },
 }

@@ -10,17 +10,17 @@ use crate::{Change, Countermeasure, Fault, Observe, State, UndoGate};
 /// An operation as the journal knows it: by its name, with the facts that its type states.
 #[derive(Clone, Copy, Debug)]
 pub struct Known {
-    /// [`crate::Operation::NAME`].
+    /// The operation's name, see [`crate::Operation::NAME`].
     pub name: &'static str,
     /// What it does to the world, at most; see [`crate::Prepared::irrevocable`].
     pub effect: Effect,
-    /// [`crate::Operation::AMBIENT`].
+    /// Whether the operation needs no grant, see [`crate::Operation::AMBIENT`].
     pub ambient: bool,
     /// Whether it is an observation that hands out content: see [`Observe::SEALED`].
     pub content: bool,
-    /// [`Change::RUN_TIME`].
+    /// See [`Change::RUN_TIME`]; empty for an operation that reads.
     pub run_time: &'static [&'static str],
-    /// [`Change::COUNTERMEASURE`].
+    /// How the change is classified, see [`Change::COUNTERMEASURE`]; none for an operation that reads.
     pub countermeasure: Option<Countermeasure>,
     reverse: Option<Reverse>,
 }

@@ -53,7 +53,7 @@ impl Kind for Changes {}
 
 /// The interface of an operation, without a version; computed at compile time.
 pub(crate) trait Named: Operation {
-    /// `remit:secrets/rotate`.
+    /// The operation's name up to the last dot: `remit:secrets/rotate`.
     const INTERFACE: &'static str = interface_of(Self::NAME);
 }
 
@@ -79,7 +79,7 @@ pub trait Observe: Operation<Kind = Reads> {
     /// that the operation was granted for, such as a file's.
     const SEALED: bool = false;
 
-    /// Reads.
+    /// Reads from the backend and returns the outcome.
     fn observe(&self, on: &Self::Backend) -> impl Future<Output = Result<Self::Outcome, Failure>> + Send;
 }
 
@@ -173,7 +173,7 @@ impl Countermeasure {
         self as u64
     }
 
-    /// OCSF's `activity_name`.
+    /// OCSF's `activity_name` of class 7001.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -185,7 +185,7 @@ impl Countermeasure {
     }
 }
 
-/// What [`Change::prepare`] found.
+/// What [`Change::prepare`] found, which is needed to undo the change.
 #[derive(Debug)]
 pub struct Prepared<U> {
     /// Written to the journal as it is.

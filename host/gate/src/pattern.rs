@@ -19,7 +19,7 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Reads a pattern.
+    /// Parses a pattern.
     pub fn new(text: &str) -> Result<Self, ResourceError> {
         let (kind, path) = split_kind(text)?;
         // A wildcard segment is checked as if it were an ordinary one; `a*` then fails on the star.

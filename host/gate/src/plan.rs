@@ -19,16 +19,16 @@ pub struct Step {
     /// In which of the action's exports.
     #[serde(default = "run", skip_serializing_if = "is_run")]
     pub phase: Phase,
-    /// [`Operation::NAME`].
+    /// The name of the operation, see [`Operation::NAME`].
     pub operation: String,
     /// The effect this call has: `irrevocable` also where a change could not be prepared for undo.
     pub effect: Effect,
     /// Whether it is a read that hands out content, such as a file's: see [`crate::Observe::SEALED`].
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub content: bool,
-    /// What it touches.
+    /// The resource of the call.
     pub resource: Resource,
-    /// Its arguments.
+    /// The arguments of the operation.
     pub arguments: serde_json::Value,
     /// What was there: the public part of what takes it back. None for reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -32,7 +32,7 @@ struct Counted {
 /// A change of a live run. The host uses these while the run's process lives, and the journal afterwards.
 #[derive(Clone, Debug)]
 pub struct Made {
-    /// As journaled.
+    /// The intent of the change, as the journal has it.
     pub intent: Intent,
     /// Whether it came to pass; none if that is not known.
     pub happened: Option<bool>,

@@ -15,7 +15,7 @@ pub struct Replay {
     run: RunId,
     /// Intents, refusals and phases, in order.
     script: Vec<Event>,
-    /// Outcomes, by call.
+    /// The recorded outcomes, by the number of the call.
     outcomes: HashMap<u64, CallResult>,
     limits: Limits,
     /// Opens what was disclosed.

@@ -61,7 +61,7 @@ impl Resource {
         &self.text[self.colon + 1..]
     }
 
-    /// The whole text.
+    /// The resource as text: `KIND:PATH`.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text

@@ -124,9 +124,9 @@ impl std::fmt::Debug for Estate {
 /// What an action may know of its own run; the backend of the ambient operations.
 #[derive(Clone, Debug)]
 pub struct Facts {
-    /// The run.
+    /// The run's identifier.
     pub run: RunId,
-    /// When it started.
+    /// When the run started.
     pub started: Timestamp,
     /// The reason given for it.
     pub reason: String,
@@ -166,11 +166,11 @@ impl Window {
 
 /// What a gate is made from.
 pub struct Setup {
-    /// The run's facts.
+    /// What the action may know of its own run.
     pub facts: Facts,
     /// Whether changes happen or are simulated.
     pub mode: Mode,
-    /// What is allowed.
+    /// The scope that every call must be inside of.
     pub scope: Scope,
     /// The approved plan. Without one, any change inside the scope is admitted.
     pub plan: Option<Plan>,
@@ -178,7 +178,7 @@ pub struct Setup {
     pub window: Option<Window>,
     /// Reports when the grant of the run, or what it depends on, is revoked. None for a run that depends on nothing.
     pub watch: Option<Watch>,
-    /// The real systems.
+    /// The real systems that the run can reach.
     pub estate: Estate,
     /// Where everything is written first.
     pub journal: Journal,
@@ -195,7 +195,7 @@ pub struct Used {
     pub changes: u64,
     /// Bytes of log lines.
     pub log_bytes: u64,
-    /// Bytes of answers.
+    /// What the host returned to the action, in bytes.
     pub answers: u64,
 }
 

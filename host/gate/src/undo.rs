@@ -13,7 +13,7 @@ use crate::{Change, Estate, Failure, Fault, Permit, Prepared, State};
 pub struct UndoGate {
     /// The run whose changes are undone.
     pub run: RunId,
-    /// The real systems.
+    /// The real systems in which changes are undone.
     pub estate: Estate,
     /// Where each undo is written first.
     pub journal: Journal,

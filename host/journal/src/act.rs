@@ -62,11 +62,11 @@ impl<'de> Deserialize<'de> for About {
 /// An entry of the journal that belongs to no run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Act {
-    /// Its subject.
+    /// What the entry is about: a request or the host.
     pub about: About,
     /// When the host wrote it, by the host's clock.
     pub at: Timestamp,
-    /// What was done.
+    /// The event that the entry is about.
     pub event: LedgerEvent,
 }
 
@@ -103,7 +103,7 @@ pub enum LedgerEvent {
     RequestDenied(SignedStatement),
     /// Something that the approvals depended on changed: the request gives no authority from then on.
     Voided {
-        /// What changed.
+        /// Which of these things changed.
         why: String,
     },
     /// The request expired without a run.
@@ -123,7 +123,7 @@ pub enum LedgerEvent {
     Reviewed {
         /// Who reviewed it, and what they found.
         statement: SignedStatement,
-        /// The run.
+        /// The run that was reviewed.
         run: RunId,
     },
     /// A notifier delivered every event up to a record, or somebody gave up those that it could not deliver.
@@ -193,7 +193,7 @@ pub enum Basis {
     Key(String),
     /// An action, by its digest in text.
     Action(String),
-    /// All authority.
+    /// All authority that exists when it is revoked.
     All,
     /// That the host is not frozen. Every run depends on it, rehearsals too.
     Thaw,
@@ -248,7 +248,7 @@ impl<'de> Deserialize<'de> for Basis {
 /// Why an authority ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Withdrawn {
-    /// What was revoked.
+    /// The basis that was revoked.
     pub basis: Basis,
     /// Who did it, and why.
     pub why: String,

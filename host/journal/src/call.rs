@@ -14,7 +14,7 @@ pub enum CallEvent<'a, A, V, F> {
     Intent {
         /// The call's number in its run, from 1.
         call: u64,
-        /// The operation's name.
+        /// The operation's name: `remit:secrets/inspect.metadata`.
         operation: &'a str,
         /// The strongest effect that it can have.
         effect: Effect,
@@ -27,7 +27,7 @@ pub enum CallEvent<'a, A, V, F> {
     Outcome {
         /// The call's number in its run.
         call: u64,
-        /// What it returned.
+        /// The value or the failure that the call returned.
         result: CallResult<&'a V, &'a F>,
     },
 }

@@ -41,7 +41,7 @@ pub(crate) enum Transition {
     Expires,
     /// Authority was revoked or restored, or notices were delivered.
     Decides(Box<AuthorityChange>),
-    /// Nothing changes.
+    /// No table changes.
     Goes,
 }
 

@@ -27,7 +27,7 @@ pub struct Poisoned {
 /// Why the journal could not be opened, read or written.
 #[derive(Clone, Debug, thiserror::Error, Diagnostic)]
 pub enum JournalError {
-    /// See [`Poisoned`].
+    /// A write failed earlier, see [`Poisoned`].
     #[error(transparent)]
     #[diagnostic(transparent)]
     Poisoned(#[from] Poisoned),
@@ -35,11 +35,11 @@ pub enum JournalError {
     #[error("the journal {} is not available: {why}", path.display())]
     #[diagnostic(code("failed::journal-unavailable"), help("{help}"))]
     Unavailable {
-        /// The file.
+        /// The path of the journal's file.
         path: PathBuf,
         /// The message of SQLite or the system.
         why: String,
-        /// What to do.
+        /// What a person can do about it.
         help: Cow<'static, str>,
     },
     /// The content of the file is not what remit wrote.
@@ -51,9 +51,9 @@ pub enum JournalError {
         )
     )]
     Damaged {
-        /// The file.
+        /// The path of the journal's file.
         path: PathBuf,
-        /// What is wrong.
+        /// How the content differs from what was expected.
         why: String,
     },
     /// The file was signed with another checkpoint key than that of this home.
@@ -65,9 +65,9 @@ pub enum JournalError {
         )
     )]
     OtherKey {
-        /// The file.
+        /// The path of the journal's file.
         path: PathBuf,
-        /// The verifier's message.
+        /// The error message of the verifier.
         why: String,
     },
     /// The file has another schema than this version reads and writes. It was left untouched.
@@ -79,11 +79,11 @@ pub enum JournalError {
         )
     )]
     OtherSchema {
-        /// The file.
+        /// The path of the journal's file.
         path: PathBuf,
-        /// The file's schema.
+        /// The schema number of the file.
         found: i64,
-        /// The schema that this version knows.
+        /// The schema number that this version knows.
         known: i64,
     },
     /// A record cannot be written as JSON, or read back.
@@ -95,7 +95,7 @@ pub enum JournalError {
     Record {
         /// Its sequence number, or its kind while it has none.
         which: String,
-        /// `written` or `read`.
+        /// What failed: `written` or `read`.
         verb: &'static str,
         /// The message of the JSON library.
         why: String,
@@ -137,7 +137,7 @@ pub enum StartError {
     #[error("the grant {} is used up: it allows {uses} run(s), and {started} have started", grant.short())]
     #[diagnostic(code("refused::grant-spent"), help("make a new request: `remit request`"))]
     Spent {
-        /// The grant.
+        /// The digest of the signed grant.
         grant: Digest,
         /// How many runs it allows.
         uses: u32,
@@ -172,7 +172,7 @@ pub enum StartError {
     #[error("a run cannot start with a record of kind `{0}`")]
     #[diagnostic(code("failed::not-a-start"), help("this is a defect of the host; report it"))]
     NotAStart(&'static str),
-    /// The journal failed.
+    /// The journal could not be read or written.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Journal(#[from] JournalError),
@@ -248,16 +248,16 @@ pub enum AuditError {
     #[error("record {seq} {why}")]
     #[diagnostic(code("integrity::record-tampered"), help("{}", KEEP))]
     Record {
-        /// Its sequence number.
+        /// The sequence number of the record.
         seq: u64,
-        /// What is wrong.
+        /// What is wrong with the record.
         why: String,
     },
     /// The newest checkpoint is not of these records.
     #[error("the journal's last checkpoint {why}")]
     #[diagnostic(code("integrity::checkpoint"), help("{}", KEEP))]
     Checkpoint {
-        /// What is wrong.
+        /// What is wrong with the checkpoint.
         why: String,
     },
     /// The older checkpoint that was given is not one of this log.
@@ -267,7 +267,7 @@ pub enum AuditError {
         help("check that it is a checkpoint of this journal, whole and unchanged; if it is, {}", KEEP)
     )]
     Since {
-        /// What is wrong.
+        /// Why the given checkpoint is not one of this log.
         why: String,
     },
     /// An older checkpoint is not of these records.
@@ -276,7 +276,7 @@ pub enum AuditError {
     Older {
         /// How many records it covers.
         size: u64,
-        /// What is wrong.
+        /// What is wrong with the older checkpoint.
         why: String,
     },
     /// A table does not agree with the records.
@@ -287,7 +287,7 @@ pub enum AuditError {
         what: &'static str,
         /// The run, or whatever else the row is about.
         run: String,
-        /// What is wrong.
+        /// How the row differs from the records.
         why: &'static str,
     },
     /// The file could not be read.

@@ -46,7 +46,7 @@ struct KnownRun {
     expired: bool,
     /// Calls without an outcome.
     open: HashSet<u64>,
-    /// Changes on record.
+    /// The numbers of the calls that are changes.
     changes: HashSet<u64>,
 }
 

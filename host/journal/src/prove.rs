@@ -31,7 +31,7 @@ pub enum Proof {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunProof {
-    /// The run.
+    /// The run's identifier.
     pub run: RunId,
     /// The signed checkpoint of a log that has them, with the cosignatures of witnesses, if there are any.
     pub checkpoint: String,
@@ -66,7 +66,7 @@ pub struct ProvenRecord {
 pub struct GrowthProof {
     /// The older checkpoint, as signed.
     pub old: String,
-    /// The newer one.
+    /// The newer checkpoint, as signed.
     pub new: String,
     /// The consistency proof (RFC 6962, 2.1.2), hashes in base64.
     pub path: Vec<String>,
@@ -78,27 +78,27 @@ pub struct GrowthProof {
 pub enum Proven {
     /// A run's records, in the log of that name at that size.
     Run {
-        /// The run.
+        /// The run's identifier.
         run: RunId,
-        /// The log's name.
+        /// The name of the log.
         log: String,
-        /// Its size.
+        /// The size of the log, in records.
         size: u64,
         /// How many records the run had then, as the host states. The proof has all of them.
         count: u64,
         /// Its last state; none while it was under way.
         state: Option<RunState>,
-        /// The records.
+        /// The records of the run, each with its sequence number.
         #[serde(skip)]
         records: Vec<(u64, Record)>,
     },
     /// The log grew from one size to another, and nothing before was changed.
     Growth {
-        /// The log's name.
+        /// The name of the log.
         log: String,
-        /// The older size.
+        /// The size of the log at the older checkpoint, in records.
         old: u64,
-        /// The newer size.
+        /// The size of the log at the newer checkpoint, in records.
         new: u64,
     },
 }
@@ -131,7 +131,7 @@ pub enum CheckError {
         )
     )]
     Record {
-        /// Its sequence number.
+        /// The sequence number of the record.
         seq: u64,
     },
     /// The older log is not the beginning of the newer.
@@ -154,9 +154,9 @@ pub enum CheckError {
         )
     )]
     End {
-        /// The run.
+        /// The run that the statement is about.
         run: RunId,
-        /// What is wrong.
+        /// Why the statement is not valid.
         why: String,
     },
     /// Records of the run are missing.
@@ -166,9 +166,9 @@ pub enum CheckError {
         help("records were left out, or the journal was altered: run `remit audit verify` where it is kept")
     )]
     Incomplete {
-        /// The run.
+        /// The run whose records are incomplete.
         run: RunId,
-        /// What is missing.
+        /// Which records are missing.
         why: String,
     },
     /// The journal could not be read.

@@ -27,9 +27,9 @@ pub enum PublishError {
         help("nothing was written; publish into another folder, and find out which of the two was changed")
     )]
     OtherLog {
-        /// The folder.
+        /// The path of the folder with the published files.
         folder: PathBuf,
-        /// How it differs.
+        /// How the published files differ from this log.
         why: String,
     },
     /// A published file was changed.
@@ -41,7 +41,7 @@ pub enum PublishError {
     Changed {
         /// Its path below the folder.
         file: String,
-        /// What is wrong.
+        /// How the file differs from the journal.
         why: String,
     },
     /// The journal could not be read.

@@ -37,7 +37,7 @@ pub(crate) struct Head {
 
 /// What the sender of a message waits for.
 pub(crate) enum Wants {
-    /// Nothing.
+    /// The sender does not wait.
     Nothing,
     /// Whether the record was admitted. Then it is committed, and every process sees it. It becomes durable with the next
     /// durable record.

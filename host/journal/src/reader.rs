@@ -36,15 +36,15 @@ impl std::fmt::Debug for Reader {
 /// A run in a list.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunSummary {
-    /// The run.
+    /// The run's identifier.
     pub run: RunId,
-    /// When it started.
+    /// When the run started.
     pub at: Timestamp,
     /// Whether changes were real.
     pub mode: Mode,
-    /// What ran.
+    /// The action that ran.
     pub action: ActionRef,
-    /// Who asked.
+    /// The name of the principal that asked for the run.
     pub principal: String,
     /// Who started it, if it is a live run.
     pub started_by: Option<String>,
@@ -69,7 +69,7 @@ pub struct RunSummary {
 /// A checkpoint that a witness cosigned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Cosigned {
-    /// The witness's name.
+    /// The name of the witness.
     pub witness: String,
     /// How many records it covers.
     pub size: u64,
@@ -204,7 +204,7 @@ impl Reader {
         Ok(runs)
     }
 
-    /// The newest run.
+    /// The identifier of the newest run; none if there is no run.
     pub fn last(&self) -> Result<Option<RunId>, JournalError> {
         let mut last = None;
         self.newest_runs(|_, record| {

@@ -22,7 +22,7 @@ pub struct Record<E = Event> {
     /// When the host wrote it, by the host's clock. The order of records is their sequence, not this.
     #[serde(with = "crate::instant")]
     pub at: Timestamp,
-    /// What happened.
+    /// The event that the record is about.
     pub event: E,
 }
 
@@ -120,7 +120,7 @@ into_event!(
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Effect {
-    /// Reads only.
+    /// Reads, and changes nothing.
     Observe,
     /// Changes something that the host can undo.
     Change,
@@ -168,7 +168,7 @@ impl fmt::Display for Mode {
     }
 }
 
-/// Which action ran.
+/// The action of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionRef {
     /// The digest of the component's bytes, as executed.
@@ -197,7 +197,7 @@ pub struct GrantRef {
 /// Where a run's authority comes from. With it, the run's own records show who allowed what.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Authority {
-    /// The request.
+    /// The identifier of the request.
     pub request: RequestId,
     /// The approvals that counted, as they were signed.
     pub approvals: Vec<Box<RawValue>>,
@@ -213,7 +213,7 @@ pub struct Authority {
 /// One thing that a run's authority depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestsOn {
-    /// The basis.
+    /// The thing that the authority depends on.
     pub basis: Basis,
     /// The sequence number of the record since which it exists.
     pub since: u64,
@@ -222,7 +222,7 @@ pub struct RestsOn {
 /// A grant as it was when a run started under it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SignedRef {
-    /// The DSSE envelope.
+    /// The DSSE envelope of the grant.
     pub envelope: Box<RawValue>,
     /// The start of its validity.
     pub not_before: Timestamp,
@@ -235,7 +235,7 @@ pub struct SignedRef {
 pub struct Started {
     /// Whether changes are real.
     pub mode: Mode,
-    /// The action.
+    /// The action that runs.
     pub action: ActionRef,
     /// The id of the publisher's key that signed the action; none for an unsigned action.
     pub publisher: Option<String>,
@@ -286,7 +286,7 @@ pub enum Phase {
     Verify,
     /// The host's own check of the changes, on a separate path.
     HostCheck,
-    /// Undoing the changes.
+    /// The host undoes the changes.
     Revert,
     /// Another host process took over the run, because its own was killed.
     Recover,
@@ -314,7 +314,7 @@ impl fmt::Display for Phase {
 /// The run entered a phase. Until the next [`Ended`] it has no state.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PhaseEntered {
-    /// The phase.
+    /// The phase that the run entered.
     pub phase: Phase,
     /// Who asked for it; none if it follows from the run itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -363,7 +363,7 @@ pub struct Intent<S = String, A = Box<RawValue>> {
 pub struct Outcome<V = Box<RawValue>, F = Box<RawValue>> {
     /// The call's number in its run.
     pub call: u64,
-    /// What it returned.
+    /// The value or the failure that the call returned.
     pub result: CallResult<V, F>,
 }
 
@@ -371,14 +371,14 @@ pub struct Outcome<V = Box<RawValue>, F = Box<RawValue>> {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CallResult<V = Box<RawValue>, F = Box<RawValue>> {
-    /// A value.
+    /// The outcome of an operation that succeeded.
     Ok {
-        /// The operation's outcome.
+        /// The outcome of the operation, as JSON.
         value: V,
     },
     /// A secret value (effect `disclose`), encrypted.
     Sealed {
-        /// The operation's outcome.
+        /// The encrypted outcome of the operation.
         value: Sealed,
     },
     /// A failure that the action may handle.
@@ -393,7 +393,7 @@ pub enum CallResult<V = Box<RawValue>, F = Box<RawValue>> {
 pub struct Denied {
     /// The call's number in its run.
     pub call: u64,
-    /// The operation's name.
+    /// The operation's name: `remit:secrets/rotate.rotate`.
     pub operation: String,
     /// The resource that it would have touched.
     pub resource: String,
@@ -408,7 +408,7 @@ pub struct Denied {
 pub struct Simulated {
     /// The call's number in its run.
     pub call: u64,
-    /// The operation's name.
+    /// The operation's name: `remit:secrets/rotate.rotate`.
     pub operation: String,
     /// The strongest effect that the operation could have had.
     pub effect: Effect,
@@ -457,7 +457,7 @@ pub enum UndoResult {
     },
     /// The backend reported a failure.
     Failed {
-        /// The backend's message.
+        /// The error message of the backend.
         message: String,
     },
     /// The call is irrevocable, and it is not known whether it happened: a person must find out. Nothing was touched.
@@ -467,7 +467,7 @@ pub enum UndoResult {
     },
     /// The call is irrevocable; nothing was touched.
     NotReversible {
-        /// The reason.
+        /// Why the call is irrevocable.
         why: String,
     },
 }

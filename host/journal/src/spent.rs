@@ -15,7 +15,7 @@ pub struct Spent {
     pub(crate) upto: u64,
     /// Runs that started before are not counted.
     pub(crate) since: Timestamp,
-    /// Oldest first.
+    /// The runs that count, the oldest first.
     order: VecDeque<RunId>,
     runs: HashMap<RunId, SpentRun>,
     sums: Sums,

@@ -21,12 +21,12 @@ pub enum RunState {
     Held,
     /// It is not known whether a change happened. A person must find out.
     InDoubt,
-    /// A rehearsal ended.
+    /// A rehearsal ended; nothing was changed.
     Rehearsed,
 }
 
 impl RunState {
-    /// Every state.
+    /// All states, in the order of their declaration.
     pub const ALL: [Self; 7] = [
         Self::Succeeded,
         Self::Failed,

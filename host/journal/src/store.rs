@@ -219,9 +219,10 @@ pub(crate) fn write_head(
 /// Whether a transaction waits until the disk has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Durability {
-    /// It waits.
+    /// The transaction waits for the disk.
     Now,
-    /// It does not. The next one that waits makes it durable too, because both are in the same write-ahead log.
+    /// The transaction does not wait. The next one that does makes it durable too: both are in the same write-ahead
+    /// log.
     Later,
 }
 

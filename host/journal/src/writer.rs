@@ -105,7 +105,7 @@ impl Journal {
         Reader::open_copy(path)
     }
 
-    /// The journal's file.
+    /// The path of the journal's file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0.reader.path

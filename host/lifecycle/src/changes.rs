@@ -12,7 +12,7 @@ pub(crate) struct Change {
     pub(crate) operation: &'static Known,
     /// Whether it happened is not on record: the host was stopped, or the system did not answer.
     pub(crate) in_doubt: bool,
-    /// How the last attempt to take it back ended.
+    /// How the last attempt to undo it ended; none if there was no attempt.
     pub(crate) undo: Option<UndoResult>,
 }
 
@@ -52,12 +52,12 @@ impl Change {
         called(&self.intent.operation, &self.arguments()).to_string()
     }
 
-    /// What it was called with, but for its resource.
+    /// The arguments of the operation, without the resource.
     pub(crate) fn arguments(&self) -> serde_json::Value {
         own_arguments(serde_json::from_str(self.intent.arguments.get()).unwrap_or_default())
     }
 
-    /// What it found there, in words.
+    /// What the host found before the change, in words; none if there is nothing to say.
     pub(crate) fn found(&self) -> Option<String> {
         let before = self.intent.before.as_ref()?;
         found_words(&serde_json::from_str(before.get()).unwrap_or_default())

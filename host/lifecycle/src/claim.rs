@@ -9,7 +9,7 @@ use remit_journal::RunId;
 
 use crate::{Error, Home};
 
-/// Held by whoever runs, reverts or recovers a run.
+/// The lock of a run: held by the process that runs, reverts or recovers it.
 #[derive(Debug)]
 pub(crate) struct Claim {
     path: PathBuf,
@@ -44,7 +44,7 @@ impl Claim {
 }
 
 impl Claim {
-    /// Whether a process has it. A look: it keeps nobody from taking it for longer than that.
+    /// Whether some process holds the lock. The check itself does not hold the lock any longer than it takes.
     pub(crate) fn is_held(home: &Home, run: RunId) -> Result<bool, Error> {
         let path = home.running().join(run.to_string());
         let failed = |error: std::io::Error| Error::kept(&path, &error);
@@ -63,7 +63,8 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        // Removed while held, so that nobody locks a file that is going away. Left behind, it is only litter.
+        // Removed while held, so that no process locks a file that is being removed. A file that is left behind does no
+        // harm.
         let _ = fs::remove_file(&self.path);
     }
 }

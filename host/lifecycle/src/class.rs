@@ -3,8 +3,8 @@
 use miette::Diagnostic;
 use serde::Serialize;
 
-/// The class of an error: what whoever is told of it does next. It is the first word of the error's code, as in
-/// `refused::policy`, and says the exit code of a command and the status of an HTTP answer.
+/// The class of an error, by what one has to do about it. It is the first word of the error's code, as in
+/// `refused::policy`, and determines the exit code of a command and the status of an HTTP answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
@@ -21,7 +21,7 @@ pub enum Class {
 }
 
 impl Class {
-    /// Of an error of any part of the host.
+    /// The class of any error of the host, by its code.
     #[must_use]
     pub fn of(error: &dyn Diagnostic) -> Self {
         let code = error.code().map(|code| code.to_string()).unwrap_or_default();
@@ -46,7 +46,7 @@ impl Class {
         }
     }
 
-    /// The status of an HTTP answer that tells of it.
+    /// The status code of an HTTP answer with such an error.
     #[must_use]
     pub fn http_status(self) -> u16 {
         match self {

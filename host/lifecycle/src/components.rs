@@ -13,8 +13,8 @@ fn file(home: &Home, digest: Digest) -> PathBuf {
     home.components().join(format!("{}.wasm", digest.to_string().replace(':', "-")))
 }
 
-/// Makes an action ready ahead of its first use: every check that needs no scope, compiled, and both kept. While it is
-/// compiled, which can take minutes, the home is not open, and nobody waits for it.
+/// Prepares an action before its first use: makes every check that needs no scope, compiles the component, and keeps
+/// both. Compilation can take minutes; the home is not locked during it, so no other process waits.
 pub fn install(home: &Home, candidate: &Candidate) -> Result<Inspection, Error> {
     let (_, action) = home.admitted(candidate)?;
     keep(&home.open()?, candidate)?;

@@ -20,19 +20,19 @@ use crate::Error;
 pub struct Config {
     /// The journal's name in its checkpoints: a name no other log has.
     pub log: String,
-    /// What policies know of this home: `production`.
+    /// The environment of this home, for policies: `production`. None if it is not configured.
     #[serde(default)]
     pub environment: Option<String>,
-    /// Whose signatures count.
+    /// The keys whose signatures count.
     #[serde(default)]
     pub trust: Trust,
     /// The real systems, one section for each domain that has some.
     #[serde(skip)]
     pub systems: Vec<Arc<dyn Section>>,
-    /// Who is told of what.
+    /// The notifiers, and the events that each is told of.
     #[serde(default)]
     pub notify: Vec<NotifyConfig>,
-    /// Who cosigns the journal's checkpoints.
+    /// The witnesses that cosign the journal's checkpoints.
     #[serde(default)]
     pub witness: Vec<WitnessConfig>,
 }
@@ -41,9 +41,9 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WitnessConfig {
-    /// Where it takes checkpoints: `add-checkpoint` is appended.
+    /// The URL of the witness, to which `add-checkpoint` is appended.
     pub url: String,
-    /// Its public key, `NAME+ID+BASE64`.
+    /// The public key of the witness: `NAME+ID+BASE64`.
     pub key: String,
 }
 
@@ -51,7 +51,7 @@ pub struct WitnessConfig {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Trust {
-    /// Who may publish actions.
+    /// The key files of the publishers whose actions may run.
     pub publishers: Vec<PathBuf>,
     /// Who may say who the principals are and what they may do.
     pub admins: Vec<PathBuf>,
@@ -60,7 +60,7 @@ pub struct Trust {
 }
 
 impl Config {
-    /// Reads the file.
+    /// Reads a configuration file.
     pub fn load(path: &Path) -> Result<Self, Error> {
         let read = remit_file::trusted(path, remit_file::Kind::Configuration)?;
         Self::parse(read.text()?, path)
@@ -82,7 +82,7 @@ impl Config {
         })
     }
 
-    /// What is configured of the systems of one domain.
+    /// The configured entries for the systems of one domain.
     #[must_use]
     pub fn entries<S: Systems>(&self) -> &[S::Entry] {
         remit_capability::entries::<S>(&self.systems)
@@ -94,7 +94,7 @@ impl Config {
         Ok(self.systems.iter().try_fold(Estate::default(), open)?)
     }
 
-    /// Loads the keys of publishers.
+    /// Reads the public keys of publishers.
     pub(crate) fn publishers(home: &Path, files: &[PathBuf]) -> Result<Vec<VerifyingKey>, Error> {
         files.iter().map(|file| Ok(VerifyingKey::load_trusted_publisher(&home.join(file))?)).collect()
     }

@@ -10,16 +10,16 @@ use crate::claim::Claim;
 use crate::timeline::second;
 use crate::{Config, Home, frozen};
 
-/// One thing that was checked.
+/// The result of one check.
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
-    /// What: `configuration`, `publisher keys`, `journal`.
+    /// What was checked: `configuration`, `publisher keys`, `journal`.
     pub what: String,
-    /// Whether it is well.
+    /// Whether the check found no problem.
     pub ok: bool,
-    /// What was found.
+    /// The result in one sentence, good or bad.
     pub detail: String,
-    /// What to do about it.
+    /// How to fix the problem; none if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
 }
@@ -57,7 +57,8 @@ async fn systems(config: &Config, home: &Home) -> Vec<Finding> {
     findings
 }
 
-/// The rules in force; whether all whom they name are there; and what they ask for that nobody could give.
+/// Checks that the rules are in force and that the principals they name exist, and lists approvals that could never be
+/// given.
 fn rules(home: &Home) -> Vec<Finding> {
     let rules = match home.rules() {
         Ok(rules) => rules,
@@ -131,7 +132,7 @@ pub async fn doctor(home: &Home) -> Vec<Finding> {
     findings
 }
 
-/// What others could look into or change, and what nobody reads.
+/// Files that other users could read or change, and policy files that are not read.
 fn exposed(home: &Home) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mode = std::fs::metadata(home.path()).map_or(0, |meta| meta.permissions().mode());
@@ -206,7 +207,7 @@ fn keys_and_runs(home: &Home) -> Vec<Finding> {
     findings
 }
 
-/// Runs that wait for somebody, of each kind the one command that helps.
+/// Runs that wait for a person, with one command for each kind of them.
 fn runs(home: &Home, reader: &Reader) -> Result<Vec<Finding>, crate::Error> {
     let (mut held, mut in_doubt, mut left, mut going_on) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for run in reader.runs()? {

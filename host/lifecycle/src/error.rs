@@ -27,7 +27,7 @@ pub enum Error {
     #[error("the input is not what {action} takes:\n{why}")]
     #[diagnostic(code(usage::input), help("`remit inspect` shows what it takes"))]
     Input { action: String, why: String },
-    /// Nobody said where the home is.
+    /// It is not known where the home is.
     #[error("there is no telling where the home is: {why}")]
     #[diagnostic(code(usage::home), help("pass --home, or set REMIT_HOME"))]
     Homeless { why: &'static str },
@@ -83,7 +83,7 @@ pub enum Error {
     #[error("the rules of this home are not in force: {why}")]
     #[diagnostic(code(refused::rules), help("{help}"))]
     Rules { why: String, help: &'static str },
-    /// Not a principal, or not one that counts.
+    /// The key or name is not that of a valid principal.
     #[error("{why}")]
     #[diagnostic(code(refused::identity), help("{help}"))]
     Identity { why: String, help: &'static str },
@@ -133,7 +133,7 @@ pub enum Error {
         )
     )]
     AfterFailure { message: String, failure: Failure, settled: bool, run: RunId },
-    /// What was approved is not so any more.
+    /// The approved plan does not fit the present state any more.
     #[error("{id} is void: {why}")]
     #[diagnostic(
         code(refused::voided),
@@ -154,7 +154,7 @@ pub enum Error {
         help("somebody else reviews it first: `remit review {run} --reason …`")
     )]
     Unreviewed { who: String, run: remit_journal::RunId },
-    /// A request that nobody could use, or that would be good for too long.
+    /// The request could never be used, or would be valid for too long.
     #[error("no such request can be made: {why}")]
     #[diagnostic(code(usage::request), help("nothing was signed; correct the option"))]
     RequestOption { why: String },
@@ -162,7 +162,7 @@ pub enum Error {
     #[error("the proof does not show that authority: {why}")]
     #[diagnostic(code(refused::proof), help("{help}"))]
     Unproven { why: String, help: &'static str },
-    /// Not a live run, or still going.
+    /// The run is not a live run, or is still in progress.
     #[error("{run} cannot be reverted: {why}")]
     #[diagnostic(code(usage::revert), help("`remit show {run}` tells what it did"))]
     NotRevertible { run: String, why: &'static str },
@@ -298,7 +298,7 @@ impl From<remit_engine::ComponentError> for Error {
 }
 
 impl Error {
-    /// Whose matter it is.
+    /// The class of the error: the first word of its code.
     #[must_use]
     pub fn class(&self) -> Class {
         Class::of(self)

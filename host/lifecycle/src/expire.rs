@@ -30,7 +30,7 @@ fn expirable(reader: &Reader, before: Timestamp) -> Result<Vec<RunSummary>, Erro
 }
 
 impl Home {
-    /// This home, with nobody else in it: what giving up undo data needs.
+    /// Opens this home for exclusive use, which deleting undo data needs.
     pub fn alone(&self) -> Result<Host, Error> {
         self.open_alone()
     }

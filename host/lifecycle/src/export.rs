@@ -148,7 +148,7 @@ fn activity(story: &Timeline) -> (u64, String) {
     }
 }
 
-/// OCSF's status and severity: what became of what was attempted.
+/// OCSF's status id and severity id of a run's result.
 fn outcome(state: RunState, own_end: bool) -> (u64, u64) {
     match state {
         RunState::Succeeded | RunState::Rehearsed => (1, 1),

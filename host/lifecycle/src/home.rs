@@ -14,7 +14,7 @@ pub(crate) const CONFIG: &str = "remit.toml";
 #[derive(Clone, Debug)]
 pub struct Home {
     path: PathBuf,
-    /// Why nobody knows where it is.
+    /// Why the home's path is not known; none if it is.
     homeless: Option<&'static str>,
 }
 
@@ -25,31 +25,31 @@ impl Home {
         Self { path: path.to_owned(), homeless: None }
     }
 
-    /// No home: whoever needs one is told why there is none.
+    /// A home without a path: every use of it fails with this reason.
     #[must_use]
     pub fn none(why: &'static str) -> Self {
         // Nothing can be in it, nor be made there.
         Self { path: PathBuf::from("/dev/null/remit"), homeless: Some(why) }
     }
 
-    /// Makes sure that somebody said where it is.
+    /// Returns an error if the home's path is not known.
     pub(crate) fn known(&self) -> Result<(), Error> {
         self.homeless.map_or(Ok(()), |why| Err(Error::Homeless { why }))
     }
 
-    /// The directory.
+    /// The path of the home directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// `remit.toml`.
+    /// The path of `remit.toml`.
     #[must_use]
     pub fn config(&self) -> PathBuf {
         self.path.join(CONFIG)
     }
 
-    /// The journal's file.
+    /// The path of the journal's file.
     #[must_use]
     pub fn journal(&self) -> PathBuf {
         self.path.join("journal.db")
@@ -69,22 +69,22 @@ impl Home {
         self.path.join("seal.key")
     }
 
-    /// Where actions that ran are kept, by digest.
+    /// The folder that keeps the components of actions that ran, by digest.
     pub(crate) fn components(&self) -> PathBuf {
         self.path.join("components")
     }
 
-    /// Where compiled components are kept.
+    /// The path of the folder for compiled components.
     pub(crate) fn cache(&self) -> PathBuf {
         self.path.join("cache")
     }
 
-    /// What the compiled components are sealed with.
+    /// The path of the key that seals the compiled components.
     pub(crate) fn cache_key(&self) -> PathBuf {
         self.path.join("cache.key")
     }
 
-    /// Where each run that is going has its lock.
+    /// The folder that holds the lock of each run in progress.
     pub(crate) fn running(&self) -> PathBuf {
         self.path.join("running")
     }
@@ -94,7 +94,7 @@ impl Home {
         self.path.join("lock")
     }
 
-    /// The configuration.
+    /// Reads the configuration.
     pub fn load(&self) -> Result<Config, Error> {
         self.known()?;
         let missing = |error: Error| match error {
@@ -103,24 +103,24 @@ impl Home {
             }
             other => other,
         };
-        // Whoever owns the folder puts into it what they like.
+        // The owner of the folder can replace any file in it.
         remit_file::judge_folder(&self.path).map_err(|error| missing(error.into()))?;
         Config::load(&self.config()).map_err(missing)
     }
 
-    /// The journal's public key.
+    /// Reads the journal's public key.
     pub fn verifier(&self) -> Result<NoteVerifier, Error> {
         self.known()?;
         let read = remit_file::trusted(&self.log_key(), remit_file::Kind::Key)?;
         Ok(NoteVerifier::parse(read.text()?)?)
     }
 
-    /// The journal's private key.
+    /// Reads the journal's private key.
     pub fn signer(&self, config: &Config) -> Result<NoteSigner, Error> {
         Ok(NoteSigner::from_seed(&config.log, &*private_seed(&self.log_seed())?)?)
     }
 
-    /// The journal, to read.
+    /// Opens the journal for reading.
     pub fn reader(&self) -> Result<Reader, Error> {
         self.load()?;
         Ok(Journal::open_read_only(&self.journal())?)

@@ -20,18 +20,18 @@ use crate::{Config, Error, Home, Rules};
 /// the compare-and-swap of the systems keep them apart. A clone is the same host.
 #[derive(Clone, Debug)]
 pub struct Host {
-    /// Where it lives.
+    /// The home directory that this host has open.
     pub home: Home,
-    /// The journal.
+    /// The host's journal, open for writing.
     pub journal: Journal,
-    /// The engine.
+    /// The engine that checks and runs actions.
     pub sandbox: Arc<Sandbox>,
     pub(crate) keyring: Arc<Keyring>,
     /// Held by the one run of this process that is about to start.
     pub(crate) starts: Arc<Turns<()>>,
     /// Held by the one request of this process that is about to be put on record.
     pub(crate) submissions: Arc<Turns<()>>,
-    /// The same of orders.
+    /// As `submissions`, but for orders.
     pub(crate) orders: Arc<Turns<()>>,
     /// The requests whose plans this process observed.
     pub(crate) observed: Arc<Observed>,
@@ -39,17 +39,18 @@ pub struct Host {
     watched: Arc<Watched>,
     /// Real systems that are not those of the configuration.
     estate: Option<Estate>,
-    /// Shared, as long as the host lives: whoever changes the keys needs it for itself.
+    /// A shared lock, held as long as the host lives. A change of keys needs it exclusively.
     _presence: Arc<File>,
 }
 
 impl Home {
-    /// Everything, ready to run.
+    /// Opens the home with everything that a run needs.
     pub fn open(&self) -> Result<Host, Error> {
         self.open_shared(Sandbox::new(self.open_cache())?)
     }
 
-    /// The same, with this action compiled first: while that takes its time, the home is not open, and nobody waits for it.
+    /// Like [`Home::open`], but compiles this action first. The home is not locked while it compiles, so no other
+    /// process waits.
     pub fn open_for(&self, action: &Candidate) -> Result<Host, Error> {
         // One that is refused is refused again, and told, by who uses it.
         self.admitted(action).map_or_else(|_| self.open(), |(sandbox, _)| self.open_shared(sandbox))

@@ -14,18 +14,18 @@ use remit_trust::{Key, Sealer, Sign as _, VerifyingKey, private_seed};
 
 use crate::{Config, Error, Home};
 
-/// What [`Home::init`] made.
+/// The result of [`Home::init`].
 #[derive(Clone, Debug)]
 pub struct Initialised {
-    /// The configuration file.
+    /// The path of the configuration file.
     pub config: PathBuf,
     /// The journal's public key, to keep apart from this machine.
     pub log_key: String,
-    /// Whether the rules are signed.
+    /// Whether the rules were signed, which needs the administrator's private key.
     pub signed: bool,
 }
 
-/// What a home is made from.
+/// The options of [`Home::init`].
 #[derive(Clone, Debug, Default)]
 pub struct InitOptions {
     /// The journal's name in its signed checkpoints.
@@ -34,20 +34,20 @@ pub struct InitOptions {
     pub publishers: Vec<PathBuf>,
     /// The administrator's key. A private one signs the rules at once.
     pub admin: Option<PathBuf>,
-    /// The first principals.
+    /// The principals that the home begins with.
     pub principals: Vec<InitPrincipal>,
 }
 
 /// A principal that a home begins with.
 #[derive(Clone, Debug)]
 pub struct InitPrincipal {
-    /// Its name.
+    /// The principal's name.
     pub name: String,
-    /// What it is.
+    /// Whether the principal is a person or software.
     pub kind: PrincipalKind,
-    /// Its groups.
+    /// The names of the principal's groups.
     pub groups: Vec<String>,
-    /// Its public key file.
+    /// The path of the principal's public key file.
     pub key: PathBuf,
 }
 
@@ -68,8 +68,8 @@ impl Role {
         }
     }
 
-    /// Whether one key may be both. A person may look after the rules and be a principal too; whoever publishes
-    /// actions is neither, and nobody is two principals.
+    /// Whether one key may have both roles. A person may be an administrator and a principal too. A publisher may be
+    /// neither, and two principals cannot share a key.
     fn goes_with(self, other: Self) -> bool {
         matches!((self, other), (Self::Admin, Self::Principal) | (Self::Principal, Self::Admin))
     }
@@ -78,10 +78,10 @@ impl Role {
 /// A key that a home is to trust.
 struct Trusted<'a> {
     role: Role,
-    /// `the principal alice`.
+    /// Whose key it is, as errors say it: `the principal alice`.
     whom: String,
     key: VerifyingKey,
-    /// Where it came from.
+    /// The file that it was read from.
     from: &'a Path,
     /// Where it is kept, relative to the home: under the role, and with the key's own id. The name that the file had
     /// elsewhere is there to be read by people; it decides nothing.
@@ -235,7 +235,8 @@ impl Home {
     }
 }
 
-/// A home that is being made: whole, or there is nothing left of it. Nobody else makes one there meanwhile.
+/// A home that is being made: either all of it is made, or nothing is left. No other process can make one there
+/// meanwhile.
 struct Making {
     _lock: File,
     /// What was not there before, in the order in which it was made.
@@ -298,7 +299,7 @@ impl Drop for Making {
     fn drop(&mut self) {
         if !self.whole {
             for path in self.made.iter().rev() {
-                // What cannot be removed is of no use to anybody, and in nobody's way. A folder goes if it is empty.
+                // What cannot be removed does no harm. A folder is removed only if it is empty.
                 let _ = if path.is_dir() { fs::remove_dir(path) } else { fs::remove_file(path) };
             }
         }

@@ -31,7 +31,7 @@ impl Input {
         Self::of(&read(text, shown)?)
     }
 
-    /// From a value.
+    /// Makes an input from a JSON value.
     pub fn of(value: &serde_json::Value) -> Result<Self, Error> {
         let bytes = remit_trust::canonical(value).map_err(|error| Error::Document {
             file: "the input".to_owned(),
@@ -90,13 +90,13 @@ impl Input {
         Err(Error::Input { action: action.name.clone(), why: lines.join("\n") })
     }
 
-    /// The canonical text.
+    /// The input as canonical JSON.
     #[must_use]
     pub fn json(&self) -> &str {
         &self.json
     }
 
-    /// Of the canonical text.
+    /// The digest of the canonical JSON.
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.digest

@@ -9,7 +9,7 @@ use remit_trust::{KeyError, Sealed, Sealer};
 
 use crate::{Error, Home};
 
-/// What the host's key is known by.
+/// The context of a sealed check value in the journal: the key that opens it is the host key.
 const CHECK: &[u8] = b"remit-host-key-v1";
 
 /// The host's key, and through it those of the runs.
@@ -86,7 +86,7 @@ impl Keyring {
         Ok((Arc::new(own), kept))
     }
 
-    /// The key of a run.
+    /// The key that seals the secrets of a run.
     pub(crate) fn of(&self, reader: &Reader, run: RunId) -> Result<Arc<Sealer>, Error> {
         match reader.run_key(&run)? {
             Some(kept) => Ok(Arc::new(self.host.unwrap(&context(run), &kept)?)),

@@ -28,33 +28,33 @@ impl From<Signer> for KeyHolder {
     }
 }
 
-/// What a start came to.
+/// The result of starting a run under a request.
 #[derive(Debug)]
 pub enum Under {
-    /// A run.
+    /// A run was started.
     Started(Started),
-    /// It is not inside the standing scope, and became a request of its own.
+    /// The run's plan is not inside the standing scope, so a request of its own was submitted.
     Asked {
-        /// That request.
+        /// The request that was submitted.
         case: Box<RequestState>,
-        /// What was not inside.
+        /// Which part of the plan is not inside the scope.
         why: String,
     },
 }
 
 impl KeyHolder {
-    /// Its key.
+    /// The id of the principal's key.
     #[must_use]
     pub fn key(&self) -> &KeyId {
         &self.key
     }
 
-    /// Signs what was prepared.
+    /// Signs a document that was prepared for this principal.
     pub fn sign<D: Document>(&self, prepared: &Prepared<D>) -> Result<Envelope, Error> {
         prepared.sign(&self.signer)
     }
 
-    /// Asks for a run.
+    /// Prepares, signs and submits a request for a run.
     pub async fn request_run(
         &self,
         host: &Host,
@@ -79,7 +79,7 @@ impl KeyHolder {
         submit_request(host, &self.sign(&prepared)?).await
     }
 
-    /// Approves or denies.
+    /// Approves or denies a request.
     pub async fn decide(
         &self,
         host: &Host,
@@ -133,7 +133,7 @@ impl KeyHolder {
         }
     }
 
-    /// Takes a run back.
+    /// Undoes the changes of a run.
     pub async fn revert(&self, host: &Host, run: RunId) -> Result<Reverted, Error> {
         let order = self.sign(&prepare_revert(host, &self.key, run, false, None)?)?;
         revert(host, &Actor::Principal(Box::new(order)), run, false).await

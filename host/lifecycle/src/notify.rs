@@ -1,5 +1,5 @@
-//! Who is told of what. What is to be told follows from the journal, and so does up to where each notifier was told: a
-//! crash loses nothing, and repeats at most what it interrupted.
+//! Tells notifiers about events. The events, and how far each notifier has got, both follow from the journal: a crash
+//! loses nothing, and at most the interrupted delivery is repeated.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::host::blocking;
 use crate::own_words::passed_on;
 use crate::{Error, Host};
 
-/// Every kind of event.
+/// The kinds of events that a notifier can be configured for.
 pub(crate) const KINDS: &[&str] = &[
     "requested",
     "break-glass-requested",
@@ -32,20 +32,20 @@ pub(crate) const KINDS: &[&str] = &[
     "run-held",
     "run-in-doubt",
 ];
-/// The most characters of a summary: reasons are as long as whoever gives them likes.
+/// The maximum length of a summary in characters. Reasons, which it quotes, have no limit.
 const LONGEST: usize = 1000;
 
-/// What came of telling.
+/// The result of a delivery to all notifiers.
 #[derive(Debug, Default)]
 pub struct Delivery {
-    /// Events that were delivered, each with the notifier.
+    /// The events that were delivered, each with the name of the notifier.
     pub told: Vec<(String, String)>,
-    /// Those who could not be told, and why; what is left for them waits.
+    /// The deliveries that failed. Their events, and those after them, stay queued.
     pub failed: Vec<NotifyError>,
 }
 
-/// Tells everyone what they have not been told yet, in order: who cannot be told something is told nothing after it
-/// until it is.
+/// Delivers to each notifier the events that it has not got yet, in order. After a failed delivery, a notifier gets
+/// nothing until that delivery succeeds.
 pub async fn notify(host: &Host, patience: Duration) -> Result<Delivery, Error> {
     let config = host.home.load()?;
     let mut delivery = Delivery::default();
@@ -74,7 +74,7 @@ pub async fn notify(host: &Host, patience: Duration) -> Result<Delivery, Error> 
                 delivery.failed.push(error);
                 break;
             }
-            // At once: what is not on record is told again.
+            // Recorded at once: what is not on record would be delivered again.
             tell(host, name, seq, None).await?;
             delivery.told.push((name.to_owned(), event.id));
         }
@@ -109,8 +109,8 @@ pub fn prepare_give_up(
     prepare_order(host, by, None, (PolicyAction::Review, what), reason).map(Some)
 }
 
-/// Passes over the first event that waits for a notifier: one that its receiver will never take would keep
-/// everything after it waiting. Whoever was to be told never is, so this is a principal's order. Its id, if one waits.
+/// Skips the first event that waits for a notifier: an event that the receiver never accepts would block all later
+/// ones. Since the event is then never delivered, this needs a principal's order. Returns the event's id, if one waits.
 pub async fn give_up(host: &Host, by: &Actor, name: &str) -> Result<Option<String>, Error> {
     let Some((record, id)) = blocking(|| first_waiting(host, name))? else { return Ok(None) };
     let said = blocking(|| {
@@ -125,7 +125,7 @@ pub async fn give_up(host: &Host, by: &Actor, name: &str) -> Result<Option<Strin
 /// each command it would be the journal that grows, without any, what each command reads.
 const PASSED: u32 = 64;
 
-/// What a notifier was not told yet.
+/// The events that a notifier has not got yet.
 struct Waiting {
     /// It was told, or does not want, everything up to here.
     since: u64,
@@ -176,7 +176,7 @@ async fn tell(host: &Host, name: &str, upto: u64, statement: Option<SignedStatem
 /// Puts on record which requests ran out of time unused: that too is worth telling.
 pub async fn expire(host: &Host) -> Result<u64, Error> {
     let rules = host.rules()?;
-    // Nothing is good for longer than 30 days.
+    // No request is valid for longer than 30 days.
     let oldest = Timestamp::now() - SignedDuration::from_hours(31 * 24);
     let reader = host.journal.reader()?;
     let mut count = 0;

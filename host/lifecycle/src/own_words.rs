@@ -12,12 +12,12 @@ use crate::error::WITHHELD;
 use crate::keyring::Keyring;
 use crate::{Error, Home};
 
-/// What an action that had been told something said at its end.
+/// The final message and output of an action that had been given a secret or content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OwnWords {
-    /// Why it ended.
+    /// Why the run ended, with what the action itself said.
     pub detail: String,
-    /// What it returned, when it returned.
+    /// What the action returned; none if it did not return a value.
     pub output: Option<Value>,
 }
 
@@ -34,14 +34,14 @@ impl OwnWords {
         Ok(Some(sealer.seal(&context(run), &serde_json::to_vec(self)?)?))
     }
 
-    /// Those of an end, if it has any.
+    /// Opens the sealed words of a run's end; none if nothing was sealed.
     pub(crate) fn open(ended: &Ended, run: RunId, sealer: &Sealer) -> Result<Option<Self>, Error> {
         let Some(sealed) = &ended.own_words else { return Ok(None) };
         Ok(Some(serde_json::from_slice(&sealer.open(&context(run), sealed)?)?))
     }
 }
 
-/// What the action of a run said at its end, where it is sealed: for somebody at this machine who asks.
+/// Opens what the action of a run said at its end, where that is sealed, for a user of this machine.
 pub fn own_words(home: &Home, reader: &Reader, run: RunId) -> Result<Option<OwnWords>, Error> {
     let records = reader.run(&run)?;
     let sealed = records.iter().find_map(|(_, record)| match &record.event {

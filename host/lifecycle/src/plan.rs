@@ -17,19 +17,19 @@ use crate::host::blocking;
 use crate::own_words::{OwnWords, withheld};
 use crate::{Error, Host, Input, components};
 
-/// A plan as a file: what was rehearsed, and what was seen.
+/// A plan as a file: the rehearsal, and the calls that it made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlanFile {
-    /// The rehearsal, in the journal.
+    /// The run identifier of the rehearsal in the journal.
     pub run: RunId,
-    /// When.
+    /// When the rehearsal started.
     pub at: Timestamp,
-    /// Which action.
+    /// The action that was rehearsed.
     pub action: ActionRef,
-    /// What it was given.
+    /// The input of the action.
     pub input: serde_json::Value,
-    /// What it asked for.
+    /// The calls that the action made.
     pub plan: Plan,
 }
 
@@ -92,8 +92,8 @@ pub(crate) fn facts(reason: &str) -> Result<Facts, Error> {
 /// The most changes that a rehearsal plays.
 pub(crate) const MOST_CHANGES: u64 = 1_000;
 
-/// What a rehearsal may look at without being told: whatever the action imports, as far as the policies let this
-/// principal. It is told no secret, and changes nothing.
+/// The scope of a rehearsal for which none was given: everything that the action imports, as far as the policies allow
+/// it to this principal. It discloses no secret, and changes nothing.
 fn planning_scope(action: &Admitted) -> Scope {
     let allow = action
         .inspection()
@@ -176,7 +176,7 @@ pub async fn rehearse(
     }
 }
 
-/// Rehearses within a scope that somebody entitled has accepted.
+/// Rehearses within a scope that was accepted.
 pub(crate) async fn play(
     host: &Host,
     action: &Admitted,
@@ -261,7 +261,7 @@ pub(crate) async fn end_with(
     Ok(host.journal.commit(Record::now(run, Ended { state, detail, consumed, output, own_words })).await?)
 }
 
-/// The action's output as JSON.
+/// Parses the JSON that the action returned.
 pub(crate) fn output(text: &str) -> Result<serde_json::Value, Stop> {
     remit_text::json::read(text).map_err(|mistake| Stop::Output(mistake.to_string()))
 }

@@ -23,20 +23,20 @@ use crate::{Error, Host};
 /// request nothing more is expected to arrive, and what the system says can be believed.
 const SETTLED: SignedDuration = SignedDuration::from_secs(1);
 
-/// A run whose host was gone.
+/// A run that was recovered after its host had stopped.
 #[derive(Clone, Debug, Serialize)]
 pub struct Recovered {
-    /// The run.
+    /// The run's identifier.
     pub run: RunId,
-    /// The state it was brought to.
+    /// The state that the recovery gave it.
     pub state: RunState,
-    /// Why, as journaled.
+    /// Why it has that state, as the journal says it.
     pub detail: String,
-    /// What was taken back.
+    /// The changes that were undone.
     pub reverted: Reverted,
 }
 
-/// What a recovery came to.
+/// The result of a recovery.
 #[derive(Debug, Default)]
 pub struct Recovery {
     /// The runs that have a state now.
@@ -151,7 +151,7 @@ async fn settle(since: Timestamp) {
     tokio::time::sleep(left).await;
 }
 
-/// What a person must find out.
+/// What a person must find out, in one sentence.
 pub(crate) fn in_doubt(changes: &[Change]) -> String {
     let calls: Vec<String> = changes.iter().filter(|change| change.in_doubt).map(Change::words).collect();
     if calls.is_empty() {
@@ -161,22 +161,22 @@ pub(crate) fn in_doubt(changes: &[Change]) -> String {
     }
 }
 
-/// What a person says became of a call in doubt.
+/// A person's statement about a call in doubt.
 #[derive(Clone, Debug)]
 pub struct Verdict {
-    /// Which call; none if only one is in doubt.
+    /// The number of the call; none if only one is in doubt.
     pub call: Option<u64>,
-    /// Whether it took effect.
+    /// Whether the call took effect.
     pub happened: bool,
-    /// How they know.
+    /// How the person knows, in their own words.
     pub reason: String,
 }
 
-/// What a person's word about a run would settle.
+/// What a person's statement about a run would settle.
 struct Resolvable {
-    /// This call.
+    /// The number of the call in doubt.
     call: u64,
-    /// Of these.
+    /// All changes of the run.
     changes: Vec<Change>,
     on_failure: OnFailure,
 }
@@ -238,7 +238,7 @@ async fn resolvable(host: &Host, run: RunId, verdict: &Verdict) -> Result<Resolv
     Ok(Resolvable { call, on_failure: on_failure(started)?, changes })
 }
 
-/// Makes what is signed to say what became of a call in doubt.
+/// Makes the document that is signed to state what became of a call in doubt.
 pub async fn prepare_resolve(
     host: &Host,
     by: &KeyId,

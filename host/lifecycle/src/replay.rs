@@ -20,10 +20,10 @@ use crate::{Error, Home, components};
 /// Time does not count in a replay; but a guest that waits for ever must end some day.
 const PATIENCE: SignedDuration = SignedDuration::from_hours(24);
 
-/// How a replay ended.
+/// The result of a replay.
 #[derive(Clone, Debug, Serialize)]
 pub struct Replayed {
-    /// The run.
+    /// The identifier of the run that was replayed.
     pub run: RunId,
     /// Host calls that were asked for again.
     pub calls: u64,
@@ -121,7 +121,7 @@ fn told(divergence: Divergence, in_confidence: bool) -> Divergence {
 
 enum Differs {
     Here(Box<Divergence>),
-    /// Nothing was compared.
+    /// The replay itself failed, so that nothing was compared.
     Broken(Stop),
 }
 

@@ -15,16 +15,16 @@ use crate::plan::end;
 use crate::timeline::undo_words;
 use crate::{Error, Host};
 
-/// What became of one change.
+/// The result of undoing one change.
 #[derive(Clone, Debug, Serialize)]
 pub struct Step {
-    /// The call that made it.
+    /// The number of the call that made the change.
     pub call: u64,
-    /// Its operation.
+    /// The operation that made the change: `remit:secrets/rotate.rotate`.
     pub operation: String,
-    /// What it touched.
+    /// The resource that was changed.
     pub resource: String,
-    /// With what else.
+    /// The arguments of the operation, without the resource.
     pub arguments: serde_json::Value,
     /// What it found there, in a few words, and what is put back.
     pub found: Option<String>,
@@ -32,10 +32,10 @@ pub struct Step {
     pub result: UndoResult,
 }
 
-/// What became of a run's changes, the last one first.
+/// The result of undoing a run's changes, the last change first.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Reverted {
-    /// Each change that was looked at.
+    /// Each change that was undone, or that could not be.
     pub steps: Vec<Step>,
     /// Those that were not, because one after them could not be taken back.
     pub left: Vec<String>,
@@ -59,7 +59,7 @@ impl Reverted {
 }
 
 impl Reverted {
-    /// What came of a revert by hand, in one sentence.
+    /// The result of a revert by hand, in one sentence.
     fn words(&self) -> String {
         let done = |step: &&Step| matches!(step.result, UndoResult::Undone | UndoResult::AlreadyUndone);
         match self.steps.iter().find(|step| !done(step)) {

@@ -19,29 +19,29 @@ use crate::recover::{conclude, in_doubt};
 use crate::revert::Reverted;
 use crate::{Error, Host, Input, components};
 
-/// How a live run ended.
+/// The result of a live run.
 #[derive(Debug)]
 pub struct Finished {
-    /// The run.
+    /// The run's identifier.
     pub run: RunId,
-    /// Its state, as journaled.
+    /// The run's state, as the journal has it.
     pub state: RunState,
-    /// What the action returned, when it returned.
+    /// What the action returned; none if it did not return a value.
     pub output: Option<serde_json::Value>,
     /// Whether that, and what else the action said in its own words, is sealed: it had been told a secret or content.
     pub sealed: bool,
-    /// Why it did not succeed.
+    /// Why the run did not succeed; none if it did.
     pub cause: Option<Error>,
-    /// What was taken back, when something was.
+    /// The changes that were undone; none if the run was not reverted.
     pub reverted: Option<Reverted>,
-    /// What it used.
+    /// How much of its limits the run used.
     pub consumed: Consumed,
 }
 
-/// A run that has started, and goes on by itself: to drop this stops nothing.
+/// A run in progress. Dropping this value does not stop it.
 #[derive(Debug)]
 pub struct Started {
-    /// The run.
+    /// The run's identifier.
     pub run: RunId,
     end: JoinHandle<Result<Finished, Error>>,
 }
@@ -70,7 +70,7 @@ struct Going {
     meter: Meter,
     sealer: Arc<Sealer>,
     on_failure: OnFailure,
-    /// Held until its end is on record: it is nobody else's to revert or to recover.
+    /// The run's lock, held until its end is on record, so that no other process reverts or recovers it.
     _claim: Claim,
 }
 
@@ -183,7 +183,7 @@ async fn after_failure(
     on_failure: OnFailure,
 ) -> Result<(RunState, String, Option<Reverted>), Error> {
     gate.enter(Phase::Revert)?;
-    // Its own gate saw every change: nobody is between what happened and what is taken back.
+    // The run's own gate saw every change, so the list is complete.
     let changes = made(gate)?;
     let (state, reverted) = conclude(host, run, &changes, on_failure).await?;
     let refused = matches!(cause, Error::Stop(stop) if stop.is_refusal());

@@ -10,14 +10,14 @@ use remit_gate::Estate;
 
 use crate::{Config, Error, Home, Rules};
 
-/// What `remit.toml` says, opened.
+/// The configuration, with everything that it names opened.
 #[derive(Debug)]
 pub struct Setup {
-    /// The file.
+    /// The parsed `remit.toml`.
     pub config: Config,
-    /// Whose actions may run.
+    /// The publishers whose actions may run.
     pub publishers: Publishers,
-    /// The real systems.
+    /// The real systems that runs can reach.
     pub estate: Estate,
 }
 
@@ -28,7 +28,7 @@ impl Home {
     }
 }
 
-/// Which file it was, and in which state: different after every change, whoever sets its times.
+/// A file's identity and state. It differs after every change, even if the file's times are set back.
 type Stamp = Option<(u64, u64, u64, i64, i64)>;
 
 fn stamp(path: &Path) -> Stamp {
@@ -36,7 +36,7 @@ fn stamp(path: &Path) -> Stamp {
     Some((found.dev(), found.ino(), found.size(), found.ctime(), found.ctime_nsec()))
 }
 
-/// Files, each as it was.
+/// Files, each with its [`Stamp`] when it was read.
 #[derive(Debug, Default)]
 struct Stamps(Vec<(PathBuf, Stamp)>);
 

@@ -1,4 +1,5 @@
-//! How a host stands, for whoever has just been woken: what keeps it, what waits for whom, what goes on, and what ends soon.
+//! The status of a host, for an operator on call: what blocks it, what waits for whom, what is in progress, and what
+//! ends soon.
 
 use jiff::{SignedDuration, Timestamp};
 use remit_journal::{About, Basis, LedgerEvent, Reader, RequestId, RestsOn, RunId, RunState, RunSummary};
@@ -8,53 +9,53 @@ use crate::authority::{Budgets, budgets, unreviewed_runs, waiting_for_room, who,
 use crate::claim::Claim;
 use crate::{Asks, Error, Home, Lacks, RequestState, Rules, Status};
 
-/// No request is good for longer, and none that is older is read.
+/// No request is valid for longer than this, so older ones are not read.
 const LONGEST: SignedDuration = SignedDuration::from_hours(31 * 24);
-/// What ends within this is told, of requests for a run.
+/// A request for a run that ends within this time is reported.
 const SOON: SignedDuration = SignedDuration::from_hours(4);
-/// The same of standing scopes: somebody has to ask for the next one, and others to approve it.
+/// The same for standing scopes. It is longer, because a new one must be requested and approved.
 const SOON_STANDING: SignedDuration = SignedDuration::from_hours(3 * 24);
-/// The same of keys.
+/// The same for the validity of keys.
 const SOON_KEY: SignedDuration = SignedDuration::from_hours(14 * 24);
 
-/// Who stopped everything.
+/// Who froze the host, when and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Frozen {
-    /// Who.
+    /// The name of the principal that froze the host.
     pub by: String,
-    /// When.
+    /// When the host was frozen.
     pub at: Timestamp,
-    /// Why.
+    /// The reason that the principal gave.
     pub reason: String,
 }
 
-/// A request that waits or may be used.
+/// A request that waits for approvals, or under which runs can start.
 #[derive(Clone, Debug, Serialize)]
 pub struct Open {
-    /// Which.
+    /// The request's identifier.
     pub request: RequestId,
-    /// Of what: `rotate-secret 0.1.0`.
+    /// The action that the request is for, and its version: `rotate-secret 0.1.0`.
     pub action: String,
-    /// What it would touch; what it would look at, if it touches nothing.
+    /// The resources that it would change, or those it would read if it changes none.
     pub target: Vec<String>,
-    /// Who asked.
+    /// The name of the requester.
     pub by: String,
-    /// Why.
+    /// The reason that the request states.
     pub reason: String,
-    /// Since when.
+    /// When the request becomes valid.
     pub since: Timestamp,
-    /// Until when it is good.
+    /// When the request expires.
     pub until: Timestamp,
-    /// What it lacks, each in words; nothing, if it may be used.
+    /// The approvals that are missing, each requirement in words; empty if none is.
     pub needs: Vec<String>,
-    /// Whose approval would count, of one that waits.
+    /// The principals whose approval would count; empty if no approval is missing.
     pub may_approve: Vec<String>,
     /// Of one that waits: whether it stays short of approvals even if all of them approve.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub out_of_reach: bool,
-    /// Who may start it.
+    /// The names of the principals that may start runs under it.
     pub may_start: Vec<String>,
-    /// Why it could not start now although it may be used: a budget.
+    /// Each budget that prevents a start now although the request is approved.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub waits_for_room: Vec<String>,
     /// Of a standing scope: what is used of its budgets.
@@ -62,47 +63,47 @@ pub struct Open {
     pub budgets: Option<Budgets>,
 }
 
-/// Something that ends soon.
+/// A request or key whose validity ends soon.
 #[derive(Clone, Debug, Serialize)]
 pub struct Ends {
-    /// What: `request`, `standing scope`, `key`.
+    /// The kind of thing: `request`, `standing scope` or `key`.
     pub what: &'static str,
-    /// Which; of a key, whose.
+    /// The request's identifier; of a key, the principal's name and the short key id.
     pub name: String,
-    /// When.
+    /// When its validity ends.
     pub at: Timestamp,
 }
 
-/// How a host stands.
+/// The status of a host.
 #[derive(Clone, Debug, Serialize)]
 pub struct HostStatus {
-    /// When this was so.
+    /// When the status was read.
     pub at: Timestamp,
-    /// Who stopped everything, if anybody did.
+    /// Who froze the host; none if it is not frozen.
     pub frozen: Option<Frozen>,
-    /// Why nobody can ask or start anything: the rules are not in force.
+    /// Why the rules are not in force, so that no request or run is possible; none if they are in force.
     pub rules: Option<String>,
     /// Requests whose approvals are missing, oldest first.
     pub waiting: Vec<Open>,
-    /// Requests that may be started.
+    /// Approved requests for one run, under which a run can start.
     pub approved: Vec<Open>,
-    /// Standing scopes that are good.
+    /// Approved standing scopes that have not expired.
     pub standing: Vec<Open>,
-    /// Runs that go on.
+    /// Runs in progress.
     pub going_on: Vec<RunSummary>,
-    /// Runs whose host is gone: the next start, or `remit recover`, brings them to a state.
+    /// Runs whose host has stopped. The next start, or `remit recover`, brings them to a state.
     pub left_behind: Vec<RunSummary>,
-    /// Runs in doubt.
+    /// Runs whose state is [`RunState::InDoubt`].
     pub in_doubt: Vec<RunSummary>,
-    /// Runs that are held.
+    /// Runs whose state is [`RunState::Held`].
     pub held: Vec<RunSummary>,
-    /// Runs that went without the usual policy, and that nobody has reviewed.
+    /// Break-glass runs that nobody has reviewed yet.
     pub to_review: Vec<RunId>,
-    /// What ends soon, the next first.
+    /// Requests, standing scopes and keys whose validity ends soon, the earliest first.
     pub ends_soon: Vec<Ends>,
 }
 
-/// Who stopped everything, if anybody did and nobody let it go on since.
+/// Who froze the host; none if it is not frozen.
 pub fn frozen(reader: &Reader) -> Result<Option<Frozen>, Error> {
     let thaw = RestsOn { basis: Basis::Thaw, since: reader.size()? };
     let Some(withdrawn) = reader.struck(&[thaw])? else { return Ok(None) };
@@ -111,11 +112,12 @@ pub fn frozen(reader: &Reader) -> Result<Option<Frozen>, Error> {
             return Ok(Some(Frozen { by: statement.principal, at: act.at, reason: statement.reason }));
         }
     }
-    // The table says so, and no act does: `remit audit verify` tells of that. Frozen it is.
+    // The table says that the host is frozen, but no act does. `remit audit verify` reports that; the host counts as
+    // frozen.
     Ok(Some(Frozen { by: "nobody on record".to_owned(), at: Timestamp::UNIX_EPOCH, reason: withdrawn.why }))
 }
 
-/// How a home stands. Changes nothing.
+/// Reads the status of a home. Changes nothing.
 pub fn status(home: &Home, reader: &Reader) -> Result<HostStatus, Error> {
     let now = Timestamp::now();
     let mut status = HostStatus {
@@ -158,7 +160,7 @@ impl HostStatus {
             if id.made().saturating_add(LONGEST).is_ok_and(|end| end < now) {
                 continue;
             }
-            // One that cannot be read gives no authority: `remit requests --all` tells of it.
+            // A request that cannot be read gives no authority. `remit requests --all` reports it.
             let Ok(case) = RequestState::load(reader, rules, id) else { continue };
             let lacks = match case.status(rules) {
                 Status::Waiting(lacks) => Some(lacks),

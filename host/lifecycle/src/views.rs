@@ -1,4 +1,4 @@
-//! What is told of requests, runs and orders: the shapes of `docs/json/remit.schema.json`.
+//! The JSON form of requests, runs and orders, as in `docs/json/remit.schema.json`.
 
 use jiff::Timestamp;
 use remit_journal::{Reader, Record, RunId, RunState};
@@ -17,67 +17,67 @@ use crate::status::Frozen;
 use crate::timeline::Timeline;
 use crate::{Error, Given, Powers, Request, RequestState, Rules, Status};
 
-/// A request and where it stands.
+/// A request and its status.
 #[derive(Debug, Serialize)]
 pub struct RequestView<'a> {
-    /// As signed.
+    /// The request as its requester signed it.
     pub request: &'a Request,
-    /// What it would touch.
+    /// The resources that it would change, or those it would read if it changes none.
     pub target: Vec<String>,
     /// Every power that it would give.
     pub powers: Powers,
-    /// Of the request as signed.
+    /// The digest of the signed request.
     pub digest: Digest,
-    /// Where it stands, in one word.
+    /// The status in one word.
     pub status: &'static str,
-    /// Why it gives no authority, if it does not.
+    /// Why the request gives no authority, if it is closed or forbidden; otherwise none.
     pub why: Option<String>,
-    /// Which approvals are missing.
+    /// The approvals that are required, each with how many are missing; empty unless the request waits for approvals.
     pub missing: Vec<MissingView>,
-    /// Who approved.
+    /// Every approval, whether it counts or not.
     pub approvals: Vec<ApprovalView<'a>>,
     /// How many runs have started under it.
     pub started: u32,
-    /// What differs from the last run of this action; nothing in a list.
+    /// How the request differs from the last run of this action; empty in a list of requests.
     pub differs: Vec<String>,
-    /// Why it could not start now although it may be used: a budget.
+    /// Each budget that prevents a start now although the request is approved.
     pub waits_for_room: Vec<String>,
 }
 
-/// Approvals that are missing.
+/// A requirement for approvals that a request waits for.
 #[derive(Debug, Serialize)]
 pub struct MissingView {
-    /// Which policy asks for them.
+    /// The name of the policy that requires them.
     pub policy: String,
-    /// How many, and whose: `2 humans of security`.
+    /// How many approvals, and whose: `2 humans of security`.
     pub needs: String,
     /// How many of them are missing.
     pub missing: usize,
 }
 
-/// An approval.
+/// One decision about a request.
 #[derive(Debug, Serialize)]
 pub struct ApprovalView<'a> {
-    /// Who.
+    /// The name of the principal that decided.
     pub principal: &'a str,
-    /// When.
+    /// When it was decided.
     pub at: Timestamp,
-    /// Why.
+    /// The reason that the principal gave.
     pub reason: &'a str,
-    /// Whether it counts.
+    /// Whether it counts as an approval.
     pub counts: bool,
-    /// Why not, if it does not.
+    /// Why it does not count; none if it counts.
     pub why_not: Option<&'a str>,
 }
 
 impl<'a> RequestView<'a> {
-    /// All that is told of one request.
+    /// The full view of one request.
     pub fn of(reader: &Reader, rules: &Rules, case: &'a RequestState) -> Result<Self, Error> {
         let waits = waiting_for_room(reader, rules, case)?;
         Ok(Self { differs: differences(reader, case)?, ..Self::listed(case, case.status(rules), waits) })
     }
 
-    /// What is told of it in a list.
+    /// The view of a request in a list.
     #[must_use]
     pub fn listed(case: &'a RequestState, status: Status, waits_for_room: Vec<String>) -> Self {
         let name = status.name();
@@ -114,33 +114,33 @@ impl<'a> RequestView<'a> {
     }
 }
 
-/// Requests, and what was ordered about this host.
+/// A list of requests, and the orders about this host.
 #[derive(Debug, Serialize)]
 pub struct RequestsView<'a> {
-    /// Each.
+    /// The requests, each with its status.
     pub requests: Vec<RequestView<'a>>,
-    /// Orders, a line each.
+    /// The orders about this host, one line each.
     pub orders: Vec<String>,
-    /// Who stopped everything, if anybody did.
+    /// Who froze the host; none if it is not frozen.
     pub frozen: Option<Frozen>,
 }
 
-/// How a run ended.
+/// The result of a live run.
 #[derive(Debug, Serialize)]
 pub struct RunView<'a> {
-    /// The run.
+    /// The run's identifier.
     pub run: RunId,
-    /// Its state.
+    /// The run's state.
     pub state: RunState,
-    /// What the action returned.
+    /// What the action returned; none if it did not return a value.
     pub output: Option<&'a Value>,
-    /// Whether what the action said is sealed.
+    /// Whether the action's output and its own messages are sealed.
     pub sealed: bool,
-    /// Why it did not succeed.
+    /// Why the run did not succeed; none if it did.
     pub cause: Option<String>,
-    /// What was taken back.
+    /// The changes that were undone; none if the run was not reverted.
     pub reverted: Option<&'a Reverted>,
-    /// What it used.
+    /// How much of its limits the run used.
     pub consumed: Consumed,
 }
 
@@ -158,67 +158,67 @@ impl<'a> From<&'a Finished> for RunView<'a> {
     }
 }
 
-/// What came of a revert.
+/// The result of a revert.
 #[derive(Debug, Serialize)]
 pub struct RevertView<'a> {
-    /// The run.
+    /// The run's identifier.
     pub run: RunId,
-    /// Whether it was only looked at.
+    /// Whether this was a dry run, which undoes nothing.
     pub dry_run: bool,
-    /// The state that the run has now, or would have.
+    /// The state that the run has now; in a dry run, the state that it would have.
     pub state: RunState,
-    /// Each change that was looked at.
+    /// Each change that was undone, or that could not be.
     pub steps: &'a [Step],
-    /// Those that were not.
+    /// The changes that were not tried, because a later one could not be undone.
     pub left: &'a [String],
 }
 
 impl Reverted {
-    /// What is told of it.
+    /// The view of this result, for the run with this identifier.
     #[must_use]
     pub fn view(&self, run: RunId, dry_run: bool) -> RevertView<'_> {
         RevertView { run, dry_run, state: self.state(), steps: &self.steps, left: &self.left }
     }
 }
 
-/// Authority was taken away.
+/// Authority was revoked.
 #[derive(Debug, Serialize)]
 pub struct RevokedView<'a> {
-    /// Of what kind of thing: `request`, `principal`, `key`, `action`, `all`.
+    /// The kind of thing that was revoked: `request`, `principal`, `key`, `action` or `all`.
     pub revoked: &'a str,
-    /// Which.
+    /// The name, id or digest of what was revoked.
     pub name: &'a str,
     /// The runs that stop at their next call.
     pub stopping: &'a [RunId],
 }
 
-/// Everything was stopped, or may go on.
+/// The host was frozen or unfrozen.
 #[derive(Debug, Serialize)]
 pub struct FrozenView<'a> {
-    /// Whether it is.
+    /// Whether the host is frozen now.
     pub frozen: bool,
     /// The runs that stop at their next call.
     pub stopping: &'a [RunId],
 }
 
-/// A run that went without the usual policy was reviewed.
+/// A break-glass run was reviewed.
 #[derive(Debug, Serialize)]
 pub struct ReviewedView {
-    /// Which.
+    /// The identifier of the run that was reviewed.
     pub reviewed: RunId,
 }
 
-/// What came of telling.
+/// The result of a delivery to the notifiers.
 #[derive(Debug, Serialize)]
 pub struct DeliveryView<'a> {
-    /// Events that were delivered, each with the notifier.
+    /// The events that were delivered, each with the name of the notifier.
     pub told: &'a [(String, String)],
-    /// Why the others were not.
+    /// The deliveries that failed, each as an error message.
     pub failed: Vec<String>,
 }
 
 impl Delivery {
-    /// What is told of it.
+    /// The view of this result.
     #[must_use]
     pub fn view(&self) -> DeliveryView<'_> {
         DeliveryView { told: &self.told, failed: self.failed.iter().map(ToString::to_string).collect() }
@@ -228,24 +228,24 @@ impl Delivery {
 /// A key of a principal.
 #[derive(Debug, Serialize)]
 pub struct PrincipalView<'a> {
-    /// Whose.
+    /// The name of the principal that has the key.
     pub name: &'a str,
-    /// What kind of principal.
+    /// Whether the principal is a person or software.
     pub kind: PrincipalKind,
-    /// The groups it is in.
+    /// The names of the principal's groups.
     pub groups: Vec<&'a str>,
     /// The key's id.
     pub key: String,
-    /// Whether the key counts now.
+    /// Whether the key is valid now.
     pub in_force: bool,
-    /// From when on.
+    /// From when on the key is valid; none for no limit.
     pub from: Option<Timestamp>,
-    /// Until when.
+    /// Until when the key is valid; none for no limit.
     pub until: Option<Timestamp>,
 }
 
 impl<'a> PrincipalView<'a> {
-    /// Every key of every principal.
+    /// The view of every key of every principal.
     #[must_use]
     pub fn all(principals: &'a Principals) -> Vec<Self> {
         let now = Timestamp::now();
@@ -268,26 +268,26 @@ impl<'a> PrincipalView<'a> {
 /// The story of a run, and every record.
 #[derive(Debug, Serialize)]
 pub struct StoryView<'a> {
-    /// The run.
+    /// The run's identifier.
     pub run: RunId,
-    /// The digested story.
+    /// The story that the records tell.
     pub story: &'a Timeline,
-    /// Each record as it is, with its number.
+    /// Every record of the run, with its sequence number.
     pub records: Vec<NumberedRecord<'a>>,
 }
 
 /// A record with its number.
 #[derive(Debug, Serialize)]
 pub struct NumberedRecord<'a> {
-    /// As journaled.
+    /// The record as the journal has it.
     #[serde(flatten)]
     pub record: &'a Record,
-    /// Its number.
+    /// The record's sequence number.
     pub seq: u64,
 }
 
 impl<'a> StoryView<'a> {
-    /// Of a run.
+    /// The view of one run.
     #[must_use]
     pub fn of(run: RunId, story: &'a Timeline, records: &'a [(u64, Record)]) -> Self {
         let records = records.iter().map(|(seq, record)| NumberedRecord { record, seq: *seq });

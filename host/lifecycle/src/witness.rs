@@ -1,5 +1,5 @@
-//! Asking witnesses to cosign the log's checkpoint (<https://c2sp.org/tlog-witness>, as client): whoever
-//! trusts one of them knows that everyone is shown the same log.
+//! Asks witnesses to cosign the log's checkpoint (<https://c2sp.org/tlog-witness>, as client). A witness's cosignature
+//! shows that everyone is shown the same log.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -14,24 +14,24 @@ use crate::config::WitnessConfig;
 use crate::{Error, Host};
 
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// How far a witness's clock may be from ours.
+/// The maximum difference of a witness's clock to ours, in seconds.
 const SKEW: i64 = 15 * 60;
-/// No answer of a witness is longer.
+/// The maximum size of a witness's answer in bytes.
 const LONGEST: u64 = 64 * 1024;
 
-/// What a witness answered.
+/// The answer of a witness.
 #[derive(Clone, Debug, Serialize)]
 pub struct Witnessed {
-    /// Its name.
+    /// The name of the witness; its URL, if its key could not be read.
     pub witness: String,
-    /// The size it cosigned; none if it did not.
+    /// The size of the checkpoint that it cosigned; none if it did not cosign.
     pub size: Option<u64>,
-    /// Why it did not.
+    /// Why the witness did not cosign; none if it did.
     pub why_not: Option<String>,
 }
 
-/// Asks every configured witness to cosign the newest checkpoint, all at once, and keeps what each signed as soon as it
-/// is there: whatever one does or says, it decides about nobody's signature but its own.
+/// Asks every configured witness to cosign the newest checkpoint, all at once, and keeps each cosignature as soon as it
+/// is there. The failure of one witness does not affect the others.
 pub fn ask_witnesses(host: &Host) -> Result<Vec<Witnessed>, Error> {
     let config = host.home.load()?;
     if config.witness.is_empty() {
@@ -103,7 +103,7 @@ pub fn ask_witnesses(host: &Host) -> Result<Vec<Witnessed>, Error> {
     Ok(witnessed)
 }
 
-/// What a witness is asked to sign.
+/// The checkpoint that a witness is asked to sign, and its log.
 struct Log<'a> {
     host: &'a Host,
     note: &'a str,

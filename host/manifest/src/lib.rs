@@ -22,13 +22,13 @@ pub const SECTION: &str = "remit:manifest";
 /// The maximum size of a manifest in bytes.
 const LONGEST: usize = 256 * 1024;
 
-/// An action's manifest.
+/// The manifest of an action, `action.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// The name: lower-case words joined by hyphens.
     pub name: String,
-    /// The version (<https://semver.org>).
+    /// The version of the action (<https://semver.org>).
     pub version: semver::Version,
     /// What the action repairs, in one sentence.
     pub summary: String,
@@ -53,9 +53,9 @@ pub enum ManifestError {
     #[error("{file} is not an action's manifest:\n{why}")]
     #[diagnostic(code(usage::manifest), help("docs/authoring.md lists every key of action.toml"))]
     Malformed {
-        /// The file.
+        /// The name of the manifest's file.
         file: String,
-        /// The place and the reason.
+        /// The line and what is wrong there.
         why: String,
     },
     /// The input schema is not valid.
@@ -67,9 +67,9 @@ pub enum ManifestError {
         )
     )]
     Schema {
-        /// The file.
+        /// The name of the manifest's file.
         file: String,
-        /// The place and the reason.
+        /// The place in the schema and what is wrong there.
         why: String,
     },
 }

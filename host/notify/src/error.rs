@@ -5,16 +5,16 @@ use miette::Diagnostic;
 /// Why an event was not delivered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Diagnostic)]
 pub enum NotifyError {
-    /// A wrong setting.
+    /// A setting in `remit.toml` is wrong.
     #[error("[[notify]] `{name}`: {why}")]
     #[diagnostic(code(usage::notify), help("correct it in remit.toml; docs/configuration.md has the form"))]
     Config {
         /// The name of the notifier.
         name: String,
-        /// What is wrong.
+        /// What is wrong with the setting.
         why: String,
     },
-    /// This delivery failed.
+    /// The notifier failed to deliver an event.
     #[error("the notifier `{name}` failed: {why}")]
     #[diagnostic(
         code(failed::notify),

@@ -25,7 +25,7 @@ pub struct Notice {
     pub id: String,
     /// The kind: `run-reverted`, `requested`, …
     pub kind: String,
-    /// When it happened.
+    /// When the event happened.
     pub at: Timestamp,
     /// What it is about: a run, a request, or `host`.
     pub subject: String,
@@ -33,7 +33,7 @@ pub struct Notice {
     pub summary: String,
 }
 
-/// The configured notifiers.
+/// The notifiers of the configuration, opened.
 #[derive(Debug)]
 pub struct Notifiers(Vec<Notifier>);
 

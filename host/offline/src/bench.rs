@@ -32,7 +32,7 @@ pub struct Bench {
 /// One try: a fixture as it is, or with one of its faults.
 #[derive(Clone, Copy, Debug)]
 pub struct Case<'a> {
-    /// The fixture.
+    /// The fixture that is tried.
     pub fixture: &'a Fixture,
     /// The call that fails, if one does.
     pub fault: Option<&'a FailAt>,

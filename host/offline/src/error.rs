@@ -19,16 +19,16 @@ pub enum OfflineError {
     #[error("{file} is not a test of an action:\n{why}")]
     #[diagnostic(code(usage::fixture), help("docs/authoring.md lists every key of a fixture"))]
     Fixture {
-        /// Which.
+        /// The path of the fixture.
         file: String,
-        /// Where and why.
+        /// The line and what is wrong there.
         why: String,
     },
     /// The component is none, or not an action.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Action(#[from] AdmissionError),
-    /// The host failed.
+    /// The host failed during the test.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Host(#[from] Error),

@@ -40,7 +40,7 @@ pub struct Fixture {
 pub struct FailAt {
     /// Which: counted from 1 over all calls but logging and asking about the run itself.
     pub at: u64,
-    /// How.
+    /// The kind of failure that the call returns.
     pub failure: FailureKind,
     /// Whether it took effect all the same.
     #[serde(default)]

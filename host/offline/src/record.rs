@@ -35,7 +35,7 @@ pub fn record(file: &Path, seen: &[Option<Expect>]) -> Result<(), OfflineError> 
     Ok(remit_file::write(file, document.to_string().as_bytes()).map(drop)?)
 }
 
-/// People compare them.
+/// Writes a list with one item on each line, so that people can compare two versions.
 fn a_line_each(list: &mut Array) {
     for value in list.iter_mut() {
         value.decor_mut().set_prefix("\n  ");

@@ -16,9 +16,9 @@ pub enum PolicyError {
         help("policies are the files policies/*.cedar of the home; docs/policy.md describes them")
     )]
     File {
-        /// The file or folder.
+        /// The path of the file or folder.
         file: String,
-        /// What is wrong.
+        /// Why the file must not be there, or which one is missing.
         why: String,
     },
     /// A file has no valid policies about requests.
@@ -28,7 +28,7 @@ pub enum PolicyError {
         help("correct it, then run `remit policy check`; docs/policy.md describes the language")
     )]
     Wrong {
-        /// File and line.
+        /// The file with line and column, or with the name of the policy.
         place: String,
         /// What is wrong, with the line and a caret.
         why: String,
@@ -44,9 +44,9 @@ pub enum PolicyError {
     #[error("{file} is not a valid table of cases:\n{why}")]
     #[diagnostic(code(usage::policy), help("docs/policy.md has the form"))]
     Table {
-        /// The file.
+        /// The path of the file.
         file: String,
-        /// The parser's message.
+        /// The error message of the parser.
         why: String,
     },
 }

@@ -42,7 +42,7 @@ impl Spot {
 /// A name of a principal or group in a policy.
 #[derive(Debug)]
 pub(crate) struct Named {
-    /// `Principal` or `Group`.
+    /// The entity type of the name: `Principal` or `Group`.
     pub(crate) kind: &'static str,
     pub(crate) name: String,
     pub(crate) spot: Spot,

@@ -15,7 +15,7 @@ pub(crate) const KINDS: [&str; 3] = ["human", "agent", "service"];
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Subject {
-    /// The principal's name.
+    /// The name of the principal.
     pub name: String,
     /// `human`, `agent` or `service`.
     pub kind: String,
@@ -30,15 +30,15 @@ pub struct Subject {
 pub enum PolicyAction {
     /// Rehearse an action: nothing changes, but the action reads real systems.
     Rehearse,
-    /// Make a request.
+    /// Make a request for authority.
     Propose,
     /// Approve or deny a request.
     Approve,
     /// Start a run under a request.
     Trigger,
-    /// Revoke authority.
+    /// Revoke authority that was given.
     Revoke,
-    /// Revert a run.
+    /// Undo the changes of a run.
     Revert,
     /// Freeze or unfreeze the host.
     Freeze,

@@ -19,7 +19,7 @@ pub enum AdmissionError {
         help("`remit inspect` shows what it exports; build it against the WIT of this Remit")
     )]
     NotAnAction {
-        /// The component.
+        /// The component's path or name.
         file: String,
         /// What is missing, or has another type than in the contract.
         why: String,
@@ -28,7 +28,7 @@ pub enum AdmissionError {
     #[error("{file} imports what this host does not offer: {}", listed(imports))]
     #[diagnostic(code(refused::unknown_import), help("{}", import_help(imports)))]
     Unknown {
-        /// The component.
+        /// The component's path or name.
         file: String,
         /// The imports that are not offered.
         imports: Vec<Import>,
@@ -42,7 +42,7 @@ pub enum AdmissionError {
         )
     )]
     NotGranted {
-        /// The component.
+        /// The component's path or name.
         file: String,
         /// The names of the imports that are not covered.
         imports: Vec<String>,

@@ -15,9 +15,9 @@ pub struct Consumed {
     pub memory: u64,
     /// The most table elements at one time.
     pub table_elements: u64,
-    /// Bytes of input.
+    /// The size of the input in bytes.
     pub input: u64,
-    /// Bytes of output.
+    /// The size of the output in bytes.
     pub output: u64,
     /// What went through the gate.
     #[serde(flatten)]
@@ -34,7 +34,7 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Starts the clock.
+    /// Starts to count, with the wall clock at zero.
     #[must_use]
     pub fn start(limits: Limits) -> Self {
         let engine = remit_engine::Meter::start(EngineLimits {

@@ -13,16 +13,16 @@ use crate::stop::Stop;
 /// Which export to call.
 #[derive(Clone, Copy, Debug)]
 pub enum Call<'a> {
-    /// The repair.
+    /// The `run` export, which makes the repair.
     Run {
-        /// JSON.
+        /// The input of the action, as JSON.
         input: &'a str,
     },
-    /// The action's own check.
+    /// The `verify` export, the action's own check.
     Verify {
-        /// JSON, as given to `run`.
+        /// The input, as it was given to `run`.
         input: &'a str,
-        /// JSON, as returned by `run`.
+        /// The output of `run`, as JSON.
         output: &'a str,
     },
 }

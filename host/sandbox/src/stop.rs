@@ -43,7 +43,7 @@ pub enum Stop {
         )
     )]
     NotStarted(String),
-    /// The guest crashed.
+    /// The guest crashed, for this reason.
     #[error("the action crashed: {0}")]
     #[diagnostic(
         code(failed::trap),

@@ -42,7 +42,7 @@ impl Mistake {
         Self { at: start, line, column: column + 1, drawn, why: why.into() }
     }
 
-    /// The byte offset.
+    /// The byte offset of the mistake in the text.
     #[must_use]
     pub fn at(&self) -> usize {
         self.at

@@ -72,13 +72,13 @@ impl NoteSigner {
         Ok(Self { id: verifier.id(), verifier, pair })
     }
 
-    /// The log's name.
+    /// The name of the log that the key signs for.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.verifier.name
     }
 
-    /// The public half.
+    /// The verifier for this key's signatures.
     #[must_use]
     pub fn verifier(&self) -> NoteVerifier {
         self.verifier.clone()
@@ -165,7 +165,7 @@ impl NoteVerifier {
         if signed { Ok(text) } else { Err(NoteError::Unsigned) }
     }
 
-    /// The log's name.
+    /// The name of the log whose signatures it verifies.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name

@@ -36,11 +36,11 @@ pub enum TileError {
         help("a tile has 1 to 256 hashes, and a log at most 2^63 entries")
     )]
     Range {
-        /// The tile's level.
+        /// The level of the tile.
         level: u8,
-        /// The tile's index.
+        /// The index of the tile at its level.
         index: u64,
-        /// The tile's width.
+        /// The number of hashes in the tile.
         width: u16,
     },
     /// Too few or too many bytes for a tile.
@@ -50,7 +50,7 @@ pub enum TileError {
         help("fetch it again; if it stays so, what the log publishes is damaged")
     )]
     Length {
-        /// The tile.
+        /// The tile that was read.
         tile: Tile,
         /// The number of bytes it must have.
         expected: usize,
@@ -78,7 +78,7 @@ pub enum TileError {
         help("fetch it again; if it stays so, what the log publishes is damaged")
     )]
     Bundle {
-        /// The bundle.
+        /// The bundle that was read.
         bundle: Bundle,
         /// What is wrong with it.
         reason: &'static str,
@@ -215,7 +215,7 @@ impl Bundle {
         Tile::covering(0, index, size).map(|Tile { index, width, .. }| Self { index, width })
     }
 
-    /// Its index.
+    /// The index of the bundle.
     #[must_use]
     pub fn index(&self) -> u64 {
         self.index
@@ -278,9 +278,9 @@ pub fn bundle_bytes<T: AsRef<[u8]>>(entries: &[T]) -> Result<Vec<u8>, TileError>
 /// The path of a published file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TilePath {
-    /// Hashes of the tree.
+    /// A tile of hashes of the tree.
     Hashes(Tile),
-    /// Entries.
+    /// A bundle of entries.
     Entries(Bundle),
 }
 

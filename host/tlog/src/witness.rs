@@ -33,7 +33,7 @@ pub enum WitnessError {
         help("only Ed25519 cosignatures (type 0x04) are checked here: ask the operator for such a key")
     )]
     Algorithm {
-        /// The witness.
+        /// The name of the witness.
         name: String,
         /// The type of its key.
         algorithm: u8,
@@ -138,7 +138,7 @@ impl WitnessVerifier {
         Ok(Self { name: name.to_owned(), key })
     }
 
-    /// The witness's name.
+    /// The name of the witness.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name

@@ -27,7 +27,7 @@ impl Digest {
         Self(out)
     }
 
-    /// The 32 bytes.
+    /// The digest as 32 bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Digest, KeyError, KeyId, Sign, SignatureError, VerifyingKey, armour};
 
-/// A signed document.
+/// A document in a DSSE envelope, with its signatures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Envelope {
-    /// The document, base64.
+    /// The document in base64.
     payload: String,
     /// The type of the document.
     payload_type: String,
-    /// The signatures.
+    /// The signatures, one for each key.
     signatures: Vec<Signature>,
 }
 
@@ -52,7 +52,7 @@ fn decode(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
 }
 
 impl Envelope {
-    /// Signs a document.
+    /// Signs a document of this type with one key.
     pub fn sign(payload_type: &str, payload: &[u8], key: &impl Sign) -> Result<Self, KeyError> {
         let signature = key.sign(&pae(payload_type, payload))?;
         Ok(Self::of(payload_type, payload, &key.verifying_key().id(), &signature))

@@ -29,18 +29,18 @@ pub enum KeyError {
     #[error("{} can be read by others (mode {mode:04o})", path.display())]
     #[diagnostic(code(usage::key_mode), help("chmod 600 {}", path.display()))]
     Exposed {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// Its permission bits.
+        /// The permission bits of the file.
         mode: u32,
     },
     /// The ssh-agent did not sign.
     #[error("the ssh-agent did not sign: {why}")]
     #[diagnostic(code(usage::agent), help("{help}"))]
     Agent {
-        /// The reason.
+        /// Why the agent did not sign.
         why: String,
-        /// What to do.
+        /// What a person can do about it.
         help: &'static str,
     },
     /// The system's random source failed.
@@ -96,7 +96,7 @@ pub enum SignatureError {
     PayloadType {
         /// The type of the document.
         found: String,
-        /// The expected type.
+        /// The type that was expected.
         expected: String,
     },
 }

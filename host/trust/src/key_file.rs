@@ -15,7 +15,7 @@ const OPENSSH: &str = "OPENSSH PRIVATE KEY";
 /// The key in a key file: a public key, or something that can sign.
 #[derive(Debug)]
 pub enum Key {
-    /// A public key.
+    /// A public key, which can only verify.
     Public(VerifyingKey),
     /// A private key, or an OpenSSH public key whose private key is in an ssh-agent.
     Private(Box<Signer>),

@@ -49,7 +49,7 @@ impl fmt::Debug for KeyId {
     }
 }
 
-/// A private key.
+/// A private key for ECDSA on P-256.
 pub struct SigningKey {
     pair: EcdsaKeyPair,
     pkcs8: Zeroizing<Vec<u8>>,
@@ -62,7 +62,7 @@ impl fmt::Debug for SigningKey {
 }
 
 impl SigningKey {
-    /// A new key.
+    /// Generates a new key at random.
     pub fn generate() -> Result<Self, KeyError> {
         let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new())
             .map_err(|_| KeyError::Random)?;
@@ -100,7 +100,7 @@ impl SigningKey {
         Ok((private, public))
     }
 
-    /// The public half.
+    /// The public key that belongs to it.
     #[must_use]
     pub fn verifying_key(&self) -> VerifyingKey {
         let mut spki = SPKI_PREFIX.to_vec();

@@ -14,7 +14,7 @@ use crate::{Digest, KeyError, KeyId, VerifyingKey, canonical};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PrincipalKind {
-    /// A person.
+    /// A human being.
     Human,
     /// Software that decides by itself what to propose.
     Agent,
@@ -37,18 +37,18 @@ impl fmt::Display for PrincipalKind {
 pub struct Principal {
     /// The name, unique in the home.
     pub name: String,
-    /// The kind.
+    /// Whether it is a person or a kind of software.
     pub kind: PrincipalKind,
     /// The names of its groups.
     pub groups: BTreeSet<String>,
-    /// The keys.
+    /// All its keys, including those that are not valid now.
     pub keys: Vec<PrincipalKey>,
 }
 
 /// A key of a principal, and when it is valid.
 #[derive(Clone, Debug)]
 pub struct PrincipalKey {
-    /// The key.
+    /// The public key.
     pub key: VerifyingKey,
     /// The start of its validity; none for no limit.
     pub from: Option<Timestamp>,
@@ -84,7 +84,7 @@ pub enum PrincipalsError {
         help("correct the line it points at; docs/authority.md has the form")
     )]
     Malformed {
-        /// The file.
+        /// The path of the file.
         file: String,
         /// The parser's message, with line and caret.
         detail: String,
@@ -93,7 +93,7 @@ pub enum PrincipalsError {
     #[error("{file}: {detail}")]
     #[diagnostic(code(usage::principals), help("correct it; docs/authority.md has the form"))]
     Value {
-        /// The file.
+        /// The path of the file.
         file: String,
         /// The principal, and what is wrong.
         detail: String,

@@ -10,10 +10,10 @@ use zeroize::{Zeroize, Zeroizing};
 #[derive(Clone)]
 pub struct Secret<T: Zeroize>(Zeroizing<T>);
 
-/// Secret bytes.
+/// Bytes that must not be seen, see [`Secret`].
 pub type SecretBytes = Secret<Vec<u8>>;
 
-/// Secret text.
+/// Text that must not be seen, see [`Secret`].
 pub type SecretText = Secret<String>;
 
 impl<T: Zeroize> Secret<T> {

@@ -12,7 +12,7 @@ use crate::{KeyError, SigningKey, VerifyingKey};
 
 /// Something that can sign documents.
 pub trait Sign {
-    /// The public half.
+    /// The public key that verifies the signatures.
     fn verifying_key(&self) -> VerifyingKey;
     /// Signs `message`, in the key's signature format.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError>;

@@ -3,7 +3,7 @@
 
 use crate::{AuthorError, Project, bindings, tool, world};
 
-/// What it takes.
+/// The commands that install the tools for C.
 pub(crate) const INSTALL: &str = "python3 -m venv .venv\n.venv/bin/pip install ziglang==0.17.1";
 /// As zig and as its package on PyPI name the program.
 pub(crate) const ZIG: [&str; 2] = ["zig", "python-zig"];

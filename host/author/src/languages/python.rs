@@ -10,7 +10,7 @@ use remit_file::{Entry, Kind};
 
 use crate::{AuthorError, Project, bindings, files, tool};
 
-/// What it takes.
+/// The commands that install the tools for Python.
 pub(crate) const INSTALL: &str = "python3 -m venv .venv\n.venv/bin/pip install componentize-py==0.25.1";
 const LANGUAGE: &str = "Python";
 /// Modules are named after package, interface and version: two packages may have an interface of one name.

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::{AuthorError, Project, bindings, tool};
 
 const TARGET: &str = "wasm32-unknown-unknown";
-/// What it takes.
+/// The commands that install the tools for Rust.
 pub(crate) const INSTALL: &str = "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh\nrustup target add wasm32-unknown-unknown";
 /// The SDK is a package beside the project's own; no code could name a crate that is called as a word of the language.
 pub(crate) const RESERVED: (&[&str], &str) = (

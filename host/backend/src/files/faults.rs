@@ -18,7 +18,7 @@ use super::look::snapshot;
 use super::sys::Call;
 use super::{Attributes, FileNode, Node};
 
-/// What goes wrong.
+/// A fault that a test injects into the system calls of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Wrong {
     /// Which call, counted from 0.

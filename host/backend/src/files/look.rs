@@ -17,7 +17,7 @@ use super::{Entry, FileNode, MAX_FILE, Node, Odd, TEMPORARY, attributes};
 pub(super) enum Walk<'a> {
     /// The directory it lies in, and its name there.
     In(Dir, &'a str),
-    /// The root itself.
+    /// The path is the root itself.
     Root,
     /// A directory on the way is missing.
     Nowhere,
@@ -43,7 +43,7 @@ pub(super) fn walk<'a>(root: &Dir, path: &'a str) -> Result<Walk<'a>, Failure> {
     Ok(Walk::In(at, name))
 }
 
-/// What there is.
+/// Reads what is at a path, without following symbolic links.
 pub(super) fn snapshot(root: &Dir, path: &str) -> Result<Found, Failure> {
     let refused = |errno: Errno| failure(path, &errno.into());
     let (at, name) = match walk(root, path)? {

@@ -88,7 +88,7 @@ impl Files {
         &self.granted
     }
 
-    /// What there is.
+    /// Reads what is at a path.
     pub async fn snapshot(&self, of: &Resource) -> Result<Node, Failure> {
         Ok(self.find(of).await?.node)
     }

@@ -11,13 +11,13 @@ use super::attributes::{Attributes, is_given};
 /// What is at a path, content and all.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Node {
-    /// Nothing.
+    /// There is nothing at the path.
     Absent,
     /// A plain file with one name.
     File(FileNode),
-    /// A directory.
+    /// A directory, with these attributes.
     Directory(Attributes),
-    /// Something that a run has no business with.
+    /// Something that a run may not touch, for this reason.
     Other(Odd),
 }
 
@@ -59,10 +59,10 @@ impl fmt::Display for Odd {
     }
 }
 
-/// A file.
+/// A file with its content.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FileNode {
-    /// All of it.
+    /// The whole content.
     pub content: Vec<u8>,
     /// Everything else that can be seen of it and set, but its times.
     pub attributes: Attributes,
@@ -72,25 +72,25 @@ pub struct FileNode {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "kebab-case")]
 pub enum Is {
-    /// Nothing.
+    /// There is nothing at the path.
     Absent,
     /// A plain file with one name.
     File {
-        /// Of its content.
+        /// The digest of the content.
         sha256: Digest,
-        /// In bytes.
+        /// The size of the content in bytes.
         size: u64,
-        /// Its permission bits.
+        /// The permission bits of the file.
         mode: u32,
     },
     /// A directory.
     Directory {
-        /// Its permission bits.
+        /// The permission bits of the directory.
         mode: u32,
     },
-    /// Something else.
+    /// Something that a run may not touch.
     Other {
-        /// What.
+        /// Why a run may not touch it.
         what: Odd,
     },
 }
@@ -104,7 +104,7 @@ pub struct Likeness {
     /// Its kind, content and mode.
     #[serde(flatten)]
     pub is: Is,
-    /// User and group.
+    /// The ids of the user and the group that own it; none if they are not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<(u32, u32)>,
     /// Extended attributes, ACLs among them: the digest of each.
@@ -173,9 +173,9 @@ impl Likeness {
 /// Which one of all files and directories: a name can be given to another one, and a number given again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thing {
-    /// Of which device.
+    /// The id of the device that it is on.
     pub device: u64,
-    /// Its number there.
+    /// Its inode number on that device.
     pub inode: u64,
     /// When it was made, in seconds and nanoseconds, where the filesystem knows: numbers are used again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -185,7 +185,7 @@ pub struct Thing {
 /// What was found at a path.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Found {
-    /// What it is.
+    /// The content and the attributes.
     pub node: Node,
     /// Which one it is. None for nothing, and for what a rehearsal plays.
     pub thing: Option<Thing>,
@@ -204,12 +204,12 @@ impl Found {
 /// What lies in a directory under one name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Its name.
+    /// The name in the directory, without a path.
     pub name: String,
-    /// A file.
+    /// Whether it is a file.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub file: bool,
-    /// A directory.
+    /// Whether it is a directory.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub directory: bool,
 }

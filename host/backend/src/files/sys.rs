@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Gid, IFlags, Mode, OFlags, RenameFlags, Uid, XattrFlags};
 use rustix::io::Errno;
 
-/// A system call.
+/// The system calls of a change. Tests make any one of them fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Call {
     CreateFile,
@@ -54,9 +54,9 @@ impl Call {
 #[derive(Debug)]
 #[must_use]
 pub(super) enum Broke {
-    /// The system refused.
+    /// The system call failed.
     Call {
-        /// What was asked.
+        /// The system call that failed.
         call: Call,
         /// Of which attribute, or nothing.
         what: String,

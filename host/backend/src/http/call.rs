@@ -5,13 +5,13 @@ use remit_trust::SecretText;
 use ureq::http::Method;
 use zeroize::Zeroizing;
 
-/// One request.
+/// A request to an HTTP API.
 pub(crate) struct Call {
     pub(super) method: Method,
     /// Below the API's base.
     pub(super) path: String,
     pub(super) query: Option<String>,
-    /// JSON.
+    /// The JSON body; none for a request without one.
     pub(super) body: Option<Zeroizing<Vec<u8>>>,
     /// Whether the token is sent.
     pub(super) credentials: bool,

@@ -128,7 +128,7 @@ impl Lost {
 /// What is to be expected of another attempt.
 #[derive(Clone, Copy)]
 enum Hope {
-    /// The same.
+    /// The same failure: another attempt is of no use.
     None,
     /// Perhaps something else: nothing says so.
     Some,

@@ -28,9 +28,9 @@ pub struct SecretsConfig {
 /// What keeps secrets, with its own keys: `backend` in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Serving {
-    /// `backend = "embedded"`.
+    /// The store that is part of Remit: `backend = "embedded"`.
     Embedded(EmbeddedConfig),
-    /// `backend = "openbao"`.
+    /// An OpenBao server: `backend = "openbao"`.
     Openbao(OpenBaoConfig),
 }
 

@@ -27,7 +27,7 @@ impl Fields {
         self.0.iter().map(|(name, value)| (name.as_str(), value.expose()))
     }
 
-    /// Sets a field.
+    /// Sets a field to a value, whether it exists or not.
     pub fn insert(&mut self, field: String, value: impl Into<SecretText>) {
         self.0.insert(field, value.into());
     }
@@ -64,7 +64,7 @@ impl Fields {
         SecretBytes::new(bytes)
     }
 
-    /// What [`Fields::to_secret`] made.
+    /// Reads the fields from the JSON object that [`Fields::to_secret`] made.
     pub fn from_secret(secret: &SecretBytes) -> Result<Self, Failure> {
         // Serde's own words could quote a value.
         serde_json::from_slice::<BTreeMap<String, String>>(secret.expose())

@@ -70,7 +70,7 @@ impl Metadata {
 /// One version of a secret, without its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Version {
-    /// Counts from 1.
+    /// The version number, counted from 1.
     pub number: u64,
     /// When it was created, in milliseconds since the Unix epoch.
     pub created: u64,
@@ -139,18 +139,18 @@ pub enum Act {
 /// Whether the host's own credential is enough for an [`Act`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Right {
-    /// It is.
+    /// The credential has the right.
     Held,
-    /// It is not: what it lacks, and what to grant.
+    /// The credential does not have the right: which one is missing, and how to grant it.
     Lacking(String),
-    /// The store does not say: why, and what to grant.
+    /// The store does not tell whether it has: why not, and how to grant the right.
     Unknown(String),
 }
 
 /// A secret that is to be changed, and which one it has to be.
 #[derive(Clone, Copy, Debug)]
 pub struct Target<'a> {
-    /// Where it is.
+    /// The secret to change.
     pub secret: &'a Resource,
     /// What [`Metadata::identity`] was; none in records of the first version.
     pub identity: Option<&'a Identity>,

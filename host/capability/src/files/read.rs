@@ -13,7 +13,7 @@ use super::Content;
 /// `remit:files/read.look`: what is there, and of a file the size and the digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Look {
-    /// Where.
+    /// The file or directory to look at.
     pub resource: Resource,
 }
 
@@ -37,9 +37,9 @@ impl Observe for Look {
 /// `remit:files/read.read`: the whole content. It is sealed in the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Read {
-    /// The file.
+    /// The file to read.
     pub resource: Resource,
-    /// What it was when it was looked at: other content is a conflict.
+    /// The digest that the file had when it was looked at. Any other content is a conflict.
     pub sha256: Digest,
 }
 
@@ -75,7 +75,7 @@ impl Observe for Read {
 /// `remit:files/read.list`: what lies in a directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct List {
-    /// The directory.
+    /// The directory to list.
     pub resource: Resource,
 }
 

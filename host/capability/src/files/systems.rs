@@ -21,7 +21,7 @@ pub struct Before {
     content: String,
 }
 
-/// A file afterwards.
+/// What a fixture expects of a file after the test.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct After {

@@ -20,17 +20,17 @@ const NEW_DIRECTORY: u32 = 0o755;
 /// `remit:files/write.look`: whether there is something to overwrite. Nothing of what is in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Find {
-    /// Where.
+    /// The path to look at.
     pub resource: Resource,
 }
 
-/// What is there.
+/// The kind of thing at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// Nothing.
+    /// There is nothing at the path.
     Absent,
-    /// A file.
+    /// A plain file.
     File,
     /// A directory.
     Directory,
@@ -73,23 +73,24 @@ impl Observe for Find {
 /// `remit:files/write.put`: makes this the whole content of a file, at once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Put {
-    /// The file.
+    /// The file to write.
     pub resource: Resource,
-    /// Of the new content.
+    /// The digest of the new content.
     pub sha256: Digest,
-    /// Of the new content, in bytes.
+    /// The size of the new content in bytes.
     pub size: u64,
-    /// What the new content was made from: if the file is anything else by now, nothing is done.
+    /// The digest of the content that the new one was made from. If the file has another content by now, nothing is
+    /// written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Digest>,
-    /// There must be no such file yet.
+    /// Whether the file must not exist yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub new: bool,
     /// If there is no such file yet: the file with the same content whose owner, group, mode, attributes and ACL it
     /// gets. A file that is renamed keeps them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub like: Option<Resource>,
-    /// Never in the journal.
+    /// The new content. It is not written to the journal, which has its digest.
     #[serde(skip)]
     pub content: Vec<u8>,
 }
@@ -97,28 +98,28 @@ pub struct Put {
 /// `remit:files/write.remove`: removes a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remove {
-    /// The file.
+    /// The file to remove.
     pub resource: Resource,
 }
 
-/// `remit:files/write.make-directory`.
+/// `remit:files/write.make-directory`: makes a directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MakeDirectory {
-    /// The directory.
+    /// The directory to make.
     pub resource: Resource,
 }
 
 /// `remit:files/write.remove-directory`: removes an empty directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RemoveDirectory {
-    /// The directory.
+    /// The directory to remove.
     pub resource: Resource,
 }
 
 /// The public part of what takes a change back. Contents and the values of attributes are sealed beside it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BeforeChange {
-    /// What was there.
+    /// What was at the path before the change.
     pub was: Likeness,
     /// Which file or directory that was. None for nothing, and in a rehearsal for what an earlier step of it made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -126,7 +127,7 @@ pub struct BeforeChange {
     /// Which directory it lies in. None in a rehearsal that made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<Thing>,
-    /// What will be.
+    /// What is at the path after the change.
     pub becomes: Likeness,
     /// Whose the file was, in journals that recorded no more of it; see [`Likeness`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -181,12 +182,12 @@ pub struct Edit<E>(pub E);
 
 /// The arguments of an [`Edit`]: what it makes of what it finds.
 pub trait Edits: Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// [`Operation::NAME`].
+    /// The name of the operation, see [`Operation::NAME`].
     const NAME: &'static str;
-    /// [`Change::COUNTERMEASURE`].
+    /// How the change is classified, see [`Change::COUNTERMEASURE`].
     const COUNTERMEASURE: Countermeasure;
 
-    /// What is changed.
+    /// The file or directory that is changed.
     fn resource(&self) -> &Resource;
 
     /// What will be where `was` is. `new` is what the directory gives to what is made in it.

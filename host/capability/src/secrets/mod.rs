@@ -33,7 +33,7 @@ mod bindings {
     });
 }
 
-/// The domain.
+/// The `remit:secrets` domain.
 pub(crate) static DOMAIN: Domain = Domain {
     name: "secrets",
     interfaces: INTERFACES,

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::wit::{inspect, reveal};
 use crate::{CallError, Ctx};
 
-/// `remit:secrets/inspect.metadata`.
+/// `remit:secrets/inspect.metadata`: lists the versions of a secret, without their values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metadata {
-    /// The secret.
+    /// The secret to inspect.
     pub resource: Resource,
 }
 
@@ -59,11 +59,11 @@ impl From<remit_backend::Metadata> for inspect::SecretMetadata {
 /// `remit:secrets/reveal.reveal`: the one operation here whose outcome is secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reveal {
-    /// The secret.
+    /// The secret to read.
     pub resource: Resource,
-    /// Which of its fields.
+    /// The name of the field to read.
     pub field: String,
-    /// Of which version.
+    /// The number of the version to read.
     pub version: u64,
 }
 

@@ -20,10 +20,10 @@ impl rotate::Host for Ctx {
     }
 }
 
-/// `remit:secrets/rotate.rotate`.
+/// `remit:secrets/rotate.rotate`: writes a new version with a fresh value in one field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rotate {
-    /// The secret.
+    /// The secret to rotate.
     pub resource: Resource,
     /// Which of its fields gets the fresh value; none if it has exactly one.
     pub field: Option<String>,

@@ -40,7 +40,7 @@ fn one() -> u64 {
     1
 }
 
-/// A secret afterwards.
+/// What a fixture expects of a secret after the test.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct After {

@@ -23,21 +23,21 @@ impl destroy::Host for Ctx {
     }
 }
 
-/// `remit:secrets/disable.disable`.
+/// `remit:secrets/disable.disable`: makes a version unreadable until it is enabled again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Disable {
-    /// The secret.
+    /// The secret that the version belongs to.
     pub resource: Resource,
-    /// Which version of it.
+    /// The number of the version to disable.
     pub version: u64,
 }
 
-/// `remit:secrets/destroy.destroy`.
+/// `remit:secrets/destroy.destroy`: destroys the value of a version, which cannot be undone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Destroy {
-    /// The secret.
+    /// The secret that the version belongs to.
     pub resource: Resource,
-    /// Which version of it.
+    /// The number of the version to destroy.
     pub version: u64,
 }
 
@@ -48,7 +48,7 @@ pub struct BeforeWithdrawal {
     /// Which secret it was; none in records of the first version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
-    /// Its state.
+    /// The state of the version before it was withdrawn.
     pub state: VersionState,
 }
 

@@ -24,11 +24,11 @@ fn monotonic() -> u64 {
     u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// `wasi:clocks/wall-clock.now`.
+/// `wasi:clocks/wall-clock.now`: reads the time of day.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct WallNow {}
 
-/// `wasi:clocks/monotonic-clock.now`.
+/// `wasi:clocks/monotonic-clock.now`: reads the monotonic clock, in nanoseconds.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct MonotonicNow {}
 
@@ -89,7 +89,7 @@ impl Operation for Poll {
     const AMBIENT: bool = true;
     type Kind = Reads;
     type Backend = Facts;
-    /// Which are ready.
+    /// The indexes of the moments that have passed.
     type Outcome = Vec<u32>;
 
     fn resource(&self) -> Cow<'_, Resource> {

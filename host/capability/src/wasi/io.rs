@@ -16,7 +16,7 @@ const MAX_WRITE: u64 = 64 * 1024;
 pub enum Input {
     /// Standard input: always at its end.
     Ended,
-    /// A file.
+    /// A place in an open file, from which the stream reads.
     File(Place),
 }
 
@@ -32,11 +32,11 @@ pub struct Place {
 /// Where output goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Standard output.
+    /// Standard output, which becomes log lines.
     Out,
-    /// Standard error.
+    /// Standard error, which becomes log lines.
     Err,
-    /// A file.
+    /// A place in an open file, to which the stream writes.
     File(Place),
 }
 

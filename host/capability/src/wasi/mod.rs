@@ -80,7 +80,7 @@ const MAX_HANDLES: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the action called exit({}) instead of returning", if *ok { "success" } else { "failure" })]
 pub struct Exit {
-    /// What it claimed.
+    /// Whether the action reported success.
     pub ok: bool,
 }
 
@@ -88,9 +88,9 @@ pub struct Exit {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{call}: {why}")]
 pub struct Misuse {
-    /// The function.
+    /// The WASI function that the guest called.
     pub call: &'static str,
-    /// What it did wrong.
+    /// Which rule the guest broke.
     pub why: String,
 }
 

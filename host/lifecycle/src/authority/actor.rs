@@ -12,17 +12,17 @@ use super::{RequestState, Rules};
 use crate::host::blocking;
 use crate::{Error, Home, Host};
 
-/// Whoever reverts or resolves a run, or gives up what would be needed for that.
+/// The one who reverts or resolves a run, or gives up undo data or events.
 #[derive(Clone, Debug)]
 pub enum Actor {
     /// A principal, by its signed order.
     Principal(Box<Envelope>),
-    /// Whoever owns a home that names no administrator: nobody can be a principal there, and what it holds must still be
+    /// The owner of a home that has no administrator. Such a home has no principals, and its runs must still be
     /// revertible.
     Owner,
 }
 
-/// What is on record of whoever acts without being a principal.
+/// The name on record of one who acts without being a principal.
 const OWNER: &str = "the owner of this home";
 
 /// The one who acts, after every check.
@@ -40,8 +40,8 @@ impl Home {
 }
 
 impl Actor {
-    /// Who it is, if it orders exactly that, for the first time, and the policies allow it: of a run, by what they are told
-    /// of the request behind it.
+    /// Returns who acts. A principal's order must be exactly this one, must be new, and must be allowed by the policies; for
+    /// an order about a run, these are given the request behind the run.
     pub(crate) fn orders(
         &self,
         host: &Host,
@@ -127,8 +127,8 @@ fn orders_about(reader: &Reader, run: RunId) -> Result<Vec<remit_trust::Digest>,
     Ok(orders.collect())
 }
 
-/// What policies are told of the request behind a run; nothing of a run that has none on record, or one that cannot
-/// be read any more: that must not keep anyone from taking it back.
+/// What policies are given of the request behind a run. None if the journal has no such request or it cannot be read
+/// any more, which must not prevent a revert.
 fn matter_of(reader: &Reader, rules: &Rules, run: RunId) -> Result<Option<PolicyRequest>, Error> {
     let records = reader.run(&run)?;
     let Some((_, Record { event: Event::Started(started), .. })) = records.first() else { return Ok(None) };

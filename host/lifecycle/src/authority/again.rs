@@ -44,12 +44,12 @@ pub(super) async fn still_so(
 ) -> Result<(), Error> {
     let now = match rehearse_again(host, by, &case.request, what, &case.request.reason).await {
         Ok(now) => now,
-        // It asks for what was not approved: that is another plan. That it fails, because a system does not answer,
-        // says nothing of the plan: it may be tried again.
+        // It asks for what was not approved, so this is another plan. A failure because a system does not answer says
+        // nothing about the plan: the request can be tried again.
         Err(error) if is_outside(&error) => {
             return void(host, case, format!("rehearsed again, it is refused: {error}")).await;
         }
-        // Nor can what was approved be done to what is there now, until somebody changes that.
+        // What was approved cannot be done in the present state either, until someone changes that state.
         Err(error @ Error::AfterFailure { settled: true, .. }) => {
             return void(host, case, format!("rehearsed again, it does not get to its end: {error}")).await;
         }

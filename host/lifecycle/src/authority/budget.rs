@@ -15,7 +15,7 @@ use crate::timeline::second;
 /// One budget of a standing scope.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Budget {
-    /// How much counts now.
+    /// How many runs or changes of the past hour count against the limit now.
     pub used: u64,
     /// How much there may be within an hour.
     pub limit: u64,
@@ -26,9 +26,9 @@ pub struct Budget {
 /// Both budgets of a standing scope.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Budgets {
-    /// Runs that started.
+    /// The budget of runs that started.
     pub runs: Budget,
-    /// Changes that they made and that stand.
+    /// The budget of changes that these runs made and that were not undone.
     pub changes: Budget,
 }
 

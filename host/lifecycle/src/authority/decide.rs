@@ -12,14 +12,15 @@ use super::{Identity, RequestState, Rules, Status, matter};
 use crate::host::blocking;
 use crate::{Error, Host};
 
-/// What a principal says of a request.
+/// The decision of a principal about a request, before it is signed.
 #[derive(Clone, Debug)]
 pub struct Decision {
-    /// Yes or no.
+    /// True to approve the request, false to deny it.
     pub approve: bool,
-    /// Why.
+    /// Why the principal decides so, in their own words.
     pub reason: String,
-    /// The digest of the request that was looked at; refused if it is another.
+    /// The digest of the request that the principal was shown; if the request has another digest, the decision is
+    /// refused.
     pub expect: Option<Digest>,
 }
 

@@ -14,17 +14,17 @@ use super::Hours;
 
 /// A document that a principal signs.
 pub trait Document: Serialize + DeserializeOwned {
-    /// The DSSE payload type.
+    /// The payload type of its DSSE envelope, such as `application/vnd.remit.request.v1+json`.
     const TYPE: &'static str;
-    /// What errors call it.
+    /// The name of this kind of document in error messages, such as `request`.
     const NAME: &'static str;
-    /// How long after it was made it is accepted.
+    /// How long after its creation the document is accepted.
     const GOOD_FOR: SignedDuration;
-    /// The principal that it says it is by.
+    /// The name of the principal that the document says it is by.
     fn principal(&self) -> &str;
-    /// The journal that it is for.
+    /// The name of the journal that it is for.
     fn log(&self) -> &str;
-    /// When it was made.
+    /// When the document was made; of a request, when it becomes valid.
     fn at(&self) -> Timestamp;
 }
 
@@ -55,33 +55,34 @@ documents! {
     Order: "order", 1 hours, by principal, at at;
 }
 
-/// What a principal asks for.
+/// A principal's request for authority: what is asked for, who may use it, and for how long.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Request {
-    /// Its name.
+    /// The request's identifier.
     pub id: RequestId,
-    /// The journal it is made in: in another it is worth nothing.
+    /// The name of the journal that it is made for. It is not valid in any other.
     pub log: String,
-    /// Who asks.
+    /// The name of the principal that makes the request.
     pub requester: String,
-    /// For what.
+    /// The authority that is asked for: for one run, or for a standing scope.
     pub asks: Asks,
     /// What the action may touch.
     pub scope: Scope,
-    /// Why.
+    /// Why the requester needs it, in their own words.
     pub reason: String,
-    /// Part of which incident.
+    /// The incident that the request belongs to; none if it belongs to no incident.
     pub incident: Option<String>,
-    /// Who may start it.
+    /// The names of the principals that may start runs under it.
     pub triggers: Vec<String>,
-    /// From when on.
+    /// From when on it is valid.
     pub not_before: Timestamp,
-    /// Until when.
+    /// When it expires.
     pub not_after: Timestamp,
-    /// How many runs; none for as many as its budget allows.
+    /// How many runs may start under it; none if only the budget of the standing scope limits them.
     pub uses: Option<u32>,
-    /// The rules in force: of the principals and the policies, see [`super::Rules`].
+    /// The digest of the rules in force when the request was made: the principals and the policies, see
+    /// [`super::Rules`].
     pub rules: Digest,
     /// Whether it asks to go without the usual policy.
     pub break_glass: bool,
@@ -93,11 +94,11 @@ pub struct Request {
 pub enum Asks {
     /// To run this action with this input.
     Run {
-        /// The action, by its digest.
+        /// The action that is to run, with the digest of its component.
         action: ActionRef,
-        /// What it is given.
+        /// The input of the action.
         input: serde_json::Value,
-        /// What it was observed to do; none if any change inside the scope is asked for.
+        /// The plan of the rehearsal; none if any change inside the scope is asked for.
         plan: Option<Plan>,
     },
     /// To run an action whenever needed, inside the scope.
@@ -108,9 +109,9 @@ pub enum Asks {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StandingScope {
-    /// Which action.
+    /// The action that may run, or which versions of it.
     pub action: Which,
-    /// At what times, in UTC; always, if there is none.
+    /// The times of day, in UTC, at which runs may start; empty if they may start at any time.
     pub hours: Vec<Hours>,
     /// How many runs may start within an hour.
     pub runs_per_hour: u32,
@@ -118,131 +119,132 @@ pub struct StandingScope {
     pub changes_per_hour: u64,
 }
 
-/// An action that a standing scope names.
+/// Which action a standing scope is for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Which {
-    /// Exactly this one.
+    /// Exactly the action with this digest.
     Digest(ActionRef),
     /// Any that this publisher signed under this name and a version in this range.
     Published {
         /// The id of the publisher's key.
         publisher: String,
-        /// As the component names itself.
+        /// The name in the component's own manifest.
         name: String,
         /// A range of versions, as Cargo writes them: `^1.2`.
         versions: semver::VersionReq,
     },
 }
 
-/// Decides and says what a person thinks of a request.
+/// A principal's decision about a request: it approves or denies it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Approval {
-    /// The digest of the request as signed: exactly that one.
+    /// The digest of the signed request. The decision counts for no other request.
     pub request: Digest,
-    /// Its name, for a person who reads this.
+    /// The request's identifier, so that a person can read which request it is.
     pub id: RequestId,
-    /// The journal.
+    /// The name of the journal that it is for.
     pub log: String,
-    /// Who says so.
+    /// The name of the principal that decides.
     pub principal: String,
-    /// Yes or no.
+    /// True to approve the request, false to deny it.
     pub approve: bool,
-    /// When.
+    /// When the decision was made.
     pub at: Timestamp,
-    /// Why.
+    /// Why the principal decides so, in their own words.
     pub reason: String,
 }
 
-/// The word that starts a run.
+/// The document that starts a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Trigger {
-    /// The digest of the request that it is started under.
+    /// The digest of the request under which the run starts.
     pub request: Digest,
-    /// Its name.
+    /// The request's identifier.
     pub id: RequestId,
-    /// The journal.
+    /// The name of the journal that it is for.
     pub log: String,
-    /// The run: a trigger starts one.
+    /// The identifier of the new run: a trigger starts exactly one.
     pub run: RunId,
-    /// Of the component.
+    /// The digest of the action's component.
     pub action: Digest,
-    /// Of the input.
+    /// The digest of the run's canonical input.
     pub input: Digest,
-    /// Who.
+    /// The name of the principal that starts the run.
     pub principal: String,
-    /// When.
+    /// When the trigger was made.
     pub at: Timestamp,
-    /// Why, under a standing scope; a request for a run says so itself.
+    /// Why the run is started, for a run under a standing scope; none for a request for one run, which has its own
+    /// reason.
     pub reason: Option<String>,
 }
 
-/// What a principal orders.
+/// An order of a principal: to revoke, to freeze, to revert a run and so on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Order {
-    /// The journal.
+    /// The name of the journal that it is for.
     pub log: String,
-    /// Who.
+    /// The name of the principal that gives the order.
     pub principal: String,
-    /// When.
+    /// When the order was made.
     pub at: Timestamp,
-    /// Why.
+    /// Why the order is given, in the principal's own words.
     pub reason: String,
-    /// What.
+    /// What is ordered.
     pub order: What,
 }
 
-/// See [`Order`].
+/// What an [`Order`] orders.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum What {
-    /// Take authority away.
+    /// Revoke authority that depends on any of these.
     Revoke(Vec<Revocation>),
-    /// Stop everything.
+    /// Freeze the host: runs stop at their next call, and no run can start.
     Freeze,
-    /// Let it go on.
+    /// Unfreeze the host: runs can start again.
     Unfreeze,
-    /// Take back what a run did.
+    /// Undo the changes of a run.
     Revert {
-        /// Of which run.
+        /// The run whose changes are undone.
         run: RunId,
-        /// Whether what cannot be taken back is passed over.
+        /// Whether to continue with the earlier changes when one of them cannot be undone.
         keep_going: bool,
     },
-    /// Say what became of a call in doubt.
+    /// State what became of a call in doubt.
     Resolve {
-        /// Of which run.
+        /// The run that made the call.
         run: RunId,
-        /// Which call.
+        /// The number of the call in that run.
         call: u64,
-        /// Whether it happened.
+        /// Whether the call took effect.
         happened: bool,
     },
-    /// Close the book on a run that went without the usual policy.
+    /// Mark a break-glass run as reviewed.
     Review(RunId),
-    /// Never tell a notifier of what waits for it.
+    /// Skip an event that a notifier cannot deliver.
     GiveUp {
-        /// Which notifier.
+        /// The configured name of the notifier.
         notifier: String,
-        /// The number of the record that it would have been told of.
+        /// The sequence number of the record whose event is skipped.
         record: u64,
     },
-    /// Delete what runs could be reverted with.
+    /// Delete the undo data of old runs. They cannot be reverted afterwards.
     ExpireUndo {
-        /// Of runs that ended before.
+        /// The undo data of runs that ended before this time is deleted.
         ended_before: Timestamp,
     },
 }
 
-/// A document whose signature holds, by keys that are known now or were at some time.
+/// A parsed document whose signature is valid, by a key that is or was a principal's.
 pub(crate) struct Signed<D> {
     pub(crate) document: D,
-    /// Of what was signed.
+    /// The digest of the signed payload.
     pub(crate) digest: Digest,
-    /// The keys that signed it.
+    /// The ids of the keys whose signatures are valid.
     pub(crate) keys: Vec<remit_trust::KeyId>,
 }
 
@@ -261,7 +263,8 @@ pub(crate) fn open<D: Document>(
     })
 }
 
-/// What a request says of itself, and the digest of that: to tell of it, not to trust it.
+/// Parses a request without checking its signature, and returns it with its digest. Use it for messages only, never for
+/// a decision.
 pub(crate) fn claimed(document: &RawValue) -> Option<(Request, Digest)> {
     let envelope: Envelope = serde_json::from_str(document.get()).ok()?;
     let digest = envelope.payload_digest().ok()?;
@@ -283,7 +286,7 @@ impl Request {
         }
     }
 
-    /// The name of the action.
+    /// The name of the action, without its version.
     #[must_use]
     pub fn action_name(&self) -> &str {
         match &self.asks {

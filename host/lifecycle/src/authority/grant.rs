@@ -18,9 +18,9 @@ pub(crate) struct Grant {
     pub(crate) scope: Scope,
     pub(crate) plan: Option<Plan>,
     pub(crate) facts: Facts,
-    /// Who asked for it.
+    /// The name of the principal that made the request.
     pub(crate) principal: String,
-    /// Who starts it.
+    /// The name of the principal that starts the run.
     pub(crate) started_by: String,
     pub(crate) not_before: Timestamp,
     pub(crate) not_after: Timestamp,

@@ -10,29 +10,29 @@ use super::Rules;
 use super::rules::who;
 use crate::Error;
 
-/// A principal, known by a key of its own that counts now. Holds no private key.
+/// A principal that is identified by one of its own keys, valid now. Holds no private key.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// Who.
+    /// The principal that the key belongs to.
     pub principal: Principal,
-    /// By which key.
+    /// The id of the key that identified it.
     pub key: KeyId,
 }
 
 impl Identity {
-    /// As policies see it.
+    /// The principal as the subject of a policy request.
     #[must_use]
     pub fn who(&self) -> Subject {
         who(&self.principal)
     }
 
-    /// Its name.
+    /// The principal's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.principal.name
     }
 
-    /// Whether neither its name nor its key was revoked.
+    /// Checks that neither the principal nor its key was revoked.
     pub(crate) fn stands(&self, reader: &Reader) -> Result<(), Error> {
         let since = reader.size()?;
         // A name can come back under a new key; a key never.
@@ -61,7 +61,7 @@ impl Identity {
 }
 
 impl Rules {
-    /// Who holds a key, if it counts now.
+    /// Identifies the principal that holds a key, if the key is valid now.
     pub fn identify(&self, key: &KeyId) -> Result<Identity, Error> {
         let refuse = |why: String, help| Err(Error::Identity { why, help });
         let Some(principal) = self.principals.holder(key) else {

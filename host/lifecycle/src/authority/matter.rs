@@ -1,5 +1,5 @@
-//! What policies are told of a request: counts and names, taken from what was signed and from the journal, never from
-//! the one who asks.
+//! What policies are given of a request: counts and names, taken from what was signed and from the journal, never from
+//! the requester.
 
 use remit_gate::Scope;
 use remit_journal::{ActionRef, Reader};
@@ -38,7 +38,7 @@ pub(super) fn with(powers: &Powers, matter: PolicyRequest) -> PolicyRequest {
     }
 }
 
-/// What policies are told of a request.
+/// What policies are given of a request.
 pub(crate) fn matter(reader: &Reader, rules: &Rules, request: &Request) -> Result<PolicyRequest, Error> {
     let powers = request.powers();
     let requester = rules.principals.get(&request.requester).map_or_else(
@@ -76,7 +76,7 @@ pub(crate) fn matter(reader: &Reader, rules: &Rules, request: &Request) -> Resul
     Ok(with(&powers, matter))
 }
 
-/// What policies are told of a rehearsal: it looks at whatever its scope names. Nobody has asked for anything yet.
+/// What policies are given of a rehearsal. It can read whatever its scope names. There is no request yet.
 pub(crate) fn matter_of_rehearsal(
     reader: &Reader,
     rules: &Rules,

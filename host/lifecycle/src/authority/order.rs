@@ -19,11 +19,11 @@ pub enum Target {
     Request(RequestId),
     /// A principal: all it asked for or approved so far, and every key it has.
     Principal(String),
-    /// A key.
+    /// A key, by its id.
     Key(String),
-    /// An action, by its digest.
+    /// An action, by the digest of its component.
     Action(Digest),
-    /// All there is so far.
+    /// All authority that exists now. Later requests are not affected.
     All,
 }
 
@@ -70,8 +70,8 @@ pub fn prepare_freeze(host: &Host, by: &KeyId, frozen: bool, reason: &str) -> Re
     prepare(host, by, if frozen { What::Freeze } else { What::Unfreeze }, reason)
 }
 
-/// Makes what is signed to close the book on a run that went without the usual policy: until then its requester cannot do
-/// it again.
+/// Makes the document that is signed to mark a break-glass run as reviewed. Until then its requester cannot start
+/// another one.
 pub fn prepare_review(host: &Host, by: &KeyId, run: RunId, reason: &str) -> Result<Prepared<Order>, Error> {
     prepare(host, by, What::Review(run), reason)
 }
@@ -104,10 +104,10 @@ pub(super) fn has_reason(reason: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// What came of an order.
+/// The effect of an order that was put on record.
 #[derive(Debug)]
 pub struct Ordered {
-    /// What was ordered.
+    /// The order as it was signed.
     pub order: Order,
     /// The runs that stop at their next call because of it.
     pub stopping: Vec<RunId>,
@@ -116,8 +116,9 @@ pub struct Ordered {
 /// Takes a signed order to revoke, freeze, unfreeze or review, after the same checks, and puts it on record. Runs that go on
 /// under what was revoked stop at their next call.
 pub async fn submit_order(host: &Host, signed: &Envelope) -> Result<Ordered, Error> {
-    // An order counts once: until it is on record no other is looked at. Only within this process: to freeze must not wait
-    // for another one. Whoever submits to two of them at once gets two records, the second of what is so already.
+    // An order counts once: until it is on record, no other order is accepted. This holds within this process only,
+    // because a freeze must not wait for another process. If the same order is submitted to two processes at once,
+    // there are two records, and the second changes nothing.
     let _turn = host.orders.lock().await;
     let (order, about, event) = blocking(|| {
         let (rules, reader) = (host.rules()?, host.journal.reader()?);
@@ -147,7 +148,7 @@ fn not_here() -> Error {
     Error::NotAccepted { what: "order", why }
 }
 
-/// What the record of an order is about.
+/// What the record of an order is about: its request, or the host.
 fn about(what: &What) -> About {
     match what {
         What::Revoke(revocations) => match revocations.as_slice() {

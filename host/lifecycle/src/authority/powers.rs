@@ -1,5 +1,5 @@
-//! Every power that a request would give, whether its plan uses it or not. Approvers and policies are told from this one
-//! list, so that they cannot be told of different things.
+//! Every power that a request would give, whether its plan uses it or not. Approvers and policies are given this one
+//! list, so that they cannot see different things.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,15 +12,15 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Does {
-    /// Looks at something.
+    /// Reads metadata, such as whether a file exists.
     Observe,
     /// Reads content, such as a file's.
     Read,
     /// Changes something so that the host can take it back.
     Change,
-    /// Changes something for good.
+    /// Changes something in a way that the host cannot undo.
     Irrevocable,
-    /// Hands out a secret.
+    /// Returns a secret to the action.
     Disclose,
 }
 
@@ -57,14 +57,14 @@ impl fmt::Display for Does {
     }
 }
 
-/// One power.
+/// One kind of access that a request would give.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Power {
-    /// What it does.
+    /// The kind of access.
     pub does: Does,
-    /// By which interface.
+    /// The interface that gives it: `remit:secrets/rotate`.
     pub capability: String,
-    /// On what.
+    /// The resources that it covers.
     pub resource: Pattern,
     /// How many steps of the plan use it.
     pub steps: u64,
@@ -75,7 +75,7 @@ pub struct Power {
 /// Every power that a request would give.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Powers {
-    /// Each once, those that do least first.
+    /// The powers, each once, those with the least effect first.
     pub all: Vec<Power>,
     /// Whether what is done is known step by step.
     pub planned: bool,
@@ -211,7 +211,7 @@ impl Powers {
         planned.max(unused.unwrap_or(0))
     }
 
-    /// All changes of a run.
+    /// How many changes a run can make in all, revertible or irrevocable.
     pub(crate) fn changes(&self) -> u64 {
         self.count(Does::changes)
     }

@@ -45,7 +45,7 @@ pub fn check_authority(proven: &Proven, approver: &Path) -> Result<(), Error> {
     if !approved {
         return refuse("no approval on record is by this key");
     }
-    // The request is what the approval names by digest: whoever signed it, it is what was approved.
+    // The approval names the request by its digest, so this is the approved one, whoever signed it.
     let request: Request = serde_json::from_slice(&payload(&signed.envelope, grant.digest)?)?;
     if (request.not_before, request.not_after) != (signed.not_before, signed.not_after)
         || !(request.not_before..request.not_after).contains(at)

@@ -19,23 +19,23 @@ use super::{Asks, Identity, Request, RequestState, Rules, StandingScope, matter}
 use crate::host::blocking;
 use crate::{Error, Host, Input, rehearse};
 
-/// The longest a request for a run may be good for.
+/// The longest time that a request for a run may be valid.
 pub(super) const MAX_TTL: SignedDuration = SignedDuration::from_hours(24);
 /// The longest that a standing scope may.
 const MAX_STANDING: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-/// What a request is made from, besides what it asks for.
+/// The options of a request, besides what it asks for.
 #[derive(Clone, Debug)]
 pub struct RequestOptions {
-    /// Why.
+    /// Why the requester needs it, in their own words.
     pub reason: String,
-    /// Part of which incident.
+    /// The incident that the request belongs to; none if it belongs to no incident.
     pub incident: Option<String>,
-    /// For how long from now.
+    /// How long the request is valid, from when it is made.
     pub ttl: SignedDuration,
-    /// How many runs; none for as many as its budget allows.
+    /// How many runs may start under it; none if only the budget of the standing scope limits them.
     pub uses: Option<u32>,
-    /// Who may start it; the requester, if nobody else is named.
+    /// The names of the principals that may start runs; empty for the requester alone.
     pub triggers: Vec<String>,
     /// Whether it asks to go without the usual policy.
     pub break_glass: bool,
@@ -156,8 +156,8 @@ fn prepare(
     Prepared::new(request, by)
 }
 
-/// Takes a signed request, after the same checks, and puts it on record. A plan that this process has not observed itself is
-/// rehearsed: a plan is what the host observed, whoever says so.
+/// Accepts a signed request after the same checks, and puts it on record. A plan that this process has not observed
+/// itself is rehearsed again: only what the host observed counts as a plan.
 pub async fn submit_request(host: &Host, signed: &Envelope) -> Result<RequestState, Error> {
     let rules = host.rules()?;
     let look = || {
@@ -189,7 +189,8 @@ pub async fn submit_request(host: &Host, signed: &Envelope) -> Result<RequestSta
             return Err(Error::NotAccepted { what: Request::NAME, why });
         }
     }
-    // A second request of one name would be found by every audit: looked at again with nobody else submitting meanwhile.
+    // Every audit would find a second request with the same id, so this is checked again while no other process can
+    // submit.
     let turn = Turn::take(host, "submit.lock", &host.submissions).await?;
     let accepted = blocking(look)?;
     let id = accepted.document.id;
@@ -246,7 +247,8 @@ fn check(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, request: &R
                 return refuse("it does not say how many runs it is for");
             }
             let candidate = crate::components::find(host, action.digest)?;
-            // What it imports and did not use needs a scope that somebody wrote: found before anyone approves.
+            // An import that the rehearsal did not use must be covered by the scope that was given. This is checked
+            // before anyone approves.
             let scope = Some(&request.scope);
             let admitted = crate::plan::admit(host, &candidate, &Input::of(input)?, scope, plan.as_ref())?;
             if crate::plan::reference(&admitted) != *action {
@@ -290,7 +292,7 @@ fn check(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, request: &R
             return Err(Error::Unreviewed { who: by.name().to_owned(), run });
         }
     } else if let Err(error) = rules.policies.requirements(&matter, now) {
-        // Nobody need look at what no approval would help.
+        // No approver needs to look at a request that no approval could make valid.
         return forbidden("get this", error.to_string());
     } else if let Some(why) = never_starts(reader, rules, request, &matter)? {
         return forbidden("get this", why);
@@ -366,7 +368,7 @@ pub fn waiting_for_room(reader: &Reader, rules: &Rules, case: &RequestState) -> 
     Ok(waits.into_iter().map(|(name, room, why)| format!("{name}: {why}; {room}")).collect())
 }
 
-/// A run of this principal that went without the usual policy, and that nobody has reviewed.
+/// A break-glass run of this principal that nobody has reviewed yet.
 pub(super) fn unreviewed(reader: &Reader, who: &str) -> Result<Option<RunId>, Error> {
     let mut found = None;
     each_unreviewed(reader, |run, started| {

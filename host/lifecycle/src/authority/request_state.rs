@@ -1,4 +1,4 @@
-//! A request and everything that became of it, as the journal tells.
+//! A request with its decisions and runs, as the journal has them.
 
 use jiff::Timestamp;
 use remit_journal::{About, Act, Basis, LedgerEvent, Reader, RequestId, RestsOn};
@@ -11,49 +11,49 @@ use super::rules::who;
 use super::{Asks, Request, Rules, matter};
 use crate::Error;
 
-/// A request whose signature holds, with every approval whose does.
+/// A request with a valid signature, and its approvals that have one.
 #[derive(Debug)]
 pub struct RequestState {
-    /// What was asked for.
+    /// The request as its requester signed it.
     pub request: Request,
-    /// Of the request as signed: what every approval names.
+    /// The digest of the signed request. Every approval names it.
     pub digest: Digest,
-    /// The key that signed it.
+    /// The id of the key that signed the request.
     pub key: KeyId,
-    /// The number of its record.
+    /// The sequence number of the request's record.
     pub seq: u64,
-    /// As signed.
+    /// The DSSE envelope of the request.
     pub(crate) envelope: Box<RawValue>,
-    /// Who approved.
+    /// Every approval with a valid signature, whether it counts or not.
     pub approvals: Vec<Given>,
-    /// Why it gives no authority any more, if it does not.
+    /// Why the request gives no authority any more, if it was denied, voided or revoked; otherwise none.
     pub closed: Option<String>,
     /// How many runs have started under it.
     pub started: u32,
-    /// What policies are told of it. The counts of what was spent are those of when it was read: whoever must be sure
-    /// reads it again while nobody else can start.
+    /// What policies are given of it. Its counts of used budgets are from when it was read. Before a start it is read
+    /// again while nothing else can start.
     pub(crate) matter: PolicyRequest,
 }
 
 /// An approval, and whether it counts.
 #[derive(Clone, Debug)]
 pub struct Given {
-    /// What was said.
+    /// The approval as it was signed.
     pub approval: Approval,
-    /// The key that signed it.
+    /// The id of the key that signed the approval.
     pub key: KeyId,
-    /// The number of its record.
+    /// The sequence number of the approval's record.
     pub seq: u64,
-    /// As signed.
+    /// The DSSE envelope of the approval.
     pub(crate) envelope: Box<RawValue>,
-    /// Who, as policies see it; why not, if it does not count.
+    /// The approver as policies see it; if the approval does not count, the reason.
     pub counts: Result<Subject, String>,
 }
 
-/// What a request lacks to be used.
+/// The approvals that a request still needs.
 #[derive(Clone, Debug)]
 pub struct Lacks {
-    /// How many more are needed, and by which policy.
+    /// Each requirement of a policy, and how many approvals are missing for it.
     pub needs: Vec<(Need, usize)>,
 }
 
@@ -65,32 +65,32 @@ impl Lacks {
         missing.map(|(need, missing)| format!("{missing} more of {need} ({})", need.policy)).collect()
     }
 
-    /// Whether it stays so even if all of these approve: then nobody can make it good.
+    /// Whether approvals would still be missing even if all of these principals approved.
     #[must_use]
     pub(crate) fn is_beyond(&self, all: &[Subject]) -> bool {
         self.needs.iter().any(|(need, missing)| need.count - need.missing(all) < *missing)
     }
 }
 
-/// Where a request stands.
+/// The status of a request.
 #[derive(Clone, Debug)]
 pub enum Status {
-    /// Approvals are missing.
+    /// Approvals are missing: these.
     Waiting(Lacks),
-    /// It may be used.
+    /// It has every approval that it needs, and runs can start under it.
     Approved,
     /// As many runs as it allows have started.
     Used,
-    /// It was denied, voided or revoked.
+    /// It was denied, voided or revoked, for this reason.
     Closed(String),
-    /// Its time is over.
+    /// Its validity has ended.
     Expired,
-    /// No policy would allow it, whoever approved.
+    /// The policies allow it for no approvals at all, for this reason.
     Forbidden(String),
 }
 
 impl Status {
-    /// In one word.
+    /// The name of the status in one word, as `remit requests` prints it.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -130,7 +130,7 @@ impl RequestState {
         for (seq, act) in &acts {
             match &act.event {
                 LedgerEvent::Approved(statement) => {
-                    // What does not verify was written by nobody we know: it neither counts nor stands in the way.
+                    // A document that does not verify is by no known key: it is ignored.
                     let Ok(signed) = open::<Approval>(&statement.document, &keys) else { continue };
                     let approval = signed.document;
                     let Some(key) = signed.keys.iter().find(|key| holds(key, &approval.principal)) else {
@@ -221,7 +221,7 @@ impl RequestState {
         Ok(if verdict.allowed { Ok(who) } else { Err(format!("is not allowed: {}", verdict.words())) })
     }
 
-    /// Whose approvals count.
+    /// The principals whose approvals count, as policies see them.
     #[must_use]
     pub fn approvers(&self) -> Vec<Subject> {
         self.approvals.iter().filter_map(|given| given.counts.clone().ok()).collect()
@@ -270,7 +270,7 @@ impl RequestState {
         Ok(files)
     }
 
-    /// Where it stands now.
+    /// The status of the request at this moment.
     #[must_use]
     pub fn status(&self, rules: &Rules) -> Status {
         if let Some(why) = &self.closed {

@@ -18,13 +18,13 @@ const RULES_TYPE: &str = "application/vnd.remit.rules.v1+json";
 /// Principals and policies, as an administrator signed them.
 #[derive(Debug)]
 pub struct Rules {
-    /// Who they are.
+    /// The principals of `principals.toml`.
     pub principals: Principals,
-    /// What they may do.
+    /// The policies that decide what principals may do.
     pub policies: Policies,
-    /// Of both together: what every request names.
+    /// The digest of the principals and the policies together. Every request names it.
     pub digest: Digest,
-    /// The journal they are for.
+    /// The name of the journal that the rules are for.
     pub log: String,
     /// What policies know of this home: `production`.
     pub environment: Option<String>,
@@ -63,23 +63,23 @@ struct KeyFiles {
     principal: Vec<KeysOfOne>,
 }
 
-/// See [`KeyFiles`].
+/// The `key` entries of one principal, see [`KeyFiles`].
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct KeysOfOne {
     key: Vec<KeyFile>,
 }
 
-/// See [`KeyFiles`].
+/// One key entry, see [`KeyFiles`].
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct KeyFile {
     file: Option<PathBuf>,
 }
 
-/// Whether policies and principals go together: a name that nobody has is a rule that never applies, and is an error. What
-/// is asked for and could not be given if everybody agreed is answered in words: of how many there are, rules may say that
-/// more are needed.
+/// Checks the policies against the principals. A name that no principal has is an error, because its rule would never
+/// apply. An approval that could not be given even if all principals agreed is reported in words, and is no error:
+/// rules may ask for more principals than there are yet.
 fn together(principals: &Principals, policies: &Policies) -> Result<Vec<String>, Error> {
     let now = Timestamp::now();
     let all: Vec<Subject> = principals.iter().map(who).collect();
@@ -117,26 +117,27 @@ pub(super) fn break_glass(principals: &Principals) -> Option<Need> {
 }
 
 impl Rules {
-    /// Whom the policies name and is not there, as an error; and which approvals they ask for that nobody could give.
+    /// Returns an error if the policies name a principal that does not exist, and lists the approvals that could never
+    /// be given.
     pub fn together(&self) -> Result<Vec<String>, Error> {
         together(&self.principals, &self.policies)
     }
 }
 
 impl Home {
-    /// `principals.toml`.
+    /// The path of `principals.toml`.
     #[must_use]
     pub fn principals(&self) -> PathBuf {
         self.path().join("principals.toml")
     }
 
-    /// The folder with the policies.
+    /// The path of the folder that holds the policies.
     #[must_use]
     pub fn policies(&self) -> PathBuf {
         self.path().join("policies")
     }
 
-    /// What the administrator signed.
+    /// The path of the signed rules manifest.
     #[must_use]
     pub fn rules_file(&self) -> PathBuf {
         self.path().join("rules.signed.json")
@@ -147,8 +148,8 @@ impl Home {
         Ok(Policies::load(&self.policies(), super::kinds())?)
     }
 
-    /// Principals and policies as they are written, signed or not, if they go together: whoever the policies name, is there.
-    /// With what they ask for that nobody could give, in words.
+    /// Reads the principals and policies, signed or not, and checks that they go together. Also returns the approvals
+    /// that could never be given, in words.
     pub fn check_policies(&self) -> Result<(Policies, Vec<String>), Error> {
         let principals = Principals::load(&self.principals())?;
         let policies = self.written_policies()?;
@@ -156,7 +157,7 @@ impl Home {
         Ok((policies, unmet))
     }
 
-    /// Files among the policies that are none by their name, and that somebody could take for some.
+    /// Files in the policies' folder whose names do not end as policies do, and that someone could take for policies.
     pub fn unread_policies(&self) -> Result<Vec<String>, Error> {
         Ok(Policies::unread(&self.policies())?)
     }
@@ -183,14 +184,14 @@ impl Home {
             remit_file::list(&self.policies(), remit_file::Kind::Policy)?.into_iter().map(|entry| entry.path),
         );
         let principals = remit_file::trusted(&self.principals(), remit_file::Kind::Principals)?;
-        // Of a file that is not in form, whoever reads it next says why.
+        // If the file is malformed, the code that parses it later reports why.
         let written: KeyFiles = toml::from_str(principals.text()?).unwrap_or_default();
         let keys = written.principal.into_iter().flat_map(|principal| principal.key);
         files.extend(keys.filter_map(|key| Some(path.join(key.file?))));
         Ok(files)
     }
 
-    /// The rules in force.
+    /// Reads the rules in force and checks the administrator's signature.
     pub fn rules(&self) -> Result<Rules, Error> {
         let config = self.load()?;
         let admins = Config::keys(self.path(), &config.trust.admins)?;
@@ -296,7 +297,7 @@ impl Home {
         }
         let (principals, policies, manifest) = self.written(config)?;
         together(&principals, &policies)?;
-        // Whoever publishes actions says nothing about what they may do here.
+        // A publisher of actions must not decide what the actions may do here.
         for publisher in Config::publishers(self.path(), &config.trust.publishers)? {
             let id = publisher.id();
             let whose = match principals.holder(&id) {

@@ -1,5 +1,5 @@
-//! Prepare, sign elsewhere, submit. The host makes a document and hands out the exact bytes; whoever holds the key signs
-//! them, in whatever process or machine; the host accepts the signed document after it has checked everything again.
+//! Prepare, sign elsewhere, submit. The host makes a document and returns the exact bytes; the holder of the key signs
+//! them, in any process or on any machine; the host checks everything again and accepts the signed document.
 
 use jiff::{SignedDuration, Timestamp};
 use remit_journal::{About, Reader, SignedStatement};
@@ -17,7 +17,7 @@ pub(super) const JITTER: SignedDuration = SignedDuration::from_secs(2);
 /// A document that waits for its signature.
 #[derive(Clone, Debug)]
 pub struct Prepared<D> {
-    /// What it says.
+    /// The content of the document, as it will be signed.
     pub document: D,
     /// The key that is to sign it.
     pub key: KeyId,
@@ -36,7 +36,7 @@ impl<D: Document> Prepared<D> {
         &self.payload
     }
 
-    /// The DSSE payload type.
+    /// The payload type of the document's DSSE envelope.
     #[must_use]
     pub fn payload_type(&self) -> &'static str {
         D::TYPE
@@ -124,11 +124,11 @@ fn no_principal(name: &str) -> Error {
 #[derive(Debug)]
 pub(crate) struct Accepted<D> {
     pub(crate) document: D,
-    /// Of what was signed.
+    /// The digest of the signed payload.
     pub(crate) digest: Digest,
-    /// The principal that signed it.
+    /// The principal that signed the document.
     pub(crate) by: Identity,
-    /// As signed.
+    /// The DSSE envelope as it was submitted.
     pub(crate) envelope: Box<RawValue>,
 }
 
@@ -140,7 +140,7 @@ impl<D: Document> Accepted<D> {
         let verified = envelope.verify(D::TYPE, &rules.keys())?;
         let document: D = serde_json::from_slice(&verified.payload)
             .map_err(|error| SignatureError::Malformed(error.to_string()))?;
-        // One spelling: nobody reads anything else into the same bytes.
+        // Only the canonical spelling is accepted, so that the same bytes cannot be read in two ways.
         if remit_trust::canonical(&document)? != verified.payload {
             return refuse("it is not canonical JSON (RFC 8785), as it was prepared".to_owned());
         }
@@ -176,7 +176,7 @@ impl<D: Document> Accepted<D> {
         Ok(())
     }
 
-    /// As the journal keeps it.
+    /// The statement that the journal keeps of this document.
     pub(crate) fn word(&self, reason: &str) -> SignedStatement {
         SignedStatement {
             principal: self.by.name().to_owned(),

@@ -10,10 +10,10 @@ use remit_policy::PolicyRequest;
 use super::Powers;
 use crate::Error;
 
-/// What every budget is counted over.
+/// The time over which every budget is counted.
 pub(super) const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
-/// Whose changes count against whose budget.
+/// Which runs count, and against which budget.
 pub(super) struct Counted<'a> {
     pub(super) requester: &'a str,
     pub(super) starter: &'a str,
@@ -33,7 +33,7 @@ pub(super) fn spent<T>(reader: &Reader, read: impl FnOnce(&Spent) -> T) -> Resul
     Ok(reader.spent(HOUR, read)?)
 }
 
-/// What policies are told of a start, with other counts of what was spent.
+/// The policies' view of a start, with new counts of used budgets.
 pub(super) fn with_spent(matter: PolicyRequest, spent: &Spent, of: &Counted<'_>) -> PolicyRequest {
     PolicyRequest {
         spent_by_requester: spent.by_principal(of.requester),

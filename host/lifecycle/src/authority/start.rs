@@ -25,16 +25,16 @@ use crate::plan::admit;
 use crate::run::{Started, begin};
 use crate::{Error, Host, Input, components, rehearse};
 
-/// What came of a trigger.
+/// The result of a trigger.
 #[derive(Debug)]
 pub enum Start {
-    /// A run.
+    /// A run was started.
     Started(Started),
-    /// What it would do is not inside the standing scope: a request of its own is ready to be signed and submitted.
+    /// The run's plan is not inside the standing scope: a request of its own is ready to be signed and submitted.
     Outside {
-        /// That request.
+        /// The request for what the run would do.
         request: Box<Prepared<Request>>,
-        /// What was not inside.
+        /// Which part of the plan is not inside the scope.
         why: String,
     },
 }
@@ -162,7 +162,7 @@ pub async fn submit_start(
     }
     let turn = Turn::take(host, "start.lock", &host.starts).await?;
     let grant = blocking(|| {
-        // Approvals, revocations and budgets as they are now, with nobody else starting meanwhile.
+        // Approvals, revocations and budgets are read now, while nothing else can start.
         let (trigger, case) = look()?;
         let rules = host.rules()?;
         let reader = host.journal.reader()?;
@@ -313,7 +313,7 @@ pub(super) fn may_use(reader: &Reader, rules: &Rules, name: &str, case: &Request
     Ok(())
 }
 
-/// Whether the policies let this principal start it, with what they are told of the start.
+/// Checks that the policies let this principal start the run.
 pub(super) fn may_start(
     reader: &Reader,
     rules: &Rules,

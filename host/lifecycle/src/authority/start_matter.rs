@@ -1,4 +1,4 @@
-//! What policies are told of a start.
+//! What policies are given of a start.
 
 use remit_gate::{Plan, Step};
 use remit_journal::Reader;
@@ -9,7 +9,7 @@ use super::spent::{spent, spent_by_prefix};
 use super::{Identity, Powers, RequestState};
 use crate::Error;
 
-/// What policies are told when somebody starts a run of a request.
+/// What policies are given when a principal starts a run of a request.
 pub(crate) fn matter_of_start(
     reader: &Reader,
     case: &RequestState,

@@ -102,18 +102,18 @@ pub fn orders(reader: &Reader) -> Result<Vec<String>, Error> {
 /// What a principal could do about a request now.
 #[derive(Clone, Debug, Serialize)]
 pub struct Could {
-    /// Who.
+    /// The principal's name.
     pub who: String,
-    /// What: `approve`, `start`, `revoke`.
+    /// The kind of use: `approve`, `start` or `revoke`.
     pub verb: &'static str,
-    /// Whether they could.
+    /// Whether the principal could do it now.
     pub allowed: bool,
-    /// The policies that allow it; or what would be said to one who tried.
+    /// The policies that allow it; if it is not allowed, the error message that the principal would get.
     pub why: String,
 }
 
-/// What each principal could do about a request now: approve it, start it, revoke it. Asked of the same functions that
-/// decide when somebody does.
+/// What each principal could do about a request now: approve it, start it, revoke it. It calls the same functions that
+/// decide when a principal does so.
 pub fn could(reader: &Reader, rules: &Rules, case: &RequestState) -> Result<Vec<Could>, Error> {
     let mut all = Vec::new();
     for principal in rules.principals.iter() {
@@ -160,7 +160,7 @@ fn may(
         }
         PolicyAction::Trigger => {
             may_use(reader, rules, &who.name, case)?;
-            // What a run under a standing scope would do, nobody knows yet: at least nothing.
+            // What a run under a standing scope would do is not known yet, so a run that changes nothing is judged.
             let standing = matches!(case.request.asks, Asks::Standing(_));
             let matter = if standing {
                 run_of(reader, case, &who.name, &[])?
@@ -189,41 +189,41 @@ fn may(
 /// Which policies decide about a request, what is missing, and what each principal could do about it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Explained {
-    /// Which.
+    /// The request's identifier.
     pub request: RequestId,
-    /// Where it stands, in one word.
+    /// The request's status in one word.
     pub status: &'static str,
     /// Whether the quorum of `principals.toml` stands in for the policies.
     pub break_glass: bool,
-    /// Which approvals it needs.
+    /// The approvals that the policies require.
     pub needs: Vec<Needed>,
-    /// Why no approval would help, if none would.
+    /// Why no approval would be enough, if the policies forbid the request; otherwise none.
     pub cannot_be_met: Option<String>,
-    /// Who approved or denied it.
+    /// Every decision about the request, whether it counts or not.
     pub approvals: Vec<Said>,
     /// What each principal could do now.
     pub could: Vec<Could>,
 }
 
-/// Approvals that a request needs.
+/// A requirement for approvals.
 #[derive(Clone, Debug, Serialize)]
 pub struct Needed {
-    /// How many, and whose: `2 humans of security`.
+    /// How many approvals, and whose: `2 humans of security`.
     pub needs: String,
-    /// Which policy says so.
+    /// The name of the policy that requires them.
     pub policy: String,
-    /// How many are missing.
+    /// How many of them are missing.
     pub missing: usize,
 }
 
-/// What somebody said of a request.
+/// The decision of one principal about a request.
 #[derive(Clone, Debug, Serialize)]
 pub struct Said {
-    /// Who.
+    /// The principal's name.
     pub principal: String,
     /// Whether it counts as an approval.
     pub counts: bool,
-    /// Why not, if it does not.
+    /// Why it does not count; none if it counts.
     pub why_not: Option<String>,
 }
 
@@ -257,7 +257,7 @@ pub fn explain(reader: &Reader, rules: &Rules, case: &RequestState) -> Result<Ex
 }
 
 impl Explained {
-    /// A line each.
+    /// The explanation as text, one line for each requirement, approval and principal.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         let mut lines = vec![format!("{}: {}", self.request, self.status)];

@@ -16,7 +16,8 @@ pub(crate) struct Turn {
 impl Turn {
     /// Waits for it; `name` is the lock's file in the home.
     pub(crate) async fn take(host: &Host, name: &str, here: &Arc<Mutex<()>>) -> Result<Self, Error> {
-        // Whoever waits for the system's lock keeps a thread, so at most one of this process does, on a thread for that.
+        // Waiting for the system's lock blocks a thread, so at most one task of this process waits, on a thread of its
+        // own.
         let here = Arc::clone(here).lock_owned().await;
         let path = host.home.path().join(name);
         let lock = move || -> Result<File, Error> {

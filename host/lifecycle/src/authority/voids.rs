@@ -12,17 +12,17 @@ use crate::{Error, Home};
 /// A request that is open, and that new rules would void.
 #[derive(Clone, Debug, Serialize)]
 pub struct Ending {
-    /// Which.
+    /// The request's identifier.
     pub request: RequestId,
     /// Whether it is a standing scope.
     pub standing: bool,
-    /// For what: `rotate-secret 0.1.0`.
+    /// The action that the request is for, and its version: `rotate-secret 0.1.0`.
     pub action: String,
-    /// Who asked.
+    /// The name of the requester.
     pub by: String,
-    /// Why.
+    /// The reason that the request states.
     pub reason: String,
-    /// Until when it would have been good.
+    /// When the request would have expired.
     pub until: Timestamp,
 }
 

@@ -10,18 +10,18 @@ use super::words::{Words, called, found_words, short, undo_words, value_words};
 /// The operation that writes a line into the journal.
 pub(super) const LOG: &str = "remit:host/log.write";
 
-/// One line of the story.
+/// One record, as a line for a person.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// The record.
+    /// The sequence number of the record.
     pub seq: u64,
-    /// When it was written.
+    /// When the record was written.
     pub at: Timestamp,
-    /// What happened, in a word or two.
+    /// The event in one or two words: `started`, `#3 change`.
     pub what: String,
-    /// The rest.
+    /// The rest of the line: the resource, the arguments, the result or the reason.
     pub detail: Words,
-    /// Whether an incident report needs it: no for looks, and for what the next line says again.
+    /// Whether an incident report needs it. It does not need reads, nor what the next line repeats.
     pub essential: bool,
 }
 

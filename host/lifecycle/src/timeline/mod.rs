@@ -22,103 +22,103 @@ pub(crate) use words::{called, found_words, own_arguments, value_words};
 
 use crate::Error;
 
-/// A run, from who asked for it to what stands of it.
+/// The story of a run: who asked for it, what it did, and what has become of its changes.
 #[derive(Clone, Debug, Serialize)]
 pub struct Timeline {
-    /// The run.
+    /// The run's identifier.
     pub run: RunId,
-    /// Whether changes were real.
+    /// Whether the run was live or a rehearsal.
     pub mode: Mode,
-    /// Where it stands; none while it is under way, or interrupted.
+    /// The run's latest state; none while it is in progress or interrupted.
     pub state: Option<RunState>,
-    /// Why, in one sentence.
+    /// Why it has that state, in one sentence; none if it has none.
     pub detail: Option<String>,
-    /// Who asked.
+    /// The name of the principal that asked for the run.
     pub principal: String,
-    /// Why, in their words.
+    /// Why they asked, in their own words.
     pub reason: String,
-    /// What ran.
+    /// The action that ran.
     pub action: ActionRef,
-    /// The id of the publisher's key that signed the action.
+    /// The id of the publisher's key that signed the action; none for an unsigned action.
     pub publisher: Option<String>,
-    /// The version of the host.
+    /// The version of Remit that ran it.
     pub host_version: String,
-    /// What the action was given.
+    /// The input of the action.
     pub input: Value,
     /// The source of the authority; none for a rehearsal.
     pub authority: Option<RunAuthority>,
-    /// When it began.
+    /// When the run started.
     pub started: Timestamp,
-    /// When it first ended.
+    /// When the run ended for the first time; none if it has not. A later revert does not change it.
     pub ended: Option<Timestamp>,
-    /// From its start to its first end.
+    /// Milliseconds from the start to `ended`.
     pub duration_ms: Option<u64>,
     /// Every state it came to, in order: its own end, then each revert, recovery or word about a doubt.
     pub states: Vec<Reached>,
-    /// What the action looked at, equal looks as one.
+    /// The reads of the action, with equal ones taken together.
     pub seen: Vec<Seen>,
     /// Host calls that touch no system: clocks, randomness, its own log and facts.
     pub ambient_calls: u64,
-    /// What the action changed or tried to, and what became of it.
+    /// The changes that the action made or tried to make, and what has become of them.
     pub changed: Vec<Changed>,
-    /// What the host refused.
+    /// The calls that the host refused.
     pub refused: Vec<Refused>,
     /// Every attempt to take a change back.
     pub undone: Vec<Undone>,
-    /// Calls of which nobody knows whether they took effect.
+    /// The numbers of the calls of which it is not known whether they took effect.
     pub in_doubt: Vec<u64>,
-    /// What people found out about calls in doubt.
+    /// What people stated about calls in doubt.
     pub resolved: Vec<Resolution>,
     /// Set when the run cannot be taken back any more, because its undo data was given up.
     pub undo_expired: Option<UndoExpired>,
-    /// The lines the action wrote.
+    /// The lines that the action logged.
     pub log: Vec<LogLine>,
-    /// How much of each limit it used.
+    /// How much of each limit the run used.
     pub consumed: Value,
-    /// What the action returned.
+    /// What the action returned; none if it returned nothing, or if what it returned is sealed.
     pub output: Option<Value>,
     /// The sequence numbers of its first and its last record.
     pub records: (u64, u64),
-    /// One line per record that tells a person something.
+    /// One line for each record that tells a person something.
     #[serde(skip)]
     pub lines: Vec<Line>,
 }
 
-/// Under which authority a run acted.
+/// The authority under which a run acted.
 #[derive(Clone, Debug, Serialize)]
 pub struct RunAuthority {
-    /// The grant's name: the digest of what was signed.
+    /// The digest of the signed document, which is the grant's name.
     pub grant: Digest,
-    /// The request; none in older journals.
+    /// The identifier of the request; none in older journals.
     pub request: Option<RequestId>,
-    /// Who approved, as the documents say; in older journals the keys that signed. `remit request show` checks
-    /// signatures.
+    /// The names of the approvers, as their documents state them; in older journals, the ids of the keys that signed.
+    /// Only `remit request show` checks the signatures.
     pub approved_by: Vec<String>,
-    /// Who started it, as its word says.
+    /// The name of the principal that started the run, as the trigger states it; none in older journals.
     pub started_by: Option<String>,
-    /// Part of which incident.
+    /// The incident that the request belongs to; none if it belongs to no incident.
     pub incident: Option<String>,
     /// Whether it went without the usual policy.
     pub break_glass: bool,
-    /// From when on it held.
+    /// From when on the request is valid.
     pub not_before: Option<Timestamp>,
-    /// Until when.
+    /// When the request expires.
     pub not_after: Option<Timestamp>,
-    /// How many runs it allows.
+    /// How many runs may start under the request; [`u32::MAX`] if it sets no limit.
     pub uses: u32,
-    /// What it binds the run to; none if the journal does not hold the grant itself.
+    /// What the grant allows the run to change; none if the journal does not hold the grant itself.
     pub covers: Option<Covers>,
-    /// The scope in force.
+    /// The scope that the run had; none if the journal does not hold it.
     pub scope: Option<Value>,
 }
 
-/// How tightly a grant binds.
+/// How tightly a grant limits the changes of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Covers {
     /// Only the changes of an approved plan.
     Plan {
-        /// How many.
+        /// How many changes the plan has.
         changes: usize,
     },
     /// Any change inside the scope.
@@ -127,43 +127,43 @@ pub enum Covers {
     Standing,
 }
 
-/// A state that a run came to.
+/// A state that a run reached.
 #[derive(Clone, Debug, Serialize)]
 pub struct Reached {
-    /// Its record.
+    /// The sequence number of the record that ended in this state.
     pub seq: u64,
-    /// The first record of what led to it.
+    /// The sequence number of the first record that led to it.
     pub since: u64,
-    /// When that began.
+    /// When the first of these records was written.
     pub began: Timestamp,
-    /// When it was reached.
+    /// When the state was reached.
     pub at: Timestamp,
-    /// Which.
+    /// The state that was reached.
     pub state: RunState,
-    /// Why, in one sentence.
+    /// Why the run has this state, in one sentence.
     pub detail: String,
-    /// Who asked for it, where the journal says so.
+    /// The name of the principal that asked for it; none if the journal names nobody.
     pub by: Option<String>,
-    /// Why, in their words.
+    /// Why they asked, in their own words.
     pub why: Option<String>,
-    /// The phases that led to it.
+    /// The phases that led to the state.
     pub phases: Vec<Phase>,
 }
 
-/// Something the action looked at.
+/// Equal reads of the action, taken together.
 #[derive(Clone, Debug, Serialize)]
 pub struct Seen {
-    /// The operation.
+    /// The name of the operation: `remit:secrets/inspect.metadata`.
     pub operation: String,
-    /// `observe` or `disclose`.
+    /// The effect of the operation: `observe` or `disclose`.
     pub effect: Effect,
-    /// On what.
+    /// The resource that was read.
     pub resource: String,
-    /// With what else.
+    /// The arguments of the operation, without the resource.
     pub arguments: Value,
     /// The numbers of the calls.
     pub calls: Vec<u64>,
-    /// What came back in a few words, each different answer once.
+    /// Each different result once, in a few words.
     pub results: Vec<String>,
 }
 
@@ -172,52 +172,52 @@ pub struct Seen {
 pub struct Changed {
     /// The number of the call.
     pub call: u64,
-    /// The record of its intent.
+    /// The sequence number of the record of its intent.
     pub seq: u64,
-    /// When.
+    /// When the call was made.
     pub at: Timestamp,
-    /// The operation.
+    /// The name of the operation: `remit:secrets/rotate.rotate`.
     pub operation: String,
-    /// `change` or `irrevocable`.
+    /// The effect of the operation: `change` or `irrevocable`.
     pub effect: Effect,
-    /// On what.
+    /// The resource that was changed.
     pub resource: String,
-    /// With what else.
+    /// The arguments of the operation, without the resource.
     pub arguments: Value,
     /// The public part of the prior state; none if nothing was attempted.
     pub before: Option<Value>,
-    /// What came back.
+    /// What the operation returned; none if it returned no value.
     pub after: Option<Value>,
-    /// Why it failed, when it did.
+    /// Why it failed; none if it did not fail.
     pub failure: Option<String>,
-    /// Why it cannot be taken back.
+    /// Why it cannot be undone; none if it can.
     pub irrevocable_because: Option<String>,
-    /// What became of it.
+    /// What has become of the change.
     pub standing: ChangeState,
-    /// How the last attempt to take it back ended.
+    /// How the last attempt to undo it ended; none if there was no attempt.
     pub undo: Option<UndoResult>,
 }
 
-/// What became of a change.
+/// What has become of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChangeState {
-    /// Only rehearsed.
+    /// It was only simulated, in a rehearsal.
     Simulated,
-    /// It happened and stands.
+    /// It took effect and was not undone.
     Stands,
-    /// It was taken back.
+    /// It was undone.
     Undone,
-    /// It failed; nothing changed.
+    /// It failed and had no effect.
     Failed,
-    /// Someone looked: it never happened.
+    /// It was in doubt, and a person found out that it had no effect.
     DidNotHappen,
-    /// Nobody knows whether it happened.
+    /// It is not known whether it took effect.
     InDoubt,
 }
 
 impl ChangeState {
-    /// In words.
+    /// The state in words, for people.
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
@@ -230,7 +230,7 @@ impl ChangeState {
         }
     }
 
-    /// So many changes of which this became: `1 change stands`, `3 changes stand`.
+    /// This state with a number of changes: `1 change stands`, `3 changes stand`.
     pub(crate) fn counted(self, n: usize) -> String {
         let words = if self == Self::Stands && n != 1 { "stand" } else { self.words() };
         format!("{} {words}", words::count(n as u64, "change"))
@@ -240,55 +240,55 @@ impl ChangeState {
 /// A call that the host refused.
 #[derive(Clone, Debug, Serialize)]
 pub struct Refused {
-    /// Its number.
+    /// The number of the call.
     pub call: u64,
-    /// Its record.
+    /// The sequence number of the record.
     pub seq: u64,
-    /// When.
+    /// When the call was refused.
     pub at: Timestamp,
-    /// The operation.
+    /// The name of the operation: `remit:secrets/rotate.rotate`.
     pub operation: String,
-    /// On what.
+    /// The resource that the call named.
     pub resource: String,
-    /// With what else.
+    /// The arguments of the operation, without the resource.
     pub arguments: Value,
-    /// Which rule is missing, or which limit was reached.
+    /// The rule that is missing in the scope, or the limit that was reached.
     pub reason: String,
 }
 
-/// An attempt to take a change back.
+/// An attempt to undo a change.
 #[derive(Clone, Debug, Serialize)]
 pub struct Undone {
     /// The number of the call that made the change.
     pub call: u64,
-    /// Its record.
+    /// The sequence number of the record of its outcome.
     pub seq: u64,
-    /// When it ended.
+    /// When the attempt ended.
     pub at: Timestamp,
-    /// How.
+    /// How the attempt ended.
     pub result: UndoResult,
 }
 
 /// What a person found out about a call in doubt.
 #[derive(Clone, Debug, Serialize)]
 pub struct Resolution {
-    /// Its record.
+    /// The sequence number of the record.
     pub seq: u64,
-    /// When they said so.
+    /// When it was recorded.
     pub at: Timestamp,
-    /// What they said.
+    /// What the person stated.
     #[serde(flatten)]
     pub said: Resolved,
 }
 
-/// A line the action wrote.
+/// A line that the action logged.
 #[derive(Clone, Debug, Serialize)]
 pub struct LogLine {
-    /// When.
+    /// When the line was logged.
     pub at: Timestamp,
-    /// `info`, `warn` and so on.
+    /// The level: `debug`, `info`, `warn` or `error`.
     pub level: String,
-    /// The line.
+    /// The text of the line.
     pub message: String,
 }
 
@@ -356,13 +356,13 @@ impl RunAuthority {
 }
 
 impl Seen {
-    /// What was done, in words.
+    /// The operation and its arguments in words.
     #[must_use]
     pub fn words(&self) -> Words {
         words::operation_words(&self.operation, &self.arguments)
     }
 
-    /// What came back, in words.
+    /// All results in words, in order.
     #[must_use]
     pub fn result(&self) -> String {
         self.results.join("; then ")
@@ -370,7 +370,7 @@ impl Seen {
 }
 
 impl Refused {
-    /// What was asked for, in words.
+    /// The operation and its arguments in words.
     #[must_use]
     pub fn words(&self) -> Words {
         words::operation_words(&self.operation, &self.arguments)
@@ -378,20 +378,20 @@ impl Refused {
 }
 
 impl Changed {
-    /// What was done, in words.
+    /// The operation and its arguments in words.
     #[must_use]
     pub fn words(&self) -> Words {
         words::operation_words(&self.operation, &self.arguments)
     }
 
-    /// From what to what, in words.
+    /// The value before and after the change, in words.
     #[must_use]
     pub fn transition(&self) -> String {
         let unchanged = matches!(self.standing, ChangeState::Failed | ChangeState::DidNotHappen);
         words::transition(self.before.as_ref(), self.after.as_ref(), unchanged)
     }
 
-    /// What became of it, in words.
+    /// What has become of the change, in words, with the failure or the reason.
     #[must_use]
     pub fn fate(&self) -> Words {
         let mut words = Words::ours(self.standing.words());

@@ -21,7 +21,7 @@ use super::{
 use crate::Error;
 use crate::authority::{Approval, Asks, Request, Trigger};
 
-/// How many different answers to one look are told.
+/// The maximum number of different results that are kept of equal reads.
 const ANSWERS: usize = 4;
 
 pub(super) fn timeline(run: RunId, records: &[(u64, Record)]) -> Result<Timeline, Error> {
@@ -86,7 +86,7 @@ pub(super) fn timeline(run: RunId, records: &[(u64, Record)]) -> Result<Timeline
     Ok(story)
 }
 
-/// The records between two states.
+/// The records between two states of a run.
 struct Leg {
     since: u64,
     began: jiff::Timestamp,
@@ -273,7 +273,7 @@ impl Timeline {
         }
     }
 
-    /// What follows from all records together.
+    /// Fills in what follows from all records together.
     fn settle(&mut self, open: Option<&Leg>) {
         self.in_doubt = self
             .changed
@@ -295,7 +295,7 @@ fn value(raw: &RawValue) -> Value {
     serde_json::from_str(raw.get()).unwrap_or_default()
 }
 
-/// The arguments but for the resource, which is told apart, and what was left out.
+/// The arguments without the resource, which is shown apart, and without what was left out.
 fn arguments(raw: &RawValue) -> Value {
     own_arguments(value(raw))
 }
@@ -313,7 +313,7 @@ struct Signature {
     keyid: String,
 }
 
-/// A grant of an older journal, as much of it as is told.
+/// The parts that are shown of a grant in an older journal.
 #[derive(Deserialize)]
 struct OldGrant {
     plan: Option<Plan>,

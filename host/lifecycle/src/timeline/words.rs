@@ -44,7 +44,7 @@ impl Words {
         self
     }
 
-    /// As plain text, our own words changed by `change`.
+    /// As plain text, with Remit's own words passed through `change`.
     #[must_use]
     pub fn with_ours(&self, change: impl Fn(&str) -> String) -> String {
         let part = |part: &Part| match part {
@@ -66,7 +66,7 @@ impl Words {
 }
 
 impl fmt::Display for Words {
-    /// As plain text, for whoever escapes it afterwards.
+    /// As plain text, without escaping.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|part| match part {
             Part::Ours(text) | Part::Theirs(text) => f.write_str(text),
@@ -99,7 +99,7 @@ pub(crate) fn code(text: &str) -> String {
     format!("{fence}{room}{inner}{room}{fence}")
 }
 
-/// An undo's result in words.
+/// The result of an undo in words.
 #[must_use]
 pub fn undo_words(result: &UndoResult) -> Words {
     match result {
@@ -155,8 +155,8 @@ fn argument_words(arguments: &Value) -> Option<String> {
     })
 }
 
-/// What the host found before a change, in a few words; nothing of what it recognises a thing by, nor of what a person
-/// could not read at a glance.
+/// What the host found before a change, in a few words. Identities of things, and what a person could not read at a
+/// glance, are left out.
 pub(crate) fn found_words(before: &Value) -> Option<String> {
     let told: Map<String, Value> = before
         .as_object()?
@@ -167,7 +167,8 @@ pub(crate) fn found_words(before: &Value) -> Option<String> {
     (!told.is_empty()).then(|| value_words(&Value::Object(told)))
 }
 
-/// From a prior state to an outcome; what both say is said once. `unchanged`: it is known that nothing came of it.
+/// The step from a prior state to an outcome. What both have is said once. `unchanged` is set if the change had no
+/// effect.
 pub(super) fn transition(before: Option<&Value>, after: Option<&Value>, unchanged: bool) -> String {
     let Some(before) = before else { return "nothing was attempted".to_owned() };
     let after = match (before, after) {
@@ -231,7 +232,7 @@ fn shorten(text: String) -> String {
     text.chars().take(LONGEST).chain(['…']).collect()
 }
 
-/// `1 run`, `2 runs`.
+/// A number with its noun: `1 run`, `2 runs`.
 pub(super) fn count(n: u64, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
@@ -262,7 +263,7 @@ pub(super) fn duration(ms: u64) -> String {
     }
 }
 
-/// What a run used, in words.
+/// How much of its limits a run used, in words.
 pub(super) fn consumed(used: &Value) -> Option<String> {
     let number = |name: &str| used[name].as_u64();
     Some(format!(

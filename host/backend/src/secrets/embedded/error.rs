@@ -21,9 +21,9 @@ pub enum EmbeddedError {
         help("restore the key file from your backup; without it the values cannot be read")
     )]
     KeyMissing {
-        /// The database.
+        /// The path of the store's database.
         store: PathBuf,
-        /// The key file.
+        /// The path of the missing key file.
         key: PathBuf,
     },
     /// The key beside the store is another store's.
@@ -33,12 +33,12 @@ pub enum EmbeddedError {
         help("restore the database and its key file together, from the same backup")
     )]
     WrongKey {
-        /// The database.
+        /// The path of the store's database.
         store: PathBuf,
-        /// The sealer's words.
+        /// The error of opening what was sealed.
         source: SealError,
     },
-    /// The database refuses.
+    /// SQLite returned an error.
     #[error("the embedded store {} cannot be used: {source}", path.display())]
     #[diagnostic(
         code(failed::backend_database),
@@ -47,9 +47,9 @@ pub enum EmbeddedError {
         )
     )]
     Database {
-        /// The database.
+        /// The path of the store's database.
         path: PathBuf,
-        /// SQLite's words.
+        /// The error that SQLite returned.
         source: rusqlite::Error,
     },
     /// A newer Remit wrote it.
@@ -59,11 +59,11 @@ pub enum EmbeddedError {
         help("use the newer `remit` that wrote it; nothing was changed")
     )]
     Newer {
-        /// The database.
+        /// The path of the store's database.
         path: PathBuf,
-        /// Its format.
+        /// The format number of the database.
         found: i64,
-        /// The newest known here.
+        /// The newest format number that this version can read.
         known: i64,
     },
     /// The path is served by another system.
@@ -75,7 +75,7 @@ pub enum EmbeddedError {
         )
     )]
     Elsewhere {
-        /// The secret's path.
+        /// The path of the secret that was asked for.
         path: String,
     },
 }

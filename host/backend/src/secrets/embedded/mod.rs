@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What the key is known by; see `key_check` in the schema.
 const KEY_CHECK: &[u8] = b"remit-secrets-key-v1";
 
-/// Format 1.
+/// The tables of format 1.
 const SCHEMA: &str = "
     CREATE TABLE key_check (sealed BLOB NOT NULL) STRICT;
     CREATE TABLE version (

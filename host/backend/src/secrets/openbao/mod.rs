@@ -280,7 +280,7 @@ impl Engine {
         Ok(found)
     }
 
-    /// Below `/v1/`: `secret/data/prod/db`.
+    /// The path of an API endpoint below `/v1/`: `secret/data/prod/db`.
     fn api(&self, endpoint: &str, path: &str) -> String {
         format!("{}/{endpoint}/{path}", self.mount)
     }

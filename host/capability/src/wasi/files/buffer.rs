@@ -19,11 +19,11 @@ const MAX_LISTED: usize = 8 * 1024 * 1024;
 /// What was there when a file was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Base {
-    /// Nothing.
+    /// There was no file.
     Absent,
-    /// This.
+    /// A file whose content has this digest.
     Known(Digest),
-    /// Something, of which the run does not know what it was.
+    /// A file whose content the run has not read.
     Unknown,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct Buffer {
     pub(super) dirty: bool,
     /// Removed under its name; what is still written goes nowhere.
     pub(super) gone: bool,
-    /// Descriptors and streams.
+    /// How many descriptors and streams of the guest use the buffer.
     users: usize,
 }
 
@@ -52,9 +52,9 @@ pub(crate) struct Buffers {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("what was written to {resource} could not be kept when it was closed: {failure}")]
 pub struct Unwritten {
-    /// The file.
+    /// The file that was not written.
     pub resource: Resource,
-    /// Why.
+    /// Why it was not written.
     pub failure: Failure,
 }
 

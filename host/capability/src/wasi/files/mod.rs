@@ -32,11 +32,11 @@ pub enum Descriptor {
     Directory(Resource),
     /// A file: which of the run's buffers holds it.
     File {
-        /// The buffer.
+        /// The index of the file's buffer.
         buffer: usize,
-        /// Opened for reading.
+        /// Whether it was opened for reading.
         read: bool,
-        /// Opened for writing.
+        /// Whether it was opened for writing.
         write: bool,
     },
 }
