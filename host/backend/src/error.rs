@@ -29,7 +29,7 @@ pub enum BackendError {
     Setting {
         /// The key in the configuration.
         setting: &'static str,
-        /// What is wrong with it.
+        /// What is wrong with the setting.
         why: String,
     },
     /// Something is wrong with the system of an entry.
@@ -59,9 +59,9 @@ pub enum BackendError {
     #[error("{what} {} cannot be used: {}", source.shown(), source.why())]
     #[diagnostic(forward(source))]
     File {
-        /// What the file is for.
+        /// What the file is for: `the token file`.
         what: &'static str,
-        /// Which file, and why.
+        /// The path of the file, and why it cannot be used.
         source: FileError,
     },
     /// The token can be read by everyone on the machine.
@@ -87,7 +87,7 @@ pub enum BackendError {
         /// Where a token was looked for, and why none was found.
         why: String,
     },
-    /// What only this kind of system knows.
+    /// An error that only this kind of system has.
     #[error("{0}")]
     #[diagnostic(forward(0))]
     System(Box<dyn Diagnostic + Send + Sync>),

@@ -18,7 +18,7 @@ use crate::fixture::{Befores, Offline, State, Things};
 
 /// One interface that the host offers.
 pub struct Interface {
-    /// Its name without the version: `remit:secrets/rotate`.
+    /// The name of the interface without its version: `remit:secrets/rotate`.
     pub name: &'static str,
     /// The version the host implements.
     pub version: &'static str,
@@ -111,7 +111,7 @@ pub trait Section: Any + Debug + Send + Sync {
     fn check<'a>(&'a self, home: &'a Path) -> Checks<'a>;
 }
 
-/// What comes of a look at some systems.
+/// The results of a check of some systems.
 pub type Checks<'a> = Pin<Box<dyn Future<Output = Result<Vec<Checked>, BackendError>> + Send + 'a>>;
 
 /// The [`AnySystems`] of `S`.

@@ -24,7 +24,7 @@ use crate::error::BackendError;
 use crate::http::{Answer, Call, Client, Settings};
 use api::{LOOKUP, SEALED, Vault};
 
-/// Where a token asks what it may do.
+/// The endpoint that tells what a token may do.
 const CAPABILITIES: &str = "sys/capabilities-self";
 
 /// What docs/configuration.md tells to grant: the endpoint of the engine, and the capability on it.
@@ -54,7 +54,7 @@ fn right_of(act: Act) -> (&'static str, &'static str) {
 pub struct OpenBaoConfig {
     /// `https://HOST[:PORT]`; `http://` for loopback addresses only.
     pub address: String,
-    /// Where the engine is mounted.
+    /// The path at which the engine is mounted.
     #[serde(default = "default_mount")]
     pub mount: String,
     /// The namespace, if the server has them.
@@ -67,7 +67,7 @@ pub struct OpenBaoConfig {
     /// The CA that signed the server's certificate, in PEM, relative to Remit's home. Without it the
     /// public ones are trusted.
     pub ca_file: Option<PathBuf>,
-    /// What one call may take in all.
+    /// The maximum time of one call with all its attempts.
     #[serde(default = "default_timeout", deserialize_with = "remit_text::duration::deserialize")]
     pub timeout: SignedDuration,
 }

@@ -11,7 +11,7 @@ use crate::bindings::wasi::filesystem::types::{DescriptorFlags, ErrorCode, OpenF
 use crate::ctx::answered;
 use crate::files::{Edit, Find, Kind, Look, Put, Read, Remove};
 
-/// Why a run has no business with something.
+/// The error code for something that a run may not touch.
 fn odd(what: Odd) -> ErrorCode {
     match what {
         Odd::SymbolicLink => ErrorCode::Loop,
