@@ -99,7 +99,7 @@ impl BackendError {
         Self::Setting { setting, why: why.into() }
     }
 
-    /// The same, with the entry of `remit.toml` that it is about.
+    /// Adds the entry of `remit.toml` that the error is about.
     pub(crate) fn of(self, section: &'static str, entry: impl Into<String>) -> Self {
         Self::Entry { section, entry: entry.into(), problem: Box::new(self) }
     }

@@ -22,8 +22,8 @@ pub struct Interface {
     pub name: &'static str,
     /// The version the host implements.
     pub version: &'static str,
-    /// Of which kind the resources are that a scope grants it on. One without is ambient: it reaches nothing but the
-    /// run itself, and no scope names it.
+    /// The kind of the resources that a scope grants it on. An interface without a kind is ambient: it reaches nothing
+    /// but the run itself, and no scope names it.
     pub kind: Option<&'static str>,
     /// The import through which a component uses it, where that is not the interface itself: components use the files
     /// that a scope grants by `remit:files/read` through `wasi:filesystem/types`.

@@ -265,7 +265,7 @@ pub(super) fn cannot_be_given(directory: impl AsFd, wanted: &Attributes) -> Resu
     Ok(give(draft.as_fd(), &wanted).err().map(|broke| broke.to_string()))
 }
 
-/// The same where it cannot be tried.
+/// What [`cannot_be_given`] answers where it cannot be tried on a file.
 fn by_rule(wanted: &Attributes) -> Option<String> {
     let user = rustix::process::geteuid();
     if user.is_root() {

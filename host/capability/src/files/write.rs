@@ -363,8 +363,8 @@ impl<E: Edits> Edit<E> {
     }
 }
 
-/// The same from a journal that recorded of a file its content, mode and owner only, and of a directory its mode: what it
-/// did not record stays as it is.
+/// The node to put back by a journal that recorded only the content, mode and owner of a file, and only the mode of a
+/// directory: what it did not record stays as it is.
 fn as_recorded_before(was: &Likeness, before: &Prepared<BeforeChange>, live: &Node) -> Result<Node, Failure> {
     let plain =
         Attributes { owner: 0, group: 0, mode: 0, xattrs: std::collections::BTreeMap::new(), flags: None };

@@ -120,8 +120,9 @@ impl Embedded {
         self.run(move |inner| inner.insert(&path, None, None, &fields)).await
     }
 
-    /// The same, but that every field but `field` is as it was: as `bao kv patch` does it. Answers the number, and what was
-    /// kept. [`Failure::Conflict`] if what there is cannot be read, and so nothing can be kept of it.
+    /// Like [`Self::seed`], but keeps every field except `field`, as `bao kv patch` does. Returns the version number
+    /// and the names of the kept fields. [`Failure::Conflict`] if the present version cannot be read, so that none of
+    /// it can be kept.
     pub async fn seed_field(
         &self,
         secret: &Resource,

@@ -129,7 +129,7 @@ impl Blocking for Engine {
         let call = Call::get(format!("{}/data/{path}", self.mount)).with_query(format!("version={version}"));
         let answer = self.client.read(&call)?;
         if answer.status == 404 {
-            // Of a version that was deleted, KV version 2 answers 404 with its metadata.
+            // For a deleted version, KV version 2 answers 404 with its metadata.
             let why = match wire::withdrawn(&answer.body) {
                 Some(state) => format!("version {version} of {path} is {state}"),
                 None => format!("{path} has no version {version}"),
@@ -348,7 +348,7 @@ impl Engine {
         } else if answer.says("Invalid path for a versioned K/V secrets engine") {
             self.client.garbage("KV version 2 paths")
         } else {
-            // Of version 1, every path of version 2 is one where nothing is.
+            // In an engine of version 1, every path of version 2 is an empty one.
             let mount = self.client.read(&self.client.api().engine()).ok().filter(|mount| mount.status < 300);
             match mount.map(|mount| self.is_versioned(&mount)) {
                 Some(Err(other @ Failure::Invalid(_))) => other,

@@ -62,7 +62,7 @@ impl Ctx {
         let (create, truncate) = (how.contains(OpenFlags::CREATE), how.contains(OpenFlags::TRUNCATE));
         let exclusive = create && how.contains(OpenFlags::EXCLUSIVE);
         let write = access.contains(DescriptorFlags::WRITE) || create || truncate;
-        // Of what is to be overwritten or must not be there, nothing needs to be known but whether it is.
+        // If the file is to be overwritten or must not exist, only its existence needs to be known.
         let whole = !truncate && !exclusive;
         let read = access.contains(DescriptorFlags::READ) || !write;
         let mut kind = None;
