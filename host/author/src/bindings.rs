@@ -46,7 +46,7 @@ pub(crate) fn wit(project: &Project, work: &Path) -> Result<PathBuf, AuthorError
     Ok(dir)
 }
 
-/// What a tool made.
+/// Reads the component that a tool made.
 pub(crate) fn made(component: &Path) -> Result<Vec<u8>, AuthorError> {
     Ok(remit_file::plain(component, Kind::Component)?.into_bytes())
 }

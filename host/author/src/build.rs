@@ -68,7 +68,7 @@ fn differs(project: &Project, why: String, help: &str) -> AuthorError {
 }
 
 fn componentise(project: &Project, module: &[u8]) -> Result<Vec<u8>, AuthorError> {
-    // For modules of preview 1; one that imports nothing of it is not given any of the adapter.
+    // For modules of WASI preview 1. A module that imports none of it gets no part of the adapter.
     let encoded = ComponentEncoder::default()
         .validate(true)
         .module(module)

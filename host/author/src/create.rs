@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::sample::Sample;
 use crate::{AuthorError, Language, Project, files, tool, world};
 
-/// What every project starts with, in whatever language.
+/// The files that every project starts with, in any language.
 static COMMON: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/template");
 
 /// The options of a new project.
@@ -59,7 +59,7 @@ struct Context<'a> {
     sample: Sample,
     /// The language, as a person writes it.
     language: &'a str,
-    /// How its tools are installed.
+    /// The commands that install the tools of the language.
     install: &'a str,
 }
 

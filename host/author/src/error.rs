@@ -20,7 +20,7 @@ pub enum AuthorError {
         /// The error message of the system.
         why: String,
     },
-    /// Its `action.toml` says something it must not.
+    /// The project's `action.toml` is not valid.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Manifest(#[from] ManifestError),
@@ -31,7 +31,7 @@ pub enum AuthorError {
         /// The path of the folder.
         dir: String,
     },
-    /// Not a name an action can have.
+    /// The name cannot be the name of an action.
     #[error("`{name}` cannot name an action")]
     #[diagnostic(
         code(usage::name),

@@ -8,7 +8,7 @@ use wit_parser::{InterfaceId, Resolve, Type, TypeDefKind, TypeId, TypeOwner};
 
 use crate::world;
 
-/// What keeps a package from having wrappers.
+/// The error says why a package cannot have wrappers.
 pub type Result<T> = std::result::Result<T, String>;
 
 /// The interface with the error type of every function.
@@ -47,9 +47,9 @@ pub struct Function {
     pub docs: String,
     /// The parameters, in order. The first one that is text names the resource.
     pub params: Vec<Param>,
-    /// What it answers where it does not fail.
+    /// What the function returns if it does not fail; none if it returns nothing.
     pub ok: Option<Ty>,
-    /// Its documented effect: `observe`, `disclose`, `change` or `irrevocable`.
+    /// The documented effect: `observe`, `disclose`, `change` or `irrevocable`.
     pub effect: String,
     /// What an error says was asked: `disable version {1} of {0}`.
     pub doing: Vec<Piece>,
@@ -112,7 +112,7 @@ pub enum Ty {
     Text,
     /// An option of any type but another option or a list.
     Option(Box<Ty>),
-    /// Of anything but an option or a list.
+    /// A list of any type but an option or another list.
     List(Box<Ty>),
     /// A record of the same package.
     Record(TypeName),
@@ -125,7 +125,7 @@ pub enum Ty {
 pub struct TypeName {
     /// The interface that defines it.
     pub interface: String,
-    /// As in the WIT.
+    /// The name in the WIT.
     pub name: String,
 }
 

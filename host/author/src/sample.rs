@@ -16,7 +16,7 @@ pub(crate) struct Sample {
     packages: Vec<String>,
     /// What the action is given: each parameter of a call once, by its name.
     inputs: Vec<Input>,
-    /// What `run` calls, in order.
+    /// The calls that `run` makes, in order.
     calls: Vec<Call>,
     /// Functions that take or answer more than the templates have code for.
     others: Vec<String>,
@@ -64,7 +64,7 @@ struct Output {
 #[derive(Clone, PartialEq, Serialize)]
 struct Number {
     name: String,
-    /// Its type in the WIT: `u64`.
+    /// The type in the WIT: `u64`.
     number: String,
 }
 
@@ -80,7 +80,7 @@ struct Call {
     record: String,
     /// Its numbers, which go into the log; none where the answer is disclosed.
     numbers: Vec<Number>,
-    /// Those that `verify` compares with the output.
+    /// The numbers that `verify` compares with the output.
     compared: Vec<Number>,
 }
 

@@ -30,7 +30,7 @@ pub(crate) fn command(
     Ok(command)
 }
 
-/// Where programs are looked for.
+/// The folders in which programs are searched for.
 fn path(project: &Project) -> OsString {
     let own = project.environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
     own.or_else(|| remit_text::env::var("PATH")).unwrap_or_default()

@@ -19,7 +19,7 @@ fn packages() -> impl Iterator<Item = &'static Dir<'static>> {
     WIT.dirs().filter(|dir| dir.path() != Path::new("wasi"))
 }
 
-/// What every action exports, without the version.
+/// The interface that every action exports, without the version.
 const CONTRACT: &str = "remit:action/remediation";
 /// What the documentation of an interface says if no scope has to name it.
 const AMBIENT: &str = "Needs no grant";
@@ -33,7 +33,7 @@ pub(crate) fn interfaces(resolve: &Resolve) -> Vec<String> {
     named(resolve, |id| !resolve.interfaces[id].functions.is_empty())
 }
 
-/// Those of them that a scope must name.
+/// The imports that a scope must name.
 pub(crate) fn capabilities(resolve: &Resolve) -> Vec<String> {
     named(resolve, |id| is_capability(resolve, id))
 }
@@ -190,7 +190,7 @@ fn package(files: Vec<PathBuf>, shown: &Path) -> Result<UnresolvedPackageGroup, 
     map.parse().map_err(|(map, error)| wrong(shown, wit_parser::render_anyhow_error(&error.into(), &map)))
 }
 
-/// The file in the folder `wit` that has the world, as a person is told of it.
+/// The path of the file in the folder `wit` that has the world, for a person.
 pub(crate) fn file(wit: &Path) -> String {
     let entries = remit_file::list(wit, Kind::Source).unwrap_or_default();
     let files: Vec<_> = entries.into_iter().map(|entry| entry.path).collect();

@@ -29,7 +29,7 @@ pub enum BackendError {
     Setting {
         /// The key in the configuration.
         setting: &'static str,
-        /// What is wrong with it.
+        /// What is wrong with the setting.
         why: String,
     },
     /// Something is wrong with the system of an entry.
@@ -59,9 +59,9 @@ pub enum BackendError {
     #[error("{what} {} cannot be used: {}", source.shown(), source.why())]
     #[diagnostic(forward(source))]
     File {
-        /// What the file is for.
+        /// What the file is for: `the token file`.
         what: &'static str,
-        /// Which file, and why.
+        /// The path of the file, and why it cannot be used.
         source: FileError,
     },
     /// The token can be read by everyone on the machine.
@@ -87,7 +87,7 @@ pub enum BackendError {
         /// Where a token was looked for, and why none was found.
         why: String,
     },
-    /// What only this kind of system knows.
+    /// An error that only this kind of system has.
     #[error("{0}")]
     #[diagnostic(forward(0))]
     System(Box<dyn Diagnostic + Send + Sync>),
@@ -99,7 +99,7 @@ impl BackendError {
         Self::Setting { setting, why: why.into() }
     }
 
-    /// The same, with the entry of `remit.toml` that it is about.
+    /// Adds the entry of `remit.toml` that the error is about.
     pub(crate) fn of(self, section: &'static str, entry: impl Into<String>) -> Self {
         Self::Entry { section, entry: entry.into(), problem: Box::new(self) }
     }

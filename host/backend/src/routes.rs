@@ -65,7 +65,7 @@ impl<S: ?Sized> std::fmt::Debug for Routes<S> {
     }
 }
 
-/// Of these, the one with the longest prefix that serves `path`.
+/// Finds the item with the longest prefix that serves `path`.
 pub fn longest<T>(of: impl Iterator<Item = T>, prefix: impl Fn(&T) -> &str, path: &str) -> Option<T> {
     of.filter(|one| serves(prefix(one), path)).max_by_key(|one| prefix(one).len())
 }

@@ -46,7 +46,7 @@ pub struct Checked {
 pub struct Trouble {
     /// Why the system cannot be used, for a person.
     pub why: String,
-    /// What the operator does about it.
+    /// What the operator can do about it.
     pub fix: &'static str,
 }
 

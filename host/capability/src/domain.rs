@@ -18,12 +18,12 @@ use crate::fixture::{Befores, Offline, State, Things};
 
 /// One interface that the host offers.
 pub struct Interface {
-    /// Its name without the version: `remit:secrets/rotate`.
+    /// The name of the interface without its version: `remit:secrets/rotate`.
     pub name: &'static str,
     /// The version the host implements.
     pub version: &'static str,
-    /// Of which kind the resources are that a scope grants it on. One without is ambient: it reaches nothing but the
-    /// run itself, and no scope names it.
+    /// The kind of the resources that a scope grants it on. An interface without a kind is ambient: it reaches nothing
+    /// but the run itself, and no scope names it.
     pub kind: Option<&'static str>,
     /// The import through which a component uses it, where that is not the interface itself: components use the files
     /// that a scope grants by `remit:files/read` through `wasi:filesystem/types`.
@@ -111,7 +111,7 @@ pub trait Section: Any + Debug + Send + Sync {
     fn check<'a>(&'a self, home: &'a Path) -> Checks<'a>;
 }
 
-/// What comes of a look at some systems.
+/// The results of a check of some systems.
 pub type Checks<'a> = Pin<Box<dyn Future<Output = Result<Vec<Checked>, BackendError>> + Send + 'a>>;
 
 /// The [`AnySystems`] of `S`.

@@ -24,16 +24,16 @@ pub trait Offline: Systems + Clone {
     /// Adds the systems to an estate: the same for each run, or each run's own part.
     fn serve(self, estate: Estate) -> Estate;
 
-    /// Where a thing is before the test.
+    /// The path of a thing before the test.
     fn path_before(before: &Self::Before) -> &str;
 
-    /// Where a thing is after it.
+    /// The path of a thing after the test.
     fn path_after(after: &Self::After) -> &str;
 
-    /// Why nothing can have this path, if so.
+    /// Why nothing of this domain can have this path; none if something can.
     fn no_path(path: &str) -> Option<String>;
 
-    /// What cannot be, though it is well-formed.
+    /// The mistakes in well-formed tables: things that cannot exist.
     fn mistakes(before: &[Self::Before]) -> Vec<Misstated>;
 
     /// Makes everything in `folder`, which exists and is empty.
@@ -49,11 +49,11 @@ pub trait Offline: Systems + Clone {
 /// A mistake in what a fixture says there is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misstated {
-    /// Which of the tables, counted from 0.
+    /// The index of the table, counted from 0.
     pub at: usize,
-    /// Which of its keys.
+    /// The name of the key in that table.
     pub key: &'static str,
-    /// What is wrong with it.
+    /// What is wrong with its value.
     pub why: String,
 }
 
@@ -82,7 +82,7 @@ impl State {
     }
 }
 
-/// What a fixture says there is of one domain.
+/// What a fixture says that there is of one domain before the test.
 pub trait Things: Debug + Send + Sync {
     /// The path of each thing.
     fn paths(&self) -> Vec<&str>;
@@ -94,14 +94,14 @@ pub trait Things: Debug + Send + Sync {
 
 /// Systems that were made up.
 pub trait MadeUp: Send + Sync {
-    /// What is at `path` now.
+    /// Reads what is at `path` now.
     fn look<'a>(&'a self, path: &'a str) -> Boxed<'a, State>;
 }
 
-/// What comes of something that may fail.
+/// A boxed future that can fail.
 pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
 
-/// What there is of the domain of `S`.
+/// What there is of the domain of `S` before a test.
 pub(crate) struct Befores<S: Offline>(pub(crate) Vec<S::Before>);
 
 impl<S: Offline> Debug for Befores<S> {

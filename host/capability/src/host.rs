@@ -45,7 +45,7 @@ pub enum Level {
 /// `remit:host/log.write`: the journal's record of it *is* the line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Write {
-    /// How much it matters.
+    /// How important the line is.
     pub level: Level,
     /// The line, safe to print: see [`remit_text::lines`].
     pub message: String,

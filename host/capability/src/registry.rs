@@ -89,8 +89,8 @@ pub fn operation(name: &str) -> Option<&'static Known> {
     all().flat_map(|interface| interface.operations).find(|operation| operation.name == name)
 }
 
-/// Whether each rule of a scope allows something that this host has, on resources that it can have to do with. A rule
-/// that never applies is a mistake that somebody counts on.
+/// Checks that each rule of a scope allows an interface that this host has, on resources of that interface's kind. A
+/// rule that never applies is a mistake that its author would not notice.
 pub fn check(scope: &Scope) -> Result<(), ScopeError> {
     let wrong = |detail: String| Err(ScopeError::Value { file: "the scope".to_owned(), detail });
     for allow in &scope.allow {

@@ -125,7 +125,7 @@ fn without_empty(command: clap::Command) -> clap::Command {
     command.mut_args(unset).mut_subcommands(without_empty)
 }
 
-/// Where the home is. Never in the folder that somebody happens to be in: what is there decides who may do what.
+/// The home's path. The current folder is never used: its content would decide who may do what.
 fn home(named: Option<PathBuf>) -> Home {
     let own = remit_text::env::var("HOME");
     match named.or_else(|| own.map(|own| PathBuf::from(own).join(".remit"))) {

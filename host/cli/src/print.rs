@@ -67,7 +67,7 @@ fn indented(text: &str) -> String {
 
 /// Set by the first line of the answer that could not be written.
 static LOST: OnceLock<String> = OnceLock::new();
-/// Set once nobody reads the answer any more.
+/// Set once the reader of the answer has gone away.
 static GONE: OnceLock<()> = OnceLock::new();
 
 /// Prints a line of the answer. A reader that went away is no error, and never stops what is under way.
@@ -92,7 +92,7 @@ fn keep(result: std::io::Result<()>) {
     }
 }
 
-/// Whether the reader of the answer went away: then there is nobody to go on telling.
+/// Whether the reader of the answer has gone away, so that there is no use in more output.
 pub(crate) fn is_gone() -> bool {
     GONE.get().is_some()
 }
@@ -103,7 +103,7 @@ pub(crate) fn lost() -> Option<&'static str> {
     LOST.get().map(String::as_str)
 }
 
-/// Prints a line about the answer. With stderr gone there is nobody to tell.
+/// Prints a line about the answer to standard error. Errors of that are ignored.
 pub(crate) fn warn(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
@@ -114,13 +114,13 @@ macro_rules! say {
 }
 pub(crate) use say;
 
-/// Puts a question to whoever is at the terminal; the answer is typed behind it.
+/// Asks a question at the terminal; the answer is typed behind it.
 pub(crate) fn ask(text: &str) {
     let _ = write!(std::io::stderr(), "{text}");
     let _ = std::io::stderr().flush();
 }
 
-/// Tells that a component is being compiled. Whoever waits wants to know for what, and that it is for once.
+/// Says that a component is being compiled, for what, and that this is done once.
 pub(crate) fn compiling(file: &str) {
     warn(&format!("compiling {} …; this is done once, and kept", word(file)));
 }

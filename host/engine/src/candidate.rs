@@ -35,7 +35,7 @@ pub struct Candidate<I> {
     shown: String,
     digest: Digest,
     signature: String,
-    /// Why the signature beside it could not be read.
+    /// Why the signature file beside it could not be read; none if it could.
     no_signature: Option<FileError>,
     file: Opened,
     /// The file's identity, if findings may be noted under it.
@@ -76,7 +76,7 @@ impl<I: Inspect> Candidate<I> {
         let identity = cache
             .filter(|_| file.is_regular() && FileIdentity::is_unique(file.file()))
             .and_then(|_| FileIdentity::of(file.file()).ok());
-        // An error of the signature is reported when somebody asks for the publisher.
+        // A failure to read the signature is reported when the publisher is asked for.
         let (signature, no_signature) = match signature(path) {
             Ok(signature) => (signature, None),
             Err(error) => (String::new(), Some(error)),

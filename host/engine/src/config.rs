@@ -12,11 +12,11 @@ pub(crate) const STACK: usize = 512 * 1024;
 /// How many stores are open at once; a later call waits for a place.
 pub(crate) const PLACES: u32 = 256;
 
-/// Bytes that stay resident of each memory of a guest that is gone, for the next one.
+/// Bytes of each guest memory that stay resident for the next guest.
 const KEPT_MEMORY: usize = 2 * 1024 * 1024;
-/// The same of each table.
+/// Bytes of each guest table that stay resident for the next guest.
 const KEPT_TABLE: usize = 256 * 1024;
-/// How many places keep these bytes.
+/// How many places keep these bytes resident.
 const WARM: u32 = 64;
 
 /// Compiles a component that was examined, for any engine of this program.

@@ -48,9 +48,9 @@ pub struct Task {
     pub seconds: u64,
     /// Bytes of the answer.
     pub answer: u64,
-    /// Whether a person is told when it takes long.
+    /// Whether a person is told if the task takes long.
     pub announced: bool,
-    /// From the task's input to its answer.
+    /// The function from the task's input to its answer.
     pub work: fn(&[u8]) -> Result<Vec<u8>, Flaw>,
 }
 
@@ -110,7 +110,7 @@ fn confine(task: &Task, size: u64) -> std::io::Result<()> {
     limit(Resource::Data, memory, memory)?;
     limit(Resource::Cpu, task.time().as_secs(), task.time().as_secs() + 1)?;
     limit(Resource::Core, 0, 0)?;
-    // Nobody waits for the answer if the parent has ended.
+    // If the parent has ended, there is no reader for the answer.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     Ok(())
 }

@@ -32,7 +32,7 @@ pub enum ComponentError {
         /// The component's path or name.
         file: String,
     },
-    /// It is a core module, not a component.
+    /// The file is a core module, not a component.
     #[error("{file} is a core WebAssembly module, not a component")]
     #[diagnostic(
         code(usage::core_module),
@@ -91,7 +91,7 @@ pub enum ComponentError {
     Manifest {
         /// The component's path or name.
         file: String,
-        /// Where in the section, and why.
+        /// The place in the section and what is wrong there.
         why: String,
     },
     /// The signature is missing, malformed, or by no trusted key.
@@ -103,7 +103,7 @@ pub enum ComponentError {
         /// Why the signature does not count.
         source: SignatureError,
     },
-    /// It does not fit the interfaces it names.
+    /// The component does not fit the interfaces that it names.
     #[error("{file} uses its imports or exports in a way this host does not offer: {why}")]
     #[diagnostic(
         code(refused::mismatch),

@@ -40,14 +40,14 @@ pub struct World {
     pub serves: fn(&str) -> Option<String>,
 }
 
-/// What was found in the bytes of a component.
+/// The result of examining the bytes of a component.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Examination {
-    /// Its name, or `unnamed`.
+    /// The component's name, or `unnamed`.
     pub name: String,
-    /// Its version, or `0.0.0`.
+    /// The component's version, or `0.0.0`.
     pub version: String,
-    /// Its size in bytes.
+    /// The component's size in bytes.
     pub size: usize,
     /// The content of the world's custom section, if it has one.
     pub section: Option<Vec<u8>>,
@@ -61,9 +61,9 @@ pub struct Examination {
     pub not_of_the_world: Option<String>,
     /// The parts of which it has more than the engine's quota, with both numbers.
     pub too_much: Option<String>,
-    /// Which import is offered, but with another type.
+    /// The import that is offered with another type; none if all fit.
     pub misfit: Option<String>,
-    /// Which export the engine cannot call.
+    /// The export that the engine cannot call; none if it can call all.
     pub odd_export: Option<String>,
 }
 

@@ -6,7 +6,7 @@ use wasmparser::Error;
 /// Columns kept of the validator's message, which repeats names from the bytes.
 const LONGEST_MESSAGE: usize = 400;
 
-/// Why a task on foreign bytes has no result.
+/// Why a task on untrusted bytes has no result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Flaw {
     /// The bytes are not WebAssembly.

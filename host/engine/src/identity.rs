@@ -23,7 +23,7 @@ pub(crate) fn boot() -> Option<&'static str> {
 }
 
 /// What the system says of a file. Only root can write a file and leave all of it as it was: every write, and every
-/// setting back of `modified` (mtime), moves `changed` (ctime), which nobody can set.
+/// setting back of `modified` (mtime), moves `changed` (ctime), which no user can set.
 #[derive(Clone, Debug, Hash, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FileIdentity {
     device: u64,

@@ -44,10 +44,10 @@ pub struct Exceeded {
     pub allowed: u64,
 }
 
-/// What a run used.
+/// How much a run used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Used {
-    /// Of all calls together.
+    /// The fuel of all calls together.
     pub fuel: u64,
     /// The most linear memory of one call, in bytes.
     pub memory: u64,
@@ -70,7 +70,7 @@ impl Meter {
         Self { limits, started: Instant::now(), used: Used::default() }
     }
 
-    /// What was used by the calls that ended.
+    /// How much the calls that have ended used.
     #[must_use]
     pub fn used(&self) -> Used {
         self.used

@@ -41,7 +41,7 @@ struct Level {
     own: Tally,
     /// The core modules that it can instantiate, by index. An imported one counts nothing.
     modules: Vec<Tally>,
-    /// The same of components.
+    /// The components that it can instantiate, by index. An imported one counts nothing.
     components: Vec<Tally>,
 }
 

@@ -40,7 +40,7 @@ pub(crate) enum Problem {
     Foreign(u32),
     /// Other users can write it.
     Writable(u32),
-    /// Its content is wrong.
+    /// The content is wrong.
     Other {
         why: String,
         help: String,

@@ -14,7 +14,7 @@ use crate::keep::{Draft, Durable};
 use crate::read::{COMES, LOOK};
 use crate::{FileError, Kind, folder};
 
-/// Where the answer was written.
+/// Where the output was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wrote {
     /// To a file. The person should be told its name.

@@ -3,7 +3,7 @@
 use remit_journal::{Intent, RunId};
 use remit_trust::Digest;
 
-/// What a sealed outcome is bound to.
+/// The context that a sealed outcome is bound to.
 pub(crate) fn outcome_context(run: &RunId, call: u64, operation: &str) -> String {
     format!("remit-undo-v1 {run} {call} {operation}")
 }

@@ -26,8 +26,8 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Whether it follows from the state of the system, so that the same call fails again until somebody changes that. A
-    /// refused credential and a system that does not answer are not of this kind.
+    /// Whether it follows from the state of the system, so that the same call fails again until that state is changed.
+    /// A refused credential and a system that does not answer are not of this kind.
     #[must_use]
     pub fn is_of_the_state(&self) -> bool {
         matches!(self, Self::NotFound(_) | Self::Conflict(_) | Self::Invalid(_))
@@ -62,7 +62,7 @@ pub enum Limit {
     Output,
     /// What the host hands to the action in one answer, in bytes.
     OneAnswer,
-    /// The same of all answers together.
+    /// What the host returns in all answers together, in bytes.
     Answers,
     /// Changes, undoable or not.
     Changes,
@@ -114,9 +114,9 @@ impl Limit {
 pub struct Exceeded {
     /// The limit that was reached.
     pub limit: Limit,
-    /// What the run needed, at least.
+    /// The amount that the run needed, at least.
     pub used: u64,
-    /// What the scope allows.
+    /// The amount that the scope allows.
     pub allowed: u64,
 }
 
@@ -130,11 +130,11 @@ pub struct Exceeded {
     )
 )]
 pub struct Divergence {
-    /// Where: `call 3`, `the end`.
+    /// The place of the difference: `call 3`, `the end`.
     pub at: String,
-    /// What is on record.
+    /// What the record has, in words.
     pub expected: String,
-    /// What the action did now.
+    /// What the action did in the replay, in words.
     pub got: String,
 }
 

@@ -114,8 +114,8 @@ impl Gate {
         }
     }
 
-    /// Whether the run was told a secret or content: whatever words its action chooses from then on may hold it. In a
-    /// replay nobody else hears them.
+    /// Whether the action was given a secret or content. From then on its own messages may contain it. In a replay they
+    /// are not passed on.
     #[must_use]
     pub fn was_told(&self) -> bool {
         match &self.0 {
@@ -124,7 +124,7 @@ impl Gate {
         }
     }
 
-    /// What the calls came to so far.
+    /// How much the calls used so far.
     #[must_use]
     pub fn used(&self) -> Used {
         match &self.0 {

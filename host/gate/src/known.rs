@@ -25,7 +25,7 @@ pub struct Known {
     reverse: Option<Reverse>,
 }
 
-/// What can be done with a recorded change.
+/// How a recorded change is undone or compared with the live state.
 #[derive(Clone, Copy, Debug)]
 struct Reverse {
     undo: for<'a> fn(&'a UndoGate, &'a Intent) -> Boxed<'a, Result<UndoResult, Fault>>,
@@ -35,7 +35,7 @@ struct Reverse {
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 impl Known {
-    /// Of an operation that reads.
+    /// The facts of an operation that reads.
     #[must_use]
     pub const fn observe<O: Observe>() -> Self {
         Self {
@@ -49,7 +49,7 @@ impl Known {
         }
     }
 
-    /// Of an operation that changes something.
+    /// The facts of an operation that changes something.
     #[must_use]
     pub const fn change<O: Change>() -> Self {
         Self {

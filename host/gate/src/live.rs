@@ -24,7 +24,7 @@ pub(crate) struct Live {
     window: Option<Window>,
     watch: Option<Watch>,
     pub(crate) estate: Estate,
-    /// What a rehearsal's made-up answers are made of.
+    /// The source of made-up answers in a rehearsal.
     noise: Noise,
     pub(crate) recorder: Recorder,
     pub(crate) progress: Progress,
@@ -54,7 +54,7 @@ impl Live {
         drop(self.under_way.write().await);
     }
 
-    /// Whether there still is authority: its time is not over, and nobody took it away.
+    /// Checks that the run's authority has not expired and was not revoked.
     pub(crate) fn holds(&self, at: Timestamp) -> Result<(), Fault> {
         let now = Instant::now();
         if let Some(window) = &self.window {
@@ -115,7 +115,7 @@ impl Live {
             self.charge(call, operation, &answer, bytes)?;
             return Ok(answer);
         }
-        // Whoever learnt a secret must be on record even if the host dies right after.
+        // It must be on record that the action got the secret, even if the host dies right after.
         match self.recorder.intend(Timestamp::now(), intent).await {
             Ok(()) => {}
             Err(error) => return self.not_intended(call, operation, resource, error),

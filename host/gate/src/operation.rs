@@ -72,8 +72,8 @@ const fn interface_of(operation: &'static str) -> &'static str {
 
 /// An operation that reads. It gets no permit, so it cannot call what a backend guards with [`crate::Authority`].
 pub trait Observe: Operation<Kind = Reads> {
-    /// Set where the outcome is secret material: the effect is then `disclose` rather than `observe`, and this makes
-    /// what a rehearsal is told instead.
+    /// Set if the outcome is secret. The effect is then `disclose` rather than `observe`, and this makes the outcome
+    /// that a rehearsal returns instead.
     const DISCLOSES: Option<MakeUp<Self::Outcome>> = None;
     /// Whether its outcome is sealed in the journal although the rule need not say `disclose`: it is content
     /// that the operation was granted for, such as a file's.
@@ -83,14 +83,14 @@ pub trait Observe: Operation<Kind = Reads> {
     fn observe(&self, on: &Self::Backend) -> impl Future<Output = Result<Self::Outcome, Failure>> + Send;
 }
 
-/// Makes of a secret outcome one of the same shape that tells nothing of it.
+/// Makes an outcome of the same shape as a secret one that reveals nothing of it.
 pub type MakeUp<T> = fn(T, &Noise) -> T;
 
 /// An operation that changes something.
 pub trait Change: Operation<Kind = Changes> {
     /// Why no call of it can be taken back, if that is so. See also [`Prepared::irrevocable`].
     const IRREVOCABLE: Option<&'static str> = None;
-    /// What kind of countermeasure it is, for exports.
+    /// The kind of countermeasure that it is, for exports.
     const COUNTERMEASURE: Countermeasure;
     /// The arguments whose values are only known at run time, such as a text that quotes the run: a run may
     /// pass others than its plan. Everything else must be as planned.
@@ -200,11 +200,11 @@ pub struct Prepared<U> {
 /// The live state, compared with a recorded change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// As it was before the change.
+    /// The live state is as it was before the change.
     Before,
-    /// As the change left it.
+    /// The live state is as the change left it.
     After,
-    /// Neither: what differs, without any value.
+    /// The live state is neither: how it differs, without any value.
     Other(String),
 }
 
@@ -224,13 +224,13 @@ impl<'call, O: Change> Permit<'call, O> {
         self.operation
     }
 
-    /// What [`Change::prepare`] recorded before it.
+    /// What [`Change::prepare`] returned for this call.
     #[must_use]
     pub fn before(&self) -> &'call Prepared<O::Undo> {
         self.before
     }
 
-    /// What a backend asks for before it changes anything.
+    /// The proof of permission that a backend asks for before it changes anything.
     #[must_use]
     pub fn authority(&self) -> Authority<'_> {
         Authority { operation: O::NAME, _call: PhantomData }

@@ -40,7 +40,7 @@ impl Pattern {
         &self.text
     }
 
-    /// What sort of thing it is about.
+    /// The kind of resource, such as `secret`.
     #[must_use]
     pub fn kind(&self) -> &str {
         &self.text[..self.colon]

@@ -16,7 +16,7 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
-    /// In which of the action's exports.
+    /// The export of the action that made the call.
     #[serde(default = "run", skip_serializing_if = "is_run")]
     pub phase: Phase,
     /// The name of the operation, see [`Operation::NAME`].
@@ -33,10 +33,10 @@ pub struct Step {
     /// What was there: the public part of what takes it back. None for reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<serde_json::Value>,
-    /// How it would be taken back; none for reads.
+    /// How the change would be undone; none for reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undo: Option<String>,
-    /// Why it cannot be taken back.
+    /// Why it cannot be undone; none if it can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub irrevocable_because: Option<String>,
 }

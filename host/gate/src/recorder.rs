@@ -98,7 +98,7 @@ impl Recorder {
         Ok(self.journal.note_call(self.run, Timestamp::now(), &event)?)
     }
 
-    /// What a rehearsal simulated, in a record that nobody can take for a call: how many bytes its answer has.
+    /// Records what a rehearsal simulated, in a record of its own kind. Returns the size of the answer in bytes.
     pub(crate) fn simulated<O: Operation>(
         &self,
         of: Intent,
@@ -128,7 +128,7 @@ impl Recorder {
         Ok(bytes as u64)
     }
 
-    /// What came of a call, as the journal holds it.
+    /// The result of a call, as the journal holds it.
     fn result<'a, O: Operation>(
         &self,
         call: u64,

@@ -102,7 +102,7 @@ impl Replay {
         }
     }
 
-    /// What the recorded run was answered.
+    /// The answer that the recorded run got.
     pub(crate) fn answer<O: Operation>(&self, operation: &O) -> Result<Result<O::Outcome, Failure>, Fault> {
         let unreadable = |verb, why: String| Fault::Record { operation: O::NAME.to_owned(), verb, why };
         let arguments =

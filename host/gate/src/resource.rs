@@ -49,7 +49,7 @@ impl Resource {
         Ok(Self { text: [kind, ":", path].concat(), colon: kind.len() })
     }
 
-    /// What sort of thing it is, such as `secret`.
+    /// The kind of resource, such as `secret`.
     #[must_use]
     pub fn kind(&self) -> &str {
         &self.text[..self.colon]

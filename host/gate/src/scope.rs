@@ -21,7 +21,7 @@ pub struct Scope {
     /// Which capabilities on which resources. Empty: none but the ambient ones.
     #[serde(default)]
     pub allow: Vec<Allow>,
-    /// How much of everything.
+    /// How much a run may use.
     #[serde(default)]
     pub limits: Limits,
 }
@@ -32,7 +32,7 @@ pub struct Scope {
 pub struct Allow {
     /// An interface, `remit:secrets/rotate`, with or without `@VERSION`.
     pub capability: String,
-    /// Which resources: see [`Pattern`].
+    /// The resources that it may touch, see [`Pattern`].
     pub resources: Vec<Pattern>,
     /// Accepts changes that cannot be taken back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -90,7 +90,7 @@ pub struct Limits {
     pub output: ByteSize,
     /// Bytes that the host hands to the action in one answer, as they are in the journal.
     pub one_answer: ByteSize,
-    /// The same of all answers together.
+    /// The maximum size of all answers together.
     pub answers: ByteSize,
     /// Changes, undoable or not.
     pub changes: u64,
@@ -114,14 +114,14 @@ impl Default for Limits {
     }
 }
 
-/// What is wrong with a scope's text.
+/// Why a scope is not valid.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum ScopeError {
-    /// Not TOML, or not a scope.
+    /// The text is not TOML, or not a scope.
     #[error("{file} is not a scope:\n{detail}")]
     #[diagnostic(code(usage::scope), help("`remit plan ACTION --emit-scope FILE` writes one to start from"))]
     Malformed {
-        /// Where it came from.
+        /// The path of the file.
         file: String,
         /// The error of the parser, with line and caret.
         detail: String,
@@ -130,9 +130,9 @@ pub enum ScopeError {
     #[error("{file}: {detail}")]
     #[diagnostic(code(usage::scope), help("correct the value; the README lists each limit and its default"))]
     Value {
-        /// Where it came from.
+        /// The path of the file.
         file: String,
-        /// Which value, and why.
+        /// The name of the value and what is wrong with it.
         detail: String,
     },
 }

@@ -73,7 +73,7 @@ impl Estate {
         self
     }
 
-    /// The same estate, where one call fails.
+    /// The same systems, with one call that fails.
     #[must_use]
     pub fn failing(mut self, injected: Injected) -> Self {
         self.injected = Some(injected);
@@ -92,7 +92,7 @@ impl Estate {
         self.counted.load(Ordering::Relaxed)
     }
 
-    /// What is to fail at call `at`.
+    /// The failure that is injected at call `at`; none if there is none.
     pub(crate) fn injected(&self, at: u64) -> Option<&Injected> {
         self.counted.fetch_max(at, Ordering::Relaxed);
         self.injected.as_ref().filter(|injected| injected.at == at)
@@ -140,7 +140,7 @@ pub struct Facts {
 pub struct Window {
     not_before: Timestamp,
     not_after: Timestamp,
-    /// The same end on the monotonic clock, which nobody can set back.
+    /// `not_after` on the monotonic clock, which cannot be set back.
     end: Option<Instant>,
 }
 
@@ -164,7 +164,7 @@ impl Window {
     }
 }
 
-/// What a gate is made from.
+/// The parts that a gate is made from.
 pub struct Setup {
     /// What the action may know of its own run.
     pub facts: Facts,
@@ -180,13 +180,13 @@ pub struct Setup {
     pub watch: Option<Watch>,
     /// The real systems that the run can reach.
     pub estate: Estate,
-    /// Where everything is written first.
+    /// The journal to which every call is written before it is made.
     pub journal: Journal,
     /// Seals what is secret in the journal.
     pub sealer: Arc<Sealer>,
 }
 
-/// What the host calls of a run used.
+/// How much the host calls of a run used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Used {
     /// Host calls of any kind.

@@ -15,7 +15,7 @@ pub struct UndoGate {
     pub run: RunId,
     /// The real systems in which changes are undone.
     pub estate: Estate,
-    /// Where each undo is written first.
+    /// The journal to which every undo is written before it is made.
     pub journal: Journal,
     /// Opens what was sealed.
     pub sealer: Arc<Sealer>,
@@ -57,7 +57,7 @@ impl UndoGate {
                 None => {
                     match O::undo(&backend, Permit { operation: &operation, before: &prepared }).await {
                         Ok(()) => UndoResult::Undone,
-                        // Somebody else changed it between the comparison and the write.
+                        // The resource was changed between the comparison and the write.
                         Err(Failure::Conflict(live)) => UndoResult::Conflict { live },
                         Err(failure) => UndoResult::Failed { message: failure.to_string() },
                     }

@@ -110,7 +110,7 @@ pub enum LedgerEvent {
     Expired,
     /// Authority was revoked.
     Revoked {
-        /// Who did it, and why.
+        /// The signed order to revoke, with its reason.
         statement: SignedStatement,
         /// What gives no authority any more.
         revocations: Vec<Revocation>,
@@ -121,12 +121,12 @@ pub enum LedgerEvent {
     Unfrozen(SignedStatement),
     /// A person reviewed a run that was started without the usual policy.
     Reviewed {
-        /// Who reviewed it, and what they found.
+        /// The signed order to review, with its reason.
         statement: SignedStatement,
         /// The run that was reviewed.
         run: RunId,
     },
-    /// A notifier delivered every event up to a record, or somebody gave up those that it could not deliver.
+    /// A notifier delivered every event up to a record, or a principal gave up those that it could not deliver.
     Notified {
         /// The name of the notifier.
         notifier: String,
@@ -250,7 +250,7 @@ impl<'de> Deserialize<'de> for Basis {
 pub struct Withdrawn {
     /// The basis that was revoked.
     pub basis: Basis,
-    /// Who did it, and why.
+    /// Who revoked it, and why.
     pub why: String,
 }
 

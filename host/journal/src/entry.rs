@@ -20,9 +20,9 @@ pub(crate) struct Entry {
     pub(crate) body: Range<usize>,
     /// The digest of that text, where the sender computed it: everybody waits for the writer, so the writer does less.
     pub(crate) digest: Option<Digest>,
-    /// When the record was made, by the clock of whoever made it. The text says the same.
+    /// When the record was made, by the clock of the host that made it. The text says the same.
     pub(crate) at: Timestamp,
-    /// Whether somebody waits for it.
+    /// Whether a caller waits for it.
     pub(crate) waited_for: bool,
     pub(crate) transition: Transition,
 }

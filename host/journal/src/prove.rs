@@ -22,7 +22,7 @@ pub enum Proof {
     /// What a run did.
     #[serde(rename = "remit.run-proof.v2")]
     Run(RunProof),
-    /// That the log only grew between two checkpoints.
+    /// The proof that the log only grew between two checkpoints.
     #[serde(rename = "remit.growth-proof.v1")]
     Growth(GrowthProof),
 }
@@ -46,9 +46,9 @@ pub struct RunProof {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProvenRecord {
-    /// Its sequence number, from 1.
+    /// The record's sequence number, from 1.
     pub seq: u64,
-    /// Its number among the run's records, from 1.
+    /// The record's number among the run's records, from 1.
     pub place: u64,
     /// The log entry before its own, 64 hex digits. Its own entry is
     /// `SHA-256("remit-journal-v2\n" ‖ previous ‖ SHA-256(body) ‖ place ‖ before)`, where `place` has 8 bytes, most
@@ -86,7 +86,7 @@ pub enum Proven {
         size: u64,
         /// How many records the run had then, as the host states. The proof has all of them.
         count: u64,
-        /// Its last state; none while it was under way.
+        /// The run's last state; none while it was in progress.
         state: Option<RunState>,
         /// The records of the run, each with its sequence number.
         #[serde(skip)]

@@ -39,7 +39,7 @@ pub enum PublishError {
         help("keep it as evidence; then delete it and publish again: the journal is the source")
     )]
     Changed {
-        /// Its path below the folder.
+        /// The path of the file below the folder.
         file: String,
         /// How the file differs from the journal.
         why: String,

@@ -12,12 +12,12 @@ use crate::entry::Entry;
 use crate::entry::Transition;
 use crate::name::Filed;
 
-/// After this many bytes of records a transaction is made, even if nobody waits for them.
+/// After this many bytes of records a transaction is made, even if no caller waits for them.
 const MUCH: usize = 1024 * 1024;
-/// How long a record that nobody waits for may stay in memory.
+/// How long a record that no caller waits for may stay in memory.
 const LINGER: Duration = Duration::from_millis(20);
 
-/// Where an answer goes.
+/// The channel for the answer to one sender.
 pub(crate) type Answer = oneshot::Sender<Result<(), StartError>>;
 
 /// A message to the writer.

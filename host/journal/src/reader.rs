@@ -23,7 +23,7 @@ pub struct Reader {
     pub(crate) path: PathBuf,
     database: Mutex<Connection>,
     spent: Mutex<Spent>,
-    /// Of a copied journal, beside which nothing is written.
+    /// The copy that is read, if this is a copied journal, beside which nothing is written.
     pub(crate) evidence: Option<Evidence>,
 }
 
@@ -46,7 +46,7 @@ pub struct RunSummary {
     pub action: ActionRef,
     /// The name of the principal that asked for the run.
     pub principal: String,
-    /// Who started it, if it is a live run.
+    /// The name of the principal that started the run; none for a rehearsal.
     pub started_by: Option<String>,
     /// The request that it ran under.
     pub request: Option<RequestId>,
@@ -281,7 +281,7 @@ impl Reader {
         }
     }
 
-    /// Which of these was revoked, if any was.
+    /// The first of these that was revoked; none if none was.
     pub fn struck(&self, rests_on: &[RestsOn]) -> Result<Option<Withdrawn>, JournalError> {
         let database = self.database();
         let query = || -> rusqlite::Result<Option<Withdrawn>> {

@@ -55,7 +55,7 @@ pub enum Event {
     UndoIntent(UndoIntent),
     /// An attempt to undo a change ended.
     UndoOutcome(UndoOutcome),
-    /// A person said what became of a call in doubt.
+    /// A person stated what became of a call in doubt.
     Resolved(Resolved),
     /// The key to the run's sealed records was deleted: the run cannot be reverted any more.
     UndoExpired(UndoExpired),
@@ -201,7 +201,7 @@ pub struct Authority {
     pub request: RequestId,
     /// The approvals that counted, as they were signed.
     pub approvals: Vec<Box<RawValue>>,
-    /// The start order of whoever started the run, as it was signed.
+    /// The signed trigger that started the run.
     pub trigger: Box<RawValue>,
     /// Whether the run was started without the usual policy.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -253,7 +253,8 @@ pub struct Started {
     pub grant: Option<GrantRef>,
     /// The principal who asked for the run.
     pub principal: String,
-    /// Who started it, if that was somebody else, for example under a standing scope. The run's changes count for both.
+    /// The name of the principal that started it, if not the requester, for example under a standing scope. The run's
+    /// changes count for both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_by: Option<String>,
     /// The reason, in the principal's words.
@@ -383,7 +384,7 @@ pub enum CallResult<V = Box<RawValue>, F = Box<RawValue>> {
     },
     /// A failure that the action may handle.
     Failed {
-        /// Its kind and message.
+        /// The kind of the failure and its message.
         failure: F,
     },
 }

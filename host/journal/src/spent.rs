@@ -25,7 +25,7 @@ pub struct Spent {
 struct SpentRun {
     at: Timestamp,
     request: Option<RequestId>,
-    /// Who asked for it, and who started it if that was somebody else.
+    /// The names of the requester and, if it is another principal, of the starter.
     principals: Vec<String>,
     action: String,
     /// The call number and the resource of each change that was not undone.

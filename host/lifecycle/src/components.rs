@@ -53,7 +53,7 @@ impl Home {
             .ok()
     }
 
-    /// The same, for a look that writes nothing: it finds what is compiled, and adds nothing to it.
+    /// Opens the cache for reading only: it finds what is compiled, and adds nothing.
     pub(crate) fn look_into_cache(&self) -> Option<Cache> {
         Cache::open_read_only(&self.cache(), &self.cache_key())
             .inspect_err(|error| tracing::warn!(%error, "what is compiled cannot be used"))
@@ -90,7 +90,7 @@ pub(crate) fn find(host: &Host, digest: Digest) -> Result<Candidate, Error> {
     kept(&host.home, digest, |path| host.sandbox.find(path))
 }
 
-/// The same, read anew, with nothing noted: to replay it.
+/// Reads a kept component again from its file for a replay, and notes nothing about it.
 pub(crate) fn read(home: &Home, digest: Digest) -> Result<Candidate, Error> {
     kept(home, digest, |path| Ok(Candidate::read(path)?))
 }

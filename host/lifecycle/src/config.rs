@@ -55,7 +55,7 @@ pub struct Trust {
     pub publishers: Vec<PathBuf>,
     /// Who may say who the principals are and what they may do.
     pub admins: Vec<PathBuf>,
-    /// Of no meaning any more: principals approve now. Older homes have it.
+    /// Not used any more, because principals approve now. Older homes have it.
     pub operators: Vec<PathBuf>,
 }
 

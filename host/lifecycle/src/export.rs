@@ -128,7 +128,7 @@ fn event(story: &Timeline, log: &str, reached: &Reached, own_end: bool) -> Value
             "refused": refused,
         },
     });
-    // Of a state that came later, only whom the journal names.
+    // For a later state, only the principal that the journal names.
     if let Some(by) = reached.by.as_ref().or(own_end.then_some(&story.principal)) {
         event["actor"] = json!({"user": {"name": by}});
     }

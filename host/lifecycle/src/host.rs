@@ -52,7 +52,7 @@ impl Home {
     /// Like [`Home::open`], but compiles this action first. The home is not locked while it compiles, so no other
     /// process waits.
     pub fn open_for(&self, action: &Candidate) -> Result<Host, Error> {
-        // One that is refused is refused again, and told, by who uses it.
+        // A component that is refused here is refused again, with an error, where it is used.
         self.admitted(action).map_or_else(|_| self.open(), |(sandbox, _)| self.open_shared(sandbox))
     }
 
@@ -63,7 +63,7 @@ impl Home {
         self.open_with(&config, presence, sandbox)
     }
 
-    /// The same, for one who must be alone with the home.
+    /// Like [`Home::open`], but for exclusive use of the home.
     pub(crate) fn open_alone(&self) -> Result<Host, Error> {
         let config = self.load()?;
         let presence = self.lock_file()?;

@@ -169,7 +169,7 @@ impl Home {
             admins.push(trust.add(Role::Admin, &stem(file), key, file)?);
         }
         let mut principals = String::from(PRINCIPALS);
-        // The same, for a look at it before there are files.
+        // The same text, for a check of it before there are files.
         let mut inline = String::new();
         for (n, founder) in founding.principals.iter().enumerate() {
             let InitPrincipal { name, kind, groups, key: file } = founder;
@@ -264,7 +264,8 @@ impl Making {
         };
         match begun() {
             Ok(lock) => Ok(Self { _lock: lock, made, whole: false }),
-            // Of another one's making nothing is ours to take away, not even its folder, which is not empty.
+            // What another process has made must not be removed. Its folder is not removed either, because it is not
+            // empty.
             Err(error) => {
                 made.iter().rev().for_each(|path| drop(fs::remove_dir(path)));
                 Err(error)

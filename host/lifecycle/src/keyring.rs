@@ -100,7 +100,7 @@ impl Keyring {
 pub fn rekey(home: &Home) -> Result<u64, Error> {
     let host = home.open_alone()?;
     let (path, next) = (home.seal_key(), next_key(home));
-    // Of an attempt that got nowhere: the journal does not know it.
+    // Left by an attempt that failed before the journal knew of it.
     match fs::remove_file(&next) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::kept(&next, &error)),
         _ => {}

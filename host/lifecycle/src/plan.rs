@@ -247,7 +247,7 @@ pub(crate) async fn end(
     end_with(host, run, state, detail, consumed, output, None).await
 }
 
-/// The same of a run whose action was told something: with what it said, sealed.
+/// Like `end`, for a run whose action was given a secret or content: its own words are sealed.
 pub(crate) async fn end_with(
     host: &Host,
     run: RunId,

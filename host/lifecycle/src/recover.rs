@@ -41,8 +41,7 @@ pub struct Recovered {
 pub struct Recovery {
     /// The runs that have a state now.
     pub recovered: Vec<Recovered>,
-    /// Those that could not be brought to one, and why. Nothing of them was touched; the next recovery
-    /// tries again.
+    /// The runs that could not be brought to a state, and why. They are unchanged; the next recovery tries again.
     pub stuck: Vec<(RunId, Error)>,
 }
 

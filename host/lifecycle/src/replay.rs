@@ -150,7 +150,7 @@ fn compare(
     }
     let failed = |detail: &str| {
         end.is_some_and(|ended| {
-            // Of a run in doubt the host added what is not known.
+            // For a run in doubt, the host added what is not known.
             ended.detail == detail
                 || ended.state == RunState::InDoubt
                     && ended.detail.strip_prefix(detail).is_some_and(|rest| rest.starts_with("; "))

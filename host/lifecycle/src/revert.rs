@@ -37,7 +37,7 @@ pub struct Step {
 pub struct Reverted {
     /// Each change that was undone, or that could not be.
     pub steps: Vec<Step>,
-    /// Those that were not, because one after them could not be taken back.
+    /// The changes that were not tried, because a later one could not be undone.
     pub left: Vec<String>,
 }
 

@@ -50,7 +50,7 @@ pub struct Open {
     pub needs: Vec<String>,
     /// The principals whose approval would count; empty if no approval is missing.
     pub may_approve: Vec<String>,
-    /// Of one that waits: whether it stays short of approvals even if all of them approve.
+    /// For a waiting request: whether approvals would still be missing if all of these principals approved.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub out_of_reach: bool,
     /// The names of the principals that may start runs under it.
@@ -58,7 +58,7 @@ pub struct Open {
     /// Each budget that prevents a start now although the request is approved.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub waits_for_room: Vec<String>,
-    /// Of a standing scope: what is used of its budgets.
+    /// For a standing scope: how much of its budgets is used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budgets: Option<Budgets>,
 }

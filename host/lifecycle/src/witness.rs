@@ -111,7 +111,8 @@ struct Log<'a> {
 }
 
 impl Log<'_> {
-    /// That the log goes on from `from`. Whatever a witness claims to have seen, it is the journal that is asked.
+    /// The proof that the log continues from size `from`. It is made from the journal, whatever a witness claims to
+    /// have seen.
     fn growth(&self, from: u64) -> Result<Vec<remit_tlog::Hash>, String> {
         if from > self.size {
             return Err(format!(

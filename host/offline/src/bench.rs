@@ -38,10 +38,10 @@ pub struct Case<'a> {
     pub fault: Option<&'a FailAt>,
 }
 
-/// What came of a case.
+/// The result of a case.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// The whole of it.
+    /// The whole result, in the form of an expectation.
     pub came_of_it: Expect,
     /// How many calls the run made, where these are too few for the case's fault: nothing has failed then.
     pub missed: Option<u64>,

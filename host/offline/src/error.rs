@@ -36,7 +36,7 @@ pub enum OfflineError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Backend(#[from] BackendError),
-    /// No key could be made.
+    /// No key could be generated.
     #[error(transparent)]
     #[diagnostic(transparent)]
     Key(#[from] KeyError),

@@ -15,18 +15,18 @@ use toml_edit::{Document, Item};
 
 use crate::OfflineError;
 
-/// One file: what there is, an input, and what is to come of it; then the same with a call that fails.
+/// A fixture: what there is before, an input, and the expected result; then the same with calls that fail.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fixture {
-    /// What the action is given.
+    /// The input of the action.
     pub input: Value,
     /// The scope to run in; without one, the least scope of the plan.
     pub scope: Option<Scope>,
     /// What there is, of each domain in the order of the registry.
     #[serde(skip)]
     pub things: Vec<Arc<dyn Things>>,
-    /// What is to come of it.
+    /// The expected result; none if it is not written yet.
     #[serde(skip)]
     pub expect: Option<Expect>,
     /// The same with a call that fails, once for each.
@@ -38,22 +38,22 @@ pub struct Fixture {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FailAt {
-    /// Which: counted from 1 over all calls but logging and asking about the run itself.
+    /// The number of the call, counted from 1 over all calls but logging and asking about the run itself.
     pub at: u64,
     /// The kind of failure that the call returns.
     pub failure: FailureKind,
-    /// Whether it took effect all the same.
+    /// Whether the call takes effect all the same.
     #[serde(default)]
     pub answer_lost: bool,
-    /// What is to come of it.
+    /// The expected result; none if it is not written yet.
     #[serde(skip)]
     pub expect: Option<Expect>,
-    /// In which line of the file it begins, counted from 1.
+    /// The line of the file at which it begins, counted from 1.
     #[serde(skip)]
     pub line: usize,
 }
 
-/// As reports and `--filter` name it, after the file.
+/// The name in reports and in `--filter`, after the file's.
 impl std::fmt::Display for FailAt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let lost = if self.answer_lost { ", answer lost" } else { "" };
@@ -61,24 +61,24 @@ impl std::fmt::Display for FailAt {
     }
 }
 
-/// Which of the failures that an action can meet.
+/// The failures that a call can return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailureKind {
-    /// The real system refuses.
+    /// The real system refuses the access.
     Denied,
-    /// There is no such thing.
+    /// The resource does not exist.
     NotFound,
-    /// Someone else changed it.
+    /// The resource was changed meanwhile.
     Conflict,
-    /// The arguments make no sense to it.
+    /// The arguments are not valid.
     Invalid,
-    /// It does not answer.
+    /// The system does not answer.
     Unavailable,
 }
 
 impl FailureKind {
-    /// As fixtures spell it.
+    /// The name in fixtures.
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
@@ -102,7 +102,7 @@ impl FailureKind {
     }
 }
 
-/// What is to come of it. What is left out is not looked at.
+/// An expected result. What is left out is not compared.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expect {
@@ -114,16 +114,16 @@ pub struct Expect {
     /// What the action asks for, in order, as its plan has it: a line each.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operations: Option<Vec<String>>,
-    /// What the action returns.
+    /// The output of the action.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<Value>,
-    /// What there is afterwards, by the table that fixtures have of it.
+    /// What there is after the run, by the name of the table in fixtures.
     #[serde(skip)]
     pub after: Vec<(&'static str, Vec<State>)>,
 }
 
 impl Expect {
-    /// What there is afterwards in one table.
+    /// What there is after the run, in one table.
     #[must_use]
     pub fn states(&self, table: &str) -> &[State] {
         self.after.iter().find(|(name, _)| *name == table).map_or(&[], |(_, states)| states)

@@ -12,7 +12,7 @@ pub enum AdmissionError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Component(#[from] ComponentError),
-    /// It does not fulfil the contract of an action.
+    /// The component does not fulfil the contract of an action.
     #[error("{file} is not an action: {why}")]
     #[diagnostic(
         code(usage::contract),

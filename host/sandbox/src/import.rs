@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(from = "Named")]
 pub struct Import {
-    /// As in the component: `remit:secrets/rotate@0.1.0`.
+    /// The name in the component: `remit:secrets/rotate@0.1.0`.
     pub name: String,
     /// What the host knows about it; none if the host does not offer it.
     #[serde(skip)]

@@ -38,16 +38,16 @@ impl Inspect for Inspection {
     const TASK: &'static Task = &INSPECT;
 }
 
-/// What a component says it is and imports.
+/// What a component says of itself, and what it imports.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Inspection {
-    /// Its name, or `unnamed`.
+    /// The component's name, or `unnamed`.
     pub name: String,
-    /// Its version, or `0.0.0`.
+    /// The component's version, or `0.0.0`.
     pub version: String,
-    /// Its size in bytes.
+    /// The component's size in bytes.
     pub size: usize,
-    /// Its manifest, if it carries one.
+    /// The component's manifest; none if it has none.
     pub manifest: Option<Manifest>,
     /// Every import, in the component's order.
     pub imports: Vec<Import>,
@@ -113,8 +113,8 @@ impl Inspection {
         self.not_an_action.is_none()
     }
 
-    /// Every reason why no host of this version runs it, whoever signed it. Admission refuses with the first of them;
-    /// `remit inspect` shows all. `file` names the component.
+    /// Every reason why no host of this version runs the component, with any signature. Admission refuses with the
+    /// first of them; `remit inspect` shows all. `file` names the component.
     #[must_use]
     pub fn obstacles(&self, file: &str) -> Vec<AdmissionError> {
         let file = || file.to_owned();

@@ -4,7 +4,7 @@ use remit_engine::Limits as EngineLimits;
 use remit_gate::{Exceeded, Limit, Limits, Used};
 use serde::Serialize;
 
-/// What a run used, `run` and `verify` together.
+/// How much a run used, `run` and `verify` together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Consumed {
     /// Guest computation, in wasmtime's fuel.
@@ -19,7 +19,7 @@ pub struct Consumed {
     pub input: u64,
     /// The size of the output in bytes.
     pub output: u64,
-    /// What went through the gate.
+    /// How much the host calls used.
     #[serde(flatten)]
     pub calls: Used,
 }

@@ -10,7 +10,7 @@ use remit_engine::{Cache, Engine, Metered, Prepared};
 use crate::error::AdmissionError;
 use crate::inspection::{Candidate, Inspection};
 
-/// What the store of an action holds.
+/// The data in the store of an action.
 pub(crate) type Guest = Metered<Ctx>;
 
 /// The engine and the actions that it made ready. One per process.

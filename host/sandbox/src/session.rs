@@ -10,7 +10,7 @@ use crate::meter::Meter;
 use crate::sandbox::{Guest, Sandbox};
 use crate::stop::Stop;
 
-/// Which export to call.
+/// The export that is called.
 #[derive(Clone, Copy, Debug)]
 pub enum Call<'a> {
     /// The `run` export, which makes the repair.

@@ -145,7 +145,7 @@ impl Tile {
         self.level
     }
 
-    /// Its index within the level.
+    /// The index of the tile within its level.
     #[must_use]
     pub fn index(&self) -> u64 {
         self.index

@@ -283,7 +283,7 @@ impl Principals {
         })
     }
 
-    /// Who may allow a run without the usual policy.
+    /// The principals that may allow a break-glass run; none if the file names none.
     #[must_use]
     pub fn break_glass(&self) -> Option<&BreakGlass> {
         self.break_glass.as_ref()

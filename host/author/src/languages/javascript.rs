@@ -10,9 +10,9 @@ mod declarations;
 /// npm takes no project that is called as something that it depends on.
 pub(crate) const RESERVED: (&[&str], &str) =
     (&["componentize-qjs", "esbuild", "typescript"], "a tool that the project is built with has it");
-/// What it takes for JavaScript.
+/// The commands that install the tools for JavaScript.
 pub(crate) const INSTALL_JS: &str = "npm install --save-dev componentize-qjs@0.4.5 esbuild@0.28.2";
-/// What it takes for TypeScript.
+/// The commands that install the tools for TypeScript.
 pub(crate) const INSTALL_TS: &str =
     "npm install --save-dev componentize-qjs@0.4.5 esbuild@0.28.2 typescript@7.0.2";
 

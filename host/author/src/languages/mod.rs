@@ -14,21 +14,21 @@ use include_dir::{Dir, include_dir};
 
 use crate::{AuthorError, Project};
 
-/// A language: how its projects are told apart, begun and built.
+/// A language: how its projects are recognised, created and built.
 #[derive(Clone, Copy)]
 pub struct Language(&'static Entry);
 
-/// What the table says of a language.
+/// An entry of the table of languages.
 pub(crate) struct Entry {
-    /// As `--lang` spells it.
+    /// The name as `--lang` takes it.
     pub(crate) name: &'static str,
-    /// As a person writes it.
+    /// The name as a person writes it.
     pub(crate) title: &'static str,
     /// The files that tell a project of it, any of them.
     pub(crate) marks: &'static [&'static str],
-    /// What a new project starts from, with placeholders.
+    /// The files that a new project starts with, with placeholders.
     pub(crate) template: &'static Dir<'static>,
-    /// What its projects bring along.
+    /// The files of the SDK that its projects get a copy of.
     pub(crate) sdk: &'static Dir<'static>,
     /// Builds a component, before its metadata.
     pub(crate) build: fn(&Project) -> Result<Vec<u8>, AuthorError>,
@@ -155,7 +155,7 @@ impl Language {
         self.0
     }
 
-    /// As `--lang` spells it.
+    /// The name as `--lang` takes it.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.0.name

@@ -99,7 +99,7 @@ pub(crate) fn build(project: &Project) -> Result<Vec<u8>, AuthorError> {
         .env("CARGO_ENCODED_RUSTFLAGS", flags(&project.dir))
         .envs(project.environment.iter().cloned());
     let printed = tool::run(&mut command, "Rust", INSTALL).map_err(without_target)?;
-    // Cargo tells of its path as it was given, links and all; or resolved, in other versions.
+    // Depending on its version, Cargo prints its path as given, with links, or resolved.
     let resolved = |path: &Path| fs::canonicalize(path).map_err(|error| AuthorError::file(path, &error));
     let manifest = resolved(&manifest)?;
     let module = printed

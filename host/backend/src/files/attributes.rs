@@ -111,13 +111,13 @@ impl Attributes {
         self
     }
 
-    /// Whether a program in this file would run as somebody else, or with more than its user has.
+    /// Whether a program in this file would run as another user, or with more privileges than its user has.
     #[must_use]
     pub fn is_privileged(&self) -> bool {
         self.mode & (SET_USER | SET_GROUP) != 0 || self.xattrs.contains_key(CAPABILITY)
     }
 
-    /// Why nobody may change it, if nobody may.
+    /// Why the file cannot be changed by anyone; none if it can.
     #[must_use]
     pub fn locked(&self) -> Option<&'static str> {
         let flags = IFlags::from_bits_retain(self.flags?);
@@ -158,7 +158,7 @@ fn flags(of: BorrowedFd<'_>) -> Option<IFlags> {
 }
 
 fn xattrs(of: BorrowedFd<'_>) -> Result<Result<BTreeMap<String, Vec<u8>>, Odd>, Errno> {
-    // Somebody may add one between the question for the size and the one for the list.
+    // An attribute can be added between the call for the size and the call for the list.
     for _ in 0..3 {
         match xattrs_once(of) {
             Err(Errno::RANGE | Errno::NODATA) => {}
@@ -197,8 +197,8 @@ fn xattrs_once(of: BorrowedFd<'_>) -> Result<Result<BTreeMap<String, Vec<u8>>, O
     Ok(Ok(xattrs))
 }
 
-/// Gives `wanted` to a draft that nobody else knows, and makes sure that it has them. The owner comes before the
-/// set-user-id bit and before file capabilities: at no moment is a privilege of one user another user's.
+/// Sets the attributes of a draft, which no other process knows, and checks that it has them. The owner is set before
+/// the set-user-id bit and before file capabilities, so that at no moment one user has a privilege of another.
 pub(super) fn give(to: BorrowedFd<'_>, wanted: &Attributes) -> Result<(), Broke> {
     let has = now(to)?;
     if let Some(flags) = wanted.flags.filter(|flags| Some(*flags) != has.flags) {
@@ -250,8 +250,8 @@ fn now(of: BorrowedFd<'_>) -> Result<Attributes, Broke> {
     read.map_err(|odd| Broke::NotTaken(format!("it {odd}")))
 }
 
-/// Why nothing with these can be made in a directory, found on a file without a name that is gone at once: nobody ever
-/// sees it. The outer error is that nothing at all can be made there.
+/// Why a file with these attributes cannot be made in a directory; none if it can. This is tried on an unnamed file
+/// that is removed at once. The outer error is that no file at all can be made there.
 pub(super) fn cannot_be_given(directory: impl AsFd, wanted: &Attributes) -> Result<Option<String>, Errno> {
     let mut wanted = wanted.clone();
     // A file has none, and where the other ACL can be set this one can.
@@ -265,7 +265,7 @@ pub(super) fn cannot_be_given(directory: impl AsFd, wanted: &Attributes) -> Resu
     Ok(give(draft.as_fd(), &wanted).err().map(|broke| broke.to_string()))
 }
 
-/// The same where it cannot be tried.
+/// What [`cannot_be_given`] answers where it cannot be tried on a file.
 fn by_rule(wanted: &Attributes) -> Option<String> {
     let user = rustix::process::geteuid();
     if user.is_root() {

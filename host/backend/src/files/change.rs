@@ -114,7 +114,7 @@ struct Attempt<'a> {
 struct Draft {
     name: String,
     directory: bool,
-    /// Whether it was tried to give it its name: from then on nobody knows without looking.
+    /// Whether the draft's rename to its final name was tried. From then on only a look can tell what is there.
     published: bool,
 }
 
@@ -149,7 +149,7 @@ impl Attempt<'_> {
         sys::remove(self.at, self.name, directory)
     }
 
-    /// The answer: that nothing was changed if that was seen, and otherwise that nobody knows.
+    /// The failure to return: definite if it was seen that nothing changed, otherwise in doubt.
     fn failed(self, broke: &Broke) -> Failure {
         let untouched = match &self.draft {
             // As long as the draft has its own name it has no other.
@@ -186,8 +186,8 @@ fn in_doubt(path: &str, broke: &Broke) -> Failure {
     Failure::Unavailable(format!("{}: {broke}", shown(path)))
 }
 
-/// Whether nobody changed what is there since it was looked at. What comes after it takes no time worth mentioning, but
-/// some: a file has no compare-and-swap.
+/// Checks that the file is still as it was when it was read. A short time remains between this check and the change,
+/// because a file has no compare-and-swap.
 fn still(at: &Dir, name: &str, live: &Found) -> Result<(), Broke> {
     let now = match mark(at, name) {
         Ok((thing, changed)) => Some((thing, changed)),

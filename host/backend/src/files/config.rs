@@ -20,7 +20,7 @@ use crate::systems::{Checked, Systems, Trouble};
 pub struct FilesConfig {
     /// The first segment of its resources: `etc` for `file:etc/app.conf`. Actions find it at `/etc`.
     pub name: String,
-    /// Where it is; absolute.
+    /// The absolute path of the directory.
     pub path: PathBuf,
 }
 
@@ -50,7 +50,7 @@ impl Systems for Files {
                 return wrong("path", format!("{} is not absolute", path.display()));
             }
             let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.clone());
-            // Whoever could write there could write the journal and the keys.
+            // A run that can write there could write the journal and the keys.
             if home.starts_with(&real) || real.starts_with(&home) {
                 return wrong("path", format!("{} and Remit's own home lie in each other", path.display()));
             }

@@ -21,11 +21,11 @@ use super::{Attributes, FileNode, Node};
 /// A fault that a test injects into the system calls of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Wrong {
-    /// Which call, counted from 0.
+    /// The number of the call that fails, counted from 0.
     at: usize,
-    /// It has its effect all the same: only the answer is an error.
+    /// The call takes effect, and only its answer is an error.
     happens: bool,
-    /// And nothing can be cleared away.
+    /// The cleanup of the draft fails too.
     stuck: bool,
 }
 
@@ -207,7 +207,7 @@ fn whichever_call_fails_what_is_said_is_true() {
     }
 }
 
-/// At each call, a draft that runs as somebody is that somebody's already.
+/// At every call, a draft that would run as a user already belongs to that user.
 #[test]
 fn no_draft_is_ever_somebody_elses_program() {
     let place = place();

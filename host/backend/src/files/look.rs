@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use super::node::{Found, Thing};
 use super::{Entry, FileNode, MAX_FILE, Node, Odd, TEMPORARY, attributes};
 
-/// What a path leads to.
+/// What a path leads to below the root.
 pub(super) enum Walk<'a> {
     /// The directory it lies in, and its name there.
     In(Dir, &'a str),

@@ -93,7 +93,7 @@ impl Files {
         Ok(self.find(of).await?.node)
     }
 
-    /// What there is, and which one it is.
+    /// Reads what is at a path, with the identity of the file or directory.
     pub async fn find(&self, of: &Resource) -> Result<Found, Failure> {
         if let Some(played) = self.played_at(of.path()) {
             return Ok(Found::only(played));
@@ -101,8 +101,9 @@ impl Files {
         self.on_disk(of, look::snapshot).await
     }
 
-    /// Why nothing with these attributes could be made in a directory (or again), if so. Tried on a file without a name,
-    /// which nobody sees. In a directory that is only played, the one on the disk that it would lie in is asked.
+    /// Why nothing with these attributes could be made in a directory, or made again; none if it could. This is tried
+    /// on an unnamed file. For a directory that exists only in the rehearsal, the directory on disk that it would be in
+    /// is used.
     pub async fn cannot_make(
         &self,
         directory: &Resource,

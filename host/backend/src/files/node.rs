@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::attributes::{Attributes, is_given};
 
-/// What is at a path, content and all.
+/// What is at a path, with its content.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Node {
     /// There is nothing at the path.
@@ -189,7 +189,7 @@ pub struct Found {
     pub node: Node,
     /// Which one it is. None for nothing, and for what a rehearsal plays.
     pub thing: Option<Thing>,
-    /// When anything of it changed last.
+    /// When the content or an attribute changed last (ctime), in seconds and nanoseconds.
     pub(super) changed: Option<(i64, u32)>,
 }
 
@@ -201,7 +201,7 @@ impl Found {
     }
 }
 
-/// What lies in a directory under one name.
+/// An entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The name in the directory, without a path.
@@ -227,7 +227,7 @@ impl Entry {
 }
 
 impl Node {
-    /// As a look tells it.
+    /// This node without its content, as a look returns it.
     #[must_use]
     pub fn is(&self) -> Is {
         match self {
@@ -254,7 +254,7 @@ impl Node {
         }
     }
 
-    /// Of a file or a directory.
+    /// The attributes; none unless it is a file or a directory.
     #[must_use]
     pub fn attributes(&self) -> Option<&Attributes> {
         match self {

@@ -58,7 +58,7 @@ pub(super) enum Broke {
     Call {
         /// The system call that failed.
         call: Call,
-        /// Of which attribute, or nothing.
+        /// The attribute that the call was for; empty for a call without one.
         what: String,
         errno: Errno,
     },

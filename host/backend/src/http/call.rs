@@ -65,7 +65,7 @@ pub(crate) struct Answer {
     pub(crate) body: Zeroizing<Vec<u8>>,
     /// What the server says about an error, for [`Answer::says`].
     pub(super) remarks: Vec<String>,
-    /// The same as it may be shown, after a colon; empty if it says nothing.
+    /// The remarks as they may be shown, after a colon; empty if there are none.
     pub(super) words: String,
 }
 

@@ -81,11 +81,11 @@ pub(crate) enum Meaning {
     Refused,
     /// The token is not accepted.
     Denied,
-    /// It may be otherwise soon.
+    /// The answer may be different soon.
     Later,
     /// The system cannot be used, and a person must do something: what.
     Unavailable(&'static str),
-    /// A redirect. None is followed: the token would go to whoever is named there.
+    /// A redirect. It is not followed, because the token would be sent to the redirect's target.
     Redirect,
 }
 
@@ -153,7 +153,7 @@ impl<A: Api> Client<A> {
         }
         let agent = Agent::config_builder()
             .http_status_as_error(false)
-            // Following would hand the token to whoever is named there.
+            // A redirect would send the token to its target.
             .max_redirects(0)
             .max_redirects_will_error(false)
             // No proxy from the environment: the token goes to the configured address only.

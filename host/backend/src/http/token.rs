@@ -9,7 +9,7 @@ use remit_trust::SecretText;
 
 use crate::error::BackendError;
 
-/// Where the token is.
+/// The source of the token.
 pub(super) enum Token {
     File(PathBuf),
     Value(SecretText),
@@ -57,7 +57,7 @@ impl Token {
         }
     }
 
-    /// Which token, for a person.
+    /// The source of the token, for a person.
     pub(super) fn name(&self) -> String {
         match self {
             Self::File(file) => format!("the token in {}", file.display()),

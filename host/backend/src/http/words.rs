@@ -7,13 +7,13 @@ const LOOKED_AT: usize = 2000;
 const SHOWN: usize = 240;
 /// Words and secrets that have so many bytes in common, or all of a shorter secret, are taken to be about it.
 const IN_COMMON: usize = 8;
-/// A run of letters and digits that is as long could be a token or a value that nobody here knows.
+/// A string of letters and digits of at least this length could be a token, or a value that is not known here.
 const LIKE_A_TOKEN: usize = 20;
 
 /// A server's `errors` in plain characters and cut; `None` if it has none.
 ///
-/// They are a server's, so anything could be in them: nothing of them is shown where they have a part of one of
-/// `secrets`, and nothing ever of what looks like a token.
+/// A server can put anything into them. A message with a part of one of `secrets` is not shown, nor is anything that
+/// looks like a token.
 pub(super) fn shown<'a>(said: &[String], secrets: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let said: String = said.join("; ").chars().take(LOOKED_AT).collect();
     let said = said.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -9,7 +9,7 @@ use super::store::{Act, BoxFuture, Identity, Metadata, Right, SecretStore, Secre
 
 /// A store whose calls block. Its methods mean what those of [`SecretView`] and [`SecretStore`] do.
 pub trait Blocking: Send + Sync + 'static {
-    /// What the log calls it.
+    /// The store's name in the log.
     const NAME: &'static str;
 
     fn metadata(&self, path: &str) -> Result<Metadata, Failure>;
@@ -36,7 +36,7 @@ impl<B> Clone for OnThreads<B> {
 }
 
 impl<B: Blocking> OnThreads<B> {
-    /// Runs `work` on a thread. It goes on to its end even if nobody waits for it any more.
+    /// Runs `work` on a thread. It runs to its end even if its caller stops waiting.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&B) -> Result<T, Failure> + Send + 'static,

@@ -19,9 +19,9 @@ use crate::routes::longest;
 pub struct SecretsConfig {
     /// Leading segments of the paths it serves; empty for all that no longer prefix claims.
     pub prefix: String,
-    /// How fresh values look.
+    /// How fresh values are generated.
     pub generator: Generator,
-    /// Where they are kept.
+    /// The store that serves the secrets.
     pub serving: Serving,
 }
 

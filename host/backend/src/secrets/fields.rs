@@ -40,7 +40,7 @@ impl Fields {
         fields
     }
 
-    /// How many there are.
+    /// The number of fields.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
@@ -52,7 +52,7 @@ impl Fields {
         self.0.is_empty()
     }
 
-    /// As a JSON object, to be sealed or sent.
+    /// The fields as a JSON object, to be sealed or sent.
     #[must_use]
     pub fn to_secret(&self) -> SecretBytes {
         let map: BTreeMap<&str, &str> = self.iter().collect();

@@ -28,7 +28,7 @@ struct Scene {
 /// A secret that the rehearsal changed.
 struct Known {
     metadata: Metadata,
-    /// What the rehearsal wrote, by version.
+    /// The fields that the rehearsal wrote, by version number.
     written: BTreeMap<u64, Fields>,
 }
 

@@ -39,7 +39,8 @@ impl Identity {
 /// What is known of a secret without reading its values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metadata {
-    /// Which secret it is. Every store says so; it is no part of what an action is told, nor of its record.
+    /// The identity of the secret. Every store has one. It is neither returned to an action nor recorded in the
+    /// outcome.
     #[serde(skip)]
     pub identity: Option<Identity>,
     /// The newest version's number; 0 if the secret has none.
@@ -76,7 +77,8 @@ pub struct Version {
     pub created: u64,
     /// Whether it can be read.
     pub state: VersionState,
-    /// When the store will delete it by itself. No part of what an action is told, nor of its record.
+    /// When the store will delete the version by itself; none if never. It is neither returned to an action nor
+    /// recorded.
     #[serde(skip)]
     pub expires: Option<Timestamp>,
 }

@@ -16,7 +16,7 @@ const LENGTH: usize = 4;
 pub(super) struct Kept {
     /// By their digest, as [`Likeness`] has them: what was and what will be mostly have the same.
     values: BTreeMap<Digest, Vec<u8>>,
-    /// Of the file before the change.
+    /// The content of the file before the change.
     pub(super) content: Vec<u8>,
 }
 

@@ -25,9 +25,9 @@ pub struct Before {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct After {
-    /// As in a resource.
+    /// The path as in a resource: `etc/app.conf`.
     path: String,
-    /// Left out where there is no such file.
+    /// The expected content; none if there must be no such file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     content: Option<String>,
 }

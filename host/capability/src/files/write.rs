@@ -53,7 +53,7 @@ impl Observe for Find {
     async fn observe(&self, on: &Files) -> Result<Kind, Failure> {
         Ok(match on.snapshot(&self.resource).await? {
             Node::Absent => {
-                // Where it cannot be made either, the guest is told when it opens it, not when it closes it.
+                // A file that cannot be made there fails when the guest opens it, not when it closes it.
                 if let Some((parent, _)) = self.resource.path().rsplit_once('/') {
                     let parent = Resource::new(self.resource.kind(), parent)
                         .map_err(|error| Failure::Invalid(error.to_string()))?;
@@ -341,8 +341,8 @@ impl<E: Edits> Change for Edit<E> {
 }
 
 impl<E: Edits> Edit<E> {
-    /// Of the file that a new one is to be like. Never what makes a program run as somebody else, or with more than its
-    /// user has: that stays where its owner put it.
+    /// The attributes of the file that a new one is to be like, without those that make a program run as another user
+    /// or with more privileges than its user has.
     async fn attributes_of(&self, like: &Resource, on: &Files) -> Result<Attributes, Failure> {
         match on.find(like).await?.node {
             Node::File(file) if file.content != self.0.content() => {
@@ -356,15 +356,15 @@ impl<E: Edits> Edit<E> {
         }
     }
 
-    /// What was prepared to be there.
+    /// What was prepared to be at the path after the change.
     fn after(&self, before: &Prepared<BeforeChange>) -> Result<Node, Failure> {
         let kept = Kept::unsealed(before.secret.as_ref())?;
         kept.node(&before.undo.becomes, self.0.content().to_vec())
     }
 }
 
-/// The same from a journal that recorded of a file its content, mode and owner only, and of a directory its mode: what it
-/// did not record stays as it is.
+/// The node to put back by a journal that recorded only the content, mode and owner of a file, and only the mode of a
+/// directory: what it did not record stays as it is.
 fn as_recorded_before(was: &Likeness, before: &Prepared<BeforeChange>, live: &Node) -> Result<Node, Failure> {
     let plain =
         Attributes { owner: 0, group: 0, mode: 0, xattrs: std::collections::BTreeMap::new(), flags: None };

@@ -92,7 +92,7 @@ enum Standing {
     Rotated { at: u64 },
     /// Nothing was written since, or what was there before was put back.
     Unrotated,
-    /// What there is instead.
+    /// The present state, in words.
     Other(String),
 }
 
@@ -138,9 +138,9 @@ impl Rotate {
         })
     }
 
-    /// Whether the history shows that nothing of this rotation is left to take back, although the current
-    /// value is neither of its two: once an earlier rotation of the run is undone as well, it is that
-    /// one's. Without this a revert that was cut short could not be started over.
+    /// Whether the history shows that this rotation was already undone although the current value is neither of its
+    /// two: if an earlier rotation of the run was undone too, the current value is that rotation's. Without this, an
+    /// interrupted revert could not be started again.
     async fn is_over(
         &self,
         previous: u64,
@@ -221,8 +221,8 @@ impl Change for Rotate {
         let mut new = old.clone();
         new.insert(field.clone(), generator.generate()?);
         let secret = Values { old, new }.seal()?;
-        // Putting the old value back needs what writing the new one does: whoever may do one may do the other. It is
-        // better known now than half-way.
+        // To put the old value back needs the same right as to write the new one. It is better to know now than
+        // half-way.
         if let Right::Lacking(why) = store.right(&self.resource, Act::Put).await? {
             return Err(Failure::Denied(why));
         }

@@ -21,7 +21,7 @@ pub struct Before {
     /// The names of its fields; the host makes the values.
     #[serde(default = "one_field")]
     fields: Vec<String>,
-    /// How many versions it has.
+    /// The number of versions of the secret.
     #[serde(default = "one")]
     versions: u64,
     /// The versions that are disabled.

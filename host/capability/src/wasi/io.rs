@@ -23,9 +23,9 @@ pub enum Input {
 /// A place in an open file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Which of the run's buffers holds it.
+    /// The index of the file's buffer.
     pub buffer: usize,
-    /// The next byte; none for wherever its end is.
+    /// The position of the next byte; none for the end of the file, wherever that is.
     pub at: Option<u64>,
 }
 

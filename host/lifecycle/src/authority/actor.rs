@@ -40,8 +40,8 @@ impl Home {
 }
 
 impl Actor {
-    /// Returns who acts. A principal's order must be exactly this one, must be new, and must be allowed by the policies; for
-    /// an order about a run, these are given the request behind the run.
+    /// Returns who acts. A principal's order must be exactly this one, must be new, and must be allowed by the
+    /// policies. For an order about a run, the policies are given the request behind the run.
     pub(crate) fn orders(
         &self,
         host: &Host,

@@ -181,7 +181,7 @@ fn allows(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, what: &Wha
                 About::Request(id) if reader.acts(About::Request(id))?.is_empty() => {
                     return refuse("it revokes a request that was never made");
                 }
-                // One that cannot be read any more, because its requester is gone, can still be taken away.
+                // A request that cannot be read any more, because its requester is gone, can still be revoked.
                 About::Request(id) => RequestState::load(reader, rules, id).ok().map(|case| case.matter),
                 About::Host => None,
             };

@@ -111,7 +111,7 @@ fn gives(allow: &Allow) -> BTreeSet<Does> {
             Effect::Disclose => all.extend(allow.disclose.then_some(Does::Disclose)),
         }
     }
-    // That it looks says nothing more of what it reads or changes.
+    // With other powers, that it also observes says nothing more.
     if all.len() > 1 {
         all.remove(&Does::Observe);
     }
@@ -135,19 +135,20 @@ fn steps(plan: Option<&Plan>) -> Steps {
 }
 
 impl Powers {
-    /// Of a request: the union of its plan, if it has one, and its scope.
+    /// The powers of a request: the union of its plan, if it has one, and its scope.
     #[must_use]
     pub fn of(plan: Option<&Plan>, scope: &Scope) -> Self {
         Self::union(plan, scope, gives)
     }
 
-    /// Of a run that its plan binds: whatever is more than a look is a step of the plan, and the scope adds looks.
+    /// The powers of a run that is bound by its plan: whatever is more than a read is a step of the plan, and the scope
+    /// adds reads.
     #[must_use]
     pub(crate) fn of_run(plan: &Plan, scope: &Scope) -> Self {
         Self::union(Some(plan), scope, |allow| gives(allow).into_iter().filter(|does| does.looks()).collect())
     }
 
-    /// Of a rehearsal: it looks at whatever the scope names, and does nothing else.
+    /// The powers of a rehearsal: it reads whatever the scope names, and does nothing else.
     #[must_use]
     pub(crate) fn of_rehearsal(scope: &Scope) -> Self {
         let looks = |does: Does| if does.looks() { does } else { Does::Observe };
@@ -188,17 +189,17 @@ impl Powers {
         Self { all: all.collect(), planned: plan.is_some(), limits }
     }
 
-    /// Those that the plan does not use; all, where there is no plan.
+    /// The powers that the plan does not use; all of them, if there is no plan.
     pub fn unused(&self) -> impl Iterator<Item = &Power> {
         self.all.iter().filter(|power| power.steps == 0)
     }
 
-    /// On what it may do that.
+    /// The resources on which it may do that.
     pub(crate) fn on(&self, does: Does) -> BTreeSet<Pattern> {
         self.all.iter().filter(|power| power.does == does).map(|power| power.resource.clone()).collect()
     }
 
-    /// On what it may do more than look.
+    /// The resources on which it may do more than read.
     pub(crate) fn touches(&self) -> BTreeSet<&Pattern> {
         self.all.iter().filter(|power| !power.does.looks()).map(|power| &power.resource).collect()
     }

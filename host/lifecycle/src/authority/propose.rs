@@ -220,7 +220,7 @@ impl RequestOptions {
         Ok(())
     }
 
-    /// Those of a request that is made already.
+    /// The options of a request that was made already.
     fn of(request: &Request) -> Self {
         Self {
             reason: request.reason.clone(),
@@ -254,7 +254,8 @@ fn check(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, request: &R
             if crate::plan::reference(&admitted) != *action {
                 return refuse("the action is not called like this");
             }
-            // So is what its plan does and the scope does not accept: a rehearsal shows it, a run never could.
+            // The scope must also cover what the plan does: a rehearsal shows every step, but a run could not make one
+            // outside the scope.
             for step in plan.iter().flat_map(|plan| &plan.steps) {
                 let (operation, resource) = (step.operation.clone(), step.resource.to_string());
                 let refused = |reason| Fault::OutOfScope { operation, resource, reason };

@@ -259,7 +259,8 @@ impl Home {
         Ok((principals, policies, digest))
     }
 
-    /// Of the rules that an administrator signed last, as that file says; none if there is none that can be read.
+    /// The digest of the rules that an administrator signed last, as the rules file states it; none if there is no
+    /// readable one.
     pub(super) fn signed_digest(&self) -> Result<Option<Digest>, Error> {
         let Ok(read) = remit_file::trusted(&self.rules_file(), remit_file::Kind::Rules) else {
             return Ok(None);
@@ -280,7 +281,7 @@ impl Home {
         self.sign_rules_of(&self.load()?, admin, agree)
     }
 
-    /// The same of a home with this configuration, which it may not have yet.
+    /// Like [`Home::sign_rules`], for a home with this configuration, which it may not have yet.
     pub(crate) fn sign_rules_of(
         &self,
         config: &Config,

@@ -42,7 +42,7 @@ impl<D: Document> Prepared<D> {
         D::TYPE
     }
 
-    /// Of the payload: what other documents name this one by.
+    /// The digest of the payload, by which other documents name this one.
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest::of(&self.payload)

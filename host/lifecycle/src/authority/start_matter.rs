@@ -18,7 +18,7 @@ pub(crate) fn matter_of_start(
     started_by(reader, case, by.name())
 }
 
-/// The same of one who would start it.
+/// What policies are given of a start of this request by the principal `name`.
 pub(super) fn started_by(reader: &Reader, case: &RequestState, name: &str) -> Result<PolicyRequest, Error> {
     let spent_by_starter = spent(reader, |spent| spent.by_principal(name))?;
     Ok(PolicyRequest { spent_by_starter, ..case.matter.clone() })
@@ -35,7 +35,7 @@ pub(crate) fn matter_of_run(
     run_of(reader, case, by.name(), steps)
 }
 
-/// The same of one who would start it.
+/// What policies are given of a run under a standing scope that the principal `name` would start.
 pub(super) fn run_of(
     reader: &Reader,
     case: &RequestState,

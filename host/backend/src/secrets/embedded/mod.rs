@@ -25,7 +25,7 @@ pub use error::EmbeddedError;
 
 /// The newest format known, in SQLite's `user_version`.
 const FORMAT: i64 = 2;
-/// How long a writer waits for another process.
+/// The maximum time that a writer waits for another process.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// What the key is known by; see `key_check` in the schema.
 const KEY_CHECK: &[u8] = b"remit-secrets-key-v1";
@@ -120,8 +120,9 @@ impl Embedded {
         self.run(move |inner| inner.insert(&path, None, None, &fields)).await
     }
 
-    /// The same, but that every field but `field` is as it was: as `bao kv patch` does it. Answers the number, and what was
-    /// kept. [`Failure::Conflict`] if what there is cannot be read, and so nothing can be kept of it.
+    /// Like [`Self::seed`], but keeps every field except `field`, as `bao kv patch` does. Returns the version number
+    /// and the names of the kept fields. [`Failure::Conflict`] if the present version cannot be read, so that none of
+    /// it can be kept.
     pub async fn seed_field(
         &self,
         secret: &Resource,
@@ -148,7 +149,7 @@ impl Embedded {
                 let kept = old.names().filter(|name| *name != field).map(ToOwned::to_owned).collect();
                 let new = old.with(&field, value.clone());
                 match inner.insert(&path, identity.as_ref(), Some(current), &new) {
-                    // Somebody wrote meanwhile: what is kept is what they wrote.
+                    // Another process wrote meanwhile: what it wrote is kept.
                     Err(Failure::Conflict(_)) => {}
                     written => return Ok((written?, kept)),
                 }
@@ -244,7 +245,7 @@ impl Blocking for Database {
         Ok(())
     }
 
-    /// Whoever may write to the file may do everything.
+    /// A process that can write to the file has every right.
     fn right(&self, _: &str, _: Act) -> Result<Right, Failure> {
         Ok(Right::Held)
     }
@@ -338,7 +339,7 @@ impl Database {
                 .map_err(|error| Failure::Invalid(error.to_string()))?;
             let now = Timestamp::now().as_millisecond();
             if current == 0 {
-                // Of a secret whose versions somebody removed by hand, nothing is left: this is another one.
+                // If all versions of a secret were removed by hand, this is a new secret with a new identity.
                 tx.execute(
                     "INSERT OR REPLACE INTO secret VALUES (?1, ?2 || '-' || hex(randomblob(16)))",
                     params![path, now],
@@ -354,7 +355,7 @@ impl Database {
         })
     }
 
-    /// One transaction that compares and writes; nothing of it stays if it fails.
+    /// Compares and writes in one transaction, which leaves nothing behind if it fails.
     fn change<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
         let mut db = self.db();
         let tx = db

@@ -24,7 +24,7 @@ use crate::error::BackendError;
 use crate::http::{Answer, Call, Client, Settings};
 use api::{LOOKUP, SEALED, Vault};
 
-/// Where a token asks what it may do.
+/// The endpoint that tells what a token may do.
 const CAPABILITIES: &str = "sys/capabilities-self";
 
 /// What docs/configuration.md tells to grant: the endpoint of the engine, and the capability on it.
@@ -54,7 +54,7 @@ fn right_of(act: Act) -> (&'static str, &'static str) {
 pub struct OpenBaoConfig {
     /// `https://HOST[:PORT]`; `http://` for loopback addresses only.
     pub address: String,
-    /// Where the engine is mounted.
+    /// The path at which the engine is mounted.
     #[serde(default = "default_mount")]
     pub mount: String,
     /// The namespace, if the server has them.
@@ -67,7 +67,7 @@ pub struct OpenBaoConfig {
     /// The CA that signed the server's certificate, in PEM, relative to Remit's home. Without it the
     /// public ones are trusted.
     pub ca_file: Option<PathBuf>,
-    /// What one call may take in all.
+    /// The maximum time of one call with all its attempts.
     #[serde(default = "default_timeout", deserialize_with = "remit_text::duration::deserialize")]
     pub timeout: SignedDuration,
 }
@@ -129,7 +129,7 @@ impl Blocking for Engine {
         let call = Call::get(format!("{}/data/{path}", self.mount)).with_query(format!("version={version}"));
         let answer = self.client.read(&call)?;
         if answer.status == 404 {
-            // Of a version that was deleted, KV version 2 answers 404 with its metadata.
+            // For a deleted version, KV version 2 answers 404 with its metadata.
             let why = match wire::withdrawn(&answer.body) {
                 Some(state) => format!("version {version} of {path} is {state}"),
                 None => format!("{path} has no version {version}"),
@@ -348,7 +348,7 @@ impl Engine {
         } else if answer.says("Invalid path for a versioned K/V secrets engine") {
             self.client.garbage("KV version 2 paths")
         } else {
-            // Of version 1, every path of version 2 is one where nothing is.
+            // In an engine of version 1, every path of version 2 is an empty one.
             let mount = self.client.read(&self.client.api().engine()).ok().filter(|mount| mount.status < 300);
             match mount.map(|mount| self.is_versioned(&mount)) {
                 Some(Err(other @ Failure::Invalid(_))) => other,

@@ -151,7 +151,7 @@ pub(super) fn withdrawn(body: &[u8]) -> Option<VersionState> {
         metadata: About,
     }
     let about = data::<Found>(body)?.metadata;
-    // That it is deleted, the status has said.
+    // The status already says that it is deleted.
     Some(if about.destroyed { VersionState::Destroyed } else { VersionState::Disabled })
 }
 

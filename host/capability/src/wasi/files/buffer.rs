@@ -44,7 +44,7 @@ pub(super) struct Buffer {
 #[derive(Default)]
 pub(crate) struct Buffers {
     open: Vec<Option<Buffer>>,
-    /// What listings hold that the guest has not closed.
+    /// The size in bytes of the listings that the guest has not closed.
     listed: usize,
 }
 
@@ -175,7 +175,7 @@ impl Ctx {
         if !buffer.dirty || buffer.gone {
             return Ok(Ok(()));
         }
-        // Whatever comes of it, the guest is told once.
+        // The guest gets an error once only.
         buffer.dirty = false;
         let sha256 = Digest::of(&buffer.content);
         let (from, new) = match buffer.base {

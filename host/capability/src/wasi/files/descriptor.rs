@@ -281,7 +281,7 @@ impl HostDescriptor for Ctx {
         _: PathFlags,
         path: String,
     ) -> Answer<MetadataHashValue> {
-        // Of the name alone: whether there is such a file, `stat-at` tells.
+        // Only from the name: `stat-at` tells whether there is such a file.
         let directory = or_code!(self.directory(&of)?);
         Ok(Ok(identity(&or_code!(self.named::<Look>(&directory, &path)?))))
     }

@@ -11,7 +11,7 @@ use crate::bindings::wasi::filesystem::types::{DescriptorFlags, ErrorCode, OpenF
 use crate::ctx::answered;
 use crate::files::{Edit, Find, Kind, Look, Put, Read, Remove};
 
-/// Why a run has no business with something.
+/// The error code for something that a run may not touch.
 fn odd(what: Odd) -> ErrorCode {
     match what {
         Odd::SymbolicLink => ErrorCode::Loop,
@@ -62,7 +62,7 @@ impl Ctx {
         let (create, truncate) = (how.contains(OpenFlags::CREATE), how.contains(OpenFlags::TRUNCATE));
         let exclusive = create && how.contains(OpenFlags::EXCLUSIVE);
         let write = access.contains(DescriptorFlags::WRITE) || create || truncate;
-        // Of what is to be overwritten or must not be there, nothing needs to be known but whether it is.
+        // If the file is to be overwritten or must not exist, only its existence needs to be known.
         let whole = !truncate && !exclusive;
         let read = access.contains(DescriptorFlags::READ) || !write;
         let mut kind = None;

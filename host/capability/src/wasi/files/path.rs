@@ -6,7 +6,7 @@ use super::Answer;
 use crate::Ctx;
 use crate::bindings::wasi::filesystem::types::ErrorCode;
 
-/// Why a path names nothing below its directory.
+/// Why a path does not name anything below its directory.
 #[derive(Debug)]
 pub struct Refused {
     /// In words, for the journal; none for an empty path, which is no attempt at anything.
@@ -56,7 +56,7 @@ impl Ctx {
         }
     }
 
-    /// What is not offered at all: refused, and journaled.
+    /// Refuses a function that is not offered at all, and journals it.
     pub(super) fn unsupported<T>(&self, function: &str, on: &str) -> Answer<T> {
         self.gate()
             .refuse(function, on, "links and times of files are not offered")
