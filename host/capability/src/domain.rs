@@ -1,6 +1,6 @@
 //! What a domain is: the interfaces of one WIT package, and the real systems behind them.
 //!
-//! Everything that depends on which domains there are reads these types through the [registry](crate::registry):
+//! Everything that depends on which domains there are reads these types through the module `registry`:
 //! linking, admission, scopes, policies, undo, the configuration, `remit doctor`, and offline tests.
 
 use std::any::Any;

@@ -7,7 +7,7 @@
 //! - [`trusted`]: the content decides who may do what. As `plain`; also, the file must belong to this user or to root, and
 //!   others must not be able to write it.
 //!
-//! **Writing.** [`write`] writes an answer where a person wants it: into a device, a pipe or standard output, or to a file. A
+//! **Writing.** [`write()`] writes an answer where a person wants it: into a device, a pipe or standard output, or to a file. A
 //! file is replaced completely or not at all, keeps its mode and owner, and links to it are followed. [`create`] and
 //! [`replace`] write Remit's own files: durable, with a fixed mode whatever the umask.
 #![forbid(unsafe_code)]

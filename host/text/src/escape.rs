@@ -77,7 +77,7 @@ pub fn columns(text: &str) -> usize {
     text.chars().map(|c| c.width().unwrap_or(0)).sum()
 }
 
-/// As [`line`], but cut after `most` columns. A cut text ends with the length of `text`.
+/// As [`line()`], but cut after `most` columns. A cut text ends with the length of `text`.
 #[must_use]
 pub fn short_line(text: &str, most: usize) -> Cow<'_, str> {
     let mut room = most;
