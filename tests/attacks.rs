@@ -179,7 +179,7 @@ fn attack_out_of_time() {
         "--reason",
         "r",
         "--ttl",
-        "2s",
+        "10s",
         "--json",
         "--key",
         "bot.key",
