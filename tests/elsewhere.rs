@@ -69,9 +69,8 @@ fn replace(world: &World, file: &str, of: &str, document: &Value) {
     world.write(file, remit_trust::dsse::pae(&format!("application/vnd.remit.{of}.v1+json"), &payload));
 }
 
-fn request(world: &World) -> Vec<String> {
+fn request() -> Vec<String> {
     let input = format!("path={SECRET}");
-    let _ = world;
     ["request", "rotate-secret.wasm", "--input", &input, "--reason", "leaked"].map(ToOwned::to_owned).to_vec()
 }
 
@@ -83,7 +82,7 @@ fn words(args: &[String]) -> Vec<&str> {
 fn all_four_documents_are_signed_where_no_home_is() {
     let world = World::with(&["rotate-secret"]);
     world.remit(&["secret", "put", SECRET, "api_key", "--generate"]).exits(0);
-    let args = request(&world);
+    let args = request();
     let told = signed_elsewhere(&world, &words(&args), "bot", "request.doc").exits(0);
     let id = told.out.split_whitespace().next().unwrap().to_owned();
     assert!(told.out.contains("waiting for 1 more of 1 human"), "{}", told.out);
@@ -94,6 +93,23 @@ fn all_four_documents_are_signed_where_no_home_is() {
     world.remit(&["approve", &id, "--signed", "approval.doc"]).exits(3).says("on record already");
     world.remit(&["request", "--signed", "request.doc"]).exits(3).says("on record already");
     world.remit(&["run", &id, "--signed", "trigger.doc"]).exits(3).says("on record already");
+}
+
+/// Who signed it knew of an earlier freeze, and not of the one that came since.
+#[test]
+fn an_old_order_to_unfreeze_does_not_lift_a_later_freeze() {
+    let world = World::with(&["rotate-secret"]);
+    world.remit(&["freeze", "--reason", "INC-9"]).exits(0);
+    let unfreeze = ["unfreeze", "--reason", "over"];
+    world.remit(&[&unfreeze[..], &["--key", "bob.pub", "--prepare", "old.doc"]].concat()).exits(0);
+    Elsewhere::new(&world).sign("old.doc", "bob.key");
+    world.remit(&["unfreeze", "--reason", "over"]).exits(0);
+    world.remit(&["freeze", "--reason", "INC-10"]).exits(0);
+    world.remit(&["unfreeze", "--signed", "old.doc"]).exits(3).says("frozen again").says("sign a new one");
+    let frozen = world.remit(&["status", "--json"]).exits(3).json();
+    assert_eq!(frozen["frozen"]["reason"], "INC-10");
+    signed_elsewhere(&world, &unfreeze, "bob", "new.doc").exits(0);
+    world.remit(&["status"]).exits(0).out.contains("not frozen").then_some(()).unwrap();
 }
 
 #[test]
@@ -146,7 +162,7 @@ fn an_order_counts_once_and_in_its_own_home() {
 fn a_request_that_its_requester_wrote_is_not_one_that_was_prepared() {
     let world = World::with(&["rotate-secret"]);
     world.remit(&["secret", "put", SECRET, "api_key", "--generate"]).exits(0);
-    let args = request(&world);
+    let args = request();
     let refused = |change: &dyn Fn(&mut Value), says: &str| {
         world.remit(&[&words(&args)[..], &["--key", "bot.pub", "--prepare", "r.doc"]].concat()).exits(0);
         let mut request = document(&world, "r.doc");

@@ -41,7 +41,7 @@ interfaces! {
 /// `remit:lamps/read.lit`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lit {
-    /// The lamp.
+    /// Which lamp the call is about.
     pub resource: Resource,
 }
 
@@ -72,7 +72,7 @@ impl Observe for Lit {
 /// `remit:lamps/switch.turn`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Turn {
-    /// The lamp.
+    /// Which lamp the call is about.
     pub resource: Resource,
     /// Whether it is to be lit.
     pub on: bool,

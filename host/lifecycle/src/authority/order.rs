@@ -127,6 +127,9 @@ pub async fn submit_order(host: &Host, signed: &Envelope) -> Result<Ordered, Err
         has_reason(&order.reason)?;
         allows(host, &rules, &reader, &accepted.by, &order.order)?;
         let about = about(&order.order);
+        if order.order == What::Unfreeze {
+            lifts_what_it_was_signed_for(&reader, order.at)?;
+        }
         accepted.is_new(on_record(&reader, about)?)?;
         let statement = accepted.word(&order.reason);
         let event = match &order.order {
@@ -141,6 +144,22 @@ pub async fn submit_order(host: &Host, signed: &Envelope) -> Result<Ordered, Err
     host.journal.act(&Act::now(about, event)).await?;
     let stopping = blocking(|| host.journal.reader()?.stopped().map_err(Error::from))?;
     Ok(Ordered { order, stopping })
+}
+
+/// Refuses an order to unfreeze that is older than the newest freeze: who signed it did not know of that one.
+fn lifts_what_it_was_signed_for(reader: &Reader, signed: Timestamp) -> Result<(), Error> {
+    let acts = reader.acts(About::Host)?;
+    let newest = acts.iter().rev().find(|(_, act)| matches!(act.event, LedgerEvent::Frozen(_)));
+    match newest {
+        Some((_, act)) if act.at > signed => {
+            let why = format!(
+                "everything was frozen again at {}, after it was made: look why (`remit status`), then sign a new one",
+                act.at
+            );
+            Err(Error::NotAccepted { what: "order", why })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn not_here() -> Error {
