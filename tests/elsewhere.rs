@@ -190,3 +190,34 @@ fn a_request_that_its_requester_wrote_is_not_one_that_was_prepared() {
     // One that needs a yes for what nobody prepared is void of it.
     world.audit_is_sound();
 }
+
+/// Software may not look at content by a rehearsal, and so not by one that the host makes because it was sent a request with
+/// a plan that nobody observed.
+#[test]
+fn attack_a_rehearsal_by_a_request_that_nobody_prepared() {
+    const CONTENT: &str = "what only people may read";
+    let world = World::with(&["hostile"]);
+    world.policies(remit_policy::shipped_files()[0].1);
+    fs::create_dir(world.path("etc")).unwrap();
+    world.write("etc/app.conf", CONTENT);
+    let config = world.home().join("remit.toml");
+    let files = format!("\n[[files]]\nname = \"etc\"\npath = \"{}\"\n", world.path("etc").display());
+    fs::write(&config, fs::read_to_string(&config).unwrap() + &files).unwrap();
+
+    // One that looks at nothing is prepared, and filled in: a script that reads, and a plan that says so.
+    let ask = ["request", "hostile.wasm", "--input", r#"{"run":[]}"#, "--scope", "s.toml", "--reason", "r"];
+    world.write("s.toml", common::scope("", SECRET));
+    world.remit(&[&ask[..], &["--key", "bot.pub", "--prepare", "r.doc"]].concat()).exits(0);
+    let mut request = document(&world, "r.doc");
+    let rule = serde_json::json!({"capability": "remit:files/read", "resources": ["file:etc/**"]});
+    request["scope"]["allow"].as_array_mut().unwrap().push(rule);
+    let read = serde_json::json!({"read": "/etc/app.conf"});
+    request["asks"]["run"]["input"] = serde_json::json!({"run": [read]});
+    replace(&world, "r.doc", "request", &request);
+    Elsewhere::new(&world).sign("r.doc", "bot.key");
+    world.remit(&["request", "--signed", "r.doc"]).exits(3).says("bot may not rehearse this");
+    let records = world.remit(&["audit", "export", "--format", "jsonl"]).exits(0).out;
+    assert!(!records.contains(CONTENT), "{records}");
+    assert!(world.remit(&["requests", "--all"]).out.contains("no request"));
+    world.audit_is_sound();
+}

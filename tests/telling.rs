@@ -161,3 +161,167 @@ fn attack_a_secret_in_the_words_of_a_failure() {
     }
     world.audit_is_sound();
 }
+
+/// Puts a secret there with this value, after whatever was there was deleted with all its versions.
+fn made_anew(world: &World, value: &str) {
+    let store = rusqlite::Connection::open(world.home().join("secrets.db")).unwrap();
+    store.execute_batch("DELETE FROM version; DELETE FROM secret").unwrap();
+    world.remit_with_stdin(&["secret", "put", SECRET, "k"], value).exits(0);
+}
+
+/// A disclosure that was approved is of the thing that was there, and not of whatever has its number by then: neither a
+/// secret that was made anew under the path, nor a version that was made, or enabled, since.
+#[test]
+fn attack_a_disclosure_of_what_was_made_since() {
+    const FIRST: &str = "the-first-value";
+    const SINCE: &str = "what-was-made-since";
+    type Meanwhile = fn(&World);
+    let second: Meanwhile =
+        |world| drop(world.remit_with_stdin(&["secret", "put", SECRET, "k"], SINCE).exits(0));
+    let enable: Meanwhile = |world| {
+        let store = rusqlite::Connection::open(world.home().join("secrets.db")).unwrap();
+        store.execute("UPDATE version SET disabled = 0", []).unwrap();
+    };
+    let anew: Meanwhile = |world| made_anew(world, SINCE);
+    for phase in ["run", "verify"] {
+        for (name, version, meanwhile, disabled) in [
+            ("made anew", 1, anew, false),
+            ("a version that was not there", 2, second, false),
+            ("a version that was disabled", 1, enable, true),
+        ] {
+            let world = World::with(&["hostile"]);
+            let value = if disabled { SINCE } else { FIRST };
+            world.remit_with_stdin(&["secret", "put", SECRET, "k"], value).exits(0);
+            if disabled {
+                let store = rusqlite::Connection::open(world.home().join("secrets.db")).unwrap();
+                store.execute("UPDATE version SET disabled = 1", []).unwrap();
+            }
+            let script = format!(r#"{{"{phase}":[{{"reveal":["{SECRET}","k","{version}"]}}]}}"#);
+            let allowed = scope("", SECRET).replace("reveal\"", "reveal\"\ndisclose = true");
+            world.write("s.toml", allowed);
+            world.ask(&["request", "hostile.wasm", "--input", &script, "--scope", "s.toml"], "g");
+            meanwhile(&world);
+            world.run("g").exits(3).says("it would do something else");
+            world.run("g").exits(3).says("it was voided");
+            let records = world.remit(&["audit", "export", "--format", "jsonl"]).exits(0).out;
+            assert!(!records.contains(SINCE), "{name} in {phase}: {records}");
+            // Asked for again, it is another plan.
+            world.ask(&["request", "hostile.wasm", "--input", &script, "--scope", "s.toml"], "again");
+            world.run("again").exits(0);
+            let (run, records) = world.last_run();
+            assert!(serde_json::to_string(&records).unwrap().contains(SINCE), "{name} in {phase}");
+            world.remit(&["replay", &run]).exits(0);
+            let proof = world.remit(&["audit", "prove", &run]).exits(0).out;
+            world.write("proof.json", proof);
+            world
+                .remit(&[
+                    "audit",
+                    "check-proof",
+                    "proof.json",
+                    "--key",
+                    "home/log.pub",
+                    "--approver",
+                    "alice.pub",
+                ])
+                .exits(0);
+            world.audit_is_sound();
+        }
+    }
+}
+
+/// A call that finds nothing to disclose is no step of the plan, and stops nothing: not in its run, not in its replay, not
+/// in its proof.
+#[test]
+fn a_disclosure_of_what_is_not_there_fails_as_it_was_rehearsed() {
+    let world = World::with(&["hostile"]);
+    world.remit(&["secret", "put", SECRET, "k", "--generate"]).exits(0);
+    let reveal = |field: &str, version: &str| format!(r#"{{"reveal":["{SECRET}","{field}","{version}"]}}"#);
+    let steps = [
+        reveal("k", "2"),
+        reveal("k", "0"),
+        reveal("none", "1"),
+        r#"{"if":["failed",[],["trap"]]}"#.to_owned(),
+        format!(r#"{{"rotate":["{SECRET}",null]}}"#),
+        reveal("k", "2"),
+        r#"{"if":["failed",["trap"],[]]}"#.to_owned(),
+    ];
+    let script = format!(r#"{{"run":[{}]}}"#, steps.join(","));
+    let allowed = scope("[limits]\nchanges = 1", SECRET).replace("reveal\"", "reveal\"\ndisclose = true");
+    world.write("s.toml", allowed);
+    world.ask(&["request", "hostile.wasm", "--input", &script, "--scope", "s.toml"], "g");
+    world.run("g").exits(0);
+    let (run, _) = world.last_run();
+    world.remit(&["replay", &run]).exits(0);
+    let proof = world.remit(&["audit", "prove", &run]).exits(0).out;
+    world.write("proof.json", proof);
+    let check = ["audit", "check-proof", "proof.json", "--key", "home/log.pub", "--approver", "alice.pub"];
+    world.remit(&check).exits(0);
+    world.audit_is_sound();
+}
+
+/// What a rehearsal makes up has the shape of the secret. Where that is too much, a policy on disclosures keeps it.
+#[test]
+fn attack_the_shape_of_a_secret_where_a_policy_forbids_it() {
+    let forbid = r#"
+@id("not-even-the-shape")
+forbid (principal, action == Remit::Action::"rehearse", resource)
+when { resource.mayDisclose.contains(Remit::Path::"secret:prod") };
+"#;
+    let world = World::with(&["hostile"]);
+    world.policies(&format!("{POLICY}{forbid}"));
+    for secret in [SECRET, "dev/pin"] {
+        world.remit_with_stdin(&["secret", "put", secret, "k"], "1234").exits(0);
+    }
+    let plan = |secret: &str, allowed: &str| {
+        let script = format!(r#"{{"run":[{{"reveal":["{secret}","k","1"]}}]}}"#);
+        world.write("s.toml", allowed);
+        world.remit(&["plan", "hostile.wasm", "--input", &script, "--scope", "s.toml", "--key", "bot.key"])
+    };
+    // A rehearsal needs no rule that accepts it.
+    for accepts in ["", "\ndisclose = true"] {
+        let allowed = |place| scope("", place).replace("reveal\"", &format!("reveal\"{accepts}"));
+        plan(SECRET, &allowed(SECRET)).exits(3).says("not-even-the-shape");
+        plan(SECRET, &allowed("**")).exits(3).says("not-even-the-shape");
+        plan("dev/pin", &allowed("dev/**")).exits(0);
+    }
+    let all = ["plan", "hostile.wasm", "--input", r#"{"run":[]}"#, "--key", "bot.key"];
+    world.remit(&all).exits(3).says("not-even-the-shape");
+    world.audit_is_sound();
+}
+
+/// Rehearsed again, an action reads what is in a file by then, and puts it into the name of a call: that makes another plan,
+/// and what is told of it outside this machine does not hold the name.
+#[test]
+fn attack_content_in_the_reason_why_a_request_is_void() {
+    const BEFORE: &str = "as-it-was-approved";
+    const CONTENT: &str = "hunter2-is-the-content";
+    let world = World::with(&["hostile"]);
+    fs::create_dir(world.path("etc")).unwrap();
+    world.write("etc/app.conf", BEFORE);
+    let files = format!("\n[[files]]\nname = \"etc\"\npath = \"{}\"\n", world.path("etc").display());
+    configure(&world, &files);
+    configure(&world, "\n[[notify]]\nname = \"pager\"\nfile = \"events.jsonl\"\n");
+    let rule = "[[allow]]\ncapability = \"remit:files/read\"\nresources = [\"file:etc/**\"]\n";
+    world.write("s.toml", scope("", "**") + rule);
+    let script = r#"{"run":[{"read":"/etc/app.conf"},{"inspect":"prod/{content}"}]}"#;
+    world.ask(&["request", "hostile.wasm", "--input", script, "--scope", "s.toml"], "g");
+    world.write("etc/app.conf", CONTENT);
+    world.run("g").exits(3).says("it would do something else");
+    // A request that reads nothing is told of as it is.
+    world.remit(&["secret", "put", SECRET, "k", "--generate"]).exits(0);
+    world.write("s.toml", scope("[limits]\nchanges = 1", SECRET));
+    let rotate = format!(r#"{{"run":[{{"rotate":["{SECRET}",null]}}]}}"#);
+    world.ask(&["request", "hostile.wasm", "--input", &rotate, "--scope", "s.toml"], "other");
+    world.remit(&["secret", "put", SECRET, "k", "--generate"]).exits(0);
+    world.run("other").exits(3).says("it would do something else");
+    world.remit(&["notify"]).exits(0);
+    let events = fs::read_to_string(world.path("home/events.jsonl")).unwrap();
+    assert!(!events.contains(CONTENT), "{events}");
+    let void = |id: String| {
+        let mut lines = events.lines().filter(|line| line.contains(&id) && line.contains("request-voided"));
+        lines.next().unwrap_or_else(|| panic!("{id} is not told to be void: {events}"))
+    };
+    assert!(void(world.request("g")).contains("not passed on"), "{events}");
+    assert!(void(world.request("other")).contains("rotate.rotate"), "{events}");
+    world.audit_is_sound();
+}

@@ -152,7 +152,7 @@ fn go(
             true
         }
     };
-    house.meddled();
+    let mut made_since = house.meddled();
     let mut start = house.snapshot();
     let started = match case.how {
         How::Standing => house.start_standing(case.starts, asked.id, &case.script),
@@ -160,11 +160,15 @@ fn go(
     };
     house.meddle_at(None);
     let theirs = house.meddled();
+    made_since.extend(theirs.iter().cloned());
     if case.meanwhile == Some(Meanwhile::Freezes) {
         house.freeze(false);
     }
     let mut after = house.snapshot();
     listen(house, said);
+    if case.how == How::Planned {
+        nobody_was_told(&made_since, &after, said)?;
+    }
     check(!theirs.iter().any(|(path, _)| made_anew(case, path)) || is_theirs(case, &after), || {
         format!("a secret that somebody else had just made was changed:\n{}", start.differences(&after))
     })?;
@@ -276,6 +280,23 @@ fn go(
         // Told to somebody: then it was approved.
         finish(house, &authority, &seen, said, &readers, Some(&ran))?;
         tally.count("was told what was approved");
+    }
+    Ok(())
+}
+
+/// Whoever approved a plan approved to disclose what was there. What somebody else made since is told to nobody.
+fn nobody_was_told(made_since: &[(String, u64)], after: &Snapshot, said: &[Said]) -> Judged {
+    for (path, number) in made_since {
+        let version = usize::try_from(*number).ok().and_then(|at| after.secrets.get(path)?.get(at - 1));
+        for value in version.into_iter().flat_map(|version| version.fields.values()) {
+            let told = said.iter().find(|said| said.text.contains(value));
+            check(told.is_none(), || {
+                format!(
+                    "version {number} of {path} was made after the approval, and is told: {}",
+                    told.map_or("", |said| &said.text)
+                )
+            })?;
+        }
     }
     Ok(())
 }
@@ -403,23 +424,34 @@ fn event(text: &str) -> Option<(String, Value)> {
 /// What the run did is on record, and it is what was approved, step by step from the first on.
 fn on_record(authority: &Authority, ran: &Ran, said: &[Said]) -> Judged {
     let Some(plan) = &authority.plan else { return Ok(()) };
-    let mut planned = plan.iter();
+    let mut planned = plan.iter().peekable();
     let run = ran.run.to_string();
-    for Said { text, .. } in said.iter().filter(|said| said.run == run) {
-        let Some((kind, intent)) = event(text) else { continue };
+    let events = || said.iter().filter(|said| said.run == run).filter_map(|said| event(&said.text));
+    for (kind, intent) in events() {
         let effect = intent["effect"].as_str().unwrap_or_default();
         // Of a change that could not even be prepared nothing came.
         let attempted = effect == "disclose" || !intent["before"].is_null();
         if kind != "intent" || !matches!(effect, "change" | "irrevocable" | "disclose") || !attempted {
             continue;
         }
-        let expected = planned.next();
-        let is = expected.is_some_and(|deed| {
+        let is = planned.peek().is_some_and(|deed| {
             deed.operation == intent["operation"]
                 && deed.resource == intent["resource"]
                 && deed.arguments == intent["arguments"]
         });
-        check(is, || format!("it did {text}\n  where {expected:?} was approved"))?;
+        // Nor was anything told by a disclosure that failed.
+        let failed = || {
+            events().any(|(kind, outcome)| {
+                kind == "outcome"
+                    && outcome["call"] == intent["call"]
+                    && outcome["result"]["failed"].is_object()
+            })
+        };
+        if !is && effect == "disclose" && failed() {
+            continue;
+        }
+        let expected = planned.next();
+        check(is, || format!("it did {intent}\n  where {expected:?} was approved"))?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use remit_journal::{Effect, Event, Mode, Phase, StartError, Watch};
+use remit_journal::{Effect, Event, Intent, Mode, Phase, StartError, Watch};
 use tokio::sync::RwLock;
 
 use crate::finish::Finish;
@@ -102,11 +102,17 @@ impl Live {
         backend: &O::Backend,
         make_up: MakeUp<O::Outcome>,
     ) -> Answer<O> {
-        let step = Step::of(self.progress.phase(), operation, Effect::Disclose).map_err(written::<O>)?;
+        let intent = intent(call, operation, Effect::Disclose, resource)?;
+        // What is not there hands out nothing and is no step: if somebody makes it later, nobody approved to disclose it.
+        let thing = match operation.identify(backend).await {
+            Ok(thing) => thing,
+            Err(failure) => return self.fails(operation, intent, failure),
+        };
+        let mut step = Step::of(self.progress.phase(), operation, Effect::Disclose).map_err(written::<O>)?;
+        step.before = Some(thing.clone());
         self.progress
             .take(step, Step::admits)
             .or_else(|fault| self.refuse(call, operation, resource, fault))?;
-        let intent = intent(call, operation, Effect::Disclose, resource)?;
         if self.mode == Mode::Rehearse {
             let place = format!("{} {}", O::NAME, intent.arguments);
             let answer = self.injecting::<O>(operation.observe(backend)).await;
@@ -120,8 +126,26 @@ impl Live {
             Ok(()) => {}
             Err(error) => return self.not_intended(call, operation, resource, error),
         }
-        let answer = self.injecting::<O>(operation.observe(backend)).await;
+        let mut answer = self.injecting::<O>(operation.observe(backend)).await;
+        // Between the two looks it was the same thing, and so it was when it was read.
+        if answer.is_ok() && operation.identify(backend).await.as_ref() != Ok(&thing) {
+            answer = Err(Failure::Conflict(format!("{resource} was changed while it was read")));
+        }
         let bytes = self.recorder.outcome::<O>(call, &answer, true)?;
+        self.charge(call, operation, &answer, bytes)?;
+        Ok(answer)
+    }
+
+    /// Records a call that failed before it touched or handed out anything. The attempt is on record, and the guest may
+    /// handle it.
+    fn fails<O: Operation>(&self, operation: &O, intent: Intent, failure: Failure) -> Answer<O> {
+        let (call, answer) = (intent.call, Err(failure));
+        let bytes = if self.mode == Mode::Rehearse {
+            self.recorder.simulated::<O>(intent, &answer, false)?
+        } else {
+            self.recorder.note(Event::Intent(intent))?;
+            self.recorder.outcome::<O>(call, &answer, false)?
+        };
         self.charge(call, operation, &answer, bytes)?;
         Ok(answer)
     }
@@ -133,17 +157,8 @@ impl Live {
         let mut prepared = match operation.prepare(&backend).await {
             Ok(prepared) => prepared,
             Err(failure) => {
-                // Nothing was touched: the attempt is on record, and the guest may handle it.
                 let intent = intent(call, &operation, effect_of_change::<O>(), &resource)?;
-                let answer = Err(failure);
-                let bytes = if self.mode == Mode::Rehearse {
-                    self.recorder.simulated::<O>(intent, &answer, false)?
-                } else {
-                    self.recorder.note(Event::Intent(intent))?;
-                    self.recorder.outcome::<O>(call, &answer, false)?
-                };
-                self.charge(call, &operation, &answer, bytes)?;
-                return Ok(answer);
+                return self.fails(&operation, intent, failure);
             }
         };
         if let (Some(why), None) = (O::IRREVOCABLE, &prepared.irrevocable) {

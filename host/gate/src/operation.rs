@@ -79,6 +79,17 @@ pub trait Observe: Operation<Kind = Reads> {
     /// that the operation was granted for, such as a file's.
     const SEALED: bool = false;
 
+    /// Which thing a call that discloses would hand out, such as which secret of its path: a part of the approved step, and
+    /// compared at the moment it is handed out. Whatever fails here hands out nothing, and is no step. By default only the
+    /// arguments say which.
+    fn identify(
+        &self,
+        on: &Self::Backend,
+    ) -> impl Future<Output = Result<serde_json::Value, Failure>> + Send {
+        let _ = on;
+        std::future::ready(Ok(serde_json::Value::Object(serde_json::Map::new())))
+    }
+
     /// Reads from the backend and returns the outcome.
     fn observe(&self, on: &Self::Backend) -> impl Future<Output = Result<Self::Outcome, Failure>> + Send;
 }

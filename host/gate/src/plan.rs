@@ -30,7 +30,8 @@ pub struct Step {
     pub resource: Resource,
     /// The arguments of the operation.
     pub arguments: serde_json::Value,
-    /// What was there: the public part of what takes it back. None for reads.
+    /// What was there: the public part of what takes it back; of a disclosure, which thing it hands out. None for other
+    /// reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<serde_json::Value>,
     /// How the change would be undone; none for reads.
@@ -81,9 +82,9 @@ impl Step {
         matches!(self.effect, Effect::Change | Effect::Irrevocable)
     }
 
-    /// Whether a run may disclose `other` where this was approved: the same in the same phase.
+    /// Whether a run may disclose `other` where this was approved: the same of the same thing in the same phase.
     pub(crate) fn admits(&self, other: &Self) -> bool {
-        self.before.is_none() && self.admits_call(other, &[])
+        self.before == other.before && self.admits_call(other, &[])
     }
 
     /// Whether a run may do the change `other` where this was approved: the same in the same phase, on the same state of
@@ -177,7 +178,7 @@ impl Plan {
     }
 
     /// The steps that are more than a look, in order: what a run under this plan may do besides looking.
-    pub fn bound(&self) -> impl Iterator<Item = &Step> {
+    pub fn bound(&self) -> impl Iterator<Item = &Step> + Clone {
         self.steps.iter().filter(|step| step.is_bound())
     }
 

@@ -9,7 +9,8 @@ use remit_notify::{Notice, Notifiers, NotifyError};
 use remit_policy::PolicyAction;
 use remit_trust::KeyId;
 
-use crate::authority::{Actor, Order, Prepared, RequestState, What, claimed, prepare_order};
+use crate::authority::{Actor, Does, Order, Prepared, RequestState, What, claimed, prepare_order};
+use crate::error::WITHHELD;
 use crate::host::blocking;
 use crate::own_words::passed_on;
 use crate::{Error, Host};
@@ -197,6 +198,18 @@ pub async fn expire(host: &Host) -> Result<u64, Error> {
     Ok(count)
 }
 
+/// Why a request is void, as far as it may leave this machine: it names what a rehearsal did, and where that read content
+/// the names may hold it.
+fn why_void<'a>(reader: &Reader, act: &Act, why: &'a str) -> Result<&'a str, Error> {
+    let acts = reader.acts(act.about)?;
+    let requested = acts.first().and_then(|(_, act)| act.event.statement());
+    let request = requested.and_then(|statement| claimed(&statement.document));
+    let is_told = request.is_none_or(|(request, _)| {
+        request.powers().all.iter().any(|power| matches!(power.does, Does::Read | Does::Disclose))
+    });
+    Ok(if is_told { WITHHELD } else { why })
+}
+
 /// What a record is to one who wants such events; nothing, if it is none of its business.
 fn event(
     reader: &Reader,
@@ -257,7 +270,9 @@ fn event(
             (kind, format!("{of} asks for {what}, by {said}"))
         }
         LedgerEvent::RequestDenied(_) => ("request-denied", format!("{of} was denied by {said}")),
-        LedgerEvent::Voided { why } => ("request-voided", format!("{of} is void: {why}")),
+        LedgerEvent::Voided { why } => {
+            ("request-voided", format!("{of} is void: {}", why_void(reader, &act, why)?))
+        }
         LedgerEvent::Expired => ("request-expired", format!("{of} ran out of time unused")),
         LedgerEvent::Revoked { revocations, .. } => {
             let bases: Vec<String> =

@@ -11,11 +11,11 @@ use remit_trust::{KeyId, Sealed};
 use serde::{Deserialize, Serialize};
 use serde_json::value::to_raw_value;
 
-use crate::authority::matter_of_rehearsal;
+use crate::authority::{Identity, matter_of_rehearsal};
 use crate::claim::Claim;
 use crate::host::blocking;
 use crate::own_words::{OwnWords, withheld};
-use crate::{Error, Host, Input, components};
+use crate::{Error, Host, Input, Rules, components};
 
 /// A plan as a file: the rehearsal, and the calls that it made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -156,16 +156,8 @@ pub async fn rehearse(
             admitted => (admitted?, None),
         };
         let scope = scope.unwrap_or_else(|| planning_scope(&action));
-        let reader = host.journal.reader()?;
-        by.stands(&reader)?;
-        let matter = matter_of_rehearsal(&reader, &rules, &by, &reference(&action), &scope)?;
-        let verdict =
-            rules.policies.may(&by.who(), PolicyAction::Rehearse, Some(&matter), Timestamp::now(), &[]);
-        if !verdict.allowed {
-            let (who, what) = (by.name().to_owned(), "rehearse this");
-            return Err(Error::Forbidden { who, what, why: verdict.words() });
-        }
-        Ok((action, uncovered, scope, by))
+        may_rehearse(host, &rules, &by, &reference(&action), &scope)?;
+        Ok::<_, Error>((action, uncovered, scope, by))
     })?;
     let played = play(host, &action, (candidate, input), scope, by.name(), reason).await;
     match (uncovered, &played) {
@@ -174,6 +166,25 @@ pub async fn rehearse(
         (Some(uncovered), Err(Error::Stop(Stop::Fault(Fault::OutOfScope { .. })))) => Err(uncovered),
         _ => played,
     }
+}
+
+/// Checks that the policies let a principal rehearse an action within a scope.
+pub(crate) fn may_rehearse(
+    host: &Host,
+    rules: &Rules,
+    by: &Identity,
+    action: &ActionRef,
+    scope: &Scope,
+) -> Result<(), Error> {
+    let reader = host.journal.reader()?;
+    by.stands(&reader)?;
+    let matter = matter_of_rehearsal(&reader, rules, by, action, scope)?;
+    let verdict = rules.policies.may(&by.who(), PolicyAction::Rehearse, Some(&matter), Timestamp::now(), &[]);
+    if verdict.allowed {
+        return Ok(());
+    }
+    let (who, what) = (by.name().to_owned(), "rehearse this");
+    Err(Error::Forbidden { who, what, why: verdict.words() })
 }
 
 /// Rehearses within a scope that was accepted.

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::Timestamp;
 use remit_engine::Publishers;
 use remit_gate::Estate;
 
@@ -36,17 +37,35 @@ fn stamp(path: &Path) -> Stamp {
     Some((found.dev(), found.ino(), found.size(), found.ctime(), found.ctime_nsec()))
 }
 
+/// How old a file's last change must be so that the next one gives it another stamp: file systems round times to two seconds
+/// at worst.
+const SETTLED: i64 = 3;
+
 /// Files, each with its [`Stamp`] when it was read.
 #[derive(Debug, Default)]
-struct Stamps(Vec<(PathBuf, Stamp)>);
+struct Stamps {
+    files: Vec<(PathBuf, Stamp)>,
+    /// Whether any change since gives a file another stamp. One that was changed just now can be changed again within the
+    /// same tick of the clock, and look the same.
+    settled: bool,
+}
 
 impl Stamps {
     fn of(files: impl IntoIterator<Item = PathBuf>) -> Self {
-        Self(files.into_iter().map(|file| (file.clone(), stamp(&file))).collect())
+        let now = Timestamp::now().as_second();
+        let files: Vec<_> = files.into_iter().map(|file| (file.clone(), stamp(&file))).collect();
+        let settled = |stamp: &Stamp| stamp.is_none_or(|(.., changed, _)| now - changed > SETTLED);
+        Self { settled: files.iter().all(|(_, stamp)| settled(stamp)), files }
+    }
+
+    fn and(mut self, more: Self) -> Self {
+        self.files.extend(more.files);
+        self.settled &= more.settled;
+        self
     }
 
     fn are_so(&self) -> bool {
-        !self.0.is_empty() && self.0.iter().all(|(file, was)| stamp(file) == *was)
+        self.settled && !self.files.is_empty() && self.files.iter().all(|(file, was)| stamp(file) == *was)
     }
 }
 
@@ -73,10 +92,10 @@ impl Watched {
     pub(crate) fn setup(&self) -> Result<Arc<Setup>, Error> {
         look(&self.setup, || {
             // Before what they are of is read: a change meanwhile is found the next time.
-            let mut stamps = Stamps::of([self.home.config()]);
+            let stamps = Stamps::of([self.home.config()]);
             let config = self.home.load()?;
             let publishers = config.trust.publishers.iter().map(|file| self.home.path().join(file));
-            stamps.0.extend(Stamps::of(publishers).0);
+            let stamps = stamps.and(Stamps::of(publishers));
             Ok((stamps, self.home.setup(config)?))
         })
     }
@@ -101,12 +120,36 @@ fn look<T>(
     {
         return Ok(Arc::clone(&seen.value));
     }
-    let again = seen.take().is_some();
+    let before = seen.take();
     let (from, value) = read()?;
-    if again {
-        tracing::info!(files = from.0.len(), "configuration or rules were read anew");
+    if before.is_some_and(|before| before.from.files != from.files) {
+        tracing::info!(files = from.files.len(), "configuration or rules were read anew");
     }
     let value = Arc::new(value);
     *seen = Some(Seen { from, value: Arc::clone(&value) });
     Ok(value)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "tests")]
+mod tests {
+    use super::*;
+
+    /// Within one tick of the clock a file can be read, and written again with as many bytes.
+    #[test]
+    fn what_was_changed_just_now_is_read_again() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let file = folder.path().join("principals.toml");
+        for kind in ["agent", "human"] {
+            fs::write(&file, kind).unwrap();
+            assert!(!Stamps::of([file.clone()]).are_so(), "{kind}");
+        }
+        std::thread::sleep(std::time::Duration::from_secs(5));
+        let settled = Stamps::of([file.clone()]);
+        assert!(settled.are_so());
+        fs::write(&file, "agent").unwrap();
+        assert!(!settled.are_so());
+        let missing = Stamps::of([folder.path().join("none")]);
+        assert!(missing.are_so());
+    }
 }

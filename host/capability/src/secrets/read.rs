@@ -81,6 +81,19 @@ impl Operation for Reveal {
 impl Observe for Reveal {
     const DISCLOSES: Option<MakeUp<String>> = Some(|real, noise| noise.like("value", &real));
 
+    /// A number names a version of one secret only: who deletes a secret and makes one of the same path has made another.
+    async fn identify(&self, on: &Secrets) -> Result<serde_json::Value, Failure> {
+        let (store, _) = on.at(&self.resource)?;
+        let found = store.metadata(&self.resource).await?;
+        match found.version(self.resource.path(), self.version)?.state {
+            VersionState::Enabled => Ok(serde_json::json!({ "identity": found.identity })),
+            state => {
+                let Self { resource, version, .. } = self;
+                Err(Failure::NotFound(format!("version {version} of {} is {state}", resource.path())))
+            }
+        }
+    }
+
     async fn observe(&self, on: &Secrets) -> Result<String, Failure> {
         let (store, _) = on.at(&self.resource)?;
         let fields = store.read(&self.resource, self.version).await?;

@@ -148,14 +148,19 @@ impl Powers {
         Self::union(Some(plan), scope, |allow| gives(allow).into_iter().filter(|does| does.looks()).collect())
     }
 
-    /// The powers of a rehearsal: it reads whatever the scope names, and does nothing else.
+    /// The powers of a rehearsal: it reads whatever the scope names, and changes nothing. It plays a disclosure whether or
+    /// not the rule accepts one, and so tells the shape of the secret: policies see that as a disclosure.
     #[must_use]
     pub(crate) fn of_rehearsal(scope: &Scope) -> Self {
-        let looks = |does: Does| if does.looks() { does } else { Does::Observe };
         Self::union(None, scope, |allow| {
-            let all: BTreeSet<Does> = gives(allow).into_iter().map(looks).collect();
-            // A rule that accepts too little for a run is still one to look by.
-            if all.is_empty() { BTreeSet::from([Does::Observe]) } else { all }
+            let mut all = gives(&Allow { disclose: true, ..allow.clone() });
+            let looks = all.iter().all(|does| does.looks());
+            all.retain(|does| !does.changes());
+            // What changes or discloses is one to look by, and so is a rule that accepts too little for a run.
+            if !looks || all.is_empty() {
+                all.insert(Does::Observe);
+            }
+            all
         })
     }
 
@@ -382,14 +387,15 @@ mod tests {
     }
 
     #[test]
-    fn a_rehearsal_only_looks() {
+    fn a_rehearsal_looks_and_tells_the_shape_of_a_secret() {
         let text = rule("remit:secrets/rotate", "secret:**", "irrevocable = true")
             + &rule("remit:secrets/reveal", "secret:**", "")
             + &rule("remit:files/write", "file:etc/**", "");
         let powers = Powers::of_rehearsal(&scope(&text));
-        assert!(powers.all.iter().all(|power| power.does == Does::Observe), "{:?}", words(&powers));
-        assert_eq!(powers.all.len(), 3);
-        assert!(powers.touches().is_empty());
+        let reveals = powers.all.iter().filter(|power| power.capability == "remit:secrets/reveal");
+        assert_eq!(reveals.map(|power| power.does).collect::<Vec<_>>(), [Does::Observe, Does::Disclose]);
+        assert_eq!(powers.all.iter().filter(|power| power.does == Does::Observe).count(), 3);
+        assert_eq!((powers.all.len(), powers.changes()), (4, 0), "{:?}", words(&powers));
         let read = Powers::of_rehearsal(&scope(&rule("remit:files/read", "file:etc/**", "")));
         assert_eq!(words(&read), ["read content remit:files/read file:etc/** 0"]);
     }

@@ -180,6 +180,8 @@ pub async fn submit_request(host: &Host, signed: &Envelope) -> Result<RequestSta
     if let Asks::Run { action, input, plan: Some(plan) } = &request.asks
         && !host.observed.is_noted(accepted.digest)
     {
+        // Nobody has approved it yet, so that who asks must be one who may rehearse it.
+        blocking(|| crate::plan::may_rehearse(host, &rules, &accepted.by, action, &request.scope))?;
         let input = Input::of(input)?;
         let candidate = blocking(|| crate::components::find(host, action.digest))?;
         let what = (&candidate, &input);
