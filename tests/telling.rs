@@ -246,16 +246,23 @@ fn a_disclosure_of_what_is_not_there_fails_as_it_was_rehearsed() {
         r#"{"if":["failed",["trap"],[]]}"#.to_owned(),
     ];
     let script = format!(r#"{{"run":[{}]}}"#, steps.join(","));
-    let allowed = scope("[limits]\nchanges = 1", SECRET).replace("reveal\"", "reveal\"\ndisclose = true");
-    world.write("s.toml", allowed);
-    world.ask(&["request", "hostile.wasm", "--input", &script, "--scope", "s.toml"], "g");
-    world.run("g").exits(0);
-    let (run, _) = world.last_run();
-    world.remit(&["replay", &run]).exits(0);
-    let proof = world.remit(&["audit", "prove", &run]).exits(0).out;
-    world.write("proof.json", proof);
-    let check = ["audit", "check-proof", "proof.json", "--key", "home/log.pub", "--approver", "alice.pub"];
-    world.remit(&check).exits(0);
+    let allowed = scope("[limits]\nchanges = 1", SECRET);
+    // What is not there needs no rule that accepts it either: to disclose it, or to destroy it.
+    let nothing = format!(r#"{{"run":[{},{{"destroy":["{SECRET}","7"]}}]}}"#, reveal("k", "2"));
+    for (script, allowed) in
+        [(nothing, allowed.clone()), (script, allowed.replace("reveal\"", "reveal\"\ndisclose = true"))]
+    {
+        world.write("s.toml", allowed);
+        world.ask(&["request", "hostile.wasm", "--input", &script, "--scope", "s.toml"], "g");
+        world.run("g").exits(0);
+        let (run, _) = world.last_run();
+        world.remit(&["replay", &run]).exits(0);
+        let proof = world.remit(&["audit", "prove", &run]).exits(0).out;
+        world.write("proof.json", proof);
+        let check =
+            ["audit", "check-proof", "proof.json", "--key", "home/log.pub", "--approver", "alice.pub"];
+        world.remit(&check).exits(0);
+    }
     world.audit_is_sound();
 }
 

@@ -110,8 +110,8 @@ impl Live {
         };
         let mut step = Step::of(self.progress.phase(), operation, Effect::Disclose).map_err(written::<O>)?;
         step.before = Some(thing.clone());
-        self.progress
-            .take(step, Step::admits)
+        self.accepts(&step)
+            .and_then(|()| self.progress.take(step, Step::admits))
             .or_else(|fault| self.refuse(call, operation, resource, fault))?;
         if self.mode == Mode::Rehearse {
             let place = format!("{} {}", O::NAME, intent.arguments);
@@ -264,13 +264,6 @@ impl Live {
             let allowed = self.rules.permits(O::INTERFACE, resource);
             allowed.map_err(|reason| out_of_scope(O::NAME, resource, reason))?;
         }
-        if effect == Effect::Disclose
-            && self.mode == Mode::Live
-            && !self.rules.accepts_disclosure(O::INTERFACE, resource)
-        {
-            let reason = "it hands out secret material, which the rule does not accept (`disclose = true`)";
-            return Err(out_of_scope(O::NAME, resource, reason.to_owned()));
-        }
         let changes = matches!(effect, Effect::Change | Effect::Irrevocable);
         if changes && self.progress.phase() != Phase::Run {
             return Err(Fault::ReadOnly { operation: O::NAME.to_owned(), resource: resource.to_string() });
@@ -278,19 +271,25 @@ impl Live {
         Ok(())
     }
 
-    /// Whether the scope accepts that a step cannot be taken back.
+    /// Whether the scope accepts that a step cannot be taken back, or hands out a secret. A rehearsal shows it all the same.
     fn accepts(&self, step: &Step) -> Result<(), Fault> {
-        if step.effect == Effect::Irrevocable
-            && self.mode == Mode::Live
-            && !self.rules.accepts_irrevocable(step.interface(), &step.resource)
-        {
-            let why = step.irrevocable_because.as_deref().unwrap_or("it has no undo");
-            let reason = format!(
-                "it cannot be taken back ({why}), which the rule does not accept (`irrevocable = true`)"
-            );
-            return Err(out_of_scope(&step.operation, &step.resource, reason));
+        if self.mode != Mode::Live {
+            return Ok(());
         }
-        Ok(())
+        let (interface, resource) = (step.interface(), &step.resource);
+        let reason = match step.effect {
+            Effect::Irrevocable if !self.rules.accepts_irrevocable(interface, resource) => {
+                let why = step.irrevocable_because.as_deref().unwrap_or("it has no undo");
+                format!(
+                    "it cannot be taken back ({why}), which the rule does not accept (`irrevocable = true`)"
+                )
+            }
+            Effect::Disclose if !self.rules.accepts_disclosure(interface, resource) => {
+                "it hands out secret material, which the rule does not accept (`disclose = true`)".to_owned()
+            }
+            _ => return Ok(()),
+        };
+        Err(out_of_scope(&step.operation, resource, reason))
     }
 
     /// Counts an answer, which the guest does not have yet.

@@ -125,23 +125,25 @@ impl Ran<'_> {
                 phase = entered.phase;
                 None
             }
-            // What failed in preparation touched nothing, and was no step.
-            Event::Intent(intent)
-                if intent.effect == Effect::Disclose
-                    || intent.effect != Effect::Observe && intent.before.is_some() =>
-            {
+            Event::Intent(intent) if intent.effect == Effect::Disclose => Some((phase, intent)),
+            Event::Intent(intent) if intent.effect != Effect::Observe && !self.came_to_nothing(intent) => {
                 Some((phase, intent))
             }
             _ => None,
         })
     }
 
-    /// Whether a call is known to have failed: a disclosure that did handed out nothing, and need not be a step.
-    fn failed(&self, call: u64) -> bool {
-        self.records.iter().any(|(_, record)| {
-            matches!(&record.event, Event::Outcome(outcome)
-                if outcome.call == call && matches!(outcome.result, CallResult::Failed { .. }))
-        })
+    /// Whether a call is known to have neither touched nor handed out anything: a change that failed in preparation was no
+    /// step, and a disclosure that failed need not have been one.
+    fn came_to_nothing(&self, intent: &Intent) -> bool {
+        match intent.effect {
+            Effect::Change | Effect::Irrevocable => intent.before.is_none(),
+            Effect::Disclose => self.records.iter().any(|(_, record)| {
+                matches!(&record.event, Event::Outcome(outcome)
+                    if outcome.call == intent.call && matches!(outcome.result, CallResult::Failed { .. }))
+            }),
+            Effect::Observe => false,
+        }
     }
 
     fn changes(&self) -> u64 {
@@ -158,7 +160,11 @@ impl Ran<'_> {
                 continue;
             }
             let resource = Resource::try_from(intent.resource.clone()).map_err(|error| error.to_string())?;
-            let step = Step::on_record(intent, resource);
+            let mut step = Step::on_record(intent, resource);
+            // What came to nothing was allowed to be tried, and did not have to be accepted.
+            if self.came_to_nothing(intent) {
+                step.effect = Effect::Observe;
+            }
             scope.covers(&step).map_err(|why| format!("call {}: {why}", intent.call))?;
         }
         if self.changes() > scope.limits.changes {
@@ -179,7 +185,7 @@ impl Ran<'_> {
             let mut rest = steps.clone();
             if rest.next().is_some_and(|step| step.is_of(phase, intent, run_time)) {
                 steps = rest;
-            } else if intent.effect != Effect::Disclose || !self.failed(intent.call) {
+            } else if intent.effect != Effect::Disclose || !self.came_to_nothing(intent) {
                 return Err(format!("call {} is not the next step of its plan", intent.call));
             }
         }
