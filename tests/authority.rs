@@ -361,6 +361,27 @@ fn rules_are_in_force_as_an_administrator_signed_them() {
     world.remit(&["principals"]).exits(2).says("nam").says("^");
 }
 
+/// Before an administrator signs, the requests that are open under the rules in force are told, and no others.
+#[test]
+fn new_rules_tell_which_requests_they_void() {
+    let world = shipped();
+    let ask_one = || ask(&world, &[ACTION, "--input", &input(SECRET), "--key", "bot.key"]);
+    let sign_more = |more: &str| {
+        let file = world.home().join("policies/default.cedar");
+        fs::write(&file, fs::read_to_string(&file).unwrap() + more).unwrap();
+        world.remit(&["rules", "sign", "--key", "admin.key", "--yes"]).exits(0).err
+    };
+    let (denied, used, open) = (ask_one(), ask_one(), ask_one());
+    world.remit(&["deny", &denied, "--reason", "wrong secret", "--key", "bob.key"]).exits(0);
+    world.remit(&["approve", &used, "--key", "alice.key"]).exits(0);
+    world.remit(&["run", &used, "--key", "bot.key"]).exits(0);
+    let told = sign_more("// one\n");
+    assert!(told.contains(&open) && !told.contains(&denied) && !told.contains(&used), "{told}");
+    let later = ask_one();
+    let told = sign_more("// two\n");
+    assert!(told.contains(&later) && !told.contains(&open), "{told}");
+}
+
 #[test]
 fn everyone_is_told_at_least_once_and_in_order() {
     let world = World::new();
@@ -430,6 +451,25 @@ fn a_standing_scope_for_a_publishers_versions_and_hours() {
             ["request", ACTION, "--standing", "--scope", "s.toml", "--reason", "r", "--key", "alice.key"];
         world.remit(&[&args[..], wrong].concat()).exits(2);
     }
+    world.audit_is_sound();
+}
+
+#[test]
+fn a_standing_scope_has_no_more_changes_than_its_hour() {
+    let world = World::new();
+    let allow =
+        |name| format!("[[allow]]\ncapability = \"remit:secrets/{name}\"\nresources = [\"secret:**\"]\n");
+    world.write("s.toml", format!("[limits]\nchanges = 1\n{}{}", allow("inspect"), allow("rotate")));
+    let args = [ACTION, "--standing", "--scope", "s.toml", "--for", "bot", "--key", "alice.key"];
+    let id = ask(&world, &[&args[..], &["--runs-per-hour", "9", "--changes-per-hour", "1"]].concat());
+    world.remit(&["approve", &id, "--key", "bob.key"]).exits(0);
+    let run = || {
+        let under = ["--under", &id, "--reason", "r", "--key", "bot.key"];
+        world.remit(&[&["run", ACTION, "--input", &input(SECRET)][..], &under].concat())
+    };
+    run().exits(0);
+    run().exits(3).says("its budget of 1 change(s) an hour would be overdrawn: 1 used, it would make 1");
+    assert_eq!(world.current_version(SECRET), 2);
     world.audit_is_sound();
 }
 

@@ -122,6 +122,12 @@ mod tests {
         assert_eq!(seen.len(), 10, "{seen:?}");
     }
 
+    /// The seed of a run is on record, so the text can be made up again: each character is drawn with eight bytes of its own.
+    #[test]
+    fn one_seed_makes_one_text_in_every_version() {
+        assert_eq!(Noise::new(&[1; 32]).like("a", "Swordfish-2027 é"), "Zsanzfnrz@9020mĴ");
+    }
+
     /// One long run of a character is no pattern: each place is drawn by itself.
     #[test]
     fn a_long_text_repeats_nothing() {

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use remit_gate::{
-    Effect, Estate, Exceeded, Failure, Fault, Gate, Injected, Limit, Mode, Noise, Phase, Plan, Replay,
-    Resource, Scope, Setup, Step, Window,
+    Countermeasure, Effect, Estate, Exceeded, Failure, Fault, Gate, Injected, Limit, Mode, Noise, Phase,
+    Plan, Replay, Resource, Scope, Setup, Step, Window,
 };
-use remit_journal::{Journal, JournalError};
+use remit_journal::{Basis, Journal, JournalError};
 use serde_json::Value;
 use support::{
     Bench, Content, Describe, Destroy, Reason, Reveal, Rotate, SCOPE, Vault, reveal, rotate, told,
@@ -394,6 +394,44 @@ async fn without_a_journal_there_is_no_effect() {
     assert!(matches!(gate.change(rotate("dev/a")).await, Err(Fault::Journal(_))));
 }
 
+/// Nobody watches the journal for this gate: that the run may not go on is found out at the intent itself.
+#[tokio::test]
+async fn what_the_journal_refuses_is_not_done() {
+    let scope = SCOPE.replace("test:vault/reveal\"", "test:vault/reveal\"\ndisclose = true");
+    for clock_set_back in [true, false] {
+        let mut bench = Bench::new().await;
+        bench.run = bench.start_resting_on(Basis::All, Timestamp::now()).await;
+        let gate = bench.gate(&scope);
+        gate.change(rotate("prod/a")).await.unwrap().unwrap();
+        if clock_set_back {
+            let ahead = Timestamp::now() + SignedDuration::from_hours(1);
+            bench.start_resting_on(Basis::All, ahead).await;
+        } else {
+            bench.revoke(Basis::All).await;
+        }
+        let touched = bench.touched();
+        for fault in [
+            gate.change(rotate("prod/a")).await.unwrap_err(),
+            gate.observe(reveal("prod/a")).await.unwrap_err(),
+        ] {
+            let said = if clock_set_back {
+                matches!(fault, Fault::Clock(_))
+            } else {
+                matches!(fault, Fault::Withdrawn(_))
+            };
+            assert!(said, "{fault}");
+        }
+        assert_eq!((bench.changed(), bench.touched()), (1, touched + 1), "only a pre-image was read");
+        assert_eq!(
+            bench.told().await[2..],
+            [
+                "denied 2 test:vault/rotate.rotate secret:prod/a",
+                "denied 3 test:vault/reveal.value secret:prod/a",
+            ]
+        );
+    }
+}
+
 #[tokio::test]
 async fn an_effect_whose_caller_is_gone_still_gets_its_outcome() {
     let bench = Bench::new().await;
@@ -630,12 +668,14 @@ async fn the_gate_knows_what_came_to_pass() {
     let gate = bench.gate(SCOPE);
     gate.change(rotate("prod/a")).await.unwrap().unwrap();
     // This backend fails after it acted: what it says is all that the host knows.
-    for failure in [Failure::Denied("no".to_owned()), Failure::Unavailable("gone".to_owned())] {
-        *bench.vault.failure.lock().unwrap() = Some(failure);
+    let said = [Failure::Denied("no".to_owned()), Failure::Unavailable("gone".to_owned())];
+    for failure in &said {
+        *bench.vault.failure.lock().unwrap() = Some(failure.clone());
         gate.change(rotate("prod/b")).await.unwrap().unwrap_err();
     }
     let made: Vec<_> = gate.made().into_iter().map(|made| (made.intent.call, made.happened)).collect();
     assert_eq!(made, [(1, Some(true)), (2, Some(false)), (3, None)]);
+    assert_eq!(gate.failures(), said);
 }
 
 #[tokio::test]
@@ -662,17 +702,23 @@ async fn a_failure_that_a_test_asks_for_is_of_a_live_run() {
         let injected = Injected { at: 2, failure: failure.clone(), answer_lost: true };
         bench.estate().failing(injected)
     };
+    let (rehearsed, lived) = (estate(), estate());
     let describe = || Describe("prod/a".to_owned());
-    let rehearsal =
-        Gate::new(Setup { estate: estate(), mode: Mode::Rehearse, window: None, ..bench.setup(SCOPE) });
+    let rehearsal = Gate::new(Setup {
+        estate: rehearsed.clone(),
+        mode: Mode::Rehearse,
+        window: None,
+        ..bench.setup(SCOPE)
+    });
     for _ in 0..3 {
         assert_eq!(rehearsal.observe(describe()).await.unwrap(), Ok(3));
     }
-    let live = Gate::new(Setup { estate: estate(), ..bench.setup(SCOPE) });
+    let live = Gate::new(Setup { estate: lived.clone(), ..bench.setup(SCOPE) });
     assert_eq!(live.observe(describe()).await.unwrap(), Ok(3));
     assert_eq!(live.change(rotate("prod/a")).await.unwrap(), Err(failure.clone()));
     assert_eq!(bench.changed(), 1, "only its answer was lost");
     assert_eq!(live.observe(describe()).await.unwrap(), Ok(4));
+    assert_eq!((rehearsed.counted(), lived.counted()), (0, 3));
 }
 
 /// What reaches nothing but the run itself needs no rule, is never asked to fail, and is no step of a plan.
@@ -699,10 +745,12 @@ async fn a_plan_says_what_is_content_and_in_which_phase() {
     let gate = bench.rehearsal(SCOPE);
     gate.observe(Content("prod/a".to_owned())).await.unwrap().unwrap();
     gate.observe(Describe("prod/a".to_owned())).await.unwrap().unwrap();
+    assert!(gate.observed().is_idle());
     gate.observe(Reveal("prod/a".to_owned())).await.unwrap().unwrap();
     gate.enter(Phase::Verify).unwrap();
     gate.observe(Describe("prod/b".to_owned())).await.unwrap().unwrap();
     let plan = gate.observed();
+    assert!(!plan.is_idle(), "a disclosure is more than a look");
     let told: Vec<_> = plan.steps.iter().map(|step| (step.content, step.words())).collect();
     let words = |content: bool, words: &str| (content, words.to_owned());
     assert_eq!(
@@ -728,6 +776,31 @@ async fn what_is_printed_for_a_developer_tells_no_value() {
     assert_eq!(format!("{:?}", Noise::new(&[7; 32])), "Noise(..)");
     let resource = Resource::new("secret", "prod/a").unwrap();
     assert!(format!("{resource:?}").contains("secret:prod/a"));
+}
+
+/// As a person reads it: whether to try again, and whether anything may have happened.
+#[test]
+fn a_failure_says_what_may_be_done_about_it() {
+    let of = |failure: fn(String) -> Failure| {
+        let failure = failure(String::new());
+        (failure.is_of_the_state(), failure.is_definite())
+    };
+    for failure in [Failure::NotFound, Failure::Conflict, Failure::Invalid] {
+        assert_eq!(of(failure), (true, true));
+    }
+    assert_eq!(of(Failure::Denied), (false, true));
+    assert_eq!(of(Failure::Unavailable), (false, false));
+}
+
+/// OCSF's class 7001 gives each its number and name.
+#[test]
+fn a_countermeasure_has_its_number_and_name() {
+    let all =
+        [Countermeasure::Isolate, Countermeasure::Evict, Countermeasure::Restore, Countermeasure::Harden];
+    assert_eq!(
+        all.map(|one| (one.id(), one.name())),
+        [(1, "Isolate"), (2, "Evict"), (3, "Restore"), (4, "Harden")]
+    );
 }
 
 #[test]

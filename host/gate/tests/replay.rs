@@ -115,6 +115,9 @@ async fn a_run_is_replayed_with_its_refusals_and_counts() {
     assert_eq!(gate.change(rotate("prod/a")).await.unwrap(), Ok(4));
     gate.enter(Phase::Verify).unwrap();
     assert_eq!(gate.observe(describe()).await.unwrap(), Ok(3));
+    // What came to pass when the action had run is nothing that it asked for.
+    gate.enter(Phase::Revert).unwrap();
+    assert!(matches!(gate.change(rotate("prod/a")).await, Err(Fault::ReadOnly { .. })));
     let (_, same) = replay(&bench).await;
     // Its refusal is of the next call, not of this one.
     assert_eq!(same.observe(describe()).await.unwrap(), Ok(3));

@@ -6,8 +6,9 @@ mod support;
 use std::path::Path;
 
 use remit_journal::{
-    Authority, CheckError, Event, GrantRef, Journal, Phase, Proof, Proven, ProvenRecord, Record, RequestId,
-    Resolved, RunId, RunProof, RunState, UndoIntent, UndoOutcome, UndoResult,
+    Authority, CheckError, Cosigned, Event, GrantRef, GrowthProof, Journal, Phase, Proof, Proven,
+    ProvenRecord, Record, RequestId, Resolved, RunId, RunProof, RunState, UndoExpired, UndoIntent,
+    UndoOutcome, UndoResult,
 };
 use serde_json::value::RawValue;
 use support::{
@@ -49,7 +50,7 @@ fn kinds() -> Vec<(&'static str, Vec<Record>)> {
         records
     };
     let changed = |run| vec![look(run, 1), outcome(run, 1), intent(run, 2), outcome(run, 2)];
-    let ids = [(); 6].map(|()| RunId::new());
+    let ids = [(); 7].map(|()| RunId::new());
     let succeeded = |run| {
         let mut records = changed(run);
         records.extend([Record::now(run, Phase::Verify), end(run, RunState::Succeeded)]);
@@ -75,6 +76,9 @@ fn kinds() -> Vec<(&'static str, Vec<Record>)> {
     ];
     let rehearsed =
         vec![look(ids[5], 1), outcome(ids[5], 1), simulated(ids[5], 2), end(ids[5], RunState::Rehearsed)];
+    let mut expired = succeeded(ids[6]);
+    let rule = "older than 30d".to_owned();
+    expired.push(Record::now(ids[6], UndoExpired { principal: "ana".to_owned(), rule, order: None }));
     vec![
         ("succeeded", all(ids[0], Some(grant(99)), succeeded(ids[0]))),
         ("reverted", all(ids[1], Some(grant(99)), reverted)),
@@ -82,6 +86,7 @@ fn kinds() -> Vec<(&'static str, Vec<Record>)> {
         ("resolved", all(ids[3], Some(grant(99)), resolved)),
         ("standing", all(ids[4], Some(standing()), succeeded(ids[4]))),
         ("rehearsed", all(ids[5], None, rehearsed)),
+        ("expired", all(ids[6], Some(grant(99)), expired)),
     ]
 }
 
@@ -199,6 +204,41 @@ async fn nothing_can_be_cut_out_repeated_or_moved() {
     }
 }
 
+/// A log that grew is proved to be the one that was signed before, with what a witness said of that very size.
+#[tokio::test]
+async fn a_log_is_proved_to_go_on_from_any_size() {
+    let (_folder, path) = home();
+    let journal = open(&path);
+    let mut notes: Vec<String> = Vec::new();
+    for turn in 0..6 {
+        write(&journal, started(RunId::new(), None)).await.unwrap();
+        let reader = journal.reader().unwrap();
+        notes.push(reader.checkpoint().unwrap());
+        let size = notes.len() as u64;
+        let newest = if turn % 2 == 0 {
+            notes[turn].clone()
+        } else {
+            let note = format!("{}\u{2014} witness.test/w AAAAAAAAAAAA\n", notes[turn]);
+            let cosigned = Cosigned { witness: "w".to_owned(), size, note: note.clone() };
+            journal.keep_cosigned(&cosigned).unwrap();
+            note
+        };
+        for (old, from) in notes.iter().zip(1..) {
+            let proof = reader.prove_growth(old, &key()).unwrap();
+            let checked = proof.check(&key()).unwrap();
+            assert!(
+                matches!(checked, Proven::Growth { old, new, .. } if (old, new) == (from, size)),
+                "{checked:?}"
+            );
+            let Proof::Growth(proof) = proof else { unreachable!() };
+            assert_eq!(proof.new, newest);
+            let path = [proof.path.clone(), vec![format!("{}=", "A".repeat(43))]].concat();
+            let longer = Proof::Growth(GrowthProof { path, ..proof });
+            assert!(longer.check(&key()).is_err(), "{from} to {size}");
+        }
+    }
+}
+
 /// What a reader acts on is all there is of a run, as far as the file can tell without every record being read.
 #[tokio::test]
 async fn nothing_is_hidden_from_one_who_acts() {
@@ -228,6 +268,8 @@ async fn nothing_is_hidden_from_one_who_acts() {
     for tamper in [
         format!("UPDATE record SET run = '{other}' WHERE kind = 'ended' AND seq > 4"),
         format!("UPDATE record SET run = '{other}' WHERE kind = 'undo-intent'"),
+        // All of its revert: it held before, and the tables say no more than that it has a state.
+        format!("UPDATE record SET run = '{other}' WHERE run = '{run}' AND seq > 4"),
         "DELETE FROM record WHERE kind = 'undo-outcome'".to_owned(),
         "UPDATE record SET place = 0 WHERE seq = 4".to_owned(),
         "UPDATE record SET chain = zeroblob(32) WHERE seq = 4".to_owned(),

@@ -226,6 +226,7 @@ mod tests {
             ("secret:prod/../dev", "`.` and `..`", ""),
             ("secret:pr\u{f6}d", "outside ASCII", ""),
             ("secret:a b", "the character ` `, which is not allowed", ""),
+            ("ticket:a b", "`ticket` is no kind", ""),
         ] {
             let said = check(bad, &kinds).unwrap_err();
             assert!(said.contains(why) && said.ends_with(meant), "{bad}: {said}");

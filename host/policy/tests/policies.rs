@@ -453,6 +453,44 @@ fn whoever_is_named_must_be_there() {
     }
 }
 
+/// As many names as fit on a line; and where there are none at all, that is said.
+#[test]
+fn the_names_that_there_are_are_told() {
+    let why = |all: &[Subject], kind: &str| {
+        let text =
+            format!("forbid (principal, action, resource) when {{ principal in Remit::{kind}::\"eve\" }};");
+        parse(&text).unwrap().check_people(all).unwrap_err().to_string()
+    };
+    let many = |n: usize| -> Vec<Subject> { (0..n).map(|n| who(&format!("p{n:02}"), "human")).collect() };
+    assert!(why(&many(20), "Principal").contains("p18, p19 (principals.toml)"));
+    assert!(why(&many(21), "Principal").contains("p18, p19, \u{2026} (principals.toml)"));
+    assert!(why(&many(2), "Group").contains("; there are no groups (principals.toml)"));
+}
+
+/// A budget's no is one that time takes back; that of another policy is not.
+#[test]
+fn a_budget_is_told_from_other_policies() {
+    let policies = Policies::shipped(KINDS).unwrap();
+    for (name, is) in
+        [("budget-of-a-requester", true), ("at-most-ten-targets", false), ("the-named-start", false)]
+    {
+        assert_eq!(policies.is_budget(name), is, "{name}");
+    }
+}
+
+/// Who is refused is told by which policy; and that there is none only where there is none.
+#[test]
+fn a_request_without_needs_is_told_why() {
+    let why = |policies: Policies| policies.requirements(&request(), NOW).unwrap_err().to_string();
+    let forbid = "@id(\"not-now\") forbid (principal, action == Remit::Action::\"require\", resource);";
+    let house = with(forbid).unwrap();
+    assert_eq!(house.count(), Policies::shipped(KINDS).unwrap().count() + 1);
+    assert!(why(house).contains("forbidden: policy not-now"));
+    let freeze = parse("permit (principal, action == Remit::Action::\"freeze\", resource);").unwrap();
+    assert_eq!(freeze.count(), 1);
+    assert!(why(freeze).contains("no policy says which approvals this needs"));
+}
+
 #[test]
 fn what_nobody_could_give_is_told() {
     let all = [who("alice", "human"), who("bot", "agent")];
@@ -534,7 +572,7 @@ fn what_an_editor_leaves_neither_stops_the_host_nor_is_a_policy_in_silence() {
     }
     let visible =
         ["forbid.cedar ", "forbid.cedar.bak", "forbid.cedar.disabled", "forbid.cedar.json", "forbid.cedar~"];
-    for name in visible.iter().chain(&["README.md", "cases.toml"]) {
+    for name in visible.iter().chain(&["readme", "LICENSE-MIT", "cases.toml", "remit.cedarschema"]) {
         std::fs::write(at(name), "forbid (principal, action, resource);").unwrap();
     }
     assert_eq!(Policies::load(folder.path(), KINDS).unwrap().digest(), shipped);

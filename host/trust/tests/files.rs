@@ -238,6 +238,7 @@ proptest! {
         let sealed = sealer.seal(&context, &plain).unwrap();
         prop_assert_eq!(&*sealer.open(&context, &sealed).unwrap(), &plain);
         let mut changed = sealed.as_bytes().to_vec();
+        prop_assert_eq!(&*sealer.open(&context, &Sealed::from_bytes(changed.clone())).unwrap(), &plain, "stored");
         let at = at.index(changed.len());
         changed[at] ^= 1 << bit;
         prop_assert_eq!(sealer.open(&context, &Sealed::from_bytes(changed)), Err(SealError::Broken));

@@ -351,6 +351,8 @@ const TOUCHED_AND_VERIFIED: u8 = 5;
 fn a_key_in_hardware() {
     for raw in [Raw::ed25519(), Raw::p256()] {
         let key = raw.ssh(Some("ssh:"));
+        // It has no SPKI. Two keys of one id would count as one.
+        assert_eq!(key.id().to_string(), hex::encode(digest(&SHA256, &raw.public(Some("ssh:")))));
         let message = pae(KIND, BODY);
         for flags in [TOUCHED, TOUCHED_AND_VERIFIED] {
             let bytes = raw.hardware("ssh:", flags, &message).bytes();

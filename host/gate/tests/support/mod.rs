@@ -14,11 +14,14 @@ use remit_gate::{
     Operation, Permit, Plan, Prepared, Reads, Resource, Scope, Setup, State, UndoGate, Window,
 };
 use remit_journal::{
-    ActionRef, CallResult, Event, GrantRef, Intent, Journal, Reader, Record, RunId, Started,
+    About, Act, ActionRef, Basis, CallResult, Event, GrantRef, Intent, Journal, LedgerEvent, Reader, Record,
+    RequestId, RestsOn, Revocation, RunId, SignedStatement, Started,
 };
 use remit_tlog::NoteSigner;
-use remit_trust::{Digest, Sealer, SecretBytes};
+use remit_trust::dsse::Envelope;
+use remit_trust::{Digest, Sealer, SecretBytes, SigningKey};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use tempfile::TempDir;
 use tokio::sync::Notify;
 
@@ -317,16 +320,23 @@ impl Bench {
             vault.values.lock().unwrap().insert(path.to_owned(), (3, value.to_owned()));
         }
         let run = RunId::new();
+        let bench = Self { folder, journal, vault, sealer, run };
+        let grant = GrantRef { digest: Digest::of(b"component"), uses: 1, signed: None, authority: None };
+        bench.start(run, grant, Timestamp::now()).await;
+        bench
+    }
+
+    async fn start(&self, run: RunId, grant: GrantRef, at: Timestamp) {
         let digest = Digest::of(b"component");
         let started = Started {
             mode: Mode::Live,
             action: ActionRef { digest, name: "test".to_owned(), version: "1.0.0".to_owned() },
             publisher: None,
-            input: serde_json::value::RawValue::NULL.to_owned(),
+            input: RawValue::NULL.to_owned(),
             input_digest: Digest::of(b"null"),
             scope_digest: digest,
             scope: None,
-            grant: Some(GrantRef { digest, uses: 1, signed: None, authority: None }),
+            grant: Some(grant),
             principal: "ana".to_owned(),
             started_by: None,
             reason: "a test".to_owned(),
@@ -334,8 +344,36 @@ impl Bench {
             host_version: "0".to_owned(),
         };
         let key = remit_trust::Sealed::from_bytes(Vec::new());
-        journal.start(Record::now(run, started), key).await.unwrap();
-        Self { folder, journal, vault, sealer, run }
+        self.journal.start(Record { at, ..Record::now(run, started) }, key).await.unwrap();
+    }
+
+    /// Another run, which may go on as long as `basis` is not revoked.
+    pub(crate) async fn start_resting_on(&self, basis: Basis, at: Timestamp) -> RunId {
+        let run = RunId::new();
+        let authority = remit_journal::Authority {
+            request: RequestId::new(),
+            approvals: Vec::new(),
+            trigger: RawValue::NULL.to_owned(),
+            break_glass: false,
+            rests_on: vec![RestsOn { basis, since: 1 }],
+        };
+        let digest = Digest::of(run.to_string().as_bytes());
+        let grant = GrantRef { digest, uses: 1, signed: None, authority: Some(authority) };
+        self.start(run, grant, at).await;
+        run
+    }
+
+    pub(crate) async fn revoke(&self, basis: Basis) {
+        let envelope = Envelope::sign("test", b"{}", &SigningKey::generate().unwrap()).unwrap();
+        let statement = SignedStatement {
+            principal: "ana".to_owned(),
+            key: "k".repeat(64),
+            reason: "a test".to_owned(),
+            document: serde_json::value::to_raw_value(&envelope).unwrap(),
+        };
+        let revocations = vec![Revocation { basis, earlier_only: false }];
+        let act = Act::now(About::Host, LedgerEvent::Revoked { statement, revocations });
+        self.journal.act(&act).await.unwrap();
     }
 
     pub(crate) fn path(&self) -> PathBuf {
