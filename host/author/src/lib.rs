@@ -11,6 +11,7 @@ mod build;
 mod create;
 mod error;
 mod files;
+mod folder;
 mod languages;
 pub mod model;
 mod project;

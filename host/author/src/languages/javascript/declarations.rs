@@ -7,10 +7,11 @@ use wit_parser::{
     Docs, Function, Handle, InterfaceId, Resolve, Type, TypeDefKind, TypeId, TypeOwner, WorldId,
 };
 
-use crate::{AuthorError, Project, files, world};
+use crate::folder::Folder;
+use crate::{AuthorError, files, world};
 
 /// Writes the declarations to `bindings/host.d.ts` in `work`.
-pub(super) fn write(project: &Project, work: &Path) -> Result<(), AuthorError> {
+pub(super) fn write(project: &Folder<'_>, work: &Path) -> Result<(), AuthorError> {
     let (resolve, world) = world::sdk(world::of(&project.wit())?);
     files::write(&work.join("bindings/host.d.ts"), generate(&resolve, world).as_bytes())
 }
