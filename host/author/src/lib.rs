@@ -23,6 +23,6 @@ mod world;
 pub use build::{Built, build};
 pub use create::{Created, NewProject, create};
 pub use error::AuthorError;
-pub use languages::Language;
+pub use languages::{Language, javascript_name};
 pub use project::Project;
 pub use world::{host as host_wit, is_capability, sdk as sdk_world};

@@ -7,6 +7,7 @@ use crate::folder::Folder;
 use crate::{AuthorError, bindings, tool, world};
 
 mod declarations;
+pub use declarations::javascript_name;
 
 /// npm takes no project that is called as something that it depends on.
 pub(crate) const RESERVED: (&[&str], &str) =

@@ -15,6 +15,8 @@ use include_dir::{Dir, include_dir};
 use crate::AuthorError;
 use crate::folder::Folder;
 
+pub use javascript::javascript_name;
+
 /// A language: how its projects are recognised, created and built.
 #[derive(Clone, Copy)]
 pub struct Language(&'static Entry);
