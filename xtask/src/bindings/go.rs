@@ -9,40 +9,8 @@ use super::text::{Files, MARK, commented, escaped, list};
 use remit_author::model::{Field, Function, Interface, Kind, Named, Package, Piece, Ty, TypeName};
 
 /// Words of the language, and names that a wrapper has of its own.
-const WORDS: [&str; 32] = [
-    "break",
-    "case",
-    "chan",
-    "const",
-    "continue",
-    "default",
-    "defer",
-    "else",
-    "err",
-    "fallthrough",
-    "fmt",
-    "for",
-    "func",
-    "go",
-    "goto",
-    "if",
-    "import",
-    "interface",
-    "item",
-    "map",
-    "package",
-    "range",
-    "refusal",
-    "result",
-    "return",
-    "select",
-    "some",
-    "struct",
-    "switch",
-    "to",
-    "type",
-    "var",
-];
+const WORDS: &str = "break case chan const continue default defer else err fallthrough fmt for func go goto if import \
+    interface item map package range refusal result return select some struct switch to type var";
 const SDK: &str = "github.com/remit/remit/sdk/go";
 
 pub(super) fn generate(packages: &[Package], files: &mut Files) {
@@ -207,7 +175,7 @@ fn from_host(ty: &Ty, to: &str, from: &str, text: &mut String) {
 }
 
 fn function(interface: &str, function: &Function, text: &mut String) {
-    let param = |name: &str| escaped(name.to_lower_camel_case(), &WORDS);
+    let param = |name: &str| escaped(name.to_lower_camel_case(), WORDS);
     let params = list(&function.params, |p| format!("{} {}", param(&p.name), own(&p.ty)));
     let name = function.name.to_upper_camel_case();
     let docs = function.docs.trim();

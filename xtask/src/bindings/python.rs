@@ -8,11 +8,8 @@ use heck::{ToSnakeCase, ToUpperCamelCase};
 use super::text::{Files, MARK, commented, escaped, list};
 use remit_author::model::{Field, Function, Interface, Kind, Named, Package, Param, Piece, Ty};
 
-const WORDS: [&str; 35] = [
-    "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue", "def",
-    "del", "elif", "else", "except", "finally", "for", "from", "global", "if", "import", "in", "is",
-    "lambda", "nonlocal", "not", "or", "pass", "raise", "return", "try", "while", "with", "yield",
-];
+const WORDS: &str = "False None True and as assert async await break class continue def del elif else except finally for \
+    from global if import in is lambda nonlocal not or pass raise return try while with yield";
 
 pub(super) fn generate(packages: &[Package], files: &mut Files) {
     for package in packages {
@@ -22,12 +19,12 @@ pub(super) fn generate(packages: &[Package], files: &mut Files) {
 }
 
 fn name(name: &str) -> String {
-    escaped(name.to_snake_case(), &WORDS)
+    escaped(name.to_snake_case(), WORDS)
 }
 
 /// A parameter, which is not to be called as what the wrapper calls.
 fn param(of: &Param) -> String {
-    escaped(name(&of.name), &["ask", "case"])
+    escaped(name(&of.name), "ask case")
 }
 
 /// The variable that holds the bindings of an interface.

@@ -15,8 +15,8 @@ pub(super) fn commented(text: &str, before: &str) -> String {
 }
 
 /// `name`, or `name_` if it is one of these words of the language.
-pub(super) fn escaped(name: String, words: &[&str]) -> String {
-    if words.contains(&name.as_str()) { name + "_" } else { name }
+pub(super) fn escaped(name: String, words: &str) -> String {
+    if words.split(' ').any(|word| word == name) { name + "_" } else { name }
 }
 
 pub(super) fn list<T>(items: impl IntoIterator<Item = T>, text: impl Fn(T) -> String) -> String {

@@ -46,12 +46,11 @@ impl fmt::Display for Odd {
             Self::SymbolicLink => f.write_str("is a symbolic link, which is never followed"),
             Self::Special => f.write_str("is neither a file nor a directory"),
             Self::HardLink => f.write_str("has another name (a hard link), which may lie outside the scope"),
-            Self::TooLarge => write!(f, "is over {} bytes, the most a run may touch", MAX_FILE),
+            Self::TooLarge => write!(f, "is over {MAX_FILE} bytes, the most a run may touch"),
             Self::Attributes => write!(
                 f,
-                "has extended attributes of over {} bytes together, the most a run may touch, or with a name that is not \
-                 UTF-8",
-                MAX_XATTRS
+                "has extended attributes of over {MAX_XATTRS} bytes together, the most a run may touch, or with a name that is not \
+                 UTF-8"
             ),
             Self::Blocked => {
                 f.write_str("lies behind a symbolic link or something else that is no directory")

@@ -11,64 +11,16 @@ use crate::folder::Folder;
 use crate::{AuthorError, files, world};
 
 /// Words of the language, and what the SDK's modules have of their own.
-const WORDS: [&str; 50] = [
-    "arguments",
-    "ask",
-    "await",
-    "break",
-    "case",
-    "catch",
-    "class",
-    "const",
-    "continue",
-    "debugger",
-    "default",
-    "delete",
-    "do",
-    "else",
-    "enum",
-    "eval",
-    "export",
-    "extends",
-    "false",
-    "finally",
-    "for",
-    "function",
-    "host",
-    "if",
-    "implements",
-    "import",
-    "in",
-    "instanceof",
-    "interface",
-    "let",
-    "new",
-    "null",
-    "package",
-    "private",
-    "protected",
-    "public",
-    "return",
-    "static",
-    "super",
-    "switch",
-    "this",
-    "throw",
-    "true",
-    "try",
-    "typeof",
-    "var",
-    "void",
-    "while",
-    "with",
-    "yield",
-];
+const WORDS: &str = "arguments ask await break case catch class const continue debugger default delete do else enum eval \
+    export extends false finally for function host if implements import in instanceof interface let new \
+    null package private protected public return static super switch this throw true try typeof var void \
+    while with yield";
 
 /// A WIT name as that of a function or parameter: `maxAge` for `max-age`, `case_` for `case`.
 #[must_use]
 pub fn javascript_name(name: &str) -> String {
     let name = camel(name);
-    if WORDS.contains(&name.as_str()) { name + "_" } else { name }
+    if WORDS.split(' ').any(|word| word == name) { name + "_" } else { name }
 }
 
 /// Writes the declarations to `bindings/host.d.ts` in `work`.
