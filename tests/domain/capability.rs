@@ -12,7 +12,7 @@ use remit_gate::{
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Domain, SystemsOf, interfaces};
-use crate::fixture::{Misstated, Offline};
+use crate::fixture::Offline;
 use crate::{CallError, Ctx};
 pub use bindings::remit::lamps as wit;
 
@@ -170,13 +170,6 @@ impl Offline for Lamps {
 
     fn no_path(path: &str) -> Option<String> {
         Resource::new(KIND, path).err().map(|error| error.to_string())
-    }
-
-    fn mistakes(before: &[Lamp]) -> Vec<Misstated> {
-        let wrong = |(at, lamp): (usize, &Lamp)| {
-            Self::no_path(&lamp.path).map(|why| Misstated { at, key: "path", why })
-        };
-        before.iter().enumerate().filter_map(wrong).collect()
     }
 
     async fn make_up(before: &[Lamp], folder: &Path) -> Result<Lamps, Failure> {

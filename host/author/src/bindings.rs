@@ -7,11 +7,12 @@ use remit_file::Kind;
 use wit_bindgen_core::{Files, WorldGenerator};
 use wit_parser::{Resolve, WorldId};
 
-use crate::{AuthorError, Project, files, world};
+use crate::folder::Folder;
+use crate::{AuthorError, files, world};
 
 /// The folder where a build leaves what it made on the way, absolute. It is kept: editors look there, and
 /// tools find what they need not do again.
-pub(crate) fn work(project: &Project) -> Result<PathBuf, AuthorError> {
+pub(crate) fn work(project: &Folder<'_>) -> Result<PathBuf, AuthorError> {
     let dir = project.dir.join("build");
     fs::create_dir_all(&dir)
         .and_then(|()| std::path::absolute(&dir))
@@ -19,20 +20,19 @@ pub(crate) fn work(project: &Project) -> Result<PathBuf, AuthorError> {
 }
 
 /// The SDK's folder: the project's own, or without one this Remit's, written below `work`.
-pub(crate) fn sdk(project: &Project, work: &Path) -> Result<PathBuf, AuthorError> {
-    let language = project.language.entry();
+pub(crate) fn sdk(project: &Folder<'_>, work: &Path) -> Result<PathBuf, AuthorError> {
     let own = project.dir.join(files::SDK);
     if own.exists() {
         return std::path::absolute(&own).map_err(|error| AuthorError::file(&own, &error));
     }
     let dir = work.join("sdk");
-    files::write_sdk(language.sdk, &dir)?;
+    files::write_sdk(project.sdk, &dir)?;
     Ok(dir)
 }
 
 /// The folder with the project's world and all that it refers to: the project's own, or without `deps` in it
 /// a copy below `work` that has the host's.
-pub(crate) fn wit(project: &Project, work: &Path) -> Result<PathBuf, AuthorError> {
+pub(crate) fn wit(project: &Folder<'_>, work: &Path) -> Result<PathBuf, AuthorError> {
     let own = project.wit();
     let failed = |error: std::io::Error| AuthorError::file(&own, &error);
     if own.join("deps").exists() {

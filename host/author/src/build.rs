@@ -35,7 +35,7 @@ pub struct Built {
 pub fn build(project: &Project, out: Option<&Path>) -> Result<Built, AuthorError> {
     let began = SystemTime::now();
     let language = project.language.entry();
-    let mut component = (language.build)(project)?;
+    let mut component = (language.build)(&project.folder())?;
     if language.core {
         component = componentise(project, &component)?;
     }

@@ -102,7 +102,11 @@ fn next(new: &NewProject) -> Result<Vec<String>, AuthorError> {
     let mut commands = vec![format!("cd {dir}")];
     let project = Project::open(&new.dir)?;
     let entry = new.language.entry();
-    if entry.tools.iter().any(|names| tool::command(&project, names, entry.title, entry.install).is_err()) {
+    if entry
+        .tools
+        .iter()
+        .any(|names| tool::command(&project.folder(), names, entry.title, entry.install).is_err())
+    {
         commands.extend(entry.install.lines().map(ToOwned::to_owned));
     }
     commands.extend(["remit build", "remit test --record", "remit test"].map(ToOwned::to_owned));

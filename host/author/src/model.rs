@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use wit_parser::{InterfaceId, Resolve, Type, TypeDefKind, TypeId, TypeOwner};
+use wit_parser::{FunctionKind, InterfaceId, Resolve, Type, TypeDefKind, TypeId, TypeOwner};
 
 use crate::world;
 
@@ -13,6 +13,9 @@ pub type Result<T> = std::result::Result<T, String>;
 
 /// The interface with the error type of every function.
 const FAILURE: &str = "remit:types/errors";
+
+/// What a function can do, as its documentation says; in the order in which an action calls functions.
+pub(crate) const EFFECTS: [&str; 4] = ["observe", "disclose", "change", "irrevocable"];
 
 /// A WIT package with at least one interface that a scope grants.
 pub struct Package {
@@ -50,7 +53,7 @@ pub struct Function {
     /// What the function returns if it does not fail; none if it returns nothing.
     pub ok: Option<Ty>,
     /// The documented effect: `observe`, `disclose`, `change` or `irrevocable`.
-    pub effect: String,
+    pub effect: &'static str,
     /// What an error says was asked: `disable version {1} of {0}`.
     pub doing: Vec<Piece>,
 }
@@ -59,7 +62,7 @@ pub struct Function {
 pub struct Param {
     /// The name in the WIT: `max-age`.
     pub name: String,
-    /// The type of the parameter, which is never a record.
+    /// The type of the parameter.
     pub ty: Ty,
 }
 
@@ -120,6 +123,36 @@ pub enum Ty {
     Enum(TypeName),
 }
 
+impl Package {
+    /// Whether a function takes a record, as a parameter or as a part of one.
+    #[must_use]
+    pub fn takes(&self, interface: &str, record: &str) -> bool {
+        let record = TypeName { interface: interface.to_owned(), name: record.to_owned() };
+        let functions = self.interfaces.iter().flat_map(|interface| &interface.functions);
+        let mut params = functions.flat_map(|function| &function.params);
+        params.any(|param| self.any(&param.ty, &|ty| matches!(ty, Ty::Record(of) if *of == record)))
+    }
+
+    /// Whether `is` holds for a type, or for one that it is made of.
+    pub fn any(&self, ty: &Ty, is: &dyn Fn(&Ty) -> bool) -> bool {
+        is(ty)
+            || match ty {
+                Ty::Option(inner) | Ty::List(inner) => self.any(inner, is),
+                Ty::Record(of) => {
+                    let own = self.interfaces.iter().filter(|interface| interface.name == of.interface);
+                    let mut own = own.flat_map(|interface| &interface.types);
+                    own.any(|ty| match &ty.kind {
+                        Kind::Record(fields) if ty.name == of.name => {
+                            fields.iter().filter_map(|field| field.ty.as_ref()).any(|ty| self.any(ty, is))
+                        }
+                        _ => false,
+                    })
+                }
+                _ => false,
+            }
+    }
+}
+
 /// A type of the package.
 #[derive(Clone, PartialEq)]
 pub struct TypeName {
@@ -141,7 +174,7 @@ pub fn packages(resolve: &Resolve) -> Result<Vec<Package>> {
             let granted = world::is_capability(resolve, *id);
             let types_only = resolve.interfaces[*id].functions.is_empty();
             let name = resolve.id_of(*id).unwrap_or_default();
-            if (granted || types_only) && !name.starts_with(FAILURE) {
+            if (granted || types_only) && world::without_version(&name) != FAILURE {
                 interfaces.push(
                     interface(resolve, *id).map_err(|why| format!("{name} cannot have wrappers: {why}"))?,
                 );
@@ -151,17 +184,15 @@ pub fn packages(resolve: &Resolve) -> Result<Vec<Package>> {
             continue;
         }
         let docs = package.docs.contents.clone().unwrap_or_default();
-        let others =
-            package.interfaces.values().flat_map(|id| resolve.interfaces[*id].types.values()).filter(|id| {
-                let (owner, name) = defined(resolve, **id);
-                name != "failure"
-                    && owner.is_some_and(|owner| !package.interfaces.values().any(|own| *own == owner))
-            });
-        if let Some(other) = others.map(|id| defined(resolve, *id).1).next() {
-            return Err(format!(
-                "{}: it uses `{other}` of another package, which has no wrapper",
-                package.name
-            ));
+        let mut types = package.interfaces.values().flat_map(|id| resolve.interfaces[*id].types.values());
+        let other = types.find(|id| {
+            let owner = defined(resolve, **id).0;
+            !is_failure(resolve, &Type::Id(**id))
+                && owner.is_some_and(|owner| !package.interfaces.values().any(|own| *own == owner))
+        });
+        if let Some(other) = other {
+            let (name, other) = (&package.name, defined(resolve, *other).1);
+            return Err(format!("{name}: it uses `{other}` of another package, which has no wrapper"));
         }
         let package = Package { name: package.name.name.clone(), docs, interfaces };
         unique(&package)?;
@@ -171,15 +202,20 @@ pub fn packages(resolve: &Resolve) -> Result<Vec<Package>> {
     Ok(packages)
 }
 
-/// One package is one module: each of its names means one thing, in the spelling of every language.
+/// One package is one module: each of its names means one thing, in the spelling of every language. Go spells types
+/// and functions alike, and a case of an enum after its type.
 fn unique(package: &Package) -> Result<()> {
     let mut seen = BTreeMap::new();
     for interface in &package.interfaces {
-        let types = interface.types.iter().map(|ty| format!("{}-", ty.name));
-        let functions = interface.functions.iter().map(|function| function.name.clone());
-        for name in types.chain(functions) {
-            if let Some(other) = seen.insert(name.replace('-', "_"), &interface.name) {
-                let name = name.trim_end_matches('-');
+        let mut names: Vec<_> = interface.functions.iter().map(|function| function.name.clone()).collect();
+        for ty in &interface.types {
+            names.push(ty.name.clone());
+            if let Kind::Enum(cases) = &ty.kind {
+                names.extend(cases.iter().map(|case| format!("{}-{}", ty.name, case.name)));
+            }
+        }
+        for name in names {
+            if let Some(other) = seen.insert(name.to_ascii_lowercase(), &interface.name) {
                 let (package, interface) = (&package.name, &interface.name);
                 return Err(format!(
                     "remit:{package}: `{name}` is in {other} and in {interface}: rename one, or `use` it"
@@ -239,31 +275,33 @@ fn interface(resolve: &Resolve, id: InterfaceId) -> Result<Interface> {
 }
 
 fn function(resolve: &Resolve, interface: &str, only: bool, f: &wit_parser::Function) -> Result<Function> {
-    let mut params = Vec::new();
-    for param in &f.params {
-        let ty = ty_of(resolve, &param.ty)?;
-        if !is_param(&ty) {
-            return Err(format!("`{}` of `{}` is a type that no wrapper can pass", param.name, f.name));
-        }
-        params.push(Param { name: param.name.clone(), ty });
+    if f.kind != FunctionKind::Freestanding {
+        return Err(format!("`{}` is not a plain function", f.name));
     }
-    let result = match &f.result {
-        Some(Type::Id(id)) => match &resolve.types[*id].kind {
-            TypeDefKind::Result(result) if result.err.is_some_and(|err| is_failure(resolve, &err)) => result,
-            _ => return Err(format!("`{}` does not answer result<_, failure> of {FAILURE}", f.name)),
-        },
-        _ => return Err(format!("`{}` does not answer result<_, failure> of {FAILURE}", f.name)),
+    let params = f.params.iter();
+    let params = params.map(|p| Ok(Param { name: p.name.clone(), ty: ty_of(resolve, &p.ty)? }));
+    let params: Vec<Param> = params.collect::<Result<_>>()?;
+    let kind = match &f.result {
+        Some(Type::Id(id)) => Some(&resolve.types[*id].kind),
+        _ => None,
     };
+    let Some(TypeDefKind::Result(result)) = kind else {
+        return Err(format!("`{}` does not answer result<_, failure> of {FAILURE}", f.name));
+    };
+    if !result.err.is_some_and(|err| is_failure(resolve, &err)) {
+        return Err(format!("`{}` does not answer result<_, failure> of {FAILURE}", f.name));
+    }
     let ok = result.ok.map(|ok| ty_of(resolve, &ok)).transpose()?;
     let name =
         if only || f.name == interface { interface.to_owned() } else { format!("{interface}-{}", f.name) };
     let verb = if only { interface } else { &f.name };
     let doing = doing(verb, &params);
     let docs = f.docs.contents.clone().unwrap_or_default();
-    let effect =
-        docs.split_once("Effect: ").map(|(_, rest)| rest.chars().take_while(char::is_ascii_lowercase));
-    let effect =
-        effect.ok_or_else(|| format!("the documentation of `{}` has no `Effect: `", f.name))?.collect();
+    let said = docs.split_once("Effect: ").map(|(_, said)| said.split(|c: char| !c.is_ascii_lowercase()));
+    let said = said.and_then(|mut words| words.next());
+    let effect = EFFECTS.into_iter().find(|effect| said == Some(*effect)).ok_or_else(|| {
+        format!("the documentation of `{}` has no `Effect: ` with one of {}", f.name, EFFECTS.join(", "))
+    })?;
     Ok(Function { name, wit: f.name.clone(), docs, params, ok, effect, doing })
 }
 
@@ -284,21 +322,13 @@ fn doing(verb: &str, params: &[Param]) -> Vec<Piece> {
     pieces
 }
 
-/// What every language can pass: no record, and nothing within a list or an option but a plain value.
-fn is_param(ty: &Ty) -> bool {
-    let plain = |ty: &Ty| matches!(ty, Ty::Bool | Ty::Int(_) | Ty::Float(_) | Ty::Text);
-    match ty {
-        Ty::Option(inner) | Ty::List(inner) => plain(inner),
-        Ty::Enum(_) => true,
-        other => plain(other),
-    }
-}
-
 fn is_failure(resolve: &Resolve, ty: &Type) -> bool {
     let Type::Id(id) = ty else { return false };
     let (owner, name) = defined(resolve, *id);
     name == "failure"
-        && owner.is_some_and(|owner| resolve.id_of(owner).unwrap_or_default().starts_with(FAILURE))
+        && owner
+            .and_then(|owner| resolve.id_of(owner))
+            .is_some_and(|owner| world::without_version(&owner) == FAILURE)
 }
 
 /// Where a type is defined, through `use`, and its name.

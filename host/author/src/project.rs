@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use remit_file::{Entry, Kind};
 use remit_manifest::Manifest;
 
+use crate::folder::Folder;
 use crate::{AuthorError, Language};
 
 /// The manifest's file name.
@@ -61,7 +62,11 @@ impl Project {
     /// The world the action is held to.
     #[must_use]
     pub fn wit(&self) -> PathBuf {
-        self.dir.join("wit")
+        self.folder().wit()
+    }
+
+    pub(crate) fn folder(&self) -> Folder<'_> {
+        Folder { dir: &self.dir, environment: &self.environment, sdk: self.language.entry().sdk }
     }
 }
 

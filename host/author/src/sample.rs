@@ -3,11 +3,8 @@
 use serde::Serialize;
 use toml::{Table, Value};
 
-use crate::model::{self, Field, Kind, Package, Param, Ty};
+use crate::model::{self, EFFECTS, Field, Kind, Package, Param, Ty};
 use crate::{AuthorError, world};
-
-/// In the order in which an action calls functions of these effects.
-const EFFECTS: [&str; 4] = ["observe", "disclose", "change", "irrevocable"];
 
 /// Code to begin with, for any language.
 #[derive(Serialize)]
@@ -72,7 +69,7 @@ struct Number {
 struct Call {
     package: String,
     function: String,
-    effect: String,
+    effect: &'static str,
     arguments: Vec<Argument>,
     /// The variable for the answer. Empty without.
     answer: String,
@@ -194,7 +191,7 @@ impl Sample {
             self.calls.push(Call {
                 package: package.name.clone(),
                 function: function.name.clone(),
-                effect: function.effect.clone(),
+                effect: function.effect,
                 arguments: function.params.iter().map(argument).collect(),
                 answer,
                 record,

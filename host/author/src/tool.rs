@@ -5,12 +5,13 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::{AuthorError, Project};
+use crate::AuthorError;
+use crate::folder::Folder;
 
 /// A command in the project's folder, for a tool that is known by any of `names`: the project's own
 /// (`node_modules`, `.venv`), else the one on the path.
 pub(crate) fn command(
-    project: &Project,
+    project: &Folder<'_>,
     names: &[&str],
     language: &'static str,
     install: &str,
@@ -31,7 +32,7 @@ pub(crate) fn command(
 }
 
 /// The folders in which programs are searched for.
-fn path(project: &Project) -> OsString {
+fn path(project: &Folder<'_>) -> OsString {
     let own = project.environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
     own.or_else(|| remit_text::env::var("PATH")).unwrap_or_default()
 }

@@ -10,6 +10,11 @@
     reason = "generated code"
 )]
 
+/// How a function of `wasi:filesystem` fails.
+pub type FileError = crate::CallError<wasi::filesystem::types::ErrorCode>;
+/// How a function of `wasi:io/streams` fails.
+pub type StreamError = crate::CallError<wasi::io::streams::StreamError>;
+
 wasmtime::component::bindgen!({
     path: [
         "../../wit/action",
@@ -25,15 +30,19 @@ wasmtime::component::bindgen!({
     world: "remit:host-bindings/action",
     imports: { default: async | trappable },
     exports: { default: async },
-    trappable_error_type: { "remit:types/errors.failure" => crate::CallError },
+    trappable_error_type: {
+        "remit:types/errors.failure" => crate::CallError,
+        "wasi:filesystem/types.error-code" => crate::bindings::FileError,
+        "wasi:io/streams.stream-error" => crate::bindings::StreamError,
+    },
     with: {
-        "wasi:filesystem/types.descriptor": crate::wasi::Descriptor,
-        "wasi:filesystem/types.directory-entry-stream": crate::wasi::DirectoryEntryStream,
-        "wasi:io/error.error": crate::wasi::IoError,
-        "wasi:io/poll.pollable": crate::wasi::Pollable,
-        "wasi:io/streams.input-stream": crate::wasi::Input,
-        "wasi:io/streams.output-stream": crate::wasi::Output,
-        "wasi:cli/terminal-input.terminal-input": crate::wasi::Terminal,
-        "wasi:cli/terminal-output.terminal-output": crate::wasi::Terminal,
+        "wasi:filesystem/types.descriptor": crate::wasi::handle::Descriptor,
+        "wasi:filesystem/types.directory-entry-stream": crate::wasi::handle::DirectoryEntryStream,
+        "wasi:io/error.error": crate::bindings::wasi::filesystem::types::ErrorCode,
+        "wasi:io/poll.pollable": crate::wasi::handle::Pollable,
+        "wasi:io/streams.input-stream": crate::wasi::handle::Input,
+        "wasi:io/streams.output-stream": crate::wasi::handle::Output,
+        "wasi:cli/terminal-input.terminal-input": crate::wasi::handle::Terminal,
+        "wasi:cli/terminal-output.terminal-output": crate::wasi::handle::Terminal,
     },
 });

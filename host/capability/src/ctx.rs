@@ -1,8 +1,9 @@
 //! What the `Host` impls of a run can reach: its gate, and nothing behind it.
 
-use remit_gate::{Change, Failure, Fault, Gate, Observe, Operation, Resource};
+use remit_gate::{Change, Gate, Observe, Operation, Resource};
 use wasmtime::component::HasData;
 
+use crate::CallError;
 use crate::wasi::State;
 
 /// The host's side of one run, kept in the wasmtime store.
@@ -34,12 +35,6 @@ impl Ctx {
         self.last_words.as_deref()
     }
 
-    /// Ends the run's standard streams: a last line without its line feed still goes to the log. Called
-    /// after each export of the guest has returned or trapped.
-    pub async fn finish(&mut self) -> Result<(), Fault> {
-        self.wasi.flush(&self.gate).await
-    }
-
     /// Asks the gate for an operation that reads.
     pub(crate) async fn observe<O: Observe>(&mut self, operation: O) -> Result<O::Outcome, CallError> {
         self.last_words = None;
@@ -59,72 +54,7 @@ impl Ctx {
 
     /// Journals that an argument of `O` is refused.
     pub(crate) fn refuse<O: Operation>(&self, argument: &str, why: &str) -> CallError {
-        self.gate.refuse(O::NAME, argument, why).map_or_else(CallError::from, CallError::from)
-    }
-}
-
-/// Why a host call has no answer of its own: a [`Failure`] is returned to the guest, anything else traps it.
-///
-/// A fault becomes a trap whose cause the session finds again by `downcast_ref::<Fault>()`.
-pub enum CallError {
-    /// The guest may handle it.
-    Failure(Failure),
-    /// It ends the run.
-    Trap(wasmtime::Error),
-}
-
-impl CallError {
-    /// The failure; as an error, what traps the guest.
-    pub fn failure(self) -> wasmtime::Result<Failure> {
-        match self {
-            Self::Failure(failure) => Ok(failure),
-            Self::Trap(error) => Err(error),
-        }
-    }
-}
-
-/// Separates what is the guest's to handle from what ends its run, for interfaces with error types of their own.
-pub fn answered<T>(answer: Result<T, CallError>) -> wasmtime::Result<Result<T, Failure>> {
-    match answer {
-        Ok(value) => Ok(Ok(value)),
-        Err(error) => error.failure().map(Err),
-    }
-}
-
-impl From<Failure> for CallError {
-    fn from(failure: Failure) -> Self {
-        Self::Failure(failure)
-    }
-}
-
-impl From<Fault> for CallError {
-    fn from(fault: Fault) -> Self {
-        Self::Trap(wasmtime::Error::new(fault))
-    }
-}
-
-impl From<wasmtime::Error> for CallError {
-    fn from(error: wasmtime::Error) -> Self {
-        Self::Trap(error)
-    }
-}
-
-/// Where a function has no failure in its WIT, one traps.
-impl From<CallError> for wasmtime::Error {
-    fn from(error: CallError) -> Self {
-        match error {
-            CallError::Failure(failure) => Self::new(failure),
-            CallError::Trap(error) => error,
-        }
-    }
-}
-
-impl std::fmt::Debug for CallError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Failure(failure) => std::fmt::Debug::fmt(failure, f),
-            Self::Trap(error) => std::fmt::Debug::fmt(error, f),
-        }
+        self.gate.refuse(O::NAME, argument, why).map_or_else(CallError::from, CallError::Failure)
     }
 }
 

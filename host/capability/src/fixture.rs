@@ -33,8 +33,10 @@ pub trait Offline: Systems + Clone {
     /// Why nothing of this domain can have this path; none if something can.
     fn no_path(path: &str) -> Option<String>;
 
-    /// The mistakes in well-formed tables: things that cannot exist.
-    fn mistakes(before: &[Self::Before]) -> Vec<Misstated>;
+    /// The mistakes in well-formed tables, beside their paths: things that cannot exist.
+    fn mistakes(_before: &[Self::Before]) -> Vec<Misstated> {
+        Vec::new()
+    }
 
     /// Makes everything in `folder`, which exists and is empty.
     fn make_up(before: &[Self::Before], folder: &Path) -> impl Future<Output = Result<Self, Failure>> + Send;
@@ -86,7 +88,7 @@ impl State {
 pub trait Things: Debug + Send + Sync {
     /// The path of each thing.
     fn paths(&self) -> Vec<&str>;
-    /// The mistakes in the tables, see [`Offline::mistakes`].
+    /// The mistakes in the tables: see [`Offline::no_path`] and [`Offline::mistakes`].
     fn mistakes(&self) -> Vec<Misstated>;
     /// Makes everything in `folder`, and lets runs reach it.
     fn make_up<'a>(&'a self, folder: &'a Path, estate: Estate) -> Boxed<'a, (Estate, Box<dyn MadeUp>)>;
@@ -116,7 +118,15 @@ impl<S: Offline> Things for Befores<S> {
     }
 
     fn mistakes(&self) -> Vec<Misstated> {
-        S::mistakes(&self.0)
+        let paths = self.paths();
+        let wrong = |(at, path): (usize, &&str)| {
+            let twice = paths[..at].contains(path).then(|| format!("{path} is there twice"));
+            Some(Misstated { at, key: "path", why: S::no_path(path).or(twice)? })
+        };
+        let mut found: Vec<_> = paths.iter().enumerate().filter_map(wrong).collect();
+        found.extend(S::mistakes(&self.0));
+        found.sort_by_key(|misstated| misstated.at);
+        found
     }
 
     fn make_up<'a>(&'a self, folder: &'a Path, estate: Estate) -> Boxed<'a, (Estate, Box<dyn MadeUp>)> {

@@ -10,6 +10,7 @@
 pub mod bindings;
 mod ctx;
 pub mod domain;
+mod error;
 pub mod files;
 pub mod fixture;
 pub mod host;
@@ -21,6 +22,7 @@ pub mod secrets;
 mod types;
 pub mod wasi;
 
-pub use ctx::{CallError, Ctx, answered};
+pub use ctx::Ctx;
 pub use domain::{Domain, Interface, entries};
+pub use error::{CallError, answered};
 pub use registry::{check, domains, find, granted, interfaces, operation, powers, systems};

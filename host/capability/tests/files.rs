@@ -4,12 +4,14 @@
 
 mod support;
 
+use std::fmt::Debug;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use remit_backend::{Files, FilesConfig, Systems as _};
+use remit_capability::bindings::FileError;
 use remit_capability::bindings::wasi::filesystem::preopens;
 use remit_capability::bindings::wasi::filesystem::types::{
     DescriptorFlags, DescriptorType, ErrorCode, HostDescriptor, HostDirectoryEntryStream, OpenFlags,
@@ -17,8 +19,9 @@ use remit_capability::bindings::wasi::filesystem::types::{
 };
 use remit_capability::bindings::wasi::io::streams;
 use remit_capability::fixture::Offline as _;
-use remit_capability::wasi::{Descriptor, Unwritten};
-use remit_capability::{Ctx, operation, powers};
+use remit_capability::wasi::Unwritten;
+use remit_capability::wasi::handle::Descriptor;
+use remit_capability::{Ctx, answered, operation, powers};
 use remit_gate::{Estate, Facts, Fault, Gate, Mode, Scope, Setup, UndoGate};
 use remit_journal::{Event, Intent, Journal, RunId, UndoResult};
 use remit_tlog::NoteSigner;
@@ -44,7 +47,17 @@ struct World {
     sealer: Arc<Sealer>,
 }
 
-type Answer<T> = wasmtime::Result<Result<T, ErrorCode>>;
+type Answer<T> = Result<T, FileError>;
+
+/// The error that the guest gets.
+fn code<T: Debug>(answer: Answer<T>) -> ErrorCode {
+    answered(answer).unwrap().unwrap_err()
+}
+
+/// What ends the run.
+fn trap<T: Debug>(answer: Answer<T>) -> wasmtime::Error {
+    answered(answer).unwrap_err()
+}
 
 fn reading() -> (OpenFlags, DescriptorFlags) {
     (OpenFlags::empty(), DescriptorFlags::READ)
@@ -104,31 +117,24 @@ impl World {
     }
 
     async fn write(&mut self, path: &str, text: &str) -> Answer<()> {
-        let file = match self.open(path, anew()).await? {
-            Ok(file) => file.rep(),
-            Err(code) => return Ok(Err(code)),
-        };
+        let file = self.open(path, anew()).await?.rep();
         let stream = HostDescriptor::write_via_stream(&mut self.ctx, Resource::new_borrow(file), 0).await?;
-        let stream = stream.unwrap().rep();
+        let stream = stream.rep();
         for piece in text.as_bytes().chunks(3) {
             let to = Resource::new_borrow(stream);
             let sent = streams::HostOutputStream::blocking_write_and_flush(&mut self.ctx, to, piece.into());
-            sent.await?.unwrap();
+            sent.await.unwrap();
         }
         streams::HostOutputStream::drop(&mut self.ctx, Resource::new_own(stream)).await?;
         HostDescriptor::drop(&mut self.ctx, Resource::new_own(file)).await?;
-        Ok(Ok(()))
+        Ok(())
     }
 
     async fn read(&mut self, path: &str) -> Answer<String> {
-        let file = match self.open(path, reading()).await? {
-            Ok(file) => file.rep(),
-            Err(code) => return Ok(Err(code)),
-        };
-        let (bytes, _) =
-            HostDescriptor::read(&mut self.ctx, Resource::new_borrow(file), 1 << 20, 0).await?.unwrap();
+        let file = self.open(path, reading()).await?.rep();
+        let (bytes, _) = HostDescriptor::read(&mut self.ctx, Resource::new_borrow(file), 1 << 20, 0).await?;
         HostDescriptor::drop(&mut self.ctx, Resource::new_own(file)).await?;
-        Ok(Ok(String::from_utf8(bytes).unwrap()))
+        Ok(String::from_utf8(bytes).unwrap())
     }
 
     fn events(&self) -> Vec<Event> {
@@ -182,7 +188,7 @@ fn fault(error: &wasmtime::Error) -> &Fault {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_pieces_are_one_change_that_can_be_taken_back() {
     let mut world = World::live();
-    world.write("app.conf", "color = blue, and longer\n").await.unwrap().unwrap();
+    world.write("app.conf", "color = blue, and longer\n").await.unwrap();
     assert_eq!(world.conf(), "color = blue, and longer\n");
     let changes = world.changes();
     let [change] = &changes[..] else { panic!("{changes:?}") };
@@ -207,13 +213,12 @@ async fn every_change_is_taken_back() {
     let mut world = World::live();
     let root = world.root().await;
     let root = || Resource::new_borrow(root);
-    world.write("new", "n").await.unwrap().unwrap();
-    HostDescriptor::create_directory_at(&mut world.ctx, root(), "made".into()).await.unwrap().unwrap();
+    world.write("new", "n").await.unwrap();
+    HostDescriptor::create_directory_at(&mut world.ctx, root(), "made".into()).await.unwrap();
     HostDescriptor::rename_at(&mut world.ctx, root(), "app.conf".into(), root(), "made/moved".into())
         .await
-        .unwrap()
         .unwrap();
-    HostDescriptor::remove_directory_at(&mut world.ctx, root(), "sub".into()).await.unwrap().unwrap();
+    HostDescriptor::remove_directory_at(&mut world.ctx, root(), "sub".into()).await.unwrap();
     assert!(!world.path("etc/app.conf").exists() && !world.path("etc/sub").exists());
     assert_eq!(fs::read_to_string(world.path("etc/made/moved")).unwrap(), "color = red\n");
 
@@ -241,7 +246,7 @@ async fn every_change_is_taken_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_undo_touches_nothing_that_someone_else_changed() {
     let mut world = World::live();
-    world.write("app.conf", "mine\n").await.unwrap().unwrap();
+    world.write("app.conf", "mine\n").await.unwrap();
     fs::write(world.path("etc/app.conf"), "theirs\n").unwrap();
     let undone = world.undo(&world.changes()[0]).await;
     let UndoResult::Conflict { live } = undone else { panic!("{undone:?}") };
@@ -253,22 +258,16 @@ async fn an_undo_touches_nothing_that_someone_else_changed() {
 async fn what_was_read_must_still_be_there_when_it_is_written() {
     let mut world = World::live();
     let both = DescriptorFlags::READ | DescriptorFlags::WRITE;
-    let file = world.open("app.conf", (OpenFlags::empty(), both)).await.unwrap().unwrap().rep();
-    HostDescriptor::write(&mut world.ctx, Resource::new_borrow(file), b"mine".to_vec(), 0)
-        .await
-        .unwrap()
-        .unwrap();
+    let file = world.open("app.conf", (OpenFlags::empty(), both)).await.unwrap().rep();
+    HostDescriptor::write(&mut world.ctx, Resource::new_borrow(file), b"mine".to_vec(), 0).await.unwrap();
     fs::write(world.path("etc/app.conf"), "theirs\n").unwrap();
-    let synced = HostDescriptor::sync(&mut world.ctx, Resource::new_borrow(file)).await.unwrap();
-    assert_eq!(synced.unwrap_err(), ErrorCode::Busy);
+    let synced = HostDescriptor::sync(&mut world.ctx, Resource::new_borrow(file)).await;
+    assert_eq!(code(synced), ErrorCode::Busy);
     // Told once, the guest is not told again.
     HostDescriptor::drop(&mut world.ctx, Resource::new_own(file)).await.unwrap();
 
-    let file = world.open("app.conf", (OpenFlags::empty(), both)).await.unwrap().unwrap().rep();
-    HostDescriptor::write(&mut world.ctx, Resource::new_borrow(file), b"mine".to_vec(), 0)
-        .await
-        .unwrap()
-        .unwrap();
+    let file = world.open("app.conf", (OpenFlags::empty(), both)).await.unwrap().rep();
+    HostDescriptor::write(&mut world.ctx, Resource::new_borrow(file), b"mine".to_vec(), 0).await.unwrap();
     fs::write(world.path("etc/app.conf"), "theirs again\n").unwrap();
     let trap = HostDescriptor::drop(&mut world.ctx, Resource::new_own(file)).await.unwrap_err();
     assert!(trap.downcast_ref::<Unwritten>().is_some(), "{trap:?}");
@@ -280,23 +279,21 @@ async fn a_rehearsal_sees_its_own_changes_and_makes_none() {
     let mut world = World::new(Mode::Rehearse, WIDE);
     let root = world.root().await;
     let root = || Resource::new_borrow(root);
-    world.write("app.conf", "color = blue\n").await.unwrap().unwrap();
-    assert_eq!(world.read("app.conf").await.unwrap().unwrap(), "color = blue\n");
-    HostDescriptor::create_directory_at(&mut world.ctx, root(), "made".into()).await.unwrap().unwrap();
-    world.write("made/x", "1").await.unwrap().unwrap();
+    world.write("app.conf", "color = blue\n").await.unwrap();
+    assert_eq!(world.read("app.conf").await.unwrap(), "color = blue\n");
+    HostDescriptor::create_directory_at(&mut world.ctx, root(), "made".into()).await.unwrap();
+    world.write("made/x", "1").await.unwrap();
     HostDescriptor::rename_at(&mut world.ctx, root(), "app.conf".into(), root(), "made/y".into())
         .await
-        .unwrap()
         .unwrap();
-    assert_eq!(world.read("app.conf").await.unwrap().unwrap_err(), ErrorCode::NoEntry);
-    let not_empty = HostDescriptor::remove_directory_at(&mut world.ctx, root(), "made".into()).await.unwrap();
-    assert_eq!(not_empty.unwrap_err(), ErrorCode::NotEmpty);
-    let listed = HostDescriptor::read_directory(&mut world.ctx, root()).await.unwrap().unwrap().rep();
+    assert_eq!(code(world.read("app.conf").await), ErrorCode::NoEntry);
+    let not_empty = HostDescriptor::remove_directory_at(&mut world.ctx, root(), "made".into()).await;
+    assert_eq!(code(not_empty), ErrorCode::NotEmpty);
+    let listed = HostDescriptor::read_directory(&mut world.ctx, root()).await.unwrap().rep();
     let mut names = Vec::new();
     while let Some(entry) =
         HostDirectoryEntryStream::read_directory_entry(&mut world.ctx, Resource::new_borrow(listed))
             .await
-            .unwrap()
             .unwrap()
     {
         assert_eq!(entry.type_, DescriptorType::Directory);
@@ -319,7 +316,7 @@ async fn no_path_leads_out() {
     let fifo = std::process::Command::new("mkfifo").arg(world.path("etc/pipe")).status().unwrap();
     assert!(fifo.success());
     fs::write(world.path("etc/huge"), vec![0; 5 << 20]).unwrap();
-    for (path, code) in [
+    for (path, expected) in [
         ("../other/secret", ErrorCode::NotPermitted),
         ("sub/../../other/secret", ErrorCode::NotPermitted),
         ("/etc/passwd", ErrorCode::NotPermitted),
@@ -338,12 +335,12 @@ async fn no_path_leads_out() {
         ("huge", ErrorCode::FileTooLarge),
         ("app.conf/x", ErrorCode::NotPermitted),
     ] {
-        assert_eq!(world.read(path).await.unwrap(), Err(code), "{path:?}");
+        assert_eq!(code(world.read(path).await), expected, "{path:?}");
         if path != "nothing" {
-            world.write(path, "x").await.unwrap().unwrap_err();
+            code(world.write(path, "x").await);
         }
     }
-    assert_eq!(world.read("./sub//x").await.unwrap().unwrap(), "x", "one spelling for the journal");
+    assert_eq!(world.read("./sub//x").await.unwrap(), "x", "one spelling for the journal");
     assert_eq!(fs::read_to_string(world.path("other/secret")).unwrap(), "outside");
     assert!(world.refusals() >= 12, "{}", world.refusals());
     assert!(world.changes().is_empty());
@@ -352,18 +349,15 @@ async fn no_path_leads_out() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_swapped_for_a_link_is_neither_read_nor_written() {
     let mut world = World::live();
-    let file = world.open("app.conf", anew()).await.unwrap().unwrap().rep();
-    HostDescriptor::write(&mut world.ctx, Resource::new_borrow(file), b"x".to_vec(), 0)
-        .await
-        .unwrap()
-        .unwrap();
+    let file = world.open("app.conf", anew()).await.unwrap().rep();
+    HostDescriptor::write(&mut world.ctx, Resource::new_borrow(file), b"x".to_vec(), 0).await.unwrap();
     fs::remove_file(world.path("etc/app.conf")).unwrap();
     symlink(world.path("other/secret"), world.path("etc/app.conf")).unwrap();
     HostDescriptor::drop(&mut world.ctx, Resource::new_own(file)).await.unwrap_err();
     assert_eq!(fs::read_to_string(world.path("other/secret")).unwrap(), "outside");
 
     let mut world = World::live();
-    world.write("sub/x", "mine").await.unwrap().unwrap();
+    world.write("sub/x", "mine").await.unwrap();
     fs::rename(world.path("etc/sub"), world.path("etc/moved")).unwrap();
     fs::write(world.path("other/x"), "mine").unwrap();
     symlink(world.path("other"), world.path("etc/sub")).unwrap();
@@ -376,11 +370,11 @@ async fn a_file_swapped_for_a_link_is_neither_read_nor_written() {
 async fn what_no_rule_allows_ends_the_run() {
     let scope = "[[allow]]\ncapability = \"remit:files/read\"\nresources = [\"file:etc/app.conf\"]\n";
     let mut world = World::new(Mode::Live, scope);
-    assert_eq!(world.read("app.conf").await.unwrap().unwrap(), "color = red\n");
+    assert_eq!(world.read("app.conf").await.unwrap(), "color = red\n");
     for trap in [
-        world.write("app.conf", "x").await.unwrap_err(),
-        world.read("sub/x").await.unwrap_err(),
-        world.read("sub").await.unwrap_err(),
+        trap(world.write("app.conf", "x").await),
+        trap(world.read("sub/x").await),
+        trap(world.read("sub").await),
     ] {
         assert!(matches!(fault(&trap), Fault::OutOfScope { .. }), "{trap:?}");
     }
@@ -398,41 +392,41 @@ async fn links_and_times_are_not_offered() {
     let root = world.root().await;
     let root = || Resource::new_borrow(root);
     let link = HostDescriptor::symlink_at(&mut world.ctx, root(), "app.conf".into(), "l".into()).await;
-    assert_eq!(link.unwrap(), Err(ErrorCode::Unsupported));
+    assert_eq!(code(link), ErrorCode::Unsupported);
     let empty = PathFlags::empty();
     let link =
         HostDescriptor::link_at(&mut world.ctx, root(), empty, "app.conf".into(), root(), "l".into()).await;
-    assert_eq!(link.unwrap(), Err(ErrorCode::Unsupported));
+    assert_eq!(code(link), ErrorCode::Unsupported);
     let read = HostDescriptor::readlink_at(&mut world.ctx, root(), "app.conf".into()).await;
-    assert_eq!(read.unwrap(), Err(ErrorCode::Unsupported));
+    assert_eq!(code(read), ErrorCode::Unsupported);
     assert_eq!(world.refusals(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn memory_is_bounded() {
     let mut world = World::live();
-    let file = world.open("big", anew()).await.unwrap().unwrap().rep();
+    let file = world.open("big", anew()).await.unwrap().rep();
     let file = || Resource::new_borrow(file);
-    let far = HostDescriptor::write(&mut world.ctx, file(), b"x".to_vec(), u64::MAX).await.unwrap();
-    assert_eq!(far.unwrap_err(), ErrorCode::FileTooLarge);
-    let far = HostDescriptor::set_size(&mut world.ctx, file(), 5 << 20).await.unwrap();
-    assert_eq!(far.unwrap_err(), ErrorCode::FileTooLarge);
-    HostDescriptor::set_size(&mut world.ctx, file(), 4 << 20).await.unwrap().unwrap();
+    let far = HostDescriptor::write(&mut world.ctx, file(), b"x".to_vec(), u64::MAX).await;
+    assert_eq!(code(far), ErrorCode::FileTooLarge);
+    let far = HostDescriptor::set_size(&mut world.ctx, file(), 5 << 20).await;
+    assert_eq!(code(far), ErrorCode::FileTooLarge);
+    HostDescriptor::set_size(&mut world.ctx, file(), 4 << 20).await.unwrap();
     for n in 0..3 {
-        let file = world.open(&format!("big{n}"), anew()).await.unwrap().unwrap();
-        HostDescriptor::set_size(&mut world.ctx, file, 4 << 20).await.unwrap().unwrap();
+        let file = world.open(&format!("big{n}"), anew()).await.unwrap();
+        HostDescriptor::set_size(&mut world.ctx, file, 4 << 20).await.unwrap();
     }
-    let file = world.open("straw", anew()).await.unwrap().unwrap();
-    let full = HostDescriptor::set_size(&mut world.ctx, file, 1).await.unwrap();
-    assert_eq!(full.unwrap_err(), ErrorCode::InsufficientMemory);
+    let file = world.open("straw", anew()).await.unwrap();
+    let full = HostDescriptor::set_size(&mut world.ctx, file, 1).await;
+    assert_eq!(code(full), ErrorCode::InsufficientMemory);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_directory_that_goes_away_is_an_answer() {
     let mut world = World::live();
     fs::remove_dir_all(world.path("etc")).unwrap();
-    assert_eq!(world.read("app.conf").await.unwrap().unwrap_err(), ErrorCode::NoEntry);
-    let trap = world.write("app.conf", "x").await.unwrap_err();
+    assert_eq!(code(world.read("app.conf").await), ErrorCode::NoEntry);
+    let trap = trap(world.write("app.conf", "x").await);
     assert!(trap.downcast_ref::<Unwritten>().is_some(), "{trap:?}");
     assert!(!world.path("etc").exists());
 }
@@ -478,15 +472,14 @@ async fn a_program_of_somebody_elses_stays_theirs() {
         fs::set_permissions(&from, fs::Permissions::from_mode(bits)).unwrap();
         let renamed =
             HostDescriptor::rename_at(&mut world.ctx, root(), "app.conf".into(), root(), "sub/moved".into());
-        assert_eq!(renamed.await.unwrap(), Err(ErrorCode::Access));
+        assert_eq!(code(renamed.await), ErrorCode::Access);
         assert!(!to.exists() && mode_of(&from) == bits);
     }
-    world.write("app.conf", "other\n").await.unwrap().unwrap();
+    world.write("app.conf", "other\n").await.unwrap();
     assert_eq!((fs::metadata(&from).unwrap().uid(), mode_of(&from)), (other, 0o2755));
     fs::set_permissions(&from, fs::Permissions::from_mode(0o640)).unwrap();
     HostDescriptor::rename_at(&mut world.ctx, root(), "app.conf".into(), root(), "sub/moved".into())
         .await
-        .unwrap()
         .unwrap();
     assert_eq!((fs::metadata(&to).unwrap().uid(), mode_of(&to)), (other, 0o640));
 }
@@ -500,16 +493,16 @@ async fn listings_that_stay_open_are_bounded() {
     let root = world.root().await;
     let mut open = Vec::new();
     let full = loop {
-        match HostDescriptor::read_directory(&mut world.ctx, Resource::new_borrow(root)).await.unwrap() {
+        match HostDescriptor::read_directory(&mut world.ctx, Resource::new_borrow(root)).await {
             Ok(listing) => open.push(listing),
-            Err(code) => break code,
+            refused => break code(refused),
         }
     };
     assert_eq!(full, ErrorCode::InsufficientMemory);
     assert!((2..20).contains(&open.len()), "{}", open.len());
     assert_eq!(world.refusals(), 1, "the limit is on record");
     HostDirectoryEntryStream::drop(&mut world.ctx, open.pop().unwrap()).await.unwrap();
-    HostDescriptor::read_directory(&mut world.ctx, Resource::new_borrow(root)).await.unwrap().unwrap();
+    HostDescriptor::read_directory(&mut world.ctx, Resource::new_borrow(root)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -517,8 +510,8 @@ async fn what_a_run_writes_is_counted() {
     let mut world = World::live();
     let mut written = 0;
     let failed = loop {
-        let file = world.open(&format!("sub/big{written}"), anew()).await.unwrap().unwrap().rep();
-        HostDescriptor::set_size(&mut world.ctx, Resource::new_borrow(file), 4 << 20).await.unwrap().unwrap();
+        let file = world.open(&format!("sub/big{written}"), anew()).await.unwrap().rep();
+        HostDescriptor::set_size(&mut world.ctx, Resource::new_borrow(file), 4 << 20).await.unwrap();
         match HostDescriptor::drop(&mut world.ctx, Resource::new_own(file)).await {
             Ok(()) => written += 1,
             Err(trap) => break trap,

@@ -272,6 +272,12 @@ destroyed = [0]
 [[file]]
 path = "app.conf"
 content = ""
+[[file]]
+path = "etc/a"
+content = ""
+[[file]]
+path = "etc/a"
+content = ""
 [[fault]]
 at = 0
 failure = "conflict"
@@ -295,9 +301,10 @@ path = "../app.conf"
             "line 10, secret.path",
             "line 11, secret.destroyed",
             "line 13, file.path",
-            "line 16, fault.at",
-            "line 27, expect.file.path",
-            "line 20, fault.expect.secret.path",
+            "line 19, file.path",
+            "line 22, fault.at",
+            "line 33, expect.file.path",
+            "line 26, fault.expect.secret.path",
         ];
         assert_eq!(named, expected, "{said}");
     }

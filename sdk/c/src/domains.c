@@ -41,7 +41,9 @@ remit_error *remit_secrets_inspect(const char *path, struct remit_secrets_secret
 
 remit_error *remit_secrets_rotate(const char *path, const char *field, struct remit_secrets_rotated *answer) {
     action_string_t path_ = remit_borrowed(path);
-    action_string_t field_ = remit_borrowed(field ? field : "");
+    action_string_t field_;
+    if (field)
+        field_ = remit_borrowed(field);
     wit_remit_secrets_rotate_rotated_t answer_;
     wit_remit_types_errors_failure_t failure_;
     if (!wit_remit_secrets_rotate_rotate(&path_, field ? &field_ : NULL, &answer_, &failure_)) {

@@ -112,11 +112,11 @@ func Inspect(path string) (to SecretMetadata, err error) {
 // Effect: change; undone by putting the previous value back as a newer version.
 // Errors: `not-found`, `invalid`, `conflict`, `denied`, `unavailable`.
 func Rotate(path string, field *string) (to Rotated, err error) {
-	fieldOption := wit_types.None[string]()
+	var fieldHost wit_types.Option[string]
 	if field != nil {
-		fieldOption = wit_types.Some(*field)
+		fieldHost = wit_types.Some(*field)
 	}
-	result := hostRotate.Rotate(path, fieldOption)
+	result := hostRotate.Rotate(path, fieldHost)
 	if result.IsErr() {
 		return to, refusal.Of(fmt.Sprintf("rotate %v", path), result.Err())
 	}

@@ -4,15 +4,10 @@
 use std::fmt::Write as _;
 
 use heck::{ToShoutySnakeCase, ToSnakeCase};
+use wit_bindgen_c::to_c_ident as name;
 
-use super::{Files, MARK, commented, escaped, list};
-use remit_author::model::{Field, Function, Kind, Named, Package, Piece, Ty, TypeName};
-
-const WORDS: [&str; 32] = [
-    "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum",
-    "extern", "float", "for", "goto", "if", "int", "long", "register", "return", "short", "signed", "sizeof",
-    "static", "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while",
-];
+use super::text::{Files, MARK, commented, list};
+use remit_author::model::{Field, Function, Kind, Named, Package, Param, Piece, Ty, TypeName};
 
 pub(super) fn generate(packages: &[Package], files: &mut Files) {
     let mut header = format!(
@@ -28,7 +23,8 @@ pub(super) fn generate(packages: &[Package], files: &mut Files) {
         }
         for interface in &package.interfaces {
             for ty in &interface.types {
-                convert(&package_name, &interface.name, ty, &mut source);
+                let taken = package.takes(&interface.name, &ty.name);
+                convert(&package_name, &interface.name, ty, taken, &mut source);
             }
         }
         for interface in &package.interfaces {
@@ -53,8 +49,12 @@ fn spaced(docs: &str) -> String {
     if docs.is_empty() { String::new() } else { format!(" {}", docs.replace('\n', "\n * ")) }
 }
 
-fn name(name: &str) -> String {
-    escaped(name.to_snake_case(), &WORDS)
+/// A parameter, which is not to be called as what the wrapper has beside it.
+fn param_name(of: &Param) -> String {
+    match of.name.as_str() {
+        "answer" | "failure" => format!("its_{}", of.name),
+        other => name(other),
+    }
 }
 
 fn declare(package: &str, ty: &Named, text: &mut String) {
@@ -122,17 +122,17 @@ fn element(package: &str, ty: &Ty) -> String {
     if *ty == Ty::Text { "const char *const".to_owned() } else { format!("const {}", own(package, ty)) }
 }
 
-/// A type of the bindings.
-fn host(package: &str, ty: &Ty) -> String {
-    let named = |of: &TypeName, list: &str| {
-        format!("wit_remit_{package}_{}_{list}{}_t", of.interface.to_snake_case(), of.name.to_snake_case())
+/// A type of the bindings. A list or an option of a type with a name belongs to the interface `within` which it is used.
+fn host(package: &str, within: &str, ty: &Ty) -> String {
+    let named = |interface: &str, kind: &str, of: &TypeName| {
+        format!("wit_remit_{package}_{}_{kind}{}_t", interface.to_snake_case(), of.name.to_snake_case())
     };
     let anonymous = |kind: &str, inner: &Ty| match inner {
-        Ty::Record(of) | Ty::Enum(of) => named(of, kind),
+        Ty::Record(of) | Ty::Enum(of) => named(within, kind, of),
         other => format!("action_{kind}{}_t", plain(other)),
     };
     match ty {
-        Ty::Record(of) | Ty::Enum(of) => named(of, ""),
+        Ty::Record(of) | Ty::Enum(of) => named(&of.interface, "", of),
         Ty::Text => "action_string_t".to_owned(),
         Ty::List(inner) => anonymous("list_", inner),
         Ty::Option(inner) => anonymous("option_", inner),
@@ -149,8 +149,8 @@ fn plain(ty: &Ty) -> &'static str {
     }
 }
 
-/// The function that makes a record of the bindings one of the SDK.
-fn convert(package: &str, interface: &str, ty: &Named, text: &mut String) {
+/// The functions that make a record of the bindings one of the SDK, and the reverse where a function takes it.
+fn convert(package: &str, interface: &str, ty: &Named, taken: bool, text: &mut String) {
     let Kind::Record(fields) = &ty.kind else { return };
     let of = TypeName { interface: interface.to_owned(), name: ty.name.clone() };
     let record = Ty::Record(of);
@@ -158,7 +158,7 @@ fn convert(package: &str, interface: &str, ty: &Named, text: &mut String) {
         text,
         "\nstatic {own} {package}_{name}_of(const {host} *of) {{\n    {own} to = {{ 0 }};\n",
         own = own(package, &record),
-        host = host(package, &record),
+        host = host(package, interface, &record),
         name = ty.name.to_snake_case()
     );
     for Field { name, ty, .. } in fields {
@@ -175,6 +175,49 @@ fn convert(package: &str, interface: &str, ty: &Named, text: &mut String) {
         }
     }
     text.push_str("    return to;\n}\n");
+    if taken {
+        let _ = write!(
+            text,
+            "\nstatic {host} {package}_{name}_to(const {own} *of) {{\n    {host} to = {{ 0 }};\n",
+            own = own(package, &record),
+            host = host(package, interface, &record),
+            name = ty.name.to_snake_case()
+        );
+        for Field { name, ty, .. } in fields {
+            if let Some(ty) = ty {
+                let name = self::name(name);
+                to_host(package, ty, &format!("to.{name}"), &format!("of->{name}"), text);
+            }
+        }
+        text.push_str("    return to;\n}\n");
+    }
+}
+
+/// Statements that give `to`, of the bindings, the value at `from`, or with `from_count` for a list.
+fn to_host(package: &str, ty: &Ty, to: &str, from: &str, text: &mut String) {
+    let one = |ty: &Ty, from: &str| match ty {
+        Ty::Text => format!("remit_borrowed({from})"),
+        Ty::Record(of) => format!("{package}_{}_to(&{from})", of.name.to_snake_case()),
+        Ty::Enum(_) => format!("({}){from}", host(package, "", ty)),
+        _ => from.to_owned(),
+    };
+    let _ = match ty {
+        Ty::Option(inner) => {
+            let value = if **inner == Ty::Text { from.to_owned() } else { format!("(*{from})") };
+            write!(
+                text,
+                "    {to}.is_some = {from} != NULL;\n    if ({from}) {to}.val = {};\n",
+                one(inner, &value)
+            )
+        }
+        Ty::List(inner) => write!(
+            text,
+            "    {to}.len = {from}_count;\n    {to}.ptr = remit_allocated({from}_count, sizeof *{to}.ptr);\n    \
+             for (size_t i = 0; i < {from}_count; i++) {to}.ptr[i] = {};\n",
+            one(inner, &format!("{from}[i]"))
+        ),
+        other => writeln!(text, "    {to} = {};", one(other, from)),
+    };
 }
 
 /// Statements that give `to`, and `count` for a list, the value that the bindings have at `from`.
@@ -206,9 +249,16 @@ fn from_host(package: &str, ty: &Ty, to: &str, count: &str, from: &str, text: &m
     };
 }
 
+fn param(package: &str, ty: &Ty, name: &str) -> String {
+    match ty {
+        Ty::Record(_) => format!("const {} *{name}", own(package, ty)),
+        other => declared(package, other, name, ", "),
+    }
+}
+
 fn signature(package: &str, function: &Function) -> String {
     let mut params: Vec<String> =
-        function.params.iter().map(|p| declared(package, &p.ty, &name(&p.name), ", ")).collect();
+        function.params.iter().map(|p| param(package, &p.ty, &param_name(p))).collect();
     match &function.ok {
         None => {}
         Some(Ty::List(inner)) => {
@@ -229,42 +279,38 @@ fn define(package: &str, interface: &str, function: &Function, text: &mut String
     let _ = writeln!(text, "\n{} {{", signature(package, function));
     let mut arguments = Vec::new();
     for p in &function.params {
-        let name = name(&p.name);
+        let name = param_name(p);
         arguments.push(match &p.ty {
-            Ty::Text => {
-                let _ = writeln!(text, "    action_string_t {name}_ = remit_borrowed({name});");
-                format!("&{name}_")
-            }
-            Ty::Option(inner) if **inner == Ty::Text => {
-                let _ = writeln!(text, "    action_string_t {name}_ = remit_borrowed({name} ? {name} : \"\");");
+            Ty::Bool | Ty::Int(_) | Ty::Float(_) => name,
+            Ty::Enum(_) => format!("({}){name}", host(package, interface, &p.ty)),
+            // The bindings take a pointer that may be NULL.
+            Ty::Option(inner) => {
+                let value = if **inner == Ty::Text { name.clone() } else { format!("(*{name})") };
+                let _ =
+                    write!(text, "    {} {name}_;\n    if ({name})\n    ", host(package, interface, inner));
+                to_host(package, inner, &format!("{name}_"), &value, text);
                 format!("{name} ? &{name}_ : NULL")
             }
-            // The bindings' parameters are not const; they do not write to what they are given.
-            Ty::Option(inner) => format!("({} *){name}", own(package, inner)),
-            Ty::List(inner) if **inner == Ty::Text => {
-                let _ = write!(
+            Ty::List(_) => {
+                let _ = writeln!(text, "    {} {name}_;", host(package, interface, &p.ty));
+                to_host(package, &p.ty, &format!("{name}_"), &name, text);
+                format!("&{name}_")
+            }
+            Ty::Text | Ty::Record(_) => {
+                let value = if p.ty == Ty::Text { name.clone() } else { format!("(*{name})") };
+                to_host(
+                    package,
+                    &p.ty,
+                    &format!("{} {name}_", host(package, interface, &p.ty)),
+                    &value,
                     text,
-                    "    action_string_t *{name}_items = remit_allocated({name}_count, sizeof *{name}_items);\n    \
-                     for (size_t i = 0; i < {name}_count; i++) {name}_items[i] = remit_borrowed({name}[i]);\n    \
-                     action_list_string_t {name}_ = {{ {name}_items, {name}_count }};\n"
                 );
                 format!("&{name}_")
             }
-            Ty::List(inner) => {
-                let _ = writeln!(
-                    text,
-                    "    {} {name}_ = {{ ({} *){name}, {name}_count }};",
-                    host(package, &p.ty),
-                    own(package, inner)
-                );
-                format!("&{name}_")
-            }
-            Ty::Enum(_) => format!("({}){name}", host(package, &p.ty)),
-            _ => name,
         });
     }
     if let Some(ok) = &function.ok {
-        let _ = writeln!(text, "    {} answer_;", host(package, ok));
+        let _ = writeln!(text, "    {} answer_;", host(package, interface, ok));
         arguments.push("&answer_".to_owned());
     }
     arguments.push("&failure_".to_owned());
@@ -286,9 +332,9 @@ fn define(package: &str, interface: &str, function: &Function, text: &mut String
             Piece::Param(i) => Some(&function.params[*i]),
         }),
         |p| match &p.ty {
-            Ty::Text => name(&p.name),
-            Ty::Int(ty) if ty.starts_with('u') => format!("(unsigned long long){}", name(&p.name)),
-            _ => format!("(long long){}", name(&p.name)),
+            Ty::Text => param_name(p),
+            Ty::Int(ty) if ty.starts_with('u') => format!("(unsigned long long){}", param_name(p)),
+            _ => format!("(long long){}", param_name(p)),
         },
     );
     let values = if values.is_empty() { values } else { format!(", {values}") };

@@ -5,36 +5,12 @@ use std::fmt::Write as _;
 
 use heck::{ToLowerCamelCase, ToSnakeCase, ToUpperCamelCase};
 
-use super::{Files, MARK, commented, escaped, list};
+use super::text::{Files, MARK, commented, escaped, list};
 use remit_author::model::{Field, Function, Interface, Kind, Named, Package, Piece, Ty, TypeName};
 
-const WORDS: [&str; 25] = [
-    "break",
-    "case",
-    "chan",
-    "const",
-    "continue",
-    "default",
-    "defer",
-    "else",
-    "fallthrough",
-    "for",
-    "func",
-    "go",
-    "goto",
-    "if",
-    "import",
-    "interface",
-    "map",
-    "package",
-    "range",
-    "return",
-    "select",
-    "struct",
-    "switch",
-    "type",
-    "var",
-];
+/// Words of the language, and names that a wrapper has of its own.
+const WORDS: &str = "break case chan const continue default defer else err fallthrough fmt for func go goto if import \
+    interface item map package range refusal result return select some struct switch to type var";
 const SDK: &str = "github.com/remit/remit/sdk/go";
 
 pub(super) fn generate(packages: &[Package], files: &mut Files) {
@@ -57,7 +33,7 @@ fn source(package: &Package) -> String {
     let mut body = String::new();
     for interface in &package.interfaces {
         for ty in &interface.types {
-            named(&interface.name, ty, &mut body);
+            named(&interface.name, ty, package.takes(&interface.name, &ty.name), &mut body);
         }
     }
     for interface in &package.interfaces {
@@ -88,7 +64,7 @@ fn source(package: &Package) -> String {
     text + ")\n" + &body
 }
 
-fn named(interface: &str, ty: &Named, text: &mut String) {
+fn named(interface: &str, ty: &Named, taken: bool, text: &mut String) {
     let name = ty.name.to_upper_camel_case();
     let convert = ty.name.to_lower_camel_case();
     let host = format!("{}.{name}", alias(interface));
@@ -131,7 +107,48 @@ fn named(interface: &str, ty: &Named, text: &mut String) {
                 }
             }
             text.push_str("\treturn to\n}\n");
+            if taken {
+                let _ = write!(text, "\nfunc {convert}To(of {name}) {host} {{\n\tvar to {host}\n");
+                for Field { name, ty, .. } in fields {
+                    let name = name.to_upper_camel_case();
+                    if let Some(ty) = ty {
+                        to_host(ty, &format!("to.{name}"), &format!("of.{name}"), text);
+                    }
+                }
+                text.push_str("\treturn to\n}\n");
+            }
         }
+    }
+}
+
+/// Statements that give `to`, of the bindings and empty, the value of `from`. An option without a value is none.
+fn to_host(ty: &Ty, to: &str, from: &str, text: &mut String) {
+    let one = |ty: &Ty, value: &str| match ty {
+        Ty::Record(of) | Ty::Enum(of) => format!("{}To({value})", of.name.to_lower_camel_case()),
+        _ => value.to_owned(),
+    };
+    let _ = match ty {
+        Ty::Option(inner) => write!(
+            text,
+            "\tif {from} != nil {{\n\t\t{to} = wit_types.Some({})\n\t}}\n",
+            one(inner, &format!("*{from}"))
+        ),
+        Ty::List(inner) if matches!(**inner, Ty::Record(_) | Ty::Enum(_)) => write!(
+            text,
+            "\tfor _, item := range {from} {{\n\t\t{to} = append({to}, {})\n\t}}\n",
+            one(inner, "item")
+        ),
+        other => writeln!(text, "\t{to} = {}", one(other, from)),
+    };
+}
+
+/// A type of the bindings.
+fn host(ty: &Ty) -> String {
+    match ty {
+        Ty::Option(inner) => format!("wit_types.Option[{}]", host(inner)),
+        Ty::List(inner) => format!("[]{}", host(inner)),
+        Ty::Record(of) | Ty::Enum(of) => format!("{}.{}", alias(&of.interface), own(ty)),
+        other => own(other),
     }
 }
 
@@ -158,7 +175,7 @@ fn from_host(ty: &Ty, to: &str, from: &str, text: &mut String) {
 }
 
 fn function(interface: &str, function: &Function, text: &mut String) {
-    let param = |name: &str| escaped(name.to_lower_camel_case(), &WORDS);
+    let param = |name: &str| escaped(name.to_lower_camel_case(), WORDS);
     let params = list(&function.params, |p| format!("{} {}", param(&p.name), own(&p.ty)));
     let name = function.name.to_upper_camel_case();
     let docs = function.docs.trim();
@@ -172,16 +189,14 @@ fn function(interface: &str, function: &Function, text: &mut String) {
     for p in &function.params {
         let name = param(&p.name);
         arguments.push(match &p.ty {
-            Ty::Option(inner) => {
-                let _ = write!(
-                    text,
-                    "\t{name}Option := wit_types.None[{}]()\n\tif {name} != nil {{\n\t\t{name}Option = wit_types.Some(*{name})\n\t}}\n",
-                    own(inner)
-                );
-                format!("{name}Option")
+            Ty::Bool | Ty::Int(_) | Ty::Float(_) | Ty::Text => name,
+            Ty::List(inner) if !matches!(**inner, Ty::Record(_) | Ty::Enum(_)) => name,
+            Ty::Record(of) | Ty::Enum(of) => format!("{}To({name})", of.name.to_lower_camel_case()),
+            ty => {
+                let _ = writeln!(text, "\tvar {name}Host {}", host(ty));
+                to_host(ty, &format!("{name}Host"), &name, text);
+                format!("{name}Host")
             }
-            Ty::Enum(of) => format!("{}To({name})", of.name.to_lower_camel_case()),
-            _ => name,
         });
     }
     let call =

@@ -5,14 +5,9 @@ use std::fmt::Write as _;
 
 use heck::{ToLowerCamelCase, ToUpperCamelCase};
 
-use super::{Files, MARK, escaped, list};
+use super::text::{Files, MARK, commented, list};
+use remit_author::javascript_name as name;
 use remit_author::model::{Function, Interface, Package, Piece, Ty};
-
-const WORDS: [&str; 24] = [
-    "case", "catch", "class", "const", "continue", "default", "delete", "do", "enum", "export", "extends",
-    "false", "for", "function", "if", "import", "in", "new", "null", "return", "switch", "this", "typeof",
-    "var",
-];
 
 pub(super) fn generate(packages: &[Package], files: &mut Files) {
     for package in packages {
@@ -40,7 +35,6 @@ fn module(interface: &Interface) -> String {
 }
 
 fn function(function: &Function, text: &mut String) {
-    let name = |name: &str| escaped(name.to_lower_camel_case(), &WORDS);
     let trailing = function.params.iter().rev().take_while(|p| matches!(p.ty, Ty::Option(_))).count();
     let required = function.params.len() - trailing;
     let params = list(function.params.iter().enumerate(), |(i, p)| {
@@ -85,6 +79,6 @@ fn comment(docs: &str, before: &str) -> String {
     match docs.lines().count() {
         0 => String::new(),
         1 => format!("{before}/** {docs} */\n"),
-        _ => format!("{before}/**\n{}{before} */\n", super::commented(docs, &format!("{before} * "))),
+        _ => format!("{before}/**\n{}{before} */\n", commented(docs, &format!("{before} * "))),
     }
 }

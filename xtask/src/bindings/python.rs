@@ -5,14 +5,11 @@ use std::fmt::Write as _;
 
 use heck::{ToSnakeCase, ToUpperCamelCase};
 
-use super::{Files, MARK, commented, escaped, list};
-use remit_author::model::{Field, Function, Interface, Kind, Named, Package, Piece, Ty};
+use super::text::{Files, MARK, commented, escaped, list};
+use remit_author::model::{Field, Function, Interface, Kind, Named, Package, Param, Piece, Ty};
 
-const WORDS: [&str; 35] = [
-    "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue", "def",
-    "del", "elif", "else", "except", "finally", "for", "from", "global", "if", "import", "in", "is",
-    "lambda", "nonlocal", "not", "or", "pass", "raise", "return", "try", "while", "with", "yield",
-];
+const WORDS: &str = "False None True and as assert async await break class continue def del elif else except finally for \
+    from global if import in is lambda nonlocal not or pass raise return try while with yield";
 
 pub(super) fn generate(packages: &[Package], files: &mut Files) {
     for package in packages {
@@ -22,7 +19,12 @@ pub(super) fn generate(packages: &[Package], files: &mut Files) {
 }
 
 fn name(name: &str) -> String {
-    escaped(name.to_snake_case(), &WORDS)
+    escaped(name.to_snake_case(), WORDS)
+}
+
+/// A parameter, which is not to be called as what the wrapper calls.
+fn param(of: &Param) -> String {
+    escaped(name(&of.name), "ask case")
 }
 
 /// The variable that holds the bindings of an interface.
@@ -33,8 +35,13 @@ fn bindings(interface: &str) -> String {
 fn module(package: &Package) -> String {
     let mut text = format!("# {MARK}\n{}", docstring(&package.docs, ""));
     let mut body = String::new();
-    for ty in package.interfaces.iter().flat_map(|interface| &interface.types) {
-        named(ty, &mut body);
+    for interface in &package.interfaces {
+        for ty in &interface.types {
+            named(ty, &mut body);
+            if let (Kind::Record(fields), true) = (&ty.kind, package.takes(&interface.name, &ty.name)) {
+                given(&interface.name, &ty.name, fields, &mut body);
+            }
+        }
     }
     for interface in &package.interfaces {
         for function in &interface.functions {
@@ -44,8 +51,11 @@ fn module(package: &Package) -> String {
     if body.contains("@dataclass") {
         text.push_str("\nfrom dataclasses import dataclass");
     }
-    if body.contains("Literal[") {
-        text.push_str("\nfrom typing import Literal");
+    let typing = [("Any", "-> Any"), ("Literal", "Literal[")];
+    let typing = typing.iter().filter(|(_, used)| body.contains(used));
+    let typing = list(typing, |(name, _)| (*name).to_owned());
+    if !typing.is_empty() {
+        let _ = write!(text, "\nfrom typing import {typing}");
     }
     let case = if body.contains("case(") { "case, " } else { "" };
     let _ = write!(text, "\n\nfrom remit._host import ask, {case}interface\n\n");
@@ -78,21 +88,15 @@ fn function(interface: &str, function: &Function, text: &mut String) {
     let trailing = function.params.iter().rev().take_while(|p| matches!(p.ty, Ty::Option(_))).count();
     let required = function.params.len() - trailing;
     let params = list(function.params.iter().enumerate(), |(i, p)| {
-        format!("{}: {}{}", name(&p.name), shape(&p.ty), if i < required { "" } else { " = None" })
+        format!("{}: {}{}", param(p), shape(&p.ty), if i < required { "" } else { " = None" })
     });
-    let arguments = list(&function.params, |p| match &p.ty {
-        Ty::Enum(of) => {
-            let cases = format!("{}.{}", bindings(&of.interface), of.name.to_upper_camel_case());
-            format!("case({cases}, {})", name(&p.name))
-        }
-        _ => name(&p.name),
-    });
+    let arguments = list(&function.params, |p| to_host(&p.ty, &param(p)));
     let doing: String = function
         .doing
         .iter()
         .map(|piece| match piece {
             Piece::Text(text) => text.clone(),
-            Piece::Param(i) => format!("{{{}}}", name(&function.params[*i].name)),
+            Piece::Param(i) => format!("{{{}}}", param(&function.params[*i])),
         })
         .collect();
     let ok = function.ok.as_ref().map_or("None".to_owned(), shape);
@@ -103,6 +107,41 @@ fn function(interface: &str, function: &Function, text: &mut String) {
         name(&function.name),
         docstring(&function.docs, "    "),
     );
+}
+
+/// The function that makes a record of the bindings of one of this package.
+fn given(interface: &str, record: &str, fields: &[Field], text: &mut String) {
+    let class = record.to_upper_camel_case();
+    let fields = list(fields, |Field { name, ty, .. }| {
+        let of = format!("of.{}", self::name(name));
+        ty.as_ref().map_or(of.clone(), |ty| to_host(ty, &of))
+    });
+    let _ = write!(
+        text,
+        "\n\ndef {}(of: {class}) -> Any:\n    return {}.{class}({fields})\n",
+        giver(record),
+        bindings(interface)
+    );
+}
+
+fn giver(record: &str) -> String {
+    format!("_{}_given", record.to_snake_case())
+}
+
+/// The value of the bindings for `of`, of this type.
+fn to_host(ty: &Ty, of: &str) -> String {
+    let one = |ty: &Ty| to_host(ty, "one");
+    match ty {
+        Ty::Enum(name) => {
+            format!("case({}.{}, {of})", bindings(&name.interface), name.name.to_upper_camel_case())
+        }
+        Ty::Record(name) => format!("{}({of})", giver(&name.name)),
+        Ty::Option(inner) if one(inner) != "one" => {
+            format!("None if {of} is None else {}", to_host(inner, of))
+        }
+        Ty::List(inner) if one(inner) != "one" => format!("[{} for one in {of}]", one(inner)),
+        _ => of.to_owned(),
+    }
 }
 
 fn shape(ty: &Ty) -> String {

@@ -8,7 +8,7 @@ use wit_bindgen_core::WorldGenerator;
 use wit_bindgen_rust::to_rust_ident;
 use wit_parser::Resolve;
 
-use super::{Files, MARK, commented, list};
+use super::text::{Files, MARK, commented, list};
 use remit_author::model::{Function, Package, Piece, Ty};
 
 pub(super) fn generate(resolve: &Resolve, packages: &[Package], files: &mut Files) -> Result<()> {
@@ -53,14 +53,14 @@ fn module(package: &Package, text: &mut String) {
     for interface in &package.interfaces {
         for function in &interface.functions {
             text.push('\n');
-            self::function(&to_rust_ident(&interface.name), function, text);
+            self::function(package, &to_rust_ident(&interface.name), function, text);
         }
     }
     text.push_str("}\n");
 }
 
-fn function(module: &str, function: &Function, text: &mut String) {
-    let params = list(&function.params, |p| format!("{}: {}", to_rust_ident(&p.name), param(&p.ty)));
+fn function(package: &Package, module: &str, function: &Function, text: &mut String) {
+    let params = list(&function.params, |p| format!("{}: {}", to_rust_ident(&p.name), param(package, &p.ty)));
     let ok = function.ok.as_ref().map_or("()".to_owned(), owned);
     let name = to_rust_ident(&function.name);
     let arguments = list(&function.params, |p| to_rust_ident(&p.name));
@@ -81,11 +81,15 @@ fn function(module: &str, function: &Function, text: &mut String) {
     );
 }
 
-fn param(ty: &Ty) -> String {
+/// As the bindings take a type: what holds text or a list is borrowed.
+fn param(package: &Package, ty: &Ty) -> String {
     match ty {
         Ty::Text => "&str".to_owned(),
-        Ty::Option(inner) => format!("Option<{}>", param(inner)),
+        Ty::Option(inner) => format!("Option<{}>", param(package, inner)),
         Ty::List(inner) => format!("&[{}]", owned(inner)),
+        Ty::Record(_) if package.any(ty, &|ty| matches!(ty, Ty::Text | Ty::List(_))) => {
+            format!("&{}", owned(ty))
+        }
         other => owned(other),
     }
 }

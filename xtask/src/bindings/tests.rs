@@ -35,13 +35,27 @@ fn what_no_language_could_wrap_is_an_error() {
     for (wit, why) in [
         ("a: func(x: char) -> result<_, failure>;", "use string"),
         ("resource r; a: func() -> result<_, failure>;", "only records and enums"),
-        ("record r { x: u8 } a: func(r: r) -> result<_, failure>;", "no wrapper can pass"),
+        ("a: async func() -> result<_, failure>;", "is not a plain function"),
+        ("record i { x: u8 } a: func() -> result<i, failure>;", "`i` is in i and in i"),
         ("a: func() -> u8;", "does not answer result<_, failure>"),
         ("a: func() -> result<option<list<u8>>, failure>;", "an option of an option or of a list"),
     ] {
-        let wit = format!("package remit:x@0.1.0;\ninterface i {{ {failure} /// Effect: observe.\n {wit} }}");
+        let wit = format!(
+            "package remit:x@0.1.0;\ninterface i {{ {failure} {} }}",
+            wit.replace("a: ", "/// Effect: observe.\n a: ")
+        );
         let error = super::generate(&parsed(&wit)).err().unwrap().to_string();
         assert!(error.contains(why), "{error}");
+    }
+    for effect in ["", "/// Effect: nothing.\n", "/// Effect: changes.\n"] {
+        let wit = format!(
+            "package remit:x@0.1.0;\ninterface i {{ {failure} {effect}a: func() -> result<_, failure>; }}"
+        );
+        let error = super::generate(&parsed(&wit)).err().unwrap().to_string();
+        assert!(
+            error.contains("no `Effect: ` with one of observe, disclose, change, irrevocable"),
+            "{error}"
+        );
     }
     // In one package a name means one thing, as its wrappers lie in one module.
     let one = |name: &str| {
@@ -63,7 +77,11 @@ fn run(_: ()) -> Result<(), Error> {
     accounts::disable("app", &["cron".to_owned()])?;
     let found = accounts::look_find(accounts::AccountState::LockedOut, false, Some(3))?;
     assert!(found.iter().all(|account| account.mail.is_none() && account.groups.is_empty()));
-    accounts::look_get("app").map(drop)
+    let account = accounts::look_get("app")?;
+    let (state, class) = (account.state, &account.class);
+    accounts::change_delete("b")?;
+    accounts::change_move("a", "b", class, "d", Some("e"), "f", state, state, true)?;
+    accounts::change(&account, &[account.clone()], Some(&account), Some(state)).map(drop)
 }
 
 fn verify(_: (), _: ()) -> Result<(), Error> { Ok(()) }
@@ -85,7 +103,11 @@ remit_error *run(const cJSON *input, cJSON *output) {
     REMIT_TRY(remit_accounts_look_find(REMIT_ACCOUNTS_ACCOUNT_STATE_LOCKED_OUT, false, &limit, &found, &count));
     if (count && !found[0].mail && found[0].last_used && found[0].groups_count) return remit_fail("%s", found[0].groups[0]);
     struct remit_accounts_account account;
-    return remit_accounts_look_get("app", &account);
+    REMIT_TRY(remit_accounts_look_get("app", &account));
+    const char *to = account.class_;
+    REMIT_TRY(remit_accounts_change_delete("b"));
+    REMIT_TRY(remit_accounts_change_move("a", to, "c", "d", NULL, "f", account.state, account.state, true, &to));
+    return remit_accounts_change(&account, &account, 1, &account, &account.state, &found, &count);
 }
 
 remit_error *verify(const cJSON *input, const cJSON *output) {
@@ -115,7 +137,18 @@ func run(struct{}) (string, error) {
 		return "", err
 	}
 	account, err := accounts.LookGet("app")
-	return string(account.State), err
+	if err != nil {
+		return "", err
+	}
+	if err := accounts.ChangeDelete("b"); err != nil {
+		return "", err
+	}
+	moved, err := accounts.ChangeMove("a", account.Class, "c", "d", nil, "f", account.State, account.State, true)
+	if err != nil {
+		return "", err
+	}
+	_, err = accounts.Change(account, []accounts.Account{account}, &account, &account.State)
+	return moved, err
 }
 
 func verify(struct{}, string) error { return nil }
@@ -135,8 +168,11 @@ export const remediation = action<{}, string[]>({
     secrets.disable("app/db", 1);
     accounts.disable("app", ["cron"]);
     const found: accounts.Account[] = accounts.lookFind("locked-out", false, 3);
-    const { mail, state } = accounts.lookGet("app");
-    return mail && state === "active" ? found[0].groups : [];
+    const account = accounts.lookGet("app");
+    accounts.changeDelete("b");
+    accounts.changeMove("a", account.class, "c", "d", null, "f", account.state, "active", true);
+    accounts.change(account, [account], { ...account, mail: null }, account.state);
+    return account.state === "active" ? found[0].groups : [];
   },
   verify() {},
 });
@@ -158,7 +194,10 @@ def run(input: Nothing) -> Nothing:
     accounts.disable("app", ["cron"])
     found: list[accounts.Account] = accounts.look_find("locked-out", False, 3)
     assert all(account.mail is None for account in found)
-    accounts.look_get("app")
+    account = accounts.look_get("app")
+    accounts.change_delete("b")
+    accounts.change_move("a", account.class_, "c", "d", None, "f", account.state, "active", True)
+    accounts.change(account, [account], account, account.state)
     return Nothing()
 
 
@@ -180,7 +219,7 @@ fn build(language: &str, file: &str, source: &str) {
     let wit = dir.join("wit/deps/accounts");
     fs::create_dir_all(&wit).unwrap();
     fs::copy(accounts().join("accounts.wit"), wit.join("accounts.wit")).unwrap();
-    let more = ["accounts/look", "accounts/disable"];
+    let more = ["accounts/look", "accounts/disable", "accounts/change"];
     edit(
         &dir.join("wit/world.wit"),
         "world action {\n",
@@ -200,9 +239,9 @@ fn build(language: &str, file: &str, source: &str) {
     let mut project = Project::open(&dir).unwrap();
     project.environment = plugins::environment().unwrap();
     let built = remit_author::build(&project, None).unwrap_or_else(|error| panic!("{language}: {error}"));
-    for import in ["remit:secrets/disable@0.1.0", "remit:accounts/disable@0.1.0", "remit:accounts/look@0.1.0"]
-    {
-        assert!(built.imports.iter().any(|found| found == import), "{language}: {:?}", built.imports);
+    for import in ["secrets/disable", "accounts/disable", "accounts/look", "accounts/change"] {
+        let import = format!("remit:{import}@0.1.0");
+        assert!(built.imports.contains(&import), "{language}: {:?}", built.imports);
     }
 }
 

@@ -1,7 +1,8 @@
 //! C: zig's clang for `wasm32-wasi`, with bindings generated at each build. An action that prints nothing and
 //! asks for no time imports no WASI.
 
-use crate::{AuthorError, Project, bindings, tool, world};
+use crate::folder::Folder;
+use crate::{AuthorError, bindings, tool, world};
 
 /// The commands that install the tools for C.
 pub(crate) const INSTALL: &str = "python3 -m venv .venv\n.venv/bin/pip install ziglang==0.17.1";
@@ -9,7 +10,7 @@ pub(crate) const INSTALL: &str = "python3 -m venv .venv\n.venv/bin/pip install z
 pub(crate) const ZIG: [&str; 2] = ["zig", "python-zig"];
 
 /// Compiles `src/*.c` to a core module.
-pub(crate) fn build(project: &Project) -> Result<Vec<u8>, AuthorError> {
+pub(crate) fn build(project: &Folder<'_>) -> Result<Vec<u8>, AuthorError> {
     let work = bindings::work(project)?;
     let generated = work.join("bindings");
     let (resolve, world) = world::sdk(world::of(&project.wit())?);

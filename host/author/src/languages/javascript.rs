@@ -3,9 +3,11 @@
 //! Not reproducible: the tool's snapshot of the started engine is not the same twice, and so neither is the
 //! digest.
 
-use crate::{AuthorError, Project, bindings, tool, world};
+use crate::folder::Folder;
+use crate::{AuthorError, bindings, tool, world};
 
 mod declarations;
+pub use declarations::javascript_name;
 
 /// npm takes no project that is called as something that it depends on.
 pub(crate) const RESERVED: (&[&str], &str) =
@@ -17,20 +19,24 @@ pub(crate) const INSTALL_TS: &str =
     "npm install --save-dev componentize-qjs@0.4.5 esbuild@0.28.2 typescript@7.0.2";
 
 /// Builds a component from `src/action.js` and what it imports.
-pub(crate) fn build_javascript(project: &Project) -> Result<Vec<u8>, AuthorError> {
-    make(project, "src/action.js", INSTALL_JS)
+pub(crate) fn build_javascript(project: &Folder<'_>) -> Result<Vec<u8>, AuthorError> {
+    make(project, "src/action.js", "JavaScript", INSTALL_JS)
 }
 
 /// Builds a component from `src/action.ts`, once its types are right.
-pub(crate) fn build_typescript(project: &Project) -> Result<Vec<u8>, AuthorError> {
+pub(crate) fn build_typescript(project: &Folder<'_>) -> Result<Vec<u8>, AuthorError> {
     declarations::write(project, &bindings::work(project)?)?;
     let mut tsc = tool::command(project, &["tsc"], "TypeScript", INSTALL_TS)?;
     tool::run(tsc.args(["--noEmit", "--pretty", "false", "--project", "."]), "TypeScript", INSTALL_TS)?;
-    make(project, "src/action.ts", INSTALL_TS)
+    make(project, "src/action.ts", "TypeScript", INSTALL_TS)
 }
 
-fn make(project: &Project, entry: &str, install: &str) -> Result<Vec<u8>, AuthorError> {
-    let language = project.language.entry().title;
+fn make(
+    project: &Folder<'_>,
+    entry: &str,
+    language: &'static str,
+    install: &str,
+) -> Result<Vec<u8>, AuthorError> {
     let work = bindings::work(project)?;
     declarations::write(project, &work)?;
     let (bundle, component) = (work.join("action.js"), work.join("action.wasm"));
@@ -56,7 +62,7 @@ fn make(project: &Project, entry: &str, install: &str) -> Result<Vec<u8>, Author
 }
 
 /// The tool's way to say that the world does not import what the bundle does.
-fn outside(project: &Project, error: AuthorError) -> AuthorError {
+fn outside(project: &Folder<'_>, error: AuthorError) -> AuthorError {
     let AuthorError::ToolFailed { output, .. } = &error else { return error };
     let module = output.split("resolving module '").nth(1).and_then(|rest| rest.split('\'').next());
     match module.filter(|module| world::interfaces(&world::host()).iter().any(|known| known == module)) {

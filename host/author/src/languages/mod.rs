@@ -12,7 +12,10 @@ use std::str::FromStr;
 
 use include_dir::{Dir, include_dir};
 
-use crate::{AuthorError, Project};
+use crate::AuthorError;
+use crate::folder::Folder;
+
+pub use javascript::javascript_name;
 
 /// A language: how its projects are recognised, created and built.
 #[derive(Clone, Copy)]
@@ -31,7 +34,7 @@ pub(crate) struct Entry {
     /// The files of the SDK that its projects get a copy of.
     pub(crate) sdk: &'static Dir<'static>,
     /// Builds a component, before its metadata.
-    pub(crate) build: fn(&Project) -> Result<Vec<u8>, AuthorError>,
+    pub(crate) build: fn(&Folder<'_>) -> Result<Vec<u8>, AuthorError>,
     /// The programs it takes, each by any of its names.
     pub(crate) tools: &'static [&'static [&'static str]],
     /// How its tool is installed, a command a line, typed in the project's folder.

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use remit_file::{Entry, Kind};
 
-use crate::{AuthorError, Project, bindings, files, tool};
+use crate::folder::Folder;
+use crate::{AuthorError, bindings, files, tool};
 
 /// The commands that install the tools for Python.
 pub(crate) const INSTALL: &str = "python3 -m venv .venv\n.venv/bin/pip install componentize-py==0.25.1";
@@ -19,7 +20,7 @@ const NAMES: [&str; 3] =
 
 /// Builds a component from `src/action.py` and what it imports. Its modules are loaded and initialised now:
 /// a running action finds no files.
-pub(crate) fn build(project: &Project) -> Result<Vec<u8>, AuthorError> {
+pub(crate) fn build(project: &Folder<'_>) -> Result<Vec<u8>, AuthorError> {
     let work = bindings::work(project)?;
     let (sdk, wit) = (bindings::sdk(project, &work)?, bindings::wit(project, &work)?);
     let (stubs, component) = (work.join("bindings"), work.join("action.wasm"));

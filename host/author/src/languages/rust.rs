@@ -7,7 +7,8 @@ use std::process::Command;
 
 use serde::Deserialize;
 
-use crate::{AuthorError, Project, bindings, tool};
+use crate::folder::Folder;
+use crate::{AuthorError, bindings, tool};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 /// The commands that install the tools for Rust.
@@ -83,7 +84,7 @@ struct Message {
 }
 
 /// Compiles the project to a core module.
-pub(crate) fn build(project: &Project) -> Result<Vec<u8>, AuthorError> {
+pub(crate) fn build(project: &Folder<'_>) -> Result<Vec<u8>, AuthorError> {
     let manifest = project.dir.join("Cargo.toml");
     let cargo = remit_text::env::var("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);

@@ -9,8 +9,8 @@ use remit_trust::Digest;
 use rustix::fs::{IFlags, Stat};
 use rustix::io::Errno;
 
+use super::limits::{MAX_XATTRS, Odd};
 use super::sys::{self, Broke};
-use super::{MAX_XATTRS, Odd};
 
 /// The access ACL, and the one that a directory gives to what is made in it.
 const ACL: &str = "system.posix_acl_access";

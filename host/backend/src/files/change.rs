@@ -11,10 +11,11 @@ use remit_gate::{Authority, Failure};
 use remit_trust::Digest;
 use rustix::io::Errno;
 
+use super::attributes;
+use super::limits::{Odd, TEMPORARY};
 use super::look::{Walk, failure, mark, shown, snapshot, walk};
-use super::node::{Found, Likeness, Thing};
+use super::node::{Found, Likeness, Node, Thing};
 use super::sys::{self, Broke, Call};
-use super::{Node, Odd, TEMPORARY, attributes};
 
 /// What must be there, or nothing is touched.
 #[derive(Clone, Copy, Debug)]

@@ -10,7 +10,8 @@ use remit_text::Mistake;
 use remit_text::Table;
 use serde::Deserialize;
 
-use super::{Files, KIND};
+use super::limits::KIND;
+use super::roots::Files;
 use crate::error::BackendError;
 use crate::systems::{Checked, Systems, Trouble};
 

@@ -10,8 +10,9 @@ use remit_gate::Failure;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, StatxFlags};
 use rustix::io::Errno;
 
-use super::node::{Found, Thing};
-use super::{Entry, FileNode, MAX_FILE, Node, Odd, TEMPORARY, attributes};
+use super::attributes;
+use super::limits::{KIND, MAX_ENTRIES, MAX_FILE, Odd, TEMPORARY};
+use super::node::{Entry, FileNode, Found, Node, Thing};
 
 /// What a path leads to below the root.
 pub(super) enum Walk<'a> {
@@ -142,16 +143,16 @@ pub(super) fn list(root: &Dir, path: &str) -> Result<Vec<Entry>, Failure> {
     for entry in dir.entries().map_err(|error| failure(path, &error))? {
         let entry = entry.map_err(|error| failure(path, &error))?;
         let Ok(name) = entry.file_name().into_string() else { continue };
-        if remit_gate::Resource::new(super::KIND, &name).is_err() || name.starts_with(TEMPORARY) {
+        if remit_gate::Resource::new(KIND, &name).is_err() || name.starts_with(TEMPORARY) {
             continue;
         }
         let Ok(kind) = entry.file_type() else { continue };
         entries.push(Entry { name, file: kind.is_file(), directory: kind.is_dir() });
-        if entries.len() > super::MAX_ENTRIES {
+        if entries.len() > MAX_ENTRIES {
             return Err(Failure::Invalid(format!(
                 "{} has more than {} entries, the most that are listed",
                 shown(path),
-                super::MAX_ENTRIES
+                MAX_ENTRIES
             )));
         }
     }

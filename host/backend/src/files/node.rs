@@ -7,6 +7,7 @@ use remit_trust::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::attributes::{Attributes, is_given};
+use super::limits::Odd;
 
 /// What is at a path, with its content.
 #[derive(Clone, PartialEq, Eq)]
@@ -19,44 +20,6 @@ pub enum Node {
     Directory(Attributes),
     /// Something that a run may not touch, for this reason.
     Other(Odd),
-}
-
-/// What is neither a plain file nor a directory, to a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Odd {
-    /// A symbolic link, which is never followed.
-    SymbolicLink,
-    /// A device, a socket, a named pipe.
-    Special,
-    /// A file with another name, which may lie outside the scope.
-    HardLink,
-    /// A file over [`MAX_FILE`](super::MAX_FILE).
-    TooLarge,
-    /// Extended attributes that cannot be recorded.
-    Attributes,
-    /// On the way to it is something other than a directory.
-    Blocked,
-}
-
-impl fmt::Display for Odd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::SymbolicLink => f.write_str("is a symbolic link, which is never followed"),
-            Self::Special => f.write_str("is neither a file nor a directory"),
-            Self::HardLink => f.write_str("has another name (a hard link), which may lie outside the scope"),
-            Self::TooLarge => write!(f, "is over {} bytes, the most a run may touch", super::MAX_FILE),
-            Self::Attributes => write!(
-                f,
-                "has extended attributes of over {} bytes together, the most a run may touch, or with a name that is not \
-                 UTF-8",
-                super::MAX_XATTRS
-            ),
-            Self::Blocked => {
-                f.write_str("lies behind a symbolic link or something else that is no directory")
-            }
-        }
-    }
 }
 
 /// A file with its content.

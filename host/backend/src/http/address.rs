@@ -22,13 +22,15 @@ pub(super) fn checked(address: &str) -> Result<String, BackendError> {
     if authority.host().is_empty() {
         return Err(wrong("it has no host; write https://HOST:PORT"));
     }
+    let port = &authority.as_str()[authority.host().len()..];
+    // What is no port would be left out, and the token go to whoever listens on the scheme's own.
+    if !port.is_empty() && authority.port_u16().is_none_or(|port| port == 0) {
+        return Err(wrong("its port is not a number from 1 to 65535"));
+    }
     match scheme {
         "https" => Ok(format!("https://{authority}")),
         "http" => match this_machine(authority.host()) {
-            Some(host) => {
-                let port = authority.port().map(|port| format!(":{port}")).unwrap_or_default();
-                Ok(format!("http://{host}{port}"))
-            }
+            Some(host) => Ok(format!("http://{host}{port}")),
             None => Err(BackendError::Plaintext { address: address.to_owned() }),
         },
         _ => Err(wrong("its scheme is not https")),
@@ -70,6 +72,11 @@ mod tests {
             ("https://user:pw@bao.example.com", None),
             ("https://bao.example.com/v1", None),
             ("https://bao.example.com?x=y", None),
+            ("https://bao.example.com:99999", None),
+            ("https://bao.example.com:0", None),
+            ("https://bao.example.com:", None),
+            ("http://127.0.0.1:99999", None),
+            ("http://[::1]:65536", None),
             ("ftp://127.0.0.1", None),
             ("bao.example.com:8200", None),
             ("", None),

@@ -332,9 +332,11 @@ impl<A: Api> Client<A> {
             ureq::Error::Timeout(_) => format!("did not answer within {:?}", self.timeout),
             ureq::Error::HostNotFound => "has no address".to_owned(),
             ureq::Error::Io(error) => error.to_string(),
-            ureq::Error::Tls(_) | ureq::Error::Rustls(_) => format!("has no trusted certificate: {error}"),
+            ureq::Error::Tls(_) | ureq::Error::Rustls(_) => format!("TLS failed: {error}"),
+            ureq::Error::LargeResponseHeader(..) => "sent headers that are too long".to_owned(),
             // The words of the HTTP parser may quote what it parsed.
-            _ => "did not answer in HTTP".to_owned(),
+            ureq::Error::Protocol(_) => "did not answer in HTTP".to_owned(),
+            _ => "could not be asked".to_owned(),
         };
         Lost { why: Failure::Unavailable(format!("{}: {why}", self.address)), hope: Hope::Some }
     }
@@ -379,16 +381,19 @@ fn retry_after(headers: &HeaderMap, date: Option<Timestamp>) -> Option<Duration>
 fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>, BackendError> {
     let unusable = |source| BackendError::File { what: "the CA file", source };
     let pem = remit_file::plain(file, Kind::Certificates).map_err(unusable)?;
-    let found: Vec<_> = parse_pem(pem.bytes())
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        })
+    let wrong = |why| {
+        let help = "name a file with the certificate of the CA, in PEM";
+        unusable(FileError::unusable(file, Kind::Certificates, why, help))
+    };
+    let items: Vec<_> = parse_pem(pem.bytes())
+        .collect::<Result<_, _>>()
+        .map_err(|_| wrong("a part of it is not PEM as it should be"))?;
+    let found: Vec<_> = items
+        .into_iter()
+        .filter_map(|item| if let PemItem::Certificate(found) = item { Some(found) } else { None })
         .collect();
     if found.is_empty() {
-        let (why, help) =
-            ("it holds no PEM certificate", "name a file with the certificate of the CA, in PEM");
-        return Err(unusable(FileError::unusable(file, Kind::Certificates, why, help)));
+        return Err(wrong("it holds no PEM certificate"));
     }
     Ok(found)
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use zeroize::Zeroizing;
+
 /// So much of them is looked at, and so much is shown.
 const LOOKED_AT: usize = 2000;
 const SHOWN: usize = 240;
@@ -30,7 +32,10 @@ pub(super) fn shown<'a>(said: &[String], secrets: impl IntoIterator<Item = &'a s
     })
 }
 
+/// White space does not count: a server may break lines.
 fn have_in_common(said: &str, secret: &str) -> bool {
+    let dense = |text: &str| Zeroizing::new(text.split_whitespace().collect::<String>());
+    let (said, secret) = (dense(said), dense(secret));
     let length = secret.len().min(IN_COMMON);
     if length == 0 {
         return false;
@@ -86,6 +91,7 @@ mod tests {
             ("it is hunter2", "hunter2"),
             ("starts correct-h", "correct-horse"),
             ("ends s-battery.", "horses-battery"),
+            ("it is ab  cd\n ef  gh", "ab  cd  ef  gh"),
         ] {
             assert_eq!(shown(said, &["other", secret]), withheld, "{said}");
         }

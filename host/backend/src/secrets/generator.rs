@@ -1,11 +1,10 @@
 //! Fresh values for secrets: from the system's random source, never from an action.
 
 use remit_gate::Failure;
+use remit_trust::SecretText;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::Deserialize;
 use zeroize::Zeroizing;
-
-use crate::SecretText;
 
 const ALPHANUMERIC: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 const HEX: &str = "0123456789abcdef";

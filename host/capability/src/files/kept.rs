@@ -6,7 +6,7 @@ use remit_backend::files::{Attributes, FileNode, Is, Likeness, Node};
 use remit_gate::Failure;
 use remit_trust::{Digest, SecretBytes};
 
-use super::Content;
+use super::content::Content;
 
 /// The length of the values, in JSON, comes first.
 const LENGTH: usize = 4;

@@ -8,7 +8,8 @@ use remit_gate::{Failure, Observe, Operation, Reads, Resource};
 use remit_trust::Digest;
 use serde::{Deserialize, Serialize};
 
-use super::Content;
+use super::content::Content;
+use crate::host::this_run;
 
 /// `remit:files/read.look`: what is there, and of a file the size and the digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,5 +94,27 @@ impl Operation for List {
 impl Observe for List {
     async fn observe(&self, on: &Files) -> Result<Vec<Entry>, Failure> {
         on.list(&self.resource).await
+    }
+}
+
+/// `wasi:filesystem/preopens.get-directories`: which directories this run has. Only asked where it has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetDirectories {}
+
+impl Operation for GetDirectories {
+    const NAME: &'static str = "wasi:filesystem/preopens.get-directories";
+    const AMBIENT: bool = true;
+    type Kind = Reads;
+    type Backend = Files;
+    type Outcome = Vec<String>;
+
+    fn resource(&self) -> Cow<'_, Resource> {
+        Cow::Borrowed(this_run())
+    }
+}
+
+impl Observe for GetDirectories {
+    async fn observe(&self, on: &Files) -> Result<Vec<String>, Failure> {
+        Ok(on.granted().to_vec())
     }
 }

@@ -8,8 +8,7 @@ use remit_file::Durable;
 use remit_gate::{Estate, Failure, Mode, Resource, Scope};
 use serde::{Deserialize, Serialize};
 
-use super::{READ, WRITE};
-use crate::fixture::{Misstated, Offline};
+use crate::fixture::Offline;
 
 /// A file of a directory that is made for the test.
 #[derive(Clone, Debug, Deserialize)]
@@ -40,7 +39,10 @@ impl Offline for Files {
     /// Each run reaches only the directories that its scope has a rule for.
     fn serve(self, estate: Estate) -> Estate {
         estate.with_per_run(self, |files: &Files, scope: &Scope, mode: Mode| {
-            files.for_run(scope.first_segments(&[READ, WRITE]), mode == Mode::Rehearse)
+            files.for_run(
+                scope.first_segments(&["remit:files/read", "remit:files/write"]),
+                mode == Mode::Rehearse,
+            )
         })
     }
 
@@ -58,13 +60,6 @@ impl Offline for Files {
             Ok(_) if path.contains('/') => None,
             Ok(_) => Some(format!("{path}: write DIRECTORY/NAME, such as etc/app.conf")),
         }
-    }
-
-    fn mistakes(before: &[Before]) -> Vec<Misstated> {
-        let wrong = |(at, file): (usize, &Before)| {
-            Self::no_path(&file.path).map(|why| Misstated { at, key: "path", why })
-        };
-        before.iter().enumerate().filter_map(wrong).collect()
     }
 
     async fn make_up(before: &[Before], folder: &Path) -> Result<Files, Failure> {

@@ -6,7 +6,7 @@ use remit_backend::{Secrets, VersionState};
 use remit_gate::{Failure, MakeUp, Observe, Operation, Reads, Resource};
 use serde::{Deserialize, Serialize};
 
-use super::wit::{inspect, reveal};
+use super::bindings::remit::secrets::{inspect, reveal};
 use crate::{CallError, Ctx};
 
 /// `remit:secrets/inspect.metadata`: lists the versions of a secret, without their values.

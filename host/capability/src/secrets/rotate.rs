@@ -8,7 +8,7 @@ use remit_gate::{Change, Changes, Countermeasure, Failure, Operation, Permit, Pr
 use remit_trust::SecretBytes;
 use serde::{Deserialize, Serialize};
 
-use super::wit::rotate;
+use super::bindings::remit::secrets::rotate;
 use crate::{CallError, Ctx};
 
 impl rotate::Host for Ctx {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use remit_backend::secrets::KIND;
 use remit_backend::{
     BackendError, Embedded, EmbeddedConfig, Fields, Generator, Secrets, SecretsConfig, Serving, Systems as _,
     VersionState,
@@ -10,7 +11,6 @@ use remit_backend::{
 use remit_gate::{Estate, Failure, Mode, Resource, Scope};
 use serde::{Deserialize, Serialize};
 
-use super::KIND;
 use crate::fixture::{Misstated, Offline};
 
 /// A secret of the embedded store.
@@ -90,12 +90,6 @@ impl Offline for Secrets {
         let mut found = Vec::new();
         for (at, secret) in before.iter().enumerate() {
             let mut wrong = |key, why| found.push(Misstated { at, key, why });
-            if let Some(why) = Self::no_path(&secret.path) {
-                wrong("path", why);
-            }
-            if before[..at].iter().any(|earlier| earlier.path == secret.path) {
-                wrong("path", format!("{} is there twice; say `versions` instead", secret.path));
-            }
             if secret.fields.is_empty() {
                 wrong("fields", "a secret has at least one field".to_owned());
             }

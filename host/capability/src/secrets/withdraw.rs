@@ -6,7 +6,7 @@ use remit_backend::{Act, Identity, Metadata, Right, Secrets, Target, Turn, Versi
 use remit_gate::{Change, Changes, Countermeasure, Failure, Operation, Permit, Prepared, Resource, State};
 use serde::{Deserialize, Serialize};
 
-use super::wit::{destroy, disable};
+use super::bindings::remit::secrets::{destroy, disable};
 use crate::{CallError, Ctx};
 
 impl disable::Host for Ctx {

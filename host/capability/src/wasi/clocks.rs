@@ -9,7 +9,8 @@ use remit_gate::{Facts, Failure, Observe, Operation, Reads, Resource};
 use serde::{Deserialize, Serialize};
 use wasmtime::component::Resource as Handle;
 
-use super::{Pollable, misuse};
+use super::error::misuse;
+use super::handle::Pollable;
 use crate::Ctx;
 use crate::bindings::wasi::clocks::{monotonic_clock, wall_clock};
 use crate::bindings::wasi::io::poll;

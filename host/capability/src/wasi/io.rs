@@ -2,83 +2,35 @@
 
 use wasmtime::component::Resource as Handle;
 
-use super::misuse;
+use super::error::misuse;
+use super::handle::{Input, Output, Place, Pollable};
 use crate::Ctx;
+use crate::bindings::StreamError;
 use crate::bindings::wasi::filesystem::types::ErrorCode;
-use crate::bindings::wasi::io::streams::StreamError;
 use crate::bindings::wasi::io::{error, streams};
 
 /// Bytes that one write may hold.
 const MAX_WRITE: u64 = 64 * 1024;
 
-/// Where input comes from.
-#[derive(Clone, Copy, Debug)]
-pub enum Input {
-    /// Standard input: always at its end.
-    Ended,
-    /// A place in an open file, from which the stream reads.
-    File(Place),
-}
-
-/// A place in an open file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The index of the file's buffer.
-    pub buffer: usize,
-    /// The position of the next byte; none for the end of the file, wherever that is.
-    pub at: Option<u64>,
-}
-
-/// Where output goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// Standard output, which becomes log lines.
-    Out,
-    /// Standard error, which becomes log lines.
-    Err,
-    /// A place in an open file, to which the stream writes.
-    File(Place),
-}
-
-/// Something to wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pollable {
-    /// Has happened: streams never make a guest wait.
-    Ready,
-    /// Happens at a moment of the monotonic clock.
-    At(u64),
-}
-
-/// The error of writing to a file's stream.
-#[derive(Clone, Copy, Debug)]
-pub struct IoError(pub ErrorCode);
-
-/// A terminal. None is ever made.
-#[derive(Clone, Copy, Debug)]
-pub enum Terminal {}
-
-type Answer<T> = wasmtime::Result<Result<T, StreamError>>;
+type Answer<T> = Result<T, StreamError>;
 
 impl Ctx {
     async fn put(&mut self, call: &'static str, to: &Handle<Output>, bytes: &[u8]) -> Answer<()> {
         if bytes.len() as u64 > MAX_WRITE {
-            return Err(misuse(
-                call,
-                format!("{} bytes in one write; {MAX_WRITE} were permitted", bytes.len()),
-            ));
+            return Err(too_long(call, bytes.len() as u64).into());
         }
         let output = *self.wasi.table.get(to)?;
         let Output::File(Place { buffer, at }) = output else {
-            return self.print(output, bytes).await.map(Ok);
+            return Ok(self.print(output, bytes).await?);
         };
-        match self.wasi.files.write(buffer, at, bytes)? {
+        match self.wasi.files.write(buffer, at, bytes) {
             Ok(end) => {
                 *self.wasi.table.get_mut(to)? = Output::File(Place { buffer, at: at.map(|_| end) });
-                Ok(Ok(()))
+                Ok(())
             }
-            Err(code) => {
-                let error = self.wasi.table.push(IoError(code))?;
-                Ok(Err(StreamError::LastOperationFailed(error)))
+            Err(error) => {
+                let error = self.wasi.table.push(error.failure()?)?;
+                Err(streams::StreamError::LastOperationFailed(error).into())
             }
         }
     }
@@ -86,25 +38,21 @@ impl Ctx {
     async fn put_zeroes(&mut self, call: &'static str, to: &Handle<Output>, len: u64) -> Answer<()> {
         match usize::try_from(len) {
             Ok(size) if len <= MAX_WRITE => self.put(call, to, &vec![0; size]).await,
-            _ => Err(misuse(call, format!("{len} bytes in one write; {MAX_WRITE} were permitted"))),
+            _ => Err(too_long(call, len).into()),
         }
     }
 
     fn take(&mut self, input: &Handle<Input>, most: u64) -> Answer<Vec<u8>> {
         let Input::File(Place { buffer, at: Some(at) }) = *self.wasi.table.get(input)? else {
-            return Ok(Err(StreamError::Closed));
+            return Err(streams::StreamError::Closed.into());
         };
         let bytes = self.wasi.files.read(buffer, at, most.min(MAX_WRITE))?.to_vec();
         if bytes.is_empty() && most > 0 {
-            return Ok(Err(StreamError::Closed));
+            return Err(streams::StreamError::Closed.into());
         }
         let at = Some(at.saturating_add(bytes.len() as u64));
         *self.wasi.table.get_mut(input)? = Input::File(Place { buffer, at });
-        Ok(Ok(bytes))
-    }
-
-    fn pass_over(&mut self, input: &Handle<Input>, most: u64) -> Answer<u64> {
-        Ok(self.take(input, most)?.map(|bytes| bytes.len() as u64))
+        Ok(bytes)
     }
 
     async fn pass_on(
@@ -114,28 +62,34 @@ impl Ctx {
         from: &Handle<Input>,
         most: u64,
     ) -> Answer<u64> {
-        let bytes = match self.take(from, most)? {
-            Ok(bytes) => bytes,
-            Err(error) => return Ok(Err(error)),
-        };
-        Ok(self.put(call, output, &bytes).await?.map(|()| bytes.len() as u64))
+        let bytes = self.take(from, most)?;
+        self.put(call, output, &bytes).await?;
+        Ok(bytes.len() as u64)
     }
+}
+
+fn too_long(call: &'static str, len: u64) -> wasmtime::Error {
+    misuse(call, format!("{len} bytes in one write; {MAX_WRITE} were permitted"))
 }
 
 impl error::Host for Ctx {}
 
 impl error::HostError for Ctx {
-    async fn to_debug_string(&mut self, error: Handle<IoError>) -> wasmtime::Result<String> {
-        Ok(self.wasi.table.get(&error)?.0.to_string())
+    async fn to_debug_string(&mut self, error: Handle<ErrorCode>) -> wasmtime::Result<String> {
+        Ok(self.wasi.table.get(&error)?.to_string())
     }
 
-    async fn drop(&mut self, error: Handle<IoError>) -> wasmtime::Result<()> {
+    async fn drop(&mut self, error: Handle<ErrorCode>) -> wasmtime::Result<()> {
         self.wasi.table.delete(error)?;
         Ok(())
     }
 }
 
-impl streams::Host for Ctx {}
+impl streams::Host for Ctx {
+    fn convert_stream_error(&mut self, error: StreamError) -> wasmtime::Result<streams::StreamError> {
+        error.failure()
+    }
+}
 
 impl streams::HostInputStream for Ctx {
     async fn read(&mut self, input: Handle<Input>, most: u64) -> Answer<Vec<u8>> {
@@ -147,11 +101,11 @@ impl streams::HostInputStream for Ctx {
     }
 
     async fn skip(&mut self, input: Handle<Input>, most: u64) -> Answer<u64> {
-        self.pass_over(&input, most)
+        Ok(self.take(&input, most)?.len() as u64)
     }
 
     async fn blocking_skip(&mut self, input: Handle<Input>, most: u64) -> Answer<u64> {
-        self.pass_over(&input, most)
+        Ok(self.take(&input, most)?.len() as u64)
     }
 
     async fn subscribe(&mut self, input: Handle<Input>) -> wasmtime::Result<Handle<Pollable>> {
@@ -169,7 +123,7 @@ impl streams::HostInputStream for Ctx {
 impl streams::HostOutputStream for Ctx {
     async fn check_write(&mut self, output: Handle<Output>) -> Answer<u64> {
         self.wasi.table.get(&output)?;
-        Ok(Ok(MAX_WRITE))
+        Ok(MAX_WRITE)
     }
 
     async fn write(&mut self, output: Handle<Output>, contents: Vec<u8>) -> Answer<()> {
@@ -184,7 +138,7 @@ impl streams::HostOutputStream for Ctx {
         // The log is made of lines: an unfinished one waits for its end, or for the guest's. A file is put
         // when it is synced or closed.
         self.wasi.table.get(&output)?;
-        Ok(Ok(()))
+        Ok(())
     }
 
     async fn blocking_flush(&mut self, output: Handle<Output>) -> Answer<()> {

@@ -7,23 +7,23 @@
 //! grants, and no socket can be imported.
 
 mod clocks;
+mod error;
 mod files;
+pub mod handle;
 mod io;
 mod random;
+mod state;
 mod stdio;
-
-use remit_gate::{Fault, Gate};
-use wasmtime::component::ResourceTable;
 
 use crate::Ctx;
 use crate::bindings;
 use crate::bindings::wasi::cli::{environment, exit};
 use crate::domain::{Domain, interfaces};
 pub use clocks::{MonotonicNow, Poll, Ready, WallNow};
+pub use error::{Exit, Misuse, Unwritten};
 #[doc(hidden)]
 pub use files::path_below;
-pub use files::{Descriptor, DirectoryEntryStream, Unwritten};
-pub use io::{Input, IoError, Output, Place, Pollable, Terminal};
+pub(crate) use state::State;
 
 /// The domain: every part of WASI that is offered.
 pub(crate) static DOMAIN: Domain = Domain { name: "wasi", interfaces: INTERFACES, systems: None };
@@ -70,66 +70,6 @@ interfaces! {
         "gets random numbers that the run's journal can repeat";
     "wasi:random/random" "0.2.12" [] by bindings::wasi::random::random:
         "gets random numbers that the run's journal can repeat";
-}
-
-/// Handles a guest can hold at once. Enough for every runtime we know; a leak ends in a trap.
-const MAX_HANDLES: usize = 256;
-
-/// The action called `wasi:cli/exit`: it ends like a trap, and the session tells it from one by
-/// `downcast_ref::<Exit>()`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the action called exit({}) instead of returning", if *ok { "success" } else { "failure" })]
-pub struct Exit {
-    /// Whether the action reported success.
-    pub ok: bool,
-}
-
-/// A guest broke the rules of a WASI interface: it asked for more than was offered.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{call}: {why}")]
-pub struct Misuse {
-    /// The WASI function that the guest called.
-    pub call: &'static str,
-    /// Which rule the guest broke.
-    pub why: String,
-}
-
-/// The WASI side of one run.
-pub(crate) struct State {
-    pub(crate) table: ResourceTable,
-    pub(crate) files: files::Buffers,
-    random: random::Stream,
-    out: stdio::Lines,
-    err: stdio::Lines,
-}
-
-impl State {
-    pub(crate) fn new(seed: [u8; 32]) -> Self {
-        let mut table = ResourceTable::new();
-        table.set_max_capacity(MAX_HANDLES);
-        Self {
-            table,
-            files: files::Buffers::default(),
-            random: random::Stream::new(&seed),
-            out: stdio::Lines::default(),
-            err: stdio::Lines::default(),
-        }
-    }
-
-    pub(crate) async fn flush(&mut self, gate: &Gate) -> Result<(), Fault> {
-        self.out.finish(stdio::OUT, gate).await?;
-        self.err.finish(stdio::ERR, gate).await
-    }
-}
-
-impl std::fmt::Debug for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("State(..)")
-    }
-}
-
-pub(crate) fn misuse(call: &'static str, why: impl Into<String>) -> wasmtime::Error {
-    wasmtime::Error::new(Misuse { call, why: why.into() })
 }
 
 impl environment::Host for Ctx {

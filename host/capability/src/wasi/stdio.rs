@@ -1,9 +1,10 @@
 //! Standard output and error, as lines of the run's log.
 
-use remit_gate::{Fault, Gate};
+use remit_gate::Fault;
 use wasmtime::component::Resource as Handle;
 
-use super::io::{Input, Output, Terminal};
+use super::error::misuse;
+use super::handle::{Input, Output, Terminal};
 use crate::Ctx;
 use crate::bindings::wasi::cli::{
     stderr, stdin, stdout, terminal_input, terminal_output, terminal_stderr, terminal_stdin, terminal_stdout,
@@ -11,57 +12,32 @@ use crate::bindings::wasi::cli::{
 use crate::host::{Level, write};
 
 /// Standard output is what happens; standard error is what a person should look at.
-pub(super) const OUT: Level = Level::Info;
-pub(super) const ERR: Level = Level::Warn;
+const OUT: Level = Level::Info;
+const ERR: Level = Level::Warn;
 
-/// A line longer than this, in bytes, is logged in pieces, so that the host's buffer stays small.
-const MAX_LINE: usize = 4096;
-
-/// Text on its way to the log: what came after the last line feed.
-#[derive(Default)]
-pub(super) struct Lines(Vec<u8>);
-
-impl Lines {
-    async fn push(&mut self, mut bytes: &[u8], level: Level, gate: &Gate) -> Result<(), Fault> {
-        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
-            self.fill(&bytes[..end], level, gate).await?;
-            self.emit(level, gate).await?;
-            bytes = &bytes[end + 1..];
+impl Ctx {
+    /// Ends the run's standard streams: a last line without its line feed still goes to the log. Called
+    /// after each export of the guest has returned or trapped.
+    pub async fn finish(&mut self) -> Result<(), Fault> {
+        for (line, level) in [(self.wasi.out.last(), OUT), (self.wasi.err.last(), ERR)] {
+            if let Some(line) = line {
+                write(self.gate(), level, &line).await?;
+            }
         }
-        self.fill(bytes, level, gate).await
-    }
-
-    async fn fill(&mut self, mut bytes: &[u8], level: Level, gate: &Gate) -> Result<(), Fault> {
-        while self.0.len() + bytes.len() > MAX_LINE {
-            let (now, later) = bytes.split_at(MAX_LINE - self.0.len());
-            self.0.extend_from_slice(now);
-            self.emit(level, gate).await?;
-            bytes = later;
-        }
-        self.0.extend_from_slice(bytes);
         Ok(())
     }
 
-    async fn emit(&mut self, level: Level, gate: &Gate) -> Result<(), Fault> {
-        let line = std::mem::take(&mut self.0);
-        write(gate, level, &String::from_utf8_lossy(&line)).await
-    }
-
-    pub(super) async fn finish(&mut self, level: Level, gate: &Gate) -> Result<(), Fault> {
-        if self.0.is_empty() { Ok(()) } else { self.emit(level, gate).await }
-    }
-}
-
-impl Ctx {
     /// Hands a guest's output to the run's log.
-    pub(super) async fn print(&mut self, to: Output, bytes: &[u8]) -> wasmtime::Result<()> {
-        let gate = self.gate().clone();
-        let done = match to {
-            Output::Out => self.wasi.out.push(bytes, OUT, &gate).await,
-            Output::Err => self.wasi.err.push(bytes, ERR, &gate).await,
-            Output::File(_) => return Err(super::misuse("wasi:io/streams.write", "a file is no log")),
-        };
-        done.map_err(wasmtime::Error::new)
+    pub(super) async fn print(&mut self, to: Output, mut bytes: &[u8]) -> wasmtime::Result<()> {
+        loop {
+            let (lines, level) = match to {
+                Output::Out => (&mut self.wasi.out, OUT),
+                Output::Err => (&mut self.wasi.err, ERR),
+                Output::File(_) => return Err(misuse("wasi:io/streams.write", "a file is no log")),
+            };
+            let Some(line) = lines.next(&mut bytes) else { return Ok(()) };
+            write(self.gate(), level, &line).await.map_err(wasmtime::Error::new)?;
+        }
     }
 }
 

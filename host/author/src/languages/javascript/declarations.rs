@@ -7,10 +7,24 @@ use wit_parser::{
     Docs, Function, Handle, InterfaceId, Resolve, Type, TypeDefKind, TypeId, TypeOwner, WorldId,
 };
 
-use crate::{AuthorError, Project, files, world};
+use crate::folder::Folder;
+use crate::{AuthorError, files, world};
+
+/// Words of the language, and what the SDK's modules have of their own.
+const WORDS: &str = "arguments ask await break case catch class const continue debugger default delete do else enum eval \
+    export extends false finally for function host if implements import in instanceof interface let new \
+    null package private protected public return static super switch this throw true try typeof var void \
+    while with yield";
+
+/// A WIT name as that of a function or parameter: `maxAge` for `max-age`, `case_` for `case`.
+#[must_use]
+pub fn javascript_name(name: &str) -> String {
+    let name = camel(name);
+    if WORDS.split(' ').any(|word| word == name) { name + "_" } else { name }
+}
 
 /// Writes the declarations to `bindings/host.d.ts` in `work`.
-pub(super) fn write(project: &Project, work: &Path) -> Result<(), AuthorError> {
+pub(super) fn write(project: &Folder<'_>, work: &Path) -> Result<(), AuthorError> {
     let (resolve, world) = world::sdk(world::of(&project.wit())?);
     files::write(&work.join("bindings/host.d.ts"), generate(&resolve, world).as_bytes())
 }
@@ -35,7 +49,13 @@ fn interface(resolve: &Resolve, id: InterfaceId, text: &mut String) {
     }
     for (name, function) in &interface.functions {
         text.push_str(&comment(&function.docs, "  "));
-        let _ = writeln!(text, "  export function {}{};", camel(name), signature(resolve, function));
+        let (own, exported) = (javascript_name(name), camel(name));
+        let signature = signature(resolve, function);
+        let _ = if own == exported {
+            writeln!(text, "  export function {own}{signature};")
+        } else {
+            writeln!(text, "  function {own}{signature};\n  export {{ {own} as {exported} }};")
+        };
     }
     *text += "}\n";
 }
@@ -44,7 +64,7 @@ fn signature(resolve: &Resolve, function: &Function) -> String {
     let parameters: Vec<String> = function
         .params
         .iter()
-        .map(|parameter| format!("{}: {}", camel(&parameter.name), named(resolve, &parameter.ty)))
+        .map(|parameter| format!("{}: {}", javascript_name(&parameter.name), named(resolve, &parameter.ty)))
         .collect();
     let result = match &function.result {
         None => "void".to_owned(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use remit_file::{FileError, Kind};
 use remit_gate::{Failure, Resource};
-use remit_trust::{Sealed, Sealer, SecretBytes};
+use remit_trust::{Sealed, Sealer, SecretBytes, SecretText};
 use rusqlite::{
     Connection, ErrorCode, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior, params,
 };
@@ -19,7 +19,6 @@ use serde::Deserialize;
 use super::blocking::{Blocking, OnThreads};
 use super::fields::Fields;
 use super::store::{Act, Identity, Metadata, Right, Turn, Version, VersionState, check_version, unreadable};
-use crate::SecretText;
 use crate::error::BackendError;
 pub use error::EmbeddedError;
 

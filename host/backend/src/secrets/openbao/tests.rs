@@ -438,6 +438,13 @@ fn settings_are_checked() {
     assert!(matches!(with(|c| c.token_file = None), Err(BackendError::NoToken { .. })));
     assert!(matches!(with(|c| c.token_file = Some("none".into())), Err(BackendError::File { .. })));
     assert!(matches!(with(|c| c.ca_file = Some("token".into())), Err(BackendError::File { .. })));
+    let broken = tempfile::NamedTempFile::new().unwrap();
+    let pem = |content: &str| format!("-----BEGIN CERTIFICATE-----\n{content}\n-----END CERTIFICATE-----\n");
+    std::fs::write(broken.path(), pem("AAAA") + &pem("!")).unwrap();
+    let mut changed = config("https://bao.example.com");
+    changed.ca_file = Some(broken.path().to_owned());
+    let refused = open(&changed).unwrap_err().to_string();
+    assert!(refused.contains("a part of it is not PEM"), "{refused}");
     let unset = with(|c| (c.token_file, c.token_env) = (None, Some("REMIT_TEST_UNSET_VARIABLE".into())));
     assert!(matches!(unset, Err(BackendError::NoToken { .. })));
 }

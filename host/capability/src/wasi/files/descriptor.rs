@@ -4,15 +4,17 @@ use remit_gate::{Operation as _, Resource};
 use remit_trust::Digest;
 use wasmtime::component::Resource as Handle;
 
-use super::super::io::{Input, Output, Place};
-use super::{Answer, Descriptor, DirectoryEntryStream, code, or_code};
-use crate::Ctx;
+use super::super::error::code;
+use super::super::handle::{Descriptor, DirectoryEntryStream, Input, Output, Place};
+use crate::bindings::FileError;
 use crate::bindings::wasi::filesystem::types::{
-    Advice, DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry, ErrorCode, HostDescriptor,
-    MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
+    Advice, DescriptorFlags, DescriptorStat, DescriptorType, ErrorCode, HostDescriptor, MetadataHashValue,
+    NewTimestamp, OpenFlags, PathFlags,
 };
-use crate::ctx::answered;
 use crate::files::{Edit, List, Look, MakeDirectory, Put, Remove, RemoveDirectory};
+use crate::{CallError, Ctx};
+
+type Answer<T> = Result<T, FileError>;
 
 /// Bytes that one read gives at most.
 const MAX_READ: u64 = 64 * 1024;
@@ -45,24 +47,23 @@ impl Ctx {
 
     async fn synced(&mut self, of: &Handle<Descriptor>) -> Answer<()> {
         if let Descriptor::File { buffer, .. } = *self.wasi.table.get(of)? {
-            let put = self.put_file(buffer).await?;
-            return Ok(put.map_err(|failure| code(&failure, ErrorCode::Busy)));
+            self.put_file(buffer).await.map_err(code(ErrorCode::Busy))?;
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     fn output(&mut self, of: &Handle<Descriptor>, at: Option<u64>) -> Answer<Handle<Output>> {
-        let buffer = or_code!(self.buffer_of(of, |_, write| write)?);
+        let buffer = self.buffer_of(of, |_, write| write)?;
         let buffer = self.wasi.files.share(buffer)?;
-        Ok(Ok(self.wasi.table.push(Output::File(Place { buffer, at }))?))
+        Ok(self.wasi.table.push(Output::File(Place { buffer, at }))?)
     }
 }
 
 impl HostDescriptor for Ctx {
     async fn read_via_stream(&mut self, of: Handle<Descriptor>, at: u64) -> Answer<Handle<Input>> {
-        let buffer = or_code!(self.buffer_of(&of, |read, _| read)?);
+        let buffer = self.buffer_of(&of, |read, _| read)?;
         let buffer = self.wasi.files.share(buffer)?;
-        Ok(Ok(self.wasi.table.push(Input::File(Place { buffer, at: Some(at) }))?))
+        Ok(self.wasi.table.push(Input::File(Place { buffer, at: Some(at) }))?)
     }
 
     async fn write_via_stream(&mut self, of: Handle<Descriptor>, at: u64) -> Answer<Handle<Output>> {
@@ -76,7 +77,7 @@ impl HostDescriptor for Ctx {
     async fn advise(&mut self, of: Handle<Descriptor>, _: u64, _: u64, _: Advice) -> Answer<()> {
         // Advice may be ignored, and is.
         self.wasi.table.get(&of)?;
-        Ok(Ok(()))
+        Ok(())
     }
 
     async fn sync_data(&mut self, of: Handle<Descriptor>) -> Answer<()> {
@@ -88,26 +89,28 @@ impl HostDescriptor for Ctx {
     }
 
     async fn get_flags(&mut self, of: Handle<Descriptor>) -> Answer<DescriptorFlags> {
-        Ok(Ok(match self.wasi.table.get(&of)? {
+        Ok(match self.wasi.table.get(&of)? {
             Descriptor::Directory(_) => DescriptorFlags::READ | DescriptorFlags::MUTATE_DIRECTORY,
             Descriptor::File { read, write, .. } => {
                 let when = |held: bool, flag| if held { flag } else { DescriptorFlags::empty() };
                 when(*read, DescriptorFlags::READ) | when(*write, DescriptorFlags::WRITE)
             }
-        }))
+        })
     }
 
     async fn get_type(&mut self, of: Handle<Descriptor>) -> Answer<DescriptorType> {
-        Ok(Ok(match self.wasi.table.get(&of)? {
+        Ok(match self.wasi.table.get(&of)? {
             Descriptor::Directory(_) => DescriptorType::Directory,
             Descriptor::File { .. } => DescriptorType::RegularFile,
-        }))
+        })
     }
 
     async fn set_size(&mut self, of: Handle<Descriptor>, size: u64) -> Answer<()> {
-        let buffer = self.buffer_of(&of, |_, write| write)?;
-        let not_for_writing = |code| if code == ErrorCode::BadDescriptor { ErrorCode::Invalid } else { code };
-        self.wasi.files.set_size(or_code!(buffer.map_err(not_for_writing)), size)
+        let buffer = self.buffer_of(&of, |_, write| write).map_err(|error| match error {
+            CallError::Failure(ErrorCode::BadDescriptor) => ErrorCode::Invalid.into(),
+            other => other,
+        })?;
+        self.wasi.files.resize(buffer, size)
     }
 
     async fn set_times(&mut self, of: Handle<Descriptor>, _: NewTimestamp, _: NewTimestamp) -> Answer<()> {
@@ -116,52 +119,42 @@ impl HostDescriptor for Ctx {
     }
 
     async fn read(&mut self, of: Handle<Descriptor>, length: u64, at: u64) -> Answer<(Vec<u8>, bool)> {
-        let buffer = or_code!(self.buffer_of(&of, |read, _| read)?);
+        let buffer = self.buffer_of(&of, |read, _| read)?;
         let bytes = self.wasi.files.read(buffer, at, length.min(MAX_READ))?.to_vec();
         let end = self.wasi.files.get(buffer)?.content.len() as u64;
         let ends = at.saturating_add(bytes.len() as u64) >= end;
-        Ok(Ok((bytes, ends)))
+        Ok((bytes, ends))
     }
 
     async fn write(&mut self, of: Handle<Descriptor>, bytes: Vec<u8>, at: u64) -> Answer<u64> {
-        let buffer = or_code!(self.buffer_of(&of, |_, write| write)?);
-        let written = self.wasi.files.write(buffer, Some(at), &bytes)?;
-        Ok(written.map(|_| bytes.len() as u64))
+        let buffer = self.buffer_of(&of, |_, write| write)?;
+        self.wasi.files.write(buffer, Some(at), &bytes)?;
+        Ok(bytes.len() as u64)
     }
 
     async fn read_directory(&mut self, of: Handle<Descriptor>) -> Answer<Handle<DirectoryEntryStream>> {
-        let resource = or_code!(self.directory(&of)?);
-        or_code!(self.put_below(&resource).await?);
-        let listed = answered(self.observe(List { resource }).await)?;
-        let entries = or_code!(listed.map_err(|failure| code(&failure, ErrorCode::NotDirectory)));
-        let held = entries.iter().map(|entry| size_of::<DirectoryEntry>() + entry.name.len()).sum();
-        or_code!(self.hold(held, List::NAME)?);
-        let entries = entries.into_iter().map(|entry| DirectoryEntry {
-            type_: match (entry.file, entry.directory) {
-                (true, _) => DescriptorType::RegularFile,
-                (_, true) => DescriptorType::Directory,
-                _ => DescriptorType::Unknown,
-            },
-            name: entry.name,
-        });
-        Ok(Ok(self.wasi.table.push(DirectoryEntryStream { entries: entries.collect(), held })?))
+        let resource = self.directory(&of)?;
+        self.put_below(&resource).await?;
+        let entries = self.observe(List { resource }).await.map_err(code(ErrorCode::NotDirectory))?;
+        let held = entries.iter().map(|entry| size_of_val(entry) + entry.name.len()).sum();
+        self.hold(held, List::NAME)?;
+        Ok(self.wasi.table.push(DirectoryEntryStream { entries: entries.into(), held })?)
     }
 
     async fn create_directory_at(&mut self, of: Handle<Descriptor>, path: String) -> Answer<()> {
-        let directory = or_code!(self.directory(&of)?);
-        let resource = or_code!(self.named::<Edit<MakeDirectory>>(&directory, &path)?);
-        let made = answered(self.change(Edit(MakeDirectory { resource })).await)?;
-        Ok(made.map_err(|failure| code(&failure, ErrorCode::Exist)))
+        let directory = self.directory(&of)?;
+        let resource = self.named::<Edit<MakeDirectory>>(&directory, &path)?;
+        self.change(Edit(MakeDirectory { resource })).await.map_err(code(ErrorCode::Exist))
     }
 
     async fn stat(&mut self, of: Handle<Descriptor>) -> Answer<DescriptorStat> {
-        Ok(Ok(match *self.wasi.table.get(&of)? {
+        Ok(match *self.wasi.table.get(&of)? {
             Descriptor::Directory(_) => stat_of(DescriptorType::Directory, 0),
             Descriptor::File { buffer, .. } => {
                 let size = self.wasi.files.get(buffer)?.content.len() as u64;
                 stat_of(DescriptorType::RegularFile, size)
             }
-        }))
+        })
     }
 
     async fn stat_at(
@@ -171,14 +164,14 @@ impl HostDescriptor for Ctx {
         path: String,
     ) -> Answer<DescriptorStat> {
         use remit_backend::files::Is;
-        let directory = or_code!(self.directory(&of)?);
-        let resource = or_code!(self.named::<Look>(&directory, &path)?);
-        or_code!(self.put_below(&resource).await?);
-        Ok(match or_code!(self.look(&resource).await?) {
+        let directory = self.directory(&of)?;
+        let resource = self.named::<Look>(&directory, &path)?;
+        self.put_below(&resource).await?;
+        match self.look(&resource).await? {
             Is::File { size, .. } => Ok(stat_of(DescriptorType::RegularFile, size)),
             Is::Directory { .. } => Ok(stat_of(DescriptorType::Directory, 0)),
-            _ => Err(ErrorCode::NoEntry),
-        })
+            _ => Err(ErrorCode::NoEntry.into()),
+        }
     }
 
     async fn set_times_at(
@@ -189,7 +182,7 @@ impl HostDescriptor for Ctx {
         _: NewTimestamp,
         _: NewTimestamp,
     ) -> Answer<()> {
-        or_code!(self.directory(&of)?);
+        self.directory(&of)?;
         self.unsupported("wasi:filesystem/types.set-times-at", &path)
     }
 
@@ -201,7 +194,7 @@ impl HostDescriptor for Ctx {
         _: Handle<Descriptor>,
         to: String,
     ) -> Answer<()> {
-        or_code!(self.directory(&of)?);
+        self.directory(&of)?;
         self.unsupported("wasi:filesystem/types.link-at", &to)
     }
 
@@ -213,30 +206,30 @@ impl HostDescriptor for Ctx {
         how: OpenFlags,
         access: DescriptorFlags,
     ) -> Answer<Handle<Descriptor>> {
-        let directory = or_code!(self.directory(&of)?);
-        let resource = or_code!(if access.contains(DescriptorFlags::WRITE) {
+        let directory = self.directory(&of)?;
+        let resource = if access.contains(DescriptorFlags::WRITE) {
             self.named::<Edit<Put>>(&directory, &path)?
         } else {
             self.named::<Look>(&directory, &path)?
-        });
-        let opened = or_code!(self.open(resource, how, access).await?);
-        Ok(Ok(self.wasi.table.push(opened)?))
+        };
+        let opened = self.open(resource, how, access).await?;
+        Ok(self.wasi.table.push(opened)?)
     }
 
     async fn readlink_at(&mut self, of: Handle<Descriptor>, path: String) -> Answer<String> {
-        or_code!(self.directory(&of)?);
+        self.directory(&of)?;
         self.unsupported("wasi:filesystem/types.readlink-at", &path)
     }
 
     async fn remove_directory_at(&mut self, of: Handle<Descriptor>, path: String) -> Answer<()> {
-        let directory = or_code!(self.directory(&of)?);
-        let resource = or_code!(self.named::<Edit<RemoveDirectory>>(&directory, &path)?);
-        or_code!(self.put_below(&resource).await?);
-        let removed = answered(self.change(Edit(RemoveDirectory { resource })).await)?;
-        Ok(removed.map_err(|failure| match code(&failure, ErrorCode::NotEmpty) {
-            ErrorCode::Invalid => ErrorCode::NotDirectory,
+        let directory = self.directory(&of)?;
+        let resource = self.named::<Edit<RemoveDirectory>>(&directory, &path)?;
+        self.put_below(&resource).await?;
+        let removed = self.change(Edit(RemoveDirectory { resource })).await;
+        removed.map_err(code(ErrorCode::NotEmpty)).map_err(|error| match error {
+            CallError::Failure(ErrorCode::Invalid) => ErrorCode::NotDirectory.into(),
             other => other,
-        }))
+        })
     }
 
     async fn rename_at(
@@ -246,20 +239,20 @@ impl HostDescriptor for Ctx {
         other: Handle<Descriptor>,
         to: String,
     ) -> Answer<()> {
-        let (here, there) = (or_code!(self.directory(&of)?), or_code!(self.directory(&other)?));
-        let from = or_code!(self.named::<Edit<Remove>>(&here, &from)?);
-        let to = or_code!(self.named::<Edit<Put>>(&there, &to)?);
+        let (here, there) = (self.directory(&of)?, self.directory(&other)?);
+        let from = self.named::<Edit<Remove>>(&here, &from)?;
+        let to = self.named::<Edit<Put>>(&there, &to)?;
         self.rename(from, to).await
     }
 
     async fn symlink_at(&mut self, of: Handle<Descriptor>, _: String, to: String) -> Answer<()> {
-        or_code!(self.directory(&of)?);
+        self.directory(&of)?;
         self.unsupported("wasi:filesystem/types.symlink-at", &to)
     }
 
     async fn unlink_file_at(&mut self, of: Handle<Descriptor>, path: String) -> Answer<()> {
-        let directory = or_code!(self.directory(&of)?);
-        let resource = or_code!(self.named::<Edit<Remove>>(&directory, &path)?);
+        let directory = self.directory(&of)?;
+        let resource = self.named::<Edit<Remove>>(&directory, &path)?;
         self.remove(resource).await
     }
 
@@ -272,7 +265,7 @@ impl HostDescriptor for Ctx {
     }
 
     async fn metadata_hash(&mut self, of: Handle<Descriptor>) -> Answer<MetadataHashValue> {
-        Ok(Ok(identity(&self.name_of(&of)?)))
+        Ok(identity(&self.name_of(&of)?))
     }
 
     async fn metadata_hash_at(
@@ -282,8 +275,8 @@ impl HostDescriptor for Ctx {
         path: String,
     ) -> Answer<MetadataHashValue> {
         // Only from the name: `stat-at` tells whether there is such a file.
-        let directory = or_code!(self.directory(&of)?);
-        Ok(Ok(identity(&or_code!(self.named::<Look>(&directory, &path)?))))
+        let directory = self.directory(&of)?;
+        Ok(identity(&self.named::<Look>(&directory, &path)?))
     }
 
     async fn drop(&mut self, of: Handle<Descriptor>) -> wasmtime::Result<()> {

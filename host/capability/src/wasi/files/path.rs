@@ -2,8 +2,8 @@
 
 use remit_gate::{Operation, Resource};
 
-use super::Answer;
 use crate::Ctx;
+use crate::bindings::FileError;
 use crate::bindings::wasi::filesystem::types::ErrorCode;
 
 /// Why a path does not name anything below its directory.
@@ -44,23 +44,22 @@ pub fn path_below(directory: &Resource, path: &str) -> Result<Resource, Refused>
 
 impl Ctx {
     /// What `path` below `directory` names; a refusal is journaled as one of `O`.
-    pub(super) fn named<O: Operation>(&self, directory: &Resource, path: &str) -> Answer<Resource> {
-        match path_below(directory, path) {
-            Ok(resource) => Ok(Ok(resource)),
-            Err(Refused { why, code }) => {
-                if let Some(why) = why {
-                    self.gate().refuse(O::NAME, path, &why).map_err(wasmtime::Error::new)?;
-                }
-                Ok(Err(code))
+    pub(super) fn named<O: Operation>(
+        &self,
+        directory: &Resource,
+        path: &str,
+    ) -> Result<Resource, FileError> {
+        path_below(directory, path).or_else(|Refused { why, code }| {
+            if let Some(why) = why {
+                self.gate().refuse(O::NAME, path, &why)?;
             }
-        }
+            Err(code.into())
+        })
     }
 
     /// Refuses a function that is not offered at all, and journals it.
-    pub(super) fn unsupported<T>(&self, function: &str, on: &str) -> Answer<T> {
-        self.gate()
-            .refuse(function, on, "links and times of files are not offered")
-            .map_err(wasmtime::Error::new)?;
-        Ok(Err(ErrorCode::Unsupported))
+    pub(super) fn unsupported<T>(&self, function: &str, on: &str) -> Result<T, FileError> {
+        self.gate().refuse(function, on, "links and times of files are not offered")?;
+        Err(ErrorCode::Unsupported.into())
     }
 }

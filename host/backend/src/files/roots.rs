@@ -1,0 +1,202 @@
+//! The directories of a host, and what one run gets of them.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cap_std::fs::Dir;
+use remit_gate::{Authority, Failure, Resource};
+
+use super::attributes::Attributes;
+use super::change::{self, Expected};
+use super::limits::{MAX_RUN, Odd};
+use super::look;
+use super::node::{Entry, Found, Node};
+
+/// The directories of a host, or what one run gets of them.
+#[derive(Clone)]
+pub struct Files {
+    roots: Arc<BTreeMap<String, Root>>,
+    granted: Vec<String>,
+    /// In a rehearsal: what the action believes to have changed.
+    played: Option<Arc<Mutex<BTreeMap<String, Node>>>>,
+    moved: Arc<AtomicU64>,
+}
+
+/// A directory that was opened with the configuration, or why it was not.
+pub(super) type Root = Result<Dir, String>;
+
+impl std::fmt::Debug for Files {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Files({:?})", self.roots.keys())
+    }
+}
+
+impl Files {
+    pub(super) fn new(roots: BTreeMap<String, Root>) -> Self {
+        Self { roots: Arc::new(roots), granted: Vec::new(), played: None, moved: Arc::default() }
+    }
+
+    /// What a run gets whose rules begin with these segments; none if no directory is among them.
+    #[must_use]
+    pub fn for_run<'a>(&self, rules: impl Iterator<Item = &'a str>, rehearsal: bool) -> Option<Self> {
+        let rules: Vec<&str> = rules.collect();
+        let all = rules.iter().any(|rule| matches!(*rule, "*" | "**"));
+        let named = |name: &&String| all || rules.contains(&name.as_str());
+        let granted: Vec<String> = self.roots.keys().filter(named).cloned().collect();
+        if granted.is_empty() {
+            return None;
+        }
+        Some(Self {
+            roots: Arc::clone(&self.roots),
+            granted,
+            played: rehearsal.then(Arc::default),
+            moved: Arc::default(),
+        })
+    }
+
+    /// The names of the directories that this run may use, in order.
+    #[must_use]
+    pub fn granted(&self) -> &[String] {
+        &self.granted
+    }
+
+    /// Reads what is at a path.
+    pub async fn snapshot(&self, of: &Resource) -> Result<Node, Failure> {
+        Ok(self.find(of).await?.node)
+    }
+
+    /// Reads what is at a path, with the identity of the file or directory.
+    pub async fn find(&self, of: &Resource) -> Result<Found, Failure> {
+        if let Some(played) = self.played_at(of.path()) {
+            return Ok(Found::only(played));
+        }
+        self.on_disk(of, look::snapshot).await
+    }
+
+    /// Why nothing with these attributes could be made in a directory, or made again; none if it could. This is tried
+    /// on an unnamed file. For a directory that exists only in the rehearsal, the directory on disk that it would be in
+    /// is used.
+    pub async fn cannot_make(
+        &self,
+        directory: &Resource,
+        wanted: &Attributes,
+    ) -> Result<Option<String>, Failure> {
+        let mut path = directory.path();
+        while self.played_at(path).is_some() {
+            match path.rsplit_once('/') {
+                Some((above, _)) => path = above,
+                None => break,
+            }
+        }
+        let on_disk = Resource::new(directory.kind(), path).map_err(|e| Failure::Invalid(e.to_string()))?;
+        let wanted = wanted.clone();
+        self.on_disk(&on_disk, move |root, path| look::cannot_be_made(root, path, &wanted)).await
+    }
+
+    /// What lies in a directory, in the order of the names.
+    pub async fn list(&self, of: &Resource) -> Result<Vec<Entry>, Failure> {
+        let played = self.played_at(of.path());
+        let mut entries: BTreeMap<String, Entry> = match played {
+            Some(Node::Directory(_)) => BTreeMap::new(),
+            Some(_) => return Err(Failure::NotFound(format!("there is no directory {of}"))),
+            None => {
+                let listed = self.on_disk(of, look::list).await?;
+                listed.into_iter().map(|entry| (entry.name.clone(), entry)).collect()
+            }
+        };
+        if let Some(played) = &self.played {
+            for (path, node) in &*lock(played) {
+                let Some((parent, name)) = path.rsplit_once('/').filter(|(parent, _)| *parent == of.path())
+                else {
+                    continue;
+                };
+                debug_assert_eq!(parent, of.path());
+                match Entry::of(name, node) {
+                    None => drop(entries.remove(name)),
+                    Some(entry) => drop(entries.insert(name.to_owned(), entry)),
+                }
+            }
+        }
+        Ok(entries.into_values().collect())
+    }
+
+    /// Puts `new` where `expected` is, or touches nothing.
+    pub fn replace(
+        &self,
+        of: &Resource,
+        expected: Expected<'_>,
+        new: &Node,
+        by: Authority<'_>,
+    ) -> Result<(), Failure> {
+        // On this thread: a task of its own could outlive the permit.
+        let (root, path) = self.root(of)?;
+        change::replace(root, path, expected, new, &by)
+    }
+
+    /// In a rehearsal, what the action will find from now on.
+    pub fn play(&self, at: &Resource, node: Node) {
+        if let Some(played) = &self.played {
+            lock(played).insert(at.path().to_owned(), node);
+        }
+    }
+
+    /// Counts what a run reads, writes or replaces: all of it is held in memory, by a rehearsal until it ends, and what
+    /// was read or replaced goes into the journal.
+    pub fn charge(&self, bytes: usize) -> Result<(), Failure> {
+        let moved = self.moved.fetch_add(bytes as u64, Ordering::Relaxed) + bytes as u64;
+        if moved > MAX_RUN {
+            return Err(Failure::Invalid(format!(
+                "the run read, wrote and replaced {moved} bytes of files; {MAX_RUN} are the most for one run"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Every directory by its name, and why it cannot be used.
+    pub(super) fn roots(&self) -> impl Iterator<Item = (&str, Result<(), &str>)> {
+        self.roots.iter().map(|(name, root)| (name.as_str(), root.as_ref().map(drop).map_err(String::as_str)))
+    }
+
+    fn played_at(&self, path: &str) -> Option<Node> {
+        let played = lock(self.played.as_ref()?);
+        // Below a directory that was removed there is nothing, in a made one only what was made, and below a file no way.
+        let mut way = path;
+        loop {
+            match played.get(way) {
+                Some(node) if way == path => return Some(node.clone()),
+                Some(Node::File(_) | Node::Other(_)) => return Some(Node::Other(Odd::Blocked)),
+                Some(_) => return Some(Node::Absent),
+                None => way = way.rsplit_once('/')?.0,
+            }
+        }
+    }
+
+    fn root<'a>(&'a self, of: &'a Resource) -> Result<(&'a Dir, &'a str), Failure> {
+        let (name, path) = of.path().split_once('/').unwrap_or((of.path(), ""));
+        match self.roots.get(name) {
+            Some(Ok(root)) => Ok((root, path)),
+            Some(Err(why)) => Err(Failure::Denied(format!("the directory `{name}` cannot be used: {why}"))),
+            None => Err(Failure::NotFound(format!("no [[files]] entry of remit.toml is named `{name}`"))),
+        }
+    }
+
+    async fn on_disk<T: Send + 'static>(
+        &self,
+        of: &Resource,
+        look: impl FnOnce(&Dir, &str) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        self.root(of)?;
+        let (own, of) = (self.clone(), of.clone());
+        let looked = tokio::task::spawn_blocking(move || {
+            let (root, path) = own.root(&of)?;
+            look(root, path)
+        });
+        looked.await.unwrap_or_else(|_| Err(Failure::Denied("the look at the disk was cut short".to_owned())))
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A map that is whole after a panic elsewhere.
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
