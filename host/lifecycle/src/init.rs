@@ -176,7 +176,7 @@ impl Home {
             if let Some(other) = options.principals[..n].iter().find(|other| other.name == *name) {
                 return Err(Error::InitOptions {
                     why: format!(
-                        "two principals have the name {name}: with the keys {} and {}",
+                        "two principals are called {name}, by {} and by {}",
                         other.key.display(),
                         file.display()
                     ),
