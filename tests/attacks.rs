@@ -187,8 +187,8 @@ fn attack_out_of_time() {
     let id = world.remit(&args).exits(0).json()["request"]["id"].as_str().unwrap().to_owned();
     world.remit(&["approve", &id, "--key", "alice.key"]).exits(0);
     std::thread::sleep(Duration::from_millis(10_100));
-    run(&world, &id).exits(3).says("its time was over");
-    world.remit(&["approve", &id, "--key", "bob.key"]).exits(3).says("its time was over");
+    run(&world, &id).exits(3).says("it expired at");
+    world.remit(&["approve", &id, "--key", "bob.key"]).exits(3).says("it expired at");
     let zero = ["request", ACTION, "--input", &input(), "--reason", "r", "--key", "bot.key", "--ttl"];
     for ttl in ["0s", "25h"] {
         world.remit(&[&zero[..], &[ttl]].concat()).exits(2).says("at most 24h");
@@ -203,7 +203,7 @@ fn attack_out_of_time() {
     let mut act = approval(&id, word);
     act.at += Duration::from_secs(3600);
     inject(&world, &[act]);
-    run(&world, &id).exits(3).says("the journal already holds a record of").says("set back");
+    run(&world, &id).exits(3).says("the journal already has a record of").says("set back");
     untouched(&world);
 }
 

@@ -80,7 +80,7 @@ fn a_denial_is_final_and_a_reason_is_asked_for() {
     let world = shipped();
     let id = ask(&world, &[ACTION, "--input", &input(SECRET), "--key", "bot.key"]);
     world.remit(&["approve", &id, "--key", "alice.key"]).exits(0);
-    world.remit(&["deny", &id, "--reason", " ", "--key", "bob.key"]).exits(3).says("say why");
+    world.remit(&["deny", &id, "--reason", " ", "--key", "bob.key"]).exits(3).says("a denial needs a reason");
     world.remit(&["deny", &id, "--reason", "wrong secret", "--key", "bob.key"]).exits(0);
     world.remit(&["run", &id, "--key", "bot.key"]).exits(3).says("bob denied it: wrong secret");
     world.remit(&["approve", &id, "--key", "alice.key"]).exits(3).says("bob denied it");
@@ -444,7 +444,7 @@ fn a_standing_scope_for_a_publishers_versions_and_hours() {
     let past = day[usize::try_from((now / 86_400 + 3 + 5) % 7).unwrap()];
     standing(&["--hours", &format!("{past} 08:00-09:00")])
         .exits(3)
-        .says("it is good for")
+        .says("it is valid")
         .says("asked for instead");
     for wrong in [&["--hours", "mon 8-9"][..], &["--ttl", "721h"], &["--runs-per-hour", "0"]] {
         let args =
@@ -518,9 +518,9 @@ fn a_proof_shows_what_was_inside(world: &World) {
             |(_, record): &(u64, Record)| matches!(&record.event, Event::Intent(i) if i.before.is_some());
         (0..records.len()).filter(|at| of(&records[*at])).collect()
     };
-    forged("the word that started it", &|started, _| started.action.digest = other);
-    forged("the word that started it", &|started, _| started.input_digest = other);
-    forged("the word that started it", &|started, _| started.started_by = Some("alice".to_owned()));
+    forged("its trigger is for something else", &|started, _| started.action.digest = other);
+    forged("its trigger is for something else", &|started, _| started.input_digest = other);
+    forged("its trigger is for something else", &|started, _| started.started_by = Some("alice".to_owned()));
     forged("it is for rotate-secret", &|started, _| "another".clone_into(&mut started.action.name));
     forged("it is for rotate-secret", &|started, _| started.publisher = Some(other.to_string()));
     forged("its scope is not the one", &|started, _| started.scope_digest = other);

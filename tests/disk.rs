@@ -462,7 +462,7 @@ fn doctor_tells_what_others_can_write() {
     assert!(told.contains("every user can write it"), "{told}");
     set("remit.toml", 0o600);
     let told = world.remit(&["doctor"]).exits(1).out;
-    assert!(told.contains("others can look into it, and put files there"), "{told}");
+    assert!(told.contains("others can read it and put files there"), "{told}");
 }
 
 #[test]

@@ -347,7 +347,7 @@ fn attack_a_schema_that_fans_out_ends_in_an_answer() {
         assert!(ran.err.len() < 20_000, "{} bytes", ran.err.len());
         ran.exits(2)
     };
-    put(fans_out(40, json!({"minimum": 1}))).says("cannot be held to the schema of");
+    put(fans_out(40, json!({"minimum": 1}))).says("cannot be checked with the schema of");
     put(fans_out(12, json!({"type": "integer"})))
         .says("\"no\" is not of type \"integer\"")
         .says("and more than 20 places");

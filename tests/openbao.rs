@@ -120,7 +120,7 @@ fn a_secret_that_is_disabled_while_its_request_waits() {
         "{}",
         planned.err
     );
-    assert!(planned.err.contains("help: one of its calls was answered with \"conflict: "), "{}", planned.err);
+    assert!(planned.err.contains("help: one of its calls failed with \"conflict: "), "{}", planned.err);
     remit(&world, &["run", &id, "--key", "bot.key"]).exits(3).says("is void: rehearsed again");
     let shown = remit(&world, &["request", "show", &id]).exits(0);
     assert!(shown.out.contains("voided") && shown.out.contains("is disabled"), "{}", shown.out);

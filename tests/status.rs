@@ -541,7 +541,7 @@ fn what_was_taken_back_counts_against_no_budget() {
     let (id, run) = nightly(&world, &["--changes-per-hour", "1"]);
     run().exits(0);
     run().exits(3).says(
-        "its budget of 1 change(s) an hour would be overdrawn: 1 used, it would make 1; free again at 20",
+        "its budget of 1 change(s) an hour would be exceeded: 1 used, the run would make 1; free again at 20",
     );
     let used = |world: &World| {
         let told = world.remit(&["status", "--json"]).exits(0).json();
@@ -602,7 +602,7 @@ fn budgets_are_judged_when_somebody_asks() {
     world
         .remit(&[&args[..], &["30m"]].concat())
         .exits(3)
-        .says("could not start it while it is good")
+        .says("could not start it while it is valid")
         .says("free again at 20");
     let asked = world.remit(&[&args[..], &["2h"]].concat()).exits(0).out;
     holds(&asked, &["not now", "bot: forbidden: more than 2 changes an hour", "free again at 20"]);

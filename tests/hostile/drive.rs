@@ -458,7 +458,7 @@ impl House {
                 Ok(finished) => Ok(Started::Ran(ran(&finished))),
                 Err(error) => Err(words(&error)),
             },
-            Ok(Under::Asked { case, .. }) => Ok(Started::Asked(asked(&case))),
+            Ok(Under::Asked { request, .. }) => Ok(Started::Asked(asked(&request))),
             Err(error) => Err(words(&error)),
         }
     }

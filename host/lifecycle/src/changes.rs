@@ -1,4 +1,4 @@
-//! What a run changed, as its records tell.
+//! The changes of a run, as its records show them.
 
 use remit_gate::{Effect, Failure, Fault, Gate, Known, State, UndoGate};
 use remit_journal::{CallResult, Event, Intent, Mode, Reader, Record, RunId, UndoResult};
@@ -10,7 +10,7 @@ use crate::{Error, Home};
 pub(crate) struct Change {
     pub(crate) intent: Intent,
     pub(crate) operation: &'static Known,
-    /// Whether it happened is not on record: the host was stopped, or the system did not answer.
+    /// Whether the journal does not say if the change took effect: the host was stopped, or the system did not answer.
     pub(crate) in_doubt: bool,
     /// How the last attempt to undo it ended; none if there was no attempt.
     pub(crate) undo: Option<UndoResult>,
@@ -26,13 +26,13 @@ impl Change {
         Ok(Self { intent, operation, in_doubt, undo: None })
     }
 
-    /// In doubt, and not even undoing it would tell: only a person can.
+    /// Whether only a person can find out if the change took effect: it is in doubt, and an undo cannot tell.
     pub(crate) fn needs_a_person(&self) -> bool {
         self.in_doubt && self.intent.effect == Effect::Irrevocable
     }
 
-    /// Taken back, and settled: if the live system looks changed again, someone else changed it. A call in
-    /// doubt whose system looked untouched is not settled: it may have arrived since.
+    /// Whether the change was undone for good: if the live system is changed again, somebody else did it. A call in doubt
+    /// whose system looked unchanged is not undone for good, because it may have arrived later.
     pub(crate) fn is_undone(&self) -> bool {
         match self.undo {
             Some(UndoResult::Undone) => true,
@@ -57,26 +57,26 @@ impl Change {
         own_arguments(serde_json::from_str(self.intent.arguments.get()).unwrap_or_default())
     }
 
-    /// What the host found before the change, in words; none if there is nothing to say.
+    /// The state before the change, in words; none if there is nothing to say.
     pub(crate) fn found(&self) -> Option<String> {
         let before = self.intent.before.as_ref()?;
         found_words(&serde_json::from_str(before.get()).unwrap_or_default())
     }
 
-    /// The live system, compared with it.
+    /// The state of the live system, compared with the change.
     pub(crate) async fn live(&self, gate: &UndoGate) -> Result<State, Fault> {
         self.operation.state(gate, &self.intent).await
     }
 }
 
-/// The changes that a run which goes on in this process made, or may have made, in order.
+/// The changes that a run in this process made, or may have made, in order. Its own gate saw each of them.
 pub(crate) fn made(gate: &Gate) -> Result<Vec<Change>, Error> {
     let made = gate.made().into_iter().filter(|made| made.happened != Some(false));
     made.map(|made| Change::of(made.intent, made.happened.is_none())).collect()
 }
 
-/// The changes of a run that may have happened, in order. One whose outcome is a definite failure did not,
-/// and one of which a person said so. Nothing that a rehearsal asked for ever happened, whatever its records are.
+/// The changes that a run made, or may have made, in order. A change did not happen if its outcome is a definite failure, or
+/// if a person stated so. A rehearsal has no changes, whatever its records are.
 pub(crate) fn changes(records: &[(u64, Record)]) -> Result<Vec<Change>, Error> {
     let mut changes: Vec<Change> = Vec::new();
     if !records.iter().any(|(_, r)| matches!(&r.event, Event::Started(s) if s.mode == Mode::Live)) {
@@ -120,8 +120,8 @@ pub(crate) fn changes(records: &[(u64, Record)]) -> Result<Vec<Change>, Error> {
     Ok(changes)
 }
 
-/// The records of a run, after each was found in the log that the newest checkpoint signs: nothing is taken
-/// back, judged or replayed on the word of a record that someone altered.
+/// The records of a run, after each was found in the log that the newest checkpoint signs. Nothing is undone, decided or
+/// replayed because of a record that somebody altered.
 pub(crate) fn genuine(home: &Home, reader: &Reader, run: RunId) -> Result<Vec<(u64, Record)>, Error> {
     Ok(reader.genuine(&run, &home.verifier()?)?)
 }

@@ -1,5 +1,5 @@
-//! The right to act on a run: one process at a time. A lock of the operating system, so that it ends with
-//! its holder, however that ends.
+//! The lock of a run: one process at a time acts on it. It is a file lock, so the operating system releases it when the
+//! process ends, also when it is killed.
 
 use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::MetadataExt as _;
@@ -17,7 +17,7 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// Takes it; none if another process has it.
+    /// Takes the lock; none if another process holds it.
     pub(crate) fn take(home: &Home, run: RunId) -> Result<Option<Self>, Error> {
         let folder = home.running();
         remit_file::make_folder(&folder).map_err(|error| Error::kept(&folder, &error))?;
@@ -30,7 +30,7 @@ impl Claim {
                 Err(TryLockError::WouldBlock) => return Ok(None),
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
             }
-            // The last holder may have removed the file between our opening and locking it.
+            // The last holder may have removed the file after it was opened here and before it was locked.
             match fs::metadata(&path) {
                 Ok(there) if there.ino() == file.metadata().map_err(failed)?.ino() => {
                     return Ok(Some(Self { path, _file: file }));
@@ -41,9 +41,7 @@ impl Claim {
             }
         }
     }
-}
 
-impl Claim {
     /// Whether some process holds the lock. The check itself does not hold the lock any longer than it takes.
     pub(crate) fn is_held(home: &Home, run: RunId) -> Result<bool, Error> {
         let path = home.running().join(run.to_string());
@@ -63,8 +61,8 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        // Removed while held, so that no process locks a file that is being removed. A file that is left behind does no
-        // harm.
+        // The file is removed while it is locked, so that no process locks a file that is being removed. A file that is left
+        // does no harm.
         let _ = fs::remove_file(&self.path);
     }
 }

@@ -1,10 +1,10 @@
-//! Whose matter an error is.
+//! Classes of errors.
 
 use miette::Diagnostic;
 use serde::Serialize;
 
-/// The class of an error, by what one has to do about it. It is the first word of the error's code, as in
-/// `refused::policy`, and determines the exit code of a command and the status of an HTTP answer.
+/// The class of an error: what has to be done about it. It is the first word of the error's code, as in `refused::policy`,
+/// and determines the exit code of a command and the status of an HTTP answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {

@@ -1,4 +1,4 @@
-//! The actions that ran, kept by digest: what a replay needs years later.
+//! The components of actions that ran, kept by digest, because a replay needs them even years later.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ fn file(home: &Home, digest: Digest) -> PathBuf {
 }
 
 /// Prepares an action before its first use: makes every check that needs no scope, compiles the component, and keeps
-/// both. Compilation can take minutes; the home is not locked during it, so no other process waits.
+/// it. Compilation can take minutes; the home is not locked during it, so no other process waits.
 pub fn install(home: &Home, candidate: &Candidate) -> Result<Inspection, Error> {
     let (_, action) = home.admitted(candidate)?;
     keep(&home.open()?, candidate)?;
@@ -22,7 +22,7 @@ pub fn install(home: &Home, candidate: &Candidate) -> Result<Inspection, Error> 
 }
 
 impl Home {
-    /// An action that passed every check which needs no scope, and the sandbox where it is ready to run.
+    /// Makes every check of an action that needs no scope. Returns the action with the sandbox in which it can run.
     pub(crate) fn admitted(&self, candidate: &Candidate) -> Result<(Sandbox, Admitted), Error> {
         let publishers = self.load()?.trust.publishers;
         let publishers = Publishers(Config::publishers(self.path(), &publishers)?);
@@ -31,32 +31,32 @@ impl Home {
         Ok((sandbox, action))
     }
 
-    /// The action that a request is for, if it is kept here and still what it was.
+    /// The action of a request for a run; none if its component is not kept here, or was changed.
     #[must_use]
     pub fn action_of(&self, request: &Request) -> Option<Candidate> {
         let Asks::Run { action, .. } = &request.asks else { return None };
         kept(self, action.digest, |path| Ok(Candidate::find(path, self.open_cache().as_ref())?)).ok()
     }
 
-    /// A component file: one that this home looked at before is known again, and not read.
+    /// A component file. It is not read if this home knows it already.
     pub fn candidate(&self, path: &Path) -> Result<Candidate, Error> {
-        // Where there is no home, or not one to trust, looking makes nothing.
+        // Without a home that can be trusted, no cache is made.
         let cache = if self.load().is_ok() { self.open_cache() } else { None };
         Ok(Candidate::find(path, cache.as_ref())?)
     }
 
-    /// What is compiled and known of components. Without it everything is read and compiled again: slower, and no
-    /// reason to refuse a repair.
+    /// The cache of compiled components. Without it components are read and compiled again, which is slower but no reason
+    /// to refuse a repair.
     pub(crate) fn open_cache(&self) -> Option<Cache> {
         Cache::open(&self.cache(), &self.cache_key())
-            .inspect_err(|error| tracing::warn!(%error, "what is compiled cannot be kept"))
+            .inspect_err(|error| tracing::warn!(%error, "the cache of compiled components cannot be opened"))
             .ok()
     }
 
-    /// Opens the cache for reading only: it finds what is compiled, and adds nothing.
+    /// Opens the cache of compiled components for reading only.
     pub(crate) fn look_into_cache(&self) -> Option<Cache> {
         Cache::open_read_only(&self.cache(), &self.cache_key())
-            .inspect_err(|error| tracing::warn!(%error, "what is compiled cannot be used"))
+            .inspect_err(|error| tracing::warn!(%error, "the cache of compiled components cannot be read"))
             .ok()
             .flatten()
     }
@@ -85,23 +85,24 @@ fn write(home: &Home, path: &Path, bytes: &[u8]) -> Result<fs::File, Error> {
         .map_err(|error| Error::kept(path, &error))
 }
 
-/// A component that was kept, if what is there still is it: to run it.
+/// Finds a kept component to run it, and checks its digest.
 pub(crate) fn find(host: &Host, digest: Digest) -> Result<Candidate, Error> {
     kept(&host.home, digest, |path| host.sandbox.find(path))
 }
 
-/// Reads a kept component again from its file for a replay, and notes nothing about it.
+/// Reads a kept component from its file, not from the cache, and checks its digest. Nothing is written.
 pub(crate) fn read(home: &Home, digest: Digest) -> Result<Candidate, Error> {
     kept(home, digest, |path| Ok(Candidate::read(path)?))
 }
 
+/// Opens the file of a kept component with `open`, and checks its digest.
 fn kept(
     home: &Home,
     digest: Digest,
-    look: impl FnOnce(&Path) -> Result<Candidate, AdmissionError>,
+    open: impl FnOnce(&Path) -> Result<Candidate, AdmissionError>,
 ) -> Result<Candidate, Error> {
     let path = file(home, digest);
-    let candidate = look(&path).map_err(|error| match error {
+    let candidate = open(&path).map_err(|error| match error {
         AdmissionError::Component(ComponentError::File(error)) if error.is_missing() => {
             Error::NoComponent { digest, file: path.display().to_string() }
         }

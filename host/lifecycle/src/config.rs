@@ -1,4 +1,4 @@
-//! `remit.toml`: whom this host trusts, and the real systems of each domain.
+//! `remit.toml`: the keys that this host trusts, the systems of each domain, notifiers and witnesses.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,8 +7,7 @@ use remit_backend::Systems;
 use remit_capability::domain::Section;
 use remit_gate::Estate;
 use remit_notify::NotifyConfig;
-use remit_text::Mistake;
-use remit_text::Table;
+use remit_text::{Mistake, Table};
 use remit_trust::VerifyingKey;
 use serde::Deserialize;
 
@@ -18,18 +17,18 @@ use crate::Error;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The journal's name in its checkpoints: a name no other log has.
+    /// The journal's name in its checkpoints. No other log may have it.
     pub log: String,
     /// The environment of this home, for policies: `production`. None if it is not configured.
     #[serde(default)]
     pub environment: Option<String>,
-    /// The keys whose signatures count.
+    /// The files of the trusted keys.
     #[serde(default)]
     pub trust: Trust,
-    /// The real systems, one section for each domain that has some.
+    /// The configured systems, one section for each domain.
     #[serde(skip)]
     pub systems: Vec<Arc<dyn Section>>,
-    /// The notifiers, and the events that each is told of.
+    /// The notifiers, and the events that each gets.
     #[serde(default)]
     pub notify: Vec<NotifyConfig>,
     /// The witnesses that cosign the journal's checkpoints.
@@ -53,10 +52,8 @@ pub struct WitnessConfig {
 pub struct Trust {
     /// The key files of the publishers whose actions may run.
     pub publishers: Vec<PathBuf>,
-    /// Who may say who the principals are and what they may do.
+    /// The key files of the administrators, who sign the rules.
     pub admins: Vec<PathBuf>,
-    /// Not used any more, because principals approve now. Older homes have it.
-    pub operators: Vec<PathBuf>,
 }
 
 impl Config {
@@ -66,7 +63,7 @@ impl Config {
         Self::parse(read.text()?, path)
     }
 
-    /// Reads its text; `path` is where it lies, or will.
+    /// Parses the text of a configuration file. `path` is the file's path, whether or not it exists.
     pub(crate) fn parse(text: &str, path: &Path) -> Result<Self, Error> {
         let read = || {
             let mut document = Table::parse(text)?;
@@ -88,18 +85,18 @@ impl Config {
         remit_capability::entries::<S>(&self.systems)
     }
 
-    /// Every configured system, opened. Relative paths start at `home`.
+    /// Opens every configured system. Relative paths start at `home`.
     pub(crate) fn estate(&self, home: &Path) -> Result<Estate, Error> {
         let open = |estate, systems: &Arc<dyn Section>| systems.open(home, estate);
         Ok(self.systems.iter().try_fold(Estate::default(), open)?)
     }
 
-    /// Reads the public keys of publishers.
+    /// Reads the public keys of publishers, which are P-256 keys in PEM.
     pub(crate) fn publishers(home: &Path, files: &[PathBuf]) -> Result<Vec<VerifyingKey>, Error> {
         files.iter().map(|file| Ok(VerifyingKey::load_trusted_publisher(&home.join(file))?)).collect()
     }
 
-    /// Loads the keys of a list.
+    /// Reads public keys of any kind.
     pub(crate) fn keys(home: &Path, files: &[PathBuf]) -> Result<Vec<VerifyingKey>, Error> {
         files.iter().map(|file| Ok(VerifyingKey::load_trusted(&home.join(file))?)).collect()
     }

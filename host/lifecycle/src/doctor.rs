@@ -1,14 +1,14 @@
-//! A look at everything a run will need, before it is needed.
+//! Checks everything that a run needs before it is needed.
 
 use std::os::unix::fs::PermissionsExt as _;
 
 use miette::Diagnostic;
-use remit_journal::{Reader, RunState};
+use remit_journal::{Reader, RunSummary};
 use serde::Serialize;
 
-use crate::claim::Claim;
-use crate::timeline::second;
-use crate::{Config, Home, frozen};
+use crate::status::OpenRuns;
+use crate::time::second;
+use crate::{Config, Error, Home, frozen};
 
 /// The result of one check.
 #[derive(Clone, Debug, Serialize)]
@@ -42,7 +42,7 @@ impl Finding {
     }
 }
 
-/// A look at each system that is configured.
+/// Checks each configured system.
 async fn systems(config: &Config, home: &Home) -> Vec<Finding> {
     let mut findings = Vec::new();
     for section in &config.systems {
@@ -82,28 +82,26 @@ fn rules(home: &Home) -> Vec<Finding> {
 pub async fn doctor(home: &Home) -> Vec<Finding> {
     let config = match home.load() {
         Ok(config) => config,
-        Err(error) => return vec![Finding::of::<crate::Error>("configuration", Err(error))],
+        Err(error) => return vec![Finding::of::<Error>("configuration", Err(error))],
     };
-    let mut findings =
-        vec![Finding::of::<crate::Error>("configuration", Ok(home.config().display().to_string()))];
+    let mut findings = vec![Finding::of::<Error>("configuration", Ok(home.config().display().to_string()))];
     findings.extend(exposed(home));
-    for (what, files, role) in [
-        ("publisher keys", &config.trust.publishers, "publishers"),
-        ("administrators", &config.trust.admins, "admins"),
+    for (what, keys, role) in [
+        ("publisher keys", Config::publishers(home.path(), &config.trust.publishers), "publishers"),
+        ("administrators", Config::keys(home.path(), &config.trust.admins), "admins"),
     ] {
-        findings.push(if files.is_empty() {
-            Finding::bad(
+        findings.push(match keys {
+            Ok(keys) if keys.is_empty() => Finding::bad(
                 what,
                 "none is trusted",
                 &format!("add a public key file to [trust] {role} in remit.toml"),
-            )
-        } else {
-            Finding::of(
+            ),
+            keys => Finding::of(
                 what,
-                Config::keys(home.path(), files).map(|keys| {
+                keys.map(|keys| {
                     keys.iter().map(|key| key.id().short().to_owned()).collect::<Vec<_>>().join(", ")
                 }),
-            )
+            ),
         });
     }
     findings.extend(rules(home));
@@ -125,9 +123,9 @@ pub async fn doctor(home: &Home) -> Vec<Finding> {
     });
     findings.push(match audit {
         Ok(audit) => Finding::of("journal", audit),
-        Err(error) => Finding::of::<crate::Error>("journal", Err(error)),
+        Err(error) => Finding::of::<Error>("journal", Err(error)),
     });
-    findings.extend(keys_and_runs(home));
+    findings.extend(keys_and_runs(home, &config));
     findings.extend(systems(&config, home).await);
     findings
 }
@@ -137,7 +135,7 @@ fn exposed(home: &Home) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mode = std::fs::metadata(home.path()).map_or(0, |meta| meta.permissions().mode());
     if mode & 0o077 != 0 {
-        let what = if mode & 0o022 == 0 { "look into it" } else { "look into it, and put files there" };
+        let what = if mode & 0o022 == 0 { "read it" } else { "read it and put files there" };
         let fix = format!("chmod 700 {}", home.path().display());
         findings.push(Finding::bad("home", &format!("others can {what}"), &fix));
     }
@@ -160,8 +158,8 @@ fn exposed(home: &Home) -> Vec<Finding> {
     if !written.is_empty() {
         findings.push(Finding::bad(
             "files of trust",
-            &format!("others can write {}: whoever does says who may do what", written.join(", ")),
-            &format!("look at what is in them, then: chmod -R go-w {}", home.path().display()),
+            &format!("others can write {}, and so decide who may do what", written.join(", ")),
+            &format!("check their content, then: chmod -R go-w {}", home.path().display()),
         ));
     }
     if let Ok(unread) = home.unread_policies()
@@ -169,23 +167,22 @@ fn exposed(home: &Home) -> Vec<Finding> {
     {
         findings.push(Finding::bad(
             "policies",
-            &format!("not read, by their names: {}", unread.join(", ")),
-            "a policy is NAME.cedar: rename it if it should count, and otherwise take it out of policies/",
+            &format!("not read, because of their names: {}", unread.join(", ")),
+            "a policy is NAME.cedar: rename the file if it should count, and otherwise remove it from policies/",
         ));
     }
     findings
 }
 
-/// The home's own keys, and what waits there.
-fn keys_and_runs(home: &Home) -> Vec<Finding> {
+/// The host's own keys, whether it is frozen, and its runs.
+fn keys_and_runs(home: &Home, config: &Config) -> Vec<Finding> {
     let Ok(reader) = home.reader() else { return Vec::new() };
-    let missing = |path: &std::path::Path| crate::Error::SealKey { file: path.display().to_string() };
-    let log = home.log_seed();
-    let log = if log.exists() {
-        remit_trust::private_seed(&log).map(|_| "signs checkpoints".to_owned()).map_err(crate::Error::from)
-    } else {
-        Err(missing(&log))
-    };
+    let log = home.signer(config).and_then(|signer| {
+        if signer.verifier().to_string() == home.verifier()?.to_string() {
+            return Ok("signs checkpoints".to_owned());
+        }
+        Err(Error::HostKey { file: home.log_seed().display().to_string(), why: "does not belong to log.pub" })
+    });
     let seal = crate::keyring::Keyring::open_read_only(home, &reader);
     let mut findings = vec![
         Finding::of("log key", log),
@@ -196,7 +193,7 @@ fn keys_and_runs(home: &Home) -> Vec<Finding> {
         Ok(Some(by)) => findings.push(Finding::bad(
             "freeze",
             &format!("frozen since {} by {}: {}", second(by.at), by.by, by.reason),
-            "nothing starts until somebody who may lifts it: `remit unfreeze`",
+            "nothing starts until the host is unfrozen: `remit unfreeze`",
         )),
         Err(error) => findings.push(Finding::of("freeze", Err(error))),
     }
@@ -207,55 +204,45 @@ fn keys_and_runs(home: &Home) -> Vec<Finding> {
     findings
 }
 
-/// Runs that wait for a person, with one command for each kind of them.
-fn runs(home: &Home, reader: &Reader) -> Result<Vec<Finding>, crate::Error> {
-    let (mut held, mut in_doubt, mut left, mut going_on) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for run in reader.runs()? {
-        let name = run.run.to_string();
-        match run.state {
-            Some(RunState::Held) => held.push(name),
-            Some(RunState::InDoubt) => in_doubt.push(name),
-            None if Claim::is_held(home, run.run)? => going_on.push(name),
-            None => left.push(name),
-            Some(_) => {}
-        }
-    }
+/// The runs that need a person, with one command for each kind of them.
+fn runs(home: &Home, reader: &Reader) -> Result<Vec<Finding>, Error> {
+    let open = OpenRuns::read(home, reader)?;
     let mut findings = Vec::new();
-    for (names, what, fix) in [
+    for (runs, what, fix) in [
         (
-            &in_doubt,
+            &open.in_doubt,
             "in doubt",
-            "look at the live system (`remit show RUN` says at what); then `remit resolve RUN`, or `remit revert RUN` once its system answers",
+            "look at the live system (`remit show RUN` says where); then `remit resolve RUN`, or `remit revert RUN` once the system answers",
         ),
         (
-            &held,
+            &open.held,
             "held: their changes stand",
-            "look at them (`remit show RUN`); then keep them, or `remit revert RUN`",
+            "look at the changes (`remit show RUN`); then keep them, or `remit revert RUN`",
         ),
         (
-            &left,
+            &open.left_behind,
             "without a state, and their host is gone",
             "`remit recover` brings them to a state; so does the next command that acts on the home",
         ),
     ] {
-        if !names.is_empty() {
-            findings.push(Finding::bad("runs", &format!("{}: {what}", few(names)), fix));
+        if !runs.is_empty() {
+            findings.push(Finding::bad("runs", &format!("{}: {what}", few(runs)), fix));
         }
     }
     if findings.is_empty() {
-        let detail = match going_on.as_slice() {
+        let detail = match open.going_on.as_slice() {
             [] => "each has its state; none waits".to_owned(),
-            names => format!("none waits; going on: {}", few(names)),
+            runs => format!("none waits; going on: {}", few(runs)),
         };
-        findings.push(Finding::of::<crate::Error>("runs", Ok(detail)));
+        findings.push(Finding::of::<Error>("runs", Ok(detail)));
     }
     Ok(findings)
 }
 
-/// The first few names of many.
-fn few(names: &[String]) -> String {
-    let shown = names.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
-    match names.len().checked_sub(5) {
+/// The identifiers of the first few runs, and how many more there are.
+fn few(runs: &[RunSummary]) -> String {
+    let shown = runs.iter().take(5).map(|run| run.run.to_string()).collect::<Vec<_>>().join(", ");
+    match runs.len().checked_sub(5) {
         Some(more @ 1..) => format!("{shown} and {more} more"),
         _ => shown,
     }

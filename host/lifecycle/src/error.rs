@@ -1,4 +1,4 @@
-//! What can go wrong between a person and a run.
+//! The errors of this crate.
 
 use miette::Diagnostic;
 use remit_file::{FileError, Kind};
@@ -7,11 +7,11 @@ use remit_journal::RunId;
 
 use crate::class::Class;
 
-/// What stands in the place of an action's own words, once it was told a secret or content.
-pub(crate) const WITHHELD: &str = "the action's own words are not passed on: it had been told a secret or content (`remit show RUN --own-words`)";
+/// Replaces an action's own words once it was given a secret or content.
+pub(crate) const WITHHELD: &str = "the action's own words are not shown: it had been given a secret or content (`remit show RUN --own-words`)";
 
-/// An error of the lifecycle. Its code's first word says whose matter it is: `usage`, `refused`, `failed`,
-/// `integrity` or `doubt`.
+/// An error of the lifecycle. The first word of its code is its [`Class`]: `usage`, `refused`, `failed`, `integrity` or
+/// `doubt`.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[expect(missing_docs, reason = "the message of each says what its fields are")]
 pub enum Error {
@@ -27,25 +27,25 @@ pub enum Error {
     #[error("the input is not what {action} takes:\n{why}")]
     #[diagnostic(code(usage::input), help("`remit inspect` shows what it takes"))]
     Input { action: String, why: String },
-    /// It is not known where the home is.
-    #[error("there is no telling where the home is: {why}")]
+    /// The path of the home is not known.
+    #[error("the path of the home is not known: {why}")]
     #[diagnostic(code(usage::home), help("pass --home, or set REMIT_HOME"))]
-    Homeless { why: &'static str },
-    /// The schema cannot be used on the input, in the time and memory that there is for it. Nothing was started.
-    #[error("the input cannot be held to the schema of {action}: {why}")]
+    NoHomePath { why: &'static str },
+    /// The schema cannot check the input within the limits of time and memory. Nothing was started.
+    #[error("the input cannot be checked with the schema of {action}: {why}")]
     #[diagnostic(
         code(usage::schema),
         help(
-            "the schema came with the action, and its author has to write it simpler; `$ref`s to parts that have more `$ref`s cost most"
+            "the schema is part of the action, and its author must simplify it; `$ref`s to parts with more `$ref`s cost most"
         )
     )]
     Schema { action: String, why: String },
-    /// The host could not hold the input to the schema. Nothing was started.
-    #[error("the input could not be held to the schema of {action}: {why}")]
+    /// The host could not check the input with the schema. Nothing was started.
+    #[error("the input could not be checked with the schema of {action}: {why}")]
     #[diagnostic(
         code(failed::check),
         help(
-            "nothing is said about the input; if this is an error of Remit's own, report it with the action, otherwise look for a limit of processes or memory, and whether /proc is mounted"
+            "the input may be correct. Look for a limit of processes or memory, and whether /proc is mounted; if it is none of these, report it with the action"
         )
     )]
     Unchecked { action: String, why: String },
@@ -56,27 +56,27 @@ pub enum Error {
         help("make one with `remit init`, or name another with --home or REMIT_HOME")
     )]
     NoHome { home: String },
-    /// There already is one.
+    /// There already is a home.
     #[error("{home} already holds {what}")]
     #[diagnostic(
         code(usage::home_exists),
         help("nothing was changed; use it as it is, or choose another --home")
     )]
     HomeExists { home: String, what: &'static str },
-    /// What a home is to be made from cannot be.
+    /// A home cannot be made with these options.
     #[error("{why}")]
     #[diagnostic(
-        code(usage::founding),
+        code(usage::init),
         help(
-            "nothing was made. One key is one identity: whoever publishes actions is no principal and no administrator, and each principal has its own name and key"
+            "nothing was made. One key is one identity: a publisher's key cannot be a principal's or an administrator's, and each principal has its own name and key"
         )
     )]
     InitOptions { why: String },
-    /// A file is where one of a new home would be.
-    #[error("{file} is there already, with other content")]
+    /// A file exists where a file of a new home would be.
+    #[error("{file} exists already, with other content")]
     #[diagnostic(
         code(usage::in_the_way),
-        help("nothing was made; look at it, then remove it or choose another --home")
+        help("nothing was made; check the file, then remove it or choose another --home")
     )]
     InTheWay { file: String },
     /// The rules are not in force.
@@ -87,74 +87,77 @@ pub enum Error {
     #[error("{why}")]
     #[diagnostic(code(refused::identity), help("{help}"))]
     Identity { why: String, help: &'static str },
-    /// The policies say no.
+    /// The policies do not allow it.
     #[error("{who} may not {what}: {why}")]
     #[diagnostic(
         code(refused::policy),
-        help("`remit policy explain` tells what the policies ask for; an administrator changes them{}", if *what == "rehearse this" { ". Without --scope a rehearsal may look at whatever the action imports: name a scope of what it needs" } else { "" })
+        help("`remit policy explain` tells what the policies require; an administrator can change them{}", if *what == "rehearse this" { ". Without --scope a rehearsal can read whatever the action imports: name a scope of what it needs" } else { "" })
     )]
     Forbidden { who: String, what: &'static str, why: String },
-    /// A request on record that is not good.
+    /// A request in the journal is not valid.
     #[error("{id} cannot be used: {why}")]
     #[diagnostic(
         code(refused::request),
-        help("it was altered, or its requester is no principal any more; ask again: `remit request`")
+        help(
+            "the request was altered, or its requester is no principal any more; make a new one: `remit request`"
+        )
     )]
     Unusable { id: String, why: String },
-    /// A signed document that was not accepted.
+    /// A signed document was not accepted.
     #[error("this {what} is not accepted: {why}")]
     #[diagnostic(
         code(refused::document),
-        help("nothing was done; prepare it anew, and have exactly what was prepared signed")
+        help("nothing was done; prepare it again, and sign exactly what was prepared")
     )]
     NotAccepted { what: &'static str, why: String },
-    /// The host stopped while a run went on.
+    /// The host stopped while a run was in progress.
     #[error("the host stopped before {run} came to its end")]
     #[diagnostic(code(doubt::stopped), help("the next start, or `remit recover`, brings it to a state"))]
     HostStopped { run: RunId },
-    /// It cannot be said of this any more, or not by this one.
+    /// This principal cannot decide about this request or run, or nobody can any more.
     #[error("{who} cannot {what} {id}: {why}")]
     #[diagnostic(
         code(refused::approval),
-        help("{}", if id.starts_with("run-") { format!("`remit show {id}` tells the story of the run") } else { format!("`remit request show {id}` tells where it stands, `remit policy explain {id}` who may say what") })
+        help("{}", if id.starts_with("run-") { format!("`remit show {id}` tells the story of the run") } else { format!("`remit request show {id}` shows the request, `remit policy explain {id}` who may do what") })
     )]
     NoSay { who: String, what: &'static str, id: String, why: String },
     /// The request gives no authority for this run.
     #[error("{id} gives no authority for this run: {why}")]
-    #[diagnostic(code(refused::request), help("`remit request show {id}` tells where it stands"))]
+    #[diagnostic(code(refused::request), help("`remit request show {id}` shows the request"))]
     NotReady { id: String, why: String },
-    /// The action returned an error after a call of its had failed.
+    /// The action returned an error after one of its calls had failed. `settled` says whether all of its failed calls failed
+    /// because of the state of a system.
     #[error("the action failed: {message}")]
     #[diagnostic(
         code(failed::action),
         help(
-            "one of its calls was answered with \"{failure}\": if that should not be, correct it there, or in the input; \
-             `remit show {run}` tells all that it did"
+            "one of its calls failed with \"{failure}\": if it should not, correct the system or the input; \
+             `remit show {run}` shows all calls"
         )
     )]
     AfterFailure { message: String, failure: Failure, settled: bool, run: RunId },
-    /// The approved plan does not fit the present state any more.
+    /// The approved plan is not what would happen now.
     #[error("{id} is void: {why}")]
     #[diagnostic(
         code(refused::voided),
-        help("nothing was changed; look at what changed meanwhile, then ask again: `remit request`")
+        help("nothing was changed; find out what changed since, then make a new request: `remit request`")
     )]
     Voided { id: String, why: String },
-    /// The clock stands before what the journal holds.
-    #[error("this machine's clock says {now}, but the journal already holds a record of {newest}")]
+    /// The clock is behind the journal.
+    #[error("this machine's clock says {now}, but the journal already has a record of {newest}")]
     #[diagnostic(
         code(refused::clock),
-        help("the clock was set back, which would give expired authority new life: set it right")
+        help("the clock was set back, and expired authority would be valid again: set the clock right")
     )]
     Clock { now: jiff::Timestamp, newest: jiff::Timestamp },
-    /// A run that went without the usual policy was not reviewed.
-    #[error("{who} went without the usual policy in {run}, and nobody has reviewed that")]
+    /// A break-glass run was not reviewed.
+    #[error("{who} went without the usual policy in {run}, and nobody has reviewed that run")]
     #[diagnostic(
         code(refused::unreviewed),
-        help("somebody else reviews it first: `remit review {run} --reason …`")
+        help("somebody else must review it first: `remit review {run} --reason …`")
     )]
     Unreviewed { who: String, run: remit_journal::RunId },
-    /// The request could never be used, or would be valid for too long.
+    /// An option of a request, an order or a trigger is wrong.
     #[error("no such request can be made: {why}")]
     #[diagnostic(code(usage::request), help("nothing was signed; correct the option"))]
     RequestOption { why: String },
@@ -162,68 +165,68 @@ pub enum Error {
     #[error("the proof does not show that authority: {why}")]
     #[diagnostic(code(refused::proof), help("{help}"))]
     Unproven { why: String, help: &'static str },
-    /// The run is not a live run, or is still in progress.
+    /// The run cannot be reverted: it is no live run, it changed nothing, or it is in progress.
     #[error("{run} cannot be reverted: {why}")]
-    #[diagnostic(code(usage::revert), help("`remit show {run}` tells what it did"))]
+    #[diagnostic(code(usage::revert), help("`remit show {run}` shows what it did"))]
     NotRevertible { run: String, why: &'static str },
-    /// The action was content, the live system is not as it should be.
+    /// The action succeeded, but the live system is not as the action left it.
     #[error("the host's own check of {operation} on {resource} found: {found}")]
     #[diagnostic(
         code(failed::host_check),
         help(
-            "the system did not keep the change, or someone else changed it; `remit show` tells what was done"
+            "the system did not keep the change, or somebody else changed it; `remit show` shows what was done"
         )
     )]
     HostCheck { operation: String, resource: String, found: String },
-    /// Nothing is in doubt, or not like this.
+    /// The run or the call is not in doubt, or the statement cannot be true.
     #[error("{run} cannot be resolved: {why}")]
-    #[diagnostic(code(usage::resolve), help("`remit show {run}` tells which call is in doubt, if one is"))]
+    #[diagnostic(code(usage::resolve), help("`remit show {run}` shows which call is in doubt, if one is"))]
     NotResolvable { run: String, why: String },
     /// The key to the run's undo data was deleted.
     #[error(
-        "{run} can no longer be reverted, nor can what it was told in secret be replayed: its undo data expired"
+        "{run} can no longer be reverted, and its secrets can no longer be replayed: its undo data was deleted"
     )]
     #[diagnostic(
         code(failed::undo_expired),
-        help("`remit show {run}` tells what it changed; take it back by hand, in the system itself")
+        help("`remit show {run}` shows what it changed; undo that by hand, in the system itself")
     )]
     Expired { run: String },
-    /// Someone else has the home, or the run, open.
+    /// Another process has the home open, or acts on the run.
     #[error("{home} is in use by another `remit`")]
     #[diagnostic(code(failed::busy), help("nothing was changed; try again when it is done"))]
     Busy { home: String },
-    /// The seal key is not the one that sealed this journal.
-    #[error("{file} is not the key that this home's journal was sealed under")]
+    /// A private key of the host is missing, or is not the one that belongs to the journal.
+    #[error("{file} {why}")]
     #[diagnostic(
-        code(integrity::seal_key),
-        help("put the seal key that belongs to this journal back, from its backup")
+        code(integrity::host_key),
+        help("restore the key that belongs to this journal from its backup")
     )]
-    SealKey { file: String },
-    /// A component that ran is not there any more.
-    #[error("the component {digest} that ran is not kept here: {file} is missing")]
-    #[diagnostic(
-        code(usage::component),
-        help("put the component back under that name; its digest is checked")
-    )]
+    HostKey { file: String, why: &'static str },
+    /// A component is not kept here.
+    #[error("the component {digest} is not kept here: {file} is missing")]
+    #[diagnostic(code(usage::component), help("copy the component to that path; its digest is checked"))]
     NoComponent { digest: remit_trust::Digest, file: String },
-    /// A component that ran is not what is kept.
-    #[error("{file} is not the component {digest} that ran, but {found}")]
-    #[diagnostic(code(integrity::component), help("keep the file as evidence, and put the right one back"))]
+    /// A kept component was changed.
+    #[error("{file} is not the component {digest}, but {found}")]
+    #[diagnostic(
+        code(integrity::component),
+        help("keep the file as evidence, and copy the right component to its path")
+    )]
     ChangedComponent { digest: remit_trust::Digest, file: String, found: remit_trust::Digest },
     /// The run cannot be replayed.
     #[error("{run} cannot be replayed: {why}")]
-    #[diagnostic(code(usage::replay), help("`remit show {run}` tells what is on record"))]
+    #[diagnostic(code(usage::replay), help("`remit show {run}` shows what is on record"))]
     NotReplayable { run: String, why: &'static str },
-    /// An age that reaches back too far.
-    #[error("that age cannot be counted back from now: {why}")]
+    /// An age is too large.
+    #[error("there is no time of that age: {why}")]
     #[diagnostic(code(usage::age), help("write it like 30d or 12h"))]
     Age { why: String },
-    /// A store of secrets, asked by its owner.
+    /// A call to a store of secrets failed.
     #[error("{0}")]
     #[diagnostic(code(failed::store), help("{}", match .0 {
-        Failure::NotFound(_) => "check the path; [[secrets]] in remit.toml say which store serves it",
+        Failure::NotFound(_) => "check the path; [[secrets]] in remit.toml says which store serves it",
         Failure::Conflict(_) | Failure::Invalid(_) => "nothing was changed",
-        Failure::Denied(_) | Failure::Unavailable(_) => "`remit doctor` checks every store, and says what to do",
+        Failure::Denied(_) | Failure::Unavailable(_) => "`remit doctor` checks every store and says what to do",
     }))]
     Store(Failure),
     #[error(transparent)]
@@ -281,12 +284,12 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Notify(#[from] remit_notify::NotifyError),
-    /// Why a run stopped, without what its action chose of it.
+    /// The reason why a run stopped, without the words of its action.
     #[error("{what}; {}", WITHHELD)]
     #[diagnostic(forward(cause))]
     Withheld { what: &'static str, cause: Box<Error> },
-    /// A value that cannot be serialised: a defect.
-    #[error("a record could not be serialised: {0}")]
+    /// A value cannot be converted to or from JSON.
+    #[error("a record or document could not be converted to or from JSON: {0}")]
     #[diagnostic(code(failed::serialise), help("this is a defect of Remit; report it"))]
     Serialise(#[from] serde_json::Error),
 }

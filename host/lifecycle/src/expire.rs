@@ -1,15 +1,17 @@
-//! Giving up the undo data of old runs.
+//! Deletes the undo data of old runs.
 
 use jiff::{SignedDuration, Timestamp};
 use remit_journal::{Event, Mode, Reader, Record, RunId, RunSummary, UndoExpired};
 use remit_policy::PolicyAction;
 use remit_trust::KeyId;
 
-use crate::authority::{Actor, Order, Prepared, What, prepare_order};
+use crate::actor::{Actor, prepare_order};
+use crate::authority::{Order, Prepared, What};
 use crate::claim::Claim;
-use crate::{Error, Home, Host};
+use crate::host::blocking;
+use crate::{Error, Host};
 
-/// The runs whose undo data would be given up: those that ended before, and that do not wait for a person.
+/// The runs whose undo data would be deleted: those that ended before this time, and that do not wait for a person.
 fn expirable(reader: &Reader, before: Timestamp) -> Result<Vec<RunSummary>, Error> {
     let mut old = Vec::new();
     for summary in reader.runs()? {
@@ -29,63 +31,63 @@ fn expirable(reader: &Reader, before: Timestamp) -> Result<Vec<RunSummary>, Erro
     Ok(old)
 }
 
-impl Home {
-    /// Opens this home for exclusive use, which deleting undo data needs.
-    pub fn alone(&self) -> Result<Host, Error> {
-        self.open_alone()
-    }
+fn before(older_than: SignedDuration) -> Result<Timestamp, Error> {
+    Timestamp::now().checked_sub(older_than).map_err(|error| Error::Age { why: error.to_string() })
 }
 
-/// Makes what is signed to give up the undo data of every run that ended before `older_than` ago; none if there is none.
+fn rule(older_than: SignedDuration) -> String {
+    format!("older than {older_than:#}")
+}
+
+/// Makes an order to delete the undo data of every run that ended longer than `older_than` ago, for its signature; none if
+/// there is no such run.
 pub fn prepare_expire_undo(
     host: &Host,
     by: &KeyId,
     older_than: SignedDuration,
     reason: Option<&str>,
 ) -> Result<Option<Prepared<Order>>, Error> {
-    let before =
-        Timestamp::now().checked_sub(older_than).map_err(|error| Error::Age { why: error.to_string() })?;
-    if expirable(&*host.journal.reader()?, before)?.is_empty() {
+    let before = before(older_than)?;
+    if blocking(|| expirable(&*host.journal.reader()?, before))?.is_empty() {
         return Ok(None);
     }
-    let rule = format!("older than {older_than:#}");
     let what = (PolicyAction::Resolve, What::ExpireUndo { ended_before: before });
-    prepare_order(host, by, None, what, reason.unwrap_or(&rule)).map(Some)
+    prepare_order(host, by, None, what, reason.unwrap_or(&rule(older_than))).map(Some)
 }
 
-/// Gives up the undo data of every run that ended before the moment that the order names: its secrets can never be read
-/// again, and it can no longer be reverted. Runs that wait for a person are kept. All that are meant, or none, if the
-/// rules do not let this principal do it to each. Answers which. The host must be alone: see [`Home::alone`].
+/// Deletes the undo data of every run that ended before the time in the order. Nobody can read its secrets or revert it any
+/// more. Runs that wait for a person are kept. If the policies do not allow it for one of the runs, nothing is deleted.
+/// Returns the live runs among them. The host must have the home for itself: see [`crate::Home::alone`].
 pub async fn expire_undo(host: &Host, by: &Actor, older_than: SignedDuration) -> Result<Vec<RunId>, Error> {
-    let mut before =
-        Timestamp::now().checked_sub(older_than).map_err(|error| Error::Age { why: error.to_string() })?;
-    let (mut old, rule) = (Vec::new(), format!("older than {older_than:#}"));
-    let said = {
+    let mut before = before(older_than)?;
+    let (by, old) = blocking(|| {
         let reader = host.journal.reader()?;
-        let expires = |what: &What| match what {
+        let by = by.check(host, &reader, None, PolicyAction::Resolve, |what| match what {
             What::ExpireUndo { ended_before } => {
                 before = *ended_before;
                 true
             }
             _ => false,
-        };
-        let said = by.orders(host, &reader, None, (PolicyAction::Resolve, expires))?;
-        for summary in expirable(&reader, before)? {
-            by.may(host, &reader, summary.run, PolicyAction::Resolve)?;
-            old.push(summary);
+        })?;
+        let old = expirable(&reader, before)?;
+        for summary in &old {
+            by.check_run(host, &reader, summary.run, PolicyAction::Resolve)?;
         }
-        said
-    };
-    let order = said.statement.as_ref().map(|statement| statement.document.clone());
+        Ok::<_, Error>((by, old))
+    })?;
     let mut expired = Vec::new();
     for summary in old {
-        let Some(_claim) = Claim::take(&host.home, summary.run)? else { continue };
-        let body = UndoExpired { principal: said.name.clone(), rule: rule.clone(), order: order.clone() };
-        host.journal.commit(Record::now(summary.run, body)).await?;
+        let Some(_claim) = blocking(|| Claim::take(&host.home, summary.run))? else { continue };
+        let record = UndoExpired {
+            principal: by.name.clone(),
+            rule: rule(older_than),
+            order: by.statement().map(|statement| statement.document.clone()),
+        };
+        host.journal.commit(Record::now(summary.run, record)).await?;
         if summary.mode == Mode::Live {
             expired.push(summary.run);
         }
     }
-    host.journal.scrub()?;
+    blocking(|| host.journal.scrub())?;
     Ok(expired)
 }

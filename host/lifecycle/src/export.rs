@@ -1,13 +1,13 @@
-//! The journal for other systems: as it is, and as OCSF events.
+//! Exports the journal for other systems: its records, and OCSF events.
 
 use std::fmt;
 
 use remit_gate::Countermeasure;
-use remit_journal::{Event, Mode, Reader, Record, RunId, RunState};
+use remit_journal::{Mode, Reader, RunId, RunState};
 use serde_json::{Value, json};
 
 use crate::error::WITHHELD;
-use crate::own_words::{passed_on, was_told};
+use crate::own_words::was_told;
 use crate::timeline::{Changed, Reached, Timeline};
 use crate::{Error, Home};
 
@@ -25,7 +25,7 @@ pub fn export_records(
 ) -> Result<(), Error> {
     home.reader()?.each(since, |seq, of, body| {
         if run.is_none_or(|run| of == run.to_string()) {
-            // A record is an object that is never empty; line breaks in JSON are space between its parts.
+            // A record is a JSON object with at least one field. A line break in JSON can only be white space.
             let rest = body.get(1..).unwrap_or_default().replace(['\n', '\r'], " ");
             visit(format_args!("{{\"seq\":{seq},{rest}"));
         }
@@ -51,13 +51,7 @@ pub fn export_ocsf(home: &Home, run: Option<RunId>, mut visit: impl FnMut(&Value
 fn events(reader: &Reader, log: &str, run: RunId) -> Result<Vec<Value>, Error> {
     let records = reader.run(&run)?;
     let mut story = Timeline::of(run, &records)?;
-    // What leaves this machine holds no words that an action chose once it was told something.
-    for reached in &mut story.states {
-        let end = records.iter().find(|(seq, _)| *seq == reached.seq);
-        if let Some((seq, Record { event: Event::Ended(ended), .. })) = end {
-            reached.detail = passed_on(&records, *seq, ended);
-        }
-    }
+    // The action chose these names. Once it was given a secret or content, they must not leave this machine.
     if was_told(&records) {
         for call in &mut story.refused {
             WITHHELD.clone_into(&mut call.resource);
@@ -128,14 +122,14 @@ fn event(story: &Timeline, log: &str, reached: &Reached, own_end: bool) -> Value
             "refused": refused,
         },
     });
-    // For a later state, only the principal that the journal names.
+    // The requester is not the actor of a later state.
     if let Some(by) = reached.by.as_ref().or(own_end.then_some(&story.principal)) {
         event["actor"] = json!({"user": {"name": by}});
     }
     event
 }
 
-/// The activity of a run's own end: what its changes are, if they are of one kind.
+/// OCSF's activity id and name of a run's own end: the countermeasure of its changes, if they have one in common.
 fn activity(story: &Timeline) -> (u64, String) {
     let known = |change: &Changed| remit_capability::operation(&change.operation)?.countermeasure;
     let mut kinds: Vec<_> = story.changed.iter().filter_map(known).collect();
@@ -152,7 +146,7 @@ fn activity(story: &Timeline) -> (u64, String) {
 fn outcome(state: RunState, own_end: bool) -> (u64, u64) {
     match state {
         RunState::Succeeded | RunState::Rehearsed => (1, 1),
-        // For a run it means that it failed; for a revert, that it worked.
+        // For a run, these states mean that it failed; for a revert, that it succeeded.
         RunState::Reverted => (if own_end { 2 } else { 1 }, if own_end { 3 } else { 1 }),
         RunState::Failed => (if own_end { 2 } else { 1 }, if own_end { 3 } else { 1 }),
         RunState::Refused => (2, 3),

@@ -10,31 +10,31 @@ use crate::{Config, Error};
 
 pub(crate) const CONFIG: &str = "remit.toml";
 
-/// Where a home is, and how its files are called.
+/// The path of a home, and the names of its files.
 #[derive(Clone, Debug)]
 pub struct Home {
     path: PathBuf,
     /// Why the home's path is not known; none if it is.
-    homeless: Option<&'static str>,
+    no_path: Option<&'static str>,
 }
 
 impl Home {
     /// The home at `path`, whether or not it exists.
     #[must_use]
     pub fn at(path: &Path) -> Self {
-        Self { path: path.to_owned(), homeless: None }
+        Self { path: path.to_owned(), no_path: None }
     }
 
     /// A home without a path: every use of it fails with this reason.
     #[must_use]
     pub fn none(why: &'static str) -> Self {
-        // Nothing can be in it, nor be made there.
-        Self { path: PathBuf::from("/dev/null/remit"), homeless: Some(why) }
+        // No file can exist under this path, and none can be made.
+        Self { path: PathBuf::from("/dev/null/remit"), no_path: Some(why) }
     }
 
     /// Returns an error if the home's path is not known.
-    pub(crate) fn known(&self) -> Result<(), Error> {
-        self.homeless.map_or(Ok(()), |why| Err(Error::Homeless { why }))
+    pub(crate) fn check_path(&self) -> Result<(), Error> {
+        self.no_path.map_or(Ok(()), |why| Err(Error::NoHomePath { why }))
     }
 
     /// The path of the home directory.
@@ -55,7 +55,7 @@ impl Home {
         self.path.join("journal.db")
     }
 
-    /// The journal's public key, in text.
+    /// The path of the journal's public key.
     #[must_use]
     pub fn log_key(&self) -> PathBuf {
         self.path.join("log.pub")
@@ -89,35 +89,40 @@ impl Home {
         self.path.join("running")
     }
 
-    /// Locked by everyone who has the home open.
+    /// The path of the lock file of the home. Every process that has the home open holds the lock.
     pub(crate) fn lock(&self) -> PathBuf {
         self.path.join("lock")
     }
 
     /// Reads the configuration.
     pub fn load(&self) -> Result<Config, Error> {
-        self.known()?;
+        self.check_path()?;
         let missing = |error: Error| match error {
             Error::Disk(error) if error.is_missing() => {
                 Error::NoHome { home: self.path.display().to_string() }
             }
             other => other,
         };
-        // The owner of the folder can replace any file in it.
+        // Whoever can write to the folder can replace any file in it.
         remit_file::judge_folder(&self.path).map_err(|error| missing(error.into()))?;
         Config::load(&self.config()).map_err(missing)
     }
 
     /// Reads the journal's public key.
     pub fn verifier(&self) -> Result<NoteVerifier, Error> {
-        self.known()?;
+        self.check_path()?;
         let read = remit_file::trusted(&self.log_key(), remit_file::Kind::Key)?;
         Ok(NoteVerifier::parse(read.text()?)?)
     }
 
     /// Reads the journal's private key.
     pub fn signer(&self, config: &Config) -> Result<NoteSigner, Error> {
-        Ok(NoteSigner::from_seed(&config.log, &*private_seed(&self.log_seed())?)?)
+        let path = self.log_seed();
+        // `private_seed` would make a new key, which the journal's checkpoints are not signed with.
+        if !path.exists() {
+            return Err(Error::HostKey { file: path.display().to_string(), why: "is missing" });
+        }
+        Ok(NoteSigner::from_seed(&config.log, &*private_seed(&path)?)?)
     }
 
     /// Opens the journal for reading.
@@ -127,7 +132,7 @@ impl Home {
     }
 }
 
-/// Reads a log's public key from text.
+/// Parses the public key of a log.
 pub fn log_key(text: &str) -> Result<NoteVerifier, Error> {
     Ok(NoteVerifier::parse(text)?)
 }

@@ -1,4 +1,4 @@
-//! An opened home: everything a run needs.
+//! Hosts: opened homes, with everything that a run needs.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -16,30 +16,30 @@ use crate::keyring::Keyring;
 use crate::setup::{Setup, Watched};
 use crate::{Config, Error, Home, Rules};
 
-/// A host: an opened home. Several may have one home open at once; the journal, the locks of the runs and
-/// the compare-and-swap of the systems keep them apart. A clone is the same host.
+/// An opened home. Several hosts can have one home open at the same time: the journal, the locks of the runs, and the
+/// compare-and-swap at the systems keep them apart. A clone is the same host.
 #[derive(Clone, Debug)]
 pub struct Host {
     /// The home directory that this host has open.
     pub home: Home,
     /// The host's journal, open for writing.
     pub journal: Journal,
-    /// The engine that checks and runs actions.
+    /// The sandbox that checks and runs actions.
     pub sandbox: Arc<Sandbox>,
     pub(crate) keyring: Arc<Keyring>,
-    /// Held by the one run of this process that is about to start.
+    /// Held while this process puts the start of a run on record.
     pub(crate) starts: Arc<Turns<()>>,
-    /// Held by the one request of this process that is about to be put on record.
+    /// Held while this process puts a request on record.
     pub(crate) submissions: Arc<Turns<()>>,
-    /// As `submissions`, but for orders.
+    /// Held while this process puts an order on record.
     pub(crate) orders: Arc<Turns<()>>,
-    /// The requests whose plans this process observed.
+    /// The requests whose plans this process observed in a rehearsal.
     pub(crate) observed: Arc<Observed>,
-    /// Configuration and rules, as they were when they were looked at last.
+    /// Configuration and rules, as they were read last.
     watched: Arc<Watched>,
-    /// Real systems that are not those of the configuration.
+    /// Systems that replace those of the configuration.
     estate: Option<Estate>,
-    /// A shared lock, held as long as the host lives. A change of keys needs it exclusively.
+    /// The lock of the home, held as long as the host lives. It is shared, but exclusive for a change of keys.
     _presence: Arc<File>,
 }
 
@@ -52,7 +52,7 @@ impl Home {
     /// Like [`Home::open`], but compiles this action first. The home is not locked while it compiles, so no other
     /// process waits.
     pub fn open_for(&self, action: &Candidate) -> Result<Host, Error> {
-        // A component that is refused here is refused again, with an error, where it is used.
+        // If the component is refused, the error is returned where the component is used.
         self.admitted(action).map_or_else(|_| self.open(), |(sandbox, _)| self.open_shared(sandbox))
     }
 
@@ -63,8 +63,8 @@ impl Home {
         self.open_with(&config, presence, sandbox)
     }
 
-    /// Like [`Home::open`], but for exclusive use of the home.
-    pub(crate) fn open_alone(&self) -> Result<Host, Error> {
+    /// Opens this home for exclusive use, which a change of keys and the deletion of undo data need.
+    pub fn alone(&self) -> Result<Host, Error> {
         let config = self.load()?;
         let presence = self.lock_file()?;
         match presence.try_lock() {
@@ -101,18 +101,18 @@ impl Home {
 }
 
 impl Host {
-    /// The configuration in force: looked at again when the file changed. An error, for as long as it cannot be used.
+    /// The configuration in force. It is read again if a file changed. An error as long as the configuration is not valid.
     pub fn setup(&self) -> Result<Arc<Setup>, Error> {
         self.watched.setup()
     }
 
-    /// The rules in force: looked at again when a file changed that they are made of. An error, for as long as what is
-    /// written is not what an administrator signed.
+    /// The rules in force. They are read again if a file changed. An error as long as the files are not what an administrator
+    /// signed.
     pub fn rules(&self) -> Result<Arc<Rules>, Error> {
         blocking(|| self.watched.rules())
     }
 
-    /// The real systems: those of the configuration, unless others were [set](Self::serve).
+    /// The systems that runs can reach: those of the configuration, unless others were [set](Self::serve).
     pub fn estate(&self) -> Result<Estate, Error> {
         match &self.estate {
             Some(estate) => Ok(estate.clone()),
@@ -120,12 +120,12 @@ impl Host {
         }
     }
 
-    /// Serves other systems than those of the configuration.
+    /// Replaces the systems of the configuration.
     pub fn serve(&mut self, estate: Estate) {
         self.estate = Some(estate);
     }
 
-    /// The gate that takes back what a run did.
+    /// The gate that undoes the changes of a run.
     pub(crate) fn undo_gate(&self, run: RunId) -> Result<UndoGate, Error> {
         Ok(UndoGate {
             run,
@@ -136,20 +136,21 @@ impl Host {
     }
 }
 
-/// Does what waits for a disk, a system or the processor, without keeping the other tasks of this thread waiting for it.
+/// Does work that blocks, such as reading a file, without stopping the other tasks of this thread.
 pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
-        // A thread of its own, or a runtime with one thread, which has nowhere else to do it.
+        // Outside a runtime there is nothing to stop. A runtime of one thread has no other thread to continue on.
         _ => work(),
     }
 }
 
-/// Requests that wait for their signature, by digest: the host itself observed the plan that each has.
+/// The digests of requests that wait for their signature, and when they were prepared. This process itself observed their
+/// plans.
 #[derive(Debug, Default)]
 pub(crate) struct Observed(Mutex<HashMap<Digest, Timestamp>>);
 
-/// How long one is known. A later one is rehearsed again.
+/// How long a request is remembered. If it is submitted later, it is rehearsed again.
 const KNOWN_FOR: SignedDuration = SignedDuration::from_mins(10);
 
 impl Observed {

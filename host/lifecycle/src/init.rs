@@ -1,4 +1,4 @@
-//! Making a home: what it begins with, and whom it trusts.
+//! Makes homes.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -19,7 +19,7 @@ use crate::{Config, Error, Home};
 pub struct Initialised {
     /// The path of the configuration file.
     pub config: PathBuf,
-    /// The journal's public key, to keep apart from this machine.
+    /// The journal's public key, to be kept on another machine.
     pub log_key: String,
     /// Whether the rules were signed, which needs the administrator's private key.
     pub signed: bool,
@@ -30,9 +30,9 @@ pub struct Initialised {
 pub struct InitOptions {
     /// The journal's name in its signed checkpoints.
     pub log: String,
-    /// Public key files: whose actions may run.
+    /// The public key files of the publishers whose actions may run.
     pub publishers: Vec<PathBuf>,
-    /// The administrator's key. A private one signs the rules at once.
+    /// The administrator's key file. With a private key, the rules are signed at once.
     pub admin: Option<PathBuf>,
     /// The principals that the home begins with.
     pub principals: Vec<InitPrincipal>,
@@ -51,7 +51,7 @@ pub struct InitPrincipal {
     pub key: PathBuf,
 }
 
-/// What a key is trusted for. Each has a folder of its own for its keys.
+/// What a key is trusted for. The keys of each role have their own folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     Publisher,
@@ -68,8 +68,8 @@ impl Role {
         }
     }
 
-    /// Whether one key may have both roles. A person may be an administrator and a principal too. A publisher may be
-    /// neither, and two principals cannot share a key.
+    /// Whether one key may have both roles. A person may be an administrator and a principal. A publisher may be neither, and
+    /// two principals cannot share a key.
     fn goes_with(self, other: Self) -> bool {
         matches!((self, other), (Self::Admin, Self::Principal) | (Self::Principal, Self::Admin))
     }
@@ -78,13 +78,13 @@ impl Role {
 /// A key that a home is to trust.
 struct Trusted<'a> {
     role: Role,
-    /// Whose key it is, as errors say it: `the principal alice`.
-    whom: String,
+    /// Whose key it is, in errors: `the principal alice`.
+    holder: String,
     key: VerifyingKey,
     /// The file that it was read from.
     from: &'a Path,
-    /// Where it is kept, relative to the home: under the role, and with the key's own id. The name that the file had
-    /// elsewhere is there to be read by people; it decides nothing.
+    /// The path where it is kept, relative to the home: the folder of the role, and a name with the key's id. The name of the
+    /// original file is in it for people only.
     kept: PathBuf,
 }
 
@@ -92,25 +92,25 @@ struct Trusted<'a> {
 struct Trust<'a>(Vec<Trusted<'a>>);
 
 impl<'a> Trust<'a> {
-    /// Takes a key in; answers where it is kept.
+    /// Adds a key. Returns the path where it is kept.
     fn add(&mut self, role: Role, label: &str, key: VerifyingKey, from: &'a Path) -> Result<PathBuf, Error> {
         let id = key.id();
-        let whom = match role {
+        let holder = match role {
             Role::Publisher => format!("the publisher {label}"),
             Role::Admin => "the administrator".to_owned(),
             Role::Principal => format!("the principal {label}"),
         };
         for other in self.0.iter().filter(|other| other.key.id() == id) {
-            // Twice the same publisher is once.
+            // A publisher that is given twice counts once.
             if role == Role::Publisher && other.role == role {
                 return Ok(other.kept.clone());
             }
             if !role.goes_with(other.role) {
                 return Err(Error::InitOptions {
                     why: format!(
-                        "{whom} ({}) has the same key as {} ({}): {}",
+                        "{holder} ({}) has the same key as {} ({}): {}",
                         from.display(),
-                        other.whom,
+                        other.holder,
                         other.from.display(),
                         id.short()
                     ),
@@ -131,7 +131,7 @@ impl<'a> Trust<'a> {
                 ),
             });
         }
-        self.0.push(Trusted { role, whom, key, from, kept: kept.clone() });
+        self.0.push(Trusted { role, holder, key, from, kept: kept.clone() });
         Ok(kept)
     }
 }
@@ -141,19 +141,19 @@ fn stem(file: &Path) -> String {
 }
 
 impl Home {
-    /// Makes a home: directory (mode 0700), configuration, rules, the host's keys, an empty journal. The public
-    /// keys given are copied in and trusted. Refuses to touch one that exists.
-    pub fn init(&self, founding: &InitOptions) -> Result<Initialised, Error> {
-        self.known()?;
+    /// Makes a home: directory (mode 0700), configuration, rules, the host's keys, and an empty journal. The given public keys
+    /// are copied into it and trusted. If there is a home already, this is an error and nothing is changed.
+    pub fn init(&self, options: &InitOptions) -> Result<Initialised, Error> {
+        self.check_path()?;
         let shown = || self.path().display().to_string();
         if self.config().exists() {
             return Err(Error::HomeExists { home: shown(), what: "a configuration" });
         }
-        // Everything that can be wrong with the arguments is found before anything is written.
-        let log = &founding.log;
+        // All options are checked before anything is written.
+        let log = &options.log;
         let mut trust = Trust::default();
         let mut publishers = Vec::new();
-        for file in &founding.publishers {
+        for file in &options.publishers {
             let key = VerifyingKey::load_publisher(file)?;
             let kept = trust.add(Role::Publisher, &stem(file), key, file)?;
             if !publishers.contains(&kept) {
@@ -161,7 +161,7 @@ impl Home {
             }
         }
         let (mut admin, mut admins) = (None, Vec::new());
-        if let Some(file) = &founding.admin {
+        if let Some(file) = &options.admin {
             let key = match Key::load(file)? {
                 Key::Public(key) => key,
                 Key::Private(signer) => admin.insert(*signer).verifying_key(),
@@ -169,11 +169,11 @@ impl Home {
             admins.push(trust.add(Role::Admin, &stem(file), key, file)?);
         }
         let mut principals = String::from(PRINCIPALS);
-        // The same text, for a check of it before there are files.
+        // The same principals with their keys in the text, to check them before the key files exist.
         let mut inline = String::new();
-        for (n, founder) in founding.principals.iter().enumerate() {
-            let InitPrincipal { name, kind, groups, key: file } = founder;
-            if let Some(other) = founding.principals[..n].iter().find(|other| other.name == *name) {
+        for (n, principal) in options.principals.iter().enumerate() {
+            let InitPrincipal { name, kind, groups, key: file } = principal;
+            if let Some(other) = options.principals[..n].iter().find(|other| other.name == *name) {
                 return Err(Error::InitOptions {
                     why: format!(
                         "two principals are called {name}, by {} and by {}",
@@ -185,14 +185,14 @@ impl Home {
             let key = VerifyingKey::load(file)?;
             let public = key.to_text();
             let kept = trust.add(Role::Principal, name, key, file)?;
-            let is = format!(
+            let entry = format!(
                 "\n[[principal]]\nname   = {}\nkind   = {}\ngroups = {}\n[[principal.key]]\n",
                 value(name.as_str()),
                 value(kind.to_string()),
                 value(groups.clone()),
             );
-            let _ = writeln!(principals, "{is}file   = {}", value(kept.display().to_string()));
-            let _ = writeln!(inline, "{is}public = {}", value(public));
+            let _ = writeln!(principals, "{entry}file   = {}", value(kept.display().to_string()));
+            let _ = writeln!(inline, "{entry}public = {}", value(public));
         }
         Principals::parse(&inline, "the principals given", Path::new("."))?;
         NoteSigner::from_seed(log, &[0; 32])?;
@@ -203,48 +203,48 @@ impl Home {
             files.push((Path::new("policies").join(name), text.to_string()));
         }
         files.push((PathBuf::from("principals.toml"), principals));
-        // What it is made from is written as it will be read.
+        // The configuration is parsed as every later command will parse it.
         let written = template(log, &publishers, &admins);
         let config = Config::parse(&written, &self.config())?;
         for (name, text) in &files {
-            is_made(&self.path().join(name), text)?;
+            is_there(&self.path().join(name), text)?;
         }
 
-        let mut making = Making::begin(self)?;
-        making.folder(&self.path().join("keys"))?;
+        let mut new_home = NewHome::begin(self)?;
+        new_home.folder(&self.path().join("keys"))?;
         for (name, text) in &files {
-            making.file(&self.path().join(name), text)?;
+            new_home.file(&self.path().join(name), text)?;
         }
         Principals::load(&self.principals())?;
-        making.will_make(&[self.log_seed(), self.seal_key()]);
+        new_home.will_make(&[self.log_seed(), self.seal_key()]);
         let signer = NoteSigner::from_seed(log, &*private_seed(&self.log_seed())?)?;
         let log_key = signer.verifier().to_string();
         Sealer::load_or_create(&self.seal_key())?;
         let beside = |ending: &str| self.path().join(format!("journal.db{ending}"));
-        making.will_make(&["", "-wal", "-shm", "-signal"].map(beside));
+        new_home.will_make(&["", "-wal", "-shm", "-signal"].map(beside));
         Journal::open(&self.journal(), signer)?;
-        making.file(&self.log_key(), &format!("{log_key}\n"))?;
+        new_home.file(&self.log_key(), &format!("{log_key}\n"))?;
         if let Some(admin) = &admin {
-            making.will_make(&[self.rules_file()]);
+            new_home.will_make(&[self.rules_file()]);
             self.sign_rules_of(&config, admin, |_| true)?;
         }
-        // Last: its presence is what makes the directory a home.
-        making.file(&self.config(), &written)?;
-        making.whole = true;
+        // The configuration is written last, because a directory with it is a home.
+        new_home.file(&self.config(), &written)?;
+        new_home.complete = true;
         Ok(Initialised { config: self.config(), log_key, signed: admin.is_some() })
     }
 }
 
-/// A home that is being made: either all of it is made, or nothing is left. No other process can make one there
-/// meanwhile.
-struct Making {
+/// A home that is being made. If it is not completed, everything that was made is removed. No other process can make a home
+/// there at the same time.
+struct NewHome {
     _lock: File,
-    /// What was not there before, in the order in which it was made.
+    /// The paths that did not exist before, in the order in which they were made.
     made: Vec<PathBuf>,
-    whole: bool,
+    complete: bool,
 }
 
-impl Making {
+impl NewHome {
     fn begin(home: &Home) -> Result<Self, Error> {
         let failed = |error: std::io::Error| Error::kept(home.path(), &error);
         let mut made = remit_file::make_folder(home.path()).map_err(failed)?;
@@ -263,9 +263,8 @@ impl Making {
             Ok(lock)
         };
         match begun() {
-            Ok(lock) => Ok(Self { _lock: lock, made, whole: false }),
-            // What another process has made must not be removed. Its folder is not removed either, because it is not
-            // empty.
+            Ok(lock) => Ok(Self { _lock: lock, made, complete: false }),
+            // Files of another process must not be removed. Their folder is not removed either, because it is not empty.
             Err(error) => {
                 made.iter().rev().for_each(|path| drop(fs::remove_dir(path)));
                 Err(error)
@@ -273,7 +272,7 @@ impl Making {
         }
     }
 
-    /// Says what is about to be made, if it is not there.
+    /// Notes files that are about to be made, if they do not exist.
     fn will_make(&mut self, files: &[PathBuf]) {
         self.made.extend(files.iter().filter(|file| !file.exists()).cloned());
     }
@@ -289,26 +288,26 @@ impl Making {
         }
         match remit_file::create(path, 0o600, text.as_bytes()) {
             Ok(()) => self.made.push(path.to_owned()),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists && is_made(path, text)? => {}
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && is_there(path, text)? => {}
             Err(error) => return Err(Error::kept(path, &error)),
         }
         Ok(())
     }
 }
 
-impl Drop for Making {
+impl Drop for NewHome {
     fn drop(&mut self) {
-        if !self.whole {
+        if !self.complete {
             for path in self.made.iter().rev() {
-                // What cannot be removed does no harm. A folder is removed only if it is empty.
+                // A file that cannot be removed does no harm. A folder is removed only if it is empty.
                 let _ = if path.is_dir() { fs::remove_dir(path) } else { fs::remove_file(path) };
             }
         }
     }
 }
 
-/// Whether a file is there already, and is just what it will be.
-fn is_made(path: &Path, text: &str) -> Result<bool, Error> {
+/// Whether a file exists with this content. Other content is an error.
+fn is_there(path: &Path, text: &str) -> Result<bool, Error> {
     match remit_file::plain(path, remit_file::Kind::Kept) {
         Ok(there) if there.bytes() == text.as_bytes() => Ok(true),
         Ok(_) => Err(Error::InTheWay { file: path.display().to_string() }),
@@ -320,21 +319,22 @@ fn is_made(path: &Path, text: &str) -> Result<bool, Error> {
 const PRINCIPALS: &str = "# Who may act here: people and software identities, each with its keys. After a change an administrator\n# signs it: `remit rules sign --key admin.key`. docs/authority.md has the form.\n";
 
 fn template(log: &str, publishers: &[PathBuf], admins: &[PathBuf]) -> String {
-    // They are kept under names that we made.
+    // The host made these file names, so they can be shown as text.
     let list =
         |keys: &[PathBuf]| value(keys.iter().map(|name| name.display().to_string()).collect::<Vec<String>>());
     format!(
         r#"# The name of this host's journal in its signed checkpoints.
 log = {}
-# What policies know of this home.
+# The environment of this home, for policies.
 # environment = "production"
 
 [trust]
-# Subject may publish actions (P-256, PEM), and who may say who the principals are: public keys, relative to this file.
+# The keys of publishers whose actions may run (P-256, PEM), and of administrators, who sign the rules: public key files,
+# relative to this file.
 publishers = {}
 admins     = {}
 
-# Which system serves which secrets; the longest prefix wins.
+# The system of each path of secrets; the longest prefix decides.
 [[secrets]]
 prefix  = ""
 backend = "embedded"

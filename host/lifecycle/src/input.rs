@@ -1,4 +1,4 @@
-//! What an action is given.
+//! The inputs of actions.
 
 use remit_sandbox::{Inspection, Unchecked};
 use remit_text::json;
@@ -8,8 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::Error;
 
-/// A JSON value in its canonical form: what is granted, journaled and handed to the action are the same
-/// bytes.
+/// A JSON value in its canonical form. What is approved, journaled and given to the action are the same bytes.
 #[derive(Clone, Debug)]
 pub struct Input {
     json: String,
@@ -19,7 +18,7 @@ pub struct Input {
 fn read(text: &str, shown: &str) -> Result<Value, Error> {
     json::parse(text).map_err(|mistake| Error::Document {
         file: shown.to_owned(),
-        wanted: if json::is_json(text) { "JSON that everybody reads alike" } else { "valid JSON" },
+        wanted: if json::is_json(text) { "JSON that every parser reads alike" } else { "valid JSON" },
         why: mistake.to_string(),
         help: "correct the input, for example --input '{\"path\": \"prod/payments/stripe\"}'".to_owned(),
     })
@@ -40,19 +39,19 @@ impl Input {
             help: "pass numbers beyond ±(2^53-1) as strings".to_owned(),
         })?;
         let digest = Digest::of(&bytes);
-        // Canonical JSON is UTF-8: nothing is replaced.
+        // Canonical JSON is UTF-8, so nothing is replaced.
         Ok(Self { json: String::from_utf8_lossy(&bytes).into_owned(), digest })
     }
 
-    /// From `KEY=VALUE` pairs. A value is text where the action's schema says so, and otherwise JSON, or
-    /// text where it is no JSON.
+    /// Makes an object from `KEY=VALUE` pairs. A value is a string if the action's schema says so, or if it is not JSON;
+    /// otherwise it is parsed as JSON.
     pub fn of_pairs(pairs: &[String], action: &Inspection) -> Result<Self, Error> {
         let schema = action.manifest.as_ref().and_then(|manifest| manifest.input.as_ref());
         let mut object = Map::new();
         for pair in pairs {
             let (key, text) = pair.split_once('=').unwrap_or((pair, ""));
             let is_text = schema.is_some_and(|schema| schema["properties"][key]["type"] == "string");
-            // What is JSON and cannot be kept as it is must not become text in silence.
+            // JSON that cannot be kept as it is, such as a number that is too large, is an error and does not become a string.
             let value = if is_text || !json::is_json(text) {
                 text.into()
             } else {
@@ -70,7 +69,7 @@ impl Input {
         Self::of(&Value::Object(object))
     }
 
-    /// Holds it to the schema of the action, if the action has one.
+    /// Checks the input with the schema of the action, if it has one.
     pub fn check(&self, action: &Inspection) -> Result<(), Error> {
         let Some(schema) = action.manifest.as_ref().and_then(|manifest| manifest.input.as_ref()) else {
             return Ok(());

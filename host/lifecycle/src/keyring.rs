@@ -1,4 +1,4 @@
-//! The keys that seal what is secret in the journal: one for each run, kept sealed under the host's.
+//! The keys that seal secrets in the journal. Each run has its own, which the journal keeps sealed under the host's key.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use remit_trust::{KeyError, Sealed, Sealer};
 
 use crate::{Error, Home};
 
-/// The context of a sealed check value in the journal: the key that opens it is the host key.
+/// The context of a sealed value in the journal that only the host's key opens, to recognise that key.
 const CHECK: &[u8] = b"remit-host-key-v1";
 
-/// The host's key, and through it those of the runs.
+/// The host's key, which opens the keys of the runs.
 #[derive(Debug)]
 pub(crate) struct Keyring {
     host: Arc<Sealer>,
@@ -22,22 +22,34 @@ fn context(run: RunId) -> Vec<u8> {
     format!("remit-run-key-v1 {run}").into_bytes()
 }
 
-/// Where a new host key waits until every run's key is sealed under it.
+/// The path of a new host key until every run's key is sealed under it.
 fn next_key(home: &Home) -> PathBuf {
     home.seal_key().with_extension("key.new")
 }
 
-/// A key that must be there. One that is no key at all is not this home's, either.
+fn wrong_key(path: &Path) -> Error {
+    Error::HostKey { file: path.display().to_string(), why: "is not the key that sealed this home's journal" }
+}
+
+fn not_found(path: &Path) -> Error {
+    if path.exists() {
+        return wrong_key(path);
+    }
+    Error::HostKey { file: path.display().to_string(), why: "is missing" }
+}
+
+/// Loads a key file that exists.
 fn load(path: &Path) -> Result<Sealer, Error> {
     Sealer::load_or_create(path).map_err(|error| match error {
-        KeyError::Unusable { .. } => Error::SealKey { file: path.display().to_string() },
+        // A file without a key in it does not have this home's key, either.
+        KeyError::Unusable { .. } => wrong_key(path),
         other => other.into(),
     })
 }
 
 impl Keyring {
-    /// Opens the home's key, and makes sure that it is the one this journal was sealed under. Ends a change of
-    /// keys that was interrupted, forwards or backwards.
+    /// Opens the host's key, and checks that this journal was sealed under it. Completes or drops a change of keys that was
+    /// interrupted.
     pub(crate) fn open(home: &Home, journal: &Journal) -> Result<Self, Error> {
         let (path, next) = (home.seal_key(), next_key(home));
         let check = journal.reader()?.host_key_check()?;
@@ -52,20 +64,19 @@ impl Keyring {
                 return Ok(Self { host: Arc::new(host) });
             }
         }
-        // The journal knows another key. If it is the waiting one, only its renaming was left to do.
+        // If the journal was sealed under the new key, a change of keys was interrupted before the new file was renamed.
         if next.exists() {
-            let host = Sealer::load_or_create(&next)?;
+            let host = load(&next)?;
             if host.open(CHECK, &check).is_ok() {
                 fs::rename(&next, &path).map_err(|error| Error::kept(&next, &error))?;
                 return Ok(Self { host: Arc::new(host) });
             }
         }
-        Err(Error::SealKey { file: path.display().to_string() })
+        Err(not_found(&path))
     }
 
-    /// The home's key as it is, to read what was sealed: a change of keys that was interrupted is left alone.
+    /// Opens the host's key for reading only. A change of keys that was interrupted stays as it is.
     pub(crate) fn open_read_only(home: &Home, reader: &Reader) -> Result<Self, Error> {
-        let wrong = || Error::SealKey { file: home.seal_key().display().to_string() };
         let check = reader.host_key_check()?;
         for path in [home.seal_key(), next_key(home)] {
             if !path.exists() {
@@ -76,10 +87,10 @@ impl Keyring {
                 return Ok(Self { host: Arc::new(host) });
             }
         }
-        Err(wrong())
+        Err(not_found(&home.seal_key()))
     }
 
-    /// A key for a new run; and how the journal keeps it.
+    /// Makes a key for a new run. Returns it, and how the journal keeps it.
     pub(crate) fn new_run(&self, run: RunId) -> Result<(Arc<Sealer>, Sealed), Error> {
         let own = Sealer::generate()?;
         let kept = self.host.wrap(&context(run), &own)?;
@@ -95,12 +106,12 @@ impl Keyring {
     }
 }
 
-/// Gives the home a new host key: every run's key is sealed under it, the old one is gone. Answers how many.
-/// Killed half-way, the next command ends it.
+/// Gives the home a new host key: seals every run's key under it, and deletes the old one. Returns how many runs have a key.
+/// If it is interrupted, the next command completes or drops it.
 pub fn rekey(home: &Home) -> Result<u64, Error> {
-    let host = home.open_alone()?;
+    let host = home.alone()?;
     let (path, next) = (home.seal_key(), next_key(home));
-    // Left by an attempt that failed before the journal knew of it.
+    // The file of an earlier attempt that failed before the journal was sealed under the new key.
     match fs::remove_file(&next) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::kept(&next, &error)),
         _ => {}

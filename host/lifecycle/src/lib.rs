@@ -1,8 +1,9 @@
-//! The life of a repair: plan, grant, run, verify, revert. Everything a front end needs is here, so that a
+//! The life of a repair: plan, request, approve, run, verify, revert. Everything that a front end needs is here, so that a
 //! front end only parses and prints.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make their own files"))]
 
+mod actor;
 mod authority;
 mod changes;
 mod claim;
@@ -28,17 +29,18 @@ mod revert;
 mod run;
 mod setup;
 mod status;
+mod submit;
+mod time;
 mod timeline;
+mod turn;
 mod views;
 mod witness;
 
+pub use actor::Actor;
 pub use authority::{
-    Actor, Approval, Asks, Budget, Budgets, Could, Decision, Document, Does, Ending, Explained, Given, Hours,
-    Identity, Lacks, Needed, Order, Ordered, Power, Powers, Prepared, Request, RequestOptions, RequestState,
-    Rules, Said, StandingScope, Start, Status, Target, Trigger, What, Which, budgets, check_authority, could,
-    differences, explain, orders, prepare_decision, prepare_freeze, prepare_review, prepare_revoke,
-    prepare_run_request, prepare_standing_request, prepare_start, read_signed, submit_decision, submit_order,
-    submit_request, submit_start, waiting_for_room, who_may_approve,
+    Approval, Asks, Budget, Budgets, Document, Does, Ending, Given, Hours, Identity, Lacks, Order, Power,
+    Powers, Prepared, Request, RequestState, Rules, StandingScope, Status, Trigger, What, Which, budgets,
+    check_authority, read_signed, waiting_for_room,
 };
 pub use class::Class;
 pub use components::install;
@@ -62,9 +64,16 @@ pub use revert::{Reverted, Step as RevertStep, prepare_revert, preview_revert, r
 pub use run::{Finished, Started};
 pub use setup::Setup;
 pub use status::{Ends, Frozen, HostStatus, Open, frozen, status};
+pub use submit::{
+    Could, Decision, Explained, Needed, Ordered, RequestOptions, Said, Start, Target, could, differences,
+    explain, orders, prepare_decision, prepare_freeze, prepare_review, prepare_revoke, prepare_run_request,
+    prepare_standing_request, prepare_start, submit_decision, submit_order, submit_request, submit_start,
+    who_may_approve,
+};
+pub use time::{down_to, second};
 pub use timeline::{
     ChangeState, Changed, Covers, Line, LogLine, Reached, Refused, Resolution, RunAuthority, Seen, Timeline,
-    Undone, Words, down_to, operation_words, second, undo_words,
+    Undone, Words, operation_words, undo_words,
 };
 pub use views::{
     DeliveryView, FrozenView, PrincipalView, RequestView, RequestsView, RevertView, ReviewedView,

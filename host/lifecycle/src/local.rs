@@ -1,4 +1,4 @@
-//! Prepare, sign and submit in one process, for one who has the private key there.
+//! Prepares, signs and submits in one process, which has the private key.
 
 use remit_gate::Scope;
 use remit_journal::{RequestId, RunId};
@@ -6,16 +6,17 @@ use remit_sandbox::Candidate;
 use remit_trust::dsse::Envelope;
 use remit_trust::{KeyId, Sign as _, Signer};
 
-use crate::authority::{
-    Decision, Document, Prepared, RequestOptions, Start, Target, prepare_decision, prepare_freeze,
-    prepare_revoke, prepare_run_request, prepare_standing_request, prepare_start, submit_decision,
-    submit_order, submit_request, submit_start,
-};
+use crate::authority::{Document, Prepared};
 use crate::revert::{Reverted, prepare_revert, revert};
 use crate::run::{Finished, Started};
+use crate::submit::{
+    Decision, RequestOptions, Start, Target, prepare_decision, prepare_freeze, prepare_revoke,
+    prepare_run_request, prepare_standing_request, prepare_start, submit_decision, submit_order,
+    submit_request, submit_start,
+};
 use crate::{Actor, Error, Host, Input, RequestState, StandingScope};
 
-/// A principal whose private key is at hand in this process.
+/// A principal whose private key is in this process.
 #[derive(Debug)]
 pub struct KeyHolder {
     key: KeyId,
@@ -36,7 +37,7 @@ pub enum Under {
     /// The run's plan is not inside the standing scope, so a request of its own was submitted.
     Asked {
         /// The request that was submitted.
-        case: Box<RequestState>,
+        request: Box<RequestState>,
         /// Which part of the plan is not inside the scope.
         why: String,
     },
@@ -67,7 +68,7 @@ impl KeyHolder {
         submit_request(host, &self.sign(&prepared)?).await
     }
 
-    /// Asks for authority ahead of need.
+    /// Prepares, signs and submits a request for a standing scope.
     pub async fn request_standing(
         &self,
         host: &Host,
@@ -89,19 +90,19 @@ impl KeyHolder {
         submit_decision(host, &self.sign(&prepare_decision(host, &self.key, id, decision)?)?).await
     }
 
-    /// Takes authority away; answers the runs that stop.
+    /// Revokes authority. Returns the runs that stop.
     pub async fn revoke(&self, host: &Host, target: Target, reason: &str) -> Result<Vec<RunId>, Error> {
         let prepared = prepare_revoke(host, &self.key, target, reason)?;
         Ok(submit_order(host, &self.sign(&prepared)?).await?.stopping)
     }
 
-    /// Stops everything, or lets it go on; answers the runs that stop.
+    /// Freezes or unfreezes the host. Returns the runs that stop.
     pub async fn freeze(&self, host: &Host, frozen: bool, reason: &str) -> Result<Vec<RunId>, Error> {
         let prepared = prepare_freeze(host, &self.key, frozen, reason)?;
         Ok(submit_order(host, &self.sign(&prepared)?).await?.stopping)
     }
 
-    /// Starts a run. Under a standing scope, with the action, its input and a reason.
+    /// Starts a run. For a standing scope, `what` and `reason` must be given.
     pub async fn start(
         &self,
         host: &Host,
@@ -113,13 +114,14 @@ impl KeyHolder {
         match submit_start(host, &trigger, what).await? {
             Start::Started(started) => Ok(Under::Started(started)),
             Start::Outside { request, why } => {
-                let case = submit_request(host, &self.sign(&*request)?).await?;
-                Ok(Under::Asked { case: Box::new(case), why })
+                let request = submit_request(host, &self.sign(&*request)?).await?;
+                Ok(Under::Asked { request: Box::new(request), why })
             }
         }
     }
 
-    /// Runs what was asked for and approved, to its end. With `given`, only if that is it.
+    /// Starts a run under a request for a run, and waits for its end. `given` may be set to check that it is what was
+    /// requested.
     pub async fn execute(
         &self,
         host: &Host,
@@ -128,7 +130,7 @@ impl KeyHolder {
     ) -> Result<Finished, Error> {
         match self.start(host, id, given, None).await? {
             Under::Started(started) => started.end().await,
-            // Only of a standing scope, which a start without a reason is never under.
+            // Cannot happen: only a start under a standing scope can be outside, and that needs a reason.
             Under::Asked { why, .. } => Err(Error::NotReady { id: id.to_string(), why }),
         }
     }

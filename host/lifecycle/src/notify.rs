@@ -1,18 +1,20 @@
-//! Tells notifiers about events. The events, and how far each notifier has got, both follow from the journal: a crash
-//! loses nothing, and at most the interrupted delivery is repeated.
+//! Delivers events to notifiers. The journal holds the events and how far each notifier has got, so a crash loses nothing,
+//! and at most the interrupted delivery is repeated.
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
-use remit_journal::{About, Act, Event, LedgerEvent, Mode, Reader, Record, RunState, SignedStatement};
+use jiff::Timestamp;
+use remit_journal::{
+    About, Act, Event, LedgerEvent, Mode, Reader, Record, RequestId, RunState, SignedStatement,
+};
 use remit_notify::{Notice, Notifiers, NotifyError};
 use remit_policy::PolicyAction;
 use remit_trust::KeyId;
 
-use crate::authority::{Actor, Does, Order, Prepared, RequestState, What, claimed, prepare_order};
+use crate::actor::{Actor, prepare_order};
+use crate::authority::{Does, Order, Prepared, Request, RequestState, What, claimed, may_be_valid};
 use crate::error::WITHHELD;
 use crate::host::blocking;
-use crate::own_words::passed_on;
 use crate::{Error, Host};
 
 /// The kinds of events that a notifier can be configured for.
@@ -33,7 +35,7 @@ pub(crate) const KINDS: &[&str] = &[
     "run-held",
     "run-in-doubt",
 ];
-/// The maximum length of a summary in characters. Reasons, which it quotes, have no limit.
+/// The maximum length of a summary in characters. It quotes reasons, whose length is not limited.
 const LONGEST: usize = 1000;
 
 /// The result of a delivery to all notifiers.
@@ -57,15 +59,16 @@ pub async fn notify(host: &Host, patience: Duration) -> Result<Delivery, Error> 
     for name in notifiers.names() {
         let reader = host.journal.reader()?;
         let Some(since) = reader.told(name)? else {
-            // A new one hears of what happens from now on.
+            // A new notifier gets the events from now on.
             tell(host, name, reader.size()?, None).await?;
             continue;
         };
         let mut waiting = Waiting { since, passed: 0 };
-        while let Some(next) = waiting.next(&reader, &config.log, |kind| notifiers.wants(name, kind))? {
+        let wants = |kind: &str| notifiers.wants(name, kind);
+        while let Some(next) = blocking(|| waiting.next(&reader, &config.log, wants))? {
             let (seq, event) = match next {
                 Next::Event(seq, event) => (seq, event),
-                // Nothing of it is for this one: it is not looked at again, by any command.
+                // This notifier wants none of these records, so no command reads them for it again.
                 Next::Passed => {
                     tell(host, name, waiting.since, None).await?;
                     continue;
@@ -75,7 +78,7 @@ pub async fn notify(host: &Host, patience: Duration) -> Result<Delivery, Error> 
                 delivery.failed.push(error);
                 break;
             }
-            // Recorded at once: what is not on record would be delivered again.
+            // Recorded at once, so that the event is not delivered again.
             tell(host, name, seq, None).await?;
             delivery.told.push((name.to_owned(), event.id));
         }
@@ -98,7 +101,7 @@ fn first_waiting(host: &Host, name: &str) -> Result<Option<(u64, String)>, Error
     Ok(None)
 }
 
-/// Makes what is signed to never tell a notifier of what waits for it first; none if nothing waits.
+/// Makes an order to skip the first event that waits for a notifier, for its signature; none if no event waits.
 pub fn prepare_give_up(
     host: &Host,
     by: &KeyId,
@@ -114,30 +117,31 @@ pub fn prepare_give_up(
 /// ones. Since the event is then never delivered, this needs a principal's order. Returns the event's id, if one waits.
 pub async fn give_up(host: &Host, by: &Actor, name: &str) -> Result<Option<String>, Error> {
     let Some((record, id)) = blocking(|| first_waiting(host, name))? else { return Ok(None) };
-    let said = blocking(|| {
+    let by = blocking(|| {
         let ordered = What::GiveUp { notifier: name.to_owned(), record };
-        by.orders(host, &*host.journal.reader()?, None, (PolicyAction::Review, |what| *what == ordered))
+        let reader = host.journal.reader()?;
+        by.check(host, &reader, None, PolicyAction::Review, |what| *what == ordered)
     })?;
-    tell(host, name, record, said.statement).await?;
+    tell(host, name, record, by.statement().cloned()).await?;
     Ok(Some(id))
 }
 
-/// So many records that are of no interest to a notifier are passed over before the journal says so: with one record for
-/// each command it would be the journal that grows, without any, what each command reads.
+/// After how many records that a notifier does not want the journal notes that they were passed. A note for each would make
+/// the journal grow with every command; without notes, every command would read all of them again.
 const PASSED: u32 = 64;
 
 /// The events that a notifier has not got yet.
 struct Waiting {
-    /// It was told, or does not want, everything up to here.
+    /// The notifier got, or does not want, everything up to this record.
     since: u64,
-    /// How many records before it are not on record as that.
+    /// How many records it does not want since the last note in the journal.
     passed: u32,
 }
 
 enum Next {
-    /// One event that it wants, and the number of its record.
+    /// An event that the notifier wants, and the number of its record.
     Event(u64, Notice),
-    /// Enough that it does not want for a record of that.
+    /// Enough records that it does not want for a note in the journal.
     Passed,
 }
 
@@ -174,28 +178,13 @@ async fn tell(host: &Host, name: &str, upto: u64, statement: Option<SignedStatem
     Ok(host.journal.act(&Act::now(About::Host, event)).await?)
 }
 
-/// Puts on record which requests ran out of time unused: that too is worth telling.
+/// Puts on record which requests expired without being used up, so that notifiers get an event for each. Returns how many.
 pub async fn expire(host: &Host) -> Result<u64, Error> {
-    let rules = host.rules()?;
-    // No request is valid for longer than 30 days.
-    let oldest = Timestamp::now() - SignedDuration::from_hours(31 * 24);
-    let reader = host.journal.reader()?;
-    let mut count = 0;
-    for id in reader.requests()?.into_iter().rev() {
-        if id.made() < oldest {
-            break;
-        }
-        let about = About::Request(id);
-        let on_record = reader.acts(about)?.iter().any(|(_, act)| matches!(act.event, LedgerEvent::Expired));
-        let Ok(case) = RequestState::load(&reader, &rules, id) else { continue };
-        let over = Timestamp::now() >= case.request.not_after && case.closed.is_none();
-        let unused = case.request.uses.is_some_and(|uses| case.started < uses);
-        if over && unused && !on_record {
-            host.journal.act(&Act::now(about, LedgerEvent::Expired)).await?;
-            count += 1;
-        }
+    let expired = blocking(|| expired(host))?;
+    for id in &expired {
+        host.journal.act(&Act::now(About::Request(*id), LedgerEvent::Expired)).await?;
     }
-    Ok(count)
+    Ok(expired.len() as u64)
 }
 
 /// Why a request is void, as far as it may leave this machine: it names what a rehearsal did, and where that read content
@@ -203,14 +192,31 @@ pub async fn expire(host: &Host) -> Result<u64, Error> {
 fn why_void<'a>(reader: &Reader, act: &Act, why: &'a str) -> Result<&'a str, Error> {
     let acts = reader.acts(act.about)?;
     let requested = acts.first().and_then(|(_, act)| act.event.statement());
-    let request = requested.and_then(|statement| claimed(&statement.document));
-    let is_told = request.is_none_or(|(request, _)| {
+    let request = requested.and_then(|statement| claimed::<Request>(&statement.document));
+    let is_told = request.is_none_or(|request| {
         request.powers().all.iter().any(|power| matches!(power.does, Does::Read | Does::Disclose))
     });
     Ok(if is_told { WITHHELD } else { why })
 }
 
-/// What a record is to one who wants such events; nothing, if it is none of its business.
+/// The requests that expired without being used up, and whose end is not on record.
+fn expired(host: &Host) -> Result<Vec<RequestId>, Error> {
+    let (rules, reader, now) = (host.rules()?, host.journal.reader()?, Timestamp::now());
+    let mut expired = Vec::new();
+    for id in reader.requests()?.into_iter().filter(|id| may_be_valid(*id, now)) {
+        let acts = reader.acts(About::Request(id))?;
+        let on_record = acts.iter().any(|(_, act)| matches!(act.event, LedgerEvent::Expired));
+        let Ok(state) = RequestState::load(&reader, &rules, id) else { continue };
+        let over = now >= state.request.not_after && state.closed.is_none();
+        let unused = state.request.uses.is_some_and(|uses| state.started < uses);
+        if over && unused && !on_record {
+            expired.push(id);
+        }
+    }
+    Ok(expired)
+}
+
+/// The event of a record; none if it has none, or none that is wanted.
 fn event(
     reader: &Reader,
     log: &str,
@@ -219,7 +225,7 @@ fn event(
     body: &str,
     wants: impl Fn(&str) -> bool,
 ) -> Result<Option<Notice>, Error> {
-    let told = |kind: &str, at, summary: String| {
+    let notice = |kind: &str, at, summary: String| {
         debug_assert!(KINDS.contains(&kind), "{kind}");
         if !wants(kind) {
             return None;
@@ -232,7 +238,7 @@ fn event(
         let record: Record = serde_json::from_str(body)?;
         let Event::Ended(ended) = &record.event else { return Ok(None) };
         let kind = format!("run-{}", ended.state);
-        // Before all of the run is read.
+        // Checked before the whole run is read.
         if !KINDS.contains(&kind.as_str()) || !wants(&kind) {
             return Ok(None);
         }
@@ -241,19 +247,14 @@ fn event(
             return Ok(None);
         };
         let authority = started.grant.as_ref().and_then(|grant| grant.authority.as_ref());
-        let glass = authority.is_some_and(|authority| authority.break_glass);
-        if started.mode != Mode::Live || (ended.state == RunState::Succeeded && !glass) {
+        let break_glass = authority.is_some_and(|authority| authority.break_glass);
+        if started.mode != Mode::Live || (ended.state == RunState::Succeeded && !break_glass) {
             return Ok(None);
         }
-        let what = format!(
-            "{} {}: {}",
-            started.action.name,
-            started.action.version,
-            passed_on(&records, seq, ended)
-        );
-        let glass = if glass { "WITHOUT THE USUAL POLICY, " } else { "" };
-        let summary = format!("{glass}{} by {} is {}: {what}", record.run, started.principal, ended.state);
-        return Ok(told(&kind, record.at, summary));
+        let what = format!("{} {}: {}", started.action.name, started.action.version, ended.detail);
+        let mark = if break_glass { "WITHOUT THE USUAL POLICY, " } else { "" };
+        let summary = format!("{mark}{} by {} is {}: {what}", record.run, started.principal, ended.state);
+        return Ok(notice(&kind, record.at, summary));
     }
     let act: Act = serde_json::from_str(body)?;
     let said = act
@@ -263,26 +264,26 @@ fn event(
         .unwrap_or_default();
     let (kind, summary) = match &act.event {
         LedgerEvent::Requested(statement) => {
-            let request = claimed(&statement.document).map(|(request, _)| request);
-            let glass = request.as_ref().is_some_and(|request| request.break_glass);
+            let request = claimed::<Request>(&statement.document).map(|(request, _)| request);
+            let break_glass = request.as_ref().is_some_and(|request| request.break_glass);
             let what = request.map(|request| request.action_words()).unwrap_or_default();
-            let kind = if glass { "break-glass-requested" } else { "requested" };
+            let kind = if break_glass { "break-glass-requested" } else { "requested" };
             (kind, format!("{of} asks for {what}, by {said}"))
         }
         LedgerEvent::RequestDenied(_) => ("request-denied", format!("{of} was denied by {said}")),
         LedgerEvent::Voided { why } => {
             ("request-voided", format!("{of} is void: {}", why_void(reader, &act, why)?))
         }
-        LedgerEvent::Expired => ("request-expired", format!("{of} ran out of time unused")),
+        LedgerEvent::Expired => ("request-expired", format!("{of} expired and was not used up")),
         LedgerEvent::Revoked { revocations, .. } => {
             let bases: Vec<String> =
                 revocations.iter().map(|revocation| revocation.basis.to_string()).collect();
             ("revoked", format!("{} revoked by {said}", bases.join(", ")))
         }
         LedgerEvent::Frozen(_) => ("frozen", format!("everything was frozen by {said}")),
-        LedgerEvent::Unfrozen(_) => ("unfrozen", format!("everything may go on, says {said}")),
+        LedgerEvent::Unfrozen(_) => ("unfrozen", format!("everything was unfrozen by {said}")),
         LedgerEvent::Reviewed { run, .. } => ("reviewed", format!("{run} was reviewed by {said}")),
         LedgerEvent::Approved(_) | LedgerEvent::Notified { .. } => return Ok(None),
     };
-    Ok(told(kind, act.at, summary))
+    Ok(notice(kind, act.at, summary))
 }

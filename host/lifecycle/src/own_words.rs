@@ -1,14 +1,13 @@
-//! What an action says in its own words: its error, its output, the names in a call that was refused. Once it was told a
-//! secret or content, any of them may hold it. Then they are sealed in the journal, and go nowhere else.
+//! An action's own words: its error, its output, the names in a call that was refused. Once the action was given a secret
+//! or content, any of them may contain it. Then they are sealed in the journal, and shown nowhere else.
 
 use remit_gate::{Failure, Fault, Gate};
-use remit_journal::{CallResult, Ended, Event, Phase, Reader, Record, RunId, RunState};
+use remit_journal::{CallResult, Ended, Event, Reader, Record, RunId};
 use remit_sandbox::Stop;
 use remit_trust::{Sealed, Sealer};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::error::WITHHELD;
 use crate::keyring::Keyring;
 use crate::{Error, Home};
 
@@ -26,7 +25,7 @@ fn context(run: RunId) -> Vec<u8> {
 }
 
 impl OwnWords {
-    /// As the journal keeps them; none if the action was told nothing, and they need no seal.
+    /// The sealed words for the journal; none if the action was given no secret or content.
     pub(crate) fn sealed(&self, gate: &Gate, run: RunId, sealer: &Sealer) -> Result<Option<Sealed>, Error> {
         if !gate.was_told() {
             return Ok(None);
@@ -41,7 +40,7 @@ impl OwnWords {
     }
 }
 
-/// Opens what the action of a run said at its end, where that is sealed, for a user of this machine.
+/// Opens the sealed words of a run's end, for a user of this machine; none if nothing was sealed.
 pub fn own_words(home: &Home, reader: &Reader, run: RunId) -> Result<Option<OwnWords>, Error> {
     let records = reader.run(&run)?;
     let sealed = records.iter().find_map(|(_, record)| match &record.event {
@@ -52,10 +51,10 @@ pub fn own_words(home: &Home, reader: &Reader, run: RunId) -> Result<Option<OwnW
     OwnWords::open(ended, run, &*Keyring::open_read_only(home, reader)?.of(reader, run)?)
 }
 
-/// The cause of an end, without what the action chose of it, if it was told something; otherwise with what the host answered
-/// before.
+/// The cause of a run's end as it may be shown. If the action was given a secret or content, its words are left out.
+/// Otherwise the last failure that it got from the host is added.
 pub(crate) fn withheld(gate: &Gate, run: RunId, cause: Error) -> Error {
-    match what(&cause) {
+    match summary(&cause) {
         Some(what) if gate.was_told() => return Error::Withheld { what, cause: Box::new(cause) },
         _ => {}
     }
@@ -69,8 +68,8 @@ pub(crate) fn withheld(gate: &Gate, run: RunId, cause: Error) -> Error {
     }
 }
 
-/// What happened, if its own text holds words that the action chose.
-fn what(cause: &Error) -> Option<&'static str> {
+/// What happened, without the words of the action; none if the text of the error has no such words.
+fn summary(cause: &Error) -> Option<&'static str> {
     let fault = match cause {
         Error::Stop(Stop::Fault(fault)) | Error::Fault(fault) => fault,
         Error::Stop(Stop::Failed(_)) => return Some("the action failed"),
@@ -80,7 +79,7 @@ fn what(cause: &Error) -> Option<&'static str> {
         _ => return None,
     };
     match fault {
-        // The host's words alone.
+        // Their texts are the host's own.
         Fault::Exceeded(_)
         | Fault::Expired(_)
         | Fault::Withdrawn(_)
@@ -93,32 +92,16 @@ fn what(cause: &Error) -> Option<&'static str> {
         Fault::OutOfScope { .. } => Some("a call was outside the granted scope"),
         Fault::NotInPlan { .. } => Some("a call was not what the approved plan has next"),
         Fault::ReadOnly { .. } => Some("a call would have changed something during `verify`"),
-        // Whatever else there comes to be has to be listed above to be told.
+        // A new fault must be listed above before its text is shown.
         _ => Some("the host refused a call"),
     }
 }
 
-/// Whether a run was told a secret or content.
+/// Whether the action of a run was given a secret or content.
 pub(crate) fn was_told(records: &[(u64, Record)]) -> bool {
     records.iter().any(|(_, record)| match &record.event {
         Event::Outcome(outcome) => matches!(outcome.result, CallResult::Sealed { .. }),
         Event::Simulated(simulated) => matches!(simulated.result, CallResult::Sealed { .. }),
         _ => false,
     })
-}
-
-/// What of the end on record `seq` may leave this machine. In a journal of before there were [`OwnWords`], those of the
-/// action are in the end's detail.
-pub(crate) fn passed_on(records: &[(u64, Record)], seq: u64, ended: &Ended) -> String {
-    // The run's own end is the first, and not one that a recovery wrote.
-    let mut before = records.iter().take_while(|(at, _)| *at < seq);
-    let own_end = !before.any(|(_, record)| {
-        matches!(&record.event, Event::Ended(_))
-            || matches!(&record.event, Event::Phase(entered) if entered.phase == Phase::Recover)
-    });
-    let went_well = matches!(ended.state, RunState::Succeeded | RunState::Rehearsed);
-    if own_end && !went_well && ended.own_words.is_none() && was_told(records) {
-        return WITHHELD.to_owned();
-    }
-    ended.detail.clone()
 }

@@ -1,4 +1,4 @@
-//! Rehearsals, and the plans they leave.
+//! Rehearsals and their plans.
 
 use std::path::Path;
 
@@ -11,13 +11,13 @@ use remit_trust::{KeyId, Sealed};
 use serde::{Deserialize, Serialize};
 use serde_json::value::to_raw_value;
 
-use crate::authority::{Identity, matter_of_rehearsal};
+use crate::authority::{Identity, policy_request_of_rehearsal};
 use crate::claim::Claim;
 use crate::host::blocking;
 use crate::own_words::{OwnWords, withheld};
 use crate::{Error, Host, Input, Rules, components};
 
-/// A plan as a file: the rehearsal, and the calls that it made.
+/// A plan as a file, with the rehearsal that it comes from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlanFile {
@@ -80,20 +80,11 @@ pub(crate) fn reference(action: &Admitted) -> ActionRef {
     }
 }
 
-pub(crate) fn facts(reason: &str) -> Result<Facts, Error> {
-    Ok(Facts {
-        run: RunId::new(),
-        started: Timestamp::now(),
-        reason: reason.to_owned(),
-        seed: remit_trust::random()?,
-    })
-}
-
-/// The most changes that a rehearsal plays.
+/// How many changes a rehearsal simulates at most.
 pub(crate) const MOST_CHANGES: u64 = 1_000;
 
-/// The scope of a rehearsal for which none was given: everything that the action imports, as far as the policies allow
-/// it to this principal. It discloses no secret, and changes nothing.
+/// The scope of a rehearsal for which none was given: everything that the action imports. Whether the principal may
+/// rehearse that is for the policies.
 fn planning_scope(action: &Admitted) -> Scope {
     let allow = action
         .inspection()
@@ -113,8 +104,8 @@ fn planning_scope(action: &Admitted) -> Scope {
     Scope { on_failure: remit_gate::OnFailure::Revert, allow, limits }
 }
 
-/// Lets the action in, with this input: every check that comes before anything is started. `plan` is what binds the run,
-/// where there is one.
+/// Makes every check of an action and its input that comes before a start. `plan` is the plan that binds the run; none if
+/// there is none.
 pub(crate) fn admit(
     host: &Host,
     candidate: &Candidate,
@@ -125,20 +116,20 @@ pub(crate) fn admit(
     if let Some(scope) = scope {
         remit_capability::check(scope)?;
     }
-    // A plan of nothing but looks binds the run to looks, and at each of them the scope is asked. What else the action
-    // imports gives it nothing: one that finds nothing to do is let in as it is.
-    let held_to = scope.filter(|_| plan.is_none_or(|plan| !plan.is_idle()));
-    let action = host.sandbox.admit(candidate, &host.setup()?.publishers, held_to)?;
+    // A plan of nothing but reads binds the run to reads, and the scope is checked at each of them. The other imports of the
+    // action give it nothing then, so the scope need not cover them.
+    let checked_scope = scope.filter(|_| plan.is_none_or(|plan| !plan.is_idle()));
+    let action = host.sandbox.admit(candidate, &host.setup()?.publishers, checked_scope)?;
     input.check(action.inspection())?;
     Ok(action)
 }
 
-/// Rehearses an action, if the policies let this principal: observations are real, changes are simulated, secrets made
-/// up, and what it asked for in `run` and `verify` is the plan. With `scope`, within that scope; without, whatever it
-/// imports.
+/// Rehearses an action within `scope`, if the policies allow it to this principal. Observations are real, changes are
+/// simulated, secrets are made up, and the calls of `run` and `verify` are the plan. Without `scope`, the action can observe
+/// whatever it imports.
 ///
-/// The scope need not cover the imports of an action that is seen to do nothing: each of its looks was asked for and was
-/// inside, and its plan binds a run to looks.
+/// If the action turns out to change nothing, the scope need not cover its imports: each of its reads was inside the scope,
+/// and the plan binds a run to reads.
 pub async fn rehearse(
     host: &Host,
     by: &KeyId,
@@ -162,7 +153,7 @@ pub async fn rehearse(
     let played = play(host, &action, (candidate, input), scope, by.name(), reason).await;
     match (uncovered, &played) {
         (Some(uncovered), Ok(file)) if !file.plan.is_idle() => Err(uncovered),
-        // It names everything that is missing, where the rehearsal stopped at the first of it.
+        // This error names everything that the scope does not cover; the rehearsal stopped at the first.
         (Some(uncovered), Err(Error::Stop(Stop::Fault(Fault::OutOfScope { .. })))) => Err(uncovered),
         _ => played,
     }
@@ -178,8 +169,8 @@ pub(crate) fn may_rehearse(
 ) -> Result<(), Error> {
     let reader = host.journal.reader()?;
     by.stands(&reader)?;
-    let matter = matter_of_rehearsal(&reader, rules, by, action, scope)?;
-    let verdict = rules.policies.may(&by.who(), PolicyAction::Rehearse, Some(&matter), Timestamp::now(), &[]);
+    let request = policy_request_of_rehearsal(&reader, rules, by, action, scope)?;
+    let verdict = rules.policies.may(&by.who(), PolicyAction::Rehearse, Some(&request), Timestamp::now(), &[]);
     if verdict.allowed {
         return Ok(());
     }
@@ -187,7 +178,7 @@ pub(crate) fn may_rehearse(
     Err(Error::Forbidden { who, what, why: verdict.words() })
 }
 
-/// Rehearses within a scope that was accepted.
+/// Rehearses an admitted action within a scope. Whether the principal may do so is for the caller to check.
 pub(crate) async fn play(
     host: &Host,
     action: &Admitted,
@@ -196,7 +187,12 @@ pub(crate) async fn play(
     by: &str,
     reason: &str,
 ) -> Result<PlanFile, Error> {
-    let facts = facts(reason)?;
+    let facts = Facts {
+        run: RunId::new(),
+        started: Timestamp::now(),
+        reason: reason.to_owned(),
+        seed: remit_trust::random()?,
+    };
     let (run, seed, at) = (facts.run, facts.seed, facts.started);
     let (_claim, (sealer, key)) = blocking(|| {
         components::keep(host, candidate)?;
@@ -246,19 +242,13 @@ pub(crate) async fn play(
     Ok(PlanFile { run, at, action: reference(action), input: input.value()?, plan: gate.observed() })
 }
 
-/// Writes the last record of a run.
-pub(crate) async fn end(
-    host: &Host,
-    run: RunId,
-    state: RunState,
-    detail: String,
-    consumed: &Consumed,
-    output: Option<serde_json::Value>,
-) -> Result<(), Error> {
-    end_with(host, run, state, detail, consumed, output, None).await
+/// Writes the state of a run whose action is not running: after a revert, a recovery or a resolution.
+pub(crate) async fn end(host: &Host, run: RunId, state: RunState, detail: String) -> Result<(), Error> {
+    end_with(host, run, state, detail, &Consumed::default(), None, None).await
 }
 
-/// Like `end`, for a run whose action was given a secret or content: its own words are sealed.
+/// Writes the state of a run whose action has ended. `own_words` are the sealed words of an action that was given a secret
+/// or content.
 pub(crate) async fn end_with(
     host: &Host,
     run: RunId,
@@ -268,7 +258,7 @@ pub(crate) async fn end_with(
     output: Option<serde_json::Value>,
     own_words: Option<Sealed>,
 ) -> Result<(), Error> {
-    let consumed = serde_json::value::to_raw_value(consumed)?;
+    let consumed = to_raw_value(consumed)?;
     Ok(host.journal.commit(Record::now(run, Ended { state, detail, consumed, output, own_words })).await?)
 }
 

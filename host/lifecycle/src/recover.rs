@@ -1,5 +1,5 @@
-//! After a killed host: every run it left is brought to a named state. And the word of a person where only
-//! a person can tell.
+//! Recovery: brings every run whose host was killed to a state. Where the host cannot know what happened, a person states
+//! it.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use jiff::{SignedDuration, Timestamp};
 use remit_gate::{Fault, OnFailure, Phase, Scope, State};
 use remit_journal::{Event, Mode, Record, Resolved, RunId, RunState, Started};
 use remit_policy::PolicyAction;
-use remit_sandbox::Consumed;
 use remit_trust::KeyId;
 use serde::Serialize;
 
-use crate::authority::{Actor, Order, Prepared, What, prepare_order};
+use crate::actor::{Actor, prepare_order};
+use crate::authority::{Order, Prepared, What};
 use crate::changes::{Change, changes, genuine};
 use crate::claim::Claim;
 use crate::host::blocking;
@@ -19,8 +19,8 @@ use crate::plan::end;
 use crate::revert::{Reverted, reopen, revert_changes};
 use crate::{Error, Host};
 
-/// What the killed host had just asked of a remote system may still be on its way there. So long after the
-/// request nothing more is expected to arrive, and what the system says can be believed.
+/// How long recovery waits after the last record. The last call of the killed host may still be on its way to a remote
+/// system, and until it arrives the system shows the old state.
 const SETTLED: SignedDuration = SignedDuration::from_secs(1);
 
 /// A run that was recovered after its host had stopped.
@@ -45,14 +45,14 @@ pub struct Recovery {
     pub stuck: Vec<(RunId, Error)>,
 }
 
-/// Brings every run whose host is gone to a named state. Runs that go on in another process are left alone. One
-/// that cannot be recovered does not keep the others from it; a journal that cannot be written does.
+/// Brings every run whose host is gone to a state. Runs that are in progress in another process are not touched. A run that
+/// cannot be recovered does not stop the others, but a journal that cannot be written does.
 pub async fn recover(host: &Host) -> Result<Recovery, Error> {
     let mut recovery = Recovery::default();
     let unfinished = || Ok::<_, Error>(host.journal.reader()?.unfinished()?);
     for run in blocking(unfinished)? {
         let Some(_claim) = blocking(|| Claim::take(&host.home, run))? else { continue };
-        // It may have come to its end before the claim was ours.
+        // The run may have ended before its lock was taken.
         if !blocking(unfinished)?.contains(&run) {
             continue;
         }
@@ -73,16 +73,16 @@ async fn recover_one(host: &Host, run: RunId) -> Result<Recovered, Error> {
     let Some((_, Record { event: Event::Started(started), .. })) = records.first() else {
         return Err(Error::NotRevertible { run: run.to_string(), why: "its first record is missing" });
     };
-    // A run that had a state was being reverted by hand: that goes on, whatever the scope says.
+    // A run that had a state was being reverted by hand. The revert continues, whatever the scope says.
     let had_ended = records.iter().any(|(_, record)| matches!(record.event, Event::Ended(_)));
     let on_failure = if had_ended { OnFailure::Revert } else { on_failure(started)? };
-    // Read once: what is taken back is what was found genuine. Nothing of a rehearsal is.
+    // The records are read once: what is undone is what was found genuine. A rehearsal has no changes.
     let changes = changes(&records)?;
-    // What cannot be undone by this host is found out before anything is written.
+    // Checked before anything is written: without the key to its undo data the run cannot be recovered.
     if !changes.is_empty() {
         host.undo_gate(run)?;
     }
-    tracing::info!(%run, "its host is gone: recovering");
+    tracing::info!(%run, "the host of this run is gone: recovering");
     if let Some(last) = records.last() {
         settle(last.1.at).await;
     }
@@ -94,20 +94,20 @@ async fn recover_one(host: &Host, run: RunId) -> Result<Recovered, Error> {
         _ if started.mode == Mode::Rehearse => "the host was stopped during the rehearsal".to_owned(),
         _ => "the host was stopped during the run".to_owned(),
     };
-    end(host, run, state, detail.clone(), &Consumed::default(), None).await?;
+    end(host, run, state, detail.clone()).await?;
     Ok(Recovered { run, state, detail, reverted })
 }
 
-/// What the scope of a recorded run says about its failure.
+/// What the scope of a recorded run orders when the run fails.
 fn on_failure(started: &Started) -> Result<OnFailure, Error> {
     match &started.scope {
         Some(scope) => Ok(serde_json::from_str::<Scope>(scope.get())?.on_failure),
-        // Schema 1 did not record it: its default.
+        // Without a scope on record, the default.
         None => Ok(OnFailure::Revert),
     }
 }
 
-/// The state of a run that will go no further, and what was taken back to bring it there.
+/// Undoes the changes of a run that will not continue, or holds them. Returns its state, and what was undone.
 pub(crate) async fn conclude(
     host: &Host,
     run: RunId,
@@ -120,12 +120,12 @@ pub(crate) async fn conclude(
     if on_failure == OnFailure::Hold {
         return Ok((held(host, run, changes).await?, Reverted::default()));
     }
-    let reverted = revert_changes(host, run, changes, false).await?;
+    let reverted = revert_changes(host, run, changes, false, false).await?;
     Ok((reverted.state(), reverted))
 }
 
-/// The state of a run whose changes stay as they are. Where it is not on record whether one happened, the
-/// live system tells; of an irrevocable one only a person may.
+/// The state of a run whose changes are not undone. If the journal does not say whether a change took effect, the live
+/// system shows it. For an irrevocable change only a person may say so.
 async fn held(host: &Host, run: RunId, changes: &[Change]) -> Result<RunState, Error> {
     let gate = host.undo_gate(run)?;
     let mut stands = false;
@@ -145,7 +145,7 @@ async fn held(host: &Host, run: RunId, changes: &[Change]) -> Result<RunState, E
 
 async fn settle(since: Timestamp) {
     let left = SETTLED - Timestamp::now().duration_since(since);
-    // A clock that was set back does not make anyone wait for long.
+    // If the clock was set back, the wait is not longer.
     let left = Duration::try_from(left.min(SETTLED)).unwrap_or_default();
     tokio::time::sleep(left).await;
 }
@@ -154,7 +154,7 @@ async fn settle(since: Timestamp) {
 pub(crate) fn in_doubt(changes: &[Change]) -> String {
     let calls: Vec<String> = changes.iter().filter(|change| change.in_doubt).map(Change::words).collect();
     if calls.is_empty() {
-        "a change could not be taken back, because its system failed".to_owned()
+        "a change could not be undone, because its system failed".to_owned()
     } else {
         format!("not known whether it happened: {}", calls.join(", "))
     }
@@ -171,7 +171,7 @@ pub struct Verdict {
     pub reason: String,
 }
 
-/// What a person's statement about a run would settle.
+/// A run in doubt, and the call that a person's statement is about.
 struct Resolvable {
     /// The number of the call in doubt.
     call: u64,
@@ -193,7 +193,7 @@ fn claim(host: &Host, run: RunId) -> Result<Claim, Error> {
     })
 }
 
-/// What a verdict would settle; why it can settle nothing.
+/// The call that a statement is about; an error if the run or the call is not in doubt.
 async fn resolvable(host: &Host, run: RunId, verdict: &Verdict) -> Result<Resolvable, Error> {
     let refuse = |why: String| Err(Error::NotResolvable { run: run.to_string(), why });
     if verdict.reason.trim().is_empty() {
@@ -212,7 +212,7 @@ async fn resolvable(host: &Host, run: RunId, verdict: &Verdict) -> Result<Resolv
     let open: Vec<&Change> = changes.iter().filter(|change| change.in_doubt).collect();
     let chosen = match (verdict.call, open.as_slice()) {
         (_, []) => {
-            return refuse("each of its calls is known; take it back with `remit revert`".to_owned());
+            return refuse("none of its calls is in doubt; undo them with `remit revert`".to_owned());
         }
         (None, [only]) => only,
         (None, _) => {
@@ -237,7 +237,7 @@ async fn resolvable(host: &Host, run: RunId, verdict: &Verdict) -> Result<Resolv
     Ok(Resolvable { call, on_failure: on_failure(started)?, changes })
 }
 
-/// Makes the document that is signed to state what became of a call in doubt.
+/// Makes the statement of a person about a call in doubt, for its signature.
 pub async fn prepare_resolve(
     host: &Host,
     by: &KeyId,
@@ -249,13 +249,14 @@ pub async fn prepare_resolve(
     prepare_order(host, by, Some(run), (PolicyAction::Resolve, what), &verdict.reason)
 }
 
-/// Takes a person's word about a call in doubt, and brings the run to the state that follows from it.
+/// Accepts a person's statement about a call in doubt, and brings the run to the state that follows from it.
 pub async fn resolve(host: &Host, by: &Actor, run: RunId, verdict: &Verdict) -> Result<Recovered, Error> {
     let _claim = blocking(|| claim(host, run))?;
     let resolvable = resolvable(host, run, verdict).await?;
     let by = blocking(|| {
         let ordered = resolvable.order(run, verdict);
-        by.orders(host, &*host.journal.reader()?, Some(run), (PolicyAction::Resolve, |what| *what == ordered))
+        let reader = host.journal.reader()?;
+        by.check(host, &reader, Some(run), PolicyAction::Resolve, |what| *what == ordered)
     })?;
     let Resolvable { call, mut changes, on_failure } = resolvable;
     reopen(host, run, Phase::Revert, Some(&by)).await?;
@@ -279,6 +280,6 @@ pub async fn resolve(host: &Host, by: &Actor, run: RunId, verdict: &Verdict) -> 
         RunState::InDoubt => in_doubt(&changes),
         _ => format!("call {call} was resolved by {}", by.name),
     };
-    end(host, run, state, detail.clone(), &Consumed::default(), None).await?;
+    end(host, run, state, detail.clone()).await?;
     Ok(Recovered { run, state, detail, reverted })
 }

@@ -1,5 +1,5 @@
-//! The recorded component again, against the recorded outcomes: shows that the journal is what happened.
-//! Needs no system, no network, no grant and no clock; touches nothing.
+//! Replays: runs the recorded component against the recorded outcomes, to show that the journal is what happened. A replay
+//! needs no system, no network, no grant and no clock, and changes nothing.
 
 use std::sync::Arc;
 
@@ -17,20 +17,20 @@ use crate::own_words::{OwnWords, was_told};
 use crate::plan::output;
 use crate::{Error, Home, components};
 
-/// Time does not count in a replay; but a guest that waits for ever must end some day.
-const PATIENCE: SignedDuration = SignedDuration::from_hours(24);
+/// The limit of wall time in a replay. Time does not count in it, but a guest that waits for ever must end.
+const WALL_TIME: SignedDuration = SignedDuration::from_hours(24);
 
 /// The result of a replay.
 #[derive(Clone, Debug, Serialize)]
 pub struct Replayed {
     /// The identifier of the run that was replayed.
     pub run: RunId,
-    /// Host calls that were asked for again.
+    /// How many host calls the action made.
     pub calls: u64,
-    /// Whether the record tells the run to its own end. Otherwise its host was stopped, or its time was up,
-    /// and it is the same up to there.
+    /// Whether the replay came to the run's own end. Otherwise the record ends earlier, because the host was stopped or the
+    /// time was up, and the replay is the same until then.
     pub complete: bool,
-    /// Guest computation then and now; the record of a run whose host was killed has none.
+    /// The fuel that the action used in the run and in the replay; the first is none if the host was killed.
     pub fuel: (Option<u64>, u64),
     /// The first difference; none if it is the same.
     pub divergence: Option<Divergence>,
@@ -45,7 +45,7 @@ pub async fn replay(home: &Home, run: RunId) -> Result<Replayed, Error> {
         return refuse("its first record is missing");
     };
     let Some(scope) = &started.scope else {
-        return refuse("it was recorded by a version that did not keep what a replay needs");
+        return refuse("its scope is not on record");
     };
     let candidate = components::read(home, started.action.digest)?;
     let mut limits = serde_json::from_str::<Scope>(scope.get())?.limits;
@@ -62,9 +62,9 @@ pub async fn replay(home: &Home, run: RunId) -> Result<Replayed, Error> {
     }
     let end = opened.as_ref();
     let cut = end.is_none_or(was_cut_short);
-    // Where the record does not say when to stop, the run itself would have been stopped by then.
+    // If the record was cut short, the action is stopped by the limits of the run.
     if !cut {
-        limits.wall_time = PATIENCE;
+        limits.wall_time = WALL_TIME;
     }
     let fuel =
         end.and_then(|ended| ended.counted().ok()).map(|counted| counted.fuel).filter(|fuel| *fuel > 0);
@@ -72,7 +72,7 @@ pub async fn replay(home: &Home, run: RunId) -> Result<Replayed, Error> {
         limits.fuel = limits.fuel.min(fuel);
     }
 
-    // What is compiled already is used; nothing is written, not even what is compiled now.
+    // The cache is only read: a replay writes nothing.
     let sandbox = Sandbox::new(home.look_into_cache())?;
     let action = sandbox.readmit(&candidate)?;
     let mut meter = Meter::start(limits.clone());
@@ -98,7 +98,7 @@ pub async fn replay(home: &Home, run: RunId) -> Result<Replayed, Error> {
     let used = gate.used();
     let (complete, divergence) = match compare(started, end, cut, &gate, outcome) {
         Ok(complete) => (complete, None),
-        Err(Differs::Here(divergence)) => (true, Some(told(*divergence, was_told(&records)))),
+        Err(Differs::Here(divergence)) => (true, Some(shown(*divergence, was_told(&records)))),
         Err(Differs::Broken(stop)) => return Err(stop.into()),
     };
     Ok(Replayed {
@@ -110,9 +110,9 @@ pub async fn replay(home: &Home, run: RunId) -> Result<Replayed, Error> {
     })
 }
 
-/// A difference as it may be shown: of a run that was told a secret or content both sides may hold it.
-fn told(divergence: Divergence, in_confidence: bool) -> Divergence {
-    if !in_confidence {
+/// A difference as it may be shown. If the action was given a secret or content, both sides may contain it.
+fn shown(divergence: Divergence, was_told: bool) -> Divergence {
+    if !was_told {
         return divergence;
     }
     let (expected, got) = ("what is on record".to_owned(), format!("something else; {WITHHELD}"));
@@ -150,7 +150,7 @@ fn compare(
     }
     let failed = |detail: &str| {
         end.is_some_and(|ended| {
-            // For a run in doubt, the host added what is not known.
+            // For a run in doubt, the host added the calls in doubt.
             ended.detail == detail
                 || ended.state == RunState::InDoubt
                     && ended.detail.strip_prefix(detail).is_some_and(|rest| rest.starts_with("; "))
@@ -158,17 +158,17 @@ fn compare(
     };
     match outcome {
         Ok(output) => {
-            // After it the host's own check may have failed, in which the action has no part.
-            let went_well = end.is_some_and(|ended| {
+            // The host's own check comes after the action, and may have failed.
+            let succeeded = end.is_some_and(|ended| {
                 matches!(ended.state, RunState::Succeeded | RunState::Rehearsed)
                     || ended.detail.starts_with("the host's own check of ")
             });
             let recorded_output = end.and_then(|ended| ended.output.as_ref());
             let rehearsed = started.mode == remit_journal::Mode::Rehearse;
             let same = rehearsed || recorded_output == Some(&output);
-            match (went_well && same, cut) {
+            match (succeeded && same, cut) {
                 (true, _) => Ok(true),
-                // It had returned when it was cut; or the record does not say.
+                // The action had returned before the record was cut short, or the record has no output.
                 (false, true) if same || recorded_output.is_none() => Ok(false),
                 (false, _) => {
                     let expected = recorded_output.map(ToString::to_string);
@@ -179,7 +179,7 @@ fn compare(
                 }
             }
         }
-        // What was refused then was refused now, and nothing on record came after it.
+        // The call that was refused in the run was refused again, and the record has nothing after it.
         Err(Stop::Fault(Fault::Recorded(_))) => Ok(true),
         Err(stop @ Stop::Fault(Fault::Record { .. })) => Err(Differs::Broken(stop)),
         Err(stop) if failed(&stop.to_string()) => Ok(true),
@@ -190,7 +190,7 @@ fn compare(
 /// The first end of a run.
 fn end_of(records: &[(u64, Record)]) -> Option<&Ended> {
     let mut ends = records.iter().take_while(
-        // What a recovery wrote is not the run's own end.
+        // An end that a recovery wrote is not the run's own.
         |(_, r)| !matches!(&r.event, Event::Phase(entered) if entered.phase == Phase::Recover),
     );
     ends.find_map(|(_, record)| match &record.event {
@@ -211,12 +211,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_difference_tells_nothing_of_what_was_told_in_confidence() {
+    fn a_difference_shows_no_secret() {
         let text = |text: &str| text.to_owned();
         let found =
             Divergence { at: text("the end"), expected: text("hunter2"), got: text("the key is hunter2") };
-        assert_eq!(told(found.clone(), false), found);
-        let shown = told(found, true);
+        assert_eq!(shown(found.clone(), false), found);
+        let shown = shown(found, true);
         assert!(shown.at == "the end" && !shown.to_string().contains("hunter2"), "{shown}");
     }
 }

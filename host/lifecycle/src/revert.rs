@@ -1,13 +1,15 @@
-//! Taking a run back. Needs no grant: the right to undo outlives the right to do.
+//! Reverts of runs. A revert needs no grant, because the right to undo outlives the right to do.
 
-use remit_gate::{Phase, State};
-use remit_journal::{Event, Mode, PhaseEntered, Record, RunId, RunState, UndoResult};
+use std::collections::HashSet;
+
+use remit_gate::{Phase, State, UndoGate};
+use remit_journal::{Event, Intent, Mode, PhaseEntered, Record, RunId, RunState, UndoResult};
 use remit_policy::PolicyAction;
-use remit_sandbox::Consumed;
 use remit_trust::KeyId;
 use serde::Serialize;
 
-use crate::authority::{Actor, Order, Prepared, SaidBy, What, prepare_order};
+use crate::actor::{Actor, CheckedActor, prepare_order};
+use crate::authority::{Order, Prepared, What};
 use crate::changes::{Change, changes, genuine};
 use crate::claim::Claim;
 use crate::host::blocking;
@@ -26,7 +28,7 @@ pub struct Step {
     pub resource: String,
     /// The arguments of the operation, without the resource.
     pub arguments: serde_json::Value,
-    /// What it found there, in a few words, and what is put back.
+    /// The state before the change, in a few words: what is restored. None if there is nothing to say.
     pub found: Option<String>,
     /// How the undo ended; in a dry run, how it would.
     pub result: UndoResult,
@@ -42,7 +44,7 @@ pub struct Reverted {
 }
 
 impl Reverted {
-    /// The state this leaves the run in.
+    /// The state that the run has after this revert.
     #[must_use]
     pub fn state(&self) -> RunState {
         let worst = self.steps.iter().map(|step| match step.result {
@@ -56,29 +58,27 @@ impl Reverted {
             Some(_) => RunState::InDoubt,
         }
     }
-}
 
-impl Reverted {
-    /// The result of a revert by hand, in one sentence.
+    /// The result of a revert by a person, in one sentence.
     fn words(&self) -> String {
-        let done = |step: &&Step| matches!(step.result, UndoResult::Undone | UndoResult::AlreadyUndone);
-        match self.steps.iter().find(|step| !done(step)) {
-            Some(step) => format!("call {} could not be taken back: {}", step.call, undo_words(&step.result)),
+        match self.steps.iter().find(|step| !is_undone(&step.result)) {
+            Some(step) => format!("call {} could not be undone: {}", step.call, undo_words(&step.result)),
             None if self.steps.iter().all(|step| step.result == UndoResult::AlreadyUndone) => {
-                "there was nothing left to take back".to_owned()
+                "there was nothing left to undo".to_owned()
             }
-            None => "taken back by hand".to_owned(),
+            None => "reverted by hand".to_owned(),
         }
     }
 }
 
-/// Undoes changes in reverse order. Stops at the first that cannot be undone, unless told to keep going: what
-/// came before it may be what it rests on, and a person decides.
+/// Undoes changes in reverse order. Stops at the first that cannot be undone, unless told to keep going: it may depend on
+/// the changes before it, so a person decides.
 pub(crate) async fn revert_changes(
     host: &Host,
     run: RunId,
     changes: &[Change],
     keep_going: bool,
+    dry_run: bool,
 ) -> Result<Reverted, Error> {
     let mut reverted = Reverted::default();
     if changes.is_empty() {
@@ -86,6 +86,7 @@ pub(crate) async fn revert_changes(
     }
     let gate = host.undo_gate(run)?;
     let mut stopped = false;
+    let mut hidden = HashSet::new();
     for change in changes.iter().rev() {
         if stopped {
             reverted.left.push(change.words());
@@ -93,53 +94,38 @@ pub(crate) async fn revert_changes(
         }
         let result = if change.is_undone() {
             UndoResult::AlreadyUndone
+        } else if dry_run {
+            preview(&gate, change, !hidden.insert(&change.intent.resource)).await?
         } else if change.needs_a_person() {
             UndoResult::InDoubt { live: compared(change.live(&gate).await?) }
         } else {
             change.operation.undo(&gate, &change.intent).await?
         };
-        stopped = !keep_going && !matches!(result, UndoResult::Undone | UndoResult::AlreadyUndone);
+        stopped = !keep_going && !is_undone(&result);
         reverted.steps.push(step(change, result));
     }
     Ok(reverted)
 }
 
-/// What [`revert_changes`] would do, from a look at the live systems.
-async fn rehearse_revert(
-    host: &Host,
-    run: RunId,
-    changes: &[Change],
-    keep_going: bool,
-) -> Result<Reverted, Error> {
-    let gate = host.undo_gate(run)?;
-    let mut reverted = Reverted::default();
-    let mut stopped = false;
-    // A later change of the same resource hides what an earlier one left: that one is taken as it is on
-    // record.
-    let mut hidden = std::collections::HashSet::new();
-    for change in changes.iter().rev() {
-        if stopped {
-            reverted.left.push(change.words());
-            continue;
-        }
-        let first = hidden.insert(change.intent.resource.clone());
-        let live = if first { change.live(&gate).await? } else { State::After };
-        let result = match (&change.intent.irrevocable_because, live) {
-            _ if change.is_undone() => UndoResult::AlreadyUndone,
-            (_, live) if change.needs_a_person() => UndoResult::InDoubt { live: compared(live) },
-            (_, State::Before) => UndoResult::AlreadyUndone,
-            (_, State::Other(live)) => UndoResult::Conflict { live },
-            (Some(why), State::After) => UndoResult::NotReversible { why: why.clone() },
-            (None, State::After) => UndoResult::Undone,
-        };
-        stopped = !keep_going && !matches!(result, UndoResult::Undone | UndoResult::AlreadyUndone);
-        reverted.steps.push(step(change, result));
-    }
-    Ok(reverted)
+/// How the undo of a change would end. If a later change of the same resource hides what this one left, the live system
+/// cannot show it, and it is taken to be as the journal says.
+async fn preview(gate: &UndoGate, change: &Change, hidden: bool) -> Result<UndoResult, Error> {
+    let live = if hidden { State::After } else { change.live(gate).await? };
+    Ok(match (&change.intent.irrevocable_because, live) {
+        (_, live) if change.needs_a_person() => UndoResult::InDoubt { live: compared(live) },
+        (_, State::Before) => UndoResult::AlreadyUndone,
+        (_, State::Other(live)) => UndoResult::Conflict { live },
+        (Some(why), State::After) => UndoResult::NotReversible { why: why.clone() },
+        (None, State::After) => UndoResult::Undone,
+    })
+}
+
+fn is_undone(result: &UndoResult) -> bool {
+    matches!(result, UndoResult::Undone | UndoResult::AlreadyUndone)
 }
 
 fn step(change: &Change, result: UndoResult) -> Step {
-    let remit_journal::Intent { call, operation, resource, .. } = &change.intent;
+    let Intent { call, operation, resource, .. } = &change.intent;
     Step {
         call: *call,
         operation: operation.clone(),
@@ -158,7 +144,7 @@ fn compared(live: State) -> String {
     }
 }
 
-/// What a revert of this run would look at; why there can be none.
+/// The changes that a revert of this run would undo; an error if it cannot be reverted.
 fn revertible(host: &Host, run: RunId) -> Result<Vec<Change>, Error> {
     let refuse = |why| Err(Error::NotRevertible { run: run.to_string(), why });
     let records = genuine(&host.home, &*host.journal.reader()?, run)?;
@@ -169,7 +155,7 @@ fn revertible(host: &Host, run: RunId) -> Result<Vec<Change>, Error> {
         Event::Ended(ended) => Some(ended.state),
         _ => None,
     });
-    // Read once: what is taken back is what was found genuine.
+    // The records are read once: what is undone is what was found genuine.
     let changes = changes(&records)?;
     if ended.is_some_and(|state| state.next().is_empty()) || changes.is_empty() {
         return refuse("it changed nothing");
@@ -184,14 +170,14 @@ fn claim(host: &Host, run: RunId) -> Result<Claim, Error> {
     })
 }
 
-/// Tells what a revert would do, by a look at the live systems.
+/// Tells what a revert would do, from the live systems. Nothing is changed.
 pub async fn preview_revert(host: &Host, run: RunId, keep_going: bool) -> Result<Reverted, Error> {
     let _claim = blocking(|| claim(host, run))?;
     let changes = blocking(|| revertible(host, run))?;
-    rehearse_revert(host, run, &changes, keep_going).await
+    revert_changes(host, run, &changes, keep_going, true).await
 }
 
-/// Makes what is signed to take a run back.
+/// Makes an order to revert a run, for its signature.
 pub fn prepare_revert(
     host: &Host,
     by: &KeyId,
@@ -199,45 +185,46 @@ pub fn prepare_revert(
     keep_going: bool,
     reason: Option<&str>,
 ) -> Result<Prepared<Order>, Error> {
-    // Found out before anything is signed: without its key there is nothing to begin.
+    // Checked before anything is signed: without the key to its undo data the run cannot be reverted.
     blocking(|| {
         claim(host, run)?;
         revertible(host, run)?;
         host.undo_gate(run)
     })?;
     let what = (PolicyAction::Revert, What::Revert { run, keep_going });
-    prepare_order(host, by, Some(run), what, reason.unwrap_or("taken back by hand"))
+    prepare_order(host, by, Some(run), what, reason.unwrap_or("reverted by hand"))
 }
 
-/// Takes a run back by hand. Doing it twice is harmless; one that was interrupted goes on.
+/// Reverts a run by the order of a person. A second revert is harmless, and an interrupted one can be repeated.
 pub async fn revert(host: &Host, by: &Actor, run: RunId, keep_going: bool) -> Result<Reverted, Error> {
     let _claim = blocking(|| claim(host, run))?;
     let (changes, by) = blocking(|| {
         let changes = revertible(host, run)?;
         host.undo_gate(run)?;
         let ordered = What::Revert { run, keep_going };
-        let by = by.orders(
-            host,
-            &*host.journal.reader()?,
-            Some(run),
-            (PolicyAction::Revert, |what| *what == ordered),
-        )?;
+        let reader = host.journal.reader()?;
+        let by = by.check(host, &reader, Some(run), PolicyAction::Revert, |what| *what == ordered)?;
         Ok::<_, Error>((changes, by))
     })?;
     reopen(host, run, Phase::Revert, Some(&by)).await?;
-    let reverted = revert_changes(host, run, &changes, keep_going).await?;
+    let reverted = revert_changes(host, run, &changes, keep_going, false).await?;
     let detail = reverted.words();
-    end(host, run, reverted.state(), detail, &Consumed::default(), None).await?;
+    end(host, run, reverted.state(), detail).await?;
     Ok(reverted)
 }
 
-/// From here to its next end the run has no state. Without anyone to name, the host itself took it up.
-pub(crate) async fn reopen(host: &Host, run: RunId, phase: Phase, by: Option<&SaidBy>) -> Result<(), Error> {
+/// Takes the run's state away until the next record of its end. `by` is who ordered it; none if the host does so itself.
+pub(crate) async fn reopen(
+    host: &Host,
+    run: RunId,
+    phase: Phase,
+    by: Option<&CheckedActor>,
+) -> Result<(), Error> {
     let entered = PhaseEntered {
         phase,
         principal: by.map(|by| by.name.clone()),
-        reason: by.and_then(SaidBy::reason).map(ToOwned::to_owned),
-        order: by.and_then(|by| Some(by.statement.as_ref()?.document.clone())),
+        reason: by.and_then(CheckedActor::reason).map(ToOwned::to_owned),
+        order: by.and_then(|by| Some(by.statement()?.document.clone())),
     };
     Ok(host.journal.commit(Record::now(run, entered)).await?)
 }

@@ -1,4 +1,4 @@
-//! A live run, from its start on record to a named end.
+//! Live runs, from the record of the start to a state.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use crate::own_words::{OwnWords, withheld};
 use crate::plan::{admit, end_with, header, output};
 use crate::recover::{conclude, in_doubt};
 use crate::revert::Reverted;
+use crate::turn::Turn;
 use crate::{Error, Host, Input, components};
 
 /// The result of a live run.
@@ -28,7 +29,7 @@ pub struct Finished {
     pub state: RunState,
     /// What the action returned; none if it did not return a value.
     pub output: Option<serde_json::Value>,
-    /// Whether that, and what else the action said in its own words, is sealed: it had been told a secret or content.
+    /// Whether the output and the action's own messages are sealed, because it was given a secret or content.
     pub sealed: bool,
     /// Why the run did not succeed; none if it did.
     pub cause: Option<Error>,
@@ -47,7 +48,7 @@ pub struct Started {
 }
 
 impl Started {
-    /// Waits for its end. An error means that the journal or a backend failed, and the run has no end on record.
+    /// Waits for the run's end. An error means that the journal or a backend failed, and that the run has no state.
     pub async fn end(self) -> Result<Finished, Error> {
         match self.end.await {
             Ok(end) => end,
@@ -59,8 +60,8 @@ impl Started {
     }
 }
 
-/// A run on record, with all that it goes on with.
-struct Going {
+/// A run that was started, with everything that it needs.
+struct Running {
     host: Host,
     run: RunId,
     action: Admitted,
@@ -70,16 +71,18 @@ struct Going {
     meter: Meter,
     sealer: Arc<Sealer>,
     on_failure: OnFailure,
-    /// The run's lock, held until its end is on record, so that no other process reverts or recovers it.
+    /// The run's lock. It is held until the run has a state, so that no other process reverts or recovers it.
     _claim: Claim,
 }
 
-/// Puts a run under a grant on record, and lets it go on in a task of its own. An error means that nothing was started.
+/// Puts the start of a run on record and runs it in a task of its own. `turn` is held until then, so that no two starts count
+/// the same budget. An error means that nothing was started.
 pub(crate) async fn begin(
     host: &Host,
     candidate: &Candidate,
     input: &Input,
     grant: Grant,
+    turn: Turn,
 ) -> Result<Started, Error> {
     let run = grant.run();
     let (action, claim, (sealer, key)) = blocking(|| {
@@ -95,13 +98,13 @@ pub(crate) async fn begin(
     let mut started = header(&action, Mode::Live, input, &grant.scope, &grant.facts, &grant.principal)?;
     started.started_by = Some(grant.started_by);
     started.grant = Some(grant.on_record);
-    // From here on nothing is missed that takes its authority away.
+    // The watch begins before the start is on record, so that no revocation is missed.
     let watch = host.journal.watch(run);
     // The use is counted in the same transaction that makes the run exist.
     host.journal.start(Record::now(run, started), key).await?;
-    drop(grant.turn);
+    drop(turn);
 
-    let going = Going {
+    let running = Running {
         run,
         seed,
         on_failure: grant.scope.on_failure,
@@ -123,11 +126,11 @@ pub(crate) async fn begin(
         sealer,
         _claim: claim,
     };
-    Ok(Started { run, end: tokio::spawn(going.finish()) })
+    Ok(Started { run, end: tokio::spawn(running.finish()) })
 }
 
-impl Going {
-    /// To a named end, on record.
+impl Running {
+    /// Runs the action, checks its changes, and writes the state that the run comes to.
     async fn finish(self) -> Result<Finished, Error> {
         let Self { host, run, action, input, seed, gate, mut meter, sealer, on_failure, _claim } = self;
         let mut returned = None;
@@ -151,9 +154,9 @@ impl Going {
                 Ok((state, note, reverted)) => {
                     (state, format!("{cause}{note}"), Some((cause, note)), reverted)
                 }
-                // The journal or a backend is gone: what is on disk says the rest, and `remit revert` goes on.
+                // The journal or a backend failed. The run has no state, and the next recovery gives it one.
                 Err(error) => {
-                    tracing::error!(%run, %error, "the run could not be brought to an end");
+                    tracing::error!(%run, %error, "the run could not be brought to a state");
                     return Err(error);
                 }
             },
@@ -175,6 +178,7 @@ impl Going {
     }
 }
 
+/// Undoes the changes of a failed run, or holds them. Returns the run's state, a note for its detail, and what was undone.
 async fn after_failure(
     host: &Host,
     run: RunId,
@@ -183,7 +187,6 @@ async fn after_failure(
     on_failure: OnFailure,
 ) -> Result<(RunState, String, Option<Reverted>), Error> {
     gate.enter(Phase::Revert)?;
-    // The run's own gate saw every change, so the list is complete.
     let changes = made(gate)?;
     let (state, reverted) = conclude(host, run, &changes, on_failure).await?;
     let refused = matches!(cause, Error::Stop(stop) if stop.is_refusal());
@@ -192,13 +195,13 @@ async fn after_failure(
     Ok((state, note, Some(reverted).filter(|reverted| !reverted.steps.is_empty())))
 }
 
-/// The host's own look at each change, on a path the action has no part in.
+/// The host's own check of each change, on a path that the action cannot influence.
 async fn host_check(host: &Host, run: RunId, changes: &[Change]) -> Result<(), Error> {
     let gate = host.undo_gate(run)?;
-    let mut seen = HashSet::new();
+    let mut checked = HashSet::new();
     for change in changes.iter().rev() {
-        // A later change of the same resource explains why an earlier one no longer stands.
-        if !seen.insert(&change.intent.resource) {
+        // After a later change of the same resource, the state that an earlier one left is gone.
+        if !checked.insert(&change.intent.resource) {
             continue;
         }
         let state = change.live(&gate).await?;

@@ -1,4 +1,4 @@
-//! Configuration and rules as a snapshot, looked at again when a file that they are made of changed.
+//! Configuration and rules as they were read last. They are read again when one of their files changes.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -29,7 +29,8 @@ impl Home {
     }
 }
 
-/// A file's identity and state. It differs after every change, even if the file's times are set back.
+/// The identity and state of a file: device, inode, size, and time of the last status change. It differs after every
+/// change, because no program can set the last.
 type Stamp = Option<(u64, u64, u64, i64, i64)>;
 
 fn stamp(path: &Path) -> Stamp {
@@ -64,24 +65,24 @@ impl Stamps {
         self
     }
 
-    fn are_so(&self) -> bool {
+    fn are_current(&self) -> bool {
         self.settled && !self.files.is_empty() && self.files.iter().all(|(file, was)| stamp(file) == *was)
     }
 }
 
-/// A value that files are read for, and those files as they were when it was.
+/// A value that was read from files, and the stamps of these files from before they were read.
 #[derive(Debug)]
-struct Seen<T> {
+struct Snapshot<T> {
     from: Stamps,
     value: Arc<T>,
 }
 
-/// What was read last, and what it was read from.
+/// The configuration and the rules that were read last.
 #[derive(Debug)]
 pub(crate) struct Watched {
     home: Home,
-    setup: Mutex<Option<Seen<Setup>>>,
-    rules: Mutex<Option<Seen<Rules>>>,
+    setup: Mutex<Option<Snapshot<Setup>>>,
+    rules: Mutex<Option<Snapshot<Rules>>>,
 }
 
 impl Watched {
@@ -90,8 +91,8 @@ impl Watched {
     }
 
     pub(crate) fn setup(&self) -> Result<Arc<Setup>, Error> {
-        look(&self.setup, || {
-            // Before what they are of is read: a change meanwhile is found the next time.
+        current(&self.setup, || {
+            // The stamp is taken before the file is read, so that a change in between is found the next time.
             let stamps = Stamps::of([self.home.config()]);
             let config = self.home.load()?;
             let publishers = config.trust.publishers.iter().map(|file| self.home.path().join(file));
@@ -101,32 +102,32 @@ impl Watched {
     }
 
     pub(crate) fn rules(&self) -> Result<Arc<Rules>, Error> {
-        look(&self.rules, || {
+        current(&self.rules, || {
             let stamps = Stamps::of(self.home.files_of_rules()?);
             Ok((stamps, self.home.rules()?))
         })
     }
 }
 
-/// What was read last, if nothing that it was read from changed. Otherwise read anew: what cannot be read is an error, and
-/// what was in force before is not any more.
-fn look<T>(
-    seen: &Mutex<Option<Seen<T>>>,
+/// Returns the snapshot if its files did not change, and reads them again otherwise. If that fails, the old value is not in
+/// force any more.
+fn current<T>(
+    snapshot: &Mutex<Option<Snapshot<T>>>,
     read: impl FnOnce() -> Result<(Stamps, T), Error>,
 ) -> Result<Arc<T>, Error> {
-    let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(seen) = &*seen
-        && seen.from.are_so()
+    let mut snapshot = snapshot.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(snapshot) = &*snapshot
+        && snapshot.from.are_current()
     {
-        return Ok(Arc::clone(&seen.value));
+        return Ok(Arc::clone(&snapshot.value));
     }
-    let before = seen.take();
+    let before = snapshot.take();
     let (from, value) = read()?;
     if before.is_some_and(|before| before.from.files != from.files) {
-        tracing::info!(files = from.files.len(), "configuration or rules were read anew");
+        tracing::info!(files = from.files.len(), "configuration or rules were read again");
     }
     let value = Arc::new(value);
-    *seen = Some(Seen { from, value: Arc::clone(&value) });
+    *snapshot = Some(Snapshot { from, value: Arc::clone(&value) });
     Ok(value)
 }
 
@@ -142,14 +143,14 @@ mod tests {
         let file = folder.path().join("principals.toml");
         for kind in ["agent", "human"] {
             fs::write(&file, kind).unwrap();
-            assert!(!Stamps::of([file.clone()]).are_so(), "{kind}");
+            assert!(!Stamps::of([file.clone()]).are_current(), "{kind}");
         }
         std::thread::sleep(std::time::Duration::from_secs(5));
         let settled = Stamps::of([file.clone()]);
-        assert!(settled.are_so());
+        assert!(settled.are_current());
         fs::write(&file, "agent").unwrap();
-        assert!(!settled.are_so());
+        assert!(!settled.are_current());
         let missing = Stamps::of([folder.path().join("none")]);
-        assert!(missing.are_so());
+        assert!(missing.are_current());
     }
 }

@@ -1,16 +1,17 @@
-//! The status of a host, for an operator on call: what blocks it, what waits for whom, what is in progress, and what
-//! ends soon.
+//! The status of a host, for an operator on call: what blocks it, what waits for whom, what is in progress, and what ends
+//! soon.
 
 use jiff::{SignedDuration, Timestamp};
 use remit_journal::{About, Basis, LedgerEvent, Reader, RequestId, RestsOn, RunId, RunState, RunSummary};
 use serde::Serialize;
 
-use crate::authority::{Budgets, budgets, unreviewed_runs, waiting_for_room, who, who_may_approve};
+use crate::authority::{may_be_valid, subject, unreviewed_runs};
 use crate::claim::Claim;
-use crate::{Asks, Error, Home, Lacks, RequestState, Rules, Status};
+use crate::{
+    Asks, Budgets, Error, Home, Lacks, RequestState, Rules, Status, budgets, waiting_for_room,
+    who_may_approve,
+};
 
-/// No request is valid for longer than this, so older ones are not read.
-const LONGEST: SignedDuration = SignedDuration::from_hours(31 * 24);
 /// A request for a run that ends within this time is reported.
 const SOON: SignedDuration = SignedDuration::from_hours(4);
 /// The same for standing scopes. It is longer, because a new one must be requested and approved.
@@ -106,20 +107,47 @@ pub struct HostStatus {
 /// Who froze the host; none if it is not frozen.
 pub fn frozen(reader: &Reader) -> Result<Option<Frozen>, Error> {
     let thaw = RestsOn { basis: Basis::Thaw, since: reader.size()? };
-    let Some(withdrawn) = reader.struck(&[thaw])? else { return Ok(None) };
+    let Some(revoked) = reader.struck(&[thaw])? else { return Ok(None) };
     for (_, act) in reader.acts(About::Host)?.into_iter().rev() {
         if let LedgerEvent::Frozen(statement) = act.event {
             return Ok(Some(Frozen { by: statement.principal, at: act.at, reason: statement.reason }));
         }
     }
-    // The table says that the host is frozen, but no act does. `remit audit verify` reports that; the host counts as
+    // The journal's table says that the host is frozen, and no record does. The audit reports that, and the host counts as
     // frozen.
-    Ok(Some(Frozen { by: "nobody on record".to_owned(), at: Timestamp::UNIX_EPOCH, reason: withdrawn.why }))
+    Ok(Some(Frozen { by: "nobody on record".to_owned(), at: Timestamp::UNIX_EPOCH, reason: revoked.why }))
+}
+
+/// The runs that are in progress, or that need somebody.
+#[derive(Default)]
+pub(crate) struct OpenRuns {
+    pub(crate) going_on: Vec<RunSummary>,
+    /// Runs without a state whose host is gone.
+    pub(crate) left_behind: Vec<RunSummary>,
+    pub(crate) in_doubt: Vec<RunSummary>,
+    pub(crate) held: Vec<RunSummary>,
+}
+
+impl OpenRuns {
+    pub(crate) fn read(home: &Home, reader: &Reader) -> Result<Self, Error> {
+        let mut open = Self::default();
+        for run in reader.runs()? {
+            match run.state {
+                None if Claim::is_held(home, run.run)? => open.going_on.push(run),
+                None => open.left_behind.push(run),
+                Some(RunState::InDoubt) => open.in_doubt.push(run),
+                Some(RunState::Held) => open.held.push(run),
+                Some(_) => {}
+            }
+        }
+        Ok(open)
+    }
 }
 
 /// Reads the status of a home. Changes nothing.
 pub fn status(home: &Home, reader: &Reader) -> Result<HostStatus, Error> {
     let now = Timestamp::now();
+    let OpenRuns { going_on, left_behind, in_doubt, held } = OpenRuns::read(home, reader)?;
     let mut status = HostStatus {
         at: now,
         frozen: frozen(reader)?,
@@ -127,22 +155,13 @@ pub fn status(home: &Home, reader: &Reader) -> Result<HostStatus, Error> {
         waiting: Vec::new(),
         approved: Vec::new(),
         standing: Vec::new(),
-        going_on: Vec::new(),
-        left_behind: Vec::new(),
-        in_doubt: Vec::new(),
-        held: Vec::new(),
-        to_review: unreviewed_runs(reader)?,
+        going_on,
+        left_behind,
+        in_doubt,
+        held,
+        to_review: unreviewed_runs(reader, None)?,
         ends_soon: Vec::new(),
     };
-    for run in reader.runs()? {
-        match run.state {
-            None if Claim::is_held(home, run.run)? => status.going_on.push(run),
-            None => status.left_behind.push(run),
-            Some(RunState::InDoubt) => status.in_doubt.push(run),
-            Some(RunState::Held) => status.held.push(run),
-            Some(_) => {}
-        }
-    }
     match home.rules() {
         Ok(rules) => {
             status.requests(reader, &rules, now)?;
@@ -157,25 +176,25 @@ pub fn status(home: &Home, reader: &Reader) -> Result<HostStatus, Error> {
 impl HostStatus {
     fn requests(&mut self, reader: &Reader, rules: &Rules, now: Timestamp) -> Result<(), Error> {
         for id in reader.requests()? {
-            if id.made().saturating_add(LONGEST).is_ok_and(|end| end < now) {
+            if !may_be_valid(id, now) {
                 continue;
             }
             // A request that cannot be read gives no authority. `remit requests --all` reports it.
-            let Ok(case) = RequestState::load(reader, rules, id) else { continue };
-            let lacks = match case.status(rules) {
+            let Ok(state) = RequestState::load(reader, rules, id) else { continue };
+            let lacks = match state.status(rules) {
                 Status::Waiting(lacks) => Some(lacks),
                 Status::Approved => None,
                 _ => continue,
             };
             let waits = lacks.is_some();
-            let may_approve = if waits { who_may_approve(reader, rules, &case)? } else { Vec::new() };
-            let voices: Vec<_> =
-                may_approve.iter().filter_map(|name| rules.principals.get(name)).map(who).collect();
-            let standing = match &case.request.asks {
+            let may_approve = if waits { who_may_approve(reader, rules, &state)? } else { Vec::new() };
+            let approvers: Vec<_> =
+                may_approve.iter().filter_map(|name| rules.principals.get(name)).map(subject).collect();
+            let standing = match &state.request.asks {
                 Asks::Standing(standing) => Some(standing),
                 Asks::Run { .. } => None,
             };
-            let until = case.request.not_after;
+            let until = state.request.not_after;
             let soon = if standing.is_some() { SOON_STANDING } else { SOON };
             if until.duration_since(now) < soon {
                 let what = if standing.is_some() { "standing scope" } else { "request" };
@@ -183,18 +202,18 @@ impl HostStatus {
             }
             let open = Open {
                 request: id,
-                action: case.request.action_words(),
-                target: case.request.targets(),
-                by: case.request.requester.clone(),
-                reason: case.request.reason.clone(),
-                since: case.request.not_before,
+                action: state.request.action_words(),
+                target: state.request.targets(),
+                by: state.request.requester.clone(),
+                reason: state.request.reason.clone(),
+                since: state.request.not_before,
                 until,
                 needs: lacks.as_ref().map(Lacks::words).unwrap_or_default(),
-                out_of_reach: lacks.is_some_and(|lacks| lacks.is_beyond(&voices)),
+                out_of_reach: lacks.is_some_and(|lacks| lacks.is_beyond(&approvers)),
                 may_approve,
-                may_start: case.request.triggers.clone(),
-                waits_for_room: waiting_for_room(reader, rules, &case)?,
-                budgets: standing.map(|standing| budgets(reader, &case, standing)).transpose()?,
+                may_start: state.request.triggers.clone(),
+                waits_for_room: waiting_for_room(reader, rules, &state)?,
+                budgets: standing.map(|standing| budgets(reader, &state, standing)).transpose()?,
             };
             match (waits, standing) {
                 (true, _) => self.waiting.push(open),

@@ -2,20 +2,20 @@
 
 use jiff::Timestamp;
 use remit_journal::{Reader, Record, RunId, RunState};
-use remit_policy::Need;
 use remit_sandbox::Consumed;
 use remit_trust::Digest;
 use remit_trust::principals::{PrincipalKind, Principals};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::authority::{differences, waiting_for_room};
 use crate::notify::Delivery;
 use crate::revert::{Reverted, Step};
 use crate::run::Finished;
 use crate::status::Frozen;
 use crate::timeline::Timeline;
-use crate::{Error, Given, Powers, Request, RequestState, Rules, Status};
+use crate::{
+    Error, Given, Needed, Powers, Request, RequestState, Rules, Status, differences, waiting_for_room,
+};
 
 /// A request and its status.
 #[derive(Debug, Serialize)]
@@ -33,7 +33,7 @@ pub struct RequestView<'a> {
     /// Why the request gives no authority, if it is closed or forbidden; otherwise none.
     pub why: Option<String>,
     /// The approvals that are required, each with how many are missing; empty unless the request waits for approvals.
-    pub missing: Vec<MissingView>,
+    pub missing: Vec<Needed>,
     /// Every approval, whether it counts or not.
     pub approvals: Vec<ApprovalView<'a>>,
     /// How many runs have started under it.
@@ -42,17 +42,6 @@ pub struct RequestView<'a> {
     pub differs: Vec<String>,
     /// Each budget that prevents a start now although the request is approved.
     pub waits_for_room: Vec<String>,
-}
-
-/// A requirement for approvals that a request waits for.
-#[derive(Debug, Serialize)]
-pub struct MissingView {
-    /// The name of the policy that requires them.
-    pub policy: String,
-    /// How many approvals, and whose: `2 humans of security`.
-    pub needs: String,
-    /// How many of them are missing.
-    pub missing: usize,
 }
 
 /// One decision about a request.
@@ -72,22 +61,17 @@ pub struct ApprovalView<'a> {
 
 impl<'a> RequestView<'a> {
     /// The full view of one request.
-    pub fn of(reader: &Reader, rules: &Rules, case: &'a RequestState) -> Result<Self, Error> {
-        let waits = waiting_for_room(reader, rules, case)?;
-        Ok(Self { differs: differences(reader, case)?, ..Self::listed(case, case.status(rules), waits) })
+    pub fn of(reader: &Reader, rules: &Rules, state: &'a RequestState) -> Result<Self, Error> {
+        let waits = waiting_for_room(reader, rules, state)?;
+        Ok(Self { differs: differences(reader, state)?, ..Self::listed(state, state.status(rules), waits) })
     }
 
     /// The view of a request in a list.
     #[must_use]
-    pub fn listed(case: &'a RequestState, status: Status, waits_for_room: Vec<String>) -> Self {
+    pub fn listed(state: &'a RequestState, status: Status, waits_for_room: Vec<String>) -> Self {
         let name = status.name();
-        let missing = |(need, missing): (Need, usize)| MissingView {
-            needs: need.to_string(),
-            policy: need.policy,
-            missing,
-        };
         let (missing, why) = match status {
-            Status::Waiting(lacks) => (lacks.needs.into_iter().map(missing).collect(), None),
+            Status::Waiting(lacks) => (lacks.needs.into_iter().map(Needed::from).collect(), None),
             Status::Closed(why) | Status::Forbidden(why) => (Vec::new(), Some(why)),
             _ => (Vec::new(), None),
         };
@@ -99,15 +83,15 @@ impl<'a> RequestView<'a> {
             why_not: given.counts.as_ref().err().map(String::as_str),
         };
         Self {
-            request: &case.request,
-            target: case.request.targets(),
-            powers: case.request.powers(),
-            digest: case.digest,
+            request: &state.request,
+            target: state.request.targets(),
+            powers: state.request.powers(),
+            digest: state.digest,
             status: name,
             why,
             missing,
-            approvals: case.approvals.iter().map(approval).collect(),
-            started: case.started,
+            approvals: state.approvals.iter().map(approval).collect(),
+            started: state.started,
             differs: Vec::new(),
             waits_for_room,
         }

@@ -77,7 +77,7 @@ pub fn ask_witnesses(host: &Host) -> Result<Vec<Witnessed>, Error> {
             scope.spawn(move || send.send((*n, ask(agent, entry, witness, &log, from))));
         }
         drop(send);
-        // What one signed before of this very checkpoint stays with it, whether or not it answers now.
+        // Earlier cosignatures of this checkpoint are kept, whether or not the witness answers now.
         let kept = asked.iter().filter_map(|(_, _, witness)| {
             let kept = known.iter().find(|kept| kept.size == size && kept.witness == witness.name())?;
             witness.verify(&note, kept.note.rsplit_once("\n\n")?.1).ok()
@@ -111,13 +111,13 @@ struct Log<'a> {
 }
 
 impl Log<'_> {
-    /// The proof that the log continues from size `from`. It is made from the journal, whatever a witness claims to
-    /// have seen.
+    /// The proof that the log continues from size `from`. It is made from the journal, whatever a witness claims to have
+    /// signed.
     fn growth(&self, from: u64) -> Result<Vec<remit_tlog::Hash>, String> {
         if from > self.size {
             return Err(format!(
-                "it claims to have signed {from} records of this log, which has {}: either it is wrong, or the journal \
-                 was put back; keep both, and find out",
+                "it claims to have signed {from} records of this log, which has {}: either the witness is wrong, or an \
+                 older journal was restored; keep the journal and the witness's answer, and find out which",
                 self.size
             ));
         }
@@ -127,7 +127,7 @@ impl Log<'_> {
     }
 }
 
-/// One witness: its signature, or why there is none, in words.
+/// Asks one witness. Returns its cosignature, or why there is none.
 fn ask(
     agent: &Agent,
     entry: &WitnessConfig,
@@ -136,10 +136,10 @@ fn ask(
     mut from: u64,
 ) -> Result<Cosignature, String> {
     let url = format!("{}/add-checkpoint", entry.url.trim_end_matches('/'));
-    // What we kept may be of a journal that was put back since; then the witness says where to go on from.
-    let mut proof = log.growth(from.min(log.size))?;
+    // The kept size is larger if an older journal was restored since. The witness then answers with the size it knows.
     from = from.min(log.size);
-    // A witness that knows another size of this log says which: then once more from there.
+    let mut proof = log.growth(from)?;
+    // A witness that signed another size of this log answers with that size, and is asked once more from there.
     for again in [true, false] {
         let body = add_checkpoint_body(from, &proof, log.note);
         let mut answer =
@@ -163,17 +163,17 @@ fn ask(
                     (from, proof) = (known, log.growth(known)?);
                     continue;
                 }
-                Ok(known) => Err(format!("it signed {known} records of this log meanwhile; ask again")),
+                Ok(known) => Err(format!("it has just signed {known} records of this log; ask again")),
                 Err(error) => Err(error.to_string()),
             },
             403 => Err("it does not trust this log's key: give it the content of log.pub".to_owned()),
             404 => Err("it does not know this log: give it the content of log.pub".to_owned()),
             422 => {
-                Err("it has seen another story of this log: keep both, and find out which was changed"
+                Err("it signed another history of this log: keep the journal and the witness's answer, and find out which was changed"
                     .to_owned())
             }
             other => Err(format!("it answered {other}")),
         };
     }
-    Err("it does not settle on a size".to_owned())
+    Err("it answers with another size each time".to_owned())
 }

@@ -1,4 +1,4 @@
-//! Budgets: how much of one is used within the hour, of how much, and when there is room again.
+//! Budgets: how much was used within the past hour, how much is allowed, and from when on there is room again.
 
 use std::fmt;
 
@@ -7,10 +7,11 @@ use remit_journal::{Reader, Spent};
 use remit_policy::{PolicyAction, PolicyRequest, Subject};
 use serde::Serialize;
 
+use super::rules::subject;
 use super::spent::{Counted, HOUR, spent, with_spent};
-use super::{RequestState, Rules, StandingScope};
+use super::{Asks, Request, RequestState, Rules, StandingScope};
 use crate::Error;
-use crate::timeline::second;
+use crate::time::second;
 
 /// One budget of a standing scope.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -19,7 +20,7 @@ pub struct Budget {
     pub used: u64,
     /// How much there may be within an hour.
     pub limit: u64,
-    /// When one more has room, where there is none now.
+    /// From when on there is room for one more; none if there is room now, or never.
     pub free_again: Option<Timestamp>,
 }
 
@@ -34,11 +35,11 @@ pub struct Budgets {
 
 /// Whether there is room in a budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Room {
+pub(crate) enum Room {
     Now,
-    /// From then on, if nothing more is used meanwhile.
+    /// From this time on, if nothing more is used meanwhile.
     From(Timestamp),
-    /// However long one waits: it is more than the budget.
+    /// It is more than the whole budget, so waiting does not help.
     Never,
 }
 
@@ -52,13 +53,13 @@ impl fmt::Display for Room {
     }
 }
 
-/// When what counts since `at` counts no more: to the second, and not a moment too early.
-fn forgotten(at: Timestamp) -> Timestamp {
+/// When a use at `at` counts no more, rounded up to the second so that nobody is told too early.
+fn counts_until(at: Timestamp) -> Timestamp {
     let end = at.checked_add(HOUR).unwrap_or(Timestamp::MAX);
     end.checked_add(SignedDuration::from_secs(1)).map_or(end, second)
 }
 
-/// Whether `wanted` more have room beside `uses`, oldest first, each with how many it was.
+/// Whether there is room for `wanted` more beside `uses`: the time and number of each use, the oldest first.
 fn room(uses: &[(Timestamp, u64)], limit: u64, wanted: u64) -> Room {
     let Some(allowed) = limit.checked_sub(wanted) else { return Room::Never };
     let mut left: u64 = uses.iter().map(|(_, count)| count).sum();
@@ -68,7 +69,7 @@ fn room(uses: &[(Timestamp, u64)], limit: u64, wanted: u64) -> Room {
     for (at, count) in uses {
         left -= count;
         if left <= allowed {
-            return Room::From(forgotten(*at));
+            return Room::From(counts_until(*at));
         }
     }
     Room::Never
@@ -94,9 +95,9 @@ impl fmt::Display for Budget {
     }
 }
 
-/// What is used of the budgets of a standing scope.
-pub fn budgets(reader: &Reader, case: &RequestState, standing: &StandingScope) -> Result<Budgets, Error> {
-    let changes = spent(reader, |spent| spent.of_request(case.request.id))?;
+/// How much of the budgets of a standing scope is used.
+pub fn budgets(reader: &Reader, state: &RequestState, standing: &StandingScope) -> Result<Budgets, Error> {
+    let changes = spent(reader, |spent| spent.of_request(state.request.id))?;
     let runs: Vec<(Timestamp, u64)> = changes.iter().map(|(at, _)| (*at, 1)).collect();
     Ok(Budgets {
         runs: Budget::of(&runs, u64::from(standing.runs_per_hour)),
@@ -104,64 +105,100 @@ pub fn budgets(reader: &Reader, case: &RequestState, standing: &StandingScope) -
     })
 }
 
-/// Whether one more run of so many changes has room in the budgets of a standing scope; why not, if it has none.
-pub(super) fn has_room(
+/// Whether the budgets of a standing scope have room for one more run with `wanted` changes; if not, why.
+pub(crate) fn has_room(
     reader: &Reader,
-    case: &RequestState,
+    state: &RequestState,
     standing: &StandingScope,
     wanted: u64,
 ) -> Result<Result<(), String>, Error> {
-    let uses = spent(reader, |spent| spent.of_request(case.request.id))?;
+    let uses = spent(reader, |spent| spent.of_request(state.request.id))?;
     let runs: Vec<(Timestamp, u64)> = uses.iter().map(|(at, _)| (*at, 1)).collect();
     let limit = u64::from(standing.runs_per_hour);
     match room(&runs, limit, 1) {
         Room::Now => {}
-        none => {
+        room => {
             let used = runs.len();
-            return Ok(Err(format!("its budget of {limit} run(s) an hour is spent: {used} used, {none}")));
+            return Ok(Err(format!("its budget of {limit} run(s) an hour is spent: {used} used, {room}")));
         }
     }
     // A run that changes nothing needs no room for changes.
     match room(&uses, standing.changes_per_hour, wanted) {
-        none @ (Room::From(_) | Room::Never) if wanted > 0 => {
+        room @ (Room::From(_) | Room::Never) if wanted > 0 => {
             let used: u64 = uses.iter().map(|(_, count)| count).sum();
             let limit = standing.changes_per_hour;
             Ok(Err(format!(
-                "its budget of {limit} change(s) an hour would be overdrawn: {used} used, it would make {wanted}; {none}"
+                "its budget of {limit} change(s) an hour would be exceeded: {used} used, the run would make {wanted}; {room}"
             )))
         }
         _ => Ok(Ok(())),
     }
 }
 
-/// When a start that the policies refuse now has room in the budgets that they speak of; none if it is not refused, or for
-/// another reason than what was changed lately.
-pub(super) fn room_by_policies(
+/// From when on the budgets in the policies have room for a start that the policies refuse now. None if they do not refuse
+/// it, or refuse it for another reason.
+pub(crate) fn room_by_policies(
     reader: &Reader,
     rules: &Rules,
     who: &Subject,
-    matter: &PolicyRequest,
+    request: &PolicyRequest,
     of: &Counted<'_>,
     approvers: &[Subject],
 ) -> Result<Option<Room>, Error> {
-    let ask = |matter: &PolicyRequest| {
-        rules.policies.may(who, PolicyAction::Trigger, Some(matter), Timestamp::now(), approvers)
+    let ask = |request: &PolicyRequest| {
+        rules.policies.may(who, PolicyAction::Trigger, Some(request), Timestamp::now(), approvers)
     };
-    let now = ask(matter);
+    let now = ask(request);
     if now.allowed || !now.because.iter().any(|name| rules.policies.is_budget(name)) {
         return Ok(None);
     }
-    let later = |spent: &Spent| ask(&with_spent(matter.clone(), spent, of));
+    let later = |spent: &Spent| ask(&with_spent(request.clone(), spent, of));
     spent(reader, |spent| {
         let nothing = later(&spent.after(Timestamp::MAX));
         if !nothing.allowed {
             return nothing.because.iter().any(|name| rules.policies.is_budget(name)).then_some(Room::Never);
         }
         let starts = spent.starts();
-        // What is allowed once some runs count no more is allowed once more of them do not.
+        // A binary search: what is allowed without the first runs is allowed without more of them, too.
         let first = starts.partition_point(|at| !later(&spent.after(*at)).allowed);
-        starts.get(first).map(|at| Room::From(forgotten(*at)))
+        starts.get(first).map(|at| Room::From(counts_until(*at)))
     })
+}
+
+/// For each principal that may start a request now, the budget in the policies that prevents it: the principal's name,
+/// when there is room, and what the policies say. Empty if one of the principals can start it.
+pub(crate) fn waits(
+    reader: &Reader,
+    rules: &Rules,
+    request: &Request,
+    policy_request: &PolicyRequest,
+    approvers: &[Subject],
+) -> Result<Vec<(String, Room, String)>, Error> {
+    let powers = request.powers();
+    let mut waits = Vec::new();
+    for name in &request.triggers {
+        let Some(principal) = rules.principals.get(name) else { continue };
+        let who = subject(principal);
+        let action = &policy_request.action_name;
+        let of = Counted { requester: &request.requester, starter: name, action, powers: &powers };
+        let start = spent(reader, |spent| with_spent(policy_request.clone(), spent, &of))?;
+        let Some(room) = room_by_policies(reader, rules, &who, &start, &of, approvers)? else {
+            return Ok(Vec::new());
+        };
+        let (action, now) = (PolicyAction::Trigger, Timestamp::now());
+        let verdict = rules.policies.may(&who, action, Some(&start), now, approvers);
+        waits.push((name.clone(), room, verdict.words()));
+    }
+    Ok(waits)
+}
+
+/// For each principal that may start an approved request, the budget in the policies that prevents it now, in words.
+pub fn waiting_for_room(reader: &Reader, rules: &Rules, state: &RequestState) -> Result<Vec<String>, Error> {
+    if state.request.break_glass || matches!(state.request.asks, Asks::Standing(_)) {
+        return Ok(Vec::new());
+    }
+    let waits = waits(reader, rules, &state.request, &state.policy_request, &state.approvers())?;
+    Ok(waits.into_iter().map(|(name, room, why)| format!("{name}: {why}; {room}")).collect())
 }
 
 #[cfg(test)]
@@ -182,7 +219,7 @@ mod tests {
         for (limit, wanted, expected) in [
             (6, 1, Room::Now),
             (5, 0, Room::Now),
-            // Never told before it is so: the run of half past counts until then.
+            // The use at half a second past counts until then.
             (5, 1, Room::From(at("11:00:01"))),
             (4, 1, Room::From(at("11:00:01"))),
             (4, 2, Room::From(at("11:20:01"))),
@@ -207,12 +244,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_comes_after_the_moment() {
+    fn the_time_shown_comes_after_the_end() {
         for text in ["10:00:00", "10:00:00.000000001", "10:00:00.999999999"] {
             let end = at(text).checked_add(HOUR).unwrap();
-            assert!(forgotten(at(text)) > end, "{text}");
-            assert!(forgotten(at(text)) <= end + SignedDuration::from_secs(1), "{text}");
+            assert!(counts_until(at(text)) > end, "{text}");
+            assert!(counts_until(at(text)) <= end + SignedDuration::from_secs(1), "{text}");
         }
-        assert_eq!(forgotten(Timestamp::MAX), Timestamp::MAX);
+        assert_eq!(counts_until(Timestamp::MAX), Timestamp::MAX);
     }
 }

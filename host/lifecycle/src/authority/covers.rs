@@ -4,25 +4,23 @@ use remit_journal::ActionRef;
 
 use super::Which;
 
-/// Whether a standing scope is for this action, by the publisher whose key has this id.
-pub(super) fn covers(which: &Which, action: &ActionRef, by: Option<&str>) -> Result<(), String> {
+/// Whether a standing scope is for this action; if not, why. `publisher` is the id of the key that signed the action.
+pub(crate) fn covers(which: &Which, action: &ActionRef, publisher: Option<&str>) -> Result<(), String> {
     match which {
         Which::Digest(wanted) if wanted.digest == action.digest => Ok(()),
         Which::Digest(wanted) => {
             Err(format!("it is for {} {} ({})", wanted.name, wanted.version, wanted.digest))
         }
-        Which::Published { publisher, name, versions } => {
+        Which::Published { publisher: wanted, name, versions } => {
             let version = semver::Version::parse(&action.version).ok();
-            let same = by == Some(publisher)
+            let same = publisher == Some(wanted)
                 && action.name == *name
                 && version.is_some_and(|version| versions.matches(&version));
             if same {
                 Ok(())
             } else {
-                Err(format!(
-                    "it is for {name} {versions} by the publisher {}",
-                    publisher.get(..12).unwrap_or("")
-                ))
+                let key = wanted.get(..12).unwrap_or_default();
+                Err(format!("it is for {name} {versions} by the publisher {key}"))
             }
         }
     }

@@ -10,7 +10,18 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::Hours;
+use super::{Hours, Powers};
+
+/// The longest time that a request for a run may be valid.
+pub(crate) const MAX_TTL: SignedDuration = SignedDuration::from_hours(24);
+/// The longest time that a standing scope may be valid, and so any request.
+pub(crate) const MAX_STANDING: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// Whether a request may still be valid, by the time in its identifier. Older requests need not be read. The extra day is
+/// for clocks that differ.
+pub(crate) fn may_be_valid(id: RequestId, now: Timestamp) -> bool {
+    now.duration_since(id.made()) < MAX_STANDING + SignedDuration::from_hours(24)
+}
 
 /// A document that a principal signs.
 pub trait Document: Serialize + DeserializeOwned {
@@ -49,7 +60,7 @@ macro_rules! documents {
 
 documents! {
     Request: "request", 1 hours, by requester, at not_before;
-    // It names a request by its digest, and ends with it: time to carry it to another machine and back.
+    // It can be carried to another machine and back. It is valid no longer than its request, which it names by digest.
     Approval: "approval", 24 hours, by principal, at at;
     Trigger: "trigger", 1 hours, by principal, at at;
     Order: "order", 1 hours, by principal, at at;
@@ -248,7 +259,7 @@ pub(crate) struct Signed<D> {
     pub(crate) keys: Vec<remit_trust::KeyId>,
 }
 
-/// Checks an envelope; only what was signed is parsed.
+/// Verifies an envelope, and parses what was signed.
 pub(crate) fn open<D: Document>(
     envelope: &RawValue,
     keys: &[remit_trust::VerifyingKey],
@@ -263,16 +274,16 @@ pub(crate) fn open<D: Document>(
     })
 }
 
-/// Parses a request without checking its signature, and returns it with its digest. Use it for messages only, never for
+/// Parses a document without checking its signature, and returns it with its digest. Use it for messages only, never for
 /// a decision.
-pub(crate) fn claimed(document: &RawValue) -> Option<(Request, Digest)> {
+pub(crate) fn claimed<D: Document>(document: &RawValue) -> Option<(D, Digest)> {
     let envelope: Envelope = serde_json::from_str(document.get()).ok()?;
     let digest = envelope.payload_digest().ok()?;
     Some((serde_json::from_slice(&envelope.payload_named(digest).ok()?).ok()?, digest))
 }
 
 impl Request {
-    /// The action, in words: `rotate-secret 0.1.0`.
+    /// The action and its version: `rotate-secret 0.1.0`.
     #[must_use]
     pub fn action_words(&self) -> String {
         match &self.asks {
@@ -296,20 +307,26 @@ impl Request {
         }
     }
 
-    /// What it would touch, each once; of one that only looks, what it would look at.
+    /// Every power that the request would give: the union of its plan and its scope.
+    #[must_use]
+    pub fn powers(&self) -> Powers {
+        Powers::of(self.plan(), &self.scope)
+    }
+
+    /// The resources that the request could change, each once; if it changes none, those that it could read.
     #[must_use]
     pub fn targets(&self) -> Vec<String> {
         let powers = self.powers();
-        let mut on: Vec<String> = powers.touches().into_iter().map(ToString::to_string).collect();
-        if on.is_empty() {
-            on = powers.all.iter().map(|power| power.resource.to_string()).collect();
-            on.sort();
-            on.dedup();
+        let mut targets: Vec<String> = powers.touches().into_iter().map(ToString::to_string).collect();
+        if targets.is_empty() {
+            targets = powers.all.iter().map(|power| power.resource.to_string()).collect();
+            targets.sort();
+            targets.dedup();
         }
-        on
+        targets
     }
 
-    /// The approved plan, where there is one.
+    /// The plan of a request for a run; none if it has none, and for a standing scope.
     #[must_use]
     pub fn plan(&self) -> Option<&Plan> {
         match &self.asks {

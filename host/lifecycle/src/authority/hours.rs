@@ -30,14 +30,14 @@ pub struct Hours {
 }
 
 impl Hours {
-    /// What holds, in words: `mon-fri 22:00-06:00 UTC (each until the next day)`.
+    /// The hours in words: `mon-fri 22:00-06:00 UTC (each until the next day)`.
     #[must_use]
     pub fn words(&self) -> String {
         let on = if self.from < self.until { "" } else { " (each until the next day)" };
         format!("{self} UTC{on}")
     }
 
-    /// Whether a moment is inside.
+    /// Whether a time is within these hours.
     #[must_use]
     pub fn contain(&self, at: Timestamp) -> bool {
         let at = at.to_zoned(TimeZone::UTC);
@@ -53,7 +53,7 @@ impl Hours {
         if self.from < self.until {
             on(today) && (self.from..self.until).contains(&minute)
         } else {
-            // What began yesterday may still go on.
+            // The hours of the day before may not have ended.
             (on(today) && minute >= self.from) || (on((today + 6) % 7) && minute < self.until)
         }
     }
@@ -92,7 +92,7 @@ fn read(text: &str) -> Result<Hours, String> {
         _ => return Err("it is more than days and hours".to_owned()),
     };
     if days.contains(',') {
-        return Err("it names several ranges of days: give the hours of each by themselves".to_owned());
+        return Err("it names several ranges of days: give the hours of each range by themselves".to_owned());
     }
     if days.starts_with(|c: char| c.is_ascii_digit()) {
         return Err("it does not begin with days, such as mon-sun".to_owned());
@@ -117,7 +117,7 @@ fn read(text: &str) -> Result<Hours, String> {
     Ok(Hours { first, last, from: begins, until: ends })
 }
 
-/// `22:00`, in minutes: two digits each, and nothing else, as `+1` is a number too.
+/// The minutes of a time such as `22:00`. Only digits are accepted, because `+1` would also parse as a number.
 fn time(text: &str) -> Result<u16, String> {
     let two = |text: &str| {
         let digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,4 +1,4 @@
-//! A principal that is known by its key: whether it still is one, and what the policies let it order.
+//! A principal that is known by its key: whether the key is valid, and what the policies allow the principal to order.
 
 use jiff::Timestamp;
 use remit_journal::{Basis, Reader, RestsOn};
@@ -7,7 +7,7 @@ use remit_trust::KeyId;
 use remit_trust::principals::Principal;
 
 use super::Rules;
-use super::rules::who;
+use super::rules::subject;
 use crate::Error;
 
 /// A principal that is identified by one of its own keys, valid now. Holds no private key.
@@ -23,7 +23,7 @@ impl Identity {
     /// The principal as the subject of a policy request.
     #[must_use]
     pub fn who(&self) -> Subject {
-        who(&self.principal)
+        subject(&self.principal)
     }
 
     /// The principal's name.
@@ -35,28 +35,28 @@ impl Identity {
     /// Checks that neither the principal nor its key was revoked.
     pub(crate) fn stands(&self, reader: &Reader) -> Result<(), Error> {
         let since = reader.size()?;
-        // A name can come back under a new key; a key never.
+        // The revocation of a principal ends what it did before; the revocation of a key is for ever.
         let bases = [Basis::Key(self.key.to_string()), Basis::Principal(self.name().to_owned())];
         let rests_on: Vec<_> = bases.into_iter().map(|basis| RestsOn { basis, since }).collect();
         match reader.struck(&rests_on)? {
             None => Ok(()),
-            Some(withdrawn) => Err(Error::Identity {
-                why: withdrawn.to_string(),
-                help: "an administrator gives the principal a new key, if it may go on",
+            Some(revoked) => Err(Error::Identity {
+                why: revoked.to_string(),
+                help: "if the principal may go on, an administrator gives it a new key in principals.toml",
             }),
         }
     }
 
-    /// Whether the policies let it order that.
-    pub(crate) fn may(
+    /// Checks that the principal was not revoked, and that the policies allow it to order this.
+    pub(crate) fn check_allowed(
         &self,
         rules: &Rules,
         reader: &Reader,
-        verb: PolicyAction,
-        matter: Option<&PolicyRequest>,
+        action: PolicyAction,
+        request: Option<&PolicyRequest>,
     ) -> Result<(), Error> {
         self.stands(reader)?;
-        may_order(rules, &self.who(), verb, matter)
+        check_allowed(rules, &self.who(), action, request)
     }
 }
 
@@ -72,7 +72,7 @@ impl Rules {
         };
         if !self.principals.in_force(key, Timestamp::now()) {
             return refuse(
-                format!("the key {} of {} does not count now", key.short(), principal.name),
+                format!("the key {} of {} is not in force now", key.short(), principal.name),
                 "use a key that is in force (`from`, `until` in principals.toml)",
             );
         }
@@ -80,18 +80,18 @@ impl Rules {
     }
 }
 
-/// Whether the policies let a principal order that.
-pub(super) fn may_order(
+/// Checks that the policies allow a principal to order this.
+pub(crate) fn check_allowed(
     rules: &Rules,
     who: &Subject,
-    verb: PolicyAction,
-    matter: Option<&PolicyRequest>,
+    action: PolicyAction,
+    request: Option<&PolicyRequest>,
 ) -> Result<(), Error> {
-    let verdict = rules.policies.may(who, verb, matter, Timestamp::now(), &[]);
+    let verdict = rules.policies.may(who, action, request, Timestamp::now(), &[]);
     if verdict.allowed {
         return Ok(());
     }
-    let what = match verb {
+    let what = match action {
         PolicyAction::Revoke => "revoke this",
         PolicyAction::Freeze => "freeze or unfreeze",
         PolicyAction::Revert => "revert this",

@@ -1,53 +1,42 @@
-//! Who may do it: principals ask, others approve exactly that, and anyone entitled can stop it. The only way to
-//! authority.
+//! What principals sign, the rules that decide about it, and the authority that follows. Nothing here opens a home or
+//! writes to the journal: `submit` does.
 
-mod actor;
-mod again;
 mod budget;
 mod covers;
-mod decide;
 mod documents;
 mod grant;
 mod hours;
 mod identity;
-mod matter;
-mod order;
+mod policy_request;
 mod powers;
 mod proof;
-mod propose;
 mod request_state;
 mod rules;
+mod sign_rules;
 mod signed;
 mod spent;
-mod start;
-mod start_matter;
-mod tell;
-mod turn;
-mod voids;
+mod unreviewed;
 
-pub use actor::Actor;
-pub(crate) use actor::Said as SaidBy;
-pub(crate) use actor::prepare_order;
-pub use budget::{Budget, Budgets, budgets};
-pub use decide::{Decision, prepare_decision, submit_decision, who_may_approve};
-pub(crate) use documents::claimed;
+pub use budget::{Budget, Budgets, budgets, waiting_for_room};
+pub(crate) use budget::{Room, has_room, room_by_policies, waits};
+pub(crate) use covers::covers;
 pub use documents::{Approval, Asks, Document, Order, Request, StandingScope, Trigger, What, Which};
-pub(crate) use grant::Grant;
+pub(crate) use documents::{MAX_STANDING, MAX_TTL, claimed, may_be_valid};
+pub(crate) use grant::{Grant, grant};
 pub use hours::Hours;
 pub use identity::Identity;
-pub(crate) use matter::{matter, matter_of_rehearsal};
-pub use order::{Ordered, Target, prepare_freeze, prepare_review, prepare_revoke, submit_order};
+pub(crate) use identity::check_allowed;
+pub(crate) use policy_request::{
+    policy_request, policy_request_of_rehearsal, policy_request_of_standing_run, policy_request_of_start,
+};
 pub(crate) use powers::kinds;
 pub use powers::{Does, Power, Powers};
 pub use proof::check_authority;
-pub(crate) use propose::unreviewed_runs;
-pub use propose::{
-    RequestOptions, prepare_run_request, prepare_standing_request, submit_request, waiting_for_room,
-};
 pub use request_state::{Given, Lacks, RequestState, Status};
 pub use rules::Rules;
-pub(crate) use rules::who;
+pub(crate) use rules::subject;
+pub use sign_rules::Ending;
+pub(crate) use signed::{Accepted, JITTER, check_reason, digest_of, digests_on_record, refused};
 pub use signed::{Prepared, read_signed};
-pub use start::{Start, prepare_start, submit_start};
-pub use tell::{Could, Explained, Needed, Said, could, differences, explain, orders};
-pub use voids::Ending;
+pub(crate) use spent::Counted;
+pub(crate) use unreviewed::{check_reviewed, unreviewed_runs};

@@ -1,5 +1,5 @@
-//! Every power that a request would give, whether its plan uses it or not. Approvers and policies are given this one
-//! list, so that they cannot see different things.
+//! Every power that a request would give, whether its plan uses it or not. Approvers and policies get this one list, so that
+//! they cannot see different things.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -35,8 +35,8 @@ impl Does {
         }
     }
 
-    /// Whether it is a look, which a scope allows and no plan binds.
-    fn looks(self) -> bool {
+    /// Whether it only reads. A scope allows reads, and no plan binds them.
+    fn reads(self) -> bool {
         matches!(self, Self::Observe | Self::Read)
     }
 
@@ -77,9 +77,9 @@ pub struct Power {
 pub struct Powers {
     /// The powers, each once, those with the least effect first.
     pub all: Vec<Power>,
-    /// Whether what is done is known step by step.
+    /// Whether there is a plan, so that every step is known.
     pub planned: bool,
-    /// How much a run may use.
+    /// The limits of a run.
     pub limits: Limits,
 }
 
@@ -88,8 +88,8 @@ pub(crate) fn kinds() -> BTreeSet<&'static str> {
     granted().filter_map(|interface| interface.kind).collect()
 }
 
-/// What a rule of a scope gives on each of its resources. An interface that this host does not know, a later one may:
-/// it is taken for one that can do everything that the rule accepts.
+/// What a rule of a scope gives on each of its resources. An interface that this host does not know counts as one that can
+/// do everything that the rule accepts, because a later host may know it.
 fn gives(allow: &Allow) -> BTreeSet<Does> {
     let (name, _) = allow.interface();
     let Some(interface) = granted().find(|interface| interface.name == name) else {
@@ -104,21 +104,21 @@ fn gives(allow: &Allow) -> BTreeSet<Does> {
             Effect::Observe => all.extend([Does::Observe]),
             Effect::Change => {
                 all.insert(Does::Change);
-                // One whose prior state cannot be recorded.
+                // A change whose prior state cannot be recorded is irrevocable.
                 all.extend(allow.irrevocable.then_some(Does::Irrevocable));
             }
             Effect::Irrevocable => all.extend(allow.irrevocable.then_some(Does::Irrevocable)),
             Effect::Disclose => all.extend(allow.disclose.then_some(Does::Disclose)),
         }
     }
-    // With other powers, that it also observes says nothing more.
+    // Each of the other powers includes observing.
     if all.len() > 1 {
         all.remove(&Does::Observe);
     }
     all
 }
 
-/// The pattern that is the resource of a step, and nothing else.
+/// The pattern that matches only the resource of a step.
 #[expect(clippy::expect_used, reason = "every canonical resource is a pattern without wildcards")]
 fn exactly(step: &Step) -> Pattern {
     Pattern::new(step.resource.as_str()).expect("a canonical resource is a pattern")
@@ -145,7 +145,7 @@ impl Powers {
     /// adds reads.
     #[must_use]
     pub(crate) fn of_run(plan: &Plan, scope: &Scope) -> Self {
-        Self::union(Some(plan), scope, |allow| gives(allow).into_iter().filter(|does| does.looks()).collect())
+        Self::union(Some(plan), scope, |allow| gives(allow).into_iter().filter(|does| does.reads()).collect())
     }
 
     /// The powers of a rehearsal: it reads whatever the scope names, and changes nothing. It plays a disclosure whether or
@@ -154,10 +154,10 @@ impl Powers {
     pub(crate) fn of_rehearsal(scope: &Scope) -> Self {
         Self::union(None, scope, |allow| {
             let mut all = gives(&Allow { disclose: true, ..allow.clone() });
-            let looks = all.iter().all(|does| does.looks());
+            let reads = all.iter().all(|does| does.reads());
             all.retain(|does| !does.changes());
             // What changes or discloses is one to look by, and so is a rule that accepts too little for a run.
-            if !looks || all.is_empty() {
+            if !reads || all.is_empty() {
                 all.insert(Does::Observe);
             }
             all
@@ -170,7 +170,7 @@ impl Powers {
             for does in gives(allow) {
                 for resource in &allow.resources {
                     let key = |does| (does, allow.interface().0.to_owned(), resource.clone());
-                    // A plan whose change cannot be taken back needs the rule that allows the change itself.
+                    // The rule for an irrevocable change of the plan also gives the change itself, which is no more power.
                     let more = match does {
                         Does::Observe => {
                             [Does::Read, Does::Change, Does::Irrevocable, Does::Disclose].as_slice()
@@ -188,7 +188,7 @@ impl Powers {
         let limits = scope.limits.clone();
         let all = all.into_iter().map(|((does, capability, resource), steps)| {
             let may = if does.changes() { limits.changes } else { limits.host_calls };
-            let at_most = if steps > 0 && !does.looks() { steps } else { may.max(1) };
+            let at_most = if steps > 0 && !does.reads() { steps } else { may.max(1) };
             Power { does, capability, resource, steps, at_most }
         });
         Self { all: all.collect(), planned: plan.is_some(), limits }
@@ -199,17 +199,18 @@ impl Powers {
         self.all.iter().filter(|power| power.steps == 0)
     }
 
-    /// The resources on which it may do that.
+    /// The resources on which a run may do this.
     pub(crate) fn on(&self, does: Does) -> BTreeSet<Pattern> {
         self.all.iter().filter(|power| power.does == does).map(|power| power.resource.clone()).collect()
     }
 
-    /// The resources on which it may do more than read.
+    /// The resources on which a run may do more than read.
     pub(crate) fn touches(&self) -> BTreeSet<&Pattern> {
-        self.all.iter().filter(|power| !power.does.looks()).map(|power| &power.resource).collect()
+        self.all.iter().filter(|power| !power.does.reads()).map(|power| &power.resource).collect()
     }
 
-    /// How often it would be done by the plan; with a power that the plan does not use, as often as the limits allow.
+    /// How often a run may use these powers: as often as the plan does, or as the limits allow if the plan does not use one of
+    /// them.
     pub(crate) fn count(&self, is: impl Fn(Does) -> bool) -> u64 {
         let these = || self.all.iter().filter(|power| is(power.does));
         let planned: u64 = these().map(|power| power.steps).sum();
@@ -217,7 +218,7 @@ impl Powers {
         planned.max(unused.unwrap_or(0))
     }
 
-    /// How many changes a run can make in all, revertible or irrevocable.
+    /// How many changes a run can make, revertible and irrevocable together.
     pub(crate) fn changes(&self) -> u64 {
         self.count(Does::changes)
     }
@@ -282,7 +283,7 @@ mod tests {
         assert_eq!((powers.changes(), powers.count(|does| does == Does::Change)), (3, 2));
         assert_eq!(powers.count(|does| does == Does::Irrevocable), 1);
         assert_eq!(powers.count(|does| does == Does::Disclose), 1);
-        assert_eq!(powers.count(Does::looks), 3);
+        assert_eq!(powers.count(Does::reads), 3);
     }
 
     #[test]
@@ -361,7 +362,7 @@ mod tests {
             // A run is bound by its plan, but for what it looks at.
             let run = Powers::of_run(&plan, &scope(&format!("{limits}{least}{more}")));
             assert_eq!(run.changes(), 1, "{more}");
-            assert!(run.unused().all(|power| power.does.looks()), "{more}");
+            assert!(run.unused().all(|power| power.does.reads()), "{more}");
             assert_eq!(run.touches(), BTreeSet::from([&Pattern::new("secret:prod/db").unwrap()]), "{more}");
         }
     }
@@ -377,7 +378,7 @@ mod tests {
         assert_eq!(powers.on(Does::Change), BTreeSet::from([Pattern::new("secret:dev/*").unwrap()]));
         assert_eq!(powers.touches().len(), 2);
         let looks = Powers::of(None, &scope(&rule("remit:secrets/inspect", "secret:**", "")));
-        assert_eq!((looks.changes(), looks.touches().len(), looks.count(Does::looks)), (0, 0, 1_000));
+        assert_eq!((looks.changes(), looks.touches().len(), looks.count(Does::reads)), (0, 0, 1_000));
         // One that may change nothing at all by its limit is still shown as what its rules say.
         let none = Powers::of(
             None,

@@ -1,10 +1,10 @@
-//! What the record of a run shows about its authority, to someone who has nothing but that record and a key.
+//! Checks the authority of a proven run, for somebody who has only its records and an approver's public key.
 
 use std::path::Path;
 
 use jiff::Timestamp;
 use remit_gate::{Effect, Plan, Resource, Scope, Step};
-use remit_journal::{ActionRef, CallResult, Event, Intent, Phase, Proven, Record, RunId, Started};
+use remit_journal::{CallResult, Event, Intent, Phase, Proven, Record, RunId, Started};
 use remit_trust::dsse::Envelope;
 use remit_trust::{Digest, VerifyingKey};
 use serde_json::value::RawValue;
@@ -14,14 +14,14 @@ use super::documents::{Approval, open};
 use super::{Asks, Request, StandingScope, Trigger};
 use crate::Error;
 
-/// Checks that a proven run acted under a request that the holder of `approver` approved, and within it: this action,
-/// this input, this scope, these steps, at this time. Of a standing scope: an action, hours and numbers that it is for.
-/// What other runs used of its hourly budget, one run's record does not show.
+/// Checks that a proven run acted under a request that the holder of the key file `approver` approved, and stayed within it:
+/// the same action, input, scope, steps and time. For a standing scope: an action, hours and numbers that it allows. The
+/// records of one run do not show how much of the hourly budget other runs used.
 pub fn check_authority(proven: &Proven, approver: &Path) -> Result<(), Error> {
     let refuse = |why: &str| {
         Err(Error::Unproven {
             why: why.to_owned(),
-            help: "the proof does not show that this person allowed the run: ask for the key of the one who did",
+            help: "the proof does not show that the holder of this key approved the run: use the key of who did",
         })
     };
     let Proven::Run { run, records, .. } = proven else {
@@ -34,7 +34,7 @@ pub fn check_authority(proven: &Proven, approver: &Path) -> Result<(), Error> {
         return refuse("the run has no authority on record");
     };
     let (Some(signed), Some(authority)) = (&grant.signed, &grant.authority) else {
-        return refuse("the run was recorded by a version that kept no approvals");
+        return refuse("the run has no approvals on record");
     };
     let key = VerifyingKey::load(approver)?;
     let approved = authority
@@ -45,7 +45,7 @@ pub fn check_authority(proven: &Proven, approver: &Path) -> Result<(), Error> {
     if !approved {
         return refuse("no approval on record is by this key");
     }
-    // The approval names the request by its digest, so this is the approved one, whoever signed it.
+    // The approval names the request by its digest, so this request was approved, whoever signed it.
     let request: Request = serde_json::from_slice(&payload(&signed.envelope, grant.digest)?)?;
     if (request.not_before, request.not_after) != (signed.not_before, signed.not_after)
         || !(request.not_before..request.not_after).contains(at)
@@ -57,16 +57,16 @@ pub fn check_authority(proven: &Proven, approver: &Path) -> Result<(), Error> {
     found.or_else(|why| refuse(&format!("the run is not what was approved: {why}")))
 }
 
-/// What was signed, if it has this digest.
+/// The payload of an envelope, if it has this digest.
 fn payload(envelope: &RawValue, digest: Digest) -> Result<Vec<u8>, Error> {
     let envelope: Envelope = serde_json::from_str(envelope.get())?;
     envelope.payload_named(digest).map_err(|error| Error::Unproven {
-        why: format!("a document on record is not what it is named by: {error}"),
-        help: "distrust this record",
+        why: format!("a document in the records does not have its recorded digest: {error}"),
+        help: "do not trust these records",
     })
 }
 
-/// A run, as its records tell.
+/// A run, as its records show it.
 struct Ran<'a> {
     run: RunId,
     at: Timestamp,
@@ -75,7 +75,7 @@ struct Ran<'a> {
 }
 
 impl Ran<'_> {
-    /// Whether all of it is inside what a request asks for; what is not.
+    /// Checks that the whole run is inside what a request asks for; if not, returns why.
     fn within(&self, request: &Request, digest: Digest, trigger: &RawValue) -> Result<(), String> {
         self.is_started_by(trigger, digest)?;
         let scope: Scope = self
@@ -87,7 +87,7 @@ impl Ran<'_> {
         if scope.digest().ok() != Some(self.started.scope_digest) {
             return Err("its scope is not the one that it names".to_owned());
         }
-        self.keeps_to(&scope)?;
+        self.is_within_scope(&scope)?;
         match &request.asks {
             Asks::Run { action, input, plan } => {
                 let input = crate::Input::of(input).map_err(|error| error.to_string())?;
@@ -98,15 +98,15 @@ impl Ran<'_> {
                 if scope != request.scope {
                     return Err("it had another scope".to_owned());
                 }
-                plan.as_ref().map_or(Ok(()), |plan| self.follows(plan))
+                plan.as_ref().map_or(Ok(()), |plan| self.follows_plan(plan))
             }
-            Asks::Standing(standing) => self.is_inside(standing, &request.scope, &scope),
+            Asks::Standing(standing) => self.is_within_standing(standing, &request.scope, &scope),
         }
     }
 
     /// The trigger is for this run of this action with this input, under this request.
     fn is_started_by(&self, trigger: &RawValue, request: Digest) -> Result<(), String> {
-        let wrong = || "the word that started it is for something else".to_owned();
+        let wrong = || "its trigger is for something else".to_owned();
         let envelope: Envelope = serde_json::from_str(trigger.get()).map_err(|_| wrong())?;
         let digest = envelope.payload_digest().map_err(|_| wrong())?;
         let payload = envelope.payload_named(digest).map_err(|_| wrong())?;
@@ -117,7 +117,7 @@ impl Ran<'_> {
         if same { Ok(()) } else { Err(wrong()) }
     }
 
-    /// Each intent that is more than a look, with the phase it was in.
+    /// Each call that is more than a read, with its phase.
     fn bound(&self) -> impl Iterator<Item = (Phase, &Intent)> {
         let mut phase = Phase::Run;
         self.records.iter().filter_map(move |(_, record)| match &record.event {
@@ -151,10 +151,10 @@ impl Ran<'_> {
     }
 
     /// Every call is inside the scope, and there are not more changes than it allows.
-    fn keeps_to(&self, scope: &Scope) -> Result<(), String> {
+    fn is_within_scope(&self, scope: &Scope) -> Result<(), String> {
         for (_, record) in self.records {
             let Event::Intent(intent) = &record.event else { continue };
-            // A look that reaches nothing but its own run needs no rule.
+            // A read that reaches no system, such as of a clock, needs no rule in the scope.
             let ambient = remit_capability::operation(&intent.operation).is_some_and(|known| known.ambient);
             if ambient && intent.effect == Effect::Observe {
                 continue;
@@ -177,8 +177,8 @@ impl Ran<'_> {
         Ok(())
     }
 
-    /// All that is more than a look is a step of the plan, in order. It may have ended before the last.
-    fn follows(&self, plan: &Plan) -> Result<(), String> {
+    /// Every call that is more than a read is the next step of the plan. The run may have ended before the last step.
+    fn follows_plan(&self, plan: &Plan) -> Result<(), String> {
         let mut steps = plan.bound();
         for (phase, intent) in self.bound() {
             let run_time = remit_capability::operation(&intent.operation).map_or(&[][..], |o| o.run_time);
@@ -192,11 +192,15 @@ impl Ran<'_> {
         Ok(())
     }
 
-    /// What one run of a standing scope can show: the action, the hour, the scope, and that it alone is not over budget.
-    fn is_inside(&self, standing: &StandingScope, approved: &Scope, scope: &Scope) -> Result<(), String> {
-        let ActionRef { digest, name, version } = &self.started.action;
-        let action = ActionRef { digest: *digest, name: name.clone(), version: version.clone() };
-        covers(&standing.action, &action, self.started.publisher.as_deref())?;
+    /// Checks what one run can show of a standing scope: the action, the hour, the scope, and that this run alone is not over
+    /// budget.
+    fn is_within_standing(
+        &self,
+        standing: &StandingScope,
+        approved: &Scope,
+        scope: &Scope,
+    ) -> Result<(), String> {
+        covers(&standing.action, &self.started.action, self.started.publisher.as_deref())?;
         if !standing.hours.is_empty() && !standing.hours.iter().any(|hours| hours.contain(self.at)) {
             return Err("it started outside the hours of its standing scope".to_owned());
         }

@@ -7,8 +7,8 @@ use remit_trust::{Digest, KeyId};
 use serde_json::value::RawValue;
 
 use super::documents::{Approval, open};
-use super::rules::who;
-use super::{Asks, Request, Rules, matter};
+use super::rules::{break_glass, subject};
+use super::{Asks, Request, Rules, policy_request};
 use crate::Error;
 
 /// A request with a valid signature, and its approvals that have one.
@@ -30,9 +30,9 @@ pub struct RequestState {
     pub closed: Option<String>,
     /// How many runs have started under it.
     pub started: u32,
-    /// What policies are given of it. Its counts of used budgets are from when it was read. Before a start it is read
-    /// again while nothing else can start.
-    pub(crate) matter: PolicyRequest,
+    /// The facts that policies decide on. The counts of used budgets in it are from when it was read; a start reads them
+    /// again while no other run can start.
+    pub(crate) policy_request: PolicyRequest,
 }
 
 /// An approval, and whether it counts.
@@ -58,7 +58,7 @@ pub struct Lacks {
 }
 
 impl Lacks {
-    /// What is missing, each in words: `1 more of 2 humans (policy two)`.
+    /// Each missing approval in words: `1 more of 2 humans (policy two)`.
     #[must_use]
     pub fn words(&self) -> Vec<String> {
         let missing = self.needs.iter().filter(|(_, missing)| *missing > 0);
@@ -120,17 +120,17 @@ impl RequestState {
             rules.principals.holder(key).is_some_and(|principal| principal.name == name)
         };
         let Some(key) = signed.keys.iter().find(|key| holds(key, &request.requester)) else {
-            return Err(broken("it is not signed by the one who it says asks".to_owned()));
+            return Err(broken("it is not signed by the requester that it names".to_owned()));
         };
         if request.id != id || request.log != rules.log {
-            return Err(broken("it was made under another name, or in another journal".to_owned()));
+            return Err(broken("it was made for another identifier, or for another journal".to_owned()));
         }
         let mut approvals: Vec<Given> = Vec::new();
         let mut closed = None;
         for (seq, act) in &acts {
             match &act.event {
                 LedgerEvent::Approved(statement) => {
-                    // A document that does not verify is by no known key: it is ignored.
+                    // A document that does not verify was not signed by a known key. It is ignored.
                     let Ok(signed) = open::<Approval>(&statement.document, &keys) else { continue };
                     let approval = signed.document;
                     let Some(key) = signed.keys.iter().find(|key| holds(key, &approval.principal)) else {
@@ -140,7 +140,7 @@ impl RequestState {
                         key: key.clone(),
                         seq: *seq,
                         envelope: statement.document.clone(),
-                        counts: Err("not looked at".to_owned()),
+                        counts: Err("was not checked".to_owned()),
                         approval,
                     };
                     approvals.push(given);
@@ -152,8 +152,8 @@ impl RequestState {
                 _ => {}
             }
         }
-        let mut case = Self {
-            matter: matter(reader, rules, &request)?,
+        let mut state = Self {
+            policy_request: policy_request(reader, rules, &request)?,
             started: reader.grant_uses(&digest)?,
             key: key.clone(),
             envelope: statement.document.clone(),
@@ -163,33 +163,34 @@ impl RequestState {
             request,
             digest,
         };
-        if case.closed.is_none() {
-            case.closed = case.withdrawn(reader)?;
+        if state.closed.is_none() {
+            state.closed = reader.struck(&state.own_bases())?.map(|revoked| revoked.to_string());
         }
-        case.count(reader, rules)?;
-        Ok(case)
+        state.count(reader, rules)?;
+        Ok(state)
     }
 
-    /// Says of each approval whether it counts, and why not.
+    /// Decides for each approval whether it counts.
     fn count(&mut self, reader: &Reader, rules: &Rules) -> Result<(), Error> {
         let now = Timestamp::now();
-        let mut seen: Vec<Subject> = Vec::new();
+        let mut before: Vec<Subject> = Vec::new();
         for at in 0..self.approvals.len() {
             let given = &self.approvals[at];
-            let counts = self.counts(given, rules, &seen, reader, now)?;
+            let counts = self.counts(given, rules, &before, reader, now)?;
             if let Ok(who) = &counts {
-                seen.push(who.clone());
+                before.push(who.clone());
             }
             self.approvals[at].counts = counts;
         }
         Ok(())
     }
 
+    /// Whether an approval counts beside those `before` it: the approver, or why it does not count.
     fn counts(
         &self,
         given: &Given,
         rules: &Rules,
-        seen: &[Subject],
+        before: &[Subject],
         reader: &Reader,
         now: Timestamp,
     ) -> Result<Result<Subject, String>, Error> {
@@ -198,26 +199,31 @@ impl RequestState {
             return Ok(Err("is no principal any more".to_owned()));
         };
         let why_not = if !approval.approve {
-            Some("says no".to_owned())
+            Some("denies the request".to_owned())
         } else if approval.request != self.digest || approval.log != rules.log {
             Some("is about another request".to_owned())
         } else if approval.principal == self.request.requester || *key == self.key {
-            Some("is by the one who asks".to_owned())
+            Some("is by the requester".to_owned())
         } else if !rules.principals.in_force(key, now) {
-            Some("is by a key that does not count any more".to_owned())
-        } else if seen.iter().any(|who| who.name == approval.principal) {
+            Some("is by a key that is not in force now".to_owned())
+        } else if before.iter().any(|who| who.name == approval.principal) {
             Some("repeats an earlier one".to_owned())
         } else {
             let bases = [Basis::Principal(approval.principal.clone()), Basis::Key(key.to_string())];
             let rests_on: Vec<_> = bases.into_iter().map(|basis| RestsOn { basis, since: *seq }).collect();
-            reader.struck(&rests_on)?.map(|withdrawn| withdrawn.to_string())
+            reader.struck(&rests_on)?.map(|revoked| revoked.to_string())
         };
         if let Some(why) = why_not {
             return Ok(Err(why));
         }
-        let who = who(principal);
-        let verdict =
-            rules.policies.may(&who, remit_policy::PolicyAction::Approve, Some(&self.matter), now, seen);
+        let who = subject(principal);
+        let verdict = rules.policies.may(
+            &who,
+            remit_policy::PolicyAction::Approve,
+            Some(&self.policy_request),
+            now,
+            before,
+        );
         Ok(if verdict.allowed { Ok(who) } else { Err(format!("is not allowed: {}", verdict.words())) })
     }
 
@@ -227,7 +233,7 @@ impl RequestState {
         self.approvals.iter().filter_map(|given| given.counts.clone().ok()).collect()
     }
 
-    /// What the request itself rests on, but for its approvals.
+    /// What the request itself depends on, without its approvals and the trigger.
     pub(crate) fn own_bases(&self) -> Vec<RestsOn> {
         let mut bases = vec![
             Basis::All,
@@ -241,11 +247,8 @@ impl RequestState {
         bases.into_iter().map(|basis| RestsOn { basis, since: self.seq }).collect()
     }
 
-    fn withdrawn(&self, reader: &Reader) -> Result<Option<String>, Error> {
-        Ok(reader.struck(&self.own_bases())?.map(|withdrawn| withdrawn.to_string()))
-    }
-
-    /// What was signed, and each signature that an SSH key made, as files for `ssh-keygen -Y verify -n remit`.
+    /// The signed documents, and each signature that an SSH key made, as files for `ssh-keygen -Y verify -n remit`: the
+    /// name and the content of each.
     pub fn for_ssh_keygen(&self) -> Result<Vec<(String, Vec<u8>)>, Error> {
         let mut files = Vec::new();
         let approvals =
@@ -258,7 +261,7 @@ impl RequestState {
             for (ending, contents) in std::iter::once(("signed", signed))
                 .chain(signatures.into_iter().map(|text| ("sig", text.into_bytes())))
             {
-                // Who spoke twice has two files of each kind.
+                // A principal that decided twice has two files of each kind.
                 let first = format!("{what}-{name}.{ending}");
                 let next = (2_usize..).map(|n| format!("{what}-{name}.{n}.{ending}"));
                 let free = std::iter::once(first)
@@ -296,10 +299,13 @@ impl RequestState {
     pub fn needs(&self, rules: &Rules) -> Result<Lacks, String> {
         let approvers = self.approvers();
         let needs = if self.request.break_glass {
-            let need = super::rules::break_glass(&rules.principals);
+            let need = break_glass(&rules.principals);
             vec![need.ok_or("principals.toml has no [break-glass]")?]
         } else {
-            rules.policies.requirements(&self.matter, Timestamp::now()).map_err(|error| error.to_string())?
+            rules
+                .policies
+                .requirements(&self.policy_request, Timestamp::now())
+                .map_err(|error| error.to_string())?
         };
         Ok(Lacks {
             needs: needs

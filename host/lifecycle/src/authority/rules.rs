@@ -7,13 +7,12 @@ use jiff::Timestamp;
 use remit_policy::{Need, Policies, Subject};
 use remit_trust::dsse::Envelope;
 use remit_trust::principals::{BreakGlass, Principal, Principals};
-use remit_trust::{Digest, KeyId, Sign as _, Signer, VerifyingKey};
+use remit_trust::{Digest, KeyId, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
-use super::Ending;
 use crate::{Config, Error, Home};
 
-const RULES_TYPE: &str = "application/vnd.remit.rules.v1+json";
+pub(super) const RULES_TYPE: &str = "application/vnd.remit.rules.v1+json";
 
 /// Principals and policies, as an administrator signed them.
 #[derive(Debug)]
@@ -35,20 +34,20 @@ pub struct Rules {
 /// What an administrator signs.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RulesManifest {
+pub(super) struct RulesManifest {
     log: String,
     principals: Digest,
     policies: Digest,
 }
 
 impl RulesManifest {
-    fn digest(&self) -> Result<Digest, Error> {
+    pub(super) fn digest(&self) -> Result<Digest, Error> {
         Ok(Digest::of(&remit_trust::canonical(self)?))
     }
 }
 
 /// A principal as policies see it.
-pub(crate) fn who(principal: &Principal) -> Subject {
+pub(crate) fn subject(principal: &Principal) -> Subject {
     Subject {
         name: principal.name.clone(),
         kind: principal.kind.to_string(),
@@ -78,34 +77,34 @@ struct KeyFile {
 }
 
 /// Checks the policies against the principals. A name that no principal has is an error, because its rule would never
-/// apply. An approval that could not be given even if all principals agreed is reported in words, and is no error:
-/// rules may ask for more principals than there are yet.
-fn together(principals: &Principals, policies: &Policies) -> Result<Vec<String>, Error> {
+/// apply. An approval that could not be given even if all principals agreed is no error, because the principals may be
+/// added later: it is returned in words.
+pub(super) fn together(principals: &Principals, policies: &Policies) -> Result<Vec<String>, Error> {
     let now = Timestamp::now();
-    let all: Vec<Subject> = principals.iter().map(who).collect();
+    let all: Vec<Subject> = principals.iter().map(subject).collect();
     policies.check_people(&all)?;
     let counts = |one: &&Principal| one.keys.iter().any(|key| principals.in_force(&key.key.id(), now));
-    let today: Vec<Subject> = principals.iter().filter(counts).map(who).collect();
-    let mut unmet = policies.unmet(&today);
+    let in_force: Vec<Subject> = principals.iter().filter(counts).map(subject).collect();
+    let mut unmet = policies.unmet(&in_force);
     if let Some(need) = break_glass(principals) {
         if let Some(group) =
             need.group.as_ref().filter(|group| !all.iter().any(|who| who.groups.contains(group)))
         {
             return Err(Error::Rules {
                 why: format!("[break-glass] in principals.toml names the group {group}, and nobody is in it"),
-                help: "correct the name, or put people into the group",
+                help: "correct the name, or add principals to the group",
             });
         }
-        if need.missing(&today) > 0 {
+        if need.missing(&in_force) > 0 {
             unmet.push(format!(
-                "[break-glass] asks for {need}, and there are fewer: nobody can go without the usual policy"
+                "[break-glass] asks for {need}, and there are fewer: no break-glass request can be approved"
             ));
         }
     }
     Ok(unmet)
 }
 
-/// Whose approval lets a run go without the usual policy.
+/// The approvals that a break-glass request needs instead of those of the policies.
 pub(super) fn break_glass(principals: &Principals) -> Option<Need> {
     let BreakGlass { quorum, group } = principals.break_glass()?;
     Some(Need {
@@ -162,7 +161,8 @@ impl Home {
         Ok(Policies::unread(&self.policies())?)
     }
 
-    fn written(&self, config: &Config) -> Result<(Principals, Policies, RulesManifest), Error> {
+    /// The principals and policies in their files, and the manifest that a signature would cover.
+    pub(super) fn written(&self, config: &Config) -> Result<(Principals, Policies, RulesManifest), Error> {
         let principals = Principals::load(&self.principals())?;
         let policies = self.written_policies()?;
         let manifest = RulesManifest {
@@ -173,13 +173,13 @@ impl Home {
         Ok((principals, policies, manifest))
     }
 
-    /// Every file that the rules are made of: when one of them is another, the rules may be.
+    /// Every file that the rules are read from. When one of them changes, the rules are read again.
     pub(crate) fn files_of_rules(&self) -> Result<Vec<PathBuf>, Error> {
         let config = self.load()?;
         let path = self.path();
         let mut files = vec![self.config(), self.principals(), self.rules_file(), self.policies()];
         files.extend(config.trust.admins.iter().map(|file| path.join(file)));
-        // A folder's own stamp says which files there are, and not what is in them.
+        // The metadata of the folder does not change when a file in it does.
         files.extend(
             remit_file::list(&self.policies(), remit_file::Kind::Policy)?.into_iter().map(|entry| entry.path),
         );
@@ -198,7 +198,7 @@ impl Home {
         let refuse = |why: &str, help: &'static str| Err(Error::Rules { why: why.to_owned(), help });
         if admins.is_empty() {
             return refuse(
-                "this home names no administrator, so nobody can say who its principals are",
+                "this home names no administrator, who would sign them",
                 "list an administrator's public key under [trust] admins in remit.toml, write principals.toml, then `remit rules sign`",
             );
         }
@@ -208,7 +208,7 @@ impl Home {
             Err(error) if error.is_missing() => {
                 return refuse(
                     "no administrator has signed them",
-                    "look at principals.toml and policies/, then let an administrator sign: `remit rules sign --key admin.key`",
+                    "check principals.toml and policies/, then let an administrator sign: `remit rules sign --key admin.key`",
                 );
             }
             Err(error) => return Err(error.into()),
@@ -219,7 +219,7 @@ impl Home {
             help: "let an administrator sign again: `remit rules sign --key admin.key`",
         })?;
         let verified = envelope.verify(RULES_TYPE, &admins).map_err(|error| Error::Rules {
-            why: format!("the signature does not hold: {error}"),
+            why: format!("the signature is not valid: {error}"),
             help: "only a key listed under [trust] admins can sign them: `remit rules sign --key admin.key`",
         })?;
         let signed: RulesManifest = serde_json::from_slice(&verified.payload)?;
@@ -252,7 +252,7 @@ impl Home {
         })
     }
 
-    /// The rules as they are written, signed or not; with the digest that a signature would be of.
+    /// The rules as they are written, signed or not, with the digest that a signature would cover.
     pub fn written_rules(&self) -> Result<(Principals, Policies, Digest), Error> {
         let (principals, policies, manifest) = self.written(&self.load()?)?;
         let digest = manifest.digest()?;
@@ -270,64 +270,10 @@ impl Home {
         let signed = payload.ok().and_then(|payload| serde_json::from_slice::<RulesManifest>(&payload).ok());
         signed.map(|signed| signed.digest()).transpose()
     }
-
-    /// Signs the rules as they are written, as an administrator, if `agree` says so of what becomes void by it; it is asked
-    /// only if anything does. None if it did not.
-    pub fn sign_rules(
-        &self,
-        admin: &Signer,
-        agree: impl FnOnce(&[Ending]) -> bool,
-    ) -> Result<Option<Digest>, Error> {
-        self.sign_rules_of(&self.load()?, admin, agree)
-    }
-
-    /// Like [`Home::sign_rules`], for a home with this configuration, which it may not have yet.
-    pub(crate) fn sign_rules_of(
-        &self,
-        config: &Config,
-        admin: &Signer,
-        agree: impl FnOnce(&[Ending]) -> bool,
-    ) -> Result<Option<Digest>, Error> {
-        let admins = Config::keys(self.path(), &config.trust.admins)?;
-        let key = admin.verifying_key().id();
-        if !admins.iter().any(|admin| admin.id() == key) {
-            return Err(Error::Rules {
-                why: format!("the key {} is no administrator's", key.short()),
-                help: "sign with a key listed under [trust] admins in remit.toml",
-            });
-        }
-        let (principals, policies, manifest) = self.written(config)?;
-        together(&principals, &policies)?;
-        // A publisher of actions must not decide what the actions may do here.
-        for publisher in Config::publishers(self.path(), &config.trust.publishers)? {
-            let id = publisher.id();
-            let whose = match principals.holder(&id) {
-                Some(principal) => format!("the principal {}", principal.name),
-                None if admins.iter().any(|admin| admin.id() == id) => "an administrator".to_owned(),
-                None => continue,
-            };
-            return Err(Error::Rules {
-                why: format!("{whose} has the key {}, which is a publisher's too", id.short()),
-                help: "one key is one identity: give one of them a key of its own, or take it out of [trust] publishers",
-            });
-        }
-        if let Some(principal) = principals.holder(&key) {
-            tracing::info!(%principal.name, "the administrator is a principal too");
-        }
-        let ending = self.voided_by(manifest.digest()?)?;
-        if !ending.is_empty() && !agree(&ending) {
-            return Ok(None);
-        }
-        let envelope = Envelope::sign(RULES_TYPE, &remit_trust::canonical(&manifest)?, admin)?;
-        let path = self.rules_file();
-        remit_file::replace(&path, serde_json::to_string_pretty(&envelope)?.as_bytes())
-            .map_err(|error| Error::kept(&path, &error))?;
-        manifest.digest().map(Some)
-    }
 }
 
 impl Rules {
-    /// Every key that ever counted: to verify the past.
+    /// Every key of a principal, in force or not: records of the past are verified with them.
     pub(crate) fn keys(&self) -> Vec<VerifyingKey> {
         self.principals.keys()
     }

@@ -7,14 +7,14 @@ use remit_trust::dsse::{Envelope, pae};
 use remit_trust::{Digest, KeyId, Sign, SignatureError};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::documents::Document;
+use super::documents::{Document, Order, What};
 use super::{Identity, Rules};
 use crate::Error;
 
-/// By how much two readings of one clock, or two clocks that are kept right, may disagree.
-pub(super) const JITTER: SignedDuration = SignedDuration::from_secs(2);
+/// The largest difference between two readings of one clock, or between two clocks that are kept right.
+pub(crate) const JITTER: SignedDuration = SignedDuration::from_secs(2);
 
-/// A document that waits for its signature.
+/// A document that is ready to be signed.
 #[derive(Clone, Debug)]
 pub struct Prepared<D> {
     /// The content of the document, as it will be signed.
@@ -25,7 +25,7 @@ pub struct Prepared<D> {
 }
 
 impl<D: Document> Prepared<D> {
-    pub(super) fn new(document: D, by: &Identity) -> Result<Self, Error> {
+    pub(crate) fn new(document: D, by: &Identity) -> Result<Self, Error> {
         let payload = remit_trust::canonical(&document)?;
         Ok(Self { document, key: by.key.clone(), payload })
     }
@@ -54,7 +54,7 @@ impl<D: Document> Prepared<D> {
         pae(D::TYPE, &self.payload)
     }
 
-    /// Signs it, for one who has the key in this process.
+    /// Signs the document with a key that is in this process.
     pub fn sign(&self, signer: &impl Sign) -> Result<Envelope, Error> {
         Ok(Envelope::sign(D::TYPE, &self.payload, signer)?)
     }
@@ -65,22 +65,39 @@ impl<D: Document> Prepared<D> {
     }
 }
 
-/// Reads a signed document: a DSSE envelope in JSON, or the bytes of [`Prepared::to_sign`] with the signature beside.
-/// With what it says of itself: whether the signature holds is checked when it is submitted. `shown` names the file in errors.
+impl Prepared<Order> {
+    /// Makes an order for its signature. Whether the policies allow it is for the caller to check.
+    pub(crate) fn order(rules: &Rules, by: &Identity, what: What, reason: &str) -> Result<Self, Error> {
+        check_reason(reason)?;
+        let (log, principal, reason) = (rules.log.clone(), by.name().to_owned(), reason.to_owned());
+        Self::new(Order { log, principal, at: Timestamp::now(), reason, order: what }, by)
+    }
+}
+
+/// Checks that a reason was given.
+pub(crate) fn check_reason(reason: &str) -> Result<(), Error> {
+    if reason.trim().is_empty() {
+        return Err(Error::RequestOption { why: "it has no reason".to_owned() });
+    }
+    Ok(())
+}
+
+/// Reads a signed document: a DSSE envelope in JSON, or the bytes of [`Prepared::to_sign`] with the signature in another
+/// file. Also returns the document's content. Whether the signature is valid is checked when the document is submitted.
+/// `shown` names the file in errors.
 pub fn read_signed<D: Document>(
     rules: &Rules,
     bytes: &[u8],
     signature: impl FnOnce() -> Result<Vec<u8>, Error>,
     shown: &str,
 ) -> Result<(Envelope, D), Error> {
-    let malformed = |why: &str| {
-        Error::Document {
+    let help =
+        "pass the file that --prepare wrote, unchanged, with the signature in FILE.sig; or a DSSE envelope";
+    let malformed = |why: &str| Error::Document {
         file: shown.to_owned(),
         wanted: "a signed document",
         why: why.to_owned(),
-        help: "pass the file that --prepare wrote, unchanged, with the signature beside it in FILE.sig; or a DSSE envelope"
-            .to_owned(),
-    }
+        help: help.to_owned(),
     };
     if bytes.trim_ascii_start().starts_with(b"{") {
         let text = std::str::from_utf8(bytes).map_err(|error| malformed(&error.to_string()))?;
@@ -91,26 +108,26 @@ pub fn read_signed<D: Document>(
             .map_err(|error| malformed(&format!("it is not a signed {}: {error}", D::NAME)))?;
         return Ok((envelope, claimed));
     }
-    // Whatever the file says: what is checked is the signature over exactly these bytes.
-    let unlike = || malformed(&format!("it is not what is signed for a {}", D::NAME));
-    let start = bytes.iter().position(|byte| *byte == b'{').ok_or_else(unlike)?;
+    let other = || malformed(&format!("it is not what is signed for a {}", D::NAME));
+    let start = bytes.iter().position(|byte| *byte == b'{').ok_or_else(other)?;
     let payload = &bytes[start..];
+    // The payload type is not read from the file: the bytes must be those that are signed for this kind of document.
     if pae(D::TYPE, payload) != bytes {
-        return Err(unlike());
+        return Err(other());
     }
     let claimed: D = serde_json::from_slice(payload).map_err(|error| malformed(&error.to_string()))?;
     let principal =
         rules.principals.get(claimed.principal()).ok_or_else(|| no_principal(claimed.principal()))?;
     let signature = signature()?;
-    let mut why_not = SignatureError::Untrusted;
+    let mut last_error = SignatureError::Untrusted;
     for held in &principal.keys {
         let envelope = Envelope::signed_elsewhere(D::TYPE, payload, &held.key.id(), &signature)?;
         match envelope.verify(D::TYPE, std::slice::from_ref(&held.key)) {
             Ok(_) => return Ok((envelope, claimed)),
-            Err(error) => why_not = error,
+            Err(error) => last_error = error,
         }
     }
-    Err(why_not.into())
+    Err(last_error.into())
 }
 
 fn no_principal(name: &str) -> Error {
@@ -120,7 +137,7 @@ fn no_principal(name: &str) -> Error {
     }
 }
 
-/// A signed document that was accepted: who says what, and the proof.
+/// A signed document that was accepted, with the principal that signed it.
 #[derive(Debug)]
 pub(crate) struct Accepted<D> {
     pub(crate) document: D,
@@ -133,10 +150,10 @@ pub(crate) struct Accepted<D> {
 }
 
 impl<D: Document> Accepted<D> {
-    /// Checks what can be checked of any signed document: the signature, that its key counts now and is held by the one
-    /// who it says it is by, the journal, the time.
+    /// Makes the checks that are the same for every signed document: the signature is valid; its key is in force now and
+    /// belongs to the principal that the document names; the document is for this journal, and is not too old.
     pub(crate) fn check(rules: &Rules, reader: &Reader, envelope: &Envelope) -> Result<Self, Error> {
-        let refuse = |why: String| Err(Error::NotAccepted { what: D::NAME, why });
+        let refuse = |why: String| Err(refused::<D>(why));
         let verified = envelope.verify(D::TYPE, &rules.keys())?;
         let document: D = serde_json::from_slice(&verified.payload)
             .map_err(|error| SignatureError::Malformed(error.to_string()))?;
@@ -161,23 +178,32 @@ impl<D: Document> Accepted<D> {
                 rules.log
             ));
         }
-        // A clock that was set back gives nothing new life.
+        // The newest record counts as the time if the clock was set back, so that an old document stays too old.
         let now = reader.highest()?.map_or_else(Timestamp::now, |newest| newest.max(Timestamp::now()));
-        is_fresh::<D>(document.at(), now)?;
+        check_age::<D>(document.at(), now)?;
         Ok(Self { digest: Digest::of(&verified.payload), by, envelope: to_raw_value(envelope)?, document })
     }
 
-    /// Refuses what is on record already.
-    pub(crate) fn is_new(&self, on_record: impl IntoIterator<Item = Digest>) -> Result<(), Error> {
+    /// Returns an error if the document is in the journal already.
+    pub(crate) fn check_new(&self, on_record: impl IntoIterator<Item = Digest>) -> Result<(), Error> {
         if on_record.into_iter().any(|digest| digest == self.digest) {
-            let why = "it is on record already: a signed document counts once".to_owned();
-            return Err(Error::NotAccepted { what: D::NAME, why });
+            return Err(refused::<D>("it is on record already: a signed document counts once"));
         }
         Ok(())
     }
 
+    /// Checks that the time in an identifier that a client made is the time of the document, because lists are in the
+    /// order of identifiers.
+    pub(crate) fn check_made_at(&self, made: Timestamp) -> Result<(), Error> {
+        let at = self.document.at();
+        if at.duration_since(made).abs() <= JITTER {
+            return Ok(());
+        }
+        Err(refused::<D>(format!("its identifier was made at {made}, and it says that it was made at {at}")))
+    }
+
     /// The statement that the journal keeps of this document.
-    pub(crate) fn word(&self, reason: &str) -> SignedStatement {
+    pub(crate) fn statement(&self, reason: &str) -> SignedStatement {
         SignedStatement {
             principal: self.by.name().to_owned(),
             key: self.by.key.to_string(),
@@ -187,8 +213,13 @@ impl<D: Document> Accepted<D> {
     }
 }
 
-fn is_fresh<D: Document>(at: Timestamp, now: Timestamp) -> Result<(), Error> {
-    let refuse = |why: String| Err(Error::NotAccepted { what: D::NAME, why });
+/// The error for a document of this kind that is not accepted.
+pub(crate) fn refused<D: Document>(why: impl Into<String>) -> Error {
+    Error::NotAccepted { what: D::NAME, why: why.into() }
+}
+
+fn check_age<D: Document>(at: Timestamp, now: Timestamp) -> Result<(), Error> {
+    let refuse = |why: String| Err(refused::<D>(why));
     if at > now.saturating_add(JITTER).unwrap_or(now) {
         return refuse(format!("it was made at {at}, and it is only {now}"));
     }
@@ -199,23 +230,13 @@ fn is_fresh<D: Document>(at: Timestamp, now: Timestamp) -> Result<(), Error> {
     Ok(())
 }
 
-/// The digest of each document that is on record about something.
-pub(super) fn on_record(reader: &Reader, about: About) -> Result<Vec<Digest>, Error> {
+/// The digest of each signed document in the journal about a request or the host.
+pub(crate) fn digests_on_record(reader: &Reader, about: About) -> Result<Vec<Digest>, Error> {
     let acts = reader.acts(about)?;
     Ok(acts.iter().filter_map(|(_, act)| digest_of(&act.event.statement()?.document)).collect())
 }
 
-/// The digest of what was signed; none of what cannot be read.
+/// The digest of a signed document; none if it cannot be read.
 pub(crate) fn digest_of(document: &RawValue) -> Option<Digest> {
     serde_json::from_str::<Envelope>(document.get()).ok()?.payload_digest().ok()
-}
-
-/// Whether a name that a client made up says the time at which the document was made: lists are in the order of names.
-pub(super) fn is_made_at<D: Document>(document: &D, name: Timestamp) -> Result<(), Error> {
-    let apart = document.at().duration_since(name).abs();
-    if apart <= JITTER {
-        return Ok(());
-    }
-    let why = format!("its name says that it was made at {name}, and it says at {}", document.at());
-    Err(Error::NotAccepted { what: D::NAME, why })
 }

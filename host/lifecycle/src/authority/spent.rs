@@ -1,4 +1,4 @@
-//! What was changed within the last hour, as budgets and policies count it.
+//! How many changes were made within the past hour, as budgets and policies count them.
 
 use std::collections::BTreeSet;
 
@@ -13,38 +13,39 @@ use crate::Error;
 /// The time over which every budget is counted.
 pub(super) const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
-/// Which runs count, and against which budget.
-pub(super) struct Counted<'a> {
-    pub(super) requester: &'a str,
-    pub(super) starter: &'a str,
-    pub(super) action: &'a str,
-    pub(super) powers: &'a Powers,
+/// The names under which the changes of a start are counted, and its powers.
+pub(crate) struct Counted<'a> {
+    pub(crate) requester: &'a str,
+    pub(crate) starter: &'a str,
+    pub(crate) action: &'a str,
+    pub(crate) powers: &'a Powers,
 }
 
-/// The kind and the first part of a path: `secret:prod`. Of a pattern that begins with a wildcard, everything.
+/// The kind and the first part of a path, such as `secret:prod`; empty for a pattern that begins with a wildcard, because
+/// it can match any path.
 fn prefix(target: &Pattern) -> &str {
     let text = target.as_str();
     let first = text.split('/').next().unwrap_or_default();
     if first.contains('*') { "" } else { first }
 }
 
-/// What live runs that started within the last hour changed, or still may.
+/// Reads the changes that live runs made within the past hour, or may still make.
 pub(super) fn spent<T>(reader: &Reader, read: impl FnOnce(&Spent) -> T) -> Result<T, Error> {
     Ok(reader.spent(HOUR, read)?)
 }
 
-/// The policies' view of a start, with new counts of used budgets.
-pub(super) fn with_spent(matter: PolicyRequest, spent: &Spent, of: &Counted<'_>) -> PolicyRequest {
+/// The policy request of a start with these counts of changes instead of its own.
+pub(super) fn with_spent(request: PolicyRequest, spent: &Spent, of: &Counted<'_>) -> PolicyRequest {
     PolicyRequest {
         spent_by_requester: spent.by_principal(of.requester),
         spent_by_starter: spent.by_principal(of.starter),
         spent_by_action: spent.by_action(of.action),
         spent_by_prefix: spent_by_prefix(spent, of.powers),
-        ..matter
+        ..request
     }
 }
 
-/// The most that was spent under the first part of the path of anything that may be touched.
+/// The changes under each prefix that the powers can change, and of these numbers the largest.
 pub(super) fn spent_by_prefix(spent: &Spent, powers: &Powers) -> u64 {
     let prefixes: BTreeSet<&str> = powers.touches().into_iter().map(prefix).collect();
     prefixes.into_iter().map(|prefix| spent.under(prefix)).max().unwrap_or(0)

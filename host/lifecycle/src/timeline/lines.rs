@@ -25,7 +25,7 @@ pub struct Line {
     pub essential: bool,
 }
 
-/// A record as a line; none for what only a machine needs.
+/// A record as a line; none for a record that tells a person nothing.
 pub(super) fn line(seq: u64, record: &Record) -> Option<Line> {
     let mut essential = true;
     let (what, detail) = match &record.event {
@@ -113,7 +113,7 @@ pub(super) fn line(seq: u64, record: &Record) -> Option<Line> {
     Some(Line { seq, at: record.at, what, detail, essential })
 }
 
-/// What a call was of: with its arguments, and what a change found there.
+/// A call in words: the operation, its arguments, the resource, and the state before a change.
 fn on(operation: &str, resource: &str, arguments: &RawValue, before: Option<&RawValue>) -> Words {
     let value = |raw: &RawValue| serde_json::from_str::<Value>(raw.get()).unwrap_or_default();
     let words = called(operation, &value(arguments)).and(" on ").theirs(resource);
@@ -132,8 +132,8 @@ pub(super) fn failure_words(failure: &str) -> String {
     }
 }
 
-/// The line under which a key is named.
-pub(super) fn key(id: Option<&str>) -> Words {
+/// The publisher of an action, by the id of its key.
+pub(super) fn publisher(id: Option<&str>) -> Words {
     match id {
         Some(id) => Words::ours("published by ").theirs(short(id)),
         None => Words::ours("unsigned"),

@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::lines::key;
-use super::words::{Words, code, consumed, count, duration, second};
+use super::lines::publisher;
+use super::words::{Words, code, consumed, count, duration};
 use super::{ChangeState, Timeline};
+use crate::time::second;
 
-/// The most rows of one table: a page is read by a person, the journal by a machine.
+/// How many rows of a table are shown at most, because a person reads the page.
 const ROWS: usize = 40;
 
 pub(super) fn page(story: &Timeline) -> String {
@@ -20,7 +21,7 @@ pub(super) fn page(story: &Timeline) -> String {
     page
 }
 
-/// The state and what stands, in one line.
+/// The state of the run and of its changes, in one line.
 pub(super) fn headline(story: &Timeline) -> String {
     let mut counts = Vec::new();
     for standing in [
@@ -55,7 +56,7 @@ fn facts(story: &Timeline, page: &mut String) {
         row(name, &words);
     }
     let (first, last) = story.records;
-    row("Journal", &Words::ours(format!("records {first} to {last}; `remit audit verify` proves them")));
+    row("Journal", &Words::ours(format!("records {first} to {last}; `remit audit verify` checks them")));
 }
 
 /// What a person needs to know first, each with its name.
@@ -81,7 +82,7 @@ pub(super) fn facts_of(story: &Timeline) -> Vec<(&'static str, Words)> {
             .and(", ")
             .theirs(story.action.digest.to_string())
             .and(", ")
-            .then(key(story.publisher.as_deref())),
+            .then(publisher(story.publisher.as_deref())),
     ));
     let mut time = second(story.started).to_string();
     match story.duration_ms {

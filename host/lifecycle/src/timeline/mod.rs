@@ -1,7 +1,7 @@
-//! The story of a run: its records, digested for a person who was not there.
+//! The story of a run, for a person who reads its records later.
 //!
-//! [`Timeline`] is the one reading of a run's records. The terminal, the incident report and the OCSF
-//! events are renderings of it, so that they cannot tell different stories.
+//! Only [`Timeline`] interprets a run's records. The terminal, the incident report and the OCSF events are made from it, so
+//! that they cannot differ.
 
 mod lines;
 mod markdown;
@@ -17,12 +17,13 @@ use serde::Serialize;
 use serde_json::Value;
 
 pub use lines::Line;
-pub use words::{Words, down_to, operation_words, second, undo_words};
+pub use words::{Words, operation_words, undo_words};
 pub(crate) use words::{called, found_words, own_arguments, value_words};
 
 use crate::Error;
+use crate::time::second;
 
-/// The story of a run: who asked for it, what it did, and what has become of its changes.
+/// The story of a run: who requested it, what it did, and the state of its changes.
 #[derive(Clone, Debug, Serialize)]
 pub struct Timeline {
     /// The run's identifier.
@@ -33,9 +34,9 @@ pub struct Timeline {
     pub state: Option<RunState>,
     /// Why it has that state, in one sentence; none if it has none.
     pub detail: Option<String>,
-    /// The name of the principal that asked for the run.
+    /// The name of the requester.
     pub principal: String,
-    /// Why they asked, in their own words.
+    /// The reason that the requester or the starter gave.
     pub reason: String,
     /// The action that ran.
     pub action: ActionRef,
@@ -53,23 +54,23 @@ pub struct Timeline {
     pub ended: Option<Timestamp>,
     /// Milliseconds from the start to `ended`.
     pub duration_ms: Option<u64>,
-    /// Every state it came to, in order: its own end, then each revert, recovery or word about a doubt.
+    /// Every state that the run came to, in order: its own end, then each revert, recovery or resolution.
     pub states: Vec<Reached>,
-    /// The reads of the action, with equal ones taken together.
+    /// The reads of the action. Equal reads are one entry.
     pub seen: Vec<Seen>,
-    /// Host calls that touch no system: clocks, randomness, its own log and facts.
+    /// How many host calls reach no system: clocks, randomness, the action's own log, and facts about the run.
     pub ambient_calls: u64,
-    /// The changes that the action made or tried to make, and what has become of them.
+    /// The changes that the action made or tried to make, and their state.
     pub changed: Vec<Changed>,
     /// The calls that the host refused.
     pub refused: Vec<Refused>,
-    /// Every attempt to take a change back.
+    /// Every attempt to undo a change.
     pub undone: Vec<Undone>,
-    /// The numbers of the calls of which it is not known whether they took effect.
+    /// The numbers of the calls in doubt.
     pub in_doubt: Vec<u64>,
     /// What people stated about calls in doubt.
     pub resolved: Vec<Resolution>,
-    /// Set when the run cannot be taken back any more, because its undo data was given up.
+    /// How the undo data was deleted, so that the run cannot be reverted any more; none if it was not.
     pub undo_expired: Option<UndoExpired>,
     /// The lines that the action logged.
     pub log: Vec<LogLine>,
@@ -89,16 +90,15 @@ pub struct Timeline {
 pub struct RunAuthority {
     /// The digest of the signed document, which is the grant's name.
     pub grant: Digest,
-    /// The identifier of the request; none in older journals.
+    /// The identifier of the request; none if the journal does not hold the authority.
     pub request: Option<RequestId>,
-    /// The names of the approvers, as their documents state them; in older journals, the ids of the keys that signed.
-    /// Only `remit request show` checks the signatures.
+    /// The names of the approvers, as their documents state them. Only `remit request show` checks the signatures.
     pub approved_by: Vec<String>,
-    /// The name of the principal that started the run, as the trigger states it; none in older journals.
+    /// The name of the principal that started the run, as the trigger states it; none if the trigger cannot be read.
     pub started_by: Option<String>,
     /// The incident that the request belongs to; none if it belongs to no incident.
     pub incident: Option<String>,
-    /// Whether it went without the usual policy.
+    /// Whether it is a break-glass run.
     pub break_glass: bool,
     /// From when on the request is valid.
     pub not_before: Option<Timestamp>,
@@ -106,7 +106,7 @@ pub struct RunAuthority {
     pub not_after: Option<Timestamp>,
     /// How many runs may start under the request; [`u32::MAX`] if it sets no limit.
     pub uses: u32,
-    /// What the grant allows the run to change; none if the journal does not hold the grant itself.
+    /// What the grant allows the run to change; none if the request cannot be read.
     pub covers: Option<Covers>,
     /// The scope that the run had; none if the journal does not hold it.
     pub scope: Option<Value>,
@@ -123,7 +123,7 @@ pub enum Covers {
     },
     /// Any change inside the scope.
     Scope,
-    /// The plan of the run itself, which was inside a scope that was approved ahead.
+    /// The plan of the run itself, which was inside a standing scope.
     Standing,
 }
 
@@ -142,15 +142,15 @@ pub struct Reached {
     pub state: RunState,
     /// Why the run has this state, in one sentence.
     pub detail: String,
-    /// The name of the principal that asked for it; none if the journal names nobody.
+    /// The name of the principal that ordered it; none if the host did so itself.
     pub by: Option<String>,
-    /// Why they asked, in their own words.
+    /// The reason that the principal gave.
     pub why: Option<String>,
     /// The phases that led to the state.
     pub phases: Vec<Phase>,
 }
 
-/// Equal reads of the action, taken together.
+/// Equal reads of the action.
 #[derive(Clone, Debug, Serialize)]
 pub struct Seen {
     /// The name of the operation: `remit:secrets/inspect.metadata`.
@@ -192,13 +192,13 @@ pub struct Changed {
     pub failure: Option<String>,
     /// Why it cannot be undone; none if it can.
     pub irrevocable_because: Option<String>,
-    /// What has become of the change.
+    /// The state of the change.
     pub standing: ChangeState,
     /// How the last attempt to undo it ended; none if there was no attempt.
     pub undo: Option<UndoResult>,
 }
 
-/// What has become of a change.
+/// The state of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ChangeState {
@@ -298,20 +298,20 @@ impl Timeline {
         read::timeline(run, records)
     }
 
-    /// The run as Markdown, to paste into an incident report. What others wrote is quoted as code: it can
-    /// neither change the structure nor mention, link or embed anything.
+    /// The run as Markdown, to paste into an incident report. The words of others are quoted as code, so that they cannot
+    /// change the structure, nor mention, link or embed anything.
     #[must_use]
     pub fn markdown(&self) -> String {
         markdown::page(self)
     }
 
-    /// What a person needs to know first, each with its name: the head of every rendering.
+    /// What a person needs to know first, each with its name. Every form of the story begins with it.
     #[must_use]
     pub fn facts(&self) -> Vec<(&'static str, Words)> {
         markdown::facts_of(self)
     }
 
-    /// The whole story in one word.
+    /// The run's state in one word.
     #[must_use]
     pub fn state_word(&self) -> &'static str {
         self.state.map_or("unfinished", RunState::name)
@@ -339,7 +339,7 @@ impl RunAuthority {
             words = words.and(", for ").theirs(incident.clone());
         }
         if let (Some(from), Some(until)) = (self.not_before, self.not_after) {
-            words = words.and(format!(", {} to {}", words::second(from), words::second(until)));
+            words = words.and(format!(", {} to {}", second(from), second(until)));
         }
         if self.uses < u32::MAX {
             words = words.and(format!(", {}", words::count(u64::from(self.uses), "run")));
@@ -391,7 +391,7 @@ impl Changed {
         words::transition(self.before.as_ref(), self.after.as_ref(), unchanged)
     }
 
-    /// What has become of the change, in words, with the failure or the reason.
+    /// The state of the change, in words, with the failure or the reason.
     #[must_use]
     pub fn fate(&self) -> Words {
         let mut words = Words::ours(self.standing.words());

@@ -1,25 +1,20 @@
-//! From records to a [`Timeline`].
+//! Makes a [`Timeline`] from records.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE};
-use remit_gate::Plan;
 use remit_journal::{
     CallResult, Effect, Event, GrantRef, Intent, JournalError, Mode, Outcome, Record, RunId, Started,
     UndoResult,
 };
-use remit_trust::Digest;
-use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::lines::{LOG, failure_words, line};
-use super::words::{own_arguments, short};
+use super::words::own_arguments;
 use super::{
     ChangeState, Changed, Covers, LogLine, Reached, Refused, Resolution, RunAuthority, Seen, Timeline,
     Undone, value_words,
 };
 use crate::Error;
-use crate::authority::{Approval, Asks, Request, Trigger};
+use crate::authority::{Approval, Asks, Request, Trigger, claimed};
 
 /// The maximum number of different results that are kept of equal reads.
 const ANSWERS: usize = 4;
@@ -61,13 +56,13 @@ pub(super) fn timeline(run: RunId, records: &[(u64, Record)]) -> Result<Timeline
         records: (*first, *last),
         lines: records.iter().filter_map(|(seq, record)| line(*seq, record)).collect(),
     };
-    let mut leg: Option<Leg> = None;
+    let mut current: Option<Section> = None;
     for (seq, record) in records {
-        let leg_now = leg.get_or_insert_with(|| Leg::from(*seq, record));
-        leg_now.read(record);
+        current.get_or_insert_with(|| Section::from(*seq, record)).read(record);
         story.read(*seq, record);
         if let Event::Ended(ended) = &record.event {
-            let Leg { since, began, by, why, phases } = leg.take().unwrap_or_else(|| Leg::from(*seq, record));
+            let Section { since, began, by, why, phases } =
+                current.take().unwrap_or_else(|| Section::from(*seq, record));
             let (state, detail) = (ended.state, ended.detail.clone());
             story.states.push(Reached {
                 seq: *seq,
@@ -82,12 +77,12 @@ pub(super) fn timeline(run: RunId, records: &[(u64, Record)]) -> Result<Timeline
             });
         }
     }
-    story.settle(leg.as_ref());
+    story.finish(current.as_ref());
     Ok(story)
 }
 
-/// The records between two states of a run.
-struct Leg {
+/// The records that lead to one state of a run.
+struct Section {
     since: u64,
     began: jiff::Timestamp,
     by: Option<String>,
@@ -95,7 +90,7 @@ struct Leg {
     phases: Vec<remit_journal::Phase>,
 }
 
-impl Leg {
+impl Section {
     fn from(seq: u64, record: &Record) -> Self {
         Self { since: seq, began: record.at, by: None, why: None, phases: Vec::new() }
     }
@@ -202,7 +197,7 @@ impl Timeline {
         if matches!(intent.effect, Effect::Change | Effect::Irrevocable) {
             let standing = match (self.mode, &intent.before) {
                 (Mode::Rehearse, _) => ChangeState::Simulated,
-                // Without a prior state it failed in preparation: nothing was attempted.
+                // A change without a prior state failed in preparation, and nothing was attempted.
                 (Mode::Live, None) => ChangeState::Failed,
                 (Mode::Live, Some(_)) => ChangeState::InDoubt,
             };
@@ -273,16 +268,16 @@ impl Timeline {
         }
     }
 
-    /// Fills in what follows from all records together.
-    fn settle(&mut self, open: Option<&Leg>) {
+    /// Fills in what follows from all records together. `open` are the records after the last state.
+    fn finish(&mut self, open: Option<&Section>) {
         self.in_doubt = self
             .changed
             .iter()
             .filter(|change| change.standing == ChangeState::InDoubt)
             .map(|change| change.call)
             .collect();
-        // A phase entered after the last end takes the state away, until the next end.
-        if open.is_none_or(|leg| leg.phases.is_empty())
+        // A phase that was entered after the last state takes that state away.
+        if open.is_none_or(|section| section.phases.is_empty())
             && let Some(last) = self.states.last()
         {
             self.state = Some(last.state);
@@ -295,84 +290,37 @@ fn value(raw: &RawValue) -> Value {
     serde_json::from_str(raw.get()).unwrap_or_default()
 }
 
-/// The arguments without the resource, which is shown apart, and without what was left out.
+/// The arguments without the resource, which is shown beside them, and without those that are not set.
 fn arguments(raw: &RawValue) -> Value {
     own_arguments(value(raw))
 }
 
-/// The parts of a DSSE envelope that say who and what. Trust does not come from here.
-#[derive(Deserialize)]
-struct Envelope {
-    payload: String,
-    signatures: Vec<Signature>,
-}
-
-#[derive(Deserialize)]
-struct Signature {
-    #[serde(default)]
-    keyid: String,
-}
-
-/// The parts that are shown of a grant in an older journal.
-#[derive(Deserialize)]
-struct OldGrant {
-    plan: Option<Plan>,
-}
-
-impl Envelope {
-    fn payload(&self) -> Option<Vec<u8>> {
-        STANDARD.decode(&self.payload).or_else(|_| URL_SAFE.decode(&self.payload)).ok()
-    }
-
-    fn claims<D: serde::de::DeserializeOwned>(raw: &RawValue) -> Option<D> {
-        let envelope: Self = serde_json::from_str(raw.get()).ok()?;
-        serde_json::from_slice(&envelope.payload()?).ok()
-    }
-}
-
+/// The authority of a run, from its documents. Their signatures are not checked here.
 fn authority(grant: &GrantRef, started: &Started) -> RunAuthority {
-    let envelope = grant
-        .signed
-        .as_ref()
-        .and_then(|signed| serde_json::from_str::<Envelope>(signed.envelope.get()).ok())
-        // An envelope around another document says nothing about this run.
-        .filter(|envelope| envelope.payload().is_some_and(|payload| Digest::of(&payload) == grant.digest));
-    let request: Option<Request> =
-        envelope.as_ref().and_then(|envelope| serde_json::from_slice(&envelope.payload()?).ok());
-    let of_plan = |plan: Option<&Plan>| match plan {
-        Some(plan) => Covers::Plan { changes: plan.changes().count() },
-        None => Covers::Scope,
-    };
-    let covers = match (&request, &envelope) {
-        (Some(Request { asks: Asks::Standing(_), .. }), _) => Some(Covers::Standing),
-        (Some(request), _) => Some(of_plan(request.plan())),
-        (None, Some(envelope)) => envelope
-            .payload()
-            .and_then(|payload| serde_json::from_slice::<OldGrant>(&payload).ok())
-            .map(|old| of_plan(old.plan.as_ref())),
-        (None, None) => None,
-    };
-    let keys = envelope.map(|envelope| envelope.signatures).unwrap_or_default();
-    let keys = keys.into_iter().map(|signature| short(&signature.keyid).clone());
-    let approved_by = match &grant.authority {
-        Some(authority) => authority
-            .approvals
-            .iter()
-            .filter_map(|raw| Envelope::claims::<Approval>(raw))
-            .map(|approval| approval.principal)
-            .collect(),
-        None => keys.filter(|key| !key.is_empty()).map(|key| format!("key {key}")).collect(),
-    };
-    let trigger = grant.authority.as_ref().and_then(|a| Envelope::claims::<Trigger>(&a.trigger));
+    let (signed, authority) = (grant.signed.as_ref(), grant.authority.as_ref());
+    let request = signed
+        .and_then(|signed| claimed::<Request>(&signed.envelope))
+        // Another document says nothing about this run.
+        .and_then(|(request, digest)| (digest == grant.digest).then_some(request));
+    let covers = request.as_ref().map(|request| match (&request.asks, request.plan()) {
+        (Asks::Standing(_), _) => Covers::Standing,
+        (Asks::Run { .. }, Some(plan)) => Covers::Plan { changes: plan.changes().count() },
+        (Asks::Run { .. }, None) => Covers::Scope,
+    });
+    let approvals = authority.into_iter().flat_map(|authority| &authority.approvals);
+    let trigger = authority.and_then(|authority| claimed::<Trigger>(&authority.trigger));
     RunAuthority {
         grant: grant.digest,
-        request: grant.authority.as_ref().map(|authority| authority.request),
-        approved_by,
-        started_by: trigger.map(|trigger| trigger.principal),
+        request: authority.map(|authority| authority.request),
+        approved_by: approvals
+            .filter_map(|envelope| claimed::<Approval>(envelope))
+            .map(|(approval, _)| approval.principal)
+            .collect(),
+        started_by: trigger.map(|(trigger, _)| trigger.principal),
         incident: request.and_then(|request| request.incident),
-        break_glass: grant.authority.as_ref().is_some_and(|authority| authority.break_glass),
-        not_before: grant.signed.as_ref().map(|signed| signed.not_before),
-        not_after: grant.signed.as_ref().map(|signed| signed.not_after),
+        break_glass: authority.is_some_and(|authority| authority.break_glass),
+        not_before: signed.map(|signed| signed.not_before),
+        not_after: signed.map(|signed| signed.not_after),
         uses: grant.uses,
         covers,
         scope: started.scope.as_deref().map(value),

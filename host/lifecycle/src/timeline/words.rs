@@ -1,16 +1,14 @@
-//! Words: ours, and those of others quoted among them.
+//! Sentences with the words of others in them, and values in words.
 
 use std::fmt;
 
-use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use remit_journal::UndoResult;
 use serde_json::{Map, Value};
 
 /// The longest summary of a value, in characters. The records hold the rest.
 const LONGEST: usize = 200;
 
-/// A sentence in which our own words and those of others are kept apart, so that each rendering can quote
-/// what it must.
+/// A sentence that keeps the words of the host apart from the words of others, so that these can be quoted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Words(Vec<Part>);
 
@@ -21,30 +19,30 @@ enum Part {
 }
 
 impl Words {
-    /// Begins with words of the host.
+    /// A sentence that begins with words of the host.
     pub(crate) fn ours(text: impl Into<String>) -> Self {
         Self::default().and(text)
     }
 
-    /// Goes on with words of the host.
+    /// Adds words of the host.
     pub(crate) fn and(mut self, text: impl Into<String>) -> Self {
         self.0.push(Part::Ours(text.into()));
         self
     }
 
-    /// Goes on with words of someone else: an action, a system, a person.
+    /// Adds words of somebody else: an action, a system, a person.
     pub(crate) fn theirs(mut self, text: impl Into<String>) -> Self {
         self.0.push(Part::Theirs(text.into()));
         self
     }
 
-    /// Goes on with another sentence.
+    /// Adds another sentence.
     pub(crate) fn then(mut self, other: Self) -> Self {
         self.0.extend(other.0);
         self
     }
 
-    /// As plain text, with Remit's own words passed through `change`.
+    /// The sentence as plain text, with the host's words passed through `change`.
     #[must_use]
     pub fn with_ours(&self, change: impl Fn(&str) -> String) -> String {
         let part = |part: &Part| match part {
@@ -54,7 +52,7 @@ impl Words {
         self.0.iter().map(part).collect()
     }
 
-    /// As Markdown for a table's cell, the words of others as code.
+    /// The sentence as Markdown for a table's cell, with the words of others as code.
     #[must_use]
     pub fn markdown(&self) -> String {
         let part = |part: &Part| match part {
@@ -66,7 +64,7 @@ impl Words {
 }
 
 impl fmt::Display for Words {
-    /// As plain text, without escaping.
+    /// Plain text, without escaping.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|part| match part {
             Part::Ours(text) | Part::Theirs(text) => f.write_str(text),
@@ -74,8 +72,8 @@ impl fmt::Display for Words {
     }
 }
 
-/// Text of others as a code span that fits into a table's cell. In code nothing is a link, a mention, HTML
-/// or emphasis; what is left is the line, the cell and the span itself.
+/// Text of others as a code span in a table's cell. In a code span nothing is a link, a mention, HTML or emphasis. What can
+/// end the line, the cell or the span is escaped.
 pub(crate) fn code(text: &str) -> String {
     let mut inner = String::with_capacity(text.len());
     let (mut ticks, mut longest) = (0, 0);
@@ -84,7 +82,7 @@ pub(crate) fn code(text: &str) -> String {
         longest = longest.max(ticks);
         match c {
             '\n' => inner.push_str("\\n"),
-            // After a backslash it would be read as escaped already.
+            // After a backslash, the backslash that escapes `|` would itself be escaped.
             '|' if inner.ends_with('\\') => inner.extend('|'.escape_unicode()),
             '|' => inner.push_str("\\|"),
             c if remit_text::hides(c) => inner.extend(c.escape_unicode()),
@@ -118,7 +116,7 @@ pub fn operation_words(name: &str, arguments: &Value) -> Words {
     called(name.rsplit_once('/').map_or(name, |(_, short)| short), arguments)
 }
 
-/// What was called, and with what: two calls that differ are two different lines.
+/// An operation with its arguments in words. Calls that differ have different words.
 pub(crate) fn called(name: &str, arguments: &Value) -> Words {
     let named = Words::default().theirs(name);
     match argument_words(arguments) {
@@ -127,7 +125,7 @@ pub(crate) fn called(name: &str, arguments: &Value) -> Words {
     }
 }
 
-/// The arguments of an operation, but for its resource, which stands beside it, and for what was left out.
+/// The arguments of an operation, without the resource, which is shown beside them, and without those that are not set.
 pub(crate) fn own_arguments(arguments: Value) -> Value {
     match arguments {
         Value::Object(mut map) => {
@@ -138,7 +136,7 @@ pub(crate) fn own_arguments(arguments: Value) -> Value {
     }
 }
 
-/// Each argument with its value. Of what is too long to read, the beginning, and its digest, which tells it from others.
+/// Each argument with its value. If that is too long, its beginning and its digest.
 fn argument_words(arguments: &Value) -> Option<String> {
     let arguments = own_arguments(arguments.clone());
     let map = arguments.as_object().filter(|map| !map.is_empty())?;
@@ -155,20 +153,18 @@ fn argument_words(arguments: &Value) -> Option<String> {
     })
 }
 
-/// What the host found before a change, in a few words. Identities of things, and what a person could not read at a
-/// glance, are left out.
+/// The state before a change, in a few words, without identities, objects and lists.
 pub(crate) fn found_words(before: &Value) -> Option<String> {
-    let told: Map<String, Value> = before
+    let shown: Map<String, Value> = before
         .as_object()?
         .iter()
         .filter(|(name, value)| *name != "identity" && !value.is_object() && !value.is_array())
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
-    (!told.is_empty()).then(|| value_words(&Value::Object(told)))
+    (!shown.is_empty()).then(|| value_words(&Value::Object(shown)))
 }
 
-/// The step from a prior state to an outcome. What both have is said once. `unchanged` is set if the change had no
-/// effect.
+/// The state before a change, and of the outcome what differs from it. `unchanged` is set if the change had no effect.
 pub(super) fn transition(before: Option<&Value>, after: Option<&Value>, unchanged: bool) -> String {
     let Some(before) = before else { return "nothing was attempted".to_owned() };
     let after = match (before, after) {
@@ -184,12 +180,12 @@ pub(super) fn transition(before: Option<&Value>, after: Option<&Value>, unchange
         }
         (_, Some(after)) => value_words(after),
     };
-    // What the host recognises a thing by tells a person nothing.
-    let mut told = before.clone();
-    if let Some(map) = told.as_object_mut() {
+    // The identity by which the host recognises the resource tells a person nothing.
+    let mut shown = before.clone();
+    if let Some(map) = shown.as_object_mut() {
         map.remove("identity");
     }
-    format!("{} → {after}", value_words(&told))
+    format!("{} → {after}", value_words(&shown))
 }
 
 /// A value in a few words: `current 2, versions: 2 entries`.
@@ -237,24 +233,12 @@ pub(super) fn count(n: u64, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
-/// The beginning of a key's id, as everywhere on a screen.
+/// The beginning of a key's id, as it is shown to people.
 pub(super) fn short(key: &str) -> String {
     key.chars().take(12).collect()
 }
 
-/// A moment, to the second that it lies in: never later than it was.
-#[must_use]
-pub fn second(at: Timestamp) -> Timestamp {
-    down_to(at, Unit::Second)
-}
-
-/// A moment, to the unit that it lies in.
-#[must_use]
-pub fn down_to(at: Timestamp, unit: Unit) -> Timestamp {
-    at.round(TimestampRound::new().smallest(unit).mode(RoundMode::Floor)).unwrap_or(at)
-}
-
-/// A duration a person can grasp.
+/// A duration in words: `1.5 s`.
 pub(super) fn duration(ms: u64) -> String {
     match ms {
         0..1_000 => format!("{ms} ms"),
@@ -312,15 +296,6 @@ mod tests {
     }
 
     #[test]
-    fn no_moment_is_told_later_than_it_was() {
-        let at: Timestamp = "2026-11-29T10:00:00.999999999Z".parse().unwrap();
-        assert_eq!(second(at).to_string(), "2026-11-29T10:00:00Z");
-        assert_eq!(down_to(at, Unit::Millisecond).to_string(), "2026-11-29T10:00:00.999Z");
-        let before: Timestamp = "1969-12-31T23:59:59.5Z".parse().unwrap();
-        assert!(second(before) <= before);
-    }
-
-    #[test]
     fn values_in_a_few_words() {
         assert_eq!(value_words(&json!({"current": 2, "versions": [1, 2]})), "current 2, versions: 2 entries");
         assert_eq!(value_words(&json!(null)), "done");
@@ -331,7 +306,7 @@ mod tests {
             transition(Some(&json!({"state": "enabled"})), Some(&json!(null)), false),
             "state enabled → done"
         );
-        // What was denied is no missing answer.
+        // A change that did not happen has no missing answer.
         assert_eq!(transition(Some(&json!({"state": "enabled"})), None, true), "state enabled → unchanged");
         assert_eq!(transition(Some(&json!({"state": "enabled"})), None, false), "state enabled → no answer");
         assert_eq!(value_words(&json!("x".repeat(500))).chars().count(), LONGEST + 1);

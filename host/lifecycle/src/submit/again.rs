@@ -1,16 +1,16 @@
-//! Rehearsed again: whether a plan still is what would happen.
+//! Rehearses again, to see whether an approved plan still is what would happen.
 
 use remit_gate::{Fault, Limits, Plan, Scope, Step};
 use remit_journal::{About, Act, LedgerEvent};
 use remit_sandbox::{AdmissionError, Candidate, Stop};
 
-use super::{Identity, Request, RequestState};
+use crate::authority::Identity;
 use crate::host::blocking;
 use crate::plan::{MOST_CHANGES, admit, play};
-use crate::{Error, Host, Input};
+use crate::{Error, Host, Input, Request, RequestState};
 
-/// Rehearses within an approved scope: what it allows to look at, it allows here too. How many changes are played is not
-/// limited by it: one more than was approved is another plan, and not a limit to be raised.
+/// Rehearses within the scope of a request, which also allows the reads. The limit of changes is not the request's: if one
+/// more change is needed now, this is another plan, and not a limit that the requester has to raise.
 pub(super) async fn rehearse_again(
     host: &Host,
     by: &Identity,
@@ -18,9 +18,8 @@ pub(super) async fn rehearse_again(
     (candidate, input): (&Candidate, &Input),
     reason: &str,
 ) -> Result<Plan, Error> {
-    let approved = &request.scope;
-    let limits = Limits { changes: MOST_CHANGES, ..approved.limits.clone() };
-    let scope = Scope { limits, ..approved.clone() };
+    let limits = Limits { changes: MOST_CHANGES, ..request.scope.limits.clone() };
+    let scope = Scope { limits, ..request.scope.clone() };
     let action = blocking(|| admit(host, candidate, input, Some(&scope), request.plan()))?;
     Ok(play(host, &action, (candidate, input), scope, by.name(), reason).await?.plan)
 }
@@ -34,40 +33,42 @@ pub(super) fn is_outside(error: &Error) -> bool {
     )
 }
 
-/// Rehearses again: what was approved must be what would happen now.
-pub(super) async fn still_so(
+/// Rehearses again, and voids the request if the approved plan is not what would happen now.
+pub(super) async fn check_plan(
     host: &Host,
     by: &Identity,
-    case: &RequestState,
+    state: &RequestState,
     plan: &Plan,
     what: (&Candidate, &Input),
 ) -> Result<(), Error> {
-    let now = match rehearse_again(host, by, &case.request, what, &case.request.reason).await {
+    let now = match rehearse_again(host, by, &state.request, what, &state.request.reason).await {
         Ok(now) => now,
-        // It asks for what was not approved, so this is another plan. A failure because a system does not answer says
-        // nothing about the plan: the request can be tried again.
+        // The action asks for what was not approved, so this is another plan.
         Err(error) if is_outside(&error) => {
-            return void(host, case, format!("rehearsed again, it is refused: {error}")).await;
+            return void(host, state, format!("rehearsed again, it is refused: {error}")).await;
         }
-        // What was approved cannot be done in the present state either, until someone changes that state.
+        // The action failed because of the state of a system, so the plan cannot be carried out until somebody changes
+        // that state.
         Err(error @ Error::AfterFailure { settled: true, .. }) => {
-            return void(host, case, format!("rehearsed again, it does not get to its end: {error}")).await;
+            return void(host, state, format!("rehearsed again, it fails: {error}")).await;
         }
+        // Any other failure, such as a system that does not answer, says nothing about the plan. The request stays
+        // approved.
         Err(error) => return Err(error),
     };
-    if let Some(why) = difference(plan, &now) {
-        return void(host, case, format!("rehearsed again, it would do something else: {why}")).await;
+    match difference(plan, &now) {
+        Some(why) => void(host, state, format!("rehearsed again, it would do something else: {why}")).await,
+        None => Ok(()),
     }
-    Ok(())
 }
 
-async fn void(host: &Host, case: &RequestState, why: String) -> Result<(), Error> {
-    let id = case.request.id;
+async fn void(host: &Host, state: &RequestState, why: String) -> Result<(), Error> {
+    let id = state.request.id;
     host.journal.act(&Act::now(About::Request(id), LedgerEvent::Voided { why: why.clone() })).await?;
     Err(Error::Voided { id: id.to_string(), why })
 }
 
-/// The first step in which two plans differ, in words. What was there before is a part of it.
+/// The first step in which two plans differ, in words; none if they are equal. The state before a step is part of it.
 pub(super) fn difference(approved: &Plan, now: &Plan) -> Option<String> {
     let longest = approved.steps.len().max(now.steps.len());
     let at = (0..longest).find(|at| approved.steps.get(*at) != now.steps.get(*at))?;

@@ -1,22 +1,22 @@
-//! What a person wants to know before deciding.
+//! What a person needs to know before a decision: what a request changes compared with the last run, who can do what
+//! about it, and the orders about the host.
 
 use jiff::Timestamp;
 use remit_journal::{About, Event, LedgerEvent, Mode, Reader, RequestId, Started};
 use remit_policy::{Need, PolicyAction, PolicyRequest, Subject};
-use remit_trust::dsse::Envelope;
 use serde::Serialize;
 
-use super::decide::check;
-use super::identity::may_order;
-use super::start::{may_start, may_use};
-use super::start_matter::{run_of, started_by};
-use super::{Asks, Decision, Given, Identity, Power, Powers, Request, RequestState, Rules};
-use crate::Error;
-use crate::timeline::second;
+use super::decide::{Decision, check};
+use super::start::{check_start, check_usable};
+use crate::authority::{
+    Identity, Power, Powers, check_allowed, claimed, policy_request_of_standing_run, policy_request_of_start,
+};
+use crate::time::second;
+use crate::{Asks, Error, Given, Request, RequestState, Rules};
 
-/// What differs from the last live run of this action, a line each; that there was none is one too.
-pub fn differences(reader: &Reader, case: &RequestState) -> Result<Vec<String>, Error> {
-    let Asks::Run { action, input, .. } = &case.request.asks else { return Ok(Vec::new()) };
+/// How a request differs from the last live run of its action, one line for each difference; one line if there was none.
+pub fn differences(reader: &Reader, state: &RequestState) -> Result<Vec<String>, Error> {
+    let Asks::Run { action, input, .. } = &state.request.asks else { return Ok(Vec::new()) };
     let mut last: Option<(Timestamp, Box<Started>)> = None;
     reader.newest_runs(|_, record| {
         if let Event::Started(started) = &record.event
@@ -40,24 +40,18 @@ pub fn differences(reader: &Reader, case: &RequestState) -> Result<Vec<String>, 
             started.action.digest.short()
         ));
     }
-    let then: serde_json::Value = serde_json::from_str(started.input.get())?;
-    if then != *input {
-        lines.push(format!("its input was {then}"));
+    let last_input: serde_json::Value = serde_json::from_str(started.input.get())?;
+    if last_input != *input {
+        lines.push(format!("its input was {last_input}"));
     }
-    let powers = |started: &Started| -> Option<Powers> {
-        let grant = started.grant.as_ref()?;
-        let envelope: Envelope = serde_json::from_str(grant.signed.as_ref()?.envelope.get()).ok()?;
-        let request: Request = serde_json::from_slice(&envelope.payload_named(grant.digest).ok()?).ok()?;
-        Some(request.powers())
-    };
-    if let Some(then) = powers(&started) {
+    if let Some(last) = request_of(&started) {
         let words = |powers: &Powers| -> Vec<String> {
             let words = |power: &Power| format!("{} {} by {}", power.does, power.resource, power.capability);
             powers.all.iter().map(words).collect()
         };
-        let (then, now) = (words(&then), words(&case.request.powers()));
-        lines.extend(now.iter().filter(|line| !then.contains(line)).map(|line| format!("new: {line}")));
-        lines.extend(then.iter().filter(|line| !now.contains(line)).map(|line| format!("not now: {line}")));
+        let (last, now) = (words(&last.powers()), words(&state.request.powers()));
+        lines.extend(now.iter().filter(|line| !last.contains(line)).map(|line| format!("new: {line}")));
+        lines.extend(last.iter().filter(|line| !now.contains(line)).map(|line| format!("not now: {line}")));
     }
     let when = second(at);
     if lines.is_empty() {
@@ -68,7 +62,14 @@ pub fn differences(reader: &Reader, case: &RequestState) -> Result<Vec<String>, 
     Ok(lines)
 }
 
-/// Whatever was ordered about this host as a whole, a line each.
+/// The request of a recorded run; none if it cannot be read.
+fn request_of(started: &Started) -> Option<Request> {
+    let grant = started.grant.as_ref()?;
+    let (request, digest) = claimed(&grant.signed.as_ref()?.envelope)?;
+    (digest == grant.digest).then_some(request)
+}
+
+/// The orders about this host, one line each.
 pub fn orders(reader: &Reader) -> Result<Vec<String>, Error> {
     let mut lines = Vec::new();
     for (seq, act) in reader.acts(About::Host)? {
@@ -89,7 +90,7 @@ pub fn orders(reader: &Reader) -> Result<Vec<String>, Error> {
                 format!("{run} reviewed by {}: {}", statement.principal, statement.reason)
             }
             LedgerEvent::Notified { notifier, upto, statement: Some(statement) } => format!(
-                "given up: {notifier} is not told of record {upto}, by {}: {}",
+                "given up: {notifier} does not get the event of record {upto}, by {}: {}",
                 statement.principal, statement.reason
             ),
             _ => continue,
@@ -112,76 +113,78 @@ pub struct Could {
     pub why: String,
 }
 
-/// What each principal could do about a request now: approve it, start it, revoke it. It calls the same functions that
+/// What each principal could do about a request now: approve it, start a run under it, revoke it. The same functions
 /// decide when a principal does so.
-pub fn could(reader: &Reader, rules: &Rules, case: &RequestState) -> Result<Vec<Could>, Error> {
-    let mut all = Vec::new();
+pub fn could(reader: &Reader, rules: &Rules, state: &RequestState) -> Result<Vec<Could>, Error> {
+    let mut answers = Vec::new();
     for principal in rules.principals.iter() {
-        let mut known = None;
-        let mut why = "it has no key that counts now".to_owned();
+        let mut identity = None;
+        let mut why = "it has no key that is in force now".to_owned();
         for held in &principal.keys {
             let Ok(by) = rules.identify(&held.key.id()) else { continue };
             match by.stands(reader) {
-                Ok(()) => known = Some(by),
+                Ok(()) => identity = Some(by),
                 Err(error) => why = error.to_string(),
             }
         }
-        for verb in [PolicyAction::Approve, PolicyAction::Trigger, PolicyAction::Revoke] {
-            let answer = match &known {
+        for action in [PolicyAction::Approve, PolicyAction::Trigger, PolicyAction::Revoke] {
+            let answer = match &identity {
                 None => Err(why.clone()),
-                Some(by) => may(reader, rules, case, by, verb).map_err(|error| error.to_string()),
+                Some(by) => may(reader, rules, state, by, action).map_err(|error| error.to_string()),
             };
             let allowed = answer.is_ok();
             let (Ok(why) | Err(why)) = answer;
-            let verb = if verb == PolicyAction::Trigger { "start" } else { verb.name() };
-            all.push(Could { who: principal.name.clone(), verb, allowed, why });
+            let verb = if action == PolicyAction::Trigger { "start" } else { action.name() };
+            answers.push(Could { who: principal.name.clone(), verb, allowed, why });
         }
     }
-    Ok(all)
+    Ok(answers)
 }
 
+/// Why a principal may do this about a request; an error if it may not.
 fn may(
     reader: &Reader,
     rules: &Rules,
-    case: &RequestState,
+    state: &RequestState,
     by: &Identity,
-    verb: PolicyAction,
+    action: PolicyAction,
 ) -> Result<String, Error> {
     let who = by.who();
     let now = Timestamp::now();
-    let allowed = |matter: &PolicyRequest, approvers: &[Subject]| {
-        rules.policies.may(&who, verb, Some(matter), now, approvers).words()
+    let allowed = |request: &PolicyRequest, approvers: &[Subject]| {
+        rules.policies.may(&who, action, Some(request), now, approvers).words()
     };
-    match verb {
+    match action {
         PolicyAction::Approve => {
             let decision = Decision { approve: true, reason: String::new(), expect: None };
-            check(reader, rules, by, case, &decision)?;
-            Ok(allowed(&case.matter, &case.approvers()))
+            check(reader, rules, by, state, &decision)?;
+            Ok(allowed(&state.policy_request, &state.approvers()))
         }
         PolicyAction::Trigger => {
-            may_use(reader, rules, &who.name, case)?;
-            // What a run under a standing scope would do is not known yet, so a run that changes nothing is judged.
-            let standing = matches!(case.request.asks, Asks::Standing(_));
-            let matter = if standing {
-                run_of(reader, case, &who.name, &[])?
+            check_usable(reader, rules, &who.name, state)?;
+            // What a run under a standing scope would do is not known yet, so policies are asked about a run that changes
+            // nothing.
+            let standing = matches!(state.request.asks, Asks::Standing(_));
+            let start = if standing {
+                policy_request_of_standing_run(reader, state, &who.name, &[])?
             } else {
-                started_by(reader, case, &who.name)?
+                policy_request_of_start(reader, state, &who.name)?
             };
-            may_start(reader, rules, &who, &matter, &case.request.powers(), case)?;
-            Ok(if case.request.break_glass {
+            check_start(reader, rules, &who, &start, &state.request.powers(), state)?;
+            Ok(if state.request.break_glass {
                 "allowed by the quorum of [break-glass]".to_owned()
             } else if standing {
                 format!(
-                    "{}, if it changes nothing; what it does change is judged then",
-                    allowed(&matter, &case.approvers())
+                    "{}, if it changes nothing; a run with changes is judged when it starts",
+                    allowed(&start, &state.approvers())
                 )
             } else {
-                allowed(&matter, &case.approvers())
+                allowed(&start, &state.approvers())
             })
         }
         _ => {
-            may_order(rules, &who, verb, Some(&case.matter))?;
-            Ok(allowed(&case.matter, &[]))
+            check_allowed(rules, &who, action, Some(&state.policy_request))?;
+            Ok(allowed(&state.policy_request, &[]))
         }
     }
 }
@@ -193,7 +196,7 @@ pub struct Explained {
     pub request: RequestId,
     /// The request's status in one word.
     pub status: &'static str,
-    /// Whether the quorum of `principals.toml` stands in for the policies.
+    /// Whether the quorum of `[break-glass]` in `principals.toml` decides instead of the policies.
     pub break_glass: bool,
     /// The approvals that the policies require.
     pub needs: Vec<Needed>,
@@ -216,6 +219,12 @@ pub struct Needed {
     pub missing: usize,
 }
 
+impl From<(Need, usize)> for Needed {
+    fn from((need, missing): (Need, usize)) -> Self {
+        Self { needs: need.to_string(), policy: need.policy, missing }
+    }
+}
+
 /// The decision of one principal about a request.
 #[derive(Clone, Debug, Serialize)]
 pub struct Said {
@@ -227,17 +236,10 @@ pub struct Said {
     pub why_not: Option<String>,
 }
 
-/// Tells which policies decide about a request, and what is missing.
-pub fn explain(reader: &Reader, rules: &Rules, case: &RequestState) -> Result<Explained, Error> {
-    let (needs, cannot_be_met) = match case.needs(rules) {
-        Ok(lacks) => {
-            let needed = |(need, missing): (Need, usize)| Needed {
-                needs: need.to_string(),
-                policy: need.policy,
-                missing,
-            };
-            (lacks.needs.into_iter().map(needed).collect(), None)
-        }
+/// Explains which policies decide about a request, what is missing, and what each principal could do about it.
+pub fn explain(reader: &Reader, rules: &Rules, state: &RequestState) -> Result<Explained, Error> {
+    let (needs, cannot_be_met) = match state.needs(rules) {
+        Ok(lacks) => (lacks.needs.into_iter().map(Needed::from).collect(), None),
         Err(why) => (Vec::new(), Some(why)),
     };
     let said = |given: &Given| Said {
@@ -246,13 +248,13 @@ pub fn explain(reader: &Reader, rules: &Rules, case: &RequestState) -> Result<Ex
         why_not: given.counts.as_ref().err().cloned(),
     };
     Ok(Explained {
-        request: case.request.id,
-        status: case.status(rules).name(),
-        break_glass: case.request.break_glass,
+        request: state.request.id,
+        status: state.status(rules).name(),
+        break_glass: state.request.break_glass,
         needs,
         cannot_be_met,
-        approvals: case.approvals.iter().map(said).collect(),
-        could: could(reader, rules, case)?,
+        approvals: state.approvals.iter().map(said).collect(),
+        could: could(reader, rules, state)?,
     })
 }
 
@@ -262,7 +264,7 @@ impl Explained {
     pub fn lines(&self) -> Vec<String> {
         let mut lines = vec![format!("{}: {}", self.request, self.status)];
         if self.break_glass {
-            lines.push("break-glass: the quorum of principals.toml stands in for the policies".to_owned());
+            lines.push("break-glass: the quorum of principals.toml decides, not the policies".to_owned());
         }
         for Needed { needs, policy, missing } in &self.needs {
             let met = if *missing == 0 { "met".to_owned() } else { format!("{missing} missing") };

@@ -1,4 +1,4 @@
-//! One at a time on a home, among all processes that have it open.
+//! Locks that only one task can hold, among all processes that have the home open.
 
 use std::fs::{File, TryLockError};
 use std::sync::Arc;
@@ -7,17 +7,17 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::{Error, Host};
 
-/// Whose turn it is: first within this process, then among all that have the home open.
+/// A lock that is held: within this process, and among all processes that have the home open.
 pub(crate) struct Turn {
     _everywhere: File,
     _here: OwnedMutexGuard<()>,
 }
 
 impl Turn {
-    /// Waits for it; `name` is the lock's file in the home.
+    /// Waits for the lock. `name` is the lock's file in the home, `here` the lock within this process.
     pub(crate) async fn take(host: &Host, name: &str, here: &Arc<Mutex<()>>) -> Result<Self, Error> {
-        // Waiting for the system's lock blocks a thread, so at most one task of this process waits, on a thread of its
-        // own.
+        // Waiting for a file lock blocks a thread. The lock within the process is taken first, so that at most one task
+        // of this process waits for the file.
         let here = Arc::clone(here).lock_owned().await;
         let path = host.home.path().join(name);
         let lock = move || -> Result<File, Error> {

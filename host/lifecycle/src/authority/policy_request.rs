@@ -1,26 +1,18 @@
-//! What policies are given of a request: counts and names, taken from what was signed and from the journal, never from
-//! the requester.
+//! The facts about a request that policies decide on. Counts and names come from signed documents and from the journal,
+//! never from what the requester claims.
 
-use remit_gate::Scope;
+use remit_gate::{Plan, Scope, Step};
 use remit_journal::{ActionRef, Reader};
 use remit_policy::{PolicyRequest, Subject};
 
 use super::powers::{Does, Powers};
-use super::rules::who;
+use super::rules::subject;
 use super::spent::{spent, spent_by_prefix};
-use super::{Asks, Identity, Request, Rules, StandingScope, Which};
+use super::{Asks, Identity, Request, RequestState, Rules, StandingScope, Which};
 use crate::Error;
 
-impl Request {
-    /// Every power that it would give: the union of its plan and its scope.
-    #[must_use]
-    pub fn powers(&self) -> Powers {
-        Powers::of(self.plan(), &self.scope)
-    }
-}
-
-/// What powers are to policies; the rest as in `matter`.
-pub(super) fn with(powers: &Powers, matter: PolicyRequest) -> PolicyRequest {
+/// Fills in what the powers are to policies. The other facts stay as they are in `request`.
+fn with_powers(powers: &Powers, request: PolicyRequest) -> PolicyRequest {
     PolicyRequest {
         has_plan: powers.planned,
         observe: powers.count(|does| matches!(does, Does::Observe | Does::Read)),
@@ -34,19 +26,23 @@ pub(super) fn with(powers: &Powers, matter: PolicyRequest) -> PolicyRequest {
         may_change: powers.on(Does::Change),
         may_destroy: powers.on(Does::Irrevocable),
         may_disclose: powers.on(Does::Disclose),
-        ..matter
+        ..request
     }
 }
 
-/// What policies are given of a request.
-pub(crate) fn matter(reader: &Reader, rules: &Rules, request: &Request) -> Result<PolicyRequest, Error> {
+/// The policy request of a request.
+pub(crate) fn policy_request(
+    reader: &Reader,
+    rules: &Rules,
+    request: &Request,
+) -> Result<PolicyRequest, Error> {
     let powers = request.powers();
     let requester = rules.principals.get(&request.requester).map_or_else(
-        // One who is no principal any more is of no kind that any policy allows anything.
+        // The requester is no principal any more. No policy allows anything to this kind.
         || Subject { name: request.requester.clone(), kind: "unknown".to_owned(), groups: Vec::new() },
-        who,
+        subject,
     );
-    let (name, version, digest) = match &request.asks {
+    let (action_name, action_version, action_digest) = match &request.asks {
         Asks::Run { action, .. } | Asks::Standing(StandingScope { action: Which::Digest(action), .. }) => {
             (action.name.clone(), action.version.clone(), action.digest.to_string())
         }
@@ -55,16 +51,17 @@ pub(crate) fn matter(reader: &Reader, rules: &Rules, request: &Request) -> Resul
         }
     };
     let (spent_by_requester, spent_by_action, spent_by_prefix) = spent(reader, |spent| {
-        (spent.by_principal(&request.requester), spent.by_action(&name), spent_by_prefix(spent, &powers))
+        let by_requester = spent.by_principal(&request.requester);
+        (by_requester, spent.by_action(&action_name), spent_by_prefix(spent, &powers))
     })?;
-    let matter = PolicyRequest {
+    let policy_request = PolicyRequest {
         spent_by_requester,
         spent_by_action,
         spent_by_prefix,
         requester,
-        action_name: name,
-        action_version: version,
-        action_digest: digest,
+        action_name,
+        action_version,
+        action_digest,
         incident: request.incident.clone(),
         environment: rules.environment.clone(),
         standing: matches!(request.asks, Asks::Standing(_)),
@@ -73,11 +70,11 @@ pub(crate) fn matter(reader: &Reader, rules: &Rules, request: &Request) -> Resul
         uses: request.uses.map_or(u64::from(u32::MAX), u64::from),
         ..PolicyRequest::default()
     };
-    Ok(with(&powers, matter))
+    Ok(with_powers(&powers, policy_request))
 }
 
-/// What policies are given of a rehearsal. It can read whatever its scope names. There is no request yet.
-pub(crate) fn matter_of_rehearsal(
+/// The policy request of a rehearsal, for which there is no request yet. A rehearsal can read whatever its scope names.
+pub(crate) fn policy_request_of_rehearsal(
     reader: &Reader,
     rules: &Rules,
     by: &Identity,
@@ -86,7 +83,7 @@ pub(crate) fn matter_of_rehearsal(
 ) -> Result<PolicyRequest, Error> {
     let (spent_by_requester, spent_by_action) =
         spent(reader, |spent| (spent.by_principal(by.name()), spent.by_action(&action.name)))?;
-    let matter = PolicyRequest {
+    let policy_request = PolicyRequest {
         requester: by.who(),
         action_name: action.name.clone(),
         action_version: action.version.clone(),
@@ -98,5 +95,32 @@ pub(crate) fn matter_of_rehearsal(
         uses: 1,
         ..PolicyRequest::default()
     };
-    Ok(with(&Powers::of_rehearsal(scope), matter))
+    Ok(with_powers(&Powers::of_rehearsal(scope), policy_request))
+}
+
+/// The policy request of a start of this request by the principal `starter`.
+pub(crate) fn policy_request_of_start(
+    reader: &Reader,
+    state: &RequestState,
+    starter: &str,
+) -> Result<PolicyRequest, Error> {
+    let spent_by_starter = spent(reader, |spent| spent.by_principal(starter))?;
+    Ok(PolicyRequest { spent_by_starter, ..state.policy_request.clone() })
+}
+
+/// The policy request of a run under a standing scope, started by the principal `starter`. The run is bound to `steps`
+/// for everything but reads, so policies are given the powers of these steps, and not those of the whole scope.
+pub(crate) fn policy_request_of_standing_run(
+    reader: &Reader,
+    state: &RequestState,
+    starter: &str,
+    steps: &[Step],
+) -> Result<PolicyRequest, Error> {
+    let powers = Powers::of_run(&Plan { steps: steps.to_vec() }, &state.request.scope);
+    let spent_by_prefix = spent(reader, |spent| spent_by_prefix(spent, &powers))?;
+    let start = policy_request_of_start(reader, state, starter)?;
+    Ok(with_powers(
+        &powers,
+        PolicyRequest { standing: false, under_standing: true, spent_by_prefix, ..start },
+    ))
 }

@@ -1,4 +1,4 @@
-//! What anyone entitled orders: authority is taken away, everything is stopped, a run is reviewed.
+//! Orders of principals to revoke authority, to freeze or unfreeze the host, and to mark a run as reviewed.
 
 use jiff::Timestamp;
 use remit_journal::{About, Act, Basis, Event, LedgerEvent, Reader, Record, RequestId, Revocation, RunId};
@@ -6,18 +6,17 @@ use remit_policy::PolicyAction;
 use remit_trust::dsse::Envelope;
 use remit_trust::{Digest, KeyId};
 
-use super::documents::{Order, What};
-use super::signed::{Accepted, Prepared, on_record};
-use super::{Identity, RequestState, Rules};
+use crate::authority::{Accepted, Identity, Order, Prepared, What, check_reason, digests_on_record, refused};
+use crate::changes::genuine;
 use crate::host::blocking;
-use crate::{Error, Host};
+use crate::{Error, Host, RequestState, Rules};
 
 /// What can be revoked.
 #[derive(Clone, Debug)]
 pub enum Target {
-    /// A request, and with it whatever was granted by its approval.
+    /// A request, and with it the authority that its approvals gave.
     Request(RequestId),
-    /// A principal: all it asked for or approved so far, and every key it has.
+    /// A principal: everything that it requested or approved so far, and every key it has.
     Principal(String),
     /// A key, by its id.
     Key(String),
@@ -28,15 +27,15 @@ pub enum Target {
 }
 
 impl Target {
-    /// The order that takes it away.
+    /// The order that revokes it.
     pub fn order(self, rules: &Rules) -> Result<What, Error> {
         Ok(What::Revoke(self.revocations(rules)?))
     }
 
     fn revocations(self, rules: &Rules) -> Result<Vec<Revocation>, Error> {
-        let for_good = |basis| Revocation { basis, earlier_only: false };
+        let for_ever = |basis| Revocation { basis, earlier_only: false };
         Ok(match self {
-            Self::Request(id) => vec![for_good(Basis::Request(id))],
+            Self::Request(id) => vec![for_ever(Basis::Request(id))],
             Self::Principal(name) => {
                 let Some(principal) = rules.principals.get(&name) else {
                     let why = format!("there is no principal `{}`", name.escape_debug());
@@ -44,17 +43,17 @@ impl Target {
                 };
                 let keys = principal.keys.iter().map(|held| held.key.id().to_string());
                 std::iter::once(Revocation { basis: Basis::Principal(name), earlier_only: true })
-                    .chain(keys.map(|id| for_good(Basis::Key(id))))
+                    .chain(keys.map(|id| for_ever(Basis::Key(id))))
                     .collect()
             }
-            Self::Key(id) => vec![for_good(Basis::Key(id))],
-            Self::Action(digest) => vec![for_good(Basis::Action(digest.to_string()))],
+            Self::Key(id) => vec![for_ever(Basis::Key(id))],
+            Self::Action(digest) => vec![for_ever(Basis::Action(digest.to_string()))],
             Self::All => vec![Revocation { basis: Basis::All, earlier_only: true }],
         })
     }
 }
 
-/// Makes what is signed to take authority away.
+/// Makes an order to revoke authority, for its signature.
 pub fn prepare_revoke(
     host: &Host,
     by: &KeyId,
@@ -65,12 +64,12 @@ pub fn prepare_revoke(
     prepare(host, by, what, reason)
 }
 
-/// Makes what is signed to stop everything, or to let it go on.
+/// Makes an order to freeze or unfreeze the host, for its signature.
 pub fn prepare_freeze(host: &Host, by: &KeyId, frozen: bool, reason: &str) -> Result<Prepared<Order>, Error> {
     prepare(host, by, if frozen { What::Freeze } else { What::Unfreeze }, reason)
 }
 
-/// Makes the document that is signed to mark a break-glass run as reviewed. Until then its requester cannot start
+/// Makes an order that marks a break-glass run as reviewed, for its signature. Until then its requester cannot start
 /// another one.
 pub fn prepare_review(host: &Host, by: &KeyId, run: RunId, reason: &str) -> Result<Prepared<Order>, Error> {
     prepare(host, by, What::Review(run), reason)
@@ -80,28 +79,9 @@ fn prepare(host: &Host, by: &KeyId, what: What, reason: &str) -> Result<Prepared
     blocking(|| {
         let (rules, reader) = (host.rules()?, host.journal.reader()?);
         let by = rules.identify(by)?;
-        allows(host, &rules, &reader, &by, &what)?;
-        prepared(&rules, &by, what, reason)
+        check(host, &rules, &reader, &by, &what)?;
+        Prepared::order(&rules, &by, what, reason)
     })
-}
-
-/// An order of one whom the policies allow it.
-pub(super) fn prepared(
-    rules: &Rules,
-    by: &Identity,
-    what: What,
-    reason: &str,
-) -> Result<Prepared<Order>, Error> {
-    has_reason(reason)?;
-    let (log, principal, reason) = (rules.log.clone(), by.name().to_owned(), reason.to_owned());
-    Prepared::new(Order { log, principal, at: Timestamp::now(), reason, order: what }, by)
-}
-
-pub(super) fn has_reason(reason: &str) -> Result<(), Error> {
-    if reason.trim().is_empty() {
-        return Err(Error::RequestOption { why: "it has no reason".to_owned() });
-    }
-    Ok(())
 }
 
 /// The effect of an order that was put on record.
@@ -113,8 +93,8 @@ pub struct Ordered {
     pub stopping: Vec<RunId>,
 }
 
-/// Takes a signed order to revoke, freeze, unfreeze or review, after the same checks, and puts it on record. Runs that go on
-/// under what was revoked stop at their next call.
+/// Accepts a signed order to revoke, freeze, unfreeze or review after the same checks, and puts it on record. Runs whose
+/// authority was revoked stop at their next call.
 pub async fn submit_order(host: &Host, signed: &Envelope) -> Result<Ordered, Error> {
     // An order counts once: until it is on record, no other order is accepted. This holds within this process only,
     // because a freeze must not wait for another process. If the same order is submitted to two processes at once,
@@ -124,20 +104,20 @@ pub async fn submit_order(host: &Host, signed: &Envelope) -> Result<Ordered, Err
         let (rules, reader) = (host.rules()?, host.journal.reader()?);
         let accepted = Accepted::<Order>::check(&rules, &reader, signed)?;
         let order = &accepted.document;
-        has_reason(&order.reason)?;
-        allows(host, &rules, &reader, &accepted.by, &order.order)?;
+        check_reason(&order.reason)?;
+        check(host, &rules, &reader, &accepted.by, &order.order)?;
         let about = about(&order.order);
         if order.order == What::Unfreeze {
-            lifts_what_it_was_signed_for(&reader, order.at)?;
+            check_newest_freeze(&reader, order.at)?;
         }
-        accepted.is_new(on_record(&reader, about)?)?;
-        let statement = accepted.word(&order.reason);
+        accepted.check_new(digests_on_record(&reader, about)?)?;
+        let statement = accepted.statement(&order.reason);
         let event = match &order.order {
             What::Revoke(revocations) => LedgerEvent::Revoked { statement, revocations: revocations.clone() },
             What::Freeze => LedgerEvent::Frozen(statement),
             What::Unfreeze => LedgerEvent::Unfrozen(statement),
             What::Review(run) => LedgerEvent::Reviewed { statement, run: *run },
-            _ => return Err(not_here()),
+            _ => return Err(submitted_elsewhere()),
         };
         Ok((accepted.document, about, event))
     })?;
@@ -146,28 +126,29 @@ pub async fn submit_order(host: &Host, signed: &Envelope) -> Result<Ordered, Err
     Ok(Ordered { order, stopping })
 }
 
-/// Refuses an order to unfreeze that is older than the newest freeze: who signed it did not know of that one.
-fn lifts_what_it_was_signed_for(reader: &Reader, signed: Timestamp) -> Result<(), Error> {
+/// Refuses an order to unfreeze that is older than the newest freeze, because its signer did not know of that freeze.
+fn check_newest_freeze(reader: &Reader, signed: Timestamp) -> Result<(), Error> {
     let acts = reader.acts(About::Host)?;
     let newest = acts.iter().rev().find(|(_, act)| matches!(act.event, LedgerEvent::Frozen(_)));
     match newest {
         Some((_, act)) if act.at > signed => {
             let why = format!(
-                "everything was frozen again at {}, after it was made: look why (`remit status`), then sign a new one",
+                "the host was frozen again at {}, after it was made: find out why (`remit status`), then sign a new order",
                 act.at
             );
-            Err(Error::NotAccepted { what: "order", why })
+            Err(refused::<Order>(why))
         }
         _ => Ok(()),
     }
 }
 
-fn not_here() -> Error {
-    let why = "it is about a run or this home, and is submitted where that is done".to_owned();
-    Error::NotAccepted { what: "order", why }
+fn submitted_elsewhere() -> Error {
+    let why =
+        "it does not revoke, freeze, unfreeze or review: submit it with the command that carries it out";
+    refused::<Order>(why)
 }
 
-/// What the record of an order is about: its request, or the host.
+/// Whether the record of an order is about a request or about the host.
 fn about(what: &What) -> About {
     match what {
         What::Revoke(revocations) => match revocations.as_slice() {
@@ -178,11 +159,11 @@ fn about(what: &What) -> About {
     }
 }
 
-/// Whether the policies let a principal order that, and it can be.
-fn allows(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, what: &What) -> Result<(), Error> {
+/// Checks that the order is possible, and that the policies allow it to this principal.
+fn check(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, what: &What) -> Result<(), Error> {
     match what {
         What::Revoke(revocations) => {
-            let refuse = |why: &str| Err(Error::NotAccepted { what: "order", why: why.to_owned() });
+            let refuse = |why: &str| Err(refused::<Order>(why));
             if revocations.is_empty() {
                 return refuse("it revokes nothing");
             }
@@ -193,27 +174,29 @@ fn allows(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, what: &Wha
                     Basis::Thaw => return refuse("it revokes what cannot be revoked"),
                 };
                 if revocation.earlier_only != earlier_only {
-                    return refuse("it revokes for another time than such an order does");
+                    return refuse("its `earlier_only` is not that of such a revocation");
                 }
             }
-            let matter = match about(what) {
+            let request = match about(what) {
                 About::Request(id) if reader.acts(About::Request(id))?.is_empty() => {
                     return refuse("it revokes a request that was never made");
                 }
-                // A request that cannot be read any more, because its requester is gone, can still be revoked.
-                About::Request(id) => RequestState::load(reader, rules, id).ok().map(|case| case.matter),
+                // A request that cannot be read any more, because its requester is no principal now, can still be revoked.
+                About::Request(id) => {
+                    RequestState::load(reader, rules, id).ok().map(|state| state.policy_request)
+                }
                 About::Host => None,
             };
-            by.may(rules, reader, PolicyAction::Revoke, matter.as_ref())
+            by.check_allowed(rules, reader, PolicyAction::Revoke, request.as_ref())
         }
-        What::Freeze | What::Unfreeze => by.may(rules, reader, PolicyAction::Freeze, None),
-        What::Review(run) => may_review(host, rules, reader, by, *run),
-        _ => Err(not_here()),
+        What::Freeze | What::Unfreeze => by.check_allowed(rules, reader, PolicyAction::Freeze, None),
+        What::Review(run) => check_review(host, rules, reader, by, *run),
+        _ => Err(submitted_elsewhere()),
     }
 }
 
-fn may_review(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, run: RunId) -> Result<(), Error> {
-    let records = crate::changes::genuine(&host.home, reader, run)?;
+fn check_review(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, run: RunId) -> Result<(), Error> {
+    let records = genuine(&host.home, reader, run)?;
     let refuse = |why: String| {
         Err(Error::NoSay { who: by.name().to_owned(), what: "review", id: run.to_string(), why })
     };
@@ -222,11 +205,11 @@ fn may_review(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, run: R
     };
     let authority = started.grant.as_ref().and_then(|grant| grant.authority.as_ref());
     let Some(authority) = authority.filter(|authority| authority.break_glass) else {
-        return refuse("it did not go without the usual policy".to_owned());
+        return refuse("it is no break-glass run".to_owned());
     };
-    let case = RequestState::load(reader, rules, authority.request)?;
-    if by.name() == started.principal || by.name() == case.request.requester {
-        return refuse(format!("{} asked for it: somebody else reviews it", by.name()));
+    let state = RequestState::load(reader, rules, authority.request)?;
+    if by.name() == started.principal || by.name() == state.request.requester {
+        return refuse(format!("{} asked for it: somebody else must review it", by.name()));
     }
-    by.may(rules, reader, PolicyAction::Review, Some(&case.matter))
+    by.check_allowed(rules, reader, PolicyAction::Review, Some(&state.policy_request))
 }

@@ -1,4 +1,4 @@
-//! What people say of a request.
+//! Decisions about requests: approvals and denials.
 
 use jiff::Timestamp;
 use remit_journal::{About, Act, LedgerEvent, Reader, RequestId};
@@ -6,11 +6,9 @@ use remit_policy::PolicyAction;
 use remit_trust::dsse::Envelope;
 use remit_trust::{Digest, KeyId};
 
-use super::documents::Approval;
-use super::signed::{Accepted, Prepared, on_record};
-use super::{Identity, RequestState, Rules, Status, matter};
+use crate::authority::{Accepted, Approval, Identity, Prepared, digests_on_record, policy_request};
 use crate::host::blocking;
-use crate::{Error, Host};
+use crate::{Error, Host, RequestState, Rules, Status};
 
 /// The decision of a principal about a request, before it is signed.
 #[derive(Clone, Debug)]
@@ -30,7 +28,7 @@ impl Decision {
     }
 }
 
-/// Makes what is signed to approve or deny a request, after every check that can be made before.
+/// Makes an approval or denial of a request for its signature, after every check but that of the signature.
 pub fn prepare_decision(
     host: &Host,
     by: &KeyId,
@@ -40,11 +38,11 @@ pub fn prepare_decision(
     blocking(|| {
         let (rules, reader) = (host.rules()?, host.journal.reader()?);
         let by = rules.identify(by)?;
-        let case = RequestState::load(&reader, &rules, id)?;
-        with_others(&reader, &rules, &case, check(&reader, &rules, &by, &case, decision))?;
+        let state = RequestState::load(&reader, &rules, id)?;
+        with_others(&reader, &rules, &state, check(&reader, &rules, &by, &state, decision))?;
         let approval = Approval {
-            request: case.digest,
-            id: case.request.id,
+            request: state.digest,
+            id: state.request.id,
             log: rules.log.clone(),
             principal: by.name().to_owned(),
             approve: decision.approve,
@@ -55,22 +53,22 @@ pub fn prepare_decision(
     })
 }
 
-/// Takes a signed decision, after the same checks, and puts it on record.
+/// Accepts a signed decision after the same checks, and puts it on record.
 pub async fn submit_decision(host: &Host, signed: &Envelope) -> Result<RequestState, Error> {
     let rules = host.rules()?;
     let (id, event) = blocking(|| {
         let reader = host.journal.reader()?;
         let accepted = Accepted::<Approval>::check(&rules, &reader, signed)?;
         let approval = &accepted.document;
-        let case = RequestState::load(&reader, &rules, approval.id)?;
-        accepted.is_new(on_record(&reader, About::Request(approval.id))?)?;
+        let state = RequestState::load(&reader, &rules, approval.id)?;
+        accepted.check_new(digests_on_record(&reader, About::Request(approval.id))?)?;
         let decision = Decision {
             approve: approval.approve,
             reason: approval.reason.clone(),
             expect: Some(approval.request),
         };
-        with_others(&reader, &rules, &case, check(&reader, &rules, &accepted.by, &case, &decision))?;
-        let statement = accepted.word(&approval.reason);
+        with_others(&reader, &rules, &state, check(&reader, &rules, &accepted.by, &state, &decision))?;
+        let statement = accepted.statement(&approval.reason);
         let event = if approval.approve {
             LedgerEvent::Approved(statement)
         } else {
@@ -82,21 +80,21 @@ pub async fn submit_decision(host: &Host, signed: &Envelope) -> Result<RequestSt
     blocking(|| RequestState::load(&*host.journal.reader()?, &rules, id))
 }
 
-/// To one who may not approve, who may: so that they know whom to wake.
+/// Adds to the error of a principal that may not approve the names of those that may.
 fn with_others(
     reader: &Reader,
     rules: &Rules,
-    case: &RequestState,
+    state: &RequestState,
     checked: Result<(), Error>,
 ) -> Result<(), Error> {
     let Err(mut error) = checked else { return Ok(()) };
     if let Error::NoSay { what: "approve", why, .. } | Error::Forbidden { what: "approve this", why, .. } =
         &mut error
-        && matches!(case.status(rules), Status::Waiting(_))
+        && matches!(state.status(rules), Status::Waiting(_))
     {
-        let names = who_may_approve(reader, rules, case)?;
+        let names = who_may_approve(reader, rules, state)?;
         let others = match names.as_slice() {
-            [] => "nobody may, by the policies and keys that are in force".to_owned(),
+            [] => "nobody may, with the policies and keys that are in force".to_owned(),
             names => format!("{} may", names.join(", ")),
         };
         *why = format!("{why}; {others}");
@@ -104,62 +102,63 @@ fn with_others(
     Err(error)
 }
 
-/// Whose approval would count now, by the same checks that are made when they give it.
-pub fn who_may_approve(reader: &Reader, rules: &Rules, case: &RequestState) -> Result<Vec<String>, Error> {
+/// The names of the principals whose approval would count now, by the same checks as when they approve.
+pub fn who_may_approve(reader: &Reader, rules: &Rules, state: &RequestState) -> Result<Vec<String>, Error> {
     let decision = Decision { approve: true, reason: String::new(), expect: None };
     let mut names = Vec::new();
     for principal in rules.principals.iter() {
         let mut identities = principal.keys.iter().filter_map(|held| rules.identify(&held.key.id()).ok());
-        if identities.any(|by| check(reader, rules, &by, case, &decision).is_ok()) {
+        if identities.any(|by| check(reader, rules, &by, state, &decision).is_ok()) {
             names.push(principal.name.clone());
         }
     }
     Ok(names)
 }
 
-/// Every check that can be made before something is said.
+/// Checks whether a principal can decide so about a request.
 pub(super) fn check(
     reader: &Reader,
     rules: &Rules,
     by: &Identity,
-    case: &RequestState,
+    state: &RequestState,
     decision: &Decision,
 ) -> Result<(), Error> {
     let name = by.name();
     let refuse = |why: String| {
-        let (who, id) = (name.to_owned(), case.request.id.to_string());
+        let (who, id) = (name.to_owned(), state.request.id.to_string());
         Err(Error::NoSay { who, what: decision.verb(), id, why })
     };
     by.stands(reader)?;
-    if decision.expect.is_some_and(|expected| expected != case.digest) {
+    if decision.expect.is_some_and(|expected| expected != state.digest) {
         return refuse(format!(
-            "it is not the request you looked at: its digest is {}. Look again (`remit request show`)",
-            case.digest
+            "it is not the request you looked at: its digest is {}. Look at it again (`remit request show`)",
+            state.digest
         ));
     }
-    match case.status(rules) {
+    match state.status(rules) {
         Status::Waiting(_) | Status::Approved => {}
         Status::Forbidden(why) | Status::Closed(why) => return refuse(why),
         Status::Used => return refuse("it is used up".to_owned()),
-        Status::Expired => return refuse(format!("its time was over at {}", case.request.not_after)),
+        Status::Expired => return refuse(format!("it expired at {}", state.request.not_after)),
     }
-    if name == case.request.requester || by.key == case.key {
+    if name == state.request.requester || by.key == state.key {
         return refuse(if decision.approve {
             format!("{name} asked for it: nobody approves their own request")
         } else {
-            format!("{name} asked for it: who asked takes it back with `remit revoke request`")
+            format!("{name} asked for it: a requester takes a request back with `remit revoke request`")
         });
     }
     if decision.reason.trim().is_empty() && !decision.approve {
-        return refuse("say why (`--reason`)".to_owned());
+        return refuse("a denial needs a reason (`--reason`)".to_owned());
     }
-    let before = case.approvals.iter().find(|given| given.approval.principal == name);
+    let before = state.approvals.iter().find(|given| given.approval.principal == name);
     if decision.approve && before.is_some_and(|given| given.counts.is_ok()) {
-        return refuse(format!("{name} has approved it already; another must"));
+        return refuse(format!("{name} has approved it already; somebody else must"));
     }
-    let matter = matter(reader, rules, &case.request)?;
+    let request = policy_request(reader, rules, &state.request)?;
     let now = Timestamp::now();
-    let verdict = rules.policies.may(&by.who(), PolicyAction::Approve, Some(&matter), now, &case.approvers());
+    let verdict =
+        rules.policies.may(&by.who(), PolicyAction::Approve, Some(&request), now, &state.approvers());
     if verdict.allowed {
         return Ok(());
     }

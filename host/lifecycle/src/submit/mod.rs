@@ -1,0 +1,15 @@
+//! What principals do, each in two steps: a document is prepared, and submitted once it is signed. Both steps make the same
+//! checks, and a document in the journal is the only way to authority.
+
+mod again;
+mod decide;
+mod explain;
+mod order;
+mod request;
+mod start;
+
+pub use decide::{Decision, prepare_decision, submit_decision, who_may_approve};
+pub use explain::{Could, Explained, Needed, Said, could, differences, explain, orders};
+pub use order::{Ordered, Target, prepare_freeze, prepare_review, prepare_revoke, submit_order};
+pub use request::{RequestOptions, prepare_run_request, prepare_standing_request, submit_request};
+pub use start::{Start, prepare_start, submit_start};
