@@ -43,8 +43,7 @@ pub fn prepare_expire_undo(
     older_than: SignedDuration,
     reason: Option<&str>,
 ) -> Result<Option<Prepared<Order>>, Error> {
-    let before =
-        Timestamp::now().checked_sub(older_than).map_err(|error| Error::Age { why: error.to_string() })?;
+    let before = ago(older_than)?;
     if expirable(&*host.journal.reader()?, before)?.is_empty() {
         return Ok(None);
     }
@@ -53,13 +52,22 @@ pub fn prepare_expire_undo(
     prepare_order(host, by, None, what, reason.unwrap_or(&rule)).map(Some)
 }
 
-/// Gives up the undo data of every run that ended before the moment that the order names: its secrets can never be read
-/// again, and it can no longer be reverted. Runs that wait for a person are kept. All that are meant, or none, if the
-/// rules do not let this principal do it to each. Answers which. The host must be alone: see [`Home::alone`].
-pub async fn expire_undo(host: &Host, by: &Actor, older_than: SignedDuration) -> Result<Vec<RunId>, Error> {
-    let mut before =
-        Timestamp::now().checked_sub(older_than).map_err(|error| Error::Age { why: error.to_string() })?;
-    let (mut old, rule) = (Vec::new(), format!("older than {older_than:#}"));
+fn ago(age: SignedDuration) -> Result<Timestamp, Error> {
+    Timestamp::now().checked_sub(age).map_err(|error| Error::Age { why: error.to_string() })
+}
+
+/// Gives up the undo data of every run that ended before the moment that the order names; for an owner, who gives no
+/// order, before `older_than` ago. Its secrets can never be read again, and it can no longer be reverted. Runs that
+/// wait for a person are kept. All that are meant, or none, if the rules do not let this principal do it to each.
+/// Answers which. The host must be alone: see [`Home::alone`].
+pub async fn expire_undo(
+    host: &Host,
+    by: &Actor,
+    older_than: Option<SignedDuration>,
+) -> Result<Vec<RunId>, Error> {
+    // Without an age and without an order, no run is old enough.
+    let mut before = older_than.map_or(Ok(Timestamp::MIN), ago)?;
+    let mut old = Vec::new();
     let said = {
         let reader = host.journal.reader()?;
         let expires = |what: &What| match what {
@@ -76,6 +84,7 @@ pub async fn expire_undo(host: &Host, by: &Actor, older_than: SignedDuration) ->
         }
         said
     };
+    let rule = format!("ended before {before}");
     let order = said.statement.as_ref().map(|statement| statement.document.clone());
     let mut expired = Vec::new();
     for summary in old {

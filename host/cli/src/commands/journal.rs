@@ -2,10 +2,10 @@
 
 use clap::Subcommand;
 use jiff::SignedDuration;
-use remit_lifecycle::{Home, expire_undo, prepare_expire_undo};
+use remit_lifecycle::{Home, What, expire_undo, prepare_expire_undo};
 
 use super::common::Done;
-use super::signing::Key;
+use super::signing::{Signing, Step};
 use crate::print::{self, say};
 
 #[derive(Subcommand)]
@@ -21,13 +21,19 @@ pub(crate) enum Journal {
     )]
     ExpireUndo {
         /// How long ago they ended at least: 30d, 12h.
-        #[arg(long, value_name = "AGE", value_parser = remit_text::duration::parse)]
-        older_than: SignedDuration,
+        #[arg(
+            long,
+            value_name = "AGE",
+            value_parser = remit_text::duration::parse,
+            required_unless_present = "signed",
+            conflicts_with = "signed"
+        )]
+        older_than: Option<SignedDuration>,
         /// Why, for the record [default: that they are so old].
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
         #[command(flatten)]
-        key: Key,
+        signing: Signing,
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -41,12 +47,18 @@ impl Journal {
                 let count = remit_lifecycle::rekey(home)?;
                 say!("rekeyed   {count} run(s); back up the new seal.key, apart from the journal");
             }
-            Self::ExpireUndo { older_than, reason, key, json } => {
+            Self::ExpireUndo { older_than, reason, signing, json } => {
                 let host = home.alone()?;
-                let order = async |by: &_| prepare_expire_undo(&host, by, older_than, reason.as_deref());
-                let expired = match key.actor(&host, order).await? {
-                    Some(by) => expire_undo(&host, &by, older_than).await?,
-                    None => Vec::new(),
+                let prepare = async |by: &_| match older_than {
+                    Some(age) => prepare_expire_undo(&host, by, age, reason.as_deref()),
+                    None => Ok(None),
+                };
+                let is_it = |what: &_| matches!(what, What::ExpireUndo { .. });
+                let again = "remit journal expire-undo";
+                let expired = match signing.actor(&host, again, prepare, is_it).await? {
+                    Step::Signed(by) => expire_undo(&host, &by, older_than).await?,
+                    Step::Nothing => Vec::new(),
+                    Step::Written => return Ok(0),
                 };
                 if json {
                     print::json(&expired)?;

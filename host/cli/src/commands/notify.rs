@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use clap::Args;
-use remit_lifecycle::{Home, expire, give_up, notify, prepare_give_up};
+use clap::{ArgGroup, Args};
+use remit_lifecycle::{Home, What, expire, give_up, notify, prepare_give_up};
 
 use super::common::{Done, open};
-use super::signing::Key;
+use super::signing::{Signing, Step};
 use crate::print::{self, say};
 
 /// How long a receiver may take.
@@ -14,17 +14,20 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Args)]
 #[command(
+    group(ArgGroup::new("why").args(["reason", "signed"]).multiple(true)),
+    mut_arg("prepare", |arg| arg.requires("give_up")),
+    mut_arg("signed", |arg| arg.requires("give_up")),
     after_help = "Example, from a timer:\n  remit notify\n\nEvery command that acts tells once what there is to tell; this goes on where that failed, and finds what expired.\nIt needs no key; to give up telling somebody something does:\n  remit notify --give-up pager --reason 'that address is gone' --key alice.key"
 )]
 pub(crate) struct Notify {
     /// Pass over the first event that waits for this notifier: its receiver will never take it.
-    #[arg(long, value_name = "NAME", requires = "reason")]
+    #[arg(long, value_name = "NAME", requires = "why")]
     give_up: Option<String>,
     /// With --give-up: why, for the record.
     #[arg(long, value_name = "TEXT", requires = "give_up")]
     reason: Option<String>,
     #[command(flatten)]
-    key: Key,
+    signing: Signing,
     /// As JSON.
     #[arg(long)]
     json: bool,
@@ -35,10 +38,13 @@ impl Notify {
         let host = open(home).await?;
         if let Some(name) = &self.give_up {
             let reason = self.reason.as_deref().unwrap_or_default();
-            let order = async |by: &_| prepare_give_up(&host, by, name, reason);
-            let given_up = match self.key.actor(&host, order).await? {
-                Some(by) => give_up(&host, &by, name).await?,
-                None => None,
+            let prepare = async |by: &_| prepare_give_up(&host, by, name, reason);
+            let is_it = |what: &_| matches!(what, What::GiveUp { notifier, .. } if notifier == name);
+            let again = format!("remit notify --give-up {name}");
+            let given_up = match self.signing.actor(&host, &again, prepare, is_it).await? {
+                Step::Signed(by) => give_up(&host, &by, name).await?,
+                Step::Nothing => None,
+                Step::Written => return Ok(0),
             };
             match given_up {
                 Some(event) => say!("given up  {name}  {event}"),

@@ -1,12 +1,12 @@
 //! `remit recover` and `remit resolve`.
 
 use clap::{ArgGroup, Args};
-use remit_lifecycle::{Home, Recovered, Verdict, prepare_resolve};
+use remit_lifecycle::{Home, Recovered, Verdict, What, prepare_resolve};
 
 use super::common::Done;
 use super::recovery::{stuck, warn};
 use super::revert::steps;
-use super::signing::Key;
+use super::signing::{Signing, Step};
 use crate::print::{self, say};
 
 #[derive(Args)]
@@ -54,13 +54,13 @@ pub(crate) struct Resolve {
     #[arg(long, group = "verdict")]
     did_not_happen: bool,
     /// How you know, for the record.
-    #[arg(long, value_name = "TEXT")]
-    reason: String,
+    #[arg(long, value_name = "TEXT", required_unless_present = "signed")]
+    reason: Option<String>,
     /// Which call, when several are in doubt.
     #[arg(long, value_name = "NUMBER")]
     call: Option<u64>,
     #[command(flatten)]
-    key: Key,
+    signing: Signing,
     /// As JSON.
     #[arg(long)]
     json: bool,
@@ -70,9 +70,23 @@ impl Resolve {
     pub(crate) async fn run(self, home: &Home) -> Done {
         let run = home.reader()?.find(&self.run)?;
         let host = super::common::open(home).await?;
-        let verdict = Verdict { call: self.call, happened: self.happened, reason: self.reason };
-        let order = async |by: &_| prepare_resolve(&host, by, run, &verdict).await.map(Some);
-        let Some(by) = self.key.actor(&host, order).await? else { return Ok(0) };
+        let (call, happened) = (self.call, self.happened);
+        let verdict = Verdict { call, happened, reason: self.reason.unwrap_or_default() };
+        let prepare = async |by: &_| prepare_resolve(&host, by, run, &verdict).await;
+        let mut again =
+            format!("remit resolve {run} {}", if happened { "--happened" } else { "--did-not-happen" });
+        if let Some(call) = call {
+            again += &format!(" --call {call}");
+        }
+        let is_it = |what: &_| match what {
+            What::Resolve { run: of, call: about, happened: says } => {
+                *of == run && call.is_none_or(|call| call == *about) && *says == happened
+            }
+            _ => false,
+        };
+        let Step::Signed(by) = self.signing.actor(&host, &again, prepare, is_it).await? else {
+            return Ok(0);
+        };
         let resolved = remit_lifecycle::resolve(&host, &by, run, &verdict).await?;
         if self.json {
             print::json(&resolved)?;

@@ -188,7 +188,8 @@ impl Make {
                 _ => Err(Error::RequestOption { why: "no action is named".to_owned() }),
             }
         };
-        let step = way.document(&host, "remit request", prepare, |_| Ok(())).await?;
+        let step =
+            way.document(&host, "remit request", prepare, |_: &remit_lifecycle::Request| Ok(())).await?;
         let Step::Signed(signed) = step else { return Ok(0) };
         let case = submit_request(&host, &signed).await?;
         told(&host).await;

@@ -2,11 +2,11 @@
 
 use clap::Args;
 use remit_journal::{RunState, UndoResult};
-use remit_lifecycle::{Home, Reverted, prepare_revert, preview_revert, undo_words};
+use remit_lifecycle::{Home, Reverted, What, prepare_revert, preview_revert, undo_words};
 
 use super::common::{Done, open};
 use super::listing::called;
-use super::signing::Key;
+use super::signing::{Signing, Step};
 use crate::print::{self, say};
 
 #[derive(Args)]
@@ -17,7 +17,7 @@ pub(crate) struct Revert {
     /// The run, or the beginning of its name.
     run: String,
     /// Only tell what would be taken back.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["prepare", "signed"])]
     dry_run: bool,
     /// Pass over what cannot be taken back, instead of stopping there.
     #[arg(long)]
@@ -26,7 +26,7 @@ pub(crate) struct Revert {
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
-    key: Key,
+    signing: Signing,
     /// As JSON.
     #[arg(long)]
     json: bool,
@@ -40,10 +40,14 @@ impl Revert {
             preview_revert(&home.open()?, run, self.keep_going).await?
         } else {
             let host = open(home).await?;
-            let reason = self.reason.as_deref();
-            let order = async |by: &_| prepare_revert(&host, by, run, self.keep_going, reason).map(Some);
-            let Some(by) = self.key.actor(&host, order).await? else { return Ok(0) };
-            remit_lifecycle::revert(&host, &by, run, self.keep_going).await?
+            let keep_going = self.keep_going;
+            let prepare = async |by: &_| prepare_revert(&host, by, run, keep_going, self.reason.as_deref());
+            let again = format!("remit revert {run}{}", if keep_going { " --keep-going" } else { "" });
+            let is_it = |what: &_| *what == What::Revert { run, keep_going };
+            let Step::Signed(by) = self.signing.actor(&host, &again, prepare, is_it).await? else {
+                return Ok(0);
+            };
+            remit_lifecycle::revert(&host, &by, run, keep_going).await?
         };
         let state = reverted.state();
         if self.json {

@@ -9,7 +9,7 @@ use remit_lifecycle::{
 use remit_trust::Digest;
 
 use super::common::{Done, open, told};
-use super::signing::{Signing, Step, is_order};
+use super::signing::{Signing, Step};
 use crate::print::{self, say};
 
 #[derive(Args)]
@@ -98,8 +98,7 @@ impl Revoke {
         let order = target.clone().order(&rules)?;
         let again = format!("remit revoke {} {name}", if what == "action" { "action-digest" } else { what });
         let prepare = async |by: &_| prepare_revoke(&host, by, target, why.reason());
-        let is_it = |signed: &_| is_order(signed, &order);
-        let step = way.document(&host, again.trim_end(), prepare, is_it).await?;
+        let step = way.order(&host, again.trim_end(), prepare, |what| *what == order).await?;
         let Step::Signed(signed) = step else { return Ok(0) };
         let stopped = submit_order(&host, &signed).await?.stopping;
         if why.json {
@@ -163,8 +162,7 @@ impl Freeze {
         let (again, order) =
             if frozen { ("remit freeze", Order::Freeze) } else { ("remit unfreeze", Order::Unfreeze) };
         let prepare = async |by: &_| prepare_freeze(&host, by, frozen, self.why.reason());
-        let is_it = |signed: &_| is_order(signed, &order);
-        let step = way.document(&host, again, prepare, is_it).await?;
+        let step = way.order(&host, again, prepare, |what| *what == order).await?;
         let Step::Signed(signed) = step else { return Ok(0) };
         let stopped = submit_order(&host, &signed).await?.stopping;
         if self.why.json {
@@ -195,8 +193,8 @@ impl Review {
         let way = self.why.signing.way(&host)?;
         let run = host.journal.reader()?.find(&self.run)?;
         let prepare = async |by: &_| prepare_review(&host, by, run, self.why.reason());
-        let is_it = |signed: &_| is_order(signed, &Order::Review(run));
-        let step = way.document(&host, &format!("remit review {run}"), prepare, is_it).await?;
+        let is_it = |what: &_| *what == Order::Review(run);
+        let step = way.order(&host, &format!("remit review {run}"), prepare, is_it).await?;
         let Step::Signed(signed) = step else { return Ok(0) };
         submit_order(&host, &signed).await?;
         if self.why.json {

@@ -47,26 +47,6 @@ impl Key {
         rules.identify(&id)?;
         Ok(id)
     }
-
-    /// Whoever acts on a run that is over, by an order that it signs; the owner, of a home that can have no principals.
-    pub(crate) async fn actor(
-        &self,
-        host: &Host,
-        prepare: impl AsyncFnOnce(&KeyId) -> Result<Option<Prepared<Order>>, Error>,
-    ) -> Done<Option<Actor>> {
-        if !host.home.has_principals()? {
-            return Ok(Some(Actor::Owner));
-        }
-        if self.key.is_none() {
-            return Err(Box::new(Error::Identity {
-                why: "no key was given, so that nobody knows who acts".to_owned(),
-                help: "name yours with --key, or in REMIT_KEY",
-            }));
-        }
-        let by = self.holder(host)?;
-        let Some(order) = prepare(by.key()).await? else { return Ok(None) };
-        Ok(Some(Actor::Principal(Box::new(by.sign(&order)?))))
-    }
 }
 
 /// Where a document is signed.
@@ -83,12 +63,14 @@ pub(crate) struct Signing {
     signed: Option<PathBuf>,
 }
 
-/// A document as far as this command brings it.
-pub(crate) enum Step {
+/// How far this command brings a document.
+pub(crate) enum Step<T = Envelope> {
     /// It is signed.
-    Signed(Envelope),
-    /// It waits in a file for its signature.
+    Signed(T),
+    /// It is written to a file, to be signed elsewhere.
     Written,
+    /// There is nothing to sign.
+    Nothing,
 }
 
 /// The same, once the key was read: a pipe can be read but once.
@@ -110,22 +92,49 @@ impl Signing {
             (None, None) => Ok(Way::Here(Box::new(self.key.holder(host)?))),
         }
     }
-}
 
-impl Way<'_> {
-    /// Prepares a document and has it signed, here or elsewhere. What was signed elsewhere has to be what this command is
-    /// about: `is_it` says why it is not. `again` is the command that takes the signature.
-    pub(crate) async fn document<D: Document>(
+    /// The one who acts on a run that has ended, or on what this home keeps: a principal, by an order; in a home without
+    /// an administrator, its owner. For the arguments, see [`Way::order`].
+    pub(crate) async fn actor<P: Into<Option<Prepared<Order>>>>(
         &self,
         host: &Host,
         again: &str,
-        prepare: impl AsyncFnOnce(&KeyId) -> Result<Prepared<D>, Error>,
+        prepare: impl AsyncFnOnce(&KeyId) -> Result<P, Error>,
+        is_it: impl FnOnce(&What) -> bool,
+    ) -> Done<Step<Actor>> {
+        if host.home.has_principals()? {
+            return Ok(match self.way(host)?.order(host, again, prepare, is_it).await? {
+                Step::Signed(order) => Step::Signed(Actor::Principal(Box::new(order))),
+                Step::Written => Step::Written,
+                Step::Nothing => Step::Nothing,
+            });
+        }
+        if self.prepare.is_some() || self.signed.is_some() {
+            let what = "this home names no administrator, so that no signature counts here".to_owned();
+            return Err(usage(what, "leave out --prepare and --signed: the home's owner needs no key"));
+        }
+        Ok(Step::Signed(Actor::Owner))
+    }
+}
+
+impl Way<'_> {
+    /// Prepares a document and has it signed, here or elsewhere. `prepare` may return none, if there is nothing to sign.
+    /// What was signed elsewhere has to be what this command is about: `is_it` says why it is not. `again` is the command
+    /// that takes the signature.
+    pub(crate) async fn document<D: Document, P: Into<Option<Prepared<D>>>>(
+        &self,
+        host: &Host,
+        again: &str,
+        prepare: impl AsyncFnOnce(&KeyId) -> Result<P, Error>,
         is_it: impl FnOnce(&D) -> Result<(), String>,
     ) -> Done<Step> {
         match self {
-            Self::Here(by) => Ok(Step::Signed(by.sign(&prepare(by.key()).await?)?)),
+            Self::Here(by) => match prepare(by.key()).await?.into() {
+                Some(prepared) => Ok(Step::Signed(by.sign(&prepared)?)),
+                None => Ok(Step::Nothing),
+            },
             Self::Elsewhere(by, file) => {
-                let prepared = prepare(by).await?;
+                let Some(prepared) = prepare(by).await?.into() else { return Ok(Step::Nothing) };
                 if write(file, prepared.to_sign())? == Wrote::File {
                     say!("wrote     {}", file.display());
                     say!("sign      ssh-keygen -Y sign -n remit -f KEY {}", file.display());
@@ -147,9 +156,19 @@ impl Way<'_> {
             }
         }
     }
-}
 
-/// Whether a signed order is this one.
-pub(crate) fn is_order(order: &Order, what: &What) -> Result<(), String> {
-    if order.order == *what { Ok(()) } else { Err("it orders something else".to_owned()) }
+    /// The same for an order. `is_it` compares what was ordered.
+    pub(crate) async fn order<P: Into<Option<Prepared<Order>>>>(
+        &self,
+        host: &Host,
+        again: &str,
+        prepare: impl AsyncFnOnce(&KeyId) -> Result<P, Error>,
+        is_it: impl FnOnce(&What) -> bool,
+    ) -> Done<Step> {
+        let is_it = |signed: &Order| match is_it(&signed.order) {
+            true => Ok(()),
+            false => Err("it orders something else".to_owned()),
+        };
+        self.document(host, again, prepare, is_it).await
+    }
 }
