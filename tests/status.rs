@@ -679,7 +679,7 @@ fn a_run_that_goes_on_is_told_from_one_whose_host_is_gone() {
     host.wait().unwrap();
     let told = world.remit(&["status", "--json"]).exits(0).json();
     assert_eq!((&told["left_behind"][0]["request"], &told["going_on"]), (&json!(request), &json!([])));
-    holds(&world.remit(&["status"]).exits(0).out, &["left by a host that is gone", "remit recover"]);
+    holds(&world.remit(&["status"]).exits(0).out, &["left by a host that was killed", "remit recover"]);
     let doctor = world.remit(&["doctor"]).exits(1).out;
     holds(&doctor, &["without a state, and their host is gone", "`remit recover`"]);
     assert!(!doctor.contains("remit revert") && !doctor.contains("remit resolve"), "{doctor}");

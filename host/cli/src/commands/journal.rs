@@ -1,26 +1,26 @@
-//! `remit journal`: the keys to what is sealed in it.
+//! `remit journal`: the keys of sealed data.
 
 use clap::Subcommand;
 use jiff::SignedDuration;
 use remit_lifecycle::{Home, What, expire_undo, prepare_expire_undo};
 
 use super::common::Done;
-use super::signing::{Signing, Step};
+use super::signing::{Signature, Signing};
 use crate::print::{self, say};
 
 #[derive(Subcommand)]
 pub(crate) enum Journal {
-    /// Give the home a new seal key; every run's own key is sealed under it.
+    /// Replace the home's seal key, with which the key of each run is sealed.
     #[command(
-        after_help = "Example:\n  remit journal rekey\n\nNo record changes. Keep a backup of the new seal.key, apart from the journal; the old one opens nothing\nof this journal any more."
+        after_help = "Example:\n  remit journal rekey\n\nNo record changes. Keep a backup of the new seal.key, apart from the journal. The old one no longer opens\nanything of this journal."
     )]
     Rekey,
-    /// Delete what old runs could be reverted with, and every secret they sealed.
+    /// Delete the undo data of old runs, and every secret in it. They can no longer be reverted.
     #[command(
-        after_help = "Example:\n  remit journal expire-undo --older-than 30d --key alice.key\n\nThe records stay, and their proofs. Runs that wait for a person are kept. Copies and backups of the\njournal keep what they had."
+        after_help = "Example:\n  remit journal expire-undo --older-than 30d --key alice.key\n\nRecords and proofs stay. Runs that wait for a person keep their undo data. Copies and backups of the\njournal are not changed."
     )]
     ExpireUndo {
-        /// How long ago they ended at least: 30d, 12h.
+        /// Only runs that ended at least this long ago: 30d, 12h.
         #[arg(
             long,
             value_name = "AGE",
@@ -29,12 +29,12 @@ pub(crate) enum Journal {
             conflicts_with = "signed"
         )]
         older_than: Option<SignedDuration>,
-        /// Why, for the record [default: that they are so old].
+        /// The reason, for the record [default: `older than AGE`].
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
         #[command(flatten)]
         signing: Signing,
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
@@ -56,9 +56,9 @@ impl Journal {
                 let is_it = |what: &_| matches!(what, What::ExpireUndo { .. });
                 let again = "remit journal expire-undo";
                 let expired = match signing.actor(&host, again, prepare, is_it).await? {
-                    Step::Signed(by) => expire_undo(&host, &by, older_than).await?,
-                    Step::Nothing => Vec::new(),
-                    Step::Written => return Ok(0),
+                    Signature::Signed(by) => expire_undo(&host, &by, older_than).await?,
+                    Signature::Nothing => Vec::new(),
+                    Signature::Written => return Ok(0),
                 };
                 if json {
                     print::json(&expired)?;

@@ -6,29 +6,29 @@ use clap::{ArgGroup, Args};
 use remit_lifecycle::{Home, What, expire, give_up, notify, prepare_give_up};
 
 use super::common::{Done, open};
-use super::signing::{Signing, Step};
+use super::signing::{Signature, Signing};
 use crate::print::{self, say};
 
-/// How long a receiver may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The time for one delivery.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Args)]
 #[command(
     group(ArgGroup::new("why").args(["reason", "signed"]).multiple(true)),
     mut_arg("prepare", |arg| arg.requires("give_up")),
     mut_arg("signed", |arg| arg.requires("give_up")),
-    after_help = "Example, from a timer:\n  remit notify\n\nEvery command that acts tells once what there is to tell; this goes on where that failed, and finds what expired.\nIt needs no key; to give up telling somebody something does:\n  remit notify --give-up pager --reason 'that address is gone' --key alice.key"
+    after_help = "Example, from a timer:\n  remit notify\n\nEvery command that acts tries once to send the events. This command sends those that failed, and those of\nexpired requests. It needs no key, except to give up an event:\n  remit notify --give-up pager --reason 'that address is gone' --key alice.key"
 )]
 pub(crate) struct Notify {
-    /// Pass over the first event that waits for this notifier: its receiver will never take it.
+    /// Give up the first event that waits for this notifier, because its receiver will never accept it.
     #[arg(long, value_name = "NAME", requires = "why")]
     give_up: Option<String>,
-    /// With --give-up: why, for the record.
+    /// With --give-up: the reason, for the record.
     #[arg(long, value_name = "TEXT", requires = "give_up")]
     reason: Option<String>,
     #[command(flatten)]
     signing: Signing,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -42,9 +42,9 @@ impl Notify {
             let is_it = |what: &_| matches!(what, What::GiveUp { notifier, .. } if notifier == name);
             let again = format!("remit notify --give-up {name}");
             let given_up = match self.signing.actor(&host, &again, prepare, is_it).await? {
-                Step::Signed(by) => give_up(&host, &by, name).await?,
-                Step::Nothing => None,
-                Step::Written => return Ok(0),
+                Signature::Signed(by) => give_up(&host, &by, name).await?,
+                Signature::Nothing => None,
+                Signature::Written => return Ok(0),
             };
             match given_up {
                 Some(event) => say!("given up  {name}  {event}"),
@@ -52,7 +52,7 @@ impl Notify {
             }
         }
         expire(&host).await?;
-        let delivery = notify(&host, PATIENCE).await?;
+        let delivery = notify(&host, TIMEOUT).await?;
         if self.json {
             print::json(&delivery.view())?;
         } else {
@@ -60,7 +60,7 @@ impl Notify {
                 say!("told      {name}  {event}");
             }
             if delivery.told.is_empty() && delivery.failed.is_empty() {
-                say!("nothing waits to be told");
+                say!("no event waits to be sent");
             }
         }
         let code = delivery.failed.iter().map(|error| print::error(error)).max();

@@ -6,15 +6,15 @@ use remit_lifecycle::{Home, Recovered, Verdict, What, prepare_resolve};
 use super::common::Done;
 use super::recovery::{stuck, warn};
 use super::revert::steps;
-use super::signing::{Signing, Step};
+use super::signing::{Signature, Signing};
 use crate::print::{self, say};
 
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  remit recover\n\nA run is taken back or held, as its scope says. The same happens by itself whenever a command opens the\nhome to run, plan or revert. Runs that go on in another process are left alone."
+    after_help = "Example:\n  remit recover\n\nEach of these runs is reverted or held, as its scope says. Commands that open the home to run, plan or\nrevert do the same first. Runs of another process are not touched."
 )]
 pub(crate) struct Recover {
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -42,7 +42,7 @@ impl Recover {
 #[derive(Args)]
 #[command(
     group(ArgGroup::new("verdict").required(true)),
-    after_help = "Example:\n  remit resolve 01jd2m --did-not-happen --reason 'version 3 is still there, says the audit log of the vault'\n\nThe run then goes to the state that follows: taken back, held, or failed."
+    after_help = "Example:\n  remit resolve 01jd2m --did-not-happen --reason 'version 3 is still there, says the audit log of the vault'\n\nThe run then gets the state that follows from it: reverted, held or failed."
 )]
 pub(crate) struct Resolve {
     /// The run, or the beginning of its name.
@@ -50,18 +50,18 @@ pub(crate) struct Resolve {
     /// The call took effect.
     #[arg(long, group = "verdict")]
     happened: bool,
-    /// It did not.
+    /// The call did not take effect.
     #[arg(long, group = "verdict")]
     did_not_happen: bool,
     /// How you know, for the record.
     #[arg(long, value_name = "TEXT", required_unless_present = "signed")]
     reason: Option<String>,
-    /// Which call, when several are in doubt.
+    /// The number of the call, if several are in doubt.
     #[arg(long, value_name = "NUMBER")]
     call: Option<u64>,
     #[command(flatten)]
     signing: Signing,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -84,7 +84,7 @@ impl Resolve {
             }
             _ => false,
         };
-        let Step::Signed(by) = self.signing.actor(&host, &again, prepare, is_it).await? else {
+        let Signature::Signed(by) = self.signing.actor(&host, &again, prepare, is_it).await? else {
             return Ok(0);
         };
         let resolved = remit_lifecycle::resolve(&host, &by, run, &verdict).await?;

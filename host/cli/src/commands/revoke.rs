@@ -8,13 +8,13 @@ use remit_lifecycle::{
 };
 use remit_trust::Digest;
 
-use super::common::{Done, open, told};
-use super::signing::{Signing, Step};
+use super::common::{Done, notify, open};
+use super::signing::{Signature, Signing};
 use crate::print::{self, say};
 
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  remit revoke request req-01jd2m4k9x8s7t6v5w4y3z2a1b --reason 'wrong secret' --key alice.key\n  remit revoke principal bot --reason 'INC-9: compromised' --key alice.key\n\nRuns that go on under it stop at their next call, and are reverted or held as their scope says."
+    after_help = "Examples:\n  remit revoke request req-01jd2m4k9x8s7t6v5w4y3z2a1b --reason 'wrong secret' --key alice.key\n  remit revoke principal bot --reason 'INC-9: compromised' --key alice.key\n\nRuns under that authority stop at their next call. They are reverted or held, as their scope says."
 )]
 pub(crate) struct Revoke {
     #[command(subcommand)]
@@ -26,19 +26,19 @@ enum What {
     /// A request, approved or not.
     #[command(visible_alias = "grant")]
     Request(Named),
-    /// A principal: all it asked for, approved or started so far, and every key it has.
+    /// A principal: all that it requested, approved or started so far, and every key that it has.
     Principal(Named),
-    /// A key, by its id: whatever it signed, and will sign.
+    /// A key, by its id: all that it signed or will sign.
     Key(Named),
-    /// An action, by its digest or the beginning of it.
+    /// An action, by its digest or the beginning of the digest.
     ActionDigest(Named),
-    /// All authority there is so far.
+    /// All authority that exists now.
     All(Why),
 }
 
 #[derive(Args)]
 struct Named {
-    /// Which.
+    /// The name, id or digest, as `remit revoke --help` says.
     name: String,
     #[command(flatten)]
     why: Why,
@@ -46,12 +46,12 @@ struct Named {
 
 #[derive(Args)]
 struct Why {
-    /// Why.
+    /// The reason, for the record.
     #[arg(long, value_name = "TEXT", required_unless_present = "signed")]
     reason: Option<String>,
     #[command(flatten)]
     signing: Signing,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -72,7 +72,7 @@ impl Revoke {
             What::All(why) => ("all", String::new(), why),
         };
         let host = home.open()?;
-        let way = why.signing.way(&host)?;
+        let mode = why.signing.mode(&host)?;
         let rules = host.rules()?;
         let target = match what {
             "request" => Target::Request(host.journal.reader()?.find_request(&name)?),
@@ -82,12 +82,12 @@ impl Revoke {
                 let found: Vec<String> = known.filter(|id| id.starts_with(&name)).collect();
                 match found.as_slice() {
                     [id] if name.len() >= SHORTEST => Target::Key(id.clone()),
-                    // One that was removed from principals.toml is revoked by its whole id.
+                    // A key that was removed from principals.toml can be revoked by its whole id.
                     _ if name.len() == 64 => Target::Key(name.clone()),
                     _ => {
                         return Err(super::common::usage(
                             format!("`{}` is not the id of one key", name.escape_debug()),
-                            "`remit principals` lists them; give at least 8 digits, or all 64 of a key that is not there any more",
+                            "`remit principals` lists the keys; give at least 8 digits, or all 64 of a key that is no longer listed",
                         ));
                     }
                 }
@@ -98,8 +98,8 @@ impl Revoke {
         let order = target.clone().order(&rules)?;
         let again = format!("remit revoke {} {name}", if what == "action" { "action-digest" } else { what });
         let prepare = async |by: &_| prepare_revoke(&host, by, target, why.reason());
-        let step = way.order(&host, again.trim_end(), prepare, |what| *what == order).await?;
-        let Step::Signed(signed) = step else { return Ok(0) };
+        let step = mode.order(&host, again.trim_end(), prepare, |what| *what == order).await?;
+        let Signature::Signed(signed) = step else { return Ok(0) };
         let stopped = submit_order(&host, &signed).await?.stopping;
         if why.json {
             print::json(&RevokedView { revoked: what, name: &name, stopping: &stopped })?;
@@ -107,12 +107,12 @@ impl Revoke {
             say!("revoked   {what} {}", print::word(&name));
             stopping(&stopped);
         }
-        told(&host).await;
+        notify(&host).await;
         Ok(0)
     }
 }
 
-/// The digest of an action, or of the one action seen here whose digest begins like this.
+/// The digest of an action: given whole, or as the beginning of the digest of one action that ran here.
 fn action(reader: &Reader, name: &str) -> Done<Digest> {
     if let Ok(whole) = name.parse() {
         return Ok(whole);
@@ -137,7 +137,7 @@ fn action(reader: &Reader, name: &str) -> Done<Digest> {
     }
 }
 
-/// So many digits of a key or a digest are no accident.
+/// The fewest digits that may stand for a key or an action.
 const SHORTEST: usize = 8;
 
 fn stopping(runs: &[RunId]) {
@@ -148,7 +148,7 @@ fn stopping(runs: &[RunId]) {
 
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  remit freeze --reason 'INC-9' --key alice.key\n\nNothing starts, and whatever goes on stops, until `remit unfreeze`. Reverts go on."
+    after_help = "Example:\n  remit freeze --reason 'INC-9' --key alice.key\n\nRuns stop at their next call, and none can start until `remit unfreeze`. Reverts go on."
 )]
 pub(crate) struct Freeze {
     #[command(flatten)]
@@ -158,12 +158,12 @@ pub(crate) struct Freeze {
 impl Freeze {
     pub(crate) async fn run(self, home: &Home, frozen: bool) -> Done {
         let host = home.open()?;
-        let way = self.why.signing.way(&host)?;
+        let mode = self.why.signing.mode(&host)?;
         let (again, order) =
             if frozen { ("remit freeze", Order::Freeze) } else { ("remit unfreeze", Order::Unfreeze) };
         let prepare = async |by: &_| prepare_freeze(&host, by, frozen, self.why.reason());
-        let step = way.order(&host, again, prepare, |what| *what == order).await?;
-        let Step::Signed(signed) = step else { return Ok(0) };
+        let step = mode.order(&host, again, prepare, |what| *what == order).await?;
+        let Signature::Signed(signed) = step else { return Ok(0) };
         let stopped = submit_order(&host, &signed).await?.stopping;
         if self.why.json {
             print::json(&FrozenView { frozen, stopping: &stopped })?;
@@ -171,14 +171,14 @@ impl Freeze {
             say!("{}", if frozen { "frozen    nothing starts until `remit unfreeze`" } else { "unfrozen" });
             stopping(&stopped);
         }
-        told(&host).await;
+        notify(&host).await;
         Ok(0)
     }
 }
 
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  remit review run-01jd2m4k9x8s7t6v5w4y3z2a1b --reason 'was needed, INC-9' --key carol.key"
+    after_help = "Example:\n  remit review run-01jd2m4k9x8s7t6v5w4y3z2a1b --reason 'it was needed, INC-9' --key carol.key"
 )]
 pub(crate) struct Review {
     /// The run, or the beginning of its name.
@@ -190,12 +190,12 @@ pub(crate) struct Review {
 impl Review {
     pub(crate) async fn run(self, home: &Home) -> Done {
         let host = open(home).await?;
-        let way = self.why.signing.way(&host)?;
+        let mode = self.why.signing.mode(&host)?;
         let run = host.journal.reader()?.find(&self.run)?;
         let prepare = async |by: &_| prepare_review(&host, by, run, self.why.reason());
         let is_it = |what: &_| *what == Order::Review(run);
-        let step = way.order(&host, &format!("remit review {run}"), prepare, is_it).await?;
-        let Step::Signed(signed) = step else { return Ok(0) };
+        let step = mode.order(&host, &format!("remit review {run}"), prepare, is_it).await?;
+        let Signature::Signed(signed) = step else { return Ok(0) };
         submit_order(&host, &signed).await?;
         if self.why.json {
             print::json(&ReviewedView { reviewed: run })?;

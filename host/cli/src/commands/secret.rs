@@ -1,4 +1,4 @@
-//! `remit secret`: the embedded store's owner at work.
+//! `remit secret`: the embedded secret store.
 
 use std::io::IsTerminal as _;
 
@@ -14,16 +14,16 @@ use crate::print::{self, say};
 
 #[derive(Subcommand)]
 pub(crate) enum Secret {
-    /// Set a field of a secret of the embedded store, in a new version; its other fields are kept.
+    /// Set a field of a secret, in a new version. Its other fields are kept.
     #[command(
-        after_help = "The other fields are as in the current version, as `bao kv patch` has it; with --replace there are none, as with\n`bao kv put`.\n\nExamples:\n  remit secret put app/db password --generate\n  printf %s \"$VALUE\" | remit secret put app/db password"
+        after_help = "The other fields are copied from the current version, as by `bao kv patch`. With --replace they are dropped,\nas by `bao kv put`.\n\nExamples:\n  remit secret put app/db password --generate\n  printf %s \"$VALUE\" | remit secret put app/db password"
     )]
     Put {
         /// The secret, such as prod/payments/stripe.
         path: String,
-        /// Which field.
+        /// The name of the field.
         field: String,
-        /// Let the host make the value; otherwise it is read from standard input.
+        /// Generate the value. Without this, it is read from standard input.
         #[arg(long)]
         generate: bool,
         /// Drop every other field.
@@ -35,7 +35,7 @@ pub(crate) enum Secret {
     Show {
         /// The secret.
         path: String,
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
