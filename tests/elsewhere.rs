@@ -232,6 +232,9 @@ fn an_event_is_given_up_by_an_order_that_was_signed_elsewhere() {
         .says("it orders something else");
     world.remit(&["notify", "--signed", "up.doc"]).exits(2).says("--give-up");
     world.remit(&["notify", "--give-up", "pager"]).exits(2).says("--reason");
+    // With --json, stdout has nothing else.
+    let json = world.remit(&["notify", "--give-up", "pager", "--reason", "r", "--json"]).exits(0);
+    assert_eq!(json.says("given up  pager").json()["told"], serde_json::json!([]));
     world.audit_is_sound();
     // Without an administrator no key counts: a signature would change nothing.
     world.remit(&["init", "--home", "other", "--log", "test.example/other"]).exits(0);

@@ -5,8 +5,8 @@ use remit_lifecycle::{Approval, Decision, Home, prepare_decision, submit_decisio
 use remit_trust::Digest;
 
 use super::common::{Done, notify, open};
-use super::request::tell;
-use super::signing::{Signature, Signing};
+use super::request::print_request;
+use super::signing::{Signing, SigningResult};
 
 #[derive(Args)]
 #[command(
@@ -71,8 +71,10 @@ async fn decide(home: &Home, signing: &Signing, request: &str, decision: &Decisi
         _ => Ok(()),
     };
     let again = format!("remit {verb} {id}");
-    let Signature::Signed(signed) = mode.document(&host, &again, prepare, is_it).await? else { return Ok(0) };
+    let SigningResult::Signed(signed) = mode.document(&host, &again, prepare, is_it).await? else {
+        return Ok(0);
+    };
     let state = submit_decision(&host, &signed).await?;
     notify(&host).await;
-    tell(&host, &state, json)
+    print_request(&host, &state, json)
 }

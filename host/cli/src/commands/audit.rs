@@ -8,7 +8,7 @@ use remit_journal::{Event, Journal, Proof, Proven, Reader};
 use remit_lifecycle::Home;
 use remit_tlog::NoteVerifier;
 
-use super::common::{Done, open, read, write};
+use super::common::{Done, open, read, usage, write};
 use crate::print::{self, say};
 
 #[derive(Subcommand)]
@@ -79,7 +79,7 @@ pub(crate) enum Audit {
     },
     /// Write the log's tiles to a folder. Any static file server can publish it.
     #[command(
-        after_help = "Example:\n  remit audit publish --to /srv/www/log\n\nThe folder gets the digests of the records and the signed checkpoint, never a record's content\n(c2sp.org/tlog-tiles)."
+        after_help = "Example:\n  remit audit publish --to /srv/www/log\n\nThe folder gets the digests of the records and the signed checkpoint, never a record's content (c2sp.org/tlog-tiles)."
     )]
     Publish {
         /// The folder.
@@ -88,7 +88,7 @@ pub(crate) enum Audit {
     },
     /// Print the journal for another system, one JSON object a line.
     #[command(
-        after_help = "Examples:\n  remit audit export --format jsonl --since 1200\n  remit audit export --format ocsf\n\njsonl prints every record as it was written. ocsf prints one Remediation Activity (OCSF 1.8, class 7001)\nfor each state that a live run reached."
+        after_help = "Examples:\n  remit audit export --format jsonl --since 1200\n  remit audit export --format ocsf\n\njsonl prints every record as it was written. ocsf prints one Remediation Activity (OCSF 1.8, class 7001) for each state that a live run reached."
     )]
     Export {
         /// The format.
@@ -103,7 +103,7 @@ pub(crate) enum Audit {
     },
     /// Have the newest checkpoint cosigned by the configured witnesses.
     #[command(
-        after_help = "Example:\n  remit audit witness\n\nWitnesses are listed in remit.toml under [[witness]]. They get the checkpoint, never a record\n(c2sp.org/tlog-witness)."
+        after_help = "Example:\n  remit audit witness\n\nWitnesses are listed in remit.toml under [[witness]]. They get the checkpoint, never a record (c2sp.org/tlog-witness)."
     )]
     Witness {
         /// Print JSON.
@@ -141,7 +141,7 @@ impl Audit {
                     print::raw(newest.note.as_bytes());
                     Ok(0)
                 }
-                None => Err(super::common::usage(
+                None => Err(usage(
                     "no witness has cosigned this journal yet".to_owned(),
                     "`remit audit witness` asks them",
                 )),
@@ -188,7 +188,7 @@ impl Audit {
             }
             Self::Publish { to } => {
                 if to.join("remit.toml").exists() {
-                    return Err(super::common::usage(
+                    return Err(usage(
                         format!("{} is a Remit home, with its keys", to.display()),
                         "nothing was written; publish into a folder of its own",
                     ));
@@ -219,7 +219,7 @@ impl Audit {
                 let host = open(home).await?;
                 let asked = tokio::task::spawn_blocking(move || remit_lifecycle::ask_witnesses(&host));
                 let witnessed = asked.await.map_err(|error| {
-                    super::common::usage(format!("the witnesses could not be asked: {error}"), "try again")
+                    usage(format!("the witnesses could not be asked: {error}"), "try again")
                 })??;
                 if json {
                     print::json(&witnessed)?;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use miette::Diagnostic;
 use remit_file::{Kind, Wrote};
+use remit_gate::Scope;
 use remit_lifecycle::{Error, Home, Host, Input};
 use remit_sandbox::{Candidate, Inspection};
 
@@ -28,7 +29,10 @@ pub(crate) async fn open_for(home: &Home, action: Option<&Candidate>) -> Result<
     recovery::stuck(&outcome);
     for run in outcome.recovered {
         if recovery::warn(&run) == 0 {
-            print::warn(&format!("note: the host of {} was killed; the run is {} now", run.run, run.state));
+            print::warn(&format!(
+                "note: the host of {} stopped before the run ended; it is {} now",
+                run.run, run.state
+            ));
         }
     }
     Ok(host)
@@ -91,6 +95,12 @@ pub(crate) fn usage(what: String, help: &str) -> Box<dyn Diagnostic + Send + Syn
 /// Reads text from a file, a pipe, or `-` for standard input.
 pub(crate) fn read(path: &Path, kind: Kind) -> Result<String, Error> {
     Ok(remit_file::given(path, kind)?.into_text()?)
+}
+
+/// Reads a scope, if one was named.
+pub(crate) fn scope(file: Option<&Path>) -> Result<Option<Scope>, Error> {
+    let parse = |file: &Path| Ok(Scope::parse(&read(file, Kind::Scope)?, &file.display().to_string())?);
+    file.map(parse).transpose()
 }
 
 /// Writes output to a file or a pipe.

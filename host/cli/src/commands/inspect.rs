@@ -92,7 +92,7 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
     section("parts of WASI, all harmless here:", &rows(|known| known.wasi), "none");
     if !view.unexplained.is_empty() {
         let rows: Vec<_> = view.unexplained.iter().map(|name| vec![(*name).to_owned()]).collect();
-        section("imports, and does not explain:", &rows, "");
+        section("imports without an explanation:", &rows, "");
     }
     let unknown: Vec<_> = found
         .imports
@@ -101,7 +101,7 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
         .map(|import| vec![import.not_offered()])
         .collect();
     if !unknown.is_empty() {
-        section("imports that this host does not offer, so it is refused:", &unknown, "");
+        section("imports that this host does not offer, so it would be refused:", &unknown, "");
     }
     let limits = view.default_limits;
     say!("\nlimits, unless the scope sets others:");
@@ -175,7 +175,7 @@ fn publisher_words(publisher: &PublisherView) -> String {
         PublisherState::Untrusted => "untrusted: signed by no key trusted here, or altered since".to_owned(),
         PublisherState::Unsigned => "unsigned".to_owned(),
         PublisherState::Malformed => "untrusted: a signature in another form, or damaged".to_owned(),
-        PublisherState::Unreadable => "untrusted: what lies beside it as .sig cannot be read".to_owned(),
+        PublisherState::Unreadable => "untrusted: the file of its signature cannot be read".to_owned(),
         PublisherState::Unknown => "signed; without a home nobody is trusted".to_owned(),
     }
 }

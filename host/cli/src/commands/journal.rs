@@ -5,22 +5,22 @@ use jiff::SignedDuration;
 use remit_lifecycle::{Home, What, expire_undo, prepare_expire_undo};
 
 use super::common::Done;
-use super::signing::{Signature, Signing};
+use super::signing::{Signing, SigningResult};
 use crate::print::{self, say};
 
 #[derive(Subcommand)]
 pub(crate) enum Journal {
     /// Replace the home's seal key, with which the key of each run is sealed.
     #[command(
-        after_help = "Example:\n  remit journal rekey\n\nNo record changes. Keep a backup of the new seal.key, apart from the journal. The old one no longer opens\nanything of this journal."
+        after_help = "Example:\n  remit journal rekey\n\nNo record changes. Keep a backup of the new seal.key, apart from the journal. The old one no longer opens anything of this journal."
     )]
     Rekey,
     /// Delete the undo data of old runs, and every secret in it. They can no longer be reverted.
     #[command(
-        after_help = "Example:\n  remit journal expire-undo --older-than 30d --key alice.key\n\nRecords and proofs stay. Runs that wait for a person keep their undo data. Copies and backups of the\njournal are not changed."
+        after_help = "Example:\n  remit journal expire-undo --older-than 30d --key alice.key\n\nRecords and proofs stay. Runs that wait for a person keep their undo data. Copies and backups of the journal are not changed."
     )]
     ExpireUndo {
-        /// Only runs that ended at least this long ago: 30d, 12h.
+        /// Only runs that ended at least this long ago: 30d, 12h. With --signed, the document names the time.
         #[arg(
             long,
             value_name = "AGE",
@@ -56,9 +56,9 @@ impl Journal {
                 let is_it = |what: &_| matches!(what, What::ExpireUndo { .. });
                 let again = "remit journal expire-undo";
                 let expired = match signing.actor(&host, again, prepare, is_it).await? {
-                    Signature::Signed(by) => expire_undo(&host, &by, older_than).await?,
-                    Signature::Nothing => Vec::new(),
-                    Signature::Written => return Ok(0),
+                    SigningResult::Signed(by) => expire_undo(&host, &by, older_than).await?,
+                    SigningResult::Nothing => Vec::new(),
+                    SigningResult::Written => return Ok(0),
                 };
                 if json {
                     print::json(&expired)?;

@@ -6,7 +6,7 @@ use clap::{ArgGroup, Args};
 use remit_lifecycle::{Home, What, expire, give_up, notify, prepare_give_up};
 
 use super::common::{Done, open};
-use super::signing::{Signature, Signing};
+use super::signing::{Signing, SigningResult};
 use crate::print::{self, say};
 
 /// The time for one delivery.
@@ -17,7 +17,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
     group(ArgGroup::new("why").args(["reason", "signed"]).multiple(true)),
     mut_arg("prepare", |arg| arg.requires("give_up")),
     mut_arg("signed", |arg| arg.requires("give_up")),
-    after_help = "Example, from a timer:\n  remit notify\n\nEvery command that acts tries once to send the events. This command sends those that failed, and those of\nexpired requests. It needs no key, except to give up an event:\n  remit notify --give-up pager --reason 'that address is gone' --key alice.key"
+    after_help = "Example, from a timer:\n  remit notify\n\nEvery command that acts tries once to send the events. This command sends those that failed, and those of expired requests. It needs no key, except to give up an event:\n  remit notify --give-up pager --reason 'that address is gone' --key alice.key"
 )]
 pub(crate) struct Notify {
     /// Give up the first event that waits for this notifier, because its receiver will never accept it.
@@ -42,14 +42,16 @@ impl Notify {
             let is_it = |what: &_| matches!(what, What::GiveUp { notifier, .. } if notifier == name);
             let again = format!("remit notify --give-up {name}");
             let given_up = match self.signing.actor(&host, &again, prepare, is_it).await? {
-                Signature::Signed(by) => give_up(&host, &by, name).await?,
-                Signature::Nothing => None,
-                Signature::Written => return Ok(0),
+                SigningResult::Signed(by) => give_up(&host, &by, name).await?,
+                SigningResult::Nothing => None,
+                SigningResult::Written => return Ok(0),
             };
-            match given_up {
-                Some(event) => say!("given up  {name}  {event}"),
-                None => say!("nothing waits for {}", print::word(name)),
-            }
+            let result = match given_up {
+                Some(event) => format!("given up  {name}  {event}"),
+                None => format!("nothing waits for {}", print::word(name)),
+            };
+            // With --json, stdout has nothing but JSON.
+            if self.json { print::warn(&result) } else { say!("{result}") }
         }
         expire(&host).await?;
         let delivery = notify(&host, TIMEOUT).await?;

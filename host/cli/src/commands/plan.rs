@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use remit_file::{Kind, Wrote};
-use remit_gate::{Plan as Steps, Scope};
+use remit_file::Wrote;
+use remit_gate::Plan as Steps;
 use remit_lifecycle::{Error, Home};
 
-use super::common::{Done, INPUT, input, read, usage, write};
+use super::common::{Done, INPUT, input, open_for, scope, usage, write};
 use super::listing::called;
 use super::signing::Key;
 use crate::print::{self, SlowNote, say};
@@ -45,11 +45,8 @@ impl Plan {
     pub(crate) async fn run(self, home: &Home) -> Done {
         let candidate = home.candidate(&self.action)?;
         let input = input(&self.input, &candidate)?;
-        let scope = match &self.scope {
-            Some(file) => Some(Scope::parse(&read(file, Kind::Scope)?, &file.display().to_string())?),
-            None => None,
-        };
-        let host = super::common::open_for(home, Some(&candidate)).await?;
+        let scope = scope(self.scope.as_deref())?;
+        let host = open_for(home, Some(&candidate)).await?;
         let by = self.key.holder(&host)?;
         let note = SlowNote::start("rehearsing");
         let what = (&candidate, &input);
@@ -76,7 +73,7 @@ impl Plan {
             print::word(&plan.action.version),
             plan.action.digest.short()
         );
-        steps(&plan.plan);
+        print_plan(&plan.plan);
         for (what, file, wrote) in wrote {
             if wrote == Wrote::File {
                 say!("wrote {what}  {}", file.display());
@@ -86,8 +83,8 @@ impl Plan {
     }
 }
 
-/// Prints a plan's steps.
-pub(crate) fn steps(plan: &Steps) {
+/// Prints the steps of a plan.
+pub(crate) fn print_plan(plan: &Steps) {
     if plan.steps.is_empty() {
         say!("  touches nothing");
         return;

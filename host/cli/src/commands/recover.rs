@@ -3,15 +3,15 @@
 use clap::{ArgGroup, Args};
 use remit_lifecycle::{Home, Recovered, Verdict, What, prepare_resolve};
 
-use super::common::Done;
+use super::common::{Done, open};
 use super::recovery::{stuck, warn};
-use super::revert::steps;
-use super::signing::{Signature, Signing};
+use super::revert::print_steps;
+use super::signing::{Signing, SigningResult};
 use crate::print::{self, say};
 
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  remit recover\n\nEach of these runs is reverted or held, as its scope says. Commands that open the home to run, plan or\nrevert do the same first. Runs of another process are not touched."
+    after_help = "Example:\n  remit recover\n\nEach of these runs is reverted or held, as its scope says. Commands that open the home to run, plan or revert do the same first. Runs of another process are not touched."
 )]
 pub(crate) struct Recover {
     /// Print JSON.
@@ -31,7 +31,7 @@ impl Recover {
         let mut code = 0;
         for run in &recovery.recovered {
             if !self.json {
-                tell(run);
+                print_run(run);
             }
             code = code.max(warn(run));
         }
@@ -69,36 +69,34 @@ pub(crate) struct Resolve {
 impl Resolve {
     pub(crate) async fn run(self, home: &Home) -> Done {
         let run = home.reader()?.find(&self.run)?;
-        let host = super::common::open(home).await?;
+        let host = open(home).await?;
         let (call, happened) = (self.call, self.happened);
         let verdict = Verdict { call, happened, reason: self.reason.unwrap_or_default() };
         let prepare = async |by: &_| prepare_resolve(&host, by, run, &verdict).await;
-        let mut again =
-            format!("remit resolve {run} {}", if happened { "--happened" } else { "--did-not-happen" });
-        if let Some(call) = call {
-            again += &format!(" --call {call}");
-        }
+        let said = if happened { "--happened" } else { "--did-not-happen" };
+        let chosen = call.map(|call| format!(" --call {call}")).unwrap_or_default();
+        let again = format!("remit resolve {run} {said}{chosen}");
         let is_it = |what: &_| match what {
             What::Resolve { run: of, call: about, happened: says } => {
                 *of == run && call.is_none_or(|call| call == *about) && *says == happened
             }
             _ => false,
         };
-        let Signature::Signed(by) = self.signing.actor(&host, &again, prepare, is_it).await? else {
+        let SigningResult::Signed(by) = self.signing.actor(&host, &again, prepare, is_it).await? else {
             return Ok(0);
         };
         let resolved = remit_lifecycle::resolve(&host, &by, run, &verdict).await?;
         if self.json {
             print::json(&resolved)?;
         } else {
-            tell(&resolved);
+            print_run(&resolved);
         }
         Ok(warn(&resolved))
     }
 }
 
-fn tell(run: &Recovered) {
+fn print_run(run: &Recovered) {
     say!("{}  {}", run.run, run.state);
     say!("because   {}", print::word(&run.detail));
-    steps(&run.reverted);
+    print_steps(&run.reverted, "undone");
 }

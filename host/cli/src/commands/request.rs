@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use jiff::{SignedDuration, Timestamp};
 use remit_file::{FileError, Kind};
-use remit_gate::{OnFailure, Scope};
+use remit_gate::OnFailure;
 use remit_journal::Reader;
 use remit_lifecycle::{
     Asks, Does, Error, Home, Host, Hours, Power, Powers, RequestOptions, RequestState, RequestView, Rules,
@@ -15,9 +15,9 @@ use remit_lifecycle::{
 use remit_sandbox::{Candidate, Inspection};
 use serde_json::Value;
 
-use super::common::{Done, INPUT, input, notify, open_for, read, usage, write};
-use super::plan::steps;
-use super::signing::{Signature, Signing};
+use super::common::{Done, INPUT, input, notify, open_for, scope, usage, write};
+use super::plan::print_plan;
+use super::signing::{Signing, SigningResult};
 use crate::print::{self, SlowNote, say};
 
 #[derive(Args)]
@@ -147,10 +147,7 @@ impl Request {
 impl Make {
     async fn run(self, home: &Home) -> Done {
         let candidate = self.action.as_ref().map(|action| home.candidate(action)).transpose()?;
-        let scope = match &self.scope {
-            Some(file) => Some(Scope::parse(&read(file, Kind::Scope)?, &file.display().to_string())?),
-            None => None,
-        };
+        let scope = scope(self.scope.as_deref())?;
         // The action of a standing scope is not rehearsed.
         let rehearsed = candidate.as_ref().filter(|_| !self.standing);
         let host = open_for(home, rehearsed).await?;
@@ -188,12 +185,14 @@ impl Make {
                 _ => Err(Error::RequestOption { why: "no action is named".to_owned() }),
             }
         };
-        let step =
-            mode.document(&host, "remit request", prepare, |_: &remit_lifecycle::Request| Ok(())).await?;
-        let Signature::Signed(signed) = step else { return Ok(0) };
+        let is_it = |_: &remit_lifecycle::Request| Ok(());
+        let SigningResult::Signed(signed) = mode.document(&host, "remit request", prepare, is_it).await?
+        else {
+            return Ok(0);
+        };
         let state = submit_request(&host, &signed).await?;
         notify(&host).await;
-        tell(&host, &state, self.json)
+        print_request(&host, &state, self.json)
     }
 
     fn options(&self) -> RequestOptions {
@@ -226,7 +225,7 @@ impl Make {
 }
 
 /// Prints a request, with all that a person needs to decide about it.
-pub(super) fn tell(host: &Host, state: &RequestState, as_json: bool) -> Done {
+pub(super) fn print_request(host: &Host, state: &RequestState, as_json: bool) -> Done {
     show(&*host.journal.reader()?, &*host.rules()?, state, as_json)
 }
 
@@ -292,9 +291,9 @@ fn show(reader: &Reader, rules: &Rules, state: &RequestState, as_json: bool) -> 
         };
         row("approval", &counts);
     }
-    tell_powers(state, &powers)?;
+    print_powers(state, &powers)?;
     if let Some(plan) = request.plan() {
-        steps(plan);
+        print_plan(plan);
     }
     if let Status::Waiting(_) = status {
         say!("  remit approve {}  or  remit deny {} --reason …", request.id, request.id);
@@ -348,7 +347,7 @@ fn reach(state: &RequestState, powers: &Powers) -> Vec<(&'static str, String)> {
 }
 
 /// Prints every power that it would give, the strongest first, and the limits of a run.
-fn tell_powers(state: &RequestState, powers: &Powers) -> Result<(), Error> {
+fn print_powers(state: &RequestState, powers: &Powers) -> Result<(), Error> {
     let mut rows = vec![["power", "on", "by", "use"].map(ToOwned::to_owned).to_vec()];
     for power in powers.all.iter().rev() {
         let used = match power.steps {

@@ -6,12 +6,12 @@ use remit_lifecycle::{Home, Reverted, What, prepare_revert, preview_revert, undo
 
 use super::common::{Done, open};
 use super::listing::called;
-use super::signing::{Signature, Signing};
+use super::signing::{Signing, SigningResult};
 use crate::print::{self, say};
 
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  remit revert run-01jd2m4k9x8s7t6v5w4y3z2a1b --dry-run\n  remit revert 01jd2m --reason 'wrong key'      the beginning of the name is enough\n\nNeeds no grant. A change is undone only if the live state still is what the run left. The revert stops at\nthe first change for which it is not. Reverting twice is harmless."
+    after_help = "Examples:\n  remit revert run-01jd2m4k9x8s7t6v5w4y3z2a1b --dry-run\n  remit revert 01jd2m --reason 'wrong key'      the beginning of the name is enough\n\nNeeds no grant. A change is undone only if the live state still is what the run left. The revert stops at the first change for which it is not. Reverting twice is harmless."
 )]
 pub(crate) struct Revert {
     /// The run, or the beginning of its name.
@@ -44,7 +44,7 @@ impl Revert {
             let prepare = async |by: &_| prepare_revert(&host, by, run, keep_going, self.reason.as_deref());
             let again = format!("remit revert {run}{}", if keep_going { " --keep-going" } else { "" });
             let is_it = |what: &_| *what == What::Revert { run, keep_going };
-            let Signature::Signed(by) = self.signing.actor(&host, &again, prepare, is_it).await? else {
+            let SigningResult::Signed(by) = self.signing.actor(&host, &again, prepare, is_it).await? else {
                 return Ok(0);
             };
             remit_lifecycle::revert(&host, &by, run, keep_going).await?
@@ -54,7 +54,7 @@ impl Revert {
             print::json(&reverted.view(run, self.dry_run))?;
         } else {
             say!("{run}  {}{state}", if self.dry_run { "would be " } else { "" });
-            tell(&reverted, if self.dry_run { "would be undone" } else { "undone" });
+            print_steps(&reverted, if self.dry_run { "would be undone" } else { "undone" });
         }
         if state == RunState::Reverted {
             return Ok(0);
@@ -76,12 +76,8 @@ impl Revert {
     }
 }
 
-/// Prints what a revert did with each change.
-pub(crate) fn steps(reverted: &Reverted) {
-    tell(reverted, "undone");
-}
-
-fn tell(reverted: &Reverted, undone: &str) {
+/// Prints what became of each change. `undone` is the text for a change that was undone.
+pub(crate) fn print_steps(reverted: &Reverted, undone: &str) {
     let rows: Vec<_> = reverted
         .steps
         .iter()

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use remit_file::Kind;
 use remit_lifecycle::{Ending, Home, PrincipalView, RequestState, RulesView, SignedRulesView, explain};
+use remit_policy::Policies;
 use remit_trust::Signer;
 
 use super::common::{Done, read, usage};
@@ -41,8 +42,7 @@ impl Rules {
         match self {
             Self::Check { json } => {
                 let (principals, policies, digest) = home.written_rules()?;
-                warn_unmet(&home.check_policies()?.1);
-                warn_unread(home)?;
+                check_policies(home)?;
                 let (principals, policies) = (principals.iter().count(), policies.count());
                 let rules = home.rules();
                 if json {
@@ -77,8 +77,7 @@ impl Rules {
                     print::json(&SignedRulesView { digest, void: ended })?;
                     return Ok(0);
                 }
-                warn_unmet(&home.check_policies()?.1);
-                warn_unread(home)?;
+                check_policies(home)?;
                 say!("in force  {digest}");
                 if void.is_empty() {
                     say!("Requests made under other rules are void; none was open.");
@@ -91,11 +90,17 @@ impl Rules {
     }
 }
 
-/// Warns of approvals that the rules demand and nobody can give. It may be intended, so it is not an error.
-fn warn_unmet(lacking: &[String]) {
-    for words in lacking {
-        print::warn(&format!("note: {}", print::word(words)));
+/// Checks the policies. Warns of approvals that they demand and nobody can give, which may be intended, and of files that
+/// are not read, because somebody could rely on a `forbid` in one.
+fn check_policies(home: &Home) -> Done<Policies> {
+    let (policies, unmet) = home.check_policies()?;
+    for words in unmet {
+        print::warn(&format!("note: {}", print::word(&words)));
     }
+    for name in home.unread_policies()? {
+        print::warn(&format!("note: `policies/{}` is not read: a policy is NAME.cedar", print::word(&name)));
+    }
+    Ok(policies)
 }
 
 /// Prints each request that new rules would void.
@@ -130,14 +135,6 @@ fn agreed() -> bool {
     read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
 }
 
-/// Warns of files in `policies/` that are not read: somebody could rely on a `forbid` in one.
-fn warn_unread(home: &Home) -> Done<()> {
-    for name in home.unread_policies()? {
-        print::warn(&format!("note: `policies/{}` is not read: a policy is NAME.cedar", print::word(&name)));
-    }
-    Ok(())
-}
-
 #[derive(Args)]
 #[command(after_help = "Example:\n  remit principals")]
 pub(crate) struct Principals {
@@ -149,27 +146,22 @@ pub(crate) struct Principals {
 impl Principals {
     pub(crate) fn run(self, home: &Home) -> Done {
         let (principals, _, _) = home.written_rules()?;
-        let now = jiff::Timestamp::now();
-        let mut rows = Vec::new();
-        for principal in principals.iter() {
-            let groups: Vec<&str> = principal.groups.iter().map(String::as_str).collect();
-            for key in &principal.keys {
-                let id = key.key.id();
-                let counts = if principals.in_force(&id, now) { "" } else { "does not count now" };
-                rows.push(vec![
-                    principal.name.clone(),
-                    principal.kind.to_string(),
-                    groups.join(","),
-                    id.to_string(),
-                    counts.to_owned(),
-                ]);
-            }
-        }
+        let keys = PrincipalView::all(&principals);
         if self.json {
-            print::json(&PrincipalView::all(&principals))?;
-        } else {
-            print::table(0, &rows);
+            print::json(&keys)?;
+            return Ok(0);
         }
+        let row = |held: PrincipalView<'_>| {
+            let counts = if held.in_force { "" } else { "does not count now" };
+            vec![
+                held.name.to_owned(),
+                held.kind.to_string(),
+                held.groups.join(","),
+                held.key,
+                counts.to_owned(),
+            ]
+        };
+        print::table(0, &keys.into_iter().map(row).collect::<Vec<_>>());
         Ok(0)
     }
 }
@@ -202,9 +194,7 @@ impl Policy {
     pub(crate) fn run(self, home: &Home) -> Done {
         match self {
             Self::Check => {
-                let (policies, lacking) = home.check_policies()?;
-                warn_unmet(&lacking);
-                warn_unread(home)?;
+                let policies = check_policies(home)?;
                 say!("ok        {} policies  {}", policies.count(), policies.digest());
                 Ok(0)
             }

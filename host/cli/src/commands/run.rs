@@ -6,13 +6,12 @@ use remit_lifecycle::{
     Error, Home, Host, Prepared, Request, RequestState, RunView, Start, Status, Trigger, prepare_start,
     submit_request, submit_start,
 };
-
 use remit_sandbox::Candidate;
 
 use super::common::{Done, INPUT, input, notify, open_for};
-use super::request::tell;
-use super::revert::steps;
-use super::signing::{Mode, Signature, Signing};
+use super::request::print_request;
+use super::revert::print_steps;
+use super::signing::{Mode, Signing, SigningResult};
 use crate::print::{self, SlowNote, say};
 
 #[derive(Args)]
@@ -54,16 +53,16 @@ impl Run {
         let mode = self.signing.mode(&host)?;
         let id = host.journal.reader()?.find_request(self.under.as_ref().unwrap_or(&self.what))?;
         let prepare = async |by: &_| prepare_start(&host, by, id, what, self.reason.as_deref());
-        let is_it = |signed: &Trigger| match signed {
-            signed if signed.id != id => Err(format!("it starts {}", signed.id)),
-            _ => Ok(()),
+        let is_it = |signed: &Trigger| match signed.id == id {
+            true => Ok(()),
+            false => Err(format!("it starts {}", signed.id)),
         };
         let again = match &self.under {
             None => format!("remit run {id}"),
             Some(_) => format!("remit run {} --input … --under {id}", self.what),
         };
         let note = SlowNote::start("running");
-        let Signature::Signed(signed) = mode.document(&host, &again, prepare, is_it).await? else {
+        let SigningResult::Signed(signed) = mode.document(&host, &again, prepare, is_it).await? else {
             return Ok(0);
         };
         let done = match submit_start(&host, &signed, what).await {
@@ -91,7 +90,7 @@ impl Run {
                 );
             }
             if let Some(reverted) = &done.reverted {
-                steps(reverted);
+                print_steps(reverted, "undone");
             }
             let used = &done.consumed;
             say!(
@@ -112,6 +111,7 @@ impl Run {
             code
         })
     }
+
     /// Requests what a standing scope does not cover, instead of running it.
     async fn asked(
         &self,
@@ -128,7 +128,7 @@ impl Run {
         let signed = by.sign(request)?;
         let state = submit_request(host, &signed).await?;
         notify(host).await;
-        tell(host, &state, self.json)?;
+        print_request(host, &state, self.json)?;
         let next = match state.status(&*host.rules()?) {
             Status::Approved => "needs no approval: ",
             _ => "once it is approved, ",

@@ -16,7 +16,7 @@ use crate::print::{self, say};
 pub(crate) enum Secret {
     /// Set a field of a secret, in a new version. Its other fields are kept.
     #[command(
-        after_help = "The other fields are copied from the current version, as by `bao kv patch`. With --replace they are dropped,\nas by `bao kv put`.\n\nExamples:\n  remit secret put app/db password --generate\n  printf %s \"$VALUE\" | remit secret put app/db password"
+        after_help = "The other fields are copied from the current version, as by `bao kv patch`. With --replace they are dropped, as by `bao kv put`.\n\nExamples:\n  remit secret put app/db password --generate\n  printf %s \"$VALUE\" | remit secret put app/db password"
     )]
     Put {
         /// The secret, such as prod/payments/stripe.
@@ -103,7 +103,7 @@ fn typed() -> Result<SecretText, Box<dyn Diagnostic + Send + Sync>> {
     if std::io::stdin().is_terminal() {
         return Err(usage(
             "the value would be shown while it is typed".to_owned(),
-            "pipe it in, `printf %s \"$VALUE\" | remit secret put …`, or let the host make one with --generate",
+            "pipe it in, `printf %s \"$VALUE\" | remit secret put …`, or pass --generate",
         ));
     }
     let read = remit_file::standard_input(remit_file::Kind::Given).map_err(Error::from)?;

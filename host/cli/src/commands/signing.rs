@@ -65,7 +65,7 @@ pub(crate) struct Signing {
 }
 
 /// What became of a document that this command wanted signed.
-pub(crate) enum Signature<T = Envelope> {
+pub(crate) enum SigningResult<T = Envelope> {
     /// It is signed.
     Signed(T),
     /// It was written to a file, to be signed elsewhere.
@@ -102,19 +102,19 @@ impl Signing {
         again: &str,
         prepare: impl AsyncFnOnce(&KeyId) -> Result<P, Error>,
         is_it: impl FnOnce(&What) -> bool,
-    ) -> Done<Signature<Actor>> {
+    ) -> Done<SigningResult<Actor>> {
         if host.home.has_principals()? {
             return Ok(match self.mode(host)?.order(host, again, prepare, is_it).await? {
-                Signature::Signed(order) => Signature::Signed(Actor::Principal(Box::new(order))),
-                Signature::Written => Signature::Written,
-                Signature::Nothing => Signature::Nothing,
+                SigningResult::Signed(order) => SigningResult::Signed(Actor::Principal(Box::new(order))),
+                SigningResult::Written => SigningResult::Written,
+                SigningResult::Nothing => SigningResult::Nothing,
             });
         }
         if self.prepare.is_some() || self.signed.is_some() {
             let what = "this home names no administrator, so no signature is valid here".to_owned();
             return Err(usage(what, "leave out --prepare and --signed: the home's owner needs no key"));
         }
-        Ok(Signature::Signed(Actor::Owner))
+        Ok(SigningResult::Signed(Actor::Owner))
     }
 }
 
@@ -129,20 +129,20 @@ impl Mode<'_> {
         again: &str,
         prepare: impl AsyncFnOnce(&KeyId) -> Result<P, Error>,
         is_it: impl FnOnce(&D) -> Result<(), String>,
-    ) -> Done<Signature> {
+    ) -> Done<SigningResult> {
         match self {
             Self::Sign(by) => match prepare(by.key()).await?.into() {
-                Some(prepared) => Ok(Signature::Signed(by.sign(&prepared)?)),
-                None => Ok(Signature::Nothing),
+                Some(prepared) => Ok(SigningResult::Signed(by.sign(&prepared)?)),
+                None => Ok(SigningResult::Nothing),
             },
             Self::Prepare(by, file) => {
-                let Some(prepared) = prepare(by).await?.into() else { return Ok(Signature::Nothing) };
+                let Some(prepared) = prepare(by).await?.into() else { return Ok(SigningResult::Nothing) };
                 if write(file, prepared.to_sign())? == Wrote::File {
                     say!("wrote     {}", file.display());
                     say!("sign      ssh-keygen -Y sign -n remit -f KEY {}", file.display());
                     say!("then      {again} --signed {}", file.display());
                 }
-                Ok(Signature::Written)
+                Ok(SigningResult::Written)
             }
             Self::Submit(file) => {
                 let bytes = remit_file::given(file, Kind::Approval).map_err(Error::from)?.into_bytes();
@@ -156,7 +156,7 @@ impl Mode<'_> {
                 is_it(&claimed).map_err(|why| {
                     usage(format!("{shown}: {why}"), "run the command that --prepare printed")
                 })?;
-                Ok(Signature::Signed(envelope))
+                Ok(SigningResult::Signed(envelope))
             }
         }
     }
@@ -168,7 +168,7 @@ impl Mode<'_> {
         again: &str,
         prepare: impl AsyncFnOnce(&KeyId) -> Result<P, Error>,
         is_it: impl FnOnce(&What) -> bool,
-    ) -> Done<Signature> {
+    ) -> Done<SigningResult> {
         let is_it = |signed: &Order| match is_it(&signed.order) {
             true => Ok(()),
             false => Err("it orders something else".to_owned()),

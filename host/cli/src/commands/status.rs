@@ -56,7 +56,7 @@ impl Status {
             &status.held,
             "its changes stand: `remit show RUN`; keep them, or `remit revert RUN`",
         );
-        self.runs("left by a host that was killed", &status.left_behind, "`remit recover`");
+        self.runs("left by a host that stopped", &status.left_behind, "`remit recover`");
         self.runs("going on", &status.going_on, "");
         for run in &status.to_review {
             say!("\n{run} is a break-glass run that nobody has reviewed: `remit review {run} --reason …`");

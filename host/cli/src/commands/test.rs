@@ -93,7 +93,7 @@ impl Test {
                 recorded.push(differs.is_empty().then_some(seen.came_of_it));
                 let test = TestResult { name, passed: differs.is_empty(), differs, took: since.elapsed() };
                 if self.format == Format::Text {
-                    tell(&test, self.record);
+                    print_result(&test, self.record);
                 }
                 tests.push(test);
             }
@@ -103,7 +103,7 @@ impl Test {
         }
         if tests.is_empty() {
             return Err(usage(
-                "no test was carried out".to_owned(),
+                "no test was run".to_owned(),
                 "check --filter, and that tests/*.toml is there",
             ));
         }
@@ -171,7 +171,7 @@ fn warn_if_old(action: &Path) {
 fn warn_old(action: &Path, newer: &Path) {
     let (action, newer) = (action.display(), newer.display());
     print::warn(&format!(
-        "warning: {newer} was changed after {action} was built: `remit build` makes it anew"
+        "warning: {newer} was changed after {action} was built: `remit build` builds it again"
     ));
 }
 
@@ -207,7 +207,7 @@ fn cache() -> Option<PathBuf> {
     Some(folder.join("compiled"))
 }
 
-fn tell(test: &TestResult, recorded: bool) {
+fn print_result(test: &TestResult, recorded: bool) {
     let took = format!("{:.2} s", test.took.as_secs_f64());
     match (test.passed, recorded) {
         (true, true) => say!("wrote   {}  {took}", test.name),
