@@ -53,9 +53,8 @@ impl Run {
         let mode = self.signing.mode(&host)?;
         let id = host.journal.reader()?.find_request(self.under.as_ref().unwrap_or(&self.what))?;
         let prepare = async |by: &_| prepare_start(&host, by, id, what, self.reason.as_deref());
-        let is_it = |signed: &Trigger| match signed.id == id {
-            true => Ok(()),
-            false => Err(format!("it starts {}", signed.id)),
+        let is_it = |signed: &Trigger| {
+            if signed.id == id { Ok(()) } else { Err(format!("it starts {}", signed.id)) }
         };
         let again = match &self.under {
             None => format!("remit run {id}"),

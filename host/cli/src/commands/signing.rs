@@ -169,9 +169,8 @@ impl Mode<'_> {
         prepare: impl AsyncFnOnce(&KeyId) -> Result<P, Error>,
         is_it: impl FnOnce(&What) -> bool,
     ) -> Done<SigningResult> {
-        let is_it = |signed: &Order| match is_it(&signed.order) {
-            true => Ok(()),
-            false => Err("it orders something else".to_owned()),
+        let is_it = |signed: &Order| {
+            if is_it(&signed.order) { Ok(()) } else { Err("it orders something else".to_owned()) }
         };
         self.document(host, again, prepare, is_it).await
     }
