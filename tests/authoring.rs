@@ -251,7 +251,7 @@ fn tests_tell_what_differs() {
         "{}",
         ran.out
     );
-    assert!(ran.out.contains("call 9 never came: the run made 3"), "{}", ran.out);
+    assert!(ran.out.contains("call 9 was never made: the run made 3"), "{}", ran.out);
     // What cannot be is told by line and key, all of it at once and before anything is tried.
     let ran = test(&format!("{BEFORE}disabled = [2]\n{}", fault.replace("at = 9", "at = 0"))).exits(2);
     for words in ["line 5, secret.disabled: there is no version 2", "line 7, fault.at: calls count from 1"] {
@@ -287,9 +287,7 @@ fn inputs_are_held_to_the_schema_before_anything_starts() {
     // A value that looks like a number stays text where the schema says text.
     plan(&["--input", "path=7"]).exits(1).says("there is no secret 7");
     let shown = world.remit(&["inspect", "rotate-secret.wasm"]).exits(0).out;
-    assert!(
-        shown.contains("takes, and the host holds its input to it") && shown.contains("in its own words")
-    );
+    assert!(shown.contains("takes as input, which the host checks") && shown.contains("in its own words"));
 }
 
 #[test]

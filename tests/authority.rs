@@ -165,7 +165,7 @@ fn a_bot_acts_at_night_inside_a_standing_scope_and_asks_for_what_is_outside() {
     assert!(told.contains("approved by bob and carol") && told.contains("inside a standing scope"), "{told}");
 
     // Outside: nothing happens but a request.
-    run("prod/other/key").exits(3).says("no resource pattern").says("it was asked for instead");
+    run("prod/other/key").exits(3).says("no resource pattern").says("a request was made instead");
     assert_eq!(world.current_version("prod/other/key"), 1);
     run(SECRET).exits(0);
     run(SECRET).exits(3).says("its budget of 2 run(s) an hour is spent");
@@ -445,7 +445,7 @@ fn a_standing_scope_for_a_publishers_versions_and_hours() {
     standing(&["--hours", &format!("{past} 08:00-09:00")])
         .exits(3)
         .says("it is valid")
-        .says("asked for instead");
+        .says("a request was made instead");
     for wrong in [&["--hours", "mon 8-9"][..], &["--ttl", "721h"], &["--runs-per-hour", "0"]] {
         let args =
             ["request", ACTION, "--standing", "--scope", "s.toml", "--reason", "r", "--key", "alice.key"];

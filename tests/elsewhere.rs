@@ -13,6 +13,7 @@ mod common;
 use std::fs;
 use std::process::Command;
 
+use common::bao::Doubt;
 use common::{Ran, SECRET, World};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -154,6 +155,115 @@ fn an_order_counts_once_and_in_its_own_home() {
     Elsewhere::new(&world).sign("spelt.doc", "alice.key");
     world.remit(&["freeze", "--signed", "spelt.doc"]).exits(3).says("canonical JSON");
     assert!(world.remit(&["status"]).out.contains("not frozen"));
+    world.audit_is_sound();
+}
+
+/// A run that rotated the secret.
+fn rotated(world: &World) -> String {
+    world.grant("rotate-secret.wasm", &format!(r#"{{"path":"{SECRET}"}}"#), "g");
+    world.run("g").exits(0).json()["run"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_run_is_reverted_by_an_order_that_was_signed_elsewhere() {
+    let world = World::new();
+    let run = rotated(&world);
+    world.remit(&["revert", &run, "--key", "bob.pub", "--prepare", "go.doc", "--keep-going"]).exits(0);
+    Elsewhere::new(&world).sign("go.doc", "bob.key");
+    world.remit(&["revert", &run, "--signed", "go.doc"]).exits(2).says("it orders something else");
+    world.remit(&["revert", &run, "--dry-run", "--signed", "go.doc"]).exits(2).says("--dry-run");
+    let args = ["revert", &run, "--reason", "wrong key"];
+    let reverted = signed_elsewhere(&world, &args, "bob", "revert.doc").exits(0);
+    assert!(reverted.out.contains("reverted"), "{}", reverted.out);
+    let shown = world.remit(&["show", &run]).exits(0).out;
+    assert!(shown.contains("bob") && shown.contains("wrong key"), "{shown}");
+    world.remit(&["revert", &run, "--signed", "revert.doc"]).exits(3).says("on record already");
+    // Prepared by one whom no policy allows it.
+    world.policies(&format!(
+        "{}@id(\"n\")\nforbid (principal, action == Remit::Action::\"revert\", resource);\n",
+        common::POLICY
+    ));
+    world.remit(&["revert", &run, "--signed", "go.doc", "--keep-going"]).exits(3).says("may not");
+    world.audit_is_sound();
+}
+
+#[test]
+fn a_call_in_doubt_is_resolved_by_an_order_that_was_signed_elsewhere() {
+    let doubt = Doubt::about_a_destroy("");
+    let resolve = ["resolve", &doubt.run, "--happened"];
+    let reason = ["--reason", "the vault's own log says so"];
+    let public = ["--key", "bob.pub", "--prepare", "resolve.doc"];
+    let prepared = doubt.does(&[&resolve[..], &reason, &public].concat()).exits(0);
+    assert!(
+        prepared.out.contains(&format!("remit resolve {} --happened --signed", doubt.run)),
+        "{prepared:?}"
+    );
+    Elsewhere::new(&doubt.world).sign("resolve.doc", "bob.key");
+    let signed = ["--signed", "resolve.doc"];
+    let other = ["resolve", &doubt.run, "--did-not-happen"];
+    doubt.does(&[&other[..], &signed].concat()).exits(2).says("it orders something else");
+    // The reason on record is the one that was signed.
+    let held = doubt.does(&[&resolve[..], &signed, &["--reason", "a guess"]].concat()).exits(5);
+    assert!(held.out.contains("held"), "{held:?}");
+    let shown = doubt.does(&["show", &doubt.run]).exits(0).out;
+    assert!(shown.contains("it happened, says bob: the vault's own log says so"), "{shown}");
+    doubt.does(&[&resolve[..], &signed].concat()).exits(2).says("not in doubt");
+    doubt.world.audit_is_sound();
+}
+
+#[test]
+fn an_event_is_given_up_by_an_order_that_was_signed_elsewhere() {
+    let world = World::with(&[]);
+    let config = world.home().join("remit.toml");
+    let notify = "\n[[notify]]\nname = \"pager\"\nfile = \"gone/events.jsonl\"\n";
+    fs::write(&config, fs::read_to_string(&config).unwrap() + notify).unwrap();
+    let give_up = ["notify", "--give-up", "pager", "--reason", "that pager is gone"];
+    let public = ["--key", "alice.pub", "--prepare", "none.doc"];
+    let nothing = world.remit(&[&give_up[..], &public].concat()).exits(0);
+    assert!(nothing.out.contains("nothing waits for pager") && !world.path("none.doc").exists());
+    world.remit(&["freeze", "--reason", "r"]).exits(0);
+    world.remit(&["unfreeze", "--reason", "r"]).exits(0);
+    // The event after it still cannot be sent.
+    let given_up = signed_elsewhere(&world, &give_up, "alice", "up.doc").exits(1);
+    assert!(given_up.out.contains("given up  pager"), "{}", given_up.out);
+    world
+        .remit(&["notify", "--give-up", "pager", "--signed", "up.doc"])
+        .exits(3)
+        .says("it orders something else");
+    world.remit(&["notify", "--signed", "up.doc"]).exits(2).says("--give-up");
+    world.remit(&["notify", "--give-up", "pager"]).exits(2).says("--reason");
+    // With --json, stdout has nothing else.
+    let json = world.remit(&["notify", "--give-up", "pager", "--reason", "r", "--json"]).exits(0);
+    assert_eq!(json.says("given up  pager").json()["told"], serde_json::json!([]));
+    world.audit_is_sound();
+    // Without an administrator no key counts: a signature would change nothing.
+    world.remit(&["init", "--home", "other", "--log", "test.example/other"]).exits(0);
+    let args =
+        [&["--home", "other"], &give_up[..], &["--key", "alice.pub", "--prepare", "none.doc"]].concat();
+    world.remit(&args).exits(2).says("names no administrator");
+}
+
+#[test]
+fn undo_data_is_deleted_up_to_the_moment_that_was_signed_elsewhere() {
+    let world = World::new();
+    let expire = ["journal", "expire-undo"];
+    let age = ["--older-than", "0s"];
+    let public = ["--key", "alice.pub", "--prepare", "none.doc"];
+    world.remit(&[&expire[..], &["--older-than", "1h"], &public].concat()).exits(0);
+    assert!(!world.path("none.doc").exists(), "there is nothing to delete");
+    let old = rotated(&world);
+    let public = ["--key", "alice.pub", "--prepare", "expire.doc"];
+    world.remit(&[&expire[..], &age, &public].concat()).exits(0);
+    Elsewhere::new(&world).sign("expire.doc", "alice.key");
+    let new = rotated(&world);
+    let signed = ["--signed", "expire.doc"];
+    world.remit(&[&expire[..], &age, &signed].concat()).exits(2).says("--older-than");
+    world.remit(&expire).exits(2).says("--older-than");
+    let expired = world.remit(&[&expire[..], &signed].concat()).exits(0).out;
+    assert!(expired.contains(&old) && !expired.contains(&new), "{expired}");
+    assert!(world.remit(&["show", &old]).exits(0).out.contains("by alice: ended before "));
+    world.remit(&["revert", &old]).exits(1).says("can no longer be reverted");
+    world.remit(&["revert", &new]).exits(0);
     world.audit_is_sound();
 }
 

@@ -152,7 +152,7 @@ fn a_busy_server_is_asked_once_to_write_and_looked_at_after() {
     let ran = remit(&world, &["run", &id, "--key", "bot.key"]).exits(5);
     assert!(ran.err.contains("status 429 (it is busy): \"over the quota\""), "{}", ran.err);
     assert!(
-        ran.err.contains("what there is now is not known") && !ran.err.contains("changes stand"),
+        ran.err.contains("it is not known what the run changed") && !ran.err.contains("changes stand"),
         "{}",
         ran.err
     );

@@ -110,7 +110,7 @@ fn the_log_is_shown_to_have_only_grown() {
     world.grant(ACTION, &input(), "h");
     world.remit(&["audit", "consistency", "old", "--out", "growth.proof"]).exits(0);
     let told = check(&world, "growth.proof", &key(&world)).exits(0);
-    assert!(told.out.contains("nothing before was changed"), "{}", told.out);
+    assert!(told.out.contains("no earlier record was changed"), "{}", told.out);
     let proof = fs::read_to_string(world.path("growth.proof")).unwrap();
     world.write("growth.proof", proof.replacen("\"path\": [\n    \"", "\"path\": [\n    \"AAAA", 1));
     assert_ne!(check(&world, "growth.proof", &key(&world)).code, 0);

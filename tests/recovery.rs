@@ -10,8 +10,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use common::bao::Bao;
-use common::{Ran, SECRET, World, contains, finish, proxy, scope};
+use common::bao::Doubt;
+use common::{SECRET, World, contains, scope};
 
 const ACTION: &str = "rotate-secret.wasm";
 const ENDLESS: &str = "[limits]\nfuel = 1_000_000_000_000\nwall_time = \"5m\"\n";
@@ -166,46 +166,8 @@ fn two_runs_on_one_secret() {
     world.audit_is_sound();
 }
 
-struct Doubt {
-    bao: Bao,
-    world: World,
-    run: String,
-}
-
-fn remit(world: &World, args: &[&str]) -> Ran {
-    let mut command = world.command(args);
-    command.env("TEST_TOKEN", Bao::TOKEN);
-    finish(command, "")
-}
-
-impl Doubt {
-    /// A run that destroyed a version and was never told so.
-    fn about_a_destroy(head: &str) -> Self {
-        let bao = Bao::start();
-        bao.client(&["kv", "put", "-mount=secret", SECRET, "api_key=old-value"]);
-        let world = World::empty();
-        let config = world.home().join("remit.toml");
-        let text = fs::read_to_string(&config).unwrap();
-        let cut = proxy::swallowing(&bao.address, "PUT /v1/secret/destroy");
-        fs::write(&config, text + &bao.config().replace(&bao.address, &cut)).unwrap();
-        let input = format!(r#"{{"do":"destroy","path":"{SECRET}","version":1}}"#);
-        let scope = scope(head, SECRET)
-            .replace("\"remit:secrets/destroy\"", "\"remit:secrets/destroy\"\nirrevocable = true");
-        world.grant_scope(&scope, "misbehave.wasm", &input, "g");
-        let request = world.request("g");
-        let args = ["run", &request, "--key", "bot.key", "--json"];
-        let ran = remit(&world, &args).exits(5).json();
-        assert_eq!(ran["state"], "in-doubt", "{ran}");
-        Self { bao, world, run: ran["run"].as_str().unwrap().to_owned() }
-    }
-
-    fn does(&self, args: &[&str]) -> Ran {
-        remit(&self.world, args)
-    }
-
-    fn state(&self) -> String {
-        states(&self.world).pop().unwrap().unwrap()
-    }
+fn state(doubt: &Doubt) -> String {
+    states(&doubt.world).pop().unwrap().unwrap()
 }
 
 #[test]
@@ -214,19 +176,19 @@ fn an_irrevocable_call_in_doubt_waits_for_a_person() {
     let run = doubt.run.as_str();
     // Nothing but a person's word ends the doubt, whatever the system looks like.
     doubt.does(&["revert", run]).exits(5);
-    assert_eq!(doubt.state(), "in-doubt");
+    assert_eq!(state(&doubt), "in-doubt");
     doubt.does(&["revert", run, "--dry-run"]).exits(5);
     assert_eq!(doubt.does(&["recover", "--json"]).exits(0).json(), serde_json::json!([]));
     doubt.does(&["resolve", run, "--reason", "x"]).exits(2);
     doubt.does(&["resolve", run, "--happened", "--did-not-happen", "--reason", "x"]).exits(2);
     doubt.does(&["resolve", run, "--happened", "--reason", " "]).exits(2).says("no reason");
     doubt.does(&["resolve", run, "--happened", "--reason", "x", "--call", "9"]).exits(2).says("not in doubt");
-    assert_eq!(doubt.state(), "in-doubt");
+    assert_eq!(state(&doubt), "in-doubt");
 
     let told =
         doubt.does(&["resolve", run, "--happened", "--reason", "the vault's own log says so"]).exits(5);
     assert!(told.out.contains("held"), "{told:?}");
-    assert_eq!(doubt.state(), "held");
+    assert_eq!(state(&doubt), "held");
     let shown = doubt.does(&["show", run]).exits(0).out;
     assert!(shown.contains("the vault's own log says so"), "{shown}");
     doubt.does(&["resolve", run, "--happened", "--reason", "x"]).exits(2).says("not in doubt");
@@ -241,7 +203,7 @@ fn what_did_not_happen_leaves_nothing_to_take_back() {
         let told =
             doubt.does(&["resolve", &doubt.run, "--did-not-happen", "--reason", "a test says so"]).exits(0);
         assert!(told.out.contains("failed"), "{told:?}");
-        assert_eq!(doubt.state(), "failed");
+        assert_eq!(state(&doubt), "failed");
         doubt.does(&["revert", &doubt.run]).exits(2).says("it changed nothing");
         doubt.does(&["audit", "verify"]).exits(0);
     }

@@ -191,7 +191,7 @@ fn an_idle_run_over_the_budget_of_its_standing_scope_can_be_run_as_a_request() {
     let asked = run()
         .exits(3)
         .says("its budget of 1 run(s) an hour is spent: 1 used, free again at 20")
-        .says("it was asked for instead; needs no approval: `remit run req-");
+        .says("a request was made instead; needs no approval: `remit run req-");
     let instead = asked.out.split_whitespace().next().unwrap().to_owned();
     world.remit(&["run", &instead, "--key", "bot.key"]).exits(0);
     assert_eq!(world.current_version(SECRET), 1);
@@ -679,7 +679,7 @@ fn a_run_that_goes_on_is_told_from_one_whose_host_is_gone() {
     host.wait().unwrap();
     let told = world.remit(&["status", "--json"]).exits(0).json();
     assert_eq!((&told["left_behind"][0]["request"], &told["going_on"]), (&json!(request), &json!([])));
-    holds(&world.remit(&["status"]).exits(0).out, &["left by a host that is gone", "remit recover"]);
+    holds(&world.remit(&["status"]).exits(0).out, &["left by a host that stopped", "remit recover"]);
     let doctor = world.remit(&["doctor"]).exits(1).out;
     holds(&doctor, &["without a state, and their host is gone", "`remit recover`"]);
     assert!(!doctor.contains("remit revert") && !doctor.contains("remit resolve"), "{doctor}");

@@ -1,10 +1,13 @@
 //! A real OpenBao server for a test: in memory, on a free loopback port, gone with the value.
 
+use std::fs;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+
+use super::{Ran, SECRET, World, proxy, scope};
 
 pub struct Bao {
     server: Child,
@@ -97,5 +100,38 @@ impl Bao {
 impl Drop for Bao {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+/// A home with a run whose call is in doubt.
+pub struct Doubt {
+    pub bao: Bao,
+    pub world: World,
+    pub run: String,
+}
+
+impl Doubt {
+    /// A run that destroyed a version and was never told so.
+    pub fn about_a_destroy(head: &str) -> Self {
+        let bao = Bao::start();
+        bao.client(&["kv", "put", "-mount=secret", SECRET, "api_key=old-value"]);
+        let world = World::empty();
+        let config = world.home().join("remit.toml");
+        let text = fs::read_to_string(&config).unwrap();
+        let cut = proxy::swallowing(&bao.address, "PUT /v1/secret/destroy");
+        fs::write(&config, text + &bao.config().replace(&bao.address, &cut)).unwrap();
+        let input = format!(r#"{{"do":"destroy","path":"{SECRET}","version":1}}"#);
+        let scope = scope(head, SECRET)
+            .replace("\"remit:secrets/destroy\"", "\"remit:secrets/destroy\"\nirrevocable = true");
+        world.grant_scope(&scope, "misbehave.wasm", &input, "g");
+        let request = world.request("g");
+        let args = ["run", &request, "--key", "bot.key", "--json"];
+        let ran = world.remit(&args).exits(5).json();
+        assert_eq!(ran["state"], "in-doubt", "{ran}");
+        Self { bao, world, run: ran["run"].as_str().unwrap().to_owned() }
+    }
+
+    pub fn does(&self, args: &[&str]) -> Ran {
+        self.world.remit(args)
     }
 }

@@ -58,8 +58,7 @@ fn build(guests: &[&str], environment: &[(OsString, OsString)]) -> Result<()> {
         let name = &project.manifest.name;
         let built = remit_author::build(&project, Some(&out.join(format!("{name}.wasm"))))
             .with_context(|| format!("building {dir}"))?;
-        let digest = ring::digest::digest(&ring::digest::SHA256, &built.component);
-        println!("{name:<20} {:>8} bytes  sha256:{}", built.component.len(), hex::encode(digest));
+        println!("{name:<20} {:>8} bytes  {}", built.size, built.digest);
     }
     Ok(())
 }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use remit_manifest::{Manifest, SECTION};
+use remit_trust::Digest;
+use serde::Serialize;
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
@@ -14,13 +16,21 @@ use wit_component::ComponentEncoder;
 use crate::world::without_version;
 use crate::{AuthorError, Project, stub, world};
 
-/// A component that was built.
-#[derive(Clone, Debug)]
+/// A component that was built. Its JSON form is the output of `remit build`.
+#[derive(Clone, Debug, Serialize)]
 pub struct Built {
+    /// The action's name.
+    pub name: String,
+    /// The action's version.
+    pub version: semver::Version,
+    /// The name of the language that it is written in.
+    pub language: &'static str,
     /// The path of the component's file.
     pub file: PathBuf,
-    /// The component's bytes.
-    pub component: Vec<u8>,
+    /// The component's digest.
+    pub digest: Digest,
+    /// The component's size in bytes.
+    pub size: usize,
     /// The interfaces it imports, WASI included.
     pub imports: Vec<String>,
     /// Capabilities that `action.toml` explains and the action does not use.
@@ -60,7 +70,16 @@ pub fn build(project: &Project, out: Option<&Path>) -> Result<Built, AuthorError
         .open(&file)
         .and_then(|file| file.set_modified(began))
         .map_err(|error| AuthorError::file(&file, &error))?;
-    Ok(Built { file, component, imports, unused })
+    Ok(Built {
+        name: project.manifest.name.clone(),
+        version: project.manifest.version.clone(),
+        language: project.language.name(),
+        file,
+        digest: Digest::of(&component),
+        size: component.len(),
+        imports,
+        unused,
+    })
 }
 
 fn differs(project: &Project, why: String, help: &str) -> AuthorError {

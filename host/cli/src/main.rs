@@ -1,4 +1,4 @@
-//! `remit`: one file per command; this one parses, runs and says how it went.
+//! The `remit` command: parses the command line, runs the command and returns its exit code.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make their own files"))]
 
@@ -14,22 +14,22 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 use commands::Command;
 use remit_lifecycle::Home;
 
-/// glibc's allocator takes a sixth of a run's time where many run at once, see docs/performance.md. C code, SQLite's above
-/// all, keeps the system's.
+/// With many runs at once, glibc's allocator needs a sixth of a run's time: see docs/performance.md. C code, such as
+/// SQLite, still uses the system's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Runs repairs under authority: inspect, plan, request, approve, run, verify, revert, audit.
+/// Run approved repairs: inspect, plan, request, approve, run, verify, revert, audit.
 #[derive(Parser)]
 #[command(name = "remit", version, arg_required_else_help = true, after_help = AFTER)]
 struct Cli {
-    /// The Remit home [default: ~/.remit].
+    /// The directory of the Remit home [default: ~/.remit].
     #[arg(long, global = true, env = "REMIT_HOME", value_name = "DIR")]
     home: Option<PathBuf>,
-    /// How the host's own events are written to stderr.
+    /// The format of the host's log on stderr.
     #[arg(long, global = true, value_enum, default_value = "text", value_name = "FORMAT")]
     log_format: LogFormat,
-    /// More of the host's own events: -v what happens, -vv every host call.
+    /// Log more: -v what happens, -vv every host call.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
     #[command(subcommand)]
@@ -38,7 +38,7 @@ struct Cli {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
-    /// Lines for a person.
+    /// Lines of text.
     Text,
     /// One JSON object per event.
     Json,
@@ -76,24 +76,26 @@ fn main() -> ExitCode {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Cli::command(), "remit", &mut script);
         print::raw(&script);
-        return ExitCode::from(u8::from(print::lost().is_some()));
+        return ExitCode::from(u8::from(print::write_error().is_some()));
     }
     remit_trust::when_an_agent_waits(|| {
-        print::warn("note: waiting for the ssh-agent: it may want a touch of the key, or an answer from you");
+        print::warn("note: waiting for the ssh-agent: touch your key, or answer its question, if it has one");
     });
-    observe(cli.log_format, cli.verbose);
+    start_log(cli.log_format, cli.verbose);
     let home = home(cli.home);
-    // A limit to the size of files is then an error of the write that meets it, and not the end of this process. The
-    // programs that it starts are not concerned: each begins with the system's own ways.
+    // A write beyond the file size limit (RLIMIT_FSIZE) then returns an error and does not end this process. Programs
+    // that this process starts get the default signal handling again.
     let limit = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::<AtomicBool>::default());
     if let Err(error) = limit {
-        print::warn(&format!("note: a limit to the size of files would end this process: {error}"));
+        print::warn(&format!(
+            "note: a write beyond the file size limit (ulimit -f) would end this process: {error}"
+        ));
     }
-    // One thread for the run, and one on which an effect goes on to its end while the guest computes.
+    // One thread for the run, and one for effects: an effect continues to its end while the guest computes.
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            print::warn(&format!("error: no threads to run on: {error}"));
+            print::warn(&format!("error: threads could not be started: {error}"));
             return ExitCode::from(1);
         }
     };
@@ -101,22 +103,23 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => print::error(&*error),
     };
-    match print::lost() {
+    match print::write_error() {
         Some(why) if code == 0 => {
-            print::warn(&format!("error: it is done, but the answer could not be written: {why}"));
+            print::warn(&format!(
+                "error: the command is finished, but its output could not be written: {why}"
+            ));
             ExitCode::from(1)
         }
         _ => ExitCode::from(code),
     }
 }
 
-/// Parses the command line.
 fn parse() -> Result<Cli, clap::Error> {
     let read = || Cli::from_arg_matches(&without_empty(Cli::command()).try_get_matches()?);
     read().map_err(|error| error.format(&mut Cli::command()))
 }
 
-/// A variable of the environment that is empty counts as unset, for every option of every command.
+/// Treats empty environment variables as unset, for every option of every command.
 fn without_empty(command: clap::Command) -> clap::Command {
     let unset = |arg: clap::Arg| match arg.get_env() {
         Some(name) if remit_text::env::is_empty(name) => arg.env(None::<&str>),
@@ -125,7 +128,7 @@ fn without_empty(command: clap::Command) -> clap::Command {
     command.mut_args(unset).mut_subcommands(without_empty)
 }
 
-/// The home's path. The current folder is never used: its content would decide who may do what.
+/// The home that was named, or `~/.remit`. Never the current folder: its files would decide who may do what.
 fn home(named: Option<PathBuf>) -> Home {
     let own = remit_text::env::var("HOME");
     match named.or_else(|| own.map(|own| PathBuf::from(own).join(".remit"))) {
@@ -134,8 +137,8 @@ fn home(named: Option<PathBuf>) -> Home {
     }
 }
 
-/// Events go to stderr: stdout is the command's answer.
-fn observe(format: LogFormat, verbose: u8) {
+/// Sends the log to stderr. Stdout is for the command's output.
+fn start_log(format: LogFormat, verbose: u8) {
     let level = ["error", "info", "debug"][usize::from(verbose.min(2))];
     let filter = tracing_subscriber::EnvFilter::new(format!("error,remit={level}"));
     let events = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

@@ -1,4 +1,4 @@
-//! How things look on a terminal.
+//! Output: stdout, stderr, colours, tables, JSON.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -9,13 +9,13 @@ use std::time::Duration;
 use miette::Diagnostic;
 use remit_lifecycle::Class;
 
-/// Whether to colour a stream: the one decision, for whatever is written to it.
+/// Whether to use colours on this stream.
 pub(crate) fn colour(stream: &impl IsTerminal) -> bool {
     coloured(stream.is_terminal(), remit_text::env::var)
 }
 
-/// <https://no-color.org> and <https://bixense.com/clicolors>; a terminal that is dumb, or does not say what it is, is
-/// told nothing but text.
+/// As <https://no-color.org> and <https://bixense.com/clicolors> say. A terminal without TERM, or with TERM=dumb, gets no
+/// colours.
 fn coloured(terminal: bool, set: impl Fn(&str) -> Option<OsString>) -> bool {
     if set("NO_COLOR").is_some() {
         return false;
@@ -28,7 +28,7 @@ fn coloured(terminal: bool, set: impl Fn(&str) -> Option<OsString>) -> bool {
         && set("TERM").is_some_and(|term| term != "dumb")
 }
 
-/// Prints what is wrong with the command line, or the help that was asked for; returns the exit code.
+/// Prints an error of the command line to stderr, or the requested help to stdout. Returns the exit code.
 pub(crate) fn usage(error: &clap::Error) -> u8 {
     let text = error.render();
     let shown = |colour: bool| if colour { text.ansi().to_string() } else { text.to_string() };
@@ -40,7 +40,7 @@ pub(crate) fn usage(error: &clap::Error) -> u8 {
     u8::from(error.use_stderr()) * 2
 }
 
-/// Prints an error and what to do about it; returns the exit code.
+/// Prints an error and its help to stderr. Returns the exit code.
 pub(crate) fn error(error: &dyn Diagnostic) -> u8 {
     let word = if colour(&std::io::stderr()) { "\u{1b}[1;31merror\u{1b}[0m" } else { "error" };
     warn(&format!("{word}: {}", indented(&error.to_string())));
@@ -50,86 +50,86 @@ pub(crate) fn error(error: &dyn Diagnostic) -> u8 {
     Class::of(error).exit_code()
 }
 
-/// Text from outside, over as many lines as it has: see [`remit_text::lines`].
+/// Text from outside, safe to print, with its line breaks: see [`remit_text::lines`].
 pub(crate) fn safe(text: &str) -> String {
     remit_text::lines(text).into_owned()
 }
 
-/// The same on one line: what an action says must not look like a line of ours.
+/// Text from outside, safe to print, on one line: it must not look like a line of this program.
 pub(crate) fn word(text: &str) -> String {
     remit_text::line(text).into_owned()
 }
 
-/// The same over several lines, each after the first below the first.
+/// Text from outside with its lines aligned, to print after `error: `.
 fn indented(text: &str) -> String {
     safe(text).replace('\n', "\n       ")
 }
 
-/// Set by the first line of the answer that could not be written.
-static LOST: OnceLock<String> = OnceLock::new();
-/// Set once the reader of the answer has gone away.
-static GONE: OnceLock<()> = OnceLock::new();
+/// The first error of a write to stdout.
+static WRITE_ERROR: OnceLock<String> = OnceLock::new();
+/// Set when the reader of stdout has closed the pipe.
+static CLOSED: OnceLock<()> = OnceLock::new();
 
-/// Prints a line of the answer. A reader that went away is no error, and never stops what is under way.
+/// Prints a line to stdout. A closed pipe is not an error and does not stop the command.
 pub(crate) fn line(text: fmt::Arguments<'_>) {
-    keep(writeln!(std::io::stdout(), "{text}"));
+    note_error(writeln!(std::io::stdout(), "{text}"));
 }
 
-/// Prints the answer as it is.
+/// Prints bytes to stdout, unchanged.
 pub(crate) fn raw(bytes: &[u8]) {
-    keep(std::io::stdout().write_all(bytes));
+    note_error(std::io::stdout().write_all(bytes));
 }
 
-fn keep(result: std::io::Result<()>) {
+fn note_error(result: std::io::Result<()>) {
     match result {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::BrokenPipe => {
-            let _ = GONE.set(());
+            let _ = CLOSED.set(());
         }
         Err(error) => {
-            let _ = LOST.set(error.to_string());
+            let _ = WRITE_ERROR.set(error.to_string());
         }
     }
 }
 
-/// Whether the reader of the answer has gone away, so that there is no use in more output.
-pub(crate) fn is_gone() -> bool {
-    GONE.get().is_some()
+/// Whether the reader of stdout has closed the pipe: more output is useless.
+pub(crate) fn is_closed() -> bool {
+    CLOSED.get().is_some()
 }
 
-/// Why a part of the answer could not be written, if one could not.
-pub(crate) fn lost() -> Option<&'static str> {
-    keep(std::io::stdout().flush());
-    LOST.get().map(String::as_str)
+/// Why output could not be written; none if all was written.
+pub(crate) fn write_error() -> Option<&'static str> {
+    note_error(std::io::stdout().flush());
+    WRITE_ERROR.get().map(String::as_str)
 }
 
-/// Prints a line about the answer to standard error. Errors of that are ignored.
+/// Prints a line to stderr. Errors of the write are ignored.
 pub(crate) fn warn(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// Prints a line of the answer, as `println!` would.
+/// Prints a line to stdout, like `println!`.
 macro_rules! say {
     ($($text:tt)*) => { $crate::print::line(format_args!($($text)*)) };
 }
 pub(crate) use say;
 
-/// Asks a question at the terminal; the answer is typed behind it.
+/// Prints a question to stderr; the cursor stays behind it.
 pub(crate) fn ask(text: &str) {
     let _ = write!(std::io::stderr(), "{text}");
     let _ = std::io::stderr().flush();
 }
 
-/// Says that a component is being compiled, for what, and that this is done once.
+/// Says that a component is being compiled, and that this happens once.
 pub(crate) fn compiling(file: &str) {
     warn(&format!("compiling {} …; this is done once, and kept", word(file)));
 }
 
-/// Tells a person on a terminal what takes so long, after a second. Until dropped.
-pub(crate) struct Patience(tokio::task::JoinHandle<()>);
+/// Prints `WHAT …` on a terminal if it is not dropped within a second.
+pub(crate) struct SlowNote(tokio::task::JoinHandle<()>);
 
-impl Patience {
-    pub(crate) fn with(what: &'static str) -> Self {
+impl SlowNote {
+    pub(crate) fn start(what: &'static str) -> Self {
         Self(tokio::spawn(async move {
             tokio::time::sleep(Duration::from_secs(1)).await;
             if std::io::stderr().is_terminal() {
@@ -139,19 +139,18 @@ impl Patience {
     }
 }
 
-impl Drop for Patience {
+impl Drop for SlowNote {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-/// The most columns of a terminal that one cell takes: more than anything of our own, a resource with the longest path
-/// included. Whoever needs the rest of what is cut reads the JSON.
-const CELL: usize = 600;
-/// The widest that a column is made for one of its cells: a longer one pushes what follows it, in its own row only.
-const COLUMN: usize = 100;
+/// The maximum width of a cell, in columns of a terminal. The longest resource fits. The JSON has longer texts whole.
+const MAX_CELL: usize = 600;
+/// The maximum width of a column. A longer cell moves the rest of its own row to the right.
+const MAX_COLUMN: usize = 100;
 
-/// Prints rows as aligned columns, two spaces apart, indented by `indent`. Each row is one line, whatever is in it.
+/// Prints rows as aligned columns, two spaces apart, indented by `indent`. Each row is one line, whatever it contains.
 pub(crate) fn table(indent: usize, rows: &[Vec<String>]) {
     for row in aligned(indent, rows) {
         say!("{row}");
@@ -159,12 +158,12 @@ pub(crate) fn table(indent: usize, rows: &[Vec<String>]) {
 }
 
 fn aligned(indent: usize, rows: &[Vec<String>]) -> Vec<String> {
-    let cell = |cell: &String| remit_text::short_line(cell, CELL).into_owned();
+    let cell = |cell: &String| remit_text::short_line(cell, MAX_CELL).into_owned();
     let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(cell).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |n: usize| {
         let cells = rows.iter().filter_map(|row| row.get(n)).map(|cell| remit_text::columns(cell));
-        cells.max().unwrap_or(0).min(COLUMN)
+        cells.max().unwrap_or(0).min(MAX_COLUMN)
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let aligned = rows.iter().map(|row| {
@@ -179,13 +178,13 @@ fn aligned(indent: usize, rows: &[Vec<String>]) -> Vec<String> {
     aligned.collect()
 }
 
-/// Prints a value as indented JSON, free of anything that steers a terminal.
+/// Prints a value as indented JSON.
 pub(crate) fn json(value: &impl serde::Serialize) -> Result<(), remit_lifecycle::Error> {
     json_text(&serde_json::to_string_pretty(value)?);
     Ok(())
 }
 
-/// Prints JSON text in which nothing hides: see [`remit_text::json`].
+/// Prints JSON text; characters that control a terminal or cannot be seen are escaped.
 pub(crate) fn json_text(text: &str) {
     say!("{}", remit_text::json_text(text));
 }
@@ -195,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_decision_about_colour() {
+    fn colours_follow_the_environment() {
         let with = |terminal, given: &[(&str, &str)]| {
             coloured(terminal, |name| {
                 given.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
@@ -229,7 +228,7 @@ mod tests {
         let lines = aligned(2, &rows);
         assert!(lines[0].ends_with("x… (100000 characters)  end"), "{}", lines[0]);
         assert!(lines[0].len() < 700 && lines[1..].iter().all(|line| line.len() < 120));
-        // What is written out is longer, and cut as well.
+        // Escapes are longer than the character, and are cut as well.
         let hidden = aligned(0, &[row(&"\u{e0041}".repeat(100_000), "end")]);
         assert!(hidden[0].len() < 800 && hidden[0].ends_with("characters)  end"), "{}", hidden[0]);
     }

@@ -491,7 +491,7 @@ pub struct Resolved {
 pub struct UndoExpired {
     /// The principal who asked for it.
     pub principal: String,
-    /// The rule: `older than 30d`.
+    /// Which runs: `ended before 2026-10-30T17:00:00Z`.
     pub rule: String,
     /// Their order, as it was signed; none in a home without rules.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -31,12 +31,8 @@ fn expirable(reader: &Reader, before: Timestamp) -> Result<Vec<RunSummary>, Erro
     Ok(old)
 }
 
-fn before(older_than: SignedDuration) -> Result<Timestamp, Error> {
-    Timestamp::now().checked_sub(older_than).map_err(|error| Error::Age { why: error.to_string() })
-}
-
-fn rule(older_than: SignedDuration) -> String {
-    format!("older than {older_than:#}")
+fn ago(age: SignedDuration) -> Result<Timestamp, Error> {
+    Timestamp::now().checked_sub(age).map_err(|error| Error::Age { why: error.to_string() })
 }
 
 /// Makes an order to delete the undo data of every run that ended longer than `older_than` ago, for its signature; none if
@@ -47,19 +43,26 @@ pub fn prepare_expire_undo(
     older_than: SignedDuration,
     reason: Option<&str>,
 ) -> Result<Option<Prepared<Order>>, Error> {
-    let before = before(older_than)?;
+    let before = ago(older_than)?;
     if blocking(|| expirable(&*host.journal.reader()?, before))?.is_empty() {
         return Ok(None);
     }
     let what = (PolicyAction::Resolve, What::ExpireUndo { ended_before: before });
-    prepare_order(host, by, None, what, reason.unwrap_or(&rule(older_than))).map(Some)
+    let rule = format!("older than {older_than:#}");
+    prepare_order(host, by, None, what, reason.unwrap_or(&rule)).map(Some)
 }
 
-/// Deletes the undo data of every run that ended before the time in the order. Nobody can read its secrets or revert it any
+/// Deletes the undo data of every run that ended before the time in the order; for an owner, who gives no order, longer than
+/// `older_than` ago. Nobody can read its secrets or revert it any
 /// more. Runs that wait for a person are kept. If the policies do not allow it for one of the runs, nothing is deleted.
 /// Returns the live runs among them. The host must have the home for itself: see [`crate::Home::alone`].
-pub async fn expire_undo(host: &Host, by: &Actor, older_than: SignedDuration) -> Result<Vec<RunId>, Error> {
-    let mut before = before(older_than)?;
+pub async fn expire_undo(
+    host: &Host,
+    by: &Actor,
+    older_than: Option<SignedDuration>,
+) -> Result<Vec<RunId>, Error> {
+    // Without an age and without an order, no run is old enough.
+    let mut before = older_than.map_or(Ok(Timestamp::MIN), ago)?;
     let (by, old) = blocking(|| {
         let reader = host.journal.reader()?;
         let by = by.check(host, &reader, None, PolicyAction::Resolve, |what| match what {
@@ -80,7 +83,7 @@ pub async fn expire_undo(host: &Host, by: &Actor, older_than: SignedDuration) ->
         let Some(_claim) = blocking(|| Claim::take(&host.home, summary.run))? else { continue };
         let record = UndoExpired {
             principal: by.name.clone(),
-            rule: rule(older_than),
+            rule: format!("ended before {before}"),
             order: by.statement().map(|statement| statement.document.clone()),
         };
         host.journal.commit(Record::now(summary.run, record)).await?;

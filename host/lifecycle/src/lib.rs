@@ -18,6 +18,7 @@ mod home;
 mod host;
 mod init;
 mod input;
+mod inspect;
 mod keyring;
 mod local;
 mod notify;
@@ -53,6 +54,7 @@ pub use home::{Home, log_key};
 pub use host::Host;
 pub use init::{InitOptions, InitPrincipal, Initialised};
 pub use input::Input;
+pub use inspect::{DiffView, ImportView, InspectView, OfferView, PublisherState, PublisherView};
 pub use keyring::rekey;
 pub use local::{KeyHolder, Under};
 pub use notify::{Delivery, expire, give_up, notify, prepare_give_up};
@@ -77,6 +79,6 @@ pub use timeline::{
 };
 pub use views::{
     DeliveryView, FrozenView, PrincipalView, RequestView, RequestsView, RevertView, ReviewedView,
-    RevokedView, RunView, StoryView,
+    RevokedView, RulesView, RunView, SignedRulesView, StoryView,
 };
 pub use witness::{Witnessed, ask_witnesses};

@@ -193,7 +193,7 @@ fn why_void<'a>(reader: &Reader, act: &Act, why: &'a str) -> Result<&'a str, Err
     let acts = reader.acts(act.about)?;
     let requested = acts.first().and_then(|(_, act)| act.event.statement());
     let request = requested.and_then(|statement| claimed::<Request>(&statement.document));
-    let is_told = request.is_none_or(|request| {
+    let is_told = request.is_none_or(|(request, _)| {
         request.powers().all.iter().any(|power| matches!(power.does, Does::Read | Does::Disclose))
     });
     Ok(if is_told { WITHHELD } else { why })

@@ -167,7 +167,7 @@ pub struct Verdict {
     pub call: Option<u64>,
     /// Whether the call took effect.
     pub happened: bool,
-    /// How the person knows, in their own words.
+    /// How the person knows, in their own words. The reason of a signed order takes its place.
     pub reason: String,
 }
 
@@ -196,9 +196,6 @@ fn claim(host: &Host, run: RunId) -> Result<Claim, Error> {
 /// The call that a statement is about; an error if the run or the call is not in doubt.
 async fn resolvable(host: &Host, run: RunId, verdict: &Verdict) -> Result<Resolvable, Error> {
     let refuse = |why: String| Err(Error::NotResolvable { run: run.to_string(), why });
-    if verdict.reason.trim().is_empty() {
-        return refuse("no reason was given".to_owned());
-    }
     let records = blocking(|| genuine(&host.home, &*host.journal.reader()?, run))?;
     let (first, last) = (records.first(), records.last());
     let (Some((_, Record { event: Event::Started(started), .. })), Some((_, last))) = (first, last) else {
@@ -258,14 +255,14 @@ pub async fn resolve(host: &Host, by: &Actor, run: RunId, verdict: &Verdict) -> 
         let reader = host.journal.reader()?;
         by.check(host, &reader, Some(run), PolicyAction::Resolve, |what| *what == ordered)
     })?;
+    let reason = by.reason().unwrap_or(&verdict.reason).to_owned();
+    if reason.trim().is_empty() {
+        let why = "no reason was given".to_owned();
+        return Err(Error::NotResolvable { run: run.to_string(), why });
+    }
     let Resolvable { call, mut changes, on_failure } = resolvable;
     reopen(host, run, Phase::Revert, Some(&by)).await?;
-    let resolved = Resolved {
-        call,
-        happened: verdict.happened,
-        principal: by.name.clone(),
-        reason: verdict.reason.clone(),
-    };
+    let resolved = Resolved { call, happened: verdict.happened, principal: by.name.clone(), reason };
     host.journal.commit(Record::now(run, resolved)).await?;
     if verdict.happened {
         changes

@@ -14,7 +14,7 @@ use crate::run::Finished;
 use crate::status::Frozen;
 use crate::timeline::Timeline;
 use crate::{
-    Error, Given, Needed, Powers, Request, RequestState, Rules, Status, differences, waiting_for_room,
+    Ending, Error, Given, Needed, Powers, Request, RequestState, Rules, Status, differences, waiting_for_room,
 };
 
 /// A request and its status.
@@ -247,6 +247,28 @@ impl<'a> PrincipalView<'a> {
         });
         view.collect()
     }
+}
+
+/// The rules as they are written.
+#[derive(Debug, Serialize)]
+pub struct RulesView {
+    /// How many principals there are.
+    pub principals: usize,
+    /// How many policies there are.
+    pub policies: usize,
+    /// The digest of the rules.
+    pub digest: Digest,
+    /// The id of the administrator's key that signed them; none if they are not in force.
+    pub signed_by: Option<String>,
+}
+
+/// Rules were signed.
+#[derive(Debug, Serialize)]
+pub struct SignedRulesView {
+    /// The digest of the rules.
+    pub digest: Digest,
+    /// The open requests and standing scopes that are void now.
+    pub void: Vec<Ending>,
 }
 
 /// The story of a run, and every record.

@@ -9,9 +9,11 @@ mod compare;
 mod error;
 mod fixture;
 mod record;
+mod report;
 
 pub use bench::{Bench, Case, Seen};
 pub use compare::differences;
 pub use error::OfflineError;
 pub use fixture::{Expect, FailAt, FailureKind, Fixture};
 pub use record::record;
+pub use report::{TestReport, TestResult};

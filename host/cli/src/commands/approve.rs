@@ -4,26 +4,26 @@ use clap::Args;
 use remit_lifecycle::{Approval, Decision, Home, prepare_decision, submit_decision};
 use remit_trust::Digest;
 
-use super::common::{Done, open, told};
-use super::request::tell;
-use super::signing::{Signing, Step};
+use super::common::{Done, notify, open};
+use super::request::print_request;
+use super::signing::{Signing, SigningResult};
 
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  remit approve req-01jd2m4k9x8s7t6v5w4y3z2a1b --key alice.key\n  remit approve 01jd2m --key ~/.ssh/id_ed25519.pub        the ssh-agent signs\n  remit approve 01jd2m --digest sha256:… --key alice.key  only exactly what was looked at"
+    after_help = "Examples:\n  remit approve req-01jd2m4k9x8s7t6v5w4y3z2a1b --key alice.key\n  remit approve 01jd2m --key ~/.ssh/id_ed25519.pub        the ssh-agent signs\n  remit approve 01jd2m --digest sha256:… --key alice.key  only if it is the request that you read"
 )]
 pub(crate) struct Approve {
     /// The request, or the beginning of its name.
     request: String,
-    /// Only if this is its digest: what was looked at.
+    /// Approve only if the request has this digest.
     #[arg(long, value_name = "DIGEST")]
     digest: Option<Digest>,
-    /// Why, for the record.
+    /// The reason, for the record.
     #[arg(long, value_name = "TEXT", default_value = "")]
     reason: String,
     #[command(flatten)]
     signing: Signing,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -42,12 +42,12 @@ impl Approve {
 pub(crate) struct Deny {
     /// The request, or the beginning of its name.
     request: String,
-    /// Why.
+    /// The reason, for the record.
     #[arg(long, value_name = "TEXT", required_unless_present = "signed")]
     reason: Option<String>,
     #[command(flatten)]
     signing: Signing,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -61,7 +61,7 @@ impl Deny {
 
 async fn decide(home: &Home, signing: &Signing, request: &str, decision: &Decision, json: bool) -> Done {
     let host = open(home).await?;
-    let way = signing.way(&host)?;
+    let mode = signing.mode(&host)?;
     let id = host.journal.reader()?.find_request(request)?;
     let verb = if decision.approve { "approve" } else { "deny" };
     let prepare = async |by: &_| prepare_decision(&host, by, id, decision);
@@ -71,8 +71,10 @@ async fn decide(home: &Home, signing: &Signing, request: &str, decision: &Decisi
         _ => Ok(()),
     };
     let again = format!("remit {verb} {id}");
-    let Step::Signed(signed) = way.document(&host, &again, prepare, is_it).await? else { return Ok(0) };
-    let case = submit_decision(&host, &signed).await?;
-    told(&host).await;
-    tell(&host, &case, json)
+    let SigningResult::Signed(signed) = mode.document(&host, &again, prepare, is_it).await? else {
+        return Ok(0);
+    };
+    let state = submit_decision(&host, &signed).await?;
+    notify(&host).await;
+    print_request(&host, &state, json)
 }

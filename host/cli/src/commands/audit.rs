@@ -1,4 +1,4 @@
-//! `remit audit`: what the journal proves, to oneself and to others.
+//! `remit audit`: checks and proofs of the journal.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use remit_journal::{Event, Journal, Proof, Proven, Reader};
 use remit_lifecycle::Home;
 use remit_tlog::NoteVerifier;
 
-use super::common::{Done, open, read, write};
+use super::common::{Done, open, read, usage, write};
 use crate::print::{self, say};
 
 #[derive(Subcommand)]
@@ -24,25 +24,25 @@ pub(crate) enum Audit {
         /// The log's public key, or a file with it [default: the home's].
         #[arg(long, value_name = "FILE|KEY")]
         key: Option<String>,
-        /// A file with an older checkpoint: finds a journal that was shortened since.
+        /// A file with an older checkpoint. Detects that records were removed since then.
         #[arg(long, value_name = "FILE")]
         since: Option<PathBuf>,
-        /// A folder that `remit audit publish` filled: checks every file of it, too.
+        /// Also check every file of this folder, which `remit audit publish` wrote.
         #[arg(long, value_name = "DIR")]
         published: Option<PathBuf>,
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
     /// Print the newest signed checkpoint, to keep elsewhere.
     Checkpoint {
-        /// The newest that witnesses cosigned, with their signatures.
+        /// Print the newest checkpoint that witnesses cosigned, with their signatures.
         #[arg(long)]
         cosigned: bool,
     },
     /// Write a proof of what a run did, for someone who has only the log's public key.
     #[command(
-        after_help = "Example:\n  remit audit prove 01jd2m --out incident.proof.json\n\nIt holds every record of the run. Whoever gets it checks it with `remit audit check-proof`."
+        after_help = "Example:\n  remit audit prove 01jd2m --out incident.proof.json\n\nThe proof contains every record of the run. `remit audit check-proof` checks it."
     )]
     Prove {
         /// The run, or the beginning of its name.
@@ -59,10 +59,10 @@ pub(crate) enum Audit {
         /// The log's public key, or a file with it.
         #[arg(long, value_name = "FILE|KEY")]
         key: String,
-        /// A principal's public key: demands that its holder approved the run.
+        /// A principal's public key. Fails unless its holder approved the run.
         #[arg(long, value_name = "FILE")]
         approver: Option<PathBuf>,
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
@@ -77,9 +77,9 @@ pub(crate) enum Audit {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
-    /// Bring the log's tiles in a folder up to date; any static file server can publish it.
+    /// Write the log's tiles to a folder. Any static file server can publish it.
     #[command(
-        after_help = "Example:\n  remit audit publish --to /srv/www/log\n\nThe folder gets the digests of the records and the signed checkpoint, never a record's content\n(c2sp.org/tlog-tiles)."
+        after_help = "Example:\n  remit audit publish --to /srv/www/log\n\nThe folder gets the digests of the records and the signed checkpoint, never a record's content (c2sp.org/tlog-tiles)."
     )]
     Publish {
         /// The folder.
@@ -88,25 +88,25 @@ pub(crate) enum Audit {
     },
     /// Print the journal for another system, one JSON object a line.
     #[command(
-        after_help = "Examples:\n  remit audit export --format jsonl --since 1200\n  remit audit export --format ocsf\n\njsonl is every record as it was written; ocsf one Remediation Activity (OCSF 1.8, class 7001) for each\nstate that a live run came to."
+        after_help = "Examples:\n  remit audit export --format jsonl --since 1200\n  remit audit export --format ocsf\n\njsonl prints every record as it was written. ocsf prints one Remediation Activity (OCSF 1.8, class 7001) for each state that a live run reached."
     )]
     Export {
-        /// What to print.
+        /// The format.
         #[arg(long, value_enum)]
         format: Format,
-        /// Of this run only: its name or the beginning of it.
+        /// Only records of this run: its name or the beginning of its name.
         #[arg(long)]
         run: Option<String>,
-        /// From this record on (jsonl).
+        /// Start at the record with this number (jsonl).
         #[arg(long, value_name = "SEQ", default_value_t = 1)]
         since: u64,
     },
     /// Have the newest checkpoint cosigned by the configured witnesses.
     #[command(
-        after_help = "Example:\n  remit audit witness\n\nWitnesses are listed in remit.toml under [[witness]]. They are shown the checkpoint, never a record\n(c2sp.org/tlog-witness)."
+        after_help = "Example:\n  remit audit witness\n\nWitnesses are listed in remit.toml under [[witness]]. They get the checkpoint, never a record (c2sp.org/tlog-witness)."
     )]
     Witness {
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
@@ -141,13 +141,13 @@ impl Audit {
                     print::raw(newest.note.as_bytes());
                     Ok(0)
                 }
-                None => Err(super::common::usage(
+                None => Err(usage(
                     "no witness has cosigned this journal yet".to_owned(),
                     "`remit audit witness` asks them",
                 )),
             },
             Self::Prove { run, out } => {
-                // Its key signs that no record is left out at the end.
+                // The log's key signs that no later record of the run exists.
                 let reader = home.reader()?;
                 let proof = reader.prove(&reader.find(&run)?, &home.signer(&home.load()?)?)?;
                 let text = serde_json::to_string_pretty(&proof).map_err(remit_lifecycle::Error::from)? + "\n";
@@ -170,7 +170,7 @@ impl Audit {
                     print::json(&proven)?;
                     return Ok(0);
                 }
-                tell(&proven);
+                print_proven(&proven);
                 if let Some(approver) = &approver {
                     say!("approved  by {}: its signature holds", approver.display());
                 }
@@ -183,12 +183,12 @@ impl Audit {
                     let text = serde_json::to_string_pretty(&proof).map_err(remit_lifecycle::Error::from)?;
                     write(&file, &(text + "\n"))?;
                 }
-                tell(&proof.check(&key)?);
+                print_proven(&proof.check(&key)?);
                 Ok(0)
             }
             Self::Publish { to } => {
                 if to.join("remit.toml").exists() {
-                    return Err(super::common::usage(
+                    return Err(usage(
                         format!("{} is a Remit home, with its keys", to.display()),
                         "nothing was written; publish into a folder of its own",
                     ));
@@ -219,7 +219,7 @@ impl Audit {
                 let host = open(home).await?;
                 let asked = tokio::task::spawn_blocking(move || remit_lifecycle::ask_witnesses(&host));
                 let witnessed = asked.await.map_err(|error| {
-                    super::common::usage(format!("the witnesses could not be asked: {error}"), "try again")
+                    usage(format!("the witnesses could not be asked: {error}"), "try again")
                 })??;
                 if json {
                     print::json(&witnessed)?;
@@ -242,7 +242,7 @@ impl Audit {
     }
 }
 
-/// A public key, or a file with one. A key is `NAME+ID+BASE64`; a file of that name would win.
+/// A public key, `NAME+ID+BASE64`, or a file with one. A file with such a name takes precedence.
 fn log_key(key: &str) -> Result<NoteVerifier, remit_lifecycle::Error> {
     if key.matches('+').count() >= 2 && !Path::new(key).exists() {
         remit_lifecycle::log_key(key)
@@ -267,7 +267,7 @@ fn verify(
     say!("sound     {} records of {} runs, all as signed", audit.records, audit.runs);
     say!("root      {}", audit.root);
     if let Some(size) = published {
-        say!("published {size} records, every tile as it should be");
+        say!("published {size} records, every tile correct");
     }
     if audit.open_calls > 0 {
         say!("open      {} call(s) without an outcome: under way, or interrupted", audit.open_calls);
@@ -275,16 +275,16 @@ fn verify(
     Ok(0)
 }
 
-fn tell(proven: &Proven) {
+fn print_proven(proven: &Proven) {
     match proven {
         Proven::Growth { log, old, new } => {
-            say!("consistent  {log} grew from {old} to {new} records; nothing before was changed");
+            say!("consistent  {log} grew from {old} to {new} records; no earlier record was changed");
         }
         Proven::Run { run, log, size, count, state, records } => {
             let state = state.map_or("unfinished", remit_journal::RunState::name);
             say!("proven    {run}  {state}");
             say!("log       {log}, {size} records");
-            say!("records   {count}: all that the run had then, by the word of the log's host");
+            say!("records   {count}: all that the run had then, as the log's host signed");
             if let Some((_, Event::Started(started))) = records.first().map(|(seq, r)| (seq, &r.event)) {
                 let action = &started.action;
                 say!(

@@ -4,11 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use remit_author::Project;
-use remit_trust::Digest;
-use serde_json::json;
 
 use super::common::Done;
-use crate::print::{self, Patience, say};
+use crate::print::{self, SlowNote, say};
 
 #[derive(Args)]
 #[command(
@@ -18,10 +16,10 @@ pub(crate) struct Build {
     /// The action's folder.
     #[arg(default_value = ".")]
     dir: PathBuf,
-    /// Where to write the component; otherwise NAME.wasm in the folder.
+    /// Where to write the component [default: NAME.wasm in DIR].
     #[arg(long, value_name = "FILE.wasm")]
     out: Option<PathBuf>,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -29,23 +27,17 @@ pub(crate) struct Build {
 impl Build {
     pub(crate) fn run(self) -> Done {
         let project = Project::open(&self.dir)?;
-        let patience = Patience::with("building");
+        let note = SlowNote::start("building");
         let built = remit_author::build(&project, self.out.as_deref());
-        drop(patience);
+        drop(note);
         let built = built?;
-        let digest = Digest::of(&built.component);
-        let (name, version) = (&project.manifest.name, &project.manifest.version);
         if self.json {
-            print::json(&json!({
-                "name": name, "version": version, "language": project.language.name(),
-                "file": built.file, "digest": digest, "size": built.component.len(),
-                "imports": built.imports, "unused": built.unused,
-            }))?;
+            print::json(&built)?;
             return Ok(0);
         }
-        say!("built     {} {}", print::word(name), version);
-        say!("digest    {digest}");
-        say!("size      {} bytes", built.component.len());
+        say!("built     {} {}", print::word(&built.name), built.version);
+        say!("digest    {}", built.digest);
+        say!("size      {} bytes", built.size);
         for (n, import) in built.imports.iter().filter(|import| import.starts_with("remit:")).enumerate() {
             say!("{}{}", if n == 0 { "imports   " } else { "          " }, print::word(import));
         }

@@ -1,24 +1,25 @@
-//! What several commands do alike.
+//! Helpers that several commands use.
 
 use std::path::Path;
 
 use miette::Diagnostic;
 use remit_file::{Kind, Wrote};
+use remit_gate::Scope;
 use remit_lifecycle::{Error, Home, Host, Input};
 use remit_sandbox::{Candidate, Inspection};
 
 use super::recovery;
 use crate::print;
 
-/// What a command returns: an exit code, or an error that knows its own.
+/// The result of a command: an exit code, or an error that has one.
 pub(crate) type Done<T = u8> = Result<T, Box<dyn Diagnostic + Send + Sync>>;
 
-/// Opens a home to act in. Runs that a killed host left there are recovered first.
+/// Opens a home for a command that acts. First recovers every run whose host was killed.
 pub(crate) async fn open(home: &Home) -> Result<Host, Error> {
     open_for(home, None).await
 }
 
-/// The same, to act with this action: if it must be compiled first, the home is opened afterwards.
+/// The same for a command that runs this action. If the action has to be compiled, it is compiled before the home is opened.
 pub(crate) async fn open_for(home: &Home, action: Option<&Candidate>) -> Result<Host, Error> {
     let host = match action {
         Some(action) => home.open_for(action)?,
@@ -28,28 +29,31 @@ pub(crate) async fn open_for(home: &Home, action: Option<&Candidate>) -> Result<
     recovery::stuck(&outcome);
     for run in outcome.recovered {
         if recovery::warn(&run) == 0 {
-            print::warn(&format!("note: {}, left by a host that was stopped, is {} now", run.run, run.state));
+            print::warn(&format!(
+                "note: the host of {} stopped before the run ended; it is {} now",
+                run.run, run.state
+            ));
         }
     }
     Ok(host)
 }
 
-/// Tells once what there is to tell, after a command that acted. What fails waits for `remit notify`.
-pub(crate) async fn told(host: &Host) {
+/// Sends the waiting events once, after a command that acted. `remit notify` tries again what fails.
+pub(crate) async fn notify(host: &Host) {
     match remit_lifecycle::notify(host, std::time::Duration::from_secs(2)).await {
         Ok(delivery) => {
             for error in delivery.failed {
                 print::warn(&format!("note: {error}; `remit notify` tries again"));
             }
         }
-        Err(error) => print::warn(&format!("note: nobody could be told: {error}")),
+        Err(error) => print::warn(&format!("note: no event could be sent: {error}")),
     }
 }
 
-/// What `--input` takes, once or, as pairs, several times.
+/// The value of `--input`. Pairs may be repeated.
 pub(crate) const INPUT: &str = "JSON|@FILE|-|KEY=VALUE";
 
-/// Reads `--input`: JSON itself, `@FILE` or a file, `-` for standard input, or pairs.
+/// Reads `--input`: JSON, `@FILE` or the name of a file, `-` for standard input, or pairs.
 pub(crate) fn input(arguments: &[String], action: &Candidate) -> Done<Input> {
     if arguments.iter().all(|argument| is_pair(argument)) {
         return Ok(Input::of_pairs(arguments, &Inspection::of(action)?)?);
@@ -61,7 +65,7 @@ pub(crate) fn input(arguments: &[String], action: &Candidate) -> Done<Input> {
     Ok(document(argument)?)
 }
 
-/// `KEY=VALUE`, and not the name of a file.
+/// Whether it is `KEY=VALUE` and not the name of a file.
 fn is_pair(argument: &str) -> bool {
     let word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     argument.split_once('=').is_some_and(|(key, _)| !key.is_empty() && key.chars().all(word))
@@ -83,17 +87,23 @@ fn document(argument: &str) -> Result<Input, Error> {
     Input::parse(&read(Path::new(file), Kind::Input)?, file)
 }
 
-/// A mistake in what was asked, with the next step.
+/// An error in the arguments, with the next step.
 pub(crate) fn usage(what: String, help: &str) -> Box<dyn Diagnostic + Send + Sync> {
     Box::new(miette::MietteDiagnostic::new(what).with_code("usage::argument").with_help(help))
 }
 
-/// Reads a text that a person named: a file, a pipe, or `-`.
+/// Reads text from a file, a pipe, or `-` for standard input.
 pub(crate) fn read(path: &Path, kind: Kind) -> Result<String, Error> {
     Ok(remit_file::given(path, kind)?.into_text()?)
 }
 
-/// Writes what a person asked for. Where it went into a file, that is worth telling.
+/// Reads a scope, if one was named.
+pub(crate) fn scope(file: Option<&Path>) -> Result<Option<Scope>, Error> {
+    let parse = |file: &Path| Ok(Scope::parse(&read(file, Kind::Scope)?, &file.display().to_string())?);
+    file.map(parse).transpose()
+}
+
+/// Writes output to a file or a pipe.
 pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>) -> Result<Wrote, Error> {
     Ok(remit_file::write(path, text.as_ref())?)
 }

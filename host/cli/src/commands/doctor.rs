@@ -9,7 +9,7 @@ use crate::print;
 #[derive(Args)]
 #[command(after_help = "Exits 1 if anything needs fixing.\n\nExample:\n  remit doctor --home /srv/remit")]
 pub(crate) struct Doctor {
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }

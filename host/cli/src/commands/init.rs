@@ -11,26 +11,26 @@ use crate::print::say;
 
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  remit init --log me.example/journal --publisher publisher.pub --admin admin.key --human alice.pub --agent bot.pub\n\nA principal is named like its key file; NAME=FILE and NAME:GROUP,GROUP=FILE say more."
+    after_help = "Example:\n  remit init --log me.example/journal --publisher publisher.pub --admin admin.key --human alice.pub --agent bot.pub\n\nA principal gets the name of its key file. NAME=FILE gives another name, NAME:GROUP,GROUP=FILE groups too."
 )]
 pub(crate) struct Init {
-    /// The journal's name in its signed checkpoints: one no other log has.
+    /// The journal's name in its signed checkpoints. No other log may have it.
     #[arg(long, value_name = "NAME")]
     log: String,
     /// A public key whose actions may run here. May be repeated.
     #[arg(long, value_name = "FILE.pub")]
     publisher: Vec<PathBuf>,
-    /// The administrator's key: who says who the principals are. With a private one (or an SSH public key, for the
-    /// ssh-agent) the rules are signed at once.
+    /// The key of the administrator, who signs the rules. With a private key (or an SSH public key, for the ssh-agent) they
+    /// are signed at once.
     #[arg(long, value_name = "FILE")]
     admin: Option<PathBuf>,
-    /// A person, by a public key. May be repeated.
+    /// The public key of a person. May be repeated.
     #[arg(long, value_name = "[NAME[:GROUPS]=]FILE.pub")]
     human: Vec<String>,
-    /// Software that decides by itself what to propose. May be repeated.
+    /// The public key of software that decides by itself what to propose. May be repeated.
     #[arg(long, value_name = "[NAME[:GROUPS]=]FILE.pub")]
     agent: Vec<String>,
-    /// Software that does what it was written to do. May be repeated.
+    /// The public key of software that does what it was programmed to do. May be repeated.
     #[arg(long, value_name = "[NAME[:GROUPS]=]FILE.pub")]
     service: Vec<String>,
 }
@@ -43,14 +43,14 @@ impl Init {
             (PrincipalKind::Service, &self.service),
         ];
         let principals =
-            kinds.into_iter().flat_map(|(kind, given)| given.iter().map(move |text| founder(kind, text)));
-        let founding = InitOptions {
+            kinds.into_iter().flat_map(|(kind, given)| given.iter().map(move |text| principal(kind, text)));
+        let options = InitOptions {
             log: self.log.clone(),
             publishers: self.publisher.clone(),
             admin: self.admin.clone(),
             principals: principals.collect(),
         };
-        let made = home.init(&founding)?;
+        let made = home.init(&options)?;
         say!("made      {}", home.path().display());
         say!("edit      {}", made.config.display());
         say!("log key   {}", made.log_key);
@@ -59,12 +59,12 @@ impl Init {
         } else {
             say!("rules     NOT IN FORCE: an administrator signs them (`remit rules sign --key admin.key`)");
         }
-        say!("\nKeep the log key elsewhere: with it, anyone can prove what this journal says.");
+        say!("\nKeep a copy of the log key elsewhere: with it, anyone can check what this journal says.");
         Ok(0)
     }
 }
 
-fn founder(kind: PrincipalKind, text: &str) -> InitPrincipal {
+fn principal(kind: PrincipalKind, text: &str) -> InitPrincipal {
     let (named, file) = text.split_once('=').unwrap_or(("", text));
     let (name, groups) = named.split_once(':').unwrap_or((named, ""));
     let file = PathBuf::from(file);

@@ -1,15 +1,12 @@
 //! `remit inspect`.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use remit_engine::{ComponentError, Publishers};
-use remit_lifecycle::{Config, Home};
+use remit_lifecycle::{DiffView, Home, InspectView, PublisherState, PublisherView};
 use remit_manifest::Manifest;
-use remit_sandbox::{AdmissionError, Candidate, Import, Inspection, Interface};
-use remit_trust::{SignatureError, VerifyingKey};
-use serde_json::{Value, json};
+use remit_sandbox::{Candidate, Import, Inspection, Interface};
+use serde_json::Value;
 
 use super::common::Done;
 use crate::print::{self, say};
@@ -19,13 +16,13 @@ use crate::print::{self, say};
     after_help = "Examples:\n  remit inspect rotate-secret.wasm\n  remit inspect --diff old.wasm new.wasm     what power does the new one add?"
 )]
 pub(crate) struct Inspect {
-    /// The component: any, also unsigned or foreign. Nothing of it runs.
+    /// The component. It need not be signed, nor an action. Nothing of it runs.
     #[arg(required_unless_present = "diff")]
     file: Option<PathBuf>,
-    /// Compare the power of two components.
+    /// Compare the imports of two components.
     #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], conflicts_with = "file")]
     diff: Option<Vec<PathBuf>>,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -43,50 +40,33 @@ impl Inspect {
 fn inspect(file: &Path, home: &Home, json: bool) -> Done {
     let candidate = Candidate::read(file)?;
     let found = Inspection::of(&candidate)?;
-    let (state, key) = publisher(&candidate, home);
-    let obstacles: Vec<String> = found.obstacles("it").iter().map(AdmissionError::in_short).collect();
+    let view = InspectView::of(home, &candidate, &found)?;
+    if let Some(why) = &view.publisher.unreadable {
+        print::warn(&format!("note: {}", print::word(why)));
+    }
     if json {
-        let imports: Vec<Value> = found.imports.iter().map(|import| match import.interface {
-            Some(known) => json!({"name": import.name, "offered": true, "wasi": known.wasi, "granted_by_scope": known.granted_by_scope(), "effect": known.effect(), "risk": known.risk}),
-            None => json!({"name": import.name, "offered": false, "offered_version": import.other_version().map(|ours| ours.version)}),
-        }).collect();
-        let mut shown = json!({
-            "name": found.name, "version": found.version, "digest": candidate.digest(), "size": found.size,
-            "action": found.is_action(), "not_an_action": found.not_an_action,
-            "runs_here": obstacles.is_empty(), "verdict": verdict(&obstacles), "obstacles": obstacles, "needs": found.needs,
-            "publisher": {"state": state, "key": key}, "imports": imports, "exports": found.exports,
-            "manifest": found.manifest, "unexplained": found.unexplained(),
-            "default_limits": remit_gate::Limits::default(),
-        });
-        shown["hidden_text"] = hidden_text(&shown).into();
-        print::json(&shown)?;
+        print::json(&view)?;
         return Ok(0);
     }
     let field = |name: &str, value: String| vec![name.to_owned(), value];
     print::table(
         0,
         &[
-            field("name", format!("{} {}", found.name, found.version)),
-            field("digest", candidate.digest().to_string()),
-            field("size", format!("{} bytes", found.size)),
-            field("publisher", publisher_words(state, key.as_deref())),
-            field(
-                "action",
-                found.not_an_action.as_ref().map_or_else(|| "yes".to_owned(), |why| format!("no: {why}")),
-            ),
-            field("verdict", verdict(&obstacles)),
+            field("name", format!("{} {}", view.name, view.version)),
+            field("digest", view.digest.to_string()),
+            field("size", format!("{} bytes", view.size)),
+            field("publisher", publisher_words(&view.publisher)),
+            field("action", view.not_an_action.map_or_else(|| "yes".to_owned(), |why| format!("no: {why}"))),
+            field("verdict", view.verdict),
         ],
     );
-    let hidden = hidden_text(
-        &json!({"name": found.name, "version": found.version, "imports": names(&found.imports), "exports": found.exports, "manifest": found.manifest}),
-    );
-    if !hidden.is_empty() {
+    if !view.hidden_text.is_empty() {
         say!("\nhas characters that a reader does not see, written out here like \\u{{202e}}, in:");
-        let rows: Vec<_> = hidden.into_iter().map(|place| vec![place]).collect();
+        let rows: Vec<_> = view.hidden_text.into_iter().map(|place| vec![place]).collect();
         rows_of(2, &rows);
     }
-    if let Some(manifest) = &found.manifest {
-        own_words(manifest);
+    if let Some(manifest) = view.manifest {
+        print_manifest(manifest);
     }
     let rows = |wanted: fn(&Interface) -> bool| -> Vec<Vec<String>> {
         let known = found.imports.iter().filter_map(|import| import.interface.map(|known| (import, known)));
@@ -110,9 +90,9 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
     }
     section("needs no grant:", &rows(|known| !known.granted_by_scope() && !known.wasi), "nothing");
     section("parts of WASI, all harmless here:", &rows(|known| known.wasi), "none");
-    if !found.unexplained().is_empty() {
-        let rows: Vec<_> = found.unexplained().into_iter().map(|name| vec![name.to_owned()]).collect();
-        section("asks for, and does not say why:", &rows, "");
+    if !view.unexplained.is_empty() {
+        let rows: Vec<_> = view.unexplained.iter().map(|name| vec![(*name).to_owned()]).collect();
+        section("imports without an explanation:", &rows, "");
     }
     let unknown: Vec<_> = found
         .imports
@@ -121,9 +101,9 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
         .map(|import| vec![import.not_offered()])
         .collect();
     if !unknown.is_empty() {
-        section("asks for what this host does not offer, and would be refused:", &unknown, "");
+        section("imports that this host does not offer, so it would be refused:", &unknown, "");
     }
-    let limits = remit_gate::Limits::default();
+    let limits = view.default_limits;
     say!("\nlimits, unless the scope sets others:");
     print::table(
         2,
@@ -138,9 +118,9 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
     Ok(0)
 }
 
-/// What the action says of itself. It is shown as its word, never as a fact.
-fn own_words(manifest: &Manifest) {
-    say!("\nin its own words, which nothing proves:");
+/// Prints the manifest: claims of the action, not facts.
+fn print_manifest(manifest: &Manifest) {
+    say!("\nin its own words, which are not verified:");
     let row = |name: &str, text: &str| vec![name.to_owned(), text.to_owned()];
     let mut rows = vec![row("summary", &manifest.summary)];
     rows.extend(manifest.homepage.iter().map(|homepage| row("homepage", homepage)));
@@ -166,14 +146,10 @@ fn own_words(manifest: &Manifest) {
             vec![name.clone(), kind, need.to_owned(), what.to_owned()]
         })
         .collect();
-    section(
-        "takes, and the host holds its input to it:",
-        &fields,
-        "any JSON that its schema admits (--json)",
-    );
+    section("takes as input, which the host checks:", &fields, "any JSON that its schema admits (--json)");
 }
 
-/// The most rows of one section. Nobody reads more, and the JSON has them all.
+/// The maximum number of rows of one section. The JSON has them all.
 const MOST_ROWS: usize = 100;
 
 fn section(title: &str, rows: &[Vec<String>], none: &str) {
@@ -192,86 +168,24 @@ fn rows_of(indent: usize, rows: &[Vec<String>]) {
     }
 }
 
-/// Whether it runs here, whoever signed it.
-fn verdict(obstacles: &[String]) -> String {
-    if obstacles.is_empty() {
-        return "runs here".to_owned();
-    }
-    format!("cannot run here: {}", obstacles.join("; "))
-}
-
-fn names(imports: &[Import]) -> Vec<&str> {
-    imports.iter().map(|import| import.name.as_str()).collect()
-}
-
-/// The places in `value`, as JSON Pointers, that have characters which a reader does not see.
-fn hidden_text(value: &Value) -> Vec<String> {
-    let mut places = Vec::new();
-    let mut open = vec![(String::new(), value)];
-    while let Some((place, value)) = open.pop() {
-        match value {
-            Value::String(text) if remit_text::has_hidden(text) => places.push(place),
-            Value::Array(items) => {
-                open.extend(items.iter().enumerate().map(|(at, item)| (format!("{place}/{at}"), item)));
-            }
-            Value::Object(items) => {
-                for (key, item) in items {
-                    let below = format!("{place}/{}", key.replace('~', "~0").replace('/', "~1"));
-                    if remit_text::has_hidden(key) {
-                        places.push(below.clone());
-                    }
-                    open.push((below, item));
-                }
-            }
-            _ => {}
-        }
-    }
-    places.sort();
-    places.dedup();
-    places
-}
-
-/// Who signed it, as far as this home can tell: a state, and the key if it is trusted.
-fn publisher(candidate: &Candidate, home: &Home) -> (&'static str, Option<String>) {
-    let files = home.load().map(|config: Config| config.trust.publishers).unwrap_or_default();
-    let keys =
-        files.iter().filter_map(|file| VerifyingKey::load_trusted(&home.path().join(file)).ok()).collect();
-    match candidate.publisher(&Publishers(keys)) {
-        Ok(key) => ("trusted", Some(key.to_string())),
-        Err(ComponentError::Publisher { source: SignatureError::Missing, .. }) => ("unsigned", None),
-        Err(ComponentError::Publisher { source: SignatureError::Malformed(_), .. }) => ("malformed", None),
-        Err(ComponentError::File(error)) => {
-            print::warn(&format!("note: {}", print::word(&error.to_string())));
-            ("unreadable", None)
-        }
-        Err(_) if home.load().is_err() => ("unknown", None),
-        Err(_) => ("untrusted", None),
-    }
-}
-
-fn publisher_words(state: &str, key: Option<&str>) -> String {
-    match (state, key) {
-        (_, Some(key)) => format!("trusted (key {})", key.get(..12).unwrap_or(key)),
-        ("unreadable", _) => "untrusted: what lies beside it as .sig cannot be read".to_owned(),
-        ("malformed", _) => "untrusted: a signature in another form, or damaged".to_owned(),
-        ("unknown", _) => "signed; without a home nobody is trusted".to_owned(),
-        ("untrusted", _) => "untrusted: signed by no key trusted here, or altered since".to_owned(),
-        (other, _) => other.to_owned(),
+fn publisher_words(publisher: &PublisherView) -> String {
+    let key = publisher.key.as_deref().unwrap_or_default();
+    match publisher.state {
+        PublisherState::Trusted => format!("trusted (key {})", key.get(..12).unwrap_or(key)),
+        PublisherState::Untrusted => "untrusted: signed by no key trusted here, or altered since".to_owned(),
+        PublisherState::Unsigned => "unsigned".to_owned(),
+        PublisherState::Malformed => "untrusted: a signature in another form, or damaged".to_owned(),
+        PublisherState::Unreadable => "untrusted: the file of its signature cannot be read".to_owned(),
+        PublisherState::Unknown => "signed; without a home nobody is trusted".to_owned(),
     }
 }
 
 fn diff(old: &Path, new: &Path, json: bool) -> Done {
-    let imports = |file: &Path| -> Result<BTreeMap<String, Import>, AdmissionError> {
-        let found = Inspection::of(&Candidate::read(file)?)?;
-        Ok(found.imports.into_iter().map(|import| (import.name.clone(), import)).collect())
-    };
-    let (old, new) = (imports(old)?, imports(new)?);
-    let apart = |one: &BTreeMap<String, Import>, other: &BTreeMap<String, Import>| -> Vec<String> {
-        one.keys().filter(|name| !other.contains_key(*name)).cloned().collect()
-    };
-    let (added, removed) = (apart(&new, &old), apart(&old, &new));
+    let found = |file: &Path| Inspection::of(&Candidate::read(file)?);
+    let (old, new) = (found(old)?, found(new)?);
+    let diff = DiffView::of(&old, &new);
     if json {
-        print::json(&json!({"added": added, "removed": removed}))?;
+        print::json(&diff)?;
         return Ok(0);
     }
     let describe = |sign: &str, import: &Import| {
@@ -281,11 +195,8 @@ fn diff(old: &Path, new: &Path, json: bool) -> Done {
         };
         vec![sign.to_owned(), import.not_offered(), effect, risk.to_owned()]
     };
-    let rows: Vec<_> = added
-        .iter()
-        .map(|name| describe("+", &new[name]))
-        .chain(removed.iter().map(|name| describe("-", &old[name])))
-        .collect();
+    let added = diff.added.iter().map(|import| describe("+", import));
+    let rows: Vec<_> = added.chain(diff.removed.iter().map(|import| describe("-", import))).collect();
     if rows.is_empty() {
         say!("the same power");
     }

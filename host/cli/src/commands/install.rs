@@ -12,20 +12,20 @@ use crate::print::{self, say};
 
 #[derive(Args)]
 #[command(
-    after_help = "What is installed starts at once, also when it is large: it is compiled ahead and kept.\n\nExample:\n  remit install rotate-secret.wasm"
+    after_help = "An installed action starts at once, even a large one: it is already compiled.\n\nExample:\n  remit install rotate-secret.wasm"
 )]
 pub(crate) struct Install {
-    /// Signed actions.
+    /// The signed actions (.wasm).
     #[arg(required = true)]
     actions: Vec<PathBuf>,
 }
 
 impl Install {
     pub(crate) fn run(self, home: &Home) -> Done {
-        // Every file is looked at before the first is compiled.
+        // Checks every file before it compiles the first.
         let candidates =
             self.actions.iter().map(|file| home.candidate(file)).collect::<Result<Vec<_>, _>>()?;
-        // Draws on a terminal only, and on stderr.
+        // Draws to stderr, and only if it is a terminal.
         let bar = ProgressBar::new(candidates.len() as u64);
         if let Ok(style) = ProgressStyle::with_template("{spinner} {pos}/{len} {bar:20} {elapsed} {msg}") {
             bar.set_style(style);

@@ -1,34 +1,40 @@
-//! `remit journal`: the keys to what is sealed in it.
+//! `remit journal`: the keys of sealed data.
 
 use clap::Subcommand;
 use jiff::SignedDuration;
-use remit_lifecycle::{Home, expire_undo, prepare_expire_undo};
+use remit_lifecycle::{Home, What, expire_undo, prepare_expire_undo};
 
 use super::common::Done;
-use super::signing::Key;
+use super::signing::{Signing, SigningResult};
 use crate::print::{self, say};
 
 #[derive(Subcommand)]
 pub(crate) enum Journal {
-    /// Give the home a new seal key; every run's own key is sealed under it.
+    /// Replace the home's seal key, with which the key of each run is sealed.
     #[command(
-        after_help = "Example:\n  remit journal rekey\n\nNo record changes. Keep a backup of the new seal.key, apart from the journal; the old one opens nothing\nof this journal any more."
+        after_help = "Example:\n  remit journal rekey\n\nNo record changes. Keep a backup of the new seal.key, apart from the journal. The old one no longer opens anything of this journal."
     )]
     Rekey,
-    /// Delete what old runs could be reverted with, and every secret they sealed.
+    /// Delete the undo data of old runs, and every secret in it. They can no longer be reverted.
     #[command(
-        after_help = "Example:\n  remit journal expire-undo --older-than 30d --key alice.key\n\nThe records stay, and their proofs. Runs that wait for a person are kept. Copies and backups of the\njournal keep what they had."
+        after_help = "Example:\n  remit journal expire-undo --older-than 30d --key alice.key\n\nRecords and proofs stay. Runs that wait for a person keep their undo data. Copies and backups of the journal are not changed."
     )]
     ExpireUndo {
-        /// How long ago they ended at least: 30d, 12h.
-        #[arg(long, value_name = "AGE", value_parser = remit_text::duration::parse)]
-        older_than: SignedDuration,
-        /// Why, for the record [default: that they are so old].
+        /// Only runs that ended at least this long ago: 30d, 12h. With --signed, the document names the time.
+        #[arg(
+            long,
+            value_name = "AGE",
+            value_parser = remit_text::duration::parse,
+            required_unless_present = "signed",
+            conflicts_with = "signed"
+        )]
+        older_than: Option<SignedDuration>,
+        /// The reason, for the record [default: `older than AGE`].
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
         #[command(flatten)]
-        key: Key,
-        /// As JSON.
+        signing: Signing,
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
@@ -41,12 +47,18 @@ impl Journal {
                 let count = remit_lifecycle::rekey(home)?;
                 say!("rekeyed   {count} run(s); back up the new seal.key, apart from the journal");
             }
-            Self::ExpireUndo { older_than, reason, key, json } => {
+            Self::ExpireUndo { older_than, reason, signing, json } => {
                 let host = home.alone()?;
-                let order = async |by: &_| prepare_expire_undo(&host, by, older_than, reason.as_deref());
-                let expired = match key.actor(&host, order).await? {
-                    Some(by) => expire_undo(&host, &by, older_than).await?,
-                    None => Vec::new(),
+                let prepare = async |by: &_| match older_than {
+                    Some(age) => prepare_expire_undo(&host, by, age, reason.as_deref()),
+                    None => Ok(None),
+                };
+                let is_it = |what: &_| matches!(what, What::ExpireUndo { .. });
+                let again = "remit journal expire-undo";
+                let expired = match signing.actor(&host, again, prepare, is_it).await? {
+                    SigningResult::Signed(by) => expire_undo(&host, &by, older_than).await?,
+                    SigningResult::Nothing => Vec::new(),
+                    SigningResult::Written => return Ok(0),
                 };
                 if json {
                     print::json(&expired)?;

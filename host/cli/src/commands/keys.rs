@@ -10,12 +10,12 @@ use crate::print::say;
 
 #[derive(Subcommand)]
 pub(crate) enum Keys {
-    /// Make a P-256 key pair: NAME.key (PKCS#8, mode 0600) and NAME.pub (SPKI), both PEM.
+    /// Create a P-256 key pair: NAME.key (PKCS#8, mode 0600) and NAME.pub (SPKI), both PEM.
     #[command(
-        after_help = "Example:\n  remit keys new --out publisher\n\nAny tool's P-256 keys will do as well:\n  openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out publisher.key"
+        after_help = "Example:\n  remit keys new --out publisher\n\nP-256 keys of other tools work too:\n  openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out publisher.key"
     )]
     New {
-        /// Where, without ending.
+        /// The path of the files, without .key and .pub.
         #[arg(long, value_name = "NAME")]
         out: PathBuf,
     },
@@ -26,7 +26,7 @@ impl Keys {
         let Self::New { out } = self;
         let key = SigningKey::generate()?;
         let (private, public) = key.write_pair(&out)?;
-        say!("private   {}   keep it to yourself", private.display());
+        say!("private   {}   keep it secret", private.display());
         say!("public    {}", public.display());
         say!("key id    {}", key.verifying_key().id());
         Ok(0)

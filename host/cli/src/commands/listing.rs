@@ -1,4 +1,4 @@
-//! What lists have in common: how wide they are, how names and times are written, and that they can be watched.
+//! Lists: times, names, tables, and `--watch`.
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -12,34 +12,34 @@ use serde_json::Value;
 use super::common::{Done, usage};
 use crate::print::{self, say};
 
-/// How wide a table is where no terminal says it.
+/// The width of a table if stdout is not a terminal, in columns.
 const WIDTH: usize = 160;
-/// What a column keeps at least, however narrow the terminal is.
+/// The minimum width of a column that is cut.
 const NARROWEST: usize = 12;
-/// Letters of a name that tell it from others: those of its time, to the millisecond, and two more.
+/// The minimum number of letters shown of a name, after `run-` or `req-`: the time to the millisecond, and two more.
 const LETTERS: usize = 12;
-/// How wide a call may make its column.
+/// The maximum width of a call with its arguments in one column.
 const WIDEST_CALL: usize = 48;
-/// How often somebody who watches looks whether there is anything new.
-const LOOK: Duration = Duration::from_millis(500);
-/// How often a terminal is drawn anew although nothing is: ages go on.
+/// How often `--watch` looks for new records.
+const POLL: Duration = Duration::from_millis(500);
+/// After so many polls the output is redrawn on a terminal, even if nothing is new: ages change.
 const REDRAW: u32 = 10;
 
-/// How times are written.
+/// The format of times.
 #[derive(Args, Clone, Copy, Default)]
 pub(crate) struct Times {
-    /// Times in this machine's time zone instead of UTC.
+    /// Show times in this machine's time zone instead of UTC.
     #[arg(long)]
     local: bool,
 }
 
 impl Times {
-    /// A moment to the second.
+    /// A time, to the second.
     pub(crate) fn second(self, at: Timestamp) -> String {
         self.exact(second(at))
     }
 
-    /// A moment as it is.
+    /// A time, with its fraction of a second.
     pub(crate) fn exact(self, at: Timestamp) -> String {
         if !self.local {
             return at.to_string();
@@ -48,7 +48,7 @@ impl Times {
         zoned.strftime("%Y-%m-%dT%H:%M:%S%.f%:z").to_string()
     }
 
-    /// Words of ours with each time in them written so; those of others stay as they are.
+    /// A text with each time in it in this format. Parts that others wrote are not changed.
     pub(crate) fn words(self, words: &Words) -> String {
         if !self.local {
             return words.to_string();
@@ -67,12 +67,12 @@ impl Times {
     }
 }
 
-/// How long ago, as short as can be: `40s`, `5m`, `3h`, `12d`.
+/// How long ago, in one unit: `40s`, `5m`, `3h`, `12d`.
 pub(crate) fn age(since: Timestamp) -> String {
     short_duration(Timestamp::now().duration_since(since).as_secs())
 }
 
-/// How long until then; `over`, once it is.
+/// How long until then, in one unit; `over` if it has passed.
 pub(crate) fn left(until: Timestamp) -> String {
     match until.duration_since(Timestamp::now()).as_secs() {
         ..=0 => "over".to_owned(),
@@ -89,7 +89,7 @@ fn short_duration(seconds: i64) -> String {
     }
 }
 
-/// A moment, or an age: `2026-11-29T10:00:00Z`, `2h`, `7d`.
+/// A time, or an age: `2026-11-29T10:00:00Z`, `2h`, `7d`.
 pub(crate) fn since(text: &str) -> Done<Timestamp> {
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(at);
@@ -106,7 +106,7 @@ pub(crate) fn since(text: &str) -> Done<Timestamp> {
         })
 }
 
-/// How many characters of these names tell each from all others, and from names that there will be.
+/// How many characters to show of names, so that each is unique, also among later names.
 pub(crate) fn letters<T: ToString>(names: impl IntoIterator<Item = T>) -> usize {
     let mut names: Vec<String> = names.into_iter().map(|name| name.to_string()).collect();
     names.sort_unstable();
@@ -121,7 +121,7 @@ pub(crate) fn short(name: impl ToString, letters: usize) -> String {
     name.to_string().chars().take(letters).collect()
 }
 
-/// What was called, for a column; and with what, for the last one, where that would make the column too wide.
+/// A call as the texts of two columns. The second is for the arguments, if the call is too wide for one column.
 pub(crate) fn called(operation: &str, arguments: &Value) -> (String, String) {
     let whole = operation_words(operation, arguments).to_string();
     if whole.chars().count() <= WIDEST_CALL {
@@ -132,8 +132,8 @@ pub(crate) fn called(operation: &str, arguments: &Value) -> (String, String) {
     (name, with)
 }
 
-/// Prints a table under its head. Cells of the columns that may be cut share what room there is; with `wide` nothing is
-/// cut.
+/// Prints a table with a head. The columns that may be cut share the width that the others leave. With `wide`, nothing
+/// is cut.
 pub(crate) fn table(head: &[(&str, Cut)], mut rows: Vec<Vec<String>>, wide: bool) {
     rows.insert(0, head.iter().map(|(name, _)| (*name).to_owned()).collect());
     for row in &mut rows {
@@ -185,8 +185,8 @@ fn fit(rows: &mut [Vec<String>], cuts: &[bool], width: usize) {
     }
 }
 
-/// Says first that everything is stopped, if it is.
-pub(crate) fn tell_frozen(frozen: Option<&Frozen>, times: Times) {
+/// Prints a warning if the host is frozen.
+pub(crate) fn warn_if_frozen(frozen: Option<&Frozen>, times: Times) {
     if let Some(Frozen { by, at, reason }) = frozen {
         let (by, reason) = (print::word(by), print::word(reason));
         say!("FROZEN since {} by {by}: {reason}", times.second(*at));
@@ -194,31 +194,31 @@ pub(crate) fn tell_frozen(frozen: Option<&Frozen>, times: Times) {
     }
 }
 
-/// Whether to go on telling.
+/// The option `--watch`.
 #[derive(Args, Clone, Copy)]
 pub(crate) struct Watch {
-    /// Tell again whenever something changed, until interrupted.
+    /// Print again whenever something changes, until interrupted.
     #[arg(long)]
     watch: bool,
 }
 
 impl Watch {
-    /// Tells once, or for as long as somebody reads it.
-    pub(crate) async fn tell(self, home: &Home, mut once: impl FnMut() -> Done<u8>) -> Done {
+    /// Calls `print` once; with `--watch`, until the output is closed.
+    pub(crate) async fn run(self, home: &Home, mut print: impl FnMut() -> Done<u8>) -> Done {
         let terminal = std::io::stdout().is_terminal();
         loop {
             if self.watch && terminal {
                 print::raw(b"\x1b[2J\x1b[H");
             }
             let size = home.reader()?.size()?;
-            let code = once()?;
-            if !self.watch || print::lost().is_some() || print::is_gone() {
+            let code = print()?;
+            if !self.watch || print::write_error().is_some() || print::is_closed() {
                 return Ok(code);
             }
-            let mut looks = 0;
-            while home.reader()?.size()? == size && !(terminal && looks == REDRAW) {
-                looks += 1;
-                tokio::time::sleep(LOOK).await;
+            let mut polls = 0;
+            while home.reader()?.size()? == size && !(terminal && polls == REDRAW) {
+                polls += 1;
+                tokio::time::sleep(POLL).await;
             }
             if !terminal {
                 say!("");

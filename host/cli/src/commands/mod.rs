@@ -36,79 +36,78 @@ use remit_lifecycle::Home;
 
 use common::Done;
 
-/// The commands.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Make a home: configuration, the host's keys, an empty journal.
+    /// Create a home: configuration, the host's keys, an empty journal.
     Init(init::Init),
     /// Check configuration, keys, backends and journal; say what to fix.
     Doctor(doctor::Doctor),
-    /// Begin an action: a small project that builds and has a test.
+    /// Create a project for an action. It builds and has a test.
     New(new::New),
-    /// Build an action, in whatever language, to a component.
+    /// Build an action's component from its sources.
     Build(build::Build),
-    /// Try an action offline: given this estate and this input, expect these operations.
+    /// Test an action offline, with systems that the tests describe.
     Test(test::Test),
-    /// Make signing keys.
+    /// Create signing keys.
     #[command(subcommand)]
     Keys(keys::Keys),
-    /// Sign an action; the signature goes beside it.
+    /// Sign an action. The signature is written beside it.
     Sign(sign::Sign),
-    /// Tell what a component could do, without running it.
+    /// Show what a component could do, without running it.
     Inspect(inspect::Inspect),
-    /// Compile a signed action ahead of its first use.
+    /// Compile a signed action before its first use.
     Install(install::Install),
-    /// Rehearse an action: what it would do, step by step.
+    /// Rehearse an action: show what it would do, step by step.
     Plan(plan::Plan),
-    /// Ask for authority: to run exactly what a rehearsal shows.
+    /// Request authority to run exactly what a rehearsal shows.
     Request(request::Request),
-    /// List the requests that wait or may be used.
+    /// List the requests that wait for approval or can be used.
     Requests(requests::Requests),
-    /// Approve a request: exactly that one.
+    /// Approve a request.
     Approve(approve::Approve),
     /// Deny a request.
     Deny(approve::Deny),
-    /// Run what was asked for and approved.
+    /// Run an approved request.
     Run(run::Run),
-    /// Take authority away.
+    /// Revoke authority.
     Revoke(revoke::Revoke),
-    /// Stop everything.
+    /// Stop every run. None can start until `remit unfreeze`.
     Freeze(revoke::Freeze),
-    /// Let it go on.
+    /// Let runs start again.
     Unfreeze(revoke::Freeze),
-    /// Close the book on a run that went without the usual policy.
+    /// Mark a break-glass run as reviewed.
     Review(revoke::Review),
-    /// The rules: principals and policies, as an administrator signed them.
+    /// Check and sign the rules: principals and policies.
     #[command(subcommand)]
     Rules(rules::Rules),
     /// List the principals and their keys.
     Principals(rules::Principals),
-    /// Check, try and explain policies.
+    /// Check, test and explain policies.
     #[command(subcommand)]
     Policy(rules::Policy),
-    /// How the host stands: frozen or not, what waits for whom, what goes on, what ends soon.
+    /// Show the state of the host: frozen or not, who may approve what, what is running, what ends soon.
     Status(status::Status),
     /// List runs.
     Runs(runs::Runs),
-    /// Tell the story of one run.
+    /// Show what happened in one run.
     Show(show::Show),
-    /// Take a run back.
+    /// Undo the changes of a run.
     Revert(revert::Revert),
-    /// Bring every run whose host was killed to a named state.
+    /// Recover every run whose host was killed.
     Recover(recover::Recover),
-    /// Say what became of a call in doubt, where only a person can tell.
+    /// State whether a call in doubt took effect, where only a person can know it.
     Resolve(recover::Resolve),
-    /// Run a recorded action again against its record, touching nothing.
+    /// Run a recorded action again against its records, without touching any system.
     Replay(replay::Replay),
-    /// Tell everyone what they have not been told yet.
+    /// Send the events that notifiers have not received yet.
     Notify(notify::Notify),
-    /// Prove that the journal is what was written.
+    /// Check the journal, and prove to others what it says.
     #[command(subcommand)]
     Audit(audit::Audit),
-    /// Look after the keys to what is sealed in the journal.
+    /// Replace or delete the keys of sealed data in the journal.
     #[command(subcommand)]
     Journal(journal::Journal),
-    /// Look after the embedded secret store, as its owner.
+    /// Set and show the secrets of the embedded store.
     #[command(subcommand)]
     Secret(secret::Secret),
     /// Print shell completions.
@@ -116,13 +115,12 @@ pub(crate) enum Command {
         after_help = "Example:\n  remit completions bash > ~/.local/share/bash-completion/completions/remit"
     )]
     Completions {
-        /// For which shell.
+        /// The shell.
         shell: clap_complete::Shell,
     },
 }
 
 impl Command {
-    /// Does it.
     pub(crate) async fn run(self, home: Home) -> Done {
         match self {
             Self::Init(command) => command.run(&home),
@@ -158,7 +156,7 @@ impl Command {
             Self::Journal(command) => command.run(&home).await,
             Self::Audit(command) => command.run(&home).await,
             Self::Secret(command) => command.run(&home).await,
-            // Of the whole command line: see `main`.
+            // `main` handles it, because it needs the whole command line.
             Self::Completions { .. } => Ok(2),
         }
     }

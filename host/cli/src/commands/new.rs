@@ -13,12 +13,12 @@ use crate::print::{self, say};
     after_help = "Example:\n  remit new rotate-api-key --lang rust --capability secrets/inspect --capability secrets/rotate"
 )]
 pub(crate) struct New {
-    /// The folder to make; its last part names the action.
+    /// The folder to create. Its last part is the action's name.
     name: PathBuf,
     /// The language to write it in.
     #[arg(long, value_name = "LANGUAGE")]
     lang: Language,
-    /// What it may ask for, such as secrets/rotate; repeat it for more. None: it can only log.
+    /// A capability that it uses, such as secrets/rotate. May be repeated. Without any, it can only log.
     #[arg(long, value_name = "CAPABILITY", value_delimiter = ',')]
     capability: Vec<String>,
 }

@@ -2,30 +2,33 @@
 
 use std::time::Duration;
 
-use clap::Args;
-use remit_lifecycle::{Home, expire, give_up, notify, prepare_give_up};
+use clap::{ArgGroup, Args};
+use remit_lifecycle::{Home, What, expire, give_up, notify, prepare_give_up};
 
 use super::common::{Done, open};
-use super::signing::Key;
+use super::signing::{Signing, SigningResult};
 use crate::print::{self, say};
 
-/// How long a receiver may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The time for one delivery.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Args)]
 #[command(
-    after_help = "Example, from a timer:\n  remit notify\n\nEvery command that acts tells once what there is to tell; this goes on where that failed, and finds what expired.\nIt needs no key; to give up telling somebody something does:\n  remit notify --give-up pager --reason 'that address is gone' --key alice.key"
+    group(ArgGroup::new("why").args(["reason", "signed"]).multiple(true)),
+    mut_arg("prepare", |arg| arg.requires("give_up")),
+    mut_arg("signed", |arg| arg.requires("give_up")),
+    after_help = "Example, from a timer:\n  remit notify\n\nEvery command that acts tries once to send the events. This command sends those that failed, and those of expired requests. It needs no key, except to give up an event:\n  remit notify --give-up pager --reason 'that address is gone' --key alice.key"
 )]
 pub(crate) struct Notify {
-    /// Pass over the first event that waits for this notifier: its receiver will never take it.
-    #[arg(long, value_name = "NAME", requires = "reason")]
+    /// Give up the first event that waits for this notifier, because its receiver will never accept it.
+    #[arg(long, value_name = "NAME", requires = "why")]
     give_up: Option<String>,
-    /// With --give-up: why, for the record.
+    /// With --give-up: the reason, for the record.
     #[arg(long, value_name = "TEXT", requires = "give_up")]
     reason: Option<String>,
     #[command(flatten)]
-    key: Key,
-    /// As JSON.
+    signing: Signing,
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -35,18 +38,23 @@ impl Notify {
         let host = open(home).await?;
         if let Some(name) = &self.give_up {
             let reason = self.reason.as_deref().unwrap_or_default();
-            let order = async |by: &_| prepare_give_up(&host, by, name, reason);
-            let given_up = match self.key.actor(&host, order).await? {
-                Some(by) => give_up(&host, &by, name).await?,
-                None => None,
+            let prepare = async |by: &_| prepare_give_up(&host, by, name, reason);
+            let is_it = |what: &_| matches!(what, What::GiveUp { notifier, .. } if notifier == name);
+            let again = format!("remit notify --give-up {name}");
+            let given_up = match self.signing.actor(&host, &again, prepare, is_it).await? {
+                SigningResult::Signed(by) => give_up(&host, &by, name).await?,
+                SigningResult::Nothing => None,
+                SigningResult::Written => return Ok(0),
             };
-            match given_up {
-                Some(event) => say!("given up  {name}  {event}"),
-                None => say!("nothing waits for {}", print::word(name)),
-            }
+            let result = match given_up {
+                Some(event) => format!("given up  {name}  {event}"),
+                None => format!("nothing waits for {}", print::word(name)),
+            };
+            // With --json, stdout has nothing but JSON.
+            if self.json { print::warn(&result) } else { say!("{result}") }
         }
         expire(&host).await?;
-        let delivery = notify(&host, PATIENCE).await?;
+        let delivery = notify(&host, TIMEOUT).await?;
         if self.json {
             print::json(&delivery.view())?;
         } else {
@@ -54,7 +62,7 @@ impl Notify {
                 say!("told      {name}  {event}");
             }
             if delivery.told.is_empty() && delivery.failed.is_empty() {
-                say!("nothing waits to be told");
+                say!("no event waits to be sent");
             }
         }
         let code = delivery.failed.iter().map(|error| print::error(error)).max();

@@ -3,40 +3,40 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use remit_file::{Kind, Wrote};
-use remit_gate::{Plan as Steps, Scope};
+use remit_file::Wrote;
+use remit_gate::Plan as Steps;
 use remit_lifecycle::{Error, Home};
 
-use super::common::{Done, INPUT, input, read, usage, write};
+use super::common::{Done, INPUT, input, open_for, scope, usage, write};
 use super::listing::called;
 use super::signing::Key;
-use crate::print::{self, Patience, say};
+use crate::print::{self, SlowNote, say};
 
 #[derive(Args)]
 #[command(
-    after_help = "Reads are real, changes are simulated, secrets made up; the plan is what the host observed.\n\nExample:\n  remit plan rotate-secret.wasm --input '{\"path\":\"app/db\"}' --key alice.key --emit-scope scope.toml"
+    after_help = "Reads are real, changes are simulated, secrets are made up. The plan is what the host observed.\n\nExample:\n  remit plan rotate-secret.wasm --input '{\"path\":\"app/db\"}' --key alice.key --emit-scope scope.toml"
 )]
 pub(crate) struct Plan {
-    /// The action.
+    /// The action (.wasm).
     action: PathBuf,
-    /// What it is given: JSON, @FILE, - for standard input, or each key as KEY=VALUE.
+    /// The input: JSON, @FILE, - for standard input, or KEY=VALUE for each key.
     #[arg(long, value_name = INPUT, required = true)]
     input: Vec<String>,
-    /// Rehearse within this scope. Without one, whatever the action imports.
+    /// Rehearse inside this scope [default: all that the action imports].
     #[arg(long, value_name = "FILE")]
     scope: Option<PathBuf>,
-    /// Why, as the action is told: it cannot tell a rehearsal from a run.
+    /// The reason that the action is given. To the action, a rehearsal looks like a run.
     #[arg(long, value_name = "TEXT", default_value = "plan")]
     reason: String,
     #[command(flatten)]
     key: Key,
-    /// Write the plan.
+    /// Write the plan to FILE.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Write the least scope that covers the plan.
+    /// Write the least scope that covers the plan to FILE.
     #[arg(long, value_name = "FILE")]
     emit_scope: Option<PathBuf>,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -45,16 +45,13 @@ impl Plan {
     pub(crate) async fn run(self, home: &Home) -> Done {
         let candidate = home.candidate(&self.action)?;
         let input = input(&self.input, &candidate)?;
-        let scope = match &self.scope {
-            Some(file) => Some(Scope::parse(&read(file, Kind::Scope)?, &file.display().to_string())?),
-            None => None,
-        };
-        let host = super::common::open_for(home, Some(&candidate)).await?;
+        let scope = scope(self.scope.as_deref())?;
+        let host = open_for(home, Some(&candidate)).await?;
         let by = self.key.holder(&host)?;
-        let patience = Patience::with("rehearsing");
+        let note = SlowNote::start("rehearsing");
         let what = (&candidate, &input);
         let plan = remit_lifecycle::rehearse(&host, by.key(), what, scope, &self.reason).await?;
-        drop(patience);
+        drop(note);
         let mut wrote = Vec::new();
         if let Some(out) = &self.out {
             wrote.push(("plan", out, write(out, serde_json::to_string_pretty(&plan).map_err(Error::from)?)?));
@@ -76,7 +73,7 @@ impl Plan {
             print::word(&plan.action.version),
             plan.action.digest.short()
         );
-        steps(&plan.plan);
+        print_plan(&plan.plan);
         for (what, file, wrote) in wrote {
             if wrote == Wrote::File {
                 say!("wrote {what}  {}", file.display());
@@ -86,8 +83,8 @@ impl Plan {
     }
 }
 
-/// Prints a plan's steps.
-pub(crate) fn steps(plan: &Steps) {
+/// Prints the steps of a plan.
+pub(crate) fn print_plan(plan: &Steps) {
     if plan.steps.is_empty() {
         say!("  touches nothing");
         return;

@@ -1,20 +1,20 @@
 //! `remit recover` and `remit resolve`.
 
 use clap::{ArgGroup, Args};
-use remit_lifecycle::{Home, Recovered, Verdict, prepare_resolve};
+use remit_lifecycle::{Home, Recovered, Verdict, What, prepare_resolve};
 
-use super::common::Done;
+use super::common::{Done, open};
 use super::recovery::{stuck, warn};
-use super::revert::steps;
-use super::signing::Key;
+use super::revert::print_steps;
+use super::signing::{Signing, SigningResult};
 use crate::print::{self, say};
 
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  remit recover\n\nA run is taken back or held, as its scope says. The same happens by itself whenever a command opens the\nhome to run, plan or revert. Runs that go on in another process are left alone."
+    after_help = "Example:\n  remit recover\n\nEach of these runs is reverted or held, as its scope says. Commands that open the home to run, plan or revert do the same first. Runs of another process are not touched."
 )]
 pub(crate) struct Recover {
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -31,7 +31,7 @@ impl Recover {
         let mut code = 0;
         for run in &recovery.recovered {
             if !self.json {
-                tell(run);
+                print_run(run);
             }
             code = code.max(warn(run));
         }
@@ -42,7 +42,7 @@ impl Recover {
 #[derive(Args)]
 #[command(
     group(ArgGroup::new("verdict").required(true)),
-    after_help = "Example:\n  remit resolve 01jd2m --did-not-happen --reason 'version 3 is still there, says the audit log of the vault'\n\nThe run then goes to the state that follows: taken back, held, or failed."
+    after_help = "Example:\n  remit resolve 01jd2m --did-not-happen --reason 'version 3 is still there, says the audit log of the vault'\n\nThe run then gets the state that follows from it: reverted, held or failed."
 )]
 pub(crate) struct Resolve {
     /// The run, or the beginning of its name.
@@ -50,18 +50,18 @@ pub(crate) struct Resolve {
     /// The call took effect.
     #[arg(long, group = "verdict")]
     happened: bool,
-    /// It did not.
+    /// The call did not take effect.
     #[arg(long, group = "verdict")]
     did_not_happen: bool,
     /// How you know, for the record.
-    #[arg(long, value_name = "TEXT")]
-    reason: String,
-    /// Which call, when several are in doubt.
+    #[arg(long, value_name = "TEXT", required_unless_present = "signed")]
+    reason: Option<String>,
+    /// The number of the call, if several are in doubt.
     #[arg(long, value_name = "NUMBER")]
     call: Option<u64>,
     #[command(flatten)]
-    key: Key,
-    /// As JSON.
+    signing: Signing,
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -69,22 +69,34 @@ pub(crate) struct Resolve {
 impl Resolve {
     pub(crate) async fn run(self, home: &Home) -> Done {
         let run = home.reader()?.find(&self.run)?;
-        let host = super::common::open(home).await?;
-        let verdict = Verdict { call: self.call, happened: self.happened, reason: self.reason };
-        let order = async |by: &_| prepare_resolve(&host, by, run, &verdict).await.map(Some);
-        let Some(by) = self.key.actor(&host, order).await? else { return Ok(0) };
+        let host = open(home).await?;
+        let (call, happened) = (self.call, self.happened);
+        let verdict = Verdict { call, happened, reason: self.reason.unwrap_or_default() };
+        let prepare = async |by: &_| prepare_resolve(&host, by, run, &verdict).await;
+        let said = if happened { "--happened" } else { "--did-not-happen" };
+        let chosen = call.map(|call| format!(" --call {call}")).unwrap_or_default();
+        let again = format!("remit resolve {run} {said}{chosen}");
+        let is_it = |what: &_| match what {
+            What::Resolve { run: of, call: about, happened: says } => {
+                *of == run && call.is_none_or(|call| call == *about) && *says == happened
+            }
+            _ => false,
+        };
+        let SigningResult::Signed(by) = self.signing.actor(&host, &again, prepare, is_it).await? else {
+            return Ok(0);
+        };
         let resolved = remit_lifecycle::resolve(&host, &by, run, &verdict).await?;
         if self.json {
             print::json(&resolved)?;
         } else {
-            tell(&resolved);
+            print_run(&resolved);
         }
         Ok(warn(&resolved))
     }
 }
 
-fn tell(run: &Recovered) {
+fn print_run(run: &Recovered) {
     say!("{}  {}", run.run, run.state);
     say!("because   {}", print::word(&run.detail));
-    steps(&run.reverted);
+    print_steps(&run.reverted, "undone");
 }

@@ -1,11 +1,11 @@
-//! What a recovery came to, for whoever opened the home.
+//! Messages about recovered runs.
 
 use remit_journal::{RunId, RunState};
 use remit_lifecycle::{Recovered, Recovery};
 
 use crate::print;
 
-/// Tells of the runs that could not be recovered; the exit code of the gravest.
+/// Prints an error for each run that could not be recovered. Returns the highest exit code.
 pub(crate) fn stuck(recovery: &Recovery) -> u8 {
     let codes = recovery.stuck.iter().map(|(run, error)| {
         print::warn(&format!("error: {run} could not be recovered"));
@@ -14,7 +14,7 @@ pub(crate) fn stuck(recovery: &Recovery) -> u8 {
     codes.max().unwrap_or(0)
 }
 
-/// Tells what a person must do, and the exit code that says so.
+/// Prints an error if a person must decide about the run. Returns the exit code.
 pub(crate) fn warn(run: &Recovered) -> u8 {
     if !run.state.needs_a_person() {
         return 0;
@@ -24,12 +24,12 @@ pub(crate) fn warn(run: &Recovered) -> u8 {
     5
 }
 
-/// What a person does about a run that is held or in doubt.
+/// What a person must do about a run that is held or in doubt.
 pub(crate) fn next_step(run: RunId, state: RunState) -> String {
     match state {
         RunState::InDoubt => {
             format!(
-                "what there is now is not known: look at the live system; then `remit resolve {run}` or `remit revert {run}`"
+                "it is not known what the run changed: look at the live system; then `remit resolve {run}` or `remit revert {run}`"
             )
         }
         _ => format!("look at its changes (`remit show {run}`); then keep or `remit revert` them"),

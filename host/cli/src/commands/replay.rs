@@ -8,12 +8,12 @@ use crate::print::{self, say};
 
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  remit replay 01jd2m\n\nRuns the recorded component against the recorded answers: no system is contacted, nothing is written."
+    after_help = "Example:\n  remit replay 01jd2m\n\nRuns the recorded component against the recorded answers. No system is contacted, nothing is written."
 )]
 pub(crate) struct Replay {
     /// The run, or the beginning of its name.
     run: String,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -26,7 +26,7 @@ impl Replay {
             print::json(&replayed)?;
         } else if replayed.divergence.is_none() {
             say!("{run}  identical");
-            say!("calls     {}, each asked for again and answered from the record", replayed.calls);
+            say!("calls     {}, each made again and answered from the records", replayed.calls);
             if !replayed.complete {
                 say!("up to      where the record was cut: its host was stopped, or its time was up");
             }

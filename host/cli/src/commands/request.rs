@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use jiff::{SignedDuration, Timestamp};
 use remit_file::{FileError, Kind};
-use remit_gate::{OnFailure, Scope};
+use remit_gate::OnFailure;
 use remit_journal::Reader;
 use remit_lifecycle::{
     Asks, Does, Error, Home, Host, Hours, Power, Powers, RequestOptions, RequestState, RequestView, Rules,
@@ -15,16 +15,16 @@ use remit_lifecycle::{
 use remit_sandbox::{Candidate, Inspection};
 use serde_json::Value;
 
-use super::common::{Done, INPUT, input, open_for, read, told, usage, write};
-use super::plan::steps;
-use super::signing::{Signing, Step};
-use crate::print::{self, Patience, say};
+use super::common::{Done, INPUT, input, notify, open_for, scope, usage, write};
+use super::plan::print_plan;
+use super::signing::{Signing, SigningResult};
+use crate::print::{self, SlowNote, say};
 
 #[derive(Args)]
 #[command(
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
-    after_help = "Examples:\n  remit request rotate-secret.wasm --input path=app/db --reason 'INC-7: leaked' --key bot.key\n  remit request show req-01jd2m4k9x8s7t6v5w4y3z2a1b\n  remit request rotate-secret.wasm --standing --scope night.toml --hours 'mon-fri 22:00-06:00' --for bot --ttl 168h --reason 'night shift' --key alice.key\n\nThe action is rehearsed; what it was seen to do is what is asked for, and nothing else."
+    after_help = "Examples:\n  remit request rotate-secret.wasm --input path=app/db --reason 'INC-7: leaked' --key bot.key\n  remit request show req-01jd2m4k9x8s7t6v5w4y3z2a1b\n  remit request rotate-secret.wasm --standing --scope night.toml --hours 'mon-fri 22:00-06:00' --for bot --ttl 168h --reason 'night shift' --key alice.key\n\nThe action is rehearsed. The request is for exactly the operations that the host observed."
 )]
 pub(crate) struct Request {
     #[command(subcommand)]
@@ -35,72 +35,72 @@ pub(crate) struct Request {
 
 #[derive(Subcommand)]
 enum About {
-    /// Tell what was asked for, and where it stands.
+    /// Show a request and its status.
     Show(Show),
-    /// Write what an SSH key is to sign elsewhere, or what it signed, for ssh-keygen.
+    /// Write the signed documents of a request, and the signatures by SSH keys, for ssh-keygen.
     Export(Export),
 }
 
 #[derive(Args)]
-#[expect(clippy::struct_excessive_bools, reason = "options, each of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 struct Make {
-    /// The action.
+    /// The action (.wasm).
     #[arg(required_unless_present = "signed", conflicts_with = "signed")]
     action: Option<PathBuf>,
-    /// What it is given: JSON, @FILE, - for standard input, or each key as KEY=VALUE.
+    /// The input: JSON, @FILE, - for standard input, or KEY=VALUE for each key.
     #[arg(long, value_name = INPUT)]
     input: Vec<String>,
-    /// Why.
+    /// The reason, for the record.
     #[arg(long, value_name = "TEXT", required_unless_present = "signed")]
     reason: Option<String>,
-    /// Part of which incident.
+    /// The incident that it belongs to.
     #[arg(long, value_name = "ID")]
     incident: Option<String>,
-    /// For how long from now: at most 24h, a standing scope at most 30 days.
+    /// How long it is valid from now on: at most 24h, a standing scope at most 30d.
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = remit_text::duration::parse)]
     ttl: SignedDuration,
-    /// How many runs.
+    /// How many runs may start under it.
     #[arg(long, value_name = "N", default_value_t = 1)]
     uses: u32,
-    /// Who may start it, and nobody else; the requester, if nobody is named. May be repeated.
+    /// Who may start a run: only those named here [default: the requester]. May be repeated.
     #[arg(long = "for", value_name = "NAME")]
     triggers: Vec<String>,
-    /// Ask for this scope instead of the least one that covers the plan.
+    /// Request this scope instead of the least one that covers the plan.
     #[arg(long, value_name = "FILE")]
     scope: Option<PathBuf>,
-    /// Ask for any change inside the scope, rehearsed or not.
+    /// Request any change inside the scope, rehearsed or not.
     #[arg(long, requires = "scope", conflicts_with = "standing")]
     without_plan: bool,
-    /// Ask to go without the usual policy: the [break-glass] quorum approves, and somebody reviews it afterwards.
+    /// Request to go without the usual policies: the [break-glass] quorum approves, and somebody else must review the run.
     #[arg(long, conflicts_with = "standing")]
     break_glass: bool,
-    /// Ask for authority ahead of need: any run of this action inside the scope.
+    /// Request authority ahead of need: for any run of this action inside the scope.
     #[arg(long, requires = "scope", conflicts_with_all = ["uses", "input"])]
     standing: bool,
-    /// Standing: any version in this range by the same publisher, instead of exactly this component.
+    /// With --standing: any version in this range by the same publisher, instead of exactly this component.
     #[arg(long, value_name = "RANGE", requires = "standing")]
     versions: Option<semver::VersionReq>,
-    /// Standing: only at these times, in UTC. May be repeated.
+    /// With --standing: runs may start only at these times, in UTC. May be repeated.
     #[arg(long, value_name = "'mon-fri 22:00-06:00'", requires = "standing")]
     hours: Vec<Hours>,
-    /// Standing: how many runs within an hour.
+    /// With --standing: how many runs may start within an hour.
     #[arg(long, value_name = "N", default_value_t = 10, requires = "standing")]
     runs_per_hour: u32,
-    /// Standing: how many changes within an hour, all runs together.
+    /// With --standing: how many changes all runs together may make within an hour.
     #[arg(long, value_name = "N", default_value_t = 10, requires = "standing")]
     changes_per_hour: u64,
     #[command(flatten)]
     signing: Signing,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Args)]
 struct Show {
-    /// The request, or the beginning of its name; `last`, for the newest.
+    /// The request, or the beginning of its name; `last` for the newest.
     request: String,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -109,7 +109,7 @@ struct Show {
 struct Export {
     /// The request, or the beginning of its name.
     request: String,
-    /// The folder for what was signed (NAME.signed) and each signature by an SSH key (NAME.sig).
+    /// The folder to write to: NAME.signed for each document, NAME.sig for each signature by an SSH key.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }
@@ -124,13 +124,13 @@ impl Request {
                     ("last", Some(last)) => last,
                     (name, _) => reader.find_request(name)?,
                 };
-                let case = RequestState::load(&reader, &rules, id)?;
-                self::show(&reader, &rules, &case, show.json)
+                let state = RequestState::load(&reader, &rules, id)?;
+                self::show(&reader, &rules, &state, show.json)
             }
             Some(About::Export(export)) => {
                 let (rules, reader) = (home.rules()?, home.reader()?);
-                let case = RequestState::load(&reader, &rules, reader.find_request(&export.request)?)?;
-                let signed = case.for_ssh_keygen()?;
+                let state = RequestState::load(&reader, &rules, reader.find_request(&export.request)?)?;
+                let signed = state.for_ssh_keygen()?;
                 std::fs::create_dir_all(&export.out)
                     .map_err(|error| Error::from(FileError::writing(&export.out, Kind::Output, &error)))?;
                 for (name, text) in signed {
@@ -147,14 +147,11 @@ impl Request {
 impl Make {
     async fn run(self, home: &Home) -> Done {
         let candidate = self.action.as_ref().map(|action| home.candidate(action)).transpose()?;
-        let scope = match &self.scope {
-            Some(file) => Some(Scope::parse(&read(file, Kind::Scope)?, &file.display().to_string())?),
-            None => None,
-        };
-        // A standing scope is asked for without a look at what the action does.
+        let scope = scope(self.scope.as_deref())?;
+        // The action of a standing scope is not rehearsed.
         let rehearsed = candidate.as_ref().filter(|_| !self.standing);
         let host = open_for(home, rehearsed).await?;
-        let way = self.signing.way(&host)?;
+        let mode = self.signing.mode(&host)?;
         let input = match &candidate {
             Some(candidate) if !self.standing => {
                 if self.input.is_empty() {
@@ -180,19 +177,22 @@ impl Make {
                     prepare_standing_request(&host, by, standing, scope, options)
                 }
                 (Some(candidate), Some(input), _, scope) => {
-                    let _patience = Patience::with("rehearsing");
+                    let _note = SlowNote::start("rehearsing");
                     let how = (scope, self.without_plan);
                     prepare_run_request(&host, by, &candidate, &input, how, options).await
                 }
-                // The command line has one or the other.
+                // clap demands an action, and a scope for --standing.
                 _ => Err(Error::RequestOption { why: "no action is named".to_owned() }),
             }
         };
-        let step = way.document(&host, "remit request", prepare, |_| Ok(())).await?;
-        let Step::Signed(signed) = step else { return Ok(0) };
-        let case = submit_request(&host, &signed).await?;
-        told(&host).await;
-        tell(&host, &case, self.json)
+        let is_it = |_: &remit_lifecycle::Request| Ok(());
+        let SigningResult::Signed(signed) = mode.document(&host, "remit request", prepare, is_it).await?
+        else {
+            return Ok(0);
+        };
+        let state = submit_request(&host, &signed).await?;
+        notify(&host).await;
+        print_request(&host, &state, self.json)
     }
 
     fn options(&self) -> RequestOptions {
@@ -224,19 +224,19 @@ impl Make {
     }
 }
 
-/// Prints a request so that a person can decide.
-pub(super) fn tell(host: &Host, case: &RequestState, as_json: bool) -> Done {
-    show(&*host.journal.reader()?, &*host.rules()?, case, as_json)
+/// Prints a request, with all that a person needs to decide about it.
+pub(super) fn print_request(host: &Host, state: &RequestState, as_json: bool) -> Done {
+    show(&*host.journal.reader()?, &*host.rules()?, state, as_json)
 }
 
-fn show(reader: &Reader, rules: &Rules, case: &RequestState, as_json: bool) -> Done {
+fn show(reader: &Reader, rules: &Rules, state: &RequestState, as_json: bool) -> Done {
     if as_json {
-        print::json(&RequestView::of(reader, rules, case)?)?;
+        print::json(&RequestView::of(reader, rules, state)?)?;
         return Ok(0);
     }
-    let status = case.status(rules);
-    let differs = differences(reader, case)?;
-    let request = &case.request;
+    let status = state.status(rules);
+    let differs = differences(reader, state)?;
+    let request = &state.request;
     say!("{}  {}", request.id, headline(&status));
     if request.break_glass {
         say!("  BREAK-GLASS: goes without the usual policy");
@@ -259,7 +259,7 @@ fn show(reader: &Reader, rules: &Rules, case: &RequestState, as_json: bool) -> D
         row("input", &input.to_string());
     }
     let powers = request.powers();
-    for line in reach(case, &powers) {
+    for line in reach(state, &powers) {
         row(line.0, &line.1);
     }
     if let Asks::Standing(standing) = &request.asks {
@@ -269,30 +269,31 @@ fn show(reader: &Reader, rules: &Rules, case: &RequestState, as_json: bool) -> D
             "budget",
             &format!("{} run(s) and {} change(s) an hour", standing.runs_per_hour, standing.changes_per_hour),
         );
-        let budgets = remit_lifecycle::budgets(reader, case, standing)?;
+        let budgets = remit_lifecycle::budgets(reader, state, standing)?;
         row("", &format!("runs: {}; changes: {}", budgets.runs, budgets.changes));
     }
     row("may start", &request.triggers.join(", "));
-    for why in remit_lifecycle::waiting_for_room(reader, rules, case)? {
+    for why in remit_lifecycle::waiting_for_room(reader, rules, state)? {
         row("not now", &why);
     }
     let second = |at: Timestamp| remit_lifecycle::second(at).to_string();
-    let runs = request.uses.map_or(String::new(), |uses| format!(", {} of {uses} run(s) used", case.started));
+    let runs =
+        request.uses.map_or(String::new(), |uses| format!(", {} of {uses} run(s) used", state.started));
     row("until", &format!("{}{runs}", second(request.not_after)));
-    row("digest", &case.digest.to_string());
+    row("digest", &state.digest.to_string());
     for (n, line) in differs.iter().enumerate() {
         row(if n == 0 { "history" } else { "" }, line);
     }
-    for given in &case.approvals {
+    for given in &state.approvals {
         let counts = match &given.counts {
             Ok(who) => format!("{} ({}), {}", who.name, who.kind, second(given.approval.at)),
             Err(why) => format!("{}: does not count, it {why}", given.approval.principal),
         };
         row("approval", &counts);
     }
-    tell_powers(case, &powers)?;
+    print_powers(state, &powers)?;
     if let Some(plan) = request.plan() {
-        steps(plan);
+        print_plan(plan);
     }
     if let Status::Waiting(_) = status {
         say!("  remit approve {}  or  remit deny {} --reason …", request.id, request.id);
@@ -310,11 +311,11 @@ pub(super) fn headline(status: &Status) -> String {
     }
 }
 
-/// What it changes, and what of that cannot be undone.
-fn reach(case: &RequestState, powers: &Powers) -> Vec<(&'static str, String)> {
+/// Rows about what the request could change, and which changes cannot be undone.
+fn reach(state: &RequestState, powers: &Powers) -> Vec<(&'static str, String)> {
     let most = |power: &&Power| matches!(power.does, Does::Change | Does::Irrevocable);
     let open = powers.unused().filter(most).map(|power| power.at_most).max();
-    let changes = match (case.request.plan(), open) {
+    let changes = match (state.request.plan(), open) {
         (None, None) => "nothing".to_owned(),
         (None, Some(most)) => format!("up to {most} a run, any that a power below allows"),
         (Some(plan), open) => {
@@ -345,8 +346,8 @@ fn reach(case: &RequestState, powers: &Powers) -> Vec<(&'static str, String)> {
     vec![("changes", changes), ("touches", touches)]
 }
 
-/// Prints every power that it would give, those that do most first, and how much a run may use.
-fn tell_powers(case: &RequestState, powers: &Powers) -> Result<(), Error> {
+/// Prints every power that it would give, the strongest first, and the limits of a run.
+fn print_powers(state: &RequestState, powers: &Powers) -> Result<(), Error> {
     let mut rows = vec![["power", "on", "by", "use"].map(ToOwned::to_owned).to_vec()];
     for power in powers.all.iter().rev() {
         let used = match power.steps {
@@ -360,11 +361,10 @@ fn tell_powers(case: &RequestState, powers: &Powers) -> Result<(), Error> {
     if rows.len() > 1 {
         print::table(2, &rows);
     }
-    // Every limit that there is, by its own name.
     let limits = serde_json::to_value(&powers.limits).map_err(Error::from)?;
     let limits: Vec<String> = limits.as_object().into_iter().flatten().map(limit).collect();
     say!("  {:<10} {}", "limits", print::word(&limits.join(", ")));
-    let failing = match case.request.scope.on_failure {
+    let failing = match state.request.scope.on_failure {
         OnFailure::Revert => "its changes are undone at once",
         OnFailure::Hold => "its changes stay, and a person decides",
     };

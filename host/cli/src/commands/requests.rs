@@ -4,7 +4,7 @@ use clap::Args;
 use remit_lifecycle::{Home, RequestState, RequestView, RequestsView, Status, frozen, waiting_for_room};
 
 use super::common::Done;
-use super::listing::{Cut, Times, Watch, age, left, letters, short, since, table, tell_frozen};
+use super::listing::{Cut, Times, Watch, age, left, letters, short, since, table, warn_if_frozen};
 use super::request::headline;
 use crate::print::{self, say};
 
@@ -14,32 +14,32 @@ use crate::print::{self, say};
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Requests {
-    /// Also those that give no authority any more, and whatever was revoked or frozen.
+    /// Also requests that no longer give authority, and each order to revoke, freeze or unfreeze.
     #[arg(long)]
     all: bool,
-    /// Only those in this state. May be repeated.
+    /// Only requests in this state. May be repeated.
     #[arg(long, value_name = "STATE", value_parser = STATES)]
     state: Vec<String>,
-    /// Only those made since then: a time, or an age such as 2h or 7d.
+    /// Only requests made since then: a time, or an age such as 2h or 7d.
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
-    /// Only those for actions of this name.
+    /// Only requests for actions of this name.
     #[arg(long, value_name = "NAME")]
     action: Option<String>,
-    /// Only those that this one asked for, or may start.
+    /// Only requests that this principal made, or under which it may start runs.
     #[arg(long, value_name = "NAME")]
     principal: Option<String>,
-    /// Only those that give authority, or may yet: as without --all.
+    /// Only requests that wait for approval or give authority, with --state too.
     #[arg(long, conflicts_with = "all")]
     live: bool,
-    /// Cut only what is longer than 600 columns.
+    /// Cut texts only at 600 columns, not at the width of the terminal.
     #[arg(long)]
     wide: bool,
     #[command(flatten)]
     watch: Watch,
     #[command(flatten)]
     times: Times,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -48,12 +48,12 @@ const STATES: [&str; 6] = ["waiting", "approved", "used", "closed", "expired", "
 
 impl Requests {
     pub(crate) async fn run(self, home: &Home) -> Done {
-        self.watch.tell(home, || self.tell(home)).await
+        self.watch.run(home, || self.print(home)).await
     }
 
-    fn wants(&self, case: &RequestState, status: &Status) -> bool {
+    fn selects(&self, request: &RequestState, status: &Status) -> bool {
         let live = matches!(status, Status::Waiting(_) | Status::Approved);
-        let request = &case.request;
+        let request = &request.request;
         (live || self.all || (!self.live && !self.state.is_empty()))
             && (self.state.is_empty() || self.state.iter().any(|wanted| wanted == status.name()))
             && self.action.as_ref().is_none_or(|name| request.action_name() == *name)
@@ -62,34 +62,34 @@ impl Requests {
             })
     }
 
-    fn tell(&self, home: &Home) -> Done {
+    fn print(&self, home: &Home) -> Done {
         let (rules, reader) = (home.rules()?, home.reader()?);
         let since = self.since.as_deref().map(since).transpose()?;
         let all = reader.requests()?;
         let letters = letters(&all);
         let mut rows = Vec::new();
-        let mut cases = Vec::new();
+        let mut found = Vec::new();
         for id in all {
             if since.is_some_and(|since| id.made() < since) {
                 continue;
             }
-            let case = match RequestState::load(&reader, &rules, id) {
-                Ok(case) => case,
+            let state = match RequestState::load(&reader, &rules, id) {
+                Ok(state) => state,
                 Err(error) if self.all => {
                     print::warn(&format!("note: {error}"));
                     continue;
                 }
                 Err(_) => continue,
             };
-            let status = case.status(&rules);
-            if !self.wants(&case, &status) {
+            let status = state.status(&rules);
+            if !self.selects(&state, &status) {
                 continue;
             }
             let waits = match status {
-                Status::Approved => waiting_for_room(&reader, &rules, &case)?,
+                Status::Approved => waiting_for_room(&reader, &rules, &state)?,
                 _ => Vec::new(),
             };
-            let request = &case.request;
+            let request = &state.request;
             rows.push(vec![
                 short(id, letters),
                 headline(&status) + if waits.is_empty() { "" } else { ", waits for a budget" },
@@ -100,22 +100,22 @@ impl Requests {
                 age(request.not_before),
                 left(request.not_after),
             ]);
-            cases.push((case, status, waits));
+            found.push((state, status, waits));
         }
         let frozen = frozen(&reader)?;
         let orders = if self.all { remit_lifecycle::orders(&reader)? } else { Vec::new() };
         if self.json {
-            let requests = cases
+            let requests = found
                 .iter()
-                .map(|(case, status, waits)| RequestView::listed(case, status.clone(), waits.clone()));
+                .map(|(state, status, waits)| RequestView::listed(state, status.clone(), waits.clone()));
             print::json(&RequestsView { requests: requests.collect(), orders, frozen })?;
             return Ok(0);
         }
-        tell_frozen(frozen.as_ref(), self.times);
+        warn_if_frozen(frozen.as_ref(), self.times);
         if rows.is_empty() {
             if orders.is_empty() {
                 say!(
-                    "no request waits or may be used{}",
+                    "no request waits for approval or can be used{}",
                     if self.all { "" } else { " (--all lists the others)" }
                 );
             }

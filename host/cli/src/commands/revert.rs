@@ -2,32 +2,32 @@
 
 use clap::Args;
 use remit_journal::{RunState, UndoResult};
-use remit_lifecycle::{Home, Reverted, prepare_revert, preview_revert, undo_words};
+use remit_lifecycle::{Home, Reverted, What, prepare_revert, preview_revert, undo_words};
 
 use super::common::{Done, open};
 use super::listing::called;
-use super::signing::Key;
+use super::signing::{Signing, SigningResult};
 use crate::print::{self, say};
 
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  remit revert run-01jd2m4k9x8s7t6v5w4y3z2a1b --dry-run\n  remit revert 01jd2m --reason 'wrong key'      the beginning of the name is enough\n\nNeeds no grant. A change is taken back only if the live state still is what the run left; the first that\nis not ends the revert. Reverting twice is harmless."
+    after_help = "Examples:\n  remit revert run-01jd2m4k9x8s7t6v5w4y3z2a1b --dry-run\n  remit revert 01jd2m --reason 'wrong key'      the beginning of the name is enough\n\nNeeds no grant. A change is undone only if the live state still is what the run left. The revert stops at the first change for which it is not. Reverting twice is harmless."
 )]
 pub(crate) struct Revert {
     /// The run, or the beginning of its name.
     run: String,
-    /// Only tell what would be taken back.
-    #[arg(long)]
+    /// Only show what would be undone.
+    #[arg(long, conflicts_with_all = ["prepare", "signed"])]
     dry_run: bool,
-    /// Pass over what cannot be taken back, instead of stopping there.
+    /// Skip changes that cannot be undone, instead of stopping at the first.
     #[arg(long)]
     keep_going: bool,
-    /// Why, for the record.
+    /// The reason, for the record.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
-    key: Key,
-    /// As JSON.
+    signing: Signing,
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -36,21 +36,25 @@ impl Revert {
     pub(crate) async fn run(self, home: &Home) -> Done {
         let run = home.reader()?.find(&self.run)?;
         let reverted = if self.dry_run {
-            // Anyone may look. Nothing is recovered for that.
+            // Needs no key, and recovers no run.
             preview_revert(&home.open()?, run, self.keep_going).await?
         } else {
             let host = open(home).await?;
-            let reason = self.reason.as_deref();
-            let order = async |by: &_| prepare_revert(&host, by, run, self.keep_going, reason).map(Some);
-            let Some(by) = self.key.actor(&host, order).await? else { return Ok(0) };
-            remit_lifecycle::revert(&host, &by, run, self.keep_going).await?
+            let keep_going = self.keep_going;
+            let prepare = async |by: &_| prepare_revert(&host, by, run, keep_going, self.reason.as_deref());
+            let again = format!("remit revert {run}{}", if keep_going { " --keep-going" } else { "" });
+            let is_it = |what: &_| *what == What::Revert { run, keep_going };
+            let SigningResult::Signed(by) = self.signing.actor(&host, &again, prepare, is_it).await? else {
+                return Ok(0);
+            };
+            remit_lifecycle::revert(&host, &by, run, keep_going).await?
         };
         let state = reverted.state();
         if self.json {
             print::json(&reverted.view(run, self.dry_run))?;
         } else {
             say!("{run}  {}{state}", if self.dry_run { "would be " } else { "" });
-            tell(&reverted, if self.dry_run { "would be undone" } else { "undone" });
+            print_steps(&reverted, if self.dry_run { "would be undone" } else { "undone" });
         }
         if state == RunState::Reverted {
             return Ok(0);
@@ -61,23 +65,19 @@ impl Revert {
             ),
             _ => format!(
                 "compare the live system with `remit show {run}`; what is left is for a person to decide{}",
-                if self.keep_going { "" } else { " (`--keep-going` passes over it)" }
+                if self.keep_going { "" } else { " (`--keep-going` skips it)" }
             ),
         };
         print::warn(&format!(
-            "error: not everything {} be taken back\n help: {help}",
+            "error: not every change {} be undone\n help: {help}",
             if self.dry_run { "can" } else { "could" }
         ));
         Ok(5)
     }
 }
 
-/// Prints what became of each change.
-pub(crate) fn steps(reverted: &Reverted) {
-    tell(reverted, "undone");
-}
-
-fn tell(reverted: &Reverted, undone: &str) {
+/// Prints what became of each change. `undone` is the text for a change that was undone.
+pub(crate) fn print_steps(reverted: &Reverted, undone: &str) {
     let rows: Vec<_> = reverted
         .steps
         .iter()

@@ -3,18 +3,18 @@
 use clap::{Args, Subcommand};
 use remit_journal::{Reader, RunId};
 use remit_lifecycle::{
-    FrozenView, Home, ReviewedView, RevokedView, Target, What as Order, prepare_freeze, prepare_review,
-    prepare_revoke, submit_order,
+    FrozenView, Home, ReviewedView, RevokedView, Rules, Target, What as Order, prepare_freeze,
+    prepare_review, prepare_revoke, submit_order,
 };
 use remit_trust::Digest;
 
-use super::common::{Done, open, told};
-use super::signing::{Signing, Step, is_order};
+use super::common::{Done, notify, open, usage};
+use super::signing::{Signing, SigningResult};
 use crate::print::{self, say};
 
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  remit revoke request req-01jd2m4k9x8s7t6v5w4y3z2a1b --reason 'wrong secret' --key alice.key\n  remit revoke principal bot --reason 'INC-9: compromised' --key alice.key\n\nRuns that go on under it stop at their next call, and are reverted or held as their scope says."
+    after_help = "Examples:\n  remit revoke request req-01jd2m4k9x8s7t6v5w4y3z2a1b --reason 'wrong secret' --key alice.key\n  remit revoke principal bot --reason 'INC-9: compromised' --key alice.key\n\nRuns under that authority stop at their next call. They are reverted or held, as their scope says."
 )]
 pub(crate) struct Revoke {
     #[command(subcommand)]
@@ -26,37 +26,37 @@ enum What {
     /// A request, approved or not.
     #[command(visible_alias = "grant")]
     Request(Named),
-    /// A principal: all it asked for, approved or started so far, and every key it has.
+    /// A principal: all that it requested, approved or started so far, and every key that it has.
     Principal(Named),
-    /// A key, by its id: whatever it signed, and will sign.
+    /// A key, by its id: all that it signed or will sign.
     Key(Named),
-    /// An action, by its digest or the beginning of it.
+    /// An action, by its digest or the beginning of the digest.
     ActionDigest(Named),
-    /// All authority there is so far.
-    All(Why),
+    /// All authority that exists now.
+    All(Options),
 }
 
 #[derive(Args)]
 struct Named {
-    /// Which.
+    /// The name, id or digest, as `remit revoke --help` says.
     name: String,
     #[command(flatten)]
-    why: Why,
+    options: Options,
 }
 
 #[derive(Args)]
-struct Why {
-    /// Why.
+struct Options {
+    /// The reason, for the record.
     #[arg(long, value_name = "TEXT", required_unless_present = "signed")]
     reason: Option<String>,
     #[command(flatten)]
     signing: Signing,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
 
-impl Why {
+impl Options {
     fn reason(&self) -> &str {
         self.reason.as_deref().unwrap_or_default()
     }
@@ -64,56 +64,63 @@ impl Why {
 
 impl Revoke {
     pub(crate) async fn run(self, home: &Home) -> Done {
-        let (what, name, why) = match self.what {
-            What::Request(Named { name, why }) => ("request", name, why),
-            What::Principal(Named { name, why }) => ("principal", name, why),
-            What::Key(Named { name, why }) => ("key", name, why),
-            What::ActionDigest(Named { name, why }) => ("action", name, why),
-            What::All(why) => ("all", String::new(), why),
+        let options = match &self.what {
+            What::Request(named) | What::Principal(named) | What::Key(named) | What::ActionDigest(named) => {
+                &named.options
+            }
+            What::All(options) => options,
         };
         let host = home.open()?;
-        let way = why.signing.way(&host)?;
-        let rules = host.rules()?;
-        let target = match what {
-            "request" => Target::Request(host.journal.reader()?.find_request(&name)?),
-            "principal" => Target::Principal(name.clone()),
-            "key" => {
-                let known = rules.principals.keys().into_iter().map(|key| key.id().to_string());
-                let found: Vec<String> = known.filter(|id| id.starts_with(&name)).collect();
-                match found.as_slice() {
-                    [id] if name.len() >= SHORTEST => Target::Key(id.clone()),
-                    // One that was removed from principals.toml is revoked by its whole id.
-                    _ if name.len() == 64 => Target::Key(name.clone()),
-                    _ => {
-                        return Err(super::common::usage(
-                            format!("`{}` is not the id of one key", name.escape_debug()),
-                            "`remit principals` lists them; give at least 8 digits, or all 64 of a key that is not there any more",
-                        ));
-                    }
-                }
+        let mode = options.signing.mode(&host)?;
+        let (rules, reader) = (host.rules()?, host.journal.reader()?);
+        let (kind, name, target) = match &self.what {
+            What::Request(Named { name, .. }) => {
+                ("request", &**name, Target::Request(reader.find_request(name)?))
             }
-            "action" => Target::Action(action(&*host.journal.reader()?, &name)?),
-            _ => Target::All,
+            What::Principal(Named { name, .. }) => ("principal", &**name, Target::Principal(name.clone())),
+            What::Key(Named { name, .. }) => ("key", &**name, Target::Key(key(&rules, name)?)),
+            What::ActionDigest(Named { name, .. }) => {
+                ("action", &**name, Target::Action(action(&reader, name)?))
+            }
+            What::All(_) => ("all", "", Target::All),
         };
+        drop(reader);
         let order = target.clone().order(&rules)?;
-        let again = format!("remit revoke {} {name}", if what == "action" { "action-digest" } else { what });
-        let prepare = async |by: &_| prepare_revoke(&host, by, target, why.reason());
-        let is_it = |signed: &_| is_order(signed, &order);
-        let step = way.document(&host, again.trim_end(), prepare, is_it).await?;
-        let Step::Signed(signed) = step else { return Ok(0) };
+        let again = format!("remit revoke {} {name}", if kind == "action" { "action-digest" } else { kind });
+        let prepare = async |by: &_| prepare_revoke(&host, by, target, options.reason());
+        let SigningResult::Signed(signed) =
+            mode.order(&host, again.trim_end(), prepare, |what| *what == order).await?
+        else {
+            return Ok(0);
+        };
         let stopped = submit_order(&host, &signed).await?.stopping;
-        if why.json {
-            print::json(&RevokedView { revoked: what, name: &name, stopping: &stopped })?;
+        if options.json {
+            print::json(&RevokedView { revoked: kind, name, stopping: &stopped })?;
         } else {
-            say!("revoked   {what} {}", print::word(&name));
-            stopping(&stopped);
+            say!("revoked   {kind} {}", print::word(name));
+            print_stopping(&stopped);
         }
-        told(&host).await;
+        notify(&host).await;
         Ok(0)
     }
 }
 
-/// The digest of an action, or of the one action seen here whose digest begins like this.
+/// The id of a key: given whole, or as the beginning of the id of one principal's key.
+fn key(rules: &Rules, name: &str) -> Done<String> {
+    let known = rules.principals.keys().into_iter().map(|key| key.id().to_string());
+    let found: Vec<String> = known.filter(|id| id.starts_with(name)).collect();
+    match found.as_slice() {
+        [id] if name.len() >= SHORTEST => Ok(id.clone()),
+        // A key that was removed from principals.toml can be revoked by its whole id.
+        _ if name.len() == 64 => Ok(name.to_owned()),
+        _ => Err(usage(
+            format!("`{}` is not the id of one key", name.escape_debug()),
+            "`remit principals` lists the keys; give at least 8 digits, or all 64 of a key that is no longer listed",
+        )),
+    }
+}
+
+/// The digest of an action: given whole, or as the beginning of the digest of one action that ran here.
 fn action(reader: &Reader, name: &str) -> Done<Digest> {
     if let Ok(whole) = name.parse() {
         return Ok(whole);
@@ -130,7 +137,7 @@ fn action(reader: &Reader, name: &str) -> Done<Digest> {
                 [] | [_] => format!("`{}` is not the digest of one action", name.escape_debug()),
                 several => format!("`{}` is the beginning of {}", name.escape_debug(), several.join(", ")),
             };
-            Err(super::common::usage(
+            Err(usage(
                 what,
                 "give the whole digest, or at least 8 digits of one that ran or was rehearsed here",
             ))
@@ -138,10 +145,10 @@ fn action(reader: &Reader, name: &str) -> Done<Digest> {
     }
 }
 
-/// So many digits of a key or a digest are no accident.
+/// The fewest digits that may stand for a key or an action.
 const SHORTEST: usize = 8;
 
-fn stopping(runs: &[RunId]) {
+fn print_stopping(runs: &[RunId]) {
     for run in runs {
         say!("stopping  {run}");
     }
@@ -149,57 +156,61 @@ fn stopping(runs: &[RunId]) {
 
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  remit freeze --reason 'INC-9' --key alice.key\n\nNothing starts, and whatever goes on stops, until `remit unfreeze`. Reverts go on."
+    after_help = "Example:\n  remit freeze --reason 'INC-9' --key alice.key\n\nRuns stop at their next call, and none can start until `remit unfreeze`. Reverts go on."
 )]
 pub(crate) struct Freeze {
     #[command(flatten)]
-    why: Why,
+    options: Options,
 }
 
 impl Freeze {
     pub(crate) async fn run(self, home: &Home, frozen: bool) -> Done {
         let host = home.open()?;
-        let way = self.why.signing.way(&host)?;
+        let mode = self.options.signing.mode(&host)?;
         let (again, order) =
             if frozen { ("remit freeze", Order::Freeze) } else { ("remit unfreeze", Order::Unfreeze) };
-        let prepare = async |by: &_| prepare_freeze(&host, by, frozen, self.why.reason());
-        let is_it = |signed: &_| is_order(signed, &order);
-        let step = way.document(&host, again, prepare, is_it).await?;
-        let Step::Signed(signed) = step else { return Ok(0) };
+        let prepare = async |by: &_| prepare_freeze(&host, by, frozen, self.options.reason());
+        let SigningResult::Signed(signed) = mode.order(&host, again, prepare, |what| *what == order).await?
+        else {
+            return Ok(0);
+        };
         let stopped = submit_order(&host, &signed).await?.stopping;
-        if self.why.json {
+        if self.options.json {
             print::json(&FrozenView { frozen, stopping: &stopped })?;
         } else {
             say!("{}", if frozen { "frozen    nothing starts until `remit unfreeze`" } else { "unfrozen" });
-            stopping(&stopped);
+            print_stopping(&stopped);
         }
-        told(&host).await;
+        notify(&host).await;
         Ok(0)
     }
 }
 
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  remit review run-01jd2m4k9x8s7t6v5w4y3z2a1b --reason 'was needed, INC-9' --key carol.key"
+    after_help = "Example:\n  remit review run-01jd2m4k9x8s7t6v5w4y3z2a1b --reason 'it was needed, INC-9' --key carol.key"
 )]
 pub(crate) struct Review {
     /// The run, or the beginning of its name.
     run: String,
     #[command(flatten)]
-    why: Why,
+    options: Options,
 }
 
 impl Review {
     pub(crate) async fn run(self, home: &Home) -> Done {
         let host = open(home).await?;
-        let way = self.why.signing.way(&host)?;
+        let mode = self.options.signing.mode(&host)?;
         let run = host.journal.reader()?.find(&self.run)?;
-        let prepare = async |by: &_| prepare_review(&host, by, run, self.why.reason());
-        let is_it = |signed: &_| is_order(signed, &Order::Review(run));
-        let step = way.document(&host, &format!("remit review {run}"), prepare, is_it).await?;
-        let Step::Signed(signed) = step else { return Ok(0) };
+        let prepare = async |by: &_| prepare_review(&host, by, run, self.options.reason());
+        let is_it = |what: &_| *what == Order::Review(run);
+        let SigningResult::Signed(signed) =
+            mode.order(&host, &format!("remit review {run}"), prepare, is_it).await?
+        else {
+            return Ok(0);
+        };
         submit_order(&host, &signed).await?;
-        if self.why.json {
+        if self.options.json {
             print::json(&ReviewedView { reviewed: run })?;
         } else {
             say!("reviewed  {run}");

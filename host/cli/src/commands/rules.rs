@@ -5,33 +5,33 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use remit_file::Kind;
-use remit_lifecycle::{Ending, Home, PrincipalView, RequestState, explain};
+use remit_lifecycle::{Ending, Home, PrincipalView, RequestState, RulesView, SignedRulesView, explain};
+use remit_policy::Policies;
 use remit_trust::Signer;
-use serde_json::json;
 
 use super::common::{Done, read, usage};
 use crate::print::{self, say};
 
 #[derive(Subcommand)]
 #[command(
-    after_help = "The rules are principals.toml and policies/*.cedar; they are in force as an administrator signed them.\n\nExample:\n  remit rules check && remit rules sign --key admin.key"
+    after_help = "The rules are principals.toml and policies/*.cedar. They are in force only as an administrator signed them.\n\nExample:\n  remit rules check && remit rules sign --key admin.key"
 )]
 pub(crate) enum Rules {
-    /// Check the rules as they are written.
+    /// Check the rules in the files.
     Check {
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Put the rules as they are written in force, as an administrator.
+    /// Sign the rules in the files, as an administrator. They are then in force.
     Sign {
         /// The administrator's private key; or an SSH public key, for the ssh-agent.
         #[arg(long, env = "REMIT_ADMIN_KEY", value_name = "FILE")]
         key: PathBuf,
-        /// Without asking, also if open requests and standing scopes become void by it.
+        /// Do not ask, even if open requests and standing scopes become void.
         #[arg(long)]
         yes: bool,
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
@@ -42,15 +42,12 @@ impl Rules {
         match self {
             Self::Check { json } => {
                 let (principals, policies, digest) = home.written_rules()?;
-                unmet(&home.check_policies()?.1);
-                unread(home)?;
+                check_policies(home)?;
                 let (principals, policies) = (principals.iter().count(), policies.count());
                 let rules = home.rules();
                 if json {
                     let signed_by = rules.as_ref().ok().map(|rules| rules.signed_by.to_string());
-                    print::json(&json!({
-                        "principals": principals, "policies": policies, "digest": digest, "signed_by": signed_by,
-                    }))?;
+                    print::json(&RulesView { principals, policies, digest, signed_by })?;
                 } else {
                     say!("principals {principals}   policies {policies}");
                     say!("digest    {digest}");
@@ -65,7 +62,7 @@ impl Rules {
                 let admin = Signer::load(&key)?;
                 let (mut void, mut ended) = (String::new(), Vec::new());
                 let signed = home.sign_rules(&admin, |ending| {
-                    tell_ending(ending);
+                    print_ending(ending);
                     (void, ended) = (count(ending), ending.to_vec());
                     yes || agreed()
                 })?;
@@ -77,11 +74,10 @@ impl Rules {
                     ));
                 };
                 if json {
-                    print::json(&json!({"digest": digest, "void": ended}))?;
+                    print::json(&SignedRulesView { digest, void: ended })?;
                     return Ok(0);
                 }
-                unmet(&home.check_policies()?.1);
-                unread(home)?;
+                check_policies(home)?;
                 say!("in force  {digest}");
                 if void.is_empty() {
                     say!("Requests made under other rules are void; none was open.");
@@ -94,15 +90,21 @@ impl Rules {
     }
 }
 
-/// What the rules ask for and nobody could give: no mistake for sure, and no news that could wait.
-fn unmet(lacking: &[String]) {
-    for words in lacking {
-        print::warn(&format!("note: {}", print::word(words)));
+/// Checks the policies. Warns of approvals that they demand and nobody can give, which may be intended, and of files that
+/// are not read, because somebody could rely on a `forbid` in one.
+fn check_policies(home: &Home) -> Done<Policies> {
+    let (policies, unmet) = home.check_policies()?;
+    for words in unmet {
+        print::warn(&format!("note: {}", print::word(&words)));
     }
+    for name in home.unread_policies()? {
+        print::warn(&format!("note: `policies/{}` is not read: a policy is NAME.cedar", print::word(&name)));
+    }
+    Ok(policies)
 }
 
-/// What new rules are about to end, a line each.
-fn tell_ending(ending: &[Ending]) {
+/// Prints each request that new rules would void.
+fn print_ending(ending: &[Ending]) {
     print::warn("Every request names the rules it was made under. New rules void these:");
     for ending in ending {
         let what = if ending.standing { "standing scope" } else { "request" };
@@ -121,7 +123,7 @@ fn count(ending: &[Ending]) -> String {
     }
 }
 
-/// Asks whoever is there; nobody is without a terminal, and that is a no.
+/// Asks the person at the terminal. Without a terminal, the answer is no.
 fn agreed() -> bool {
     if !std::io::stdin().is_terminal() {
         return false;
@@ -133,18 +135,10 @@ fn agreed() -> bool {
     read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
 }
 
-/// What somebody could count on, a `forbid` for instance, is not left out in silence.
-fn unread(home: &Home) -> Done<()> {
-    for name in home.unread_policies()? {
-        print::warn(&format!("note: `policies/{}` is not read: a policy is NAME.cedar", print::word(&name)));
-    }
-    Ok(())
-}
-
 #[derive(Args)]
 #[command(after_help = "Example:\n  remit principals")]
 pub(crate) struct Principals {
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -152,27 +146,22 @@ pub(crate) struct Principals {
 impl Principals {
     pub(crate) fn run(self, home: &Home) -> Done {
         let (principals, _, _) = home.written_rules()?;
-        let now = jiff::Timestamp::now();
-        let mut rows = Vec::new();
-        for principal in principals.iter() {
-            let groups: Vec<&str> = principal.groups.iter().map(String::as_str).collect();
-            for key in &principal.keys {
-                let id = key.key.id();
-                let counts = if principals.in_force(&id, now) { "" } else { "does not count now" };
-                rows.push(vec![
-                    principal.name.clone(),
-                    principal.kind.to_string(),
-                    groups.join(","),
-                    id.to_string(),
-                    counts.to_owned(),
-                ]);
-            }
-        }
+        let keys = PrincipalView::all(&principals);
         if self.json {
-            print::json(&PrincipalView::all(&principals))?;
-        } else {
-            print::table(0, &rows);
+            print::json(&keys)?;
+            return Ok(0);
         }
+        let row = |held: PrincipalView<'_>| {
+            let counts = if held.in_force { "" } else { "does not count now" };
+            vec![
+                held.name.to_owned(),
+                held.kind.to_string(),
+                held.groups.join(","),
+                held.key,
+                counts.to_owned(),
+            ]
+        };
+        print::table(0, &keys.into_iter().map(row).collect::<Vec<_>>());
         Ok(0)
     }
 }
@@ -182,20 +171,20 @@ impl Principals {
     after_help = "Examples:\n  remit policy check\n  remit policy test policies/cases.toml\n  remit policy explain req-01jd2m"
 )]
 pub(crate) enum Policy {
-    /// Check the policies as they are written, against what they can speak of.
+    /// Check the policies in the files against Cedar's schema.
     Check,
-    /// Print what policies can speak of: Cedar's schema.
+    /// Print Cedar's schema: all that policies can refer to.
     Schema,
-    /// Try a table of cases.
+    /// Test the policies with a table of cases.
     Test {
         /// The table, TOML.
         file: PathBuf,
     },
-    /// Tell which policies decide about a request, and what is missing.
+    /// Show which policies decide about a request, and which approvals are missing.
     Explain {
         /// The request, or the beginning of its name.
         request: String,
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
@@ -205,9 +194,7 @@ impl Policy {
     pub(crate) fn run(self, home: &Home) -> Done {
         match self {
             Self::Check => {
-                let (policies, lacking) = home.check_policies()?;
-                unmet(&lacking);
-                unread(home)?;
+                let policies = check_policies(home)?;
                 say!("ok        {} policies  {}", policies.count(), policies.digest());
                 Ok(0)
             }
@@ -231,8 +218,8 @@ impl Policy {
             }
             Self::Explain { request, json } => {
                 let (rules, reader) = (home.rules()?, home.reader()?);
-                let case = RequestState::load(&reader, &rules, reader.find_request(&request)?)?;
-                let explained = explain(&reader, &rules, &case)?;
+                let state = RequestState::load(&reader, &rules, reader.find_request(&request)?)?;
+                let explained = explain(&reader, &rules, &state)?;
                 if json {
                     print::json(&explained)?;
                     return Ok(0);

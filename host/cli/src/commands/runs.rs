@@ -5,7 +5,7 @@ use remit_journal::{Mode, RunState, RunSummary};
 use remit_lifecycle::{Home, frozen};
 
 use super::common::Done;
-use super::listing::{Cut, Times, Watch, age, letters, short, since, table, tell_frozen};
+use super::listing::{Cut, Times, Watch, age, letters, short, since, table, warn_if_frozen};
 use crate::print;
 
 #[derive(Args)]
@@ -13,29 +13,29 @@ use crate::print;
     after_help = "Examples:\n  remit runs --live --since 24h\n  remit runs --state held --state in-doubt\n  remit runs --principal bot --watch\n  remit runs --json | jq '.[] | select(.state == \"held\")'\n\nThe beginning of a name is enough, wherever a run is named."
 )]
 pub(crate) struct Runs {
-    /// Only those in this state. May be repeated.
+    /// Only runs in this state. May be repeated.
     #[arg(long, value_name = "STATE", value_parser = STATES)]
     state: Vec<String>,
-    /// Only those that started since then: a time, or an age such as 2h or 7d.
+    /// Only runs that started since then: a time, or an age such as 2h or 7d.
     #[arg(long, value_name = "WHEN")]
     since: Option<String>,
-    /// Only those of actions of this name.
+    /// Only runs of actions of this name.
     #[arg(long, value_name = "NAME")]
     action: Option<String>,
-    /// Only those that this one asked for or started.
+    /// Only runs that this principal requested or started.
     #[arg(long, value_name = "NAME")]
     principal: Option<String>,
-    /// Only those that were real: no rehearsals.
+    /// Only live runs, no rehearsals.
     #[arg(long)]
     live: bool,
-    /// Cut only what is longer than 600 columns.
+    /// Cut texts only at 600 columns, not at the width of the terminal.
     #[arg(long)]
     wide: bool,
     #[command(flatten)]
     watch: Watch,
     #[command(flatten)]
     times: Times,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -46,10 +46,10 @@ const STATES: [&str; 8] =
 
 impl Runs {
     pub(crate) async fn run(self, home: &Home) -> Done {
-        self.watch.tell(home, || self.tell(home)).await
+        self.watch.run(home, || self.print(home)).await
     }
 
-    fn tell(&self, home: &Home) -> Done {
+    fn print(&self, home: &Home) -> Done {
         let reader = home.reader()?;
         let since = self.since.as_deref().map(since).transpose()?;
         let mut runs = reader.runs()?;
@@ -67,7 +67,7 @@ impl Runs {
             print::json(&runs)?;
             return Ok(0);
         }
-        tell_frozen(frozen(&reader)?.as_ref(), self.times);
+        warn_if_frozen(frozen(&reader)?.as_ref(), self.times);
         let head = [
             ("run", Cut::Not),
             ("started", Cut::Not),
@@ -99,12 +99,12 @@ impl Runs {
     }
 }
 
-/// Its state in a word.
+/// The run's state, or `unfinished`.
 pub(super) fn state(run: &RunSummary) -> &'static str {
     run.state.map_or(UNFINISHED, RunState::name)
 }
 
-/// Who asked, and who started it, where that was another.
+/// The requester, and who started the run, if that was somebody else.
 pub(super) fn who(run: &RunSummary) -> String {
     match &run.started_by {
         Some(by) if *by != run.principal => format!("{}, started by {by}", run.principal),
@@ -112,7 +112,7 @@ pub(super) fn who(run: &RunSummary) -> String {
     }
 }
 
-/// What its scope names; of a rehearsal, which may look anywhere, what it was given.
+/// The resources of the run's scope. A rehearsal may read all: for it, the input.
 pub(super) fn target(run: &RunSummary) -> String {
     match run.mode {
         Mode::Live => run.target.join(", "),

@@ -1,4 +1,4 @@
-//! `remit secret`: the embedded store's owner at work.
+//! `remit secret`: the embedded secret store.
 
 use std::io::IsTerminal as _;
 
@@ -14,16 +14,16 @@ use crate::print::{self, say};
 
 #[derive(Subcommand)]
 pub(crate) enum Secret {
-    /// Set a field of a secret of the embedded store, in a new version; its other fields are kept.
+    /// Set a field of a secret, in a new version. Its other fields are kept.
     #[command(
-        after_help = "The other fields are as in the current version, as `bao kv patch` has it; with --replace there are none, as with\n`bao kv put`.\n\nExamples:\n  remit secret put app/db password --generate\n  printf %s \"$VALUE\" | remit secret put app/db password"
+        after_help = "The other fields are copied from the current version, as by `bao kv patch`. With --replace they are dropped, as by `bao kv put`.\n\nExamples:\n  remit secret put app/db password --generate\n  printf %s \"$VALUE\" | remit secret put app/db password"
     )]
     Put {
         /// The secret, such as prod/payments/stripe.
         path: String,
-        /// Which field.
+        /// The name of the field.
         field: String,
-        /// Let the host make the value; otherwise it is read from standard input.
+        /// Generate the value. Without this, it is read from standard input.
         #[arg(long)]
         generate: bool,
         /// Drop every other field.
@@ -35,7 +35,7 @@ pub(crate) enum Secret {
     Show {
         /// The secret.
         path: String,
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
@@ -103,7 +103,7 @@ fn typed() -> Result<SecretText, Box<dyn Diagnostic + Send + Sync>> {
     if std::io::stdin().is_terminal() {
         return Err(usage(
             "the value would be shown while it is typed".to_owned(),
-            "pipe it in, `printf %s \"$VALUE\" | remit secret put …`, or let the host make one with --generate",
+            "pipe it in, `printf %s \"$VALUE\" | remit secret put …`, or pass --generate",
         ));
     }
     let read = remit_file::standard_input(remit_file::Kind::Given).map_err(Error::from)?;

@@ -14,13 +14,13 @@ use crate::print::{self, say};
     after_help = "Examples:\n  remit show run-01jd2m4k9x8s7t6v5w4y3z2a1b\n  remit show 01jd2m                          the beginning is enough\n  remit show last --local                    the newest\n  remit show 01jd2m --format markdown        for an incident report"
 )]
 pub(crate) struct Show {
-    /// The run, or the beginning of its name; `last`, for the newest.
+    /// The run, or the beginning of its name; `last` for the newest.
     run: String,
-    /// How to tell it.
+    /// The format.
     #[arg(long, value_enum, default_value = "text", value_name = "FORMAT", conflicts_with = "json")]
     format: Format,
-    /// Only what the action said in its own words, where that is sealed: it may hold the secret or the content that the
-    /// action was told.
+    /// Show only the output and messages of the action that are sealed: they may contain secrets or content that it was
+    /// given.
     #[arg(long, conflicts_with = "format")]
     own_words: bool,
     #[command(flatten)]
@@ -36,7 +36,7 @@ enum Format {
     Text,
     /// A page for an incident report.
     Markdown,
-    /// The digested story, and every record.
+    /// The story, and every record.
     Json,
 }
 
@@ -57,7 +57,7 @@ impl Show {
                     }
                 }
                 None if self.json => print::json(&Value::Null)?,
-                None => say!("nothing of {run} is sealed in its own words: `remit show {run}` has all"),
+                None => say!("no output or message of {run} is sealed: `remit show {run}` has all"),
             }
             return Ok(0);
         }
@@ -84,7 +84,7 @@ fn text(story: &Timeline, times: Times) {
     print::table(2, &rows(&story.lines, times));
 }
 
-/// Lines of a story, as rows of a table.
+/// The lines of a story, as rows of a table.
 pub(crate) fn rows(lines: &[Line], times: Times) -> Vec<Vec<String>> {
     lines
         .iter()

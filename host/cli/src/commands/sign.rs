@@ -12,7 +12,7 @@ use crate::print::{self, say};
 
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  remit sign rotate-secret.wasm --key publisher.key\n\nThe signature is in cosign's key-based form: base64 of DER ECDSA P-256 over SHA-256.\n\nOnly a component is signed: what is no WebAssembly, a core module or a damaged file is refused.\n\nCheck it elsewhere:\n  base64 -d A.wasm.sig > A.der && openssl dgst -sha256 -verify publisher.pub -signature A.der A.wasm"
+    after_help = "Example:\n  remit sign rotate-secret.wasm --key publisher.key\n\nThe signature is in cosign's key-based form: base64 of DER ECDSA P-256 over SHA-256.\n\nOnly components are signed. Core modules, damaged files and other files are refused.\n\nCheck it elsewhere:\n  base64 -d A.wasm.sig > A.der && openssl dgst -sha256 -verify publisher.pub -signature A.der A.wasm"
 )]
 pub(crate) struct Sign {
     /// The component.
@@ -20,8 +20,8 @@ pub(crate) struct Sign {
     /// The publisher's private key.
     #[arg(long, value_name = "FILE.key")]
     key: PathBuf,
-    /// Replace a signature that is there, whoever made it. One by the same key, and one that is older than the component
-    /// and so of another, is replaced without.
+    /// Replace an existing signature, whoever made it. Not needed for a signature by the same key, or one that is older
+    /// than the component.
     #[arg(long)]
     force: bool,
 }
@@ -29,7 +29,7 @@ pub(crate) struct Sign {
 impl Sign {
     pub(crate) fn run(self) -> Done {
         let candidate = Candidate::read(&self.file)?;
-        // A signature says that this is what somebody built: not of a download that went wrong.
+        // Refuses what is no component, such as a damaged download.
         let found = Inspection::of(&candidate)?;
         let key = SigningKey::load(&self.key)?;
         let file = self.file;
@@ -37,7 +37,7 @@ impl Sign {
         beside.push(".sig");
         let beside = PathBuf::from(beside);
         if !self.force && !may_replace(&file, &beside, &key, &candidate)? {
-            let what = format!("{} is there already, and may be somebody else's", beside.display());
+            let what = format!("{} already exists, and may be somebody else's", beside.display());
             return Err(usage(what, "pass --force to replace it; nothing was changed"));
         }
         let wrote = write(&beside, format!("{}\n", blob::sign_blob(&key, candidate.bytes()?)?))?;
@@ -53,8 +53,8 @@ impl Sign {
     }
 }
 
-/// Whether nothing is lost with the signature that lies there: there is none, or it is this key's, or it was there before
-/// the component was built, and so is of another one.
+/// Whether a signature may be written: there is none, or it is by this key, or it is older than the component and so
+/// belongs to another one.
 fn may_replace(file: &Path, beside: &Path, key: &SigningKey, candidate: &Candidate) -> Done<bool> {
     let written = |path: &Path| path.metadata().and_then(|meta| meta.modified());
     let Ok(signed) = written(beside) else { return Ok(!beside.exists()) };

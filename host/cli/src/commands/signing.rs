@@ -1,4 +1,4 @@
-//! How a command has its document signed: here, or elsewhere.
+//! Where a command's document is signed: in this process, or elsewhere.
 
 use std::path::{Path, PathBuf};
 
@@ -11,10 +11,10 @@ use remit_trust::{Key as KeyFile, KeyId, Signer};
 use super::common::{Done, usage, write};
 use crate::print::say;
 
-/// Whoever acts proves to be a principal by its key.
+/// The key of the principal that acts.
 #[derive(Args)]
 pub(crate) struct Key {
-    /// Your private key: PEM or OpenSSH; or an SSH public key, for the ssh-agent.
+    /// Your private key, PEM or OpenSSH; or an SSH public key, if the ssh-agent has the private one.
     #[arg(long, env = "REMIT_KEY", value_name = "FILE")]
     key: Option<PathBuf>,
 }
@@ -23,13 +23,13 @@ impl Key {
     fn file(&self) -> Done<&Path> {
         self.key.as_deref().ok_or_else(|| {
             usage(
-                "no key was given, so that nobody knows who acts".to_owned(),
-                "name yours with --key, or in REMIT_KEY",
+                "no key was given, so it is not known who acts".to_owned(),
+                "name your key with --key, or in REMIT_KEY",
             )
         })
     }
 
-    /// Who holds the key, if it is a principal's and counts now.
+    /// The key with its private part. It must be a principal's and valid now.
     pub(crate) fn holder(&self, host: &Host) -> Done<KeyHolder> {
         let rules = host.rules()?;
         let holder = KeyHolder::from(Signer::load(self.file()?)?);
@@ -37,7 +37,7 @@ impl Key {
         Ok(holder)
     }
 
-    /// The key's id, of a public key too.
+    /// The key's id; a public key is enough. It must be a principal's and valid now.
     fn id(&self, host: &Host) -> Done<KeyId> {
         let rules = host.rules()?;
         let id = match KeyFile::load(self.file()?)? {
@@ -47,26 +47,6 @@ impl Key {
         rules.identify(&id)?;
         Ok(id)
     }
-
-    /// Whoever acts on a run that is over, by an order that it signs; the owner, of a home that can have no principals.
-    pub(crate) async fn actor(
-        &self,
-        host: &Host,
-        prepare: impl AsyncFnOnce(&KeyId) -> Result<Option<Prepared<Order>>, Error>,
-    ) -> Done<Option<Actor>> {
-        if !host.home.has_principals()? {
-            return Ok(Some(Actor::Owner));
-        }
-        if self.key.is_none() {
-            return Err(Box::new(Error::Identity {
-                why: "no key was given, so that nobody knows who acts".to_owned(),
-                help: "name yours with --key, or in REMIT_KEY",
-            }));
-        }
-        let by = self.holder(host)?;
-        let Some(order) = prepare(by.key()).await? else { return Ok(None) };
-        Ok(Some(Actor::Principal(Box::new(by.sign(&order)?))))
-    }
 }
 
 /// Where a document is signed.
@@ -74,66 +54,97 @@ impl Key {
 pub(crate) struct Signing {
     #[command(flatten)]
     key: Key,
-    /// Write what is to be signed elsewhere, for `ssh-keygen -Y sign -n remit FILE`, and do nothing. The public key that
-    /// will sign is named by --key.
+    /// Write the document to FILE, to be signed elsewhere (`ssh-keygen -Y sign -n remit FILE`), and do nothing else. --key
+    /// may then be the public key.
     #[arg(long, value_name = "FILE", conflicts_with = "signed")]
     prepare: Option<PathBuf>,
-    /// Do what was signed elsewhere: what --prepare wrote to FILE, with the signature in FILE.sig; or a DSSE envelope.
+    /// Submit a document that was signed elsewhere: what --prepare wrote to FILE, with its signature in FILE.sig; or a
+    /// DSSE envelope.
     #[arg(long, value_name = "FILE", visible_alias = "signature")]
     signed: Option<PathBuf>,
 }
 
-/// A document as far as this command brings it.
-pub(crate) enum Step {
+/// What became of a document that this command wanted signed.
+pub(crate) enum SigningResult<T = Envelope> {
     /// It is signed.
-    Signed(Envelope),
-    /// It waits in a file for its signature.
+    Signed(T),
+    /// It was written to a file, to be signed elsewhere.
     Written,
+    /// There was nothing to sign.
+    Nothing,
 }
 
-/// The same, once the key was read: a pipe can be read but once.
-pub(crate) enum Way<'a> {
-    /// In this process.
-    Here(Box<KeyHolder>),
-    /// By this key, over what is written to the file.
-    Elsewhere(KeyId, &'a Path),
-    /// It was, and this file is signed.
-    Already(&'a Path),
+/// How the document is signed. The key was read: a pipe can be read only once.
+pub(crate) enum Mode<'a> {
+    /// Sign it in this process.
+    Sign(Box<KeyHolder>),
+    /// Write it to the file, to be signed by this key.
+    Prepare(KeyId, &'a Path),
+    /// Submit the signed document in the file.
+    Submit(&'a Path),
 }
 
 impl Signing {
-    /// Reads the key, and looks whether it is a principal's that counts now: found out before anything else is done.
-    pub(crate) fn way(&self, host: &Host) -> Done<Way<'_>> {
+    /// Reads and checks the key, before the command does anything else.
+    pub(crate) fn mode(&self, host: &Host) -> Done<Mode<'_>> {
         match (&self.signed, &self.prepare) {
-            (Some(file), _) => Ok(Way::Already(file)),
-            (None, Some(file)) => Ok(Way::Elsewhere(self.key.id(host)?, file)),
-            (None, None) => Ok(Way::Here(Box::new(self.key.holder(host)?))),
+            (Some(file), _) => Ok(Mode::Submit(file)),
+            (None, Some(file)) => Ok(Mode::Prepare(self.key.id(host)?, file)),
+            (None, None) => Ok(Mode::Sign(Box::new(self.key.holder(host)?))),
         }
     }
-}
 
-impl Way<'_> {
-    /// Prepares a document and has it signed, here or elsewhere. What was signed elsewhere has to be what this command is
-    /// about: `is_it` says why it is not. `again` is the command that takes the signature.
-    pub(crate) async fn document<D: Document>(
+    /// Who orders something of a run that has ended, or of this home: a principal; in a home without an administrator, its
+    /// owner. For the arguments, see [`Mode::order`].
+    pub(crate) async fn actor<P: Into<Option<Prepared<Order>>>>(
         &self,
         host: &Host,
         again: &str,
-        prepare: impl AsyncFnOnce(&KeyId) -> Result<Prepared<D>, Error>,
+        prepare: impl AsyncFnOnce(&KeyId) -> Result<P, Error>,
+        is_it: impl FnOnce(&What) -> bool,
+    ) -> Done<SigningResult<Actor>> {
+        if host.home.has_principals()? {
+            return Ok(match self.mode(host)?.order(host, again, prepare, is_it).await? {
+                SigningResult::Signed(order) => SigningResult::Signed(Actor::Principal(Box::new(order))),
+                SigningResult::Written => SigningResult::Written,
+                SigningResult::Nothing => SigningResult::Nothing,
+            });
+        }
+        if self.prepare.is_some() || self.signed.is_some() {
+            let what = "this home names no administrator, so no signature is valid here".to_owned();
+            return Err(usage(what, "leave out --prepare and --signed: the home's owner needs no key"));
+        }
+        Ok(SigningResult::Signed(Actor::Owner))
+    }
+}
+
+impl Mode<'_> {
+    /// Returns the signed document of a command.
+    ///
+    /// `prepare` makes the document, or none if there is nothing to sign. `again` is the command that submits it after it
+    /// was signed elsewhere. `is_it` says why a submitted document does not belong to this command, if it does not.
+    pub(crate) async fn document<D: Document, P: Into<Option<Prepared<D>>>>(
+        &self,
+        host: &Host,
+        again: &str,
+        prepare: impl AsyncFnOnce(&KeyId) -> Result<P, Error>,
         is_it: impl FnOnce(&D) -> Result<(), String>,
-    ) -> Done<Step> {
+    ) -> Done<SigningResult> {
         match self {
-            Self::Here(by) => Ok(Step::Signed(by.sign(&prepare(by.key()).await?)?)),
-            Self::Elsewhere(by, file) => {
-                let prepared = prepare(by).await?;
+            Self::Sign(by) => match prepare(by.key()).await?.into() {
+                Some(prepared) => Ok(SigningResult::Signed(by.sign(&prepared)?)),
+                None => Ok(SigningResult::Nothing),
+            },
+            Self::Prepare(by, file) => {
+                let Some(prepared) = prepare(by).await?.into() else { return Ok(SigningResult::Nothing) };
                 if write(file, prepared.to_sign())? == Wrote::File {
                     say!("wrote     {}", file.display());
                     say!("sign      ssh-keygen -Y sign -n remit -f KEY {}", file.display());
                     say!("then      {again} --signed {}", file.display());
                 }
-                Ok(Step::Written)
+                Ok(SigningResult::Written)
             }
-            Self::Already(file) => {
+            Self::Submit(file) => {
                 let bytes = remit_file::given(file, Kind::Approval).map_err(Error::from)?.into_bytes();
                 let beside = || {
                     let mut beside = file.as_os_str().to_owned();
@@ -142,14 +153,25 @@ impl Way<'_> {
                 };
                 let shown = file.display().to_string();
                 let (envelope, claimed) = read_signed::<D>(&*host.rules()?, &bytes, beside, &shown)?;
-                is_it(&claimed).map_err(|why| usage(format!("{shown}: {why}"), "name what was prepared"))?;
-                Ok(Step::Signed(envelope))
+                is_it(&claimed).map_err(|why| {
+                    usage(format!("{shown}: {why}"), "run the command that --prepare printed")
+                })?;
+                Ok(SigningResult::Signed(envelope))
             }
         }
     }
-}
 
-/// Whether a signed order is this one.
-pub(crate) fn is_order(order: &Order, what: &What) -> Result<(), String> {
-    if order.order == *what { Ok(()) } else { Err("it orders something else".to_owned()) }
+    /// The same for an order. `is_it` says whether the order belongs to this command.
+    pub(crate) async fn order<P: Into<Option<Prepared<Order>>>>(
+        &self,
+        host: &Host,
+        again: &str,
+        prepare: impl AsyncFnOnce(&KeyId) -> Result<P, Error>,
+        is_it: impl FnOnce(&What) -> bool,
+    ) -> Done<SigningResult> {
+        let is_it = |signed: &Order| {
+            if is_it(&signed.order) { Ok(()) } else { Err("it orders something else".to_owned()) }
+        };
+        self.document(host, again, prepare, is_it).await
+    }
 }

@@ -5,7 +5,7 @@ use remit_journal::RunSummary;
 use remit_lifecycle::{Home, HostStatus, Open};
 
 use super::common::Done;
-use super::listing::{Times, Watch, age, left, tell_frozen};
+use super::listing::{Times, Watch, age, left, warn_if_frozen};
 use super::runs::{state, target, who};
 use crate::print::{self, say, word};
 
@@ -18,7 +18,7 @@ pub(crate) struct Status {
     watch: Watch,
     #[command(flatten)]
     times: Times,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -26,7 +26,7 @@ pub(crate) struct Status {
 impl Status {
     pub(crate) async fn run(self, home: &Home) -> Done {
         self.watch
-            .tell(home, || {
+            .run(home, || {
                 let status = remit_lifecycle::status(home, &home.reader()?)?;
                 if self.json {
                     print::json(&status)?;
@@ -39,7 +39,7 @@ impl Status {
     }
 
     fn text(&self, status: &HostStatus) {
-        tell_frozen(status.frozen.as_ref(), self.times);
+        warn_if_frozen(status.frozen.as_ref(), self.times);
         if status.frozen.is_none() {
             say!("not frozen");
         }
@@ -56,10 +56,10 @@ impl Status {
             &status.held,
             "its changes stand: `remit show RUN`; keep them, or `remit revert RUN`",
         );
-        self.runs("left by a host that is gone", &status.left_behind, "`remit recover`");
+        self.runs("left by a host that stopped", &status.left_behind, "`remit recover`");
         self.runs("going on", &status.going_on, "");
         for run in &status.to_review {
-            say!("\n{run} went without the usual policy: `remit review {run} --reason …`");
+            say!("\n{run} is a break-glass run that nobody has reviewed: `remit review {run} --reason …`");
         }
         self.open("waits for approval", &status.waiting);
         self.open("may be started", &status.approved);
@@ -126,7 +126,7 @@ impl Status {
     }
 }
 
-/// The exit code says the gravest: the same numbers as everywhere.
+/// The exit code of the most serious finding.
 fn code(status: &HostStatus) -> u8 {
     if !(status.in_doubt.is_empty() && status.held.is_empty()) {
         5
@@ -137,7 +137,7 @@ fn code(status: &HostStatus) -> u8 {
     }
 }
 
-/// The beginning of what somebody wrote.
+/// The beginning of a long text.
 fn brief(text: &str) -> String {
     const LONGEST: usize = 120;
     if text.chars().count() <= LONGEST {

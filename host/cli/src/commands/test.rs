@@ -1,54 +1,45 @@
 //! `remit test`.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use remit_author::Project;
-use remit_offline::{Bench, Case, Fixture, differences, record};
-use serde_json::json;
+use remit_offline::{Bench, Case, Fixture, TestReport, TestResult, differences, record};
 
 use super::common::{Done, usage};
 use crate::print::{self, say};
 
 #[derive(Args)]
 #[command(
-    after_help = "No home, no keys, no live system: each test has an estate of its own.\n\nExamples:\n  remit test                                    in an action's folder: tests/*.toml\n  remit test rotate-secret.wasm tests/one.toml\n  remit test --record                           write what happens as what is expected\n  remit test --format junit > report.xml"
+    after_help = "Needs no home, no keys and no live system: each test describes the systems that it needs.\n\nExamples:\n  remit test                                    in an action's folder: tests/*.toml\n  remit test rotate-secret.wasm tests/one.toml\n  remit test --record                           write what happens as the expected result\n  remit test --format junit > report.xml"
 )]
 pub(crate) struct Test {
-    /// The action (.wasm) and tests (.toml); otherwise those of the folder.
+    /// The action (.wasm) and tests (.toml) [default: those of this folder].
     files: Vec<PathBuf>,
     /// Only tests whose name contains this.
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
-    /// Take the action as it was built, also if its sources were changed since.
+    /// Do not build the action first, even if its sources have changed.
     #[arg(long)]
     no_build: bool,
-    /// Write what happens into the tests, as what is expected.
+    /// Write what happens into the tests, as the expected result.
     #[arg(long)]
     record: bool,
-    /// How to tell the result.
+    /// The format of the result.
     #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
     format: Format,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// Lines for a person.
+    /// Lines of text.
     Text,
     /// One JSON document.
     Json,
     /// A `JUnit` report, as CI systems read it.
     Junit,
-}
-
-/// One test that was carried out.
-struct Ran {
-    name: String,
-    took: Duration,
-    /// What differs; empty if it passed.
-    differs: Vec<String>,
 }
 
 impl Test {
@@ -58,17 +49,17 @@ impl Test {
         let action = match &actions[..] {
             [] => built(self.no_build)?,
             [one] => {
-                tell_if_old(one);
+                warn_if_old(one);
                 one.clone()
             }
             _ => return Err(usage("several actions are given".to_owned(), "test one at a time")),
         };
         let fixtures = if fixtures.is_empty() { beside(&action)? } else { fixtures };
-        // Every file is read before anything is tried: a typo in the last one is told at once.
+        // Reads every file before the first test, so that a mistake in the last file is found at once.
         let loaded = fixtures.iter().map(|file| Fixture::load(file)).collect::<Result<Vec<_>, _>>()?;
         let cache = cache();
         let mut bench = Bench::new(&action, cache.as_deref())?;
-        let mut ran = Vec::new();
+        let mut tests = Vec::new();
         for (file, fixture) in fixtures.iter().zip(&loaded) {
             let shown = file.display().to_string();
             let faults = fixture.faults.iter().map(Some);
@@ -86,12 +77,12 @@ impl Test {
                 let expect = fault.map_or(&fixture.expect, |fault| &fault.expect);
                 let missed = fault.zip(seen.missed).map(|(fault, calls)| {
                     format!(
-                        "call {} never came: the run made {calls}, so nothing failed; correct `at`",
+                        "call {} was never made: the run made {calls}, so nothing failed; correct `at`",
                         fault.at
                     )
                 });
                 let differs = match (missed, expect) {
-                    // What did not happen is not worth writing down.
+                    // A failure that did not happen is not recorded.
                     (Some(missed), _) => vec![missed],
                     _ if self.record => Vec::new(),
                     (None, Some(expect)) => differences(expect, &seen.came_of_it),
@@ -100,41 +91,36 @@ impl Test {
                     }
                 };
                 recorded.push(differs.is_empty().then_some(seen.came_of_it));
-                let done = Ran { name, took: since.elapsed(), differs };
+                let test = TestResult { name, passed: differs.is_empty(), differs, took: since.elapsed() };
                 if self.format == Format::Text {
-                    tell(&done, self.record);
+                    print_result(&test, self.record);
                 }
-                ran.push(done);
+                tests.push(test);
             }
             if self.record {
                 record(file, &recorded)?;
             }
         }
-        if ran.is_empty() {
+        if tests.is_empty() {
             return Err(usage(
-                "no test was carried out".to_owned(),
+                "no test was run".to_owned(),
                 "check --filter, and that tests/*.toml is there",
             ));
         }
-        let failed = ran.iter().filter(|test| !test.differs.is_empty()).count();
-        let took: Duration = ran.iter().map(|test| test.took).sum();
+        let report = TestReport::of(action, tests);
         match self.format {
             Format::Text => {
-                say!("\n{} passed, {failed} failed in {:.2} s", ran.len() - failed, took.as_secs_f64());
+                let took: f64 = report.tests.iter().map(|test| test.took.as_secs_f64()).sum();
+                say!("\n{} passed, {} failed in {took:.2} s", report.passed, report.failed);
             }
-            Format::Json => {
-                let tests: Vec<_> = ran.iter().map(|test| json!({"name": test.name, "passed": test.differs.is_empty(), "differs": test.differs, "seconds": test.took.as_secs_f64()})).collect();
-                print::json(
-                    &json!({"action": action, "passed": ran.len() - failed, "failed": failed, "tests": tests}),
-                )?;
-            }
-            Format::Junit => print::raw(junit(&action, &ran)?.as_bytes()),
+            Format::Json => print::json(&report)?,
+            Format::Junit => print::raw(junit(&report)?.as_bytes()),
         }
-        Ok(u8::from(failed > 0))
+        Ok(u8::from(report.failed > 0))
     }
 }
 
-/// The action of this folder: built now, if it is not or if its sources were changed since.
+/// The action of this folder. Builds it if it is missing, or older than its sources.
 fn built(no_build: bool) -> Done<PathBuf> {
     let project = Project::open(Path::new("."))?;
     let file = project.component();
@@ -153,7 +139,7 @@ fn built(no_build: bool) -> Done<PathBuf> {
         }
         (Some(_), None) => return Ok(file),
         (Some(_), Some(newer)) if no_build => {
-            tell_old(&file, newer);
+            warn_old(&file, newer);
             return Ok(file);
         }
         (Some(_), Some(newer)) => {
@@ -169,8 +155,8 @@ fn built(no_build: bool) -> Done<PathBuf> {
     Ok(file)
 }
 
-/// Says so if an action that lies in its project was built from other sources than are there now.
-fn tell_if_old(action: &Path) {
+/// Warns if an action is older than the sources beside it.
+fn warn_if_old(action: &Path) {
     let folder = action.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let Ok(project) = Project::open(folder) else { return };
     let named = project.component().file_name() == action.file_name();
@@ -178,14 +164,14 @@ fn tell_if_old(action: &Path) {
     if let (true, Ok(at)) = (named, at)
         && let Ok(Some(newer)) = project.changed_since(at)
     {
-        tell_old(action, &newer);
+        warn_old(action, &newer);
     }
 }
 
-fn tell_old(action: &Path, newer: &Path) {
+fn warn_old(action: &Path, newer: &Path) {
     let (action, newer) = (action.display(), newer.display());
     print::warn(&format!(
-        "warning: {newer} was changed after {action} was built: `remit build` makes it anew"
+        "warning: {newer} was changed after {action} was built: `remit build` builds it again"
     ));
 }
 
@@ -211,7 +197,7 @@ fn beside(action: &Path) -> Done<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Where what is compiled for tests is kept from one time to the next; without a place, nowhere.
+/// The folder for compiled components of tests; none if there is no folder for caches.
 fn cache() -> Option<PathBuf> {
     let base = remit_text::env::var("XDG_CACHE_HOME")
         .map(PathBuf::from)
@@ -221,9 +207,9 @@ fn cache() -> Option<PathBuf> {
     Some(folder.join("compiled"))
 }
 
-fn tell(test: &Ran, recorded: bool) {
+fn print_result(test: &TestResult, recorded: bool) {
     let took = format!("{:.2} s", test.took.as_secs_f64());
-    match (test.differs.is_empty(), recorded) {
+    match (test.passed, recorded) {
         (true, true) => say!("wrote   {}  {took}", test.name),
         (true, false) => say!("ok      {}  {took}", test.name),
         (false, _) => {
@@ -235,10 +221,10 @@ fn tell(test: &Ran, recorded: bool) {
     }
 }
 
-fn junit(action: &Path, ran: &[Ran]) -> Done<String> {
-    let mut suite = TestSuite::new(action.display().to_string());
-    for test in ran {
-        let status = if test.differs.is_empty() {
+fn junit(report: &TestReport) -> Done<String> {
+    let mut suite = TestSuite::new(report.action.display().to_string());
+    for test in &report.tests {
+        let status = if test.passed {
             TestCaseStatus::success()
         } else {
             let mut failed = TestCaseStatus::non_success(NonSuccessKind::Failure);
@@ -249,8 +235,8 @@ fn junit(action: &Path, ran: &[Ran]) -> Done<String> {
         case.set_time(test.took);
         suite.add_test_case(case);
     }
-    let mut report = Report::new("remit test");
-    report.add_test_suite(suite);
+    let mut junit = Report::new("remit test");
+    junit.add_test_suite(suite);
     let help = "this is a defect of Remit; report it";
-    report.to_string().map_err(|error| usage(format!("the report cannot be written: {error}"), help))
+    junit.to_string().map_err(|error| usage(format!("the report cannot be written: {error}"), help))
 }

@@ -174,7 +174,7 @@ pub async fn submit_request(host: &Host, signed: &Envelope) -> Result<RequestSta
         && !host.observed.is_noted(accepted.digest)
     {
         // Nobody has approved it yet, so that who asks must be one who may rehearse it.
-        blocking(|| crate::plan::may_rehearse(host, &host.rules()?, &accepted.by, action, &request.scope))?;
+        blocking(|| crate::plan::may_rehearse(host, &*host.rules()?, &accepted.by, action, &request.scope))?;
         let input = Input::of(input)?;
         let candidate = blocking(|| components::find(host, action.digest))?;
         let what = (&candidate, &input);
