@@ -106,7 +106,7 @@ fn an_old_order_to_unfreeze_does_not_lift_a_later_freeze() {
     Elsewhere::new(&world).sign("old.doc", "bob.key");
     world.remit(&["unfreeze", "--reason", "over"]).exits(0);
     world.remit(&["freeze", "--reason", "INC-10"]).exits(0);
-    world.remit(&["unfreeze", "--signed", "old.doc"]).exits(3).says("frozen again").says("sign a new one");
+    world.remit(&["unfreeze", "--signed", "old.doc"]).exits(3).says("frozen again").says("sign a new order");
     let frozen = world.remit(&["status", "--json"]).exits(3).json();
     assert_eq!(frozen["frozen"]["reason"], "INC-10");
     signed_elsewhere(&world, &unfreeze, "bob", "new.doc").exits(0);
@@ -293,7 +293,7 @@ fn a_request_that_its_requester_wrote_is_not_one_that_was_prepared() {
         "its plan is not what this host observes",
     );
     refused(&|request| request["not_before"] = "2026-01-01T00:00:00Z".into(), "ago");
-    refused(&|request| request["id"] = "req-01jd2m4k9x8s7t6v5w4y3z2a1b".into(), "its name says");
+    refused(&|request| request["id"] = "req-01jd2m4k9x8s7t6v5w4y3z2a1b".into(), "its identifier was made");
     refused(&|request| request["not_after"] = "2036-01-01T00:00:00Z".into(), "at most 24h");
     refused(&|request| request["requester"] = "alice".into(), "");
     assert!(world.remit(&["requests", "--all"]).out.contains("no request"));

@@ -111,7 +111,7 @@ fn attack_one_key_for_two() {
     let more =
         format!("\n[[principal]]\nname = \"dora\"\nkind = \"human\"\n[[principal.key]]\nfile = \"{key}\"\n");
     fs::write(&file, text + &more).unwrap();
-    world.remit(&["rules", "sign", "--key", "alice.key"]).exits(3).says("dora").says("publisher's too");
+    world.remit(&["rules", "sign", "--key", "alice.key"]).exits(3).says("dora").says("also a publisher's");
 }
 
 #[test]

@@ -208,7 +208,7 @@ fn witnesses_cosign_what_only_grows() {
         twin.grant(ACTION, &input(), &format!("g{round}"));
     }
     let refused = twin.remit(&["audit", "witness"]).exits(1);
-    assert!(refused.err.contains("another story"), "{}", refused.err);
+    assert!(refused.err.contains("another history"), "{}", refused.err);
 
     // One that is gone is reported; the other still signs.
     drop(second);
@@ -333,7 +333,7 @@ fn a_secret_that_was_disclosed_replays_until_it_expires() {
     let run = ran["run"].as_str().unwrap();
     assert_eq!(world.remit(&["replay", run, "--json"]).exits(0).json()["divergence"], Value::Null);
     world.remit(&["journal", "expire-undo", "--older-than", "0s"]).exits(0);
-    world.remit(&["replay", run]).exits(1).says("expired");
+    world.remit(&["replay", run]).exits(1).says("was deleted");
     world.audit_is_sound();
 }
 

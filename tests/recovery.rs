@@ -227,7 +227,7 @@ fn the_seal_key_changes_and_every_run_can_still_be_reverted() {
         world.remit(&["revert", &run]).exits(4).says("not the key");
     }
     fs::remove_file(&key).unwrap();
-    world.remit(&["revert", &run]).exits(4).says("not the key");
+    world.remit(&["revert", &run]).exits(4).says("is missing");
     assert!(!key.exists(), "no key is made up in its place");
     // A change of keys that was cut short right before its last step.
     fs::write(world.home().join("seal.key.new"), &new).unwrap();

@@ -153,7 +153,7 @@ fn attack_a_secret_in_the_words_of_a_failure() {
         let own = world.remit(&["show", &run, "--own-words"]).exits(0).out;
         assert!(own.contains(VALUE), "it did try: {own}");
         let events = fs::read(world.path("home/events.jsonl")).unwrap();
-        assert!(contains(&events, "the action's own words are not passed on"));
+        assert!(contains(&events, "the action's own words are not shown"));
         let ocsf = world.remit(&["audit", "export", "--format", "ocsf"]).exits(0).out;
         for text in [ran.out.as_bytes(), ran.err.as_bytes(), &events, ocsf.as_bytes()] {
             assert!(!contains(text, VALUE), "{ending}: {}", String::from_utf8_lossy(text));

@@ -92,7 +92,7 @@ fn read(text: &str) -> Result<Hours, String> {
         _ => return Err("it is more than days and hours".to_owned()),
     };
     if days.contains(',') {
-        return Err("it names several ranges of days: give the hours of each range by themselves".to_owned());
+        return Err("it names several ranges of days: give the hours of each by themselves".to_owned());
     }
     if days.starts_with(|c: char| c.is_ascii_digit()) {
         return Err("it does not begin with days, such as mon-sun".to_owned());
