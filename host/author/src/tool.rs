@@ -18,7 +18,7 @@ pub(crate) fn command(
 ) -> Result<Command, AuthorError> {
     let missing =
         || AuthorError::ToolMissing { tool: names[0].to_owned(), language, install: install.to_owned() };
-    let dir = std::path::absolute(&project.dir).map_err(|error| AuthorError::file(&project.dir, &error))?;
+    let dir = std::path::absolute(project.dir).map_err(|error| AuthorError::file(project.dir, &error))?;
     let mut places = vec![dir.join("node_modules/.bin"), dir.join(".venv/bin")];
     places.extend(std::env::split_paths(&path(project)));
     let found: PathBuf = names

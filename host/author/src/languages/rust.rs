@@ -97,7 +97,7 @@ pub(crate) fn build(project: &Folder<'_>) -> Result<Vec<u8>, AuthorError> {
         .env("CARGO_PROFILE_RELEASE_LTO", "fat")
         .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1")
         .env("CARGO_PROFILE_RELEASE_PANIC", "abort")
-        .env("CARGO_ENCODED_RUSTFLAGS", flags(&project.dir))
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(project.dir))
         .envs(project.environment.iter().cloned());
     let printed = tool::run(&mut command, "Rust", INSTALL).map_err(without_target)?;
     // Depending on its version, Cargo prints its path as given, with links, or resolved.
