@@ -328,7 +328,7 @@ fn attack_content_in_the_reason_why_a_request_is_void() {
         let mut lines = events.lines().filter(|line| line.contains(&id) && line.contains("request-voided"));
         lines.next().unwrap_or_else(|| panic!("{id} is not told to be void: {events}"))
     };
-    assert!(void(world.request("g")).contains("not passed on"), "{events}");
+    assert!(void(world.request("g")).contains("own words are not shown"), "{events}");
     assert!(void(world.request("other")).contains("rotate.rotate"), "{events}");
     world.audit_is_sound();
 }

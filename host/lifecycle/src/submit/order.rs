@@ -208,8 +208,8 @@ fn check_review(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, run:
         return refuse("it is no break-glass run".to_owned());
     };
     let state = RequestState::load(reader, rules, authority.request)?;
-    if by.name() == started.principal || by.name() == state.request.requester {
-        return refuse(format!("{} asked for it: somebody else must review it", by.name()));
+    if by.name() == state.request.requester || started.started_by.as_deref() == Some(by.name()) {
+        return refuse(format!("{} asked for it or started it: somebody else must review it", by.name()));
     }
     by.check_allowed(rules, reader, PolicyAction::Review, Some(&state.policy_request))
 }
