@@ -6,6 +6,7 @@
 pub mod bao;
 pub mod proxy;
 pub mod schema;
+pub mod server;
 pub mod witness;
 
 use std::fs;

@@ -81,7 +81,9 @@ fn main() -> ExitCode {
     remit_trust::when_an_agent_waits(|| {
         print::warn("note: waiting for the ssh-agent: touch your key, or answer its question, if it has one");
     });
-    start_log(cli.log_format, cli.verbose);
+    // What a server does, nobody sees at a terminal.
+    let least = u8::from(matches!(cli.command, Command::Serve(_)));
+    start_log(cli.log_format, cli.verbose.max(least));
     let home = home(cli.home);
     // A write beyond the file size limit (RLIMIT_FSIZE) then returns an error and does not end this process. Programs
     // that this process starts get the default signal handling again.

@@ -102,7 +102,7 @@ pub enum JournalError {
     },
     /// No request has this name.
     #[error("there is no request `{0}` in the journal")]
-    #[diagnostic(code("usage::request"), help("`remit requests --all` lists them"))]
+    #[diagnostic(code("usage::no_such_request"), help("`remit requests --all` lists them"))]
     NoSuchRequest(String),
     /// Several requests' names begin with this text.
     #[error("{}", ambiguous(.0, "requests", .1))]
@@ -110,7 +110,7 @@ pub enum JournalError {
     AmbiguousRequest(String, Vec<crate::RequestId>),
     /// No run has this name.
     #[error("there is no run `{0}` in the journal")]
-    #[diagnostic(code("usage::run"), help("`remit runs` lists them"))]
+    #[diagnostic(code("usage::no_such_run"), help("`remit runs` lists them"))]
     NoSuchRun(String),
     /// Several runs' names begin with this text.
     #[error("{}", ambiguous(.0, "runs", .1))]

@@ -204,6 +204,67 @@ impl Reader {
         Ok(runs)
     }
 
+    /// At most `most` runs that `wanted` wants, newest first, of those that started before `before`.
+    pub fn page(
+        &self,
+        before: Option<RunId>,
+        most: usize,
+        wanted: impl Fn(&RunSummary) -> bool,
+    ) -> Result<Vec<RunSummary>, JournalError> {
+        let mut found = Vec::new();
+        let mut failed = None;
+        // Pages are cut by record: names are in the order of their hosts' clocks, which may differ.
+        let mut past = before.is_none();
+        self.newest_runs(|_, record| {
+            if past {
+                match self.summary(record.run) {
+                    Ok(summary) if wanted(&summary) => found.push(summary),
+                    Ok(_) => {}
+                    Err(error) => failed = Some(error),
+                }
+            }
+            past = past || before == Some(record.run);
+            found.len() < most && failed.is_none()
+        })?;
+        failed.map_or(Ok(found), Err)
+    }
+
+    /// The summary of one run.
+    pub fn summary(&self, run: RunId) -> Result<RunSummary, JournalError> {
+        let mut summary = None;
+        // Of its records only those that tell where it stands: it may have thousands of calls.
+        for (_, record) in
+            self.records::<Record>("run = ?1 AND kind IN ('started', 'ended', 'phase')", &run.to_string())?
+        {
+            match record.event {
+                Event::Started(started) => summary = Some(RunSummary::of(run, record.at, *started)),
+                Event::Ended(Ended { state, detail, .. }) => {
+                    if let Some(summary) = &mut summary {
+                        (summary.state, summary.ended, summary.detail) =
+                            (Some(state), Some(record.at), Some(detail));
+                    }
+                }
+                // One that is being reverted has no state until that is done.
+                Event::Phase(entered) if entered.phase.reopens() => {
+                    if let Some(summary) = &mut summary {
+                        (summary.state, summary.ended, summary.detail) = (None, None, None);
+                    }
+                }
+                _ => {}
+            }
+        }
+        summary.ok_or_else(|| JournalError::NoSuchRun(run.to_string()))
+    }
+
+    /// The records of a run with a higher number than `seq`.
+    pub fn run_since(&self, run: &RunId, seq: u64) -> Result<Vec<(u64, Record)>, JournalError> {
+        // A name has 30 characters; what follows it is the number.
+        self.records(
+            "run = substr(?1, 1, 30) AND seq > CAST(substr(?1, 31) AS INTEGER)",
+            &format!("{run}{seq}"),
+        )
+    }
+
     /// The identifier of the newest run; none if there is no run.
     pub fn last(&self) -> Result<Option<RunId>, JournalError> {
         let mut last = None;

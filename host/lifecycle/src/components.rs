@@ -45,6 +45,30 @@ impl Home {
         Ok(Candidate::find(path, cache.as_ref())?)
     }
 
+    /// A component that was received, with its detached signature, and is in no file. It is not looked at yet.
+    pub fn received(&self, bytes: &[u8], signature: &str) -> Result<Candidate, Error> {
+        let folder = self.path().join("received");
+        let kept = |path: &Path, error: &std::io::Error| Error::kept(path, error);
+        remit_file::make_folder(&folder).map_err(|error| kept(&folder, &error))?;
+        let path = folder.join(format!("{}.wasm", remit_journal::RunId::new()));
+        let beside = folder.join(format!("{}.sig", path.display()));
+        let read = || {
+            remit_file::replace(&path, bytes).map_err(|error| kept(&path, &error))?;
+            remit_file::replace(&beside, signature.as_bytes()).map_err(|error| kept(&beside, &error))?;
+            Ok(Candidate::read(&path)?)
+        };
+        let candidate = read();
+        // Read whole: neither file is needed any more.
+        for file in [&path, &beside] {
+            if let Err(error) = fs::remove_file(file)
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                tracing::warn!(file = %file.display(), %error, "a received component cannot be removed");
+            }
+        }
+        candidate
+    }
+
     /// The cache of compiled components. Without it components are read and compiled again, which is slower but no reason
     /// to refuse a repair.
     pub(crate) fn open_cache(&self) -> Option<Cache> {
@@ -83,6 +107,13 @@ fn write(home: &Home, path: &Path, bytes: &[u8]) -> Result<fs::File, Error> {
     remit_file::make_folder(&folder)
         .and_then(|_| remit_file::replace(path, bytes))
         .map_err(|error| Error::kept(path, &error))
+}
+
+impl Host {
+    /// An action that is kept here, by its digest.
+    pub fn component(&self, digest: Digest) -> Result<Candidate, Error> {
+        find(self, digest)
+    }
 }
 
 /// Finds a kept component to run it, and checks its digest.

@@ -1,5 +1,6 @@
 //! `remit.toml`: the keys that this host trusts, the systems of each domain, notifiers and witnesses.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -34,6 +35,34 @@ pub struct Config {
     /// The witnesses that cosign the journal's checkpoints.
     #[serde(default)]
     pub witness: Vec<WitnessConfig>,
+    /// How `remit serve` is reached.
+    #[serde(default)]
+    pub server: ServerConfig,
+}
+
+/// `[server]` of the configuration.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerConfig {
+    /// The address and port to listen at. If it is not configured, `127.0.0.1:8520`.
+    pub listen: Option<SocketAddr>,
+    /// The URL by which clients reach the server, without a path. Calls by another host name are refused. If it is not
+    /// configured, the address, which must be of this machine alone then.
+    pub url: Option<String>,
+    /// The server's own certificate. Without it only this machine can be listened at.
+    pub tls: Option<TlsConfig>,
+}
+
+/// `[server.tls]` of the configuration: files in PEM, relative to the home. They are read again when they change.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// The server's certificate, with those between it and the root.
+    pub certificate: PathBuf,
+    /// The certificate's private key.
+    pub key: PathBuf,
+    /// The authorities one of which must have signed the client's certificate. If none are configured, clients need none.
+    pub client_authorities: Option<PathBuf>,
 }
 
 /// `[[witness]]` of the configuration.

@@ -110,6 +110,13 @@ pub enum Error {
         help("nothing was done; prepare it again, and sign exactly what was prepared")
     )]
     NotAccepted { what: &'static str, why: String },
+    /// A signed document that was accepted before.
+    #[error("this {what} is not accepted: it is on record already: a signed document counts once")]
+    #[diagnostic(
+        code(refused::on_record),
+        help("nothing was done; look at what is on record before you sign another")
+    )]
+    OnRecord { what: &'static str },
     /// The host stopped while a run was in progress.
     #[error("the host stopped before {run} came to its end")]
     #[diagnostic(code(doubt::stopped), help("the next start, or `remit recover`, brings it to a state"))]

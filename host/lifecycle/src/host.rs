@@ -11,6 +11,7 @@ use remit_sandbox::{Candidate, Sandbox};
 use remit_trust::Digest;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Mutex as Turns;
+use tokio_util::task::TaskTracker;
 
 use crate::keyring::Keyring;
 use crate::setup::{Setup, Watched};
@@ -37,6 +38,8 @@ pub struct Host {
     pub(crate) observed: Arc<Observed>,
     /// Configuration and rules, as they were read last.
     watched: Arc<Watched>,
+    /// The runs that this process started and that are in progress.
+    pub(crate) running: TaskTracker,
     /// Systems that replace those of the configuration.
     estate: Option<Estate>,
     /// The lock of the home, held as long as the host lives. It is shared, but exclusive for a change of keys.
@@ -87,6 +90,7 @@ impl Home {
             orders: Arc::default(),
             observed: Arc::default(),
             watched: Arc::new(Watched::new(self)),
+            running: TaskTracker::new(),
             estate: None,
             _presence: Arc::new(presence),
         };
@@ -123,6 +127,13 @@ impl Host {
     /// Replaces the systems of the configuration.
     pub fn serve(&mut self, estate: Estate) {
         self.estate = Some(estate);
+    }
+
+    /// Waits until every run that this process started has come to its end, and all of it is durable.
+    pub async fn finish(&self) -> Result<(), Error> {
+        self.running.close();
+        self.running.wait().await;
+        Ok(self.journal.flush().await?)
     }
 
     /// The gate that undoes the changes of a run.

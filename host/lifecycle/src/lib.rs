@@ -40,12 +40,12 @@ mod witness;
 pub use actor::Actor;
 pub use authority::{
     Approval, Asks, Budget, Budgets, Document, Does, Ending, Given, Hours, Identity, Lacks, Order, Power,
-    Powers, Prepared, Request, RequestState, Rules, StandingScope, Status, Trigger, What, Which, budgets,
-    check_authority, read_signed, waiting_for_room,
+    Powers, Prepared, Request, RequestState, Rules, Session, StandingScope, Status, Trigger, What, Which,
+    budgets, check_authority, read_signed, waiting_for_room,
 };
 pub use class::Class;
 pub use components::install;
-pub use config::{Config, Trust, WitnessConfig};
+pub use config::{Config, ServerConfig, TlsConfig, Trust, WitnessConfig};
 pub use doctor::{Finding, doctor};
 pub use error::Error;
 pub use expire::{expire_undo, prepare_expire_undo};
@@ -67,10 +67,10 @@ pub use run::{Finished, Started};
 pub use setup::Setup;
 pub use status::{Ends, Frozen, HostStatus, Open, frozen, status};
 pub use submit::{
-    Could, Decision, Explained, Needed, Ordered, RequestOptions, Said, Start, Target, could, differences,
-    explain, orders, prepare_decision, prepare_freeze, prepare_review, prepare_revoke, prepare_run_request,
-    prepare_standing_request, prepare_start, submit_decision, submit_order, submit_request, submit_start,
-    who_may_approve,
+    Could, Decision, Explained, Needed, Ordered, RequestOptions, Said, Start, Target, accept_session, could,
+    differences, explain, orders, prepare_decision, prepare_freeze, prepare_review, prepare_revoke,
+    prepare_run_request, prepare_session, prepare_standing_request, prepare_start, submit_decision,
+    submit_order, submit_request, submit_start, who_may_approve,
 };
 pub use time::{down_to, second};
 pub use timeline::{

@@ -170,7 +170,8 @@ pub(crate) fn may_rehearse(
     let reader = host.journal.reader()?;
     by.stands(&reader)?;
     let request = policy_request_of_rehearsal(&reader, rules, by, action, scope)?;
-    let verdict = rules.policies.may(&by.who(), PolicyAction::Rehearse, Some(&request), Timestamp::now(), &[]);
+    let verdict =
+        rules.policies.may(&by.who(), PolicyAction::Rehearse, Some(&request), Timestamp::now(), &[]);
     if verdict.allowed {
         return Ok(());
     }

@@ -126,7 +126,7 @@ pub(crate) async fn begin(
         sealer,
         _claim: claim,
     };
-    Ok(Started { run, end: tokio::spawn(running.finish()) })
+    Ok(Started { run, end: host.running.spawn(running.finish()) })
 }
 
 impl Running {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::NotifyError;
+use crate::error::NotifyError;
 
 /// One notifier, as it is in the file. Exactly one of `webhook`, `command` and `file` is set.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -5,33 +5,17 @@
 
 mod config;
 mod error;
+mod notice;
 mod sink;
 pub mod webhook;
 
 use std::path::Path;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use serde::Serialize;
-
 pub use config::NotifyConfig;
 pub use error::NotifyError;
+pub use notice::Notice;
 use sink::Sink;
-
-/// Something that people want to know about.
-#[derive(Clone, Debug, Serialize)]
-pub struct Notice {
-    /// The id, the same at each delivery of the event: a receiver recognises an event that it got twice.
-    pub id: String,
-    /// The kind: `run-reverted`, `requested`, …
-    pub kind: String,
-    /// When the event happened.
-    pub at: Timestamp,
-    /// What it is about: a run, a request, or `host`.
-    pub subject: String,
-    /// One sentence for a person.
-    pub summary: String,
-}
 
 /// The notifiers of the configuration, opened.
 #[derive(Debug)]

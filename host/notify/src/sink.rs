@@ -11,8 +11,10 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use ureq::Agent;
 
+use crate::config::NotifyConfig;
+use crate::error::NotifyError;
+use crate::notice::Notice;
 use crate::webhook::Secret;
-use crate::{Notice, NotifyConfig, NotifyError};
 
 /// The maximum size of an event in bytes; receivers refuse longer ones.
 const LONGEST: usize = 16 * 1024;

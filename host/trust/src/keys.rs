@@ -37,6 +37,27 @@ impl KeyId {
     }
 }
 
+/// Text that is no key id: 64 lower-case hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
+#[error("`{0}` is not the id of a key")]
+#[diagnostic(
+    code(usage::key),
+    help("it is the SHA-256 of the public key in hex; `remit principals` lists them")
+)]
+pub struct KeyIdError(String);
+
+impl std::str::FromStr for KeyId {
+    type Err = KeyIdError;
+
+    fn from_str(text: &str) -> Result<Self, KeyIdError> {
+        let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        if text.len() == 64 && text.bytes().all(digit) {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(KeyIdError(text.escape_debug().take(80).collect()))
+    }
+}
+
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

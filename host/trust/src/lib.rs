@@ -18,7 +18,7 @@ mod ssh;
 pub use digest::{Digest, DigestError};
 pub use error::{KeyError, SealError, SignatureError};
 pub use key_file::Key;
-pub use keys::{KeyId, SigningKey, VerifyingKey};
+pub use keys::{KeyId, KeyIdError, SigningKey, VerifyingKey};
 pub use remit_text::json::canonical;
 pub use seal::{Sealed, Sealer, private_seed, random};
 pub use secret::{Secret, SecretBytes, SecretText};

@@ -25,6 +25,7 @@ mod rules;
 mod run;
 mod runs;
 mod secret;
+mod serve;
 mod show;
 mod sign;
 mod signing;
@@ -85,6 +86,8 @@ pub(crate) enum Command {
     /// Check, test and explain policies.
     #[command(subcommand)]
     Policy(rules::Policy),
+    /// Serve the home over HTTP: others prepare, sign and submit from their own machines.
+    Serve(serve::Serve),
     /// Show the state of the host: frozen or not, who may approve what, what is running, what ends soon.
     Status(status::Status),
     /// List runs.
@@ -145,6 +148,7 @@ impl Command {
             Self::Principals(command) => command.run(&home),
             Self::Policy(command) => command.run(&home),
             Self::Run(command) => command.run(&home).await,
+            Self::Serve(command) => command.run(&home).await,
             Self::Status(command) => command.run(&home).await,
             Self::Runs(command) => command.run(&home).await,
             Self::Show(command) => command.run(&home),

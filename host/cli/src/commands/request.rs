@@ -12,7 +12,6 @@ use remit_lifecycle::{
     Asks, Does, Error, Home, Host, Hours, Power, Powers, RequestOptions, RequestState, RequestView, Rules,
     StandingScope, Status, Which, differences, prepare_run_request, prepare_standing_request, submit_request,
 };
-use remit_sandbox::{Candidate, Inspection};
 use serde_json::Value;
 
 use super::common::{Done, INPUT, input, notify, open_for, scope, usage, write};
@@ -163,7 +162,7 @@ impl Make {
         };
         let standing = match &candidate {
             Some(candidate) if self.standing => Some(StandingScope {
-                action: self.which(candidate, &host.setup()?.publishers)?,
+                action: Which::of(&host.setup()?.publishers, candidate, self.versions.as_ref())?,
                 hours: self.hours.clone(),
                 runs_per_hour: self.runs_per_hour,
                 changes_per_hour: self.changes_per_hour,
@@ -204,23 +203,6 @@ impl Make {
             triggers: self.triggers.clone(),
             break_glass: self.break_glass,
         }
-    }
-
-    fn which(&self, candidate: &Candidate, publishers: &remit_engine::Publishers) -> Done<Which> {
-        let found = Inspection::of(candidate)?;
-        let publisher = candidate.publisher(publishers)?;
-        Ok(match &self.versions {
-            None => Which::Digest(remit_journal::ActionRef {
-                digest: candidate.digest(),
-                name: found.name,
-                version: found.version,
-            }),
-            Some(versions) => Which::Published {
-                publisher: publisher.to_string(),
-                name: found.name,
-                versions: versions.clone(),
-            },
-        })
     }
 }
 

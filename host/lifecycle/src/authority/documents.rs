@@ -2,8 +2,10 @@
 //! no signature can pass for another.
 
 use jiff::{SignedDuration, Timestamp};
+use remit_engine::Publishers;
 use remit_gate::{Plan, Scope};
 use remit_journal::{ActionRef, RequestId, Revocation, RunId};
+use remit_sandbox::{Candidate, Inspection};
 use remit_trust::Digest;
 use remit_trust::dsse::Envelope;
 use serde::de::DeserializeOwned;
@@ -11,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{Hours, Powers};
+use crate::Error;
 
 /// The longest time that a request for a run may be valid.
 pub(crate) const MAX_TTL: SignedDuration = SignedDuration::from_hours(24);
@@ -64,6 +67,7 @@ documents! {
     Approval: "approval", 24 hours, by principal, at at;
     Trigger: "trigger", 1 hours, by principal, at at;
     Order: "order", 1 hours, by principal, at at;
+    Session: "session", 1 hours, by principal, at at;
 }
 
 /// A principal's request for authority: what is asked for, who may use it, and for how long.
@@ -145,6 +149,30 @@ pub enum Which {
         /// A range of versions, as Cargo writes them: `^1.2`.
         versions: semver::VersionReq,
     },
+}
+
+impl Which {
+    /// This action alone; or, with a range of versions, each that its publisher signs under its name.
+    pub fn of(
+        publishers: &Publishers,
+        candidate: &Candidate,
+        versions: Option<&semver::VersionReq>,
+    ) -> Result<Self, Error> {
+        let found = Inspection::of(candidate)?;
+        let publisher = candidate.publisher(publishers)?;
+        Ok(match versions {
+            None => Self::Digest(ActionRef {
+                digest: candidate.digest(),
+                name: found.name,
+                version: found.version,
+            }),
+            Some(versions) => Self::Published {
+                publisher: publisher.to_string(),
+                name: found.name,
+                versions: versions.clone(),
+            },
+        })
+    }
 }
 
 /// A principal's decision about a request: it approves or denies it.
@@ -248,6 +276,28 @@ pub enum What {
         /// The undo data of runs that ended before this time is deleted.
         ended_before: Timestamp,
     },
+}
+
+/// A principal lets a key that a client made up read and prepare in its name at a server, for a while. It is not put on
+/// record: it gives no power to change anything.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Session {
+    /// The name of the journal that it is for.
+    pub log: String,
+    /// The URL of the server that it is for. It is not valid at any other.
+    pub audience: String,
+    /// The name of the principal.
+    pub principal: String,
+    /// When it was made.
+    pub at: Timestamp,
+    /// The thumbprint of the client's key (RFC 7638, SHA-256, base64url).
+    pub thumbprint: String,
+}
+
+impl Session {
+    /// How long a session lasts from when its document was made.
+    pub const FOR: SignedDuration = SignedDuration::from_hours(1);
 }
 
 /// A parsed document whose signature is valid, by a key that is or was a principal's.

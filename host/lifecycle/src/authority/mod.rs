@@ -20,7 +20,7 @@ mod unreviewed;
 pub use budget::{Budget, Budgets, budgets, waiting_for_room};
 pub(crate) use budget::{Room, has_room, room_by_policies, waits};
 pub(crate) use covers::covers;
-pub use documents::{Approval, Asks, Document, Order, Request, StandingScope, Trigger, What, Which};
+pub use documents::{Approval, Asks, Document, Order, Request, Session, StandingScope, Trigger, What, Which};
 pub(crate) use documents::{MAX_STANDING, MAX_TTL, claimed, may_be_valid};
 pub(crate) use grant::{Grant, grant};
 pub use hours::Hours;

@@ -8,7 +8,7 @@ use remit_policy::{PolicyRequest, Subject};
 use super::powers::{Does, Powers};
 use super::rules::subject;
 use super::spent::{spent, spent_by_prefix};
-use super::{Asks, Identity, Request, RequestState, Rules, StandingScope, Which};
+use super::{Asks, Identity, Request, Rules, StandingScope, Which};
 use crate::Error;
 
 /// Fills in what the powers are to policies. The other facts stay as they are in `request`.
@@ -98,27 +98,27 @@ pub(crate) fn policy_request_of_rehearsal(
     Ok(with_powers(&Powers::of_rehearsal(scope), policy_request))
 }
 
-/// The policy request of a start of this request by the principal `starter`.
+/// The policy request of a start by the principal `starter`, from that of the request.
 pub(crate) fn policy_request_of_start(
     reader: &Reader,
-    state: &RequestState,
+    request: &PolicyRequest,
     starter: &str,
 ) -> Result<PolicyRequest, Error> {
     let spent_by_starter = spent(reader, |spent| spent.by_principal(starter))?;
-    Ok(PolicyRequest { spent_by_starter, ..state.policy_request.clone() })
+    Ok(PolicyRequest { spent_by_starter, ..request.clone() })
 }
 
-/// The policy request of a run under a standing scope, started by the principal `starter`. The run is bound to `steps`
+/// The policy request of a run under a standing scope, started by the principal `starter`, from that of the scope. The run is bound to `steps`
 /// for everything but reads, so policies are given the powers of these steps, and not those of the whole scope.
 pub(crate) fn policy_request_of_standing_run(
     reader: &Reader,
-    state: &RequestState,
+    (request, scope): (&PolicyRequest, &Scope),
     starter: &str,
     steps: &[Step],
 ) -> Result<PolicyRequest, Error> {
-    let powers = Powers::of_run(&Plan { steps: steps.to_vec() }, &state.request.scope);
+    let powers = Powers::of_run(&Plan { steps: steps.to_vec() }, scope);
     let spent_by_prefix = spent(reader, |spent| spent_by_prefix(spent, &powers))?;
-    let start = policy_request_of_start(reader, state, starter)?;
+    let start = policy_request_of_start(reader, request, starter)?;
     Ok(with_powers(
         &powers,
         PolicyRequest { standing: false, under_standing: true, spent_by_prefix, ..start },

@@ -187,7 +187,7 @@ impl<D: Document> Accepted<D> {
     /// Returns an error if the document is in the journal already.
     pub(crate) fn check_new(&self, on_record: impl IntoIterator<Item = Digest>) -> Result<(), Error> {
         if on_record.into_iter().any(|digest| digest == self.digest) {
-            return Err(refused::<D>("it is on record already: a signed document counts once"));
+            return Err(Error::OnRecord { what: D::NAME });
         }
         Ok(())
     }

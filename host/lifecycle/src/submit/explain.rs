@@ -165,10 +165,11 @@ fn may(
             // What a run under a standing scope would do is not known yet, so policies are asked about a run that changes
             // nothing.
             let standing = matches!(state.request.asks, Asks::Standing(_));
+            let request = &state.policy_request;
             let start = if standing {
-                policy_request_of_standing_run(reader, state, &who.name, &[])?
+                policy_request_of_standing_run(reader, (request, &state.request.scope), &who.name, &[])?
             } else {
-                policy_request_of_start(reader, state, &who.name)?
+                policy_request_of_start(reader, request, &who.name)?
             };
             check_start(reader, rules, &who, &start, &state.request.powers(), state)?;
             Ok(if state.request.break_glass {

@@ -149,7 +149,7 @@ pub async fn submit_start(
         // Approvals, revocations and budgets are read now, while no other run can start.
         let (trigger, state) = accept()?;
         let (rules, reader) = (host.rules()?, host.journal.reader()?);
-        let start = policy_request_of_start(&reader, &state, trigger.by.name())?;
+        let start = policy_request_of_start(&reader, &state.policy_request, trigger.by.name())?;
         check_start(&reader, &rules, &trigger.by.who(), &start, &state.request.powers(), &state)?;
         grant(&reader, &state, &trigger, state.request.scope.clone(), state.request.plan().cloned())
     })?;
@@ -198,7 +198,8 @@ async fn start_standing(
     let inside = blocking(|| {
         let (trigger, state) = accept()?;
         let (rules, reader) = (host.rules()?, host.journal.reader()?);
-        let start = policy_request_of_standing_run(&reader, &state, trigger.by.name(), &plan.steps)?;
+        let request = (&state.policy_request, &state.request.scope);
+        let start = policy_request_of_standing_run(&reader, request, trigger.by.name(), &plan.steps)?;
         let inside = match outside {
             Some(why) => Err(why),
             None => inside(&reader, &state, standing, &plan)?,

@@ -1,0 +1,85 @@
+//! What a client is told, or finds.
+
+use miette::Diagnostic;
+use serde::Deserialize;
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The server refused it or failed, and says why.
+    #[error("{}", .0.detail)]
+    Problem(Box<Problem>),
+    /// The server cannot be reached.
+    #[error("{url} cannot be reached: {why}")]
+    Unreachable {
+        /// The URL of the call.
+        url: String,
+        /// What the system or TLS said.
+        why: String,
+    },
+    /// The answer is not what a Remit server gives.
+    #[error("{url} does not answer as a Remit server: {why}")]
+    NotRemit {
+        /// The URL of the call.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The server prepared something else than what it was asked for. It was not signed.
+    #[error("the server prepared something else than it was asked for: {0}")]
+    Altered(String),
+    /// The principal's key cannot be used.
+    #[error(transparent)]
+    Key(#[from] remit_trust::KeyError),
+    /// The system gives no random numbers.
+    #[error("this system gives no random numbers")]
+    Random,
+    /// A value that cannot be serialised: a defect.
+    #[error("a call could not be written: {0}")]
+    Serialise(#[from] serde_json::Error),
+}
+
+/// A problem document (RFC 9457) of a server.
+#[derive(Debug, Deserialize)]
+pub struct Problem {
+    /// The status code.
+    pub status: u16,
+    /// What happened.
+    pub detail: String,
+    /// What to do next.
+    #[serde(default)]
+    pub help: Option<String>,
+    /// The error's code, as at the server: `refused::policy`.
+    pub code: String,
+    /// What can be signed and submitted instead.
+    #[serde(default)]
+    pub prepared: Option<serde_json::Value>,
+}
+
+impl Diagnostic for ClientError {
+    fn code<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
+        match self {
+            Self::Problem(problem) => Some(Box::new(&problem.code)),
+            Self::Key(error) => error.code(),
+            Self::Unreachable { .. } => Some(Box::new("failed::unreachable")),
+            Self::NotRemit { .. } => Some(Box::new("failed::answer")),
+            Self::Altered(_) => Some(Box::new("refused::altered")),
+            Self::Random | Self::Serialise(_) => Some(Box::new("failed::other")),
+        }
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
+        match self {
+            Self::Problem(problem) => Some(Box::new(problem.help.as_ref()?)),
+            Self::Key(error) => error.help(),
+            Self::Unreachable { .. } => Some(Box::new(
+                "look whether the server runs (`remit serve`), and whether its URL and certificate are right",
+            )),
+            Self::NotRemit { .. } => Some(Box::new("look whether the URL is that of a Remit server")),
+            Self::Altered(_) => {
+                Some(Box::new("nothing was signed; do not trust this server until you know why"))
+            }
+            Self::Random | Self::Serialise(_) => None,
+        }
+    }
+}

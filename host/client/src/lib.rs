@@ -1,0 +1,10 @@
+//! What talks to a server in a principal's name: it opens a session, proves each call, and signs what the server prepared after
+//! it looked at it.
+#![forbid(unsafe_code)]
+
+mod client;
+mod error;
+mod proof;
+
+pub use client::{About, Client, ToSign};
+pub use error::ClientError;

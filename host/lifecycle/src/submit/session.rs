@@ -1,0 +1,55 @@
+//! Sessions of a server: who may read and prepare without signing each call.
+
+use jiff::Timestamp;
+use remit_trust::KeyId;
+use remit_trust::dsse::Envelope;
+
+use crate::authority::{Accepted, Document as _, Identity, Prepared, Session};
+use crate::host::blocking;
+use crate::{Error, Host};
+
+/// Makes what is signed to let a key with this thumbprint read and prepare in a principal's name, at the server with this
+/// URL.
+pub fn prepare_session(
+    host: &Host,
+    by: &KeyId,
+    audience: &str,
+    thumbprint: &str,
+) -> Result<Prepared<Session>, Error> {
+    let by = host.identify(by)?;
+    let session = Session {
+        log: host.rules()?.log.clone(),
+        audience: audience.to_owned(),
+        principal: by.name().to_owned(),
+        at: Timestamp::now(),
+        thumbprint: thumbprint.to_owned(),
+    };
+    Prepared::new(session, &by)
+}
+
+/// Checks a signed session for the server with this URL: who signed it, and for which key.
+pub fn accept_session(host: &Host, signed: &Envelope, audience: &str) -> Result<(Identity, Session), Error> {
+    blocking(|| {
+        let (rules, reader) = (host.rules()?, host.journal.reader()?);
+        let accepted = Accepted::<Session>::check(&rules, &reader, signed)?;
+        if accepted.document.audience != audience {
+            let why = format!(
+                "it is for the server {}, and this one is {audience}",
+                accepted.document.audience.escape_debug()
+            );
+            return Err(Error::NotAccepted { what: Session::NAME, why });
+        }
+        Ok((accepted.by, accepted.document))
+    })
+}
+
+impl Host {
+    /// The principal that holds a key, if both count now and neither was revoked.
+    pub fn identify(&self, key: &KeyId) -> Result<Identity, Error> {
+        blocking(|| {
+            let by = self.rules()?.identify(key)?;
+            by.stands(&*self.journal.reader()?)?;
+            Ok(by)
+        })
+    }
+}

@@ -1,0 +1,69 @@
+//! Actions that are kept here.
+
+use std::time::Duration;
+
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use remit_lifecycle::install;
+use remit_trust::Digest;
+use schemars::JsonSchema;
+use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::app::App;
+use crate::exchange::{body, is_of_type, json};
+use crate::problem::{Answer, Problem};
+use crate::who::Caller;
+
+/// The header with the detached signature of a component, as `remit sign` and cosign write it.
+const SIGNATURE: &str = "remit-signature";
+
+/// An action that is kept here now.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "kept-action")]
+pub(crate) struct Kept {
+    /// The digest of its component.
+    digest: String,
+    /// The name in its manifest.
+    name: String,
+    /// The version in its manifest.
+    version: String,
+}
+
+pub(crate) async fn upload(
+    State(app): State<App>,
+    Path(digest): Path<String>,
+    _: Caller,
+    request: Request,
+) -> Answer<Response> {
+    let digest: Digest = digest.parse()?;
+    is_of_type(request.headers(), "application/wasm")?;
+    let signature = request.headers().get(SIGNATURE).and_then(|value| value.to_str().ok());
+    let Some(signature) = signature.map(ToOwned::to_owned) else {
+        return Err(
+            Problem::usage("the header Remit-Signature is missing").help("`remit sign` makes a signature")
+        );
+    };
+    let Ok(_room) = app.uploads.acquire().await else { return Err(no_room()) };
+    let bytes = body(request, &app).await?;
+    if Digest::of(&bytes) != digest {
+        return Err(Problem::usage(format!("the body is not {digest}, but {}", Digest::of(&bytes))));
+    }
+    let inspection = tokio::task::block_in_place(|| {
+        install(&app.host.home, &app.host.home.received(&bytes, &signature)?)
+    })?;
+    let kept = Kept { digest: digest.to_string(), name: inspection.name, version: inspection.version };
+    json(StatusCode::OK, &kept)
+}
+
+/// Waits for a turn to rehearse or to start something, which is kept until that is done.
+pub(crate) async fn heavy(app: &App) -> Answer<OwnedSemaphorePermit> {
+    let turn = tokio::time::timeout(Duration::from_secs(10), app.heavy.clone().acquire_owned()).await;
+    turn.ok().and_then(Result::ok).ok_or_else(no_room)
+}
+
+fn no_room() -> Problem {
+    let why = "as much is going on as this server lets at once";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "failed::room", why).retry_after(5)
+}

@@ -1,0 +1,288 @@
+//! Runs: started, listed, followed, proven.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse as _, Response};
+use futures_core::Stream;
+use remit_journal::{JournalError, Mode, Reader, RequestId, RunId, RunState, RunSummary};
+use remit_lifecycle::{
+    Error, Input, StoryView, Timeline, Trigger, prepare_start, preview_revert, submit_start,
+};
+use remit_trust::Digest;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::task::block_in_place;
+
+use super::actions::heavy;
+use super::requests::page_size;
+use super::sessions::{Signed, ToSign, signer, to_sign};
+use crate::app::App;
+use crate::exchange::{Json, Params, json, to_end};
+use crate::problem::{Answer, Problem};
+use crate::who::Caller;
+
+/// Which runs are listed.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Filter {
+    /// Only those in this state: `succeeded`, `failed`, `refused`, `reverted`, `held`, `in-doubt`, `rehearsed`, `unfinished`.
+    state: Option<String>,
+    /// Only those of actions of this name.
+    action: Option<String>,
+    /// Only those that this principal asked for or started.
+    principal: Option<String>,
+    /// Only those that were real: no rehearsals.
+    live: bool,
+    /// Only those that started before this one: `next` of the page before.
+    #[schemars(with = "Option<String>")]
+    before: Option<RunId>,
+    /// At most so many.
+    #[schemars(range(min = 1, max = 200))]
+    limit: Option<u16>,
+}
+
+/// A page of runs.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "page-of-runs")]
+pub(crate) struct Page {
+    /// The runs, newest first.
+    #[schemars(schema_with = "summaries")]
+    runs: Vec<RunSummary>,
+    /// For `before`, to get the next page; none after the last.
+    #[schemars(with = "Option<String>")]
+    next: Option<RunId>,
+}
+
+fn summaries(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "array", "items": {"$ref": "#/components/schemas/run-summary"}})
+}
+
+impl Filter {
+    fn wants(&self, run: &RunSummary) -> bool {
+        let state = run.state.map_or("unfinished", RunState::name);
+        self.state.as_ref().is_none_or(|wanted| wanted == state)
+            && self.action.as_ref().is_none_or(|name| run.action.name == *name)
+            && self.principal.as_ref().is_none_or(|name| {
+                run.principal == *name || run.started_by.as_ref().is_some_and(|by| by == name)
+            })
+            && (!self.live || run.mode == Mode::Live)
+    }
+}
+
+pub(crate) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Params(filter): Params<Filter>,
+) -> Answer<Response> {
+    let size = page_size(filter.limit)?;
+    let mut runs = block_in_place(|| {
+        let reader = app.host.journal.reader()?;
+        // One more, to know whether there is a next page.
+        reader.page(filter.before, size + 1, |run| caller.sees_run(run) && filter.wants(run))
+    })?;
+    let next = if runs.len() > size {
+        runs.truncate(size);
+        runs.last().map(|run| run.run)
+    } else {
+        None
+    };
+    json(StatusCode::OK, &Page { runs, next })
+}
+
+/// A run that the caller may see. One that it may not see is not there.
+fn seen(reader: &Reader, caller: &Caller, name: &str) -> Answer<RunSummary> {
+    let run = reader.find(name)?;
+    let summary = reader.summary(run)?;
+    if caller.sees_run(&summary) {
+        return Ok(summary);
+    }
+    Err(JournalError::NoSuchRun(name.escape_debug().take(80).collect()).into())
+}
+
+pub(crate) async fn show(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    caller: Caller,
+) -> Answer<Response> {
+    block_in_place(|| {
+        let reader = app.host.journal.reader()?;
+        let run = seen(&reader, &caller, &name)?.run;
+        let records = reader.run(&run)?;
+        let story = Timeline::of(run, &records)?;
+        json(StatusCode::OK, &StoryView::of(run, &story, &records))
+    })
+}
+
+pub(crate) async fn preview(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    caller: Caller,
+) -> Answer<Response> {
+    let run = seen(&*app.host.journal.reader()?, &caller, &name)?.run;
+    json(StatusCode::OK, &preview_revert(&app.host, run, false).await?.view(run, true))
+}
+
+pub(crate) async fn prove(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    caller: Caller,
+) -> Answer<Response> {
+    block_in_place(|| {
+        let reader = app.host.journal.reader()?;
+        let run = seen(&reader, &caller, &name)?.run;
+        let home = &app.host.home;
+        json(StatusCode::OK, &reader.prove(&run, &home.signer(&home.load()?)?)?)
+    })
+}
+
+/// What is to be started.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "prepare-run")]
+pub(crate) struct Prepare {
+    /// The id of the key that will sign it. If it is left out, the key that opened the session.
+    #[serde(default)]
+    key: Option<String>,
+    /// The request under which it starts.
+    #[schemars(with = "String")]
+    request: RequestId,
+    /// Under a standing scope: the action, by its digest.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    action: Option<Digest>,
+    /// Under a standing scope: what it is given.
+    #[serde(default)]
+    input: Option<Value>,
+    /// Under a standing scope: why.
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+pub(crate) async fn prepare(
+    State(app): State<App>,
+    caller: Caller,
+    Json(asked): Json<Prepare>,
+) -> Answer<Response> {
+    let by = signer(&app, &caller, asked.key.as_deref())?;
+    let what = match (asked.action, &asked.input) {
+        (None, None) => None,
+        (Some(action), Some(input)) => Some((app.host.component(action)?, Input::of(input)?)),
+        _ => return Err(Problem::usage("under a standing scope, name both `action` and `input`")),
+    };
+    let what = what.as_ref().map(|(candidate, input)| (candidate, input));
+    to_sign(&prepare_start(&app.host, &by, asked.request, what, asked.reason.as_deref())?)
+}
+
+/// What starts a run.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "start-run")]
+pub(crate) struct Start {
+    /// The signed trigger.
+    document: Signed,
+    /// Under a standing scope: what the action is given, which the trigger has the digest of.
+    #[serde(default)]
+    input: Option<Value>,
+}
+
+/// A run that was started.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "started-run")]
+pub(crate) struct Started {
+    /// Its name.
+    #[schemars(with = "String")]
+    run: RunId,
+}
+
+pub(crate) async fn start(State(app): State<App>, Json(start): Json<Start>) -> Answer<Response> {
+    if *app.stopping.borrow() {
+        let why = "the server is about to stop, and starts nothing more";
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "failed::stopping", why).retry_after(10));
+    }
+    let (envelope, trigger) = start.document.read::<Trigger>(&app)?;
+    let what = match &start.input {
+        Some(input) => Some((app.host.component(trigger.action)?, Input::of(input)?)),
+        None => None,
+    };
+    let turn = heavy(&app).await?;
+    let host = app.host.clone();
+    let begun = to_end(async move {
+        let _turn = turn;
+        let what = what.as_ref().map(|(candidate, input)| (candidate, input));
+        let start = submit_start(&host, &envelope, what).await?;
+        // Whoever is told of a run finds it after a crash, too.
+        host.journal.flush().await?;
+        Ok::<_, Error>(start)
+    })
+    .await?;
+    match begun {
+        Ok(remit_lifecycle::Start::Started(started)) => {
+            json(StatusCode::ACCEPTED, &Started { run: started.run })
+        }
+        Ok(remit_lifecycle::Start::Outside { request, why }) => {
+            let prepared = serde_json::to_value(ToSign::from(&*request)).map_err(Error::from)?;
+            let why = format!("{} does not cover this: {why}", trigger.id);
+            let help = "it can be asked for instead: sign `prepared`, and submit it as a request";
+            Err(Problem::new(StatusCode::CONFLICT, "refused::outside", why).help(help).prepared(prepared))
+        }
+        // The answer was lost, and the client asks again.
+        Err(Error::OnRecord { .. }) => json(StatusCode::ACCEPTED, &Started { run: trigger.run }),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// How long a stream may say nothing.
+const SILENCE: Duration = Duration::from_secs(15);
+
+pub(crate) async fn follow(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    caller: Caller,
+) -> Answer<Response> {
+    let run = seen(&*app.host.journal.reader()?, &caller, &name)?.run;
+    let Ok(room) = app.streams.clone().try_acquire_owned() else {
+        let why = "as many streams are open as this server lets";
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "failed::room", why).retry_after(10));
+    };
+    let stream = records(app, run, room);
+    Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(SILENCE)).into_response())
+}
+
+/// The records of a run, each as an event with its number as id, until the run has come to an end.
+fn records(
+    app: App,
+    run: RunId,
+    room: tokio::sync::OwnedSemaphorePermit,
+) -> impl Stream<Item = Result<Event, Infallible>> {
+    async_stream::stream! {
+        let _room = room;
+        let mut written = app.records.clone();
+        let mut stopping = app.stopping.clone();
+        let mut told = 0;
+        loop {
+            written.mark_unchanged();
+            let read = block_in_place(|| {
+                let reader = app.host.journal.reader()?;
+                Ok::<_, JournalError>((reader.run_since(&run, told)?, reader.summary(run)?.state))
+            });
+            let Ok((records, state)) = read else { return };
+            for (seq, record) in records {
+                told = seq;
+                let Ok(text) = serde_json::to_string(&record) else { return };
+                yield Ok(Event::default().id(seq.to_string()).event(record.event.kind()).data(remit_text::json_text(&text)));
+            }
+            if state.is_some() {
+                return;
+            }
+            tokio::select! {
+                changed = written.changed() => if changed.is_err() { return },
+                _ = stopping.wait_for(|stop| *stop) => return,
+            }
+        }
+    }
+}

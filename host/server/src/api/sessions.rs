@@ -1,0 +1,132 @@
+//! What every call that is about a document has in common, and the document that opens a session.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use remit_lifecycle::{Document, Prepared, prepare_session, read_signed};
+use remit_trust::KeyId;
+use remit_trust::dsse::Envelope;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::app::App;
+use crate::exchange::{Json, json};
+use crate::problem::{Answer, Problem};
+use crate::who::{self, Caller};
+
+/// A document that waits for its signature: the first two fields of a DSSE envelope. Look at what the payload says before you
+/// sign it: DSSE's pre-authentication encoding of both.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "to-sign")]
+pub(crate) struct ToSign {
+    /// The type of the document.
+    payload_type: &'static str,
+    /// The document in canonical JSON (RFC 8785), in base64.
+    payload: String,
+    /// The id of the key that is to sign it.
+    keyid: String,
+}
+
+impl<D: Document> From<&Prepared<D>> for ToSign {
+    fn from(prepared: &Prepared<D>) -> Self {
+        Self {
+            payload_type: prepared.payload_type(),
+            payload: STANDARD.encode(prepared.payload()),
+            keyid: prepared.key.to_string(),
+        }
+    }
+}
+
+/// The answer with a document that waits for its signature.
+pub(crate) fn to_sign<D: Document>(prepared: &Prepared<D>) -> Answer<Response> {
+    json(StatusCode::OK, &ToSign::from(prepared))
+}
+
+/// A signed document: a DSSE envelope.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Signed(Box<RawValue>);
+
+impl JsonSchema for Signed {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "envelope".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A DSSE envelope (github.com/secure-systems-lab/dsse, protocol v1.0.2).",
+            "type": "object",
+            "properties": {
+                "payload": {"type": "string", "contentEncoding": "base64"},
+                "payloadType": {"type": "string"},
+                "signatures": {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": {
+                        "type": "object",
+                        "properties": {
+                            "keyid": {"type": "string"},
+                            "sig": {"type": "string", "contentEncoding": "base64"},
+                        },
+                        "required": ["sig"],
+                        "additionalProperties": false,
+                    },
+                },
+            },
+            "required": ["payload", "payloadType", "signatures"],
+            "additionalProperties": false,
+        })
+    }
+}
+
+impl Signed {
+    /// The envelope, and what it claims to say: whether the signature holds is checked when it is submitted.
+    pub(crate) fn read<D: Document>(&self, app: &App) -> Answer<(Envelope, D)> {
+        let no_signature = || Err(remit_trust::SignatureError::Missing.into());
+        Ok(read_signed::<D>(&*app.host.rules()?, self.0.get().as_bytes(), no_signature, "the body")?)
+    }
+}
+
+/// The key that is to sign what is prepared: the one that was asked for, if it is the caller's; otherwise the session's.
+pub(crate) fn signer(app: &App, caller: &Caller, wanted: Option<&str>) -> Answer<KeyId> {
+    let Some(wanted) = wanted else { return Ok(caller.0.key.clone()) };
+    let by = app.host.identify(&wanted.parse()?)?;
+    if by.name() == caller.0.name() {
+        return Ok(by.key);
+    }
+    let why = format!("the key {} is not one of {}", by.key.short(), caller.0.name());
+    Err(Problem::new(StatusCode::FORBIDDEN, "refused::identity", why))
+}
+
+/// Who wants a session.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "prepare-session")]
+pub(crate) struct Prepare {
+    /// The id of the principal's key, which will sign it.
+    key: String,
+    /// The thumbprint of the key that the client made up for the session (RFC 7638, SHA-256).
+    thumbprint: String,
+}
+
+pub(crate) async fn prepare(State(app): State<App>, Json(asked): Json<Prepare>) -> Answer<Response> {
+    to_sign(&prepare_session(&app.host, &asked.key.parse()?, &app.url, &asked.thumbprint)?)
+}
+
+/// What opens a session.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "open-session")]
+pub(crate) struct Open {
+    /// A document of the type `application/vnd.remit.session.v1+json`, which the principal's key signed.
+    document: Signed,
+}
+
+pub(crate) async fn open(State(app): State<App>, Json(open): Json<Open>) -> Answer<Response> {
+    let (envelope, _) = open.document.read::<remit_lifecycle::Session>(&app)?;
+    json(StatusCode::CREATED, &who::open(&app, &envelope)?)
+}

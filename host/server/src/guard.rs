@@ -1,0 +1,109 @@
+//! What every call passes before its route, and every answer after it.
+
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{CACHE_CONTROL, HOST, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument as _;
+
+use crate::app::App;
+use crate::problem::Problem;
+use crate::routes::{self, ROUTES};
+
+/// The header with the name of one call, in logs and answers.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// How long a body may take to arrive and an answer to begin. Actions have limits of their own, in their scopes.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// All routes, behind the checks.
+pub(crate) fn service(app: &App) -> Router {
+    routes::router(app.clone())
+        .fallback(|| async {
+            Problem::new(StatusCode::NOT_FOUND, "usage::no_such_route", "there is no such route")
+        })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "usage::method", "this route has other methods")
+        })
+        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
+            let why = "the server failed at this call; the journal is as it was";
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "failed::defect", why).into_response()
+        }))
+        .layer(from_fn_with_state(app.clone(), pass))
+}
+
+async fn pass(State(app): State<App>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let id = request_id(&request);
+    let route = route_of(&request);
+    let span = tracing::info_span!("call", id = id.to_str().unwrap_or_default(), route);
+    let answer = async {
+        match refusal(&app, &request) {
+            Some(problem) => problem.into_response(),
+            None => match tokio::time::timeout(PATIENCE, next.run(request)).await {
+                Ok(response) => response,
+                Err(_) => {
+                    let why = "the call took too long; what it began goes on";
+                    Problem::new(StatusCode::GATEWAY_TIMEOUT, "failed::time", why).into_response()
+                }
+            },
+        }
+    };
+    let mut response = answer.instrument(span).await;
+    app.metrics.answered(route, response.status().as_u16(), began.elapsed().as_secs_f64());
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, id);
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+/// The client's own name for the call, if it is a plain one; otherwise a new one.
+fn request_id(request: &Request) -> HeaderValue {
+    let plain = |value: &&HeaderValue| {
+        value.len() <= 64
+            && !value.is_empty()
+            && value.as_bytes().iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+    };
+    let new = || HeaderValue::from_str(&ulid::Ulid::generate().to_string());
+    match request.headers().get(REQUEST_ID).filter(plain) {
+        Some(given) => given.clone(),
+        None => new().unwrap_or_else(|_| HeaderValue::from_static("none")),
+    }
+}
+
+/// The name of the route; never what a client wrote.
+fn route_of(request: &Request) -> &'static str {
+    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let found = ROUTES.iter().find(|route| Some(route.path) == path && route.method == request.method());
+    found.map_or("none", |route| route.id)
+}
+
+/// Why a call is refused, whatever its route. A page of another site that a browser shows cannot call this server: not under a
+/// name of its own (DNS rebinding), nor across origins.
+fn refusal(app: &App, request: &Request) -> Option<Problem> {
+    let mut named = request.headers().get_all(HOST).iter();
+    let host = match (request.uri().authority(), named.next(), named.next()) {
+        (_, _, Some(_)) => None,
+        (Some(authority), None, None) => Some(authority.as_str()),
+        (Some(authority), Some(host), None) if host == authority.as_str() => Some(authority.as_str()),
+        (Some(_), Some(_), None) => None,
+        (None, host, None) => host.and_then(|host| host.to_str().ok()),
+    };
+    if !host.is_some_and(|host| app.hosts.iter().any(|known| known.eq_ignore_ascii_case(host))) {
+        let why = "this server is not called like this";
+        let help = "call it by its URL: `url` of [server] in remit.toml";
+        return Some(Problem::new(StatusCode::MISDIRECTED_REQUEST, "refused::host", why).help(help));
+    }
+    let mut origins = request.headers().get_all(ORIGIN).iter();
+    if origins.any(|origin| origin.as_bytes() != app.url.as_bytes()) {
+        let why = "this call comes from a page of another site";
+        return Some(Problem::new(StatusCode::FORBIDDEN, "refused::origin", why));
+    }
+    None
+}

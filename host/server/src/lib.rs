@@ -1,0 +1,150 @@
+//! The server: one process holds the credentials, the keys and the journal; who is outside can do nothing but prepare, sign
+//! and submit. Nothing is decided here: every route calls [`remit_lifecycle`], and looks only at who may read.
+#![forbid(unsafe_code)]
+
+mod api;
+mod app;
+mod error;
+mod exchange;
+mod guard;
+mod listen;
+mod metrics;
+mod openapi;
+mod problem;
+mod routes;
+mod who;
+mod work;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use remit_lifecycle::{Config, Home, Host, recover};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+
+use app::{App, Shared};
+pub use error::ServeError;
+use listen::Tls;
+
+/// Where a server listens if nobody says.
+const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8520);
+/// How many rehearsals, uploads and starts are worked on at once.
+const HEAVY: usize = 8;
+/// How many components may be received at once.
+const UPLOADS: usize = 2;
+/// How many streams may be open at once.
+const STREAMS: usize = 1_000;
+
+/// A server that listens, and has not begun to serve.
+pub struct Server {
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    host: Host,
+    url: String,
+    hosts: Vec<String>,
+}
+
+impl Server {
+    /// Opens the home, brings every run that a killed host left to a state, and listens.
+    pub async fn start(home: &Home) -> Result<Self, ServeError> {
+        let config = home.load()?;
+        let address = config.server.listen.unwrap_or(LISTEN);
+        let tls =
+            config.server.tls.as_ref().map(|tls| Tls::open(home.path(), tls)).transpose()?.map(Arc::new);
+        if tls.is_none() && !listen::is_local(address) {
+            return Err(ServeError::Config {
+                why: format!("`listen` is {address}, which others reach, and there is no certificate"),
+                help: "add [server.tls], or listen at 127.0.0.1 and let a proxy on this machine do TLS",
+            });
+        }
+        let host = home.open()?;
+        for run in recover(&host).await?.recovered {
+            tracing::warn!(run = %run.run, state = %run.state, "a run that was left behind was recovered");
+        }
+        let refused = |error: std::io::Error| ServeError::Listen {
+            address: address.to_string(),
+            why: error.to_string(),
+        };
+        let listener = TcpListener::bind(address).await.map_err(refused)?;
+        // The port, where the system chose it.
+        let address = listener.local_addr().map_err(refused)?;
+        let url = url(&config, address, tls.is_some())?;
+        let mut hosts = vec![authority(&url).to_owned()];
+        if listen::is_local(address) {
+            hosts.extend([address.to_string(), format!("localhost:{}", address.port())]);
+        }
+        Ok(Self { listener, tls, host, url, hosts })
+    }
+
+    /// The URL by which clients reach it.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Serves until `stop`. Runs that go on are then brought to their end; none is started any more.
+    pub async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), ServeError> {
+        let (stopping, stopped) = watch::channel(false);
+        let (records, grown) = watch::channel(0);
+        let host = self.host;
+        let app = App::new(Shared {
+            host: host.clone(),
+            url: self.url,
+            hosts: self.hosts,
+            description: openapi::description(),
+            sessions: who::Sessions::default(),
+            metrics: metrics::Metrics::default(),
+            records: grown,
+            stopping: stopped.clone(),
+            heavy: Arc::new(Semaphore::new(HEAVY)),
+            uploads: Semaphore::new(UPLOADS),
+            streams: Arc::new(Semaphore::new(STREAMS)),
+        });
+        let looks = tokio::spawn(work::look(host.clone(), records));
+        let rounds = tokio::spawn(work::rounds(app.clone()));
+        let service = guard::service(&app);
+        let served = tokio::spawn(listen::listen(self.listener, self.tls, app, service));
+        stop.await;
+        tracing::info!("stopping: nothing more is started");
+        stopping.send_replace(true);
+        let _ = served.await;
+        let _ = rounds.await;
+        host.finish().await?;
+        looks.abort();
+        Ok(())
+    }
+}
+
+/// The URL by which clients reach the server, without a slash at its end.
+fn url(config: &Config, address: SocketAddr, tls: bool) -> Result<String, ServeError> {
+    let scheme = if tls { "https" } else { "http" };
+    let Some(url) = &config.server.url else {
+        if address.ip().is_unspecified() {
+            return Err(ServeError::Config {
+                why: format!("`listen` is {address}, every address of this machine, and `url` is missing"),
+                help: "say in `url` by which name clients reach it, such as https://remit.example",
+            });
+        }
+        return Ok(format!("{scheme}://{address}"));
+    };
+    let url = url.trim_end_matches('/');
+    let parsed: Option<hyper::Uri> = url.parse().ok();
+    let plain = parsed.is_some_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.path() == "/"
+            && uri.query().is_none()
+            && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+    });
+    if plain && !url.ends_with('/') {
+        return Ok(url.to_owned());
+    }
+    Err(ServeError::Config {
+        why: format!("`url` is `{}`", url.escape_debug()),
+        help: "write the scheme and the name, and no path: https://remit.example",
+    })
+}
+
+/// The name and port of a URL.
+fn authority(url: &str) -> &str {
+    url.split_once("://").map_or(url, |(_, authority)| authority)
+}

@@ -1,0 +1,79 @@
+//! What is counted, in Prometheus' text format.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+/// One kind of call. Never a name, a path's content or anything else that a client chose.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Call {
+    route: &'static str,
+    status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct State {
+    state: &'static str,
+}
+
+/// The server's counters.
+pub(crate) struct Metrics {
+    registry: Registry,
+    calls: Family<Call, Counter>,
+    seconds: Histogram,
+    /// Connections that are open.
+    pub(crate) connections: Gauge,
+    runs: Family<State, Gauge>,
+    requests: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("remit");
+        let calls = Family::default();
+        registry.register("http_calls", "Answered calls, by route and status", calls.clone());
+        let seconds = Histogram::new(exponential_buckets(0.001, 4.0, 8));
+        registry.register(
+            "http_call_seconds",
+            "How long calls took until their answer began",
+            seconds.clone(),
+        );
+        let connections = Gauge::default();
+        registry.register("http_connections", "Open connections", connections.clone());
+        let runs = Family::default();
+        registry.register("runs_open", "Runs that are going on, held or in doubt", runs.clone());
+        let requests = Gauge::default();
+        registry.register("requests_waiting", "Requests that wait for approvals", requests.clone());
+        Self { registry, calls, seconds, connections, runs, requests }
+    }
+}
+
+impl Metrics {
+    pub(crate) fn answered(&self, route: &'static str, status: u16, seconds: f64) {
+        self.calls.get_or_create(&Call { route, status }).inc();
+        self.seconds.observe(seconds);
+    }
+
+    /// What the journal says now.
+    pub(crate) fn stands(&self, status: &remit_lifecycle::HostStatus) {
+        let set = |state, runs: usize| {
+            self.runs.get_or_create(&State { state }).set(i64::try_from(runs).unwrap_or(i64::MAX));
+        };
+        set("going-on", status.going_on.len());
+        set("held", status.held.len());
+        set("in-doubt", status.in_doubt.len());
+        self.requests.set(i64::try_from(status.waiting.len()).unwrap_or(i64::MAX));
+    }
+
+    /// All of it in `OpenMetrics` text.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}

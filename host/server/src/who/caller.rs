@@ -1,0 +1,131 @@
+//! Sessions: a principal's key signs once that a key which the client made up may read in its name for a while. Whoever
+//! holds that key then needs no more of the first, which may be on a hardware token. A session only reads and prepares: what
+//! changes anything carries its own signature.
+
+use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
+use remit_journal::RunSummary;
+use remit_lifecycle::{Identity, Request, Session, accept_session};
+use remit_trust::dsse::Envelope;
+use remit_trust::principals::PrincipalKind;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::dpop::{self, Call};
+use super::session::Opened;
+use crate::app::App;
+use crate::problem::{Answer, Problem};
+
+/// A session, as its client is told of it.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "session")]
+pub(crate) struct NewSession {
+    /// The token, for `Authorization: DPoP`.
+    access_token: String,
+    /// `DPoP`: each call needs a proof by the session's key (RFC 9449).
+    token_type: &'static str,
+    /// For how many seconds it is good.
+    expires_in: i64,
+    /// The principal in whose name it reads.
+    principal: String,
+}
+
+/// Opens a session for whoever signed this document.
+pub(crate) fn open(app: &App, signed: &Envelope) -> Answer<NewSession> {
+    let (by, session) = accept_session(&app.host, signed, &app.url)?;
+    let now = Timestamp::now();
+    let random = remit_trust::random()?;
+    let token = URL_SAFE_NO_PAD.encode(random);
+    let until = session.at.saturating_add(Session::FOR).unwrap_or(now);
+    let opened = Opened { key: by.key.clone(), thumbprint: session.thumbprint, until };
+    if !app.sessions.keep(&token, opened, now) {
+        let why = "there are as many sessions as this server keeps";
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "failed::room", why).retry_after(60));
+    }
+    Ok(NewSession {
+        access_token: token,
+        token_type: "DPoP",
+        expires_in: until.duration_since(now).as_secs(),
+        principal: by.name().to_owned(),
+    })
+}
+
+/// The principal that makes a call.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller(pub(crate) Identity);
+
+impl Caller {
+    /// Whether it may read what is on record of a request. People see everything; software sees what it asked for or may start.
+    pub(crate) fn sees(&self, request: &Request) -> bool {
+        self.is_human()
+            || request.requester == self.0.name()
+            || request.triggers.iter().any(|name| name == self.0.name())
+    }
+
+    /// Whether it may read what is on record of a run: as for requests.
+    pub(crate) fn sees_run(&self, run: &RunSummary) -> bool {
+        self.is_human() || run.principal == self.0.name() || run.started_by.as_deref() == Some(self.0.name())
+    }
+
+    /// An error unless it is a person.
+    pub(crate) fn is_person(&self) -> Answer<()> {
+        if self.is_human() {
+            return Ok(());
+        }
+        let why = format!("{} is software, and this is told to people only", self.0.name());
+        Err(Problem::new(StatusCode::FORBIDDEN, "refused::reader", why))
+    }
+
+    fn is_human(&self) -> bool {
+        self.0.principal.kind == PrincipalKind::Human
+    }
+}
+
+const CHALLENGE: &str = "DPoP algs=\"ES256 EdDSA\"";
+const BAD_PROOF: &str = "DPoP error=\"invalid_dpop_proof\", algs=\"ES256 EdDSA\"";
+const BAD_TOKEN: &str = "DPoP error=\"invalid_token\", algs=\"ES256 EdDSA\"";
+
+fn unproven(why: impl Into<String>, challenge: &'static str) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "refused::session", why)
+        .help("open a session (POST /api/v1/sessions), then send its token and a DPoP proof with each call")
+        .challenge(challenge)
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Answer<Self> {
+        let authorization = one(parts, AUTHORIZATION.as_str(), CHALLENGE)?;
+        let Some(token) = authorization.strip_prefix("DPoP ") else {
+            return Err(unproven("the Authorization header is not of the scheme DPoP", CHALLENGE));
+        };
+        let Some(session) = app.sessions.find(token, Timestamp::now()) else {
+            return Err(unproven(
+                "this token is of no session of this server, or of one that has ended",
+                BAD_TOKEN,
+            ));
+        };
+        let proof = one(parts, "dpop", BAD_PROOF)?;
+        let url = format!("{}{}", app.url, parts.uri.path());
+        let call = Call { method: parts.method.as_str(), url: &url, token, thumbprint: &session.thumbprint };
+        dpop::check(&proof, &call, &app.sessions.used)
+            .map_err(|why| unproven(format!("this DPoP proof is not accepted: {why}"), BAD_PROOF))?;
+        // Its key may have been revoked since, or its time may be over.
+        Ok(Self(app.host.identify(&session.key)?))
+    }
+}
+
+/// A header that is there exactly once.
+fn one(parts: &Parts, name: &str, challenge: &'static str) -> Answer<String> {
+    let mut all = parts.headers.get_all(name).iter();
+    match (all.next().map(|value| value.to_str()), all.next()) {
+        (Some(Ok(value)), None) => Ok(value.to_owned()),
+        (None, _) => Err(unproven(format!("the {name} header is missing"), challenge)),
+        _ => Err(unproven(format!("the {name} header is there more than once, or is no text"), challenge)),
+    }
+}

@@ -1,0 +1,109 @@
+//! What the server does by itself: it recovers what a killed host left, tells notifiers, closes what expired, and looks
+//! whether the journal grew.
+
+use std::time::Duration;
+
+use remit_lifecycle::{Error, Host};
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::app::App;
+
+/// How often the journal is looked at for those who follow a run.
+const LOOK: Duration = Duration::from_millis(200);
+/// How often notifiers are told what there is to tell, and runs are recovered.
+const ROUND: Duration = Duration::from_secs(5);
+/// How long one notifier may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How many rounds are left out, at most, after one in which something failed.
+const PAUSE: u32 = 60;
+
+/// Looks at the journal until nobody listens any more.
+pub(crate) async fn look(host: Host, records: watch::Sender<u64>) {
+    let mut ticks = interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    while !records.is_closed() {
+        ticks.tick().await;
+        let size = host.journal.reader().and_then(|reader| reader.size());
+        match size {
+            Ok(size) => {
+                records.send_if_modified(|known| std::mem::replace(known, size) != size);
+            }
+            Err(error) => tracing::warn!(%error, "the journal cannot be read"),
+        }
+    }
+}
+
+/// The server's rounds. Those that fail are tried again later and later.
+pub(crate) async fn rounds(app: App) {
+    let mut stopping = app.stopping.clone();
+    let mut ticks = interval(ROUND);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let (mut failures, mut pause) = (0_u32, 0_u32);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = stopping.wait_for(|stop| *stop) => return,
+        }
+        if pause > 0 {
+            pause -= 1;
+            continue;
+        }
+        if round(&app).await {
+            failures = 0;
+        } else {
+            failures = failures.saturating_add(1);
+            // Twice as long each time, and not in step with other servers that meet the same fault.
+            let longest = 2_u32.saturating_pow(failures.min(8)).min(PAUSE);
+            pause = longest / 2 + jitter(longest / 2 + 1);
+        }
+    }
+}
+
+/// A number below `most`.
+fn jitter(most: u32) -> u32 {
+    remit_trust::random().map_or(0, |random: [u8; 32]| u32::from(random[0]) % most.max(1))
+}
+
+/// One round; whether all of it went well.
+async fn round(app: &App) -> bool {
+    let host = &app.host;
+    let mut well = true;
+    match remit_lifecycle::recover(host).await {
+        Ok(recovery) => {
+            for run in recovery.recovered {
+                tracing::warn!(run = %run.run, state = %run.state, "a run that was left behind was recovered");
+            }
+        }
+        Err(error) => {
+            tracing::error!(%error, "runs could not be recovered");
+            well = false;
+        }
+    }
+    if let Err(error) = remit_lifecycle::expire(host).await {
+        tracing::error!(%error, "what expired could not be closed");
+        well = false;
+    }
+    match remit_lifecycle::notify(host, PATIENCE).await {
+        Ok(delivery) => {
+            for error in &delivery.failed {
+                tracing::warn!(%error, "a notifier could not be told");
+            }
+            well &= delivery.failed.is_empty();
+        }
+        Err(error) => {
+            tracing::error!(%error, "notifiers could not be told");
+            well = false;
+        }
+    }
+    match host
+        .journal
+        .reader()
+        .map_err(Error::from)
+        .and_then(|reader| remit_lifecycle::status(&host.home, &reader))
+    {
+        Ok(status) => app.metrics.stands(&status),
+        Err(error) => tracing::warn!(%error, "how the host stands cannot be told"),
+    }
+    well
+}

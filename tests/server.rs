@@ -1,0 +1,462 @@
+//! The server, from outside: whoever talks to it has a key, and nothing of the home.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    missing_docs,
+    reason = "tests"
+)]
+
+mod common;
+
+use std::fs;
+use std::io::{BufRead as _, Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use common::server::{Server, problem, signed};
+use common::{SECRET, World};
+use remit_client::{Client, ToSign};
+use remit_trust::Digest;
+use serde_json::{Value, json};
+
+const REQUESTS: &str = "/api/v1/requests";
+const RUNS: &str = "/api/v1/runs";
+
+/// Uploads an action, and returns its digest.
+fn upload(world: &World, client: &Client, name: &str) -> String {
+    let bytes = fs::read(world.path(&format!("{name}.wasm"))).unwrap();
+    let signature = fs::read_to_string(world.path(&format!("{name}.wasm.sig"))).unwrap();
+    let digest = Digest::of(&bytes).to_string();
+    let kept = client.upload(&digest, bytes, &signature).unwrap();
+    assert_eq!(kept["digest"], digest);
+    digest
+}
+
+/// Asks for a rotation.
+fn ask(client: &Client, action: &str) -> Value {
+    let body = json!({"action": action, "input": {"path": SECRET}, "reason": "leaked"});
+    signed(client, "/api/v1/requests/prepare", &body, REQUESTS).unwrap()
+}
+
+fn id(request: &Value) -> String {
+    request["request"]["id"].as_str().unwrap().to_owned()
+}
+
+fn decide(client: &Client, request: &str, approve: bool) -> Result<Value, remit_client::ClientError> {
+    let body = json!({"approve": approve, "reason": "looked at it"});
+    signed(client, &format!("{REQUESTS}/{request}/decisions/prepare"), &body, "/api/v1/decisions")
+}
+
+fn start(client: &Client, request: &str) -> Result<Value, remit_client::ClientError> {
+    signed(client, "/api/v1/runs/prepare", &json!({"request": request}), RUNS)
+}
+
+/// Waits for the end of a run.
+fn end(client: &Client, run: &str) -> Value {
+    let limit = Instant::now() + Duration::from_secs(60);
+    loop {
+        let page: Value = client.get(&format!("{RUNS}?live=true")).unwrap();
+        let found =
+            page["runs"].as_array().unwrap().iter().find(|found| found["run"] == run).unwrap().clone();
+        if !found["state"].is_null() {
+            return found;
+        }
+        assert!(Instant::now() < limit, "it has no end: {found}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_bot_repairs_what_a_person_allows_and_a_person_takes_it_back() {
+    let world = World::new();
+    let server = Server::of(&world);
+    let (bot, alice) = (server.client(&world, "bot"), server.client(&world, "alice"));
+    let action = upload(&world, &bot, "rotate-secret");
+
+    let asked = ask(&bot, &action);
+    let request = id(&asked);
+    assert_eq!(asked["status"], "waiting");
+    // It is the same that the command line shows.
+    let shown = world.remit(&["request", "show", &request, "--json"]).exits(0).json();
+    assert_eq!(asked["digest"], shown["digest"]);
+    let (status, code, detail) = problem(start(&bot, &request));
+    assert_eq!((status, &*code), (403, "refused::request"), "{detail}");
+    let (status, _, detail) = problem(decide(&bot, &request, true));
+    assert_eq!(status, 403, "{detail}");
+    assert!(detail.contains("nobody approves their own request"), "{detail}");
+
+    let listed: Value = alice.get(&format!("{REQUESTS}?state=waiting")).unwrap();
+    assert_eq!(listed["requests"][0]["request"]["id"], *request);
+    assert_eq!(decide(&alice, &request, true).unwrap()["status"], "approved");
+    let before = world.current_version(SECRET);
+    let run = start(&bot, &request).unwrap()["run"].as_str().unwrap().to_owned();
+    assert_eq!(end(&bot, &run)["state"], "succeeded");
+    assert_eq!(world.current_version(SECRET), before + 1);
+
+    // Anybody can prove it with the log's key alone.
+    let proof: Value = alice.get(&format!("{RUNS}/{run}/proof")).unwrap();
+    world.write("proof.json", proof.to_string());
+    let check =
+        ["audit", "check-proof", "proof.json", "--key", &alice.about().log_key, "--approver", "alice.pub"];
+    world.remit(&check).exits(0);
+
+    let preview: Value = alice.get(&format!("{RUNS}/{run}/revert")).unwrap();
+    assert_eq!(preview["dry_run"], true);
+    let order = json!({"reason": "not needed", "order": {"revert": {"run": run}}});
+    let done = signed(&alice, "/api/v1/orders/prepare", &order, "/api/v1/orders").unwrap();
+    assert_eq!(done["result"]["state"], "reverted");
+    assert_eq!(end(&bot, &run)["state"], "reverted");
+    assert!(server.stop(), "it stops when it is asked to");
+    world.audit_is_sound();
+}
+
+#[test]
+fn a_document_that_was_accepted_is_accepted_once_and_answered_again() {
+    let world = World::new();
+    let server = Server::of(&world);
+    let (bot, alice) = (server.client(&world, "bot"), server.client(&world, "alice"));
+    let action = upload(&world, &bot, "rotate-secret");
+    let body = json!({"action": action, "input": {"path": SECRET}, "reason": "leaked"});
+    let prepared: ToSign = bot.post("/api/v1/requests/prepare", &body).unwrap();
+    let envelope = bot.sign(&prepared).unwrap();
+    let first: Value = bot.submit(REQUESTS, &envelope).unwrap();
+    let again: Value = bot.submit(REQUESTS, &envelope).unwrap();
+    assert_eq!(first, again);
+    let request = id(&first);
+    decide(&alice, &request, true).unwrap();
+    let trigger: ToSign = bot.post("/api/v1/runs/prepare", &json!({"request": request})).unwrap();
+    let trigger = json!({"document": bot.sign(&trigger).unwrap()});
+    // Two at once, for one use.
+    let (one, other) = std::thread::scope(|scope| {
+        let start = || bot.submit::<Value>(RUNS, &trigger);
+        let one = scope.spawn(start);
+        let other = scope.spawn(start);
+        (one.join().unwrap(), other.join().unwrap())
+    });
+    let runs: Vec<Value> = [one, other].into_iter().flatten().collect();
+    assert!(!runs.is_empty());
+    assert!(runs.iter().all(|run| run == &runs[0]));
+    end(&bot, runs[0]["run"].as_str().unwrap());
+    let page: Value = alice.get(&format!("{RUNS}?live=true")).unwrap();
+    assert_eq!(page["runs"].as_array().unwrap().len(), 1, "{page}");
+}
+
+#[test]
+fn software_sees_what_is_its_own_and_people_see_all() {
+    let world = World::new();
+    let server = Server::of(&world);
+    let (bot, alice, bob) =
+        (server.client(&world, "bot"), server.client(&world, "alice"), server.client(&world, "bob"));
+    let action = upload(&world, &alice, "rotate-secret");
+    let request = id(&ask(&alice, &action));
+    let run = {
+        decide(&bob, &request, true).unwrap();
+        start(&alice, &request).unwrap()["run"].as_str().unwrap().to_owned()
+    };
+    end(&alice, &run);
+    for path in [
+        format!("{REQUESTS}/{request}"),
+        format!("{REQUESTS}/{request}/explanation"),
+        format!("{RUNS}/{run}"),
+        format!("{RUNS}/{run}/events"),
+        format!("{RUNS}/{run}/revert"),
+        format!("{RUNS}/{run}/proof"),
+    ] {
+        let (status, code, _) = problem(bot.get::<Value>(&path));
+        assert_eq!(status, 404, "{path} {code}");
+    }
+    let requests: Value = bot.get(&format!("{REQUESTS}?all=true")).unwrap();
+    assert_eq!(requests["requests"], json!([]));
+    let runs: Value = bot.get(RUNS).unwrap();
+    assert_eq!(runs["runs"], json!([]));
+    assert_eq!(problem(bot.get::<Value>("/api/v1/status")).0, 403);
+    let status: Value = alice.get("/api/v1/status").unwrap();
+    assert!(status["frozen"].is_null());
+}
+
+#[test]
+fn lists_page() {
+    let world = World::new();
+    let server = Server::of(&world);
+    let alice = server.client(&world, "alice");
+    let action = upload(&world, &alice, "rotate-secret");
+    let mut made: Vec<String> = (0..5).map(|_| id(&ask(&alice, &action))).collect();
+    made.reverse();
+    let mut found = Vec::new();
+    let mut path = format!("{REQUESTS}?limit=2");
+    loop {
+        let page: Value = alice.get(&path).unwrap();
+        found.extend(page["requests"].as_array().unwrap().iter().map(id));
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("{REQUESTS}?limit=2&before={next}");
+    }
+    assert_eq!(found, made);
+    // Each was rehearsed: so many runs.
+    let page: Value = alice.get(&format!("{RUNS}?limit=3")).unwrap();
+    assert_eq!(page["runs"].as_array().unwrap().len(), 3);
+    let rest: Value = alice.get(&format!("{RUNS}?before={}", page["next"].as_str().unwrap())).unwrap();
+    assert_eq!(rest["runs"].as_array().unwrap().len(), 2);
+    assert!(rest["next"].is_null());
+    for wrong in ["limit=0", "limit=201", "limit=-1", "limits=2", "before=run-1"] {
+        assert_eq!(problem(alice.get::<Value>(&format!("{REQUESTS}?{wrong}"))).0, 400, "{wrong}");
+    }
+}
+
+/// One call as bytes; its status and the rest of the answer.
+fn raw(authority: &str, call: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(authority).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.write_all(call.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    (status, answer)
+}
+
+#[test]
+fn a_call_that_is_not_what_it_should_be_gets_a_problem_and_changes_nothing() {
+    let world = World::new();
+    let server = Server::of(&world);
+    let authority = server.url.strip_prefix("http://").unwrap().to_owned();
+    let get = |head: &str| raw(&authority, &format!("{head}\r\nConnection: close\r\n\r\n"));
+    let post = |path: &str, headers: &str, body: &str| {
+        let length = body.len();
+        let head = format!("POST {path} HTTP/1.1\r\nHost: {authority}\r\nContent-Length: {length}");
+        raw(&authority, &format!("{head}\r\n{headers}Connection: close\r\n\r\n{body}"))
+    };
+    let size = world.remit(&["audit", "verify", "--json"]).exits(0).json()["records"].clone();
+
+    // Another name for this server, and a page of another site.
+    assert_eq!(get("GET /api/v1 HTTP/1.1\r\nHost: evil.example").0, 421);
+    assert_eq!(get(&format!("GET /api/v1 HTTP/1.1\r\nHost: {authority}\r\nHost: {authority}")).0, 421);
+    assert_eq!(get(&format!("GET http://evil.example/api/v1 HTTP/1.1\r\nHost: {authority}")).0, 421);
+    assert_eq!(
+        get(&format!("GET /api/v1 HTTP/1.1\r\nHost: {authority}\r\nOrigin: http://evil.example")).0,
+        403
+    );
+    assert_eq!(get(&format!("GET /api/v1 HTTP/1.1\r\nHost: {authority}\r\nOrigin: null")).0, 403);
+    assert_eq!(get(&format!("GET /api/v1 HTTP/1.1\r\nHost: {authority}")).0, 200);
+    assert_eq!(get(&format!("GET /nothing HTTP/1.1\r\nHost: {authority}")).0, 404);
+    assert_eq!(get(&format!("DELETE /api/v1 HTTP/1.1\r\nHost: {authority}")).0, 405);
+    // Nobody.
+    for path in ["/api/v1/status", "/api/v1/requests", "/api/v1/runs", "/api/v1/principals"] {
+        let (status, answer) = get(&format!("GET {path} HTTP/1.1\r\nHost: {authority}"));
+        assert_eq!(status, 401, "{path}");
+        assert!(answer.to_lowercase().contains("www-authenticate: dpop"), "{answer}");
+        let bearer = format!("GET {path} HTTP/1.1\r\nHost: {authority}\r\nAuthorization: Bearer abc");
+        assert_eq!(get(&bearer).0, 401);
+        let unknown =
+            format!("GET {path} HTTP/1.1\r\nHost: {authority}\r\nAuthorization: DPoP abc\r\nDPoP: a.b.c");
+        assert_eq!(get(&unknown).0, 401);
+    }
+    // Bodies.
+    let json_type = "Content-Type: application/json\r\n";
+    for (headers, body, expected) in [
+        ("", "{}", 415),
+        ("Content-Type: text/plain\r\n", "{}", 415),
+        (json_type, "", 400),
+        (json_type, "{", 400),
+        (json_type, "[]", 400),
+        (json_type, "{\"payload\":\"e30=\",\"payload\":\"e30=\"}", 400),
+        (json_type, "{\"payload\":\"e30=\",\"payloadType\":\"x\",\"signatures\":[],\"more\":1}", 400),
+        (json_type, "\u{feff}nonsense", 400),
+    ] {
+        for path in [REQUESTS, "/api/v1/decisions", "/api/v1/orders"] {
+            let (status, answer) = post(path, headers, body);
+            assert_eq!(status, expected, "{path} {body}: {answer}");
+            assert!(answer.contains("application/problem+json"), "{answer}");
+        }
+    }
+    let huge = format!("{{\"document\": \"{}\"}}", "a".repeat(2 * 1024 * 1024));
+    assert_eq!(post(RUNS, json_type, &huge).0, 413);
+    // Half a body: the client goes away.
+    let mut half = TcpStream::connect(&authority).unwrap();
+    let head =
+        format!("POST {REQUESTS} HTTP/1.1\r\nHost: {authority}\r\n{json_type}Content-Length: 1000\r\n\r\n{{");
+    half.write_all(head.as_bytes()).unwrap();
+    drop(half);
+
+    assert_eq!(world.remit(&["audit", "verify", "--json"]).exits(0).json()["records"], size);
+    assert!(server.stop());
+}
+
+#[test]
+fn a_document_counts_only_here_and_only_while_its_key_does() {
+    let world = World::new();
+    let server = Server::of(&world);
+    let (bot, alice) = (server.client(&world, "bot"), server.client(&world, "alice"));
+    let action = upload(&world, &bot, "rotate-secret");
+    let request = id(&ask(&bot, &action));
+
+    // Prepared for alice, signed by the bot.
+    let path = format!("{REQUESTS}/{request}/decisions/prepare");
+    let approval: ToSign = alice.post(&path, &json!({"approve": true})).unwrap();
+    let by_bot = bot.sign(&approval).unwrap();
+    assert_eq!(problem(bot.submit::<Value>("/api/v1/decisions", &by_bot)).0, 403);
+    // An approval is no order, and no session.
+    let by_alice = alice.sign(&approval).unwrap();
+    assert_eq!(problem(alice.submit::<Value>("/api/v1/orders", &by_alice)).0, 400);
+    let as_session = json!({"document": by_alice});
+    assert_eq!(problem(alice.submit::<Value>("/api/v1/sessions", &as_session)).0, 400);
+
+    // A home of its own, with the same people.
+    let other = World::new();
+    for name in ["alice", "bot"] {
+        fs::copy(world.path(&format!("{name}.key")), other.path(&format!("{name}.key"))).unwrap();
+    }
+    let elsewhere = Server::of(&other);
+    let (status, code, _) = problem(bot.submit::<Value>(REQUESTS, &by_alice));
+    assert_eq!((status, &*code), (400, "usage::document"));
+    drop(elsewhere);
+
+    // Her key is taken away: what she signed before does not count, and her session is over.
+    world.remit(&["revoke", "principal", "alice", "--reason", "laptop lost", "--key", "bob.key"]).exits(0);
+    assert_eq!(problem(alice.submit::<Value>("/api/v1/decisions", &by_alice)).0, 403);
+    assert_eq!(problem(alice.get::<Value>("/api/v1/status")).0, 403);
+    world.audit_is_sound();
+}
+
+#[test]
+fn a_server_that_is_killed_leaves_each_run_in_a_named_state() {
+    let world = World::new();
+    let server = Server::of(&world);
+    let (bot, alice) = (server.client(&world, "bot"), server.client(&world, "alice"));
+    let action = upload(&world, &bot, "rotate-secret");
+    let request = id(&ask(&bot, &action));
+    decide(&alice, &request, true).unwrap();
+    let run = start(&bot, &request).unwrap()["run"].as_str().unwrap().to_owned();
+    server.kill();
+    // Whoever was told of the run finds it; and the next server brings it to a state before it serves.
+    let server = Server::of(&world);
+    let alice = server.client(&world, "alice");
+    let state = end(&alice, &run)["state"].clone();
+    assert!(["succeeded", "failed", "reverted"].iter().any(|named| state == *named), "{state}");
+    assert!(server.stop());
+    world.audit_is_sound();
+}
+
+#[test]
+fn a_run_is_followed_to_its_end() {
+    let world = World::new();
+    let server = Server::of(&world);
+    let (bot, alice) = (server.client(&world, "bot"), server.client(&world, "alice"));
+    let action = upload(&world, &bot, "rotate-secret");
+    let request = id(&ask(&bot, &action));
+    decide(&alice, &request, true).unwrap();
+    let run = start(&bot, &request).unwrap()["run"].as_str().unwrap().to_owned();
+    let lines = bot.follow(&format!("{RUNS}/{run}/events")).unwrap().lines();
+    let mut events = Vec::new();
+    for line in lines {
+        if let Some(event) = line.unwrap().strip_prefix("event: ") {
+            events.push(event.to_owned());
+        }
+    }
+    assert_eq!(events.first().map(String::as_str), Some("started"));
+    assert_eq!(events.last().map(String::as_str), Some("ended"));
+    assert!(events.iter().any(|event| event == "intent"), "{events:?}");
+}
+
+/// A certificate for this machine by an authority of its own, and that authority.
+fn certificate(names: &[&str]) -> (String, String, String) {
+    let authority_key = rcgen::KeyPair::generate().unwrap();
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let root = authority.self_signed(&authority_key).unwrap();
+    let issuer = rcgen::Issuer::new(authority, authority_key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let certificate = rcgen::CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
+    (certificate.pem(), key.serialize_pem(), root.pem())
+}
+
+fn agent(root: &str) -> ureq::Agent {
+    let root = ureq::tls::Certificate::from_pem(root.as_bytes()).unwrap();
+    let roots = ureq::tls::RootCerts::new_with_certs(&[root]);
+    let tls = ureq::tls::TlsConfig::builder().root_certs(roots).build();
+    ureq::Agent::config_builder().tls_config(tls).build().into()
+}
+
+#[test]
+fn tls_has_its_own_certificate_and_takes_a_new_one_while_it_serves() {
+    let world = World::empty();
+    let keep = |name: &str, text: &str| {
+        let path = world.home().join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    };
+    let config = world.home().join("remit.toml");
+    let before = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{before}\n[server]\nlisten = \"0.0.0.0:0\"\nurl = \"https://localhost\"\n"))
+        .unwrap();
+    // Others could listen to what is said.
+    world.remit(&["serve"]).exits(2).says("there is no certificate");
+    let tls = "[server.tls]\ncertificate = \"chain.pem\"\nkey = \"key.pem\"\n";
+    fs::write(&config, format!("{before}\n[server]\nlisten = \"127.0.0.1:0\"\n{tls}")).unwrap();
+    world.remit(&["serve"]).exits(2).says("chain.pem");
+    let (chain, key, root) = certificate(&["127.0.0.1"]);
+    keep("chain.pem", &chain);
+    keep("key.pem", "nonsense");
+    world.remit(&["serve"]).exits(2).says("key.pem");
+    keep("key.pem", &key);
+    let server = Server::of(&world);
+    assert!(server.url.starts_with("https://127.0.0.1:"), "{}", server.url);
+    let connect = |root: &str| {
+        let signer = remit_trust::Signer::load(&world.path("alice.key")).unwrap();
+        Client::connect(agent(root), &server.url, signer)
+    };
+    let status: Value = connect(&root).unwrap().get("/api/v1/status").unwrap();
+    assert!(status["frozen"].is_null());
+    // No TLS at all, and somebody else's authority.
+    let authority = server.url.strip_prefix("https://").unwrap();
+    assert_ne!(raw(authority, &format!("GET /api/v1 HTTP/1.1\r\nHost: {authority}\r\n\r\n")).0, 200);
+    let (chain, key, other) = certificate(&["127.0.0.1"]);
+    assert!(connect(&other).is_err());
+    // A certificate that cannot be used leaves the one before in use; a good one is used at once.
+    keep("chain.pem", "nonsense");
+    connect(&root).unwrap();
+    keep("key.pem", &key);
+    keep("chain.pem", &chain);
+    connect(&other).unwrap();
+    assert!(connect(&root).is_err());
+}
+
+#[test]
+fn whoever_says_nothing_is_sent_away() {
+    let world = World::empty();
+    let server = Server::of(&world);
+    let mut slow = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).unwrap();
+    slow.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let began = Instant::now();
+    for byte in b"GET /api/v1 HTTP/1.1\r\nX-Slow: " {
+        // A byte a second does not keep the connection.
+        if slow.write_all(&[*byte]).is_err() {
+            break;
+        }
+        std::thread::sleep(Duration::from_secs(1));
+        if began.elapsed() > Duration::from_secs(25) {
+            break;
+        }
+    }
+    let mut rest = Vec::new();
+    let _ = slow.read_to_end(&mut rest);
+    assert!(began.elapsed() < Duration::from_secs(40), "it was kept for {:?}", began.elapsed());
+    assert!(!String::from_utf8_lossy(&rest).contains("200 OK"));
+    let _: Value = server.client(&world, "alice").get("/api/v1/status").unwrap();
+}
+
+#[test]
+fn the_description_is_the_committed_one() {
+    let world = World::empty();
+    let server = Server::of(&world);
+    let alice = server.client(&world, "alice");
+    let told: Value = alice.get("/api/v1/openapi.json").unwrap();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
+    let text = serde_json::to_string_pretty(&told).unwrap() + "\n";
+    if std::env::var_os("REMIT_UPDATE").is_some() {
+        fs::write(path, &text).unwrap();
+    }
+    assert_eq!(fs::read_to_string(path).unwrap(), text, "write it anew with REMIT_UPDATE=1");
+}
