@@ -24,7 +24,8 @@ impl Server {
         if !text.contains("[server]") {
             fs::write(&config, text + "\n[server]\nlisten = \"127.0.0.1:0\"\n").unwrap();
         }
-        let mut command = world.command(&["serve"]);
+        // A path relative to the working directory, as people give it.
+        let mut command = world.command(&["serve", "--home", "home"]);
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();

@@ -39,8 +39,8 @@ impl Gate {
     /// Performs an operation that reads, if everything says yes.
     ///
     /// The order is the product: count → window → scope → of a disclosure: which thing → accepted effect → plan → intent
-    /// (durable for a disclosure) → effect → of a disclosure: the same thing → outcome → size of the answer. The inner error is the guest's to handle; the outer
-    /// one ends its run. In a replay nothing of this happens: the record answers.
+    /// (durable for a disclosure) → effect → of a disclosure: the same thing → outcome → size of the answer. The inner
+    /// error is the guest's to handle; the outer one ends its run. In a replay nothing of this happens: the record answers.
     pub async fn observe<O: Observe>(&self, operation: O) -> Result<Result<O::Outcome, Failure>, Fault> {
         match &self.0 {
             Way::Live(live) => live.observe(&operation).await,

@@ -51,7 +51,7 @@ impl Home {
         let kept = |path: &Path, error: &std::io::Error| Error::kept(path, error);
         remit_file::make_folder(&folder).map_err(|error| kept(&folder, &error))?;
         let path = folder.join(format!("{}.wasm", remit_journal::RunId::new()));
-        let beside = folder.join(format!("{}.sig", path.display()));
+        let beside = path.with_extension("wasm.sig");
         let read = || {
             remit_file::replace(&path, bytes).map_err(|error| kept(&path, &error))?;
             remit_file::replace(&beside, signature.as_bytes()).map_err(|error| kept(&beside, &error))?;

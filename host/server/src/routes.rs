@@ -44,7 +44,7 @@ pub(crate) enum Holds {
 pub(crate) struct Route {
     /// Its name: the operation's id in `OpenAPI`, and what calls are counted by.
     pub(crate) id: &'static str,
-    /// Its method.
+    /// The HTTP method.
     pub(crate) method: Method,
     /// Its path, with parameters as `{name}`.
     pub(crate) path: &'static str,

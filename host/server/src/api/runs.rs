@@ -249,13 +249,15 @@ pub(crate) async fn follow(
         let why = "as many streams are open as this server lets";
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "failed::room", why).retry_after(10));
     };
-    let stream = records(app, run, room);
+    let stream = records(app, caller, run, room);
     Ok(Sse::new(stream).keep_alive(KeepAlive::new().interval(SILENCE)).into_response())
 }
 
-/// The records of a run, each as an event with its number as id, until the run has come to an end.
+/// The records of a run, each as an event with its number as id, until the run has come to an end, or the caller's key does not
+/// count any more.
 fn records(
     app: App,
+    caller: Caller,
     run: RunId,
     room: tokio::sync::OwnedSemaphorePermit,
 ) -> impl Stream<Item = Result<Event, Infallible>> {
@@ -266,6 +268,9 @@ fn records(
         let mut told = 0;
         loop {
             written.mark_unchanged();
+            if app.host.identify(&caller.0.key).is_err() {
+                return;
+            }
             let read = block_in_place(|| {
                 let reader = app.host.journal.reader()?;
                 Ok::<_, JournalError>((reader.run_since(&run, told)?, reader.summary(run)?.state))

@@ -57,7 +57,7 @@ impl Used {
 
 /// A call that a proof must be for.
 pub(crate) struct Call<'a> {
-    /// Its method.
+    /// The HTTP method of the call.
     pub(crate) method: &'a str,
     /// Its URL, without query and fragment.
     pub(crate) url: &'a str,
