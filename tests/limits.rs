@@ -116,6 +116,46 @@ fn a_machine_without_room_is_not_the_actions_fault() {
     world.audit_is_sound();
 }
 
+/// Whoever may rehearse writes the scope of the rehearsal, and nobody approves it.
+#[test]
+fn attack_a_rehearsal_with_limits_of_its_own() {
+    let world = World::new();
+    let input = format!(r#"{{"path":"{SECRET}"}}"#);
+    let refused = |world: &World, limit: &str, says: &str| {
+        world.write("s.toml", common::scope(&format!("[limits]\n{limit}"), SECRET));
+        for ask in [&["plan"][..], &["request", "--reason", "r"]] {
+            let given = ["rotate-secret.wasm", "--input", &input, "--scope", "s.toml", "--key", "bot.key"];
+            let ran = world.remit(&[ask, &given].concat());
+            if says.is_empty() {
+                ran.exits(0)
+            } else {
+                ran.exits(3).says(says).says("most_times_default")
+            };
+        }
+    };
+    for (limit, says) in [
+        ("answers = \"161 MiB\"", "`answers` is 161.0 MiB, and a rehearsal may have at most 160.0 MiB"),
+        ("fuel = 10_000_000_001", "at most 10000000000"),
+        ("host_calls = 10_001", "at most 10000"),
+        ("wall_time = \"301s\"", "`wall_time` is 5m 1s, and a rehearsal may have at most 5m"),
+        ("memory = \"1 TiB\"", "`memory`"),
+        ("table_elements = 1_000_001", "`table_elements`"),
+        ("log_bytes = \"641 KiB\"", "`log_bytes`"),
+        ("input = \"641 KiB\"", "`input`"),
+        ("output = \"641 KiB\"", "`output`"),
+        ("one_answer = \"81 MiB\"", "`one_answer`"),
+        ("changes = 1_000\nwall_time = \"5m\"\nanswers = \"160 MiB\"", ""),
+    ] {
+        refused(&world, limit, says);
+    }
+    let config = world.home().join("remit.toml");
+    let written = std::fs::read_to_string(&config).unwrap();
+    for (times, says) in [("0", "at most 0"), ("11", "")] {
+        std::fs::write(&config, format!("{written}\n[rehearsals]\nmost_times_default = {times}\n")).unwrap();
+        refused(&world, "answers = \"161 MiB\"", says);
+    }
+}
+
 #[test]
 fn what_was_used_is_reported() {
     let world = World::new();

@@ -114,6 +114,63 @@ impl Default for Limits {
     }
 }
 
+/// A limit that is above the most that somebody lets it be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beyond {
+    /// The name of the limit, as in a scope.
+    pub limit: &'static str,
+    /// Its value in the scope.
+    pub value: String,
+    /// The highest that it may be.
+    pub most: String,
+}
+
+impl Limits {
+    /// The first limit that is more than `times` its default; none if none is. The number of changes is not compared: it is
+    /// what people approve, and calls and answers limit what it costs.
+    #[must_use]
+    pub fn beyond(&self, times: u32) -> Option<Beyond> {
+        let default = Self::default();
+        let number = |limit, value: u64, default: u64| {
+            let most = default.saturating_mul(times.into());
+            (value > most).then(|| Beyond { limit, value: value.to_string(), most: most.to_string() })
+        };
+        let size = |limit, value: ByteSize, default: ByteSize| {
+            let most = ByteSize(default.0.saturating_mul(times.into()));
+            (value > most).then(|| Beyond { limit, value: value.to_string(), most: most.to_string() })
+        };
+        let Self {
+            fuel,
+            wall_time,
+            memory,
+            table_elements,
+            host_calls,
+            log_bytes,
+            input,
+            output,
+            one_answer,
+            answers,
+            changes: _,
+        } = *self;
+        let longest = default.wall_time.saturating_mul(times.try_into().unwrap_or(i32::MAX));
+        let time = (wall_time > longest).then(|| Beyond {
+            limit: "wall_time",
+            value: format!("{wall_time:#}"),
+            most: format!("{longest:#}"),
+        });
+        number("fuel", fuel, default.fuel)
+            .or(time)
+            .or_else(|| size("memory", memory, default.memory))
+            .or_else(|| number("table_elements", table_elements, default.table_elements))
+            .or_else(|| number("host_calls", host_calls, default.host_calls))
+            .or_else(|| size("log_bytes", log_bytes, default.log_bytes))
+            .or_else(|| size("input", input, default.input))
+            .or_else(|| size("output", output, default.output))
+            .or_else(|| size("one_answer", one_answer, default.one_answer))
+            .or_else(|| size("answers", answers, default.answers))
+    }
+}
+
 /// Why a scope is not valid.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum ScopeError {

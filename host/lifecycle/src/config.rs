@@ -35,9 +35,26 @@ pub struct Config {
     /// The witnesses that cosign the journal's checkpoints.
     #[serde(default)]
     pub witness: Vec<WitnessConfig>,
+    /// What rehearsals may use.
+    #[serde(default)]
+    pub rehearsals: RehearsalConfig,
     /// How `remit serve` is reached.
     #[serde(default)]
     pub server: ServerConfig,
+}
+
+/// `[rehearsals]` of the configuration.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RehearsalConfig {
+    /// How many times its default each limit of a rehearsal may be. Nobody has approved these limits, unlike those of a run.
+    pub most_times_default: u32,
+}
+
+impl Default for RehearsalConfig {
+    fn default() -> Self {
+        Self { most_times_default: 10 }
+    }
 }
 
 /// `[server]` of the configuration.

@@ -2,7 +2,7 @@
 
 use miette::Diagnostic;
 use remit_file::{FileError, Kind};
-use remit_gate::Failure;
+use remit_gate::{Beyond, Failure};
 use remit_journal::RunId;
 
 use crate::class::Class;
@@ -94,6 +94,15 @@ pub enum Error {
         help("`remit policy explain` tells what the policies require; an administrator can change them{}", if *what == "rehearse this" { ". Without --scope a rehearsal can read whatever the action imports: name a scope of what it needs" } else { "" })
     )]
     Forbidden { who: String, what: &'static str, why: String },
+    /// A rehearsal that nobody has approved asks for more than this home lets it use.
+    #[error("this cannot be rehearsed: the scope's limit `{}` is {}, and a rehearsal may have at most {} here", .0.limit, .0.value, .0.most)]
+    #[diagnostic(
+        code(refused::rehearsal_limit),
+        help(
+            "lower the limit in the scope; or whoever keeps this home raises `most_times_default` of [rehearsals] in remit.toml"
+        )
+    )]
+    RehearsalLimit(Beyond),
     /// A request in the journal is not valid.
     #[error("{id} cannot be used: {why}")]
     #[diagnostic(

@@ -159,7 +159,8 @@ pub async fn rehearse(
     }
 }
 
-/// Checks that the policies let a principal rehearse an action within a scope.
+/// Checks that the policies let a principal rehearse an action within a scope, and that its limits are not above what this home
+/// lets a rehearsal use. Whoever may rehearse needs no approval, so that these limits are nobody's but the principal's own.
 pub(crate) fn may_rehearse(
     host: &Host,
     rules: &Rules,
@@ -169,6 +170,9 @@ pub(crate) fn may_rehearse(
 ) -> Result<(), Error> {
     let reader = host.journal.reader()?;
     by.stands(&reader)?;
+    if let Some(beyond) = scope.limits.beyond(host.setup()?.config.rehearsals.most_times_default) {
+        return Err(Error::RehearsalLimit(beyond));
+    }
     let request = policy_request_of_rehearsal(&reader, rules, by, action, scope)?;
     let verdict =
         rules.policies.may(&by.who(), PolicyAction::Rehearse, Some(&request), Timestamp::now(), &[]);
