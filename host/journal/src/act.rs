@@ -117,8 +117,13 @@ pub enum LedgerEvent {
     },
     /// Nothing starts or continues until [`LedgerEvent::Unfrozen`].
     Frozen(SignedStatement),
-    /// Runs may start and continue again.
-    Unfrozen(SignedStatement),
+    /// Runs may start and continue again, unless the host was frozen once more.
+    Unfrozen {
+        /// The signed order to unfreeze, with its reason.
+        statement: SignedStatement,
+        /// How many records the journal had when the order was made. A freeze that is none of them stays in force.
+        seen: u64,
+    },
     /// A person reviewed a run that was started without the usual policy.
     Reviewed {
         /// The signed order to review, with its reason.
@@ -150,7 +155,7 @@ impl LedgerEvent {
             Self::Expired => "expired",
             Self::Revoked { .. } => "revoked",
             Self::Frozen(_) => "frozen",
-            Self::Unfrozen(_) => "unfrozen",
+            Self::Unfrozen { .. } => "unfrozen",
             Self::Reviewed { .. } => "reviewed",
             Self::Notified { .. } => "notified",
         }
@@ -165,7 +170,7 @@ impl LedgerEvent {
             | Self::RequestDenied(statement)
             | Self::Revoked { statement, .. }
             | Self::Frozen(statement)
-            | Self::Unfrozen(statement)
+            | Self::Unfrozen { statement, .. }
             | Self::Reviewed { statement, .. } => Some(statement),
             Self::Notified { statement, .. } => statement.as_ref(),
             Self::Voided { .. } | Self::Expired => None,
@@ -288,15 +293,15 @@ impl fmt::Display for Withdrawn {
 pub(crate) enum AuthorityChange {
     /// These give no authority any more, and why.
     Revokes(Vec<Revocation>, String),
-    /// This gives authority again.
-    Restores(Basis),
+    /// The host is not frozen any more, if every freeze has a number below this.
+    Thaws(u64),
     /// This notifier delivered everything up to that record.
     Notified(String, u64),
 }
 
 impl Act {
     pub(crate) fn change(&self) -> Option<AuthorityChange> {
-        use AuthorityChange::{Notified, Restores, Revokes};
+        use AuthorityChange::{Notified, Revokes, Thaws};
         let said = |statement: &SignedStatement| format!("{}: {}", statement.principal, statement.reason);
         let for_good = |basis| vec![Revocation { basis, earlier_only: false }];
         match (&self.event, self.about) {
@@ -309,8 +314,12 @@ impl Act {
             (LedgerEvent::Voided { why }, About::Request(request)) => {
                 Some(Revokes(for_good(Basis::Request(request)), why.clone()))
             }
-            (LedgerEvent::Frozen(statement), _) => Some(Revokes(for_good(Basis::Thaw), said(statement))),
-            (LedgerEvent::Unfrozen(_), _) => Some(Restores(Basis::Thaw)),
+            // Every run depends on it since record 0, so that each freeze stops every run. The number of the newest freeze
+            // decides which order lifts it.
+            (LedgerEvent::Frozen(statement), _) => {
+                Some(Revokes(vec![Revocation { basis: Basis::Thaw, earlier_only: true }], said(statement)))
+            }
+            (LedgerEvent::Unfrozen { seen, .. }, _) => Some(Thaws(*seen)),
             (LedgerEvent::Notified { notifier, upto, .. }, _) => Some(Notified(notifier.clone(), *upto)),
             _ => None,
         }

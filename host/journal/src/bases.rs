@@ -48,8 +48,13 @@ impl Bases {
                     }
                 }
             }
-            Some(AuthorityChange::Restores(basis)) => {
-                self.revoked.remove(&basis);
+            Some(AuthorityChange::Thaws(seen)) => {
+                if seen >= seq {
+                    return wrong("lifts a freeze that was not on record yet");
+                }
+                if self.revoked.get(&Basis::Thaw).is_some_and(|(before, _)| *before <= seen) {
+                    self.revoked.remove(&Basis::Thaw);
+                }
             }
             Some(AuthorityChange::Notified(notifier, upto)) => {
                 if upto >= seq {

@@ -8,7 +8,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Transaction,
 
 use crate::act::AuthorityChange;
 use crate::entry::{Entry, Row, Start, Transition};
-use crate::{RestsOn, StartError, Withdrawn};
+use crate::{Basis, RestsOn, StartError, Withdrawn};
 
 /// How many records one statement writes, where so many wait.
 const TOGETHER: usize = 8;
@@ -174,9 +174,9 @@ fn decide(transaction: &Transaction<'_>, seq: u64, change: &AuthorityChange) -> 
                  DO UPDATE SET upto = excluded.upto WHERE excluded.upto > upto",
             )?
             .execute(params![notifier, upto.cast_signed()]),
-        AuthorityChange::Restores(basis) => {
-            transaction.prepare_cached("DELETE FROM revoked WHERE basis = ?1")?.execute([basis.to_string()])
-        }
+        AuthorityChange::Thaws(seen) => transaction
+            .prepare_cached("DELETE FROM revoked WHERE basis = ?1 AND before <= ?2")?
+            .execute(params![Basis::Thaw.to_string(), seen.cast_signed()]),
     }
 }
 

@@ -6,7 +6,7 @@ mod support;
 use remit_journal::{Authority, Basis, GrantRef, Journal, Reader, RequestId, RestsOn, RunId, StartError};
 use remit_trust::dsse::Envelope;
 use serde_json::value::RawValue;
-use support::{frozen, home, intent, key, open, requested, revoked, started, write};
+use support::{frozen, home, intent, key, open, requested, revoked, started, unfrozen, write};
 
 /// A grant that rests on a request, a principal and an action, since the request's record.
 fn resting(journal: &Journal, request: RequestId, since: u64) -> GrantRef {
@@ -89,11 +89,26 @@ async fn what_came_before_falls_and_what_comes_after_may_stand() {
 async fn frozen_nothing_starts_not_even_a_rehearsal_until_it_is_lifted() {
     let (_folder, path) = home();
     let journal = open(&path);
-    journal.act(&frozen(true)).await.unwrap();
-    let refused = write(&journal, started(RunId::new(), None)).await;
-    assert!(matches!(refused, Err(StartError::Withdrawn(_))));
-    journal.act(&frozen(false)).await.unwrap();
-    write(&journal, started(RunId::new(), None)).await.unwrap();
+    let starts = async || match write(&journal, started(RunId::new(), None)).await {
+        Ok(()) => true,
+        Err(StartError::Withdrawn(_)) => false,
+        Err(other) => panic!("{other}"),
+    };
+    // The very first record, so that no number before it could stand for "never".
+    journal.act(&frozen()).await.unwrap();
+    assert!(!starts().await);
+    journal.act(&unfrozen(1)).await.unwrap();
+    assert!(starts().await);
+    // The signer of an order knew of a freeze, or did not: whichever of the two is on record first.
+    let seen = journal.reader().unwrap().size().unwrap();
+    journal.act(&frozen()).await.unwrap();
+    journal.act(&unfrozen(seen)).await.unwrap();
+    assert!(!starts().await);
+    journal.act(&frozen()).await.unwrap();
+    journal.act(&unfrozen(seen + 1)).await.unwrap();
+    assert!(!starts().await);
+    journal.act(&unfrozen(seen + 3)).await.unwrap();
+    assert!(starts().await);
     sound(&journal.reader().unwrap());
 }
 

@@ -9,7 +9,7 @@ use remit_journal::{
     UndoOutcome, UndoResult,
 };
 use remit_trust::Sealed;
-use support::{ended, frozen, grant, home, intent, key, look, open, outcome, started};
+use support::{ended, frozen, grant, home, intent, key, look, open, outcome, started, unfrozen};
 
 /// The same record by a clock that differs by so many seconds.
 fn at(record: Record, seconds: i64) -> Record {
@@ -83,7 +83,7 @@ async fn what_must_be_written_gets_the_journal_s_time() {
     ] {
         journal.commit(at(record, 0)).await.unwrap();
     }
-    for act in [frozen(true), frozen(false)] {
+    for act in [frozen(), unfrozen(7)] {
         journal.act(&act).await.unwrap();
     }
     let reader = journal.reader().unwrap();

@@ -101,7 +101,7 @@ fn record(error: AuditError) -> (u64, String) {
 
 #[tokio::test]
 async fn tamper_with_each_record_of_each_kind() {
-    let bench = Bench::with(acts()).await;
+    let bench = Bench::with(acts(20)).await;
     let kinds: Vec<String> = {
         let database = Connection::open(&bench.journal).unwrap();
         let mut rows = database.prepare("SELECT DISTINCT kind FROM record").unwrap();

@@ -281,7 +281,7 @@ fn event(
             ("revoked", format!("{} revoked by {said}", bases.join(", ")))
         }
         LedgerEvent::Frozen(_) => ("frozen", format!("everything was frozen by {said}")),
-        LedgerEvent::Unfrozen(_) => ("unfrozen", format!("everything was unfrozen by {said}")),
+        LedgerEvent::Unfrozen { .. } => ("unfrozen", format!("everything was unfrozen by {said}")),
         LedgerEvent::Reviewed { run, .. } => ("reviewed", format!("{run} was reviewed by {said}")),
         LedgerEvent::Approved(_) | LedgerEvent::Notified { .. } => return Ok(None),
     };

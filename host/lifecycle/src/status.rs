@@ -106,7 +106,7 @@ pub struct HostStatus {
 
 /// Who froze the host; none if it is not frozen.
 pub fn frozen(reader: &Reader) -> Result<Option<Frozen>, Error> {
-    let thaw = RestsOn { basis: Basis::Thaw, since: reader.size()? };
+    let thaw = RestsOn { basis: Basis::Thaw, since: 0 };
     let Some(revoked) = reader.struck(&[thaw])? else { return Ok(None) };
     for (_, act) in reader.acts(About::Host)?.into_iter().rev() {
         if let LedgerEvent::Frozen(statement) = act.event {

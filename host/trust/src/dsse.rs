@@ -86,15 +86,20 @@ impl Envelope {
 
     /// The digest of the document. It identifies the document and does not check the signatures.
     pub fn payload_digest(&self) -> Result<Digest, SignatureError> {
-        decode(&self.payload)
-            .map(|payload| Digest::of(&payload))
-            .map_err(|error| SignatureError::Malformed(error.to_string()))
+        Ok(self.claimed()?.1)
+    }
+
+    /// The document and its digest. The signatures are not checked.
+    pub fn claimed(&self) -> Result<(Vec<u8>, Digest), SignatureError> {
+        let payload = decode(&self.payload).map_err(|error| SignatureError::Malformed(error.to_string()))?;
+        let digest = Digest::of(&payload);
+        Ok((payload, digest))
     }
 
     /// The document, if it has that digest. For callers that trust the digest instead of the signatures.
     pub fn payload_named(&self, digest: Digest) -> Result<Vec<u8>, SignatureError> {
-        let payload = decode(&self.payload).map_err(|error| SignatureError::Malformed(error.to_string()))?;
-        if Digest::of(&payload) == digest { Ok(payload) } else { Err(SignatureError::Untrusted) }
+        let (payload, found) = self.claimed()?;
+        if found == digest { Ok(payload) } else { Err(SignatureError::Untrusted) }
     }
 
     /// Checks the envelope against trusted keys. At least one of them must have signed it. Signatures by other keys and malformed
@@ -122,11 +127,18 @@ impl Envelope {
                 }
             };
             why_not = SignatureError::Untrusted;
-            for key in keys {
-                let id = key.id();
+            // The key that the signature names is most likely the one that made it.
+            let (named, others): (Vec<_>, Vec<_>) =
+                keys.iter().partition(|key| key.id().to_string() == signature.keyid);
+            for key in named.into_iter().chain(others) {
                 match key.verify(&signed, &der) {
-                    Ok(()) if signers.contains(&id) => {}
-                    Ok(()) => signers.push(id),
+                    Ok(()) => {
+                        let id = key.id();
+                        if !signers.contains(&id) {
+                            signers.push(id);
+                        }
+                        break;
+                    }
                     // Keep the error that says the most.
                     Err(error @ (SignatureError::Namespace { .. } | SignatureError::NobodyPresent)) => {
                         why_not = error;

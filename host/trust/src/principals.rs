@@ -70,6 +70,8 @@ pub struct BreakGlass {
 #[derive(Clone, Debug)]
 pub struct Principals {
     by_name: BTreeMap<String, Principal>,
+    /// The name of the principal that has the key.
+    holders: BTreeMap<KeyId, String>,
     break_glass: Option<BreakGlass>,
     digest: Digest,
 }
@@ -242,7 +244,7 @@ impl Principals {
             Ok(bytes) => Digest::of(&bytes),
             Err(error) => return wrong(error.to_string()),
         };
-        Ok(Self { by_name, break_glass: written.break_glass, digest })
+        Ok(Self { by_name, holders, break_glass: written.break_glass, digest })
     }
 
     /// The digest of the meaning of the file and its keys. Files with the same meaning have the same digest.
@@ -265,7 +267,7 @@ impl Principals {
     /// The principal that has this key, whether or not the key is valid now.
     #[must_use]
     pub fn holder(&self, key: &KeyId) -> Option<&Principal> {
-        self.iter().find(|principal| principal.keys.iter().any(|held| held.key.id() == *key))
+        self.get(self.holders.get(key)?)
     }
 
     /// Every key, whether or not it is valid now, to verify old signatures.
@@ -277,7 +279,7 @@ impl Principals {
     /// Whether a key is valid at that time.
     #[must_use]
     pub fn in_force(&self, key: &KeyId, at: Timestamp) -> bool {
-        let held = self.iter().flat_map(|principal| &principal.keys).find(|held| held.key.id() == *key);
+        let held = self.holder(key).and_then(|holder| holder.keys.iter().find(|held| held.key.id() == *key));
         held.is_some_and(|held| {
             held.from.is_none_or(|from| from <= at) && held.until.is_none_or(|until| at < until)
         })

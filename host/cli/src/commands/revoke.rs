@@ -167,11 +167,14 @@ impl Freeze {
     pub(crate) async fn run(self, home: &Home, frozen: bool) -> Done {
         let host = home.open()?;
         let mode = self.options.signing.mode(&host)?;
-        let (again, order) =
-            if frozen { ("remit freeze", Order::Freeze) } else { ("remit unfreeze", Order::Unfreeze) };
+        let again = if frozen { "remit freeze" } else { "remit unfreeze" };
+        let is_it = |what: &_| match what {
+            Order::Freeze => frozen,
+            Order::Unfreeze { .. } => !frozen,
+            _ => false,
+        };
         let prepare = async |by: &_| prepare_freeze(&host, by, frozen, self.options.reason());
-        let SigningResult::Signed(signed) = mode.order(&host, again, prepare, |what| *what == order).await?
-        else {
+        let SigningResult::Signed(signed) = mode.order(&host, again, prepare, is_it).await? else {
             return Ok(0);
         };
         let stopped = submit_order(&host, &signed).await?.stopping;

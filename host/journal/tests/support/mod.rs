@@ -229,15 +229,17 @@ pub(crate) fn revoked(basis: Basis, earlier_only: bool) -> Act {
 }
 
 /// Nothing goes on until it is lifted.
-pub(crate) fn frozen(frozen: bool) -> Act {
-    Act::now(
-        About::Host,
-        if frozen { LedgerEvent::Frozen(statement()) } else { LedgerEvent::Unfrozen(statement()) },
-    )
+pub(crate) fn frozen() -> Act {
+    Act::now(About::Host, LedgerEvent::Frozen(statement()))
 }
 
-/// An act of every kind.
-pub(crate) fn acts() -> Vec<Act> {
+/// Lifts every freeze among the first records.
+pub(crate) fn unfrozen(seen: u64) -> Act {
+    Act::now(About::Host, LedgerEvent::Unfrozen { statement: statement(), seen })
+}
+
+/// An act of every kind, for a journal that has so many records.
+pub(crate) fn acts(after: u64) -> Vec<Act> {
     let request: RequestId = "req-01jd2m4k9x8s7t6v5w4y3z2a1b".parse().unwrap();
     let about = |event| Act::now(About::Request(request), event);
     vec![
@@ -247,8 +249,8 @@ pub(crate) fn acts() -> Vec<Act> {
         about(LedgerEvent::Voided { why: "the plan changed".to_owned() }),
         about(LedgerEvent::Expired),
         revoked(Basis::Key("k".repeat(64)), false),
-        frozen(true),
-        frozen(false),
+        frozen(),
+        unfrozen(after + 7),
         Act::now(About::Host, LedgerEvent::Reviewed { statement: statement(), run: RunId::new() }),
         Act::now(
             About::Host,

@@ -6,8 +6,8 @@ use remit_engine::Publishers;
 use remit_gate::{Plan, Scope};
 use remit_journal::{ActionRef, RequestId, Revocation, RunId};
 use remit_sandbox::{Candidate, Inspection};
-use remit_trust::Digest;
-use remit_trust::dsse::Envelope;
+use remit_trust::dsse::{Envelope, Verified};
+use remit_trust::{Digest, KeyId, SignatureError, VerifyingKey};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -245,7 +245,11 @@ pub enum What {
     /// Freeze the host: runs stop at their next call, and no run can start.
     Freeze,
     /// Unfreeze the host: runs can start again.
-    Unfreeze,
+    Unfreeze {
+        /// How many records the journal had when the order was made. A freeze that is none of them stays in force,
+        /// because the signer did not know of it.
+        seen: u64,
+    },
     /// Undo the changes of a run.
     Revert {
         /// The run whose changes are undone.
@@ -300,36 +304,46 @@ impl Session {
     pub const FOR: SignedDuration = SignedDuration::from_hours(1);
 }
 
-/// A parsed document whose signature is valid, by a key that is or was a principal's.
+/// A parsed document whose signature is valid, by one of the keys that it was checked with.
 pub(crate) struct Signed<D> {
     pub(crate) document: D,
     /// The digest of the signed payload.
     pub(crate) digest: Digest,
     /// The ids of the keys whose signatures are valid.
-    pub(crate) keys: Vec<remit_trust::KeyId>,
+    pub(crate) keys: Vec<KeyId>,
 }
 
-/// Verifies an envelope, and parses what was signed.
-pub(crate) fn open<D: Document>(
-    envelope: &RawValue,
-    keys: &[remit_trust::VerifyingKey],
-) -> Result<Signed<D>, remit_trust::SignatureError> {
-    let malformed = |error: serde_json::Error| remit_trust::SignatureError::Malformed(error.to_string());
-    let envelope: Envelope = serde_json::from_str(envelope.get()).map_err(malformed)?;
-    let verified = envelope.verify(D::TYPE, keys)?;
-    Ok(Signed {
-        document: serde_json::from_slice(&verified.payload).map_err(malformed)?,
-        digest: Digest::of(&verified.payload),
-        keys: verified.signers,
-    })
+impl<D: Document> Signed<D> {
+    /// Verifies an envelope, and parses what was signed.
+    pub(crate) fn open(envelope: &RawValue, keys: &[VerifyingKey]) -> Result<Self, SignatureError> {
+        let Verified { payload, signers } = read_envelope(envelope)?.verify(D::TYPE, keys)?;
+        Self::of(&payload, Digest::of(&payload), signers)
+    }
+
+    /// Like [`Self::open`], for an envelope that was verified before and is by these.
+    pub(super) fn by(envelope: &RawValue, signers: Vec<KeyId>) -> Result<Self, SignatureError> {
+        let (payload, digest) = read_envelope(envelope)?.claimed()?;
+        Self::of(&payload, digest, signers)
+    }
+
+    fn of(payload: &[u8], digest: Digest, keys: Vec<KeyId>) -> Result<Self, SignatureError> {
+        Ok(Self { document: serde_json::from_slice(payload).map_err(malformed)?, digest, keys })
+    }
 }
 
-/// Parses a document without checking its signature, and returns it with its digest. Use it for messages only, never for
-/// a decision.
+fn malformed(error: serde_json::Error) -> SignatureError {
+    SignatureError::Malformed(error.to_string())
+}
+
+fn read_envelope(envelope: &RawValue) -> Result<Envelope, SignatureError> {
+    serde_json::from_str(envelope.get()).map_err(malformed)
+}
+
+/// Parses a document without checking its signature, and returns it with its digest. Use it only where nothing depends on who
+/// signed it.
 pub(crate) fn claimed<D: Document>(document: &RawValue) -> Option<(D, Digest)> {
-    let envelope: Envelope = serde_json::from_str(document.get()).ok()?;
-    let digest = envelope.payload_digest().ok()?;
-    Some((serde_json::from_slice(&envelope.payload_named(digest).ok()?).ok()?, digest))
+    let (payload, digest) = read_envelope(document).ok()?.claimed().ok()?;
+    Some((serde_json::from_slice(&payload).ok()?, digest))
 }
 
 impl Request {

@@ -10,7 +10,7 @@ use remit_trust::{Digest, VerifyingKey};
 use serde_json::value::RawValue;
 
 use super::covers::covers;
-use super::documents::{Approval, open};
+use super::documents::{Approval, Signed, claimed};
 use super::{Asks, Request, StandingScope, Trigger};
 use crate::Error;
 
@@ -40,7 +40,7 @@ pub fn check_authority(proven: &Proven, approver: &Path) -> Result<(), Error> {
     let approved = authority
         .approvals
         .iter()
-        .filter_map(|envelope| open::<Approval>(envelope, std::slice::from_ref(&key)).ok())
+        .filter_map(|envelope| Signed::<Approval>::open(envelope, std::slice::from_ref(&key)).ok())
         .any(|approval| approval.document.approve && approval.document.request == grant.digest);
     if !approved {
         return refuse("no approval on record is by this key");
@@ -107,10 +107,7 @@ impl Ran<'_> {
     /// The trigger is for this run of this action with this input, under this request.
     fn is_started_by(&self, trigger: &RawValue, request: Digest) -> Result<(), String> {
         let wrong = || "its trigger is for something else".to_owned();
-        let envelope: Envelope = serde_json::from_str(trigger.get()).map_err(|_| wrong())?;
-        let digest = envelope.payload_digest().map_err(|_| wrong())?;
-        let payload = envelope.payload_named(digest).map_err(|_| wrong())?;
-        let trigger: Trigger = serde_json::from_slice(&payload).map_err(|_| wrong())?;
+        let (trigger, _) = claimed::<Trigger>(trigger).ok_or_else(wrong)?;
         let same = (trigger.request, trigger.run) == (request, self.run)
             && (trigger.action, trigger.input) == (self.started.action.digest, self.started.input_digest)
             && self.started.started_by.as_ref().is_none_or(|name| *name == trigger.principal);

@@ -6,7 +6,7 @@ use remit_policy::{Need, PolicyRequest, Subject};
 use remit_trust::{Digest, KeyId};
 use serde_json::value::RawValue;
 
-use super::documents::{Approval, open};
+use super::documents::Approval;
 use super::rules::{break_glass, subject};
 use super::{Asks, Request, Rules, policy_request};
 use crate::Error;
@@ -112,8 +112,8 @@ impl RequestState {
         let Some((seq, Act { event: LedgerEvent::Requested(statement), .. })) = acts.first() else {
             return Err(broken("its first record is missing".to_owned()));
         };
-        let keys = rules.keys();
-        let signed = open::<Request>(&statement.document, &keys)
+        let signed = rules
+            .open::<Request>(&statement.document)
             .map_err(|error| broken(format!("the requester's signature does not hold: {error}")))?;
         let (request, digest) = (signed.document, signed.digest);
         let holds = |key: &&KeyId, name: &str| {
@@ -131,7 +131,7 @@ impl RequestState {
             match &act.event {
                 LedgerEvent::Approved(statement) => {
                     // A document that does not verify was not signed by a known key. It is ignored.
-                    let Ok(signed) = open::<Approval>(&statement.document, &keys) else { continue };
+                    let Ok(signed) = rules.open::<Approval>(&statement.document) else { continue };
                     let approval = signed.document;
                     let Some(key) = signed.keys.iter().find(|key| holds(key, &approval.principal)) else {
                         continue;

@@ -1,15 +1,19 @@
 //! The rules of a home: who the principals are, and the policies about what they may do. Administrators sign them;
 //! what is not signed is not in force.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 use remit_policy::{Need, Policies, Subject};
-use remit_trust::dsse::Envelope;
+use remit_trust::dsse::{Envelope, pae};
 use remit_trust::principals::{BreakGlass, Principal, Principals};
-use remit_trust::{Digest, KeyId, VerifyingKey};
+use remit_trust::{Digest, KeyId, SignatureError};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
+use super::documents::{Document, Signed};
 use crate::{Config, Error, Home};
 
 pub(super) const RULES_TYPE: &str = "application/vnd.remit.rules.v1+json";
@@ -29,6 +33,29 @@ pub struct Rules {
     pub environment: Option<String>,
     /// The administrator's key that signed them.
     pub signed_by: KeyId,
+    verified: Verified,
+}
+
+/// Signatures that were found valid under the rules that hold this. A document is looked at several times before a run
+/// starts, and verifying is most of what that costs.
+#[derive(Debug, Default)]
+struct Verified(Mutex<HashMap<Digest, Vec<KeyId>>>);
+
+impl Verified {
+    /// How many documents are remembered. If there are more, all are verified once more.
+    const MOST: usize = 4_096;
+
+    fn get(&self, envelope: Digest) -> Option<Vec<KeyId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&envelope).cloned()
+    }
+
+    fn insert(&self, envelope: Digest, signers: Vec<KeyId>) {
+        let mut verified = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if verified.len() >= Self::MOST {
+            verified.clear();
+        }
+        verified.insert(envelope, signers);
+    }
 }
 
 /// What an administrator signs.
@@ -249,6 +276,7 @@ impl Home {
             log: config.log,
             environment: config.environment,
             signed_by,
+            verified: Verified::default(),
         })
     }
 
@@ -266,15 +294,22 @@ impl Home {
             return Ok(None);
         };
         let Ok(envelope) = serde_json::from_slice::<Envelope>(read.bytes()) else { return Ok(None) };
-        let payload = envelope.payload_digest().and_then(|digest| envelope.payload_named(digest));
-        let signed = payload.ok().and_then(|payload| serde_json::from_slice::<RulesManifest>(&payload).ok());
+        let payload = envelope.claimed().ok();
+        let signed = payload.and_then(|(bytes, _)| serde_json::from_slice::<RulesManifest>(&bytes).ok());
         signed.map(|signed| signed.digest()).transpose()
     }
 }
 
 impl Rules {
-    /// Every key of a principal, in force or not: records of the past are verified with them.
-    pub(crate) fn keys(&self) -> Vec<VerifyingKey> {
-        self.principals.keys()
+    /// Verifies an envelope with the keys of all principals, in force or not, because it may be of the past; and parses what was
+    /// signed.
+    pub(crate) fn open<D: Document>(&self, envelope: &RawValue) -> Result<Signed<D>, SignatureError> {
+        let digest = Digest::of(&pae(D::TYPE, envelope.get().as_bytes()));
+        if let Some(signers) = self.verified.get(digest) {
+            return Signed::by(envelope, signers);
+        }
+        let signed = Signed::open(envelope, &self.principals.keys())?;
+        self.verified.insert(digest, signed.keys.clone());
+        Ok(signed)
     }
 }

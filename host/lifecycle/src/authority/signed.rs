@@ -7,7 +7,7 @@ use remit_trust::dsse::{Envelope, pae};
 use remit_trust::{Digest, KeyId, Sign, SignatureError};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::documents::{Document, Order, What};
+use super::documents::{Document, Order, Signed, What};
 use super::{Identity, Rules};
 use crate::Error;
 
@@ -103,7 +103,7 @@ pub fn read_signed<D: Document>(
         let text = std::str::from_utf8(bytes).map_err(|error| malformed(&error.to_string()))?;
         let envelope: Envelope =
             remit_text::json::read(text).map_err(|mistake| malformed(&mistake.to_string()))?;
-        let payload = envelope.payload_named(envelope.payload_digest()?)?;
+        let (payload, _) = envelope.claimed()?;
         let claimed = serde_json::from_slice(&payload)
             .map_err(|error| malformed(&format!("it is not a signed {}: {error}", D::NAME)))?;
         return Ok((envelope, claimed));
@@ -154,11 +154,10 @@ impl<D: Document> Accepted<D> {
     /// belongs to the principal that the document names; the document is for this journal, and is not too old.
     pub(crate) fn check(rules: &Rules, reader: &Reader, envelope: &Envelope) -> Result<Self, Error> {
         let refuse = |why: String| Err(refused::<D>(why));
-        let verified = envelope.verify(D::TYPE, &rules.keys())?;
-        let document: D = serde_json::from_slice(&verified.payload)
-            .map_err(|error| SignatureError::Malformed(error.to_string()))?;
+        let envelope = to_raw_value(envelope)?;
+        let Signed { document, digest, keys } = rules.open::<D>(&envelope)?;
         // Only the canonical spelling is accepted, so that the same bytes cannot be read in two ways.
-        if remit_trust::canonical(&document)? != verified.payload {
+        if Digest::of(&remit_trust::canonical(&document)?) != digest {
             return refuse("it is not canonical JSON (RFC 8785), as it was prepared".to_owned());
         }
         let name = document.principal();
@@ -166,7 +165,7 @@ impl<D: Document> Accepted<D> {
             return Err(no_principal(name));
         }
         let holds = |key: &&KeyId| rules.principals.holder(key).is_some_and(|holder| holder.name == name);
-        let Some(key) = verified.signers.iter().find(holds) else {
+        let Some(key) = keys.iter().find(holds) else {
             return refuse(format!("it says that it is by {name}, and {name} did not sign it"));
         };
         let by = rules.identify(key)?;
@@ -181,7 +180,7 @@ impl<D: Document> Accepted<D> {
         // The newest record counts as the time if the clock was set back, so that an old document stays too old.
         let now = reader.highest()?.map_or_else(Timestamp::now, |newest| newest.max(Timestamp::now()));
         check_age::<D>(document.at(), now)?;
-        Ok(Self { digest: Digest::of(&verified.payload), by, envelope: to_raw_value(envelope)?, document })
+        Ok(Self { digest, by, envelope, document })
     }
 
     /// Returns an error if the document is in the journal already.

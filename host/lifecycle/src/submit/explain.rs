@@ -83,7 +83,7 @@ pub fn orders(reader: &Reader) -> Result<Vec<String>, Error> {
             LedgerEvent::Frozen(statement) => {
                 format!("frozen by {}: {}", statement.principal, statement.reason)
             }
-            LedgerEvent::Unfrozen(statement) => {
+            LedgerEvent::Unfrozen { statement, .. } => {
                 format!("unfrozen by {}: {}", statement.principal, statement.reason)
             }
             LedgerEvent::Reviewed { statement, run } => {

@@ -1,6 +1,5 @@
 //! Orders of principals to revoke authority, to freeze or unfreeze the host, and to mark a run as reviewed.
 
-use jiff::Timestamp;
 use remit_journal::{About, Act, Basis, Event, LedgerEvent, Reader, Record, RequestId, Revocation, RunId};
 use remit_policy::PolicyAction;
 use remit_trust::dsse::Envelope;
@@ -66,7 +65,8 @@ pub fn prepare_revoke(
 
 /// Makes an order to freeze or unfreeze the host, for its signature.
 pub fn prepare_freeze(host: &Host, by: &KeyId, frozen: bool, reason: &str) -> Result<Prepared<Order>, Error> {
-    prepare(host, by, if frozen { What::Freeze } else { What::Unfreeze }, reason)
+    let what = if frozen { What::Freeze } else { What::Unfreeze { seen: host.journal.reader()?.size()? } };
+    prepare(host, by, what, reason)
 }
 
 /// Makes an order that marks a break-glass run as reviewed, for its signature. Until then its requester cannot start
@@ -107,33 +107,34 @@ pub async fn submit_order(host: &Host, signed: &Envelope) -> Result<Ordered, Err
         check_reason(&order.reason)?;
         check(host, &rules, &reader, &accepted.by, &order.order)?;
         let about = about(&order.order);
-        if order.order == What::Unfreeze {
-            check_newest_freeze(&reader, order.at)?;
-        }
         accepted.check_new(digests_on_record(&reader, about)?)?;
         let statement = accepted.statement(&order.reason);
         let event = match &order.order {
             What::Revoke(revocations) => LedgerEvent::Revoked { statement, revocations: revocations.clone() },
             What::Freeze => LedgerEvent::Frozen(statement),
-            What::Unfreeze => LedgerEvent::Unfrozen(statement),
+            What::Unfreeze { seen } => LedgerEvent::Unfrozen { statement, seen: *seen },
             What::Review(run) => LedgerEvent::Reviewed { statement, run: *run },
             _ => return Err(submitted_elsewhere()),
         };
         Ok((accepted.document, about, event))
     })?;
     host.journal.act(&Act::now(about, event)).await?;
+    if let What::Unfreeze { seen } = order.order {
+        // Another process may have frozen the host since. The journal keeps that freeze in force.
+        blocking(|| check_newest_freeze(&*host.journal.reader()?, seen))?;
+    }
     let stopping = blocking(|| host.journal.reader()?.stopped().map_err(Error::from))?;
     Ok(Ordered { order, stopping })
 }
 
-/// Refuses an order to unfreeze that is older than the newest freeze, because its signer did not know of that freeze.
-fn check_newest_freeze(reader: &Reader, signed: Timestamp) -> Result<(), Error> {
+/// Refuses an order to unfreeze that was made before the newest freeze, because its signer did not know of that freeze.
+fn check_newest_freeze(reader: &Reader, seen: u64) -> Result<(), Error> {
     let acts = reader.acts(About::Host)?;
     let newest = acts.iter().rev().find(|(_, act)| matches!(act.event, LedgerEvent::Frozen(_)));
     match newest {
-        Some((_, act)) if act.at > signed => {
+        Some((seq, act)) if *seq > seen => {
             let why = format!(
-                "the host was frozen again at {}, after it was made: find out why (`remit status`), then sign a new order",
+                "the host was frozen again at {}, after it was made, and stays frozen: find out why (`remit status`), then sign a new order",
                 act.at
             );
             Err(refused::<Order>(why))
@@ -189,7 +190,14 @@ fn check(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, what: &What
             };
             by.check_allowed(rules, reader, PolicyAction::Revoke, request.as_ref())
         }
-        What::Freeze | What::Unfreeze => by.check_allowed(rules, reader, PolicyAction::Freeze, None),
+        What::Freeze => by.check_allowed(rules, reader, PolicyAction::Freeze, None),
+        What::Unfreeze { seen } => {
+            if *seen > reader.size()? {
+                return Err(refused::<Order>("it was made for more records than this journal has"));
+            }
+            check_newest_freeze(reader, *seen)?;
+            by.check_allowed(rules, reader, PolicyAction::Freeze, None)
+        }
         What::Review(run) => check_review(host, rules, reader, by, *run),
         _ => Err(submitted_elsewhere()),
     }
