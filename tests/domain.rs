@@ -1,5 +1,5 @@
 //! One more domain, added by the files and lines that `docs/adding-a-domain.md` names and by nothing else, goes through
-//! all that the host does with a domain. Run: `cargo test -p remit --features test-domain --test domain`.
+//! all that the host does with a domain. Run: `cargo test --workspace --features remit/test-domain --test domain`.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod common;

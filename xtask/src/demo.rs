@@ -86,7 +86,9 @@ const STORY: &[Scene] = &[
 pub(crate) fn run() -> Result<()> {
     let target = shell::target()?;
     shell::say("building remit: a few minutes the first time");
-    shell::run(&mut shell::cargo(["build", "--quiet", "-p", "remit"])?)?;
+    // With a test among what is built, the dependencies have the same features as for the tests: they are built once.
+    let build = ["build", "--quiet", "--workspace", "--bin", "remit", "--test", "sinks"];
+    shell::run(&mut shell::cargo(build)?)?;
     plugins::run_rust()?;
     let dir = tempfile::tempdir()?;
     std::fs::copy(target.join("plugins/rotate-secret.wasm"), dir.path().join("rotate-secret.wasm"))?;
