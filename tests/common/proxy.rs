@@ -4,6 +4,8 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
 
+use serde_json::Value;
+
 /// Forwards everything to `server` (`http://HOST:PORT`), except that requests which begin with `swallow` are
 /// delivered, and answered by nothing. Answers its own address. Ends with the test's process.
 pub fn swallowing(server: &str, swallow: &'static str) -> String {
@@ -48,34 +50,49 @@ fn forward(mut client: TcpStream, server: &str, swallow: &str, answer: &str) {
 /// secrets anew for each of its cases goes on with the ones that its journal tells of: to the host, the time at which
 /// a secret was made is which secret it is.
 pub fn ageless(server: &str) -> String {
-    let server = server.strip_prefix("http://").unwrap().to_owned();
+    changing(server, |_, answer| {
+        if answer["data"]["created_time"].is_string() {
+            answer["data"]["created_time"] = "2026-01-01T00:00:00Z".into();
+        }
+    })
+}
+
+/// Forwards everything to `server`, and lets `change` change each answer in JSON; it is told the path of the request.
+pub fn changing(server: &str, change: impl Fn(&str, &mut Value) + Clone + Send + 'static) -> String {
+    let server = server.strip_prefix("http://").unwrap().trim_end_matches('/').to_owned();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     thread::spawn(move || {
         for client in listener.incoming().flatten() {
-            let server = server.clone();
-            thread::spawn(move || forward_ageless(client, &server));
+            let (server, change) = (server.clone(), change.clone());
+            thread::spawn(move || forward_changed(client, &server, &change));
         }
     });
     address
 }
 
-fn forward_ageless(mut client: TcpStream, server: &str) {
+fn forward_changed(mut client: TcpStream, server: &str, change: &impl Fn(&str, &mut Value)) {
     let Some((head, body)) = message(&mut client) else { return };
+    let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
     // HTTP/1.0: the answer ends with the connection, and comes in one piece.
     let head = head.replacen("HTTP/1.1", "HTTP/1.0", 1);
+    let to_server = |line: &str| match line.split_once(':') {
+        Some((name, _)) if name.eq_ignore_ascii_case("host") => format!("Host: {server}"),
+        _ => line.to_owned(),
+    };
+    let head = head.split("\r\n").map(to_server).collect::<Vec<_>>().join("\r\n");
     let mut upstream = TcpStream::connect(server).unwrap();
     upstream.write_all(&[head.as_bytes(), &body].concat()).unwrap();
     let mut answer = Vec::new();
     upstream.read_to_end(&mut answer).unwrap();
     let at = answer.windows(4).position(|end| end == b"\r\n\r\n").map_or(answer.len(), |at| at + 4);
     let (head, body) = answer.split_at(at);
-    let body = match serde_json::from_slice::<serde_json::Value>(body) {
-        Ok(mut json) if json["data"]["created_time"].is_string() => {
-            json["data"]["created_time"] = "2026-01-01T00:00:00Z".into();
+    let body = match serde_json::from_slice::<Value>(body) {
+        Ok(mut json) => {
+            change(&path, &mut json);
             json.to_string().into_bytes()
         }
-        _ => body.to_vec(),
+        Err(_) => body.to_vec(),
     };
     let head = String::from_utf8_lossy(head);
     let kept =

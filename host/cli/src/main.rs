@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make their own files"))]
 
 mod commands;
+mod place;
 mod print;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 use commands::Command;
+use place::Place;
 use remit_lifecycle::Home;
 
 /// With many runs at once, glibc's allocator needs a sixth of a run's time: see docs/performance.md. C code, such as
@@ -26,6 +28,9 @@ struct Cli {
     /// The directory of the Remit home [default: ~/.remit].
     #[arg(long, global = true, env = "REMIT_HOME", value_name = "DIR")]
     home: Option<PathBuf>,
+    /// Act through the server of this context, instead of at a home: `remit context`.
+    #[arg(long, global = true, env = "REMIT_CONTEXT", value_name = "NAME")]
+    context: Option<String>,
     /// The format of the host's log on stderr.
     #[arg(long, global = true, value_enum, default_value = "text", value_name = "FORMAT")]
     log_format: LogFormat,
@@ -84,7 +89,10 @@ fn main() -> ExitCode {
     // What a server does, nobody sees at a terminal.
     let least = u8::from(matches!(cli.command, Command::Serve(_)));
     start_log(cli.log_format, cli.verbose.max(least));
-    let home = home(cli.home);
+    let place = match cli.context {
+        Some(name) => Place::Context(name),
+        None => Place::Home(home(cli.home)),
+    };
     // A write beyond the file size limit (RLIMIT_FSIZE) then returns an error and does not end this process. Programs
     // that this process starts get the default signal handling again.
     let limit = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::<AtomicBool>::default());
@@ -101,7 +109,7 @@ fn main() -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let code = match runtime.block_on(cli.command.run(home)) {
+    let code = match runtime.block_on(cli.command.run(place)) {
         Ok(code) => code,
         Err(error) => print::error(&*error),
     };

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use ureq::Agent;
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 use crate::ClientError;
 use crate::error::Problem;
@@ -75,6 +76,29 @@ struct Token {
 struct Opened {
     access_token: String,
     expires_in: u64,
+}
+
+/// What calls servers. `pem` has certificates that are trusted in place of the public ones.
+pub fn agent(pem: Option<&[u8]>) -> Result<Agent, ClientError> {
+    let mut tls = TlsConfig::builder();
+    if let Some(pem) = pem {
+        let mut certificates = Vec::new();
+        for item in parse_pem(pem) {
+            match item.map_err(|error| ClientError::Certificates(error.to_string()))? {
+                PemItem::Certificate(certificate) => certificates.push(certificate),
+                _ => return Err(ClientError::Certificates("something else is among them".to_owned())),
+            }
+        }
+        if certificates.is_empty() {
+            return Err(ClientError::Certificates("the file has none".to_owned()));
+        }
+        tls = tls.root_certs(RootCerts::new_with_certs(&certificates));
+    }
+    Ok(Agent::config_builder()
+        .tls_config(tls.build())
+        .user_agent(concat!("remit/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .new_agent())
 }
 
 /// A client of one server, in the name of the principal who holds the key.

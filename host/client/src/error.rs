@@ -25,6 +25,21 @@ pub enum ClientError {
         /// What is wrong with it.
         why: String,
     },
+    /// The server has another home than before.
+    #[error(
+        "{url} has another journal than when it was added: {found}, and not {expected} with the same key"
+    )]
+    OtherHome {
+        /// The server's URL.
+        url: String,
+        /// The name of its journal.
+        found: String,
+        /// The name that it had.
+        expected: String,
+    },
+    /// Certificates that cannot be read.
+    #[error("the certificates cannot be used: {0}")]
+    Certificates(String),
     /// The server prepared something else than what it was asked for. It was not signed.
     #[error("the server prepared something else than it was asked for: {0}")]
     Altered(String),
@@ -64,6 +79,8 @@ impl Diagnostic for ClientError {
             Self::Unreachable { .. } => Some(Box::new("failed::unreachable")),
             Self::NotRemit { .. } => Some(Box::new("failed::answer")),
             Self::Altered(_) => Some(Box::new("refused::altered")),
+            Self::OtherHome { .. } => Some(Box::new("refused::other_home")),
+            Self::Certificates(_) => Some(Box::new("usage::certificates")),
             Self::Random | Self::Serialise(_) => Some(Box::new("failed::other")),
         }
     }
@@ -79,6 +96,10 @@ impl Diagnostic for ClientError {
             Self::Altered(_) => {
                 Some(Box::new("nothing was signed; do not trust this server until you know why"))
             }
+            Self::OtherHome { .. } => Some(Box::new(
+                "nothing was sent; ask who keeps it why, compare the key with theirs, and add the context again",
+            )),
+            Self::Certificates(_) => Some(Box::new("name a file of certificates in PEM")),
             Self::Random | Self::Serialise(_) => None,
         }
     }

@@ -6,5 +6,5 @@ mod client;
 mod error;
 mod proof;
 
-pub use client::{About, Client, ToSign};
+pub use client::{About, Client, ToSign, agent};
 pub use error::ClientError;

@@ -9,7 +9,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use remit_journal::{Journal, Mode, RunId, Watch};
 use remit_trust::Sealer;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Failure, Fault, Operation, Plan, Scope};
 
@@ -187,7 +187,7 @@ pub struct Setup {
 }
 
 /// How much the host calls of a run used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Used {
     /// Host calls of any kind.
     pub host_calls: u64,

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use remit_tlog::Checkpoint;
 use remit_trust::Digest;
 use rusqlite::{Connection, OptionalExtension as _};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::evidence::Evidence;
 use crate::{
@@ -34,7 +34,7 @@ impl std::fmt::Debug for Reader {
 }
 
 /// A run in a list.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RunSummary {
     /// The run's identifier.
     pub run: RunId,

@@ -105,7 +105,8 @@ impl Input {
         Ok(RawValue::from_string(self.json.clone())?)
     }
 
-    pub(crate) fn value(&self) -> Result<serde_json::Value, Error> {
+    /// The input as JSON.
+    pub fn value(&self) -> Result<serde_json::Value, Error> {
         Ok(serde_json::from_str(&self.json)?)
     }
 }

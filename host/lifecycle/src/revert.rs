@@ -6,7 +6,7 @@ use remit_gate::{Phase, State, UndoGate};
 use remit_journal::{Event, Intent, Mode, PhaseEntered, Record, RunId, RunState, UndoResult};
 use remit_policy::PolicyAction;
 use remit_trust::KeyId;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::actor::{Actor, CheckedActor, prepare_order};
 use crate::authority::{Order, Prepared, What};
@@ -18,7 +18,7 @@ use crate::timeline::undo_words;
 use crate::{Error, Host};
 
 /// The result of undoing one change.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Step {
     /// The number of the call that made the change.
     pub call: u64,
@@ -35,7 +35,7 @@ pub struct Step {
 }
 
 /// The result of undoing a run's changes, the last change first.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Reverted {
     /// Each change that was undone, or that could not be.
     pub steps: Vec<Step>,

@@ -3,7 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use remit_journal::{About, Basis, LedgerEvent, Reader, RequestId, RestsOn, RunId, RunState, RunSummary};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::authority::{may_be_valid, subject, unreviewed_runs};
 use crate::claim::Claim;
@@ -20,7 +20,7 @@ const SOON_STANDING: SignedDuration = SignedDuration::from_hours(3 * 24);
 const SOON_KEY: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// Who froze the host, when and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Frozen {
     /// The name of the principal that froze the host.
     pub by: String,

@@ -1,11 +1,11 @@
 //! The JSON form of requests, runs and orders, as in `docs/json/remit.schema.json`.
 
 use jiff::Timestamp;
-use remit_journal::{Reader, Record, RunId, RunState};
+use remit_journal::{Event, Reader, Record, RequestId, RunId, RunState};
 use remit_sandbox::Consumed;
 use remit_trust::Digest;
 use remit_trust::principals::{PrincipalKind, Principals};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::notify::Delivery;
@@ -14,14 +14,17 @@ use crate::run::Finished;
 use crate::status::Frozen;
 use crate::timeline::Timeline;
 use crate::{
-    Ending, Error, Given, Needed, Powers, Request, RequestState, Rules, Status, differences, waiting_for_room,
+    Asks, Budgets, Ending, Error, Given, Needed, Powers, Request, RequestState, Rules, Status, budgets,
+    differences, waiting_for_room,
 };
 
-/// A request and its status.
-#[derive(Debug, Serialize)]
-pub struct RequestView<'a> {
+/// A request and its status, with all that a person needs to decide about it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RequestView {
     /// The request as its requester signed it.
-    pub request: &'a Request,
+    pub request: Request,
+    /// Whether the requester is a person or software; none if it is no principal any more.
+    pub requester_kind: Option<PrincipalKind>,
     /// The resources that it would change, or those it would read if it changes none.
     pub target: Vec<String>,
     /// Every power that it would give.
@@ -29,61 +32,72 @@ pub struct RequestView<'a> {
     /// The digest of the signed request.
     pub digest: Digest,
     /// The status in one word.
-    pub status: &'static str,
+    pub status: String,
     /// Why the request gives no authority, if it is closed or forbidden; otherwise none.
     pub why: Option<String>,
     /// The approvals that are required, each with how many are missing; empty unless the request waits for approvals.
     pub missing: Vec<Needed>,
     /// Every approval, whether it counts or not.
-    pub approvals: Vec<ApprovalView<'a>>,
+    pub approvals: Vec<ApprovalView>,
     /// How many runs have started under it.
     pub started: u32,
     /// How the request differs from the last run of this action; empty in a list of requests.
     pub differs: Vec<String>,
     /// Each budget that prevents a start now although the request is approved.
     pub waits_for_room: Vec<String>,
+    /// How much of its budgets a standing scope has used; none for a run, and in a list of requests.
+    pub budgets: Option<Budgets>,
 }
 
 /// One decision about a request.
-#[derive(Debug, Serialize)]
-pub struct ApprovalView<'a> {
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ApprovalView {
     /// The name of the principal that decided.
-    pub principal: &'a str,
+    pub principal: String,
+    /// Whether the principal is a person or software; none if the decision does not count.
+    pub kind: Option<String>,
     /// When it was decided.
     pub at: Timestamp,
     /// The reason that the principal gave.
-    pub reason: &'a str,
+    pub reason: String,
     /// Whether it counts as an approval.
     pub counts: bool,
     /// Why it does not count; none if it counts.
-    pub why_not: Option<&'a str>,
+    pub why_not: Option<String>,
 }
 
-impl<'a> RequestView<'a> {
+impl RequestView {
     /// The full view of one request.
-    pub fn of(reader: &Reader, rules: &Rules, state: &'a RequestState) -> Result<Self, Error> {
+    pub fn of(reader: &Reader, rules: &Rules, state: &RequestState) -> Result<Self, Error> {
         let waits = waiting_for_room(reader, rules, state)?;
-        Ok(Self { differs: differences(reader, state)?, ..Self::listed(state, state.status(rules), waits) })
+        let budgets = match &state.request.asks {
+            Asks::Standing(standing) => Some(budgets(reader, state, standing)?),
+            Asks::Run { .. } => None,
+        };
+        let listed = Self::listed(rules, state, state.status(rules), waits);
+        Ok(Self { differs: differences(reader, state)?, budgets, ..listed })
     }
 
     /// The view of a request in a list.
     #[must_use]
-    pub fn listed(state: &'a RequestState, status: Status, waits_for_room: Vec<String>) -> Self {
-        let name = status.name();
+    pub fn listed(rules: &Rules, state: &RequestState, status: Status, waits_for_room: Vec<String>) -> Self {
+        let name = status.name().to_owned();
         let (missing, why) = match status {
             Status::Waiting(lacks) => (lacks.needs.into_iter().map(Needed::from).collect(), None),
             Status::Closed(why) | Status::Forbidden(why) => (Vec::new(), Some(why)),
             _ => (Vec::new(), None),
         };
-        let approval = |given: &'a Given| ApprovalView {
-            principal: &given.approval.principal,
+        let approval = |given: &Given| ApprovalView {
+            principal: given.approval.principal.clone(),
+            kind: given.counts.as_ref().ok().map(|who| who.kind.clone()),
             at: given.approval.at,
-            reason: &given.approval.reason,
+            reason: given.approval.reason.clone(),
             counts: given.counts.is_ok(),
-            why_not: given.counts.as_ref().err().map(String::as_str),
+            why_not: given.counts.as_ref().err().cloned(),
         };
         Self {
-            request: &state.request,
+            requester_kind: rules.principals.get(&state.request.requester).map(|principal| principal.kind),
+            request: state.request.clone(),
             target: state.request.targets(),
             powers: state.request.powers(),
             digest: state.digest,
@@ -94,49 +108,92 @@ impl<'a> RequestView<'a> {
             started: state.started,
             differs: Vec::new(),
             waits_for_room,
+            budgets: None,
+        }
+    }
+
+    /// Where it stands, in a few words.
+    #[must_use]
+    pub fn headline(&self) -> String {
+        let missing: Vec<String> =
+            self.missing.iter().filter(|needed| needed.missing > 0).map(Needed::words).collect();
+        match &self.why {
+            Some(why) => format!("{}: {why}", self.status),
+            None if missing.is_empty() => self.status.clone(),
+            None => format!("waiting for {}", missing.join(", ")),
         }
     }
 }
 
-/// A list of requests, and the orders about this host.
-#[derive(Debug, Serialize)]
-pub struct RequestsView<'a> {
+/// A list of requests, newest first, and the orders about this host.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RequestsView {
     /// The requests, each with its status.
-    pub requests: Vec<RequestView<'a>>,
+    pub requests: Vec<RequestView>,
+    /// The last of them, if there are more; none at the end of the list.
+    pub next: Option<RequestId>,
     /// The orders about this host, one line each.
     pub orders: Vec<String>,
     /// Who froze the host; none if it is not frozen.
     pub frozen: Option<Frozen>,
 }
 
+impl RequestsView {
+    /// A list of nothing.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { requests: Vec::new(), next: None, orders: Vec::new(), frozen: None }
+    }
+}
+
 /// The result of a live run.
 #[derive(Debug, Serialize)]
-pub struct RunView<'a> {
+pub struct RunView {
     /// The run's identifier.
     pub run: RunId,
     /// The run's state.
     pub state: RunState,
     /// What the action returned; none if it did not return a value.
-    pub output: Option<&'a Value>,
+    pub output: Option<Value>,
     /// Whether the action's output and its own messages are sealed.
     pub sealed: bool,
     /// Why the run did not succeed; none if it did.
     pub cause: Option<String>,
     /// The changes that were undone; none if the run was not reverted.
-    pub reverted: Option<&'a Reverted>,
+    pub reverted: Option<Reverted>,
     /// How much of its limits the run used.
     pub consumed: Consumed,
 }
 
-impl<'a> From<&'a Finished> for RunView<'a> {
-    fn from(finished: &'a Finished) -> Self {
+impl RunView {
+    /// The result of a run that has ended, from its records; none if it has not. What was undone is in its story only.
+    #[must_use]
+    pub fn of(run: RunId, records: &[(u64, Record)]) -> Option<Self> {
+        let ended = records.iter().rev().find_map(|(_, record)| match &record.event {
+            Event::Ended(ended) => Some(ended),
+            _ => None,
+        })?;
+        Some(Self {
+            run,
+            state: ended.state,
+            output: ended.output.clone(),
+            sealed: ended.own_words.is_some(),
+            cause: (ended.state != RunState::Succeeded).then(|| ended.detail.clone()),
+            reverted: None,
+            consumed: serde_json::from_str(ended.consumed.get()).ok()?,
+        })
+    }
+}
+
+impl From<&Finished> for RunView {
+    fn from(finished: &Finished) -> Self {
         Self {
             run: finished.run,
             state: finished.state,
-            output: finished.output.as_ref(),
+            output: finished.output.clone(),
             sealed: finished.sealed,
             cause: finished.cause.as_ref().map(ToString::to_string),
-            reverted: finished.reverted.as_ref(),
+            reverted: finished.reverted.clone(),
             consumed: finished.consumed,
         }
     }

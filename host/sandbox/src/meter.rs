@@ -2,10 +2,10 @@
 
 use remit_engine::Limits as EngineLimits;
 use remit_gate::{Exceeded, Limit, Limits, Used};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How much a run used, `run` and `verify` together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Consumed {
     /// Guest computation, in wasmtime's fuel.
     pub fuel: u64,

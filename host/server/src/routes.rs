@@ -99,7 +99,7 @@ routes! {
     GET "/api/v1/principals" "list_principals" Session, "The principals, a line for each key."; answers 200 Documented("commands/principals"); by home::principals
     PUT "/api/v1/actions/{digest}" "upload_action" Session, "Keeps an action that a trusted publisher signed; its signature is in the header Remit-Signature."; takes Raw("application/wasm"); answers 200 Own(shape::<actions::Kept>); by actions::upload
     POST "/api/v1/plans" "rehearse" Session, "Rehearses an action: looks are real, changes are simulated."; takes Own(shape::<plans::Rehearse>); answers 200 Documented("commands/plan"); by plans::rehearse
-    GET "/api/v1/requests" "list_requests" Session, "Requests, newest first."; query requests::Filter; answers 200 Own(shape::<requests::Page>); by requests::list
+    GET "/api/v1/requests" "list_requests" Session, "Requests, newest first."; query requests::Filter; answers 200 Documented("commands/requests"); by requests::list
     POST "/api/v1/requests/prepare" "prepare_request" Session, "Makes the document that is signed to ask for authority. A run is rehearsed for its plan."; takes Own(shape::<requests::Prepare>); answers 200 Own(shape::<sessions::ToSign>); by requests::prepare
     POST "/api/v1/requests" "submit_request" Signed, "Takes a signed request and puts it on record."; takes Own(shape::<sessions::Signed>); answers 201 Documented("a-request"); by requests::submit
     GET "/api/v1/requests/{request}" "show_request" Session, "A request and where it stands."; answers 200 Documented("a-request"); by requests::show

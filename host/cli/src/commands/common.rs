@@ -50,6 +50,11 @@ pub(crate) async fn notify(host: &Host) {
     }
 }
 
+/// Reads an action from its file, for a server.
+pub(crate) fn read_action(path: &Path) -> Result<Candidate, Error> {
+    Ok(Candidate::read(path)?)
+}
+
 /// The value of `--input`. Pairs may be repeated.
 pub(crate) const INPUT: &str = "JSON|@FILE|-|KEY=VALUE";
 

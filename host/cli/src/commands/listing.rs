@@ -203,6 +203,15 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
+    /// An error with `--watch`, where nothing can be watched.
+    pub(crate) fn is_off(&self) -> Done<()> {
+        if self.watch {
+            let why = "--watch works at a home only".to_owned();
+            return Err(usage(why, "leave it out, or run the command where the home is"));
+        }
+        Ok(())
+    }
+
     /// Calls `print` once; with `--watch`, until the output is closed.
     pub(crate) async fn run(self, home: &Home, mut print: impl FnMut() -> Done<u8>) -> Done {
         let terminal = std::io::stdout().is_terminal();

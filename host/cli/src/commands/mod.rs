@@ -4,6 +4,7 @@ mod approve;
 mod audit;
 mod build;
 mod common;
+mod context;
 mod doctor;
 mod init;
 mod inspect;
@@ -32,10 +33,10 @@ mod signing;
 mod status;
 mod test;
 
+use crate::place::Place;
 use clap::Subcommand;
-use remit_lifecycle::Home;
 
-use common::Done;
+pub(crate) use common::{Done, usage};
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
@@ -88,6 +89,9 @@ pub(crate) enum Command {
     Policy(rules::Policy),
     /// Serve the home over HTTP: others prepare, sign and submit from their own machines.
     Serve(serve::Serve),
+    /// Servers that commands can act through.
+    #[command(subcommand)]
+    Context(context::Context),
     /// Show the state of the host: frozen or not, who may approve what, what is running, what ends soon.
     Status(status::Status),
     /// List runs.
@@ -124,44 +128,48 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    pub(crate) async fn run(self, home: Home) -> Done {
+    pub(crate) async fn run(self, place: Place) -> Done {
         match self {
-            Self::Init(command) => command.run(&home),
-            Self::Doctor(command) => command.run(&home).await,
+            // These act at a home or through a server.
+            Self::Request(command) => command.run(&place).await,
+            Self::Requests(command) => command.run(&place).await,
+            Self::Approve(command) => command.run(&place).await,
+            Self::Deny(command) => command.run(&place).await,
+            Self::Run(command) => command.run(&place).await,
+            Self::Runs(command) => command.run(&place).await,
+            Self::Show(command) => command.run(&place),
+            Self::Revert(command) => command.run(&place).await,
+            Self::Revoke(command) => command.run(&place).await,
+            Self::Freeze(command) => command.run(&place, true).await,
+            Self::Unfreeze(command) => command.run(&place, false).await,
+            Self::Review(command) => command.run(&place).await,
+            // These need neither.
+            Self::Context(command) => command.run(),
             Self::New(command) => command.run(),
             Self::Build(command) => command.run(),
             Self::Test(command) => command.run().await,
             Self::Keys(command) => command.run(),
             Self::Sign(command) => command.run(),
-            Self::Inspect(command) => command.run(&home),
-            Self::Install(command) => command.run(&home),
-            Self::Plan(command) => command.run(&home).await,
-            Self::Request(command) => command.run(&home).await,
-            Self::Requests(command) => command.run(&home).await,
-            Self::Approve(command) => command.run(&home).await,
-            Self::Deny(command) => command.run(&home).await,
-            Self::Revoke(command) => command.run(&home).await,
-            Self::Freeze(command) => command.run(&home, true).await,
-            Self::Unfreeze(command) => command.run(&home, false).await,
-            Self::Review(command) => command.run(&home).await,
-            Self::Rules(command) => command.run(&home),
-            Self::Principals(command) => command.run(&home),
-            Self::Policy(command) => command.run(&home),
-            Self::Run(command) => command.run(&home).await,
-            Self::Serve(command) => command.run(&home).await,
-            Self::Status(command) => command.run(&home).await,
-            Self::Runs(command) => command.run(&home).await,
-            Self::Show(command) => command.run(&home),
-            Self::Revert(command) => command.run(&home).await,
-            Self::Recover(command) => command.run(&home).await,
-            Self::Resolve(command) => command.run(&home).await,
-            Self::Replay(command) => command.run(&home).await,
-            Self::Notify(command) => command.run(&home).await,
-            Self::Journal(command) => command.run(&home).await,
-            Self::Audit(command) => command.run(&home).await,
-            Self::Secret(command) => command.run(&home).await,
             // `main` handles it, because it needs the whole command line.
             Self::Completions { .. } => Ok(2),
+            // These act at a home.
+            Self::Init(command) => command.run(place.home()?),
+            Self::Doctor(command) => command.run(place.home()?).await,
+            Self::Inspect(command) => command.run(place.home()?),
+            Self::Install(command) => command.run(place.home()?),
+            Self::Plan(command) => command.run(place.home()?).await,
+            Self::Rules(command) => command.run(place.home()?),
+            Self::Principals(command) => command.run(place.home()?),
+            Self::Policy(command) => command.run(place.home()?),
+            Self::Serve(command) => command.run(place.home()?).await,
+            Self::Status(command) => command.run(place.home()?).await,
+            Self::Recover(command) => command.run(place.home()?).await,
+            Self::Resolve(command) => command.run(place.home()?).await,
+            Self::Replay(command) => command.run(place.home()?).await,
+            Self::Notify(command) => command.run(place.home()?).await,
+            Self::Journal(command) => command.run(place.home()?).await,
+            Self::Audit(command) => command.run(place.home()?).await,
+            Self::Secret(command) => command.run(place.home()?).await,
         }
     }
 }

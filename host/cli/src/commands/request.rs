@@ -6,17 +6,18 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use jiff::{SignedDuration, Timestamp};
 use remit_file::{FileError, Kind};
-use remit_gate::OnFailure;
-use remit_journal::Reader;
+use remit_gate::{OnFailure, Scope};
 use remit_lifecycle::{
-    Asks, Does, Error, Home, Host, Hours, Power, Powers, RequestOptions, RequestState, RequestView, Rules,
-    StandingScope, Status, Which, differences, prepare_run_request, prepare_standing_request, submit_request,
+    Asks, Does, Error, Home, Host, Hours, Power, RequestOptions, RequestState, RequestView, StandingScope,
+    Which, prepare_run_request, prepare_standing_request, submit_request,
 };
-use serde_json::Value;
+use remit_trust::Digest;
+use serde_json::{Value, json};
 
-use super::common::{Done, INPUT, input, notify, open_for, scope, usage, write};
+use super::common::{Done, INPUT, input, notify, open_for, read_action, scope, usage, write};
 use super::plan::print_plan;
 use super::signing::{Signing, SigningResult};
+use crate::place::{Place, Server};
 use crate::print::{self, SlowNote, say};
 
 #[derive(Args)]
@@ -114,19 +115,23 @@ struct Export {
 }
 
 impl Request {
-    pub(crate) async fn run(self, home: &Home) -> Done {
-        match self.about {
-            None => self.make.run(home).await,
-            Some(About::Show(show)) => {
+    pub(crate) async fn run(self, place: &Place) -> Done {
+        match (self.about, place.server()?) {
+            (None, None) => self.make.run(place.home()?).await,
+            (None, Some(server)) => self.make.run_at(&server).await,
+            (Some(About::Show(show)), None) => {
+                let home = place.home()?;
                 let (rules, reader) = (home.rules()?, home.reader()?);
                 let id = match (&*show.request, reader.requests()?.pop()) {
                     ("last", Some(last)) => last,
                     (name, _) => reader.find_request(name)?,
                 };
                 let state = RequestState::load(&reader, &rules, id)?;
-                self::show(&reader, &rules, &state, show.json)
+                self::show(&RequestView::of(&reader, &rules, &state)?, show.json)
             }
-            Some(About::Export(export)) => {
+            (Some(About::Show(show)), Some(server)) => self::show(&server.request(&show.request)?, show.json),
+            (Some(About::Export(export)), _) => {
+                let home = place.home()?;
                 let (rules, reader) = (home.rules()?, home.reader()?);
                 let state = RequestState::load(&reader, &rules, reader.find_request(&export.request)?)?;
                 let signed = state.for_ssh_keygen()?;
@@ -194,6 +199,98 @@ impl Make {
         print_request(&host, &state, self.json)
     }
 
+    /// The same through a server. The action is uploaded first.
+    async fn run_at(self, server: &Server) -> Done {
+        let candidate = self.action.as_ref().map(|action| read_action(action)).transpose()?;
+        let scope = scope(self.scope.as_deref())?;
+        let mut body = json!({
+            "reason": self.reason,
+            "incident": self.incident,
+            "ttl": format!("{:#}", self.ttl),
+            "triggers": self.triggers,
+            "break_glass": self.break_glass,
+            "without_plan": self.without_plan,
+            "scope": scope,
+        });
+        let mut given = None;
+        if let Some(candidate) = &candidate {
+            body["action"] = candidate.digest().to_string().into();
+            if self.standing {
+                let hours: Vec<String> = self.hours.iter().map(ToString::to_string).collect();
+                body["standing"] = json!({
+                    "versions": self.versions,
+                    "hours": hours,
+                    "runs_per_hour": self.runs_per_hour,
+                    "changes_per_hour": self.changes_per_hour,
+                });
+            } else {
+                if self.input.is_empty() {
+                    return Err(usage("no --input is given".to_owned(), "say what the action is given"));
+                }
+                let input = input(&self.input, candidate)?.value()?;
+                body["uses"] = self.uses.into();
+                body["input"] = input.clone();
+                given = Some((candidate.digest(), input));
+            }
+            server.upload(candidate)?;
+        }
+        let is_it = |made: &remit_lifecycle::Request| match self.differs(made, given.as_ref(), scope.as_ref())
+        {
+            // What was signed elsewhere was looked at there.
+            Some(what) if !self.signing.is_submit() => {
+                Err(format!("in the request, {what} would be another"))
+            }
+            _ => Ok(()),
+        };
+        let note = SlowNote::start("rehearsing");
+        let prepare = ("/api/v1/requests/prepare", &mut body);
+        let SigningResult::Signed(signed) =
+            self.signing.at_server(server, "remit request", prepare, is_it).await?
+        else {
+            return Ok(0);
+        };
+        drop(note);
+        self::show(&server.submit("/api/v1/requests", &signed)?, self.json)
+    }
+
+    /// What of a request is not as it was asked for; none if all of it is. The plan is the server's observation.
+    fn differs(
+        &self,
+        made: &remit_lifecycle::Request,
+        given: Option<&(Digest, Value)>,
+        scope: Option<&Scope>,
+    ) -> Option<&'static str> {
+        let is_same = match (&made.asks, given) {
+            (Asks::Run { action, input, plan }, Some((digest, given))) => {
+                (action.digest, input) == (*digest, given) && plan.is_none() == self.without_plan
+            }
+            (Asks::Standing(standing), None) => {
+                let budgets = (standing.runs_per_hour, standing.changes_per_hour);
+                standing.hours == self.hours && budgets == (self.runs_per_hour, self.changes_per_hour)
+            }
+            _ => false,
+        };
+        let is_scope = match (scope, made.plan()) {
+            (Some(scope), _) => made.scope == *scope,
+            (None, Some(plan)) => made.scope == plan.least_scope(),
+            (None, None) => false,
+        };
+        let own = [made.requester.clone()];
+        let triggers = if self.triggers.is_empty() { &own[..] } else { &self.triggers };
+        [
+            (is_same, "the action, its input or its hours"),
+            (is_scope, "the scope"),
+            (Some(&made.reason) == self.reason.as_ref(), "the reason"),
+            (made.incident == self.incident, "the incident"),
+            (made.triggers == triggers, "who may start it"),
+            (made.not_after.duration_since(made.not_before) == self.ttl, "how long it is valid"),
+            (self.standing || made.uses == Some(self.uses), "how many runs may start"),
+            (made.break_glass == self.break_glass, "whether it is break-glass"),
+        ]
+        .into_iter()
+        .find_map(|(is_same, what)| (!is_same).then_some(what))
+    }
+
     fn options(&self) -> RequestOptions {
         RequestOptions {
             reason: self.reason.clone().unwrap_or_default(),
@@ -208,25 +305,21 @@ impl Make {
 
 /// Prints a request, with all that a person needs to decide about it.
 pub(super) fn print_request(host: &Host, state: &RequestState, as_json: bool) -> Done {
-    show(&*host.journal.reader()?, &*host.rules()?, state, as_json)
+    show(&RequestView::of(&*host.journal.reader()?, &*host.rules()?, state)?, as_json)
 }
 
-fn show(reader: &Reader, rules: &Rules, state: &RequestState, as_json: bool) -> Done {
+/// Prints the view of a request.
+pub(super) fn show(view: &RequestView, as_json: bool) -> Done {
     if as_json {
-        print::json(&RequestView::of(reader, rules, state)?)?;
+        print::json(view)?;
         return Ok(0);
     }
-    let status = state.status(rules);
-    let differs = differences(reader, state)?;
-    let request = &state.request;
-    say!("{}  {}", request.id, headline(&status));
+    let request = &view.request;
+    say!("{}  {}", request.id, print::word(&view.headline()));
     if request.break_glass {
         say!("  BREAK-GLASS: goes without the usual policy");
     }
-    let kind = rules
-        .principals
-        .get(&request.requester)
-        .map_or("no principal any more".to_owned(), |p| p.kind.to_string());
+    let kind = view.requester_kind.map_or("no principal any more".to_owned(), |kind| kind.to_string());
     let row = |name: &str, text: &str| say!("  {name:<10} {}", print::word(text));
     let digest = match &request.asks {
         Asks::Run { action, .. } => format!("  {}", action.digest.short()),
@@ -240,8 +333,7 @@ fn show(reader: &Reader, rules: &Rules, state: &RequestState, as_json: bool) -> 
     if let Asks::Run { input, .. } = &request.asks {
         row("input", &input.to_string());
     }
-    let powers = request.powers();
-    for line in reach(state, &powers) {
+    for line in reach(view) {
         row(line.0, &line.1);
     }
     if let Asks::Standing(standing) = &request.asks {
@@ -251,53 +343,45 @@ fn show(reader: &Reader, rules: &Rules, state: &RequestState, as_json: bool) -> 
             "budget",
             &format!("{} run(s) and {} change(s) an hour", standing.runs_per_hour, standing.changes_per_hour),
         );
-        let budgets = remit_lifecycle::budgets(reader, state, standing)?;
+    }
+    if let Some(budgets) = &view.budgets {
         row("", &format!("runs: {}; changes: {}", budgets.runs, budgets.changes));
     }
     row("may start", &request.triggers.join(", "));
-    for why in remit_lifecycle::waiting_for_room(reader, rules, state)? {
-        row("not now", &why);
+    for why in &view.waits_for_room {
+        row("not now", why);
     }
     let second = |at: Timestamp| remit_lifecycle::second(at).to_string();
-    let runs =
-        request.uses.map_or(String::new(), |uses| format!(", {} of {uses} run(s) used", state.started));
+    let runs = request.uses.map_or(String::new(), |uses| format!(", {} of {uses} run(s) used", view.started));
     row("until", &format!("{}{runs}", second(request.not_after)));
-    row("digest", &state.digest.to_string());
-    for (n, line) in differs.iter().enumerate() {
+    row("digest", &view.digest.to_string());
+    for (n, line) in view.differs.iter().enumerate() {
         row(if n == 0 { "history" } else { "" }, line);
     }
-    for given in &state.approvals {
-        let counts = match &given.counts {
-            Ok(who) => format!("{} ({}), {}", who.name, who.kind, second(given.approval.at)),
-            Err(why) => format!("{}: does not count, it {why}", given.approval.principal),
+    for given in &view.approvals {
+        let counts = match (&given.kind, &given.why_not) {
+            (_, Some(why)) => format!("{}: does not count, it {why}", given.principal),
+            (kind, None) => {
+                format!("{} ({}), {}", given.principal, kind.as_deref().unwrap_or("-"), second(given.at))
+            }
         };
         row("approval", &counts);
     }
-    print_powers(state, &powers)?;
+    print_powers(view)?;
     if let Some(plan) = request.plan() {
         print_plan(plan);
     }
-    if let Status::Waiting(_) = status {
+    if view.status == "waiting" {
         say!("  remit approve {}  or  remit deny {} --reason …", request.id, request.id);
     }
     Ok(0)
 }
 
-pub(super) fn headline(status: &Status) -> String {
-    match status {
-        Status::Waiting(lacks) => {
-            format!("waiting for {}", lacks.words().join(", "))
-        }
-        Status::Closed(why) | Status::Forbidden(why) => format!("{}: {why}", status.name()),
-        _ => status.name().to_owned(),
-    }
-}
-
 /// Rows about what the request could change, and which changes cannot be undone.
-fn reach(state: &RequestState, powers: &Powers) -> Vec<(&'static str, String)> {
+fn reach(RequestView { request, powers, .. }: &RequestView) -> Vec<(&'static str, String)> {
     let most = |power: &&Power| matches!(power.does, Does::Change | Does::Irrevocable);
     let open = powers.unused().filter(most).map(|power| power.at_most).max();
-    let changes = match (state.request.plan(), open) {
+    let changes = match (request.plan(), open) {
         (None, None) => "nothing".to_owned(),
         (None, Some(most)) => format!("up to {most} a run, any that a power below allows"),
         (Some(plan), open) => {
@@ -329,7 +413,7 @@ fn reach(state: &RequestState, powers: &Powers) -> Vec<(&'static str, String)> {
 }
 
 /// Prints every power that it would give, the strongest first, and the limits of a run.
-fn print_powers(state: &RequestState, powers: &Powers) -> Result<(), Error> {
+fn print_powers(RequestView { request, powers, .. }: &RequestView) -> Result<(), Error> {
     let mut rows = vec![["power", "on", "by", "use"].map(ToOwned::to_owned).to_vec()];
     for power in powers.all.iter().rev() {
         let used = match power.steps {
@@ -346,7 +430,7 @@ fn print_powers(state: &RequestState, powers: &Powers) -> Result<(), Error> {
     let limits = serde_json::to_value(&powers.limits).map_err(Error::from)?;
     let limits: Vec<String> = limits.as_object().into_iter().flatten().map(limit).collect();
     say!("  {:<10} {}", "limits", print::word(&limits.join(", ")));
-    let failing = match state.request.scope.on_failure {
+    let failing = match request.scope.on_failure {
         OnFailure::Revert => "its changes are undone at once",
         OnFailure::Hold => "its changes stay, and a person decides",
     };

@@ -1,11 +1,11 @@
 //! `remit requests`.
 
 use clap::Args;
-use remit_lifecycle::{Home, RequestState, RequestView, RequestsView, Status, frozen, waiting_for_room};
+use remit_lifecycle::{Home, RequestFilter, RequestView, RequestsView};
 
 use super::common::Done;
 use super::listing::{Cut, Times, Watch, age, left, letters, short, since, table, warn_if_frozen};
-use super::request::headline;
+use crate::place::{Place, Query, Server};
 use crate::print::{self, say};
 
 #[derive(Args)]
@@ -47,73 +47,95 @@ pub(crate) struct Requests {
 const STATES: [&str; 6] = ["waiting", "approved", "used", "closed", "expired", "forbidden"];
 
 impl Requests {
-    pub(crate) async fn run(self, home: &Home) -> Done {
-        self.watch.run(home, || self.print(home)).await
+    pub(crate) async fn run(self, place: &Place) -> Done {
+        match place.server()? {
+            Some(server) => {
+                self.watch.is_off()?;
+                self.print(self.at(&server)?, None)
+            }
+            None => {
+                let home = place.home()?;
+                self.watch.run(home, || self.here(home)).await
+            }
+        }
     }
 
-    fn selects(&self, request: &RequestState, status: &Status) -> bool {
-        let live = matches!(status, Status::Waiting(_) | Status::Approved);
-        let request = &request.request;
-        (live || self.all || (!self.live && !self.state.is_empty()))
-            && (self.state.is_empty() || self.state.iter().any(|wanted| wanted == status.name()))
-            && self.action.as_ref().is_none_or(|name| request.action_name() == *name)
-            && self.principal.as_ref().is_none_or(|name| {
-                request.requester == *name || request.triggers.iter().any(|trigger| trigger == name)
-            })
-    }
-
-    fn print(&self, home: &Home) -> Done {
+    /// The list of a home.
+    fn here(&self, home: &Home) -> Done {
         let (rules, reader) = (home.rules()?, home.reader()?);
-        let since = self.since.as_deref().map(since).transpose()?;
-        let all = reader.requests()?;
-        let letters = letters(&all);
-        let mut rows = Vec::new();
-        let mut found = Vec::new();
-        for id in all {
-            if since.is_some_and(|since| id.made() < since) {
-                continue;
-            }
-            let state = match RequestState::load(&reader, &rules, id) {
-                Ok(state) => state,
-                Err(error) if self.all => {
-                    print::warn(&format!("note: {error}"));
-                    continue;
+        let filter = RequestFilter {
+            all: self.all,
+            live: self.live,
+            states: self.state.clone(),
+            since: self.since.as_deref().map(since).transpose()?,
+            action: self.action.clone(),
+            principal: self.principal.clone(),
+            before: None,
+            most: None,
+        };
+        let (found, unreadable) = filter.list(&reader, &rules, |_| true)?;
+        for error in unreadable.iter().filter(|_| self.all) {
+            print::warn(&format!("note: {error}"));
+        }
+        self.print(found, Some(letters(reader.requests()?)))
+    }
+
+    /// The list of a server, page by page.
+    fn at(&self, server: &Server) -> Done<RequestsView> {
+        let mut query = Query::default();
+        query.flag("all", self.all).flag("live", self.live).value("action", self.action.as_deref());
+        query.value("principal", self.principal.as_deref()).value("limit", Some("200"));
+        let since = self.since.as_deref().map(since).transpose()?.map(|at| at.to_string());
+        query.value("since", since.as_deref());
+        let states = if self.state.is_empty() { vec![None] } else { self.state.iter().map(Some).collect() };
+        let mut found: Option<RequestsView> = None;
+        for state in states {
+            let mut before: Option<String> = None;
+            loop {
+                let mut page = query.clone();
+                page.value("state", state.map(String::as_str)).value("before", before.as_deref());
+                let page: RequestsView = server.get(&format!("/api/v1/requests{page}"))?;
+                before = page.next.map(|next| next.to_string());
+                match &mut found {
+                    None => found = Some(page),
+                    Some(found) => found.requests.extend(page.requests),
                 }
-                Err(_) => continue,
-            };
-            let status = state.status(&rules);
-            if !self.selects(&state, &status) {
-                continue;
+                if before.is_none() {
+                    break;
+                }
             }
-            let waits = match status {
-                Status::Approved => waiting_for_room(&reader, &rules, &state)?,
-                _ => Vec::new(),
-            };
-            let request = &state.request;
-            rows.push(vec![
-                short(id, letters),
-                headline(&status) + if waits.is_empty() { "" } else { ", waits for a budget" },
+        }
+        let mut found = found.unwrap_or_else(RequestsView::none);
+        found.requests.sort_by_key(|view| std::cmp::Reverse(view.request.id));
+        found.next = None;
+        Ok(found)
+    }
+
+    /// Prints a list, the oldest first. `letters` is how many letters of a name tell it from all others.
+    fn print(&self, mut found: RequestsView, letters: Option<usize>) -> Done {
+        found.requests.reverse();
+        if self.json {
+            print::json(&found)?;
+            return Ok(0);
+        }
+        warn_if_frozen(found.frozen.as_ref(), self.times);
+        let row = |view: &RequestView| {
+            let request = &view.request;
+            let waits = if view.waits_for_room.is_empty() { "" } else { ", waits for a budget" };
+            vec![
+                letters.map_or_else(|| request.id.to_string(), |letters| short(request.id, letters)),
+                view.headline() + waits,
                 request.action_words(),
-                request.targets().join(", "),
+                view.target.join(", "),
                 request.requester.clone(),
                 request.reason.clone(),
                 age(request.not_before),
                 left(request.not_after),
-            ]);
-            found.push((state, status, waits));
-        }
-        let frozen = frozen(&reader)?;
-        let orders = if self.all { remit_lifecycle::orders(&reader)? } else { Vec::new() };
-        if self.json {
-            let requests = found
-                .iter()
-                .map(|(state, status, waits)| RequestView::listed(state, status.clone(), waits.clone()));
-            print::json(&RequestsView { requests: requests.collect(), orders, frozen })?;
-            return Ok(0);
-        }
-        warn_if_frozen(frozen.as_ref(), self.times);
+            ]
+        };
+        let rows: Vec<_> = found.requests.iter().map(row).collect();
         if rows.is_empty() {
-            if orders.is_empty() {
+            if found.orders.is_empty() {
                 say!(
                     "no request waits for approval or can be used{}",
                     if self.all { "" } else { " (--all lists the others)" }
@@ -132,7 +154,7 @@ impl Requests {
             ];
             table(&head, rows, self.wide);
         }
-        for order in orders {
+        for order in found.orders {
             say!("{}", print::word(&order));
         }
         Ok(0)

@@ -1,12 +1,16 @@
 //! `remit revert`.
 
 use clap::Args;
-use remit_journal::{RunState, UndoResult};
-use remit_lifecycle::{Home, Reverted, What, prepare_revert, preview_revert, undo_words};
+use remit_journal::{RunId, RunState, UndoResult};
+use remit_lifecycle::{Order, Reverted, What, prepare_revert, preview_revert, undo_words};
 
-use super::common::{Done, open};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::common::{Done, open, usage};
 use super::listing::called;
 use super::signing::{Signing, SigningResult};
+use crate::place::{Place, Server};
 use crate::print::{self, say};
 
 #[derive(Args)]
@@ -33,7 +37,15 @@ pub(crate) struct Revert {
 }
 
 impl Revert {
-    pub(crate) async fn run(self, home: &Home) -> Done {
+    pub(crate) async fn run(self, place: &Place) -> Done {
+        if let Some(server) = place.server()? {
+            let (run, _) = server.run(&self.run)?;
+            return match self.at(&server, run).await? {
+                Some(reverted) => self.told(run, &reverted),
+                None => Ok(0),
+            };
+        }
+        let home = place.home()?;
         let run = home.reader()?.find(&self.run)?;
         let reverted = if self.dry_run {
             // Needs no key, and recovers no run.
@@ -49,12 +61,50 @@ impl Revert {
             };
             remit_lifecycle::revert(&host, &by, run, keep_going).await?
         };
+        self.told(run, &reverted)
+    }
+
+    /// The same through a server; none if the order was only prepared.
+    async fn at(&self, server: &Server, run: RunId) -> Done<Option<Reverted>> {
+        #[derive(Deserialize)]
+        struct Ordered {
+            result: Reverted,
+        }
+        let keep_going = self.keep_going;
+        if self.dry_run {
+            if keep_going {
+                let why = "through a server, a dry run cannot go on after what cannot be undone".to_owned();
+                return Err(usage(why, "leave out --keep-going, or run it where the home is"));
+            }
+            return Ok(Some(server.get(&format!("/api/v1/runs/{run}/revert"))?));
+        }
+        let Some(reason) = &self.reason else {
+            let why = "an order through a server has a reason".to_owned();
+            return Err(usage(why, "say why: --reason TEXT"));
+        };
+        let order = json!({"revert": {"run": run, "keep_going": keep_going}});
+        let mut body = json!({"reason": reason, "order": order});
+        let is_it = |signed: &Order| {
+            let same = signed.order == What::Revert { run, keep_going };
+            if same { Ok(()) } else { Err("it orders something else".to_owned()) }
+        };
+        let again = format!("remit revert {run}{}", if keep_going { " --keep-going" } else { "" });
+        let prepare = ("/api/v1/orders/prepare", &mut body);
+        let SigningResult::Signed(signed) = self.signing.at_server(server, &again, prepare, is_it).await?
+        else {
+            return Ok(None);
+        };
+        Ok(Some(server.submit::<Ordered>("/api/v1/orders", &signed)?.result))
+    }
+
+    /// Prints what was undone, or would be.
+    fn told(&self, run: RunId, reverted: &Reverted) -> Done {
         let state = reverted.state();
         if self.json {
             print::json(&reverted.view(run, self.dry_run))?;
         } else {
             say!("{run}  {}{state}", if self.dry_run { "would be " } else { "" });
-            print_steps(&reverted, if self.dry_run { "would be undone" } else { "undone" });
+            print_steps(reverted, if self.dry_run { "would be undone" } else { "undone" });
         }
         if state == RunState::Reverted {
             return Ok(0);

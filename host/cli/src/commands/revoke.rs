@@ -1,15 +1,18 @@
 //! `remit revoke`, `remit freeze`, `remit unfreeze` and `remit review`.
 
 use clap::{Args, Subcommand};
-use remit_journal::{Reader, RunId};
+use remit_journal::{Basis, Reader, RunId};
 use remit_lifecycle::{
-    FrozenView, Home, ReviewedView, RevokedView, Rules, Target, What as Order, prepare_freeze,
-    prepare_review, prepare_revoke, submit_order,
+    FrozenView, ReviewedView, RevokedView, Rules, Target, What as Order, prepare_freeze, prepare_review,
+    prepare_revoke, submit_order,
 };
 use remit_trust::Digest;
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::common::{Done, notify, open, usage};
 use super::signing::{Signing, SigningResult};
+use crate::place::{Place, Server};
 use crate::print::{self, say};
 
 #[derive(Args)]
@@ -63,14 +66,17 @@ impl Options {
 }
 
 impl Revoke {
-    pub(crate) async fn run(self, home: &Home) -> Done {
+    pub(crate) async fn run(self, place: &Place) -> Done {
         let options = match &self.what {
             What::Request(named) | What::Principal(named) | What::Key(named) | What::ActionDigest(named) => {
                 &named.options
             }
             What::All(options) => options,
         };
-        let host = home.open()?;
+        if let Some(server) = place.server()? {
+            return self.at(&server, options).await;
+        }
+        let host = place.home()?.open()?;
         let mode = options.signing.mode(&host)?;
         let (rules, reader) = (host.rules()?, host.journal.reader()?);
         let (kind, name, target) = match &self.what {
@@ -94,15 +100,78 @@ impl Revoke {
             return Ok(0);
         };
         let stopped = submit_order(&host, &signed).await?.stopping;
-        if options.json {
-            print::json(&RevokedView { revoked: kind, name, stopping: &stopped })?;
-        } else {
-            say!("revoked   {kind} {}", print::word(name));
-            print_stopping(&stopped);
-        }
         notify(&host).await;
-        Ok(0)
+        told(options, kind, name, &stopped)
     }
+
+    /// The same through a server, which takes keys and actions by their whole names only.
+    async fn at(&self, server: &Server, options: &Options) -> Done {
+        let (kind, name, wanted, basis) = match &self.what {
+            What::Request(Named { name, .. }) => {
+                let id = server.request(name)?.request.id;
+                ("request", &**name, json!({"revoke-request": id}), Basis::Request(id))
+            }
+            What::Principal(Named { name, .. }) => {
+                ("principal", &**name, json!({"revoke-principal": name}), Basis::Principal(name.clone()))
+            }
+            What::Key(Named { name, .. }) => {
+                ("key", &**name, json!({"revoke-key": name}), Basis::Key(name.clone()))
+            }
+            What::ActionDigest(Named { name, .. }) => {
+                ("action", &**name, json!({"revoke-action": name}), Basis::Action(name.clone()))
+            }
+            What::All(_) => ("all", "", json!("revoke-all"), Basis::All),
+        };
+        let is_it = |what: &Order| match what {
+            // Of a principal, its keys besides.
+            Order::Revoke(bases) => bases.first().is_some_and(|first| first.basis == basis),
+            _ => false,
+        };
+        let again = format!("remit revoke {} {name}", if kind == "action" { "action-digest" } else { kind });
+        match order_at(server, options, again.trim_end(), wanted, is_it).await? {
+            Some(stopping) => told(options, kind, name, &stopping),
+            None => Ok(0),
+        }
+    }
+}
+
+fn told(options: &Options, kind: &str, name: &str, stopping: &[RunId]) -> Done {
+    if options.json {
+        print::json(&RevokedView { revoked: kind, name, stopping })?;
+    } else {
+        say!("revoked   {kind} {}", print::word(name));
+        print_stopping(stopping);
+    }
+    Ok(0)
+}
+
+/// Gives an order through a server. Returns the runs that stop; none if it was only prepared.
+async fn order_at(
+    server: &Server,
+    options: &Options,
+    again: &str,
+    wanted: Value,
+    is_it: impl Fn(&Order) -> bool,
+) -> Done<Option<Vec<RunId>>> {
+    #[derive(Deserialize)]
+    struct Ordered {
+        stopping: Vec<RunId>,
+    }
+    let reason = options.reason();
+    let mut body = json!({"reason": reason, "order": wanted});
+    let is_it = |signed: &remit_lifecycle::Order| match signed {
+        signed if !is_it(&signed.order) => Err("it orders something else".to_owned()),
+        signed if !options.signing.is_submit() && signed.reason != reason => {
+            Err("it gives another reason".to_owned())
+        }
+        _ => Ok(()),
+    };
+    let prepare = ("/api/v1/orders/prepare", &mut body);
+    let SigningResult::Signed(signed) = options.signing.at_server(server, again, prepare, is_it).await?
+    else {
+        return Ok(None);
+    };
+    Ok(Some(server.submit::<Ordered>("/api/v1/orders", &signed)?.stopping))
 }
 
 /// The id of a key: given whole, or as the beginning of the id of one principal's key.
@@ -164,27 +233,37 @@ pub(crate) struct Freeze {
 }
 
 impl Freeze {
-    pub(crate) async fn run(self, home: &Home, frozen: bool) -> Done {
-        let host = home.open()?;
-        let mode = self.options.signing.mode(&host)?;
-        let again = if frozen { "remit freeze" } else { "remit unfreeze" };
+    pub(crate) async fn run(self, place: &Place, frozen: bool) -> Done {
+        let options = &self.options;
         let is_it = |what: &_| match what {
             Order::Freeze => frozen,
             Order::Unfreeze { .. } => !frozen,
             _ => false,
         };
+        if let Some(server) = place.server()? {
+            let name = if frozen { "freeze" } else { "unfreeze" };
+            let stopping = order_at(&server, options, &format!("remit {name}"), json!(name), is_it).await?;
+            return stopping.map_or(Ok(0), |stopping| Self::told(options, frozen, &stopping));
+        }
+        let host = place.home()?.open()?;
+        let mode = self.options.signing.mode(&host)?;
+        let again = if frozen { "remit freeze" } else { "remit unfreeze" };
         let prepare = async |by: &_| prepare_freeze(&host, by, frozen, self.options.reason());
         let SigningResult::Signed(signed) = mode.order(&host, again, prepare, is_it).await? else {
             return Ok(0);
         };
         let stopped = submit_order(&host, &signed).await?.stopping;
-        if self.options.json {
-            print::json(&FrozenView { frozen, stopping: &stopped })?;
+        notify(&host).await;
+        Self::told(options, frozen, &stopped)
+    }
+
+    fn told(options: &Options, frozen: bool, stopping: &[RunId]) -> Done {
+        if options.json {
+            print::json(&FrozenView { frozen, stopping })?;
         } else {
             say!("{}", if frozen { "frozen    nothing starts until `remit unfreeze`" } else { "unfrozen" });
-            print_stopping(&stopped);
+            print_stopping(stopping);
         }
-        notify(&host).await;
         Ok(0)
     }
 }
@@ -201,8 +280,16 @@ pub(crate) struct Review {
 }
 
 impl Review {
-    pub(crate) async fn run(self, home: &Home) -> Done {
-        let host = open(home).await?;
+    pub(crate) async fn run(self, place: &Place) -> Done {
+        let options = &self.options;
+        if let Some(server) = place.server()? {
+            let (run, _) = server.run(&self.run)?;
+            let is_it = |what: &Order| *what == Order::Review(run);
+            let again = format!("remit review {run}");
+            let done = order_at(&server, options, &again, json!({"review": run}), is_it).await?;
+            return done.map_or(Ok(0), |_| Self::told(options, run));
+        }
+        let host = open(place.home()?).await?;
         let mode = self.options.signing.mode(&host)?;
         let run = host.journal.reader()?.find(&self.run)?;
         let prepare = async |by: &_| prepare_review(&host, by, run, self.options.reason());
@@ -213,7 +300,11 @@ impl Review {
             return Ok(0);
         };
         submit_order(&host, &signed).await?;
-        if self.options.json {
+        Self::told(options, run)
+    }
+
+    fn told(options: &Options, run: RunId) -> Done {
+        if options.json {
             print::json(&ReviewedView { reviewed: run })?;
         } else {
             say!("reviewed  {run}");

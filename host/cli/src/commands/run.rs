@@ -1,17 +1,20 @@
 //! `remit run`.
 
 use clap::Args;
-use remit_journal::{RequestId, RunState};
+use remit_journal::{RequestId, RunId, RunState};
 use remit_lifecycle::{
-    Error, Home, Host, Prepared, Request, RequestState, RunView, Start, Status, Trigger, prepare_start,
-    submit_request, submit_start,
+    Asks, Error, Home, Host, Input, Prepared, Request, RequestState, RequestView, RunView, Start, Trigger,
+    prepare_start, submit_request, submit_start,
 };
 use remit_sandbox::Candidate;
+use serde::Deserialize;
+use serde_json::json;
 
-use super::common::{Done, INPUT, input, notify, open_for};
-use super::request::print_request;
+use super::common::{Done, INPUT, input, notify, open_for, read_action, usage};
+use super::request::show;
 use super::revert::print_steps;
 use super::signing::{Mode, Signing, SigningResult};
+use crate::place::{Place, Server};
 use crate::print::{self, SlowNote, say};
 
 #[derive(Args)]
@@ -38,7 +41,11 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub(crate) async fn run(self, home: &Home) -> Done {
+    pub(crate) async fn run(self, place: &Place) -> Done {
+        if let Some(server) = place.server()? {
+            return self.at(&server).await;
+        }
+        let home = place.home()?;
         let what = match &self.under {
             None => None,
             Some(_) => {
@@ -56,12 +63,9 @@ impl Run {
         let is_it = |signed: &Trigger| {
             if signed.id == id { Ok(()) } else { Err(format!("it starts {}", signed.id)) }
         };
-        let again = match &self.under {
-            None => format!("remit run {id}"),
-            Some(_) => format!("remit run {} --input … --under {id}", self.what),
-        };
         let note = SlowNote::start("running");
-        let SigningResult::Signed(signed) = mode.document(&host, &again, prepare, is_it).await? else {
+        let SigningResult::Signed(signed) = mode.document(&host, &self.again(id), prepare, is_it).await?
+        else {
             return Ok(0);
         };
         let done = match submit_start(&host, &signed, what).await {
@@ -75,40 +79,129 @@ impl Run {
         notify(&host).await;
         let done = done?;
         drop(note);
-        if self.json {
-            print::json(&RunView::from(&done))?;
-        } else {
-            say!("{}  {}", done.run, done.state);
-            if let Some(output) = &done.output {
-                say!("output    {}", print::word(&output.to_string()));
-            }
-            if done.sealed {
-                say!(
-                    "output    sealed: the action was given a secret or content (`remit show {} --own-words`)",
-                    done.run
-                );
-            }
-            if let Some(reverted) = &done.reverted {
-                print_steps(reverted, "undone");
-            }
-            let used = &done.consumed;
-            say!(
-                "used      {} ms, {} fuel, {} KiB memory, {} host calls, {} change(s)",
-                used.wall_time,
-                used.fuel,
-                used.memory / 1024,
-                used.calls.host_calls,
-                used.calls.changes
-            );
-        }
+        self.told(&RunView::from(&done))?;
         let Some(cause) = done.cause else { return Ok(0) };
         let code = print::error(&cause);
-        Ok(if matches!(done.state, RunState::Held | RunState::InDoubt) {
-            print::warn(&format!("       {}", super::recovery::next_step(done.run, done.state)));
-            5
-        } else {
-            code
-        })
+        Ok(next_step(done.run, done.state).unwrap_or(code))
+    }
+
+    /// The command that submits the trigger, if it is signed elsewhere.
+    fn again(&self, id: RequestId) -> String {
+        match &self.under {
+            None => format!("remit run {id}"),
+            Some(_) => format!("remit run {} --input … --under {id}", self.what),
+        }
+    }
+
+    /// The same through a server. The run goes on there, whatever becomes of this process.
+    async fn at(&self, server: &Server) -> Done {
+        #[derive(Deserialize)]
+        struct Started {
+            run: RunId,
+        }
+        let view = server.request(self.under.as_ref().unwrap_or(&self.what))?;
+        let id = view.request.id;
+        let (action, input) = match (&self.under, &view.request.asks) {
+            (None, Asks::Run { action, input, .. }) => (action.digest, Input::of(input)?),
+            (None, Asks::Standing(_)) => {
+                let why = format!("{id} is a standing scope");
+                return Err(usage(
+                    why,
+                    "also name the action and its input: `remit run ACTION --input … --under`",
+                ));
+            }
+            (Some(_), _) => {
+                let candidate = read_action(self.what.as_ref())?;
+                let input = input(&self.input, &candidate)?;
+                server.upload(&candidate)?;
+                (candidate.digest(), input)
+            }
+        };
+        let mut body = json!({"request": id, "reason": self.reason});
+        let given = self.under.is_some().then(|| input.value()).transpose()?;
+        if let Some(given) = &given {
+            body["action"] = action.to_string().into();
+            body["input"] = given.clone();
+        }
+        let is_it = |signed: &Trigger| {
+            let same = (signed.id, signed.request) == (id, view.digest)
+                && (signed.action, signed.input) == (action, input.digest())
+                && (self.signing.is_submit() || signed.reason == self.reason);
+            if same { Ok(()) } else { Err(format!("it starts something else than {id}")) }
+        };
+        let prepare = ("/api/v1/runs/prepare", &mut body);
+        let SigningResult::Signed(signed) =
+            self.signing.at_server(server, &self.again(id), prepare, is_it).await?
+        else {
+            return Ok(0);
+        };
+        let _note = SlowNote::start("running");
+        let body = json!({"document": signed, "input": given});
+        let started: Started = match server.submit_or("/api/v1/runs", &body)? {
+            Ok(started) => started,
+            Err((why, instead)) => {
+                let by = self.signing.holder_at(server)?;
+                let request = server.received::<Request>(&instead, by.key())?;
+                let is_it = match &request.document.asks {
+                    Asks::Run { action: asked, input: with, plan: Some(plan) } => {
+                        (asked.digest, Some(with)) == (action, given.as_ref())
+                            && request.document.scope == plan.least_scope()
+                            && Some(&request.document.reason) == self.reason.as_ref()
+                            && !request.document.break_glass
+                    }
+                    _ => false,
+                };
+                if !is_it {
+                    return Err(server.altered("the request is not for this run".to_owned()));
+                }
+                let view = server.submit("/api/v1/requests", &by.sign(&request)?)?;
+                return self.instead(&view, &why);
+            }
+        };
+        server.wait(&format!("/api/v1/runs/{}/events", started.run))?;
+        let (run, records) = server.run(&started.run.to_string())?;
+        let Some(done) = RunView::of(run, &records) else {
+            let why = format!("{run} goes on, and its end was not seen");
+            return Err(usage(why, "`remit show` tells how it went on"));
+        };
+        self.told(&done)?;
+        let Some(cause) = &done.cause else { return Ok(0) };
+        print::warn(&format!(
+            "error: {}\n help: `remit show {run}` tells the story of the run",
+            print::safe(cause)
+        ));
+        let code = if done.state == RunState::Refused { 3 } else { 1 };
+        Ok(next_step(run, done.state).unwrap_or(code))
+    }
+
+    /// Prints how a run ended, but not why.
+    fn told(&self, done: &RunView) -> Done<()> {
+        if self.json {
+            return Ok(print::json(done)?);
+        }
+        say!("{}  {}", done.run, done.state);
+        if let Some(output) = &done.output {
+            say!("output    {}", print::word(&output.to_string()));
+        }
+        if done.sealed {
+            say!(
+                "output    sealed: the action was given a secret or content (`remit show {} --own-words`)",
+                done.run
+            );
+        }
+        if let Some(reverted) = &done.reverted {
+            print_steps(reverted, "undone");
+        }
+        let used = &done.consumed;
+        say!(
+            "used      {} ms, {} fuel, {} KiB memory, {} host calls, {} change(s)",
+            used.wall_time,
+            used.fuel,
+            used.memory / 1024,
+            used.calls.host_calls,
+            used.calls.changes
+        );
+        Ok(())
     }
 
     /// Requests what a standing scope does not cover, instead of running it.
@@ -127,18 +220,30 @@ impl Run {
         let signed = by.sign(request)?;
         let state = submit_request(host, &signed).await?;
         notify(host).await;
-        print_request(host, &state, self.json)?;
-        let next = match state.status(&*host.rules()?) {
-            Status::Approved => "needs no approval: ",
-            _ => "once it is approved, ",
-        };
+        let view = RequestView::of(&*host.journal.reader()?, &*host.rules()?, &state)?;
+        self.instead(&view, &format!("{id} does not cover this: {why}"))
+    }
+
+    /// Tells of a request that was made instead of a run.
+    fn instead(&self, view: &RequestView, why: &str) -> Done {
+        show(view, self.json)?;
+        let next = if view.status == "approved" { "needs no approval: " } else { "once it is approved, " };
         print::warn(&format!(
-            "error: {id} does not cover this: {}\n help: a request was made instead; {next}`remit run {}`",
+            "error: {}\n help: a request was made instead; {next}`remit run {}`",
             print::safe(why),
-            state.request.id
+            view.request.id
         ));
         Ok(3)
     }
+}
+
+/// Says what a person has to do about a run in this state, and returns the exit code; none if nobody has to.
+fn next_step(run: RunId, state: RunState) -> Option<u8> {
+    if !matches!(state, RunState::Held | RunState::InDoubt) {
+        return None;
+    }
+    print::warn(&format!("       {}", super::recovery::next_step(run, state)));
+    Some(5)
 }
 
 /// The action of a request, to compile it before the home is opened. Ignores errors here: they occur again when it is used.

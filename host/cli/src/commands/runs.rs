@@ -1,11 +1,13 @@
 //! `remit runs`.
 
 use clap::Args;
-use remit_journal::{Mode, RunState, RunSummary};
-use remit_lifecycle::{Home, frozen};
+use remit_journal::{Mode, RunId, RunState, RunSummary};
+use remit_lifecycle::{Frozen, Home, RunFilter, UNFINISHED, frozen};
+use serde::Deserialize;
 
 use super::common::Done;
 use super::listing::{Cut, Times, Watch, age, letters, short, since, table, warn_if_frozen};
+use crate::place::{Place, Query, Server};
 use crate::print;
 
 #[derive(Args)]
@@ -40,34 +42,77 @@ pub(crate) struct Runs {
     json: bool,
 }
 
-const UNFINISHED: &str = "unfinished";
 const STATES: [&str; 8] =
     ["succeeded", "failed", "refused", "reverted", "held", "in-doubt", "rehearsed", UNFINISHED];
 
 impl Runs {
-    pub(crate) async fn run(self, home: &Home) -> Done {
-        self.watch.run(home, || self.print(home)).await
+    pub(crate) async fn run(self, place: &Place) -> Done {
+        match place.server()? {
+            Some(server) => {
+                self.watch.is_off()?;
+                let runs = self.at(&server)?;
+                let letters = letters(runs.iter().map(|run| run.run));
+                self.print(&runs, letters, None)
+            }
+            None => {
+                let home = place.home()?;
+                self.watch.run(home, || self.here(home)).await
+            }
+        }
     }
 
-    fn print(&self, home: &Home) -> Done {
+    /// The list of a home.
+    fn here(&self, home: &Home) -> Done {
         let reader = home.reader()?;
-        let since = self.since.as_deref().map(since).transpose()?;
         let mut runs = reader.runs()?;
         let letters = letters(runs.iter().map(|run| run.run));
-        runs.retain(|run| {
-            (self.state.is_empty() || self.state.iter().any(|wanted| wanted == state(run)))
-                && since.is_none_or(|since| run.at >= since)
-                && self.action.as_ref().is_none_or(|name| run.action.name == *name)
-                && self.principal.as_ref().is_none_or(|name| {
-                    run.principal == *name || run.started_by.as_ref().is_some_and(|by| by == name)
-                })
-                && (!self.live || run.mode == Mode::Live)
-        });
+        let filter = self.filter()?;
+        runs.retain(|run| filter.selects(run));
+        self.print(&runs, letters, frozen(&reader)?.as_ref())
+    }
+
+    /// The list of a server, page by page.
+    fn at(&self, server: &Server) -> Done<Vec<RunSummary>> {
+        #[derive(Deserialize)]
+        struct Page {
+            runs: Vec<RunSummary>,
+            next: Option<RunId>,
+        }
+        let filter = self.filter()?;
+        let (mut runs, mut before) = (Vec::new(), None::<String>);
+        loop {
+            let mut query = Query::default();
+            query.flag("live", self.live).value("action", self.action.as_deref());
+            query.value("principal", self.principal.as_deref()).value("limit", Some("200"));
+            let page: Page =
+                server.get(&format!("/api/v1/runs{}", query.value("before", before.as_deref())))?;
+            runs.extend(page.runs.into_iter().filter(|run| filter.selects(run)));
+            let oldest = filter.since.is_some_and(|since| page.next.is_some_and(|next| next.made() < since));
+            match page.next {
+                Some(next) if !oldest => before = Some(next.to_string()),
+                _ => break,
+            }
+        }
+        runs.sort_by_key(|run| run.run);
+        Ok(runs)
+    }
+
+    fn filter(&self) -> Done<RunFilter> {
+        Ok(RunFilter {
+            states: self.state.clone(),
+            since: self.since.as_deref().map(since).transpose()?,
+            action: self.action.clone(),
+            principal: self.principal.clone(),
+            live: self.live,
+        })
+    }
+
+    fn print(&self, runs: &[RunSummary], letters: usize, frozen: Option<&Frozen>) -> Done {
         if self.json {
             print::json(&runs)?;
             return Ok(0);
         }
-        warn_if_frozen(frozen(&reader)?.as_ref(), self.times);
+        warn_if_frozen(frozen, self.times);
         let head = [
             ("run", Cut::Not),
             ("started", Cut::Not),

@@ -2,11 +2,13 @@
 
 use clap::{Args, ValueEnum};
 use jiff::Unit;
-use remit_lifecycle::{Home, Line, StoryView, Timeline, down_to};
+use remit_journal::{Record, RunId};
+use remit_lifecycle::{Line, StoryView, Timeline, down_to};
 use serde_json::Value;
 
 use super::common::Done;
 use super::listing::Times;
+use crate::place::Place;
 use crate::print::{self, say};
 
 #[derive(Args)]
@@ -41,7 +43,16 @@ enum Format {
 }
 
 impl Show {
-    pub(crate) fn run(self, home: &Home) -> Done {
+    pub(crate) fn run(self, place: &Place) -> Done {
+        if let Some(server) = place.server()? {
+            if self.own_words {
+                // The server does not open what is sealed.
+                place.home()?;
+            }
+            let (run, records) = server.run(&self.run)?;
+            return self.print(run, &records);
+        }
+        let home = place.home()?;
         let reader = home.reader()?;
         let run = match (&*self.run, reader.last()?) {
             ("last", Some(last)) => last,
@@ -61,12 +72,16 @@ impl Show {
             }
             return Ok(0);
         }
-        let records = reader.run(&run)?;
-        let story = Timeline::of(run, &records)?;
+        self.print(run, &reader.run(&run)?)
+    }
+
+    /// Prints the story that the records tell.
+    fn print(&self, run: RunId, records: &[(u64, Record)]) -> Done {
+        let story = Timeline::of(run, records)?;
         match if self.json { Format::Json } else { self.format } {
             Format::Text => text(&story, self.times),
             Format::Markdown => print::raw(story.markdown().as_bytes()),
-            Format::Json => print::json(&StoryView::of(run, &story, &records))?,
+            Format::Json => print::json(&StoryView::of(run, &story, records))?,
         }
         Ok(0)
     }

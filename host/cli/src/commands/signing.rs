@@ -3,12 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use miette::Diagnostic;
 use remit_file::{Kind, Wrote};
 use remit_lifecycle::{Actor, Document, Error, Host, KeyHolder, Order, Prepared, What, read_signed};
 use remit_trust::dsse::Envelope;
-use remit_trust::{Key as KeyFile, KeyId, Signer};
+use remit_trust::{Key as KeyFile, KeyError, KeyId, Sign as _, Signer, VerifyingKey};
+use serde_json::Value;
 
 use super::common::{Done, usage, write};
+use crate::place::Server;
 use crate::print::say;
 
 /// The key of the principal that acts.
@@ -37,15 +40,12 @@ impl Key {
         Ok(holder)
     }
 
-    /// The key's id; a public key is enough. It must be a principal's and valid now.
-    fn id(&self, host: &Host) -> Done<KeyId> {
-        let rules = host.rules()?;
-        let id = match KeyFile::load(self.file()?)? {
-            KeyFile::Public(key) => key.id(),
-            KeyFile::Private(signer) => KeyHolder::from(*signer).key().clone(),
-        };
-        rules.identify(&id)?;
-        Ok(id)
+    /// The public key. Its private part is not needed.
+    fn public(file: &Path) -> Result<VerifyingKey, KeyError> {
+        Ok(match KeyFile::load(file)? {
+            KeyFile::Public(key) => key,
+            KeyFile::Private(signer) => signer.verifying_key(),
+        })
     }
 }
 
@@ -85,13 +85,56 @@ pub(crate) enum Mode<'a> {
 }
 
 impl Signing {
+    /// Whether a document is submitted that was signed elsewhere.
+    pub(crate) fn is_submit(&self) -> bool {
+        self.signed.is_some()
+    }
+
     /// Reads and checks the key, before the command does anything else.
     pub(crate) fn mode(&self, host: &Host) -> Done<Mode<'_>> {
         match (&self.signed, &self.prepare) {
             (Some(file), _) => Ok(Mode::Submit(file)),
-            (None, Some(file)) => Ok(Mode::Prepare(self.key.id(host)?, file)),
+            (None, Some(file)) => {
+                let rules = host.rules()?;
+                let id = Key::public(self.key.file()?)?.id();
+                rules.identify(&id)?;
+                Ok(Mode::Prepare(id, file))
+            }
             (None, None) => Ok(Mode::Sign(Box::new(self.key.holder(host)?))),
         }
+    }
+
+    fn file_at<'a>(&'a self, server: &'a Server) -> &'a Path {
+        self.key.key.as_deref().unwrap_or(server.key())
+    }
+
+    /// The key that signs what a server prepared: the one that was named, or else the context's.
+    pub(crate) fn holder_at(&self, server: &Server) -> Done<KeyHolder> {
+        Ok(KeyHolder::from(Signer::load(self.file_at(server))?))
+    }
+
+    /// Prepares a document at a server, and returns it signed. `is_it` checks what the server prepared, before it is signed.
+    pub(crate) async fn at_server<D: Document>(
+        &self,
+        server: &Server,
+        again: &str,
+        (path, body): (&str, &mut Value),
+        is_it: impl Fn(&D) -> Result<(), String>,
+    ) -> Done<SigningResult> {
+        let file = self.file_at(server);
+        let mode = match (&self.signed, &self.prepare) {
+            (Some(file), _) => Mode::Submit(file),
+            (None, Some(out)) => Mode::Prepare(Key::public(file)?.id(), out),
+            (None, None) => Mode::Sign(Box::new(self.holder_at(server)?)),
+        };
+        let prepare = async |by: &KeyId| {
+            body["key"] = by.to_string().into();
+            let prepared = server.prepare::<D>(path, body, by)?;
+            is_it(&prepared.document).map_err(|why| server.altered(why))?;
+            Ok::<_, Box<dyn Diagnostic + Send + Sync>>(prepared)
+        };
+        let keys = |_: &str| Ok(vec![Key::public(file)?]);
+        mode.with_keys(keys, again, prepare, &is_it).await
     }
 
     /// Who orders something of a run that has ended, or of this home: a principal; in a home without an administrator, its
@@ -130,6 +173,19 @@ impl Mode<'_> {
         prepare: impl AsyncFnOnce(&KeyId) -> Result<P, Error>,
         is_it: impl FnOnce(&D) -> Result<(), String>,
     ) -> Done<SigningResult> {
+        let keys = |name: &str| host.rules()?.keys_of(name);
+        let prepare = async |by: &KeyId| Ok(prepare(by).await?);
+        self.with_keys(keys, again, prepare, is_it).await
+    }
+
+    /// The same, where `keys` returns the keys of a principal by its name.
+    async fn with_keys<D: Document, P: Into<Option<Prepared<D>>>>(
+        &self,
+        keys: impl FnOnce(&str) -> Result<Vec<VerifyingKey>, Error>,
+        again: &str,
+        prepare: impl AsyncFnOnce(&KeyId) -> Done<P>,
+        is_it: impl FnOnce(&D) -> Result<(), String>,
+    ) -> Done<SigningResult> {
         match self {
             Self::Sign(by) => match prepare(by.key()).await?.into() {
                 Some(prepared) => Ok(SigningResult::Signed(by.sign(&prepared)?)),
@@ -152,7 +208,7 @@ impl Mode<'_> {
                     Ok(remit_file::plain(Path::new(&beside), Kind::Signature)?.into_bytes())
                 };
                 let shown = file.display().to_string();
-                let (envelope, claimed) = read_signed::<D>(&*host.rules()?, &bytes, beside, &shown)?;
+                let (envelope, claimed) = read_signed::<D>(keys, &bytes, beside, &shown)?;
                 is_it(&claimed).map_err(|why| {
                     usage(format!("{shown}: {why}"), "run the command that --prepare printed")
                 })?;

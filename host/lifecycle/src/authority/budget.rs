@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 use remit_journal::{Reader, Spent};
 use remit_policy::{PolicyAction, PolicyRequest, Subject};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::rules::subject;
 use super::spent::{Counted, HOUR, spent, with_spent};
@@ -14,7 +14,7 @@ use crate::Error;
 use crate::time::second;
 
 /// One budget of a standing scope.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budget {
     /// How many runs or changes of the past hour count against the limit now.
     pub used: u64,
@@ -25,7 +25,7 @@ pub struct Budget {
 }
 
 /// Both budgets of a standing scope.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budgets {
     /// The budget of runs that started.
     pub runs: Budget,

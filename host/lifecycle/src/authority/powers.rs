@@ -6,10 +6,10 @@ use std::fmt;
 
 use remit_capability::granted;
 use remit_gate::{Allow, Effect, Limits, Pattern, Plan, Scope, Step};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a power does, the least first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Does {
     /// Reads metadata, such as whether a file exists.
@@ -58,7 +58,7 @@ impl fmt::Display for Does {
 }
 
 /// One kind of access that a request would give.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Power {
     /// The kind of access.
     pub does: Does,
@@ -73,7 +73,7 @@ pub struct Power {
 }
 
 /// Every power that a request would give.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Powers {
     /// The powers, each once, those with the least effect first.
     pub all: Vec<Power>,

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::documents::Approval;
 use super::rules::{break_glass, subject};
 use super::{Asks, Request, Rules, policy_request};
-use crate::Error;
+use crate::{Error, Needed};
 
 /// A request with a valid signature, and its approvals that have one.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl Lacks {
     #[must_use]
     pub fn words(&self) -> Vec<String> {
         let missing = self.needs.iter().filter(|(_, missing)| *missing > 0);
-        missing.map(|(need, missing)| format!("{missing} more of {need} ({})", need.policy)).collect()
+        missing.map(|needed| Needed::from(needed.clone()).words()).collect()
     }
 
     /// Whether approvals would still be missing even if all of these principals approved.

@@ -4,7 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 use remit_journal::{About, Reader, SignedStatement};
 use remit_trust::dsse::{Envelope, pae};
-use remit_trust::{Digest, KeyId, Sign, SignatureError};
+use remit_trust::{Digest, KeyId, Sign, SignatureError, VerifyingKey};
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::documents::{Document, Order, Signed, What};
@@ -28,6 +28,20 @@ impl<D: Document> Prepared<D> {
     pub(crate) fn new(document: D, by: &Identity) -> Result<Self, Error> {
         let payload = remit_trust::canonical(&document)?;
         Ok(Self { document, key: by.key.clone(), payload })
+    }
+
+    /// A document that a server prepared for this key. The server is not trusted: look at [`Self::document`] before it is
+    /// signed. It says everything that the bytes say, because only the canonical form is taken.
+    pub fn received(payload_type: &str, payload: Vec<u8>, key: KeyId) -> Result<Self, Error> {
+        if payload_type != D::TYPE {
+            return Err(refused::<D>(format!("it is of the type {}", payload_type.escape_debug())));
+        }
+        let document: D =
+            serde_json::from_slice(&payload).map_err(|error| SignatureError::Malformed(error.to_string()))?;
+        if remit_trust::canonical(&document)? != payload {
+            return Err(refused::<D>("it is not canonical JSON (RFC 8785)"));
+        }
+        Ok(Self { document, key, payload })
     }
 
     /// The document in canonical JSON (RFC 8785): the DSSE payload.
@@ -84,9 +98,9 @@ pub(crate) fn check_reason(reason: &str) -> Result<(), Error> {
 
 /// Reads a signed document: a DSSE envelope in JSON, or the bytes of [`Prepared::to_sign`] with the signature in another
 /// file. Also returns the document's content. Whether the signature is valid is checked when the document is submitted.
-/// `shown` names the file in errors.
+/// `keys` returns the keys of a principal by its name, and `shown` names the file in errors.
 pub fn read_signed<D: Document>(
-    rules: &Rules,
+    keys: impl FnOnce(&str) -> Result<Vec<VerifyingKey>, Error>,
     bytes: &[u8],
     signature: impl FnOnce() -> Result<Vec<u8>, Error>,
     shown: &str,
@@ -116,18 +130,25 @@ pub fn read_signed<D: Document>(
         return Err(other());
     }
     let claimed: D = serde_json::from_slice(payload).map_err(|error| malformed(&error.to_string()))?;
-    let principal =
-        rules.principals.get(claimed.principal()).ok_or_else(|| no_principal(claimed.principal()))?;
+    let keys = keys(claimed.principal())?;
     let signature = signature()?;
     let mut last_error = SignatureError::Untrusted;
-    for held in &principal.keys {
-        let envelope = Envelope::signed_elsewhere(D::TYPE, payload, &held.key.id(), &signature)?;
-        match envelope.verify(D::TYPE, std::slice::from_ref(&held.key)) {
+    for key in &keys {
+        let envelope = Envelope::signed_elsewhere(D::TYPE, payload, &key.id(), &signature)?;
+        match envelope.verify(D::TYPE, std::slice::from_ref(key)) {
             Ok(_) => return Ok((envelope, claimed)),
             Err(error) => last_error = error,
         }
     }
     Err(last_error.into())
+}
+
+impl Rules {
+    /// The keys of a principal, in force or not.
+    pub fn keys_of(&self, name: &str) -> Result<Vec<VerifyingKey>, Error> {
+        let principal = self.principals.get(name).ok_or_else(|| no_principal(name))?;
+        Ok(principal.keys.iter().map(|held| held.key.clone()).collect())
+    }
 }
 
 fn no_principal(name: &str) -> Error {

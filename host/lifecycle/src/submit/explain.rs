@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use remit_journal::{About, Event, LedgerEvent, Mode, Reader, RequestId, Started};
 use remit_policy::{Need, PolicyAction, PolicyRequest, Subject};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::decide::{Decision, check};
 use super::start::{check_start, check_usable};
@@ -210,7 +210,7 @@ pub struct Explained {
 }
 
 /// A requirement for approvals.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Needed {
     /// How many approvals, and whose: `2 humans of security`.
     pub needs: String,
@@ -218,6 +218,14 @@ pub struct Needed {
     pub policy: String,
     /// How many of them are missing.
     pub missing: usize,
+}
+
+impl Needed {
+    /// What is missing in words: `1 more of 2 humans (policy two)`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        format!("{} more of {} ({})", self.missing, self.needs, self.policy)
+    }
 }
 
 impl From<(Need, usize)> for Needed {

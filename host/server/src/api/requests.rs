@@ -3,17 +3,16 @@
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use remit_gate::Scope;
 use remit_journal::{Reader, RequestId};
 use remit_lifecycle::{
-    Approval, Decision, Error, Hours, Input, Request, RequestOptions, RequestState, RequestView, Rules,
-    StandingScope, Status, Which, prepare_run_request, submit_decision as decide, submit_request,
-    waiting_for_room,
+    Approval, Decision, Error, Hours, Input, Request, RequestFilter, RequestOptions, RequestState,
+    RequestView, Rules, StandingScope, Which, prepare_run_request, submit_decision as decide, submit_request,
 };
 use remit_trust::Digest;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::task::block_in_place;
 
@@ -34,8 +33,13 @@ pub(crate) const LARGEST_PAGE: u16 = 200;
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Filter {
-    /// Also those that give no authority any more.
+    /// Also those that give no authority any more; for people, the orders about this host too.
     all: bool,
+    /// Only those that wait for approval or give authority.
+    live: bool,
+    /// Only those that were made at this time or later.
+    #[schemars(with = "Option<String>")]
+    since: Option<Timestamp>,
     /// Only those in this state: `waiting`, `approved`, `used`, `closed`, `expired`, `forbidden`.
     state: Option<String>,
     /// Only those for actions of this name.
@@ -50,35 +54,6 @@ pub(crate) struct Filter {
     limit: Option<u16>,
 }
 
-/// A page of requests.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "page-of-requests")]
-pub(crate) struct Page<'a> {
-    /// The requests, newest first.
-    #[schemars(schema_with = "requests")]
-    requests: Vec<RequestView<'a>>,
-    /// For `before`, to get the next page; none after the last.
-    #[schemars(with = "Option<String>")]
-    next: Option<RequestId>,
-}
-
-fn requests(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "array", "items": {"$ref": "#/components/schemas/a-request"}})
-}
-
-impl Filter {
-    fn wants(&self, case: &RequestState, status: &Status) -> bool {
-        let request = &case.request;
-        let live = matches!(status, Status::Waiting(_) | Status::Approved);
-        (self.all || live || self.state.is_some())
-            && self.state.as_ref().is_none_or(|state| state == status.name())
-            && self.action.as_ref().is_none_or(|name| request.action_name() == *name)
-            && self.principal.as_ref().is_none_or(|name| {
-                request.requester == *name || request.triggers.iter().any(|trigger| trigger == name)
-            })
-    }
-}
-
 /// How many entries a page has.
 pub(crate) fn page_size(limit: Option<u16>) -> Answer<usize> {
     match limit.unwrap_or(PAGE) {
@@ -90,36 +65,26 @@ pub(crate) fn page_size(limit: Option<u16>) -> Answer<usize> {
 pub(crate) async fn list(
     State(app): State<App>,
     caller: Caller,
-    Params(filter): Params<Filter>,
+    Params(asked): Params<Filter>,
 ) -> Answer<Response> {
-    let size = page_size(filter.limit)?;
+    let filter = RequestFilter {
+        all: asked.all,
+        live: asked.live,
+        states: asked.state.into_iter().collect(),
+        since: asked.since,
+        action: asked.action,
+        principal: asked.principal,
+        before: asked.before,
+        most: Some(page_size(asked.limit)?),
+    };
     block_in_place(|| {
         let (rules, reader) = (app.host.rules()?, app.host.journal.reader()?);
-        let mut ids = reader.requests()?;
-        ids.retain(|id| filter.before.is_none_or(|before| *id < before));
-        let mut found = Vec::new();
-        let mut next = None;
-        for id in ids.into_iter().rev() {
-            // One that cannot be read any more gives no authority.
-            let Ok(case) = RequestState::load(&reader, &rules, id) else { continue };
-            let status = case.status(&rules);
-            if !caller.sees(&case.request) || !filter.wants(&case, &status) {
-                continue;
-            }
-            if found.len() == size {
-                next = found.last().map(|(case, ..): &(RequestState, _, _)| case.request.id);
-                break;
-            }
-            let waits = match status {
-                Status::Approved => waiting_for_room(&reader, &rules, &case)?,
-                _ => Vec::new(),
-            };
-            found.push((case, status, waits));
+        // One that cannot be read any more gives no authority.
+        let (mut found, _) = filter.list(&reader, &rules, |request| caller.sees(request))?;
+        if caller.is_person().is_err() {
+            found.orders.clear();
         }
-        let requests = found
-            .iter()
-            .map(|(case, status, waits)| RequestView::listed(case, status.clone(), waits.clone()));
-        json(StatusCode::OK, &Page { requests: requests.collect(), next })
+        json(StatusCode::OK, &found)
     })
 }
 

@@ -8,9 +8,10 @@ use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use futures_core::Stream;
-use remit_journal::{JournalError, Mode, Reader, RequestId, RunId, RunState, RunSummary};
+use jiff::Timestamp;
+use remit_journal::{JournalError, Reader, RequestId, RunId, RunSummary};
 use remit_lifecycle::{
-    Error, Input, StoryView, Timeline, Trigger, prepare_start, preview_revert, submit_start,
+    Error, Input, RunFilter, StoryView, Timeline, Trigger, prepare_start, preview_revert, submit_start,
 };
 use remit_trust::Digest;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -32,6 +33,9 @@ use crate::who::Caller;
 pub(crate) struct Filter {
     /// Only those in this state: `succeeded`, `failed`, `refused`, `reverted`, `held`, `in-doubt`, `rehearsed`, `unfinished`.
     state: Option<String>,
+    /// Only those that started at this time or later.
+    #[schemars(with = "Option<String>")]
+    since: Option<Timestamp>,
     /// Only those of actions of this name.
     action: Option<String>,
     /// Only those that this principal asked for or started.
@@ -62,28 +66,23 @@ fn summaries(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "array", "items": {"$ref": "#/components/schemas/run-summary"}})
 }
 
-impl Filter {
-    fn wants(&self, run: &RunSummary) -> bool {
-        let state = run.state.map_or("unfinished", RunState::name);
-        self.state.as_ref().is_none_or(|wanted| wanted == state)
-            && self.action.as_ref().is_none_or(|name| run.action.name == *name)
-            && self.principal.as_ref().is_none_or(|name| {
-                run.principal == *name || run.started_by.as_ref().is_some_and(|by| by == name)
-            })
-            && (!self.live || run.mode == Mode::Live)
-    }
-}
-
 pub(crate) async fn list(
     State(app): State<App>,
     caller: Caller,
-    Params(filter): Params<Filter>,
+    Params(asked): Params<Filter>,
 ) -> Answer<Response> {
-    let size = page_size(filter.limit)?;
+    let size = page_size(asked.limit)?;
+    let filter = RunFilter {
+        states: asked.state.into_iter().collect(),
+        since: asked.since,
+        action: asked.action,
+        principal: asked.principal,
+        live: asked.live,
+    };
     let mut runs = block_in_place(|| {
         let reader = app.host.journal.reader()?;
         // One more, to know whether there is a next page.
-        reader.page(filter.before, size + 1, |run| caller.sees_run(run) && filter.wants(run))
+        reader.page(asked.before, size + 1, |run| caller.sees_run(run) && filter.selects(run))
     })?;
     let next = if runs.len() > size {
         runs.truncate(size);

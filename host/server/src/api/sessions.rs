@@ -87,7 +87,12 @@ impl Signed {
     /// The envelope, and what it claims to say: whether the signature holds is checked when it is submitted.
     pub(crate) fn read<D: Document>(&self, app: &App) -> Answer<(Envelope, D)> {
         let no_signature = || Err(remit_trust::SignatureError::Missing.into());
-        Ok(read_signed::<D>(&*app.host.rules()?, self.0.get().as_bytes(), no_signature, "the body")?)
+        Ok(read_signed::<D>(
+            |name| app.host.rules()?.keys_of(name),
+            self.0.get().as_bytes(),
+            no_signature,
+            "the body",
+        )?)
     }
 }
 

@@ -1,0 +1,314 @@
+//! Where a command acts: at a home, or through a server that a context names.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use miette::Diagnostic;
+use remit_client::{About, Client, ClientError, ToSign};
+use remit_file::{Content, Kind};
+use remit_journal::{Record, RunId, RunSummary};
+use remit_lifecycle::{Document, Error, Home, Prepared, RequestView, RequestsView};
+use remit_sandbox::Candidate;
+use remit_trust::{Digest, KeyId, Signer};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tokio::task::block_in_place;
+
+use crate::commands::{Done, usage};
+
+/// Where a command acts.
+pub(crate) enum Place {
+    /// At a home, whose files this process reads and writes.
+    Home(Home),
+    /// Through the server of the context with this name.
+    Context(String),
+}
+
+impl Place {
+    /// The home, for a command that has to be where the home is.
+    pub(crate) fn home(&self) -> Done<&Home> {
+        match self {
+            Self::Home(home) => Ok(home),
+            Self::Context(name) => Err(usage(
+                format!("this command works at a home only, and `{}` is a server", name.escape_debug()),
+                "leave out --context (REMIT_CONTEXT), and run it where the home is",
+            )),
+        }
+    }
+
+    /// The server, if it is one.
+    pub(crate) fn server(&self) -> Done<Option<Server>> {
+        match self {
+            Self::Home(_) => Ok(None),
+            Self::Context(name) => Ok(Some(Contexts::load()?.connect(name)?)),
+        }
+    }
+}
+
+/// A server, and who one is there.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Context {
+    /// The server's URL.
+    pub(crate) url: String,
+    /// The file of the principal's key; a public one, if the ssh-agent has the private one.
+    pub(crate) key: PathBuf,
+    /// Certificates in PEM that are trusted in place of the public ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// The name of the journal, as the server said when the context was added.
+    pub(crate) log: String,
+    /// The journal's public key, as the server said then.
+    pub(crate) log_key: String,
+}
+
+/// Every context of this user, by name.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Contexts(pub(crate) BTreeMap<String, Context>);
+
+impl Contexts {
+    /// The file that they are kept in: `remit/contexts.toml` where this user's programs have their configuration.
+    pub(crate) fn file() -> Done<PathBuf> {
+        let own =
+            remit_text::env::var("XDG_CONFIG_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let folder =
+            own.or_else(|| remit_text::env::var("HOME").map(|home| Path::new(&home).join(".config")));
+        folder
+            .map(|folder| folder.join("remit/contexts.toml"))
+            .ok_or_else(|| usage("HOME is not set, so there is no place for contexts".to_owned(), "set HOME"))
+    }
+
+    /// Reads them; none if there is no file.
+    pub(crate) fn load() -> Done<Self> {
+        let file = Self::file()?;
+        // Who may write it decides where documents are sent.
+        let text = match remit_file::trusted(&file, Kind::Configuration).and_then(Content::into_text) {
+            Ok(text) => text,
+            Err(error) if error.is_missing() => return Ok(Self::default()),
+            Err(error) => return Err(Box::new(Error::from(error))),
+        };
+        remit_text::toml::read(&text).map_err(|mistake| {
+            usage(format!("{}: {mistake}", file.display()), "correct it, or add its contexts again")
+        })
+    }
+
+    /// Writes them.
+    pub(crate) fn save(&self) -> Done<()> {
+        let file = Self::file()?;
+        let text = toml::to_string(self)
+            .map_err(|error| usage(format!("the context cannot be written: {error}"), "name other files"))?;
+        let write = || {
+            file.parent().map_or(Ok(()), std::fs::create_dir_all)?;
+            remit_file::replace(&file, text.as_bytes()).map(drop)
+        };
+        write().map_err(|error| {
+            Box::new(Error::from(remit_file::FileError::writing(&file, Kind::Output, &error))) as _
+        })
+    }
+
+    fn connect(self, name: &str) -> Done<Server> {
+        let Some(context) = self.0.get(name).cloned() else {
+            return Err(usage(
+                format!("there is no context `{}`", name.escape_debug()),
+                "`remit context list` lists them, `remit context add` adds one",
+            ));
+        };
+        let server = Server::connect(context)?;
+        let About { log, log_key, .. } = server.client.about();
+        if (log, log_key) != (&server.context.log, &server.context.log_key) {
+            return Err(Box::new(ClientError::OtherHome {
+                url: server.context.url.clone(),
+                found: log.clone(),
+                expected: server.context.log.clone(),
+            }));
+        }
+        Ok(server)
+    }
+}
+
+/// A name as one segment of a path (RFC 3986).
+pub(crate) fn segment(name: &str) -> String {
+    let mut segment = String::new();
+    for byte in name.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => segment.push(char::from(byte)),
+            _ => segment.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    segment
+}
+
+/// The query of a URL.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Query(Vec<(&'static str, String)>);
+
+impl Query {
+    /// A flag, if it is set.
+    pub(crate) fn flag(&mut self, name: &'static str, set: bool) -> &mut Self {
+        self.value(name, set.then_some("true"))
+    }
+
+    /// A value, if there is one.
+    pub(crate) fn value(&mut self, name: &'static str, value: Option<&str>) -> &mut Self {
+        self.0.extend(value.map(|value| (name, segment(value))));
+        self
+    }
+}
+
+impl fmt::Display for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().enumerate().try_for_each(|(at, (name, value))| {
+            write!(f, "{}{name}={value}", if at == 0 { '?' } else { '&' })
+        })
+    }
+}
+
+/// A server that answered.
+pub(crate) struct Server {
+    context: Context,
+    client: Client,
+}
+
+impl Server {
+    /// Asks the server which home it has.
+    pub(crate) fn connect(context: Context) -> Done<Self> {
+        let pem = match &context.ca_file {
+            Some(file) => {
+                Some(remit_file::given(file, Kind::Certificates).map_err(Error::from)?.into_bytes())
+            }
+            None => None,
+        };
+        let signer = Signer::load(&context.key)?;
+        let client =
+            block_in_place(|| Client::connect(remit_client::agent(pem.as_deref())?, &context.url, signer))?;
+        Ok(Self { context, client })
+    }
+
+    pub(crate) fn about(&self) -> &About {
+        self.client.about()
+    }
+
+    /// The file of the key that the context names.
+    pub(crate) fn key(&self) -> &Path {
+        &self.context.key
+    }
+
+    /// Reads.
+    pub(crate) fn get<T: DeserializeOwned>(&self, path: &str) -> Done<T> {
+        Ok(block_in_place(|| self.client.get(path))?)
+    }
+
+    /// Calls a route that needs a session.
+    pub(crate) fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Done<T> {
+        Ok(block_in_place(|| self.client.post(path, body))?)
+    }
+
+    /// Submits a signed document.
+    pub(crate) fn submit<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Done<T> {
+        Ok(block_in_place(|| self.client.submit(path, body))?)
+    }
+
+    /// Submits a signed document. Instead of an answer there may be another document that can be signed, and why.
+    pub(crate) fn submit_or<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Done<Result<T, (String, ToSign)>> {
+        match block_in_place(|| self.client.submit(path, body)) {
+            Err(ClientError::Problem(problem)) if problem.prepared.is_some() => {
+                let prepared = problem.prepared.unwrap_or_default();
+                let prepared = serde_json::from_value(prepared).map_err(Error::from)?;
+                Ok(Err((problem.detail, prepared)))
+            }
+            answered => Ok(Ok(answered?)),
+        }
+    }
+
+    /// Uploads an action with its signature.
+    pub(crate) fn upload(&self, action: &Candidate) -> Done<()> {
+        let bytes = action.bytes().map_err(Error::from)?.to_vec();
+        let digest = action.digest().to_string();
+        block_in_place(|| self.client.upload(&digest, bytes, action.signature()))?;
+        Ok(())
+    }
+
+    /// A request, by its name, the beginning of its name, or `last`. Its digest is computed here, from what it says.
+    pub(crate) fn request(&self, name: &str) -> Done<RequestView> {
+        let newest = || -> Done<String> {
+            let newest: RequestsView = self.get("/api/v1/requests?all=true&limit=1")?;
+            let id = newest.requests.first().map(|newest| newest.request.id.to_string());
+            id.ok_or_else(|| usage("there is no request yet".to_owned(), "make one: `remit request`"))
+        };
+        let name = if name == "last" { newest()? } else { segment(name) };
+        let mut view: RequestView = self.get(&format!("/api/v1/requests/{name}"))?;
+        view.digest = Digest::of(&remit_trust::canonical(&view.request).map_err(Error::from)?);
+        Ok(view)
+    }
+
+    /// The records of a run, by its name, the beginning of its name, or `last`.
+    pub(crate) fn run(&self, name: &str) -> Done<(RunId, Vec<(u64, Record)>)> {
+        #[derive(Deserialize)]
+        struct Story {
+            run: RunId,
+            records: Vec<Box<RawValue>>,
+        }
+        #[derive(Deserialize)]
+        struct Numbered {
+            seq: u64,
+        }
+        #[derive(Deserialize)]
+        struct Newest {
+            runs: Vec<RunSummary>,
+        }
+        let newest = || -> Done<String> {
+            let newest: Newest = self.get("/api/v1/runs?limit=1")?;
+            let id = newest.runs.first().map(|newest| newest.run.to_string());
+            id.ok_or_else(|| usage("there is no run yet".to_owned(), "`remit run` starts one"))
+        };
+        let name = if name == "last" { newest()? } else { segment(name) };
+        let story: Story = self.get(&format!("/api/v1/runs/{name}"))?;
+        let numbered = |raw: &RawValue| {
+            let Numbered { seq } = serde_json::from_str(raw.get())?;
+            Ok((seq, serde_json::from_str(raw.get())?))
+        };
+        let records: Result<_, serde_json::Error> = story.records.iter().map(|raw| numbered(raw)).collect();
+        Ok((story.run, records.map_err(Error::from)?))
+    }
+
+    /// Waits until a stream of events ends.
+    pub(crate) fn wait(&self, path: &str) -> Done<()> {
+        block_in_place(|| {
+            let mut events = self.client.follow(path)?;
+            std::io::copy(&mut events, &mut std::io::sink()).map(drop).map_err(|error| {
+                let url = self.context.url.clone();
+                Box::new(ClientError::Unreachable { url, why: error.to_string() }) as _
+            })
+        })
+    }
+
+    /// Lets the server make a document, which is for the journal that it had when the context was added.
+    pub(crate) fn prepare<D: Document>(&self, path: &str, body: &Value, by: &KeyId) -> Done<Prepared<D>> {
+        self.received(&self.post(path, body)?, by)
+    }
+
+    /// What the server prepared, parsed.
+    pub(crate) fn received<D: Document>(&self, to_sign: &ToSign, by: &KeyId) -> Done<Prepared<D>> {
+        let prepared = Prepared::<D>::received(&to_sign.payload_type, to_sign.payload()?, by.clone())?;
+        if prepared.document.log() != self.context.log {
+            return Err(
+                self.altered(format!("it is for the journal {}", prepared.document.log().escape_debug()))
+            );
+        }
+        Ok(prepared)
+    }
+
+    /// The error for a document that is not what the server was asked for.
+    #[expect(clippy::unused_self, reason = "only a server can be accused of it")]
+    pub(crate) fn altered(&self, why: String) -> Box<dyn Diagnostic + Send + Sync> {
+        Box::new(ClientError::Altered(why))
+    }
+}
