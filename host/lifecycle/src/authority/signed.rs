@@ -201,7 +201,7 @@ impl<D: Document> Accepted<D> {
         // The newest record counts as the time if the clock was set back, so that an old document stays too old.
         let now = reader.highest()?.map_or_else(Timestamp::now, |newest| newest.max(Timestamp::now()));
         check_age::<D>(document.at(), now)?;
-        Ok(Self { digest, by, envelope, document })
+        Ok(Self { document, digest, by, envelope })
     }
 
     /// Returns an error if the document is in the journal already.
