@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::thread;
 
 /// Forwards everything to `server` (`http://HOST:PORT`), except that requests which begin with `swallow` are
@@ -60,14 +61,40 @@ pub fn ageless(server: &str) -> String {
     address
 }
 
-fn forward_ageless(mut client: TcpStream, server: &str) {
-    let Some((head, body)) = message(&mut client) else { return };
+/// Forwards everything to `server`, each request after `first` was told its first line.
+pub fn before(server: &str, first: impl Fn(&str) + Send + Sync + 'static) -> String {
+    let server = server.strip_prefix("http://").unwrap().to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let first = Arc::new(first);
+    thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let (server, first) = (server.clone(), Arc::clone(&first));
+            thread::spawn(move || {
+                let Some((head, body)) = message(&mut client) else { return };
+                first(head.lines().next().unwrap_or_default());
+                let _ = client.write_all(&asked(&server, &head, &body));
+                let _ = client.shutdown(Shutdown::Both);
+            });
+        }
+    });
+    address
+}
+
+/// What the server answers to this request.
+fn asked(server: &str, head: &str, body: &[u8]) -> Vec<u8> {
     // HTTP/1.0: the answer ends with the connection, and comes in one piece.
     let head = head.replacen("HTTP/1.1", "HTTP/1.0", 1);
     let mut upstream = TcpStream::connect(server).unwrap();
-    upstream.write_all(&[head.as_bytes(), &body].concat()).unwrap();
+    upstream.write_all(&[head.as_bytes(), body].concat()).unwrap();
     let mut answer = Vec::new();
     upstream.read_to_end(&mut answer).unwrap();
+    answer
+}
+
+fn forward_ageless(mut client: TcpStream, server: &str) {
+    let Some((head, body)) = message(&mut client) else { return };
+    let answer = asked(server, &head, &body);
     let at = answer.windows(4).position(|end| end == b"\r\n\r\n").map_or(answer.len(), |at| at + 4);
     let (head, body) = answer.split_at(at);
     let body = match serde_json::from_slice::<serde_json::Value>(body) {
