@@ -213,7 +213,7 @@ impl Spent {
     pub(crate) fn follow(&mut self, Record { run, at, event }: Record) {
         match event {
             Event::Started(started) if started.mode == Mode::Live => {
-                self.add(run, SpentRun::of(at, &started))
+                self.add(run, SpentRun::of(at, &started));
             }
             Event::Intent(intent) => {
                 let changes = matches!(intent.effect, Effect::Change | Effect::Irrevocable);
