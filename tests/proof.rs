@@ -490,3 +490,126 @@ fn forged(key: &str) -> String {
     }
     line
 }
+
+/// Runs whose state came from a recovery, a person's word, a revert, and one under a standing scope: who approved them is
+/// proven, and nothing can be taken out of their proofs, doubled, moved, or brought in from the proof of another.
+#[test]
+fn attack_the_proofs_of_runs_that_did_not_simply_end() {
+    use remit_journal::{Proof, ProvenRecord, RunProof};
+    let world = World::new();
+    let under = |head: &str| scope(head, SECRET);
+    // Killed, and recovered.
+    let endless = format!(r#"{{"do":"rotate-then-loop","path":"{SECRET}"}}"#);
+    let head = "[limits]\nfuel = 1_000_000_000_000\nwall_time = \"5m\"\n";
+    world.grant_scope(&under(head), "misbehave.wasm", &endless, "g");
+    let request = world.request("g");
+    let mut host = world.command(&["run", &request, "--key", "bot.key"]);
+    let mut host =
+        host.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    while world.current_version(SECRET) == 1 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    host.kill().unwrap();
+    host.wait().unwrap();
+    world.remit(&["recover"]).exits(0);
+    let recovered = world.last_run().0;
+    // Reverted by a person.
+    world.grant(ACTION, &input(), "g");
+    let reverted = world.run("g").exits(0).json()["run"].as_str().unwrap().to_owned();
+    world.remit(&["revert", &reverted]).exits(0);
+    // Under a standing scope.
+    world.write("s.toml", under(""));
+    let ask = [
+        "request",
+        ACTION,
+        "--standing",
+        "--scope",
+        "s.toml",
+        "--for",
+        "bot",
+        "--ttl",
+        "1h",
+        "--reason",
+        "r",
+    ];
+    let ask = world.remit(&[&ask[..], &["--key", "bob.key", "--json"]].concat()).exits(0).json();
+    let id = ask["request"]["id"].as_str().unwrap();
+    world.remit(&["approve", id, "--key", "alice.key"]).exits(0);
+    let run =
+        ["run", ACTION, "--input", &input(), "--under", id, "--reason", "r", "--key", "bot.key", "--json"];
+    let standing = world.remit(&run).exits(0).json()["run"].as_str().unwrap().to_owned();
+    // Of which a person said what became of it, at another home.
+    let doubt = common::bao::Doubt::about_a_destroy("");
+    doubt.does(&["resolve", &doubt.run, "--happened", "--reason", "looked"]).exits(5);
+
+    let homes = [(&world, vec![recovered, reverted, standing]), (&doubt.world, vec![doubt.run.clone()])];
+    let mut strangers: Vec<RunProof> = Vec::new();
+    for (world, runs) in homes {
+        let log = remit_tlog::NoteVerifier::parse(&key(world)).unwrap();
+        let prove = |run: &String| {
+            world.remit(&["audit", "prove", run, "--out", "run.proof"]).exits(0);
+            let by = |approver: &str| {
+                let args =
+                    ["audit", "check-proof", "run.proof", "--key", &key(world), "--approver", approver];
+                world.remit(&args)
+            };
+            by("alice.pub").exits(0);
+            by("bob.pub").exits(3).says("no approval on record is by this key");
+            match Proof::parse(&fs::read_to_string(world.path("run.proof")).unwrap()).unwrap() {
+                Proof::Run(proof) => proof,
+                Proof::Growth(_) => unreachable!(),
+            }
+        };
+        let proofs: Vec<RunProof> = runs.iter().map(prove).collect();
+        for (own, proof) in proofs.iter().enumerate() {
+            let refused = |what: &str, at: usize, changed: RunProof| {
+                let checked = Proof::Run(changed).check(&log);
+                assert!(checked.is_err(), "{}: {what} at {at}: {checked:?}", proof.run);
+            };
+            let with = |records: Vec<ProvenRecord>| RunProof { records, ..proof.clone() };
+            let whole = &proof.records;
+            for at in 0..whole.len() {
+                for length in [1, 2, 5, whole.len()] {
+                    let until = whole.len().min(at + length);
+                    refused("cut", at, with([&whole[..at], &whole[until..]].concat()));
+                    refused("twice", at, with([&whole[..until], &whole[at..]].concat()));
+                }
+                for other in [at + 1, whole.len() - 1].into_iter().filter(|other| at < *other) {
+                    let mut swapped = whole.clone();
+                    let Some(places) = swapped.get(other).map(|o| (whole[at].place, o.place)) else {
+                        continue;
+                    };
+                    swapped.swap(at, other);
+                    refused("swapped", at, with(swapped.clone()));
+                    // And each called by the other's place.
+                    (swapped[at].place, swapped[other].place) = places;
+                    refused("swapped, renamed", at, with(swapped));
+                }
+            }
+            let others = proofs.iter().enumerate().filter(|(at, _)| *at != own).map(|(_, other)| other);
+            for other in others.chain(&strangers) {
+                for (at, stranger) in other.records.iter().enumerate() {
+                    let at = at.min(whole.len());
+                    let mut inserted = whole.clone();
+                    inserted.insert(at, stranger.clone());
+                    refused("a stranger", at, with(inserted));
+                    if at < whole.len() {
+                        let mut replaced = whole.clone();
+                        replaced[at] = stranger.clone();
+                        refused("a stranger instead", at, with(replaced));
+                    }
+                    // Its words in place of these: the same place and path, another text.
+                    if at < whole.len() {
+                        let mut reworded = whole.clone();
+                        reworded[at].body.clone_from(&stranger.body);
+                        refused("a stranger's words", at, with(reworded));
+                    }
+                }
+                refused("another's end", 0, RunProof { end: other.end.clone(), ..proof.clone() });
+                refused("another's records", 0, with(other.records.clone()));
+                refused("another's name", 0, RunProof { run: other.run, ..proof.clone() });
+            }
+        }
+        strangers.extend(proofs);
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::thread;
 
 use serde_json::Value;
@@ -14,13 +15,19 @@ pub fn swallowing(server: &str, swallow: &'static str) -> String {
 
 /// The same, but that the requests are answered by `answer`, whatever the server says.
 pub fn answering(server: &str, swallow: &'static str, answer: &'static str) -> String {
-    let server = server.strip_prefix("http://").unwrap().to_owned();
+    listen(server, move |client, server| forward(client, server, swallow, answer))
+}
+
+/// Lets `serve` deal with each connection. Answers its own address.
+fn listen(server: &str, serve: impl Fn(TcpStream, &str) + Send + Sync + 'static) -> String {
+    let server = server.strip_prefix("http://").unwrap().trim_end_matches('/').to_owned();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
+    let serve = Arc::new(serve);
     thread::spawn(move || {
         for client in listener.incoming().flatten() {
-            let server = server.clone();
-            thread::spawn(move || forward(client, &server, swallow, answer));
+            let (server, serve) = (server.clone(), Arc::clone(&serve));
+            thread::spawn(move || serve(client, &server));
         }
     });
     address
@@ -58,22 +65,22 @@ pub fn ageless(server: &str) -> String {
 }
 
 /// Forwards everything to `server`, and lets `change` change each answer in JSON; it is told the path of the request.
-pub fn changing(server: &str, change: impl Fn(&str, &mut Value) + Clone + Send + 'static) -> String {
-    let server = server.strip_prefix("http://").unwrap().trim_end_matches('/').to_owned();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    thread::spawn(move || {
-        for client in listener.incoming().flatten() {
-            let (server, change) = (server.clone(), change.clone());
-            thread::spawn(move || forward_changed(client, &server, &change));
-        }
-    });
-    address
+pub fn changing(server: &str, change: impl Fn(&str, &mut Value) + Send + Sync + 'static) -> String {
+    listen(server, move |client, server| forward_changed(client, server, &change))
 }
 
-fn forward_changed(mut client: TcpStream, server: &str, change: &impl Fn(&str, &mut Value)) {
-    let Some((head, body)) = message(&mut client) else { return };
-    let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+/// Forwards everything to `server`, each request after `first` was told its first line.
+pub fn before(server: &str, first: impl Fn(&str) + Send + Sync + 'static) -> String {
+    listen(server, move |mut client, server| {
+        let Some((head, body)) = message(&mut client) else { return };
+        first(head.lines().next().unwrap_or_default());
+        let _ = client.write_all(&asked(server, &head, &body));
+        let _ = client.shutdown(Shutdown::Both);
+    })
+}
+
+/// What the server answers to this request.
+fn asked(server: &str, head: &str, body: &[u8]) -> Vec<u8> {
     // HTTP/1.0: the answer ends with the connection, and comes in one piece.
     let head = head.replacen("HTTP/1.1", "HTTP/1.0", 1);
     let to_server = |line: &str| match line.split_once(':') {
@@ -82,9 +89,16 @@ fn forward_changed(mut client: TcpStream, server: &str, change: &impl Fn(&str, &
     };
     let head = head.split("\r\n").map(to_server).collect::<Vec<_>>().join("\r\n");
     let mut upstream = TcpStream::connect(server).unwrap();
-    upstream.write_all(&[head.as_bytes(), &body].concat()).unwrap();
+    upstream.write_all(&[head.as_bytes(), body].concat()).unwrap();
     let mut answer = Vec::new();
     upstream.read_to_end(&mut answer).unwrap();
+    answer
+}
+
+fn forward_changed(mut client: TcpStream, server: &str, change: &impl Fn(&str, &mut Value)) {
+    let Some((head, body)) = message(&mut client) else { return };
+    let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+    let answer = asked(server, &head, &body);
     let at = answer.windows(4).position(|end| end == b"\r\n\r\n").map_or(answer.len(), |at| at + 4);
     let (head, body) = answer.split_at(at);
     let body = match serde_json::from_slice::<Value>(body) {

@@ -725,6 +725,46 @@ fn another_file_of_the_same_name_is_not_what_was_planned() {
     });
 }
 
+/// In a directory that can only be appended to nothing can be taken back, and nothing is begun: no draft is left there.
+#[test]
+fn a_directory_that_gives_nothing_back_is_left_alone() {
+    let world = World::new();
+    let directory = world.root.join("d");
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(directory.join("x"), "one").unwrap();
+    let opened = fs::File::open(&directory).unwrap();
+    let flags = |flags| rustix::fs::ioctl_setflags(&opened, flags);
+    let Ok(own) = rustix::fs::ioctl_getflags(&opened) else {
+        return println!("this filesystem has no flags");
+    };
+    for lock in [rustix::fs::IFlags::APPEND, rustix::fs::IFlags::IMMUTABLE] {
+        if flags(own | lock).is_err() {
+            return println!("only root can set this flag");
+        }
+        let before = observe(&world.root);
+        let answers = world.runtime.block_on(async {
+            let run = world.run(SCOPE);
+            let files = world.files().for_run(std::iter::once("etc"), true).unwrap();
+            let rehearsed = put("d/new", b"new", None).prepare(&files).await.map(drop);
+            let remove = Edit(Remove { resource: resource("d/x") });
+            let make = Edit(MakeDirectory { resource: resource("d/e") });
+            [
+                rehearsed,
+                run.gate.change(put("d/new", b"new", None)).await.unwrap(),
+                run.gate.change(put("d/x", b"two", None)).await.unwrap(),
+                run.gate.change(remove).await.unwrap(),
+                run.gate.change(make).await.unwrap(),
+            ]
+        });
+        let after = observe(&world.root);
+        flags(own).unwrap();
+        for answer in answers {
+            assert!(matches!(&answer, Err(Failure::Denied(_))), "{answer:?}");
+        }
+        assert_eq!(after, before);
+    }
+}
+
 /// What this user could not give back is found before it is taken away.
 #[test]
 fn what_could_not_come_back_is_irrevocable_or_refused() {

@@ -153,6 +153,13 @@ impl Gate {
         self.live().map(|live| live.progress.failures()).unwrap_or_default()
     }
 
+    /// The next step of its plan that a live run did not take, in words. None if it took all of them, or has no plan. A change
+    /// that failed was not taken; one of which nobody knows whether it happened was.
+    #[must_use]
+    pub fn left_of_plan(&self) -> Option<String> {
+        self.live().and_then(|live| live.progress.left())
+    }
+
     /// In a replay, the first thing on record that the action did not ask for again; none if it asked for
     /// all.
     #[must_use]

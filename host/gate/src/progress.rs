@@ -156,6 +156,12 @@ impl Progress {
         Ok(())
     }
 
+    /// The next step of the plan that was not taken, in words; none if all were taken, or if there is no plan.
+    pub(crate) fn left(&self) -> Option<String> {
+        let steps = self.counted().steps;
+        self.plan.as_ref()?.get(steps).map(Step::words)
+    }
+
     /// A change begins: its intent is durable.
     pub(crate) fn begins(&self, intent: Intent) {
         self.counted().made.push(Made { intent, happened: None });

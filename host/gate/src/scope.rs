@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytesize::ByteSize;
 use jiff::SignedDuration;
 use miette::Diagnostic;
+use remit_journal::LONGEST_RUN;
 use remit_trust::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -220,9 +221,7 @@ impl Scope {
                 return Err(format!("{name} has no resources; name at least one"));
             }
         }
-        if self.limits.wall_time <= SignedDuration::ZERO
-            || self.limits.wall_time > SignedDuration::from_hours(1)
-        {
+        if self.limits.wall_time <= SignedDuration::ZERO || self.limits.wall_time > LONGEST_RUN {
             return Err("limits.wall_time must be over 0 and at most 1h".to_owned());
         }
         Ok(())

@@ -154,8 +154,12 @@ async fn only_the_approved_changes_in_their_order() {
     // Reads are free within the scope, and only a rehearsal is asked for what it saw.
     gate.observe(Describe("prod/a".to_owned())).await.unwrap().unwrap();
     assert_eq!(gate.observed(), Plan::default());
+    let left = || gate.left_of_plan().unwrap();
+    assert!(left().contains("secret:prod/a"), "{}", left());
     gate.change(rotate("prod/a")).await.unwrap().unwrap();
+    assert!(left().contains("secret:prod/b"), "{}", left());
     gate.change(rotate("prod/b")).await.unwrap().unwrap();
+    assert_eq!(gate.left_of_plan(), None);
     assert_eq!(bench.changed(), 2);
     let fault = gate.change(rotate("prod/b")).await.unwrap_err();
     assert!(matches!(&fault, Fault::NotInPlan { expected, .. } if expected == "no further step"), "{fault}");
@@ -212,6 +216,7 @@ async fn what_was_to_follow_a_change_that_failed_may_not() {
         *bench.vault.failure.lock().unwrap() = Some(failure.clone());
         assert_eq!(gate.change(rotate("prod/a")).await.unwrap(), Err(failure));
         *bench.vault.failure.lock().unwrap() = None;
+        assert!(gate.left_of_plan().is_some());
         for path in ["prod/a", "prod/b"] {
             let fault = gate.change(rotate(path)).await.unwrap_err();
             assert!(
@@ -232,6 +237,12 @@ async fn what_was_to_follow_a_change_that_failed_may_not() {
     for path in ["prod/a", "prod/a"] {
         gate.change(rotate(path)).await.unwrap().unwrap();
     }
+    assert!(
+        gate.left_of_plan().unwrap().contains("secret:prod/b"),
+        "what failed was not taken, and then it was"
+    );
+    // Without a plan nothing is left of it.
+    assert_eq!(live.left_of_plan(), None);
 }
 
 #[tokio::test]

@@ -56,7 +56,7 @@ pub use record::{
     Phase, PhaseEntered, Record, Resolved, RestsOn, SignedRef, Simulated, Started, UndoExpired, UndoIntent,
     UndoOutcome, UndoResult,
 };
-pub use spent::Spent;
+pub use spent::{LONGEST_RUN, Spent};
 pub use state::RunState;
 pub use watch::Watch;
 pub use writer::{Journal, Written};

@@ -2,11 +2,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{JournalError, Reader, Spent};
+use crate::{JournalError, LONGEST_RUN, Reader, Spent};
 
 impl Reader {
-    /// Gives `read` the changes of the live runs that started within the last `window`. Measured by [`Reader::now`], which
-    /// a clock that was set back does not make earlier.
+    /// Gives `read` the changes of the live runs that changed something, or started, within the last `window`. Measured by
+    /// [`Reader::now`], which a clock that was set back does not make earlier.
     pub fn spent<T>(
         &self,
         window: SignedDuration,
@@ -15,10 +15,10 @@ impl Reader {
         let since = self.now()?.checked_sub(window).unwrap_or(Timestamp::MIN);
         let mut spent = self.spending();
         if since < spent.since || spent.upto == 0 {
-            // The first query, or one for a longer window: count again from the first run of the window.
-            *spent = Spent::after_record(self.before(since)?, since);
+            // The first query, or one for a longer window: count again from the first run that may have gone on in the window.
+            let first = since.checked_sub(LONGEST_RUN).unwrap_or(Timestamp::MIN);
+            *spent = Spent::after_record(self.before(first)?, since);
         }
-        spent.forget(since);
         let rows = {
             let database = self.database();
             let query = || -> rusqlite::Result<Vec<(i64, Vec<u8>)>> {
@@ -39,6 +39,7 @@ impl Reader {
             spent.follow(record);
             spent.upto = seq.cast_unsigned();
         }
+        spent.forget(since);
         Ok(read(&spent))
     }
 

@@ -1,29 +1,38 @@
 //! How much live runs changed lately, or may still change: policies compare budgets with it. A reader follows the journal
 //! and counts each record once, so that a query costs the same however long the journal is.
+//!
+//! A run counts by the time of its newest change, not of its start: it may go on for an hour, and what it changes at the end of
+//! that would otherwise count for a moment only.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{Effect, Event, Mode, Record, RequestId, RunId, Started, UndoResult};
 
-/// The changes made by the live runs since some moment. A run that is under way counts with all changes that it may still
-/// make.
+/// The longest time that a scope may give a run.
+pub const LONGEST_RUN: SignedDuration = SignedDuration::from_hours(1);
+
+/// The changes made by the live runs that changed something, or started, since some moment. A run that is under way counts
+/// with all changes that it may still make.
 #[derive(Debug, Default)]
 pub struct Spent {
     /// The number of the newest record that was read.
     pub(crate) upto: u64,
-    /// Runs that started before are not counted.
+    /// Runs that last counted before are not counted.
     pub(crate) since: Timestamp,
-    /// The runs that count, the oldest first.
-    order: VecDeque<RunId>,
+    /// The runs that count, each with the time at which it last counts, the oldest first.
+    order: BTreeSet<(Timestamp, RunId)>,
     runs: HashMap<RunId, SpentRun>,
     sums: Sums,
 }
 
 #[derive(Clone, Debug)]
 struct SpentRun {
-    at: Timestamp,
+    /// The time of its newest change; of its start, as long as it has made none.
+    newest: Timestamp,
+    /// When its time is up.
+    until: Timestamp,
     request: Option<RequestId>,
     /// The names of the requester and, if it is another principal, of the starter.
     principals: Vec<String>,
@@ -44,13 +53,17 @@ impl SpentRun {
         #[derive(serde::Deserialize)]
         struct Limits {
             changes: u64,
+            #[serde(default)]
+            wall_time: Option<SignedDuration>,
         }
         let scope = started.scope.as_ref().and_then(|scope| serde_json::from_str::<Scope>(scope.get()).ok());
         let authority = started.grant.as_ref().and_then(|grant| grant.authority.as_ref());
         let mut principals = vec![started.principal.clone()];
         principals.extend(started.started_by.clone().filter(|by| *by != started.principal));
+        let longest = scope.as_ref().and_then(|scope| scope.limits.wall_time).unwrap_or(LONGEST_RUN);
         Self {
-            at,
+            newest: at,
+            until: at.checked_add(longest).unwrap_or(Timestamp::MAX),
             request: authority.map(|authority| authority.request),
             principals,
             action: started.action.name.clone(),
@@ -58,6 +71,11 @@ impl SpentRun {
             may: scope.map_or(0, |scope| scope.limits.changes),
             open: true,
         }
+    }
+
+    /// When it last counts: while it goes on, that is the end of its time, because it may change something until then.
+    fn last(&self) -> Timestamp {
+        if self.open { self.newest.max(self.until) } else { self.newest }
     }
 
     /// How many changes it counts with.
@@ -111,7 +129,7 @@ impl Sums {
 }
 
 impl Spent {
-    /// A count of the runs that start at `since` or later, none of which is among the first `upto` records.
+    /// A count of the runs that last count at `since` or later, none of which is among the first `upto` records.
     pub(crate) fn after_record(upto: u64, since: Timestamp) -> Self {
         Self { upto, since, ..Self::default() }
     }
@@ -143,55 +161,67 @@ impl Spent {
         made.map(|(_, changes)| changes).sum::<u64>() + self.sums.anywhere
     }
 
-    /// The start and the number of changes of each run under a request, oldest first.
+    /// Of each run under a request when it last counts, oldest first, and the number of its changes.
     #[must_use]
     pub fn of_request(&self, request: RequestId) -> Vec<(Timestamp, u64)> {
-        let runs = self.order.iter().filter_map(|run| self.runs.get(run));
-        runs.filter(|one| one.request == Some(request)).map(|one| (one.at, one.changes())).collect()
+        let runs = self.order.iter().filter_map(|(last, run)| Some((*last, self.runs.get(run)?)));
+        runs.filter(|(_, one)| one.request == Some(request))
+            .map(|(last, one)| (last, one.changes()))
+            .collect()
     }
 
-    /// The start of each run, oldest first.
+    /// When each run last counts, oldest first.
     #[must_use]
     pub fn starts(&self) -> Vec<Timestamp> {
-        self.order.iter().filter_map(|run| self.runs.get(run)).map(|one| one.at).collect()
+        self.order.iter().map(|(last, _)| *last).collect()
     }
 
-    /// The same without the runs that started at `at` or earlier.
+    /// The same without the runs that last count at `at` or earlier.
     #[must_use]
     pub fn after(&self, at: Timestamp) -> Self {
         let mut later = Self { upto: self.upto, since: at, ..Self::default() };
-        for run in &self.order {
-            if let Some(one) = self.runs.get(run).filter(|one| one.at > at) {
-                later.sums.count(one, u64::saturating_add);
-                later.runs.insert(*run, one.clone());
-                later.order.push_back(*run);
+        for (last, run) in &self.order {
+            if let Some(one) = self.runs.get(run).filter(|_| *last > at) {
+                later.add(*run, one.clone());
             }
         }
         later
     }
 
+    fn add(&mut self, run: RunId, one: SpentRun) {
+        self.sums.count(&one, u64::saturating_add);
+        self.order.insert((one.last(), run));
+        self.runs.insert(run, one);
+    }
+
+    fn remove(&mut self, run: RunId) -> Option<SpentRun> {
+        let one = self.runs.remove(&run)?;
+        self.order.remove(&(one.last(), run));
+        self.sums.count(&one, u64::saturating_sub);
+        Some(one)
+    }
+
     /// Applies `change` to one run and corrects the sums.
     fn change(&mut self, run: RunId, change: impl FnOnce(&mut SpentRun)) {
-        if let Some(one) = self.runs.get_mut(&run) {
-            self.sums.count(one, u64::saturating_sub);
-            change(one);
-            self.sums.count(one, u64::saturating_add);
+        if let Some(mut one) = self.remove(run) {
+            change(&mut one);
+            self.add(run, one);
         }
     }
 
     /// Counts the next record.
     pub(crate) fn follow(&mut self, Record { run, at, event }: Record) {
         match event {
-            Event::Started(started) if started.mode == Mode::Live && at >= self.since => {
-                let one = SpentRun::of(at, &started);
-                self.sums.count(&one, u64::saturating_add);
-                self.runs.insert(run, one);
-                self.order.push_back(run);
+            Event::Started(started) if started.mode == Mode::Live => {
+                self.add(run, SpentRun::of(at, &started));
             }
             Event::Intent(intent) => {
                 let changes = matches!(intent.effect, Effect::Change | Effect::Irrevocable);
                 if changes && intent.before.is_some() {
-                    self.change(run, |one| one.changed.push((intent.call, intent.resource)));
+                    self.change(run, |one| {
+                        one.changed.push((intent.call, intent.resource));
+                        one.newest = one.newest.max(at);
+                    });
                 }
             }
             // A change that was undone does not count.
@@ -206,17 +236,12 @@ impl Spent {
         }
     }
 
-    /// Stops counting the runs that started before `since`.
+    /// Stops counting the runs that last count before `since`.
     pub(crate) fn forget(&mut self, since: Timestamp) {
         self.since = since;
         let before = self.order.len();
-        while let Some(run) = self.order.front().copied()
-            && self.runs.get(&run).is_none_or(|one| one.at < since)
-        {
-            self.order.pop_front();
-            if let Some(one) = self.runs.remove(&run) {
-                self.sums.count(&one, u64::saturating_sub);
-            }
+        while let Some((_, run)) = self.order.first().copied().filter(|(last, _)| *last < since) {
+            self.remove(run);
         }
         if self.order.len() < before {
             self.sums.drop_empty();
@@ -275,22 +300,23 @@ mod tests {
                 host_version: "0.1.0".to_owned(),
             };
             told.follow(minute, Event::from(started));
-            for (call, resource) in [(1, "secret:a/x"), (2, "secret:b/y")] {
-                told.follow(
-                    minute,
-                    Event::Intent(Intent {
-                        call,
-                        operation: "remit:secrets/rotate.rotate".to_owned(),
-                        effect: Effect::Change,
-                        resource: resource.to_owned(),
-                        arguments: raw("{}"),
-                        before: Some(raw("{}")),
-                        sealed: None,
-                        irrevocable_because: None,
-                    }),
-                );
-            }
+            told.change(minute, 1, "secret:a/x");
+            told.change(minute, 2, "secret:b/y");
             told
+        }
+
+        fn change(&mut self, minute: i64, call: u64, resource: &str) {
+            let intent = Intent {
+                call,
+                operation: "remit:secrets/rotate.rotate".to_owned(),
+                effect: Effect::Change,
+                resource: resource.to_owned(),
+                arguments: raw("{}"),
+                before: Some(raw("{}")),
+                sealed: None,
+                irrevocable_because: None,
+            };
+            self.follow(minute, Event::Intent(intent));
         }
 
         fn follow(&mut self, minute: i64, event: Event) {
@@ -355,6 +381,23 @@ mod tests {
         told.end(RunState::Reverted);
         assert_eq!(told.counts(), [0; 6]);
         assert_eq!(told.spent.by_request(told.request), (1, 0), "a run it was all the same");
+    }
+
+    /// What a run changes late in its time would otherwise count for a moment only.
+    #[test]
+    fn the_hour_of_a_change_begins_with_it() {
+        let mut told = Told::of_two_changes(Spent::default(), RequestId::new(), 0);
+        told.spent.forget(at(59));
+        assert_eq!(told.counts(), [3, 3, 3, 3, 2, 2], "its time is not up");
+        told.change(59, 3, "secret:a/z");
+        told.spent.forget(at(60));
+        assert_eq!(told.counts(), [3, 3, 3, 3, 2, 1]);
+        told.end(RunState::Succeeded);
+        assert_eq!(told.spent.of_request(told.request), [(at(59), 3)]);
+        told.spent.forget(at(59));
+        assert_eq!(told.counts(), [3, 3, 3, 3, 2, 1]);
+        told.spent.forget(at(60));
+        assert_eq!((told.counts(), told.spent.starts()), ([0; 6], Vec::new()));
     }
 
     #[test]

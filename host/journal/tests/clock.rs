@@ -5,8 +5,8 @@ mod support;
 
 use jiff::{SignedDuration, Timestamp};
 use remit_journal::{
-    AuditError, Event, Journal, JournalError, Phase, Record, RunId, RunState, StartError, UndoIntent,
-    UndoOutcome, UndoResult,
+    AuditError, Event, Journal, JournalError, Phase, Reader, Record, RunId, RunState, Spent, StartError,
+    UndoIntent, UndoOutcome, UndoResult,
 };
 use remit_trust::Sealed;
 use support::{ended, frozen, grant, home, intent, key, look, open, outcome, started, unfrozen};
@@ -95,6 +95,33 @@ async fn what_must_be_written_gets_the_journal_s_time() {
     assert_eq!(reader.highest().unwrap(), Some(highest));
     reader.verify(&key(), None).unwrap();
     reader.genuine(&run, &key()).unwrap();
+}
+
+/// A run may go on for an hour. What it changes counts for an hour from then on, so that around the turn of an hour nobody has
+/// twice as much; to a reader that saw the run begin as to one that sees it later.
+#[tokio::test]
+async fn the_hour_of_a_change_begins_with_the_change() {
+    let (_folder, path) = home();
+    let journal = open(&path);
+    let spent = |reader: &Reader| {
+        let count =
+            |spent: &Spent| (spent.by_principal("ana"), spent.under("secret:prod"), spent.starts().len());
+        reader.spent(SignedDuration::from_hours(1), count).unwrap()
+    };
+    let (idle, long) = (RunId::new(), RunId::new());
+    start(&journal, idle, -70 * 60).await.unwrap();
+    start(&journal, long, -65 * 60).await.unwrap();
+    journal.commit(at(support::failed(idle), -64 * 60)).await.unwrap();
+    let warm = journal.reader().unwrap();
+    assert_eq!(spent(&warm), (0, 0, 1), "one has time left to change something");
+    for call in 1..=3 {
+        journal.commit(at(intent(long, call), -10 * 60)).await.unwrap();
+        journal.note(at(outcome(long, call), -10 * 60)).unwrap();
+    }
+    journal.commit(at(ended(long), -10 * 60)).await.unwrap();
+    for reader in [&*warm, &*open(&path).reader().unwrap()] {
+        assert_eq!(spent(reader), (3, 3, 1));
+    }
 }
 
 /// The time is signed: nobody without the key makes the journal believe another one.

@@ -194,6 +194,16 @@ pub enum Error {
         )
     )]
     HostCheck { operation: String, resource: String, found: String },
+    /// The action ended well before the end of its plan.
+    #[error("the host's own check of the plan found that the action did not take its next step: {next}")]
+    #[diagnostic(
+        code(failed::part_of_plan),
+        help(
+            "a part of the plan is not what was approved; `remit show` shows what was done. If all of it is still wanted, ask \
+             again: `remit request` rehearses anew"
+        )
+    )]
+    PartOfPlan { next: String },
     /// The run or the call is not in doubt, or the statement cannot be true.
     #[error("{run} cannot be resolved: {why}")]
     #[diagnostic(code(usage::resolve), help("`remit show {run}` shows which call is in doubt, if one is"))]

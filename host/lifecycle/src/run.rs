@@ -143,6 +143,10 @@ impl Running {
             let verify = Call::Verify { input: input.json(), output: &text };
             host.sandbox.call(&action, &gate, seed, &mut meter, verify).await?;
             gate.enter(Phase::HostCheck)?;
+            // A plan was approved as a whole. An action that tells a run from a rehearsal could otherwise choose a part of it.
+            if let Some(next) = gate.left_of_plan() {
+                return Err(Error::PartOfPlan { next });
+            }
             host_check(&host, run, &made(&gate)?).await
         }
         .await;

@@ -117,7 +117,7 @@ impl Attributes {
         self.mode & (SET_USER | SET_GROUP) != 0 || self.xattrs.contains_key(CAPABILITY)
     }
 
-    /// Why the file cannot be changed by anyone; none if it can.
+    /// Why the file or directory cannot be changed by anyone; none if it can.
     #[must_use]
     pub fn locked(&self) -> Option<&'static str> {
         let flags = IFlags::from_bits_retain(self.flags?);

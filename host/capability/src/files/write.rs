@@ -235,6 +235,10 @@ impl<E: Edits> Change for Edit<E> {
             Node::Absent => return Err(Failure::NotFound(format!("{parent} does not exist"))),
             other => return Err(Failure::Invalid(format!("{parent} is no directory: it {}", other.is()))),
         };
+        // In a directory that can only be appended to, a new file can be made, and never be named, replaced or removed.
+        if let Some(why) = gives.locked() {
+            return Err(Failure::Denied(format!("{parent} {why}")));
+        }
         let found = on.find(resource).await?;
         if let Some(why) = found.node.attributes().and_then(Attributes::locked) {
             return Err(Failure::Denied(format!("{resource} {why}")));

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use jiff::Timestamp;
-use remit_gate::{Effect, Plan, Resource, Scope, Step};
-use remit_journal::{CallResult, Event, Intent, Phase, Proven, Record, RunId, Started};
+use remit_gate::{Effect, Failure, Plan, Resource, Scope, Step};
+use remit_journal::{CallResult, Event, Intent, Outcome, Phase, Proven, Record, RunId, Started};
 use remit_trust::dsse::Envelope;
 use remit_trust::{Digest, VerifyingKey};
 use serde_json::value::RawValue;
@@ -130,15 +130,27 @@ impl Ran<'_> {
         })
     }
 
-    /// Whether a call is known to have neither touched nor handed out anything: a change that failed in preparation was no
-    /// step, and a disclosure that failed need not have been one.
+    /// Whether a call is known to have neither touched nor handed out anything: a change that failed in preparation, or that the
+    /// system definitely did not make, was no step and may be tried again; a disclosure that failed need not have been one.
     fn came_to_nothing(&self, intent: &Intent) -> bool {
+        let failure = || {
+            self.records.iter().find_map(|(_, record)| match &record.event {
+                Event::Outcome(Outcome { call, result: CallResult::Failed { failure } })
+                    if *call == intent.call =>
+                {
+                    Some(failure)
+                }
+                _ => None,
+            })
+        };
+        let is_definite = |failure: &Box<RawValue>| {
+            serde_json::from_str::<Failure>(failure.get()).is_ok_and(|failure| failure.is_definite())
+        };
         match intent.effect {
-            Effect::Change | Effect::Irrevocable => intent.before.is_none(),
-            Effect::Disclose => self.records.iter().any(|(_, record)| {
-                matches!(&record.event, Event::Outcome(outcome)
-                    if outcome.call == intent.call && matches!(outcome.result, CallResult::Failed { .. }))
-            }),
+            Effect::Change | Effect::Irrevocable => {
+                intent.before.is_none() || failure().is_some_and(is_definite)
+            }
+            Effect::Disclose => failure().is_some(),
             Effect::Observe => false,
         }
     }
