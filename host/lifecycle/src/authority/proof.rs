@@ -143,12 +143,12 @@ impl Ran<'_> {
                 _ => None,
             })
         };
-        let is_definite = |failure: &Box<RawValue>| {
+        let is_definite = |failure: &RawValue| {
             serde_json::from_str::<Failure>(failure.get()).is_ok_and(|failure| failure.is_definite())
         };
         match intent.effect {
             Effect::Change | Effect::Irrevocable => {
-                intent.before.is_none() || failure().is_some_and(is_definite)
+                intent.before.is_none() || failure().is_some_and(|failure| is_definite(failure))
             }
             Effect::Disclose => failure().is_some(),
             Effect::Observe => false,
