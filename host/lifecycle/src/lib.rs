@@ -31,6 +31,8 @@ mod run;
 mod setup;
 mod status;
 mod submit;
+#[cfg(test)]
+mod testing;
 mod time;
 mod timeline;
 mod turn;

@@ -320,44 +320,5 @@ impl RequestState {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn human(name: &str) -> Subject {
-        Subject { name: name.to_owned(), kind: "human".to_owned(), groups: Vec::new() }
-    }
-
-    fn humans(count: usize) -> Need {
-        Need { policy: "two".to_owned(), count, kind: Some("human".to_owned()), group: None }
-    }
-
-    #[test]
-    fn what_a_request_lacks_is_beyond_those_who_could_still_approve() {
-        let all = ["alice", "bob", "carol"].map(human);
-        for (count, missing, could, beyond) in [
-            (1, 1, 0, true),
-            (1, 1, 1, false),
-            (1, 0, 0, false),
-            (2, 2, 1, true),
-            (2, 1, 1, false),
-            (2, 2, 2, false),
-            (2, 1, 3, false),
-            (3, 3, 2, true),
-            (9, 3, 3, false),
-            (9, 4, 3, true),
-        ] {
-            let lacks = Lacks { needs: vec![(humans(count), missing)] };
-            assert_eq!(lacks.is_beyond(&all[..could]), beyond, "{missing} of {count} by {could}");
-        }
-        // One need that cannot be met is enough.
-        let lacks = Lacks { needs: vec![(humans(1), 1), (humans(2), 2)] };
-        assert!(lacks.is_beyond(&all[..1]) && !lacks.is_beyond(&all));
-        assert!(!Lacks { needs: Vec::new() }.is_beyond(&[]));
-    }
-
-    #[test]
-    fn what_a_request_lacks_is_told_without_what_it_has() {
-        let lacks = Lacks { needs: vec![(humans(1), 0), (humans(3), 2)] };
-        assert_eq!(lacks.words(), ["2 more of 3 humans (two)"]);
-    }
-}
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests;
