@@ -7,6 +7,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use common::{POLICY, SECRET, World};
+use jiff::{SignedDuration, Timestamp};
 use remit_gate::{Pattern, Scope};
 use remit_journal::{Event, Proof, Proven, Record, Started};
 use remit_lifecycle::check_authority;
@@ -465,6 +466,8 @@ fn a_standing_scope_for_a_publishers_versions_and_hours() {
 #[test]
 fn a_standing_scope_has_no_more_changes_than_its_hour() {
     let world = World::new();
+    let short = "@id(\"short\")\nforbid (principal, action == Remit::Action::\"propose\", resource)\nwhen { !resource.standing && resource.ttlSeconds > 14400 };";
+    world.policies(&format!("{POLICY}{short}"));
     let allow =
         |name| format!("[[allow]]\ncapability = \"remit:secrets/{name}\"\nresources = [\"secret:**\"]\n");
     world.write("s.toml", format!("[limits]\nchanges = 1\n{}{}", allow("inspect"), allow("rotate")));
@@ -478,6 +481,11 @@ fn a_standing_scope_has_no_more_changes_than_its_hour() {
     run().exits(0);
     run().exits(3).says("its budget of 1 change(s) an hour would be exceeded: 1 used, the run would make 1");
     assert_eq!(world.current_version(SECRET), 2);
+    // What was asked for instead can wait as long as the policies allow: four hours.
+    let waiting = world.remit(&["requests", "--state", "waiting", "--json"]).exits(0).json();
+    let time =
+        |at: &str| waiting["requests"][0]["request"][at].as_str().unwrap().parse::<Timestamp>().unwrap();
+    assert_eq!(time("not_after").duration_since(time("not_before")), SignedDuration::from_hours(4));
     world.audit_is_sound();
 }
 

@@ -281,7 +281,7 @@ fn a_request_that_its_requester_wrote_is_not_one_that_was_prepared() {
         Elsewhere::new(&world).sign("r.doc", "bot.key");
         world
             .remit(&["request", "--signed", "r.doc"])
-            .exits(if says == "at most 24h" { 2 } else { 3 })
+            .exits(if ["at most 24h", "another name or version"].contains(&says) { 2 } else { 3 })
             .says(says);
     };
     let steps = |request: &mut Value| request["asks"]["run"]["plan"]["steps"].as_array_mut().unwrap().len();
@@ -296,6 +296,12 @@ fn a_request_that_its_requester_wrote_is_not_one_that_was_prepared() {
     refused(&|request| request["id"] = "req-01jd2m4k9x8s7t6v5w4y3z2a1b".into(), "its identifier was made");
     refused(&|request| request["not_after"] = "2036-01-01T00:00:00Z".into(), "at most 24h");
     refused(&|request| request["requester"] = "alice".into(), "");
+    for field in ["name", "version"] {
+        refused(
+            &|request| request["asks"]["run"]["action"][field] = "0.9.9".into(),
+            "another name or version",
+        );
+    }
     assert!(world.remit(&["requests", "--all"]).out.contains("no request"));
     // One that needs a yes for what nobody prepared is void of it.
     world.audit_is_sound();

@@ -18,8 +18,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use remit_journal::RunState;
-use remit_lifecycle::{Decision, Error, Start, Under, prepare_start, submit_start};
+use jiff::SignedDuration;
+use remit_gate::Scope;
+use remit_journal::{Event, RequestId, RunState};
+use remit_lifecycle::{
+    Decision, Error, Home, Input, RequestOptions, StandingScope, Start, Under, Which, prepare_start,
+    submit_start,
+};
+use remit_sandbox::Candidate;
 use remit_trust::Signer;
 use tokio::runtime::Runtime;
 
@@ -177,6 +183,93 @@ fn one_trigger_starts_one_run_however_often_it_is_sent() {
         assert_eq!(won, 1);
     });
     assert_eq!(sound(&house), 1);
+}
+
+#[test]
+fn what_starts_is_what_was_asked_for() {
+    let (threads, house) = house();
+    threads.block_on(async {
+        let request = house.approved("0", 9).await;
+        let other = Candidate::read(&common::plugins().join("misbehave.wasm")).unwrap();
+        let [same, another] = ["0", "1"].map(|text| Input::parse(text, "the input").unwrap());
+        let prepare = |what| {
+            prepare_start(&house.host, house.bot.key(), request, Some(what), None)
+                .map_err(|error| error.to_string())
+        };
+        assert!(prepare((&other, &same)).unwrap_err().contains("distrust its source"));
+        assert!(prepare((&house.candidate, &another)).unwrap_err().ends_with("it is for another input"));
+        let prepared = prepare((&house.candidate, &same)).unwrap();
+        let signed = house.bot.sign(&prepared).unwrap();
+        let refused = submit_start(&house.host, &signed, Some((&other, &same))).await.unwrap_err();
+        assert!(refused.to_string().contains("it is for another action or another input"), "{refused}");
+        let Ok(Start::Started(started)) = submit_start(&house.host, &signed, None).await else {
+            panic!("it was asked for");
+        };
+        assert_eq!(started.end().await.unwrap().state, RunState::Succeeded);
+    });
+    assert_eq!(sound(&house), 1);
+}
+
+/// Bot asks for it, and both may start runs.
+async fn standing(house: &House) -> RequestId {
+    let publishers = &house.host.setup().unwrap().publishers;
+    let standing = StandingScope {
+        action: Which::of(publishers, &house.candidate, None).unwrap(),
+        hours: Vec::new(),
+        runs_per_hour: 9,
+        changes_per_hour: 9,
+    };
+    let mut scope = house::scope();
+    scope.limits.changes = 7;
+    let options = RequestOptions {
+        reason: "nights".to_owned(),
+        incident: None,
+        ttl: SignedDuration::from_hours(1),
+        uses: None,
+        triggers: vec!["bot".to_owned(), "alice".to_owned()],
+        break_glass: false,
+    };
+    let asked = house.bot.request_standing(&house.host, standing, scope, options).await.unwrap();
+    let decision = Decision { approve: true, reason: "as asked".to_owned(), expect: None };
+    house.alice.decide(&house.host, asked.request.id, &decision).await.unwrap();
+    asked.request.id
+}
+
+#[test]
+fn a_run_under_a_standing_scope_has_the_changes_of_its_plan_and_no_more() {
+    let (threads, house) = house();
+    let home = Home::at(&house.folder().join("home"));
+    let policy = home.policies().join("default.cedar");
+    let no = "@id(\"no\")\nforbid (principal == Remit::Principal::\"alice\", action == Remit::Action::\"rehearse\", resource);";
+    fs::write(&policy, fs::read_to_string(&policy).unwrap() + no).unwrap();
+    home.sign_rules(&Signer::load(&house.folder().join("alice.key")).unwrap(), |_| true).unwrap();
+    threads.block_on(async {
+        let request = standing(&house).await;
+        let input = |text| Input::parse(text, "the input").unwrap();
+        let two = input(r#"["app/a","app/b"]"#);
+        let started = house.bot.start(&house.host, request, Some((&house.candidate, &two)), Some("r")).await;
+        let Under::Started(started) = started.unwrap() else { panic!("it is inside") };
+        let done = started.end().await.unwrap();
+        assert_eq!(done.state, RunState::Succeeded);
+        let records = house.host.journal.reader().unwrap().run(&done.run).unwrap();
+        let Event::Started(header) = &records[0].1.event else { panic!("it started") };
+        let scope: Scope = serde_json::from_str(header.scope.as_ref().unwrap().get()).unwrap();
+        assert_eq!((scope.limits.changes, scope.limits.fuel), (2, house::scope().limits.fuel));
+
+        // What fails is not outside: it is not rehearsed once more, which alice may not do.
+        let fails = input(r#""neither a number nor a list""#);
+        let failed =
+            house.alice.start(&house.host, request, Some((&house.candidate, &fails)), Some("r")).await;
+        let failed = failed.unwrap_err();
+        assert!(!matches!(failed, Error::Forbidden { .. }), "{failed}");
+        // Another action is not what it is for, whatever it would do.
+        let other = Candidate::read(&common::plugins().join("misbehave.wasm")).unwrap();
+        let refused =
+            house.bot.start(&house.host, request, Some((&other, &two)), Some("r")).await.unwrap_err();
+        assert!(matches!(refused, Error::Admission(_) | Error::NotReady { .. }), "{refused}");
+    });
+    // With the rehearsals of the two that could be rehearsed.
+    assert_eq!(sound(&house), 3);
 }
 
 /// A host that goes on for years sees what administrators sign meanwhile, and stops at what they did not.

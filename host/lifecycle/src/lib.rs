@@ -32,6 +32,8 @@ mod run;
 mod setup;
 mod status;
 mod submit;
+#[cfg(test)]
+mod testing;
 mod time;
 mod timeline;
 mod turn;

@@ -25,3 +25,35 @@ pub(crate) fn covers(which: &Which, action: &ActionRef, publisher: Option<&str>)
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use remit_trust::Digest;
+
+    use super::*;
+
+    #[test]
+    fn a_standing_scope_is_for_one_action_or_for_a_publishers_versions() {
+        let action = |name: &str, version: &str| ActionRef {
+            digest: Digest::of(b"component"),
+            name: name.to_owned(),
+            version: version.to_owned(),
+        };
+        let good = action("rotate", "1.2.3");
+        let one = Which::Digest(good.clone());
+        assert_eq!(covers(&one, &action("another", "9.0.0"), None), Ok(()), "only the digest counts");
+        let other = ActionRef { digest: Digest::of(b"another"), ..good.clone() };
+        assert!(covers(&one, &other, None).unwrap_err().starts_with("it is for rotate 1.2.3 (sha256:"));
+        let versions = semver::VersionReq::parse("^1.2").unwrap();
+        let publisher = "0123456789abcdef".to_owned();
+        let any = Which::Published { publisher: publisher.clone(), name: "rotate".to_owned(), versions };
+        assert_eq!(covers(&any, &other, Some(&publisher)), Ok(()));
+        let why = Err("it is for rotate ^1.2 by the publisher 0123456789ab".to_owned());
+        assert_eq!(covers(&any, &good, None), why);
+        assert_eq!(covers(&any, &good, Some("fedcba9876543210")), why);
+        assert_eq!(covers(&any, &action("another", "1.2.3"), Some(&publisher)), why);
+        assert_eq!(covers(&any, &action("rotate", "2.0.0"), Some(&publisher)), why);
+        assert_eq!(covers(&any, &action("rotate", "new"), Some(&publisher)), why);
+    }
+}

@@ -399,3 +399,44 @@ impl Request {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::testing::{POLICY, Place};
+
+    #[test]
+    fn a_request_may_be_valid_for_a_month_and_a_day() {
+        let id = RequestId::new();
+        let after = |hours: i64| id.made() + SignedDuration::from_hours(hours);
+        let month = 31 * 24;
+        assert!(
+            may_be_valid(id, after(-1)) && may_be_valid(id, after(0)) && may_be_valid(id, after(month - 1))
+        );
+        assert!(!may_be_valid(id, after(month)) && !may_be_valid(id, after(month + 1)));
+    }
+
+    #[test]
+    fn what_a_request_is_about_in_words() {
+        let place = Place::new(POLICY);
+        let mut request = place.request();
+        assert_eq!((&*request.action_words(), request.action_name()), ("rotate 0.1.0", "rotate"));
+        assert_eq!(request.targets(), ["secret:prod/db"]);
+        assert_eq!(request.plan().map(|plan| plan.steps.len()), Some(1));
+        let (document, digest) = claimed::<Request>(&place.statement("alice", &request).document).unwrap();
+        assert_eq!((&document, digest), (&request, Digest::of(&remit_trust::canonical(&request).unwrap())));
+        assert!(claimed::<Approval>(&place.statement("alice", &request).document).is_none());
+        // What only looks is about what it looks at, each once.
+        let look = |name: &str, resources: &str| {
+            format!("[[allow]]\ncapability = \"remit:{name}\"\nresources = [{resources}]\n")
+        };
+        let looks = look("secrets/inspect", "\"secret:b\", \"secret:a\"") + &look("files/read", "\"file:x\"");
+        request.scope = Scope::parse(&(looks.clone() + &looks), "scope.toml").unwrap();
+        let Asks::Run { plan, .. } = &mut request.asks else { unreachable!() };
+        *plan = None;
+        assert_eq!(request.targets(), ["file:x", "secret:a", "secret:b"]);
+        assert_eq!((request.plan(), place.standing().plan()), (None, None));
+        assert_eq!(request.powers().all.len(), 3);
+    }
+}

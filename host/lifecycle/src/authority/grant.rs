@@ -103,3 +103,74 @@ fn rests_on(
     rests_on.dedup();
     Ok(rests_on)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::testing::{POLICY, Place};
+    use crate::{Approval, Request};
+
+    #[test]
+    fn a_grant_rests_on_everybody_whose_word_it_has() {
+        let place = Place::new(POLICY);
+        let request = place.request();
+        let id = place.file("bot", &request);
+        place.approve(id, "bot", |_| {});
+        place.approve(id, "alice", |_| {});
+        let state = place.load(id);
+        let trigger = Trigger {
+            request: state.digest,
+            id,
+            log: request.log.clone(),
+            run: RunId::new(),
+            action: crate::testing::action().digest,
+            input: crate::Input::of(&serde_json::json!({})).unwrap().digest(),
+            principal: "bob".to_owned(),
+            at: Timestamp::now(),
+            reason: None,
+        };
+        let (reader, rules) = (place.reader(), place.rules());
+        let accept =
+            |trigger: &Trigger| Accepted::check(&rules, &reader, &place.sign("bob", trigger)).unwrap();
+        let plan = state.request.plan().cloned();
+        let made = grant(&reader, &state, &accept(&trigger), request.scope.clone(), plan).unwrap();
+        assert_eq!((made.run(), &*made.principal, &*made.started_by), (trigger.run, "bot", "bob"));
+        assert_eq!((made.not_before, made.not_after), (request.not_before, request.not_after));
+        assert_eq!((&*made.facts.reason, made.on_record.uses), ("leaked", 1));
+        let authority = made.on_record.authority.unwrap();
+        // Only the approval that counts.
+        let approvals: Vec<Approval> = authority
+            .approvals
+            .iter()
+            .map(|envelope| super::super::documents::claimed(envelope).unwrap().0)
+            .collect();
+        assert_eq!(approvals.iter().map(|approval| &*approval.principal).collect::<Vec<_>>(), ["alice"]);
+        let told = |rests_on: &[RestsOn]| {
+            let mut told: Vec<_> = rests_on.iter().map(|on| (on.basis.to_string(), on.since)).collect();
+            told.sort();
+            told
+        };
+        let size = reader.size().unwrap();
+        let (asked, approved) = (state.seq, state.approvals[1].seq);
+        let mut expected = vec![
+            ("all".to_owned(), asked),
+            (format!("action:{}", trigger.action), asked),
+            (format!("request:{id}"), asked),
+            ("principal:bot".to_owned(), asked),
+            (format!("key:{}", place.key("bot")), asked),
+            ("principal:alice".to_owned(), approved),
+            (format!("key:{}", place.key("alice")), approved),
+            ("principal:bob".to_owned(), size),
+            (format!("key:{}", place.key("bob")), size),
+        ];
+        expected.sort();
+        assert_eq!(told(&authority.rests_on), expected);
+
+        // Of a standing scope: the reason of the run, and as many runs as its budget has.
+        let standing = place.load(place.file("bot", &Request { uses: None, ..place.standing() }));
+        let trigger = Trigger { reason: Some("stale".to_owned()), request: standing.digest, ..trigger };
+        let made = grant(&reader, &standing, &accept(&trigger), request.scope, None).unwrap();
+        assert_eq!((&*made.facts.reason, made.on_record.uses), ("stale", u32::MAX));
+    }
+}

@@ -150,6 +150,8 @@ impl TryFrom<String> for Hours {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use jiff::SignedDuration;
+
     use super::*;
 
     #[test]
@@ -165,6 +167,40 @@ mod tests {
         assert!(inside("sun", "2026-11-22T12:00:00Z"));
         let hours: Hours = "mon-fri 22:00-06:00".parse().unwrap();
         assert_eq!(hours.to_string().parse::<Hours>().unwrap(), hours);
+    }
+
+    /// Every minute of a week is asked, so that a bound that is off by one is seen on both sides of it.
+    #[test]
+    fn hours_begin_and_end_at_their_minute() {
+        // 2026-11-23 is a Monday.
+        let monday: Timestamp = "2026-11-23T00:00:00Z".parse().unwrap();
+        let at = |minute: i64| monday + SignedDuration::from_mins(minute);
+        let shown = |minute: i64| {
+            let (day, minute) = (DAYS[usize::try_from(minute / 1440 % 7).unwrap()].0, minute % 1440);
+            format!("{day} {:02}:{:02}", minute / 60, minute % 60)
+        };
+        let bounds = |hours: &str| {
+            let hours: Hours = hours.parse().unwrap();
+            let inside = |minute: i64| hours.contain(at(minute));
+            let changes = (0..7 * 1440).filter(|minute| inside(*minute) != inside(minute - 1));
+            changes
+                .map(|minute| format!("{} {}", if inside(minute) { "from" } else { "until" }, shown(minute)))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        for (hours, expected) in [
+            ("tue-wed 08:00-18:30", "from tue 08:00, until tue 18:30, from wed 08:00, until wed 18:30"),
+            ("sat-sun 00:01-23:59", "from sat 00:01, until sat 23:59, from sun 00:01, until sun 23:59"),
+            ("sun-mon 09:00-10:00", "from mon 09:00, until mon 10:00, from sun 09:00, until sun 10:00"),
+            ("thu 22:00-06:00", "from thu 22:00, until fri 06:00"),
+            ("sun 22:00-06:00", "until mon 06:00, from sun 22:00"),
+            ("sat-sun 22:00-06:00", "until mon 06:00, from sat 22:00, until sun 06:00, from sun 22:00"),
+            ("wed-fri", "from wed 00:00, until sat 00:00"),
+            ("fri-mon", "until tue 00:00, from fri 00:00"),
+        ] {
+            assert_eq!(bounds(hours), expected, "{hours}");
+        }
+        assert!((0..7 * 1440).all(|minute| "mon-sun".parse::<Hours>().unwrap().contain(at(minute))));
     }
 
     #[test]

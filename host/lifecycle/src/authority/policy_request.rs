@@ -124,3 +124,7 @@ pub(crate) fn policy_request_of_standing_run(
         PolicyRequest { standing: false, under_standing: true, spent_by_prefix, ..start },
     ))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests;

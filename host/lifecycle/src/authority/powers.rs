@@ -287,6 +287,47 @@ mod tests {
     }
 
     #[test]
+    fn a_step_is_as_often_as_the_plan_has_it_and_a_look_as_the_limits_allow() {
+        let mut plan = rotation();
+        plan.steps.push(step("remit:secrets/rotate.rotate", Effect::Change, "secret:prod/db"));
+        plan.steps.push(step("remit:files/read.read", Effect::Observe, "file:etc/app"));
+        let limits = "[limits]\nchanges = 7\nhost_calls = 50\n".to_owned();
+        let more = rule("remit:secrets/rotate", "secret:prod/other", "");
+        let powers = Powers::of(Some(&plan), &scope(&(limits + &more)));
+        let at_most = powers.all.iter().map(|power| power.at_most);
+        let told: Vec<_> = words(&powers).into_iter().zip(at_most).collect();
+        let told: Vec<_> = told.iter().map(|(words, at_most)| (words.as_str(), *at_most)).collect();
+        assert_eq!(
+            told,
+            [
+                ("observe remit:secrets/inspect secret:prod/db 1", 50),
+                ("read content remit:files/read file:etc/app 1", 50),
+                ("change remit:secrets/rotate secret:prod/db 2", 2),
+                ("change remit:secrets/rotate secret:prod/other 0", 7),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_power_that_a_step_of_the_plan_includes_is_not_told_again() {
+        // One rule gives what cannot be undone, the other a look, both at the same.
+        let two = |operation: &str| {
+            rule(operation, "secret:prod/db", "irrevocable = true") + &rule(operation, "secret:prod/db", "")
+        };
+        let gives = |allow: &Allow| {
+            BTreeSet::from([if allow.irrevocable { Does::Irrevocable } else { Does::Observe }])
+        };
+        let told =
+            |plan: &Plan| words(&Powers::union(Some(plan), &scope(&two("remit:secrets/destroy")), gives));
+        let destroy = step("remit:secrets/destroy.destroy", Effect::Irrevocable, "secret:prod/db");
+        let destroys = "CANNOT BE UNDONE remit:secrets/destroy secret:prod/db";
+        assert_eq!(told(&Plan { steps: vec![destroy] }), [format!("{destroys} 1")]);
+        // A power that no step uses includes nothing.
+        let look = "observe remit:secrets/destroy secret:prod/db 0".to_owned();
+        assert_eq!(told(&Plan { steps: Vec::new() }), [look, format!("{destroys} 0")]);
+    }
+
+    #[test]
     fn a_wider_scope_is_more_power() {
         let plan = rotation();
         let limits = "[limits]\nchanges = 7\nhost_calls = 50\n";

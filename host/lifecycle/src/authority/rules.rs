@@ -313,3 +313,108 @@ impl Rules {
         Ok(signed)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::testing::{POLICY, Place};
+
+    #[test]
+    fn rules_are_in_force_as_they_were_signed_for_this_journal() {
+        let place = Place::new(POLICY);
+        let home = place.home();
+        let rules = home.rules().unwrap();
+        assert_eq!(rules.signed_by, place.key("admin"));
+        let (principals, policies, digest) = home.written_rules().unwrap();
+        assert_eq!(
+            (principals.digest(), policies.digest()),
+            (rules.principals.digest(), rules.policies.digest())
+        );
+        assert_eq!((digest, home.signed_digest().unwrap()), (rules.digest, Some(rules.digest)));
+        assert_eq!(rules.keys().len(), 4);
+        let told = || home.rules().unwrap_err().to_string();
+
+        let signed = fs::read(home.rules_file()).unwrap();
+        let config = fs::read_to_string(home.config()).unwrap();
+        fs::write(home.config(), config.replace("test.example", "other.example")).unwrap();
+        assert!(told().contains("they were signed for another journal"));
+        fs::write(home.config(), &config).unwrap();
+
+        let policy = home.policies().join("default.cedar");
+        fs::write(&policy, format!("{POLICY}// more\n")).unwrap();
+        assert!(told().contains("policies/ is not what the administrator signed"));
+        fs::write(&policy, POLICY).unwrap();
+        let written = fs::read_to_string(home.principals()).unwrap();
+        fs::write(home.principals(), written.replace("on-call", "off-call")).unwrap();
+        assert!(told().contains("principals.toml, or a key it names, is not what the administrator signed"));
+        fs::write(home.principals(), &written).unwrap();
+
+        // Signed by nobody who may; not there; there, and not a file.
+        let manifest = home.written(&home.load().unwrap()).unwrap().2;
+        let payload = remit_trust::canonical(&manifest).unwrap();
+        let envelope = Envelope::sign(RULES_TYPE, &payload, place.signer("alice")).unwrap();
+        fs::write(home.rules_file(), serde_json::to_vec(&envelope).unwrap()).unwrap();
+        assert!(told().contains("the signature is not valid"));
+        fs::remove_file(home.rules_file()).unwrap();
+        assert!(told().contains("no administrator has signed them"));
+        assert_eq!(home.signed_digest().unwrap(), None);
+        fs::create_dir(home.rules_file()).unwrap();
+        assert!(!told().contains("no administrator has signed them"), "{}", told());
+        fs::remove_dir(home.rules_file()).unwrap();
+        fs::write(home.rules_file(), signed).unwrap();
+        assert_eq!(home.rules().unwrap().digest, rules.digest);
+        fs::write(home.config(), config.replace("admins     = [", "admins     = [] # [")).unwrap();
+        assert!(told().contains("this home names no administrator"), "{}", told());
+    }
+
+    #[test]
+    fn every_file_of_the_rules_is_watched() {
+        let place = Place::new(POLICY);
+        let home = place.home();
+        let files = home.files_of_rules().unwrap();
+        let names: Vec<_> =
+            files.iter().map(|file| file.strip_prefix(home.path()).unwrap().to_owned()).collect();
+        for name in
+            ["remit.toml", "principals.toml", "rules.signed.json", "policies", "policies/default.cedar"]
+        {
+            assert!(names.contains(&PathBuf::from(name)), "{name}: {names:?}");
+        }
+        let keys = |folder: &str| names.iter().filter(|name| name.starts_with(folder)).count();
+        assert_eq!((keys("keys/admins"), keys("keys/principals")), (1, 4));
+        assert_eq!(home.unread_policies().unwrap(), [""; 0]);
+        fs::write(home.policies().join("default.cedar.off"), "").unwrap();
+        assert_eq!(home.unread_policies().unwrap(), ["default.cedar.off"]);
+    }
+
+    #[test]
+    fn approvals_that_could_not_be_given_are_told() {
+        let place = Place::new(POLICY);
+        let check = |quorum: u32, group: &str| {
+            let text = fs::read_to_string(place.home().principals()).unwrap();
+            let glass = format!("\n[break-glass]\nquorum = {quorum}\ngroup = \"{group}\"\n");
+            fs::write(place.home().principals(), format!("{text}{glass}")).unwrap();
+            let told =
+                place.home().check_policies().map(|(_, unmet)| unmet).map_err(|error| error.to_string());
+            fs::write(place.home().principals(), text).unwrap();
+            told
+        };
+        assert_eq!(place.rules().together().unwrap(), [""; 0]);
+        assert_eq!(check(1, "on-call"), Ok(Vec::new()));
+        let told = check(2, "on-call").unwrap();
+        assert!(
+            told.len() == 1 && told[0].starts_with("[break-glass] asks for 2 humans of on-call"),
+            "{told:?}"
+        );
+        assert!(check(1, "nobody").unwrap_err().contains("names the group nobody, and nobody is in it"));
+        // Nobody whose key is out of force could give one.
+        place.end_key("carol");
+        assert_eq!(check(1, "on-call").unwrap().len(), 1);
+        place.end_key("alice");
+        place.end_key("bob");
+        let told = place.home().rules().unwrap().together().unwrap();
+        assert!(told.len() == 1 && told[0].contains("policy `one-human` asks for 1 human"), "{told:?}");
+    }
+}

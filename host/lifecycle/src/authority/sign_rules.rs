@@ -137,3 +137,105 @@ fn open_under(reader: &Reader, rules: Digest) -> Result<Vec<Ending>, Error> {
     }
     Ok(open)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::fs;
+
+    use jiff::SignedDuration;
+    use remit_journal::{LedgerEvent, Revocation};
+
+    use super::*;
+    use crate::testing::{POLICY, Place};
+    use crate::{Approval, Order, What};
+
+    /// Signs rules that differ from those before; what was said to be void, and whether it was signed.
+    fn sign(place: &Place, text: &str, agree: bool) -> (Vec<Ending>, bool) {
+        let file = place.home().policies().join("default.cedar");
+        fs::write(&file, format!("{POLICY}// {text}\n")).unwrap();
+        let mut told = Vec::new();
+        let signed = place.home().sign_rules(place.signer("admin"), |ending| {
+            told = ending.to_vec();
+            agree
+        });
+        (told, signed.unwrap().is_some())
+    }
+
+    #[test]
+    fn open_requests_are_told_before_new_rules_void_them() {
+        let place = Place::new(POLICY);
+        // Nothing is open: nobody is asked.
+        assert_eq!((sign(&place, "nothing", false).0.len(), place.home().rules().is_ok()), (0, true));
+        let standing = place.file("bot", &place.standing());
+        let waiting = place.file("bot", &place.request());
+        let twice = place.file("bot", &Request { uses: Some(2), ..place.request() });
+        place.run(twice, &[], |_, _| {});
+        let of_other_rules = Request { rules: Digest::of(b"other"), ..place.request() };
+        place.file("bot", &of_other_rules);
+        let past = Timestamp::now() - SignedDuration::from_secs(1);
+        place.file("bot", &Request { not_after: past, ..place.request() });
+        let used = place.file("bot", &place.request());
+        place.run(used, &[], |_, _| {});
+        for end in [0, 1, 2] {
+            let id = place.file("bot", &place.request());
+            let denial = Approval { approve: false, ..place.approval(id, "bob") };
+            let event = match end {
+                0 => LedgerEvent::RequestDenied(place.statement("bob", &denial)),
+                1 => LedgerEvent::Voided { why: "so".to_owned() },
+                _ => LedgerEvent::Expired,
+            };
+            place.put(About::Request(id), event);
+        }
+        let revoked = place.file("bot", &place.request());
+        let order = Order {
+            log: place.rules().log.clone(),
+            principal: "alice".to_owned(),
+            at: Timestamp::now(),
+            reason: "so".to_owned(),
+            order: What::Freeze,
+        };
+        let revocations = vec![Revocation { basis: Basis::Request(revoked), earlier_only: false }];
+        let statement = place.statement("alice", &order);
+        place.put(About::Request(revoked), LedgerEvent::Revoked { statement, revocations });
+
+        let (told, signed) = sign(&place, "one", false);
+        let ids: Vec<_> = told.iter().map(|ending| ending.request).collect();
+        assert_eq!(ids, [standing, waiting, twice]);
+        assert!(!signed && place.home().rules().is_err(), "nothing was signed");
+        assert!(told[0].standing && !told[1].standing);
+        let words = |ending: &Ending| format!("{} {} {}", ending.action, ending.by, ending.reason);
+        assert_eq!(words(&told[1]), "rotate 0.1.0 bot leaked");
+        // The same rules void nothing.
+        fs::write(place.home().policies().join("default.cedar"), format!("{POLICY}// nothing\n")).unwrap();
+        let same = place.home().sign_rules(place.signer("admin"), |_| panic!("nothing is void")).unwrap();
+        assert_eq!(same, Some(place.rules().digest));
+        let (told, signed) = sign(&place, "two", true);
+        assert_eq!((told.len(), signed, place.home().rules().is_ok()), (3, true, true));
+    }
+
+    #[test]
+    fn an_administrator_signs_and_no_key_is_also_a_publishers() {
+        let place = Place::new(POLICY);
+        let told = |by: &str| place.home().sign_rules(place.signer(by), |_| true).unwrap_err().to_string();
+        assert!(told("alice").contains("is no administrator's"));
+        let config = place.home().config();
+        let text = fs::read_to_string(&config).unwrap();
+        let key = |folder: &str, name: &str| {
+            let mut files = fs::read_dir(place.home().path().join(folder)).unwrap().flatten();
+            let file = files.find(|file| file.file_name().to_string_lossy().starts_with(name)).unwrap();
+            format!("\"{folder}/{}\"", file.file_name().to_string_lossy())
+        };
+        let line = text.lines().find(|line| line.starts_with("publishers = ")).unwrap();
+        for (key, whose) in [
+            (key("keys/principals", "bob"), "the principal bob has the key "),
+            (key("keys/admins", "admin"), "an administrator has the key "),
+        ] {
+            fs::write(&config, text.replace(line, &format!("publishers = [{key}]"))).unwrap();
+            let told = told("admin");
+            assert!(told.contains(whose) && told.contains("which is also a publisher's"), "{told}");
+        }
+        fs::write(&config, text).unwrap();
+        assert!(place.home().sign_rules(place.signer("admin"), |_| true).unwrap().is_some());
+    }
+}

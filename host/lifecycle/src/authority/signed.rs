@@ -260,3 +260,7 @@ pub(crate) fn digests_on_record(reader: &Reader, about: About) -> Result<Vec<Dig
 pub(crate) fn digest_of(document: &RawValue) -> Option<Digest> {
     serde_json::from_str::<Envelope>(document.get()).ok()?.payload_digest().ok()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests;

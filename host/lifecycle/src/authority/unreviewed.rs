@@ -37,3 +37,53 @@ pub(crate) fn check_reviewed(reader: &Reader, requester: &str) -> Result<(), Err
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::testing::{POLICY, Place};
+    use crate::{Order, Request, What};
+
+    #[test]
+    fn a_break_glass_run_is_unreviewed_until_somebody_reviewed_that_one() {
+        let place = Place::new(POLICY);
+        let ask = |requester: &str, break_glass| {
+            let requester = requester.to_owned();
+            let request =
+                Request { requester: requester.clone(), break_glass, uses: Some(9), ..place.request() };
+            place.file(&requester, &request)
+        };
+        let (glass, plain, alices) = (ask("bot", true), ask("bot", false), ask("alice", true));
+        let all = |requester| unreviewed_runs(&place.reader(), requester).unwrap();
+        assert_eq!(all(None), []);
+        check_reviewed(&place.reader(), "bot").unwrap();
+        let first = place.run(glass, &[], |_, _| {});
+        place.run(plain, &[], |_, _| {});
+        let other = place.run(alices, &[], |_, _| {});
+        let second = place.run(glass, &[], |_, _| {});
+        assert_eq!(all(None), [second, other, first]);
+        assert_eq!(
+            (all(Some("bot")), all(Some("alice")), all(Some("bob"))),
+            (vec![second, first], vec![other], vec![])
+        );
+        let review = |run| {
+            let order = Order {
+                log: place.rules().log.clone(),
+                principal: "carol".to_owned(),
+                at: jiff::Timestamp::now(),
+                reason: "was needed".to_owned(),
+                order: What::Review(run),
+            };
+            let statement = place.statement("carol", &order);
+            place.put(About::Host, LedgerEvent::Reviewed { statement, run });
+        };
+        review(first);
+        assert_eq!(all(Some("bot")), [second]);
+        let told = check_reviewed(&place.reader(), "bot").unwrap_err();
+        assert!(told.to_string().contains(&second.to_string()), "{told}");
+        review(second);
+        check_reviewed(&place.reader(), "bot").unwrap();
+        assert_eq!(all(None), [other]);
+    }
+}

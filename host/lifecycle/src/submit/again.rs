@@ -79,3 +79,49 @@ pub(super) fn difference(approved: &Plan, now: &Plan) -> Option<String> {
     };
     Some(format!("step {} was approved as {was}, and is now {is}", at + 1))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::testing::{POLICY, Place, wait};
+    use crate::{Asks, Status};
+
+    #[test]
+    fn the_first_step_that_differs_is_told() {
+        let place = Place::new(POLICY);
+        let Asks::Run { plan: Some(plan), .. } = place.request().asks else { unreachable!() };
+        assert_eq!(difference(&plan, &plan), None);
+        let nothing = Plan { steps: Vec::new() };
+        let step = plan.steps[0].words();
+        assert_eq!(difference(&nothing, &nothing), None);
+        assert_eq!(
+            difference(&plan, &nothing),
+            Some(format!("step 1 was approved as {step}, and is now nothing more"))
+        );
+        let twice = Plan { steps: vec![plan.steps[0].clone(); 2] };
+        assert_eq!(
+            difference(&plan, &twice),
+            Some(format!("step 2 was approved as nothing more, and is now {step}"))
+        );
+        let mut other = twice.clone();
+        other.steps[1].undo = Some("put the value of version 2 back".to_owned());
+        let told = difference(&twice, &other).unwrap();
+        assert!(told.starts_with("step 2 was approved as ") && told.contains("version 2 back"), "{told}");
+    }
+
+    #[test]
+    fn what_left_its_scope_is_told_from_what_failed() {
+        let place = Place::new(POLICY);
+        let fault =
+            Fault::OutOfScope { operation: "o".to_owned(), resource: "r".to_owned(), reason: "x".to_owned() };
+        assert!(is_outside(&Error::Stop(Stop::Fault(fault))));
+        assert!(!is_outside(&Error::Voided { id: String::new(), why: String::new() }));
+        // Void is void: it stays so, and the error says why.
+        let id = place.file("bot", &place.request());
+        let told = wait(void(&place.host, &place.load(id), "so".to_owned())).unwrap_err();
+        assert!(matches!(told, Error::Voided { why, .. } if why == "so"));
+        let status = place.load(id).status(&place.rules());
+        assert!(matches!(status, Status::Closed(why) if why == "it was voided: so"));
+    }
+}

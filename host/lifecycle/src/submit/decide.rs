@@ -168,3 +168,104 @@ pub(super) fn check(
         why: verdict.words(),
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::testing::{POLICY, Place};
+
+    fn decision(approve: bool, reason: &str) -> Decision {
+        Decision { approve, reason: reason.to_owned(), expect: None }
+    }
+
+    #[test]
+    fn each_decision_is_refused_for_its_reason() {
+        let place = Place::new(&POLICY.replace("1 human", "3 human"));
+        place.spare_key("");
+        let id = place.file("bot", &place.request());
+        let decide =
+            |by: &str, decision: &Decision| prepare_decision(&place.host, &place.key(by), id, decision);
+        let refused = |by: &str, decision: &Decision| decide(by, decision).unwrap_err().to_string();
+        let (yes, no) = (decision(true, ""), decision(false, "wrong secret"));
+
+        // By either of its keys.
+        for key in ["bot", "spare"] {
+            let told = refused(key, &yes);
+            assert!(
+                told.contains("bot cannot approve ") && told.contains("nobody approves their own"),
+                "{told}"
+            );
+            assert!(told.ends_with("; alice, bob, carol may"), "{told}");
+            let told = refused(key, &no);
+            assert!(told.contains("bot cannot deny ") && told.ends_with("`remit revoke request`"), "{told}");
+        }
+        let other = Decision { expect: Some(Digest::of(b"another")), ..yes.clone() };
+        assert!(refused("alice", &other).contains("not the request you looked at"));
+        let same = Decision { expect: Some(place.load(id).digest), ..yes.clone() };
+        let prepared = decide("alice", &same).unwrap().document;
+        assert_eq!((prepared.id, &*prepared.principal, prepared.approve), (id, "alice", true));
+        // A yes needs no reason.
+        for reason in ["", " "] {
+            assert!(refused("alice", &decision(false, reason)).contains("a denial needs a reason"));
+            decide("alice", &decision(true, reason)).unwrap();
+        }
+        // Whoever approved may still deny, and need not approve again, unless that approval does not count.
+        place.approve(id, "alice", |_| {});
+        place.approve(id, "bob", |approval| approval.request = Digest::of(b"another"));
+        let told = refused("alice", &yes);
+        assert!(
+            told.contains("alice has approved it already") && told.ends_with("; bob, carol may"),
+            "{told}"
+        );
+        assert!(!decide("alice", &no).unwrap().document.approve);
+        decide("bob", &yes).unwrap();
+        let state = place.load(id);
+        assert_eq!(who_may_approve(&place.reader(), &place.rules(), &state).unwrap(), ["bob", "carol"]);
+    }
+
+    #[test]
+    fn what_is_over_is_not_decided_about() {
+        let place = Place::new(POLICY);
+        let (yes, no) = (decision(true, ""), decision(false, "wrong secret"));
+        let refused = |id, decision: &Decision| {
+            prepare_decision(&place.host, &place.key("alice"), id, decision).unwrap_err().to_string()
+        };
+        let used = place.file("bot", &place.request());
+        place.run(used, &["prod/db"], |_, _| {});
+        let past = Timestamp::now() - jiff::SignedDuration::from_secs(1);
+        let expired = place.file("bot", &crate::Request { not_after: past, ..place.request() });
+        let voided = place.file("bot", &place.request());
+        place.put(About::Request(voided), LedgerEvent::Voided { why: "so".to_owned() });
+        for decision in [&yes, &no] {
+            assert!(refused(used, decision).ends_with("it is used up"));
+            assert!(refused(expired, decision).contains("it expired at"));
+            assert!(refused(voided, decision).ends_with("it was voided: so"));
+        }
+    }
+
+    #[test]
+    fn who_may_not_is_told_who_may() {
+        let place = Place::new(&POLICY.replace(
+            "when { principal.kind == \"human\" }",
+            "when { principal == Remit::Principal::\"carol\" }",
+        ));
+        let id = place.file("bot", &place.request());
+        let refused = |approve| {
+            let decision = decision(approve, "r");
+            prepare_decision(&place.host, &place.key("alice"), id, &decision).unwrap_err().to_string()
+        };
+        let told = refused(true);
+        assert!(told.contains("alice may not approve this") && told.ends_with("; carol may"), "{told}");
+        let told = refused(false);
+        assert!(told.contains("alice may not deny this") && !told.contains("carol"), "{told}");
+        place.end_key("carol");
+        let id = place.file("bot", &place.request());
+        let told = prepare_decision(&place.host, &place.key("alice"), id, &decision(true, "r"));
+        assert!(
+            told.unwrap_err()
+                .to_string()
+                .ends_with("; nobody may, with the policies and keys that are in force")
+        );
+    }
+}

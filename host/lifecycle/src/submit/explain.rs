@@ -293,3 +293,7 @@ impl Explained {
         lines
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests;

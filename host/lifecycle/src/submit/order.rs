@@ -221,3 +221,7 @@ fn check_review(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, run:
     }
     by.check_allowed(rules, reader, PolicyAction::Review, Some(&state.policy_request))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests;

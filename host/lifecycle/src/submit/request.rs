@@ -310,3 +310,7 @@ fn never_starts(
     }
     Ok(last)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests;

@@ -53,3 +53,26 @@ impl Host {
         })
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::testing::{POLICY, Place};
+
+    #[test]
+    fn a_session_is_for_one_server() {
+        let place = Place::new(POLICY);
+        let (here, there) = ("https://remit.example", "https://other.example");
+        let prepared = prepare_session(&place.host, &place.key("bot"), here, "thumb").unwrap();
+        assert_eq!((&*prepared.document.audience, &*prepared.document.thumbprint), (here, "thumb"));
+        let signed = place.sign("bot", &prepared.document);
+        let (by, session) = accept_session(&place.host, &signed, here).unwrap();
+        assert_eq!((by.name(), session), ("bot", prepared.document));
+        let told = accept_session(&place.host, &signed, there).unwrap_err().to_string();
+        assert!(
+            told.contains("it is for the server https://remit.example, and this one is https://other"),
+            "{told}"
+        );
+    }
+}

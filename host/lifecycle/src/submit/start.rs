@@ -362,3 +362,7 @@ fn inside(
     }
     has_room(reader, state, standing, wanted)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests;
