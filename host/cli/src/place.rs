@@ -130,16 +130,9 @@ impl Contexts {
     }
 }
 
-/// A name as one segment of a path (RFC 3986).
-pub(crate) fn segment(name: &str) -> String {
-    let mut segment = String::new();
-    for byte in name.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => segment.push(char::from(byte)),
-            _ => segment.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    segment
+/// A name as one segment of a path, or as a value of a query (RFC 3986).
+fn segment(name: &str) -> String {
+    percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
 /// The query of a URL.

@@ -204,7 +204,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// An error with `--watch`, where nothing can be watched.
-    pub(crate) fn is_off(&self) -> Done<()> {
+    pub(crate) fn is_off(self) -> Done<()> {
         if self.watch {
             let why = "--watch works at a home only".to_owned();
             return Err(usage(why, "leave it out, or run the command where the home is"));

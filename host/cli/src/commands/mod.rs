@@ -131,7 +131,7 @@ impl Command {
     pub(crate) async fn run(self, place: Place) -> Done {
         match self {
             // These act at a home or through a server.
-            Self::Request(command) => command.run(&place).await,
+            Self::Request(command) => Box::pin(command.run(&place)).await,
             Self::Requests(command) => command.run(&place).await,
             Self::Approve(command) => command.run(&place).await,
             Self::Deny(command) => command.run(&place).await,

@@ -334,7 +334,7 @@ mod tests {
             (rules.principals.digest(), rules.policies.digest())
         );
         assert_eq!((digest, home.signed_digest().unwrap()), (rules.digest, Some(rules.digest)));
-        assert_eq!(rules.keys().len(), 4);
+        assert_eq!(rules.principals.keys().len(), 4);
         let told = || home.rules().unwrap_err().to_string();
 
         let signed = fs::read(home.rules_file()).unwrap();

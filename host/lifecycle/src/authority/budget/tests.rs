@@ -58,13 +58,14 @@ forbid (principal, action == Remit::Action::"trigger", resource)
 when { resource.spentByStarter + resource.changes > 2 };
 "#;
 
-/// A run with these changes that began so many minutes ago; when it began.
+/// A run with these changes that began so many minutes ago and has not ended. Returns when its time is up: from then on, it
+/// counts for an hour.
 fn ran(place: &Place, id: remit_journal::RequestId, minutes: i64, secrets: &[&str]) -> Timestamp {
     place.minutes_ago.set(minutes);
-    let mut began = Timestamp::MIN;
-    place.run(id, secrets, |_, at| began = *at);
+    let mut up = Timestamp::MIN;
+    place.run(id, secrets, |_, at| up = *at + remit_gate::Limits::default().wall_time);
     place.minutes_ago.set(0);
-    began
+    up
 }
 
 #[test]

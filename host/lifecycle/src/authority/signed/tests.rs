@@ -148,8 +148,13 @@ fn a_signed_document_is_read_in_both_of_its_forms() {
     let bytes = pae(Order::TYPE, &remit_trust::canonical(&good).unwrap());
     let signature = place.signer("spare").sign(&bytes).unwrap();
     let read = |bytes: &[u8], signature: &[u8]| {
-        read_signed::<Order>(&place.rules(), bytes, || Ok(signature.to_vec()), "order.doc")
-            .map_err(|error| error.to_string())
+        read_signed::<Order>(
+            |name| place.rules().keys_of(name),
+            bytes,
+            || Ok(signature.to_vec()),
+            "order.doc",
+        )
+        .map_err(|error| error.to_string())
     };
     let (envelope, claimed) = read(&bytes, &signature).unwrap();
     assert_eq!(claimed, good);

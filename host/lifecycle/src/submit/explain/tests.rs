@@ -80,7 +80,7 @@ fn every_order_about_the_host_is_told() {
         LedgerEvent::Revoked { statement: statement(), revocations },
         LedgerEvent::Frozen(statement()),
         notified(None),
-        LedgerEvent::Unfrozen(statement()),
+        LedgerEvent::Unfrozen { statement: statement(), seen: 0 },
         LedgerEvent::Reviewed { statement: statement(), run },
         notified(Some(statement())),
     ] {

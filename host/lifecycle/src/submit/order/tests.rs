@@ -1,5 +1,6 @@
 use super::*;
 use crate::testing::{POLICY, Place, wait};
+use jiff::Timestamp;
 
 fn order(place: &Place, by: &str, order: What) -> Order {
     Order {
@@ -115,25 +116,25 @@ fn policies_decide_who_gives_which_order() {
 #[test]
 fn an_order_to_unfreeze_knew_of_the_newest_freeze() {
     let place = Place::new(POLICY);
-    let freeze = |ago: i64| {
-        let at = Timestamp::now() - jiff::SignedDuration::from_millis(ago);
-        let statement = place.statement("alice", &order(&place, "alice", What::Freeze));
-        place.put_at(About::Host, LedgerEvent::Frozen(statement), at);
-        at
+    let size = || place.reader().size().unwrap();
+    let freeze = || submit(&place, &order(&place, "alice", What::Freeze)).map(|_| size()).unwrap();
+    let unfreeze = |seen| {
+        submit(&place, &order(&place, "bob", What::Unfreeze { seen })).map_err(|error| error.to_string())
     };
-    let unfreeze = |at: Timestamp| {
-        let order = Order { at, ..order(&place, "bob", What::Unfreeze) };
-        submit(&place, &order).map_err(|error| error.to_string())
-    };
-    let (_, second) = (freeze(900), freeze(500));
-    let before = second - jiff::SignedDuration::from_millis(1);
-    assert!(unfreeze(before).unwrap_err().contains("the host was frozen again at"));
+    let frozen = || crate::frozen(&place.reader()).unwrap().is_some();
+    let (first, second) = (freeze(), freeze());
+    assert!(unfreeze(first).unwrap_err().contains("the host was frozen again at"));
+    assert!(unfreeze(second + 1).unwrap_err().contains("more records than this journal has"));
+    assert!(frozen());
     unfreeze(second).unwrap();
-    // The freeze before the newest one is not asked about.
-    freeze(0);
-    unfreeze(Timestamp::now()).unwrap();
-    // Whether it is frozen or not, it can be frozen by an order of any time.
-    submit(&place, &Order { at: before, ..order(&place, "bob", What::Freeze) }).unwrap();
+    assert!(!frozen());
+    // The freezes before the newest one are not asked about.
+    let third = freeze();
+    assert!(frozen());
+    unfreeze(third).unwrap();
+    assert!(!frozen());
+    let order = prepare_freeze(&place.host, &place.key("alice"), false, "r").unwrap().document.order;
+    assert_eq!(order, What::Unfreeze { seen: size() });
 }
 
 #[test]
