@@ -22,7 +22,7 @@ use jiff::SignedDuration;
 use remit_gate::Scope;
 use remit_journal::{Event, RequestId, RunState};
 use remit_lifecycle::{
-    Decision, Error, Home, Input, RequestOptions, StandingScope, Start, Under, Which, prepare_start,
+    ActionSelector, Decision, Error, Home, Input, RequestOptions, StandingScope, Start, Under, prepare_start,
     submit_start,
 };
 use remit_sandbox::Candidate;
@@ -214,7 +214,7 @@ fn what_starts_is_what_was_asked_for() {
 async fn standing(house: &House) -> RequestId {
     let publishers = &house.host.setup().unwrap().publishers;
     let standing = StandingScope {
-        action: Which::of(publishers, &house.candidate, None).unwrap(),
+        action: ActionSelector::of(publishers, &house.candidate, None).unwrap(),
         hours: Vec::new(),
         runs_per_hour: 9,
         changes_per_hour: 9,

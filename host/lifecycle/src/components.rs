@@ -7,7 +7,7 @@ use remit_engine::{Cache, ComponentError, Publishers};
 use remit_sandbox::{AdmissionError, Admitted, Candidate, Inspection, Sandbox};
 use remit_trust::Digest;
 
-use crate::{Asks, Config, Error, Home, Host, Request};
+use crate::{Config, Error, Home, Host, Request, RequestedAuthority};
 
 fn file(home: &Home, digest: Digest) -> PathBuf {
     home.components().join(format!("{}.wasm", digest.to_string().replace(':', "-")))
@@ -34,7 +34,7 @@ impl Home {
     /// The action of a request for a run; none if its component is not kept here, or was changed.
     #[must_use]
     pub fn action_of(&self, request: &Request) -> Option<Candidate> {
-        let Asks::Run { action, .. } = &request.asks else { return None };
+        let RequestedAuthority::Run { action, .. } = &request.asks else { return None };
         kept(self, action.digest, |path| Ok(Candidate::find(path, self.open_cache().as_ref())?)).ok()
     }
 

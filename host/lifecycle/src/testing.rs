@@ -19,10 +19,10 @@ use serde_json::json;
 use serde_json::value::to_raw_value;
 use tempfile::TempDir;
 
-use crate::authority::{Document, Which};
+use crate::authority::{ActionSelector, Document};
 use crate::{
-    Approval, Asks, Error, Home, Host, InitOptions, InitPrincipal, Request, RequestState, Rules,
-    StandingScope,
+    Approval, Error, Home, Host, InitOptions, InitPrincipal, Request, RequestState, RequestedAuthority,
+    Rules, StandingScope,
 };
 
 /// One human approves anything, and anybody may do the rest.
@@ -182,7 +182,11 @@ impl Place {
             log: self.rules().log.clone(),
             requester: "bot".to_owned(),
             scope: plan.least_scope(),
-            asks: Asks::Run { action: action(), input: json!({"path": "prod/db"}), plan: Some(plan) },
+            asks: RequestedAuthority::Run {
+                action: action(),
+                input: json!({"path": "prod/db"}),
+                plan: Some(plan),
+            },
             reason: "leaked".to_owned(),
             incident: None,
             triggers: vec!["bot".to_owned()],
@@ -197,12 +201,12 @@ impl Place {
     /// A request of `bot` for a standing scope: two runs and three changes an hour.
     pub(crate) fn standing(&self) -> Request {
         let standing = StandingScope {
-            action: Which::Digest(action()),
+            action: ActionSelector::Digest(action()),
             hours: Vec::new(),
             runs_per_hour: 2,
             changes_per_hour: 3,
         };
-        Request { asks: Asks::Standing(standing), uses: None, ..self.request() }
+        Request { asks: RequestedAuthority::Standing(standing), uses: None, ..self.request() }
     }
 
     /// Puts a request on record as it is, signed with this key.

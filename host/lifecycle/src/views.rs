@@ -14,8 +14,8 @@ use crate::run::Finished;
 use crate::status::Frozen;
 use crate::timeline::Timeline;
 use crate::{
-    Asks, Budgets, Ending, Error, Given, Needed, Powers, Request, RequestState, Rules, Status, budgets,
-    differences, waiting_for_room,
+    Budgets, Ending, Error, Given, Needed, Powers, Request, RequestState, RequestedAuthority, Rules, Status,
+    budgets, differences, waiting_for_room,
 };
 
 /// A request and its status, with all that a person needs to decide about it.
@@ -71,8 +71,8 @@ impl RequestView {
     pub fn of(reader: &Reader, rules: &Rules, state: &RequestState) -> Result<Self, Error> {
         let waits = waiting_for_room(reader, rules, state)?;
         let budgets = match &state.request.asks {
-            Asks::Standing(standing) => Some(budgets(reader, state, standing)?),
-            Asks::Run { .. } => None,
+            RequestedAuthority::Standing(standing) => Some(budgets(reader, state, standing)?),
+            RequestedAuthority::Run { .. } => None,
         };
         let listed = Self::listed(rules, state, state.status(rules), waits);
         Ok(Self { differs: differences(reader, state)?, budgets, ..listed })

@@ -8,8 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use remit_file::{FileError, Kind};
 use remit_gate::{OnFailure, Scope};
 use remit_lifecycle::{
-    Asks, Does, Error, Home, Host, Hours, Power, RequestOptions, RequestState, RequestView, StandingScope,
-    Which, prepare_run_request, prepare_standing_request, submit_request,
+    AccessKind, ActionSelector, Error, Home, Host, Hours, Power, RequestOptions, RequestState, RequestView,
+    RequestedAuthority, StandingScope, prepare_run_request, prepare_standing_request, submit_request,
 };
 use remit_trust::Digest;
 use serde_json::{Value, json};
@@ -167,7 +167,7 @@ impl Make {
         };
         let standing = match &candidate {
             Some(candidate) if self.standing => Some(StandingScope {
-                action: Which::of(&host.setup()?.publishers, candidate, self.versions.as_ref())?,
+                action: ActionSelector::of(&host.setup()?.publishers, candidate, self.versions.as_ref())?,
                 hours: self.hours.clone(),
                 runs_per_hour: self.runs_per_hour,
                 changes_per_hour: self.changes_per_hour,
@@ -261,10 +261,10 @@ impl Make {
         scope: Option<&Scope>,
     ) -> Option<&'static str> {
         let is_same = match (&made.asks, given) {
-            (Asks::Run { action, input, plan }, Some((digest, given))) => {
+            (RequestedAuthority::Run { action, input, plan }, Some((digest, given))) => {
                 (action.digest, input) == (*digest, given) && plan.is_none() == self.without_plan
             }
-            (Asks::Standing(standing), None) => {
+            (RequestedAuthority::Standing(standing), None) => {
                 let budgets = (standing.runs_per_hour, standing.changes_per_hour);
                 standing.hours == self.hours && budgets == (self.runs_per_hour, self.changes_per_hour)
             }
@@ -322,21 +322,21 @@ pub(super) fn show(view: &RequestView, as_json: bool) -> Done {
     let kind = view.requester_kind.map_or("no principal any more".to_owned(), |kind| kind.to_string());
     let row = |name: &str, text: &str| say!("  {name:<10} {}", print::word(text));
     let digest = match &request.asks {
-        Asks::Run { action, .. } => format!("  {}", action.digest.short()),
-        Asks::Standing(_) => "  whenever needed (standing)".to_owned(),
+        RequestedAuthority::Run { action, .. } => format!("  {}", action.digest.short()),
+        RequestedAuthority::Standing(_) => "  whenever needed (standing)".to_owned(),
     };
     row("action", &format!("{}{digest}", request.action_words()));
     row("asked by", &format!("{} ({kind}): {}", request.requester, request.reason));
     if let Some(incident) = &request.incident {
         row("incident", incident);
     }
-    if let Asks::Run { input, .. } = &request.asks {
+    if let RequestedAuthority::Run { input, .. } = &request.asks {
         row("input", &input.to_string());
     }
     for line in reach(view) {
         row(line.0, &line.1);
     }
-    if let Asks::Standing(standing) = &request.asks {
+    if let RequestedAuthority::Standing(standing) = &request.asks {
         let hours: Vec<String> = standing.hours.iter().map(Hours::words).collect();
         row("hours", &if hours.is_empty() { "always".to_owned() } else { hours.join(", ") });
         row(
@@ -379,7 +379,7 @@ pub(super) fn show(view: &RequestView, as_json: bool) -> Done {
 
 /// Rows about what the request could change, and which changes cannot be undone.
 fn reach(RequestView { request, powers, .. }: &RequestView) -> Vec<(&'static str, String)> {
-    let most = |power: &&Power| matches!(power.does, Does::Change | Does::Irrevocable);
+    let most = |power: &&Power| matches!(power.does, AccessKind::Change | AccessKind::Irrevocable);
     let open = powers.unused().filter(most).map(|power| power.at_most).max();
     let changes = match (request.plan(), open) {
         (None, None) => "nothing".to_owned(),
@@ -401,7 +401,7 @@ fn reach(RequestView { request, powers, .. }: &RequestView) -> Vec<(&'static str
     let touched: BTreeSet<&str> = powers
         .all
         .iter()
-        .filter(|power| !matches!(power.does, Does::Observe | Does::Read))
+        .filter(|power| !matches!(power.does, AccessKind::Observe | AccessKind::Read))
         .map(|power| power.resource.as_str())
         .collect();
     let touches = if touched.is_empty() {

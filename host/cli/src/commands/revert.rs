@@ -2,7 +2,7 @@
 
 use clap::Args;
 use remit_journal::{RunId, RunState, UndoResult};
-use remit_lifecycle::{Order, Reverted, What, prepare_revert, preview_revert, undo_words};
+use remit_lifecycle::{Order, OrderKind, Reverted, prepare_revert, preview_revert, undo_words};
 
 use serde::Deserialize;
 use serde_json::json;
@@ -55,7 +55,7 @@ impl Revert {
             let keep_going = self.keep_going;
             let prepare = async |by: &_| prepare_revert(&host, by, run, keep_going, self.reason.as_deref());
             let again = format!("remit revert {run}{}", if keep_going { " --keep-going" } else { "" });
-            let is_it = |what: &_| *what == What::Revert { run, keep_going };
+            let is_it = |what: &_| *what == OrderKind::Revert { run, keep_going };
             let SigningResult::Signed(by) = self.signing.actor(&host, &again, prepare, is_it).await? else {
                 return Ok(0);
             };
@@ -85,7 +85,7 @@ impl Revert {
         let order = json!({"revert": {"run": run, "keep_going": keep_going}});
         let mut body = json!({"reason": reason, "order": order});
         let is_it = |signed: &Order| {
-            let same = signed.order == What::Revert { run, keep_going };
+            let same = signed.order == OrderKind::Revert { run, keep_going };
             if same { Ok(()) } else { Err("it orders something else".to_owned()) }
         };
         let again = format!("remit revert {run}{}", if keep_going { " --keep-going" } else { "" });

@@ -3,8 +3,8 @@
 use clap::Args;
 use remit_journal::{RequestId, RunId, RunState};
 use remit_lifecycle::{
-    Asks, Error, Home, Host, Input, Prepared, Request, RequestState, RequestView, RunView, Start, Trigger,
-    prepare_start, submit_request, submit_start,
+    Error, Home, Host, Input, Prepared, Request, RequestState, RequestView, RequestedAuthority, RunView,
+    Start, Trigger, prepare_start, submit_request, submit_start,
 };
 use remit_sandbox::Candidate;
 use serde::Deserialize;
@@ -102,8 +102,8 @@ impl Run {
         let view = server.request(self.under.as_ref().unwrap_or(&self.what))?;
         let id = view.request.id;
         let (action, input) = match (&self.under, &view.request.asks) {
-            (None, Asks::Run { action, input, .. }) => (action.digest, Input::of(input)?),
-            (None, Asks::Standing(_)) => {
+            (None, RequestedAuthority::Run { action, input, .. }) => (action.digest, Input::of(input)?),
+            (None, RequestedAuthority::Standing(_)) => {
                 let why = format!("{id} is a standing scope");
                 return Err(usage(
                     why,
@@ -143,7 +143,7 @@ impl Run {
                 let by = self.signing.holder_at(server)?;
                 let request = server.received::<Request>(&instead, by.key())?;
                 let is_it = match &request.document.asks {
-                    Asks::Run { action: asked, input: with, plan: Some(plan) } => {
+                    RequestedAuthority::Run { action: asked, input: with, plan: Some(plan) } => {
                         (asked.digest, Some(with)) == (action, given.as_ref())
                             && request.document.scope == plan.least_scope()
                             && Some(&request.document.reason) == self.reason.as_ref()

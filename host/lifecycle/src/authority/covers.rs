@@ -2,16 +2,20 @@
 
 use remit_journal::ActionRef;
 
-use super::Which;
+use super::ActionSelector;
 
 /// Whether a standing scope is for this action; if not, why. `publisher` is the id of the key that signed the action.
-pub(crate) fn covers(which: &Which, action: &ActionRef, publisher: Option<&str>) -> Result<(), String> {
+pub(crate) fn covers(
+    which: &ActionSelector,
+    action: &ActionRef,
+    publisher: Option<&str>,
+) -> Result<(), String> {
     match which {
-        Which::Digest(wanted) if wanted.digest == action.digest => Ok(()),
-        Which::Digest(wanted) => {
+        ActionSelector::Digest(wanted) if wanted.digest == action.digest => Ok(()),
+        ActionSelector::Digest(wanted) => {
             Err(format!("it is for {} {} ({})", wanted.name, wanted.version, wanted.digest))
         }
-        Which::Published { publisher: wanted, name, versions } => {
+        ActionSelector::Published { publisher: wanted, name, versions } => {
             let version = semver::Version::parse(&action.version).ok();
             let same = publisher == Some(wanted)
                 && action.name == *name
@@ -41,13 +45,14 @@ mod tests {
             version: version.to_owned(),
         };
         let good = action("rotate", "1.2.3");
-        let one = Which::Digest(good.clone());
+        let one = ActionSelector::Digest(good.clone());
         assert_eq!(covers(&one, &action("another", "9.0.0"), None), Ok(()), "only the digest counts");
         let other = ActionRef { digest: Digest::of(b"another"), ..good.clone() };
         assert!(covers(&one, &other, None).unwrap_err().starts_with("it is for rotate 1.2.3 (sha256:"));
         let versions = semver::VersionReq::parse("^1.2").unwrap();
         let publisher = "0123456789abcdef".to_owned();
-        let any = Which::Published { publisher: publisher.clone(), name: "rotate".to_owned(), versions };
+        let any =
+            ActionSelector::Published { publisher: publisher.clone(), name: "rotate".to_owned(), versions };
         assert_eq!(covers(&any, &other, Some(&publisher)), Ok(()));
         let why = Err("it is for rotate ^1.2 by the publisher 0123456789ab".to_owned());
         assert_eq!(covers(&any, &good, None), why);

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::documents::claimed;
 use super::rules::{RULES_TYPE, together};
-use super::{Asks, Request};
+use super::{Request, RequestedAuthority};
 use crate::{Config, Error, Home};
 
 /// An open request that new rules would void.
@@ -128,7 +128,7 @@ fn open_under(reader: &Reader, rules: Digest) -> Result<Vec<Ending>, Error> {
         }
         open.push(Ending {
             request: request.id,
-            standing: matches!(request.asks, Asks::Standing(_)),
+            standing: matches!(request.asks, RequestedAuthority::Standing(_)),
             action: request.action_words(),
             by: request.requester.clone(),
             reason: request.reason.clone(),
@@ -148,7 +148,7 @@ mod tests {
 
     use super::*;
     use crate::testing::{POLICY, Place};
-    use crate::{Approval, Order, What};
+    use crate::{Approval, Order, OrderKind};
 
     /// Signs rules that differ from those before; what was said to be void, and whether it was signed.
     fn sign(place: &Place, text: &str, agree: bool) -> (Vec<Ending>, bool) {
@@ -193,7 +193,7 @@ mod tests {
             principal: "alice".to_owned(),
             at: Timestamp::now(),
             reason: "so".to_owned(),
-            order: What::Freeze,
+            order: OrderKind::Freeze,
         };
         let revocations = vec![Revocation { basis: Basis::Request(revoked), earlier_only: false }];
         let statement = place.statement("alice", &order);

@@ -43,7 +43,7 @@ pub(crate) fn check_reviewed(reader: &Reader, requester: &str) -> Result<(), Err
 mod tests {
     use super::*;
     use crate::testing::{POLICY, Place};
-    use crate::{Order, Request, What};
+    use crate::{Order, OrderKind, Request};
 
     #[test]
     fn a_break_glass_run_is_unreviewed_until_somebody_reviewed_that_one() {
@@ -73,7 +73,7 @@ mod tests {
                 principal: "carol".to_owned(),
                 at: jiff::Timestamp::now(),
                 reason: "was needed".to_owned(),
-                order: What::Review(run),
+                order: OrderKind::Review(run),
             };
             let statement = place.statement("carol", &order);
             place.put(About::Host, LedgerEvent::Reviewed { statement, run });

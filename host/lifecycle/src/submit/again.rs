@@ -85,12 +85,12 @@ pub(super) fn difference(approved: &Plan, now: &Plan) -> Option<String> {
 mod tests {
     use super::*;
     use crate::testing::{POLICY, Place, wait};
-    use crate::{Asks, Status};
+    use crate::{RequestedAuthority, Status};
 
     #[test]
     fn the_first_step_that_differs_is_told() {
         let place = Place::new(POLICY);
-        let Asks::Run { plan: Some(plan), .. } = place.request().asks else { unreachable!() };
+        let RequestedAuthority::Run { plan: Some(plan), .. } = place.request().asks else { unreachable!() };
         assert_eq!(difference(&plan, &plan), None);
         let nothing = Plan { steps: Vec::new() };
         let step = plan.steps[0].words();

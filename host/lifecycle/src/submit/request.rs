@@ -16,7 +16,9 @@ use crate::authority::{
 use crate::host::blocking;
 use crate::plan::{admit, reference};
 use crate::turn::Turn;
-use crate::{Asks, Error, Host, Input, Request, RequestState, Rules, StandingScope, components, rehearse};
+use crate::{
+    Error, Host, Input, Request, RequestState, RequestedAuthority, Rules, StandingScope, components, rehearse,
+};
 
 /// The options of a request, other than what it asks for.
 #[derive(Clone, Debug)]
@@ -66,7 +68,7 @@ pub async fn prepare_run_request(
             (Some(plan), scope)
         }
     };
-    let asks = Asks::Run { action: reference(&action), input: input.value()?, plan };
+    let asks = RequestedAuthority::Run { action: reference(&action), input: input.value()?, plan };
     prepare_observed(host, &rules, &identity, asks, scope, options)
 }
 
@@ -81,7 +83,7 @@ pub fn prepare_standing_request(
     let rules = host.rules()?;
     let by = rules.identify(by)?;
     options.check(&rules, MAX_STANDING)?;
-    prepare(host, &rules, &by, Asks::Standing(standing), scope, options)
+    prepare(host, &rules, &by, RequestedAuthority::Standing(standing), scope, options)
 }
 
 /// Makes a request for a plan that this host has just observed.
@@ -89,7 +91,7 @@ fn prepare_observed(
     host: &Host,
     rules: &Rules,
     by: &Identity,
-    asks: Asks,
+    asks: RequestedAuthority,
     scope: Scope,
     options: RequestOptions,
 ) -> Result<Prepared<Request>, Error> {
@@ -104,7 +106,7 @@ pub(super) fn prepare_for_longest(
     host: &Host,
     rules: &Rules,
     by: &Identity,
-    asks: &Asks,
+    asks: &RequestedAuthority,
     scope: &Scope,
     options: &RequestOptions,
 ) -> Result<Prepared<Request>, Error> {
@@ -127,7 +129,7 @@ fn prepare(
     host: &Host,
     rules: &Rules,
     by: &Identity,
-    asks: Asks,
+    asks: RequestedAuthority,
     scope: Scope,
     options: RequestOptions,
 ) -> Result<Prepared<Request>, Error> {
@@ -170,7 +172,7 @@ pub async fn submit_request(host: &Host, signed: &Envelope) -> Result<RequestSta
     };
     let accepted = blocking(accept)?;
     let request = &accepted.document;
-    if let Asks::Run { action, input, plan: Some(plan) } = &request.asks
+    if let RequestedAuthority::Run { action, input, plan: Some(plan) } = &request.asks
         && !host.observed.is_noted(accepted.digest)
     {
         // Nobody has approved it yet, so that who asks must be one who may rehearse it.
@@ -232,7 +234,7 @@ fn check(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, request: &R
         return refuse("nobody may start it");
     }
     match &request.asks {
-        Asks::Run { action, input, plan } => {
+        RequestedAuthority::Run { action, input, plan } => {
             options.check(rules, MAX_TTL)?;
             if request.uses.is_none() {
                 return refuse("it does not say how many runs may start under it");
@@ -253,7 +255,7 @@ fn check(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, request: &R
                 request.scope.covers(step).map_err(refused)?;
             }
         }
-        Asks::Standing(standing) => {
+        RequestedAuthority::Standing(standing) => {
             options.check(rules, MAX_STANDING)?;
             remit_capability::check(&request.scope)?;
             if standing.runs_per_hour == 0 {

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use remit_journal::{RequestId, RunId};
 use remit_lifecycle::{
-    Actor, Error, Host, Order, Target, Verdict, What, prepare_freeze, prepare_resolve, prepare_revert,
+    Actor, Error, Host, Order, OrderKind, Target, Verdict, prepare_freeze, prepare_resolve, prepare_revert,
     prepare_review, prepare_revoke, resolve, revert, submit_order,
 };
 use remit_trust::Digest;
@@ -127,11 +127,11 @@ async fn perform(host: &Host, envelope: Envelope, order: Order) -> Answer<Done> 
     let told = serde_json::to_value(&order.order).map_err(Error::from)?;
     let actor = |envelope| Actor::Principal(Box::new(envelope));
     let result = match order.order {
-        What::Revert { run, keep_going } => {
+        OrderKind::Revert { run, keep_going } => {
             let reverted = revert(host, &actor(envelope), run, keep_going).await?;
             serde_json::to_value(reverted.view(run, false)).map_err(Error::from)?
         }
-        What::Resolve { run, call, happened } => {
+        OrderKind::Resolve { run, call, happened } => {
             let verdict = Verdict { call: Some(call), happened, reason: order.reason };
             serde_json::to_value(resolve(host, &actor(envelope), run, &verdict).await?)
                 .map_err(Error::from)?

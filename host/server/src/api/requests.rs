@@ -7,8 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 use remit_gate::Scope;
 use remit_journal::{Reader, RequestId};
 use remit_lifecycle::{
-    Approval, Decision, Error, Hours, Input, Request, RequestFilter, RequestOptions, RequestState,
-    RequestView, Rules, StandingScope, Which, prepare_run_request, submit_decision as decide, submit_request,
+    ActionSelector, Approval, Decision, Error, Hours, Input, Request, RequestFilter, RequestOptions,
+    RequestState, RequestView, Rules, StandingScope, prepare_run_request, submit_decision as decide,
+    submit_request,
 };
 use remit_trust::Digest;
 use schemars::JsonSchema;
@@ -208,7 +209,11 @@ pub(crate) async fn prepare(
                 .iter()
                 .map(|hours| hours.parse::<Hours>().map_err(|why| Problem::usage(format!("`hours`: {why}"))));
             let standing = StandingScope {
-                action: Which::of(&app.host.setup()?.publishers, &candidate, standing.versions.as_ref())?,
+                action: ActionSelector::of(
+                    &app.host.setup()?.publishers,
+                    &candidate,
+                    standing.versions.as_ref(),
+                )?,
                 hours: hours.collect::<Answer<_>>()?,
                 runs_per_hour: standing.runs_per_hour,
                 changes_per_hour: standing.changes_per_hour,

@@ -91,7 +91,7 @@ fn a_budget_in_a_policy_says_when_it_has_room() {
     let of = |id, changes: u64| {
         let state = place.load(id);
         let mut request = state.request.clone();
-        let Asks::Run { plan: Some(plan), .. } = &mut request.asks else { unreachable!() };
+        let RequestedAuthority::Run { plan: Some(plan), .. } = &mut request.asks else { unreachable!() };
         plan.steps = (0..changes).map(|_| plan.steps[0].clone()).collect();
         request.scope = plan.least_scope();
         let policy_request = policy_request(&place.reader(), &place.rules(), &request).unwrap();
@@ -111,8 +111,8 @@ fn a_budget_in_a_policy_says_when_it_has_room() {
     // Policies are not asked about these.
     assert_eq!(told(approved(&|request| request.break_glass = true)), [""; 0]);
     let standing = approved(&|request| {
-        let Asks::Standing(standing) = place.standing().asks else { unreachable!() };
-        (request.asks, request.uses) = (Asks::Standing(standing), None);
+        let RequestedAuthority::Standing(standing) = place.standing().asks else { unreachable!() };
+        (request.asks, request.uses) = (RequestedAuthority::Standing(standing), None);
     });
     assert_eq!(told(standing), [""; 0]);
 }
@@ -197,7 +197,7 @@ fn the_changes_that_count_are_those_under_what_is_touched() {
 fn a_standing_scope_has_room_in_both_of_its_budgets() {
     let place = Place::new(POLICY);
     let request = place.standing();
-    let Asks::Standing(standing) = &request.asks else { unreachable!() };
+    let RequestedAuthority::Standing(standing) = &request.asks else { unreachable!() };
     place.minutes_ago.set(62);
     let id = place.file("bot", &request);
     let room = |wanted| has_room(&place.reader(), &place.load(id), standing, wanted).unwrap();
@@ -228,7 +228,7 @@ fn a_standing_scope_has_room_in_both_of_its_budgets() {
 fn a_run_that_changes_nothing_needs_no_room_for_changes() {
     let place = Place::new(POLICY);
     let mut request = place.standing();
-    let Asks::Standing(standing) = &mut request.asks else { unreachable!() };
+    let RequestedAuthority::Standing(standing) = &mut request.asks else { unreachable!() };
     standing.runs_per_hour = 9;
     let standing = standing.clone();
     let id = place.file("bot", &request);

@@ -69,7 +69,7 @@ fn every_fact_of_a_request_is_told() {
         ..place.request()
     };
     request.not_after = request.not_before + SignedDuration::from_secs(1800);
-    let Asks::Run { plan, .. } = &mut request.asks else { unreachable!() };
+    let RequestedAuthority::Run { plan, .. } = &mut request.asks else { unreachable!() };
     *plan = None;
     let expected = PolicyRequest {
         requester: bot(),
@@ -129,7 +129,7 @@ fn every_fact_of_a_request_is_told() {
         told_step(&place.request()),
     ];
     let mut planned = place.request();
-    let Asks::Run { plan: Some(plan), .. } = &mut planned.asks else { unreachable!() };
+    let RequestedAuthority::Run { plan: Some(plan), .. } = &mut planned.asks else { unreachable!() };
     *plan = Plan { steps };
     planned.scope = plan.least_scope();
     let told = policy_request(&reader, &rules, &planned).unwrap();
@@ -185,9 +185,10 @@ fn a_run_under_a_standing_scope_is_told_as_what_it_does() {
     assert_eq!(run.may_change, patterns(&["secret:dev/db"]));
     assert_eq!((run.spent_by_prefix, run.spent_by_starter, of_scope.spent_by_prefix), (1, 1, 2));
 
-    let Asks::Standing(standing) = &mut request.asks else { unreachable!() };
+    let RequestedAuthority::Standing(standing) = &mut request.asks else { unreachable!() };
     let versions = semver::VersionReq::parse("^1.2").unwrap();
-    standing.action = Which::Published { publisher: String::new(), name: "other".to_owned(), versions };
+    standing.action =
+        ActionSelector::Published { publisher: String::new(), name: "other".to_owned(), versions };
     let published = policy_request(&reader, &rules, &request).unwrap();
     assert_eq!((&*published.action_name, &*published.action_version), ("other", "^1.2"));
     assert_eq!((&*published.action_digest, published.spent_by_action), ("", 1));

@@ -5,7 +5,7 @@ use serde_json::value::to_raw_value;
 
 use super::*;
 use crate::Input;
-use crate::authority::{Document, Which};
+use crate::authority::{ActionSelector, Document};
 
 const RULES: &str = r#"
     [limits]
@@ -134,15 +134,19 @@ impl Case {
             call(6, REVEAL, "secret:prod/b"),
             done(6),
         ];
-        Self::new(&input, events, |action| Asks::Run { action, input: input.clone(), plan: Some(plan) })
+        Self::new(&input, events, |action| RequestedAuthority::Run {
+            action,
+            input: input.clone(),
+            plan: Some(plan),
+        })
     }
 
     /// The same run, under a standing scope.
     fn standing() -> Self {
         let input = json!({"path": "prod/a"});
         Self::new(&input, Self::planned().events, |action| {
-            Asks::Standing(StandingScope {
-                action: Which::Digest(action),
+            RequestedAuthority::Standing(StandingScope {
+                action: ActionSelector::Digest(action),
                 hours: vec!["tue 08:00-09:00".parse().unwrap(), "mon 08:00-09:00".parse().unwrap()],
                 runs_per_hour: 1,
                 changes_per_hour: 2,
@@ -150,7 +154,11 @@ impl Case {
         })
     }
 
-    fn new(input: &serde_json::Value, events: Vec<Event>, asks: impl FnOnce(ActionRef) -> Asks) -> Self {
+    fn new(
+        input: &serde_json::Value,
+        events: Vec<Event>,
+        asks: impl FnOnce(ActionRef) -> RequestedAuthority,
+    ) -> Self {
         let (id, run, log) = (RequestId::new(), RunId::new(), "test.example/journal".to_owned());
         let digest = Digest::of(b"component");
         let action = ActionRef { digest, name: "rotate".to_owned(), version: "0.1.0".to_owned() };
@@ -391,7 +399,7 @@ fn a_run_made_the_calls_of_its_plan_and_no_others() {
     );
     // Without a plan its scope is all that binds it.
     let open = Case::planned().with(|case| {
-        if let Asks::Run { plan, .. } = &mut case.request.asks {
+        if let RequestedAuthority::Run { plan, .. } = &mut case.request.asks {
             *plan = None;
         }
     });
@@ -402,7 +410,7 @@ fn a_run_made_the_calls_of_its_plan_and_no_others() {
 fn a_run_stayed_inside_its_scope() {
     let outside = "no resource pattern";
     let open = Case::planned().with(|case| {
-        if let Asks::Run { plan, .. } = &mut case.request.asks {
+        if let RequestedAuthority::Run { plan, .. } = &mut case.request.asks {
             *plan = None;
         }
     });
@@ -443,7 +451,7 @@ fn a_run_stayed_inside_its_scope() {
 #[test]
 fn a_run_under_a_standing_scope_stayed_inside_it() {
     fn standing(case: &mut Case) -> &mut StandingScope {
-        let Asks::Standing(standing) = &mut case.request.asks else { unreachable!() };
+        let RequestedAuthority::Standing(standing) = &mut case.request.asks else { unreachable!() };
         standing
     }
     let fewer = |case: &mut Case| case.scope.as_mut().unwrap().limits.changes = 1;

@@ -26,18 +26,18 @@ fn what_a_request_lacks_is_beyond_those_who_could_still_approve() {
         (9, 3, 3, false),
         (9, 4, 3, true),
     ] {
-        let lacks = Lacks { needs: vec![(humans(count), missing)] };
+        let lacks = MissingApprovals { needs: vec![(humans(count), missing)] };
         assert_eq!(lacks.is_beyond(&all[..could]), beyond, "{missing} of {count} by {could}");
     }
     // One need that cannot be met is enough.
-    let lacks = Lacks { needs: vec![(humans(1), 1), (humans(2), 2)] };
+    let lacks = MissingApprovals { needs: vec![(humans(1), 1), (humans(2), 2)] };
     assert!(lacks.is_beyond(&all[..1]) && !lacks.is_beyond(&all));
-    assert!(!Lacks { needs: Vec::new() }.is_beyond(&[]));
+    assert!(!MissingApprovals { needs: Vec::new() }.is_beyond(&[]));
 }
 
 #[test]
 fn what_a_request_lacks_is_told_without_what_it_has() {
-    let lacks = Lacks { needs: vec![(humans(1), 0), (humans(3), 2)] };
+    let lacks = MissingApprovals { needs: vec![(humans(1), 0), (humans(3), 2)] };
     assert_eq!(lacks.words(), ["2 more of 3 humans (two)"]);
 }
 

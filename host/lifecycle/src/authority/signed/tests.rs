@@ -11,7 +11,7 @@ fn order(place: &Place, by: &str) -> Order {
         principal: by.to_owned(),
         at: Timestamp::now(),
         reason: "INC-9".to_owned(),
-        order: What::Freeze,
+        order: OrderKind::Freeze,
     }
 }
 
@@ -24,7 +24,7 @@ fn check(place: &Place, by: &str, order: &Order) -> Result<Accepted<Order>, Stri
 fn what_is_prepared_is_what_is_signed() {
     let place = Place::new(POLICY);
     let by = place.rules().identify(&place.key("alice")).unwrap();
-    let prepared = Prepared::order(&place.rules(), &by, What::Freeze, "INC-9").unwrap();
+    let prepared = Prepared::order(&place.rules(), &by, OrderKind::Freeze, "INC-9").unwrap();
     let payload = remit_trust::canonical(&prepared.document).unwrap();
     assert_eq!(prepared.payload(), payload);
     assert_eq!(prepared.payload_type(), "application/vnd.remit.order.v1+json");

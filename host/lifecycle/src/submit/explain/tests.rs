@@ -3,7 +3,7 @@ use remit_trust::Digest;
 
 use super::*;
 use crate::testing::{POLICY, Place};
-use crate::{Order, What};
+use crate::{Order, OrderKind};
 
 #[test]
 fn the_difference_from_the_last_run_is_told() {
@@ -39,7 +39,7 @@ fn the_difference_from_the_last_run_is_told() {
     assert!(more[0].starts_with("at 20") && more[0].ends_with(", by bot"), "{more:?}");
     assert_eq!(more[1..], ["new: change secret:dev/* by remit:secrets/rotate"]);
     let mut less = again();
-    let Asks::Run { plan, .. } = &mut less.asks else { unreachable!() };
+    let RequestedAuthority::Run { plan, .. } = &mut less.asks else { unreachable!() };
     plan.as_mut().unwrap().steps.clear();
     less.scope.allow.clear();
     assert_eq!(told(&less)[1..], ["not now: change secret:prod/db by remit:secrets/rotate"]);
@@ -69,7 +69,7 @@ fn every_order_about_the_host_is_told() {
         principal: "alice".to_owned(),
         at: Timestamp::now(),
         reason: "so".to_owned(),
-        order: What::Freeze,
+        order: OrderKind::Freeze,
     };
     let statement = || place.statement("alice", &order);
     let run = remit_journal::RunId::new();

@@ -2,7 +2,7 @@ use super::*;
 use crate::testing::{POLICY, Place, wait};
 use jiff::Timestamp;
 
-fn order(place: &Place, by: &str, order: What) -> Order {
+fn order(place: &Place, by: &str, order: OrderKind) -> Order {
     Order {
         log: place.rules().log.clone(),
         principal: by.to_owned(),
@@ -22,7 +22,7 @@ fn each_target_ends_what_it_names() {
     place.spare_key("");
     let rules = place.rules();
     let revokes = |target: Target| {
-        let What::Revoke(revocations) = target.order(&rules).unwrap() else { unreachable!() };
+        let OrderKind::Revoke(revocations) = target.order(&rules).unwrap() else { unreachable!() };
         let words = |one: &Revocation| format!("{} {}", one.basis, one.earlier_only);
         revocations.iter().map(words).collect::<Vec<_>>()
     };
@@ -56,17 +56,17 @@ fn an_order_that_revokes_nothing_real_is_refused() {
         (one(Basis::All, false), "`earlier_only`"),
         (one(Basis::Principal("bot".to_owned()), false), "`earlier_only`"),
     ] {
-        let told = submit(&place, &order(&place, "alice", What::Revoke(revocations))).unwrap_err();
+        let told = submit(&place, &order(&place, "alice", OrderKind::Revoke(revocations))).unwrap_err();
         assert!(told.to_string().contains(why), "{why}: {told}");
     }
     let acts = |about| place.reader().acts(about).unwrap().len();
     assert_eq!((acts(About::Host), acts(About::Request(id))), (0, 1));
     let all = one(Basis::All, true);
-    submit(&place, &order(&place, "alice", What::Revoke(all))).unwrap();
-    submit(&place, &order(&place, "alice", What::Revoke(one(Basis::Request(id), false)))).unwrap();
+    submit(&place, &order(&place, "alice", OrderKind::Revoke(all))).unwrap();
+    submit(&place, &order(&place, "alice", OrderKind::Revoke(one(Basis::Request(id), false)))).unwrap();
     assert_eq!((acts(About::Host), acts(About::Request(id))), (1, 2));
     // An order that another command carries out.
-    let revert = What::Revert { run: RunId::new(), keep_going: false };
+    let revert = OrderKind::Revert { run: RunId::new(), keep_going: false };
     let told = submit(&place, &order(&place, "alice", revert)).unwrap_err();
     assert!(told.to_string().contains("it does not revoke, freeze, unfreeze or review"));
 }
@@ -90,7 +90,7 @@ fn each_order_is_on_record_as_what_it_is() {
         lines[0].contains("frozen by alice: r") && lines[1].contains("unfrozen by alice: r"),
         "{lines:?}"
     );
-    let mute = Order { reason: " ".to_owned(), ..order(&place, "alice", What::Freeze) };
+    let mute = Order { reason: " ".to_owned(), ..order(&place, "alice", OrderKind::Freeze) };
     assert!(submit(&place, &mute).unwrap_err().to_string().contains("it has no reason"));
     assert_eq!(kinds().len(), 2);
 }
@@ -109,7 +109,7 @@ fn policies_decide_who_gives_which_order() {
     assert!(told(prepare_freeze(host, alice, false, "r")).contains("alice may not freeze or unfreeze"));
     assert!(told(prepare_revoke(host, alice, Target::All, "r")).contains("alice may not revoke this"));
     assert!(told(prepare_review(host, alice, run, "r")).contains("alice may not review this"));
-    let freeze = order(&place, "alice", What::Freeze);
+    let freeze = order(&place, "alice", OrderKind::Freeze);
     assert!(submit(&place, &freeze).unwrap_err().to_string().contains("alice may not freeze or unfreeze"));
 }
 
@@ -117,9 +117,9 @@ fn policies_decide_who_gives_which_order() {
 fn an_order_to_unfreeze_knew_of_the_newest_freeze() {
     let place = Place::new(POLICY);
     let size = || place.reader().size().unwrap();
-    let freeze = || submit(&place, &order(&place, "alice", What::Freeze)).map(|_| size()).unwrap();
+    let freeze = || submit(&place, &order(&place, "alice", OrderKind::Freeze)).map(|_| size()).unwrap();
     let unfreeze = |seen| {
-        submit(&place, &order(&place, "bob", What::Unfreeze { seen })).map_err(|error| error.to_string())
+        submit(&place, &order(&place, "bob", OrderKind::Unfreeze { seen })).map_err(|error| error.to_string())
     };
     let frozen = || crate::frozen(&place.reader()).unwrap().is_some();
     let (first, second) = (freeze(), freeze());
@@ -134,7 +134,7 @@ fn an_order_to_unfreeze_knew_of_the_newest_freeze() {
     unfreeze(third).unwrap();
     assert!(!frozen());
     let order = prepare_freeze(&place.host, &place.key("alice"), false, "r").unwrap().document.order;
-    assert_eq!(order, What::Unfreeze { seen: size() });
+    assert_eq!(order, OrderKind::Unfreeze { seen: size() });
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn a_standing_scope_is_asked_for_as_it_can_be_used() {
         check(host, &rules, &place.reader(), &by, &request).map_err(|error| error.to_string())
     };
     let standing = |request: &mut Request, change: &dyn Fn(&mut StandingScope)| {
-        let Asks::Standing(standing) = &mut request.asks else { unreachable!() };
+        let RequestedAuthority::Standing(standing) = &mut request.asks else { unreachable!() };
         change(standing);
     };
     assert_eq!(told(&|_| {}), Ok(()));
@@ -83,12 +83,15 @@ fn a_standing_scope_is_asked_for_as_it_can_be_used() {
     assert!(of_run(None).ends_with("it does not say how many runs may start under it"));
     assert!(of_run(Some(1)).contains("is not kept here"), "{}", of_run(Some(1)));
 
-    let Asks::Standing(wanted) = place.standing().asks else { unreachable!() };
+    let RequestedAuthority::Standing(wanted) = place.standing().asks else { unreachable!() };
     let scope = place.standing().scope;
     let prepared =
         prepare_standing_request(host, &place.key("bot"), wanted.clone(), scope, options()).unwrap();
     let request = &prepared.document;
-    assert_eq!((&request.asks, &*request.triggers), (&Asks::Standing(wanted), &["bot".to_owned()][..]));
+    assert_eq!(
+        (&request.asks, &*request.triggers),
+        (&RequestedAuthority::Standing(wanted), &["bot".to_owned()][..])
+    );
     assert_eq!(request.not_after, request.not_before + options().ttl);
     assert_eq!((request.incident.as_deref(), &*request.reason), (Some("INC-7"), "leaked"));
 }
@@ -163,7 +166,7 @@ fn a_request_that_no_budget_would_let_start_in_time_is_refused() {
     let [(_, Room::From(free), _)] = waits[..] else { panic!("{waits:?}") };
     assert!(never(&Request { not_after: free, ..request.clone() }).is_some());
     let mut large = request.clone();
-    let Asks::Run { plan: Some(plan), .. } = &mut large.asks else { unreachable!() };
+    let RequestedAuthority::Run { plan: Some(plan), .. } = &mut large.asks else { unreachable!() };
     plan.steps = vec![plan.steps[0].clone(); 3];
     large.scope = plan.least_scope();
     assert!(never(&large).unwrap().contains("waiting does not help"));

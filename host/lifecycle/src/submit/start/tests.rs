@@ -96,7 +96,7 @@ fn policies_decide_about_a_start_that_is_not_break_glass() {
 
 fn standing(place: &Place, change: impl FnOnce(&mut StandingScope)) -> (RequestState, StandingScope) {
     let mut request = place.standing();
-    let Asks::Standing(standing) = &mut request.asks else { unreachable!() };
+    let RequestedAuthority::Standing(standing) = &mut request.asks else { unreachable!() };
     change(standing);
     let standing = standing.clone();
     (place.load(place.file("bot", &request)), standing)
@@ -105,7 +105,7 @@ fn standing(place: &Place, change: impl FnOnce(&mut StandingScope)) -> (RequestS
 #[test]
 fn a_plan_is_inside_a_standing_scope_or_it_is_told_why_not() {
     let place = Place::new(POLICY);
-    let Asks::Run { plan: Some(plan), .. } = place.request().asks else { unreachable!() };
+    let RequestedAuthority::Run { plan: Some(plan), .. } = place.request().asks else { unreachable!() };
     let told = |plan: &Plan, change: &dyn Fn(&mut StandingScope)| {
         let (state, standing) = standing(&place, change);
         inside(&place.reader(), &state, &standing, plan).unwrap()
