@@ -10,6 +10,7 @@ mod claim;
 mod class;
 mod components;
 mod config;
+mod contain;
 mod doctor;
 mod error;
 mod expire;
@@ -46,6 +47,7 @@ pub use authority::{
 pub use class::Class;
 pub use components::install;
 pub use config::{Config, ServerConfig, TlsConfig, Trust, WitnessConfig};
+pub use contain::{extend, prepare_extend};
 pub use doctor::{Finding, doctor};
 pub use error::Error;
 pub use expire::{expire_undo, prepare_expire_undo};
@@ -78,7 +80,7 @@ pub use timeline::{
     Undone, Words, operation_words, undo_words,
 };
 pub use views::{
-    DeliveryView, FrozenView, PrincipalView, RequestView, RequestsView, RevertView, ReviewedView,
-    RevokedView, RulesView, RunView, SignedRulesView, StoryView,
+    DeliveryView, ExtendedView, FrozenView, PrincipalView, RequestView, RequestsView, RevertView,
+    ReviewedView, RevokedView, RulesView, RunView, SignedRulesView, StoryView,
 };
 pub use witness::{Witnessed, ask_witnesses};

@@ -58,9 +58,7 @@ impl Server {
             });
         }
         let host = home.open()?;
-        for run in recover(&host).await?.recovered {
-            tracing::warn!(run = %run.run, state = %run.state, "a run that was left behind was recovered");
-        }
+        work::tell(&recover(&host).await?);
         let refused = |error: std::io::Error| ServeError::Listen {
             address: address.to_string(),
             why: error.to_string(),

@@ -106,7 +106,7 @@ routes! {
     GET "/api/v1/requests/{request}/explanation" "explain_request" Session, "Which policies decide, what is missing, what each principal could do."; answers 200 Documented("commands/policy explain"); by requests::explain
     POST "/api/v1/requests/{request}/decisions/prepare" "prepare_decision" Session, "Makes the document that is signed to approve or deny a request."; takes Own(shape::<requests::Decide>); answers 200 Own(shape::<sessions::ToSign>); by requests::prepare_decision
     POST "/api/v1/decisions" "submit_decision" Signed, "Takes a signed approval or denial and puts it on record."; takes Own(shape::<sessions::Signed>); answers 201 Documented("a-request"); by requests::submit_decision
-    POST "/api/v1/orders/prepare" "prepare_order" Session, "Makes the document that is signed to revoke, freeze, unfreeze, review, revert or resolve."; takes Own(shape::<orders::Prepare>); answers 200 Own(shape::<sessions::ToSign>); by orders::prepare
+    POST "/api/v1/orders/prepare" "prepare_order" Session, "Makes the document that is signed to revoke, freeze, unfreeze, review, revert, extend or resolve."; takes Own(shape::<orders::Prepare>); answers 200 Own(shape::<sessions::ToSign>); by orders::prepare
     POST "/api/v1/orders" "submit_order" Signed, "Takes a signed order and does it."; takes Own(shape::<sessions::Signed>); answers 200 Own(shape::<orders::Done>); by orders::submit
     GET "/api/v1/runs" "list_runs" Session, "Runs, newest first."; query runs::Filter; answers 200 Own(shape::<runs::Page>); by runs::list
     POST "/api/v1/runs/prepare" "prepare_run" Session, "Makes the document that is signed to start a run."; takes Own(shape::<runs::Prepare>); answers 200 Own(shape::<sessions::ToSign>); by runs::prepare

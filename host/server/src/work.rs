@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use remit_lifecycle::{Error, Host};
+use remit_lifecycle::{Error, Host, Recovery};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -65,15 +65,28 @@ fn jitter(most: u32) -> u32 {
     remit_trust::random().map_or(0, |random: [u8; 32]| u32::from(random[0]) % most.max(1))
 }
 
+/// Logs what a recovery did.
+pub(crate) fn tell(recovery: &Recovery) {
+    for run in &recovery.recovered {
+        tracing::warn!(run = %run.run, state = %run.state, "a run that was left behind was recovered");
+    }
+    for run in &recovery.restored {
+        tracing::warn!(run = %run.run, state = %run.state, "the time of a run's changes was up");
+    }
+    for run in &recovery.paged {
+        tracing::warn!(%run, "people are called because of a run");
+    }
+}
+
 /// One round; whether all of it went well.
 async fn round(app: &App) -> bool {
     let host = &app.host;
     let mut well = true;
     match remit_lifecycle::recover(host).await {
         Ok(recovery) => {
-            for run in recovery.recovered {
-                tracing::warn!(run = %run.run, state = %run.state, "a run that was left behind was recovered");
-            }
+            tell(&recovery);
+            // Tried again later and later.
+            well &= recovery.stuck.is_empty();
         }
         Err(error) => {
             tracing::error!(%error, "runs could not be recovered");

@@ -5,6 +5,7 @@ mod audit;
 mod build;
 mod common;
 mod doctor;
+mod extend;
 mod init;
 mod inspect;
 mod install;
@@ -96,6 +97,8 @@ pub(crate) enum Command {
     Show(show::Show),
     /// Undo the changes of a run.
     Revert(revert::Revert),
+    /// Let the changes of a run stand for longer, before the host undoes them by itself.
+    Extend(extend::Extend),
     /// Recover every run whose host was killed.
     Recover(recover::Recover),
     /// State whether a call in doubt took effect, where only a person can know it.
@@ -153,6 +156,7 @@ impl Command {
             Self::Runs(command) => command.run(&home).await,
             Self::Show(command) => command.run(&home),
             Self::Revert(command) => command.run(&home).await,
+            Self::Extend(command) => command.run(&home).await,
             Self::Recover(command) => command.run(&home).await,
             Self::Resolve(command) => command.run(&home).await,
             Self::Replay(command) => command.run(&home).await,

@@ -351,6 +351,16 @@ fn print_powers(state: &RequestState, powers: &Powers) -> Result<(), Error> {
         OnFailure::Hold => "its changes stay, and a person decides",
     };
     say!("  {:<10} {failing}", "if it fails");
+    let scope = &state.request.scope;
+    if let Some(after) = scope.restore_after {
+        say!(
+            "  {:<10} its changes are undone {after:#} after its end, unless a person extends the time",
+            "then"
+        );
+    }
+    if let Some(after) = scope.page_after {
+        say!("  {:<10} people are called {after:#} after its end, if its changes stand", "then");
+    }
     Ok(())
 }
 
