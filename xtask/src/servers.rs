@@ -67,10 +67,12 @@ fn debian(package: &str, else_say: &str) -> Result<()> {
     Ok(())
 }
 
-/// The programs that the tests compare our signatures with.
+/// The programs that the tests compare our signatures with, and that judges our systemd unit.
 pub(crate) fn tools() -> Result<()> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    for (program, package) in [("openssl", "openssl"), ("ssh-keygen", "openssh-client")] {
+    for (program, package) in
+        [("openssl", "openssl"), ("ssh-keygen", "openssh-client"), ("systemd-analyze", "systemd")]
+    {
         if !std::env::split_paths(&path).any(|folder| folder.join(program).is_file()) {
             debian(package, &format!("the tests need {program}: install it"))?;
         }
