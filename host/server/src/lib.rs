@@ -25,6 +25,7 @@ use tokio::sync::{Semaphore, watch};
 use app::{App, Shared};
 pub use error::ServeError;
 use listen::Tls;
+pub use who::check_proof;
 
 /// Where a server listens if nobody says.
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8520);
@@ -58,6 +59,7 @@ impl Server {
             });
         }
         let host = home.open()?;
+        home.clear_received()?;
         work::tell(&recover(&host).await?);
         let refused = |error: std::io::Error| ServeError::Listen {
             address: address.to_string(),

@@ -19,6 +19,9 @@ use crate::who::Caller;
 /// The header with the detached signature of a component, as `remit sign` and cosign write it.
 const SIGNATURE: &str = "remit-signature";
 
+/// How long a component may take to arrive.
+const ARRIVES: Duration = Duration::from_secs(100);
+
 /// An action that is kept here now.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "kept-action")]
@@ -46,7 +49,7 @@ pub(crate) async fn upload(
         );
     };
     let Ok(_room) = app.uploads.acquire().await else { return Err(no_room()) };
-    let bytes = body(request, &app).await?;
+    let bytes = body(request, &app, ARRIVES).await?;
     if Digest::of(&bytes) != digest {
         return Err(Problem::usage(format!("the body is not {digest}, but {}", Digest::of(&bytes))));
     }
