@@ -685,3 +685,31 @@ fn a_proof_is_for_one_call() {
     // None of these used it up.
     assert_eq!(call(path, &[authorization, dpop]).0, 200);
 }
+
+#[test]
+fn a_component_is_kept_only_as_its_publisher_signed_it() {
+    let world = World::empty();
+    let server = Server::of(&world);
+    let bot = server.client(&world, "bot");
+    let bytes = fs::read(world.path("rotate-secret.wasm")).unwrap();
+    let signature = fs::read_to_string(world.path("rotate-secret.wasm.sig")).unwrap();
+    let other = fs::read_to_string(world.path("misbehave.wasm.sig")).unwrap();
+    let digest = Digest::of(&bytes).to_string();
+    let nothing = Digest::of(b"").to_string();
+    let kept = |digest: &str, bytes: &[u8], signature: &str| {
+        problem(bot.upload(digest, bytes.to_vec(), signature)).0
+    };
+    assert_eq!(kept(&nothing, &bytes, &signature), 400);
+    assert_eq!(kept("sha256:00", &bytes, &signature), 400);
+    assert_eq!(kept(&digest, &bytes[1..], &signature), 400);
+    assert_eq!(kept(&digest, &bytes, &other), 403);
+    assert_eq!(kept(&digest, &bytes, "nonsense"), 403);
+    let cut = &bytes[..bytes.len() / 2];
+    assert!(matches!(kept(&Digest::of(cut).to_string(), cut, &signature), 400 | 403));
+    // None of it is kept.
+    let body = json!({"action": digest, "input": {"path": SECRET}});
+    assert_eq!(problem(bot.post::<Value>("/api/v1/plans", &body)).0, 404);
+    let left = fs::read_dir(world.home().join("received")).unwrap().count();
+    assert_eq!(left, 0);
+    bot.upload(&digest, bytes, &signature).unwrap();
+}

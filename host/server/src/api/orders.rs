@@ -9,8 +9,8 @@ use remit_lifecycle::{
     Actor, Error, ExtendedView, Host, Order, Target, Verdict, What, extend, prepare_extend, prepare_freeze,
     prepare_resolve, prepare_revert, prepare_review, prepare_revoke, resolve, revert, submit_order,
 };
-use remit_trust::Digest;
 use remit_trust::dsse::Envelope;
+use remit_trust::{Digest, KeyId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -110,7 +110,7 @@ pub(crate) async fn prepare(
         }
         Wanted::RevokeRequest(id) => Target::Request(id),
         Wanted::RevokePrincipal(name) => Target::Principal(name),
-        Wanted::RevokeKey(id) => Target::Key(id),
+        Wanted::RevokeKey(id) => Target::Key(id.parse::<KeyId>()?.to_string()),
         Wanted::RevokeAction(digest) => Target::Action(digest),
         Wanted::RevokeAll => Target::All,
     };
