@@ -713,3 +713,104 @@ fn a_component_is_kept_only_as_its_publisher_signed_it() {
     assert_eq!(left, 0);
     bot.upload(&digest, bytes, &signature).unwrap();
 }
+
+#[test]
+fn the_same_is_not_asked_for_twice() {
+    let world = World::new();
+    let server = Server::of(&world);
+    let (bot, alice) = (server.client(&world, "bot"), server.client(&world, "alice"));
+    let action = upload(&world, &bot, "rotate-secret");
+    let ask = |client: &Client, reason: &str| -> Value {
+        let body = json!({"action": action, "input": {"path": SECRET}, "reason": reason});
+        let prepared: ToSign = client.post("/api/v1/requests/prepare", &body).unwrap();
+        client.submit_once(REQUESTS, "a-key", &client.sign(&prepared).unwrap()).unwrap()
+    };
+    let first = ask(&bot, "leaked");
+    assert_eq!(ask(&bot, "leaked"), first);
+    // Somebody else's, another reason, and without the header.
+    let others = [ask(&alice, "leaked"), ask(&bot, "stale"), self::ask(&bot, &action)];
+    for (n, other) in others.iter().enumerate() {
+        assert_ne!(id(other), id(&first), "{n}");
+    }
+    // An approved one is open as well, one that was used is not.
+    decide(&alice, &id(&first), true).unwrap();
+    decide(&alice, &id(&others[2]), false).unwrap();
+    let again = ask(&bot, "leaked");
+    assert_eq!((id(&again), &again["status"]), (id(&first), &json!("approved")));
+    let run = start(&bot, &id(&first)).unwrap()["run"].as_str().unwrap().to_owned();
+    end(&bot, &run);
+    assert_ne!(id(&ask(&bot, "leaked")), id(&first));
+    for key in ["", &"k".repeat(256)] {
+        let sent = bot.submit_once::<Value>(REQUESTS, key, &json!({}));
+        assert_eq!(problem(sent).0, 400, "{key}");
+    }
+    world.audit_is_sound();
+}
+
+#[test]
+fn the_log_is_served_as_files_that_may_be_kept() {
+    let world = World::new();
+    // More than a full tile of records: it looks until it may not look any more.
+    let flood = format!(r#"{{"do":"flood","path":"{SECRET}"}}"#);
+    world.write("scope.toml", common::scope("[limits]\nhost_calls = 150\n", SECRET));
+    world.remit(&["plan", "misbehave.wasm", "--input", &flood, "--scope", "scope.toml"]).exits(1);
+    let server = Server::of(&world);
+    let authority = server.url.strip_prefix("http://").unwrap();
+    let get = |path: &str| -> (u16, String, Vec<u8>) {
+        let mut stream = TcpStream::connect(authority).unwrap();
+        let call =
+            format!("GET /api/v1/log/{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
+        stream.write_all(call.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+        let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
+        (head[9..12].parse().unwrap(), head, answer[end + 4..].to_vec())
+    };
+    // The same bytes as `audit publish` writes.
+    world.remit(&["audit", "publish", "--to", "site"]).exits(0);
+    let mut files = vec![world.path("site")];
+    let mut seen = Vec::new();
+    while let Some(path) = files.pop() {
+        if path.is_dir() {
+            files.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        let name = path.strip_prefix(world.path("site")).unwrap().to_str().unwrap().to_owned();
+        let (status, head, body) = get(&name);
+        assert_eq!(status, 200, "{name}");
+        assert_eq!(body, fs::read(&path).unwrap(), "{name}");
+        let how = if name == "checkpoint" { "max-age=5" } else { "immutable" };
+        assert!(head.contains("cache-control: public") && head.contains(how), "{name}: {head}");
+        seen.push(name);
+    }
+    assert!(seen.iter().any(|name| name == "tile/0/000"), "{seen:?}");
+    assert!(seen.iter().any(|name| name.starts_with("tile/entries/001.p/")), "{seen:?}");
+    // Nothing that is not there yet, or is written in another way.
+    for name in
+        ["tile/0/001", "tile/0/001.p/255", "tile/1/000", "tile/0/0", "tile/9/000", "tile/entries/x001/000"]
+    {
+        let (status, head, _) = get(name);
+        assert_eq!(status, 404, "{name}");
+        assert!(head.contains("no-store"), "{head}");
+    }
+}
+
+#[test]
+fn an_action_is_inspected_and_compared_from_outside() {
+    let world = World::empty();
+    let server = Server::of(&world);
+    let bot = server.client(&world, "bot");
+    let (rotate, misbehave) = (upload(&world, &bot, "rotate-secret"), upload(&world, &bot, "misbehave"));
+    let found: Value = bot.get(&format!("/api/v1/actions/{rotate}")).unwrap();
+    let shown = world.remit(&["inspect", "rotate-secret.wasm", "--json"]).exits(0).json();
+    assert_eq!(found, shown);
+    let diff: Value = bot.get(&format!("/api/v1/actions/{rotate}/diff/{misbehave}")).unwrap();
+    let shown =
+        world.remit(&["inspect", "--diff", "rotate-secret.wasm", "misbehave.wasm", "--json"]).exits(0).json();
+    assert_eq!(diff, shown);
+    assert!(!diff["added"].as_array().unwrap().is_empty());
+    let unknown = Digest::of(b"").to_string();
+    assert_eq!(problem(bot.get::<Value>(&format!("/api/v1/actions/{unknown}"))).0, 404);
+    assert_eq!(problem(bot.get::<Value>("/api/v1/actions/nonsense")).0, 400);
+}

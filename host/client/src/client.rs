@@ -119,8 +119,28 @@ impl Client {
 
     /// Submits a signed document to a route that takes one.
     pub fn submit<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
+        self.submit_with(path, &[], body)
+    }
+
+    /// The same for a request that may have been made before: an open one for the same is the answer then.
+    pub fn submit_once<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        key: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        self.submit_with(path, &[("idempotency-key", key)], body)
+    }
+
+    fn submit_with<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
         let url = format!("{}{path}", self.url);
-        answer(&url, call(&self.agent, "POST", &url, &[JSON], Some(serde_json::to_vec(body)?)))
+        let headers = [headers, &[JSON]].concat();
+        answer(&url, call(&self.agent, "POST", &url, &headers, Some(serde_json::to_vec(body)?)))
     }
 
     /// Follows a stream of server-sent events, as lines.

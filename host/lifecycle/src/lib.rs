@@ -72,7 +72,7 @@ pub use submit::{
     Could, Decision, Explained, Needed, Ordered, RequestOptions, Said, Start, Target, accept_session, could,
     differences, explain, orders, prepare_decision, prepare_freeze, prepare_review, prepare_revoke,
     prepare_run_request, prepare_session, prepare_standing_request, prepare_start, submit_decision,
-    submit_order, submit_request, submit_start, who_may_approve,
+    submit_order, submit_request, submit_request_once, submit_start, who_may_approve,
 };
 pub use time::{down_to, second};
 pub use timeline::{

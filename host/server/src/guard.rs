@@ -59,7 +59,8 @@ async fn pass(State(app): State<App>, request: Request, next: Next) -> Response 
     app.metrics.answered(route, response.status().as_u16(), began.elapsed().as_secs_f64());
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id);
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // What may be kept says so itself.
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response
