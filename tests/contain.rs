@@ -277,3 +277,24 @@ fn a_server_does_it_by_itself_and_takes_an_extension() {
     assert!(server.stop());
     world.audit_is_sound();
 }
+
+#[test]
+fn policies_may_ask_for_it_and_a_freeze_does_not_stop_it() {
+    let world = World::new();
+    let only = "@id(\"for-a-while\")\nforbid (principal, action == Remit::Action::\"propose\", resource)\n\
+        unless { resource has restoreAfterSeconds && resource.restoreAfterSeconds <= 7200 };\n";
+    world.policies(&format!("{}{only}", common::POLICY));
+    let input = format!(r#"{{"do":"rotate-many","paths":["{SECRET}"]}}"#);
+    let ask = |head: &str| {
+        world.write("scope.toml", scope(head, SECRET));
+        let what = ["request", "misbehave.wasm", "--input", &input, "--scope", "scope.toml"];
+        world.remit(&[&what[..], &["--without-plan", "--reason", "r", "--key", "bot.key"]].concat())
+    };
+    ask("").exits(3).says("for-a-while");
+    ask("restore_after = \"3h\"").exits(3);
+    let run = Run::of(&world, "restore_after = \"1s\"");
+    world.remit(&["freeze", "--reason", "INC-9"]).exits(0);
+    run.is_up("restore_at");
+    world.remit(&["recover"]).exits(0);
+    assert_eq!(run.summary()["state"], "reverted");
+}

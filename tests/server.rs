@@ -652,7 +652,8 @@ fn a_proof_is_for_one_call() {
     let alice = server.client(&world, "alice");
     let authority = server.url.strip_prefix("http://").unwrap();
     let call = |path: &str, headers: &[(&str, String)]| {
-        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let headers: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let headers = headers.concat();
         raw(
             authority,
             &format!("GET {path} HTTP/1.1\r\nHost: {authority}\r\n{headers}Connection: close\r\n\r\n"),

@@ -228,7 +228,7 @@ impl History {
                     return wrong("says that the run succeeded, although a call has no outcome");
                 }
                 let stands = matches!(ended.state, RunState::Succeeded | RunState::Held | RunState::InDoubt);
-                if !ended.due.is_none() && !(stands && known.mode == Mode::Live) {
+                if !(ended.due.is_none() || stands && known.mode == Mode::Live) {
                     return wrong("says that the host undoes changes later, and no change of the run stands");
                 }
                 known.due = ended.due;

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use remit_engine::{Cache, ComponentError, Publishers};
+use remit_file::Kind;
 use remit_sandbox::{AdmissionError, Admitted, Candidate, Inspection, Sandbox};
 use remit_trust::Digest;
 
@@ -84,16 +85,14 @@ impl Home {
     /// Removes what killed processes had received and not yet kept. What another process works on stays.
     pub fn clear_received(&self) -> Result<(), Error> {
         let folder = self.path().join(RECEIVED);
-        let entries = match fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(Error::kept(&folder, &error)),
+        let entries = match remit_file::list(&folder, Kind::Kept) {
+            Err(error) if error.is_missing() => return Ok(()),
+            entries => entries?,
         };
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let name = name.to_str().map(|name| name.trim_end_matches(LOCK)).unwrap_or_default();
+        for entry in entries {
+            let name = entry.name.trim_end_matches(LOCK);
             if name.parse::<remit_journal::RunId>().is_err() {
-                tracing::warn!(file = %entry.path().display(), "this is no received component, and stays");
+                tracing::warn!(file = %entry.path.display(), "this is no received component, and stays");
                 continue;
             }
             if let Some(_claim) = Claim::take_in(&folder, &format!("{name}{LOCK}"))? {

@@ -311,9 +311,10 @@ pub(crate) async fn submit(
     let host = app.host.clone();
     let done = to_end(async move {
         let _turn = turn;
-        match once {
-            true => submit_request_once(&host, &envelope).await,
-            false => submit_request(&host, &envelope).await,
+        if once {
+            submit_request_once(&host, &envelope).await
+        } else {
+            submit_request(&host, &envelope).await
         }
     });
     match done.await? {
