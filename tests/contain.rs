@@ -84,6 +84,21 @@ fn what_nobody_extends_is_undone_at_the_next_start() {
 }
 
 #[test]
+fn who_approves_is_told_that_it_stands_for_longer_than_last_time() {
+    let world = World::new();
+    Run::of(&world, "restore_after = \"1h\"");
+    let shown = |head: &str| {
+        let input = format!(r#"{{"do":"rotate-many","paths":["{SECRET}"]}}"#);
+        world.grant_scope(&scope(head, SECRET), "misbehave.wasm", &input, "next");
+        world.remit(&["request", "show", &world.request("next")]).exits(0).out
+    };
+    assert!(shown("restore_after = \"1h\"").contains("the same as at"));
+    let longer = shown("on_failure = \"hold\"");
+    assert!(longer.contains("not now: then, its changes are undone 1h after its end"), "{longer}");
+    assert!(longer.contains("new: if it fails, its changes stay, and a person decides"), "{longer}");
+}
+
+#[test]
 fn any_command_that_acts_undoes_it_and_says_so() {
     let world = World::new();
     let run = Run::of(&world, "restore_after = \"1s\"");
@@ -297,4 +312,52 @@ fn policies_may_ask_for_it_and_a_freeze_does_not_stop_it() {
     run.is_up("restore_at");
     world.remit(&["recover"]).exits(0);
     assert_eq!(run.summary()["state"], "reverted");
+}
+
+#[test]
+fn the_time_of_a_killed_run_begins_when_it_is_recovered() {
+    let world = World::new();
+    let input = format!(r#"{{"do":"rotate-then-loop","path":"{SECRET}"}}"#);
+    let head = "on_failure = \"hold\"\nrestore_after = \"1s\"\n\
+        [limits]\nfuel = 1_000_000_000_000\nwall_time = \"5m\"\n";
+    world.grant_scope(&scope(head, SECRET), "misbehave.wasm", &input, "endless");
+    let args = ["run", &world.request("endless"), "--key", "bot.key"];
+    let mut host = world.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let limit = Instant::now() + Duration::from_secs(60);
+    while world.current_version(SECRET) == 1 {
+        assert!(Instant::now() < limit, "the run does not begin");
+        std::thread::sleep(Duration::from_millis(30));
+    }
+    host.kill().unwrap();
+    host.wait().unwrap();
+    world.remit(&["recover"]).exits(5).says("is held");
+    let (id, _) = world.last_run();
+    let run = Run { world: &world, id };
+    run.is_up("restore_at");
+    world.remit(&["recover"]).exits(0);
+    assert_eq!(run.summary()["state"], "reverted");
+    world.audit_is_sound();
+}
+
+#[test]
+fn it_holds_under_a_standing_scope_and_for_what_is_asked_for_instead() {
+    let world = World::new();
+    world.remit(&["secret", "put", "prod/other", "k", "--generate"]).exits(0);
+    let allow = |name| {
+        format!("[[allow]]\ncapability = \"remit:secrets/{name}\"\nresources = [\"secret:{SECRET}\"]\n")
+    };
+    world.write("s.toml", format!("restore_after = \"1h\"\n{}{}", allow("inspect"), allow("rotate")));
+    let standing = ["request", "rotate-secret.wasm", "--standing", "--scope", "s.toml", "--for", "bot"];
+    let asked = world.remit(&[&standing[..], &["--reason", "r", "--key", "bot.key", "--json"]].concat());
+    let id = asked.exits(0).json()["request"]["id"].as_str().unwrap().to_owned();
+    world.remit(&["approve", &id, "--key", "alice.key"]).exits(0);
+    let run = |path: &str| {
+        let input = format!("path={path}");
+        let what = ["run", "rotate-secret.wasm", "--input", &input, "--under", &id];
+        world.remit(&[&what[..], &["--reason", "stale", "--key", "bot.key", "--json"]].concat())
+    };
+    let id = run(SECRET).exits(0).json()["run"].as_str().unwrap().to_owned();
+    assert!(Run { world: &world, id }.summary()["restore_at"].is_string());
+    let instead = run("prod/other").exits(3).json();
+    assert_eq!(instead["request"]["scope"]["restore_after"], "1h");
 }

@@ -4,7 +4,7 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -47,8 +47,22 @@ fn systemd_is_told_and_keys_may_be_credentials() {
     for key in ["log.key", "seal.key"] {
         let (kept, given) = (world.home().join(key), credentials.join(key));
         fs::rename(&kept, &given).unwrap();
-        fs::set_permissions(&given, std::os::unix::fs::PermissionsExt::from_mode(0o400)).unwrap();
+        fs::set_permissions(&given, fs::Permissions::from_mode(0o400)).unwrap();
         symlink(&given, &kept).unwrap();
+        // As newer versions of systemd have them: readable by an entry for the service's user alone, which looks as if the
+        // group could read it.
+        let user = rustix::process::geteuid().as_raw().to_le_bytes();
+        let entry = |tag: u8, may: u8, id: [u8; 4]| [&[tag, 0, may, 0][..], &id].concat();
+        let nobody = u32::MAX.to_le_bytes();
+        let mut list = vec![2, 0, 0, 0];
+        for (tag, may, id) in [(1, 4, nobody), (2, 4, user), (4, 0, nobody), (16, 4, nobody), (32, 0, nobody)]
+        {
+            list.extend(entry(tag, may, id));
+        }
+        let flags = rustix::fs::XattrFlags::empty();
+        if rustix::fs::setxattr(&given, "system.posix_acl_access", &list, flags).is_ok() {
+            assert_eq!(fs::metadata(&given).unwrap().permissions().mode() & 0o777, 0o440);
+        }
     }
     let socket = world.path("notify");
     let systemd = UnixDatagram::bind(&socket).unwrap();

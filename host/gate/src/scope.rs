@@ -207,6 +207,24 @@ impl Scope {
         Ok(())
     }
 
+    /// What becomes of a run's changes, each as when and what.
+    #[must_use]
+    pub fn fate(&self) -> Vec<(&'static str, String)> {
+        let failing = match self.on_failure {
+            OnFailure::Revert => "its changes are undone at once",
+            OnFailure::Hold => "its changes stay, and a person decides",
+        };
+        let mut fate = vec![("if it fails", failing.to_owned())];
+        if let Some(after) = self.page_after {
+            fate.push(("then", format!("people are called {after:#} after its end, if its changes stand")));
+        }
+        if let Some(after) = self.restore_after {
+            let what = "unless a person extends the time";
+            fate.push(("then", format!("its changes are undone {after:#} after its end, {what}")));
+        }
+        fate
+    }
+
     /// The scope as TOML, every limit spelled out.
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
         toml::to_string(self)

@@ -17,7 +17,7 @@ use crate::plan::end;
 use crate::recover::{Recovered, in_doubt};
 use crate::revert::{Reopened, Reverted, reopen, revert_changes};
 use crate::time::second;
-use crate::{Class, Error, Host};
+use crate::{Error, Host};
 
 /// How long the host waits before it tries again to undo changes whose system failed. Twice as long each time.
 const PAUSE: SignedDuration = SignedDuration::from_mins(1);
@@ -143,8 +143,8 @@ async fn restore(host: &Host, run: RunId) -> Result<Option<Recovered>, Error> {
     };
     let (changes, tries) = match blocking(read) {
         Ok(read) => read,
-        // Nothing more is written about records that are not what was written.
-        Err(error) if matches!(error.class(), Class::Integrity) => return Err(error),
+        // Nothing more is written about records that are not what was written, nor into a journal that fails.
+        Err(error @ (Error::Journal(_) | Error::Check(_))) => return Err(error),
         Err(error) => {
             let tries = blocking(|| Ok::<_, Error>(tries(&host.journal.reader()?.run(&run)?) + 1))?;
             let due = Due { restore: next_try(tries, host.now()?), page: None };

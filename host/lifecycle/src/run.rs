@@ -175,11 +175,8 @@ impl Running {
             }
         };
         // What stands for a while only: nothing does if nothing was changed.
-        let due = if made(&gate)?.is_empty() {
-            Due::default()
-        } else {
-            due_at_first(&scope, state, host.journal.now()?)
-        };
+        let due =
+            if made(&gate)?.is_empty() { Due::default() } else { due_at_first(&scope, state, host.now()?) };
         end_with(&host, run, (state, due), detail, &consumed, output.clone(), own).await?;
         Ok(Finished { run, state, output, sealed, cause, reverted, consumed })
     }

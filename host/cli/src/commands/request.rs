@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use jiff::{SignedDuration, Timestamp};
 use remit_file::{FileError, Kind};
-use remit_gate::OnFailure;
 use remit_journal::Reader;
 use remit_lifecycle::{
     Asks, Does, Error, Home, Host, Hours, Power, Powers, RequestOptions, RequestState, RequestView, Rules,
@@ -346,20 +345,8 @@ fn print_powers(state: &RequestState, powers: &Powers) -> Result<(), Error> {
     let limits = serde_json::to_value(&powers.limits).map_err(Error::from)?;
     let limits: Vec<String> = limits.as_object().into_iter().flatten().map(limit).collect();
     say!("  {:<10} {}", "limits", print::word(&limits.join(", ")));
-    let failing = match state.request.scope.on_failure {
-        OnFailure::Revert => "its changes are undone at once",
-        OnFailure::Hold => "its changes stay, and a person decides",
-    };
-    say!("  {:<10} {failing}", "if it fails");
-    let scope = &state.request.scope;
-    if let Some(after) = scope.restore_after {
-        say!(
-            "  {:<10} its changes are undone {after:#} after its end, unless a person extends the time",
-            "then"
-        );
-    }
-    if let Some(after) = scope.page_after {
-        say!("  {:<10} people are called {after:#} after its end, if its changes stand", "then");
+    for (when, what) in state.request.scope.fate() {
+        say!("  {when:<10} {what}");
     }
     Ok(())
 }
