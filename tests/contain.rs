@@ -3,13 +3,14 @@
 
 mod common;
 
+use std::ffi::OsString;
 use std::fs;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::bao::Bao;
 use common::server::{Server, problem, signed};
-use common::{Ran, SECRET, World, scope};
+use common::{Ran, SECRET, World, finish, scope};
 use serde_json::{Value, json};
 
 /// The newest live run, with a state of its own.
@@ -125,7 +126,7 @@ fn a_person_extends_in_time_and_within_bounds() {
     let second = run.summary()["restore_at"].as_str().unwrap().to_owned();
     assert!(second > first, "{first} {second}");
     // What was signed elsewhere counts as well, once.
-    let mut sign = std::process::Command::new("openssl");
+    let mut sign = Command::new("openssl");
     sign.args(["dgst", "-sha256", "-sign", "alice.key", "-out", "order.sig", "order"]);
     assert!(sign.current_dir(world.dir.path()).status().unwrap().success());
     let submit = || world.remit(&["extend", &run.id, "--signed", "order"]);
@@ -360,4 +361,53 @@ fn it_holds_under_a_standing_scope_and_for_what_is_asked_for_instead() {
     assert!(Run { world: &world, id }.summary()["restore_at"].is_string());
     let instead = run("prod/other").exits(3).json();
     assert_eq!(instead["request"]["scope"]["restore_after"], "1h");
+}
+
+/// The library of `contain/clock.c`, in a world's folder, and the file that says how far the clock is ahead.
+fn clock(world: &World) -> [(&'static str, OsString); 2] {
+    let (library, file) = (world.path("clock.so"), world.path("clock"));
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/contain/clock.c");
+    let cc = Command::new("cc")
+        .args(["-shared", "-fPIC", "-O1", "-o"])
+        .arg(&library)
+        .args([source, "-ldl"])
+        .status();
+    assert!(cc.unwrap().success(), "a C compiler makes the clock");
+    fs::write(&file, "0").unwrap();
+    [("LD_PRELOAD", library.into()), ("REMIT_TEST_CLOCK", file.into())]
+}
+
+#[test]
+fn a_clock_that_is_set_back_does_not_postpone_it() {
+    let world = World::new();
+    let clock = clock(&world);
+    let environment: Vec<_> = clock.iter().map(|(name, value)| (*name, value.as_os_str())).collect();
+    let server = Server::with(&world, &environment);
+    let run = Run::of(&world, "restore_after = \"3s\"");
+    // Five hours back, for the server alone.
+    fs::write(world.path("clock"), "-18000").unwrap();
+    let limit = Instant::now() + Duration::from_secs(60);
+    while run.summary()["state"] != "reverted" {
+        assert!(Instant::now() < limit, "{}", run.summary());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(server.stop());
+    world.audit_is_sound();
+}
+
+#[test]
+fn hours_later_it_is_undone_before_its_undo_data_is_old() {
+    let world = World::new();
+    let clock = clock(&world);
+    let run = Run::of(&world, "restore_after = \"20h\"");
+    let later = |seconds: &str| {
+        fs::write(world.path("clock"), seconds).unwrap();
+        let mut command = world.command(&["recover", "--json"]);
+        command.envs(clock.iter().map(|(name, value)| (*name, value)));
+        finish(command, "").exits(0).json()
+    };
+    assert_eq!(later("71000"), json!([]));
+    let recovered = later("72100");
+    assert_eq!((&recovered[0]["run"], &recovered[0]["state"]), (&json!(run.id), &json!("reverted")));
+    world.audit_is_sound();
 }
