@@ -16,8 +16,8 @@ use remit_capability::fixture::Offline as _;
 use remit_gate::{Authority, Estate, Resource, Scope};
 use remit_journal::{RequestId, RunId};
 use remit_lifecycle::{
-    Decision, Error, Home, Host, InitOptions, InitPrincipal, Input, KeyHolder, RequestOptions, StandingScope,
-    Target, Under, Which, recover, rehearse,
+    ActionSelector, Decision, Error, Home, Host, InitOptions, InitPrincipal, Input, KeyHolder,
+    RequestOptions, StandingScope, Target, Under, recover, rehearse,
 };
 use remit_sandbox::Candidate;
 use remit_trust::principals::PrincipalKind;
@@ -413,7 +413,7 @@ impl House {
             version: "0.1.0".to_owned(),
         };
         let standing = StandingScope {
-            action: Which::Digest(action),
+            action: ActionSelector::Digest(action),
             hours: Vec::new(),
             runs_per_hour,
             changes_per_hour: 100,

@@ -5,7 +5,7 @@ use remit_policy::{PolicyAction, PolicyRequest};
 use remit_trust::dsse::Envelope;
 use remit_trust::{Digest, KeyId};
 
-use crate::authority::{Accepted, Identity, Order, Prepared, What, check_reason, digest_of, refused};
+use crate::authority::{Accepted, Identity, Order, OrderKind, Prepared, check_reason, digest_of, refused};
 use crate::host::blocking;
 use crate::{Error, Home, Host, RequestState, Rules};
 
@@ -45,7 +45,7 @@ impl Actor {
         reader: &Reader,
         run: Option<RunId>,
         action: PolicyAction,
-        is_this: impl FnOnce(&What) -> bool,
+        is_this: impl FnOnce(&OrderKind) -> bool,
     ) -> Result<CheckedActor, Error> {
         let Self::Principal(signed) = self else {
             if host.home.has_principals()? {
@@ -122,7 +122,7 @@ pub(crate) fn prepare_order(
     host: &Host,
     by: &KeyId,
     run: Option<RunId>,
-    (action, what): (PolicyAction, What),
+    (action, what): (PolicyAction, OrderKind),
     reason: &str,
 ) -> Result<Prepared<Order>, Error> {
     blocking(|| {

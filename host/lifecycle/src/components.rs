@@ -9,7 +9,7 @@ use remit_sandbox::{AdmissionError, Admitted, Candidate, Inspection, Sandbox};
 use remit_trust::Digest;
 
 use crate::claim::Claim;
-use crate::{Asks, Config, Error, Home, Host, Request};
+use crate::{Config, Error, Home, Host, Request, RequestedAuthority};
 
 /// The folder for components that are being received: for each a folder of its own, and a lock beside it.
 const RECEIVED: &str = "received";
@@ -48,7 +48,7 @@ impl Home {
     /// The action of a request for a run; none if its component is not kept here, or was changed.
     #[must_use]
     pub fn action_of(&self, request: &Request) -> Option<Candidate> {
-        let Asks::Run { action, .. } = &request.asks else { return None };
+        let RequestedAuthority::Run { action, .. } = &request.asks else { return None };
         kept(self, action.digest, |path| Ok(Candidate::find(path, self.open_cache().as_ref())?)).ok()
     }
 

@@ -9,7 +9,7 @@ use remit_policy::PolicyAction;
 use remit_trust::KeyId;
 
 use crate::actor::{Actor, prepare_order};
-use crate::authority::{Order, Prepared, What};
+use crate::authority::{Order, OrderKind, Prepared};
 use crate::changes::{changes, genuine};
 use crate::claim::Claim;
 use crate::host::blocking;
@@ -214,7 +214,7 @@ pub fn prepare_extend(
         let _claim = claim(host, run)?;
         check_extendable(host, run, until)
     })?;
-    prepare_order(host, by, Some(run), (PolicyAction::Revert, What::Extend { run, until }), reason)
+    prepare_order(host, by, Some(run), (PolicyAction::Revert, OrderKind::Extend { run, until }), reason)
 }
 
 /// Extends the time for which a run's changes may stand, by the order of a person. `reason` is that of an owner; a signed order
@@ -230,7 +230,7 @@ pub async fn extend(
     let _claim = blocking(|| claim(host, run))?;
     let by = blocking(|| {
         check_extendable(host, run, until)?;
-        let ordered = What::Extend { run, until };
+        let ordered = OrderKind::Extend { run, until };
         let reader = host.journal.reader()?;
         by.check(host, &reader, Some(run), PolicyAction::Revert, |what| *what == ordered)
     })?;

@@ -6,7 +6,7 @@ use remit_policy::PolicyAction;
 use remit_trust::KeyId;
 
 use crate::actor::{Actor, prepare_order};
-use crate::authority::{Order, Prepared, What};
+use crate::authority::{Order, OrderKind, Prepared};
 use crate::claim::Claim;
 use crate::host::blocking;
 use crate::{Error, Host};
@@ -49,7 +49,7 @@ pub fn prepare_expire_undo(
     if blocking(|| expirable(&*host.journal.reader()?, before))?.is_empty() {
         return Ok(None);
     }
-    let what = (PolicyAction::Resolve, What::ExpireUndo { ended_before: before });
+    let what = (PolicyAction::Resolve, OrderKind::ExpireUndo { ended_before: before });
     let rule = format!("older than {older_than:#}");
     prepare_order(host, by, None, what, reason.unwrap_or(&rule)).map(Some)
 }
@@ -68,7 +68,7 @@ pub async fn expire_undo(
     let (by, old) = blocking(|| {
         let reader = host.journal.reader()?;
         let by = by.check(host, &reader, None, PolicyAction::Resolve, |what| match what {
-            What::ExpireUndo { ended_before } => {
+            OrderKind::ExpireUndo { ended_before } => {
                 before = *ended_before;
                 true
             }

@@ -40,9 +40,9 @@ mod witness;
 
 pub use actor::Actor;
 pub use authority::{
-    Approval, Asks, Budget, Budgets, Document, Does, Ending, Given, Hours, Identity, Lacks, Order, Power,
-    Powers, Prepared, Request, RequestState, Rules, Session, StandingScope, Status, Trigger, What, Which,
-    budgets, check_authority, read_signed, waiting_for_room,
+    AccessKind, ActionSelector, Approval, Budget, Budgets, Document, Ending, Given, Hours, Identity,
+    MissingApprovals, Order, OrderKind, Power, Powers, Prepared, Request, RequestState, RequestedAuthority,
+    Rules, Session, StandingScope, Status, Trigger, budgets, check_authority, read_signed, waiting_for_room,
 };
 pub use class::Class;
 pub use components::install;
@@ -69,10 +69,10 @@ pub use run::{Finished, Started};
 pub use setup::Setup;
 pub use status::{Ends, Frozen, HostStatus, Open, frozen, status};
 pub use submit::{
-    Could, Decision, Explained, Needed, Ordered, RequestOptions, Said, Start, Target, accept_session, could,
-    differences, explain, orders, prepare_decision, prepare_freeze, prepare_review, prepare_revoke,
-    prepare_run_request, prepare_session, prepare_standing_request, prepare_start, submit_decision,
-    submit_order, submit_request, submit_request_once, submit_start, who_may_approve,
+    ApprovalState, Decision, Explained, Needed, Ordered, Permission, RequestOptions, Start, Target,
+    accept_session, could, differences, explain, orders, prepare_decision, prepare_freeze, prepare_review,
+    prepare_revoke, prepare_run_request, prepare_session, prepare_standing_request, prepare_start,
+    submit_decision, submit_order, submit_request, submit_request_once, submit_start, who_may_approve,
 };
 pub use time::{down_to, second};
 pub use timeline::{

@@ -12,7 +12,9 @@ use remit_policy::PolicyAction;
 use remit_trust::KeyId;
 
 use crate::actor::{Actor, prepare_order};
-use crate::authority::{Does, Order, Prepared, Request, RequestState, What, claimed, may_be_valid};
+use crate::authority::{
+    AccessKind, Order, OrderKind, Prepared, Request, RequestState, claimed, may_be_valid,
+};
 use crate::error::WITHHELD;
 use crate::host::blocking;
 use crate::{Error, Host};
@@ -111,7 +113,7 @@ pub fn prepare_give_up(
     reason: &str,
 ) -> Result<Option<Prepared<Order>>, Error> {
     let Some((record, _)) = blocking(|| first_waiting(host, name))? else { return Ok(None) };
-    let what = What::GiveUp { notifier: name.to_owned(), record };
+    let what = OrderKind::GiveUp { notifier: name.to_owned(), record };
     prepare_order(host, by, None, (PolicyAction::Review, what), reason).map(Some)
 }
 
@@ -120,7 +122,7 @@ pub fn prepare_give_up(
 pub async fn give_up(host: &Host, by: &Actor, name: &str) -> Result<Option<String>, Error> {
     let Some((record, id)) = blocking(|| first_waiting(host, name))? else { return Ok(None) };
     let by = blocking(|| {
-        let ordered = What::GiveUp { notifier: name.to_owned(), record };
+        let ordered = OrderKind::GiveUp { notifier: name.to_owned(), record };
         let reader = host.journal.reader()?;
         by.check(host, &reader, None, PolicyAction::Review, |what| *what == ordered)
     })?;
@@ -196,7 +198,7 @@ fn why_void<'a>(reader: &Reader, act: &Act, why: &'a str) -> Result<&'a str, Err
     let requested = acts.first().and_then(|(_, act)| act.event.statement());
     let request = requested.and_then(|statement| claimed::<Request>(&statement.document));
     let is_told = request.is_none_or(|(request, _)| {
-        request.powers().all.iter().any(|power| matches!(power.does, Does::Read | Does::Disclose))
+        request.powers().all.iter().any(|power| matches!(power.does, AccessKind::Read | AccessKind::Disclose))
     });
     Ok(if is_told { WITHHELD } else { why })
 }

@@ -11,7 +11,7 @@ use remit_trust::KeyId;
 use serde::Serialize;
 
 use crate::actor::{Actor, prepare_order};
-use crate::authority::{Order, Prepared, What};
+use crate::authority::{Order, OrderKind, Prepared};
 use crate::changes::{Change, changes, genuine};
 use crate::claim::Claim;
 use crate::contain::{contain, due_after_try, due_as_before, due_at_first, tries, was_tried};
@@ -198,8 +198,8 @@ struct Resolvable {
 }
 
 impl Resolvable {
-    fn order(&self, run: RunId, verdict: &Verdict) -> What {
-        What::Resolve { run, call: self.call, happened: verdict.happened }
+    fn order(&self, run: RunId, verdict: &Verdict) -> OrderKind {
+        OrderKind::Resolve { run, call: self.call, happened: verdict.happened }
     }
 }
 

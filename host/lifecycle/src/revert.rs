@@ -9,7 +9,7 @@ use remit_trust::KeyId;
 use serde::Serialize;
 
 use crate::actor::{Actor, CheckedActor, prepare_order};
-use crate::authority::{Order, Prepared, What};
+use crate::authority::{Order, OrderKind, Prepared};
 use crate::changes::{Change, changes, genuine};
 use crate::claim::Claim;
 use crate::contain::due_as_before;
@@ -192,7 +192,7 @@ pub fn prepare_revert(
         revertible(host, run)?;
         host.undo_gate(run)
     })?;
-    let what = (PolicyAction::Revert, What::Revert { run, keep_going });
+    let what = (PolicyAction::Revert, OrderKind::Revert { run, keep_going });
     prepare_order(host, by, Some(run), what, reason.unwrap_or("reverted by hand"))
 }
 
@@ -202,7 +202,7 @@ pub async fn revert(host: &Host, by: &Actor, run: RunId, keep_going: bool) -> Re
     let (changes, by) = blocking(|| {
         let changes = revertible(host, run)?;
         host.undo_gate(run)?;
-        let ordered = What::Revert { run, keep_going };
+        let ordered = OrderKind::Revert { run, keep_going };
         let reader = host.journal.reader()?;
         let by = by.check(host, &reader, Some(run), PolicyAction::Revert, |what| *what == ordered)?;
         Ok::<_, Error>((changes, by))

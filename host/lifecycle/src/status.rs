@@ -8,8 +8,8 @@ use serde::Serialize;
 use crate::authority::{may_be_valid, subject, unreviewed_runs};
 use crate::claim::Claim;
 use crate::{
-    Asks, Budgets, Error, Home, Lacks, RequestState, Rules, Status, budgets, waiting_for_room,
-    who_may_approve,
+    Budgets, Error, Home, MissingApprovals, RequestState, RequestedAuthority, Rules, Status, budgets,
+    waiting_for_room, who_may_approve,
 };
 
 /// A request for a run that ends within this time is reported.
@@ -201,8 +201,8 @@ impl HostStatus {
             let approvers: Vec<_> =
                 may_approve.iter().filter_map(|name| rules.principals.get(name)).map(subject).collect();
             let standing = match &state.request.asks {
-                Asks::Standing(standing) => Some(standing),
-                Asks::Run { .. } => None,
+                RequestedAuthority::Standing(standing) => Some(standing),
+                RequestedAuthority::Run { .. } => None,
             };
             let until = state.request.not_after;
             let soon = if standing.is_some() { SOON_STANDING } else { SOON };
@@ -218,7 +218,7 @@ impl HostStatus {
                 reason: state.request.reason.clone(),
                 since: state.request.not_before,
                 until,
-                needs: lacks.as_ref().map(Lacks::words).unwrap_or_default(),
+                needs: lacks.as_ref().map(MissingApprovals::words).unwrap_or_default(),
                 out_of_reach: lacks.is_some_and(|lacks| lacks.is_beyond(&approvers)),
                 may_approve,
                 may_start: state.request.triggers.clone(),

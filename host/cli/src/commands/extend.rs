@@ -2,7 +2,7 @@
 
 use clap::Args;
 use jiff::Timestamp;
-use remit_lifecycle::{ExtendedView, Home, What, prepare_extend, second};
+use remit_lifecycle::{ExtendedView, Home, OrderKind, prepare_extend, second};
 
 use super::common::{Done, open, usage};
 use super::signing::{Signing, SigningResult};
@@ -52,7 +52,9 @@ impl Extend {
         let again = format!("remit extend {run}");
         let mut until = asked.unwrap_or_default();
         let is_it = |what: &_| match what {
-            What::Extend { run: of, until: to } if *of == run && asked.is_none_or(|asked| asked == *to) => {
+            OrderKind::Extend { run: of, until: to }
+                if *of == run && asked.is_none_or(|asked| asked == *to) =>
+            {
                 until = *to;
                 true
             }

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use jiff::SignedDuration;
-use remit_lifecycle::{Home, What, expire_undo, prepare_expire_undo};
+use remit_lifecycle::{Home, OrderKind, expire_undo, prepare_expire_undo};
 
 use super::common::Done;
 use super::signing::{Signing, SigningResult};
@@ -53,7 +53,7 @@ impl Journal {
                     Some(age) => prepare_expire_undo(&host, by, age, reason.as_deref()),
                     None => Ok(None),
                 };
-                let is_it = |what: &_| matches!(what, What::ExpireUndo { .. });
+                let is_it = |what: &_| matches!(what, OrderKind::ExpireUndo { .. });
                 let again = "remit journal expire-undo";
                 let expired = match signing.actor(&host, again, prepare, is_it).await? {
                     SigningResult::Signed(by) => expire_undo(&host, &by, older_than).await?,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
-use remit_lifecycle::{Home, What, expire, give_up, notify, prepare_give_up};
+use remit_lifecycle::{Home, OrderKind, expire, give_up, notify, prepare_give_up};
 
 use super::common::{Done, open};
 use super::signing::{Signing, SigningResult};
@@ -39,7 +39,7 @@ impl Notify {
         if let Some(name) = &self.give_up {
             let reason = self.reason.as_deref().unwrap_or_default();
             let prepare = async |by: &_| prepare_give_up(&host, by, name, reason);
-            let is_it = |what: &_| matches!(what, What::GiveUp { notifier, .. } if notifier == name);
+            let is_it = |what: &_| matches!(what, OrderKind::GiveUp { notifier, .. } if notifier == name);
             let again = format!("remit notify --give-up {name}");
             let given_up = match self.signing.actor(&host, &again, prepare, is_it).await? {
                 SigningResult::Signed(by) => give_up(&host, &by, name).await?,

@@ -1,7 +1,7 @@
 //! `remit recover` and `remit resolve`.
 
 use clap::{ArgGroup, Args};
-use remit_lifecycle::{Home, Recovered, Verdict, What, prepare_resolve};
+use remit_lifecycle::{Home, OrderKind, Recovered, Verdict, prepare_resolve};
 
 use super::common::{Done, open};
 use super::recovery::{stuck, warn};
@@ -84,7 +84,7 @@ impl Resolve {
         let chosen = call.map(|call| format!(" --call {call}")).unwrap_or_default();
         let again = format!("remit resolve {run} {said}{chosen}");
         let is_it = |what: &_| match what {
-            What::Resolve { run: of, call: about, happened: says } => {
+            OrderKind::Resolve { run: of, call: about, happened: says } => {
                 *of == run && call.is_none_or(|call| call == *about) && *says == happened
             }
             _ => false,

@@ -8,8 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use remit_file::{FileError, Kind};
 use remit_journal::Reader;
 use remit_lifecycle::{
-    Asks, Does, Error, Home, Host, Hours, Power, Powers, RequestOptions, RequestState, RequestView, Rules,
-    StandingScope, Status, Which, differences, prepare_run_request, prepare_standing_request, submit_request,
+    AccessKind, ActionSelector, Error, Home, Host, Hours, Power, Powers, RequestOptions, RequestState,
+    RequestView, RequestedAuthority, Rules, StandingScope, Status, differences, prepare_run_request,
+    prepare_standing_request, submit_request,
 };
 use serde_json::Value;
 
@@ -161,7 +162,7 @@ impl Make {
         };
         let standing = match &candidate {
             Some(candidate) if self.standing => Some(StandingScope {
-                action: Which::of(&host.setup()?.publishers, candidate, self.versions.as_ref())?,
+                action: ActionSelector::of(&host.setup()?.publishers, candidate, self.versions.as_ref())?,
                 hours: self.hours.clone(),
                 runs_per_hour: self.runs_per_hour,
                 changes_per_hour: self.changes_per_hour,
@@ -228,22 +229,22 @@ fn show(reader: &Reader, rules: &Rules, state: &RequestState, as_json: bool) -> 
         .map_or("no principal any more".to_owned(), |p| p.kind.to_string());
     let row = |name: &str, text: &str| say!("  {name:<10} {}", print::word(text));
     let digest = match &request.asks {
-        Asks::Run { action, .. } => format!("  {}", action.digest.short()),
-        Asks::Standing(_) => "  whenever needed (standing)".to_owned(),
+        RequestedAuthority::Run { action, .. } => format!("  {}", action.digest.short()),
+        RequestedAuthority::Standing(_) => "  whenever needed (standing)".to_owned(),
     };
     row("action", &format!("{}{digest}", request.action_words()));
     row("asked by", &format!("{} ({kind}): {}", request.requester, request.reason));
     if let Some(incident) = &request.incident {
         row("incident", incident);
     }
-    if let Asks::Run { input, .. } = &request.asks {
+    if let RequestedAuthority::Run { input, .. } = &request.asks {
         row("input", &input.to_string());
     }
     let powers = request.powers();
     for line in reach(state, &powers) {
         row(line.0, &line.1);
     }
-    if let Asks::Standing(standing) = &request.asks {
+    if let RequestedAuthority::Standing(standing) = &request.asks {
         let hours: Vec<String> = standing.hours.iter().map(Hours::words).collect();
         row("hours", &if hours.is_empty() { "always".to_owned() } else { hours.join(", ") });
         row(
@@ -294,7 +295,7 @@ pub(super) fn headline(status: &Status) -> String {
 
 /// Rows about what the request could change, and which changes cannot be undone.
 fn reach(state: &RequestState, powers: &Powers) -> Vec<(&'static str, String)> {
-    let most = |power: &&Power| matches!(power.does, Does::Change | Does::Irrevocable);
+    let most = |power: &&Power| matches!(power.does, AccessKind::Change | AccessKind::Irrevocable);
     let open = powers.unused().filter(most).map(|power| power.at_most).max();
     let changes = match (state.request.plan(), open) {
         (None, None) => "nothing".to_owned(),
@@ -316,7 +317,7 @@ fn reach(state: &RequestState, powers: &Powers) -> Vec<(&'static str, String)> {
     let touched: BTreeSet<&str> = powers
         .all
         .iter()
-        .filter(|power| !matches!(power.does, Does::Observe | Does::Read))
+        .filter(|power| !matches!(power.does, AccessKind::Observe | AccessKind::Read))
         .map(|power| power.resource.as_str())
         .collect();
     let touches = if touched.is_empty() {

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use remit_journal::{RunState, UndoResult};
-use remit_lifecycle::{Home, Reverted, What, prepare_revert, preview_revert, undo_words};
+use remit_lifecycle::{Home, OrderKind, Reverted, prepare_revert, preview_revert, undo_words};
 
 use super::common::{Done, open};
 use super::listing::called;
@@ -43,7 +43,7 @@ impl Revert {
             let keep_going = self.keep_going;
             let prepare = async |by: &_| prepare_revert(&host, by, run, keep_going, self.reason.as_deref());
             let again = format!("remit revert {run}{}", if keep_going { " --keep-going" } else { "" });
-            let is_it = |what: &_| *what == What::Revert { run, keep_going };
+            let is_it = |what: &_| *what == OrderKind::Revert { run, keep_going };
             let SigningResult::Signed(by) = self.signing.actor(&host, &again, prepare, is_it).await? else {
                 return Ok(0);
             };

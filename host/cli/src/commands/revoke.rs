@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use remit_journal::{Reader, RunId};
 use remit_lifecycle::{
-    FrozenView, Home, ReviewedView, RevokedView, Rules, Target, What as Order, prepare_freeze,
+    FrozenView, Home, OrderKind as Order, ReviewedView, RevokedView, Rules, Target, prepare_freeze,
     prepare_review, prepare_revoke, submit_order,
 };
 use remit_trust::Digest;

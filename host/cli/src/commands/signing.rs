@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use remit_file::{Kind, Wrote};
-use remit_lifecycle::{Actor, Document, Error, Host, KeyHolder, Order, Prepared, What, read_signed};
+use remit_lifecycle::{Actor, Document, Error, Host, KeyHolder, Order, OrderKind, Prepared, read_signed};
 use remit_trust::dsse::Envelope;
 use remit_trust::{Key as KeyFile, KeyId, Signer};
 
@@ -101,7 +101,7 @@ impl Signing {
         host: &Host,
         again: &str,
         prepare: impl AsyncFnOnce(&KeyId) -> Result<P, Error>,
-        is_it: impl FnOnce(&What) -> bool,
+        is_it: impl FnOnce(&OrderKind) -> bool,
     ) -> Done<SigningResult<Actor>> {
         if host.home.has_principals()? {
             return Ok(match self.mode(host)?.order(host, again, prepare, is_it).await? {
@@ -167,7 +167,7 @@ impl Mode<'_> {
         host: &Host,
         again: &str,
         prepare: impl AsyncFnOnce(&KeyId) -> Result<P, Error>,
-        is_it: impl FnOnce(&What) -> bool,
+        is_it: impl FnOnce(&OrderKind) -> bool,
     ) -> Done<SigningResult> {
         let is_it = |signed: &Order| {
             if is_it(&signed.order) { Ok(()) } else { Err("it orders something else".to_owned()) }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::rules::subject;
 use super::spent::{Counted, HOUR, spent, with_spent};
-use super::{Asks, Request, RequestState, Rules, StandingScope};
+use super::{Request, RequestState, RequestedAuthority, Rules, StandingScope};
 use crate::Error;
 use crate::time::second;
 
@@ -194,7 +194,7 @@ pub(crate) fn waits(
 
 /// For each principal that may start an approved request, the budget in the policies that prevents it now, in words.
 pub fn waiting_for_room(reader: &Reader, rules: &Rules, state: &RequestState) -> Result<Vec<String>, Error> {
-    if state.request.break_glass || matches!(state.request.asks, Asks::Standing(_)) {
+    if state.request.break_glass || matches!(state.request.asks, RequestedAuthority::Standing(_)) {
         return Ok(Vec::new());
     }
     let waits = waits(reader, rules, &state.request, &state.policy_request, &state.approvers())?;

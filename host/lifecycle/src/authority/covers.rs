@@ -2,16 +2,20 @@
 
 use remit_journal::ActionRef;
 
-use super::Which;
+use super::ActionSelector;
 
 /// Whether a standing scope is for this action; if not, why. `publisher` is the id of the key that signed the action.
-pub(crate) fn covers(which: &Which, action: &ActionRef, publisher: Option<&str>) -> Result<(), String> {
+pub(crate) fn covers(
+    which: &ActionSelector,
+    action: &ActionRef,
+    publisher: Option<&str>,
+) -> Result<(), String> {
     match which {
-        Which::Digest(wanted) if wanted.digest == action.digest => Ok(()),
-        Which::Digest(wanted) => {
+        ActionSelector::Digest(wanted) if wanted.digest == action.digest => Ok(()),
+        ActionSelector::Digest(wanted) => {
             Err(format!("it is for {} {} ({})", wanted.name, wanted.version, wanted.digest))
         }
-        Which::Published { publisher: wanted, name, versions } => {
+        ActionSelector::Published { publisher: wanted, name, versions } => {
             let version = semver::Version::parse(&action.version).ok();
             let same = publisher == Some(wanted)
                 && action.name == *name

@@ -81,7 +81,7 @@ pub struct Request {
     /// The name of the principal that makes the request.
     pub requester: String,
     /// The authority that is asked for: for one run, or for a standing scope.
-    pub asks: Asks,
+    pub asks: RequestedAuthority,
     /// What the action may touch.
     pub scope: Scope,
     /// Why the requester needs it, in their own words.
@@ -106,7 +106,7 @@ pub struct Request {
 /// What kind of authority is asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Asks {
+pub enum RequestedAuthority {
     /// To run this action with this input.
     Run {
         /// The action that is to run, with the digest of its component.
@@ -125,7 +125,7 @@ pub enum Asks {
 #[serde(deny_unknown_fields)]
 pub struct StandingScope {
     /// The action that may run, or which versions of it.
-    pub action: Which,
+    pub action: ActionSelector,
     /// The times of day, in UTC, at which runs may start; empty if they may start at any time.
     pub hours: Vec<Hours>,
     /// How many runs may start within an hour.
@@ -137,7 +137,7 @@ pub struct StandingScope {
 /// Which action a standing scope is for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Which {
+pub enum ActionSelector {
     /// Exactly the action with this digest.
     Digest(ActionRef),
     /// Any that this publisher signed under this name and a version in this range.
@@ -151,7 +151,7 @@ pub enum Which {
     },
 }
 
-impl Which {
+impl ActionSelector {
     /// This action alone; or, with a range of versions, each that its publisher signs under its name.
     pub fn of(
         publishers: &Publishers,
@@ -233,13 +233,13 @@ pub struct Order {
     /// Why the order is given, in the principal's own words.
     pub reason: String,
     /// What is ordered.
-    pub order: What,
+    pub order: OrderKind,
 }
 
 /// What an [`Order`] orders.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum What {
+pub enum OrderKind {
     /// Revoke authority that depends on any of these.
     Revoke(Vec<Revocation>),
     /// Freeze the host: runs stop at their next call, and no run can start.
@@ -344,11 +344,16 @@ impl Request {
     #[must_use]
     pub fn action_words(&self) -> String {
         match &self.asks {
-            Asks::Run { action, .. }
-            | Asks::Standing(StandingScope { action: Which::Digest(action), .. }) => {
+            RequestedAuthority::Run { action, .. }
+            | RequestedAuthority::Standing(StandingScope {
+                action: ActionSelector::Digest(action), ..
+            }) => {
                 format!("{} {}", action.name, action.version)
             }
-            Asks::Standing(StandingScope { action: Which::Published { name, versions, .. }, .. }) => {
+            RequestedAuthority::Standing(StandingScope {
+                action: ActionSelector::Published { name, versions, .. },
+                ..
+            }) => {
                 format!("{name} {versions}")
             }
         }
@@ -358,9 +363,14 @@ impl Request {
     #[must_use]
     pub fn action_name(&self) -> &str {
         match &self.asks {
-            Asks::Run { action, .. }
-            | Asks::Standing(StandingScope { action: Which::Digest(action), .. }) => &action.name,
-            Asks::Standing(StandingScope { action: Which::Published { name, .. }, .. }) => name,
+            RequestedAuthority::Run { action, .. }
+            | RequestedAuthority::Standing(StandingScope {
+                action: ActionSelector::Digest(action), ..
+            }) => &action.name,
+            RequestedAuthority::Standing(StandingScope {
+                action: ActionSelector::Published { name, .. },
+                ..
+            }) => name,
         }
     }
 
@@ -387,8 +397,8 @@ impl Request {
     #[must_use]
     pub fn plan(&self) -> Option<&Plan> {
         match &self.asks {
-            Asks::Run { plan, .. } => plan.as_ref(),
-            Asks::Standing(_) => None,
+            RequestedAuthority::Run { plan, .. } => plan.as_ref(),
+            RequestedAuthority::Standing(_) => None,
         }
     }
 }

@@ -20,7 +20,10 @@ mod unreviewed;
 pub use budget::{Budget, Budgets, budgets, waiting_for_room};
 pub(crate) use budget::{Room, has_room, room_by_policies, waits};
 pub(crate) use covers::covers;
-pub use documents::{Approval, Asks, Document, Order, Request, Session, StandingScope, Trigger, What, Which};
+pub use documents::{
+    ActionSelector, Approval, Document, Order, OrderKind, Request, RequestedAuthority, Session,
+    StandingScope, Trigger,
+};
 pub(crate) use documents::{MAX_STANDING, MAX_TTL, claimed, may_be_valid};
 pub(crate) use grant::{Grant, grant};
 pub use hours::Hours;
@@ -30,9 +33,9 @@ pub(crate) use policy_request::{
     policy_request, policy_request_of_rehearsal, policy_request_of_standing_run, policy_request_of_start,
 };
 pub(crate) use powers::kinds;
-pub use powers::{Does, Power, Powers};
+pub use powers::{AccessKind, Power, Powers};
 pub use proof::check_authority;
-pub use request_state::{Given, Lacks, RequestState, Status};
+pub use request_state::{Given, MissingApprovals, RequestState, Status};
 pub use rules::Rules;
 pub(crate) use rules::subject;
 pub use sign_rules::Ending;

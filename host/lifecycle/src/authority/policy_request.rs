@@ -5,27 +5,27 @@ use remit_gate::{Plan, Scope, Step};
 use remit_journal::{ActionRef, Reader};
 use remit_policy::{PolicyRequest, Subject};
 
-use super::powers::{Does, Powers};
+use super::powers::{AccessKind, Powers};
 use super::rules::subject;
 use super::spent::{spent, spent_by_prefix};
-use super::{Asks, Identity, Request, Rules, StandingScope, Which};
+use super::{ActionSelector, Identity, Request, RequestedAuthority, Rules, StandingScope};
 use crate::Error;
 
 /// Fills in what the powers are to policies. The other facts stay as they are in `request`.
 fn with_powers(powers: &Powers, request: PolicyRequest) -> PolicyRequest {
     PolicyRequest {
         has_plan: powers.planned,
-        observe: powers.count(|does| matches!(does, Does::Observe | Does::Read)),
-        content: powers.count(|does| does == Does::Read),
-        change: powers.count(|does| does == Does::Change),
-        irrevocable: powers.count(|does| does == Does::Irrevocable),
-        disclose: powers.count(|does| does == Does::Disclose),
+        observe: powers.count(|does| matches!(does, AccessKind::Observe | AccessKind::Read)),
+        content: powers.count(|does| does == AccessKind::Read),
+        change: powers.count(|does| does == AccessKind::Change),
+        irrevocable: powers.count(|does| does == AccessKind::Irrevocable),
+        disclose: powers.count(|does| does == AccessKind::Disclose),
         changes: powers.changes(),
-        may_observe: powers.on(Does::Observe),
-        may_read: powers.on(Does::Read),
-        may_change: powers.on(Does::Change),
-        may_destroy: powers.on(Does::Irrevocable),
-        may_disclose: powers.on(Does::Disclose),
+        may_observe: powers.on(AccessKind::Observe),
+        may_read: powers.on(AccessKind::Read),
+        may_change: powers.on(AccessKind::Change),
+        may_destroy: powers.on(AccessKind::Irrevocable),
+        may_disclose: powers.on(AccessKind::Disclose),
         ..request
     }
 }
@@ -43,12 +43,14 @@ pub(crate) fn policy_request(
         subject,
     );
     let (action_name, action_version, action_digest) = match &request.asks {
-        Asks::Run { action, .. } | Asks::Standing(StandingScope { action: Which::Digest(action), .. }) => {
+        RequestedAuthority::Run { action, .. }
+        | RequestedAuthority::Standing(StandingScope { action: ActionSelector::Digest(action), .. }) => {
             (action.name.clone(), action.version.clone(), action.digest.to_string())
         }
-        Asks::Standing(StandingScope { action: Which::Published { name, versions, .. }, .. }) => {
-            (name.clone(), versions.to_string(), String::new())
-        }
+        RequestedAuthority::Standing(StandingScope {
+            action: ActionSelector::Published { name, versions, .. },
+            ..
+        }) => (name.clone(), versions.to_string(), String::new()),
     };
     let (spent_by_requester, spent_by_action, spent_by_prefix) = spent(reader, |spent| {
         let by_requester = spent.by_principal(&request.requester);
@@ -64,7 +66,7 @@ pub(crate) fn policy_request(
         action_digest,
         incident: request.incident.clone(),
         environment: rules.environment.clone(),
-        standing: matches!(request.asks, Asks::Standing(_)),
+        standing: matches!(request.asks, RequestedAuthority::Standing(_)),
         break_glass: request.break_glass,
         ttl_seconds: request.not_after.duration_since(request.not_before).as_secs().unsigned_abs(),
         restore_after_seconds: request.scope.restore_after.map(|after| after.as_secs().unsigned_abs()),

@@ -11,7 +11,7 @@ use serde::Serialize;
 /// What a power does, the least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Does {
+pub enum AccessKind {
     /// Reads metadata, such as whether a file exists.
     Observe,
     /// Reads content, such as a file's.
@@ -24,7 +24,7 @@ pub enum Does {
     Disclose,
 }
 
-impl Does {
+impl AccessKind {
     fn of(step: &Step) -> Self {
         match step.effect {
             Effect::Observe if step.content => Self::Read,
@@ -45,7 +45,7 @@ impl Does {
     }
 }
 
-impl fmt::Display for Does {
+impl fmt::Display for AccessKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Observe => "observe",
@@ -61,7 +61,7 @@ impl fmt::Display for Does {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Power {
     /// The kind of access.
-    pub does: Does,
+    pub does: AccessKind,
     /// The interface that gives it: `remit:secrets/rotate`.
     pub capability: String,
     /// The resources that it covers.
@@ -90,30 +90,30 @@ pub(crate) fn kinds() -> BTreeSet<&'static str> {
 
 /// What a rule of a scope gives on each of its resources. An interface that this host does not know counts as one that can
 /// do everything that the rule accepts, because a later host may know it.
-fn gives(allow: &Allow) -> BTreeSet<Does> {
+fn gives(allow: &Allow) -> BTreeSet<AccessKind> {
     let (name, _) = allow.interface();
     let Some(interface) = granted().find(|interface| interface.name == name) else {
-        let accepted = [(allow.irrevocable, Does::Irrevocable), (allow.disclose, Does::Disclose)];
+        let accepted = [(allow.irrevocable, AccessKind::Irrevocable), (allow.disclose, AccessKind::Disclose)];
         let accepted = accepted.into_iter().filter(|(accepts, _)| *accepts).map(|(_, does)| does);
-        return [Does::Read, Does::Change].into_iter().chain(accepted).collect();
+        return [AccessKind::Read, AccessKind::Change].into_iter().chain(accepted).collect();
     };
     let mut all = BTreeSet::new();
     for operation in interface.operations {
         match operation.effect {
-            Effect::Observe if operation.content => all.extend([Does::Observe, Does::Read]),
-            Effect::Observe => all.extend([Does::Observe]),
+            Effect::Observe if operation.content => all.extend([AccessKind::Observe, AccessKind::Read]),
+            Effect::Observe => all.extend([AccessKind::Observe]),
             Effect::Change => {
-                all.insert(Does::Change);
+                all.insert(AccessKind::Change);
                 // A change whose prior state cannot be recorded is irrevocable.
-                all.extend(allow.irrevocable.then_some(Does::Irrevocable));
+                all.extend(allow.irrevocable.then_some(AccessKind::Irrevocable));
             }
-            Effect::Irrevocable => all.extend(allow.irrevocable.then_some(Does::Irrevocable)),
-            Effect::Disclose => all.extend(allow.disclose.then_some(Does::Disclose)),
+            Effect::Irrevocable => all.extend(allow.irrevocable.then_some(AccessKind::Irrevocable)),
+            Effect::Disclose => all.extend(allow.disclose.then_some(AccessKind::Disclose)),
         }
     }
     // Each of the other powers includes observing.
     if all.len() > 1 {
-        all.remove(&Does::Observe);
+        all.remove(&AccessKind::Observe);
     }
     all
 }
@@ -124,12 +124,12 @@ fn exactly(step: &Step) -> Pattern {
     Pattern::new(step.resource.as_str()).expect("a canonical resource is a pattern")
 }
 
-type Steps = BTreeMap<(Does, String, Pattern), u64>;
+type Steps = BTreeMap<(AccessKind, String, Pattern), u64>;
 
 fn steps(plan: Option<&Plan>) -> Steps {
     let mut all = Steps::new();
     for step in plan.into_iter().flat_map(|plan| &plan.steps) {
-        *all.entry((Does::of(step), step.interface().to_owned(), exactly(step))).or_default() += 1;
+        *all.entry((AccessKind::of(step), step.interface().to_owned(), exactly(step))).or_default() += 1;
     }
     all
 }
@@ -158,13 +158,13 @@ impl Powers {
             all.retain(|does| !does.changes());
             // What changes or discloses is one to look by, and so is a rule that accepts too little for a run.
             if !reads || all.is_empty() {
-                all.insert(Does::Observe);
+                all.insert(AccessKind::Observe);
             }
             all
         })
     }
 
-    fn union(plan: Option<&Plan>, scope: &Scope, gives: impl Fn(&Allow) -> BTreeSet<Does>) -> Self {
+    fn union(plan: Option<&Plan>, scope: &Scope, gives: impl Fn(&Allow) -> BTreeSet<AccessKind>) -> Self {
         let mut all = steps(plan);
         for allow in &scope.allow {
             for does in gives(allow) {
@@ -172,13 +172,17 @@ impl Powers {
                     let key = |does| (does, allow.interface().0.to_owned(), resource.clone());
                     // The rule for an irrevocable change of the plan also gives the change itself, which is no more power.
                     let more = match does {
-                        Does::Observe => {
-                            [Does::Read, Does::Change, Does::Irrevocable, Does::Disclose].as_slice()
-                        }
-                        Does::Change => &[Does::Irrevocable],
+                        AccessKind::Observe => [
+                            AccessKind::Read,
+                            AccessKind::Change,
+                            AccessKind::Irrevocable,
+                            AccessKind::Disclose,
+                        ]
+                        .as_slice(),
+                        AccessKind::Change => &[AccessKind::Irrevocable],
                         _ => &[],
                     };
-                    let used = |does: &Does| all.get(&key(*does)).is_some_and(|steps| *steps > 0);
+                    let used = |does: &AccessKind| all.get(&key(*does)).is_some_and(|steps| *steps > 0);
                     if !more.iter().any(used) {
                         all.entry(key(does)).or_default();
                     }
@@ -200,7 +204,7 @@ impl Powers {
     }
 
     /// The resources on which a run may do this.
-    pub(crate) fn on(&self, does: Does) -> BTreeSet<Pattern> {
+    pub(crate) fn on(&self, does: AccessKind) -> BTreeSet<Pattern> {
         self.all.iter().filter(|power| power.does == does).map(|power| power.resource.clone()).collect()
     }
 
@@ -211,7 +215,7 @@ impl Powers {
 
     /// How often a run may use these powers: as often as the plan does, or as the limits allow if the plan does not use one of
     /// them.
-    pub(crate) fn count(&self, is: impl Fn(Does) -> bool) -> u64 {
+    pub(crate) fn count(&self, is: impl Fn(AccessKind) -> bool) -> u64 {
         let these = || self.all.iter().filter(|power| is(power.does));
         let planned: u64 = these().map(|power| power.steps).sum();
         let unused = these().filter(|power| power.steps == 0).map(|power| power.at_most).max();
@@ -220,7 +224,7 @@ impl Powers {
 
     /// How many changes a run can make, revertible and irrevocable together.
     pub(crate) fn changes(&self) -> u64 {
-        self.count(Does::changes)
+        self.count(AccessKind::changes)
     }
 }
 
@@ -280,10 +284,10 @@ mod tests {
         plan.steps.push(step("remit:files/read.read", Effect::Observe, "file:etc/app"));
         let powers = Powers::of(Some(&plan), &plan.least_scope());
         assert_eq!(powers.unused().count(), 0, "{:?}", words(&powers));
-        assert_eq!((powers.changes(), powers.count(|does| does == Does::Change)), (3, 2));
-        assert_eq!(powers.count(|does| does == Does::Irrevocable), 1);
-        assert_eq!(powers.count(|does| does == Does::Disclose), 1);
-        assert_eq!(powers.count(Does::reads), 3);
+        assert_eq!((powers.changes(), powers.count(|does| does == AccessKind::Change)), (3, 2));
+        assert_eq!(powers.count(|does| does == AccessKind::Irrevocable), 1);
+        assert_eq!(powers.count(|does| does == AccessKind::Disclose), 1);
+        assert_eq!(powers.count(AccessKind::reads), 3);
     }
 
     #[test]
@@ -357,8 +361,8 @@ mod tests {
                 words(&powers).into_iter().filter(|words| words.ends_with(" 0")).collect();
             assert_eq!(found, unused, "{more}");
             assert_eq!(powers.changes(), changes, "{more}");
-            assert_eq!(powers.count(|does| does == Does::Irrevocable), irrevocable, "{more}");
-            assert_eq!(powers.count(|does| does == Does::Disclose), disclose, "{more}");
+            assert_eq!(powers.count(|does| does == AccessKind::Irrevocable), irrevocable, "{more}");
+            assert_eq!(powers.count(|does| does == AccessKind::Disclose), disclose, "{more}");
             // A run is bound by its plan, but for what it looks at.
             let run = Powers::of_run(&plan, &scope(&format!("{limits}{least}{more}")));
             assert_eq!(run.changes(), 1, "{more}");
@@ -374,11 +378,11 @@ mod tests {
             + &rule("remit:secrets/destroy", "secret:dev/old", "irrevocable = true");
         let powers = Powers::of(None, &scope(&text));
         assert!(!powers.planned && powers.unused().count() == 2);
-        assert_eq!((powers.changes(), powers.count(|does| does == Does::Irrevocable)), (4, 4));
-        assert_eq!(powers.on(Does::Change), BTreeSet::from([Pattern::new("secret:dev/*").unwrap()]));
+        assert_eq!((powers.changes(), powers.count(|does| does == AccessKind::Irrevocable)), (4, 4));
+        assert_eq!(powers.on(AccessKind::Change), BTreeSet::from([Pattern::new("secret:dev/*").unwrap()]));
         assert_eq!(powers.touches().len(), 2);
         let looks = Powers::of(None, &scope(&rule("remit:secrets/inspect", "secret:**", "")));
-        assert_eq!((looks.changes(), looks.touches().len(), looks.count(Does::reads)), (0, 0, 1_000));
+        assert_eq!((looks.changes(), looks.touches().len(), looks.count(AccessKind::reads)), (0, 0, 1_000));
         // One that may change nothing at all by its limit is still shown as what its rules say.
         let none = Powers::of(
             None,
@@ -394,8 +398,11 @@ mod tests {
             + &rule("remit:files/write", "file:etc/**", "");
         let powers = Powers::of_rehearsal(&scope(&text));
         let reveals = powers.all.iter().filter(|power| power.capability == "remit:secrets/reveal");
-        assert_eq!(reveals.map(|power| power.does).collect::<Vec<_>>(), [Does::Observe, Does::Disclose]);
-        assert_eq!(powers.all.iter().filter(|power| power.does == Does::Observe).count(), 3);
+        assert_eq!(
+            reveals.map(|power| power.does).collect::<Vec<_>>(),
+            [AccessKind::Observe, AccessKind::Disclose]
+        );
+        assert_eq!(powers.all.iter().filter(|power| power.does == AccessKind::Observe).count(), 3);
         assert_eq!((powers.all.len(), powers.changes()), (4, 0), "{:?}", words(&powers));
         let read = Powers::of_rehearsal(&scope(&rule("remit:files/read", "file:etc/**", "")));
         assert_eq!(words(&read), ["read content remit:files/read file:etc/** 0"]);

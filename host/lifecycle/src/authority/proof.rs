@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::covers::covers;
 use super::documents::{Approval, open};
-use super::{Asks, Request, StandingScope, Trigger};
+use super::{Request, RequestedAuthority, StandingScope, Trigger};
 use crate::Error;
 
 /// Checks that a proven run acted under a request that the holder of the key file `approver` approved, and stayed within it:
@@ -89,7 +89,7 @@ impl Ran<'_> {
         }
         self.is_within_scope(&scope)?;
         match &request.asks {
-            Asks::Run { action, input, plan } => {
+            RequestedAuthority::Run { action, input, plan } => {
                 let input = crate::Input::of(input).map_err(|error| error.to_string())?;
                 if action.digest != self.started.action.digest || input.digest() != self.started.input_digest
                 {
@@ -100,7 +100,9 @@ impl Ran<'_> {
                 }
                 plan.as_ref().map_or(Ok(()), |plan| self.follows_plan(plan))
             }
-            Asks::Standing(standing) => self.is_within_standing(standing, &request.scope, &scope),
+            RequestedAuthority::Standing(standing) => {
+                self.is_within_standing(standing, &request.scope, &scope)
+            }
         }
     }
 

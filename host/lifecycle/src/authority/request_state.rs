@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::documents::{Approval, open};
 use super::rules::{break_glass, subject};
-use super::{Asks, Request, Rules, policy_request};
+use super::{Request, RequestedAuthority, Rules, policy_request};
 use crate::Error;
 
 /// A request with a valid signature, and its approvals that have one.
@@ -52,12 +52,12 @@ pub struct Given {
 
 /// The approvals that a request still needs.
 #[derive(Clone, Debug)]
-pub struct Lacks {
+pub struct MissingApprovals {
     /// Each requirement of a policy, and how many approvals are missing for it.
     pub needs: Vec<(Need, usize)>,
 }
 
-impl Lacks {
+impl MissingApprovals {
     /// Each missing approval in words: `1 more of 2 humans (policy two)`.
     #[must_use]
     pub fn words(&self) -> Vec<String> {
@@ -76,7 +76,7 @@ impl Lacks {
 #[derive(Clone, Debug)]
 pub enum Status {
     /// Approvals are missing: these.
-    Waiting(Lacks),
+    Waiting(MissingApprovals),
     /// It has every approval that it needs, and runs can start under it.
     Approved,
     /// As many runs as it allows have started.
@@ -241,7 +241,7 @@ impl RequestState {
             Basis::Principal(self.request.requester.clone()),
             Basis::Key(self.key.to_string()),
         ];
-        if let Asks::Run { action, .. } = &self.request.asks {
+        if let RequestedAuthority::Run { action, .. } = &self.request.asks {
             bases.push(Basis::Action(action.digest.to_string()));
         }
         bases.into_iter().map(|basis| RestsOn { basis, since: self.seq }).collect()
@@ -296,7 +296,7 @@ impl RequestState {
     }
 
     /// Which approvals it needs, and how many of each are missing.
-    pub fn needs(&self, rules: &Rules) -> Result<Lacks, String> {
+    pub fn needs(&self, rules: &Rules) -> Result<MissingApprovals, String> {
         let approvers = self.approvers();
         let needs = if self.request.break_glass {
             let need = break_glass(&rules.principals);
@@ -307,7 +307,7 @@ impl RequestState {
                 .requirements(&self.policy_request, Timestamp::now())
                 .map_err(|error| error.to_string())?
         };
-        Ok(Lacks {
+        Ok(MissingApprovals {
             needs: needs
                 .into_iter()
                 .map(|need| {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::documents::claimed;
 use super::rules::{RULES_TYPE, together};
-use super::{Asks, Request};
+use super::{Request, RequestedAuthority};
 use crate::{Config, Error, Home};
 
 /// An open request that new rules would void.
@@ -128,7 +128,7 @@ fn open_under(reader: &Reader, rules: Digest) -> Result<Vec<Ending>, Error> {
         }
         open.push(Ending {
             request: request.id,
-            standing: matches!(request.asks, Asks::Standing(_)),
+            standing: matches!(request.asks, RequestedAuthority::Standing(_)),
             action: request.action_words(),
             by: request.requester.clone(),
             reason: request.reason.clone(),

@@ -7,7 +7,7 @@ use remit_trust::dsse::{Envelope, pae};
 use remit_trust::{Digest, KeyId, Sign, SignatureError};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::documents::{Document, Order, What};
+use super::documents::{Document, Order, OrderKind};
 use super::{Identity, Rules};
 use crate::Error;
 
@@ -67,7 +67,7 @@ impl<D: Document> Prepared<D> {
 
 impl Prepared<Order> {
     /// Makes an order for its signature. Whether the policies allow it is for the caller to check.
-    pub(crate) fn order(rules: &Rules, by: &Identity, what: What, reason: &str) -> Result<Self, Error> {
+    pub(crate) fn order(rules: &Rules, by: &Identity, what: OrderKind, reason: &str) -> Result<Self, Error> {
         check_reason(reason)?;
         let (log, principal, reason) = (rules.log.clone(), by.name().to_owned(), reason.to_owned());
         Self::new(Order { log, principal, at: Timestamp::now(), reason, order: what }, by)

@@ -12,11 +12,11 @@ use crate::authority::{
     Identity, Power, Powers, check_allowed, claimed, policy_request_of_standing_run, policy_request_of_start,
 };
 use crate::time::second;
-use crate::{Asks, Error, Given, Request, RequestState, Rules};
+use crate::{Error, Given, Request, RequestState, RequestedAuthority, Rules};
 
 /// How a request differs from the last live run of its action, one line for each difference; one line if there was none.
 pub fn differences(reader: &Reader, state: &RequestState) -> Result<Vec<String>, Error> {
-    let Asks::Run { action, input, .. } = &state.request.asks else { return Ok(Vec::new()) };
+    let RequestedAuthority::Run { action, input, .. } = &state.request.asks else { return Ok(Vec::new()) };
     let mut last: Option<(Timestamp, Box<Started>)> = None;
     reader.newest_runs(|_, record| {
         if let Event::Started(started) = &record.event
@@ -106,7 +106,7 @@ pub fn orders(reader: &Reader) -> Result<Vec<String>, Error> {
 
 /// What a principal could do about a request now.
 #[derive(Clone, Debug, Serialize)]
-pub struct Could {
+pub struct Permission {
     /// The principal's name.
     pub who: String,
     /// The kind of use: `approve`, `start` or `revoke`.
@@ -119,7 +119,7 @@ pub struct Could {
 
 /// What each principal could do about a request now: approve it, start a run under it, revoke it. The same functions
 /// decide when a principal does so.
-pub fn could(reader: &Reader, rules: &Rules, state: &RequestState) -> Result<Vec<Could>, Error> {
+pub fn could(reader: &Reader, rules: &Rules, state: &RequestState) -> Result<Vec<Permission>, Error> {
     let mut answers = Vec::new();
     for principal in rules.principals.iter() {
         let mut identity = None;
@@ -139,7 +139,7 @@ pub fn could(reader: &Reader, rules: &Rules, state: &RequestState) -> Result<Vec
             let allowed = answer.is_ok();
             let (Ok(why) | Err(why)) = answer;
             let verb = if action == PolicyAction::Trigger { "start" } else { action.name() };
-            answers.push(Could { who: principal.name.clone(), verb, allowed, why });
+            answers.push(Permission { who: principal.name.clone(), verb, allowed, why });
         }
     }
     Ok(answers)
@@ -168,7 +168,7 @@ fn may(
             check_usable(reader, rules, &who.name, state)?;
             // What a run under a standing scope would do is not known yet, so policies are asked about a run that changes
             // nothing.
-            let standing = matches!(state.request.asks, Asks::Standing(_));
+            let standing = matches!(state.request.asks, RequestedAuthority::Standing(_));
             let request = &state.policy_request;
             let start = if standing {
                 policy_request_of_standing_run(reader, (request, &state.request.scope), &who.name, &[])?
@@ -208,9 +208,9 @@ pub struct Explained {
     /// Why no approval would be enough, if the policies forbid the request; otherwise none.
     pub cannot_be_met: Option<String>,
     /// Every decision about the request, whether it counts or not.
-    pub approvals: Vec<Said>,
+    pub approvals: Vec<ApprovalState>,
     /// What each principal could do now.
-    pub could: Vec<Could>,
+    pub could: Vec<Permission>,
 }
 
 /// A requirement for approvals.
@@ -232,7 +232,7 @@ impl From<(Need, usize)> for Needed {
 
 /// The decision of one principal about a request.
 #[derive(Clone, Debug, Serialize)]
-pub struct Said {
+pub struct ApprovalState {
     /// The principal's name.
     pub principal: String,
     /// Whether it counts as an approval.
@@ -247,7 +247,7 @@ pub fn explain(reader: &Reader, rules: &Rules, state: &RequestState) -> Result<E
         Ok(lacks) => (lacks.needs.into_iter().map(Needed::from).collect(), None),
         Err(why) => (Vec::new(), Some(why)),
     };
-    let said = |given: &Given| Said {
+    let said = |given: &Given| ApprovalState {
         principal: given.approval.principal.clone(),
         counts: given.counts.is_ok(),
         why_not: given.counts.as_ref().err().cloned(),
@@ -276,7 +276,7 @@ impl Explained {
             lines.push(format!("needs   {needs}: {met}   (policy {policy})"));
         }
         lines.extend(self.cannot_be_met.iter().map(|why| format!("needs   cannot be met: {why}")));
-        for Said { principal, why_not, .. } in &self.approvals {
+        for ApprovalState { principal, why_not, .. } in &self.approvals {
             let says = why_not
                 .as_ref()
                 .map_or_else(|| "counts".to_owned(), |why| format!("does not count: it {why}"));

@@ -10,7 +10,7 @@ mod session;
 mod start;
 
 pub use decide::{Decision, prepare_decision, submit_decision, who_may_approve};
-pub use explain::{Could, Explained, Needed, Said, could, differences, explain, orders};
+pub use explain::{ApprovalState, Explained, Needed, Permission, could, differences, explain, orders};
 pub use order::{Ordered, Target, prepare_freeze, prepare_review, prepare_revoke, submit_order};
 pub use request::{
     RequestOptions, prepare_run_request, prepare_standing_request, submit_request, submit_request_once,

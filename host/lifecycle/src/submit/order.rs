@@ -6,7 +6,9 @@ use remit_policy::PolicyAction;
 use remit_trust::dsse::Envelope;
 use remit_trust::{Digest, KeyId};
 
-use crate::authority::{Accepted, Identity, Order, Prepared, What, check_reason, digests_on_record, refused};
+use crate::authority::{
+    Accepted, Identity, Order, OrderKind, Prepared, check_reason, digests_on_record, refused,
+};
 use crate::changes::genuine;
 use crate::host::blocking;
 use crate::{Error, Host, RequestState, Rules};
@@ -28,8 +30,8 @@ pub enum Target {
 
 impl Target {
     /// The order that revokes it.
-    pub fn order(self, rules: &Rules) -> Result<What, Error> {
-        Ok(What::Revoke(self.revocations(rules)?))
+    pub fn order(self, rules: &Rules) -> Result<OrderKind, Error> {
+        Ok(OrderKind::Revoke(self.revocations(rules)?))
     }
 
     fn revocations(self, rules: &Rules) -> Result<Vec<Revocation>, Error> {
@@ -66,16 +68,16 @@ pub fn prepare_revoke(
 
 /// Makes an order to freeze or unfreeze the host, for its signature.
 pub fn prepare_freeze(host: &Host, by: &KeyId, frozen: bool, reason: &str) -> Result<Prepared<Order>, Error> {
-    prepare(host, by, if frozen { What::Freeze } else { What::Unfreeze }, reason)
+    prepare(host, by, if frozen { OrderKind::Freeze } else { OrderKind::Unfreeze }, reason)
 }
 
 /// Makes an order that marks a break-glass run as reviewed, for its signature. Until then its requester cannot start
 /// another one.
 pub fn prepare_review(host: &Host, by: &KeyId, run: RunId, reason: &str) -> Result<Prepared<Order>, Error> {
-    prepare(host, by, What::Review(run), reason)
+    prepare(host, by, OrderKind::Review(run), reason)
 }
 
-fn prepare(host: &Host, by: &KeyId, what: What, reason: &str) -> Result<Prepared<Order>, Error> {
+fn prepare(host: &Host, by: &KeyId, what: OrderKind, reason: &str) -> Result<Prepared<Order>, Error> {
     blocking(|| {
         let (rules, reader) = (host.rules()?, host.journal.reader()?);
         let by = rules.identify(by)?;
@@ -107,16 +109,18 @@ pub async fn submit_order(host: &Host, signed: &Envelope) -> Result<Ordered, Err
         check_reason(&order.reason)?;
         check(host, &rules, &reader, &accepted.by, &order.order)?;
         let about = about(&order.order);
-        if order.order == What::Unfreeze {
+        if order.order == OrderKind::Unfreeze {
             check_newest_freeze(&reader, order.at)?;
         }
         accepted.check_new(digests_on_record(&reader, about)?)?;
         let statement = accepted.statement(&order.reason);
         let event = match &order.order {
-            What::Revoke(revocations) => LedgerEvent::Revoked { statement, revocations: revocations.clone() },
-            What::Freeze => LedgerEvent::Frozen(statement),
-            What::Unfreeze => LedgerEvent::Unfrozen(statement),
-            What::Review(run) => LedgerEvent::Reviewed { statement, run: *run },
+            OrderKind::Revoke(revocations) => {
+                LedgerEvent::Revoked { statement, revocations: revocations.clone() }
+            }
+            OrderKind::Freeze => LedgerEvent::Frozen(statement),
+            OrderKind::Unfreeze => LedgerEvent::Unfrozen(statement),
+            OrderKind::Review(run) => LedgerEvent::Reviewed { statement, run: *run },
             _ => return Err(submitted_elsewhere()),
         };
         Ok((accepted.document, about, event))
@@ -149,9 +153,9 @@ fn submitted_elsewhere() -> Error {
 }
 
 /// Whether the record of an order is about a request or about the host.
-fn about(what: &What) -> About {
+fn about(what: &OrderKind) -> About {
     match what {
-        What::Revoke(revocations) => match revocations.as_slice() {
+        OrderKind::Revoke(revocations) => match revocations.as_slice() {
             [Revocation { basis: Basis::Request(id), .. }] => About::Request(*id),
             _ => About::Host,
         },
@@ -160,9 +164,9 @@ fn about(what: &What) -> About {
 }
 
 /// Checks that the order is possible, and that the policies allow it to this principal.
-fn check(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, what: &What) -> Result<(), Error> {
+fn check(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, what: &OrderKind) -> Result<(), Error> {
     match what {
-        What::Revoke(revocations) => {
+        OrderKind::Revoke(revocations) => {
             let refuse = |why: &str| Err(refused::<Order>(why));
             if revocations.is_empty() {
                 return refuse("it revokes nothing");
@@ -189,8 +193,10 @@ fn check(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, what: &What
             };
             by.check_allowed(rules, reader, PolicyAction::Revoke, request.as_ref())
         }
-        What::Freeze | What::Unfreeze => by.check_allowed(rules, reader, PolicyAction::Freeze, None),
-        What::Review(run) => check_review(host, rules, reader, by, *run),
+        OrderKind::Freeze | OrderKind::Unfreeze => {
+            by.check_allowed(rules, reader, PolicyAction::Freeze, None)
+        }
+        OrderKind::Review(run) => check_review(host, rules, reader, by, *run),
         _ => Err(submitted_elsewhere()),
     }
 }

@@ -17,7 +17,8 @@ use crate::host::blocking;
 use crate::plan::{admit, reference};
 use crate::turn::Turn;
 use crate::{
-    Asks, Error, Host, Input, Request, RequestState, Rules, StandingScope, Status, components, rehearse,
+    Error, Host, Input, Request, RequestState, RequestedAuthority, Rules, StandingScope, Status, components,
+    rehearse,
 };
 
 /// The options of a request, other than what it asks for.
@@ -68,7 +69,7 @@ pub async fn prepare_run_request(
             (Some(plan), scope)
         }
     };
-    let asks = Asks::Run { action: reference(&action), input: input.value()?, plan };
+    let asks = RequestedAuthority::Run { action: reference(&action), input: input.value()?, plan };
     prepare_observed(host, &rules, &identity, asks, scope, options)
 }
 
@@ -83,7 +84,7 @@ pub fn prepare_standing_request(
     let rules = host.rules()?;
     let by = rules.identify(by)?;
     options.check(&rules, MAX_STANDING)?;
-    prepare(host, &rules, &by, Asks::Standing(standing), scope, options)
+    prepare(host, &rules, &by, RequestedAuthority::Standing(standing), scope, options)
 }
 
 /// Makes a request for a plan that this host has just observed.
@@ -91,7 +92,7 @@ fn prepare_observed(
     host: &Host,
     rules: &Rules,
     by: &Identity,
-    asks: Asks,
+    asks: RequestedAuthority,
     scope: Scope,
     options: RequestOptions,
 ) -> Result<Prepared<Request>, Error> {
@@ -106,7 +107,7 @@ pub(super) fn prepare_for_longest(
     host: &Host,
     rules: &Rules,
     by: &Identity,
-    asks: &Asks,
+    asks: &RequestedAuthority,
     scope: &Scope,
     options: &RequestOptions,
 ) -> Result<Prepared<Request>, Error> {
@@ -129,7 +130,7 @@ fn prepare(
     host: &Host,
     rules: &Rules,
     by: &Identity,
-    asks: Asks,
+    asks: RequestedAuthority,
     scope: Scope,
     options: RequestOptions,
 ) -> Result<Prepared<Request>, Error> {
@@ -188,7 +189,7 @@ async fn submit(host: &Host, signed: &Envelope, once: bool) -> Result<RequestSta
     if let Some(open) = blocking(|| open(request))? {
         return Ok(open);
     }
-    if let Asks::Run { action, input, plan: Some(plan) } = &request.asks
+    if let RequestedAuthority::Run { action, input, plan: Some(plan) } = &request.asks
         && !host.observed.is_noted(accepted.digest)
     {
         // Nobody has approved it yet, so that who asks must be one who may rehearse it.
@@ -267,7 +268,7 @@ fn check(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, request: &R
         return refuse("nobody may start it");
     }
     match &request.asks {
-        Asks::Run { action, input, plan } => {
+        RequestedAuthority::Run { action, input, plan } => {
             options.check(rules, MAX_TTL)?;
             if request.uses.is_none() {
                 return refuse("it does not say how many runs may start under it");
@@ -288,7 +289,7 @@ fn check(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, request: &R
                 request.scope.covers(step).map_err(refused)?;
             }
         }
-        Asks::Standing(standing) => {
+        RequestedAuthority::Standing(standing) => {
             options.check(rules, MAX_STANDING)?;
             remit_capability::check(&request.scope)?;
             if standing.runs_per_hour == 0 {

@@ -20,7 +20,8 @@ use crate::plan::{admit, reference};
 use crate::run::{Started, begin};
 use crate::turn::Turn;
 use crate::{
-    Asks, Error, Host, Input, Request, RequestState, Rules, StandingScope, Status, components, rehearse,
+    Error, Host, Input, Request, RequestState, RequestedAuthority, Rules, StandingScope, Status, components,
+    rehearse,
 };
 
 /// The result of a trigger.
@@ -52,10 +53,10 @@ pub fn prepare_start(
         let state = ready(&reader, &rules, &by, id)?;
         let refuse = |why: String| Err(Error::NotReady { id: id.to_string(), why });
         let (action, input, reason) = match (&state.request.asks, what, reason) {
-            (Asks::Run { .. }, _, Some(_)) => {
+            (RequestedAuthority::Run { .. }, _, Some(_)) => {
                 return refuse("it is no standing scope: the request itself says what runs".to_owned());
             }
-            (Asks::Run { action, input, .. }, what, None) => {
+            (RequestedAuthority::Run { action, input, .. }, what, None) => {
                 let input = Input::of(input)?;
                 if let Some((candidate, given)) = what {
                     if candidate.digest() != action.digest {
@@ -73,13 +74,13 @@ pub fn prepare_start(
                 }
                 (action.digest, input.digest(), None)
             }
-            (Asks::Standing(standing), Some((candidate, input)), Some(reason)) => {
+            (RequestedAuthority::Standing(standing), Some((candidate, input)), Some(reason)) => {
                 check_reason(reason)?;
                 covered_action(host, id, standing, (candidate, input))?;
                 components::keep(host, candidate)?;
                 (candidate.digest(), input.digest(), Some(reason.to_owned()))
             }
-            (Asks::Standing(_), ..) => {
+            (RequestedAuthority::Standing(_), ..) => {
                 return refuse(
                     "it is a standing scope: also name the action and its input, and give a reason"
                         .to_owned(),
@@ -123,9 +124,9 @@ pub async fn submit_start(
         }
     };
     let input = match (&state.request.asks, what) {
-        (Asks::Run { input, .. }, _) => Input::of(input)?,
-        (Asks::Standing(_), Some((_, input))) => input.clone(),
-        (Asks::Standing(_), None) => {
+        (RequestedAuthority::Run { input, .. }, _) => Input::of(input)?,
+        (RequestedAuthority::Standing(_), Some((_, input))) => input.clone(),
+        (RequestedAuthority::Standing(_), None) => {
             return Err(refused::<Trigger>(
                 "it has only the digest of the input, so the input must be given too",
             ));
@@ -135,7 +136,7 @@ pub async fn submit_start(
         return Err(refused::<Trigger>("it is for another action or another input"));
     }
     let what = (candidate, &input);
-    if let Asks::Standing(standing) = &state.request.asks {
+    if let RequestedAuthority::Standing(standing) = &state.request.asks {
         return start_standing(host, &trigger, &state, standing, what, accept).await;
     }
     if trigger.document.reason.is_some() {
@@ -234,7 +235,7 @@ async fn start_standing(
             // What may stand only for a while stands no longer because it is asked for on its own.
             let Scope { restore_after, page_after, .. } = state.request.scope;
             let scope = Scope { restore_after, page_after, ..plan.least_scope() };
-            let asks = Asks::Run { action, input: input.value()?, plan: Some(plan) };
+            let asks = RequestedAuthority::Run { action, input: input.value()?, plan: Some(plan) };
             blocking(|| components::keep(host, candidate))?;
             let request = prepare_for_longest(host, &rules, &trigger.by, &asks, &scope, &options)?;
             Ok(Start::Outside { request: Box::new(request), why })

@@ -14,7 +14,7 @@ use super::{
     Undone, value_words,
 };
 use crate::Error;
-use crate::authority::{Approval, Asks, Request, Trigger, claimed};
+use crate::authority::{Approval, Request, RequestedAuthority, Trigger, claimed};
 
 /// The maximum number of different results that are kept of equal reads.
 const ANSWERS: usize = 4;
@@ -316,9 +316,9 @@ fn authority(grant: &GrantRef, started: &Started) -> RunAuthority {
         // Another document says nothing about this run.
         .and_then(|(request, digest)| (digest == grant.digest).then_some(request));
     let covers = request.as_ref().map(|request| match (&request.asks, request.plan()) {
-        (Asks::Standing(_), _) => Covers::Standing,
-        (Asks::Run { .. }, Some(plan)) => Covers::Plan { changes: plan.changes().count() },
-        (Asks::Run { .. }, None) => Covers::Scope,
+        (RequestedAuthority::Standing(_), _) => Covers::Standing,
+        (RequestedAuthority::Run { .. }, Some(plan)) => Covers::Plan { changes: plan.changes().count() },
+        (RequestedAuthority::Run { .. }, None) => Covers::Scope,
     });
     let approvals = authority.into_iter().flat_map(|authority| &authority.approvals);
     let trigger = authority.and_then(|authority| claimed::<Trigger>(&authority.trigger));

@@ -6,8 +6,9 @@ use axum::response::Response;
 use jiff::Timestamp;
 use remit_journal::{RequestId, RunId};
 use remit_lifecycle::{
-    Actor, Error, ExtendedView, Host, Order, Target, Verdict, What, extend, prepare_extend, prepare_freeze,
-    prepare_resolve, prepare_revert, prepare_review, prepare_revoke, resolve, revert, submit_order,
+    Actor, Error, ExtendedView, Host, Order, OrderKind, Target, Verdict, extend, prepare_extend,
+    prepare_freeze, prepare_resolve, prepare_revert, prepare_review, prepare_revoke, resolve, revert,
+    submit_order,
 };
 use remit_trust::dsse::Envelope;
 use remit_trust::{Digest, KeyId};
@@ -140,15 +141,15 @@ async fn perform(host: &Host, envelope: Envelope, order: Order) -> Answer<Done> 
     let told = serde_json::to_value(&order.order).map_err(Error::from)?;
     let actor = |envelope| Actor::Principal(Box::new(envelope));
     let result = match order.order {
-        What::Revert { run, keep_going } => {
+        OrderKind::Revert { run, keep_going } => {
             let reverted = revert(host, &actor(envelope), run, keep_going).await?;
             serde_json::to_value(reverted.view(run, false)).map_err(Error::from)?
         }
-        What::Extend { run, until } => {
+        OrderKind::Extend { run, until } => {
             extend(host, &actor(envelope), run, until, &order.reason).await?;
             serde_json::to_value(ExtendedView { run, until }).map_err(Error::from)?
         }
-        What::Resolve { run, call, happened } => {
+        OrderKind::Resolve { run, call, happened } => {
             let verdict = Verdict { call: Some(call), happened, reason: order.reason };
             serde_json::to_value(resolve(host, &actor(envelope), run, &verdict).await?)
                 .map_err(Error::from)?

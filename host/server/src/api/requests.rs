@@ -7,9 +7,9 @@ use jiff::SignedDuration;
 use remit_gate::Scope;
 use remit_journal::{Reader, RequestId};
 use remit_lifecycle::{
-    Approval, Decision, Error, Hours, Input, Request, RequestOptions, RequestState, RequestView, Rules,
-    StandingScope, Status, Which, prepare_run_request, submit_decision as decide, submit_request,
-    submit_request_once, waiting_for_room,
+    ActionSelector, Approval, Decision, Error, Hours, Input, Request, RequestOptions, RequestState,
+    RequestView, Rules, StandingScope, Status, prepare_run_request, submit_decision as decide,
+    submit_request, submit_request_once, waiting_for_room,
 };
 use remit_trust::Digest;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -243,7 +243,11 @@ pub(crate) async fn prepare(
                 .iter()
                 .map(|hours| hours.parse::<Hours>().map_err(|why| Problem::usage(format!("`hours`: {why}"))));
             let standing = StandingScope {
-                action: Which::of(&app.host.setup()?.publishers, &candidate, standing.versions.as_ref())?,
+                action: ActionSelector::of(
+                    &app.host.setup()?.publishers,
+                    &candidate,
+                    standing.versions.as_ref(),
+                )?,
                 hours: hours.collect::<Answer<_>>()?,
                 runs_per_hour: standing.runs_per_hour,
                 changes_per_hour: standing.changes_per_hour,
