@@ -62,6 +62,11 @@ fn crash_in_a_recovery_on_the_embedded_store() {
 }
 
 #[test]
+fn crash_when_the_time_of_changes_is_up() {
+    Scenario::restore("restore/embedded").sweep(&KILLS);
+}
+
+#[test]
 fn crash_in_a_run_on_openbao() {
     Scenario::run("run/openbao", Some(&Bao::start())).sweep(&KILLS);
 }
@@ -122,6 +127,11 @@ struct Case<'a> {
 impl<'a> Scenario<'a> {
     /// A home with three secrets and two approved requests for a run that rotates them all: `g` and `next`.
     fn run(name: &'static str, server: Option<&'a Bao>) -> Self {
+        Self::run_with(name, server, "")
+    }
+
+    /// The same with `more` in the scope.
+    fn run_with(name: &'static str, server: Option<&'a Bao>, more: &str) -> Self {
         let template = World::empty();
         let old = SECRETS.map(|secret| format!("the old value of {secret}"));
         match server {
@@ -138,8 +148,8 @@ impl<'a> Scenario<'a> {
                 fs::write(config, text + &server.config().replace(&server.address, &through)).unwrap();
             }
         }
-        let head = "on_failure = \"revert\"\n[limits]\nchanges = 3";
-        template.write("scope.toml", common::scope(head, "prod/*"));
+        let head = format!("on_failure = \"revert\"\n{more}\n[limits]\nchanges = 3");
+        template.write("scope.toml", common::scope(&head, "prod/*"));
         for name in ["g", "next"] {
             let what = ["request", ACTION, "--input", INPUT, "--scope", "scope.toml", "--without-plan"];
             template.ask(&[&what[..], &["--ttl", "24h"]].concat(), name);
@@ -157,6 +167,19 @@ impl<'a> Scenario<'a> {
         finish(case.command(&before.command), "").exits(0);
         let command = vec!["revert".to_owned(), case.live_runs()[0].0.clone()];
         before.after(case, Asked::Revert, command)
+    }
+
+    /// The same after a run whose changes stand for a second, when that is over.
+    fn restore(name: &'static str) -> Self {
+        let before = Self::run_with(name, None, "restore_after = \"1s\"");
+        let case = before.fresh("template");
+        finish(case.command(&before.command), "").exits(0);
+        let runs = case.world.remit(&["runs", "--live", "--json"]).exits(0).json();
+        let until: jiff::Timestamp = runs[0]["restore_at"].as_str().unwrap().parse().unwrap();
+        while jiff::Timestamp::now() <= until {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        before.after(case, Asked::Recover, recover())
     }
 
     /// The same after a host was killed in the run: at the last point at which not every secret was rotated.

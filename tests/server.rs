@@ -15,6 +15,8 @@ use std::io::{BufRead as _, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use common::server::{Server, problem, signed};
 use common::{SECRET, World};
 use remit_client::{Client, ToSign};
@@ -424,6 +426,35 @@ fn tls_has_its_own_certificate_and_takes_a_new_one_while_it_serves() {
 }
 
 #[test]
+fn whoever_sends_a_body_too_slowly_is_sent_away() {
+    let world = World::empty();
+    let server = Server::of(&world);
+    let authority = server.url.strip_prefix("http://").unwrap().to_owned();
+    // Half a body, and then a byte a second.
+    let mut slow = TcpStream::connect(&authority).unwrap();
+    slow.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+    let head = format!(
+        "POST {REQUESTS} HTTP/1.1\r\nHost: {authority}\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{"
+    );
+    slow.write_all(head.as_bytes()).unwrap();
+    let began = Instant::now();
+    let (mut answer, mut byte) = (Vec::new(), [0]);
+    while began.elapsed() < Duration::from_secs(60) {
+        match slow.read(&mut byte) {
+            Ok(0) => break,
+            Ok(_) => answer.push(byte[0]),
+            // Nothing within a second.
+            Err(_) if slow.write_all(b" ").is_ok() => {}
+            Err(_) => break,
+        }
+    }
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("usage::slow"), "{answer}");
+    assert!(began.elapsed() < Duration::from_secs(40), "it was kept for {:?}", began.elapsed());
+}
+
+#[test]
 fn whoever_says_nothing_is_sent_away() {
     let world = World::empty();
     let server = Server::of(&world);
@@ -459,4 +490,328 @@ fn the_description_is_the_committed_one() {
         fs::write(path, &text).unwrap();
     }
     assert_eq!(fs::read_to_string(path).unwrap(), text, "write it anew with REMIT_UPDATE=1");
+}
+
+/// The home serves at this port from now on.
+fn at_the_same_port(world: &World, server: &Server) {
+    let config = world.home().join("remit.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let authority = server.url.strip_prefix("http://").unwrap();
+    fs::write(&config, text.replace("127.0.0.1:0", authority)).unwrap();
+}
+
+#[test]
+fn after_a_kill_clients_go_on_and_what_was_half_received_is_gone() {
+    let world = World::new();
+    let server = Server::of(&world);
+    let alice = server.client(&world, "alice");
+    let _: Value = alice.get("/api/v1/status").unwrap();
+    at_the_same_port(&world, &server);
+    server.kill();
+    // What an upload leaves that is cut, and one that another process works on.
+    let received = world.home().join("received");
+    fs::create_dir_all(&received).unwrap();
+    let left = || {
+        let folder = received.join(remit_journal::RunId::new().to_string());
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("component.wasm"), "half").unwrap();
+        folder
+    };
+    let (dead, live) = (left(), left());
+    let lock = fs::File::create(live.with_extension("lock")).unwrap();
+    lock.lock().unwrap();
+
+    let server = Server::of(&world);
+    assert!(!dead.exists());
+    assert!(live.join("component.wasm").exists());
+    // The session went with the first server: the client opens another by itself.
+    let _: Value = alice.get("/api/v1/status").unwrap();
+    let action = upload(&world, &alice, "rotate-secret");
+    assert!(action.starts_with("sha256:"));
+    let entries: Vec<_> = fs::read_dir(&received).unwrap().flatten().map(|entry| entry.path()).collect();
+    assert_eq!(entries.len(), 2, "only what somebody else works on: {entries:?}");
+    drop(server);
+}
+
+#[test]
+fn a_stream_ends_with_the_key_of_its_reader() {
+    let world = World::new();
+    let input = format!(r#"{{"do":"rotate-then-loop","path":"{SECRET}"}}"#);
+    let limits = "[limits]\nfuel = 1_000_000_000_000\nwall_time = \"5m\"\n";
+    world.grant_scope(&common::scope(limits, SECRET), "misbehave.wasm", &input, "endless");
+    let server = Server::of(&world);
+    // Nothing of the run depends on him.
+    let (bob, bot) = (server.client(&world, "bob"), server.client(&world, "bot"));
+    let run = start(&bot, &world.request("endless")).unwrap()["run"].as_str().unwrap().to_owned();
+    let mut lines = bob.follow(&format!("{RUNS}/{run}/events")).unwrap().lines();
+    assert!(lines.any(|line| line.unwrap().starts_with("event: intent")), "it goes on");
+    world.remit(&["revoke", "key", &key_id(&world, "bob"), "--reason", "lost"]).exits(0);
+    // It ends, although the run does not.
+    let rest: Vec<String> = lines.map_while(Result::ok).collect();
+    assert!(!rest.iter().any(|line| line == "event: ended"), "{rest:?}");
+    let runs = world.remit(&["runs", "--live", "--json"]).exits(0).json();
+    assert_eq!(runs[0]["state"], Value::Null);
+    world.remit(&["freeze", "--reason", "over"]).exits(0);
+    end(&bot, &run);
+}
+
+fn key_id(world: &World, name: &str) -> String {
+    let all = world.remit(&["principals", "--json"]).exits(0).json();
+    let found = all.as_array().unwrap().iter().find(|key| key["name"] == name).unwrap();
+    found["key"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn clients_may_need_a_certificate() {
+    let world = World::empty();
+    let keep = |name: &str, text: &str| {
+        let path = world.home().join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    };
+    let (chain, key, root) = certificate(&["127.0.0.1"]);
+    let (own, own_key, clients) = certificate(&["alice"]);
+    let (theirs, their_key, _) = certificate(&["alice"]);
+    for (name, text) in [("chain.pem", &chain), ("key.pem", &key), ("clients.pem", &clients)] {
+        keep(name, text);
+    }
+    let config = world.home().join("remit.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let tls = "certificate = \"chain.pem\"\nkey = \"key.pem\"\nclient_authorities = \"clients.pem\"\n";
+    fs::write(&config, format!("{text}\n[server]\nlisten = \"127.0.0.1:0\"\n[server.tls]\n{tls}")).unwrap();
+    let server = Server::of(&world);
+    let connect = |certificate: Option<(&String, &String)>| {
+        use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
+        let root = Certificate::from_pem(root.as_bytes()).unwrap();
+        let mut tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[root]));
+        if let Some((certificate, key)) = certificate {
+            let chain = [Certificate::from_pem(certificate.as_bytes()).unwrap()];
+            let key = PrivateKey::from_pem(key.as_bytes()).unwrap();
+            tls = tls.client_cert(Some(ClientCert::new_with_certs(&chain, key)));
+        }
+        let agent: ureq::Agent = ureq::Agent::config_builder().tls_config(tls.build()).build().into();
+        let signer = remit_trust::Signer::load(&world.path("alice.key")).unwrap();
+        Client::connect(agent, &server.url, signer)
+    };
+    assert!(connect(None).is_err());
+    assert!(connect(Some((&theirs, &their_key))).is_err());
+    let status: Value = connect(Some((&own, &own_key))).unwrap().get("/api/v1/status").unwrap();
+    assert!(status["frozen"].is_null());
+}
+
+/// A document as somebody signs it who changed it first.
+fn changed(client: &Client, prepared: &ToSign, change: impl FnOnce(&mut Value)) -> Value {
+    let mut document = prepared.document().unwrap();
+    change(&mut document);
+    let body = json!({
+        "payloadType": prepared.payload_type,
+        "payload": STANDARD.encode(remit_trust::canonical(&document).unwrap()),
+        "keyid": prepared.keyid,
+    });
+    let altered: ToSign = serde_json::from_value(body).unwrap();
+    serde_json::to_value(client.sign(&altered).unwrap()).unwrap()
+}
+
+#[test]
+fn a_document_counts_only_in_its_time_and_for_its_audience() {
+    let world = World::new();
+    let server = Server::of(&world);
+    let alice = server.client(&world, "alice");
+    let later = |hours: i64| (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(hours)).to_string();
+    let freeze = json!({"reason": "looks bad", "order": "freeze"});
+    let order: ToSign = alice.post("/api/v1/orders/prepare", &freeze).unwrap();
+    for (hours, why) in [(-2, "more than 1 h ago"), (2, "and it is only")] {
+        let at = changed(&alice, &order, |order| order["at"] = later(hours).into());
+        let (status, code, detail) = problem(alice.submit::<Value>("/api/v1/orders", &at));
+        assert_eq!((status, &*code), (403, "refused::document"), "{detail}");
+        assert!(detail.contains(why), "{detail}");
+    }
+    for (field, value) in [("log", "other.example/journal"), ("principal", "bob"), ("more", "x")] {
+        let other = changed(&alice, &order, |order| order[field] = value.into());
+        let (status, _, detail) = problem(alice.submit::<Value>("/api/v1/orders", &other));
+        assert!(matches!(status, 400 | 403), "{field}: {detail}");
+    }
+    let about = json!({"key": key_id(&world, "alice"), "thumbprint": "x".repeat(43)});
+    let session: ToSign = alice.submit("/api/v1/sessions/prepare", &about).unwrap();
+    for (field, value) in
+        [("audience", "https://evil.example".to_owned()), ("at", later(-2)), ("at", later(2))]
+    {
+        let other = changed(&alice, &session, |session| session[field] = value.into());
+        let opened = alice.submit::<Value>("/api/v1/sessions", &json!({"document": other}));
+        assert_eq!(problem(opened).0, 403, "{field}");
+    }
+    let status: Value = alice.get("/api/v1/status").unwrap();
+    assert!(status["frozen"].is_null());
+    world.audit_is_sound();
+}
+
+#[test]
+fn a_proof_is_for_one_call() {
+    let world = World::empty();
+    let server = Server::of(&world);
+    let alice = server.client(&world, "alice");
+    let authority = server.url.strip_prefix("http://").unwrap();
+    let call = |path: &str, headers: &[(&str, String)]| {
+        let headers: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let headers = headers.concat();
+        raw(
+            authority,
+            &format!("GET {path} HTTP/1.1\r\nHost: {authority}\r\n{headers}Connection: close\r\n\r\n"),
+        )
+    };
+    let path = "/api/v1/status";
+    let good = alice.prove("GET", path).unwrap();
+    assert_eq!(call(path, &good).0, 200);
+    let (status, answer) = call(path, &good);
+    assert_eq!(status, 401, "{answer}");
+    assert!(answer.contains("used before"), "{answer}");
+    assert_eq!(call("/api/v1/runs", &alice.prove("GET", path).unwrap()).0, 401);
+    assert_eq!(call(path, &alice.prove("POST", path).unwrap()).0, 401);
+    // Without a signature, and with the algorithm of another kind of key.
+    let [authorization, (_, proof)] = alice.prove("GET", path).unwrap();
+    let [header, claims, signature] = proof.split('.').collect::<Vec<_>>()[..] else { panic!("{proof}") };
+    let header = String::from_utf8(URL_SAFE_NO_PAD.decode(header).unwrap()).unwrap();
+    for (algorithm, signature) in [("none", ""), ("HS256", signature), ("EdDSA", signature)] {
+        let header = URL_SAFE_NO_PAD.encode(header.replace("ES256", algorithm));
+        let forged = [authorization.clone(), ("dpop", format!("{header}.{claims}.{signature}"))];
+        let (status, answer) = call(path, &forged);
+        assert_eq!(status, 401, "{algorithm}: {answer}");
+    }
+    // Two proofs, two tokens, and a cookie beside a token.
+    let [authorization, dpop] = alice.prove("GET", path).unwrap();
+    assert_eq!(call(path, &[authorization.clone(), dpop.clone(), dpop.clone()]).0, 401);
+    assert_eq!(call(path, &[authorization.clone(), authorization.clone(), dpop.clone()]).0, 401);
+    let cookie = ("cookie", "session=1".to_owned());
+    assert_eq!(call(path, &[authorization.clone(), dpop.clone(), cookie]).0, 400);
+    // None of these used it up.
+    assert_eq!(call(path, &[authorization, dpop]).0, 200);
+}
+
+#[test]
+fn a_component_is_kept_only_as_its_publisher_signed_it() {
+    let world = World::empty();
+    let server = Server::of(&world);
+    let bot = server.client(&world, "bot");
+    let bytes = fs::read(world.path("rotate-secret.wasm")).unwrap();
+    let signature = fs::read_to_string(world.path("rotate-secret.wasm.sig")).unwrap();
+    let other = fs::read_to_string(world.path("misbehave.wasm.sig")).unwrap();
+    let digest = Digest::of(&bytes).to_string();
+    let nothing = Digest::of(b"").to_string();
+    let kept = |digest: &str, bytes: &[u8], signature: &str| {
+        problem(bot.upload(digest, bytes.to_vec(), signature)).0
+    };
+    assert_eq!(kept(&nothing, &bytes, &signature), 400);
+    assert_eq!(kept("sha256:00", &bytes, &signature), 400);
+    assert_eq!(kept(&digest, &bytes[1..], &signature), 400);
+    assert_eq!(kept(&digest, &bytes, &other), 403);
+    assert_eq!(kept(&digest, &bytes, "nonsense"), 403);
+    let cut = &bytes[..bytes.len() / 2];
+    assert!(matches!(kept(&Digest::of(cut).to_string(), cut, &signature), 400 | 403));
+    // None of it is kept.
+    let body = json!({"action": digest, "input": {"path": SECRET}});
+    assert_eq!(problem(bot.post::<Value>("/api/v1/plans", &body)).0, 404);
+    let left = fs::read_dir(world.home().join("received")).unwrap().count();
+    assert_eq!(left, 0);
+    bot.upload(&digest, bytes, &signature).unwrap();
+}
+
+#[test]
+fn the_same_is_not_asked_for_twice() {
+    let world = World::new();
+    let server = Server::of(&world);
+    let (bot, alice) = (server.client(&world, "bot"), server.client(&world, "alice"));
+    let action = upload(&world, &bot, "rotate-secret");
+    let ask = |client: &Client, reason: &str| -> Value {
+        let body = json!({"action": action, "input": {"path": SECRET}, "reason": reason});
+        let prepared: ToSign = client.post("/api/v1/requests/prepare", &body).unwrap();
+        client.submit_once(REQUESTS, "a-key", &client.sign(&prepared).unwrap()).unwrap()
+    };
+    let first = ask(&bot, "leaked");
+    assert_eq!(ask(&bot, "leaked"), first);
+    // Somebody else's, another reason, and without the header.
+    let others = [ask(&alice, "leaked"), ask(&bot, "stale"), self::ask(&bot, &action)];
+    for (n, other) in others.iter().enumerate() {
+        assert_ne!(id(other), id(&first), "{n}");
+    }
+    // An approved one is open as well, one that was used is not.
+    decide(&alice, &id(&first), true).unwrap();
+    decide(&alice, &id(&others[2]), false).unwrap();
+    let again = ask(&bot, "leaked");
+    assert_eq!((id(&again), &again["status"]), (id(&first), &json!("approved")));
+    let run = start(&bot, &id(&first)).unwrap()["run"].as_str().unwrap().to_owned();
+    end(&bot, &run);
+    assert_ne!(id(&ask(&bot, "leaked")), id(&first));
+    for key in ["", &"k".repeat(256)] {
+        let sent = bot.submit_once::<Value>(REQUESTS, key, &json!({}));
+        assert_eq!(problem(sent).0, 400, "{key}");
+    }
+    world.audit_is_sound();
+}
+
+#[test]
+fn the_log_is_served_as_files_that_may_be_kept() {
+    let world = World::new();
+    // More than a full tile of records: it looks until it may not look any more.
+    let flood = format!(r#"{{"do":"flood","path":"{SECRET}"}}"#);
+    world.write("scope.toml", common::scope("[limits]\nhost_calls = 150\n", SECRET));
+    world.remit(&["plan", "misbehave.wasm", "--input", &flood, "--scope", "scope.toml"]).exits(1);
+    let server = Server::of(&world);
+    let authority = server.url.strip_prefix("http://").unwrap();
+    let get = |path: &str| -> (u16, String, Vec<u8>) {
+        let mut stream = TcpStream::connect(authority).unwrap();
+        let call =
+            format!("GET /api/v1/log/{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
+        stream.write_all(call.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+        let head = String::from_utf8_lossy(&answer[..end]).to_lowercase();
+        (head[9..12].parse().unwrap(), head, answer[end + 4..].to_vec())
+    };
+    // The same bytes as `audit publish` writes.
+    world.remit(&["audit", "publish", "--to", "site"]).exits(0);
+    let mut files = vec![world.path("site")];
+    let mut seen = Vec::new();
+    while let Some(path) = files.pop() {
+        if path.is_dir() {
+            files.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        let name = path.strip_prefix(world.path("site")).unwrap().to_str().unwrap().to_owned();
+        let (status, head, body) = get(&name);
+        assert_eq!(status, 200, "{name}");
+        assert_eq!(body, fs::read(&path).unwrap(), "{name}");
+        let how = if name == "checkpoint" { "max-age=5" } else { "immutable" };
+        assert!(head.contains("cache-control: public") && head.contains(how), "{name}: {head}");
+        seen.push(name);
+    }
+    assert!(seen.iter().any(|name| name == "tile/0/000"), "{seen:?}");
+    assert!(seen.iter().any(|name| name.starts_with("tile/entries/001.p/")), "{seen:?}");
+    // Nothing that is not there yet, or is written in another way.
+    for name in
+        ["tile/0/001", "tile/0/001.p/255", "tile/1/000", "tile/0/0", "tile/9/000", "tile/entries/x001/000"]
+    {
+        let (status, head, _) = get(name);
+        assert_eq!(status, 404, "{name}");
+        assert!(head.contains("no-store"), "{head}");
+    }
+}
+
+#[test]
+fn an_action_is_inspected_and_compared_from_outside() {
+    let world = World::empty();
+    let server = Server::of(&world);
+    let bot = server.client(&world, "bot");
+    let (rotate, misbehave) = (upload(&world, &bot, "rotate-secret"), upload(&world, &bot, "misbehave"));
+    let found: Value = bot.get(&format!("/api/v1/actions/{rotate}")).unwrap();
+    let shown = world.remit(&["inspect", "rotate-secret.wasm", "--json"]).exits(0).json();
+    assert_eq!(found, shown);
+    let diff: Value = bot.get(&format!("/api/v1/actions/{rotate}/diff/{misbehave}")).unwrap();
+    let shown =
+        world.remit(&["inspect", "--diff", "rotate-secret.wasm", "misbehave.wasm", "--json"]).exits(0).json();
+    assert_eq!(diff, shown);
+    assert!(!diff["added"].as_array().unwrap().is_empty());
+    let unknown = Digest::of(b"").to_string();
+    assert_eq!(problem(bot.get::<Value>(&format!("/api/v1/actions/{unknown}"))).0, 404);
+    assert_eq!(problem(bot.get::<Value>("/api/v1/actions/nonsense")).0, 400);
 }

@@ -197,5 +197,6 @@ fn ended() -> Ended {
         consumed: RawValue::from_string(format!(r#"{{"host_calls":{CALLS}}}"#)).expect("JSON"),
         output: None,
         own_words: None,
+        due: remit_journal::Due::default(),
     }
 }

@@ -139,3 +139,69 @@ fn message(client: &mut TcpStream) -> Option<(String, Vec<u8>)> {
         }
     }
 }
+
+/// What stands for a session in a call to [`proving`].
+pub const SESSION: &str = "Authorization: DPoP of-the-test";
+
+/// Forwards everything to `server`. A call with [`SESSION`] gets the headers instead that `prove` makes for its method and path. One
+/// call for each connection.
+pub fn proving(
+    server: &str,
+    prove: impl Fn(&str, &str) -> Vec<(&'static str, String)> + Send + Sync + 'static,
+) -> String {
+    let server = server.strip_prefix("http://").unwrap().to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let prove = std::sync::Arc::new(prove);
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let (server, prove) = (server.clone(), std::sync::Arc::clone(&prove));
+            thread::spawn(move || forward_proving(client, &server, &*prove));
+        }
+    });
+    address
+}
+
+fn forward_proving(
+    mut client: TcpStream,
+    server: &str,
+    prove: &dyn Fn(&str, &str) -> Vec<(&'static str, String)>,
+) {
+    let (mut read, mut more) = (Vec::new(), [0; 16 * 1024]);
+    let head = loop {
+        if let Some(end) = read.windows(4).position(|four| four == b"\r\n\r\n") {
+            break end;
+        }
+        match client.read(&mut more) {
+            Ok(0) | Err(_) => return,
+            Ok(n) => read.extend_from_slice(&more[..n]),
+        }
+    };
+    let text = String::from_utf8_lossy(&read[..head]).into_owned();
+    let mut lines = text.split("\r\n");
+    let first = lines.next().unwrap_or_default();
+    let mut words = first.split(' ');
+    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let ours = ["host:", "connection:"];
+    let (session, kept): (Vec<_>, Vec<_>) = lines
+        .filter(|line| !ours.iter().any(|name| line.to_ascii_lowercase().starts_with(name)))
+        .partition(|line| line.eq_ignore_ascii_case(SESSION));
+    let mut call = vec![first.to_owned(), format!("host: {server}"), "connection: close".to_owned()];
+    call.extend(kept.into_iter().map(str::to_owned));
+    if !session.is_empty() {
+        call.extend(prove(method, path).into_iter().map(|(name, value)| format!("{name}: {value}")));
+    }
+    let Ok(mut upstream) = TcpStream::connect(server) else { return };
+    let sent = upstream
+        .write_all((call.join("\r\n") + "\r\n\r\n").as_bytes())
+        .and_then(|()| upstream.write_all(&read[head + 4..]));
+    if sent.is_err() {
+        return;
+    }
+    let (Ok(mut from), Ok(mut to)) = (client.try_clone(), upstream.try_clone()) else { return };
+    thread::spawn(move || {
+        let _ = std::io::copy(&mut from, &mut to);
+    });
+    let _ = std::io::copy(&mut upstream, &mut client);
+    let _ = client.shutdown(Shutdown::Both);
+}

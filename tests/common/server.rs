@@ -19,6 +19,11 @@ pub struct Server {
 impl Server {
     /// Serves a world's home at a port that the system chooses.
     pub fn of(world: &World) -> Self {
+        Self::with(world, &[])
+    }
+
+    /// The same with more in its environment.
+    pub fn with(world: &World, environment: &[(&str, &std::ffi::OsStr)]) -> Self {
         let config = world.home().join("remit.toml");
         let text = fs::read_to_string(&config).unwrap();
         if !text.contains("[server]") {
@@ -26,6 +31,7 @@ impl Server {
         }
         // A path relative to the working directory, as people give it.
         let mut command = world.command(&["serve", "--home", "home"]);
+        command.envs(environment.iter().copied());
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();

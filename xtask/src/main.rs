@@ -35,6 +35,8 @@ enum Task {
     Openbao,
     /// Install the witness that the tests use, and print the path of `aics-witness`.
     Witness,
+    /// Install the program that judges the server by its description, and print the path of `st`.
+    Schemathesis,
     /// Look for bytes that a parser does not survive, with a nightly compiler.
     Fuzz {
         /// Which parser, or `all`, one after the other.
@@ -72,6 +74,10 @@ fn perform(task: Task) -> Result<()> {
         }
         Task::Witness => {
             println!("{}", servers::witness()?.display());
+            Ok(())
+        }
+        Task::Schemathesis => {
+            println!("{}", servers::schemathesis()?.display());
             Ok(())
         }
         Task::Fuzz { target, seconds } => fuzz::run(&target, seconds),

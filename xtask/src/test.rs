@@ -17,11 +17,12 @@ pub(crate) fn run() -> Result<()> {
     step("plugins", || plugins::run(&[]))?;
     let bao = step("openbao", servers::openbao)?;
     let witness = step("witness", servers::witness)?;
+    let schemathesis = step("schemathesis", servers::schemathesis)?;
     step("openssl, ssh", servers::tools)?;
     style()?;
     step("cargo test", || {
         let mut cargo = tests(&[])?;
-        cargo.env("REMIT_WITNESS", &witness).env("REMIT_BAO", &bao);
+        cargo.env("REMIT_WITNESS", &witness).env("REMIT_BAO", &bao).env("REMIT_SCHEMATHESIS", &schemathesis);
         // What building an action takes on this machine; as it is not for the host's own build.
         let guests = plugins::environment()?;
         let guests: Vec<_> = guests.iter().map(|(k, v)| format!("{}={}", k.display(), v.display())).collect();

@@ -92,7 +92,9 @@ pub fn operation(name: &str) -> Option<&'static Known> {
 /// Checks that each rule of a scope allows an interface that this host has, on resources of that interface's kind. A
 /// rule that never applies is a mistake that its author would not notice.
 pub fn check(scope: &Scope) -> Result<(), ScopeError> {
-    let wrong = |detail: String| Err(ScopeError::Value { file: "the scope".to_owned(), detail });
+    const SHOWN: &str = "the scope";
+    scope.check(SHOWN)?;
+    let wrong = |detail: String| Err(ScopeError::Value { file: SHOWN.to_owned(), detail });
     for allow in &scope.allow {
         let (name, _) = allow.interface();
         let Some(kind) = granted().find(|known| known.name == name).and_then(|known| known.kind) else {

@@ -143,33 +143,55 @@ impl Client {
 
     /// Submits a signed document to a route that takes one.
     pub fn submit<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
+        self.submit_with(path, &[], body)
+    }
+
+    /// The same for a request that may have been made before: an open one for the same is the answer then.
+    pub fn submit_once<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        key: &str,
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        self.submit_with(path, &[("idempotency-key", key)], body)
+    }
+
+    fn submit_with<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
         let url = format!("{}{path}", self.url);
-        answer(&url, call(&self.agent, "POST", &url, &[JSON], Some(serde_json::to_vec(body)?)))
+        let headers = [headers, &[JSON]].concat();
+        answer(&url, call(&self.agent, "POST", &url, &headers, Some(serde_json::to_vec(body)?)))
     }
 
     /// Follows a stream of server-sent events, as lines.
     pub fn follow(&self, path: &str) -> Result<impl std::io::BufRead + use<>, ClientError> {
-        let url = format!("{}{path}", self.url);
-        let token = self.token()?;
-        let proof = self.session_key.proof("GET", &format!("{}{path}", self.about.url), &token)?;
-        let unreachable =
-            |error: ureq::Error| ClientError::Unreachable { url: url.clone(), why: error.to_string() };
-        let request =
-            self.agent.get(&url).header("authorization", format!("DPoP {token}")).header("dpop", proof);
-        let mut response = request
-            .config()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .build()
-            .call()
-            .map_err(unreachable)?;
-        if response.status() == 200 {
-            return Ok(std::io::BufReader::new(response.into_body().into_reader()));
-        }
-        let text = response.body_mut().with_config().limit(LARGEST).read_to_string();
-        Err(match answer::<Value>(&url, text.map(|text| (response.status().as_u16(), text))) {
-            Ok(_) => ClientError::NotRemit { url, why: "it gave no stream".to_owned() },
-            Err(error) => error,
+        self.in_session(|token| {
+            let url = format!("{}{path}", self.url);
+            let unreachable =
+                |error: ureq::Error| ClientError::Unreachable { url: url.clone(), why: error.to_string() };
+            let mut request = self.agent.get(&url);
+            for (name, value) in self.proof(token, "GET", path)? {
+                request = request.header(name, value);
+            }
+            let mut response = request
+                .config()
+                .http_status_as_error(false)
+                .max_redirects(0)
+                .build()
+                .call()
+                .map_err(unreachable)?;
+            if response.status() == 200 {
+                return Ok(std::io::BufReader::new(response.into_body().into_reader()));
+            }
+            let text = response.body_mut().with_config().limit(LARGEST).read_to_string();
+            Err(match answer::<Value>(&url, text.map(|text| (response.status().as_u16(), text))) {
+                Ok(_) => ClientError::NotRemit { url, why: "it gave no stream".to_owned() },
+                Err(error) => error,
+            })
         })
     }
 
@@ -186,14 +208,45 @@ impl Client {
         body: Option<Vec<u8>>,
     ) -> Result<T, ClientError> {
         let url = format!("{}{path}", self.url);
-        let token = self.token()?;
+        self.in_session(|token| {
+            let proof = self.proof(token, method, path)?;
+            let mut all: Vec<_> = proof.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            all.extend(headers);
+            answer(&url, call(&self.agent, method, &url, &all, body.clone()))
+        })
+    }
+
+    /// The headers that prove one call, for whoever makes the call in another way.
+    pub fn prove(&self, method: &str, path: &str) -> Result<[(&'static str, String); 2], ClientError> {
+        self.proof(&self.token()?, method, path)
+    }
+
+    fn proof(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+    ) -> Result<[(&'static str, String); 2], ClientError> {
         // A proof is for the server's own URL, without the query.
         let path = path.split('?').next().unwrap_or_default();
-        let proof = self.session_key.proof(method, &format!("{}{path}", self.about.url), &token)?;
-        let authorization = format!("DPoP {token}");
-        let mut all = vec![("authorization", &*authorization), ("dpop", &*proof)];
-        all.extend(headers);
-        answer(&url, call(&self.agent, method, &url, &all, body))
+        let proof = self.session_key.proof(method, &format!("{}{path}", self.about.url), token)?;
+        Ok([("authorization", format!("DPoP {token}")), ("dpop", proof)])
+    }
+
+    /// Makes a call with the token of an open session. A server that was started again knows no session from before: the
+    /// call is then made once more, in a new one.
+    fn in_session<T>(&self, call: impl Fn(&str) -> Result<T, ClientError>) -> Result<T, ClientError> {
+        let token = self.token()?;
+        match call(&token) {
+            Err(ClientError::Problem(problem)) if problem.code == UNKNOWN_SESSION => {
+                let mut held = self.token.lock().unwrap_or_else(PoisonError::into_inner);
+                // Another thread may have opened a new one meanwhile.
+                held.take_if(|held| held.token == token);
+                drop(held);
+                call(&self.token()?)
+            }
+            answered => answered,
+        }
     }
 
     /// The token of an open session; a new one if there is none.
@@ -221,6 +274,9 @@ impl Client {
         Ok(opened.access_token)
     }
 }
+
+/// The code of the problem that a server does not know the session.
+const UNKNOWN_SESSION: &str = "refused::unknown_session";
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 

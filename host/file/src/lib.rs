@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_methods, reason = "this is the place for them")]
 
+mod acl;
 mod error;
 mod folder;
 mod keep;

@@ -181,7 +181,7 @@ impl Opened {
             return Err(self.error(Problem::Empty));
         }
         let can_be_opened = self.meta.is_file() || self.form == Form::Named;
-        let mode = can_be_opened.then(|| self.meta.mode() & 0o7777);
+        let mode = can_be_opened.then(|| crate::acl::bits(&self.file, self.meta.mode() & 0o7777));
         Ok(Content { bytes, mode, shown: self.shown.clone(), kind: self.kind })
     }
 

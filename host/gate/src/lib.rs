@@ -39,6 +39,6 @@ pub use progress::Made;
 pub use remit_journal::{Effect, Mode, Phase};
 pub use replay::Replay;
 pub use resource::{Resource, ResourceError};
-pub use scope::{Allow, Beyond, Limits, OnFailure, Rules, Scope, ScopeError};
+pub use scope::{Allow, Beyond, LONGEST_STANDING, Limits, OnFailure, Rules, Scope, ScopeError};
 pub use setup::{Estate, Facts, Injected, Setup, Used, Window};
 pub use undo::UndoGate;

@@ -215,7 +215,13 @@ impl Plan {
             }
         }
         let changes = self.changes().count() as u64;
-        Scope { on_failure: OnFailure::Revert, allow, limits: Limits { changes, ..Limits::default() } }
+        Scope {
+            on_failure: OnFailure::Revert,
+            restore_after: None,
+            page_after: None,
+            allow,
+            limits: Limits { changes, ..Limits::default() },
+        }
     }
 }
 

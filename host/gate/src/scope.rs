@@ -12,13 +12,30 @@ use serde::{Deserialize, Serialize};
 use crate::Resource;
 use crate::pattern::{Pattern, PatternSet};
 
-/// A scope, as written. [`Scope::parse`] is the only way from text.
+/// A scope, as written. [`Scope::parse`] reads it from TOML. One that was part of a document is not checked yet:
+/// [`Scope::check`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scope {
     /// What happens to a run's changes when it does not succeed.
     #[serde(default)]
     pub on_failure: OnFailure,
+    /// How long changes may stand after the run's end. Then the host undoes them by itself, unless a person extends the time.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "jiff::fmt::serde::duration::friendly::compact::optional",
+        deserialize_with = "remit_text::duration::deserialize_optional"
+    )]
+    pub restore_after: Option<SignedDuration>,
+    /// How long changes may stand after the run's end until the host calls people.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "jiff::fmt::serde::duration::friendly::compact::optional",
+        deserialize_with = "remit_text::duration::deserialize_optional"
+    )]
+    pub page_after: Option<SignedDuration>,
     /// Which capabilities on which resources. Empty: none but the ambient ones.
     #[serde(default)]
     pub allow: Vec<Allow>,
@@ -26,6 +43,9 @@ pub struct Scope {
     #[serde(default)]
     pub limits: Limits,
 }
+
+/// The longest time that changes may stand before the host does something by itself, extensions included.
+pub const LONGEST_STANDING: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// One capability and the resources it may touch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -202,12 +222,16 @@ impl Scope {
             file: file.to_owned(),
             detail: mistake.to_string(),
         })?;
-        scope.check().map_err(|detail| ScopeError::Value { file: file.to_owned(), detail })?;
+        scope.check(file)?;
         Ok(scope)
     }
 
-    /// Checks what the types do not.
-    fn check(&self) -> Result<(), String> {
+    /// Checks what the types do not, also of a scope that was no TOML; `file` names it in errors.
+    pub fn check(&self, file: &str) -> Result<(), ScopeError> {
+        self.check_values().map_err(|detail| ScopeError::Value { file: file.to_owned(), detail })
+    }
+
+    fn check_values(&self) -> Result<(), String> {
         for allow in &self.allow {
             let (name, version) = allow.interface();
             let shaped = name.split_once(':').is_some_and(|(_, rest)| rest.contains('/'));
@@ -221,10 +245,40 @@ impl Scope {
                 return Err(format!("{name} has no resources; name at least one"));
             }
         }
+        for (name, after) in [("restore_after", self.restore_after), ("page_after", self.page_after)] {
+            if after.is_some_and(|after| after < SignedDuration::from_secs(1) || after > LONGEST_STANDING) {
+                return Err(format!("{name} must be at least 1s and at most 30d"));
+            }
+        }
+        if let (Some(restore), Some(page)) = (self.restore_after, self.page_after)
+            && page >= restore
+        {
+            return Err(
+                "page_after must be shorter than restore_after: then nothing stands any more".to_owned()
+            );
+        }
         if self.limits.wall_time <= SignedDuration::ZERO || self.limits.wall_time > LONGEST_RUN {
             return Err("limits.wall_time must be over 0 and at most 1h".to_owned());
         }
         Ok(())
+    }
+
+    /// What becomes of a run's changes, each as when and what.
+    #[must_use]
+    pub fn fate(&self) -> Vec<(&'static str, String)> {
+        let failing = match self.on_failure {
+            OnFailure::Revert => "its changes are undone at once",
+            OnFailure::Hold => "its changes stay, and a person decides",
+        };
+        let mut fate = vec![("if it fails", failing.to_owned())];
+        if let Some(after) = self.page_after {
+            fate.push(("then", format!("people are called {after:#} after its end, if its changes stand")));
+        }
+        if let Some(after) = self.restore_after {
+            let what = "unless a person extends the time";
+            fate.push(("then", format!("its changes are undone {after:#} after its end, {what}")));
+        }
+        fate
     }
 
     /// The scope as TOML, every limit spelled out.

@@ -174,6 +174,33 @@ fn values_that_make_no_sense_are_named() {
         assert!(error(&format!("[limits]\nwall_time = '{time}'")).contains("limits.wall_time"), "{time}");
     }
     Scope::parse("[limits]\nwall_time = '1h'", "").unwrap();
+    for (text, named) in [
+        ("restore_after = '0s'", "restore_after"),
+        ("restore_after = '-1h'", "restore_after"),
+        ("restore_after = '31d'", "restore_after"),
+        ("page_after = '500ms'", "page_after"),
+        ("page_after = '2h'\nrestore_after = '2h'", "page_after must be shorter"),
+    ] {
+        assert!(error(text).contains(named), "{text}");
+    }
+}
+
+#[test]
+fn what_stands_for_a_while_is_in_the_scope_and_in_its_digest() {
+    let plain = Scope::parse("", "").unwrap();
+    let timed = Scope::parse("page_after = '1h'\nrestore_after = '2h 30m'", "").unwrap();
+    assert_eq!(timed.restore_after, Some(SignedDuration::from_mins(150)));
+    assert_ne!(plain.digest().unwrap(), timed.digest().unwrap());
+    let text = timed.to_toml().unwrap();
+    assert_eq!(Scope::parse(&text, "").unwrap(), timed, "{text}");
+    // A scope without it looks as it always did.
+    assert!(!plain.to_toml().unwrap().contains("after"));
+    let json = serde_json::to_value(&timed).unwrap();
+    assert_eq!(json["restore_after"], "2h 30m");
+    assert_eq!(serde_json::from_value::<Scope>(json).unwrap(), timed);
+    // One that is part of a document is held to the same.
+    let long = serde_json::json!({"limits": {"wall_time": "2h"}});
+    assert!(serde_json::from_value::<Scope>(long).unwrap().check("").is_err());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use remit_trust::{Digest, Sealed};
 use crate::act::AuthorityChange;
 use crate::chain::Tail;
 use crate::name::Filed;
-use crate::{RestsOn, RunId};
+use crate::{Due, RestsOn, RunId};
 
 /// A record that waits for its transaction.
 pub(crate) struct Entry {
@@ -35,8 +35,12 @@ pub(crate) enum Transition {
     Changes,
     /// The run has no state from now on, although it had one.
     Reopens,
-    /// The run has a state from now on.
-    Ends,
+    /// The run has a state from now on, and the host does this by itself.
+    Ends(Due),
+    /// The host does this by itself from now on.
+    Waits(Due),
+    /// The host undoes the run's changes then.
+    Extends(Timestamp),
     /// The run's key is deleted.
     Expires,
     /// Authority was revoked or restored, or notices were delivered.

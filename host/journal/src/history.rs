@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 
 use crate::bases::Bases;
 use crate::{
-    Act, AuditError, Effect, Event, Intent, Mode, Outcome, Phase, Reader, Record, Resolved, RestsOn, RunId,
-    RunState, Started, UndoIntent, append,
+    Act, AuditError, Due, Effect, Event, Intent, Mode, Outcome, Phase, Reader, Record, Resolved, RestsOn,
+    RunId, RunState, Started, UndoIntent, append,
 };
 
 /// What the records so far say.
@@ -44,6 +44,8 @@ struct KnownRun {
     /// Whether it has a state now.
     ended: bool,
     expired: bool,
+    /// What the host does by itself for it.
+    due: Due,
     /// Calls without an outcome.
     open: HashSet<u64>,
     /// The numbers of the calls that are changes.
@@ -136,6 +138,20 @@ impl History {
         let reopens = matches!(seen, Seen::Other(Event::Phase(entered)) if entered.phase.reopens());
         match seen {
             Seen::Other(Event::Started(_)) => return wrong("starts a run a second time"),
+            Seen::Other(Event::Extended(extended)) => {
+                known.ended = ended;
+                if !ended || known.due.restore.is_none_or(|at| at >= extended.until) {
+                    return wrong("extends the time of a run whose changes the host was not to undo before");
+                }
+                known.due.restore = Some(extended.until);
+            }
+            Seen::Other(Event::Paged(paged)) => {
+                known.ended = ended;
+                if !ended || known.due.is_none() {
+                    return wrong("calls people because of a run for which the host was to do nothing");
+                }
+                known.due = paged.due;
+            }
             Seen::Other(Event::UndoExpired(_)) => {
                 known.expired = true;
                 known.ended = ended;
@@ -211,6 +227,11 @@ impl History {
                 if complete && !known.open.is_empty() {
                     return wrong("says that the run succeeded, although a call has no outcome");
                 }
+                let stands = matches!(ended.state, RunState::Succeeded | RunState::Held | RunState::InDoubt);
+                if !(ended.due.is_none() || stands && known.mode == Mode::Live) {
+                    return wrong("says that the host undoes changes later, and no change of the run stands");
+                }
+                known.due = ended.due;
                 known.state = Some(ended.state);
                 known.ended_once = true;
             }
@@ -248,6 +269,13 @@ impl History {
             |known| (!known.expired).then_some(""),
         )?;
         self.authority.check_tables(reader, database)?;
+        let waiting = self.runs.iter().filter(|known| !known.due.is_none());
+        let expected: BTreeSet<_> = waiting.map(|known| due_row(&known.run, known.due)).collect();
+        let stored = due_rows(database).map_err(|e| reader.sql(&e))?;
+        if let Some((run, ..)) = expected.symmetric_difference(&stored).next() {
+            let (run, why) = (run.clone(), "does not agree with its records");
+            return Err(AuditError::Table { what: "time", run, why });
+        }
         let expected: BTreeSet<(String, String, u64)> =
             self.runs.iter().flat_map(KnownRun::open_rows).collect();
         let stored = open_rows(database).map_err(|e| reader.sql(&e))?;
@@ -321,9 +349,24 @@ fn begin(seq: u64, run: RunId, started: &Started) -> Result<KnownRun, AuditError
         state: None,
         ended: false,
         expired: false,
+        due: Due::default(),
         open: HashSet::new(),
         changes: HashSet::new(),
     })
+}
+
+/// A row of the table `due`.
+type DueRow = (String, Option<i64>, Option<i64>);
+
+fn due_row(run: &RunId, due: Due) -> DueRow {
+    let second = |at: Option<Timestamp>| at.map(Timestamp::as_second);
+    (run.to_string(), second(due.restore), second(due.page))
+}
+
+/// The rows of the table `due`.
+fn due_rows(database: &Connection) -> rusqlite::Result<BTreeSet<DueRow>> {
+    let mut rows = database.prepare("SELECT run, restore, page FROM due")?;
+    rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
 }
 
 /// The rows of the table `open_run`.
@@ -400,6 +443,8 @@ impl<'a> Seen<'a> {
                     | Event::UndoOutcome(_)
                     | Event::Resolved(_)
                     | Event::UndoExpired(_)
+                    | Event::Extended(_)
+                    | Event::Paged(_)
                     | Event::Ended(_)
             ),
         }

@@ -220,8 +220,7 @@ impl RunCheck {
     fn state(&self) -> Option<RunState> {
         self.records.iter().fold(None, |state, (_, record)| match &record.event {
             Event::Ended(ended) => Some(ended.state),
-            // The run keeps its state.
-            Event::UndoExpired(_) => state,
+            event if event.keeps_state() => state,
             _ => None,
         })
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use miette::Diagnostic;
 use remit_file::{Content, Durable, FileError, Kind};
 use remit_tlog::{
-    NoteError, NoteVerifier, TileError, TilePath, bundle_bytes, bundles_between, tiles_between,
+    NoteError, NoteVerifier, TILE_WIDTH, TileError, TilePath, bundle_bytes, bundles_between, tiles_between,
 };
 
 use crate::tree::Tree;
@@ -92,6 +92,27 @@ impl Reader {
             place(folder, "checkpoint", note.as_bytes())?;
         }
         Ok(signed.size)
+    }
+
+    /// The content of one file of the published log; none if the log does not have it yet. It never changes.
+    pub fn tile(&self, path: &TilePath, key: &NoteVerifier) -> Result<Option<Vec<u8>>, PublishError> {
+        let damaged = |why: &str| JournalError::damaged(&self.path, why);
+        let signed = key.verify(&self.checkpoint()?).map_err(|error| damaged(&error.to_string()))?;
+        let (level, index, width) = match path {
+            TilePath::Hashes(tile) => (tile.level(), tile.index(), tile.width()),
+            TilePath::Entries(bundle) => (0, bundle.index(), bundle.width()),
+        };
+        let there = signed.size >> (8 * u32::from(level));
+        let last = index.saturating_mul(u64::from(TILE_WIDTH)).saturating_add(u64::from(width));
+        if last > there {
+            return Ok(None);
+        }
+        let database = self.database();
+        let tree = Tree::of(&self.path, &database, signed.size)?;
+        if tree.root(signed.size)? != signed.root {
+            return Err(damaged("its checkpoint is not over its records").into());
+        }
+        expected(&tree, path).map(Some)
     }
 
     /// Compares the published files in `folder` with this journal, byte for byte. Returns the size of the published log.

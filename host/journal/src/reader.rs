@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::evidence::Evidence;
 use crate::{
-    About, Act, ActionRef, Ended, Event, JournalError, Mode, Record, RequestId, RestsOn, RunId, RunState,
-    Spent, Started, Withdrawn, schema, store, tables,
+    About, Act, ActionRef, Due, Ended, Event, JournalError, Mode, Record, RequestId, RestsOn, RunId,
+    RunState, Spent, Started, Withdrawn, schema, store, tables,
 };
 
 /// A read-only view of a journal file. It sees what is committed.
@@ -64,6 +64,10 @@ pub struct RunSummary {
     pub until: Option<Timestamp>,
     /// Its state. None while it is under way, or when its host was killed.
     pub state: Option<RunState>,
+    /// When the host undoes its changes by itself; none if it does not.
+    pub restore_at: Option<Timestamp>,
+    /// When the host calls people because of it; none if it does not.
+    pub page_at: Option<Timestamp>,
 }
 
 /// A checkpoint that a witness cosigned.
@@ -108,7 +112,15 @@ impl RunSummary {
             ended: None,
             detail: None,
             state: None,
+            restore_at: None,
+            page_at: None,
         }
+    }
+}
+
+impl RunSummary {
+    fn wait(&mut self, due: Due) {
+        (self.restore_at, self.page_at) = (due.restore, due.page);
     }
 }
 
@@ -201,6 +213,11 @@ impl Reader {
             run.ended = None;
             run.detail = None;
         }
+        for (run, due) in self.due()? {
+            if let Some(&place) = places.get(&run) {
+                runs[place].wait(due);
+            }
+        }
         Ok(runs)
     }
 
@@ -253,7 +270,9 @@ impl Reader {
                 _ => {}
             }
         }
-        summary.ok_or_else(|| JournalError::NoSuchRun(run.to_string()))
+        let mut summary = summary.ok_or_else(|| JournalError::NoSuchRun(run.to_string()))?;
+        summary.wait(self.due_of(run)?);
+        Ok(summary)
     }
 
     /// The records of a run with a higher number than `seq`.
@@ -389,6 +408,39 @@ impl Reader {
         };
         let rows = query().map_err(|error| self.sql(&error))?;
         rows.into_iter().map(|(seq, of, body)| Ok((seq.cast_unsigned(), of, text(body)?))).collect()
+    }
+
+    /// The runs for which the host does something by itself, and when, the earliest first.
+    pub fn due(&self) -> Result<Vec<(RunId, Due)>, JournalError> {
+        let mut due = self.due_where("?1 = ''", "")?;
+        due.sort_by_key(|(run, due)| (due.restore.into_iter().chain(due.page).min(), *run));
+        Ok(due)
+    }
+
+    /// What the host does by itself for one run, and when.
+    pub fn due_of(&self, run: RunId) -> Result<Due, JournalError> {
+        let due = self.due_where("run = ?1", &run.to_string())?;
+        Ok(due.first().map(|(_, due)| *due).unwrap_or_default())
+    }
+
+    fn due_where(&self, filter: &str, argument: &str) -> Result<Vec<(RunId, Due)>, JournalError> {
+        let rows: Vec<(String, Option<i64>, Option<i64>)> = self
+            .database()
+            .prepare_cached(&format!("SELECT run, restore, page FROM due WHERE {filter}"))
+            .and_then(|mut rows| {
+                rows.query_map([argument], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
+            })
+            .map_err(|error| self.sql(&error))?;
+        let damaged = |run: &str| JournalError::damaged(&self.path, format!("the time of `{run}` is none"));
+        let mut due = Vec::with_capacity(rows.len());
+        for (run, restore, page) in rows {
+            let at = |second: Option<i64>| second.map(Timestamp::from_second).transpose();
+            let (Ok(name), Ok(restore), Ok(page)) = (run.parse(), at(restore), at(page)) else {
+                return Err(damaged(&run));
+            };
+            due.push((name, Due { restore, page }));
+        }
+        Ok(due)
     }
 
     /// The runs under way whose authority was revoked. They stop at their next call.

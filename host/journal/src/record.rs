@@ -59,6 +59,10 @@ pub enum Event {
     Resolved(Resolved),
     /// The key to the run's sealed records was deleted: the run cannot be reverted any more.
     UndoExpired(UndoExpired),
+    /// A person extended the time for which the run's changes may stand.
+    Extended(Extended),
+    /// People were called because of the run: its time was up, or the host could not undo its changes.
+    Paged(Paged),
     /// The run reached a state. A later revert adds another such record.
     Ended(Ended),
 }
@@ -78,8 +82,18 @@ impl Event {
             Self::UndoOutcome(_) => "undo-outcome",
             Self::Resolved(_) => "resolved",
             Self::UndoExpired(_) => "undo-expired",
+            Self::Extended(_) => "extended",
+            Self::Paged(_) => "paged",
             Self::Ended(_) => "ended",
         }
+    }
+}
+
+impl Event {
+    /// Whether a run that has a state keeps it.
+    #[must_use]
+    pub fn keeps_state(&self) -> bool {
+        matches!(self, Self::UndoExpired(_) | Self::Extended(_) | Self::Paged(_))
     }
 }
 
@@ -113,6 +127,8 @@ into_event!(
     UndoOutcome(UndoOutcome),
     Resolved(Resolved),
     UndoExpired(UndoExpired),
+    Extended(Extended),
+    Paged(Paged),
     Ended(Ended)
 );
 
@@ -498,6 +514,49 @@ pub struct UndoExpired {
     pub order: Option<Box<RawValue>>,
 }
 
+/// What the host does by itself for a run whose changes stand, and when. Whole seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Due {
+    /// When it undoes the changes; none if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<Timestamp>,
+    /// When it calls people; none if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<Timestamp>,
+}
+
+impl Due {
+    /// Whether the host does nothing by itself.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A person extended the time for which a run's changes may stand.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Extended {
+    /// When the host undoes the changes now.
+    pub until: Timestamp,
+    /// The principal who asked for it.
+    pub principal: String,
+    /// The reason, in their words.
+    pub reason: String,
+    /// Their order, as it was signed; none in a home without rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Box<RawValue>>,
+}
+
+/// People were called because of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paged {
+    /// Why, in one sentence.
+    pub why: String,
+    /// What the host does by itself from now on.
+    #[serde(default, skip_serializing_if = "Due::is_none")]
+    pub due: Due,
+}
+
 /// How a run ended.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Ended {
@@ -513,6 +572,9 @@ pub struct Ended {
     /// which these may repeat.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_words: Option<Sealed>,
+    /// What the host does by itself from now on.
+    #[serde(default, skip_serializing_if = "Due::is_none")]
+    pub due: Due,
 }
 
 /// The part of [`Ended::consumed`] that a replay uses; 0 where the record does not have it.

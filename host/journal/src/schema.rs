@@ -4,7 +4,7 @@
 //! release.
 
 /// The schema that this version reads and writes. A file with another number is refused.
-pub(crate) const SCHEMA_VERSION: i64 = 8;
+pub(crate) const SCHEMA_VERSION: i64 = 9;
 
 const TABLES: &str = "
     CREATE TABLE record (
@@ -38,6 +38,8 @@ const TABLES: &str = "
     -- The key to the sealed part of each run's records, itself sealed under the host's key. Deleting a row makes the run's
     -- secrets unreadable for good.
     CREATE TABLE run_key (run TEXT PRIMARY KEY, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID;
+    -- What the host does by itself for a run whose changes stand, and when, in seconds since 1970.
+    CREATE TABLE due (run TEXT PRIMARY KEY, restore INTEGER, page INTEGER) STRICT, WITHOUT ROWID;
     CREATE TABLE grant_use (run TEXT PRIMARY KEY, grant_digest TEXT NOT NULL) STRICT, WITHOUT ROWID;
     CREATE INDEX use_of_grant ON grant_use (grant_digest);
     -- A value that only the right host key opens.
@@ -51,8 +53,10 @@ const TABLES: &str = "
 ";
 
 /// The kinds of records that notifiers deliver.
-pub(crate) const TO_NOTIFY: [&str; 9] = [
+pub(crate) const TO_NOTIFY: [&str; 11] = [
     "ended",
+    "extended",
+    "paged",
     "requested",
     "request-denied",
     "voided",

@@ -324,8 +324,14 @@ mod tests {
         }
 
         fn end(&mut self, state: RunState) {
-            let ended =
-                Ended { state, detail: String::new(), consumed: raw("{}"), output: None, own_words: None };
+            let ended = Ended {
+                state,
+                detail: String::new(),
+                consumed: raw("{}"),
+                output: None,
+                own_words: None,
+                due: crate::Due::default(),
+            };
             self.follow(1, Event::Ended(ended));
         }
 

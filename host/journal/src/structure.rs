@@ -79,7 +79,10 @@ impl Indices {
         // False if its entries are not in order.
         let mut read = |index: usize, under: &str, which: &str| -> rusqlite::Result<bool> {
             let name = NAMES[index];
-            let query = format!("SELECT seq, {under} FROM record INDEXED BY {name} WHERE {which}");
+            // Asked for in the order of the index, SQLite reads it once and sorts nothing.
+            let query = format!(
+                "SELECT seq, {under} FROM record INDEXED BY {name} WHERE {which} ORDER BY {under}, seq"
+            );
             let mut statement = database.prepare(&query)?;
             let (mut rows, mut last) = (statement.query([])?, (Vec::new(), 0));
             while let Some(row) = rows.next()? {

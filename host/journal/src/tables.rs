@@ -8,7 +8,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Transaction,
 
 use crate::act::AuthorityChange;
 use crate::entry::{Entry, Row, Start, Transition};
-use crate::{Basis, RestsOn, StartError, Withdrawn};
+use crate::{Basis, Due, RestsOn, StartError, Withdrawn};
 
 /// How many records one statement writes, where so many wait.
 const TOGETHER: usize = 8;
@@ -106,7 +106,15 @@ impl<'t> Tables<'t> {
                      SELECT ?1, '', 0 WHERE NOT EXISTS (SELECT 1 FROM open_run WHERE run = ?1)",
                 )?
                 .execute([run]),
-            Transition::Ends => self.end.execute([run]),
+            Transition::Ends(due) => {
+                self.end.execute([run])?;
+                self.wait(run, *due)
+            }
+            Transition::Waits(due) => self.wait(run, *due),
+            Transition::Extends(until) => self
+                .transaction
+                .prepare_cached("UPDATE due SET restore = ?2 WHERE run = ?1")?
+                .execute(params![run, until.as_second()]),
             Transition::Expires => {
                 self.transaction.prepare_cached("DELETE FROM run_key WHERE run = ?1")?.execute([run])
             }
@@ -116,6 +124,17 @@ impl<'t> Tables<'t> {
             }
         }
         .map(|_| ())
+    }
+
+    /// Writes what the host does by itself for a run. Most runs have nothing of the kind.
+    fn wait(&self, run: &str, due: Due) -> rusqlite::Result<usize> {
+        if due.is_none() {
+            return self.transaction.prepare_cached("DELETE FROM due WHERE run = ?1")?.execute([run]);
+        }
+        let second = |at: Option<jiff::Timestamp>| at.map(jiff::Timestamp::as_second);
+        self.transaction
+            .prepare_cached("INSERT OR REPLACE INTO due (run, restore, page) VALUES (?1, ?2, ?3)")?
+            .execute(params![run, second(due.restore), second(due.page)])
     }
 
     /// Writes the records themselves, several with one statement: it looks up its place in the table and the indices once.

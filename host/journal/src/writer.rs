@@ -283,7 +283,9 @@ impl Journal {
             })),
             Event::Intent(_) if matches!(wants, Wants::Durable(_)) => Transition::Changes,
             Event::Phase(entered) if entered.phase.reopens() => Transition::Reopens,
-            Event::Ended(_) => Transition::Ends,
+            Event::Ended(ended) => Transition::Ends(ended.due),
+            Event::Paged(paged) => Transition::Waits(paged.due),
+            Event::Extended(extended) => Transition::Extends(extended.until),
             Event::UndoExpired(_) => Transition::Expires,
             _ => Transition::Goes,
         };

@@ -83,6 +83,11 @@ impl CheckedActor {
         self.statement().map(|statement| &*statement.reason)
     }
 
+    /// Checks that no software acts.
+    pub(crate) fn check_is_person(&self, what: &'static str, run: RunId) -> Result<(), Error> {
+        self.principal.as_ref().map_or(Ok(()), |(identity, _)| identity.check_is_person(what, run))
+    }
+
     /// The order as it was signed; none for an owner.
     pub(crate) fn statement(&self) -> Option<&SignedStatement> {
         self.principal.as_ref().map(|(_, statement)| statement)
@@ -134,6 +139,7 @@ fn orders_about(reader: &Reader, run: RunId) -> Result<Vec<Digest>, Error> {
     let records = reader.run(&run)?;
     let orders = records.iter().filter_map(|(_, record)| match &record.event {
         Event::Phase(entered) => digest_of(entered.order.as_ref()?),
+        Event::Extended(extended) => digest_of(extended.order.as_ref()?),
         _ => None,
     });
     Ok(orders.collect())

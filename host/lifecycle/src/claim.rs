@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use remit_journal::RunId;
 
@@ -19,9 +19,13 @@ pub(crate) struct Claim {
 impl Claim {
     /// Takes the lock; none if another process holds it.
     pub(crate) fn take(home: &Home, run: RunId) -> Result<Option<Self>, Error> {
-        let folder = home.running();
-        remit_file::make_folder(&folder).map_err(|error| Error::kept(&folder, &error))?;
-        let path = folder.join(run.to_string());
+        Self::take_in(&home.running(), &run.to_string())
+    }
+
+    /// The same of something else that one process at a time works on: `name` in `folder`.
+    pub(crate) fn take_in(folder: &Path, name: &str) -> Result<Option<Self>, Error> {
+        remit_file::make_folder(folder).map_err(|error| Error::kept(folder, &error))?;
+        let path = folder.join(name);
         let failed = |error: std::io::Error| Error::kept(&path, &error);
         loop {
             let file = remit_file::lock(&path).map_err(failed)?;

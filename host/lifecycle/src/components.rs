@@ -4,10 +4,24 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use remit_engine::{Cache, ComponentError, Publishers};
+use remit_file::Kind;
 use remit_sandbox::{AdmissionError, Admitted, Candidate, Inspection, Sandbox};
 use remit_trust::Digest;
 
+use crate::claim::Claim;
 use crate::{Config, Error, Home, Host, Request, RequestedAuthority};
+
+/// The folder for components that are being received: for each a folder of its own, and a lock beside it.
+const RECEIVED: &str = "received";
+const LOCK: &str = ".lock";
+
+fn remove_received(folder: &Path) {
+    if let Err(error) = fs::remove_dir_all(folder)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        tracing::warn!(folder = %folder.display(), %error, "a received component cannot be removed");
+    }
+}
 
 fn file(home: &Home, digest: Digest) -> PathBuf {
     home.components().join(format!("{}.wasm", digest.to_string().replace(':', "-")))
@@ -47,26 +61,45 @@ impl Home {
 
     /// A component that was received, with its detached signature, and is in no file. It is not looked at yet.
     pub fn received(&self, bytes: &[u8], signature: &str) -> Result<Candidate, Error> {
-        let folder = self.path().join("received");
+        let name = remit_journal::RunId::new().to_string();
+        let folder = self.path().join(RECEIVED);
+        let Some(_claim) = Claim::take_in(&folder, &format!("{name}{LOCK}"))? else {
+            return Err(Error::Busy { home: folder.display().to_string() });
+        };
+        let folder = folder.join(name);
         let kept = |path: &Path, error: &std::io::Error| Error::kept(path, error);
-        remit_file::make_folder(&folder).map_err(|error| kept(&folder, &error))?;
-        let path = folder.join(format!("{}.wasm", remit_journal::RunId::new()));
-        let beside = path.with_extension("wasm.sig");
         let read = || {
+            remit_file::make_folder(&folder).map_err(|error| kept(&folder, &error))?;
+            let path = folder.join("component.wasm");
+            let beside = path.with_extension("wasm.sig");
             remit_file::replace(&path, bytes).map_err(|error| kept(&path, &error))?;
             remit_file::replace(&beside, signature.as_bytes()).map_err(|error| kept(&beside, &error))?;
             Ok(Candidate::read(&path)?)
         };
         let candidate = read();
-        // Read whole: neither file is needed any more.
-        for file in [&path, &beside] {
-            if let Err(error) = fs::remove_file(file)
-                && error.kind() != std::io::ErrorKind::NotFound
-            {
-                tracing::warn!(file = %file.display(), %error, "a received component cannot be removed");
+        // Read whole: its files are not needed any more.
+        remove_received(&folder);
+        candidate
+    }
+
+    /// Removes what killed processes had received and not yet kept. What another process works on stays.
+    pub fn clear_received(&self) -> Result<(), Error> {
+        let folder = self.path().join(RECEIVED);
+        let entries = match remit_file::list(&folder, Kind::Kept) {
+            Err(error) if error.is_missing() => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
+            let name = entry.name.trim_end_matches(LOCK);
+            if name.parse::<remit_journal::RunId>().is_err() {
+                tracing::warn!(file = %entry.path.display(), "this is no received component, and stays");
+                continue;
+            }
+            if let Some(_claim) = Claim::take_in(&folder, &format!("{name}{LOCK}"))? {
+                remove_received(&folder.join(name));
             }
         }
-        candidate
+        Ok(())
     }
 
     /// The cache of compiled components. Without it components are read and compiled again, which is slower but no reason

@@ -185,6 +185,10 @@ pub enum Error {
     #[error("{run} cannot be reverted: {why}")]
     #[diagnostic(code(usage::revert), help("`remit show {run}` shows what it did"))]
     NotRevertible { run: String, why: &'static str },
+    /// The time for which a run's changes may stand cannot be extended.
+    #[error("the time of {run} cannot be extended: {why}")]
+    #[diagnostic(code(usage::extend), help("`remit show {run}` shows when its changes are undone"))]
+    NotExtendable { run: String, why: String },
     /// The action succeeded, but the live system is not as the action left it.
     #[error("the host's own check of {operation} on {resource} found: {found}")]
     #[diagnostic(

@@ -11,12 +11,14 @@ use crate::claim::Claim;
 use crate::host::blocking;
 use crate::{Error, Host};
 
-/// The runs whose undo data would be deleted: those that ended before this time, and that do not wait for a person.
+/// The runs whose undo data would be deleted: those that ended before this time, that do not wait for a person, and whose
+/// changes the host does not undo later.
 fn expirable(reader: &Reader, before: Timestamp) -> Result<Vec<RunSummary>, Error> {
     let mut old = Vec::new();
     for summary in reader.runs()? {
         let decided = summary.state.is_some_and(|state| !state.needs_a_person());
-        if !decided || reader.run_key(&summary.run)?.is_none() {
+        let waits = summary.restore_at.is_some();
+        if !decided || waits || reader.run_key(&summary.run)?.is_none() {
             continue;
         }
         let ended = reader

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::keyring::Keyring;
 use crate::setup::{Setup, Watched};
+use crate::time::Clock;
 use crate::{Config, Error, Home, Rules};
 
 /// An opened home. Several hosts can have one home open at the same time: the journal, the locks of the runs, and the
@@ -38,6 +39,8 @@ pub struct Host {
     pub(crate) observed: Arc<Observed>,
     /// Configuration and rules, as they were read last.
     watched: Arc<Watched>,
+    /// The time for what the host does by itself.
+    clock: Arc<Clock>,
     /// The runs that this process started and that are in progress.
     pub(crate) running: TaskTracker,
     /// Systems that replace those of the configuration.
@@ -83,6 +86,7 @@ impl Home {
         let host = Host {
             home: self.clone(),
             keyring: Arc::new(Keyring::open(self, &journal)?),
+            clock: Arc::new(Clock::start(journal.now()?)),
             journal,
             sandbox: Arc::new(sandbox),
             starts: Arc::default(),
@@ -127,6 +131,12 @@ impl Host {
     /// Replaces the systems of the configuration.
     pub fn serve(&mut self, estate: Estate) {
         self.estate = Some(estate);
+    }
+
+    /// The time for what the host does by itself: never before the newest record, and it goes on while the process lives,
+    /// even if the machine's clock is set back.
+    pub(crate) fn now(&self) -> Result<Timestamp, Error> {
+        Ok(self.clock.now(blocking(|| self.journal.now())?))
     }
 
     /// Waits until every run that this process started has come to its end, and all of it is durable.

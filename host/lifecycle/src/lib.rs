@@ -10,6 +10,7 @@ mod claim;
 mod class;
 mod components;
 mod config;
+mod contain;
 mod doctor;
 mod error;
 mod expire;
@@ -49,6 +50,7 @@ pub use authority::{
 pub use class::Class;
 pub use components::install;
 pub use config::{Config, ServerConfig, TlsConfig, Trust, WitnessConfig};
+pub use contain::{extend, prepare_extend};
 pub use doctor::{Finding, doctor};
 pub use error::Error;
 pub use expire::{expire_undo, prepare_expire_undo};
@@ -74,7 +76,7 @@ pub use submit::{
     ApprovalState, Decision, Explained, Needed, Ordered, Permission, RequestOptions, Start, Target,
     accept_session, could, differences, explain, orders, prepare_decision, prepare_freeze, prepare_review,
     prepare_revoke, prepare_run_request, prepare_session, prepare_standing_request, prepare_start,
-    submit_decision, submit_order, submit_request, submit_start, who_may_approve,
+    submit_decision, submit_order, submit_request, submit_request_once, submit_start, who_may_approve,
 };
 pub use time::{down_to, second};
 pub use timeline::{
@@ -82,7 +84,7 @@ pub use timeline::{
     Undone, Words, operation_words, undo_words,
 };
 pub use views::{
-    DeliveryView, FrozenView, PrincipalView, RequestView, RequestsView, RevertView, ReviewedView,
-    RevokedView, RulesView, RunView, SignedRulesView, StoryView,
+    DeliveryView, ExtendedView, FrozenView, PrincipalView, RequestView, RequestsView, RevertView,
+    ReviewedView, RevokedView, RulesView, RunView, SignedRulesView, StoryView,
 };
 pub use witness::{Witnessed, ask_witnesses};

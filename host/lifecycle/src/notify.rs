@@ -36,6 +36,8 @@ pub(crate) const KINDS: &[&str] = &[
     "run-reverted",
     "run-held",
     "run-in-doubt",
+    "run-extended",
+    "run-due",
 ];
 /// The maximum length of a summary in characters. It quotes reasons, whose length is not limited.
 const LONGEST: usize = 1000;
@@ -238,8 +240,12 @@ fn event(
     };
     if of.starts_with("run-") {
         let record: Record = serde_json::from_str(body)?;
-        let Event::Ended(ended) = &record.event else { return Ok(None) };
-        let kind = format!("run-{}", ended.state);
+        let kind = match &record.event {
+            Event::Ended(ended) => format!("run-{}", ended.state),
+            Event::Extended(_) => "run-extended".to_owned(),
+            Event::Paged(_) => "run-due".to_owned(),
+            _ => return Ok(None),
+        };
         // Checked before the whole run is read.
         if !KINDS.contains(&kind.as_str()) || !wants(&kind) {
             return Ok(None);
@@ -250,12 +256,23 @@ fn event(
         };
         let authority = started.grant.as_ref().and_then(|grant| grant.authority.as_ref());
         let break_glass = authority.is_some_and(|authority| authority.break_glass);
-        if started.mode != Mode::Live || (ended.state == RunState::Succeeded && !break_glass) {
-            return Ok(None);
-        }
-        let what = format!("{} {}: {}", started.action.name, started.action.version, ended.detail);
+        let action = format!("{} {}", started.action.name, started.action.version);
+        let (is, detail) = match &record.event {
+            Event::Ended(ended) => {
+                if started.mode != Mode::Live || (ended.state == RunState::Succeeded && !break_glass) {
+                    return Ok(None);
+                }
+                (format!("is {}", ended.state), ended.detail.clone())
+            }
+            Event::Extended(extended) => {
+                let is = format!("may stand until {}, says {}", extended.until, extended.principal);
+                (is, extended.reason.clone())
+            }
+            Event::Paged(paged) => ("needs a person".to_owned(), paged.why.clone()),
+            _ => return Ok(None),
+        };
         let mark = if break_glass { "WITHOUT THE USUAL POLICY, " } else { "" };
-        let summary = format!("{mark}{} by {} is {}: {what}", record.run, started.principal, ended.state);
+        let summary = format!("{mark}{} by {} {is}: {action}: {detail}", record.run, started.principal);
         return Ok(notice(&kind, record.at, summary));
     }
     let act: Act = serde_json::from_str(body)?;

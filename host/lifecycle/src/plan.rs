@@ -4,7 +4,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use remit_gate::{Allow, Facts, Fault, Gate, Limits, Pattern, Phase, Plan, Scope, Setup};
-use remit_journal::{ActionRef, Ended, Mode, Record, RunId, RunState, Started};
+use remit_journal::{ActionRef, Due, Ended, Mode, Record, RunId, RunState, Started};
 use remit_policy::PolicyAction;
 use remit_sandbox::{AdmissionError, Admitted, Call, Candidate, Consumed, Meter, Stop};
 use remit_trust::{KeyId, Sealed};
@@ -101,7 +101,8 @@ fn planning_scope(action: &Admitted) -> Scope {
         })
         .collect();
     let limits = Limits { changes: MOST_CHANGES, ..Limits::default() };
-    Scope { on_failure: remit_gate::OnFailure::Revert, allow, limits }
+    let on_failure = remit_gate::OnFailure::Revert;
+    Scope { on_failure, restore_after: None, page_after: None, allow, limits }
 }
 
 /// Makes every check of an action and its input that comes before a start. `plan` is the plan that binds the run; none if
@@ -242,14 +243,21 @@ pub(crate) async fn play(
     let own = OwnWords { detail: said.clone(), output: None }.sealed(&gate, run, &sealer)?;
     let answer = answer.map_err(|stop| withheld(&gate, run, stop.into()));
     let detail = answer.as_ref().err().map_or(said, ToString::to_string);
-    end_with(host, run, state, detail, &consumed, None, own).await?;
+    end_with(host, run, (state, Due::default()), detail, &consumed, None, own).await?;
     answer?;
     Ok(PlanFile { run, at, action: reference(action), input: input.value()?, plan: gate.observed() })
 }
 
 /// Writes the state of a run whose action is not running: after a revert, a recovery or a resolution.
-pub(crate) async fn end(host: &Host, run: RunId, state: RunState, detail: String) -> Result<(), Error> {
-    end_with(host, run, state, detail, &Consumed::default(), None, None).await
+/// `due` is what the host does by itself from now on.
+pub(crate) async fn end(
+    host: &Host,
+    run: RunId,
+    state: RunState,
+    detail: String,
+    due: Due,
+) -> Result<(), Error> {
+    end_with(host, run, (state, due), detail, &Consumed::default(), None, None).await
 }
 
 /// Writes the state of a run whose action has ended. `own_words` are the sealed words of an action that was given a secret
@@ -257,14 +265,17 @@ pub(crate) async fn end(host: &Host, run: RunId, state: RunState, detail: String
 pub(crate) async fn end_with(
     host: &Host,
     run: RunId,
-    state: RunState,
+    (state, due): (RunState, Due),
     detail: String,
     consumed: &Consumed,
     output: Option<serde_json::Value>,
     own_words: Option<Sealed>,
 ) -> Result<(), Error> {
     let consumed = to_raw_value(consumed)?;
-    Ok(host.journal.commit(Record::now(run, Ended { state, detail, consumed, output, own_words })).await?)
+    Ok(host
+        .journal
+        .commit(Record::now(run, Ended { state, detail, consumed, output, own_words, due }))
+        .await?)
 }
 
 /// Parses the JSON that the action returned.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use remit_gate::{Fault, OnFailure, Phase, Scope, State};
-use remit_journal::{Event, Mode, Record, Resolved, RunId, RunState, Started};
+use remit_journal::{Due, Event, Mode, Record, Resolved, RunId, RunState, Started};
 use remit_policy::PolicyAction;
 use remit_trust::KeyId;
 use serde::Serialize;
@@ -14,9 +14,10 @@ use crate::actor::{Actor, prepare_order};
 use crate::authority::{Order, OrderKind, Prepared};
 use crate::changes::{Change, changes, genuine};
 use crate::claim::Claim;
+use crate::contain::{contain, due_after_try, due_as_before, due_at_first, tries, was_tried};
 use crate::host::blocking;
 use crate::plan::end;
-use crate::revert::{Reverted, reopen, revert_changes};
+use crate::revert::{Reopened, Reverted, reopen, revert_changes};
 use crate::{Error, Host};
 
 /// How long recovery waits after the last record. The last call of the killed host may still be on its way to a remote
@@ -41,12 +42,17 @@ pub struct Recovered {
 pub struct Recovery {
     /// The runs that have a state now.
     pub recovered: Vec<Recovered>,
+    /// The runs whose changes the host undid, or tried to undo, because their `restore_after` was up.
+    pub restored: Vec<Recovered>,
+    /// The runs because of which people were called, because their `page_after` was up or their changes cannot be undone.
+    pub paged: Vec<RunId>,
     /// The runs that could not be brought to a state, and why. They are unchanged; the next recovery tries again.
     pub stuck: Vec<(RunId, Error)>,
 }
 
 /// Brings every run whose host is gone to a state. Runs that are in progress in another process are not touched. A run that
-/// cannot be recovered does not stop the others, but a journal that cannot be written does.
+/// cannot be recovered does not stop the others, but a journal that cannot be written does. Then does what the host does by
+/// itself for runs whose time is up.
 pub async fn recover(host: &Host) -> Result<Recovery, Error> {
     let mut recovery = Recovery::default();
     let unfinished = || Ok::<_, Error>(host.journal.reader()?.unfinished()?);
@@ -65,6 +71,9 @@ pub async fn recover(host: &Host) -> Result<Recovery, Error> {
             }
         }
     }
+    let contained = contain(host).await?;
+    (recovery.restored, recovery.paged) = (contained.restored, contained.paged);
+    recovery.stuck.extend(contained.stuck);
     Ok(recovery)
 }
 
@@ -75,7 +84,8 @@ async fn recover_one(host: &Host, run: RunId) -> Result<Recovered, Error> {
     };
     // A run that had a state was being reverted by hand. The revert continues, whatever the scope says.
     let had_ended = records.iter().any(|(_, record)| matches!(record.event, Event::Ended(_)));
-    let on_failure = if had_ended { OnFailure::Revert } else { on_failure(started)? };
+    let scope = scope(started)?;
+    let on_failure = if had_ended { OnFailure::Revert } else { on_failure(scope.as_ref()) };
     // The records are read once: what is undone is what was found genuine. A rehearsal has no changes.
     let changes = changes(&records)?;
     // Checked before anything is written: without the key to its undo data the run cannot be recovered.
@@ -86,25 +96,32 @@ async fn recover_one(host: &Host, run: RunId) -> Result<Recovered, Error> {
     if let Some(last) = records.last() {
         settle(last.1.at).await;
     }
-    reopen(host, run, Phase::Recover, None).await?;
+    reopen(host, run, Phase::Recover, Reopened::LeftBehind).await?;
     let (state, reverted) = conclude(host, run, &changes, on_failure).await?;
+    let due = match scope {
+        _ if had_ended && was_tried(&records) => due_after_try(&reverted, tries(&records), host.now()?),
+        _ if had_ended => due_as_before(host, run, state)?,
+        Some(scope) if !changes.is_empty() => due_at_first(&scope, state, host.now()?),
+        _ => Due::default(),
+    };
     let detail = match state {
         RunState::InDoubt => in_doubt(&changes),
         _ if had_ended => "the host was stopped during the revert".to_owned(),
         _ if started.mode == Mode::Rehearse => "the host was stopped during the rehearsal".to_owned(),
         _ => "the host was stopped during the run".to_owned(),
     };
-    end(host, run, state, detail.clone()).await?;
+    end(host, run, state, detail.clone(), due).await?;
     Ok(Recovered { run, state, detail, reverted })
 }
 
-/// What the scope of a recorded run orders when the run fails.
-fn on_failure(started: &Started) -> Result<OnFailure, Error> {
-    match &started.scope {
-        Some(scope) => Ok(serde_json::from_str::<Scope>(scope.get())?.on_failure),
-        // Without a scope on record, the default.
-        None => Ok(OnFailure::Revert),
-    }
+/// The scope of a recorded run.
+fn scope(started: &Started) -> Result<Option<Scope>, Error> {
+    Ok(started.scope.as_ref().map(|scope| serde_json::from_str(scope.get())).transpose()?)
+}
+
+/// What a scope orders when the run fails. Without a scope on record, the default.
+fn on_failure(scope: Option<&Scope>) -> OnFailure {
+    scope.map_or(OnFailure::Revert, |scope| scope.on_failure)
 }
 
 /// Undoes the changes of a run that will not continue, or holds them. Returns its state, and what was undone.
@@ -197,7 +214,8 @@ fn claim(host: &Host, run: RunId) -> Result<Claim, Error> {
 async fn resolvable(host: &Host, run: RunId, verdict: &Verdict) -> Result<Resolvable, Error> {
     let refuse = |why: String| Err(Error::NotResolvable { run: run.to_string(), why });
     let records = blocking(|| genuine(&host.home, &*host.journal.reader()?, run))?;
-    let (first, last) = (records.first(), records.last());
+    let last = records.iter().rev().find(|(_, record)| !record.event.keeps_state());
+    let (first, last) = (records.first(), last);
     let (Some((_, Record { event: Event::Started(started), .. })), Some((_, last))) = (first, last) else {
         return refuse("its first record is missing".to_owned());
     };
@@ -231,7 +249,7 @@ async fn resolvable(host: &Host, run: RunId, verdict: &Verdict) -> Result<Resolv
             return refuse(format!("call {call} cannot have happened: the live system is as it was before"));
         }
     }
-    Ok(Resolvable { call, on_failure: on_failure(started)?, changes })
+    Ok(Resolvable { call, on_failure: on_failure(scope(started)?.as_ref()), changes })
 }
 
 /// Makes the statement of a person about a call in doubt, for its signature.
@@ -261,7 +279,7 @@ pub async fn resolve(host: &Host, by: &Actor, run: RunId, verdict: &Verdict) -> 
         return Err(Error::NotResolvable { run: run.to_string(), why });
     }
     let Resolvable { call, mut changes, on_failure } = resolvable;
-    reopen(host, run, Phase::Revert, Some(&by)).await?;
+    reopen(host, run, Phase::Revert, Reopened::By(&by)).await?;
     let resolved = Resolved { call, happened: verdict.happened, principal: by.name.clone(), reason };
     host.journal.commit(Record::now(run, resolved)).await?;
     if verdict.happened {
@@ -277,6 +295,6 @@ pub async fn resolve(host: &Host, by: &Actor, run: RunId, verdict: &Verdict) -> 
         RunState::InDoubt => in_doubt(&changes),
         _ => format!("call {call} was resolved by {}", by.name),
     };
-    end(host, run, state, detail.clone()).await?;
+    end(host, run, state, detail.clone(), due_as_before(host, run, state)?).await?;
     Ok(Recovered { run, state, detail, reverted })
 }

@@ -12,6 +12,7 @@ use crate::actor::{Actor, CheckedActor, prepare_order};
 use crate::authority::{Order, OrderKind, Prepared};
 use crate::changes::{Change, changes, genuine};
 use crate::claim::Claim;
+use crate::contain::due_as_before;
 use crate::host::blocking;
 use crate::plan::end;
 use crate::timeline::undo_words;
@@ -59,14 +60,14 @@ impl Reverted {
         }
     }
 
-    /// The result of a revert by a person, in one sentence.
-    fn words(&self) -> String {
+    /// The result in one sentence. `done` is the sentence for changes that were undone.
+    pub(crate) fn words(&self, done: &str) -> String {
         match self.steps.iter().find(|step| !is_undone(&step.result)) {
             Some(step) => format!("call {} could not be undone: {}", step.call, undo_words(&step.result)),
             None if self.steps.iter().all(|step| step.result == UndoResult::AlreadyUndone) => {
                 "there was nothing left to undo".to_owned()
             }
-            None => "reverted by hand".to_owned(),
+            None => done.to_owned(),
         }
     }
 }
@@ -206,24 +207,35 @@ pub async fn revert(host: &Host, by: &Actor, run: RunId, keep_going: bool) -> Re
         let by = by.check(host, &reader, Some(run), PolicyAction::Revert, |what| *what == ordered)?;
         Ok::<_, Error>((changes, by))
     })?;
-    reopen(host, run, Phase::Revert, Some(&by)).await?;
+    reopen(host, run, Phase::Revert, Reopened::By(&by)).await?;
     let reverted = revert_changes(host, run, &changes, keep_going, false).await?;
-    let detail = reverted.words();
-    end(host, run, reverted.state(), detail).await?;
+    let (state, detail) = (reverted.state(), reverted.words("reverted by hand"));
+    end(host, run, state, detail, due_as_before(host, run, state)?).await?;
     Ok(reverted)
 }
 
-/// Takes the run's state away until the next record of its end. `by` is who ordered it; none if the host does so itself.
-pub(crate) async fn reopen(
-    host: &Host,
-    run: RunId,
-    phase: Phase,
-    by: Option<&CheckedActor>,
-) -> Result<(), Error> {
+/// Why a run that may have had a state is worked on again.
+#[derive(Clone, Copy)]
+pub(crate) enum Reopened<'a> {
+    /// Somebody ordered it.
+    By(&'a CheckedActor),
+    /// The host that worked on it is gone.
+    LeftBehind,
+    /// Its time is up, in words.
+    Due(&'a str),
+}
+
+/// Takes the run's state away until the next record of its end.
+pub(crate) async fn reopen(host: &Host, run: RunId, phase: Phase, why: Reopened<'_>) -> Result<(), Error> {
+    let (by, reason) = match why {
+        Reopened::By(by) => (Some(by), by.reason()),
+        Reopened::LeftBehind => (None, None),
+        Reopened::Due(words) => (None, Some(words)),
+    };
     let entered = PhaseEntered {
         phase,
         principal: by.map(|by| by.name.clone()),
-        reason: by.and_then(CheckedActor::reason).map(ToOwned::to_owned),
+        reason: reason.map(ToOwned::to_owned),
         order: by.and_then(|by| Some(by.statement()?.document.clone())),
     };
     Ok(host.journal.commit(Record::now(run, entered)).await?)

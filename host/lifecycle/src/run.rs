@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use remit_gate::{Gate, OnFailure, Phase, Setup, State, Window};
-use remit_journal::{Mode, Record, RunId, RunState};
+use remit_gate::{Gate, OnFailure, Phase, Scope, Setup, State, Window};
+use remit_journal::{Due, Mode, Record, RunId, RunState};
 use remit_sandbox::{Admitted, Call, Candidate, Consumed, Meter};
 use remit_trust::Sealer;
 use tokio::task::JoinHandle;
@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use crate::authority::Grant;
 use crate::changes::{Change, made};
 use crate::claim::Claim;
+use crate::contain::due_at_first;
 use crate::host::blocking;
 use crate::own_words::{OwnWords, withheld};
 use crate::plan::{admit, end_with, header, output};
@@ -70,7 +71,7 @@ struct Running {
     gate: Gate,
     meter: Meter,
     sealer: Arc<Sealer>,
-    on_failure: OnFailure,
+    scope: Scope,
     /// The run's lock. It is held until the run has a state, so that no other process reverts or recovers it.
     _claim: Claim,
 }
@@ -107,7 +108,7 @@ pub(crate) async fn begin(
     let running = Running {
         run,
         seed,
-        on_failure: grant.scope.on_failure,
+        scope: grant.scope.clone(),
         meter: Meter::start(grant.scope.limits.clone()),
         gate: Gate::new(Setup {
             facts: grant.facts,
@@ -132,7 +133,7 @@ pub(crate) async fn begin(
 impl Running {
     /// Runs the action, checks its changes, and writes the state that the run comes to.
     async fn finish(self) -> Result<Finished, Error> {
-        let Self { host, run, action, input, seed, gate, mut meter, sealer, on_failure, _claim } = self;
+        let Self { host, run, action, input, seed, gate, mut meter, sealer, scope, _claim } = self;
         let mut returned = None;
         let outcome = async {
             let call = Call::Run { input: input.json() };
@@ -154,7 +155,7 @@ impl Running {
         let consumed = meter.consumed(gate.used());
         let (state, detail, cause, reverted) = match outcome {
             Ok(()) => (RunState::Succeeded, "every check agreed".to_owned(), None, None),
-            Err(cause) => match after_failure(&host, run, &gate, &cause, on_failure).await {
+            Err(cause) => match after_failure(&host, run, &gate, &cause, scope.on_failure).await {
                 Ok((state, note, reverted)) => {
                     (state, format!("{cause}{note}"), Some((cause, note)), reverted)
                 }
@@ -177,7 +178,10 @@ impl Running {
                 (Some(cause), detail)
             }
         };
-        end_with(&host, run, state, detail, &consumed, output.clone(), own).await?;
+        // What stands for a while only: nothing does if nothing was changed.
+        let due =
+            if made(&gate)?.is_empty() { Due::default() } else { due_at_first(&scope, state, host.now()?) };
+        end_with(&host, run, (state, due), detail, &consumed, output.clone(), own).await?;
         Ok(Finished { run, state, output, sealed, cause, reverted, consumed })
     }
 }

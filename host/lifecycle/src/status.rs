@@ -98,6 +98,9 @@ pub struct HostStatus {
     pub in_doubt: Vec<RunSummary>,
     /// Runs whose state is [`RunState::Held`].
     pub held: Vec<RunSummary>,
+    /// Runs whose changes stand only for a while: the host undoes them, or calls people, when their time is up. The earliest
+    /// first.
+    pub contained: Vec<RunSummary>,
     /// Break-glass runs that nobody has reviewed yet.
     pub to_review: Vec<RunId>,
     /// Requests, standing scopes and keys whose validity ends soon, the earliest first.
@@ -126,12 +129,17 @@ pub(crate) struct OpenRuns {
     pub(crate) left_behind: Vec<RunSummary>,
     pub(crate) in_doubt: Vec<RunSummary>,
     pub(crate) held: Vec<RunSummary>,
+    /// Runs for which the host does something by itself later.
+    pub(crate) contained: Vec<RunSummary>,
 }
 
 impl OpenRuns {
     pub(crate) fn read(home: &Home, reader: &Reader) -> Result<Self, Error> {
         let mut open = Self::default();
         for run in reader.runs()? {
+            if run.restore_at.is_some() || run.page_at.is_some() {
+                open.contained.push(run.clone());
+            }
             match run.state {
                 None if Claim::is_held(home, run.run)? => open.going_on.push(run),
                 None => open.left_behind.push(run),
@@ -140,6 +148,7 @@ impl OpenRuns {
                 Some(_) => {}
             }
         }
+        open.contained.sort_by_key(|run| run.restore_at.into_iter().chain(run.page_at).min());
         Ok(open)
     }
 }
@@ -147,7 +156,7 @@ impl OpenRuns {
 /// Reads the status of a home. Changes nothing.
 pub fn status(home: &Home, reader: &Reader) -> Result<HostStatus, Error> {
     let now = Timestamp::now();
-    let OpenRuns { going_on, left_behind, in_doubt, held } = OpenRuns::read(home, reader)?;
+    let OpenRuns { going_on, left_behind, in_doubt, held, contained } = OpenRuns::read(home, reader)?;
     let mut status = HostStatus {
         at: now,
         frozen: frozen(reader)?,
@@ -159,6 +168,7 @@ pub fn status(home: &Home, reader: &Reader) -> Result<HostStatus, Error> {
         left_behind,
         in_doubt,
         held,
+        contained,
         to_review: unreviewed_runs(reader, None)?,
         ends_soon: Vec::new(),
     };

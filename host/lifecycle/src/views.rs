@@ -357,3 +357,12 @@ impl<'a> StoryView<'a> {
         Self { run, story, records: records.collect() }
     }
 }
+
+/// The time for which a run's changes may stand was extended.
+#[derive(Debug, Serialize)]
+pub struct ExtendedView {
+    /// The run's identifier.
+    pub run: RunId,
+    /// When the host undoes its changes.
+    pub until: Timestamp,
+}

@@ -124,6 +124,8 @@ pub struct PolicyRequest {
     pub spent_by_prefix: u64,
     /// How long it is valid.
     pub ttl_seconds: u64,
+    /// After how long the host undoes the changes of a run by itself; none if it does not.
+    pub restore_after_seconds: Option<u64>,
     /// How many runs it allows.
     pub uses: u64,
 }
@@ -205,6 +207,9 @@ impl PolicyRequest {
             if let Some(value) = value {
                 attrs[name] = json!(value);
             }
+        }
+        if let Some(seconds) = self.restore_after_seconds {
+            attrs["restoreAfterSeconds"] = json!(number(seconds));
         }
         let mut mentioned = named.clone();
         for (name, all) in &by_effect {

@@ -1,5 +1,7 @@
 //! How bodies and queries are read, and answers written.
 
+use std::time::Duration;
+
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
@@ -15,6 +17,9 @@ use crate::problem::{Answer, Problem};
 /// The media type of the journal's signed notes.
 pub(crate) const NOTE: &str = "text/plain; charset=utf-8";
 
+/// How long a body in JSON may take to arrive.
+const JSON_ARRIVES: Duration = Duration::from_secs(20);
+
 /// A body in JSON, as a type that knows all its fields.
 pub(crate) struct Json<T>(pub(crate) T);
 
@@ -23,7 +28,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
 
     async fn from_request(request: Request, app: &App) -> Answer<Self> {
         is_of_type(request.headers(), "application/json")?;
-        let bytes = body(request, app).await?;
+        let bytes = body(request, app, JSON_ARRIVES).await?;
         let text = std::str::from_utf8(&bytes)
             .map_err(|error| Problem::usage(format!("the body is not UTF-8: {error}")))?;
         let read = remit_text::json::read(text);
@@ -36,8 +41,13 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
 }
 
 /// The bytes of a body, as far as the route's limit lets them in.
-pub(crate) async fn body(request: Request, app: &App) -> Answer<Bytes> {
-    Bytes::from_request(request, app).await.map_err(|rejection| match rejection.status() {
+/// Whoever sends it more slowly than `patience` is sent away.
+pub(crate) async fn body(request: Request, app: &App, patience: Duration) -> Answer<Bytes> {
+    let Ok(arrived) = tokio::time::timeout(patience, Bytes::from_request(request, app)).await else {
+        let why = format!("the body did not arrive within {} s", patience.as_secs());
+        return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "usage::slow", why));
+    };
+    arrived.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "usage::too_large",

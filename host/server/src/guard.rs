@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{CACHE_CONTROL, HOST, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, COOKIE, HOST, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
@@ -57,7 +59,8 @@ async fn pass(State(app): State<App>, request: Request, next: Next) -> Response 
     app.metrics.answered(route, response.status().as_u16(), began.elapsed().as_secs_f64());
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id);
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // What may be kept says so itself.
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response
@@ -104,6 +107,12 @@ fn refusal(app: &App, request: &Request) -> Option<Problem> {
     if origins.any(|origin| origin.as_bytes() != app.url.as_bytes()) {
         let why = "this call comes from a page of another site";
         return Some(Problem::new(StatusCode::FORBIDDEN, "refused::origin", why));
+    }
+    // Tokens are for programs, and cookies for pages. A call with both has been mixed together by somebody in between.
+    let headers = request.headers();
+    if headers.contains_key(COOKIE) && headers.contains_key(AUTHORIZATION) {
+        let why = "this call has both a cookie and a token";
+        return Some(Problem::new(StatusCode::BAD_REQUEST, "usage::cookie", why));
     }
     None
 }

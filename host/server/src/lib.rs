@@ -25,6 +25,7 @@ use tokio::sync::{Semaphore, watch};
 use app::{App, Shared};
 pub use error::ServeError;
 use listen::Tls;
+pub use who::check_proof;
 
 /// Where a server listens if nobody says.
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8520);
@@ -58,9 +59,8 @@ impl Server {
             });
         }
         let host = home.open()?;
-        for run in recover(&host).await?.recovered {
-            tracing::warn!(run = %run.run, state = %run.state, "a run that was left behind was recovered");
-        }
+        home.clear_received()?;
+        work::tell(&recover(&host).await?);
         let refused = |error: std::io::Error| ServeError::Listen {
             address: address.to_string(),
             why: error.to_string(),

@@ -45,7 +45,11 @@ impl Default for Metrics {
         let connections = Gauge::default();
         registry.register("http_connections", "Open connections", connections.clone());
         let runs = Family::default();
-        registry.register("runs_open", "Runs that are going on, held or in doubt", runs.clone());
+        registry.register(
+            "runs_open",
+            "Runs that are going on, held, in doubt, or whose changes stand for a while only",
+            runs.clone(),
+        );
         let requests = Gauge::default();
         registry.register("requests_waiting", "Requests that wait for approvals", requests.clone());
         Self { registry, calls, seconds, connections, runs, requests }
@@ -66,6 +70,7 @@ impl Metrics {
         set("going-on", status.going_on.len());
         set("held", status.held.len());
         set("in-doubt", status.in_doubt.len());
+        set("contained", status.contained.len());
         self.requests.set(i64::try_from(status.waiting.len()).unwrap_or(i64::MAX));
     }
 

@@ -21,7 +21,7 @@ pub(crate) fn description() -> Value {
     let mut paths = Map::new();
     let problem = of(schemars::SchemaGenerator::subschema_for::<problem::Document>);
     for route in ROUTES {
-        let path = paths.entry(route.path).or_insert_with(|| json!({}));
+        let path = paths.entry(route.path.replace("{*", "{")).or_insert_with(|| json!({}));
         path[route.method.as_str().to_lowercase()] = operation(route, &problem, &mut of);
     }
     let mut components = documented();
@@ -122,6 +122,8 @@ fn operation(route: &Route, problem: &Value, of: &mut impl FnMut(Shape) -> Value
         .path
         .split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+        // What is left of the path, slashes included, is a parameter like the others.
+        .map(|name| name.trim_start_matches('*'))
         .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}))
         .collect();
     if let Some(query) = route.query {

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use remit_lifecycle::{Error, Host};
+use remit_lifecycle::{Error, Host, Recovery};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -15,8 +15,10 @@ const LOOK: Duration = Duration::from_millis(200);
 const ROUND: Duration = Duration::from_secs(5);
 /// How long one notifier may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How many rounds are left out, at most, after one in which something failed.
-const PAUSE: u32 = 60;
+/// How many rounds are left out, at most, after one in which something could not be recovered or undone: a minute.
+const LONGEST_PAUSE: u32 = 12;
+/// The same after one in which a notifier could not be told: five minutes.
+const LONGEST_SILENCE: u32 = 60;
 
 /// Looks at the journal until nobody listens any more.
 pub(crate) async fn look(host: Host, records: watch::Sender<u64>) {
@@ -34,8 +36,21 @@ pub(crate) async fn look(host: Host, records: watch::Sender<u64>) {
     }
 }
 
-/// The server's rounds. Those that fail are tried again later and later.
+/// The server's rounds: two loops, because a notifier that does not answer must not keep what is due waiting.
 pub(crate) async fn rounds(app: App) {
+    tokio::join!(again(&app, Round::Keep), again(&app, Round::Tell),);
+}
+
+/// What a loop does.
+#[derive(Clone, Copy)]
+enum Round {
+    Keep,
+    Tell,
+}
+
+/// Does it in each round until the server stops. After a round in which something failed, rounds are left out: more each time,
+/// up to a limit.
+async fn again(app: &App, round: Round) {
     let mut stopping = app.stopping.clone();
     let mut ticks = interval(ROUND);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -49,12 +64,16 @@ pub(crate) async fn rounds(app: App) {
             pause -= 1;
             continue;
         }
-        if round(&app).await {
+        let (well, longest) = match round {
+            Round::Keep => (keep(app).await, LONGEST_PAUSE),
+            Round::Tell => (tell_notifiers(&app.host).await, LONGEST_SILENCE),
+        };
+        if well {
             failures = 0;
         } else {
             failures = failures.saturating_add(1);
             // Twice as long each time, and not in step with other servers that meet the same fault.
-            let longest = 2_u32.saturating_pow(failures.min(8)).min(PAUSE);
+            let longest = 2_u32.saturating_pow(failures.min(8)).min(longest);
             pause = longest / 2 + jitter(longest / 2 + 1);
         }
     }
@@ -65,15 +84,27 @@ fn jitter(most: u32) -> u32 {
     remit_trust::random().map_or(0, |random: [u8; 32]| u32::from(random[0]) % most.max(1))
 }
 
-/// One round; whether all of it went well.
-async fn round(app: &App) -> bool {
+/// Logs what a recovery did.
+pub(crate) fn tell(recovery: &Recovery) {
+    for run in &recovery.recovered {
+        tracing::warn!(run = %run.run, state = %run.state, "a run that was left behind was recovered");
+    }
+    for run in &recovery.restored {
+        tracing::warn!(run = %run.run, state = %run.state, "the time of a run's changes was up");
+    }
+    for run in &recovery.paged {
+        tracing::warn!(%run, "people are called because of a run");
+    }
+}
+
+/// Recovers, undoes what is due, closes what expired, and counts; whether all of it went well.
+async fn keep(app: &App) -> bool {
     let host = &app.host;
     let mut well = true;
     match remit_lifecycle::recover(host).await {
         Ok(recovery) => {
-            for run in recovery.recovered {
-                tracing::warn!(run = %run.run, state = %run.state, "a run that was left behind was recovered");
-            }
+            tell(&recovery);
+            well &= recovery.stuck.is_empty();
         }
         Err(error) => {
             tracing::error!(%error, "runs could not be recovered");
@@ -83,18 +114,6 @@ async fn round(app: &App) -> bool {
     if let Err(error) = remit_lifecycle::expire(host).await {
         tracing::error!(%error, "what expired could not be closed");
         well = false;
-    }
-    match remit_lifecycle::notify(host, PATIENCE).await {
-        Ok(delivery) => {
-            for error in &delivery.failed {
-                tracing::warn!(%error, "a notifier could not be told");
-            }
-            well &= delivery.failed.is_empty();
-        }
-        Err(error) => {
-            tracing::error!(%error, "notifiers could not be told");
-            well = false;
-        }
     }
     match host
         .journal
@@ -106,4 +125,20 @@ async fn round(app: &App) -> bool {
         Err(error) => tracing::warn!(%error, "how the host stands cannot be told"),
     }
     well
+}
+
+/// Tells notifiers what there is to tell; whether each could be told.
+async fn tell_notifiers(host: &Host) -> bool {
+    match remit_lifecycle::notify(host, PATIENCE).await {
+        Ok(delivery) => {
+            for error in &delivery.failed {
+                tracing::warn!(%error, "a notifier could not be told");
+            }
+            delivery.failed.is_empty()
+        }
+        Err(error) => {
+            tracing::error!(%error, "notifiers could not be told");
+            false
+        }
+    }
 }

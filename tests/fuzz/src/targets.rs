@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use remit_backend::{Act, OpenBao, OpenBaoConfig, SecretView as _, Turn};
 use remit_gate::{Pattern, Resource, Scope};
 use remit_journal::{About, Journal, Proof, Record, RequestId, RunId};
@@ -21,10 +23,12 @@ use remit_manifest::{Manifest, Schema};
 use remit_offline::Fixture;
 use remit_policy::Policies;
 use remit_sandbox::{Candidate, Inspection, Sandbox};
+use remit_server::check_proof;
 use remit_tlog::{Bundle, Checkpoint, Frontier, NoteSigner, NoteVerifier, Tile, TilePath, WitnessVerifier};
 use remit_trust::dsse::Envelope;
 use remit_trust::principals::Principals;
 use remit_trust::{Digest, Signer, SigningKey, VerifyingKey, blob};
+use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -33,7 +37,7 @@ use tokio::runtime::Runtime;
 pub type Target = fn(&[u8]);
 
 /// Each by its name: that of its folder in `seeds/`.
-pub const TARGETS: [(&str, Target); 16] = [
+pub const TARGETS: [(&str, Target); 17] = [
     ("inspection", inspection),
     ("admission", admission),
     ("manifest", manifest),
@@ -42,6 +46,7 @@ pub const TARGETS: [(&str, Target); 16] = [
     ("signature", signature),
     ("dsse", dsse),
     ("ssh_signature", ssh_signature),
+    ("dpop", dpop),
     ("scope", scope),
     ("proof", proof),
     ("note", note),
@@ -334,6 +339,29 @@ fn read_records(bytes: &[u8], path: &Path, database: &mut Connection) {
         }
     }
     let _ = reader.verify(&key, None);
+}
+
+/// A proof of possession: as it comes; or its header and claims, each in a line, which are signed here. `KEY` in them is the
+/// signer's public key, `NOW` the time.
+pub fn dpop(bytes: &[u8]) {
+    const GOOD: &str = include_str!("../seeds/dpop/good.txt");
+    let Some(text) = text(bytes) else { return };
+    let key = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).expect("32 bytes");
+    let public = URL_SAFE_NO_PAD.encode(key.public_key());
+    let jwk = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{public}"}}"#);
+    let of = |text: &str| URL_SAFE_NO_PAD.encode(Digest::of(text.as_bytes()).as_bytes());
+    let proof = match text.split_once('\n') {
+        None => text.to_owned(),
+        Some((header, claims)) => {
+            let now = jiff::Timestamp::now().as_second().to_string();
+            let part = |text: &str| URL_SAFE_NO_PAD.encode(text.replace("KEY", &public).replace("NOW", &now));
+            let signed = format!("{}.{}", part(header), part(claims.trim_end()));
+            format!("{signed}.{}", URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes())))
+        }
+    };
+    let call = ["GET", "https://remit.example/api/v1/runs", "the token", &of(&jwk)];
+    let judged = check_proof(&proof, call);
+    assert!(text != GOOD || judged.is_ok(), "{judged:?}");
 }
 
 /// A server that answers each request with what it is given, and who asks it.

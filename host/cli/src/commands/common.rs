@@ -27,6 +27,18 @@ pub(crate) async fn open_for(home: &Home, action: Option<&Candidate>) -> Result<
     };
     let outcome = remit_lifecycle::recover(&host).await?;
     recovery::stuck(&outcome);
+    for run in outcome.restored {
+        recovery::warn(&run);
+        print::warn(&format!(
+            "note: the time of {} was up (`restore_after`); it is {} now",
+            run.run, run.state
+        ));
+    }
+    for run in outcome.paged {
+        print::warn(&format!(
+            "note: the time of {run} was up (`page_after`, or its changes cannot be undone): `remit show {run}`"
+        ));
+    }
     for run in outcome.recovered {
         if recovery::warn(&run) == 0 {
             print::warn(&format!(

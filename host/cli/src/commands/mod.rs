@@ -6,6 +6,7 @@ mod build;
 mod common;
 mod context;
 mod doctor;
+mod extend;
 mod init;
 mod inspect;
 mod install;
@@ -100,6 +101,8 @@ pub(crate) enum Command {
     Show(show::Show),
     /// Undo the changes of a run.
     Revert(revert::Revert),
+    /// Let the changes of a run stand for longer, before the host undoes them by itself.
+    Extend(extend::Extend),
     /// Recover every run whose host was killed.
     Recover(recover::Recover),
     /// State whether a call in doubt took effect, where only a person can know it.
@@ -150,6 +153,7 @@ impl Command {
             Self::Test(command) => command.run().await,
             Self::Keys(command) => command.run(),
             Self::Sign(command) => command.run(),
+            Self::Extend(command) => command.run(place.home()?).await,
             // `main` handles it, because it needs the whole command line.
             Self::Completions { .. } => Ok(2),
             // These act at a home.

@@ -24,16 +24,23 @@ impl Recover {
         let host = home.open()?;
         let recovery = remit_lifecycle::recover(&host).await?;
         if self.json {
-            print::json(&recovery.recovered)?;
-        } else if recovery.recovered.is_empty() && recovery.stuck.is_empty() {
+            let all: Vec<_> = recovery.recovered.iter().chain(&recovery.restored).collect();
+            print::json(&all)?;
+        } else if [&recovery.recovered, &recovery.restored].iter().all(|runs| runs.is_empty())
+            && recovery.paged.is_empty()
+            && recovery.stuck.is_empty()
+        {
             say!("nothing to recover");
         }
         let mut code = 0;
-        for run in &recovery.recovered {
+        for run in recovery.recovered.iter().chain(&recovery.restored) {
             if !self.json {
                 print_run(run);
             }
             code = code.max(warn(run));
+        }
+        for run in &recovery.paged {
+            print::warn(&format!("note: people are called because of {run}: `remit show {run}`"));
         }
         Ok(code.max(stuck(&recovery)))
     }

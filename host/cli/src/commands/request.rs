@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use jiff::{SignedDuration, Timestamp};
 use remit_file::{FileError, Kind};
-use remit_gate::{OnFailure, Scope};
+use remit_gate::Scope;
 use remit_lifecycle::{
     AccessKind, ActionSelector, Error, Home, Host, Hours, Power, RequestOptions, RequestState, RequestView,
     RequestedAuthority, StandingScope, prepare_run_request, prepare_standing_request, submit_request,
@@ -430,11 +430,9 @@ fn print_powers(RequestView { request, powers, .. }: &RequestView) -> Result<(),
     let limits = serde_json::to_value(&powers.limits).map_err(Error::from)?;
     let limits: Vec<String> = limits.as_object().into_iter().flatten().map(limit).collect();
     say!("  {:<10} {}", "limits", print::word(&limits.join(", ")));
-    let failing = match request.scope.on_failure {
-        OnFailure::Revert => "its changes are undone at once",
-        OnFailure::Hold => "its changes stay, and a person decides",
-    };
-    say!("  {:<10} {failing}", "if it fails");
+    for (when, what) in request.scope.fate() {
+        say!("  {when:<10} {what}");
+    }
     Ok(())
 }
 

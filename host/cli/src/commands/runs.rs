@@ -6,7 +6,7 @@ use remit_lifecycle::{Frozen, Home, RunFilter, UNFINISHED, frozen};
 use serde::Deserialize;
 
 use super::common::Done;
-use super::listing::{Cut, Times, Watch, age, letters, short, since, table, warn_if_frozen};
+use super::listing::{Cut, Times, Watch, age, left, letters, short, since, table, warn_if_frozen};
 use crate::place::{Place, Query, Server};
 use crate::print;
 
@@ -136,7 +136,7 @@ impl Runs {
             age(run.at),
             run.mode.to_string(),
             format!("{} {}", run.action.name, run.action.version),
-            state(run).to_owned(),
+            standing(run),
             who(run),
             target(run),
             run.reason.clone(),
@@ -147,6 +147,14 @@ impl Runs {
 /// The run's state, or `unfinished`.
 pub(super) fn state(run: &RunSummary) -> &'static str {
     run.state.map_or(UNFINISHED, RunState::name)
+}
+
+/// The run's state, and how long its changes may still stand.
+fn standing(run: &RunSummary) -> String {
+    match run.restore_at {
+        Some(at) => format!("{}, undone in {}", state(run), left(at)),
+        None => state(run).to_owned(),
+    }
 }
 
 /// The requester, and who started the run, if that was somebody else.

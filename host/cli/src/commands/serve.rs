@@ -3,10 +3,11 @@
 use clap::Args;
 use remit_lifecycle::Home;
 use remit_server::Server;
+use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::common::{Done, usage};
-use crate::print::say;
+use crate::print::{self, say};
 
 #[derive(Args)]
 #[command(
@@ -22,14 +23,23 @@ impl Serve {
         let mut interrupt = signal(SignalKind::interrupt()).map_err(unheard)?;
         let server = Server::start(home).await?;
         say!("serving   {}", server.url());
+        tell_systemd(NotifyState::Ready);
         let stop = async move {
             tokio::select! {
                 _ = end.recv() => {}
                 _ = interrupt.recv() => {}
             }
+            tell_systemd(NotifyState::Stopping);
         };
         server.serve(stop).await?;
         say!("stopped");
         Ok(0)
+    }
+}
+
+/// Tells systemd, if it started this process and waits for that (`Type=notify`).
+fn tell_systemd(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        print::warn(&format!("note: systemd could not be told: {error}"));
     }
 }

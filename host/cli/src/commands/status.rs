@@ -56,6 +56,11 @@ impl Status {
             &status.held,
             "its changes stand: `remit show RUN`; keep them, or `remit revert RUN`",
         );
+        self.runs(
+            "stand for a while only",
+            &status.contained,
+            "`remit extend RUN --until 2h --reason …`, or `remit revert RUN`",
+        );
         self.runs("left by a host that stopped", &status.left_behind, "`remit recover`");
         self.runs("going on", &status.going_on, "");
         for run in &status.to_review {
@@ -85,6 +90,11 @@ impl Status {
             say!("    {}: {}", word(&began), word(&brief(&run.reason)));
             if let Some(detail) = &run.detail {
                 say!("    {}: {}", state(run), word(&brief(detail)));
+            }
+            for (does, at) in [("undoes its changes", run.restore_at), ("calls people", run.page_at)] {
+                if let Some(at) = at {
+                    say!("    the host {does} in {}, at {}", left(at), self.times.second(at));
+                }
             }
         }
         if !next.is_empty() {

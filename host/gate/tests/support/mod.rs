@@ -473,6 +473,8 @@ pub(crate) fn told(reader: &Reader, run: &RunId) -> Vec<String> {
             Event::UndoOutcome(u) => format!("undo-outcome {} {:?}", u.call, u.result),
             Event::Resolved(r) => format!("resolved {} {}", r.call, r.happened),
             Event::UndoExpired(_) => "undo-expired".to_owned(),
+            Event::Extended(e) => format!("extended {}", e.until),
+            Event::Paged(p) => format!("paged {}", p.why),
             Event::Phase(p) => format!("phase {}", p.phase),
             Event::Ended(e) => format!("ended {}", e.state),
         })

@@ -257,6 +257,13 @@ pub enum OrderKind {
         /// Whether to continue with the earlier changes when one of them cannot be undone.
         keep_going: bool,
     },
+    /// Let the changes of a run stand for longer before the host undoes them by itself.
+    Extend {
+        /// The run whose changes stand.
+        run: RunId,
+        /// When the host undoes them, to the second.
+        until: Timestamp,
+    },
     /// State what became of a call in doubt.
     Resolve {
         /// The run that made the call.

@@ -1,10 +1,10 @@
 //! A principal that is known by its key: whether the key is valid, and what the policies allow the principal to order.
 
 use jiff::Timestamp;
-use remit_journal::{Basis, Reader, RestsOn};
+use remit_journal::{Basis, Reader, RestsOn, RunId};
 use remit_policy::{PolicyAction, PolicyRequest, Subject};
 use remit_trust::KeyId;
-use remit_trust::principals::Principal;
+use remit_trust::principals::{Principal, PrincipalKind};
 
 use super::Rules;
 use super::rules::subject;
@@ -45,6 +45,15 @@ impl Identity {
                 help: "if the principal may go on, an administrator gives it a new key in principals.toml",
             }),
         }
+    }
+
+    /// Checks that it is a person.
+    pub(crate) fn check_is_person(&self, what: &'static str, run: RunId) -> Result<(), Error> {
+        if self.principal.kind == PrincipalKind::Human {
+            return Ok(());
+        }
+        let why = "it is software: only a person can do so".to_owned();
+        Err(Error::NoSay { who: self.name().to_owned(), what, id: run.to_string(), why })
     }
 
     /// Checks that the principal was not revoked, and that the policies allow it to order this.

@@ -69,6 +69,7 @@ pub(crate) fn policy_request(
         standing: matches!(request.asks, RequestedAuthority::Standing(_)),
         break_glass: request.break_glass,
         ttl_seconds: request.not_after.duration_since(request.not_before).as_secs().unsigned_abs(),
+        restore_after_seconds: request.scope.restore_after.map(|after| after.as_secs().unsigned_abs()),
         uses: request.uses.map_or(u64::from(u32::MAX), u64::from),
         ..PolicyRequest::default()
     };

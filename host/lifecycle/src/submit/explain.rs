@@ -49,7 +49,11 @@ pub fn differences(reader: &Reader, state: &RequestState) -> Result<Vec<String>,
             let words = |power: &Power| format!("{} {} by {}", power.does, power.resource, power.capability);
             powers.all.iter().map(words).collect()
         };
-        let (last, now) = (words(&last.powers()), words(&state.request.powers()));
+        let all = |request: &Request| {
+            let fate = request.scope.fate().into_iter().map(|(when, what)| format!("{when}, {what}"));
+            [words(&request.powers()), fate.collect()].concat()
+        };
+        let (last, now) = (all(&last), all(&state.request));
         lines.extend(now.iter().filter(|line| !last.contains(line)).map(|line| format!("new: {line}")));
         lines.extend(last.iter().filter(|line| !now.contains(line)).map(|line| format!("not now: {line}")));
     }

@@ -12,6 +12,8 @@ mod start;
 pub use decide::{Decision, prepare_decision, submit_decision, who_may_approve};
 pub use explain::{ApprovalState, Explained, Needed, Permission, could, differences, explain, orders};
 pub use order::{Ordered, Target, prepare_freeze, prepare_review, prepare_revoke, submit_order};
-pub use request::{RequestOptions, prepare_run_request, prepare_standing_request, submit_request};
+pub use request::{
+    RequestOptions, prepare_run_request, prepare_standing_request, submit_request, submit_request_once,
+};
 pub use session::{accept_session, prepare_session};
 pub use start::{Start, prepare_start, submit_start};

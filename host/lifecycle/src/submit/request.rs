@@ -10,14 +10,15 @@ use remit_trust::dsse::Envelope;
 
 use super::again::{difference, rehearse_again};
 use crate::authority::{
-    Accepted, Identity, MAX_STANDING, MAX_TTL, Prepared, Room, check_reason, check_reviewed, policy_request,
-    refused, waits,
+    Accepted, Identity, MAX_STANDING, MAX_TTL, Prepared, Room, check_reason, check_reviewed, may_be_valid,
+    policy_request, refused, waits,
 };
 use crate::host::blocking;
 use crate::plan::{admit, reference};
 use crate::turn::Turn;
 use crate::{
-    Error, Host, Input, Request, RequestState, RequestedAuthority, Rules, StandingScope, components, rehearse,
+    Error, Host, Input, Request, RequestState, RequestedAuthority, Rules, StandingScope, Status, components,
+    rehearse,
 };
 
 /// The options of a request, other than what it asks for.
@@ -156,6 +157,16 @@ fn prepare(
 /// Accepts a signed request after the same checks, and puts it on record. A plan that this process has not observed
 /// itself is rehearsed again: only what the host observed counts as a plan.
 pub async fn submit_request(host: &Host, signed: &Envelope) -> Result<RequestState, Error> {
+    submit(host, signed, false).await
+}
+
+/// The same for a requester that may ask a second time because it does not know whether it has asked. If it has an open request
+/// for the same, that one is returned, and nothing is put on record.
+pub async fn submit_request_once(host: &Host, signed: &Envelope) -> Result<RequestState, Error> {
+    submit(host, signed, true).await
+}
+
+async fn submit(host: &Host, signed: &Envelope, once: bool) -> Result<RequestState, Error> {
     let accept = || {
         let (rules, reader) = (host.rules()?, host.journal.reader()?);
         let accepted = Accepted::<Request>::check(&rules, &reader, signed)?;
@@ -170,8 +181,14 @@ pub async fn submit_request(host: &Host, signed: &Envelope) -> Result<RequestSta
         }
         Ok(accepted)
     };
+    let open = |request: &Request| {
+        if once { same_open(&*host.journal.reader()?, &*host.rules()?, request) } else { Ok(None) }
+    };
     let accepted = blocking(accept)?;
     let request = &accepted.document;
+    if let Some(open) = blocking(|| open(request))? {
+        return Ok(open);
+    }
     if let RequestedAuthority::Run { action, input, plan: Some(plan) } = &request.asks
         && !host.observed.is_noted(accepted.digest)
     {
@@ -188,11 +205,28 @@ pub async fn submit_request(host: &Host, signed: &Envelope) -> Result<RequestSta
     // Checked again while no other process can submit: two requests with one identifier would make every audit fail.
     let turn = Turn::take(host, "submit.lock", &host.submissions).await?;
     let accepted = blocking(accept)?;
+    if let Some(open) = blocking(|| open(&accepted.document))? {
+        return Ok(open);
+    }
     let id = accepted.document.id;
     let statement = accepted.statement(&accepted.document.reason);
     host.journal.act(&Act::now(About::Request(id), LedgerEvent::Requested(statement))).await?;
     drop(turn);
     blocking(|| RequestState::load(&*host.journal.reader()?, &*host.rules()?, id))
+}
+
+/// An open request of the same requester for the same: everything but its identifier and its time is equal.
+fn same_open(reader: &Reader, rules: &Rules, request: &Request) -> Result<Option<RequestState>, Error> {
+    let now = Timestamp::now();
+    for id in reader.requests()?.into_iter().rev().filter(|id| may_be_valid(*id, now)) {
+        let Ok(state) = RequestState::load(reader, rules, id) else { continue };
+        let Request { id, not_before, not_after, .. } = state.request;
+        let same = Request { id, not_before, not_after, ..request.clone() } == state.request;
+        if same && matches!(state.status(rules), Status::Waiting(_) | Status::Approved) {
+            return Ok(Some(state));
+        }
+    }
+    Ok(None)
 }
 
 impl RequestOptions {

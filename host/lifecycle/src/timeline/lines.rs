@@ -102,6 +102,14 @@ pub(super) fn line(seq: u64, record: &Record) -> Option<Line> {
                 .and(": ")
                 .theirs(&resolved.reason),
         ),
+        Event::Extended(extended) => (
+            "extended".to_owned(),
+            Words::ours(format!("to {} by ", extended.until))
+                .theirs(&extended.principal)
+                .and(": ")
+                .theirs(&extended.reason),
+        ),
+        Event::Paged(paged) => ("people called".to_owned(), Words::default().theirs(&paged.why)),
         Event::UndoExpired(expired) => (
             "undo expired".to_owned(),
             Words::ours("by ").theirs(&expired.principal).and(": ").theirs(&expired.rule),

@@ -98,6 +98,17 @@ pub(super) fn facts_of(story: &Timeline) -> Vec<(&'static str, Words)> {
         words = words.and(": ").theirs(later.why.as_ref().unwrap_or(&later.detail));
         facts.push(("Then", words));
     }
+    for extended in &story.extended {
+        let words = Words::ours(format!("to {} by ", extended.until)).theirs(&extended.principal);
+        facts.push(("Extended", words.and(": ").theirs(&extended.reason)));
+    }
+    if let Some(at) = story.restore_at {
+        let words = format!("at {at} the host undoes its changes, unless a person extends the time");
+        facts.push(("Until", Words::ours(words)));
+    }
+    if let Some(at) = story.page_at {
+        facts.push(("Pages", Words::ours(format!("at {at} the host calls people"))));
+    }
     if !story.in_doubt.is_empty() {
         let calls: Vec<String> = story.in_doubt.iter().map(|call| format!("#{call}")).collect();
         let calls = calls.join(", ");

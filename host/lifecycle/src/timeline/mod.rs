@@ -10,7 +10,8 @@ mod words;
 
 use jiff::Timestamp;
 use remit_journal::{
-    ActionRef, Effect, Mode, Phase, Record, RequestId, Resolved, RunId, RunState, UndoExpired, UndoResult,
+    ActionRef, Effect, Extended, Mode, Phase, Record, RequestId, Resolved, RunId, RunState, UndoExpired,
+    UndoResult,
 };
 use remit_trust::Digest;
 use serde::Serialize;
@@ -70,6 +71,12 @@ pub struct Timeline {
     pub in_doubt: Vec<u64>,
     /// What people stated about calls in doubt.
     pub resolved: Vec<Resolution>,
+    /// When the host undoes the changes by itself; none if it does not.
+    pub restore_at: Option<Timestamp>,
+    /// When the host calls people because of the run; none if it does not.
+    pub page_at: Option<Timestamp>,
+    /// Each time that a person extended the time for which the changes may stand.
+    pub extended: Vec<Extended>,
     /// How the undo data was deleted, so that the run cannot be reverted any more; none if it was not.
     pub undo_expired: Option<UndoExpired>,
     /// The lines that the action logged.

@@ -1,7 +1,7 @@
 //! Makes a [`Timeline`] from records.
 
 use remit_journal::{
-    CallResult, Effect, Event, GrantRef, Intent, JournalError, Mode, Outcome, Record, RunId, Started,
+    CallResult, Due, Effect, Event, GrantRef, Intent, JournalError, Mode, Outcome, Record, RunId, Started,
     UndoResult,
 };
 use serde_json::Value;
@@ -49,6 +49,9 @@ pub(super) fn timeline(run: RunId, records: &[(u64, Record)]) -> Result<Timeline
         undone: Vec::new(),
         in_doubt: Vec::new(),
         resolved: Vec::new(),
+        restore_at: None,
+        page_at: None,
+        extended: Vec::new(),
         undo_expired: None,
         log: Vec::new(),
         consumed: Value::Null,
@@ -99,7 +102,7 @@ impl Section {
         match &record.event {
             Event::Phase(entered) => {
                 self.phases.push(entered.phase);
-                if entered.principal.is_some() {
+                if entered.principal.is_some() || entered.reason.is_some() {
                     self.by.clone_from(&entered.principal);
                     self.why.clone_from(&entered.reason);
                 }
@@ -170,8 +173,14 @@ impl Timeline {
                         if resolved.happened { ChangeState::Stands } else { ChangeState::DidNotHappen };
                 }
             }
+            Event::Extended(extended) => {
+                self.restore_at = Some(extended.until);
+                self.extended.push(extended.clone());
+            }
+            Event::Paged(paged) => self.wait(paged.due),
             Event::UndoExpired(expired) => self.undo_expired = Some(expired.clone()),
             Event::Ended(ended) => {
+                self.wait(ended.due);
                 if self.ended.is_none() {
                     self.ended = Some(at);
                     let ms = at.duration_since(self.started).as_millis();
@@ -181,6 +190,10 @@ impl Timeline {
                 }
             }
         }
+    }
+
+    fn wait(&mut self, due: Due) {
+        (self.restore_at, self.page_at) = (due.restore, due.page);
     }
 
     fn intent(&mut self, seq: u64, at: jiff::Timestamp, intent: &Intent) {

@@ -5,11 +5,13 @@ use std::time::Duration;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use remit_lifecycle::install;
+use remit_lifecycle::{DiffView, InspectView, install};
+use remit_sandbox::Inspection;
 use remit_trust::Digest;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::block_in_place;
 
 use crate::app::App;
 use crate::exchange::{body, is_of_type, json};
@@ -18,6 +20,9 @@ use crate::who::Caller;
 
 /// The header with the detached signature of a component, as `remit sign` and cosign write it.
 const SIGNATURE: &str = "remit-signature";
+
+/// How long a component may take to arrive.
+const ARRIVES: Duration = Duration::from_secs(100);
 
 /// An action that is kept here now.
 #[derive(Serialize, JsonSchema)]
@@ -46,15 +51,41 @@ pub(crate) async fn upload(
         );
     };
     let Ok(_room) = app.uploads.acquire().await else { return Err(no_room()) };
-    let bytes = body(request, &app).await?;
+    let bytes = body(request, &app, ARRIVES).await?;
     if Digest::of(&bytes) != digest {
         return Err(Problem::usage(format!("the body is not {digest}, but {}", Digest::of(&bytes))));
     }
-    let inspection = tokio::task::block_in_place(|| {
-        install(&app.host.home, &app.host.home.received(&bytes, &signature)?)
-    })?;
+    let inspection =
+        block_in_place(|| install(&app.host.home, &app.host.home.received(&bytes, &signature)?))?;
     let kept = Kept { digest: digest.to_string(), name: inspection.name, version: inspection.version };
     json(StatusCode::OK, &kept)
+}
+
+pub(crate) async fn inspect(
+    State(app): State<App>,
+    Path(digest): Path<String>,
+    _: Caller,
+) -> Answer<Response> {
+    let digest: Digest = digest.parse()?;
+    let _turn = heavy(&app).await?;
+    block_in_place(|| {
+        let candidate = app.host.component(digest)?;
+        let found = Inspection::of(&candidate)?;
+        json(StatusCode::OK, &InspectView::of(&app.host.home, &candidate, &found)?)
+    })
+}
+
+pub(crate) async fn diff(
+    State(app): State<App>,
+    Path((old, new)): Path<(String, String)>,
+    _: Caller,
+) -> Answer<Response> {
+    let (old, new): (Digest, Digest) = (old.parse()?, new.parse()?);
+    let _turn = heavy(&app).await?;
+    block_in_place(|| {
+        let found = |digest| Ok::<_, Problem>(Inspection::of(&app.host.component(digest)?)?);
+        json(StatusCode::OK, &DiffView::of(&found(old)?, &found(new)?))
+    })
 }
 
 /// Waits for a turn to rehearse or to start something, which is kept until that is done.

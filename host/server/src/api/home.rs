@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::app::App;
-use crate::exchange::{NOTE, json, text_as};
+use crate::exchange::{json, text_as};
 use crate::problem::{Answer, Problem};
 use crate::who::Caller;
 
@@ -58,10 +58,6 @@ pub(crate) async fn metrics(State(app): State<App>) -> Response {
 
 pub(crate) async fn openapi(State(app): State<App>) -> Answer<Response> {
     json(StatusCode::OK, &app.description)
-}
-
-pub(crate) async fn checkpoint(State(app): State<App>) -> Answer<Response> {
-    Ok(text_as(StatusCode::OK, NOTE, app.host.journal.reader()?.checkpoint()?))
 }
 
 pub(crate) async fn status(State(app): State<App>, caller: Caller) -> Answer<Response> {

@@ -2,6 +2,7 @@
 
 pub(crate) mod actions;
 pub(crate) mod home;
+pub(crate) mod log;
 pub(crate) mod orders;
 pub(crate) mod plans;
 pub(crate) mod requests;

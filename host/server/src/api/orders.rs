@@ -3,13 +3,15 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use jiff::Timestamp;
 use remit_journal::{RequestId, RunId};
 use remit_lifecycle::{
-    Actor, Error, Host, Order, OrderKind, Target, Verdict, prepare_freeze, prepare_resolve, prepare_revert,
-    prepare_review, prepare_revoke, resolve, revert, submit_order,
+    Actor, Error, ExtendedView, Host, Order, OrderKind, Target, Verdict, extend, prepare_extend,
+    prepare_freeze, prepare_resolve, prepare_revert, prepare_review, prepare_revoke, resolve, revert,
+    submit_order,
 };
-use remit_trust::Digest;
 use remit_trust::dsse::Envelope;
+use remit_trust::{Digest, KeyId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -64,6 +66,15 @@ enum Wanted {
         #[serde(default)]
         keep_going: bool,
     },
+    /// Let the changes of a run stand for longer, before the host undoes them by itself. Only a person can.
+    Extend {
+        /// The run.
+        #[schemars(with = "String")]
+        run: RunId,
+        /// When the host undoes its changes, to the second.
+        #[schemars(with = "String")]
+        until: Timestamp,
+    },
     /// Say what became of a call in doubt.
     Resolve {
         /// The run.
@@ -91,13 +102,16 @@ pub(crate) async fn prepare(
         Wanted::Revert { run, keep_going } => {
             return to_sign(&prepare_revert(host, &by, run, keep_going, Some(&reason))?);
         }
+        Wanted::Extend { run, until } => {
+            return to_sign(&prepare_extend(host, &by, run, until, &reason)?);
+        }
         Wanted::Resolve { run, call, happened } => {
             let verdict = Verdict { call, happened, reason };
             return to_sign(&prepare_resolve(host, &by, run, &verdict).await?);
         }
         Wanted::RevokeRequest(id) => Target::Request(id),
         Wanted::RevokePrincipal(name) => Target::Principal(name),
-        Wanted::RevokeKey(id) => Target::Key(id),
+        Wanted::RevokeKey(id) => Target::Key(id.parse::<KeyId>()?.to_string()),
         Wanted::RevokeAction(digest) => Target::Action(digest),
         Wanted::RevokeAll => Target::All,
     };
@@ -113,7 +127,7 @@ pub(crate) struct Done {
     /// The runs that stop at their next call because of it.
     #[schemars(with = "Vec<String>")]
     stopping: Vec<RunId>,
-    /// Of a run that was taken back or resolved: how that went, as in `answer-of-revert`.
+    /// Of a run that was taken back, resolved or extended: how that went, as in `answer-of-revert`.
     result: Option<Value>,
 }
 
@@ -130,6 +144,10 @@ async fn perform(host: &Host, envelope: Envelope, order: Order) -> Answer<Done> 
         OrderKind::Revert { run, keep_going } => {
             let reverted = revert(host, &actor(envelope), run, keep_going).await?;
             serde_json::to_value(reverted.view(run, false)).map_err(Error::from)?
+        }
+        OrderKind::Extend { run, until } => {
+            extend(host, &actor(envelope), run, until, &order.reason).await?;
+            serde_json::to_value(ExtendedView { run, until }).map_err(Error::from)?
         }
         OrderKind::Resolve { run, call, happened } => {
             let verdict = Verdict { call: Some(call), happened, reason: order.reason };

@@ -1,7 +1,7 @@
 //! Requests, and what people say of them.
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use jiff::{SignedDuration, Timestamp};
 use remit_gate::Scope;
@@ -9,7 +9,7 @@ use remit_journal::{Reader, RequestId};
 use remit_lifecycle::{
     ActionSelector, Approval, Decision, Error, Hours, Input, Request, RequestFilter, RequestOptions,
     RequestState, RequestView, Rules, StandingScope, prepare_run_request, submit_decision as decide,
-    submit_request,
+    submit_request, submit_request_once,
 };
 use remit_trust::Digest;
 use schemars::JsonSchema;
@@ -256,15 +256,42 @@ fn accepted(app: &App, done: Result<RequestState, Error>, id: RequestId) -> Answ
     }
 }
 
-pub(crate) async fn submit(State(app): State<App>, Json(signed): Json<Signed>) -> Answer<Response> {
+/// The header of a client that may ask a second time because it does not know whether it has asked
+/// (draft-ietf-httpapi-idempotency-key-header).
+const ONCE: &str = "idempotency-key";
+
+/// Whether a call has [`ONCE`]. What it says does not matter: whether it is the same is seen in what is asked for.
+fn is_once(headers: &HeaderMap) -> Answer<bool> {
+    let mut all = headers.get_all(ONCE).iter();
+    match (all.next(), all.next()) {
+        (None, _) => Ok(false),
+        (Some(key), None) if (1..=255).contains(&key.len()) && key.to_str().is_ok() => Ok(true),
+        _ => Err(Problem::usage("the header Idempotency-Key must be there once, with 1 to 255 characters")),
+    }
+}
+
+pub(crate) async fn submit(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Json(signed): Json<Signed>,
+) -> Answer<Response> {
+    let once = is_once(&headers)?;
     let (envelope, claimed) = signed.read::<Request>(&app)?;
     let turn = heavy(&app).await?;
     let host = app.host.clone();
     let done = to_end(async move {
         let _turn = turn;
-        submit_request(&host, &envelope).await
+        if once {
+            submit_request_once(&host, &envelope).await
+        } else {
+            submit_request(&host, &envelope).await
+        }
     });
-    accepted(&app, done.await?, claimed.id)
+    match done.await? {
+        // Asked for before.
+        Ok(case) if case.request.id != claimed.id => state(&app, StatusCode::OK, &case),
+        done => accepted(&app, done, claimed.id),
+    }
 }
 
 /// What a principal decides.

@@ -91,7 +91,11 @@ const BAD_PROOF: &str = "DPoP error=\"invalid_dpop_proof\", algs=\"ES256 EdDSA\"
 const BAD_TOKEN: &str = "DPoP error=\"invalid_token\", algs=\"ES256 EdDSA\"";
 
 fn unproven(why: impl Into<String>, challenge: &'static str) -> Problem {
-    Problem::new(StatusCode::UNAUTHORIZED, "refused::session", why)
+    refused("refused::session", why, challenge)
+}
+
+fn refused(code: &str, why: impl Into<String>, challenge: &'static str) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, code, why)
         .help("open a session (POST /api/v1/sessions), then send its token and a DPoP proof with each call")
         .challenge(challenge)
 }
@@ -105,10 +109,8 @@ impl FromRequestParts<App> for Caller {
             return Err(unproven("the Authorization header is not of the scheme DPoP", CHALLENGE));
         };
         let Some(session) = app.sessions.find(token, Timestamp::now()) else {
-            return Err(unproven(
-                "this token is of no session of this server, or of one that has ended",
-                BAD_TOKEN,
-            ));
+            let why = "this token is of no session of this server, or of one that has ended";
+            return Err(refused("refused::unknown_session", why, BAD_TOKEN));
         };
         let proof = one(parts, "dpop", BAD_PROOF)?;
         let url = format!("{}{}", app.url, parts.uri.path());

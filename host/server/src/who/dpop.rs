@@ -100,6 +100,12 @@ pub(crate) fn check(proof: &str, call: &Call<'_>, used: &Used) -> Result<(), Str
     used.note(Digest::of(format!("{} {}", call.thumbprint, claims.jti).as_bytes()), now)
 }
 
+/// Whether a proof is for a call with this method, URL, token and thumbprint of the token's key, if it was not used before. A
+/// server looks by itself; this is for tests and fuzzers.
+pub fn check_proof(proof: &str, [method, url, token, thumbprint]: [&str; 4]) -> Result<(), String> {
+    check(proof, &Call { method, url, token, thumbprint }, &Used::default())
+}
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 mod tests {

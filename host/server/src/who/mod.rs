@@ -6,4 +6,5 @@ mod jwt;
 mod session;
 
 pub(crate) use caller::{Caller, NewSession, open};
+pub use dpop::check_proof;
 pub(crate) use session::Sessions;

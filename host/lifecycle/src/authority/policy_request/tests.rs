@@ -68,6 +68,7 @@ fn every_fact_of_a_request_is_told() {
         uses: Some(4),
         ..place.request()
     };
+    request.scope.restore_after = Some(SignedDuration::from_hours(2));
     request.not_after = request.not_before + SignedDuration::from_secs(1800);
     let RequestedAuthority::Run { plan, .. } = &mut request.asks else { unreachable!() };
     *plan = None;
@@ -98,6 +99,7 @@ fn every_fact_of_a_request_is_told() {
         spent_by_action: 2,
         spent_by_prefix: 2,
         ttl_seconds: 1800,
+        restore_after_seconds: Some(7200),
         uses: 4,
     };
     assert_eq!(policy_request(&reader, &rules, &request).unwrap(), expected);
