@@ -77,7 +77,15 @@ fn a_repair_from_three_machines_is_the_same_commands() {
     at(&world, "bot", &["run", &request]).exits(3).says("approvals are missing");
     at(&world, "bot", &["approve", &request]).exits(3);
     // The same command says the same at the home.
-    for args in [&["request", "show", &*request][..], &["requests"], &["request", "show", "last", "--json"]] {
+    let input = input();
+    for args in [
+        &["request", "show", &*request][..],
+        &["requests"],
+        &["request", "show", "last", "--json"],
+        &["policy", "explain", &request],
+        &["plan", ACTION, "--input", &input],
+        &["status"],
+    ] {
         let (there, here) = (at(&world, "alice", args).exits(0), world.remit(args).exits(0));
         if args == ["requests"] {
             assert!(there.out.contains(&request), "{}", there.out);
@@ -117,7 +125,7 @@ fn a_repair_from_three_machines_is_the_same_commands() {
     world.audit_is_sound();
 
     // What only a home can do says so, and what is not there is told.
-    for args in [&["status"][..], &["audit", "verify"], &["show", "last", "--own-words"]] {
+    for args in [&["doctor"][..], &["audit", "verify"], &["show", "last", "--own-words"]] {
         at(&world, "alice", args).exits(2).says("works at a home only");
     }
     as_user(&world, "alice", &["requests", "--context", "other"]).exits(2).says("no context `other`");

@@ -5,10 +5,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use remit_client::{About, Client, ClientError, ToSign};
 use remit_file::{Content, Kind};
 use remit_journal::{Record, RunId, RunSummary};
-use remit_lifecycle::{Document, Error, Home, Prepared, RequestView, RequestsView};
+use remit_lifecycle::{Document, Error, Explained, Home, Prepared, RequestView, RequestsView};
 use remit_sandbox::Candidate;
 use remit_trust::{Digest, KeyId, Signer};
 use serde::de::DeserializeOwned;
@@ -130,9 +131,12 @@ impl Contexts {
     }
 }
 
-/// A name as one segment of a path, or as a value of a query (RFC 3986).
+/// What is written with percent signs in a segment of a path: all but the unreserved characters of RFC 3986.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A name as one segment of a path, or as a value of a query.
 fn segment(name: &str) -> String {
-    percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC).to_string()
+    utf8_percent_encode(name, RESERVED).to_string()
 }
 
 /// The query of a URL.
@@ -240,6 +244,11 @@ impl Server {
         let mut view: RequestView = self.get(&format!("/api/v1/requests/{name}"))?;
         view.digest = Digest::of(&remit_trust::canonical(&view.request).map_err(Error::from)?);
         Ok(view)
+    }
+
+    /// Which policies decide about a request.
+    pub(crate) fn explained(&self, request: &str) -> Done<Explained> {
+        self.get(&format!("/api/v1/requests/{}/explanation", segment(request)))
     }
 
     /// The records of a run, by its name, the beginning of its name, or `last`.

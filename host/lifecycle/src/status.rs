@@ -1,6 +1,8 @@
 //! The status of a host, for an operator on call: what blocks it, what waits for whom, what is in progress, and what ends
 //! soon.
 
+use std::borrow::Cow;
+
 use jiff::{SignedDuration, Timestamp};
 use remit_journal::{About, Basis, LedgerEvent, Reader, RequestId, RestsOn, RunId, RunState, RunSummary};
 use serde::{Deserialize, Serialize};
@@ -31,7 +33,7 @@ pub struct Frozen {
 }
 
 /// A request that waits for approvals, or under which runs can start.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Open {
     /// The request's identifier.
     pub request: RequestId,
@@ -52,12 +54,12 @@ pub struct Open {
     /// The principals whose approval would count; empty if no approval is missing.
     pub may_approve: Vec<String>,
     /// For a waiting request: whether approvals would still be missing if all of these principals approved.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub out_of_reach: bool,
     /// The names of the principals that may start runs under it.
     pub may_start: Vec<String>,
     /// Each budget that prevents a start now although the request is approved.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waits_for_room: Vec<String>,
     /// For a standing scope: how much of its budgets is used.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,10 +67,10 @@ pub struct Open {
 }
 
 /// A request or key whose validity ends soon.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Ends {
     /// The kind of thing: `request`, `standing scope` or `key`.
-    pub what: &'static str,
+    pub what: Cow<'static, str>,
     /// The request's identifier; of a key, the principal's name and the short key id.
     pub name: String,
     /// When its validity ends.
@@ -76,7 +78,7 @@ pub struct Ends {
 }
 
 /// The status of a host.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HostStatus {
     /// When the status was read.
     pub at: Timestamp,
@@ -208,7 +210,7 @@ impl HostStatus {
             let soon = if standing.is_some() { SOON_STANDING } else { SOON };
             if until.duration_since(now) < soon {
                 let what = if standing.is_some() { "standing scope" } else { "request" };
-                self.ends_soon.push(Ends { what, name: id.to_string(), at: until });
+                self.ends_soon.push(Ends { what: what.into(), name: id.to_string(), at: until });
             }
             let open = Open {
                 request: id,
@@ -240,7 +242,7 @@ impl HostStatus {
                 let ends = held.until.filter(|until| *until > now && until.duration_since(now) < SOON_KEY);
                 if let Some(at) = ends {
                     let name = format!("{} ({})", principal.name, held.key.id().short());
-                    self.ends_soon.push(Ends { what: "key", name, at });
+                    self.ends_soon.push(Ends { what: "key".into(), name, at });
                 }
             }
         }

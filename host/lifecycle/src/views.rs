@@ -359,7 +359,7 @@ impl<'a> StoryView<'a> {
 }
 
 /// The time for which a run's changes may stand was extended.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct ExtendedView {
     /// The run's identifier.
     pub run: RunId,

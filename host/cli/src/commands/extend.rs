@@ -2,10 +2,15 @@
 
 use clap::Args;
 use jiff::Timestamp;
-use remit_lifecycle::{ExtendedView, Home, OrderKind, prepare_extend, second};
+use remit_journal::RunId;
+use remit_lifecycle::{ExtendedView, Order, OrderKind, prepare_extend, second};
+
+use serde::Deserialize;
+use serde_json::json;
 
 use super::common::{Done, open, usage};
 use super::signing::{Signing, SigningResult};
+use crate::place::{Place, Server};
 use crate::print::{self, say};
 
 #[derive(Args)]
@@ -43,9 +48,13 @@ fn when(text: &str) -> Done<Timestamp> {
 }
 
 impl Extend {
-    pub(crate) async fn run(self, home: &Home) -> Done {
-        let run = home.reader()?.find(&self.run)?;
+    pub(crate) async fn run(self, place: &Place) -> Done {
         let asked = self.until.as_deref().map(when).transpose()?.map(second);
+        if let Some(server) = place.server()? {
+            return self.at(&server, asked).await;
+        }
+        let home = place.home()?;
+        let run = home.reader()?.find(&self.run)?;
         let host = open(home).await?;
         let reason = self.reason.as_deref().unwrap_or_default();
         let prepare = async |by: &_| prepare_extend(&host, by, run, asked.unwrap_or_default(), reason);
@@ -64,6 +73,36 @@ impl Extend {
             return Ok(0);
         };
         remit_lifecycle::extend(&host, &by, run, until, reason).await?;
+        self.told(run, until)
+    }
+
+    /// The same through a server.
+    async fn at(&self, server: &Server, asked: Option<Timestamp>) -> Done {
+        #[derive(Deserialize)]
+        struct Ordered {
+            result: ExtendedView,
+        }
+        let (run, _) = server.run(&self.run)?;
+        let reason = self.reason.as_deref().unwrap_or_default();
+        let order = json!({"extend": {"run": run, "until": asked.unwrap_or_default()}});
+        let mut body = json!({"reason": reason, "order": order});
+        let is_it = |signed: &Order| match signed.order {
+            OrderKind::Extend { run: of, until } if of == run && asked.is_none_or(|asked| asked == until) => {
+                Ok(())
+            }
+            _ => Err("it orders something else".to_owned()),
+        };
+        let prepare = ("/api/v1/orders/prepare", &mut body);
+        let again = format!("remit extend {run}");
+        let SigningResult::Signed(signed) = self.signing.at_server(server, &again, prepare, is_it).await?
+        else {
+            return Ok(0);
+        };
+        let done: Ordered = server.submit("/api/v1/orders", &signed)?;
+        self.told(done.result.run, done.result.until)
+    }
+
+    fn told(&self, run: RunId, until: Timestamp) -> Done {
         if self.json {
             print::json(&ExtendedView { run, until })?;
         } else {

@@ -134,6 +134,10 @@ impl Command {
     pub(crate) async fn run(self, place: Place) -> Done {
         match self {
             // These act at a home or through a server.
+            Self::Plan(command) => command.run(&place).await,
+            Self::Status(command) => command.run(&place).await,
+            Self::Extend(command) => command.run(&place).await,
+            Self::Policy(command) => command.run(&place),
             Self::Request(command) => Box::pin(command.run(&place)).await,
             Self::Requests(command) => command.run(&place).await,
             Self::Approve(command) => command.run(&place).await,
@@ -153,7 +157,6 @@ impl Command {
             Self::Test(command) => command.run().await,
             Self::Keys(command) => command.run(),
             Self::Sign(command) => command.run(),
-            Self::Extend(command) => command.run(place.home()?).await,
             // `main` handles it, because it needs the whole command line.
             Self::Completions { .. } => Ok(2),
             // These act at a home.
@@ -161,12 +164,9 @@ impl Command {
             Self::Doctor(command) => command.run(place.home()?).await,
             Self::Inspect(command) => command.run(place.home()?),
             Self::Install(command) => command.run(place.home()?),
-            Self::Plan(command) => command.run(place.home()?).await,
             Self::Rules(command) => command.run(place.home()?),
             Self::Principals(command) => command.run(place.home()?),
-            Self::Policy(command) => command.run(place.home()?),
             Self::Serve(command) => command.run(place.home()?).await,
-            Self::Status(command) => command.run(place.home()?).await,
             Self::Recover(command) => command.run(place.home()?).await,
             Self::Resolve(command) => command.run(place.home()?).await,
             Self::Replay(command) => command.run(place.home()?).await,

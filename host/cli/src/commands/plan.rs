@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 use remit_file::Wrote;
 use remit_gate::Plan as Steps;
-use remit_lifecycle::{Error, Home};
+use remit_lifecycle::{Error, Home, PlanFile};
+use serde_json::json;
 
-use super::common::{Done, INPUT, input, open_for, scope, usage, write};
+use super::common::{Done, INPUT, input, open_for, read_action, scope, usage, write};
 use super::listing::called;
 use super::signing::Key;
+use crate::place::{Place, Server};
 use crate::print::{self, SlowNote, say};
 
 #[derive(Args)]
@@ -42,16 +44,34 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(crate) async fn run(self, home: &Home) -> Done {
+    async fn here(&self, home: &Home) -> Done<PlanFile> {
         let candidate = home.candidate(&self.action)?;
         let input = input(&self.input, &candidate)?;
         let scope = scope(self.scope.as_deref())?;
         let host = open_for(home, Some(&candidate)).await?;
         let by = self.key.holder(&host)?;
-        let note = SlowNote::start("rehearsing");
+        let _note = SlowNote::start("rehearsing");
         let what = (&candidate, &input);
-        let plan = remit_lifecycle::rehearse(&host, by.key(), what, scope, &self.reason).await?;
-        drop(note);
+        Ok(remit_lifecycle::rehearse(&host, by.key(), what, scope, &self.reason).await?)
+    }
+
+    /// The same through a server. The action is uploaded first.
+    fn at(&self, server: &Server) -> Done<PlanFile> {
+        let candidate = read_action(&self.action)?;
+        let input = input(&self.input, &candidate)?.value()?;
+        let scope = scope(self.scope.as_deref())?;
+        server.upload(&candidate)?;
+        let _note = SlowNote::start("rehearsing");
+        let action = candidate.digest().to_string();
+        let body = json!({"action": action, "input": input, "scope": scope, "reason": self.reason});
+        server.post("/api/v1/plans", &body)
+    }
+
+    pub(crate) async fn run(self, place: &Place) -> Done {
+        let plan = match place.server()? {
+            Some(server) => self.at(&server)?,
+            None => self.here(place.home()?).await?,
+        };
         let mut wrote = Vec::new();
         if let Some(out) = &self.out {
             wrote.push(("plan", out, write(out, serde_json::to_string_pretty(&plan).map_err(Error::from)?)?));

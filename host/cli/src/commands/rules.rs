@@ -5,11 +5,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use remit_file::Kind;
-use remit_lifecycle::{Ending, Home, PrincipalView, RequestState, RulesView, SignedRulesView, explain};
+use remit_lifecycle::{
+    Ending, Explained, Home, PrincipalView, RequestState, RulesView, SignedRulesView, explain,
+};
 use remit_policy::Policies;
 use remit_trust::Signer;
 
 use super::common::{Done, read, usage};
+use crate::place::Place;
 use crate::print::{self, say};
 
 #[derive(Subcommand)]
@@ -191,7 +194,13 @@ pub(crate) enum Policy {
 }
 
 impl Policy {
-    pub(crate) fn run(self, home: &Home) -> Done {
+    pub(crate) fn run(self, place: &Place) -> Done {
+        if let Self::Explain { request, json } = &self
+            && let Some(server) = place.server()?
+        {
+            return print_explained(&server.explained(request)?, *json);
+        }
+        let home = place.home()?;
         match self {
             Self::Check => {
                 let policies = check_policies(home)?;
@@ -219,16 +228,19 @@ impl Policy {
             Self::Explain { request, json } => {
                 let (rules, reader) = (home.rules()?, home.reader()?);
                 let state = RequestState::load(&reader, &rules, reader.find_request(&request)?)?;
-                let explained = explain(&reader, &rules, &state)?;
-                if json {
-                    print::json(&explained)?;
-                    return Ok(0);
-                }
-                for line in explained.lines() {
-                    say!("{}", print::word(&line));
-                }
-                Ok(0)
+                print_explained(&explain(&reader, &rules, &state)?, json)
             }
         }
     }
+}
+
+fn print_explained(explained: &Explained, json: bool) -> Done {
+    if json {
+        print::json(explained)?;
+        return Ok(0);
+    }
+    for line in explained.lines() {
+        say!("{}", print::word(&line));
+    }
+    Ok(0)
 }

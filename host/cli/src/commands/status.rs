@@ -2,11 +2,12 @@
 
 use clap::Args;
 use remit_journal::RunSummary;
-use remit_lifecycle::{Home, HostStatus, Open};
+use remit_lifecycle::{HostStatus, Open};
 
 use super::common::Done;
 use super::listing::{Times, Watch, age, left, warn_if_frozen};
 use super::runs::{state, target, who};
+use crate::place::Place;
 use crate::print::{self, say, word};
 
 #[derive(Args)]
@@ -24,18 +25,22 @@ pub(crate) struct Status {
 }
 
 impl Status {
-    pub(crate) async fn run(self, home: &Home) -> Done {
-        self.watch
-            .run(home, || {
-                let status = remit_lifecycle::status(home, &home.reader()?)?;
-                if self.json {
-                    print::json(&status)?;
-                } else {
-                    self.text(&status);
-                }
-                Ok(code(&status))
-            })
-            .await
+    pub(crate) async fn run(self, place: &Place) -> Done {
+        if let Some(server) = place.server()? {
+            self.watch.is_off()?;
+            return self.print(&server.get("/api/v1/status")?);
+        }
+        let home = place.home()?;
+        self.watch.run(home, || self.print(&remit_lifecycle::status(home, &home.reader()?)?)).await
+    }
+
+    fn print(&self, status: &HostStatus) -> Done {
+        if self.json {
+            print::json(status)?;
+        } else {
+            self.text(status);
+        }
+        Ok(code(status))
     }
 
     fn text(&self, status: &HostStatus) {

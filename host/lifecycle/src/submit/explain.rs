@@ -1,6 +1,8 @@
 //! What a person needs to know before a decision: what a request changes compared with the last run, who can do what
 //! about it, and the orders about the host.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use remit_journal::{About, Event, LedgerEvent, Mode, Reader, RequestId, Started};
 use remit_policy::{Need, PolicyAction, PolicyRequest, Subject};
@@ -105,12 +107,12 @@ pub fn orders(reader: &Reader) -> Result<Vec<String>, Error> {
 }
 
 /// What a principal could do about a request now.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Permission {
     /// The principal's name.
     pub who: String,
     /// The kind of use: `approve`, `start` or `revoke`.
-    pub verb: &'static str,
+    pub verb: Cow<'static, str>,
     /// Whether the principal could do it now.
     pub allowed: bool,
     /// The policies that allow it; if it is not allowed, the error message that the principal would get.
@@ -139,7 +141,7 @@ pub fn could(reader: &Reader, rules: &Rules, state: &RequestState) -> Result<Vec
             let allowed = answer.is_ok();
             let (Ok(why) | Err(why)) = answer;
             let verb = if action == PolicyAction::Trigger { "start" } else { action.name() };
-            answers.push(Permission { who: principal.name.clone(), verb, allowed, why });
+            answers.push(Permission { who: principal.name.clone(), verb: verb.into(), allowed, why });
         }
     }
     Ok(answers)
@@ -195,12 +197,12 @@ fn may(
 }
 
 /// Which policies decide about a request, what is missing, and what each principal could do about it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Explained {
     /// The request's identifier.
     pub request: RequestId,
     /// The request's status in one word.
-    pub status: &'static str,
+    pub status: Cow<'static, str>,
     /// Whether the quorum of `[break-glass]` in `principals.toml` decides instead of the policies.
     pub break_glass: bool,
     /// The approvals that the policies require.
@@ -239,7 +241,7 @@ impl From<(Need, usize)> for Needed {
 }
 
 /// The decision of one principal about a request.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ApprovalState {
     /// The principal's name.
     pub principal: String,
@@ -262,7 +264,7 @@ pub fn explain(reader: &Reader, rules: &Rules, state: &RequestState) -> Result<E
     };
     Ok(Explained {
         request: state.request.id,
-        status: state.status(rules).name(),
+        status: state.status(rules).name().into(),
         break_glass: state.request.break_glass,
         needs,
         cannot_be_met,

@@ -111,7 +111,7 @@ fn who_could_do_what_is_told() {
     place.approve(id, "alice", |_| {});
     let told = || explain(&place.reader(), &place.rules(), &place.load(id)).unwrap();
     let explained = told();
-    assert_eq!((explained.request, explained.status, explained.break_glass), (id, "waiting", false));
+    assert_eq!((explained.request, &*explained.status, explained.break_glass), (id, "waiting", false));
     let could = |name: &str, verb: &str| {
         let one = told().could.into_iter().find(|could| could.who == name && could.verb == verb).unwrap();
         (one.allowed, one.why)
