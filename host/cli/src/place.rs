@@ -18,7 +18,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::task::block_in_place;
 
-use crate::commands::{Done, usage};
+use crate::commands::common::{Done, usage};
 
 /// Where a command acts.
 pub(crate) enum Place {

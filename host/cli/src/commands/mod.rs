@@ -3,7 +3,7 @@
 mod approve;
 mod audit;
 mod build;
-mod common;
+pub(crate) mod common;
 mod context;
 mod doctor;
 mod extend;
@@ -34,10 +34,10 @@ mod signing;
 mod status;
 mod test;
 
-use crate::place::Place;
 use clap::Subcommand;
 
-pub(crate) use common::{Done, usage};
+use crate::place::Place;
+use common::Done;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
