@@ -320,7 +320,32 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::authority::{Approval, Request};
     use crate::testing::{POLICY, Place};
+
+    /// A document is remembered by every byte, and as the kind that it was verified as.
+    #[test]
+    fn what_was_verified_is_remembered_and_nothing_else() {
+        let place = Place::new(POLICY);
+        let rules = place.rules();
+        let id = place.file("bot", &place.request());
+        let acts = place.reader().acts(remit_journal::About::Request(id)).unwrap();
+        let document = &acts[0].1.event.statement().unwrap().document;
+        for _ in 0..2 {
+            assert_eq!(rules.open::<Request>(document).unwrap().keys, [place.key("bot")]);
+            assert!(rules.open::<Approval>(document).is_err());
+        }
+        for (of, to) in [("\"sig\":\"M", "\"sig\":\"N"), ("\"payload\":\"e", "\"payload\":\"f")] {
+            let other = document.get().replace(of, to);
+            assert_ne!(other, document.get());
+            assert!(rules.open::<Request>(&RawValue::from_string(other).unwrap()).is_err());
+        }
+        for n in 0..2 * Verified::MOST {
+            rules.verified.insert(Digest::of(&n.to_be_bytes()), Vec::new());
+        }
+        assert!(rules.verified.0.lock().unwrap().len() <= Verified::MOST);
+        assert_eq!(rules.open::<Request>(document).unwrap().keys, [place.key("bot")]);
+    }
 
     #[test]
     fn rules_are_in_force_as_they_were_signed_for_this_journal() {
