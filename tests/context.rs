@@ -56,10 +56,9 @@ fn ask(world: &World) -> String {
 
 /// A list or a view without what differs from one moment to the next.
 fn without_times(text: &str) -> String {
-    text.lines()
-        .filter(|line| !line.contains("until") && !line.contains("note:"))
-        .collect::<Vec<_>>()
-        .join("\n")
+    let tells_time =
+        |line: &&str| ["until", "note:", " ago ", "ends in ", ": in "].iter().any(|word| line.contains(word));
+    text.lines().filter(|line| !tells_time(line)).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -240,6 +239,29 @@ fn attack_by_a_server_that_lies() {
     });
     let wrong = at(&world, "alice", &approve);
     assert_ne!(wrong.code, 0, "{}", wrong.out);
+    // What follows from a request is computed where it is shown, not by the server.
+    liar.tells(|_, answer| {
+        let views = answer["requests"].as_array_mut().into_iter().flatten().map(|view| &mut *view);
+        let lie = |view: &mut Value| {
+            view["target"] = json!(["secret:dev/harmless"]);
+            view["powers"]["all"] = json!([]);
+            view["digest"] = format!("sha256:{}", "0".repeat(64)).into();
+        };
+        views.for_each(lie);
+        if answer["powers"].is_object() {
+            lie(answer);
+        }
+    });
+    let honest = world.remit(&["request", "show", &request, "--json"]).exits(0).json();
+    let shown = at(&world, "alice", &["request", "show", &request, "--json"]).exits(0).json();
+    let listed = at(&world, "alice", &["requests", "--json"]).exits(0).json();
+    let listed =
+        listed["requests"].as_array().unwrap().iter().find(|view| view["digest"] == honest["digest"]);
+    for view in [&shown, listed.unwrap()] {
+        for what in ["digest", "powers", "target"] {
+            assert_eq!(view[what], honest[what], "{what}");
+        }
+    }
     // It says that it is another one.
     let (shown, signed) = (request.clone(), other.clone());
     liar.tells(move |path, answer| {

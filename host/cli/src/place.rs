@@ -11,7 +11,7 @@ use remit_file::{Content, Kind};
 use remit_journal::{Record, RunId, RunSummary};
 use remit_lifecycle::{Document, Error, Explained, Home, Prepared, RequestView, RequestsView};
 use remit_sandbox::Candidate;
-use remit_trust::{Digest, KeyId, Signer};
+use remit_trust::{KeyId, Signer};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -209,6 +209,18 @@ impl Server {
         Ok(block_in_place(|| self.client.submit(path, body))?)
     }
 
+    /// Submits a signed document that is answered by a request.
+    pub(crate) fn submit_about_request(&self, path: &str, body: &impl Serialize) -> Done<RequestView> {
+        Ok(self.submit::<RequestView>(path, body)?.received()?)
+    }
+
+    /// A page of requests.
+    pub(crate) fn requests(&self, query: &Query) -> Done<RequestsView> {
+        let page: RequestsView = self.get(&format!("/api/v1/requests{query}"))?;
+        let requests: Result<_, _> = page.requests.into_iter().map(RequestView::received).collect();
+        Ok(RequestsView { requests: requests?, ..page })
+    }
+
     /// Submits a signed document. Instead of an answer there may be another document that can be signed, and why.
     pub(crate) fn submit_or<T: DeserializeOwned>(
         &self,
@@ -233,7 +245,7 @@ impl Server {
         Ok(())
     }
 
-    /// A request, by its name, the beginning of its name, or `last`. Its digest is computed here, from what it says.
+    /// A request, by its name, the beginning of its name, or `last`.
     pub(crate) fn request(&self, name: &str) -> Done<RequestView> {
         let newest = || -> Done<String> {
             let newest: RequestsView = self.get("/api/v1/requests?all=true&limit=1")?;
@@ -241,9 +253,8 @@ impl Server {
             id.ok_or_else(|| usage("there is no request yet".to_owned(), "make one: `remit request`"))
         };
         let name = if name == "last" { newest()? } else { segment(name) };
-        let mut view: RequestView = self.get(&format!("/api/v1/requests/{name}"))?;
-        view.digest = Digest::of(&remit_trust::canonical(&view.request).map_err(Error::from)?);
-        Ok(view)
+        let view: RequestView = self.get(&format!("/api/v1/requests/{name}"))?;
+        Ok(view.received()?)
     }
 
     /// Which policies decide about a request.

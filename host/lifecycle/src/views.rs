@@ -112,6 +112,17 @@ impl RequestView {
         }
     }
 
+    /// The view as a server sent it, with all that follows from the request itself computed here: a server that was taken over
+    /// must not show less than what is signed.
+    pub fn received(self) -> Result<Self, Error> {
+        Ok(Self {
+            digest: Digest::of(&remit_trust::canonical(&self.request)?),
+            target: self.request.targets(),
+            powers: self.request.powers(),
+            ..self
+        })
+    }
+
     /// Where it stands, in a few words.
     #[must_use]
     pub fn headline(&self) -> String {

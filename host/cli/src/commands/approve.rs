@@ -116,5 +116,5 @@ async fn decide_at(
     else {
         return Ok(0);
     };
-    show(&server.submit("/api/v1/decisions", &signed)?, as_json)
+    show(&server.submit_about_request("/api/v1/decisions", &signed)?, as_json)
 }

@@ -250,7 +250,7 @@ impl Make {
             return Ok(0);
         };
         drop(note);
-        self::show(&server.submit("/api/v1/requests", &signed)?, self.json)
+        self::show(&server.submit_about_request("/api/v1/requests", &signed)?, self.json)
     }
 
     /// What of a request is not as it was asked for; none if all of it is. The plan is the server's observation.

@@ -94,7 +94,7 @@ impl Requests {
             loop {
                 let mut page = query.clone();
                 page.value("state", state.map(String::as_str)).value("before", before.as_deref());
-                let page: RequestsView = server.get(&format!("/api/v1/requests{page}"))?;
+                let page = server.requests(&page)?;
                 before = page.next.map(|next| next.to_string());
                 match &mut found {
                     None => found = Some(page),

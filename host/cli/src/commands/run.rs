@@ -155,7 +155,7 @@ impl Run {
                 if !is_it {
                     return Err(server.altered("the request is not for this run".to_owned()));
                 }
-                let view = server.submit("/api/v1/requests", &by.sign(&request)?)?;
+                let view = server.submit_about_request("/api/v1/requests", &by.sign(&request)?)?;
                 return self.instead(&view, &why);
             }
         };
