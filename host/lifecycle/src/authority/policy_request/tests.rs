@@ -153,6 +153,7 @@ fn every_fact_of_a_request_is_told() {
         spent_by_starter: 2,
         spent_by_prefix: 0,
         ttl_seconds: 0,
+        restore_after_seconds: None,
         uses: 1,
         ..expected
     };
