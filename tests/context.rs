@@ -219,6 +219,14 @@ fn attack_by_a_server_that_lies() {
         "alice",
         &revoke,
     );
+    is_refused(
+        |document| {
+            let more = json!({"basis": "all", "earlier_only": true});
+            document["order"]["revoke"].as_array_mut().unwrap().push(more);
+        },
+        "alice",
+        &revoke,
+    );
     let input = input();
     let ask_again = ["request", ACTION, "--input", &input, "--reason", "leaked"];
     for lie in [

@@ -123,8 +123,11 @@ impl Revoke {
             What::All(_) => ("all", "", json!("revoke-all"), Basis::All),
         };
         let is_it = |what: &Order| match what {
-            // Of a principal, its keys besides.
-            Order::Revoke(bases) => bases.first().is_some_and(|first| first.basis == basis),
+            // Of a principal, its keys besides; and nothing else, whatever the server adds.
+            Order::Revoke(bases) => bases.split_first().is_some_and(|(first, others)| {
+                let are_keys = others.iter().all(|other| matches!(other.basis, Basis::Key(_)));
+                first.basis == basis && (others.is_empty() || kind == "principal" && are_keys)
+            }),
             _ => false,
         };
         let again = format!("remit revoke {} {name}", if kind == "action" { "action-digest" } else { kind });
