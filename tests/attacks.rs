@@ -179,14 +179,14 @@ fn attack_out_of_time() {
         "--reason",
         "r",
         "--ttl",
-        "10s",
+        "20s",
         "--json",
         "--key",
         "bot.key",
     ];
     let id = world.remit(&args).exits(0).json()["request"]["id"].as_str().unwrap().to_owned();
     world.remit(&["approve", &id, "--key", "alice.key"]).exits(0);
-    std::thread::sleep(Duration::from_millis(10_100));
+    std::thread::sleep(Duration::from_millis(20_100));
     run(&world, &id).exits(3).says("it expired at");
     world.remit(&["approve", &id, "--key", "bob.key"]).exits(3).says("it expired at");
     let zero = ["request", ACTION, "--input", &input(), "--reason", "r", "--key", "bot.key", "--ttl"];

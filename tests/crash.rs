@@ -232,7 +232,7 @@ impl<'a> Scenario<'a> {
                 fs::write(config, lines.join("\n")).unwrap();
                 let mut mounted = self.mounted.lock().unwrap();
                 if mounted.insert(mount.clone()) {
-                    server.client(&["secrets", "enable", &format!("-path={mount}"), "-version=2", "kv"]);
+                    server.mount(&mount);
                 }
                 Store::OpenBao { server, mount }
             }

@@ -71,6 +71,18 @@ impl Bao {
         self.try_client(args).unwrap_or_else(|| panic!("bao {args:?} failed"))
     }
 
+    /// Mounts one more engine of KV version 2. The server makes it ready after it has answered: until then each
+    /// call to the engine is refused with status 400, so that this waits.
+    #[track_caller]
+    pub fn mount(&self, path: &str) {
+        self.client(&["secrets", "enable", &format!("-path={path}"), "-version=2", "kv"]);
+        let until = Instant::now() + Duration::from_secs(30);
+        while self.try_client(&["read", &format!("{path}/config")]).is_none() {
+            assert!(Instant::now() < until, "the engine `{path}` did not become ready");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// The server's API, for what need not be OpenBao's own client: that takes long to start.
     #[track_caller]
     pub fn api(address: &str, method: &str, path: &str, body: &Value) -> Value {
