@@ -14,6 +14,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
 use crate::app::App;
+use crate::mcp;
 use crate::problem::Problem;
 use crate::routes::{self, ROUTES};
 
@@ -25,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// All routes, behind the checks.
 pub(crate) fn service(app: &App) -> Router {
     routes::router(app.clone())
+        .merge(mcp::router(app))
         .fallback(|| async {
             Problem::new(StatusCode::NOT_FOUND, "usage::no_such_route", "there is no such route")
         })
@@ -83,6 +85,9 @@ fn request_id(request: &Request) -> HeaderValue {
 /// The name of the route; never what a client wrote.
 fn route_of(request: &Request) -> &'static str {
     let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    if path == Some(mcp::PATH) {
+        return "mcp";
+    }
     let found = ROUTES.iter().find(|route| Some(route.path) == path && route.method == request.method());
     found.map_or("none", |route| route.id)
 }
