@@ -139,3 +139,115 @@ impl Call {
         })
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    /// One call of each kind. A new kind does not compile before it is here.
+    fn all() -> Vec<Call> {
+        let (id, run) = (RequestId::new(), RunId::new());
+        let digest = Digest::of(b"");
+        let envelope = || {
+            let text = r#"{"payload":"e30=","payloadType":"t","signatures":[{"sig":"AA=="}]}"#;
+            serde_json::from_str::<Envelope>(text).unwrap()
+        };
+        let orders = [
+            Wanted::RevokeRequest(id),
+            Wanted::RevokePrincipal(String::new()),
+            Wanted::RevokeKey(String::new()),
+            Wanted::RevokeAction(digest),
+            Wanted::RevokeAll,
+            Wanted::Freeze,
+            Wanted::Revert { run },
+        ];
+        let order = |order| Call::PrepareOrder { reason: String::new(), order, key: String::new() };
+        let mut calls = vec![
+            Call::Actions { before: None, limit: 1 },
+            Call::Inspect(digest),
+            Call::Rehearse(json!({})),
+            Call::Request(id),
+            Call::Explain(id),
+            Call::Runs,
+            Call::Run(run),
+            Call::Proof(run),
+            Call::PreviewRevert(run),
+            Call::PrepareRequest(json!({})),
+            Call::SubmitRequest(envelope()),
+            Call::PrepareRun(json!({})),
+            Call::SubmitRun(envelope(), None),
+            Call::SubmitOrder(envelope()),
+        ];
+        calls.extend(orders.map(order));
+        for call in &calls {
+            match call {
+                Call::Actions { .. } | Call::Inspect(_) | Call::Rehearse(_) | Call::Request(_) => {}
+                Call::Explain(_) | Call::Runs | Call::Run(_) | Call::Proof(_) | Call::PreviewRevert(_) => {}
+                Call::PrepareRequest(_) | Call::SubmitRequest(_) | Call::PrepareRun(_) => {}
+                Call::SubmitRun(..) | Call::PrepareOrder { .. } | Call::SubmitOrder(_) => {}
+            }
+        }
+        calls
+    }
+
+    /// The routes that no tool reaches, of all that a server has: adding one of them here or there is a decision.
+    #[test]
+    fn no_tool_reaches_what_only_people_do() {
+        let description: Value = serde_json::from_str(include_str!("../../../docs/openapi.json")).unwrap();
+        let reached = |method: &str, route: &str| {
+            all().iter().any(|call| {
+                let path = call.path();
+                let path = path.split('?').next().unwrap_or_default();
+                let same = |(part, wanted): (&str, &str)| {
+                    part == wanted || wanted.starts_with('{') && part.len() > 20
+                };
+                call.method() == method
+                    && path.split('/').count() == route.split('/').count()
+                    && path.split('/').zip(route.split('/')).all(same)
+            })
+        };
+        let mut others = Vec::new();
+        for (route, methods) in description["paths"].as_object().unwrap() {
+            for method in methods.as_object().unwrap().keys().map(|method| method.to_uppercase()) {
+                if !reached(&method, route) {
+                    others.push(format!("{method} {route}"));
+                }
+            }
+        }
+        let others: Vec<&str> = others
+            .iter()
+            .filter_map(|route| Some(route.split_once("/api/v1/")?.1).filter(|_| !route.starts_with("GET")))
+            .collect();
+        assert_eq!(
+            others,
+            [
+                "actions/{digest}",
+                "decisions",
+                "requests/{request}/decisions/prepare",
+                "sessions",
+                "sessions/prepare",
+            ]
+        );
+        let orders: Vec<Value> =
+            all().iter().filter_map(|call| Some(call.body()?["order"].clone())).collect();
+        let names: Vec<String> = orders
+            .iter()
+            .filter_map(|order| {
+                order.as_str().map(str::to_owned).or_else(|| Some(order.as_object()?.keys().next()?.clone()))
+            })
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "revoke-request",
+                "revoke-principal",
+                "revoke-key",
+                "revoke-action",
+                "revoke-all",
+                "freeze",
+                "revert"
+            ]
+        );
+    }
+}

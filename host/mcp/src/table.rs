@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use miette::Diagnostic;
 use remit_client::ClientError;
+use remit_lifecycle::Class;
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -18,34 +19,44 @@ use crate::{read, schema, write};
 #[derive(Debug)]
 pub(crate) struct Failure {
     what: String,
-    help: Option<String>,
+    help: String,
     code: String,
 }
 
 impl Failure {
     /// The arguments are not what the tool takes, or what they name is not fit for it.
     pub(crate) fn usage(what: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { what: what.into(), help: Some(help.into()), code: "usage::argument".to_owned() }
+        Self { what: what.into(), help: help.into(), code: "usage::argument".to_owned() }
     }
 
     /// With other advice.
     pub(crate) fn help(self, help: impl Into<String>) -> Self {
-        Self { help: Some(help.into()), ..self }
+        Self { help: help.into(), ..self }
     }
 
     /// As text for a model.
     pub(crate) fn text(&self) -> String {
-        let help = self.help.as_ref().map(|help| format!("\nwhat to do: {help}")).unwrap_or_default();
-        crate::clean::words(format!("{}: {}{help}", self.code, self.what))
+        crate::clean::words(format!("{}: {}\nwhat to do: {}", self.code, self.what, self.help))
     }
 }
 
 impl<E: Diagnostic> From<E> for Failure {
     fn from(error: E) -> Self {
+        let code = error.code().map_or_else(|| "failed::other".to_owned(), |code| code.to_string());
+        if code == "usage::component" {
+            let what = "this action is not kept at the host".to_owned();
+            return Self { what, help: "`list_actions` lists those that are".to_owned(), code };
+        }
+        let advice = || match Class::of(&error) {
+            Class::Usage => "correct the arguments, and call it again",
+            Class::Refused => "do not try a way round it: report what was refused, and why",
+            Class::Failed => "try again in a while; if it stays so, report it",
+            Class::Integrity | Class::Doubt => "a person must look at it: report it",
+        };
         Self {
             what: error.to_string(),
-            help: error.help().map(|help| help.to_string()),
-            code: error.code().map_or_else(|| "failed::other".to_owned(), |code| code.to_string()),
+            help: error.help().map_or_else(|| advice().to_owned(), |help| help.to_string()),
+            code,
         }
     }
 }
