@@ -25,6 +25,8 @@ pub struct RequestView {
     pub request: Request,
     /// Whether the requester is a person or software; none if it is no principal any more.
     pub requester_kind: Option<PrincipalKind>,
+    /// The person who operates the requester, if it is software of somebody. That person's approval does not count.
+    pub operator: Option<String>,
     /// The resources that it would change, or those it would read if it changes none.
     pub target: Vec<String>,
     /// Every power that it would give.
@@ -97,6 +99,7 @@ impl RequestView {
         };
         Self {
             requester_kind: rules.principals.get(&state.request.requester).map(|principal| principal.kind),
+            operator: rules.operator(&state.request.requester).map(ToOwned::to_owned),
             request: state.request.clone(),
             target: state.request.targets(),
             powers: state.request.powers(),
@@ -284,6 +287,8 @@ pub struct PrincipalView<'a> {
     pub name: &'a str,
     /// Whether the principal is a person or software.
     pub kind: PrincipalKind,
+    /// The person who operates the principal.
+    pub operator: Option<&'a str>,
     /// The names of the principal's groups.
     pub groups: Vec<&'a str>,
     /// The key's id.
@@ -307,6 +312,7 @@ impl<'a> PrincipalView<'a> {
         let view = keys.map(|(principal, held, in_force)| Self {
             name: &principal.name,
             kind: principal.kind,
+            operator: principal.operator.as_deref(),
             groups: principal.groups.iter().map(String::as_str).collect(),
             key: held.key.id().to_string(),
             in_force,

@@ -22,6 +22,9 @@ pub struct Subject {
     /// The names of its groups.
     #[serde(default)]
     pub groups: Vec<String>,
+    /// The person who operates it; none for a person, and for software of nobody in particular.
+    #[serde(default)]
+    pub operator: Option<Box<Subject>>,
 }
 
 /// What a principal wants to do; the Cedar action.
@@ -138,11 +141,16 @@ impl Subject {
     /// The principal and its groups as Cedar entities.
     fn entities(&self) -> Vec<Value> {
         let group = |name: &String| json!({"type": "Remit::Group", "id": name});
+        let mut attrs = json!({"kind": self.kind});
+        if let Some(operator) = &self.operator {
+            attrs["operator"] = json!({"__entity": principal(&operator.name)});
+        }
         let mut entities = vec![json!({
             "uid": principal(&self.name),
-            "attrs": {"kind": self.kind},
+            "attrs": attrs,
             "parents": self.groups.iter().map(group).collect::<Vec<_>>(),
         })];
+        entities.extend(self.operator.iter().flat_map(|operator| operator.entities()));
         entities.extend(self.groups.iter().map(|g| json!({"uid": group(g), "attrs": {}, "parents": []})));
         entities
     }

@@ -41,6 +41,8 @@ pub struct Principal {
     pub kind: PrincipalKind,
     /// The names of its groups.
     pub groups: BTreeSet<String>,
+    /// The name of the person who operates it; none for a person, and for software of nobody in particular.
+    pub operator: Option<String>,
     /// All its keys, including those that are not valid now.
     pub keys: Vec<PrincipalKey>,
 }
@@ -127,6 +129,8 @@ struct Written {
     #[serde(default)]
     groups: BTreeSet<String>,
     #[serde(default)]
+    operator: Option<String>,
+    #[serde(default)]
     key: Vec<WrittenKey>,
 }
 
@@ -155,8 +159,17 @@ fn moment<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Timestamp>
 /// The content that the digest covers: the meaning, not the layout.
 #[derive(Serialize)]
 struct Meaning<'a> {
-    principals: Vec<(&'a str, PrincipalKind, &'a BTreeSet<String>, Vec<KeyMeaning>)>,
+    principals: Vec<PrincipalMeaning<'a>>,
     break_glass: &'a Option<BreakGlass>,
+}
+
+#[derive(Serialize)]
+struct PrincipalMeaning<'a> {
+    name: &'a str,
+    kind: PrincipalKind,
+    groups: &'a BTreeSet<String>,
+    operator: &'a Option<String>,
+    keys: Vec<KeyMeaning>,
 }
 
 type KeyMeaning = (String, Option<Timestamp>, Option<Timestamp>);
@@ -168,6 +181,22 @@ fn is_name(text: &str) -> bool {
         && text.starts_with(edge)
         && text.ends_with(edge)
         && text.chars().all(|c| edge(c) || matches!(c, '-' | '.' | '_'))
+}
+
+/// What is wrong with the operator of a principal; none if nothing is.
+fn wrong_operator(of: &Principal, all: &BTreeMap<String, Principal>) -> Option<String> {
+    let (name, operator) = (&of.name, of.operator.as_ref()?);
+    let shown = operator.escape_debug();
+    if of.kind == PrincipalKind::Human {
+        return Some(format!("{name} is a person, and nobody operates a person: remove `operator`"));
+    }
+    match all.get(operator) {
+        None => Some(format!("{name} is operated by `{shown}`, which is no principal of this file")),
+        Some(person) if person.kind != PrincipalKind::Human => Some(format!(
+            "{name} is operated by {shown}, which is software: name the person who answers for both"
+        )),
+        Some(_) => None,
+    }
 }
 
 impl Principals {
@@ -185,7 +214,7 @@ impl Principals {
         let wrong = |detail: String| Err(PrincipalsError::Value { file: shown.to_owned(), detail });
         let mut by_name = BTreeMap::new();
         let mut holders: BTreeMap<KeyId, String> = BTreeMap::new();
-        for Written { name, kind, groups, key } in written.principal {
+        for Written { name, kind, groups, operator, key } in written.principal {
             let named = name.escape_debug().take(70).collect::<String>();
             if !is_name(&name) {
                 return wrong(format!(
@@ -221,8 +250,14 @@ impl Principals {
                 }
                 keys.push(PrincipalKey { key: read, from, until });
             }
-            if by_name.insert(name.clone(), Principal { name: name.clone(), kind, groups, keys }).is_some() {
+            let principal = Principal { name: name.clone(), kind, groups, operator, keys };
+            if by_name.insert(name.clone(), principal).is_some() {
                 return wrong(format!("{name} is there twice"));
+            }
+        }
+        for principal in by_name.values() {
+            if let Some(why) = wrong_operator(principal, &by_name) {
+                return wrong(why);
             }
         }
         if let Some(BreakGlass { quorum, group }) = &written.break_glass
@@ -235,7 +270,13 @@ impl Principals {
                 .values()
                 .map(|principal: &Principal| {
                     let keys = principal.keys.iter().map(|key| (key.key.to_text(), key.from, key.until));
-                    (&*principal.name, principal.kind, &principal.groups, keys.collect())
+                    PrincipalMeaning {
+                        name: &principal.name,
+                        kind: principal.kind,
+                        groups: &principal.groups,
+                        operator: &principal.operator,
+                        keys: keys.collect(),
+                    }
                 })
                 .collect(),
             break_glass: &written.break_glass,

@@ -320,13 +320,14 @@ pub(super) fn show(view: &RequestView, as_json: bool) -> Done {
         say!("  BREAK-GLASS: goes without the usual policy");
     }
     let kind = view.requester_kind.map_or("no principal any more".to_owned(), |kind| kind.to_string());
+    let operator = view.operator.as_ref().map(|name| format!(", operated by {name}")).unwrap_or_default();
     let row = |name: &str, text: &str| say!("  {name:<10} {}", print::word(text));
     let digest = match &request.asks {
         RequestedAuthority::Run { action, .. } => format!("  {}", action.digest.short()),
         RequestedAuthority::Standing(_) => "  whenever needed (standing)".to_owned(),
     };
     row("action", &format!("{}{digest}", request.action_words()));
-    row("asked by", &format!("{} ({kind}): {}", request.requester, request.reason));
+    row("asked by", &format!("{} ({kind}{operator}): {}", request.requester, request.reason));
     if let Some(incident) = &request.incident {
         row("incident", incident);
     }

@@ -159,6 +159,7 @@ impl Principals {
             vec![
                 held.name.to_owned(),
                 held.kind.to_string(),
+                held.operator.map(|name| format!("operated by {name}")).unwrap_or_default(),
                 held.groups.join(","),
                 held.key,
                 counts.to_owned(),

@@ -17,13 +17,14 @@ pub struct Identity {
     pub principal: Principal,
     /// The id of the key that identified it.
     pub key: KeyId,
+    who: Subject,
 }
 
 impl Identity {
     /// The principal as the subject of a policy request.
     #[must_use]
     pub fn who(&self) -> Subject {
-        subject(&self.principal)
+        self.who.clone()
     }
 
     /// The principal's name.
@@ -85,7 +86,8 @@ impl Rules {
                 "use a key that is in force (`from`, `until` in principals.toml)",
             );
         }
-        Ok(Identity { principal: principal.clone(), key: key.clone() })
+        let who = subject(&self.principals, principal);
+        Ok(Identity { principal: principal.clone(), key: key.clone(), who })
     }
 }
 

@@ -39,8 +39,8 @@ pub(crate) fn policy_request(
     let powers = request.powers();
     let requester = rules.principals.get(&request.requester).map_or_else(
         // The requester is no principal any more. No policy allows anything to this kind.
-        || Subject { name: request.requester.clone(), kind: "unknown".to_owned(), groups: Vec::new() },
-        subject,
+        || Subject { name: request.requester.clone(), kind: "unknown".to_owned(), ..Subject::default() },
+        |principal| subject(&rules.principals, principal),
     );
     let (action_name, action_version, action_digest) = match &request.asks {
         RequestedAuthority::Run { action, .. }

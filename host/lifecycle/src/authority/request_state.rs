@@ -204,6 +204,8 @@ impl RequestState {
             Some("is about another request".to_owned())
         } else if approval.principal == self.request.requester || *key == self.key {
             Some("is by the requester".to_owned())
+        } else if let Some(role) = self.operates(rules, &approval.principal) {
+            Some(format!("is by {role}"))
         } else if !rules.principals.in_force(key, now) {
             Some("is by a key that is not in force now".to_owned())
         } else if before.iter().any(|who| who.name == approval.principal) {
@@ -216,7 +218,7 @@ impl RequestState {
         if let Some(why) = why_not {
             return Ok(Err(why));
         }
-        let who = subject(principal);
+        let who = subject(&rules.principals, principal);
         let verdict = rules.policies.may(
             &who,
             remit_policy::PolicyAction::Approve,
@@ -225,6 +227,27 @@ impl RequestState {
             before,
         );
         Ok(if verdict.allowed { Ok(who) } else { Err(format!("is not allowed: {}", verdict.words())) })
+    }
+
+    /// Why an approval by this principal would be one by whoever asks, in another role: software and the person who operates
+    /// it count as one. None if it would not.
+    pub(crate) fn operates(&self, rules: &Rules, approver: &str) -> Option<String> {
+        let requester = self.request.requester.as_str();
+        let asked = std::iter::once((requester, "asked for it"));
+        let starters = self.request.triggers.iter().filter(|name| **name != requester);
+        for (name, does) in asked.chain(starters.map(|name| (name.as_str(), "may start it"))) {
+            let (operator, own) = (rules.operator(name), rules.operator(approver));
+            if operator == Some(approver) {
+                return Some(format!("the operator of {name}, which {does}"));
+            }
+            if own.is_some() && own == operator && name != approver {
+                return Some(format!("software of {}, who also operates {name}, which {does}", own?));
+            }
+            if own == Some(requester) {
+                return Some(format!("software of {requester}, who asked for it"));
+            }
+        }
+        None
     }
 
     /// The principals whose approvals count, as policies see them.

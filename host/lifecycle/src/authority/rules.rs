@@ -74,11 +74,13 @@ impl RulesManifest {
 }
 
 /// A principal as policies see it.
-pub(crate) fn subject(principal: &Principal) -> Subject {
+pub(crate) fn subject(principals: &Principals, principal: &Principal) -> Subject {
+    let operator = principal.operator.as_ref().and_then(|name| principals.get(name));
     Subject {
         name: principal.name.clone(),
         kind: principal.kind.to_string(),
         groups: principal.groups.iter().cloned().collect(),
+        operator: operator.map(|person| Box::new(subject(principals, person))),
     }
 }
 
@@ -108,6 +110,7 @@ struct KeyFile {
 /// added later: it is returned in words.
 pub(super) fn together(principals: &Principals, policies: &Policies) -> Result<Vec<String>, Error> {
     let now = Timestamp::now();
+    let subject = |principal| subject(principals, principal);
     let all: Vec<Subject> = principals.iter().map(subject).collect();
     policies.check_people(&all)?;
     let counts = |one: &&Principal| one.keys.iter().any(|key| principals.in_force(&key.key.id(), now));
@@ -143,6 +146,11 @@ pub(super) fn break_glass(principals: &Principals) -> Option<Need> {
 }
 
 impl Rules {
+    /// The name of the person who operates this principal.
+    pub(crate) fn operator(&self, name: &str) -> Option<&str> {
+        self.principals.get(name)?.operator.as_deref()
+    }
+
     /// Returns an error if the policies name a principal that does not exist, and lists the approvals that could never
     /// be given.
     pub fn together(&self) -> Result<Vec<String>, Error> {

@@ -148,6 +148,11 @@ pub(super) fn check(
             format!("{name} asked for it: a requester takes a request back with `remit revoke request`")
         });
     }
+    if decision.approve
+        && let Some(role) = state.operates(rules, name)
+    {
+        return refuse(format!("{name} is {role}: somebody else must approve it"));
+    }
     if decision.reason.trim().is_empty() && !decision.approve {
         return refuse("a denial needs a reason (`--reason`)".to_owned());
     }

@@ -221,8 +221,15 @@ fn check_review(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, run:
         return refuse("it is no break-glass run".to_owned());
     };
     let state = RequestState::load(reader, rules, authority.request)?;
-    if by.name() == state.request.requester || started.started_by.as_deref() == Some(by.name()) {
-        return refuse(format!("{} asked for it or started it: somebody else must review it", by.name()));
+    for name in [Some(state.request.requester.as_str()), started.started_by.as_deref()].into_iter().flatten()
+    {
+        if by.name() == name || rules.operator(name) == Some(by.name()) {
+            let or = if by.name() == name { "" } else { ", or operates what did" };
+            return refuse(format!(
+                "{} asked for it or started it{or}: somebody else must review it",
+                by.name()
+            ));
+        }
     }
     by.check_allowed(rules, reader, PolicyAction::Review, Some(&state.policy_request))
 }

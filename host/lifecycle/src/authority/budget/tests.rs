@@ -118,7 +118,7 @@ fn a_budget_in_a_policy_says_when_it_has_room() {
 }
 
 fn waits_of(place: &Place, request: &Request, of: &PolicyRequest) -> Vec<(String, Room, String)> {
-    let alice = Subject { name: "alice".to_owned(), kind: "human".to_owned(), groups: Vec::new() };
+    let alice = Subject { name: "alice".to_owned(), kind: "human".to_owned(), ..Subject::default() };
     waits(&place.reader(), &place.rules(), request, of, &[alice]).unwrap()
 }
 

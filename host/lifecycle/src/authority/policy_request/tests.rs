@@ -11,7 +11,7 @@ fn patterns(all: &[&str]) -> BTreeSet<Pattern> {
 }
 
 fn bot() -> Subject {
-    Subject { name: "bot".to_owned(), kind: "agent".to_owned(), groups: Vec::new() }
+    Subject { name: "bot".to_owned(), kind: "agent".to_owned(), ..Subject::default() }
 }
 
 /// Three changes of the past hour: `bot` asked for two, of which `alice` started one; another action made one.
@@ -110,7 +110,7 @@ fn every_fact_of_a_request_is_told() {
     let gone = Request { requester: "dora".to_owned(), asks: place.request().asks, ..request };
     let told = policy_request(&reader, &rules, &gone).unwrap();
     assert!(told.has_plan);
-    let unknown = Subject { name: "dora".to_owned(), kind: "unknown".to_owned(), groups: Vec::new() };
+    let unknown = Subject { name: "dora".to_owned(), kind: "unknown".to_owned(), ..Subject::default() };
     assert_eq!((told.requester, told.spent_by_requester), (unknown, 0));
     assert_eq!(told.may_change, patterns(&["secret:prod/change", "secret:prod/db"]));
 
