@@ -287,7 +287,7 @@ impl Policies {
         let entities =
             Entities::from_json_value(entities(who, matter, approvals, &self.named), Some(&self.schema))
                 .map_err(|error| said(&error))?;
-        let context = Context::from_json_value(context(now, approvals), Some((&self.schema, &action)))
+        let context = Context::from_json_value(context(who, now, approvals), Some((&self.schema, &action)))
             .map_err(|error| said(&error))?;
         let resource = if matter.is_some() { uid("Request", "this")? } else { uid("Host", "this")? };
         let request =

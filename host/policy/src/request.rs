@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use remit_gate::Pattern;
+use remit_trust::issuers::Proof;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -25,6 +26,9 @@ pub struct Subject {
     /// The person who operates it; none for a person, and for software of nobody in particular.
     #[serde(default)]
     pub operator: Option<Box<Subject>>,
+    /// How it proved to be the one.
+    #[serde(default)]
+    pub proof: Proof,
 }
 
 /// What a principal wants to do; the Cedar action.
@@ -190,6 +194,7 @@ impl PolicyRequest {
         ];
         let mut attrs = json!({
             "requester": {"__entity": principal(&self.requester.name)},
+            "requesterProof": self.requester.proof,
             "actionName": self.action_name,
             "actionVersion": self.action_version,
             "actionDigest": self.action_digest,
@@ -269,10 +274,11 @@ pub(crate) fn entities(
     Value::Array(entities)
 }
 
-/// The Cedar context: the counts of recent changes.
-pub(crate) fn context(now: jiff::Timestamp, approvals: &[Subject]) -> Value {
+/// The Cedar context of a decision about what a principal wants to do.
+pub(crate) fn context(who: &Subject, now: jiff::Timestamp, approvals: &[Subject]) -> Value {
     let at = now.to_zoned(jiff::tz::TimeZone::UTC);
     json!({
+        "proof": who.proof,
         "time": now.as_second(),
         "hour": at.hour(),
         "weekday": at.weekday().to_monday_one_offset(),

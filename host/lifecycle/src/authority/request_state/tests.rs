@@ -250,7 +250,7 @@ fn an_operator_does_not_approve_for_their_software() {
     approve(asked, "alice", "alice");
     assert_eq!(counting(&place, asked), ["is by the operator of bot, which may start it"]);
     // Policies see it too, and who acts is told at once.
-    let bot = place.rules().identify(&place.key("bot")).unwrap().who();
+    let bot = place.rules().identify(&place.reader(), &place.key("bot")).unwrap().who();
     assert_eq!(bot.operator.map(|person| person.name), Some("alice".to_owned()));
     let decision = crate::Decision { approve: true, reason: String::new(), expect: None };
     let told =
