@@ -15,7 +15,6 @@ use remit_file::{Entry, Kind};
 use remit_trust::{Digest, canonical};
 
 use crate::people::{Named, Spot};
-use crate::request::KINDS;
 use crate::request::{context, entities};
 use crate::{Need, PolicyAction, PolicyError, PolicyRequest, Subject, paths, people};
 
@@ -191,8 +190,7 @@ impl Policies {
                 _ => {}
             }
         }
-        if let Some(word) = people::no_kind(policy) {
-            let why = format!("`{}` is no kind of principal ({})", word.escape_debug(), KINDS.join(", "));
+        if let Some((why, word)) = people::no_word(policy) {
             return Err(match text.find(&format!("\"{word}\"")) {
                 Some(offset) => Spot::at(file, text, offset).wrong(&why),
                 None => wrong(why),

@@ -161,7 +161,7 @@ impl Principals {
                 held.kind.to_string(),
                 held.operator.map(|name| format!("operated by {name}")).unwrap_or_default(),
                 held.groups.join(","),
-                held.key,
+                held.words(),
                 counts.to_owned(),
             ]
         };
