@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod bao;
+pub mod issuer;
 pub mod proxy;
 pub mod schema;
 pub mod server;

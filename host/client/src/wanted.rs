@@ -115,13 +115,13 @@ impl WantedStart {
     }
 }
 
-/// Whether an order takes away what depends on this basis; of a principal its keys besides, and nothing else, whatever a
-/// server adds.
+/// Whether an order takes away what depends on this basis; of a principal its keys and identities besides, and nothing else,
+/// whatever a server adds.
 #[must_use]
 pub fn revokes(order: &OrderKind, basis: &Basis) -> bool {
     let OrderKind::Revoke(bases) = order else { return false };
     bases.split_first().is_some_and(|(first, others)| {
-        let are_keys = others.iter().all(|other| matches!(other.basis, Basis::Key(_)));
+        let are_keys = others.iter().all(|other| matches!(other.basis, Basis::Key(_) | Basis::Identity(_)));
         first.basis == *basis && (others.is_empty() || matches!(basis, Basis::Principal(_)) && are_keys)
     })
 }

@@ -15,7 +15,6 @@ use remit_file::{Entry, Kind};
 use remit_trust::{Digest, canonical};
 
 use crate::people::{Named, Spot};
-use crate::request::KINDS;
 use crate::request::{context, entities};
 use crate::{Need, PolicyAction, PolicyError, PolicyRequest, Subject, paths, people};
 
@@ -191,8 +190,7 @@ impl Policies {
                 _ => {}
             }
         }
-        if let Some(word) = people::no_kind(policy) {
-            let why = format!("`{}` is no kind of principal ({})", word.escape_debug(), KINDS.join(", "));
+        if let Some((why, word)) = people::no_word(policy) {
             return Err(match text.find(&format!("\"{word}\"")) {
                 Some(offset) => Spot::at(file, text, offset).wrong(&why),
                 None => wrong(why),
@@ -287,7 +285,7 @@ impl Policies {
         let entities =
             Entities::from_json_value(entities(who, matter, approvals, &self.named), Some(&self.schema))
                 .map_err(|error| said(&error))?;
-        let context = Context::from_json_value(context(now, approvals), Some((&self.schema, &action)))
+        let context = Context::from_json_value(context(who, now, approvals), Some((&self.schema, &action)))
             .map_err(|error| said(&error))?;
         let resource = if matter.is_some() { uid("Request", "this")? } else { uid("Host", "this")? };
         let request =

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use remit_gate::Pattern;
+use remit_trust::issuers::Proof;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -22,6 +23,12 @@ pub struct Subject {
     /// The names of its groups.
     #[serde(default)]
     pub groups: Vec<String>,
+    /// The person who operates it; none for a person, and for software of nobody in particular.
+    #[serde(default)]
+    pub operator: Option<Box<Subject>>,
+    /// How it proved to be the one.
+    #[serde(default)]
+    pub proof: Proof,
 }
 
 /// What a principal wants to do; the Cedar action.
@@ -138,11 +145,16 @@ impl Subject {
     /// The principal and its groups as Cedar entities.
     fn entities(&self) -> Vec<Value> {
         let group = |name: &String| json!({"type": "Remit::Group", "id": name});
+        let mut attrs = json!({"kind": self.kind});
+        if let Some(operator) = &self.operator {
+            attrs["operator"] = json!({"__entity": principal(&operator.name)});
+        }
         let mut entities = vec![json!({
             "uid": principal(&self.name),
-            "attrs": {"kind": self.kind},
+            "attrs": attrs,
             "parents": self.groups.iter().map(group).collect::<Vec<_>>(),
         })];
+        entities.extend(self.operator.iter().flat_map(|operator| operator.entities()));
         entities.extend(self.groups.iter().map(|g| json!({"uid": group(g), "attrs": {}, "parents": []})));
         entities
     }
@@ -182,6 +194,7 @@ impl PolicyRequest {
         ];
         let mut attrs = json!({
             "requester": {"__entity": principal(&self.requester.name)},
+            "requesterProof": self.requester.proof,
             "actionName": self.action_name,
             "actionVersion": self.action_version,
             "actionDigest": self.action_digest,
@@ -261,10 +274,11 @@ pub(crate) fn entities(
     Value::Array(entities)
 }
 
-/// The Cedar context: the counts of recent changes.
-pub(crate) fn context(now: jiff::Timestamp, approvals: &[Subject]) -> Value {
+/// The Cedar context of a decision about what a principal wants to do.
+pub(crate) fn context(who: &Subject, now: jiff::Timestamp, approvals: &[Subject]) -> Value {
     let at = now.to_zoned(jiff::tz::TimeZone::UTC);
     json!({
+        "proof": who.proof,
         "time": now.as_second(),
         "hour": at.hour(),
         "weekday": at.weekday().to_monday_one_offset(),
