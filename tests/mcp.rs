@@ -15,6 +15,7 @@ use std::process::Command;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use common::agent::{Agent, NEWEST, meta};
+use common::issuer::Issuer;
 use common::server::Server;
 use common::{SECRET, World, proxy};
 use remit_client::Client;
@@ -258,7 +259,7 @@ fn attack_arguments_that_are_none_get_an_answer_and_change_nothing() {
         ("revoke", json!({"what": "thaw", "reason": "x"}), "thaw"),
         ("revoke", json!({"what": {"key": "ab"}, "reason": "x"}), "ab"),
         ("freeze", json!({"reason": "x", "frozen": false}), "frozen"),
-        ("freeze", json!({"reason": "x".repeat(900_000)}), "reason"),
+        ("freeze", json!({"reason": "x".repeat(900_000)}), "larger"),
         ("freeze", json!({"reason": "x".repeat(2_000_000)}), "larger"),
         ("revert", json!({"run": "run-01jd2m4k9x8s7t6v5w4y3z2a1b", "keep_going": true}), "keep_going"),
     ] {
@@ -514,5 +515,95 @@ fn the_same_tools_over_http_and_what_is_refused_there() {
     // Its key is taken away.
     world.remit(&["revoke", "principal", "bot", "--reason", "INC-9", "--key", "bob.key"]).exits(0);
     assert_eq!(ask(&bot, url, "tools/call", look).0, 403);
+    world.audit_is_sound();
+}
+
+/// Whoever has a token only: what it signs is signed at the server, and is worth no more than a token.
+#[test]
+fn a_token_of_an_issuer_asks_and_looks_and_starts_only_where_policies_say_so() {
+    let world = World::new();
+    let action = install(&world, "rotate-secret");
+    let issuer = Issuer::new();
+    let principals = world.home().join("principals.toml");
+    let before = fs::read_to_string(&principals).unwrap();
+    let url = &issuer.url;
+    let rules = format!(
+        "[[issuer]]\nname = 'login'\nkind = 'oidc'\nurl = '{url}'\naudience = 'remit'\naccepts = 'bearer'\n\
+         [[principal]]\nname = 'helper'\nkind = 'agent'\n[[principal.identity]]\nissuer = 'login'\nsub = 'build-7'\n{before}"
+    );
+    fs::write(&principals, rules).unwrap();
+    let may_start = "@id(\"with-a-key\")\nforbid (principal, action == Remit::Action::\"trigger\", resource) when { context.proof == \"token\" };\n";
+    world.policies(&format!("{}\n{may_start}", common::POLICY));
+    let server = Server::of(&world);
+    let url = &*server.url;
+    let with = |token: &str, method: &str, params: Value| {
+        let (headers, body) = newest(method, params);
+        let bearer = format!("Bearer {token}");
+        let mut all = TYPES.to_vec();
+        all.extend(headers.iter().map(|(name, value)| (*name, value.as_str())));
+        all.push(("authorization", &bearer));
+        let (status, headers, told) = post(url, &all, &body.to_string());
+        (status, headers, serde_json::from_str::<Value>(&told).unwrap_or(Value::String(told)))
+    };
+    let token = issuer.token(&issuer.other());
+    let call = |tool: &str, arguments: Value| {
+        let (status, _, told) = with(&token, "tools/call", json!({"name": tool, "arguments": arguments}));
+        assert_eq!(status, 200, "{told}");
+        told["result"].clone()
+    };
+    let told: Value = ureq::get(format!("{url}/.well-known/oauth-protected-resource/mcp"))
+        .call()
+        .unwrap()
+        .body_mut()
+        .read_json()
+        .unwrap();
+    assert_eq!(told["authorization_servers"], json!([issuer.url]));
+
+    let asked = call("propose", rotation(&action))["structuredContent"].clone();
+    assert_eq!((&asked["requester"], &asked["status"]), (&json!("helper"), &json!("waiting")), "{asked}");
+    let request = json!({"request": asked["request"]});
+    world.remit(&["approve", &text(&asked["request"])]).exits(0);
+    assert_eq!(call("get_request", request.clone())["structuredContent"]["status"], "approved");
+    let refused = call("start_run", request.clone());
+    assert!(text(&refused["content"][0]["text"]).contains("with-a-key"), "{refused}");
+    world.policies(common::POLICY);
+    // The rules were changed, and the request was for those before.
+    let asked = call("propose", rotation(&action))["structuredContent"].clone();
+    let request = json!({"request": asked["request"]});
+    world.remit(&["approve", &text(&asked["request"])]).exits(0);
+    let run = call("start_run", request)["structuredContent"]["run"].clone();
+    let mut bot = Agent::start(world.command(&["mcp", "--key", "alice.key"]));
+    assert_eq!(bot.end(&json!({"run": run}))["state"], "succeeded");
+
+    // Tokens that prove nothing.
+    let mut another = issuer.other();
+    another["sub"] = "build-8".into();
+    let mut elsewhere = issuer.other();
+    elsewhere["aud"] = "another".into();
+    let mut over = issuer.other();
+    over["exp"] = 1_700_000_000.into();
+    let stranger = Issuer::new();
+    for bad in [
+        "abc".to_owned(),
+        String::new(),
+        issuer.token(&another),
+        issuer.token(&elsewhere),
+        issuer.token(&over),
+        stranger.token(&stranger.other()),
+        issuer.token_of(&json!({"typ": "JWT", "alg": "none", "kid": "one"}), &issuer.other()),
+    ] {
+        let (status, headers, told) = with(&bad, "tools/list", json!({}));
+        assert_eq!(status, 401, "{told}");
+        assert!(headers.contains("resource_metadata"), "{headers}");
+    }
+    // A token is no session, and not both.
+    let bearer = format!("Bearer {token}");
+    let mixed = [&TYPES[..], &[("authorization", &*bearer), ("dpop", "a.b.c")]].concat();
+    assert_eq!(post(url, &mixed, "{}").0, 400);
+    let read = ureq::get(format!("{url}/api/v1/requests")).header("authorization", &bearer);
+    assert_eq!(read.config().http_status_as_error(false).build().call().unwrap().status(), 401);
+    // Who is revoked is out at once.
+    world.remit(&["revoke", "principal", "helper", "--reason", "INC-9"]).exits(0);
+    assert_ne!(with(&token, "tools/list", json!({})).0, 200);
     world.audit_is_sound();
 }

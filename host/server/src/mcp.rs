@@ -1,21 +1,26 @@
 //! `/mcp`: the tools of `remit_mcp` over HTTP. Their calls go through the routes like any other, in this process and in the
-//! name of whoever called.
+//! name of whoever called. Who comes with a bearer token has no key: this process makes one for the token, which signs, and what
+//! it signs is recorded as proven by no more than a token.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{DefaultBodyLimit, FromRequestParts as _, Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderValue, WWW_AUTHENTICATE};
+use axum::http::request::Parts;
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
+use jiff::Timestamp;
 use remit_client::{ClientError, read_answer};
-use remit_lifecycle::{Document, KeyHolder, Prepared};
+use remit_lifecycle::{Document, KeyHolder, Prepared, certify};
 use remit_mcp::{At, Call, HttpConfig, Reach, Table, Tools};
-use remit_trust::KeyId;
 use remit_trust::dsse::Envelope;
+use remit_trust::{Digest, KeyId, Signer, SigningKey};
 use serde_json::value::RawValue;
+use tokio::sync::OnceCell;
 use tokio::task::block_in_place;
 use tower::ServiceExt as _;
 
@@ -109,12 +114,14 @@ struct Shared {
     app: App,
     table: Arc<Table<Local>>,
     config: HttpConfig,
+    bearers: Bearers,
 }
 
 /// The route.
 pub(crate) fn router(app: &App) -> Router {
     let config = HttpConfig { hosts: app.hosts.clone(), origin: with_port(&app.url), largest: routes::JSON };
-    let shared = Shared { app: app.clone(), table: Arc::new(Table::default()), config };
+    let bearers = Bearers::default();
+    let shared = Shared { app: app.clone(), table: Arc::new(Table::default()), config, bearers };
     let route = post(serve).layer(DefaultBodyLimit::max(routes::JSON));
     Router::new().route(PATH, route).with_state(Arc::new(shared))
 }
@@ -134,15 +141,91 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response 
     match answer(&shared, request).await {
         Ok(response) => response,
         Err(problem) => {
+            // A token that proves nothing: who calls is not known.
+            let is_token = problem.code() == TOKEN;
             let mut response = problem.into_response();
+            if is_token {
+                *response.status_mut() = StatusCode::UNAUTHORIZED;
+            }
             if response.status() == StatusCode::UNAUTHORIZED {
-                let bearer = format!("Bearer resource_metadata=\"{}{METADATA}\"", shared.app.url);
+                let error = if is_token { "error=\"invalid_token\", " } else { "" };
+                let bearer = format!("Bearer {error}resource_metadata=\"{}{METADATA}\"", shared.app.url);
                 if let Ok(bearer) = HeaderValue::from_str(&bearer) {
                     response.headers_mut().append(WWW_AUTHENTICATE, bearer);
                 }
             }
             response
         }
+    }
+}
+
+/// The bearer token of a call, if that is how it says who makes it.
+fn bearer(parts: &Parts) -> Answer<Option<String>> {
+    let said = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let Some((scheme, token)) = said.split_once(' ') else { return Ok(None) };
+    if !scheme.eq_ignore_ascii_case("Bearer") {
+        return Ok(None);
+    }
+    if parts.headers.contains_key(DPOP) {
+        let why = "this call has a bearer token, and a DPoP proof, which is for another kind of token";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "usage::token", why));
+    }
+    Ok(Some(token.trim().to_owned()))
+}
+
+/// The code of the problem that a token proves nobody's identity.
+const TOKEN: &str = "refused::token";
+/// How many bearer tokens are known at once.
+const MOST: usize = 10_000;
+
+/// A key that this process made for a bearer token and keeps to itself, and until when it counts.
+type Certified = Arc<OnceCell<(Arc<KeyHolder>, Timestamp)>>;
+
+/// The keys of the bearer tokens that calls come with, by the tokens' digests.
+#[derive(Default)]
+struct Bearers(Mutex<HashMap<Digest, Certified>>);
+
+impl Bearers {
+    /// The key that signs what is asked for with this token. The journal has a record that it is the principal's, and that no
+    /// more than a token proved it.
+    async fn signer(&self, app: &App, token: &str) -> Answer<Arc<KeyHolder>> {
+        let digest = Digest::of(token.as_bytes());
+        let cell = self.cell(digest)?;
+        let certified = cell.get_or_try_init(|| async {
+            let key = SigningKey::generate()?;
+            let certificate = certify(&app.host, token, &key.verifying_key()).await?;
+            Ok::<_, Problem>((Arc::new(KeyHolder::from(Signer::from(key))), certificate.until))
+        });
+        match certified.await {
+            Ok((signer, _)) => Ok(Arc::clone(signer)),
+            Err(problem) => {
+                self.held().remove(&digest);
+                Err(problem)
+            }
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashMap<Digest, Certified>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The place of a token's key; a new one if that counts no longer.
+    fn cell(&self, token: Digest) -> Answer<Certified> {
+        let now = Timestamp::now();
+        let counts = |cell: &Certified| cell.get().is_none_or(|(_, until)| *until > now);
+        let mut held = self.held();
+        if held.len() >= MOST {
+            held.retain(|_, cell| counts(cell));
+        }
+        if held.len() >= MOST && !held.contains_key(&token) {
+            let why = "as many tokens are in use as this server takes at once";
+            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "failed::room", why).retry_after(60));
+        }
+        let cell = held.entry(token).or_default();
+        if !counts(cell) {
+            *cell = Certified::default();
+        }
+        Ok(Arc::clone(cell))
     }
 }
 
@@ -155,8 +238,16 @@ async fn answer(shared: &Shared, request: Request) -> Answer<Response> {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "usage::cookie", why));
     }
     let (mut parts, content) = request.into_parts();
-    let caller = Caller::from_request_parts(&mut parts, app).await?;
-    let local = Local::new(app.clone(), Some(app.url.clone()), caller.0.key, None)?;
+    let (by, signer) = match bearer(&parts)? {
+        Some(token) => {
+            let signer = shared.bearers.signer(app, &token).await?;
+            // The key may have been revoked since.
+            app.host.identify(signer.key())?;
+            (signer.key().clone(), Some(signer))
+        }
+        None => (Caller::from_request_parts(&mut parts, app).await?.0.key, None),
+    };
+    let local = Local::new(app.clone(), Some(app.url.clone()), by, signer)?;
     let content = body(Request::from_parts(parts.clone(), content), app, JSON_ARRIVES).await?;
     parts.headers.remove(AUTHORIZATION);
     parts.headers.remove(DPOP);

@@ -117,6 +117,11 @@ impl Problem {
         self
     }
 
+    /// The error's code.
+    pub(crate) fn code(&self) -> &str {
+        &self.0.code
+    }
+
     pub(crate) fn usage(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "usage::body", detail)
     }

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use remit_journal::RequestId;
 use remit_lifecycle::PrincipalView;
+use remit_trust::issuers::Accepts;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -52,9 +53,12 @@ pub(crate) struct ProtectedResource {
 }
 
 fn resource(app: &App, path: &str) -> Answer<Response> {
+    let rules = app.host.rules()?;
+    let issuers = rules.principals.issuers().iter().filter(|issuer| issuer.accepts == Accepts::Bearer);
+    let issuers = issuers.map(|issuer| issuer.url.clone()).collect();
     let resource = ProtectedResource {
         resource: format!("{}{path}", app.url),
-        authorization_servers: Vec::new(),
+        authorization_servers: issuers,
         bearer_methods_supported: ["header"],
         resource_name: "Remit",
     };
