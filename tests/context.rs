@@ -69,6 +69,16 @@ fn a_repair_from_three_machines_is_the_same_commands() {
         let added = add(&world, name, &server.url).exits(0);
         assert!(added.out.contains("test.example/journal"), "{}", added.out);
     }
+    // What is sent could be read on its way, or the URL is none.
+    for (url, told) in [
+        ("http://remit.example", "http:// to another machine"),
+        ("http://127.0.0.1.evil.example", "http:// to another machine"),
+        ("https://bot:secret@remit.example", "a user or password in it"),
+        ("remit.example", "no scheme or no host"),
+        ("https://remit.example/api", "it has a path"),
+    ] {
+        add(&world, "bot", url).exits(2).says(told);
+    }
     let listed = as_user(&world, "bot", &["context", "list", "--json"]).exits(0).json();
     assert_eq!((&listed[0]["name"], &listed[0]["log"]), (&json!("prod"), &json!("test.example/journal")));
 

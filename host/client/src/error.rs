@@ -9,6 +9,14 @@ pub enum ClientError {
     /// The server refused it or failed, and says why.
     #[error("{}", .0.detail)]
     Problem(Box<Problem>),
+    /// The server's address is none, or what is sent there could be read on its way.
+    #[error("`{url}` is no address of a server: {why}")]
+    Address {
+        /// The address.
+        url: String,
+        /// What is wrong with it.
+        why: remit_text::AddressError,
+    },
     /// The server cannot be reached.
     #[error("{url} cannot be reached: {why}")]
     Unreachable {
@@ -76,6 +84,7 @@ impl Diagnostic for ClientError {
         match self {
             Self::Problem(problem) => Some(Box::new(&problem.code)),
             Self::Key(error) => error.code(),
+            Self::Address { .. } => Some(Box::new("usage::address")),
             Self::Unreachable { .. } => Some(Box::new("failed::unreachable")),
             Self::NotRemit { .. } => Some(Box::new("failed::answer")),
             Self::Altered(_) => Some(Box::new("refused::altered")),
@@ -89,6 +98,7 @@ impl Diagnostic for ClientError {
         match self {
             Self::Problem(problem) => Some(Box::new(problem.help.as_ref()?)),
             Self::Key(error) => error.help(),
+            Self::Address { .. } => Some(Box::new("give the URL of the server: https://HOST[:PORT]")),
             Self::Unreachable { .. } => Some(Box::new(
                 "look whether the server runs (`remit serve`), and whether its URL and certificate are right",
             )),
