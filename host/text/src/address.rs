@@ -19,7 +19,9 @@ pub enum AddressError {
     #[error("{0}")]
     Malformed(&'static str),
     /// Plain HTTP to another machine.
-    #[error("it is http:// to another machine, where others can read what is sent; write https://HOST[:PORT]")]
+    #[error(
+        "it is http:// to another machine, where others can read what is sent; write https://HOST[:PORT]"
+    )]
     Plaintext,
 }
 
