@@ -127,6 +127,11 @@ impl Client {
         &self.about
     }
 
+    /// The principal's key.
+    pub(crate) fn signer(&self) -> &Signer {
+        &self.signer
+    }
+
     /// Reads.
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         self.proven("GET", path, &[], None)

@@ -51,6 +51,12 @@ pub enum ClientError {
     /// The server prepared something else than what it was asked for. It was not signed.
     #[error("the server prepared something else than it was asked for: {0}")]
     Altered(String),
+    /// A platform gives no ID token.
+    #[error("there is no ID token: {why}")]
+    NoToken {
+        /// What the platform did.
+        why: String,
+    },
     /// The principal's key cannot be used.
     #[error(transparent)]
     Key(#[from] remit_trust::KeyError),
@@ -89,6 +95,7 @@ impl Diagnostic for ClientError {
             Self::NotRemit { .. } => Some(Box::new("failed::answer")),
             Self::Altered(_) => Some(Box::new("refused::altered")),
             Self::OtherHome { .. } => Some(Box::new("refused::other_home")),
+            Self::NoToken { .. } => Some(Box::new("failed::id_token")),
             Self::Certificates(_) => Some(Box::new("usage::certificates")),
             Self::Random | Self::Serialise(_) => Some(Box::new("failed::other")),
         }
@@ -109,6 +116,9 @@ impl Diagnostic for ClientError {
             Self::OtherHome { .. } => Some(Box::new(
                 "nothing was sent; ask who keeps it why, compare the key with theirs, and add the context again",
             )),
+            Self::NoToken { .. } => {
+                Some(Box::new("look at what the job may do: it needs `permissions: id-token: write`"))
+            }
             Self::Certificates(_) => Some(Box::new("name a file of certificates in PEM")),
             Self::Random | Self::Serialise(_) => None,
         }

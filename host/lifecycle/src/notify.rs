@@ -302,7 +302,10 @@ fn event(
         LedgerEvent::Frozen(_) => ("frozen", format!("everything was frozen by {said}")),
         LedgerEvent::Unfrozen { .. } => ("unfrozen", format!("everything was unfrozen by {said}")),
         LedgerEvent::Reviewed { run, .. } => ("reviewed", format!("{run} was reviewed by {said}")),
-        LedgerEvent::Approved(_) | LedgerEvent::Notified { .. } => return Ok(None),
+        LedgerEvent::Approved(_)
+        | LedgerEvent::Notified { .. }
+        | LedgerEvent::Certified(_)
+        | LedgerEvent::Exchanged { .. } => return Ok(None),
     };
     Ok(notice(kind, act.at, summary))
 }

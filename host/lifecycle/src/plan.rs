@@ -141,7 +141,7 @@ pub async fn rehearse(
 ) -> Result<PlanFile, Error> {
     let (action, uncovered, scope, by) = blocking(|| {
         let rules = host.rules()?;
-        let by = rules.identify(by)?;
+        let by = rules.identify(&*host.journal.reader()?, by)?;
         let (action, uncovered) = match admit(host, candidate, input, scope.as_ref(), None) {
             Err(error @ Error::Admission(AdmissionError::NotGranted { .. })) => {
                 (admit(host, candidate, input, None, None)?, Some(error))

@@ -15,7 +15,7 @@ use remit_file::{Entry, Kind};
 use remit_trust::{Digest, canonical};
 
 use crate::people::{Named, Spot};
-use crate::request::{KINDS, asked, context, entities};
+use crate::request::{asked, context, entities};
 use crate::{Need, PolicyAction, PolicyError, PolicyRequest, Subject, paths, people};
 
 /// The Cedar schema of policies.
@@ -190,8 +190,7 @@ impl Policies {
                 _ => {}
             }
         }
-        if let Some(word) = people::no_kind(policy) {
-            let why = format!("`{}` is no kind of principal ({})", word.escape_debug(), KINDS.join(", "));
+        if let Some((why, word)) = people::no_word(policy) {
             return Err(match text.find(&format!("\"{word}\"")) {
                 Some(offset) => Spot::at(file, text, offset).wrong(&why),
                 None => wrong(why),
@@ -280,7 +279,7 @@ impl Policies {
         let said = |error: &dyn std::fmt::Display| error.to_string();
         let entities = entities(who, matter, approvals, &self.named)?;
         let entities = Entities::from_entities(entities, Some(&self.schema)).map_err(|error| said(&error))?;
-        let context = context(now, approvals)?;
+        let context = context(who, now, approvals)?;
         let [principal, action, resource] = asked(who, action, matter);
         let request = Request::new(principal, action, resource, context, Some(&self.schema))
             .map_err(|error| said(&error))?;

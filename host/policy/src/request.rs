@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use cedar_policy::{Context, Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
 use remit_gate::Pattern;
+use remit_trust::issuers::Proof;
 use serde::{Deserialize, Serialize};
 
 use crate::paths::{holder, touched, within};
@@ -24,6 +25,12 @@ pub struct Subject {
     /// The names of its groups.
     #[serde(default)]
     pub groups: Vec<String>,
+    /// The person who operates it; none for a person, and for software of nobody in particular.
+    #[serde(default)]
+    pub operator: Option<Box<Subject>>,
+    /// How it proved to be the one.
+    #[serde(default)]
+    pub proof: Proof,
 }
 
 /// What a principal wants to do; the Cedar action.
@@ -172,9 +179,9 @@ fn set(of: impl IntoIterator<Item = RestrictedExpression>) -> RestrictedExpressi
     RestrictedExpression::new_set(of)
 }
 
-fn entity<const N: usize>(
+fn entity<'a>(
     uid: EntityUid,
-    attributes: [(&str, RestrictedExpression); N],
+    attributes: impl IntoIterator<Item = (&'a str, RestrictedExpression)>,
     parents: impl IntoIterator<Item = EntityUid>,
 ) -> Result<Entity, String> {
     let attributes = attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
@@ -182,12 +189,18 @@ fn entity<const N: usize>(
 }
 
 impl Subject {
-    /// The principal and its groups as Cedar entities.
+    /// The principal, its groups and its operator as Cedar entities.
     fn entities(&self) -> Result<Vec<Entity>, String> {
+        let operator = self.operator.as_deref();
+        let attributes = std::iter::once(("kind", string(&self.kind)))
+            .chain(operator.map(|operator| ("operator", reference(&PRINCIPAL, &operator.name))));
         let groups = self.groups.iter().map(|name| uid(&GROUP, name));
-        let this = entity(uid(&PRINCIPAL, &self.name), [("kind", string(&self.kind))], groups.clone())?;
-        let groups = groups.map(|group| Entity::new_no_attrs(group, HashSet::new()));
-        Ok(std::iter::once(this).chain(groups).collect())
+        let mut entities = vec![entity(uid(&PRINCIPAL, &self.name), attributes, groups.clone())?];
+        entities.extend(groups.map(|group| Entity::new_no_attrs(group, HashSet::new())));
+        if let Some(operator) = operator {
+            entities.extend(operator.entities()?);
+        }
+        Ok(entities)
     }
 }
 
@@ -222,6 +235,7 @@ impl PolicyRequest {
         let yes = RestrictedExpression::new_bool;
         let always = [
             ("requester", reference(&PRINCIPAL, &self.requester.name)),
+            ("requesterProof", string(self.requester.proof.name())),
             ("actionName", string(&self.action_name)),
             ("actionVersion", string(&self.action_version)),
             ("actionDigest", string(&self.action_digest)),
@@ -253,10 +267,8 @@ impl PolicyRequest {
             .map(|(name, paths)| (name, set(paths.iter().map(|path| reference(&PATH, path)))));
         let optional = optional.into_iter().filter_map(|(name, value)| Some((name, value?)));
         let attributes = always.into_iter().chain(optional).chain(paths);
-        let attributes = attributes.map(|(name, value)| (name.to_owned(), value)).collect();
-        let parents = touches.iter().map(|path| uid(&PATH, path)).collect();
-        let request =
-            Entity::new(uid(&REQUEST, "this"), attributes, parents).map_err(|error| error.to_string())?;
+        let parents = touches.iter().map(|path| uid(&PATH, path));
+        let request = entity(uid(&REQUEST, "this"), attributes, parents)?;
         Ok(std::iter::once(request).chain(places(mentioned)).collect())
     }
 }
@@ -303,12 +315,13 @@ pub(crate) fn asked(who: &Subject, action: &str, matter: Option<&PolicyRequest>)
     [uid(&PRINCIPAL, &who.name), uid(&ACTION, action), resource]
 }
 
-/// The Cedar context: the time, and who approved so far.
-pub(crate) fn context(now: jiff::Timestamp, approvals: &[Subject]) -> Result<Context, String> {
+/// The Cedar context of a decision about what a principal wants to do.
+pub(crate) fn context(who: &Subject, now: jiff::Timestamp, approvals: &[Subject]) -> Result<Context, String> {
     let at = now.to_zoned(jiff::tz::TimeZone::UTC);
     let by: BTreeSet<&str> = approvals.iter().map(|who| &*who.name).collect();
     let long = RestrictedExpression::new_long;
     let facts = [
+        ("proof", string(who.proof.name())),
         ("time", long(now.as_second())),
         ("hour", long(at.hour().into())),
         ("weekday", long(at.weekday().to_monday_one_offset().into())),

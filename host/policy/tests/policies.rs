@@ -16,7 +16,7 @@ const KINDS: [&str; 2] = ["file", "secret"];
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
 fn who(name: &str, kind: &str) -> Subject {
-    Subject { name: name.to_owned(), kind: kind.to_owned(), groups: Vec::new() }
+    Subject { name: name.to_owned(), kind: kind.to_owned(), ..Subject::default() }
 }
 
 fn patterns(all: &[&str]) -> BTreeSet<Pattern> {

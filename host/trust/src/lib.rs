@@ -7,6 +7,8 @@ pub mod blob;
 mod digest;
 pub mod dsse;
 mod error;
+pub mod issuers;
+pub mod jws;
 mod key_file;
 mod keys;
 pub mod principals;

@@ -335,3 +335,19 @@ fn the_digest_is_of_what_the_file_means() {
     put("dana.pub", first.verifying_key());
     assert_eq!(load(&text), digest);
 }
+
+#[test]
+fn an_operator_is_a_person_of_the_file() {
+    let (_, a) = pem();
+    let (_, b) = pem();
+    let (alice, bot) = (principal("alice", &a, ""), principal("bot", &b, ""));
+    let software = |line: &str| bot.replace("'human'", &format!("'agent'\n{line}"));
+    let with = |line: &str| format!("{alice}{}", software(line));
+    let read = parse(&with("operator = 'alice'")).unwrap();
+    assert_eq!(read.get("bot").unwrap().operator.as_deref(), Some("alice"));
+    assert_ne!(read.digest(), parse(&with("")).unwrap().digest(), "it is signed");
+    assert!(value(&with("operator = 'carol'")).contains("`carol`, which is no principal of this file"));
+    assert!(value(&with("operator = 'bot'")).contains("operated by bot, which is software"));
+    let person = format!("{}{}", alice.replace("'human'", "'human'\noperator = 'bot'"), software(""));
+    assert!(value(&person).contains("alice is a person, and nobody operates a person"));
+}

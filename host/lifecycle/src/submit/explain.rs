@@ -127,7 +127,7 @@ pub fn could(reader: &Reader, rules: &Rules, state: &RequestState) -> Result<Vec
         let mut identity = None;
         let mut why = "it has no key that is in force now".to_owned();
         for held in &principal.keys {
-            let Ok(by) = rules.identify(&held.key.id()) else { continue };
+            let Ok(by) = rules.identify(reader, &held.key.id()) else { continue };
             match by.stands(reader) {
                 Ok(()) => identity = Some(by),
                 Err(error) => why = error.to_string(),
