@@ -49,7 +49,7 @@ pub use authority::{
 };
 pub use class::Class;
 pub use components::install;
-pub use config::{Config, ServerConfig, TlsConfig, Trust, WitnessConfig};
+pub use config::{Config, RateConfig, ServerConfig, TlsConfig, Trust, WitnessConfig};
 pub use contain::{extend, prepare_extend};
 pub use doctor::{Finding, doctor};
 pub use error::Error;
@@ -73,9 +73,9 @@ pub use run::{Finished, Started};
 pub use setup::Setup;
 pub use status::{Ends, Frozen, HostStatus, Open, frozen, status};
 pub use submit::{
-    ApprovalState, Decision, Explained, Needed, Ordered, Permission, RequestOptions, Start, Target,
+    ApprovalState, Decision, Explained, Needed, Ordered, Permission, RequestOptions, SignedBy, Start, Target,
     accept_session, could, differences, explain, orders, prepare_decision, prepare_freeze, prepare_review,
-    prepare_revoke, prepare_run_request, prepare_session, prepare_standing_request, prepare_start,
+    prepare_revoke, prepare_run_request, prepare_session, prepare_standing_request, prepare_start, signed_by,
     submit_decision, submit_order, submit_request, submit_request_once, submit_start, who_may_approve,
 };
 pub use time::{down_to, second};

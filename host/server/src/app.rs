@@ -7,6 +7,7 @@ use remit_lifecycle::Host;
 use tokio::sync::{Semaphore, watch};
 
 use crate::metrics::Metrics;
+use crate::rate::Rates;
 use crate::who::Sessions;
 
 /// The server's state. A clone is the same.
@@ -27,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) sessions: Sessions,
     /// What is counted.
     pub(crate) metrics: Metrics,
+    /// How often each may call.
+    pub(crate) rates: Rates,
     /// The number of records in the journal, as it was looked at last.
     pub(crate) records: watch::Receiver<u64>,
     /// True as soon as the server is to stop.

@@ -11,6 +11,7 @@ mod listen;
 mod metrics;
 mod openapi;
 mod problem;
+mod rate;
 mod routes;
 mod who;
 mod work;
@@ -43,6 +44,7 @@ pub struct Server {
     host: Host,
     url: String,
     hosts: Vec<String>,
+    rates: rate::Rates,
 }
 
 impl Server {
@@ -58,6 +60,7 @@ impl Server {
                 help: "add [server.tls], or listen at 127.0.0.1 and let a proxy on this machine do TLS",
             });
         }
+        let rates = rate::Rates::new(&config.server.rate)?;
         let host = home.open()?;
         home.clear_received()?;
         work::tell(&recover(&host).await?);
@@ -73,7 +76,7 @@ impl Server {
         if listen::is_local(address) {
             hosts.extend([address.to_string(), format!("localhost:{}", address.port())]);
         }
-        Ok(Self { listener, tls, host, url, hosts })
+        Ok(Self { listener, tls, host, url, hosts, rates })
     }
 
     /// The URL by which clients reach it.
@@ -94,6 +97,7 @@ impl Server {
             description: openapi::description(),
             sessions: who::Sessions::default(),
             metrics: metrics::Metrics::default(),
+            rates: self.rates,
             records: grown,
             stopping: stopped.clone(),
             heavy: Arc::new(Semaphore::new(HEAVY)),
