@@ -131,6 +131,13 @@ pub enum LedgerEvent {
         /// The run that was reviewed.
         run: RunId,
     },
+    /// The host reminds of runs that were started without the usual policy, and that nobody has reviewed.
+    ReviewDue {
+        /// The runs.
+        runs: Vec<RunId>,
+        /// How many times each of them has been reminded of, with this one.
+        reminder: u32,
+    },
     /// A notifier delivered every event up to a record, or a principal gave up those that it could not deliver.
     Notified {
         /// The name of the notifier.
@@ -157,6 +164,7 @@ impl LedgerEvent {
             Self::Frozen(_) => "frozen",
             Self::Unfrozen { .. } => "unfrozen",
             Self::Reviewed { .. } => "reviewed",
+            Self::ReviewDue { .. } => "review-due",
             Self::Notified { .. } => "notified",
         }
     }
@@ -173,7 +181,7 @@ impl LedgerEvent {
             | Self::Unfrozen { statement, .. }
             | Self::Reviewed { statement, .. } => Some(statement),
             Self::Notified { statement, .. } => statement.as_ref(),
-            Self::Voided { .. } | Self::Expired => None,
+            Self::Voided { .. } | Self::Expired | Self::ReviewDue { .. } => None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use remit_lifecycle::Host;
 use tokio::sync::{Semaphore, watch};
@@ -32,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) rates: Rates,
     /// The number of records in the journal, as it was looked at last.
     pub(crate) records: watch::Receiver<u64>,
+    /// When it was looked last whether people are to be reminded of something.
+    pub(crate) reminded: AtomicI64,
     /// True as soon as the server is to stop.
     pub(crate) stopping: watch::Receiver<bool>,
     /// A permit for each rehearsal or component that may be worked on at once.

@@ -18,6 +18,7 @@ mod work;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use remit_lifecycle::{Config, Home, Host, recover};
 use tokio::net::TcpListener;
@@ -99,6 +100,7 @@ impl Server {
             metrics: metrics::Metrics::default(),
             rates: self.rates,
             records: grown,
+            reminded: AtomicI64::default(),
             stopping: stopped.clone(),
             heavy: Arc::new(Semaphore::new(HEAVY)),
             uploads: Semaphore::new(UPLOADS),
