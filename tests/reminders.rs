@@ -4,42 +4,13 @@
 mod common;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
-use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use common::receiver::receiver;
 use common::server::Server;
 use common::{SECRET, World};
 use serde_json::Value;
-
-/// A receiver of webhooks: its address, and what it gets.
-fn receiver() -> (String, Receiver<Value>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}/hook", listener.local_addr().unwrap());
-    let (got, events) = channel();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = BufReader::new(stream.unwrap());
-            let (mut line, mut length) = (String::new(), 0);
-            while stream.read_line(&mut line).unwrap() > 2 {
-                if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
-                    length = value.trim().parse().unwrap();
-                }
-                line.clear();
-            }
-            let mut body = vec![0; length];
-            stream.read_exact(&mut body).unwrap();
-            let answer = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
-            stream.get_mut().write_all(answer.as_bytes()).unwrap();
-            if got.send(serde_json::from_slice(&body).unwrap()).is_err() {
-                return;
-            }
-        }
-    });
-    (address, events)
-}
 
 #[test]
 fn a_server_reminds_of_a_review_once_each_time() {
@@ -57,7 +28,7 @@ fn a_server_reminds_of_a_review_once_each_time() {
     let config = fs::read_to_string(world.home().join("remit.toml")).unwrap();
     let kinds = "on = [\"review-due\", \"review-overdue\", \"frozen\"]";
     let notify = format!(
-        "[[notify]]\nname = \"pager\"\nwebhook = \"{address}\"\nsecret_file = \"pager.secret\"\n{kinds}\n"
+        "[[notify]]\nname = \"pager\"\nwebhook = \"{address}/hook\"\nsecret_file = \"pager.secret\"\n{kinds}\n"
     );
     write("remit.toml", &format!("{config}\n{notify}"));
     world.remit(&["notify"]).exits(0);

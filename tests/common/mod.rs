@@ -5,6 +5,7 @@
 
 pub mod bao;
 pub mod proxy;
+pub mod receiver;
 pub mod schema;
 pub mod server;
 pub mod witness;

@@ -70,6 +70,16 @@ pub struct ServerConfig {
     pub tls: Option<TlsConfig>,
     /// How often each principal may call.
     pub rate: RateConfig,
+    /// Where traces go. If it is not configured, nowhere.
+    pub traces: Option<TracesConfig>,
+}
+
+/// `[server.traces]` of the configuration.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TracesConfig {
+    /// The URL of an OpenTelemetry collector that takes OTLP over HTTP, without `/v1/traces`.
+    pub endpoint: String,
 }
 
 /// `[server.rate]` of the configuration: the bucket of points that each principal has. A look takes 1 of them, a document 5, a

@@ -50,7 +50,7 @@ pub use authority::{
 };
 pub use class::Class;
 pub use components::install;
-pub use config::{Config, RateConfig, ServerConfig, TlsConfig, Trust, WitnessConfig};
+pub use config::{Config, RateConfig, ServerConfig, TlsConfig, TracesConfig, Trust, WitnessConfig};
 pub use contain::{extend, prepare_extend};
 pub use doctor::{Finding, doctor};
 pub use error::Error;

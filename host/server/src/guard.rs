@@ -14,9 +14,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
 use crate::app::App;
-use crate::problem::Problem;
+use crate::problem::{self, Problem};
 use crate::rate::{Cost, Peer, Toll};
 use crate::routes::{self, ROUTES, Route};
+use crate::traces;
 
 /// The header with the name of one call, in logs and answers.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -46,7 +47,17 @@ async fn pass(State(app): State<App>, mut request: Request, next: Next) -> Respo
     let route = found.map_or("none", |route| route.id);
     let peer = request.extensions().get::<Peer>().copied();
     request.extensions_mut().insert(Toll::new(found.map_or(Cost::Free, |route| route.cost), peer));
-    let span = tracing::info_span!("call", id = id.to_str().unwrap_or_default(), route);
+    let parent = request.headers().get(traces::PARENT).and_then(|parent| parent.to_str().ok());
+    let name = id.to_str().unwrap_or_default().to_owned();
+    // Of the highest level, so that whatever is logged of a call has its name.
+    let span = tracing::error_span!(
+        "call",
+        id = name,
+        route,
+        method = found.map_or("none", |route| route.method.as_str()),
+        status = tracing::field::Empty,
+        traceparent = parent,
+    );
     let answer = async {
         match refusal(&app, &request) {
             Some(problem) => problem.into_response(),
@@ -59,7 +70,8 @@ async fn pass(State(app): State<App>, mut request: Request, next: Next) -> Respo
             },
         }
     };
-    let mut response = answer.instrument(span).await;
+    let mut response = problem::CALL.scope(name, answer.instrument(span.clone())).await;
+    span.record("status", u64::from(response.status().as_u16()));
     app.metrics.answered(route, response.status().as_u16(), began.elapsed().as_secs_f64());
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id);

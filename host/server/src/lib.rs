@@ -13,6 +13,7 @@ mod openapi;
 mod problem;
 mod rate;
 mod routes;
+mod traces;
 mod who;
 mod work;
 
@@ -27,6 +28,7 @@ use tokio::sync::{Semaphore, watch};
 use app::{App, Shared};
 pub use error::ServeError;
 use listen::Tls;
+pub use traces::layer as traces;
 pub use who::check_proof;
 
 /// Where a server listens if nobody says.
@@ -46,6 +48,7 @@ pub struct Server {
     url: String,
     hosts: Vec<String>,
     rates: rate::Rates,
+    metrics: metrics::Metrics,
 }
 
 impl Server {
@@ -62,6 +65,10 @@ impl Server {
             });
         }
         let rates = rate::Rates::new(&config.server.rate)?;
+        let metrics = metrics::Metrics::default();
+        if let Some(traces) = &config.server.traces {
+            traces::start(traces, &metrics.traces_dropped)?;
+        }
         let host = home.open()?;
         home.clear_received()?;
         work::tell(&recover(&host).await?);
@@ -77,7 +84,7 @@ impl Server {
         if listen::is_local(address) {
             hosts.extend([address.to_string(), format!("localhost:{}", address.port())]);
         }
-        Ok(Self { listener, tls, host, url, hosts, rates })
+        Ok(Self { listener, tls, host, url, hosts, rates, metrics })
     }
 
     /// The URL by which clients reach it.
@@ -97,7 +104,7 @@ impl Server {
             hosts: self.hosts,
             description: openapi::description(),
             sessions: who::Sessions::default(),
-            metrics: metrics::Metrics::default(),
+            metrics: self.metrics,
             rates: self.rates,
             records: grown,
             reminded: AtomicI64::default(),
@@ -117,6 +124,7 @@ impl Server {
         let _ = rounds.await;
         host.finish().await?;
         looks.abort();
+        tokio::task::block_in_place(traces::flush);
         Ok(())
     }
 }

@@ -34,6 +34,8 @@ pub(crate) struct Metrics {
     too_often: Family<Whose, Counter>,
     /// Connections that are open.
     pub(crate) connections: Gauge,
+    /// Spans of traces that no collector got.
+    pub(crate) traces_dropped: Counter,
     runs: Family<State, Gauge>,
     requests: Gauge,
 }
@@ -57,6 +59,12 @@ impl Default for Metrics {
         );
         let connections = Gauge::default();
         registry.register("http_connections", "Open connections", connections.clone());
+        let traces_dropped = Counter::default();
+        registry.register(
+            "traces_dropped",
+            "Spans of traces that were dropped, because the collector did not take them in time",
+            traces_dropped.clone(),
+        );
         let runs = Family::default();
         registry.register(
             "runs_open",
@@ -65,7 +73,7 @@ impl Default for Metrics {
         );
         let requests = Gauge::default();
         registry.register("requests_waiting", "Requests that wait for approvals", requests.clone());
-        Self { registry, calls, seconds, too_often, connections, runs, requests }
+        Self { registry, calls, seconds, too_often, connections, traces_dropped, runs, requests }
     }
 }
 
