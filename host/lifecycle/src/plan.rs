@@ -11,6 +11,7 @@ use remit_sandbox::{AdmissionError, Admitted, Call, Candidate, Consumed, Meter, 
 use remit_trust::{KeyId, Sealed};
 use serde::{Deserialize, Serialize};
 use serde_json::value::to_raw_value;
+use tracing::Instrument as _;
 
 use crate::authority::{Identity, policy_request_of_rehearsal};
 use crate::claim::Claim;
@@ -224,6 +225,7 @@ pub(crate) async fn play(
         journal: host.journal.clone(),
         sealer: sealer.clone(),
     });
+    let span = tracing::trace_span!("rehearsal", %run);
     let answer = async {
         let call = Call::Run { input: input.json() };
         let text = host.sandbox.call(action, &gate, seed, &mut meter, call).await?;
@@ -233,6 +235,7 @@ pub(crate) async fn play(
         let verify = Call::Verify { input: input.json(), output: &text };
         host.sandbox.call(action, &gate, seed, &mut meter, verify).await
     }
+    .instrument(span)
     .await;
     gate.settle().await;
     let consumed = meter.consumed(gate.used());

@@ -8,6 +8,7 @@ use remit_journal::{Due, Mode, Record, RunId, RunState};
 use remit_sandbox::{Admitted, Call, Candidate, Consumed, Meter};
 use remit_trust::Sealer;
 use tokio::task::JoinHandle;
+use tracing::Instrument as _;
 
 use crate::authority::Grant;
 use crate::changes::{Change, made};
@@ -127,7 +128,10 @@ pub(crate) async fn begin(
         sealer,
         _claim: claim,
     };
-    Ok(Started { run, end: host.running.spawn(running.finish()) })
+    // It goes on after the call that started it.
+    let span = tracing::trace_span!(parent: None, "run", %run);
+    span.follows_from(tracing::Span::current());
+    Ok(Started { run, end: host.running.spawn(running.finish().instrument(span)) })
 }
 
 impl Running {

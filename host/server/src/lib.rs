@@ -11,12 +11,15 @@ mod listen;
 mod metrics;
 mod openapi;
 mod problem;
+mod rate;
 mod routes;
+mod traces;
 mod who;
 mod work;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use remit_lifecycle::{Config, Home, Host, recover};
 use tokio::net::TcpListener;
@@ -25,6 +28,7 @@ use tokio::sync::{Semaphore, watch};
 use app::{App, Shared};
 pub use error::ServeError;
 use listen::Tls;
+pub use traces::layer as traces;
 pub use who::check_proof;
 
 /// Where a server listens if nobody says.
@@ -43,6 +47,8 @@ pub struct Server {
     host: Host,
     url: String,
     hosts: Vec<String>,
+    rates: rate::Rates,
+    metrics: metrics::Metrics,
 }
 
 impl Server {
@@ -57,6 +63,11 @@ impl Server {
                 why: format!("`listen` is {address}, which others reach, and there is no certificate"),
                 help: "add [server.tls], or listen at 127.0.0.1 and let a proxy on this machine do TLS",
             });
+        }
+        let rates = rate::Rates::new(&config.server.rate)?;
+        let metrics = metrics::Metrics::default();
+        if let Some(traces) = &config.server.traces {
+            traces::start(traces, &metrics.traces_dropped)?;
         }
         let host = home.open()?;
         home.clear_received()?;
@@ -73,7 +84,7 @@ impl Server {
         if listen::is_local(address) {
             hosts.extend([address.to_string(), format!("localhost:{}", address.port())]);
         }
-        Ok(Self { listener, tls, host, url, hosts })
+        Ok(Self { listener, tls, host, url, hosts, rates, metrics })
     }
 
     /// The URL by which clients reach it.
@@ -93,8 +104,10 @@ impl Server {
             hosts: self.hosts,
             description: openapi::description(),
             sessions: who::Sessions::default(),
-            metrics: metrics::Metrics::default(),
+            metrics: self.metrics,
+            rates: self.rates,
             records: grown,
+            reminded: AtomicI64::default(),
             stopping: stopped.clone(),
             heavy: Arc::new(Semaphore::new(HEAVY)),
             uploads: Semaphore::new(UPLOADS),
@@ -111,6 +124,7 @@ impl Server {
         let _ = rounds.await;
         host.finish().await?;
         looks.abort();
+        tokio::task::block_in_place(traces::flush);
         Ok(())
     }
 }
