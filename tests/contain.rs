@@ -3,7 +3,6 @@
 
 mod common;
 
-use std::ffi::OsString;
 use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -363,24 +362,10 @@ fn it_holds_under_a_standing_scope_and_for_what_is_asked_for_instead() {
     assert_eq!(instead["request"]["scope"]["restore_after"], "1h");
 }
 
-/// The library of `contain/clock.c`, in a world's folder, and the file that says how far the clock is ahead.
-fn clock(world: &World) -> [(&'static str, OsString); 2] {
-    let (library, file) = (world.path("clock.so"), world.path("clock"));
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/contain/clock.c");
-    let cc = Command::new("cc")
-        .args(["-shared", "-fPIC", "-O1", "-o"])
-        .arg(&library)
-        .args([source, "-ldl"])
-        .status();
-    assert!(cc.unwrap().success(), "a C compiler makes the clock");
-    fs::write(&file, "0").unwrap();
-    [("LD_PRELOAD", library.into()), ("REMIT_TEST_CLOCK", file.into())]
-}
-
 #[test]
 fn a_clock_that_is_set_back_does_not_postpone_it() {
     let world = World::new();
-    let clock = clock(&world);
+    let clock = world.clock();
     let environment: Vec<_> = clock.iter().map(|(name, value)| (*name, value.as_os_str())).collect();
     let server = Server::with(&world, &environment);
     let run = Run::of(&world, "restore_after = \"3s\"");
@@ -398,7 +383,7 @@ fn a_clock_that_is_set_back_does_not_postpone_it() {
 #[test]
 fn hours_later_it_is_undone_before_its_undo_data_is_old() {
     let world = World::new();
-    let clock = clock(&world);
+    let clock = world.clock();
     let run = Run::of(&world, "restore_after = \"20h\"");
     let later = |seconds: &str| {
         fs::write(world.path("clock"), seconds).unwrap();

@@ -7,10 +7,12 @@ pub mod agent;
 pub mod bao;
 pub mod issuer;
 pub mod proxy;
+pub mod receiver;
 pub mod schema;
 pub mod server;
 pub mod witness;
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -197,6 +199,20 @@ impl World {
     pub fn current_version(&self, secret: &str) -> u64 {
         let shown = self.remit(&["secret", "show", secret, "--json"]).exits(0).json();
         shown["current"].as_u64().unwrap()
+    }
+
+    /// A clock of its own for a command: what goes into its environment. The file `clock` says how many seconds it is ahead.
+    pub fn clock(&self) -> [(&'static str, OsString); 2] {
+        let (library, file) = (self.path("clock.so"), self.path("clock"));
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/contain/clock.c");
+        let cc = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-o"])
+            .arg(&library)
+            .args([source, "-ldl"])
+            .status();
+        assert!(cc.unwrap().success(), "a C compiler makes the clock");
+        fs::write(&file, "0").unwrap();
+        [("LD_PRELOAD", library.into()), ("REMIT_TEST_CLOCK", file.into())]
     }
 
     #[track_caller]

@@ -1,14 +1,16 @@
 //! `remit serve`, and what talks to it from outside.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 use remit_client::{Client, ClientError, ToSign};
-use remit_trust::Signer;
+use remit_trust::{Digest, Signer};
 use serde_json::{Value, json};
 
-use super::World;
+use super::{SECRET, World};
 
 /// A running server. It ends with the test.
 pub struct Server {
@@ -64,6 +66,71 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+pub const REQUESTS: &str = "/api/v1/requests";
+pub const RUNS: &str = "/api/v1/runs";
+
+/// Uploads an action, and returns its digest.
+pub fn upload(world: &World, client: &Client, name: &str) -> String {
+    let bytes = fs::read(world.path(&format!("{name}.wasm"))).unwrap();
+    let signature = fs::read_to_string(world.path(&format!("{name}.wasm.sig"))).unwrap();
+    let digest = Digest::of(&bytes).to_string();
+    let kept = client.upload(&digest, bytes, &signature).unwrap();
+    assert_eq!(kept["digest"], digest);
+    digest
+}
+
+/// Asks for a rotation.
+pub fn ask(client: &Client, action: &str) -> Value {
+    let body = json!({"action": action, "input": {"path": SECRET}, "reason": "leaked"});
+    signed(client, "/api/v1/requests/prepare", &body, REQUESTS).unwrap()
+}
+
+pub fn id(request: &Value) -> String {
+    request["request"]["id"].as_str().unwrap().to_owned()
+}
+
+pub fn decide(client: &Client, request: &str, approve: bool) -> Result<Value, ClientError> {
+    let body = json!({"approve": approve, "reason": "looked at it"});
+    signed(client, &format!("{REQUESTS}/{request}/decisions/prepare"), &body, "/api/v1/decisions")
+}
+
+pub fn start(client: &Client, request: &str) -> Result<Value, ClientError> {
+    signed(client, "/api/v1/runs/prepare", &json!({"request": request}), RUNS)
+}
+
+/// Waits for the end of a run.
+pub fn end(client: &Client, run: &str) -> Value {
+    let limit = Instant::now() + Duration::from_secs(60);
+    loop {
+        let page: Value = client.get(&format!("{RUNS}?live=true")).unwrap();
+        let found =
+            page["runs"].as_array().unwrap().iter().find(|found| found["run"] == run).unwrap().clone();
+        if !found["state"].is_null() {
+            return found;
+        }
+        assert!(Instant::now() < limit, "it has no end: {found}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// One call as bytes; its status and the rest of the answer.
+pub fn raw(authority: &str, call: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(authority).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.write_all(call.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    (status, answer)
+}
+
+pub fn key_id(world: &World, name: &str) -> String {
+    let all = world.remit(&["principals", "--json"]).exits(0).json();
+    let found = all.as_array().unwrap().iter().find(|key| key["name"] == name).unwrap();
+    found["key"].as_str().unwrap().to_owned()
 }
 
 /// Prepares at one route, signs, submits at another.

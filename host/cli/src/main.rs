@@ -16,6 +16,9 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 use commands::Command;
 use place::Place;
 use remit_lifecycle::Home;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// With many runs at once, glibc's allocator needs a sixth of a run's time: see docs/performance.md. C code, such as
 /// SQLite, still uses the system's allocator.
@@ -88,8 +91,8 @@ fn main() -> ExitCode {
         print::warn("note: waiting for the ssh-agent: touch your key, or answer its question, if it has one");
     });
     // What a server does, nobody sees at a terminal.
-    let least = u8::from(matches!(cli.command, Command::Serve(_)));
-    start_log(cli.log_format, cli.verbose.max(least));
+    let serves = matches!(cli.command, Command::Serve(_));
+    start_log(cli.log_format, cli.verbose.max(u8::from(serves)), serves);
     let place = match cli.context {
         Some(name) => Place::Context(name),
         None => Place::Home(home(cli.home)),
@@ -149,12 +152,16 @@ fn home(named: Option<PathBuf>) -> Home {
 }
 
 /// Sends the log to stderr. Stdout is for the command's output.
-fn start_log(format: LogFormat, verbose: u8) {
+fn start_log(format: LogFormat, verbose: u8, serves: bool) {
     let level = ["error", "info", "debug"][usize::from(verbose.min(2))];
     let filter = tracing_subscriber::EnvFilter::new(format!("error,remit={level}"));
-    let events = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => events.with_ansi(print::colour(&std::io::stderr())).init(),
-        LogFormat::Json => events.json().init(),
-    }
+    let events = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let events = match format {
+        LogFormat::Text => events.with_ansi(print::colour(&std::io::stderr())).boxed(),
+        LogFormat::Json => events.json().boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(events.with_filter(filter))
+        .with(serves.then(remit_server::traces))
+        .init();
 }

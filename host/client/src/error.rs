@@ -9,6 +9,14 @@ pub enum ClientError {
     /// The server refused it or failed, and says why.
     #[error("{}", .0.detail)]
     Problem(Box<Problem>),
+    /// The server's address is none, or what is sent there could be read on its way.
+    #[error("`{url}` is no address of a server: {why}")]
+    Address {
+        /// The address.
+        url: String,
+        /// What is wrong with it.
+        why: remit_text::AddressError,
+    },
     /// The server cannot be reached.
     #[error("{url} cannot be reached: {why}")]
     Unreachable {
@@ -90,6 +98,7 @@ impl Diagnostic for ClientError {
             Self::Key(error) => error.code(),
             Self::Document(error) => error.code(),
             Self::ReadsOnly => Some(Box::new("refused::reads_only")),
+            Self::Address { .. } => Some(Box::new("usage::address")),
             Self::Unreachable { .. } => Some(Box::new("failed::unreachable")),
             Self::NotRemit { .. } => Some(Box::new("failed::answer")),
             Self::Altered(_) => Some(Box::new("refused::altered")),
@@ -108,6 +117,7 @@ impl Diagnostic for ClientError {
             Self::ReadsOnly => Some(Box::new(
                 "start `remit mcp` where your key is: it signs there; or come with a token of an issuer that the rules name",
             )),
+            Self::Address { .. } => Some(Box::new("give the URL of the server: https://HOST[:PORT]")),
             Self::Unreachable { .. } => Some(Box::new(
                 "look whether the server runs (`remit serve`), and whether its URL and certificate are right",
             )),

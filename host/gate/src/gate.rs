@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use remit_journal::Phase;
+use tracing::Instrument as _;
 
 use crate::live::Live;
 use crate::progress::Made;
@@ -21,6 +22,11 @@ pub struct Gate(Way);
 enum Way {
     Live(Arc<Live>),
     Replay(Arc<Replay>),
+}
+
+/// Of a host call, for traces: which kind of thing it is about, and never which.
+fn span<O: Operation>(operation: &O) -> tracing::Span {
+    tracing::trace_span!("host-call", operation = O::NAME, kind = operation.resource().kind())
 }
 
 impl Gate {
@@ -43,7 +49,10 @@ impl Gate {
     /// error is the guest's to handle; the outer one ends its run. In a replay nothing of this happens: the record answers.
     pub async fn observe<O: Observe>(&self, operation: O) -> Result<Result<O::Outcome, Failure>, Fault> {
         match &self.0 {
-            Way::Live(live) => live.observe(&operation).await,
+            Way::Live(live) => {
+                let span = span(&operation);
+                live.observe(&operation).instrument(span).await
+            }
             Way::Replay(replay) => replay.answer(&operation),
         }
     }
@@ -55,7 +64,10 @@ impl Gate {
     /// [`Gate::observe`].
     pub async fn change<O: Change>(&self, operation: O) -> Result<Result<O::Outcome, Failure>, Fault> {
         match &self.0 {
-            Way::Live(live) => live.change(operation).await,
+            Way::Live(live) => {
+                let span = span(&operation);
+                live.change(operation).instrument(span).await
+            }
             Way::Replay(replay) => replay.answer(&operation),
         }
     }

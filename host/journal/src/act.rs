@@ -228,6 +228,13 @@ pub enum LedgerEvent {
         /// The digest of the token.
         token: Digest,
     },
+    /// The host reminds of runs that were started without the usual policy, and that nobody has reviewed.
+    ReviewDue {
+        /// The runs.
+        runs: Vec<RunId>,
+        /// How many times each of them has been reminded of, with this one.
+        reminder: u32,
+    },
     /// A notifier delivered every event up to a record, or a principal gave up those that it could not deliver.
     Notified {
         /// The name of the notifier.
@@ -256,6 +263,7 @@ impl LedgerEvent {
             Self::Reviewed { .. } => "reviewed",
             Self::Certified(_) => "certified",
             Self::Exchanged { .. } => "exchanged",
+            Self::ReviewDue { .. } => "review-due",
             Self::Notified { .. } => "notified",
         }
     }
@@ -272,7 +280,11 @@ impl LedgerEvent {
             | Self::Unfrozen { statement, .. }
             | Self::Reviewed { statement, .. } => Some(statement),
             Self::Notified { statement, .. } => statement.as_ref(),
-            Self::Voided { .. } | Self::Expired | Self::Certified(_) | Self::Exchanged { .. } => None,
+            Self::Voided { .. }
+            | Self::Expired
+            | Self::Certified(_)
+            | Self::Exchanged { .. }
+            | Self::ReviewDue { .. } => None,
         }
     }
 }

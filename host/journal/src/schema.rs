@@ -4,7 +4,7 @@
 //! release.
 
 /// The schema that this version reads and writes. A file with another number is refused.
-pub(crate) const SCHEMA_VERSION: i64 = 9;
+pub(crate) const SCHEMA_VERSION: i64 = 10;
 
 const TABLES: &str = "
     CREATE TABLE record (
@@ -53,7 +53,7 @@ const TABLES: &str = "
 ";
 
 /// The kinds of records that notifiers deliver.
-pub(crate) const TO_NOTIFY: [&str; 11] = [
+pub(crate) const TO_NOTIFY: [&str; 12] = [
     "ended",
     "extended",
     "paged",
@@ -65,6 +65,7 @@ pub(crate) const TO_NOTIFY: [&str; 11] = [
     "frozen",
     "unfrozen",
     "reviewed",
+    "review-due",
 ];
 
 /// SQL that is true for a record whose kind is one of [`TO_NOTIFY`]. It is a row of comparisons, because for `IN` with

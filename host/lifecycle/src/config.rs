@@ -68,6 +68,35 @@ pub struct ServerConfig {
     pub url: Option<String>,
     /// The server's own certificate. Without it only this machine can be listened at.
     pub tls: Option<TlsConfig>,
+    /// How often each principal may call.
+    pub rate: RateConfig,
+    /// Where traces go. If it is not configured, nowhere.
+    pub traces: Option<TracesConfig>,
+}
+
+/// `[server.traces]` of the configuration.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TracesConfig {
+    /// The URL of an OpenTelemetry collector that takes OTLP over HTTP, without `/v1/traces`.
+    pub endpoint: String,
+}
+
+/// `[server.rate]` of the configuration: the bucket of points that each principal has. A look takes 1 of them, a document 5, a
+/// rehearsal or a start 20.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RateConfig {
+    /// How many points come back within a minute.
+    pub per_minute: u32,
+    /// How many points a full bucket has.
+    pub burst: u32,
+}
+
+impl Default for RateConfig {
+    fn default() -> Self {
+        Self { per_minute: 1_200, burst: 600 }
+    }
 }
 
 /// `[server.tls]` of the configuration: files in PEM, relative to the home. They are read again when they change.

@@ -28,6 +28,7 @@ mod notify;
 mod own_words;
 mod plan;
 mod recover;
+mod remind;
 mod replay;
 mod revert;
 mod run;
@@ -50,7 +51,7 @@ pub use authority::{
 };
 pub use class::Class;
 pub use components::install;
-pub use config::{Config, ServerConfig, TlsConfig, Trust, WitnessConfig};
+pub use config::{Config, RateConfig, ServerConfig, TlsConfig, TracesConfig, Trust, WitnessConfig};
 pub use contain::{extend, prepare_extend};
 pub use doctor::{Finding, doctor};
 pub use error::Error;
@@ -68,16 +69,17 @@ pub use notify::{Delivery, expire, give_up, notify, prepare_give_up};
 pub use own_words::{OwnWords, own_words};
 pub use plan::{PlanFile, rehearse};
 pub use recover::{Recovered, Recovery, Verdict, prepare_resolve, recover, resolve};
+pub use remind::remind;
 pub use replay::{Replayed, replay};
 pub use revert::{Reverted, Step as RevertStep, prepare_revert, preview_revert, revert};
 pub use run::{Finished, Started};
 pub use setup::Setup;
 pub use status::{Ends, Frozen, HostStatus, Open, frozen, status};
 pub use submit::{
-    ApprovalState, Certifying, Decision, Explained, Needed, Ordered, Permission, RequestOptions, Start,
-    Target, accept_session, certify, certify_exchanged, could, differences, explain, orders,
+    ApprovalState, Certifying, Decision, Explained, Needed, Ordered, Permission, RequestOptions, SignedBy,
+    Start, Target, accept_session, certify, certify_exchanged, could, differences, explain, orders,
     prepare_decision, prepare_freeze, prepare_review, prepare_revoke, prepare_run_request, prepare_session,
-    prepare_standing_request, prepare_start, submit_decision, submit_order, submit_request,
+    prepare_standing_request, prepare_start, signed_by, submit_decision, submit_order, submit_request,
     submit_request_once, submit_start, who_may_approve,
 };
 pub use time::{down_to, second};

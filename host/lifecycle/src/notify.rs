@@ -30,6 +30,8 @@ pub(crate) const KINDS: &[&str] = &[
     "frozen",
     "unfrozen",
     "reviewed",
+    "review-due",
+    "review-overdue",
     "run-succeeded",
     "run-failed",
     "run-refused",
@@ -302,6 +304,10 @@ fn event(
         LedgerEvent::Frozen(_) => ("frozen", format!("everything was frozen by {said}")),
         LedgerEvent::Unfrozen { .. } => ("unfrozen", format!("everything was unfrozen by {said}")),
         LedgerEvent::Reviewed { run, .. } => ("reviewed", format!("{run} was reviewed by {said}")),
+        LedgerEvent::ReviewDue { runs, reminder } => {
+            let kind = if *reminder > 1 { "review-overdue" } else { "review-due" };
+            (kind, crate::remind::words(runs, *reminder))
+        }
         LedgerEvent::Approved(_)
         | LedgerEvent::Notified { .. }
         | LedgerEvent::Certified(_)

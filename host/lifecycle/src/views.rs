@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::notify::Delivery;
+use crate::plan::code;
 use crate::revert::{Reverted, Step};
 use crate::run::Finished;
 use crate::status::Frozen;
@@ -177,6 +178,8 @@ pub struct RunView {
     pub sealed: bool,
     /// Why the run did not succeed; none if it did.
     pub cause: Option<String>,
+    /// The code of the error that it ended with; none if it succeeded, or if the action was not running.
+    pub code: Option<String>,
     /// The changes that were undone; none if the run was not reverted.
     pub reverted: Option<Reverted>,
     /// How much of its limits the run used.
@@ -184,7 +187,7 @@ pub struct RunView {
 }
 
 impl RunView {
-    /// The result of a run that has ended, from its records; none if it has not. What was undone is in its story only.
+    /// The result of a run that has ended, from its records; none if it has not.
     #[must_use]
     pub fn of(run: RunId, records: &[(u64, Record)]) -> Option<Self> {
         let ended = records.iter().rev().find_map(|(_, record)| match &record.event {
@@ -197,7 +200,8 @@ impl RunView {
             output: ended.output.clone(),
             sealed: ended.own_words.is_some(),
             cause: (ended.state != RunState::Succeeded).then(|| ended.detail.clone()),
-            reverted: None,
+            code: ended.code.clone(),
+            reverted: Reverted::of(records).ok()?,
             consumed: serde_json::from_str(ended.consumed.get()).ok()?,
         })
     }
@@ -211,6 +215,7 @@ impl From<&Finished> for RunView {
             output: finished.output.clone(),
             sealed: finished.sealed,
             cause: finished.cause.as_ref().map(ToString::to_string),
+            code: finished.cause.as_ref().and_then(code),
             reverted: finished.reverted.clone(),
             consumed: finished.consumed,
         }

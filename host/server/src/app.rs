@@ -2,11 +2,13 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use remit_lifecycle::Host;
 use tokio::sync::{Semaphore, watch};
 
 use crate::metrics::Metrics;
+use crate::rate::Rates;
 use crate::who::Sessions;
 
 /// The server's state. A clone is the same.
@@ -27,8 +29,12 @@ pub(crate) struct Shared {
     pub(crate) sessions: Sessions,
     /// What is counted.
     pub(crate) metrics: Metrics,
+    /// How often each may call.
+    pub(crate) rates: Rates,
     /// The number of records in the journal, as it was looked at last.
     pub(crate) records: watch::Receiver<u64>,
+    /// When it was looked last whether people are to be reminded of something.
+    pub(crate) reminded: AtomicI64,
     /// True as soon as the server is to stop.
     pub(crate) stopping: watch::Receiver<bool>,
     /// A permit for each rehearsal or component that may be worked on at once.

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tracing::Instrument as _;
 
 use crate::app::App;
 use crate::problem::{Answer, Problem};
@@ -82,7 +83,7 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Params<T> {
 
 /// Does it to its end, whether or not the client waits for that: what is half done when somebody goes away would be left behind.
 pub(crate) async fn to_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Answer<T> {
-    tokio::spawn(work).await.map_err(|_| {
+    tokio::spawn(work.in_current_span()).await.map_err(|_| {
         let why = "the host stopped before it was done; look at what is on record before you try again";
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "failed::stopped", why)
     })

@@ -15,8 +15,10 @@ use tracing::Instrument as _;
 
 use crate::app::App;
 use crate::mcp;
-use crate::problem::Problem;
-use crate::routes::{self, ROUTES};
+use crate::problem::{self, Problem};
+use crate::rate::{Cost, Peer, Toll};
+use crate::routes::{self, ROUTES, Route};
+use crate::traces;
 
 /// The header with the name of one call, in logs and answers.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -40,11 +42,27 @@ pub(crate) fn service(app: &App) -> Router {
         .layer(from_fn_with_state(app.clone(), pass))
 }
 
-async fn pass(State(app): State<App>, request: Request, next: Next) -> Response {
+async fn pass(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
     let id = request_id(&request);
-    let route = route_of(&request);
-    let span = tracing::info_span!("call", id = id.to_str().unwrap_or_default(), route);
+    let found = route_of(&request);
+    let route = match path_of(&request) {
+        // What it costs is counted where its tools call.
+        Some(mcp::PATH) => "mcp",
+        _ => found.map_or("none", |route| route.id),
+    };
+    insert_toll(&mut request, found);
+    let parent = request.headers().get(traces::PARENT).and_then(|parent| parent.to_str().ok());
+    let name = id.to_str().unwrap_or_default().to_owned();
+    // Of the highest level, so that whatever is logged of a call has its name.
+    let span = tracing::error_span!(
+        "call",
+        id = name,
+        route,
+        method = found.map_or("none", |route| route.method.as_str()),
+        status = tracing::field::Empty,
+        traceparent = parent,
+    );
     let answer = async {
         match refusal(&app, &request) {
             Some(problem) => problem.into_response(),
@@ -57,7 +75,8 @@ async fn pass(State(app): State<App>, request: Request, next: Next) -> Response 
             },
         }
     };
-    let mut response = answer.instrument(span).await;
+    let mut response = problem::CALL.scope(name, answer.instrument(span.clone())).await;
+    span.record("status", u64::from(response.status().as_u16()));
     app.metrics.answered(route, response.status().as_u16(), began.elapsed().as_secs_f64());
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id);
@@ -82,14 +101,26 @@ fn request_id(request: &Request) -> HeaderValue {
     }
 }
 
-/// The name of the route; never what a client wrote.
-fn route_of(request: &Request) -> &'static str {
-    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    if path == Some(mcp::PATH) {
-        return "mcp";
-    }
-    let found = ROUTES.iter().find(|route| Some(route.path) == path && route.method == request.method());
-    found.map_or("none", |route| route.id)
+/// The route; it is named in logs and metrics by its id, never by what a client wrote.
+fn route_of(request: &Request) -> Option<&'static Route> {
+    let path = path_of(request);
+    ROUTES.iter().find(|route| Some(route.path) == path && route.method == request.method())
+}
+
+fn path_of(request: &Request) -> Option<&str> {
+    request.extensions().get::<MatchedPath>().map(MatchedPath::as_str)
+}
+
+fn insert_toll(request: &mut Request, route: Option<&Route>) {
+    let peer = request.extensions().get::<Peer>().copied();
+    request.extensions_mut().insert(Toll::new(route.map_or(Cost::Free, |route| route.cost), peer));
+}
+
+/// What a call from within this process passes before its route: it costs as much as one from outside.
+pub(crate) async fn within(mut request: Request, next: Next) -> Response {
+    let found = route_of(&request);
+    insert_toll(&mut request, found);
+    next.run(request).await
 }
 
 /// Why a call is refused, whatever its route. A page of another site that a browser shows cannot call this server: not under a

@@ -12,12 +12,15 @@ mod mcp;
 mod metrics;
 mod openapi;
 mod problem;
+mod rate;
 mod routes;
+mod traces;
 mod who;
 mod work;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use remit_lifecycle::{Config, Home, Host, KeyHolder, recover};
 use tokio::net::TcpListener;
@@ -26,6 +29,7 @@ use tokio::sync::{Semaphore, watch};
 use app::{App, Shared};
 pub use error::ServeError;
 use listen::Tls;
+pub use traces::layer as traces;
 pub use who::check_proof;
 
 /// Where a server listens if nobody says.
@@ -44,6 +48,8 @@ pub struct Server {
     host: Host,
     url: String,
     hosts: Vec<String>,
+    rates: rate::Rates,
+    metrics: metrics::Metrics,
 }
 
 impl Server {
@@ -58,6 +64,11 @@ impl Server {
                 why: format!("`listen` is {address}, which others reach, and there is no certificate"),
                 help: "add [server.tls], or listen at 127.0.0.1 and let a proxy on this machine do TLS",
             });
+        }
+        let rates = rate::Rates::new(&config.server.rate)?;
+        let metrics = metrics::Metrics::default();
+        if let Some(traces) = &config.server.traces {
+            traces::start(traces, &metrics.traces_dropped)?;
         }
         let host = home.open()?;
         home.clear_received()?;
@@ -74,7 +85,7 @@ impl Server {
         if listen::is_local(address) {
             hosts.extend([address.to_string(), format!("localhost:{}", address.port())]);
         }
-        Ok(Self { listener, tls, host, url, hosts })
+        Ok(Self { listener, tls, host, url, hosts, rates, metrics })
     }
 
     /// The URL by which clients reach it.
@@ -88,7 +99,7 @@ impl Server {
         let (stopping, stopped) = watch::channel(false);
         let (records, grown) = watch::channel(0);
         let host = self.host;
-        let app = app(host.clone(), self.url, self.hosts, grown, stopped);
+        let app = app(host.clone(), (self.url, self.hosts), (self.rates, self.metrics), grown, stopped);
         let looks = tokio::spawn(work::look(host.clone(), records));
         let rounds = tokio::spawn(work::rounds(app.clone()));
         let service = guard::service(&app);
@@ -100,14 +111,15 @@ impl Server {
         let _ = rounds.await;
         host.finish().await?;
         looks.abort();
+        tokio::task::block_in_place(traces::flush);
         Ok(())
     }
 }
 
 fn app(
     host: Host,
-    url: String,
-    hosts: Vec<String>,
+    (url, hosts): (String, Vec<String>),
+    (rates, metrics): (rate::Rates, metrics::Metrics),
     records: watch::Receiver<u64>,
     stopping: watch::Receiver<bool>,
 ) -> App {
@@ -117,8 +129,10 @@ fn app(
         hosts,
         description: openapi::description(),
         sessions: who::Sessions::default(),
-        metrics: metrics::Metrics::default(),
+        metrics,
+        rates,
         records,
+        reminded: AtomicI64::default(),
         stopping,
         heavy: Arc::new(Semaphore::new(HEAVY)),
         uploads: Semaphore::new(UPLOADS),
@@ -136,10 +150,12 @@ pub async fn tools_at_home(home: &Home, by: KeyHolder) -> Result<(), ServeError>
     let (stopping, stopped) = watch::channel(false);
     let (_records, grown) = watch::channel(0);
     let url = config.server.url.map(|url| url.trim_end_matches('/').to_owned());
-    let app = app(host.clone(), url.clone().unwrap_or_default(), Vec::new(), grown, stopped);
+    let counts = (rate::Rates::new(&config.server.rate)?, metrics::Metrics::default());
+    let names = (url.clone().unwrap_or_default(), Vec::new());
+    let app = app(host.clone(), names, counts, grown, stopped);
     let rounds = tokio::spawn(work::rounds(app.clone()));
     let key = by.key().clone();
-    let served = match mcp::Local::new(app, url, key, Some(Arc::new(by))) {
+    let served = match mcp::Local::new(app, (url, None), key, Some(Arc::new(by))) {
         Ok(local) => remit_mcp::stdio(local).await.map_err(ServeError::Tools),
         Err(problem) => Err(ServeError::Tools(problem.to_string())),
     };

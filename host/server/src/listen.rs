@@ -27,6 +27,7 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use crate::app::App;
 use crate::error::ServeError;
+use crate::rate::Peer;
 
 /// How many connections there may be at once. More wait in the system's queue.
 const CONNECTIONS: usize = 1_024;
@@ -54,8 +55,8 @@ pub(crate) async fn listen(listener: TcpListener, tls: Option<Arc<Tls>>, app: Ap
             accepted = listener.accept() => accepted,
             _ = stopping.wait_for(|stop| *stop) => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok((stream, from)) => (stream, Peer(from.ip())),
             Err(error) => {
                 // Most often no file descriptor is free: wait until one is.
                 tracing::warn!(%error, "a connection was not accepted");
@@ -70,9 +71,9 @@ pub(crate) async fn listen(listener: TcpListener, tls: Option<Arc<Tls>>, app: Ap
             let _place = place;
             connections.inc();
             match tls {
-                None => serve(stream, service, &http, watcher).await,
+                None => serve(stream, peer, service, &http, watcher).await,
                 Some(tls) => match timeout(HANDSHAKE, tls.acceptor().accept(stream)).await {
-                    Ok(Ok(stream)) => serve(stream, service, &http, watcher).await,
+                    Ok(Ok(stream)) => serve(stream, peer, service, &http, watcher).await,
                     Ok(Err(error)) => tracing::debug!(%error, "no TLS with this client"),
                     Err(_) => tracing::debug!("a client took too long for TLS"),
                 },
@@ -88,13 +89,17 @@ pub(crate) async fn listen(listener: TcpListener, tls: Option<Arc<Tls>>, app: Ap
 
 async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
+    peer: Peer,
     service: Router,
     http: &Builder<TokioExecutor>,
     watcher: hyper_util::server::graceful::Watcher,
 ) {
     let service = TowerToHyperService::new(tower::util::MapRequest::new(
         service,
-        |request: hyper::Request<Incoming>| request.map(axum::body::Body::new),
+        move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            request.map(axum::body::Body::new)
+        },
     ));
     let connection = http.serve_connection(TokioIo::new(stream), service).into_owned();
     if let Err(error) = watcher.watch(connection).await {

@@ -11,6 +11,7 @@ use axum::extract::{DefaultBodyLimit, FromRequestParts as _, Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderValue, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, StatusCode};
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use jiff::Timestamp;
@@ -26,7 +27,9 @@ use tower::ServiceExt as _;
 
 use crate::app::App;
 use crate::exchange::{JSON_ARRIVES, body};
+use crate::guard::within;
 use crate::problem::{Answer, Problem};
+use crate::rate::{Cost, Peer, Toll};
 use crate::routes;
 use crate::who::Caller;
 
@@ -45,6 +48,7 @@ pub(crate) struct Local {
     app: App,
     router: Router,
     at: At,
+    peer: Option<Peer>,
     /// The key by which the principal proved who it is.
     by: KeyId,
     /// The same with its private part, where this process has it.
@@ -52,16 +56,17 @@ pub(crate) struct Local {
 }
 
 impl Local {
-    /// `url` is where people find requests, if a server is there.
+    /// `url` is where people find requests, if a server is there; `peer` the address of who calls.
     pub(crate) fn new(
         app: App,
-        url: Option<String>,
+        (url, peer): (Option<String>, Option<Peer>),
         by: KeyId,
         signer: Option<Arc<KeyHolder>>,
     ) -> Answer<Self> {
         let at =
             At { log: app.host.rules()?.log.clone(), log_key: app.host.home.verifier()?.to_string(), url };
-        Ok(Self { router: routes::router(app.clone()), app, at, by, signer })
+        let router = routes::router(app.clone()).layer(from_fn(within));
+        Ok(Self { app, router, at, peer, by, signer })
     }
 
     fn signer(&self) -> Result<&KeyHolder, ClientError> {
@@ -89,6 +94,9 @@ impl Reach for Local {
             None => Body::empty(),
         };
         let mut request = request.body(content).map_err(|error| strange(error.to_string()))?;
+        if let Some(peer) = self.peer {
+            request.extensions_mut().insert(peer);
+        }
         // Its key may have been revoked since the call before.
         request.extensions_mut().insert(Caller(self.app.host.identify(&self.by)?));
         let Ok(response) = self.router.clone().oneshot(request).await;
@@ -188,10 +196,12 @@ struct Bearers(Mutex<HashMap<Digest, Certified>>);
 impl Bearers {
     /// The key that signs what is asked for with this token. The journal has a record that it is the principal's, and that no
     /// more than a token proved it.
-    async fn signer(&self, app: &App, token: &str) -> Answer<Arc<KeyHolder>> {
+    async fn signer(&self, app: &App, token: &str, peer: Option<Peer>) -> Answer<Arc<KeyHolder>> {
         let digest = Digest::of(token.as_bytes());
         let cell = self.cell(digest)?;
         let certified = cell.get_or_try_init(|| async {
+            // Anybody can send anything as a token.
+            Toll::new(Cost::Middle, peer).by_anybody(app, None)?;
             let key = SigningKey::generate()?;
             let certificate = certify(&app.host, token, &key.verifying_key()).await?;
             Ok::<_, Problem>((Arc::new(KeyHolder::from(Signer::from(key))), certificate.until))
@@ -238,16 +248,17 @@ async fn answer(shared: &Shared, request: Request) -> Answer<Response> {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "usage::cookie", why));
     }
     let (mut parts, content) = request.into_parts();
+    let peer = parts.extensions.get::<Peer>().copied();
     let (by, signer) = match bearer(&parts)? {
         Some(token) => {
-            let signer = shared.bearers.signer(app, &token).await?;
+            let signer = shared.bearers.signer(app, &token, peer).await?;
             // The key may have been revoked since.
             app.host.identify(signer.key())?;
             (signer.key().clone(), Some(signer))
         }
         None => (Caller::from_request_parts(&mut parts, app).await?.0.key, None),
     };
-    let local = Local::new(app.clone(), Some(app.url.clone()), by, signer)?;
+    let local = Local::new(app.clone(), (Some(app.url.clone()), peer), by, signer)?;
     let content = body(Request::from_parts(parts.clone(), content), app, JSON_ARRIVES).await?;
     parts.headers.remove(AUTHORIZATION);
     parts.headers.remove(DPOP);

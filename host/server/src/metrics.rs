@@ -20,13 +20,22 @@ struct State {
     state: &'static str,
 }
 
+/// Whose bucket was empty: that of a `principal`, or of an `address`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Whose {
+    whose: &'static str,
+}
+
 /// The server's counters.
 pub(crate) struct Metrics {
     registry: Registry,
     calls: Family<Call, Counter>,
     seconds: Histogram,
+    too_often: Family<Whose, Counter>,
     /// Connections that are open.
     pub(crate) connections: Gauge,
+    /// Spans of traces that no collector got.
+    pub(crate) traces_dropped: Counter,
     runs: Family<State, Gauge>,
     requests: Gauge,
 }
@@ -42,8 +51,20 @@ impl Default for Metrics {
             "How long calls took until their answer began",
             seconds.clone(),
         );
+        let too_often = Family::default();
+        registry.register(
+            "http_rate_refused",
+            "Calls that were refused because a principal, or an address without one, called too often",
+            too_often.clone(),
+        );
         let connections = Gauge::default();
         registry.register("http_connections", "Open connections", connections.clone());
+        let traces_dropped = Counter::default();
+        registry.register(
+            "traces_dropped",
+            "Spans of traces that were dropped, because the collector did not take them in time",
+            traces_dropped.clone(),
+        );
         let runs = Family::default();
         registry.register(
             "runs_open",
@@ -52,7 +73,7 @@ impl Default for Metrics {
         );
         let requests = Gauge::default();
         registry.register("requests_waiting", "Requests that wait for approvals", requests.clone());
-        Self { registry, calls, seconds, connections, runs, requests }
+        Self { registry, calls, seconds, too_often, connections, traces_dropped, runs, requests }
     }
 }
 
@@ -60,6 +81,11 @@ impl Metrics {
     pub(crate) fn answered(&self, route: &'static str, status: u16, seconds: f64) {
         self.calls.get_or_create(&Call { route, status }).inc();
         self.seconds.observe(seconds);
+    }
+
+    /// A call came too often.
+    pub(crate) fn refused_rate(&self, whose: &'static str) {
+        self.too_often.get_or_create(&Whose { whose }).inc();
     }
 
     /// What the journal says now.

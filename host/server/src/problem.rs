@@ -31,6 +31,9 @@ pub(crate) struct Document {
     class: &'static str,
     /// The error's code, as the command line shows it: `refused::policy`.
     code: String,
+    /// The name of the call, as in the header X-Request-Id and in the server's log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<String>,
     /// What to sign instead; only where a run is outside its standing scope.
     #[serde(skip_serializing_if = "Option::is_none")]
     prepared: Option<Value>,
@@ -43,6 +46,11 @@ pub(crate) struct Document {
 /// Why a call was not done: a problem document, and what goes into the headers of its answer.
 #[derive(Debug)]
 pub(crate) struct Problem(Box<Document>);
+
+tokio::task_local! {
+    /// The name of the call that is answered.
+    pub(crate) static CALL: String;
+}
 
 /// What a handler returns.
 pub(crate) type Answer<T> = Result<T, Problem>;
@@ -88,6 +96,7 @@ impl Problem {
             help: help.map(|help| remit_text::lines(&help).into_owned()),
             class: class_word(class),
             code,
+            instance: CALL.try_with(|call| format!("urn:remit:call:{call}")).ok(),
             prepared: None,
             retry_after: None,
             challenge: None,

@@ -1,8 +1,10 @@
-//! What the server does by itself: it recovers what a killed host left, tells notifiers, closes what expired, and looks
+//! What the server does by itself: it recovers what a killed host left, tells notifiers, closes what expired, reminds of reviews, and looks
 //! whether the journal grew.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use remit_lifecycle::{Error, Host, Recovery};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
@@ -15,6 +17,8 @@ const LOOK: Duration = Duration::from_millis(200);
 const ROUND: Duration = Duration::from_secs(5);
 /// How long one notifier may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is looked whether people are to be reminded of something.
+const REMINDED: SignedDuration = SignedDuration::from_mins(10);
 /// How many rounds are left out, at most, after one in which something could not be recovered or undone: a minute.
 const LONGEST_PAUSE: u32 = 12;
 /// The same after one in which a notifier could not be told: five minutes.
@@ -113,6 +117,14 @@ async fn keep(app: &App) -> bool {
     }
     if let Err(error) = remit_lifecycle::expire(host).await {
         tracing::error!(%error, "what expired could not be closed");
+        well = false;
+    }
+    // All runs are looked through for that.
+    let minutes = Timestamp::now().as_second() / REMINDED.as_secs();
+    if app.reminded.swap(minutes, Ordering::Relaxed) != minutes
+        && let Err(error) = remit_lifecycle::remind(host).await
+    {
+        tracing::error!(%error, "people could not be reminded of reviews");
         well = false;
     }
     match host

@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
+use remit_text::Address;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -118,26 +118,9 @@ const SKEW: SignedDuration = SignedDuration::from_secs(60);
 /// What GitHub's tokens have as `iss`.
 const GITHUB: &str = "https://token.actions.githubusercontent.com";
 
-/// Whether a URL is over TLS, or stays on this machine.
-fn is_safe(url: &str) -> bool {
-    let whole = |rest: &str| !rest.is_empty() && !rest.contains(['@', '?', '#', ' ', '\\']);
-    if let Some(rest) = url.strip_prefix("https://") {
-        return whole(rest) && !rest.starts_with(['/', ':']);
-    }
-    let Some(rest) = url.strip_prefix("http://").filter(|rest| whole(rest)) else { return false };
-    let authority = rest.split('/').next().unwrap_or_default();
-    let host = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => host,
-        _ => authority,
-    };
-    let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
-}
-
-/// Scheme, host and port of a URL.
-fn origin(url: &str) -> &str {
-    let after = url.find("://").map_or(0, |at| at + 3);
-    url[after..].find('/').map_or(url, |end| &url[..after + end])
+/// The address of a URL that is over TLS or stays on this machine, and has neither query nor fragment.
+fn safe(url: &str) -> Option<Address> {
+    Address::parse(url).ok().filter(|_| !url.contains(['?', '#']))
 }
 
 impl Issuer {
@@ -145,13 +128,13 @@ impl Issuer {
     pub(crate) fn wrong(&self) -> Option<String> {
         let name = &self.name;
         let shown = |text: &str| text.escape_debug().take(80).collect::<String>();
-        if !is_safe(&self.url) || self.url.ends_with('/') && self.url.matches('/').count() == 3 {
+        if safe(&self.url).is_none() || self.url.ends_with('/') && self.url.matches('/').count() == 3 {
             return Some(format!(
                 "the issuer {name}: `{}` is no `url`: write exactly what its tokens have as `iss`, with https (http on this machine only)",
                 shown(&self.url)
             ));
         }
-        if let Some(jwks) = self.jwks.as_deref().filter(|jwks| !is_safe(jwks)) {
+        if let Some(jwks) = self.jwks.as_deref().filter(|jwks| safe(jwks).is_none()) {
             return Some(format!(
                 "the issuer {name}: `{}` is no `jwks`: it needs https (http on this machine only)",
                 shown(jwks)
@@ -188,7 +171,8 @@ impl Issuer {
             let other: String = told.issuer.escape_debug().take(80).collect();
             return Err(format!("its discovery document is that of another issuer, `{other}`"));
         }
-        if !is_safe(&told.jwks_uri) || origin(&told.jwks_uri) != origin(&self.url) {
+        let origin = |url| safe(url).map(|address| address.origin().to_owned());
+        if origin(&told.jwks_uri).is_none() || origin(&told.jwks_uri) != origin(&self.url) {
             let other: String = told.jwks_uri.escape_debug().take(200).collect();
             return Err(format!(
                 "its keys are on another host, at `{other}`: if that is right, name it as `jwks` in principals.toml"

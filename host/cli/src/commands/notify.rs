@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
-use remit_lifecycle::{Home, OrderKind, expire, give_up, notify, prepare_give_up};
+use remit_lifecycle::{Home, OrderKind, expire, give_up, notify, prepare_give_up, remind};
 
 use super::common::{Done, open};
 use super::signing::{Signing, SigningResult};
@@ -17,7 +17,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
     group(ArgGroup::new("why").args(["reason", "signed"]).multiple(true)),
     mut_arg("prepare", |arg| arg.requires("give_up")),
     mut_arg("signed", |arg| arg.requires("give_up")),
-    after_help = "Example, from a timer:\n  remit notify\n\nEvery command that acts tries once to send the events. This command sends those that failed, and those of expired requests. It needs no key, except to give up an event:\n  remit notify --give-up pager --reason 'that address is gone' --key alice.key"
+    after_help = "Example, from a timer:\n  remit notify\n\nEvery command that acts tries once to send the events. This command sends those that failed, those of expired requests, and reminders of reviews. It needs no key, except to give up an event:\n  remit notify --give-up pager --reason 'that address is gone' --key alice.key"
 )]
 pub(crate) struct Notify {
     /// Give up the first event that waits for this notifier, because its receiver will never accept it.
@@ -54,6 +54,7 @@ impl Notify {
             if self.json { print::warn(&result) } else { say!("{result}") }
         }
         expire(&host).await?;
+        remind(&host).await?;
         let delivery = notify(&host, TIMEOUT).await?;
         if self.json {
             print::json(&delivery.view())?;

@@ -144,6 +144,7 @@ pub(crate) fn ended(run: RunId) -> Record {
         consumed: raw(r#"{"host_calls":2}"#),
         output: None,
         own_words: None,
+        code: None,
         due: remit_journal::Due::default(),
     };
     Record::now(run, body)
@@ -253,6 +254,7 @@ pub(crate) fn acts(after: u64) -> Vec<Act> {
         frozen(),
         unfrozen(after + 7),
         Act::now(About::Host, LedgerEvent::Reviewed { statement: statement(), run: RunId::new() }),
+        Act::now(About::Host, LedgerEvent::ReviewDue { runs: vec![RunId::new()], reminder: 1 }),
         Act::now(
             About::Host,
             LedgerEvent::Notified { notifier: "pager".to_owned(), upto: 3, statement: None },

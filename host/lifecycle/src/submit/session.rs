@@ -1,10 +1,10 @@
 //! Sessions of a server: who may read and prepare without signing each call.
 
 use jiff::Timestamp;
-use remit_trust::KeyId;
 use remit_trust::dsse::Envelope;
+use remit_trust::{Digest, KeyId};
 
-use crate::authority::{Accepted, Document as _, Identity, Prepared, Session};
+use crate::authority::{Accepted, Document, Identity, Prepared, Session};
 use crate::host::blocking;
 use crate::{Error, Host};
 
@@ -40,6 +40,24 @@ pub fn accept_session(host: &Host, signed: &Envelope, audience: &str) -> Result<
             return Err(Error::NotAccepted { what: Session::NAME, why });
         }
         Ok((accepted.by, accepted.document))
+    })
+}
+
+/// Who signed a document.
+#[derive(Debug)]
+pub struct SignedBy {
+    /// The principal, whose key is in force now.
+    pub by: Identity,
+    /// The digest of what was signed.
+    pub digest: Digest,
+}
+
+/// Makes the checks that every signed document must pass, before it costs more than they do: who signed it, that this is whom it
+/// names, that it is for this journal, and not too old. It is not accepted by that: whoever submits it makes them again.
+pub fn signed_by<D: Document>(host: &Host, signed: &Envelope) -> Result<SignedBy, Error> {
+    blocking(|| {
+        let accepted = Accepted::<D>::check(&*host.rules()?, &*host.journal.reader()?, signed)?;
+        Ok(SignedBy { by: accepted.by, digest: accepted.digest })
     })
 }
 

@@ -20,6 +20,7 @@ use super::sessions::{Signed, signer, to_sign};
 use crate::app::App;
 use crate::exchange::{Json, json, to_end};
 use crate::problem::Answer;
+use crate::rate::Toll;
 use crate::who::Caller;
 
 /// What is to be ordered.
@@ -131,8 +132,12 @@ pub(crate) struct Done {
     result: Option<Value>,
 }
 
-pub(crate) async fn submit(State(app): State<App>, Json(signed): Json<Signed>) -> Answer<Response> {
-    let (envelope, order) = signed.read::<Order>(&app)?;
+pub(crate) async fn submit(
+    State(app): State<App>,
+    toll: Toll,
+    Json(signed): Json<Signed>,
+) -> Answer<Response> {
+    let (envelope, order) = signed.read::<Order>(&app, toll)?;
     let host = app.host.clone();
     json(StatusCode::OK, &to_end(async move { perform(&host, envelope, order).await }).await??)
 }

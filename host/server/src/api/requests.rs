@@ -23,6 +23,7 @@ use super::sessions::{Signed, signer, to_sign};
 use crate::app::App;
 use crate::exchange::{Json, Params, json, to_end};
 use crate::problem::{Answer, Problem};
+use crate::rate::Toll;
 use crate::who::Caller;
 
 /// How many entries a page has if nobody says.
@@ -272,11 +273,12 @@ fn is_once(headers: &HeaderMap) -> Answer<bool> {
 
 pub(crate) async fn submit(
     State(app): State<App>,
+    toll: Toll,
     headers: HeaderMap,
     Json(signed): Json<Signed>,
 ) -> Answer<Response> {
     let once = is_once(&headers)?;
-    let (envelope, claimed) = signed.read::<Request>(&app)?;
+    let (envelope, claimed) = signed.read::<Request>(&app, toll)?;
     let turn = heavy(&app).await?;
     let host = app.host.clone();
     let done = to_end(async move {
@@ -328,8 +330,12 @@ pub(crate) async fn prepare_decision(
     to_sign(&remit_lifecycle::prepare_decision(&app.host, &by, id, &decision)?)
 }
 
-pub(crate) async fn submit_decision(State(app): State<App>, Json(signed): Json<Signed>) -> Answer<Response> {
-    let (envelope, claimed) = signed.read::<Approval>(&app)?;
+pub(crate) async fn submit_decision(
+    State(app): State<App>,
+    toll: Toll,
+    Json(signed): Json<Signed>,
+) -> Answer<Response> {
+    let (envelope, claimed) = signed.read::<Approval>(&app, toll)?;
     let host = app.host.clone();
     let done = to_end(async move { decide(&host, &envelope).await });
     accepted(&app, done.await?, claimed.id)

@@ -25,6 +25,7 @@ use super::sessions::{Signed, ToSign, signer, to_sign};
 use crate::app::App;
 use crate::exchange::{Json, Params, json, to_end};
 use crate::problem::{Answer, Problem};
+use crate::rate::Toll;
 use crate::who::Caller;
 
 /// Which runs are listed.
@@ -198,12 +199,12 @@ pub(crate) struct Started {
     run: RunId,
 }
 
-pub(crate) async fn start(State(app): State<App>, Json(start): Json<Start>) -> Answer<Response> {
+pub(crate) async fn start(State(app): State<App>, toll: Toll, Json(start): Json<Start>) -> Answer<Response> {
     if *app.stopping.borrow() {
         let why = "the server is about to stop, and starts nothing more";
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "failed::stopping", why).retry_after(10));
     }
-    let (envelope, trigger) = start.document.read::<Trigger>(&app)?;
+    let (envelope, trigger) = start.document.read::<Trigger>(&app, toll)?;
     let what = match &start.input {
         Some(input) => Some((app.host.component(trigger.action)?, Input::of(input)?)),
         None => None,

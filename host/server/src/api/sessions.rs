@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use remit_lifecycle::{Document, Prepared, certify_exchanged, prepare_session, read_signed};
+use remit_lifecycle::{Document, Prepared, certify_exchanged, prepare_session, read_signed, signed_by};
 use remit_trust::dsse::Envelope;
 use remit_trust::{KeyId, VerifyingKey};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 use crate::app::App;
 use crate::exchange::{Json, json};
 use crate::problem::{Answer, Problem};
+use crate::rate::Toll;
 use crate::who::{self, Caller};
 
 /// A document that waits for its signature: the first two fields of a DSSE envelope. Look at what the payload says before you
@@ -84,15 +85,20 @@ impl JsonSchema for Signed {
 }
 
 impl Signed {
-    /// The envelope, and what it claims to say: whether the signature holds is checked when it is submitted.
-    pub(crate) fn read<D: Document>(&self, app: &App) -> Answer<(Envelope, D)> {
+    /// The envelope, and what it says, if it is signed by whom it names: counted for that principal. Everything is checked when it is
+    /// submitted; a document that nobody signed comes no further than this.
+    pub(crate) fn read<D: Document>(&self, app: &App, toll: Toll) -> Answer<(Envelope, D)> {
         let no_signature = || Err(remit_trust::SignatureError::Missing.into());
-        Ok(read_signed::<D>(
-            |name| app.host.rules()?.keys_of(name),
-            self.0.get().as_bytes(),
-            no_signature,
-            "the body",
-        )?)
+        let keys = |name: &str| app.host.rules()?.keys_of(name);
+        let (envelope, document) = read_signed::<D>(keys, self.0.get().as_bytes(), no_signature, "the body")?;
+        match signed_by::<D>(&app.host, &envelope) {
+            Ok(signed) => toll.by_document::<D>(app, &signed)?,
+            Err(error) => {
+                toll.by_anybody(app, None)?;
+                return Err(error.into());
+            }
+        }
+        Ok((envelope, document))
     }
 }
 
@@ -118,8 +124,16 @@ pub(crate) struct Prepare {
     thumbprint: String,
 }
 
-pub(crate) async fn prepare(State(app): State<App>, Json(asked): Json<Prepare>) -> Answer<Response> {
-    to_sign(&prepare_session(&app.host, &asked.key.parse()?, &app.url, &asked.thumbprint)?)
+pub(crate) async fn prepare(
+    State(app): State<App>,
+    toll: Toll,
+    Json(asked): Json<Prepare>,
+) -> Answer<Response> {
+    let key = asked.key.parse()?;
+    // Anybody can name any key.
+    let named = app.host.rules()?.principals.holder(&key).map(|holder| holder.name.clone());
+    toll.by_anybody(&app, named)?;
+    to_sign(&prepare_session(&app.host, &key, &app.url, &asked.thumbprint)?)
 }
 
 /// An ID token, and the key that it is exchanged for (in RFC 8693's words: the subject token).
@@ -148,7 +162,13 @@ pub(crate) struct CertifiedKey {
     until: String,
 }
 
-pub(crate) async fn certify(State(app): State<App>, Json(asked): Json<Certify>) -> Answer<Response> {
+pub(crate) async fn certify(
+    State(app): State<App>,
+    toll: Toll,
+    Json(asked): Json<Certify>,
+) -> Answer<Response> {
+    // Whose token it is shows only after the work.
+    toll.by_anybody(&app, None)?;
     let key = VerifyingKey::from_text(&asked.key, "`key`")?;
     let proof = serde_json::from_str(asked.proof.0.get())
         .map_err(|error| Problem::usage(format!("`proof` is no DSSE envelope: {error}")))?;
@@ -166,7 +186,7 @@ pub(crate) struct Open {
     document: Signed,
 }
 
-pub(crate) async fn open(State(app): State<App>, Json(open): Json<Open>) -> Answer<Response> {
-    let (envelope, _) = open.document.read::<remit_lifecycle::Session>(&app)?;
+pub(crate) async fn open(State(app): State<App>, toll: Toll, Json(open): Json<Open>) -> Answer<Response> {
+    let (envelope, _) = open.document.read::<remit_lifecycle::Session>(&app, toll)?;
     json(StatusCode::CREATED, &who::open(&app, &envelope)?)
 }

@@ -20,6 +20,7 @@ use super::dpop::{self, Call};
 use super::session::Opened;
 use crate::app::App;
 use crate::problem::{Answer, Problem};
+use crate::rate::Toll;
 
 /// A session, as its client is told of it.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -43,7 +44,12 @@ pub(crate) fn open(app: &App, signed: &Envelope) -> Answer<NewSession> {
     let token = URL_SAFE_NO_PAD.encode(random);
     let longest = session.at.saturating_add(Session::FOR).unwrap_or(now);
     let until = by.until().map_or(longest, |until| until.min(longest));
-    let opened = Opened { key: by.key.clone(), thumbprint: session.thumbprint, until };
+    let opened = Opened {
+        principal: by.name().to_owned(),
+        key: by.key.clone(),
+        thumbprint: session.thumbprint,
+        until,
+    };
     if !app.sessions.keep(&token, opened, now) {
         let why = "there are as many sessions as this server keeps";
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "failed::room", why).retry_after(60));
@@ -106,8 +112,10 @@ impl FromRequestParts<App> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Answer<Self> {
         // A call from within this process, which knows who calls: see `crate::mcp`. Nobody outside can set this.
-        if let Some(known) = parts.extensions.get::<Self>() {
-            return Ok(known.clone());
+        if let Some(known) = parts.extensions.get::<Self>().cloned() {
+            let Ok(toll) = Toll::from_request_parts(parts, app).await;
+            toll.by_principal(app, known.0.name())?;
+            return Ok(known);
         }
         let authorization = one(parts, AUTHORIZATION.as_str(), CHALLENGE)?;
         let Some(token) = authorization.strip_prefix("DPoP ") else {
@@ -123,7 +131,10 @@ impl FromRequestParts<App> for Caller {
         dpop::check(&proof, &call, &app.sessions.used)
             .map_err(|why| unproven(format!("this DPoP proof is not accepted: {why}"), BAD_PROOF))?;
         // Its key may have been revoked since, or its time may be over.
-        Ok(Self(app.host.identify(&session.key)?))
+        let by = app.host.identify(&session.key)?;
+        let Ok(toll) = Toll::from_request_parts(parts, app).await;
+        toll.by_principal(app, by.name())?;
+        Ok(Self(by))
     }
 }
 

@@ -10,10 +10,14 @@ use super::dpop::Used;
 
 /// How many sessions there may be at once.
 const MOST: usize = 10_000;
+/// How many of them one principal may have. One more ends the one that would end first.
+const MOST_OF_ONE: usize = 100;
 
 /// What a session was opened with.
 #[derive(Clone, Debug)]
 pub(super) struct Opened {
+    /// The principal in whose name it reads.
+    pub(super) principal: String,
     /// The id of the principal's key that signed it.
     pub(super) key: KeyId,
     /// The thumbprint of the client's key.
@@ -37,6 +41,12 @@ impl Sessions {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open.len() >= MOST {
             open.retain(|_, session| session.until > now);
+        }
+        let of_one = || open.iter().filter(|(_, other)| other.principal == session.principal);
+        if of_one().count() >= MOST_OF_ONE
+            && let Some(first) = of_one().min_by_key(|(_, other)| other.until).map(|(token, _)| *token)
+        {
+            open.remove(&first);
         }
         let has_room = open.len() < MOST;
         if has_room {

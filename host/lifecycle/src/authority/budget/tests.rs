@@ -244,6 +244,7 @@ fn a_run_that_changes_nothing_needs_no_room_for_changes() {
         consumed: to_raw_value(&serde_json::json!({})).unwrap(),
         output: None,
         own_words: None,
+        code: None,
         due: remit_journal::Due::default(),
     };
     wait(place.host.journal.commit(Record::now(first, ended))).unwrap();
