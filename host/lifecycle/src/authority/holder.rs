@@ -121,3 +121,7 @@ fn check(certified: Certified, seq: u64, log: &NoteVerifier) -> Option<OnRecord>
     let key = VerifyingKey::from_text(&certificate.key, "a certified key").ok()?;
     is_signed.then_some(OnRecord { certificate, key, seq })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests;
