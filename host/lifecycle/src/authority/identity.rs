@@ -24,7 +24,7 @@ pub struct Identity {
     /// The certificate of the key; none for one that `principals.toml` names.
     certified: Option<Arc<OnRecord>>,
     /// What ends if the identity is revoked by which the key was certified; none for one that `principals.toml` names.
-    identity: Option<Basis>,
+    basis: Option<Basis>,
 }
 
 impl Identity {
@@ -54,7 +54,7 @@ impl Identity {
         let since = self.certified.as_ref().map_or(now, |held| held.seq);
         let key = RestsOn { basis: Basis::Key(self.key.to_string()), since: now };
         let principal = RestsOn { basis: Basis::Principal(self.name().to_owned()), since };
-        let identity = self.identity.iter().map(|basis| RestsOn { basis: basis.clone(), since: now });
+        let identity = self.basis.iter().map(|basis| RestsOn { basis: basis.clone(), since: now });
         let rests_on: Vec<_> = [key, principal].into_iter().chain(identity).collect();
         match reader.struck(&rests_on)? {
             None => Ok(()),
@@ -132,9 +132,9 @@ impl Rules {
             );
         }
         let who = Subject { proof: holder.proof, ..subject(&self.principals, principal) };
-        let identity = holder.certified.as_ref().map(|held| held.certificate.identity());
+        let basis = holder.certified.as_ref().map(|held| held.certificate.identity());
         let (principal, key) = (principal.clone(), key.clone());
-        Ok(Identity { principal, key, who, certified: holder.certified, identity })
+        Ok(Identity { principal, key, who, certified: holder.certified, basis })
     }
 
     /// Everything that a principal could prove its identity with now, to tell what it could do then: its keys that count, and its
@@ -152,7 +152,7 @@ impl Rules {
                 key: NOBODYS.parse().ok()?,
                 who: Subject { proof: issuer.accepts.proof(), ..subject(&self.principals, principal) },
                 certified: None,
-                identity: Some(Basis::identity(&principal.name, &issuer.url, &identity.claims)),
+                basis: Some(Basis::identity(&principal.name, &issuer.url, &identity.claims)),
             })
         });
         keys.chain(identities)
