@@ -16,8 +16,15 @@ use std::time::{Duration, Instant};
 use common::issuer::{Issuer, encode};
 use common::server::{Server, problem};
 use common::{Ran, SECRET, World};
+use jiff::SignedDuration;
 use remit_client::{Client, ClientError, ToSign};
+use remit_gate::Scope;
+use remit_journal::ActionRef;
+use remit_lifecycle::{
+    ActionSelector, Home, RequestOptions, StandingScope, certify, prepare_standing_request, submit_request,
+};
 use remit_trust::dsse::Envelope;
+use remit_trust::issuers::Proof;
 use remit_trust::{Digest, SecretText, Signer, SigningKey};
 use ring::hmac;
 use serde_json::{Value, json};
@@ -70,7 +77,7 @@ fn refused(server: &Server, token: &str) -> String {
 
 #[test]
 fn a_token_is_worth_a_key_once_and_every_other_is_worth_nothing() {
-    let (issuer, other) = (Issuer::new(), Issuer::new());
+    let (issuer, other) = (Issuer::new(), Issuer::other());
     let world = World::empty();
     with(&world, &(rules(&issuer, "github", "") + &software("ci", SHOP)));
     let server = Server::of(&world);
@@ -243,8 +250,8 @@ fn each_platform_says_in_its_own_claims_whose_a_token_is() {
 
     // Any other issuer, with another kind of key; `nbf` need not be there, and must be right if it is.
     change(&world, &(rules("oidc", "") + &software("ci", "sub = 'build-7'\nadmin = true")));
-    assert_eq!(exchange(&server, &issuer.token(&issuer.other())).unwrap(), "ci");
-    let mut claims = issuer.other();
+    assert_eq!(exchange(&server, &issuer.token(&issuer.build())).unwrap(), "ci");
+    let mut claims = issuer.build();
     claims["nbf"] = json!("soon");
     assert!(refused(&server, &issuer.token(&claims)).contains("`nbf` is no whole number"));
     claims["admin"] = json!("true");
@@ -253,7 +260,7 @@ fn each_platform_says_in_its_own_claims_whose_a_token_is() {
     // A bearer token is not exchanged for a key.
     change(&world, &(rules("oidc", "accepts = 'bearer'") + &software("ci", "sub = 'build-7'")));
     assert!(
-        refused(&server, &issuer.token(&issuer.other())).contains("by no issuer whose tokens are taken so")
+        refused(&server, &issuer.token(&issuer.build())).contains("by no issuer whose tokens are taken so")
     );
 }
 
@@ -453,4 +460,96 @@ fn a_job_repairs_what_somebody_else_than_its_operator_approved() {
         .says("there is no ID token: REMIT_ID_TOKEN");
     let fresh = issuer.token(&issuer.github());
     in_job(&world, &fresh, &["requests", "--context", "prod"]).exits(0);
+}
+
+/// In a job of GitHub Actions the runner is asked for the token. It goes to no server with another journal than was named.
+#[test]
+fn github_is_asked_for_a_token_with_the_audience() {
+    let issuer = Issuer::new();
+    let world = World::empty();
+    with(&world, &(rules(&issuer, "github", "") + &software("ci", SHOP)));
+    let server = Server::of(&world);
+    let key = fs::read_to_string(world.home().join("log.pub")).unwrap();
+    let add =
+        ["context", "add", "prod", &*server.url, "--id-token", "github", "--audience", "remit", "--log-key"];
+    let other = format!("{}x", key.trim());
+    in_job(&world, "", &[&add[..], &[&other]].concat()).exits(3).says("another journal");
+    in_job(&world, "", &[&add[..], &[key.trim()]].concat()).exits(0);
+    let requests = ["requests", "--context", "prod"];
+    in_job(&world, "", &requests).exits(2).says("permissions: id-token: write");
+    let asked = || {
+        let mut command = world.command(&requests);
+        command.env_remove("REMIT_HOME").env_remove("REMIT_KEY").env("HOME", "/nonexistent");
+        command.env("XDG_CONFIG_HOME", world.path("job.config"));
+        command.env("ACTIONS_ID_TOKEN_REQUEST_URL", format!("{}/token?api-version=2.0", issuer.url));
+        command.env("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "the runner's");
+        common::finish(command, "")
+    };
+    let answer = |status, body: &str| {
+        issuer.answer("/token?api-version=2.0&audience=remit", (status, String::new(), body.to_owned()));
+    };
+    answer(403, "");
+    asked().exits(1).says("GitHub answers with the status 403");
+    answer(200, r#"{"valu": "secret-part"}"#);
+    let told = asked().exits(1).says("GitHub's answer has no token");
+    assert!(!told.err.contains("secret-part"), "{}", told.err);
+    answer(200, &json!({"count": 1, "value": issuer.token(&issuer.github())}).to_string());
+    asked().exits(0);
+}
+
+/// What a server does for a client that has a bearer token only: it holds the key itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bearer_token_is_enough_to_ask_and_not_to_start() {
+    let issuer = Issuer::new();
+    let world = World::empty();
+    world.policies(include_str!("../host/policy/default/default.cedar"));
+    with(&world, &(rules(&issuer, "oidc", "accepts = 'bearer'") + &software("ci", "sub = 'build-7'")));
+    let host = Home::at(&world.home()).open().unwrap();
+    let token = |typ: &str, exp: i64| {
+        let mut claims = issuer.build();
+        claims["exp"] = exp.into();
+        issuer.token_of(&json!({"typ": typ, "alg": "RS256", "kid": "one"}), &claims)
+    };
+    let now = jiff::Timestamp::now().as_second();
+    let good = token("at+jwt", now + 120);
+    let (one, two) = (SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
+    // It is sent with each call, so that it is worth a key again; no key is worth two.
+    let certificate = certify(&host, &good, &one.verifying_key()).await.unwrap();
+    assert_eq!((&*certificate.principal, certificate.proof), ("ci", Proof::Token));
+    assert_eq!(certificate.until.as_second(), now + 120, "no longer than the token");
+    certify(&host, &good, &two.verifying_key()).await.unwrap();
+    let told = certify(&host, &good, &one.verifying_key()).await.unwrap_err().to_string();
+    assert!(told.contains("the key is somebody's already"), "{told}");
+    for bad in [token("JWT", now - 1), token("logout+jwt", now + 120)] {
+        certify(&host, &bad, &SigningKey::generate().unwrap().verifying_key()).await.unwrap_err();
+    }
+
+    let action = ActionRef { digest: Digest::of(b"it"), name: "it".to_owned(), version: "1.0.0".to_owned() };
+    let standing = StandingScope {
+        action: ActionSelector::Digest(action),
+        hours: Vec::new(),
+        runs_per_hour: 1,
+        changes_per_hour: 1,
+    };
+    let scope = "[[allow]]\ncapability = \"remit:secrets/rotate\"\nresources = [\"secret:prod/db\"]\n";
+    let options = RequestOptions {
+        reason: "leaked".to_owned(),
+        incident: None,
+        ttl: SignedDuration::from_hours(1),
+        uses: None,
+        triggers: Vec::new(),
+        break_glass: false,
+    };
+    let scope = Scope::parse(scope, "scope.toml").unwrap();
+    let asked = prepare_standing_request(&host, &one.verifying_key().id(), standing, scope, options).unwrap();
+    let asked = submit_request(&host, &asked.sign(&one).unwrap()).await.unwrap();
+    assert_eq!(asked.proof, Proof::Token);
+    let id = asked.request.id.to_string();
+    let shown = world.remit(&["request", "show", &id]).exits(0).out;
+    assert!(shown.contains("ci (service, by a bearer token): leaked"), "{shown}");
+    for person in ["alice", "bob"] {
+        world.remit(&["approve", &id, "--key", &format!("{person}.key")]).exits(0);
+    }
+    let explained = world.remit(&["policy", "explain", &id]).exits(0).out;
+    assert!(explained.contains("start   ci: no: ci may not start this: no policy allows it"), "{explained}");
 }

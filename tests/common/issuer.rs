@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 
 use base64::Engine as _;
@@ -31,8 +31,26 @@ pub fn encode(bytes: impl AsRef<[u8]>) -> String {
 const JWKS: &str = "/keys";
 const DISCOVERY: &str = "/.well-known/openid-configuration";
 
+fn make_key() -> Vec<u8> {
+    let made = Command::new("openssl")
+        .args(["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-outform", "DER"])
+        .output()
+        .unwrap();
+    made.stdout
+}
+
 impl Issuer {
     pub fn new() -> Self {
+        static KEY: OnceLock<Vec<u8>> = OnceLock::new();
+        Self::with(KEY.get_or_init(make_key))
+    }
+
+    /// An issuer with a key of its own.
+    pub fn other() -> Self {
+        Self::with(&make_key())
+    }
+
+    fn with(key: &[u8]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let answers: Arc<Mutex<Vec<(&'static str, Answer)>>> = Arc::default();
@@ -43,13 +61,8 @@ impl Issuer {
                 let _ = answer(client, &told, &noted);
             }
         });
-        let made = Command::new("openssl")
-            .args(["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-outform", "DER"])
-            .output()
-            .unwrap();
         // Which of the two it is depends on the version of openssl.
-        let key =
-            RsaKeyPair::from_der(&made.stdout).or_else(|_| RsaKeyPair::from_pkcs8(&made.stdout)).unwrap();
+        let key = RsaKeyPair::from_der(key).or_else(|_| RsaKeyPair::from_pkcs8(key)).unwrap();
         let issuer = Self { url, key, answers, asked };
         issuer.publish(json!([issuer.jwk("one")]));
         let discovery = json!({"issuer": issuer.url, "jwks_uri": format!("{}{JWKS}", issuer.url)});
@@ -142,7 +155,7 @@ impl Issuer {
     }
 
     /// What any other issuer says.
-    pub fn other(&self) -> Value {
+    pub fn build(&self) -> Value {
         let mut claims = self.times();
         claims.as_object_mut().unwrap().remove("nbf");
         claims["sub"] = "build-7".into();

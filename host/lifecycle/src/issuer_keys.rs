@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use remit_trust::issuers::{Issuer, IssuerKeys, Token};
+use remit_trust::id_token::{IssuerKeys, Token};
+use remit_trust::issuers::Issuer;
 use tokio::sync::Mutex;
 use ureq::Agent;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use remit_journal::{Event, Reader, Record, RequestId, RunId, RunState};
 use remit_sandbox::Consumed;
 use remit_trust::Digest;
-use remit_trust::issuers::{Identity, Proof};
+use remit_trust::issuers::{Proof, TokenIdentity};
 use remit_trust::principals::{Principal, PrincipalKind, Principals};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -303,7 +303,7 @@ pub struct PrincipalView<'a> {
     /// The key's id; none for an identity.
     pub key: Option<String>,
     /// The issuer and the claims of an identity; none for a key.
-    pub identity: Option<&'a Identity>,
+    pub identity: Option<&'a TokenIdentity>,
     /// Whether it counts now.
     pub in_force: bool,
     /// From when on the key is valid; none for no limit.
@@ -345,7 +345,7 @@ impl<'a> PrincipalView<'a> {
     /// The id of the key, or the issuer and claims of the identity, in words.
     #[must_use]
     pub fn words(&self) -> String {
-        let claims = |identity: &Identity| {
+        let claims = |identity: &TokenIdentity| {
             let claims: Vec<String> =
                 identity.claims.iter().map(|(name, claim)| format!("{name} {claim}")).collect();
             format!("{}: {}", identity.issuer, claims.join(", "))

@@ -16,7 +16,6 @@ use tracing::Instrument as _;
 use crate::app::App;
 use crate::mcp;
 use crate::problem::{self, Problem};
-use crate::rate::{Cost, Peer, Toll};
 use crate::routes::{self, ROUTES, Route};
 use crate::traces;
 
@@ -42,16 +41,14 @@ pub(crate) fn service(app: &App) -> Router {
         .layer(from_fn_with_state(app.clone(), pass))
 }
 
-async fn pass(State(app): State<App>, mut request: Request, next: Next) -> Response {
+async fn pass(State(app): State<App>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let id = request_id(&request);
     let found = route_of(&request);
     let route = match path_of(&request) {
-        // What it costs is counted where its tools call.
         Some(mcp::PATH) => "mcp",
         _ => found.map_or("none", |route| route.id),
     };
-    insert_toll(&mut request, found);
     let parent = request.headers().get(traces::PARENT).and_then(|parent| parent.to_str().ok());
     let name = id.to_str().unwrap_or_default().to_owned();
     // Of the highest level, so that whatever is logged of a call has its name.
@@ -109,18 +106,6 @@ fn route_of(request: &Request) -> Option<&'static Route> {
 
 fn path_of(request: &Request) -> Option<&str> {
     request.extensions().get::<MatchedPath>().map(MatchedPath::as_str)
-}
-
-fn insert_toll(request: &mut Request, route: Option<&Route>) {
-    let peer = request.extensions().get::<Peer>().copied();
-    request.extensions_mut().insert(Toll::new(route.map_or(Cost::Free, |route| route.cost), peer));
-}
-
-/// What a call from within this process passes before its route: it costs as much as one from outside.
-pub(crate) async fn within(mut request: Request, next: Next) -> Response {
-    let found = route_of(&request);
-    insert_toll(&mut request, found);
-    next.run(request).await
 }
 
 /// Why a call is refused, whatever its route. A page of another site that a browser shows cannot call this server: not under a

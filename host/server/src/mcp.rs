@@ -5,15 +5,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{DefaultBodyLimit, FromRequestParts as _, Request, State};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderValue, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, StatusCode};
-use axum::middleware::from_fn;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
+use axum::{Extension, Router};
 use jiff::Timestamp;
 use remit_client::{ClientError, read_answer};
 use remit_lifecycle::{Document, KeyHolder, Prepared, certify};
@@ -27,7 +26,6 @@ use tower::ServiceExt as _;
 
 use crate::app::App;
 use crate::exchange::{JSON_ARRIVES, body};
-use crate::guard::within;
 use crate::problem::{Answer, Problem};
 use crate::rate::{Cost, Peer, Toll};
 use crate::routes;
@@ -65,8 +63,7 @@ impl Local {
     ) -> Answer<Self> {
         let at =
             At { log: app.host.rules()?.log.clone(), log_key: app.host.home.verifier()?.to_string(), url };
-        let router = routes::router(app.clone()).layer(from_fn(within));
-        Ok(Self { app, router, at, peer, by, signer })
+        Ok(Self { router: routes::router(app.clone()), app, at, peer, by, signer })
     }
 
     fn signer(&self) -> Result<&KeyHolder, ClientError> {
@@ -130,7 +127,8 @@ pub(crate) fn router(app: &App) -> Router {
     let config = HttpConfig { hosts: app.hosts.clone(), origin: with_port(&app.url), largest: routes::JSON };
     let bearers = Bearers::default();
     let shared = Shared { app: app.clone(), table: Arc::new(Table::default()), config, bearers };
-    let route = post(serve).layer(DefaultBodyLimit::max(routes::JSON));
+    // What it costs is counted where its tools call.
+    let route = post(serve).layer(DefaultBodyLimit::max(routes::JSON)).layer(Extension(Cost::Free));
     Router::new().route(PATH, route).with_state(Arc::new(shared))
 }
 

@@ -1,5 +1,6 @@
 //! The one table of routes: what the router serves, what `OpenAPI` describes, and what is counted.
 
+use axum::Extension;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::Method;
@@ -144,7 +145,8 @@ impl Route {
 pub(crate) fn router(app: App) -> Router {
     let add = |router: Router<App>, route: &'static Route| {
         let Ok(filter) = MethodFilter::try_from(route.method.clone()) else { return router };
-        router.route(route.path, (route.serve)(filter).layer(DefaultBodyLimit::max(route.limit())))
+        let serve = (route.serve)(filter).layer(DefaultBodyLimit::max(route.limit()));
+        router.route(route.path, serve.layer(Extension(route.cost)))
     };
     ROUTES.iter().fold(Router::new(), add).with_state(app)
 }

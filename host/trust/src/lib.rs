@@ -7,6 +7,7 @@ pub mod blob;
 mod digest;
 pub mod dsse;
 mod error;
+pub mod id_token;
 pub mod issuers;
 pub mod jws;
 mod key_file;

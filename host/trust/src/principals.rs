@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use miette::Diagnostic;
 use serde::{Deserialize, Serialize};
 
-use crate::issuers::{Accepts, Identity, Issuer};
+use crate::issuers::{Accepts, Issuer, TokenIdentity};
 use crate::{Digest, KeyError, KeyId, VerifyingKey, canonical};
 
 /// The kind of a principal.
@@ -47,7 +47,7 @@ pub struct Principal {
     /// All its keys, including those that are not valid now.
     pub keys: Vec<PrincipalKey>,
     /// The tokens that prove its identity. Only software has any: whoever can have a platform issue a token acts as it.
-    pub identities: Vec<Identity>,
+    pub identities: Vec<TokenIdentity>,
 }
 
 /// A key of a principal, and when it is valid.
@@ -139,7 +139,7 @@ struct Written {
     #[serde(default)]
     key: Vec<WrittenKey>,
     #[serde(default)]
-    identity: Vec<Identity>,
+    identity: Vec<TokenIdentity>,
 }
 
 #[derive(Deserialize)]
@@ -179,7 +179,7 @@ struct PrincipalMeaning<'a> {
     groups: &'a BTreeSet<String>,
     operator: &'a Option<String>,
     keys: Vec<KeyMeaning>,
-    identities: &'a [Identity],
+    identities: &'a [TokenIdentity],
 }
 
 type KeyMeaning = (String, Option<Timestamp>, Option<Timestamp>);
@@ -219,7 +219,7 @@ fn wrong_issuer(issuer: &Issuer, before: &[Issuer]) -> Option<String> {
 fn wrong_identities(
     name: &str,
     kind: PrincipalKind,
-    identities: &[Identity],
+    identities: &[TokenIdentity],
     issuers: &[Issuer],
 ) -> Option<String> {
     if kind == PrincipalKind::Human && !identities.is_empty() {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use remit_client::ClientError;
 use serde::Serialize;
 
 use super::common::{Done, usage};
@@ -40,6 +41,9 @@ pub(crate) struct Add {
     /// it is named.
     #[arg(long, requires = "id_token")]
     audience: Option<String>,
+    /// The key of its journal, if you were given it: a server with another one is not added.
+    #[arg(long, value_name = "KEY")]
+    log_key: Option<String>,
     /// Certificates in PEM that are trusted in place of the public ones.
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
@@ -73,7 +77,7 @@ impl Context {
     pub(crate) fn run(self) -> Done {
         let mut contexts = Contexts::load()?;
         match self {
-            Self::Add(Add { name, url, key, id_token, audience, ca_file, json }) => {
+            Self::Add(Add { name, url, key, id_token, audience, log_key, ca_file, json }) => {
                 // With a token, a key that is in REMIT_KEY for other commands is none of this context.
                 let key = key.filter(|_| id_token.is_none());
                 let letters = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
@@ -91,9 +95,14 @@ impl Context {
                     Some(Source::File(file)) => Some(Source::File(whole(file)?)),
                     other => other,
                 };
+                let expected = log_key.map(|text| text.trim().to_owned());
                 let (log, log_key) = (String::new(), String::new());
                 let mut context = Entry { url, key, id_token, audience, ca_file, log, log_key };
                 let server = Server::connect(context.clone())?;
+                if let Some(expected) = expected.filter(|expected| *expected != server.about().log_key) {
+                    let found = server.about().log_key.clone();
+                    return Err(Box::new(ClientError::OtherHome { url: context.url, found, expected }));
+                }
                 server.about().log.clone_into(&mut context.log);
                 server.about().log_key.clone_into(&mut context.log_key);
                 contexts.0.insert(name.clone(), context.clone());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use remit_journal::{About, Certificate, Certified, LedgerEvent, Reader};
 use remit_tlog::NoteVerifier;
-use remit_trust::issuers::{Accepts, Identity, Issuer, Proof};
+use remit_trust::issuers::{Accepts, Issuer, Proof, TokenIdentity};
 use remit_trust::principals::Principal;
 use remit_trust::{KeyId, VerifyingKey};
 use serde_json::{Map, Value};
@@ -88,7 +88,7 @@ impl Rules {
         let claims: Map<String, Value> =
             certificate.claims.iter().map(|(name, value)| (name.clone(), claim(value))).collect();
         self.principals.issuer(&certificate.issuer, accepts).is_some_and(|issuer| {
-            let by = |identity: &&Identity| identity.issuer == issuer.name;
+            let by = |identity: &&TokenIdentity| identity.issuer == issuer.name;
             principal.identities.iter().filter(by).any(|identity| identity.matches(&claims))
         })
     }
@@ -98,9 +98,9 @@ impl Rules {
         &self,
         issuer: &Issuer,
         claims: &Map<String, Value>,
-    ) -> Result<Option<(&Principal, &Identity)>, String> {
+    ) -> Result<Option<(&Principal, &TokenIdentity)>, String> {
         let mut all = self.principals.iter().flat_map(|principal| {
-            let by = |identity: &&Identity| identity.issuer == issuer.name && identity.matches(claims);
+            let by = |identity: &&TokenIdentity| identity.issuer == issuer.name && identity.matches(claims);
             principal.identities.iter().filter(by).map(move |identity| (principal, identity))
         });
         let Some(first) = all.next() else { return Ok(None) };
@@ -121,3 +121,7 @@ fn check(certified: Certified, seq: u64, log: &NoteVerifier) -> Option<OnRecord>
     let key = VerifyingKey::from_text(&certificate.key, "a certified key").ok()?;
     is_signed.then_some(OnRecord { certificate, key, seq })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests;

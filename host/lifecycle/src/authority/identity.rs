@@ -23,6 +23,8 @@ pub struct Identity {
     who: Subject,
     /// The certificate of the key; none for one that `principals.toml` names.
     certified: Option<Arc<OnRecord>>,
+    /// What ends if the identity is revoked by which the key was certified; none for one that `principals.toml` names.
+    basis: Option<Basis>,
 }
 
 impl Identity {
@@ -52,8 +54,7 @@ impl Identity {
         let since = self.certified.as_ref().map_or(now, |held| held.seq);
         let key = RestsOn { basis: Basis::Key(self.key.to_string()), since: now };
         let principal = RestsOn { basis: Basis::Principal(self.name().to_owned()), since };
-        let identity =
-            self.certified.iter().map(|held| RestsOn { basis: held.certificate.identity(), since: now });
+        let identity = self.basis.iter().map(|basis| RestsOn { basis: basis.clone(), since: now });
         let rests_on: Vec<_> = [key, principal].into_iter().chain(identity).collect();
         match reader.struck(&rests_on)? {
             None => Ok(()),
@@ -85,6 +86,9 @@ impl Identity {
         check_allowed(rules, &self.who(), action, request)
     }
 }
+
+/// The id of no key: no digest is all zeros.
+const NOBODYS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 impl Rules {
     /// Identifies the principal that holds a key, if the key is valid now.
@@ -128,7 +132,30 @@ impl Rules {
             );
         }
         let who = Subject { proof: holder.proof, ..subject(&self.principals, principal) };
-        Ok(Identity { principal: principal.clone(), key: key.clone(), who, certified: holder.certified })
+        let basis = holder.certified.as_ref().map(|held| held.certificate.identity());
+        let (principal, key) = (principal.clone(), key.clone());
+        Ok(Identity { principal, key, who, certified: holder.certified, basis })
+    }
+
+    /// Everything that a principal could prove its identity with now, to tell what it could do then: its keys that count, and its
+    /// identities, each with a key that nobody has.
+    pub(crate) fn possible<'a>(
+        &'a self,
+        reader: &'a Reader,
+        principal: &'a Principal,
+    ) -> impl Iterator<Item = Identity> + 'a {
+        let keys = principal.keys.iter().filter_map(|held| self.identify(reader, &held.key.id()).ok());
+        let identities = principal.identities.iter().filter_map(|identity| {
+            let issuer = self.principals.issuers().iter().find(|issuer| issuer.name == identity.issuer)?;
+            Some(Identity {
+                principal: principal.clone(),
+                key: NOBODYS.parse().ok()?,
+                who: Subject { proof: issuer.accepts.proof(), ..subject(&self.principals, principal) },
+                certified: None,
+                basis: Some(Basis::identity(&principal.name, &issuer.url, &identity.claims)),
+            })
+        });
+        keys.chain(identities)
     }
 }
 

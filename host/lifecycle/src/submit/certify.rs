@@ -4,7 +4,8 @@
 use jiff::{SignedDuration, Timestamp};
 use remit_journal::{About, Act, Certificate, Certified, LedgerEvent, Reader};
 use remit_trust::dsse::Envelope;
-use remit_trust::issuers::{Accepts, Identity, Issuer, Token, Verified};
+use remit_trust::id_token::{Token, Verified};
+use remit_trust::issuers::{Accepts, Issuer, TokenIdentity};
 use remit_trust::{Digest, VerifyingKey, canonical};
 use serde::{Deserialize, Serialize};
 
@@ -138,7 +139,7 @@ async fn issue(host: &Host, token: &str, key: &VerifyingKey, accepts: Accepts) -
 
 fn certificate(
     rules: &Rules,
-    (issuer, identity, verified): (&Issuer, &Identity, &Verified),
+    (issuer, identity, verified): (&Issuer, &TokenIdentity, &Verified),
     principal: String,
     (token, key): (&str, &VerifyingKey),
     from: Timestamp,

@@ -107,9 +107,7 @@ pub fn who_may_approve(reader: &Reader, rules: &Rules, state: &RequestState) -> 
     let decision = Decision { approve: true, reason: String::new(), expect: None };
     let mut names = Vec::new();
     for principal in rules.principals.iter() {
-        let mut identities =
-            principal.keys.iter().filter_map(|held| rules.identify(reader, &held.key.id()).ok());
-        if identities.any(|by| check(reader, rules, &by, state, &decision).is_ok()) {
+        if rules.possible(reader, principal).any(|by| check(reader, rules, &by, state, &decision).is_ok()) {
             names.push(principal.name.clone());
         }
     }

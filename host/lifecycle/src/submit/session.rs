@@ -66,7 +66,7 @@ impl Host {
     pub fn identify(&self, key: &KeyId) -> Result<Identity, Error> {
         blocking(|| {
             let reader = self.journal.reader()?;
-            let by = self.rules()?.identify(&*reader, key)?;
+            let by = self.rules()?.identify(&reader, key)?;
             by.stands(&reader)?;
             Ok(by)
         })
