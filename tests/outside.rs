@@ -1,5 +1,5 @@
-//! The server, judged by a program that knows nothing of it but its description: schemathesis calls every route with what
-//! fits the description and with what does not.
+//! The server, judged by programs that others wrote and that know nothing of it but its description: schemathesis calls every
+//! route with what fits the description and with what does not; clients of the Model Context Protocol use its tools.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod common;
@@ -41,6 +41,57 @@ fn schemathesis_finds_nothing() {
     // What was not signed changed nothing, and the server goes on.
     let status = world.remit(&["status", "--json"]).exits(0).json();
     assert!(status["frozen"].is_null());
+    assert!(server.stop());
+    world.audit_is_sound();
+}
+
+/// A server with an action, and an address before it at which every call is made with the bot's session.
+fn with_tools(world: &World) -> (Server, String) {
+    world.remit(&["install", "rotate-secret.wasm"]).exits(0);
+    let server = Server::of(world);
+    let bot = server.client(world, "bot");
+    let url = proxy::proving_each(&server.url, move |method, path| bot.prove(method, path).unwrap().to_vec());
+    (server, url)
+}
+
+#[track_caller]
+fn is_content(mut command: Command) {
+    let output = command.output().unwrap();
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    println!("{told}");
+    assert!(output.status.success(), "{told}\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The client of the protocol's own Python SDK, which holds every answer to the schema of its tool.
+#[test]
+fn a_client_of_others_uses_the_tools() {
+    let python = std::env::var("REMIT_MCP_CLIENT")
+        .expect("REMIT_MCP_CLIENT is not set: run the tests with `cargo xtask test`");
+    let world = World::new();
+    let (server, url) = with_tools(&world);
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/mcp_client.py");
+    let mut command = Command::new(python);
+    command.args([script, &format!("{url}/mcp"), env!("CARGO_BIN_EXE_remit")]);
+    command.arg(world.home()).arg(world.path("bot.key")).current_dir(world.dir.path());
+    is_content(command);
+    assert!(server.stop());
+    world.audit_is_sound();
+}
+
+/// The protocol's own suite. What it asks of tools, prompts and resources that only its example server has is in the list of
+/// expected failures, which has to be exactly what fails.
+#[test]
+#[ignore = "it needs Node and packages of npm: `cargo xtask mcp`"]
+fn the_protocol_s_own_suite_finds_nothing() {
+    let suite = std::env::var("REMIT_MCP_SUITE").expect("run it with `cargo xtask mcp`");
+    let node = std::env::var("REMIT_NODE").expect("run it with `cargo xtask mcp`");
+    let world = World::new();
+    let (server, url) = with_tools(&world);
+    let expected = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/mcp-expected-failures.yml");
+    let mut command = Command::new(node);
+    command.args([&suite, "server", "--url", &format!("{url}/mcp"), "--requirements", "2026-07-28"]);
+    command.args(["--expected-failures", expected]).current_dir(world.dir.path());
+    is_content(command);
     assert!(server.stop());
     world.audit_is_sound();
 }

@@ -149,6 +149,22 @@ pub fn proving(
     server: &str,
     prove: impl Fn(&str, &str) -> Vec<(&'static str, String)> + Send + Sync + 'static,
 ) -> String {
+    proving_if(server, false, prove)
+}
+
+/// The same for every call, whether or not it has [`SESSION`].
+pub fn proving_each(
+    server: &str,
+    prove: impl Fn(&str, &str) -> Vec<(&'static str, String)> + Send + Sync + 'static,
+) -> String {
+    proving_if(server, true, prove)
+}
+
+fn proving_if(
+    server: &str,
+    each: bool,
+    prove: impl Fn(&str, &str) -> Vec<(&'static str, String)> + Send + Sync + 'static,
+) -> String {
     let server = server.strip_prefix("http://").unwrap().to_owned();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -156,7 +172,7 @@ pub fn proving(
     thread::spawn(move || {
         for client in listener.incoming().flatten() {
             let (server, prove) = (server.clone(), std::sync::Arc::clone(&prove));
-            thread::spawn(move || forward_proving(client, &server, &*prove));
+            thread::spawn(move || forward_proving(client, &server, each, &*prove));
         }
     });
     address
@@ -165,8 +181,10 @@ pub fn proving(
 fn forward_proving(
     mut client: TcpStream,
     server: &str,
+    each: bool,
     prove: &dyn Fn(&str, &str) -> Vec<(&'static str, String)>,
 ) {
+    let own = client.local_addr().unwrap().to_string();
     let (mut read, mut more) = (Vec::new(), [0; 16 * 1024]);
     let head = loop {
         if let Some(end) = read.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -182,13 +200,16 @@ fn forward_proving(
     let first = lines.next().unwrap_or_default();
     let mut words = first.split(' ');
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let ours = ["host:", "connection:"];
     let (session, kept): (Vec<_>, Vec<_>) = lines
-        .filter(|line| !ours.iter().any(|name| line.to_ascii_lowercase().starts_with(name)))
+        .filter(|line| !line.to_ascii_lowercase().starts_with("connection:"))
         .partition(|line| line.eq_ignore_ascii_case(SESSION));
-    let mut call = vec![first.to_owned(), format!("host: {server}"), "connection: close".to_owned()];
-    call.extend(kept.into_iter().map(str::to_owned));
-    if !session.is_empty() {
+    let mut call = vec![first.to_owned(), "connection: close".to_owned()];
+    // It is called by its own name, and the server by its own; another name stays another one.
+    call.extend(kept.into_iter().map(|line| {
+        let is_name = ["host:", "origin:"].iter().any(|name| line.to_ascii_lowercase().starts_with(name));
+        if is_name { line.replace(&own, server) } else { line.to_owned() }
+    }));
+    if each || !session.is_empty() {
         call.extend(prove(method, path).into_iter().map(|(name, value)| format!("{name}: {value}")));
     }
     let Ok(mut upstream) = TcpStream::connect(server) else { return };

@@ -37,6 +37,8 @@ enum Task {
     Witness,
     /// Install the program that judges the server by its description, and print the path of `st`.
     Schemathesis,
+    /// Hold `/mcp` to the protocol's own suite, which npm has.
+    Mcp,
     /// Look for bytes that a parser does not survive, with a nightly compiler.
     Fuzz {
         /// Which parser, or `all`, one after the other.
@@ -80,6 +82,7 @@ fn perform(task: Task) -> Result<()> {
             println!("{}", servers::schemathesis()?.display());
             Ok(())
         }
+        Task::Mcp => test::mcp(),
         Task::Fuzz { target, seconds } => fuzz::run(&target, seconds),
         Task::Check => test::check(),
         Task::Test => test::run(),

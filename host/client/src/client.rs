@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use remit_lifecycle::{Document, Prepared};
 use remit_text::Address;
 use remit_trust::dsse::{Envelope, pae};
-use remit_trust::{Sign, Signer};
+use remit_trust::{KeyId, Sign, Signer};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -59,6 +60,16 @@ impl ToSign {
     /// The document as JSON.
     pub fn document(&self) -> Result<Value, ClientError> {
         serde_json::from_slice(&self.payload()?).map_err(|error| ClientError::Altered(error.to_string()))
+    }
+
+    /// The document, parsed, to be looked at and then signed by this key; an error if it is for another journal.
+    pub fn received<D: Document>(&self, by: &KeyId, log: &str) -> Result<Prepared<D>, ClientError> {
+        let prepared = Prepared::<D>::received(&self.payload_type, self.payload()?, by.clone())?;
+        if prepared.document.log() == log {
+            return Ok(prepared);
+        }
+        let other = prepared.document.log().escape_debug();
+        Err(ClientError::Altered(format!("it is for the journal {other}")))
     }
 
     /// The bytes that are signed.
@@ -207,6 +218,17 @@ impl Client {
         Ok(Envelope::sign(&prepared.payload_type, &prepared.payload()?, &self.signer)?)
     }
 
+    /// Signs a document that was received and looked at.
+    pub fn sign_received<D: Document>(&self, prepared: &Prepared<D>) -> Result<Envelope, ClientError> {
+        Ok(prepared.sign(&self.signer)?)
+    }
+
+    /// The id of the principal's key.
+    #[must_use]
+    pub fn key(&self) -> KeyId {
+        self.signer.verifying_key().id()
+    }
+
     fn proven<T: DeserializeOwned>(
         &self,
         method: &str,
@@ -310,11 +332,16 @@ fn call(agent: &Agent, method: &str, url: &str, headers: &[(&str, &str)], body: 
 fn answer<T: DeserializeOwned>(url: &str, raw: Raw) -> Result<T, ClientError> {
     let (status, text) =
         raw.map_err(|error| ClientError::Unreachable { url: url.to_owned(), why: error.to_string() })?;
+    read_answer(url, status, &text)
+}
+
+/// Reads what a server answered at `url`: what was asked for, or a problem.
+pub fn read_answer<T: DeserializeOwned>(url: &str, status: u16, text: &str) -> Result<T, ClientError> {
     let strange = |why: String| ClientError::NotRemit { url: url.to_owned(), why };
     if (200..300).contains(&status) {
-        return serde_json::from_str(&text).map_err(|error| strange(error.to_string()));
+        return serde_json::from_str(text).map_err(|error| strange(error.to_string()));
     }
-    match serde_json::from_str::<Problem>(&text) {
+    match serde_json::from_str::<Problem>(text) {
         Ok(problem) => Err(ClientError::Problem(Box::new(problem))),
         Err(_) => Err(strange(format!("it answered with the status {status}"))),
     }

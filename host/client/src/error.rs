@@ -51,6 +51,12 @@ pub enum ClientError {
     /// The server prepared something else than what it was asked for. It was not signed.
     #[error("the server prepared something else than it was asked for: {0}")]
     Altered(String),
+    /// A document cannot be read or signed.
+    #[error(transparent)]
+    Document(#[from] remit_lifecycle::Error),
+    /// Whoever calls has proven who they are in a way that lets them look only.
+    #[error("nothing can be signed here: this connection only reads")]
+    ReadsOnly,
     /// A platform gives no ID token.
     #[error("there is no ID token: {why}")]
     NoToken {
@@ -90,6 +96,8 @@ impl Diagnostic for ClientError {
         match self {
             Self::Problem(problem) => Some(Box::new(&problem.code)),
             Self::Key(error) => error.code(),
+            Self::Document(error) => error.code(),
+            Self::ReadsOnly => Some(Box::new("refused::reads_only")),
             Self::Address { .. } => Some(Box::new("usage::address")),
             Self::Unreachable { .. } => Some(Box::new("failed::unreachable")),
             Self::NotRemit { .. } => Some(Box::new("failed::answer")),
@@ -105,6 +113,10 @@ impl Diagnostic for ClientError {
         match self {
             Self::Problem(problem) => Some(Box::new(problem.help.as_ref()?)),
             Self::Key(error) => error.help(),
+            Self::Document(error) => error.help(),
+            Self::ReadsOnly => Some(Box::new(
+                "start `remit mcp` where your key is: it signs there; or come with a token of an issuer that the rules name",
+            )),
             Self::Address { .. } => Some(Box::new("give the URL of the server: https://HOST[:PORT]")),
             Self::Unreachable { .. } => Some(Box::new(
                 "look whether the server runs (`remit serve`), and whether its URL and certificate are right",

@@ -6,7 +6,11 @@ mod client;
 mod error;
 mod id_token;
 mod proof;
+mod story;
+mod wanted;
 
-pub use client::{About, Client, ToSign, agent};
-pub use error::ClientError;
+pub use client::{About, Client, ToSign, agent, read_answer};
+pub use error::{ClientError, Problem};
 pub use id_token::{CertifiedKey, github};
+pub use story::Story;
+pub use wanted::{WantedAuthority, WantedRequest, WantedStart, revokes};

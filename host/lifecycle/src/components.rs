@@ -102,6 +102,18 @@ impl Home {
         Ok(())
     }
 
+    /// The digests of the components that are kept here, in order.
+    pub fn kept_components(&self) -> Result<Vec<Digest>, Error> {
+        let entries = match remit_file::list(&self.components(), Kind::Kept) {
+            Err(error) if error.is_missing() => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let digest = |name: &str| name.strip_suffix(".wasm")?.replacen('-', ":", 1).parse().ok();
+        let mut kept: Vec<Digest> = entries.iter().filter_map(|entry| digest(&entry.name)).collect();
+        kept.sort_unstable_by_key(ToString::to_string);
+        Ok(kept)
+    }
+
     /// The cache of compiled components. Without it components are read and compiled again, which is slower but no reason
     /// to refuse a repair.
     pub(crate) fn open_cache(&self) -> Option<Cache> {

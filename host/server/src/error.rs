@@ -37,6 +37,13 @@ pub enum ServeError {
         /// What to do.
         help: &'static str,
     },
+    /// The client of the tools does not speak the protocol, or went away in the middle of it.
+    #[error("the tools could not be served: {0}")]
+    #[diagnostic(
+        code(failed::tools),
+        help("`remit mcp` is started by a client of the Model Context Protocol: docs/agents.md")
+    )]
+    Tools(String),
     /// The address cannot be listened at.
     #[error("{address} cannot be listened at: {why}")]
     #[diagnostic(

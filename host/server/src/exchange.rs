@@ -19,7 +19,7 @@ use crate::problem::{Answer, Problem};
 pub(crate) const NOTE: &str = "text/plain; charset=utf-8";
 
 /// How long a body in JSON may take to arrive.
-const JSON_ARRIVES: Duration = Duration::from_secs(20);
+pub(crate) const JSON_ARRIVES: Duration = Duration::from_secs(20);
 
 /// A body in JSON, as a type that knows all its fields.
 pub(crate) struct Json<T>(pub(crate) T);

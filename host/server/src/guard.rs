@@ -14,6 +14,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument as _;
 
 use crate::app::App;
+use crate::mcp;
 use crate::problem::{self, Problem};
 use crate::routes::{self, ROUTES, Route};
 use crate::traces;
@@ -26,6 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// All routes, behind the checks.
 pub(crate) fn service(app: &App) -> Router {
     routes::router(app.clone())
+        .merge(mcp::router(app))
         .fallback(|| async {
             Problem::new(StatusCode::NOT_FOUND, "usage::no_such_route", "there is no such route")
         })
@@ -43,7 +45,10 @@ async fn pass(State(app): State<App>, request: Request, next: Next) -> Response 
     let began = Instant::now();
     let id = request_id(&request);
     let found = route_of(&request);
-    let route = found.map_or("none", |route| route.id);
+    let route = match path_of(&request) {
+        Some(mcp::PATH) => "mcp",
+        _ => found.map_or("none", |route| route.id),
+    };
     let parent = request.headers().get(traces::PARENT).and_then(|parent| parent.to_str().ok());
     let name = id.to_str().unwrap_or_default().to_owned();
     // Of the highest level, so that whatever is logged of a call has its name.
@@ -95,8 +100,12 @@ fn request_id(request: &Request) -> HeaderValue {
 
 /// The route; it is named in logs and metrics by its id, never by what a client wrote.
 fn route_of(request: &Request) -> Option<&'static Route> {
-    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let path = path_of(request);
     ROUTES.iter().find(|route| Some(route.path) == path && route.method == request.method())
+}
+
+fn path_of(request: &Request) -> Option<&str> {
+    request.extensions().get::<MatchedPath>().map(MatchedPath::as_str)
 }
 
 /// Why a call is refused, whatever its route. A page of another site that a browser shows cannot call this server: not under a

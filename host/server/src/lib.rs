@@ -8,6 +8,7 @@ mod error;
 mod exchange;
 mod guard;
 mod listen;
+mod mcp;
 mod metrics;
 mod openapi;
 mod problem;
@@ -21,7 +22,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
-use remit_lifecycle::{Config, Home, Host, recover};
+use remit_lifecycle::{Config, Home, Host, KeyHolder, recover};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
@@ -98,21 +99,7 @@ impl Server {
         let (stopping, stopped) = watch::channel(false);
         let (records, grown) = watch::channel(0);
         let host = self.host;
-        let app = App::new(Shared {
-            host: host.clone(),
-            url: self.url,
-            hosts: self.hosts,
-            description: openapi::description(),
-            sessions: who::Sessions::default(),
-            metrics: self.metrics,
-            rates: self.rates,
-            records: grown,
-            reminded: AtomicI64::default(),
-            stopping: stopped.clone(),
-            heavy: Arc::new(Semaphore::new(HEAVY)),
-            uploads: Semaphore::new(UPLOADS),
-            streams: Arc::new(Semaphore::new(STREAMS)),
-        });
+        let app = app(host.clone(), (self.url, self.hosts), (self.rates, self.metrics), grown, stopped);
         let looks = tokio::spawn(work::look(host.clone(), records));
         let rounds = tokio::spawn(work::rounds(app.clone()));
         let service = guard::service(&app);
@@ -127,6 +114,55 @@ impl Server {
         tokio::task::block_in_place(traces::flush);
         Ok(())
     }
+}
+
+fn app(
+    host: Host,
+    (url, hosts): (String, Vec<String>),
+    (rates, metrics): (rate::Rates, metrics::Metrics),
+    records: watch::Receiver<u64>,
+    stopping: watch::Receiver<bool>,
+) -> App {
+    App::new(Shared {
+        host,
+        url,
+        hosts,
+        description: openapi::description(),
+        sessions: who::Sessions::default(),
+        metrics,
+        rates,
+        records,
+        reminded: AtomicI64::default(),
+        stopping,
+        heavy: Arc::new(Semaphore::new(HEAVY)),
+        uploads: Semaphore::new(UPLOADS),
+        streams: Arc::new(Semaphore::new(STREAMS)),
+    })
+}
+
+/// Serves the tools of the Model Context Protocol over standard input and output, in front of a home and without a server,
+/// to the principal whose key this is. Returns when the input is closed and every run has come to its end.
+pub async fn tools_at_home(home: &Home, by: KeyHolder) -> Result<(), ServeError> {
+    let config = home.load()?;
+    let host = home.open()?;
+    host.identify(by.key())?;
+    work::tell(&recover(&host).await?);
+    let (stopping, stopped) = watch::channel(false);
+    let (_records, grown) = watch::channel(0);
+    let url = config.server.url.map(|url| url.trim_end_matches('/').to_owned());
+    let counts = (rate::Rates::new(&config.server.rate)?, metrics::Metrics::default());
+    let names = (url.clone().unwrap_or_default(), Vec::new());
+    let app = app(host.clone(), names, counts, grown, stopped);
+    let rounds = tokio::spawn(work::rounds(app.clone()));
+    let key = by.key().clone();
+    let served = match mcp::Local::new(app, (url, None), key, Some(Arc::new(by))) {
+        Ok(local) => remit_mcp::stdio(local).await.map_err(ServeError::Tools),
+        Err(problem) => Err(ServeError::Tools(problem.to_string())),
+    };
+    stopping.send_replace(true);
+    let _ = rounds.await;
+    host.finish().await?;
+    served
 }
 
 /// The URL by which clients reach the server, without a slash at its end.

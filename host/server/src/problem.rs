@@ -126,6 +126,11 @@ impl Problem {
         self
     }
 
+    /// The error's code.
+    pub(crate) fn code(&self) -> &str {
+        &self.0.code
+    }
+
     pub(crate) fn usage(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "usage::body", detail)
     }
@@ -146,6 +151,12 @@ impl<E: Diagnostic> From<E> for Problem {
         let code = error.code().map_or_else(|| "failed::other".to_owned(), |code| code.to_string());
         let status = exact_status(&code).map_or_else(|| class.http_status(), |status| status.as_u16());
         Self::of(class, status, code, error.to_string(), error.help().map(|help| help.to_string()))
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.detail)
     }
 }
 

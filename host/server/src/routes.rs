@@ -14,7 +14,7 @@ use crate::exchange::NOTE;
 use crate::rate::Cost;
 
 /// The largest body of a route that takes JSON.
-const JSON: usize = 1024 * 1024;
+pub(crate) const JSON: usize = 1024 * 1024;
 /// The largest component.
 const COMPONENT: usize = 128 * 1024 * 1024;
 
@@ -94,6 +94,9 @@ use Holds::{Documented, Own, Raw};
 
 routes! {
     GET "/api/v1" "describe" Open Free, "Which home this is, and where."; answers 200 Own(shape::<home::About>); by home::about
+    GET "/.well-known/oauth-protected-resource" "protected_resource" Open Free, "Which resource this server is, and who issues tokens for it (RFC 9728)."; answers 200 Own(shape::<home::ProtectedResource>); by home::protected_resource
+    GET "/.well-known/oauth-protected-resource/mcp" "protected_resource_mcp" Open Free, "The same for /mcp."; answers 200 Own(shape::<home::ProtectedResource>); by home::protected_resource_mcp
+    GET "/requests/{request}" "about_request" Open Free, "What a person does to decide about a request: its `approval_url`. It tells nothing of the request."; answers 200 Raw("text/plain"); by home::about_request
     GET "/healthz" "health" Open Free, "Whether the server answers at all."; answers 200 Raw("text/plain"); by home::health
     GET "/readyz" "ready" Open Free, "Whether the journal can be written and the rules are in force."; answers 200 Raw("text/plain"); by home::ready
     GET "/metrics" "metrics" Open Free, "Counters in Prometheus' text format: how many, never which."; answers 200 Raw("application/openmetrics-text"); by home::metrics
@@ -105,6 +108,7 @@ routes! {
     POST "/api/v1/certificates" "certify_key" Signed Middle, "Exchanges an ID token of a platform for a certificate of a key that the client made up: for a few minutes, what the key signs is the principal's."; takes Own(shape::<sessions::Certify>); answers 201 Own(shape::<sessions::CertifiedKey>); by sessions::certify
     GET "/api/v1/status" "status" Session Light, "How the host stands. For people."; answers 200 Documented("commands/status"); by home::status
     GET "/api/v1/principals" "list_principals" Session Light, "The principals, a line for each key and identity."; answers 200 Documented("commands/principals"); by home::principals
+    GET "/api/v1/actions" "list_actions" Session Heavy, "The actions that are kept here, in the order of their digests."; query actions::Filter; answers 200 Own(shape::<actions::Page>); by actions::list
     PUT "/api/v1/actions/{digest}" "upload_action" Session Heavy, "Keeps an action that a trusted publisher signed; its signature is in the header Remit-Signature."; takes Raw("application/wasm"); answers 200 Own(shape::<actions::Kept>); by actions::upload
     GET "/api/v1/actions/{digest}" "inspect_action" Session Heavy, "What an action that is kept here could do, and who signed it."; answers 200 Documented("commands/inspect"); by actions::inspect
     GET "/api/v1/actions/{old}/diff/{new}" "diff_actions" Session Heavy, "What one action imports and the other does not."; answers 200 Documented("commands/inspect"); by actions::diff

@@ -13,6 +13,7 @@ mod install;
 mod journal;
 mod keys;
 mod listing;
+mod mcp;
 mod new;
 mod notify;
 mod plan;
@@ -90,6 +91,8 @@ pub(crate) enum Command {
     Policy(rules::Policy),
     /// Serve the home over HTTP: others prepare, sign and submit from their own machines.
     Serve(serve::Serve),
+    /// Give an agent its tools, over the Model Context Protocol.
+    Mcp(mcp::Mcp),
     /// Servers that commands can act through.
     #[command(subcommand)]
     Context(context::Context),
@@ -150,6 +153,7 @@ impl Command {
             Self::Freeze(command) => command.run(&place, true).await,
             Self::Unfreeze(command) => command.run(&place, false).await,
             Self::Review(command) => command.run(&place).await,
+            Self::Mcp(command) => command.run(&place).await,
             // These need neither.
             Self::Context(command) => command.run(),
             Self::New(command) => command.run(),

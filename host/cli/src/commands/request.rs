@@ -5,13 +5,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use jiff::{SignedDuration, Timestamp};
+use remit_client::{WantedAuthority, WantedRequest};
 use remit_file::{FileError, Kind};
-use remit_gate::Scope;
 use remit_lifecycle::{
     AccessKind, ActionSelector, Error, Home, Host, Hours, Power, RequestOptions, RequestState, RequestView,
     RequestedAuthority, StandingScope, prepare_run_request, prepare_standing_request, submit_request,
 };
-use remit_trust::Digest;
 use remit_trust::issuers::Proof;
 use serde_json::{Value, json};
 
@@ -235,8 +234,26 @@ impl Make {
             }
             server.upload(candidate)?;
         }
-        let is_it = |made: &remit_lifecycle::Request| match self.differs(made, given.as_ref(), scope.as_ref())
-        {
+        let wanted = WantedRequest {
+            asks: match &given {
+                Some((action, input)) => {
+                    WantedAuthority::Run { action: *action, input, without_plan: self.without_plan }
+                }
+                None => WantedAuthority::Standing {
+                    hours: &self.hours,
+                    runs_per_hour: self.runs_per_hour,
+                    changes_per_hour: self.changes_per_hour,
+                },
+            },
+            scope: scope.as_ref(),
+            reason: self.reason.as_deref().unwrap_or_default(),
+            incident: self.incident.as_deref(),
+            triggers: &self.triggers,
+            ttl: self.ttl,
+            uses: self.uses,
+            break_glass: self.break_glass,
+        };
+        let is_it = |made: &remit_lifecycle::Request| match wanted.differs(made) {
             // What was signed elsewhere was looked at there.
             Some(what) if !self.signing.is_submit() => {
                 Err(format!("in the request, {what} would be another"))
@@ -252,44 +269,6 @@ impl Make {
         };
         drop(note);
         self::show(&server.submit_about_request("/api/v1/requests", &signed)?, self.json)
-    }
-
-    /// What of a request is not as it was asked for; none if all of it is. The plan is the server's observation.
-    fn differs(
-        &self,
-        made: &remit_lifecycle::Request,
-        given: Option<&(Digest, Value)>,
-        scope: Option<&Scope>,
-    ) -> Option<&'static str> {
-        let is_same = match (&made.asks, given) {
-            (RequestedAuthority::Run { action, input, plan }, Some((digest, given))) => {
-                (action.digest, input) == (*digest, given) && plan.is_none() == self.without_plan
-            }
-            (RequestedAuthority::Standing(standing), None) => {
-                let budgets = (standing.runs_per_hour, standing.changes_per_hour);
-                standing.hours == self.hours && budgets == (self.runs_per_hour, self.changes_per_hour)
-            }
-            _ => false,
-        };
-        let is_scope = match (scope, made.plan()) {
-            (Some(scope), _) => made.scope == *scope,
-            (None, Some(plan)) => made.scope == plan.least_scope(),
-            (None, None) => false,
-        };
-        let own = [made.requester.clone()];
-        let triggers = if self.triggers.is_empty() { &own[..] } else { &self.triggers };
-        [
-            (is_same, "the action, its input or its hours"),
-            (is_scope, "the scope"),
-            (Some(&made.reason) == self.reason.as_ref(), "the reason"),
-            (made.incident == self.incident, "the incident"),
-            (made.triggers == triggers, "who may start it"),
-            (made.not_after.duration_since(made.not_before) == self.ttl, "how long it is valid"),
-            (self.standing || made.uses == Some(self.uses), "how many runs may start"),
-            (made.break_glass == self.break_glass, "whether it is break-glass"),
-        ]
-        .into_iter()
-        .find_map(|(is_same, what)| (!is_same).then_some(what))
     }
 
     fn options(&self) -> RequestOptions {

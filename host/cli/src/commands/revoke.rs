@@ -1,6 +1,7 @@
 //! `remit revoke`, `remit freeze`, `remit unfreeze` and `remit review`.
 
 use clap::{Args, Subcommand};
+use remit_client::revokes;
 use remit_journal::{Basis, Reader, RunId};
 use remit_lifecycle::{
     FrozenView, OrderKind as Order, ReviewedView, RevokedView, Rules, Target, prepare_freeze, prepare_review,
@@ -122,15 +123,7 @@ impl Revoke {
             }
             What::All(_) => ("all", "", json!("revoke-all"), Basis::All),
         };
-        let is_it = |what: &Order| match what {
-            // Of a principal, its keys and identities besides; and nothing else, whatever the server adds.
-            Order::Revoke(bases) => bases.split_first().is_some_and(|(first, others)| {
-                let are_keys =
-                    others.iter().all(|other| matches!(other.basis, Basis::Key(_) | Basis::Identity(_)));
-                first.basis == basis && (others.is_empty() || kind == "principal" && are_keys)
-            }),
-            _ => false,
-        };
+        let is_it = |what: &Order| revokes(what, &basis);
         let again = format!("remit revoke {} {name}", if kind == "action" { "action-digest" } else { kind });
         match order_at(server, options, again.trim_end(), wanted, is_it).await? {
             Some(stopping) => told(options, kind, name, &stopping),

@@ -1,6 +1,7 @@
 //! `remit run`.
 
 use clap::Args;
+use remit_client::WantedStart;
 use remit_gate::{Plan, Scope};
 use remit_journal::{RequestId, RunId, RunState};
 use remit_lifecycle::{
@@ -124,10 +125,9 @@ impl Run {
             body["action"] = action.to_string().into();
             body["input"] = given.clone();
         }
+        let wanted = WantedStart { id, request: view.digest, action, input: input.digest() };
         let is_it = |signed: &Trigger| {
-            let same = (signed.id, signed.request) == (id, view.digest)
-                && (signed.action, signed.input) == (action, input.digest())
-                && (self.signing.is_submit() || signed.reason == self.reason);
+            let same = wanted.is(signed) && (self.signing.is_submit() || signed.reason == self.reason);
             if same { Ok(()) } else { Err(format!("it starts something else than {id}")) }
         };
         let prepare = ("/api/v1/runs/prepare", &mut body);

@@ -23,7 +23,7 @@ pub(crate) struct Key {
 }
 
 impl Key {
-    fn file(&self) -> Done<&Path> {
+    pub(crate) fn file(&self) -> Done<&Path> {
         self.key.as_deref().ok_or_else(|| {
             usage(
                 "no key was given, so it is not known who acts".to_owned(),

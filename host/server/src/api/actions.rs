@@ -9,12 +9,13 @@ use remit_lifecycle::{DiffView, InspectView, install};
 use remit_sandbox::Inspection;
 use remit_trust::Digest;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::block_in_place;
 
+use super::requests::page_size;
 use crate::app::App;
-use crate::exchange::{body, is_of_type, json};
+use crate::exchange::{Params, body, is_of_type, json};
 use crate::problem::{Answer, Problem};
 use crate::who::Caller;
 
@@ -34,6 +35,65 @@ pub(crate) struct Kept {
     name: String,
     /// The version in its manifest.
     version: String,
+}
+
+/// Which actions are listed.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Filter {
+    /// Only those after this one: `next` of the page before.
+    #[schemars(with = "Option<String>")]
+    before: Option<Digest>,
+    /// At most so many.
+    #[schemars(range(min = 1, max = 200))]
+    limit: Option<u16>,
+}
+
+/// An action in a list.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "listed-action")]
+pub(crate) struct Listed {
+    #[serde(flatten)]
+    kept: Kept,
+    /// What it repairs, in its author's words; none if its manifest does not say.
+    summary: Option<String>,
+}
+
+/// A page of actions.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "page-of-actions")]
+pub(crate) struct Page {
+    /// The actions, in the order of their digests.
+    actions: Vec<Listed>,
+    /// For `before`, to get the next page; none after the last.
+    next: Option<String>,
+}
+
+pub(crate) async fn list(
+    State(app): State<App>,
+    _: Caller,
+    Params(asked): Params<Filter>,
+) -> Answer<Response> {
+    let size = page_size(asked.limit)?;
+    let _turn = heavy(&app).await?;
+    block_in_place(|| {
+        let mut kept = app.host.home.kept_components()?;
+        if let Some(before) = asked.before.map(|digest| digest.to_string()) {
+            kept.retain(|digest| digest.to_string() > before);
+        }
+        let more = kept.len() > size;
+        kept.truncate(size);
+        let next = kept.last().filter(|_| more).map(ToString::to_string);
+        let listed = |digest: Digest| {
+            let inspected = app.host.component(digest).and_then(|found| Ok(Inspection::of(&found)?));
+            let found = inspected
+                .inspect_err(|error| tracing::warn!(%digest, %error, "a kept component cannot be listed"))
+                .ok()?;
+            let kept = Kept { digest: digest.to_string(), name: found.name, version: found.version };
+            Some(Listed { kept, summary: found.manifest.map(|manifest| manifest.summary) })
+        };
+        json(StatusCode::OK, &Page { actions: kept.into_iter().filter_map(listed).collect(), next })
+    })
 }
 
 pub(crate) async fn upload(

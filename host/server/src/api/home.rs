@@ -1,9 +1,11 @@
 //! The home itself: which it is, how it stands.
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use remit_journal::RequestId;
 use remit_lifecycle::PrincipalView;
+use remit_trust::issuers::Accepts;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -34,6 +36,57 @@ pub(crate) async fn about(State(app): State<App>) -> Answer<Response> {
         version: env!("CARGO_PKG_VERSION"),
     };
     json(StatusCode::OK, &about)
+}
+
+/// A resource that tokens are for (RFC 9728).
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "protected-resource")]
+pub(crate) struct ProtectedResource {
+    /// The resource's URL, which tokens name as their audience.
+    resource: String,
+    /// The issuers whose tokens it takes.
+    authorization_servers: Vec<String>,
+    /// How a token is sent.
+    bearer_methods_supported: [&'static str; 1],
+    /// What it is, for people.
+    resource_name: &'static str,
+}
+
+fn resource(app: &App, path: &str) -> Answer<Response> {
+    let rules = app.host.rules()?;
+    let issuers = rules.principals.issuers().iter().filter(|issuer| issuer.accepts == Accepts::Bearer);
+    let issuers = issuers.map(|issuer| issuer.url.clone()).collect();
+    let resource = ProtectedResource {
+        resource: format!("{}{path}", app.url),
+        authorization_servers: issuers,
+        bearer_methods_supported: ["header"],
+        resource_name: "Remit",
+    };
+    json(StatusCode::OK, &resource)
+}
+
+pub(crate) async fn protected_resource(State(app): State<App>) -> Answer<Response> {
+    resource(&app, "")
+}
+
+pub(crate) async fn protected_resource_mcp(State(app): State<App>) -> Answer<Response> {
+    resource(&app, crate::mcp::PATH)
+}
+
+/// The page that an agent gives to a person. It lets nobody in, and does not tell whether there is such a request.
+pub(crate) async fn about_request(State(app): State<App>, Path(id): Path<String>) -> Answer<Response> {
+    let id: RequestId = id.parse()?;
+    let url = &app.url;
+    let text = format!(
+        "A decision is asked for, about {id}.\n\n\
+         Whoever decides signs with a key of their own:\n\n  \
+         remit request show {id} --context NAME\n  \
+         remit approve {id} --context NAME\n  \
+         remit deny {id} --reason TEXT --context NAME\n\n\
+         If you have no context for this server yet:\n\n  \
+         remit context add NAME {url} --key FILE\n"
+    );
+    Ok(text_as(StatusCode::OK, "text/plain; charset=utf-8", text))
 }
 
 pub(crate) async fn health() -> Response {
