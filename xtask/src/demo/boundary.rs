@@ -35,7 +35,8 @@ impl Server {
         let mut line = String::new();
         let out = server.child.stdout.take().context("`remit serve` has no output")?;
         BufReader::new(out).read_line(&mut line)?;
-        server.url = line.strip_prefix("serving").context("`remit serve` does not serve")?.trim().to_owned();
+        let url = line.strip_prefix("serving").context("`remit serve` does not serve")?;
+        url.trim().clone_into(&mut server.url);
         print!("{line}");
         Ok(server)
     }
