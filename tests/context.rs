@@ -69,6 +69,16 @@ fn a_repair_from_three_machines_is_the_same_commands() {
         let added = add(&world, name, &server.url).exits(0);
         assert!(added.out.contains("test.example/journal"), "{}", added.out);
     }
+    // What is sent could be read on its way, or the URL is none.
+    for (url, told) in [
+        ("http://remit.example", "http:// to another machine"),
+        ("http://127.0.0.1.evil.example", "http:// to another machine"),
+        ("https://bot:secret@remit.example", "a user or password in it"),
+        ("remit.example", "no scheme or no host"),
+        ("https://remit.example/api", "it has a path"),
+    ] {
+        add(&world, "bot", url).exits(2).says(told);
+    }
     let listed = as_user(&world, "bot", &["context", "list", "--json"]).exits(0).json();
     assert_eq!((&listed[0]["name"], &listed[0]["log"]), (&json!("prod"), &json!("test.example/journal")));
 
@@ -131,6 +141,39 @@ fn a_repair_from_three_machines_is_the_same_commands() {
     server.stop();
     at(&world, "alice", &["requests"]).exits(1).says("cannot be reached");
     as_user(&world, "alice", &["context", "remove", "prod"]).exits(0);
+}
+
+/// The exit code is the error's class, and what was taken back is told: here and from elsewhere.
+#[test]
+fn a_run_that_fails_ends_the_same_from_elsewhere() {
+    let world = World::new();
+    world.remit(&["secret", "put", "prod/other", "value", "--generate"]).exits(0);
+    let server = Server::of(&world);
+    for name in ["bot", "alice"] {
+        add(&world, name, &server.url).exits(0);
+    }
+    for (deed, head, code) in [
+        ("rotate-then-fail", "on_failure = \"revert\"", 1),
+        ("rotate-then-outside", "on_failure = \"revert\"", 3),
+        ("rotate-then-outside", "on_failure = \"hold\"", 5),
+        ("flood", "[limits]\nhost_calls = 5", 1),
+    ] {
+        world.write("scope.toml", common::scope(head, SECRET));
+        let input = format!(r#"{{"do":"{deed}","path":"{SECRET}","paths":["prod/other"]}}"#);
+        let ask = ["request", "misbehave.wasm", "--input", &input, "--without-plan", "--scope", "scope.toml"];
+        let ask = [&ask[..], &["--uses", "2", "--reason", "r", "--json"]].concat();
+        let id = at(&world, "bot", &ask).exits(0).json()["request"]["id"].as_str().unwrap().to_owned();
+        at(&world, "alice", &["approve", &id]).exits(0);
+        let there = at(&world, "bot", &["run", &id]).exits(code);
+        let here = world.remit(&["run", &id, "--key", "bot.key"]).exits(code);
+        let told = |ran: &Ran| {
+            let lines = ran.out.lines().filter(|line| !line.starts_with("used"));
+            let lines = lines.map(|line| line.split_once("  ").unwrap_or_default().1);
+            lines.map(|line| line.replace(|c: char| c.is_ascii_digit(), "N")).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&there), told(&here), "{deed}");
+        assert_eq!(there.out.contains("undo #"), head.contains("revert"), "{}", there.out);
+    }
 }
 
 #[test]

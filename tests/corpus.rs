@@ -147,7 +147,7 @@ macro_rules! targets {
 }
 
 targets! {
-    inspection admission manifest schema keys signature dsse ssh_signature dpop scope proof note records openbao policy config fixture
+    inspection admission manifest schema keys signature dsse ssh_signature dpop id_token scope proof note records openbao policy config fixture
 }
 
 /// Seeds that everybody refuses at once would lead a fuzzer nowhere.

@@ -193,6 +193,7 @@ impl House {
             consumed: to_raw_value(&meter.consumed(gate.used())).expect("JSON"),
             output: None,
             own_words: None,
+            code: None,
             due: remit_journal::Due::default(),
         };
         self.host.journal.commit(Record::now(run, ended)).await.expect("ended");

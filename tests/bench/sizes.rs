@@ -197,6 +197,7 @@ fn ended() -> Ended {
         consumed: RawValue::from_string(format!(r#"{{"host_calls":{CALLS}}}"#)).expect("JSON"),
         output: None,
         own_words: None,
+        code: None,
         due: remit_journal::Due::default(),
     }
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 pub mod bao;
+pub mod issuer;
 pub mod proxy;
 pub mod receiver;
 pub mod schema;

@@ -11,7 +11,7 @@ use remit_file::{Content, Kind};
 use remit_journal::{Record, RunId, RunSummary};
 use remit_lifecycle::{Document, Error, Explained, Home, Prepared, RequestView, RequestsView};
 use remit_sandbox::Candidate;
-use remit_trust::{KeyId, Signer};
+use remit_trust::{KeyId, Signer, SigningKey};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -19,6 +19,7 @@ use serde_json::value::RawValue;
 use tokio::task::block_in_place;
 
 use crate::commands::common::{Done, usage};
+use crate::id_token::{Kept, Source};
 
 /// Where a command acts.
 pub(crate) enum Place {
@@ -55,8 +56,15 @@ impl Place {
 pub(crate) struct Context {
     /// The server's URL.
     pub(crate) url: String,
-    /// The file of the principal's key; a public one, if the ssh-agent has the private one.
-    pub(crate) key: PathBuf,
+    /// The file of the principal's key; a public one, if the ssh-agent has the private one. None if an ID token proves who it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<PathBuf>,
+    /// Where an ID token comes from; none with a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) id_token: Option<Source>,
+    /// What GitHub is asked to make the token for; if it is not named, the server's URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) audience: Option<String>,
     /// Certificates in PEM that are trusted in place of the public ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ca_file: Option<PathBuf>,
@@ -118,15 +126,22 @@ impl Contexts {
                 "`remit context list` lists them, `remit context add` adds one",
             ));
         };
-        let server = Server::connect(context)?;
-        let About { log, log_key, .. } = server.client.about();
-        if (log, log_key) != (&server.context.log, &server.context.log_key) {
-            return Err(Box::new(ClientError::OtherHome {
-                url: server.context.url.clone(),
-                found: log.clone(),
-                expected: server.context.log.clone(),
-            }));
+        let Some(source) = &context.id_token else { return Server::connect(context)?.checked() };
+        let kept = Kept::of(&Self::file()?, name)?;
+        let (url, log) = (context.url.clone(), context.log.clone());
+        if kept.counts(&url, &log) {
+            return Server::connect_as(context, Signer::load(kept.path())?, kept.path().to_owned())?
+                .checked();
         }
+        let made = SigningKey::generate()?;
+        let (source, signer) =
+            (source.clone(), Signer::from(SigningKey::from_pem(&made.to_pem(), "a new key")?));
+        let audience = context.audience.clone().unwrap_or_else(|| url.clone());
+        // The token goes to the server that was added, with that journal.
+        let server = Server::connect_as(context, signer, kept.path().to_owned())?.checked()?;
+        let token = source.token(&audience)?;
+        let certified = block_in_place(|| server.client.certify(&token))?;
+        kept.keep(&made, &url, &log, certified.until)?;
         Ok(server)
     }
 }
@@ -168,30 +183,53 @@ impl fmt::Display for Query {
 pub(crate) struct Server {
     context: Context,
     client: Client,
+    /// The file of the key that signs.
+    key: PathBuf,
 }
 
 impl Server {
-    /// Asks the server which home it has.
+    /// Asks the server which home it has. Without a key, nothing more can be asked or done.
     pub(crate) fn connect(context: Context) -> Done<Self> {
+        let (signer, key) = match &context.key {
+            Some(key) => (Signer::load(key)?, key.clone()),
+            None => (Signer::from(SigningKey::generate()?), PathBuf::new()),
+        };
+        Self::connect_as(context, signer, key)
+    }
+
+    /// The same with a key, and its file.
+    fn connect_as(context: Context, signer: Signer, key: PathBuf) -> Done<Self> {
         let pem = match &context.ca_file {
             Some(file) => {
                 Some(remit_file::given(file, Kind::Certificates).map_err(Error::from)?.into_bytes())
             }
             None => None,
         };
-        let signer = Signer::load(&context.key)?;
         let client =
             block_in_place(|| Client::connect(remit_client::agent(pem.as_deref())?, &context.url, signer))?;
-        Ok(Self { context, client })
+        Ok(Self { context, client, key })
+    }
+
+    /// The server, if it has the journal that it had when the context was added.
+    fn checked(self) -> Done<Self> {
+        let About { log, log_key, .. } = self.client.about();
+        if (log, log_key) != (&self.context.log, &self.context.log_key) {
+            return Err(Box::new(ClientError::OtherHome {
+                url: self.context.url.clone(),
+                found: log.clone(),
+                expected: self.context.log.clone(),
+            }));
+        }
+        Ok(self)
     }
 
     pub(crate) fn about(&self) -> &About {
         self.client.about()
     }
 
-    /// The file of the key that the context names.
+    /// The file of the key that the context names, or that an ID token was exchanged for.
     pub(crate) fn key(&self) -> &Path {
-        &self.context.key
+        &self.key
     }
 
     /// Reads.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use remit_text::Address;
 use remit_trust::dsse::{Envelope, pae};
 use remit_trust::{Sign, Signer};
 use serde::de::DeserializeOwned;
@@ -114,7 +115,8 @@ pub struct Client {
 impl Client {
     /// Asks a server which home it has. `agent` says whom TLS trusts; `signer` is the principal's key.
     pub fn connect(agent: Agent, url: &str, signer: Signer) -> Result<Self, ClientError> {
-        let url = url.trim_end_matches('/').to_owned();
+        let url = Address::of_origin(url)
+            .map_err(|why| ClientError::Address { url: url.escape_debug().to_string(), why })?;
         let about: About = answer(&url, call(&agent, "GET", &format!("{url}/api/v1"), &[], None))?;
         Ok(Self { agent, url, about, signer, session_key: SessionKey::generate()?, token: Mutex::default() })
     }
@@ -123,6 +125,11 @@ impl Client {
     #[must_use]
     pub fn about(&self) -> &About {
         &self.about
+    }
+
+    /// The principal's key.
+    pub(crate) fn signer(&self) -> &Signer {
+        &self.signer
     }
 
     /// Reads.

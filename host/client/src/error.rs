@@ -9,6 +9,14 @@ pub enum ClientError {
     /// The server refused it or failed, and says why.
     #[error("{}", .0.detail)]
     Problem(Box<Problem>),
+    /// The server's address is none, or what is sent there could be read on its way.
+    #[error("`{url}` is no address of a server: {why}")]
+    Address {
+        /// The address.
+        url: String,
+        /// What is wrong with it.
+        why: remit_text::AddressError,
+    },
     /// The server cannot be reached.
     #[error("{url} cannot be reached: {why}")]
     Unreachable {
@@ -43,6 +51,12 @@ pub enum ClientError {
     /// The server prepared something else than what it was asked for. It was not signed.
     #[error("the server prepared something else than it was asked for: {0}")]
     Altered(String),
+    /// A platform gives no ID token.
+    #[error("there is no ID token: {why}")]
+    NoToken {
+        /// What the platform did.
+        why: String,
+    },
     /// The principal's key cannot be used.
     #[error(transparent)]
     Key(#[from] remit_trust::KeyError),
@@ -76,10 +90,12 @@ impl Diagnostic for ClientError {
         match self {
             Self::Problem(problem) => Some(Box::new(&problem.code)),
             Self::Key(error) => error.code(),
+            Self::Address { .. } => Some(Box::new("usage::address")),
             Self::Unreachable { .. } => Some(Box::new("failed::unreachable")),
             Self::NotRemit { .. } => Some(Box::new("failed::answer")),
             Self::Altered(_) => Some(Box::new("refused::altered")),
             Self::OtherHome { .. } => Some(Box::new("refused::other_home")),
+            Self::NoToken { .. } => Some(Box::new("failed::id_token")),
             Self::Certificates(_) => Some(Box::new("usage::certificates")),
             Self::Random | Self::Serialise(_) => Some(Box::new("failed::other")),
         }
@@ -89,6 +105,7 @@ impl Diagnostic for ClientError {
         match self {
             Self::Problem(problem) => Some(Box::new(problem.help.as_ref()?)),
             Self::Key(error) => error.help(),
+            Self::Address { .. } => Some(Box::new("give the URL of the server: https://HOST[:PORT]")),
             Self::Unreachable { .. } => Some(Box::new(
                 "look whether the server runs (`remit serve`), and whether its URL and certificate are right",
             )),
@@ -99,6 +116,9 @@ impl Diagnostic for ClientError {
             Self::OtherHome { .. } => Some(Box::new(
                 "nothing was sent; ask who keeps it why, compare the key with theirs, and add the context again",
             )),
+            Self::NoToken { .. } => {
+                Some(Box::new("look at what the job may do: it needs `permissions: id-token: write`"))
+            }
             Self::Certificates(_) => Some(Box::new("name a file of certificates in PEM")),
             Self::Random | Self::Serialise(_) => None,
         }

@@ -4,7 +4,9 @@
 
 mod client;
 mod error;
+mod id_token;
 mod proof;
 
 pub use client::{About, Client, ToSign, agent};
 pub use error::ClientError;
+pub use id_token::{CertifiedKey, github};

@@ -3,10 +3,13 @@
 //!
 //! Serialised, an act is `{"about": …, "at": …, "event": {KIND: BODY}}`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use jiff::Timestamp;
+use remit_trust::issuers::{Claim, Proof};
+use remit_trust::{Digest, KeyId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
@@ -20,13 +23,38 @@ pub enum About {
     Request(RequestId),
     /// This host as a whole.
     Host,
+    /// A key that the host certified.
+    Key(Hashed),
+    /// A token that was exchanged.
+    Token(Hashed),
 }
 
+/// The name of something that has a digest: the beginning of the digest, after a prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Hashed(Filed);
+
+const KEY: &str = "key-";
+const TOKEN: &str = "tok-";
+
 impl About {
+    /// The key with this id.
+    #[must_use]
+    pub fn key(id: &KeyId) -> Self {
+        Self::Key(Hashed(Filed::digest(KEY, &Digest::of(id.to_string().as_bytes()))))
+    }
+
+    /// The token with this name of its own (`jti`) by this issuer.
+    #[must_use]
+    pub fn token(issuer: &str, jti: &str) -> Self {
+        // No URL has a space in it.
+        Self::Token(Hashed(Filed::digest(TOKEN, &Digest::of(format!("{issuer} {jti}").as_bytes()))))
+    }
+
     pub(crate) fn filed(&self) -> Filed {
         match self {
             Self::Request(request) => request.filed(),
             Self::Host => Filed::word(HOST),
+            Self::Key(name) | Self::Token(name) => name.0,
         }
     }
 }
@@ -36,6 +64,7 @@ impl fmt::Display for About {
         match self {
             Self::Request(request) => request.fmt(f),
             Self::Host => f.pad(HOST),
+            Self::Key(name) | Self::Token(name) => f.pad(name.0.as_str()),
         }
     }
 }
@@ -54,6 +83,11 @@ impl<'de> Deserialize<'de> for About {
         let text = String::deserialize(from)?;
         if text == HOST {
             return Ok(Self::Host);
+        }
+        for (prefix, about) in [(KEY, Self::Key as fn(Hashed) -> Self), (TOKEN, Self::Token)] {
+            if let Some(name) = Filed::read(prefix, &text) {
+                return Ok(about(Hashed(name)));
+            }
         }
         text.parse().map(Self::Request).map_err(serde::de::Error::custom)
     }
@@ -89,6 +123,60 @@ pub struct SignedStatement {
     pub reason: String,
     /// The DSSE envelope, as it was signed.
     pub document: Box<RawValue>,
+}
+
+/// What the host found out about who holds a key: a short-lived certificate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Certificate {
+    /// The name of the journal that it is for.
+    pub log: String,
+    /// The public key, in PEM.
+    pub key: String,
+    /// The principal whose key it is.
+    pub principal: String,
+    /// How the principal proved to be the one.
+    pub proof: Proof,
+    /// The issuer of the token, as its `iss`.
+    pub issuer: String,
+    /// The claims of the token by which it is the principal's.
+    pub claims: BTreeMap<String, Claim>,
+    /// The digest of the token.
+    pub token: Digest,
+    /// From when on the key counts.
+    pub from: Timestamp,
+    /// Until when the key counts. What it signed before remains the principal's.
+    pub until: Timestamp,
+}
+
+impl Certificate {
+    /// The text that the host signs: two lines, of which the second is the certificate in canonical JSON (RFC 8785).
+    pub fn to_sign(&self) -> Result<String, serde_json::Error> {
+        let json = remit_trust::canonical(self)?;
+        // Canonical JSON is UTF-8, and has no line breaks.
+        Ok(format!("remit.certificate.v1\n{}\n", String::from_utf8_lossy(&json)))
+    }
+
+    /// What revoking the identity revokes.
+    #[must_use]
+    pub fn identity(&self) -> Basis {
+        Basis::identity(&self.principal, &self.issuer, &self.claims)
+    }
+
+    /// Whether the key counts at that time.
+    #[must_use]
+    pub fn covers(&self, at: Timestamp) -> bool {
+        (self.from..self.until).contains(&at)
+    }
+}
+
+/// A certificate that the host signed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Certified {
+    /// The certificate.
+    pub certificate: Certificate,
+    /// The signature by the log's key over [`Certificate::to_sign`], as in a signed note: `— NAME BASE64`.
+    pub signature: String,
 }
 
 /// What happened to authority.
@@ -131,6 +219,15 @@ pub enum LedgerEvent {
         /// The run that was reviewed.
         run: RunId,
     },
+    /// The host certified a key: what it signs until its end is a principal's.
+    Certified(Box<Certified>),
+    /// An ID token was exchanged for a key. It is worth none a second time.
+    Exchanged {
+        /// The issuer of the token.
+        issuer: String,
+        /// The digest of the token.
+        token: Digest,
+    },
     /// The host reminds of runs that were started without the usual policy, and that nobody has reviewed.
     ReviewDue {
         /// The runs.
@@ -164,6 +261,8 @@ impl LedgerEvent {
             Self::Frozen(_) => "frozen",
             Self::Unfrozen { .. } => "unfrozen",
             Self::Reviewed { .. } => "reviewed",
+            Self::Certified(_) => "certified",
+            Self::Exchanged { .. } => "exchanged",
             Self::ReviewDue { .. } => "review-due",
             Self::Notified { .. } => "notified",
         }
@@ -181,7 +280,11 @@ impl LedgerEvent {
             | Self::Unfrozen { statement, .. }
             | Self::Reviewed { statement, .. } => Some(statement),
             Self::Notified { statement, .. } => statement.as_ref(),
-            Self::Voided { .. } | Self::Expired | Self::ReviewDue { .. } => None,
+            Self::Voided { .. }
+            | Self::Expired
+            | Self::Certified(_)
+            | Self::Exchanged { .. }
+            | Self::ReviewDue { .. } => None,
         }
     }
 }
@@ -204,6 +307,8 @@ pub enum Basis {
     Principal(String),
     /// A key, by its id.
     Key(String),
+    /// An identity of a principal by the tokens of an issuer, by a digest in text.
+    Identity(String),
     /// An action, by its digest in text.
     Action(String),
     /// All authority that exists when it is revoked.
@@ -212,12 +317,23 @@ pub enum Basis {
     Thaw,
 }
 
+impl Basis {
+    /// The identity that a principal has by tokens of this issuer with these claims.
+    #[must_use]
+    pub fn identity(principal: &str, issuer: &str, claims: &BTreeMap<String, Claim>) -> Self {
+        // Names and URLs have no spaces. Claims always have a JSON form.
+        let claims = serde_json::to_string(claims).unwrap_or_default();
+        Self::Identity(Digest::of(format!("{principal} {issuer} {claims}").as_bytes()).to_string())
+    }
+}
+
 impl fmt::Display for Basis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Request(request) => write!(f, "request:{request}"),
             Self::Principal(name) => write!(f, "principal:{name}"),
             Self::Key(id) => write!(f, "key:{id}"),
+            Self::Identity(digest) => write!(f, "identity:{digest}"),
             Self::Action(digest) => write!(f, "action:{digest}"),
             Self::All => f.write_str("all"),
             Self::Thaw => f.write_str("thaw"),
@@ -230,7 +346,7 @@ impl FromStr for Basis {
     fn from_str(text: &str) -> Result<Self, String> {
         let unknown = || {
             format!(
-                "`{}` is not a basis of authority (request:, principal:, key:, action:, all or thaw)",
+                "`{}` is not a basis of authority (request:, principal:, key:, identity:, action:, all or thaw)",
                 text.escape_debug()
             )
         };
@@ -240,6 +356,7 @@ impl FromStr for Basis {
             Some(("request", name)) => name.parse().map(Self::Request).map_err(|_| unknown()),
             Some(("principal", name)) => Ok(Self::Principal(name.to_owned())),
             Some(("key", id)) => Ok(Self::Key(id.to_owned())),
+            Some(("identity", digest)) => Ok(Self::Identity(digest.to_owned())),
             Some(("action", digest)) => Ok(Self::Action(digest.to_owned())),
             _ => Err(unknown()),
         }
@@ -291,6 +408,9 @@ impl fmt::Display for Withdrawn {
             Basis::Principal(name) => write!(f, "the principal {name} was revoked ({})", self.why),
             Basis::Key(id) => {
                 write!(f, "the key {} was revoked ({})", id.get(..12).unwrap_or(id), self.why)
+            }
+            Basis::Identity(_) => {
+                write!(f, "the identity by which its token is the principal's was revoked ({})", self.why)
             }
             Basis::Action(digest) => write!(f, "the action {digest} was revoked ({})", self.why),
         }

@@ -1,9 +1,9 @@
 //! What an audit knows about authority: which requests were made, and what was revoked.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use remit_trust::Digest;
 use remit_trust::dsse::Envelope;
+use remit_trust::{Digest, VerifyingKey};
 use rusqlite::Connection;
 
 use crate::act::AuthorityChange;
@@ -15,6 +15,8 @@ pub(crate) struct Bases {
     requests: HashMap<RequestId, Digest>,
     /// For each basis, before which record number it gives no authority, and why.
     revoked: BTreeMap<Basis, (u64, String)>,
+    /// The keys and tokens that acts are about.
+    hashed: HashSet<About>,
     /// For each notifier, up to which record it delivered everything.
     notified: BTreeMap<String, u64>,
 }
@@ -37,6 +39,21 @@ impl Bases {
                 _ if !known => return wrong("is about a request that was never made"),
                 _ => {}
             }
+        }
+        let fits = match &act.event {
+            LedgerEvent::Certified(certified) => {
+                let id =
+                    VerifyingKey::from_text(&certified.certificate.key, "").map(|key| About::key(&key.id()));
+                id.is_ok_and(|about| about == act.about)
+            }
+            LedgerEvent::Exchanged { .. } => matches!(act.about, About::Token(_)),
+            _ => !matches!(act.about, About::Key(_) | About::Token(_)),
+        };
+        if !fits {
+            return wrong("is about something else than it says");
+        }
+        if matches!(act.about, About::Key(_) | About::Token(_)) && !self.hashed.insert(act.about) {
+            return wrong("certifies a key, or takes a token, a second time");
         }
         match act.change() {
             Some(AuthorityChange::Revokes(revocations, why)) => {

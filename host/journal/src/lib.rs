@@ -43,7 +43,9 @@ mod tree;
 mod watch;
 mod writer;
 
-pub use act::{About, Act, Basis, LedgerEvent, Revocation, SignedStatement, Withdrawn};
+pub use act::{
+    About, Act, Basis, Certificate, Certified, Hashed, LedgerEvent, Revocation, SignedStatement, Withdrawn,
+};
 pub use audit::Audit;
 pub use call::CallEvent;
 pub use error::{AuditError, JournalError, Poisoned, StartError};

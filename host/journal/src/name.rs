@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::thread::LocalKey;
 
+use remit_trust::Digest;
+
 /// The length of every prefix.
 const PREFIX: usize = 4;
 /// The length of a name: the prefix and the 26 characters of a ULID.
@@ -22,6 +24,23 @@ impl Filed {
         let mut text = [0; LENGTH];
         text[..length].copy_from_slice(&word.as_bytes()[..length]);
         Self { text, length }
+    }
+
+    /// A prefix and the beginning of a digest. Two digests with one name are nothing that anybody could make happen to others:
+    /// that takes about 2^104 tries.
+    pub(crate) fn digest(prefix: &str, digest: &Digest) -> Self {
+        let mut text = [0; LENGTH];
+        let name = format!("{prefix}{}", hex::encode(digest.as_bytes()));
+        text.copy_from_slice(&name.as_bytes()[..LENGTH]);
+        Self { text, length: LENGTH }
+    }
+
+    /// The name with this prefix and digits, if the text is one.
+    pub(crate) fn read(prefix: &str, text: &str) -> Option<Self> {
+        let digits = text.strip_prefix(prefix)?;
+        let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        let text = <[u8; LENGTH]>::try_from(text.as_bytes()).ok()?;
+        digits.bytes().all(digit).then_some(Self { text, length: LENGTH })
     }
 
     pub(crate) fn as_str(&self) -> &str {

@@ -564,6 +564,9 @@ pub struct Ended {
     pub state: RunState,
     /// The reason, in one sentence for a person.
     pub detail: String,
+    /// The code of the error that it ended with: `failed::limit`. None if it succeeded, or if the action was not running.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
     /// How much of each limit it used: a JSON object of numbers.
     pub consumed: Box<RawValue>,
     /// What the action returned; none if it did not return.

@@ -330,6 +330,7 @@ mod tests {
                 consumed: raw("{}"),
                 output: None,
                 own_words: None,
+                code: None,
                 due: crate::Due::default(),
             };
             self.follow(1, Event::Ended(ended));

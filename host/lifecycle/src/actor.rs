@@ -127,7 +127,7 @@ pub(crate) fn prepare_order(
 ) -> Result<Prepared<Order>, Error> {
     blocking(|| {
         let (rules, reader) = (host.rules()?, host.journal.reader()?);
-        let by = rules.identify(by)?;
+        let by = rules.identify(&reader, by)?;
         let request = run.map(|run| policy_request_of_run(&reader, &rules, run)).transpose()?.flatten();
         by.check_allowed(&rules, &reader, action, request.as_ref())?;
         Prepared::order(&rules, &by, what, reason)

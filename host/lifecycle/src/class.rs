@@ -24,7 +24,12 @@ impl Class {
     /// The class of any error of the host, by its code.
     #[must_use]
     pub fn of(error: &dyn Diagnostic) -> Self {
-        let code = error.code().map(|code| code.to_string()).unwrap_or_default();
+        Self::of_code(&error.code().map(|code| code.to_string()).unwrap_or_default())
+    }
+
+    /// The class of the errors with this code.
+    #[must_use]
+    pub fn of_code(code: &str) -> Self {
         match code.split("::").next() {
             Some("usage") => Self::Usage,
             Some("refused") => Self::Refused,

@@ -210,7 +210,7 @@ pub fn prepare_extend(
 ) -> Result<Prepared<Order>, Error> {
     let until = second(until);
     blocking(|| {
-        host.rules()?.identify(by)?.check_is_person("extend", run)?;
+        host.identify(by)?.check_is_person("extend", run)?;
         let _claim = claim(host, run)?;
         check_extendable(host, run, until)
     })?;

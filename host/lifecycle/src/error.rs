@@ -87,6 +87,19 @@ pub enum Error {
     #[error("{why}")]
     #[diagnostic(code(refused::identity), help("{help}"))]
     Identity { why: String, help: &'static str },
+    /// A token proves no identity here.
+    #[error("this token proves nobody's identity here: {why}")]
+    #[diagnostic(code(refused::token), help("{help}"))]
+    Token { why: String, help: &'static str },
+    /// The keys of an issuer of tokens cannot be had.
+    #[error("the keys of {issuer} cannot be had, so its tokens cannot be checked: {why}")]
+    #[diagnostic(
+        code(failed::issuer),
+        help(
+            "look whether this machine reaches the issuer, and what `url`, `jwks` and `ca` of the [[issuer]] in principals.toml say; then try again"
+        )
+    )]
+    Issuer { issuer: String, why: String },
     /// The policies do not allow it.
     #[error("{who} may not {what}: {why}")]
     #[diagnostic(

@@ -13,6 +13,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Mutex as Turns;
 use tokio_util::task::TaskTracker;
 
+use crate::issuer_keys::KeyCache;
 use crate::keyring::Keyring;
 use crate::setup::{Setup, Watched};
 use crate::time::Clock;
@@ -33,6 +34,10 @@ pub struct Host {
     pub(crate) starts: Arc<Turns<()>>,
     /// Held while this process puts a request on record.
     pub(crate) submissions: Arc<Turns<()>>,
+    /// Held while this process certifies a key.
+    pub(crate) certifications: Arc<Turns<()>>,
+    /// The public keys of the issuers of tokens.
+    pub(crate) issuer_keys: Arc<KeyCache>,
     /// Held while this process puts an order on record.
     pub(crate) orders: Arc<Turns<()>>,
     /// The requests whose plans this process observed in a rehearsal.
@@ -91,6 +96,8 @@ impl Home {
             sandbox: Arc::new(sandbox),
             starts: Arc::default(),
             submissions: Arc::default(),
+            certifications: Arc::default(),
+            issuer_keys: Arc::default(),
             orders: Arc::default(),
             observed: Arc::default(),
             watched: Arc::new(Watched::new(self)),

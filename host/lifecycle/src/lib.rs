@@ -20,6 +20,7 @@ mod host;
 mod init;
 mod input;
 mod inspect;
+mod issuer_keys;
 mod keyring;
 mod lists;
 mod local;
@@ -75,10 +76,11 @@ pub use run::{Finished, Started};
 pub use setup::Setup;
 pub use status::{Ends, Frozen, HostStatus, Open, frozen, status};
 pub use submit::{
-    ApprovalState, Decision, Explained, Needed, Ordered, Permission, RequestOptions, SignedBy, Start, Target,
-    accept_session, could, differences, explain, orders, prepare_decision, prepare_freeze, prepare_review,
-    prepare_revoke, prepare_run_request, prepare_session, prepare_standing_request, prepare_start, signed_by,
-    submit_decision, submit_order, submit_request, submit_request_once, submit_start, who_may_approve,
+    ApprovalState, Certifying, Decision, Explained, Needed, Ordered, Permission, RequestOptions, SignedBy,
+    Start, Target, accept_session, certify, certify_exchanged, could, differences, explain, orders,
+    prepare_decision, prepare_freeze, prepare_review, prepare_revoke, prepare_run_request, prepare_session,
+    prepare_standing_request, prepare_start, signed_by, submit_decision, submit_order, submit_request,
+    submit_request_once, submit_start, who_may_approve,
 };
 pub use time::{down_to, second};
 pub use timeline::{

@@ -308,7 +308,10 @@ fn event(
             let kind = if *reminder > 1 { "review-overdue" } else { "review-due" };
             (kind, crate::remind::words(runs, *reminder))
         }
-        LedgerEvent::Approved(_) | LedgerEvent::Notified { .. } => return Ok(None),
+        LedgerEvent::Approved(_)
+        | LedgerEvent::Notified { .. }
+        | LedgerEvent::Certified(_)
+        | LedgerEvent::Exchanged { .. } => return Ok(None),
     };
     Ok(notice(kind, act.at, summary))
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use jiff::Timestamp;
+use miette::Diagnostic as _;
 use remit_gate::{Allow, Facts, Fault, Gate, Limits, Pattern, Phase, Plan, Scope, Setup};
 use remit_journal::{ActionRef, Due, Ended, Mode, Record, RunId, RunState, Started};
 use remit_policy::PolicyAction;
@@ -141,7 +142,7 @@ pub async fn rehearse(
 ) -> Result<PlanFile, Error> {
     let (action, uncovered, scope, by) = blocking(|| {
         let rules = host.rules()?;
-        let by = rules.identify(by)?;
+        let by = rules.identify(&*host.journal.reader()?, by)?;
         let (action, uncovered) = match admit(host, candidate, input, scope.as_ref(), None) {
             Err(error @ Error::Admission(AdmissionError::NotGranted { .. })) => {
                 (admit(host, candidate, input, None, None)?, Some(error))
@@ -245,10 +246,18 @@ pub(crate) async fn play(
     };
     let own = OwnWords { detail: said.clone(), output: None }.sealed(&gate, run, &sealer)?;
     let answer = answer.map_err(|stop| withheld(&gate, run, stop.into()));
-    let detail = answer.as_ref().err().map_or(said, ToString::to_string);
-    end_with(host, run, (state, Due::default()), detail, &consumed, None, own).await?;
+    let told = match &answer {
+        Ok(_) => (said, None),
+        Err(error) => (error.to_string(), code(error)),
+    };
+    end_with(host, run, (state, Due::default()), told, &consumed, None, own).await?;
     answer?;
     Ok(PlanFile { run, at, action: reference(action), input: input.value()?, plan: gate.observed() })
+}
+
+/// The code of an error, as the journal keeps it.
+pub(crate) fn code(error: &Error) -> Option<String> {
+    error.code().map(|code| code.to_string())
 }
 
 /// Writes the state of a run whose action is not running: after a revert, a recovery or a resolution.
@@ -260,7 +269,7 @@ pub(crate) async fn end(
     detail: String,
     due: Due,
 ) -> Result<(), Error> {
-    end_with(host, run, (state, due), detail, &Consumed::default(), None, None).await
+    end_with(host, run, (state, due), (detail, None), &Consumed::default(), None, None).await
 }
 
 /// Writes the state of a run whose action has ended. `own_words` are the sealed words of an action that was given a secret
@@ -269,7 +278,7 @@ pub(crate) async fn end_with(
     host: &Host,
     run: RunId,
     (state, due): (RunState, Due),
-    detail: String,
+    (detail, code): (String, Option<String>),
     consumed: &Consumed,
     output: Option<serde_json::Value>,
     own_words: Option<Sealed>,
@@ -277,7 +286,7 @@ pub(crate) async fn end_with(
     let consumed = to_raw_value(consumed)?;
     Ok(host
         .journal
-        .commit(Record::now(run, Ended { state, detail, consumed, output, own_words, due }))
+        .commit(Record::now(run, Ended { state, detail, code, consumed, output, own_words, due }))
         .await?)
 }
 

@@ -45,6 +45,18 @@ pub struct Reverted {
 }
 
 impl Reverted {
+    /// What the records of a run say of it; none if nothing was undone.
+    pub(crate) fn of(records: &[(u64, Record)]) -> Result<Option<Self>, Error> {
+        let mut reverted = Self::default();
+        for change in changes(records)?.iter().rev() {
+            match &change.undo {
+                Some(result) => reverted.steps.push(step(change, result.clone())),
+                None => reverted.left.push(change.words()),
+            }
+        }
+        Ok(Some(reverted).filter(|reverted| !reverted.steps.is_empty()))
+    }
+
     /// The state that the run has after this revert.
     #[must_use]
     pub fn state(&self) -> RunState {

@@ -16,7 +16,7 @@ use crate::claim::Claim;
 use crate::contain::due_at_first;
 use crate::host::blocking;
 use crate::own_words::{OwnWords, withheld};
-use crate::plan::{admit, end_with, header, output};
+use crate::plan::{admit, code, end_with, header, output};
 use crate::recover::{conclude, in_doubt};
 use crate::revert::Reverted;
 use crate::turn::Turn;
@@ -174,18 +174,18 @@ impl Running {
             OwnWords { detail: detail.clone(), output: returned.clone() }.sealed(&gate, run, &sealer)?;
         let sealed = own.is_some();
         let output = returned.filter(|_| !sealed);
-        let (cause, detail) = match cause {
-            None => (None, detail),
+        let (cause, told) = match cause {
+            None => (None, (detail, None)),
             Some((cause, note)) => {
                 let cause = withheld(&gate, run, cause);
-                let detail = format!("{cause}{note}");
-                (Some(cause), detail)
+                let told = (format!("{cause}{note}"), code(&cause));
+                (Some(cause), told)
             }
         };
         // What stands for a while only: nothing does if nothing was changed.
         let due =
             if made(&gate)?.is_empty() { Due::default() } else { due_at_first(&scope, state, host.now()?) };
-        end_with(&host, run, (state, due), detail, &consumed, output.clone(), own).await?;
+        end_with(&host, run, (state, due), told, &consumed, output.clone(), own).await?;
         Ok(Finished { run, state, output, sealed, cause, reverted, consumed })
     }
 }

@@ -200,8 +200,11 @@ impl HostStatus {
             };
             let waits = lacks.is_some();
             let may_approve = if waits { who_may_approve(reader, rules, &state)? } else { Vec::new() };
-            let approvers: Vec<_> =
-                may_approve.iter().filter_map(|name| rules.principals.get(name)).map(subject).collect();
+            let approvers: Vec<_> = may_approve
+                .iter()
+                .filter_map(|name| rules.principals.get(name))
+                .map(|principal| subject(&rules.principals, principal))
+                .collect();
             let standing = match &state.request.asks {
                 RequestedAuthority::Standing(standing) => Some(standing),
                 RequestedAuthority::Run { .. } => None,

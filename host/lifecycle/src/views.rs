@@ -4,11 +4,13 @@ use jiff::Timestamp;
 use remit_journal::{Event, Reader, Record, RequestId, RunId, RunState};
 use remit_sandbox::Consumed;
 use remit_trust::Digest;
-use remit_trust::principals::{PrincipalKind, Principals};
+use remit_trust::issuers::{Proof, TokenIdentity};
+use remit_trust::principals::{Principal, PrincipalKind, Principals};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::notify::Delivery;
+use crate::plan::code;
 use crate::revert::{Reverted, Step};
 use crate::run::Finished;
 use crate::status::Frozen;
@@ -25,6 +27,10 @@ pub struct RequestView {
     pub request: Request,
     /// Whether the requester is a person or software; none if it is no principal any more.
     pub requester_kind: Option<PrincipalKind>,
+    /// How the requester proved to be the one.
+    pub proof: Proof,
+    /// The person who operates the requester, if it is software of somebody. That person's approval does not count.
+    pub operator: Option<String>,
     /// The resources that it would change, or those it would read if it changes none.
     pub target: Vec<String>,
     /// Every power that it would give.
@@ -97,6 +103,8 @@ impl RequestView {
         };
         Self {
             requester_kind: rules.principals.get(&state.request.requester).map(|principal| principal.kind),
+            proof: state.proof,
+            operator: rules.operator(&state.request.requester).map(ToOwned::to_owned),
             request: state.request.clone(),
             target: state.request.targets(),
             powers: state.request.powers(),
@@ -170,6 +178,8 @@ pub struct RunView {
     pub sealed: bool,
     /// Why the run did not succeed; none if it did.
     pub cause: Option<String>,
+    /// The code of the error that it ended with; none if it succeeded, or if the action was not running.
+    pub code: Option<String>,
     /// The changes that were undone; none if the run was not reverted.
     pub reverted: Option<Reverted>,
     /// How much of its limits the run used.
@@ -177,7 +187,7 @@ pub struct RunView {
 }
 
 impl RunView {
-    /// The result of a run that has ended, from its records; none if it has not. What was undone is in its story only.
+    /// The result of a run that has ended, from its records; none if it has not.
     #[must_use]
     pub fn of(run: RunId, records: &[(u64, Record)]) -> Option<Self> {
         let ended = records.iter().rev().find_map(|(_, record)| match &record.event {
@@ -190,7 +200,8 @@ impl RunView {
             output: ended.output.clone(),
             sealed: ended.own_words.is_some(),
             cause: (ended.state != RunState::Succeeded).then(|| ended.detail.clone()),
-            reverted: None,
+            code: ended.code.clone(),
+            reverted: Reverted::of(records).ok()?,
             consumed: serde_json::from_str(ended.consumed.get()).ok()?,
         })
     }
@@ -204,6 +215,7 @@ impl From<&Finished> for RunView {
             output: finished.output.clone(),
             sealed: finished.sealed,
             cause: finished.cause.as_ref().map(ToString::to_string),
+            code: finished.cause.as_ref().and_then(code),
             reverted: finished.reverted.clone(),
             consumed: finished.consumed,
         }
@@ -277,18 +289,22 @@ impl Delivery {
     }
 }
 
-/// A key of a principal.
+/// One of the ways in which a principal proves who it is: a key, or an identity by an issuer of tokens.
 #[derive(Debug, Serialize)]
 pub struct PrincipalView<'a> {
-    /// The name of the principal that has the key.
+    /// The name of the principal.
     pub name: &'a str,
     /// Whether the principal is a person or software.
     pub kind: PrincipalKind,
+    /// The person who operates the principal.
+    pub operator: Option<&'a str>,
     /// The names of the principal's groups.
     pub groups: Vec<&'a str>,
-    /// The key's id.
-    pub key: String,
-    /// Whether the key is valid now.
+    /// The key's id; none for an identity.
+    pub key: Option<String>,
+    /// The issuer and the claims of an identity; none for a key.
+    pub identity: Option<&'a TokenIdentity>,
+    /// Whether it counts now.
     pub in_force: bool,
     /// From when on the key is valid; none for no limit.
     pub from: Option<Timestamp>,
@@ -297,23 +313,44 @@ pub struct PrincipalView<'a> {
 }
 
 impl<'a> PrincipalView<'a> {
-    /// The view of every key of every principal.
+    /// The view of every key and identity of every principal.
     #[must_use]
     pub fn all(principals: &'a Principals) -> Vec<Self> {
         let now = Timestamp::now();
-        let keys = principals.iter().flat_map(|principal| {
-            principal.keys.iter().map(move |held| (principal, held, principals.in_force(&held.key.id(), now)))
-        });
-        let view = keys.map(|(principal, held, in_force)| Self {
+        let of = |principal: &'a Principal| Self {
             name: &principal.name,
             kind: principal.kind,
+            operator: principal.operator.as_deref(),
             groups: principal.groups.iter().map(String::as_str).collect(),
-            key: held.key.id().to_string(),
-            in_force,
-            from: held.from,
-            until: held.until,
+            key: None,
+            identity: None,
+            in_force: true,
+            from: None,
+            until: None,
+        };
+        let all = principals.iter().flat_map(|principal| {
+            let keys = principal.keys.iter().map(move |held| Self {
+                key: Some(held.key.id().to_string()),
+                in_force: principals.in_force(&held.key.id(), now),
+                from: held.from,
+                until: held.until,
+                ..of(principal)
+            });
+            let identity = move |identity| Self { identity: Some(identity), ..of(principal) };
+            keys.chain(principal.identities.iter().map(identity))
         });
-        view.collect()
+        all.collect()
+    }
+
+    /// The id of the key, or the issuer and claims of the identity, in words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let claims = |identity: &TokenIdentity| {
+            let claims: Vec<String> =
+                identity.claims.iter().map(|(name, claim)| format!("{name} {claim}")).collect();
+            format!("{}: {}", identity.issuer, claims.join(", "))
+        };
+        self.key.clone().or_else(|| self.identity.map(claims)).unwrap_or_default()
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use remit_text::Address;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use ureq::Agent;
@@ -99,21 +100,8 @@ async fn blocking(send: impl FnOnce() -> Result<(), String> + Send + 'static) ->
 /// Accepts HTTPS, and plain HTTP to this machine only: an event may tell of an intrusion. Returns the address and the part
 /// of it that may be shown.
 fn checked(config: &NotifyConfig, address: &str) -> Result<(String, String), NotifyError> {
-    let uri: ureq::http::Uri =
-        address.parse().map_err(|error| config.wrong(format!("`webhook` is not an address: {error}")))?;
-    let authority = uri.authority().map(ToString::to_string).unwrap_or_default();
-    if authority.contains('@') {
-        return Err(
-            config.wrong("`webhook` has a password in it; remove it, because the messages are signed")
-        );
-    }
-    let shown = format!("{}://{authority}", uri.scheme_str().unwrap_or_default());
-    let local = matches!(uri.host(), Some("127.0.0.1" | "localhost" | "[::1]"));
-    match uri.scheme_str() {
-        Some("https") => Ok((address.to_owned(), shown)),
-        Some("http") if local => Ok((address.to_owned(), shown)),
-        _ => Err(config.wrong("`webhook` must be https://, or http:// to this machine")),
-    }
+    let address = Address::parse(address).map_err(|why| config.wrong(format!("`webhook`: {why}")))?;
+    Ok((address.url(), address.origin().to_owned()))
 }
 
 fn secret(config: &NotifyConfig, home: &Path) -> Result<Secret, NotifyError> {

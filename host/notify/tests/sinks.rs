@@ -155,12 +155,15 @@ fn what_cannot_be_is_told_when_it_is_read() {
         ("name = \"x\"", "exactly one"),
         ("name = \"x\"\ncommand = [\"a\"]\nfile = \"b\"", "exactly one"),
         ("name = \"x\"\nwebhook = \"https://a.example\"", "needs `secret_file`"),
-        ("name = \"x\"\nwebhook = \"http://a.example\"\nsecret_file = \"secret\"", "must be https"),
+        (
+            "name = \"x\"\nwebhook = \"http://a.example\"\nsecret_file = \"secret\"",
+            "http:// to another machine",
+        ),
         ("name = \"x\"\nwebhook = \"https://a.example\"\nsecret_file = \"open\"", "can be read by others"),
         ("name = \"x\"\nwebhook = \"https://a.example\"\nsecret_file = \"absent\"", "absent"),
         ("name = \"\"\nfile = \"a\"", "no name"),
         ("name = \"x\"\nfile = \"a\"\non = [\"run-in-dubt\"]", "no events `run-in-dubt`"),
-        ("name = \"x\"\nwebhook = \"https://a:b@c.example\"\nsecret_file = \"secret\"", "has a password"),
+        ("name = \"x\"\nwebhook = \"https://a:b@c.example\"\nsecret_file = \"secret\"", "a user or password"),
     ] {
         let error = open(home.path(), text).unwrap_err();
         assert!(error.contains(says), "no `{says}` in {error}");

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use cedar_policy::Policy;
+use remit_trust::issuers::Proof;
 use serde_json::Value;
 
 use crate::request::KINDS;
@@ -93,23 +94,35 @@ pub(crate) fn unmet<'a>(needs: impl IntoIterator<Item = &'a Need>, all: &[Subjec
     unmet
 }
 
-/// A value that a policy compares with a principal's kind, although it is not a kind.
-pub(crate) fn no_kind(policy: &Policy) -> Option<String> {
+/// The attributes that are one of few words, each with its name in errors and its words.
+const WORDS: [(&str, &str, &[&str]); 3] = [
+    ("kind", "kind of principal", &KINDS),
+    ("proof", "proof of who somebody is", &Proof::NAMES),
+    ("requesterProof", "proof of who somebody is", &Proof::NAMES),
+];
+
+/// What is wrong with a value that a policy compares with such an attribute, and the value: nothing ever has it.
+pub(crate) fn no_word(policy: &Policy) -> Option<(String, String)> {
     fn values(node: &Value) -> impl Iterator<Item = &str> {
         let set = node.get("Set").and_then(Value::as_array).into_iter().flatten();
         std::iter::once(node).chain(set).filter_map(|node| node.get("Value")?.as_str())
     }
-    let is_kind = |side: &Value| side.pointer("/./attr").is_some_and(|attr| attr == "kind");
+    let of = |side: &Value| {
+        let attribute = side.pointer("/./attr")?.as_str()?.to_owned();
+        WORDS.iter().find(|(name, ..)| *name == attribute)
+    };
     let wrong = |node: &Value| {
         let (left, right) = (node.get("left")?, node.get("right")?);
-        let other = if is_kind(left) { right } else { Some(left).filter(|_| is_kind(right))? };
-        values(other).find(|word| !KINDS.contains(word)).map(ToOwned::to_owned)
+        let ((_, what, words), other) =
+            of(left).map(|of| (of, right)).or_else(|| Some((of(right)?, left)))?;
+        let word = values(other).find(|word| !words.contains(word))?;
+        Some((format!("`{}` is no {what} ({})", word.escape_debug(), words.join(", ")), word.to_owned()))
     };
     let json = policy.to_json().ok()?;
     let mut nodes = vec![&json];
     while let Some(node) = nodes.pop() {
-        if let Some(word) = wrong(node) {
-            return Some(word);
+        if let Some(found) = wrong(node) {
+            return Some(found);
         }
         match node {
             Value::Array(inside) => nodes.extend(inside),

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::str::FromStr as _;
 
 use cedar_policy::{
-    ActionConstraint, Authorizer, Context, Decision, Effect, Entities, EntityUid, Policy, PolicyId,
-    PolicySet, Request, Response, Schema, ValidationMode, Validator,
+    ActionConstraint, Authorizer, Decision, Effect, Entities, EntityUid, Policy, PolicyId, PolicySet,
+    Request, Response, Schema, ValidationMode, Validator,
 };
 use jiff::Timestamp;
 use miette::Diagnostic;
@@ -15,8 +15,7 @@ use remit_file::{Entry, Kind};
 use remit_trust::{Digest, canonical};
 
 use crate::people::{Named, Spot};
-use crate::request::KINDS;
-use crate::request::{context, entities};
+use crate::request::{asked, context, entities};
 use crate::{Need, PolicyAction, PolicyError, PolicyRequest, Subject, paths, people};
 
 /// The Cedar schema of policies.
@@ -191,8 +190,7 @@ impl Policies {
                 _ => {}
             }
         }
-        if let Some(word) = people::no_kind(policy) {
-            let why = format!("`{}` is no kind of principal ({})", word.escape_debug(), KINDS.join(", "));
+        if let Some((why, word)) = people::no_word(policy) {
             return Err(match text.find(&format!("\"{word}\"")) {
                 Some(offset) => Spot::at(file, text, offset).wrong(&why),
                 None => wrong(why),
@@ -278,21 +276,13 @@ impl Policies {
         now: Timestamp,
         approvals: &[Subject],
     ) -> Result<Response, String> {
-        let uid = |kind: &str, id: &str| {
-            EntityUid::from_json(serde_json::json!({"type": format!("Remit::{kind}"), "id": id}))
-                .map_err(|error| error.to_string())
-        };
         let said = |error: &dyn std::fmt::Display| error.to_string();
-        let action = uid("Action", action)?;
-        let entities =
-            Entities::from_json_value(entities(who, matter, approvals, &self.named), Some(&self.schema))
-                .map_err(|error| said(&error))?;
-        let context = Context::from_json_value(context(now, approvals), Some((&self.schema, &action)))
+        let entities = entities(who, matter, approvals, &self.named)?;
+        let entities = Entities::from_entities(entities, Some(&self.schema)).map_err(|error| said(&error))?;
+        let context = context(who, now, approvals)?;
+        let [principal, action, resource] = asked(who, action, matter);
+        let request = Request::new(principal, action, resource, context, Some(&self.schema))
             .map_err(|error| said(&error))?;
-        let resource = if matter.is_some() { uid("Request", "this")? } else { uid("Host", "this")? };
-        let request =
-            Request::new(uid("Principal", &who.name)?, action, resource, context, Some(&self.schema))
-                .map_err(|error| said(&error))?;
         Ok(Authorizer::new().is_authorized(&request, &self.set, &entities))
     }
 

@@ -1,10 +1,13 @@
 //! What a decision is about: the principal, what it wants to do, and the request.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
+use std::str::FromStr as _;
+use std::sync::LazyLock;
 
+use cedar_policy::{Context, Entity, EntityId, EntityTypeName, EntityUid, RestrictedExpression};
 use remit_gate::Pattern;
+use remit_trust::issuers::Proof;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use crate::paths::{holder, touched, within};
 
@@ -22,6 +25,12 @@ pub struct Subject {
     /// The names of its groups.
     #[serde(default)]
     pub groups: Vec<String>,
+    /// The person who operates it; none for a person, and for software of nobody in particular.
+    #[serde(default)]
+    pub operator: Option<Box<Subject>>,
+    /// How it proved to be the one.
+    #[serde(default)]
+    pub proof: Proof,
 }
 
 /// What a principal wants to do; the Cedar action.
@@ -130,21 +139,68 @@ pub struct PolicyRequest {
     pub uses: u64,
 }
 
-fn principal(name: &str) -> Value {
-    json!({"type": "Remit::Principal", "id": name})
+/// A type of Cedar entities of `schema.cedarschema`.
+type Kind = LazyLock<EntityTypeName>;
+
+macro_rules! kind {
+    ($($kind:ident = $name:literal),* $(,)?) => {
+        $(static $kind: Kind = LazyLock::new(|| {
+            EntityTypeName::from_str(concat!("Remit::", $name)).expect("the name of a type by Cedar's grammar")
+        });)*
+    };
+}
+
+kind! {
+    ACTION = "Action",
+    GROUP = "Group",
+    HOST = "Host",
+    PATH = "Path",
+    PRINCIPAL = "Principal",
+    REQUEST = "Request",
+}
+
+fn uid(kind: &Kind, id: &str) -> EntityUid {
+    EntityUid::from_type_name_and_id((**kind).clone(), EntityId::new(id))
+}
+
+fn reference(kind: &Kind, id: &str) -> RestrictedExpression {
+    RestrictedExpression::new_entity_uid(uid(kind, id))
+}
+
+fn string(text: &str) -> RestrictedExpression {
+    RestrictedExpression::new_string(text.to_owned())
+}
+
+fn number(n: u64) -> RestrictedExpression {
+    RestrictedExpression::new_long(i64::try_from(n).unwrap_or(i64::MAX))
+}
+
+fn set(of: impl IntoIterator<Item = RestrictedExpression>) -> RestrictedExpression {
+    RestrictedExpression::new_set(of)
+}
+
+fn entity<'a>(
+    uid: EntityUid,
+    attributes: impl IntoIterator<Item = (&'a str, RestrictedExpression)>,
+    parents: impl IntoIterator<Item = EntityUid>,
+) -> Result<Entity, String> {
+    let attributes = attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    Entity::new(uid, attributes, parents.into_iter().collect()).map_err(|error| error.to_string())
 }
 
 impl Subject {
-    /// The principal and its groups as Cedar entities.
-    fn entities(&self) -> Vec<Value> {
-        let group = |name: &String| json!({"type": "Remit::Group", "id": name});
-        let mut entities = vec![json!({
-            "uid": principal(&self.name),
-            "attrs": {"kind": self.kind},
-            "parents": self.groups.iter().map(group).collect::<Vec<_>>(),
-        })];
-        entities.extend(self.groups.iter().map(|g| json!({"uid": group(g), "attrs": {}, "parents": []})));
-        entities
+    /// The principal, its groups and its operator as Cedar entities.
+    fn entities(&self) -> Result<Vec<Entity>, String> {
+        let operator = self.operator.as_deref();
+        let attributes = std::iter::once(("kind", string(&self.kind)))
+            .chain(operator.map(|operator| ("operator", reference(&PRINCIPAL, &operator.name))));
+        let groups = self.groups.iter().map(|name| uid(&GROUP, name));
+        let mut entities = vec![entity(uid(&PRINCIPAL, &self.name), attributes, groups.clone())?];
+        entities.extend(groups.map(|group| Entity::new_no_attrs(group, HashSet::new())));
+        if let Some(operator) = operator {
+            entities.extend(operator.entities()?);
+        }
+        Ok(entities)
     }
 }
 
@@ -162,14 +218,8 @@ impl PolicyRequest {
     }
 
     /// The request and its paths as Cedar entities.
-    fn entities(&self, named: &BTreeSet<String>) -> Vec<Value> {
-        let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-        let paths = |all: &BTreeSet<String>| -> Vec<Value> {
-            all.iter().map(|path| json!({"__entity": place(path)})).collect()
-        };
+    fn entities(&self, named: &BTreeSet<String>) -> Result<Vec<Entity>, String> {
         let touches = touched(self.touches(), named);
-        let within_all = within(self.touches(), named);
-        let reads_within = within(&self.may_read, named);
         let may = |patterns: &BTreeSet<Pattern>| touched(patterns, named);
         let by_effect = [
             ("mayChange", may(&self.may_change)),
@@ -177,58 +227,54 @@ impl PolicyRequest {
             ("mayDisclose", may(&self.may_disclose)),
             ("mayRead", may(&self.may_read)),
             ("mayObserve", may(&self.may_observe)),
-            ("within", within_all),
-            ("readsWithin", reads_within),
+            ("within", within(self.touches(), named)),
+            ("readsWithin", within(&self.may_read, named)),
         ];
-        let mut attrs = json!({
-            "requester": {"__entity": principal(&self.requester.name)},
-            "actionName": self.action_name,
-            "actionVersion": self.action_version,
-            "actionDigest": self.action_digest,
-            "standing": self.standing,
-            "underStanding": self.under_standing,
-            "breakGlass": self.break_glass,
-            "hasPlan": self.has_plan,
-            "observe": number(self.observe),
-            "content": number(self.content),
-            "change": number(self.change),
-            "irrevocable": number(self.irrevocable),
-            "disclose": number(self.disclose),
-            "changes": number(self.changes),
-            "targetCount": number(self.target_count()),
-            "spentByRequester": number(self.spent_by_requester),
-            "spentByStarter": number(self.spent_by_starter),
-            "spentByAction": number(self.spent_by_action),
-            "spentByPrefix": number(self.spent_by_prefix),
-            "ttlSeconds": number(self.ttl_seconds),
-            "uses": number(self.uses),
-        });
-        for (name, value) in [("incident", &self.incident), ("environment", &self.environment)] {
-            if let Some(value) = value {
-                attrs[name] = json!(value);
-            }
-        }
-        if let Some(seconds) = self.restore_after_seconds {
-            attrs["restoreAfterSeconds"] = json!(number(seconds));
-        }
         let mut mentioned = named.clone();
-        for (name, all) in &by_effect {
-            attrs[*name] = json!(paths(all));
-            mentioned.extend(all.iter().cloned());
-        }
-        let parents: Vec<Value> = touches.iter().map(|path| place(path)).collect();
-        let request =
-            json!({"uid": {"type": "Remit::Request", "id": "this"}, "attrs": attrs, "parents": parents});
-        std::iter::once(request).chain(places(mentioned)).collect()
+        mentioned.extend(by_effect.iter().flat_map(|(_, paths)| paths.iter().cloned()));
+        let yes = RestrictedExpression::new_bool;
+        let always = [
+            ("requester", reference(&PRINCIPAL, &self.requester.name)),
+            ("requesterProof", string(self.requester.proof.name())),
+            ("actionName", string(&self.action_name)),
+            ("actionVersion", string(&self.action_version)),
+            ("actionDigest", string(&self.action_digest)),
+            ("standing", yes(self.standing)),
+            ("underStanding", yes(self.under_standing)),
+            ("breakGlass", yes(self.break_glass)),
+            ("hasPlan", yes(self.has_plan)),
+            ("observe", number(self.observe)),
+            ("content", number(self.content)),
+            ("change", number(self.change)),
+            ("irrevocable", number(self.irrevocable)),
+            ("disclose", number(self.disclose)),
+            ("changes", number(self.changes)),
+            ("targetCount", number(self.target_count())),
+            ("spentByRequester", number(self.spent_by_requester)),
+            ("spentByStarter", number(self.spent_by_starter)),
+            ("spentByAction", number(self.spent_by_action)),
+            ("spentByPrefix", number(self.spent_by_prefix)),
+            ("ttlSeconds", number(self.ttl_seconds)),
+            ("uses", number(self.uses)),
+        ];
+        let optional = [
+            ("incident", self.incident.as_deref().map(string)),
+            ("environment", self.environment.as_deref().map(string)),
+            ("restoreAfterSeconds", self.restore_after_seconds.map(number)),
+        ];
+        let paths = by_effect
+            .into_iter()
+            .map(|(name, paths)| (name, set(paths.iter().map(|path| reference(&PATH, path)))));
+        let optional = optional.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        let attributes = always.into_iter().chain(optional).chain(paths);
+        let parents = touches.iter().map(|path| uid(&PATH, path));
+        let request = entity(uid(&REQUEST, "this"), attributes, parents)?;
+        Ok(std::iter::once(request).chain(places(mentioned)).collect())
     }
 }
 
-fn place(path: &str) -> Value {
-    json!({"type": "Remit::Path", "id": path})
-}
-
 /// Paths as Cedar entities, each a child of the path that contains it.
-fn places(mut all: BTreeSet<String>) -> impl Iterator<Item = Value> {
+fn places(mut all: BTreeSet<String>) -> impl Iterator<Item = Entity> {
     let mut holders: Vec<String> = all.iter().cloned().collect();
     while let Some(path) = holders.pop() {
         if let Some(holder) = holder(&path)
@@ -238,37 +284,50 @@ fn places(mut all: BTreeSet<String>) -> impl Iterator<Item = Value> {
         }
     }
     all.into_iter().map(|path| {
-        let parents: Vec<Value> = holder(&path).map(place).into_iter().collect();
-        json!({"uid": place(&path), "attrs": {}, "parents": parents})
+        let holder = holder(&path).map(|holder| uid(&PATH, holder));
+        Entity::new_no_attrs(uid(&PATH, &path), holder.into_iter().collect())
     })
 }
 
-/// All Cedar entities for a decision. `named` are the paths that policies name. Of equal entities one is kept.
+/// All Cedar entities for a decision. `named` are the paths that policies name. Of entities with one name the first is kept.
 pub(crate) fn entities(
     who: &Subject,
     matter: Option<&PolicyRequest>,
     approvals: &[Subject],
     named: &BTreeSet<String>,
-) -> Value {
-    let mut entities: Vec<Value> = who.entities();
+) -> Result<Vec<Entity>, String> {
+    let mut entities = who.entities()?;
     for other in approvals.iter().chain(matter.map(|matter| &matter.requester)) {
-        entities.extend(other.entities());
+        entities.extend(other.entities()?);
     }
-    entities.push(json!({"uid": {"type": "Remit::Host", "id": "this"}, "attrs": {}, "parents": []}));
-    entities.extend(matter.into_iter().flat_map(|matter| matter.entities(named)));
-    let mut seen = BTreeSet::new();
-    entities.retain(|entity| seen.insert(entity["uid"].to_string()));
-    Value::Array(entities)
+    entities.push(Entity::new_no_attrs(uid(&HOST, "this"), HashSet::new()));
+    if let Some(matter) = matter {
+        entities.extend(matter.entities(named)?);
+    }
+    let mut seen = HashSet::new();
+    entities.retain(|entity| seen.insert(entity.uid()));
+    Ok(entities)
 }
 
-/// The Cedar context: the counts of recent changes.
-pub(crate) fn context(now: jiff::Timestamp, approvals: &[Subject]) -> Value {
+/// What a decision is about, as Cedar asks for it: the principal, the action and the resource.
+pub(crate) fn asked(who: &Subject, action: &str, matter: Option<&PolicyRequest>) -> [EntityUid; 3] {
+    let resource = if matter.is_some() { uid(&REQUEST, "this") } else { uid(&HOST, "this") };
+    [uid(&PRINCIPAL, &who.name), uid(&ACTION, action), resource]
+}
+
+/// The Cedar context of a decision about what a principal wants to do.
+pub(crate) fn context(who: &Subject, now: jiff::Timestamp, approvals: &[Subject]) -> Result<Context, String> {
     let at = now.to_zoned(jiff::tz::TimeZone::UTC);
-    json!({
-        "time": now.as_second(),
-        "hour": at.hour(),
-        "weekday": at.weekday().to_monday_one_offset(),
-        "approvals": approvals.iter().map(|who| json!({"__entity": principal(&who.name)})).collect::<Vec<_>>(),
-        "approvalCount": approvals.iter().map(|who| &who.name).collect::<BTreeSet<_>>().len(),
-    })
+    let by: BTreeSet<&str> = approvals.iter().map(|who| &*who.name).collect();
+    let long = RestrictedExpression::new_long;
+    let facts = [
+        ("proof", string(who.proof.name())),
+        ("time", long(now.as_second())),
+        ("hour", long(at.hour().into())),
+        ("weekday", long(at.weekday().to_monday_one_offset().into())),
+        ("approvalCount", number(by.len() as u64)),
+        ("approvals", set(by.into_iter().map(|name| reference(&PRINCIPAL, name)))),
+    ];
+    let facts = facts.into_iter().map(|(name, value)| (name.to_owned(), value));
+    Context::from_pairs(facts).map_err(|error| error.to_string())
 }

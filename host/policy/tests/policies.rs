@@ -10,13 +10,14 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use remit_gate::Pattern;
 use remit_policy::{Policies, PolicyAction, PolicyError, PolicyRequest, Subject, shipped_files, test};
+use remit_trust::issuers::Proof;
 
 const KINDS: [&str; 2] = ["file", "secret"];
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
 fn who(name: &str, kind: &str) -> Subject {
-    Subject { name: name.to_owned(), kind: kind.to_owned(), groups: Vec::new() }
+    Subject { name: name.to_owned(), kind: kind.to_owned(), ..Subject::default() }
 }
 
 fn patterns(all: &[&str]) -> BTreeSet<Pattern> {
@@ -451,6 +452,43 @@ fn whoever_is_named_must_be_there() {
     {
         assert!(wrong(&forbid(wrong_kind)).1.contains("is no kind of principal"), "{wrong_kind}");
     }
+    for wrong_proof in
+        ["context.proof == \"tokn\"", "[\"key\", \"id_token\"].contains(resource.requesterProof)"]
+    {
+        assert!(wrong(&forbid(wrong_proof)).1.contains("is no proof of who somebody is"), "{wrong_proof}");
+    }
+}
+
+#[test]
+fn policies_know_who_operates_software_and_how_it_proved_to_be_itself() {
+    let text = r#"
+        @id("software-of-security-starts")
+        permit (principal, action == Remit::Action::"trigger", resource)
+        when { principal has operator && principal.operator in Remit::Group::"security" };
+        @id("asked-with-a-token")
+        forbid (principal, action == Remit::Action::"approve", resource)
+        when { resource.requesterProof == "token" && resource.requester has operator };
+        @id("approve")
+        permit (principal, action == Remit::Action::"approve", resource);
+    "#;
+    let policies = parse(text).unwrap();
+    let person = |group: &str| Subject { groups: vec![group.to_owned()], ..who("alice", "human") };
+    let bot = |group: &str, proof| Subject {
+        operator: Some(Box::new(person(group))),
+        proof,
+        ..who("bot", "agent")
+    };
+    let asked = |requester: &Subject| PolicyRequest { requester: requester.clone(), ..request() };
+    for (requester, starts, approved) in [
+        (bot("security", Proof::Key), true, true),
+        (bot("security", Proof::Token), true, false),
+        (bot("sales", Proof::IdToken), false, true),
+        (who("bot", "agent"), false, true),
+    ] {
+        let asked = asked(&requester);
+        assert_eq!(may(&policies, &requester, PolicyAction::Trigger, Some(&asked)), starts, "{requester:?}");
+        assert_eq!(may(&policies, &who("bob", "human"), PolicyAction::Approve, Some(&asked)), approved);
+    }
 }
 
 /// As many names as fit on a line; and where there are none at all, that is said.
@@ -673,12 +711,12 @@ fn blocks<'a>(text: &'a str, kind: &str) -> Vec<&'a str> {
 
 /// Each rule of docs/policy.md does what its table says.
 #[test]
-fn the_ten_rules_that_people_want() {
+fn the_rules_that_people_want() {
     let text = include_str!("../../../docs/policy.md");
-    let (_, rules) = text.split_once("## Ten rules that people want").unwrap();
+    let (_, rules) = text.split_once("## Rules that people want").unwrap();
     let (rules, after) = rules.split_once("\n## ").unwrap();
     let rules: Vec<&str> = rules.split("\n**").skip(1).collect();
-    assert_eq!(rules.len(), 10);
+    assert_eq!(rules.len(), 11);
     for rule in rules {
         let (policies, tables) = (blocks(rule, "cedar"), blocks(rule, "toml"));
         assert_eq!((policies.len(), tables.len()), (1, 1), "{rule}");

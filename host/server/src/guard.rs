@@ -15,7 +15,6 @@ use tracing::Instrument as _;
 
 use crate::app::App;
 use crate::problem::{self, Problem};
-use crate::rate::{Cost, Peer, Toll};
 use crate::routes::{self, ROUTES, Route};
 use crate::traces;
 
@@ -40,13 +39,11 @@ pub(crate) fn service(app: &App) -> Router {
         .layer(from_fn_with_state(app.clone(), pass))
 }
 
-async fn pass(State(app): State<App>, mut request: Request, next: Next) -> Response {
+async fn pass(State(app): State<App>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let id = request_id(&request);
     let found = route_of(&request);
     let route = found.map_or("none", |route| route.id);
-    let peer = request.extensions().get::<Peer>().copied();
-    request.extensions_mut().insert(Toll::new(found.map_or(Cost::Free, |route| route.cost), peer));
     let parent = request.headers().get(traces::PARENT).and_then(|parent| parent.to_str().ok());
     let name = id.to_str().unwrap_or_default().to_owned();
     // Of the highest level, so that whatever is logged of a call has its name.

@@ -204,8 +204,9 @@ impl FromRequestParts<App> for Toll {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Self::Rejection> {
-        // Every call gets one before its route. Without it, the dearest.
-        Ok(parts.extensions.get().copied().unwrap_or_else(|| Self::new(Cost::Heavy, None)))
+        // Each route has its cost with it. Without one, it is the dearest. A call of this process itself comes from nowhere.
+        let cost = parts.extensions.get().copied().unwrap_or(Cost::Heavy);
+        Ok(Self::new(cost, parts.extensions.get().copied()))
     }
 }
 

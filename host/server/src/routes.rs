@@ -1,5 +1,6 @@
 //! The one table of routes: what the router serves, what `OpenAPI` describes, and what is counted.
 
+use axum::Extension;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::Method;
@@ -104,8 +105,9 @@ routes! {
     GET "/api/v1/log/tile/{*path}" "tile" Open Free, "Hashes of the journal's tree, or digests of its records (c2sp.org/tlog-tiles), which never change."; answers 200 Raw(TILE); by log::tile
     POST "/api/v1/sessions/prepare" "prepare_session" Open Light, "Makes the document that is signed to open a session."; takes Own(shape::<sessions::Prepare>); answers 200 Own(shape::<sessions::ToSign>); by sessions::prepare
     POST "/api/v1/sessions" "open_session" Signed Middle, "Opens a session: a key that the client made up reads in the name of the principal that signed it."; takes Own(shape::<sessions::Open>); answers 201 Own(shape::<crate::who::NewSession>); by sessions::open
+    POST "/api/v1/certificates" "certify_key" Signed Middle, "Exchanges an ID token of a platform for a certificate of a key that the client made up: for a few minutes, what the key signs is the principal's."; takes Own(shape::<sessions::Certify>); answers 201 Own(shape::<sessions::CertifiedKey>); by sessions::certify
     GET "/api/v1/status" "status" Session Light, "How the host stands. For people."; answers 200 Documented("commands/status"); by home::status
-    GET "/api/v1/principals" "list_principals" Session Light, "The principals, a line for each key."; answers 200 Documented("commands/principals"); by home::principals
+    GET "/api/v1/principals" "list_principals" Session Light, "The principals, a line for each key and identity."; answers 200 Documented("commands/principals"); by home::principals
     PUT "/api/v1/actions/{digest}" "upload_action" Session Heavy, "Keeps an action that a trusted publisher signed; its signature is in the header Remit-Signature."; takes Raw("application/wasm"); answers 200 Own(shape::<actions::Kept>); by actions::upload
     GET "/api/v1/actions/{digest}" "inspect_action" Session Heavy, "What an action that is kept here could do, and who signed it."; answers 200 Documented("commands/inspect"); by actions::inspect
     GET "/api/v1/actions/{old}/diff/{new}" "diff_actions" Session Heavy, "What one action imports and the other does not."; answers 200 Documented("commands/inspect"); by actions::diff
@@ -142,7 +144,8 @@ impl Route {
 pub(crate) fn router(app: App) -> Router {
     let add = |router: Router<App>, route: &'static Route| {
         let Ok(filter) = MethodFilter::try_from(route.method.clone()) else { return router };
-        router.route(route.path, (route.serve)(filter).layer(DefaultBodyLimit::max(route.limit())))
+        let serve = (route.serve)(filter).layer(DefaultBodyLimit::max(route.limit()));
+        router.route(route.path, serve.layer(Extension(route.cost)))
     };
     ROUTES.iter().fold(Router::new(), add).with_state(app)
 }

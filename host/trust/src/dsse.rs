@@ -76,6 +76,16 @@ impl Envelope {
         }
     }
 
+    /// The keys that its signatures name, each once and at most 8 of them: only a hint where to look for them.
+    #[must_use]
+    pub fn named(&self) -> Vec<KeyId> {
+        let mut named: Vec<KeyId> = self.signatures.iter().filter_map(|s| s.keyid.parse().ok()).collect();
+        named.sort();
+        named.dedup();
+        named.truncate(8);
+        named
+    }
+
     /// For `ssh-keygen -Y verify`: the bytes that were signed, and each signature by an SSH key, in PEM.
     pub fn for_ssh_keygen(&self) -> Result<(Vec<u8>, Vec<String>), SignatureError> {
         let malformed = |e: base64::DecodeError| SignatureError::Malformed(e.to_string());

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use miette::Diagnostic;
 use serde::{Deserialize, Serialize};
 
+use crate::issuers::{Accepts, Issuer, TokenIdentity};
 use crate::{Digest, KeyError, KeyId, VerifyingKey, canonical};
 
 /// The kind of a principal.
@@ -41,8 +42,12 @@ pub struct Principal {
     pub kind: PrincipalKind,
     /// The names of its groups.
     pub groups: BTreeSet<String>,
+    /// The name of the person who operates it; none for a person, and for software of nobody in particular.
+    pub operator: Option<String>,
     /// All its keys, including those that are not valid now.
     pub keys: Vec<PrincipalKey>,
+    /// The tokens that prove its identity. Only software has any: whoever can have a platform issue a token acts as it.
+    pub identities: Vec<TokenIdentity>,
 }
 
 /// A key of a principal, and when it is valid.
@@ -72,6 +77,7 @@ pub struct Principals {
     by_name: BTreeMap<String, Principal>,
     /// The name of the principal that has the key.
     holders: BTreeMap<KeyId, String>,
+    issuers: Vec<Issuer>,
     break_glass: Option<BreakGlass>,
     digest: Digest,
 }
@@ -114,6 +120,8 @@ pub enum PrincipalsError {
 #[serde(deny_unknown_fields)]
 struct WrittenFile {
     #[serde(default)]
+    issuer: Vec<Issuer>,
+    #[serde(default)]
     principal: Vec<Written>,
     #[serde(default, rename = "break-glass")]
     break_glass: Option<BreakGlass>,
@@ -127,7 +135,11 @@ struct Written {
     #[serde(default)]
     groups: BTreeSet<String>,
     #[serde(default)]
+    operator: Option<String>,
+    #[serde(default)]
     key: Vec<WrittenKey>,
+    #[serde(default)]
+    identity: Vec<TokenIdentity>,
 }
 
 #[derive(Deserialize)]
@@ -155,8 +167,19 @@ fn moment<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Timestamp>
 /// The content that the digest covers: the meaning, not the layout.
 #[derive(Serialize)]
 struct Meaning<'a> {
-    principals: Vec<(&'a str, PrincipalKind, &'a BTreeSet<String>, Vec<KeyMeaning>)>,
+    issuers: &'a [Issuer],
+    principals: Vec<PrincipalMeaning<'a>>,
     break_glass: &'a Option<BreakGlass>,
+}
+
+#[derive(Serialize)]
+struct PrincipalMeaning<'a> {
+    name: &'a str,
+    kind: PrincipalKind,
+    groups: &'a BTreeSet<String>,
+    operator: &'a Option<String>,
+    keys: Vec<KeyMeaning>,
+    identities: &'a [TokenIdentity],
 }
 
 type KeyMeaning = (String, Option<Timestamp>, Option<Timestamp>);
@@ -168,6 +191,65 @@ fn is_name(text: &str) -> bool {
         && text.starts_with(edge)
         && text.ends_with(edge)
         && text.chars().all(|c| edge(c) || matches!(c, '-' | '.' | '_'))
+}
+
+/// What is wrong with an issuer, after those before it; none if nothing is.
+fn wrong_issuer(issuer: &Issuer, before: &[Issuer]) -> Option<String> {
+    if !is_name(&issuer.name) {
+        return Some(format!("`{}` is no name for an issuer", issuer.name.escape_debug()));
+    }
+    let same = |other: &&Issuer| {
+        other.name == issuer.name || (&other.url, other.accepts) == (&issuer.url, issuer.accepts)
+    };
+    if let Some(other) = before.iter().find(same) {
+        return Some(format!("the issuers {} and {} are one: name it once", other.name, issuer.name));
+    }
+    // A bearer token must not be worth a key: whoever saw it on its way could exchange it.
+    let both = |other: &&Issuer| (&other.url, &other.audience) == (&issuer.url, &issuer.audience);
+    if let Some(other) = before.iter().find(both) {
+        return Some(format!(
+            "the issuers {} and {} have the same audience: tokens for one would be good for the other",
+            other.name, issuer.name
+        ));
+    }
+    issuer.wrong()
+}
+
+/// What is wrong with the identities of a principal; none if nothing is.
+fn wrong_identities(
+    name: &str,
+    kind: PrincipalKind,
+    identities: &[TokenIdentity],
+    issuers: &[Issuer],
+) -> Option<String> {
+    if kind == PrincipalKind::Human && !identities.is_empty() {
+        return Some(format!(
+            "{name} is a person: a token is held by software, so that a person needs a key. Make the software a principal with `operator = \"{name}\"`"
+        ));
+    }
+    identities.iter().find_map(|identity| {
+        let Some(issuer) = issuers.iter().find(|issuer| issuer.name == identity.issuer) else {
+            let shown: String = identity.issuer.escape_debug().take(70).collect();
+            return Some(format!("an identity of {name} is by `{shown}`, which no [[issuer]] is called"));
+        };
+        identity.wrong(name, issuer)
+    })
+}
+
+/// What is wrong with the operator of a principal; none if nothing is.
+fn wrong_operator(of: &Principal, all: &BTreeMap<String, Principal>) -> Option<String> {
+    let (name, operator) = (&of.name, of.operator.as_ref()?);
+    let shown = operator.escape_debug();
+    if of.kind == PrincipalKind::Human {
+        return Some(format!("{name} is a person, and nobody operates a person: remove `operator`"));
+    }
+    match all.get(operator) {
+        None => Some(format!("{name} is operated by `{shown}`, which is no principal of this file")),
+        Some(person) if person.kind != PrincipalKind::Human => Some(format!(
+            "{name} is operated by {shown}, which is software: name the person who answers for both"
+        )),
+        Some(_) => None,
+    }
 }
 
 impl Principals {
@@ -183,9 +265,19 @@ impl Principals {
             PrincipalsError::Malformed { file: shown.to_owned(), detail: mistake.to_string() }
         })?;
         let wrong = |detail: String| Err(PrincipalsError::Value { file: shown.to_owned(), detail });
+        let mut issuers = written.issuer;
+        for at in 0..issuers.len() {
+            if let Some(file) = &issuers[at].ca {
+                let file = remit_file::trusted(&base.join(file), remit_file::Kind::Certificates)?;
+                issuers[at].ca = Some(file.into_text()?);
+            }
+            if let Some(why) = wrong_issuer(&issuers[at], &issuers[..at]) {
+                return wrong(why);
+            }
+        }
         let mut by_name = BTreeMap::new();
         let mut holders: BTreeMap<KeyId, String> = BTreeMap::new();
-        for Written { name, kind, groups, key } in written.principal {
+        for Written { name, kind, groups, operator, key, identity } in written.principal {
             let named = name.escape_debug().take(70).collect::<String>();
             if !is_name(&name) {
                 return wrong(format!(
@@ -195,8 +287,11 @@ impl Principals {
             if let Some(group) = groups.iter().find(|group| !is_name(group)) {
                 return wrong(format!("`{}` is no name for a group", group.escape_debug()));
             }
-            if key.is_empty() {
+            if key.is_empty() && identity.is_empty() {
                 return wrong(format!("{name} has no key: it could never prove to be itself"));
+            }
+            if let Some(why) = wrong_identities(&name, kind, &identity, &issuers) {
+                return wrong(why);
             }
             let mut keys = Vec::new();
             for WrittenKey { file, public, from, until } in key {
@@ -221,8 +316,28 @@ impl Principals {
                 }
                 keys.push(PrincipalKey { key: read, from, until });
             }
-            if by_name.insert(name.clone(), Principal { name: name.clone(), kind, groups, keys }).is_some() {
+            let principal =
+                Principal { name: name.clone(), kind, groups, operator, keys, identities: identity };
+            if by_name.insert(name.clone(), principal).is_some() {
                 return wrong(format!("{name} is there twice"));
+            }
+        }
+        for principal in by_name.values() {
+            if let Some(why) = wrong_operator(principal, &by_name) {
+                return wrong(why);
+            }
+        }
+        let mut owners = BTreeMap::new();
+        let identities =
+            by_name.values().flat_map(|one: &Principal| one.identities.iter().map(move |id| (id, one)));
+        for (identity, principal) in identities {
+            if let Some(other) = owners.insert(identity, &principal.name) {
+                let both =
+                    if *other == principal.name { "twice".to_owned() } else { format!("and {other} too") };
+                return wrong(format!(
+                    "{} has an identity by {} {both}: one token proves one identity",
+                    principal.name, identity.issuer
+                ));
             }
         }
         if let Some(BreakGlass { quorum, group }) = &written.break_glass
@@ -231,11 +346,19 @@ impl Principals {
             return wrong("[break-glass] needs a quorum of at least 1 and the name of a group".to_owned());
         }
         let meaning = Meaning {
+            issuers: &issuers,
             principals: by_name
                 .values()
                 .map(|principal: &Principal| {
                     let keys = principal.keys.iter().map(|key| (key.key.to_text(), key.from, key.until));
-                    (&*principal.name, principal.kind, &principal.groups, keys.collect())
+                    PrincipalMeaning {
+                        name: &principal.name,
+                        kind: principal.kind,
+                        groups: &principal.groups,
+                        operator: &principal.operator,
+                        keys: keys.collect(),
+                        identities: &principal.identities,
+                    }
                 })
                 .collect(),
             break_glass: &written.break_glass,
@@ -244,7 +367,7 @@ impl Principals {
             Ok(bytes) => Digest::of(&bytes),
             Err(error) => return wrong(error.to_string()),
         };
-        Ok(Self { by_name, holders, break_glass: written.break_glass, digest })
+        Ok(Self { by_name, holders, issuers, break_glass: written.break_glass, digest })
     }
 
     /// The digest of the meaning of the file and its keys. Files with the same meaning have the same digest.
@@ -283,6 +406,18 @@ impl Principals {
         held.is_some_and(|held| {
             held.from.is_none_or(|from| from <= at) && held.until.is_none_or(|until| at < until)
         })
+    }
+
+    /// The issuers of tokens.
+    #[must_use]
+    pub fn issuers(&self) -> &[Issuer] {
+        &self.issuers
+    }
+
+    /// The issuer with that URL whose tokens are taken so.
+    #[must_use]
+    pub fn issuer(&self, url: &str, accepts: Accepts) -> Option<&Issuer> {
+        self.issuers.iter().find(|issuer| issuer.url == url && issuer.accepts == accepts)
     }
 
     /// The principals that may allow a break-glass run; none if the file names none.

@@ -335,3 +335,93 @@ fn the_digest_is_of_what_the_file_means() {
     put("dana.pub", first.verifying_key());
     assert_eq!(load(&text), digest);
 }
+
+#[test]
+fn an_operator_is_a_person_of_the_file() {
+    let (_, a) = pem();
+    let (_, b) = pem();
+    let (alice, bot) = (principal("alice", &a, ""), principal("bot", &b, ""));
+    let software = |line: &str| bot.replace("'human'", &format!("'agent'\n{line}"));
+    let with = |line: &str| format!("{alice}{}", software(line));
+    let read = parse(&with("operator = 'alice'")).unwrap();
+    assert_eq!(read.get("bot").unwrap().operator.as_deref(), Some("alice"));
+    assert_ne!(read.digest(), parse(&with("")).unwrap().digest(), "it is signed");
+    assert!(value(&with("operator = 'carol'")).contains("`carol`, which is no principal of this file"));
+    assert!(value(&with("operator = 'bot'")).contains("operated by bot, which is software"));
+    let person = format!("{}{}", alice.replace("'human'", "'human'\noperator = 'bot'"), software(""));
+    assert!(value(&person).contains("alice is a person, and nobody operates a person"));
+}
+
+/// Rules in which the service `ci` has one identity, by an issuer with these lines.
+fn with_identity(issuer: &str, identity: &str) -> String {
+    format!(
+        "[[issuer]]\nname = 'jobs'\naudience = 'remit'\n{issuer}\n[[principal]]\nname = 'ci'\nkind = 'service'\n\
+         [[principal.identity]]\nissuer = 'jobs'\n{identity}\n"
+    )
+}
+
+const GITHUB: &str = "kind = 'github'\nurl = 'https://token.actions.githubusercontent.com'";
+const GITLAB: &str = "kind = 'gitlab'\nurl = 'https://gitlab.com'";
+const OIDC: &str = "kind = 'oidc'\nurl = 'https://issuer.example/realms/one'";
+const REPOSITORY: &str = "repository_id = '74'\nrepository_owner_id = '65'";
+
+#[test]
+fn an_identity_names_whose_jobs_are_meant() {
+    let digest = |text: &str| parse(text).unwrap().digest();
+    let good = with_identity(GITHUB, REPOSITORY);
+    let read = parse(&good).unwrap();
+    assert!(read.get("ci").unwrap().keys.is_empty() && read.get("ci").unwrap().identities.len() == 1);
+    // All of it is signed.
+    for (of, to) in [
+        ("'74'", "'75'"),
+        ("audience = 'remit'", "audience = 'remit2'"),
+        ("kind = 'github'", "kind = 'github'\nttl = '5m'"),
+        ("kind = 'github'", "kind = 'github'\naccepts = 'bearer'"),
+        ("kind = 'github'", "kind = 'github'\njwks = 'https://token.actions.githubusercontent.com/other'"),
+    ] {
+        assert_ne!(digest(&good), digest(&good.replace(of, to)), "{to}");
+    }
+    assert_eq!(digest(&good), digest(&good.replace("kind = 'github'", "kind = 'github'\nttl = 'PT10M'")));
+    for (issuer, identity, words) in [
+        (GITHUB, "", "does not name `repository_id`"),
+        (GITHUB, "repository_id = '74'", "does not name `repository_owner_id`"),
+        (GITHUB, "ref = 'refs/heads/main'\nenvironment = 'production'", "does not name `repository_id`"),
+        (GITHUB, "repository_id = 74\nrepository_owner_id = '65'", "write it in quotes"),
+        (GITHUB, "repository_id = 'octo/shop'\nrepository_owner_id = '65'", "a number in quotes"),
+        (GITHUB, "repository_id = ''\nrepository_owner_id = '65'", "a number in quotes"),
+        (GITHUB, &format!("{REPOSITORY}\nsub = 'repo:octo/shop'"), "`sub` is none of its claims"),
+        (GITHUB, &format!("{REPOSITORY}\nevent_name = 'pull_request'"), "what a pull request brings"),
+        (GITHUB, &format!("{REPOSITORY}\nevent_name = 'pull_request_target'"), "what a pull request brings"),
+        (GITHUB, &format!("{REPOSITORY}\nenvironment = ''"), "`environment` is empty"),
+        (GITLAB, "project_id = '22'", "does not name `namespace_id`"),
+        (GITLAB, "project_id = '22'\nnamespace_id = '7'\nref_protected = true", "write it in quotes"),
+        (OIDC, "", "it names no claim"),
+        (OIDC, "aud = 'remit'", "`aud` is checked of every token"),
+        (&GITHUB.replace("github'\n", "oidc'\n"), "sub = 'x'", "is GitHub: its `kind` is"),
+        (&OIDC.replace("https", "http"), "sub = 'x'", "is no `url`"),
+        (&OIDC.replace("https://issuer.example", "http://127.0.0.1.example.com"), "sub = 'x'", "is no `url`"),
+        (&OIDC.replace("https://issuer.example", "http://localhost@example.com"), "sub = 'x'", "is no `url`"),
+        (&format!("{OIDC}\njwks = 'http://keys.example'"), "sub = 'x'", "is no `jwks`"),
+        (&format!("{OIDC}\nttl = '11m'"), "sub = 'x'", "at most 10m"),
+        (&format!("{OIDC}\nttl = '0s'"), "sub = 'x'", "at most 10m"),
+    ] {
+        let told = value(&with_identity(issuer, identity));
+        assert!(told.contains(words), "{issuer}\n{identity}\n{told}");
+    }
+    parse(&with_identity(&OIDC.replace("https://issuer.example", "http://127.0.0.1:8080"), "sub = 'x'"))
+        .unwrap();
+    assert!(value(&good.replace("'remit'", "' '")).contains("has no `audience`"));
+    assert!(value(&good.replace("issuer = 'jobs'", "issuer = 'other'")).contains("no [[issuer]] is called"));
+    assert!(value(&good.replace("'service'", "'human'")).contains("so that a person needs a key"));
+    let two = |more: &str| format!("[[issuer]]\nname = 'two'\n{more}\n{good}");
+    assert!(value(&two(&format!("{GITHUB}\naudience = 'other'"))).contains("are one: name it once"));
+    let same = format!("{GITHUB}\naudience = 'remit'\naccepts = 'bearer'");
+    assert!(value(&two(&same)).contains("have the same audience"));
+    parse(&two(&same.replace("'remit'", "'remit/mcp'"))).unwrap();
+    let twice = good.clone() + &good[good.find("[[principal]]").unwrap()..].replace("'ci'", "'cd'");
+    assert!(value(&twice).contains("one token proves one identity"), "{}", value(&twice));
+    for (of, to) in [("kind = 'github'", "kind = 'github'\nx = 1"), ("'74'", "[1]"), ("'github'", "'gitea'")]
+    {
+        malformed(&good.replace(of, to));
+    }
+}

@@ -26,6 +26,8 @@ use remit_sandbox::{Candidate, Inspection, Sandbox};
 use remit_server::check_proof;
 use remit_tlog::{Bundle, Checkpoint, Frontier, NoteSigner, NoteVerifier, Tile, TilePath, WitnessVerifier};
 use remit_trust::dsse::Envelope;
+use remit_trust::id_token::{IssuerKeys, Token};
+use remit_trust::issuers::{Accepts, Issuer, IssuerKind};
 use remit_trust::principals::Principals;
 use remit_trust::{Digest, Signer, SigningKey, VerifyingKey, blob};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
@@ -37,7 +39,7 @@ use tokio::runtime::Runtime;
 pub type Target = fn(&[u8]);
 
 /// Each by its name: that of its folder in `seeds/`.
-pub const TARGETS: [(&str, Target); 17] = [
+pub const TARGETS: [(&str, Target); 18] = [
     ("inspection", inspection),
     ("admission", admission),
     ("manifest", manifest),
@@ -47,6 +49,7 @@ pub const TARGETS: [(&str, Target); 17] = [
     ("dsse", dsse),
     ("ssh_signature", ssh_signature),
     ("dpop", dpop),
+    ("id_token", id_token),
     ("scope", scope),
     ("proof", proof),
     ("note", note),
@@ -362,6 +365,50 @@ pub fn dpop(bytes: &[u8]) {
     let call = ["GET", "https://remit.example/api/v1/runs", "the token", &of(&jwk)];
     let judged = check_proof(&proof, call);
     assert!(text != GOOD || judged.is_ok(), "{judged:?}");
+}
+
+/// An ID token: as it comes; or its header and claims, each in a line, which are signed here, and a third line with the keys that
+/// the issuer publishes, if they are others than the signer's. `KEY` and `NOW` are as in [`dpop`].
+pub fn id_token(bytes: &[u8]) {
+    const GOOD: &str = include_str!("../seeds/id_token/good.txt");
+    const PUBLISHED: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"one","x":"KEY"}]}"#;
+    let Some(text) = text(bytes) else { return };
+    let issuer = Issuer {
+        name: "jobs".to_owned(),
+        kind: IssuerKind::Github,
+        url: "https://issuer.example".to_owned(),
+        audience: "remit".to_owned(),
+        accepts: Accepts::Exchange,
+        jwks: None,
+        ca: None,
+        ttl: jiff::SignedDuration::from_mins(10),
+    };
+    let key = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).expect("32 bytes");
+    let (now, public) = (jiff::Timestamp::now(), URL_SAFE_NO_PAD.encode(key.public_key()));
+    let filled = |text: &str| text.replace("KEY", &public).replace("NOW", &now.as_second().to_string());
+    let mut lines = text.splitn(3, '\n');
+    let (first, claims, published) = (lines.next().unwrap_or_default(), lines.next(), lines.next());
+    let token = match claims {
+        None => first.to_owned(),
+        Some(claims) => {
+            let part = |text: &str| URL_SAFE_NO_PAD.encode(filled(text));
+            let signed = format!("{}.{}", part(first), part(claims));
+            format!("{signed}.{}", URL_SAFE_NO_PAD.encode(key.sign(signed.as_bytes())))
+        }
+    };
+    let published = published.filter(|line| !line.trim().is_empty()).unwrap_or(PUBLISHED);
+    let judged = IssuerKeys::parse(&filled(published)).and_then(|keys| {
+        let token = Token::parse(&token)?;
+        let _ = (token.claims_issuer(&issuer), token.has_key(&keys));
+        token.verify(&issuer, &keys, now)
+    });
+    assert!(text != GOOD || judged.is_ok(), "{:?}", judged.err());
+    if let Ok(verified) = judged {
+        let says = |name: &str| verified.claims[name].as_str();
+        assert_eq!(says("iss"), Some("https://issuer.example"));
+        assert!(says("event_name").is_some_and(|event| !event.starts_with("pull_request")));
+        assert!(verified.expires > now && !verified.jti.is_empty());
+    }
 }
 
 /// A server that answers each request with what it is given, and who asks it.

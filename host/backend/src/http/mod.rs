@@ -3,7 +3,6 @@
 //!
 //! Calls block: run them on a thread that may.
 
-mod address;
 mod call;
 mod token;
 mod words;
@@ -15,6 +14,7 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 use remit_file::{FileError, Kind};
 use remit_gate::Failure;
+use remit_text::{Address, AddressError};
 use remit_trust::SecretText;
 use ureq::http::request::Builder;
 use ureq::http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
@@ -141,7 +141,10 @@ enum Hope {
 impl<A: Api> Client<A> {
     /// Checks the settings and reads token and CA; does not contact the server.
     pub(crate) fn open(settings: &Settings<'_>, home: &Path, api: A) -> Result<Self, BackendError> {
-        let address = address::checked(settings.address)?;
+        let address = Address::of_origin(settings.address).map_err(|error| match error {
+            AddressError::Plaintext => BackendError::Plaintext { address: settings.address.to_owned() },
+            AddressError::Malformed(why) => BackendError::setting("address", why),
+        })?;
         let timeout = Duration::try_from(settings.timeout)
             .ok()
             .filter(|timeout| !timeout.is_zero() && *timeout <= MAX_TIMEOUT)

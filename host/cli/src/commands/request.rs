@@ -12,6 +12,7 @@ use remit_lifecycle::{
     RequestedAuthority, StandingScope, prepare_run_request, prepare_standing_request, submit_request,
 };
 use remit_trust::Digest;
+use remit_trust::issuers::Proof;
 use serde_json::{Value, json};
 
 use super::common::{Done, INPUT, input, notify, open_for, read_action, scope, usage, write};
@@ -320,13 +321,19 @@ pub(super) fn show(view: &RequestView, as_json: bool) -> Done {
         say!("  BREAK-GLASS: goes without the usual policy");
     }
     let kind = view.requester_kind.map_or("no principal any more".to_owned(), |kind| kind.to_string());
+    let proof = match view.proof {
+        Proof::Key => "",
+        Proof::IdToken => ", by an ID token",
+        Proof::Token => ", by a bearer token",
+    };
+    let operator = view.operator.as_ref().map(|name| format!(", operated by {name}")).unwrap_or_default();
     let row = |name: &str, text: &str| say!("  {name:<10} {}", print::word(text));
     let digest = match &request.asks {
         RequestedAuthority::Run { action, .. } => format!("  {}", action.digest.short()),
         RequestedAuthority::Standing(_) => "  whenever needed (standing)".to_owned(),
     };
     row("action", &format!("{}{digest}", request.action_words()));
-    row("asked by", &format!("{} ({kind}): {}", request.requester, request.reason));
+    row("asked by", &format!("{} ({kind}{operator}{proof}): {}", request.requester, request.reason));
     if let Some(incident) = &request.incident {
         row("incident", incident);
     }

@@ -123,9 +123,10 @@ impl Revoke {
             What::All(_) => ("all", "", json!("revoke-all"), Basis::All),
         };
         let is_it = |what: &Order| match what {
-            // Of a principal, its keys besides; and nothing else, whatever the server adds.
+            // Of a principal, its keys and identities besides; and nothing else, whatever the server adds.
             Order::Revoke(bases) => bases.split_first().is_some_and(|(first, others)| {
-                let are_keys = others.iter().all(|other| matches!(other.basis, Basis::Key(_)));
+                let are_keys =
+                    others.iter().all(|other| matches!(other.basis, Basis::Key(_) | Basis::Identity(_)));
                 first.basis == basis && (others.is_empty() || kind == "principal" && are_keys)
             }),
             _ => false,

@@ -159,8 +159,9 @@ impl Principals {
             vec![
                 held.name.to_owned(),
                 held.kind.to_string(),
+                held.operator.map(|name| format!("operated by {name}")).unwrap_or_default(),
                 held.groups.join(","),
-                held.key,
+                held.words(),
                 counts.to_owned(),
             ]
         };

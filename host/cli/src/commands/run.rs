@@ -4,8 +4,8 @@ use clap::Args;
 use remit_gate::{Plan, Scope};
 use remit_journal::{RequestId, RunId, RunState};
 use remit_lifecycle::{
-    Error, Home, Host, Input, Prepared, Request, RequestState, RequestView, RequestedAuthority, RunView,
-    Start, Trigger, prepare_start, submit_request, submit_start,
+    Class, Error, Home, Host, Input, Prepared, Request, RequestState, RequestView, RequestedAuthority,
+    RunView, Start, Trigger, prepare_start, submit_request, submit_start,
 };
 use remit_sandbox::Candidate;
 use serde::Deserialize;
@@ -171,8 +171,8 @@ impl Run {
             "error: {}\n help: `remit show {run}` tells the story of the run",
             print::safe(cause)
         ));
-        let code = if done.state == RunState::Refused { 3 } else { 1 };
-        Ok(next_step(run, done.state).unwrap_or(code))
+        let class = Class::of_code(done.code.as_deref().unwrap_or_default());
+        Ok(next_step(run, done.state).unwrap_or(class.exit_code()))
     }
 
     /// Prints how a run ended, but not why.

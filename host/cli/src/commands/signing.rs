@@ -34,9 +34,8 @@ impl Key {
 
     /// The key with its private part. It must be a principal's and valid now.
     pub(crate) fn holder(&self, host: &Host) -> Done<KeyHolder> {
-        let rules = host.rules()?;
         let holder = KeyHolder::from(Signer::load(self.file()?)?);
-        rules.identify(holder.key())?;
+        host.identify(holder.key())?;
         Ok(holder)
     }
 
@@ -95,9 +94,8 @@ impl Signing {
         match (&self.signed, &self.prepare) {
             (Some(file), _) => Ok(Mode::Submit(file)),
             (None, Some(file)) => {
-                let rules = host.rules()?;
                 let id = Key::public(self.key.file()?)?.id();
-                rules.identify(&id)?;
+                host.identify(&id)?;
                 Ok(Mode::Prepare(id, file))
             }
             (None, None) => Ok(Mode::Sign(Box::new(self.key.holder(host)?))),

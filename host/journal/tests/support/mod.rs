@@ -144,6 +144,7 @@ pub(crate) fn ended(run: RunId) -> Record {
         consumed: raw(r#"{"host_calls":2}"#),
         output: None,
         own_words: None,
+        code: None,
         due: remit_journal::Due::default(),
     };
     Record::now(run, body)

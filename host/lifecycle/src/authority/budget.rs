@@ -178,7 +178,7 @@ pub(crate) fn waits(
     let mut waits = Vec::new();
     for name in &request.triggers {
         let Some(principal) = rules.principals.get(name) else { continue };
-        let who = subject(principal);
+        let who = subject(&rules.principals, principal);
         let action = &policy_request.action_name;
         let of = Counted { requester: &request.requester, starter: name, action, powers: &powers };
         let start = spent(reader, |spent| with_spent(policy_request.clone(), spent, &of))?;

@@ -338,6 +338,11 @@ impl<D: Document> Signed<D> {
     }
 }
 
+/// The keys that an envelope names. It proves nothing that it does.
+pub(super) fn signers_named(envelope: &RawValue) -> Result<Vec<KeyId>, SignatureError> {
+    Ok(read_envelope(envelope)?.named())
+}
+
 fn malformed(error: serde_json::Error) -> SignatureError {
     SignatureError::Malformed(error.to_string())
 }

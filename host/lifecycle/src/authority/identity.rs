@@ -1,4 +1,6 @@
-//! A principal that is known by its key: whether the key is valid, and what the policies allow the principal to order.
+//! A principal that is known by a key: whether the key is valid, and what the policies allow the principal to order.
+
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use remit_journal::{Basis, Reader, RestsOn, RunId};
@@ -7,23 +9,29 @@ use remit_trust::KeyId;
 use remit_trust::principals::{Principal, PrincipalKind};
 
 use super::Rules;
+use super::holder::OnRecord;
 use super::rules::subject;
 use crate::Error;
 
-/// A principal that is identified by one of its own keys, valid now. Holds no private key.
+/// A principal that is identified by a key, valid now. Holds no private key.
 #[derive(Clone, Debug)]
 pub struct Identity {
     /// The principal that the key belongs to.
     pub principal: Principal,
     /// The id of the key that identified it.
     pub key: KeyId,
+    who: Subject,
+    /// The certificate of the key; none for one that `principals.toml` names.
+    certified: Option<Arc<OnRecord>>,
+    /// What ends if the identity is revoked by which the key was certified; none for one that `principals.toml` names.
+    basis: Option<Basis>,
 }
 
 impl Identity {
     /// The principal as the subject of a policy request.
     #[must_use]
     pub fn who(&self) -> Subject {
-        subject(&self.principal)
+        self.who.clone()
     }
 
     /// The principal's name.
@@ -32,17 +40,27 @@ impl Identity {
         &self.principal.name
     }
 
+    /// Until when the key counts, if this host certified it.
+    #[must_use]
+    pub fn until(&self) -> Option<Timestamp> {
+        Some(self.certified.as_ref()?.certificate.until)
+    }
+
     /// Checks that neither the principal nor its key was revoked.
     pub(crate) fn stands(&self, reader: &Reader) -> Result<(), Error> {
-        let since = reader.size()?;
-        // The revocation of a principal ends what it did before; the revocation of a key is for ever.
-        let bases = [Basis::Key(self.key.to_string()), Basis::Principal(self.name().to_owned())];
-        let rests_on: Vec<_> = bases.into_iter().map(|basis| RestsOn { basis, since }).collect();
+        let now = reader.size()?;
+        // The revocation of a principal ends what it did before, and so what was certified before; the revocation of a key is
+        // for ever.
+        let since = self.certified.as_ref().map_or(now, |held| held.seq);
+        let key = RestsOn { basis: Basis::Key(self.key.to_string()), since: now };
+        let principal = RestsOn { basis: Basis::Principal(self.name().to_owned()), since };
+        let identity = self.basis.iter().map(|basis| RestsOn { basis: basis.clone(), since: now });
+        let rests_on: Vec<_> = [key, principal].into_iter().chain(identity).collect();
         match reader.struck(&rests_on)? {
             None => Ok(()),
             Some(revoked) => Err(Error::Identity {
                 why: revoked.to_string(),
-                help: "if the principal may go on, an administrator gives it a new key in principals.toml",
+                help: "if the principal may go on, an administrator gives it a new key or identity in principals.toml",
             }),
         }
     }
@@ -69,23 +87,75 @@ impl Identity {
     }
 }
 
+/// The id of no key: no digest is all zeros.
+const NOBODYS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
 impl Rules {
     /// Identifies the principal that holds a key, if the key is valid now.
-    pub fn identify(&self, key: &KeyId) -> Result<Identity, Error> {
+    pub fn identify(&self, reader: &Reader, key: &KeyId) -> Result<Identity, Error> {
         let refuse = |why: String, help| Err(Error::Identity { why, help });
-        let Some(principal) = self.principals.holder(key) else {
+        let holder = self.holder(reader, key)?;
+        let known = holder.and_then(|holder| Some((self.principals.get(&holder.principal)?, holder)));
+        let Some((principal, holder)) = known else {
             return refuse(
                 format!("the key {} belongs to no principal", key.short()),
                 "`remit principals` lists them; an administrator adds one to principals.toml",
             );
         };
-        if !self.principals.in_force(key, Timestamp::now()) {
+        if let Some(held) = &holder.certified {
+            let now = reader.now()?;
+            if !held.certificate.covers(now) {
+                return refuse(
+                    format!(
+                        "the key {} was {}'s until {} only",
+                        key.short(),
+                        principal.name,
+                        held.certificate.until
+                    ),
+                    "make a new key, and exchange a new token for it",
+                );
+            }
+            if !self.still_proves(&held.certificate, principal) {
+                return refuse(
+                    format!(
+                        "the token that the key {} was certified for is not one of {} any more: the rules were changed since",
+                        key.short(),
+                        principal.name
+                    ),
+                    "`remit principals` lists the identities that count; an administrator changes them in principals.toml",
+                );
+            }
+        } else if !self.principals.in_force(key, Timestamp::now()) {
             return refuse(
                 format!("the key {} of {} is not in force now", key.short(), principal.name),
                 "use a key that is in force (`from`, `until` in principals.toml)",
             );
         }
-        Ok(Identity { principal: principal.clone(), key: key.clone() })
+        let who = Subject { proof: holder.proof, ..subject(&self.principals, principal) };
+        let basis = holder.certified.as_ref().map(|held| held.certificate.identity());
+        let (principal, key) = (principal.clone(), key.clone());
+        Ok(Identity { principal, key, who, certified: holder.certified, basis })
+    }
+
+    /// Everything that a principal could prove its identity with now, to tell what it could do then: its keys that count, and its
+    /// identities, each with a key that nobody has.
+    pub(crate) fn possible<'a>(
+        &'a self,
+        reader: &'a Reader,
+        principal: &'a Principal,
+    ) -> impl Iterator<Item = Identity> + 'a {
+        let keys = principal.keys.iter().filter_map(|held| self.identify(reader, &held.key.id()).ok());
+        let identities = principal.identities.iter().filter_map(|identity| {
+            let issuer = self.principals.issuers().iter().find(|issuer| issuer.name == identity.issuer)?;
+            Some(Identity {
+                principal: principal.clone(),
+                key: NOBODYS.parse().ok()?,
+                who: Subject { proof: issuer.accepts.proof(), ..subject(&self.principals, principal) },
+                certified: None,
+                basis: Some(Basis::identity(&principal.name, &issuer.url, &identity.claims)),
+            })
+        });
+        keys.chain(identities)
     }
 }
 

@@ -5,6 +5,7 @@ mod budget;
 mod covers;
 mod documents;
 mod grant;
+mod holder;
 mod hours;
 mod identity;
 mod policy_request;
@@ -26,6 +27,7 @@ pub use documents::{
 };
 pub(crate) use documents::{MAX_STANDING, MAX_TTL, claimed, may_be_valid};
 pub(crate) use grant::{Grant, grant};
+pub(crate) use holder::Holder;
 pub use hours::Hours;
 pub use identity::Identity;
 pub(crate) use identity::check_allowed;
@@ -39,7 +41,9 @@ pub use request_state::{Given, MissingApprovals, RequestState, Status};
 pub use rules::Rules;
 pub(crate) use rules::subject;
 pub use sign_rules::Ending;
-pub(crate) use signed::{Accepted, JITTER, check_reason, digest_of, digests_on_record, refused};
+pub(crate) use signed::{
+    Accepted, JITTER, check_reason, digest_of, digests_on_record, refused, refused_named,
+};
 pub use signed::{Prepared, read_signed};
 pub(crate) use spent::Counted;
 pub(crate) use unreviewed::{check_reviewed, unreviewed_runs};

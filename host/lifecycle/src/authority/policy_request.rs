@@ -4,6 +4,7 @@
 use remit_gate::{Plan, Scope, Step};
 use remit_journal::{ActionRef, Reader};
 use remit_policy::{PolicyRequest, Subject};
+use remit_trust::issuers::Proof;
 
 use super::powers::{AccessKind, Powers};
 use super::rules::subject;
@@ -30,17 +31,18 @@ fn with_powers(powers: &Powers, request: PolicyRequest) -> PolicyRequest {
     }
 }
 
-/// The policy request of a request.
+/// The policy request of a request, whose requester proved to be the one in this way.
 pub(crate) fn policy_request(
     reader: &Reader,
     rules: &Rules,
     request: &Request,
+    proof: Proof,
 ) -> Result<PolicyRequest, Error> {
     let powers = request.powers();
     let requester = rules.principals.get(&request.requester).map_or_else(
         // The requester is no principal any more. No policy allows anything to this kind.
-        || Subject { name: request.requester.clone(), kind: "unknown".to_owned(), groups: Vec::new() },
-        subject,
+        || Subject { name: request.requester.clone(), kind: "unknown".to_owned(), ..Subject::default() },
+        |principal| Subject { proof, ..subject(&rules.principals, principal) },
     );
     let (action_name, action_version, action_digest) = match &request.asks {
         RequestedAuthority::Run { action, .. }

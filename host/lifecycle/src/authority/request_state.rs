@@ -3,12 +3,13 @@
 use jiff::Timestamp;
 use remit_journal::{About, Act, Basis, LedgerEvent, Reader, RequestId, RestsOn};
 use remit_policy::{Need, PolicyRequest, Subject};
+use remit_trust::issuers::Proof;
 use remit_trust::{Digest, KeyId};
 use serde_json::value::RawValue;
 
 use super::documents::Approval;
 use super::rules::{break_glass, subject};
-use super::{Request, RequestedAuthority, Rules, policy_request};
+use super::{Holder, Request, RequestedAuthority, Rules, policy_request};
 use crate::{Error, Needed};
 
 /// A request with a valid signature, and its approvals that have one.
@@ -20,6 +21,8 @@ pub struct RequestState {
     pub digest: Digest,
     /// The id of the key that signed the request.
     pub key: KeyId,
+    /// How the requester proved to be the one.
+    pub proof: Proof,
     /// The sequence number of the request's record.
     pub seq: u64,
     /// The DSSE envelope of the request.
@@ -46,6 +49,8 @@ pub struct Given {
     pub seq: u64,
     /// The DSSE envelope of the approval.
     pub(crate) envelope: Box<RawValue>,
+    /// Whose key it is.
+    holder: Holder,
     /// The approver as policies see it; if the approval does not count, the reason.
     pub counts: Result<Subject, String>,
 }
@@ -109,17 +114,26 @@ impl RequestState {
     pub fn load(reader: &Reader, rules: &Rules, id: RequestId) -> Result<Self, Error> {
         let acts = reader.acts(About::Request(id))?;
         let broken = |why: String| Error::Unusable { id: id.to_string(), why };
-        let Some((seq, Act { event: LedgerEvent::Requested(statement), .. })) = acts.first() else {
+        let Some((seq, Act { event: LedgerEvent::Requested(statement), at, .. })) = acts.first() else {
             return Err(broken("its first record is missing".to_owned()));
         };
         let signed = rules
-            .open::<Request>(&statement.document)
+            .open::<Request>(reader, &statement.document)
             .map_err(|error| broken(format!("the requester's signature does not hold: {error}")))?;
         let (request, digest) = (signed.document, signed.digest);
-        let holds = |key: &&KeyId, name: &str| {
-            rules.principals.holder(key).is_some_and(|principal| principal.name == name)
+        // The principal's own key of those that signed, if it was the principal's then.
+        let own = |keys: &[KeyId], name: &str, seq: u64, at: Timestamp| -> Result<_, Error> {
+            for key in keys {
+                let holder = rules.holder(reader, key)?;
+                if let Some(holder) =
+                    holder.filter(|holder| holder.principal == name && holder.signed(seq, at))
+                {
+                    return Ok(Some((key.clone(), holder)));
+                }
+            }
+            Ok(None)
         };
-        let Some(key) = signed.keys.iter().find(|key| holds(key, &request.requester)) else {
+        let Some((key, holder)) = own(&signed.keys, &request.requester, *seq, *at)? else {
             return Err(broken("it is not signed by the requester that it names".to_owned()));
         };
         if request.id != id || request.log != rules.log {
@@ -131,13 +145,14 @@ impl RequestState {
             match &act.event {
                 LedgerEvent::Approved(statement) => {
                     // A document that does not verify was not signed by a known key. It is ignored.
-                    let Ok(signed) = rules.open::<Approval>(&statement.document) else { continue };
+                    let Ok(signed) = rules.open::<Approval>(reader, &statement.document) else { continue };
                     let approval = signed.document;
-                    let Some(key) = signed.keys.iter().find(|key| holds(key, &approval.principal)) else {
+                    let Some((key, holder)) = own(&signed.keys, &approval.principal, *seq, act.at)? else {
                         continue;
                     };
                     let given = Given {
-                        key: key.clone(),
+                        key,
+                        holder,
                         seq: *seq,
                         envelope: statement.document.clone(),
                         counts: Err("was not checked".to_owned()),
@@ -153,9 +168,10 @@ impl RequestState {
             }
         }
         let mut state = Self {
-            policy_request: policy_request(reader, rules, &request)?,
+            policy_request: policy_request(reader, rules, &request, holder.proof)?,
             started: reader.grant_uses(&digest)?,
-            key: key.clone(),
+            key,
+            proof: holder.proof,
             envelope: statement.document.clone(),
             seq: *seq,
             approvals,
@@ -194,7 +210,7 @@ impl RequestState {
         reader: &Reader,
         now: Timestamp,
     ) -> Result<Result<Subject, String>, Error> {
-        let Given { approval, key, seq, .. } = given;
+        let Given { approval, key, seq, holder, .. } = given;
         let Some(principal) = rules.principals.get(&approval.principal) else {
             return Ok(Err("is no principal any more".to_owned()));
         };
@@ -204,7 +220,9 @@ impl RequestState {
             Some("is about another request".to_owned())
         } else if approval.principal == self.request.requester || *key == self.key {
             Some("is by the requester".to_owned())
-        } else if !rules.principals.in_force(key, now) {
+        } else if let Some(role) = self.operates(rules, &approval.principal) {
+            Some(format!("is by {role}"))
+        } else if holder.certified.is_none() && !rules.principals.in_force(key, now) {
             Some("is by a key that is not in force now".to_owned())
         } else if before.iter().any(|who| who.name == approval.principal) {
             Some("repeats an earlier one".to_owned())
@@ -216,7 +234,7 @@ impl RequestState {
         if let Some(why) = why_not {
             return Ok(Err(why));
         }
-        let who = subject(principal);
+        let who = Subject { proof: holder.proof, ..subject(&rules.principals, principal) };
         let verdict = rules.policies.may(
             &who,
             remit_policy::PolicyAction::Approve,
@@ -225,6 +243,27 @@ impl RequestState {
             before,
         );
         Ok(if verdict.allowed { Ok(who) } else { Err(format!("is not allowed: {}", verdict.words())) })
+    }
+
+    /// Why an approval by this principal would be one by whoever asks, in another role: software and the person who operates
+    /// it count as one. None if it would not.
+    pub(crate) fn operates(&self, rules: &Rules, approver: &str) -> Option<String> {
+        let requester = self.request.requester.as_str();
+        let asked = std::iter::once((requester, "asked for it"));
+        let starters = self.request.triggers.iter().filter(|name| **name != requester);
+        for (name, does) in asked.chain(starters.map(|name| (name.as_str(), "may start it"))) {
+            let (operator, own) = (rules.operator(name), rules.operator(approver));
+            if operator == Some(approver) {
+                return Some(format!("the operator of {name}, which {does}"));
+            }
+            if own.is_some() && own == operator && name != approver {
+                return Some(format!("software of {}, who also operates {name}, which {does}", own?));
+            }
+            if own == Some(requester) {
+                return Some(format!("software of {requester}, who asked for it"));
+            }
+        }
+        None
     }
 
     /// The principals whose approvals count, as policies see them.

@@ -3,17 +3,20 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
+use remit_journal::Reader;
 use remit_policy::{Need, Policies, Subject};
+use remit_tlog::NoteVerifier;
 use remit_trust::dsse::{Envelope, pae};
 use remit_trust::principals::{BreakGlass, Principal, Principals};
-use remit_trust::{Digest, KeyId, SignatureError};
+use remit_trust::{Digest, KeyId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::documents::{Document, Signed};
+use super::documents::{Document, Signed, signers_named};
+use super::holder::OnRecord;
 use crate::{Config, Error, Home};
 
 pub(super) const RULES_TYPE: &str = "application/vnd.remit.rules.v1+json";
@@ -33,28 +36,50 @@ pub struct Rules {
     pub environment: Option<String>,
     /// The administrator's key that signed them.
     pub signed_by: KeyId,
-    verified: Verified,
+    /// The key of this host's journal, which signs certificates.
+    pub(super) log_key: NoteVerifier,
+    pub(super) verified: Verified,
 }
 
 /// Signatures that were found valid under the rules that hold this. A document is looked at several times before a run
 /// starts, and verifying is most of what that costs.
 #[derive(Debug, Default)]
-struct Verified(Mutex<HashMap<Digest, Vec<KeyId>>>);
+pub(super) struct Verified {
+    documents: Mutex<HashMap<Digest, Vec<KeyId>>>,
+    certificates: Mutex<HashMap<KeyId, Arc<OnRecord>>>,
+}
+
+/// Remembers a value. If there are too many, all of them are found once more.
+fn remember<K: std::hash::Hash + Eq, V>(all: &Mutex<HashMap<K, V>>, key: K, value: V) {
+    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+    if all.len() >= Verified::MOST {
+        all.clear();
+    }
+    all.insert(key, value);
+}
+
+fn remembered<K: std::hash::Hash + Eq, V: Clone>(all: &Mutex<HashMap<K, V>>, key: &K) -> Option<V> {
+    all.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+}
 
 impl Verified {
-    /// How many documents are remembered. If there are more, all are verified once more.
+    /// How many of each are remembered.
     const MOST: usize = 4_096;
 
     fn get(&self, envelope: Digest) -> Option<Vec<KeyId>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&envelope).cloned()
+        remembered(&self.documents, &envelope)
     }
 
     fn insert(&self, envelope: Digest, signers: Vec<KeyId>) {
-        let mut verified = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if verified.len() >= Self::MOST {
-            verified.clear();
-        }
-        verified.insert(envelope, signers);
+        remember(&self.documents, envelope, signers);
+    }
+
+    pub(super) fn certificate(&self, key: &KeyId) -> Option<Arc<OnRecord>> {
+        remembered(&self.certificates, key)
+    }
+
+    pub(super) fn keep_certificate(&self, key: &KeyId, held: &Arc<OnRecord>) {
+        remember(&self.certificates, key.clone(), Arc::clone(held));
     }
 }
 
@@ -74,11 +99,14 @@ impl RulesManifest {
 }
 
 /// A principal as policies see it.
-pub(crate) fn subject(principal: &Principal) -> Subject {
+pub(crate) fn subject(principals: &Principals, principal: &Principal) -> Subject {
+    let operator = principal.operator.as_ref().and_then(|name| principals.get(name));
     Subject {
         name: principal.name.clone(),
         kind: principal.kind.to_string(),
         groups: principal.groups.iter().cloned().collect(),
+        operator: operator.map(|person| Box::new(subject(principals, person))),
+        ..Subject::default()
     }
 }
 
@@ -87,6 +115,14 @@ pub(crate) fn subject(principal: &Principal) -> Subject {
 #[serde(default)]
 struct KeyFiles {
     principal: Vec<KeysOfOne>,
+    issuer: Vec<CaFile>,
+}
+
+/// The certificates of one issuer, see [`KeyFiles`].
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct CaFile {
+    ca: Option<PathBuf>,
 }
 
 /// The `key` entries of one principal, see [`KeyFiles`].
@@ -108,9 +144,12 @@ struct KeyFile {
 /// added later: it is returned in words.
 pub(super) fn together(principals: &Principals, policies: &Policies) -> Result<Vec<String>, Error> {
     let now = Timestamp::now();
+    let subject = |principal| subject(principals, principal);
     let all: Vec<Subject> = principals.iter().map(subject).collect();
     policies.check_people(&all)?;
-    let counts = |one: &&Principal| one.keys.iter().any(|key| principals.in_force(&key.key.id(), now));
+    let counts = |one: &&Principal| {
+        !one.identities.is_empty() || one.keys.iter().any(|key| principals.in_force(&key.key.id(), now))
+    };
     let in_force: Vec<Subject> = principals.iter().filter(counts).map(subject).collect();
     let mut unmet = policies.unmet(&in_force);
     if let Some(need) = break_glass(principals) {
@@ -143,6 +182,11 @@ pub(super) fn break_glass(principals: &Principals) -> Option<Need> {
 }
 
 impl Rules {
+    /// The name of the person who operates this principal.
+    pub(crate) fn operator(&self, name: &str) -> Option<&str> {
+        self.principals.get(name)?.operator.as_deref()
+    }
+
     /// Returns an error if the policies name a principal that does not exist, and lists the approvals that could never
     /// be given.
     pub fn together(&self) -> Result<Vec<String>, Error> {
@@ -215,6 +259,7 @@ impl Home {
         let written: KeyFiles = toml::from_str(principals.text()?).unwrap_or_default();
         let keys = written.principal.into_iter().flat_map(|principal| principal.key);
         files.extend(keys.filter_map(|key| Some(path.join(key.file?))));
+        files.extend(written.issuer.into_iter().filter_map(|issuer| Some(path.join(issuer.ca?))));
         Ok(files)
     }
 
@@ -276,6 +321,7 @@ impl Home {
             log: config.log,
             environment: config.environment,
             signed_by,
+            log_key: self.verifier()?,
             verified: Verified::default(),
         })
     }
@@ -301,14 +347,18 @@ impl Home {
 }
 
 impl Rules {
-    /// Verifies an envelope with the keys of all principals, in force or not, because it may be of the past; and parses what was
-    /// signed.
-    pub(crate) fn open<D: Document>(&self, envelope: &RawValue) -> Result<Signed<D>, SignatureError> {
+    /// Verifies an envelope with the keys of all principals and those that it names and this host certified, in force or not,
+    /// because it may be of the past; and parses what was signed.
+    pub(crate) fn open<D: Document>(&self, reader: &Reader, envelope: &RawValue) -> Result<Signed<D>, Error> {
         let digest = Digest::of(&pae(D::TYPE, envelope.get().as_bytes()));
         if let Some(signers) = self.verified.get(digest) {
-            return Signed::by(envelope, signers);
+            return Ok(Signed::by(envelope, signers)?);
         }
-        let signed = Signed::open(envelope, &self.principals.keys())?;
+        let mut keys = self.principals.keys();
+        for named in signers_named(envelope)?.iter().filter(|key| self.principals.holder(key).is_none()) {
+            keys.extend(self.certificate(reader, named)?.map(|held| held.key.clone()));
+        }
+        let signed = Signed::open(envelope, &keys)?;
         self.verified.insert(digest, signed.keys.clone());
         Ok(signed)
     }
@@ -332,19 +382,19 @@ mod tests {
         let acts = place.reader().acts(remit_journal::About::Request(id)).unwrap();
         let document = &acts[0].1.event.statement().unwrap().document;
         for _ in 0..2 {
-            assert_eq!(rules.open::<Request>(document).unwrap().keys, [place.key("bot")]);
-            assert!(rules.open::<Approval>(document).is_err());
+            assert_eq!(rules.open::<Request>(&place.reader(), document).unwrap().keys, [place.key("bot")]);
+            assert!(rules.open::<Approval>(&place.reader(), document).is_err());
         }
         for (of, to) in [("\"sig\":\"M", "\"sig\":\"N"), ("\"payload\":\"e", "\"payload\":\"f")] {
             let other = document.get().replace(of, to);
             assert_ne!(other, document.get());
-            assert!(rules.open::<Request>(&RawValue::from_string(other).unwrap()).is_err());
+            assert!(rules.open::<Request>(&place.reader(), &RawValue::from_string(other).unwrap()).is_err());
         }
         for n in 0..2 * Verified::MOST {
             rules.verified.insert(Digest::of(&n.to_be_bytes()), Vec::new());
         }
-        assert!(rules.verified.0.lock().unwrap().len() <= Verified::MOST);
-        assert_eq!(rules.open::<Request>(document).unwrap().keys, [place.key("bot")]);
+        assert!(rules.verified.documents.lock().unwrap().len() <= Verified::MOST);
+        assert_eq!(rules.open::<Request>(&place.reader(), document).unwrap().keys, [place.key("bot")]);
     }
 
     #[test]

@@ -176,7 +176,7 @@ impl<D: Document> Accepted<D> {
     pub(crate) fn check(rules: &Rules, reader: &Reader, envelope: &Envelope) -> Result<Self, Error> {
         let refuse = |why: String| Err(refused::<D>(why));
         let envelope = to_raw_value(envelope)?;
-        let Signed { document, digest, keys } = rules.open::<D>(&envelope)?;
+        let Signed { document, digest, keys } = rules.open::<D>(reader, &envelope)?;
         // Only the canonical spelling is accepted, so that the same bytes cannot be read in two ways.
         if Digest::of(&remit_trust::canonical(&document)?) != digest {
             return refuse("it is not canonical JSON (RFC 8785), as it was prepared".to_owned());
@@ -185,11 +185,16 @@ impl<D: Document> Accepted<D> {
         if rules.principals.get(name).is_none() {
             return Err(no_principal(name));
         }
-        let holds = |key: &&KeyId| rules.principals.holder(key).is_some_and(|holder| holder.name == name);
-        let Some(key) = keys.iter().find(holds) else {
+        let mut own = None;
+        for key in &keys {
+            if own.is_none() && rules.is_key_of(reader, key, name)? {
+                own = Some(key);
+            }
+        }
+        let Some(key) = own else {
             return refuse(format!("it says that it is by {name}, and {name} did not sign it"));
         };
-        let by = rules.identify(key)?;
+        let by = rules.identify(reader, key)?;
         by.stands(reader)?;
         if document.log() != rules.log {
             return refuse(format!(
@@ -235,7 +240,12 @@ impl<D: Document> Accepted<D> {
 
 /// The error for a document of this kind that is not accepted.
 pub(crate) fn refused<D: Document>(why: impl Into<String>) -> Error {
-    Error::NotAccepted { what: D::NAME, why: why.into() }
+    refused_named(D::NAME, why)
+}
+
+/// The same for one that has no principal in it, by its name.
+pub(crate) fn refused_named(what: &'static str, why: impl Into<String>) -> Error {
+    Error::NotAccepted { what, why: why.into() }
 }
 
 fn check_age<D: Document>(at: Timestamp, now: Timestamp) -> Result<(), Error> {

@@ -37,7 +37,7 @@ pub fn prepare_decision(
 ) -> Result<Prepared<Approval>, Error> {
     blocking(|| {
         let (rules, reader) = (host.rules()?, host.journal.reader()?);
-        let by = rules.identify(by)?;
+        let by = rules.identify(&reader, by)?;
         let state = RequestState::load(&reader, &rules, id)?;
         with_others(&reader, &rules, &state, check(&reader, &rules, &by, &state, decision))?;
         let approval = Approval {
@@ -107,8 +107,7 @@ pub fn who_may_approve(reader: &Reader, rules: &Rules, state: &RequestState) -> 
     let decision = Decision { approve: true, reason: String::new(), expect: None };
     let mut names = Vec::new();
     for principal in rules.principals.iter() {
-        let mut identities = principal.keys.iter().filter_map(|held| rules.identify(&held.key.id()).ok());
-        if identities.any(|by| check(reader, rules, &by, state, &decision).is_ok()) {
+        if rules.possible(reader, principal).any(|by| check(reader, rules, &by, state, &decision).is_ok()) {
             names.push(principal.name.clone());
         }
     }
@@ -148,6 +147,11 @@ pub(super) fn check(
             format!("{name} asked for it: a requester takes a request back with `remit revoke request`")
         });
     }
+    if decision.approve
+        && let Some(role) = state.operates(rules, name)
+    {
+        return refuse(format!("{name} is {role}: somebody else must approve it"));
+    }
     if decision.reason.trim().is_empty() && !decision.approve {
         return refuse("a denial needs a reason (`--reason`)".to_owned());
     }
@@ -155,7 +159,7 @@ pub(super) fn check(
     if decision.approve && before.is_some_and(|given| given.counts.is_ok()) {
         return refuse(format!("{name} has approved it already; somebody else must"));
     }
-    let request = policy_request(reader, rules, &state.request)?;
+    let request = policy_request(reader, rules, &state.request, state.proof)?;
     let now = Timestamp::now();
     let verdict =
         rules.policies.may(&by.who(), PolicyAction::Approve, Some(&request), now, &state.approvers());

@@ -126,8 +126,7 @@ pub fn could(reader: &Reader, rules: &Rules, state: &RequestState) -> Result<Vec
     for principal in rules.principals.iter() {
         let mut identity = None;
         let mut why = "it has no key that is in force now".to_owned();
-        for held in &principal.keys {
-            let Ok(by) = rules.identify(&held.key.id()) else { continue };
+        for by in rules.possible(reader, principal) {
             match by.stands(reader) {
                 Ok(()) => identity = Some(by),
                 Err(error) => why = error.to_string(),

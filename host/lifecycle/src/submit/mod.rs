@@ -2,6 +2,7 @@
 //! checks, and a document in the journal is the only way to authority.
 
 mod again;
+mod certify;
 mod decide;
 mod explain;
 mod order;
@@ -9,6 +10,7 @@ mod request;
 mod session;
 mod start;
 
+pub use certify::{Certifying, certify, certify_exchanged};
 pub use decide::{Decision, prepare_decision, submit_decision, who_may_approve};
 pub use explain::{ApprovalState, Explained, Needed, Permission, could, differences, explain, orders};
 pub use order::{Ordered, Target, prepare_freeze, prepare_review, prepare_revoke, submit_order};

@@ -42,9 +42,15 @@ impl Target {
                     let why = format!("there is no principal `{}`", name.escape_debug());
                     return Err(Error::RequestOption { why });
                 };
-                let keys = principal.keys.iter().map(|held| held.key.id().to_string());
+                let keys = principal.keys.iter().map(|held| Basis::Key(held.key.id().to_string()));
+                let issuers = rules.principals.issuers();
+                let identities = principal.identities.iter().filter_map(|identity| {
+                    let issuer = issuers.iter().find(|issuer| issuer.name == identity.issuer)?;
+                    Some(Basis::identity(&name, &issuer.url, &identity.claims))
+                });
+                let for_ever: Vec<_> = keys.chain(identities).map(for_ever).collect();
                 std::iter::once(Revocation { basis: Basis::Principal(name), earlier_only: true })
-                    .chain(keys.map(|id| for_ever(Basis::Key(id))))
+                    .chain(for_ever)
                     .collect()
             }
             Self::Key(id) => vec![for_ever(Basis::Key(id))],
@@ -81,7 +87,7 @@ pub fn prepare_review(host: &Host, by: &KeyId, run: RunId, reason: &str) -> Resu
 fn prepare(host: &Host, by: &KeyId, what: OrderKind, reason: &str) -> Result<Prepared<Order>, Error> {
     blocking(|| {
         let (rules, reader) = (host.rules()?, host.journal.reader()?);
-        let by = rules.identify(by)?;
+        let by = rules.identify(&reader, by)?;
         check(host, &rules, &reader, &by, &what)?;
         Prepared::order(&rules, &by, what, reason)
     })
@@ -176,7 +182,7 @@ fn check(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, what: &Orde
             for revocation in revocations {
                 let earlier_only = match revocation.basis {
                     Basis::Principal(_) | Basis::All => true,
-                    Basis::Request(_) | Basis::Key(_) | Basis::Action(_) => false,
+                    Basis::Request(_) | Basis::Key(_) | Basis::Identity(_) | Basis::Action(_) => false,
                     Basis::Thaw => return refuse("it revokes what cannot be revoked"),
                 };
                 if revocation.earlier_only != earlier_only {
@@ -191,7 +197,7 @@ fn check(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, what: &Orde
                 About::Request(id) => {
                     RequestState::load(reader, rules, id).ok().map(|state| state.policy_request)
                 }
-                About::Host => None,
+                _ => None,
             };
             by.check_allowed(rules, reader, PolicyAction::Revoke, request.as_ref())
         }
@@ -221,8 +227,15 @@ fn check_review(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, run:
         return refuse("it is no break-glass run".to_owned());
     };
     let state = RequestState::load(reader, rules, authority.request)?;
-    if by.name() == state.request.requester || started.started_by.as_deref() == Some(by.name()) {
-        return refuse(format!("{} asked for it or started it: somebody else must review it", by.name()));
+    for name in [Some(state.request.requester.as_str()), started.started_by.as_deref()].into_iter().flatten()
+    {
+        if by.name() == name || rules.operator(name) == Some(by.name()) {
+            let or = if by.name() == name { "" } else { ", or operates what did" };
+            return refuse(format!(
+                "{} asked for it or started it{or}: somebody else must review it",
+                by.name()
+            ));
+        }
     }
     by.check_allowed(rules, reader, PolicyAction::Review, Some(&state.policy_request))
 }

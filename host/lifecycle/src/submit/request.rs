@@ -50,7 +50,7 @@ pub async fn prepare_run_request(
     options: RequestOptions,
 ) -> Result<Prepared<Request>, Error> {
     let rules = host.rules()?;
-    let identity = rules.identify(by)?;
+    let identity = blocking(|| rules.identify(&*host.journal.reader()?, by))?;
     options.check(&rules, MAX_TTL)?;
     let action = blocking(|| {
         // A rehearsal checks the imports against the scope itself.
@@ -82,7 +82,7 @@ pub fn prepare_standing_request(
     options: RequestOptions,
 ) -> Result<Prepared<Request>, Error> {
     let rules = host.rules()?;
-    let by = rules.identify(by)?;
+    let by = blocking(|| rules.identify(&*host.journal.reader()?, by))?;
     options.check(&rules, MAX_STANDING)?;
     prepare(host, &rules, &by, RequestedAuthority::Standing(standing), scope, options)
 }
@@ -303,7 +303,7 @@ fn check(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, request: &R
         }
     }
     by.stands(reader)?;
-    let policy_request = policy_request(reader, rules, request)?;
+    let policy_request = policy_request(reader, rules, request, by.who().proof)?;
     let now = Timestamp::now();
     let verdict = rules.policies.may(&by.who(), PolicyAction::Propose, Some(&policy_request), now, &[]);
     let forbidden = |what, why| Err(Error::Forbidden { who: by.name().to_owned(), what, why });

@@ -65,8 +65,9 @@ impl Host {
     /// The principal that holds a key, if both count now and neither was revoked.
     pub fn identify(&self, key: &KeyId) -> Result<Identity, Error> {
         blocking(|| {
-            let by = self.rules()?.identify(key)?;
-            by.stands(&*self.journal.reader()?)?;
+            let reader = self.journal.reader()?;
+            let by = self.rules()?.identify(&reader, key)?;
+            by.stands(&reader)?;
             Ok(by)
         })
     }

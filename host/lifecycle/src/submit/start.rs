@@ -49,7 +49,7 @@ pub fn prepare_start(
 ) -> Result<Prepared<Trigger>, Error> {
     blocking(|| {
         let (rules, reader) = (host.rules()?, host.journal.reader()?);
-        let by = rules.identify(by)?;
+        let by = rules.identify(&reader, by)?;
         let state = ready(&reader, &rules, &by, id)?;
         let refuse = |why: String| Err(Error::NotReady { id: id.to_string(), why });
         let (action, input, reason) = match (&state.request.asks, what, reason) {

@@ -5,9 +5,9 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use remit_lifecycle::{Document, Prepared, prepare_session, read_signed, signed_by};
-use remit_trust::KeyId;
+use remit_lifecycle::{Document, Prepared, certify_exchanged, prepare_session, read_signed, signed_by};
 use remit_trust::dsse::Envelope;
+use remit_trust::{KeyId, VerifyingKey};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -134,6 +134,47 @@ pub(crate) async fn prepare(
     let named = app.host.rules()?.principals.holder(&key).map(|holder| holder.name.clone());
     toll.by_anybody(&app, named)?;
     to_sign(&prepare_session(&app.host, &key, &app.url, &asked.thumbprint)?)
+}
+
+/// An ID token, and the key that it is exchanged for (in RFC 8693's words: the subject token).
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "certify-key")]
+pub(crate) struct Certify {
+    /// The ID token, as its platform issued it.
+    token: String,
+    /// The public key that the client made up, in PEM: P-256 or Ed25519.
+    key: String,
+    /// A document of the type `application/vnd.remit.certifying.v1+json`, which that key signed: it names the journal, this
+    /// server's URL, the key, the digest of the token, and the time.
+    proof: Signed,
+}
+
+/// What a key is worth.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "certified-key")]
+pub(crate) struct CertifiedKey {
+    /// The id of the key.
+    key: String,
+    /// The principal whose key it is.
+    principal: String,
+    /// Until when it counts. What it signed before remains the principal's.
+    until: String,
+}
+
+pub(crate) async fn certify(
+    State(app): State<App>,
+    toll: Toll,
+    Json(asked): Json<Certify>,
+) -> Answer<Response> {
+    // Whose token it is shows only after the work.
+    toll.by_anybody(&app, None)?;
+    let key = VerifyingKey::from_text(&asked.key, "`key`")?;
+    let proof = serde_json::from_str(asked.proof.0.get())
+        .map_err(|error| Problem::usage(format!("`proof` is no DSSE envelope: {error}")))?;
+    let certificate = certify_exchanged(&app.host, &asked.token, &key, &proof, &app.url).await?;
+    let (principal, until) = (certificate.principal, certificate.until.to_string());
+    json(StatusCode::CREATED, &CertifiedKey { key: key.id().to_string(), principal, until })
 }
 
 /// What opens a session.

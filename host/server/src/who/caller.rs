@@ -42,7 +42,8 @@ pub(crate) fn open(app: &App, signed: &Envelope) -> Answer<NewSession> {
     let now = Timestamp::now();
     let random = remit_trust::random()?;
     let token = URL_SAFE_NO_PAD.encode(random);
-    let until = session.at.saturating_add(Session::FOR).unwrap_or(now);
+    let longest = session.at.saturating_add(Session::FOR).unwrap_or(now);
+    let until = by.until().map_or(longest, |until| until.min(longest));
     let opened = Opened {
         principal: by.name().to_owned(),
         key: by.key.clone(),

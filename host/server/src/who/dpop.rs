@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use remit_trust::Digest;
 use serde::Deserialize;
 
-use super::jwt::{Jwk, Unverified};
+use remit_trust::jws::{Jwk, Unverified};
 
 /// How old a proof may be, and by how much the clock of who made it may be ahead.
 const FRESH: SignedDuration = SignedDuration::from_secs(60);
@@ -73,6 +73,9 @@ pub(crate) fn check(proof: &str, call: &Call<'_>, used: &Used) -> Result<(), Str
     let header = &parsed.header;
     if header.typ != "dpop+jwt" {
         return Err("its `typ` is not `dpop+jwt`".to_owned());
+    }
+    if matches!(header.jwk, Jwk::Rsa { .. }) {
+        return Err("its key is neither P-256 nor Ed25519".to_owned());
     }
     let claims: Claims = parsed.verify(&header.alg, &header.jwk)?;
     if claims.htm != call.method {

@@ -2,7 +2,6 @@
 
 mod caller;
 mod dpop;
-mod jwt;
 mod session;
 
 pub(crate) use caller::{Caller, NewSession, open};

@@ -1,6 +1,8 @@
 use remit_journal::{Ended, Phase, Record, RunState};
 use serde_json::value::to_raw_value;
 
+use remit_trust::issuers::Proof;
+
 use super::*;
 use crate::authority::policy_request;
 use crate::testing::{POLICY, Place, wait};
@@ -94,7 +96,7 @@ fn a_budget_in_a_policy_says_when_it_has_room() {
         let RequestedAuthority::Run { plan: Some(plan), .. } = &mut request.asks else { unreachable!() };
         plan.steps = (0..changes).map(|_| plan.steps[0].clone()).collect();
         request.scope = plan.least_scope();
-        let policy_request = policy_request(&place.reader(), &place.rules(), &request).unwrap();
+        let policy_request = policy_request(&place.reader(), &place.rules(), &request, Proof::Key).unwrap();
         waits_of(&place, &request, &policy_request)
     };
     assert_eq!(of(id, 0), []);
@@ -118,7 +120,7 @@ fn a_budget_in_a_policy_says_when_it_has_room() {
 }
 
 fn waits_of(place: &Place, request: &Request, of: &PolicyRequest) -> Vec<(String, Room, String)> {
-    let alice = Subject { name: "alice".to_owned(), kind: "human".to_owned(), groups: Vec::new() };
+    let alice = Subject { name: "alice".to_owned(), kind: "human".to_owned(), ..Subject::default() };
     waits(&place.reader(), &place.rules(), request, of, &[alice]).unwrap()
 }
 
@@ -128,13 +130,13 @@ fn what_no_budget_refuses_does_not_wait_for_room() {
     let never = "@id(\"never\")\nforbid (principal, action == Remit::Action::\"trigger\", resource);";
     let place = Place::new(&format!("{POLICY}{never}"));
     let request = place.request();
-    let of = policy_request(&place.reader(), &place.rules(), &request).unwrap();
+    let of = policy_request(&place.reader(), &place.rules(), &request, Proof::Key).unwrap();
     assert_eq!(waits_of(&place, &request, &of), []);
     let place = Place::new(&format!("{POLICY}{BUDGET}{never}"));
     let id = place.file("bot", &Request { uses: Some(9), ..place.request() });
     place.run(id, &["prod/a", "prod/b"], |_, _| {});
     let request = place.request();
-    let of = policy_request(&place.reader(), &place.rules(), &request).unwrap();
+    let of = policy_request(&place.reader(), &place.rules(), &request, Proof::Key).unwrap();
     assert_eq!(waits_of(&place, &request, &of), []);
 }
 
@@ -146,7 +148,7 @@ fn what_no_policy_permits_does_not_wait_for_room() {
     let request = Request { uses: Some(9), ..place.request() };
     let id = place.file("bot", &request);
     place.run(id, &["prod/a", "prod/b"], |_, _| {});
-    let of = policy_request(&place.reader(), &place.rules(), &request).unwrap();
+    let of = policy_request(&place.reader(), &place.rules(), &request, Proof::Key).unwrap();
     assert_eq!(waits_of(&place, &request, &of), []);
 }
 
@@ -242,6 +244,7 @@ fn a_run_that_changes_nothing_needs_no_room_for_changes() {
         consumed: to_raw_value(&serde_json::json!({})).unwrap(),
         output: None,
         own_words: None,
+        code: None,
         due: remit_journal::Due::default(),
     };
     wait(place.host.journal.commit(Record::now(first, ended))).unwrap();

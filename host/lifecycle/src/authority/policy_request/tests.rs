@@ -3,6 +3,8 @@ use std::collections::BTreeSet;
 use jiff::SignedDuration;
 use remit_gate::{Effect, Pattern, Phase, Resource};
 
+use remit_trust::issuers::Proof;
+
 use super::*;
 use crate::testing::{POLICY, Place, action};
 
@@ -11,7 +13,7 @@ fn patterns(all: &[&str]) -> BTreeSet<Pattern> {
 }
 
 fn bot() -> Subject {
-    Subject { name: "bot".to_owned(), kind: "agent".to_owned(), groups: Vec::new() }
+    Subject { name: "bot".to_owned(), kind: "agent".to_owned(), ..Subject::default() }
 }
 
 /// Three changes of the past hour: `bot` asked for two, of which `alice` started one; another action made one.
@@ -102,15 +104,15 @@ fn every_fact_of_a_request_is_told() {
         restore_after_seconds: Some(7200),
         uses: 4,
     };
-    assert_eq!(policy_request(&reader, &rules, &request).unwrap(), expected);
+    assert_eq!(policy_request(&reader, &rules, &request, Proof::Key).unwrap(), expected);
     let start = policy_request_of_start(&reader, &expected, "alice").unwrap();
     assert_eq!(start, PolicyRequest { spent_by_starter: 1, ..expected.clone() });
 
     // With the plan of one step, and by one who is no principal any more.
     let gone = Request { requester: "dora".to_owned(), asks: place.request().asks, ..request };
-    let told = policy_request(&reader, &rules, &gone).unwrap();
+    let told = policy_request(&reader, &rules, &gone, Proof::Key).unwrap();
     assert!(told.has_plan);
-    let unknown = Subject { name: "dora".to_owned(), kind: "unknown".to_owned(), groups: Vec::new() };
+    let unknown = Subject { name: "dora".to_owned(), kind: "unknown".to_owned(), ..Subject::default() };
     assert_eq!((told.requester, told.spent_by_requester), (unknown, 0));
     assert_eq!(told.may_change, patterns(&["secret:prod/change", "secret:prod/db"]));
 
@@ -134,11 +136,11 @@ fn every_fact_of_a_request_is_told() {
     let RequestedAuthority::Run { plan: Some(plan), .. } = &mut planned.asks else { unreachable!() };
     *plan = Plan { steps };
     planned.scope = plan.least_scope();
-    let told = policy_request(&reader, &rules, &planned).unwrap();
+    let told = policy_request(&reader, &rules, &planned, Proof::Key).unwrap();
     assert_eq!((told.observe, told.content, told.change, told.changes), (4, 3, 1, 1));
 
     // A rehearsal looks, and plays the disclosure.
-    let by = rules.identify(&place.key("bot")).unwrap();
+    let by = rules.identify(&place.reader(), &place.key("bot")).unwrap();
     let rehearsal = policy_request_of_rehearsal(&reader, &rules, &by, &action(), &scope).unwrap();
     let told = PolicyRequest {
         incident: None,
@@ -168,7 +170,7 @@ fn a_run_under_a_standing_scope_is_told_as_what_it_does() {
     let (reader, rules) = (place.reader(), place.rules());
     let scope = Scope::parse(EVERYTHING, "scope.toml").unwrap();
     let mut request = Request { scope: scope.clone(), ..place.standing() };
-    let of_scope = policy_request(&reader, &rules, &request).unwrap();
+    let of_scope = policy_request(&reader, &rules, &request, Proof::Key).unwrap();
     assert!(of_scope.standing && !of_scope.under_standing && !of_scope.has_plan);
     assert_eq!((of_scope.uses, of_scope.changes), (u64::from(u32::MAX), 7));
     let step = Step {
@@ -192,7 +194,7 @@ fn a_run_under_a_standing_scope_is_told_as_what_it_does() {
     let versions = semver::VersionReq::parse("^1.2").unwrap();
     standing.action =
         ActionSelector::Published { publisher: String::new(), name: "other".to_owned(), versions };
-    let published = policy_request(&reader, &rules, &request).unwrap();
+    let published = policy_request(&reader, &rules, &request, Proof::Key).unwrap();
     assert_eq!((&*published.action_name, &*published.action_version), ("other", "^1.2"));
     assert_eq!((&*published.action_digest, published.spent_by_action), ("", 1));
     assert_eq!((request.action_name(), &*request.action_words()), ("other", "other ^1.2"));

@@ -1,10 +1,11 @@
 use jiff::SignedDuration;
+use remit_trust::Sign as _;
 
 use super::*;
 use crate::testing::{POLICY, Place};
 
 fn human(name: &str) -> Subject {
-    Subject { name: name.to_owned(), kind: "human".to_owned(), groups: Vec::new() }
+    Subject { name: name.to_owned(), kind: "human".to_owned(), ..Subject::default() }
 }
 
 fn humans(count: usize) -> Need {
@@ -206,4 +207,53 @@ fn what_was_signed_is_handed_out_under_names_of_its_own() {
     );
     let payload = remit_trust::canonical(&request).unwrap();
     assert_eq!(files[0].1, remit_trust::dsse::pae("application/vnd.remit.request.v1+json", &payload));
+}
+
+/// A person and their software count as one: neither approves what the other asked for, or may start.
+#[test]
+fn an_operator_does_not_approve_for_their_software() {
+    let place = Place::new(
+        &POLICY
+            .replace("when { principal.kind == \"human\" }", "when { context has time }")
+            .replace("1 human", "1"),
+    );
+    // The bot is the last principal; the helper has its spare key.
+    let public = place.signer("spare").verifying_key().to_text();
+    place.principals(|text| {
+        let text = text.replace("name   = \"bot\"", "name   = \"bot\"\noperator = \"alice\"");
+        text + &format!(
+            "\n[[principal]]\nname = \"helper\"\nkind = \"agent\"\noperator = \"alice\"\n[[principal.key]]\npublic = '''{public}'''\n"
+        )
+    });
+    let approve = |id, key: &str, name: &str| {
+        let approval = Approval { principal: name.to_owned(), ..place.approval(id, name) };
+        place.put(About::Request(id), LedgerEvent::Approved(place.statement(key, &approval)));
+    };
+    let asked = place.file("bot", &place.request());
+    approve(asked, "alice", "alice");
+    approve(asked, "spare", "helper");
+    approve(asked, "bob", "bob");
+    assert_eq!(
+        counting(&place, asked),
+        [
+            "is by the operator of bot, which asked for it",
+            "is by software of alice, who also operates bot, which asked for it",
+            ""
+        ]
+    );
+    let by_alice = Request { requester: "alice".to_owned(), ..place.request() };
+    let asked = place.file("alice", &Request { triggers: vec!["alice".to_owned()], ..by_alice });
+    approve(asked, "bot", "bot");
+    assert_eq!(counting(&place, asked), ["is by software of alice, who asked for it"]);
+    let by_carol = Request { requester: "carol".to_owned(), ..place.request() };
+    let asked = place.file("carol", &by_carol);
+    approve(asked, "alice", "alice");
+    assert_eq!(counting(&place, asked), ["is by the operator of bot, which may start it"]);
+    // Policies see it too, and who acts is told at once.
+    let bot = place.rules().identify(&place.reader(), &place.key("bot")).unwrap().who();
+    assert_eq!(bot.operator.map(|person| person.name), Some("alice".to_owned()));
+    let decision = crate::Decision { approve: true, reason: String::new(), expect: None };
+    let told =
+        crate::prepare_decision(&place.host, &place.key("alice"), asked, &decision).unwrap_err().to_string();
+    assert!(told.contains("alice is the operator of bot, which may start it: somebody else must"), "{told}");
 }

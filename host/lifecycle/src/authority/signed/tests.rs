@@ -23,7 +23,7 @@ fn check(place: &Place, by: &str, order: &Order) -> Result<Accepted<Order>, Stri
 #[test]
 fn what_is_prepared_is_what_is_signed() {
     let place = Place::new(POLICY);
-    let by = place.rules().identify(&place.key("alice")).unwrap();
+    let by = place.rules().identify(&place.reader(), &place.key("alice")).unwrap();
     let prepared = Prepared::order(&place.rules(), &by, OrderKind::Freeze, "INC-9").unwrap();
     let payload = remit_trust::canonical(&prepared.document).unwrap();
     assert_eq!(prepared.payload(), payload);
@@ -73,16 +73,16 @@ fn whoever_was_revoked_signs_nothing_any_more() {
     revoke(remit_journal::Basis::Key(place.key("alice").to_string()), false);
     let told = check(&place, "alice", &good).unwrap_err();
     assert!(told.contains("bob: as it was put on record"), "{told}");
-    let by = place.rules().identify(&place.key("alice")).unwrap();
+    let by = place.rules().identify(&place.reader(), &place.key("alice")).unwrap();
     assert!(by.stands(&place.reader()).is_err());
     let action = remit_policy::PolicyAction::Freeze;
     assert!(by.check_allowed(&place.rules(), &place.reader(), action, None).is_err());
     assert!(place.host.identify(&place.key("alice")).is_err());
     assert_eq!(place.host.identify(&place.key("bob")).unwrap().who().kind, "human");
     place.end_key("bob");
-    let told = place.rules().identify(&place.key("bob")).unwrap_err().to_string();
+    let told = place.rules().identify(&place.reader(), &place.key("bob")).unwrap_err().to_string();
     assert!(told.contains("of bob is not in force now"), "{told}");
-    let told = place.rules().identify(&place.key("spare")).unwrap_err().to_string();
+    let told = place.rules().identify(&place.reader(), &place.key("spare")).unwrap_err().to_string();
     assert!(told.contains("belongs to no principal"), "{told}");
 }
 

@@ -1,3 +1,5 @@
+use remit_trust::issuers::Proof;
+
 use super::*;
 use crate::testing::{POLICY, Place, wait};
 
@@ -50,7 +52,7 @@ fn the_options_of_a_request_have_bounds() {
 fn a_standing_scope_is_asked_for_as_it_can_be_used() {
     let place = Place::new(POLICY);
     let (host, rules) = (&place.host, place.rules());
-    let by = rules.identify(&place.key("bot")).unwrap();
+    let by = rules.identify(&place.reader(), &place.key("bot")).unwrap();
     let told = |change: &dyn Fn(&mut Request)| {
         let mut request = place.standing();
         change(&mut request);
@@ -106,7 +108,7 @@ fn policies_decide_who_asks_and_whether_anybody_could_approve() {
     ] {
         let place = Place::new(&policy);
         let rules = place.rules();
-        let by = rules.identify(&place.key("bot")).unwrap();
+        let by = rules.identify(&place.reader(), &place.key("bot")).unwrap();
         let told = check(&place.host, &rules, &place.reader(), &by, &place.standing());
         let told = told.map_or_else(|error| error.to_string(), |()| String::new());
         assert!(told.contains(why) && told.is_empty() == why.is_empty(), "{policy}: {told}");
@@ -139,7 +141,7 @@ fn a_request_that_no_budget_would_let_start_in_time_is_refused() {
     let place = Place::new(&format!("{POLICY}@id(\"two-an-hour\")\n{budget}"));
     let never = |request: &Request| {
         let (reader, rules) = (place.reader(), place.rules());
-        let policy_request = policy_request(&reader, &rules, request).unwrap();
+        let policy_request = policy_request(&reader, &rules, request, Proof::Key).unwrap();
         never_starts(&reader, &rules, request, &policy_request).unwrap()
     };
     let request = Request { uses: Some(9), ..place.request() };
@@ -161,7 +163,7 @@ fn a_request_that_no_budget_would_let_start_in_time_is_refused() {
         "{why}"
     );
     // At the very moment at which it ends it cannot be started any more.
-    let policy_request = policy_request(&place.reader(), &place.rules(), &request).unwrap();
+    let policy_request = policy_request(&place.reader(), &place.rules(), &request, Proof::Key).unwrap();
     let waits = waits(&place.reader(), &place.rules(), &request, &policy_request, &[]).unwrap();
     let [(_, Room::From(free), _)] = waits[..] else { panic!("{waits:?}") };
     assert!(never(&Request { not_after: free, ..request.clone() }).is_some());

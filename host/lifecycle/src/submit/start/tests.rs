@@ -85,7 +85,7 @@ fn policies_decide_about_a_start_that_is_not_break_glass() {
     let checked = |break_glass| {
         let request = Request { break_glass, ..place.request() };
         let state = place.load(place.file("bot", &request));
-        let by = place.rules().identify(&place.key("bot")).unwrap().who();
+        let by = place.rules().identify(&place.reader(), &place.key("bot")).unwrap().who();
         let start = &state.policy_request;
         check_start(&place.reader(), &place.rules(), &by, start, &request.powers(), &state)
             .map_err(|error| error.to_string())

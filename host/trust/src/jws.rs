@@ -1,20 +1,24 @@
-//! JSON Web Signatures in their compact form (RFC 7515), with the two algorithms that Remit's keys have. The key decides the
-//! algorithm; what the token says of it must agree.
+//! JSON Web Signatures in their compact form (RFC 7515). The key decides the algorithm; what the token says of it must
+//! agree. There is no `none` and no algorithm with a shared secret.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use remit_trust::Digest;
-use ring::signature::{ECDSA_P256_SHA256_FIXED, ED25519, UnparsedPublicKey};
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256,
+    RsaPublicKeyComponents, UnparsedPublicKey,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+use crate::{Digest, canonical};
 
 /// The longest token that is looked at.
 const LONGEST: usize = 16 * 1024;
 
-/// A public key as JSON (RFC 7517): P-256 or Ed25519.
+/// A public key as JSON (RFC 7517): P-256, Ed25519 or RSA. Other members of it, such as `x5u`, are not looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kty")]
-pub(crate) enum Jwk {
+pub enum Jwk {
     /// P-256.
     #[serde(rename = "EC")]
     Ec {
@@ -39,6 +43,17 @@ pub(crate) enum Jwk {
         #[serde(default, skip_serializing)]
         d: Option<String>,
     },
+    /// RSA of at least 2048 bits.
+    #[serde(rename = "RSA")]
+    Rsa {
+        /// The exponent, in base64url.
+        e: String,
+        /// The modulus, in base64url.
+        n: String,
+        /// The private key, which must not be told.
+        #[serde(default, skip_serializing)]
+        d: Option<String>,
+    },
 }
 
 /// Bytes of exactly this length, in the only base64url spelling that they have.
@@ -48,16 +63,15 @@ fn bytes<const N: usize>(text: &str) -> Result<[u8; N], String> {
 }
 
 impl Jwk {
-    /// The algorithm of its signatures, and its point as ring takes it.
-    fn parts(&self) -> Result<(&'static str, Vec<u8>), String> {
+    /// The algorithms of its signatures.
+    fn algorithms(&self) -> Result<&'static [&'static str], String> {
         match self {
-            Self::Ec { d: Some(_), .. } | Self::Okp { d: Some(_), .. } => {
+            Self::Ec { d: Some(_), .. } | Self::Okp { d: Some(_), .. } | Self::Rsa { d: Some(_), .. } => {
                 Err("its key is a private one: make a new key, and send the public half".to_owned())
             }
-            Self::Ec { crv, x, y, .. } if crv == "P-256" => {
-                Ok(("ES256", [&[4][..], &bytes::<32>(x)?, &bytes::<32>(y)?].concat()))
-            }
-            Self::Okp { crv, x, .. } if crv == "Ed25519" => Ok(("EdDSA", bytes::<32>(x)?.to_vec())),
+            Self::Ec { crv, .. } if crv == "P-256" => Ok(&["ES256"]),
+            Self::Okp { crv, .. } if crv == "Ed25519" => Ok(&["EdDSA"]),
+            Self::Rsa { .. } => Ok(&["RS256", "PS256"]),
             Self::Ec { crv, .. } | Self::Okp { crv, .. } => {
                 Err(format!("the curve `{}` is neither P-256 nor Ed25519", crv.escape_debug()))
             }
@@ -65,31 +79,45 @@ impl Jwk {
     }
 
     /// The key's thumbprint (RFC 7638), in base64url.
-    pub(crate) fn thumbprint(&self) -> String {
+    #[must_use]
+    pub fn thumbprint(&self) -> String {
         // The members in the order of their names, which canonical JSON has too.
-        let canonical = remit_trust::canonical(self).unwrap_or_default();
+        let canonical = canonical(self).unwrap_or_default();
         URL_SAFE_NO_PAD.encode(Digest::of(&canonical).as_bytes())
     }
 
     fn verify(&self, algorithm: &str, message: &[u8], signature: &[u8]) -> Result<(), String> {
-        let (own, point) = self.parts()?;
-        if algorithm != own {
-            return Err(format!("its `alg` is `{}`, and the key is for {own}", algorithm.escape_debug()));
+        let own = self.algorithms()?;
+        if !own.contains(&algorithm) {
+            let shown: String = algorithm.escape_debug().take(20).collect();
+            return Err(format!("its `alg` is `{shown}`, and the key is for {}", own.join(" and ")));
         }
+        let number = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|error| error.to_string());
         let verified = match self {
-            Self::Ec { .. } => {
+            Self::Ec { x, y, .. } => {
+                let point = [&[4][..], &bytes::<32>(x)?, &bytes::<32>(y)?].concat();
                 UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).verify(message, signature)
             }
-            Self::Okp { .. } => UnparsedPublicKey::new(&ED25519, point).verify(message, signature),
+            Self::Okp { x, .. } => {
+                UnparsedPublicKey::new(&ED25519, bytes::<32>(x)?).verify(message, signature)
+            }
+            Self::Rsa { n, e, .. } => {
+                let padding = if algorithm == "PS256" {
+                    &RSA_PSS_2048_8192_SHA256
+                } else {
+                    &RSA_PKCS1_2048_8192_SHA256
+                };
+                RsaPublicKeyComponents { n: number(n)?, e: number(e)? }.verify(padding, message, signature)
+            }
         };
         verified.map_err(|_| "its signature does not hold".to_owned())
     }
 }
 
 /// A token whose signature has not been looked at.
-pub(crate) struct Unverified<H> {
+pub struct Unverified<H> {
     /// Its header.
-    pub(crate) header: H,
+    pub header: H,
     payload: Vec<u8>,
     signed: Vec<u8>,
     signature: Vec<u8>,
@@ -103,7 +131,7 @@ fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
 
 impl<H: DeserializeOwned> Unverified<H> {
     /// Takes a token apart.
-    pub(crate) fn parse(token: &str) -> Result<Self, String> {
+    pub fn parse(token: &str) -> Result<Self, String> {
         if token.len() > LONGEST {
             return Err(format!("it is longer than {LONGEST} bytes"));
         }
@@ -120,8 +148,13 @@ impl<H: DeserializeOwned> Unverified<H> {
     }
 
     /// What it says, if this key signed it.
-    pub(crate) fn verify<C: DeserializeOwned>(&self, algorithm: &str, key: &Jwk) -> Result<C, String> {
+    pub fn verify<C: DeserializeOwned>(&self, algorithm: &str, key: &Jwk) -> Result<C, String> {
         key.verify(algorithm, &self.signed, &self.signature)?;
+        self.claimed()
+    }
+
+    /// What it says, whoever signed it.
+    pub fn claimed<C: DeserializeOwned>(&self) -> Result<C, String> {
         json(&self.payload).map_err(|why| format!("its claims: {why}"))
     }
 }
