@@ -148,8 +148,8 @@ impl Route {
 pub(crate) fn router(app: App) -> Router {
     let add = |router: Router<App>, route: &'static Route| {
         let Ok(filter) = MethodFilter::try_from(route.method.clone()) else { return router };
-        let serve = (route.serve)(filter).layer(DefaultBodyLimit::max(route.limit()));
-        router.route(route.path, serve.layer(Extension(route.cost)))
+        let layers = (DefaultBodyLimit::max(route.limit()), Extension(route.cost));
+        router.route(route.path, (route.serve)(filter).layer(layers))
     };
     ROUTES.iter().fold(Router::new(), add).with_state(app)
 }
