@@ -5,7 +5,7 @@
 //! call through which something becomes durable or leaves the process; then it runs again for each of them,
 //! on a copy of the same home, and something happens there. A new step joins by itself.
 //!
-//! `CRASH_ONLY=run/embedded/17/after` runs one case alone; the name is in its failure.
+//! `CRASH_ONLY=run/embedded/17/after` runs one case alone; the name is in its failure. `CRASH_SERVED=all` strikes a server everywhere.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 #[path = "crash/acts.rs"]
@@ -15,6 +15,8 @@ mod common;
 mod files;
 #[path = "crash/rehearsals.rs"]
 mod rehearsals;
+#[path = "crash/served.rs"]
+mod served;
 #[path = "crash/shim.rs"]
 mod shim;
 #[path = "crash/store.rs"]
@@ -111,6 +113,8 @@ struct Scenario<'a> {
     /// What is mounted there for workers.
     mounted: Mutex<BTreeSet<String>>,
     asked: Asked,
+    /// Whether a server is to do it.
+    served: bool,
     /// The command to strike.
     command: Vec<String>,
     /// The home before it, and each secret's values.
@@ -157,7 +161,7 @@ impl<'a> Scenario<'a> {
         let command = run_of(&template, "g");
         let values = old.map(|old| vec![old]).to_vec();
         let (shim, mounted) = (Shim::compile(), Mutex::default());
-        Self { name, shim, server, mounted, asked: Asked::Run, command, template, values }
+        Self { name, shim, server, mounted, asked: Asked::Run, served: false, command, template, values }
     }
 
     /// The same after the run.
@@ -247,9 +251,7 @@ impl<'a> Scenario<'a> {
     fn points(&self) -> Vec<Point> {
         let case = self.fresh("clean");
         let log = case.world.path("points");
-        let mut command = case.command(&self.command);
-        self.shim.count(&mut command, &log);
-        finish(command, "").exits(0);
+        self.carry_out(&case, |command| self.shim.count(command, &log)).ran.exits(0);
         shim::points(&log)
     }
 
@@ -272,11 +274,19 @@ impl<'a> Scenario<'a> {
     /// came to: its threads do not take turns as they did in the clean run.
     fn strike(&self, case: &Case<'_>, at: usize, how: How) -> (Struck, Option<Point>) {
         let log = case.world.path("points");
-        let mut command = case.command(&self.command);
-        self.shim.strike(&mut command, &log, at, how);
-        let struck = wait(command);
+        let struck = self.carry_out(case, |command| self.shim.strike(command, &log, at, how));
         let reached = shim::points(&log).into_iter().find(|point| point.number == at);
         (struck, reached)
+    }
+
+    /// Does it, with the shim that `arm` puts before the process.
+    fn carry_out(&self, case: &Case<'_>, arm: impl FnOnce(&mut Command)) -> Struck {
+        if self.served {
+            return self.serve(case, arm);
+        }
+        let mut command = case.command(&self.command);
+        arm(&mut command);
+        wait(command)
     }
 
     /// Kills the command wherever that makes a difference. `judge` is given a fresh home and the way to do it there, which
@@ -329,6 +339,9 @@ impl<'a> Scenario<'a> {
                     cases.push_back((point.clone(), *how));
                 }
             }
+        }
+        if self.served && only.is_none() {
+            cases = served::some(cases);
         }
         let total = cases.len();
         let queue = Mutex::new(cases.into_iter().enumerate().collect::<VecDeque<_>>());

@@ -1,7 +1,9 @@
 //! A hostile guest that performs any script, driven at random through everything that principals can do, and judged by
 //! a small model of what each of them may cause.
 //!
-//! `REMIT_HOSTILE_CASES=20000` plays that many for each law, and `REMIT_HOSTILE_SEED=7` the ones of that seed. A case
+//! The same is played through a server, by clients with keys of their own.
+//!
+//! `REMIT_HOSTILE_CASES=20000` plays that many for each law, through a server a twentieth of them, and `REMIT_HOSTILE_SEED=7` the ones of that seed. A case
 //! that fails is made as small as it gets and printed: add it to `hostile/found.json`, and it is played for ever.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -14,6 +16,8 @@ mod drive;
 mod model;
 #[path = "hostile/play.rs"]
 mod play;
+#[path = "hostile/remote.rs"]
+mod remote;
 #[allow(dead_code, reason = "shared with the guest")]
 #[path = "hostile/script.rs"]
 mod script;
@@ -21,13 +25,17 @@ mod script;
 use std::cell::RefCell;
 use std::time::Instant;
 
+use case::{Case, Meanwhile};
 use drive::House;
 use model::Law;
 use play::{Tally, play};
+use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
 
 /// For each law, where nothing else is asked for: a minute on a machine of two cores.
 const CASES: u32 = 700;
+/// The same through a server, of two laws.
+const CASES_SERVED: u32 = 12;
 /// How often the whole journal is audited.
 const AUDIT: u32 = 100;
 
@@ -37,14 +45,23 @@ fn number(name: &str) -> Option<u64> {
 }
 
 fn attack(law: Law) {
+    let cases = number("REMIT_HOSTILE_CASES").map_or(CASES, |cases| u32::try_from(cases).unwrap());
+    let house = House::new(&law);
+    let (played, tally) = attack_in(house, law, cases, case::case(law));
+    for what in ["rehearsed", "asked", "ran: succeeded", "taken back by hand"] {
+        assert!(played < CASES || tally.of(what) > 0, "no case ever: {what}");
+    }
+}
+
+/// Plays cases at random in this house; how many that were, and what came of them.
+fn attack_in(house: House, law: Law, cases: u32, strategy: impl Strategy<Value = Case>) -> (u32, Tally) {
     let seed = number("REMIT_HOSTILE_SEED").unwrap_or_else(|| {
         let bytes = remit_trust::random().unwrap();
         u64::from(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
     });
-    let cases = number("REMIT_HOSTILE_CASES").map_or(CASES, |cases| u32::try_from(cases).unwrap());
     println!("law {}: {cases} cases of REMIT_HOSTILE_SEED={seed}", law.name);
     let began = Instant::now();
-    let state = RefCell::new((House::new(&law), Tally::default(), 0_u32));
+    let state = RefCell::new((house, Tally::default(), 0_u32));
     let config = Config {
         cases,
         rng_seed: RngSeed::Fixed(seed),
@@ -53,7 +70,7 @@ fn attack(law: Law) {
         max_shrink_time: 120_000,
         ..Config::default()
     };
-    let failed = TestRunner::new(config).run(&case::case(law), |case| {
+    let failed = TestRunner::new(config).run(&strategy, |case| {
         let mut state = state.borrow_mut();
         let (house, tally, played) = &mut *state;
         play(house, &law, &case, tally).map_err(TestCaseError::fail)?;
@@ -78,9 +95,7 @@ fn attack(law: Law) {
     }
     house.audit().unwrap();
     nothing_leaked(&house, &law);
-    for what in ["rehearsed", "asked", "ran: succeeded", "taken back by hand"] {
-        assert!(played < CASES || tally.of(what) > 0, "no case ever: {what}");
-    }
+    (played, tally)
 }
 
 /// Not in any byte of any file of the home.
@@ -101,7 +116,7 @@ fn nothing_leaked(house: &House, law: &Law) {
 struct Found {
     what: String,
     law: String,
-    case: case::Case,
+    case: Case,
 }
 
 #[test]
@@ -211,4 +226,41 @@ fn hostile_scripts_under_stricter_policies() {
 #[test]
 fn hostile_scripts_where_secrets_can_be_told() {
     attack(Law::OPEN);
+}
+
+/// Through a server nobody comes between two calls of the store by the clock of this test: they come right before the start.
+fn between_acts(mut case: Case) -> Case {
+    case.meanwhile = case.meanwhile.map(|meanwhile| match meanwhile {
+        Meanwhile::RotatesAt(_, path) => Meanwhile::Rotates(path),
+        Meanwhile::RemakesAt(_, path) => Meanwhile::Remakes(path),
+        other => other,
+    });
+    case
+}
+
+#[test]
+fn hostile_scripts_through_a_server() {
+    let wanted = number("REMIT_HOSTILE_CASES").map(|cases| u32::try_from(cases).unwrap() / 20);
+    let found: Vec<Found> = serde_json::from_str(include_str!("hostile/found.json")).unwrap();
+    let laws = [Law::SHIPPED, Law::OPEN, Law::STRICT];
+    for law in laws.into_iter().take(if wanted.is_some() { 3 } else { 2 }) {
+        let mut house = House::served(&law);
+        let mut tally = Tally::default();
+        for Found { what, case, .. } in found.iter().filter(|found| found.law == law.name) {
+            let case = between_acts(case.clone());
+            play(&mut house, &law, &case, &mut tally).unwrap_or_else(|why| panic!("{what}: {why}"));
+        }
+        // What is sure to be done, so that none of this is about nothing.
+        let plain = serde_json::json!({
+            "script": {"run": [{"rotate": ["prod/db", "password"]}]},
+            "scope": found[0].case.scope.replace("disclose = true\n", ""), "rehearse": ["alice", false], "asks": "bot", "how": "planned",
+            "approve": ["bot", "bob", "carol"], "starts": if law.agents_change { "bot" } else { "alice" },
+            "starters": ["bot", "alice"], "reverts": "alice",
+        });
+        play(&mut house, &law, &serde_json::from_value(plain).unwrap(), &mut tally).unwrap();
+        for what in ["rehearsed", "asked", "ran: succeeded", "taken back by hand"] {
+            assert!(tally.of(what) > 0, "never {what} under the law {}: {:?}", law.name, tally.0);
+        }
+        attack_in(house, law, wanted.unwrap_or(CASES_SERVED), case::case(law).prop_map(between_acts));
+    }
 }

@@ -460,6 +460,8 @@ fn a_job_repairs_what_somebody_else_than_its_operator_approved() {
         .says("there is no ID token: REMIT_ID_TOKEN");
     let fresh = issuer.token(&issuer.github());
     in_job(&world, &fresh, &["requests", "--context", "prod"]).exits(0);
+    in_job(&world, &fresh, &["context", "remove", "prod"]).exits(0);
+    assert!(!kept.exists(), "the key is forgotten with its context");
 }
 
 /// In a job of GitHub Actions the runner is asked for the token. It goes to no server with another journal than was named.

@@ -14,7 +14,7 @@ use std::fs;
 use std::io::{BufRead as _, Read as _, Write as _};
 use std::net::TcpStream;
 
-use common::server::{REQUESTS, RUNS, Server, ask, decide, end, id, problem, signed, start, upload};
+use common::server::{REQUESTS, RUNS, Server, ask, decide, end, id, problem, raw, signed, start, upload};
 use common::{SECRET, World};
 use remit_client::{Client, ToSign};
 use remit_trust::Digest;
@@ -163,12 +163,49 @@ fn a_run_is_followed_to_its_end() {
     assert!(events.iter().any(|event| event == "intent"), "{events:?}");
 }
 
+/// Every route and every field of what they take and answer is on the page, every link on it leads somewhere on it, and it asks for
+/// nothing but its style.
+fn the_page_says_the_same(told: &Value, page: &str) {
+    let (head, page) = page.split_once("\r\n\r\n").unwrap();
+    let policy = "content-security-policy: default-src 'none'; style-src 'self'; form-action 'none'; base-uri 'none'; \
+                  frame-ancestors 'none'";
+    assert!(head.to_lowercase().contains(policy), "{head}");
+    for (path, methods) in told["paths"].as_object().unwrap() {
+        for (_, operation) in methods.as_object().unwrap() {
+            let id = operation["operationId"].as_str().unwrap();
+            assert!(page.contains(&format!("<section id=\"{id}\">")) && page.contains(path), "{id}");
+        }
+    }
+    for field in ["break_glass", "runs_per_hour", "keep_going", "payloadType", "restore_at", "waits_for_room"]
+    {
+        assert!(page.contains(&format!("<code>{field}</code>")), "{field}");
+    }
+    let after = |what: &str| -> Vec<String> {
+        page.split(what).skip(1).map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
+    };
+    let ids = after("id=\"");
+    for link in after("href=\"") {
+        let local = link.strip_prefix('#').is_some_and(|id| ids.iter().any(|known| known == id));
+        let known = ["/api/v1/docs/style.css", "/api/v1/openapi.json"];
+        assert!(local || known.contains(&link.as_str()), "{link} leads nowhere");
+    }
+    for from_elsewhere in ["<script", "src=", "style=", "http://", "@import"] {
+        assert!(!page.contains(from_elsewhere), "{from_elsewhere}");
+    }
+}
+
 #[test]
 fn the_description_is_the_committed_one() {
     let world = World::empty();
     let server = Server::of(&world);
     let alice = server.client(&world, "alice");
     let told: Value = alice.get("/api/v1/openapi.json").unwrap();
+    let authority = server.url.strip_prefix("http://").unwrap();
+    let page = raw(
+        authority,
+        &format!("GET /api/v1/docs HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n"),
+    );
+    the_page_says_the_same(&told, &page.1);
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
     let text = serde_json::to_string_pretty(&told).unwrap() + "\n";
     if std::env::var_os("REMIT_UPDATE").is_some() {

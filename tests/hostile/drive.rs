@@ -28,6 +28,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use crate::model::Law;
+use crate::remote::Remote;
 use crate::script::Script;
 
 /// Who there is.
@@ -167,6 +168,8 @@ pub struct House {
     /// Where the next case's records begin, and its log lines.
     since: u64,
     logged: usize,
+    /// Principals act through a server, if there is one.
+    remote: Option<Remote>,
 }
 
 impl House {
@@ -237,9 +240,17 @@ impl House {
             first: (Vec::new(), Vec::new(), BTreeMap::new()),
             since: 0,
             logged: 0,
+            remote: None,
             dir,
         };
         house.first = (house.rows(), house.identities(), nodes(&house.etc()));
+        house
+    }
+
+    /// The same, with a server through which everybody acts. What somebody else does, they do between two acts.
+    pub fn served(law: &Law) -> Self {
+        let mut house = Self::new(law);
+        house.remote = Some(Remote::new(house.dir.path()));
         house
     }
 
@@ -371,6 +382,9 @@ impl House {
     }
 
     pub fn rehearse(&self, by: Who, script: &Script, scope: Option<&Scope>) -> Result<Value, String> {
+        if let Some(remote) = &self.remote {
+            return remote.rehearse(by, script, scope);
+        }
         let input = input(script);
         let done = self.threads.block_on(rehearsal(
             &self.host,
@@ -388,6 +402,9 @@ impl House {
         (scope, open): (Option<&Scope>, bool),
         starters: &[Who],
     ) -> Result<Asked, String> {
+        if let Some(remote) = &self.remote {
+            return remote.request(by, script, (scope, open), starters);
+        }
         let input = input(script);
         let case = self.threads.block_on(self.who(by).request_run(
             &self.host,
@@ -407,6 +424,9 @@ impl House {
         starters: &[Who],
         runs_per_hour: u32,
     ) -> Result<Asked, String> {
+        if let Some(remote) = &self.remote {
+            return remote.request_standing(by, scope, starters, runs_per_hour);
+        }
         let action = remit_journal::ActionRef {
             digest: self.candidate.digest(),
             name: "hostile".to_owned(),
@@ -428,28 +448,43 @@ impl House {
     }
 
     pub fn approve(&self, by: Who, id: RequestId) -> Result<(), String> {
+        if let Some(remote) = &self.remote {
+            return remote.approve(by, id);
+        }
         let decision = Decision { approve: true, reason: "looks right".to_owned(), expect: None };
         let decided = self.threads.block_on(self.who(by).decide(&self.host, id, &decision));
         decided.map(drop).map_err(|error| words(&error))
     }
 
     pub fn revoke(&self, by: Who, id: RequestId) -> Result<(), String> {
+        if let Some(remote) = &self.remote {
+            return remote.revoke(by, id);
+        }
         let target = Target::Request(id);
         let done = self.threads.block_on(self.who(by).revoke(&self.host, target, REASON));
         done.map(drop).map_err(|error| words(&error))
     }
 
     pub fn freeze(&self, frozen: bool) {
+        if let Some(remote) = &self.remote {
+            return remote.freeze(frozen);
+        }
         let done = self.who(Who::Alice).freeze(&self.host, frozen, REASON);
         self.threads.block_on(done).unwrap();
     }
 
     pub fn start(&self, by: Who, id: RequestId) -> Result<Started, String> {
+        if let Some(remote) = &self.remote {
+            return remote.start(by, id);
+        }
         let done = self.threads.block_on(self.who(by).execute(&self.host, id, None));
         done.map(|finished| Started::Ran(ran(&finished))).map_err(|error| words(&error))
     }
 
     pub fn start_standing(&self, by: Who, id: RequestId, script: &Script) -> Result<Started, String> {
+        if let Some(remote) = &self.remote {
+            return remote.start_standing(by, id, script);
+        }
         let input = input(script);
         let what = Some((&self.candidate, &input));
         let done = self.threads.block_on(self.who(by).start(&self.host, id, what, Some(REASON)));
@@ -465,6 +500,9 @@ impl House {
 
     /// Whether all of it was taken back; if not, why.
     pub fn revert(&self, by: Who, run: RunId) -> Result<(), String> {
+        if let Some(remote) = &self.remote {
+            return remote.revert(by, run);
+        }
         let done = self.threads.block_on(self.who(by).revert(&self.host, run));
         let reverted = done.map_err(|error| words(&error))?;
         if reverted.state() == remit_journal::RunState::Reverted {
@@ -501,7 +539,10 @@ impl House {
 
     /// What the host wrote to its log since the last time. (Another test's lines may be among them.)
     pub fn log(&mut self) -> String {
-        let log = LOG.lock().unwrap();
+        let log = match &self.remote {
+            None => LOG.lock().unwrap().clone(),
+            Some(remote) => remote.log(),
+        };
         let from = std::mem::replace(&mut self.logged, log.len());
         String::from_utf8_lossy(log.get(from..).unwrap_or_default()).into_owned()
     }

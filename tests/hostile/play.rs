@@ -264,6 +264,7 @@ fn go(
                     .map_err(|why| format!("taken back by hand, and {why}"))?;
             }
             Err(why) => {
+                tally.note("not taken back", &why);
                 let undoable = stands && effects > 0 && theirs.is_empty() && who.is_human();
                 let destroyed = destroyed(&after) > destroyed(&start);
                 check(!undoable || destroyed, || format!("it could not be taken back: {why}"))?;

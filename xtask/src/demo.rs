@@ -1,4 +1,6 @@
-//! `cargo xtask demo`: one repair from keys to revert, as a terminal session.
+//! `cargo xtask demo`: one repair from keys to revert, as a terminal session; then another through a server.
+
+mod boundary;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -100,6 +102,7 @@ pub(crate) fn run() -> Result<()> {
             stage.play(line, *exit)?;
         }
     }
+    boundary::play(&stage)?;
     println!("\nThat was all of it. To try by hand: cargo install --path host/cli, then the same commands.");
     Ok(())
 }

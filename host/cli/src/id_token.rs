@@ -130,6 +130,19 @@ impl Kept {
         until.parse::<Timestamp>().is_ok_and(|until| Timestamp::now() + MARGIN < until)
     }
 
+    /// Removes the key and the lock beside it.
+    pub(crate) fn forget(self) -> Done<()> {
+        for path in [&self.path, &self.path.with_extension("lock")] {
+            match std::fs::remove_file(path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(written(path, &error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Keeps a key.
     pub(crate) fn keep(&self, key: &SigningKey, url: &str, log: &str, until: Timestamp) -> Done<()> {
         let text = zeroize(format!("{}{until}\n{}", heading(url, log), key.to_pem().as_str()));

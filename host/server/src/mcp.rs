@@ -128,7 +128,7 @@ pub(crate) fn router(app: &App) -> Router {
     let bearers = Bearers::default();
     let shared = Shared { app: app.clone(), table: Arc::new(Table::default()), config, bearers };
     // What it costs is counted where its tools call.
-    let route = post(serve).layer(DefaultBodyLimit::max(routes::JSON)).layer(Extension(Cost::Free));
+    let route = post(serve).layer((DefaultBodyLimit::max(routes::JSON), Extension(Cost::Free)));
     Router::new().route(PATH, route).with_state(Arc::new(shared))
 }
 

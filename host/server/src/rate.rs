@@ -39,7 +39,7 @@ pub(crate) enum Cost {
 }
 
 impl Cost {
-    fn points(self) -> u32 {
+    pub(crate) fn points(self) -> u32 {
         match self {
             Self::Free => 0,
             Self::Light => 1,

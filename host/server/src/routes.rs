@@ -7,8 +7,9 @@ use axum::http::Method;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use schemars::{Schema, SchemaGenerator};
 
+use crate::api::docs::{PAGE, STYLE};
 use crate::api::log::TILE;
-use crate::api::{actions, home, log, orders, plans, requests, runs, sessions};
+use crate::api::{actions, docs, home, log, orders, plans, requests, runs, sessions};
 use crate::app::App;
 use crate::exchange::NOTE;
 use crate::rate::Cost;
@@ -101,6 +102,8 @@ routes! {
     GET "/readyz" "ready" Open Free, "Whether the journal can be written and the rules are in force."; answers 200 Raw("text/plain"); by home::ready
     GET "/metrics" "metrics" Open Free, "Counters in Prometheus' text format: how many, never which."; answers 200 Raw("application/openmetrics-text"); by home::metrics
     GET "/api/v1/openapi.json" "openapi" Open Free, "This description, in OpenAPI 3.1."; answers 200 Raw("application/json"); by home::openapi
+    GET "/api/v1/docs" "docs" Open Free, "This description as a page for people."; answers 200 Raw(PAGE); by docs::page
+    GET "/api/v1/docs/style.css" "docs_style" Open Free, "The style of that page."; answers 200 Raw(STYLE); by docs::style
     GET "/api/v1/log/checkpoint" "checkpoint" Open Free, "The journal's newest signed checkpoint (c2sp.org/tlog-checkpoint)."; answers 200 Raw(NOTE); by log::checkpoint
     GET "/api/v1/log/tile/{*path}" "tile" Open Free, "Hashes of the journal's tree, or digests of its records (c2sp.org/tlog-tiles), which never change."; answers 200 Raw(TILE); by log::tile
     POST "/api/v1/sessions/prepare" "prepare_session" Open Light, "Makes the document that is signed to open a session."; takes Own(shape::<sessions::Prepare>); answers 200 Own(shape::<sessions::ToSign>); by sessions::prepare
@@ -145,8 +148,8 @@ impl Route {
 pub(crate) fn router(app: App) -> Router {
     let add = |router: Router<App>, route: &'static Route| {
         let Ok(filter) = MethodFilter::try_from(route.method.clone()) else { return router };
-        let serve = (route.serve)(filter).layer(DefaultBodyLimit::max(route.limit()));
-        router.route(route.path, serve.layer(Extension(route.cost)))
+        let layers = (DefaultBodyLimit::max(route.limit()), Extension(route.cost));
+        router.route(route.path, (route.serve)(filter).layer(layers))
     };
     ROUTES.iter().fold(Router::new(), add).with_state(app)
 }

@@ -410,6 +410,8 @@ fn an_identity_names_whose_jobs_are_meant() {
     }
     parse(&with_identity(&OIDC.replace("https://issuer.example", "http://127.0.0.1:8080"), "sub = 'x'"))
         .unwrap();
+    // Some have a slash at the end of their `iss`, and it must be exactly that.
+    parse(&with_identity("kind = 'oidc'\nurl = 'https://tenant.example/'", "sub = 'x'")).unwrap();
     assert!(value(&good.replace("'remit'", "' '")).contains("has no `audience`"));
     assert!(value(&good.replace("issuer = 'jobs'", "issuer = 'other'")).contains("no [[issuer]] is called"));
     assert!(value(&good.replace("'service'", "'human'")).contains("so that a person needs a key"));

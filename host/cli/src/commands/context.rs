@@ -7,7 +7,7 @@ use remit_client::ClientError;
 use serde::Serialize;
 
 use super::common::{Done, usage};
-use crate::id_token::Source;
+use crate::id_token::{Kept, Source};
 use crate::place::{Context as Entry, Contexts, Server};
 use crate::print::{self, say};
 
@@ -137,6 +137,7 @@ impl Context {
                     return Err(usage(why, "`remit context list` lists them"));
                 }
                 contexts.save()?;
+                Kept::of(&Contexts::file()?, &name)?.forget()?;
                 say!("removed   {}", print::word(&name));
             }
         }

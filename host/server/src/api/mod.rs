@@ -1,6 +1,7 @@
 //! One file for each kind of thing that calls are about.
 
 pub(crate) mod actions;
+pub(crate) mod docs;
 pub(crate) mod home;
 pub(crate) mod log;
 pub(crate) mod orders;
