@@ -545,7 +545,7 @@ fn a_token_of_an_issuer_asks_and_looks_and_starts_only_where_policies_say_so() {
         let (status, headers, told) = post(url, &all, &body.to_string());
         (status, headers, serde_json::from_str::<Value>(&told).unwrap_or(Value::String(told)))
     };
-    let token = issuer.token(&issuer.other());
+    let token = issuer.token(&issuer.build());
     let call = |tool: &str, arguments: Value| {
         let (status, _, told) = with(&token, "tools/call", json!({"name": tool, "arguments": arguments}));
         assert_eq!(status, 200, "{told}");
@@ -576,21 +576,21 @@ fn a_token_of_an_issuer_asks_and_looks_and_starts_only_where_policies_say_so() {
     assert_eq!(bot.end(&json!({"run": run}))["state"], "succeeded");
 
     // Tokens that prove nothing.
-    let mut another = issuer.other();
+    let mut another = issuer.build();
     another["sub"] = "build-8".into();
-    let mut elsewhere = issuer.other();
+    let mut elsewhere = issuer.build();
     elsewhere["aud"] = "another".into();
-    let mut over = issuer.other();
+    let mut over = issuer.build();
     over["exp"] = 1_700_000_000.into();
-    let stranger = Issuer::new();
+    let stranger = Issuer::other();
     for bad in [
         "abc".to_owned(),
         String::new(),
         issuer.token(&another),
         issuer.token(&elsewhere),
         issuer.token(&over),
-        stranger.token(&stranger.other()),
-        issuer.token_of(&json!({"typ": "JWT", "alg": "none", "kid": "one"}), &issuer.other()),
+        stranger.token(&stranger.build()),
+        issuer.token_of(&json!({"typ": "JWT", "alg": "none", "kid": "one"}), &issuer.build()),
     ] {
         let (status, headers, told) = with(&bad, "tools/list", json!({}));
         assert_eq!(status, 401, "{told}");
