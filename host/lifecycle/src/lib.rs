@@ -31,6 +31,7 @@ mod recover;
 mod replay;
 mod revert;
 mod run;
+mod sealed;
 mod setup;
 mod status;
 mod submit;
@@ -71,6 +72,7 @@ pub use recover::{Recovered, Recovery, Verdict, prepare_resolve, recover, resolv
 pub use replay::{Replayed, replay};
 pub use revert::{Reverted, Step as RevertStep, prepare_revert, preview_revert, revert};
 pub use run::{Finished, Started};
+pub use sealed::keep_sealed_input;
 pub use setup::Setup;
 pub use status::{Ends, Frozen, HostStatus, Open, frozen, status};
 pub use submit::{
