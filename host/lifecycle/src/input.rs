@@ -124,7 +124,8 @@ impl Input {
     /// secret.
     fn check_sealed(&self, action: &Inspection, schema: &Value) -> Result<(), Error> {
         let properties = schema["properties"].as_object();
-        let is_marked = |key: &str| properties.is_some_and(|all| all.get(key).is_some_and(|of| of[MARK] == true));
+        let is_marked =
+            |key: &str| properties.is_some_and(|all| all.get(key).is_some_and(|of| of[MARK] == true));
         let marked = properties.into_iter().flatten().filter(|(key, _)| is_marked(key)).count();
         if marks(schema) != marked {
             let why = format!("`{MARK}` is not `true` at one of the input's own properties");
@@ -133,7 +134,9 @@ impl Input {
         let (value, sealed) = (self.value()?, self.sealed()?);
         let is_sealed = |key: &str| sealed.iter().any(|handle| handle.name() == key);
         let wrong = |(key, _): (&String, &Value)| match (is_marked(key), is_sealed(key)) {
-            (true, false) => Some(format!("  /{key}: is a secret, so give it sealed: --secret-input {key}=@FILE")),
+            (true, false) => {
+                Some(format!("  /{key}: is a secret, so give it sealed: --secret-input {key}=@FILE"))
+            }
             (false, true) => Some(format!("  /{key}: is given sealed, and the action does not take it so")),
             _ => None,
         };

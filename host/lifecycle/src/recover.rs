@@ -71,10 +71,7 @@ pub async fn recover(host: &Host) -> Result<Recovery, Error> {
             }
         }
     }
-    // That a value is kept too long is no reason to let a repair wait.
-    if let Err(error) = blocking(|| sealed::clear(host)) {
-        tracing::warn!(%error, "sealed inputs that are not needed any more could not be removed");
-    }
+    sealed::clear(host, None);
     let contained = contain(host).await?;
     (recovery.restored, recovery.paged) = (contained.restored, contained.paged);
     recovery.stuck.extend(contained.stuck);

@@ -104,6 +104,7 @@ pub(crate) async fn begin(
     // The use is counted in the same transaction that makes the run exist.
     host.journal.start(Record::now(run, started), key).await?;
     drop(turn);
+    crate::sealed::clear(host, Some(input));
 
     let running = Running {
         run,

@@ -89,7 +89,8 @@ pub(crate) fn open(host: &Host, owner: &str, input: &Input) -> Result<SealedInpu
         return Ok(SealedInputs::new());
     }
     blocking(|| {
-        let log = &host.rules()?.log;
+        let rules = host.rules()?;
+        let log = &rules.log;
         let value = |handle: Handle| {
             let path = host.home.sealed_input(owner, &handle);
             let kept = match remit_file::trusted(&path, Kind::Kept) {
@@ -130,14 +131,26 @@ impl Request {
     }
 }
 
-/// Removes the values that no run can need any more: those of requests that are closed, expired or used up, and those that no
-/// request has named for a while. A run that is under way has read its values already.
-pub(crate) fn clear(host: &Host) -> Result<(), Error> {
+/// Removes the values that no run can need any more: those of requests that are closed, expired or used up, those that no
+/// request has named for a while, and those that `started` has, the input of a run that has just started. A run that is under way
+/// has read its values already.
+///
+/// An error is only logged: that a value is kept too long is no reason to let a repair wait, and the next call tries again.
+pub(crate) fn clear(host: &Host, started: Option<&Input>) {
+    if let Err(error) = blocking(|| try_clear(host, started)) {
+        tracing::warn!(%error, "sealed inputs that are not needed any more could not be removed");
+    }
+}
+
+fn try_clear(host: &Host, started: Option<&Input>) -> Result<(), Error> {
     let kept = host.home.kept_inputs()?;
     if kept.is_empty() {
         return Ok(());
     }
-    let (open, closed) = named(&*host.journal.reader()?, &*host.rules()?)?;
+    let (open, mut closed) = named(&*host.journal.reader()?, &*host.rules()?)?;
+    if let Some(input) = started {
+        closed.extend(input.sealed()?.iter().map(Handle::digits));
+    }
     for file in kept {
         let digits = file.name.rsplit('-').next().unwrap_or_default();
         let is_old = || {
@@ -187,7 +200,10 @@ pub(crate) fn rekey(host: &Host, old: &Sealer, new: &Sealer) -> Result<(), Error
     for id in reader.requests()? {
         let Ok(state) = RequestState::load(&reader, &rules, id) else { continue };
         for handle in state.request.sealed_inputs() {
-            owners.insert(host.home.sealed_input(&state.request.requester, &handle), (state.request.requester.clone(), handle));
+            owners.insert(
+                host.home.sealed_input(&state.request.requester, &handle),
+                (state.request.requester.clone(), handle),
+            );
         }
     }
     for file in files {

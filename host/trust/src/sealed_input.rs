@@ -72,7 +72,8 @@ impl FromStr for Handle {
     type Err = NoHandle;
 
     fn from_str(text: &str) -> Result<Self, NoHandle> {
-        let (name, digits) = text.strip_prefix(PREFIX).and_then(|rest| rest.split_once(':')).ok_or(NoHandle)?;
+        let (name, digits) =
+            text.strip_prefix(PREFIX).and_then(|rest| rest.split_once(':')).ok_or(NoHandle)?;
         let mut commitment = [0; 32];
         hex::decode_to_slice(digits, &mut commitment).map_err(|_| NoHandle)?;
         // Only lower-case hex is accepted, so that a handle has one spelling.

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use remit_backend::{Act, Fields, Generator, Identity, Metadata, Right, SecretView, Secrets, Target, VersionState};
+use remit_backend::{
+    Act, Fields, Generator, Identity, Metadata, Right, SecretView, Secrets, Target, VersionState,
+};
 use remit_gate::{Change, Failure, Permit, Prepared, Resource, State};
 use remit_trust::{SecretBytes, SecretText};
 use serde::{Deserialize, Serialize};

@@ -95,10 +95,9 @@ impl Rotate {
         match (names.next(), names.next()) {
             (Some(only), None) => Ok(only.to_owned()),
             (None, _) => Err(Failure::NotFound(format!("{} has no field", self.resource))),
-            _ => Err(Failure::Invalid(format!(
-                "{} has several fields; name the one to rotate",
-                self.resource
-            ))),
+            _ => {
+                Err(Failure::Invalid(format!("{} has several fields; name the one to rotate", self.resource)))
+            }
         }
     }
 }

@@ -54,7 +54,7 @@ impl Plan {
         let host = open_for(home, Some(&candidate)).await?;
         let by = self.key.holder(&host)?;
         let sealing = self.secret.read(&host.rules()?.log)?;
-        let input = sealing.into(&input)?;
+        let input = sealing.within(&input)?;
         sealing.keep(&host, by.key())?;
         let _note = SlowNote::start("rehearsing");
         let what = (&candidate, &input);
@@ -65,7 +65,7 @@ impl Plan {
     fn at(&self, server: &Server) -> Done<PlanFile> {
         let candidate = read_action(&self.action)?;
         let sealing = self.secret.read(&server.about().log)?;
-        let input = sealing.into(&input(&self.input, &candidate)?)?.value()?;
+        let input = sealing.within(&input(&self.input, &candidate)?)?.value()?;
         let scope = scope(self.scope.as_deref())?;
         server.upload(&candidate)?;
         sealing.upload(server)?;

@@ -169,8 +169,9 @@ impl Make {
             }
             _ => None,
         };
-        let sealing = if input.is_some() { self.secret.read(&host.rules()?.log)? } else { Sealing::default() };
-        let input = input.map(|input| sealing.into(&input)).transpose()?;
+        let sealing =
+            if input.is_some() { self.secret.read(&host.rules()?.log)? } else { Sealing::default() };
+        let input = input.map(|input| sealing.within(&input)).transpose()?;
         let standing = match &candidate {
             Some(candidate) if self.standing => Some(StandingScope {
                 action: ActionSelector::of(&host.setup()?.publishers, candidate, self.versions.as_ref())?,
@@ -236,7 +237,7 @@ impl Make {
                     return Err(usage("no --input is given".to_owned(), "say what the action is given"));
                 }
                 sealing = self.secret.read(&server.about().log)?;
-                let input = sealing.into(&input(&self.input, candidate)?)?.value()?;
+                let input = sealing.within(&input(&self.input, candidate)?)?.value()?;
                 body["uses"] = self.uses.into();
                 body["input"] = input.clone();
                 given = Some((candidate.digest(), input));

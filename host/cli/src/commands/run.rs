@@ -64,7 +64,7 @@ impl Run {
         let mode = self.signing.mode(&host)?;
         let sealing = self.sealing(&host.rules()?.log)?;
         let what = match what {
-            Some((candidate, input)) => Some((candidate, sealing.into(&input)?)),
+            Some((candidate, input)) => Some((candidate, sealing.within(&input)?)),
             None => None,
         };
         let what = what.as_ref().map(|(candidate, input)| (candidate, input));
@@ -143,7 +143,7 @@ impl Run {
             }
             (Some(_), _) => {
                 let candidate = read_action(self.what.as_ref())?;
-                let input = sealing.into(&input(&self.input, &candidate)?)?;
+                let input = sealing.within(&input(&self.input, &candidate)?)?;
                 server.upload(&candidate)?;
                 sealing.upload(server)?;
                 (candidate.digest(), input)

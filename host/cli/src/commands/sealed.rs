@@ -36,8 +36,7 @@ impl SecretInputs {
 
 /// Reads one value. No message quotes the argument: somebody may have put the value itself there.
 fn read(argument: &str, log: &str) -> Done<(Handle, Opening)> {
-    const HELP: &str =
-        "write --secret-input NAME=@FILE, or NAME=@- for standard input: what is on a command line, others can read";
+    const HELP: &str = "write --secret-input NAME=@FILE, or NAME=@- for standard input: what is on a command line, others can read";
     let Some((name, file)) = argument.split_once('=') else {
         return Err(usage("a --secret-input names no file".to_owned(), HELP));
     };
@@ -66,7 +65,7 @@ fn read(argument: &str, log: &str) -> Done<(Handle, Opening)> {
 
 impl Sealing {
     /// The input with the handles in it.
-    pub(crate) fn into(&self, input: &Input) -> Result<Input, Error> {
+    pub(crate) fn within(&self, input: &Input) -> Result<Input, Error> {
         input.with_sealed(self.0.iter().map(|(handle, _)| handle))
     }
 

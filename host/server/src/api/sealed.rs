@@ -43,7 +43,9 @@ pub(crate) async fn keep(
     let by = signer(&app, &caller, None)?;
     let bytes = body(request, &app, ARRIVES).await?;
     let Some(opening) = Opening::from_bytes(&bytes) else {
-        return Err(Problem::usage("the body is not a key of 32 bytes and a value of at most 64 KiB of UTF-8"));
+        return Err(Problem::usage(
+            "the body is not a key of 32 bytes and a value of at most 64 KiB of UTF-8",
+        ));
     };
     block_in_place(|| keep_sealed_input(&app.host, &by, &handle, &opening))?;
     json(StatusCode::OK, &Kept { handle: handle.to_string() })

@@ -14,7 +14,7 @@ struct Input {
     version: u64,
     /// The handle of the value.
     token: String,
-    /// Another handle, which the test makes up.
+    /// What a handle that the test makes up has after the name.
     instead: Option<String>,
 }
 
@@ -34,7 +34,7 @@ enum Deed {
 
 fn run(input: Input) -> Result<Value, Error> {
     let Input { deed, path, field, version, token, instead } = input;
-    let handle = instead.as_ref().unwrap_or(&token);
+    let handle = &instead.map_or_else(|| token.clone(), |digits| format!("sealed:token:{digits}"));
     match deed {
         Deed::Put => {
             let stored = secrets::put(&path, &field, handle)?;
