@@ -15,6 +15,12 @@ pub struct Given {
 }
 
 impl Given {
+    /// The sealed input of this name; without a value, calls with it fail.
+    #[must_use]
+    pub fn new(name: &str, value: Option<SecretText>) -> Self {
+        Self { name: name.to_owned(), value }
+    }
+
     /// The value; an error for the action if the run has no such input.
     pub(super) fn value(&self) -> Result<&SecretText, Failure> {
         self.value.as_ref().ok_or_else(|| {
@@ -47,9 +53,7 @@ impl Ctx {
     /// The sealed input of a handle. One that the action made up has no value, and the call fails.
     pub(super) fn given<O: Operation>(&self, handle: &str) -> Result<Given, CallError> {
         match handle.parse::<Handle>() {
-            Ok(handle) => {
-                Ok(Given { name: handle.name().to_owned(), value: self.gate().sealed_input(&handle) })
-            }
+            Ok(handle) => Ok(Given::new(handle.name(), self.gate().sealed_input(&handle))),
             // What it is instead is not shown: it may be a secret that was taken for a handle.
             Err(why) => Err(self.refuse::<O>("(not shown)", &why.to_string())),
         }

@@ -104,7 +104,9 @@ impl Renewal<'_> {
         }
         let values = Values::of(before)?;
         let live = self.value(current, store).await?;
-        Ok(if live.as_ref() == Some(&values.new) {
+        // Where the new value is the old one, only the number of the version tells the one from the other.
+        let is_own = values.new != values.old || current == before.undo.previous + 1;
+        Ok(if is_own && live.as_ref() == Some(&values.new) {
             Standing::Rotated { at: current }
         } else if live.as_ref() == Some(&values.old)
             || self.is_over(before.undo.previous, &values, &found, store).await?
