@@ -9,8 +9,13 @@ use remit_author::Project;
 use crate::{shell, toolchains, wasm_std};
 
 /// The guests in Rust: what we ship, what the tests attack with, and what the benchmarks run.
-const RUST: [&str; 4] =
-    ["plugins/rotate-secret", "tests/guests/misbehave", "tests/guests/measure", "tests/guests/hostile"];
+const RUST: [&str; 5] = [
+    "plugins/rotate-secret",
+    "tests/guests/misbehave",
+    "tests/guests/measure",
+    "tests/guests/hostile",
+    "tests/guests/put-value",
+];
 /// The same action in each other language, one that fails as its language does, one that knows WASI only, and one that
 /// edits files.
 const OTHERS: [&str; 11] = [

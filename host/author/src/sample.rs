@@ -34,6 +34,8 @@ struct Input {
     optional: bool,
     /// The number's type in the WIT: `u64`. Empty for text.
     number: String,
+    /// Whether it is the handle of a sealed input; the example is its value.
+    sealed: bool,
     /// An example value, valid in both TOML and JSON.
     example: String,
     /// What it is, and which functions take it, for a person.
@@ -109,10 +111,11 @@ impl Sample {
         let mut estate = Table::new();
         for package in &packages {
             let mut example = example(&package.name).map_err(wrong)?;
-            let values = match example.remove("input") {
+            let mut table = |name| match example.remove(name) {
                 Some(Value::Table(values)) => values,
                 _ => Table::new(),
             };
+            let values = (table("input"), table("sealed"));
             let wanted = |interface: &&model::Interface| imports.contains(&interface.import.as_str());
             for interface in package.interfaces.iter().filter(wanted) {
                 sample.interface(package, interface, &values);
@@ -124,6 +127,7 @@ impl Sample {
                 name: "name".to_owned(),
                 optional: false,
                 number: String::new(),
+                sealed: false,
                 example: "\"example\"".to_owned(),
                 description: "What to repair".to_owned(),
             });
@@ -160,7 +164,7 @@ impl Sample {
         }
     }
 
-    fn interface(&mut self, package: &Package, interface: &model::Interface, values: &Table) {
+    fn interface(&mut self, package: &Package, interface: &model::Interface, values: &(Table, Table)) {
         for function in &interface.functions {
             let name = format!("{}.{}", package.name, function.name);
             let takes_inputs = |param: &Param| {
@@ -201,7 +205,7 @@ impl Sample {
         }
     }
 
-    fn input(&mut self, param: &Param, import: &str, values: &Table) {
+    fn input(&mut self, param: &Param, import: &str, (values, sealed): &(Table, Table)) {
         let by = world::without_version(import);
         if let Some(input) = self.inputs.iter_mut().find(|input| input.name == param.name) {
             input.optional &= matches!(param.ty, Ty::Option(_));
@@ -214,7 +218,11 @@ impl Sample {
             name: param.name.clone(),
             optional: matches!(param.ty, Ty::Option(_)),
             number: number.to_owned(),
-            example: values.get(&param.name).map_or(otherwise.to_owned(), ToString::to_string),
+            sealed: sealed.contains_key(&param.name),
+            example: values
+                .get(&param.name)
+                .or_else(|| sealed.get(&param.name))
+                .map_or(otherwise.to_owned(), ToString::to_string),
             description: format!("The {} for {by}", param.name.replace('-', " ")),
         });
     }

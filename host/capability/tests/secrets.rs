@@ -1,4 +1,4 @@
-//! The five powers over secrets, called as the guest's bindings call them.
+//! The powers over secrets, called as the guest's bindings call them.
 
 #![allow(clippy::unwrap_used, reason = "a test says what went wrong by failing")]
 
@@ -7,9 +7,9 @@ mod support;
 use remit_backend::{Secrets, VersionState};
 use remit_capability::secrets::wit::inspect::VersionState as Seen;
 use remit_capability::secrets::wit::{destroy, disable, inspect, reveal, rotate};
-use remit_capability::secrets::{BeforeRotation, Destroy, Disable, Rotate};
+use remit_capability::secrets::{BeforeRotation, Destroy, Disable, Given, Matches, Put, Rotate};
 use remit_capability::{Ctx, answered};
-use remit_gate::{Change, Effect, Failure, Fault, Mode, State};
+use remit_gate::{Change, Effect, Failure, Fault, Mode, Resource, State};
 use remit_journal::{CallResult, Event, UndoResult};
 use support::{Bench, PATH, WIDE};
 
@@ -40,6 +40,55 @@ async fn a_rotation_changes_one_field_and_can_be_taken_back() {
     assert_eq!(bench.store.current(PATH).await, 3);
     assert_eq!(bench.store.value(PATH, 3, "api_key").await, "sk-old-value");
     assert_eq!(bench.state(&intent).await, State::Before);
+    assert_eq!(bench.undo(&intent).await, UndoResult::AlreadyUndone);
+    assert_eq!(bench.store.current(PATH).await, 3);
+}
+
+/// A sealed input may be what is there already, or what was there before: neither makes an undo that is done again do more.
+#[tokio::test]
+async fn a_value_that_was_put_can_be_taken_back_whatever_it_is() {
+    let bench = Bench::live().await;
+    let resource = Resource::new("secret", PATH).unwrap();
+    let given = |value: &str| Given::new("token", Some(value.to_owned().into()));
+    let put = async |value| {
+        let put = Put { resource: resource.clone(), field: "api_key".to_owned(), secret: given(value) };
+        bench.ctx.gate().change(put).await.unwrap().unwrap()
+    };
+    let matches = async |version, value| {
+        let (resource, field, secret) = (resource.clone(), "api_key".to_owned(), given(value));
+        bench.ctx.gate().observe(Matches { resource, field, version, secret }).await.unwrap().unwrap()
+    };
+    let stored = put("sk-old-value").await;
+    assert_eq!((stored.previous, stored.current), (1, 2));
+    assert_eq!(put("sk-given").await.current, 3);
+    assert_eq!(put("sk-old-value").await.current, 4);
+    assert!(
+        matches(3, "sk-given").await && !matches(4, "sk-given").await && matches(4, "sk-old-value").await
+    );
+    assert_eq!(bench.store.value(PATH, 3, "account").await, "acct-77");
+    let written = serde_json::to_string(&bench.records()).unwrap();
+    assert!(!written.contains("sk-given") && !written.contains("sk-old-value"));
+
+    let [same, other, back] = bench
+        .intents()
+        .into_iter()
+        .filter(|intent| intent.effect == Effect::Change)
+        .collect::<Vec<_>>()
+        .try_into()
+        .unwrap();
+    for (intent, current, value) in [(&back, 5, "sk-given"), (&other, 6, "sk-old-value")] {
+        assert_eq!(bench.undo(intent).await, UndoResult::Undone);
+        assert_eq!(bench.store.value(PATH, current, "api_key").await, value);
+    }
+    assert_eq!(bench.undo(&same).await, UndoResult::AlreadyUndone, "the value is there");
+    assert_eq!(bench.store.current(PATH).await, 6);
+    // One that was put alone is taken back, once.
+    let bench = Bench::live().await;
+    let put = Put { resource: resource.clone(), field: "api_key".to_owned(), secret: given("sk-old-value") };
+    bench.ctx.gate().change(put).await.unwrap().unwrap();
+    let [intent] = bench.intents().try_into().unwrap();
+    assert_eq!(bench.state(&intent).await, State::After);
+    assert_eq!(bench.undo(&intent).await, UndoResult::Undone);
     assert_eq!(bench.undo(&intent).await, UndoResult::AlreadyUndone);
     assert_eq!(bench.store.current(PATH).await, 3);
 }

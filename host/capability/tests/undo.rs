@@ -34,7 +34,7 @@ use remit_backend::{
     Secrets, Target, Turn, VersionState,
 };
 use remit_capability::fixture::Offline as _;
-use remit_capability::secrets::{Destroy, Disable, Rotate};
+use remit_capability::secrets::{Destroy, Disable, Given, Put, Rotate};
 use remit_capability::{interfaces, operation};
 use remit_gate::{
     Authority, Effect, Estate, Facts, Failure, Gate, Mode, Operation, Resource, Scope, Setup, State, UndoGate,
@@ -69,6 +69,11 @@ struct Arguments {
 fn make(name: &str) -> Option<Make> {
     Some(match name {
         Rotate::NAME => |gate, Arguments { resource, field, .. }| through(gate, Rotate { resource, field }),
+        Put::NAME => |gate, Arguments { resource, field, .. }| {
+            let field = field.unwrap_or_else(|| FIELDS[0].to_owned());
+            let secret = Given::new("token", Some(Generator::default().generate().unwrap()));
+            through(gate, Put { resource, field, secret })
+        },
         Disable::NAME => {
             |gate, Arguments { resource, version, .. }| through(gate, Disable { resource, version })
         }

@@ -11,7 +11,7 @@ use remit_file::{Content, Kind};
 use remit_journal::{Record, RunId, RunSummary};
 use remit_lifecycle::{Document, Error, Explained, Home, Prepared, RequestView, RequestsView};
 use remit_sandbox::Candidate;
-use remit_trust::{KeyId, Signer, SigningKey};
+use remit_trust::{Handle, KeyId, Opening, Signer, SigningKey};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -284,6 +284,12 @@ impl Server {
         let bytes = action.bytes().map_err(Error::from)?.to_vec();
         let digest = action.digest().to_string();
         block_in_place(|| self.client.upload(&digest, bytes, action.signature()))?;
+        Ok(())
+    }
+
+    /// Lets the server keep the value of a sealed input.
+    pub(crate) fn seal(&self, handle: &Handle, opening: &Opening) -> Done<()> {
+        block_in_place(|| self.client.seal(handle, opening))?;
         Ok(())
     }
 

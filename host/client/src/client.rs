@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use remit_lifecycle::{Document, Prepared};
 use remit_text::Address;
 use remit_trust::dsse::{Envelope, pae};
-use remit_trust::{KeyId, Sign, Signer};
+use remit_trust::{Handle, KeyId, Opening, Sign, Signer};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -157,6 +157,13 @@ impl Client {
     pub fn upload(&self, digest: &str, component: Vec<u8>, signature: &str) -> Result<Value, ClientError> {
         let headers = [("content-type", "application/wasm"), ("remit-signature", signature.trim())];
         self.proven("PUT", &format!("/api/v1/actions/{digest}"), &headers, Some(component))
+    }
+
+    /// Lets the server keep the value of a sealed input for this principal.
+    pub fn seal(&self, handle: &Handle, opening: &Opening) -> Result<Value, ClientError> {
+        let headers = [("content-type", "application/octet-stream")];
+        let path = format!("/api/v1/sealed-inputs/{handle}");
+        self.proven("PUT", &path, &headers, Some(opening.to_bytes().to_vec()))
     }
 
     /// Submits a signed document to a route that takes one.

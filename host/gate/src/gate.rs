@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use remit_journal::Phase;
+use remit_trust::{Handle, SecretText};
 use tracing::Instrument as _;
 
 use crate::live::Live;
@@ -115,6 +116,13 @@ impl Gate {
             Way::Live(live) => live.progress.charge_log(bytes),
             Way::Replay(replay) => replay.charge_log(bytes),
         }
+    }
+
+    /// The value of a sealed input of this run; none if it has none with this handle. A replay has no values: the record
+    /// answers its calls.
+    #[must_use]
+    pub fn sealed_input(&self, handle: &Handle) -> Option<SecretText> {
+        self.live().and_then(|live| live.estate.sealed_input(handle))
     }
 
     /// Whether this run has what `O` works on. In a replay: whether the record has such a call next.

@@ -16,7 +16,7 @@ pub struct Known {
     pub effect: Effect,
     /// Whether the operation needs no grant, see [`crate::Operation::AMBIENT`].
     pub ambient: bool,
-    /// Whether it is an observation that hands out content: see [`Observe::SEALED`].
+    /// Whether it is an observation that reads content: see [`Observe::CONTENT`].
     pub content: bool,
     /// See [`Change::RUN_TIME`]; empty for an operation that reads.
     pub run_time: &'static [&'static str],
@@ -42,7 +42,7 @@ impl Known {
             name: O::NAME,
             effect: effect_of_observation::<O>(),
             ambient: O::AMBIENT,
-            content: O::SEALED && O::DISCLOSES.is_none(),
+            content: O::CONTENT && O::DISCLOSES.is_none(),
             run_time: &[],
             countermeasure: None,
             reverse: None,

@@ -83,7 +83,7 @@ impl Live {
         if self.mode == Mode::Rehearse && !O::AMBIENT {
             let mut step =
                 Step::of(self.progress.phase(), operation, Effect::Observe).map_err(written::<O>)?;
-            step.content = O::SEALED;
+            step.content = O::CONTENT;
             self.progress.saw(step);
         }
         self.recorder.observes(at, call, operation, resource)?;

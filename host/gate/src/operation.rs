@@ -14,7 +14,7 @@ use crate::{Failure, Noise, Resource};
 
 /// One call of one function of a capability, with its arguments: either an [`Observe`] or a [`Change`].
 ///
-/// Serialised, it is the journal's record of what was asked: no field may hold a secret.
+/// Serialised, it is the journal's record of what was asked: no field of that may hold a secret.
 pub trait Operation: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// `PACKAGE/INTERFACE.FUNCTION`, as in the WIT without its version: `remit:secrets/rotate.rotate`.
     const NAME: &'static str;
@@ -78,6 +78,9 @@ pub trait Observe: Operation<Kind = Reads> {
     /// Whether its outcome is sealed in the journal although the rule need not say `disclose`: it is content
     /// that the operation was granted for, such as a file's.
     const SEALED: bool = false;
+    /// Whether policies and approvers see it as reading content. That is so if its outcome is content, and if it tells
+    /// something of content.
+    const CONTENT: bool = Self::SEALED;
 
     /// Which thing a call that discloses would hand out, such as which secret of its path: a part of the approved step, and
     /// compared at the moment it is handed out. Whatever fails here hands out nothing, and is no step. By default only the

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use remit_journal::{Journal, Mode, RunId, Watch};
-use remit_trust::Sealer;
+use remit_trust::{Handle, Sealer, SecretText};
 use serde::{Deserialize, Serialize};
 
 use crate::{Failure, Fault, Operation, Plan, Scope};
@@ -19,9 +19,14 @@ pub struct Estate {
     backends: BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>,
     per_run: BTreeMap<TypeId, ForRun>,
     injected: Option<Injected>,
+    /// The values of the run's sealed inputs.
+    sealed_inputs: Arc<SealedInputs>,
     /// How many calls were counted towards it.
     counted: Arc<AtomicU64>,
 }
+
+/// The values of the sealed inputs of a run. The action has only their handles.
+pub type SealedInputs = BTreeMap<Handle, SecretText>;
 
 /// Derives the backend of one run from the shared one; none if the run has no part in it.
 type ForRun = Arc<dyn Fn(&(dyn Any + Send + Sync), &Scope, Mode) -> Option<Shared> + Send + Sync>;
@@ -60,6 +65,18 @@ impl Estate {
         };
         self.per_run.insert(TypeId::of::<B>(), Arc::new(erased));
         self.with(backend)
+    }
+
+    /// Adds the values of a run's sealed inputs.
+    #[must_use]
+    pub fn with_sealed_inputs(mut self, inputs: SealedInputs) -> Self {
+        self.sealed_inputs = Arc::new(inputs);
+        self
+    }
+
+    /// The value of a sealed input; none if the run has none with this handle.
+    pub(crate) fn sealed_input(&self, handle: &Handle) -> Option<SecretText> {
+        self.sealed_inputs.get(handle).cloned()
     }
 
     /// The backends of one run.

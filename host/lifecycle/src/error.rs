@@ -27,6 +27,13 @@ pub enum Error {
     #[error("the input is not what {action} takes:\n{why}")]
     #[diagnostic(code(usage::input), help("`remit inspect` shows what it takes"))]
     Input { action: String, why: String },
+    /// A sealed input is not there, or is not what was committed to. Nothing was started.
+    #[error("the sealed input `{name}` {why}")]
+    #[diagnostic(
+        code(refused::sealed_input),
+        help("whoever made the request gives the value again, in a new one: --secret-input {name}=@FILE")
+    )]
+    SealedInput { name: String, why: String },
     /// The path of the home is not known.
     #[error("the path of the home is not known: {why}")]
     #[diagnostic(code(usage::home), help("pass --home, or set REMIT_HOME"))]

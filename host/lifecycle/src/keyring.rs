@@ -7,7 +7,7 @@ use std::sync::Arc;
 use remit_journal::{Journal, Reader, RunId};
 use remit_trust::{KeyError, Sealed, Sealer};
 
-use crate::{Error, Home};
+use crate::{Error, Home, sealed};
 
 /// The context of a sealed value in the journal that only the host's key opens, to recognise that key.
 const CHECK: &[u8] = b"remit-host-key-v1";
@@ -90,6 +90,11 @@ impl Keyring {
         Err(not_found(&home.seal_key()))
     }
 
+    /// The host's key, for what belongs to no run.
+    pub(crate) fn host(&self) -> &Sealer {
+        &self.host
+    }
+
     /// Makes a key for a new run. Returns it, and how the journal keeps it.
     pub(crate) fn new_run(&self, run: RunId) -> Result<(Arc<Sealer>, Sealed), Error> {
         let own = Sealer::generate()?;
@@ -122,5 +127,6 @@ pub fn rekey(home: &Home) -> Result<u64, Error> {
         Ok(new.wrap(&context(run), &old.unwrap(&context(run), &kept)?)?)
     })?;
     fs::rename(&next, &path).map_err(|error| Error::kept(&next, &error))?;
+    sealed::rekey(&host, old, &new)?;
     Ok(count)
 }

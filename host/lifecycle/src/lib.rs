@@ -32,6 +32,7 @@ mod remind;
 mod replay;
 mod revert;
 mod run;
+mod sealed;
 mod setup;
 mod status;
 mod submit;
@@ -73,6 +74,7 @@ pub use remind::remind;
 pub use replay::{Replayed, replay};
 pub use revert::{Reverted, Step as RevertStep, prepare_revert, preview_revert, revert};
 pub use run::{Finished, Started};
+pub use sealed::keep_sealed_input;
 pub use setup::Setup;
 pub use status::{Ends, Frozen, HostStatus, Open, frozen, status};
 pub use submit::{

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use miette::Diagnostic as _;
-use remit_gate::{Allow, Facts, Fault, Gate, Limits, Pattern, Phase, Plan, Scope, Setup};
+use remit_gate::{Allow, Facts, Fault, Gate, Limits, Pattern, Phase, Plan, Scope, SealedInputs, Setup};
 use remit_journal::{ActionRef, Due, Ended, Mode, Record, RunId, RunState, Started};
 use remit_policy::PolicyAction;
 use remit_sandbox::{AdmissionError, Admitted, Call, Candidate, Consumed, Meter, Stop};
@@ -17,7 +17,7 @@ use crate::authority::{Identity, policy_request_of_rehearsal};
 use crate::claim::Claim;
 use crate::host::blocking;
 use crate::own_words::{OwnWords, withheld};
-use crate::{Error, Host, Input, Rules, components};
+use crate::{Error, Host, Input, Rules, components, sealed};
 
 /// A plan as a file, with the rehearsal that it comes from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -153,7 +153,8 @@ pub async fn rehearse(
         may_rehearse(host, &rules, &by, &reference(&action), &scope)?;
         Ok::<_, Error>((action, uncovered, scope, by))
     })?;
-    let played = play(host, &action, (candidate, input), scope, by.name(), reason).await;
+    let sealed = sealed::open(host, by.name(), input)?;
+    let played = play(host, &action, (candidate, input, sealed), scope, by.name(), reason).await;
     match (uncovered, &played) {
         (Some(uncovered), Ok(file)) if !file.plan.is_idle() => Err(uncovered),
         // This error names everything that the scope does not cover; the rehearsal stopped at the first.
@@ -190,7 +191,7 @@ pub(crate) fn may_rehearse(
 pub(crate) async fn play(
     host: &Host,
     action: &Admitted,
-    (candidate, input): (&Candidate, &Input),
+    (candidate, input, sealed): (&Candidate, &Input, SealedInputs),
     scope: Scope,
     by: &str,
     reason: &str,
@@ -209,7 +210,7 @@ pub(crate) async fn play(
         };
         Ok((claim, host.keyring.new_run(run)?))
     })?;
-    let estate = host.estate()?;
+    let estate = host.estate()?.with_sealed_inputs(sealed);
     let watch = host.journal.watch(run);
     let started = header(action, Mode::Rehearse, input, &scope, &facts, by)?;
     host.journal.start(Record::now(run, started), key).await?;

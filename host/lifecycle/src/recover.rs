@@ -18,7 +18,7 @@ use crate::contain::{contain, due_after_try, due_as_before, due_at_first, tries,
 use crate::host::blocking;
 use crate::plan::end;
 use crate::revert::{Reopened, Reverted, reopen, revert_changes};
-use crate::{Error, Host};
+use crate::{Error, Host, sealed};
 
 /// How long recovery waits after the last record. The last call of the killed host may still be on its way to a remote
 /// system, and until it arrives the system shows the old state.
@@ -71,6 +71,7 @@ pub async fn recover(host: &Host) -> Result<Recovery, Error> {
             }
         }
     }
+    sealed::clear(host, None);
     let contained = contain(host).await?;
     (recovery.restored, recovery.paged) = (contained.restored, contained.paged);
     recovery.stuck.extend(contained.stuck);

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use remit_gate::{Gate, OnFailure, Phase, Scope, Setup, State, Window};
+use remit_gate::{Gate, OnFailure, Phase, Scope, SealedInputs, Setup, State, Window};
 use remit_journal::{Due, Mode, Record, RunId, RunState};
 use remit_sandbox::{Admitted, Call, Candidate, Consumed, Meter};
 use remit_trust::Sealer;
@@ -82,7 +82,7 @@ struct Running {
 pub(crate) async fn begin(
     host: &Host,
     candidate: &Candidate,
-    input: &Input,
+    (input, sealed): (&Input, SealedInputs),
     grant: Grant,
     turn: Turn,
 ) -> Result<Started, Error> {
@@ -95,7 +95,7 @@ pub(crate) async fn begin(
         };
         Ok((action, claim, host.keyring.new_run(run)?))
     })?;
-    let estate = host.estate()?;
+    let estate = host.estate()?.with_sealed_inputs(sealed);
     let seed = grant.facts.seed;
     let mut started = header(&action, Mode::Live, input, &grant.scope, &grant.facts, &grant.principal)?;
     started.started_by = Some(grant.started_by);
@@ -105,6 +105,7 @@ pub(crate) async fn begin(
     // The use is counted in the same transaction that makes the run exist.
     host.journal.start(Record::now(run, started), key).await?;
     drop(turn);
+    crate::sealed::clear(host, Some(input));
 
     let running = Running {
         run,

@@ -11,10 +11,11 @@ use remit_gate::{Estate, Failure, Injected, Phase, Plan, Step};
 use remit_journal::RunState;
 use remit_lifecycle::{
     Decision, Error, Home, Host, InitOptions, InitPrincipal, Input, KeyHolder, RequestOptions,
+    keep_sealed_input,
 };
 use remit_sandbox::{Candidate, Inspection, Sandbox, Stop};
 use remit_trust::principals::PrincipalKind;
-use remit_trust::{Signer, SigningKey, blob};
+use remit_trust::{Opening, Signer, SigningKey, blob};
 use tempfile::TempDir;
 
 use crate::{Expect, FailAt, Fixture, OfflineError};
@@ -132,8 +133,15 @@ impl Bench {
     }
 
     async fn run(&self, fixture: &Fixture) -> Result<Expect, OfflineError> {
-        let input = Input::of(&fixture.input)?;
         let Self { host, author, approver, candidate, .. } = self;
+        let mut handles = Vec::new();
+        for (name, value) in &fixture.sealed {
+            let opening = Opening::new(value.clone().into())?;
+            let handle = opening.handle(&host.rules()?.log, name);
+            keep_sealed_input(host, author.key(), &handle, &opening)?;
+            handles.push(handle);
+        }
+        let input = Input::of(&fixture.input)?.with_sealed(&handles)?;
         let options = RequestOptions {
             reason: "an offline test".to_owned(),
             incident: None,

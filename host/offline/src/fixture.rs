@@ -1,5 +1,6 @@
 //! Fixtures: `tests/*.toml`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use remit_gate::{Failure, Scope};
 use remit_journal::RunState;
 use remit_text::Mistake;
 use remit_text::Table;
+use remit_trust::{Handle, Opening};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use toml_edit::{Document, Item};
@@ -21,6 +23,9 @@ use crate::OfflineError;
 pub struct Fixture {
     /// The input of the action.
     pub input: Value,
+    /// The values of sealed inputs, by name: the input of the action gets their handles.
+    #[serde(default)]
+    pub sealed: BTreeMap<String, String>,
     /// The scope to run in; without one, the least scope of the plan.
     pub scope: Option<Scope>,
     /// What there is, of each domain in the order of the registry.
@@ -182,6 +187,14 @@ impl Fixture {
         for (domain, things) in systems().zip(&self.things) {
             for Misstated { at, key, why } in things.mistakes() {
                 wrong(&[Key(domain.table()), At(at), Key(key)], why);
+            }
+        }
+        for (name, value) in &self.sealed {
+            if !Handle::is_name(name) {
+                wrong(&[Key("sealed")], format!("`{}` is no name of a sealed input", name.escape_debug()));
+            }
+            if value.len() > Opening::MAX {
+                wrong(&[Key("sealed")], format!("the value of `{name}` is longer than 64 KiB"));
             }
         }
         for (n, fault) in self.faults.iter().enumerate() {

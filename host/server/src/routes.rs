@@ -9,7 +9,7 @@ use schemars::{Schema, SchemaGenerator};
 
 use crate::api::docs::{PAGE, STYLE};
 use crate::api::log::TILE;
-use crate::api::{actions, docs, home, log, orders, plans, requests, runs, sessions};
+use crate::api::{actions, docs, home, log, orders, plans, requests, runs, sealed, sessions};
 use crate::app::App;
 use crate::exchange::NOTE;
 use crate::rate::Cost;
@@ -18,6 +18,9 @@ use crate::rate::Cost;
 pub(crate) const JSON: usize = 1024 * 1024;
 /// The largest component.
 const COMPONENT: usize = 128 * 1024 * 1024;
+
+/// The largest value of a sealed input, with its key.
+const VALUE: usize = remit_trust::Opening::MAX + 32;
 
 /// Who may call a route.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -115,6 +118,7 @@ routes! {
     PUT "/api/v1/actions/{digest}" "upload_action" Session Heavy, "Keeps an action that a trusted publisher signed; its signature is in the header Remit-Signature."; takes Raw("application/wasm"); answers 200 Own(shape::<actions::Kept>); by actions::upload
     GET "/api/v1/actions/{digest}" "inspect_action" Session Heavy, "What an action that is kept here could do, and who signed it."; answers 200 Documented("commands/inspect"); by actions::inspect
     GET "/api/v1/actions/{old}/diff/{new}" "diff_actions" Session Heavy, "What one action imports and the other does not."; answers 200 Documented("commands/inspect"); by actions::diff
+    PUT "/api/v1/sealed-inputs/{handle}" "keep_sealed_input" Session Middle, "Keeps the value of a sealed input for the caller: a random key of 32 bytes, and the value. Its handle has the HMAC-SHA256 of journal, name and value under that key."; takes Raw("application/octet-stream"); answers 200 Own(shape::<sealed::Kept>); by sealed::keep
     POST "/api/v1/plans" "rehearse" Session Heavy, "Rehearses an action: looks are real, changes are simulated."; takes Own(shape::<plans::Rehearse>); answers 200 Documented("commands/plan"); by plans::rehearse
     GET "/api/v1/requests" "list_requests" Session Light, "Requests, newest first."; query requests::Filter; answers 200 Documented("commands/requests"); by requests::list
     POST "/api/v1/requests/prepare" "prepare_request" Session Heavy, "Makes the document that is signed to ask for authority. A run is rehearsed for its plan."; takes Own(shape::<requests::Prepare>); answers 200 Own(shape::<sessions::ToSign>); by requests::prepare
@@ -138,7 +142,8 @@ impl Route {
     /// How large its body may be.
     fn limit(&self) -> usize {
         match self.takes {
-            Some(Raw(_)) => COMPONENT,
+            Some(Raw("application/wasm")) => COMPONENT,
+            Some(Raw(_)) => VALUE,
             _ => JSON,
         }
     }

@@ -28,6 +28,13 @@ static struct remit_secrets_rotated secrets_rotated_of(const wit_remit_secrets_r
     return to;
 }
 
+static struct remit_secrets_stored secrets_stored_of(const wit_remit_secrets_put_stored_t *of) {
+    struct remit_secrets_stored to = { 0 };
+    to.previous = of->previous;
+    to.current = of->current;
+    return to;
+}
+
 remit_error *remit_secrets_inspect(const char *path, struct remit_secrets_secret_metadata *answer) {
     action_string_t path_ = remit_borrowed(path);
     wit_remit_secrets_inspect_secret_metadata_t answer_;
@@ -50,6 +57,32 @@ remit_error *remit_secrets_rotate(const char *path, const char *field, struct re
         return remit_refused(&failure_, "rotate %s", path);
     }
     *answer = secrets_rotated_of(&answer_);
+    return NULL;
+}
+
+remit_error *remit_secrets_put(const char *path, const char *field, const char *secret, struct remit_secrets_stored *answer) {
+    action_string_t path_ = remit_borrowed(path);
+    action_string_t field_ = remit_borrowed(field);
+    action_string_t secret_ = remit_borrowed(secret);
+    wit_remit_secrets_put_stored_t answer_;
+    wit_remit_types_errors_failure_t failure_;
+    if (!wit_remit_secrets_put_put(&path_, &field_, &secret_, &answer_, &failure_)) {
+        return remit_refused(&failure_, "put %s", path);
+    }
+    *answer = secrets_stored_of(&answer_);
+    return NULL;
+}
+
+remit_error *remit_secrets_compare(const char *path, const char *field, uint64_t version, const char *secret, bool *answer) {
+    action_string_t path_ = remit_borrowed(path);
+    action_string_t field_ = remit_borrowed(field);
+    action_string_t secret_ = remit_borrowed(secret);
+    bool answer_;
+    wit_remit_types_errors_failure_t failure_;
+    if (!wit_remit_secrets_compare_matches(&path_, &field_, version, &secret_, &answer_, &failure_)) {
+        return remit_refused(&failure_, "compare version %llu of %s", (unsigned long long)version, path);
+    }
+    *answer = answer_;
     return NULL;
 }
 

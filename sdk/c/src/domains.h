@@ -39,6 +39,14 @@ struct remit_secrets_rotated {
     uint64_t current;
 };
 
+/* What putting a value did. */
+struct remit_secrets_stored {
+    /* The version that was current before. */
+    uint64_t previous;
+    /* The version that holds the value. */
+    uint64_t current;
+};
+
 /* The versions of the secret at `path`.
  *
  * Effect: observe. Errors: `not-found`, `invalid`, `denied`, `unavailable`. */
@@ -51,6 +59,20 @@ remit_error *remit_secrets_inspect(const char *path, struct remit_secrets_secret
  * Effect: change; undone by putting the previous value back as a newer version.
  * Errors: `not-found`, `invalid`, `conflict`, `denied`, `unavailable`. */
 remit_error *remit_secrets_rotate(const char *path, const char *field, struct remit_secrets_rotated *answer);
+
+/* Writes a new version of the secret at `path`, in which `field` holds the value of a sealed input and every other
+ * field is unchanged. The secret must have `field` already. `secret` is the handle of the sealed input, as it is in the
+ * action's input.
+ *
+ * Effect: change; undone by putting the previous value back as a newer version.
+ * Errors: `not-found`, `invalid`, `conflict`, `denied`, `unavailable`. */
+remit_error *remit_secrets_put(const char *path, const char *field, const char *secret, struct remit_secrets_stored *answer);
+
+/* Whether `field` in version `version` of the secret at `path` is the value of a sealed input. `secret` is the handle
+ * of the sealed input, as it is in the action's input.
+ *
+ * Effect: observe; it reads content. Errors: `not-found`, `invalid`, `denied`, `unavailable`. */
+remit_error *remit_secrets_compare(const char *path, const char *field, uint64_t version, const char *secret, bool *answer);
 
 /* Disables version `version` of the secret at `path`.
  *

@@ -10,6 +10,8 @@ import (
 
 	hostInspect "github.com/remit/remit/sdk/go/bindings/remit_secrets_inspect"
 	hostRotate "github.com/remit/remit/sdk/go/bindings/remit_secrets_rotate"
+	hostPut "github.com/remit/remit/sdk/go/bindings/remit_secrets_put"
+	hostCompare "github.com/remit/remit/sdk/go/bindings/remit_secrets_compare"
 	hostDisable "github.com/remit/remit/sdk/go/bindings/remit_secrets_disable"
 	hostDestroy "github.com/remit/remit/sdk/go/bindings/remit_secrets_destroy"
 	hostReveal "github.com/remit/remit/sdk/go/bindings/remit_secrets_reveal"
@@ -93,6 +95,21 @@ func rotatedOf(of hostRotate.Rotated) Rotated {
 	return to
 }
 
+// What putting a value did.
+type Stored struct {
+	// The version that was current before.
+	Previous uint64
+	// The version that holds the value.
+	Current uint64
+}
+
+func storedOf(of hostPut.Stored) Stored {
+	var to Stored
+	to.Previous = of.Previous
+	to.Current = of.Current
+	return to
+}
+
 // Inspect: the versions of the secret at `path`.
 //
 // Effect: observe. Errors: `not-found`, `invalid`, `denied`, `unavailable`.
@@ -121,6 +138,34 @@ func Rotate(path string, field *string) (to Rotated, err error) {
 		return to, refusal.Of(fmt.Sprintf("rotate %v", path), result.Err())
 	}
 	to = rotatedOf(result.Ok())
+	return to, nil
+}
+
+// Put: writes a new version of the secret at `path`, in which `field` holds the value of a sealed input and every other
+// field is unchanged. The secret must have `field` already. `secret` is the handle of the sealed input, as it is in the
+// action's input.
+//
+// Effect: change; undone by putting the previous value back as a newer version.
+// Errors: `not-found`, `invalid`, `conflict`, `denied`, `unavailable`.
+func Put(path string, field string, secret string) (to Stored, err error) {
+	result := hostPut.Put(path, field, secret)
+	if result.IsErr() {
+		return to, refusal.Of(fmt.Sprintf("put %v", path), result.Err())
+	}
+	to = storedOf(result.Ok())
+	return to, nil
+}
+
+// Compare: whether `field` in version `version` of the secret at `path` is the value of a sealed input. `secret` is the handle
+// of the sealed input, as it is in the action's input.
+//
+// Effect: observe; it reads content. Errors: `not-found`, `invalid`, `denied`, `unavailable`.
+func Compare(path string, field string, version uint64, secret string) (to bool, err error) {
+	result := hostCompare.Matches(path, field, version, secret)
+	if result.IsErr() {
+		return to, refusal.Of(fmt.Sprintf("compare version %v of %v", version, path), result.Err())
+	}
+	to = result.Ok()
 	return to, nil
 }
 

@@ -8,6 +8,8 @@ from remit._host import ask, interface
 
 _inspect = interface("remit:secrets/inspect@0.1.0")
 _rotate = interface("remit:secrets/rotate@0.1.0")
+_put = interface("remit:secrets/put@0.1.0")
+_compare = interface("remit:secrets/compare@0.1.0")
 _disable = interface("remit:secrets/disable@0.1.0")
 _destroy = interface("remit:secrets/destroy@0.1.0")
 _reveal = interface("remit:secrets/reveal@0.1.0")
@@ -52,6 +54,17 @@ class Rotated:
     """The version that holds the new value."""
 
 
+@dataclass(frozen=True)
+class Stored:
+    """What putting a value did."""
+
+    previous: int
+    """The version that was current before."""
+
+    current: int
+    """The version that holds the value."""
+
+
 def inspect(path: str) -> SecretMetadata:
     """The versions of the secret at `path`.
 
@@ -70,6 +83,28 @@ def rotate(path: str, field: str | None = None) -> Rotated:
     Errors: `not-found`, `invalid`, `conflict`, `denied`, `unavailable`.
     """
     answer: Rotated = ask(f"rotate {path}", lambda: _rotate.rotate(path, field), Rotated)
+    return answer
+
+
+def put(path: str, field: str, secret: str) -> Stored:
+    """Writes a new version of the secret at `path`, in which `field` holds the value of a sealed input and every other
+    field is unchanged. The secret must have `field` already. `secret` is the handle of the sealed input, as it is in the
+    action's input.
+
+    Effect: change; undone by putting the previous value back as a newer version.
+    Errors: `not-found`, `invalid`, `conflict`, `denied`, `unavailable`.
+    """
+    answer: Stored = ask(f"put {path}", lambda: _put.put(path, field, secret), Stored)
+    return answer
+
+
+def compare(path: str, field: str, version: int, secret: str) -> bool:
+    """Whether `field` in version `version` of the secret at `path` is the value of a sealed input. `secret` is the handle
+    of the sealed input, as it is in the action's input.
+
+    Effect: observe; it reads content. Errors: `not-found`, `invalid`, `denied`, `unavailable`.
+    """
+    answer: bool = ask(f"compare version {version} of {path}", lambda: _compare.matches(path, field, version, secret), bool)
     return answer
 
 

@@ -159,6 +159,206 @@ pub mod remit {
         }
     }
     pub mod secrets {
+        /// To find out whether a secret is a value that the host holds. The action learns this one bit, and never the value.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod compare {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Failure = super::super::super::remit::types::errors::Failure;
+            #[allow(unused_unsafe, clippy::all)]
+            /// Whether `field` in version `version` of the secret at `path` is the value of a sealed input. `secret` is the handle
+            /// of the sealed input, as it is in the action's input.
+            ///
+            /// Effect: observe; it reads content. Errors: `not-found`, `invalid`, `denied`, `unavailable`.
+            #[allow(async_fn_in_trait)]
+            pub fn matches(
+                path: &str,
+                field: &str,
+                version: u64,
+                secret: &str,
+            ) -> ::core::result::Result<bool, Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = path;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = field;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let vec2 = secret;
+                    let ptr2 = vec2.as_ptr().cast::<u8>();
+                    let len2 = vec2.len();
+                    let ptr3 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "remit:secrets/compare@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "matches"]
+                        fn wit_import4(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: i64,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import4(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: i64,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import4(
+                        ptr0.cast_mut(),
+                        len0,
+                        ptr1.cast_mut(),
+                        len1,
+                        _rt::as_i64(&version),
+                        ptr2.cast_mut(),
+                        len2,
+                        ptr3,
+                    );
+                    let l5 = i32::from(*ptr3.add(0).cast::<u8>());
+                    let result24 = match l5 {
+                        0 => {
+                            let e = {
+                                let l6 = i32::from(
+                                    *ptr3.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                _rt::bool_lift(l6 as u8)
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l7 = i32::from(
+                                    *ptr3.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                use super::super::super::remit::types::errors::Failure as V23;
+                                let v23 = match l7 {
+                                    0 => {
+                                        let e23 = {
+                                            let l8 = *ptr3
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *ptr3
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 = _rt::Vec::from_raw_parts(
+                                                l8.cast(),
+                                                len10,
+                                                len10,
+                                            );
+                                            _rt::string_lift(bytes10)
+                                        };
+                                        V23::Denied(e23)
+                                    }
+                                    1 => {
+                                        let e23 = {
+                                            let l11 = *ptr3
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l12 = *ptr3
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len13 = l12;
+                                            let bytes13 = _rt::Vec::from_raw_parts(
+                                                l11.cast(),
+                                                len13,
+                                                len13,
+                                            );
+                                            _rt::string_lift(bytes13)
+                                        };
+                                        V23::NotFound(e23)
+                                    }
+                                    2 => {
+                                        let e23 = {
+                                            let l14 = *ptr3
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l15 = *ptr3
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len16 = l15;
+                                            let bytes16 = _rt::Vec::from_raw_parts(
+                                                l14.cast(),
+                                                len16,
+                                                len16,
+                                            );
+                                            _rt::string_lift(bytes16)
+                                        };
+                                        V23::Conflict(e23)
+                                    }
+                                    3 => {
+                                        let e23 = {
+                                            let l17 = *ptr3
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l18 = *ptr3
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len19 = l18;
+                                            let bytes19 = _rt::Vec::from_raw_parts(
+                                                l17.cast(),
+                                                len19,
+                                                len19,
+                                            );
+                                            _rt::string_lift(bytes19)
+                                        };
+                                        V23::Invalid(e23)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e23 = {
+                                            let l20 = *ptr3
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l21 = *ptr3
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len22 = l21;
+                                            let bytes22 = _rt::Vec::from_raw_parts(
+                                                l20.cast(),
+                                                len22,
+                                                len22,
+                                            );
+                                            _rt::string_lift(bytes22)
+                                        };
+                                        V23::Unavailable(e23)
+                                    }
+                                };
+                                v23
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result24
+                }
+            }
+        }
         /// To destroy a version of a secret for good.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod destroy {
@@ -751,6 +951,223 @@ pub mod remit {
                         _ => _rt::invalid_enum_discriminant(),
                     };
                     result28
+                }
+            }
+        }
+        /// To put a value that the host holds into a secret. The action has only the value's handle, and never sees the value.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod put {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Failure = super::super::super::remit::types::errors::Failure;
+            /// What putting a value did.
+            #[repr(C)]
+            #[derive(Clone, Copy)]
+            pub struct Stored {
+                /// The version that was current before.
+                pub previous: u64,
+                /// The version that holds the value.
+                pub current: u64,
+            }
+            impl ::core::fmt::Debug for Stored {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Stored")
+                        .field("previous", &self.previous)
+                        .field("current", &self.current)
+                        .finish()
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Writes a new version of the secret at `path`, in which `field` holds the value of a sealed input and every other
+            /// field is unchanged. The secret must have `field` already. `secret` is the handle of the sealed input, as it is in the
+            /// action's input.
+            ///
+            /// Effect: change; undone by putting the previous value back as a newer version.
+            /// Errors: `not-found`, `invalid`, `conflict`, `denied`, `unavailable`.
+            #[allow(async_fn_in_trait)]
+            pub fn put(
+                path: &str,
+                field: &str,
+                secret: &str,
+            ) -> ::core::result::Result<Stored, Failure> {
+                unsafe {
+                    #[repr(align(8))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 16 + 2 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 16
+                            + 2 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = path;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = field;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let vec2 = secret;
+                    let ptr2 = vec2.as_ptr().cast::<u8>();
+                    let len2 = vec2.len();
+                    let ptr3 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "remit:secrets/put@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "put"]
+                        fn wit_import4(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import4(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import4(
+                        ptr0.cast_mut(),
+                        len0,
+                        ptr1.cast_mut(),
+                        len1,
+                        ptr2.cast_mut(),
+                        len2,
+                        ptr3,
+                    );
+                    let l5 = i32::from(*ptr3.add(0).cast::<u8>());
+                    let result25 = match l5 {
+                        0 => {
+                            let e = {
+                                let l6 = *ptr3.add(8).cast::<i64>();
+                                let l7 = *ptr3.add(16).cast::<i64>();
+                                Stored {
+                                    previous: l6 as u64,
+                                    current: l7 as u64,
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l8 = i32::from(*ptr3.add(8).cast::<u8>());
+                                use super::super::super::remit::types::errors::Failure as V24;
+                                let v24 = match l8 {
+                                    0 => {
+                                        let e24 = {
+                                            let l9 = *ptr3
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l10 = *ptr3
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len11 = l10;
+                                            let bytes11 = _rt::Vec::from_raw_parts(
+                                                l9.cast(),
+                                                len11,
+                                                len11,
+                                            );
+                                            _rt::string_lift(bytes11)
+                                        };
+                                        V24::Denied(e24)
+                                    }
+                                    1 => {
+                                        let e24 = {
+                                            let l12 = *ptr3
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l13 = *ptr3
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len14 = l13;
+                                            let bytes14 = _rt::Vec::from_raw_parts(
+                                                l12.cast(),
+                                                len14,
+                                                len14,
+                                            );
+                                            _rt::string_lift(bytes14)
+                                        };
+                                        V24::NotFound(e24)
+                                    }
+                                    2 => {
+                                        let e24 = {
+                                            let l15 = *ptr3
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l16 = *ptr3
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len17 = l16;
+                                            let bytes17 = _rt::Vec::from_raw_parts(
+                                                l15.cast(),
+                                                len17,
+                                                len17,
+                                            );
+                                            _rt::string_lift(bytes17)
+                                        };
+                                        V24::Conflict(e24)
+                                    }
+                                    3 => {
+                                        let e24 = {
+                                            let l18 = *ptr3
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l19 = *ptr3
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len20 = l19;
+                                            let bytes20 = _rt::Vec::from_raw_parts(
+                                                l18.cast(),
+                                                len20,
+                                                len20,
+                                            );
+                                            _rt::string_lift(bytes20)
+                                        };
+                                        V24::Invalid(e24)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e24 = {
+                                            let l21 = *ptr3
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l22 = *ptr3
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len23 = l22;
+                                            let bytes23 = _rt::Vec::from_raw_parts(
+                                                l21.cast(),
+                                                len23,
+                                                len23,
+                                            );
+                                            _rt::string_lift(bytes23)
+                                        };
+                                        V24::Unavailable(e24)
+                                    }
+                                };
+                                v24
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result25
                 }
             }
         }
@@ -1483,6 +1900,17 @@ mod _rt {
             self as i64
         }
     }
+    pub unsafe fn bool_lift(val: u8) -> bool {
+        if cfg!(debug_assertions) {
+            match val {
+                0 => false,
+                1 => true,
+                _ => panic!("invalid bool discriminant"),
+            }
+        } else {
+            val != 0
+        }
+    }
     pub unsafe fn invalid_enum_discriminant<T>() -> T {
         if cfg!(debug_assertions) {
             panic!("invalid enum discriminant")
@@ -1537,35 +1965,41 @@ macro_rules! __export_action_impl {
         (link_section =
         "component-type:wit-bindgen:0.61.1:remit:sdk@0.1.0:action:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1175] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1404] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\x9a\x08\x01A\x02\x01\
-A\x13\x01B\x04\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xff\x09\x01A\x02\x01\
+A\x17\x01B\x04\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\
 \x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x14remit:h\
 ost/log@0.1.0\x05\0\x01B\x04\x01r\x03\x02ids\x07startedw\x06reasons\x04\0\x09run\
 -facts\x03\0\0\x01@\0\0\x01\x04\0\x05facts\x01\x02\x03\0\x14remit:host/run@0.1.0\
 \x05\x01\x01B\x02\x01q\x05\x06denied\x01s\0\x09not-found\x01s\0\x08conflict\x01s\
 \0\x07invalid\x01s\0\x0bunavailable\x01s\0\x04\0\x07failure\x03\0\0\x03\0\x18rem\
 it:types/errors@0.1.0\x05\x02\x02\x03\0\x02\x07failure\x01B\x05\x02\x03\x02\x01\x03\
-\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\x02\x04\
-\0\x07destroy\x01\x03\x03\0\x1bremit:secrets/destroy@0.1.0\x05\x04\x01B\x05\x02\x03\
-\x02\x01\x03\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07versio\
-nw\0\x02\x04\0\x07disable\x01\x03\x03\0\x1bremit:secrets/disable@0.1.0\x05\x05\x01\
-B\x0c\x02\x03\x02\x01\x03\x04\0\x07failure\x03\0\0\x01m\x03\x07enabled\x08disabl\
-ed\x09destroyed\x04\0\x0dversion-state\x03\0\x02\x01r\x03\x06numberw\x07createdw\
-\x05state\x03\x04\0\x07version\x03\0\x04\x01p\x05\x01r\x02\x07currentw\x08versio\
-ns\x06\x04\0\x0fsecret-metadata\x03\0\x07\x01j\x01\x08\x01\x01\x01@\x01\x04paths\
-\0\x09\x04\0\x08metadata\x01\x0a\x03\0\x1bremit:secrets/inspect@0.1.0\x05\x06\x01\
-B\x05\x02\x03\x02\x01\x03\x04\0\x07failure\x03\0\0\x01j\x01s\x01\x01\x01@\x03\x04\
-paths\x05fields\x07versionw\0\x02\x04\0\x06reveal\x01\x03\x03\0\x1aremit:secrets\
-/reveal@0.1.0\x05\x07\x01B\x08\x02\x03\x02\x01\x03\x04\0\x07failure\x03\0\0\x01r\
-\x02\x08previousw\x07currentw\x04\0\x07rotated\x03\0\x02\x01ks\x01j\x01\x03\x01\x01\
-\x01@\x02\x04paths\x05field\x04\0\x05\x04\0\x06rotate\x01\x06\x03\0\x1aremit:sec\
-rets/rotate@0.1.0\x05\x08\x01B\x06\x01j\x01s\x01s\x01@\x01\x05inputs\0\0\x04\0\x03\
-run\x01\x01\x01j\0\x01s\x01@\x02\x05inputs\x06outputs\0\x02\x04\0\x06verify\x01\x03\
-\x04\0\x1eremit:action/remediation@0.1.0\x05\x09\x04\0\x16remit:sdk/action@0.1.0\
-\x04\0\x0b\x0c\x01\0\x06action\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0d\
-wit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+\x04\0\x07failure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x04\x04paths\x05fields\x07ve\
+rsionw\x06secrets\0\x02\x04\0\x07matches\x01\x03\x03\0\x1bremit:secrets/compare@\
+0.1.0\x05\x04\x01B\x05\x02\x03\x02\x01\x03\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\
+\x01@\x02\x04paths\x07versionw\0\x02\x04\0\x07destroy\x01\x03\x03\0\x1bremit:sec\
+rets/destroy@0.1.0\x05\x05\x01B\x05\x02\x03\x02\x01\x03\x04\0\x07failure\x03\0\0\
+\x01j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\x02\x04\0\x07disable\x01\x03\x03\
+\0\x1bremit:secrets/disable@0.1.0\x05\x06\x01B\x0c\x02\x03\x02\x01\x03\x04\0\x07\
+failure\x03\0\0\x01m\x03\x07enabled\x08disabled\x09destroyed\x04\0\x0dversion-st\
+ate\x03\0\x02\x01r\x03\x06numberw\x07createdw\x05state\x03\x04\0\x07version\x03\0\
+\x04\x01p\x05\x01r\x02\x07currentw\x08versions\x06\x04\0\x0fsecret-metadata\x03\0\
+\x07\x01j\x01\x08\x01\x01\x01@\x01\x04paths\0\x09\x04\0\x08metadata\x01\x0a\x03\0\
+\x1bremit:secrets/inspect@0.1.0\x05\x07\x01B\x07\x02\x03\x02\x01\x03\x04\0\x07fa\
+ilure\x03\0\0\x01r\x02\x08previousw\x07currentw\x04\0\x06stored\x03\0\x02\x01j\x01\
+\x03\x01\x01\x01@\x03\x04paths\x05fields\x06secrets\0\x04\x04\0\x03put\x01\x05\x03\
+\0\x17remit:secrets/put@0.1.0\x05\x08\x01B\x05\x02\x03\x02\x01\x03\x04\0\x07fail\
+ure\x03\0\0\x01j\x01s\x01\x01\x01@\x03\x04paths\x05fields\x07versionw\0\x02\x04\0\
+\x06reveal\x01\x03\x03\0\x1aremit:secrets/reveal@0.1.0\x05\x09\x01B\x08\x02\x03\x02\
+\x01\x03\x04\0\x07failure\x03\0\0\x01r\x02\x08previousw\x07currentw\x04\0\x07rot\
+ated\x03\0\x02\x01ks\x01j\x01\x03\x01\x01\x01@\x02\x04paths\x05field\x04\0\x05\x04\
+\0\x06rotate\x01\x06\x03\0\x1aremit:secrets/rotate@0.1.0\x05\x0a\x01B\x06\x01j\x01\
+s\x01s\x01@\x01\x05inputs\0\0\x04\0\x03run\x01\x01\x01j\0\x01s\x01@\x02\x05input\
+s\x06outputs\0\x02\x04\0\x06verify\x01\x03\x04\0\x1eremit:action/remediation@0.1\
+.0\x05\x0b\x04\0\x16remit:sdk/action@0.1.0\x04\0\x0b\x0c\x01\0\x06action\x03\0\0\
+\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bind\
+gen-rust\x060.61.1";
         };
     };
 }
@@ -1578,33 +2012,38 @@ pub use __export_action_impl as export;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1139] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xd6\x07\x01A\x02\x01\
-A\x11\x01B\x04\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1368] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xbb\x09\x01A\x02\x01\
+A\x15\x01B\x04\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\
 \x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x14remit:h\
 ost/log@0.1.0\x05\0\x01B\x04\x01r\x03\x02ids\x07startedw\x06reasons\x04\0\x09run\
 -facts\x03\0\0\x01@\0\0\x01\x04\0\x05facts\x01\x02\x03\0\x14remit:host/run@0.1.0\
 \x05\x01\x01B\x02\x01q\x05\x06denied\x01s\0\x09not-found\x01s\0\x08conflict\x01s\
 \0\x07invalid\x01s\0\x0bunavailable\x01s\0\x04\0\x07failure\x03\0\0\x03\0\x18rem\
 it:types/errors@0.1.0\x05\x02\x02\x03\0\x02\x07failure\x01B\x05\x02\x03\x02\x01\x03\
-\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\x02\x04\
-\0\x07destroy\x01\x03\x03\0\x1bremit:secrets/destroy@0.1.0\x05\x04\x01B\x05\x02\x03\
-\x02\x01\x03\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07versio\
-nw\0\x02\x04\0\x07disable\x01\x03\x03\0\x1bremit:secrets/disable@0.1.0\x05\x05\x01\
-B\x0c\x02\x03\x02\x01\x03\x04\0\x07failure\x03\0\0\x01m\x03\x07enabled\x08disabl\
-ed\x09destroyed\x04\0\x0dversion-state\x03\0\x02\x01r\x03\x06numberw\x07createdw\
-\x05state\x03\x04\0\x07version\x03\0\x04\x01p\x05\x01r\x02\x07currentw\x08versio\
-ns\x06\x04\0\x0fsecret-metadata\x03\0\x07\x01j\x01\x08\x01\x01\x01@\x01\x04paths\
-\0\x09\x04\0\x08metadata\x01\x0a\x03\0\x1bremit:secrets/inspect@0.1.0\x05\x06\x01\
-B\x05\x02\x03\x02\x01\x03\x04\0\x07failure\x03\0\0\x01j\x01s\x01\x01\x01@\x03\x04\
-paths\x05fields\x07versionw\0\x02\x04\0\x06reveal\x01\x03\x03\0\x1aremit:secrets\
-/reveal@0.1.0\x05\x07\x01B\x08\x02\x03\x02\x01\x03\x04\0\x07failure\x03\0\0\x01r\
-\x02\x08previousw\x07currentw\x04\0\x07rotated\x03\0\x02\x01ks\x01j\x01\x03\x01\x01\
-\x01@\x02\x04paths\x05field\x04\0\x05\x04\0\x06rotate\x01\x06\x03\0\x1aremit:sec\
-rets/rotate@0.1.0\x05\x08\x04\06remit:sdk/action-with-all-of-its-exports-removed\
-@0.1.0\x04\0\x0b,\x01\0&action-with-all-of-its-exports-removed\x03\0\0\0G\x09pro\
-ducers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x06\
-0.61.1";
+\x04\0\x07failure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x04\x04paths\x05fields\x07ve\
+rsionw\x06secrets\0\x02\x04\0\x07matches\x01\x03\x03\0\x1bremit:secrets/compare@\
+0.1.0\x05\x04\x01B\x05\x02\x03\x02\x01\x03\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\
+\x01@\x02\x04paths\x07versionw\0\x02\x04\0\x07destroy\x01\x03\x03\0\x1bremit:sec\
+rets/destroy@0.1.0\x05\x05\x01B\x05\x02\x03\x02\x01\x03\x04\0\x07failure\x03\0\0\
+\x01j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\x02\x04\0\x07disable\x01\x03\x03\
+\0\x1bremit:secrets/disable@0.1.0\x05\x06\x01B\x0c\x02\x03\x02\x01\x03\x04\0\x07\
+failure\x03\0\0\x01m\x03\x07enabled\x08disabled\x09destroyed\x04\0\x0dversion-st\
+ate\x03\0\x02\x01r\x03\x06numberw\x07createdw\x05state\x03\x04\0\x07version\x03\0\
+\x04\x01p\x05\x01r\x02\x07currentw\x08versions\x06\x04\0\x0fsecret-metadata\x03\0\
+\x07\x01j\x01\x08\x01\x01\x01@\x01\x04paths\0\x09\x04\0\x08metadata\x01\x0a\x03\0\
+\x1bremit:secrets/inspect@0.1.0\x05\x07\x01B\x07\x02\x03\x02\x01\x03\x04\0\x07fa\
+ilure\x03\0\0\x01r\x02\x08previousw\x07currentw\x04\0\x06stored\x03\0\x02\x01j\x01\
+\x03\x01\x01\x01@\x03\x04paths\x05fields\x06secrets\0\x04\x04\0\x03put\x01\x05\x03\
+\0\x17remit:secrets/put@0.1.0\x05\x08\x01B\x05\x02\x03\x02\x01\x03\x04\0\x07fail\
+ure\x03\0\0\x01j\x01s\x01\x01\x01@\x03\x04paths\x05fields\x07versionw\0\x02\x04\0\
+\x06reveal\x01\x03\x03\0\x1aremit:secrets/reveal@0.1.0\x05\x09\x01B\x08\x02\x03\x02\
+\x01\x03\x04\0\x07failure\x03\0\0\x01r\x02\x08previousw\x07currentw\x04\0\x07rot\
+ated\x03\0\x02\x01ks\x01j\x01\x03\x01\x01\x01@\x02\x04paths\x05field\x04\0\x05\x04\
+\0\x06rotate\x01\x06\x03\0\x1aremit:secrets/rotate@0.1.0\x05\x0a\x04\06remit:sdk\
+/action-with-all-of-its-exports-removed@0.1.0\x04\0\x0b,\x01\0&action-with-all-o\
+f-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-com\
+ponent\x070.258.3\x10wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

@@ -10,6 +10,7 @@ pub mod secrets {
     pub use host::inspect::Version;
     pub use host::inspect::SecretMetadata;
     pub use host::rotate::Rotated;
+    pub use host::put::Stored;
 
     /// The versions of the secret at `path`.
     ///
@@ -26,6 +27,24 @@ pub mod secrets {
     /// Errors: `not-found`, `invalid`, `conflict`, `denied`, `unavailable`.
     pub fn rotate(path: &str, field: Option<&str>) -> Result<host::rotate::Rotated, Error> {
         host::rotate::rotate(path, field).map_err(because(|| format!("rotate {path}")))
+    }
+
+    /// Writes a new version of the secret at `path`, in which `field` holds the value of a sealed input and every other
+    /// field is unchanged. The secret must have `field` already. `secret` is the handle of the sealed input, as it is in the
+    /// action's input.
+    ///
+    /// Effect: change; undone by putting the previous value back as a newer version.
+    /// Errors: `not-found`, `invalid`, `conflict`, `denied`, `unavailable`.
+    pub fn put(path: &str, field: &str, secret: &str) -> Result<host::put::Stored, Error> {
+        host::put::put(path, field, secret).map_err(because(|| format!("put {path}")))
+    }
+
+    /// Whether `field` in version `version` of the secret at `path` is the value of a sealed input. `secret` is the handle
+    /// of the sealed input, as it is in the action's input.
+    ///
+    /// Effect: observe; it reads content. Errors: `not-found`, `invalid`, `denied`, `unavailable`.
+    pub fn compare(path: &str, field: &str, version: u64, secret: &str) -> Result<bool, Error> {
+        host::compare::matches(path, field, version, secret).map_err(because(|| format!("compare version {version} of {path}")))
     }
 
     /// Disables version `version` of the secret at `path`.

@@ -1,10 +1,14 @@
-//! `remit:secrets`: five powers over secrets, each an interface of its own.
+//! `remit:secrets`: seven powers over secrets, each an interface of its own.
 //!
 //! Values stay on the host's side of every one of them but [`Reveal`].
 
 mod argument;
 mod bindings;
+mod compare;
+mod given;
+mod put;
 mod read;
+mod renew;
 mod rotate;
 mod systems;
 mod withdraw;
@@ -13,8 +17,12 @@ use remit_backend::secrets::KIND;
 
 use crate::domain::{Domain, SystemsOf, interfaces};
 pub use bindings::remit::secrets as wit;
+pub use compare::Matches;
+pub use given::Given;
+pub use put::{Put, Stored};
 pub use read::{Metadata, Reveal};
-pub use rotate::{BeforeRotation, Rotate, Rotated};
+pub use renew::BeforeRotation;
+pub use rotate::{Rotate, Rotated};
 pub use withdraw::{BeforeWithdrawal, Destroy, Disable};
 
 /// The `remit:secrets` domain.
@@ -29,6 +37,10 @@ interfaces! {
         "sees which versions a secret has and when they were made, never a value";
     "remit:secrets/rotate" "0.1.0" on KIND [change Rotate] by wit::rotate:
         "replaces a secret's value by a new one it never sees; whoever still uses the old value is locked out";
+    "remit:secrets/put" "0.1.0" on KIND [change Put] by wit::put:
+        "puts a value that was given sealed, and that it never sees, into a secret; whoever still uses the old value is locked out";
+    "remit:secrets/compare" "0.1.0" on KIND [observe Matches] by wit::compare:
+        "finds out whether a secret is a value that was given sealed; who chooses that value can test a guess";
     "remit:secrets/disable" "0.1.0" on KIND [change Disable] by wit::disable:
         "makes a version of a secret unreadable until it is enabled again";
     "remit:secrets/destroy" "0.1.0" on KIND [change Destroy] by wit::destroy:

@@ -91,6 +91,14 @@ capability = "remit:secrets/destroy"
 resources = ["secret:prod/**"]
 irrevocable = true
 [[allow]]
+capability = "remit:secrets/put"
+resources = ["secret:prod/**"]
+
+[[allow]]
+capability = "remit:secrets/compare"
+resources = ["secret:prod/**"]
+
+[[allow]]
 capability = "remit:secrets/reveal"
 resources = ["secret:prod/**"]
 disclose = true

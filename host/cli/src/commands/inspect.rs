@@ -137,6 +137,7 @@ fn print_manifest(manifest: &Manifest) {
         .flatten()
         .map(|(name, field)| {
             let kind = match &field["type"] {
+                _ if field["x-remit-secret"] == true => "secret, given sealed".to_owned(),
                 Value::Null => "any".to_owned(),
                 Value::String(kind) => kind.clone(),
                 kinds => kinds.to_string(),

@@ -27,6 +27,7 @@ mod revoke;
 mod rules;
 mod run;
 mod runs;
+mod sealed;
 mod secret;
 mod serve;
 mod show;

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::common::{Done, INPUT, input, open_for, read_action, scope, usage, write};
 use super::listing::called;
+use super::sealed::SecretInputs;
 use super::signing::Key;
 use crate::place::{Place, Server};
 use crate::print::{self, SlowNote, say};
@@ -24,6 +25,8 @@ pub(crate) struct Plan {
     /// The input: JSON, @FILE, - for standard input, or KEY=VALUE for each key.
     #[arg(long, value_name = INPUT, required = true)]
     input: Vec<String>,
+    #[command(flatten)]
+    secret: SecretInputs,
     /// Rehearse inside this scope [default: all that the action imports].
     #[arg(long, value_name = "FILE")]
     scope: Option<PathBuf>,
@@ -50,6 +53,9 @@ impl Plan {
         let scope = scope(self.scope.as_deref())?;
         let host = open_for(home, Some(&candidate)).await?;
         let by = self.key.holder(&host)?;
+        let sealing = self.secret.read(&host.rules()?.log)?;
+        let input = sealing.within(&input)?;
+        sealing.keep(&host, by.key())?;
         let _note = SlowNote::start("rehearsing");
         let what = (&candidate, &input);
         Ok(remit_lifecycle::rehearse(&host, by.key(), what, scope, &self.reason).await?)
@@ -58,9 +64,11 @@ impl Plan {
     /// The same through a server. The action is uploaded first.
     fn at(&self, server: &Server) -> Done<PlanFile> {
         let candidate = read_action(&self.action)?;
-        let input = input(&self.input, &candidate)?.value()?;
+        let sealing = self.secret.read(&server.about().log)?;
+        let input = sealing.within(&input(&self.input, &candidate)?)?.value()?;
         let scope = scope(self.scope.as_deref())?;
         server.upload(&candidate)?;
+        sealing.upload(server)?;
         let _note = SlowNote::start("rehearsing");
         let action = candidate.digest().to_string();
         let body = json!({"action": action, "input": input, "scope": scope, "reason": self.reason});

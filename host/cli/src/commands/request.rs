@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::common::{Done, INPUT, input, notify, open_for, read_action, scope, usage, write};
 use super::plan::print_plan;
+use super::sealed::{Sealing, SecretInputs};
 use super::signing::{Signing, SigningResult};
 use crate::place::{Place, Server};
 use crate::print::{self, SlowNote, say};
@@ -50,6 +51,8 @@ struct Make {
     /// The input: JSON, @FILE, - for standard input, or KEY=VALUE for each key.
     #[arg(long, value_name = INPUT)]
     input: Vec<String>,
+    #[command(flatten)]
+    secret: SecretInputs,
     /// The reason, for the record.
     #[arg(long, value_name = "TEXT", required_unless_present = "signed")]
     reason: Option<String>,
@@ -75,7 +78,7 @@ struct Make {
     #[arg(long, conflicts_with = "standing")]
     break_glass: bool,
     /// Request authority ahead of need: for any run of this action inside the scope.
-    #[arg(long, requires = "scope", conflicts_with_all = ["uses", "input"])]
+    #[arg(long, requires = "scope", conflicts_with_all = ["uses", "input", "given"])]
     standing: bool,
     /// With --standing: any version in this range by the same publisher, instead of exactly this component.
     #[arg(long, value_name = "RANGE", requires = "standing")]
@@ -165,6 +168,9 @@ impl Make {
             }
             _ => None,
         };
+        let sealing =
+            if input.is_some() { self.secret.read(&host.rules()?.log)? } else { Sealing::default() };
+        let input = input.map(|input| sealing.within(&input)).transpose()?;
         let standing = match &candidate {
             Some(candidate) if self.standing => Some(StandingScope {
                 action: ActionSelector::of(&host.setup()?.publishers, candidate, self.versions.as_ref())?,
@@ -176,6 +182,7 @@ impl Make {
         };
         let prepare = async |by: &_| {
             let options = self.options();
+            sealing.keep(&host, by)?;
             match (candidate, input, standing, scope) {
                 (_, _, Some(standing), Some(scope)) => {
                     prepare_standing_request(&host, by, standing, scope, options)
@@ -213,6 +220,7 @@ impl Make {
             "scope": scope,
         });
         let mut given = None;
+        let mut sealing = Sealing::default();
         if let Some(candidate) = &candidate {
             body["action"] = candidate.digest().to_string().into();
             if self.standing {
@@ -227,12 +235,14 @@ impl Make {
                 if self.input.is_empty() {
                     return Err(usage("no --input is given".to_owned(), "say what the action is given"));
                 }
-                let input = input(&self.input, candidate)?.value()?;
+                sealing = self.secret.read(&server.about().log)?;
+                let input = sealing.within(&input(&self.input, candidate)?)?.value()?;
                 body["uses"] = self.uses.into();
                 body["input"] = input.clone();
                 given = Some((candidate.digest(), input));
             }
             server.upload(candidate)?;
+            sealing.upload(server)?;
         }
         let wanted = WantedRequest {
             asks: match &given {
@@ -318,6 +328,9 @@ pub(super) fn show(view: &RequestView, as_json: bool) -> Done {
     }
     if let RequestedAuthority::Run { input, .. } = &request.asks {
         row("input", &input.to_string());
+    }
+    for handle in request.sealed_inputs() {
+        row("sealed", &format!("{}: committed to as {}", handle.name(), handle.commitment()));
     }
     for line in reach(view) {
         row(line.0, &line.1);

@@ -15,6 +15,7 @@ use serde_json::json;
 use super::common::{Done, INPUT, input, notify, open_for, read_action, usage};
 use super::request::show;
 use super::revert::print_steps;
+use super::sealed::{Sealing, SecretInputs};
 use super::signing::{Mode, Signing, SigningResult};
 use crate::place::{Place, Server};
 use crate::print::{self, SlowNote, say};
@@ -29,6 +30,8 @@ pub(crate) struct Run {
     /// With --under: the input.
     #[arg(long, value_name = INPUT, requires = "under")]
     input: Vec<String>,
+    #[command(flatten)]
+    secret: SecretInputs,
     /// The approved request for a standing scope.
     #[arg(long, value_name = "REQUEST", requires = "input")]
     under: Option<String>,
@@ -56,18 +59,28 @@ impl Run {
                 Some((candidate, input))
             }
         };
-        let what = what.as_ref().map(|(candidate, input)| (candidate, input));
         let kept = if what.is_none() { action_of(home, &self.what) } else { None };
-        let host = open_for(home, what.map(|(candidate, _)| candidate).or(kept.as_ref())).await?;
+        let action = what.as_ref().map(|(candidate, _)| candidate);
+        let host = open_for(home, action.or(kept.as_ref())).await?;
         let mode = self.signing.mode(&host)?;
+        let sealing = self.sealing(&host.rules()?.log)?;
+        let what = match what {
+            Some((candidate, input)) => Some((candidate, sealing.within(&input)?)),
+            None => None,
+        };
+        let what = what.as_ref().map(|(candidate, input)| (candidate, input));
         let id = host.journal.reader()?.find_request(self.under.as_ref().unwrap_or(&self.what))?;
-        let prepare = async |by: &_| prepare_start(&host, by, id, what, self.reason.as_deref());
+        let prepare = async |by: &_| {
+            sealing.keep(&host, by)?;
+            prepare_start(&host, by, id, what, self.reason.as_deref())
+        };
         let is_it = |signed: &Trigger| {
             if signed.id == id { Ok(()) } else { Err(format!("it starts {}", signed.id)) }
         };
         let note = SlowNote::start("running");
         let SigningResult::Signed(signed) = mode.document(&host, &self.again(id), prepare, is_it).await?
         else {
+            sealing.tell();
             return Ok(0);
         };
         let done = match submit_start(&host, &signed, what).await {
@@ -87,6 +100,22 @@ impl Run {
         Ok(next_step(done.run, done.state).unwrap_or(code))
     }
 
+    /// Reads the sealed inputs, for the journal `log`.
+    fn sealing(&self, log: &str) -> Done<Sealing> {
+        if self.secret.is_empty() {
+            return Ok(Sealing::default());
+        }
+        if self.under.is_none() {
+            let why = "a request has the input of its run, sealed or not".to_owned();
+            return Err(usage(why, "leave --secret-input out, or give it with --under"));
+        }
+        if self.signing.is_submit() {
+            let why = "what was signed has the handles of the sealed inputs already".to_owned();
+            return Err(usage(why, "give the handles that --prepare printed: --input NAME=sealed:NAME:…"));
+        }
+        self.secret.read(log)
+    }
+
     /// The command that submits the trigger, if it is signed elsewhere.
     fn again(&self, id: RequestId) -> String {
         match &self.under {
@@ -103,6 +132,7 @@ impl Run {
         }
         let view = server.request(self.under.as_ref().unwrap_or(&self.what))?;
         let id = view.request.id;
+        let sealing = self.sealing(&server.about().log)?;
         let (action, input) = match (&self.under, &view.request.asks) {
             (None, RequestedAuthority::Run { action, input, .. }) => (action.digest, Input::of(input)?),
             (None, RequestedAuthority::Standing(_)) => {
@@ -114,8 +144,9 @@ impl Run {
             }
             (Some(_), _) => {
                 let candidate = read_action(self.what.as_ref())?;
-                let input = input(&self.input, &candidate)?;
+                let input = sealing.within(&input(&self.input, &candidate)?)?;
                 server.upload(&candidate)?;
+                sealing.upload(server)?;
                 (candidate.digest(), input)
             }
         };
@@ -134,6 +165,7 @@ impl Run {
         let SigningResult::Signed(signed) =
             self.signing.at_server(server, &self.again(id), prepare, is_it).await?
         else {
+            sealing.tell();
             return Ok(0);
         };
         let _note = SlowNote::start("running");

@@ -7,7 +7,7 @@ use remit_sandbox::{AdmissionError, Candidate, Stop};
 use crate::authority::Identity;
 use crate::host::blocking;
 use crate::plan::{MOST_CHANGES, admit, play};
-use crate::{Error, Host, Input, Request, RequestState};
+use crate::{Error, Host, Input, Request, RequestState, sealed};
 
 /// Rehearses within the scope of a request, which also allows the reads. The limit of changes is not the request's: if one
 /// more change is needed now, this is another plan, and not a limit that the requester has to raise.
@@ -21,7 +21,8 @@ pub(super) async fn rehearse_again(
     let limits = Limits { changes: MOST_CHANGES, ..request.scope.limits.clone() };
     let scope = Scope { limits, ..request.scope.clone() };
     let action = blocking(|| admit(host, candidate, input, Some(&scope), request.plan()))?;
-    Ok(play(host, &action, (candidate, input), scope, by.name(), reason).await?.plan)
+    let sealed = sealed::open(host, request.owner_of_input(by.name()), input)?;
+    Ok(play(host, &action, (candidate, input, sealed), scope, by.name(), reason).await?.plan)
 }
 
 /// Whether a rehearsal was stopped because it left its scope.

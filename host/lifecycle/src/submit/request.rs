@@ -18,7 +18,7 @@ use crate::plan::{admit, reference};
 use crate::turn::Turn;
 use crate::{
     Error, Host, Input, Request, RequestState, RequestedAuthority, Rules, StandingScope, Status, components,
-    rehearse,
+    rehearse, sealed,
 };
 
 /// The options of a request, other than what it asks for.
@@ -277,7 +277,10 @@ fn check(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, request: &R
             // An import that the rehearsal did not use must be covered by the scope that was given. This is checked
             // before anyone approves.
             let scope = Some(&request.scope);
-            let admitted = admit(host, &candidate, &Input::of(input)?, scope, plan.as_ref())?;
+            let input = Input::of(input)?;
+            let admitted = admit(host, &candidate, &input, scope, plan.as_ref())?;
+            // Refused now, and not when it has been approved.
+            sealed::open(host, &request.requester, &input)?;
             if reference(&admitted) != *action {
                 return refuse("the action has another name or version");
             }

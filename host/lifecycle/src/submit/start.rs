@@ -21,7 +21,7 @@ use crate::run::{Started, begin};
 use crate::turn::Turn;
 use crate::{
     Error, Host, Input, Request, RequestState, RequestedAuthority, Rules, StandingScope, Status, components,
-    rehearse,
+    rehearse, sealed,
 };
 
 /// The result of a trigger.
@@ -145,6 +145,7 @@ pub async fn submit_start(
     if let Some(plan) = state.request.plan() {
         check_plan(host, &trigger.by, &state, plan, what).await?;
     }
+    let sealed = sealed::open(host, state.request.owner_of_input(trigger.by.name()), &input)?;
     let turn = Turn::take(host, "start.lock", &host.starts).await?;
     let grant = blocking(|| {
         // Approvals, revocations and budgets are read now, while no other run can start.
@@ -154,7 +155,7 @@ pub async fn submit_start(
         check_start(&reader, &rules, &trigger.by.who(), &start, &state.request.powers(), &state)?;
         grant(&reader, &state, &trigger, state.request.scope.clone(), state.request.plan().cloned())
     })?;
-    Ok(Start::Started(begin(host, candidate, &input, grant, turn).await?))
+    Ok(Start::Started(begin(host, candidate, (&input, sealed), grant, turn).await?))
 }
 
 /// Checks a signed trigger against the journal as it is now.
@@ -195,6 +196,7 @@ async fn start_standing(
         }
         Err(error) => return Err(error),
     };
+    let sealed = sealed::open(host, state.request.owner_of_input(trigger.by.name()), input)?;
     let turn = Turn::take(host, "start.lock", &host.starts).await?;
     let inside = blocking(|| {
         let (trigger, state) = accept()?;
@@ -220,7 +222,7 @@ async fn start_standing(
         }
     })?;
     match inside {
-        Ok(grant) => Ok(Start::Started(begin(host, candidate, input, grant, turn).await?)),
+        Ok(grant) => Ok(Start::Started(begin(host, candidate, (input, sealed), grant, turn).await?)),
         Err(why) => {
             drop(turn);
             let rules = host.rules()?;

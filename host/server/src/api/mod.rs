@@ -8,4 +8,5 @@ pub(crate) mod orders;
 pub(crate) mod plans;
 pub(crate) mod requests;
 pub(crate) mod runs;
+pub(crate) mod sealed;
 pub(crate) mod sessions;
