@@ -392,6 +392,8 @@ fn the_manual_shows_every_operation_with_its_arguments() {
         let read = match name {
             "remit:secrets/inspect.metadata" => arguments::<secrets::Metadata>(&written),
             "remit:secrets/rotate.rotate" => arguments::<secrets::Rotate>(&written),
+            "remit:secrets/put.put" => arguments::<secrets::Put>(&written),
+            "remit:secrets/compare.matches" => arguments::<secrets::Matches>(&written),
             "remit:secrets/disable.disable" => arguments::<secrets::Disable>(&written),
             "remit:secrets/destroy.destroy" => arguments::<secrets::Destroy>(&written),
             "remit:secrets/reveal.reveal" => arguments::<secrets::Reveal>(&written),

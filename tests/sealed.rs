@@ -7,6 +7,7 @@ mod common;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use common::server::{Server, problem, signed};
 use common::{Ran, SECRET, World, contains};
@@ -47,7 +48,9 @@ fn with<'a>(command: &'a str, input: &'a str, file: &'a str) -> Vec<&'a str> {
 /// The files of the home that hold sealed values.
 fn kept(world: &World) -> Vec<PathBuf> {
     let files = fs::read_dir(world.home().join("sealed")).into_iter().flatten();
-    files.map(|file| file.unwrap().path()).collect()
+    let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    files.sort();
+    files
 }
 
 /// Every file below a folder, but the file that the value was given in.
@@ -134,6 +137,12 @@ fn a_value_is_given_in_a_file_and_nowhere_else() {
     plan("token=@open").exits(0).says("chmod 600 open").says("ends with a line break");
     fs::remove_file(world.path("open")).unwrap();
     silent(world.remit_with_stdin(&with("plan", &put, "token=@-"), VALUE)).exits(0);
+    // No request has named them: one that is not new is removed.
+    let waiting = kept(&world);
+    let file = fs::File::options().write(true).open(&waiting[0]).unwrap();
+    file.set_modified(SystemTime::now() - Duration::from_secs(3 * 60 * 60)).unwrap();
+    world.remit(&["recover"]).exits(0);
+    assert_eq!(kept(&world), waiting[1..]);
     world.remit(&["inspect", "put-value.wasm"]).exits(0).out.find("secret, given sealed").unwrap();
     nothing_has_it(world.dir.path());
 }

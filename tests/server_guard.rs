@@ -48,6 +48,16 @@ fn software_sees_what_is_its_own_and_people_see_all() {
         let (status, code, _) = problem(bot.get::<Value>(&path));
         assert_eq!(status, 404, "{path} {code}");
     }
+    // Nor are they named to whoever guesses how they begin: one by itself, and two.
+    let told = |path: &str| match bot.get::<Value>(path) {
+        Err(remit_client::ClientError::Problem(problem)) => format!("{problem:?}"),
+        other => panic!("{other:?}"),
+    };
+    assert!(!told(&format!("{REQUESTS}/{}", &request[..12])).contains(&request));
+    let other = id(&ask(&alice, &action));
+    let both = told(&format!("{REQUESTS}/req-0"));
+    assert!(!both.contains(&request) && !both.contains(&other) && both.contains("whole name"), "{both}");
+    assert!(!told(&format!("{RUNS}/run-0")).contains(&run));
     let requests: Value = bot.get(&format!("{REQUESTS}?all=true")).unwrap();
     assert_eq!(requests["requests"], json!([]));
     let runs: Value = bot.get(RUNS).unwrap();

@@ -50,7 +50,8 @@ permit (principal, action == Remit::Action::"require", resource);
 @id("all")
 permit (
     principal,
-    action in [Remit::Action::"rehearse", Remit::Action::"propose", Remit::Action::"approve", Remit::Action::"trigger"],
+    action in [Remit::Action::"rehearse", Remit::Action::"propose", Remit::Action::"approve", Remit::Action::"trigger",
+        Remit::Action::"freeze"],
     resource
 );
 "#;

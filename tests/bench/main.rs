@@ -23,6 +23,7 @@ mod measure;
 mod memory;
 mod peers;
 mod raw;
+mod serve;
 mod sizes;
 
 use std::path::{Path, PathBuf};
@@ -42,6 +43,8 @@ const PARTS: &[(&str, fn(&Place) -> Section)] = &[
     ("sizes", sizes::sizes),
     ("cold", cold::cold),
     ("memory", memory::memory),
+    ("serve", serve::serve),
+    ("crowd", serve::crowd),
     ("peers", peers::peers),
     ("build", build::build),
 ];

@@ -221,29 +221,31 @@ impl Reader {
         Ok(runs)
     }
 
-    /// At most `most` runs that `wanted` wants, newest first, of those that started before `before`.
+    /// At most `most` runs that `wanted` wants, newest first, of those that started before `before`; and `before` of the next page, if
+    /// there is one.
     pub fn page(
         &self,
         before: Option<RunId>,
         most: usize,
         wanted: impl Fn(&RunSummary) -> bool,
-    ) -> Result<Vec<RunSummary>, JournalError> {
-        let mut found = Vec::new();
+    ) -> Result<(Vec<RunSummary>, Option<RunId>), JournalError> {
+        let (mut found, mut next) = (Vec::new(), None);
         let mut failed = None;
         // Pages are cut by record: names are in the order of their hosts' clocks, which may differ.
         let mut past = before.is_none();
         self.newest_runs(|_, record| {
             if past {
                 match self.summary(record.run) {
-                    Ok(summary) if wanted(&summary) => found.push(summary),
+                    Ok(summary) if wanted(&summary) && found.len() < most => found.push(summary),
+                    Ok(summary) if wanted(&summary) => next = found.last().map(|last: &RunSummary| last.run),
                     Ok(_) => {}
                     Err(error) => failed = Some(error),
                 }
             }
             past = past || before == Some(record.run);
-            found.len() < most && failed.is_none()
+            next.is_none() && failed.is_none()
         })?;
-        failed.map_or(Ok(found), Err)
+        failed.map_or(Ok((found, next)), Err)
     }
 
     /// The summary of one run.

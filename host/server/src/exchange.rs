@@ -81,6 +81,18 @@ impl<T: DeserializeOwned> FromRequestParts<App> for Params<T> {
     }
 }
 
+/// How many entries a page has if nobody says, and how many at most.
+const PAGE: u16 = 50;
+const LARGEST_PAGE: u16 = 200;
+
+/// How many entries a page has.
+pub(crate) fn page_size(limit: Option<u16>) -> Answer<usize> {
+    match limit.unwrap_or(PAGE) {
+        limit @ 1..=LARGEST_PAGE => Ok(usize::from(limit)),
+        limit => Err(Problem::usage(format!("the query: limit is {limit}, and must be 1 to {LARGEST_PAGE}"))),
+    }
+}
+
 /// Does it to its end, whether or not the client waits for that: what is half done when somebody goes away would be left behind.
 pub(crate) async fn to_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Answer<T> {
     tokio::spawn(work.in_current_span()).await.map_err(|_| {

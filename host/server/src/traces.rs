@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use prometheus_client::metrics::counter::Counter;
 use remit_lifecycle::TracesConfig;
+use remit_text::Address;
 use serde_json::{Value, json};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -127,23 +128,15 @@ pub(crate) fn flush() {
 
 /// The URL that spans are sent to: TLS, or this machine.
 fn checked(endpoint: &str) -> Result<String, ServeError> {
-    let wrong = || ServeError::Config {
-        why: format!("`traces.endpoint` is `{}`", endpoint.escape_debug()),
-        help: "write the collector's URL: https://HOST:PORT, or http://127.0.0.1:4318 on this machine; without user, password or query",
+    let wrong = |why: String| ServeError::Config {
+        why: format!("`traces.endpoint`: {why}"),
+        help: "write the collector's URL: https://HOST:PORT, or http://127.0.0.1:4318 on this machine",
     };
-    let uri: hyper::Uri = endpoint.parse().map_err(|_| wrong())?;
-    let authority =
-        uri.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(wrong)?;
-    let is_here = matches!(authority.host(), "127.0.0.1" | "localhost" | "[::1]");
-    match uri.scheme_str() {
-        Some("https") => {}
-        Some("http") if is_here => {}
-        _ => return Err(wrong()),
+    let url = Address::parse(endpoint).map_err(|error| wrong(error.to_string()))?.url();
+    if url.contains('?') {
+        return Err(wrong("it has a query".to_owned()));
     }
-    if uri.query().is_some() {
-        return Err(wrong());
-    }
-    Ok(format!("{}/v1/traces", endpoint.trim_end_matches('/')))
+    Ok(format!("{}/v1/traces", url.trim_end_matches('/')))
 }
 
 /// Which trace a span belongs to, and which span it is part of.

@@ -53,7 +53,7 @@ impl Change for Rotate {
     type Undo = BeforeRotation;
 
     async fn prepare(&self, on: &Secrets) -> Result<Prepared<BeforeRotation>, Failure> {
-        self.renewal().prepare(on, |fields| self.pick(fields), |generator| generator.generate()).await
+        self.renewal().prepare(on, |fields| self.pick(fields), remit_backend::Generator::generate).await
     }
 
     fn rehearse(&self, before: &Prepared<BeforeRotation>, on: &Secrets) -> Rotated {

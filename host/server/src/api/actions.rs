@@ -13,9 +13,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::block_in_place;
 
-use super::requests::page_size;
 use crate::app::App;
-use crate::exchange::{Params, body, is_of_type, json};
+use crate::exchange::{Params, body, is_of_type, json, page_size};
 use crate::problem::{Answer, Problem};
 use crate::who::Caller;
 

@@ -5,11 +5,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use jiff::{SignedDuration, Timestamp};
 use remit_gate::Scope;
-use remit_journal::{Reader, RequestId};
+use remit_journal::RequestId;
 use remit_lifecycle::{
     ActionSelector, Approval, Decision, Error, Hours, Input, Request, RequestFilter, RequestOptions,
-    RequestState, RequestView, Rules, StandingScope, prepare_run_request, submit_decision as decide,
-    submit_request, submit_request_once,
+    RequestState, RequestView, StandingScope, prepare_run_request, submit_decision as decide, submit_request,
+    submit_request_once,
 };
 use remit_trust::Digest;
 use schemars::JsonSchema;
@@ -21,15 +21,10 @@ use super::actions::heavy;
 use super::plans::scope;
 use super::sessions::{Signed, signer, to_sign};
 use crate::app::App;
-use crate::exchange::{Json, Params, json, to_end};
+use crate::exchange::{Json, Params, json, page_size, to_end};
 use crate::problem::{Answer, Problem};
 use crate::rate::Toll;
 use crate::who::Caller;
-
-/// How many entries a page has if nobody says.
-pub(crate) const PAGE: u16 = 50;
-/// How many it has at most.
-pub(crate) const LARGEST_PAGE: u16 = 200;
 
 /// Which requests are listed.
 #[derive(Default, Deserialize, JsonSchema)]
@@ -54,14 +49,6 @@ pub(crate) struct Filter {
     /// At most so many.
     #[schemars(range(min = 1, max = 200))]
     limit: Option<u16>,
-}
-
-/// How many entries a page has.
-pub(crate) fn page_size(limit: Option<u16>) -> Answer<usize> {
-    match limit.unwrap_or(PAGE) {
-        limit @ 1..=LARGEST_PAGE => Ok(usize::from(limit)),
-        limit => Err(Problem::usage(format!("the query: limit is {limit}, and must be 1 to {LARGEST_PAGE}"))),
-    }
 }
 
 pub(crate) async fn list(
@@ -90,19 +77,10 @@ pub(crate) async fn list(
     })
 }
 
-/// A request that the caller may see. One that it may not see is not there.
-fn seen(reader: &Reader, rules: &Rules, caller: &Caller, id: RequestId) -> Answer<RequestState> {
-    let case = RequestState::load(reader, rules, id)?;
-    if caller.sees(&case.request) {
-        return Ok(case);
-    }
-    Err(remit_journal::JournalError::NoSuchRequest(id.to_string()).into())
-}
-
 pub(crate) async fn show(State(app): State<App>, Path(id): Path<String>, caller: Caller) -> Answer<Response> {
     block_in_place(|| {
         let (rules, reader) = (app.host.rules()?, app.host.journal.reader()?);
-        let case = seen(&reader, &rules, &caller, reader.find_request(&id)?)?;
+        let case = caller.request(&reader, &rules, &id)?;
         json(StatusCode::OK, &RequestView::of(&reader, &rules, &case)?)
     })
 }
@@ -114,7 +92,7 @@ pub(crate) async fn explain(
 ) -> Answer<Response> {
     block_in_place(|| {
         let (rules, reader) = (app.host.rules()?, app.host.journal.reader()?);
-        let case = seen(&reader, &rules, &caller, reader.find_request(&id)?)?;
+        let case = caller.request(&reader, &rules, &id)?;
         json(StatusCode::OK, &remit_lifecycle::explain(&reader, &rules, &case)?)
     })
 }
@@ -324,7 +302,7 @@ pub(crate) async fn prepare_decision(
     let by = signer(&app, &caller, decide.key.as_deref())?;
     let id = {
         let (rules, reader) = (app.host.rules()?, app.host.journal.reader()?);
-        seen(&reader, &rules, &caller, reader.find_request(&id)?)?.request.id
+        caller.request(&reader, &rules, &id)?.request.id
     };
     let decision = Decision { approve: decide.approve, reason: decide.reason, expect: decide.digest };
     to_sign(&remit_lifecycle::prepare_decision(&app.host, &by, id, &decision)?)

@@ -9,7 +9,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use futures_core::Stream;
 use jiff::Timestamp;
-use remit_journal::{JournalError, Reader, RequestId, RunId, RunSummary};
+use remit_journal::{JournalError, RequestId, RunId, RunSummary};
 use remit_lifecycle::{
     Error, Input, RunFilter, StoryView, Timeline, Trigger, prepare_start, preview_revert, submit_start,
 };
@@ -20,10 +20,9 @@ use serde_json::Value;
 use tokio::task::block_in_place;
 
 use super::actions::heavy;
-use super::requests::page_size;
 use super::sessions::{Signed, ToSign, signer, to_sign};
 use crate::app::App;
-use crate::exchange::{Json, Params, json, to_end};
+use crate::exchange::{Json, Params, json, page_size, to_end};
 use crate::problem::{Answer, Problem};
 use crate::rate::Toll;
 use crate::who::Caller;
@@ -80,28 +79,11 @@ pub(crate) async fn list(
         principal: asked.principal,
         live: asked.live,
     };
-    let mut runs = block_in_place(|| {
+    let (runs, next) = block_in_place(|| {
         let reader = app.host.journal.reader()?;
-        // One more, to know whether there is a next page.
-        reader.page(asked.before, size + 1, |run| caller.sees_run(run) && filter.selects(run))
+        reader.page(asked.before, size, |run| caller.sees_run(run) && filter.selects(run))
     })?;
-    let next = if runs.len() > size {
-        runs.truncate(size);
-        runs.last().map(|run| run.run)
-    } else {
-        None
-    };
     json(StatusCode::OK, &Page { runs, next })
-}
-
-/// A run that the caller may see. One that it may not see is not there.
-fn seen(reader: &Reader, caller: &Caller, name: &str) -> Answer<RunSummary> {
-    let run = reader.find(name)?;
-    let summary = reader.summary(run)?;
-    if caller.sees_run(&summary) {
-        return Ok(summary);
-    }
-    Err(JournalError::NoSuchRun(name.escape_debug().take(80).collect()).into())
 }
 
 pub(crate) async fn show(
@@ -111,7 +93,7 @@ pub(crate) async fn show(
 ) -> Answer<Response> {
     block_in_place(|| {
         let reader = app.host.journal.reader()?;
-        let run = seen(&reader, &caller, &name)?.run;
+        let run = caller.run(&reader, &name)?.run;
         let records = reader.run(&run)?;
         let story = Timeline::of(run, &records)?;
         json(StatusCode::OK, &StoryView::of(run, &story, &records))
@@ -123,7 +105,7 @@ pub(crate) async fn preview(
     Path(name): Path<String>,
     caller: Caller,
 ) -> Answer<Response> {
-    let run = seen(&*app.host.journal.reader()?, &caller, &name)?.run;
+    let run = caller.run(&*app.host.journal.reader()?, &name)?.run;
     json(StatusCode::OK, &preview_revert(&app.host, run, false).await?.view(run, true))
 }
 
@@ -134,7 +116,7 @@ pub(crate) async fn prove(
 ) -> Answer<Response> {
     block_in_place(|| {
         let reader = app.host.journal.reader()?;
-        let run = seen(&reader, &caller, &name)?.run;
+        let run = caller.run(&reader, &name)?.run;
         let home = &app.host.home;
         json(StatusCode::OK, &reader.prove(&run, &home.signer(&home.load()?)?)?)
     })
@@ -244,7 +226,7 @@ pub(crate) async fn follow(
     Path(name): Path<String>,
     caller: Caller,
 ) -> Answer<Response> {
-    let run = seen(&*app.host.journal.reader()?, &caller, &name)?.run;
+    let run = caller.run(&*app.host.journal.reader()?, &name)?.run;
     let Ok(room) = app.streams.clone().try_acquire_owned() else {
         let why = "as many streams are open as this server lets";
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "failed::room", why).retry_after(10));

@@ -9,8 +9,8 @@ use axum::http::request::Parts;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
-use remit_journal::RunSummary;
-use remit_lifecycle::{Identity, Request, Session, accept_session};
+use remit_journal::{JournalError, Reader, RunSummary};
+use remit_lifecycle::{Identity, Request, RequestState, Rules, Session, accept_session};
 use remit_trust::dsse::Envelope;
 use remit_trust::principals::PrincipalKind;
 use schemars::JsonSchema;
@@ -77,6 +77,36 @@ impl Caller {
     /// Whether it may read what is on record of a run: as for requests.
     pub(crate) fn sees_run(&self, run: &RunSummary) -> bool {
         self.is_human() || run.principal == self.0.name() || run.started_by.as_deref() == Some(self.0.name())
+    }
+
+    /// A request by its name, if it may see that. One that it may not see is not there.
+    pub(crate) fn request(&self, reader: &Reader, rules: &Rules, name: &str) -> Answer<RequestState> {
+        let id = self.only(name, reader.find_request(name))?;
+        let case = RequestState::load(reader, rules, id)?;
+        if self.sees(&case.request) {
+            return Ok(case);
+        }
+        Err(JournalError::NoSuchRequest(name.escape_debug().take(80).collect()).into())
+    }
+
+    /// A run by its name: the same.
+    pub(crate) fn run(&self, reader: &Reader, name: &str) -> Answer<RunSummary> {
+        let summary = reader.summary(self.only(name, reader.find(name))?)?;
+        if self.sees_run(&summary) {
+            return Ok(summary);
+        }
+        Err(JournalError::NoSuchRun(name.escape_debug().take(80).collect()).into())
+    }
+
+    /// What was found by the beginning of a name. Software is not told which others begin like that: they may not be its own.
+    fn only<T>(&self, name: &str, found: Result<T, JournalError>) -> Answer<T> {
+        match found {
+            Err(JournalError::AmbiguousRequest(..) | JournalError::AmbiguousRun(..)) if !self.is_human() => {
+                let shown: String = name.escape_debug().take(80).collect();
+                Err(Problem::usage(format!("several names begin with `{shown}`: say the whole name")))
+            }
+            found => Ok(found?),
+        }
     }
 
     /// An error unless it is a person.
