@@ -21,13 +21,17 @@ use serde_json::{Value, json};
 
 const ACTION: &str = "rotate-secret.wasm";
 
-/// Runs `remit` where there is no home, with the contexts of this principal.
-#[track_caller]
-fn as_user(world: &World, name: &str, args: &[&str]) -> Ran {
+/// `remit` where there is no home, with the contexts of this principal.
+fn user(world: &World, name: &str, args: &[&str]) -> std::process::Command {
     let mut command = world.command(args);
     command.env_remove("REMIT_HOME").env_remove("REMIT_KEY").env("HOME", "/nonexistent");
     command.env("XDG_CONFIG_HOME", world.path(&format!("{name}.config")));
-    let ran = common::finish(command, "");
+    command
+}
+
+#[track_caller]
+fn as_user(world: &World, name: &str, args: &[&str]) -> Ran {
+    let ran = common::finish(user(world, name, args), "");
     common::schema::hold(args, &ran.out);
     ran
 }
@@ -112,7 +116,14 @@ fn a_repair_from_three_machines_is_the_same_commands() {
     for args in [&["show", &*run][..], &["show", "last", "--json"], &["runs", "--live", "--json"]] {
         assert_eq!(at(&world, "alice", args).exits(0).out, world.remit(args).exits(0).out, "{args:?}");
     }
-    at(&world, "bob", &["revert", &run, "--dry-run"]).exits(0);
+    for more in [&[][..], &["--keep-going"]] {
+        at(&world, "bob", &[&["revert", &run, "--dry-run"][..], more].concat())
+            .exits(0)
+            .says("would be undone");
+    }
+    for args in [&["principals"][..], &["principals", "--json"]] {
+        assert_eq!(at(&world, "bot", args).exits(0).out, world.remit(args).exits(0).out, "{args:?}");
+    }
     at(&world, "bob", &["revert", &run]).exits(2).says("--reason");
     let reverted = at(&world, "bob", &["revert", &run, "--reason", "wrong"]).exits(0);
     assert!(reverted.out.contains("undone"), "{}", reverted.out);
@@ -141,6 +152,28 @@ fn a_repair_from_three_machines_is_the_same_commands() {
     server.stop();
     at(&world, "alice", &["requests"]).exits(1).says("cannot be reached");
     as_user(&world, "alice", &["context", "remove", "prod"]).exits(0);
+}
+
+#[test]
+fn a_person_elsewhere_says_what_became_of_a_call_in_doubt_and_watches() {
+    use std::io::{BufRead as _, BufReader};
+    let doubt = common::bao::Doubt::about_a_destroy("");
+    let (world, run) = (&doubt.world, doubt.run.as_str());
+    let server = Server::of(world);
+    add(world, "alice", &server.url).exits(0);
+    let mut watching = user(world, "alice", &["runs", "--watch", "--json", "--context", "prod"]);
+    let mut watching = watching.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.next().unwrap().contains("in-doubt"));
+    let resolve = ["resolve", run, "--happened", "--reason", "the vault's own log says so"];
+    at(world, "alice", &[&resolve[..], &["--call", "9"]].concat()).exits(2).says("not in doubt");
+    let told = at(world, "alice", &resolve).exits(5);
+    assert!(told.out.contains("held"), "{told:?}");
+    assert!(lines.any(|line| line.contains("\"held\"")));
+    watching.kill().unwrap();
+    watching.wait().unwrap();
+    assert_eq!(world.remit(&["show", run, "--json"]).exits(0).json()["state"], "held");
+    world.audit_is_sound();
 }
 
 /// The exit code is the error's class, and what was taken back is told: here and from elsewhere.

@@ -241,6 +241,11 @@ impl Server {
         Ok(block_in_place(|| self.client.get(path))?)
     }
 
+    /// The newest signed checkpoint of the journal.
+    pub(crate) fn checkpoint(&self) -> Done<String> {
+        Ok(block_in_place(|| self.client.text("/api/v1/log/checkpoint"))?)
+    }
+
     /// Calls a route that needs a session.
     pub(crate) fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Done<T> {
         Ok(block_in_place(|| self.client.post(path, body))?)

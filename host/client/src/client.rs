@@ -148,6 +148,18 @@ impl Client {
         self.proven("GET", path, &[], None)
     }
 
+    /// Reads text that is for anybody.
+    pub fn text(&self, path: &str) -> Result<String, ClientError> {
+        let url = format!("{}{path}", self.url);
+        match call(&self.agent, "GET", &url, &[], None) {
+            Ok((200, text)) => Ok(text),
+            refused => Err(match answer::<Value>(&url, refused) {
+                Ok(_) => ClientError::NotRemit { url, why: "it gave no text".to_owned() },
+                Err(error) => error,
+            }),
+        }
+    }
+
     /// Calls a route that needs a session.
     pub fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, ClientError> {
         self.proven("POST", path, &[JSON], Some(serde_json::to_vec(body)?))

@@ -8,7 +8,7 @@ use remit_gate::{Fault, OnFailure, Phase, Scope, State};
 use remit_journal::{Due, Event, Mode, Record, Resolved, RunId, RunState, Started};
 use remit_policy::PolicyAction;
 use remit_trust::KeyId;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::actor::{Actor, prepare_order};
 use crate::authority::{Order, OrderKind, Prepared};
@@ -25,7 +25,7 @@ use crate::{Error, Host, sealed};
 const SETTLED: SignedDuration = SignedDuration::from_secs(1);
 
 /// A run that was recovered after its host had stopped.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Recovered {
     /// The run's identifier.
     pub run: RunId,

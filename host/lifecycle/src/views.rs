@@ -290,20 +290,20 @@ impl Delivery {
 }
 
 /// One of the ways in which a principal proves who it is: a key, or an identity by an issuer of tokens.
-#[derive(Debug, Serialize)]
-pub struct PrincipalView<'a> {
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PrincipalView {
     /// The name of the principal.
-    pub name: &'a str,
+    pub name: String,
     /// Whether the principal is a person or software.
     pub kind: PrincipalKind,
     /// The person who operates the principal.
-    pub operator: Option<&'a str>,
+    pub operator: Option<String>,
     /// The names of the principal's groups.
-    pub groups: Vec<&'a str>,
+    pub groups: Vec<String>,
     /// The key's id; none for an identity.
     pub key: Option<String>,
     /// The issuer and the claims of an identity; none for a key.
-    pub identity: Option<&'a TokenIdentity>,
+    pub identity: Option<TokenIdentity>,
     /// Whether it counts now.
     pub in_force: bool,
     /// From when on the key is valid; none for no limit.
@@ -312,16 +312,16 @@ pub struct PrincipalView<'a> {
     pub until: Option<Timestamp>,
 }
 
-impl<'a> PrincipalView<'a> {
+impl PrincipalView {
     /// The view of every key and identity of every principal.
     #[must_use]
-    pub fn all(principals: &'a Principals) -> Vec<Self> {
+    pub fn all(principals: &Principals) -> Vec<Self> {
         let now = Timestamp::now();
-        let of = |principal: &'a Principal| Self {
-            name: &principal.name,
+        let of = |principal: &Principal| Self {
+            name: principal.name.clone(),
             kind: principal.kind,
-            operator: principal.operator.as_deref(),
-            groups: principal.groups.iter().map(String::as_str).collect(),
+            operator: principal.operator.clone(),
+            groups: principal.groups.iter().cloned().collect(),
             key: None,
             identity: None,
             in_force: true,
@@ -336,7 +336,8 @@ impl<'a> PrincipalView<'a> {
                 until: held.until,
                 ..of(principal)
             });
-            let identity = move |identity| Self { identity: Some(identity), ..of(principal) };
+            let identity =
+                move |identity: &TokenIdentity| Self { identity: Some(identity.clone()), ..of(principal) };
             keys.chain(principal.identities.iter().map(identity))
         });
         all.collect()
@@ -350,7 +351,7 @@ impl<'a> PrincipalView<'a> {
                 identity.claims.iter().map(|(name, claim)| format!("{name} {claim}")).collect();
             format!("{}: {}", identity.issuer, claims.join(", "))
         };
-        self.key.clone().or_else(|| self.identity.map(claims)).unwrap_or_default()
+        self.key.clone().or_else(|| self.identity.as_ref().map(claims)).unwrap_or_default()
     }
 }
 

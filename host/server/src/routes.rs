@@ -134,7 +134,7 @@ routes! {
     POST "/api/v1/runs" "start_run" Signed Heavy, "Takes a signed trigger and starts the run, which goes on whether or not anybody waits for it."; takes Own(shape::<runs::Start>); answers 202 Own(shape::<runs::Started>); by runs::start
     GET "/api/v1/runs/{run}" "show_run" Session Light, "The story of a run, and its records."; answers 200 Documented("commands/show"); by runs::show
     GET "/api/v1/runs/{run}/events" "follow_run" Session Light, "The records of a run as they are written, as server-sent events; ends with the run."; answers 200 Raw("text/event-stream"); by runs::follow
-    GET "/api/v1/runs/{run}/revert" "preview_revert" Session Middle, "What a revert would undo."; answers 200 Documented("commands/revert"); by runs::preview
+    GET "/api/v1/runs/{run}/revert" "preview_revert" Session Middle, "What a revert would undo."; query runs::Going; answers 200 Documented("commands/revert"); by runs::preview
     GET "/api/v1/runs/{run}/proof" "prove_run" Session Middle, "A proof of what the run did, for someone who has only the log's public key."; answers 200 Raw("application/json"); by runs::prove
 }
 

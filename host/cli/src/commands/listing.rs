@@ -1,7 +1,7 @@
 //! Lists: times, names, tables, and `--watch`.
 
 use std::io::IsTerminal as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use jiff::tz::TimeZone;
@@ -10,6 +10,7 @@ use remit_lifecycle::{Frozen, Home, Words, operation_words, second};
 use serde_json::Value;
 
 use super::common::{Done, usage};
+use crate::place::Server;
 use crate::print::{self, say};
 
 /// The width of a table if stdout is not a terminal, in columns.
@@ -22,8 +23,10 @@ const LETTERS: usize = 12;
 const WIDEST_CALL: usize = 48;
 /// How often `--watch` looks for new records.
 const POLL: Duration = Duration::from_millis(500);
-/// After so many polls the output is redrawn on a terminal, even if nothing is new: ages change.
-const REDRAW: u32 = 10;
+/// The same through a server.
+const POLL_SERVER: Duration = Duration::from_secs(2);
+/// After so long the output is redrawn on a terminal, even if nothing is new: ages change.
+const REDRAW: Duration = Duration::from_secs(5);
 
 /// The format of times.
 #[derive(Args, Clone, Copy, Default)]
@@ -203,31 +206,36 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// An error with `--watch`, where nothing can be watched.
-    pub(crate) fn is_off(self) -> Done<()> {
-        if self.watch {
-            let why = "--watch works at a home only".to_owned();
-            return Err(usage(why, "leave it out, or run the command where the home is"));
-        }
-        Ok(())
+    /// Calls `print` once for a home; with `--watch`, until the output is closed.
+    pub(crate) async fn run(self, home: &Home, print: impl FnMut() -> Done<u8>) -> Done {
+        self.repeat(|| Ok(home.reader()?.size()?), POLL, print).await
     }
 
-    /// Calls `print` once; with `--watch`, until the output is closed.
-    pub(crate) async fn run(self, home: &Home, mut print: impl FnMut() -> Done<u8>) -> Done {
+    /// The same for what a server has.
+    pub(crate) async fn run_at(self, server: &Server, print: impl FnMut() -> Done<u8>) -> Done {
+        self.repeat(|| server.checkpoint(), POLL_SERVER, print).await
+    }
+
+    /// `newest` says what the journal's newest record is.
+    async fn repeat<N: PartialEq>(
+        self,
+        newest: impl Fn() -> Done<N>,
+        pause: Duration,
+        mut print: impl FnMut() -> Done<u8>,
+    ) -> Done {
         let terminal = std::io::stdout().is_terminal();
         loop {
             if self.watch && terminal {
                 print::raw(b"\x1b[2J\x1b[H");
             }
-            let size = home.reader()?.size()?;
+            let before = newest()?;
             let code = print()?;
             if !self.watch || print::write_error().is_some() || print::is_closed() {
                 return Ok(code);
             }
-            let mut polls = 0;
-            while home.reader()?.size()? == size && !(terminal && polls == REDRAW) {
-                polls += 1;
-                tokio::time::sleep(POLL).await;
+            let since = Instant::now();
+            while newest()? == before && !(terminal && since.elapsed() >= REDRAW) {
+                tokio::time::sleep(pause).await;
             }
             if !terminal {
                 say!("");

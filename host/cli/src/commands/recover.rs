@@ -1,12 +1,16 @@
 //! `remit recover` and `remit resolve`.
 
 use clap::{ArgGroup, Args};
-use remit_lifecycle::{Home, OrderKind, Recovered, Verdict, prepare_resolve};
+use remit_journal::RunId;
+use remit_lifecycle::{Home, Order, OrderKind, Recovered, Verdict, prepare_resolve};
+use serde::Deserialize;
+use serde_json::json;
 
 use super::common::{Done, open};
 use super::recovery::{stuck, warn};
 use super::revert::print_steps;
 use super::signing::{Signing, SigningResult};
+use crate::place::{Place, Server};
 use crate::print::{self, say};
 
 #[derive(Args)]
@@ -74,31 +78,76 @@ pub(crate) struct Resolve {
 }
 
 impl Resolve {
-    pub(crate) async fn run(self, home: &Home) -> Done {
+    pub(crate) async fn run(self, place: &Place) -> Done {
+        if let Some(server) = place.server()? {
+            return match self.at(&server).await? {
+                Some(resolved) => self.told(&resolved),
+                None => Ok(0),
+            };
+        }
+        let home = place.home()?;
         let run = home.reader()?.find(&self.run)?;
         let host = open(home).await?;
-        let (call, happened) = (self.call, self.happened);
-        let verdict = Verdict { call, happened, reason: self.reason.unwrap_or_default() };
-        let prepare = async |by: &_| prepare_resolve(&host, by, run, &verdict).await;
-        let said = if happened { "--happened" } else { "--did-not-happen" };
-        let chosen = call.map(|call| format!(" --call {call}")).unwrap_or_default();
-        let again = format!("remit resolve {run} {said}{chosen}");
-        let is_it = |what: &_| match what {
-            OrderKind::Resolve { run: of, call: about, happened: says } => {
-                *of == run && call.is_none_or(|call| call == *about) && *says == happened
-            }
-            _ => false,
+        let verdict = Verdict {
+            call: self.call,
+            happened: self.happened,
+            reason: self.reason.clone().unwrap_or_default(),
         };
-        let SigningResult::Signed(by) = self.signing.actor(&host, &again, prepare, is_it).await? else {
+        let prepare = async |by: &_| prepare_resolve(&host, by, run, &verdict).await;
+        let is_it = |what: &_| self.is_it(run, what);
+        let SigningResult::Signed(by) = self.signing.actor(&host, &self.again(run), prepare, is_it).await?
+        else {
             return Ok(0);
         };
-        let resolved = remit_lifecycle::resolve(&host, &by, run, &verdict).await?;
-        if self.json {
-            print::json(&resolved)?;
-        } else {
-            print_run(&resolved);
+        self.told(&remit_lifecycle::resolve(&host, &by, run, &verdict).await?)
+    }
+
+    /// The same through a server; none if the order was only prepared.
+    async fn at(&self, server: &Server) -> Done<Option<Recovered>> {
+        #[derive(Deserialize)]
+        struct Ordered {
+            result: Recovered,
         }
-        Ok(warn(&resolved))
+        let (run, _) = server.run(&self.run)?;
+        let order = json!({"resolve": {"run": run, "call": self.call, "happened": self.happened}});
+        let mut body = json!({"reason": self.reason, "order": order});
+        let is_it = |signed: &Order| {
+            let same = self.is_it(run, &signed.order);
+            if same { Ok(()) } else { Err("it orders something else".to_owned()) }
+        };
+        let prepare = ("/api/v1/orders/prepare", &mut body);
+        let SigningResult::Signed(signed) =
+            self.signing.at_server(server, &self.again(run), prepare, is_it).await?
+        else {
+            return Ok(None);
+        };
+        Ok(Some(server.submit::<Ordered>("/api/v1/orders", &signed)?.result))
+    }
+
+    /// The command that submits the order, if it is signed elsewhere.
+    fn again(&self, run: RunId) -> String {
+        let said = if self.happened { "--happened" } else { "--did-not-happen" };
+        let chosen = self.call.map(|call| format!(" --call {call}")).unwrap_or_default();
+        format!("remit resolve {run} {said}{chosen}")
+    }
+
+    /// Whether an order is the one that was asked for.
+    fn is_it(&self, run: RunId, order: &OrderKind) -> bool {
+        match order {
+            OrderKind::Resolve { run: of, call, happened } => {
+                *of == run && self.call.is_none_or(|chosen| chosen == *call) && *happened == self.happened
+            }
+            _ => false,
+        }
+    }
+
+    fn told(&self, resolved: &Recovered) -> Done {
+        if self.json {
+            print::json(resolved)?;
+        } else {
+            print_run(resolved);
+        }
+        Ok(warn(resolved))
     }
 }
 

@@ -49,10 +49,7 @@ const STATES: [&str; 6] = ["waiting", "approved", "used", "closed", "expired", "
 impl Requests {
     pub(crate) async fn run(self, place: &Place) -> Done {
         match place.server()? {
-            Some(server) => {
-                self.watch.is_off()?;
-                self.print(self.at(&server)?, None)
-            }
+            Some(server) => self.watch.run_at(&server, || self.print(self.at(&server)?, None)).await,
             None => {
                 let home = place.home()?;
                 self.watch.run(home, || self.here(home)).await

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::common::{Done, open, usage};
 use super::listing::called;
 use super::signing::{Signing, SigningResult};
-use crate::place::{Place, Server};
+use crate::place::{Place, Query, Server};
 use crate::print::{self, say};
 
 #[derive(Args)]
@@ -72,11 +72,9 @@ impl Revert {
         }
         let keep_going = self.keep_going;
         if self.dry_run {
-            if keep_going {
-                let why = "through a server, a dry run cannot go on after what cannot be undone".to_owned();
-                return Err(usage(why, "leave out --keep-going, or run it where the home is"));
-            }
-            return Ok(Some(server.get(&format!("/api/v1/runs/{run}/revert"))?));
+            let mut query = Query::default();
+            query.flag("keep_going", keep_going);
+            return Ok(Some(server.get(&format!("/api/v1/runs/{run}/revert{query}"))?));
         }
         let Some(reason) = &self.reason else {
             let why = "an order through a server has a reason".to_owned();

@@ -147,19 +147,21 @@ pub(crate) struct Principals {
 }
 
 impl Principals {
-    pub(crate) fn run(self, home: &Home) -> Done {
-        let (principals, _, _) = home.written_rules()?;
-        let keys = PrincipalView::all(&principals);
+    pub(crate) fn run(self, place: &Place) -> Done {
+        let keys: Vec<PrincipalView> = match place.server()? {
+            Some(server) => server.get("/api/v1/principals")?,
+            None => PrincipalView::all(&place.home()?.written_rules()?.0),
+        };
         if self.json {
             print::json(&keys)?;
             return Ok(0);
         }
-        let row = |held: PrincipalView<'_>| {
+        let row = |held: PrincipalView| {
             let counts = if held.in_force { "" } else { "does not count now" };
             vec![
-                held.name.to_owned(),
+                held.name.clone(),
                 held.kind.to_string(),
-                held.operator.map(|name| format!("operated by {name}")).unwrap_or_default(),
+                held.operator.as_ref().map(|name| format!("operated by {name}")).unwrap_or_default(),
                 held.groups.join(","),
                 held.words(),
                 counts.to_owned(),

@@ -49,10 +49,11 @@ impl Runs {
     pub(crate) async fn run(self, place: &Place) -> Done {
         match place.server()? {
             Some(server) => {
-                self.watch.is_off()?;
-                let runs = self.at(&server)?;
-                let letters = letters(runs.iter().map(|run| run.run));
-                self.print(&runs, letters, None)
+                let look = || {
+                    let runs = self.at(&server)?;
+                    self.print(&runs, letters(runs.iter().map(|run| run.run)), None)
+                };
+                self.watch.run_at(&server, look).await
             }
             None => {
                 let home = place.home()?;

@@ -27,8 +27,8 @@ pub(crate) struct Status {
 impl Status {
     pub(crate) async fn run(self, place: &Place) -> Done {
         if let Some(server) = place.server()? {
-            self.watch.is_off()?;
-            return self.print(&server.get("/api/v1/status")?);
+            let look = || self.print(&server.get("/api/v1/status")?);
+            return self.watch.run_at(&server, look).await;
         }
         let home = place.home()?;
         self.watch.run(home, || self.print(&remit_lifecycle::status(home, &home.reader()?)?)).await

@@ -100,13 +100,23 @@ pub(crate) async fn show(
     })
 }
 
+/// How a revert would go.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Going {
+    /// Whether it would skip what cannot be undone, instead of stopping there.
+    #[serde(default)]
+    keep_going: bool,
+}
+
 pub(crate) async fn preview(
     State(app): State<App>,
     Path(name): Path<String>,
+    Params(going): Params<Going>,
     caller: Caller,
 ) -> Answer<Response> {
     let run = caller.run(&*app.host.journal.reader()?, &name)?.run;
-    json(StatusCode::OK, &preview_revert(&app.host, run, false).await?.view(run, true))
+    json(StatusCode::OK, &preview_revert(&app.host, run, going.keep_going).await?.view(run, true))
 }
 
 pub(crate) async fn prove(
