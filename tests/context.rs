@@ -117,9 +117,8 @@ fn a_repair_from_three_machines_is_the_same_commands() {
         assert_eq!(at(&world, "alice", args).exits(0).out, world.remit(args).exits(0).out, "{args:?}");
     }
     for more in [&[][..], &["--keep-going"]] {
-        at(&world, "bob", &[&["revert", &run, "--dry-run"][..], more].concat())
-            .exits(0)
-            .says("would be undone");
+        let shown = at(&world, "bob", &[&["revert", &run, "--dry-run"][..], more].concat()).exits(0);
+        assert!(shown.out.contains("would be undone"), "{}", shown.out);
     }
     for args in [&["principals"][..], &["principals", "--json"]] {
         assert_eq!(at(&world, "bot", args).exits(0).out, world.remit(args).exits(0).out, "{args:?}");
@@ -164,7 +163,7 @@ fn a_person_elsewhere_says_what_became_of_a_call_in_doubt_and_watches() {
     let mut watching = user(world, "alice", &["runs", "--watch", "--json", "--context", "prod"]);
     let mut watching = watching.stdout(std::process::Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines().map_while(Result::ok);
-    assert!(lines.next().unwrap().contains("in-doubt"));
+    assert!(lines.any(|line| line.contains("\"in-doubt\"")));
     let resolve = ["resolve", run, "--happened", "--reason", "the vault's own log says so"];
     at(world, "alice", &[&resolve[..], &["--call", "9"]].concat()).exits(2).says("not in doubt");
     let told = at(world, "alice", &resolve).exits(5);
