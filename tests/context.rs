@@ -171,7 +171,7 @@ fn a_person_elsewhere_says_what_became_of_a_call_in_doubt_and_watches() {
     assert!(lines.any(|line| line.contains("\"held\"")));
     watching.kill().unwrap();
     watching.wait().unwrap();
-    assert_eq!(world.remit(&["show", run, "--json"]).exits(0).json()["state"], "held");
+    assert_eq!(world.remit(&["runs", "--live", "--json"]).exits(0).json()[0]["state"], "held");
     world.audit_is_sound();
 }
 
