@@ -10,6 +10,7 @@
 mod common;
 
 use std::fs;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
@@ -22,7 +23,7 @@ use serde_json::{Value, json};
 const ACTION: &str = "rotate-secret.wasm";
 
 /// `remit` where there is no home, with the contexts of this principal.
-fn user(world: &World, name: &str, args: &[&str]) -> std::process::Command {
+fn user(world: &World, name: &str, args: &[&str]) -> Command {
     let mut command = world.command(args);
     command.env_remove("REMIT_HOME").env_remove("REMIT_KEY").env("HOME", "/nonexistent");
     command.env("XDG_CONFIG_HOME", world.path(&format!("{name}.config")));
@@ -161,7 +162,7 @@ fn a_person_elsewhere_says_what_became_of_a_call_in_doubt_and_watches() {
     let server = Server::of(world);
     add(world, "alice", &server.url).exits(0);
     let mut watching = user(world, "alice", &["runs", "--watch", "--json", "--context", "prod"]);
-    let mut watching = watching.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut watching = watching.stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines().map_while(Result::ok);
     assert!(lines.any(|line| line.contains("\"in-doubt\"")));
     let resolve = ["resolve", run, "--happened", "--reason", "the vault's own log says so"];
@@ -206,6 +207,52 @@ fn a_run_that_fails_ends_the_same_from_elsewhere() {
         assert_eq!(told(&there), told(&here), "{deed}");
         assert_eq!(there.out.contains("undo #"), head.contains("revert"), "{}", there.out);
     }
+}
+
+/// Whoever has the public keys needs nothing of Remit's to see who signed what, wherever it was signed.
+#[test]
+fn what_was_signed_elsewhere_is_verified_by_ssh_keygen_and_openssl() {
+    let world = World::new();
+    let run = |program: &str, args: &[&str], stdin: Option<&str>| {
+        let stdin =
+            stdin.map_or(Stdio::null(), |file| Stdio::from(fs::File::open(world.path(file)).unwrap()));
+        let done =
+            Command::new(program).args(args).current_dir(world.dir.path()).stdin(stdin).output().unwrap();
+        assert!(done.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8_lossy(&done.stdout).into_owned()
+    };
+    run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-C", "dora", "-f", "dora.key"], None);
+    let public = fs::read_to_string(world.path("dora.key.pub")).unwrap();
+    fs::write(world.home().join("keys/dora.pub"), &public).unwrap();
+    let principals = world.home().join("principals.toml");
+    let text = fs::read_to_string(&principals).unwrap();
+    let dora =
+        "\n[[principal]]\nname = \"dora\"\nkind = \"human\"\n[[principal.key]]\nfile = \"keys/dora.pub\"\n";
+    fs::write(&principals, text + dora).unwrap();
+    world.remit(&["rules", "sign", "--key", "admin.key", "--yes"]).exits(0);
+    let server = Server::of(&world);
+    for name in ["bot", "dora"] {
+        add(&world, name, &server.url).exits(0);
+    }
+    let request = ask(&world);
+    at(&world, "dora", &["approve", &request]).exits(0);
+
+    fs::create_dir(world.path("out")).unwrap();
+    world.remit(&["request", "export", &request, "--out", "out"]).exits(0);
+    world.write("allowed", format!("dora namespaces=\"remit\" {public}"));
+    let args = ["-Y", "verify", "-f", "allowed", "-I", "dora", "-n", "remit", "-s", "out/approval-dora.sig"];
+    let told = run("ssh-keygen", &args, Some("out/approval-dora.signed"));
+    assert!(told.contains("Good \"remit\" signature for dora"), "{told}");
+
+    let exported = world.remit(&["audit", "export", "--format", "jsonl"]).exits(0).out;
+    let asked = exported.lines().find(|line| line.contains("\"requested\"")).unwrap();
+    let (_, signature) = asked.split_once("\"sig\":\"").unwrap();
+    let signature = STANDARD.decode(signature.split_once('"').unwrap().0).unwrap();
+    world.write("request.sig", signature);
+    run("openssl", &["pkey", "-in", "bot.key", "-pubout", "-out", "bot.pem"], None);
+    let args =
+        ["dgst", "-sha256", "-verify", "bot.pem", "-signature", "request.sig", "out/request-bot.signed"];
+    assert!(run("openssl", &args, None).contains("Verified OK"));
 }
 
 #[test]

