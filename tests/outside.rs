@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use common::server::Server;
@@ -78,19 +79,39 @@ fn a_client_of_others_uses_the_tools() {
     world.audit_is_sound();
 }
 
+/// Node and the folder of its packages.
+fn node() -> (Command, PathBuf) {
+    let set = |name| std::env::var(name).expect("run it with `cargo xtask mcp`");
+    (Command::new(set("REMIT_NODE")), set("REMIT_NODE_MODULES").into())
+}
+
 /// The protocol's own suite. What it asks of tools, prompts and resources that only its example server has is in the list of
 /// expected failures, which has to be exactly what fails.
 #[test]
 #[ignore = "it needs Node and packages of npm: `cargo xtask mcp`"]
-fn the_protocol_s_own_suite_finds_nothing() {
-    let suite = std::env::var("REMIT_MCP_SUITE").expect("run it with `cargo xtask mcp`");
-    let node = std::env::var("REMIT_NODE").expect("run it with `cargo xtask mcp`");
+fn node_the_protocol_s_own_suite_finds_nothing() {
+    let (mut command, modules) = node();
     let world = World::new();
     let (server, url) = with_tools(&world);
     let expected = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/mcp-expected-failures.yml");
-    let mut command = Command::new(node);
-    command.args([&suite, "server", "--url", &format!("{url}/mcp"), "--requirements", "2026-07-28"]);
+    command.arg(modules.join("@modelcontextprotocol/conformance/dist/index.js"));
+    command.args(["server", "--url", &format!("{url}/mcp"), "--requirements", "2026-07-28"]);
     command.args(["--expected-failures", expected]).current_dir(world.dir.path());
+    is_content(command);
+    assert!(server.stop());
+    world.audit_is_sound();
+}
+
+/// The client of the protocol's own TypeScript SDK.
+#[test]
+#[ignore = "it needs Node and packages of npm: `cargo xtask mcp`"]
+fn node_a_client_of_others_uses_the_tools() {
+    let (mut command, modules) = node();
+    let world = World::new();
+    let (server, url) = with_tools(&world);
+    command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/mcp_client.mjs")).arg(modules);
+    command.args([&format!("{url}/mcp"), env!("CARGO_BIN_EXE_remit")]);
+    command.arg(world.home()).arg(world.path("bot.key")).current_dir(world.dir.path());
     is_content(command);
     assert!(server.stop());
     world.audit_is_sound();

