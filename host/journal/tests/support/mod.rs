@@ -2,17 +2,19 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
 use remit_journal::{
-    About, Act, ActionRef, Basis, CallResult, Denied, Effect, Ended, Event, GrantRef, Intent, Journal,
-    LedgerEvent, Mode, Outcome, Phase, Record, RequestId, Resolved, Revocation, RunId, RunState, SignedRef,
-    SignedStatement, Simulated, StartError, Started, UndoExpired, UndoIntent, UndoOutcome, UndoResult,
+    About, Act, ActionRef, Basis, CallResult, Certificate, Certified, Denied, Effect, Ended, Event, GrantRef,
+    Intent, Journal, LedgerEvent, Mode, Outcome, Phase, Record, RequestId, Resolved, Revocation, RunId,
+    RunState, SignedRef, SignedStatement, Simulated, StartError, Started, UndoExpired, UndoIntent,
+    UndoOutcome, UndoResult,
 };
 use remit_tlog::{Frontier, NoteSigner, NoteVerifier, leaf_hash};
 use remit_trust::dsse::Envelope;
+use remit_trust::issuers::Proof;
 use remit_trust::{Digest, Sealed, SigningKey};
 use rusqlite::{Connection, params};
 use serde_json::value::RawValue;
@@ -240,10 +242,25 @@ pub(crate) fn unfrozen(seen: u64) -> Act {
     Act::now(About::Host, LedgerEvent::Unfrozen { statement: statement(), seen })
 }
 
+const ISSUER: &str = "https://issuer.example";
+
 /// An act of every kind, for a journal that has so many records.
 pub(crate) fn acts(after: u64) -> Vec<Act> {
     let request: RequestId = "req-01jd2m4k9x8s7t6v5w4y3z2a1b".parse().unwrap();
     let about = |event| Act::now(About::Request(request), event);
+    let (key, token) = (SigningKey::generate().unwrap().verifying_key(), Digest::of(b"a token"));
+    let certificate = Certificate {
+        log: "test.example/journal".to_owned(),
+        key: key.to_text(),
+        principal: "ci".to_owned(),
+        proof: Proof::IdToken,
+        issuer: ISSUER.to_owned(),
+        claims: BTreeMap::new(),
+        token,
+        from: Timestamp::now(),
+        until: Timestamp::now(),
+    };
+    let certified = Certified { certificate, signature: "— test.example/journal AAAA".to_owned() };
     vec![
         requested(request),
         about(LedgerEvent::Approved(statement())),
@@ -258,6 +275,11 @@ pub(crate) fn acts(after: u64) -> Vec<Act> {
         Act::now(
             About::Host,
             LedgerEvent::Notified { notifier: "pager".to_owned(), upto: 3, statement: None },
+        ),
+        Act::now(About::key(&key.id()), LedgerEvent::Certified(Box::new(certified))),
+        Act::now(
+            About::token(ISSUER, "a-token"),
+            LedgerEvent::Exchanged { issuer: ISSUER.to_owned(), token },
         ),
     ]
 }
