@@ -494,10 +494,14 @@ fn a_job_repairs_what_a_scanner_found_in_the_source() {
         "--rule",
         "betterleaks.stripe-access-token",
     ]);
-    let scanned = scan.args(["--format", "json", "shop"]).current_dir(world.dir.path()).output().unwrap();
+    let scanned = scan
+        .args(["--format", "json", "--output", "found.json", "shop"])
+        .current_dir(world.dir.path())
+        .output()
+        .unwrap();
     let told = String::from_utf8_lossy(&scanned.stderr);
-    let found: Value =
-        serde_json::from_slice(&scanned.stdout).unwrap_or_else(|error| panic!("{error}: {told}"));
+    let found: Value = serde_json::from_slice(&fs::read(world.path("found.json")).unwrap())
+        .unwrap_or_else(|error| panic!("{error}: {told}"));
     let found =
         found["findings"][0]["finding"]["snippet"].as_str().unwrap_or_else(|| panic!("nothing: {told}"));
     assert_eq!(found, value);
