@@ -522,7 +522,7 @@ fn a_job_repairs_what_a_scanner_found_in_the_source() {
         };
         ["inspect", "compare", "rotate", "disable"].map(allow).concat()
     };
-    world.write("leaked.toml", scope("prod/payments/*"));
+    world.write("leaked.toml", scope(SECRET));
     world.write("wide.toml", scope("prod/**"));
     let (path, prod) = (format!("path={SECRET}"), ["--context", "prod", "--json"]);
     let input = ["--input", &*path, "--input", "field=api_key", "--secret-input", "leaked=@-"];
