@@ -520,7 +520,7 @@ fn a_job_repairs_what_a_scanner_found_in_the_source() {
         let allow = |name| {
             format!("[[allow]]\ncapability = \"remit:secrets/{name}\"\nresources = [\"secret:{place}\"]\n")
         };
-        ["inspect", "compare", "rotate", "disable"].map(allow).concat()
+        ["inspect", "compare", "rotate", "disable"].map(allow).concat() + "[limits]\nchanges = 4\n"
     };
     world.write("leaked.toml", scope(SECRET));
     world.write("wide.toml", scope("prod/**"));
