@@ -476,6 +476,8 @@ fn a_job_repairs_what_a_scanner_found_in_the_source() {
         .expect("REMIT_SCANNER is not set: run the tests with `cargo xtask test`");
     let issuer = Issuer::new();
     let world = World::with(&["rotate-leaked"]);
+    let offline = concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugins/rotate-leaked/tests/not-ours.toml");
+    world.remit(&["test", "rotate-leaked.wasm", offline]).exits(0);
     with(&world, &(rules(&issuer, "github", "") + &software("ci", SHOP)));
     // Made here, so that nothing that looks like a key is in this file.
     let random = common::issuer::encode(remit_trust::random().unwrap());
