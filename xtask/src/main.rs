@@ -35,9 +35,11 @@ enum Task {
     Openbao,
     /// Install the witness that the tests use, and print the path of `aics-witness`.
     Witness,
+    /// Install the scanner of source code that the tests use, and print where its program is.
+    Scanner,
     /// Install the program that judges the server by its description, and print the path of `st`.
     Schemathesis,
-    /// Hold `/mcp` to the protocol's own suite, which npm has.
+    /// Hold `/mcp` and `remit mcp` to the protocol's own suite and client, which npm has.
     Mcp,
     /// Look for bytes that a parser does not survive, with a nightly compiler.
     Fuzz {
@@ -76,6 +78,10 @@ fn perform(task: Task) -> Result<()> {
         }
         Task::Witness => {
             println!("{}", servers::witness()?.display());
+            Ok(())
+        }
+        Task::Scanner => {
+            println!("{}", servers::scanner()?.display());
             Ok(())
         }
         Task::Schemathesis => {
