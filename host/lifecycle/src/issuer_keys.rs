@@ -68,7 +68,13 @@ fn fetch(issuer: &Issuer) -> Result<IssuerKeys, String> {
         }
         tls = tls.root_certs(RootCerts::new_with_certs(&certificates));
     }
-    let agent = Agent::config_builder()
+    let url = issuer.jwks.clone().unwrap_or_else(|| issuer.discovery());
+    let mut config = Agent::config_builder();
+    if url.starts_with("http:") {
+        // What stays on this machine is not asked of a proxy, which could answer with keys of its own.
+        config = config.proxy(None);
+    }
+    let agent = config
         .tls_config(tls.build())
         .http_status_as_error(false)
         .timeout_global(Some(TIMEOUT))
@@ -87,8 +93,8 @@ fn fetch(issuer: &Issuer) -> Result<IssuerKeys, String> {
         text.map_err(|error| format!("{url}: its answer cannot be read: {error}"))
     };
     let url = match &issuer.jwks {
-        Some(url) => url.clone(),
-        None => issuer.discovered(&get(&issuer.discovery())?)?,
+        Some(_) => url,
+        None => issuer.discovered(&get(&url)?)?,
     };
     IssuerKeys::parse(&get(&url)?).map_err(|why| format!("{url}: {why}"))
 }
