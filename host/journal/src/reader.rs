@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use remit_tlog::Checkpoint;
 use remit_trust::Digest;
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _, Params};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -168,11 +168,20 @@ impl Reader {
         filter: &str,
         argument: &str,
     ) -> Result<Vec<(u64, T)>, JournalError> {
+        self.records_of(&format!("{filter} ORDER BY seq"), [argument])
+    }
+
+    /// The records that `which` says, all that follows `WHERE` in SQL.
+    fn records_of<T: DeserializeOwned>(
+        &self,
+        which: &str,
+        arguments: impl Params,
+    ) -> Result<Vec<(u64, T)>, JournalError> {
         let database = self.database();
         let query = || -> rusqlite::Result<Vec<(i64, Vec<u8>)>> {
-            let mut statement = database
-                .prepare_cached(&format!("SELECT seq, body FROM record WHERE {filter} ORDER BY seq"))?;
-            statement.query_map([argument], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+            let mut statement =
+                database.prepare_cached(&format!("SELECT seq, body FROM record WHERE {which}"))?;
+            statement.query_map(arguments, |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
         };
         let rows = query().map_err(|error| self.sql(&error))?;
         rows.into_iter()
@@ -277,12 +286,12 @@ impl Reader {
         Ok(summary)
     }
 
-    /// The records of a run with a higher number than `seq`.
-    pub fn run_since(&self, run: &RunId, seq: u64) -> Result<Vec<(u64, Record)>, JournalError> {
-        // A name has 30 characters; what follows it is the number.
-        self.records(
-            "run = substr(?1, 1, 30) AND seq > CAST(substr(?1, 31) AS INTEGER)",
-            &format!("{run}{seq}"),
+    /// The first `most` records of a run with a higher number than `seq`.
+    pub fn run_since(&self, run: &RunId, seq: u64, most: usize) -> Result<Vec<(u64, Record)>, JournalError> {
+        let (seq, most) = (seq.cast_signed(), i64::try_from(most).unwrap_or(i64::MAX));
+        self.records_of(
+            "run = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
+            rusqlite::params![run.to_string(), seq, most],
         )
     }
 

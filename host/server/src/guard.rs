@@ -63,7 +63,7 @@ async fn pass(State(app): State<App>, request: Request, next: Next) -> Response 
     let answer = async {
         match refusal(&app, &request) {
             Some(problem) => problem.into_response(),
-            None => match tokio::time::timeout(PATIENCE, next.run(request)).await {
+            None => match tokio::time::timeout(PATIENCE, app.turns.share(next.run(request))).await {
                 Ok(response) => response,
                 Err(_) => {
                     let why = "the call took too long; what it began goes on";

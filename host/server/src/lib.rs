@@ -15,6 +15,7 @@ mod problem;
 mod rate;
 mod routes;
 mod traces;
+mod turns;
 mod who;
 mod work;
 
@@ -137,6 +138,7 @@ fn app(
         heavy: Arc::new(Semaphore::new(HEAVY)),
         uploads: Semaphore::new(UPLOADS),
         streams: Arc::new(Semaphore::new(STREAMS)),
+        turns: turns::Turns::default(),
     })
 }
 
