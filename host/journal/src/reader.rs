@@ -23,6 +23,8 @@ pub struct Reader {
     pub(crate) path: PathBuf,
     database: Mutex<Connection>,
     spent: Mutex<Spent>,
+    /// The newest checkpoint of which it is known that the disk has all records that it covers.
+    on_disk: Mutex<String>,
     /// The copy that is read, if this is a copied journal, beside which nothing is written.
     pub(crate) evidence: Option<Evidence>,
 }
@@ -127,13 +129,25 @@ impl RunSummary {
 impl Reader {
     pub(crate) fn open(path: &Path) -> Result<Self, JournalError> {
         let database = Mutex::new(store::open_read_only(path)?);
-        Ok(Self { path: path.to_owned(), database, spent: Mutex::default(), evidence: None })
+        Ok(Self {
+            path: path.to_owned(),
+            database,
+            spent: Mutex::default(),
+            on_disk: Mutex::default(),
+            evidence: None,
+        })
     }
 
     pub(crate) fn open_copy(path: &Path) -> Result<Self, JournalError> {
         let evidence = Evidence::open(path)?;
         let database = Mutex::new(evidence.connect()?);
-        Ok(Self { path: path.to_owned(), database, spent: Mutex::default(), evidence: Some(evidence) })
+        Ok(Self {
+            path: path.to_owned(),
+            database,
+            spent: Mutex::default(),
+            on_disk: Mutex::default(),
+            evidence: Some(evidence),
+        })
     }
 
     /// Opens one more connection to the same journal.
@@ -560,11 +574,19 @@ impl Reader {
 
     /// The newest signed checkpoint. All records that it covers are on the disk, so it may be given to others.
     pub fn checkpoint(&self) -> Result<String, JournalError> {
-        let note = self.database().query_row("SELECT note FROM head", [], |row| row.get(0)).optional();
-        let note = note
+        let note = self
+            .database()
+            .prepare_cached("SELECT note FROM head")
+            .and_then(|mut head| head.query_row([], |row| row.get(0)).optional());
+        let note: String = note
             .map_err(|error| self.sql(&error))?
             .ok_or_else(|| JournalError::damaged(&self.path, "it has no checkpoint"))?;
-        store::sync(&self.path)?;
+        // A panic while this is held leaves what was true before.
+        let mut on_disk = self.on_disk.lock().unwrap_or_else(PoisonError::into_inner);
+        if *on_disk != note {
+            store::sync(&self.path)?;
+            on_disk.clone_from(&note);
+        }
         Ok(note)
     }
 }
