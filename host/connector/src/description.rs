@@ -1,0 +1,184 @@
+//! `connector.toml`: what a connector implements, and every request that it can ever send.
+
+use std::collections::BTreeMap;
+
+use remit_gate::{Countermeasure, Effect};
+use remit_text::Mistake;
+use serde::{Deserialize, Serialize};
+
+use crate::{Pointer, Template};
+
+/// What a connector says of itself. It is checked when the connector is built and when it is admitted.
+#[derive(Clone, Debug)]
+pub struct Description {
+    interfaces: Vec<String>,
+    auth: Vec<Auth>,
+    functions: BTreeMap<String, Function>,
+}
+
+/// A form of credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Auth {
+    /// A token in `Authorization: Bearer`.
+    Bearer,
+    /// User and password.
+    Basic,
+    /// A token in a header of its own.
+    Header,
+    /// OAuth 2.0 client credentials.
+    Oauth,
+    /// An installation of a GitHub App.
+    GithubApp,
+    /// AWS Signature Version 4.
+    Aws,
+}
+
+/// How a function compares before it writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cas {
+    /// The system compares an ETag.
+    Etag,
+    /// The system compares a version.
+    Version,
+    /// The system compares nothing: what somebody else writes in the moment between comparing and writing is lost.
+    #[default]
+    None,
+}
+
+/// One function of an interface.
+#[derive(Clone, Debug)]
+pub struct Function {
+    effect: Effect,
+    irrevocable_because: Option<String>,
+    kind: String,
+    path: PathPattern,
+    change: Vec<Template>,
+    undo: Vec<Template>,
+    reads: Vec<Template>,
+    secrets: Vec<Pointer>,
+    sealed: Vec<String>,
+    countermeasure: Option<Countermeasure>,
+    cas: Cas,
+}
+
+/// The form of a resource's path after the name of the instance: `{org}/{id}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathPattern {
+    text: String,
+    names: Vec<String>,
+}
+
+impl Description {
+    /// Reads the text of a `connector.toml`. A mistake shows its line.
+    pub fn parse(_text: &str) -> Result<Self, Mistake> {
+        unimplemented!()
+    }
+
+    /// The interfaces that it implements: `remit:tokens/tokens@0.1.0`.
+    #[must_use]
+    pub fn interfaces(&self) -> &[String] {
+        &self.interfaces
+    }
+
+    /// The forms of credential that it is made for.
+    #[must_use]
+    pub fn auth(&self) -> &[Auth] {
+        &self.auth
+    }
+
+    /// The function with this name: `remit:tokens/tokens.revoke`.
+    #[must_use]
+    pub fn function(&self, name: &str) -> Option<&Function> {
+        self.functions.get(name)
+    }
+
+    /// All functions, by name.
+    pub fn functions(&self) -> impl Iterator<Item = (&str, &Function)> {
+        self.functions.iter().map(|(name, function)| (name.as_str(), function))
+    }
+}
+
+impl Function {
+    /// Its effect. For a package `remit:*` the host's own table may say more.
+    #[must_use]
+    pub fn effect(&self) -> Effect {
+        self.effect
+    }
+
+    /// Why every call of it is irrevocable, in words.
+    #[must_use]
+    pub fn irrevocable_because(&self) -> Option<&str> {
+        self.irrevocable_because.as_deref()
+    }
+
+    /// The kind of its resource: `token`.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// The form of its resource's path.
+    #[must_use]
+    pub fn path(&self) -> &PathPattern {
+        &self.path
+    }
+
+    /// The requests that `perform` may send, one of them once.
+    #[must_use]
+    pub fn change(&self) -> &[Template] {
+        &self.change
+    }
+
+    /// The requests that `undo` may send, one of them once.
+    #[must_use]
+    pub fn undo(&self) -> &[Template] {
+        &self.undo
+    }
+
+    /// What every phase may read.
+    #[must_use]
+    pub fn reads(&self) -> &[Template] {
+        &self.reads
+    }
+
+    /// Where secrets are in answers.
+    #[must_use]
+    pub fn secrets(&self) -> &[Pointer] {
+        &self.secrets
+    }
+
+    /// The parameters that are handles of sealed inputs.
+    #[must_use]
+    pub fn sealed(&self) -> &[String] {
+        &self.sealed
+    }
+
+    /// The kind of countermeasure that it is.
+    #[must_use]
+    pub fn countermeasure(&self) -> Option<Countermeasure> {
+        self.countermeasure
+    }
+
+    /// How it compares before it writes.
+    #[must_use]
+    pub fn cas(&self) -> Cas {
+        self.cas
+    }
+}
+
+impl PathPattern {
+    /// The text it was read from.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The names of its segments, and the segments of this path of a resource, which begins with the name of the instance. None
+    /// if the number is another.
+    #[must_use]
+    pub fn bind<'a>(&'a self, _path: &'a str) -> Option<BTreeMap<&'a str, &'a str>> {
+        unimplemented!()
+    }
+}
