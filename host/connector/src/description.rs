@@ -1,15 +1,18 @@
 //! `connector.toml`: what a connector implements, and every request that it can ever send.
 
-use std::collections::BTreeMap;
+mod check;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use remit_gate::{Countermeasure, Effect};
 use remit_text::Mistake;
 use serde::{Deserialize, Serialize};
 
+use crate::template::{Text, Variable};
 use crate::{Pointer, Template};
 
 /// What a connector says of itself. It is checked when the connector is built and when it is admitted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Description {
     interfaces: Vec<String>,
     auth: Vec<Auth>,
@@ -48,7 +51,7 @@ pub enum Cas {
 }
 
 /// One function of an interface.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Function {
     effect: Effect,
     irrevocable_because: Option<String>,
@@ -59,6 +62,7 @@ pub struct Function {
     reads: Vec<Template>,
     secrets: Vec<Pointer>,
     sealed: Vec<String>,
+    response_headers: Vec<String>,
     countermeasure: Option<Countermeasure>,
     cas: Cas,
 }
@@ -72,8 +76,8 @@ pub struct PathPattern {
 
 impl Description {
     /// Reads the text of a `connector.toml`. A mistake shows its line.
-    pub fn parse(_text: &str) -> Result<Self, Mistake> {
-        unimplemented!()
+    pub fn parse(text: &str) -> Result<Self, Mistake> {
+        check::parse(text)
     }
 
     /// The interfaces that it implements: `remit:tokens/tokens@0.1.0`.
@@ -155,6 +159,25 @@ impl Function {
         &self.sealed
     }
 
+    /// The headers of answers that the connector may see besides those that every one may.
+    #[must_use]
+    pub fn response_headers(&self) -> &[String] {
+        &self.response_headers
+    }
+
+    /// The parameters that its templates name: each must be one of the function's. The first parameter of the function, which is the
+    /// resource's path, is not named; the names in [`Self::path`] are its segments, and no other parameter may have them.
+    #[must_use]
+    pub fn parameters(&self) -> BTreeSet<&str> {
+        let templates = self.change.iter().chain(&self.undo).chain(&self.reads);
+        let named = templates
+            .flat_map(Template::all_texts)
+            .flat_map(Text::variables)
+            .filter_map(Variable::argument)
+            .filter(|name| !self.path.names.iter().any(|own| own == name));
+        named.chain(self.sealed.iter().map(String::as_str)).collect()
+    }
+
     /// The kind of countermeasure that it is.
     #[must_use]
     pub fn countermeasure(&self) -> Option<Countermeasure> {
@@ -175,10 +198,18 @@ impl PathPattern {
         &self.text
     }
 
-    /// The names of its segments, and the segments of this path of a resource, which begins with the name of the instance. None
-    /// if the number is another.
+    /// The names of its segments.
     #[must_use]
-    pub fn bind<'a>(&'a self, _path: &'a str) -> Option<BTreeMap<&'a str, &'a str>> {
-        unimplemented!()
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The segments of this path of a resource, which begins with the name of the instance, by their names. None if the number is
+    /// another.
+    #[must_use]
+    pub fn bind<'a>(&'a self, path: &'a str) -> Option<BTreeMap<&'a str, &'a str>> {
+        let segments: Vec<&str> = path.split('/').skip(1).collect();
+        let named = || self.names.iter().map(String::as_str).zip(segments.iter().copied());
+        (segments.len() == self.names.len()).then(|| named().collect())
     }
 }

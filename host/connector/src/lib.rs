@@ -8,6 +8,10 @@
 //! Calls block: run them on a thread that may.
 #![forbid(unsafe_code)]
 
+mod address;
+mod answer;
+mod client;
+mod credential;
 mod description;
 mod entry;
 mod error;
@@ -18,8 +22,11 @@ mod pointer;
 mod request;
 mod template;
 
+pub use address::Block;
 pub use description::{Auth, Cas, Description, Function, PathPattern};
-pub use entry::{CredentialConfig, Entry};
+pub use entry::{
+    AwsConfig, BasicConfig, CredentialConfig, Entry, GithubAppConfig, HeaderConfig, OauthConfig,
+};
 pub use error::ConnectorError;
 pub use exchange::{Call, Exchange, NoAnswer, Phase, Sent};
 pub use origin::Origin;

@@ -1,21 +1,54 @@
 //! The one place that a connector's requests go to.
 
+use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
+use remit_http::SecretFileError;
+use remit_text::Address;
 use serde_json::Value;
+use ureq::unversioned::resolver::{DefaultResolver, Resolver};
 
+use crate::address::{self, Block};
+use crate::client::Client;
+use crate::credential::Credential;
 use crate::{ConnectorError, Entry};
 
 /// The opened entry of a connector: its origin and its credential.
-#[derive(Debug)]
 pub struct Origin {
-    entry: Entry,
+    pub(crate) entry: Entry,
+    pub(crate) client: Client,
+    pub(crate) credential: Credential,
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Origin({} at {}, {:?})", self.name(), self.address(), self.credential)
+    }
 }
 
 impl Origin {
     /// Checks the entry, and reads its files once so that a mistake is told now; contacts nobody. Paths are relative to `home`.
-    pub fn open(_entry: &Entry, _home: &Path) -> Result<Self, ConnectorError> {
-        unimplemented!()
+    pub fn open(entry: &Entry, home: &Path) -> Result<Self, ConnectorError> {
+        Self::open_with(entry, home, DefaultResolver::default())
+    }
+
+    /// The same with another resolver of names. What it answers is checked like any other address.
+    pub fn open_with(entry: &Entry, home: &Path, resolver: impl Resolver) -> Result<Self, ConnectorError> {
+        let setting =
+            |setting, why: String| ConnectorError::Setting { name: entry.name.clone(), setting, why };
+        check_literal(&entry.origin, &entry.allow_private).map_err(|why| setting("origin", why))?;
+        let ca_file = entry.ca_file.as_ref().map(|file| home.join(file));
+        let client = Client::new(ca_file.as_deref(), resolver, &entry.allow_private).map_err(|source| {
+            ConnectorError::File { name: entry.name.clone(), what: "the CA file", source }
+        })?;
+        let credential = Credential::open(entry, home).map_err(|error| match error {
+            SecretFileError::File(source) => {
+                ConnectorError::File { name: entry.name.clone(), what: "the credential's file", source }
+            }
+            exposed @ SecretFileError::Exposed { .. } => setting("credential", exposed.to_string()),
+        })?;
+        Ok(Self { entry: entry.clone(), client, credential })
     }
 
     /// The name of the instance.
@@ -30,9 +63,29 @@ impl Origin {
         &self.entry.origin
     }
 
-    /// What the connector is told as `config`: canonical JSON, an object.
+    /// What the connector is told as `config`: an object.
     #[must_use]
     pub fn config(&self) -> &Value {
         &self.entry.config
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        // Checked when the entry was read.
+        Duration::try_from(self.entry.timeout).unwrap_or_default()
+    }
+}
+
+/// An address in place of a name is checked at once.
+fn check_literal(origin: &str, allowed: &[Block]) -> Result<(), String> {
+    // Without a port the host is all that is left.
+    let Ok(address) = Address::parse(origin) else { return Ok(()) };
+    let authority = address.origin().split_once("://").map_or("", |(_, authority)| authority);
+    let host = match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    match host.parse() {
+        Ok(ip) => address::check(ip, allowed).map_err(|refused| refused.to_string()),
+        Err(_) => Ok(()),
     }
 }
