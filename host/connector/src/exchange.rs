@@ -336,6 +336,7 @@ impl Exchange {
         }
         Err(Breach(match nearest {
             Some((misfit, template)) if misfit.progress > 0 => {
+                let template = remit_text::short_line(template.as_str(), 120);
                 format!("no template has it; of `{template}`, which is nearest, {}", misfit.why)
             }
             _ => "no template of this phase has that method".to_owned(),

@@ -84,7 +84,7 @@ impl Request {
                 return Err(format!("the header `{name}` is the host's"));
             }
             if headers.iter().any(|(known, _)| *known == name) {
-                return Err(format!("the header `{name}` is there twice"));
+                return Err("a header is there twice".to_owned());
             }
             headers.push((name, value.trim().to_owned()));
         }
