@@ -12,7 +12,7 @@ const MAX_TEXT: usize = 4096;
 const MAX_PARTS: usize = 100;
 
 /// A request, as the connector gives it: nothing is encoded.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Request {
     /// `GET`, `HEAD`, `POST`, `PUT`, `PATCH` or `DELETE`.
     pub method: String,

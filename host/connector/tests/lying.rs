@@ -77,7 +77,13 @@ fn reads_are_tried_again_while_that_may_help() {
         (vec![respond("404 Gone", "{}"), ok.clone()], 404, 1),
         // Longer than the phase may take: the connector is told now.
         (vec![later("Retry-After: 3600\r\n"), ok.clone()], 429, 1),
-        (vec![later("Date: Mon, 30 Nov 2026 10:00:00 GMT\r\nRetry-After: Mon, 30 Nov 2026 11:00:00 GMT\r\n")], 429, 1),
+        (
+            vec![later(
+                "Date: Mon, 30 Nov 2026 10:00:00 GMT\r\nRetry-After: Mon, 30 Nov 2026 11:00:00 GMT\r\n",
+            )],
+            429,
+            1,
+        ),
         (vec![String::new(), ok.clone()], 200, 2),
     ] {
         let world = World::new(Server::answering(&answers));
@@ -130,7 +136,7 @@ fn endless_huge_and_slow_answers_end_in_time() {
         let exchange = exchange(phase);
         let started = Instant::now();
         let told = failure(exchange.send(request)).to_string();
-        assert!(told.contains("did not answer within"), "{told}");
+        assert!(told.contains("did not answer within") || told.contains("needed longer"), "{told}");
         assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
         // The time is that of the phase, not of each request.
         let asked = world.server.asked().len();
@@ -167,7 +173,11 @@ fn a_body_that_cannot_be_looked_through_is_not_shown() {
     let world = World::new(Server::with(|_, _, stream| {
         stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n\xff\xfe\xfd").unwrap();
     }));
-    assert!(failure(world.exchange(Phase::Observe, list()).send(request("GET", "search"))).to_string().contains("UTF-8"));
+    assert!(
+        failure(world.exchange(Phase::Observe, list()).send(request("GET", "search")))
+            .to_string()
+            .contains("UTF-8")
+    );
     // More secrets than a call may see.
     let many: Vec<_> = (0..300).map(|n| json!({"token": format!("t{n}-secret")})).collect();
     let world = World::new(Server::answering(&[respond("200 OK", &json!({"objects": many}).to_string())]));
@@ -284,7 +294,8 @@ fn a_name_is_checked_each_time_and_an_address_at_once() {
         ("https://[fd00::1]:8443", "private"),
         ("https://[::ffff:192.168.0.1]", "private"),
     ] {
-        let told = Origin::open(&entry(origin, "credential = { bearer_file = 'token' }"), home.path()).unwrap_err();
+        let told =
+            Origin::open(&entry(origin, "credential = { bearer_file = 'token' }"), home.path()).unwrap_err();
         assert!(told.to_string().contains(&format!(" is {what}, and `allow_private`")), "{origin}: {told}");
     }
 }
@@ -324,7 +335,8 @@ fn tls_is_for_this_name_now_and_by_this_authority() {
         private(&home, "ca.pem", if trusted == "its own" { &ca } else { trusted });
         let more = format!("ca_file = 'ca.pem'\n{LOCAL}");
         let origin = Arc::new(Origin::open(&entry(&server.address, &more), home.path()).unwrap());
-        let exchange = Exchange::new(common::description(), origin, Phase::Observe, revoke(), Arc::default()).unwrap();
+        let exchange =
+            Exchange::new(common::description(), origin, Phase::Observe, revoke(), Arc::default()).unwrap();
         let answer = exchange.send(file());
         (answer.map(|response| response.status), server.asked().len())
     };
