@@ -20,6 +20,7 @@ mod exchange;
 mod origin;
 mod placeholder;
 mod pointer;
+mod replay;
 mod request;
 mod template;
 
@@ -34,5 +35,6 @@ pub use exchange::Exchange;
 pub use origin::Origin;
 pub use placeholder::Placeholders;
 pub use pointer::Pointer;
+pub use replay::Replay;
 pub use request::{Request, Response};
 pub use template::Template;
