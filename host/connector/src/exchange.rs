@@ -119,6 +119,8 @@ struct State {
     asked: usize,
     /// The one change was sent, or may have been.
     changed: bool,
+    /// The status of the answer to the one change, once it was sent: none if there was no answer.
+    change: Option<Option<u16>>,
     breach: Option<Failure>,
     sent: Vec<Sent>,
     /// What the host sent that no answer and no text of the connector may show.
@@ -210,6 +212,13 @@ impl Exchange {
         self.state().breach.clone()
     }
 
+    /// Whether the one change was sent or may have been, and the status of its answer.
+    #[must_use]
+    pub fn change(&self) -> Option<Option<u16>> {
+        let state = self.state();
+        if state.changed { Some(state.change.flatten()) } else { None }
+    }
+
     /// The placeholders of the call, for its next phase.
     #[must_use]
     pub fn placeholders(&self) -> Arc<Placeholders> {
@@ -278,6 +287,9 @@ impl Exchange {
             Ok((status, shown)) => (Some(status), shown),
             Err(failure) => (None, Err(failure)),
         };
+        if is_change {
+            state.change = Some(status);
+        }
         state.sent.push(Sent {
             method: read.method.name().to_owned(),
             template: template.to_string(),

@@ -11,6 +11,7 @@
 mod address;
 mod answer;
 mod client;
+pub mod component;
 mod credential;
 mod description;
 mod entry;

@@ -6,9 +6,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{
-    Server, World, breach, description, json_of, list, request, respond, revoke, with_json,
-};
+use common::{Server, World, breach, description, json_of, list, request, respond, revoke, with_json};
 use remit_connector::{Call, Exchange, Phase, Placeholders, Request};
 use remit_gate::Failure;
 use remit_trust::{Opening, SecretText};
@@ -47,7 +45,8 @@ fn what_is_declared_is_sent_as_it_was_compared() {
     // Written with spaces, escapes and in another order: the host writes it anew.
     let mut body = put(&change());
     body.body = Some(
-        br#" { "note": {"by": "me"}, "n":18446744073709551615, "reason": "it le\u0061ked", "state":"off" } "#.to_vec(),
+        br#" { "note": {"by": "me"}, "n":18446744073709551615, "reason": "it le\u0061ked", "state":"off" } "#
+            .to_vec(),
     );
     assert_eq!(perform.send(body).unwrap().status, 200);
     perform.send(request("GET", "files/a/b c/é")).unwrap();
@@ -85,7 +84,10 @@ fn what_is_declared_is_sent_as_it_was_compared() {
     };
     world.exchange(Phase::Perform, revoke()).send(form("tenant=blue&id=4%32")).unwrap();
     let asked = world.server.asked().pop().unwrap();
-    assert!(asked.starts_with("POST /revoke?dry=no ") && asked.ends_with("\r\n\r\ntenant=blue&id=42"), "{asked}");
+    assert!(
+        asked.starts_with("POST /revoke?dry=no ") && asked.ends_with("\r\n\r\ntenant=blue&id=42"),
+        "{asked}"
+    );
     let before = world.server.asked().len();
     for other in ["tenant=red&id=42", "tenant=blue&id=42&id=43", "tenant=blue", "tenant=blue&id=42&x=1", ""] {
         breach(world.exchange(Phase::Perform, revoke()).send(form(other)));
@@ -145,7 +147,12 @@ fn nothing_else_is_sent() {
         ("a null in a path", Observe, file("a\0"), "control characters"),
         ("a query more", Observe, asking(get(), "a", "b"), "query have something"),
         ("a query of a change", Perform, asking(delete(), "force", "true"), "query have something"),
-        ("a query twice", Perform, asking(asking(request("POST", "revoke"), "dry", "no"), "dry", "yes"), "twice"),
+        (
+            "a query twice",
+            Perform,
+            asking(asking(request("POST", "revoke"), "dry", "no"), "dry", "yes"),
+            "twice",
+        ),
         ("a query missing", Perform, request("POST", "revoke"), "lack `dry`"),
         ("a line in a query", Observe, asking(get(), "a", "b\r\nc"), "control characters"),
         ("the host", Observe, headed(get(), "Host", "evil"), "`host` is the host's"),
@@ -154,17 +161,47 @@ fn nothing_else_is_sent() {
         ("the connection", Observe, headed(get(), "Connection", "upgrade"), "is the host's"),
         ("a length", Perform, headed(put(&change()), "Content-Length", "1"), "is the host's"),
         ("chunks", Perform, headed(put(&change()), "Transfer-Encoding", "chunked"), "is the host's"),
-        ("another method by header", Observe, headed(get(), "X-HTTP-Method-Override", "DELETE"), "is the host's"),
-        ("the same with underscores", Observe, headed(get(), "X_HTTP_Method_Override", "DELETE"), "is the host's"),
+        (
+            "another method by header",
+            Observe,
+            headed(get(), "X-HTTP-Method-Override", "DELETE"),
+            "is the host's",
+        ),
+        (
+            "the same with underscores",
+            Observe,
+            headed(get(), "X_HTTP_Method_Override", "DELETE"),
+            "is the host's",
+        ),
         ("another address by header", Observe, headed(get(), "X-Original-URL", "/admin"), "is the host's"),
         ("a header more", Observe, headed(get(), "X-Admin", "1"), "headers have something"),
         ("a header twice", Observe, headed(headed(get(), "Accept", "a"), "accept", "b"), "twice"),
         ("a line in a header", Observe, headed(get(), "Accept", "a\r\nX: y"), "other characters"),
         ("a header's name", Observe, headed(get(), "Accept: a\r\nX", "y"), "other characters"),
-        ("another content type", Perform, headed(put(&change()), "Content-Type", "text/xml"), "headers have something"),
-        ("another charset", Perform, headed(put(&change()), "Content-Type", "application/json; charset=utf-7"), "headers"),
-        ("a header missing", Perform, with_json(request("PUT", "orgs/acme/tokens/42"), &change()), "lack `if-match`"),
-        ("another etag", Perform, headed(with_json(request("PUT", "orgs/acme/tokens/42"), &change()), "if-match", "*"), "another `if-match`"),
+        (
+            "another content type",
+            Perform,
+            headed(put(&change()), "Content-Type", "text/xml"),
+            "headers have something",
+        ),
+        (
+            "another charset",
+            Perform,
+            headed(put(&change()), "Content-Type", "application/json; charset=utf-7"),
+            "headers",
+        ),
+        (
+            "a header missing",
+            Perform,
+            with_json(request("PUT", "orgs/acme/tokens/42"), &change()),
+            "lack `if-match`",
+        ),
+        (
+            "another etag",
+            Perform,
+            headed(with_json(request("PUT", "orgs/acme/tokens/42"), &change()), "if-match", "*"),
+            "another `if-match`",
+        ),
         ("a body of a read", Observe, with_json(get(), &json!({})), "it has a body"),
         ("a body of a change without", Perform, with_json(delete(), &json!({"all": true})), "it has a body"),
         ("no body", Perform, Request { body: None, ..put(&json!(null)) }, "lacks the body"),
@@ -175,13 +212,28 @@ fn nothing_else_is_sent() {
         ("a number that is near", Perform, with("n", json!(18_446_744_073_709_551_614_u64)), "another value"),
         ("a member more", Perform, with("admin", json!(true)), "a member that the template does not have"),
         ("a member less", Perform, without("reason"), "lacks `reason`"),
-        ("a member twice", Perform, text(r#"{"state":"off","state":"on","reason":"it leaked","n":1,"note":0}"#), "twice"),
+        (
+            "a member twice",
+            Perform,
+            text(r#"{"state":"off","state":"on","reason":"it leaked","n":1,"note":0}"#),
+            "twice",
+        ),
         ("two documents", Perform, text("{} {}"), "is not JSON"),
         ("a bomb", Perform, text(&"[".repeat(100_000)), "is not JSON"),
         ("a huge body", Perform, text(&format!("\"{}\"", "x".repeat(1 << 20))), "longer than 1 MiB"),
-        ("a credential", Observe, Request { credential: Some("sealed:x".to_owned()), ..get() }, "a credential"),
+        (
+            "a credential",
+            Observe,
+            Request { credential: Some("sealed:x".to_owned()), ..get() },
+            "a credential",
+        ),
         ("a placeholder that is none", Perform, with("note", json!("remit-secret-00")), "a placeholder"),
-        ("a POST read that nobody opted in", Observe, with_json(request("POST", "graphql"), &json!({"query": "{ tokens }", "org": "acme"})), "post_reads"),
+        (
+            "a POST read that nobody opted in",
+            Observe,
+            with_json(request("POST", "graphql"), &json!({"query": "{ tokens }", "org": "acme"})),
+            "post_reads",
+        ),
     ];
     for (what, phase, request, why) in cases {
         let call = if what.contains("POST read") { list() } else { revoke() };
@@ -223,13 +275,17 @@ fn one_change_a_call_and_eight_requests_a_phase() {
 
 #[test]
 fn reads_may_leave_out_pairs_and_post_only_where_the_operator_says_so() {
-    let more = format!("{}post_reads = true\n", common::LOCAL.replace("credential", "post_reads = true\ncredential"));
+    let more = format!(
+        "{}post_reads = true\n",
+        common::LOCAL.replace("credential", "post_reads = true\ncredential")
+    );
     let more = more.replacen("post_reads = true\n", "", 1);
     let world = World::with(Server::answering(&[respond("200 OK", "{\"objects\":[]}")]), &more);
     let observe = world.exchange(Phase::Observe, list());
     observe.send(request("GET", "search")).unwrap();
     observe.send(asking(asking(request("GET", "search"), "page", "2"), "org", "acme")).unwrap();
-    let graphql = |query: &str, org: &str| with_json(request("POST", "graphql"), &json!({"query": query, "org": org}));
+    let graphql =
+        |query: &str, org: &str| with_json(request("POST", "graphql"), &json!({"query": query, "org": org}));
     observe.send(graphql("{ tokens }", "acme")).unwrap();
     breach(world.exchange(Phase::Observe, list()).send(graphql("mutation { x }", "acme")));
     breach(world.exchange(Phase::Observe, list()).send(graphql("{ tokens }", "other")));
@@ -249,7 +305,10 @@ fn a_call_that_is_not_the_descriptions_does_not_begin() {
         (Call { path: "npm/acme/42/x".to_owned(), ..revoke() }, "not a path of the form"),
         (Call { path: "gitlab/acme/42".to_owned(), ..revoke() }, "not served by the connector npm"),
         (Call { function: "acme:npm/tokens.drop".to_owned(), ..revoke() }, "no such function"),
-        (Call { arguments: json!({"id": "43"}), ..revoke() }, "`id` is a segment of the path and a parameter"),
+        (
+            Call { arguments: json!({"id": "43"}), ..revoke() },
+            "`id` is a segment of the path and a parameter",
+        ),
         (Call { arguments: json!({"fresh": "sealed:x"}), ..revoke() }, "`fresh` is not the handle"),
         (Call { arguments: json!({"fresh": 1}), ..revoke() }, "`fresh` is not the handle"),
     ] {
@@ -274,9 +333,11 @@ change = ["DELETE /{project}/{id}", "DELETE /c/{config.project}/{id}", "DELETE /
     let more = common::LOCAL.replace("tenant = 'blue'", "project = 'group/shop'");
     let world = World::with(Server::answering(&[respond("200 OK", "{}")]), &more);
     let send = |arguments: Value, path: &[&str]| {
-        let call = Call { function: "a:b/c.f".to_owned(), path: "npm/7".to_owned(), arguments, ..Call::default() };
+        let call =
+            Call { function: "a:b/c.f".to_owned(), path: "npm/7".to_owned(), arguments, ..Call::default() };
         let origin = Arc::clone(&world.origin);
-        let exchange = Exchange::new(Arc::clone(&description), origin, Phase::Perform, call, Arc::default()).unwrap();
+        let exchange =
+            Exchange::new(Arc::clone(&description), origin, Phase::Perform, call, Arc::default()).unwrap();
         let path = path.iter().map(|segment| (*segment).to_owned()).collect();
         exchange.send(Request { method: "DELETE".to_owned(), path, ..Request::default() })
     };
@@ -290,10 +351,15 @@ change = ["DELETE /{project}/{id}", "DELETE /c/{config.project}/{id}", "DELETE /
     send(json!({"project": "a b?#&="}), &["a b?#&=", "7"]).unwrap();
     send(json!({"scope": "@s"}), &["@s/7"]).unwrap();
     send(json!({}), &["c", "group/shop", "7"]).unwrap();
-    let first: Vec<_> = world.server.asked().iter().map(|asked| asked.lines().next().unwrap().to_owned()).collect();
+    let first: Vec<_> =
+        world.server.asked().iter().map(|asked| asked.lines().next().unwrap().to_owned()).collect();
     assert_eq!(
         first,
-        ["DELETE /a%20b%3F%23%26%3D/7 HTTP/1.1", "DELETE /%40s%2F7 HTTP/1.1", "DELETE /c/group%2Fshop/7 HTTP/1.1"]
+        [
+            "DELETE /a%20b%3F%23%26%3D/7 HTTP/1.1",
+            "DELETE /%40s%2F7 HTTP/1.1",
+            "DELETE /c/group%2Fshop/7 HTTP/1.1"
+        ]
     );
 }
 
@@ -320,10 +386,17 @@ fn secrets_are_placeholders_and_go_back_only_where_they_are_declared() {
     let restored = Arc::new(Placeholders::restore(kept.expose()).unwrap());
     assert!(!format!("{restored:?}").contains("s3cret"));
     let (call, handle) = with_fresh("fresh-value-\"9");
-    let rotate = |old: &str, new: &str| with_json(request("POST", "rotate/42"), &json!({"old": old, "new": new}));
+    let rotate =
+        |old: &str, new: &str| with_json(request("POST", "rotate/42"), &json!({"old": old, "new": new}));
     let perform = |request| world.after(Phase::Perform, call.clone(), Arc::clone(&restored)).send(request);
     let before = world.server.asked().len();
-    for (old, new) in [(second, &*handle), ("npm_x", &handle), (&first.to_uppercase(), &handle), (first, "fresh"), (first, first)] {
+    for (old, new) in [
+        (second, &*handle),
+        ("npm_x", &handle),
+        (&first.to_uppercase(), &handle),
+        (first, "fresh"),
+        (first, first),
+    ] {
         breach(perform(rotate(old, new)));
     }
     // In no other place, whatever may be there.
@@ -359,7 +432,8 @@ fn with_fresh(value: &str) -> (Call, String) {
 #[test]
 fn a_leaked_token_is_tried_as_the_credential_and_not_seen() {
     let world = World::new(Server::with(|_, asked, stream| {
-        let credential = asked.lines().find(|line| line.to_ascii_lowercase().starts_with("authorization:")).unwrap();
+        let credential =
+            asked.lines().find(|line| line.to_ascii_lowercase().starts_with("authorization:")).unwrap();
         let body = respond("200 OK", &json!({"you": credential, "objects": []}).to_string());
         stream.write_all(body.as_bytes()).unwrap();
     }));
@@ -374,11 +448,17 @@ fn a_leaked_token_is_tried_as_the_credential_and_not_seen() {
     let observe = world.exchange(Phase::Observe, call.clone());
     let seen = json_of(&observe.send(me).unwrap());
     assert_eq!(seen["you"].as_str().unwrap().to_ascii_lowercase(), "authorization: bearer …");
-    assert!(world.server.asked()[0].contains("Bearer ghp_leaked/value") && !world.server.asked()[0].contains(common::TOKEN));
+    assert!(
+        world.server.asked()[0].contains("Bearer ghp_leaked/value")
+            && !world.server.asked()[0].contains(common::TOKEN)
+    );
     // Without it, with another, or with it where the template has none.
     for request in [
         request("GET", "me"),
-        Request { credential: Some(handle.to_string().replace(":leaked:", ":other:")), ..request("GET", "me") },
+        Request {
+            credential: Some(handle.to_string().replace(":leaked:", ":other:")),
+            ..request("GET", "me")
+        },
         Request { credential: Some(handle.to_string()), ..request("GET", "orgs/x/tokens") },
     ] {
         breach(world.exchange(Phase::Observe, call.clone()).send(request));

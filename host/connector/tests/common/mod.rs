@@ -128,8 +128,7 @@ pub fn entry(origin: &str, more: &str) -> Entry {
 }
 
 /// On loopback, with the token.
-pub const LOCAL: &str =
-    "allow_private = ['127.0.0.1/32']\nconfig = { tenant = 'blue' }\ncredential = { bearer_file = 'token' }\n";
+pub const LOCAL: &str = "allow_private = ['127.0.0.1/32']\nconfig = { tenant = 'blue' }\ncredential = { bearer_file = 'token' }\n";
 
 pub const DESCRIPTION: &str = r#"
 interfaces = ["acme:npm/tokens@0.1.0"]
