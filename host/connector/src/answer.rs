@@ -31,13 +31,12 @@ impl Masks {
             let quoted = Zeroizing::new(serde_json::to_string(&*secret).unwrap_or_default());
             let inner = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
             let forms = [encoded(&secret), inner.to_owned(), inner.replace('/', "\\/"), html(&secret)];
-            for form in forms.map(Zeroizing::new).into_iter().filter(|form| **form != *secret) {
-                masks.push((form, shown.clone()));
-            }
+            masks.extend(forms.map(|form| (Zeroizing::new(form), shown.clone())));
             masks.push((secret, shown));
         }
         // The longest first: a secret can be part of another.
-        masks.sort_by_key(|(secret, _)| std::cmp::Reverse(secret.len()));
+        masks.sort_by(|(a, _), (b, _)| b.len().cmp(&a.len()).then_with(|| a.as_str().cmp(b)));
+        masks.dedup_by(|(a, _), (b, _)| a == b);
         Self(masks)
     }
 
@@ -57,6 +56,12 @@ impl Masks {
     }
 
     /// Hides in every text of a value, names of members too. Whether there was something to hide.
+    fn hide_in_all(&self, value: &mut Value) -> bool {
+        // In most answers there is nothing, which one look at the whole tells.
+        let has_short = self.0.iter().any(|(secret, _)| secret.len() < SHORTEST);
+        (has_short || self.are_in(&Zeroizing::new(value.to_string()))) && self.hide_in(value)
+    }
+
     fn hide_in(&self, value: &mut Value) -> bool {
         match value {
             Value::String(text) => {
@@ -158,7 +163,7 @@ fn shown_body(
         return Err(Unseen::Failure(failure));
     }
     // The same secret may be in another place too.
-    hidden |= Masks::new(placeholders, sent).hide_in(&mut value);
+    hidden |= Masks::new(placeholders, sent).hide_in_all(&mut value);
     Ok(if hidden { value.to_string().into_bytes() } else { answer.body.to_vec() })
 }
 

@@ -14,11 +14,15 @@ use ureq::unversioned::resolver::Resolver;
 use ureq::unversioned::transport::DefaultConnector;
 use zeroize::Zeroizing;
 
+use crate::Replay;
 use crate::address::{self, Block, Checked};
 
-/// Sends requests to addresses that were checked.
+/// Sends requests to addresses that were checked, or to nobody.
 #[derive(Debug)]
-pub(crate) struct Client(Agent);
+pub(crate) enum Client {
+    Network(Agent),
+    Replay(Replay),
+}
 
 /// A request as it is sent.
 pub(crate) struct Outgoing<'a> {
@@ -65,10 +69,14 @@ impl Client {
     ) -> Result<Self, FileError> {
         let config = remit_http::config(ca_file)?.build();
         let resolver = Checked { inner: resolver, allowed: allowed.to_vec() };
-        Ok(Self(Agent::with_parts(config, DefaultConnector::default(), resolver)))
+        Ok(Self::Network(Agent::with_parts(config, DefaultConnector::default(), resolver)))
     }
 
     pub(crate) fn send(&self, request: &Outgoing<'_>, within: Duration) -> Result<Incoming, Lost> {
+        let agent = match self {
+            Self::Network(agent) => agent,
+            Self::Replay(replay) => return replay.answer(request),
+        };
         let Outgoing { method, origin, target, headers, body } = request;
         let mut builder = Request::builder().method(*method).uri(format!("{origin}{target}"));
         for (name, value) in headers {
@@ -85,13 +93,13 @@ impl Client {
         let sent = match body {
             Some(body) => {
                 let request = builder.body(body).map_err(unfit)?;
-                let request = self.0.configure_request(request).timeout_global(Some(within)).build();
-                self.0.run(request)
+                let request = agent.configure_request(request).timeout_global(Some(within)).build();
+                agent.run(request)
             }
             None => {
                 let request = builder.body(()).map_err(unfit)?;
-                let request = self.0.configure_request(request).timeout_global(Some(within)).build();
-                self.0.run(request)
+                let request = agent.configure_request(request).timeout_global(Some(within)).build();
+                agent.run(request)
             }
         };
         let lost = |error: &ureq::Error| match address::refused(error) {

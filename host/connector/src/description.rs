@@ -1,6 +1,7 @@
 //! `connector.toml`: what a connector implements, and every request that it can ever send.
 
 mod check;
+mod secrets;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,9 +15,25 @@ use crate::{Pointer, Template};
 /// What a connector says of itself. It is checked when the connector is built and when it is admitted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Description {
+    about: About,
     interfaces: Vec<String>,
     auth: Vec<Auth>,
     functions: BTreeMap<String, Function>,
+}
+
+/// What a connector is called and who made it, as of an action. The build checks it; it decides nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// Its name.
+    pub name: Option<String>,
+    /// Its version.
+    pub version: Option<String>,
+    /// What it is for, in a line.
+    pub summary: Option<String>,
+    /// Its licence, as SPDX writes it.
+    pub license: Option<String>,
+    /// Where there is more about it.
+    pub homepage: Option<String>,
 }
 
 /// A form of credential.
@@ -41,7 +58,7 @@ pub enum Auth {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Cas {
-    /// The system compares an ETag.
+    /// The system compares an `ETag`.
     Etag,
     /// The system compares a version.
     Version,
@@ -78,6 +95,12 @@ impl Description {
     /// Reads the text of a `connector.toml`. A mistake shows its line.
     pub fn parse(text: &str) -> Result<Self, Mistake> {
         check::parse(text)
+    }
+
+    /// What it is called and who made it.
+    #[must_use]
+    pub fn about(&self) -> &About {
+        &self.about
     }
 
     /// The interfaces that it implements: `remit:tokens/tokens@0.1.0`.

@@ -1,15 +1,14 @@
-//! One phase of one call of a connector: what it may send, and what it sent.
+//! One phase of one call: compares each request, sends it or refuses it, and notes what was sent.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use remit_gate::{Failure, SealedInputs};
+use remit_gate::Failure;
 use remit_trust::{Digest, SecretText};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::answer::{Masks, conceal};
+use crate::call::{Call, NoAnswer, Phase, Sent};
 use crate::client::{Incoming, Lost, Outgoing};
 use crate::credential::Lent;
 use crate::request::Read;
@@ -22,86 +21,6 @@ const MOST: usize = 8;
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// How often a read is tried.
 const TRIES: u32 = 3;
-
-/// A function of the connector's export, which decides what may be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Phase {
-    /// Reads for the action.
-    Observe,
-    /// Reads before a change.
-    Prepare,
-    /// Makes the change: one request of `change`.
-    Perform,
-    /// Reads after a change.
-    State,
-    /// Takes the change back: one request of `undo`.
-    Undo,
-}
-
-impl Phase {
-    /// The name of the connector's function.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Observe => "observe",
-            Self::Prepare => "prepare",
-            Self::Perform => "perform",
-            Self::State => "state",
-            Self::Undo => "undo",
-        }
-    }
-
-    fn writes(self, function: &Function) -> &[Template] {
-        match self {
-            Self::Perform => function.change(),
-            Self::Undo => function.undo(),
-            Self::Observe | Self::Prepare | Self::State => &[],
-        }
-    }
-}
-
-/// The call that templates are filled from.
-#[derive(Clone, Debug, Default)]
-pub struct Call {
-    /// The name of the function: `remit:tokens/tokens.revoke`.
-    pub function: String,
-    /// The path of the journaled resource, with the name of the instance.
-    pub path: String,
-    /// The journaled arguments: an object by the names of the parameters.
-    pub arguments: Value,
-    /// The journaled `undo` of the preparation, an object; `Null` where there is none yet.
-    pub undo: Value,
-    /// The journaled result of `perform`; `Null` where there is none.
-    pub got: Value,
-    /// The sealed inputs of the run.
-    pub sealed: Arc<SealedInputs>,
-}
-
-/// Why there is no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NoAnswer {
-    /// The connector is told, and goes on.
-    Failure(Failure),
-    /// The request is not one that this phase may send: the phase ends with this failure, and the connector is not asked any
-    /// more. Nothing was sent for it.
-    Breach(Failure),
-}
-
-/// One request that was sent, for the outcome's record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sent {
-    /// The method.
-    pub method: String,
-    /// The template that it matched, as the description has it.
-    pub template: String,
-    /// The status of the answer; none if there was no answer.
-    pub status: Option<u16>,
-    /// The digest of the body that was sent, with placeholders and handles in place of secrets; none of a request without a body.
-    pub request: Option<Digest>,
-    /// The digest of the answer's body as the connector saw it.
-    pub answer: Option<Digest>,
-}
 
 /// One phase of one call. When it is dropped, nothing more is sent.
 pub struct Exchange {
@@ -277,11 +196,11 @@ impl Exchange {
         if let Err(Lost::NotSent(failure)) = answer {
             return Ok(Err(failure));
         }
-        let answered = answer.map_err(Lost::into_failure).and_then(|answer| {
+        let answered = answer.map_err(Lost::into_failure).map(|answer| {
             let status = answer.status;
             let origin = self.origin.address();
             let shown = conceal(answer, function, &self.placeholders, &state.secrets, origin);
-            Ok((status, shown))
+            (status, shown)
         });
         let (status, shown) = match answered {
             Ok((status, shown)) => (Some(status), shown),
@@ -293,6 +212,7 @@ impl Exchange {
         state.sent.push(Sent {
             method: read.method.name().to_owned(),
             template: template.to_string(),
+            change: is_change,
             status,
             request: fitted.shown_body.as_deref().map(Digest::of),
             answer: shown.as_ref().ok().map(|response| Digest::of(&response.body)),
@@ -348,6 +268,7 @@ impl Exchange {
         }
         Err(Breach(match nearest {
             Some((misfit, template)) if misfit.progress > 0 => {
+                let template = remit_text::short_line(template.as_str(), 120);
                 format!("no template has it; of `{template}`, which is nearest, {}", misfit.why)
             }
             _ => "no template of this phase has that method".to_owned(),
@@ -362,6 +283,8 @@ impl Exchange {
         target: &str,
         fitted: &Fitted,
     ) -> Result<Incoming, Lost> {
+        // A fixture says all that happens.
+        let most = if self.origin.replay().is_some() { 1 } else { TRIES };
         let (mut tries, mut pause) = (0, PAUSES.0);
         loop {
             let answer = self.attempt(state, read, target, fitted);
@@ -379,7 +302,7 @@ impl Exchange {
                 }
                 _ => None,
             };
-            match wait.filter(|wait| tries < TRIES && *wait < self.left()) {
+            match wait.filter(|wait| tries < most && *wait < self.left()) {
                 Some(wait) => std::thread::sleep(wait),
                 None => return answer,
             }

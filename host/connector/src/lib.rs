@@ -10,6 +10,7 @@
 
 mod address;
 mod answer;
+mod call;
 mod client;
 pub mod component;
 mod credential;
@@ -20,18 +21,21 @@ mod exchange;
 mod origin;
 mod placeholder;
 mod pointer;
+mod replay;
 mod request;
 mod template;
 
 pub use address::Block;
-pub use description::{Auth, Cas, Description, Function, PathPattern};
+pub use call::{Call, NoAnswer, Phase, Sent};
+pub use description::{About, Auth, Cas, Description, Function, PathPattern};
 pub use entry::{
     AwsConfig, BasicConfig, CredentialConfig, Entry, GithubAppConfig, HeaderConfig, OauthConfig,
 };
 pub use error::ConnectorError;
-pub use exchange::{Call, Exchange, NoAnswer, Phase, Sent};
+pub use exchange::Exchange;
 pub use origin::Origin;
 pub use placeholder::Placeholders;
 pub use pointer::Pointer;
+pub use replay::Replay;
 pub use request::{Request, Response};
 pub use template::Template;

@@ -12,7 +12,7 @@ use ureq::unversioned::resolver::{DefaultResolver, Resolver};
 use crate::address::{self, Block};
 use crate::client::Client;
 use crate::credential::Credential;
-use crate::{ConnectorError, Entry};
+use crate::{ConnectorError, Entry, Replay};
 
 /// The opened entry of a connector: its origin and its credential.
 pub struct Origin {
@@ -49,6 +49,21 @@ impl Origin {
             exposed @ SecretFileError::Exposed { .. } => setting("credential", exposed.to_string()),
         })?;
         Ok(Self { entry: entry.clone(), client, credential })
+    }
+
+    /// An origin that answers from a fixture. It has no credential, and reads no file.
+    #[must_use]
+    pub fn replaying(entry: &Entry, replay: Replay) -> Self {
+        Self { entry: entry.clone(), client: Client::Replay(replay), credential: Credential::None }
+    }
+
+    /// The fixture that it answers from.
+    #[must_use]
+    pub fn replay(&self) -> Option<&Replay> {
+        match &self.client {
+            Client::Network(_) => None,
+            Client::Replay(replay) => Some(replay),
+        }
     }
 
     /// The name of the instance.

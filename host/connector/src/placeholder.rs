@@ -85,8 +85,7 @@ impl Placeholders {
             )));
         }
         let random = remit_trust::random().map_err(|error| Failure::Unavailable(error.to_string()))?;
-        let digits: String = random[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-        let placeholder = format!("{PREFIX}{digits}");
+        let placeholder = format!("{PREFIX}{}", hex::encode(&random[..16]));
         known.insert(placeholder.clone(), secret);
         Ok(placeholder)
     }
@@ -135,15 +134,43 @@ pub(crate) fn is_in_json(value: &Value) -> bool {
 /// The text without placeholders: each is shown as `…`.
 pub(crate) fn without(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
-    let mut rest = text;
-    // Letters change their length in no case of ASCII.
-    while let Some(at) = rest.to_ascii_lowercase().find(PREFIX) {
-        shown.push_str(&rest[..at]);
+    let mut rest = 0;
+    // Lower case changes the length of no letter of ASCII.
+    for (at, prefix) in text.to_ascii_lowercase().match_indices(PREFIX) {
+        shown.push_str(&text[rest..at]);
         shown.push('…');
-        let after = &rest[at + PREFIX.len()..];
-        let end = after.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(after.len());
-        rest = &after[end..];
+        let after = &text[at + prefix.len()..];
+        let digits = after.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(after.len());
+        rest = at + prefix.len() + digits;
     }
-    shown.push_str(rest);
+    shown.push_str(&text[rest..]);
     shown
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_was_kept_is_restored_and_nothing_else_is() {
+        let placeholders = Placeholders::default();
+        let mut value = json!(["one \"secret\"", 7, {"deep": "one \"secret\""}, true, null, ""]);
+        placeholders.hide(&mut value).unwrap();
+        assert_eq!(
+            (&value[0], &value[3], &value[4], &value[5]),
+            (&value[2]["deep"], &json!(true), &json!(null), &json!(""))
+        );
+        let (one, seven) = (value[0].as_str().unwrap(), value[1].as_str().unwrap());
+        let restored =
+            Placeholders::restore(placeholders.keep(&format!("x {one} y")).unwrap().expose()).unwrap();
+        assert_eq!(restored.value(one).unwrap().as_str(), "\"one \\\"secret\\\"\"");
+        assert!(restored.value(seven).is_none() && restored.value("remit-secret-").is_none());
+        for wrong in ["", "[]", "{\"x\":\"1\"}", "{\"remit-secret-00\":\"{}\"}", "{\"remit-secret-00\":1}"] {
+            assert!(Placeholders::restore(wrong.as_bytes()).is_none(), "{wrong}");
+        }
+        assert_eq!(without(&format!("a{one}. REMIT-SECRET-0Ag é{seven}")), "a…. …g é…");
+    }
 }

@@ -12,7 +12,7 @@ const MAX_TEXT: usize = 4096;
 const MAX_PARTS: usize = 100;
 
 /// A request, as the connector gives it: nothing is encoded.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Request {
     /// `GET`, `HEAD`, `POST`, `PUT`, `PATCH` or `DELETE`.
     pub method: String,
@@ -84,7 +84,7 @@ impl Request {
                 return Err(format!("the header `{name}` is the host's"));
             }
             if headers.iter().any(|(known, _)| *known == name) {
-                return Err(format!("the header `{name}` is there twice"));
+                return Err("a header is there twice".to_owned());
             }
             headers.push((name, value.trim().to_owned()));
         }

@@ -2,6 +2,9 @@
 
 mod fit;
 mod read;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests;
 mod text;
 mod variables;
 

@@ -70,6 +70,7 @@ fn plain(c: char) -> impl Iterator<Item = char> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     #[test]
     fn the_servers_words_are_short_plain_and_without_secrets() {

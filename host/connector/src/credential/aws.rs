@@ -88,23 +88,27 @@ impl Signer<'_> {
         let mut headers: Vec<(&str, String)> =
             headers.iter().map(|(name, value)| (name.as_str(), single_spaced(value.expose()))).collect();
         // By name only: those of one name stay in their order.
-        headers.sort_by(|(a, _), (b, _)| a.cmp(b));
+        headers.sort_by_key(|(name, _)| *name);
         let mut names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
         names.dedup();
         let names = names.join(";");
-        let mut canonical =
-            Zeroizing::new(format!("{method}\n{}\n{}\n", canonical_path(path), canonical_query(query)));
+        let mut lines: Vec<Zeroizing<String>> = Vec::new();
         let mut last = "";
         for (name, value) in &headers {
-            if *name == last {
-                canonical.pop();
-                canonical.push_str(&format!(",{value}\n"));
-            } else {
-                canonical.push_str(&format!("{name}:{value}\n"));
+            match lines.last_mut() {
+                Some(line) if *name == last => line.extend([",", value]),
+                _ => lines.push(Zeroizing::new(format!("{name}:{value}"))),
             }
             last = name;
         }
-        canonical.push_str(&format!("\n{names}\n{}", hex_digest(body)));
+        let lines: Vec<&str> = lines.iter().map(|line| line.as_str()).collect();
+        let canonical = Zeroizing::new(format!(
+            "{method}\n{}\n{}\n{}\n\n{names}\n{}",
+            canonical_path(path),
+            canonical_query(query),
+            lines.join("\n"),
+            hex_digest(body)
+        ));
         let day = self.time.get(..8).unwrap_or_default();
         let scope = format!("{day}/{}/{}/aws4_request", self.region, self.service);
         let text = format!("AWS4-HMAC-SHA256\n{}\n{scope}\n{}", self.time, hex_digest(canonical.as_bytes()));
@@ -143,3 +147,6 @@ fn canonical_query(query: &str) -> String {
 fn single_spaced(value: &str) -> String {
     value.split_whitespace().collect::<Vec<_>>().join(" ")
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,8 @@ use remit_text::Mistake;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Auth, Cas, Description, Function, PathPattern};
+use super::secrets::{sealed_of, variables};
+use super::{About, Auth, Cas, Description, Function, PathPattern};
 use crate::pointer::shown;
 use crate::template::{Segment, Text, Variable, is_name};
 use crate::{Pointer, Template};
@@ -25,6 +26,11 @@ const RESERVED: [&str; 3] = ["secret", "file", "run"];
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
+    name: Option<String>,
+    version: Option<String>,
+    summary: Option<String>,
+    license: Option<String>,
+    homepage: Option<String>,
     interfaces: Vec<Spanned<String>>,
     #[serde(default)]
     auth: Vec<Auth>,
@@ -34,21 +40,21 @@ struct Raw {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawFunction {
+pub(super) struct RawFunction {
     effect: Spanned<Effect>,
     irrevocable_because: Option<Spanned<String>>,
     kind: Spanned<String>,
     path: Spanned<String>,
     #[serde(default)]
-    change: Vec<Spanned<Template>>,
+    pub(super) change: Vec<Spanned<Template>>,
     #[serde(default)]
-    undo: Vec<Spanned<Template>>,
+    pub(super) undo: Vec<Spanned<Template>>,
     #[serde(default)]
-    reads: Vec<Spanned<Template>>,
+    pub(super) reads: Vec<Spanned<Template>>,
     #[serde(default)]
-    secrets: Vec<Spanned<String>>,
+    pub(super) secrets: Vec<Spanned<String>>,
     #[serde(default)]
-    sealed: Vec<Spanned<String>>,
+    pub(super) sealed: Vec<Spanned<String>>,
     #[serde(default)]
     response_headers: Vec<Spanned<String>>,
     countermeasure: Option<Spanned<String>>,
@@ -57,9 +63,9 @@ struct RawFunction {
 }
 
 /// What is wrong, and where.
-struct Wrong(Range<usize>, String);
+pub(super) struct Wrong(Range<usize>, String);
 
-fn wrong<T>(at: Range<usize>, why: impl Into<String>) -> Result<T, Wrong> {
+pub(super) fn wrong<T>(at: Range<usize>, why: impl Into<String>) -> Result<T, Wrong> {
     Err(Wrong(at, why.into()))
 }
 
@@ -73,7 +79,14 @@ pub(super) fn parse(text: &str) -> Result<Description, Mistake> {
 }
 
 fn check(raw: Raw) -> Result<Description, Wrong> {
-    let Raw { interfaces, auth, function } = raw;
+    let about = About {
+        name: raw.name,
+        version: raw.version,
+        summary: raw.summary,
+        license: raw.license,
+        homepage: raw.homepage,
+    };
+    let (interfaces, auth, function) = (raw.interfaces, raw.auth, raw.function);
     let all = 0..1;
     if interfaces.is_empty() {
         return wrong(all, "`interfaces` is empty: name what the connector implements");
@@ -115,7 +128,7 @@ fn check(raw: Raw) -> Result<Description, Wrong> {
         functions.insert(key.into_inner(), function_of(raw, at)?);
     }
     let interfaces = interfaces.into_iter().map(Spanned::into_inner).collect();
-    Ok(Description { interfaces, auth, functions })
+    Ok(Description { about, interfaces, auth, functions })
 }
 
 /// The name of an interface without its version.
@@ -197,7 +210,7 @@ fn path_of(text: &Spanned<String>) -> Result<PathPattern, Wrong> {
     for segment in text.get_ref().split('/') {
         match segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
             Some(name) if is_name(name) && !names.iter().any(|known| known == name) => {
-                names.push(name.to_owned())
+                names.push(name.to_owned());
             }
             Some(name) if is_name(name) => return wrong(text.span(), format!("`{{{name}}}` is there twice")),
             _ => {
@@ -317,85 +330,6 @@ fn bound(template: &Spanned<Template>, path: &PathPattern, is_undo: bool) -> Res
         last.unwrap_or_default()
     );
     wrong(template.span(), why)
-}
-
-fn sealed_of(raw: &RawFunction, path: &PathPattern) -> Result<Vec<String>, Wrong> {
-    let mut sealed: Vec<String> = Vec::new();
-    for name in &raw.sealed {
-        let text = name.get_ref();
-        if !is_name(text) || path.names.contains(text) || sealed.contains(text) {
-            let why = format!("`{}` is not a parameter of its own", shown(text));
-            return wrong(name.span(), why);
-        }
-        let uses = |template: &Spanned<Template>| {
-            let it = template.get_ref();
-            let in_body = it.texts().1.iter().any(|of| of.variables().any(|v| v.argument() == Some(text)));
-            in_body || it.credential.as_ref() == Some(text)
-        };
-        if !raw.change.iter().chain(&raw.undo).chain(&raw.reads).any(uses) {
-            return wrong(
-                name.span(),
-                format!("no template has `{{{}}}` in its body or as its credential", shown(text)),
-            );
-        }
-        sealed.push(text.clone());
-    }
-    Ok(sealed)
-}
-
-/// Each variable is where it can be filled, and each secret where it may be sent.
-fn variables(template: &Spanned<Template>, sealed: &[String], has_secrets: bool) -> Result<(), Wrong> {
-    let it = template.get_ref();
-    let (outside, inside) = it.texts();
-    let is_sealed =
-        |variable: &Variable| variable.argument().is_some_and(|name| sealed.iter().any(|s| s == name));
-    let is_json = matches!(it.body, Some(crate::template::Body::Json(_)));
-    for text in &outside {
-        for variable in text.variables() {
-            let why = match variable {
-                Variable::Secret => "a secret is sent in a body only",
-                Variable::Null => "only JSON has `null`",
-                variable if variable.is_number() => "only JSON tells numbers from texts",
-                variable if is_sealed(variable) => {
-                    "a sealed argument is sent in a body only, or as `credential`"
-                }
-                _ => continue,
-            };
-            return wrong(template.span(), format!("`{variable}`: {why}"));
-        }
-    }
-    for segment in &it.path {
-        if let Segment::Text(text) = segment
-            && text.variables().any(|variable| *variable == Variable::Any)
-        {
-            return wrong(template.span(), "in a path, any segment is `*`, and only in reads");
-        }
-    }
-    for text in &inside {
-        for variable in text.variables() {
-            let why = match variable {
-                Variable::Secret if !has_secrets => "`secrets` of the function names none",
-                Variable::Null if !is_json => "only JSON has `null`",
-                variable if variable.is_number() && !is_json => "only JSON tells numbers from texts",
-                variable if is_sealed(variable) && !stands_alone(text, variable) => {
-                    "a sealed argument stands alone, without other text or a field of it"
-                }
-                _ => continue,
-            };
-            return wrong(template.span(), format!("`{variable}`: {why}"));
-        }
-    }
-    match &it.credential {
-        Some(name) if !sealed.contains(name) => {
-            wrong(template.span(), format!("the credential `{{{name}}}` is not one of `sealed`"))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn stands_alone(text: &Text, variable: &Variable) -> bool {
-    let is_plain = matches!(variable, Variable::Argument { steps, number: false } if steps.len() == 1);
-    is_plain && text.whole().is_some()
 }
 
 fn response_headers(names: Vec<Spanned<String>>) -> Result<Vec<String>, Wrong> {

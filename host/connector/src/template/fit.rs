@@ -7,7 +7,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::variables::Filled;
-use super::{Body, Json, Segment, Template, Text, Variables};
+use super::{Body, Json, Segment, Template, Text, Variable, Variables};
 use crate::request::{Read, encoded, is_json_type, joined};
 use crate::{Request, placeholder};
 
@@ -175,11 +175,9 @@ fn pairs(
             return Err(format!("its {what} have `{name}` twice"));
         }
         seen.push(name);
-        let fits = match with.fill(text) {
-            Some(Filled::Any) => !placeholder::is_in(value),
-            Some(Filled::Exactly(Value::String(text))) => text == *value,
-            Some(Filled::Exactly(other @ (Value::Number(_) | Value::Bool(_)))) => other.to_string() == *value,
-            _ => false,
+        let fits = match text.whole() {
+            Some(Variable::Any) => !placeholder::is_in(value),
+            _ => with.text(text, false).as_ref() == Some(value),
         };
         if !fits {
             return Err(format!("its {what} have another `{name}`"));
@@ -250,19 +248,15 @@ fn fit_form(
             return Err(format!("its form has `{name}` twice"));
         }
         seen.push(name);
-        let wrong = || format!("its form has another `{name}`");
-        let value = match fit_text(text, &Value::String(value.clone()), with) {
-            Ok(fitted) => fitted.into_text().ok_or_else(wrong)?,
-            // A form has texts only.
-            Err(_) => match with.fill(text) {
-                Some(Filled::Exactly(exact @ (Value::Number(_) | Value::Bool(_))))
-                    if exact.to_string() == *value =>
-                {
-                    Zeroizing::new(value.clone())
-                }
-                _ => return Err(wrong()),
-            },
+        let given = Value::String(value.clone());
+        let fitted = match with.fill(text) {
+            // A form has texts only, so that a number is one too.
+            Some(Filled::Exactly(_)) if with.text(text, false).as_ref() == Some(value) => {
+                Secretly::Plain(given)
+            }
+            _ => fit_text(text, &given, with).map_err(|_| format!("its form has another `{name}`"))?,
         };
+        let value = fitted.into_text().unwrap_or_default();
         if !sent.is_empty() {
             sent.push('&');
         }

@@ -156,6 +156,7 @@ change = [
     "DELETE /orgs/{org}/tokens/{id}",
     { send = "PUT /orgs/{org}/tokens/{id}", headers = { if-match = "{undo.etag}" }, json = { state = "off", reason = "{reason}", n = "{n:number}", note = "{*}" } },
     { send = "POST /revoke", form = { id = "{id}", tenant = "{config.tenant}" }, query = { dry = "no" } },
+    { send = "POST /known/{id}", form = { token = "{fresh}", n = "{n}", kind = "a {id}" } },
     { send = "POST /rotate/{id}", json = { old = "{secret}", new = "{fresh}" } },
 ]
 undo = [
@@ -251,4 +252,20 @@ pub fn failure(answer: Result<Response, NoAnswer>) -> Failure {
         Err(NoAnswer::Failure(failure)) => failure,
         other => panic!("no failure: {other:?}"),
     }
+}
+
+/// The body of the change by `PUT`.
+pub fn put(body: &Value) -> Request {
+    let mut put = with_json(request("PUT", "orgs/acme/tokens/42"), body);
+    put.headers.push(("If-Match".to_owned(), "\"7\"".to_owned()));
+    put
+}
+
+pub fn change() -> Value {
+    json!({"state": "off", "reason": "it leaked", "n": 18_446_744_073_709_551_615_u64, "note": {"by": "me"}})
+}
+
+pub fn headed(mut request: Request, name: &str, value: &str) -> Request {
+    request.headers.push((name.to_owned(), value.to_owned()));
+    request
 }
