@@ -215,6 +215,19 @@ static struct remit_tickets_ticket tickets_ticket_of(const wit_remit_tickets_ins
     return to;
 }
 
+static struct remit_tickets_opened tickets_opened_of(const wit_remit_tickets_open_opened_t *of) {
+    struct remit_tickets_opened to = { 0 };
+    to.path = remit_copied(of->path);
+    to.id = remit_copied(of->id);
+    return to;
+}
+
+static struct remit_tickets_commented tickets_commented_of(const wit_remit_tickets_comment_commented_t *of) {
+    struct remit_tickets_commented to = { 0 };
+    to.id = remit_copied(of->id);
+    return to;
+}
+
 remit_error *remit_tickets_inspect(const char *path, struct remit_tickets_ticket *answer) {
     action_string_t path_ = remit_borrowed(path);
     wit_remit_tickets_inspect_ticket_t answer_;
@@ -226,26 +239,28 @@ remit_error *remit_tickets_inspect(const char *path, struct remit_tickets_ticket
     return NULL;
 }
 
-remit_error *remit_tickets_open(const char *place, const char *title, const char *text, const char **answer) {
+remit_error *remit_tickets_open(const char *place, const char *title, const char *text, struct remit_tickets_opened *answer) {
     action_string_t place_ = remit_borrowed(place);
     action_string_t title_ = remit_borrowed(title);
     action_string_t text_ = remit_borrowed(text);
-    action_string_t answer_;
+    wit_remit_tickets_open_opened_t answer_;
     wit_remit_types_errors_failure_t failure_;
     if (!wit_remit_tickets_open_open(&place_, &title_, &text_, &answer_, &failure_)) {
         return remit_refused(&failure_, "open %s", place);
     }
-    *answer = remit_copied(answer_);
+    *answer = tickets_opened_of(&answer_);
     return NULL;
 }
 
-remit_error *remit_tickets_comment(const char *path, const char *text) {
+remit_error *remit_tickets_comment(const char *path, const char *text, struct remit_tickets_commented *answer) {
     action_string_t path_ = remit_borrowed(path);
     action_string_t text_ = remit_borrowed(text);
+    wit_remit_tickets_comment_commented_t answer_;
     wit_remit_types_errors_failure_t failure_;
-    if (!wit_remit_tickets_comment_comment(&path_, &text_, &failure_)) {
+    if (!wit_remit_tickets_comment_comment(&path_, &text_, &answer_, &failure_)) {
         return remit_refused(&failure_, "comment %s", path);
     }
+    *answer = tickets_commented_of(&answer_);
     return NULL;
 }
 
@@ -321,24 +336,24 @@ remit_error *remit_tokens_inspect_list(const char *place, const struct remit_tok
     return NULL;
 }
 
-remit_error *remit_tokens_identify(const char *place, const char *secret, struct remit_tokens_token *answer) {
+remit_error *remit_tokens_identify(const char *place, const char *token, struct remit_tokens_token *answer) {
     action_string_t place_ = remit_borrowed(place);
-    action_string_t secret_ = remit_borrowed(secret);
+    action_string_t token_ = remit_borrowed(token);
     wit_remit_tokens_types_token_t answer_;
     wit_remit_types_errors_failure_t failure_;
-    if (!wit_remit_tokens_identify_identify(&place_, &secret_, &answer_, &failure_)) {
+    if (!wit_remit_tokens_identify_identify(&place_, &token_, &answer_, &failure_)) {
         return remit_refused(&failure_, "identify %s", place);
     }
     *answer = tokens_token_of(&answer_);
     return NULL;
 }
 
-remit_error *remit_tokens_check(const char *place, const char *secret, bool *answer) {
+remit_error *remit_tokens_check(const char *place, const char *token, bool *answer) {
     action_string_t place_ = remit_borrowed(place);
-    action_string_t secret_ = remit_borrowed(secret);
+    action_string_t token_ = remit_borrowed(token);
     bool answer_;
     wit_remit_types_errors_failure_t failure_;
-    if (!wit_remit_tokens_check_works(&place_, &secret_, &answer_, &failure_)) {
+    if (!wit_remit_tokens_check_works(&place_, &token_, &answer_, &failure_)) {
         return remit_refused(&failure_, "check %s", place);
     }
     *answer = answer_;
@@ -363,11 +378,11 @@ remit_error *remit_tokens_revoke(const char *path) {
     return NULL;
 }
 
-remit_error *remit_tokens_revoke_value(const char *place, const char *secret) {
+remit_error *remit_tokens_revoke_value(const char *place, const char *token) {
     action_string_t place_ = remit_borrowed(place);
-    action_string_t secret_ = remit_borrowed(secret);
+    action_string_t token_ = remit_borrowed(token);
     wit_remit_types_errors_failure_t failure_;
-    if (!wit_remit_tokens_revoke_value_revoke_value(&place_, &secret_, &failure_)) {
+    if (!wit_remit_tokens_revoke_value_revoke_value(&place_, &token_, &failure_)) {
         return remit_refused(&failure_, "revoke value %s", place);
     }
     return NULL;

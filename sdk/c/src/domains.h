@@ -169,24 +169,38 @@ struct remit_tickets_ticket {
     uint64_t changed;
 };
 
+/* A ticket that was opened. */
+struct remit_tickets_opened {
+    /* The path that names it in this package's other functions. */
+    const char *path;
+    /* The last part of the path: how the system names it. */
+    const char *id;
+};
+
+/* A comment that was added. */
+struct remit_tickets_commented {
+    /* How the system names it. */
+    const char *id;
+};
+
 /* The ticket at `path`.
  *
  * Effect: observe. Errors: `not-found`, `invalid`, `denied`, `unavailable`. */
 remit_error *remit_tickets_inspect(const char *path, struct remit_tickets_ticket *answer);
 
-/* Opens a ticket at `place`; answers its path. `text` is plain text, and begins the conversation.
+/* Opens a ticket at `place`. `text` is plain text, and begins the conversation.
  *
  * Effect: change; undone by removing the ticket, or closing it as not needed, if nobody touched it since; irrevocable where
  * the system can do neither. Mail that the system sent meanwhile is not taken back.
  * Errors: `not-found` (there is no such place), `invalid`, `denied`, `unavailable`. */
-remit_error *remit_tickets_open(const char *place, const char *title, const char *text, const char **answer);
+remit_error *remit_tickets_open(const char *place, const char *title, const char *text, struct remit_tickets_opened *answer);
 
 /* Adds the plain text `text` to the conversation of the ticket at `path`.
  *
  * Effect: change; undone by removing the comment, if nobody changed it since; irrevocable where the system cannot. Mail that
  * the system sent meanwhile is not taken back.
  * Errors: `not-found`, `conflict` (the conversation is closed), `invalid`, `denied`, `unavailable`. */
-remit_error *remit_tickets_comment(const char *path, const char *text);
+remit_error *remit_tickets_comment(const char *path, const char *text, struct remit_tickets_commented *answer);
 
 /* Says of the ticket at `path` that it is done.
  *
@@ -236,17 +250,17 @@ remit_error *remit_tokens_inspect_get(const char *path, struct remit_tokens_toke
  * Effect: observe. Errors: `not-found`, `invalid`, `denied`, `unavailable` (there are more than the host reads). */
 remit_error *remit_tokens_inspect_list(const char *place, const struct remit_tokens_token **answer, size_t *answer_count);
 
-/* The token at `place` whose value is that of a sealed input. `secret` is the handle of the sealed input, as it is in the
+/* The token at `place` whose value is that of a sealed input. `token` is the handle of the sealed input, as it is in the
  * action's input. The system is sent the value.
  *
  * Effect: observe. Errors: `not-found` (the system does not know it, or no more), `invalid`, `denied`, `unavailable`. */
-remit_error *remit_tokens_identify(const char *place, const char *secret, struct remit_tokens_token *answer);
+remit_error *remit_tokens_identify(const char *place, const char *token, struct remit_tokens_token *answer);
 
 /* Whether the system at `place` still takes the value of a sealed input as a token: the host asks it something harmless with
- * that token alone. `secret` is the handle of the sealed input, as it is in the action's input.
+ * that token alone. `token` is the handle of the sealed input, as it is in the action's input.
  *
  * Effect: observe. Errors: `invalid`, `denied`, `unavailable`. */
-remit_error *remit_tokens_check(const char *place, const char *secret, bool *answer);
+remit_error *remit_tokens_check(const char *place, const char *token, bool *answer);
 
 /* Disables the token at `path`.
  *
@@ -259,11 +273,11 @@ remit_error *remit_tokens_disable(const char *path);
  * Effect: irrevocable. Errors: `not-found`, `invalid`, `denied`, `unavailable`. */
 remit_error *remit_tokens_revoke(const char *path);
 
-/* Revokes the token at `place` whose value is that of a sealed input. `secret` is the handle of the sealed input, as it is in
+/* Revokes the token at `place` whose value is that of a sealed input. `token` is the handle of the sealed input, as it is in
  * the action's input. The system is sent the value. It may answer before the token stops working, and to a value that is no
  * token: see `check`.
  *
  * Effect: irrevocable. Errors: `invalid`, `denied`, `unavailable`. */
-remit_error *remit_tokens_revoke_value(const char *place, const char *secret);
+remit_error *remit_tokens_revoke_value(const char *place, const char *token);
 
 #endif

@@ -73,6 +73,33 @@ func ticketOf(of hostInspect.Ticket) Ticket {
 	return to
 }
 
+// A ticket that was opened.
+type Opened struct {
+	// The path that names it in this package's other functions.
+	Path string
+	// The last part of the path: how the system names it.
+	Id string
+}
+
+func openedOf(of hostOpen.Opened) Opened {
+	var to Opened
+	to.Path = of.Path
+	to.Id = of.Id
+	return to
+}
+
+// A comment that was added.
+type Commented struct {
+	// How the system names it.
+	Id string
+}
+
+func commentedOf(of hostComment.Commented) Commented {
+	var to Commented
+	to.Id = of.Id
+	return to
+}
+
 // Inspect: the ticket at `path`.
 //
 // Effect: observe. Errors: `not-found`, `invalid`, `denied`, `unavailable`.
@@ -85,17 +112,17 @@ func Inspect(path string) (to Ticket, err error) {
 	return to, nil
 }
 
-// Open: opens a ticket at `place`; answers its path. `text` is plain text, and begins the conversation.
+// Open: opens a ticket at `place`. `text` is plain text, and begins the conversation.
 //
 // Effect: change; undone by removing the ticket, or closing it as not needed, if nobody touched it since; irrevocable where
 // the system can do neither. Mail that the system sent meanwhile is not taken back.
 // Errors: `not-found` (there is no such place), `invalid`, `denied`, `unavailable`.
-func Open(place string, title string, text string) (to string, err error) {
+func Open(place string, title string, text string) (to Opened, err error) {
 	result := hostOpen.Open(place, title, text)
 	if result.IsErr() {
 		return to, refusal.Of(fmt.Sprintf("open %v", place), result.Err())
 	}
-	to = result.Ok()
+	to = openedOf(result.Ok())
 	return to, nil
 }
 
@@ -104,12 +131,13 @@ func Open(place string, title string, text string) (to string, err error) {
 // Effect: change; undone by removing the comment, if nobody changed it since; irrevocable where the system cannot. Mail that
 // the system sent meanwhile is not taken back.
 // Errors: `not-found`, `conflict` (the conversation is closed), `invalid`, `denied`, `unavailable`.
-func Comment(path string, text string) error {
+func Comment(path string, text string) (to Commented, err error) {
 	result := hostComment.Comment(path, text)
 	if result.IsErr() {
-		return refusal.Of(fmt.Sprintf("comment %v", path), result.Err())
+		return to, refusal.Of(fmt.Sprintf("comment %v", path), result.Err())
 	}
-	return nil
+	to = commentedOf(result.Ok())
+	return to, nil
 }
 
 // Resolve: says of the ticket at `path` that it is done.

@@ -114,12 +114,12 @@ func InspectList(place string) (to []Token, err error) {
 	return to, nil
 }
 
-// Identify: the token at `place` whose value is that of a sealed input. `secret` is the handle of the sealed input, as it is in the
+// Identify: the token at `place` whose value is that of a sealed input. `token` is the handle of the sealed input, as it is in the
 // action's input. The system is sent the value.
 //
 // Effect: observe. Errors: `not-found` (the system does not know it, or no more), `invalid`, `denied`, `unavailable`.
-func Identify(place string, secret string) (to Token, err error) {
-	result := hostIdentify.Identify(place, secret)
+func Identify(place string, token string) (to Token, err error) {
+	result := hostIdentify.Identify(place, token)
 	if result.IsErr() {
 		return to, refusal.Of(fmt.Sprintf("identify %v", place), result.Err())
 	}
@@ -128,11 +128,11 @@ func Identify(place string, secret string) (to Token, err error) {
 }
 
 // Check: whether the system at `place` still takes the value of a sealed input as a token: the host asks it something harmless with
-// that token alone. `secret` is the handle of the sealed input, as it is in the action's input.
+// that token alone. `token` is the handle of the sealed input, as it is in the action's input.
 //
 // Effect: observe. Errors: `invalid`, `denied`, `unavailable`.
-func Check(place string, secret string) (to bool, err error) {
-	result := hostCheck.Works(place, secret)
+func Check(place string, token string) (to bool, err error) {
+	result := hostCheck.Works(place, token)
 	if result.IsErr() {
 		return to, refusal.Of(fmt.Sprintf("check %v", place), result.Err())
 	}
@@ -163,13 +163,13 @@ func Revoke(path string) error {
 	return nil
 }
 
-// RevokeValue: revokes the token at `place` whose value is that of a sealed input. `secret` is the handle of the sealed input, as it is in
+// RevokeValue: revokes the token at `place` whose value is that of a sealed input. `token` is the handle of the sealed input, as it is in
 // the action's input. The system is sent the value. It may answer before the token stops working, and to a value that is no
 // token: see `check`.
 //
 // Effect: irrevocable. Errors: `invalid`, `denied`, `unavailable`.
-func RevokeValue(place string, secret string) error {
-	result := hostRevokeValue.RevokeValue(place, secret)
+func RevokeValue(place string, token string) error {
+	result := hostRevokeValue.RevokeValue(place, token)
 	if result.IsErr() {
 		return refusal.Of(fmt.Sprintf("revoke value %v", place), result.Err())
 	}

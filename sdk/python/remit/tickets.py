@@ -47,6 +47,25 @@ class Ticket:
     """When it was changed last, in milliseconds since the Unix epoch."""
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A ticket that was opened."""
+
+    path: str
+    """The path that names it in this package's other functions."""
+
+    id: str
+    """The last part of the path: how the system names it."""
+
+
+@dataclass(frozen=True)
+class Commented:
+    """A comment that was added."""
+
+    id: str
+    """How the system names it."""
+
+
 def inspect(path: str) -> Ticket:
     """The ticket at `path`.
 
@@ -56,25 +75,25 @@ def inspect(path: str) -> Ticket:
     return answer
 
 
-def open(place: str, title: str, text: str) -> str:
-    """Opens a ticket at `place`; answers its path. `text` is plain text, and begins the conversation.
+def open(place: str, title: str, text: str) -> Opened:
+    """Opens a ticket at `place`. `text` is plain text, and begins the conversation.
 
     Effect: change; undone by removing the ticket, or closing it as not needed, if nobody touched it since; irrevocable where
     the system can do neither. Mail that the system sent meanwhile is not taken back.
     Errors: `not-found` (there is no such place), `invalid`, `denied`, `unavailable`.
     """
-    answer: str = ask(f"open {place}", lambda: _open.open(place, title, text), str)
+    answer: Opened = ask(f"open {place}", lambda: _open.open(place, title, text), Opened)
     return answer
 
 
-def comment(path: str, text: str) -> None:
+def comment(path: str, text: str) -> Commented:
     """Adds the plain text `text` to the conversation of the ticket at `path`.
 
     Effect: change; undone by removing the comment, if nobody changed it since; irrevocable where the system cannot. Mail that
     the system sent meanwhile is not taken back.
     Errors: `not-found`, `conflict` (the conversation is closed), `invalid`, `denied`, `unavailable`.
     """
-    answer: None = ask(f"comment {path}", lambda: _comment.comment(path, text), None)
+    answer: Commented = ask(f"comment {path}", lambda: _comment.comment(path, text), Commented)
     return answer
 
 

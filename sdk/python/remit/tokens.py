@@ -68,23 +68,23 @@ def inspect_list(place: str) -> list[Token]:
     return answer
 
 
-def identify(place: str, secret: str) -> Token:
-    """The token at `place` whose value is that of a sealed input. `secret` is the handle of the sealed input, as it is in the
+def identify(place: str, token: str) -> Token:
+    """The token at `place` whose value is that of a sealed input. `token` is the handle of the sealed input, as it is in the
     action's input. The system is sent the value.
 
     Effect: observe. Errors: `not-found` (the system does not know it, or no more), `invalid`, `denied`, `unavailable`.
     """
-    answer: Token = ask(f"identify {place}", lambda: _identify.identify(place, secret), Token)
+    answer: Token = ask(f"identify {place}", lambda: _identify.identify(place, token), Token)
     return answer
 
 
-def check(place: str, secret: str) -> bool:
+def check(place: str, token: str) -> bool:
     """Whether the system at `place` still takes the value of a sealed input as a token: the host asks it something harmless with
-    that token alone. `secret` is the handle of the sealed input, as it is in the action's input.
+    that token alone. `token` is the handle of the sealed input, as it is in the action's input.
 
     Effect: observe. Errors: `invalid`, `denied`, `unavailable`.
     """
-    answer: bool = ask(f"check {place}", lambda: _check.works(place, secret), bool)
+    answer: bool = ask(f"check {place}", lambda: _check.works(place, token), bool)
     return answer
 
 
@@ -107,12 +107,12 @@ def revoke(path: str) -> None:
     return answer
 
 
-def revoke_value(place: str, secret: str) -> None:
-    """Revokes the token at `place` whose value is that of a sealed input. `secret` is the handle of the sealed input, as it is in
+def revoke_value(place: str, token: str) -> None:
+    """Revokes the token at `place` whose value is that of a sealed input. `token` is the handle of the sealed input, as it is in
     the action's input. The system is sent the value. It may answer before the token stops working, and to a value that is no
     token: see `check`.
 
     Effect: irrevocable. Errors: `invalid`, `denied`, `unavailable`.
     """
-    answer: None = ask(f"revoke value {place}", lambda: _revoke_value.revoke_value(place, secret), None)
+    answer: None = ask(f"revoke value {place}", lambda: _revoke_value.revoke_value(place, token), None)
     return answer

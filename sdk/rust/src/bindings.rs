@@ -2524,6 +2524,20 @@ pub mod remit {
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
             use super::super::super::_rt;
             pub type Failure = super::super::super::remit::types::errors::Failure;
+            /// A comment that was added.
+            #[derive(Clone)]
+            pub struct Commented {
+                /// How the system names it.
+                pub id: _rt::String,
+            }
+            impl ::core::fmt::Debug for Commented {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Commented").field("id", &self.id).finish()
+                }
+            }
             #[allow(unused_unsafe, clippy::all)]
             /// Adds the plain text `text` to the conversation of the ticket at `path`.
             ///
@@ -2534,7 +2548,7 @@ pub mod remit {
             pub fn comment(
                 path: &str,
                 text: &str,
-            ) -> ::core::result::Result<(), Failure> {
+            ) -> ::core::result::Result<Commented, Failure> {
                 unsafe {
                     #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                     #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
@@ -2578,38 +2592,36 @@ pub mod remit {
                     }
                     wit_import3(ptr0.cast_mut(), len0, ptr1.cast_mut(), len1, ptr2);
                     let l4 = i32::from(*ptr2.add(0).cast::<u8>());
-                    let result22 = match l4 {
+                    let result25 = match l4 {
                         0 => {
-                            let e = ();
+                            let e = {
+                                let l5 = *ptr2
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l6 = *ptr2
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len7 = l6;
+                                let bytes7 = _rt::Vec::from_raw_parts(
+                                    l5.cast(),
+                                    len7,
+                                    len7,
+                                );
+                                Commented {
+                                    id: _rt::string_lift(bytes7),
+                                }
+                            };
                             Ok(e)
                         }
                         1 => {
                             let e = {
-                                let l5 = i32::from(
+                                let l8 = i32::from(
                                     *ptr2.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
                                 );
-                                use super::super::super::remit::types::errors::Failure as V21;
-                                let v21 = match l5 {
+                                use super::super::super::remit::types::errors::Failure as V24;
+                                let v24 = match l8 {
                                     0 => {
-                                        let e21 = {
-                                            let l6 = *ptr2
-                                                .add(2 * ::core::mem::size_of::<*const u8>())
-                                                .cast::<*mut u8>();
-                                            let l7 = *ptr2
-                                                .add(3 * ::core::mem::size_of::<*const u8>())
-                                                .cast::<usize>();
-                                            let len8 = l7;
-                                            let bytes8 = _rt::Vec::from_raw_parts(
-                                                l6.cast(),
-                                                len8,
-                                                len8,
-                                            );
-                                            _rt::string_lift(bytes8)
-                                        };
-                                        V21::Denied(e21)
-                                    }
-                                    1 => {
-                                        let e21 = {
+                                        let e24 = {
                                             let l9 = *ptr2
                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
@@ -2624,10 +2636,10 @@ pub mod remit {
                                             );
                                             _rt::string_lift(bytes11)
                                         };
-                                        V21::NotFound(e21)
+                                        V24::Denied(e24)
                                     }
-                                    2 => {
-                                        let e21 = {
+                                    1 => {
+                                        let e24 = {
                                             let l12 = *ptr2
                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
@@ -2642,10 +2654,10 @@ pub mod remit {
                                             );
                                             _rt::string_lift(bytes14)
                                         };
-                                        V21::Conflict(e21)
+                                        V24::NotFound(e24)
                                     }
-                                    3 => {
-                                        let e21 = {
+                                    2 => {
+                                        let e24 = {
                                             let l15 = *ptr2
                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
@@ -2660,11 +2672,10 @@ pub mod remit {
                                             );
                                             _rt::string_lift(bytes17)
                                         };
-                                        V21::Invalid(e21)
+                                        V24::Conflict(e24)
                                     }
-                                    n => {
-                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
-                                        let e21 = {
+                                    3 => {
+                                        let e24 = {
                                             let l18 = *ptr2
                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
@@ -2679,16 +2690,35 @@ pub mod remit {
                                             );
                                             _rt::string_lift(bytes20)
                                         };
-                                        V21::Unavailable(e21)
+                                        V24::Invalid(e24)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e24 = {
+                                            let l21 = *ptr2
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l22 = *ptr2
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len23 = l22;
+                                            let bytes23 = _rt::Vec::from_raw_parts(
+                                                l21.cast(),
+                                                len23,
+                                                len23,
+                                            );
+                                            _rt::string_lift(bytes23)
+                                        };
+                                        V24::Unavailable(e24)
                                     }
                                 };
-                                v21
+                                v24
                             };
                             Err(e)
                         }
                         _ => _rt::invalid_enum_discriminant(),
                     };
-                    result22
+                    result25
                 }
             }
         }
@@ -3023,8 +3053,27 @@ pub mod remit {
             static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
             use super::super::super::_rt;
             pub type Failure = super::super::super::remit::types::errors::Failure;
+            /// A ticket that was opened.
+            #[derive(Clone)]
+            pub struct Opened {
+                /// The path that names it in this package's other functions.
+                pub path: _rt::String,
+                /// The last part of the path: how the system names it.
+                pub id: _rt::String,
+            }
+            impl ::core::fmt::Debug for Opened {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Opened")
+                        .field("path", &self.path)
+                        .field("id", &self.id)
+                        .finish()
+                }
+            }
             #[allow(unused_unsafe, clippy::all)]
-            /// Opens a ticket at `place`; answers its path. `text` is plain text, and begins the conversation.
+            /// Opens a ticket at `place`. `text` is plain text, and begins the conversation.
             ///
             /// Effect: change; undone by removing the ticket, or closing it as not needed, if nobody touched it since; irrevocable where
             /// the system can do neither. Mail that the system sent meanwhile is not taken back.
@@ -3034,17 +3083,17 @@ pub mod remit {
                 place: &str,
                 title: &str,
                 text: &str,
-            ) -> ::core::result::Result<_rt::String, Failure> {
+            ) -> ::core::result::Result<Opened, Failure> {
                 unsafe {
                     #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
                     #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
                     struct RetArea(
                         [::core::mem::MaybeUninit<
                             u8,
-                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                        >; 5 * ::core::mem::size_of::<*const u8>()],
                     );
                     let mut ret_area = RetArea(
-                        [::core::mem::MaybeUninit::uninit(); 4
+                        [::core::mem::MaybeUninit::uninit(); 5
                             * ::core::mem::size_of::<*const u8>()],
                     );
                     let vec0 = place;
@@ -3093,7 +3142,7 @@ pub mod remit {
                         ptr3,
                     );
                     let l5 = i32::from(*ptr3.add(0).cast::<u8>());
-                    let result26 = match l5 {
+                    let result29 = match l5 {
                         0 => {
                             let e = {
                                 let l6 = *ptr3
@@ -3108,37 +3157,34 @@ pub mod remit {
                                     len8,
                                     len8,
                                 );
-                                _rt::string_lift(bytes8)
+                                let l9 = *ptr3
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l10 = *ptr3
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len11 = l10;
+                                let bytes11 = _rt::Vec::from_raw_parts(
+                                    l9.cast(),
+                                    len11,
+                                    len11,
+                                );
+                                Opened {
+                                    path: _rt::string_lift(bytes8),
+                                    id: _rt::string_lift(bytes11),
+                                }
                             };
                             Ok(e)
                         }
                         1 => {
                             let e = {
-                                let l9 = i32::from(
+                                let l12 = i32::from(
                                     *ptr3.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
                                 );
-                                use super::super::super::remit::types::errors::Failure as V25;
-                                let v25 = match l9 {
+                                use super::super::super::remit::types::errors::Failure as V28;
+                                let v28 = match l12 {
                                     0 => {
-                                        let e25 = {
-                                            let l10 = *ptr3
-                                                .add(2 * ::core::mem::size_of::<*const u8>())
-                                                .cast::<*mut u8>();
-                                            let l11 = *ptr3
-                                                .add(3 * ::core::mem::size_of::<*const u8>())
-                                                .cast::<usize>();
-                                            let len12 = l11;
-                                            let bytes12 = _rt::Vec::from_raw_parts(
-                                                l10.cast(),
-                                                len12,
-                                                len12,
-                                            );
-                                            _rt::string_lift(bytes12)
-                                        };
-                                        V25::Denied(e25)
-                                    }
-                                    1 => {
-                                        let e25 = {
+                                        let e28 = {
                                             let l13 = *ptr3
                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
@@ -3153,10 +3199,10 @@ pub mod remit {
                                             );
                                             _rt::string_lift(bytes15)
                                         };
-                                        V25::NotFound(e25)
+                                        V28::Denied(e28)
                                     }
-                                    2 => {
-                                        let e25 = {
+                                    1 => {
+                                        let e28 = {
                                             let l16 = *ptr3
                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
@@ -3171,10 +3217,10 @@ pub mod remit {
                                             );
                                             _rt::string_lift(bytes18)
                                         };
-                                        V25::Conflict(e25)
+                                        V28::NotFound(e28)
                                     }
-                                    3 => {
-                                        let e25 = {
+                                    2 => {
+                                        let e28 = {
                                             let l19 = *ptr3
                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
@@ -3189,11 +3235,10 @@ pub mod remit {
                                             );
                                             _rt::string_lift(bytes21)
                                         };
-                                        V25::Invalid(e25)
+                                        V28::Conflict(e28)
                                     }
-                                    n => {
-                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
-                                        let e25 = {
+                                    3 => {
+                                        let e28 = {
                                             let l22 = *ptr3
                                                 .add(2 * ::core::mem::size_of::<*const u8>())
                                                 .cast::<*mut u8>();
@@ -3208,16 +3253,35 @@ pub mod remit {
                                             );
                                             _rt::string_lift(bytes24)
                                         };
-                                        V25::Unavailable(e25)
+                                        V28::Invalid(e28)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e28 = {
+                                            let l25 = *ptr3
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l26 = *ptr3
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len27 = l26;
+                                            let bytes27 = _rt::Vec::from_raw_parts(
+                                                l25.cast(),
+                                                len27,
+                                                len27,
+                                            );
+                                            _rt::string_lift(bytes27)
+                                        };
+                                        V28::Unavailable(e28)
                                     }
                                 };
-                                v25
+                                v28
                             };
                             Err(e)
                         }
                         _ => _rt::invalid_enum_discriminant(),
                     };
-                    result26
+                    result29
                 }
             }
         }
@@ -3391,13 +3455,13 @@ pub mod remit {
             pub type Failure = super::super::super::remit::types::errors::Failure;
             #[allow(unused_unsafe, clippy::all)]
             /// Whether the system at `place` still takes the value of a sealed input as a token: the host asks it something harmless with
-            /// that token alone. `secret` is the handle of the sealed input, as it is in the action's input.
+            /// that token alone. `token` is the handle of the sealed input, as it is in the action's input.
             ///
             /// Effect: observe. Errors: `invalid`, `denied`, `unavailable`.
             #[allow(async_fn_in_trait)]
             pub fn works(
                 place: &str,
-                secret: &str,
+                token: &str,
             ) -> ::core::result::Result<bool, Failure> {
                 unsafe {
                     #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
@@ -3414,7 +3478,7 @@ pub mod remit {
                     let vec0 = place;
                     let ptr0 = vec0.as_ptr().cast::<u8>();
                     let len0 = vec0.len();
-                    let vec1 = secret;
+                    let vec1 = token;
                     let ptr1 = vec1.as_ptr().cast::<u8>();
                     let len1 = vec1.len();
                     let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
@@ -3813,14 +3877,14 @@ pub mod remit {
             pub type Failure = super::super::super::remit::types::errors::Failure;
             pub type Token = super::super::super::remit::tokens::types::Token;
             #[allow(unused_unsafe, clippy::all)]
-            /// The token at `place` whose value is that of a sealed input. `secret` is the handle of the sealed input, as it is in the
+            /// The token at `place` whose value is that of a sealed input. `token` is the handle of the sealed input, as it is in the
             /// action's input. The system is sent the value.
             ///
             /// Effect: observe. Errors: `not-found` (the system does not know it, or no more), `invalid`, `denied`, `unavailable`.
             #[allow(async_fn_in_trait)]
             pub fn identify(
                 place: &str,
-                secret: &str,
+                token: &str,
             ) -> ::core::result::Result<Token, Failure> {
                 unsafe {
                     #[repr(align(8))]
@@ -3836,7 +3900,7 @@ pub mod remit {
                     let vec0 = place;
                     let ptr0 = vec0.as_ptr().cast::<u8>();
                     let len0 = vec0.len();
-                    let vec1 = secret;
+                    let vec1 = token;
                     let ptr1 = vec1.as_ptr().cast::<u8>();
                     let len1 = vec1.len();
                     let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
@@ -4716,7 +4780,7 @@ pub mod remit {
             use super::super::super::_rt;
             pub type Failure = super::super::super::remit::types::errors::Failure;
             #[allow(unused_unsafe, clippy::all)]
-            /// Revokes the token at `place` whose value is that of a sealed input. `secret` is the handle of the sealed input, as it is in
+            /// Revokes the token at `place` whose value is that of a sealed input. `token` is the handle of the sealed input, as it is in
             /// the action's input. The system is sent the value. It may answer before the token stops working, and to a value that is no
             /// token: see `check`.
             ///
@@ -4724,7 +4788,7 @@ pub mod remit {
             #[allow(async_fn_in_trait)]
             pub fn revoke_value(
                 place: &str,
-                secret: &str,
+                token: &str,
             ) -> ::core::result::Result<(), Failure> {
                 unsafe {
                     #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
@@ -4741,7 +4805,7 @@ pub mod remit {
                     let vec0 = place;
                     let ptr0 = vec0.as_ptr().cast::<u8>();
                     let len0 = vec0.len();
-                    let vec1 = secret;
+                    let vec1 = token;
                     let ptr1 = vec1.as_ptr().cast::<u8>();
                     let len1 = vec1.len();
                     let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
@@ -5418,9 +5482,9 @@ macro_rules! __export_action_impl {
         (link_section =
         "component-type:wit-bindgen:0.61.1:remit:sdk@0.1.0:action:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 2998] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 3043] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xb9\x16\x01A\x02\x01\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe6\x16\x01A\x02\x01\
 A4\x01B\x02\x01q\x05\x06denied\x01s\0\x09not-found\x01s\0\x08conflict\x01s\0\x07\
 invalid\x01s\0\x0bunavailable\x01s\0\x04\0\x07failure\x03\0\0\x03\0\x18remit:typ\
 es/errors@0.1.0\x05\0\x02\x03\0\0\x07failure\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07\
@@ -5457,41 +5521,42 @@ lds\x06secrets\0\x04\x04\0\x03put\x01\x05\x03\0\x17remit:secrets/put@0.1.0\x05\x
 rets/reveal@0.1.0\x05\x0c\x01B\x08\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01\
 r\x02\x08previousw\x07currentw\x04\0\x07rotated\x03\0\x02\x01ks\x01j\x01\x03\x01\
 \x01\x01@\x02\x04paths\x05field\x04\0\x05\x04\0\x06rotate\x01\x06\x03\0\x1aremit\
-:secrets/rotate@0.1.0\x05\x0d\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\
-\0\x01j\0\x01\x01\x01@\x02\x04paths\x04texts\0\x02\x04\0\x07comment\x01\x03\x03\0\
-\x1bremit:tickets/comment@0.1.0\x05\x0e\x01B\x0a\x02\x03\x02\x01\x01\x04\0\x07fa\
-ilure\x03\0\0\x01m\x02\x04open\x08resolved\x04\0\x0cticket-state\x03\0\x02\x01ps\
-\x01r\x08\x04paths\x05titles\x05state\x03\x06statuss\x08assignees\x06labels\x04\x08\
-commentsy\x07changedw\x04\0\x06ticket\x03\0\x05\x01j\x01\x06\x01\x01\x01@\x01\x04\
-paths\0\x07\x04\0\x03get\x01\x08\x03\0\x1bremit:tickets/inspect@0.1.0\x05\x0f\x01\
-B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01s\x01\x01\x01@\x03\x05\
-places\x05titles\x04texts\0\x02\x04\0\x04open\x01\x03\x03\0\x18remit:tickets/ope\
-n@0.1.0\x05\x10\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\
-\x01\x01@\x01\x04paths\0\x02\x04\0\x07resolve\x01\x03\x03\0\x1bremit:tickets/res\
-olve@0.1.0\x05\x11\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01\
-\x7f\x01\x01\x01@\x02\x05places\x06secrets\0\x02\x04\0\x05works\x01\x03\x03\0\x18\
-remit:tokens/check@0.1.0\x05\x12\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\
-\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07disable\x01\x03\x03\0\x1are\
-mit:tokens/disable@0.1.0\x05\x13\x01B\x06\x01m\x03\x07enabled\x08disabled\x07exp\
-ired\x04\0\x0btoken-state\x03\0\0\x01ps\x01kw\x01r\x08\x04paths\x05owners\x05lab\
-els\x06scopes\x02\x05state\x01\x07created\x03\x09last-used\x03\x07expires\x03\x04\
-\0\x05token\x03\0\x04\x03\0\x18remit:tokens/types@0.1.0\x05\x14\x02\x03\0\x13\x05\
-token\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\x03\x02\x01\x15\x04\
-\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x05places\x06secrets\0\x04\x04\
-\0\x08identify\x01\x05\x03\0\x1bremit:tokens/identify@0.1.0\x05\x16\x01B\x0b\x02\
-\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\x03\x02\x01\x15\x04\0\x05token\x03\
-\0\x02\x01j\x01\x03\x01\x01\x01@\x01\x04paths\0\x04\x04\0\x03get\x01\x05\x01p\x03\
-\x01j\x01\x06\x01\x01\x01@\x01\x05places\0\x07\x04\0\x04list\x01\x08\x03\0\x1are\
-mit:tokens/inspect@0.1.0\x05\x17\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\
-\0\0\x01j\0\x01\x01\x01@\x02\x05places\x06secrets\0\x02\x04\0\x0crevoke-value\x01\
-\x03\x03\0\x1fremit:tokens/revoke-value@0.1.0\x05\x18\x01B\x05\x02\x03\x02\x01\x01\
-\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x06revoke\
-\x01\x03\x03\0\x19remit:tokens/revoke@0.1.0\x05\x19\x01B\x06\x01j\x01s\x01s\x01@\
-\x01\x05inputs\0\0\x04\0\x03run\x01\x01\x01j\0\x01s\x01@\x02\x05inputs\x06output\
-s\0\x02\x04\0\x06verify\x01\x03\x04\0\x1eremit:action/remediation@0.1.0\x05\x1a\x04\
-\0\x16remit:sdk/action@0.1.0\x04\0\x0b\x0c\x01\0\x06action\x03\0\0\0G\x09produce\
-rs\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.\
-61.1";
+:secrets/rotate@0.1.0\x05\x0d\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\
+\0\x01r\x01\x02ids\x04\0\x09commented\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x04\
+paths\x04texts\0\x04\x04\0\x07comment\x01\x05\x03\0\x1bremit:tickets/comment@0.1\
+.0\x05\x0e\x01B\x0a\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x02\x04ope\
+n\x08resolved\x04\0\x0cticket-state\x03\0\x02\x01ps\x01r\x08\x04paths\x05titles\x05\
+state\x03\x06statuss\x08assignees\x06labels\x04\x08commentsy\x07changedw\x04\0\x06\
+ticket\x03\0\x05\x01j\x01\x06\x01\x01\x01@\x01\x04paths\0\x07\x04\0\x03get\x01\x08\
+\x03\0\x1bremit:tickets/inspect@0.1.0\x05\x0f\x01B\x07\x02\x03\x02\x01\x01\x04\0\
+\x07failure\x03\0\0\x01r\x02\x04paths\x02ids\x04\0\x06opened\x03\0\x02\x01j\x01\x03\
+\x01\x01\x01@\x03\x05places\x05titles\x04texts\0\x04\x04\0\x04open\x01\x05\x03\0\
+\x18remit:tickets/open@0.1.0\x05\x10\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failu\
+re\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07resolve\x01\x03\x03\0\
+\x1bremit:tickets/resolve@0.1.0\x05\x11\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07fa\
+ilure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x02\x05places\x05tokens\0\x02\x04\0\x05w\
+orks\x01\x03\x03\0\x18remit:tokens/check@0.1.0\x05\x12\x01B\x05\x02\x03\x02\x01\x01\
+\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07disabl\
+e\x01\x03\x03\0\x1aremit:tokens/disable@0.1.0\x05\x13\x01B\x06\x01m\x03\x07enabl\
+ed\x08disabled\x07expired\x04\0\x0btoken-state\x03\0\0\x01ps\x01kw\x01r\x08\x04p\
+aths\x05owners\x05labels\x06scopes\x02\x05state\x01\x07created\x03\x09last-used\x03\
+\x07expires\x03\x04\0\x05token\x03\0\x04\x03\0\x18remit:tokens/types@0.1.0\x05\x14\
+\x02\x03\0\x13\x05token\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\
+\x03\x02\x01\x15\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x05place\
+s\x05tokens\0\x04\x04\0\x08identify\x01\x05\x03\0\x1bremit:tokens/identify@0.1.0\
+\x05\x16\x01B\x0b\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\x03\x02\x01\x15\
+\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x01\x04paths\0\x04\x04\0\x03\
+get\x01\x05\x01p\x03\x01j\x01\x06\x01\x01\x01@\x01\x05places\0\x07\x04\0\x04list\
+\x01\x08\x03\0\x1aremit:tokens/inspect@0.1.0\x05\x17\x01B\x05\x02\x03\x02\x01\x01\
+\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x05places\x05tokens\0\x02\x04\0\
+\x0crevoke-value\x01\x03\x03\0\x1fremit:tokens/revoke-value@0.1.0\x05\x18\x01B\x05\
+\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\
+\x02\x04\0\x06revoke\x01\x03\x03\0\x19remit:tokens/revoke@0.1.0\x05\x19\x01B\x06\
+\x01j\x01s\x01s\x01@\x01\x05inputs\0\0\x04\0\x03run\x01\x01\x01j\0\x01s\x01@\x02\
+\x05inputs\x06outputs\0\x02\x04\0\x06verify\x01\x03\x04\0\x1eremit:action/remedi\
+ation@0.1.0\x05\x1a\x04\0\x16remit:sdk/action@0.1.0\x04\0\x0b\x0c\x01\0\x06actio\
+n\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10\
+wit-bindgen-rust\x060.61.1";
         };
     };
 }
@@ -5504,8 +5569,8 @@ pub use __export_action_impl as export;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 2962] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xf5\x15\x01A\x02\x01\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 3007] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa2\x16\x01A\x02\x01\
 A2\x01B\x02\x01q\x05\x06denied\x01s\0\x09not-found\x01s\0\x08conflict\x01s\0\x07\
 invalid\x01s\0\x0bunavailable\x01s\0\x04\0\x07failure\x03\0\0\x03\0\x18remit:typ\
 es/errors@0.1.0\x05\0\x02\x03\0\0\x07failure\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07\
@@ -5542,39 +5607,40 @@ lds\x06secrets\0\x04\x04\0\x03put\x01\x05\x03\0\x17remit:secrets/put@0.1.0\x05\x
 rets/reveal@0.1.0\x05\x0c\x01B\x08\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01\
 r\x02\x08previousw\x07currentw\x04\0\x07rotated\x03\0\x02\x01ks\x01j\x01\x03\x01\
 \x01\x01@\x02\x04paths\x05field\x04\0\x05\x04\0\x06rotate\x01\x06\x03\0\x1aremit\
-:secrets/rotate@0.1.0\x05\x0d\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\
-\0\x01j\0\x01\x01\x01@\x02\x04paths\x04texts\0\x02\x04\0\x07comment\x01\x03\x03\0\
-\x1bremit:tickets/comment@0.1.0\x05\x0e\x01B\x0a\x02\x03\x02\x01\x01\x04\0\x07fa\
-ilure\x03\0\0\x01m\x02\x04open\x08resolved\x04\0\x0cticket-state\x03\0\x02\x01ps\
-\x01r\x08\x04paths\x05titles\x05state\x03\x06statuss\x08assignees\x06labels\x04\x08\
-commentsy\x07changedw\x04\0\x06ticket\x03\0\x05\x01j\x01\x06\x01\x01\x01@\x01\x04\
-paths\0\x07\x04\0\x03get\x01\x08\x03\0\x1bremit:tickets/inspect@0.1.0\x05\x0f\x01\
-B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01s\x01\x01\x01@\x03\x05\
-places\x05titles\x04texts\0\x02\x04\0\x04open\x01\x03\x03\0\x18remit:tickets/ope\
-n@0.1.0\x05\x10\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\
-\x01\x01@\x01\x04paths\0\x02\x04\0\x07resolve\x01\x03\x03\0\x1bremit:tickets/res\
-olve@0.1.0\x05\x11\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01\
-\x7f\x01\x01\x01@\x02\x05places\x06secrets\0\x02\x04\0\x05works\x01\x03\x03\0\x18\
-remit:tokens/check@0.1.0\x05\x12\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\
-\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07disable\x01\x03\x03\0\x1are\
-mit:tokens/disable@0.1.0\x05\x13\x01B\x06\x01m\x03\x07enabled\x08disabled\x07exp\
-ired\x04\0\x0btoken-state\x03\0\0\x01ps\x01kw\x01r\x08\x04paths\x05owners\x05lab\
-els\x06scopes\x02\x05state\x01\x07created\x03\x09last-used\x03\x07expires\x03\x04\
-\0\x05token\x03\0\x04\x03\0\x18remit:tokens/types@0.1.0\x05\x14\x02\x03\0\x13\x05\
-token\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\x03\x02\x01\x15\x04\
-\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x05places\x06secrets\0\x04\x04\
-\0\x08identify\x01\x05\x03\0\x1bremit:tokens/identify@0.1.0\x05\x16\x01B\x0b\x02\
-\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\x03\x02\x01\x15\x04\0\x05token\x03\
-\0\x02\x01j\x01\x03\x01\x01\x01@\x01\x04paths\0\x04\x04\0\x03get\x01\x05\x01p\x03\
-\x01j\x01\x06\x01\x01\x01@\x01\x05places\0\x07\x04\0\x04list\x01\x08\x03\0\x1are\
-mit:tokens/inspect@0.1.0\x05\x17\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\
-\0\0\x01j\0\x01\x01\x01@\x02\x05places\x06secrets\0\x02\x04\0\x0crevoke-value\x01\
-\x03\x03\0\x1fremit:tokens/revoke-value@0.1.0\x05\x18\x01B\x05\x02\x03\x02\x01\x01\
-\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x06revoke\
-\x01\x03\x03\0\x19remit:tokens/revoke@0.1.0\x05\x19\x04\06remit:sdk/action-with-\
-all-of-its-exports-removed@0.1.0\x04\0\x0b,\x01\0&action-with-all-of-its-exports\
--removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.2\
-58.3\x10wit-bindgen-rust\x060.61.1";
+:secrets/rotate@0.1.0\x05\x0d\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\
+\0\x01r\x01\x02ids\x04\0\x09commented\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x04\
+paths\x04texts\0\x04\x04\0\x07comment\x01\x05\x03\0\x1bremit:tickets/comment@0.1\
+.0\x05\x0e\x01B\x0a\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x02\x04ope\
+n\x08resolved\x04\0\x0cticket-state\x03\0\x02\x01ps\x01r\x08\x04paths\x05titles\x05\
+state\x03\x06statuss\x08assignees\x06labels\x04\x08commentsy\x07changedw\x04\0\x06\
+ticket\x03\0\x05\x01j\x01\x06\x01\x01\x01@\x01\x04paths\0\x07\x04\0\x03get\x01\x08\
+\x03\0\x1bremit:tickets/inspect@0.1.0\x05\x0f\x01B\x07\x02\x03\x02\x01\x01\x04\0\
+\x07failure\x03\0\0\x01r\x02\x04paths\x02ids\x04\0\x06opened\x03\0\x02\x01j\x01\x03\
+\x01\x01\x01@\x03\x05places\x05titles\x04texts\0\x04\x04\0\x04open\x01\x05\x03\0\
+\x18remit:tickets/open@0.1.0\x05\x10\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failu\
+re\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07resolve\x01\x03\x03\0\
+\x1bremit:tickets/resolve@0.1.0\x05\x11\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07fa\
+ilure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x02\x05places\x05tokens\0\x02\x04\0\x05w\
+orks\x01\x03\x03\0\x18remit:tokens/check@0.1.0\x05\x12\x01B\x05\x02\x03\x02\x01\x01\
+\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07disabl\
+e\x01\x03\x03\0\x1aremit:tokens/disable@0.1.0\x05\x13\x01B\x06\x01m\x03\x07enabl\
+ed\x08disabled\x07expired\x04\0\x0btoken-state\x03\0\0\x01ps\x01kw\x01r\x08\x04p\
+aths\x05owners\x05labels\x06scopes\x02\x05state\x01\x07created\x03\x09last-used\x03\
+\x07expires\x03\x04\0\x05token\x03\0\x04\x03\0\x18remit:tokens/types@0.1.0\x05\x14\
+\x02\x03\0\x13\x05token\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\
+\x03\x02\x01\x15\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x05place\
+s\x05tokens\0\x04\x04\0\x08identify\x01\x05\x03\0\x1bremit:tokens/identify@0.1.0\
+\x05\x16\x01B\x0b\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\x03\x02\x01\x15\
+\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x01\x04paths\0\x04\x04\0\x03\
+get\x01\x05\x01p\x03\x01j\x01\x06\x01\x01\x01@\x01\x05places\0\x07\x04\0\x04list\
+\x01\x08\x03\0\x1aremit:tokens/inspect@0.1.0\x05\x17\x01B\x05\x02\x03\x02\x01\x01\
+\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x05places\x05tokens\0\x02\x04\0\
+\x0crevoke-value\x01\x03\x03\0\x1fremit:tokens/revoke-value@0.1.0\x05\x18\x01B\x05\
+\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\
+\x02\x04\0\x06revoke\x01\x03\x03\0\x19remit:tokens/revoke@0.1.0\x05\x19\x04\06re\
+mit:sdk/action-with-all-of-its-exports-removed@0.1.0\x04\0\x0b,\x01\0&action-wit\
+h-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0d\
+wit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

@@ -119,6 +119,8 @@ pub mod tickets {
 
     pub use host::inspect::TicketState;
     pub use host::inspect::Ticket;
+    pub use host::open::Opened;
+    pub use host::comment::Commented;
 
     /// The ticket at `path`.
     ///
@@ -127,12 +129,12 @@ pub mod tickets {
         host::inspect::get(path).map_err(because(|| format!("inspect {path}")))
     }
 
-    /// Opens a ticket at `place`; answers its path. `text` is plain text, and begins the conversation.
+    /// Opens a ticket at `place`. `text` is plain text, and begins the conversation.
     ///
     /// Effect: change; undone by removing the ticket, or closing it as not needed, if nobody touched it since; irrevocable where
     /// the system can do neither. Mail that the system sent meanwhile is not taken back.
     /// Errors: `not-found` (there is no such place), `invalid`, `denied`, `unavailable`.
-    pub fn open(place: &str, title: &str, text: &str) -> Result<String, Error> {
+    pub fn open(place: &str, title: &str, text: &str) -> Result<host::open::Opened, Error> {
         host::open::open(place, title, text).map_err(because(|| format!("open {place}")))
     }
 
@@ -141,7 +143,7 @@ pub mod tickets {
     /// Effect: change; undone by removing the comment, if nobody changed it since; irrevocable where the system cannot. Mail that
     /// the system sent meanwhile is not taken back.
     /// Errors: `not-found`, `conflict` (the conversation is closed), `invalid`, `denied`, `unavailable`.
-    pub fn comment(path: &str, text: &str) -> Result<(), Error> {
+    pub fn comment(path: &str, text: &str) -> Result<host::comment::Commented, Error> {
         host::comment::comment(path, text).map_err(because(|| format!("comment {path}")))
     }
 
@@ -178,20 +180,20 @@ pub mod tokens {
         host::inspect::list(place).map_err(because(|| format!("list {place}")))
     }
 
-    /// The token at `place` whose value is that of a sealed input. `secret` is the handle of the sealed input, as it is in the
+    /// The token at `place` whose value is that of a sealed input. `token` is the handle of the sealed input, as it is in the
     /// action's input. The system is sent the value.
     ///
     /// Effect: observe. Errors: `not-found` (the system does not know it, or no more), `invalid`, `denied`, `unavailable`.
-    pub fn identify(place: &str, secret: &str) -> Result<host::types::Token, Error> {
-        host::identify::identify(place, secret).map_err(because(|| format!("identify {place}")))
+    pub fn identify(place: &str, token: &str) -> Result<host::types::Token, Error> {
+        host::identify::identify(place, token).map_err(because(|| format!("identify {place}")))
     }
 
     /// Whether the system at `place` still takes the value of a sealed input as a token: the host asks it something harmless with
-    /// that token alone. `secret` is the handle of the sealed input, as it is in the action's input.
+    /// that token alone. `token` is the handle of the sealed input, as it is in the action's input.
     ///
     /// Effect: observe. Errors: `invalid`, `denied`, `unavailable`.
-    pub fn check(place: &str, secret: &str) -> Result<bool, Error> {
-        host::check::works(place, secret).map_err(because(|| format!("check {place}")))
+    pub fn check(place: &str, token: &str) -> Result<bool, Error> {
+        host::check::works(place, token).map_err(because(|| format!("check {place}")))
     }
 
     /// Disables the token at `path`.
@@ -209,12 +211,12 @@ pub mod tokens {
         host::revoke::revoke(path).map_err(because(|| format!("revoke {path}")))
     }
 
-    /// Revokes the token at `place` whose value is that of a sealed input. `secret` is the handle of the sealed input, as it is in
+    /// Revokes the token at `place` whose value is that of a sealed input. `token` is the handle of the sealed input, as it is in
     /// the action's input. The system is sent the value. It may answer before the token stops working, and to a value that is no
     /// token: see `check`.
     ///
     /// Effect: irrevocable. Errors: `invalid`, `denied`, `unavailable`.
-    pub fn revoke_value(place: &str, secret: &str) -> Result<(), Error> {
-        host::revoke_value::revoke_value(place, secret).map_err(because(|| format!("revoke value {place}")))
+    pub fn revoke_value(place: &str, token: &str) -> Result<(), Error> {
+        host::revoke_value::revoke_value(place, token).map_err(because(|| format!("revoke value {place}")))
     }
 }

@@ -2,6 +2,8 @@
 import * as host from "remit:tickets/comment@0.1.0";
 import { ask } from "../refusal.js";
 
+export type { Commented } from "remit:tickets/comment@0.1.0";
+
 /**
  * Adds the plain text `text` to the conversation of the ticket at `path`.
  *

@@ -2,8 +2,10 @@
 import * as host from "remit:tickets/open@0.1.0";
 import { ask } from "../refusal.js";
 
+export type { Opened } from "remit:tickets/open@0.1.0";
+
 /**
- * Opens a ticket at `place`; answers its path. `text` is plain text, and begins the conversation.
+ * Opens a ticket at `place`. `text` is plain text, and begins the conversation.
  *
  * Effect: change; undone by removing the ticket, or closing it as not needed, if nobody touched it since; irrevocable where
  * the system can do neither. Mail that the system sent meanwhile is not taken back.

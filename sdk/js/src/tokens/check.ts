@@ -4,10 +4,10 @@ import { ask } from "../refusal.js";
 
 /**
  * Whether the system at `place` still takes the value of a sealed input as a token: the host asks it something harmless with
- * that token alone. `secret` is the handle of the sealed input, as it is in the action's input.
+ * that token alone. `token` is the handle of the sealed input, as it is in the action's input.
  *
  * Effect: observe. Errors: `invalid`, `denied`, `unavailable`.
  */
-export function check(place: string, secret: string): ReturnType<typeof host.works> {
-  return ask(`check ${place}`, () => host.works(place, secret));
+export function check(place: string, token: string): ReturnType<typeof host.works> {
+  return ask(`check ${place}`, () => host.works(place, token));
 }

@@ -3,11 +3,11 @@ import * as host from "remit:tokens/identify@0.1.0";
 import { ask } from "../refusal.js";
 
 /**
- * The token at `place` whose value is that of a sealed input. `secret` is the handle of the sealed input, as it is in the
+ * The token at `place` whose value is that of a sealed input. `token` is the handle of the sealed input, as it is in the
  * action's input. The system is sent the value.
  *
  * Effect: observe. Errors: `not-found` (the system does not know it, or no more), `invalid`, `denied`, `unavailable`.
  */
-export function identify(place: string, secret: string): ReturnType<typeof host.identify> {
-  return ask(`identify ${place}`, () => host.identify(place, secret));
+export function identify(place: string, token: string): ReturnType<typeof host.identify> {
+  return ask(`identify ${place}`, () => host.identify(place, token));
 }

@@ -3,12 +3,12 @@ import * as host from "remit:tokens/revoke-value@0.1.0";
 import { ask } from "../refusal.js";
 
 /**
- * Revokes the token at `place` whose value is that of a sealed input. `secret` is the handle of the sealed input, as it is in
+ * Revokes the token at `place` whose value is that of a sealed input. `token` is the handle of the sealed input, as it is in
  * the action's input. The system is sent the value. It may answer before the token stops working, and to a value that is no
  * token: see `check`.
  *
  * Effect: irrevocable. Errors: `invalid`, `denied`, `unavailable`.
  */
-export function revokeValue(place: string, secret: string): ReturnType<typeof host.revokeValue> {
-  return ask(`revoke value ${place}`, () => host.revokeValue(place, secret));
+export function revokeValue(place: string, token: string): ReturnType<typeof host.revokeValue> {
+  return ask(`revoke value ${place}`, () => host.revokeValue(place, token));
 }
