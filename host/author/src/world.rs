@@ -118,6 +118,20 @@ pub fn sdk(mut resolve: Resolve) -> (Resolve, WorldId) {
     (resolve, world)
 }
 
+/// The world of a connector.
+///
+/// # Panics
+/// Never: the WIT is part of this program.
+#[must_use]
+#[expect(clippy::expect_used, reason = "the WIT is part of this program")]
+pub fn connector(resolve: Resolve) -> (Resolve, WorldId) {
+    let of = |name: &&wit_parser::PackageName| name.namespace == "remit" && name.name == "connector";
+    let package = resolve.package_names.iter().find(|(name, _)| of(name)).map(|(_, id)| *id);
+    let package = package.expect("the package is there");
+    let world = resolve.select_world(&[package], None).expect("it has one world");
+    (resolve, world)
+}
+
 /// Copies what an action's world may refer to into `deps`.
 pub(crate) fn write_deps(deps: &Path) -> std::io::Result<()> {
     for package in packages() {
