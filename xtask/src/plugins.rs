@@ -9,7 +9,8 @@ use remit_author::Project;
 use crate::{shell, toolchains, wasm_std};
 
 /// The guests in Rust: what we ship, what the tests attack with, and what the benchmarks run.
-const RUST: [&str; 6] = [
+const RUST: [&str; 7] = [
+    "plugins/connectors/openbao-tokens",
     "plugins/rotate-secret",
     "plugins/rotate-leaked",
     "tests/guests/misbehave",
