@@ -38,8 +38,6 @@ struct State {
     asked: usize,
     /// The one change was sent, or may have been.
     changed: bool,
-    /// The status of the answer to the one change, once it was sent: none if there was no answer.
-    change: Option<Option<u16>>,
     breach: Option<Failure>,
     sent: Vec<Sent>,
     /// What the host sent that no answer and no text of the connector may show.
@@ -135,7 +133,8 @@ impl Exchange {
     #[must_use]
     pub fn change(&self) -> Option<Option<u16>> {
         let state = self.state();
-        if state.changed { Some(state.change.flatten()) } else { None }
+        let answered = state.sent.iter().find(|sent| sent.change).and_then(|sent| sent.status);
+        state.changed.then_some(answered)
     }
 
     /// The placeholders of the call, for its next phase.
@@ -206,9 +205,6 @@ impl Exchange {
             Ok((status, shown)) => (Some(status), shown),
             Err(failure) => (None, Err(failure)),
         };
-        if is_change {
-            state.change = Some(status);
-        }
         state.sent.push(Sent {
             method: read.method.name().to_owned(),
             template: template.to_string(),
