@@ -9,8 +9,9 @@ use remit_author::Project;
 use crate::{shell, toolchains, wasm_std};
 
 /// The guests in Rust: what we ship, what the tests attack with, and what the benchmarks run.
-const RUST: [&str; 7] = [
+const RUST: [&str; 8] = [
     "plugins/connectors/openbao-tokens",
+    "plugins/connectors/roundup-tickets",
     "plugins/rotate-secret",
     "plugins/rotate-leaked",
     "tests/guests/misbehave",
