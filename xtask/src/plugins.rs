@@ -21,7 +21,8 @@ const RUST: [&str; 8] = [
 ];
 /// The same action in each other language, one that fails as its language does, one that knows WASI only, and one that
 /// edits files.
-const OTHERS: [&str; 11] = [
+const OTHERS: [&str; 12] = [
+    "plugins/connectors/npm-tokens",
     "plugins/rotate-secret-c",
     "plugins/rotate-secret-js",
     "plugins/rotate-secret-ts",
