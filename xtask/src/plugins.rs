@@ -18,6 +18,7 @@ const RUST: [&str; 8] = [
     "tests/guests/measure",
     "tests/guests/hostile",
     "tests/guests/put-value",
+    "tests/guests/lamps",
 ];
 /// The same action in each other language, one that fails as its language does, one that knows WASI only, and one that
 /// edits files.
