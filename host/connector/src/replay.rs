@@ -28,6 +28,7 @@ use crate::client::{Incoming, Lost, Outgoing};
 #[derive(Debug, Default)]
 pub struct Replay {
     exchanges: Vec<Recorded>,
+    always: Option<(u16, Vec<u8>)>,
     at: Mutex<At>,
 }
 
@@ -69,7 +70,13 @@ impl Replay {
             exchange.get_ref().check().map_err(|why| Mistake::new(text, exchange.span(), why))?;
             exchanges.push(exchange.into_inner());
         }
-        Ok(Self { exchanges, at: Mutex::default() })
+        Ok(Self { exchanges, ..Self::default() })
+    }
+
+    /// Answers everything with the same: what an exchange costs and survives, without the network.
+    #[must_use]
+    pub fn always(status: u16, body: &[u8]) -> Self {
+        Self { always: Some((status, body.to_vec())), ..Self::default() }
     }
 
     /// Whether all that the fixture has was asked for, and nothing else; if not, what is different.
@@ -83,6 +90,10 @@ impl Replay {
     }
 
     pub(crate) fn answer(&self, request: &Outgoing<'_>) -> Result<Incoming, Lost> {
+        if let Some((status, body)) = &self.always {
+            let body = Zeroizing::new(body.clone());
+            return Ok(Incoming { status: *status, headers: HeaderMap::new(), body });
+        }
         let mut at = self.at();
         let sent = format!("{} {}", request.method, request.target);
         let other = match self.exchanges.get(at.next) {

@@ -48,6 +48,21 @@ cas = "none"
 }
 
 #[test]
+fn the_descriptions_of_the_manual_are_ones() {
+    let manual = include_str!("../../../docs/connectors.md");
+    let blocks: Vec<&str> = manual
+        .split("```toml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .filter(|block| block.starts_with("# connector.toml"))
+        .collect();
+    assert!(blocks.len() >= 2);
+    for block in blocks {
+        Description::parse(block).unwrap_or_else(|mistake| panic!("{mistake}"));
+    }
+}
+
+#[test]
 fn mistakes_are_told_at_their_place() {
     let observe = |more: &str| format!("effect = 'observe'\nkind = 'token'\npath = '{{id}}'\n{more}");
     let change = |more: &str| format!("effect = 'change'\nkind = 'token'\npath = '{{id}}'\n{more}");
