@@ -177,8 +177,10 @@ impl Exchange {
         let answer = if is_change {
             state.changed = true;
             let answer = self.attempt(state, &read, &target, &fitted);
-            if let Err(Lost::NotSent(_)) = &answer {
-                state.changed = false;
+            match &answer {
+                Err(Lost::NotSent(_)) => state.changed = false,
+                Ok(answer) if answer.status == 401 => drop(self.origin.credential.refused()),
+                _ => {}
             }
             answer
         } else {

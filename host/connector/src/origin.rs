@@ -14,6 +14,9 @@ use crate::client::Client;
 use crate::credential::Credential;
 use crate::{ConnectorError, Entry, Replay};
 
+/// The longest time-out that can be configured.
+pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(300);
+
 /// The opened entry of a connector: its origin and its credential.
 pub struct Origin {
     pub(crate) entry: Entry,
@@ -85,8 +88,7 @@ impl Origin {
     }
 
     pub(crate) fn timeout(&self) -> Duration {
-        // Checked when the entry was read.
-        Duration::try_from(self.entry.timeout).unwrap_or_default()
+        Duration::try_from(self.entry.timeout).unwrap_or_default().min(MAX_TIMEOUT)
     }
 }
 

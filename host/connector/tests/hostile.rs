@@ -313,7 +313,7 @@ effect = "irrevocable"
 irrevocable_because = "it is gone"
 kind = "thing"
 path = "{id}"
-change = ["DELETE /{project}/{id}", "DELETE /c/{config.project}/{id}", "DELETE /{scope}%2F{id}"]
+change = ["DELETE /{project}/{id}", "DELETE /c/{config.project}/{id}", "DELETE /{scope}%2F{id}", "DELETE /of/{id}/{key}"]
 "#;
     let description = Arc::new(remit_connector::Description::parse(text).unwrap());
     let more = common::LOCAL.replace("tenant = 'blue'", "project = 'group/shop'");
@@ -330,6 +330,7 @@ change = ["DELETE /{project}/{id}", "DELETE /c/{config.project}/{id}", "DELETE /
     for project in ["a/b", "a\\b", "..", ".", "", "a/..", "a\r\nb", "%2e%2e", "remit-secret-aa"] {
         breach(send(json!({"project": project}), &[project, "7"]));
     }
+    breach(send(json!({"key": ""}), &["of", "7", ""]));
     breach(send(json!({"scope": ".."}), &["../7"]));
     breach(send(json!({"scope": "a/b"}), &["a/b/7"]));
     breach(send(json!({}), &["c", "group", "shop", "7"]));

@@ -192,7 +192,7 @@ fn pairs(
 /// The value with its secrets, if it is what the template stands for.
 fn fit_json(template: &Json, given: &Value, with: &Variables<'_>) -> Result<Secretly, String> {
     match (template, given) {
-        (Json::Exact(exact), given) if exact == given => Ok(Secretly::Plain(given.clone())),
+        (Json::Exact(exact), given) if exact == given => Ok(Secretly::Plain(exact.clone())),
         (Json::Object(template), Value::Object(given)) => {
             if given.keys().any(|name| !template.contains_key(name)) {
                 return Err("its body has a member that the template does not have".to_owned());
@@ -218,7 +218,7 @@ fn fit_json(template: &Json, given: &Value, with: &Variables<'_>) -> Result<Secr
 
 fn fit_text(text: &Text, given: &Value, with: &Variables<'_>) -> Result<Secretly, String> {
     match with.fill(text) {
-        Some(Filled::Exactly(exact)) if exact == *given => Ok(Secretly::Plain(given.clone())),
+        Some(Filled::Exactly(exact)) if exact == *given => Ok(Secretly::Plain(exact)),
         Some(Filled::Any) if !placeholder::is_in_json(given) => Ok(Secretly::Plain(given.clone())),
         Some(Filled::Any) => Err("its body has a placeholder where no secret is sent".to_owned()),
         Some(Filled::Secret) => match given.as_str().and_then(|text| with.placeholders.value(text)) {

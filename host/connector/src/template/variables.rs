@@ -67,7 +67,8 @@ impl<'a> Variables<'a> {
                         _ => return None,
                     };
                     let trusted = matches!(variable, Variable::Config(_));
-                    if in_path && !trusted && value.contains(['/', '\\']) {
+                    // Without its last segment a path is often that of a whole collection.
+                    if in_path && (value.is_empty() || !trusted && value.contains(['/', '\\'])) {
                         return None;
                     }
                     filled.push_str(&value);
