@@ -26,7 +26,6 @@ fn a_description_says_what_can_be_sent() {
         "POST /revoke query {\"dry\":\"no\"} form {\"id\":\"{id}\",\"tenant\":\"{config.tenant}\"}"
     );
     assert_eq!(description.functions().count(), 2);
-    // The example that the helpers of this crate agreed on.
     let example = r#"
 interfaces = ["remit:tokens/tokens@0.1.0"]
 auth = ["bearer"]
@@ -41,6 +40,12 @@ secrets = ["/objects/*/token"]
 countermeasure = "evict"
 cas = "none"
 "#;
+    // What is about the instance as a whole.
+    let open = "interfaces = ['a:b/c@0.1.0']\n[function.'a:b/c.open']\neffect = 'change'\nkind = 'ticket'\npath = ''\n\
+        change = [{ send = 'POST /issue', form = { title = '{title}' } }]\nundo = ['DELETE /issue/{got.id}']";
+    let open = Description::parse(open).unwrap();
+    let path = open.function("a:b/c.open").unwrap().path();
+    assert!(path.bind("tracker").is_some_and(|names| names.is_empty()) && path.bind("tracker/1").is_none());
     let revoke = Description::parse(example).unwrap();
     let revoke = revoke.function("remit:tokens/tokens.revoke").unwrap();
     assert!(revoke.irrevocable_because().unwrap().starts_with("the registry"));
@@ -84,7 +89,8 @@ fn mistakes_are_told_at_their_place() {
         (observe("").replace("{id}", "{id}/{id}"), 5, "`{id}` is there twice"),
         (observe("").replace("{id}", "id"), 5, "is not the form of a path"),
         (observe("").replace("{id}", "{undo}"), 5, "is not the form of a path"),
-        (observe("").replace("{id}", ""), 5, "is not the form of a path"),
+        (observe("").replace("{id}", "{id}/"), 5, "is not the form of a path"),
+        (observe("").replace("{id}", "/"), 5, "is not the form of a path"),
         (observe("change = ['DELETE /a/{id}']"), 6, "the effect is `observe`, and here is something"),
         (observe("undo = ['DELETE /a/{id}']"), 6, "the effect is `observe`"),
         (observe("countermeasure = 'evict'"), 6, "no countermeasure"),
