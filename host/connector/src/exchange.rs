@@ -11,6 +11,7 @@ use crate::answer::{Masks, conceal};
 use crate::call::{Call, NoAnswer, Phase, Sent};
 use crate::client::{Incoming, Lost, Outgoing};
 use crate::credential::Lent;
+use crate::replay::{self, Recorded};
 use crate::request::Read;
 use crate::template::{Fitted, Misfit, Template, Variables};
 use crate::{Description, Function, Origin, Placeholders, Request, Response, placeholder};
@@ -40,6 +41,7 @@ struct State {
     changed: bool,
     breach: Option<Failure>,
     sent: Vec<Sent>,
+    recorded: Vec<Recorded>,
     /// What the host sent that no answer and no text of the connector may show.
     secrets: Vec<SecretText>,
 }
@@ -123,6 +125,13 @@ impl Exchange {
         self.state().sent.clone()
     }
 
+    /// What was sent and seen as a fixture of a [`Replay`](crate::Replay), without a secret; empty unless its origin is
+    /// [`recording`](Origin::recording).
+    #[must_use]
+    pub fn recorded(&self) -> String {
+        replay::fixture(&self.state().recorded)
+    }
+
     /// The breach that ended the phase. It is the outcome, whatever the connector says.
     #[must_use]
     pub fn breach(&self) -> Option<Failure> {
@@ -199,6 +208,10 @@ impl Exchange {
             Ok((status, shown)) => (Some(status), shown),
             Err(failure) => (None, Err(failure)),
         };
+        if self.origin.records {
+            let (method, body) = (read.method.name(), fitted.shown_body.as_deref());
+            state.recorded.push(Recorded::of(method, &target, body, shown.as_ref().ok()));
+        }
         state.sent.push(Sent {
             method: read.method.name().to_owned(),
             template: template.to_string(),

@@ -22,6 +22,7 @@ pub struct Origin {
     pub(crate) entry: Entry,
     pub(crate) client: Client,
     pub(crate) credential: Credential,
+    pub(crate) records: bool,
 }
 
 impl fmt::Debug for Origin {
@@ -51,13 +52,25 @@ impl Origin {
             }
             exposed @ SecretFileError::Exposed { .. } => setting("credential", exposed.to_string()),
         })?;
-        Ok(Self { entry: entry.clone(), client, credential })
+        Ok(Self { entry: entry.clone(), client, credential, records: false })
     }
 
     /// An origin that answers from a fixture. It has no credential, and reads no file.
     #[must_use]
     pub fn replaying(entry: &Entry, replay: Replay) -> Self {
-        Self { entry: entry.clone(), client: Client::Replay(replay), credential: Credential::None }
+        Self {
+            entry: entry.clone(),
+            client: Client::Replay(replay),
+            credential: Credential::None,
+            records: false,
+        }
+    }
+
+    /// The same origin, whose exchanges can be written as a fixture: see [`Exchange::recorded`](crate::Exchange::recorded).
+    #[must_use]
+    pub fn recording(mut self) -> Self {
+        self.records = true;
+        self
     }
 
     /// The fixture that it answers from.

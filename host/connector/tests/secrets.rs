@@ -7,7 +7,8 @@ mod common;
 use std::sync::Arc;
 
 use common::{
-    Server, World, breach, change, headed, json_of, list, put, request, respond, revoke, with_json,
+    Server, World, breach, change, headed, json_of, list, put, request, respond, revoke, with_fresh,
+    with_json,
 };
 use remit_connector::{Call, Phase, Placeholders, Request};
 use remit_trust::{Opening, SecretText};
@@ -80,15 +81,6 @@ fn secrets_are_placeholders_and_go_back_only_where_they_are_declared() {
     perform(form(&handle)).unwrap();
     let asked = world.server.asked().pop().unwrap();
     assert!(asked.ends_with("\r\n\r\nn=18446744073709551615&kind=a%2042&token=fresh-value-%229"), "{asked}");
-}
-
-fn with_fresh(value: &str) -> (Call, String) {
-    let opening = Opening::new(SecretText::new(value.to_owned())).unwrap();
-    let handle = opening.handle("log", "fresh");
-    let mut call = revoke();
-    call.arguments["fresh"] = json!(handle.to_string());
-    call.sealed = Arc::new([(handle.clone(), opening.into_value())].into_iter().collect());
-    (call, handle.to_string())
 }
 
 #[test]
