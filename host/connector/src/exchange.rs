@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use remit_gate::Failure;
 use remit_trust::{Digest, SecretText};
+use serde_json::Value;
 
 use crate::answer::{Masks, conceal};
 use crate::call::{Call, NoAnswer, Phase, Sent};
@@ -150,10 +151,15 @@ impl Exchange {
         placeholder::without(&Masks::new(&self.placeholders, &self.state().secrets).hide(text))
     }
 
-    /// Whether text by the connector (a result, `undo`, `describe`) has a secret or a placeholder in it. Then it is not used.
+    /// Whether text by the connector (a result, `undo`, `describe`) has a secret or a placeholder in it, also where JSON writes it with
+    /// escapes. Then it is not used.
     #[must_use]
     pub fn has_secret(&self, text: &str) -> bool {
-        placeholder::is_in(text) || Masks::new(&self.placeholders, &self.state().secrets).are_in(text)
+        let masks = Masks::new(&self.placeholders, &self.state().secrets);
+        let in_json = |value: &Value| placeholder::is_in_json(value) || masks.are_in_json(value);
+        placeholder::is_in(text)
+            || masks.are_in(text)
+            || serde_json::from_str::<Value>(text).is_ok_and(|value| in_json(&value))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -27,7 +27,14 @@ fn secrets_are_placeholders_and_go_back_only_where_they_are_declared() {
     assert!(first.starts_with("remit-secret-") && first.len() == 45 && first != second);
     assert!(!seen.to_string().contains("s3cret"));
     assert!(prepare.has_secret(&format!("x{first}")) && prepare.has_secret(&format!("a {secret} b")));
-    assert!(!prepare.has_secret("a text"));
+    assert!(!prepare.has_secret("a text") && !prepare.has_secret("{\"a\":[\"text\",1]}"));
+    // As JSON may write the same.
+    let escaped =
+        |text: &str| text.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect::<Vec<_>>().concat();
+    for text in [first, secret, common::TOKEN] {
+        assert!(prepare.has_secret(&format!("{{\"a\":[\"x {}\"]}}", escaped(text))), "{text}");
+        assert!(prepare.has_secret(&format!("{{\"{}\":1}}", escaped(text))), "{text}");
+    }
     assert_eq!(prepare.masked(&format!("got {first} and {secret}; {}", common::TOKEN)), "got … and …; …");
 
     // In the next phase in another process: what the connector's secret names, and nothing else.
