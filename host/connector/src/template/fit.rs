@@ -12,7 +12,6 @@ use crate::request::{Read, encoded, is_json_type, joined};
 use crate::{Request, placeholder};
 
 /// A request that may be sent, as it is sent.
-#[derive(Debug)]
 pub(crate) struct Fitted {
     /// The body with its secrets.
     pub(crate) body: Option<Zeroizing<Vec<u8>>>,
@@ -140,7 +139,11 @@ impl Template {
                     return misfit(4000, "its body is not JSON, or has a member twice");
                 };
                 let sent = fit_json(template, &given, with).or_else(|why| misfit(4001, why))?;
-                Ok((Some(bytes_of(&sent)), Some(given.to_string().into_bytes())))
+                let shown = given.to_string().into_bytes();
+                // With much room, so that no part of a secret is left behind where it was before it grew.
+                let mut bytes = Zeroizing::new(Vec::with_capacity(2 * shown.len() + ROOM));
+                sent.write(&mut bytes);
+                Ok((Some(bytes), Some(shown)))
             }
             (Some(Body::Form(template)), Some(body)) => {
                 let given: Vec<(String, String)> = form_urlencoded::parse(body).into_owned().collect();
@@ -151,6 +154,8 @@ impl Template {
     }
 }
 
+/// Room for the secrets of a body.
+const ROOM: usize = 128 * 1024;
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A segment that a wildcard stands for: not one that some servers read as two.
@@ -239,7 +244,7 @@ fn fit_form(
     with: &Variables<'_>,
 ) -> Result<Zeroizing<String>, String> {
     let mut seen: Vec<&str> = Vec::new();
-    let mut sent = Zeroizing::new(String::new());
+    let mut sent = Zeroizing::new(String::with_capacity(ROOM));
     for (name, value) in given {
         let Some(text) = template.get(name) else {
             return Err("its form has a field that the template does not have".to_owned());
@@ -323,11 +328,4 @@ impl Secretly {
             _ => None,
         }
     }
-}
-
-fn bytes_of(value: &Secretly) -> Zeroizing<Vec<u8>> {
-    // Made as large as a body gets, so that no part of a secret is left behind where it was before it grew.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(64 * 1024));
-    value.write(&mut bytes);
-    bytes
 }
