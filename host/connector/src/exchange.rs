@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use remit_gate::Failure;
-use remit_trust::{Digest, SecretText};
+use remit_trust::{Digest, Handle, SecretText};
 use serde_json::Value;
 
 use crate::answer::{Masks, conceal};
@@ -85,6 +85,8 @@ impl Exchange {
             let input = handle.as_str().and_then(|text| text.parse().ok()).and_then(|h| call.sealed.get(&h));
             match input {
                 Some(value) => secrets.push(value.clone()),
+                // Afterwards it may be kept no more. A request that needs it is not sent then.
+                None if matches!(phase, Phase::State | Phase::Undo) && is_handle(handle) => {}
                 None => {
                     return Err(invalid(format!("`{name}` is not the handle of a sealed input of this run")));
                 }
@@ -182,6 +184,10 @@ impl Exchange {
             return Err(Breach("there is no such function".to_owned()));
         };
         let (template, fitted, is_change) = self.fit(function, &read)?;
+        if let Some(name) = &fitted.gone {
+            let why = format!("the value of the sealed argument `{name}` is not kept any more");
+            return Ok(Err(Failure::Unavailable(why)));
+        }
         if is_change && state.changed {
             return Err(Breach("a second change in one call".to_owned()));
         }
@@ -362,6 +368,10 @@ impl Exchange {
         let (name, within) = (self.origin.name(), self.origin.timeout());
         Failure::Unavailable(format!("the connector {name} needed longer than {within:?} for one phase"))
     }
+}
+
+fn is_handle(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.parse::<Handle>().is_ok())
 }
 
 /// Why a request is not sent, without any value in it.

@@ -165,6 +165,20 @@ fn mistakes_are_told_at_their_place() {
             6,
             "a sealed argument stands alone",
         ),
+        (
+            change(
+                "change = [{ send = 'POST /a/{id}', json = { x = '{token}' } }]\nundo = [{ send = 'POST /b/{id}', json = { x = '{token}' } }]\nsealed = ['token']",
+            ),
+            7,
+            "an undo cannot have the sealed argument `token`",
+        ),
+        (
+            change(
+                "change = [{ send = 'POST /a/{id}', json = { x = '{token}' } }]\nundo = [{ send = 'POST /b/{id}', credential = '{token}' }]\nsealed = ['token']",
+            ),
+            7,
+            "an undo cannot have the sealed argument `token`",
+        ),
         (observe("response_headers = ['set-cookie']"), 6, "no connector sees"),
         (observe("response_headers = ['www-authenticate']"), 6, "no connector sees"),
         (observe("response_headers = ['X-Total']"), 6, "in lower case"),

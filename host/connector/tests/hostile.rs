@@ -105,7 +105,7 @@ fn nothing_else_is_sent() {
     let cases: Vec<(&str, Phase, Request, &str)> = vec![
         ("a change in observe", Observe, delete(), "no template of this phase has that method"),
         ("a change in prepare", Prepare, delete(), "no template of this phase has that method"),
-        ("a POST in prepare", Prepare, request("POST", "revoke"), "no template of this phase"),
+        ("a POST in prepare", Prepare, request("POST", "revoke"), "segment 1 of the path"),
         ("a change in state", State, put(&change()), "no template of this phase"),
         ("a change in undo", Undo, delete(), "no template of this phase"),
         ("an undo in perform", Perform, request("POST", "orgs/acme/tokens/42/enable"), "segments"),

@@ -126,3 +126,41 @@ fn a_leaked_token_is_tried_as_the_credential_and_not_seen() {
     }
     assert_eq!(world.server.asked().len(), 1);
 }
+
+/// Its value is kept no longer than something can start with it, and the state is asked for later too.
+#[test]
+fn a_sealed_argument_that_is_gone_is_missed_only_by_a_request_that_needs_it() {
+    let more = format!("post_reads = true\n{}", common::LOCAL);
+    let world = World::with(Server::answering(&[respond("200 OK", "{}")]), &more);
+    let (with, handle) = with_fresh("fresh-value");
+    let gone = Call { sealed: Arc::default(), ..with.clone() };
+    let asking = || {
+        let me = Request { credential: Some(handle.clone()), ..request("GET", "me") };
+        [me, with_json(request("POST", "lookup"), &json!({"token": handle}))]
+    };
+    for phase in [Phase::State, Phase::Undo] {
+        let exchange = world.exchange(phase, gone.clone());
+        for request in asking() {
+            let told = common::failure(exchange.send(request)).to_string();
+            assert_eq!(told, "unavailable: the value of the sealed argument `fresh` is not kept any more");
+        }
+        assert!(world.server.asked().is_empty() && exchange.sent().is_empty());
+        breach(
+            world
+                .exchange(phase, gone.clone())
+                .send(with_json(request("POST", "lookup"), &json!({"token": "x"}))),
+        );
+    }
+    let state = world.exchange(Phase::State, gone.clone());
+    state.send(request("GET", "orgs/acme/tokens/42")).unwrap();
+    let state = world.exchange(Phase::State, with);
+    for request in asking() {
+        state.send(request).unwrap();
+    }
+    assert_eq!(world.server.asked().len(), 3);
+    for phase in [Phase::Observe, Phase::Prepare, Phase::Perform] {
+        let (description, origin) = (common::description(), Arc::clone(&world.origin));
+        let begun = remit_connector::Exchange::new(description, origin, phase, gone.clone(), Arc::default());
+        assert!(begun.unwrap_err().to_string().contains("`fresh` is not the handle"));
+    }
+}

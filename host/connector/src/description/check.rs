@@ -8,7 +8,7 @@ use remit_text::Mistake;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::secrets::{sealed_of, variables};
+use super::secrets::{sealed_of, variables, without_sealed};
 use super::{About, Auth, Cas, Description, Function, PathPattern};
 use crate::pointer::shown;
 use crate::template::{Segment, Text, Variable, is_name};
@@ -172,6 +172,9 @@ fn function_of(raw: RawFunction, at: Range<usize>) -> Result<Function, Wrong> {
         }
     }
     let sealed = sealed_of(&raw, &path)?;
+    for template in &raw.undo {
+        without_sealed(template, &sealed)?;
+    }
     for template in raw.change.iter().chain(&raw.undo).chain(&raw.reads) {
         variables(template, &sealed, !raw.secrets.is_empty())?;
     }

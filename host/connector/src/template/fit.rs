@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use remit_trust::SecretText;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -19,6 +20,8 @@ pub(crate) struct Fitted {
     pub(crate) shown_body: Option<Vec<u8>>,
     /// Headers that the connector may set.
     pub(crate) headers: Vec<(String, String)>,
+    /// A sealed argument of the template whose value is not kept any more. Then nothing is sent.
+    pub(crate) gone: Option<String>,
 }
 
 /// Why a template is not that of a request. The one that came furthest is told to the author.
@@ -46,7 +49,20 @@ impl Template {
         let headers = self.fit_headers(request, with, all)?;
         self.fit_credential(request.of, with)?;
         let (body, shown_body) = self.fit_body(request, with)?;
-        Ok(Fitted { body, shown_body, headers })
+        Ok(Fitted { body, shown_body, headers, gone: self.gone(with) })
+    }
+
+    fn gone(&self, with: &Variables<'_>) -> Option<String> {
+        let named = self.all_texts().flat_map(Text::variables).filter_map(Variable::argument);
+        let mut sealed =
+            named.chain(self.credential.as_deref()).filter(|name| with.sealed.iter().any(|s| s == name));
+        let is_gone = |name: &&str| {
+            with.arguments
+                .get(*name)
+                .and_then(Value::as_str)
+                .is_none_or(|handle| with.input(handle).is_none())
+        };
+        sealed.find(is_gone).map(ToOwned::to_owned)
     }
 
     fn fit_path(&self, path: &[String], with: &Variables<'_>) -> Result<(), Misfit> {
@@ -113,7 +129,7 @@ impl Template {
             (None, None) => Ok(()),
             (Some(name), Some(handle)) => {
                 let given = with.arguments.get(name).and_then(Value::as_str);
-                if given == Some(handle) && with.input(handle).is_some() {
+                if given == Some(handle) {
                     Ok(())
                 } else {
                     misfit(3000, format!("the credential is not the sealed argument `{name}`"))
@@ -231,7 +247,9 @@ fn fit_text(text: &Text, given: &Value, with: &Variables<'_>) -> Result<Secretly
             None => Err("its body has something else in place of a secret".to_owned()),
         },
         Some(Filled::Sealed(handle, value)) if given.as_str() == Some(&handle) => {
-            let quoted = serde_json::to_string(value.expose()).unwrap_or_default();
+            // One that is gone is not sent at all.
+            let value = value.map(SecretText::expose).unwrap_or_default();
+            let quoted = serde_json::to_string(value).unwrap_or_default();
             Ok(Secretly::Secret(Zeroizing::new(quoted)))
         }
         _ => Err("its body has another value".to_owned()),

@@ -27,8 +27,8 @@ pub(crate) enum Filled<'a> {
     Exactly(Value),
     Any,
     Secret,
-    /// A sealed argument: the connector writes the handle, and the value is sent.
-    Sealed(String, &'a SecretText),
+    /// A sealed argument: the connector writes the handle, and the value is sent, if it is still kept.
+    Sealed(String, Option<&'a SecretText>),
 }
 
 impl<'a> Variables<'a> {
@@ -43,7 +43,7 @@ impl<'a> Variables<'a> {
                 return match variable.argument().filter(|name| self.sealed.iter().any(|s| s == name)) {
                     Some(_) => {
                         let handle = value.as_str()?;
-                        Some(Filled::Sealed(handle.to_owned(), self.input(handle)?))
+                        Some(Filled::Sealed(handle.to_owned(), self.input(handle)))
                     }
                     None => Some(Filled::Exactly(value)),
                 };

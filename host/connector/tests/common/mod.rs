@@ -152,7 +152,12 @@ sealed = ["leaked"]
 effect = "change"
 kind = "token"
 path = "{org}/{id}"
-reads = ["GET /orgs/{org}/tokens/{id}", "GET /files/**"]
+reads = [
+    "GET /orgs/{org}/tokens/{id}",
+    "GET /files/**",
+    { send = "GET /me", credential = "{fresh}" },
+    { send = "POST /lookup", json = { token = "{fresh}" } },
+]
 change = [
     "DELETE /orgs/{org}/tokens/{id}",
     { send = "PUT /orgs/{org}/tokens/{id}", headers = { if-match = "{undo.etag}" }, json = { state = "off", reason = "{reason}", n = "{n:number}", note = "{*}" } },
