@@ -153,7 +153,7 @@ targets! {
 /// Seeds that everybody refuses at once would lead a fuzzer nowhere.
 #[test]
 fn the_seeds_reach_the_end_of_their_parsers() {
-    use remit_sandbox::{Candidate, Sandbox};
+    use remit_sandbox::{BUILT_IN, Candidate, Sandbox};
     use remit_trust::dsse::Envelope;
 
     let read = |target: &str, name: &str| {
@@ -167,7 +167,7 @@ fn the_seeds_reach_the_end_of_their_parsers() {
     let world = tempfile::tempdir().unwrap();
     let file = world.path().join("action.wasm");
     fs::write(&file, read("admission", "action.wat")).unwrap();
-    Sandbox::new(None).unwrap().readmit(&Candidate::read(&file).unwrap()).unwrap();
+    Sandbox::new(None).unwrap().readmit(&Candidate::read(&file).unwrap(), &BUILT_IN).unwrap();
 
     remit_trust::blob::verify_blob(&targets::TRUSTED, targets::SIGNED, text("signature", "one-line"))
         .unwrap();

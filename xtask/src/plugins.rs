@@ -9,17 +9,21 @@ use remit_author::Project;
 use crate::{shell, toolchains, wasm_std};
 
 /// The guests in Rust: what we ship, what the tests attack with, and what the benchmarks run.
-const RUST: [&str; 6] = [
+const RUST: [&str; 8] = [
+    "plugins/connectors/openbao-tokens",
+    "plugins/connectors/roundup-tickets",
     "plugins/rotate-secret",
     "plugins/rotate-leaked",
     "tests/guests/misbehave",
     "tests/guests/measure",
     "tests/guests/hostile",
     "tests/guests/put-value",
+    "tests/guests/lamps",
 ];
 /// The same action in each other language, one that fails as its language does, one that knows WASI only, and one that
 /// edits files.
-const OTHERS: [&str; 11] = [
+const OTHERS: [&str; 12] = [
+    "plugins/connectors/npm-tokens",
     "plugins/rotate-secret-c",
     "plugins/rotate-secret-js",
     "plugins/rotate-secret-ts",

@@ -141,6 +141,14 @@ impl Exchange {
         self.state().breach.clone()
     }
 
+    /// Whether the one change was sent or may have been, and the status of its answer.
+    #[must_use]
+    pub fn change(&self) -> Option<Option<u16>> {
+        let state = self.state();
+        let answered = state.sent.iter().find(|sent| sent.change).and_then(|sent| sent.status);
+        state.changed.then_some(answered)
+    }
+
     /// The placeholders of the call, for its next phase.
     #[must_use]
     pub fn placeholders(&self) -> Arc<Placeholders> {

@@ -12,6 +12,7 @@ mod address;
 mod answer;
 mod call;
 mod client;
+pub mod component;
 mod credential;
 mod description;
 mod entry;

@@ -258,6 +258,7 @@ impl Place {
             mode: Mode::Live,
             action: action(),
             publisher: None,
+            connectors: Vec::new(),
             input: to_raw_value(&json!({"path": "prod/db"})).unwrap(),
             input_digest: Digest::of(b"input"),
             scope_digest: scope.digest().unwrap(),

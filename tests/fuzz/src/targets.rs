@@ -115,7 +115,7 @@ fn inspected<T>(bytes: &[u8], then: impl FnOnce(&Candidate) -> T) -> Option<T> {
 /// A component file: what `remit plan` and `install` do before any of it runs.
 pub fn admission(bytes: &[u8]) {
     static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| Sandbox::new(None).expect("an engine"));
-    inspected(bytes, |candidate| SANDBOX.readmit(candidate).map(drop));
+    inspected(bytes, |candidate| SANDBOX.readmit(candidate, &remit_sandbox::BUILT_IN).map(drop));
 }
 
 /// `action.toml`, and the section of a component that holds it.
@@ -202,7 +202,7 @@ pub fn ssh_signature(bytes: &[u8]) {
 pub fn scope(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
     if let Ok(scope) = Scope::parse(text, "scope.toml") {
-        let _ = remit_capability::check(&scope);
+        let _ = remit_capability::BUILT_IN.check(&scope);
         let rules = scope.compile();
         let resource = Resource::new("secret", "prod/payments/stripe").expect("canonical");
         let _ = rules.permits("remit:secrets/rotate", &resource);

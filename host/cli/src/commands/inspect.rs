@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use remit_lifecycle::{DiffView, Home, InspectView, PublisherState, PublisherView};
 use remit_manifest::Manifest;
-use remit_sandbox::{Candidate, Import, Inspection, Interface};
+use remit_sandbox::{BUILT_IN, Candidate, Import, Inspection, Interface, NotOffered};
 use serde_json::Value;
 
 use super::common::Done;
@@ -40,7 +40,8 @@ impl Inspect {
 fn inspect(file: &Path, home: &Home, json: bool) -> Done {
     let candidate = Candidate::read(file)?;
     let found = Inspection::of(&candidate)?;
-    let view = InspectView::of(home, &candidate, &found)?;
+    let registry = &*BUILT_IN;
+    let view = InspectView::of(home, &candidate, &found, registry)?;
     if let Some(why) = &view.publisher.unreadable {
         print::warn(&format!("note: {}", print::word(why)));
     }
@@ -69,21 +70,20 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
         print_manifest(manifest);
     }
     let rows = |wanted: fn(&Interface) -> bool| -> Vec<Vec<String>> {
-        let known = found.imports.iter().filter_map(|import| import.interface.map(|known| (import, known)));
+        let known = found.imports.iter().filter_map(|import| Some((import, registry.find(&import.name)?)));
         known
             .filter(|(_, known)| wanted(known))
             .map(|(import, known)| {
                 let effect =
                     if known.granted_by_scope() { known.effect().to_string() } else { "-".to_owned() };
-                vec![import.name.clone(), effect, known.risk.to_owned()]
+                vec![import.name.clone(), effect, known.risk.to_string()]
             })
             .collect()
     };
     section("can do, if granted:", &rows(remit_sandbox::Interface::granted_by_scope), "nothing");
-    let powers: Vec<_> = found.imports.iter().filter_map(|import| import.interface).collect();
-    let powers: Vec<_> = powers.iter().flat_map(|known| remit_sandbox::powers(known.name)).collect();
+    let powers: Vec<_> = found.offered(registry).flat_map(|known| registry.powers(&known.name)).collect();
     let row =
-        |power: &&Interface| vec![power.name.to_owned(), power.effect().to_string(), power.risk.to_owned()];
+        |power: &&Interface| vec![power.name.to_string(), power.effect().to_string(), power.risk.to_string()];
     if !powers.is_empty() {
         let rows: Vec<_> = powers.iter().map(row).collect();
         section("can do through WASI, if granted, and runs without:", &rows, "");
@@ -94,12 +94,8 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
         let rows: Vec<_> = view.unexplained.iter().map(|name| vec![(*name).to_owned()]).collect();
         section("imports without an explanation:", &rows, "");
     }
-    let unknown: Vec<_> = found
-        .imports
-        .iter()
-        .filter(|import| import.interface.is_none())
-        .map(|import| vec![import.not_offered()])
-        .collect();
+    let unknown = found.imports.iter().filter_map(|import| NotOffered::of(import, registry));
+    let unknown: Vec<_> = unknown.map(|import| vec![import.to_string()]).collect();
     if !unknown.is_empty() {
         section("imports that this host does not offer, so it would be refused:", &unknown, "");
     }
@@ -190,11 +186,13 @@ fn diff(old: &Path, new: &Path, json: bool) -> Done {
         return Ok(0);
     }
     let describe = |sign: &str, import: &Import| {
-        let (effect, risk) = match import.interface {
-            Some(known) => (known.effect().to_string(), known.risk),
+        let (effect, risk) = match BUILT_IN.find(&import.name) {
+            Some(known) => (known.effect().to_string(), &*known.risk),
             None => ("?".to_owned(), "this host does not offer it"),
         };
-        vec![sign.to_owned(), import.not_offered(), effect, risk.to_owned()]
+        let name =
+            NotOffered::of(import, &BUILT_IN).map_or_else(|| import.name.clone(), |not| not.to_string());
+        vec![sign.to_owned(), name, effect, risk.to_owned()]
     };
     let added = diff.added.iter().map(|import| describe("+", import));
     let rows: Vec<_> = added.chain(diff.removed.iter().map(|import| describe("-", import))).collect();

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use remit_capability::granted;
+use remit_capability::BUILT_IN;
 use remit_gate::{Allow, Effect, Limits, Pattern, Plan, Scope, Step};
 use serde::{Deserialize, Serialize};
 
@@ -85,20 +85,20 @@ pub struct Powers {
 
 /// The kinds of resources that this host knows.
 pub(crate) fn kinds() -> BTreeSet<&'static str> {
-    granted().filter_map(|interface| interface.kind).collect()
+    BUILT_IN.granted().filter_map(|interface| interface.kind.as_deref()).collect()
 }
 
 /// What a rule of a scope gives on each of its resources. An interface that this host does not know counts as one that can
 /// do everything that the rule accepts, because a later host may know it.
 fn gives(allow: &Allow) -> BTreeSet<AccessKind> {
     let (name, _) = allow.interface();
-    let Some(interface) = granted().find(|interface| interface.name == name) else {
+    let Some(interface) = BUILT_IN.granted().find(|interface| interface.name == name) else {
         let accepted = [(allow.irrevocable, AccessKind::Irrevocable), (allow.disclose, AccessKind::Disclose)];
         let accepted = accepted.into_iter().filter(|(accepts, _)| *accepts).map(|(_, does)| does);
         return [AccessKind::Read, AccessKind::Change].into_iter().chain(accepted).collect();
     };
     let mut all = BTreeSet::new();
-    for operation in interface.operations {
+    for operation in &*interface.operations {
         match operation.effect {
             Effect::Observe if operation.content => all.extend([AccessKind::Observe, AccessKind::Read]),
             Effect::Observe => all.extend([AccessKind::Observe]),

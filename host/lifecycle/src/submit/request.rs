@@ -294,7 +294,7 @@ fn check(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, request: &R
         }
         RequestedAuthority::Standing(standing) => {
             options.check(rules, MAX_STANDING)?;
-            remit_capability::check(&request.scope)?;
+            host.setup()?.registry.check(&request.scope)?;
             if standing.runs_per_hour == 0 {
                 return refuse("its budget would allow no run at all");
             }

@@ -203,6 +203,7 @@ impl Case {
             mode: Mode::Live,
             action,
             publisher: None,
+            connectors: Vec::new(),
             input: to_raw_value(&json!({})).unwrap(),
             input_digest: input.digest(),
             scope_digest: other(),
