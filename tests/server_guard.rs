@@ -12,7 +12,7 @@
 mod common;
 
 use std::fs;
-use std::io::{BufRead as _, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -261,6 +261,63 @@ fn whoever_sends_a_body_too_slowly_is_sent_away() {
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     assert!(answer.contains("usage::slow"), "{answer}");
     assert!(began.elapsed() < Duration::from_secs(40), "it was kept for {:?}", began.elapsed());
+}
+
+/// A client that writes its whole body before it reads must not find the connection reset in place of an answer; nor may it take a
+/// connection again that is about to be closed.
+#[test]
+fn whoever_is_refused_before_the_body_is_read_gets_the_answer() {
+    let world = World::empty();
+    let server = Server::of(&world);
+    let authority = server.url.strip_prefix("http://").unwrap().to_owned();
+    let connect = || {
+        let client = TcpStream::connect(&authority).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        BufReader::new(client)
+    };
+    let head = |path: &str, more: &str, length: usize| {
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: {authority}\r\nContent-Type: application/json\r\n{more}Content-Length: {length}\r\n\r\n"
+        )
+    };
+    // The status, and whether the connection is kept.
+    let answer = |client: &mut BufReader<TcpStream>| {
+        let (mut text, mut length) = (String::new(), 0);
+        while !text.ends_with("\r\n\r\n") {
+            let mut line = String::new();
+            client.read_line(&mut line).unwrap();
+            assert!(!line.is_empty(), "the connection was closed: {text}");
+            text.push_str(&line.to_lowercase());
+            length = line
+                .to_lowercase()
+                .strip_prefix("content-length: ")
+                .map_or(length, |l| l.trim().parse().unwrap());
+        }
+        client.read_exact(&mut vec![0; length]).unwrap();
+        (text[9..12].to_owned(), !text.contains("connection: close"))
+    };
+    let piece = [b' '; 1024];
+
+    // Nobody's calls, one after the other on one connection: what is not looked at is read.
+    let mut client = connect();
+    for _ in 0..3 {
+        client.get_mut().write_all(head("/api/v1/plans", "", 256 * piece.len()).as_bytes()).unwrap();
+        for _ in 0..256 {
+            client.get_mut().write_all(&piece).unwrap();
+        }
+        assert_eq!(answer(&mut client), ("401".to_owned(), true));
+    }
+    // A client that asks first whether it may send the body.
+    client.get_mut().write_all(head("/api/v1/plans", "Expect: 100-continue\r\n", 10).as_bytes()).unwrap();
+    assert_eq!(answer(&mut client), ("401".to_owned(), false));
+
+    // A body that is too large: the server stops to read in the middle of it.
+    let mut client = connect();
+    client.get_mut().write_all(head(REQUESTS, "", 8192 * piece.len()).as_bytes()).unwrap();
+    for sent in 0..8192 {
+        client.get_mut().write_all(&piece).unwrap_or_else(|error| panic!("after {sent} KiB: {error}"));
+    }
+    assert_eq!(answer(&mut client), ("413".to_owned(), false));
 }
 
 #[test]

@@ -72,7 +72,7 @@ impl Served {
 
     fn client(&self, name: &str) -> Client {
         let signer = Signer::load(&self.dir.path().join(format!("{name}.key"))).expect("a key");
-        Client::connect(ureq::Agent::new_with_defaults(), &self.url, signer).expect("it serves")
+        Client::connect(remit_client::agent(None).expect("an agent"), &self.url, signer).expect("it serves")
     }
 
     /// What it has in memory, in MiB.

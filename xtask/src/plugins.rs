@@ -11,6 +11,7 @@ use crate::{shell, toolchains, wasm_std};
 /// The guests in Rust: what we ship, what the tests attack with, and what the benchmarks run.
 const RUST: [&str; 8] = [
     "plugins/connectors/openbao-tokens",
+    "plugins/connectors/roundup-tickets",
     "plugins/rotate-secret",
     "plugins/rotate-leaked",
     "tests/guests/misbehave",
@@ -21,7 +22,8 @@ const RUST: [&str; 8] = [
 ];
 /// The same action in each other language, one that fails as its language does, one that knows WASI only, and one that
 /// edits files.
-const OTHERS: [&str; 11] = [
+const OTHERS: [&str; 12] = [
+    "plugins/connectors/npm-tokens",
     "plugins/rotate-secret-c",
     "plugins/rotate-secret-js",
     "plugins/rotate-secret-ts",

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use remit_tlog::Checkpoint;
 use remit_trust::Digest;
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _, Params};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,8 @@ pub struct Reader {
     pub(crate) path: PathBuf,
     database: Mutex<Connection>,
     spent: Mutex<Spent>,
+    /// The newest checkpoint of which it is known that the disk has all records that it covers.
+    on_disk: Mutex<String>,
     /// The copy that is read, if this is a copied journal, beside which nothing is written.
     pub(crate) evidence: Option<Evidence>,
 }
@@ -127,13 +129,25 @@ impl RunSummary {
 impl Reader {
     pub(crate) fn open(path: &Path) -> Result<Self, JournalError> {
         let database = Mutex::new(store::open_read_only(path)?);
-        Ok(Self { path: path.to_owned(), database, spent: Mutex::default(), evidence: None })
+        Ok(Self {
+            path: path.to_owned(),
+            database,
+            spent: Mutex::default(),
+            on_disk: Mutex::default(),
+            evidence: None,
+        })
     }
 
     pub(crate) fn open_copy(path: &Path) -> Result<Self, JournalError> {
         let evidence = Evidence::open(path)?;
         let database = Mutex::new(evidence.connect()?);
-        Ok(Self { path: path.to_owned(), database, spent: Mutex::default(), evidence: Some(evidence) })
+        Ok(Self {
+            path: path.to_owned(),
+            database,
+            spent: Mutex::default(),
+            on_disk: Mutex::default(),
+            evidence: Some(evidence),
+        })
     }
 
     /// Opens one more connection to the same journal.
@@ -168,11 +182,20 @@ impl Reader {
         filter: &str,
         argument: &str,
     ) -> Result<Vec<(u64, T)>, JournalError> {
+        self.records_of(&format!("{filter} ORDER BY seq"), [argument])
+    }
+
+    /// The records that `which` says, all that follows `WHERE` in SQL.
+    fn records_of<T: DeserializeOwned>(
+        &self,
+        which: &str,
+        arguments: impl Params,
+    ) -> Result<Vec<(u64, T)>, JournalError> {
         let database = self.database();
         let query = || -> rusqlite::Result<Vec<(i64, Vec<u8>)>> {
-            let mut statement = database
-                .prepare_cached(&format!("SELECT seq, body FROM record WHERE {filter} ORDER BY seq"))?;
-            statement.query_map([argument], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+            let mut statement =
+                database.prepare_cached(&format!("SELECT seq, body FROM record WHERE {which}"))?;
+            statement.query_map(arguments, |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
         };
         let rows = query().map_err(|error| self.sql(&error))?;
         rows.into_iter()
@@ -277,12 +300,12 @@ impl Reader {
         Ok(summary)
     }
 
-    /// The records of a run with a higher number than `seq`.
-    pub fn run_since(&self, run: &RunId, seq: u64) -> Result<Vec<(u64, Record)>, JournalError> {
-        // A name has 30 characters; what follows it is the number.
-        self.records(
-            "run = substr(?1, 1, 30) AND seq > CAST(substr(?1, 31) AS INTEGER)",
-            &format!("{run}{seq}"),
+    /// The first `most` records of a run with a higher number than `seq`.
+    pub fn run_since(&self, run: &RunId, seq: u64, most: usize) -> Result<Vec<(u64, Record)>, JournalError> {
+        let (seq, most) = (seq.cast_signed(), i64::try_from(most).unwrap_or(i64::MAX));
+        self.records_of(
+            "run = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
+            rusqlite::params![run.to_string(), seq, most],
         )
     }
 
@@ -551,11 +574,19 @@ impl Reader {
 
     /// The newest signed checkpoint. All records that it covers are on the disk, so it may be given to others.
     pub fn checkpoint(&self) -> Result<String, JournalError> {
-        let note = self.database().query_row("SELECT note FROM head", [], |row| row.get(0)).optional();
-        let note = note
+        let note = self
+            .database()
+            .prepare_cached("SELECT note FROM head")
+            .and_then(|mut head| head.query_row([], |row| row.get(0)).optional());
+        let note: String = note
             .map_err(|error| self.sql(&error))?
             .ok_or_else(|| JournalError::damaged(&self.path, "it has no checkpoint"))?;
-        store::sync(&self.path)?;
+        // A panic while this is held leaves what was true before.
+        let mut on_disk = self.on_disk.lock().unwrap_or_else(PoisonError::into_inner);
+        if *on_disk != note {
+            store::sync(&self.path)?;
+            on_disk.clone_from(&note);
+        }
         Ok(note)
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::metrics::Metrics;
 use crate::rate::Rates;
+use crate::turns::Turns;
 use crate::who::Sessions;
 
 /// The server's state. A clone is the same.
@@ -43,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) uploads: Semaphore,
     /// A permit for each stream that may be open at once.
     pub(crate) streams: Arc<Semaphore>,
+    /// Whose turn it is to work.
+    pub(crate) turns: Turns,
 }
 
 impl App {

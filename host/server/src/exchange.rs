@@ -94,7 +94,12 @@ pub(crate) fn page_size(limit: Option<u16>) -> Answer<usize> {
 }
 
 /// Does it to its end, whether or not the client waits for that: what is half done when somebody goes away would be left behind.
-pub(crate) async fn to_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Answer<T> {
+pub(crate) async fn to_end<T: Send + 'static>(
+    app: &App,
+    work: impl Future<Output = T> + Send + 'static,
+) -> Answer<T> {
+    let app = app.clone();
+    let work = async move { app.turns.share(work).await };
     tokio::spawn(work.in_current_span()).await.map_err(|_| {
         let why = "the host stopped before it was done; look at what is on record before you try again";
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "failed::stopped", why)

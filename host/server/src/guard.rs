@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, COOKIE, HOST, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    AUTHORIZATION, CACHE_CONTROL, CONNECTION, COOKIE, HOST, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode, Version};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -16,6 +16,7 @@ use tracing::Instrument as _;
 use crate::app::App;
 use crate::mcp;
 use crate::problem::{self, Problem};
+use crate::rest::Rest;
 use crate::routes::{self, ROUTES, Route};
 use crate::traces;
 
@@ -60,10 +61,12 @@ async fn pass(State(app): State<App>, request: Request, next: Next) -> Response 
         status = tracing::field::Empty,
         traceparent = parent,
     );
+    let is_http1 = request.version() < Version::HTTP_2;
+    let (rest, request) = Rest::of(request);
     let answer = async {
         match refusal(&app, &request) {
             Some(problem) => problem.into_response(),
-            None => match tokio::time::timeout(PATIENCE, next.run(request)).await {
+            None => match tokio::time::timeout(PATIENCE, app.turns.share(next.run(request))).await {
                 Ok(response) => response,
                 Err(_) => {
                     let why = "the call took too long; what it began goes on";
@@ -76,6 +79,9 @@ async fn pass(State(app): State<App>, request: Request, next: Next) -> Response 
     span.record("status", u64::from(response.status().as_u16()));
     app.metrics.answered(route, response.status().as_u16(), began.elapsed().as_secs_f64());
     let headers = response.headers_mut();
+    if !rest.read().await && is_http1 {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     headers.insert(REQUEST_ID, id);
     // What may be kept says so itself.
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));

@@ -7,14 +7,17 @@ mod app;
 mod error;
 mod exchange;
 mod guard;
+mod linger;
 mod listen;
 mod mcp;
 mod metrics;
 mod openapi;
 mod problem;
 mod rate;
+mod rest;
 mod routes;
 mod traces;
+mod turns;
 mod who;
 mod work;
 
@@ -137,6 +140,7 @@ fn app(
         heavy: Arc::new(Semaphore::new(HEAVY)),
         uploads: Semaphore::new(UPLOADS),
         streams: Arc::new(Semaphore::new(STREAMS)),
+        turns: turns::Turns::default(),
     })
 }
 

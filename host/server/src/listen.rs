@@ -27,6 +27,7 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use crate::app::App;
 use crate::error::ServeError;
+use crate::linger::Linger;
 use crate::rate::Peer;
 
 /// How many connections there may be at once. More wait in the system's queue.
@@ -67,13 +68,16 @@ pub(crate) async fn listen(listener: TcpListener, tls: Option<Arc<Tls>>, app: Ap
         let _ = stream.set_nodelay(true);
         let (service, tls, http, watcher) = (service.clone(), tls.clone(), http.clone(), graceful.watcher());
         let connections = app.metrics.connections.clone();
+        let stopping = app.stopping.clone();
         tokio::spawn(async move {
             let _place = place;
             connections.inc();
             match tls {
-                None => serve(stream, peer, service, &http, watcher).await,
+                None => serve(Linger::new(stream, stopping), peer, service, &http, watcher).await,
                 Some(tls) => match timeout(HANDSHAKE, tls.acceptor().accept(stream)).await {
-                    Ok(Ok(stream)) => serve(stream, peer, service, &http, watcher).await,
+                    Ok(Ok(stream)) => {
+                        serve(Linger::new(stream, stopping), peer, service, &http, watcher).await;
+                    }
                     Ok(Err(error)) => tracing::debug!(%error, "no TLS with this client"),
                     Err(_) => tracing::debug!("a client took too long for TLS"),
                 },

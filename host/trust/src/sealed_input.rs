@@ -184,6 +184,11 @@ mod tests {
         let handle = one.handle("a/log", "token");
         assert!(one.opens("a/log", &handle));
         assert_eq!(handle.to_string().parse::<Handle>().unwrap(), handle);
+        assert_eq!(
+            (handle.name(), handle.commitment()),
+            ("token", format!("hmac-sha256:{}", handle.digits()))
+        );
+        assert_eq!(handle.to_string(), format!("sealed:token:{}", handle.digits()));
         // The same value twice is two handles.
         assert_ne!(again.handle("a/log", "token"), handle);
         assert!(!again.opens("a/log", &handle) && !one.opens("b/log", &handle));

@@ -40,10 +40,15 @@ pub trait Document: Serialize + DeserializeOwned {
     fn log(&self) -> &str;
     /// When the document was made; of a request, when it becomes valid.
     fn at(&self) -> Timestamp;
+    /// The texts in it that its signer chose freely, each with its name.
+    fn words(&self) -> Vec<(&'static str, &str)>;
 }
 
+/// How many characters a text may have that a signer chose freely. People read it before they decide, and it is told to notifiers.
+pub(crate) const MAX_WORDS: usize = 4_000;
+
 macro_rules! documents {
-    ($($document:ident: $name:literal, $hours:literal hours, by $principal:ident, at $at:ident;)*) => {$(
+    ($($document:ident: $name:literal, $hours:literal hours, by $principal:ident, at $at:ident, says $($words:ident)+;)*) => {$(
         impl Document for $document {
             const TYPE: &'static str = concat!("application/vnd.remit.", $name, ".v1+json");
             const NAME: &'static str = $name;
@@ -57,17 +62,22 @@ macro_rules! documents {
             fn at(&self) -> Timestamp {
                 self.$at
             }
+            fn words(&self) -> Vec<(&'static str, &str)> {
+                let mut words = Vec::new();
+                $(words.extend(Option::from(&self.$words).map(|text: &String| (stringify!($words), text.as_str())));)+
+                words
+            }
         }
     )*};
 }
 
 documents! {
-    Request: "request", 1 hours, by requester, at not_before;
+    Request: "request", 1 hours, by requester, at not_before, says reason incident;
     // It can be carried to another machine and back. It is valid no longer than its request, which it names by digest.
-    Approval: "approval", 24 hours, by principal, at at;
-    Trigger: "trigger", 1 hours, by principal, at at;
-    Order: "order", 1 hours, by principal, at at;
-    Session: "session", 1 hours, by principal, at at;
+    Approval: "approval", 24 hours, by principal, at at, says reason;
+    Trigger: "trigger", 1 hours, by principal, at at, says reason;
+    Order: "order", 1 hours, by principal, at at, says reason;
+    Session: "session", 1 hours, by principal, at at, says thumbprint;
 }
 
 /// A principal's request for authority: what is asked for, who may use it, and for how long.

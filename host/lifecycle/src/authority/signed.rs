@@ -7,7 +7,7 @@ use remit_trust::dsse::{Envelope, pae};
 use remit_trust::{Digest, KeyId, Sign, SignatureError, VerifyingKey};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::documents::{Document, Order, OrderKind, Signed};
+use super::documents::{Document, MAX_WORDS, Order, OrderKind, Signed};
 use super::{Identity, Rules};
 use crate::Error;
 
@@ -26,6 +26,9 @@ pub struct Prepared<D> {
 
 impl<D: Document> Prepared<D> {
     pub(crate) fn new(document: D, by: &Identity) -> Result<Self, Error> {
+        for (name, words) in document.words() {
+            check_length(name, words)?;
+        }
         let payload = remit_trust::canonical(&document)?;
         Ok(Self { document, key: by.key.clone(), payload })
     }
@@ -93,7 +96,17 @@ pub(crate) fn check_reason(reason: &str) -> Result<(), Error> {
     if reason.trim().is_empty() {
         return Err(Error::RequestOption { why: "it has no reason".to_owned() });
     }
-    Ok(())
+    check_length("reason", reason)
+}
+
+/// Checks that a text is no longer than people read.
+fn check_length(name: &str, words: &str) -> Result<(), Error> {
+    let length = words.chars().count();
+    if length <= MAX_WORDS {
+        return Ok(());
+    }
+    let why = format!("its {name} has {length} characters, and may have {MAX_WORDS}: say where the rest is");
+    Err(Error::RequestOption { why })
 }
 
 /// Reads a signed document: a DSSE envelope in JSON, or the bytes of [`Prepared::to_sign`] with the signature in another
@@ -206,6 +219,9 @@ impl<D: Document> Accepted<D> {
         // The newest record counts as the time if the clock was set back, so that an old document stays too old.
         let now = reader.highest()?.map_or_else(Timestamp::now, |newest| newest.max(Timestamp::now()));
         check_age::<D>(document.at(), now)?;
+        for (name, words) in document.words() {
+            check_length(name, words)?;
+        }
         Ok(Self { document, digest, by, envelope })
     }
 

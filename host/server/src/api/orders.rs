@@ -142,7 +142,7 @@ pub(crate) async fn submit(
 ) -> Answer<Response> {
     let (envelope, order) = signed.read::<Order>(&app, toll)?;
     let host = app.host.clone();
-    json(StatusCode::OK, &to_end(async move { perform(&host, envelope, order).await }).await??)
+    json(StatusCode::OK, &to_end(&app, async move { perform(&host, envelope, order).await }).await??)
 }
 
 async fn perform(host: &Host, envelope: Envelope, order: Order) -> Answer<Done> {

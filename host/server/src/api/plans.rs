@@ -50,7 +50,7 @@ pub(crate) async fn rehearse(
     let by = signer(&app, &caller, None)?;
     let (candidate, input) = (app.host.component(what.action)?, Input::of(&what.input)?);
     let host = app.host.clone();
-    let plan = to_end(async move {
+    let plan = to_end(&app, async move {
         let _turn = turn;
         play(&host, &by, (&candidate, &input), what.scope, &what.reason).await
     });

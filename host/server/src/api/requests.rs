@@ -204,7 +204,7 @@ pub(crate) async fn prepare(
             let input = Input::of(&input)?;
             let how = (asked.scope, asked.without_plan);
             let host = app.host.clone();
-            let prepared = to_end(async move {
+            let prepared = to_end(&app, async move {
                 let _turn = turn;
                 prepare_run_request(&host, &by, &candidate, &input, how, options).await
             });
@@ -259,7 +259,7 @@ pub(crate) async fn submit(
     let (envelope, claimed) = signed.read::<Request>(&app, toll)?;
     let turn = heavy(&app).await?;
     let host = app.host.clone();
-    let done = to_end(async move {
+    let done = to_end(&app, async move {
         let _turn = turn;
         if once {
             submit_request_once(&host, &envelope).await
@@ -315,6 +315,6 @@ pub(crate) async fn submit_decision(
 ) -> Answer<Response> {
     let (envelope, claimed) = signed.read::<Approval>(&app, toll)?;
     let host = app.host.clone();
-    let done = to_end(async move { decide(&host, &envelope).await });
+    let done = to_end(&app, async move { decide(&host, &envelope).await });
     accepted(&app, done.await?, claimed.id)
 }

@@ -9,7 +9,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use futures_core::Stream;
 use jiff::Timestamp;
-use remit_journal::{JournalError, RequestId, RunId, RunSummary};
+use remit_journal::{RequestId, RunId, RunSummary};
 use remit_lifecycle::{
     Error, Input, RunFilter, StoryView, Timeline, Trigger, prepare_start, preview_revert, submit_start,
 };
@@ -203,7 +203,7 @@ pub(crate) async fn start(State(app): State<App>, toll: Toll, Json(start): Json<
     };
     let turn = heavy(&app).await?;
     let host = app.host.clone();
-    let begun = to_end(async move {
+    let begun = to_end(&app, async move {
         let _turn = turn;
         let what = what.as_ref().map(|(candidate, input)| (candidate, input));
         let start = submit_start(&host, &envelope, what).await?;
@@ -230,6 +230,8 @@ pub(crate) async fn start(State(app): State<App>, toll: Toll, Json(start): Json<
 
 /// How long a stream may say nothing.
 const SILENCE: Duration = Duration::from_secs(15);
+/// How many records of a run are in memory for one who follows it.
+const AT_ONCE: usize = 50;
 
 pub(crate) async fn follow(
     State(app): State<App>,
@@ -260,18 +262,22 @@ fn records(
         let mut told = 0;
         loop {
             written.mark_unchanged();
-            if app.host.identify(&caller.0.key).is_err() {
-                return;
-            }
+            let turn = app.turns.take().await;
             let read = block_in_place(|| {
+                app.host.identify(&caller.0.key)?;
                 let reader = app.host.journal.reader()?;
-                Ok::<_, JournalError>((reader.run_since(&run, told)?, reader.summary(run)?.state))
+                Ok::<_, Error>((reader.summary(run)?.state, reader.run_since(&run, told, AT_ONCE)?))
             });
-            let Ok((records, state)) = read else { return };
+            drop(turn);
+            let Ok((state, records)) = read else { return };
+            let more = records.len() == AT_ONCE;
             for (seq, record) in records {
                 told = seq;
                 let Ok(text) = serde_json::to_string(&record) else { return };
                 yield Ok(Event::default().id(seq.to_string()).event(record.event.kind()).data(remit_text::json_text(&text)));
+            }
+            if more {
+                continue;
             }
             if state.is_some() {
                 return;

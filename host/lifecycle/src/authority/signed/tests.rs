@@ -2,7 +2,7 @@ use remit_journal::Act;
 use remit_trust::Sign as _;
 
 use super::*;
-use crate::authority::{Session, Trigger};
+use crate::authority::{Request, Session, Trigger};
 use crate::testing::{POLICY, Place};
 
 fn order(place: &Place, by: &str) -> Order {
@@ -56,6 +56,26 @@ fn a_document_is_by_whom_it_names_and_for_this_journal() {
     let envelope = Envelope::sign(Order::TYPE, &pretty, place.signer("alice")).unwrap();
     let told = Accepted::<Order>::check(&place.rules(), &place.reader(), &envelope).unwrap_err();
     assert!(told.to_string().contains("it is not canonical JSON"));
+}
+
+#[test]
+fn no_document_says_more_than_people_read() {
+    let place = Place::new(POLICY);
+    let by = place.rules().identify(&place.reader(), &place.key("alice")).unwrap();
+    // Characters count, not bytes.
+    let most = Order { reason: "\u{e9}".repeat(MAX_WORDS), ..order(&place, "alice") };
+    check(&place, "alice", &most).unwrap();
+    let reason = most.reason.clone() + "!";
+    let says = "its reason has 4001 characters, and may have 4000";
+    let told = Prepared::order(&place.rules(), &by, OrderKind::Freeze, &reason).unwrap_err().to_string();
+    assert!(told.contains(says), "{told}");
+    // Nor one that nobody prepared.
+    let told = check(&place, "alice", &Order { reason: reason.clone(), ..most }).unwrap_err();
+    assert!(told.contains(says), "{told}");
+    let request = Request { incident: Some(reason), ..place.request() };
+    assert_eq!(request.words().len(), 2);
+    let told = Prepared::new(request, &by).unwrap_err().to_string();
+    assert!(told.contains("its incident has 4001 characters"), "{told}");
 }
 
 #[test]
