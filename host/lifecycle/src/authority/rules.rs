@@ -215,7 +215,9 @@ impl Home {
 
     /// The policies as they are written, signed or not.
     pub fn written_policies(&self) -> Result<Policies, Error> {
-        Ok(Policies::load(&self.policies(), super::kinds())?)
+        let served = self.kinds_of_connectors();
+        let kinds = super::kinds().into_iter().chain(served.iter().map(String::as_str));
+        Ok(Policies::load(&self.policies(), kinds)?)
     }
 
     /// Reads the principals and policies, signed or not, and checks that they go together. Also returns the approvals
