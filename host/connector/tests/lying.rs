@@ -39,6 +39,9 @@ fn what_a_server_answers_to_a_change_is_told_once_and_never_sent_again() {
         ("204 No Content", "", "", Some(204)),
         ("500 Oh", JSON, "{\"error\":\"it is done\"}", Some(500)),
         ("503 Later", "Retry-After: 0\r\n", "", Some(503)),
+        ("429 Slow Down", "Retry-After: 0\r\n", "", Some(429)),
+        // Somebody else changed it meanwhile.
+        ("412 Precondition Failed", "ETag: \"8\"\r\n", "", Some(412)),
         ("302 Found", "Location: https://evil.example/\r\n", "", Some(302)),
         ("308 Moved", "Location: /orgs/acme/tokens/43\r\n", "", Some(308)),
         // Errors are often pages of a proxy.
