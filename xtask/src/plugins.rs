@@ -9,7 +9,7 @@ use remit_author::Project;
 use crate::{shell, toolchains, wasm_std};
 
 /// The guests in Rust: what we ship, what the tests attack with, and what the benchmarks run.
-const RUST: [&str; 8] = [
+const RUST: [&str; 9] = [
     "plugins/connectors/openbao-tokens",
     "plugins/connectors/roundup-tickets",
     "plugins/rotate-secret",

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use remit_gate::{Known, Scope, ScopeError};
+use remit_gate::{Known, Scope, ScopeError, SealedInputs};
 use wasmtime::component::Linker;
 
 use remit_journal::ConnectorRef;
@@ -84,10 +84,14 @@ impl Registry {
         Ok(Self { connected: connected.into() })
     }
 
-    /// The registry of a recorded run. Of its connectors, `by` are there to take changes back.
+    /// The registry of a recorded run. Of its connectors, `by` are there to take changes back, and of its sealed inputs, `inputs`.
     #[must_use]
-    pub fn of_record(connectors: &[ConnectorRef], by: &[Arc<dyn Connector>]) -> Self {
-        Self { connected: of_record(connectors, by).into() }
+    pub fn of_record(
+        connectors: &[ConnectorRef],
+        by: &[Arc<dyn Connector>],
+        inputs: &Arc<SealedInputs>,
+    ) -> Self {
+        Self { connected: of_record(connectors, by, inputs).into() }
     }
 
     fn all(&self) -> impl Iterator<Item = &Interface> {

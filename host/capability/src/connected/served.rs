@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use remit_engine::Signatures;
-use remit_gate::{Effect, Failure, Known, Past, Resource};
+use remit_gate::{Effect, Failure, Known, Past, Resource, SealedInputs};
 use remit_journal::ConnectorRef;
 
 use super::{Act, Call, Connector, check_form, instance};
@@ -22,6 +22,8 @@ pub struct Served {
     pub sealed: BTreeMap<String, Vec<String>>,
     /// The connectors by the names of their instances.
     pub by: BTreeMap<String, Arc<dyn Connector>>,
+    /// Of a recorded run, the sealed inputs of it that are still kept.
+    pub inputs: Arc<SealedInputs>,
 }
 
 impl Served {
@@ -99,13 +101,17 @@ fn one(connector: &dyn Connector, name: &str, functions: &Signatures) -> Result<
         }
     }
     let kind = kind.ok_or_else(|| format!("{name} has no functions, so nothing can serve it"))?.to_owned();
-    Ok(Served { functions: functions.clone(), kind, sealed, by: BTreeMap::new() })
+    Ok(Served { functions: functions.clone(), kind, sealed, by: BTreeMap::new(), inputs: Arc::default() })
 }
 
 /// The interfaces of a recorded run: their calls are answered from the record, or taken back by `by`, which are the connectors
-/// of then.
+/// of then, with the sealed inputs that are still kept.
 #[must_use]
-pub fn of_record(connectors: &[ConnectorRef], by: &[Arc<dyn Connector>]) -> Vec<Interface> {
+pub fn of_record(
+    connectors: &[ConnectorRef],
+    by: &[Arc<dyn Connector>],
+    inputs: &Arc<SealedInputs>,
+) -> Vec<Interface> {
     let mut all: BTreeMap<String, Served> = BTreeMap::new();
     for of in connectors.iter().flat_map(|connector| &connector.interfaces) {
         all.entry(of.name.clone()).or_insert_with(|| Served {
@@ -113,6 +119,7 @@ pub fn of_record(connectors: &[ConnectorRef], by: &[Arc<dyn Connector>]) -> Vec<
             kind: of.kind.clone(),
             sealed: of.sealed.clone(),
             by: by.iter().map(|by| (by.reference().instance.clone(), Arc::clone(by))).collect(),
+            inputs: Arc::clone(inputs),
         });
     }
     all.into_iter().map(|(name, served)| row(&name, served)).collect()
@@ -181,7 +188,7 @@ fn past_act(served: &Served, Past { intent, got }: Past<'_>) -> Result<Act, Stri
         operation: intent.operation.as_str().into(),
         resource,
         arguments: intent.arguments.clone(),
-        sealed: Arc::default(),
+        sealed: Arc::clone(&served.inputs),
     };
     Ok(Act { call, by, got: got.map(ToOwned::to_owned) })
 }
