@@ -1,7 +1,7 @@
 //! What the connectors of a home serve together, by interface.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use remit_engine::Signatures;
@@ -43,8 +43,13 @@ impl Served {
 /// The interfaces that these connectors serve. They must agree on each; an error says what about.
 pub fn interfaces(connectors: &[Arc<dyn Connector>]) -> Result<Vec<Interface>, String> {
     let mut all: BTreeMap<String, Served> = BTreeMap::new();
+    let mut instances = BTreeSet::new();
     for connector in connectors {
         let own = &connector.reference().instance;
+        // Also if they serve different interfaces: a name says where a request goes.
+        if !instances.insert(own) {
+            return Err(format!("there are two connectors `{own}`"));
+        }
         for (name, functions) in connector.interfaces() {
             check_form(functions).map_err(|why| format!("{name}: {why}"))?;
             let served = one(&**connector, name, functions)?;
@@ -66,14 +71,13 @@ pub fn interfaces(connectors: &[Arc<dyn Connector>]) -> Result<Vec<Interface>, S
                     of
                 }
             };
-            if of.by.insert(own.clone(), Arc::clone(connector)).is_some() {
-                return Err(format!("there are two connectors `{own}`"));
-            }
+            of.by.insert(own.clone(), Arc::clone(connector));
         }
     }
-    let names: Vec<&str> = all.keys().filter_map(|name| name.split('@').next()).collect();
-    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(format!("connectors serve {} in two versions", twice[0]));
+    let mut versions = BTreeSet::new();
+    let mut names = all.keys().filter_map(|name| name.split('@').next());
+    if let Some(twice) = names.find(|name| !versions.insert(*name)) {
+        return Err(format!("connectors serve {twice} in two versions"));
     }
     Ok(all.into_iter().map(|(name, served)| row(&name, served)).collect())
 }
