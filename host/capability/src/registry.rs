@@ -137,6 +137,14 @@ impl Registry {
         self.interfaces().find(|interface| interface.name == name)
     }
 
+    /// Whether connectors serve another interface of the package of this one, in the same version: its types are then theirs.
+    #[must_use]
+    pub fn serves_package(&self, import: &str) -> bool {
+        let package = |name: &str| name.split_once('/').map(|(package, _)| package.to_owned());
+        let Some((name, version)) = import.split_once('@') else { return false };
+        self.connected.iter().any(|other| other.version == version && package(&other.name) == package(name))
+    }
+
     /// The operation that the journal knows as `name`.
     #[must_use]
     pub fn operation(&self, name: &str) -> Option<Known> {
