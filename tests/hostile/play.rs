@@ -253,7 +253,7 @@ fn go(
     if effects > 0 {
         tally.count("changed something");
     }
-    if made(&after, &authority.given) > made(&start, &authority.given) {
+    if made(&after, authority.given.as_ref()) > made(&start, authority.given.as_ref()) {
         tally.count("put what was given sealed");
     }
     let compared = |answer: &str| {
@@ -341,9 +341,9 @@ fn is_theirs(case: &Case, after: &Snapshot) -> bool {
 }
 
 /// How many versions have this value.
-fn made(estate: &Snapshot, value: &Option<String>) -> usize {
+fn made(estate: &Snapshot, value: Option<&String>) -> usize {
     let values = estate.secrets.values().flatten().flat_map(|version| version.fields.values());
-    values.filter(|found| Some(*found) == value.as_ref()).count()
+    values.filter(|found| Some(*found) == value).count()
 }
 
 fn destroyed(estate: &Snapshot) -> usize {
