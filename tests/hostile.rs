@@ -12,6 +12,8 @@ mod case;
 mod common;
 #[path = "hostile/drive.rs"]
 mod drive;
+#[path = "hostile/jobs.rs"]
+mod jobs;
 #[path = "hostile/model.rs"]
 mod model;
 #[path = "hostile/play.rs"]
@@ -33,7 +35,7 @@ use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
 
 /// For each law, where nothing else is asked for: a minute on a machine of two cores.
-const CASES: u32 = 700;
+const CASES: u32 = 500;
 /// The same through a server, of two laws.
 const CASES_SERVED: u32 = 12;
 /// How often the whole journal is audited.
@@ -184,12 +186,14 @@ fn an_hour_is_over_for_who_asked_and_for_who_started() {
     let house = House::new(&Law::BUDGETED);
     // In several places, of which each has a budget too.
     let places = ["prod/db", "dev/db", "app/token"];
-    let scope: String = ["inspect", "rotate", "disable", "destroy", "reveal"]
+    let scope: String = ["inspect", "rotate", "put", "disable", "destroy", "reveal"]
         .map(|power| {
             let resources = places.map(|place| format!("\"secret:{place}\"")).join(", ");
             format!("[[allow]]\ncapability = \"remit:secrets/{power}\"\nresources = [{resources}]\n")
         })
         .concat();
+    let scope =
+        scope + "[[allow]]\ncapability = \"remit:secrets/compare\"\nresources = [\"secret:dev/none\"]\n";
     let scope = remit_gate::Scope::parse(&scope, "the scope").unwrap();
     let runs = |house: &House, asks: Who, starts: Who, times: usize| {
         let asked = house.request_standing(asks, &scope, &[starts], 1_000).unwrap();
@@ -198,7 +202,7 @@ fn an_hour_is_over_for_who_asked_and_for_who_started() {
         }
         let run = |at: usize| {
             let steps = vec![script::Step::Rotate(places[at % places.len()].to_owned(), None)];
-            let script = script::Script { run: steps, verify: Vec::new() };
+            let script = script::Script { run: steps, ..script::Script::default() };
             house.start_standing(starts, asked.id, &script)
         };
         let ran =
@@ -211,6 +215,85 @@ fn an_hour_is_over_for_who_asked_and_for_who_started() {
     assert_eq!(runs(&house, Who::Imp, Who::Imp, 2), 2, "nobody else is held up");
     assert!(house.recover().is_empty());
     house.audit().unwrap();
+}
+
+/// What is given sealed, by principals of each kind: so that it is sure that random cases can do it, and what they cannot.
+fn with_what_is_sealed(house: &mut House, law: &Law) {
+    let rule = |power: &str, resource: &str| {
+        format!("[[allow]]\ncapability = \"remit:secrets/{power}\"\nresources = [\"{resource}\"]\n")
+    };
+    let powers =
+        ["inspect", "rotate", "disable", "destroy", "reveal"].map(|power| rule(power, "secret:dev/none"));
+    let scope = |compare: &str| powers.concat() + &rule("put", "secret:prod/db") + &rule("compare", compare);
+    let compare = |secret: &str, version: &str| serde_json::json!({"compare": [secret, "password", version, "{token}"]});
+    let put_if = |answer: &str| {
+        serde_json::json!({"if": [
+            {"same": ["{same}", answer]}, [{"store": ["prod/db", "password", "{token}"]}], [{"fail": "as it should not"}]
+        ]})
+    };
+    let known = serde_json::json!(["dev/db", "password", 3]);
+    let starts = |asks: &'static str| if law.agents_change { asks } else { "alice" };
+    let is = [
+        "asked",
+        "ran: succeeded",
+        "put what was given sealed",
+        "found out that it is",
+        "taken back by hand",
+    ];
+    let is_not = [
+        "asked",
+        "ran: succeeded",
+        "put what was given sealed",
+        "found out that it is not",
+        "taken back by hand",
+    ];
+    let (bob, both) = (&["bob"][..], &["bob", "carol"][..]);
+    let two = if law.change > 1 { both } else { bob };
+    let rows: [(&str, &str, &str, &str, &[&str], &[&str]); 9] = [
+        // Software finds out about what is in its place, and about nothing else.
+        ("bot", "bot", "dev/db", "3", two, &is),
+        ("imp", "imp", "dev/db", "3", two, &is),
+        ("bot", "bot", "prod/db", "2", two, &["not asked"]),
+        ("imp", "imp", "prod/db", "2", two, &["not asked"]),
+        ("alice", "alice", "prod/db", "2", both, &is_not),
+        // A handle is of use to nobody else.
+        ("bot", "alice", "dev/db", "3", two, &["not asked"]),
+        ("alice", "bot", "dev/db", "3", two, &["not asked"]),
+        // Whoever operates the software is no other person; who operates other software, or none, is.
+        ("bot", "bot", "dev/db", "3", &["alice", "bot", "imp"], &["asked", "not started"]),
+        ("imp", "imp", "dev/db", "3", &["alice", "carol"], &is),
+    ];
+    for (asks, by, secret, version, approve, expected) in rows {
+        let (answer, resource) =
+            if secret == "dev/db" { ("yes", "secret:dev/db") } else { ("no", "secret:prod/db") };
+        let case = serde_json::json!({
+            "script": {"run": [compare(secret, version), put_if(answer)]}, "sealed": {"by": by, "is": known},
+            "scope": scope(resource), "asks": asks, "how": "planned", "approve": approve, "starts": starts(asks),
+            "starters": if asks == "alice" { vec![asks] } else { vec![asks, "alice"] }, "reverts": "carol",
+        });
+        let mut tally = Tally::default();
+        // Alice may start it, so that she does not approve for the imp alone.
+        play(house, law, &serde_json::from_value(case).unwrap(), &mut tally)
+            .unwrap_or_else(|why| panic!("{asks}, {secret}: {why}"));
+        for what in expected {
+            assert!(
+                tally.of(what) > 0,
+                "never {what}: {asks} with {by}'s, {secret} under {}: {:?}",
+                law.name,
+                tally.0
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_given_sealed_is_its_owners_and_goes_where_it_was_approved() {
+    for law in [Law::SHIPPED, Law::STRICT] {
+        let mut house = House::new(&law);
+        with_what_is_sealed(&mut house, &law);
+        house.audit().unwrap();
+        nothing_leaked(&house, &law);
+    }
 }
 
 #[test]
@@ -258,6 +341,7 @@ fn hostile_scripts_through_a_server() {
             "starters": ["bot", "alice"], "reverts": "alice",
         });
         play(&mut house, &law, &serde_json::from_value(plain).unwrap(), &mut tally).unwrap();
+        with_what_is_sealed(&mut house, &law);
         for what in ["rehearsed", "asked", "ran: succeeded", "taken back by hand"] {
             assert!(tally.of(what) > 0, "never {what} under the law {}: {:?}", law.name, tally.0);
         }

@@ -11,6 +11,9 @@ use crate::script::{Script, Step, Test};
 #[serde(deny_unknown_fields)]
 pub struct Case {
     pub script: Script,
+    /// What `{token}` is the handle of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<Sealed>,
     /// In TOML, as somebody would write it.
     pub scope: String,
     /// Somebody rehearses it first; with or without the scope.
@@ -30,6 +33,16 @@ pub struct Case {
     /// Who takes it back afterwards.
     #[serde(default)]
     pub reverts: Option<Who>,
+}
+
+/// A sealed input, and who gives it: only they may use it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sealed {
+    pub by: Who,
+    /// The value is that of this field of this version of a secret: somebody knows it, or has guessed it. Otherwise it is new.
+    #[serde(default)]
+    pub is: Option<(String, String, usize)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +96,39 @@ fn version() -> impl Strategy<Value = String> {
         .prop_map(ToOwned::to_owned)
 }
 
+/// A secret, a field and a version that are there. Software may find out about what is under `dev`, and about nothing else.
+fn there(for_software: bool) -> impl Strategy<Value = (String, String, String)> {
+    let all = [
+        ("dev/db", "password", "3"),
+        ("dev/db", "password", "2"),
+        ("prod/db", "password", "2"),
+        ("app/token", "value", "1"),
+    ];
+    let all = all.map(|(secret, field, version)| (secret.to_owned(), field.to_owned(), version.to_owned()));
+    prop::sample::select(all[..if for_software { 2 } else { 4 }].to_vec())
+}
+
+fn handle() -> impl Strategy<Value = String> {
+    let zeros = format!("sealed:token:{}", "0".repeat(64));
+    prop_oneof![
+        16 => Just("{token}".to_owned()),
+        1 => Just(zeros),
+        1 => prop::sample::select(vec!["", "token", "{token}0", "sealed:token", "{value}"]).prop_map(ToOwned::to_owned),
+    ]
+}
+
+/// Whether somebody knows the value that an action compares with, or puts.
+fn sealed() -> impl Strategy<Value = Option<(String, String, usize)>> {
+    let known = [
+        ("prod/db", "password", 2),
+        ("dev/db", "password", 3),
+        ("prod/db", "password", 1),
+        ("app/token", "value", 1),
+    ];
+    let known = known.map(|(secret, field, version)| (secret.to_owned(), field.to_owned(), version));
+    prop::option::weighted(0.4, prop::sample::select(known.to_vec()))
+}
+
 fn file() -> impl Strategy<Value = String> {
     prop::sample::select(vec![
         "/etc/app.conf",
@@ -117,6 +163,7 @@ fn text() -> impl Strategy<Value = String> {
         "{states} {current}",
         "{names}",
         "{clock}",
+        "{token} {same}",
     ])
     .prop_map(ToOwned::to_owned)
 }
@@ -136,6 +183,7 @@ fn test() -> impl Strategy<Value = Test> {
         2 => same("{states}", "ee"),
         1 => same("{states}", "eee"),
         2 => same("{current}", "3"),
+        2 => same("{same}", "yes"),
         1 => Just(Test::Longer("{value}".to_owned(), 10)),
         1 => Just(Test::Longer("{size}".to_owned(), 1)),
         1 => Just(Test::Has("{names}".to_owned(), "new".to_owned())),
@@ -161,6 +209,12 @@ fn step(files: bool, tells: bool) -> impl Strategy<Value = Step> {
     let calls = prop_oneof![
         5 => secret().prop_map(Step::Inspect),
         14 => (secret(), prop::option::weighted(0.3, field())).prop_map(|(secret, field)| Step::Rotate(secret, field)),
+        3 => (secret(), field(), handle()).prop_map(|(secret, field, handle)| Step::Store(secret, field, handle)),
+        4 => (there(false), handle()).prop_map(|((secret, field, _), handle)| Step::Store(secret, field, handle)),
+        2 => (secret(), field(), version(), handle())
+            .prop_map(|(secret, field, version, handle)| Step::Compare(secret, field, version, handle)),
+        4 => (there(!files), handle())
+            .prop_map(|((secret, field, version), handle)| Step::Compare(secret, field, version, handle)),
         6 => (secret(), version()).prop_map(|(secret, version)| Step::Disable(secret, version)),
         3 => (secret(), version()).prop_map(|(secret, version)| Step::Destroy(secret, version)),
         if tells { 8 } else { 2 } => (secret(), field(), version()).prop_map(|(secret, field, version)| Step::Reveal(secret, field, version)),
@@ -197,7 +251,7 @@ fn script(tells: bool) -> impl Strategy<Value = Script> {
         if later {
             verify.insert(0, Step::Facts);
         }
-        Script { run, verify }
+        Script { run, verify, token: None }
     })
 }
 
@@ -205,6 +259,7 @@ fn script(tells: bool) -> impl Strategy<Value = Script> {
 fn only_looks(step: &Step) -> bool {
     match step {
         Step::Rotate(..)
+        | Step::Store(..)
         | Step::Disable(..)
         | Step::Destroy(..)
         | Step::Write(..)
@@ -220,7 +275,7 @@ fn only_looks(step: &Step) -> bool {
 }
 
 /// The interfaces that the guest imports: each needs a rule for it to be let in at all.
-const INTERFACES: [&str; 7] = [
+const INTERFACES: [&str; 9] = [
     "secrets/inspect",
     "secrets/rotate",
     "secrets/disable",
@@ -228,7 +283,11 @@ const INTERFACES: [&str; 7] = [
     "secrets/reveal",
     "files/read",
     "files/write",
+    "secrets/put",
+    COMPARE,
 ];
+
+const COMPARE: &str = "secrets/compare";
 
 /// One rule of a scope, if it is one: files need none.
 fn rule(interface: &str, resources: &[String], (irrevocable, disclose): (bool, bool)) -> String {
@@ -237,6 +296,8 @@ fn rule(interface: &str, resources: &[String], (irrevocable, disclose): (bool, b
     let listed = match (listed.is_empty(), kind) {
         (false, _) => listed.join(", "),
         (true, "files") => return String::new(),
+        // Where software may find out about it.
+        (true, _) if interface == COMPARE => "\"secret:dev/none\"".to_owned(),
         (true, _) => "\"secret:nowhere/x\"".to_owned(),
     };
     let flag = match interface {
@@ -258,6 +319,8 @@ fn named(steps: &[Step], names: &mut Vec<(&'static str, String)>) {
             Step::Disable(name, _) => names.push((INTERFACES[2], secret(name))),
             Step::Destroy(name, _) => names.push((INTERFACES[3], secret(name))),
             Step::Reveal(name, ..) => names.push((INTERFACES[4], secret(name))),
+            Step::Store(name, ..) => names.push((INTERFACES[7], secret(name))),
+            Step::Compare(name, ..) => names.push((COMPARE, secret(name))),
             Step::Read(name) | Step::List(name) | Step::Stat(name) => names.push((INTERFACES[5], file(name))),
             Step::Write(name, _)
             | Step::Append(name, _)
@@ -283,7 +346,9 @@ fn named(steps: &[Step], names: &mut Vec<(&'static str, String)>) {
 
 /// Somebody's idea of a scope.
 fn patterns(interface: &'static str) -> impl Strategy<Value = Vec<String>> {
-    let lists: Vec<Vec<&str>> = if interface.starts_with("files") {
+    let lists: Vec<Vec<&str>> = if interface == COMPARE {
+        vec![vec![], vec![], vec!["secret:dev/db"], vec!["secret:dev/*"], vec!["secret:prod/db"]]
+    } else if interface.starts_with("files") {
         vec![
             vec![],
             vec![],
@@ -329,7 +394,8 @@ fn idea(disclose: f64) -> impl Strategy<Value = Idea> {
         .prop_map(|(patterns, fits, changes, hold, flags)| Idea { patterns, fits, changes, hold, flags })
 }
 
-fn scope(script: &Script, idea: &Idea) -> String {
+/// The scope, and whether all that it may read is what software may read.
+fn scope(script: &Script, idea: &Idea) -> (String, bool) {
     let mut names = Vec::new();
     named(&script.run, &mut names);
     named(&script.verify, &mut names);
@@ -347,6 +413,7 @@ fn scope(script: &Script, idea: &Idea) -> String {
     });
     let on_failure = if idea.hold { "hold" } else { "revert" };
     let mut text = format!("on_failure = \"{on_failure}\"\n[limits]\nchanges = {}\n", idea.changes);
+    let mut for_software = true;
     for (at, interface) in INTERFACES.iter().enumerate() {
         let fitting =
             || names.iter().filter(|(of, _)| of == interface).map(|(_, name)| name.clone()).collect();
@@ -354,9 +421,14 @@ fn scope(script: &Script, idea: &Idea) -> String {
             Some(but) if but != at => fitting(),
             _ => idea.patterns[at].clone(),
         };
+        for_software &= match *interface {
+            "files/read" => patterns.is_empty(),
+            COMPARE => patterns.iter().all(|pattern| pattern.starts_with("secret:dev/")),
+            _ => true,
+        };
         text += &rule(interface, &patterns, idea.flags);
     }
-    text
+    (text, for_software)
 }
 
 fn who() -> impl Strategy<Value = Who> {
@@ -392,33 +464,49 @@ pub fn case(law: Law) -> impl Strategy<Value = Case> {
         prop::option::weighted(0.3, (who(), any::<bool>())),
         (who(), how, approve, starters, starts, prop::bool::weighted(0.8)),
         prop::option::weighted(0.25, meanwhile()),
-        prop::option::weighted(0.5, prop::sample::select(Who::ALL.to_vec())),
+        (
+            prop::option::weighted(0.5, prop::sample::select(Who::ALL.to_vec())),
+            prop::option::weighted(0.1, who()),
+            sealed(),
+        ),
     )
         .prop_map(
-            |(script, idea, rehearse, (asks, how, approve, starters, starts, reads), meanwhile, reverts)| {
+            |(
+                script,
+                idea,
+                rehearse,
+                (asks, how, approve, starters, starts, reads),
+                meanwhile,
+                (reverts, by, is),
+            )| {
                 // Nobody rotates what is not there.
-                let there = |secret: &String| {
+                let exists = |secret: &String| {
                     ["prod/db", "prod/api", "dev/db", "app/token"].contains(&secret.as_str())
                 };
                 let meanwhile = meanwhile.filter(|done| match done {
                     Meanwhile::Rotates(secret)
                     | Meanwhile::Remakes(secret)
                     | Meanwhile::RotatesAt(_, secret)
-                    | Meanwhile::RemakesAt(_, secret) => there(secret),
+                    | Meanwhile::RemakesAt(_, secret) => exists(secret),
                     _ => true,
                 });
-                let scope = scope(&script, &idea);
+                let (scope, for_software) = scope(&script, &idea);
                 // Mostly one who may.
-                let asks = if reads && scope.contains("remit:files/read") { Who::Alice } else { asks };
+                let asks = if reads && !for_software { Who::Alice } else { asks };
+                let starts = starts.unwrap_or(asks);
+                let uses = serde_json::to_string(&script).is_ok_and(|text| text.contains("{token}"));
+                let owner = if how == How::Standing { starts } else { asks };
+                let sealed = uses.then(|| Sealed { by: by.unwrap_or(owner), is });
                 Case {
                     script,
+                    sealed,
                     scope,
                     rehearse,
                     asks,
                     how,
                     approve,
                     starters,
-                    starts: starts.unwrap_or(asks),
+                    starts,
                     meanwhile,
                     reverts,
                 }

@@ -17,16 +17,18 @@ use remit_gate::{Authority, Estate, Resource, Scope};
 use remit_journal::{RequestId, RunId};
 use remit_lifecycle::{
     ActionSelector, Decision, Error, Home, Host, InitOptions, InitPrincipal, Input, KeyHolder,
-    RequestOptions, StandingScope, Target, Under, recover, rehearse,
+    RequestOptions, StandingScope, Target, Under, certify_exchanged, keep_sealed_input, recover, rehearse,
 };
 use remit_sandbox::Candidate;
+use remit_trust::dsse::Envelope;
 use remit_trust::principals::PrincipalKind;
-use remit_trust::{Signer, SigningKey, blob};
+use remit_trust::{Digest, Opening, Sign as _, Signer, SigningKey, blob};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use crate::jobs::Jobs;
 use crate::model::Law;
 use crate::remote::Remote;
 use crate::script::Script;
@@ -60,7 +62,14 @@ impl Who {
     pub fn is_human(self) -> bool {
         !matches!(self, Self::Bot | Self::Imp)
     }
+
+    /// Alice operates the bot, so that both count as one. The imp is nobody's.
+    pub fn person(self) -> Self {
+        if self == Self::Bot { Self::Alice } else { self }
+    }
 }
+
+const LOG_NAME: &str = "hostile.invalid/journal";
 
 /// The reason of every rehearsal and request.
 pub const REASON: &str = "as the test wants";
@@ -165,6 +174,9 @@ pub struct House {
     /// What each sealed value is.
     opened: Mutex<BTreeMap<Vec<u8>, BTreeMap<String, String>>>,
     first: (Vec<Row>, Vec<(String, String)>, BTreeMap<String, Node>),
+    /// The values that were given sealed.
+    given: Mutex<Vec<String>>,
+    jobs: Jobs,
     /// Where the next case's records begin, and its log lines.
     since: u64,
     logged: usize,
@@ -195,7 +207,7 @@ impl House {
         });
         let home = Home::at(&path("home"));
         home.init(&InitOptions {
-            log: "hostile.invalid/journal".to_owned(),
+            log: LOG_NAME.to_owned(),
             publishers: vec![path("publisher.pub")],
             admin: Some(path("admin.pub")),
             principals: principals.to_vec(),
@@ -208,6 +220,12 @@ impl House {
         let etc = path("etc");
         let files = format!("\n[[files]]\nname = \"etc\"\npath = \"{}\"\n", etc.display());
         fs::write(home.config(), config + &files).unwrap();
+        // As an administrator would write it.
+        let principals = fs::read_to_string(home.principals()).unwrap();
+        let operated = principals.replace("\"bot\"\n", "\"bot\"\noperator = \"alice\"\n");
+        assert_ne!(operated, principals);
+        let jobs = Jobs::new();
+        fs::write(home.principals(), jobs.in_rules(&operated)).unwrap();
         home.sign_rules(&Signer::from(admin), |_| true).unwrap();
         furnish(&etc);
 
@@ -237,6 +255,8 @@ impl House {
             meddler,
             db,
             opened: Mutex::default(),
+            given: Mutex::default(),
+            jobs,
             first: (Vec::new(), Vec::new(), BTreeMap::new()),
             since: 0,
             logged: 0,
@@ -244,13 +264,34 @@ impl House {
             dir,
         };
         house.first = (house.rows(), house.identities(), nodes(&house.etc()));
+        house.certify();
         house
+    }
+
+    /// The imp exchanges a token for a key, if the one that it has does not count for long.
+    pub fn certify(&mut self) {
+        let Some(token) = self.jobs.due() else { return };
+        let signer = Signer::from(SigningKey::generate().unwrap());
+        if let Some(remote) = &mut self.remote {
+            return remote.certify(Who::Imp, signer, token);
+        }
+        let (key, audience) = (signer.verifying_key(), "https://hostile.invalid");
+        let document = serde_json::json!({
+            "log": LOG_NAME, "audience": audience, "key": key.id().to_string(),
+            "token": Digest::of(token.as_bytes()), "at": jiff::Timestamp::now(),
+        });
+        let payload = remit_trust::canonical(&document).unwrap();
+        let proof = Envelope::sign("application/vnd.remit.certifying.v1+json", &payload, &signer).unwrap();
+        self.threads.block_on(certify_exchanged(&self.host, &token, &key, &proof, audience)).unwrap();
+        self.people.insert(Who::Imp, KeyHolder::from(signer));
     }
 
     /// The same, with a server through which everybody acts. What somebody else does, they do between two acts.
     pub fn served(law: &Law) -> Self {
         let mut house = Self::new(law);
         house.remote = Some(Remote::new(house.dir.path()));
+        house.jobs.again();
+        house.certify();
         house
     }
 
@@ -317,8 +358,29 @@ impl House {
         fields
     }
 
+    /// Gives a value sealed, in the name of this principal; the handle, or why it is not taken.
+    pub fn seal(&self, by: Who, value: &str) -> Result<String, String> {
+        let opening = Opening::new(value.to_owned().into()).unwrap();
+        let handle = opening.handle(LOG_NAME, "token");
+        self.given.lock().unwrap().push(value.to_owned());
+        match &self.remote {
+            Some(remote) => remote.seal(by, &handle, &opening)?,
+            None => keep_sealed_input(&self.host, self.who(by).key(), &handle, &opening)
+                .map_err(|error| words(&error))?,
+        }
+        Ok(handle.to_string())
+    }
+
+    /// The files in which the home keeps what was given sealed.
+    fn kept(&self) -> Vec<PathBuf> {
+        let kept = fs::read_dir(self.dir.path().join("home/sealed")).into_iter().flatten();
+        kept.map(|entry| entry.unwrap().path()).collect()
+    }
+
     /// Makes the estate what it was at the beginning.
     pub fn restore(&self) {
+        // There is a limit for each principal, and the requests of other cases may wait for an hour.
+        self.kept().into_iter().for_each(|file| fs::remove_file(file).unwrap());
         if self.rows() != self.first.0 || self.identities() != self.first.1 {
             self.db.execute_batch("BEGIN IMMEDIATE; DELETE FROM version; DELETE FROM secret").unwrap();
             for (path, identity) in &self.first.1 {
@@ -572,7 +634,9 @@ impl House {
 
     /// Every value that any snapshot ever held.
     pub fn every_value(&self) -> Vec<String> {
-        self.opened.lock().unwrap().values().flat_map(|fields| fields.values().cloned()).collect()
+        let opened = self.opened.lock().unwrap();
+        let given = self.given.lock().unwrap();
+        opened.values().flat_map(|fields| fields.values()).chain(given.iter()).cloned().collect()
     }
 }
 
@@ -643,7 +707,7 @@ impl std::io::Write for Log {
 }
 
 /// Values that nobody could take for anything else.
-fn fresh() -> String {
+pub fn fresh() -> String {
     let bytes = remit_trust::random().unwrap();
     bytes[..24].iter().map(|byte| char::from(b'A' + byte % 26)).collect()
 }

@@ -74,6 +74,9 @@ impl Law {
                 permit (principal, action == Remit::Action::\"require\", resource) when {{ resource.disclose > 0 }};\n"
             );
         }
+        // Software finds out by comparing what is in one place.
+        text += "@id(\"software-compares\")\npermit (principal, action == Remit::Action::\"rehearse\", resource)\n\
+            when { resource.readsWithin.contains(Remit::Path::\"secret:dev\") };\n";
         let forbid = |id: &str, when: &str| {
             format!(
                 "@id(\"{id}\")\nforbid (principal, action in [Remit::Action::\"propose\", \
@@ -125,6 +128,9 @@ pub struct Authority {
     /// What was asked for is a plan: these, in this order, and nothing else. Otherwise whatever the scope allows.
     pub plan: Option<Vec<Deed>>,
     pub scope: Value,
+    /// The value of the sealed input, if it was given by whoever gave the input; and the value of any that was given.
+    pub sealed: Option<String>,
+    pub given: Option<String>,
 }
 
 /// What can be done to a secret or a file.
@@ -134,6 +140,13 @@ enum Kind {
     Irrevocable,
     Disclose,
     Content,
+}
+
+impl Who {
+    /// People find out about any secret when they rehearse, and software about what is under one path.
+    pub fn rehearses_comparing(self, path: &str) -> bool {
+        self.is_human() || path.starts_with("dev/")
+    }
 }
 
 impl Deed {
@@ -148,13 +161,20 @@ impl Deed {
 
     fn kind(&self) -> Option<Kind> {
         match self.operation.as_str() {
-            "remit:secrets/rotate.rotate" | "remit:secrets/disable.disable" => Some(Kind::Change),
+            "remit:secrets/rotate.rotate" | "remit:secrets/put.put" | "remit:secrets/disable.disable" => {
+                Some(Kind::Change)
+            }
             "remit:secrets/destroy.destroy" => Some(Kind::Irrevocable),
             "remit:secrets/reveal.reveal" => Some(Kind::Disclose),
             "remit:files/write.look" | "remit:files/write.find" => None,
             operation if operation.starts_with("remit:files/write.") => Some(Kind::Change),
             _ => None,
         }
+    }
+
+    fn puts(&self, resource: &str, field: &str) -> bool {
+        let named = *self.argument("field") == *field && *self.argument("secret") == *"token";
+        self.operation == "remit:secrets/put.put" && self.resource == resource && named
     }
 
     fn argument(&self, name: &str) -> &Value {
@@ -270,6 +290,27 @@ impl Authority {
         self.may(Kind::Content, "remit:files/read", &resource, |_| true)
     }
 
+    /// Whether the sealed input may be put into this field.
+    fn may_put(&self, path: &str, field: &str) -> Result<(), String> {
+        if self.sealed.is_none() {
+            return Err("the sealed input is another principal's".to_owned());
+        }
+        let resource = format!("secret:{path}");
+        self.may(Kind::Change, "remit:secrets/put", &resource, |deed| deed.puts(&resource, field))
+    }
+
+    /// Whether it may find out about a secret by comparing. That is bound by the scope, as reading a file is, and software
+    /// rehearses it in one place only.
+    pub fn may_compare(&self, path: &str) -> Result<(), String> {
+        if self.sealed.is_none() {
+            return Err("the sealed input is another principal's".to_owned());
+        }
+        if self.plan.is_some() && !self.asked_by.rehearses_comparing(path) {
+            return Err("software finds out about nothing but what is under dev in this house".to_owned());
+        }
+        self.may(Kind::Content, "remit:secrets/compare", &format!("secret:{path}"), |_| true)
+    }
+
     /// Judges what became of the estate. `theirs`: the versions that somebody else made meanwhile. `stands`: whether
     /// the run's changes are to stand, as its state says.
     pub fn judge(
@@ -332,8 +373,13 @@ impl Authority {
             }
             effects += 1;
         }
-        // New versions: fresh ones are rotations, and ones that were there already are put back.
-        let (mut fresh, mut back) = (0, 0);
+        let planned = |fits: &dyn Fn(&Deed) -> bool| {
+            let steps = self.plan.as_ref();
+            steps.map_or(usize::MAX, |plan| plan.iter().filter(|deed| fits(deed)).count())
+        };
+        // New versions: fresh ones are rotations, or have the value of a sealed input in one field; and ones that were there
+        // already are put back. Of what was destroyed again nobody can tell which of these it was.
+        let (mut rotated, mut put, mut gone_again, mut back) = (0, 0, 0, 0);
         for (at, new) in is.iter().enumerate().skip(was.len()) {
             if theirs.contains(&(at as u64 + 1)) {
                 continue;
@@ -351,21 +397,28 @@ impl Authority {
                     deed.kind() == Some(kind) && deed.resource == resource && *deed.argument("version") == now
                 })?;
             }
+            let replaced = at.checked_sub(1).map(|before| was.get(before).unwrap_or(&is[before]));
+            let given = replaced.and_then(|replaced| self.given_in(replaced, new));
+            if let Some(field) = given
+                && self.may_put(path, field).is_ok()
+                && put < planned(&|deed| deed.puts(&resource, field))
+            {
+                put += 1;
+                self.not_theirs(at, theirs)?;
+                continue;
+            }
             if new.state != 'x' && (0..at).any(|old| was.get(old).unwrap_or(&is[old]).fields == new.fields) {
                 back += 1;
                 continue;
             }
-            fresh += 1;
-            let Some(before) = at.checked_sub(1) else {
+            let Some(replaced) = replaced else {
                 return Err("a secret was made".to_owned());
             };
-            if new.state == 'x' {
+            if new.state == 'x' || replaced.state == 'x' || is[at - 1].state == 'x' && at > was.len() {
+                gone_again += 1;
                 continue;
             }
-            let replaced = was.get(before).unwrap_or(&is[before]);
-            if replaced.state == 'x' || is[before].state == 'x' && before >= was.len() {
-                continue;
-            }
+            rotated += 1;
             let differ: Vec<&String> = new
                 .fields
                 .keys()
@@ -374,6 +427,10 @@ impl Authority {
             if differ.len() != 1 || new.fields.len() != replaced.fields.len() {
                 return Err(format!("a rotation changed the fields {differ:?}"));
             }
+            if given.is_some() {
+                self.may_put(path, differ[0])?;
+                return Err("the sealed input was put there more often than planned".to_owned());
+            }
             let rotates = |deed: &Deed| {
                 let field = deed.argument("field");
                 deed.operation == "remit:secrets/rotate.rotate"
@@ -381,22 +438,44 @@ impl Authority {
                     && (*field == **differ[0] || field.is_null() && new.fields.len() == 1)
             };
             self.may(Kind::Change, "remit:secrets/rotate", &resource, rotates)?;
-            if self.plan.as_ref().is_some_and(|plan| plan.iter().filter(|deed| rotates(deed)).count() < fresh)
-            {
+            if planned(&rotates) < rotated {
                 return Err("it was rotated more often than planned".to_owned());
             }
-            // What was approved is to replace what was there when it was approved, or what the run itself made.
-            if self.plan.is_some() && theirs.contains(&(at as u64)) {
-                return Err(format!("version {at}, which somebody else had just made, was replaced"));
-            }
+            self.not_theirs(at, theirs)?;
         }
+        let renews = |deed: &Deed| {
+            ["remit:secrets/rotate.rotate", "remit:secrets/put.put"].contains(&deed.operation.as_str())
+                && deed.resource == resource
+        };
+        let fresh = rotated + put + gone_again;
         if back > fresh {
             return Err("more was put back than was rotated".to_owned());
+        }
+        if planned(&renews) < rotated + put {
+            return Err("it was renewed more often than planned".to_owned());
         }
         if !stands && theirs.is_empty() && was.last().map(|v| &v.fields) != is.last().map(|v| &v.fields) {
             return Err("it has another value after all was taken back".to_owned());
         }
         Ok(effects)
+    }
+
+    /// The field in which a version has the value of the sealed input, if that is all that it could have changed.
+    fn given_in<'a>(&self, replaced: &Version, new: &'a Version) -> Option<&'a String> {
+        let (field, _) = new.fields.iter().find(|(_, value)| Some(*value) == self.given.as_ref())?;
+        let others = |version: &Version| {
+            let fields = version.fields.clone().into_iter();
+            fields.filter(|(name, _)| name != field).collect::<Vec<_>>()
+        };
+        (replaced.fields.contains_key(field) && others(replaced) == others(new)).then_some(field)
+    }
+
+    /// What was approved is to replace what was there when it was approved, or what the run itself made.
+    fn not_theirs(&self, at: usize, theirs: &BTreeSet<u64>) -> Result<(), String> {
+        if self.plan.is_some() && theirs.contains(&(at as u64)) {
+            return Err(format!("version {at}, which somebody else had just made, was replaced"));
+        }
+        Ok(())
     }
 
     fn judge_files(

@@ -6,9 +6,9 @@ use remit_gate::Scope;
 use serde_json::Value;
 
 use crate::case::{Case, How, Meanwhile, VOLATILE};
-use crate::drive::{Asked, House, Ran, Snapshot, Started, Who};
+use crate::drive::{Asked, House, Ran, Snapshot, Started, Who, fresh};
 use crate::model::{Authority, Law, powers};
-use crate::script::{Script, TRACE};
+use crate::script::{COMPARED, Script, TRACE};
 
 /// What came of all cases: so that a test in which nothing ever happens is seen to be one.
 #[derive(Debug, Default)]
@@ -51,12 +51,23 @@ fn hear(said: &mut Vec<Said>, words: impl ToString) {
 /// Plays a case on a home that was used before.
 pub fn play(house: &mut House, law: &Law, case: &Case, tally: &mut Tally) -> Judged {
     house.restore();
+    house.certify();
     house.records();
     house.log();
     house.meddled();
     let scope = Scope::parse(&case.scope, "the scope").map_err(|error| error.to_string())?;
     let mut said = Vec::new();
-    let done = go(house, law, case, &scope, tally, &mut said);
+    let mut case = case.clone();
+    let mut given = None;
+    if let Some(sealed) = &case.sealed {
+        let estate = house.snapshot();
+        let value = sealed.is.as_ref().map_or_else(fresh, |(path, field, version)| {
+            estate.secrets[path][*version - 1].fields[field].clone()
+        });
+        case.script.token = Some(house.seal(sealed.by, &value)?);
+        given = Some(value);
+    }
+    let done = go(house, law, &case, (&scope, given), tally, &mut said);
     house.meddle_at(None);
     done
 }
@@ -65,7 +76,7 @@ fn go(
     house: &mut House,
     law: &Law,
     case: &Case,
-    scope: &Scope,
+    (scope, given): (&Scope, Option<String>),
     tally: &mut Tally,
     said: &mut Vec<Said>,
 ) -> Judged {
@@ -91,6 +102,8 @@ fn go(
         people: 0,
         plan: Some(Vec::new()),
         scope: Value::Null,
+        sealed: None,
+        given,
     };
     // Some people look at files when they rehearse.
     let readers: Vec<Who> = case.rehearse.iter().map(|(who, _)| *who).chain([case.asks]).collect();
@@ -116,7 +129,9 @@ fn go(
     for who in &case.approve {
         match house.approve(*who, asked.id) {
             Ok(()) => {
-                check(who.is_human() && *who != case.asks, || format!("{} approved", who.name()))?;
+                let starts = |software: &Who| software != who && software.person() == *who;
+                let other = who.is_human() && *who != case.asks.person() && !case.starters.iter().any(starts);
+                check(other, || format!("{} approved", who.name()))?;
                 people.insert(*who);
             }
             Err(why) => hear(said, why),
@@ -198,7 +213,7 @@ fn go(
         })?;
     }
 
-    let authority = authority(law, case, &asked, people.len());
+    let authority = authority(law, case, &asked, people.len(), nobody.given.clone());
     let ran = match started {
         Ok(Started::Ran(ran)) => ran,
         Ok(Started::Asked(other)) => {
@@ -237,6 +252,19 @@ fn go(
         .map_err(|why| format!("it ended {}, and {why}\n  {}", ran.state, ran.words))?;
     if effects > 0 {
         tally.count("changed something");
+    }
+    if made(&after, authority.given.as_ref()) > made(&start, authority.given.as_ref()) {
+        tally.count("put what was given sealed");
+    }
+    let compared = |answer: &str| {
+        said.iter().any(|said| {
+            said.run == ran.run.to_string() && said.text.contains(COMPARED) && said.text.contains(answer)
+        })
+    };
+    for (answer, what) in [(" yes ", "found out that it is"), (" no ", "found out that it is not")] {
+        if compared(answer) {
+            tally.count(what);
+        }
     }
     let mut seen = vec![&before, &start, &after];
     on_record(&authority, &ran, said)?;
@@ -312,11 +340,20 @@ fn is_theirs(case: &Case, after: &Snapshot) -> bool {
     after.secrets.get(path).is_some_and(|versions| versions.len() == 1 && versions[0].state == 'e')
 }
 
+/// How many versions have this value.
+fn made(estate: &Snapshot, value: Option<&String>) -> usize {
+    let values = estate.secrets.values().flatten().flat_map(|version| version.fields.values());
+    values.filter(|found| Some(*found) == value).count()
+}
+
 fn destroyed(estate: &Snapshot) -> usize {
     estate.secrets.values().flatten().filter(|version| version.state == 'x').count()
 }
 
-fn authority(law: &Law, case: &Case, asked: &Asked, people: usize) -> Authority {
+fn authority(law: &Law, case: &Case, asked: &Asked, people: usize, given: Option<String>) -> Authority {
+    // The input is who asks gives; ahead of need, who starts.
+    let owner = if case.how == How::Standing { case.starts } else { case.asks };
+    let own = case.sealed.as_ref().is_some_and(|sealed| sealed.by == owner);
     let starters = match case.starters.as_slice() {
         [] => vec![case.asks],
         named => named.to_vec(),
@@ -329,6 +366,8 @@ fn authority(law: &Law, case: &Case, asked: &Asked, people: usize) -> Authority 
         people,
         plan: (case.how == How::Planned).then(|| powers(&asked.request["asks"]["run"]["plan"])),
         scope: asked.request["scope"].clone(),
+        sealed: given.clone().filter(|_| own),
+        given,
     }
 }
 
@@ -370,6 +409,10 @@ fn finish(
             }
         }
     }
+    // What was given sealed is told to nobody, wherever it is not a secret's value too.
+    if let Some(given) = &authority.given {
+        values.entry(given).or_default();
+    }
     for Said { run, text } in said.iter() {
         for (value, places) in &values {
             if !text.contains(value) {
@@ -382,10 +425,11 @@ fn finish(
             let why = match (rehearsal, places.iter().any(|place| may(place).is_ok())) {
                 (false, true) => continue,
                 (true, _) => "it is a rehearsal".to_owned(),
-                (false, false) => told.err().unwrap_or_default(),
+                (false, false) => told.err().unwrap_or_else(|| "it was given sealed".to_owned()),
             };
             return Err(format!("the value of {places:?} is told, though {why}:\n  {text}"));
         }
+        found_out(authority, (estates, readers), (run, text), &live)?;
     }
     // The files are the same in all of them, but for what was changed.
     let tokens = estates[0].files.iter().filter_map(|(path, node)| {
@@ -414,6 +458,38 @@ fn finish(
     }
     let found = house.recover();
     check(found.is_empty(), || format!("a recovery found {found:?}"))
+}
+
+/// What an action found out by comparing: nobody but who may, and it is true.
+fn found_out(
+    authority: &Authority,
+    (estates, readers): (&[&Snapshot], &[Who]),
+    (run, text): (&str, &str),
+    live: &str,
+) -> Judged {
+    // Of the log another test's lines may be among them; what is on record is this house's.
+    if !text.starts_with('{') {
+        return Ok(());
+    }
+    for (_, line) in text.match_indices(COMPARED).map(|(at, begins)| text.split_at(at + begins.len())) {
+        let [path, field, version, answer, ..] = line.split(' ').collect::<Vec<_>>()[..] else { continue };
+        let Ok(version) = version.parse::<usize>() else { continue };
+        let rehearsed = run != live && readers.iter().any(|who| who.rehearses_comparing(path));
+        let may = authority.may_compare(path);
+        check(may.is_ok() || rehearsed, || {
+            format!("{path} was compared, though {}:\n  {text}", may.err().unwrap_or_default())
+        })?;
+        let is = |estate: &&&Snapshot| {
+            let version = estate.secrets.get(path).and_then(|versions| versions.get(version - 1));
+            let value = version.and_then(|version| version.fields.get(field));
+            value.is_some() && (value == authority.given.as_ref()) == (answer == "yes")
+        };
+        // What a rehearsal would have made is in no estate.
+        check(run != live || estates.iter().any(|estate| is(&estate)), || {
+            format!("version {version} of {path} is said to be the sealed value: {answer}\n  {text}")
+        })?;
+    }
+    Ok(())
 }
 
 fn event(text: &str) -> Option<(String, Value)> {

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use remit_client::{Client, ClientError, ToSign};
 use remit_gate::Scope;
 use remit_journal::{RequestId, RunId};
-use remit_trust::{Digest, Signer};
+use remit_trust::{Digest, Handle, Opening, SecretText, Signer};
 use serde_json::{Value, json};
 
 use crate::drive::{Asked, REASON, Ran, Started, Who};
@@ -19,6 +19,7 @@ pub struct Remote {
     server: Child,
     clients: BTreeMap<Who, Client>,
     action: String,
+    url: String,
     log: PathBuf,
 }
 
@@ -59,7 +60,14 @@ impl Remote {
         let signature = fs::read_to_string(folder.join("action.wasm.sig")).unwrap();
         let digest = Digest::of(&action).to_string();
         clients[&Who::Bot].upload(&digest, action, &signature).unwrap();
-        Self { server, clients, action: digest, log }
+        Self { server, clients, action: digest, url, log }
+    }
+
+    /// The principal acts with this key from now on, for which it exchanges a token.
+    pub fn certify(&mut self, who: Who, signer: Signer, token: String) {
+        let client = Client::connect(ureq::Agent::new_with_defaults(), &self.url, signer).unwrap();
+        assert_eq!(client.certify(&SecretText::new(token)).unwrap().principal, who.name());
+        self.clients.insert(who, client);
     }
 
     /// What the server wrote to its log.
@@ -79,6 +87,10 @@ impl Remote {
             }
         }
         client.submit(&format!("/api/v1/{submit}"), &signed)
+    }
+
+    pub fn seal(&self, by: Who, handle: &Handle, opening: &Opening) -> Result<(), String> {
+        self.clients[&by].seal(handle, opening).map(drop).map_err(|error| words(&error))
     }
 
     pub fn rehearse(&self, by: Who, script: &Script, scope: Option<&Scope>) -> Result<Value, String> {

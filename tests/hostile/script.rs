@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 pub struct Script {
     pub run: Vec<Step>,
     pub verify: Vec<Step>,
+    /// The handle of a sealed input, as the host wants it in an input: under its own name. `{token}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
 }
 
 /// One step. A host call that fails does not end the script: after each, `{failed}` is `yes` or `no`, `{kind}` the kind
@@ -24,6 +27,10 @@ pub enum Step {
     Inspect(String),
     /// The secret and the field: `{previous}`, `{current}`.
     Rotate(String, Option<String>),
+    /// The secret, the field and the handle of a sealed input: `{previous}`, `{current}`.
+    Store(String, String, String),
+    /// The secret, the field, the version and the handle: `{same}`, `yes` or `no`.
+    Compare(String, String, String, String),
     /// The secret and the version.
     Disable(String, String),
     Destroy(String, String),
@@ -83,3 +90,5 @@ pub struct Output {
 /// How the guest's log lines begin: of the branches that a phase took, and of each thing it was told.
 pub const TRACE: &str = "trace ";
 pub const SAW: &str = "saw ";
+/// And of what it found out about a secret: with the path, the field, the version and the answer, each between spaces.
+pub const COMPARED: &str = "compared ";

@@ -11,7 +11,8 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use remit_file::Kind;
 use remit_gate::SealedInputs;
-use remit_journal::Reader;
+use remit_journal::{About, Reader, RequestId};
+use remit_trust::dsse::Envelope;
 use remit_trust::{Digest, Handle, KeyId, Opening, Sealed, Sealer};
 
 use crate::authority::may_be_valid;
@@ -147,12 +148,12 @@ fn try_clear(host: &Host, started: Option<&Input>) -> Result<(), Error> {
     if kept.is_empty() {
         return Ok(());
     }
-    let (open, mut closed) = named(&*host.journal.reader()?, &*host.rules()?)?;
+    let (open, mut closed) = named(&*host.journal.reader()?, &*host.rules()?, &kept)?;
     if let Some(input) = started {
         closed.extend(input.sealed()?.iter().map(Handle::digits));
     }
     for file in kept {
-        let digits = file.name.rsplit('-').next().unwrap_or_default();
+        let digits = digits(&file);
         let is_old = || {
             let since = std::fs::metadata(&file.path).and_then(|meta| meta.modified());
             let age = since.ok().and_then(|since| SystemTime::now().duration_since(since).ok());
@@ -171,16 +172,35 @@ fn try_clear(host: &Host, started: Option<&Input>) -> Result<(), Error> {
     Ok(())
 }
 
-/// The commitments that requests name: those that a run may still start under, and the others.
-fn named(reader: &Reader, rules: &Rules) -> Result<(BTreeSet<String>, BTreeSet<String>), Error> {
+/// The commitment of a kept value, as its file is named.
+fn digits(kept: &remit_file::Entry) -> &str {
+    kept.name.rsplit('-').next().unwrap_or_default()
+}
+
+/// Whether a request names one of these values, by its document alone: most name none, and to read all about each takes long
+/// where there are many.
+fn may_name(reader: &Reader, id: RequestId, kept: &[remit_file::Entry]) -> Result<bool, Error> {
+    let acts = reader.acts(About::Request(id))?;
+    let document = acts.first().and_then(|(_, act)| act.event.statement()).map(|of| of.document.get());
+    let envelope = document.and_then(|text| serde_json::from_str::<Envelope>(text).ok());
+    let text = envelope.and_then(|envelope| String::from_utf8(envelope.claimed().ok()?.0).ok());
+    Ok(text.is_some_and(|text| kept.iter().any(|kept| text.contains(digits(kept)))))
+}
+
+/// The commitments that requests name, of those that are kept: those that a run may still start under, and the others.
+fn named(
+    reader: &Reader,
+    rules: &Rules,
+    kept: &[remit_file::Entry],
+) -> Result<(BTreeSet<String>, BTreeSet<String>), Error> {
     let now = Timestamp::now();
     let (mut open, mut closed) = (BTreeSet::new(), BTreeSet::new());
     for id in reader.requests()?.into_iter().rev().filter(|id| may_be_valid(*id, now)) {
-        let Ok(state) = RequestState::load(reader, rules, id) else { continue };
-        let handles = state.request.sealed_inputs();
-        if handles.is_empty() {
+        if !may_name(reader, id, kept)? {
             continue;
         }
+        let Ok(state) = RequestState::load(reader, rules, id) else { continue };
+        let handles = state.request.sealed_inputs();
         let is_open = matches!(state.status(rules), Status::Waiting(_) | Status::Approved);
         let set = if is_open { &mut open } else { &mut closed };
         set.extend(handles.iter().map(Handle::digits));

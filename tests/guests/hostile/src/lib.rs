@@ -11,11 +11,12 @@ use std::collections::BTreeMap;
 
 use remit::secrets::VersionState;
 use remit::{Error, Failure, log, secrets};
-use script::{Output, SAW, Script, Step, TRACE, Test};
+use script::{COMPARED, Output, SAW, Script, Step, TRACE, Test};
 
 fn run(script: Script) -> Result<Output, Error> {
     let mut seen = Seen::default();
     seen.set("phase", "run");
+    seen.given(&script);
     let ended = seen.perform(&script.run);
     log::info(format!("{TRACE}run {}", seen.trace));
     ended.map(|()| Output { put: seen.put, trace: seen.trace })
@@ -24,6 +25,7 @@ fn run(script: Script) -> Result<Output, Error> {
 fn verify(script: Script, output: Output) -> Result<(), Error> {
     let mut seen = Seen { known: output.put, ..Seen::default() };
     seen.set("phase", "verify");
+    seen.given(&script);
     let ended = seen.perform(&script.verify);
     log::info(format!("{TRACE}verify {}", seen.trace));
     ended
@@ -42,6 +44,12 @@ struct Seen {
 impl Seen {
     fn set(&mut self, name: &str, value: impl ToString) {
         self.known.insert(name.to_owned(), value.to_string());
+    }
+
+    fn given(&mut self, script: &Script) {
+        if let Some(handle) = &script.token {
+            self.set("token", handle);
+        }
     }
 
     /// A text with everything it names filled in.
@@ -130,6 +138,18 @@ impl Seen {
                 let rotated = secrets::rotate(&text(path), field.as_deref()).map_err(told)?;
                 self.set("previous", rotated.previous);
                 self.set("current", rotated.current);
+            }
+            Step::Store(path, field, handle) => {
+                let stored = secrets::put(&text(path), &text(field), &text(handle)).map_err(told)?;
+                self.set("previous", stored.previous);
+                self.set("current", stored.current);
+            }
+            Step::Compare(path, field, version, handle) => {
+                let (path, field, version) = (text(path), text(field), self.version(version));
+                let same = secrets::compare(&path, &field, version, &text(handle)).map_err(told)?;
+                let same = if same { "yes" } else { "no" };
+                log::info(format!("{COMPARED}{path} {field} {version} {same} "));
+                self.set("same", same);
             }
             Step::Disable(path, version) => {
                 secrets::disable(&text(path), self.version(version)).map_err(told)?;
