@@ -102,6 +102,11 @@ impl Home {
         Ok(())
     }
 
+    /// A component that is kept here. Nothing is written.
+    pub fn kept_component(&self, digest: Digest) -> Result<Candidate, Error> {
+        read(self, digest)
+    }
+
     /// The digests of the components that are kept here, in order.
     pub fn kept_components(&self) -> Result<Vec<Digest>, Error> {
         let entries = match remit_file::list(&self.components(), Kind::Kept) {

@@ -27,7 +27,9 @@ impl From<Named> for Import {
 }
 
 impl Import {
-    pub(crate) fn named(name: String) -> Self {
+    /// The import of this name.
+    #[must_use]
+    pub fn named(name: String) -> Self {
         let interface = remit_capability::find(&name);
         Self { name, interface }
     }

@@ -3,21 +3,26 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use remit_lifecycle::{DiffView, Home, InspectView, PublisherState, PublisherView};
+use remit_gate::Limits;
+use remit_lifecycle::{DiffView, Error, Home, InspectView, PublisherState, PublisherView};
 use remit_manifest::Manifest;
 use remit_sandbox::{Candidate, Import, Inspection, Interface};
+use remit_trust::Digest;
+use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::common::Done;
+use crate::place::Place;
 use crate::print::{self, say};
 
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  remit inspect rotate-secret.wasm\n  remit inspect --diff old.wasm new.wasm     what power does the new one add?"
+    after_help = "Examples:\n  remit inspect rotate-secret.wasm\n  remit inspect sha256:1f0c… --context prod          as the server has it\n  remit inspect --diff old.wasm new.wasm     what power does the new one add?"
 )]
 pub(crate) struct Inspect {
-    /// The component. It need not be signed, nor an action. Nothing of it runs.
-    #[arg(required_unless_present = "diff")]
+    /// The component, or the digest of one that is kept. It need not be signed, nor an action. Nothing of it runs.
+    #[arg(required_unless_present = "diff", value_name = "FILE|DIGEST")]
     file: Option<PathBuf>,
     /// Compare the imports of two components.
     #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], conflicts_with = "file")]
@@ -28,26 +33,76 @@ pub(crate) struct Inspect {
 }
 
 impl Inspect {
-    pub(crate) fn run(self, home: &Home) -> Done {
+    pub(crate) fn run(self, place: &Place) -> Done {
         match (self.file, self.diff) {
-            (_, Some(files)) => diff(&files[0], &files[1], self.json),
-            (Some(file), None) => inspect(&file, home, self.json),
+            (_, Some(files)) => diff(&files[0], &files[1], place, self.json),
+            (Some(file), None) => inspect(&file, place, self.json),
             (None, None) => Ok(2),
         }
     }
 }
 
-fn inspect(file: &Path, home: &Home, json: bool) -> Done {
-    let candidate = Candidate::read(file)?;
-    let found = Inspection::of(&candidate)?;
-    let view = InspectView::of(home, &candidate, &found)?;
-    if let Some(why) = &view.publisher.unreadable {
-        print::warn(&format!("note: {}", print::word(why)));
-    }
+/// The digest that is written in place of a file.
+fn named(file: &Path) -> Option<Digest> {
+    file.to_str()?.parse().ok()
+}
+
+/// A component: a file, or one that is kept at the home.
+fn candidate(file: &Path, home: &Home) -> Done<Candidate> {
+    Ok(match named(file) {
+        Some(digest) => home.kept_component(digest)?,
+        None => Candidate::read(file)?,
+    })
+}
+
+/// The digest of a component that a server is asked for.
+fn digest(file: &Path) -> Done<Digest> {
+    Ok(match named(file) {
+        Some(digest) => digest,
+        None => Candidate::read(file)?.digest(),
+    })
+}
+
+/// What is printed of an [`InspectView`], whether it was made here or at a server.
+#[derive(Deserialize)]
+struct Shown {
+    name: String,
+    version: String,
+    digest: String,
+    size: u64,
+    publisher: PublisherView,
+    not_an_action: Option<String>,
+    verdict: String,
+    hidden_text: Vec<String>,
+    manifest: Option<Manifest>,
+    imports: Vec<Import>,
+    unexplained: Vec<String>,
+    default_limits: Limits,
+}
+
+fn inspect(file: &Path, place: &Place, json: bool) -> Done {
+    let text = match place.server()? {
+        Some(server) => server.get::<Box<RawValue>>(&format!("/api/v1/actions/{}", digest(file)?))?,
+        None => {
+            let home = place.home()?;
+            let candidate = candidate(file, home)?;
+            let found = Inspection::of(&candidate)?;
+            let view = InspectView::of(home, &candidate, &found)?;
+            if let Some(why) = &view.publisher.unreadable {
+                print::warn(&format!("note: {}", print::word(why)));
+            }
+            if json {
+                print::json(&view)?;
+                return Ok(0);
+            }
+            to_raw_value(&view).map_err(Error::from)?
+        }
+    };
     if json {
-        print::json(&view)?;
+        print::json(&serde_json::from_str::<Value>(text.get()).map_err(Error::from)?)?;
         return Ok(0);
     }
+    let view: Shown = serde_json::from_str(text.get()).map_err(Error::from)?;
     let field = |name: &str, value: String| vec![name.to_owned(), value];
     print::table(
         0,
@@ -66,10 +121,10 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
         rows_of(2, &rows);
     }
     if let Some(manifest) = view.manifest {
-        print_manifest(manifest);
+        print_manifest(&manifest);
     }
     let rows = |wanted: fn(&Interface) -> bool| -> Vec<Vec<String>> {
-        let known = found.imports.iter().filter_map(|import| import.interface.map(|known| (import, known)));
+        let known = view.imports.iter().filter_map(|import| import.interface.map(|known| (import, known)));
         known
             .filter(|(_, known)| wanted(known))
             .map(|(import, known)| {
@@ -80,7 +135,7 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
             .collect()
     };
     section("can do, if granted:", &rows(remit_sandbox::Interface::granted_by_scope), "nothing");
-    let powers: Vec<_> = found.imports.iter().filter_map(|import| import.interface).collect();
+    let powers: Vec<_> = view.imports.iter().filter_map(|import| import.interface).collect();
     let powers: Vec<_> = powers.iter().flat_map(|known| remit_sandbox::powers(known.name)).collect();
     let row =
         |power: &&Interface| vec![power.name.to_owned(), power.effect().to_string(), power.risk.to_owned()];
@@ -91,10 +146,10 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
     section("needs no grant:", &rows(|known| !known.granted_by_scope() && !known.wasi), "nothing");
     section("parts of WASI, all harmless here:", &rows(|known| known.wasi), "none");
     if !view.unexplained.is_empty() {
-        let rows: Vec<_> = view.unexplained.iter().map(|name| vec![(*name).to_owned()]).collect();
+        let rows: Vec<_> = view.unexplained.iter().map(|name| vec![name.clone()]).collect();
         section("imports without an explanation:", &rows, "");
     }
-    let unknown: Vec<_> = found
+    let unknown: Vec<_> = view
         .imports
         .iter()
         .filter(|import| import.interface.is_none())
@@ -181,23 +236,40 @@ fn publisher_words(publisher: &PublisherView) -> String {
     }
 }
 
-fn diff(old: &Path, new: &Path, json: bool) -> Done {
-    let found = |file: &Path| Inspection::of(&Candidate::read(file)?);
-    let (old, new) = (found(old)?, found(new)?);
-    let diff = DiffView::of(&old, &new);
+/// What is printed of a [`DiffView`].
+#[derive(Deserialize)]
+struct ShownDiff {
+    added: Vec<String>,
+    removed: Vec<String>,
+}
+
+fn diff(old: &Path, new: &Path, place: &Place, json: bool) -> Done {
+    let text = match place.server()? {
+        Some(server) => {
+            let path = format!("/api/v1/actions/{}/diff/{}", digest(old)?, digest(new)?);
+            server.get::<Box<RawValue>>(&path)?
+        }
+        None => {
+            let home = place.home()?;
+            let found = |file: &Path| -> Done<Inspection> { Ok(Inspection::of(&candidate(file, home)?)?) };
+            to_raw_value(&DiffView::of(&found(old)?, &found(new)?)).map_err(Error::from)?
+        }
+    };
     if json {
-        print::json(&diff)?;
+        print::json(&serde_json::from_str::<Value>(text.get()).map_err(Error::from)?)?;
         return Ok(0);
     }
-    let describe = |sign: &str, import: &Import| {
+    let diff: ShownDiff = serde_json::from_str(text.get()).map_err(Error::from)?;
+    let describe = |sign: &str, name: &String| {
+        let import = Import::named(name.clone());
         let (effect, risk) = match import.interface {
             Some(known) => (known.effect().to_string(), known.risk),
             None => ("?".to_owned(), "this host does not offer it"),
         };
         vec![sign.to_owned(), import.not_offered(), effect, risk.to_owned()]
     };
-    let added = diff.added.iter().map(|import| describe("+", import));
-    let rows: Vec<_> = added.chain(diff.removed.iter().map(|import| describe("-", import))).collect();
+    let added = diff.added.iter().map(|name| describe("+", name));
+    let rows: Vec<_> = added.chain(diff.removed.iter().map(|name| describe("-", name))).collect();
     if rows.is_empty() {
         say!("the same power");
     }
