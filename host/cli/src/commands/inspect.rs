@@ -108,7 +108,7 @@ fn inspect(file: &Path, place: &Place, json: bool) -> Done {
         0,
         &[
             field("name", format!("{} {}", view.name, view.version)),
-            field("digest", view.digest.to_string()),
+            field("digest", view.digest),
             field("size", format!("{} bytes", view.size)),
             field("publisher", publisher_words(&view.publisher)),
             field("action", view.not_an_action.map_or_else(|| "yes".to_owned(), |why| format!("no: {why}"))),
