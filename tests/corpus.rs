@@ -147,13 +147,13 @@ macro_rules! targets {
 }
 
 targets! {
-    inspection admission manifest schema keys signature dsse ssh_signature dpop id_token scope proof note records openbao policy config fixture
+    inspection admission manifest schema keys signature dsse ssh_signature dpop id_token scope proof note records openbao policy config fixture connector
 }
 
 /// Seeds that everybody refuses at once would lead a fuzzer nowhere.
 #[test]
 fn the_seeds_reach_the_end_of_their_parsers() {
-    use remit_sandbox::{Candidate, Sandbox};
+    use remit_sandbox::{BUILT_IN, Candidate, Sandbox};
     use remit_trust::dsse::Envelope;
 
     let read = |target: &str, name: &str| {
@@ -167,7 +167,7 @@ fn the_seeds_reach_the_end_of_their_parsers() {
     let world = tempfile::tempdir().unwrap();
     let file = world.path().join("action.wasm");
     fs::write(&file, read("admission", "action.wat")).unwrap();
-    Sandbox::new(None).unwrap().readmit(&Candidate::read(&file).unwrap()).unwrap();
+    Sandbox::new(None).unwrap().readmit(&Candidate::read(&file).unwrap(), &BUILT_IN).unwrap();
 
     remit_trust::blob::verify_blob(&targets::TRUSTED, targets::SIGNED, text("signature", "one-line"))
         .unwrap();
@@ -185,6 +185,11 @@ fn the_seeds_reach_the_end_of_their_parsers() {
         remit_gate::Scope::parse(&text("scope", name), name).unwrap();
     }
     remit_manifest::Manifest::parse(&text("manifest", "rotate-secret.toml"), "action.toml").unwrap();
+    for (name, _) in seeds("connector") {
+        let seed = text("connector", &name);
+        let description = seed.split("\n---\n").next().unwrap();
+        remit_connector::Description::parse(description).unwrap();
+    }
     for (name, text) in ["default.cedar", "manual-0.cedar"].map(|name| (name, text("policy", name))) {
         let files = [(name.to_owned(), text)].into();
         remit_policy::Policies::parse(&files, ["secret", "file"]).unwrap();

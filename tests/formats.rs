@@ -403,3 +403,30 @@ fn the_environment_is_read_in_one_place() {
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].ends_with("text/src/env.rs"), "{found:?}");
 }
+
+/// docs/standards.md claims nothing that no test shows.
+#[test]
+fn what_the_page_of_standards_claims_is_shown_by_tests_that_there_are() {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    let page = fs::read_to_string(root.join("docs/standards.md")).unwrap();
+    let mut shown = 0;
+    for row in page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| what")) {
+        let Some((_, tests)) = row.trim_end_matches(" |").rsplit_once('|') else { panic!("{row}") };
+        let quoted: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        let mut source = String::new();
+        for name in quoted {
+            if name.ends_with(".rs") {
+                source =
+                    fs::read_to_string(root.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+            } else {
+                assert!(source.contains(&format!("fn {name}(")), "no test is called {name}: {row}");
+                shown += 1;
+            }
+        }
+        assert!(
+            !source.is_empty() || row.starts_with("| risk") || row.starts_with("| term"),
+            "nothing shows it: {row}"
+        );
+    }
+    assert!(shown > 40, "{shown}");
+}

@@ -132,7 +132,12 @@ impl House {
     pub fn admitted(&self) -> Admitted {
         self.host
             .sandbox
-            .admit(&self.candidate, &self.host.setup().expect("configured").publishers, Some(&scope()))
+            .admit(
+                &self.candidate,
+                &self.host.setup().expect("configured").publishers,
+                Some(&scope()),
+                &remit_sandbox::BUILT_IN,
+            )
             .expect("admitted")
     }
 
@@ -167,6 +172,7 @@ impl House {
                 version: action.inspection().version.clone(),
             },
             publisher: None,
+            connectors: Vec::new(),
             input: RawValue::from_string(input.to_owned()).expect("JSON"),
             input_digest: Digest::of(input.as_bytes()),
             scope_digest: Digest::of(b"scope"),

@@ -164,6 +164,7 @@ fn started() -> Started {
             version: "1.0.0".to_owned(),
         },
         publisher: None,
+        connectors: Vec::new(),
         input: raw(r#"{"path":"app/db"}"#),
         input_digest: Digest::of(br#"{"path":"app/db"}"#),
         scope_digest: Digest::of(b"{}"),

@@ -4,6 +4,7 @@
 mod bindings;
 mod demo;
 mod fuzz;
+mod jobs;
 mod plugins;
 mod servers;
 mod shell;

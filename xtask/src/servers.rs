@@ -100,9 +100,9 @@ fn debian(package: &str, else_say: &str) -> Result<()> {
     shell::say(format_args!("installing Debian's {package}"));
     let mut apt = Command::new("apt-get");
     apt.args(["install", "-y", "-qq", package]);
-    if shell::run_to_stderr(&mut apt).is_err() {
+    if shell::apt(&mut apt).is_err() {
         shell::apt_update()?;
-        shell::run_to_stderr(&mut apt).with_context(|| format!("installing {package}"))?;
+        shell::apt(&mut apt).with_context(|| format!("installing {package}"))?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 
@@ -28,7 +28,7 @@ pub(crate) fn target() -> Result<PathBuf> {
     Ok(TARGET.get_or_init(|| PathBuf::from(dir)).clone())
 }
 
-fn cargo_program() -> std::ffi::OsString {
+pub(crate) fn cargo_program() -> std::ffi::OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
@@ -79,10 +79,17 @@ pub(crate) fn say(what: impl std::fmt::Display) {
 /// Fetches Debian's lists of packages: a fresh machine has none.
 pub(crate) fn apt_update() -> Result<()> {
     say("fetching Debian's package lists (apt-get update)");
-    run_to_stderr(Command::new("apt-get").args(["update", "-qq"]))
+    apt(Command::new("apt-get").args(["update", "-qq"]))
 }
 
-fn describe(command: &Command) -> String {
+/// Runs an apt command. Two at once would refuse each other.
+pub(crate) fn apt(command: &mut Command) -> Result<()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    run_to_stderr(command)
+}
+
+pub(crate) fn describe(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let words: Vec<_> = words.map(std::ffi::OsStr::to_string_lossy).collect();
     format!("`{}`", words.join(" "))

@@ -1,41 +1,62 @@
 //! `cargo xtask test`: all checks, in the order in which they fail fastest. `cargo xtask check`: the quick ones of them.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
+use crate::jobs::{self, Job};
 use crate::{bindings, plugins, servers, shell};
 
 /// End-to-end tests that take a few seconds each, and together use most of Remit.
 const QUICK: [&str; 9] =
     ["rotate", "refusals", "story", "status", "limits", "founding", "json", "together", "telling"];
 
+/// The end-to-end tests that take longest. They begin first, so that the others end beside them.
+const LONG: [&str; 4] = ["cli crash", "cli authoring", "cli hostile", "cli languages"];
+
 /// Runs every step; stops at the first that fails and names it.
 pub(crate) fn run() -> Result<()> {
     step("bindings --check", || bindings::run(true))?;
-    step("plugins", || plugins::run(&[]))?;
-    let bao = step("openbao", servers::openbao)?;
-    let witness = step("witness", servers::witness)?;
-    let schemathesis = step("schemathesis", servers::schemathesis)?;
-    let mcp = step("mcp client", servers::mcp_client)?;
-    let scanner = step("scanner", servers::scanner)?;
-    step("openssl, ssh", servers::tools)?;
-    style()?;
-    step("cargo test", || {
-        let mut cargo = tests(&[])?;
-        cargo.env("REMIT_WITNESS", &witness).env("REMIT_BAO", &bao).env("REMIT_SCHEMATHESIS", &schemathesis);
-        cargo.env("REMIT_MCP_CLIENT", &mcp).env("REMIT_SCANNER", &scanner);
-        // What building an action takes on this machine; as it is not for the host's own build.
-        let guests = plugins::environment()?;
-        let guests: Vec<_> = guests.iter().map(|(k, v)| format!("{}={}", k.display(), v.display())).collect();
-        shell::run(cargo.env("REMIT_GUEST_ENV", guests.join("\n")))
+    // Three at once: what is fetched waits for the network, and what builds the plugins uses one processor most of the time.
+    let mut environment = std::thread::scope(|threads| {
+        let servers = threads.spawn(servers);
+        let plugins = threads.spawn(|| step("plugins", || plugins::run(&[])));
+        style()?;
+        plugins.join().unwrap_or_else(|_| bail!("the build of the plugins panicked"))?;
+        servers.join().unwrap_or_else(|_| bail!("the installation of servers panicked"))
     })?;
-    // With one domain more than is shipped: see docs/adding-a-domain.md.
-    step("one more domain", || {
-        let features = ["--features", "remit/test-domain"];
-        shell::run(tests(&["--test", "domain", "--test", "drift"])?.args(features))
-    })
+    // What building an action takes on this machine; as it is not for the host's own build.
+    let guests = plugins::environment()?;
+    let guests: Vec<_> = guests.iter().map(|(k, v)| format!("{}={}", k.display(), v.display())).collect();
+    environment.push(("REMIT_GUEST_ENV".to_owned(), guests.join("\n").into()));
+    let mut jobs = step("build of the tests", || jobs::build(&mut tests(&[])?, &environment))?;
+    jobs.sort_by_key(|job| LONG.iter().position(|long| job.name == *long).unwrap_or(LONG.len()));
+    let (mut first, mut rest): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.end_to_end);
+    first.push(Job::new("documentation", vec![tests(&["--doc"])?]));
+    step("end-to-end tests", || jobs::run(first))?;
+    // With one domain more than is shipped: see docs/adding-a-domain.md. That builds another `remit`.
+    let mut domain = tests(&["--test", "domain", "--test", "drift", "--features", "remit/test-domain"])?;
+    domain.envs(environment);
+    rest.insert(0, Job::new("one more domain", vec![domain]));
+    step("unit tests", || jobs::run(rest))
+}
+
+/// Installs the real servers and other programs that the tests use, and says where they are.
+fn servers() -> Result<Vec<(String, PathBuf)>> {
+    let mut environment = vec![("REMIT_PLUGINS".to_owned(), shell::target()?.join("plugins"))];
+    for (name, variable, install) in [
+        ("openbao", "REMIT_BAO", servers::openbao as fn() -> Result<PathBuf>),
+        ("witness", "REMIT_WITNESS", servers::witness),
+        ("schemathesis", "REMIT_SCHEMATHESIS", servers::schemathesis),
+        ("mcp client", "REMIT_MCP_CLIENT", servers::mcp_client),
+        ("scanner", "REMIT_SCANNER", servers::scanner),
+    ] {
+        environment.push((variable.to_owned(), step(name, install)?));
+    }
+    step("openssl, ssh", servers::tools)?;
+    Ok(environment)
 }
 
 /// The protocol's own suite, and its client for Node, against `/mcp` and `remit mcp`.
@@ -51,13 +72,16 @@ pub(crate) fn mcp() -> Result<()> {
 /// What to run after each change: format, lints, the unit tests, and end-to-end tests that need no other server and no
 /// other language than Rust.
 pub(crate) fn check() -> Result<()> {
-    step("plugins in Rust", plugins::run_rust)?;
-    style()?;
-    step("unit tests", || shell::run(&mut tests(&["--quiet", "--lib", "--bins"])?))?;
-    step("quick tests", || {
-        let chosen: Vec<_> = QUICK.iter().flat_map(|name| ["--test", name]).collect();
-        shell::run(tests(&["--quiet"])?.args(chosen))
-    })
+    std::thread::scope(|threads| {
+        let plugins = threads.spawn(|| step("plugins in Rust", plugins::run_rust));
+        style()?;
+        plugins.join().unwrap_or_else(|_| bail!("the build of the plugins panicked"))
+    })?;
+    let environment = [("REMIT_PLUGINS".to_owned(), shell::target()?.join("plugins"))];
+    let mut chosen = vec!["--lib", "--bins"];
+    chosen.extend(QUICK.iter().flat_map(|name| ["--test", name]));
+    let jobs = step("build of the tests", || jobs::build(&mut tests(&chosen)?, &environment))?;
+    step("quick tests", || jobs::run(jobs))
 }
 
 fn style() -> Result<()> {

@@ -110,7 +110,7 @@ fn unpack(dir: &Path, root: &Path) -> Result<()> {
     let llvm = dependency("rustc-web", "libllvm").or_else(|_| dependency(&library, "libllvm"))?;
     let mut apt = Command::new("apt-get");
     apt.arg("download").args(PACKAGES).args([library, llvm]).current_dir(&packages);
-    shell::run_to_stderr(&mut apt)?;
+    shell::apt(&mut apt)?;
     for name in names(&packages) {
         shell::run(Command::new("dpkg").arg("-x").arg(packages.join(name)).arg(root))?;
     }

@@ -12,6 +12,7 @@ use wasi_preview1_component_adapter_provider::{
 };
 use wasm_metadata::{AddMetadata, AddMetadataField, Description, Homepage, Licenses};
 use wit_component::ComponentEncoder;
+use wit_parser::{Resolve, WorldId};
 
 use crate::world::without_version;
 use crate::{AuthorError, Project, stub, world};
@@ -19,9 +20,9 @@ use crate::{AuthorError, Project, stub, world};
 /// A component that was built. Its JSON form is the output of `remit build`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Built {
-    /// The action's name.
+    /// The name of the action or connector.
     pub name: String,
-    /// The action's version.
+    /// Its version.
     pub version: semver::Version,
     /// The name of the language that it is written in.
     pub language: &'static str,
@@ -49,7 +50,7 @@ pub fn build(project: &Project, out: Option<&Path>) -> Result<Built, AuthorError
     if language.core {
         component = componentise(project, &component)?;
     }
-    let (resolve, world) = world::read(&project.wit())?;
+    let (resolve, world) = world_of(project)?;
     let named = world::names(&resolve, world);
     let component =
         stub::fill(component, |import| stub::is_inert(import) || named.iter().any(|name| name == import))
@@ -57,9 +58,14 @@ pub fn build(project: &Project, out: Option<&Path>) -> Result<Built, AuthorError
                 differs(project, format!("{error:#}"), "this is a defect of Remit; please report it")
             })?;
     let imports = check(project, &component)?;
-    let unused = declared(project, &imports)?;
-    let component = describe(&project.manifest, &component)
+    let unused = if project.is_connector() { Vec::new() } else { declared(project, &imports)? };
+    let mut component = metadata(&project.manifest, &component)
         .map_err(|why| differs(project, why, "this is a defect of Remit; please report it"))?;
+    match &project.connector {
+        Some(connector) => connector.describe(project, &mut component)?,
+        None => describe(&project.manifest, &mut component)
+            .map_err(|why| differs(project, why, "this is a defect of Remit; please report it"))?,
+    }
     let file = out.map_or_else(|| project.component(), Path::to_owned);
     let file = file.strip_prefix(".").map(Path::to_owned).unwrap_or(file);
     remit_file::write(&file, &component)?;
@@ -82,6 +88,20 @@ pub fn build(project: &Project, out: Option<&Path>) -> Result<Built, AuthorError
     })
 }
 
+/// What the component may import, and must export.
+fn world_of(project: &Project) -> Result<(Resolve, WorldId), AuthorError> {
+    if project.is_connector() { Ok(world::connector(world::host())) } else { world::read(&project.wit()) }
+}
+
+/// What it has to export, for a person.
+fn exports(project: &Project) -> &'static str {
+    if project.is_connector() {
+        "a connector exports the functions of remit:connector/operations"
+    } else {
+        "an action exports `run` and `verify` of remit:action/remediation"
+    }
+}
+
 fn differs(project: &Project, why: String, help: &str) -> AuthorError {
     AuthorError::World { dir: project.wit().display().to_string(), why, help: help.to_owned() }
 }
@@ -95,16 +115,14 @@ fn componentise(project: &Project, module: &[u8]) -> Result<Vec<u8>, AuthorError
             encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)
         })
         .and_then(ComponentEncoder::encode);
-    encoded.map_err(|error| {
-        differs(project, format!("{error:#}"), "export the two functions of remit:action/remediation")
-    })
+    encoded.map_err(|error| differs(project, format!("{error:#}"), exports(project)))
 }
 
 /// Holds a component to its world: it exports what every action does, and imports of Remit's interfaces
 /// only those of the world. WASI it may import as its runtime needs; the host decides what of it there is.
 fn check(project: &Project, component: &[u8]) -> Result<Vec<String>, AuthorError> {
     let wit = project.wit();
-    let (resolve, world) = world::read(&wit)?;
+    let (resolve, world) = world_of(project)?;
     let wanted = world::names(&resolve, world);
     let malformed = |why| differs(project, why, "see what the language's tool made of the sources");
     let imports: Vec<String> = world::imports(component).map_err(malformed)?.into_iter().collect();
@@ -119,6 +137,11 @@ fn check(project: &Project, component: &[u8]) -> Result<Vec<String>, AuthorError
                 project,
                 format!("it imports {import}, and {} has {other}", world::file(&wit)),
                 "the SDK and the WIT are of different versions: take both from a fresh `remit new`",
+            ),
+            None if project.is_connector() => differs(
+                project,
+                format!("it imports {import}"),
+                "a connector imports remit:connector/http and remit:host/log, and nothing else",
             ),
             None => world::outside(&project.wit(), import),
         });
@@ -137,13 +160,8 @@ fn check(project: &Project, component: &[u8]) -> Result<Vec<String>, AuthorError
     }
     // Where nothing but the world is imported, the types are compared too.
     if imports.iter().all(|import| wanted.contains(import)) {
-        wit_component::targets(&resolve, world, component).map_err(|error| {
-            differs(
-                project,
-                format!("{error:#}"),
-                "an action exports `run` and `verify` of remit:action/remediation",
-            )
-        })?;
+        wit_component::targets(&resolve, world, component)
+            .map_err(|error| differs(project, format!("{error:#}"), exports(project)))?;
     }
     Ok(imports)
 }
@@ -168,8 +186,16 @@ fn declared(project: &Project, imports: &[String]) -> Result<Vec<String>, Author
     })
 }
 
-/// Adds what the action says of itself: the standard metadata, and the manifest whole.
-fn describe(manifest: &Manifest, component: &[u8]) -> Result<Vec<u8>, String> {
+/// Adds the manifest whole.
+fn describe(manifest: &Manifest, component: &mut Vec<u8>) -> Result<(), String> {
+    let said = manifest.to_section().map_err(|error| format!("its manifest: {error}"))?;
+    let section = wasm_encoder::CustomSection { name: SECTION.into(), data: said.into() };
+    wasm_encoder::ComponentSection::append_to_component(&section, component);
+    Ok(())
+}
+
+/// Adds the standard metadata.
+fn metadata(manifest: &Manifest, component: &[u8]) -> Result<Vec<u8>, String> {
     let mut metadata = AddMetadata::default();
     metadata.name = AddMetadataField::Set(manifest.name.clone());
     let version = manifest.version.to_string().parse().map_err(|error| format!("its version: {error}"))?;
@@ -183,9 +209,5 @@ fn describe(manifest: &Manifest, component: &[u8]) -> Result<Vec<u8>, String> {
         metadata.homepage =
             AddMetadataField::Set(Homepage::new(homepage).map_err(|e| format!("its homepage: {e}"))?);
     }
-    let mut bytes = metadata.to_wasm(component).map_err(|error| format!("{error:#}"))?;
-    let said = manifest.to_section().map_err(|error| format!("its manifest: {error}"))?;
-    let section = wasm_encoder::CustomSection { name: SECTION.into(), data: said.into() };
-    wasm_encoder::ComponentSection::append_to_component(&section, &mut bytes);
-    Ok(bytes)
+    metadata.to_wasm(component).map_err(|error| format!("{error:#}"))
 }

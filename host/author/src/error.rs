@@ -72,8 +72,17 @@ pub enum AuthorError {
         /// What an action's project has and this folder lacks.
         why: String,
     },
+    /// The file is not a valid `connector.toml`.
+    #[error("{file} is not a connector's description:\n{why}")]
+    #[diagnostic(code(usage::connector), help("docs/connectors.md lists every key of connector.toml"))]
+    Connector {
+        /// The name of the file.
+        file: String,
+        /// The line and what is wrong there.
+        why: String,
+    },
     /// A program the build needs is not there.
-    #[error("`{tool}` is not installed; {language} actions are built with it")]
+    #[error("`{tool}` is not installed; {language} is built with it")]
     #[diagnostic(code(usage::tool), help("install it:\n{install}"))]
     ToolMissing {
         /// The name of the program.

@@ -8,20 +8,23 @@ use std::time::SystemTime;
 use remit_file::{Entry, Kind};
 use remit_manifest::Manifest;
 
+use crate::connector::{self, Connector};
 use crate::folder::Folder;
 use crate::{AuthorError, Language};
 
 /// The manifest's file name.
 pub(crate) const MANIFEST: &str = "action.toml";
 
-/// An action's folder, read.
+/// The folder of an action or of a connector, read.
 #[derive(Clone, Debug)]
 pub struct Project {
     /// The path of the folder.
     pub dir: PathBuf,
-    /// The parsed `action.toml`.
+    /// The parsed `action.toml`, or what `connector.toml` says of the same.
     pub manifest: Manifest,
-    /// The language that the action is written in.
+    /// The description, if it is a connector.
+    pub(crate) connector: Option<Connector>,
+    /// The language that it is written in.
     pub language: Language,
     /// Variables that its tools are run with, beside those of this process.
     pub environment: Vec<(OsString, OsString)>,
@@ -31,19 +34,29 @@ impl Project {
     /// Reads the folder `dir`.
     pub fn open(dir: &Path) -> Result<Self, AuthorError> {
         let shown = || dir.display().to_string();
-        let file = dir.join(MANIFEST);
-        let read = match remit_file::plain(&file, remit_file::Kind::Source) {
-            Err(error) if error.is_missing() => {
-                return Err(AuthorError::NotAProject { dir: shown(), why: format!("it has no {MANIFEST}") });
-            }
-            read => read?,
+        let read = |name: &str| match remit_file::plain(&dir.join(name), remit_file::Kind::Source) {
+            Err(error) if error.is_missing() => Ok(None),
+            read => read.map(Some),
         };
-        let manifest = Manifest::parse(read.text()?, &file.display().to_string())?;
+        let shown_file = |name: &str| dir.join(name).display().to_string();
+        let (manifest, connector) = match (read(MANIFEST)?, read(connector::FILE)?) {
+            (Some(action), None) => (Manifest::parse(action.text()?, &shown_file(MANIFEST))?, None),
+            (None, Some(description)) => {
+                let (manifest, connector) =
+                    connector::parse(description.text()?, &shown_file(connector::FILE))?;
+                (manifest, Some(connector))
+            }
+            (action, _) => {
+                let has = if action.is_some() { "both" } else { "neither" };
+                let why = format!("it has {has} of {MANIFEST} and {}", connector::FILE);
+                return Err(AuthorError::NotAProject { dir: shown(), why });
+            }
+        };
         let language = Language::of(dir).ok_or_else(|| AuthorError::NotAProject {
             dir: shown(),
             why: format!("none of {} is there to tell its language", Language::marks()),
         })?;
-        Ok(Self { dir: dir.to_owned(), manifest, language, environment: Vec::new() })
+        Ok(Self { dir: dir.to_owned(), manifest, connector, language, environment: Vec::new() })
     }
 
     /// Where `build` writes the component unless told otherwise.
@@ -59,7 +72,13 @@ impl Project {
         Ok(found.map(|file| file.strip_prefix(".").map(Path::to_owned).unwrap_or(file)))
     }
 
-    /// The world the action is held to.
+    /// Whether it is a connector, and not an action.
+    #[must_use]
+    pub fn is_connector(&self) -> bool {
+        self.connector.is_some()
+    }
+
+    /// The folder with its WIT: the world that an action is held to.
     #[must_use]
     pub fn wit(&self) -> PathBuf {
         self.folder().wit()

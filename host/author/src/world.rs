@@ -21,6 +21,8 @@ fn packages() -> impl Iterator<Item = &'static Dir<'static>> {
 
 /// The interface that every action exports, without the version.
 const CONTRACT: &str = "remit:action/remediation";
+/// The package of what connectors import and export, which no action does.
+const CONNECTOR: &str = "remit:connector/";
 /// What the documentation of an interface says if no scope has to name it.
 const AMBIENT: &str = "Needs no grant";
 
@@ -44,14 +46,20 @@ pub fn is_capability(resolve: &Resolve, id: InterfaceId) -> bool {
     let interface = &resolve.interfaces[id];
     let ambient = interface.docs.contents.as_ref().is_some_and(|docs| docs.contains(AMBIENT));
     let ours = interface.package.is_some_and(|id| resolve.packages[id].name.namespace == "remit");
-    let contract = resolve.id_of(id).is_some_and(|name| without_version(&name) == CONTRACT);
-    ours && !interface.functions.is_empty() && !ambient && !contract
+    ours && !interface.functions.is_empty()
+        && !ambient
+        && resolve.id_of(id).is_some_and(|name| is_offered(&name))
+}
+
+/// Whether an action can import an interface at all.
+fn is_offered(name: &str) -> bool {
+    without_version(name) != CONTRACT && !name.starts_with(CONNECTOR)
 }
 
 fn named(resolve: &Resolve, wanted: impl Fn(InterfaceId) -> bool) -> Vec<String> {
     let found = resolve.interfaces.iter().map(|(id, _)| id).filter(|id| wanted(*id));
     let mut names: Vec<String> = found.filter_map(|id| resolve.id_of(id)).collect();
-    names.retain(|name| without_version(name) != CONTRACT);
+    names.retain(|name| is_offered(name));
     names.sort();
     names
 }
@@ -107,6 +115,20 @@ pub fn sdk(mut resolve: Resolve) -> (Resolve, WorldId) {
         format!("package remit:sdk@0.1.0;\nworld action {{\n{imports}\nexport {CONTRACT}@0.1.0;\n}}\n");
     let package = resolve.push_str("sdk.wit", &text).expect("the interfaces are there");
     let world = resolve.select_world(&[package], None).expect("there is one world");
+    (resolve, world)
+}
+
+/// The world of a connector.
+///
+/// # Panics
+/// Never: the WIT is part of this program.
+#[must_use]
+#[expect(clippy::expect_used, reason = "the WIT is part of this program")]
+pub fn connector(resolve: Resolve) -> (Resolve, WorldId) {
+    let of = |name: &&wit_parser::PackageName| name.namespace == "remit" && name.name == "connector";
+    let package = resolve.package_names.iter().find(|(name, _)| of(name)).map(|(_, id)| *id);
+    let package = package.expect("the package is there");
+    let world = resolve.select_world(&[package], None).expect("it has one world");
     (resolve, world)
 }
 

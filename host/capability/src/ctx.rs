@@ -1,14 +1,18 @@
 //! What the `Host` impls of a run can reach: its gate, and nothing behind it.
 
+use std::sync::Arc;
+
 use remit_gate::{Change, Gate, Observe, Operation, Resource};
 use wasmtime::component::HasData;
 
-use crate::CallError;
+use crate::connected::Served;
 use crate::wasi::State;
+use crate::{CallError, Registry};
 
 /// The host's side of one run, kept in the wasmtime store.
 pub struct Ctx {
     gate: Gate,
+    registry: Registry,
     pub(crate) wasi: State,
     /// The error that the guest logged by its last call, if that is what it did.
     pub(crate) last_words: Option<String>,
@@ -16,10 +20,10 @@ pub struct Ctx {
 
 impl Ctx {
     /// For a run through `gate`, whose guest-visible randomness grows from `seed`
-    /// ([`remit_gate::Facts::seed`]).
+    /// ([`remit_gate::Facts::seed`]). `registry` is what the run was admitted with.
     #[must_use]
-    pub fn new(gate: Gate, seed: [u8; 32]) -> Self {
-        Self { gate, wasi: State::new(seed), last_words: None }
+    pub fn new(gate: Gate, seed: [u8; 32], registry: Registry) -> Self {
+        Self { gate, registry, wasi: State::new(seed), last_words: None }
     }
 
     /// The gate through which the run's calls go.
@@ -54,7 +58,17 @@ impl Ctx {
 
     /// Journals that an argument of `O` is refused.
     pub(crate) fn refuse<O: Operation>(&self, argument: &str, why: &str) -> CallError {
-        self.gate.refuse(O::NAME, argument, why).map_or_else(CallError::from, CallError::Failure)
+        self.refuse_named(O::NAME, argument, why)
+    }
+
+    /// The same, of an operation by its name.
+    pub(crate) fn refuse_named(&self, operation: &str, argument: &str, why: &str) -> CallError {
+        self.gate.refuse(operation, argument, why).map_or_else(CallError::from, CallError::Failure)
+    }
+
+    /// What serves an interface of connectors.
+    pub(crate) fn served(&self, import: &str) -> Option<Arc<Served>> {
+        self.registry.find(import)?.served.clone()
     }
 }
 

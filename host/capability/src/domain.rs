@@ -4,6 +4,7 @@
 //! linking, admission, scopes, policies, undo, the configuration, `remit doctor`, and offline tests.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::fmt::Debug;
 use std::path::Path;
 use std::pin::Pin;
@@ -14,26 +15,30 @@ use remit_gate::{Effect, Estate, Known};
 use remit_text::Mistake;
 use remit_text::Table;
 
+use crate::connected::Served;
 use crate::fixture::{Befores, Offline, State, Things};
 
-/// One interface that the host offers.
+/// One interface that the host offers: of a domain of its own, or of connectors.
+#[derive(Clone)]
 pub struct Interface {
     /// The name of the interface without its version: `remit:secrets/rotate`.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// The version the host implements.
-    pub version: &'static str,
+    pub version: Cow<'static, str>,
     /// The kind of the resources that a scope grants it on. An interface without a kind is ambient: it reaches nothing
     /// but the run itself, and no scope names it.
-    pub kind: Option<&'static str>,
+    pub kind: Option<Cow<'static, str>>,
     /// The import through which a component uses it, where that is not the interface itself: components use the files
     /// that a scope grants by `remit:files/read` through `wasi:filesystem/types`.
     pub through: Option<&'static str>,
     /// Whether it is a part of WASI, whose patch versions all mean the same.
     pub wasi: bool,
     /// What granting it means, in one plain sentence for an operator.
-    pub risk: &'static str,
+    pub risk: Cow<'static, str>,
     /// Its operations. The gate never sees any other function of it, because no other reaches anything.
-    pub operations: &'static [Known],
+    pub operations: Cow<'static, [Known]>,
+    /// The connectors that serve it; none for an interface of a domain of the host.
+    pub served: Option<Arc<Served>>,
 }
 
 impl Interface {
@@ -203,13 +208,14 @@ macro_rules! interfaces {
     )*) => {
         static INTERFACES: &[$crate::Interface] = &[$(
             $crate::Interface {
-                name: $name,
-                version: $version,
-                kind: $crate::domain::interfaces!(@option $($kind)?),
+                name: std::borrow::Cow::Borrowed($name),
+                version: std::borrow::Cow::Borrowed($version),
+                kind: $crate::domain::interfaces!(@kind $($kind)?),
                 through: $crate::domain::interfaces!(@option $($through)?),
                 wasi: $wasi,
-                risk: $risk,
-                operations: &[$(remit_gate::Known::$reach::<$operation>()),*],
+                risk: std::borrow::Cow::Borrowed($risk),
+                operations: std::borrow::Cow::Borrowed(&[$(remit_gate::Known::$reach::<$operation>()),*]),
+                served: None,
             },
         )*];
 
@@ -228,6 +234,8 @@ macro_rules! interfaces {
             Ok(false)
         }
     };
+    (@kind) => { None };
+    (@kind $kind:expr) => { Some(std::borrow::Cow::Borrowed($kind)) };
     (@option) => { None };
     (@option $some:expr) => { Some($some) };
 }

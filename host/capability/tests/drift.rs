@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use remit_capability::domain::AnySystems;
-use remit_capability::{Ctx, Interface, domains, find, granted, interfaces, operation, systems};
+use remit_capability::{BUILT_IN, Ctx, Interface, domains, systems};
 use remit_gate::Effect;
 use wasmtime::component::Linker;
 use wit_parser::{Resolve, TypeDefKind, UnresolvedPackageGroup};
@@ -36,7 +36,14 @@ fn resolve() -> Resolve {
 /// What an action imports: every interface but the one it exports.
 fn imports(resolve: &Resolve) -> BTreeMap<String, &wit_parser::Interface> {
     let named = resolve.interfaces.iter().filter_map(|(id, interface)| Some((resolve.id_of(id)?, interface)));
-    named.filter(|(name, _)| !name.starts_with("remit:action/")).collect()
+    // What connectors export, and what only they import; and the packages that only connectors serve.
+    let others = ["remit:action/", "remit:connector/"];
+    let served =
+        |name: &str| domains().iter().any(|domain| name.starts_with(&format!("remit:{}/", domain.name)));
+    named
+        .filter(|(name, _)| !others.iter().any(|other| name.starts_with(other)))
+        .filter(|(name, _)| name.starts_with("wasi:") || served(name))
+        .collect()
 }
 
 fn documented_effect(docs: &str) -> Option<String> {
@@ -49,11 +56,11 @@ fn every_interface_has_exactly_one_row() {
     let resolve = resolve();
     let imports = imports(&resolve);
     let in_wit: Vec<&str> = imports.keys().map(String::as_str).collect();
-    let mut in_registry: Vec<String> = interfaces().map(Interface::import_name).collect();
+    let mut in_registry: Vec<String> = BUILT_IN.interfaces().map(Interface::import_name).collect();
     in_registry.sort();
     assert_eq!(in_wit, in_registry);
-    for interface in interfaces() {
-        assert_eq!(find(&interface.import_name()).map(|found| found.name), Some(interface.name));
+    for interface in BUILT_IN.interfaces() {
+        assert_eq!(BUILT_IN.find(&interface.import_name()).map(|found| &found.name), Some(&interface.name));
     }
 }
 
@@ -67,9 +74,9 @@ fn a_domain_is_one_package_and_its_systems_have_kinds_of_their_own() {
             let package = format!("remit:{}/", domain.name);
             assert!(interface.wasi == (domain.name == "wasi"), "{}", interface.name);
             assert!(interface.wasi || interface.name.starts_with(&package), "{}", interface.name);
-            if let Some(kind) = interface.kind {
+            if let Some(kind) = &interface.kind {
                 assert!(domain.systems.is_some(), "{} reaches no system", interface.name);
-                assert_eq!(*kinds.entry(kind).or_insert(domain.name), domain.name, "{kind}");
+                assert_eq!(*kinds.entry(&**kind).or_insert(domain.name), domain.name, "{kind}");
             }
         }
     }
@@ -84,15 +91,15 @@ fn a_domain_is_one_package_and_its_systems_have_kinds_of_their_own() {
 #[test]
 fn ambient_operations_are_those_that_no_scope_grants() {
     for (import, interface) in imports(&resolve()) {
-        let row = find(&import).unwrap();
+        let row = BUILT_IN.find(&import).unwrap();
         if !row.wasi && !interface.functions.is_empty() {
             let documented =
                 interface.docs.contents.as_deref().unwrap_or_default().contains("Needs no grant");
             assert_eq!(documented, !row.granted_by_scope(), "{import}");
         }
     }
-    for interface in interfaces().chain(granted()) {
-        for operation in interface.operations {
+    for interface in BUILT_IN.interfaces().chain(BUILT_IN.granted()) {
+        for operation in &*interface.operations {
             assert_eq!(operation.ambient, !interface.granted_by_scope(), "{}", operation.name);
             assert!(!operation.ambient || operation.effect == Effect::Observe, "{}", operation.name);
         }
@@ -103,8 +110,8 @@ fn ambient_operations_are_those_that_no_scope_grants() {
 fn every_function_has_exactly_one_operation_of_its_documented_effect() {
     let resolve = resolve();
     for (import, interface) in imports(&resolve) {
-        let row = find(&import).unwrap();
-        let mut operations: Vec<&str> = row.operations.iter().map(|operation| operation.name).collect();
+        let row = BUILT_IN.find(&import).unwrap();
+        let mut operations: Vec<&str> = row.operations.iter().map(|operation| &*operation.name).collect();
         operations.sort_unstable();
         if row.wasi {
             // WASI's functions reach the run's own state; those that reach a clock are operations.
@@ -113,7 +120,7 @@ fn every_function_has_exactly_one_operation_of_its_documented_effect() {
                 let known =
                     interface.functions.keys().any(|f| f == function || f.ends_with(&format!(".{function}")));
                 assert!(known, "{name} is not in {import}");
-                assert_eq!(operation(name).unwrap().effect, Effect::Observe);
+                assert_eq!(BUILT_IN.operation(name).unwrap().effect, Effect::Observe);
             }
             continue;
         }
@@ -122,7 +129,7 @@ fn every_function_has_exactly_one_operation_of_its_documented_effect() {
         expected.sort();
         assert_eq!(operations, expected, "operations of {import}");
         for (name, function) in &interface.functions {
-            let operation = operation(&format!("{}.{name}", row.name)).unwrap();
+            let operation = BUILT_IN.operation(&format!("{}.{name}", row.name)).unwrap();
             let documented = documented_effect(function.docs.contents.as_deref().unwrap_or_default());
             assert_eq!(documented, Some(operation.effect.to_string()), "effect of {}", operation.name);
         }
@@ -131,7 +138,7 @@ fn every_function_has_exactly_one_operation_of_its_documented_effect() {
 
 #[test]
 fn a_row_says_what_granting_it_means() {
-    for row in interfaces().chain(granted()) {
+    for row in BUILT_IN.interfaces().chain(BUILT_IN.granted()) {
         assert!(!row.risk.is_empty() && !row.risk.ends_with('.'), "{}", row.name);
     }
 }
@@ -163,23 +170,23 @@ fn our_resources_are_only_wasis() {
 fn all_rows_link_side_by_side() {
     let engine = wasmtime::Engine::default();
     let mut linker = Linker::<Ctx>::new(&engine);
-    for row in interfaces() {
+    for row in BUILT_IN.interfaces() {
         row.link(&mut linker).unwrap();
     }
 }
 
 #[test]
 fn only_wasi_has_compatible_versions() {
-    assert!(find("remit:secrets/rotate@0.1.0").is_some());
+    assert!(BUILT_IN.find("remit:secrets/rotate@0.1.0").is_some());
     for other in
         ["remit:secrets/rotate", "remit:secrets/rotate@0.1.1", "remit:secrets/rotate@0.1", "wasi:io/poll"]
     {
-        assert!(find(other).is_none(), "{other}");
+        assert!(BUILT_IN.find(other).is_none(), "{other}");
     }
-    assert!(find("wasi:io/poll@0.2.0").is_some());
+    assert!(BUILT_IN.find("wasi:io/poll@0.2.0").is_some());
     for other in
         ["wasi:io/poll@0.3.0", "wasi:io/poll@0.2.", "wasi:io/poll@0.2.0-rc", "wasi:sockets/tcp@0.2.0"]
     {
-        assert!(find(other).is_none(), "{other}");
+        assert!(BUILT_IN.find(other).is_none(), "{other}");
     }
 }

@@ -24,9 +24,9 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
 use remit_backend::{Files, FilesConfig, Systems as _};
+use remit_capability::BUILT_IN;
 use remit_capability::files::{BeforeChange, Edit, MakeDirectory, Put, Remove, RemoveDirectory};
 use remit_capability::fixture::Offline as _;
-use remit_capability::{operation, powers};
 use remit_gate::{
     Change, Effect, Estate, Facts, Failure, Fault, Gate, Mode, Operation, Resource, Scope, Setup, State,
     UndoGate,
@@ -466,11 +466,11 @@ impl Run<'_> {
     }
 
     async fn undo(&self, change: &Intent) -> UndoResult {
-        operation(&change.operation).unwrap().undo(&self.undo_gate(), change).await.unwrap()
+        BUILT_IN.operation(&change.operation).unwrap().undo(&self.undo_gate(), change).await.unwrap()
     }
 
     async fn state(&self, change: &Intent) -> State {
-        operation(&change.operation).unwrap().state(&self.undo_gate(), change).await.unwrap()
+        BUILT_IN.operation(&change.operation).unwrap().state(&self.undo_gate(), change).await.unwrap()
     }
 }
 
@@ -636,9 +636,9 @@ fn a_run_is_as_planned(world: &World, cases: u32) {
 fn every_change_of_files_is_drawn_here() {
     let drawn =
         [Edit::<Put>::NAME, Edit::<Remove>::NAME, Edit::<MakeDirectory>::NAME, Edit::<RemoveDirectory>::NAME];
-    for power in powers("wasi:filesystem/types") {
+    for power in BUILT_IN.powers("wasi:filesystem/types") {
         for operation in power.operations.iter().filter(|operation| operation.effect != Effect::Observe) {
-            assert!(drawn.contains(&operation.name), "{}: teach `Act` to draw it", operation.name);
+            assert!(drawn.contains(&&*operation.name), "{}: teach `Act` to draw it", operation.name);
         }
     }
 }

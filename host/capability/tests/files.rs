@@ -21,7 +21,7 @@ use remit_capability::bindings::wasi::io::streams;
 use remit_capability::fixture::Offline as _;
 use remit_capability::wasi::Unwritten;
 use remit_capability::wasi::handle::Descriptor;
-use remit_capability::{Ctx, answered, operation, powers};
+use remit_capability::{BUILT_IN, Ctx, answered};
 use remit_gate::{Estate, Facts, Fault, Gate, Mode, Scope, Setup, UndoGate};
 use remit_journal::{Event, Intent, Journal, RunId, UndoResult};
 use remit_tlog::NoteSigner;
@@ -93,7 +93,7 @@ impl World {
             journal: journal.clone(),
             sealer: Arc::clone(&sealer),
         });
-        Self { folder, ctx: Ctx::new(gate, [9; 32]), run, journal, sealer }
+        Self { folder, ctx: Ctx::new(gate, [9; 32], BUILT_IN.clone()), run, journal, sealer }
     }
 
     fn live() -> Self {
@@ -167,7 +167,7 @@ impl World {
             journal: self.journal.clone(),
             sealer: Arc::clone(&self.sealer),
         };
-        operation(&intent.operation).unwrap().undo(&gate, intent).await.unwrap()
+        BUILT_IN.operation(&intent.operation).unwrap().undo(&gate, intent).await.unwrap()
     }
 
     fn conf(&self) -> String {
@@ -236,9 +236,9 @@ async fn every_change_is_taken_back() {
     }
     tried.sort_unstable();
     tried.dedup();
-    let all = powers("wasi:filesystem/types").flat_map(|power| power.operations);
+    let all = BUILT_IN.powers("wasi:filesystem/types").flat_map(|power| &*power.operations);
     let mut all: Vec<&str> =
-        all.filter(|op| op.effect == remit_gate::Effect::Change).map(|op| op.name).collect();
+        all.filter(|op| op.effect == remit_gate::Effect::Change).map(|op| &*op.name).collect();
     all.sort_unstable();
     assert_eq!(tried, all, "each change of the table is tried here");
 }

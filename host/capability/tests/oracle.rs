@@ -12,7 +12,7 @@ use std::sync::Arc;
 use remit_backend::{Files, FilesConfig, Systems as _};
 use remit_capability::bindings::ActionPre;
 use remit_capability::fixture::Offline as _;
-use remit_capability::{Ctx, find, interfaces};
+use remit_capability::{BUILT_IN, Ctx};
 use remit_gate::{Estate, Facts, Gate, Mode, Scope, Setup};
 use remit_journal::{Journal, RunId};
 use remit_tlog::NoteSigner;
@@ -93,12 +93,12 @@ impl Bench {
         let engine = Engine::default();
         let guest = Component::from_file(&engine, PathBuf::from(plugins).join("plain-c.wasm")).unwrap();
         let mut ours = Linker::<Guest>::new(&engine);
-        for interface in interfaces() {
+        for interface in BUILT_IN.interfaces() {
             interface.link(&mut ours).unwrap();
         }
         let mut theirs = Linker::<Guest>::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut theirs).unwrap();
-        find("remit:host/log@0.1.0").unwrap().link(&mut theirs).unwrap();
+        BUILT_IN.find("remit:host/log@0.1.0").unwrap().link(&mut theirs).unwrap();
         let pre = |linker: &Linker<Guest>| ActionPre::new(linker.instantiate_pre(&guest).unwrap()).unwrap();
         Self { ours: pre(&ours), theirs: pre(&theirs), engine }
     }
@@ -187,7 +187,7 @@ fn ctx(folder: &Path) -> Ctx {
             .unwrap(),
         sealer: Arc::new(Sealer::load_or_create(&home.join("seal.key")).unwrap()),
     });
-    Ctx::new(gate, [9; 32])
+    Ctx::new(gate, [9; 32], BUILT_IN.clone())
 }
 
 #[tokio::test]

@@ -33,9 +33,9 @@ use remit_backend::{
     Act, Embedded, Fields, Generator, Metadata, OpenBao, OpenBaoConfig, Right, SecretStore, SecretView,
     Secrets, Target, Turn, VersionState,
 };
+use remit_capability::BUILT_IN;
 use remit_capability::fixture::Offline as _;
 use remit_capability::secrets::{Destroy, Disable, Given, Put, Rotate};
-use remit_capability::{interfaces, operation};
 use remit_gate::{
     Authority, Effect, Estate, Facts, Failure, Gate, Mode, Operation, Resource, Scope, Setup, State, UndoGate,
 };
@@ -48,8 +48,8 @@ use remit_trust::Sealer;
 
 /// The operations in the table that change something, of one effect or of both.
 fn changing(effects: &[Effect]) -> Vec<&'static str> {
-    let operations = interfaces().flat_map(|interface| interface.operations);
-    operations.filter(|operation| effects.contains(&operation.effect)).map(|op| op.name).collect()
+    let operations = BUILT_IN.interfaces().flat_map(|interface| &*interface.operations);
+    operations.filter(|operation| effects.contains(&operation.effect)).map(|op| &*op.name).collect()
 }
 
 const UNDOABLE: &[Effect] = &[Effect::Change];
@@ -394,8 +394,8 @@ fn without_acceptance() -> Scope {
 fn scope(acceptance: &str) -> Scope {
     use std::fmt::Write as _;
     let mut text = "[limits]\nchanges = 100\n".to_owned();
-    for interface in interfaces() {
-        let (name, Some(kind)) = (interface.name, interface.kind) else { continue };
+    for interface in BUILT_IN.interfaces() {
+        let (name, Some(kind)) = (&*interface.name, interface.kind.as_deref()) else { continue };
         write!(text, "[[allow]]\ncapability = \"{name}\"\nresources = [\"{kind}:**\"]\n").unwrap();
         if matches!(interface.effect(), Effect::Change | Effect::Irrevocable) {
             text.push_str(acceptance);
@@ -507,11 +507,11 @@ impl Run<'_> {
     }
 
     async fn undo(&self, change: &Intent) -> UndoResult {
-        operation(&change.operation).unwrap().undo(&self.undo, change).await.unwrap()
+        BUILT_IN.operation(&change.operation).unwrap().undo(&self.undo, change).await.unwrap()
     }
 
     async fn state(&self, change: &Intent) -> State {
-        operation(&change.operation).unwrap().state(&self.undo, change).await.unwrap()
+        BUILT_IN.operation(&change.operation).unwrap().state(&self.undo, change).await.unwrap()
     }
 
     /// Undoes once more what is undone: nothing at all may change, not even a version's number.
@@ -560,7 +560,7 @@ fn in_doubt_it_comes_back_as_well(world: &World) {
         let mut arrived = BTreeMap::new();
         for (call, drawn) in (1_u64..).zip(&calls) {
             // What cannot be taken back must not happen, or there is no identity to speak of.
-            let for_good = operation(drawn.operation).unwrap().effect == Effect::Irrevocable;
+            let for_good = BUILT_IN.operation(drawn.operation).unwrap().effect == Effect::Irrevocable;
             let loss = if for_good { Loss::Request } else { drawn.loss };
             arrived.insert(call, (loss != Loss::Request, drawn.undo_loss));
             run.perform(drawn, loss).await;

@@ -74,7 +74,10 @@ A first repair:
   remit run REQUEST --key bot.key";
 
 fn main() -> ExitCode {
-    if let Some(code) = remit_engine::serve(remit_sandbox::TASKS, print::compiling) {
+    if let Some(code) = remit_engine::serve(
+        &[remit_sandbox::TASKS, remit_connector::component::TASKS].concat(),
+        print::compiling,
+    ) {
         return code;
     }
     let cli = match parse() {

@@ -11,6 +11,10 @@ use crate::quota::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
 pub(crate) const STACK: usize = 512 * 1024;
 /// How many stores are open at once; a later call waits for a place.
 pub(crate) const PLACES: u32 = 256;
+/// How many stores are open at once that another one waits for.
+pub(crate) const INSIDE: u32 = 64;
+/// How many stores there are memory for.
+const ALL: u32 = PLACES + INSIDE;
 
 /// Bytes of each guest memory that stay resident for the next guest.
 const KEPT_MEMORY: usize = 2 * 1024 * 1024;
@@ -56,17 +60,17 @@ fn compile(component: &[u8]) -> Result<Vec<u8>, Flaw> {
 /// run lays out its own, and the quota does not apply.
 pub(crate) fn pooled(config: &mut Config) -> wasmtime::Result<Engine> {
     let mut pool = PoolingAllocationConfig::default();
-    pool.total_component_instances(PLACES)
+    pool.total_component_instances(ALL)
         .max_core_instances_per_component(CORE_INSTANCES)
-        .total_core_instances(PLACES * CORE_INSTANCES)
+        .total_core_instances(ALL * CORE_INSTANCES)
         .max_memories_per_component(MEMORIES)
         .max_memories_per_module(MEMORIES)
-        .total_memories(PLACES * MEMORIES)
+        .total_memories(ALL * MEMORIES)
         .max_tables_per_component(TABLES)
         .max_tables_per_module(TABLES)
-        .total_tables(PLACES * TABLES)
+        .total_tables(ALL * TABLES)
         .table_elements(TABLE_ELEMENTS)
-        .total_stacks(PLACES)
+        .total_stacks(ALL)
         .max_unused_warm_slots(WARM)
         .linear_memory_keep_resident(KEPT_MEMORY)
         .table_keep_resident(KEPT_TABLE)

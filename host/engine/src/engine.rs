@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use crate::cache::Cache;
-use crate::config::{PLACES, config, pooled};
+use crate::config::{INSIDE, PLACES, config, pooled};
 use crate::error::ComponentError;
 
 /// How long a guest can compute between two looks at the clock.
@@ -16,6 +16,8 @@ pub struct Engine {
     pub(crate) wasmtime: wasmtime::Engine,
     /// One is taken by each open store.
     pub(crate) places: Semaphore,
+    /// One is taken by each store that is open while another one waits for it.
+    pub(crate) inside: Semaphore,
     /// Where compiled code is kept; without one, each component is compiled every time.
     pub(crate) cache: Option<Cache>,
 }
@@ -42,7 +44,12 @@ impl Engine {
                 }
             })
             .map_err(|error| ComponentError::Engine(error.to_string()))?;
-        Ok(Self { wasmtime, places: Semaphore::new(PLACES as usize), cache })
+        Ok(Self {
+            wasmtime,
+            places: Semaphore::new(PLACES as usize),
+            inside: Semaphore::new(INSIDE as usize),
+            cache,
+        })
     }
 
     /// Wasmtime's engine, to make linkers with.

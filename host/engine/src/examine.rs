@@ -1,7 +1,7 @@
 //! Reads all bytes of a component: what it is, what it imports and exports, and whether it fits a world. The time and memory
 //! that this takes are bounded by the process in which it is done, see `confined`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 use wasm_encoder::{ComponentExportKind, Encode as _};
@@ -14,11 +14,14 @@ use wasmparser::{
 
 use crate::features::{self, RUNS};
 use crate::flaw::{Flaw, message_of};
+use crate::interface::{Signatures, signatures};
 use crate::quota::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
 use crate::scan::{Tally, scan};
 
 /// The most imports, and the most exports, that are listed.
 const MOST_NAMES: usize = 10_000;
+/// The most of [`World::sections`].
+const MOST_SECTIONS: usize = 16;
 /// The most bytes of all their names.
 const MOST_TEXT: usize = 1024 * 1024;
 /// The longest name or version that a component gives itself, in columns.
@@ -35,6 +38,8 @@ pub struct World {
     pub contract: &'static str,
     /// The name of the custom section that describes a component of this world.
     pub section: &'static str,
+    /// The name of the custom sections of which a component of this world can have several, if there are such.
+    pub sections: Option<&'static str>,
     /// From the name of an import to the name of the interface in `component` that serves it, if one does. It can be
     /// another version.
     pub serves: fn(&str) -> Option<String>,
@@ -51,6 +56,10 @@ pub struct Examination {
     pub size: usize,
     /// The content of the world's custom section, if it has one.
     pub section: Option<Vec<u8>>,
+    /// The content of each of the world's other custom sections.
+    pub sections: Vec<Vec<u8>>,
+    /// The functions of each import that nothing in the world serves, or why they cannot be linked.
+    pub unserved: BTreeMap<String, Result<Signatures, String>>,
     /// The name of every import, in the component's order.
     pub imports: Vec<String>,
     /// The name of every exported function and instance, in the component's order.
@@ -74,6 +83,8 @@ impl Examination {
             version: "0.0.0".to_owned(),
             size,
             section: None,
+            sections: Vec::new(),
+            unserved: BTreeMap::new(),
             imports: Vec::new(),
             exports: Vec::new(),
             needs: Vec::new(),
@@ -247,6 +258,13 @@ fn listed(bytes: &[u8], world: &World) -> Result<(Examination, Imported), Flaw> 
                     }
                     found.section = Some(section.data().to_vec());
                 }
+                _ if world.sections == Some(section.name()) => {
+                    if found.sections.len() >= MOST_SECTIONS {
+                        let why = format!("there are more than {MOST_SECTIONS} of `{}`", section.name());
+                        return Err(Flaw::Section(why));
+                    }
+                    found.sections.push(section.data().to_vec());
+                }
                 _ if section.name() == "version" => {
                     let version = String::from_utf8_lossy(section.data());
                     found.version = remit_text::short_line(&version, LONGEST_NAME).into_owned();
@@ -327,6 +345,13 @@ fn compare(
             }
             _ => Some(format!("it does not export {contract}")),
         };
+        for name in found.imports.iter().filter(|name| (world.serves)(name).is_none()) {
+            let functions = match component.imports.get(name).map(|item| item.ty) {
+                Some(ComponentEntityType::Instance(id)) => signatures(types, id),
+                _ => Err("it is no interface".to_owned()),
+            };
+            found.unserved.insert(name.clone(), functions);
+        }
         // The engine can call only functions that the component itself has; exporting imported types again is fine.
         let calls = |name: &&String| match component.exports.get(*name).map(|export| export.ty) {
             Some(ComponentEntityType::Func(_)) => true,

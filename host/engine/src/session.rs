@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use tokio::sync::SemaphorePermit;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
 
 use crate::config::STACK;
@@ -48,12 +48,22 @@ pub struct Place<'engine> {
 impl Engine {
     /// Waits for a place. The run's clock stands still during the wait: it is caused by others.
     pub async fn place(&self, meter: &mut Meter) -> Place<'_> {
-        if let Ok(permit) = self.places.try_acquire() {
+        self.place_among(&self.places, meter).await
+    }
+
+    /// The same for a store that another one waits for. There are places of their own for these: if all others were taken by
+    /// guests that wait for one more, none would ever be free.
+    pub async fn place_inside(&self, meter: &mut Meter) -> Place<'_> {
+        self.place_among(&self.inside, meter).await
+    }
+
+    async fn place_among<'a>(&'a self, places: &'a Semaphore, meter: &mut Meter) -> Place<'a> {
+        if let Ok(permit) = places.try_acquire() {
             return Place { engine: self, _permit: Some(permit) };
         }
         let since = Instant::now();
         // The semaphore is never closed, so this is never none.
-        let permit = self.places.acquire().await.ok();
+        let permit = places.acquire().await.ok();
         meter.started += since.elapsed();
         Place { engine: self, _permit: permit }
     }

@@ -67,6 +67,7 @@ static INSPECT: Task = Task {
             component: contract,
             contract: EXPORT,
             section: "test:backend",
+            sections: None,
             serves: |import| (import == "test:host/counter@0.1.0").then(|| import.to_owned()),
         };
         let found = examine(bytes, &world)?;

@@ -236,7 +236,7 @@ pub enum Fault {
     #[diagnostic(code(usage::backend), help("configure one in remit.toml, then `remit doctor`"))]
     NoBackend {
         /// The name of the operation that has no backend.
-        operation: &'static str,
+        operation: String,
     },
     /// A record could not be written or read back.
     #[error("the record of {operation} cannot be {verb}: {why}")]
@@ -257,6 +257,6 @@ pub enum Fault {
     #[diagnostic(code(doubt::interrupted), help("`remit show` tells what is known; check the system itself"))]
     Interrupted {
         /// The name of the operation that did not finish.
-        operation: &'static str,
+        operation: String,
     },
 }

@@ -27,7 +27,7 @@ enum Way {
 
 /// Of a host call, for traces: which kind of thing it is about, and never which.
 fn span<O: Operation>(operation: &O) -> tracing::Span {
-    tracing::trace_span!("host-call", operation = O::NAME, kind = operation.resource().kind())
+    tracing::trace_span!("host-call", operation = operation.name(), kind = operation.resource().kind())
 }
 
 impl Gate {
@@ -129,7 +129,7 @@ impl Gate {
     #[must_use]
     pub fn offers<O: Operation>(&self) -> bool {
         match &self.0 {
-            Way::Live(live) => live.estate.of::<O>().is_ok(),
+            Way::Live(live) => live.estate.of::<O>(O::NAME).is_ok(),
             Way::Replay(replay) => replay.is_next(O::NAME),
         }
     }

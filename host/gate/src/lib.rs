@@ -27,7 +27,7 @@ mod undo;
 
 pub use failure::{Divergence, Exceeded, Failure, Fault, Limit};
 pub use gate::Gate;
-pub use known::Known;
+pub use known::{Known, Past};
 pub use noise::Noise;
 pub use operation::{
     Authority, Change, Changes, Countermeasure, Kind, MakeUp, Observe, Operation, Permit, Prepared, Reads,

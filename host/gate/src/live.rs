@@ -8,7 +8,7 @@ use remit_journal::{Effect, Event, Intent, Mode, Phase, StartError, Watch};
 use tokio::sync::RwLock;
 
 use crate::finish::Finish;
-use crate::operation::{Named as _, effect_of_change, effect_of_observation};
+use crate::operation::{effect_of_change, effect_of_observation};
 use crate::progress::Progress;
 use crate::recorder::{Recorder, intent, raw, written};
 use crate::scope::Rules;
@@ -75,20 +75,20 @@ impl Live {
     pub(crate) async fn observe<O: Observe>(&self, operation: &O) -> Answer<O> {
         let resource = &*operation.resource();
         let (at, call) = self.admit(operation, resource, effect_of_observation::<O>())?;
-        let backend = self.estate.of::<O>()?;
+        let backend = self.estate.of::<O>(operation.name())?;
         if let Some(make_up) = O::DISCLOSES {
             return self.disclose(call, operation, resource, backend, make_up).await;
         }
         // Only a rehearsal is asked for what it saw.
         if self.mode == Mode::Rehearse && !O::AMBIENT {
-            let mut step =
-                Step::of(self.progress.phase(), operation, Effect::Observe).map_err(written::<O>)?;
-            step.content = O::CONTENT;
+            let mut step = Step::of(self.progress.phase(), operation, Effect::Observe)
+                .map_err(written(operation.name()))?;
+            step.content = operation.content();
             self.progress.saw(step);
         }
         self.recorder.observes(at, call, operation, resource)?;
         let answer = self.injecting::<O>(operation.observe(backend)).await;
-        let bytes = self.recorder.outcome::<O>(call, &answer, O::SEALED)?;
+        let bytes = self.recorder.outcome(call, operation, &answer, operation.sealed())?;
         self.charge(call, operation, &answer, bytes)?;
         Ok(answer)
     }
@@ -108,13 +108,14 @@ impl Live {
             Ok(thing) => thing,
             Err(failure) => return self.fails(operation, intent, failure),
         };
-        let mut step = Step::of(self.progress.phase(), operation, Effect::Disclose).map_err(written::<O>)?;
+        let mut step = Step::of(self.progress.phase(), operation, Effect::Disclose)
+            .map_err(written(operation.name()))?;
         step.before = Some(thing.clone());
         self.accepts(&step)
             .and_then(|()| self.progress.take(step, Step::admits))
             .or_else(|fault| self.refuse(call, operation, resource, fault))?;
         if self.mode == Mode::Rehearse {
-            let place = format!("{} {}", O::NAME, intent.arguments);
+            let place = format!("{} {}", operation.name(), intent.arguments);
             let answer = self.injecting::<O>(operation.observe(backend)).await;
             let answer = answer.map(|real| make_up(real, &self.noise.at(&place)));
             let bytes = self.recorder.simulated::<O>(intent, &answer, true)?;
@@ -131,7 +132,7 @@ impl Live {
         if answer.is_ok() && operation.identify(backend).await.as_ref() != Ok(&thing) {
             answer = Err(Failure::Conflict(format!("{resource} was changed while it was read")));
         }
-        let bytes = self.recorder.outcome::<O>(call, &answer, true)?;
+        let bytes = self.recorder.outcome(call, operation, &answer, true)?;
         self.charge(call, operation, &answer, bytes)?;
         Ok(answer)
     }
@@ -144,7 +145,7 @@ impl Live {
             self.recorder.simulated::<O>(intent, &answer, false)?
         } else {
             self.recorder.note(Event::Intent(intent))?;
-            self.recorder.outcome::<O>(call, &answer, false)?
+            self.recorder.outcome(call, operation, &answer, false)?
         };
         self.charge(call, operation, &answer, bytes)?;
         Ok(answer)
@@ -152,21 +153,22 @@ impl Live {
 
     pub(crate) async fn change<O: Change>(self: &Arc<Self>, operation: O) -> Answer<O> {
         let resource = operation.resource().into_owned();
-        let (_, call) = self.admit(&operation, &resource, effect_of_change::<O>())?;
-        let backend = self.estate.get::<O>()?;
+        let (_, call) = self.admit(&operation, &resource, effect_of_change(&operation))?;
+        let backend = self.estate.get::<O>(operation.name())?;
         let mut prepared = match operation.prepare(&backend).await {
             Ok(prepared) => prepared,
             Err(failure) => {
-                let intent = intent(call, &operation, effect_of_change::<O>(), &resource)?;
+                let intent = intent(call, &operation, effect_of_change(&operation), &resource)?;
                 return self.fails(&operation, intent, failure);
             }
         };
-        if let (Some(why), None) = (O::IRREVOCABLE, &prepared.irrevocable) {
+        if let (Some(why), None) = (operation.irrevocable(), &prepared.irrevocable) {
             prepared.irrevocable = Some(why.to_owned());
         }
         let effect = if prepared.irrevocable.is_some() { Effect::Irrevocable } else { Effect::Change };
-        let mut step = Step::of(self.progress.phase(), &operation, effect).map_err(written::<O>)?;
-        step.before = Some(serde_json::to_value(&prepared.undo).map_err(written::<O>)?);
+        let mut step =
+            Step::of(self.progress.phase(), &operation, effect).map_err(written(operation.name()))?;
+        step.before = Some(serde_json::to_value(&prepared.undo).map_err(written(operation.name()))?);
         step.irrevocable_because.clone_from(&prepared.irrevocable);
         if effect == Effect::Change {
             step.undo = Some(operation.describe_undo(&prepared.undo));
@@ -178,7 +180,7 @@ impl Live {
             .or_else(|fault| self.refuse(call, &operation, &resource, fault))?;
 
         let mut intent = intent(call, &operation, effect, &resource)?;
-        intent.before = Some(raw::<O>(&prepared.undo)?);
+        intent.before = Some(raw(operation.name(), &prepared.undo)?);
         intent.irrevocable_because.clone_from(&prepared.irrevocable);
         if self.mode == Mode::Rehearse {
             let answer = Ok(operation.rehearse(&prepared, &backend));
@@ -187,11 +189,12 @@ impl Live {
             return Ok(answer);
         }
         if let Some(secret) = &prepared.secret {
-            intent.sealed = Some(self.recorder.seal_undo::<O>(&intent, secret)?);
+            intent.sealed = Some(self.recorder.seal_undo(&intent, secret)?);
         }
 
         // From here on the guest may stop waiting (a time-out drops this future), the effect may not stop
         // half-way: it runs to its journaled outcome.
+        let name = operation.name().to_owned();
         let running = Arc::clone(&self.under_way).read_owned().await;
         let live = Arc::clone(self);
         let effect = Finish::new(async move {
@@ -205,12 +208,12 @@ impl Live {
             let permit = Permit { operation: &operation, before: &prepared };
             let answer = live.injecting::<O>(O::perform(&backend, permit)).await;
             live.progress.ends(call, &answer);
-            let bytes = live.recorder.outcome::<O>(call, &answer, false)?;
+            let bytes = live.recorder.outcome(call, &operation, &answer, false)?;
             live.charge(call, &operation, &answer, bytes)?;
             drop(running);
             Ok(answer)
         });
-        effect.await.unwrap_or(Err(Fault::Interrupted { operation: O::NAME }))
+        effect.await.unwrap_or(Err(Fault::Interrupted { operation: name }))
     }
 
     /// The effect itself, unless an offline test wants it to fail here.
@@ -244,7 +247,7 @@ impl Live {
             Err((call, fault)) => return self.refuse(call, operation, resource, fault),
         };
         // Without its resource: a name that the action chose may hold what it was told.
-        tracing::debug!(run = %self.recorder.run(), call, operation = O::NAME, "host call");
+        tracing::debug!(run = %self.recorder.run(), call, operation = operation.name(), "host call");
         let at = Timestamp::now();
         match self.may(at, operation, resource, effect) {
             Ok(()) => Ok((at, call)),
@@ -255,18 +258,21 @@ impl Live {
     fn may<O: Operation>(
         &self,
         at: Timestamp,
-        _: &O,
+        operation: &O,
         resource: &Resource,
         effect: Effect,
     ) -> Result<(), Fault> {
         self.holds(at)?;
         if !O::AMBIENT {
-            let allowed = self.rules.permits(O::INTERFACE, resource);
-            allowed.map_err(|reason| out_of_scope(O::NAME, resource, reason))?;
+            let allowed = self.rules.permits(operation.interface(), resource);
+            allowed.map_err(|reason| out_of_scope(operation.name(), resource, reason))?;
         }
         let changes = matches!(effect, Effect::Change | Effect::Irrevocable);
         if changes && self.progress.phase() != Phase::Run {
-            return Err(Fault::ReadOnly { operation: O::NAME.to_owned(), resource: resource.to_string() });
+            return Err(Fault::ReadOnly {
+                operation: operation.name().to_owned(),
+                resource: resource.to_string(),
+            });
         }
         Ok(())
     }
@@ -321,7 +327,13 @@ impl Live {
                 &said
             }
         };
-        self.recorder.deny(call, O::NAME, resource.as_str(), raw::<O>(operation)?, reason)?;
+        self.recorder.deny(
+            call,
+            operation.name(),
+            resource.as_str(),
+            raw(operation.name(), operation)?,
+            reason,
+        )?;
         Err(fault)
     }
 
@@ -337,7 +349,7 @@ impl Live {
             StartError::Journal(error) => return Err(error.into()),
             StartError::Withdrawn(withdrawn) => Fault::Withdrawn(withdrawn),
             StartError::Clock { .. } => Fault::Clock(error.to_string()),
-            _ => return Err(Fault::Interrupted { operation: O::NAME }),
+            _ => return Err(Fault::Interrupted { operation: operation.name().to_owned() }),
         };
         self.refuse(call, operation, resource, fault)
     }

@@ -15,8 +15,12 @@ use crate::{Failure, Noise, Resource};
 /// One call of one function of a capability, with its arguments: either an [`Observe`] or a [`Change`].
 ///
 /// Serialised, it is the journal's record of what was asked: no field of that may hold a secret.
-pub trait Operation: Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// `PACKAGE/INTERFACE.FUNCTION`, as in the WIT without its version: `remit:secrets/rotate.rotate`.
+///
+/// What is the same for all calls of an operation of this host is a constant. The gate asks the method beside it, which an
+/// operation overrides whose facts are not known before the host runs: a call of a connector.
+pub trait Operation: Serialize + Send + Sync + 'static {
+    /// `PACKAGE/INTERFACE.FUNCTION`, as in the WIT without its version: `remit:secrets/rotate.rotate`. Of operations that
+    /// have their names from elsewhere, the words for all of them.
     const NAME: &'static str;
     /// Whether it reaches nothing but its own run. Such an operation needs no rule of a scope and is in no plan.
     const AMBIENT: bool = false;
@@ -29,6 +33,16 @@ pub trait Operation: Serialize + DeserializeOwned + Send + Sync + 'static {
 
     /// What it touches: borrowed where it is a field, owned where it is computed.
     fn resource(&self) -> Cow<'_, Resource>;
+
+    /// See [`Operation::NAME`].
+    fn name(&self) -> &str {
+        Self::NAME
+    }
+
+    /// The interface of the operation, without a version: its name up to the last dot.
+    fn interface(&self) -> &str {
+        const { interface_of(Self::NAME) }
+    }
 }
 
 /// Whether an operation reads or changes: [`Reads`] or [`Changes`], and nothing else.
@@ -50,14 +64,6 @@ mod sealed {
 
 impl Kind for Reads {}
 impl Kind for Changes {}
-
-/// The interface of an operation, without a version; computed at compile time.
-pub(crate) trait Named: Operation {
-    /// The operation's name up to the last dot: `remit:secrets/rotate`.
-    const INTERFACE: &'static str = interface_of(Self::NAME);
-}
-
-impl<O: Operation> Named for O {}
 
 const fn interface_of(operation: &'static str) -> &'static str {
     let mut dot = operation.len();
@@ -82,6 +88,16 @@ pub trait Observe: Operation<Kind = Reads> {
     /// something of content.
     const CONTENT: bool = Self::SEALED;
 
+    /// See [`Observe::SEALED`].
+    fn sealed(&self) -> bool {
+        Self::SEALED
+    }
+
+    /// See [`Observe::CONTENT`].
+    fn content(&self) -> bool {
+        Self::CONTENT
+    }
+
     /// Which thing a call that discloses would hand out, such as which secret of its path: a part of the approved step, and
     /// compared at the moment it is handed out. Whatever fails here hands out nothing, and is no step. By default only the
     /// arguments say which.
@@ -104,7 +120,7 @@ pub type MakeUp<T> = fn(T, &Noise) -> T;
 pub trait Change: Operation<Kind = Changes> {
     /// Why no call of it can be taken back, if that is so. See also [`Prepared::irrevocable`].
     const IRREVOCABLE: Option<&'static str> = None;
-    /// The kind of countermeasure that it is, for exports.
+    /// The kind of countermeasure that it is, for exports. [`crate::Known`] has it by the operation's name.
     const COUNTERMEASURE: Countermeasure;
     /// The arguments whose values are only known at run time, such as a text that quotes the run: a run may
     /// pass others than its plan. Everything else must be as planned.
@@ -148,6 +164,11 @@ pub trait Change: Operation<Kind = Changes> {
     /// What `undo` would do, for the plan: `put version 3 back`.
     fn describe_undo(&self, before: &Self::Undo) -> String;
 
+    /// See [`Change::IRREVOCABLE`].
+    fn irrevocable(&self) -> Option<&str> {
+        Self::IRREVOCABLE
+    }
+
     /// Whether what was found at the moment of the change is what was found when it was planned: the same thing in the
     /// same state. By default everything in it must be equal. An operation whose rehearsal cannot know a part, because
     /// an earlier step of the same rehearsal made the thing, says so here.
@@ -163,8 +184,8 @@ pub(crate) const fn effect_of_observation<O: Observe>() -> Effect {
 }
 
 /// The effect of a change, unless its preparation says that this call has no undo.
-pub(crate) const fn effect_of_change<O: Change>() -> Effect {
-    if O::IRREVOCABLE.is_some() { Effect::Irrevocable } else { Effect::Change }
+pub(crate) fn effect_of_change<O: Change>(operation: &O) -> Effect {
+    if operation.irrevocable().is_some() { Effect::Irrevocable } else { Effect::Change }
 }
 
 /// A kind of countermeasure, as MITRE D3FEND and OCSF's Remediation Activity have them.
@@ -247,27 +268,27 @@ impl<'call, O: Change> Permit<'call, O> {
     /// The proof of permission that a backend asks for before it changes anything.
     #[must_use]
     pub fn authority(&self) -> Authority<'_> {
-        Authority { operation: O::NAME, _call: PhantomData }
+        Authority { operation: self.operation.name(), _call: PhantomData }
     }
 }
 
 impl<O: Change> fmt::Debug for Permit<'_, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Permit({})", O::NAME)
+        write!(f, "Permit({})", self.operation.name())
     }
 }
 
 /// Proof, as an argument, that a backend is called under a [`Permit`].
 #[derive(Debug)]
 pub struct Authority<'permit> {
-    operation: &'static str,
+    operation: &'permit str,
     _call: PhantomData<&'permit ()>,
 }
 
 impl Authority<'_> {
     /// The operation that is being performed, for the backend's logs.
     #[must_use]
-    pub fn operation(&self) -> &'static str {
+    pub fn operation(&self) -> &str {
         self.operation
     }
 }

@@ -59,7 +59,7 @@ impl Step {
     ) -> Result<Self, serde_json::Error> {
         Ok(Self {
             phase,
-            operation: O::NAME.to_owned(),
+            operation: operation.name().to_owned(),
             effect,
             content: false,
             resource: operation.resource().into_owned(),

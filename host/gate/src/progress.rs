@@ -4,7 +4,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use remit_journal::{Intent, Phase};
 
-use crate::{Exceeded, Failure, Fault, Limit, Limits, Plan, Step, Used};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::{Exceeded, Failure, Fault, Limit, Limits, Past, Plan, Step, Used};
 
 /// The counters of one run, against its limits and its plan.
 pub(crate) struct Progress {
@@ -36,6 +39,16 @@ pub struct Made {
     pub intent: Intent,
     /// Whether it came to pass; none if that is not known.
     pub happened: Option<bool>,
+    /// What it returned; none if it returned nothing, or that is not known.
+    pub got: Option<Box<RawValue>>,
+}
+
+impl Made {
+    /// It, as an undo needs it.
+    #[must_use]
+    pub fn past(&self) -> Past<'_> {
+        Past { intent: &self.intent, got: self.got.as_deref() }
+    }
 }
 
 impl Progress {
@@ -164,12 +177,12 @@ impl Progress {
 
     /// A change begins: its intent is durable.
     pub(crate) fn begins(&self, intent: Intent) {
-        self.counted().made.push(Made { intent, happened: None });
+        self.counted().made.push(Made { intent, happened: None, got: None });
     }
 
     /// Remembers how a change ended. A change that failed does not count as a step taken: the steps after it were approved
     /// on the state that it would have left, and could otherwise work on what somebody else left there.
-    pub(crate) fn ends<T>(&self, call: u64, answer: &Result<T, Failure>) {
+    pub(crate) fn ends<T: Serialize>(&self, call: u64, answer: &Result<T, Failure>) {
         let mut counted = self.counted();
         let happened = match answer {
             Ok(_) => Some(true),
@@ -179,6 +192,7 @@ impl Progress {
         let Counted { made, steps, unknown, .. } = &mut *counted;
         let Some(made) = made.iter_mut().rev().find(|made| made.intent.call == call) else { return };
         made.happened = happened;
+        made.got = answer.as_ref().ok().and_then(|got| to_raw_value(got).ok());
         match happened {
             Some(true) => {}
             Some(false) => *steps -= 1,

@@ -71,7 +71,7 @@ impl Recorder {
     ) -> Result<(), Fault> {
         let event: CallEvent<'_, O, O::Outcome, Failure> = CallEvent::Intent {
             call,
-            operation: O::NAME,
+            operation: operation.name(),
             effect: Effect::Observe,
             resource: resource.as_str(),
             arguments: operation,
@@ -90,10 +90,11 @@ impl Recorder {
     pub(crate) fn outcome<O: Operation>(
         &self,
         call: u64,
+        operation: &O,
         answer: &Result<O::Outcome, Failure>,
         sealed: bool,
     ) -> Result<u64, Fault> {
-        let result = self.result::<O>(call, answer, sealed)?;
+        let result = self.result::<O>(call, operation.name(), answer, sealed)?;
         let event: CallEvent<'_, O, O::Outcome, Failure> = CallEvent::Outcome { call, result };
         Ok(self.journal.note_call(self.run, Timestamp::now(), &event)?)
     }
@@ -105,9 +106,9 @@ impl Recorder {
         answer: &Result<O::Outcome, Failure>,
         sealed: bool,
     ) -> Result<u64, Fault> {
-        let result = match self.result::<O>(of.call, answer, sealed)? {
-            CallResult::Ok { value } => CallResult::Ok { value: raw::<O>(value)? },
-            CallResult::Failed { failure } => CallResult::Failed { failure: raw::<O>(failure)? },
+        let result = match self.result::<O>(of.call, &of.operation, answer, sealed)? {
+            CallResult::Ok { value } => CallResult::Ok { value: raw(&of.operation, value)? },
+            CallResult::Failed { failure } => CallResult::Failed { failure: raw(&of.operation, failure)? },
             CallResult::Sealed { value } => CallResult::Sealed { value },
         };
         let bytes = match &result {
@@ -132,15 +133,16 @@ impl Recorder {
     fn result<'a, O: Operation>(
         &self,
         call: u64,
+        operation: &str,
         answer: &'a Result<O::Outcome, Failure>,
         sealed: bool,
     ) -> Result<CallResult<&'a O::Outcome, &'a Failure>, Fault> {
         Ok(match answer {
             Ok(value) if sealed => {
                 self.told.store(true, Ordering::Relaxed);
-                let plain = SecretBytes::new(serde_json::to_vec(value).map_err(written::<O>)?);
+                let plain = SecretBytes::new(serde_json::to_vec(value).map_err(written(operation))?);
                 CallResult::Sealed {
-                    value: self.seal::<O>(&outcome_context(&self.run, call, O::NAME), &plain)?,
+                    value: self.seal(operation, &outcome_context(&self.run, call, operation), &plain)?,
                 }
             }
             Ok(value) => CallResult::Ok { value },
@@ -149,17 +151,13 @@ impl Recorder {
     }
 
     /// Seals the secret part of undo data, bound to its intent.
-    pub(crate) fn seal_undo<O: Operation>(
-        &self,
-        intent: &Intent,
-        secret: &SecretBytes,
-    ) -> Result<Sealed, Fault> {
-        self.seal::<O>(&undo_context(&self.run, intent), secret)
+    pub(crate) fn seal_undo(&self, intent: &Intent, secret: &SecretBytes) -> Result<Sealed, Fault> {
+        self.seal(&intent.operation, &undo_context(&self.run, intent), secret)
     }
 
-    fn seal<O: Operation>(&self, context: &str, secret: &SecretBytes) -> Result<Sealed, Fault> {
+    fn seal(&self, operation: &str, context: &str, secret: &SecretBytes) -> Result<Sealed, Fault> {
         self.sealer.seal(context.as_bytes(), secret.expose()).map_err(|error| Fault::Record {
-            operation: O::NAME.to_owned(),
+            operation: operation.to_owned(),
             verb: "written",
             why: error.to_string(),
         })
@@ -179,20 +177,21 @@ pub(crate) fn intent<O: Operation>(
 ) -> Result<Intent, Fault> {
     Ok(Intent {
         call,
-        operation: O::NAME.to_owned(),
+        operation: operation.name().to_owned(),
         effect,
         resource: resource.to_string(),
-        arguments: raw::<O>(operation)?,
+        arguments: raw(operation.name(), operation)?,
         before: None,
         sealed: None,
         irrevocable_because: None,
     })
 }
 
-pub(crate) fn raw<O: Operation>(value: &impl Serialize) -> Result<Box<RawValue>, Fault> {
-    serde_json::value::to_raw_value(value).map_err(written::<O>)
+pub(crate) fn raw(operation: &str, value: &impl Serialize) -> Result<Box<RawValue>, Fault> {
+    serde_json::value::to_raw_value(value).map_err(written(operation))
 }
 
-pub(crate) fn written<O: Operation>(error: serde_json::Error) -> Fault {
-    Fault::Record { operation: O::NAME.to_owned(), verb: "written", why: error.to_string() }
+/// What the failure to write a record of `operation` is.
+pub(crate) fn written(operation: &str) -> impl Fn(serde_json::Error) -> Fault + '_ {
+    |error| Fault::Record { operation: operation.to_owned(), verb: "written", why: error.to_string() }
 }

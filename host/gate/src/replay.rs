@@ -104,13 +104,13 @@ impl Replay {
 
     /// The answer that the recorded run got.
     pub(crate) fn answer<O: Operation>(&self, operation: &O) -> Result<Result<O::Outcome, Failure>, Fault> {
-        let unreadable = |verb, why: String| Fault::Record { operation: O::NAME.to_owned(), verb, why };
+        let own = operation.name();
+        let unreadable = |verb, why: String| Fault::Record { operation: own.to_owned(), verb, why };
         let arguments =
             serde_json::to_string(operation).map_err(|error| unreadable("written", error.to_string()))?;
         let resource = operation.resource();
-        let same = |name: &str, on: &str, with: &str| {
-            name == O::NAME && on == resource.as_str() && with == arguments
-        };
+        let same =
+            |name: &str, on: &str, with: &str| name == own && on == resource.as_str() && with == arguments;
         let call = match self.next_call()? {
             Event::Intent(i) if same(&i.operation, &i.resource, i.arguments.get()) => i.call,
             Event::Simulated(s) if same(&s.operation, &s.resource, s.arguments.get()) => s.call,
@@ -118,7 +118,7 @@ impl Replay {
                 return Err(Fault::Recorded(d.reason));
             }
             other => {
-                return Err(Self::diverge(&other, format!("{} on {resource} with {arguments}", O::NAME)));
+                return Err(Self::diverge(&other, format!("{own} on {resource} with {arguments}")));
             }
         };
         // The call had an outcome, but its answer was too large and was refused: the guest never got it.
@@ -138,7 +138,7 @@ impl Replay {
                 let sealer = self.sealer.as_ref().ok_or_else(|| {
                     unreadable("read", "what it disclosed is sealed, and its key is gone".to_owned())
                 })?;
-                let context = outcome_context(&self.run, call, O::NAME);
+                let context = outcome_context(&self.run, call, own);
                 let open = sealer
                     .open(context.as_bytes(), value)
                     .map_err(|error| unreadable("read", error.to_string()))?;

@@ -115,20 +115,20 @@ impl Estate {
         self.injected.as_ref().filter(|injected| injected.at == at)
     }
 
-    /// The backend of an operation, borrowed.
-    pub(crate) fn of<O: Operation>(&self) -> Result<&O::Backend, Fault> {
+    /// The backend of an operation of this name, borrowed.
+    pub(crate) fn of<O: Operation>(&self, operation: &str) -> Result<&O::Backend, Fault> {
         self.backends
             .get(&TypeId::of::<O::Backend>())
             .and_then(|any| any.downcast_ref())
-            .ok_or(Fault::NoBackend { operation: O::NAME })
+            .ok_or_else(|| Fault::NoBackend { operation: operation.to_owned() })
     }
 
     /// The backend of an operation, for a task that may outlive the caller.
-    pub(crate) fn get<O: Operation>(&self) -> Result<Arc<O::Backend>, Fault> {
+    pub(crate) fn get<O: Operation>(&self, operation: &str) -> Result<Arc<O::Backend>, Fault> {
         self.backends
             .get(&TypeId::of::<O::Backend>())
             .and_then(|any| Arc::clone(any).downcast().ok())
-            .ok_or(Fault::NoBackend { operation: O::NAME })
+            .ok_or_else(|| Fault::NoBackend { operation: operation.to_owned() })
     }
 }
 

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use remit_journal::{Event, Intent, Journal, Record, RunId, UndoIntent, UndoOutcome, UndoResult};
+use remit_journal::{Event, Journal, Record, RunId, UndoIntent, UndoOutcome, UndoResult};
 use remit_trust::{Sealer, SecretBytes};
 
 use crate::context::undo_context;
-use crate::{Change, Estate, Failure, Fault, Permit, Prepared, State};
+use crate::{Change, Estate, Failure, Fault, Past, Permit, Prepared, State};
 
 /// A gate that can only take back what the journal says a run did.
 pub struct UndoGate {
@@ -27,27 +27,40 @@ impl UndoGate {
     }
 
     /// Takes back one recorded change, if the live state still is what it left behind. Idempotent.
-    pub(crate) async fn undo<O: Change>(&self, intent: &Intent) -> Result<UndoResult, Fault> {
-        self.write(Event::UndoIntent(UndoIntent { call: intent.call })).await?;
-        let result = match self.undo_unjournaled::<O>(intent).await {
+    pub(crate) async fn undo<O: Change>(
+        &self,
+        past: Past<'_>,
+        read: ReadBack<'_, O>,
+    ) -> Result<UndoResult, Fault> {
+        self.write(Event::UndoIntent(UndoIntent { call: past.intent.call })).await?;
+        let result = match self.undo_unjournaled(past, read).await {
             Ok(result) => result,
             // The record cannot be used. The journal says so, and a person has to decide.
             Err(fault) => UndoResult::Failed { message: fault.to_string() },
         };
-        self.write(Event::UndoOutcome(UndoOutcome { call: intent.call, result: result.clone() })).await?;
+        self.write(Event::UndoOutcome(UndoOutcome { call: past.intent.call, result: result.clone() }))
+            .await?;
         Ok(result)
     }
 
     /// Compares the live state with one recorded change.
-    pub(crate) async fn state<O: Change>(&self, intent: &Intent) -> Result<State, Fault> {
-        let backend = self.estate.get::<O>()?;
-        let (operation, prepared) = reopen::<O>(&self.run, intent, &self.sealer)?;
+    pub(crate) async fn state<O: Change>(
+        &self,
+        past: Past<'_>,
+        read: ReadBack<'_, O>,
+    ) -> Result<State, Fault> {
+        let backend = self.estate.get::<O>(&past.intent.operation)?;
+        let (operation, prepared) = reopen(&self.run, past, &self.sealer, read)?;
         Ok(operation.state(&prepared, &backend).await.unwrap_or_else(|f| State::Other(f.to_string())))
     }
 
-    async fn undo_unjournaled<O: Change>(&self, intent: &Intent) -> Result<UndoResult, Fault> {
-        let backend = self.estate.get::<O>()?;
-        let (operation, prepared) = reopen::<O>(&self.run, intent, &self.sealer)?;
+    async fn undo_unjournaled<O: Change>(
+        &self,
+        past: Past<'_>,
+        read: ReadBack<'_, O>,
+    ) -> Result<UndoResult, Fault> {
+        let backend = self.estate.get::<O>(&past.intent.operation)?;
+        let (operation, prepared) = reopen(&self.run, past, &self.sealer, read)?;
         Ok(match operation.state(&prepared, &backend).await {
             Err(failure) => UndoResult::Failed { message: failure.to_string() },
             Ok(State::Before) => UndoResult::AlreadyUndone,
@@ -67,10 +80,19 @@ impl UndoGate {
     }
 }
 
+/// How an operation is made of what the journal has of it.
+pub(crate) type ReadBack<'a, O> = &'a (dyn Fn(Past<'_>) -> Result<O, String> + Sync);
+
 /// The operation and its preparation, read back from the intent.
-fn reopen<O: Change>(run: &RunId, intent: &Intent, sealer: &Sealer) -> Result<(O, Prepared<O::Undo>), Fault> {
-    let broken = |why: String| Fault::Record { operation: O::NAME.to_owned(), verb: "read", why };
-    let operation = serde_json::from_str(intent.arguments.get()).map_err(|e| broken(e.to_string()))?;
+fn reopen<O: Change>(
+    run: &RunId,
+    past: Past<'_>,
+    sealer: &Sealer,
+    read: ReadBack<'_, O>,
+) -> Result<(O, Prepared<O::Undo>), Fault> {
+    let intent = past.intent;
+    let broken = |why: String| Fault::Record { operation: intent.operation.clone(), verb: "read", why };
+    let operation = read(past).map_err(broken)?;
     let before = intent.before.as_ref().ok_or_else(|| broken("it records no prior state".to_owned()))?;
     let undo = serde_json::from_str(before.get()).map_err(|e| broken(e.to_string()))?;
     let secret = match &intent.sealed {

@@ -22,7 +22,7 @@ async fn rotated() -> (Bench, remit_journal::Intent) {
 async fn a_change_is_undone_once_and_stays_undone() {
     let (bench, intent) = rotated().await;
     let undo = bench.undo_gate();
-    assert_eq!((ROTATE.name, ROTATE.effect), (intent.operation.as_str(), Effect::Change));
+    assert_eq!((&*ROTATE.name, ROTATE.effect), (intent.operation.as_str(), Effect::Change));
     assert_eq!(ROTATE.state(&undo, &intent).await.unwrap(), State::After);
     assert_eq!(bench.changed(), 1, "to compare is to read");
 

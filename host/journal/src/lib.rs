@@ -54,9 +54,9 @@ pub use prove::{CheckError, GrowthProof, Proof, Proven, ProvenRecord, RunProof};
 pub use publish::PublishError;
 pub use reader::{Cosigned, Reader, RunSummary};
 pub use record::{
-    ActionRef, Authority, CallResult, Counted, Denied, Due, Effect, Ended, Event, Extended, GrantRef, Intent,
-    Mode, Outcome, Paged, Phase, PhaseEntered, Record, Resolved, RestsOn, SignedRef, Simulated, Started,
-    UndoExpired, UndoIntent, UndoOutcome, UndoResult,
+    ActionRef, Authority, CallResult, ConnectedInterface, ConnectorRef, Counted, Denied, Due, Effect, Ended,
+    Event, Extended, GrantRef, Intent, Mode, Outcome, Paged, Phase, PhaseEntered, Record, Resolved, RestsOn,
+    SignedRef, Simulated, Started, UndoExpired, UndoIntent, UndoOutcome, UndoResult,
 };
 pub use spent::{LONGEST_RUN, Spent};
 pub use state::RunState;

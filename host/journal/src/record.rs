@@ -4,6 +4,7 @@
 //! exactly, so what is hashed is what was written. No field may contain a secret in clear: secret undo data and secret
 //! outcomes go into the sealed fields.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
@@ -184,7 +185,7 @@ impl fmt::Display for Mode {
     }
 }
 
-/// The action of a run.
+/// A component that has a part in a run: its action, or a connector.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActionRef {
     /// The digest of the component's bytes, as executed.
@@ -193,6 +194,37 @@ pub struct ActionRef {
     pub name: String,
     /// The version that the component gives itself.
     pub version: String,
+}
+
+/// A connector that a run can reach.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectorRef {
+    /// The name of its instance in the configuration: the first segment of the path of each of its resources.
+    pub instance: String,
+    /// The component, with its digest.
+    pub component: ActionRef,
+    /// The id of the publisher's key that signed it.
+    pub publisher: String,
+    /// The origin that its requests go to.
+    pub origin: String,
+    /// The interfaces that it serves.
+    pub interfaces: Vec<ConnectedInterface>,
+}
+
+/// An interface that connectors serve.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectedInterface {
+    /// The interface with its version: `remit:tokens/revoke@0.1.0`.
+    pub name: String,
+    /// The kind of its resources.
+    pub kind: String,
+    /// The effects that calls of it can have.
+    pub effects: Vec<Effect>,
+    /// Of each function that has some, the parameters that are handles of sealed inputs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sealed: BTreeMap<String, Vec<String>>,
 }
 
 /// The grant that a run started under.
@@ -255,6 +287,9 @@ pub struct Started {
     pub action: ActionRef,
     /// The id of the publisher's key that signed the action; none for an unsigned action.
     pub publisher: Option<String>,
+    /// The connectors that it can reach.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connectors: Vec<ConnectorRef>,
     /// The input of the action, byte for byte.
     pub input: Box<RawValue>,
     /// The digest of the input's canonical form.

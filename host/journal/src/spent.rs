@@ -288,6 +288,7 @@ mod tests {
                 mode: Mode::Live,
                 action: ActionRef { digest, name: "rotate".to_owned(), version: "1.0.0".to_owned() },
                 publisher: None,
+                connectors: Vec::new(),
                 input: raw("{}"),
                 input_digest: digest,
                 scope_digest: digest,

@@ -1,15 +1,20 @@
 //! The changes of a run, as its records show them.
 
-use remit_gate::{Effect, Failure, Fault, Gate, Known, State, UndoGate};
-use remit_journal::{CallResult, Event, Intent, Mode, Reader, Record, RunId, UndoResult};
+use remit_capability::{BUILT_IN, Registry, connected};
+use remit_gate::{Effect, Failure, Fault, Gate, Known, Past, Resource, State, UndoGate};
+use remit_journal::{CallResult, ConnectorRef, Event, Intent, Mode, Reader, Record, RunId, UndoResult};
+use serde_json::value::RawValue;
 
 use crate::timeline::{called, found_words, own_arguments};
-use crate::{Error, Home};
+use crate::{Error, Home, Host};
 
 /// A change that a run made, or may have made.
 pub(crate) struct Change {
     pub(crate) intent: Intent,
-    pub(crate) operation: &'static Known,
+    /// The connector through which it was made; none if it was made by the host itself.
+    connector: Option<ConnectorRef>,
+    /// What it returned; none if that is not known.
+    got: Option<Box<RawValue>>,
     /// Whether the journal does not say if the change took effect: the host was stopped, or the system did not answer.
     pub(crate) in_doubt: bool,
     /// How the last attempt to undo it ended; none if there was no attempt.
@@ -17,13 +22,42 @@ pub(crate) struct Change {
 }
 
 impl Change {
-    fn of(intent: Intent, in_doubt: bool) -> Result<Self, Error> {
-        let operation = remit_capability::operation(&intent.operation).ok_or_else(|| Fault::Record {
-            operation: intent.operation.clone(),
-            verb: "read",
-            why: "this version of Remit does not know it".to_owned(),
-        })?;
-        Ok(Self { intent, operation, in_doubt, undo: None })
+    /// `connectors` are those that its run could reach.
+    fn of(intent: Intent, connectors: &[ConnectorRef], in_doubt: bool) -> Result<Self, Error> {
+        let connector = connector(&intent, connectors).cloned();
+        if connector.is_none() && BUILT_IN.operation(&intent.operation).is_none() {
+            let why = "this version of Remit does not know it".to_owned();
+            return Err(Fault::Record { operation: intent.operation.clone(), verb: "read", why }.into());
+        }
+        Ok(Self { intent, connector, got: None, in_doubt, undo: None })
+    }
+
+    /// The operation: the host's own, or through the connector of then.
+    fn known(&self, host: &Host) -> Option<Known> {
+        match &self.connector {
+            None => BUILT_IN.operation(&self.intent.operation),
+            Some(of) => {
+                let by = host.connector_of_then(of);
+                Registry::of_record(std::slice::from_ref(of), &[by]).operation(&self.intent.operation)
+            }
+        }
+    }
+
+    fn past(&self) -> Past<'_> {
+        Past { intent: &self.intent, got: self.got.as_deref() }
+    }
+
+    /// Takes it back, if the live system still is as it left it.
+    pub(crate) async fn take_back(&self, host: &Host, gate: &UndoGate) -> Result<UndoResult, Fault> {
+        match self.known(host) {
+            Some(known) => known.undo(gate, self.past()).await,
+            None => Err(self.unknown()),
+        }
+    }
+
+    fn unknown(&self) -> Fault {
+        let why = "nothing knows it any more".to_owned();
+        Fault::Record { operation: self.intent.operation.clone(), verb: "read", why }
     }
 
     /// Whether only a person can find out if the change took effect: it is in doubt, and an undo cannot tell.
@@ -64,24 +98,42 @@ impl Change {
     }
 
     /// The state of the live system, compared with the change.
-    pub(crate) async fn live(&self, gate: &UndoGate) -> Result<State, Fault> {
-        self.operation.state(gate, &self.intent).await
+    pub(crate) async fn live(&self, host: &Host, gate: &UndoGate) -> Result<State, Fault> {
+        match self.known(host) {
+            Some(known) => known.state(gate, self.past()).await,
+            None => Err(self.unknown()),
+        }
     }
 }
 
+/// The connector of a call, among those that its run could reach.
+pub(crate) fn connector<'a>(intent: &Intent, connectors: &'a [ConnectorRef]) -> Option<&'a ConnectorRef> {
+    let (interface, _) = intent.operation.rsplit_once('.')?;
+    let resource = Resource::try_from(intent.resource.clone()).ok()?;
+    connectors.iter().find(|connector| {
+        let mut names = connector.interfaces.iter().filter_map(|of| of.name.split('@').next());
+        connector.instance == connected::instance(&resource) && names.any(|name| name == interface)
+    })
+}
+
 /// The changes that a run in this process made, or may have made, in order. Its own gate saw each of them.
-pub(crate) fn made(gate: &Gate) -> Result<Vec<Change>, Error> {
+pub(crate) fn made(gate: &Gate, connectors: &[ConnectorRef]) -> Result<Vec<Change>, Error> {
     let made = gate.made().into_iter().filter(|made| made.happened != Some(false));
-    made.map(|made| Change::of(made.intent, made.happened.is_none())).collect()
+    made.map(|made| {
+        Ok(Change { got: made.got, ..Change::of(made.intent, connectors, made.happened.is_none())? })
+    })
+    .collect()
 }
 
 /// The changes that a run made, or may have made, in order. A change did not happen if its outcome is a definite failure, or
 /// if a person stated so. A rehearsal has no changes, whatever its records are.
 pub(crate) fn changes(records: &[(u64, Record)]) -> Result<Vec<Change>, Error> {
     let mut changes: Vec<Change> = Vec::new();
-    if !records.iter().any(|(_, r)| matches!(&r.event, Event::Started(s) if s.mode == Mode::Live)) {
-        return Ok(changes);
-    }
+    let live = records.iter().find_map(|(_, record)| match &record.event {
+        Event::Started(started) if started.mode == Mode::Live => Some(started),
+        _ => None,
+    });
+    let Some(connectors) = live.map(|started| &started.connectors) else { return Ok(changes) };
     for (_, record) in records {
         match &record.event {
             Event::Intent(intent) if matches!(intent.effect, Effect::Change | Effect::Irrevocable) => {
@@ -89,7 +141,7 @@ pub(crate) fn changes(records: &[(u64, Record)]) -> Result<Vec<Change>, Error> {
                 if intent.before.is_none() {
                     continue;
                 }
-                changes.push(Change::of(intent.clone(), true)?);
+                changes.push(Change::of(intent.clone(), connectors, true)?);
             }
             Event::Outcome(outcome) => match &outcome.result {
                 CallResult::Failed { failure } => {
@@ -97,9 +149,12 @@ pub(crate) fn changes(records: &[(u64, Record)]) -> Result<Vec<Change>, Error> {
                         .is_ok_and(|failure| failure.is_definite());
                     changes.retain(|change| !(definite && change.intent.call == outcome.call));
                 }
-                CallResult::Ok { .. } | CallResult::Sealed { .. } => {
+                got @ (CallResult::Ok { .. } | CallResult::Sealed { .. }) => {
                     for change in changes.iter_mut().filter(|change| change.intent.call == outcome.call) {
                         change.in_doubt = false;
+                        if let CallResult::Ok { value } = got {
+                            change.got = Some(value.clone());
+                        }
                     }
                 }
             },

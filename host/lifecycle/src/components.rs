@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use remit_engine::{Cache, ComponentError, Publishers};
+use remit_engine::{Cache, ComponentError, Inspect};
 use remit_file::Kind;
 use remit_sandbox::{AdmissionError, Admitted, Candidate, Inspection, Sandbox};
 use remit_trust::Digest;
 
 use crate::claim::Claim;
-use crate::{Config, Error, Home, Host, Request, RequestedAuthority};
+use crate::{Error, Home, Host, Request, RequestedAuthority};
 
 /// The folder for components that are being received: for each a folder of its own, and a lock beside it.
 const RECEIVED: &str = "received";
@@ -23,7 +23,8 @@ fn remove_received(folder: &Path) {
     }
 }
 
-fn file(home: &Home, digest: Digest) -> PathBuf {
+/// The file of a component in the store.
+pub(crate) fn file(home: &Home, digest: Digest) -> PathBuf {
     home.components().join(format!("{}.wasm", digest.to_string().replace(':', "-")))
 }
 
@@ -38,10 +39,9 @@ pub fn install(home: &Home, candidate: &Candidate) -> Result<Inspection, Error> 
 impl Home {
     /// Makes every check of an action that needs no scope. Returns the action with the sandbox in which it can run.
     pub(crate) fn admitted(&self, candidate: &Candidate) -> Result<(Sandbox, Admitted), Error> {
-        let publishers = self.load()?.trust.publishers;
-        let publishers = Publishers(Config::publishers(self.path(), &publishers)?);
         let sandbox = Sandbox::new(self.open_cache())?;
-        let action = sandbox.admit(candidate, &publishers, None)?;
+        let setup = self.setup(self.load()?, sandbox.engine())?;
+        let action = sandbox.admit(candidate, &setup.publishers, None, &setup.registry)?;
         Ok((sandbox, action))
     }
 
@@ -137,11 +137,11 @@ impl Home {
 }
 
 /// Keeps a component and its signature; durable on return.
-pub(crate) fn keep(host: &Host, candidate: &Candidate) -> Result<(), Error> {
+pub(crate) fn keep<I: Inspect>(host: &Host, candidate: &remit_engine::Candidate<I>) -> Result<(), Error> {
     let path = file(&host.home, candidate.digest());
     if !path.exists() {
         let copy = write(&host.home, &path, candidate.bytes()?)?;
-        host.sandbox.remember_copy(candidate, &copy);
+        host.sandbox.engine().remember_copy(candidate, &copy);
     }
     let mut beside = path.into_os_string();
     beside.push(".sig");

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use remit_backend::Systems;
+use remit_capability::connected::Rehearsal;
 use remit_capability::domain::Section;
+use remit_connector::Entry;
 use remit_gate::Estate;
 use remit_notify::NotifyConfig;
 use remit_text::{Mistake, Table};
@@ -29,6 +31,9 @@ pub struct Config {
     /// The configured systems, one section for each domain.
     #[serde(skip)]
     pub systems: Vec<Arc<dyn Section>>,
+    /// The connectors, one entry for each instance.
+    #[serde(skip)]
+    pub connectors: Vec<Entry>,
     /// The notifiers, and the events that each gets.
     #[serde(default)]
     pub notify: Vec<NotifyConfig>,
@@ -144,7 +149,9 @@ impl Config {
             let mut document = Table::parse(text)?;
             let systems =
                 remit_capability::systems().map(|of| of.read(&mut document)).collect::<Result<_, _>>()?;
-            Ok(Self { systems, ..document.rest("remit.toml")? })
+            let connectors = document.entries("connector")?.into_iter().map(Entry::read);
+            let connectors = connectors.collect::<Result<_, _>>()?;
+            Ok(Self { systems, connectors, ..document.rest("remit.toml")? })
         };
         read().map_err(|mistake: Mistake| Error::Document {
             file: path.display().to_string(),
@@ -163,7 +170,7 @@ impl Config {
     /// Opens every configured system. Relative paths start at `home`.
     pub(crate) fn estate(&self, home: &Path) -> Result<Estate, Error> {
         let open = |estate, systems: &Arc<dyn Section>| systems.open(home, estate);
-        Ok(self.systems.iter().try_fold(Estate::default(), open)?)
+        Ok(Rehearsal::serve(self.systems.iter().try_fold(Estate::default(), open)?))
     }
 
     /// Reads the public keys of publishers, which are P-256 keys in PEM.

@@ -23,6 +23,17 @@ pub enum Error {
     #[error("{file} is not {wanted}:\n{why}")]
     #[diagnostic(code(usage::document), help("{help}"))]
     Document { file: String, wanted: &'static str, why: String, help: String },
+    /// The connectors of the configuration cannot be used together.
+    #[error("the connectors of remit.toml cannot be used together: {why}")]
+    #[diagnostic(code(usage::connectors), help("correct [[connector]] in remit.toml, then `remit doctor`"))]
+    Connectors { why: String },
+    /// A connector is not what it was when the action was admitted. Nothing was started.
+    #[error("{why}")]
+    #[diagnostic(
+        code(refused::connector),
+        help("ask again: `remit request` rehearses with the connector of now")
+    )]
+    ConnectorChanged { why: String },
     /// The input is not what the action takes. Nothing was started.
     #[error("the input is not what {action} takes:\n{why}")]
     #[diagnostic(code(usage::input), help("`remit inspect` shows what it takes"))]
@@ -319,6 +330,12 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Backend(#[from] remit_backend::BackendError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    ConnectorEntry(#[from] remit_connector::ConnectorError),
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Connector(#[from] remit_connector::component::AdmissionError),
     #[error(transparent)]
     #[diagnostic(transparent)]
     Log(#[from] remit_tlog::NoteError),

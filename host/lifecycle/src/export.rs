@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use remit_capability::BUILT_IN;
 use remit_gate::Countermeasure;
 use remit_journal::{Mode, Reader, RunId, RunState};
 use serde_json::{Value, json};
@@ -131,7 +132,7 @@ fn event(story: &Timeline, log: &str, reached: &Reached, own_end: bool) -> Value
 
 /// OCSF's activity id and name of a run's own end: the countermeasure of its changes, if they have one in common.
 fn activity(story: &Timeline) -> (u64, String) {
-    let known = |change: &Changed| remit_capability::operation(&change.operation)?.countermeasure;
+    let known = |change: &Changed| BUILT_IN.operation(&change.operation)?.countermeasure;
     let mut kinds: Vec<_> = story.changed.iter().filter_map(known).collect();
     kinds.sort_unstable();
     kinds.dedup();

@@ -88,6 +88,7 @@ impl Home {
     fn open_with(&self, config: &Config, presence: File, sandbox: Sandbox) -> Result<Host, Error> {
         let signer = self.signer(config)?;
         let journal = Journal::open(&self.journal(), signer)?;
+        let watched = Arc::new(Watched::new(self, sandbox.engine()));
         let host = Host {
             home: self.clone(),
             keyring: Arc::new(Keyring::open(self, &journal)?),
@@ -100,7 +101,7 @@ impl Home {
             issuer_keys: Arc::default(),
             orders: Arc::default(),
             observed: Arc::default(),
-            watched: Arc::new(Watched::new(self)),
+            watched,
             running: TaskTracker::new(),
             estate: None,
             _presence: Arc::new(presence),

@@ -3,7 +3,7 @@
 use remit_engine::{ComponentError, Publishers};
 use remit_gate::{Effect, Limits};
 use remit_manifest::Manifest;
-use remit_sandbox::{AdmissionError, Candidate, Import, Inspection};
+use remit_sandbox::{AdmissionError, Candidate, Import, Inspection, Registry};
 use remit_trust::{Digest, SignatureError, VerifyingKey};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
@@ -42,7 +42,7 @@ pub struct InspectView<'a> {
     /// The component's manifest; none if it has none.
     pub manifest: Option<&'a Manifest>,
     /// The capabilities that it imports and that its manifest does not explain.
-    pub unexplained: Vec<&'static str>,
+    pub unexplained: Vec<&'a str>,
     /// The limits of a scope that sets none.
     pub default_limits: Limits,
     /// The places in this JSON, as JSON Pointers, with characters that a reader does not see.
@@ -58,13 +58,13 @@ pub struct ImportView<'a> {
     pub offered: bool,
     /// What else there is to say.
     #[serde(flatten)]
-    pub more: OfferView,
+    pub more: OfferView<'a>,
 }
 
 /// What this host says about an import.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-pub enum OfferView {
+pub enum OfferView<'a> {
     /// It offers the interface.
     Offered {
         /// Whether the interface is a part of WASI.
@@ -74,12 +74,12 @@ pub enum OfferView {
         /// The strongest effect of its operations.
         effect: Effect,
         /// What an action can do with it.
-        risk: &'static str,
+        risk: &'a str,
     },
     /// It does not offer the interface.
     NotOffered {
         /// The version that it offers; none if it offers no version.
-        offered_version: Option<&'static str>,
+        offered_version: Option<&'a str>,
     },
 }
 
@@ -114,9 +114,15 @@ pub enum PublisherState {
 }
 
 impl<'a> InspectView<'a> {
-    /// The view of a component.
-    pub fn of(home: &Home, candidate: &Candidate, found: &'a Inspection) -> Result<Self, Error> {
-        let obstacles: Vec<String> = found.obstacles("it").iter().map(AdmissionError::in_short).collect();
+    /// The view of a component, for a home with this registry.
+    pub fn of(
+        home: &Home,
+        candidate: &Candidate,
+        found: &'a Inspection,
+        registry: &'a Registry,
+    ) -> Result<Self, Error> {
+        let obstacles: Vec<String> =
+            found.obstacles("it", registry).iter().map(AdmissionError::in_short).collect();
         let mut view = Self {
             name: &found.name,
             version: &found.version,
@@ -132,10 +138,10 @@ impl<'a> InspectView<'a> {
             obstacles,
             needs: &found.needs,
             publisher: PublisherView::of(home, candidate),
-            imports: found.imports.iter().map(ImportView::of).collect(),
+            imports: found.imports.iter().map(|import| ImportView::of(import, registry)).collect(),
             exports: &found.exports,
             manifest: found.manifest.as_ref(),
-            unexplained: found.unexplained(),
+            unexplained: found.unexplained(registry),
             default_limits: Limits::default(),
             hidden_text: Vec::new(),
         };
@@ -145,19 +151,19 @@ impl<'a> InspectView<'a> {
 }
 
 impl<'a> ImportView<'a> {
-    fn of(import: &'a Import) -> Self {
-        let more = match import.interface {
+    fn of(import: &'a Import, registry: &'a Registry) -> Self {
+        let more = match registry.find(&import.name) {
             Some(known) => OfferView::Offered {
                 wasi: known.wasi,
                 granted_by_scope: known.granted_by_scope(),
                 effect: known.effect(),
-                risk: known.risk,
+                risk: &known.risk,
             },
-            None => {
-                OfferView::NotOffered { offered_version: import.other_version().map(|ours| ours.version) }
-            }
+            None => OfferView::NotOffered {
+                offered_version: import.other_version(registry).map(|ours| &*ours.version),
+            },
         };
-        Self { name: &import.name, offered: import.interface.is_some(), more }
+        Self { name: &import.name, offered: import.is_offered(registry), more }
     }
 }
 

@@ -10,6 +10,7 @@ mod claim;
 mod class;
 mod components;
 mod config;
+pub mod connectors;
 mod contain;
 mod doctor;
 mod error;

@@ -17,7 +17,7 @@ use crate::authority::{Identity, policy_request_of_rehearsal};
 use crate::claim::Claim;
 use crate::host::blocking;
 use crate::own_words::{OwnWords, withheld};
-use crate::{Error, Host, Input, Rules, components, sealed};
+use crate::{Error, Host, Input, Rules, components, connectors, sealed};
 
 /// A plan as a file, with the rehearsal that it comes from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -61,6 +61,7 @@ pub(crate) fn header(
         mode,
         action: reference(action),
         publisher: action.publisher.as_ref().map(ToString::to_string),
+        connectors: connectors::reached(&action.registry, scope),
         input: input.raw()?,
         input_digest: input.digest(),
         scope_digest: scope.digest()?,
@@ -88,15 +89,14 @@ pub(crate) const MOST_CHANGES: u64 = 1_000;
 /// The scope of a rehearsal for which none was given: everything that the action imports. Whether the principal may
 /// rehearse that is for the policies.
 fn planning_scope(action: &Admitted) -> Scope {
+    let registry = &action.registry;
     let allow = action
         .inspection()
-        .imports
-        .iter()
-        .filter_map(|import| import.interface)
-        .flat_map(|interface| std::iter::once(interface).chain(remit_capability::powers(interface.name)))
-        .filter_map(|interface| Some((interface, Pattern::all(interface.kind?).ok()?)))
+        .offered(registry)
+        .flat_map(|interface| std::iter::once(interface).chain(registry.powers(&interface.name)))
+        .filter_map(|interface| Some((interface, Pattern::all(interface.kind.as_deref()?).ok()?)))
         .map(|(interface, everything)| Allow {
-            capability: interface.name.to_owned(),
+            capability: interface.name.to_string(),
             resources: vec![everything],
             irrevocable: false,
             disclose: false,
@@ -116,13 +116,14 @@ pub(crate) fn admit(
     scope: Option<&Scope>,
     plan: Option<&Plan>,
 ) -> Result<Admitted, Error> {
+    let setup = host.setup()?;
     if let Some(scope) = scope {
-        remit_capability::check(scope)?;
+        setup.registry.check(scope)?;
     }
     // A plan of nothing but reads binds the run to reads, and the scope is checked at each of them. The other imports of the
     // action give it nothing then, so the scope need not cover them.
     let checked_scope = scope.filter(|_| plan.is_none_or(|plan| !plan.is_idle()));
-    let action = host.sandbox.admit(candidate, &host.setup()?.publishers, checked_scope)?;
+    let action = host.sandbox.admit(candidate, &setup.publishers, checked_scope, &setup.registry)?;
     input.check(action.inspection())?;
     Ok(action)
 }
@@ -177,7 +178,8 @@ pub(crate) fn may_rehearse(
     if let Some(beyond) = scope.limits.beyond(host.setup()?.config.rehearsals.most_times_default) {
         return Err(Error::RehearsalLimit(beyond));
     }
-    let request = policy_request_of_rehearsal(&reader, rules, by, action, scope)?;
+    let connectors = connectors::reached(&host.setup()?.registry, scope);
+    let request = policy_request_of_rehearsal(&reader, rules, by, action, (scope, &connectors))?;
     let verdict =
         rules.policies.may(&by.who(), PolicyAction::Rehearse, Some(&request), Timestamp::now(), &[]);
     if verdict.allowed {
@@ -213,6 +215,7 @@ pub(crate) async fn play(
     let estate = host.estate()?.with_sealed_inputs(sealed);
     let watch = host.journal.watch(run);
     let started = header(action, Mode::Rehearse, input, &scope, &facts, by)?;
+    blocking(|| host.keep_connectors(&started.connectors))?;
     host.journal.start(Record::now(run, started), key).await?;
     let mut meter = Meter::start(scope.limits.clone());
     let gate = Gate::new(Setup {

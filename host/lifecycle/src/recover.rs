@@ -151,7 +151,7 @@ async fn held(host: &Host, run: RunId, changes: &[Change]) -> Result<RunState, E
         if change.needs_a_person() {
             return Ok(RunState::InDoubt);
         }
-        let live = if change.in_doubt { change.live(&gate).await? } else { State::After };
+        let live = if change.in_doubt { change.live(host, &gate).await? } else { State::After };
         match live {
             State::After => stands = true,
             State::Before => {}
@@ -245,7 +245,7 @@ async fn resolvable(host: &Host, run: RunId, verdict: &Verdict) -> Result<Resolv
     };
     let call = chosen.intent.call;
     if verdict.happened && chosen.needs_a_person() {
-        let live = chosen.live(&host.undo_gate(run)?).await?;
+        let live = chosen.live(host, &host.undo_gate(run)?).await?;
         if live == State::Before {
             return refuse(format!("call {call} cannot have happened: the live system is as it was before"));
         }

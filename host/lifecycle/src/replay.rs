@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 use remit_gate::{Divergence, Fault, Gate, Phase, Replay, Scope};
 use remit_journal::{Ended, Event, Record, RunId, RunState, Started};
-use remit_sandbox::{Call, Meter, Sandbox, Stop};
+use remit_sandbox::{Call, Meter, Registry, Sandbox, Stop};
 use remit_trust::Sealer;
 use serde::Serialize;
 
@@ -74,7 +74,7 @@ pub async fn replay(home: &Home, run: RunId) -> Result<Replayed, Error> {
 
     // The cache is only read: a replay writes nothing.
     let sandbox = Sandbox::new(home.look_into_cache())?;
-    let action = sandbox.readmit(&candidate)?;
+    let action = sandbox.readmit(&candidate, &Registry::of_record(&started.connectors, &[]))?;
     let mut meter = Meter::start(limits.clone());
     let gate = Gate::replay(Replay::new(run, &records, limits, sealer));
     let entered = |phase| {

@@ -108,11 +108,11 @@ pub(crate) async fn revert_changes(
         let result = if change.is_undone() {
             UndoResult::AlreadyUndone
         } else if dry_run {
-            preview(&gate, change, !hidden.insert(&change.intent.resource)).await?
+            preview(host, &gate, change, !hidden.insert(&change.intent.resource)).await?
         } else if change.needs_a_person() {
-            UndoResult::InDoubt { live: compared(change.live(&gate).await?) }
+            UndoResult::InDoubt { live: compared(change.live(host, &gate).await?) }
         } else {
-            change.operation.undo(&gate, &change.intent).await?
+            change.take_back(host, &gate).await?
         };
         stopped = !keep_going && !is_undone(&result);
         reverted.steps.push(step(change, result));
@@ -122,8 +122,8 @@ pub(crate) async fn revert_changes(
 
 /// How the undo of a change would end. If a later change of the same resource hides what this one left, the live system
 /// cannot show it, and it is taken to be as the journal says.
-async fn preview(gate: &UndoGate, change: &Change, hidden: bool) -> Result<UndoResult, Error> {
-    let live = if hidden { State::After } else { change.live(gate).await? };
+async fn preview(host: &Host, gate: &UndoGate, change: &Change, hidden: bool) -> Result<UndoResult, Error> {
+    let live = if hidden { State::After } else { change.live(host, gate).await? };
     Ok(match (&change.intent.irrevocable_because, live) {
         (_, live) if change.needs_a_person() => UndoResult::InDoubt { live: compared(live) },
         (_, State::Before) => UndoResult::AlreadyUndone,

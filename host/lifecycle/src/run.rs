@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use remit_gate::{Gate, OnFailure, Phase, Scope, SealedInputs, Setup, State, Window};
-use remit_journal::{Due, Mode, Record, RunId, RunState};
+use remit_journal::{ConnectorRef, Due, Mode, Record, RunId, RunState};
 use remit_sandbox::{Admitted, Call, Candidate, Consumed, Meter};
 use remit_trust::Sealer;
 use tokio::task::JoinHandle;
@@ -20,7 +20,7 @@ use crate::plan::{admit, code, end_with, header, output};
 use crate::recover::{conclude, in_doubt};
 use crate::revert::Reverted;
 use crate::turn::Turn;
-use crate::{Error, Host, Input, components};
+use crate::{Error, Host, Input, components, connectors};
 
 /// The result of a live run.
 #[derive(Debug)]
@@ -67,6 +67,8 @@ struct Running {
     host: Host,
     run: RunId,
     action: Admitted,
+    /// The connectors that it can reach.
+    connectors: Vec<ConnectorRef>,
     input: Input,
     seed: [u8; 32],
     gate: Gate,
@@ -100,6 +102,12 @@ pub(crate) async fn begin(
     let mut started = header(&action, Mode::Live, input, &grant.scope, &grant.facts, &grant.principal)?;
     started.started_by = Some(grant.started_by);
     started.grant = Some(grant.on_record);
+    // What is started is what was admitted just now, and what was approved.
+    if let Some(why) = connectors::difference(&grant.connectors, &started.connectors) {
+        return Err(Error::ConnectorChanged { why });
+    }
+    let connectors = started.connectors.clone();
+    blocking(|| host.keep_connectors(&connectors))?;
     // The watch begins before the start is on record, so that no revocation is missed.
     let watch = host.journal.watch(run);
     // The use is counted in the same transaction that makes the run exist.
@@ -125,6 +133,7 @@ pub(crate) async fn begin(
         }),
         host: host.clone(),
         action,
+        connectors,
         input: input.clone(),
         sealer,
         _claim: claim,
@@ -138,7 +147,8 @@ pub(crate) async fn begin(
 impl Running {
     /// Runs the action, checks its changes, and writes the state that the run comes to.
     async fn finish(self) -> Result<Finished, Error> {
-        let Self { host, run, action, input, seed, gate, mut meter, sealer, scope, _claim } = self;
+        let Self { host, run, action, connectors, input, seed, gate, mut meter, sealer, scope, _claim } =
+            self;
         let mut returned = None;
         let outcome = async {
             let call = Call::Run { input: input.json() };
@@ -153,23 +163,25 @@ impl Running {
             if let Some(next) = gate.left_of_plan() {
                 return Err(Error::PartOfPlan { next });
             }
-            host_check(&host, run, &made(&gate)?).await
+            host_check(&host, run, &made(&gate, &connectors)?).await
         }
         .await;
         gate.settle().await;
         let consumed = meter.consumed(gate.used());
         let (state, detail, cause, reverted) = match outcome {
             Ok(()) => (RunState::Succeeded, "every check agreed".to_owned(), None, None),
-            Err(cause) => match after_failure(&host, run, &gate, &cause, scope.on_failure).await {
-                Ok((state, note, reverted)) => {
-                    (state, format!("{cause}{note}"), Some((cause, note)), reverted)
+            Err(cause) => {
+                match after_failure(&host, run, (&gate, &connectors), &cause, scope.on_failure).await {
+                    Ok((state, note, reverted)) => {
+                        (state, format!("{cause}{note}"), Some((cause, note)), reverted)
+                    }
+                    // The journal or a backend failed. The run has no state, and the next recovery gives it one.
+                    Err(error) => {
+                        tracing::error!(%run, %error, "the run could not be brought to a state");
+                        return Err(error);
+                    }
                 }
-                // The journal or a backend failed. The run has no state, and the next recovery gives it one.
-                Err(error) => {
-                    tracing::error!(%run, %error, "the run could not be brought to a state");
-                    return Err(error);
-                }
-            },
+            }
         };
         let own =
             OwnWords { detail: detail.clone(), output: returned.clone() }.sealed(&gate, run, &sealer)?;
@@ -184,8 +196,11 @@ impl Running {
             }
         };
         // What stands for a while only: nothing does if nothing was changed.
-        let due =
-            if made(&gate)?.is_empty() { Due::default() } else { due_at_first(&scope, state, host.now()?) };
+        let due = if made(&gate, &connectors)?.is_empty() {
+            Due::default()
+        } else {
+            due_at_first(&scope, state, host.now()?)
+        };
         end_with(&host, run, (state, due), told, &consumed, output.clone(), own).await?;
         Ok(Finished { run, state, output, sealed, cause, reverted, consumed })
     }
@@ -195,12 +210,12 @@ impl Running {
 async fn after_failure(
     host: &Host,
     run: RunId,
-    gate: &Gate,
+    (gate, connectors): (&Gate, &[ConnectorRef]),
     cause: &Error,
     on_failure: OnFailure,
 ) -> Result<(RunState, String, Option<Reverted>), Error> {
     gate.enter(Phase::Revert)?;
-    let changes = made(gate)?;
+    let changes = made(gate, connectors)?;
     let (state, reverted) = conclude(host, run, &changes, on_failure).await?;
     let refused = matches!(cause, Error::Stop(stop) if stop.is_refusal());
     let state = if state == RunState::Failed && refused { RunState::Refused } else { state };
@@ -217,7 +232,7 @@ async fn host_check(host: &Host, run: RunId, changes: &[Change]) -> Result<(), E
         if !checked.insert(&change.intent.resource) {
             continue;
         }
-        let state = change.live(&gate).await?;
+        let state = change.live(host, &gate).await?;
         if state != State::After {
             let found = match state {
                 State::Before => "nothing changed".to_owned(),

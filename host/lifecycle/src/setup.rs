@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
-use remit_engine::Publishers;
+use remit_capability::Registry;
+use remit_capability::connected::Connector;
+use remit_connector::component::Connected;
+use remit_engine::{Engine, Publishers};
 use remit_gate::Estate;
 
-use crate::{Config, Error, Home, Rules};
+use crate::{Config, Error, Home, Rules, connectors};
 
 /// The configuration, with everything that it names opened.
 #[derive(Debug)]
@@ -20,12 +23,32 @@ pub struct Setup {
     pub publishers: Publishers,
     /// The real systems that runs can reach.
     pub estate: Estate,
+    /// The connectors of the configuration.
+    pub connectors: Vec<Arc<Connected>>,
+    /// Those that cannot be used, and why.
+    pub unusable: Vec<(String, Error)>,
+    /// Every interface that actions can import here.
+    pub registry: Registry,
 }
 
 impl Home {
-    fn setup(&self, config: Config) -> Result<Setup, Error> {
+    pub(crate) fn setup(&self, config: Config, engine: &Arc<Engine>) -> Result<Setup, Error> {
         let publishers = Publishers(Config::publishers(self.path(), &config.trust.publishers)?);
-        Ok(Setup { publishers, estate: config.estate(self.path())?, config })
+        let (mut connectors, mut unusable) = (Vec::new(), Vec::new());
+        for entry in &config.connectors {
+            // It is not offered. What does not need it goes on, and what was changed through it can be taken back.
+            match connectors::open(self, entry, &publishers, engine) {
+                Ok(connector) => connectors.push(Arc::new(connector)),
+                Err(error) => {
+                    tracing::warn!(connector = entry.name, %error, "a connector cannot be used");
+                    unusable.push((entry.name.clone(), error));
+                }
+            }
+        }
+        let serving: Vec<Arc<dyn Connector>> =
+            connectors.iter().map(|connector| -> Arc<dyn Connector> { connector.clone() }).collect();
+        let registry = Registry::new(&serving).map_err(|why| Error::Connectors { why })?;
+        Ok(Setup { publishers, estate: config.estate(self.path())?, config, connectors, unusable, registry })
     }
 }
 
@@ -81,13 +104,19 @@ struct Snapshot<T> {
 #[derive(Debug)]
 pub(crate) struct Watched {
     home: Home,
+    engine: Arc<Engine>,
     setup: Mutex<Option<Snapshot<Setup>>>,
     rules: Mutex<Option<Snapshot<Rules>>>,
 }
 
 impl Watched {
-    pub(crate) fn new(home: &Home) -> Self {
-        Self { home: home.clone(), setup: Mutex::default(), rules: Mutex::default() }
+    pub(crate) fn new(home: &Home, engine: &Arc<Engine>) -> Self {
+        Self {
+            home: home.clone(),
+            engine: Arc::clone(engine),
+            setup: Mutex::default(),
+            rules: Mutex::default(),
+        }
     }
 
     pub(crate) fn setup(&self) -> Result<Arc<Setup>, Error> {
@@ -97,7 +126,9 @@ impl Watched {
             let config = self.home.load()?;
             let publishers = config.trust.publishers.iter().map(|file| self.home.path().join(file));
             let stamps = stamps.and(Stamps::of(publishers));
-            Ok((stamps, self.home.setup(config)?))
+            let components = config.connectors.iter().map(|entry| connectors::file(&self.home, entry));
+            let stamps = stamps.and(Stamps::of(components));
+            Ok((stamps, self.home.setup(config, &self.engine)?))
         })
     }
 

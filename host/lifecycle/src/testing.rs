@@ -178,6 +178,7 @@ impl Place {
         let plan = Plan { steps: vec![rotate] };
         let now = Timestamp::now();
         Request {
+            connectors: Vec::new(),
             id: RequestId::new(),
             log: self.rules().log.clone(),
             requester: "bot".to_owned(),
@@ -258,6 +259,7 @@ impl Place {
             mode: Mode::Live,
             action: action(),
             publisher: None,
+            connectors: Vec::new(),
             input: to_raw_value(&json!({"path": "prod/db"})).unwrap(),
             input_digest: Digest::of(b"input"),
             scope_digest: scope.digest().unwrap(),

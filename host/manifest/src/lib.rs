@@ -105,7 +105,8 @@ impl Manifest {
         schema.map_err(|error| ManifestError::Schema { file: file.to_owned(), why: error.to_string() })
     }
 
-    fn checked(self, file: &str) -> Result<Self, ManifestError> {
+    /// Checks what its types do not say. `file` is its name in errors.
+    pub fn checked(self, file: &str) -> Result<Self, ManifestError> {
         if !is_name(&self.name) {
             return Err(malformed(
                 file,

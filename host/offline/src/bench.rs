@@ -13,7 +13,7 @@ use remit_lifecycle::{
     Decision, Error, Home, Host, InitOptions, InitPrincipal, Input, KeyHolder, RequestOptions,
     keep_sealed_input,
 };
-use remit_sandbox::{Candidate, Inspection, Sandbox, Stop};
+use remit_sandbox::{BUILT_IN, Candidate, Inspection, Sandbox, Stop};
 use remit_trust::principals::PrincipalKind;
 use remit_trust::{Opening, Signer, SigningKey, blob};
 use tempfile::TempDir;
@@ -59,7 +59,9 @@ impl Bench {
     /// `cache`, if there is one.
     pub fn new(action: &Path, cache: Option<&Path>) -> Result<Self, OfflineError> {
         let original = Candidate::read(action)?;
-        if let Some(obstacle) = Inspection::of(&original)?.obstacles(original.shown()).into_iter().next() {
+        if let Some(obstacle) =
+            Inspection::of(&original)?.obstacles(original.shown(), &BUILT_IN).into_iter().next()
+        {
             return Err(obstacle.into());
         }
         let dir = TempDir::with_prefix("remit-test-")

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use remit_capability::Interface;
 use remit_capability::bindings::ActionPre;
+use remit_capability::{BUILT_IN, Interface, Registry, connected};
 use remit_engine::{ComponentError, Publishers};
 use remit_gate::Scope;
 use remit_trust::{Digest, KeyId};
@@ -22,6 +22,8 @@ pub struct Admitted {
     pub digest: Digest,
     /// The key that signed it; none if it was admitted for a replay, which can touch nothing.
     pub publisher: Option<KeyId>,
+    /// What it was admitted with: its calls reach the connectors in it, whatever is configured later.
+    pub registry: Registry,
 }
 
 impl std::fmt::Debug for Admitted {
@@ -48,43 +50,68 @@ impl Sandbox {
         candidate: &Candidate,
         publishers: &Publishers,
         scope: Option<&Scope>,
+        registry: &Registry,
     ) -> Result<Admitted, AdmissionError> {
         let publisher = self.actions.publisher(candidate, publishers)?;
-        self.load(candidate, Some(publisher), scope)
+        let ready = self.load(candidate, Some(&publisher), |inspection| {
+            let obstacle = inspection.obstacles(candidate.shown(), registry).into_iter().next();
+            obstacle.map_or_else(|| is_granted(inspection, scope, candidate.shown(), registry), Err)
+        })?;
+        Ok(Admitted {
+            ready,
+            digest: candidate.digest(),
+            publisher: Some(publisher),
+            registry: registry.clone(),
+        })
     }
 
-    /// Admits a component for a replay, where no policy is consulted and the gate answers from the record.
-    pub fn readmit(&self, candidate: &Candidate) -> Result<Admitted, AdmissionError> {
-        self.load(candidate, None, None)
+    /// Admits a component for a replay, where no policy is consulted and the gate answers from the record. `registry` is that of
+    /// the recorded run.
+    pub fn readmit(&self, candidate: &Candidate, registry: &Registry) -> Result<Admitted, AdmissionError> {
+        let ready = self.load(candidate, None, |inspection| {
+            // What served its imports then is not there any more, and is not asked.
+            let recorded = |obstacle: &AdmissionError| !matches!(obstacle, AdmissionError::Unknown { .. });
+            let all = inspection.obstacles(candidate.shown(), &BUILT_IN);
+            let known = inspection.imports.iter().all(|import| import.is_offered(registry));
+            let obstacle = all.into_iter().find(|obstacle| !known || recorded(obstacle));
+            obstacle.map_or(Ok(()), Err)
+        })?;
+        Ok(Admitted { ready, digest: candidate.digest(), publisher: None, registry: registry.clone() })
     }
 
+    /// An action made ready. `check` is made before it is compiled, and again each time: what a home offers can change.
     fn load(
         &self,
         candidate: &Candidate,
-        publisher: Option<KeyId>,
-        scope: Option<&Scope>,
-    ) -> Result<Admitted, AdmissionError> {
-        let ready = self.actions.get(candidate.digest(), || self.make_ready(candidate, scope))?;
-        is_granted(&ready.inspection, scope, candidate.shown())?;
-        candidate.learn(&ready.inspection, publisher.as_ref());
+        publisher: Option<&KeyId>,
+        check: impl Fn(&Inspection) -> Result<(), AdmissionError>,
+    ) -> Result<Arc<Ready>, AdmissionError> {
+        let ready = self.actions.get(candidate.digest(), || self.make_ready(candidate, &check))?;
+        check(&ready.inspection)?;
+        candidate.learn(&ready.inspection, publisher);
         self.engine.remember(candidate);
-        Ok(Admitted { ready, digest: candidate.digest(), publisher })
+        Ok(ready)
     }
 
-    /// An action, its imports known and granted, compiled and linked.
-    fn make_ready(&self, candidate: &Candidate, scope: Option<&Scope>) -> Result<Ready, AdmissionError> {
+    /// An action, checked, compiled and linked.
+    fn make_ready(
+        &self,
+        candidate: &Candidate,
+        check: impl Fn(&Inspection) -> Result<(), AdmissionError>,
+    ) -> Result<Ready, AdmissionError> {
         let inspection = Inspection::of(candidate)?;
-        if let Some(obstacle) = inspection.obstacles(candidate.shown()).into_iter().next() {
-            return Err(obstacle);
-        }
-        is_granted(&inspection, scope, candidate.shown())?;
+        check(&inspection)?;
         let component = self.engine.compile(candidate)?;
         let mut linker = Linker::<Guest>::new(self.engine.wasmtime());
-        // Several versions of one interface are served by the same one, see `remit_capability::find`.
-        let interfaces: BTreeMap<_, _> =
-            inspection.imports.iter().filter_map(|import| import.interface).map(|i| (i.name, i)).collect();
+        // Several versions of one interface are served by the same one, see `Registry::find`.
+        let interfaces: BTreeMap<_, _> = inspection.offered(&BUILT_IN).map(|i| (&*i.name, i)).collect();
         let mut link = || {
             interfaces.values().try_for_each(|interface| interface.link(&mut linker))?;
+            for import in &inspection.imports {
+                if let Some(functions) = import.connected() {
+                    connected::link(&mut linker, &import.name, functions)?;
+                }
+            }
             linker.instantiate_pre(&component).and_then(ActionPre::new)
         };
         let pre = link().map_err(|error| ComponentError::Mismatch {
@@ -96,11 +123,16 @@ impl Sandbox {
 }
 
 /// Whether a scope covers every import that needs one.
-fn is_granted(inspection: &Inspection, scope: Option<&Scope>, file: &str) -> Result<(), AdmissionError> {
+fn is_granted(
+    inspection: &Inspection,
+    scope: Option<&Scope>,
+    file: &str,
+    registry: &Registry,
+) -> Result<(), AdmissionError> {
     let Some(scope) = scope else { return Ok(()) };
-    let imports = inspection.imports.iter().filter_map(|import| import.interface);
-    let missing: Vec<String> = imports
-        .filter(|i| i.granted_by_scope() && !scope.covers_import(i.name, i.version))
+    let missing: Vec<String> = inspection
+        .offered(registry)
+        .filter(|i| i.granted_by_scope() && !scope.covers_import(&i.name, &i.version))
         .map(Interface::import_name)
         .collect();
     if missing.is_empty() {

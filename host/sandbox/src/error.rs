@@ -3,7 +3,7 @@
 use miette::Diagnostic;
 use remit_engine::ComponentError;
 
-use crate::import::Import;
+use crate::import::NotOffered;
 
 /// Why an action is not admitted. None of its code has run.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -31,7 +31,7 @@ pub enum AdmissionError {
         /// The component's path or name.
         file: String,
         /// The imports that are not offered.
-        imports: Vec<Import>,
+        imports: Vec<NotOffered>,
     },
     /// The grant does not cover an import.
     #[error("{file} needs what the scope does not allow: {}", imports.join(", "))]
@@ -71,8 +71,8 @@ impl AdmissionError {
 /// The most imports that one line names.
 const MOST_LISTED: usize = 20;
 
-fn listed(imports: &[Import]) -> String {
-    let mut names: Vec<_> = imports.iter().take(MOST_LISTED).map(Import::not_offered).collect();
+fn listed(imports: &[NotOffered]) -> String {
+    let mut names: Vec<_> = imports.iter().take(MOST_LISTED).map(NotOffered::to_string).collect();
     if let Some(more @ 1..) = imports.len().checked_sub(MOST_LISTED) {
         names.push(format!("and {more} more"));
     }
@@ -80,9 +80,9 @@ fn listed(imports: &[Import]) -> String {
 }
 
 /// What to do about imports that are not offered; it depends on which they are.
-fn import_help(imports: &[Import]) -> String {
+fn import_help(imports: &[NotOffered]) -> String {
     let has = |start: &str| imports.iter().any(|import| import.name.starts_with(start));
-    let versions = imports.iter().any(|import| import.other_version().is_some());
+    let versions = imports.iter().any(|import| import.offered.is_some());
     let mut help = Vec::new();
     if versions {
         help.push("rebuild it against the versions that this host offers, which stand in brackets");
@@ -92,13 +92,14 @@ fn import_help(imports: &[Import]) -> String {
             "sockets and HTTP are never offered: an action reaches other systems through capabilities only",
         );
     }
-    let others = |import: &&Import| {
-        import.other_version().is_none()
+    let others = |import: &&NotOffered| {
+        import.offered.is_none()
             && !["wasi:sockets/", "wasi:http/"].iter().any(|start| import.name.starts_with(start))
     };
     if imports.iter().any(|import| others(&import)) {
         help.push(
-            "build it without what this host does not have: docs/authoring.md says what an action can import",
+            "build it without what this host does not have (docs/authoring.md says what an action can import), or serve it by a \
+             connector: [[connector]] in remit.toml",
         );
     }
     help.join("; ")

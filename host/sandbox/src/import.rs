@@ -1,70 +1,91 @@
 //! An interface that a component imports.
 
-use remit_capability::Interface;
+use remit_capability::{BUILT_IN, Interface, Registry};
+use remit_engine::Signatures;
 use serde::{Deserialize, Serialize};
 
-/// One interface that a component imports.
+/// One interface that a component imports. Whether it is offered is for a [`Registry`] to say: what connectors serve differs
+/// from home to home.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(from = "Named")]
 pub struct Import {
     /// The name in the component: `remit:secrets/rotate@0.1.0`.
     pub name: String,
-    /// What the host knows about it; none if the host does not offer it.
-    #[serde(skip)]
-    pub interface: Option<&'static Interface>,
-}
-
-/// An import as it is noted in the cache: what the host offers is looked up each time.
-#[derive(Deserialize)]
-struct Named {
-    name: String,
-}
-
-impl From<Named> for Import {
-    fn from(Named { name }: Named) -> Self {
-        Self::named(name)
-    }
+    /// Of an interface that is not the host's own, its functions as the component imports them; or why no connector can serve
+    /// them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub functions: Option<Result<Signatures, String>>,
 }
 
 impl Import {
-    /// The import of this name.
+    /// Whether it has types only, and so can do nothing. Such an import is let in, whoever's it is.
     #[must_use]
-    pub fn named(name: String) -> Self {
-        let interface = remit_capability::find(&name);
-        Self { name, interface }
+    pub fn is_types_only(&self) -> bool {
+        matches!(&self.functions, Some(Ok(functions)) if functions.0.is_empty())
     }
 
-    /// The interface of that name, where the host has it in another version only.
+    /// Whether a component with this import runs in a home with this registry, as far as its name goes.
     #[must_use]
-    pub fn other_version(&self) -> Option<&'static Interface> {
-        if self.interface.is_some() {
+    pub fn is_offered(&self, registry: &Registry) -> bool {
+        registry.find(&self.name).is_some() || self.is_types_only()
+    }
+
+    /// The interface of that name, where it is offered in another version only.
+    #[must_use]
+    pub fn other_version<'a>(&self, registry: &'a Registry) -> Option<&'a Interface> {
+        if registry.find(&self.name).is_some() {
             return None;
         }
-        let name = self.name.split('@').next()?;
-        remit_capability::interfaces().find(|interface| interface.name == name)
+        registry.named(self.name.split('@').next()?)
     }
 
-    /// Its name in a list of imports that are not offered, with the version that is.
-    #[must_use]
-    pub fn not_offered(&self) -> String {
-        let name = remit_text::short_line(&self.name, 200);
-        match self.other_version() {
-            Some(ours) => format!("{name} (it offers {})", ours.version),
-            None => name.into_owned(),
-        }
+    /// Why what the connectors of this registry serve is not what it imports; none if it is, or if they do not serve it.
+    pub(crate) fn misfit(&self, registry: &Registry) -> Option<String> {
+        let served = registry.find(&self.name)?.served.as_ref()?;
+        let functions = match self.functions.as_ref()? {
+            Ok(functions) => functions,
+            Err(why) => return Some(format!("its import {}: {why}", self.name)),
+        };
+        functions.0.iter().find_map(|(name, signature)| {
+            let what = match served.functions.0.get(name) {
+                None => "is no function of the interface that its connectors serve",
+                Some(own) if own != signature => "has another type than with the connectors that serve it",
+                Some(_) => return None,
+            };
+            Some(format!("its import {}: `{name}` {what}", self.name))
+        })
+    }
+
+    /// The functions that a connector serves; none of an interface of the host.
+    pub(crate) fn connected(&self) -> Option<&Signatures> {
+        let functions = self.functions.as_ref()?.as_ref().ok()?;
+        (BUILT_IN.find(&self.name).is_none() && !functions.0.is_empty()).then_some(functions)
     }
 }
 
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod tests {
-    use super::*;
+/// An import that a home does not offer.
+#[derive(Clone, Debug)]
+pub struct NotOffered {
+    /// The name in the component.
+    pub name: String,
+    /// The version that is offered, if another one is.
+    pub offered: Option<String>,
+}
 
-    #[test]
-    fn whether_an_import_is_offered_is_looked_up_each_time() {
-        let import = |name: &str| Import { name: name.to_owned(), interface: None };
-        let text = serde_json::to_string(&[import("remit:host/log@0.1.0"), import("a:b/c@1.0.0")]).unwrap();
-        let read: Vec<Import> = serde_json::from_str(&text).unwrap();
-        assert!(read[0].interface.is_some() && read[1].interface.is_none());
+impl NotOffered {
+    /// This import, if it is one.
+    #[must_use]
+    pub fn of(import: &Import, registry: &Registry) -> Option<Self> {
+        let offered = import.other_version(registry).map(|ours| ours.version.to_string());
+        (!import.is_offered(registry)).then(|| Self { name: import.name.clone(), offered })
+    }
+}
+
+impl std::fmt::Display for NotOffered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&remit_text::short_line(&self.name, 200))?;
+        match &self.offered {
+            Some(version) => write!(f, " (it offers {version})"),
+            None => Ok(()),
+        }
     }
 }

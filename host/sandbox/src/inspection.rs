@@ -1,19 +1,20 @@
 //! What a component could do, read from its bytes alone. Nothing of it runs, nothing is compiled.
 
-use remit_capability::Interface;
+use remit_capability::{BUILT_IN, Interface, Registry};
 use remit_engine::{ComponentError, Examination, Flaw, Inspect, MIB, Task, World, examine};
 use remit_manifest::{Manifest, ManifestError, SECTION};
 use serde::{Deserialize, Serialize};
 
 use crate::error::AdmissionError;
-use crate::import::Import;
+use crate::import::{Import, NotOffered};
 
 /// The world of actions; `build.rs` encodes it from the WIT.
 static WORLD: World = World {
     component: include_bytes!(concat!(env!("OUT_DIR"), "/offered.wasm")),
     contract: "remit:action/remediation@0.1.0",
     section: SECTION,
-    serves: |import| remit_capability::find(import).map(Interface::import_name),
+    sections: None,
+    serves: |import| BUILT_IN.find(import).map(Interface::import_name),
 };
 
 /// Inspects a component: from its bytes to an [`Inspection`] in JSON. The limits are such that the inspection of the
@@ -77,13 +78,15 @@ fn manifest_flaw(error: ManifestError) -> Flaw {
 }
 
 impl Inspection {
-    fn new(manifest: Option<Manifest>, found: Examination) -> Self {
+    fn new(manifest: Option<Manifest>, mut found: Examination) -> Self {
+        let import = |name: String| Import { functions: found.unserved.remove(&name), name };
+        let imports = found.imports.into_iter().map(import).collect();
         Self {
             name: found.name,
             version: found.version,
             size: found.size,
             manifest,
-            imports: found.imports.into_iter().map(Import::named).collect(),
+            imports,
             exports: found.exports,
             needs: found.needs,
             not_an_action: found.not_of_the_world,
@@ -100,11 +103,10 @@ impl Inspection {
 
     /// The capabilities that it imports and that its manifest does not explain.
     #[must_use]
-    pub fn unexplained(&self) -> Vec<&'static str> {
+    pub fn unexplained<'a>(&'a self, registry: &'a Registry) -> Vec<&'a str> {
         let Some(manifest) = &self.manifest else { return Vec::new() };
-        let granted =
-            self.imports.iter().filter_map(|import| import.interface).filter(|i| i.granted_by_scope());
-        granted.map(|i| i.name).filter(|name| !manifest.capabilities.contains_key(*name)).collect()
+        let granted = self.offered(registry).filter(|i| i.granted_by_scope());
+        granted.map(|i| &*i.name).filter(|name| !manifest.capabilities.contains_key(*name)).collect()
     }
 
     /// Whether it exports the contract of an action.
@@ -113,10 +115,15 @@ impl Inspection {
         self.not_an_action.is_none()
     }
 
-    /// Every reason why no host of this version runs the component, with any signature. Admission refuses with the
+    /// The interfaces that it imports and that a home offers.
+    pub fn offered<'a>(&'a self, registry: &'a Registry) -> impl Iterator<Item = &'a Interface> {
+        self.imports.iter().filter_map(|import| registry.find(&import.name))
+    }
+
+    /// Every reason why no host of this version runs the component in a home with this registry, with any signature. Admission refuses with the
     /// first of them; `remit inspect` shows all. `file` names the component.
     #[must_use]
-    pub fn obstacles(&self, file: &str) -> Vec<AdmissionError> {
+    pub fn obstacles(&self, file: &str, registry: &Registry) -> Vec<AdmissionError> {
         let file = || file.to_owned();
         let mut obstacles = Vec::new();
         if !self.needs.is_empty() {
@@ -126,12 +133,14 @@ impl Inspection {
             obstacles.push(AdmissionError::NotAnAction { file: file(), why: why.clone() });
         }
         let unknown: Vec<_> =
-            self.imports.iter().filter(|import| import.interface.is_none()).cloned().collect();
+            self.imports.iter().filter_map(|import| NotOffered::of(import, registry)).collect();
         if !unknown.is_empty() {
             obstacles.push(AdmissionError::Unknown { file: file(), imports: unknown });
         }
         let mismatch = |why: &String| ComponentError::Mismatch { file: file(), why: why.clone() }.into();
         obstacles.extend(self.misfit.as_ref().map(mismatch));
+        let connected = self.imports.iter().find_map(|import| import.misfit(registry));
+        obstacles.extend(connected.as_ref().map(mismatch));
         if let Some(what) = &self.too_much {
             obstacles.push(ComponentError::TooMuch { file: file(), what: what.clone() }.into());
         }
@@ -148,7 +157,7 @@ mod tests {
     /// An import with a function that no interface has is a misfit only where the interface is offered.
     #[test]
     fn everything_in_the_table_is_offered() {
-        for interface in remit_capability::interfaces() {
+        for interface in BUILT_IN.interfaces() {
             let name = interface.import_name();
             let text =
                 format!(r#"(component (import "{name}" (instance (export "no-such-function" (func)))))"#);

@@ -14,11 +14,11 @@ mod stop;
 
 pub use admission::Admitted;
 pub use error::AdmissionError;
-pub use import::Import;
+pub use import::{Import, NotOffered};
 pub use input::{Unchecked, check};
 pub use inspection::{Candidate, Inspection};
 pub use meter::{Consumed, Meter};
-pub use remit_capability::{Interface, find as interface, powers};
+pub use remit_capability::{BUILT_IN, Interface, Registry};
 pub use sandbox::Sandbox;
 pub use session::Call;
 pub use stop::Stop;

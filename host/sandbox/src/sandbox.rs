@@ -1,7 +1,7 @@
 //! The sandbox of a process: the engine, and the actions that it made ready.
 
-use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 use remit_capability::Ctx;
 use remit_capability::bindings::ActionPre;
@@ -16,7 +16,7 @@ pub(crate) type Guest = Metered<Ctx>;
 /// The engine and the actions that it made ready. One per process.
 #[derive(Debug)]
 pub struct Sandbox {
-    pub(crate) engine: Engine,
+    pub(crate) engine: Arc<Engine>,
     pub(crate) actions: Prepared<Ready>,
 }
 
@@ -29,16 +29,17 @@ pub(crate) struct Ready {
 impl Sandbox {
     /// Makes the engine. Without a cache, each component is compiled every time.
     pub fn new(cache: Option<Cache>) -> Result<Self, AdmissionError> {
-        Ok(Self { engine: Engine::new(cache)?, actions: Prepared::default() })
+        Ok(Self { engine: Arc::new(Engine::new(cache)?), actions: Prepared::default() })
+    }
+
+    /// The engine, for components of other worlds.
+    #[must_use]
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
     }
 
     /// A component file. One that this host noted before, and that has not changed, is not read again.
     pub fn find(&self, path: &Path) -> Result<Candidate, AdmissionError> {
         Ok(self.engine.find(path)?)
-    }
-
-    /// Notes what was found out about a candidate for `copy`, a copy that this host has just written to its own folder.
-    pub fn remember_copy(&self, candidate: &Candidate, copy: &File) {
-        self.engine.remember_copy(candidate, copy);
     }
 }

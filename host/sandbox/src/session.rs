@@ -45,7 +45,8 @@ impl Sandbox {
         // A guest that computes and makes no host call is stopped here when its authority ends.
         let in_force = move || authority.still_in_force().map_err(wasmtime::Error::new);
         let place = self.engine.place(&mut meter.engine).await;
-        let opened = place.open(&meter.engine, Ctx::new(gate.clone(), seed), in_force);
+        let opened =
+            place.open(&meter.engine, Ctx::new(gate.clone(), seed, action.registry.clone()), in_force);
         let mut session = opened.map_err(|error| Stop::Trapped(error.to_string()))?;
         let called = meter
             .engine

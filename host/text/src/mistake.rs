@@ -19,7 +19,8 @@ const BEFORE: usize = 60;
 
 impl Mistake {
     /// A mistake at the bytes `at` of `text`.
-    pub(crate) fn new(text: &str, at: Range<usize>, why: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn new(text: &str, at: Range<usize>, why: impl Into<String>) -> Self {
         let start = boundary(text, at.start);
         let end = boundary(text, at.end).max(start);
         let begin = text[..start].rfind('\n').map_or(0, |newline| newline + 1);

@@ -421,7 +421,10 @@ fn an_identity_names_whose_jobs_are_meant() {
     assert!(value(&two(&same)).contains("have the same audience"));
     parse(&two(&same.replace("'remit'", "'remit/mcp'"))).unwrap();
     let twice = good.clone() + &good[good.find("[[principal]]").unwrap()..].replace("'ci'", "'cd'");
-    assert!(value(&twice).contains("one token proves one identity"), "{}", value(&twice));
+    assert_eq!(value(&twice), "ci has an identity by jobs and cd too: one token proves one identity");
+    let (_, identity) = good.split_once("[[principal.identity]]").unwrap();
+    let twice = format!("{good}[[principal.identity]]{identity}");
+    assert_eq!(value(&twice), "ci has an identity by jobs twice: one token proves one identity");
     for (of, to) in [("kind = 'github'", "kind = 'github'\nx = 1"), ("'74'", "[1]"), ("'github'", "'gitea'")]
     {
         malformed(&good.replace(of, to));

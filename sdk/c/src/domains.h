@@ -3,6 +3,53 @@
 #ifndef REMIT_DOMAINS_H
 #define REMIT_DOMAINS_H
 
+/* remit:accounts. Accounts of people and of programs. The first segment of a path is the name of a system in `remit.toml`; what follows is how
+ * that system names its accounts: `directory/alice`. A place is such a path without the account: where to look. */
+
+/* Whether an account can be used. */
+enum remit_accounts_account_state {
+    REMIT_ACCOUNTS_ACCOUNT_STATE_ENABLED,
+    REMIT_ACCOUNTS_ACCOUNT_STATE_DISABLED,
+};
+
+/* One account. */
+struct remit_accounts_account {
+    /* The path that names it in this package's other functions. */
+    const char *path;
+    /* The name that it signs in with. */
+    const char *name;
+    /* Whether it can be used. */
+    enum remit_accounts_account_state state;
+    /* The groups that it is in, or the roles that it has. */
+    const char *const *groups;
+    size_t groups_count;
+    /* When it was created, in milliseconds since the Unix epoch. */
+    const uint64_t *created;
+    /* When it was used last, in milliseconds since the Unix epoch; none if it never was, or the system does not say. */
+    const uint64_t *last_used;
+};
+
+/* The account at `path`.
+ *
+ * Effect: observe. Errors: `not-found`, `invalid`, `denied`, `unavailable`. */
+remit_error *remit_accounts_inspect_get(const char *path, struct remit_accounts_account *answer);
+
+/* The accounts at `place`, in the order of their paths.
+ *
+ * Effect: observe. Errors: `not-found`, `invalid`, `denied`, `unavailable` (there are more than the host reads). */
+remit_error *remit_accounts_inspect_list(const char *place, const struct remit_accounts_account **answer, size_t *answer_count);
+
+/* Disables the account at `path`. Sessions that it has may go on: see `end-sessions`.
+ *
+ * Effect: change; undone by enabling the account again.
+ * Errors: `not-found`, `conflict` (it is not enabled), `invalid`, `denied`, `unavailable`. */
+remit_error *remit_accounts_disable(const char *path);
+
+/* Ends every session that the account at `path` has; answers how many there were, if the system says.
+ *
+ * Effect: irrevocable. Errors: `not-found`, `invalid`, `denied`, `unavailable`. */
+remit_error *remit_accounts_end_sessions(const char *path, const uint32_t **answer);
+
 /* remit:secrets. Secrets in a store. A path has the form `app/db/password`, without a slash at its begin or end. */
 
 /* What can be done with a version. */
@@ -90,5 +137,147 @@ remit_error *remit_secrets_destroy(const char *path, uint64_t version);
  *
  * Effect: disclose. Errors: `not-found`, `invalid`, `denied`, `unavailable`. */
 remit_error *remit_secrets_reveal(const char *path, const char *field, uint64_t version, const char **answer);
+
+/* remit:tickets. Tickets: what people follow a matter by. A connector implements this package for one system. The first segment of a path is
+ * the name of the connector's entry in `remit.toml`; what follows is how that system names its tickets, as the connector says:
+ * `tracker/7`, `github/acme/shop/7`. A place is such a path without the ticket: where to open one. */
+
+/* Whether anybody is still to do something. */
+enum remit_tickets_ticket_state {
+    REMIT_TICKETS_TICKET_STATE_OPEN,
+    REMIT_TICKETS_TICKET_STATE_RESOLVED,
+};
+
+/* One ticket. */
+struct remit_tickets_ticket {
+    /* The path that names it in this package's other functions. */
+    const char *path;
+    /* What it is about, in one line. */
+    const char *title;
+    /* Whether anybody is still to do something. */
+    enum remit_tickets_ticket_state state;
+    /* The state in the system's own word: `in-progress`. */
+    const char *status;
+    /* Who is to do it, as the system names them; empty if nobody is. */
+    const char *assignee;
+    /* Its labels or keywords, in the system's own words. */
+    const char *const *labels;
+    size_t labels_count;
+    /* How many comments it has. */
+    uint32_t comments;
+    /* When it was changed last, in milliseconds since the Unix epoch. */
+    uint64_t changed;
+};
+
+/* A ticket that was opened. */
+struct remit_tickets_opened {
+    /* The path that names it in this package's other functions. */
+    const char *path;
+    /* The last part of the path: how the system names it. */
+    const char *id;
+};
+
+/* A comment that was added. */
+struct remit_tickets_commented {
+    /* How the system names it. */
+    const char *id;
+};
+
+/* The ticket at `path`.
+ *
+ * Effect: observe. Errors: `not-found`, `invalid`, `denied`, `unavailable`. */
+remit_error *remit_tickets_inspect(const char *path, struct remit_tickets_ticket *answer);
+
+/* Opens a ticket at `place`. `text` is plain text, and begins the conversation.
+ *
+ * Effect: change; undone by removing the ticket, or closing it as not needed, if nobody touched it since; irrevocable where
+ * the system can do neither. Mail that the system sent meanwhile is not taken back.
+ * Errors: `not-found` (there is no such place), `invalid`, `denied`, `unavailable`. */
+remit_error *remit_tickets_open(const char *place, const char *title, const char *text, struct remit_tickets_opened *answer);
+
+/* Adds the plain text `text` to the conversation of the ticket at `path`.
+ *
+ * Effect: change; undone by removing the comment, if nobody changed it since; irrevocable where the system cannot. Mail that
+ * the system sent meanwhile is not taken back.
+ * Errors: `not-found`, `conflict` (the conversation is closed), `invalid`, `denied`, `unavailable`. */
+remit_error *remit_tickets_comment(const char *path, const char *text, struct remit_tickets_commented *answer);
+
+/* Says of the ticket at `path` that it is done.
+ *
+ * Effect: change; undone by putting back the state that it had.
+ * Errors: `not-found`, `conflict` (it is resolved), `invalid`, `denied`, `unavailable`. */
+remit_error *remit_tickets_resolve(const char *path);
+
+/* remit:tokens. Access tokens and keys that systems gave out. A connector implements this package for one system. The first segment of a
+ * path is the name of the connector's entry in `remit.toml`; what follows is how that system names its tokens, as the connector
+ * says: `npm/42`, `aws/alice/AKIA0EXAMPLE`. A place is such a path without the token: where to look. */
+
+/* Whether a token can be used, as far as the system says. */
+enum remit_tokens_token_state {
+    REMIT_TOKENS_TOKEN_STATE_ENABLED,
+    REMIT_TOKENS_TOKEN_STATE_DISABLED,
+    REMIT_TOKENS_TOKEN_STATE_EXPIRED,
+};
+
+/* One token, without its value. */
+struct remit_tokens_token {
+    /* The path that names it in this package's other functions. */
+    const char *path;
+    /* Who it belongs to, as the system names them; empty if the system does not say. */
+    const char *owner;
+    /* What it is called, or is for; empty if the system does not say. */
+    const char *label;
+    /* What it may do, in the system's own words. */
+    const char *const *scopes;
+    size_t scopes_count;
+    /* Whether it can be used. */
+    enum remit_tokens_token_state state;
+    /* When it was created, in milliseconds since the Unix epoch. */
+    const uint64_t *created;
+    /* When it was used last, in milliseconds since the Unix epoch; none if it never was, or the system does not say. */
+    const uint64_t *last_used;
+    /* When it stops working by itself, in milliseconds since the Unix epoch. */
+    const uint64_t *expires;
+};
+
+/* The token at `path`.
+ *
+ * Effect: observe. Errors: `not-found`, `invalid`, `denied`, `unavailable`. */
+remit_error *remit_tokens_inspect_get(const char *path, struct remit_tokens_token *answer);
+
+/* The tokens at the place `place`, in the order of their paths.
+ *
+ * Effect: observe. Errors: `not-found`, `invalid`, `denied`, `unavailable` (there are more than the host reads). */
+remit_error *remit_tokens_inspect_list(const char *place, const struct remit_tokens_token **answer, size_t *answer_count);
+
+/* The token at `place` whose value is that of a sealed input. `token` is the handle of the sealed input, as it is in the
+ * action's input. The system is sent the value.
+ *
+ * Effect: observe. Errors: `not-found` (the system does not know it, or no more), `invalid`, `denied`, `unavailable`. */
+remit_error *remit_tokens_identify(const char *place, const char *token, struct remit_tokens_token *answer);
+
+/* Whether the system at `place` still takes the value of a sealed input as a token: the host asks it something harmless with
+ * that token alone. `token` is the handle of the sealed input, as it is in the action's input.
+ *
+ * Effect: observe. Errors: `invalid`, `denied`, `unavailable`. */
+remit_error *remit_tokens_check(const char *place, const char *token, bool *answer);
+
+/* Disables the token at `path`.
+ *
+ * Effect: change; undone by enabling the token again.
+ * Errors: `not-found`, `conflict` (it is not enabled), `invalid`, `denied`, `unavailable`. */
+remit_error *remit_tokens_disable(const char *path);
+
+/* Revokes the token at `path`. That the system says so does not show that the token stopped working: see `check`.
+ *
+ * Effect: irrevocable. Errors: `not-found`, `invalid`, `denied`, `unavailable`. */
+remit_error *remit_tokens_revoke(const char *path);
+
+/* Revokes the token at `place` whose value is that of a sealed input. `token` is the handle of the sealed input, as it is in
+ * the action's input. The system is sent the value. It may answer before the token stops working, and to a value that is no
+ * token: see `check`.
+ *
+ * Effect: irrevocable. Errors: `invalid`, `denied`, `unavailable`. */
+remit_error *remit_tokens_revoke_value(const char *place, const char *token);
 
 #endif

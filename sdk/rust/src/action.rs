@@ -65,7 +65,7 @@ const LONGEST: usize = 4096;
 
 /// Has a panic write its message and place into the run's log: this target has no standard error, so Rust's own hook
 /// says nothing. The host tells that line as the reason of the crash.
-fn log_panics() {
+pub(crate) fn log_panics() {
     // Elsewhere (WASI, the author's own unit tests) there is a standard error, and no host to log to.
     if cfg!(not(all(target_family = "wasm", target_os = "unknown"))) {
         return;

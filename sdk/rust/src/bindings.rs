@@ -5,6 +5,934 @@
 #[rustfmt::skip]
 #[allow(dead_code, clippy::all)]
 pub mod remit {
+    pub mod accounts {
+        /// To keep an account from signing in, and let it again by undo.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod disable {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Failure = super::super::super::remit::types::errors::Failure;
+            #[allow(unused_unsafe, clippy::all)]
+            /// Disables the account at `path`. Sessions that it has may go on: see `end-sessions`.
+            ///
+            /// Effect: change; undone by enabling the account again.
+            /// Errors: `not-found`, `conflict` (it is not enabled), `invalid`, `denied`, `unavailable`.
+            #[allow(async_fn_in_trait)]
+            pub fn disable(path: &str) -> ::core::result::Result<(), Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = path;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "remit:accounts/disable@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "disable"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result21 = match l3 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l4 = i32::from(
+                                    *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                use super::super::super::remit::types::errors::Failure as V20;
+                                let v20 = match l4 {
+                                    0 => {
+                                        let e20 = {
+                                            let l5 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l6 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len7 = l6;
+                                            let bytes7 = _rt::Vec::from_raw_parts(
+                                                l5.cast(),
+                                                len7,
+                                                len7,
+                                            );
+                                            _rt::string_lift(bytes7)
+                                        };
+                                        V20::Denied(e20)
+                                    }
+                                    1 => {
+                                        let e20 = {
+                                            let l8 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 = _rt::Vec::from_raw_parts(
+                                                l8.cast(),
+                                                len10,
+                                                len10,
+                                            );
+                                            _rt::string_lift(bytes10)
+                                        };
+                                        V20::NotFound(e20)
+                                    }
+                                    2 => {
+                                        let e20 = {
+                                            let l11 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l12 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len13 = l12;
+                                            let bytes13 = _rt::Vec::from_raw_parts(
+                                                l11.cast(),
+                                                len13,
+                                                len13,
+                                            );
+                                            _rt::string_lift(bytes13)
+                                        };
+                                        V20::Conflict(e20)
+                                    }
+                                    3 => {
+                                        let e20 = {
+                                            let l14 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l15 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len16 = l15;
+                                            let bytes16 = _rt::Vec::from_raw_parts(
+                                                l14.cast(),
+                                                len16,
+                                                len16,
+                                            );
+                                            _rt::string_lift(bytes16)
+                                        };
+                                        V20::Invalid(e20)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e20 = {
+                                            let l17 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l18 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len19 = l18;
+                                            let bytes19 = _rt::Vec::from_raw_parts(
+                                                l17.cast(),
+                                                len19,
+                                                len19,
+                                            );
+                                            _rt::string_lift(bytes19)
+                                        };
+                                        V20::Unavailable(e20)
+                                    }
+                                };
+                                v20
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result21
+                }
+            }
+        }
+        /// To end the sessions of an account.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod end_sessions {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Failure = super::super::super::remit::types::errors::Failure;
+            #[allow(unused_unsafe, clippy::all)]
+            /// Ends every session that the account at `path` has; answers how many there were, if the system says.
+            ///
+            /// Effect: irrevocable. Errors: `not-found`, `invalid`, `denied`, `unavailable`.
+            #[allow(async_fn_in_trait)]
+            pub fn end_sessions(
+                path: &str,
+            ) -> ::core::result::Result<::core::option::Option<u32>, Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = path;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "remit:accounts/end-sessions@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "end-sessions"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result23 = match l3 {
+                        0 => {
+                            let e = {
+                                let l4 = i32::from(
+                                    *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                match l4 {
+                                    0 => None,
+                                    1 => {
+                                        let e = {
+                                            let l5 = *ptr1
+                                                .add(4 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<i32>();
+                                            l5 as u32
+                                        };
+                                        Some(e)
+                                    }
+                                    _ => _rt::invalid_enum_discriminant(),
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l6 = i32::from(
+                                    *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                use super::super::super::remit::types::errors::Failure as V22;
+                                let v22 = match l6 {
+                                    0 => {
+                                        let e22 = {
+                                            let l7 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l8 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len9 = l8;
+                                            let bytes9 = _rt::Vec::from_raw_parts(
+                                                l7.cast(),
+                                                len9,
+                                                len9,
+                                            );
+                                            _rt::string_lift(bytes9)
+                                        };
+                                        V22::Denied(e22)
+                                    }
+                                    1 => {
+                                        let e22 = {
+                                            let l10 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l11 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len12 = l11;
+                                            let bytes12 = _rt::Vec::from_raw_parts(
+                                                l10.cast(),
+                                                len12,
+                                                len12,
+                                            );
+                                            _rt::string_lift(bytes12)
+                                        };
+                                        V22::NotFound(e22)
+                                    }
+                                    2 => {
+                                        let e22 = {
+                                            let l13 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l14 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len15 = l14;
+                                            let bytes15 = _rt::Vec::from_raw_parts(
+                                                l13.cast(),
+                                                len15,
+                                                len15,
+                                            );
+                                            _rt::string_lift(bytes15)
+                                        };
+                                        V22::Conflict(e22)
+                                    }
+                                    3 => {
+                                        let e22 = {
+                                            let l16 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l17 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len18 = l17;
+                                            let bytes18 = _rt::Vec::from_raw_parts(
+                                                l16.cast(),
+                                                len18,
+                                                len18,
+                                            );
+                                            _rt::string_lift(bytes18)
+                                        };
+                                        V22::Invalid(e22)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e22 = {
+                                            let l19 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l20 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len21 = l20;
+                                            let bytes21 = _rt::Vec::from_raw_parts(
+                                                l19.cast(),
+                                                len21,
+                                                len21,
+                                            );
+                                            _rt::string_lift(bytes21)
+                                        };
+                                        V22::Unavailable(e22)
+                                    }
+                                };
+                                v22
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result23
+                }
+            }
+        }
+        /// To look at accounts.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod inspect {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Failure = super::super::super::remit::types::errors::Failure;
+            /// Whether an account can be used.
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum AccountState {
+                Enabled,
+                Disabled,
+            }
+            impl ::core::fmt::Debug for AccountState {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        AccountState::Enabled => {
+                            f.debug_tuple("AccountState::Enabled").finish()
+                        }
+                        AccountState::Disabled => {
+                            f.debug_tuple("AccountState::Disabled").finish()
+                        }
+                    }
+                }
+            }
+            impl AccountState {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> AccountState {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+                    match val {
+                        0 => AccountState::Enabled,
+                        1 => AccountState::Disabled,
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
+            /// One account.
+            #[derive(Clone)]
+            pub struct Account {
+                /// The path that names it in this package's other functions.
+                pub path: _rt::String,
+                /// The name that it signs in with.
+                pub name: _rt::String,
+                /// Whether it can be used.
+                pub state: AccountState,
+                /// The groups that it is in, or the roles that it has.
+                pub groups: _rt::Vec<_rt::String>,
+                /// When it was created, in milliseconds since the Unix epoch.
+                pub created: ::core::option::Option<u64>,
+                /// When it was used last, in milliseconds since the Unix epoch; none if it never was, or the system does not say.
+                pub last_used: ::core::option::Option<u64>,
+            }
+            impl ::core::fmt::Debug for Account {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Account")
+                        .field("path", &self.path)
+                        .field("name", &self.name)
+                        .field("state", &self.state)
+                        .field("groups", &self.groups)
+                        .field("created", &self.created)
+                        .field("last-used", &self.last_used)
+                        .finish()
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The account at `path`.
+            ///
+            /// Effect: observe. Errors: `not-found`, `invalid`, `denied`, `unavailable`.
+            #[allow(async_fn_in_trait)]
+            pub fn get(path: &str) -> ::core::result::Result<Account, Failure> {
+                unsafe {
+                    #[repr(align(8))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 48 + 6 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 48
+                            + 6 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = path;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "remit:accounts/inspect@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "get"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result38 = match l3 {
+                        0 => {
+                            let e = {
+                                let l4 = *ptr1.add(8).cast::<*mut u8>();
+                                let l5 = *ptr1
+                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len6 = l5;
+                                let bytes6 = _rt::Vec::from_raw_parts(
+                                    l4.cast(),
+                                    len6,
+                                    len6,
+                                );
+                                let l7 = *ptr1
+                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l8 = *ptr1
+                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len9 = l8;
+                                let bytes9 = _rt::Vec::from_raw_parts(
+                                    l7.cast(),
+                                    len9,
+                                    len9,
+                                );
+                                let l10 = i32::from(
+                                    *ptr1
+                                        .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let l11 = *ptr1
+                                    .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l12 = *ptr1
+                                    .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base16 = l11;
+                                let len16 = l12;
+                                let mut result16 = _rt::Vec::with_capacity(len16);
+                                for i in 0..len16 {
+                                    let base = base16
+                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                    let e16 = {
+                                        let l13 = *base.add(0).cast::<*mut u8>();
+                                        let l14 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len15 = l14;
+                                        let bytes15 = _rt::Vec::from_raw_parts(
+                                            l13.cast(),
+                                            len15,
+                                            len15,
+                                        );
+                                        _rt::string_lift(bytes15)
+                                    };
+                                    result16.push(e16);
+                                }
+                                _rt::cabi_dealloc(
+                                    base16,
+                                    len16 * (2 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                let l17 = i32::from(
+                                    *ptr1
+                                        .add(16 + 6 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let l19 = i32::from(
+                                    *ptr1
+                                        .add(32 + 6 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                Account {
+                                    path: _rt::string_lift(bytes6),
+                                    name: _rt::string_lift(bytes9),
+                                    state: AccountState::_lift(l10 as u8),
+                                    groups: result16,
+                                    created: match l17 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l18 = *ptr1
+                                                    .add(24 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i64>();
+                                                l18 as u64
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                    last_used: match l19 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l20 = *ptr1
+                                                    .add(40 + 6 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i64>();
+                                                l20 as u64
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l21 = i32::from(*ptr1.add(8).cast::<u8>());
+                                use super::super::super::remit::types::errors::Failure as V37;
+                                let v37 = match l21 {
+                                    0 => {
+                                        let e37 = {
+                                            let l22 = *ptr1
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l23 = *ptr1
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len24 = l23;
+                                            let bytes24 = _rt::Vec::from_raw_parts(
+                                                l22.cast(),
+                                                len24,
+                                                len24,
+                                            );
+                                            _rt::string_lift(bytes24)
+                                        };
+                                        V37::Denied(e37)
+                                    }
+                                    1 => {
+                                        let e37 = {
+                                            let l25 = *ptr1
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l26 = *ptr1
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len27 = l26;
+                                            let bytes27 = _rt::Vec::from_raw_parts(
+                                                l25.cast(),
+                                                len27,
+                                                len27,
+                                            );
+                                            _rt::string_lift(bytes27)
+                                        };
+                                        V37::NotFound(e37)
+                                    }
+                                    2 => {
+                                        let e37 = {
+                                            let l28 = *ptr1
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l29 = *ptr1
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len30 = l29;
+                                            let bytes30 = _rt::Vec::from_raw_parts(
+                                                l28.cast(),
+                                                len30,
+                                                len30,
+                                            );
+                                            _rt::string_lift(bytes30)
+                                        };
+                                        V37::Conflict(e37)
+                                    }
+                                    3 => {
+                                        let e37 = {
+                                            let l31 = *ptr1
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l32 = *ptr1
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len33 = l32;
+                                            let bytes33 = _rt::Vec::from_raw_parts(
+                                                l31.cast(),
+                                                len33,
+                                                len33,
+                                            );
+                                            _rt::string_lift(bytes33)
+                                        };
+                                        V37::Invalid(e37)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e37 = {
+                                            let l34 = *ptr1
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l35 = *ptr1
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len36 = l35;
+                                            let bytes36 = _rt::Vec::from_raw_parts(
+                                                l34.cast(),
+                                                len36,
+                                                len36,
+                                            );
+                                            _rt::string_lift(bytes36)
+                                        };
+                                        V37::Unavailable(e37)
+                                    }
+                                };
+                                v37
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result38
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The accounts at `place`, in the order of their paths.
+            ///
+            /// Effect: observe. Errors: `not-found`, `invalid`, `denied`, `unavailable` (there are more than the host reads).
+            #[allow(async_fn_in_trait)]
+            pub fn list(
+                place: &str,
+            ) -> ::core::result::Result<_rt::Vec<Account>, Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = place;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "remit:accounts/inspect@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "list"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result41 = match l3 {
+                        0 => {
+                            let e = {
+                                let l4 = *ptr1
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l5 = *ptr1
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base23 = l4;
+                                let len23 = l5;
+                                let mut result23 = _rt::Vec::with_capacity(len23);
+                                for i in 0..len23 {
+                                    let base = base23
+                                        .add(i * (40 + 6 * ::core::mem::size_of::<*const u8>()));
+                                    let e23 = {
+                                        let l6 = *base.add(0).cast::<*mut u8>();
+                                        let l7 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len8 = l7;
+                                        let bytes8 = _rt::Vec::from_raw_parts(
+                                            l6.cast(),
+                                            len8,
+                                            len8,
+                                        );
+                                        let l9 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l10 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len11 = l10;
+                                        let bytes11 = _rt::Vec::from_raw_parts(
+                                            l9.cast(),
+                                            len11,
+                                            len11,
+                                        );
+                                        let l12 = i32::from(
+                                            *base
+                                                .add(4 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        let l13 = *base
+                                            .add(5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l14 = *base
+                                            .add(6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base18 = l13;
+                                        let len18 = l14;
+                                        let mut result18 = _rt::Vec::with_capacity(len18);
+                                        for i in 0..len18 {
+                                            let base = base18
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            let e18 = {
+                                                let l15 = *base.add(0).cast::<*mut u8>();
+                                                let l16 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                let len17 = l16;
+                                                let bytes17 = _rt::Vec::from_raw_parts(
+                                                    l15.cast(),
+                                                    len17,
+                                                    len17,
+                                                );
+                                                _rt::string_lift(bytes17)
+                                            };
+                                            result18.push(e18);
+                                        }
+                                        _rt::cabi_dealloc(
+                                            base18,
+                                            len18 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            ::core::mem::size_of::<*const u8>(),
+                                        );
+                                        let l19 = i32::from(
+                                            *base
+                                                .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        let l21 = i32::from(
+                                            *base
+                                                .add(24 + 6 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        Account {
+                                            path: _rt::string_lift(bytes8),
+                                            name: _rt::string_lift(bytes11),
+                                            state: AccountState::_lift(l12 as u8),
+                                            groups: result18,
+                                            created: match l19 {
+                                                0 => None,
+                                                1 => {
+                                                    let e = {
+                                                        let l20 = *base
+                                                            .add(16 + 6 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<i64>();
+                                                        l20 as u64
+                                                    };
+                                                    Some(e)
+                                                }
+                                                _ => _rt::invalid_enum_discriminant(),
+                                            },
+                                            last_used: match l21 {
+                                                0 => None,
+                                                1 => {
+                                                    let e = {
+                                                        let l22 = *base
+                                                            .add(32 + 6 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<i64>();
+                                                        l22 as u64
+                                                    };
+                                                    Some(e)
+                                                }
+                                                _ => _rt::invalid_enum_discriminant(),
+                                            },
+                                        }
+                                    };
+                                    result23.push(e23);
+                                }
+                                _rt::cabi_dealloc(
+                                    base23,
+                                    len23 * (40 + 6 * ::core::mem::size_of::<*const u8>()),
+                                    8,
+                                );
+                                result23
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l24 = i32::from(
+                                    *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                use super::super::super::remit::types::errors::Failure as V40;
+                                let v40 = match l24 {
+                                    0 => {
+                                        let e40 = {
+                                            let l25 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l26 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len27 = l26;
+                                            let bytes27 = _rt::Vec::from_raw_parts(
+                                                l25.cast(),
+                                                len27,
+                                                len27,
+                                            );
+                                            _rt::string_lift(bytes27)
+                                        };
+                                        V40::Denied(e40)
+                                    }
+                                    1 => {
+                                        let e40 = {
+                                            let l28 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l29 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len30 = l29;
+                                            let bytes30 = _rt::Vec::from_raw_parts(
+                                                l28.cast(),
+                                                len30,
+                                                len30,
+                                            );
+                                            _rt::string_lift(bytes30)
+                                        };
+                                        V40::NotFound(e40)
+                                    }
+                                    2 => {
+                                        let e40 = {
+                                            let l31 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l32 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len33 = l32;
+                                            let bytes33 = _rt::Vec::from_raw_parts(
+                                                l31.cast(),
+                                                len33,
+                                                len33,
+                                            );
+                                            _rt::string_lift(bytes33)
+                                        };
+                                        V40::Conflict(e40)
+                                    }
+                                    3 => {
+                                        let e40 = {
+                                            let l34 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l35 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len36 = l35;
+                                            let bytes36 = _rt::Vec::from_raw_parts(
+                                                l34.cast(),
+                                                len36,
+                                                len36,
+                                            );
+                                            _rt::string_lift(bytes36)
+                                        };
+                                        V40::Invalid(e40)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e40 = {
+                                            let l37 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l38 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len39 = l38;
+                                            let bytes39 = _rt::Vec::from_raw_parts(
+                                                l37.cast(),
+                                                len39,
+                                                len39,
+                                            );
+                                            _rt::string_lift(bytes39)
+                                        };
+                                        V40::Unavailable(e40)
+                                    }
+                                };
+                                v40
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result41
+                }
+            }
+        }
+    }
     pub mod host {
         /// Lines for the journal of the run. Needs no grant: it reaches nothing but the run's own record.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
@@ -1587,6 +2515,2595 @@ pub mod remit {
             }
         }
     }
+    pub mod tickets {
+        /// To write into a ticket's conversation.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod comment {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Failure = super::super::super::remit::types::errors::Failure;
+            /// A comment that was added.
+            #[derive(Clone)]
+            pub struct Commented {
+                /// How the system names it.
+                pub id: _rt::String,
+            }
+            impl ::core::fmt::Debug for Commented {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Commented").field("id", &self.id).finish()
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Adds the plain text `text` to the conversation of the ticket at `path`.
+            ///
+            /// Effect: change; undone by removing the comment, if nobody changed it since; irrevocable where the system cannot. Mail that
+            /// the system sent meanwhile is not taken back.
+            /// Errors: `not-found`, `conflict` (the conversation is closed), `invalid`, `denied`, `unavailable`.
+            #[allow(async_fn_in_trait)]
+            pub fn comment(
+                path: &str,
+                text: &str,
+            ) -> ::core::result::Result<Commented, Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = path;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = text;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "remit:tickets/comment@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "comment"]
+                        fn wit_import3(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import3(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import3(ptr0.cast_mut(), len0, ptr1.cast_mut(), len1, ptr2);
+                    let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+                    let result25 = match l4 {
+                        0 => {
+                            let e = {
+                                let l5 = *ptr2
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l6 = *ptr2
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len7 = l6;
+                                let bytes7 = _rt::Vec::from_raw_parts(
+                                    l5.cast(),
+                                    len7,
+                                    len7,
+                                );
+                                Commented {
+                                    id: _rt::string_lift(bytes7),
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l8 = i32::from(
+                                    *ptr2.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                use super::super::super::remit::types::errors::Failure as V24;
+                                let v24 = match l8 {
+                                    0 => {
+                                        let e24 = {
+                                            let l9 = *ptr2
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l10 = *ptr2
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len11 = l10;
+                                            let bytes11 = _rt::Vec::from_raw_parts(
+                                                l9.cast(),
+                                                len11,
+                                                len11,
+                                            );
+                                            _rt::string_lift(bytes11)
+                                        };
+                                        V24::Denied(e24)
+                                    }
+                                    1 => {
+                                        let e24 = {
+                                            let l12 = *ptr2
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l13 = *ptr2
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len14 = l13;
+                                            let bytes14 = _rt::Vec::from_raw_parts(
+                                                l12.cast(),
+                                                len14,
+                                                len14,
+                                            );
+                                            _rt::string_lift(bytes14)
+                                        };
+                                        V24::NotFound(e24)
+                                    }
+                                    2 => {
+                                        let e24 = {
+                                            let l15 = *ptr2
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l16 = *ptr2
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len17 = l16;
+                                            let bytes17 = _rt::Vec::from_raw_parts(
+                                                l15.cast(),
+                                                len17,
+                                                len17,
+                                            );
+                                            _rt::string_lift(bytes17)
+                                        };
+                                        V24::Conflict(e24)
+                                    }
+                                    3 => {
+                                        let e24 = {
+                                            let l18 = *ptr2
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l19 = *ptr2
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len20 = l19;
+                                            let bytes20 = _rt::Vec::from_raw_parts(
+                                                l18.cast(),
+                                                len20,
+                                                len20,
+                                            );
+                                            _rt::string_lift(bytes20)
+                                        };
+                                        V24::Invalid(e24)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e24 = {
+                                            let l21 = *ptr2
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l22 = *ptr2
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len23 = l22;
+                                            let bytes23 = _rt::Vec::from_raw_parts(
+                                                l21.cast(),
+                                                len23,
+                                                len23,
+                                            );
+                                            _rt::string_lift(bytes23)
+                                        };
+                                        V24::Unavailable(e24)
+                                    }
+                                };
+                                v24
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result25
+                }
+            }
+        }
+        /// To read what a ticket says now: what people made of it.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod inspect {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Failure = super::super::super::remit::types::errors::Failure;
+            /// Whether anybody is still to do something.
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum TicketState {
+                Open,
+                Resolved,
+            }
+            impl ::core::fmt::Debug for TicketState {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        TicketState::Open => f.debug_tuple("TicketState::Open").finish(),
+                        TicketState::Resolved => {
+                            f.debug_tuple("TicketState::Resolved").finish()
+                        }
+                    }
+                }
+            }
+            impl TicketState {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> TicketState {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+                    match val {
+                        0 => TicketState::Open,
+                        1 => TicketState::Resolved,
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
+            /// One ticket.
+            #[derive(Clone)]
+            pub struct Ticket {
+                /// The path that names it in this package's other functions.
+                pub path: _rt::String,
+                /// What it is about, in one line.
+                pub title: _rt::String,
+                /// Whether anybody is still to do something.
+                pub state: TicketState,
+                /// The state in the system's own word: `in-progress`.
+                pub status: _rt::String,
+                /// Who is to do it, as the system names them; empty if nobody is.
+                pub assignee: _rt::String,
+                /// Its labels or keywords, in the system's own words.
+                pub labels: _rt::Vec<_rt::String>,
+                /// How many comments it has.
+                pub comments: u32,
+                /// When it was changed last, in milliseconds since the Unix epoch.
+                pub changed: u64,
+            }
+            impl ::core::fmt::Debug for Ticket {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Ticket")
+                        .field("path", &self.path)
+                        .field("title", &self.title)
+                        .field("state", &self.state)
+                        .field("status", &self.status)
+                        .field("assignee", &self.assignee)
+                        .field("labels", &self.labels)
+                        .field("comments", &self.comments)
+                        .field("changed", &self.changed)
+                        .finish()
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The ticket at `path`.
+            ///
+            /// Effect: observe. Errors: `not-found`, `invalid`, `denied`, `unavailable`.
+            #[allow(async_fn_in_trait)]
+            pub fn get(path: &str) -> ::core::result::Result<Ticket, Failure> {
+                unsafe {
+                    #[repr(align(8))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 16 + 12 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 16
+                            + 12 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = path;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "remit:tickets/inspect@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "get"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result42 = match l3 {
+                        0 => {
+                            let e = {
+                                let l4 = *ptr1.add(8).cast::<*mut u8>();
+                                let l5 = *ptr1
+                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len6 = l5;
+                                let bytes6 = _rt::Vec::from_raw_parts(
+                                    l4.cast(),
+                                    len6,
+                                    len6,
+                                );
+                                let l7 = *ptr1
+                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l8 = *ptr1
+                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len9 = l8;
+                                let bytes9 = _rt::Vec::from_raw_parts(
+                                    l7.cast(),
+                                    len9,
+                                    len9,
+                                );
+                                let l10 = i32::from(
+                                    *ptr1
+                                        .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let l11 = *ptr1
+                                    .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l12 = *ptr1
+                                    .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len13 = l12;
+                                let bytes13 = _rt::Vec::from_raw_parts(
+                                    l11.cast(),
+                                    len13,
+                                    len13,
+                                );
+                                let l14 = *ptr1
+                                    .add(8 + 7 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l15 = *ptr1
+                                    .add(8 + 8 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len16 = l15;
+                                let bytes16 = _rt::Vec::from_raw_parts(
+                                    l14.cast(),
+                                    len16,
+                                    len16,
+                                );
+                                let l17 = *ptr1
+                                    .add(8 + 9 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l18 = *ptr1
+                                    .add(8 + 10 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base22 = l17;
+                                let len22 = l18;
+                                let mut result22 = _rt::Vec::with_capacity(len22);
+                                for i in 0..len22 {
+                                    let base = base22
+                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                    let e22 = {
+                                        let l19 = *base.add(0).cast::<*mut u8>();
+                                        let l20 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len21 = l20;
+                                        let bytes21 = _rt::Vec::from_raw_parts(
+                                            l19.cast(),
+                                            len21,
+                                            len21,
+                                        );
+                                        _rt::string_lift(bytes21)
+                                    };
+                                    result22.push(e22);
+                                }
+                                _rt::cabi_dealloc(
+                                    base22,
+                                    len22 * (2 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                let l23 = *ptr1
+                                    .add(8 + 11 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<i32>();
+                                let l24 = *ptr1
+                                    .add(8 + 12 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<i64>();
+                                Ticket {
+                                    path: _rt::string_lift(bytes6),
+                                    title: _rt::string_lift(bytes9),
+                                    state: TicketState::_lift(l10 as u8),
+                                    status: _rt::string_lift(bytes13),
+                                    assignee: _rt::string_lift(bytes16),
+                                    labels: result22,
+                                    comments: l23 as u32,
+                                    changed: l24 as u64,
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l25 = i32::from(*ptr1.add(8).cast::<u8>());
+                                use super::super::super::remit::types::errors::Failure as V41;
+                                let v41 = match l25 {
+                                    0 => {
+                                        let e41 = {
+                                            let l26 = *ptr1
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l27 = *ptr1
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len28 = l27;
+                                            let bytes28 = _rt::Vec::from_raw_parts(
+                                                l26.cast(),
+                                                len28,
+                                                len28,
+                                            );
+                                            _rt::string_lift(bytes28)
+                                        };
+                                        V41::Denied(e41)
+                                    }
+                                    1 => {
+                                        let e41 = {
+                                            let l29 = *ptr1
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l30 = *ptr1
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len31 = l30;
+                                            let bytes31 = _rt::Vec::from_raw_parts(
+                                                l29.cast(),
+                                                len31,
+                                                len31,
+                                            );
+                                            _rt::string_lift(bytes31)
+                                        };
+                                        V41::NotFound(e41)
+                                    }
+                                    2 => {
+                                        let e41 = {
+                                            let l32 = *ptr1
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l33 = *ptr1
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len34 = l33;
+                                            let bytes34 = _rt::Vec::from_raw_parts(
+                                                l32.cast(),
+                                                len34,
+                                                len34,
+                                            );
+                                            _rt::string_lift(bytes34)
+                                        };
+                                        V41::Conflict(e41)
+                                    }
+                                    3 => {
+                                        let e41 = {
+                                            let l35 = *ptr1
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l36 = *ptr1
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len37 = l36;
+                                            let bytes37 = _rt::Vec::from_raw_parts(
+                                                l35.cast(),
+                                                len37,
+                                                len37,
+                                            );
+                                            _rt::string_lift(bytes37)
+                                        };
+                                        V41::Invalid(e41)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e41 = {
+                                            let l38 = *ptr1
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l39 = *ptr1
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len40 = l39;
+                                            let bytes40 = _rt::Vec::from_raw_parts(
+                                                l38.cast(),
+                                                len40,
+                                                len40,
+                                            );
+                                            _rt::string_lift(bytes40)
+                                        };
+                                        V41::Unavailable(e41)
+                                    }
+                                };
+                                v41
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result42
+                }
+            }
+        }
+        /// To open a ticket.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod open {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Failure = super::super::super::remit::types::errors::Failure;
+            /// A ticket that was opened.
+            #[derive(Clone)]
+            pub struct Opened {
+                /// The path that names it in this package's other functions.
+                pub path: _rt::String,
+                /// The last part of the path: how the system names it.
+                pub id: _rt::String,
+            }
+            impl ::core::fmt::Debug for Opened {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Opened")
+                        .field("path", &self.path)
+                        .field("id", &self.id)
+                        .finish()
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Opens a ticket at `place`. `text` is plain text, and begins the conversation.
+            ///
+            /// Effect: change; undone by removing the ticket, or closing it as not needed, if nobody touched it since; irrevocable where
+            /// the system can do neither. Mail that the system sent meanwhile is not taken back.
+            /// Errors: `not-found` (there is no such place), `invalid`, `denied`, `unavailable`.
+            #[allow(async_fn_in_trait)]
+            pub fn open(
+                place: &str,
+                title: &str,
+                text: &str,
+            ) -> ::core::result::Result<Opened, Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 5 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 5
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = place;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = title;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let vec2 = text;
+                    let ptr2 = vec2.as_ptr().cast::<u8>();
+                    let len2 = vec2.len();
+                    let ptr3 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "remit:tickets/open@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "open"]
+                        fn wit_import4(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import4(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import4(
+                        ptr0.cast_mut(),
+                        len0,
+                        ptr1.cast_mut(),
+                        len1,
+                        ptr2.cast_mut(),
+                        len2,
+                        ptr3,
+                    );
+                    let l5 = i32::from(*ptr3.add(0).cast::<u8>());
+                    let result29 = match l5 {
+                        0 => {
+                            let e = {
+                                let l6 = *ptr3
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l7 = *ptr3
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len8 = l7;
+                                let bytes8 = _rt::Vec::from_raw_parts(
+                                    l6.cast(),
+                                    len8,
+                                    len8,
+                                );
+                                let l9 = *ptr3
+                                    .add(3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l10 = *ptr3
+                                    .add(4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len11 = l10;
+                                let bytes11 = _rt::Vec::from_raw_parts(
+                                    l9.cast(),
+                                    len11,
+                                    len11,
+                                );
+                                Opened {
+                                    path: _rt::string_lift(bytes8),
+                                    id: _rt::string_lift(bytes11),
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l12 = i32::from(
+                                    *ptr3.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                use super::super::super::remit::types::errors::Failure as V28;
+                                let v28 = match l12 {
+                                    0 => {
+                                        let e28 = {
+                                            let l13 = *ptr3
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l14 = *ptr3
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len15 = l14;
+                                            let bytes15 = _rt::Vec::from_raw_parts(
+                                                l13.cast(),
+                                                len15,
+                                                len15,
+                                            );
+                                            _rt::string_lift(bytes15)
+                                        };
+                                        V28::Denied(e28)
+                                    }
+                                    1 => {
+                                        let e28 = {
+                                            let l16 = *ptr3
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l17 = *ptr3
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len18 = l17;
+                                            let bytes18 = _rt::Vec::from_raw_parts(
+                                                l16.cast(),
+                                                len18,
+                                                len18,
+                                            );
+                                            _rt::string_lift(bytes18)
+                                        };
+                                        V28::NotFound(e28)
+                                    }
+                                    2 => {
+                                        let e28 = {
+                                            let l19 = *ptr3
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l20 = *ptr3
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len21 = l20;
+                                            let bytes21 = _rt::Vec::from_raw_parts(
+                                                l19.cast(),
+                                                len21,
+                                                len21,
+                                            );
+                                            _rt::string_lift(bytes21)
+                                        };
+                                        V28::Conflict(e28)
+                                    }
+                                    3 => {
+                                        let e28 = {
+                                            let l22 = *ptr3
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l23 = *ptr3
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len24 = l23;
+                                            let bytes24 = _rt::Vec::from_raw_parts(
+                                                l22.cast(),
+                                                len24,
+                                                len24,
+                                            );
+                                            _rt::string_lift(bytes24)
+                                        };
+                                        V28::Invalid(e28)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e28 = {
+                                            let l25 = *ptr3
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l26 = *ptr3
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len27 = l26;
+                                            let bytes27 = _rt::Vec::from_raw_parts(
+                                                l25.cast(),
+                                                len27,
+                                                len27,
+                                            );
+                                            _rt::string_lift(bytes27)
+                                        };
+                                        V28::Unavailable(e28)
+                                    }
+                                };
+                                v28
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result29
+                }
+            }
+        }
+        /// To resolve a ticket.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod resolve {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Failure = super::super::super::remit::types::errors::Failure;
+            #[allow(unused_unsafe, clippy::all)]
+            /// Says of the ticket at `path` that it is done.
+            ///
+            /// Effect: change; undone by putting back the state that it had.
+            /// Errors: `not-found`, `conflict` (it is resolved), `invalid`, `denied`, `unavailable`.
+            #[allow(async_fn_in_trait)]
+            pub fn resolve(path: &str) -> ::core::result::Result<(), Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = path;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "remit:tickets/resolve@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "resolve"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result21 = match l3 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l4 = i32::from(
+                                    *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                use super::super::super::remit::types::errors::Failure as V20;
+                                let v20 = match l4 {
+                                    0 => {
+                                        let e20 = {
+                                            let l5 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l6 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len7 = l6;
+                                            let bytes7 = _rt::Vec::from_raw_parts(
+                                                l5.cast(),
+                                                len7,
+                                                len7,
+                                            );
+                                            _rt::string_lift(bytes7)
+                                        };
+                                        V20::Denied(e20)
+                                    }
+                                    1 => {
+                                        let e20 = {
+                                            let l8 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 = _rt::Vec::from_raw_parts(
+                                                l8.cast(),
+                                                len10,
+                                                len10,
+                                            );
+                                            _rt::string_lift(bytes10)
+                                        };
+                                        V20::NotFound(e20)
+                                    }
+                                    2 => {
+                                        let e20 = {
+                                            let l11 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l12 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len13 = l12;
+                                            let bytes13 = _rt::Vec::from_raw_parts(
+                                                l11.cast(),
+                                                len13,
+                                                len13,
+                                            );
+                                            _rt::string_lift(bytes13)
+                                        };
+                                        V20::Conflict(e20)
+                                    }
+                                    3 => {
+                                        let e20 = {
+                                            let l14 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l15 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len16 = l15;
+                                            let bytes16 = _rt::Vec::from_raw_parts(
+                                                l14.cast(),
+                                                len16,
+                                                len16,
+                                            );
+                                            _rt::string_lift(bytes16)
+                                        };
+                                        V20::Invalid(e20)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e20 = {
+                                            let l17 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l18 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len19 = l18;
+                                            let bytes19 = _rt::Vec::from_raw_parts(
+                                                l17.cast(),
+                                                len19,
+                                                len19,
+                                            );
+                                            _rt::string_lift(bytes19)
+                                        };
+                                        V20::Unavailable(e20)
+                                    }
+                                };
+                                v20
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result21
+                }
+            }
+        }
+    }
+    pub mod tokens {
+        /// To find out whether a value that the host holds can still be used as a token. The action learns this one bit, and never the
+        /// value.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod check {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Failure = super::super::super::remit::types::errors::Failure;
+            #[allow(unused_unsafe, clippy::all)]
+            /// Whether the system at `place` still takes the value of a sealed input as a token: the host asks it something harmless with
+            /// that token alone. `token` is the handle of the sealed input, as it is in the action's input.
+            ///
+            /// Effect: observe. Errors: `invalid`, `denied`, `unavailable`.
+            #[allow(async_fn_in_trait)]
+            pub fn works(
+                place: &str,
+                token: &str,
+            ) -> ::core::result::Result<bool, Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = place;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = token;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "remit:tokens/check@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "works"]
+                        fn wit_import3(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import3(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import3(ptr0.cast_mut(), len0, ptr1.cast_mut(), len1, ptr2);
+                    let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+                    let result23 = match l4 {
+                        0 => {
+                            let e = {
+                                let l5 = i32::from(
+                                    *ptr2.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                _rt::bool_lift(l5 as u8)
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l6 = i32::from(
+                                    *ptr2.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                use super::super::super::remit::types::errors::Failure as V22;
+                                let v22 = match l6 {
+                                    0 => {
+                                        let e22 = {
+                                            let l7 = *ptr2
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l8 = *ptr2
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len9 = l8;
+                                            let bytes9 = _rt::Vec::from_raw_parts(
+                                                l7.cast(),
+                                                len9,
+                                                len9,
+                                            );
+                                            _rt::string_lift(bytes9)
+                                        };
+                                        V22::Denied(e22)
+                                    }
+                                    1 => {
+                                        let e22 = {
+                                            let l10 = *ptr2
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l11 = *ptr2
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len12 = l11;
+                                            let bytes12 = _rt::Vec::from_raw_parts(
+                                                l10.cast(),
+                                                len12,
+                                                len12,
+                                            );
+                                            _rt::string_lift(bytes12)
+                                        };
+                                        V22::NotFound(e22)
+                                    }
+                                    2 => {
+                                        let e22 = {
+                                            let l13 = *ptr2
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l14 = *ptr2
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len15 = l14;
+                                            let bytes15 = _rt::Vec::from_raw_parts(
+                                                l13.cast(),
+                                                len15,
+                                                len15,
+                                            );
+                                            _rt::string_lift(bytes15)
+                                        };
+                                        V22::Conflict(e22)
+                                    }
+                                    3 => {
+                                        let e22 = {
+                                            let l16 = *ptr2
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l17 = *ptr2
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len18 = l17;
+                                            let bytes18 = _rt::Vec::from_raw_parts(
+                                                l16.cast(),
+                                                len18,
+                                                len18,
+                                            );
+                                            _rt::string_lift(bytes18)
+                                        };
+                                        V22::Invalid(e22)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e22 = {
+                                            let l19 = *ptr2
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l20 = *ptr2
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len21 = l20;
+                                            let bytes21 = _rt::Vec::from_raw_parts(
+                                                l19.cast(),
+                                                len21,
+                                                len21,
+                                            );
+                                            _rt::string_lift(bytes21)
+                                        };
+                                        V22::Unavailable(e22)
+                                    }
+                                };
+                                v22
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result23
+                }
+            }
+        }
+        /// To make a token unusable, and usable again by undo.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod disable {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Failure = super::super::super::remit::types::errors::Failure;
+            #[allow(unused_unsafe, clippy::all)]
+            /// Disables the token at `path`.
+            ///
+            /// Effect: change; undone by enabling the token again.
+            /// Errors: `not-found`, `conflict` (it is not enabled), `invalid`, `denied`, `unavailable`.
+            #[allow(async_fn_in_trait)]
+            pub fn disable(path: &str) -> ::core::result::Result<(), Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = path;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "remit:tokens/disable@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "disable"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result21 = match l3 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l4 = i32::from(
+                                    *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                use super::super::super::remit::types::errors::Failure as V20;
+                                let v20 = match l4 {
+                                    0 => {
+                                        let e20 = {
+                                            let l5 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l6 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len7 = l6;
+                                            let bytes7 = _rt::Vec::from_raw_parts(
+                                                l5.cast(),
+                                                len7,
+                                                len7,
+                                            );
+                                            _rt::string_lift(bytes7)
+                                        };
+                                        V20::Denied(e20)
+                                    }
+                                    1 => {
+                                        let e20 = {
+                                            let l8 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 = _rt::Vec::from_raw_parts(
+                                                l8.cast(),
+                                                len10,
+                                                len10,
+                                            );
+                                            _rt::string_lift(bytes10)
+                                        };
+                                        V20::NotFound(e20)
+                                    }
+                                    2 => {
+                                        let e20 = {
+                                            let l11 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l12 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len13 = l12;
+                                            let bytes13 = _rt::Vec::from_raw_parts(
+                                                l11.cast(),
+                                                len13,
+                                                len13,
+                                            );
+                                            _rt::string_lift(bytes13)
+                                        };
+                                        V20::Conflict(e20)
+                                    }
+                                    3 => {
+                                        let e20 = {
+                                            let l14 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l15 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len16 = l15;
+                                            let bytes16 = _rt::Vec::from_raw_parts(
+                                                l14.cast(),
+                                                len16,
+                                                len16,
+                                            );
+                                            _rt::string_lift(bytes16)
+                                        };
+                                        V20::Invalid(e20)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e20 = {
+                                            let l17 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l18 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len19 = l18;
+                                            let bytes19 = _rt::Vec::from_raw_parts(
+                                                l17.cast(),
+                                                len19,
+                                                len19,
+                                            );
+                                            _rt::string_lift(bytes19)
+                                        };
+                                        V20::Unavailable(e20)
+                                    }
+                                };
+                                v20
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result21
+                }
+            }
+        }
+        /// What is known of a token without its value.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod types {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            /// Whether a token can be used, as far as the system says.
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum TokenState {
+                Enabled,
+                Disabled,
+                Expired,
+            }
+            impl ::core::fmt::Debug for TokenState {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        TokenState::Enabled => {
+                            f.debug_tuple("TokenState::Enabled").finish()
+                        }
+                        TokenState::Disabled => {
+                            f.debug_tuple("TokenState::Disabled").finish()
+                        }
+                        TokenState::Expired => {
+                            f.debug_tuple("TokenState::Expired").finish()
+                        }
+                    }
+                }
+            }
+            impl TokenState {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> TokenState {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+                    match val {
+                        0 => TokenState::Enabled,
+                        1 => TokenState::Disabled,
+                        2 => TokenState::Expired,
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
+            /// One token, without its value.
+            #[derive(Clone)]
+            pub struct Token {
+                /// The path that names it in this package's other functions.
+                pub path: _rt::String,
+                /// Who it belongs to, as the system names them; empty if the system does not say.
+                pub owner: _rt::String,
+                /// What it is called, or is for; empty if the system does not say.
+                pub label: _rt::String,
+                /// What it may do, in the system's own words.
+                pub scopes: _rt::Vec<_rt::String>,
+                /// Whether it can be used.
+                pub state: TokenState,
+                /// When it was created, in milliseconds since the Unix epoch.
+                pub created: ::core::option::Option<u64>,
+                /// When it was used last, in milliseconds since the Unix epoch; none if it never was, or the system does not say.
+                pub last_used: ::core::option::Option<u64>,
+                /// When it stops working by itself, in milliseconds since the Unix epoch.
+                pub expires: ::core::option::Option<u64>,
+            }
+            impl ::core::fmt::Debug for Token {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Token")
+                        .field("path", &self.path)
+                        .field("owner", &self.owner)
+                        .field("label", &self.label)
+                        .field("scopes", &self.scopes)
+                        .field("state", &self.state)
+                        .field("created", &self.created)
+                        .field("last-used", &self.last_used)
+                        .field("expires", &self.expires)
+                        .finish()
+                }
+            }
+        }
+        /// To find out which token a value is, for a value that the host holds. The action never sees it.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod identify {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Failure = super::super::super::remit::types::errors::Failure;
+            pub type Token = super::super::super::remit::tokens::types::Token;
+            #[allow(unused_unsafe, clippy::all)]
+            /// The token at `place` whose value is that of a sealed input. `token` is the handle of the sealed input, as it is in the
+            /// action's input. The system is sent the value.
+            ///
+            /// Effect: observe. Errors: `not-found` (the system does not know it, or no more), `invalid`, `denied`, `unavailable`.
+            #[allow(async_fn_in_trait)]
+            pub fn identify(
+                place: &str,
+                token: &str,
+            ) -> ::core::result::Result<Token, Failure> {
+                unsafe {
+                    #[repr(align(8))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 64 + 8 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 64
+                            + 8 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = place;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = token;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "remit:tokens/identify@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "identify"]
+                        fn wit_import3(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import3(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import3(ptr0.cast_mut(), len0, ptr1.cast_mut(), len1, ptr2);
+                    let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+                    let result44 = match l4 {
+                        0 => {
+                            let e = {
+                                let l5 = *ptr2.add(8).cast::<*mut u8>();
+                                let l6 = *ptr2
+                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len7 = l6;
+                                let bytes7 = _rt::Vec::from_raw_parts(
+                                    l5.cast(),
+                                    len7,
+                                    len7,
+                                );
+                                let l8 = *ptr2
+                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l9 = *ptr2
+                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len10 = l9;
+                                let bytes10 = _rt::Vec::from_raw_parts(
+                                    l8.cast(),
+                                    len10,
+                                    len10,
+                                );
+                                let l11 = *ptr2
+                                    .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l12 = *ptr2
+                                    .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len13 = l12;
+                                let bytes13 = _rt::Vec::from_raw_parts(
+                                    l11.cast(),
+                                    len13,
+                                    len13,
+                                );
+                                let l14 = *ptr2
+                                    .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l15 = *ptr2
+                                    .add(8 + 7 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base19 = l14;
+                                let len19 = l15;
+                                let mut result19 = _rt::Vec::with_capacity(len19);
+                                for i in 0..len19 {
+                                    let base = base19
+                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                    let e19 = {
+                                        let l16 = *base.add(0).cast::<*mut u8>();
+                                        let l17 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len18 = l17;
+                                        let bytes18 = _rt::Vec::from_raw_parts(
+                                            l16.cast(),
+                                            len18,
+                                            len18,
+                                        );
+                                        _rt::string_lift(bytes18)
+                                    };
+                                    result19.push(e19);
+                                }
+                                _rt::cabi_dealloc(
+                                    base19,
+                                    len19 * (2 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                let l20 = i32::from(
+                                    *ptr2
+                                        .add(8 + 8 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let l21 = i32::from(
+                                    *ptr2
+                                        .add(16 + 8 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let l23 = i32::from(
+                                    *ptr2
+                                        .add(32 + 8 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let l25 = i32::from(
+                                    *ptr2
+                                        .add(48 + 8 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                super::super::super::remit::tokens::types::Token {
+                                    path: _rt::string_lift(bytes7),
+                                    owner: _rt::string_lift(bytes10),
+                                    label: _rt::string_lift(bytes13),
+                                    scopes: result19,
+                                    state: super::super::super::remit::tokens::types::TokenState::_lift(
+                                        l20 as u8,
+                                    ),
+                                    created: match l21 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l22 = *ptr2
+                                                    .add(24 + 8 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i64>();
+                                                l22 as u64
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                    last_used: match l23 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l24 = *ptr2
+                                                    .add(40 + 8 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i64>();
+                                                l24 as u64
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                    expires: match l25 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l26 = *ptr2
+                                                    .add(56 + 8 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i64>();
+                                                l26 as u64
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l27 = i32::from(*ptr2.add(8).cast::<u8>());
+                                use super::super::super::remit::types::errors::Failure as V43;
+                                let v43 = match l27 {
+                                    0 => {
+                                        let e43 = {
+                                            let l28 = *ptr2
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l29 = *ptr2
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len30 = l29;
+                                            let bytes30 = _rt::Vec::from_raw_parts(
+                                                l28.cast(),
+                                                len30,
+                                                len30,
+                                            );
+                                            _rt::string_lift(bytes30)
+                                        };
+                                        V43::Denied(e43)
+                                    }
+                                    1 => {
+                                        let e43 = {
+                                            let l31 = *ptr2
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l32 = *ptr2
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len33 = l32;
+                                            let bytes33 = _rt::Vec::from_raw_parts(
+                                                l31.cast(),
+                                                len33,
+                                                len33,
+                                            );
+                                            _rt::string_lift(bytes33)
+                                        };
+                                        V43::NotFound(e43)
+                                    }
+                                    2 => {
+                                        let e43 = {
+                                            let l34 = *ptr2
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l35 = *ptr2
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len36 = l35;
+                                            let bytes36 = _rt::Vec::from_raw_parts(
+                                                l34.cast(),
+                                                len36,
+                                                len36,
+                                            );
+                                            _rt::string_lift(bytes36)
+                                        };
+                                        V43::Conflict(e43)
+                                    }
+                                    3 => {
+                                        let e43 = {
+                                            let l37 = *ptr2
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l38 = *ptr2
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len39 = l38;
+                                            let bytes39 = _rt::Vec::from_raw_parts(
+                                                l37.cast(),
+                                                len39,
+                                                len39,
+                                            );
+                                            _rt::string_lift(bytes39)
+                                        };
+                                        V43::Invalid(e43)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e43 = {
+                                            let l40 = *ptr2
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l41 = *ptr2
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len42 = l41;
+                                            let bytes42 = _rt::Vec::from_raw_parts(
+                                                l40.cast(),
+                                                len42,
+                                                len42,
+                                            );
+                                            _rt::string_lift(bytes42)
+                                        };
+                                        V43::Unavailable(e43)
+                                    }
+                                };
+                                v43
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result44
+                }
+            }
+        }
+        /// To look at tokens, never at their values.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod inspect {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Failure = super::super::super::remit::types::errors::Failure;
+            pub type Token = super::super::super::remit::tokens::types::Token;
+            #[allow(unused_unsafe, clippy::all)]
+            /// The token at `path`.
+            ///
+            /// Effect: observe. Errors: `not-found`, `invalid`, `denied`, `unavailable`.
+            #[allow(async_fn_in_trait)]
+            pub fn get(path: &str) -> ::core::result::Result<Token, Failure> {
+                unsafe {
+                    #[repr(align(8))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 64 + 8 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 64
+                            + 8 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = path;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "remit:tokens/inspect@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "get"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result43 = match l3 {
+                        0 => {
+                            let e = {
+                                let l4 = *ptr1.add(8).cast::<*mut u8>();
+                                let l5 = *ptr1
+                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len6 = l5;
+                                let bytes6 = _rt::Vec::from_raw_parts(
+                                    l4.cast(),
+                                    len6,
+                                    len6,
+                                );
+                                let l7 = *ptr1
+                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l8 = *ptr1
+                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len9 = l8;
+                                let bytes9 = _rt::Vec::from_raw_parts(
+                                    l7.cast(),
+                                    len9,
+                                    len9,
+                                );
+                                let l10 = *ptr1
+                                    .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l11 = *ptr1
+                                    .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len12 = l11;
+                                let bytes12 = _rt::Vec::from_raw_parts(
+                                    l10.cast(),
+                                    len12,
+                                    len12,
+                                );
+                                let l13 = *ptr1
+                                    .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l14 = *ptr1
+                                    .add(8 + 7 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base18 = l13;
+                                let len18 = l14;
+                                let mut result18 = _rt::Vec::with_capacity(len18);
+                                for i in 0..len18 {
+                                    let base = base18
+                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                    let e18 = {
+                                        let l15 = *base.add(0).cast::<*mut u8>();
+                                        let l16 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len17 = l16;
+                                        let bytes17 = _rt::Vec::from_raw_parts(
+                                            l15.cast(),
+                                            len17,
+                                            len17,
+                                        );
+                                        _rt::string_lift(bytes17)
+                                    };
+                                    result18.push(e18);
+                                }
+                                _rt::cabi_dealloc(
+                                    base18,
+                                    len18 * (2 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                let l19 = i32::from(
+                                    *ptr1
+                                        .add(8 + 8 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let l20 = i32::from(
+                                    *ptr1
+                                        .add(16 + 8 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let l22 = i32::from(
+                                    *ptr1
+                                        .add(32 + 8 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let l24 = i32::from(
+                                    *ptr1
+                                        .add(48 + 8 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                super::super::super::remit::tokens::types::Token {
+                                    path: _rt::string_lift(bytes6),
+                                    owner: _rt::string_lift(bytes9),
+                                    label: _rt::string_lift(bytes12),
+                                    scopes: result18,
+                                    state: super::super::super::remit::tokens::types::TokenState::_lift(
+                                        l19 as u8,
+                                    ),
+                                    created: match l20 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l21 = *ptr1
+                                                    .add(24 + 8 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i64>();
+                                                l21 as u64
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                    last_used: match l22 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l23 = *ptr1
+                                                    .add(40 + 8 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i64>();
+                                                l23 as u64
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                    expires: match l24 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l25 = *ptr1
+                                                    .add(56 + 8 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i64>();
+                                                l25 as u64
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l26 = i32::from(*ptr1.add(8).cast::<u8>());
+                                use super::super::super::remit::types::errors::Failure as V42;
+                                let v42 = match l26 {
+                                    0 => {
+                                        let e42 = {
+                                            let l27 = *ptr1
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l28 = *ptr1
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len29 = l28;
+                                            let bytes29 = _rt::Vec::from_raw_parts(
+                                                l27.cast(),
+                                                len29,
+                                                len29,
+                                            );
+                                            _rt::string_lift(bytes29)
+                                        };
+                                        V42::Denied(e42)
+                                    }
+                                    1 => {
+                                        let e42 = {
+                                            let l30 = *ptr1
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l31 = *ptr1
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len32 = l31;
+                                            let bytes32 = _rt::Vec::from_raw_parts(
+                                                l30.cast(),
+                                                len32,
+                                                len32,
+                                            );
+                                            _rt::string_lift(bytes32)
+                                        };
+                                        V42::NotFound(e42)
+                                    }
+                                    2 => {
+                                        let e42 = {
+                                            let l33 = *ptr1
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l34 = *ptr1
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len35 = l34;
+                                            let bytes35 = _rt::Vec::from_raw_parts(
+                                                l33.cast(),
+                                                len35,
+                                                len35,
+                                            );
+                                            _rt::string_lift(bytes35)
+                                        };
+                                        V42::Conflict(e42)
+                                    }
+                                    3 => {
+                                        let e42 = {
+                                            let l36 = *ptr1
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l37 = *ptr1
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len38 = l37;
+                                            let bytes38 = _rt::Vec::from_raw_parts(
+                                                l36.cast(),
+                                                len38,
+                                                len38,
+                                            );
+                                            _rt::string_lift(bytes38)
+                                        };
+                                        V42::Invalid(e42)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e42 = {
+                                            let l39 = *ptr1
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l40 = *ptr1
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len41 = l40;
+                                            let bytes41 = _rt::Vec::from_raw_parts(
+                                                l39.cast(),
+                                                len41,
+                                                len41,
+                                            );
+                                            _rt::string_lift(bytes41)
+                                        };
+                                        V42::Unavailable(e42)
+                                    }
+                                };
+                                v42
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result43
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The tokens at the place `place`, in the order of their paths.
+            ///
+            /// Effect: observe. Errors: `not-found`, `invalid`, `denied`, `unavailable` (there are more than the host reads).
+            #[allow(async_fn_in_trait)]
+            pub fn list(
+                place: &str,
+            ) -> ::core::result::Result<_rt::Vec<Token>, Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = place;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "remit:tokens/inspect@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "list"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result46 = match l3 {
+                        0 => {
+                            let e = {
+                                let l4 = *ptr1
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l5 = *ptr1
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base28 = l4;
+                                let len28 = l5;
+                                let mut result28 = _rt::Vec::with_capacity(len28);
+                                for i in 0..len28 {
+                                    let base = base28
+                                        .add(i * (56 + 8 * ::core::mem::size_of::<*const u8>()));
+                                    let e28 = {
+                                        let l6 = *base.add(0).cast::<*mut u8>();
+                                        let l7 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len8 = l7;
+                                        let bytes8 = _rt::Vec::from_raw_parts(
+                                            l6.cast(),
+                                            len8,
+                                            len8,
+                                        );
+                                        let l9 = *base
+                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l10 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len11 = l10;
+                                        let bytes11 = _rt::Vec::from_raw_parts(
+                                            l9.cast(),
+                                            len11,
+                                            len11,
+                                        );
+                                        let l12 = *base
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l13 = *base
+                                            .add(5 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len14 = l13;
+                                        let bytes14 = _rt::Vec::from_raw_parts(
+                                            l12.cast(),
+                                            len14,
+                                            len14,
+                                        );
+                                        let l15 = *base
+                                            .add(6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l16 = *base
+                                            .add(7 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base20 = l15;
+                                        let len20 = l16;
+                                        let mut result20 = _rt::Vec::with_capacity(len20);
+                                        for i in 0..len20 {
+                                            let base = base20
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            let e20 = {
+                                                let l17 = *base.add(0).cast::<*mut u8>();
+                                                let l18 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                let len19 = l18;
+                                                let bytes19 = _rt::Vec::from_raw_parts(
+                                                    l17.cast(),
+                                                    len19,
+                                                    len19,
+                                                );
+                                                _rt::string_lift(bytes19)
+                                            };
+                                            result20.push(e20);
+                                        }
+                                        _rt::cabi_dealloc(
+                                            base20,
+                                            len20 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            ::core::mem::size_of::<*const u8>(),
+                                        );
+                                        let l21 = i32::from(
+                                            *base
+                                                .add(8 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        let l22 = i32::from(
+                                            *base
+                                                .add(8 + 8 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        let l24 = i32::from(
+                                            *base
+                                                .add(24 + 8 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        let l26 = i32::from(
+                                            *base
+                                                .add(40 + 8 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        super::super::super::remit::tokens::types::Token {
+                                            path: _rt::string_lift(bytes8),
+                                            owner: _rt::string_lift(bytes11),
+                                            label: _rt::string_lift(bytes14),
+                                            scopes: result20,
+                                            state: super::super::super::remit::tokens::types::TokenState::_lift(
+                                                l21 as u8,
+                                            ),
+                                            created: match l22 {
+                                                0 => None,
+                                                1 => {
+                                                    let e = {
+                                                        let l23 = *base
+                                                            .add(16 + 8 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<i64>();
+                                                        l23 as u64
+                                                    };
+                                                    Some(e)
+                                                }
+                                                _ => _rt::invalid_enum_discriminant(),
+                                            },
+                                            last_used: match l24 {
+                                                0 => None,
+                                                1 => {
+                                                    let e = {
+                                                        let l25 = *base
+                                                            .add(32 + 8 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<i64>();
+                                                        l25 as u64
+                                                    };
+                                                    Some(e)
+                                                }
+                                                _ => _rt::invalid_enum_discriminant(),
+                                            },
+                                            expires: match l26 {
+                                                0 => None,
+                                                1 => {
+                                                    let e = {
+                                                        let l27 = *base
+                                                            .add(48 + 8 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<i64>();
+                                                        l27 as u64
+                                                    };
+                                                    Some(e)
+                                                }
+                                                _ => _rt::invalid_enum_discriminant(),
+                                            },
+                                        }
+                                    };
+                                    result28.push(e28);
+                                }
+                                _rt::cabi_dealloc(
+                                    base28,
+                                    len28 * (56 + 8 * ::core::mem::size_of::<*const u8>()),
+                                    8,
+                                );
+                                result28
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l29 = i32::from(
+                                    *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                use super::super::super::remit::types::errors::Failure as V45;
+                                let v45 = match l29 {
+                                    0 => {
+                                        let e45 = {
+                                            let l30 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l31 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len32 = l31;
+                                            let bytes32 = _rt::Vec::from_raw_parts(
+                                                l30.cast(),
+                                                len32,
+                                                len32,
+                                            );
+                                            _rt::string_lift(bytes32)
+                                        };
+                                        V45::Denied(e45)
+                                    }
+                                    1 => {
+                                        let e45 = {
+                                            let l33 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l34 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len35 = l34;
+                                            let bytes35 = _rt::Vec::from_raw_parts(
+                                                l33.cast(),
+                                                len35,
+                                                len35,
+                                            );
+                                            _rt::string_lift(bytes35)
+                                        };
+                                        V45::NotFound(e45)
+                                    }
+                                    2 => {
+                                        let e45 = {
+                                            let l36 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l37 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len38 = l37;
+                                            let bytes38 = _rt::Vec::from_raw_parts(
+                                                l36.cast(),
+                                                len38,
+                                                len38,
+                                            );
+                                            _rt::string_lift(bytes38)
+                                        };
+                                        V45::Conflict(e45)
+                                    }
+                                    3 => {
+                                        let e45 = {
+                                            let l39 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l40 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len41 = l40;
+                                            let bytes41 = _rt::Vec::from_raw_parts(
+                                                l39.cast(),
+                                                len41,
+                                                len41,
+                                            );
+                                            _rt::string_lift(bytes41)
+                                        };
+                                        V45::Invalid(e45)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e45 = {
+                                            let l42 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l43 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len44 = l43;
+                                            let bytes44 = _rt::Vec::from_raw_parts(
+                                                l42.cast(),
+                                                len44,
+                                                len44,
+                                            );
+                                            _rt::string_lift(bytes44)
+                                        };
+                                        V45::Unavailable(e45)
+                                    }
+                                };
+                                v45
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result46
+                }
+            }
+        }
+        /// To revoke the token that is a value which the host holds, in a system that revokes by the value alone. The action never sees
+        /// it.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod revoke_value {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Failure = super::super::super::remit::types::errors::Failure;
+            #[allow(unused_unsafe, clippy::all)]
+            /// Revokes the token at `place` whose value is that of a sealed input. `token` is the handle of the sealed input, as it is in
+            /// the action's input. The system is sent the value. It may answer before the token stops working, and to a value that is no
+            /// token: see `check`.
+            ///
+            /// Effect: irrevocable. Errors: `invalid`, `denied`, `unavailable`.
+            #[allow(async_fn_in_trait)]
+            pub fn revoke_value(
+                place: &str,
+                token: &str,
+            ) -> ::core::result::Result<(), Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = place;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = token;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "remit:tokens/revoke-value@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "revoke-value"]
+                        fn wit_import3(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import3(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import3(ptr0.cast_mut(), len0, ptr1.cast_mut(), len1, ptr2);
+                    let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+                    let result22 = match l4 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l5 = i32::from(
+                                    *ptr2.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                use super::super::super::remit::types::errors::Failure as V21;
+                                let v21 = match l5 {
+                                    0 => {
+                                        let e21 = {
+                                            let l6 = *ptr2
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l7 = *ptr2
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len8 = l7;
+                                            let bytes8 = _rt::Vec::from_raw_parts(
+                                                l6.cast(),
+                                                len8,
+                                                len8,
+                                            );
+                                            _rt::string_lift(bytes8)
+                                        };
+                                        V21::Denied(e21)
+                                    }
+                                    1 => {
+                                        let e21 = {
+                                            let l9 = *ptr2
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l10 = *ptr2
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len11 = l10;
+                                            let bytes11 = _rt::Vec::from_raw_parts(
+                                                l9.cast(),
+                                                len11,
+                                                len11,
+                                            );
+                                            _rt::string_lift(bytes11)
+                                        };
+                                        V21::NotFound(e21)
+                                    }
+                                    2 => {
+                                        let e21 = {
+                                            let l12 = *ptr2
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l13 = *ptr2
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len14 = l13;
+                                            let bytes14 = _rt::Vec::from_raw_parts(
+                                                l12.cast(),
+                                                len14,
+                                                len14,
+                                            );
+                                            _rt::string_lift(bytes14)
+                                        };
+                                        V21::Conflict(e21)
+                                    }
+                                    3 => {
+                                        let e21 = {
+                                            let l15 = *ptr2
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l16 = *ptr2
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len17 = l16;
+                                            let bytes17 = _rt::Vec::from_raw_parts(
+                                                l15.cast(),
+                                                len17,
+                                                len17,
+                                            );
+                                            _rt::string_lift(bytes17)
+                                        };
+                                        V21::Invalid(e21)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e21 = {
+                                            let l18 = *ptr2
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l19 = *ptr2
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len20 = l19;
+                                            let bytes20 = _rt::Vec::from_raw_parts(
+                                                l18.cast(),
+                                                len20,
+                                                len20,
+                                            );
+                                            _rt::string_lift(bytes20)
+                                        };
+                                        V21::Unavailable(e21)
+                                    }
+                                };
+                                v21
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result22
+                }
+            }
+        }
+        /// To revoke a token for good.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod revoke {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Failure = super::super::super::remit::types::errors::Failure;
+            #[allow(unused_unsafe, clippy::all)]
+            /// Revokes the token at `path`. That the system says so does not show that the token stopped working: see `check`.
+            ///
+            /// Effect: irrevocable. Errors: `not-found`, `invalid`, `denied`, `unavailable`.
+            #[allow(async_fn_in_trait)]
+            pub fn revoke(path: &str) -> ::core::result::Result<(), Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = path;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "remit:tokens/revoke@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "revoke"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result21 = match l3 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l4 = i32::from(
+                                    *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                use super::super::super::remit::types::errors::Failure as V20;
+                                let v20 = match l4 {
+                                    0 => {
+                                        let e20 = {
+                                            let l5 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l6 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len7 = l6;
+                                            let bytes7 = _rt::Vec::from_raw_parts(
+                                                l5.cast(),
+                                                len7,
+                                                len7,
+                                            );
+                                            _rt::string_lift(bytes7)
+                                        };
+                                        V20::Denied(e20)
+                                    }
+                                    1 => {
+                                        let e20 = {
+                                            let l8 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 = _rt::Vec::from_raw_parts(
+                                                l8.cast(),
+                                                len10,
+                                                len10,
+                                            );
+                                            _rt::string_lift(bytes10)
+                                        };
+                                        V20::NotFound(e20)
+                                    }
+                                    2 => {
+                                        let e20 = {
+                                            let l11 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l12 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len13 = l12;
+                                            let bytes13 = _rt::Vec::from_raw_parts(
+                                                l11.cast(),
+                                                len13,
+                                                len13,
+                                            );
+                                            _rt::string_lift(bytes13)
+                                        };
+                                        V20::Conflict(e20)
+                                    }
+                                    3 => {
+                                        let e20 = {
+                                            let l14 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l15 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len16 = l15;
+                                            let bytes16 = _rt::Vec::from_raw_parts(
+                                                l14.cast(),
+                                                len16,
+                                                len16,
+                                            );
+                                            _rt::string_lift(bytes16)
+                                        };
+                                        V20::Invalid(e20)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e20 = {
+                                            let l17 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l18 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len19 = l18;
+                                            let bytes19 = _rt::Vec::from_raw_parts(
+                                                l17.cast(),
+                                                len19,
+                                                len19,
+                                            );
+                                            _rt::string_lift(bytes19)
+                                        };
+                                        V20::Unavailable(e20)
+                                    }
+                                };
+                                v20
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result21
+                }
+            }
+        }
+    }
     pub mod types {
         /// The error type that every domain's interfaces share.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
@@ -1877,6 +5394,22 @@ mod _rt {
             unsafe { String::from_utf8_unchecked(bytes) }
         }
     }
+    pub unsafe fn invalid_enum_discriminant<T>() -> T {
+        if cfg!(debug_assertions) {
+            panic!("invalid enum discriminant")
+        } else {
+            unsafe { core::hint::unreachable_unchecked() }
+        }
+    }
+    pub unsafe fn cabi_dealloc(ptr: *mut u8, size: usize, align: usize) {
+        if size == 0 {
+            return;
+        }
+        unsafe {
+            let layout = alloc::Layout::from_size_align_unchecked(size, align);
+            alloc::dealloc(ptr, layout);
+        }
+    }
     pub fn as_i64<T: AsI64>(t: T) -> i64 {
         t.as_i64()
     }
@@ -1909,22 +5442,6 @@ mod _rt {
             }
         } else {
             val != 0
-        }
-    }
-    pub unsafe fn invalid_enum_discriminant<T>() -> T {
-        if cfg!(debug_assertions) {
-            panic!("invalid enum discriminant")
-        } else {
-            unsafe { core::hint::unreachable_unchecked() }
-        }
-    }
-    pub unsafe fn cabi_dealloc(ptr: *mut u8, size: usize, align: usize) {
-        if size == 0 {
-            return;
-        }
-        unsafe {
-            let layout = alloc::Layout::from_size_align_unchecked(size, align);
-            alloc::dealloc(ptr, layout);
         }
     }
     #[cfg(target_arch = "wasm32")]
@@ -1965,41 +5482,81 @@ macro_rules! __export_action_impl {
         (link_section =
         "component-type:wit-bindgen:0.61.1:remit:sdk@0.1.0:action:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 1404] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 3043] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xff\x09\x01A\x02\x01\
-A\x17\x01B\x04\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\
-\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x14remit:h\
-ost/log@0.1.0\x05\0\x01B\x04\x01r\x03\x02ids\x07startedw\x06reasons\x04\0\x09run\
--facts\x03\0\0\x01@\0\0\x01\x04\0\x05facts\x01\x02\x03\0\x14remit:host/run@0.1.0\
-\x05\x01\x01B\x02\x01q\x05\x06denied\x01s\0\x09not-found\x01s\0\x08conflict\x01s\
-\0\x07invalid\x01s\0\x0bunavailable\x01s\0\x04\0\x07failure\x03\0\0\x03\0\x18rem\
-it:types/errors@0.1.0\x05\x02\x02\x03\0\x02\x07failure\x01B\x05\x02\x03\x02\x01\x03\
-\x04\0\x07failure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x04\x04paths\x05fields\x07ve\
-rsionw\x06secrets\0\x02\x04\0\x07matches\x01\x03\x03\0\x1bremit:secrets/compare@\
-0.1.0\x05\x04\x01B\x05\x02\x03\x02\x01\x03\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\
-\x01@\x02\x04paths\x07versionw\0\x02\x04\0\x07destroy\x01\x03\x03\0\x1bremit:sec\
-rets/destroy@0.1.0\x05\x05\x01B\x05\x02\x03\x02\x01\x03\x04\0\x07failure\x03\0\0\
-\x01j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\x02\x04\0\x07disable\x01\x03\x03\
-\0\x1bremit:secrets/disable@0.1.0\x05\x06\x01B\x0c\x02\x03\x02\x01\x03\x04\0\x07\
-failure\x03\0\0\x01m\x03\x07enabled\x08disabled\x09destroyed\x04\0\x0dversion-st\
-ate\x03\0\x02\x01r\x03\x06numberw\x07createdw\x05state\x03\x04\0\x07version\x03\0\
-\x04\x01p\x05\x01r\x02\x07currentw\x08versions\x06\x04\0\x0fsecret-metadata\x03\0\
-\x07\x01j\x01\x08\x01\x01\x01@\x01\x04paths\0\x09\x04\0\x08metadata\x01\x0a\x03\0\
-\x1bremit:secrets/inspect@0.1.0\x05\x07\x01B\x07\x02\x03\x02\x01\x03\x04\0\x07fa\
-ilure\x03\0\0\x01r\x02\x08previousw\x07currentw\x04\0\x06stored\x03\0\x02\x01j\x01\
-\x03\x01\x01\x01@\x03\x04paths\x05fields\x06secrets\0\x04\x04\0\x03put\x01\x05\x03\
-\0\x17remit:secrets/put@0.1.0\x05\x08\x01B\x05\x02\x03\x02\x01\x03\x04\0\x07fail\
-ure\x03\0\0\x01j\x01s\x01\x01\x01@\x03\x04paths\x05fields\x07versionw\0\x02\x04\0\
-\x06reveal\x01\x03\x03\0\x1aremit:secrets/reveal@0.1.0\x05\x09\x01B\x08\x02\x03\x02\
-\x01\x03\x04\0\x07failure\x03\0\0\x01r\x02\x08previousw\x07currentw\x04\0\x07rot\
-ated\x03\0\x02\x01ks\x01j\x01\x03\x01\x01\x01@\x02\x04paths\x05field\x04\0\x05\x04\
-\0\x06rotate\x01\x06\x03\0\x1aremit:secrets/rotate@0.1.0\x05\x0a\x01B\x06\x01j\x01\
-s\x01s\x01@\x01\x05inputs\0\0\x04\0\x03run\x01\x01\x01j\0\x01s\x01@\x02\x05input\
-s\x06outputs\0\x02\x04\0\x06verify\x01\x03\x04\0\x1eremit:action/remediation@0.1\
-.0\x05\x0b\x04\0\x16remit:sdk/action@0.1.0\x04\0\x0b\x0c\x01\0\x06action\x03\0\0\
-\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bind\
-gen-rust\x060.61.1";
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe6\x16\x01A\x02\x01\
+A4\x01B\x02\x01q\x05\x06denied\x01s\0\x09not-found\x01s\0\x08conflict\x01s\0\x07\
+invalid\x01s\0\x0bunavailable\x01s\0\x04\0\x07failure\x03\0\0\x03\0\x18remit:typ\
+es/errors@0.1.0\x05\0\x02\x03\0\0\x07failure\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07\
+failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07disable\x01\x03\x03\
+\0\x1cremit:accounts/disable@0.1.0\x05\x02\x01B\x06\x02\x03\x02\x01\x01\x04\0\x07\
+failure\x03\0\0\x01ky\x01j\x01\x02\x01\x01\x01@\x01\x04paths\0\x03\x04\0\x0cend-\
+sessions\x01\x04\x03\0!remit:accounts/end-sessions@0.1.0\x05\x03\x01B\x0f\x02\x03\
+\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x02\x07enabled\x08disabled\x04\0\x0da\
+ccount-state\x03\0\x02\x01ps\x01kw\x01r\x06\x04paths\x04names\x05state\x03\x06gr\
+oups\x04\x07created\x05\x09last-used\x05\x04\0\x07account\x03\0\x06\x01j\x01\x07\
+\x01\x01\x01@\x01\x04paths\0\x08\x04\0\x03get\x01\x09\x01p\x07\x01j\x01\x0a\x01\x01\
+\x01@\x01\x05places\0\x0b\x04\0\x04list\x01\x0c\x03\0\x1cremit:accounts/inspect@\
+0.1.0\x05\x04\x01B\x04\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\
+\x03\0\0\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x14\
+remit:host/log@0.1.0\x05\x05\x01B\x04\x01r\x03\x02ids\x07startedw\x06reasons\x04\
+\0\x09run-facts\x03\0\0\x01@\0\0\x01\x04\0\x05facts\x01\x02\x03\0\x14remit:host/\
+run@0.1.0\x05\x06\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01\
+\x7f\x01\x01\x01@\x04\x04paths\x05fields\x07versionw\x06secrets\0\x02\x04\0\x07m\
+atches\x01\x03\x03\0\x1bremit:secrets/compare@0.1.0\x05\x07\x01B\x05\x02\x03\x02\
+\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\
+\x02\x04\0\x07destroy\x01\x03\x03\0\x1bremit:secrets/destroy@0.1.0\x05\x08\x01B\x05\
+\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07\
+versionw\0\x02\x04\0\x07disable\x01\x03\x03\0\x1bremit:secrets/disable@0.1.0\x05\
+\x09\x01B\x0c\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x03\x07enabled\x08\
+disabled\x09destroyed\x04\0\x0dversion-state\x03\0\x02\x01r\x03\x06numberw\x07cr\
+eatedw\x05state\x03\x04\0\x07version\x03\0\x04\x01p\x05\x01r\x02\x07currentw\x08\
+versions\x06\x04\0\x0fsecret-metadata\x03\0\x07\x01j\x01\x08\x01\x01\x01@\x01\x04\
+paths\0\x09\x04\0\x08metadata\x01\x0a\x03\0\x1bremit:secrets/inspect@0.1.0\x05\x0a\
+\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x08previousw\x07\
+currentw\x04\0\x06stored\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x03\x04paths\x05fie\
+lds\x06secrets\0\x04\x04\0\x03put\x01\x05\x03\0\x17remit:secrets/put@0.1.0\x05\x0b\
+\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01s\x01\x01\x01@\x03\
+\x04paths\x05fields\x07versionw\0\x02\x04\0\x06reveal\x01\x03\x03\0\x1aremit:sec\
+rets/reveal@0.1.0\x05\x0c\x01B\x08\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01\
+r\x02\x08previousw\x07currentw\x04\0\x07rotated\x03\0\x02\x01ks\x01j\x01\x03\x01\
+\x01\x01@\x02\x04paths\x05field\x04\0\x05\x04\0\x06rotate\x01\x06\x03\0\x1aremit\
+:secrets/rotate@0.1.0\x05\x0d\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\
+\0\x01r\x01\x02ids\x04\0\x09commented\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x04\
+paths\x04texts\0\x04\x04\0\x07comment\x01\x05\x03\0\x1bremit:tickets/comment@0.1\
+.0\x05\x0e\x01B\x0a\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x02\x04ope\
+n\x08resolved\x04\0\x0cticket-state\x03\0\x02\x01ps\x01r\x08\x04paths\x05titles\x05\
+state\x03\x06statuss\x08assignees\x06labels\x04\x08commentsy\x07changedw\x04\0\x06\
+ticket\x03\0\x05\x01j\x01\x06\x01\x01\x01@\x01\x04paths\0\x07\x04\0\x03get\x01\x08\
+\x03\0\x1bremit:tickets/inspect@0.1.0\x05\x0f\x01B\x07\x02\x03\x02\x01\x01\x04\0\
+\x07failure\x03\0\0\x01r\x02\x04paths\x02ids\x04\0\x06opened\x03\0\x02\x01j\x01\x03\
+\x01\x01\x01@\x03\x05places\x05titles\x04texts\0\x04\x04\0\x04open\x01\x05\x03\0\
+\x18remit:tickets/open@0.1.0\x05\x10\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failu\
+re\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07resolve\x01\x03\x03\0\
+\x1bremit:tickets/resolve@0.1.0\x05\x11\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07fa\
+ilure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x02\x05places\x05tokens\0\x02\x04\0\x05w\
+orks\x01\x03\x03\0\x18remit:tokens/check@0.1.0\x05\x12\x01B\x05\x02\x03\x02\x01\x01\
+\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07disabl\
+e\x01\x03\x03\0\x1aremit:tokens/disable@0.1.0\x05\x13\x01B\x06\x01m\x03\x07enabl\
+ed\x08disabled\x07expired\x04\0\x0btoken-state\x03\0\0\x01ps\x01kw\x01r\x08\x04p\
+aths\x05owners\x05labels\x06scopes\x02\x05state\x01\x07created\x03\x09last-used\x03\
+\x07expires\x03\x04\0\x05token\x03\0\x04\x03\0\x18remit:tokens/types@0.1.0\x05\x14\
+\x02\x03\0\x13\x05token\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\
+\x03\x02\x01\x15\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x05place\
+s\x05tokens\0\x04\x04\0\x08identify\x01\x05\x03\0\x1bremit:tokens/identify@0.1.0\
+\x05\x16\x01B\x0b\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\x03\x02\x01\x15\
+\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x01\x04paths\0\x04\x04\0\x03\
+get\x01\x05\x01p\x03\x01j\x01\x06\x01\x01\x01@\x01\x05places\0\x07\x04\0\x04list\
+\x01\x08\x03\0\x1aremit:tokens/inspect@0.1.0\x05\x17\x01B\x05\x02\x03\x02\x01\x01\
+\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x05places\x05tokens\0\x02\x04\0\
+\x0crevoke-value\x01\x03\x03\0\x1fremit:tokens/revoke-value@0.1.0\x05\x18\x01B\x05\
+\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\
+\x02\x04\0\x06revoke\x01\x03\x03\0\x19remit:tokens/revoke@0.1.0\x05\x19\x01B\x06\
+\x01j\x01s\x01s\x01@\x01\x05inputs\0\0\x04\0\x03run\x01\x01\x01j\0\x01s\x01@\x02\
+\x05inputs\x06outputs\0\x02\x04\0\x06verify\x01\x03\x04\0\x1eremit:action/remedi\
+ation@0.1.0\x05\x1a\x04\0\x16remit:sdk/action@0.1.0\x04\0\x0b\x0c\x01\0\x06actio\
+n\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10\
+wit-bindgen-rust\x060.61.1";
         };
     };
 }
@@ -2012,38 +5569,78 @@ pub use __export_action_impl as export;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 1368] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xbb\x09\x01A\x02\x01\
-A\x15\x01B\x04\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\
-\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x14remit:h\
-ost/log@0.1.0\x05\0\x01B\x04\x01r\x03\x02ids\x07startedw\x06reasons\x04\0\x09run\
--facts\x03\0\0\x01@\0\0\x01\x04\0\x05facts\x01\x02\x03\0\x14remit:host/run@0.1.0\
-\x05\x01\x01B\x02\x01q\x05\x06denied\x01s\0\x09not-found\x01s\0\x08conflict\x01s\
-\0\x07invalid\x01s\0\x0bunavailable\x01s\0\x04\0\x07failure\x03\0\0\x03\0\x18rem\
-it:types/errors@0.1.0\x05\x02\x02\x03\0\x02\x07failure\x01B\x05\x02\x03\x02\x01\x03\
-\x04\0\x07failure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x04\x04paths\x05fields\x07ve\
-rsionw\x06secrets\0\x02\x04\0\x07matches\x01\x03\x03\0\x1bremit:secrets/compare@\
-0.1.0\x05\x04\x01B\x05\x02\x03\x02\x01\x03\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\
-\x01@\x02\x04paths\x07versionw\0\x02\x04\0\x07destroy\x01\x03\x03\0\x1bremit:sec\
-rets/destroy@0.1.0\x05\x05\x01B\x05\x02\x03\x02\x01\x03\x04\0\x07failure\x03\0\0\
-\x01j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\x02\x04\0\x07disable\x01\x03\x03\
-\0\x1bremit:secrets/disable@0.1.0\x05\x06\x01B\x0c\x02\x03\x02\x01\x03\x04\0\x07\
-failure\x03\0\0\x01m\x03\x07enabled\x08disabled\x09destroyed\x04\0\x0dversion-st\
-ate\x03\0\x02\x01r\x03\x06numberw\x07createdw\x05state\x03\x04\0\x07version\x03\0\
-\x04\x01p\x05\x01r\x02\x07currentw\x08versions\x06\x04\0\x0fsecret-metadata\x03\0\
-\x07\x01j\x01\x08\x01\x01\x01@\x01\x04paths\0\x09\x04\0\x08metadata\x01\x0a\x03\0\
-\x1bremit:secrets/inspect@0.1.0\x05\x07\x01B\x07\x02\x03\x02\x01\x03\x04\0\x07fa\
-ilure\x03\0\0\x01r\x02\x08previousw\x07currentw\x04\0\x06stored\x03\0\x02\x01j\x01\
-\x03\x01\x01\x01@\x03\x04paths\x05fields\x06secrets\0\x04\x04\0\x03put\x01\x05\x03\
-\0\x17remit:secrets/put@0.1.0\x05\x08\x01B\x05\x02\x03\x02\x01\x03\x04\0\x07fail\
-ure\x03\0\0\x01j\x01s\x01\x01\x01@\x03\x04paths\x05fields\x07versionw\0\x02\x04\0\
-\x06reveal\x01\x03\x03\0\x1aremit:secrets/reveal@0.1.0\x05\x09\x01B\x08\x02\x03\x02\
-\x01\x03\x04\0\x07failure\x03\0\0\x01r\x02\x08previousw\x07currentw\x04\0\x07rot\
-ated\x03\0\x02\x01ks\x01j\x01\x03\x01\x01\x01@\x02\x04paths\x05field\x04\0\x05\x04\
-\0\x06rotate\x01\x06\x03\0\x1aremit:secrets/rotate@0.1.0\x05\x0a\x04\06remit:sdk\
-/action-with-all-of-its-exports-removed@0.1.0\x04\0\x0b,\x01\0&action-with-all-o\
-f-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-com\
-ponent\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 3007] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa2\x16\x01A\x02\x01\
+A2\x01B\x02\x01q\x05\x06denied\x01s\0\x09not-found\x01s\0\x08conflict\x01s\0\x07\
+invalid\x01s\0\x0bunavailable\x01s\0\x04\0\x07failure\x03\0\0\x03\0\x18remit:typ\
+es/errors@0.1.0\x05\0\x02\x03\0\0\x07failure\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07\
+failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07disable\x01\x03\x03\
+\0\x1cremit:accounts/disable@0.1.0\x05\x02\x01B\x06\x02\x03\x02\x01\x01\x04\0\x07\
+failure\x03\0\0\x01ky\x01j\x01\x02\x01\x01\x01@\x01\x04paths\0\x03\x04\0\x0cend-\
+sessions\x01\x04\x03\0!remit:accounts/end-sessions@0.1.0\x05\x03\x01B\x0f\x02\x03\
+\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x02\x07enabled\x08disabled\x04\0\x0da\
+ccount-state\x03\0\x02\x01ps\x01kw\x01r\x06\x04paths\x04names\x05state\x03\x06gr\
+oups\x04\x07created\x05\x09last-used\x05\x04\0\x07account\x03\0\x06\x01j\x01\x07\
+\x01\x01\x01@\x01\x04paths\0\x08\x04\0\x03get\x01\x09\x01p\x07\x01j\x01\x0a\x01\x01\
+\x01@\x01\x05places\0\x0b\x04\0\x04list\x01\x0c\x03\0\x1cremit:accounts/inspect@\
+0.1.0\x05\x04\x01B\x04\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\
+\x03\0\0\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x14\
+remit:host/log@0.1.0\x05\x05\x01B\x04\x01r\x03\x02ids\x07startedw\x06reasons\x04\
+\0\x09run-facts\x03\0\0\x01@\0\0\x01\x04\0\x05facts\x01\x02\x03\0\x14remit:host/\
+run@0.1.0\x05\x06\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01\
+\x7f\x01\x01\x01@\x04\x04paths\x05fields\x07versionw\x06secrets\0\x02\x04\0\x07m\
+atches\x01\x03\x03\0\x1bremit:secrets/compare@0.1.0\x05\x07\x01B\x05\x02\x03\x02\
+\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\
+\x02\x04\0\x07destroy\x01\x03\x03\0\x1bremit:secrets/destroy@0.1.0\x05\x08\x01B\x05\
+\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07\
+versionw\0\x02\x04\0\x07disable\x01\x03\x03\0\x1bremit:secrets/disable@0.1.0\x05\
+\x09\x01B\x0c\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x03\x07enabled\x08\
+disabled\x09destroyed\x04\0\x0dversion-state\x03\0\x02\x01r\x03\x06numberw\x07cr\
+eatedw\x05state\x03\x04\0\x07version\x03\0\x04\x01p\x05\x01r\x02\x07currentw\x08\
+versions\x06\x04\0\x0fsecret-metadata\x03\0\x07\x01j\x01\x08\x01\x01\x01@\x01\x04\
+paths\0\x09\x04\0\x08metadata\x01\x0a\x03\0\x1bremit:secrets/inspect@0.1.0\x05\x0a\
+\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x08previousw\x07\
+currentw\x04\0\x06stored\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x03\x04paths\x05fie\
+lds\x06secrets\0\x04\x04\0\x03put\x01\x05\x03\0\x17remit:secrets/put@0.1.0\x05\x0b\
+\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01s\x01\x01\x01@\x03\
+\x04paths\x05fields\x07versionw\0\x02\x04\0\x06reveal\x01\x03\x03\0\x1aremit:sec\
+rets/reveal@0.1.0\x05\x0c\x01B\x08\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01\
+r\x02\x08previousw\x07currentw\x04\0\x07rotated\x03\0\x02\x01ks\x01j\x01\x03\x01\
+\x01\x01@\x02\x04paths\x05field\x04\0\x05\x04\0\x06rotate\x01\x06\x03\0\x1aremit\
+:secrets/rotate@0.1.0\x05\x0d\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\
+\0\x01r\x01\x02ids\x04\0\x09commented\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x04\
+paths\x04texts\0\x04\x04\0\x07comment\x01\x05\x03\0\x1bremit:tickets/comment@0.1\
+.0\x05\x0e\x01B\x0a\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x02\x04ope\
+n\x08resolved\x04\0\x0cticket-state\x03\0\x02\x01ps\x01r\x08\x04paths\x05titles\x05\
+state\x03\x06statuss\x08assignees\x06labels\x04\x08commentsy\x07changedw\x04\0\x06\
+ticket\x03\0\x05\x01j\x01\x06\x01\x01\x01@\x01\x04paths\0\x07\x04\0\x03get\x01\x08\
+\x03\0\x1bremit:tickets/inspect@0.1.0\x05\x0f\x01B\x07\x02\x03\x02\x01\x01\x04\0\
+\x07failure\x03\0\0\x01r\x02\x04paths\x02ids\x04\0\x06opened\x03\0\x02\x01j\x01\x03\
+\x01\x01\x01@\x03\x05places\x05titles\x04texts\0\x04\x04\0\x04open\x01\x05\x03\0\
+\x18remit:tickets/open@0.1.0\x05\x10\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failu\
+re\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07resolve\x01\x03\x03\0\
+\x1bremit:tickets/resolve@0.1.0\x05\x11\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07fa\
+ilure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x02\x05places\x05tokens\0\x02\x04\0\x05w\
+orks\x01\x03\x03\0\x18remit:tokens/check@0.1.0\x05\x12\x01B\x05\x02\x03\x02\x01\x01\
+\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07disabl\
+e\x01\x03\x03\0\x1aremit:tokens/disable@0.1.0\x05\x13\x01B\x06\x01m\x03\x07enabl\
+ed\x08disabled\x07expired\x04\0\x0btoken-state\x03\0\0\x01ps\x01kw\x01r\x08\x04p\
+aths\x05owners\x05labels\x06scopes\x02\x05state\x01\x07created\x03\x09last-used\x03\
+\x07expires\x03\x04\0\x05token\x03\0\x04\x03\0\x18remit:tokens/types@0.1.0\x05\x14\
+\x02\x03\0\x13\x05token\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\
+\x03\x02\x01\x15\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x05place\
+s\x05tokens\0\x04\x04\0\x08identify\x01\x05\x03\0\x1bremit:tokens/identify@0.1.0\
+\x05\x16\x01B\x0b\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\x03\x02\x01\x15\
+\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x01\x04paths\0\x04\x04\0\x03\
+get\x01\x05\x01p\x03\x01j\x01\x06\x01\x01\x01@\x01\x05places\0\x07\x04\0\x04list\
+\x01\x08\x03\0\x1aremit:tokens/inspect@0.1.0\x05\x17\x01B\x05\x02\x03\x02\x01\x01\
+\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x05places\x05tokens\0\x02\x04\0\
+\x0crevoke-value\x01\x03\x03\0\x1fremit:tokens/revoke-value@0.1.0\x05\x18\x01B\x05\
+\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\
+\x02\x04\0\x06revoke\x01\x03\x03\0\x19remit:tokens/revoke@0.1.0\x05\x19\x04\06re\
+mit:sdk/action-with-all-of-its-exports-removed@0.1.0\x04\0\x0b,\x01\0&action-wit\
+h-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0d\
+wit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

@@ -31,6 +31,8 @@
 //! what the host answers.
 
 mod action;
+#[cfg(feature = "connector")]
+pub mod connector;
 // Generated.
 #[rustfmt::skip]
 mod domains;

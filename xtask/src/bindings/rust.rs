@@ -1,18 +1,28 @@
-//! Rust: the bindings of wit-bindgen, and for each package a module of functions whose error is the SDK's.
+//! Rust: the bindings of wit-bindgen, for each package a module of functions whose error is the SDK's, and for connectors the
+//! types that they are called with and answer, as JSON.
 
 use std::fmt::Write as _;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use heck::{ToSnakeCase, ToUpperCamelCase};
 use wit_bindgen_core::WorldGenerator;
-use wit_bindgen_rust::to_rust_ident;
-use wit_parser::Resolve;
+use wit_bindgen_rust::{WithOption, to_rust_ident};
+use wit_parser::{Resolve, WorldId};
 
 use super::text::{Files, MARK, commented, list};
-use remit_author::model::{Function, Package, Piece, Ty};
+use remit_author::model::{Function, Kind, Named, Package, Piece, Ty};
 
 pub(super) fn generate(resolve: &Resolve, packages: &[Package], files: &mut Files) -> Result<()> {
-    files.insert("rust/src/bindings.rs".into(), bindings(resolve)?);
+    let (action, world) = remit_author::sdk_world(resolve.clone());
+    files.insert("rust/src/bindings.rs".into(), bindings(action, world, Vec::new())?);
+    let (connector, world) = remit_author::connector_world(resolve.clone());
+    let ours = ["remit:types/errors@0.1.0", "remit:host/log@0.1.0"].map(|import| {
+        let name = import.replace([':', '/'], "::");
+        let path = name.split('@').next().unwrap_or_default();
+        (import.to_owned(), WithOption::Path(format!("crate::bindings::{path}")))
+    });
+    files.insert("rust/src/connector/bindings.rs".into(), bindings(connector, world, ours.to_vec())?);
+    files.insert("rust/src/connector/domains.rs".into(), connector_types(packages)?);
     let mut text =
         format!("// {MARK}\n//! What a scope can grant, one module for each package of the WIT.\n");
     for package in packages {
@@ -22,11 +32,11 @@ pub(super) fn generate(resolve: &Resolve, packages: &[Package], files: &mut File
     Ok(())
 }
 
-fn bindings(resolve: &Resolve) -> Result<String> {
-    let (mut resolve, world) = remit_author::sdk_world(resolve.clone());
+fn bindings(mut resolve: Resolve, world: WorldId, with: Vec<(String, WithOption)>) -> Result<String> {
     let options = wit_bindgen_rust::Opts {
         format: true,
         generate_all: true,
+        with,
         pub_export_macro: true,
         ..Default::default()
     };
@@ -105,5 +115,112 @@ fn owned(ty: &Ty) -> String {
         Ty::Record(of) | Ty::Enum(of) => {
             format!("host::{}::{}", of.interface.to_snake_case(), of.name.to_upper_camel_case())
         }
+    }
+}
+
+/// The domains whose resources are the host's own: no connector implements them.
+const NATIVE: [&str; 1] = ["secrets"];
+
+/// The types of what connectors implement: how a call and its answer are as JSON.
+fn connector_types(packages: &[Package]) -> Result<String> {
+    let mut text = format!(
+        "// {MARK}\n//! What connectors are called with, and what they answer: one module for each package of the WIT.\n"
+    );
+    for package in packages.iter().filter(|package| !NATIVE.contains(&package.name.as_str())) {
+        let _ = write!(
+            text,
+            "\n{}pub mod {} {{\n    use serde::{{Deserialize, Serialize}};\n",
+            commented(&package.docs, "/// "),
+            to_rust_ident(&package.name)
+        );
+        for ty in package.interfaces.iter().flat_map(|interface| &interface.types) {
+            connector_type(ty, &mut text)?;
+        }
+        text.push_str(
+            "\n    /// One call of a function of this package.\n    #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]\n    \
+             #[serde(tag = \"function\", content = \"arguments\")]\n    pub enum Call {\n",
+        );
+        for interface in &package.interfaces {
+            for function in &interface.functions {
+                let import = interface.import.split('@').next().unwrap_or_default();
+                let _ = write!(
+                    text,
+                    "{}        #[serde(rename = \"{import}.{}\", rename_all = \"kebab-case\")]\n        {} {{\n",
+                    commented(&function.docs, "        /// "),
+                    function.wit,
+                    function.name.to_upper_camel_case()
+                );
+                for param in &function.params {
+                    let docs = format!("The parameter `{}`.", param.name);
+                    member(&param.name, &docs, &param.ty, "", 12, &mut text)?;
+                }
+                text.push_str("        },\n");
+            }
+        }
+        text.push_str("    }\n}\n");
+    }
+    Ok(text)
+}
+
+fn connector_type(ty: &Named, text: &mut String) -> Result<()> {
+    let _ = write!(
+        text,
+        "\n{}    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]\n    #[serde(rename_all = \"kebab-case\")]\n    pub ",
+        commented(&ty.docs, "    /// ")
+    );
+    let name = ty.name.to_upper_camel_case();
+    match &ty.kind {
+        Kind::Record(fields) => {
+            let _ = writeln!(text, "struct {name} {{");
+            for field in fields {
+                let ty = field.ty.as_ref().context("a field without a type")?;
+                member(&field.name, &field.docs, ty, "pub ", 8, text)?;
+            }
+        }
+        Kind::Enum(cases) => {
+            let _ = writeln!(text, "enum {name} {{");
+            for case in cases {
+                let docs = if case.docs.is_empty() { format!("`{}`.", case.name) } else { case.docs.clone() };
+                let _ = write!(
+                    text,
+                    "{}        {},\n",
+                    commented(&docs, "        /// "),
+                    case.name.to_upper_camel_case()
+                );
+            }
+        }
+    }
+    text.push_str("    }\n");
+    Ok(())
+}
+
+/// A field of a struct or of a case. Integers of 64 bits are texts in JSON.
+fn member(name: &str, docs: &str, ty: &Ty, public: &str, indent: usize, text: &mut String) -> Result<()> {
+    let pad = " ".repeat(indent);
+    let is_wide = |ty: &Ty| matches!(ty, Ty::Int("u64" | "s64"));
+    let with = match ty {
+        ty if is_wide(ty) => Some("wide"),
+        Ty::Option(inner) if is_wide(inner) => Some("wide::option"),
+        Ty::List(inner) if is_wide(inner) => {
+            bail!("`{name}` is a list of 64-bit integers: no connector has one yet")
+        }
+        _ => None,
+    };
+    text.push_str(&commented(docs, &format!("{pad}/// ")));
+    if let Some(with) = with {
+        let _ = writeln!(text, "{pad}#[serde(with = \"crate::connector::{with}\")]");
+    }
+    // A type of the same package lies in the same module.
+    let ty = json_type(ty);
+    let _ = writeln!(text, "{pad}{public}{}: {ty},", to_rust_ident(name));
+    Ok(())
+}
+
+fn json_type(ty: &Ty) -> String {
+    match ty {
+        Ty::Option(inner) => format!("Option<{}>", json_type(inner)),
+        Ty::List(inner) => format!("Vec<{}>", json_type(inner)),
+        Ty::Record(of) | Ty::Enum(of) => of.name.to_upper_camel_case(),
+        other => owned(other),
     }
 }

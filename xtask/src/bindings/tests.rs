@@ -10,14 +10,14 @@ use wit_parser::{Resolve, SourceMap};
 
 use crate::{plugins, shell};
 
-fn accounts() -> PathBuf {
-    shell::root().join("tests/fixtures/wit/accounts")
+fn members() -> PathBuf {
+    shell::root().join("tests/fixtures/wit/members")
 }
 
 /// The host's WIT and the second package.
 fn two_packages() -> Resolve {
     let mut resolve = remit_author::host_wit();
-    resolve.push_dir(accounts()).unwrap();
+    resolve.push_dir(members()).unwrap();
     resolve
 }
 
@@ -70,18 +70,18 @@ fn what_no_language_could_wrap_is_an_error() {
 }
 
 const RUST: &str = r#"
-use remit::{Error, accounts, secrets};
+use remit::{Error, members, secrets};
 
 fn run(_: ()) -> Result<(), Error> {
     secrets::disable("app/db", 1)?;
-    accounts::disable("app", &["cron".to_owned()])?;
-    let found = accounts::look_find(accounts::AccountState::LockedOut, false, Some(3))?;
+    members::disable("app", &["cron".to_owned()])?;
+    let found = members::look_find(members::AccountState::LockedOut, false, Some(3))?;
     assert!(found.iter().all(|account| account.mail.is_none() && account.groups.is_empty()));
-    let account = accounts::look_get("app")?;
+    let account = members::look_get("app")?;
     let (state, class) = (account.state, &account.class);
-    accounts::change_delete("b")?;
-    accounts::change_move("a", "b", class, "d", Some("e"), "f", state, state, true)?;
-    accounts::change(&account, &[account.clone()], Some(&account), Some(state)).map(drop)
+    members::change_delete("b")?;
+    members::change_move("a", "b", class, "d", Some("e"), "f", state, state, true)?;
+    members::change(&account, &[account.clone()], Some(&account), Some(state)).map(drop)
 }
 
 fn verify(_: (), _: ()) -> Result<(), Error> { Ok(()) }
@@ -96,18 +96,18 @@ remit_error *run(const cJSON *input, cJSON *output) {
     (void)input, (void)output;
     REMIT_TRY(remit_secrets_disable("app/db", 1));
     const char *sources[] = { "cron" };
-    REMIT_TRY(remit_accounts_disable("app", sources, 1));
-    const struct remit_accounts_account *found;
+    REMIT_TRY(remit_members_disable("app", sources, 1));
+    const struct remit_members_account *found;
     size_t count;
     uint32_t limit = 3;
-    REMIT_TRY(remit_accounts_look_find(REMIT_ACCOUNTS_ACCOUNT_STATE_LOCKED_OUT, false, &limit, &found, &count));
+    REMIT_TRY(remit_members_look_find(REMIT_MEMBERS_ACCOUNT_STATE_LOCKED_OUT, false, &limit, &found, &count));
     if (count && !found[0].mail && found[0].last_used && found[0].groups_count) return remit_fail("%s", found[0].groups[0]);
-    struct remit_accounts_account account;
-    REMIT_TRY(remit_accounts_look_get("app", &account));
+    struct remit_members_account account;
+    REMIT_TRY(remit_members_look_get("app", &account));
     const char *to = account.class_;
-    REMIT_TRY(remit_accounts_change_delete("b"));
-    REMIT_TRY(remit_accounts_change_move("a", to, "c", "d", NULL, "f", account.state, account.state, true, &to));
-    return remit_accounts_change(&account, &account, 1, &account, &account.state, &found, &count);
+    REMIT_TRY(remit_members_change_delete("b"));
+    REMIT_TRY(remit_members_change_move("a", to, "c", "d", NULL, "f", account.state, account.state, true, &to));
+    return remit_members_change(&account, &account, 1, &account, &account.state, &found, &count);
 }
 
 remit_error *verify(const cJSON *input, const cJSON *output) {
@@ -120,7 +120,7 @@ const GO: &str = r#"package main
 
 import (
 	"github.com/remit/remit/sdk/go"
-	"github.com/remit/remit/sdk/go/accounts"
+	"github.com/remit/remit/sdk/go/members"
 	"github.com/remit/remit/sdk/go/secrets"
 )
 
@@ -128,26 +128,26 @@ func run(struct{}) (string, error) {
 	if err := secrets.Disable("app/db", 1); err != nil {
 		return "", err
 	}
-	if err := accounts.Disable("app", []string{"cron"}); err != nil {
+	if err := members.Disable("app", []string{"cron"}); err != nil {
 		return "", err
 	}
 	limit := uint32(3)
-	found, err := accounts.LookFind(accounts.AccountStateLockedOut, false, &limit)
+	found, err := members.LookFind(members.AccountStateLockedOut, false, &limit)
 	if err != nil || len(found) == 0 || found[0].Mail == nil {
 		return "", err
 	}
-	account, err := accounts.LookGet("app")
+	account, err := members.LookGet("app")
 	if err != nil {
 		return "", err
 	}
-	if err := accounts.ChangeDelete("b"); err != nil {
+	if err := members.ChangeDelete("b"); err != nil {
 		return "", err
 	}
-	moved, err := accounts.ChangeMove("a", account.Class, "c", "d", nil, "f", account.State, account.State, true)
+	moved, err := members.ChangeMove("a", account.Class, "c", "d", nil, "f", account.State, account.State, true)
 	if err != nil {
 		return "", err
 	}
-	_, err = accounts.Change(account, []accounts.Account{account}, &account, &account.State)
+	_, err = members.Change(account, []members.Account{account}, &account, &account.State)
 	return moved, err
 }
 
@@ -160,18 +160,18 @@ func main() {}
 
 const TYPESCRIPT: &str = r#"
 import { action } from "@remit/sdk";
-import * as accounts from "@remit/sdk/accounts";
+import * as members from "@remit/sdk/members";
 import * as secrets from "@remit/sdk/secrets";
 
 export const remediation = action<{}, string[]>({
   run() {
     secrets.disable("app/db", 1);
-    accounts.disable("app", ["cron"]);
-    const found: accounts.Account[] = accounts.lookFind("locked-out", false, 3);
-    const account = accounts.lookGet("app");
-    accounts.changeDelete("b");
-    accounts.changeMove("a", account.class, "c", "d", null, "f", account.state, "active", true);
-    accounts.change(account, [account], { ...account, mail: null }, account.state);
+    members.disable("app", ["cron"]);
+    const found: members.Account[] = members.lookFind("locked-out", false, 3);
+    const account = members.lookGet("app");
+    members.changeDelete("b");
+    members.changeMove("a", account.class, "c", "d", null, "f", account.state, "active", true);
+    members.change(account, [account], { ...account, mail: null }, account.state);
     return account.state === "active" ? found[0].groups : [];
   },
   verify() {},
@@ -181,7 +181,7 @@ export const remediation = action<{}, string[]>({
 const PYTHON: &str = r#"
 from dataclasses import dataclass
 
-from remit import accounts, action, secrets
+from remit import members, action, secrets
 
 
 @dataclass
@@ -191,13 +191,13 @@ class Nothing:
 
 def run(input: Nothing) -> Nothing:
     secrets.disable("app/db", 1)
-    accounts.disable("app", ["cron"])
-    found: list[accounts.Account] = accounts.look_find("locked-out", False, 3)
+    members.disable("app", ["cron"])
+    found: list[members.Account] = members.look_find("locked-out", False, 3)
     assert all(account.mail is None for account in found)
-    account = accounts.look_get("app")
-    accounts.change_delete("b")
-    accounts.change_move("a", account.class_, "c", "d", None, "f", account.state, "active", True)
-    accounts.change(account, [account], account, account.state)
+    account = members.look_get("app")
+    members.change_delete("b")
+    members.change_move("a", account.class_, "c", "d", None, "f", account.state, "active", True)
+    members.change(account, [account], account, account.state)
     return Nothing()
 
 
@@ -216,10 +216,10 @@ fn build(language: &str, file: &str, source: &str) {
     let new = NewProject { dir: dir.clone(), language: language.parse().unwrap(), capabilities };
     remit_author::create(&new).unwrap();
     fs::write(dir.join(file), source).unwrap();
-    let wit = dir.join("wit/deps/accounts");
+    let wit = dir.join("wit/deps/members");
     fs::create_dir_all(&wit).unwrap();
-    fs::copy(accounts().join("accounts.wit"), wit.join("accounts.wit")).unwrap();
-    let more = ["accounts/look", "accounts/disable", "accounts/change"];
+    fs::copy(members().join("members.wit"), wit.join("members.wit")).unwrap();
+    let more = ["members/look", "members/disable", "members/change"];
     edit(
         &dir.join("wit/world.wit"),
         "world action {\n",
@@ -239,7 +239,7 @@ fn build(language: &str, file: &str, source: &str) {
     let mut project = Project::open(&dir).unwrap();
     project.environment = plugins::environment().unwrap();
     let built = remit_author::build(&project, None).unwrap_or_else(|error| panic!("{language}: {error}"));
-    for import in ["secrets/disable", "accounts/disable", "accounts/look", "accounts/change"] {
+    for import in ["secrets/disable", "members/disable", "members/look", "members/change"] {
         let import = format!("remit:{import}@0.1.0");
         assert!(built.imports.contains(&import), "{language}: {:?}", built.imports);
     }

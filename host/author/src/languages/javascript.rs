@@ -18,9 +18,11 @@ pub(crate) const INSTALL_JS: &str = "npm install --save-dev componentize-qjs@0.4
 pub(crate) const INSTALL_TS: &str =
     "npm install --save-dev componentize-qjs@0.4.5 esbuild@0.28.2 typescript@7.0.2";
 
-/// Builds a component from `src/action.js` and what it imports.
+/// Builds a component from `src/action.js`, or a connector's `src/connector.js`, and what it imports.
 pub(crate) fn build_javascript(project: &Folder<'_>) -> Result<Vec<u8>, AuthorError> {
-    make(project, "src/action.js", "JavaScript", INSTALL_JS)
+    let connector = "src/connector.js";
+    let entry = if project.dir.join(connector).exists() { connector } else { "src/action.js" };
+    make(project, entry, "JavaScript", INSTALL_JS)
 }
 
 /// Builds a component from `src/action.ts`, once its types are right.

@@ -114,7 +114,7 @@ static TABLE: &[Entry] = &[
     Entry {
         name: "javascript",
         title: "JavaScript",
-        marks: &["src/action.js"],
+        marks: &["src/action.js", "src/connector.js"],
         template: &JS_TEMPLATE,
         sdk: &JS,
         build: javascript::build_javascript,

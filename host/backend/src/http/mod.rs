@@ -5,20 +5,18 @@
 
 mod call;
 mod token;
-mod words;
 
 use std::io::Read as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use jiff::{SignedDuration, Timestamp};
-use remit_file::{FileError, Kind};
+use jiff::SignedDuration;
 use remit_gate::Failure;
+use remit_http::MAX_ANSWER;
 use remit_text::{Address, AddressError};
 use remit_trust::SecretText;
 use ureq::http::request::Builder;
-use ureq::http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::http::{HeaderName, HeaderValue, Request, Response};
 use ureq::{Agent, AsSendBody, Body};
 use zeroize::Zeroizing;
 
@@ -26,8 +24,6 @@ use crate::error::BackendError;
 pub(crate) use call::{Answer, Call};
 use token::Token;
 
-/// The longest answer that is read, in bytes.
-const MAX_ANSWER: u64 = 1 << 20;
 /// How long to wait before a read is tried again: at first, and at most. It doubles each time.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// How often a read is tried where nothing says that it will get better.
@@ -150,22 +146,9 @@ impl<A: Api> Client<A> {
             .filter(|timeout| !timeout.is_zero() && *timeout <= MAX_TIMEOUT)
             .ok_or_else(|| BackendError::setting("timeout", "it must be over 0 and at most 5m"))?;
         let token = Token::open(settings.token_file, settings.token_env, home, &address)?;
-        let mut tls = TlsConfig::builder();
-        if let Some(file) = settings.ca_file {
-            tls = tls.root_certs(RootCerts::new_with_certs(&certificates(&home.join(file))?));
-        }
-        let agent = Agent::config_builder()
-            .http_status_as_error(false)
-            // A redirect would send the token to its target.
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            // No proxy from the environment: the token goes to the configured address only.
-            .proxy(None)
-            .tls_config(tls.build())
-            .user_agent(concat!("remit/", env!("CARGO_PKG_VERSION")))
-            .accept_encoding("identity")
-            // A write on a kept connection that the server has just closed would be lost for nothing.
-            .max_idle_connections(0)
+        let ca_file = settings.ca_file.map(|file| home.join(file));
+        let agent = remit_http::config(ca_file.as_deref())
+            .map_err(|source| BackendError::File { what: "the CA file", source })?
             .build()
             .new_agent();
         Ok(Self { agent, address, token, timeout, api })
@@ -260,9 +243,8 @@ impl<A: Api> Client<A> {
         let mut response = response.map_err(|error| self.lost(&error))?;
 
         let status = response.status().as_u16();
-        let date = response.headers().get("date").and_then(|date| date.to_str().ok());
-        let date = date.and_then(|date| Some(jiff::fmt::rfc2822::parse(date).ok()?.timestamp()));
-        let asks = retry_after(response.headers(), date);
+        let date = remit_http::date(response.headers());
+        let asks = remit_http::retry_after(response.headers());
         let mut body = Zeroizing::new(Vec::with_capacity(16 * 1024));
         let read = response.body_mut().as_reader().take(MAX_ANSWER + 1).read_to_end(&mut body);
         let length = read.map_err(|error| self.lost(&ureq::Error::from(error)))?;
@@ -274,7 +256,7 @@ impl<A: Api> Client<A> {
             answer.remarks = self.api.remarks(&answer.body);
             // The token too, where it was not sent: the server may know it.
             let secrets = token.iter().chain(&call.secrets).map(SecretText::expose);
-            let words = words::shown(&answer.remarks, secrets);
+            let words = remit_http::shown(&answer.remarks, secrets);
             answer.words = words.map(|words| format!(": {words}")).unwrap_or_default();
         }
         match self.api.meaning(&answer) {
@@ -331,16 +313,7 @@ impl<A: Api> Client<A> {
     }
 
     fn lost(&self, error: &ureq::Error) -> Lost {
-        let why = match error {
-            ureq::Error::Timeout(_) => format!("did not answer within {:?}", self.timeout),
-            ureq::Error::HostNotFound => "has no address".to_owned(),
-            ureq::Error::Io(error) => error.to_string(),
-            ureq::Error::Tls(_) | ureq::Error::Rustls(_) => format!("TLS failed: {error}"),
-            ureq::Error::LargeResponseHeader(..) => "sent headers that are too long".to_owned(),
-            // The words of the HTTP parser may quote what it parsed.
-            ureq::Error::Protocol(_) => "did not answer in HTTP".to_owned(),
-            _ => "could not be asked".to_owned(),
-        };
+        let why = remit_http::why_none(error, self.timeout);
         Lost { why: Failure::Unavailable(format!("{}: {why}", self.address)), hope: Hope::Some }
     }
 
@@ -367,36 +340,4 @@ impl<A: Api> Client<A> {
             self.api.lacks(call)
         ))
     }
-}
-
-/// How long a server asks to be left alone: seconds, or until a date, which is held against the server's own clock.
-fn retry_after(headers: &HeaderMap, date: Option<Timestamp>) -> Option<Duration> {
-    let text = headers.get("retry-after")?.to_str().ok()?.trim();
-    match text.parse() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => {
-            let until = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-            Duration::try_from(until.duration_since(date?)).ok()
-        }
-    }
-}
-
-fn certificates(file: &Path) -> Result<Vec<Certificate<'static>>, BackendError> {
-    let unusable = |source| BackendError::File { what: "the CA file", source };
-    let pem = remit_file::plain(file, Kind::Certificates).map_err(unusable)?;
-    let wrong = |why| {
-        let help = "name a file with the certificate of the CA, in PEM";
-        unusable(FileError::unusable(file, Kind::Certificates, why, help))
-    };
-    let items: Vec<_> = parse_pem(pem.bytes())
-        .collect::<Result<_, _>>()
-        .map_err(|_| wrong("a part of it is not PEM as it should be"))?;
-    let found: Vec<_> = items
-        .into_iter()
-        .filter_map(|item| if let PemItem::Certificate(found) = item { Some(found) } else { None })
-        .collect();
-    if found.is_empty() {
-        return Err(wrong("it holds no PEM certificate"));
-    }
-    Ok(found)
 }

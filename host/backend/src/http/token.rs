@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use remit_file::{FileError, Kind};
 use remit_gate::Failure;
+use remit_http::{SecretFileError, is_token};
 use remit_trust::SecretText;
 
 use crate::error::BackendError;
@@ -66,21 +66,9 @@ impl Token {
     }
 }
 
-fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.len() <= 8192 && text.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
 fn read(file: &Path) -> Result<SecretText, BackendError> {
-    let unusable = |source| BackendError::File { what: "the token file", source };
-    let read = remit_file::plain(file, Kind::Secret).map_err(unusable)?;
-    // Group access is common: an agent writes the file, Remit reads it.
-    if let Some(mode) = read.exposed().filter(|mode| mode & 0o007 != 0) {
-        return Err(BackendError::TokenExposed { path: file.to_owned(), mode });
-    }
-    let text = read.text().map_err(unusable)?.trim();
-    if is_token(text) {
-        return Ok(SecretText::new(text.to_owned()));
-    }
-    let help = "put the token into it, on a line by itself";
-    Err(unusable(FileError::unusable(file, Kind::Secret, "it does not hold a token", help)))
+    remit_http::token(file).map_err(|error| match error {
+        SecretFileError::File(source) => BackendError::File { what: "the token file", source },
+        SecretFileError::Exposed { path, mode } => BackendError::TokenExposed { path, mode },
+    })
 }

@@ -11,7 +11,7 @@ use remit_backend::{
     VersionState,
 };
 use remit_capability::fixture::Offline as _;
-use remit_capability::{Ctx, operation};
+use remit_capability::{BUILT_IN, Ctx};
 use remit_gate::{Estate, Facts, Gate, Mode, Plan, Resource, Scope, Setup, State, UndoGate};
 use remit_journal::{Event, Intent, Journal, Record, RunId, UndoResult};
 use remit_tlog::NoteSigner;
@@ -131,7 +131,7 @@ impl Bench {
             journal: journal.clone(),
             sealer: Arc::clone(&sealer),
         });
-        Self { store, ctx: Ctx::new(gate, [9; 32]), run, journal, sealer, folder }
+        Self { store, ctx: Ctx::new(gate, [9; 32], BUILT_IN.clone()), run, journal, sealer, folder }
     }
 
     pub async fn live() -> Self {
@@ -182,7 +182,7 @@ impl Bench {
             journal: self.journal.clone(),
             sealer: Arc::clone(&self.sealer),
         });
-        Ctx::new(gate, [9; 32])
+        Ctx::new(gate, [9; 32], BUILT_IN.clone())
     }
 
     /// The same secrets, past the gate.
@@ -206,10 +206,10 @@ impl Bench {
     }
 
     pub async fn undo(&self, intent: &Intent) -> UndoResult {
-        operation(&intent.operation).unwrap().undo(&self.undo_gate(), intent).await.unwrap()
+        BUILT_IN.operation(&intent.operation).unwrap().undo(&self.undo_gate(), intent).await.unwrap()
     }
 
     pub async fn state(&self, intent: &Intent) -> State {
-        operation(&intent.operation).unwrap().state(&self.undo_gate(), intent).await.unwrap()
+        BUILT_IN.operation(&intent.operation).unwrap().state(&self.undo_gate(), intent).await.unwrap()
     }
 }

@@ -6,9 +6,9 @@ use clap::Args;
 use remit_gate::Limits;
 use remit_lifecycle::{DiffView, Error, Home, InspectView, PublisherState, PublisherView};
 use remit_manifest::Manifest;
-use remit_sandbox::{Candidate, Import, Inspection, Interface};
+use remit_sandbox::{BUILT_IN, Candidate, Import, Inspection, Interface, NotOffered};
 use remit_trust::Digest;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -75,19 +75,28 @@ struct Shown {
     verdict: String,
     hidden_text: Vec<String>,
     manifest: Option<Manifest>,
-    imports: Vec<Import>,
+    imports: Vec<ShownImport>,
     unexplained: Vec<String>,
     default_limits: Limits,
 }
 
+/// What is printed of an import.
+#[derive(Deserialize)]
+struct ShownImport {
+    #[serde(flatten)]
+    import: Import,
+    offered: bool,
+}
+
 fn inspect(file: &Path, place: &Place, json: bool) -> Done {
+    let registry = &*BUILT_IN;
     let text = match place.server()? {
         Some(server) => server.get::<Box<RawValue>>(&format!("/api/v1/actions/{}", digest(file)?))?,
         None => {
             let home = place.home()?;
             let candidate = candidate(file, home)?;
             let found = Inspection::of(&candidate)?;
-            let view = InspectView::of(home, &candidate, &found)?;
+            let view = InspectView::of(home, &candidate, &found, registry)?;
             if let Some(why) = &view.publisher.unreadable {
                 print::warn(&format!("note: {}", print::word(why)));
             }
@@ -124,21 +133,24 @@ fn inspect(file: &Path, place: &Place, json: bool) -> Done {
         print_manifest(&manifest);
     }
     let rows = |wanted: fn(&Interface) -> bool| -> Vec<Vec<String>> {
-        let known = view.imports.iter().filter_map(|import| import.interface.map(|known| (import, known)));
+        let known = view
+            .imports
+            .iter()
+            .filter_map(|import| Some((&import.import, registry.find(&import.import.name)?)));
         known
             .filter(|(_, known)| wanted(known))
             .map(|(import, known)| {
                 let effect =
                     if known.granted_by_scope() { known.effect().to_string() } else { "-".to_owned() };
-                vec![import.name.clone(), effect, known.risk.to_owned()]
+                vec![import.name.clone(), effect, known.risk.to_string()]
             })
             .collect()
     };
     section("can do, if granted:", &rows(remit_sandbox::Interface::granted_by_scope), "nothing");
-    let powers: Vec<_> = view.imports.iter().filter_map(|import| import.interface).collect();
-    let powers: Vec<_> = powers.iter().flat_map(|known| remit_sandbox::powers(known.name)).collect();
+    let offered = view.imports.iter().filter_map(|import| registry.find(&import.import.name));
+    let powers: Vec<_> = offered.flat_map(|known| registry.powers(&known.name)).collect();
     let row =
-        |power: &&Interface| vec![power.name.to_owned(), power.effect().to_string(), power.risk.to_owned()];
+        |power: &&Interface| vec![power.name.to_string(), power.effect().to_string(), power.risk.to_string()];
     if !powers.is_empty() {
         let rows: Vec<_> = powers.iter().map(row).collect();
         section("can do through WASI, if granted, and runs without:", &rows, "");
@@ -149,12 +161,9 @@ fn inspect(file: &Path, place: &Place, json: bool) -> Done {
         let rows: Vec<_> = view.unexplained.iter().map(|name| vec![name.clone()]).collect();
         section("imports without an explanation:", &rows, "");
     }
-    let unknown: Vec<_> = view
-        .imports
-        .iter()
-        .filter(|import| import.interface.is_none())
-        .map(|import| vec![import.not_offered()])
-        .collect();
+    let unknown = view.imports.iter().filter(|import| !import.offered);
+    let unknown = unknown.filter_map(|import| NotOffered::of(&import.import, registry));
+    let unknown: Vec<_> = unknown.map(|import| vec![import.to_string()]).collect();
     if !unknown.is_empty() {
         section("imports that this host does not offer, so it would be refused:", &unknown, "");
     }
@@ -239,8 +248,15 @@ fn publisher_words(publisher: &PublisherView) -> String {
 /// What is printed of a [`DiffView`].
 #[derive(Deserialize)]
 struct ShownDiff {
-    added: Vec<String>,
-    removed: Vec<String>,
+    #[serde(deserialize_with = "imports")]
+    added: Vec<Import>,
+    #[serde(deserialize_with = "imports")]
+    removed: Vec<Import>,
+}
+
+/// Imports by their names.
+fn imports<'de, D: Deserializer<'de>>(names: D) -> Result<Vec<Import>, D::Error> {
+    Ok(Vec::<String>::deserialize(names)?.into_iter().map(|name| Import { name, functions: None }).collect())
 }
 
 fn diff(old: &Path, new: &Path, place: &Place, json: bool) -> Done {
@@ -260,16 +276,17 @@ fn diff(old: &Path, new: &Path, place: &Place, json: bool) -> Done {
         return Ok(0);
     }
     let diff: ShownDiff = serde_json::from_str(text.get()).map_err(Error::from)?;
-    let describe = |sign: &str, name: &String| {
-        let import = Import::named(name.clone());
-        let (effect, risk) = match import.interface {
-            Some(known) => (known.effect().to_string(), known.risk),
+    let describe = |sign: &str, import: &Import| {
+        let (effect, risk) = match BUILT_IN.find(&import.name) {
+            Some(known) => (known.effect().to_string(), &*known.risk),
             None => ("?".to_owned(), "this host does not offer it"),
         };
-        vec![sign.to_owned(), import.not_offered(), effect, risk.to_owned()]
+        let name =
+            NotOffered::of(import, &BUILT_IN).map_or_else(|| import.name.clone(), |not| not.to_string());
+        vec![sign.to_owned(), name, effect, risk.to_owned()]
     };
-    let added = diff.added.iter().map(|name| describe("+", name));
-    let rows: Vec<_> = added.chain(diff.removed.iter().map(|name| describe("-", name))).collect();
+    let added = diff.added.iter().map(|import| describe("+", import));
+    let rows: Vec<_> = added.chain(diff.removed.iter().map(|import| describe("-", import))).collect();
     if rows.is_empty() {
         say!("the same power");
     }

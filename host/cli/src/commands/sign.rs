@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use remit_file::Wrote;
-use remit_sandbox::{Candidate, Inspection};
+use remit_sandbox::{BUILT_IN, Candidate, Inspection};
 use remit_trust::{SigningKey, blob};
 
 use super::common::{Done, usage, write};
@@ -46,7 +46,7 @@ impl Sign {
         if wrote == Wrote::File {
             say!("wrote     {}", beside.display());
         }
-        for obstacle in found.obstacles(candidate.shown()) {
+        for obstacle in found.obstacles(candidate.shown(), &BUILT_IN) {
             print::warn(&format!("note: it cannot run here: {}", print::word(&obstacle.in_short())));
         }
         Ok(0)

@@ -332,6 +332,7 @@ impl Bench {
             mode: Mode::Live,
             action: ActionRef { digest, name: "test".to_owned(), version: "1.0.0".to_owned() },
             publisher: None,
+            connectors: Vec::new(),
             input: RawValue::NULL.to_owned(),
             input_digest: Digest::of(b"null"),
             scope_digest: digest,

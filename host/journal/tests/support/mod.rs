@@ -48,6 +48,7 @@ pub(crate) fn started(run: RunId, grant: Option<GrantRef>) -> Record {
         mode: if grant.is_some() { Mode::Live } else { Mode::Rehearse },
         action: ActionRef { digest, name: "rotate".to_owned(), version: "1.0.0".to_owned() },
         publisher: None,
+        connectors: Vec::new(),
         input: raw("{ \"as\":  [\"written\"] }"),
         input_digest: Digest::of(br#"{"as":["written"]}"#),
         scope_digest: Digest::of(b"{}"),

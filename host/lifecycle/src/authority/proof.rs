@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use jiff::Timestamp;
+use remit_capability::BUILT_IN;
 use remit_gate::{Effect, Failure, Plan, Resource, Scope, Step};
 use remit_journal::{CallResult, Event, Intent, Outcome, Phase, Proven, Record, RunId, Started};
 use remit_trust::dsse::Envelope;
@@ -166,7 +167,7 @@ impl Ran<'_> {
         for (_, record) in self.records {
             let Event::Intent(intent) = &record.event else { continue };
             // A read that reaches no system, such as of a clock, needs no rule in the scope.
-            let ambient = remit_capability::operation(&intent.operation).is_some_and(|known| known.ambient);
+            let ambient = BUILT_IN.operation(&intent.operation).is_some_and(|known| known.ambient);
             if ambient && intent.effect == Effect::Observe {
                 continue;
             }
@@ -192,7 +193,7 @@ impl Ran<'_> {
     fn follows_plan(&self, plan: &Plan) -> Result<(), String> {
         let mut steps = plan.bound();
         for (phase, intent) in self.bound() {
-            let run_time = remit_capability::operation(&intent.operation).map_or(&[][..], |o| o.run_time);
+            let run_time = BUILT_IN.operation(&intent.operation).map_or(&[][..], |o| o.run_time);
             let mut rest = steps.clone();
             if rest.next().is_some_and(|step| step.is_of(phase, intent, run_time)) {
                 steps = rest;

@@ -1,5 +1,6 @@
 //! Makes a [`Timeline`] from records.
 
+use remit_capability::BUILT_IN;
 use remit_journal::{
     CallResult, Due, Effect, Event, GrantRef, Intent, JournalError, Mode, Outcome, Record, RunId, Started,
     UndoResult,
@@ -202,7 +203,7 @@ impl Timeline {
             let text = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
             self.log.push(LogLine { at, level: text("level"), message: text("message") });
         }
-        if remit_capability::operation(&intent.operation).is_some_and(|known| known.ambient) {
+        if BUILT_IN.operation(&intent.operation).is_some_and(|known| known.ambient) {
             self.ambient_calls += 1;
             return;
         }

@@ -88,6 +88,10 @@ pub(crate) async fn list(
             let found = inspected
                 .inspect_err(|error| tracing::warn!(%digest, %error, "a kept component cannot be listed"))
                 .ok()?;
+            // Connectors are kept beside the actions.
+            if !found.is_action() {
+                return None;
+            }
             let kept = Kept { digest: digest.to_string(), name: found.name, version: found.version };
             Some(Listed { kept, summary: found.manifest.map(|manifest| manifest.summary) })
         };
@@ -130,7 +134,8 @@ pub(crate) async fn inspect(
     block_in_place(|| {
         let candidate = app.host.component(digest)?;
         let found = Inspection::of(&candidate)?;
-        json(StatusCode::OK, &InspectView::of(&app.host.home, &candidate, &found)?)
+        let setup = app.host.setup()?;
+        json(StatusCode::OK, &InspectView::of(&app.host.home, &candidate, &found, &setup.registry)?)
     })
 }
 

@@ -165,6 +165,7 @@ impl Case {
         let scope = Scope::parse(RULES, "scope.toml").unwrap();
         let input = Input::of(input).unwrap();
         let request = Request {
+            connectors: Vec::new(),
             id,
             log: log.clone(),
             requester: "bot".to_owned(),
@@ -203,6 +204,7 @@ impl Case {
             mode: Mode::Live,
             action,
             publisher: None,
+            connectors: Vec::new(),
             input: to_raw_value(&json!({})).unwrap(),
             input_digest: input.digest(),
             scope_digest: other(),

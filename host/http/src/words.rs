@@ -16,7 +16,8 @@ const LIKE_A_TOKEN: usize = 20;
 ///
 /// A server can put anything into them. A message with a part of one of `secrets` is not shown, nor is anything that
 /// looks like a token.
-pub(super) fn shown<'a>(said: &[String], secrets: impl IntoIterator<Item = &'a str>) -> Option<String> {
+#[must_use]
+pub fn shown<'a>(said: &[String], secrets: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let said: String = said.join("; ").chars().take(LOOKED_AT).collect();
     let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
     if said.is_empty() {
@@ -69,6 +70,7 @@ fn plain(c: char) -> impl Iterator<Item = char> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     #[test]
     fn the_servers_words_are_short_plain_and_without_secrets() {

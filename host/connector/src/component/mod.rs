@@ -1,0 +1,32 @@
+//! The component of a connector: what it is, and one phase of one call of it.
+
+mod admission;
+mod connected;
+mod inspection;
+mod phase;
+mod standard;
+
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "generated code"
+)]
+mod bindings {
+    wasmtime::component::bindgen!({
+        path: ["../../wit/types", "../../wit/host", "../../wit/connector"],
+        world: "remit:connector/connector",
+        imports: { default: async | trappable },
+        exports: { default: async },
+        trappable_error_type: { "remit:types/errors.failure" => remit_capability::CallError },
+    });
+}
+
+pub use admission::AdmissionError;
+pub use connected::Connected;
+pub use inspection::{Candidate, Inspection};
+
+/// The tasks of this crate, for [`remit_engine::serve`].
+pub const TASKS: &[&remit_engine::Task] = &[&inspection::INSPECT];

@@ -1,0 +1,316 @@
+//! Actions that reach a system through a connector: a component for an interface that the host does not have compiled in.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod common;
+
+#[path = "connector/house.rs"]
+mod house;
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+use common::World;
+use house::{House, Strike};
+use serde_json::Value;
+
+const ACTION: &str = "lamp.wasm";
+const SCOPE: &str = "[[allow]]\ncapability = \"acme:lamps/read\"\nresources = [\"lamp:house/hall/*\"]\n\
+                     [[allow]]\ncapability = \"acme:lamps/switch\"\nresources = [\"lamp:house/hall/*\"]\n";
+
+/// A home with a connector to a house, and an action that switches one of its lamps on.
+fn world(house: &House, config: &str) -> World {
+    let world = World::with(&["lamps"]);
+    let text = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/domain/action.wat"));
+    // The same action as that of a domain of the host: another package, and a path that begins with the connector's instance.
+    let text = fs::read_to_string(text).unwrap().replace("remit:lamps/", "acme:lamps/");
+    let text = text
+        .replace("\"hall/door\"", "\"house/hall/door\"")
+        .replace("(i32.const 16) (i32.const 9)", "(i32.const 16) (i32.const 15)");
+    world.write(ACTION, wat::parse_str(text).unwrap());
+    world.remit(&["sign", ACTION, "--key", "publisher.key"]).exits(0);
+    fs::rename(world.path("lamps.wasm"), world.home().join("lamps.wasm")).unwrap();
+    fs::rename(world.path("lamps.wasm.sig"), world.home().join("lamps.wasm.sig")).unwrap();
+    entry(&world, house, config);
+    world
+}
+
+/// Adds the connector to the configuration.
+fn entry(world: &World, house: &House, config: &str) {
+    let file = world.home().join("remit.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let text = text.split("\n[[connector]]").next().unwrap();
+    let token = world.home().join("house.key");
+    fs::write(&token, "the-token-of-the-house").unwrap();
+    fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let entry = format!(
+        "\n[[connector]]\nname = \"house\"\ncomponent = \"lamps.wasm\"\norigin = \"{}\"\n\
+         allow_private = [\"127.0.0.1/32\"]\n{config}\n[connector.credential]\nbearer_file = \"house.key\"\n",
+        house.address
+    );
+    fs::write(file, format!("{text}{entry}")).unwrap();
+}
+
+fn intent<'a>(records: &'a [Value], effect: &str) -> &'a Value {
+    let mut intents = records.iter().map(|record| &record["event"]["intent"]);
+    intents.find(|intent| intent["effect"] == effect).unwrap_or_else(|| panic!("{effect} in {records:#?}"))
+}
+
+#[test]
+fn it_is_planned_approved_run_replayed_and_taken_back() {
+    let house = House::new();
+    let world = world(&house, "");
+    let planned = world.remit(&["plan", ACTION, "--input", "{}", "--emit-scope", "least.toml"]).exits(0).out;
+    assert!(planned.contains("switch.turn") && planned.contains("switch it off again"), "{planned}");
+    let least = fs::read_to_string(world.path("least.toml")).unwrap();
+    assert!(least.contains("acme:lamps/switch") && least.contains("lamp:house/hall/door"), "{least}");
+    assert!(!house.is_lit() && house.writes() == 0, "a rehearsal changes nothing");
+
+    let checked = world.remit(&["doctor"]).exits(0).out;
+    assert!(checked.contains("serves acme:lamps/read@0.1.0, acme:lamps/switch@0.1.0"), "{checked}");
+
+    world.grant(ACTION, "{}", "first");
+    assert_eq!(world.run("first").exits(0).json()["state"], "succeeded");
+    assert!(house.is_lit() && house.writes() == 1);
+    assert!(
+        house.log().iter().all(|line| line.contains("Bearer the-token-of-the-house")),
+        "{:?}",
+        house.log()
+    );
+    let (run, records) = world.last_run();
+    let change = intent(&records, "change");
+    assert_eq!(change["operation"], "acme:lamps/switch.turn");
+    assert_eq!(change["resource"], "lamp:house/hall/door");
+    assert_eq!(change["arguments"], serde_json::json!({"path": "house/hall/door", "on": true}));
+    assert_eq!(change["before"], serde_json::json!({"lit": false}));
+    assert_eq!(records[0]["event"]["started"]["connectors"][0]["instance"], "house");
+
+    // A replay asks nobody: neither the house nor the connector is there.
+    let asked = house.log().len();
+    let component = world.home().join("lamps.wasm");
+    fs::rename(&component, world.path("away")).unwrap();
+    assert!(world.remit(&["replay", &run]).exits(0).out.contains("identical"));
+    fs::rename(world.path("away"), &component).unwrap();
+    assert_eq!(house.log().len(), asked);
+
+    let ocsf = world.remit(&["audit", "export", "--format", "ocsf"]).exits(0).out;
+    assert!(!ocsf.contains("the-token-of-the-house"));
+    world.remit(&["revert", &run]).exits(0);
+    assert!(!house.is_lit() && house.writes() == 2);
+    world.remit(&["revert", &run]).exits(0);
+    assert_eq!(house.writes(), 2, "undone once");
+    assert!(!common::contains(&world.all_bytes(), "the-token-of-the-house"));
+    world.audit_is_sound();
+}
+
+#[test]
+fn what_the_plan_and_the_scope_do_not_have_is_refused() {
+    let house = House::new();
+    let world = world(&house, "");
+    world.grant(ACTION, "{}", "planned");
+    house.set(true);
+    world.run("planned").exits(3).says("is so already");
+    house.set(false);
+    world.grant_scope(&SCOPE.replace("hall/*", "attic/*"), ACTION, "{}", "elsewhere");
+    world.run("elsewhere").exits(3).says("outside the granted scope");
+    world.grant_scope(&SCOPE.replace("lamp:house", "lamp:other"), ACTION, "{}", "other");
+    world.run("other").exits(3).says("outside the granted scope");
+    // A rule that could never apply is a mistake: of another kind, or of no interface of this home.
+    for (wrong, why) in [("lamp:", "secret:"), ("acme:lamps/switch", "acme:lamps/dim")] {
+        world.write("scope.toml", SCOPE.replace(wrong, why));
+        let asked = ["request", ACTION, "--input", "{}", "--scope", "scope.toml", "--without-plan"];
+        world
+            .remit(&[&asked[..], &["--reason", "test", "--key", "bot.key"]].concat())
+            .exits(2)
+            .says("lamps/");
+    }
+    assert_eq!(house.writes(), 0);
+    // Another home in the same place has no such connector.
+    let config = fs::read_to_string(world.home().join("remit.toml")).unwrap();
+    fs::write(world.home().join("remit.toml"), config.split("\n[[connector]]").next().unwrap()).unwrap();
+    world.remit(&["plan", ACTION, "--input", "{}"]).exits(3).says("imports what this host does not offer");
+    world.audit_is_sound();
+}
+
+/// Whatever a connector does, and whatever it says of it.
+#[test]
+fn a_connector_that_misbehaves_changes_nothing_else_and_hides_nothing() {
+    let house = House::new();
+    let world = world(&house, "");
+    let evil = |which: &str| entry(&world, &house, &format!("config = {{ evil = \"{which}\" }}"));
+    evil("write-in-prepare");
+    world.remit(&["plan", ACTION, "--input", "{}"]).exits(1).says("which it may not");
+    evil("another-type");
+    world.remit(&["plan", ACTION, "--input", "{}"]).exits(1).says("a bool is wanted");
+    assert_eq!(house.writes(), 0);
+
+    // Nothing is sent for another lamp than was approved.
+    evil("another-lamp");
+    world.grant(ACTION, "{}", "another");
+    world.run("another").exits(1).says("which it may not");
+    assert_eq!((house.writes(), house.is_lit()), (0, false));
+
+    // After the one write, what happened is decided by the state: it is taken back.
+    for which in ["twice", "deny", "crash"] {
+        evil(which);
+        let writes = house.writes();
+        world.grant(ACTION, "{}", which);
+        let ran = world.run(which);
+        assert_ne!(ran.code, 0, "{which}");
+        assert!(!house.is_lit(), "{which}: {}", ran.err);
+        assert_eq!(house.writes(), writes + 2, "{which}: once, and once back");
+    }
+    world.audit_is_sound();
+}
+
+#[test]
+fn what_the_origin_answers_after_the_write_does_not_decide() {
+    let house = House::new();
+    let world = world(&house, "");
+    world.grant(ACTION, "{}", "error");
+    house.answer_writes_with(500);
+    assert_ne!(world.run("error").code, 0);
+    house.answer_writes_with(204);
+    let (run, _) = world.last_run();
+    world.remit(&["revert", &run]);
+    assert!(!house.is_lit());
+    world.grant(ACTION, "{}", "refused");
+    house.refuse_writes();
+    assert_ne!(world.run("refused").code, 0);
+    assert!(!house.is_lit());
+    world.audit_is_sound();
+}
+
+/// Killed at each request, before the house does what it is asked and after: what is left can be brought to a state in which
+/// the lamp is as that state says.
+#[test]
+fn killed_at_any_request_it_comes_to_a_state() {
+    let house = House::new();
+    let world = world(&house, "");
+    world.write("scope.toml", SCOPE);
+    let asked =
+        ["request", ACTION, "--input", "{}", "--scope", "scope.toml", "--without-plan", "--uses", "50"];
+    world.ask(&asked, "next");
+    let mut at = 0;
+    loop {
+        let mut struck = false;
+        for after in [false, true] {
+            house.set(false);
+            let mut command = world.command(&["run", &world.request("next"), "--key", "bot.key", "--json"]);
+            let child =
+                command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            let ended = house.strike(Strike { at, after }, child);
+            struck |= ended;
+            world.remit(&["recover"]);
+            let (run, records) = world.last_run();
+            let state = records.iter().rev().find_map(|record| record["event"]["ended"]["state"].as_str());
+            let lit = matches!(state, Some("succeeded" | "held"));
+            assert_eq!(
+                house.is_lit(),
+                lit,
+                "run {run} struck at {at}, after {after}: {state:?}\n{records:#?}"
+            );
+            assert_ne!(state, None);
+        }
+        at += 1;
+        if !struck {
+            break;
+        }
+    }
+    assert!(at > 4, "it makes a few requests");
+    world.audit_is_sound();
+}
+
+#[test]
+fn the_recorded_connector_takes_back_and_one_that_is_gone_is_named() {
+    let house = House::new();
+    let world = world(&house, "");
+    world.grant(ACTION, "{}", "first");
+    world.run("first").exits(0);
+    let (run, _) = world.last_run();
+    // Another component is configured since; the store has the one of then.
+    let component = world.home().join("lamps.wasm");
+    let mut other = fs::read(&component).unwrap();
+    let section = wasm_encoder::CustomSection { name: "note".into(), data: b"another"[..].into() };
+    wasm_encoder::ComponentSection::append_to_component(&section, &mut other);
+    world.write("lamps.wasm", &other);
+    world.remit(&["sign", "lamps.wasm", "--key", "publisher.key"]).exits(0);
+    for file in ["lamps.wasm", "lamps.wasm.sig"] {
+        fs::rename(world.path(file), world.home().join(file)).unwrap();
+    }
+    world.remit(&["revert", &run, "--dry-run"]).exits(0);
+    let kept: Vec<_> = fs::read_dir(world.home().join("components")).unwrap().flatten().collect();
+    assert!(kept.len() >= 2);
+
+    let file = world.home().join("remit.toml");
+    let with = fs::read_to_string(&file).unwrap();
+    fs::write(&file, with.split("\n[[connector]]").next().unwrap()).unwrap();
+    let gone = world.remit(&["revert", &run]);
+    assert_ne!(gone.code, 0);
+    assert!(gone.out.contains("`house`") || gone.err.contains("`house`"), "{}{}", gone.out, gone.err);
+    assert!(house.is_lit());
+    fs::write(&file, with).unwrap();
+    world.remit(&["revert", &run]).exits(0);
+    assert!(!house.is_lit());
+    world.audit_is_sound();
+}
+
+/// Who approves sees through what, policies decide on it, and another connector is another request.
+#[test]
+fn a_request_names_its_connector_and_is_void_with_another() {
+    let house = House::new();
+    let world = world(&house, "");
+    world.grant(ACTION, "{}", "first");
+    let shown = world.remit(&["request", "show", &world.request("first")]).exits(0).out;
+    assert!(shown.contains("house: lamps 0.1.0") && shown.contains(&house.address), "{shown}");
+    assert!(!shown.contains("NOT USED BY THE PLAN"), "{shown}");
+    // The same component at another place.
+    let other = House::new();
+    entry(&world, &other, "");
+    world.run("first").exits(3).says("the connector `house`").says(&other.address);
+    entry(&world, &house, "");
+    world.run("first").exits(3).says("voided");
+    assert_eq!((house.writes(), other.writes()), (0, 0));
+
+    // Policies see where requests go, and know its kind of resources.
+    let allowed = "@id(\"elsewhere\")\nforbid (principal, action == Remit::Action::\"propose\", resource)\n\
+                   unless { [\"https://lamps.example\"].containsAll(resource.connectorOrigins) };\n\
+                   @id(\"dark\")\nforbid (principal, action == Remit::Action::\"trigger\", resource in Remit::Path::\"lamp:house/hall\");\n";
+    world.policies(&format!("{}{allowed}", common::POLICY));
+    let asked = ["request", ACTION, "--input", "{}", "--reason", "test", "--key", "bot.key"];
+    world.remit(&asked).exits(3).says("elsewhere");
+    world.audit_is_sound();
+}
+
+#[test]
+fn a_connector_that_is_revoked_ends_what_depends_on_it() {
+    let house = House::new();
+    let world = world(&house, "");
+    world.grant(ACTION, "{}", "done");
+    world.run("done").exits(0);
+    let (run, records) = world.last_run();
+    let of = &records[0]["event"]["started"]["connectors"][0];
+    house.set(false);
+    world.grant(ACTION, "{}", "next");
+    world.grant(ACTION, "{}", "last");
+    let digest = of["component"]["digest"].as_str().unwrap();
+    let because = ["--reason", "it lies", "--key", "alice.key"];
+    world.remit(&[&["revoke", "connector-digest", digest], &because[..]].concat()).exits(0);
+    world.run("next").exits(3).says("revoked");
+    house.set(true);
+    // The right to undo outlives the right to do.
+    world.remit(&["revert", &run]).exits(0);
+    assert!(!house.is_lit());
+
+    // So does the trust in who signed it: without it nothing is opened, and nothing new starts.
+    let file = world.home().join("remit.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let key = world.kept_key("publishers", "publisher");
+    fs::write(&file, text.replace(&format!("\"{key}\""), "")).unwrap();
+    assert_ne!(world.run("last").code, 0);
+    assert!(!house.is_lit());
+    world.remit(&["doctor"]).exits(1).out.find("connector house").unwrap();
+    house.set(true);
+    world.remit(&["revert", &run]).exits(0);
+    world.audit_is_sound();
+}
