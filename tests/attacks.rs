@@ -232,7 +232,7 @@ fn out_of_time(at: &At<'_>) {
     let id = asked(&world, "bot.key");
     world.remit(&["approve", &id, "--key", "alice.key"]).exits(0);
     let mut word = approvals(&world, &id).remove(0);
-    word.principal = "nobody".to_owned();
+    word.principal = String::from("nobody");
     let mut act = approval(&id, word);
     act.at += Duration::from_secs(3600);
     inject(&world, &[act]);

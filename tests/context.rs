@@ -107,6 +107,18 @@ fn a_repair_from_three_machines_is_the_same_commands() {
             assert_eq!(without_times(&there.out), without_times(&here.out));
         }
     }
+    // A kept action is named by its digest, or by a file that has it.
+    let digest =
+        world.remit(&["inspect", ACTION, "--json"]).exits(0).json()["digest"].as_str().unwrap().to_owned();
+    for named in [ACTION, &*digest] {
+        for more in [&[][..], &["--json"]] {
+            let args = [&["inspect", named][..], more].concat();
+            assert_eq!(at(&world, "bot", &args).exits(0).out, world.remit(&args).exits(0).out, "{args:?}");
+        }
+    }
+    at(&world, "bot", &["inspect", &format!("sha256:{}", "0".repeat(64))]).exits(2);
+    let diff = ["inspect", "--diff", &*digest, &*digest];
+    assert_eq!(at(&world, "bot", &diff).exits(0).out, world.remit(&diff).exits(0).out);
     at(&world, "alice", &["approve", &request, "--digest", &format!("sha256:{}", "0".repeat(64))]).exits(3);
     let approved = at(&world, "alice", &["approve", &request, "--reason", "looked at it"]).exits(0);
     assert!(approved.out.contains("approved"), "{}", approved.out);

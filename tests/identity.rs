@@ -340,8 +340,21 @@ fn a_certified_key_ends_by_its_time_by_the_rules_and_by_revocation() {
 
     // The rules name another repository; none; the same again.
     let client = certified();
+    // Who may read sees whose it is, by which claims, and until when; at the home and through the server.
+    let listed: Value = server.client(&world, "alice").get("/api/v1/principals").unwrap();
+    assert_eq!(listed, world.remit(&["principals", "--json"]).exits(0).json());
+    let held = listed.as_array().unwrap().iter().find(|held| held["key"] == client.key().to_string());
+    let held = held.unwrap_or_else(|| panic!("{listed}"));
+    assert_eq!((&held["name"], &held["identity"]["repository_id"]), (&json!("ci"), &json!("74")));
+    assert!(held["until"].is_string(), "{held}");
+    let told = world.remit(&["principals"]).exits(0).out;
+    assert!(told.contains("certified by jobs: ") && told.contains("until 2"), "{told}");
+    // Every branch of the repository has that identity.
+    let doctor = world.remit(&["doctor"]).out;
+    assert!(doctor.contains("any job of the repository by jobs is ci, on whatever branch"), "{doctor}");
     set("", &SHOP.replace("74", "75"));
     let told = problem(reads(&client)).2;
+    assert!(!world.remit(&["principals"]).exits(0).out.contains("certified by"), "it counts no more");
     assert!(told.contains("is not one of ci any more: the rules were changed since"), "{told}");
     set("", &(SHOP.to_owned() + "environment = 'production'"));
     problem(reads(&client));

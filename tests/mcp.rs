@@ -259,7 +259,7 @@ fn attack_arguments_that_are_none_get_an_answer_and_change_nothing() {
         ("revoke", json!({"what": "thaw", "reason": "x"}), "thaw"),
         ("revoke", json!({"what": {"key": "ab"}, "reason": "x"}), "ab"),
         ("freeze", json!({"reason": "x", "frozen": false}), "frozen"),
-        ("freeze", json!({"reason": "x".repeat(900_000)}), "larger"),
+        ("freeze", json!({"reason": "x".repeat(900_000)}), "may have 4000"),
         ("freeze", json!({"reason": "x".repeat(2_000_000)}), "larger"),
         ("revert", json!({"run": "run-01jd2m4k9x8s7t6v5w4y3z2a1b", "keep_going": true}), "keep_going"),
     ] {
@@ -562,6 +562,11 @@ fn a_token_of_an_issuer_asks_and_looks_and_starts_only_where_policies_say_so() {
 
     let asked = call("propose", rotation(&action))["structuredContent"].clone();
     assert_eq!((&asked["requester"], &asked["status"]), (&json!("helper"), &json!("waiting")), "{asked}");
+    // The server reads no file for a client.
+    let mut sealed = rotation(&action);
+    sealed["sealed"] = json!(["token"]);
+    let refused = call("propose", sealed);
+    assert!(text(&refused["content"][0]["text"]).contains("over /mcp nothing can be sealed"), "{refused}");
     let request = json!({"request": asked["request"]});
     world.remit(&["approve", &text(&asked["request"])]).exits(0);
     assert_eq!(call("get_request", request.clone())["structuredContent"]["status"], "approved");
@@ -606,5 +611,59 @@ fn a_token_of_an_issuer_asks_and_looks_and_starts_only_where_policies_say_so() {
     // Who is revoked is out at once.
     world.remit(&["revoke", "principal", "helper", "--reason", "INC-9"]).exits(0);
     assert_ne!(with(&token, "tools/list", json!({})).0, 200);
+    world.audit_is_sound();
+}
+
+/// A person names the file as they start it; the agent names the value, and never sees it.
+#[test]
+fn an_agent_gives_a_value_that_it_does_not_see() {
+    const VALUE: &str = "the value that leaked";
+    let world = World::with(&["put-value"]);
+    world.remit(&["secret", "put", SECRET, "api_key", "--generate"]).exits(0);
+    let action = install(&world, "put-value");
+    world.write("leaked.txt", VALUE);
+    let file = world.path("leaked.txt");
+    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let sealed = format!("token=@{}", file.display());
+    let input = json!({"path": SECRET, "field": "api_key"});
+    for at_home in [true, false] {
+        let server = (!at_home).then(|| Server::of(&world));
+        let before = world.current_version(SECRET);
+        let mut bot = match &server {
+            Some(server) => {
+                add_context(&world, "bot", &server.url);
+                Agent::start(elsewhere(
+                    &world,
+                    "bot",
+                    &["mcp", "--context", "prod", "--secret-input", &sealed],
+                ))
+            }
+            None => Agent::start(world.command(&["mcp", "--key", "bot.key", "--secret-input", &sealed])),
+        };
+        let allow = |name| json!({"capability": format!("remit:secrets/{name}"), "resources": [format!("secret:{SECRET}")]});
+        let allowed = ["inspect", "put", "compare"].map(allow);
+        let scope = json!({"allow": allowed});
+        let with = |names: &[&str]| {
+            let mut with = json!({"action": action, "input": input, "scope": scope, "reason": "leaked"});
+            with["sealed"] = json!(names);
+            with
+        };
+        // What nobody named is no file either.
+        for name in ["other", "/etc/passwd", "@leaked.txt"] {
+            assert!(bot.refused("propose", &with(&[name])).contains("remit mcp --secret-input NAME=@FILE"));
+        }
+        let rehearsed = bot.call("rehearse", &with(&["token"]));
+        assert!(rehearsed["plan"]["steps"].as_array().unwrap().iter().any(|step| step["effect"] == "change"));
+        let asked = bot.call("propose", &with(&["token"]));
+        assert_eq!(bot.call("propose", &with(&["token"]))["request"], asked["request"]);
+        world.remit(&["approve", &text(&asked["request"])]).exits(0);
+        let run = json!({"run": bot.call("start_run", &json!({"request": asked["request"]}))["run"]});
+        assert_eq!(bot.end(&run)["state"], "succeeded");
+        assert_eq!(world.current_version(SECRET), before + 1);
+        for told in [rehearsed, asked, bot.call("get_run", &run), bot.call("read_timeline", &run)] {
+            assert!(!told.to_string().contains(VALUE), "{told}");
+        }
+        assert!(bot.leave());
+    }
     world.audit_is_sound();
 }

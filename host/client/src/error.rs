@@ -57,6 +57,9 @@ pub enum ClientError {
     /// Whoever calls has proven who they are in a way that lets them look only.
     #[error("nothing can be signed here: this connection only reads")]
     ReadsOnly,
+    /// A value that was to be given sealed is not known here.
+    #[error("no value named `{0}` can be given sealed here")]
+    NotSealed(String),
     /// A platform gives no ID token.
     #[error("there is no ID token: {why}")]
     NoToken {
@@ -98,6 +101,7 @@ impl Diagnostic for ClientError {
             Self::Key(error) => error.code(),
             Self::Document(error) => error.code(),
             Self::ReadsOnly => Some(Box::new("refused::reads_only")),
+            Self::NotSealed(_) => Some(Box::new("usage::sealed_input")),
             Self::Address { .. } => Some(Box::new("usage::address")),
             Self::Unreachable { .. } => Some(Box::new("failed::unreachable")),
             Self::NotRemit { .. } => Some(Box::new("failed::answer")),
@@ -116,6 +120,9 @@ impl Diagnostic for ClientError {
             Self::Document(error) => error.help(),
             Self::ReadsOnly => Some(Box::new(
                 "start `remit mcp` where your key is: it signs there; or come with a token of an issuer that the rules name",
+            )),
+            Self::NotSealed(_) => Some(Box::new(
+                "a person names the file as they configure the client: `remit mcp --secret-input NAME=@FILE`, on the machine that has it; over /mcp nothing can be sealed, because the server reads no file of a client",
             )),
             Self::Address { .. } => Some(Box::new("give the URL of the server: https://HOST[:PORT]")),
             Self::Unreachable { .. } => Some(Box::new(

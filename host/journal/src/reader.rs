@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::evidence::Evidence;
 use crate::{
-    About, Act, ActionRef, Due, Ended, Event, JournalError, Mode, Record, RequestId, RestsOn, RunId,
-    RunState, Spent, Started, Withdrawn, schema, store, tables,
+    About, Act, ActionRef, Certificate, Due, Ended, Event, JournalError, LedgerEvent, Mode, Record,
+    RequestId, RestsOn, RunId, RunState, Spent, Started, Withdrawn, schema, store, tables,
 };
 
 /// A read-only view of a journal file. It sees what is committed.
@@ -382,6 +382,29 @@ impl Reader {
                 if !visit(*seq, record) {
                     return Ok(());
                 }
+            }
+        }
+    }
+
+    /// Every key that was certified at this time or later, newest first: the certificates, whoever signed them.
+    pub fn certified(&self, since: Timestamp) -> Result<Vec<Certificate>, JournalError> {
+        let (mut found, mut below) = (Vec::new(), i64::MAX);
+        loop {
+            let page: Vec<(u64, Act)> = self.records_of(
+                "kind = 'certified' AND seq < ?1 ORDER BY seq DESC LIMIT 100",
+                rusqlite::params![below],
+            )?;
+            for (seq, act) in &page {
+                below = seq.cast_signed();
+                if let LedgerEvent::Certified(certified) = &act.event
+                    && certified.certificate.from >= since
+                {
+                    found.push(certified.certificate.clone());
+                }
+            }
+            // Records are in the order of time but for what two clocks differ.
+            if page.last().is_none_or(|(_, act)| act.at < since) {
+                return Ok(found);
             }
         }
     }

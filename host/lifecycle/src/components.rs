@@ -102,6 +102,17 @@ impl Home {
         Ok(())
     }
 
+    /// Where a component is kept here, if it is.
+    #[must_use]
+    pub fn component_file(&self, digest: Digest) -> PathBuf {
+        file(self, digest)
+    }
+
+    /// A component that is kept here. Nothing is written.
+    pub fn kept_component(&self, digest: Digest) -> Result<Candidate, Error> {
+        read(self, digest)
+    }
+
     /// The digests of the components that are kept here, in order.
     pub fn kept_components(&self) -> Result<Vec<Digest>, Error> {
         let entries = match remit_file::list(&self.components(), Kind::Kept) {

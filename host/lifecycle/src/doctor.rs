@@ -5,11 +5,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use miette::Diagnostic;
 use remit_capability::connected::Connector as _;
 use remit_journal::{Reader, RunSummary};
+use remit_trust::issuers::IssuerKind;
 use serde::Serialize;
 
 use crate::status::OpenRuns;
 use crate::time::second;
-use crate::{Config, Error, Home, frozen};
+use crate::{Config, Error, Home, Rules, frozen};
 
 /// The result of one check.
 #[derive(Clone, Debug, Serialize)]
@@ -111,7 +112,29 @@ fn rules(home: &Home) -> Vec<Finding> {
         Err(error) => return vec![Finding::of("rules", Err(error))],
     };
     let ok = |detail: String| Finding { what: "rules".to_owned(), ok: true, detail, fix: None };
-    std::iter::once(signed).chain(unmet).map(ok).collect()
+    std::iter::once(signed).chain(unmet).chain(wide_identities(&rules)).map(ok).collect()
+}
+
+/// The claims that say which jobs of a repository an identity is for. Whoever may push a branch runs any job that is not bound so.
+const BINDING: [&str; 4] = ["environment", "ref", "ref_protected", "job_workflow_ref"];
+
+/// The identities that every job of a repository has, on whatever branch.
+fn wide_identities(rules: &Rules) -> Vec<String> {
+    let is_platform = |name: &str| {
+        let issuer = rules.principals.issuers().iter().find(|issuer| issuer.name == name);
+        issuer.is_some_and(|issuer| issuer.kind != IssuerKind::Oidc)
+    };
+    let all = rules.principals.iter().flat_map(|by| by.identities.iter().map(move |identity| (by, identity)));
+    all.filter(|(_, identity)| {
+        is_platform(&identity.issuer) && !BINDING.iter().any(|claim| identity.claims.contains_key(*claim))
+    })
+    .map(|(by, identity)| {
+        format!(
+            "warning: any job of the repository by {} is {}, on whatever branch: name its `environment` or `ref` in principals.toml",
+            identity.issuer, by.name
+        )
+    })
+    .collect()
 }
 
 /// Checks a home. Changes nothing but the journal's file locks.

@@ -5,7 +5,7 @@ use remit_gate::{Effect, Limits};
 use remit_manifest::Manifest;
 use remit_sandbox::{AdmissionError, Candidate, Import, Inspection, Registry};
 use remit_trust::{Digest, SignatureError, VerifyingKey};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::{Error, Home};
@@ -84,7 +84,7 @@ pub enum OfferView<'a> {
 }
 
 /// Who signed a component, as far as a home can tell.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct PublisherView {
     /// Whether the signature is by a trusted publisher.
     pub state: PublisherState,
@@ -96,7 +96,7 @@ pub struct PublisherView {
 }
 
 /// Whether a signature is by a trusted publisher.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PublisherState {
     /// It is.

@@ -1,11 +1,11 @@
 //! The JSON form of requests, runs and orders, as in `docs/json/remit.schema.json`.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use remit_journal::{Event, Reader, Record, RequestId, RunId, RunState};
 use remit_sandbox::Consumed;
-use remit_trust::Digest;
 use remit_trust::issuers::{Proof, TokenIdentity};
 use remit_trust::principals::{Principal, PrincipalKind, Principals};
+use remit_trust::{Digest, VerifyingKey};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -312,6 +312,9 @@ pub struct PrincipalView {
     pub until: Option<Timestamp>,
 }
 
+/// No certificate counts for longer: it is for ten minutes at most, and clocks differ.
+const LONGEST_CERTIFIED: SignedDuration = SignedDuration::from_hours(1);
+
 impl PrincipalView {
     /// The view of every key and identity of every principal.
     #[must_use]
@@ -343,6 +346,34 @@ impl PrincipalView {
         all.collect()
     }
 
+    /// The keys that are certified now for an identity: whose they are, by which claims, and until when.
+    pub fn certified(reader: &Reader, rules: &Rules) -> Result<Vec<Self>, Error> {
+        let since = Timestamp::now().saturating_sub(LONGEST_CERTIFIED).unwrap_or(Timestamp::MIN);
+        let mut all = Vec::new();
+        for certificate in reader.certified(since)? {
+            let Ok(key) = VerifyingKey::from_text(&certificate.key, "a certificate") else { continue };
+            // One that ended, that was revoked, or that this host did not sign, is nobody's.
+            let Ok(by) = rules.identify(reader, &key.id()) else { continue };
+            if by.stands(reader).is_err() || by.until() != Some(certificate.until) {
+                continue;
+            }
+            let issuer = rules.principals.issuers().iter().find(|issuer| issuer.url == certificate.issuer);
+            let issuer = issuer.map_or(certificate.issuer, |issuer| issuer.name.clone());
+            all.push(Self {
+                name: by.principal.name.clone(),
+                kind: by.principal.kind,
+                operator: by.principal.operator.clone(),
+                groups: by.principal.groups.iter().cloned().collect(),
+                key: Some(key.id().to_string()),
+                identity: Some(TokenIdentity { issuer, claims: certificate.claims }),
+                in_force: true,
+                from: Some(certificate.from),
+                until: Some(certificate.until),
+            });
+        }
+        Ok(all)
+    }
+
     /// The id of the key, or the issuer and claims of the identity, in words.
     #[must_use]
     pub fn words(&self) -> String {
@@ -351,7 +382,11 @@ impl PrincipalView {
                 identity.claims.iter().map(|(name, claim)| format!("{name} {claim}")).collect();
             format!("{}: {}", identity.issuer, claims.join(", "))
         };
-        self.key.clone().or_else(|| self.identity.as_ref().map(claims)).unwrap_or_default()
+        match (&self.key, &self.identity) {
+            (Some(key), Some(identity)) => format!("{key} certified by {}", claims(identity)),
+            (Some(key), None) => key.clone(),
+            (None, identity) => identity.as_ref().map(claims).unwrap_or_default(),
+        }
     }
 }
 

@@ -15,6 +15,6 @@ mod table;
 mod write;
 
 pub use call::{Call, Wanted};
-pub use reach::{At, Reach, Remote};
+pub use reach::{At, Reach, Remote, Sealed, with_sealed};
 pub use service::{HttpConfig, Tools, http, stdio};
 pub use table::Table;

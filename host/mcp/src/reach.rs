@@ -1,10 +1,11 @@
 //! Where the calls of tools lead.
 
 use remit_client::{About, Client, ClientError};
-use remit_lifecycle::{Document, Prepared};
-use remit_trust::KeyId;
+use remit_lifecycle::{Document, Input, Prepared};
 use remit_trust::dsse::Envelope;
+use remit_trust::{Handle, KeyId, Opening};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::task::block_in_place;
 
@@ -29,11 +30,35 @@ pub trait Reach: Send + Sync + 'static {
     /// Makes a call. The answer is JSON.
     fn call(&self, call: &Call) -> impl Future<Output = Result<Box<RawValue>, ClientError>> + Send;
 
+    /// The input with these sealed inputs, whose values the home has then. Only who started this knows the values.
+    fn seal(&self, input: &Value, names: &[String]) -> Result<Value, ClientError>;
+
     /// The id of the key that signs; an error where nothing can be signed.
     fn key(&self) -> Result<KeyId, ClientError>;
 
     /// Signs a document that was looked at.
     fn sign<D: Document>(&self, prepared: &Prepared<D>) -> Result<Envelope, ClientError>;
+}
+
+/// The values that may be given sealed, each with its handle. A client names them, and cannot choose which file is read.
+pub type Sealed = Vec<(Handle, Opening)>;
+
+/// The input with the handles of these values, each of which is kept first.
+pub fn with_sealed(
+    known: &Sealed,
+    input: &Value,
+    names: &[String],
+    keep: impl Fn(&Handle, &Opening) -> Result<(), ClientError>,
+) -> Result<Value, ClientError> {
+    let mut handles = Vec::new();
+    for name in names {
+        let Some((handle, opening)) = known.iter().find(|(handle, _)| handle.name() == name) else {
+            return Err(ClientError::NotSealed(name.escape_debug().take(80).collect()));
+        };
+        keep(handle, opening)?;
+        handles.push(handle);
+    }
+    Ok(Input::of(input)?.with_sealed(handles)?.value()?)
 }
 
 /// Makes a call, and reads its answer.
@@ -47,14 +72,15 @@ pub(crate) async fn ask<T: DeserializeOwned>(reach: &impl Reach, call: Call) -> 
 pub struct Remote {
     client: Client,
     at: At,
+    sealed: Sealed,
 }
 
 impl Remote {
     /// Through a client that has looked whether it is the right server.
     #[must_use]
-    pub fn new(client: Client) -> Self {
+    pub fn new(client: Client, sealed: Sealed) -> Self {
         let About { log, log_key, url, .. } = client.about().clone();
-        Self { client, at: At { log, log_key, url: Some(url) } }
+        Self { client, at: At { log, log_key, url: Some(url) }, sealed }
     }
 }
 
@@ -71,6 +97,11 @@ impl Reach for Remote {
             Some(body) if call.is_signed() => self.client.submit(&path, &body),
             Some(body) => self.client.post(&path, &body),
         })
+    }
+
+    fn seal(&self, input: &Value, names: &[String]) -> Result<Value, ClientError> {
+        let keep = |handle: &Handle, opening: &Opening| self.client.seal(handle, opening).map(drop);
+        block_in_place(|| with_sealed(&self.sealed, input, names, keep))
     }
 
     fn key(&self) -> Result<KeyId, ClientError> {

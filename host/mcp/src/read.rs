@@ -63,6 +63,9 @@ pub(crate) struct Rehearse {
     action: Digest,
     /// What it is given: JSON that fits `manifest.input`.
     input: Value,
+    /// Names of values that it is given sealed, besides: a person chose them for this client, and you do not see them.
+    #[serde(default)]
+    sealed: Vec<String>,
     /// What it may look at. If it is left out: whatever the action imports, as far as policies let it.
     #[serde(default)]
     #[schemars(schema_with = "scope")]
@@ -78,7 +81,8 @@ pub(crate) fn scope(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 }
 
 pub(crate) async fn rehearse<R: Reach>(reach: Arc<R>, asked: Rehearse) -> Outcome<Rehearsed> {
-    let Rehearse { action, input, scope, reason } = asked;
+    let Rehearse { action, input, sealed, scope, reason } = asked;
+    let input = reach.seal(&input, &sealed)?;
     let body = json!({"action": action.to_string(), "input": input, "scope": scope, "reason": reason});
     Ok(ask(&*reach, Call::Rehearse(body)).await?)
 }

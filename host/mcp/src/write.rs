@@ -37,6 +37,9 @@ pub(crate) struct Propose {
     action: Digest,
     /// What it is given: JSON that fits `manifest.input`.
     input: Value,
+    /// Names of values that it is given sealed, besides: a person chose them for this client, and you do not see them.
+    #[serde(default)]
+    sealed: Vec<String>,
     /// Why. People decide by it: say what is wrong, how you know, and what this repairs.
     reason: String,
     /// Part of which incident.
@@ -74,10 +77,11 @@ async fn prepared<D: Document>(
 
 pub(crate) async fn propose<R: Reach>(reach: Arc<R>, asked: Propose) -> Outcome<RequestAnswer> {
     let key = reach.key()?;
+    let input = reach.seal(&asked.input, &asked.sealed)?;
     let body = json!({
         "key": key.to_string(),
         "action": asked.action.to_string(),
-        "input": asked.input,
+        "input": input,
         "scope": asked.scope,
         "reason": asked.reason,
         "incident": asked.incident,
@@ -86,7 +90,7 @@ pub(crate) async fn propose<R: Reach>(reach: Arc<R>, asked: Propose) -> Outcome<
         "triggers": asked.triggers,
     });
     let wanted = WantedRequest {
-        asks: WantedAuthority::Run { action: asked.action, input: &asked.input, without_plan: false },
+        asks: WantedAuthority::Run { action: asked.action, input: &input, without_plan: false },
         scope: asked.scope.as_ref(),
         reason: &asked.reason,
         incident: asked.incident.as_deref(),
@@ -145,6 +149,9 @@ pub(crate) struct StartRun {
     /// Under a standing scope: what the action is given.
     #[serde(default)]
     input: Option<Value>,
+    /// Under a standing scope: names of values that it is given sealed, besides.
+    #[serde(default)]
+    sealed: Vec<String>,
     /// Under a standing scope: why.
     #[serde(default)]
     reason: Option<String>,
@@ -157,7 +164,17 @@ pub(crate) async fn start_run<R: Reach>(reach: Arc<R>, asked: StartRun) -> Outco
     }
     let key = reach.key()?;
     let view = request(&*reach, asked.request).await?;
-    let (action, input, given) = match (&view.request.asks, asked.action, asked.input) {
+    let given = match asked.input {
+        Some(input) => Some(reach.seal(&input, &asked.sealed)?),
+        None if asked.sealed.is_empty() => None,
+        None => {
+            return Err(Failure::usage(
+                "`sealed` is there, and no `input`",
+                "give both, under a standing scope only",
+            ));
+        }
+    };
+    let (action, input, given) = match (&view.request.asks, asked.action, given) {
         (RequestedAuthority::Run { action, input, .. }, None, None) => {
             (action.digest, Input::of(input)?, None)
         }

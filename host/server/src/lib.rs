@@ -146,7 +146,7 @@ fn app(
 
 /// Serves the tools of the Model Context Protocol over standard input and output, in front of a home and without a server,
 /// to the principal whose key this is. Returns when the input is closed and every run has come to its end.
-pub async fn tools_at_home(home: &Home, by: KeyHolder) -> Result<(), ServeError> {
+pub async fn tools_at_home(home: &Home, by: KeyHolder, sealed: remit_mcp::Sealed) -> Result<(), ServeError> {
     let config = home.load()?;
     let host = home.open()?;
     host.identify(by.key())?;
@@ -159,7 +159,7 @@ pub async fn tools_at_home(home: &Home, by: KeyHolder) -> Result<(), ServeError>
     let app = app(host.clone(), names, counts, grown, stopped);
     let rounds = tokio::spawn(work::rounds(app.clone()));
     let key = by.key().clone();
-    let served = match mcp::Local::new(app, (url, None), key, Some(Arc::new(by))) {
+    let served = match mcp::Local::new(app, (url, None), key, Some(Arc::new(by)), sealed) {
         Ok(local) => remit_mcp::stdio(local).await.map_err(ServeError::Tools),
         Err(problem) => Err(ServeError::Tools(problem.to_string())),
     };

@@ -15,10 +15,11 @@ use axum::routing::post;
 use axum::{Extension, Router};
 use jiff::Timestamp;
 use remit_client::{ClientError, read_answer};
-use remit_lifecycle::{Document, KeyHolder, Prepared, certify};
-use remit_mcp::{At, Call, HttpConfig, Reach, Table, Tools};
+use remit_lifecycle::{Document, KeyHolder, Prepared, certify, keep_sealed_input};
+use remit_mcp::{At, Call, HttpConfig, Reach, Sealed, Table, Tools, with_sealed};
 use remit_trust::dsse::Envelope;
-use remit_trust::{Digest, KeyId, Signer, SigningKey};
+use remit_trust::{Digest, Handle, KeyId, Opening, Signer, SigningKey};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::OnceCell;
 use tokio::task::block_in_place;
@@ -51,6 +52,8 @@ pub(crate) struct Local {
     by: KeyId,
     /// The same with its private part, where this process has it.
     signer: Option<Arc<KeyHolder>>,
+    /// What may be given sealed: nothing that comes from outside of this process.
+    sealed: Arc<Sealed>,
 }
 
 impl Local {
@@ -60,10 +63,11 @@ impl Local {
         (url, peer): (Option<String>, Option<Peer>),
         by: KeyId,
         signer: Option<Arc<KeyHolder>>,
+        sealed: Sealed,
     ) -> Answer<Self> {
         let at =
             At { log: app.host.rules()?.log.clone(), log_key: app.host.home.verifier()?.to_string(), url };
-        Ok(Self { router: routes::router(app.clone()), app, at, peer, by, signer })
+        Ok(Self { router: routes::router(app.clone()), app, at, peer, by, signer, sealed: Arc::new(sealed) })
     }
 
     fn signer(&self) -> Result<&KeyHolder, ClientError> {
@@ -102,6 +106,13 @@ impl Reach for Local {
             to_bytes(response.into_body(), LARGEST).await.map_err(|error| strange(error.to_string()))?;
         let text = std::str::from_utf8(&bytes).map_err(|error| strange(error.to_string()))?;
         read_answer(&path, status, text)
+    }
+
+    fn seal(&self, input: &Value, names: &[String]) -> Result<Value, ClientError> {
+        let keep = |handle: &Handle, opening: &Opening| {
+            Ok(keep_sealed_input(&self.app.host, &self.by, handle, opening)?)
+        };
+        block_in_place(|| with_sealed(&self.sealed, input, names, keep))
     }
 
     fn key(&self) -> Result<KeyId, ClientError> {
@@ -256,7 +267,7 @@ async fn answer(shared: &Shared, request: Request) -> Answer<Response> {
         }
         None => (Caller::from_request_parts(&mut parts, app).await?.0.key, None),
     };
-    let local = Local::new(app.clone(), (Some(app.url.clone()), peer), by, signer)?;
+    let local = Local::new(app.clone(), (Some(app.url.clone()), peer), by, signer, Sealed::new())?;
     let content = body(Request::from_parts(parts.clone(), content), app, JSON_ARRIVES).await?;
     parts.headers.remove(AUTHORIZATION);
     parts.headers.remove(DPOP);

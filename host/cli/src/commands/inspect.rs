@@ -3,23 +3,28 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use remit_gate::Limits;
 use remit_lifecycle::{
-    ConnectorView, DiffView, Home, InspectView, PublisherState, PublisherView, connector_diff,
+    ConnectorView, DiffView, Error, Home, InspectView, PublisherState, PublisherView, connector_diff,
 };
 use remit_manifest::Manifest;
 use remit_sandbox::{BUILT_IN, Candidate, Import, Inspection, Interface, NotOffered};
+use remit_trust::Digest;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::common::Done;
+use crate::place::Place;
 use crate::print::{self, say};
 
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  remit inspect rotate-secret.wasm\n  remit inspect --diff old.wasm new.wasm     what power does the new one add?"
+    after_help = "Examples:\n  remit inspect rotate-secret.wasm\n  remit inspect sha256:1f0c… --context prod          as the server has it\n  remit inspect --diff old.wasm new.wasm     what power does the new one add?"
 )]
 pub(crate) struct Inspect {
-    /// The component. It need not be signed, nor an action. Nothing of it runs.
-    #[arg(required_unless_present = "diff")]
+    /// The component, or the digest of one that is kept. It need not be signed, nor an action. Nothing of it runs.
+    #[arg(required_unless_present = "diff", value_name = "FILE|DIGEST")]
     file: Option<PathBuf>,
     /// Compare the imports of two components.
     #[arg(long, num_args = 2, value_names = ["OLD", "NEW"], conflicts_with = "file")]
@@ -30,10 +35,10 @@ pub(crate) struct Inspect {
 }
 
 impl Inspect {
-    pub(crate) fn run(self, home: &Home) -> Done {
+    pub(crate) fn run(self, place: &Place) -> Done {
         match (self.file, self.diff) {
-            (_, Some(files)) => diff(&files[0], &files[1], self.json),
-            (Some(file), None) => inspect(&file, home, self.json),
+            (_, Some(files)) => diff(&files[0], &files[1], place, self.json),
+            (Some(file), None) => inspect(&file, place, self.json),
             (None, None) => Ok(2),
         }
     }
@@ -88,27 +93,90 @@ fn connector(file: &Path, publisher: PublisherView, json: bool) -> Done {
     Ok(0)
 }
 
-fn inspect(file: &Path, home: &Home, json: bool) -> Done {
-    let candidate = Candidate::read(file)?;
-    let found = Inspection::of(&candidate)?;
-    if is_connector(&found) {
-        return connector(file, PublisherView::of(home, &candidate), json);
-    }
+/// The digest that is written in place of a file.
+fn named(file: &Path) -> Option<Digest> {
+    file.to_str()?.parse().ok()
+}
+
+/// Where a component lies: a file, or one that is kept at the home.
+fn at(file: &Path, home: &Home) -> PathBuf {
+    named(file).map_or_else(|| file.to_owned(), |digest| home.component_file(digest))
+}
+
+/// A component: a file, or one that is kept at the home.
+fn candidate(file: &Path, home: &Home) -> Done<Candidate> {
+    Ok(match named(file) {
+        Some(digest) => home.kept_component(digest)?,
+        None => Candidate::read(file)?,
+    })
+}
+
+/// The digest of a component that a server is asked for.
+fn digest(file: &Path) -> Done<Digest> {
+    Ok(match named(file) {
+        Some(digest) => digest,
+        None => Candidate::read(file)?.digest(),
+    })
+}
+
+/// What is printed of an [`InspectView`], whether it was made here or at a server.
+#[derive(Deserialize)]
+struct Shown {
+    name: String,
+    version: String,
+    digest: String,
+    size: u64,
+    publisher: PublisherView,
+    not_an_action: Option<String>,
+    verdict: String,
+    hidden_text: Vec<String>,
+    manifest: Option<Manifest>,
+    imports: Vec<ShownImport>,
+    unexplained: Vec<String>,
+    default_limits: Limits,
+}
+
+/// What is printed of an import.
+#[derive(Deserialize)]
+struct ShownImport {
+    #[serde(flatten)]
+    import: Import,
+    offered: bool,
+}
+
+fn inspect(file: &Path, place: &Place, json: bool) -> Done {
     let registry = &*BUILT_IN;
-    let view = InspectView::of(home, &candidate, &found, registry)?;
-    if let Some(why) = &view.publisher.unreadable {
-        print::warn(&format!("note: {}", print::word(why)));
-    }
+    let text = match place.server()? {
+        Some(server) => server.get::<Box<RawValue>>(&format!("/api/v1/actions/{}", digest(file)?))?,
+        None => {
+            let home = place.home()?;
+            let candidate = candidate(file, home)?;
+            let found = Inspection::of(&candidate)?;
+            if is_connector(&found) {
+                return connector(&at(file, home), PublisherView::of(home, &candidate), json);
+            }
+            let view = InspectView::of(home, &candidate, &found, registry)?;
+            if let Some(why) = &view.publisher.unreadable {
+                print::warn(&format!("note: {}", print::word(why)));
+            }
+            if json {
+                print::json(&view)?;
+                return Ok(0);
+            }
+            to_raw_value(&view).map_err(Error::from)?
+        }
+    };
     if json {
-        print::json(&view)?;
+        print::json(&serde_json::from_str::<Value>(text.get()).map_err(Error::from)?)?;
         return Ok(0);
     }
+    let view: Shown = serde_json::from_str(text.get()).map_err(Error::from)?;
     let field = |name: &str, value: String| vec![name.to_owned(), value];
     print::table(
         0,
         &[
             field("name", format!("{} {}", view.name, view.version)),
-            field("digest", view.digest.to_string()),
+            field("digest", view.digest),
             field("size", format!("{} bytes", view.size)),
             field("publisher", publisher_words(&view.publisher)),
             field("action", view.not_an_action.map_or_else(|| "yes".to_owned(), |why| format!("no: {why}"))),
@@ -121,10 +189,13 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
         rows_of(2, &rows);
     }
     if let Some(manifest) = view.manifest {
-        print_manifest(manifest);
+        print_manifest(&manifest);
     }
     let rows = |wanted: fn(&Interface) -> bool| -> Vec<Vec<String>> {
-        let known = found.imports.iter().filter_map(|import| Some((import, registry.find(&import.name)?)));
+        let known = view
+            .imports
+            .iter()
+            .filter_map(|import| Some((&import.import, registry.find(&import.import.name)?)));
         known
             .filter(|(_, known)| wanted(known))
             .map(|(import, known)| {
@@ -135,7 +206,8 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
             .collect()
     };
     section("can do, if granted:", &rows(remit_sandbox::Interface::granted_by_scope), "nothing");
-    let powers: Vec<_> = found.offered(registry).flat_map(|known| registry.powers(&known.name)).collect();
+    let offered = view.imports.iter().filter_map(|import| registry.find(&import.import.name));
+    let powers: Vec<_> = offered.flat_map(|known| registry.powers(&known.name)).collect();
     let row =
         |power: &&Interface| vec![power.name.to_string(), power.effect().to_string(), power.risk.to_string()];
     if !powers.is_empty() {
@@ -145,10 +217,11 @@ fn inspect(file: &Path, home: &Home, json: bool) -> Done {
     section("needs no grant:", &rows(|known| !known.granted_by_scope() && !known.wasi), "nothing");
     section("parts of WASI, all harmless here:", &rows(|known| known.wasi), "none");
     if !view.unexplained.is_empty() {
-        let rows: Vec<_> = view.unexplained.iter().map(|name| vec![(*name).to_owned()]).collect();
+        let rows: Vec<_> = view.unexplained.iter().map(|name| vec![name.clone()]).collect();
         section("imports without an explanation:", &rows, "");
     }
-    let unknown = found.imports.iter().filter_map(|import| NotOffered::of(import, registry));
+    let unknown = view.imports.iter().filter(|import| !import.offered);
+    let unknown = unknown.filter_map(|import| NotOffered::of(&import.import, registry));
     let unknown: Vec<_> = unknown.map(|import| vec![import.to_string()]).collect();
     if !unknown.is_empty() {
         section("imports that this host does not offer, so it would be refused:", &unknown, "");
@@ -246,17 +319,41 @@ fn diff_of_connectors(files: [&Path; 2], json: bool) -> Done {
     Ok(0)
 }
 
-fn diff(old: &Path, new: &Path, json: bool) -> Done {
-    let found = |file: &Path| Inspection::of(&Candidate::read(file)?);
-    let (files, old, new) = ([old, new], found(old)?, found(new)?);
-    if is_connector(&old) && is_connector(&new) {
-        return diff_of_connectors(files, json);
-    }
-    let diff = DiffView::of(&old, &new);
+/// What is printed of a [`DiffView`].
+#[derive(Deserialize)]
+struct ShownDiff {
+    #[serde(deserialize_with = "imports")]
+    added: Vec<Import>,
+    #[serde(deserialize_with = "imports")]
+    removed: Vec<Import>,
+}
+
+/// Imports by their names.
+fn imports<'de, D: Deserializer<'de>>(names: D) -> Result<Vec<Import>, D::Error> {
+    Ok(Vec::<String>::deserialize(names)?.into_iter().map(|name| Import { name, functions: None }).collect())
+}
+
+fn diff(old: &Path, new: &Path, place: &Place, json: bool) -> Done {
+    let text = match place.server()? {
+        Some(server) => {
+            let path = format!("/api/v1/actions/{}/diff/{}", digest(old)?, digest(new)?);
+            server.get::<Box<RawValue>>(&path)?
+        }
+        None => {
+            let home = place.home()?;
+            let found = |file: &Path| -> Done<Inspection> { Ok(Inspection::of(&candidate(file, home)?)?) };
+            let (before, after) = (found(old)?, found(new)?);
+            if is_connector(&before) && is_connector(&after) {
+                return diff_of_connectors([&at(old, home), &at(new, home)], json);
+            }
+            to_raw_value(&DiffView::of(&before, &after)).map_err(Error::from)?
+        }
+    };
     if json {
-        print::json(&diff)?;
+        print::json(&serde_json::from_str::<Value>(text.get()).map_err(Error::from)?)?;
         return Ok(0);
     }
+    let diff: ShownDiff = serde_json::from_str(text.get()).map_err(Error::from)?;
     let describe = |sign: &str, import: &Import| {
         let (effect, risk) = match BUILT_IN.find(&import.name) {
             Some(known) => (known.effect().to_string(), &*known.risk),

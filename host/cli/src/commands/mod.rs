@@ -138,6 +138,7 @@ impl Command {
     pub(crate) async fn run(self, place: Place) -> Done {
         match self {
             // These act at a home or through a server.
+            Self::Inspect(command) => command.run(&place),
             Self::Plan(command) => command.run(&place).await,
             Self::Status(command) => command.run(&place).await,
             Self::Extend(command) => command.run(&place).await,
@@ -167,7 +168,6 @@ impl Command {
             // These act at a home.
             Self::Init(command) => command.run(place.home()?),
             Self::Doctor(command) => command.run(place.home()?).await,
-            Self::Inspect(command) => command.run(place.home()?),
             Self::Install(command) => command.run(place.home()?),
             Self::Rules(command) => command.run(place.home()?),
             Self::Principals(command) => command.run(&place),

@@ -150,21 +150,33 @@ impl Principals {
     pub(crate) fn run(self, place: &Place) -> Done {
         let keys: Vec<PrincipalView> = match place.server()? {
             Some(server) => server.get("/api/v1/principals")?,
-            None => PrincipalView::all(&place.home()?.written_rules()?.0),
+            None => {
+                let home = place.home()?;
+                let mut all = PrincipalView::all(&home.written_rules()?.0);
+                // As long as nobody signed the rules, no certificate counts.
+                if let Ok(rules) = home.rules() {
+                    all.extend(PrincipalView::certified(&home.reader()?, &rules)?);
+                }
+                all
+            }
         };
         if self.json {
             print::json(&keys)?;
             return Ok(0);
         }
         let row = |held: PrincipalView| {
-            let counts = if held.in_force { "" } else { "does not count now" };
+            let counts = match (held.in_force, held.identity.is_some(), held.until) {
+                (false, ..) => "does not count now".to_owned(),
+                (true, true, Some(until)) => format!("until {until}"),
+                (true, ..) => String::new(),
+            };
             vec![
                 held.name.clone(),
                 held.kind.to_string(),
                 held.operator.as_ref().map(|name| format!("operated by {name}")).unwrap_or_default(),
                 held.groups.join(","),
                 held.words(),
-                counts.to_owned(),
+                counts,
             ]
         };
         print::table(0, &keys.into_iter().map(row).collect::<Vec<_>>());

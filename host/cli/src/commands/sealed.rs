@@ -64,6 +64,11 @@ fn read(argument: &str, log: &str) -> Done<(Handle, Opening)> {
 }
 
 impl Sealing {
+    /// The values themselves.
+    pub(crate) fn into_values(self) -> Vec<(Handle, Opening)> {
+        self.0
+    }
+
     /// The input with the handles in it.
     pub(crate) fn within(&self, input: &Input) -> Result<Input, Error> {
         input.with_sealed(self.0.iter().map(|(handle, _)| handle))

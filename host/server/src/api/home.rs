@@ -120,5 +120,10 @@ pub(crate) async fn status(State(app): State<App>, caller: Caller) -> Answer<Res
 }
 
 pub(crate) async fn principals(State(app): State<App>, _: Caller) -> Answer<Response> {
-    json(StatusCode::OK, &PrincipalView::all(&app.host.rules()?.principals))
+    tokio::task::block_in_place(|| {
+        let (rules, reader) = (app.host.rules()?, app.host.journal.reader()?);
+        let mut all = PrincipalView::all(&rules.principals);
+        all.extend(PrincipalView::certified(&reader, &rules)?);
+        json(StatusCode::OK, &all)
+    })
 }
