@@ -9,16 +9,18 @@ use remit_author::Project;
 use crate::{shell, toolchains, wasm_std};
 
 /// The guests in Rust: what we ship, what the tests attack with, and what the benchmarks run.
-const RUST: [&str; 8] = [
+const RUST: [&str; 11] = [
     "plugins/connectors/openbao-tokens",
     "plugins/connectors/roundup-tickets",
     "plugins/rotate-secret",
+    "plugins/revoke-leaked-token",
     "plugins/rotate-leaked",
     "tests/guests/misbehave",
     "tests/guests/measure",
     "tests/guests/hostile",
     "tests/guests/put-value",
     "tests/guests/lamps",
+    "tests/guests/follow-up",
 ];
 /// The same action in each other language, one that fails as its language does, one that knows WASI only, and one that
 /// edits files.
