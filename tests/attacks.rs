@@ -1,46 +1,83 @@
 //! Whoever wants authority that nobody gave: each attempt fails, and says why.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
 
+#[path = "attacks/ways.rs"]
+mod ways;
+
 mod common;
 
 use std::fs;
-use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{POLICY, Ran, SECRET, World, finish, scope};
+use common::{POLICY, SECRET, World, finish, scope};
 use remit_journal::{About, Act, Journal, LedgerEvent, SignedStatement};
 use remit_tlog::NoteSigner;
 use serde_json::Value;
+use ways::{At, OnlyAtHome, Stand, Told};
 
 const ACTION: &str = "rotate-secret.wasm";
+
+/// The table of attacks. Each is played by every way in ([`ways::Way`]), unless it says why it is not.
+macro_rules! attacks {
+    ($($attack:ident $(only at home: $why:ident)?;)*) => {
+        #[cfg(test)]
+        mod attack {
+            use super::{At, OnlyAtHome};
+            $(
+                #[test]
+                fn $attack() {
+                    let only: &[OnlyAtHome] = &[$(OnlyAtHome::$why)?];
+                    At::each(super::$attack, only.first().copied());
+                }
+            )*
+        }
+    };
+}
+
+attacks! {
+    with_an_approval_by_someone_who_is_revoked;
+    self_approval_under_a_second_key;
+    the_same_approver_twice;
+    an_approval_of_something_else;
+    out_of_time;
+    a_swapped_component;
+    a_plan_that_is_not_so_any_more;
+    the_rules_themselves;
+    agents_alone;
+    a_budget_in_small_steps;
+    one_use_from_fifty_processes;
+    a_start_that_races_with_its_revocation;
+    what_is_taken_away_stops_what_goes_on;
+    random_agents;
+    a_world_that_needs_one_change_more;
+    a_rehearsal_without_leave;
+    a_rehearsal_by_nobody only at home: WithoutAKey;
+}
 
 fn input() -> String {
     format!(r#"{{"path":"{SECRET}","field":"api_key"}}"#)
 }
 
-/// The policies that Remit ships, or `policies`.
-fn world(policies: &str) -> World {
-    let world = World::new();
-    world.policies(policies);
-    world
+/// The policies that Remit ships.
+fn shipped() -> &'static str {
+    remit_policy::shipped_files()[0].1
 }
 
-fn shipped() -> World {
-    world(remit_policy::shipped_files()[0].1)
-}
-
-fn asked(world: &World, by: &str) -> String {
-    let args = ["request", ACTION, "--input", &input(), "--reason", "r", "--key", by, "--json"];
+/// A new request: whoever proposes what is open already gets that, so each has another reason.
+fn asked(world: &Stand, by: &str) -> String {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    let reason = format!("r {}", ASKED.fetch_add(1, Ordering::Relaxed));
+    let args = ["request", ACTION, "--input", &input(), "--reason", &reason, "--key", by, "--json"];
     world.remit(&args).exits(0).json()["request"]["id"].as_str().unwrap().to_owned()
 }
 
-fn run(world: &World, id: &str) -> Ran {
+fn run(world: &Stand, id: &str) -> Told {
     world.remit(&["run", id, "--key", "bot.key"])
 }
 
-#[test]
-fn attack_with_an_approval_by_someone_who_is_revoked() {
-    let world = world(POLICY);
+fn with_an_approval_by_someone_who_is_revoked(at: &At<'_>) {
+    let world = at.world(POLICY);
     let id = asked(&world, "bot.key");
     world.remit(&["approve", &id, "--key", "alice.key"]).exits(0);
     world.remit(&["revoke", "principal", "alice", "--reason", "left", "--key", "bob.key"]).exits(0);
@@ -91,9 +128,8 @@ fn approval(id: &str, word: SignedStatement) -> Act {
     Act::now(About::Request(id.parse().unwrap()), LedgerEvent::Approved(word))
 }
 
-#[test]
-fn attack_self_approval_under_a_second_key() {
-    let world = shipped();
+fn self_approval_under_a_second_key(at: &At<'_>) {
+    let world = at.world(shipped());
     world.remit(&["keys", "new", "--out", "alice-2"]).exits(0);
     let id = asked(&world, "alice.key");
     world.remit(&["approve", &id, "--key", "alice.key"]).exits(3).says("nobody approves their own request");
@@ -118,9 +154,8 @@ fn attack_self_approval_under_a_second_key() {
     untouched(&world);
 }
 
-#[test]
-fn attack_the_same_approver_twice() {
-    let world = world(&POLICY.replace("1 human", "2 human"));
+fn the_same_approver_twice(at: &At<'_>) {
+    let world = at.world(&POLICY.replace("1 human", "2 human"));
     let id = asked(&world, "bot.key");
     world.remit(&["approve", &id, "--key", "alice.key"]).exits(0);
     world.remit(&["approve", &id, "--key", "alice.key"]).exits(3).says("alice has approved it already");
@@ -129,9 +164,8 @@ fn attack_the_same_approver_twice() {
     untouched(&world);
 }
 
-#[test]
-fn attack_an_approval_of_something_else() {
-    let world = world(POLICY);
+fn an_approval_of_something_else(at: &At<'_>) {
+    let world = at.world(POLICY);
     let (first, second) = (asked(&world, "bot.key"), asked(&world, "bot.key"));
     let wrong = format!("sha256:{}", "0".repeat(64));
     world
@@ -168,9 +202,8 @@ fn attack_an_approval_of_something_else() {
     world.audit_is_sound();
 }
 
-#[test]
-fn attack_out_of_time() {
-    let world = world(POLICY);
+fn out_of_time(at: &At<'_>) {
+    let world = at.world(POLICY);
     let args = [
         "request",
         ACTION,
@@ -207,9 +240,8 @@ fn attack_out_of_time() {
     untouched(&world);
 }
 
-#[test]
-fn attack_a_swapped_component() {
-    let world = world(POLICY);
+fn a_swapped_component(at: &At<'_>) {
+    let world = at.world(POLICY);
     let id = asked(&world, "bot.key");
     world.remit(&["approve", &id, "--key", "alice.key"]).exits(0);
     let kept: Vec<_> = fs::read_dir(world.home().join("components")).unwrap().flatten().collect();
@@ -219,9 +251,8 @@ fn attack_a_swapped_component() {
     untouched(&world);
 }
 
-#[test]
-fn attack_a_plan_that_is_not_so_any_more() {
-    let world = world(POLICY);
+fn a_plan_that_is_not_so_any_more(at: &At<'_>) {
+    let world = at.world(POLICY);
     let id = asked(&world, "bot.key");
     world.remit(&["approve", &id, "--key", "alice.key"]).exits(0);
     world.remit(&["secret", "put", SECRET, "api_key", "--generate"]).exits(0);
@@ -236,9 +267,8 @@ fn attack_a_plan_that_is_not_so_any_more() {
     world.audit_is_sound();
 }
 
-#[test]
-fn attack_the_rules_themselves() {
-    let world = world(POLICY);
+fn the_rules_themselves(at: &At<'_>) {
+    let world = at.world(POLICY);
     let id = asked(&world, "bot.key");
     world.remit(&["approve", &id, "--key", "alice.key"]).exits(0);
     let file = world.home().join("principals.toml");
@@ -274,9 +304,8 @@ fn attack_the_rules_themselves() {
     untouched(&world);
 }
 
-#[test]
-fn attack_agents_alone() {
-    let world = shipped();
+fn agents_alone(at: &At<'_>) {
+    let world = at.world(shipped());
     principals(
         &world,
         "\n[[principal]]\nname = \"bot-2\"\nkind = \"agent\"\ngroups = [\"operators\"]\n[[principal.key]]\nfile = \"keys/bot-2.pub\"\n",
@@ -295,9 +324,8 @@ fn attack_agents_alone() {
     untouched(&world);
 }
 
-#[test]
-fn attack_a_budget_in_small_steps() {
-    let world = shipped();
+fn a_budget_in_small_steps(at: &At<'_>) {
+    let world = at.world(shipped());
     let mut made = 0;
     // Twenty changes an hour in one place and for one requester: a run here makes five.
     for index in 0..6 {
@@ -328,13 +356,12 @@ fn attack_a_budget_in_small_steps() {
     world.audit_is_sound();
 }
 
-#[test]
-fn attack_one_use_from_fifty_processes() {
-    let world = world(POLICY);
+fn one_use_from_fifty_processes(at: &At<'_>) {
+    let world = at.world(POLICY);
     let id = asked(&world, "bot.key");
     world.remit(&["approve", &id, "--key", "alice.key"]).exits(0);
     let codes: Vec<i32> = std::thread::scope(|scope| {
-        let runs: Vec<_> = (0..50).map(|_| scope.spawn(|| run(&world, &id).code)).collect();
+        let runs: Vec<_> = (0..world.times(50)).map(|_| scope.spawn(|| run(&world, &id).code)).collect();
         runs.into_iter().map(|run| run.join().unwrap()).collect()
     });
     assert_eq!(codes.iter().filter(|code| **code == 0).count(), 1, "{codes:?}");
@@ -344,16 +371,15 @@ fn attack_one_use_from_fifty_processes() {
 }
 
 /// Either the run came first, and was allowed to, or the revocation did, and nothing happened.
-#[test]
-fn attack_a_start_that_races_with_its_revocation() {
-    let world = world(POLICY);
-    for round in 0..12 {
+fn a_start_that_races_with_its_revocation(at: &At<'_>) {
+    let world = at.world(POLICY);
+    for round in 0..world.times(12) {
         let before = world.current_version(SECRET);
         let id = asked(&world, "bot.key");
         world.remit(&["approve", &id, "--key", "alice.key"]).exits(0);
         let ran = std::thread::scope(|scope| {
             let ran = scope.spawn(|| run(&world, &id));
-            std::thread::sleep(Duration::from_millis(round * 25));
+            std::thread::sleep(Duration::from_millis(25) * u32::try_from(round).unwrap());
             world.remit(&["revoke", "request", &id, "--reason", "race", "--key", "alice.key"]).exits(0);
             ran.join().unwrap()
         });
@@ -371,32 +397,25 @@ fn attack_a_start_that_races_with_its_revocation() {
     world.audit_is_sound();
 }
 
-/// A run that has rotated the secret and then computes for ever.
-fn endless(world: &World, head: &str, name: &str) -> Child {
+/// A request for a run that rotates the secret and then computes for ever.
+fn endless(world: &World, head: &str, name: &str) -> String {
     let input = format!(r#"{{"do":"rotate-then-loop","path":"{SECRET}"}}"#);
     world.grant_scope(&scope(head, SECRET), "misbehave.wasm", &input, name);
-    let before = world.current_version(SECRET);
-    let args = ["run", &world.request(name), "--key", "bot.key", "--json"];
-    let child = world.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    world.request(name)
+}
+
+/// Waits until a run has rotated the secret.
+fn has_begun(world: &World, before: u64) {
     let until = Instant::now() + Duration::from_secs(60);
     while world.current_version(SECRET) == before {
         assert!(Instant::now() < until, "the run does not begin");
         std::thread::sleep(Duration::from_millis(20));
     }
-    child
 }
 
-/// How it ended, and how long after `since` at most.
-fn ended(child: Child) -> (Value, String) {
-    let output = child.wait_with_output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (serde_json::from_str(&text(output.stdout)).unwrap(), text(output.stderr))
-}
-
-#[test]
-fn what_is_taken_away_stops_what_goes_on() {
+fn what_is_taken_away_stops_what_goes_on(at: &At<'_>) {
     const ENDLESS: &str = "[limits]\nfuel = 1000000000000\nwall_time = \"1h\"\n";
-    let world = world(POLICY);
+    let world = at.world(POLICY);
     let ways: [(&str, &[&str], &str); 6] = [
         ("request", &["revoke", "request", "REQUEST"], "gives no authority any more (alice: now)"),
         ("key", &["revoke", "action-digest", "DIGEST"], "was revoked"),
@@ -413,18 +432,24 @@ fn what_is_taken_away_stops_what_goes_on() {
         let head =
             if name == "held" { format!("on_failure = \"hold\"\n{ENDLESS}") } else { ENDLESS.to_owned() };
         let before = world.current_version(SECRET);
-        let child = endless(&world, &head, name);
-        let id = world.request(name);
+        let id = endless(&world, &head, name);
         let command: Vec<&str> =
             command.iter().map(|arg| if *arg == "REQUEST" { &*id } else { *arg }).collect();
-        let told = world.remit(&[&command[..], &["--reason", "now", "--key", "alice.key"]].concat()).exits(0);
-        assert!(told.out.contains("stopping  run-"), "{}", told.out);
-        let (ran, err) = ended(child);
-        assert!(err.contains(says), "no `{says}` in {err}");
+        let stop = [&command[..], &["--reason", "now", "--key", "alice.key"]].concat();
+        let ended = std::thread::scope(|scope| {
+            let goes_on = scope.spawn(|| world.remit(&["run", &id, "--key", "bot.key", "--json"]));
+            has_begun(&world, before);
+            let told = world.remit(&stop).exits(0);
+            assert!(told.out.contains("stopping  run-"), "{}", told.out);
+            goes_on.join().unwrap()
+        });
+        let ran = ended.json();
+        let ended = ended.says(says);
+        assert_ne!(ended.code, 0);
         let held = name == "held";
         assert_eq!(ran["state"], if held { "held" } else { "reverted" }, "{name}");
         assert_eq!(world.current_version(SECRET), before + if held { 1 } else { 2 });
-        let shown = world.remit(&["show", ran["run"].as_str().unwrap()]).exits(0).out;
+        let shown = world.remit(&["show", ran["run"].as_str().unwrap()]).exits(0).out.clone();
         assert!(shown.contains(says), "{name}: {shown}");
         run(&world, &id).exits(3);
         if name == "frozen" {
@@ -436,7 +461,7 @@ fn what_is_taken_away_stops_what_goes_on() {
     // The bot is gone for good: its key proves nothing any more.
     let args = ["request", ACTION, "--input", &input(), "--reason", "r", "--key", "bot.key"];
     world.remit(&args).exits(3).says("was revoked");
-    let listed = world.remit(&["requests", "--all"]).exits(0).out;
+    let listed = world.remit(&["requests", "--all"]).exits(0).out.clone();
     assert!(
         listed.contains("frozen by alice: now") && listed.contains("revoked all by alice: now"),
         "{listed}"
@@ -445,9 +470,8 @@ fn what_is_taken_away_stops_what_goes_on() {
 }
 
 /// Whatever agents alone do, in whatever order: no change happens that no person approved.
-#[test]
-fn attack_random_agents() {
-    let world = shipped();
+fn random_agents(at: &At<'_>) {
+    let world = at.world(shipped());
     let mut seed: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut next = |below: usize| {
         // xorshift64*: the same walk on every machine.
@@ -460,7 +484,7 @@ fn attack_random_agents() {
     let mut approved: Vec<String> = Vec::new();
     let mut version = world.current_version(SECRET);
     world.write("s.toml", scope("", SECRET));
-    for step in 0..90 {
+    for step in 0..world.times(90) {
         let some = |next: &mut dyn FnMut(usize) -> usize, of: &[String]| {
             if of.is_empty() {
                 "req-01jd2m4k9x8s7t6v5w4y3z2a1b".to_owned()
@@ -504,9 +528,8 @@ fn attack_random_agents() {
 }
 
 /// Since it was approved, the world changed so that one change more is needed: that is another plan, and no limit to raise.
-#[test]
-fn attack_a_world_that_needs_one_change_more() {
-    let world = World::with(&["hostile"]);
+fn a_world_that_needs_one_change_more(at: &At<'_>) {
+    let world = at.with(&["hostile"]);
     for secret in ["prod/a", "prod/b"] {
         world.remit(&["secret", "put", secret, "k", "--generate"]).exits(0);
     }
@@ -525,14 +548,17 @@ fn attack_a_world_that_needs_one_change_more() {
     world.audit_is_sound();
 }
 
-/// A rehearsal is nobody's without a key, and reads no content for software that no administrator lets.
-#[test]
-fn attack_a_rehearsal_without_leave() {
-    let world = shipped();
-    let plan = ["plan", ACTION, "--input", &input()];
-    let mut keyless = world.command(&plan);
+fn a_rehearsal_by_nobody(at: &At<'_>) {
+    let world = at.world(shipped());
+    let mut keyless = world.command(&["plan", ACTION, "--input", &input()]);
     keyless.env_remove("REMIT_KEY");
     finish(keyless, "").exits(2).says("no key was given");
+}
+
+/// A rehearsal reads no content for software that no administrator lets.
+fn a_rehearsal_without_leave(at: &At<'_>) {
+    let world = at.world(shipped());
+    let plan = ["plan", ACTION, "--input", &input()];
     world.remit(&[&plan[..], &["--key", "bot.key"]].concat()).exits(0);
     world.add("hostile");
     let read = ["plan", "hostile.wasm", "--input", r#"{"run":[{"read":"/etc/passwd"}]}"#];

@@ -66,6 +66,9 @@ fn it_is_planned_approved_run_replayed_and_taken_back() {
     assert!(least.contains("acme:lamps/switch") && least.contains("lamp:house/hall/door"), "{least}");
     assert!(!house.is_lit() && house.writes() == 0, "a rehearsal changes nothing");
 
+    let checked = world.remit(&["doctor"]).exits(0).out;
+    assert!(checked.contains("serves acme:lamps/read@0.1.0, acme:lamps/switch@0.1.0"), "{checked}");
+
     world.grant(ACTION, "{}", "first");
     assert_eq!(world.run("first").exits(0).json()["state"], "succeeded");
     assert!(house.is_lit() && house.writes() == 1);
@@ -184,12 +187,15 @@ fn what_the_origin_answers_after_the_write_does_not_decide() {
 fn killed_at_any_request_it_comes_to_a_state() {
     let house = House::new();
     let world = world(&house, "");
+    world.write("scope.toml", SCOPE);
+    let asked =
+        ["request", ACTION, "--input", "{}", "--scope", "scope.toml", "--without-plan", "--uses", "50"];
+    world.ask(&asked, "next");
     let mut at = 0;
     loop {
         let mut struck = false;
         for after in [false, true] {
             house.set(false);
-            world.grant(ACTION, "{}", "next");
             let mut command = world.command(&["run", &world.request("next"), "--key", "bot.key", "--json"]);
             let child =
                 command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -246,5 +252,65 @@ fn the_recorded_connector_takes_back_and_one_that_is_gone_is_named() {
     fs::write(&file, with).unwrap();
     world.remit(&["revert", &run]).exits(0);
     assert!(!house.is_lit());
+    world.audit_is_sound();
+}
+
+/// Who approves sees through what, policies decide on it, and another connector is another request.
+#[test]
+fn a_request_names_its_connector_and_is_void_with_another() {
+    let house = House::new();
+    let world = world(&house, "");
+    world.grant(ACTION, "{}", "first");
+    let shown = world.remit(&["request", "show", &world.request("first")]).exits(0).out;
+    assert!(shown.contains("house: lamps 0.1.0") && shown.contains(&house.address), "{shown}");
+    assert!(!shown.contains("NOT USED BY THE PLAN"), "{shown}");
+    // The same component at another place.
+    let other = House::new();
+    entry(&world, &other, "");
+    world.run("first").exits(3).says("the connector `house`").says(&other.address);
+    entry(&world, &house, "");
+    world.run("first").exits(3).says("voided");
+    assert_eq!((house.writes(), other.writes()), (0, 0));
+
+    // Policies see where requests go, and know its kind of resources.
+    let allowed = "@id(\"elsewhere\")\nforbid (principal, action == Remit::Action::\"propose\", resource)\n\
+                   unless { [\"https://lamps.example\"].containsAll(resource.connectorOrigins) };\n\
+                   @id(\"dark\")\nforbid (principal, action == Remit::Action::\"trigger\", resource in Remit::Path::\"lamp:house/hall\");\n";
+    world.policies(&format!("{}{allowed}", common::POLICY));
+    let asked = ["request", ACTION, "--input", "{}", "--reason", "test", "--key", "bot.key"];
+    world.remit(&asked).exits(3).says("elsewhere");
+    world.audit_is_sound();
+}
+
+#[test]
+fn a_connector_that_is_revoked_ends_what_depends_on_it() {
+    let house = House::new();
+    let world = world(&house, "");
+    world.grant(ACTION, "{}", "done");
+    world.run("done").exits(0);
+    let (run, records) = world.last_run();
+    let of = &records[0]["event"]["started"]["connectors"][0];
+    house.set(false);
+    world.grant(ACTION, "{}", "next");
+    world.grant(ACTION, "{}", "last");
+    let digest = of["component"]["digest"].as_str().unwrap();
+    let because = ["--reason", "it lies", "--key", "alice.key"];
+    world.remit(&[&["revoke", "connector-digest", digest], &because[..]].concat()).exits(0);
+    world.run("next").exits(3).says("revoked");
+    house.set(true);
+    // The right to undo outlives the right to do.
+    world.remit(&["revert", &run]).exits(0);
+    assert!(!house.is_lit());
+
+    // So does the trust in who signed it: without it nothing is opened, and nothing new starts.
+    let file = world.home().join("remit.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let key = world.kept_key("publishers", "publisher");
+    fs::write(&file, text.replace(&format!("\"{key}\""), "")).unwrap();
+    assert_ne!(world.run("last").code, 0);
+    assert!(!house.is_lit());
+    world.remit(&["doctor"]).exits(1).out.find("connector house").unwrap();
+    house.set(true);
+    world.remit(&["revert", &run]).exits(0);
     world.audit_is_sound();
 }

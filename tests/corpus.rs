@@ -147,7 +147,7 @@ macro_rules! targets {
 }
 
 targets! {
-    inspection admission manifest schema keys signature dsse ssh_signature dpop id_token scope proof note records openbao policy config fixture
+    inspection admission manifest schema keys signature dsse ssh_signature dpop id_token scope proof note records openbao policy config fixture connector
 }
 
 /// Seeds that everybody refuses at once would lead a fuzzer nowhere.
@@ -185,6 +185,11 @@ fn the_seeds_reach_the_end_of_their_parsers() {
         remit_gate::Scope::parse(&text("scope", name), name).unwrap();
     }
     remit_manifest::Manifest::parse(&text("manifest", "rotate-secret.toml"), "action.toml").unwrap();
+    for (name, _) in seeds("connector") {
+        let seed = text("connector", &name);
+        let description = seed.split("\n---\n").next().unwrap();
+        remit_connector::Description::parse(description).unwrap();
+    }
     for (name, text) in ["default.cedar", "manual-0.cedar"].map(|name| (name, text("policy", name))) {
         let files = [(name.to_owned(), text)].into();
         remit_policy::Policies::parse(&files, ["secret", "file"]).unwrap();

@@ -101,6 +101,11 @@ impl Agent {
         answer["result"]["content"][0]["text"].as_str().unwrap().to_owned()
     }
 
+    /// Whether there is a tool of this name.
+    pub fn has(&self, tool: &str) -> bool {
+        self.tools.contains_key(tool)
+    }
+
     /// Waits for the end of a run.
     #[track_caller]
     pub fn end(&mut self, named: &Value) -> Value {

@@ -9,7 +9,7 @@ use remit_author::Project;
 use crate::{shell, toolchains, wasm_std};
 
 /// The guests in Rust: what we ship, what the tests attack with, and what the benchmarks run.
-const RUST: [&str; 11] = [
+const RUST: &[&str] = &[
     "plugins/connectors/openbao-tokens",
     "plugins/connectors/roundup-tickets",
     "plugins/rotate-secret",
@@ -46,7 +46,7 @@ pub(crate) fn run(names: &[String]) -> Result<()> {
         names.is_empty() || guest.rsplit('/').next().is_some_and(|name| names.iter().any(|n| n == name))
     };
     let (rust, others): (Vec<_>, Vec<_>) =
-        (RUST.into_iter().filter(wanted).collect(), OTHERS.into_iter().filter(wanted).collect());
+        (RUST.iter().copied().filter(wanted).collect(), OTHERS.into_iter().filter(wanted).collect());
     ensure!(rust.len() + others.len() >= names.len(), "there are no such guests: {}", names.join(", "));
     build(&rust, &rust_environment()?)?;
     if others.is_empty() {
@@ -58,7 +58,7 @@ pub(crate) fn run(names: &[String]) -> Result<()> {
 
 /// Builds those in Rust only.
 pub(crate) fn run_rust() -> Result<()> {
-    build(&RUST, &rust_environment()?)
+    build(RUST, &rust_environment()?)
 }
 
 fn build(guests: &[&str], environment: &[(OsString, OsString)]) -> Result<()> {

@@ -9,7 +9,7 @@ use wit_parser::Resolve;
 use crate::{AuthorError, Project, world};
 
 /// The description's file name.
-pub(crate) const FILE: &str = "connector.toml";
+pub const FILE: &str = "connector.toml";
 /// The custom section with the description, as it is written.
 const SECTION: &str = "remit:connector";
 /// The custom sections with the WIT packages of the interfaces that it implements, in their binary form.
@@ -29,7 +29,7 @@ struct Head {
 /// A connector's description.
 #[derive(Clone, Debug)]
 pub(crate) struct Connector {
-    text: String,
+    pub(crate) text: String,
     interfaces: BTreeSet<String>,
 }
 

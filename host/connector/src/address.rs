@@ -142,16 +142,26 @@ fn special(address: IpAddr) -> Option<&'static str> {
 
 /// An address to which nothing is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("its address {address} is {what}, and `allow_private` of its entry in remit.toml does not list it")]
+#[error("its address {address} is {why}")]
 pub(crate) struct Refused {
     address: IpAddr,
-    what: &'static str,
+    why: Why,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum Why {
+    #[error("{0}, and `allow_private` of its entry in remit.toml does not list it")]
+    Special(&'static str),
+    #[error("another machine's, to which nothing is sent by http://")]
+    Plain,
 }
 
 /// Checks an address.
 pub(crate) fn check(address: IpAddr, allowed: &[Block]) -> Result<(), Refused> {
     match special(address) {
-        Some(what) if !allowed.iter().any(|block| block.has(address)) => Err(Refused { address, what }),
+        Some(what) if !allowed.iter().any(|block| block.has(address)) => {
+            Err(Refused { address, why: Why::Special(what) })
+        }
         _ => Ok(()),
     }
 }
@@ -177,8 +187,16 @@ impl<R: Resolver> Resolver for Checked<R> {
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let found = self.inner.resolve(uri, config, timeout)?;
+        let plain = uri.scheme_str() == Some("http");
         for socket in &found {
-            check(socket.ip(), &self.allowed).map_err(|refused| ureq::Error::Other(Box::new(refused)))?;
+            let address = socket.ip();
+            // Plain HTTP is for this machine: what only its name says could be another.
+            let checked = if plain && !address.to_canonical().is_loopback() {
+                Err(Refused { address, why: Why::Plain })
+            } else {
+                check(address, &self.allowed)
+            };
+            checked.map_err(|refused| ureq::Error::Other(Box::new(refused)))?;
         }
         Ok(found)
     }

@@ -44,6 +44,19 @@ impl Masks {
         self.0.iter().any(|(secret, _)| has(text, secret))
     }
 
+    /// Whether one is in a text of a value, or in the name of a member.
+    pub(crate) fn are_in_json(&self, value: &Value) -> bool {
+        match value {
+            Value::String(text) => self.are_in(text),
+            Value::Number(number) => self.are_in(&number.to_string()),
+            Value::Array(items) => items.iter().any(|item| self.are_in_json(item)),
+            Value::Object(members) => {
+                members.iter().any(|(name, value)| self.are_in(name) || self.are_in_json(value))
+            }
+            Value::Null | Value::Bool(_) => false,
+        }
+    }
+
     /// The text with what is shown in place of each secret.
     pub(crate) fn hide(&self, text: &str) -> String {
         let mut hidden = text.to_owned();

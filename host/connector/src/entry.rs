@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::SignedDuration;
 use remit_gate::Resource;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::address::Block;
+use crate::origin::MAX_TIMEOUT;
 
 /// One connector of the operator.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -183,11 +185,8 @@ fn blocks<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Block>, D::Error> {
 
 fn timeout<'de, D: Deserializer<'de>>(from: D) -> Result<SignedDuration, D::Error> {
     let timeout = remit_text::duration::deserialize(from)?;
-    if timeout.is_positive() && timeout <= SignedDuration::from_mins(5) {
-        Ok(timeout)
-    } else {
-        Err(wrong("the timeout must be over 0 and at most 5m"))
-    }
+    let in_bounds = Duration::try_from(timeout).is_ok_and(|it| !it.is_zero() && it <= MAX_TIMEOUT);
+    if in_bounds { Ok(timeout) } else { Err(wrong("the timeout must be over 0 and at most 5m")) }
 }
 
 fn header<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {

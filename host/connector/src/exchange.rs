@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use remit_gate::Failure;
-use remit_trust::{Digest, SecretText};
+use remit_trust::{Digest, Handle, SecretText};
+use serde_json::Value;
 
 use crate::answer::{Masks, conceal};
 use crate::call::{Call, NoAnswer, Phase, Sent};
 use crate::client::{Incoming, Lost, Outgoing};
 use crate::credential::Lent;
+use crate::replay::{self, Recorded};
 use crate::request::Read;
 use crate::template::{Fitted, Misfit, Template, Variables};
 use crate::{Description, Function, Origin, Placeholders, Request, Response, placeholder};
@@ -40,6 +42,7 @@ struct State {
     changed: bool,
     breach: Option<Failure>,
     sent: Vec<Sent>,
+    recorded: Vec<Recorded>,
     /// What the host sent that no answer and no text of the connector may show.
     secrets: Vec<SecretText>,
 }
@@ -82,6 +85,8 @@ impl Exchange {
             let input = handle.as_str().and_then(|text| text.parse().ok()).and_then(|h| call.sealed.get(&h));
             match input {
                 Some(value) => secrets.push(value.clone()),
+                // Afterwards it may be kept no more. A request that needs it is not sent then.
+                None if matches!(phase, Phase::State | Phase::Undo) && is_handle(handle) => {}
                 None => {
                     return Err(invalid(format!("`{name}` is not the handle of a sealed input of this run")));
                 }
@@ -123,6 +128,13 @@ impl Exchange {
         self.state().sent.clone()
     }
 
+    /// What was sent and seen as a fixture of a [`Replay`](crate::Replay), without a secret; empty unless its origin is
+    /// [`recording`](Origin::recording).
+    #[must_use]
+    pub fn recorded(&self) -> String {
+        replay::fixture(&self.state().recorded)
+    }
+
     /// The breach that ended the phase. It is the outcome, whatever the connector says.
     #[must_use]
     pub fn breach(&self) -> Option<Failure> {
@@ -149,10 +161,15 @@ impl Exchange {
         placeholder::without(&Masks::new(&self.placeholders, &self.state().secrets).hide(text))
     }
 
-    /// Whether text by the connector (a result, `undo`, `describe`) has a secret or a placeholder in it. Then it is not used.
+    /// Whether text by the connector (a result, `undo`, `describe`) has a secret or a placeholder in it, also where JSON writes it with
+    /// escapes. Then it is not used.
     #[must_use]
     pub fn has_secret(&self, text: &str) -> bool {
-        placeholder::is_in(text) || Masks::new(&self.placeholders, &self.state().secrets).are_in(text)
+        let masks = Masks::new(&self.placeholders, &self.state().secrets);
+        let in_json = |value: &Value| placeholder::is_in_json(value) || masks.are_in_json(value);
+        placeholder::is_in(text)
+            || masks.are_in(text)
+            || serde_json::from_str::<Value>(text).is_ok_and(|value| in_json(&value))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -175,6 +192,10 @@ impl Exchange {
             return Err(Breach("there is no such function".to_owned()));
         };
         let (template, fitted, is_change) = self.fit(function, &read)?;
+        if let Some(name) = &fitted.gone {
+            let why = format!("the value of the sealed argument `{name}` is not kept any more");
+            return Ok(Err(Failure::Unavailable(why)));
+        }
         if is_change && state.changed {
             return Err(Breach("a second change in one call".to_owned()));
         }
@@ -185,8 +206,10 @@ impl Exchange {
         let answer = if is_change {
             state.changed = true;
             let answer = self.attempt(state, &read, &target, &fitted);
-            if let Err(Lost::NotSent(_)) = &answer {
-                state.changed = false;
+            match &answer {
+                Err(Lost::NotSent(_)) => state.changed = false,
+                Ok(answer) if answer.status == 401 => drop(self.origin.credential.refused()),
+                _ => {}
             }
             answer
         } else {
@@ -205,6 +228,10 @@ impl Exchange {
             Ok((status, shown)) => (Some(status), shown),
             Err(failure) => (None, Err(failure)),
         };
+        if self.origin.records {
+            let (method, body) = (read.method.name(), fitted.shown_body.as_deref());
+            state.recorded.push(Recorded::of(method, &target, body, shown.as_ref().ok()));
+        }
         state.sent.push(Sent {
             method: read.method.name().to_owned(),
             template: template.to_string(),
@@ -349,6 +376,10 @@ impl Exchange {
         let (name, within) = (self.origin.name(), self.origin.timeout());
         Failure::Unavailable(format!("the connector {name} needed longer than {within:?} for one phase"))
     }
+}
+
+fn is_handle(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.parse::<Handle>().is_ok())
 }
 
 /// Why a request is not sent, without any value in it.

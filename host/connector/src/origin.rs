@@ -14,11 +14,15 @@ use crate::client::Client;
 use crate::credential::Credential;
 use crate::{ConnectorError, Entry, Replay};
 
+/// The longest time-out that can be configured.
+pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(300);
+
 /// The opened entry of a connector: its origin and its credential.
 pub struct Origin {
     pub(crate) entry: Entry,
     pub(crate) client: Client,
     pub(crate) credential: Credential,
+    pub(crate) records: bool,
 }
 
 impl fmt::Debug for Origin {
@@ -48,13 +52,25 @@ impl Origin {
             }
             exposed @ SecretFileError::Exposed { .. } => setting("credential", exposed.to_string()),
         })?;
-        Ok(Self { entry: entry.clone(), client, credential })
+        Ok(Self { entry: entry.clone(), client, credential, records: false })
     }
 
     /// An origin that answers from a fixture. It has no credential, and reads no file.
     #[must_use]
     pub fn replaying(entry: &Entry, replay: Replay) -> Self {
-        Self { entry: entry.clone(), client: Client::Replay(replay), credential: Credential::None }
+        Self {
+            entry: entry.clone(),
+            client: Client::Replay(replay),
+            credential: Credential::None,
+            records: false,
+        }
+    }
+
+    /// The same origin, whose exchanges can be written as a fixture: see [`Exchange::recorded`](crate::Exchange::recorded).
+    #[must_use]
+    pub fn recording(mut self) -> Self {
+        self.records = true;
+        self
     }
 
     /// The fixture that it answers from.
@@ -85,8 +101,7 @@ impl Origin {
     }
 
     pub(crate) fn timeout(&self) -> Duration {
-        // Checked when the entry was read.
-        Duration::try_from(self.entry.timeout).unwrap_or_default()
+        Duration::try_from(self.entry.timeout).unwrap_or_default().min(MAX_TIMEOUT)
     }
 }
 

@@ -9,6 +9,10 @@
 //! answer = { state = "off" }               # or text = "…"
 //! ```
 //!
+//! An [`Exchange`](crate::Exchange) with an [`Origin::recording`](crate::Origin::recording) writes such a fixture of what really happened, as the
+//! connector saw it: secrets of the origin are placeholders in it, and a sealed argument is its handle. Replayed, the value of a sealed
+//! argument is in its place: write the one of the test there.
+//!
 //! `lost = true` in place of `status` is a request that is never answered.
 
 use std::collections::BTreeMap;
@@ -16,18 +20,20 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use remit_gate::Failure;
 use remit_text::Mistake;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use toml::Spanned;
 use ureq::http::{HeaderMap, HeaderName, HeaderValue};
 use zeroize::Zeroizing;
 
+use crate::Response;
 use crate::client::{Incoming, Lost, Outgoing};
 
 /// Requests in order, and what is answered to each.
 #[derive(Debug, Default)]
 pub struct Replay {
     exchanges: Vec<Recorded>,
+    always: Option<(u16, Vec<u8>)>,
     at: Mutex<At>,
 }
 
@@ -45,19 +51,44 @@ struct Fixture {
     exchange: Vec<Spanned<Recorded>>,
 }
 
-#[derive(Debug, Deserialize)]
+/// One request, and what was answered to it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct Recorded {
+pub(crate) struct Recorded {
     send: String,
-    json: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     lost: bool,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    answer: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    json: Option<Value>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    headers: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answer: Option<Value>,
+}
+
+/// A body as JSON that TOML can write, or as text.
+fn written(body: &[u8]) -> (Option<Value>, Option<String>) {
+    let json = serde_json::from_slice::<Value>(body).ok();
+    let json =
+        json.filter(|json| remit_text::json::canonical(json).is_ok() && toml::Value::try_from(json).is_ok());
+    let text = json.is_none().then(|| String::from_utf8_lossy(body).into_owned());
+    (json, text.filter(|text| !text.is_empty()))
+}
+
+/// The fixture of these.
+pub(crate) fn fixture(recorded: &[Recorded]) -> String {
+    if recorded.is_empty() {
+        return String::new();
+    }
+    let all: BTreeMap<&str, &[Recorded]> = [("exchange", recorded)].into_iter().collect();
+    // What TOML cannot write is there as text.
+    toml::to_string_pretty(&all).unwrap_or_default()
 }
 
 impl Replay {
@@ -69,7 +100,13 @@ impl Replay {
             exchange.get_ref().check().map_err(|why| Mistake::new(text, exchange.span(), why))?;
             exchanges.push(exchange.into_inner());
         }
-        Ok(Self { exchanges, at: Mutex::default() })
+        Ok(Self { exchanges, ..Self::default() })
+    }
+
+    /// Answers everything with the same: what an exchange costs and survives, without the network.
+    #[must_use]
+    pub fn always(status: u16, body: &[u8]) -> Self {
+        Self { always: Some((status, body.to_vec())), ..Self::default() }
     }
 
     /// Whether all that the fixture has was asked for, and nothing else; if not, what is different.
@@ -83,6 +120,10 @@ impl Replay {
     }
 
     pub(crate) fn answer(&self, request: &Outgoing<'_>) -> Result<Incoming, Lost> {
+        if let Some((status, body)) = &self.always {
+            let body = Zeroizing::new(body.clone());
+            return Ok(Incoming { status: *status, headers: HeaderMap::new(), body });
+        }
         let mut at = self.at();
         let sent = format!("{} {}", request.method, request.target);
         let other = match self.exchanges.get(at.next) {
@@ -110,6 +151,24 @@ impl Replay {
 }
 
 impl Recorded {
+    /// What a connector sent and saw; without an answer, it is lost.
+    pub(crate) fn of(method: &str, target: &str, body: Option<&[u8]>, seen: Option<&Response>) -> Self {
+        let (json, body) = body.map(written).unwrap_or_default();
+        let (answer, text) = seen.map(|seen| written(&seen.body)).unwrap_or_default();
+        let headers = seen.map(|seen| seen.headers.iter().cloned().collect()).unwrap_or_default();
+        let send = format!("{method} {target}");
+        Self {
+            send,
+            body,
+            status: seen.map(|seen| seen.status),
+            lost: seen.is_none(),
+            text,
+            json,
+            headers,
+            answer,
+        }
+    }
+
     fn check(&self) -> Result<(), &'static str> {
         let headers = self.headers.iter();
         let mut headers = headers

@@ -26,7 +26,6 @@ fn a_description_says_what_can_be_sent() {
         "POST /revoke query {\"dry\":\"no\"} form {\"id\":\"{id}\",\"tenant\":\"{config.tenant}\"}"
     );
     assert_eq!(description.functions().count(), 2);
-    // The example that the helpers of this crate agreed on.
     let example = r#"
 interfaces = ["remit:tokens/tokens@0.1.0"]
 auth = ["bearer"]
@@ -41,10 +40,31 @@ secrets = ["/objects/*/token"]
 countermeasure = "evict"
 cas = "none"
 "#;
+    // What is about the instance as a whole.
+    let open = "interfaces = ['a:b/c@0.1.0']\n[function.'a:b/c.open']\neffect = 'change'\nkind = 'ticket'\npath = ''\n\
+        change = [{ send = 'POST /issue', form = { title = '{title}' } }]\nundo = ['DELETE /issue/{got.id}']";
+    let open = Description::parse(open).unwrap();
+    let path = open.function("a:b/c.open").unwrap().path();
+    assert!(path.bind("tracker").is_some_and(|names| names.is_empty()) && path.bind("tracker/1").is_none());
     let revoke = Description::parse(example).unwrap();
     let revoke = revoke.function("remit:tokens/tokens.revoke").unwrap();
     assert!(revoke.irrevocable_because().unwrap().starts_with("the registry"));
     assert_eq!(revoke.secrets()[0].as_str(), "/objects/*/token");
+}
+
+#[test]
+fn the_descriptions_of_the_manual_are_ones() {
+    let manual = include_str!("../../../docs/connectors.md");
+    let blocks: Vec<&str> = manual
+        .split("```toml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .filter(|block| block.starts_with("# connector.toml"))
+        .collect();
+    assert!(blocks.len() >= 2);
+    for block in blocks {
+        Description::parse(block).unwrap_or_else(|mistake| panic!("{mistake}"));
+    }
 }
 
 #[test]
@@ -69,7 +89,8 @@ fn mistakes_are_told_at_their_place() {
         (observe("").replace("{id}", "{id}/{id}"), 5, "`{id}` is there twice"),
         (observe("").replace("{id}", "id"), 5, "is not the form of a path"),
         (observe("").replace("{id}", "{undo}"), 5, "is not the form of a path"),
-        (observe("").replace("{id}", ""), 5, "is not the form of a path"),
+        (observe("").replace("{id}", "{id}/"), 5, "is not the form of a path"),
+        (observe("").replace("{id}", "/"), 5, "is not the form of a path"),
         (observe("change = ['DELETE /a/{id}']"), 6, "the effect is `observe`, and here is something"),
         (observe("undo = ['DELETE /a/{id}']"), 6, "the effect is `observe`"),
         (observe("countermeasure = 'evict'"), 6, "no countermeasure"),
@@ -143,6 +164,20 @@ fn mistakes_are_told_at_their_place() {
             observe("reads = [{ send = 'POST /a', json = { x = 'a{token}' } }]\nsealed = ['token']"),
             6,
             "a sealed argument stands alone",
+        ),
+        (
+            change(
+                "change = [{ send = 'POST /a/{id}', json = { x = '{token}' } }]\nundo = [{ send = 'POST /b/{id}', json = { x = '{token}' } }]\nsealed = ['token']",
+            ),
+            7,
+            "an undo cannot have the sealed argument `token`",
+        ),
+        (
+            change(
+                "change = [{ send = 'POST /a/{id}', json = { x = '{token}' } }]\nundo = [{ send = 'POST /b/{id}', credential = '{token}' }]\nsealed = ['token']",
+            ),
+            7,
+            "an undo cannot have the sealed argument `token`",
         ),
         (observe("response_headers = ['set-cookie']"), 6, "no connector sees"),
         (observe("response_headers = ['www-authenticate']"), 6, "no connector sees"),

@@ -105,7 +105,7 @@ fn nothing_else_is_sent() {
     let cases: Vec<(&str, Phase, Request, &str)> = vec![
         ("a change in observe", Observe, delete(), "no template of this phase has that method"),
         ("a change in prepare", Prepare, delete(), "no template of this phase has that method"),
-        ("a POST in prepare", Prepare, request("POST", "revoke"), "no template of this phase"),
+        ("a POST in prepare", Prepare, request("POST", "revoke"), "segment 1 of the path"),
         ("a change in state", State, put(&change()), "no template of this phase"),
         ("a change in undo", Undo, delete(), "no template of this phase"),
         ("an undo in perform", Perform, request("POST", "orgs/acme/tokens/42/enable"), "segments"),
@@ -313,7 +313,7 @@ effect = "irrevocable"
 irrevocable_because = "it is gone"
 kind = "thing"
 path = "{id}"
-change = ["DELETE /{project}/{id}", "DELETE /c/{config.project}/{id}", "DELETE /{scope}%2F{id}"]
+change = ["DELETE /{project}/{id}", "DELETE /c/{config.project}/{id}", "DELETE /{scope}%2F{id}", "DELETE /of/{id}/{key}"]
 "#;
     let description = Arc::new(remit_connector::Description::parse(text).unwrap());
     let more = common::LOCAL.replace("tenant = 'blue'", "project = 'group/shop'");
@@ -330,6 +330,7 @@ change = ["DELETE /{project}/{id}", "DELETE /c/{config.project}/{id}", "DELETE /
     for project in ["a/b", "a\\b", "..", ".", "", "a/..", "a\r\nb", "%2e%2e", "remit-secret-aa"] {
         breach(send(json!({"project": project}), &[project, "7"]));
     }
+    breach(send(json!({"key": ""}), &["of", "7", ""]));
     breach(send(json!({"scope": ".."}), &["../7"]));
     breach(send(json!({"scope": "a/b"}), &["a/b/7"]));
     breach(send(json!({}), &["c", "group", "shop", "7"]));

@@ -6,8 +6,11 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{change, description, entry, failure, json_of, put, request, revoke};
+use common::{
+    Server, World, change, description, entry, failure, json_of, put, request, respond, revoke, with_json,
+};
 use remit_connector::{Exchange, Origin, Phase, Replay};
+use serde_json::json;
 
 const FIXTURE: &str = r#"
 [[exchange]]
@@ -54,6 +57,41 @@ fn a_fixture_answers_as_the_origin_would() {
     assert!(finished().unwrap_err().contains("`GET /files/b` was sent"));
     // What it may not send it may not send here either.
     common::breach(exchange.send(request("DELETE", "orgs/acme/tokens/43")));
+}
+
+#[test]
+fn what_was_recorded_is_replayed() {
+    let answers = [
+        json!({"objects": [{"token": "very-secret", "n": null}, {"token": "other-secret"}], "echo": "a very-secret b"}),
+        json!({"n": [1, 1.5, {"a": "b"}], "when": "2026-01-01", "token": "very-secret"}),
+    ];
+    let answers = answers.map(|body| common::respond_with("200 OK", "ETag: \"7\"\r\n", &body.to_string()));
+    let world =
+        World::new(Server::answering(&[answers[0].clone(), answers[1].clone(), respond("404 No", "")]));
+    let (call, handle) = common::with_fresh("fresh-value");
+    let all = |origin: Arc<Origin>| {
+        let begin = |phase, placeholders| {
+            Exchange::new(description(), Arc::clone(&origin), phase, call.clone(), placeholders).unwrap()
+        };
+        let prepare = begin(Phase::Prepare, Arc::default());
+        let seen = json_of(&prepare.send(request("GET", "files/a b")).unwrap());
+        let old = seen["objects"][0]["token"].as_str().unwrap().to_owned();
+        assert!(seen["echo"].as_str().unwrap().contains(&old));
+        let perform = begin(Phase::Perform, prepare.placeholders());
+        let body = json!({"old": old, "new": handle});
+        let seen = json_of(&perform.send(with_json(request("POST", "rotate/42"), &body)).unwrap());
+        assert_eq!(seen["token"], old);
+        assert_eq!(perform.send(request("GET", "files/c")).unwrap().status, 404);
+        prepare.recorded() + &perform.recorded()
+    };
+    let origin = Origin::open(&entry(&world.server.address, common::LOCAL), world.home.path()).unwrap();
+    let recorded = all(Arc::new(origin.recording()));
+    assert!(!recorded.contains("very-secret") && !recorded.contains(common::TOKEN), "{recorded}");
+    let edited = recorded.replace(&handle, "fresh-value");
+    let replayed = Origin::replaying(&entry("https://registry.example", ""), Replay::parse(&edited).unwrap());
+    let origin = Arc::new(replayed);
+    assert_eq!(all(Arc::clone(&origin)), "");
+    assert_eq!(origin.replay().unwrap().finished(), Ok(()));
 }
 
 #[test]

@@ -7,7 +7,8 @@ mod common;
 use std::sync::Arc;
 
 use common::{
-    Server, World, breach, change, headed, json_of, list, put, request, respond, revoke, with_json,
+    Server, World, breach, change, headed, json_of, list, put, request, respond, revoke, with_fresh,
+    with_json,
 };
 use remit_connector::{Call, Phase, Placeholders, Request};
 use remit_trust::{Opening, SecretText};
@@ -26,7 +27,14 @@ fn secrets_are_placeholders_and_go_back_only_where_they_are_declared() {
     assert!(first.starts_with("remit-secret-") && first.len() == 45 && first != second);
     assert!(!seen.to_string().contains("s3cret"));
     assert!(prepare.has_secret(&format!("x{first}")) && prepare.has_secret(&format!("a {secret} b")));
-    assert!(!prepare.has_secret("a text"));
+    assert!(!prepare.has_secret("a text") && !prepare.has_secret("{\"a\":[\"text\",1]}"));
+    // As JSON may write the same.
+    let escaped =
+        |text: &str| text.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect::<Vec<_>>().concat();
+    for text in [first, secret, common::TOKEN] {
+        assert!(prepare.has_secret(&format!("{{\"a\":[\"x {}\"]}}", escaped(text))), "{text}");
+        assert!(prepare.has_secret(&format!("{{\"{}\":1}}", escaped(text))), "{text}");
+    }
     assert_eq!(prepare.masked(&format!("got {first} and {secret}; {}", common::TOKEN)), "got … and …; …");
 
     // In the next phase in another process: what the connector's secret names, and nothing else.
@@ -82,15 +90,6 @@ fn secrets_are_placeholders_and_go_back_only_where_they_are_declared() {
     assert!(asked.ends_with("\r\n\r\nn=18446744073709551615&kind=a%2042&token=fresh-value-%229"), "{asked}");
 }
 
-fn with_fresh(value: &str) -> (Call, String) {
-    let opening = Opening::new(SecretText::new(value.to_owned())).unwrap();
-    let handle = opening.handle("log", "fresh");
-    let mut call = revoke();
-    call.arguments["fresh"] = json!(handle.to_string());
-    call.sealed = Arc::new([(handle.clone(), opening.into_value())].into_iter().collect());
-    (call, handle.to_string())
-}
-
 #[test]
 fn a_leaked_token_is_tried_as_the_credential_and_not_seen() {
     let world = World::new(Server::with(|_, asked, stream| {
@@ -126,4 +125,42 @@ fn a_leaked_token_is_tried_as_the_credential_and_not_seen() {
         breach(world.exchange(Phase::Observe, call.clone()).send(request));
     }
     assert_eq!(world.server.asked().len(), 1);
+}
+
+/// Its value is kept no longer than something can start with it, and the state is asked for later too.
+#[test]
+fn a_sealed_argument_that_is_gone_is_missed_only_by_a_request_that_needs_it() {
+    let more = format!("post_reads = true\n{}", common::LOCAL);
+    let world = World::with(Server::answering(&[respond("200 OK", "{}")]), &more);
+    let (with, handle) = with_fresh("fresh-value");
+    let gone = Call { sealed: Arc::default(), ..with.clone() };
+    let asking = || {
+        let me = Request { credential: Some(handle.clone()), ..request("GET", "me") };
+        [me, with_json(request("POST", "lookup"), &json!({"token": handle}))]
+    };
+    for phase in [Phase::State, Phase::Undo] {
+        let exchange = world.exchange(phase, gone.clone());
+        for request in asking() {
+            let told = common::failure(exchange.send(request)).to_string();
+            assert_eq!(told, "unavailable: the value of the sealed argument `fresh` is not kept any more");
+        }
+        assert!(world.server.asked().is_empty() && exchange.sent().is_empty());
+        breach(
+            world
+                .exchange(phase, gone.clone())
+                .send(with_json(request("POST", "lookup"), &json!({"token": "x"}))),
+        );
+    }
+    let state = world.exchange(Phase::State, gone.clone());
+    state.send(request("GET", "orgs/acme/tokens/42")).unwrap();
+    let state = world.exchange(Phase::State, with);
+    for request in asking() {
+        state.send(request).unwrap();
+    }
+    assert_eq!(world.server.asked().len(), 3);
+    for phase in [Phase::Observe, Phase::Prepare, Phase::Perform] {
+        let (description, origin) = (common::description(), Arc::clone(&world.origin));
+        let begun = remit_connector::Exchange::new(description, origin, phase, gone.clone(), Arc::default());
+        assert!(begun.unwrap_err().to_string().contains("`fresh` is not the handle"));
+    }
 }

@@ -33,6 +33,7 @@ mod publishers;
 mod quota;
 mod scan;
 mod session;
+mod value;
 
 pub use cache::Cache;
 pub use candidate::{Candidate, Inspect};
@@ -41,11 +42,12 @@ pub use engine::Engine;
 pub use error::ComponentError;
 pub use examine::{Examination, World, examine};
 pub use flaw::Flaw;
-pub use interface::{Misfit, Signature, Signatures, Type, wit_package};
+pub use interface::{Signature, Signatures, Type, wit_package};
 pub use meter::{Exceeded, Limit, Limits, Meter, Used};
 pub use prepared::Prepared;
 pub use publishers::Publishers;
 pub use session::{Halt, Metered, Place, Session, instantiated};
+pub use value::Misfit;
 
 /// To be called first in a program that examines or compiles foreign components, with the tasks of all its worlds. If the
 /// process was started to perform a task, it does so, and the program is to end with the returned code. Otherwise tasks

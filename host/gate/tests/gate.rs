@@ -13,6 +13,7 @@ use remit_gate::{
     Plan, Replay, Resource, Scope, Setup, Step, Window,
 };
 use remit_journal::{Basis, Journal, JournalError};
+use remit_trust::{Opening, SecretText};
 use serde_json::Value;
 use support::{
     Bench, Content, Describe, Destroy, Reason, Reveal, Rotate, SCOPE, Vault, reveal, rotate, told,
@@ -827,4 +828,19 @@ fn a_limit_says_how_much_of_what() {
     ] {
         assert!(told(limit).contains(&format!("12 {unit}")), "{}", told(limit));
     }
+}
+
+/// A run has the values that it was given, each under its whole handle.
+#[tokio::test]
+async fn a_run_has_its_own_sealed_inputs_only() {
+    let bench = Bench::new().await;
+    let opening = Opening::new("hunter2".to_owned().into()).unwrap();
+    let (handle, other) = (opening.handle("log", "token"), opening.handle("log", "key"));
+    let value = || SecretText::new("hunter2".to_owned());
+    let setup = bench.setup(SCOPE);
+    let estate = setup.estate.with_sealed_inputs([(handle.clone(), value())].into());
+    let gate = Gate::new(Setup { estate, ..bench.setup(SCOPE) });
+    assert!(gate.sealed_input(&handle).is_some_and(|found| found == value()));
+    assert!(gate.sealed_input(&other).is_none());
+    assert!(bench.gate(SCOPE).sealed_input(&handle).is_none());
 }

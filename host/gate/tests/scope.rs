@@ -70,8 +70,10 @@ fn only_canonical_paths_are_resources() {
         ("\u{2024}\u{2024}", "outside ASCII"),
         (&long, "longer than 512"),
     ] {
-        let error = Resource::new("secret", bad).unwrap_err().to_string();
-        assert!(error.contains(why), "{bad:?}: {error}");
+        let refused = Resource::new("secret", bad).unwrap_err();
+        assert!(refused.why().contains(why), "{bad:?}: {}", refused.why());
+        let error = refused.to_string();
+        assert!(error.contains(refused.why()), "{bad:?}: {error}");
         assert!(!error.contains(|c: char| c.is_control() || c == '\u{202e}' || c == '\u{200b}'), "{error:?}");
     }
     for bad in ["prod/a", ":a", "Secret:a", "secret:", "secret:../a", "secret:a:b", "se cret:a"] {
@@ -183,6 +185,56 @@ fn values_that_make_no_sense_are_named() {
     ] {
         assert!(error(text).contains(named), "{text}");
     }
+    for good in ["restore_after = '1s'", "restore_after = '30d'", "page_after = '1s'\nrestore_after = '2s'"] {
+        Scope::parse(good, "").unwrap_or_else(|why| panic!("{good}: {why}"));
+    }
+}
+
+/// Whoever lets somebody rehearse says how many times the defaults it may cost.
+#[test]
+fn a_limit_that_is_beyond_what_somebody_allows() {
+    let beyond = |limits: &str, times: u32| {
+        let scope = Scope::parse(&format!("[limits]\n{limits}"), "").unwrap();
+        scope.limits.beyond(times).map(|found| (found.limit, found.value, found.most))
+    };
+    let of = |limit, value: &str, most: &str| Some((limit, value.to_owned(), most.to_owned()));
+    assert_eq!(Limits::default().beyond(1), None);
+    for (at_most, more, found) in [
+        ("fuel = 2_000_000_000", "fuel = 2_000_000_001", of("fuel", "2000000001", "2000000000")),
+        ("wall_time = '1m'", "wall_time = '61s'", of("wall_time", "1m 1s", "1m")),
+        ("memory = '128 MiB'", "memory = '129 MiB'", of("memory", "129.0 MiB", "128.0 MiB")),
+        ("table_elements = 200_000", "table_elements = 200_001", of("table_elements", "200001", "200000")),
+        ("host_calls = 2_000", "host_calls = 2_001", of("host_calls", "2001", "2000")),
+        ("log_bytes = '128 KiB'", "log_bytes = '129 KiB'", of("log_bytes", "129.0 KiB", "128.0 KiB")),
+        ("input = '128 KiB'", "input = '129 KiB'", of("input", "129.0 KiB", "128.0 KiB")),
+        ("output = '128 KiB'", "output = '129 KiB'", of("output", "129.0 KiB", "128.0 KiB")),
+        ("one_answer = '16 MiB'", "one_answer = '17 MiB'", of("one_answer", "17.0 MiB", "16.0 MiB")),
+        ("answers = '32 MiB'", "answers = '33 MiB'", of("answers", "33.0 MiB", "32.0 MiB")),
+    ] {
+        assert_eq!((beyond(at_most, 2), beyond(more, 2)), (None, found), "{more}");
+        assert!(beyond(at_most, 1).is_some(), "{at_most}");
+        assert_eq!(beyond(more, u32::MAX), None, "{more}");
+    }
+    // What people approve is not compared.
+    assert_eq!(beyond("changes = 1_000_000", 1), None);
+    assert_eq!(beyond("fuel = 2_000_000_001\nhost_calls = 2_001", 2).unwrap().0, "fuel");
+}
+
+#[test]
+fn what_becomes_of_a_run_s_changes_is_told_in_order() {
+    let fate = |text: &str| {
+        let fate = Scope::parse(text, "").unwrap().fate();
+        fate.into_iter().map(|(when, what)| format!("{when}: {what}")).collect::<Vec<_>>()
+    };
+    assert_eq!(fate(""), ["if it fails: its changes are undone at once"]);
+    assert_eq!(
+        fate("on_failure = 'hold'\npage_after = '1h'\nrestore_after = '2h 30m'"),
+        [
+            "if it fails: its changes stay, and a person decides",
+            "then: people are called 1h after its end, if its changes stand",
+            "then: its changes are undone 2h 30m after its end, unless a person extends the time"
+        ]
+    );
 }
 
 #[test]

@@ -311,6 +311,8 @@ pub enum Basis {
     Identity(String),
     /// An action, by its digest in text.
     Action(String),
+    /// A connector, by the digest of its component in text.
+    Connector(String),
     /// All authority that exists when it is revoked.
     All,
     /// That the host is not frozen. Every run depends on it, rehearsals too.
@@ -335,6 +337,7 @@ impl fmt::Display for Basis {
             Self::Key(id) => write!(f, "key:{id}"),
             Self::Identity(digest) => write!(f, "identity:{digest}"),
             Self::Action(digest) => write!(f, "action:{digest}"),
+            Self::Connector(digest) => write!(f, "connector:{digest}"),
             Self::All => f.write_str("all"),
             Self::Thaw => f.write_str("thaw"),
         }
@@ -346,7 +349,7 @@ impl FromStr for Basis {
     fn from_str(text: &str) -> Result<Self, String> {
         let unknown = || {
             format!(
-                "`{}` is not a basis of authority (request:, principal:, key:, identity:, action:, all or thaw)",
+                "`{}` is not a basis of authority (request:, principal:, key:, identity:, action:, connector:, all or thaw)",
                 text.escape_debug()
             )
         };
@@ -358,6 +361,7 @@ impl FromStr for Basis {
             Some(("key", id)) => Ok(Self::Key(id.to_owned())),
             Some(("identity", digest)) => Ok(Self::Identity(digest.to_owned())),
             Some(("action", digest)) => Ok(Self::Action(digest.to_owned())),
+            Some(("connector", digest)) => Ok(Self::Connector(digest.to_owned())),
             _ => Err(unknown()),
         }
     }
@@ -413,6 +417,7 @@ impl fmt::Display for Withdrawn {
                 write!(f, "the identity by which its token is the principal's was revoked ({})", self.why)
             }
             Basis::Action(digest) => write!(f, "the action {digest} was revoked ({})", self.why),
+            Basis::Connector(digest) => write!(f, "the connector {digest} was revoked ({})", self.why),
         }
     }
 }

@@ -1,16 +1,16 @@
 //! The connectors of a home: those of its configuration, and those of a recorded run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use remit_capability::Registry;
 use remit_capability::connected::{Boxed, Call, Connector, Facts, Found, Played};
 use remit_connector::component::{Candidate, Connected};
-use remit_connector::{Entry, Origin};
+use remit_connector::{Description, Entry, Origin};
 use remit_engine::{Engine, Publishers, Signatures};
 use remit_gate::{Authority, Failure, Prepared, Scope, State};
 use remit_journal::ConnectorRef;
-use remit_sandbox::Admitted;
 use remit_trust::Digest;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -49,22 +49,71 @@ fn is_of(candidate: &Candidate, digest: Digest, path: &Path) -> Result<(), Error
     Err(Error::ChangedComponent { digest, file: path.display().to_string(), found: candidate.digest() })
 }
 
-/// The connectors that an action can reach within a scope: each that serves an interface which it imports, and whose resources a
-/// rule of that interface may name.
-pub(crate) fn reached(action: &Admitted, scope: &Scope) -> Vec<ConnectorRef> {
+/// The connectors that a run can reach within a scope: each whose resources a rule for one of its interfaces may name.
+pub(crate) fn reached(registry: &Registry, scope: &Scope) -> Vec<ConnectorRef> {
     let mut reached = BTreeMap::new();
-    for interface in action.inspection().offered(&action.registry) {
-        let Some(served) = &interface.served else { continue };
-        let rules = scope.allow.iter().filter(|allow| allow.interface().0 == interface.name);
-        let patterns: Vec<_> = rules.flat_map(|allow| &allow.resources).collect();
+    for allow in &scope.allow {
+        let Some(served) =
+            registry.named(allow.interface().0).and_then(|interface| interface.served.as_ref())
+        else {
+            continue;
+        };
         for (instance, by) in &served.by {
             let under = format!("{}:{instance}", served.kind);
-            if patterns.iter().any(|pattern| pattern.may_touch(&under)) {
+            if allow.resources.iter().any(|pattern| pattern.may_touch(&under)) {
                 reached.insert(instance.clone(), by.reference().clone());
             }
         }
     }
     reached.into_values().collect()
+}
+
+/// What differs between the connectors that a request names and those of now, in words; none if nothing does.
+pub(crate) fn difference(approved: &[ConnectorRef], now: &[ConnectorRef]) -> Option<String> {
+    if approved == now {
+        return None;
+    }
+    let find = |all: &[ConnectorRef], name: &str| all.iter().find(|of| of.instance == name).cloned();
+    let mut names: Vec<&str> = approved.iter().chain(now).map(|of| of.instance.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.into_iter().find_map(|name| {
+        let was = match (find(approved, name), find(now, name)) {
+            (was, is) if was == is => return None,
+            (None, _) => "is not one that it was approved with".to_owned(),
+            (Some(_), None) => "is not configured any more".to_owned(),
+            (Some(was), Some(is)) => format!("was approved as {}, and is now {}", words(&was), words(&is)),
+        };
+        Some(format!("the connector `{name}` {was}"))
+    })
+}
+
+/// `npm-tokens 0.1.0 (sha256:…, by the key …) at https://registry.npmjs.org`.
+#[must_use]
+pub fn words(of: &ConnectorRef) -> String {
+    let ConnectorRef { component, publisher, origin, .. } = of;
+    let key = publisher.get(..12).unwrap_or(publisher);
+    format!(
+        "{} {} ({}, by the key {key}) at {origin}",
+        component.name,
+        component.version,
+        component.digest.short()
+    )
+}
+
+impl Home {
+    /// The kinds of resources that the connectors of the configuration serve, for policies. One that cannot be read serves none:
+    /// wherever it is needed, that is an error.
+    pub(crate) fn kinds_of_connectors(&self) -> BTreeSet<String> {
+        let Ok(config) = self.load() else { return BTreeSet::new() };
+        let cache = self.look_into_cache();
+        let found = config.connectors.iter().filter_map(|entry| {
+            let candidate = Candidate::find(&file(self, entry), cache.as_ref()).ok()?;
+            Description::parse(&candidate.inspection().ok()?.description).ok()
+        });
+        let kinds = |of: Description| of.functions().map(|(_, of)| of.kind().to_owned()).collect::<Vec<_>>();
+        found.flat_map(kinds).collect()
+    }
 }
 
 impl Host {
@@ -73,7 +122,9 @@ impl Host {
         let setup = self.setup()?;
         for of in reached {
             let now = setup.connectors.iter().find(|now| now.reference() == of);
-            let now = now.ok_or_else(|| Error::ConnectorChanged { instance: of.instance.clone() })?;
+            let now = now.ok_or_else(|| Error::ConnectorChanged {
+                why: format!("the connector `{}` was changed meanwhile", of.instance),
+            })?;
             components::keep(self, now.candidate())?;
         }
         Ok(())
@@ -93,24 +144,27 @@ impl Host {
         let setup = self.setup().map_err(|error| format!("cannot be used: {error}"))?;
         let entry = setup.config.connectors.iter().find(|entry| entry.name == of.instance);
         let entry = entry.ok_or("is not in remit.toml any more: put its [[connector]] back")?;
-        let now = setup.connectors.iter().find(|now| now.reference().instance == of.instance);
-        let now = now.ok_or("cannot be used: `remit doctor` says why")?;
-        if now.reference().origin != of.origin {
+        let origin = Origin::open(entry, self.home.path()).map_err(|error| error.to_string())?;
+        if origin.address() != of.origin {
             return Err(format!(
                 "sent its requests to {}, and remit.toml has {}: set it back, or undo the change by hand",
                 of.origin,
-                now.reference().origin
+                origin.address()
             ));
         }
-        if now.reference().component.digest == of.component.digest {
+        let same = |now: &&Arc<Connected>| {
+            let ConnectorRef { instance, component, .. } = now.reference();
+            (instance, component.digest) == (&of.instance, of.component.digest)
+        };
+        if let Some(now) = setup.connectors.iter().find(same) {
             return Ok(now.clone());
         }
         let path = components::file(&self.home, of.component.digest);
         let then = || {
-            let candidate: Candidate = self.sandbox.engine().find(&path)?;
+            let engine = self.sandbox.engine();
+            let candidate: Candidate = engine.find(&path)?;
             is_of(&candidate, of.component.digest, &path)?;
-            let origin = Arc::clone(now.origin());
-            Ok::<_, Error>(Connected::readmit(self.sandbox.engine(), candidate, of, entry, origin)?)
+            Ok::<_, Error>(Connected::readmit(engine, candidate, of, entry, Arc::new(origin))?)
         };
         let then = then()
             .map_err(|error| format!("was {}, which is not kept here: {error}", of.component.digest))?;

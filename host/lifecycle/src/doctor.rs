@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use miette::Diagnostic;
+use remit_capability::connected::Connector as _;
 use remit_journal::{Reader, RunSummary};
 use serde::Serialize;
 
@@ -54,6 +55,41 @@ async fn systems(config: &Config, home: &Home) -> Vec<Finding> {
             })),
         }
     }
+    findings
+}
+
+/// Admits and compiles each connector. Nothing is sent: what it may read, only its functions know.
+async fn connectors(config: Config, home: &Home) -> Vec<Finding> {
+    if config.connectors.is_empty() {
+        return Vec::new();
+    }
+    let setup = remit_sandbox::Sandbox::new(home.open_cache())
+        .map_err(Error::from)
+        .and_then(|sandbox| home.setup(config, sandbox.engine()));
+    let setup = match setup {
+        Ok(setup) => setup,
+        Err(error) => return vec![Finding::of("connectors", Err(error))],
+    };
+    let mut findings = Vec::new();
+    for connector in &setup.connectors {
+        let of = connector.reference();
+        let what = format!("connector {}", of.instance);
+        let served = of.interfaces.iter().map(|of| of.name.as_str()).collect::<Vec<_>>().join(", ");
+        findings.push(match connector.compile().await {
+            Ok(()) => Finding {
+                what,
+                ok: true,
+                detail: format!("{}, serves {served}", crate::connectors::words(of)),
+                fix: None,
+            },
+            Err(failure) => {
+                Finding::bad(&what, &failure.to_string(), "build it anew, with the tools of this Remit")
+            }
+        });
+    }
+    findings.extend(
+        setup.unusable.into_iter().map(|(name, error)| Finding::of(&format!("connector {name}"), Err(error))),
+    );
     findings
 }
 
@@ -127,6 +163,7 @@ pub async fn doctor(home: &Home) -> Vec<Finding> {
     });
     findings.extend(keys_and_runs(home, &config));
     findings.extend(systems(&config, home).await);
+    findings.extend(connectors(config, home).await);
     findings
 }
 

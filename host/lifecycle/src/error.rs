@@ -28,12 +28,12 @@ pub enum Error {
     #[diagnostic(code(usage::connectors), help("correct [[connector]] in remit.toml, then `remit doctor`"))]
     Connectors { why: String },
     /// A connector is not what it was when the action was admitted. Nothing was started.
-    #[error("the connector `{instance}` was changed")]
+    #[error("{why}")]
     #[diagnostic(
         code(refused::connector),
         help("ask again: `remit request` rehearses with the connector of now")
     )]
-    ConnectorChanged { instance: String },
+    ConnectorChanged { why: String },
     /// The input is not what the action takes. Nothing was started.
     #[error("the input is not what {action} takes:\n{why}")]
     #[diagnostic(code(usage::input), help("`remit inspect` shows what it takes"))]

@@ -10,7 +10,7 @@ mod claim;
 mod class;
 mod components;
 mod config;
-mod connectors;
+pub mod connectors;
 mod contain;
 mod doctor;
 mod error;

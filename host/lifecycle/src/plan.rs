@@ -61,7 +61,7 @@ pub(crate) fn header(
         mode,
         action: reference(action),
         publisher: action.publisher.as_ref().map(ToString::to_string),
-        connectors: connectors::reached(action, scope),
+        connectors: connectors::reached(&action.registry, scope),
         input: input.raw()?,
         input_digest: input.digest(),
         scope_digest: scope.digest()?,
@@ -178,7 +178,8 @@ pub(crate) fn may_rehearse(
     if let Some(beyond) = scope.limits.beyond(host.setup()?.config.rehearsals.most_times_default) {
         return Err(Error::RehearsalLimit(beyond));
     }
-    let request = policy_request_of_rehearsal(&reader, rules, by, action, scope)?;
+    let connectors = connectors::reached(&host.setup()?.registry, scope);
+    let request = policy_request_of_rehearsal(&reader, rules, by, action, (scope, &connectors))?;
     let verdict =
         rules.policies.may(&by.who(), PolicyAction::Rehearse, Some(&request), Timestamp::now(), &[]);
     if verdict.allowed {

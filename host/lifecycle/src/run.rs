@@ -20,7 +20,7 @@ use crate::plan::{admit, code, end_with, header, output};
 use crate::recover::{conclude, in_doubt};
 use crate::revert::Reverted;
 use crate::turn::Turn;
-use crate::{Error, Host, Input, components};
+use crate::{Error, Host, Input, components, connectors};
 
 /// The result of a live run.
 #[derive(Debug)]
@@ -102,6 +102,10 @@ pub(crate) async fn begin(
     let mut started = header(&action, Mode::Live, input, &grant.scope, &grant.facts, &grant.principal)?;
     started.started_by = Some(grant.started_by);
     started.grant = Some(grant.on_record);
+    // What is started is what was admitted just now, and what was approved.
+    if let Some(why) = connectors::difference(&grant.connectors, &started.connectors) {
+        return Err(Error::ConnectorChanged { why });
+    }
     let connectors = started.connectors.clone();
     blocking(|| host.keep_connectors(&connectors))?;
     // The watch begins before the start is on record, so that no revocation is missed.

@@ -25,6 +25,8 @@ pub struct Setup {
     pub estate: Estate,
     /// The connectors of the configuration.
     pub connectors: Vec<Arc<Connected>>,
+    /// Those that cannot be used, and why.
+    pub unusable: Vec<(String, Error)>,
     /// Every interface that actions can import here.
     pub registry: Registry,
 }
@@ -32,14 +34,21 @@ pub struct Setup {
 impl Home {
     pub(crate) fn setup(&self, config: Config, engine: &Arc<Engine>) -> Result<Setup, Error> {
         let publishers = Publishers(Config::publishers(self.path(), &config.trust.publishers)?);
-        let entries = config.connectors.iter();
-        let connectors =
-            entries.map(|entry| Ok(Arc::new(connectors::open(self, entry, &publishers, engine)?)));
-        let connectors = connectors.collect::<Result<Vec<_>, Error>>()?;
+        let (mut connectors, mut unusable) = (Vec::new(), Vec::new());
+        for entry in &config.connectors {
+            // It is not offered. What does not need it goes on, and what was changed through it can be taken back.
+            match connectors::open(self, entry, &publishers, engine) {
+                Ok(connector) => connectors.push(Arc::new(connector)),
+                Err(error) => {
+                    tracing::warn!(connector = entry.name, %error, "a connector cannot be used");
+                    unusable.push((entry.name.clone(), error));
+                }
+            }
+        }
         let serving: Vec<Arc<dyn Connector>> =
             connectors.iter().map(|connector| -> Arc<dyn Connector> { connector.clone() }).collect();
         let registry = Registry::new(&serving).map_err(|why| Error::Connectors { why })?;
-        Ok(Setup { publishers, estate: config.estate(self.path())?, config, connectors, registry })
+        Ok(Setup { publishers, estate: config.estate(self.path())?, config, connectors, unusable, registry })
     }
 }
 

@@ -178,6 +178,7 @@ impl Place {
         let plan = Plan { steps: vec![rotate] };
         let now = Timestamp::now();
         Request {
+            connectors: Vec::new(),
             id: RequestId::new(),
             log: self.rules().log.clone(),
             requester: "bot".to_owned(),

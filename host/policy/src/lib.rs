@@ -16,5 +16,5 @@ mod table;
 pub use error::PolicyError;
 pub use need::Need;
 pub use policies::{Policies, PolicyAnswer, SCHEMA, shipped_files};
-pub use request::{PolicyAction, PolicyRequest, Subject};
+pub use request::{PolicyAction, PolicyConnector, PolicyRequest, Subject};
 pub use table::{Checked, test};

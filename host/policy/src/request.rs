@@ -75,6 +75,18 @@ impl PolicyAction {
     }
 }
 
+/// A connector, as policies see it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyConnector {
+    /// The name of its instance.
+    pub instance: String,
+    /// Where its requests go.
+    pub origin: String,
+    /// The id of the publisher's key that signed it.
+    pub publisher: String,
+}
+
 /// A request, as policies see it: `resource` in a policy. It has every power that the request would give, used or not.
 /// Numbers above `i64::MAX` count as `i64::MAX`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +105,9 @@ pub struct PolicyRequest {
     pub incident: Option<String>,
     /// The environment that the home is configured for: `production`.
     pub environment: Option<String>,
+    /// The connectors through which it may reach anything.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub connectors: Vec<PolicyConnector>,
     /// Whether it asks for a standing scope.
     pub standing: bool,
     /// Whether it is a run under a standing scope.
@@ -262,11 +277,17 @@ impl PolicyRequest {
             ("environment", self.environment.as_deref().map(string)),
             ("restoreAfterSeconds", self.restore_after_seconds.map(number)),
         ];
+        let of = |get: fn(&PolicyConnector) -> &str| set(self.connectors.iter().map(|one| string(get(one))));
+        let connectors = [
+            ("connectors", of(|one| &one.instance)),
+            ("connectorOrigins", of(|one| &one.origin)),
+            ("connectorPublishers", of(|one| &one.publisher)),
+        ];
         let paths = by_effect
             .into_iter()
             .map(|(name, paths)| (name, set(paths.iter().map(|path| reference(&PATH, path)))));
         let optional = optional.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        let attributes = always.into_iter().chain(optional).chain(paths);
+        let attributes = always.into_iter().chain(optional).chain(connectors).chain(paths);
         let parents = touches.iter().map(|path| uid(&PATH, path));
         let request = entity(uid(&REQUEST, "this"), attributes, parents)?;
         Ok(std::iter::once(request).chain(places(mentioned)).collect())

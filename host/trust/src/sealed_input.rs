@@ -202,7 +202,12 @@ mod tests {
         let mut moved = one.to_bytes()[..32].to_vec();
         moved.extend_from_slice(b"nhunter2");
         assert_ne!(Opening::from_bytes(&moved).unwrap().handle("a/log", "toke").digits(), handle.digits());
-        assert!(!format!("{one:?}").contains("hunter2"));
+        assert_eq!(format!("{one:?}"), "Opening(..)");
+        let json = serde_json::json!(handle.to_string());
+        assert_eq!(
+            (serde_json::json!(handle), serde_json::from_value(json.clone()).ok()),
+            (json.clone(), Some(handle.clone()))
+        );
     }
 
     #[test]
@@ -227,6 +232,7 @@ mod tests {
         if upper.bytes().any(|b| b.is_ascii_uppercase()) {
             assert!(format!("sealed:token:{upper}").parse::<Handle>().is_err());
         }
+        assert_eq!(Opening::MAX, 65_536);
         assert!(Opening::from_bytes(&[0; 31]).is_none() && Opening::from_bytes(&[0xff; 40]).is_none());
         assert!(Opening::from_bytes(&vec![b'a'; 32 + Opening::MAX]).is_some());
         assert!(Opening::from_bytes(&vec![b'a'; 33 + Opening::MAX]).is_none());

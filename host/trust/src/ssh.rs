@@ -379,6 +379,11 @@ mod tests {
             thread::sleep(Duration::from_secs(3_600));
         };
         assert!(told(long, huge).0.ends_with("its answer is too long"));
+        let most = |mut agent: UnixStream| {
+            agent.write_all(&LONGEST.to_be_bytes()).unwrap();
+            agent.write_all(&[7; LONGEST as usize]).unwrap();
+        };
+        assert_eq!(told(long, most).0, format!("{:?}", [7; 262_144]));
         let dies = |mut agent: UnixStream| agent.write_all(&[0, 0]).unwrap();
         assert!(told(long, dies).0.contains("it broke off ("));
         let nobody = ask("/nowhere/agent".into(), vec![1], long).unwrap_err().to_string();

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use proptest::prelude::*;
 use remit_trust::dsse::Envelope;
 use remit_trust::principals::PrincipalKind;
-use remit_trust::{Digest, SignatureError, SigningKey, VerifyingKey, blob};
+use remit_trust::{Digest, KeyId, Sign as _, SignatureError, Signer, SigningKey, VerifyingKey, blob};
 use serde_json::{Value, json};
 
 const KIND: &str = "application/vnd.remit.grant+json";
@@ -289,4 +289,58 @@ fn names_are_shown_as_they_are() {
     let kinds =
         [PrincipalKind::Human, PrincipalKind::Agent, PrincipalKind::Service].map(|kind| kind.to_string());
     assert_eq!(kinds, ["human", "agent", "service"]);
+}
+
+#[test]
+fn the_id_of_a_key_has_one_spelling() {
+    let id = SigningKey::generate().unwrap().verifying_key().id();
+    let text = id.to_string();
+    let signer = Signer::from(SigningKey::generate().unwrap());
+    assert_eq!(format!("{signer:?}"), format!("Signer({})", signer.verifying_key().id().short()));
+    assert_eq!((text.len(), text.parse::<KeyId>().as_ref()), (64, Ok(&id)));
+    let letters = "abcdef0123456789".repeat(4);
+    assert_eq!(letters.parse::<KeyId>().unwrap().to_string(), letters);
+    for other in [
+        "",
+        &letters[1..],
+        &format!("{letters}0"),
+        &letters.to_uppercase(),
+        &letters.replace('a', "g"),
+        &letters.replace('a', "`"),
+        &letters.replace('a', " "),
+        &letters.replace('a', "/"),
+        &letters.replace('a', ":"),
+        &format!("{}\u{e9}", &letters[2..]),
+    ] {
+        let refused = other.parse::<KeyId>().unwrap_err().to_string();
+        assert!(refused.ends_with("is not the id of a key"), "{refused}");
+    }
+    let long = "x\u{202e}".repeat(500).parse::<KeyId>().unwrap_err().to_string();
+    assert!(long.len() < 120 && !long.contains('\u{202e}'), "{long}");
+}
+
+/// Only a hint where to look for keys, of which somebody else may have written as many as they like.
+#[test]
+fn the_keys_that_an_envelope_names() {
+    let one = Envelope::sign("application/x", b"{}", &SigningKey::generate().unwrap()).unwrap();
+    let named = |ids: &[String]| {
+        let mut written = serde_json::to_value(&one).unwrap();
+        let sig = written["signatures"][0].clone();
+        written["signatures"] = ids
+            .iter()
+            .map(|id| {
+                let mut sig = sig.clone();
+                sig["keyid"] = id.as_str().into();
+                sig
+            })
+            .collect();
+        let envelope: Envelope = serde_json::from_value(written).unwrap();
+        envelope.named().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let id = |digit: usize| format!("{digit:x}").repeat(64);
+    assert_eq!(one.named().len(), 1);
+    assert_eq!(named(&[]), [""; 0]);
+    assert_eq!(named(&[id(2), id(1), id(2), "none".to_owned(), String::new()]), [id(1), id(2)]);
+    let many: Vec<_> = (0..12).rev().map(id).collect();
+    assert_eq!(named(&many), (0..8).map(id).collect::<Vec<_>>());
 }

@@ -16,6 +16,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use remit_backend::{Act, OpenBao, OpenBaoConfig, SecretView as _, Turn};
+use remit_connector::{Call, Description, Entry, Exchange, Origin, Phase, Replay, Request};
 use remit_gate::{Pattern, Resource, Scope};
 use remit_journal::{About, Journal, Proof, Record, RequestId, RunId};
 use remit_lifecycle::Config;
@@ -39,7 +40,7 @@ use tokio::runtime::Runtime;
 pub type Target = fn(&[u8]);
 
 /// Each by its name: that of its folder in `seeds/`.
-pub const TARGETS: [(&str, Target); 18] = [
+pub const TARGETS: [(&str, Target); 19] = [
     ("inspection", inspection),
     ("admission", admission),
     ("manifest", manifest),
@@ -58,6 +59,7 @@ pub const TARGETS: [(&str, Target); 18] = [
     ("policy", policy),
     ("config", config),
     ("fixture", fixture),
+    ("connector", connector),
 ];
 
 /// A folder of this thread's own, in memory where the machine has such a place.
@@ -474,4 +476,60 @@ pub fn openbao(bytes: &[u8]) {
             let _ = server.store.check("app").await;
         });
     });
+}
+
+/// `connector.toml`; what its connector asks to be sent, in every phase of every function; and what it is answered.
+pub fn connector(bytes: &[u8]) {
+    let (description, rest) = halves(bytes);
+    let (asked, answer) = halves(rest);
+    let Some(Ok(description)) = text(description).map(Description::parse) else { return };
+    let Ok(asked) = serde_json::from_slice::<serde_json::Value>(asked) else { return };
+    let description = Arc::new(description);
+    let texts = |value: &serde_json::Value| -> Vec<String> {
+        value.as_array().into_iter().flatten().filter_map(|text| Some(text.as_str()?.to_owned())).collect()
+    };
+    let pairs = |value: &serde_json::Value| -> Vec<(String, String)> {
+        let pair =
+            |pair: &serde_json::Value| Some((pair[0].as_str()?.to_owned(), pair[1].as_str()?.to_owned()));
+        value.as_array().into_iter().flatten().filter_map(pair).collect()
+    };
+    let request = Request {
+        method: asked["method"].as_str().unwrap_or_default().to_owned(),
+        path: texts(&asked["path"]),
+        query: pairs(&asked["query"]),
+        headers: pairs(&asked["headers"]),
+        body: asked["body"].as_str().map(|body| body.as_bytes().to_vec()),
+        credential: asked["credential"].as_str().map(ToOwned::to_owned),
+    };
+    let entry =
+        "[[connector]]\nname = 'a'\ncomponent = 'a'\norigin = 'https://a.example'\npost_reads = true\n";
+    let entry = remit_text::Table::parse(entry).and_then(|mut entry| entry.entries("connector"));
+    let entry = Entry::read(entry.expect("an entry").remove(0)).expect("an entry");
+    for (name, function) in description.functions() {
+        let call = Call {
+            function: name.to_owned(),
+            path: format!("a{}", "/b".repeat(function.path().names().len())),
+            arguments: asked["arguments"].clone(),
+            undo: asked["undo"].clone(),
+            got: asked["got"].clone(),
+            ..Call::default()
+        };
+        for phase in [Phase::Observe, Phase::Prepare, Phase::Perform, Phase::State, Phase::Undo] {
+            let origin = Arc::new(Origin::replaying(&entry, Replay::always(200, answer)));
+            let exchange =
+                Exchange::new(Arc::clone(&description), origin, phase, call.clone(), Arc::default());
+            let Ok(exchange) = exchange else { continue };
+            let seen = exchange.send(request.clone());
+            let sent = exchange.sent();
+            assert_eq!(sent.is_empty(), exchange.breach().is_some(), "it is sent, or it is a breach");
+            for sent in sent {
+                let writes = matches!(phase, Phase::Perform | Phase::Undo);
+                assert!(writes || (!sent.change && matches!(sent.method.as_str(), "GET" | "HEAD" | "POST")));
+            }
+            if let Ok(seen) = seen {
+                let seen = String::from_utf8_lossy(&seen.body);
+                assert!(!exchange.masked(&seen).contains("remit-secret-"), "no placeholder is shown");
+            }
+        }
+    }
 }

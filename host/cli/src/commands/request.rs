@@ -346,6 +346,9 @@ pub(super) fn show(view: &RequestView, as_json: bool) -> Done {
     if let Some(budgets) = &view.budgets {
         row("", &format!("runs: {}; changes: {}", budgets.runs, budgets.changes));
     }
+    for of in &request.connectors {
+        row("through", &format!("{}: {}", of.instance, remit_lifecycle::connectors::words(of)));
+    }
     row("may start", &request.triggers.join(", "));
     for why in &view.waits_for_room {
         row("not now", why);

@@ -36,6 +36,8 @@ enum What {
     Key(Named),
     /// An action, by its digest or the beginning of the digest.
     ActionDigest(Named),
+    /// A connector, by the digest of its component.
+    ConnectorDigest(Named),
     /// All authority that exists now.
     All(Options),
 }
@@ -69,9 +71,11 @@ impl Options {
 impl Revoke {
     pub(crate) async fn run(self, place: &Place) -> Done {
         let options = match &self.what {
-            What::Request(named) | What::Principal(named) | What::Key(named) | What::ActionDigest(named) => {
-                &named.options
-            }
+            What::Request(named)
+            | What::Principal(named)
+            | What::Key(named)
+            | What::ActionDigest(named)
+            | What::ConnectorDigest(named) => &named.options,
             What::All(options) => options,
         };
         if let Some(server) = place.server()? {
@@ -89,11 +93,14 @@ impl Revoke {
             What::ActionDigest(Named { name, .. }) => {
                 ("action", &**name, Target::Action(action(&reader, name)?))
             }
+            What::ConnectorDigest(Named { name, .. }) => {
+                ("connector", &**name, Target::Connector(name.parse()?))
+            }
             What::All(_) => ("all", "", Target::All),
         };
         drop(reader);
         let order = target.clone().order(&rules)?;
-        let again = format!("remit revoke {} {name}", if kind == "action" { "action-digest" } else { kind });
+        let again = format!("remit revoke {} {name}", subcommand(kind));
         let prepare = async |by: &_| prepare_revoke(&host, by, target, options.reason());
         let SigningResult::Signed(signed) =
             mode.order(&host, again.trim_end(), prepare, |what| *what == order).await?
@@ -121,14 +128,27 @@ impl Revoke {
             What::ActionDigest(Named { name, .. }) => {
                 ("action", &**name, json!({"revoke-action": name}), Basis::Action(name.clone()))
             }
+            What::ConnectorDigest(Named { name, .. }) => {
+                let basis = Basis::Connector(name.clone());
+                ("connector", &**name, json!({"revoke-connector": name}), basis)
+            }
             What::All(_) => ("all", "", json!("revoke-all"), Basis::All),
         };
         let is_it = |what: &Order| revokes(what, &basis);
-        let again = format!("remit revoke {} {name}", if kind == "action" { "action-digest" } else { kind });
+        let again = format!("remit revoke {} {name}", subcommand(kind));
         match order_at(server, options, again.trim_end(), wanted, is_it).await? {
             Some(stopping) => told(options, kind, name, &stopping),
             None => Ok(0),
         }
+    }
+}
+
+/// The name of the subcommand that revokes this.
+fn subcommand(kind: &str) -> &str {
+    match kind {
+        "action" => "action-digest",
+        "connector" => "connector-digest",
+        kind => kind,
     }
 }
 

@@ -8,7 +8,7 @@ use remit_text::Mistake;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::secrets::{sealed_of, variables};
+use super::secrets::{sealed_of, variables, without_sealed};
 use super::{About, Auth, Cas, Description, Function, PathPattern};
 use crate::pointer::shown;
 use crate::template::{Segment, Text, Variable, is_name};
@@ -172,6 +172,9 @@ fn function_of(raw: RawFunction, at: Range<usize>) -> Result<Function, Wrong> {
         }
     }
     let sealed = sealed_of(&raw, &path)?;
+    for template in &raw.undo {
+        without_sealed(template, &sealed)?;
+    }
     for template in raw.change.iter().chain(&raw.undo).chain(&raw.reads) {
         variables(template, &sealed, !raw.secrets.is_empty())?;
     }
@@ -204,10 +207,10 @@ fn function_of(raw: RawFunction, at: Range<usize>) -> Result<Function, Wrong> {
     })
 }
 
-/// `{org}/{id}`.
+/// `{org}/{id}`; nothing for the instance itself.
 fn path_of(text: &Spanned<String>) -> Result<PathPattern, Wrong> {
     let mut names: Vec<String> = Vec::new();
-    for segment in text.get_ref().split('/') {
+    for segment in text.get_ref().split('/').filter(|_| !text.get_ref().is_empty()) {
         match segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
             Some(name) if is_name(name) && !names.iter().any(|known| known == name) => {
                 names.push(name.to_owned());
@@ -317,17 +320,17 @@ fn write(template: &Spanned<Template>) -> Result<(), Wrong> {
 /// A change names the thing that was approved: the last segment of the resource's path. An undo may name what the change made
 /// instead.
 fn bound(template: &Spanned<Template>, path: &PathPattern, is_undo: bool) -> Result<(), Wrong> {
-    let last = path.names.last().map(String::as_str);
+    // The resource is the instance, and every request is to it.
+    let Some(last) = path.names.last() else { return Ok(()) };
     let names_it = |variable: &Variable| {
-        variable.argument() == last || (is_undo && matches!(variable, Variable::Got(_)))
+        variable.argument() == Some(last) || (is_undo && matches!(variable, Variable::Got(_)))
     };
     if template.get_ref().all_texts().flat_map(Text::variables).any(names_it) {
         return Ok(());
     }
     let or_got = if is_undo { " or {got.…}" } else { "" };
     let why = format!(
-        "it does not say which thing it is about: it needs {{{}}}{or_got}, so that only what was approved is touched",
-        last.unwrap_or_default()
+        "it does not say which thing it is about: it needs {{{last}}}{or_got}, so that only what was approved is touched"
     );
     wrong(template.span(), why)
 }

@@ -87,6 +87,19 @@ pub(super) fn variables(
     }
 }
 
+/// A sealed argument is kept only while something can start with it: an undo that needed it could not be promised.
+pub(super) fn without_sealed(template: &Spanned<Template>, sealed: &[String]) -> Result<(), Wrong> {
+    let it = template.get_ref();
+    let named = it.all_texts().flat_map(Text::variables).filter_map(Variable::argument);
+    match named.chain(it.credential.as_deref()).find(|name| sealed.iter().any(|sealed| sealed == name)) {
+        Some(name) => wrong(
+            template.span(),
+            format!("an undo cannot have the sealed argument `{name}`, which is not kept until then"),
+        ),
+        None => Ok(()),
+    }
+}
+
 fn stands_alone(text: &Text, variable: &Variable) -> bool {
     let is_plain = matches!(variable, Variable::Argument { steps, number: false } if steps.len() == 1);
     is_plain && text.whole().is_some()

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use remit_trust::SecretText;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
@@ -12,7 +13,6 @@ use crate::request::{Read, encoded, is_json_type, joined};
 use crate::{Request, placeholder};
 
 /// A request that may be sent, as it is sent.
-#[derive(Debug)]
 pub(crate) struct Fitted {
     /// The body with its secrets.
     pub(crate) body: Option<Zeroizing<Vec<u8>>>,
@@ -20,6 +20,8 @@ pub(crate) struct Fitted {
     pub(crate) shown_body: Option<Vec<u8>>,
     /// Headers that the connector may set.
     pub(crate) headers: Vec<(String, String)>,
+    /// A sealed argument of the template whose value is not kept any more. Then nothing is sent.
+    pub(crate) gone: Option<String>,
 }
 
 /// Why a template is not that of a request. The one that came furthest is told to the author.
@@ -47,7 +49,20 @@ impl Template {
         let headers = self.fit_headers(request, with, all)?;
         self.fit_credential(request.of, with)?;
         let (body, shown_body) = self.fit_body(request, with)?;
-        Ok(Fitted { body, shown_body, headers })
+        Ok(Fitted { body, shown_body, headers, gone: self.gone(with) })
+    }
+
+    fn gone(&self, with: &Variables<'_>) -> Option<String> {
+        let named = self.all_texts().flat_map(Text::variables).filter_map(Variable::argument);
+        let mut sealed =
+            named.chain(self.credential.as_deref()).filter(|name| with.sealed.iter().any(|s| s == name));
+        let is_gone = |name: &&str| {
+            with.arguments
+                .get(*name)
+                .and_then(Value::as_str)
+                .is_none_or(|handle| with.input(handle).is_none())
+        };
+        sealed.find(is_gone).map(ToOwned::to_owned)
     }
 
     fn fit_path(&self, path: &[String], with: &Variables<'_>) -> Result<(), Misfit> {
@@ -114,7 +129,7 @@ impl Template {
             (None, None) => Ok(()),
             (Some(name), Some(handle)) => {
                 let given = with.arguments.get(name).and_then(Value::as_str);
-                if given == Some(handle) && with.input(handle).is_some() {
+                if given == Some(handle) {
                     Ok(())
                 } else {
                     misfit(3000, format!("the credential is not the sealed argument `{name}`"))
@@ -140,7 +155,11 @@ impl Template {
                     return misfit(4000, "its body is not JSON, or has a member twice");
                 };
                 let sent = fit_json(template, &given, with).or_else(|why| misfit(4001, why))?;
-                Ok((Some(bytes_of(&sent)), Some(given.to_string().into_bytes())))
+                let shown = given.to_string().into_bytes();
+                // With much room, so that no part of a secret is left behind where it was before it grew.
+                let mut bytes = Zeroizing::new(Vec::with_capacity(2 * shown.len() + ROOM));
+                sent.write(&mut bytes);
+                Ok((Some(bytes), Some(shown)))
             }
             (Some(Body::Form(template)), Some(body)) => {
                 let given: Vec<(String, String)> = form_urlencoded::parse(body).into_owned().collect();
@@ -151,6 +170,8 @@ impl Template {
     }
 }
 
+/// Room for the secrets of a body.
+const ROOM: usize = 128 * 1024;
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A segment that a wildcard stands for: not one that some servers read as two.
@@ -192,7 +213,7 @@ fn pairs(
 /// The value with its secrets, if it is what the template stands for.
 fn fit_json(template: &Json, given: &Value, with: &Variables<'_>) -> Result<Secretly, String> {
     match (template, given) {
-        (Json::Exact(exact), given) if exact == given => Ok(Secretly::Plain(given.clone())),
+        (Json::Exact(exact), given) if exact == given => Ok(Secretly::Plain(exact.clone())),
         (Json::Object(template), Value::Object(given)) => {
             if given.keys().any(|name| !template.contains_key(name)) {
                 return Err("its body has a member that the template does not have".to_owned());
@@ -218,7 +239,7 @@ fn fit_json(template: &Json, given: &Value, with: &Variables<'_>) -> Result<Secr
 
 fn fit_text(text: &Text, given: &Value, with: &Variables<'_>) -> Result<Secretly, String> {
     match with.fill(text) {
-        Some(Filled::Exactly(exact)) if exact == *given => Ok(Secretly::Plain(given.clone())),
+        Some(Filled::Exactly(exact)) if exact == *given => Ok(Secretly::Plain(exact)),
         Some(Filled::Any) if !placeholder::is_in_json(given) => Ok(Secretly::Plain(given.clone())),
         Some(Filled::Any) => Err("its body has a placeholder where no secret is sent".to_owned()),
         Some(Filled::Secret) => match given.as_str().and_then(|text| with.placeholders.value(text)) {
@@ -226,7 +247,9 @@ fn fit_text(text: &Text, given: &Value, with: &Variables<'_>) -> Result<Secretly
             None => Err("its body has something else in place of a secret".to_owned()),
         },
         Some(Filled::Sealed(handle, value)) if given.as_str() == Some(&handle) => {
-            let quoted = serde_json::to_string(value.expose()).unwrap_or_default();
+            // One that is gone is not sent at all.
+            let value = value.map(SecretText::expose).unwrap_or_default();
+            let quoted = serde_json::to_string(value).unwrap_or_default();
             Ok(Secretly::Secret(Zeroizing::new(quoted)))
         }
         _ => Err("its body has another value".to_owned()),
@@ -239,7 +262,7 @@ fn fit_form(
     with: &Variables<'_>,
 ) -> Result<Zeroizing<String>, String> {
     let mut seen: Vec<&str> = Vec::new();
-    let mut sent = Zeroizing::new(String::new());
+    let mut sent = Zeroizing::new(String::with_capacity(ROOM));
     for (name, value) in given {
         let Some(text) = template.get(name) else {
             return Err("its form has a field that the template does not have".to_owned());
@@ -323,11 +346,4 @@ impl Secretly {
             _ => None,
         }
     }
-}
-
-fn bytes_of(value: &Secretly) -> Zeroizing<Vec<u8>> {
-    // Made as large as a body gets, so that no part of a secret is left behind where it was before it grew.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(64 * 1024));
-    value.write(&mut bytes);
-    bytes
 }

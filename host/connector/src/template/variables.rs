@@ -27,8 +27,8 @@ pub(crate) enum Filled<'a> {
     Exactly(Value),
     Any,
     Secret,
-    /// A sealed argument: the connector writes the handle, and the value is sent.
-    Sealed(String, &'a SecretText),
+    /// A sealed argument: the connector writes the handle, and the value is sent, if it is still kept.
+    Sealed(String, Option<&'a SecretText>),
 }
 
 impl<'a> Variables<'a> {
@@ -43,7 +43,7 @@ impl<'a> Variables<'a> {
                 return match variable.argument().filter(|name| self.sealed.iter().any(|s| s == name)) {
                     Some(_) => {
                         let handle = value.as_str()?;
-                        Some(Filled::Sealed(handle.to_owned(), self.input(handle)?))
+                        Some(Filled::Sealed(handle.to_owned(), self.input(handle)))
                     }
                     None => Some(Filled::Exactly(value)),
                 };
@@ -67,7 +67,8 @@ impl<'a> Variables<'a> {
                         _ => return None,
                     };
                     let trusted = matches!(variable, Variable::Config(_));
-                    if in_path && !trusted && value.contains(['/', '\\']) {
+                    // Without its last segment a path is often that of a whole collection.
+                    if in_path && (value.is_empty() || !trusted && value.contains(['/', '\\'])) {
                         return None;
                     }
                     filled.push_str(&value);

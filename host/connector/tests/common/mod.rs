@@ -13,6 +13,7 @@ use remit_connector::{
 };
 use remit_gate::Failure;
 use remit_text::Table;
+use remit_trust::{Opening, SecretText};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -151,7 +152,12 @@ sealed = ["leaked"]
 effect = "change"
 kind = "token"
 path = "{org}/{id}"
-reads = ["GET /orgs/{org}/tokens/{id}", "GET /files/**"]
+reads = [
+    "GET /orgs/{org}/tokens/{id}",
+    "GET /files/**",
+    { send = "GET /me", credential = "{fresh}" },
+    { send = "POST /lookup", json = { token = "{fresh}" } },
+]
 change = [
     "DELETE /orgs/{org}/tokens/{id}",
     { send = "PUT /orgs/{org}/tokens/{id}", headers = { if-match = "{undo.etag}" }, json = { state = "off", reason = "{reason}", n = "{n:number}", note = "{*}" } },
@@ -268,4 +274,14 @@ pub fn change() -> Value {
 pub fn headed(mut request: Request, name: &str, value: &str) -> Request {
     request.headers.push((name.to_owned(), value.to_owned()));
     request
+}
+
+/// The call of `revoke` with a sealed argument, and its handle.
+pub fn with_fresh(value: &str) -> (Call, String) {
+    let opening = Opening::new(SecretText::new(value.to_owned())).unwrap();
+    let handle = opening.handle("log", "fresh");
+    let mut call = revoke();
+    call.arguments["fresh"] = json!(handle.to_string());
+    call.sealed = Arc::new([(handle.clone(), opening.into_value())].into_iter().collect());
+    (call, handle.to_string())
 }

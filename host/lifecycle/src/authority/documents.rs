@@ -4,7 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 use remit_engine::Publishers;
 use remit_gate::{Plan, Scope};
-use remit_journal::{ActionRef, RequestId, Revocation, RunId};
+use remit_journal::{ActionRef, ConnectorRef, RequestId, Revocation, RunId};
 use remit_sandbox::{Candidate, Inspection};
 use remit_trust::dsse::{Envelope, Verified};
 use remit_trust::{Digest, KeyId, SignatureError, VerifyingKey};
@@ -94,6 +94,9 @@ pub struct Request {
     pub asks: RequestedAuthority,
     /// What the action may touch.
     pub scope: Scope,
+    /// The connectors through which it may touch it. A run under another one, or one that goes elsewhere, is another matter.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connectors: Vec<ConnectorRef>,
     /// Why the requester needs it, in their own words.
     pub reason: String,
     /// The incident that the request belongs to; none if it belongs to no incident.
@@ -406,7 +409,7 @@ impl Request {
     /// Every power that the request would give: the union of its plan and its scope.
     #[must_use]
     pub fn powers(&self) -> Powers {
-        Powers::of(self.plan(), &self.scope)
+        Powers::of(self.plan(), &self.scope, &self.connectors)
     }
 
     /// The resources that the request could change, each once; if it changes none, those that it could read.

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use remit_gate::{Facts, Plan, Scope};
-use remit_journal::{Authority, Basis, GrantRef, Reader, RestsOn, RunId, SignedRef};
+use remit_journal::{Authority, Basis, ConnectorRef, GrantRef, Reader, RestsOn, RunId, SignedRef};
 use serde_json::value::RawValue;
 
 use super::documents::Trigger;
@@ -15,6 +15,8 @@ pub(crate) struct Grant {
     pub(crate) scope: Scope,
     pub(crate) plan: Option<Plan>,
     pub(crate) facts: Facts,
+    /// The connectors that were approved with it.
+    pub(crate) connectors: Vec<ConnectorRef>,
     /// The name of the requester.
     pub(crate) principal: String,
     /// The name of the principal that starts the run.
@@ -58,6 +60,7 @@ pub(crate) fn grant(
         scope,
         plan,
         facts,
+        connectors: request.connectors.clone(),
         principal: request.requester.clone(),
         started_by: trigger.by.name().to_owned(),
         not_before: request.not_before,

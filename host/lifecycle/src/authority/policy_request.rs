@@ -2,8 +2,8 @@
 //! never from what the requester claims.
 
 use remit_gate::{Plan, Scope, Step};
-use remit_journal::{ActionRef, Reader};
-use remit_policy::{PolicyRequest, Subject};
+use remit_journal::{ActionRef, ConnectorRef, Reader};
+use remit_policy::{PolicyConnector, PolicyRequest, Subject};
 use remit_trust::issuers::Proof;
 
 use super::powers::{AccessKind, Powers};
@@ -29,6 +29,15 @@ fn with_powers(powers: &Powers, request: PolicyRequest) -> PolicyRequest {
         may_disclose: powers.on(AccessKind::Disclose),
         ..request
     }
+}
+
+fn connectors(of: &[ConnectorRef]) -> Vec<PolicyConnector> {
+    let told = |ConnectorRef { instance, origin, publisher, .. }: &ConnectorRef| PolicyConnector {
+        instance: instance.clone(),
+        origin: origin.clone(),
+        publisher: publisher.clone(),
+    };
+    of.iter().map(told).collect()
 }
 
 /// The policy request of a request, whose requester proved to be the one in this way.
@@ -66,6 +75,7 @@ pub(crate) fn policy_request(
         action_name,
         action_version,
         action_digest,
+        connectors: connectors(&request.connectors),
         incident: request.incident.clone(),
         environment: rules.environment.clone(),
         standing: matches!(request.asks, RequestedAuthority::Standing(_)),
@@ -84,7 +94,7 @@ pub(crate) fn policy_request_of_rehearsal(
     rules: &Rules,
     by: &Identity,
     action: &ActionRef,
-    scope: &Scope,
+    (scope, reached): (&Scope, &[ConnectorRef]),
 ) -> Result<PolicyRequest, Error> {
     let (spent_by_requester, spent_by_action) =
         spent(reader, |spent| (spent.by_principal(by.name()), spent.by_action(&action.name)))?;
@@ -94,13 +104,14 @@ pub(crate) fn policy_request_of_rehearsal(
         action_version: action.version.clone(),
         action_digest: action.digest.to_string(),
         environment: rules.environment.clone(),
+        connectors: connectors(reached),
         spent_by_requester,
         spent_by_starter: spent_by_requester,
         spent_by_action,
         uses: 1,
         ..PolicyRequest::default()
     };
-    Ok(with_powers(&Powers::of_rehearsal(scope), policy_request))
+    Ok(with_powers(&Powers::of_rehearsal(scope, reached), policy_request))
 }
 
 /// The policy request of a start by the principal `starter`, from that of the request.
@@ -117,11 +128,11 @@ pub(crate) fn policy_request_of_start(
 /// for everything but reads, so policies are given the powers of these steps, and not those of the whole scope.
 pub(crate) fn policy_request_of_standing_run(
     reader: &Reader,
-    (request, scope): (&PolicyRequest, &Scope),
+    (request, scope, connectors): (&PolicyRequest, &Scope, &[ConnectorRef]),
     starter: &str,
     steps: &[Step],
 ) -> Result<PolicyRequest, Error> {
-    let powers = Powers::of_run(&Plan { steps: steps.to_vec() }, scope);
+    let powers = Powers::of_run(&Plan { steps: steps.to_vec() }, scope, connectors);
     let spent_by_prefix = spent(reader, |spent| spent_by_prefix(spent, &powers))?;
     let start = policy_request_of_start(reader, request, starter)?;
     Ok(with_powers(

@@ -6,6 +6,7 @@ use std::fmt;
 
 use remit_capability::BUILT_IN;
 use remit_gate::{Allow, Effect, Limits, Pattern, Plan, Scope, Step};
+use remit_journal::ConnectorRef;
 use serde::{Deserialize, Serialize};
 
 /// What a power does, the least first.
@@ -88,19 +89,30 @@ pub(crate) fn kinds() -> BTreeSet<&'static str> {
     BUILT_IN.granted().filter_map(|interface| interface.kind.as_deref()).collect()
 }
 
-/// What a rule of a scope gives on each of its resources. An interface that this host does not know counts as one that can
-/// do everything that the rule accepts, because a later host may know it.
-fn gives(allow: &Allow) -> BTreeSet<AccessKind> {
+/// What a rule of a scope gives on each of its resources. Connectors can do what they declare. An interface that neither this
+/// host nor a connector has counts as one that can do everything that the rule accepts, because a later host may know it.
+fn gives(allow: &Allow, connectors: &[ConnectorRef]) -> BTreeSet<AccessKind> {
     let (name, _) = allow.interface();
-    let Some(interface) = BUILT_IN.granted().find(|interface| interface.name == name) else {
+    let served: Vec<(Effect, bool)> = connectors
+        .iter()
+        .flat_map(|connector| &connector.interfaces)
+        .filter(|served| served.name.split('@').next() == Some(name))
+        .flat_map(|served| served.effects.iter().map(|effect| (*effect, false)))
+        .collect();
+    let own = BUILT_IN.granted().find(|interface| interface.name == name);
+    let operations = match own {
+        Some(own) => own.operations.iter().map(|operation| (operation.effect, operation.content)).collect(),
+        None => served,
+    };
+    if operations.is_empty() {
         let accepted = [(allow.irrevocable, AccessKind::Irrevocable), (allow.disclose, AccessKind::Disclose)];
         let accepted = accepted.into_iter().filter(|(accepts, _)| *accepts).map(|(_, does)| does);
         return [AccessKind::Read, AccessKind::Change].into_iter().chain(accepted).collect();
     };
     let mut all = BTreeSet::new();
-    for operation in &*interface.operations {
-        match operation.effect {
-            Effect::Observe if operation.content => all.extend([AccessKind::Observe, AccessKind::Read]),
+    for (effect, content) in operations {
+        match effect {
+            Effect::Observe if content => all.extend([AccessKind::Observe, AccessKind::Read]),
             Effect::Observe => all.extend([AccessKind::Observe]),
             Effect::Change => {
                 all.insert(AccessKind::Change);
@@ -137,23 +149,25 @@ fn steps(plan: Option<&Plan>) -> Steps {
 impl Powers {
     /// The powers of a request: the union of its plan, if it has one, and its scope.
     #[must_use]
-    pub fn of(plan: Option<&Plan>, scope: &Scope) -> Self {
-        Self::union(plan, scope, gives)
+    pub fn of(plan: Option<&Plan>, scope: &Scope, connectors: &[ConnectorRef]) -> Self {
+        Self::union(plan, scope, |allow| gives(allow, connectors))
     }
 
     /// The powers of a run that is bound by its plan: whatever is more than a read is a step of the plan, and the scope
     /// adds reads.
     #[must_use]
-    pub(crate) fn of_run(plan: &Plan, scope: &Scope) -> Self {
-        Self::union(Some(plan), scope, |allow| gives(allow).into_iter().filter(|does| does.reads()).collect())
+    pub(crate) fn of_run(plan: &Plan, scope: &Scope, connectors: &[ConnectorRef]) -> Self {
+        Self::union(Some(plan), scope, |allow| {
+            gives(allow, connectors).into_iter().filter(|does| does.reads()).collect()
+        })
     }
 
     /// The powers of a rehearsal: it reads whatever the scope names, and changes nothing. It plays a disclosure whether or
     /// not the rule accepts one, and so tells the shape of the secret: policies see that as a disclosure.
     #[must_use]
-    pub(crate) fn of_rehearsal(scope: &Scope) -> Self {
+    pub(crate) fn of_rehearsal(scope: &Scope, connectors: &[ConnectorRef]) -> Self {
         Self::union(None, scope, |allow| {
-            let mut all = gives(&Allow { disclose: true, ..allow.clone() });
+            let mut all = gives(&Allow { disclose: true, ..allow.clone() }, connectors);
             let reads = all.iter().all(|does| does.reads());
             all.retain(|does| !does.changes());
             // What changes or discloses is one to look by, and so is a rule that accepts too little for a run.
@@ -282,7 +296,7 @@ mod tests {
         plan.steps.push(step("remit:files/write.put", Effect::Change, "file:etc/app"));
         plan.steps.push(step("remit:files/read.look", Effect::Observe, "file:etc/app"));
         plan.steps.push(step("remit:files/read.read", Effect::Observe, "file:etc/app"));
-        let powers = Powers::of(Some(&plan), &plan.least_scope());
+        let powers = Powers::of(Some(&plan), &plan.least_scope(), &[]);
         assert_eq!(powers.unused().count(), 0, "{:?}", words(&powers));
         assert_eq!((powers.changes(), powers.count(|does| does == AccessKind::Change)), (3, 2));
         assert_eq!(powers.count(|does| does == AccessKind::Irrevocable), 1);
@@ -297,7 +311,7 @@ mod tests {
         plan.steps.push(step("remit:files/read.read", Effect::Observe, "file:etc/app"));
         let limits = "[limits]\nchanges = 7\nhost_calls = 50\n".to_owned();
         let more = rule("remit:secrets/rotate", "secret:prod/other", "");
-        let powers = Powers::of(Some(&plan), &scope(&(limits + &more)));
+        let powers = Powers::of(Some(&plan), &scope(&(limits + &more)), &[]);
         let at_most = powers.all.iter().map(|power| power.at_most);
         let told: Vec<_> = words(&powers).into_iter().zip(at_most).collect();
         let told: Vec<_> = told.iter().map(|(words, at_most)| (words.as_str(), *at_most)).collect();
@@ -397,7 +411,7 @@ mod tests {
                 0,
             ),
         ] {
-            let powers = Powers::of(Some(&plan), &scope(&format!("{limits}{least}{more}")));
+            let powers = Powers::of(Some(&plan), &scope(&format!("{limits}{least}{more}")), &[]);
             let found: Vec<String> =
                 words(&powers).into_iter().filter(|words| words.ends_with(" 0")).collect();
             assert_eq!(found, unused, "{more}");
@@ -405,7 +419,7 @@ mod tests {
             assert_eq!(powers.count(|does| does == AccessKind::Irrevocable), irrevocable, "{more}");
             assert_eq!(powers.count(|does| does == AccessKind::Disclose), disclose, "{more}");
             // A run is bound by its plan, but for what it looks at.
-            let run = Powers::of_run(&plan, &scope(&format!("{limits}{least}{more}")));
+            let run = Powers::of_run(&plan, &scope(&format!("{limits}{least}{more}")), &[]);
             assert_eq!(run.changes(), 1, "{more}");
             assert!(run.unused().all(|power| power.does.reads()), "{more}");
             assert_eq!(run.touches(), BTreeSet::from([&Pattern::new("secret:prod/db").unwrap()]), "{more}");
@@ -417,17 +431,18 @@ mod tests {
         let text = "[limits]\nchanges = 4\n".to_owned()
             + &rule("remit:secrets/rotate", "secret:dev/*", "")
             + &rule("remit:secrets/destroy", "secret:dev/old", "irrevocable = true");
-        let powers = Powers::of(None, &scope(&text));
+        let powers = Powers::of(None, &scope(&text), &[]);
         assert!(!powers.planned && powers.unused().count() == 2);
         assert_eq!((powers.changes(), powers.count(|does| does == AccessKind::Irrevocable)), (4, 4));
         assert_eq!(powers.on(AccessKind::Change), BTreeSet::from([Pattern::new("secret:dev/*").unwrap()]));
         assert_eq!(powers.touches().len(), 2);
-        let looks = Powers::of(None, &scope(&rule("remit:secrets/inspect", "secret:**", "")));
+        let looks = Powers::of(None, &scope(&rule("remit:secrets/inspect", "secret:**", "")), &[]);
         assert_eq!((looks.changes(), looks.touches().len(), looks.count(AccessKind::reads)), (0, 0, 1_000));
         // One that may change nothing at all by its limit is still shown as what its rules say.
         let none = Powers::of(
             None,
             &scope(&("[limits]\nchanges = 0\n".to_owned() + &rule("remit:secrets/rotate", "secret:x", ""))),
+            &[],
         );
         assert_eq!(none.changes(), 1);
     }
@@ -437,7 +452,7 @@ mod tests {
         let text = rule("remit:secrets/rotate", "secret:**", "irrevocable = true")
             + &rule("remit:secrets/reveal", "secret:**", "")
             + &rule("remit:files/write", "file:etc/**", "");
-        let powers = Powers::of_rehearsal(&scope(&text));
+        let powers = Powers::of_rehearsal(&scope(&text), &[]);
         let reveals = powers.all.iter().filter(|power| power.capability == "remit:secrets/reveal");
         assert_eq!(
             reveals.map(|power| power.does).collect::<Vec<_>>(),
@@ -445,7 +460,7 @@ mod tests {
         );
         assert_eq!(powers.all.iter().filter(|power| power.does == AccessKind::Observe).count(), 3);
         assert_eq!((powers.all.len(), powers.changes()), (4, 0), "{:?}", words(&powers));
-        let read = Powers::of_rehearsal(&scope(&rule("remit:files/read", "file:etc/**", "")));
+        let read = Powers::of_rehearsal(&scope(&rule("remit:files/read", "file:etc/**", "")), &[]);
         assert_eq!(words(&read), ["read content remit:files/read file:etc/** 0"]);
     }
 

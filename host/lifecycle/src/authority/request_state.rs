@@ -283,6 +283,10 @@ impl RequestState {
         if let RequestedAuthority::Run { action, .. } = &self.request.asks {
             bases.push(Basis::Action(action.digest.to_string()));
         }
+        for connector in &self.request.connectors {
+            bases.push(Basis::Connector(connector.component.digest.to_string()));
+            bases.push(Basis::Key(connector.publisher.clone()));
+        }
         bases.into_iter().map(|basis| RestsOn { basis, since: self.seq }).collect()
     }
 

@@ -215,7 +215,9 @@ impl Home {
 
     /// The policies as they are written, signed or not.
     pub fn written_policies(&self) -> Result<Policies, Error> {
-        Ok(Policies::load(&self.policies(), super::kinds())?)
+        let served = self.kinds_of_connectors();
+        let kinds = super::kinds().into_iter().chain(served.iter().map(String::as_str));
+        Ok(Policies::load(&self.policies(), kinds)?)
     }
 
     /// Reads the principals and policies, signed or not, and checks that they go together. Also returns the approvals
@@ -381,19 +383,29 @@ mod tests {
         let id = place.file("bot", &place.request());
         let acts = place.reader().acts(remit_journal::About::Request(id)).unwrap();
         let document = &acts[0].1.event.statement().unwrap().document;
+        let kept = || rules.verified.documents.lock().unwrap().len();
+        assert_eq!(kept(), 0);
         for _ in 0..2 {
             assert_eq!(rules.open::<Request>(&place.reader(), document).unwrap().keys, [place.key("bot")]);
             assert!(rules.open::<Approval>(&place.reader(), document).is_err());
+            assert_eq!(kept(), 1);
         }
+        // What is remembered is not verified again: its signers are those that were found then.
+        let name = Digest::of(&pae(Request::TYPE, document.get().as_bytes()));
+        rules.verified.insert(name, vec![place.key("alice")]);
+        assert_eq!(rules.open::<Request>(&place.reader(), document).unwrap().keys, [place.key("alice")]);
+        rules.verified.insert(name, vec![place.key("bot")]);
         for (of, to) in [("\"sig\":\"M", "\"sig\":\"N"), ("\"payload\":\"e", "\"payload\":\"f")] {
             let other = document.get().replace(of, to);
             assert_ne!(other, document.get());
             assert!(rules.open::<Request>(&place.reader(), &RawValue::from_string(other).unwrap()).is_err());
         }
-        for n in 0..2 * Verified::MOST {
+        for n in 1..Verified::MOST {
             rules.verified.insert(Digest::of(&n.to_be_bytes()), Vec::new());
         }
-        assert!(rules.verified.documents.lock().unwrap().len() <= Verified::MOST);
+        assert_eq!(kept(), Verified::MOST);
+        rules.verified.insert(Digest::of(b"one more"), Vec::new());
+        assert_eq!(kept(), 1, "all are found once more");
         assert_eq!(rules.open::<Request>(&place.reader(), document).unwrap().keys, [place.key("bot")]);
     }
 

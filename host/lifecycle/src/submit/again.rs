@@ -7,7 +7,7 @@ use remit_sandbox::{AdmissionError, Candidate, Stop};
 use crate::authority::Identity;
 use crate::host::blocking;
 use crate::plan::{MOST_CHANGES, admit, play};
-use crate::{Error, Host, Input, Request, RequestState, sealed};
+use crate::{Error, Host, Input, Request, RequestState, connectors, sealed};
 
 /// Rehearses within the scope of a request, which also allows the reads. The limit of changes is not the request's: if one
 /// more change is needed now, this is another plan, and not a limit that the requester has to raise.
@@ -59,6 +59,15 @@ pub(super) async fn check_plan(
     };
     match difference(plan, &now) {
         Some(why) => void(host, state, format!("rehearsed again, it would do something else: {why}")).await,
+        None => Ok(()),
+    }
+}
+
+/// Voids a request whose connectors are not those of now: what they do was approved with them.
+pub(super) async fn check_connectors(host: &Host, state: &RequestState) -> Result<(), Error> {
+    let now = connectors::reached(&host.setup()?.registry, &state.request.scope);
+    match connectors::difference(&state.request.connectors, &now) {
+        Some(why) => void(host, state, why).await,
         None => Ok(()),
     }
 }

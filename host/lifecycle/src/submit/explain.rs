@@ -14,7 +14,7 @@ use crate::authority::{
     Identity, Power, Powers, check_allowed, claimed, policy_request_of_standing_run, policy_request_of_start,
 };
 use crate::time::second;
-use crate::{Error, Given, Request, RequestState, RequestedAuthority, Rules};
+use crate::{Error, Given, Request, RequestState, RequestedAuthority, Rules, connectors};
 
 /// How a request differs from the last live run of its action, one line for each difference; one line if there was none.
 pub fn differences(reader: &Reader, state: &RequestState) -> Result<Vec<String>, Error> {
@@ -53,7 +53,8 @@ pub fn differences(reader: &Reader, state: &RequestState) -> Result<Vec<String>,
         };
         let all = |request: &Request| {
             let fate = request.scope.fate().into_iter().map(|(when, what)| format!("{when}, {what}"));
-            [words(&request.powers()), fate.collect()].concat()
+            let through = request.connectors.iter().map(|of| format!("through {}", connectors::words(of)));
+            [words(&request.powers()), through.collect(), fate.collect()].concat()
         };
         let (last, now) = (all(&last), all(&state.request));
         lines.extend(now.iter().filter(|line| !last.contains(line)).map(|line| format!("new: {line}")));
@@ -172,7 +173,12 @@ fn may(
             let standing = matches!(state.request.asks, RequestedAuthority::Standing(_));
             let request = &state.policy_request;
             let start = if standing {
-                policy_request_of_standing_run(reader, (request, &state.request.scope), &who.name, &[])?
+                policy_request_of_standing_run(
+                    reader,
+                    (request, &state.request.scope, &state.request.connectors),
+                    &who.name,
+                    &[],
+                )?
             } else {
                 policy_request_of_start(reader, request, &who.name)?
             };

@@ -23,6 +23,8 @@ pub enum Target {
     Key(String),
     /// An action, by the digest of its component.
     Action(Digest),
+    /// A connector, by the digest of its component.
+    Connector(Digest),
     /// All authority that exists now. Later requests are not affected.
     All,
 }
@@ -55,6 +57,7 @@ impl Target {
             }
             Self::Key(id) => vec![for_ever(Basis::Key(id))],
             Self::Action(digest) => vec![for_ever(Basis::Action(digest.to_string()))],
+            Self::Connector(digest) => vec![for_ever(Basis::Connector(digest.to_string()))],
             Self::All => vec![Revocation { basis: Basis::All, earlier_only: true }],
         })
     }
@@ -182,7 +185,11 @@ fn check(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, what: &Orde
             for revocation in revocations {
                 let earlier_only = match revocation.basis {
                     Basis::Principal(_) | Basis::All => true,
-                    Basis::Request(_) | Basis::Key(_) | Basis::Identity(_) | Basis::Action(_) => false,
+                    Basis::Request(_)
+                    | Basis::Key(_)
+                    | Basis::Identity(_)
+                    | Basis::Action(_)
+                    | Basis::Connector(_) => false,
                     Basis::Thaw => return refuse("it revokes what cannot be revoked"),
                 };
                 if revocation.earlier_only != earlier_only {

@@ -18,7 +18,7 @@ use crate::plan::{admit, reference};
 use crate::turn::Turn;
 use crate::{
     Error, Host, Input, Request, RequestState, RequestedAuthority, Rules, StandingScope, Status, components,
-    rehearse, sealed,
+    connectors, rehearse, sealed,
 };
 
 /// The options of a request, other than what it asks for.
@@ -140,6 +140,7 @@ fn prepare(
         log: rules.log.clone(),
         requester: by.name().to_owned(),
         asks,
+        connectors: connectors::reached(&host.setup()?.registry, &scope),
         scope,
         reason: options.reason,
         incident: options.incident,
@@ -304,6 +305,10 @@ fn check(host: &Host, rules: &Rules, reader: &Reader, by: &Identity, request: &R
                 );
             }
         }
+    }
+    let now = connectors::reached(&host.setup()?.registry, &request.scope);
+    if let Some(why) = connectors::difference(&request.connectors, &now) {
+        return refuse(&why);
     }
     by.stands(reader)?;
     let policy_request = policy_request(reader, rules, request, by.who().proof)?;

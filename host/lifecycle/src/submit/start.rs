@@ -8,7 +8,7 @@ use remit_sandbox::Candidate;
 use remit_trust::KeyId;
 use remit_trust::dsse::Envelope;
 
-use super::again::{check_plan, is_outside, rehearse_again};
+use super::again::{check_connectors, check_plan, is_outside, rehearse_again};
 use super::request::{RequestOptions, prepare_for_longest};
 use crate::authority::{
     Accepted, Counted, Identity, JITTER, MAX_TTL, Powers, Prepared, Trigger, check_reason, check_reviewed,
@@ -136,6 +136,7 @@ pub async fn submit_start(
         return Err(refused::<Trigger>("it is for another action or another input"));
     }
     let what = (candidate, &input);
+    check_connectors(host, &state).await?;
     if let RequestedAuthority::Standing(standing) = &state.request.asks {
         return start_standing(host, &trigger, &state, standing, what, accept).await;
     }
@@ -201,13 +202,13 @@ async fn start_standing(
     let inside = blocking(|| {
         let (trigger, state) = accept()?;
         let (rules, reader) = (host.rules()?, host.journal.reader()?);
-        let request = (&state.policy_request, &state.request.scope);
+        let request = (&state.policy_request, &state.request.scope, &*state.request.connectors);
         let start = policy_request_of_standing_run(&reader, request, trigger.by.name(), &plan.steps)?;
         let inside = match outside {
             Some(why) => Err(why),
             None => inside(&reader, &state, standing, &plan)?,
         };
-        let powers = Powers::of_run(&plan, &state.request.scope);
+        let powers = Powers::of_run(&plan, &state.request.scope, &state.request.connectors);
         let allowed = inside.and_then(|()| {
             check_start(&reader, &rules, &trigger.by.who(), &start, &powers, &state)
                 .map_err(|error| error.to_string())

@@ -50,6 +50,8 @@ enum Wanted {
     RevokeKey(String),
     /// Take away an action, by the digest of its component.
     RevokeAction(#[schemars(with = "String")] Digest),
+    /// Take away a connector, by the digest of its component.
+    RevokeConnector(#[schemars(with = "String")] Digest),
     /// Take away all authority that exists now.
     RevokeAll,
     /// Stop every run, and let none start.
@@ -114,6 +116,7 @@ pub(crate) async fn prepare(
         Wanted::RevokePrincipal(name) => Target::Principal(name),
         Wanted::RevokeKey(id) => Target::Key(id.parse::<KeyId>()?.to_string()),
         Wanted::RevokeAction(digest) => Target::Action(digest),
+        Wanted::RevokeConnector(digest) => Target::Connector(digest),
         Wanted::RevokeAll => Target::All,
     };
     to_sign(&prepare_revoke(host, &by, target, &reason)?)

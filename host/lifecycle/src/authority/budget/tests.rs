@@ -162,7 +162,7 @@ fn the_changes_that_count_are_those_under_what_is_touched() {
     let scope = |resources: &str| {
         let rule = "[[allow]]\ncapability = \"remit:secrets/rotate\"\nresources = ";
         let scope = remit_gate::Scope::parse(&format!("{rule}{resources}"), "scope.toml").unwrap();
-        crate::Powers::of(None, &scope)
+        crate::Powers::of(None, &scope, &[])
     };
     let under = |resources: &str| {
         spent(&place.reader(), |spent| super::super::spent::spent_by_prefix(spent, &scope(resources)))

@@ -13,7 +13,11 @@ const ISSUER: &str = "https://issuer.example";
 
 /// A home in which the agent `ci`, and nobody else, proves who it is by tokens.
 fn place() -> Place {
-    let place = Place::new(POLICY);
+    place_of(POLICY)
+}
+
+fn place_of(policy: &str) -> Place {
+    let place = Place::new(policy);
     place.principals(|text| {
         format!(
             "[[issuer]]\nname = 'jobs'\nkind = 'oidc'\nurl = '{ISSUER}'\naudience = 'remit'\n{text}\n\
@@ -73,6 +77,104 @@ fn a_certificate_that_somebody_put_into_the_file_makes_no_key_anybodys() {
     assert!(told.contains("belongs to no principal"), "{told}");
     put(&place, &good, &good);
     assert_eq!(identified(&place).unwrap(), "ci id-token");
+}
+
+/// What this host signed is looked up and verified once.
+#[test]
+fn a_certificate_is_remembered_and_says_until_when_the_key_counts() {
+    let place = place();
+    let good = certificate(&place, 0, |_| {});
+    put(&place, &good, &good);
+    let (rules, key) = (place.rules(), place.key("spare"));
+    assert!(rules.verified.certificate(&key).is_none());
+    assert_eq!(rules.identify(&place.reader(), &key).unwrap().until(), Some(good.until));
+    let held = rules.verified.certificate(&key).unwrap();
+    assert_eq!((held.key.id(), held.certificate.until), (key.clone(), good.until));
+    let other = OnRecord { seq: held.seq + 7, ..OnRecord::clone(&held) };
+    rules.verified.keep_certificate(&key, &Arc::new(other));
+    let again = rules.holder(&place.reader(), &key).unwrap().unwrap().certified.unwrap();
+    assert_eq!(again.seq, held.seq + 7);
+    assert_eq!(rules.identify(&place.reader(), &place.key("alice")).unwrap().until(), None);
+}
+
+/// Between the certificate's record and its end; a document is put on record up to the jitter after it was accepted.
+#[test]
+fn a_certified_key_signs_from_its_certificate_to_its_end() {
+    let place = place();
+    let certificate = certificate(&place, 0, |_| {});
+    let (from, until) = (certificate.from, certificate.until);
+    let key = place.signer("spare").verifying_key();
+    let held = OnRecord { certificate, key, seq: 7 };
+    let certified =
+        Holder { principal: "ci".to_owned(), proof: Proof::IdToken, certified: Some(Arc::new(held)) };
+    let moment = SignedDuration::from_nanos(1);
+    for (seq, at, counts) in [
+        (8, from, true),
+        (7, from, false),
+        (6, from, false),
+        (8, from - moment, false),
+        (9, until + JITTER - moment, true),
+        (9, until + JITTER, false),
+    ] {
+        assert_eq!(certified.signed(seq, at), counts, "{seq} at {at}");
+    }
+    let own = Holder { certified: None, proof: Proof::Key, ..certified };
+    assert!(own.signed(0, Timestamp::UNIX_EPOCH));
+}
+
+#[test]
+fn a_token_is_one_principal_s_or_nobody_s() {
+    let place = place();
+    let more = |name: &str, issuer: &str, claim: &str| {
+        format!(
+            "\n[[principal]]\nname = '{name}'\nkind = 'agent'\n[[principal.identity]]\nissuer = '{issuer}'\n{claim}\n"
+        )
+    };
+    place.principals(|text| {
+        format!(
+            "[[issuer]]\nname = 'other'\nkind = 'oidc'\nurl = 'https://other.example'\naudience = 'remit'\n{text}{}{}{}",
+            more("cd", "jobs", "team = 'x'"),
+            more("ce", "other", "sub = 'shop'"),
+            "[[principal.identity]]\nissuer = 'other'\nteam = 'x'\n",
+        )
+    });
+    let rules = place.rules();
+    let of = |issuer: &str, claims: serde_json::Value| {
+        let issuer = rules.principals.issuers().iter().find(|one| one.name == issuer).unwrap();
+        let found = rules.principal_of(issuer, claims.as_object().unwrap())?;
+        Ok(found.map(|(principal, identity)| {
+            assert_eq!(identity.issuer, issuer.name);
+            principal.name.clone()
+        }))
+    };
+    let (shop, team) = (serde_json::json!({"sub": "shop"}), serde_json::json!({"team": "x"}));
+    let both = serde_json::json!({"sub": "shop", "team": "x"});
+    assert_eq!(of("jobs", shop.clone()), Ok(Some("ci".to_owned())));
+    assert_eq!(of("jobs", team.clone()), Ok(Some("cd".to_owned())));
+    assert_eq!(of("jobs", serde_json::json!({"sub": "shops"})), Ok(None));
+    assert_eq!(of("jobs", both.clone()), Err("it is for cd as well as for ci".to_owned()));
+    // By another issuer it is another's; and two identities of one principal are no contradiction.
+    assert_eq!(of("other", shop), Ok(Some("ce".to_owned())));
+    assert_eq!(of("other", both), Ok(Some("ce".to_owned())));
+}
+
+/// How an approver proved to be the one is what policies are told, of approvals too.
+#[test]
+fn an_approval_by_a_certified_key_is_judged_as_one() {
+    for (proof, counts) in [("id-token", true), ("key", false)] {
+        let policy = POLICY.replace(
+            "when { principal.kind == \"human\" }",
+            &format!("when {{ context.proof == \"{proof}\" }}"),
+        );
+        let place = place_of(&policy);
+        let one = certificate(&place, 0, |_| {});
+        put(&place, &one, &one);
+        let id = place.file("bot", &place.request());
+        let approval = place.approval(id, "ci");
+        place.put(About::Request(id), LedgerEvent::Approved(place.statement("spare", &approval)));
+        let given = &place.load(id).approvals[0];
+        assert_eq!(given.counts.is_ok(), counts, "{proof}: {:?}", given.counts);
+    }
 }
 
 #[test]

@@ -75,6 +75,7 @@ fn every_fact_of_a_request_is_told() {
     let RequestedAuthority::Run { plan, .. } = &mut request.asks else { unreachable!() };
     *plan = None;
     let expected = PolicyRequest {
+        connectors: Vec::new(),
         requester: bot(),
         action_name: "rotate".to_owned(),
         action_version: "0.1.0".to_owned(),
@@ -141,7 +142,7 @@ fn every_fact_of_a_request_is_told() {
 
     // A rehearsal looks, and plays the disclosure.
     let by = rules.identify(&place.reader(), &place.key("bot")).unwrap();
-    let rehearsal = policy_request_of_rehearsal(&reader, &rules, &by, &action(), &scope).unwrap();
+    let rehearsal = policy_request_of_rehearsal(&reader, &rules, &by, &action(), (&scope, &[])).unwrap();
     let told = PolicyRequest {
         incident: None,
         break_glass: false,
@@ -184,7 +185,7 @@ fn a_run_under_a_standing_scope_is_told_as_what_it_does() {
         undo: None,
         irrevocable_because: None,
     };
-    let run = policy_request_of_standing_run(&reader, (&of_scope, &scope), "alice", &[step]).unwrap();
+    let run = policy_request_of_standing_run(&reader, (&of_scope, &scope, &[]), "alice", &[step]).unwrap();
     assert!(!run.standing && run.under_standing && run.has_plan);
     assert_eq!((run.changes, run.change, run.irrevocable, run.disclose), (1, 1, 0, 0));
     assert_eq!(run.may_change, patterns(&["secret:dev/db"]));

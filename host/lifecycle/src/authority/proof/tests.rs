@@ -165,6 +165,7 @@ impl Case {
         let scope = Scope::parse(RULES, "scope.toml").unwrap();
         let input = Input::of(input).unwrap();
         let request = Request {
+            connectors: Vec::new(),
             id,
             log: log.clone(),
             requester: "bot".to_owned(),
