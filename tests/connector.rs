@@ -255,6 +255,29 @@ fn the_recorded_connector_takes_back_and_one_that_is_gone_is_named() {
     world.audit_is_sound();
 }
 
+#[test]
+fn it_is_inspected_before_it_is_trusted() {
+    let world = World::with(&["lamps"]);
+    let shown = world.remit(&["inspect", "lamps.wasm"]).exits(0).out;
+    for line in [
+        "acme:lamps/read@0.1.0, acme:lamps/switch@0.1.0",
+        "can serve here",
+        "acme:lamps/switch.turn (change) on lamp:NAME/{room}/{lamp}",
+        "GET /lamps/{room}/{lamp}",
+        "PUT /lamps/{room}/{lamp}",
+        "{undo.lit}",
+    ] {
+        assert!(shown.contains(line), "{line} in {shown}");
+    }
+    assert_eq!(
+        world.remit(&["inspect", "--diff", "lamps.wasm", "lamps.wasm"]).exits(0).out,
+        "the same power\n"
+    );
+    // An action is none, and a connector no action.
+    world.add("rotate-secret");
+    world.remit(&["plan", "lamps.wasm", "--input", "{}"]).exits(2).says("is not an action");
+}
+
 /// Who approves sees through what, policies decide on it, and another connector is another request.
 #[test]
 fn a_request_names_its_connector_and_is_void_with_another() {

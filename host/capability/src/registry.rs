@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use remit_gate::{Known, Scope, ScopeError};
+use remit_gate::{Known, Scope, ScopeError, SealedInputs};
 use wasmtime::component::Linker;
 
 use remit_journal::ConnectorRef;
@@ -84,10 +84,14 @@ impl Registry {
         Ok(Self { connected: connected.into() })
     }
 
-    /// The registry of a recorded run. Of its connectors, `by` are there to take changes back.
+    /// The registry of a recorded run. Of its connectors, `by` are there to take changes back, and of its sealed inputs, `inputs`.
     #[must_use]
-    pub fn of_record(connectors: &[ConnectorRef], by: &[Arc<dyn Connector>]) -> Self {
-        Self { connected: of_record(connectors, by).into() }
+    pub fn of_record(
+        connectors: &[ConnectorRef],
+        by: &[Arc<dyn Connector>],
+        inputs: &Arc<SealedInputs>,
+    ) -> Self {
+        Self { connected: of_record(connectors, by, inputs).into() }
     }
 
     fn all(&self) -> impl Iterator<Item = &Interface> {
@@ -131,6 +135,14 @@ impl Registry {
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&Interface> {
         self.interfaces().find(|interface| interface.name == name)
+    }
+
+    /// Whether connectors serve another interface of the package of this one, in the same version: its types are then theirs.
+    #[must_use]
+    pub fn serves_package(&self, import: &str) -> bool {
+        let package = |name: &str| name.split_once('/').map(|(package, _)| package.to_owned());
+        let Some((name, version)) = import.split_once('@') else { return false };
+        self.connected.iter().any(|other| other.version == version && package(&other.name) == package(name))
     }
 
     /// The operation that the journal knows as `name`.

@@ -1,18 +1,22 @@
 //! The changes of a run, as its records show them.
 
 use remit_capability::{BUILT_IN, Registry, connected};
-use remit_gate::{Effect, Failure, Fault, Gate, Known, Past, Resource, State, UndoGate};
+use std::sync::Arc;
+
+use remit_gate::{Effect, Failure, Fault, Gate, Known, Past, Resource, SealedInputs, State, UndoGate};
 use remit_journal::{CallResult, ConnectorRef, Event, Intent, Mode, Reader, Record, RunId, UndoResult};
 use serde_json::value::RawValue;
 
 use crate::timeline::{called, found_words, own_arguments};
-use crate::{Error, Home, Host};
+use crate::{Error, Home, Host, Input, sealed};
 
 /// A change that a run made, or may have made.
 pub(crate) struct Change {
     pub(crate) intent: Intent,
     /// The connector through which it was made; none if it was made by the host itself.
     connector: Option<ConnectorRef>,
+    /// The values of its run's sealed inputs, as far as they are known.
+    inputs: Inputs,
     /// What it returned; none if that is not known.
     got: Option<Box<RawValue>>,
     /// Whether the journal does not say if the change took effect: the host was stopped, or the system did not answer.
@@ -21,15 +25,45 @@ pub(crate) struct Change {
     pub(crate) undo: Option<UndoResult>,
 }
 
+/// The sealed inputs of a run.
+#[derive(Clone)]
+pub(crate) enum Inputs {
+    /// Their values: the process that runs the action has them.
+    Known(Arc<SealedInputs>),
+    /// Whose they can be, and the input that names them. The home keeps the values until no run can need them.
+    OnRecord(Arc<(Vec<String>, Box<RawValue>)>),
+}
+
+impl Inputs {
+    fn open(&self, host: &Host) -> Arc<SealedInputs> {
+        match self {
+            Self::Known(inputs) => Arc::clone(inputs),
+            Self::OnRecord(of) => {
+                let (owners, input) = &**of;
+                let Ok(input) = serde_json::from_str(input.get()) else { return Arc::default() };
+                let Ok(input) = Input::of(&input) else { return Arc::default() };
+                let opened = owners.iter().find_map(|owner| sealed::open(host, owner, &input).ok());
+                // Without a value, the request that needs it fails, and says so.
+                opened.map(Arc::new).unwrap_or_default()
+            }
+        }
+    }
+}
+
 impl Change {
     /// `connectors` are those that its run could reach.
-    fn of(intent: Intent, connectors: &[ConnectorRef], in_doubt: bool) -> Result<Self, Error> {
+    fn of(
+        intent: Intent,
+        connectors: &[ConnectorRef],
+        inputs: Inputs,
+        in_doubt: bool,
+    ) -> Result<Self, Error> {
         let connector = connector(&intent, connectors).cloned();
         if connector.is_none() && BUILT_IN.operation(&intent.operation).is_none() {
             let why = "this version of Remit does not know it".to_owned();
             return Err(Fault::Record { operation: intent.operation.clone(), verb: "read", why }.into());
         }
-        Ok(Self { intent, connector, got: None, in_doubt, undo: None })
+        Ok(Self { intent, connector, inputs, got: None, in_doubt, undo: None })
     }
 
     /// The operation: the host's own, or through the connector of then.
@@ -38,7 +72,9 @@ impl Change {
             None => BUILT_IN.operation(&self.intent.operation),
             Some(of) => {
                 let by = host.connector_of_then(of);
-                Registry::of_record(std::slice::from_ref(of), &[by]).operation(&self.intent.operation)
+                let inputs = self.inputs.open(host);
+                Registry::of_record(std::slice::from_ref(of), &[by], &inputs)
+                    .operation(&self.intent.operation)
             }
         }
     }
@@ -117,10 +153,14 @@ pub(crate) fn connector<'a>(intent: &Intent, connectors: &'a [ConnectorRef]) -> 
 }
 
 /// The changes that a run in this process made, or may have made, in order. Its own gate saw each of them.
-pub(crate) fn made(gate: &Gate, connectors: &[ConnectorRef]) -> Result<Vec<Change>, Error> {
+pub(crate) fn made(
+    gate: &Gate,
+    (connectors, inputs): (&[ConnectorRef], &Arc<SealedInputs>),
+) -> Result<Vec<Change>, Error> {
     let made = gate.made().into_iter().filter(|made| made.happened != Some(false));
     made.map(|made| {
-        Ok(Change { got: made.got, ..Change::of(made.intent, connectors, made.happened.is_none())? })
+        let inputs = Inputs::Known(Arc::clone(inputs));
+        Ok(Change { got: made.got, ..Change::of(made.intent, connectors, inputs, made.happened.is_none())? })
     })
     .collect()
 }
@@ -133,7 +173,11 @@ pub(crate) fn changes(records: &[(u64, Record)]) -> Result<Vec<Change>, Error> {
         Event::Started(started) if started.mode == Mode::Live => Some(started),
         _ => None,
     });
-    let Some(connectors) = live.map(|started| &started.connectors) else { return Ok(changes) };
+    let Some(started) = live else { return Ok(changes) };
+    let connectors = &started.connectors;
+    // Of the requester; under a standing scope, of whoever started the run.
+    let owners = std::iter::once(started.principal.clone()).chain(started.started_by.clone()).collect();
+    let inputs = Inputs::OnRecord(Arc::new((owners, started.input.clone())));
     for (_, record) in records {
         match &record.event {
             Event::Intent(intent) if matches!(intent.effect, Effect::Change | Effect::Irrevocable) => {
@@ -141,7 +185,7 @@ pub(crate) fn changes(records: &[(u64, Record)]) -> Result<Vec<Change>, Error> {
                 if intent.before.is_none() {
                     continue;
                 }
-                changes.push(Change::of(intent.clone(), connectors, true)?);
+                changes.push(Change::of(intent.clone(), connectors, inputs.clone(), true)?);
             }
             Event::Outcome(outcome) => match &outcome.result {
                 CallResult::Failed { failure } => {

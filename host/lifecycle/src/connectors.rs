@@ -32,7 +32,7 @@ pub(crate) fn open(
     publishers: &Publishers,
     engine: &Arc<Engine>,
 ) -> Result<Connected, Error> {
-    let origin = Arc::new(Origin::open(entry, home.path())?);
+    let origin = Arc::new(Origin::open(entry, home.path()).map_err(Box::new)?);
     let path = file(home, entry);
     let candidate: Candidate = engine.find(&path)?;
     if let Ok(digest) = entry.component.parse::<Digest>() {

@@ -332,7 +332,7 @@ pub enum Error {
     Backend(#[from] remit_backend::BackendError),
     #[error(transparent)]
     #[diagnostic(transparent)]
-    ConnectorEntry(#[from] remit_connector::ConnectorError),
+    ConnectorEntry(#[from] Box<remit_connector::ConnectorError>),
     #[error(transparent)]
     #[diagnostic(transparent)]
     Connector(#[from] remit_connector::component::AdmissionError),

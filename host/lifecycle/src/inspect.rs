@@ -168,7 +168,9 @@ impl<'a> ImportView<'a> {
 }
 
 impl PublisherView {
-    fn of(home: &Home, candidate: &Candidate) -> Self {
+    /// Who signed a component.
+    #[must_use]
+    pub fn of(home: &Home, candidate: &Candidate) -> Self {
         let config = home.load();
         let files = config.as_ref().map(|config| config.trust.publishers.as_slice()).unwrap_or_default();
         let keys = files.iter().filter_map(|file| VerifyingKey::load_trusted(&home.path().join(file)).ok());

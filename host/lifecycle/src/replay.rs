@@ -74,7 +74,8 @@ pub async fn replay(home: &Home, run: RunId) -> Result<Replayed, Error> {
 
     // The cache is only read: a replay writes nothing.
     let sandbox = Sandbox::new(home.look_into_cache())?;
-    let action = sandbox.readmit(&candidate, &Registry::of_record(&started.connectors, &[]))?;
+    let action =
+        sandbox.readmit(&candidate, &Registry::of_record(&started.connectors, &[], &Arc::default()))?;
     let mut meter = Meter::start(limits.clone());
     let gate = Gate::replay(Replay::new(run, &records, limits, sealer));
     let entered = |phase| {

@@ -69,6 +69,8 @@ struct Running {
     action: Admitted,
     /// The connectors that it can reach.
     connectors: Vec<ConnectorRef>,
+    /// The values of its sealed inputs.
+    inputs: Arc<SealedInputs>,
     input: Input,
     seed: [u8; 32],
     gate: Gate,
@@ -97,6 +99,7 @@ pub(crate) async fn begin(
         };
         Ok((action, claim, host.keyring.new_run(run)?))
     })?;
+    let inputs = Arc::new(sealed.clone());
     let estate = host.estate()?.with_sealed_inputs(sealed);
     let seed = grant.facts.seed;
     let mut started = header(&action, Mode::Live, input, &grant.scope, &grant.facts, &grant.principal)?;
@@ -134,6 +137,7 @@ pub(crate) async fn begin(
         host: host.clone(),
         action,
         connectors,
+        inputs,
         input: input.clone(),
         sealer,
         _claim: claim,
@@ -147,8 +151,20 @@ pub(crate) async fn begin(
 impl Running {
     /// Runs the action, checks its changes, and writes the state that the run comes to.
     async fn finish(self) -> Result<Finished, Error> {
-        let Self { host, run, action, connectors, input, seed, gate, mut meter, sealer, scope, _claim } =
-            self;
+        let Self {
+            host,
+            run,
+            action,
+            connectors,
+            inputs,
+            input,
+            seed,
+            gate,
+            mut meter,
+            sealer,
+            scope,
+            _claim,
+        } = self;
         let mut returned = None;
         let outcome = async {
             let call = Call::Run { input: input.json() };
@@ -163,7 +179,7 @@ impl Running {
             if let Some(next) = gate.left_of_plan() {
                 return Err(Error::PartOfPlan { next });
             }
-            host_check(&host, run, &made(&gate, &connectors)?).await
+            host_check(&host, run, &made(&gate, (&connectors, &inputs))?).await
         }
         .await;
         gate.settle().await;
@@ -171,7 +187,9 @@ impl Running {
         let (state, detail, cause, reverted) = match outcome {
             Ok(()) => (RunState::Succeeded, "every check agreed".to_owned(), None, None),
             Err(cause) => {
-                match after_failure(&host, run, (&gate, &connectors), &cause, scope.on_failure).await {
+                match after_failure(&host, run, (&gate, (&connectors, &inputs)), &cause, scope.on_failure)
+                    .await
+                {
                     Ok((state, note, reverted)) => {
                         (state, format!("{cause}{note}"), Some((cause, note)), reverted)
                     }
@@ -196,7 +214,7 @@ impl Running {
             }
         };
         // What stands for a while only: nothing does if nothing was changed.
-        let due = if made(&gate, &connectors)?.is_empty() {
+        let due = if made(&gate, (&connectors, &inputs))?.is_empty() {
             Due::default()
         } else {
             due_at_first(&scope, state, host.now()?)
@@ -210,12 +228,12 @@ impl Running {
 async fn after_failure(
     host: &Host,
     run: RunId,
-    (gate, connectors): (&Gate, &[ConnectorRef]),
+    (gate, with): (&Gate, (&[ConnectorRef], &Arc<SealedInputs>)),
     cause: &Error,
     on_failure: OnFailure,
 ) -> Result<(RunState, String, Option<Reverted>), Error> {
     gate.enter(Phase::Revert)?;
-    let changes = made(gate, connectors)?;
+    let changes = made(gate, with)?;
     let (state, reverted) = conclude(host, run, &changes, on_failure).await?;
     let refused = matches!(cause, Error::Stop(stop) if stop.is_refusal());
     let state = if state == RunState::Failed && refused { RunState::Refused } else { state };

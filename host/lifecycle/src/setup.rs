@@ -45,8 +45,8 @@ impl Home {
                 }
             }
         }
-        let serving: Vec<Arc<dyn Connector>> =
-            connectors.iter().map(|connector| -> Arc<dyn Connector> { connector.clone() }).collect();
+        let serving = connectors.iter().map(|connector| Arc::clone(connector) as Arc<dyn Connector>);
+        let serving: Vec<_> = serving.collect();
         let registry = Registry::new(&serving).map_err(|why| Error::Connectors { why })?;
         Ok(Setup { publishers, estate: config.estate(self.path())?, config, connectors, unusable, registry })
     }

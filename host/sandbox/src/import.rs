@@ -17,7 +17,7 @@ pub struct Import {
 }
 
 impl Import {
-    /// Whether it has types only, and so can do nothing. Such an import is let in, whoever's it is.
+    /// Whether it has types only, and so can do nothing.
     #[must_use]
     pub fn is_types_only(&self) -> bool {
         matches!(&self.functions, Some(Ok(functions)) if functions.0.is_empty())
@@ -26,7 +26,7 @@ impl Import {
     /// Whether a component with this import runs in a home with this registry, as far as its name goes.
     #[must_use]
     pub fn is_offered(&self, registry: &Registry) -> bool {
-        registry.find(&self.name).is_some() || self.is_types_only()
+        registry.find(&self.name).is_some() || self.is_types_only() && registry.serves_package(&self.name)
     }
 
     /// The interface of that name, where it is offered in another version only.

@@ -204,6 +204,37 @@ mod tests {
         assert_eq!(import(r#""acme:a/b@1.0.0" (instance (export "c" (func)))"#), None);
     }
 
+    /// What connectors could serve, and what they cannot.
+    #[test]
+    fn an_interface_of_a_publishers_own_is_read_by_its_types() {
+        let import = |text: &str| {
+            let mut found =
+                examined(&format!(r#"(component (import "acme:a/b@1.0.0" (instance {text})))"#)).imports;
+            found.remove(0)
+        };
+        let types = import(r#"(type $t (enum "x")) (export "e" (type (eq $t)))"#);
+        // It is let in where its package is served.
+        assert!(types.is_types_only() && !types.is_offered(&BUILT_IN));
+        for (ty, what) in [
+            ("f32", "a float"),
+            ("(stream u8)", "a stream"),
+            ("(future u8)", "a future"),
+            ("(map string u8)", "a map"),
+            ("(list u8 3)", "a list of fixed length"),
+        ] {
+            let found = import(&format!(r#"(type $t {ty}) (export "f" (func (param "x" $t)))"#));
+            let why = found.functions.clone().unwrap().unwrap_err();
+            assert!(why.contains(what) && !found.is_offered(&BUILT_IN), "{ty}: {why}");
+        }
+        let resource = import(r#"(export "r" (type (sub resource)))"#);
+        assert!(resource.functions.unwrap().unwrap_err().contains("resource"));
+        // A type that is thousands of types in a few bytes.
+        let twice = |n: usize| format!("(type $t{n} (tuple $t{0} $t{0}))", n - 1);
+        let bomb: String = (1..14).map(twice).collect();
+        let bomb = import(&format!(r#"(type $t0 u8) {bomb} (export "f" (func (param "x" $t13)))"#));
+        assert!(bomb.functions.unwrap().unwrap_err().contains("too many types"));
+    }
+
     #[test]
     fn an_import_that_is_exported_again_is_reported() {
         let odd = |text: &str| examined(text).odd_export;

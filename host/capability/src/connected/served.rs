@@ -1,11 +1,11 @@
 //! What the connectors of a home serve together, by interface.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use remit_engine::Signatures;
-use remit_gate::{Effect, Failure, Known, Past, Resource};
+use remit_gate::{Effect, Failure, Known, Past, Resource, SealedInputs};
 use remit_journal::ConnectorRef;
 
 use super::{Act, Call, Connector, check_form, instance};
@@ -22,6 +22,8 @@ pub struct Served {
     pub sealed: BTreeMap<String, Vec<String>>,
     /// The connectors by the names of their instances.
     pub by: BTreeMap<String, Arc<dyn Connector>>,
+    /// Of a recorded run, the sealed inputs of it that are still kept.
+    pub inputs: Arc<SealedInputs>,
 }
 
 impl Served {
@@ -41,8 +43,13 @@ impl Served {
 /// The interfaces that these connectors serve. They must agree on each; an error says what about.
 pub fn interfaces(connectors: &[Arc<dyn Connector>]) -> Result<Vec<Interface>, String> {
     let mut all: BTreeMap<String, Served> = BTreeMap::new();
+    let mut instances = BTreeSet::new();
     for connector in connectors {
         let own = &connector.reference().instance;
+        // Also if they serve different interfaces: a name says where a request goes.
+        if !instances.insert(own) {
+            return Err(format!("there are two connectors `{own}`"));
+        }
         for (name, functions) in connector.interfaces() {
             check_form(functions).map_err(|why| format!("{name}: {why}"))?;
             let served = one(&**connector, name, functions)?;
@@ -64,14 +71,13 @@ pub fn interfaces(connectors: &[Arc<dyn Connector>]) -> Result<Vec<Interface>, S
                     of
                 }
             };
-            if of.by.insert(own.clone(), Arc::clone(connector)).is_some() {
-                return Err(format!("there are two connectors `{own}`"));
-            }
+            of.by.insert(own.clone(), Arc::clone(connector));
         }
     }
-    let names: Vec<&str> = all.keys().filter_map(|name| name.split('@').next()).collect();
-    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(format!("connectors serve {} in two versions", twice[0]));
+    let mut versions = BTreeSet::new();
+    let mut names = all.keys().filter_map(|name| name.split('@').next());
+    if let Some(twice) = names.find(|name| !versions.insert(*name)) {
+        return Err(format!("connectors serve {twice} in two versions"));
     }
     Ok(all.into_iter().map(|(name, served)| row(&name, served)).collect())
 }
@@ -99,13 +105,17 @@ fn one(connector: &dyn Connector, name: &str, functions: &Signatures) -> Result<
         }
     }
     let kind = kind.ok_or_else(|| format!("{name} has no functions, so nothing can serve it"))?.to_owned();
-    Ok(Served { functions: functions.clone(), kind, sealed, by: BTreeMap::new() })
+    Ok(Served { functions: functions.clone(), kind, sealed, by: BTreeMap::new(), inputs: Arc::default() })
 }
 
 /// The interfaces of a recorded run: their calls are answered from the record, or taken back by `by`, which are the connectors
-/// of then.
+/// of then, with the sealed inputs that are still kept.
 #[must_use]
-pub fn of_record(connectors: &[ConnectorRef], by: &[Arc<dyn Connector>]) -> Vec<Interface> {
+pub fn of_record(
+    connectors: &[ConnectorRef],
+    by: &[Arc<dyn Connector>],
+    inputs: &Arc<SealedInputs>,
+) -> Vec<Interface> {
     let mut all: BTreeMap<String, Served> = BTreeMap::new();
     for of in connectors.iter().flat_map(|connector| &connector.interfaces) {
         all.entry(of.name.clone()).or_insert_with(|| Served {
@@ -113,6 +123,7 @@ pub fn of_record(connectors: &[ConnectorRef], by: &[Arc<dyn Connector>]) -> Vec<
             kind: of.kind.clone(),
             sealed: of.sealed.clone(),
             by: by.iter().map(|by| (by.reference().instance.clone(), Arc::clone(by))).collect(),
+            inputs: Arc::clone(inputs),
         });
     }
     all.into_iter().map(|(name, served)| row(&name, served)).collect()
@@ -181,7 +192,7 @@ fn past_act(served: &Served, Past { intent, got }: Past<'_>) -> Result<Act, Stri
         operation: intent.operation.as_str().into(),
         resource,
         arguments: intent.arguments.clone(),
-        sealed: Arc::default(),
+        sealed: Arc::clone(&served.inputs),
     };
     Ok(Act { call, by, got: got.map(ToOwned::to_owned) })
 }

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use remit_lifecycle::{DiffView, Home, InspectView, PublisherState, PublisherView};
+use remit_lifecycle::{
+    ConnectorView, DiffView, Home, InspectView, PublisherState, PublisherView, connector_diff,
+};
 use remit_manifest::Manifest;
 use remit_sandbox::{BUILT_IN, Candidate, Import, Inspection, Interface, NotOffered};
 use serde_json::Value;
@@ -37,9 +39,61 @@ impl Inspect {
     }
 }
 
+/// Whether a component exports the contract of connectors.
+fn is_connector(found: &Inspection) -> bool {
+    found.exports.iter().any(|export| export.starts_with("remit:connector/operations@"))
+}
+
+/// Shows a connector: every request that it can ever send.
+fn connector(file: &Path, publisher: PublisherView, json: bool) -> Done {
+    let candidate = remit_connector::component::Candidate::read(file)?;
+    let found = candidate.inspection()?;
+    let view = ConnectorView::of(found, candidate.digest(), publisher)?;
+    if json {
+        print::json(&view)?;
+        return Ok(0);
+    }
+    let field = |name: &str, value: String| vec![name.to_owned(), value];
+    let verdict = match view.obstacles {
+        [] => "can serve here".to_owned(),
+        obstacles => format!("cannot serve here: {}", obstacles.join("; ")),
+    };
+    print::table(
+        0,
+        &[
+            field("name", format!("{} {}", view.name, view.version)),
+            field("digest", view.digest.to_string()),
+            field("size", format!("{} bytes", view.size)),
+            field("publisher", publisher_words(&view.publisher)),
+            field("connector", view.interfaces.join(", ")),
+            field("verdict", verdict),
+        ],
+    );
+    say!("\nall that it can ever send, to the one origin of its [[connector]]:");
+    for of in &view.functions {
+        say!("\n  {} ({}) on {}", of.name, of.effect, print::word(&of.resource));
+        if let Some(why) = &of.irrevocable_because {
+            say!("    cannot be taken back: {}", print::word(why));
+        }
+        let mut rows: Vec<_> =
+            of.requests.iter().map(|(what, request)| field(what, request.clone())).collect();
+        if !of.secrets.is_empty() {
+            rows.push(field("does not see", of.secrets.join(", ")));
+        }
+        if !of.sealed.is_empty() {
+            rows.push(field("gets sealed", of.sealed.join(", ")));
+        }
+        rows_of(4, &rows);
+    }
+    Ok(0)
+}
+
 fn inspect(file: &Path, home: &Home, json: bool) -> Done {
     let candidate = Candidate::read(file)?;
     let found = Inspection::of(&candidate)?;
+    if is_connector(&found) {
+        return connector(file, PublisherView::of(home, &candidate), json);
+    }
     let registry = &*BUILT_IN;
     let view = InspectView::of(home, &candidate, &found, registry)?;
     if let Some(why) = &view.publisher.unreadable {
@@ -177,9 +231,27 @@ fn publisher_words(publisher: &PublisherView) -> String {
     }
 }
 
+fn diff_of_connectors(files: [&Path; 2], json: bool) -> Done {
+    let [old, new] = files.map(remit_connector::component::Candidate::read);
+    let (old, new) = (old?, new?);
+    let rows = connector_diff(old.inspection()?, new.inspection()?)?;
+    if json {
+        print::json(&rows)?;
+        return Ok(0);
+    }
+    if rows.is_empty() {
+        say!("the same power");
+    }
+    rows_of(0, &rows.into_iter().map(Vec::from).collect::<Vec<_>>());
+    Ok(0)
+}
+
 fn diff(old: &Path, new: &Path, json: bool) -> Done {
     let found = |file: &Path| Inspection::of(&Candidate::read(file)?);
-    let (old, new) = (found(old)?, found(new)?);
+    let (files, old, new) = ([old, new], found(old)?, found(new)?);
+    if is_connector(&old) && is_connector(&new) {
+        return diff_of_connectors(files, json);
+    }
     let diff = DiffView::of(&old, &new);
     if json {
         print::json(&diff)?;

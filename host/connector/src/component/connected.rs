@@ -137,10 +137,6 @@ impl Connected {
         ready.await.map_err(|why| unusable(self, &why))
     }
 
-    fn running(&self, phase: Phase, call: &Call, before: Option<&Before>, got: Option<&RawValue>) -> Running {
-        Running::new(phase, call, before, got)
-    }
-
     /// Runs a preparation's result through every check.
     fn prepared(&self, call: &Call, ended: Ended<wit::Prepared>) -> Result<Prepared<Found>, Failure> {
         let Ended { value, exchange } = ended;
@@ -256,8 +252,8 @@ impl Connector for Connected {
 
     fn observe<'a>(&'a self, call: &'a Call, played: Vec<Played>) -> Boxed<'a, Value> {
         Box::pin(async move {
-            let running = self.running(Phase::Observe, call, None, None);
-            let told = running.told(self, call, played);
+            let running = Running::new(Phase::Observe, call, None, None);
+            let told = Running::told(self, call, played);
             let Ended { value, exchange } =
                 running.run(self, async |guest, store| guest.call_observe(store, &told).await).await?;
             returned(self, call, &exchange, &value)
@@ -266,8 +262,8 @@ impl Connector for Connected {
 
     fn prepare<'a>(&'a self, call: &'a Call, played: Vec<Played>) -> Boxed<'a, Prepared<Found>> {
         Box::pin(async move {
-            let running = self.running(Phase::Prepare, call, None, None);
-            let told = running.told(self, call, played);
+            let running = Running::new(Phase::Prepare, call, None, None);
+            let told = Running::told(self, call, played);
             let ended =
                 running.run(self, async |guest, store| guest.call_prepare(store, &told).await).await?;
             self.prepared(call, ended)
@@ -282,8 +278,8 @@ impl Connector for Connected {
     ) -> Boxed<'a, Value> {
         Box::pin(async move {
             let before = Before::of(before)?;
-            let running = self.running(Phase::Perform, call, Some(&before), None);
-            let told = running.told(self, call, Vec::new());
+            let running = Running::new(Phase::Perform, call, Some(&before), None);
+            let told = Running::told(self, call, Vec::new());
             let Ended { value, exchange } = running
                 .run(self, async |guest, store| guest.call_perform(store, &told, &before.wit).await)
                 .await?;
@@ -299,8 +295,8 @@ impl Connector for Connected {
     ) -> Boxed<'a, State> {
         Box::pin(async move {
             let before = Before::of(before)?;
-            let running = self.running(Phase::State, call, Some(&before), got);
-            let told = running.told(self, call, Vec::new());
+            let running = Running::new(Phase::State, call, Some(&before), got);
+            let told = Running::told(self, call, Vec::new());
             let got = got.map(RawValue::get);
             let Ended { value, exchange } = running
                 .run(self, async |guest, store| guest.call_state(store, &told, &before.wit, got).await)
@@ -325,14 +321,12 @@ impl Connector for Connected {
     ) -> Boxed<'a, ()> {
         Box::pin(async move {
             let before = Before::of(before)?;
-            let running = self.running(Phase::Undo, call, Some(&before), got);
-            let told = running.told(self, call, Vec::new());
+            let running = Running::new(Phase::Undo, call, Some(&before), got);
+            let told = Running::told(self, call, Vec::new());
             let got = got.map(RawValue::get);
-            let ended = running
-                .run(self, async |guest, store| guest.call_undo(store, &told, &before.wit, got).await)
-                .await?;
-            let _ = ended.value;
-            Ok(())
+            let undone =
+                running.run(self, async |guest, store| guest.call_undo(store, &told, &before.wit, got).await);
+            undone.await.map(|_| ())
         })
     }
 }

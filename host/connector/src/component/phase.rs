@@ -95,7 +95,7 @@ impl Running {
     }
 
     /// The call as the component gets it.
-    pub(super) fn told(&self, of: &Connected, call: &Call, played: Vec<Played>) -> wit::Call {
+    pub(super) fn told(of: &Connected, call: &Call, played: Vec<Played>) -> wit::Call {
         let plain = |value: &Value| {
             canonical(value).ok().and_then(|text| String::from_utf8(text).ok()).unwrap_or_default()
         };
@@ -218,10 +218,7 @@ pub(super) fn returned(
     if exchange.has_secret(text) {
         return refuse("it has a secret in it");
     }
-    let value = match json::parse(text) {
-        Ok(value) => value,
-        Err(_) => return refuse("it is not JSON that all read alike"),
-    };
+    let Ok(value) = json::parse(text) else { return refuse("it is not JSON that all read alike") };
     match ok_type(of, &call.operation) {
         None if value.is_null() => Ok(value),
         None => refuse("it has a value where the function returns none"),

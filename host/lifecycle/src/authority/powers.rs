@@ -108,7 +108,7 @@ fn gives(allow: &Allow, connectors: &[ConnectorRef]) -> BTreeSet<AccessKind> {
         let accepted = [(allow.irrevocable, AccessKind::Irrevocable), (allow.disclose, AccessKind::Disclose)];
         let accepted = accepted.into_iter().filter(|(accepts, _)| *accepts).map(|(_, does)| does);
         return [AccessKind::Read, AccessKind::Change].into_iter().chain(accepted).collect();
-    };
+    }
     let mut all = BTreeSet::new();
     for (effect, content) in operations {
         match effect {
