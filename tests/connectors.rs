@@ -16,6 +16,15 @@ use systems::System;
 
 const REVOKE: &str = "revoke-leaked-token.wasm";
 const FOLLOW: &str = "follow-up.wasm";
+/// Each power of the package on every ticket of the tracker.
+fn tickets() -> String {
+    let allow = |name| {
+        format!(
+            "[[allow]]\ncapability = \"remit:tickets/{name}\"\nresources = [\"ticket:tracker\", \"ticket:tracker/*\"]\n"
+        )
+    };
+    ["inspect", "open", "comment", "resolve"].map(allow).concat()
+}
 
 /// A home with an action, and a connector to a system under a name; `entry` is the rest of its `[[connector]]`.
 fn world(action: &str, connector: &str, name: &str, origin: &str, entry: &str, secret: &str) -> World {
@@ -23,7 +32,7 @@ fn world(action: &str, connector: &str, name: &str, origin: &str, entry: &str, s
     for file in [format!("{connector}.wasm"), format!("{connector}.wasm.sig")] {
         fs::rename(world.path(&file), world.home().join(&file)).unwrap();
     }
-    private(&world, "home/credential", secret);
+    private(&world, "home/credential.key", secret);
     let file = world.home().join("remit.toml");
     let text = fs::read_to_string(&file).unwrap();
     let head = format!(
@@ -61,7 +70,7 @@ fn a_leaked_openbao_token_is_found_by_its_value_revoked_and_works_no_more() {
         Bao::api(&bao.address, "POST", "auth/token/create", &json!({ "ttl": "1h", "display_name": "ci" }));
     let (token, accessor) =
         (made["auth"]["client_token"].as_str().unwrap(), made["auth"]["accessor"].as_str().unwrap());
-    let entry = "post_reads = true\n[connector.credential]\nheader = { name = \"X-Vault-Token\", file = \"credential\" }";
+    let entry = "post_reads = true\n[connector.credential]\nheader = { name = \"X-Vault-Token\", file = \"credential.key\" }";
     let world = world("revoke-leaked-token", "openbao-tokens", "bao", &bao.address, entry, Bao::TOKEN);
     revocation(&world, "bao", token);
     let lookup = || bao.client(&["list", "-format=json", "auth/token/accessors"]);
@@ -104,7 +113,7 @@ fn a_registry_that_says_revoked_and_takes_the_token_is_found_out() {
     assert_eq!(status, 200, "{made}");
     let (token, key) = (made["token"].as_str().unwrap(), made["key"].as_str().unwrap());
 
-    let entry = "[connector.credential]\nbearer_file = \"credential\"";
+    let entry = "[connector.credential]\nbearer_file = \"credential.key\"";
     let world = world("revoke-leaked-token", "npm-tokens", "npm", &npm.address, entry, session);
     revocation(&world, "npm", token);
     let ran = world.run("revocation");
@@ -124,7 +133,7 @@ fn a_ticket_is_opened_commented_resolved_and_all_of_it_taken_back() {
     let tracker = System::roundup(&folder.path().join("tracker"), "the-password-of-admin");
     let entry = format!(
         "config = {{ web = \"{}\", resolved = \"resolved\" }}\n[connector.credential]\n\
-         basic = {{ user = \"admin\", password_file = \"credential\" }}",
+         basic = {{ user = \"admin\", password_file = \"credential.key\" }}",
         tracker.address
     );
     let world =
@@ -156,12 +165,12 @@ fn a_ticket_is_opened_commented_resolved_and_all_of_it_taken_back() {
 
     // What a person answered is not taken back with it.
     let open = json!({ "place": "tracker" }).to_string();
-    world.grant(FOLLOW, &open, "open");
+    world.grant_scope(&tickets(), FOLLOW, &open, "open");
     world.run("open").exits(0);
     let (run, _) = world.last_run();
     let id = issues()[0]["id"].as_str().unwrap().to_owned();
     let comment = json!({ "path": format!("tracker/{id}"), "text": "I had a look." }).to_string();
-    world.grant(FOLLOW, &comment, "comment");
+    world.grant_scope(&tickets(), FOLLOW, &comment, "comment");
     world.run("comment").exits(0);
     let (commented, _) = world.last_run();
     assert_ne!(world.remit(&["revert", &run]).code, 0);
