@@ -35,8 +35,10 @@ pub(crate) struct Connector {
 
 /// Reads a `connector.toml`; `file` is its name in errors.
 pub(crate) fn parse(text: &str, file: &str) -> Result<(Manifest, Connector), AuthorError> {
-    let head: Head = toml::from_str(text)
-        .map_err(|error| AuthorError::Connector { file: file.to_owned(), why: error.to_string() })?;
+    let head: Head = toml::from_str(text).map_err(|error| AuthorError::Connector {
+        file: file.to_owned(),
+        why: error.to_string().trim_end().to_owned(),
+    })?;
     let Head { name, version, summary, homepage, license, interfaces } = head;
     let manifest = Manifest {
         name,
