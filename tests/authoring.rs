@@ -72,6 +72,41 @@ fn the_manual_does_what_it_says() {
 }
 
 #[test]
+fn from_nothing_to_a_connector_that_can_serve() {
+    let world = World::new();
+    let dir = world.dir.path();
+    remit(dir, &["new", "users", "--lang", "rust", "--connector"]).exits(0);
+    let project = dir.join("users");
+    let built = remit(&project, &["build", "--json"]).exits(0).json();
+    let imports: Vec<&str> =
+        built["imports"].as_array().unwrap().iter().map(|i| i.as_str().unwrap()).collect();
+    assert!(imports.iter().all(|import| import.starts_with("remit:")), "{imports:?}");
+    remit(&project, &["sign", "users.wasm", "--key", "../publisher.key"]).exits(0);
+    let shown = world.remit(&["inspect", "users/users.wasm"]).exits(0).out;
+    for said in ["can serve here", "remit:accounts/disable.disable (change)", "PATCH /users/{id}"] {
+        assert!(shown.contains(said), "no `{said}` in {shown}");
+    }
+    // A description that no home would take makes no component.
+    let file = project.join("connector.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    for (was, is, why) in [
+        (
+            "PATCH /users/{id}\", json = { enabled = false",
+            "PATCH /users/all\", json = { enabled = false",
+            "needs {id}",
+        ),
+        ("disable@0.1.0", "disable@0.2.0", "there is no interface remit:accounts/disable@0.2.0"),
+        ("summary ", "sumary ", "missing field `summary`"),
+    ] {
+        assert!(text.contains(was), "{was}");
+        std::fs::write(&file, text.replace(was, is)).unwrap();
+        remit(&project, &["build"]).exits(2).says(why);
+    }
+    remit(dir, &["new", "other", "--lang", "c", "--connector"]).exits(2).says("in Rust, or in JavaScript");
+    assert!(!dir.join("other").exists());
+}
+
+#[test]
 fn from_nothing_to_a_signed_tested_action() {
     let world = World::new();
     let dir = world.dir.path();

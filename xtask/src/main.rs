@@ -38,6 +38,10 @@ enum Task {
     Witness,
     /// Install the scanner of source code that the tests use, and print where its program is.
     Scanner,
+    /// Install the npm registry that the tests use, and print the path of its script.
+    Verdaccio,
+    /// Install the tracker of tickets that the tests use, and print the path of its Python.
+    Roundup,
     /// Install the program that judges the server by its description, and print the path of `st`.
     Schemathesis,
     /// Hold `/mcp` and `remit mcp` to the protocol's own suite and client, which npm has.
@@ -83,6 +87,14 @@ fn perform(task: Task) -> Result<()> {
         }
         Task::Scanner => {
             println!("{}", servers::scanner()?.display());
+            Ok(())
+        }
+        Task::Verdaccio => {
+            println!("{}", servers::verdaccio()?.display());
+            Ok(())
+        }
+        Task::Roundup => {
+            println!("{}", servers::roundup()?.display());
             Ok(())
         }
         Task::Schemathesis => {

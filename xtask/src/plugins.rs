@@ -13,12 +13,14 @@ const RUST: &[&str] = &[
     "plugins/connectors/openbao-tokens",
     "plugins/connectors/roundup-tickets",
     "plugins/rotate-secret",
+    "plugins/revoke-leaked-token",
     "plugins/rotate-leaked",
     "tests/guests/misbehave",
     "tests/guests/measure",
     "tests/guests/hostile",
     "tests/guests/put-value",
     "tests/guests/lamps",
+    "tests/guests/follow-up",
 ];
 /// The same action in each other language, one that fails as its language does, one that knows WASI only, and one that
 /// edits files.

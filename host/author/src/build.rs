@@ -52,11 +52,10 @@ pub fn build(project: &Project, out: Option<&Path>) -> Result<Built, AuthorError
     }
     let (resolve, world) = world_of(project)?;
     let named = world::names(&resolve, world);
-    let component =
-        stub::fill(component, |import| stub::is_inert(import) || named.iter().any(|name| name == import))
-            .map_err(|error| {
-                differs(project, format!("{error:#}"), "this is a defect of Remit; please report it")
-            })?;
+    let component = stub::fill(component, |import| {
+        (stub::is_inert(import) && !project.is_connector()) || named.iter().any(|name| name == import)
+    })
+    .map_err(|error| differs(project, format!("{error:#}"), "this is a defect of Remit; please report it"))?;
     let imports = check(project, &component)?;
     let unused = if project.is_connector() { Vec::new() } else { declared(project, &imports)? };
     let mut component = metadata(&project.manifest, &component)

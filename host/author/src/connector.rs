@@ -9,7 +9,7 @@ use wit_parser::Resolve;
 use crate::{AuthorError, Project, world};
 
 /// The description's file name.
-pub(crate) const FILE: &str = "connector.toml";
+pub const FILE: &str = "connector.toml";
 /// The custom section with the description, as it is written.
 const SECTION: &str = "remit:connector";
 /// The custom sections with the WIT packages of the interfaces that it implements, in their binary form.
@@ -29,14 +29,16 @@ struct Head {
 /// A connector's description.
 #[derive(Clone, Debug)]
 pub(crate) struct Connector {
-    text: String,
+    pub(crate) text: String,
     interfaces: BTreeSet<String>,
 }
 
 /// Reads a `connector.toml`; `file` is its name in errors.
 pub(crate) fn parse(text: &str, file: &str) -> Result<(Manifest, Connector), AuthorError> {
-    let head: Head = toml::from_str(text)
-        .map_err(|error| AuthorError::Connector { file: file.to_owned(), why: error.to_string() })?;
+    let head: Head = toml::from_str(text).map_err(|error| AuthorError::Connector {
+        file: file.to_owned(),
+        why: error.to_string().trim_end().to_owned(),
+    })?;
     let Head { name, version, summary, homepage, license, interfaces } = head;
     let manifest = Manifest {
         name,

@@ -25,6 +25,8 @@ pub struct NewProject {
     pub language: Language,
     /// What the action may ask for: `remit:secrets/rotate`, or `secrets/rotate` for short.
     pub capabilities: Vec<String>,
+    /// Whether it is to be a connector, and not an action.
+    pub connector: bool,
 }
 
 /// A project that was made.
@@ -81,7 +83,7 @@ pub fn create(new: &NewProject) -> Result<Created, AuthorError> {
     let parent = new.dir.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(|error| AuthorError::file(parent, &error))?;
     let draft = parent.join(format!(".{name}.{}.new", std::process::id()));
-    let made = fill(&draft, new.language, &name, &capabilities).and_then(|files| {
+    let made = fill(&draft, new, &name, &capabilities).and_then(|files| {
         fs::rename(&draft, &new.dir).map_err(|error| AuthorError::file(&new.dir, &error))?;
         Ok(files)
     });
@@ -109,7 +111,13 @@ fn next(new: &NewProject) -> Result<Vec<String>, AuthorError> {
     {
         commands.extend(entry.install.lines().map(ToOwned::to_owned));
     }
-    commands.extend(["remit build", "remit test --record", "remit test"].map(ToOwned::to_owned));
+    if new.connector {
+        let component =
+            format!("remit inspect {}", project.component().file_name().unwrap_or_default().display());
+        commands.extend(["remit build".to_owned(), component]);
+    } else {
+        commands.extend(["remit build", "remit test --record", "remit test"].map(ToOwned::to_owned));
+    }
     Ok(commands)
 }
 
@@ -143,11 +151,16 @@ fn capabilities(asked: &[String]) -> Result<Vec<Capability>, AuthorError> {
 #[expect(clippy::expect_used, reason = "the syntax is constant")]
 fn fill(
     dir: &Path,
-    language: Language,
+    new: &NewProject,
     name: &str,
     capabilities: &[Capability],
 ) -> Result<Vec<PathBuf>, AuthorError> {
-    let entry = language.entry();
+    let entry = new.language.entry();
+    let sources: Vec<_> = match (new.connector, entry.connector) {
+        (false, _) => files::below(&COMMON).chain(files::below(entry.template)).collect(),
+        (true, Some(template)) => files::below(template).collect(),
+        (true, None) => return Err(AuthorError::NoConnector { language: entry.title }),
+    };
     let mut syntax = SyntaxConfig::builder();
     syntax.trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true);
     let mut templates = Environment::new();
@@ -164,7 +177,7 @@ fn fill(
         install: entry.install,
     }));
     let mut written = Vec::new();
-    for file in files::below(&COMMON).chain(files::below(entry.template)) {
+    for file in sources {
         let failed = |why: String| AuthorError::File { file: file.path().display().to_string(), why };
         let text = file.contents_utf8().ok_or_else(|| failed("not text".to_owned()))?;
         let text =
@@ -178,8 +191,11 @@ fn fill(
         written.push(file.path().to_owned());
     }
     files::write_sdk(entry.sdk, &dir.join(files::SDK))?;
-    let deps = dir.join("wit/deps");
-    world::write_deps(&deps).map_err(|error| AuthorError::file(&deps, &error))?;
+    // The WIT of a connector is the host's, or that of its own packages.
+    if !new.connector {
+        let deps = dir.join("wit/deps");
+        world::write_deps(&deps).map_err(|error| AuthorError::file(&deps, &error))?;
+    }
     written.sort();
     Ok(written)
 }

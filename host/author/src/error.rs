@@ -81,6 +81,16 @@ pub enum AuthorError {
         /// The line and what is wrong there.
         why: String,
     },
+    /// There is no template for a connector in this language.
+    #[error("there is no template for a connector in {language}")]
+    #[diagnostic(
+        code(usage::language),
+        help("write it in Rust, or in JavaScript like the npm tokens that Remit ships: docs/connectors.md")
+    )]
+    NoConnector {
+        /// The language, as a person writes it.
+        language: &'static str,
+    },
     /// A program the build needs is not there.
     #[error("`{tool}` is not installed; {language} is built with it")]
     #[diagnostic(code(usage::tool), help("install it:\n{install}"))]

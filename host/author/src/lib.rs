@@ -22,6 +22,7 @@ mod tool;
 mod world;
 
 pub use build::{Built, build};
+pub use connector::FILE as DESCRIPTION;
 pub use create::{Created, NewProject, create};
 pub use error::AuthorError;
 pub use languages::{Language, javascript_name};

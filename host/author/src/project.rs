@@ -78,6 +78,12 @@ impl Project {
         self.connector.is_some()
     }
 
+    /// The text of `connector.toml`, if it is a connector.
+    #[must_use]
+    pub fn description(&self) -> Option<&str> {
+        self.connector.as_ref().map(|connector| connector.text.as_str())
+    }
+
     /// The folder with its WIT: the world that an action is held to.
     #[must_use]
     pub fn wit(&self) -> PathBuf {

@@ -181,9 +181,9 @@ fn connector_type(ty: &Named, text: &mut String) -> Result<()> {
             let _ = writeln!(text, "enum {name} {{");
             for case in cases {
                 let docs = if case.docs.is_empty() { format!("`{}`.", case.name) } else { case.docs.clone() };
-                let _ = write!(
+                let _ = writeln!(
                     text,
-                    "{}        {},\n",
+                    "{}        {},",
                     commented(&docs, "        /// "),
                     case.name.to_upper_camel_case()
                 );

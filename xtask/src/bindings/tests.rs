@@ -213,7 +213,8 @@ fn build(language: &str, file: &str, source: &str) {
     let dir = tempfile::TempDir::new().unwrap();
     let dir = dir.path().join("two-packages");
     let capabilities = vec!["secrets/disable".to_owned()];
-    let new = NewProject { dir: dir.clone(), language: language.parse().unwrap(), capabilities };
+    let new =
+        NewProject { dir: dir.clone(), language: language.parse().unwrap(), capabilities, connector: false };
     remit_author::create(&new).unwrap();
     fs::write(dir.join(file), source).unwrap();
     let wit = dir.join("wit/deps/members");

@@ -18,10 +18,12 @@ pub(crate) const INSTALL_JS: &str = "npm install --save-dev componentize-qjs@0.4
 pub(crate) const INSTALL_TS: &str =
     "npm install --save-dev componentize-qjs@0.4.5 esbuild@0.28.2 typescript@7.0.2";
 
+/// The source of a connector.
+const CONNECTOR: &str = "src/connector.js";
+
 /// Builds a component from `src/action.js`, or a connector's `src/connector.js`, and what it imports.
 pub(crate) fn build_javascript(project: &Folder<'_>) -> Result<Vec<u8>, AuthorError> {
-    let connector = "src/connector.js";
-    let entry = if project.dir.join(connector).exists() { connector } else { "src/action.js" };
+    let entry = if project.dir.join(CONNECTOR).exists() { CONNECTOR } else { "src/action.js" };
     make(project, entry, "JavaScript", INSTALL_JS)
 }
 
@@ -59,6 +61,10 @@ fn make(
         .arg(&bundle)
         .arg("--output")
         .arg(&component);
+    // A connector has no WASI at all, not even what is recorded.
+    if entry == CONNECTOR {
+        componentize.arg("--stub-wasi");
+    }
     tool::run(&mut componentize, language, install).map_err(|error| outside(project, error))?;
     bindings::made(&component)
 }

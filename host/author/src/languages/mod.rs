@@ -31,6 +31,8 @@ pub(crate) struct Entry {
     pub(crate) marks: &'static [&'static str],
     /// The files that a new project starts with, with placeholders.
     pub(crate) template: &'static Dir<'static>,
+    /// The same for a connector; none where `remit new` makes none.
+    pub(crate) connector: Option<&'static Dir<'static>>,
     /// The files of the SDK that its projects get a copy of.
     pub(crate) sdk: &'static Dir<'static>,
     /// Builds a component, before its metadata.
@@ -47,6 +49,7 @@ pub(crate) struct Entry {
 
 static RUST: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/rust");
 static RUST_TEMPLATE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/rust/template");
+static RUST_CONNECTOR: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/rust/template-connector");
 
 static C: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/c");
 static C_TEMPLATE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/c/template");
@@ -68,6 +71,7 @@ static TABLE: &[Entry] = &[
         title: "Rust",
         marks: &["Cargo.toml"],
         template: &RUST_TEMPLATE,
+        connector: Some(&RUST_CONNECTOR),
         sdk: &RUST,
         build: rust::build,
         tools: &[&["cargo"]],
@@ -80,6 +84,7 @@ static TABLE: &[Entry] = &[
         title: "C",
         marks: &["src/action.c"],
         template: &C_TEMPLATE,
+        connector: None,
         sdk: &C,
         build: c::build,
         tools: &[&c::ZIG],
@@ -92,6 +97,7 @@ static TABLE: &[Entry] = &[
         title: "Python",
         marks: &["src/action.py"],
         template: &PYTHON_TEMPLATE,
+        connector: None,
         sdk: &PYTHON,
         build: python::build,
         tools: &[&["componentize-py"]],
@@ -104,6 +110,7 @@ static TABLE: &[Entry] = &[
         title: "TypeScript",
         marks: &["src/action.ts"],
         template: &TS_TEMPLATE,
+        connector: None,
         sdk: &JS,
         build: javascript::build_typescript,
         tools: &[&["componentize-qjs"], &["esbuild"], &["tsc"]],
@@ -116,6 +123,7 @@ static TABLE: &[Entry] = &[
         title: "JavaScript",
         marks: &["src/action.js", "src/connector.js"],
         template: &JS_TEMPLATE,
+        connector: None,
         sdk: &JS,
         build: javascript::build_javascript,
         tools: &[&["componentize-qjs"], &["esbuild"]],
@@ -128,6 +136,7 @@ static TABLE: &[Entry] = &[
         title: "Go",
         marks: &["go.mod"],
         template: &GO_TEMPLATE,
+        connector: None,
         sdk: &GO,
         build: go::build,
         tools: &[&["go"]],

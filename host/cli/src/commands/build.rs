@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use remit_author::Project;
+use remit_author::{AuthorError, DESCRIPTION, Project};
+use remit_connector::Description;
 
 use super::common::Done;
 use crate::print::{self, SlowNote, say};
@@ -13,7 +14,7 @@ use crate::print::{self, SlowNote, say};
     after_help = "Examples:\n  remit build\n  remit build plugins/rotate-secret --out rotate-secret.wasm"
 )]
 pub(crate) struct Build {
-    /// The action's folder.
+    /// The folder of the action or connector.
     #[arg(default_value = ".")]
     dir: PathBuf,
     /// Where to write the component [default: NAME.wasm in DIR].
@@ -27,6 +28,13 @@ pub(crate) struct Build {
 impl Build {
     pub(crate) fn run(self) -> Done {
         let project = Project::open(&self.dir)?;
+        if let Some(text) = project.description() {
+            // Before anything is compiled: every home checks it again when it admits the connector.
+            Description::parse(text).map_err(|mistake| AuthorError::Connector {
+                file: self.dir.join(DESCRIPTION).display().to_string(),
+                why: mistake.to_string(),
+            })?;
+        }
         let note = SlowNote::start("building");
         let built = remit_author::build(&project, self.out.as_deref());
         drop(note);

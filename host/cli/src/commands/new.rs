@@ -13,7 +13,7 @@ use crate::print::{self, say};
     after_help = "Example:\n  remit new rotate-api-key --lang rust --capability secrets/inspect --capability secrets/rotate"
 )]
 pub(crate) struct New {
-    /// The folder to create. Its last part is the action's name.
+    /// The folder to create. Its last part is the name.
     name: PathBuf,
     /// The language to write it in.
     #[arg(long, value_name = "LANGUAGE")]
@@ -21,11 +21,19 @@ pub(crate) struct New {
     /// A capability that it uses, such as secrets/rotate. May be repeated. Without any, it can only log.
     #[arg(long, value_name = "CAPABILITY", value_delimiter = ',')]
     capability: Vec<String>,
+    /// Make a connector, not an action: a component that serves an interface for one system with an HTTP API.
+    #[arg(long, conflicts_with = "capability")]
+    connector: bool,
 }
 
 impl New {
     pub(crate) fn run(self) -> Done {
-        let new = NewProject { dir: self.name, language: self.lang, capabilities: self.capability };
+        let new = NewProject {
+            dir: self.name,
+            language: self.lang,
+            capabilities: self.capability,
+            connector: self.connector,
+        };
         let created = create(&new)?;
         let dir = new.dir.display();
         say!("made      {dir}   {} in {}", print::word(&created.name), new.language);

@@ -100,12 +100,12 @@ impl Running {
             canonical(value).ok().and_then(|text| String::from_utf8(text).ok()).unwrap_or_default()
         };
         let simulated = played.into_iter().map(|played| wit::Simulated {
-            function: short(&played.operation).to_owned(),
+            function: played.operation.to_string(),
             arguments: played.arguments.get().to_owned(),
             undo: plain(&played.undo),
         });
         wit::Call {
-            function: short(&call.operation).to_owned(),
+            function: call.operation.to_string(),
             arguments: call.arguments.get().to_owned(),
             config: plain(of.origin.config()),
             simulated: simulated.collect(),
@@ -166,11 +166,6 @@ impl Running {
         };
         Err(in_doubt(failure, &exchange))
     }
-}
-
-/// `tokens.revoke` of `remit:tokens/tokens.revoke`.
-fn short(operation: &str) -> &str {
-    operation.rsplit_once('/').map_or(operation, |(_, short)| short)
 }
 
 /// The failure that a connector reports.

@@ -129,10 +129,16 @@ function json(answer, doing) {
   if (status === 404) fail("not-found", why);
   if (status < 200 || status > 299) fail("unavailable", why);
   try {
-    return JSON.parse(new TextDecoder().decode(body) || "{}");
+    return JSON.parse(text(body) || "{}");
   } catch {
     return fail("unavailable", `${why} and something else than JSON`);
   }
+}
+
+/** UTF-8, without `TextDecoder`: the engine has none. */
+function text(bytes) {
+  const escapes = Array.from(bytes, (byte) => `%${byte.toString(16).padStart(2, "0")}`);
+  return decodeURIComponent(escapes.join(""));
 }
 
 function fail(tag, val) {

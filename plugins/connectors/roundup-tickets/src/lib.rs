@@ -151,28 +151,18 @@ impl Connector for Roundup {
         }
     }
 
+    /// What came after in the same run, or of a person, does not make a change undone: only `undo` minds it.
     fn state(call: &Call<Self>, prepared: &Prepared<Undo>, got: Option<&Value>) -> Result<Live> {
         match (&call.asked, &prepared.undo) {
             (Asked::Open { title, text, .. }, _) => match got.and_then(|got| got["id"].as_str()) {
-                Some(id) if !presence(id)? => Ok(Live::Before),
-                Some(id) => Ok(match as_opened(id, title, text)? {
-                    true => Live::After,
-                    false => Live::Other(format!("somebody has worked on ticket {id}")),
-                }),
+                Some(id) if presence(id)? => Ok(Live::After),
+                Some(_) => Ok(Live::Before),
                 None => found(last(prepared), title, text),
             },
-            (Asked::Comment { path, text }, Undo::Comment { status, then }) => {
+            (Asked::Comment { path, text }, _) => {
                 let (_, [id]) = segments(path)?;
-                let issue = Issue::read(id)?;
-                let ours = issue.message_after(last(prepared), text)?;
-                Ok(match ours {
-                    None => Live::Before,
-                    Some(ours) if ours != issue.last_message() => {
-                        Live::Other("others answered to the comment".to_owned())
-                    }
-                    Some(_) if issue.status() == *then || issue.status() == *status => Live::After,
-                    Some(_) => Live::Other(format!("its status is {} now", issue.status_name())),
-                })
+                let ours = Issue::read(id)?.message_after(last(prepared), text)?;
+                Ok(if ours.is_some() { Live::After } else { Live::Before })
             }
             (Asked::Resolve { path }, Undo::Resolve { status }) => {
                 let (_, [id]) = segments(path)?;
@@ -189,40 +179,47 @@ impl Connector for Roundup {
         }
     }
 
+    /// What is read here is compared, and sent with its `ETag`: nobody changes it in between.
     fn undo(call: &Call<Self>, prepared: &Prepared<Undo>, got: Option<&Value>) -> Result<()> {
-        // Between `state` and now somebody may have changed it: what is read here is compared again, and sent with its ETag.
-        let live = Self::state(call, prepared, got)?;
-        if !matches!(live, Live::After) {
-            return Err(Failure::Conflict("somebody changed the ticket meanwhile".to_owned()));
-        }
+        let touched = |what: String| Err(Failure::Conflict(what));
         match (&call.asked, &prepared.undo) {
-            (Asked::Open { .. }, _) => {
+            (Asked::Open { title, text, .. }, _) => {
                 let id = got.and_then(|got| got["id"].as_str()).ok_or_else(|| {
                     Failure::Conflict("nobody knows which ticket it is: retire it by hand".to_owned())
                 })?;
-                let etag = Issue::read_brief(id)?.etag;
+                let issue = Issue::read_brief(id)?;
+                if !as_opened(&issue, title, text)? {
+                    return touched(format!("somebody has worked on ticket {id}"));
+                }
                 let body = json!({ "@op": "action", "@action_name": "retire" });
-                let request = signed(call, Request::new("PATCH", &["rest", "data", "issue", id]), &etag);
+                let request =
+                    signed(call, Request::new("PATCH", &["rest", "data", "issue", id]), &issue.etag);
                 request.json(&body).send()?.ok(&format!("retire ticket {id}"))?;
                 Ok(())
             }
-            (Asked::Comment { path, text }, Undo::Comment { status, .. }) => {
+            (Asked::Comment { path, text }, Undo::Comment { status, then }) => {
                 let (_, [id]) = segments(path)?;
                 let issue = Issue::read(id)?;
                 let ours = issue.message_after(last(prepared), text)?;
-                let rest: Vec<String> = issue
-                    .messages()
-                    .into_iter()
-                    .filter(|id| Some(*id) != ours)
-                    .map(|id| id.to_string())
-                    .collect();
-                let body = json!({ "messages": rest, "status": status });
+                if ours != Some(issue.last_message()) {
+                    return touched(format!("others answered to the comment on {path}"));
+                }
+                if issue.status() != *then && issue.status() != *status {
+                    return touched(format!("the status of {path} is {} now", issue.status_name()));
+                }
+                let rest =
+                    issue.messages().into_iter().filter(|id| Some(*id) != ours).map(|id| id.to_string());
+                let body = json!({ "messages": rest.collect::<Vec<_>>(), "status": status });
                 write(call, id, &issue, &body, &format!("take the comment out of {path}")).map(drop)
             }
             (Asked::Resolve { path }, Undo::Resolve { status }) => {
                 let (_, [id]) = segments(path)?;
+                let issue = Issue::read(id)?;
+                if issue.status_name() != call.config.resolved {
+                    return touched(format!("the status of {path} is {} now", issue.status_name()));
+                }
                 let doing = format!("put the status of {path} back");
-                write(call, id, &Issue::read(id)?, &json!({ "status": status }), &doing).map(drop)
+                write(call, id, &issue, &json!({ "status": status }), &doing).map(drop)
             }
             _ => Err(other()),
         }
@@ -292,8 +289,7 @@ fn opened(call: &Call<Roundup>, path: &str) -> Result<Option<Ticket>> {
 }
 
 /// Whether an issue is as it was opened.
-fn as_opened(id: &str, title: &str, text: &str) -> Result<bool> {
-    let issue = Issue::read_brief(id)?;
+fn as_opened(issue: &Issue, title: &str, text: &str) -> Result<bool> {
     Ok(match issue.messages().as_slice() {
         [only] => issue.title() == title && same_text(&text_of(*only)?, text),
         _ => false,
@@ -304,7 +300,7 @@ fn as_opened(id: &str, title: &str, text: &str) -> Result<bool> {
 fn found(last: u64, title: &str, text: &str) -> Result<Live> {
     let mut ours = 0;
     for issue in tracker::after(last)? {
-        if as_opened(&issue.to_string(), title, text)? {
+        if as_opened(&Issue::read_brief(&issue.to_string())?, title, text)? {
             ours += 1;
         }
     }

@@ -485,7 +485,7 @@ pub mod exports {
                 /// One call of one function.
                 #[derive(Clone)]
                 pub struct Call {
-                    /// `INTERFACE.FUNCTION`: `tokens.revoke`.
+                    /// `INTERFACE.FUNCTION`, as in the description: `remit:tokens/revoke.revoke`.
                     pub function: _rt::String,
                     /// The arguments.
                     pub arguments: _rt::String,

@@ -9,9 +9,9 @@ struct Lamps;
 #[derive(Deserialize)]
 #[serde(tag = "function", content = "arguments")]
 enum Asked {
-    #[serde(rename = "read.lit")]
+    #[serde(rename = "acme:lamps/read.lit")]
     Lit { path: String },
-    #[serde(rename = "switch.turn")]
+    #[serde(rename = "acme:lamps/switch.turn")]
     Turn { path: String, on: bool },
 }
 
