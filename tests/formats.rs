@@ -415,7 +415,7 @@ fn what_the_page_of_standards_claims_is_shown_by_tests_that_there_are() {
         let quoted: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
         let mut source = String::new();
         for name in quoted {
-            if name.ends_with(".rs") {
+            if name.contains('/') {
                 source =
                     fs::read_to_string(root.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
             } else {
