@@ -7,7 +7,7 @@
 //! - A comment changes the status: from `unread`, `resolved` and `done-cbb` to `chatting`. So a comment on what is resolved opens
 //!   it again: comment first.
 //! - `DELETE` without a body fails with 500 after a time; retiring by `PATCH` does not. A retired ticket is still answered by
-//!   its number, with the same ETag, and only lists leave it out.
+//!   its number, with the same `ETag`, and only lists leave it out.
 
 mod tracker;
 
@@ -107,7 +107,7 @@ impl Connector for Roundup {
                 let describe = format!("put status {status} back");
                 Ok(Prepared::new(Undo::Resolve { status }, describe))
             }
-            _ => Err(other()),
+            Asked::Inspect { .. } => Err(other()),
         }
     }
 

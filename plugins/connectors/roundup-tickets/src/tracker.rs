@@ -4,7 +4,7 @@ use remit::connector::tickets::{Ticket, TicketState};
 use remit::connector::{Failure, Request, Response, Result, time};
 use serde_json::Value;
 
-/// An issue with its ETag.
+/// An issue with its `ETag`.
 pub(crate) struct Issue {
     pub(crate) etag: String,
     attributes: Value,
