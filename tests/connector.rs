@@ -66,6 +66,10 @@ fn it_is_planned_approved_run_replayed_and_taken_back() {
     assert!(least.contains("acme:lamps/switch") && least.contains("lamp:house/hall/door"), "{least}");
     assert!(!house.is_lit() && house.writes() == 0, "a rehearsal changes nothing");
 
+    // Whoever inspects the action is told that it runs here, through what, and how strong that is.
+    let shown = world.remit(&["inspect", ACTION]).exits(0).out;
+    assert!(shown.contains("runs here") && shown.contains("through the connector `house`"), "{shown}");
+
     let checked = world.remit(&["doctor"]).exits(0).out;
     assert!(checked.contains("serves acme:lamps/read@0.1.0, acme:lamps/switch@0.1.0"), "{checked}");
 
@@ -242,6 +246,11 @@ fn the_recorded_connector_takes_back_and_one_that_is_gone_is_named() {
     let kept: Vec<_> = fs::read_dir(world.home().join("components")).unwrap().flatten().collect();
     assert!(kept.len() >= 2);
 
+    entry(&world, &house, "config = { tenant = \"another\" }");
+    assert_ne!(world.remit(&["revert", &run]).code, 0);
+    assert!(house.is_lit(), "nothing is sent for another tenant");
+    entry(&world, &house, "");
+
     let file = world.home().join("remit.toml");
     let with = fs::read_to_string(&file).unwrap();
     fs::write(&file, with.split("\n[[connector]]").next().unwrap()).unwrap();
@@ -294,6 +303,13 @@ fn a_request_names_its_connector_and_is_void_with_another() {
     entry(&world, &house, "");
     world.run("first").exits(3).says("voided");
     assert_eq!((house.writes(), other.writes()), (0, 0));
+
+    // The same component at the same place, told something else: requests can be made of it.
+    world.grant(ACTION, "{}", "told");
+    entry(&world, &house, "config = { tenant = \"another\" }");
+    world.run("told").exits(3).says("another `config`");
+    entry(&world, &house, "");
+    assert_eq!(house.writes(), 0);
 
     // Policies see where requests go, and know its kind of resources.
     let allowed = "@id(\"elsewhere\")\nforbid (principal, action == Remit::Action::\"propose\", resource)\n\

@@ -129,6 +129,8 @@ fn a_value_is_given_in_a_file_and_nowhere_else() {
     plan("path=@token").exits(2).says("`path` is given twice");
     private(&world, "large", &"x".repeat(64 * 1024 + 1));
     plan("token=@large").exits(2);
+    private(&world, "empty", "");
+    plan("token=@empty").exits(2).says("it is empty");
     let plain = input(&json!({"token": VALUE}));
     silent(world.remit(&["plan", "put-value.wasm", "--input", &plain])).exits(2).says("give it sealed");
     plan("token=@token").exits(0);

@@ -196,7 +196,7 @@ impl House {
             key
         };
         let (publisher, admin) = (key("publisher"), key("admin"));
-        let action = fs::read(crate::common::plugins().join("hostile.wasm")).unwrap();
+        let action = fs::read(crate::common::plugins().join("hostile-sealed.wasm")).unwrap();
         fs::write(path("action.wasm"), &action).unwrap();
         fs::write(path("action.wasm.sig"), blob::sign_blob(&publisher, &action).unwrap()).unwrap();
         let principals = Who::ALL.map(|who| {
@@ -491,7 +491,7 @@ impl House {
         }
         let action = remit_journal::ActionRef {
             digest: self.candidate.digest(),
-            name: "hostile".to_owned(),
+            name: "hostile-sealed".to_owned(),
             version: "0.1.0".to_owned(),
         };
         let standing = StandingScope {

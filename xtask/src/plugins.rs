@@ -18,6 +18,7 @@ const RUST: &[&str] = &[
     "tests/guests/misbehave",
     "tests/guests/measure",
     "tests/guests/hostile",
+    "tests/guests/hostile-sealed",
     "tests/guests/put-value",
     "tests/guests/lamps",
     "tests/guests/follow-up",

@@ -22,7 +22,7 @@ use crate::{AuthorError, Project, stub, world};
 pub struct Built {
     /// The name of the action or connector.
     pub name: String,
-    /// Its version.
+    /// The version that its author gave it.
     pub version: semver::Version,
     /// The name of the language that it is written in.
     pub language: &'static str,

@@ -26,7 +26,7 @@ pub struct Description {
 pub struct About {
     /// Its name.
     pub name: Option<String>,
-    /// Its version.
+    /// The version that its author gave it: `0.1.0`.
     pub version: Option<String>,
     /// What it is for, in a line.
     pub summary: Option<String>,

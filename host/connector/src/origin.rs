@@ -4,8 +4,10 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+use remit_gate::Failure;
 use remit_http::SecretFileError;
 use remit_text::Address;
+use remit_trust::{Digest, canonical};
 use serde_json::Value;
 use ureq::unversioned::resolver::{DefaultResolver, Resolver};
 
@@ -92,6 +94,13 @@ impl Origin {
     #[must_use]
     pub fn address(&self) -> &str {
         &self.entry.origin
+    }
+
+    /// The digest of [`Self::config`], as canonical JSON.
+    pub fn config_digest(&self) -> Result<Digest, Failure> {
+        let no_form =
+            |error| Failure::Invalid(format!("the `config` of [[connector]] {}: {error}", self.name()));
+        Ok(Digest::of(&canonical(self.config()).map_err(no_form)?))
     }
 
     /// What the connector is told as `config`: an object.

@@ -22,7 +22,7 @@ pub struct Request {
     pub query: Vec<(String, String)>,
     /// Names and values.
     pub headers: Vec<(String, String)>,
-    /// The body.
+    /// The bytes of the body, at most 1 MiB; none for a request without one.
     pub body: Option<Vec<u8>>,
     /// The handle of the sealed argument that is sent as the credential.
     pub credential: Option<String>,
@@ -31,11 +31,11 @@ pub struct Request {
 /// What the origin answered, without what the connector may not see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
-    /// The status.
+    /// The HTTP status: `404`.
     pub status: u16,
     /// Names in lower case, and values.
     pub headers: Vec<(String, String)>,
-    /// The body.
+    /// The bytes of the body, with placeholders where the description declares secrets.
     pub body: Vec<u8>,
 }
 

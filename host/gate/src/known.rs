@@ -121,14 +121,14 @@ impl Known {
         }
     }
 
-    /// The facts of an operation that reads, whose name is not known before the host runs.
+    /// The facts of an operation that reads, whose name is not known before the host runs. `content` is [`Observe::CONTENT`].
     #[must_use]
-    pub fn named_observe(name: String) -> Self {
+    pub fn named_observe(name: String, content: bool) -> Self {
         Self {
             name: Cow::Owned(name),
             effect: Effect::Observe,
             ambient: false,
-            content: false,
+            content,
             run_time: &[],
             countermeasure: None,
             reverse: None,
@@ -147,7 +147,7 @@ impl Known {
             effect: if irrevocable { Effect::Irrevocable } else { Effect::Change },
             countermeasure,
             reverse: Some(Reverse::Held(Arc::new(MadeBy(read)))),
-            ..Self::named_observe(name)
+            ..Self::named_observe(name, false)
         }
     }
 

@@ -208,6 +208,8 @@ pub struct ConnectorRef {
     pub publisher: String,
     /// The origin that its requests go to.
     pub origin: String,
+    /// The digest of its `config` in the configuration, as canonical JSON: its requests can be made of it.
+    pub config: Digest,
     /// The interfaces that it serves.
     pub interfaces: Vec<ConnectedInterface>,
 }

@@ -82,6 +82,9 @@ pub(crate) fn difference(approved: &[ConnectorRef], now: &[ConnectorRef]) -> Opt
             (was, is) if was == is => return None,
             (None, _) => "is not one that it was approved with".to_owned(),
             (Some(_), None) => "is not configured any more".to_owned(),
+            (Some(was), Some(is)) if words(&was) == words(&is) => {
+                "was approved with another `config` or other interfaces than it has now".to_owned()
+            }
             (Some(was), Some(is)) => format!("was approved as {}, and is now {}", words(&was), words(&is)),
         };
         Some(format!("the connector `{name}` {was}"))
@@ -151,6 +154,11 @@ impl Host {
                 of.origin,
                 origin.address()
             ));
+        }
+        if origin.config_digest().map_err(|error| error.to_string())? != of.config {
+            return Err(
+                "had another `config` in remit.toml: set it back, or undo the change by hand".to_owned()
+            );
         }
         let same = |now: &&Arc<Connected>| {
             let ConnectorRef { instance, component, .. } = now.reference();

@@ -36,7 +36,7 @@ pub struct ConnectorView<'a> {
 pub struct FunctionView {
     /// Its name: `remit:tokens/revoke.revoke`.
     pub name: String,
-    /// Its effect.
+    /// What a call of it does to the system, at most.
     pub effect: Effect,
     /// The form of its resources: `token:NAME/{org}/{id}`.
     pub resource: String,

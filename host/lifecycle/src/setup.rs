@@ -32,6 +32,19 @@ pub struct Setup {
 }
 
 impl Home {
+    /// Every interface that actions can import here, for who only looks. What cannot be read is not offered.
+    #[must_use]
+    pub fn registry(&self) -> Registry {
+        let Ok(config) = self.load() else { return Registry::default() };
+        if config.connectors.is_empty() {
+            return Registry::default();
+        }
+        let setup = Engine::new(self.look_into_cache())
+            .map_err(Error::from)
+            .and_then(|engine| self.setup(config, &Arc::new(engine)));
+        setup.map(|setup| setup.registry).unwrap_or_default()
+    }
+
     pub(crate) fn setup(&self, config: Config, engine: &Arc<Engine>) -> Result<Setup, Error> {
         let publishers = Publishers(Config::publishers(self.path(), &config.trust.publishers)?);
         let (mut connectors, mut unusable) = (Vec::new(), Vec::new());

@@ -121,7 +121,7 @@ impl Opening {
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (key, value) = bytes.split_first_chunk::<32>()?;
-        let value = std::str::from_utf8(value).ok().filter(|value| value.len() <= Self::MAX)?;
+        let value = std::str::from_utf8(value).ok().filter(|value| (1..=Self::MAX).contains(&value.len()))?;
         Some(Self { key: Zeroizing::new(*key), value: SecretText::new(value.to_owned()) })
     }
 
@@ -233,7 +233,11 @@ mod tests {
             assert!(format!("sealed:token:{upper}").parse::<Handle>().is_err());
         }
         assert_eq!(Opening::MAX, 65_536);
-        assert!(Opening::from_bytes(&[0; 31]).is_none() && Opening::from_bytes(&[0xff; 40]).is_none());
+        assert!(
+            Opening::from_bytes(&[0; 31]).is_none()
+                && Opening::from_bytes(&[0; 32]).is_none()
+                && Opening::from_bytes(&[0xff; 40]).is_none()
+        );
         assert!(Opening::from_bytes(&vec![b'a'; 32 + Opening::MAX]).is_some());
         assert!(Opening::from_bytes(&vec![b'a'; 33 + Opening::MAX]).is_none());
     }

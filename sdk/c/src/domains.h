@@ -253,13 +253,14 @@ remit_error *remit_tokens_inspect_list(const char *place, const struct remit_tok
 /* The token at `place` whose value is that of a sealed input. `token` is the handle of the sealed input, as it is in the
  * action's input. The system is sent the value.
  *
- * Effect: observe. Errors: `not-found` (the system does not know it, or no more), `invalid`, `denied`, `unavailable`. */
+ * Effect: observe; it reads content. Errors: `not-found` (the system does not know it, or no more), `invalid`, `denied`,
+ * `unavailable`. */
 remit_error *remit_tokens_identify(const char *place, const char *token, struct remit_tokens_token *answer);
 
 /* Whether the system at `place` still takes the value of a sealed input as a token: the host asks it something harmless with
  * that token alone. `token` is the handle of the sealed input, as it is in the action's input.
  *
- * Effect: observe. Errors: `invalid`, `denied`, `unavailable`. */
+ * Effect: observe; it reads content. Errors: `invalid`, `denied`, `unavailable`. */
 remit_error *remit_tokens_check(const char *place, const char *token, bool *answer);
 
 /* Disables the token at `path`.

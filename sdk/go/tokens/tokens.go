@@ -117,7 +117,8 @@ func InspectList(place string) (to []Token, err error) {
 // Identify: the token at `place` whose value is that of a sealed input. `token` is the handle of the sealed input, as it is in the
 // action's input. The system is sent the value.
 //
-// Effect: observe. Errors: `not-found` (the system does not know it, or no more), `invalid`, `denied`, `unavailable`.
+// Effect: observe; it reads content. Errors: `not-found` (the system does not know it, or no more), `invalid`, `denied`,
+// `unavailable`.
 func Identify(place string, token string) (to Token, err error) {
 	result := hostIdentify.Identify(place, token)
 	if result.IsErr() {
@@ -130,7 +131,7 @@ func Identify(place string, token string) (to Token, err error) {
 // Check: whether the system at `place` still takes the value of a sealed input as a token: the host asks it something harmless with
 // that token alone. `token` is the handle of the sealed input, as it is in the action's input.
 //
-// Effect: observe. Errors: `invalid`, `denied`, `unavailable`.
+// Effect: observe; it reads content. Errors: `invalid`, `denied`, `unavailable`.
 func Check(place string, token string) (to bool, err error) {
 	result := hostCheck.Works(place, token)
 	if result.IsErr() {

@@ -72,7 +72,8 @@ def identify(place: str, token: str) -> Token:
     """The token at `place` whose value is that of a sealed input. `token` is the handle of the sealed input, as it is in the
     action's input. The system is sent the value.
 
-    Effect: observe. Errors: `not-found` (the system does not know it, or no more), `invalid`, `denied`, `unavailable`.
+    Effect: observe; it reads content. Errors: `not-found` (the system does not know it, or no more), `invalid`, `denied`,
+    `unavailable`.
     """
     answer: Token = ask(f"identify {place}", lambda: _identify.identify(place, token), Token)
     return answer
@@ -82,7 +83,7 @@ def check(place: str, token: str) -> bool:
     """Whether the system at `place` still takes the value of a sealed input as a token: the host asks it something harmless with
     that token alone. `token` is the handle of the sealed input, as it is in the action's input.
 
-    Effect: observe. Errors: `invalid`, `denied`, `unavailable`.
+    Effect: observe; it reads content. Errors: `invalid`, `denied`, `unavailable`.
     """
     answer: bool = ask(f"check {place}", lambda: _check.works(place, token), bool)
     return answer

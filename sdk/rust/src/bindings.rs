@@ -3457,7 +3457,7 @@ pub mod remit {
             /// Whether the system at `place` still takes the value of a sealed input as a token: the host asks it something harmless with
             /// that token alone. `token` is the handle of the sealed input, as it is in the action's input.
             ///
-            /// Effect: observe. Errors: `invalid`, `denied`, `unavailable`.
+            /// Effect: observe; it reads content. Errors: `invalid`, `denied`, `unavailable`.
             #[allow(async_fn_in_trait)]
             pub fn works(
                 place: &str,
@@ -3880,7 +3880,8 @@ pub mod remit {
             /// The token at `place` whose value is that of a sealed input. `token` is the handle of the sealed input, as it is in the
             /// action's input. The system is sent the value.
             ///
-            /// Effect: observe. Errors: `not-found` (the system does not know it, or no more), `invalid`, `denied`, `unavailable`.
+            /// Effect: observe; it reads content. Errors: `not-found` (the system does not know it, or no more), `invalid`, `denied`,
+            /// `unavailable`.
             #[allow(async_fn_in_trait)]
             pub fn identify(
                 place: &str,

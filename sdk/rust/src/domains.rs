@@ -183,7 +183,8 @@ pub mod tokens {
     /// The token at `place` whose value is that of a sealed input. `token` is the handle of the sealed input, as it is in the
     /// action's input. The system is sent the value.
     ///
-    /// Effect: observe. Errors: `not-found` (the system does not know it, or no more), `invalid`, `denied`, `unavailable`.
+    /// Effect: observe; it reads content. Errors: `not-found` (the system does not know it, or no more), `invalid`, `denied`,
+    /// `unavailable`.
     pub fn identify(place: &str, token: &str) -> Result<host::types::Token, Error> {
         host::identify::identify(place, token).map_err(because(|| format!("identify {place}")))
     }
@@ -191,7 +192,7 @@ pub mod tokens {
     /// Whether the system at `place` still takes the value of a sealed input as a token: the host asks it something harmless with
     /// that token alone. `token` is the handle of the sealed input, as it is in the action's input.
     ///
-    /// Effect: observe. Errors: `invalid`, `denied`, `unavailable`.
+    /// Effect: observe; it reads content. Errors: `invalid`, `denied`, `unavailable`.
     pub fn check(place: &str, token: &str) -> Result<bool, Error> {
         host::check::works(place, token).map_err(because(|| format!("check {place}")))
     }

@@ -76,7 +76,7 @@ pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send +
 /// What an admitted connector declares of a function.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
-    /// Its effect.
+    /// What a call of it does to the system, at most.
     pub effect: Effect,
     /// The kind of its resource.
     pub kind: &'a str,

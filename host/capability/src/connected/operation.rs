@@ -66,6 +66,12 @@ impl Operation for Look {
 }
 
 impl Observe for Look {
+    /// A read that is given a sealed value tells something of it: whoever chooses the value can test a guess.
+    fn content(&self) -> bool {
+        let facts = self.by.as_ref().ok().and_then(|by| by.function(&self.call.operation));
+        facts.is_some_and(|facts| !facts.sealed.is_empty())
+    }
+
     async fn observe(&self, on: &Rehearsal) -> Result<Value, Failure> {
         let by = self.by.as_ref().map_err(Failure::clone)?;
         by.observe(&self.call, on.of(&self.call.resource)).await

@@ -174,7 +174,10 @@ pub(crate) fn known(served: &Arc<Served>, name: String) -> Known {
     let effect = facts().map(|facts| facts.effect).max_by_key(|effect| rank(*effect));
     let countermeasure = facts().find_map(|facts| facts.countermeasure);
     match effect {
-        Some(Effect::Observe) => Known::named_observe(name),
+        Some(Effect::Observe) => {
+            let content = facts().any(|facts| !facts.sealed.is_empty());
+            Known::named_observe(name, content)
+        }
         // Of a recorded run nothing may be known; what is undone is a change.
         effect => {
             let served = Arc::clone(served);

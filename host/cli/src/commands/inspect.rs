@@ -142,10 +142,20 @@ struct ShownImport {
     #[serde(flatten)]
     import: Import,
     offered: bool,
+    /// Of one that is offered: whether it is a part of WASI, whether a scope has to grant it, its effect, and what it can do.
+    #[serde(flatten)]
+    offer: Option<Offer>,
+}
+
+#[derive(Deserialize)]
+struct Offer {
+    wasi: bool,
+    granted_by_scope: bool,
+    effect: String,
+    risk: String,
 }
 
 fn inspect(file: &Path, place: &Place, json: bool) -> Done {
-    let registry = &*BUILT_IN;
     let text = match place.server()? {
         Some(server) => server.get::<Box<RawValue>>(&format!("/api/v1/actions/{}", digest(file)?))?,
         None => {
@@ -155,7 +165,8 @@ fn inspect(file: &Path, place: &Place, json: bool) -> Done {
             if is_connector(&found) {
                 return connector(&at(file, home), PublisherView::of(home, &candidate), json);
             }
-            let view = InspectView::of(home, &candidate, &found, registry)?;
+            let registry = home.registry();
+            let view = InspectView::of(home, &candidate, &found, &registry)?;
             if let Some(why) = &view.publisher.unreadable {
                 print::warn(&format!("note: {}", print::word(why)));
             }
@@ -191,37 +202,33 @@ fn inspect(file: &Path, place: &Place, json: bool) -> Done {
     if let Some(manifest) = view.manifest {
         print_manifest(&manifest);
     }
-    let rows = |wanted: fn(&Interface) -> bool| -> Vec<Vec<String>> {
-        let known = view
-            .imports
-            .iter()
-            .filter_map(|import| Some((&import.import, registry.find(&import.import.name)?)));
-        known
-            .filter(|(_, known)| wanted(known))
-            .map(|(import, known)| {
-                let effect =
-                    if known.granted_by_scope() { known.effect().to_string() } else { "-".to_owned() };
-                vec![import.name.clone(), effect, known.risk.to_string()]
+    let rows = |wanted: fn(&Offer) -> bool| -> Vec<Vec<String>> {
+        let offered = view.imports.iter().filter_map(|of| Some((&of.import.name, of.offer.as_ref()?)));
+        let wanted = offered.filter(|(_, offer)| wanted(offer));
+        wanted
+            .map(|(name, offer)| {
+                let effect = if offer.granted_by_scope { offer.effect.clone() } else { "-".to_owned() };
+                vec![name.clone(), effect, offer.risk.clone()]
             })
             .collect()
     };
-    section("can do, if granted:", &rows(remit_sandbox::Interface::granted_by_scope), "nothing");
-    let offered = view.imports.iter().filter_map(|import| registry.find(&import.import.name));
-    let powers: Vec<_> = offered.flat_map(|known| registry.powers(&known.name)).collect();
+    section("can do, if granted:", &rows(|offer| offer.granted_by_scope), "nothing");
+    let offered = view.imports.iter().filter_map(|import| BUILT_IN.find(&import.import.name));
+    let powers: Vec<_> = offered.flat_map(|known| BUILT_IN.powers(&known.name)).collect();
     let row =
         |power: &&Interface| vec![power.name.to_string(), power.effect().to_string(), power.risk.to_string()];
     if !powers.is_empty() {
         let rows: Vec<_> = powers.iter().map(row).collect();
         section("can do through WASI, if granted, and runs without:", &rows, "");
     }
-    section("needs no grant:", &rows(|known| !known.granted_by_scope() && !known.wasi), "nothing");
-    section("parts of WASI, all harmless here:", &rows(|known| known.wasi), "none");
+    section("needs no grant:", &rows(|offer| !offer.granted_by_scope && !offer.wasi), "nothing");
+    section("parts of WASI, all harmless here:", &rows(|offer| offer.wasi), "none");
     if !view.unexplained.is_empty() {
         let rows: Vec<_> = view.unexplained.iter().map(|name| vec![name.clone()]).collect();
         section("imports without an explanation:", &rows, "");
     }
     let unknown = view.imports.iter().filter(|import| !import.offered);
-    let unknown = unknown.filter_map(|import| NotOffered::of(&import.import, registry));
+    let unknown = unknown.filter_map(|import| NotOffered::of(&import.import, &BUILT_IN));
     let unknown: Vec<_> = unknown.map(|import| vec![import.to_string()]).collect();
     if !unknown.is_empty() {
         section("imports that this host does not offer, so it would be refused:", &unknown, "");

@@ -98,6 +98,7 @@ impl Connected {
             component: ActionRef { digest: candidate.digest(), name, version },
             publisher,
             origin: origin.address().to_owned(),
+            config: origin.config_digest().map_err(|error| refuse(error.to_string()))?,
             interfaces: interfaces.iter().map(|(name, of)| told(name, of, &description)).collect(),
         };
         Ok(Self {

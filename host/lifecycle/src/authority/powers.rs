@@ -97,7 +97,8 @@ fn gives(allow: &Allow, connectors: &[ConnectorRef]) -> BTreeSet<AccessKind> {
         .iter()
         .flat_map(|connector| &connector.interfaces)
         .filter(|served| served.name.split('@').next() == Some(name))
-        .flat_map(|served| served.effects.iter().map(|effect| (*effect, false)))
+        // A read that is given a sealed value tells something of it: whoever chooses the value can test a guess.
+        .flat_map(|served| served.effects.iter().map(|effect| (*effect, !served.sealed.is_empty())))
         .collect();
     let own = BUILT_IN.granted().find(|interface| interface.name == name);
     let operations = match own {

@@ -6,7 +6,7 @@ import { ask } from "../refusal.js";
  * Whether the system at `place` still takes the value of a sealed input as a token: the host asks it something harmless with
  * that token alone. `token` is the handle of the sealed input, as it is in the action's input.
  *
- * Effect: observe. Errors: `invalid`, `denied`, `unavailable`.
+ * Effect: observe; it reads content. Errors: `invalid`, `denied`, `unavailable`.
  */
 export function check(place: string, token: string): ReturnType<typeof host.works> {
   return ask(`check ${place}`, () => host.works(place, token));

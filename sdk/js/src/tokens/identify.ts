@@ -6,7 +6,8 @@ import { ask } from "../refusal.js";
  * The token at `place` whose value is that of a sealed input. `token` is the handle of the sealed input, as it is in the
  * action's input. The system is sent the value.
  *
- * Effect: observe. Errors: `not-found` (the system does not know it, or no more), `invalid`, `denied`, `unavailable`.
+ * Effect: observe; it reads content. Errors: `not-found` (the system does not know it, or no more), `invalid`, `denied`,
+ * `unavailable`.
  */
 export function identify(place: string, token: string): ReturnType<typeof host.identify> {
   return ask(`identify ${place}`, () => host.identify(place, token));

@@ -249,7 +249,8 @@ pub mod tokens {
         /// The token at `place` whose value is that of a sealed input. `token` is the handle of the sealed input, as it is in the
         /// action's input. The system is sent the value.
         ///
-        /// Effect: observe. Errors: `not-found` (the system does not know it, or no more), `invalid`, `denied`, `unavailable`.
+        /// Effect: observe; it reads content. Errors: `not-found` (the system does not know it, or no more), `invalid`, `denied`,
+        /// `unavailable`.
         #[serde(rename = "remit:tokens/identify.identify", rename_all = "kebab-case")]
         Identify {
             /// The parameter `place`.
@@ -260,7 +261,7 @@ pub mod tokens {
         /// Whether the system at `place` still takes the value of a sealed input as a token: the host asks it something harmless with
         /// that token alone. `token` is the handle of the sealed input, as it is in the action's input.
         ///
-        /// Effect: observe. Errors: `invalid`, `denied`, `unavailable`.
+        /// Effect: observe; it reads content. Errors: `invalid`, `denied`, `unavailable`.
         #[serde(rename = "remit:tokens/check.works", rename_all = "kebab-case")]
         Check {
             /// The parameter `place`.

@@ -13,7 +13,7 @@ pub struct Request(wit::Request);
 /// What the origin answered.
 #[derive(Clone, Debug)]
 pub struct Response {
-    /// The status.
+    /// The HTTP status: `404`. A redirect is an answer like any other.
     pub status: u16,
     /// Names in lower case, and values.
     pub headers: Vec<(String, String)>,
