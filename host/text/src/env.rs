@@ -26,7 +26,7 @@ mod tests {
 
     #[test]
     fn what_is_not_set_is_none() {
-        assert!(var("CARGO_PKG_NAME").is_some_and(|name| name == "remit-text"));
+        assert!(var("CARGO_MANIFEST_DIR").is_some_and(|folder| folder == env!("CARGO_MANIFEST_DIR")));
         assert_eq!(var("REMIT_NOBODY_SETS_THIS"), None);
         assert_eq!(why_none("REMIT_NOBODY_SETS_THIS"), "REMIT_NOBODY_SETS_THIS is not set");
     }

@@ -42,7 +42,7 @@ mod tests {
     fn the_hosts_own_packages_can_be_read() {
         let own = INTERFACES.get("remit:secrets/rotate@0.1.0").map(|own| own.0.len());
         assert_eq!((own, effect("remit:secrets/rotate.rotate")), (Some(1), Some(Effect::Change)));
-        assert_eq!(differs("acme:lamps/switch@0.1.0", &Signatures::default()), None);
+        assert_eq!(differs("acme:doors/lock@0.1.0", &Signatures::default()), None);
         assert!(differs("remit:secrets/rotate@0.1.0", &Signatures::default()).is_some());
         assert!(differs("remit:nothing/here@0.1.0", &Signatures::default()).is_some());
     }
