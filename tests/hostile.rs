@@ -12,6 +12,8 @@ mod case;
 mod common;
 #[path = "hostile/drive.rs"]
 mod drive;
+#[path = "hostile/estate.rs"]
+mod estate;
 #[path = "hostile/jobs.rs"]
 mod jobs;
 #[path = "hostile/model.rs"]

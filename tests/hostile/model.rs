@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::drive::{Node, Snapshot, Version, Who};
+use crate::drive::Who;
+use crate::estate::{Node, Snapshot, Version};
 
 /// What the policies of a home come to.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,8 @@ use remit_gate::Scope;
 use serde_json::Value;
 
 use crate::case::{Case, How, Meanwhile, VOLATILE};
-use crate::drive::{Asked, House, Ran, Snapshot, Started, Who, fresh};
+use crate::drive::{Asked, House, Ran, Started, Who};
+use crate::estate::{Snapshot, fresh};
 use crate::model::{Authority, Law, powers};
 use crate::script::{COMPARED, Script, TRACE};
 
