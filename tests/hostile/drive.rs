@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
 
 use jiff::SignedDuration;
 use remit_backend::{Embedded, SecretView as _};
@@ -25,7 +26,7 @@ use tokio::runtime::Runtime;
 
 use crate::estate::{Meddler, Node, Snapshot, Version, estate, furnish, nodes, seed};
 use crate::jobs::Jobs;
-use crate::model::Law;
+use crate::model::{Certified, Law};
 use crate::remote::Remote;
 use crate::script::Script;
 
@@ -66,6 +67,9 @@ impl Who {
 }
 
 const LOG_NAME: &str = "hostile.invalid/journal";
+
+/// For how long a key counts that ends in the middle of a case: what one act takes, and some.
+const BRIEF: Duration = Duration::from_millis(150);
 
 /// The reason of every rehearsal and request.
 pub const REASON: &str = "as the test wants";
@@ -123,6 +127,11 @@ pub struct House {
 impl House {
     /// A home under a law, with an estate.
     pub fn new(law: &Law) -> Self {
+        Self::with(law, BRIEF)
+    }
+
+    /// The same, with keys that end after so long.
+    pub fn with(law: &Law, brief_for: Duration) -> Self {
         LazyLock::force(&LOG);
         let dir = TempDir::with_prefix("remit-hostile-").unwrap();
         let path = |name: &str| dir.path().join(name);
@@ -160,7 +169,7 @@ impl House {
         let principals = fs::read_to_string(home.principals()).unwrap();
         let operated = principals.replace("\"bot\"\n", "\"bot\"\noperator = \"alice\"\n");
         assert_ne!(operated, principals);
-        let jobs = Jobs::new();
+        let jobs = Jobs::new(brief_for);
         fs::write(home.principals(), jobs.in_rules(&operated)).unwrap();
         home.sign_rules(&Signer::from(admin), |_| true).unwrap();
         furnish(&etc);
@@ -201,7 +210,27 @@ impl House {
 
     /// The imp exchanges a token for a key, if the one that it has does not count for long.
     pub fn certify(&mut self) {
-        let Some(token) = self.jobs.due() else { return };
+        if let Some(token) = self.jobs.due() {
+            self.exchange(token).unwrap();
+        }
+    }
+
+    /// The imp exchanges a token for a key that soon ends.
+    pub fn certify_briefly(&mut self) -> Certified {
+        let began = jiff::Timestamp::now();
+        if let Err(why) = self.exchange(self.jobs.brief()) {
+            // On a slow machine it has ended when it is there.
+            assert!(why.contains("imp's until"), "{why}");
+        }
+        self.jobs.is_brief(began)
+    }
+
+    /// What is known of the end of this principal's key, if it ends soon.
+    pub fn ends(&self, who: Who) -> Option<Certified> {
+        self.jobs.ends().filter(|_| who == Who::Imp)
+    }
+
+    fn exchange(&mut self, token: String) -> Result<(), String> {
         let signer = Signer::from(SigningKey::generate().unwrap());
         if let Some(remote) = &mut self.remote {
             return remote.certify(Who::Imp, signer, token);
@@ -213,8 +242,9 @@ impl House {
         });
         let payload = remit_trust::canonical(&document).unwrap();
         let proof = Envelope::sign("application/vnd.remit.certifying.v1+json", &payload, &signer).unwrap();
-        self.threads.block_on(certify_exchanged(&self.host, &token, &key, &proof, audience)).unwrap();
+        let done = self.threads.block_on(certify_exchanged(&self.host, &token, &key, &proof, audience));
         self.people.insert(Who::Imp, KeyHolder::from(signer));
+        done.map(drop).map_err(|error| words(&error))
     }
 
     /// The same, with a server through which everybody acts. What somebody else does, they do between two acts.
@@ -367,6 +397,11 @@ impl House {
     /// Somebody else rotates a secret, or remakes it, just before the host's n-th call of the store from now on.
     pub fn meddle_at(&self, look: Option<(u32, String, bool)>) {
         self.meddler.come_at(look);
+    }
+
+    /// Before the host's n-th call of the store from now on that key has ended.
+    pub fn wait_at(&self, look: Option<(u32, Certified)>) {
+        self.meddler.wait_at(look);
     }
 
     /// The versions that somebody else made since the last time.

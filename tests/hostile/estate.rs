@@ -15,6 +15,8 @@ use remit_capability::fixture::Offline as _;
 use remit_gate::{Authority, Estate, Resource};
 use remit_lifecycle::Home;
 
+use crate::model::Certified;
+
 /// The secrets that every case begins with, each with its fields, version by version.
 const SECRETS: [(&str, &[&str], usize); 4] = [
     ("prod/db", &["password"], 2),
@@ -143,16 +145,23 @@ pub struct Meddler {
     /// Before which call from now on, which secret, and whether it is made anew.
     at: Mutex<Option<(u32, String, bool)>>,
     did: Mutex<Vec<(String, u64)>>,
+    /// Before which call from now on it lets so much time go by.
+    wait: Mutex<Option<(u32, Certified)>>,
 }
 
 impl Meddler {
     pub fn new(store: Embedded, file: &Path) -> Self {
         let db = Mutex::new(rusqlite::Connection::open(file).unwrap());
-        Self { store, db, at: Mutex::default(), did: Mutex::default() }
+        Self { store, db, at: Mutex::default(), did: Mutex::default(), wait: Mutex::default() }
     }
 
     pub fn come_at(&self, look: Option<(u32, String, bool)>) {
         *self.at.lock().unwrap() = look;
+    }
+
+    /// Waits for the end of a key.
+    pub fn wait_at(&self, look: Option<(u32, Certified)>) {
+        *self.wait.lock().unwrap() = look;
     }
 
     /// The versions that it made since the last time.
@@ -176,17 +185,10 @@ impl Meddler {
     }
 
     async fn look(&self) {
-        let due = {
-            let mut at = self.at.lock().unwrap();
-            match at.as_mut() {
-                Some((0, ..)) => at.take(),
-                Some((looks, ..)) => {
-                    *looks -= 1;
-                    None
-                }
-                None => None,
-            }
-        };
+        if let Some((_, ends)) = due(&self.wait, |(looks, _)| looks) {
+            tokio::time::sleep(ends.left()).await;
+        }
+        let due = due(&self.at, |(looks, ..)| looks);
         if let Some((_, path, anew)) = due {
             if anew {
                 self.forget(&path);
@@ -194,6 +196,17 @@ impl Meddler {
             self.meddle(&path).await;
         }
     }
+}
+
+/// Takes what is to be done now, if it is, and counts down to it.
+fn due<T>(what: &Mutex<Option<T>>, looks: fn(&mut T) -> &mut u32) -> Option<T> {
+    let mut what = what.lock().unwrap();
+    let left = looks(what.as_mut()?);
+    if *left == 0 {
+        return what.take();
+    }
+    *left -= 1;
+    None
 }
 
 impl SecretView for Meddler {
