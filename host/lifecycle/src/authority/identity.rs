@@ -182,3 +182,7 @@ pub(crate) fn check_allowed(
     };
     Err(Error::Forbidden { who: who.name.clone(), what, why: verdict.words() })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests;

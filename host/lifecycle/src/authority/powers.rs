@@ -247,6 +247,8 @@ impl Powers {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use remit_gate::{Phase, Resource};
+    use remit_journal::ConnectedInterface;
+    use remit_trust::Digest;
 
     use super::*;
 
@@ -446,6 +448,44 @@ mod tests {
             &[],
         );
         assert_eq!(none.changes(), 1);
+    }
+
+    /// What a connector declares is what its rule gives; a read that is given a sealed value hands out content, because whoever
+    /// chooses the value can test a guess. An interface that nobody has can do all that its rule accepts.
+    #[test]
+    fn a_connector_has_the_powers_that_it_declares() {
+        let serves = |name: &str, effects: &[Effect], sealed: &[&str]| ConnectedInterface {
+            name: format!("remit:tokens/{name}@0.1.0"),
+            kind: "token".to_owned(),
+            effects: effects.to_vec(),
+            sealed: sealed
+                .iter()
+                .map(|function| ((*function).to_owned(), vec!["value".to_owned()]))
+                .collect(),
+        };
+        let connector = ConnectorRef {
+            instance: "corp".to_owned(),
+            component: crate::testing::action(),
+            publisher: String::new(),
+            origin: "https://tokens.example".to_owned(),
+            config: Digest::of(b"{}"),
+            interfaces: vec![
+                serves("inspect", &[Effect::Observe], &[]),
+                serves("find", &[Effect::Observe], &["find"]),
+                serves("revoke", &[Effect::Observe, Effect::Change, Effect::Irrevocable], &[]),
+            ],
+        };
+        let of = |name: &str, more: &str| {
+            let rule = rule(&format!("remit:tokens/{name}"), "token:corp/*", more);
+            let powers = Powers::of(None, &scope(&rule), std::slice::from_ref(&connector));
+            powers.all.iter().map(|power| power.does).collect::<BTreeSet<_>>()
+        };
+        assert_eq!(of("inspect", "irrevocable = true"), BTreeSet::from([AccessKind::Observe]));
+        assert_eq!(of("find", ""), BTreeSet::from([AccessKind::Read]));
+        assert_eq!(of("revoke", ""), BTreeSet::from([AccessKind::Change]));
+        let both = BTreeSet::from([AccessKind::Change, AccessKind::Irrevocable]);
+        assert_eq!(of("revoke", "irrevocable = true"), both);
+        assert_eq!(of("later", ""), BTreeSet::from([AccessKind::Read, AccessKind::Change]));
     }
 
     #[test]

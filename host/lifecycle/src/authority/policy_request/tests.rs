@@ -27,6 +27,17 @@ fn spend(place: &Place) {
     });
 }
 
+fn connector() -> ConnectorRef {
+    ConnectorRef {
+        instance: "corp".to_owned(),
+        component: action(),
+        publisher: "its publisher".to_owned(),
+        origin: "https://tokens.example".to_owned(),
+        config: remit_trust::Digest::of(b"{}"),
+        interfaces: Vec::new(),
+    }
+}
+
 fn told_step(request: &Request) -> Step {
     request.plan().unwrap().steps[0].clone()
 }
@@ -74,8 +85,14 @@ fn every_fact_of_a_request_is_told() {
     request.not_after = request.not_before + SignedDuration::from_secs(1800);
     let RequestedAuthority::Run { plan, .. } = &mut request.asks else { unreachable!() };
     *plan = None;
+    request.connectors = vec![connector()];
+    let reached = vec![PolicyConnector {
+        instance: "corp".to_owned(),
+        origin: "https://tokens.example".to_owned(),
+        publisher: "its publisher".to_owned(),
+    }];
     let expected = PolicyRequest {
-        connectors: Vec::new(),
+        connectors: reached,
         requester: bot(),
         action_name: "rotate".to_owned(),
         action_version: "0.1.0".to_owned(),
@@ -142,7 +159,8 @@ fn every_fact_of_a_request_is_told() {
 
     // A rehearsal looks, and plays the disclosure.
     let by = rules.identify(&place.reader(), &place.key("bot")).unwrap();
-    let rehearsal = policy_request_of_rehearsal(&reader, &rules, &by, &action(), (&scope, &[])).unwrap();
+    let rehearsal =
+        policy_request_of_rehearsal(&reader, &rules, &by, &action(), (&scope, &[connector()])).unwrap();
     let told = PolicyRequest {
         incident: None,
         break_glass: false,

@@ -38,6 +38,28 @@ fn what_is_prepared_is_what_is_signed() {
     }
 }
 
+/// What a server prepared is shown before it is signed, so it must be the whole of what is signed, and of the kind that was asked for.
+#[test]
+fn what_a_server_prepared_is_taken_as_it_would_be_shown_or_not_at_all() {
+    let place = Place::new(POLICY);
+    let document = order(&place, "alice");
+    let payload = remit_trust::canonical(&document).unwrap();
+    let received = |payload_type: &str, payload: &[u8]| {
+        Prepared::<Order>::received(payload_type, payload.to_vec(), place.key("alice"))
+            .map_err(|error| error.to_string())
+    };
+    let prepared = received(Order::TYPE, &payload).unwrap();
+    assert_eq!(
+        (&prepared.document, prepared.payload(), &prepared.key),
+        (&document, &*payload, &place.key("alice"))
+    );
+    let told = received(Trigger::TYPE, &payload).unwrap_err();
+    assert!(told.contains("it is of the type application/vnd.remit.trigger"), "{told}");
+    let told = received(Order::TYPE, &serde_json::to_vec_pretty(&document).unwrap()).unwrap_err();
+    assert!(told.contains("it is not canonical JSON"), "{told}");
+    assert!(received(Order::TYPE, b"{}").is_err());
+}
+
 #[test]
 fn a_document_is_by_whom_it_names_and_for_this_journal() {
     let place = Place::new(POLICY);

@@ -32,6 +32,7 @@ fn the_options_of_a_request_have_bounds() {
         let told = told(MAX_TTL, &|options| options.ttl = ttl).unwrap_err();
         assert!(told.ends_with("more than 0 and at most 24h"), "{told}");
     }
+    assert_eq!(MAX_STANDING, SignedDuration::from_hours(720));
     assert_eq!(told(MAX_STANDING, &|options| options.ttl = MAX_STANDING), Ok(()));
     let long = told(MAX_STANDING, &|options| options.ttl = MAX_STANDING + second).unwrap_err();
     assert!(long.ends_with("at most 30 days"), "{long}");
