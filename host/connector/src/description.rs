@@ -84,11 +84,13 @@ pub struct Function {
     cas: Cas,
 }
 
-/// The form of a resource's path after the name of the instance: `{org}/{id}`.
+/// The form of a resource's path after the name of the instance: `{org}/{id}`; or `{name**}`, where a name has slashes in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathPattern {
     text: String,
     names: Vec<String>,
+    /// The last name is that of one segment or more, up to the end.
+    rest: bool,
 }
 
 impl Description {
@@ -221,7 +223,7 @@ impl PathPattern {
         &self.text
     }
 
-    /// The names of its segments.
+    /// The names of its segments, the last of which can be of several.
     #[must_use]
     pub fn names(&self) -> &[String] {
         &self.names
@@ -231,8 +233,15 @@ impl PathPattern {
     /// another.
     #[must_use]
     pub fn bind<'a>(&'a self, path: &'a str) -> Option<BTreeMap<&'a str, &'a str>> {
-        let segments: Vec<&str> = path.split('/').skip(1).collect();
+        let most = if self.rest { self.names.len() } else { usize::MAX };
+        let after = path.split_once('/').map(|(_, after)| after);
+        let segments: Vec<&str> = after.into_iter().flat_map(|after| after.splitn(most, '/')).collect();
         let named = || self.names.iter().map(String::as_str).zip(segments.iter().copied());
         (segments.len() == self.names.len()).then(|| named().collect())
+    }
+
+    /// The name that stands for several segments: a text with slashes in it, which no path of a request can have.
+    pub(crate) fn rest(&self) -> Option<&str> {
+        self.names.last().filter(|_| self.rest).map(String::as_str)
     }
 }

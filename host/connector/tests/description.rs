@@ -46,6 +46,17 @@ cas = "none"
     let open = Description::parse(open).unwrap();
     let path = open.function("a:b/c.open").unwrap().path();
     assert!(path.bind("tracker").is_some_and(|names| names.is_empty()) && path.bind("tracker/1").is_none());
+    // A name that has slashes in it, where the system takes it as one text.
+    let put = "interfaces = ['a:b/c@0.1.0']\n[function.'a:b/c.put']\neffect = 'observe'\nkind = 'entry'\npath = '{store}/{name**}'\n\
+        reads = [{ send = 'GET /{store}', query = { name = '{name}' } }]";
+    let put = Description::parse(put).unwrap();
+    let path = put.function("a:b/c.put").unwrap().path();
+    for name in ["prod/db/password", "db"] {
+        let bound = format!("aws/main/{name}");
+        let bound = path.bind(&bound).unwrap();
+        assert_eq!((bound["store"], bound["name"]), ("main", name));
+    }
+    assert!(path.bind("aws/main").is_none() && path.bind("aws").is_none());
     let revoke = Description::parse(example).unwrap();
     let revoke = revoke.function("remit:tokens/tokens.revoke").unwrap();
     assert!(revoke.irrevocable_because().unwrap().starts_with("the registry"));
@@ -91,6 +102,13 @@ fn mistakes_are_told_at_their_place() {
         (observe("").replace("{id}", "{undo}"), 5, "is not the form of a path"),
         (observe("").replace("{id}", "{id}/"), 5, "is not the form of a path"),
         (observe("").replace("{id}", "/"), 5, "is not the form of a path"),
+        (observe("").replace("{id}", "{id**}/{name}"), 5, "is not the form of a path"),
+        (observe("").replace("{id}", "{**}"), 5, "is not the form of a path"),
+        (
+            observe("").replace("{id}", "{id**}") + "reads = ['GET /a/{id}']",
+            6,
+            "cannot be in the path of a request",
+        ),
         (observe("change = ['DELETE /a/{id}']"), 6, "the effect is `observe`, and here is something"),
         (observe("undo = ['DELETE /a/{id}']"), 6, "the effect is `observe`"),
         (observe("countermeasure = 'evict'"), 6, "no countermeasure"),

@@ -171,6 +171,9 @@ fn function_of(raw: RawFunction, at: Range<usize>) -> Result<Function, Wrong> {
             return wrong(template.span(), format!("a {} is not a read", method.name()));
         }
     }
+    for template in raw.change.iter().chain(&raw.undo).chain(&raw.reads) {
+        without_rest(template, &path)?;
+    }
     let sealed = sealed_of(&raw, &path)?;
     for template in &raw.undo {
         without_sealed(template, &sealed)?;
@@ -207,10 +210,13 @@ fn function_of(raw: RawFunction, at: Range<usize>) -> Result<Function, Wrong> {
     })
 }
 
-/// `{org}/{id}`; nothing for the instance itself.
+/// `{org}/{id}`, `{name**}`; nothing for the instance itself.
 fn path_of(text: &Spanned<String>) -> Result<PathPattern, Wrong> {
     let mut names: Vec<String> = Vec::new();
-    for segment in text.get_ref().split('/').filter(|_| !text.get_ref().is_empty()) {
+    let all = text.get_ref();
+    let one_by_one = all.strip_suffix("**}").map(|all| format!("{all}}}"));
+    let rest = one_by_one.is_some();
+    for segment in one_by_one.as_ref().unwrap_or(all).split('/').filter(|_| !all.is_empty()) {
         match segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
             Some(name) if is_name(name) && !names.iter().any(|known| known == name) => {
                 names.push(name.to_owned());
@@ -218,7 +224,7 @@ fn path_of(text: &Spanned<String>) -> Result<PathPattern, Wrong> {
             Some(name) if is_name(name) => return wrong(text.span(), format!("`{{{name}}}` is there twice")),
             _ => {
                 let why = format!(
-                    "`{}` is not the form of a path: write a name in braces for each segment after the instance, like {{org}}/{{id}}",
+                    "`{}` is not the form of a path: write a name in braces for each segment after the instance, like {{org}}/{{id}}, or {{name**}} for all that is left",
                     shown(text.get_ref())
                 );
                 return wrong(text.span(), why);
@@ -228,7 +234,7 @@ fn path_of(text: &Spanned<String>) -> Result<PathPattern, Wrong> {
     if names.len() > 16 {
         return wrong(text.span(), "a path has at most 16 segments");
     }
-    Ok(PathPattern { text: text.get_ref().clone(), names })
+    Ok(PathPattern { text: text.get_ref().clone(), names, rest })
 }
 
 fn lists(raw: &RawFunction, at: &Range<usize>) -> Result<(), Wrong> {
@@ -333,6 +339,20 @@ fn bound(template: &Spanned<Template>, path: &PathPattern, is_undo: bool) -> Res
         "it does not say which thing it is about: it needs {{{last}}}{or_got}, so that only what was approved is touched"
     );
     wrong(template.span(), why)
+}
+
+/// What stands for several segments is one text to a system that takes it so. In a path it would be another path.
+fn without_rest(template: &Spanned<Template>, path: &PathPattern) -> Result<(), Wrong> {
+    let Some(rest) = path.rest() else { return Ok(()) };
+    let texts = template.get_ref().path.iter().filter_map(|segment| match segment {
+        Segment::Text(text) => Some(text),
+        Segment::One | Segment::Rest => None,
+    });
+    if texts.flat_map(Text::variables).any(|variable| variable.argument() == Some(rest)) {
+        let why = format!("`{{{rest}}}` has slashes in it, and cannot be in the path of a request");
+        return wrong(template.span(), why);
+    }
+    Ok(())
 }
 
 fn response_headers(names: Vec<Spanned<String>>) -> Result<Vec<String>, Wrong> {
