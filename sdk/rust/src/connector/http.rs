@@ -54,9 +54,10 @@ impl Request {
         self
     }
 
-    /// With one more header.
+    /// With a header, in place of one of the same name.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.0.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
         self.0.headers.push((name.to_owned(), value.to_owned()));
         self
     }
