@@ -3,6 +3,8 @@
 
 mod common;
 
+#[path = "connectors/aws.rs"]
+mod aws;
 #[path = "connectors/systems.rs"]
 mod systems;
 
@@ -28,11 +30,18 @@ fn tickets() -> String {
 
 /// A home with an action, and a connector to a system under a name; `entry` is the rest of its `[[connector]]`.
 fn world(action: &str, connector: &str, name: &str, origin: &str, entry: &str, secret: &str) -> World {
-    let world = World::with(&[action, connector]);
+    let world = World::with(&[action]);
+    private(&world, "home/credential.key", secret);
+    connect(&world, connector, name, origin, entry);
+    world
+}
+
+/// One more connector, signed, in the home.
+fn connect(world: &World, connector: &str, name: &str, origin: &str, entry: &str) {
+    world.add(connector);
     for file in [format!("{connector}.wasm"), format!("{connector}.wasm.sig")] {
         fs::rename(world.path(&file), world.home().join(&file)).unwrap();
     }
-    private(&world, "home/credential.key", secret);
     let file = world.home().join("remit.toml");
     let text = fs::read_to_string(&file).unwrap();
     let head = format!(
@@ -40,7 +49,6 @@ fn world(action: &str, connector: &str, name: &str, origin: &str, entry: &str, s
          allow_private = [\"127.0.0.1/32\"]\n{entry}\n"
     );
     fs::write(file, text + &head).unwrap();
-    world
 }
 
 fn private(world: &World, name: &str, value: &str) {

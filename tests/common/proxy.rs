@@ -18,6 +18,20 @@ pub fn answering(server: &str, swallow: &'static str, answer: &'static str) -> S
     listen(server, move |client, server| forward(client, server, swallow, answer))
 }
 
+/// Forwards everything to `server`, under the name by which it was called, except that requests which have one of these texts in them
+/// are delivered, and answered by nothing.
+pub fn losing(server: &str, lost: &'static [&'static str]) -> String {
+    listen(server, move |mut client, server| {
+        let Some((head, body)) = message(&mut client) else { return };
+        let answer = answered(server, &head, &body);
+        let all = head + &String::from_utf8_lossy(&body);
+        if !lost.iter().any(|lost| all.contains(lost)) {
+            let _ = client.write_all(&answer);
+        }
+        let _ = client.shutdown(Shutdown::Both);
+    })
+}
+
 /// Lets `serve` deal with each connection. Answers its own address.
 fn listen(server: &str, serve: impl Fn(TcpStream, &str) + Send + Sync + 'static) -> String {
     let server = server.strip_prefix("http://").unwrap().trim_end_matches('/').to_owned();
@@ -81,13 +95,17 @@ pub fn before(server: &str, first: impl Fn(&str) + Send + Sync + 'static) -> Str
 
 /// What the server answers to this request.
 fn asked(server: &str, head: &str, body: &[u8]) -> Vec<u8> {
-    // HTTP/1.0: the answer ends with the connection, and comes in one piece.
-    let head = head.replacen("HTTP/1.1", "HTTP/1.0", 1);
     let to_server = |line: &str| match line.split_once(':') {
         Some((name, _)) if name.eq_ignore_ascii_case("host") => format!("Host: {server}"),
         _ => line.to_owned(),
     };
-    let head = head.split("\r\n").map(to_server).collect::<Vec<_>>().join("\r\n");
+    answered(server, &head.split("\r\n").map(to_server).collect::<Vec<_>>().join("\r\n"), body)
+}
+
+/// The same for a server that may be called by another name.
+fn answered(server: &str, head: &str, body: &[u8]) -> Vec<u8> {
+    // HTTP/1.0: the answer ends with the connection, and comes in one piece.
+    let head = head.replacen("HTTP/1.1", "HTTP/1.0", 1);
     let mut upstream = TcpStream::connect(server).unwrap();
     upstream.write_all(&[head.as_bytes(), body].concat()).unwrap();
     let mut answer = Vec::new();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// A program of `cargo xtask NAME`, by the variable that says where it is.
-fn program(variable: &str) -> String {
+pub(super) fn program(variable: &str) -> String {
     std::env::var(variable)
         .unwrap_or_else(|_| panic!("{variable} is not set: run the tests with `cargo xtask test`"))
 }

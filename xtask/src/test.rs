@@ -54,6 +54,7 @@ fn servers() -> Result<Vec<(String, PathBuf)>> {
         ("scanner", "REMIT_SCANNER", servers::scanner),
         ("verdaccio", "REMIT_VERDACCIO", servers::verdaccio),
         ("roundup", "REMIT_ROUNDUP", servers::roundup),
+        ("moto", "REMIT_MOTO", servers::moto),
     ] {
         environment.push((variable.to_owned(), step(name, install)?));
     }

@@ -6,6 +6,7 @@
 mod c;
 mod go;
 mod javascript;
+mod own;
 mod python;
 mod rust;
 #[cfg(test)]
@@ -24,7 +25,8 @@ use text::{Files, MARK};
 /// Generates the files, or with `check` fails when one differs from what would be generated.
 pub(crate) fn run(check: bool) -> Result<()> {
     let sdk = shell::root().join("sdk");
-    let fresh = generate(&remit_author::host_wit())?;
+    let mut fresh = generate(&remit_author::host_wit())?;
+    own::generate(&remit_author::host_wit(), &mut fresh)?;
     let stale: Vec<PathBuf> =
         generated(&sdk, Path::new(""))?.into_iter().filter(|path| !fresh.contains_key(path)).collect();
     if check {

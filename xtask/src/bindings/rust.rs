@@ -32,7 +32,11 @@ pub(super) fn generate(resolve: &Resolve, packages: &[Package], files: &mut File
     Ok(())
 }
 
-fn bindings(mut resolve: Resolve, world: WorldId, with: Vec<(String, WithOption)>) -> Result<String> {
+pub(super) fn bindings(
+    mut resolve: Resolve,
+    world: WorldId,
+    with: Vec<(String, WithOption)>,
+) -> Result<String> {
     let options = wit_bindgen_rust::Opts {
         format: true,
         generate_all: true,
