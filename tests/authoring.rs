@@ -81,6 +81,57 @@ fn from_nothing_to_a_connector_that_can_serve() {
     let imports: Vec<&str> =
         built["imports"].as_array().unwrap().iter().map(|i| i.as_str().unwrap()).collect();
     assert!(imports.iter().all(|import| import.starts_with("remit:")), "{imports:?}");
+    // It comes with tests that pass; each difference is told, and a change that nothing takes back is no whole one.
+    assert!(remit(&project, &["test"]).exits(0).out.contains("2 passed, 0 failed"));
+    let fixture = project.join("tests/disable.toml");
+    let text = std::fs::read_to_string(&fixture).unwrap();
+    for (was, is, told) in [
+        (
+            "{ enabled = false }\nstatus",
+            "{ enabled = 0 }\nstatus",
+            "- {\"enabled\":0}\n            + {\"enabled\":false}",
+        ),
+        (
+            "send   = \"PATCH /users/42\"",
+            "send = \"PATCH /users/43\"",
+            "and the fixture has `PATCH /users/43`",
+        ),
+        (
+            "\"Alice\" }, describe",
+            "\"Bob\" }, describe",
+            "- {\"name\":\"Bob\"}\n            + {\"name\":\"Alice\"}",
+        ),
+        ("state = \"after\"", "state = \"before\"", "- state = before\n            + state = after"),
+        (
+            "run    = \"undo\"\nexpect = { done = true }",
+            "run = \"undo\"\nexpect = { fails = \"denied\" }",
+            "+ done",
+        ),
+        (
+            "send   = \"GET /users/42\"\nstatus = 200",
+            "send = \"GET /users/42\"\nstatus = 404",
+            "+ fails = not-found: could not",
+        ),
+    ] {
+        assert!(text.contains(was), "{was}");
+        std::fs::write(&fixture, text.replacen(was, is, 1)).unwrap();
+        let told_ = remit(&project, &["connector", "test", "users.wasm"]).exits(1).out;
+        assert!(told_.contains(told), "no `{told}` in {told_}");
+        assert!(told_.contains("remit:accounts/disable.disable"), "nothing undoes it then: {told_}");
+    }
+    for (was, is, why) in [
+        ("function ", "funktion ", "unknown field `funktion`"),
+        ("{ done = true }", "{ returns = 1 }\nexpected = 1", "unknown field `expected`"),
+        ("{ state = \"after\" }", "{ done = true }", "what comes of `state` is one of: state, fails"),
+        ("{ path = \"users/42\" }", "{ path = 42 }", "path: "),
+        ("disable.disable", "disable.enable", "the connector has no `remit:accounts/disable.enable`"),
+    ] {
+        std::fs::write(&fixture, text.replacen(was, is, 1)).unwrap();
+        remit(&project, &["test"]).exits(2).says(why);
+    }
+    std::fs::remove_file(&fixture).unwrap();
+    remit(&project, &["test"]).exits(1);
+    std::fs::write(&fixture, text).unwrap();
     remit(&project, &["sign", "users.wasm", "--key", "../publisher.key"]).exits(0);
     let shown = world.remit(&["inspect", "users/users.wasm"]).exits(0).out;
     for said in ["can serve here", "remit:accounts/disable.disable (change)", "PATCH /users/{id}"] {

@@ -21,18 +21,20 @@ const SCOPE: &str = "[[allow]]\ncapability = \"acme:lamps/read\"\nresources = [\
 /// A home with a connector to a house, and an action that switches one of its lamps on.
 fn world(house: &House, config: &str) -> World {
     let world = World::with(&["lamps"]);
-    let text = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/domain/action.wat"));
-    // The same action as that of a domain of the host: another package, and a path that begins with the connector's instance.
-    let text = fs::read_to_string(text).unwrap().replace("remit:lamps/", "acme:lamps/");
-    let text = text
-        .replace("\"hall/door\"", "\"house/hall/door\"")
-        .replace("(i32.const 16) (i32.const 9)", "(i32.const 16) (i32.const 15)");
-    world.write(ACTION, wat::parse_str(text).unwrap());
+    world.write(ACTION, wat::parse_str(action()).unwrap());
     world.remit(&["sign", ACTION, "--key", "publisher.key"]).exits(0);
     fs::rename(world.path("lamps.wasm"), world.home().join("lamps.wasm")).unwrap();
     fs::rename(world.path("lamps.wasm.sig"), world.home().join("lamps.wasm.sig")).unwrap();
     entry(&world, house, config);
     world
+}
+
+/// The same action as that of a domain of the host: another package, and a path that begins with the connector's instance.
+fn action() -> String {
+    let text = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/domain/action.wat"));
+    let text = fs::read_to_string(text).unwrap().replace("remit:lamps/", "acme:lamps/");
+    text.replace("\"hall/door\"", "\"house/hall/door\"")
+        .replace("(i32.const 16) (i32.const 9)", "(i32.const 16) (i32.const 15)")
 }
 
 /// Adds the connector to the configuration.
@@ -71,7 +73,7 @@ fn it_is_planned_approved_run_replayed_and_taken_back() {
     assert!(shown.contains("runs here") && shown.contains("through the connector `house`"), "{shown}");
 
     let checked = world.remit(&["doctor"]).exits(0).out;
-    assert!(checked.contains("serves acme:lamps/read@0.1.0, acme:lamps/switch@0.1.0"), "{checked}");
+    assert!(checked.contains("acme:lamps/read@0.1.0, acme:lamps/switch@0.1.0"), "{checked}");
 
     world.grant(ACTION, "{}", "first");
     assert_eq!(world.run("first").exits(0).json()["state"], "succeeded");
@@ -278,6 +280,12 @@ fn it_is_inspected_before_it_is_trusted() {
     ] {
         assert!(shown.contains(line), "{line} in {shown}");
     }
+    // Held to its description, as whatever is printed in JSON.
+    let told = world.remit(&["inspect", "lamps.wasm", "--json"]).exits(0).json();
+    let turn = told["functions"].as_array().unwrap().iter().find(|of| of["name"] == "acme:lamps/switch.turn");
+    assert_eq!(turn.unwrap()["compares"], "none", "{told}");
+    assert_eq!(turn.unwrap()["requests"][1][0], "changes by");
+    world.remit(&["inspect", "--diff", "lamps.wasm", "lamps.wasm", "--json"]).exits(0);
     assert_eq!(
         world.remit(&["inspect", "--diff", "lamps.wasm", "lamps.wasm"]).exits(0).out,
         "the same power\n"
@@ -352,4 +360,93 @@ fn a_connector_that_is_revoked_ends_what_depends_on_it() {
     house.set(true);
     world.remit(&["revert", &run]).exits(0);
     world.audit_is_sound();
+}
+
+/// What the connectors' authors recorded of the real systems is played again, without any.
+#[test]
+fn the_shipped_connectors_pass_their_tests_offline() {
+    let world = World::empty();
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugins/connectors"));
+    let mut tested = 0;
+    for connector in fs::read_dir(folder).unwrap().flatten() {
+        let tests = connector.path().join("tests");
+        if !tests.exists() {
+            continue;
+        }
+        let component = common::plugins().join(connector.file_name()).with_extension("wasm");
+        let files = fs::read_dir(&tests).unwrap().map(|file| file.unwrap().path().display().to_string());
+        let files: Vec<String> = files.collect();
+        let mut asked = vec!["test", component.to_str().unwrap()];
+        asked.extend(files.iter().map(String::as_str));
+        world.remit(&asked).exits(0).out.find(&format!("{} passed, 0 failed", files.len())).unwrap();
+        tested += files.len();
+    }
+    assert!(tested > 10, "{tested}");
+
+    // An action that uses connectors is tested without any.
+    let action = common::plugins().join("revoke-leaked-token.wasm");
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugins/revoke-leaked-token/tests"));
+    let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().path().display().to_string());
+    let files: Vec<String> = files.collect();
+    let mut asked = vec!["test", action.to_str().unwrap()];
+    asked.extend(files.iter().map(String::as_str));
+    world.remit(&asked).exits(0).out.find("3 passed, 0 failed").unwrap();
+    let text = fs::read_to_string(folder.join("revoked.toml")).unwrap();
+    for (was, is, code, told) in [
+        (
+            "resource  = \"token:npm/42\"",
+            "resource = \"token:npm/43\"",
+            1,
+            "no [[call]] answers remit:tokens/revoke.revoke on token:npm/42",
+        ),
+        ("returns   = false", "returns = true", 1, "still works"),
+        ("returns   = false", "returns = \"no\"", 2, "a bool is wanted"),
+        ("check.works", "check.work", 2, "the action does not import it"),
+    ] {
+        assert!(text.contains(was), "{was}");
+        world.write("other.toml", text.replace(was, is));
+        let ran = world.remit(&["test", action.to_str().unwrap(), "other.toml"]).exits(code);
+        assert!(ran.out.contains(told) || ran.err.contains(told), "no `{told}` in {}{}", ran.out, ran.err);
+    }
+}
+
+#[test]
+fn a_test_is_recorded_from_the_real_system_and_played_without_it() {
+    let house = House::new();
+    let world = world(&house, "config = { note = \"of the entry\" }");
+    let lamps = world.home().join("lamps.wasm");
+    let lamps = lamps.to_str().unwrap();
+    let entry = world.home().join("remit.toml");
+    let record = ["test", lamps, "turn.toml", "--record", "--entry", entry.to_str().unwrap()];
+    let call = "# Kept.\nfunction = \"acme:lamps/switch.turn\"\narguments = { path = \"house/hall/door\", on = true }\n";
+    world.write("turn.toml", call);
+    world.remit(&record).exits(0);
+    assert!(!house.is_lit() && house.writes() == 2, "it was switched on, and off again");
+    let recorded = fs::read_to_string(world.path("turn.toml")).unwrap();
+    for line in [
+        "# Kept.",
+        "config = { note = \"of the entry\" }",
+        "run = \"prepare\"\nexpect = { undo = { lit = false }, describe = \"switch it off again\", would_return = false }",
+        "send = \"PUT /lamps/hall/door\"",
+        "expect = { state = \"after\" }",
+    ] {
+        assert!(recorded.contains(line), "{line} in {recorded}");
+    }
+    assert!(!recorded.contains("the-token-of-the-house"), "{recorded}");
+
+    let asked = house.log().len();
+    world.remit(&["test", lamps, "turn.toml", "--filter", "turn"]).exits(0);
+    assert_eq!(house.log().len(), asked, "nobody is asked");
+    // What it may not send is not sent to a fixture either.
+    world.write("twice.toml", recorded.replace("note = \"of the entry\"", "evil = \"twice\""));
+    world.remit(&["test", lamps, "twice.toml"]).exits(1).out.find("a second change in one call").unwrap();
+    world.write("other.toml", call.replace("house/", "villa/"));
+    world
+        .remit(&["test", lamps, "other.toml", "--record", "--entry", entry.to_str().unwrap()])
+        .exits(2)
+        .says("give them one name");
+    world.add("rotate-secret");
+    world.write("action.toml", "[input]\n");
+    let asked = ["test", "rotate-secret.wasm", "action.toml", "--record", "--entry", "home/remit.toml"];
+    world.remit(&asked).exits(2).says("is an action");
 }

@@ -11,11 +11,11 @@ use serde_json::json;
 
 const ACTION: &str = "rotate-secret.wasm";
 
-/// Every command that there is, as it is typed, which takes `--json` (or, of `test`, `--format json`).
+/// Every command that there is, as it is typed, which takes `--json` (or, of tests, `--format json`).
 fn with_json(world: &World, path: &[&str], found: &mut BTreeSet<String>) {
     let help = world.remit(&[path, &["--help"]].concat()).exits(0).out;
     let own: &str = help.split("\nOptions:").nth(1).unwrap_or_default();
-    if own.contains("--json") || path == ["test"] {
+    if own.contains("--json") || path == ["test"] || path == ["connector", "test"] {
         found.insert(path.join(" "));
     }
     let commands = help.split("\nCommands:\n").nth(1).unwrap_or_default();

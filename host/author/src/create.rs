@@ -114,7 +114,7 @@ fn next(new: &NewProject) -> Result<Vec<String>, AuthorError> {
     if new.connector {
         let component =
             format!("remit inspect {}", project.component().file_name().unwrap_or_default().display());
-        commands.extend(["remit build".to_owned(), component]);
+        commands.extend(["remit build".to_owned(), "remit test".to_owned(), component]);
     } else {
         commands.extend(["remit build", "remit test --record", "remit test"].map(ToOwned::to_owned));
     }

@@ -33,6 +33,10 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) target: &'a str,
     pub(crate) headers: Vec<(String, SecretText)>,
     pub(crate) body: Option<&'a [u8]>,
+    /// The headers that the connector set, for a fixture.
+    pub(crate) bound: &'a [(String, String)],
+    /// The sealed argument as which it is sent, for a fixture.
+    pub(crate) sent_as: Option<&'a str>,
 }
 
 /// What came back.
@@ -77,7 +81,7 @@ impl Client {
             Self::Network(agent) => agent,
             Self::Replay(replay) => return replay.answer(request),
         };
-        let Outgoing { method, origin, target, headers, body } = request;
+        let Outgoing { method, origin, target, headers, body, .. } = request;
         let mut builder = Request::builder().method(*method).uri(format!("{origin}{target}"));
         for (name, value) in headers {
             let Ok(mut value) = HeaderValue::from_str(value.expose()) else {

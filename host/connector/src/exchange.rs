@@ -12,7 +12,7 @@ use crate::answer::{Masks, conceal};
 use crate::call::{Call, NoAnswer, Phase, Sent};
 use crate::client::{Incoming, Lost, Outgoing};
 use crate::credential::Lent;
-use crate::replay::{self, Recorded};
+use crate::replay::Recorded;
 use crate::request::Read;
 use crate::template::{Fitted, Misfit, Template, Variables};
 use crate::{Description, Function, Origin, Placeholders, Request, Response, placeholder};
@@ -42,7 +42,6 @@ struct State {
     changed: bool,
     breach: Option<Failure>,
     sent: Vec<Sent>,
-    recorded: Vec<Recorded>,
     /// What the host sent that no answer and no text of the connector may show.
     secrets: Vec<SecretText>,
 }
@@ -126,13 +125,6 @@ impl Exchange {
     #[must_use]
     pub fn sent(&self) -> Vec<Sent> {
         self.state().sent.clone()
-    }
-
-    /// What was sent and seen as a fixture of a [`Replay`](crate::Replay), without a secret; empty unless its origin is
-    /// [`recording`](Origin::recording).
-    #[must_use]
-    pub fn recorded(&self) -> String {
-        replay::fixture(&self.state().recorded)
     }
 
     /// The breach that ended the phase. It is the outcome, whatever the connector says.
@@ -228,10 +220,11 @@ impl Exchange {
             Ok((status, shown)) => (Some(status), shown),
             Err(failure) => (None, Err(failure)),
         };
-        if self.origin.records {
-            let (method, body) = (read.method.name(), fitted.shown_body.as_deref());
-            state.recorded.push(Recorded::of(method, &target, body, shown.as_ref().ok()));
-        }
+        self.origin.record(|| {
+            let body = fitted.shown_body.as_deref();
+            let request = Outgoing { body, ..self.outgoing(&read, &target, &fitted) };
+            Recorded::of(&request, shown.as_ref().ok())
+        });
         state.sent.push(Sent {
             method: read.method.name().to_owned(),
             template: template.to_string(),
@@ -340,14 +333,7 @@ impl Exchange {
         target: &str,
         fitted: &Fitted,
     ) -> Result<Incoming, Lost> {
-        let plain = |(name, value): &(String, String)| (name.clone(), SecretText::new(value.clone()));
-        let mut request = Outgoing {
-            method: read.method.name(),
-            origin: self.origin.address(),
-            target,
-            headers: fitted.headers.iter().map(plain).collect(),
-            body: fitted.body.as_ref().map(|body| body.as_slice()),
-        };
+        let mut request = self.outgoing(read, target, fitted);
         let Lent { headers, secrets } = self.lend(read, &request).map_err(Lost::NotSent)?;
         for secret in secrets {
             if !state.secrets.contains(&secret) {
@@ -359,6 +345,20 @@ impl Exchange {
             return Err(Lost::NotSent(self.time_is_up()));
         }
         self.origin.client.send(&request, self.left())
+    }
+
+    /// The request without the credential.
+    fn outgoing<'a>(&'a self, read: &Read<'_>, target: &'a str, fitted: &'a Fitted) -> Outgoing<'a> {
+        let plain = |(name, value): &(String, String)| (name.clone(), SecretText::new(value.clone()));
+        Outgoing {
+            method: read.method.name(),
+            origin: self.origin.address(),
+            target,
+            headers: fitted.headers.iter().map(plain).collect(),
+            body: fitted.body.as_ref().map(|body| body.as_slice()),
+            bound: &fitted.headers,
+            sent_as: fitted.sent_as.as_deref(),
+        }
     }
 
     fn lend(&self, read: &Read<'_>, request: &Outgoing<'_>) -> Result<Lent, Failure> {

@@ -34,8 +34,8 @@ pub use entry::{
 pub use error::ConnectorError;
 pub use exchange::Exchange;
 pub use origin::Origin;
-pub use placeholder::Placeholders;
+pub use placeholder::{PREFIX as PLACEHOLDER, Placeholders};
 pub use pointer::Pointer;
-pub use replay::Replay;
+pub use replay::{Recorded, Replay};
 pub use request::{Request, Response};
 pub use template::Template;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use remit_gate::Failure;
@@ -14,7 +15,7 @@ use ureq::unversioned::resolver::{DefaultResolver, Resolver};
 use crate::address::{self, Block};
 use crate::client::Client;
 use crate::credential::Credential;
-use crate::{ConnectorError, Entry, Replay};
+use crate::{ConnectorError, Entry, Recorded, Replay};
 
 /// The longest time-out that can be configured.
 pub(crate) const MAX_TIMEOUT: Duration = Duration::from_secs(300);
@@ -24,7 +25,7 @@ pub struct Origin {
     pub(crate) entry: Entry,
     pub(crate) client: Client,
     pub(crate) credential: Credential,
-    pub(crate) records: bool,
+    recorded: Option<Mutex<Vec<Recorded>>>,
 }
 
 impl fmt::Debug for Origin {
@@ -54,7 +55,7 @@ impl Origin {
             }
             exposed @ SecretFileError::Exposed { .. } => setting("credential", exposed.to_string()),
         })?;
-        Ok(Self { entry: entry.clone(), client, credential, records: false })
+        Ok(Self { entry: entry.clone(), client, credential, recorded: None })
     }
 
     /// An origin that answers from a fixture. It has no credential, and reads no file.
@@ -64,15 +65,29 @@ impl Origin {
             entry: entry.clone(),
             client: Client::Replay(replay),
             credential: Credential::None,
-            records: false,
+            recorded: None,
         }
     }
 
-    /// The same origin, whose exchanges can be written as a fixture: see [`Exchange::recorded`](crate::Exchange::recorded).
+    /// The same origin, which keeps what is sent and answered, for a fixture: see [`Self::recorded`].
     #[must_use]
     pub fn recording(mut self) -> Self {
-        self.records = true;
+        self.recorded = Some(Mutex::default());
         self
+    }
+
+    /// What was sent since this was asked last, and what the connector saw of the answers: no secret is in it. Empty unless this is
+    /// [`Self::recording`].
+    #[must_use]
+    pub fn recorded(&self) -> Vec<Recorded> {
+        let recorded = self.recorded.as_ref().map(|of| of.lock().unwrap_or_else(PoisonError::into_inner));
+        recorded.map(|mut of| std::mem::take(&mut *of)).unwrap_or_default()
+    }
+
+    pub(crate) fn record(&self, one: impl FnOnce() -> Recorded) {
+        if let Some(recorded) = &self.recorded {
+            recorded.lock().unwrap_or_else(PoisonError::into_inner).push(one());
+        }
     }
 
     /// The fixture that it answers from.

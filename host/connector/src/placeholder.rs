@@ -11,7 +11,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 /// What every placeholder begins with.
-const PREFIX: &str = "remit-secret-";
+pub const PREFIX: &str = "remit-secret-";
 /// How many secrets one call may see.
 const MOST: usize = 256;
 

@@ -40,7 +40,7 @@ impl Home {
     /// Makes every check of an action that needs no scope. Returns the action with the sandbox in which it can run.
     pub(crate) fn admitted(&self, candidate: &Candidate) -> Result<(Sandbox, Admitted), Error> {
         let sandbox = Sandbox::new(self.open_cache())?;
-        let setup = self.setup(self.load()?, sandbox.engine())?;
+        let setup = self.setup(self.load()?, sandbox.engine(), &[])?;
         let action = sandbox.admit(candidate, &setup.publishers, None, &setup.registry)?;
         Ok((sandbox, action))
     }

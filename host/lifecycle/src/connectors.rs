@@ -123,7 +123,8 @@ impl Host {
     /// Keeps the components of these connectors, because an undo needs them even when others are configured.
     pub(crate) fn keep_connectors(&self, reached: &[ConnectorRef]) -> Result<(), Error> {
         let setup = self.setup()?;
-        for of in reached {
+        let stand_ins = self.watched.stand_ins();
+        for of in reached.iter().filter(|of| !stand_ins.iter().any(|one| one.reference() == *of)) {
             let now = setup.connectors.iter().find(|now| now.reference() == of);
             let now = now.ok_or_else(|| Error::ConnectorChanged {
                 why: format!("the connector `{}` was changed meanwhile", of.instance),
@@ -136,6 +137,9 @@ impl Host {
     /// The connector that a recorded run reached, to look at what it changed and to take it back: the component of then, as the
     /// entry of now sends its requests.
     pub(crate) fn connector_of_then(&self, of: &ConnectorRef) -> Arc<dyn Connector> {
+        if let Some(stand_in) = self.watched.stand_ins().into_iter().find(|one| one.reference() == of) {
+            return stand_in;
+        }
         self.find_connector(of).unwrap_or_else(|error| {
             let why = format!("the connector `{}`, through which it was made, {error}", of.instance);
             tracing::warn!("{why}");

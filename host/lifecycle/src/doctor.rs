@@ -66,7 +66,7 @@ async fn connectors(config: Config, home: &Home) -> Vec<Finding> {
     }
     let setup = remit_sandbox::Sandbox::new(home.open_cache())
         .map_err(Error::from)
-        .and_then(|sandbox| home.setup(config, sandbox.engine()));
+        .and_then(|sandbox| home.setup(config, sandbox.engine(), &[]));
     let setup = match setup {
         Ok(setup) => setup,
         Err(error) => return vec![Finding::of("connectors", Err(error))],

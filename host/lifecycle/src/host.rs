@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
+use remit_capability::connected::Connector;
 use remit_gate::{Estate, UndoGate};
 use remit_journal::{Journal, RunId};
 use remit_sandbox::{Candidate, Sandbox};
@@ -43,7 +44,7 @@ pub struct Host {
     /// The requests whose plans this process observed in a rehearsal.
     pub(crate) observed: Arc<Observed>,
     /// Configuration and rules, as they were read last.
-    watched: Arc<Watched>,
+    pub(crate) watched: Arc<Watched>,
     /// The time for what the host does by itself.
     clock: Arc<Clock>,
     /// The runs that this process started and that are in progress.
@@ -139,6 +140,11 @@ impl Host {
     /// Replaces the systems of the configuration.
     pub fn serve(&mut self, estate: Estate) {
         self.estate = Some(estate);
+    }
+
+    /// Lets these serve beside the connectors of the configuration, in tests of actions: no component is behind them, and none is kept.
+    pub fn serve_through(&self, connectors: Vec<Arc<dyn Connector>>) {
+        self.watched.set_stand_ins(connectors);
     }
 
     /// The time for what the host does by itself: never before the newest record, and it goes on while the process lives,

@@ -41,11 +41,17 @@ impl Home {
         }
         let setup = Engine::new(self.look_into_cache())
             .map_err(Error::from)
-            .and_then(|engine| self.setup(config, &Arc::new(engine)));
+            .and_then(|engine| self.setup(config, &Arc::new(engine), &[]));
         setup.map(|setup| setup.registry).unwrap_or_default()
     }
 
-    pub(crate) fn setup(&self, config: Config, engine: &Arc<Engine>) -> Result<Setup, Error> {
+    /// `more` serve beside the connectors of the configuration.
+    pub(crate) fn setup(
+        &self,
+        config: Config,
+        engine: &Arc<Engine>,
+        more: &[Arc<dyn Connector>],
+    ) -> Result<Setup, Error> {
         let publishers = Publishers(Config::publishers(self.path(), &config.trust.publishers)?);
         let (mut connectors, mut unusable) = (Vec::new(), Vec::new());
         for entry in &config.connectors {
@@ -59,7 +65,7 @@ impl Home {
             }
         }
         let serving = connectors.iter().map(|connector| Arc::clone(connector) as Arc<dyn Connector>);
-        let serving: Vec<_> = serving.collect();
+        let serving: Vec<_> = serving.chain(more.iter().cloned()).collect();
         let registry = Registry::new(&serving).map_err(|why| Error::Connectors { why })?;
         Ok(Setup { publishers, estate: config.estate(self.path())?, config, connectors, unusable, registry })
     }
@@ -120,6 +126,7 @@ pub(crate) struct Watched {
     engine: Arc<Engine>,
     setup: Mutex<Option<Snapshot<Setup>>>,
     rules: Mutex<Option<Snapshot<Rules>>>,
+    stand_ins: Mutex<Vec<Arc<dyn Connector>>>,
 }
 
 impl Watched {
@@ -129,7 +136,18 @@ impl Watched {
             engine: Arc::clone(engine),
             setup: Mutex::default(),
             rules: Mutex::default(),
+            stand_ins: Mutex::default(),
         }
+    }
+
+    /// Connectors that serve beside those of the configuration.
+    pub(crate) fn stand_ins(&self) -> Vec<Arc<dyn Connector>> {
+        self.stand_ins.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_stand_ins(&self, connectors: Vec<Arc<dyn Connector>>) {
+        *self.stand_ins.lock().unwrap_or_else(PoisonError::into_inner) = connectors;
+        *self.setup.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     pub(crate) fn setup(&self) -> Result<Arc<Setup>, Error> {
@@ -141,13 +159,17 @@ impl Watched {
             let stamps = stamps.and(Stamps::of(publishers));
             let components = config.connectors.iter().map(|entry| connectors::file(&self.home, entry));
             let stamps = stamps.and(Stamps::of(components));
-            Ok((stamps, self.home.setup(config, &self.engine)?))
+            Ok((stamps, self.home.setup(config, &self.engine, &self.stand_ins())?))
         })
     }
 
     pub(crate) fn rules(&self) -> Result<Arc<Rules>, Error> {
         current(&self.rules, || {
-            let stamps = Stamps::of(self.home.files_of_rules()?);
+            // Policies know the kinds of resources that connectors serve.
+            let stamps = Stamps::of(self.home.files_of_rules()?).and(Stamps::of([self.home.config()]));
+            let entries = self.home.load().map(|config| config.connectors).unwrap_or_default();
+            let components = entries.iter().map(|entry| connectors::file(&self.home, entry));
+            let stamps = stamps.and(Stamps::of(components));
             Ok((stamps, self.home.rules()?))
         })
     }

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use jiff::SignedDuration;
+use remit_capability::connected::Rehearsal;
 use remit_capability::fixture::{MadeUp, State, Things};
-use remit_capability::systems;
+use remit_capability::{Registry, systems};
 use remit_file::Durable;
 use remit_gate::{Estate, Failure, Injected, Phase, Plan, Step};
 use remit_journal::RunState;
@@ -13,11 +14,12 @@ use remit_lifecycle::{
     Decision, Error, Home, Host, InitOptions, InitPrincipal, Input, KeyHolder, RequestOptions,
     keep_sealed_input,
 };
-use remit_sandbox::{BUILT_IN, Candidate, Inspection, Sandbox, Stop};
+use remit_sandbox::{Candidate, Inspection, Sandbox, Stop};
 use remit_trust::principals::PrincipalKind;
-use remit_trust::{Opening, Signer, SigningKey, blob};
+use remit_trust::{Handle, Opening, Signer, SigningKey, blob};
 use tempfile::TempDir;
 
+use crate::scripted::Cast;
 use crate::{Expect, FailAt, Fixture, OfflineError};
 
 /// A host to try one action on.
@@ -27,6 +29,7 @@ pub struct Bench {
     author: KeyHolder,
     approver: KeyHolder,
     candidate: Candidate,
+    inspection: Inspection,
     tried: u32,
 }
 
@@ -46,6 +49,8 @@ pub struct Seen {
     pub came_of_it: Expect,
     /// How many calls the run made, where these are too few for the case's fault: nothing has failed then.
     pub missed: Option<u64>,
+    /// The calls to connectors that the fixture has no answer to.
+    pub unanswered: Vec<String>,
 }
 
 impl std::fmt::Debug for Bench {
@@ -59,9 +64,11 @@ impl Bench {
     /// `cache`, if there is one.
     pub fn new(action: &Path, cache: Option<&Path>) -> Result<Self, OfflineError> {
         let original = Candidate::read(action)?;
-        if let Some(obstacle) =
-            Inspection::of(&original)?.obstacles(original.shown(), &BUILT_IN).into_iter().next()
-        {
+        let inspection = Inspection::of(&original)?;
+        // What connectors serve in a home, each fixture answers.
+        let cast = Cast::of(&inspection, &[]).map_err(|why| wrong(action, why))?;
+        let registry = Registry::new(&cast.instances).map_err(|why| wrong(action, why))?;
+        if let Some(obstacle) = inspection.obstacles(original.shown(), &registry).into_iter().next() {
             return Err(obstacle.into());
         }
         let dir = TempDir::with_prefix("remit-test-")
@@ -98,14 +105,14 @@ impl Bench {
             host.sandbox = Sandbox::new(Some(cache)).map_err(Error::from)?.into();
         }
         let candidate = Candidate::read(&signed)?;
-        Ok(Self { dir, host, author, approver, candidate, tried: 0 })
+        Ok(Self { dir, host, author, approver, candidate, inspection, tried: 0 })
     }
 
     /// Tries a case: rehearsal, grant of its least scope, run. Everything begins anew.
     pub async fn try_case(&mut self, case: Case<'_>) -> Result<Seen, OfflineError> {
         self.tried += 1;
         let folder = self.dir.path().join(format!("systems-{}", self.tried));
-        let mut estate = Estate::default();
+        let mut estate = Rehearsal::serve(Estate::default());
         let mut all = Vec::new();
         for (domain, things) in systems().zip(&case.fixture.things) {
             let folder = folder.join(domain.table());
@@ -124,6 +131,10 @@ impl Bench {
             }),
         };
         self.host.serve(estate.clone());
+        let cast = Cast::of(&self.inspection, &case.fixture.answers);
+        let cast = cast.map_err(|why| wrong(Path::new("the test"), why))?;
+        Registry::new(&cast.instances).map_err(|why| wrong(Path::new("the test"), why))?;
+        self.host.serve_through(cast.instances.clone());
         let mut seen = self.run(case.fixture).await?;
         for ((domain, things), made_up) in systems().zip(&case.fixture.things).zip(&all) {
             let states = after(domain.table(), &**things, &**made_up, case).await?;
@@ -131,7 +142,7 @@ impl Bench {
         }
         let calls = estate.counted();
         let missed = case.fault.filter(|fault| calls < fault.at).map(|_| calls);
-        Ok(Seen { came_of_it: seen, missed })
+        Ok(Seen { came_of_it: seen, missed, unanswered: cast.unanswered() })
     }
 
     async fn run(&self, fixture: &Fixture) -> Result<Expect, OfflineError> {
@@ -217,6 +228,10 @@ async fn after(
     Ok(found)
 }
 
+fn wrong(file: &Path, why: String) -> OfflineError {
+    OfflineError::Fixture { file: file.display().to_string(), why }
+}
+
 fn failed(what: &str, failure: &Failure) -> OfflineError {
     OfflineError::Fixture { file: what.to_owned(), why: failure.to_string() }
 }
@@ -232,6 +247,12 @@ fn line(step: &Step) -> String {
     if let Some(object) = arguments.as_object_mut() {
         // What the resource says already, and what was left out.
         object.retain(|_, value| !value.is_null() && value.as_str() != Some(step.resource.as_str()));
+        // A sealed input is told by its name: its handle is another one each time.
+        for value in object.values_mut() {
+            if let Some(handle) = value.as_str().and_then(|text| text.parse::<Handle>().ok()) {
+                *value = handle.name().into();
+            }
+        }
         // One spelling, whatever order the operation has them in.
         object.sort_keys();
     }

@@ -24,6 +24,23 @@ pub enum OfflineError {
         /// The line and what is wrong there.
         why: String,
     },
+    /// A fixture of a connector is not one.
+    #[error("{file} is not a test of a connector:\n{why}")]
+    #[diagnostic(code(usage::fixture), help("docs/connectors.md lists every key of a fixture"))]
+    Story {
+        /// The path of the fixture.
+        file: String,
+        /// The line and what is wrong there.
+        why: String,
+    },
+    /// The component cannot serve as a connector.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    NoConnector(#[from] remit_connector::component::AdmissionError),
+    /// The entry of the real system cannot be used.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Entry(#[from] remit_connector::ConnectorError),
     /// The component is none, or not an action.
     #[error(transparent)]
     #[diagnostic(transparent)]

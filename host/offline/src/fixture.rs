@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use toml_edit::{Document, Item};
 
-use crate::OfflineError;
+use crate::{Answer, OfflineError};
 
 /// A fixture: what there is before, an input, and the expected result; then the same with calls that fail.
 #[derive(Clone, Debug, Deserialize)]
@@ -28,6 +28,9 @@ pub struct Fixture {
     pub sealed: BTreeMap<String, String>,
     /// The scope to run in; without one, the least scope of the plan.
     pub scope: Option<Scope>,
+    /// What connectors answer.
+    #[serde(default, rename = "call")]
+    pub answers: Vec<Answer>,
     /// What there is, of each domain in the order of the registry.
     #[serde(skip)]
     pub things: Vec<Arc<dyn Things>>,
@@ -92,6 +95,18 @@ impl FailureKind {
             Self::Conflict => "conflict",
             Self::Invalid => "invalid",
             Self::Unavailable => "unavailable",
+        }
+    }
+
+    /// The kind of a failure.
+    #[must_use]
+    pub fn of(failure: &Failure) -> Self {
+        match failure {
+            Failure::Denied(_) => Self::Denied,
+            Failure::NotFound(_) => Self::NotFound,
+            Failure::Conflict(_) => Self::Conflict,
+            Failure::Invalid(_) => Self::Invalid,
+            Failure::Unavailable(_) => Self::Unavailable,
         }
     }
 

@@ -6,10 +6,12 @@
 
 mod bench;
 mod compare;
+pub mod connector;
 mod error;
 mod fixture;
 mod record;
 mod report;
+mod scripted;
 
 pub use bench::{Bench, Case, Seen};
 pub use compare::differences;
@@ -17,3 +19,4 @@ pub use error::OfflineError;
 pub use fixture::{Expect, FailAt, FailureKind, Fixture};
 pub use record::record;
 pub use report::{TestReport, TestResult};
+pub use scripted::Answer;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::common::Done;
+use super::common::{Done, is_connector};
 use crate::place::Place;
 use crate::print::{self, say};
 
@@ -42,11 +42,6 @@ impl Inspect {
             (None, None) => Ok(2),
         }
     }
-}
-
-/// Whether a component exports the contract of connectors.
-fn is_connector(found: &Inspection) -> bool {
-    found.exports.iter().any(|export| export.starts_with("remit:connector/operations@"))
 }
 
 /// Shows a connector: every request that it can ever send.

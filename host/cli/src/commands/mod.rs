@@ -4,6 +4,7 @@ mod approve;
 mod audit;
 mod build;
 pub(crate) mod common;
+mod connector;
 mod context;
 mod doctor;
 mod extend;
@@ -51,8 +52,11 @@ pub(crate) enum Command {
     New(new::New),
     /// Build an action's component from its sources.
     Build(build::Build),
-    /// Test an action offline, with systems that the tests describe.
-    Test(test::Test),
+    /// Test an action or a connector offline, with systems that the tests describe.
+    Test(Box<test::Test>),
+    /// Work on connectors: components that serve an interface for one system with an HTTP API.
+    #[command(subcommand)]
+    Connector(connector::Connector),
     /// Create signing keys.
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -161,6 +165,7 @@ impl Command {
             Self::New(command) => command.run(),
             Self::Build(command) => command.run(),
             Self::Test(command) => command.run().await,
+            Self::Connector(command) => command.run().await,
             Self::Keys(command) => command.run(),
             Self::Sign(command) => command.run(),
             // `main` handles it, because it needs the whole command line.

@@ -13,7 +13,7 @@ use crate::print;
 
 #[derive(Args)]
 pub(crate) struct SecretInputs {
-    /// A key of the input whose value the action uses and never sees: it is read from FILE, or - for standard input. May be
+    /// A key of the input whose value the component uses and never sees: it is read from FILE, or - for standard input. May be
     /// repeated.
     #[arg(long = "secret-input", value_name = "NAME=@FILE")]
     given: Vec<String>,

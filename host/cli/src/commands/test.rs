@@ -1,32 +1,43 @@
 //! `remit test`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use remit_author::Project;
+use remit_connector::Entry;
+use remit_offline::connector::{ConnectorBench, Real, Story, record_story, story_differences, undone};
 use remit_offline::{Bench, Case, Fixture, TestReport, TestResult, differences, record};
+use remit_sandbox::{Candidate, Inspection};
 
-use super::common::{Done, usage};
+use super::common::{Done, is_connector, usage};
+use super::sealed::SecretInputs;
 use crate::print::{self, say};
 
 #[derive(Args)]
 #[command(
-    after_help = "Needs no home, no keys and no live system: each test describes the systems that it needs.\n\nExamples:\n  remit test                                    in an action's folder: tests/*.toml\n  remit test rotate-secret.wasm tests/one.toml\n  remit test --record                           write what happens as the expected result\n  remit test --format junit > report.xml"
+    after_help = "Needs no home, no keys and no live system: each test describes the systems that it needs.\n\nExamples:\n  remit test                                    in the folder of an action or a connector: tests/*.toml\n  remit test rotate-secret.wasm tests/one.toml\n  remit test --record                           write what happens as the expected result\n  remit test --record --entry remit.toml        of a connector: and what its real system answers\n  remit test --format junit > report.xml"
 )]
 pub(crate) struct Test {
-    /// The action (.wasm) and tests (.toml) [default: those of this folder].
+    /// The component (.wasm) and tests (.toml) [default: those of this folder].
     files: Vec<PathBuf>,
     /// Only tests whose name contains this.
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
-    /// Do not build the action first, even if its sources have changed.
+    /// Do not build the component first, even if its sources have changed.
     #[arg(long)]
     no_build: bool,
     /// Write what happens into the tests, as the expected result.
     #[arg(long)]
     record: bool,
+    /// Of a connector, with --record: send the requests to the real system of the [[connector]] in FILE, which is like remit.toml,
+    /// and write down what it answers, without secrets. What is changed is changed there.
+    #[arg(long, value_name = "FILE", requires = "record")]
+    entry: Option<PathBuf>,
+    #[command(flatten)]
+    secrets: SecretInputs,
     /// The format of the result.
     #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
     format: Format,
@@ -52,55 +63,14 @@ impl Test {
                 warn_if_old(one);
                 one.clone()
             }
-            _ => return Err(usage("several actions are given".to_owned(), "test one at a time")),
+            _ => return Err(usage("several components are given".to_owned(), "test one at a time")),
         };
         let fixtures = if fixtures.is_empty() { beside(&action)? } else { fixtures };
-        // Reads every file before the first test, so that a mistake in the last file is found at once.
-        let loaded = fixtures.iter().map(|file| Fixture::load(file)).collect::<Result<Vec<_>, _>>()?;
-        let cache = cache();
-        let mut bench = Bench::new(&action, cache.as_deref())?;
-        let mut tests = Vec::new();
-        for (file, fixture) in fixtures.iter().zip(&loaded) {
-            let shown = file.display().to_string();
-            let faults = fixture.faults.iter().map(Some);
-            let mut recorded = Vec::new();
-            for fault in std::iter::once(None).chain(faults) {
-                let name = match fault {
-                    None => shown.clone(),
-                    Some(fault) => format!("{shown}, {fault}"),
-                };
-                if !self.record && self.filter.as_ref().is_some_and(|filter| !name.contains(filter)) {
-                    continue;
-                }
-                let since = Instant::now();
-                let seen = bench.try_case(Case { fixture, fault }).await?;
-                let expect = fault.map_or(&fixture.expect, |fault| &fault.expect);
-                let missed = fault.zip(seen.missed).map(|(fault, calls)| {
-                    format!(
-                        "call {} was never made: the run made {calls}, so nothing failed; correct `at`",
-                        fault.at
-                    )
-                });
-                let differs = match (missed, expect) {
-                    // A failure that did not happen is not recorded.
-                    (Some(missed), _) => vec![missed],
-                    _ if self.record => Vec::new(),
-                    (None, Some(expect)) => differences(expect, &seen.came_of_it),
-                    (None, None) => {
-                        vec!["it expects nothing: `remit test --record` writes down what happens".to_owned()]
-                    }
-                };
-                recorded.push(differs.is_empty().then_some(seen.came_of_it));
-                let test = TestResult { name, passed: differs.is_empty(), differs, took: since.elapsed() };
-                if self.format == Format::Text {
-                    print_result(&test, self.record);
-                }
-                tests.push(test);
-            }
-            if self.record {
-                record(file, &recorded)?;
-            }
-        }
+        let tests = if is_connector(&Inspection::of(&Candidate::read(&action)?)?) {
+            self.connector(&action, &fixtures).await?
+        } else {
+            self.action(&action, &fixtures).await?
+        };
         if tests.is_empty() {
             return Err(usage(
                 "no test was run".to_owned(),
@@ -118,9 +88,142 @@ impl Test {
         }
         Ok(u8::from(report.failed > 0))
     }
+
+    /// Whether a test is left out.
+    fn skips(&self, name: &str) -> bool {
+        !self.record && self.filter.as_ref().is_some_and(|filter| !name.contains(filter))
+    }
+
+    /// The result of a test; printed at once, if it is text that is wanted.
+    fn result(&self, name: String, differs: Vec<String>, since: Instant) -> TestResult {
+        let test = TestResult { name, passed: differs.is_empty(), differs, took: since.elapsed() };
+        if self.format == Format::Text {
+            print_result(&test, self.record);
+        }
+        test
+    }
+
+    async fn connector(&self, component: &Path, fixtures: &[PathBuf]) -> Done<Vec<TestResult>> {
+        let loaded = fixtures.iter().map(|file| Story::load(file)).collect::<Result<Vec<_>, _>>()?;
+        let cache = cache();
+        let mut bench = ConnectorBench::new(component, cache.as_deref()).await?;
+        if let Some(file) = &self.entry {
+            let sealed = self.secrets.read("test.invalid/journal")?.into_values().into_iter();
+            let sealed = sealed.map(|(handle, opening)| (handle.name().to_owned(), opening.into_value()));
+            bench = bench.at(real(file)?, sealed.collect::<BTreeMap<_, _>>());
+        } else if !self.secrets.is_empty() {
+            return Err(usage(
+                "--secret-input is for a real system".to_owned(),
+                "name its --entry, or write a made-up value into [sealed] of the test",
+            ));
+        }
+        let (mut tests, mut passed) = (Vec::new(), Vec::new());
+        for (file, story) in fixtures.iter().zip(&loaded) {
+            let name = file.display().to_string();
+            if self.skips(&name) {
+                continue;
+            }
+            let since = Instant::now();
+            let told = bench.play(file, story).await?;
+            let differs = if self.record {
+                told.scenes.iter().filter_map(|seen| seen.otherwise.clone()).collect()
+            } else {
+                story_differences(&story.phases, &told.scenes)
+            };
+            if self.record && differs.is_empty() {
+                record_story(file, &story.phases, &told)?;
+            } else if differs.is_empty() {
+                passed.push(story);
+            }
+            tests.push(self.result(name, differs, since));
+        }
+        if !self.record && self.filter.is_none() {
+            let missing = undone(bench.description(), &passed);
+            tests.extend(missing.into_iter().map(|(name, why)| self.result(name, vec![why], Instant::now())));
+        }
+        Ok(tests)
+    }
+
+    async fn action(&self, action: &Path, fixtures: &[PathBuf]) -> Done<Vec<TestResult>> {
+        if self.entry.is_some() || !self.secrets.is_empty() {
+            return Err(usage(
+                format!("{} is an action, which no real system is tested with", action.display()),
+                "--entry and --secret-input are for connectors: describe the systems in the test",
+            ));
+        }
+        // Reads every file before the first test, so that a mistake in the last file is found at once.
+        let loaded = fixtures.iter().map(|file| Fixture::load(file)).collect::<Result<Vec<_>, _>>()?;
+        let cache = cache();
+        let mut bench = Bench::new(action, cache.as_deref())?;
+        let mut tests = Vec::new();
+        for (file, fixture) in fixtures.iter().zip(&loaded) {
+            let shown = file.display().to_string();
+            let faults = fixture.faults.iter().map(Some);
+            let mut recorded = Vec::new();
+            for fault in std::iter::once(None).chain(faults) {
+                let name = match fault {
+                    None => shown.clone(),
+                    Some(fault) => format!("{shown}, {fault}"),
+                };
+                if self.skips(&name) {
+                    continue;
+                }
+                let since = Instant::now();
+                let seen = bench.try_case(Case { fixture, fault }).await?;
+                let expect = fault.map_or(&fixture.expect, |fault| &fault.expect);
+                let missed = fault.zip(seen.missed).map(|(fault, calls)| {
+                    format!(
+                        "call {} was never made: the run made {calls}, so nothing failed; correct `at`",
+                        fault.at
+                    )
+                });
+                let differs = match (missed, expect) {
+                    _ if !seen.unanswered.is_empty() => {
+                        let told = |call: &String| format!("no [[call]] answers {call}");
+                        seen.unanswered.iter().map(told).collect()
+                    }
+                    // A failure that did not happen is not recorded.
+                    (Some(missed), _) => vec![missed],
+                    _ if self.record => Vec::new(),
+                    (None, Some(expect)) => differences(expect, &seen.came_of_it),
+                    (None, None) => {
+                        vec!["it expects nothing: `remit test --record` writes down what happens".to_owned()]
+                    }
+                };
+                recorded.push(differs.is_empty().then_some(seen.came_of_it));
+                tests.push(self.result(name, differs, since));
+            }
+            if self.record {
+                record(file, &recorded)?;
+            }
+        }
+        Ok(tests)
+    }
 }
 
-/// The action of this folder. Builds it if it is missing, or older than its sources.
+/// The one connector in a file like `remit.toml`, whose other parts are not looked at. Its files are relative to that file.
+fn real(file: &Path) -> Done<Real> {
+    let wrong = |why: String| {
+        let help = "it has one [[connector]], as in remit.toml: docs/connectors.md lists its keys";
+        usage(format!("{} is no entry of a connector: {why}", file.display()), help)
+    };
+    let read =
+        remit_file::given(file, remit_file::Kind::Configuration).map_err(remit_lifecycle::Error::from)?;
+    let text = read.into_text().map_err(remit_lifecycle::Error::from)?;
+    let mut entries = remit_text::Table::parse_exact(&text)
+        .and_then(|mut all| {
+            all.entries("connector")?.into_iter().map(Entry::read).collect::<Result<Vec<_>, _>>()
+        })
+        .map_err(|mistake| wrong(mistake.to_string()))?;
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match (entries.pop(), entries.len()) {
+        (Some(entry), 0) => Ok(Real { entry, folder: folder.to_owned() }),
+        (None, _) => Err(wrong("it has no [[connector]]".to_owned())),
+        (_, more) => Err(wrong(format!("it has {} of them", more + 1))),
+    }
+}
+
+/// The component of this folder. Builds it if it is missing, or older than its sources.
 fn built(no_build: bool) -> Done<PathBuf> {
     let project = Project::open(Path::new("."))?;
     let file = project.component();

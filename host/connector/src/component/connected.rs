@@ -34,7 +34,7 @@ pub struct Connected {
     pub(super) origin: Arc<Origin>,
     pub(super) engine: Arc<Engine>,
     candidate: Arc<Candidate>,
-    ready: OnceCell<ConnectorPre<Guest>>,
+    ready: Arc<OnceCell<ConnectorPre<Guest>>>,
 }
 
 impl fmt::Debug for Connected {
@@ -74,7 +74,7 @@ impl Connected {
         Self::of(engine, candidate, of.publisher.clone(), entry, origin)
     }
 
-    fn of(
+    pub(super) fn of(
         engine: &Arc<Engine>,
         candidate: Candidate,
         publisher: String,
@@ -108,7 +108,26 @@ impl Connected {
             origin,
             engine: Arc::clone(engine),
             candidate: Arc::new(candidate),
-            ready: OnceCell::new(),
+            ready: Arc::default(),
+        })
+    }
+
+    /// The same component for another entry: what was compiled serves both.
+    pub(super) fn at(&self, entry: &Entry, origin: Arc<Origin>) -> Result<Self, Failure> {
+        let reference = ConnectorRef {
+            instance: entry.name.clone(),
+            origin: origin.address().to_owned(),
+            config: origin.config_digest()?,
+            ..self.reference.clone()
+        };
+        Ok(Self {
+            reference,
+            interfaces: self.interfaces.clone(),
+            description: Arc::clone(&self.description),
+            origin,
+            engine: Arc::clone(&self.engine),
+            candidate: Arc::clone(&self.candidate),
+            ready: Arc::clone(&self.ready),
         })
     }
 
@@ -136,6 +155,33 @@ impl Connected {
             made.await.unwrap_or_else(|_| Err("it could not be compiled".to_owned()))
         });
         ready.await.map_err(|why| unusable(self, &why))
+    }
+
+    /// Makes the change. Whoever asks for it answers for it: in a home, that is the gate.
+    pub(super) async fn make(&self, call: &Call, before: &Prepared<Found>) -> Result<Value, Failure> {
+        let before = Before::of(before)?;
+        let running = Running::new(Phase::Perform, call, Some(&before), None);
+        let told = Running::told(self, call, Vec::new());
+        let Ended { value, exchange } = running
+            .run(self, async |guest, store| guest.call_perform(store, &told, &before.wit).await)
+            .await?;
+        returned(self, call, &exchange, &value)
+    }
+
+    /// Takes the change back.
+    pub(super) async fn take_back(
+        &self,
+        call: &Call,
+        before: &Prepared<Found>,
+        got: Option<&RawValue>,
+    ) -> Result<(), Failure> {
+        let before = Before::of(before)?;
+        let running = Running::new(Phase::Undo, call, Some(&before), got);
+        let told = Running::told(self, call, Vec::new());
+        let got = got.map(RawValue::get);
+        let undone =
+            running.run(self, async |guest, store| guest.call_undo(store, &told, &before.wit, got).await);
+        undone.await.map(|_| ())
     }
 
     /// Runs a preparation's result through every check.
@@ -277,15 +323,7 @@ impl Connector for Connected {
         before: &'a Prepared<Found>,
         _: Authority<'a>,
     ) -> Boxed<'a, Value> {
-        Box::pin(async move {
-            let before = Before::of(before)?;
-            let running = Running::new(Phase::Perform, call, Some(&before), None);
-            let told = Running::told(self, call, Vec::new());
-            let Ended { value, exchange } = running
-                .run(self, async |guest, store| guest.call_perform(store, &told, &before.wit).await)
-                .await?;
-            returned(self, call, &exchange, &value)
-        })
+        Box::pin(self.make(call, before))
     }
 
     fn state<'a>(
@@ -320,15 +358,7 @@ impl Connector for Connected {
         got: Option<&'a RawValue>,
         _: Authority<'a>,
     ) -> Boxed<'a, ()> {
-        Box::pin(async move {
-            let before = Before::of(before)?;
-            let running = Running::new(Phase::Undo, call, Some(&before), got);
-            let told = Running::told(self, call, Vec::new());
-            let got = got.map(RawValue::get);
-            let undone =
-                running.run(self, async |guest, store| guest.call_undo(store, &told, &before.wit, got).await);
-            undone.await.map(|_| ())
-        })
+        Box::pin(self.take_back(call, before, got))
     }
 }
 

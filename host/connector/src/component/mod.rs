@@ -5,6 +5,7 @@ mod connected;
 mod inspection;
 mod phase;
 mod standard;
+mod trial;
 
 #[allow(
     missing_docs,
@@ -27,6 +28,8 @@ mod bindings {
 pub use admission::AdmissionError;
 pub use connected::Connected;
 pub use inspection::{Candidate, Inspection};
+pub use standard::effect as standard_effect;
+pub use trial::{Trial, Tried};
 
 /// The tasks of this crate, for [`remit_engine::serve`].
 pub const TASKS: &[&remit_engine::Task] = &[&inspection::INSPECT];

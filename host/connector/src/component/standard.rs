@@ -27,7 +27,8 @@ pub(super) fn differs(name: &str, functions: &Signatures) -> Option<String> {
 }
 
 /// The effect that the host's WIT gives a function; none if it is another publisher's.
-pub(super) fn effect(operation: &str) -> Option<Effect> {
+#[must_use]
+pub fn effect(operation: &str) -> Option<Effect> {
     let (_, effect) = EFFECTS.iter().find(|(name, _)| *name == operation)?;
     [Effect::Observe, Effect::Change, Effect::Irrevocable, Effect::Disclose]
         .into_iter()

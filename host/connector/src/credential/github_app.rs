@@ -87,6 +87,8 @@ impl GithubApp {
                 (AUTHORIZATION.to_owned(), joined("Bearer ", statement.expose())),
             ],
             body: Some(body.as_bytes()),
+            bound: &[],
+            sent_as: None,
         };
         let answer = client.send(&request, within).map_err(|lost| match lost.into_failure() {
             Failure::Unavailable(why) => refused(&format!("did not make a token: {why}")),

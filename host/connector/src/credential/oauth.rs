@@ -90,6 +90,8 @@ impl Oauth {
             target: &self.target,
             headers,
             body: Some(&body),
+            bound: &[],
+            sent_as: None,
         };
         let refused =
             |why: &str| Failure::Denied(format!("the host has no credential: {} {why}", self.origin));

@@ -20,6 +20,8 @@ pub(crate) struct Fitted {
     pub(crate) shown_body: Option<Vec<u8>>,
     /// Headers that the connector may set.
     pub(crate) headers: Vec<(String, String)>,
+    /// The sealed argument that is its credential.
+    pub(crate) sent_as: Option<String>,
     /// A sealed argument of the template whose value is not kept any more. Then nothing is sent.
     pub(crate) gone: Option<String>,
 }
@@ -49,7 +51,8 @@ impl Template {
         let headers = self.fit_headers(request, with, all)?;
         self.fit_credential(request.of, with)?;
         let (body, shown_body) = self.fit_body(request, with)?;
-        Ok(Fitted { body, shown_body, headers, gone: self.gone(with) })
+        let sent_as = request.of.credential.is_some().then(|| self.credential.clone()).flatten();
+        Ok(Fitted { body, shown_body, headers, sent_as, gone: self.gone(with) })
     }
 
     fn gone(&self, with: &Variables<'_>) -> Option<String> {
