@@ -12,6 +12,8 @@ mod case;
 mod common;
 #[path = "hostile/drive.rs"]
 mod drive;
+#[path = "hostile/estate.rs"]
+mod estate;
 #[path = "hostile/jobs.rs"]
 mod jobs;
 #[path = "hostile/model.rs"]
@@ -25,9 +27,9 @@ mod remote;
 mod script;
 
 use std::cell::RefCell;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use case::{Case, Meanwhile};
+use case::{Case, End, Meanwhile};
 use drive::House;
 use model::Law;
 use play::{Tally, play};
@@ -296,6 +298,44 @@ fn what_is_given_sealed_is_its_owners_and_goes_where_it_was_approved() {
     }
 }
 
+/// A key by a certificate counts until its end, and what it signed or started until then goes on: the same at random needs luck.
+#[test]
+fn a_key_that_ends_in_the_middle_of_a_case_counts_until_then() {
+    let found: Vec<Found> = serde_json::from_str(include_str!("hostile/found.json")).unwrap();
+    let law = Law::SHIPPED;
+    let mut house = House::with(&law, Duration::from_secs(2));
+    let (over, changed) =
+        ("refused, as its key had ended", "changed something that a key allowed which has ended");
+    let (asking, approving, starting) = ("asking", "approving", "starting");
+    // Who starts it, when the key ends, whether the imp then has another one, and what comes of it.
+    let rows: [(&str, serde_json::Value, bool, &[&str]); 8] = [
+        ("imp", asking.into(), false, &["not asked", over]),
+        ("imp", asking.into(), true, &["asked", "ran: succeeded", "changed something"]),
+        ("imp", approving.into(), false, &["asked", "not started", over]),
+        ("imp", approving.into(), true, &["asked", "ran: succeeded", "changed something"]),
+        ("imp", starting.into(), false, &["asked", "not started", over]),
+        ("alice", approving.into(), false, &["asked", "ran: succeeded", changed, "taken back by hand"]),
+        ("alice", starting.into(), false, &["asked", "ran: succeeded", changed, "taken back by hand"]),
+        ("imp", serde_json::json!({"call": 4}), false, &["ran: succeeded", changed, "taken back by hand"]),
+    ];
+    for (starts, before, again, expected) in rows {
+        let case = serde_json::json!({
+            "script": {"run": [{"rotate": ["prod/db", "password"]}]},
+            "scope": found[0].case.scope.replace("disclose = true\n", ""), "asks": "imp", "how": "planned",
+            "approve": ["bob", "carol"], "starters": ["imp", "alice"], "starts": starts,
+            "ends": {"before": before, "again": again}, "reverts": "carol",
+        });
+        let mut tally = Tally::default();
+        play(&mut house, &law, &serde_json::from_value(case).unwrap(), &mut tally)
+            .unwrap_or_else(|why| panic!("{starts}, before {before}: {why}"));
+        for what in expected {
+            assert!(tally.of(what) > 0, "never {what}: {starts}, before {before}, {again}: {:?}", tally.0);
+        }
+    }
+    house.audit().unwrap();
+    nothing_leaked(&house, &law);
+}
+
 #[test]
 fn hostile_scripts_under_the_shipped_policies() {
     attack(Law::SHIPPED);
@@ -313,6 +353,11 @@ fn hostile_scripts_where_secrets_can_be_told() {
 
 /// Through a server nobody comes between two calls of the store by the clock of this test: they come right before the start.
 fn between_acts(mut case: Case) -> Case {
+    if let Some(ends) = &mut case.ends
+        && matches!(ends.before, End::Call(_))
+    {
+        ends.before = End::Starting;
+    }
     case.meanwhile = case.meanwhile.map(|meanwhile| match meanwhile {
         Meanwhile::RotatesAt(_, path) => Meanwhile::Rotates(path),
         Meanwhile::RemakesAt(_, path) => Meanwhile::Remakes(path),

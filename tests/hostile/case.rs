@@ -30,6 +30,9 @@ pub struct Case {
     /// What somebody else does between the approval and the start, or during the run.
     #[serde(default)]
     pub meanwhile: Option<Meanwhile>,
+    /// The key of the imp ends in the middle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<Ends>,
     /// Who takes it back afterwards.
     #[serde(default)]
     pub reverts: Option<Who>,
@@ -68,6 +71,28 @@ pub enum Meanwhile {
     RemakesAt(u32, String),
     Revokes,
     Freezes,
+}
+
+/// When the key ends that the imp has by a certificate, and whether it then exchanges a token for another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ends {
+    pub before: End,
+    #[serde(default)]
+    pub again: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum End {
+    /// Before it asks.
+    Asking,
+    /// Before others approve what it asked for.
+    Approving,
+    /// Before somebody starts it.
+    Starting,
+    /// Before the host's n-th call of the store from when the imp starts it.
+    Call(u32),
 }
 
 fn secret() -> impl Strategy<Value = String> {
@@ -447,6 +472,17 @@ fn meanwhile() -> impl Strategy<Value = Meanwhile> {
     ]
 }
 
+/// It is waited for that: seldom.
+fn ends() -> impl Strategy<Value = Option<Ends>> {
+    let before = prop_oneof![
+        1 => Just(End::Asking),
+        2 => Just(End::Approving),
+        2 => Just(End::Starting),
+        3 => (0..20_u32).prop_map(End::Call),
+    ];
+    prop::option::weighted(0.25, (before, any::<bool>()).prop_map(|(before, again)| Ends { before, again }))
+}
+
 pub fn case(law: Law) -> impl Strategy<Value = Case> {
     let how = prop_oneof![5 => Just(How::Planned), 2 => Just(How::Open), 2 => Just(How::Standing)];
     let approve = prop_oneof![
@@ -468,6 +504,7 @@ pub fn case(law: Law) -> impl Strategy<Value = Case> {
             prop::option::weighted(0.5, prop::sample::select(Who::ALL.to_vec())),
             prop::option::weighted(0.1, who()),
             sealed(),
+            ends(),
         ),
     )
         .prop_map(
@@ -477,7 +514,7 @@ pub fn case(law: Law) -> impl Strategy<Value = Case> {
                 rehearse,
                 (asks, how, approve, starters, starts, reads),
                 meanwhile,
-                (reverts, by, is),
+                (reverts, by, is, ends),
             )| {
                 // Nobody rotates what is not there.
                 let exists = |secret: &String| {
@@ -497,6 +534,11 @@ pub fn case(law: Law) -> impl Strategy<Value = Case> {
                 let uses = serde_json::to_string(&script).is_ok_and(|text| text.contains("{token}"));
                 let owner = if how == How::Standing { starts } else { asks };
                 let sealed = uses.then(|| Sealed { by: by.unwrap_or(owner), is });
+                // Only of a key that the imp uses.
+                let ends = ends.filter(|ends| match ends.before {
+                    End::Asking | End::Approving | End::Starting => asks == Who::Imp,
+                    End::Call(_) => starts == Who::Imp,
+                });
                 Case {
                     script,
                     sealed,
@@ -508,6 +550,7 @@ pub fn case(law: Law) -> impl Strategy<Value = Case> {
                     starters,
                     starts,
                     meanwhile,
+                    ends,
                     reverts,
                 }
             },

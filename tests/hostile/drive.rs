@@ -1,19 +1,15 @@
 //! All calls into the product: a home, an estate, and what a principal can do there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
 
 use jiff::SignedDuration;
-use remit_backend::secrets::Target as SecretTarget;
-use remit_backend::{
-    Act, BoxFuture, Embedded, Fields, Files, Generator, Metadata, Right, SecretStore, SecretView, Secrets,
-    Systems as _, Turn,
-};
-use remit_capability::fixture::Offline as _;
-use remit_gate::{Authority, Estate, Resource, Scope};
+use remit_backend::{Embedded, SecretView as _};
+use remit_gate::{Resource, Scope};
 use remit_journal::{RequestId, RunId};
 use remit_lifecycle::{
     ActionSelector, Decision, Error, Home, Host, InitOptions, InitPrincipal, Input, KeyHolder,
@@ -28,8 +24,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use crate::estate::{Meddler, Node, Snapshot, Version, estate, furnish, nodes, seed};
 use crate::jobs::Jobs;
-use crate::model::Law;
+use crate::model::{Certified, Law};
 use crate::remote::Remote;
 use crate::script::Script;
 
@@ -71,68 +68,11 @@ impl Who {
 
 const LOG_NAME: &str = "hostile.invalid/journal";
 
+/// For how long a key counts that ends in the middle of a case: what one act takes, and some.
+const BRIEF: Duration = Duration::from_millis(150);
+
 /// The reason of every rehearsal and request.
 pub const REASON: &str = "as the test wants";
-
-/// The secrets that every case begins with, each with its fields, version by version.
-const SECRETS: [(&str, &[&str], usize); 4] = [
-    ("prod/db", &["password"], 2),
-    ("prod/api", &["key", "user"], 1),
-    ("dev/db", &["password"], 3),
-    ("app/token", &["value"], 1),
-];
-
-/// One version of a secret as it lies in the store.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Version {
-    /// The fields, unless it is destroyed.
-    pub fields: BTreeMap<String, String>,
-    pub state: char,
-}
-
-/// One thing in the directory.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Node {
-    pub content: Option<Vec<u8>>,
-    pub mode: u32,
-    pub owner: (u32, u32),
-}
-
-impl std::fmt::Debug for Node {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let content = self.content.as_ref().map(|content| String::from_utf8_lossy(content));
-        write!(f, "{content:?} {:o} {:?}", self.mode, self.owner)
-    }
-}
-
-/// Everything that a run could change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Snapshot {
-    pub secrets: BTreeMap<String, Vec<Version>>,
-    pub files: BTreeMap<String, Node>,
-}
-
-impl Snapshot {
-    /// What is not the same in the other one.
-    pub fn differences(&self, other: &Self) -> String {
-        let mut lines = Vec::new();
-        let secrets: BTreeSet<_> = self.secrets.keys().chain(other.secrets.keys()).collect();
-        for path in secrets {
-            let (was, is) = (self.secrets.get(path), other.secrets.get(path));
-            if was != is {
-                lines.push(format!("  secret {path} was {was:?}\n  and is {is:?}"));
-            }
-        }
-        let files: BTreeSet<_> = self.files.keys().chain(other.files.keys()).collect();
-        for path in files {
-            let (was, is) = (self.files.get(path), other.files.get(path));
-            if was != is {
-                lines.push(format!("  file {path} was {was:?}\n  and is {is:?}"));
-            }
-        }
-        lines.join("\n")
-    }
-}
 
 /// How a run ended, or why there was none.
 #[derive(Debug)]
@@ -187,6 +127,11 @@ pub struct House {
 impl House {
     /// A home under a law, with an estate.
     pub fn new(law: &Law) -> Self {
+        Self::with(law, BRIEF)
+    }
+
+    /// The same, with keys that end after so long.
+    pub fn with(law: &Law, brief_for: Duration) -> Self {
         LazyLock::force(&LOG);
         let dir = TempDir::with_prefix("remit-hostile-").unwrap();
         let path = |name: &str| dir.path().join(name);
@@ -224,7 +169,7 @@ impl House {
         let principals = fs::read_to_string(home.principals()).unwrap();
         let operated = principals.replace("\"bot\"\n", "\"bot\"\noperator = \"alice\"\n");
         assert_ne!(operated, principals);
-        let jobs = Jobs::new();
+        let jobs = Jobs::new(brief_for);
         fs::write(home.principals(), jobs.in_rules(&operated)).unwrap();
         home.sign_rules(&Signer::from(admin), |_| true).unwrap();
         furnish(&etc);
@@ -238,12 +183,7 @@ impl House {
         let mut host = home.open().unwrap();
         let store = Embedded::open(&home.path().join("secrets.db")).unwrap();
         threads.block_on(seed(&store));
-        let meddler = Arc::new(Meddler {
-            store: store.clone(),
-            db: Mutex::new(rusqlite::Connection::open(home.path().join("secrets.db")).unwrap()),
-            at: Mutex::default(),
-            did: Mutex::default(),
-        });
+        let meddler = Arc::new(Meddler::new(store.clone(), &home.path().join("secrets.db")));
         host.serve(estate(Arc::clone(&meddler), &home));
         let db = rusqlite::Connection::open(home.path().join("secrets.db")).unwrap();
         let mut house = Self {
@@ -270,7 +210,27 @@ impl House {
 
     /// The imp exchanges a token for a key, if the one that it has does not count for long.
     pub fn certify(&mut self) {
-        let Some(token) = self.jobs.due() else { return };
+        if let Some(token) = self.jobs.due() {
+            self.exchange(token).unwrap();
+        }
+    }
+
+    /// The imp exchanges a token for a key that soon ends.
+    pub fn certify_briefly(&mut self) -> Certified {
+        let began = jiff::Timestamp::now();
+        if let Err(why) = self.exchange(self.jobs.brief()) {
+            // On a slow machine it has ended when it is there.
+            assert!(why.contains("imp's until"), "{why}");
+        }
+        self.jobs.is_brief(began)
+    }
+
+    /// What is known of the end of this principal's key, if it ends soon.
+    pub fn ends(&self, who: Who) -> Option<Certified> {
+        self.jobs.ends().filter(|_| who == Who::Imp)
+    }
+
+    fn exchange(&mut self, token: String) -> Result<(), String> {
         let signer = Signer::from(SigningKey::generate().unwrap());
         if let Some(remote) = &mut self.remote {
             return remote.certify(Who::Imp, signer, token);
@@ -282,8 +242,9 @@ impl House {
         });
         let payload = remit_trust::canonical(&document).unwrap();
         let proof = Envelope::sign("application/vnd.remit.certifying.v1+json", &payload, &signer).unwrap();
-        self.threads.block_on(certify_exchanged(&self.host, &token, &key, &proof, audience)).unwrap();
+        let done = self.threads.block_on(certify_exchanged(&self.host, &token, &key, &proof, audience));
         self.people.insert(Who::Imp, KeyHolder::from(signer));
+        done.map(drop).map_err(|error| words(&error))
     }
 
     /// The same, with a server through which everybody acts. What somebody else does, they do between two acts.
@@ -435,12 +396,17 @@ impl House {
 
     /// Somebody else rotates a secret, or remakes it, just before the host's n-th call of the store from now on.
     pub fn meddle_at(&self, look: Option<(u32, String, bool)>) {
-        *self.meddler.at.lock().unwrap() = look;
+        self.meddler.come_at(look);
+    }
+
+    /// Before the host's n-th call of the store from now on that key has ended.
+    pub fn wait_at(&self, look: Option<(u32, Certified)>) {
+        self.meddler.wait_at(look);
     }
 
     /// The versions that somebody else made since the last time.
     pub fn meddled(&self) -> Vec<(String, u64)> {
-        std::mem::take(&mut self.meddler.did.lock().unwrap())
+        self.meddler.made()
     }
 
     pub fn rehearse(&self, by: Who, script: &Script, scope: Option<&Scope>) -> Result<Value, String> {
@@ -650,13 +616,6 @@ async fn rehearsal(
     Ok(serde_json::to_value(plan).unwrap())
 }
 
-fn estate(meddler: Arc<Meddler>, home: &Home) -> Estate {
-    let store: Arc<dyn SecretStore> = meddler;
-    let secrets = Secrets::new(vec![(String::new(), store, Generator::default())]).unwrap();
-    let files = Files::open(home.load().unwrap().entries::<Files>(), home.path()).unwrap();
-    files.serve(secrets.serve(Estate::default()))
-}
-
 fn input(script: &Script) -> Input {
     Input::of(&serde_json::to_value(script).unwrap()).unwrap()
 }
@@ -703,155 +662,5 @@ impl std::io::Write for Log {
     }
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
-    }
-}
-
-/// Values that nobody could take for anything else.
-pub fn fresh() -> String {
-    let bytes = remit_trust::random().unwrap();
-    bytes[..24].iter().map(|byte| char::from(b'A' + byte % 26)).collect()
-}
-
-fn fields(names: &[&str]) -> Fields {
-    names.iter().map(|name| ((*name).to_owned(), fresh())).collect()
-}
-
-async fn seed(store: &Embedded) {
-    for (path, names, versions) in SECRETS {
-        let secret = Resource::new("secret", path).unwrap();
-        for _ in 0..versions {
-            store.seed(&secret, fields(names)).await.unwrap();
-        }
-    }
-    let secret = Resource::new("secret", "dev/db").unwrap();
-    store.seed_state(&secret, 1, remit_backend::VersionState::Disabled).await.unwrap();
-}
-
-/// Files, each with a line that is in no other.
-fn furnish(etc: &Path) {
-    for folder in ["", "app", "old"] {
-        fs::create_dir(etc.join(folder)).unwrap();
-    }
-    for (name, mode) in [("app.conf", 0o640), ("motd", 0o644), ("app/db.conf", 0o600)] {
-        let path = etc.join(name);
-        fs::write(&path, format!("login = yes\ntoken = {}\n", fresh())).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-    }
-}
-
-fn nodes(etc: &Path) -> BTreeMap<String, Node> {
-    let mut nodes = BTreeMap::new();
-    let mut folders = vec![etc.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            let found = fs::symlink_metadata(&path).unwrap();
-            let content = found.is_file().then(|| fs::read(&path).unwrap());
-            if found.is_dir() {
-                folders.push(path.clone());
-            }
-            let name = path.strip_prefix(etc).unwrap().to_str().unwrap().to_owned();
-            let node = Node { content, mode: found.mode() & 0o7777, owner: (found.uid(), found.gid()) };
-            nodes.insert(name, node);
-        }
-    }
-    nodes
-}
-
-/// The embedded store, and somebody else who uses it at a bad moment.
-pub struct Meddler {
-    store: Embedded,
-    db: Mutex<rusqlite::Connection>,
-    /// Before which call from now on, which secret, and whether it is made anew.
-    at: Mutex<Option<(u32, String, bool)>>,
-    did: Mutex<Vec<(String, u64)>>,
-}
-
-impl Meddler {
-    fn forget(&self, path: &str) {
-        let db = self.db.lock().unwrap();
-        for table in ["version", "secret"] {
-            db.execute(&format!("DELETE FROM {table} WHERE path = ?1"), [path]).unwrap();
-        }
-    }
-
-    async fn meddle(&self, path: &str) {
-        let names =
-            SECRETS.iter().find(|(known, ..)| *known == path).map_or(&["value"][..], |(_, names, _)| names);
-        let secret = Resource::new("secret", path).unwrap();
-        let number = self.store.seed(&secret, fields(names)).await.unwrap();
-        self.did.lock().unwrap().push((path.to_owned(), number));
-    }
-
-    async fn look(&self) {
-        let due = {
-            let mut at = self.at.lock().unwrap();
-            match at.as_mut() {
-                Some((0, ..)) => at.take(),
-                Some((looks, ..)) => {
-                    *looks -= 1;
-                    None
-                }
-                None => None,
-            }
-        };
-        if let Some((_, path, anew)) = due {
-            if anew {
-                self.forget(&path);
-            }
-            self.meddle(&path).await;
-        }
-    }
-}
-
-impl SecretView for Meddler {
-    fn metadata<'a>(&'a self, secret: &'a Resource) -> BoxFuture<'a, Metadata> {
-        Box::pin(async {
-            self.look().await;
-            self.store.metadata(secret).await
-        })
-    }
-
-    fn read<'a>(&'a self, secret: &'a Resource, version: u64) -> BoxFuture<'a, Fields> {
-        Box::pin(async move {
-            self.look().await;
-            self.store.read(secret, version).await
-        })
-    }
-
-    fn right<'a>(&'a self, secret: &'a Resource, act: Act) -> BoxFuture<'a, Right> {
-        self.store.right(secret, act)
-    }
-
-    fn check<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, String> {
-        self.store.check(prefix)
-    }
-}
-
-impl SecretStore for Meddler {
-    fn put<'a>(
-        &'a self,
-        target: SecretTarget<'a>,
-        fields: &'a Fields,
-        expected: u64,
-        by: Authority<'a>,
-    ) -> BoxFuture<'a, u64> {
-        Box::pin(async move {
-            self.look().await;
-            self.store.put(target, fields, expected, by).await
-        })
-    }
-
-    fn turn<'a>(
-        &'a self,
-        target: SecretTarget<'a>,
-        version: u64,
-        turn: Turn,
-        by: Authority<'a>,
-    ) -> BoxFuture<'a, ()> {
-        Box::pin(async move {
-            self.look().await;
-            self.store.turn(target, version, turn, by).await
-        })
     }
 }

@@ -4,10 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::drive::{Node, Snapshot, Version, Who};
+use crate::drive::Who;
+use crate::estate::{Node, Snapshot, Version};
 
 /// What the policies of a home come to.
 #[derive(Clone, Copy, Debug)]
@@ -131,6 +134,38 @@ pub struct Authority {
     /// The value of the sealed input, if it was given by whoever gave the input; and the value of any that was given.
     pub sealed: Option<String>,
     pub given: Option<String>,
+}
+
+/// A key that counts for a while only, and between which moments that ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Certified {
+    not_before: Timestamp,
+    at_the_latest: Timestamp,
+}
+
+impl Certified {
+    /// A key that counts for so long from some moment between these two.
+    pub fn new(began: Timestamp, done: Timestamp, ttl: Duration) -> Self {
+        Self { not_before: began + ttl, at_the_latest: done + ttl }
+    }
+
+    /// How long it may still count.
+    pub fn left(&self) -> Duration {
+        self.at_the_latest.duration_since(Timestamp::now()).try_into().unwrap_or_default()
+    }
+
+    /// Judges an act with the key that began then and was just answered. Once the key has ended nobody asks for anything with
+    /// it and nobody starts anything; until then it is like any other. What it signed before counts for as long as
+    /// if the key had not ended, and what was started with it goes on: so it is no part of an [`Authority`].
+    pub fn judge<T>(&self, began: Timestamp, answer: &Result<T, String>) -> Result<(), String> {
+        match answer {
+            Ok(_) if began >= self.at_the_latest => Err("its key had ended, and it could".to_owned()),
+            Err(why) if why.contains("imp's until") && Timestamp::now() < self.not_before => {
+                Err(format!("its key had not ended yet, and it was refused: {why}"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What can be done to a secret or a file.

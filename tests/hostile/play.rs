@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use remit_gate::Scope;
 use serde_json::Value;
 
-use crate::case::{Case, How, Meanwhile, VOLATILE};
-use crate::drive::{Asked, House, Ran, Snapshot, Started, Who, fresh};
+use crate::case::{Case, End, Ends, How, Meanwhile, VOLATILE};
+use crate::drive::{Asked, House, Ran, Started, Who};
+use crate::estate::{Snapshot, fresh};
 use crate::model::{Authority, Law, powers};
 use crate::script::{COMPARED, Script, TRACE};
 
@@ -69,7 +70,36 @@ pub fn play(house: &mut House, law: &Law, case: &Case, tally: &mut Tally) -> Jud
     }
     let done = go(house, law, &case, (&scope, given), tally, &mut said);
     house.meddle_at(None);
+    house.wait_at(None);
     done
+}
+
+/// Somebody does something. Whoever has a key that ends is judged by that.
+fn act<T>(
+    house: &House,
+    who: Who,
+    act: impl FnOnce() -> Result<T, String>,
+    tally: &mut Tally,
+) -> Judged<Result<T, String>> {
+    let began = jiff::Timestamp::now();
+    let answer = act();
+    if let Some(ends) = house.ends(who) {
+        ends.judge(began, &answer).map_err(|why| format!("{}: {why}", who.name()))?;
+        if answer.as_ref().is_err_and(|why| why.contains("'s until")) {
+            tally.count("refused, as its key had ended");
+        }
+    }
+    Ok(answer)
+}
+
+/// The imp's key ends before this, if it is to.
+fn end(house: &mut House, ends: Option<Ends>, before: End) {
+    let Some(Ends { again, .. }) = ends.filter(|ends| ends.before == before) else { return };
+    let left = house.ends(Who::Imp).map(|ends| ends.left());
+    std::thread::sleep(left.unwrap_or_default());
+    if again {
+        house.certify();
+    }
 }
 
 fn go(
@@ -108,11 +138,19 @@ fn go(
     // Some people look at files when they rehearse.
     let readers: Vec<Who> = case.rehearse.iter().map(|(who, _)| *who).chain([case.asks]).collect();
 
-    let asked = match case.how {
+    if let Some(ends) = case.ends {
+        tally.count("its key is to end");
+        if !matches!(ends.before, End::Call(_)) {
+            house.certify_briefly();
+        }
+    }
+    end(house, case.ends, End::Asking);
+    let ask = || match case.how {
         How::Planned => house.request(case.asks, &case.script, (Some(scope), false), &case.starters),
         How::Open => house.request(case.asks, &case.script, (Some(scope), true), &case.starters),
         How::Standing => house.request_standing(case.asks, scope, &case.starters, 1),
     };
+    let asked = act(house, case.asks, ask, tally)?;
     same(house, "a request")?;
     let asked = match asked {
         Ok(asked) => asked,
@@ -125,9 +163,10 @@ fn go(
     };
     tally.count("asked");
     hear(said, &asked.request);
+    end(house, case.ends, End::Approving);
     let mut people = BTreeSet::new();
     for who in &case.approve {
-        match house.approve(*who, asked.id) {
+        match act(house, *who, || house.approve(*who, asked.id), tally)? {
             Ok(()) => {
                 let starts = |software: &Who| software != who && software.person() == *who;
                 let other = who.is_human() && *who != case.asks.person() && !case.starters.iter().any(starts);
@@ -169,11 +208,18 @@ fn go(
     };
     let mut made_since = house.meddled();
     let mut start = house.snapshot();
-    let started = match case.how {
+    end(house, case.ends, End::Starting);
+    if let Some(Ends { before: End::Call(call), .. }) = case.ends {
+        let ends = house.certify_briefly();
+        house.wait_at(Some((call, ends)));
+    }
+    let start_it = || match case.how {
         How::Standing => house.start_standing(case.starts, asked.id, &case.script),
         _ => house.start(case.starts, asked.id),
     };
+    let started = act(house, case.starts, start_it, tally)?;
     house.meddle_at(None);
+    house.wait_at(None);
     let theirs = house.meddled();
     made_since.extend(theirs.iter().cloned());
     if case.meanwhile == Some(Meanwhile::Freezes) {
@@ -252,6 +298,10 @@ fn go(
         .map_err(|why| format!("it ended {}, and {why}\n  {}", ran.state, ran.words))?;
     if effects > 0 {
         tally.count("changed something");
+        let over = house.ends(Who::Imp).is_some_and(|ends| ends.left().is_zero());
+        if over && (case.asks == Who::Imp || case.starts == Who::Imp) {
+            tally.count("changed something that a key allowed which has ended");
+        }
     }
     if made(&after, authority.given.as_ref()) > made(&start, authority.given.as_ref()) {
         tally.count("put what was given sealed");

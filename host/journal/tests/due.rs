@@ -3,14 +3,18 @@
 
 mod support;
 
+use std::sync::LazyLock;
+
 use jiff::{SignedDuration, Timestamp};
 use remit_journal::{Due, Event, Extended, Journal, Paged, Record, RunId, RunState};
 use rusqlite::Connection;
 use support::{ended, failed, grant, home, intent, key, open, outcome, started, write};
 
+/// The same moment however often it is asked for: in whole seconds, which may begin between two questions.
 fn at(hours: i64) -> Timestamp {
-    let now = Timestamp::from_second(Timestamp::now().as_second()).unwrap();
-    now.checked_add(SignedDuration::from_hours(hours)).unwrap()
+    static NOW: LazyLock<Timestamp> =
+        LazyLock::new(|| Timestamp::from_second(Timestamp::now().as_second()).unwrap());
+    NOW.checked_add(SignedDuration::from_hours(hours)).unwrap()
 }
 
 fn restore(at: Timestamp) -> Due {

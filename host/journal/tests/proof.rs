@@ -249,18 +249,28 @@ async fn nothing_is_hidden_from_one_who_acts() {
     for record in [intent(run, 1), outcome(run, 1), end(run, RunState::Held)] {
         journal.commit(record).await.unwrap();
     }
-    // More than a block of others, before and after.
+    // More than a block of others, before and after. They never started, so there is no run to act on.
+    let stray = RunId::new();
+    journal.note(look(stray, 1)).unwrap();
     for turn in 0..600 {
         journal.note(look(RunId::new(), 1)).unwrap();
         if turn == 300 {
             journal.commit(Record::now(run, Phase::Revert)).await.unwrap();
+            // That it was held is not its state while it is taken back.
+            let proven = Proof::Run(proof_of(&path, run)).check(&key());
+            assert!(matches!(proven, Ok(Proven::Run { count: 5, state: None, .. })), "{proven:?}");
             for record in undone(run, 1) {
                 journal.commit(record).await.unwrap();
             }
             journal.commit(failed(run)).await.unwrap();
         }
     }
+    let later = RunId::new();
+    write(&journal, started(later, Some(grant(9)))).await.unwrap();
+    journal.commit(failed(later)).await.unwrap();
     drop(journal);
+    let unstarted = Journal::open_read_only(&path).unwrap().genuine(&stray, &key());
+    assert!(matches!(unstarted, Err(CheckError::Record { .. })), "{unstarted:?}");
     let look = || Journal::open_read_only(&path).unwrap().genuine(&run, &key());
     assert_eq!(look().unwrap().len(), 8);
     let whole = std::fs::read(&path).unwrap();
@@ -270,6 +280,10 @@ async fn nothing_is_hidden_from_one_who_acts() {
         format!("UPDATE record SET run = '{other}' WHERE kind = 'undo-intent'"),
         // All of its revert: it held before, and the tables say no more than that it has a state.
         format!("UPDATE record SET run = '{other}' WHERE run = '{run}' AND seq > 4"),
+        // Another run, whole, in its place.
+        format!(
+            "UPDATE record SET run = iif(run = '{run}', '{later}', '{run}') WHERE run IN ('{run}', '{later}')"
+        ),
         "DELETE FROM record WHERE kind = 'undo-outcome'".to_owned(),
         "UPDATE record SET place = 0 WHERE seq = 4".to_owned(),
         "UPDATE record SET chain = zeroblob(32) WHERE seq = 4".to_owned(),

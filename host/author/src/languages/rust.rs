@@ -97,7 +97,7 @@ pub(crate) fn build(project: &Folder<'_>) -> Result<Vec<u8>, AuthorError> {
         .env("CARGO_PROFILE_RELEASE_LTO", "fat")
         .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1")
         .env("CARGO_PROFILE_RELEASE_PANIC", "abort")
-        .env("CARGO_ENCODED_RUSTFLAGS", flags(project.dir))
+        .env("CARGO_ENCODED_RUSTFLAGS", flags())
         .envs(project.environment.iter().cloned());
     let printed = tool::run(&mut command, "Rust", INSTALL).map_err(without_target)?;
     // Depending on its version, Cargo prints its path as given, with links, or resolved.
@@ -126,23 +126,17 @@ fn is_same(told: &Path, manifest: &Path) -> bool {
 const HEAP: &str = "-Clink-arg=--initial-heap=262144";
 
 /// [`HEAP`], and what keeps this machine's directories out of the panic messages, so that the same source gives the same
-/// digest for everyone. Flags are encoded: a path may hold spaces.
-fn flags(dir: &Path) -> OsString {
+/// digest for everyone: sources of the project's workspace are named relative to it by cargo itself. The flags are the same
+/// for every project, because cargo builds all dependencies again when they change. They are encoded: a path may hold spaces.
+fn flags() -> OsString {
     let mut flags = OsString::from(HEAP);
-    let mut remap = |from: PathBuf, to: &str| {
-        flags.push("\u{1f}--remap-path-prefix=");
-        flags.push(from);
-        flags.push("=");
-        flags.push(to);
-    };
     let home = remit_text::env::var("CARGO_HOME")
         .map(PathBuf::from)
         .or_else(|| remit_text::env::var("HOME").map(|home| PathBuf::from(home).join(".cargo")));
     if let Some(home) = home {
-        remap(home, "cargo");
-    }
-    if let Ok(dir) = fs::canonicalize(dir) {
-        remap(dir, "action");
+        flags.push("\u{1f}--remap-path-prefix=");
+        flags.push(home);
+        flags.push("=cargo");
     }
     flags
 }
