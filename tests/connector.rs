@@ -5,6 +5,8 @@ mod common;
 
 #[path = "connector/house.rs"]
 mod house;
+#[path = "connector/proofs.rs"]
+mod proofs;
 
 use std::fs;
 use std::path::Path;

@@ -13,6 +13,9 @@ mod acts;
 mod common;
 #[path = "crash/files.rs"]
 mod files;
+#[allow(dead_code, reason = "the tests of connectors use the rest")]
+#[path = "connector/house.rs"]
+mod house;
 #[path = "crash/rehearsals.rs"]
 mod rehearsals;
 #[path = "crash/served.rs"]
@@ -21,6 +24,8 @@ mod served;
 mod shim;
 #[path = "crash/store.rs"]
 mod store;
+#[path = "crash/through.rs"]
+mod through;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fs;

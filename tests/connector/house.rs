@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde_json::{Value, json};
 
-/// The lamp's path.
+/// The lamp's path, and that of its lock.
 const LAMP: &str = "/lamps/hall/door";
+const LOCK: &str = "/lamps/hall/door/lock";
 
 /// When the program that asks is killed: as request number `at` (from 0) arrives, or when it is done and not answered yet.
 #[derive(Clone, Copy)]
@@ -20,11 +21,14 @@ pub struct Strike {
 #[derive(Default)]
 struct State {
     lit: bool,
+    code: Option<String>,
     writes: usize,
     log: Vec<String>,
     /// The status of answers to writes, and whether they are done.
     answer: Option<(u16, bool)>,
     strike: Option<(Strike, usize, Arc<Mutex<Child>>)>,
+    /// Requests wait; and whether one does.
+    hold: Option<bool>,
 }
 
 pub struct House {
@@ -56,6 +60,11 @@ impl House {
         self.state().lit
     }
 
+    /// The code of the lamp's lock.
+    pub fn code(&self) -> Option<String> {
+        self.state().code.clone()
+    }
+
     pub fn set(&self, lit: bool) {
         self.state().lit = lit;
     }
@@ -76,6 +85,23 @@ impl House {
     /// Writes are not done.
     pub fn refuse_writes(&self) {
         self.state().answer = Some((403, false));
+    }
+
+    /// Lets requests wait from now on.
+    pub fn hold(&self) {
+        self.state().hold = Some(false);
+    }
+
+    /// Returns when a request waits.
+    pub fn await_request(&self) {
+        while self.state().hold != Some(true) {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    /// Lets those that wait go on.
+    pub fn release(&self) {
+        self.state().hold = None;
     }
 
     /// Kills a program at one of its requests; whether it made so many.
@@ -113,6 +139,7 @@ fn serve(stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         }
         let mut body = vec![0; length];
         read.read_exact(&mut body)?;
+        wait(state);
         let (status, answer) = answer(&mut state.lock().unwrap(), &head, &body);
         let answer = answer.to_string();
         let kind = "content-type: application/json\r\n";
@@ -121,11 +148,22 @@ fn serve(stream: &TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     }
 }
 
+fn wait(state: &Mutex<State>) {
+    loop {
+        match &mut state.lock().unwrap().hold {
+            None => return,
+            Some(waits) => *waits = true,
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
 fn answer(state: &mut State, head: &[String], body: &[u8]) -> (u16, Value) {
     let credential = head.iter().find(|line| line.to_lowercase().starts_with("authorization:"));
     state.log.push(format!("{} {}", head[0], credential.cloned().unwrap_or_default()));
     strike(state, false);
-    let answer = done(state, &head[0], body);
+    let bearer = credential.and_then(|line| line.split("Bearer ").nth(1)).unwrap_or_default();
+    let answer = done(state, &head[0], bearer, body);
     strike(state, true);
     if let Some((_, asked, _)) = &mut state.strike {
         *asked += 1;
@@ -142,7 +180,7 @@ fn strike(state: &State, after: bool) {
     }
 }
 
-fn done(state: &mut State, line: &str, body: &[u8]) -> (u16, Value) {
+fn done(state: &mut State, line: &str, bearer: &str, body: &[u8]) -> (u16, Value) {
     let mut line = line.split(' ');
     let (method, path) = (line.next().unwrap(), line.next().unwrap());
     match (method, path) {
@@ -154,6 +192,15 @@ fn done(state: &mut State, line: &str, body: &[u8]) -> (u16, Value) {
                 state.lit = serde_json::from_slice::<Value>(body).unwrap()["lit"].as_bool().unwrap();
             }
             (status, json!({}))
+        }
+        ("GET", LOCK) => {
+            (200, json!({ "locked": state.code.is_some(), "yours": state.code.as_deref() == Some(bearer) }))
+        }
+        ("PUT", LOCK) => {
+            state.writes += 1;
+            state.code =
+                serde_json::from_slice::<Value>(body).unwrap()["code"].as_str().map(ToOwned::to_owned);
+            (200, json!({}))
         }
         _ => (404, json!({})),
     }

@@ -13,6 +13,8 @@ enum Asked {
     Lit { path: String },
     #[serde(rename = "acme:lamps/switch.turn")]
     Turn { path: String, on: bool },
+    #[serde(rename = "acme:lamps/lock.set")]
+    Lock { path: String, code: String },
 }
 
 /// What it does that it may not.
@@ -59,6 +61,27 @@ fn lit(path: &str) -> Result<bool> {
     Ok(answer.ok("look at the lamp")?.json::<Lamp>()?.lit)
 }
 
+/// Who has the code in place of the connector's own credential is told whether it is the lock's.
+#[derive(Deserialize)]
+struct Lock {
+    locked: bool,
+    #[serde(default)]
+    yours: bool,
+}
+
+fn lock(path: &str, code: Option<&str>) -> Result<Lock> {
+    let (_, [room, lamp]) = segments(path)?;
+    let request = Request::get(&["lamps", room, lamp, "lock"]);
+    let request = code.into_iter().fold(request, Request::credential);
+    request.send()?.ok("look at the lock")?.json()
+}
+
+fn set_lock(path: &str, code: Option<&str>) -> Result<()> {
+    let (_, [room, lamp]) = segments(path)?;
+    let request = Request::new("PUT", &["lamps", room, lamp, "lock"]).json(&json!({ "code": code }));
+    request.send()?.ok("set the lock").map(drop)
+}
+
 fn set(path: &str, lit: bool) -> Result<()> {
     let (_, [room, lamp]) = segments(path)?;
     let request = Request::new("PUT", &["lamps", room, lamp]).json(&json!({ "lit": lit }));
@@ -92,6 +115,12 @@ impl Connector for Lamps {
     }
 
     fn prepare(call: &Call<Self>) -> Result<Prepared<Was>> {
+        if let Asked::Lock { path, .. } = &call.asked {
+            if lock(path, None)?.locked {
+                return Err(Failure::Conflict(format!("{path} is locked already")));
+            }
+            return Ok(Prepared::new(Was { lit: false }, "take the lock off"));
+        }
         let Asked::Turn { path, on } = &call.asked else { return Err(other()) };
         if call.config.evil == Some(Evil::WriteInPrepare) {
             set(path, *on)?;
@@ -105,6 +134,10 @@ impl Connector for Lamps {
     }
 
     fn perform(call: &Call<Self>, prepared: &Prepared<Was>) -> Result<Value> {
+        if let Asked::Lock { path, code } = &call.asked {
+            set_lock(path, Some(code))?;
+            return Ok(Value::Null);
+        }
         let Asked::Turn { path, on } = &call.asked else { return Err(other()) };
         if lit(path)? != prepared.undo.lit {
             return Err(Failure::Conflict(format!("somebody else switched {path}")));
@@ -123,11 +156,26 @@ impl Connector for Lamps {
     }
 
     fn state(call: &Call<Self>, prepared: &Prepared<Was>, _: Option<&Value>) -> Result<Live> {
+        if let Asked::Lock { path, code } = &call.asked {
+            // After the run the host may not have the code any more: then, that there is a lock is all that can be told.
+            let seen = lock(path, Some(code)).or_else(|_| {
+                let Lock { locked, .. } = lock(path, None)?;
+                Ok(Lock { locked, yours: locked })
+            })?;
+            return Ok(match seen {
+                Lock { locked: false, .. } => Live::Before,
+                Lock { yours: true, .. } => Live::After,
+                Lock { .. } => Live::Other("it has another code".to_owned()),
+            });
+        }
         let Asked::Turn { path, .. } = &call.asked else { return Err(other()) };
         Ok(if lit(path)? == prepared.undo.lit { Live::Before } else { Live::After })
     }
 
     fn undo(call: &Call<Self>, prepared: &Prepared<Was>, _: Option<&Value>) -> Result<()> {
+        if let Asked::Lock { path, .. } = &call.asked {
+            return set_lock(path, None);
+        }
         let Asked::Turn { path, .. } = &call.asked else { return Err(other()) };
         set(path, prepared.undo.lit)
     }
