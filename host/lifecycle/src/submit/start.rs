@@ -171,6 +171,12 @@ fn accept(host: &Host, signed: &Envelope) -> Result<(Accepted<Trigger>, RequestS
     if state.digest != trigger.document.request {
         return Err(refused::<Trigger>("the request of this identifier is another one"));
     }
+    // What a trigger says, its signer says. A request for a run is for the action that people looked at, and for no other.
+    if let RequestedAuthority::Run { action, input, .. } = &state.request.asks
+        && (trigger.document.action, trigger.document.input) != (action.digest, Input::of(input)?.digest())
+    {
+        return Err(refused::<Trigger>("it is for another action, or another input, than its request"));
+    }
     Ok((trigger, state))
 }
 

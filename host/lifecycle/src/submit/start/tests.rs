@@ -149,6 +149,11 @@ fn a_trigger_is_accepted_for_its_own_request_and_once() {
     assert_eq!(accepted(&good), Ok(()));
     let other = Trigger { request: remit_trust::Digest::of(b"another"), ..good.clone() };
     assert!(accepted(&other).unwrap_err().contains("the request of this identifier is another one"));
+    // Its signer names another action, or input, than people approved.
+    let another = remit_trust::Digest::of(b"another");
+    for other in [Trigger { action: another, ..good.clone() }, Trigger { input: another, ..good.clone() }] {
+        assert!(accepted(&other).unwrap_err().contains("it is for another action, or another input"));
+    }
     let old = Trigger { at: good.at - SignedDuration::from_secs(30), ..good.clone() };
     assert!(accepted(&old).unwrap_err().contains("its identifier was made at"));
     // Its run is on record.
