@@ -308,7 +308,7 @@ fn a_key_that_ends_in_the_middle_of_a_case_counts_until_then() {
         ("refused, as its key had ended", "changed something that a key allowed which has ended");
     let (asking, approving, starting) = ("asking", "approving", "starting");
     // Who starts it, when the key ends, whether the imp then has another one, and what comes of it.
-    let rows: [(&str, serde_json::Value, bool, &[&str]); 8] = [
+    let rows: [(&str, serde_json::Value, bool, &[&str]); 9] = [
         ("imp", asking.into(), false, &["not asked", over]),
         ("imp", asking.into(), true, &["asked", "ran: succeeded", "changed something"]),
         ("imp", approving.into(), false, &["asked", "not started", over]),
@@ -316,6 +316,8 @@ fn a_key_that_ends_in_the_middle_of_a_case_counts_until_then() {
         ("imp", starting.into(), false, &["asked", "not started", over]),
         ("alice", approving.into(), false, &["asked", "ran: succeeded", changed, "taken back by hand"]),
         ("alice", starting.into(), false, &["asked", "ran: succeeded", changed, "taken back by hand"]),
+        // In the rehearsal before the run, and in the run.
+        ("imp", serde_json::json!({"call": 0}), false, &["asked", "not started", over]),
         ("imp", serde_json::json!({"call": 4}), false, &["ran: succeeded", changed, "taken back by hand"]),
     ];
     for (starts, before, again, expected) in rows {

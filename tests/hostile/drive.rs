@@ -404,6 +404,11 @@ impl House {
         self.meddler.wait_at(look);
     }
 
+    /// When it had, if that call came since the last time.
+    pub fn waited(&self) -> Option<jiff::Timestamp> {
+        self.meddler.waited()
+    }
+
     /// The versions that somebody else made since the last time.
     pub fn meddled(&self) -> Vec<(String, u64)> {
         self.meddler.made()

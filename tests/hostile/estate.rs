@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use jiff::Timestamp;
 use remit_backend::secrets::Target as SecretTarget;
 use remit_backend::{
     Act, BoxFuture, Embedded, Fields, Files, Generator, Metadata, Right, SecretStore, SecretView, Secrets,
@@ -145,14 +146,16 @@ pub struct Meddler {
     /// Before which call from now on, which secret, and whether it is made anew.
     at: Mutex<Option<(u32, String, bool)>>,
     did: Mutex<Vec<(String, u64)>>,
-    /// Before which call from now on it lets so much time go by.
+    /// Before which call from now on it waits for the end of a key; and when it had waited.
     wait: Mutex<Option<(u32, Certified)>>,
+    waited: Mutex<Option<Timestamp>>,
 }
 
 impl Meddler {
     pub fn new(store: Embedded, file: &Path) -> Self {
         let db = Mutex::new(rusqlite::Connection::open(file).unwrap());
-        Self { store, db, at: Mutex::default(), did: Mutex::default(), wait: Mutex::default() }
+        let (at, did) = (Mutex::default(), Mutex::default());
+        Self { store, db, at, did, wait: Mutex::default(), waited: Mutex::default() }
     }
 
     pub fn come_at(&self, look: Option<(u32, String, bool)>) {
@@ -162,6 +165,11 @@ impl Meddler {
     /// Waits for the end of a key.
     pub fn wait_at(&self, look: Option<(u32, Certified)>) {
         *self.wait.lock().unwrap() = look;
+    }
+
+    /// When it had waited for that since the last time.
+    pub fn waited(&self) -> Option<Timestamp> {
+        self.waited.lock().unwrap().take()
     }
 
     /// The versions that it made since the last time.
@@ -187,6 +195,7 @@ impl Meddler {
     async fn look(&self) {
         if let Some((_, ends)) = due(&self.wait, |(looks, _)| looks) {
             tokio::time::sleep(ends.left()).await;
+            *self.waited.lock().unwrap() = Some(Timestamp::now());
         }
         let due = due(&self.at, |(looks, ..)| looks);
         if let Some((_, path, anew)) = due {

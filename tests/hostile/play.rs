@@ -212,6 +212,7 @@ fn go(
     if let Some(Ends { before: End::Call(call), .. }) = case.ends {
         let ends = house.certify_briefly();
         house.wait_at(Some((call, ends)));
+        house.waited();
     }
     let start_it = || match case.how {
         How::Standing => house.start_standing(case.starts, asked.id, &case.script),
@@ -220,6 +221,7 @@ fn go(
     let started = act(house, case.starts, start_it, tally)?;
     house.meddle_at(None);
     house.wait_at(None);
+    let ended = house.waited();
     let theirs = house.meddled();
     made_since.extend(theirs.iter().cloned());
     if case.meanwhile == Some(Meanwhile::Freezes) {
@@ -318,6 +320,9 @@ fn go(
     }
     let mut seen = vec![&before, &start, &after];
     on_record(&authority, &ran, said)?;
+    if let Some(ended) = ended {
+        began_before(ended, &ran, said)?;
+    }
     cannot_be_told(case, &ran, said, tally)?;
     let there_again;
     if let Some(who) = case.reverts {
@@ -581,6 +586,17 @@ fn on_record(authority: &Authority, ran: &Ran, said: &[Said]) -> Judged {
         check(is, || format!("it did {intent}\n  where {expected:?} was approved"))?;
     }
     Ok(())
+}
+
+/// A run began while the key still counted that started it: however long the rehearsal before it took.
+fn began_before(ended: jiff::Timestamp, ran: &Ran, said: &[Said]) -> Judged {
+    let run = ran.run.to_string();
+    let started = said.iter().filter(|said| said.run == run).find_map(|said| {
+        let record: Value = serde_json::from_str(&said.text).ok()?;
+        record["event"]["started"].is_object().then(|| record["at"].as_str()?.parse().ok()).flatten()
+    });
+    let started: jiff::Timestamp = started.ok_or("its start is not on record")?;
+    check(started <= ended, || format!("it began at {started}, and the key had ended at {ended}"))
 }
 
 /// The branches that a phase of each run took, in the order in which they ran.
