@@ -66,6 +66,13 @@ fn it_is_planned_approved_run_replayed_and_taken_back() {
     let world = world(&house, "");
     let planned = world.remit(&["plan", ACTION, "--input", "{}", "--emit-scope", "least.toml"]).exits(0).out;
     assert!(planned.contains("switch.turn") && planned.contains("switch it off again"), "{planned}");
+    // The lamps compare nothing as they are switched: who approves is told, and so is a program.
+    assert!(planned.contains("the system compares nothing as it writes"), "{planned}");
+    let steps = world.remit(&["plan", ACTION, "--input", "{}", "--json"]).exits(0).json();
+    let steps = steps.pointer("/plan/steps").or(steps.get("steps")).unwrap().as_array().unwrap().clone();
+    let cautious =
+        |step: &&Value| step["caution"].as_str().is_some_and(|words| words.contains("overwritten"));
+    assert_eq!(steps.iter().filter(cautious).count(), 1, "{steps:?}");
     let least = fs::read_to_string(world.path("least.toml")).unwrap();
     assert!(least.contains("acme:lamps/switch") && least.contains("lamp:house/hall/door"), "{least}");
     assert!(!house.is_lit() && house.writes() == 0, "a rehearsal changes nothing");
@@ -92,6 +99,27 @@ fn it_is_planned_approved_run_replayed_and_taken_back() {
     assert_eq!(change["arguments"], serde_json::json!({"path": "house/hall/door", "on": true}));
     assert_eq!(change["before"], serde_json::json!({"lit": false}));
     assert_eq!(records[0]["event"]["started"]["connectors"][0]["instance"], "house");
+    // On record is what was sent, by its template, and not what is secret of it.
+    let sent = records.iter().find_map(|record| {
+        let outcome = &record["event"]["outcome"];
+        (outcome["call"] == change["call"]).then(|| outcome["sent"].as_array().unwrap().clone())
+    });
+    let sent = sent.unwrap();
+    let lines: Vec<_> = sent
+        .iter()
+        .map(|one| {
+            (
+                one["method"].as_str().unwrap(),
+                one["status"].as_u64().unwrap(),
+                one["change"].as_bool().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(lines, [("GET", 200, false), ("GET", 200, false), ("PUT", 200, true)]);
+    assert!(sent[2]["template"].as_str().unwrap().starts_with("PUT /lamps/{room}/{lamp}"), "{sent:?}");
+    assert!(sent[2]["request"].as_str().unwrap().starts_with("sha256:"), "{sent:?}");
+    let shown = world.remit(&["show", &run]).exits(0).out;
+    assert!(shown.contains("sent PUT /lamps/{room}/{lamp}") && shown.contains(": 200"), "{shown}");
 
     // A replay asks nobody: neither the house nor the connector is there.
     let asked = house.log().len();
@@ -103,6 +131,9 @@ fn it_is_planned_approved_run_replayed_and_taken_back() {
 
     let ocsf = world.remit(&["audit", "export", "--format", "ocsf"]).exits(0).out;
     assert!(!ocsf.contains("the-token-of-the-house"));
+    // The kind of the countermeasure is what the description says.
+    let event: Value = serde_json::from_str(ocsf.lines().last().unwrap()).unwrap();
+    assert_eq!((&event["activity_name"], &event["activity_id"]), (&"Harden".into(), &4.into()), "{event}");
     world.remit(&["revert", &run]).exits(0);
     assert!(!house.is_lit() && house.writes() == 2);
     world.remit(&["revert", &run]).exits(0);

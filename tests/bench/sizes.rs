@@ -139,7 +139,7 @@ impl Filled {
                 for call in 1..=CALLS {
                     journal.note(Record::now(run, intent(call))).expect("noted");
                     let result = CallResult::Ok { value: raw(r#"{"current":2,"versions":[{"number":2,"created":1700000000000,"state":"enabled"}]}"#) };
-                    journal.note(Record::now(run, Outcome { call, result })).expect("noted");
+                    journal.note(Record::now(run, Outcome { call, result, sent: None })).expect("noted");
                 }
                 journal.note(Record::now(run, ended())).expect("noted");
                 written += 2 * CALLS + 2;

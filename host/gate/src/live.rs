@@ -170,6 +170,7 @@ impl Live {
             Step::of(self.progress.phase(), &operation, effect).map_err(written(operation.name()))?;
         step.before = Some(serde_json::to_value(&prepared.undo).map_err(written(operation.name()))?);
         step.irrevocable_because.clone_from(&prepared.irrevocable);
+        step.caution = operation.caution().map(ToOwned::to_owned);
         if effect == Effect::Change {
             step.undo = Some(operation.describe_undo(&prepared.undo));
         }

@@ -9,6 +9,7 @@ use remit_journal::Effect;
 use remit_trust::SecretBytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use crate::{Failure, Noise, Resource};
 
@@ -42,6 +43,11 @@ pub trait Operation: Serialize + Send + Sync + 'static {
     /// The interface of the operation, without a version: its name up to the last dot.
     fn interface(&self) -> &str {
         const { interface_of(Self::NAME) }
+    }
+
+    /// What was sent for it until now, for the record of its outcome: JSON without secrets; none if the backend does not say.
+    fn sent(&self) -> Option<Box<RawValue>> {
+        None
     }
 }
 
@@ -163,6 +169,11 @@ pub trait Change: Operation<Kind = Changes> {
 
     /// What `undo` would do, for the plan: `put version 3 back`.
     fn describe_undo(&self, before: &Self::Undo) -> String;
+
+    /// What whoever approves it should know of it, beside how it is taken back; none if there is nothing.
+    fn caution(&self) -> Option<&str> {
+        None
+    }
 
     /// See [`Change::IRREVOCABLE`].
     fn irrevocable(&self) -> Option<&str> {

@@ -40,6 +40,9 @@ pub struct Step {
     /// Why it cannot be undone; none if it can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub irrevocable_because: Option<String>,
+    /// What else whoever approves it should know; none if there is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caution: Option<String>,
 }
 
 const fn run() -> Phase {
@@ -67,6 +70,7 @@ impl Step {
             before: None,
             undo: None,
             irrevocable_because: None,
+            caution: None,
         })
     }
 
@@ -108,6 +112,7 @@ impl Step {
             before: None,
             undo: None,
             irrevocable_because: None,
+            caution: None,
         }
     }
 
@@ -260,6 +265,7 @@ mod tests {
             before: None,
             undo: None,
             irrevocable_because: None,
+            caution: None,
         };
         let planned = step(serde_json::json!({"to": "ops", "text": "run 1"}));
         let text = step(serde_json::json!({"to": "ops", "text": "run 2"}));

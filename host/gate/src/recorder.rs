@@ -95,8 +95,12 @@ impl Recorder {
         sealed: bool,
     ) -> Result<u64, Fault> {
         let result = self.result::<O>(call, operation.name(), answer, sealed)?;
-        let event: CallEvent<'_, O, O::Outcome, Failure> = CallEvent::Outcome { call, result };
-        Ok(self.journal.note_call(self.run, Timestamp::now(), &event)?)
+        let sent = operation.sent();
+        let event: CallEvent<'_, O, O::Outcome, Failure> =
+            CallEvent::Outcome { call, result, sent: sent.as_deref() };
+        let bytes = self.journal.note_call(self.run, Timestamp::now(), &event)?;
+        // The guest does not get it.
+        Ok(bytes.saturating_sub(sent.map_or(0, |sent| sent.get().len() as u64)))
     }
 
     /// Records what a rehearsal simulated, in a record of its own kind. Returns the size of the answer in bytes.

@@ -285,6 +285,7 @@ fn the_least_scope_of_a_plan_covers_it_and_no_more() {
         before: None,
         undo: None,
         irrevocable_because: None,
+        caution: None,
     };
     let plan = Plan {
         steps: vec![
@@ -343,6 +344,7 @@ fn what_a_scope_covers() {
         before: None,
         undo: None,
         irrevocable_because: None,
+        caution: None,
     };
     for (path, accepted) in [
         ("x", &[Observe, Change][..]),

@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::name::Filed;
 use crate::{CallResult, Effect, instant};
@@ -29,6 +30,8 @@ pub enum CallEvent<'a, A, V, F> {
         call: u64,
         /// The value or the failure that the call returned.
         result: CallResult<&'a V, &'a F>,
+        /// What was sent for it.
+        sent: Option<&'a RawValue>,
     },
 }
 
@@ -59,11 +62,15 @@ impl<A: Serialize, V: Serialize, F: Serialize> CallEvent<'_, A, V, F> {
                 text.extend_from_slice(br#","arguments":"#);
                 serde_json::to_writer(&mut *text, arguments)?;
             }
-            Self::Outcome { call, result } => {
+            Self::Outcome { call, result, sent } => {
                 text.extend_from_slice(br#"","event":{"outcome":{"call":"#);
                 serde_json::to_writer(&mut *text, call)?;
                 text.extend_from_slice(br#","result":"#);
                 serde_json::to_writer(&mut *text, result)?;
+                if let Some(sent) = sent {
+                    text.extend_from_slice(br#","sent":"#);
+                    text.extend_from_slice(sent.get().as_bytes());
+                }
             }
         }
         text.extend_from_slice(b"}}}");
@@ -135,9 +142,14 @@ mod tests {
                 CallResult::Failed { failure: &value },
                 CallResult::Sealed { value: Sealed::from_bytes(text.clone().into_bytes()) },
             ] {
-                let read = is_a_record(run, at, &CallEvent::Outcome { call, result });
-                let Event::Outcome(outcome) = read.event else { unreachable!() };
-                prop_assert_eq!(outcome.call, call);
+                let raw = serde_json::value::to_raw_value(&value).unwrap();
+                for sent in [None, Some(&*raw)] {
+                    let result = result.clone();
+                    let read = is_a_record(run, at, &CallEvent::Outcome { call, result, sent });
+                    let Event::Outcome(outcome) = read.event else { unreachable!() };
+                    prop_assert_eq!(outcome.call, call);
+                    prop_assert_eq!(outcome.sent.as_deref().map(RawValue::get), sent.map(RawValue::get));
+                }
             }
         }
     }

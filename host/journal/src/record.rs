@@ -419,6 +419,10 @@ pub struct Outcome<V = Box<RawValue>, F = Box<RawValue>> {
     pub call: u64,
     /// The value or the failure that the call returned.
     pub result: CallResult<V, F>,
+    /// Of a call through a connector, the requests that were sent for it: method, template, status, and digests of the bodies without
+    /// their secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent: Option<Box<RawValue>>,
 }
 
 /// What a host call returned.

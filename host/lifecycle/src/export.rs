@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use remit_capability::BUILT_IN;
+use remit_capability::Registry;
 use remit_gate::Countermeasure;
 use remit_journal::{Mode, Reader, RunId, RunState};
 use serde_json::{Value, json};
@@ -39,9 +39,11 @@ pub fn export_records(
 pub fn export_ocsf(home: &Home, run: Option<RunId>, mut visit: impl FnMut(&Value)) -> Result<(), Error> {
     let reader = home.reader()?;
     let log = home.load()?.log;
+    // What kind of countermeasure a change through a connector is, its description says.
+    let registry = home.registry();
     for summary in reader.runs()? {
         if summary.mode == Mode::Live && run.is_none_or(|run| run == summary.run) {
-            for event in events(&reader, &log, summary.run)? {
+            for event in events(&reader, &log, &registry, summary.run)? {
                 visit(&event);
             }
         }
@@ -49,7 +51,7 @@ pub fn export_ocsf(home: &Home, run: Option<RunId>, mut visit: impl FnMut(&Value
     Ok(())
 }
 
-fn events(reader: &Reader, log: &str, run: RunId) -> Result<Vec<Value>, Error> {
+fn events(reader: &Reader, log: &str, registry: &Registry, run: RunId) -> Result<Vec<Value>, Error> {
     let records = reader.run(&run)?;
     let mut story = Timeline::of(run, &records)?;
     // The action chose these names. Once it was given a secret or content, they must not leave this machine.
@@ -59,12 +61,17 @@ fn events(reader: &Reader, log: &str, run: RunId) -> Result<Vec<Value>, Error> {
             WITHHELD.clone_into(&mut call.reason);
         }
     }
-    Ok(story.states.iter().enumerate().map(|(n, reached)| event(&story, log, reached, n == 0)).collect())
+    Ok(story
+        .states
+        .iter()
+        .enumerate()
+        .map(|(n, reached)| event(&story, (log, registry), reached, n == 0))
+        .collect())
 }
 
-fn event(story: &Timeline, log: &str, reached: &Reached, own_end: bool) -> Value {
+fn event(story: &Timeline, (log, registry): (&str, &Registry), reached: &Reached, own_end: bool) -> Value {
     let (activity, activity_name) = if own_end {
-        activity(story)
+        activity(story, registry)
     } else {
         (Countermeasure::Restore.id(), Countermeasure::Restore.name().to_owned())
     };
@@ -131,13 +138,15 @@ fn event(story: &Timeline, log: &str, reached: &Reached, own_end: bool) -> Value
 }
 
 /// OCSF's activity id and name of a run's own end: the countermeasure of its changes, if they have one in common.
-fn activity(story: &Timeline) -> (u64, String) {
-    let known = |change: &Changed| BUILT_IN.operation(&change.operation)?.countermeasure;
+fn activity(story: &Timeline, registry: &Registry) -> (u64, String) {
+    let known = |change: &Changed| registry.operation(&change.operation)?.countermeasure;
     let mut kinds: Vec<_> = story.changed.iter().filter_map(known).collect();
     kinds.sort_unstable();
     kinds.dedup();
     match kinds.as_slice() {
-        [] => (OTHER, "No change".to_owned()),
+        [] if story.changed.is_empty() => (OTHER, "No change".to_owned()),
+        // Through a connector that is not in remit.toml any more.
+        [] => (OTHER, "Change".to_owned()),
         [one] => (one.id(), one.name().to_owned()),
         several => (OTHER, several.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(" and ")),
     }

@@ -174,6 +174,7 @@ impl Place {
             before: None,
             undo: None,
             irrevocable_because: None,
+            caution: None,
         };
         let plan = Plan { steps: vec![rotate] };
         let now = Timestamp::now();

@@ -306,7 +306,7 @@ impl Connector for Scripted {
         let (interface, _) = operation.rsplit_once('.')?;
         let (_, kind) = self.kinds.iter().find(|(name, _)| plain(name) == interface)?;
         let irrevocable_because = (effect == Effect::Irrevocable).then_some("it has no undo");
-        Some(Facts { effect, kind, irrevocable_because, sealed: &[], countermeasure: None })
+        Some(Facts { effect, kind, irrevocable_because, sealed: &[], countermeasure: None, compares: true })
     }
 
     fn observe<'a>(&'a self, call: &'a Call, played: Vec<Played>) -> Boxed<'a, Value> {

@@ -91,7 +91,13 @@ impl Function {
         let text = canonical(&object).ok().and_then(|text| String::from_utf8(text).ok());
         let arguments = text.and_then(|text| RawValue::from_string(text).ok());
         let arguments = arguments.ok_or_else(|| self.fault("its arguments have no canonical JSON"))?;
-        Ok(Call { operation: Arc::clone(&self.operation), resource, arguments, sealed: Arc::new(sealed) })
+        Ok(Call {
+            operation: Arc::clone(&self.operation),
+            resource,
+            arguments,
+            sealed: Arc::new(sealed),
+            sent: super::Requests::default(),
+        })
     }
 
     /// The sealed inputs that the arguments name.

@@ -86,6 +86,8 @@ pub struct Facts<'a> {
     pub sealed: &'a [String],
     /// The kind of countermeasure that it is.
     pub countermeasure: Option<Countermeasure>,
+    /// Whether the system compares what is there as it writes.
+    pub compares: bool,
 }
 
 /// One call of a function.
@@ -99,6 +101,29 @@ pub struct Call {
     pub arguments: Box<RawValue>,
     /// The sealed inputs that it names, as far as this run has them.
     pub sealed: Arc<SealedInputs>,
+    /// What was sent for it until now.
+    pub sent: Requests,
+}
+
+/// The requests that were sent for one call: JSON, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Requests(Arc<std::sync::Mutex<Vec<Value>>>);
+
+impl Requests {
+    /// Adds what was sent.
+    pub fn note(&self, sent: impl IntoIterator<Item = Value>) {
+        self.all().extend(sent);
+    }
+
+    fn all(&self) -> std::sync::MutexGuard<'_, Vec<Value>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// All of them, as they are put on record; none if nothing was sent.
+    fn on_record(&self) -> Option<Box<RawValue>> {
+        let all = self.all();
+        if all.is_empty() { None } else { serde_json::value::to_raw_value(&*all).ok() }
+    }
 }
 
 /// A change of a rehearsal that did not happen.

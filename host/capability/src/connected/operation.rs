@@ -63,6 +63,10 @@ impl Operation for Look {
     fn interface(&self) -> &str {
         interface(&self.call.operation)
     }
+
+    fn sent(&self) -> Option<Box<RawValue>> {
+        self.call.sent.on_record()
+    }
 }
 
 impl Observe for Look {
@@ -95,6 +99,10 @@ impl Operation for Act {
     fn interface(&self) -> &str {
         interface(&self.call.operation)
     }
+
+    fn sent(&self) -> Option<Box<RawValue>> {
+        self.call.sent.on_record()
+    }
 }
 
 /// What a connector found before a change. On record is what its `undo` needs; the rest is for the plan and for a rehearsal.
@@ -111,6 +119,9 @@ pub struct Found {
     pub would_return: Value,
 }
 
+/// What the plan says of a change where the connector's description has `cas = "none"`.
+const CAUTION: &str = "the system compares nothing as it writes: what somebody else changes in the same moment can be overwritten";
+
 impl Change for Act {
     // `Known` has the connector's own.
     const COUNTERMEASURE: Countermeasure = Countermeasure::Harden;
@@ -118,6 +129,11 @@ impl Change for Act {
 
     fn irrevocable(&self) -> Option<&str> {
         self.by.function(&self.call.operation).and_then(|facts| facts.irrevocable_because)
+    }
+
+    fn caution(&self) -> Option<&str> {
+        let facts = self.by.function(&self.call.operation)?;
+        (!facts.compares).then_some(CAUTION)
     }
 
     async fn prepare(&self, on: &Rehearsal) -> Result<Prepared<Found>, Failure> {

@@ -196,6 +196,7 @@ fn past_act(served: &Served, Past { intent, got }: Past<'_>) -> Result<Act, Stri
         resource,
         arguments: intent.arguments.clone(),
         sealed: Arc::clone(&served.inputs),
+        sent: super::Requests::default(),
     };
     Ok(Act { call, by, got: got.map(ToOwned::to_owned) })
 }

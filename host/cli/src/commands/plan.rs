@@ -139,4 +139,9 @@ pub(crate) fn print_plan(plan: &Steps) {
         ]);
     }
     print::table(2, &rows);
+    for (number, step) in plan.steps.iter().enumerate() {
+        if let Some(caution) = &step.caution {
+            say!("  {}: {}", number + 1, print::word(caution));
+        }
+    }
 }

@@ -19,7 +19,7 @@ use super::bindings::ConnectorPre;
 use super::bindings::exports::remit::connector::operations as wit;
 use super::inspection::{Candidate, Inspection};
 use super::phase::{Ended, Guest, Running, returned, unusable};
-use crate::{Description, Entry, Origin, Phase, Placeholders};
+use crate::{Cas, Description, Entry, Origin, Phase, Placeholders};
 
 /// The longest `undo` and the longest `secret` of a preparation, in bytes.
 const LONGEST: usize = 64 * 1024;
@@ -294,6 +294,7 @@ impl Connector for Connected {
             irrevocable_because: of.irrevocable_because().or(irrevocable),
             sealed: of.sealed(),
             countermeasure: of.countermeasure(),
+            compares: of.cas() != Cas::None,
         })
     }
 

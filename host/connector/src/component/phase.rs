@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use remit_capability::CallError;
-use remit_capability::connected::{Call, Connector as _, Played};
+use remit_capability::connected::{Call, Connector as _, Played, Requests};
 use remit_engine::{Engine, Halt, Limits, Meter, Metered, Type, instantiated};
 use remit_gate::Failure;
 use remit_text::json;
@@ -75,6 +75,7 @@ pub(super) struct Running {
     phase: Phase,
     call: crate::Call,
     placeholders: Arc<Placeholders>,
+    sent: Requests,
 }
 
 impl Running {
@@ -91,6 +92,7 @@ impl Running {
                 sealed: Arc::clone(&call.sealed),
             },
             placeholders: before.map(|before| Arc::clone(&before.placeholders)).unwrap_or_default(),
+            sent: call.sent.clone(),
         }
     }
 
@@ -118,7 +120,7 @@ impl Running {
         of: &Connected,
         call: impl AsyncFnOnce(&wit::Guest, &mut Store<Guest>) -> wasmtime::Result<Result<R, errors::Failure>>,
     ) -> Result<Ended<R>, Failure> {
-        let Self { phase, call: with, placeholders } = self;
+        let Self { phase, call: with, placeholders, sent } = self;
         let ready = of.ready().await?;
         let exchange =
             Exchange::new(Arc::clone(&of.description), Arc::clone(&of.origin), phase, with, placeholders)?;
@@ -143,6 +145,7 @@ impl Running {
             .await;
         session.settle(&mut meter);
         drop(session);
+        sent.note(exchange.sent().iter().filter_map(|one| serde_json::to_value(one).ok()));
         // A breach is the outcome, whatever the connector says.
         if let Some(breach) = exchange.breach() {
             return Err(breach);

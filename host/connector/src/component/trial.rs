@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use remit_capability::connected::{Call, Connector as _, Found, Played};
+use remit_capability::connected::{Call, Connector as _, Found, Played, Requests};
 use remit_engine::Engine;
 use remit_gate::{Failure, Prepared, Resource, SealedInputs, State};
 use remit_trust::canonical;
@@ -85,7 +85,13 @@ impl Trial {
         let text = canonical(&written).ok().and_then(|text| String::from_utf8(text).ok());
         let arguments = text.and_then(|text| RawValue::from_string(text).ok());
         let arguments = arguments.ok_or("the arguments have no canonical JSON")?;
-        Ok(Call { operation: function.into(), resource, arguments, sealed: Arc::new(sealed) })
+        Ok(Call {
+            operation: function.into(),
+            resource,
+            arguments,
+            sealed: Arc::new(sealed),
+            sent: Requests::default(),
+        })
     }
 
     /// Its description.

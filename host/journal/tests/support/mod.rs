@@ -137,7 +137,7 @@ pub(crate) fn rechain(database: &Connection) -> Frontier {
 }
 
 pub(crate) fn outcome(run: RunId, call: u64) -> Record {
-    Record::now(run, Outcome { call, result: CallResult::Ok { value: raw("4") } })
+    Record::now(run, Outcome { call, result: CallResult::Ok { value: raw("4") }, sent: None })
 }
 
 pub(crate) fn ended(run: RunId) -> Record {

@@ -271,6 +271,7 @@ mod tests {
             before: None,
             undo: None,
             irrevocable_because: None,
+            caution: None,
         }
     }
 

@@ -138,7 +138,7 @@ impl Ran<'_> {
     fn came_to_nothing(&self, intent: &Intent) -> bool {
         let failure = || {
             self.records.iter().find_map(|(_, record)| match &record.event {
-                Event::Outcome(Outcome { call, result: CallResult::Failed { failure } })
+                Event::Outcome(Outcome { call, result: CallResult::Failed { failure }, .. })
                     if *call == intent.call =>
                 {
                     Some(failure)

@@ -25,6 +25,22 @@ pub struct Line {
     pub essential: bool,
 }
 
+/// The widest request that a line shows, in columns.
+const REQUEST: usize = 80;
+
+/// With the requests that were sent through a connector: each by its template, and the status of the answer.
+fn with_sent(mut words: Words, sent: Option<&RawValue>) -> Words {
+    let sent = sent.and_then(|sent| serde_json::from_str::<Vec<Value>>(sent.get()).ok());
+    for one in sent.into_iter().flatten() {
+        let template = one["template"].as_str().unwrap_or_default();
+        let status =
+            one["status"].as_u64().map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+        words =
+            words.and("; sent ").theirs(remit_text::short_line(template, REQUEST)).and(format!(": {status}"));
+    }
+    words
+}
+
 /// A record as a line; none for a record that tells a person nothing.
 pub(super) fn line(seq: u64, record: &Record) -> Option<Line> {
     let mut essential = true;
@@ -63,17 +79,24 @@ pub(super) fn line(seq: u64, record: &Record) -> Option<Line> {
                 on(&intent.operation, &intent.resource, &intent.arguments, intent.before.as_deref()),
             )
         }
-        Event::Outcome(outcome) => match &outcome.result {
-            CallResult::Ok { value } if value.get() == "null" => return None,
-            CallResult::Ok { value } => {
-                essential = false;
-                (format!("#{} →", outcome.call), Words::default().theirs(value.get()))
+        Event::Outcome(outcome) => {
+            let sent = outcome.sent.as_deref();
+            match &outcome.result {
+                CallResult::Ok { value } if value.get() == "null" && sent.is_none() => return None,
+                CallResult::Ok { value } => {
+                    essential = false;
+                    let value = Words::default().theirs(value.get());
+                    (format!("#{} →", outcome.call), with_sent(value, sent))
+                }
+                CallResult::Sealed { .. } => {
+                    (format!("#{} →", outcome.call), Words::ours("the answer, sealed"))
+                }
+                CallResult::Failed { failure } => {
+                    let why = Words::default().theirs(failure_words(failure.get()));
+                    (format!("#{} failed", outcome.call), with_sent(why, sent))
+                }
             }
-            CallResult::Sealed { .. } => (format!("#{} →", outcome.call), Words::ours("the answer, sealed")),
-            CallResult::Failed { failure } => {
-                (format!("#{} failed", outcome.call), Words::default().theirs(failure_words(failure.get())))
-            }
-        },
+        }
         Event::Denied(denied) => (
             format!("#{} REFUSED", denied.call),
             on(&denied.operation, &denied.resource, &denied.arguments, None).and(": ").theirs(&denied.reason),

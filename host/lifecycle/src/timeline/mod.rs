@@ -199,6 +199,9 @@ pub struct Changed {
     pub failure: Option<String>,
     /// Why it cannot be undone; none if it can.
     pub irrevocable_because: Option<String>,
+    /// Of a change through a connector, the requests that were sent for it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sent: Vec<Value>,
     /// The state of the change.
     pub standing: ChangeState,
     /// How the last attempt to undo it ended; none if there was no attempt.

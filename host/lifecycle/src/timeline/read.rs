@@ -145,6 +145,7 @@ impl Timeline {
                     after,
                     failure,
                     irrevocable_because: simulated.irrevocable_because.clone(),
+                    sent: Vec::new(),
                     standing: ChangeState::Simulated,
                     undo: None,
                 });
@@ -227,6 +228,7 @@ impl Timeline {
                 after: None,
                 failure: None,
                 irrevocable_because: intent.irrevocable_because.clone(),
+                sent: Vec::new(),
                 standing,
                 undo: None,
             });
@@ -252,6 +254,8 @@ impl Timeline {
 
     fn outcome(&mut self, outcome: &Outcome) {
         if let Some(change) = self.changed.iter_mut().find(|change| change.call == outcome.call) {
+            let sent = outcome.sent.as_ref().and_then(|sent| serde_json::from_str(sent.get()).ok());
+            change.sent = sent.unwrap_or_default();
             match &outcome.result {
                 CallResult::Ok { value: after } => {
                     change.after = Some(value(after));

@@ -202,6 +202,7 @@ fn a_run_under_a_standing_scope_is_told_as_what_it_does() {
         before: None,
         undo: None,
         irrevocable_because: None,
+        caution: None,
     };
     let run = policy_request_of_standing_run(&reader, (&of_scope, &scope, &[]), "alice", &[step]).unwrap();
     assert!(!run.standing && run.under_standing && run.has_plan);

@@ -50,6 +50,7 @@ fn step(phase: Phase, (operation, effect): (&str, Effect), resource: &str) -> St
         before: None,
         undo: None,
         irrevocable_because: None,
+        caution: None,
     }
 }
 
@@ -78,11 +79,11 @@ fn unprepared(call: u64, what: (&str, Effect), resource: &str) -> Event {
 
 fn failed(call: u64) -> Event {
     let failure = to_raw_value(&json!({"kind": "not-found"})).unwrap();
-    Outcome { call, result: CallResult::Failed { failure } }.into()
+    Outcome { call, result: CallResult::Failed { failure }, sent: None }.into()
 }
 
 fn done(call: u64) -> Event {
-    Outcome { call, result: CallResult::Ok { value: to_raw_value(&json!({})).unwrap() } }.into()
+    Outcome { call, result: CallResult::Ok { value: to_raw_value(&json!({})).unwrap() }, sent: None }.into()
 }
 
 fn sign<D: Document>(document: &D, key: &SigningKey) -> (Box<RawValue>, Digest) {
