@@ -5,7 +5,7 @@ use std::process::Command;
 
 /// Builds them; answers where they are.
 pub fn build(target: &Path) -> PathBuf {
-    let names = ["measure", "misbehave", "rotate-secret", "rotate-secret-python"];
+    let names = ["measure", "misbehave", "rotate-secret", "rotate-secret-python", "lamps"];
     let plugins = target.join("plugins");
     if std::env::var_os("REMIT_PLUGINS").is_some()
         && names.iter().all(|name| plugins.join(format!("{name}.wasm")).exists())

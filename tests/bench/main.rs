@@ -25,6 +25,7 @@ mod peers;
 mod raw;
 mod serve;
 mod sizes;
+mod through;
 
 use std::path::{Path, PathBuf};
 
@@ -39,6 +40,7 @@ const PARTS: &[(&str, fn(&Place) -> Section)] = &[
     ("runs", calls::runs),
     ("calls", calls::calls),
     ("changes", changes::changes),
+    ("connector", through::through),
     ("together", changes::together),
     ("sizes", sizes::sizes),
     ("cold", cold::cold),
