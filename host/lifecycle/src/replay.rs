@@ -166,7 +166,8 @@ fn compare(
             });
             let recorded_output = end.and_then(|ended| ended.output.as_ref());
             let rehearsed = started.mode == remit_journal::Mode::Rehearse;
-            let same = rehearsed || recorded_output == Some(&output);
+            // An action that returns nothing returns `null`, which is read back as none.
+            let same = rehearsed || recorded_output.unwrap_or(&serde_json::Value::Null) == &output;
             match (succeeded && same, cut) {
                 (true, _) => Ok(true),
                 // The action had returned before the record was cut short, or the record has no output.
