@@ -5,6 +5,12 @@ mod common;
 
 #[path = "connectors/aws.rs"]
 mod aws;
+#[path = "connectors/contract.rs"]
+mod contract;
+#[path = "connectors/github.rs"]
+mod github;
+#[path = "connectors/gitlab.rs"]
+mod gitlab;
 #[path = "connectors/systems.rs"]
 mod systems;
 

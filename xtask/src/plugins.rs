@@ -12,10 +12,13 @@ use crate::{shell, toolchains, wasm_std};
 const RUST: &[&str] = &[
     "plugins/connectors/aws-iam-keys",
     "plugins/connectors/aws-secrets",
+    "plugins/connectors/github",
+    "plugins/connectors/gitlab",
     "plugins/connectors/openbao-tokens",
     "plugins/connectors/roundup-tickets",
     "plugins/rotate-secret",
     "plugins/revoke-leaked-token",
+    "plugins/revoke-leaked-value",
     "plugins/rotate-leaked",
     "tests/guests/misbehave",
     "tests/guests/measure",

@@ -1,0 +1,388 @@
+//! The connector to GitHub, against a server that answers as GitHub's published description says.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::contract::{Answer, Asked, Contract, System, moment, with};
+use crate::common::{self, World};
+use crate::{FOLLOW, private, world};
+
+const TOKEN: &str = "ghs_theTokenOfTheInstallation";
+const LEAKED: &str = "ghp_aTokenThatLeakedFromAlice";
+const REVOKE: &str = "revoke-leaked-value.wasm";
+const API: &str = "https://api.github.com";
+
+/// One repository, `acme/shop`.
+#[derive(Default)]
+struct GitHub {
+    /// Who signs in with a token.
+    users: BTreeMap<String, String>,
+    issues: BTreeMap<u64, Value>,
+    /// By number, with that of their issue.
+    comments: BTreeMap<u64, (u64, Value)>,
+    /// Revocations are accepted, and nothing is done.
+    forgets: bool,
+    /// Whoever asks is told that it is too often.
+    is_limited: bool,
+    now: u64,
+}
+
+fn error(status: u16, message: &str) -> Answer {
+    let text = status.to_string();
+    Answer::new(
+        status,
+        json!({ "message": message, "documentation_url": "https://docs.github.com/rest", "status": text }),
+    )
+}
+
+fn user(login: &str) -> Value {
+    let coded = login.replace('[', "%5B").replace(']', "%5D");
+    json!({
+        "login": login, "id": 1, "node_id": "U_1", "url": format!("{API}/users/{coded}"),
+        "html_url": format!("https://github.com/{coded}"), "type": "User", "site_admin": false,
+    })
+}
+
+impl System for GitHub {
+    const DESCRIPTION: &'static str = include_str!("github.json");
+
+    fn mistake(asked: &Asked) -> Option<String> {
+        let has = |name: &str| asked.headers.get(name).map_or("", String::as_str);
+        if has("user-agent").is_empty() {
+            return Some("there is no User-Agent".to_owned());
+        }
+        match has("x-github-api-version") {
+            "2026-03-10" => None,
+            other => Some(format!("the version {other} of the API")),
+        }
+    }
+
+    fn refusal(why: &str) -> Answer {
+        error(400, why)
+    }
+
+    fn answer(&mut self, asked: &Asked) -> Answer {
+        self.now += 1;
+        if self.is_limited {
+            let answer = error(403, "You have exceeded a secondary rate limit");
+            return answer.header("x-ratelimit-remaining", 0).header("retry-after", 3600);
+        }
+        let answer = self.signed_in(asked);
+        let answer =
+            answer.header("x-ratelimit-limit", 5000).header("x-ratelimit-remaining", 4999 - self.now);
+        match answer.status {
+            200 => {
+                let tag = format!("W/\"{}\"", self.now);
+                answer.header("etag", tag)
+            }
+            _ => answer,
+        }
+    }
+}
+
+impl GitHub {
+    fn new() -> Self {
+        let users =
+            [(TOKEN, "remit[bot]"), (LEAKED, "alice")].map(|(token, name)| (token.into(), name.into()));
+        Self { users: users.into(), ..Self::default() }
+    }
+
+    fn signed_in(&mut self, asked: &Asked) -> Answer {
+        let token =
+            asked.headers.get("authorization").map(|it| it.strip_prefix("Bearer ").unwrap_or_default());
+        if asked.operation == "credentials/revoke" {
+            return match token {
+                Some(_) => error(403, "This endpoint is for who does not sign in"),
+                None => self.revoke(asked),
+            };
+        }
+        let Some(token) = token else { return error(401, "Requires authentication") };
+        let Some(login) = self.users.get(token).cloned() else { return error(401, "Bad credentials") };
+        match asked.operation.as_str() {
+            // An installation is no user.
+            "users/get-authenticated" if token.starts_with("ghs_") => {
+                error(403, "Resource not accessible by integration")
+            }
+            "users/get-authenticated" => Answer::new(200, user(&login)),
+            _ => self.repository(asked, &login),
+        }
+    }
+
+    fn revoke(&mut self, asked: &Asked) -> Answer {
+        for value in asked.body["credentials"].as_array().unwrap() {
+            if !self.forgets {
+                self.users.remove(value.as_str().unwrap());
+            }
+        }
+        Answer::new(202, json!({}))
+    }
+
+    fn repository(&mut self, asked: &Asked, login: &str) -> Answer {
+        let name = format!("{}/{}", asked.path["owner"], asked.path["repo"]).to_lowercase();
+        match name.as_str() {
+            "acme/shop" => {}
+            "acme/store" => return error(301, "Moved Permanently"),
+            _ => return error(404, "Not Found"),
+        }
+        let number = asked.number("issue_number");
+        match asked.operation.as_str() {
+            "repos/get" => Answer::new(
+                200,
+                json!({
+                    "id": 1, "node_id": "R_1", "name": "shop", "full_name": "acme/shop", "private": true, "has_issues": true,
+                    "archived": false, "url": format!("{API}/repos/acme/shop"), "html_url": "https://github.com/acme/shop",
+                }),
+            ),
+            "issues/list-for-repo" => {
+                let all: Vec<Value> = self.issues.values().rev().cloned().collect();
+                let (page, next) = asked.page(all, 30);
+                let answer = Answer::new(200, page.into());
+                next.into_iter().fold(answer, |answer, next| answer.header("link", next))
+            }
+            "issues/create" if asked.text("title").is_empty() => error(422, "Validation Failed"),
+            "issues/create" => {
+                let number = self.issues.len() as u64 + 1;
+                let issue = self.issue(number, asked, login);
+                self.issues.insert(number, issue.clone());
+                Answer::new(201, issue)
+            }
+            "issues/get-comment" | "issues/delete-comment" => self.comment(asked),
+            _ if !self.issues.contains_key(&number) => error(404, "Not Found"),
+            "issues/get" => Answer::new(200, self.issues[&number].clone()),
+            "issues/update" => {
+                let (now, issue) = (moment(self.now), self.issues.get_mut(&number).unwrap());
+                let is_closed = asked.text("state") == "closed";
+                let closed_at = if is_closed { json!(now) } else { Value::Null };
+                *issue = with(
+                    with(issue.take(), asked.body.clone()),
+                    json!({ "updated_at": now, "closed_at": closed_at }),
+                );
+                Answer::new(200, issue.clone())
+            }
+            "issues/list-comments" => {
+                let of = self.comments.values().filter(|(issue, _)| *issue == number);
+                let (page, next) = asked.page(of.map(|(_, comment)| comment.clone()).collect(), 30);
+                let answer = Answer::new(200, page.into());
+                next.into_iter().fold(answer, |answer, next| answer.header("link", next))
+            }
+            "issues/create-comment" => Answer::new(201, self.write(number, asked.text("body"), login)),
+            other => panic!("{other} is described, and not served"),
+        }
+    }
+
+    fn issue(&self, number: u64, asked: &Asked, login: &str) -> Value {
+        let (url, now) = (format!("{API}/repos/acme/shop/issues/{number}"), moment(self.now));
+        json!({
+            "id": 1000 + number, "node_id": "I_1", "number": number, "title": asked.text("title"), "body": asked.text("body"),
+            "state": "open", "state_reason": null, "locked": false, "comments": 0, "labels": [{ "name": "triage" }],
+            "assignees": [], "milestone": null, "user": user(login), "closed_at": null, "created_at": now, "updated_at": now,
+            "url": url, "repository_url": format!("{API}/repos/acme/shop"), "labels_url": format!("{url}/labels{{/name}}"),
+            "comments_url": format!("{url}/comments"), "events_url": format!("{url}/events"),
+            "html_url": format!("https://github.com/acme/shop/issues/{number}"),
+        })
+    }
+
+    /// Adds a comment to an issue.
+    fn write(&mut self, issue: u64, body: &str, login: &str) -> Value {
+        let (id, now) = (self.comments.last_key_value().map_or(500, |(id, _)| id + 1), moment(self.now));
+        let url = format!("{API}/repos/acme/shop/issues");
+        let comment = json!({
+            "id": id, "node_id": "IC_1", "body": body, "user": user(login), "created_at": now, "updated_at": now,
+            "url": format!("{url}/comments/{id}"), "issue_url": format!("{url}/{issue}"),
+            "html_url": format!("https://github.com/acme/shop/issues/{issue}#issuecomment-{id}"),
+        });
+        self.comments.insert(id, (issue, comment.clone()));
+        self.counted(issue);
+        comment
+    }
+
+    fn comment(&mut self, asked: &Asked) -> Answer {
+        let id = asked.number("comment_id");
+        let Some((issue, comment)) = self.comments.get(&id).cloned() else { return error(404, "Not Found") };
+        if asked.operation == "issues/get-comment" {
+            return Answer::new(200, comment);
+        }
+        self.comments.remove(&id);
+        self.counted(issue);
+        Answer::empty(204)
+    }
+
+    fn counted(&mut self, issue: u64) {
+        let count = self.comments.values().filter(|(of, _)| *of == issue).count();
+        let more = json!({ "comments": count, "updated_at": moment(self.now) });
+        let issue = self.issues.get_mut(&issue).unwrap();
+        *issue = with(issue.take(), more);
+    }
+}
+
+/// A home with the connector as an installation of an app has it, and every power on the issues of the repository.
+fn tickets(github: &Contract<GitHub>) -> World {
+    let entry = "[connector.credential]\nbearer_file = \"credential.key\"";
+    world("follow-up", "github", "github", &github.address, entry, TOKEN)
+}
+
+fn scope() -> String {
+    let allow = |name| {
+        format!(
+            "[[allow]]\ncapability = \"remit:tickets/{name}\"\n\
+             resources = [\"ticket:github/acme/shop\", \"ticket:github/acme/shop/*\"]\n"
+        )
+    };
+    ["inspect", "open", "comment", "resolve"].map(allow).concat()
+}
+
+#[test]
+fn an_issue_is_opened_commented_closed_and_all_of_it_taken_back() {
+    let github = Contract::start(GitHub::new());
+    let world = tickets(&github);
+    let all = json!({ "place": "github/acme/shop", "text": "It was revoked.", "resolve": true }).to_string();
+    let planned = world.remit(&["plan", FOLLOW, "--input", &all]).exits(0).out;
+    assert!(planned.contains("GitHub deletes none"), "what an undo cannot do is said before: {planned}");
+    world.grant(FOLLOW, &all, "all");
+    assert!(github.system().issues.is_empty(), "a rehearsal opens nothing");
+    let ran = world.run("all").exits(0).json();
+    assert_eq!(ran["state"], "succeeded", "{ran}");
+    let issue = github.system().issues[&1].clone();
+    assert_eq!(
+        (&issue["title"], &issue["state_reason"], &issue["comments"]),
+        (&json!("A token leaked"), &json!("completed"), &json!(1))
+    );
+    let (run, _) = world.last_run();
+    world.remit(&["revert", &run]).exits(0);
+    let issue = github.system().issues[&1].clone();
+    assert_eq!(
+        (&issue["state"], &issue["state_reason"], &issue["comments"]),
+        (&json!("closed"), &json!("not_planned"), &json!(0)),
+        "{issue}"
+    );
+    assert!(world.remit(&["replay", &run]).exits(0).out.contains("identical"));
+    assert!(!common::contains(&world.all_bytes(), TOKEN), "the credential is in the home");
+    world.audit_is_sound();
+}
+
+#[test]
+fn what_a_person_answered_stays_with_what_it_answers() {
+    let github = Contract::start(GitHub::new());
+    let world = tickets(&github);
+    let open = json!({ "place": "github/acme/shop" }).to_string();
+    world.grant_scope(&scope(), FOLLOW, &open, "open");
+    world.run("open").exits(0);
+    let (opened, _) = world.last_run();
+    let comment = json!({ "path": "github/acme/shop/1", "text": "I had a look." }).to_string();
+    world.grant_scope(&scope(), FOLLOW, &comment, "comment");
+    world.run("comment").exits(0);
+    let (commented, _) = world.last_run();
+
+    let answered = github.system().write(1, "Thank you!", "alice")["id"].as_u64().unwrap();
+    for run in [&opened, &commented] {
+        assert_ne!(world.remit(&["revert", run]).code, 0);
+    }
+    assert_eq!(github.system().issues[&1]["comments"], 2);
+    github.system().comments.remove(&answered);
+    github.system().counted(1);
+    world.remit(&["revert", &commented]).exits(0);
+    world.remit(&["revert", &opened]).exits(0);
+    assert_eq!(github.system().issues[&1]["state_reason"], "not_planned");
+
+    // What is closed is not closed again, and what is there under another name, or is no issue, is told.
+    let refused = |path: &str, why: &str| {
+        let input = json!({ "path": path, "resolve": true }).to_string();
+        world.remit(&["plan", FOLLOW, "--input", &input]).exits(1).says(why);
+    };
+    refused("github/acme/shop/1", "closed already: not_planned");
+    refused("github/acme/shop/7", "there is no issue");
+    refused("github/Acme/shop/1", "like this: github/acme/shop/1");
+    refused("github/acme/shop/01", "like this: github/acme/shop/1");
+    refused("github/acme/store/1", "renamed, or moved");
+    let pull = with(github.system().issues[&1].clone(), json!({ "number": 2 }));
+    let of = json!({ "pull_request": { "url": "x", "html_url": "x", "diff_url": "x", "patch_url": "x" } });
+    github.system().issues.insert(2, with(pull, of));
+    refused("github/acme/shop/2", "is a pull request");
+    github.system().is_limited = true;
+    refused("github/acme/shop/1", "try again in 3600 seconds");
+    world.audit_is_sound();
+}
+
+/// What was done and not answered is found by what it says, and not done again. Which of them it was, only a person can tell.
+#[test]
+fn what_was_done_and_not_answered_is_found() {
+    let github = Contract::start(GitHub::new());
+    let world = tickets(&github);
+    let open = json!({ "place": "github/acme/shop" }).to_string();
+    let comment = json!({ "path": "github/acme/shop/1", "text": "It was revoked." }).to_string();
+    for (operation, input, name) in
+        [("issues/create", open, "open"), ("issues/create-comment", comment, "comment")]
+    {
+        github.lose_answer_to(operation);
+        world.grant_scope(&scope(), FOLLOW, &input, name);
+        assert_ne!(world.run(name).code, 0);
+        let (run, _) = world.last_run();
+        let shown = world.remit(&["show", &run]).out;
+        assert!(shown.contains("nobody knows which"), "{shown}");
+        assert_eq!(github.count(operation), 1);
+    }
+    assert_eq!(github.system().issues[&1]["comments"], 1, "all of it stands");
+    world.audit_is_sound();
+}
+
+/// The bot asks for the revocation of the value, alice approves.
+fn revocation(world: &World) {
+    let input = json!({ "place": "github" }).to_string();
+    let leaked = ["--secret-input", "token=@leaked"];
+    private(world, "leaked", LEAKED);
+    let plan = ["plan", REVOKE, "--input", &input, "--emit-scope", "least.toml", "--json"];
+    let planned = world.remit(&[&plan[..], &leaked].concat()).exits(0).out;
+    assert!(planned.contains("alice"), "whose it is stands in the plan: {planned}");
+    let request = ["request", REVOKE, "--input", &input, "--scope", "least.toml"];
+    world.ask(&[&request[..], &leaked].concat(), "revocation");
+}
+
+#[test]
+fn a_leaked_token_is_revoked_by_its_value_and_works_no_more() {
+    let github = Contract::start(GitHub::new());
+    let world = world("revoke-leaked-value", "github", "github", &github.address, "", TOKEN);
+    revocation(&world);
+    assert_eq!(github.count("credentials/revoke"), 0, "a rehearsal revokes nothing");
+    let ran = world.run("revocation").exits(0).json();
+    assert_eq!(ran["state"], "succeeded", "{ran}");
+    assert!(!github.system().users.contains_key(LEAKED));
+    let (run, _) = world.last_run();
+    assert!(world.remit(&["replay", &run]).exits(0).out.contains("identical"));
+    // A value that is no token is not sent anywhere to be revoked.
+    let plan = ["plan", REVOKE, "--input", "{\"place\":\"github\"}", "--secret-input", "token=@leaked"];
+    world.remit(&plan).exits(1).says("there is nothing to revoke");
+    assert_eq!(github.count("credentials/revoke"), 1);
+    std::fs::remove_file(world.path("leaked")).unwrap();
+    assert!(!common::contains(&world.all_bytes(), LEAKED), "the value is in the home");
+    world.audit_is_sound();
+}
+
+#[test]
+fn a_revocation_that_is_accepted_and_not_done_is_found_out() {
+    let github = Contract::start(GitHub { forgets: true, ..GitHub::new() });
+    let world = world("revoke-leaked-value", "github", "github", &github.address, "", TOKEN);
+    revocation(&world);
+    assert_ne!(world.run("revocation").code, 0);
+    let (run, _) = world.last_run();
+    let shown = world.remit(&["show", &run]).out;
+    assert!(shown.contains("still takes it") || shown.contains("still works"), "{shown}");
+    assert_eq!(github.count("credentials/revoke"), 1, "it is not asked for again");
+    world.audit_is_sound();
+}
+
+#[test]
+fn who_signs_in_to_revoke_is_told_to_do_it_without() {
+    let github = Contract::start(GitHub::new());
+    let entry = "[connector.credential]\nbearer_file = \"credential.key\"";
+    let world = world("revoke-leaked-value", "github", "github", &github.address, entry, TOKEN);
+    revocation(&world);
+    let ran = world.run("revocation").exits(1);
+    assert!(
+        format!("{}{}", ran.out, ran.err).contains("needs no [connector.credential]"),
+        "{}{}",
+        ran.out,
+        ran.err
+    );
+    assert!(github.system().users.contains_key(LEAKED));
+}
