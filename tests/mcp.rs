@@ -240,6 +240,11 @@ fn attack_arguments_that_are_none_get_an_answer_and_change_nothing() {
         ),
         (
             "propose",
+            json!({"action": digest, "reason": "x", "standing": {"runs_per_hour": 1, "changes_per_hour": 1}}),
+            "standing",
+        ),
+        (
+            "propose",
             json!({"action": digest, "input": {"path": SECRET}, "reason": "x", "ttl": "-1h"}),
             "more than 0",
         ),
@@ -260,7 +265,7 @@ fn attack_arguments_that_are_none_get_an_answer_and_change_nothing() {
         ("revoke", json!({"what": {"key": "ab"}, "reason": "x"}), "ab"),
         ("freeze", json!({"reason": "x", "frozen": false}), "frozen"),
         ("freeze", json!({"reason": "x".repeat(900_000)}), "may have 4000"),
-        ("freeze", json!({"reason": "x".repeat(2_000_000)}), "larger"),
+        ("freeze", json!({"reason": "x".repeat(2_000_000)}), "at most 1048576"),
         ("revert", json!({"run": "run-01jd2m4k9x8s7t6v5w4y3z2a1b", "keep_going": true}), "keep_going"),
     ] {
         let told = bot.refused(tool, &arguments);

@@ -170,6 +170,33 @@ fn a_document_counts_only_here_and_only_while_its_key_does() {
     world.audit_is_sound();
 }
 
+/// Whatever it is a reason for: people read it, and the journal keeps it.
+#[test]
+fn no_reason_is_longer_than_people_read() {
+    let world = World::new();
+    let server = Server::of(&world);
+    let (bot, alice) = (server.client(&world, "bot"), server.client(&world, "alice"));
+    let action = upload(&world, &bot, "rotate-secret");
+    let request = id(&ask(&bot, &action));
+    let records = || world.remit(&["audit", "verify", "--json"]).exits(0).json()["records"].clone();
+    let (before, reason) = (records(), "\u{e9}".repeat(4001));
+    let run = json!({"action": action, "input": {"path": SECRET}, "reason": reason});
+    for (path, body) in [
+        ("/api/v1/plans", run.clone()),
+        ("/api/v1/requests/prepare", run),
+        (&format!("{REQUESTS}/{request}/decisions/prepare"), json!({"approve": true, "reason": reason})),
+        ("/api/v1/orders/prepare", json!({"order": "freeze", "reason": reason})),
+    ] {
+        let (status, code, detail) = problem(alice.post::<Value>(path, &body));
+        assert_eq!((status, &*code), (400, "usage::request"), "{path}: {detail}");
+        assert!(detail.contains("4001 characters, and may have 4000"), "{path}: {detail}");
+    }
+    let plan = ["plan", "rotate-secret.wasm", "--input", &format!("path={SECRET}"), "--reason"];
+    world.remit(&[&plan[..], &[&reason]].concat()).exits(2).says("may have 4000");
+    assert_eq!(records(), before);
+    world.remit(&[&plan[..], &[&reason[2..]]].concat()).exits(0);
+}
+
 /// A certificate for this machine by an authority of its own, and that authority.
 fn certificate(names: &[&str]) -> (String, String, String) {
     let authority_key = rcgen::KeyPair::generate().unwrap();

@@ -26,16 +26,29 @@ impl Server {
 
     /// The same with more in its environment.
     pub fn with(world: &World, environment: &[(&str, &std::ffi::OsStr)]) -> Self {
+        Self::start(world, &[], environment, Stdio::null())
+    }
+
+    /// The same for whoever calls without end, and with all that can be logged in the file `server.log`.
+    pub fn unlimited(world: &World) -> Self {
+        let config = world.home().join("remit.toml");
+        let text = fs::read_to_string(&config).unwrap();
+        let rate = "[server.rate]\nper_minute = 1_000_000\nburst = 1_000_000\n";
+        fs::write(&config, format!("{text}\n[server]\nlisten = \"127.0.0.1:0\"\n{rate}")).unwrap();
+        let log = fs::File::create(world.path("server.log")).unwrap();
+        Self::start(world, &["-vv", "--log-format", "json"], &[], log.into())
+    }
+
+    fn start(world: &World, more: &[&str], environment: &[(&str, &std::ffi::OsStr)], stderr: Stdio) -> Self {
         let config = world.home().join("remit.toml");
         let text = fs::read_to_string(&config).unwrap();
         if !text.contains("[server]") {
             fs::write(&config, text + "\n[server]\nlisten = \"127.0.0.1:0\"\n").unwrap();
         }
         // A path relative to the working directory, as people give it.
-        let mut command = world.command(&["serve", "--home", "home"]);
+        let mut command = world.command(&[&["serve", "--home", "home"], more].concat());
         command.envs(environment.iter().copied());
-        let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let url = line.strip_prefix("serving").expect("it serves").trim().to_owned();

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::to_raw_value;
 use tracing::Instrument as _;
 
-use crate::authority::{Identity, policy_request_of_rehearsal};
+use crate::authority::{Identity, check_length, policy_request_of_rehearsal};
 use crate::claim::Claim;
 use crate::host::blocking;
 use crate::own_words::{OwnWords, withheld};
@@ -141,6 +141,8 @@ pub async fn rehearse(
     scope: Option<Scope>,
     reason: &str,
 ) -> Result<PlanFile, Error> {
+    // It is put on record, as those of documents are.
+    check_length("reason", reason)?;
     let (action, uncovered, scope, by) = blocking(|| {
         let rules = host.rules()?;
         let by = rules.identify(&*host.journal.reader()?, by)?;

@@ -28,17 +28,38 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Answer<Self> {
-        is_of_type(request.headers(), "application/json")?;
-        let bytes = body(request, app, JSON_ARRIVES).await?;
-        let text = std::str::from_utf8(&bytes)
-            .map_err(|error| Problem::usage(format!("the body is not UTF-8: {error}")))?;
-        let read = remit_text::json::read(text);
+        let read = remit_text::json::read(&json_text(request, app).await?);
         Ok(Self(
             read.map_err(|mistake| {
                 Problem::usage(format!("the body is not what is taken here:\n{mistake}"))
             })?,
         ))
     }
+}
+
+/// The same where the body has a secret in it: whatever is wrong with it, neither the problem nor the log quotes it.
+pub(crate) struct Private<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Private<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &App) -> Answer<Self> {
+        let read = remit_text::json::read(&json_text(request, app).await?);
+        Ok(Self(read.map_err(|_| {
+            Problem::usage(
+                "the body is not what is taken here; it is not shown, because it may have a secret",
+            )
+            .help("/api/v1/docs has the fields that it must have, and no others")
+        })?))
+    }
+}
+
+/// The text of a body in JSON.
+async fn json_text(request: Request, app: &App) -> Answer<String> {
+    is_of_type(request.headers(), "application/json")?;
+    let bytes = body(request, app, JSON_ARRIVES).await?;
+    String::from_utf8(bytes.into())
+        .map_err(|error| Problem::usage(format!("the body is not UTF-8: {}", error.utf8_error())))
 }
 
 /// The bytes of a body, as far as the route's limit lets them in.

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::body::HttpBody as _;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONNECTION, COOKIE, HOST, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
@@ -24,6 +25,9 @@ use crate::traces;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// How long a body may take to arrive and an answer to begin. Actions have limits of their own, in their scopes.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What calls of `/mcp` are counted as.
+const MCP: &str = "mcp";
 
 /// All routes, behind the checks.
 pub(crate) fn service(app: &App) -> Router {
@@ -47,7 +51,7 @@ async fn pass(State(app): State<App>, request: Request, next: Next) -> Response 
     let id = request_id(&request);
     let found = route_of(&request);
     let route = match path_of(&request) {
-        Some(mcp::PATH) => "mcp",
+        Some(mcp::PATH) => MCP,
         _ => found.map_or("none", |route| route.id),
     };
     let parent = request.headers().get(traces::PARENT).and_then(|parent| parent.to_str().ok());
@@ -63,8 +67,12 @@ async fn pass(State(app): State<App>, request: Request, next: Next) -> Response 
     );
     let is_http1 = request.version() < Version::HTTP_2;
     let (rest, request) = Rest::of(request);
+    let largest = match found {
+        Some(route) => Some(route.limit()),
+        None => (route == MCP).then_some(routes::JSON),
+    };
     let answer = async {
-        match refusal(&app, &request) {
+        match refusal(&app, &request).or_else(|| too_large(&request, largest)) {
             Some(problem) => problem.into_response(),
             None => match tokio::time::timeout(PATIENCE, app.turns.share(next.run(request))).await {
                 Ok(response) => response,
@@ -142,4 +150,13 @@ fn refusal(app: &App, request: &Request) -> Option<Problem> {
         return Some(Problem::new(StatusCode::BAD_REQUEST, "usage::cookie", why));
     }
     None
+}
+
+/// A body that is larger than its route takes is refused by what its header says: nothing of it is read.
+fn too_large(request: &Request, largest: Option<usize>) -> Option<Problem> {
+    let (length, largest) = (request.body().size_hint().lower(), largest?);
+    (length > largest as u64).then(|| {
+        let why = format!("the body has {length} bytes, and at most {largest} are taken here");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "usage::too_large", why)
+    })
 }

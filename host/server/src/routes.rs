@@ -140,7 +140,7 @@ routes! {
 
 impl Route {
     /// How large its body may be.
-    fn limit(&self) -> usize {
+    pub(crate) fn limit(&self) -> usize {
         match self.takes {
             Some(Raw("application/wasm")) => COMPONENT,
             Some(Raw(_)) => VALUE,

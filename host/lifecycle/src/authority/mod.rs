@@ -42,7 +42,7 @@ pub use rules::Rules;
 pub(crate) use rules::subject;
 pub use sign_rules::Ending;
 pub(crate) use signed::{
-    Accepted, JITTER, check_reason, digest_of, digests_on_record, refused, refused_named,
+    Accepted, JITTER, check_length, check_reason, digest_of, digests_on_record, refused, refused_named,
 };
 pub use signed::{Prepared, read_signed};
 pub(crate) use spent::Counted;

@@ -100,7 +100,7 @@ pub(crate) fn check_reason(reason: &str) -> Result<(), Error> {
 }
 
 /// Checks that a text is no longer than people read.
-fn check_length(name: &str, words: &str) -> Result<(), Error> {
+pub(crate) fn check_length(name: &str, words: &str) -> Result<(), Error> {
     let length = words.chars().count();
     if length <= MAX_WORDS {
         return Ok(());

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::app::App;
-use crate::exchange::{Json, json};
+use crate::exchange::{Json, Private, json};
 use crate::problem::{Answer, Problem};
 use crate::rate::Toll;
 use crate::who::{self, Caller};
@@ -165,13 +165,14 @@ pub(crate) struct CertifiedKey {
 pub(crate) async fn certify(
     State(app): State<App>,
     toll: Toll,
-    Json(asked): Json<Certify>,
+    Private(asked): Private<Certify>,
 ) -> Answer<Response> {
     // Whose token it is shows only after the work.
     toll.by_anybody(&app, None)?;
     let key = VerifyingKey::from_text(&asked.key, "`key`")?;
+    // It is not quoted either: somebody may have put the token there.
     let proof = serde_json::from_str(asked.proof.0.get())
-        .map_err(|error| Problem::usage(format!("`proof` is no DSSE envelope: {error}")))?;
+        .map_err(|_| Problem::usage("`proof` is no DSSE envelope"))?;
     let certificate = certify_exchanged(&app.host, &asked.token, &key, &proof, &app.url).await?;
     let (principal, until) = (certificate.principal, certificate.until.to_string());
     json(StatusCode::CREATED, &CertifiedKey { key: key.id().to_string(), principal, until })
