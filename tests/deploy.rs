@@ -26,6 +26,16 @@ fn analyze(args: &[&str]) -> (bool, String) {
 fn the_unit_is_valid_and_exposes_little() {
     let (fine, told) = analyze(&["security", "--offline=true", "--threshold=20", UNIT]);
     assert!(fine, "more than 2.0:\n{told}");
+    // What the manual says of it. Other versions of systemd look at more, or weigh it otherwise.
+    let manual = include_str!("../docs/deploy.md");
+    let (before, after) = manual.split_once("`systemd-analyze security` of systemd ").unwrap();
+    let (version, after) = after.split_once(" says ").unwrap();
+    let (says, _) = after.split_once(')').unwrap();
+    assert!(!before.contains("systemd-analyze security"), "once");
+    if analyze(&["--version"]).1.starts_with(&format!("systemd {version} ")) {
+        let found = told.split("exposure level for remit.service: ").nth(1).unwrap();
+        assert_eq!(found.split(' ').next(), Some(says), "docs/deploy.md says {says}:\n{told}");
+    }
     // Valid, with a program that is there.
     let folder = tempfile::TempDir::new().unwrap();
     let unit = folder.path().join("remit.service");

@@ -3,6 +3,8 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make their own files"))]
 
 mod commands;
+#[cfg(test)]
+mod documented;
 mod id_token;
 mod place;
 mod print;
