@@ -53,6 +53,11 @@ fn records(world: &World) -> Value {
     world.remit(&["audit", "verify", "--json"]).exits(0).json()["records"].clone()
 }
 
+/// Headers as they are sent.
+fn lines(headers: &[(&str, String)]) -> String {
+    headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect::<Vec<_>>().concat()
+}
+
 fn head(server: &Server) -> String {
     server.url.strip_prefix("http://").unwrap().to_owned()
 }
@@ -110,7 +115,7 @@ impl Caller<'_> {
     /// A call with these headers and this body, which is said to be `length` bytes long.
     fn says(&self, route: &Route, headers: &[(&str, String)], length: usize, body: &str) -> (u16, String) {
         let Route { method, path, .. } = route;
-        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let headers = lines(headers);
         let host =
             if headers.contains("Host: ") { String::new() } else { format!("Host: {}\r\n", self.authority) };
         let head = format!("{method} {path} HTTP/1.1\r\n{host}Content-Length: {length}\r\n{headers}");
@@ -174,8 +179,7 @@ impl Caller<'_> {
             assert!([400, 403, 404].contains(&told.status), "{}: {}", name(body), told.detail);
         }
         // Half a body: the client goes away.
-        let headers: String =
-            of_type(takes).iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let headers = lines(&of_type(takes));
         let mut half = TcpStream::connect(&self.authority).unwrap();
         let Route { method, path, .. } = route;
         let call = format!(
@@ -188,7 +192,7 @@ impl Caller<'_> {
     /// Half a body, and then a byte a second.
     fn slowly(&self, route: &Route, takes: &str) {
         let who = if route.in_session { self.proof(route) } else { Vec::new() };
-        let headers: String = who.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let headers = lines(&who);
         let Route { method, path, .. } = route;
         let call = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\n{headers}Content-Type: {takes}\r\nContent-Length: 1000\r\n\r\n{{",
