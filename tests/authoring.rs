@@ -67,7 +67,7 @@ fn the_manual_does_what_it_says() {
     }
     // Whatever `remit new` offers has its page.
     let said = remit(Path::new("."), &["new", "x", "--lang", "none"]).exits(2).err;
-    let offered = said.split("the languages are ").nth(1).unwrap().lines().next().unwrap();
+    let offered = said.split("the languages are ").nth(1).unwrap().split(';').next().unwrap();
     assert_eq!(tried.join(", "), offered);
 }
 
@@ -153,8 +153,49 @@ fn from_nothing_to_a_connector_that_can_serve() {
         std::fs::write(&file, text.replace(was, is)).unwrap();
         remit(&project, &["build"]).exits(2).says(why);
     }
-    remit(dir, &["new", "other", "--lang", "c", "--connector"]).exits(2).says("in Rust, or in JavaScript");
+    let written = "connectors are written in rust, javascript, toml";
+    remit(dir, &["new", "other", "--lang", "c", "--connector"]).exits(2).says(written);
+    remit(dir, &["new", "other", "--lang", "toml"]).exits(2).says("no template for an action in TOML");
     assert!(!dir.join("other").exists());
+}
+
+/// The same in JavaScript, and without code.
+#[test]
+fn a_connector_in_another_language_can_serve() {
+    let world = World::new();
+    let dir = world.dir.path();
+    for language in ["javascript", "toml"] {
+        let (name, project) = (format!("in-{language}"), dir.join(format!("in-{language}")));
+        let told = remit(dir, &["new", &name, "--lang", language, "--connector"]).exits(0).out;
+        // A tool that is not there is what it says to install.
+        assert!(!told.contains("install") && told.contains("remit build"), "{told}");
+        let file = format!("{name}.wasm");
+        remit(&project, &["build"]).exits(0);
+        assert!(remit(&project, &["test"]).exits(0).out.contains(" passed, 0 failed"), "{language}");
+        remit(&project, &["sign", &file, "--key", "../publisher.key"]).exits(0);
+        let shown = world.remit(&["inspect", &format!("{name}/{file}")]).exits(0).out;
+        for said in ["can serve here", "remit:accounts/disable.disable (change)", "PATCH /users/{id}"] {
+            assert!(shown.contains(said), "{language}: no `{said}` in {shown}");
+        }
+        assert!(!project.join("sdk").exists(), "it uses none");
+    }
+    // The same description gives the same digest; without code to look at, what is wrong is told by the build.
+    let project = dir.join("in-toml");
+    let build = || remit(&project, &["build", "--json"]);
+    assert_eq!(build().exits(0).json()["digest"], build().exits(0).json()["digest"]);
+    let file = project.join("connector.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    for (was, is, why) in [
+        ("\"/enabled\" ", "\"enabled\" ", "`enabled` is not a place in an answer"),
+        ("after    =", "later    =", "unknown field `later`"),
+        ("enable {undo.login} again", "{*}", "in the JSON of a change"),
+        ("{/created_at:time}", "{/created_at?yes}", "is to be like {/active?enabled:disabled}"),
+        ("reads  = [\"GET /users/{id}\"]", "reads  = [\"GET /users/*\"]", "without `*` in its path"),
+    ] {
+        assert!(text.contains(was), "{was}");
+        std::fs::write(&file, text.replace(was, is)).unwrap();
+        build().exits(2).says(why);
+    }
 }
 
 #[test]

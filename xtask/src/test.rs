@@ -22,7 +22,10 @@ pub(crate) fn run() -> Result<()> {
     // Three at once: what is fetched waits for the network, and what builds the plugins uses one processor most of the time.
     let mut environment = std::thread::scope(|threads| {
         let servers = threads.spawn(servers);
-        let plugins = threads.spawn(|| step("plugins", || plugins::run(&[])));
+        let plugins = threads.spawn(|| {
+            step("plugins", || plugins::run(&[]))?;
+            step("interpreter --check", || plugins::interpreter(true))
+        });
         style()?;
         plugins.join().unwrap_or_else(|_| bail!("the build of the plugins panicked"))?;
         servers.join().unwrap_or_else(|_| bail!("the installation of servers panicked"))
@@ -55,6 +58,8 @@ fn servers() -> Result<Vec<(String, PathBuf)>> {
         ("verdaccio", "REMIT_VERDACCIO", servers::verdaccio),
         ("roundup", "REMIT_ROUNDUP", servers::roundup),
         ("moto", "REMIT_MOTO", servers::moto),
+        ("scim", "REMIT_SCIM", servers::scim),
+        ("pocketbase", "REMIT_POCKETBASE", servers::pocketbase),
     ] {
         environment.push((variable.to_owned(), step(name, install)?));
     }

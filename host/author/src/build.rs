@@ -106,6 +106,11 @@ fn differs(project: &Project, why: String, help: &str) -> AuthorError {
 }
 
 fn componentise(project: &Project, module: &[u8]) -> Result<Vec<u8>, AuthorError> {
+    component_of(module).map_err(|error| differs(project, error, exports(project)))
+}
+
+/// The component of a core module.
+pub(crate) fn component_of(module: &[u8]) -> Result<Vec<u8>, String> {
     // For modules of WASI preview 1. A module that imports none of it gets no part of the adapter.
     let encoded = ComponentEncoder::default()
         .validate(true)
@@ -114,7 +119,7 @@ fn componentise(project: &Project, module: &[u8]) -> Result<Vec<u8>, AuthorError
             encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)
         })
         .and_then(ComponentEncoder::encode);
-    encoded.map_err(|error| differs(project, format!("{error:#}"), exports(project)))
+    encoded.map_err(|error| format!("{error:#}"))
 }
 
 /// Holds a component to its world: it exports what every action does, and imports of Remit's interfaces

@@ -156,10 +156,14 @@ fn fill(
     capabilities: &[Capability],
 ) -> Result<Vec<PathBuf>, AuthorError> {
     let entry = new.language.entry();
-    let sources: Vec<_> = match (new.connector, entry.connector) {
-        (false, _) => files::below(&COMMON).chain(files::below(entry.template)).collect(),
-        (true, Some(template)) => files::below(template).collect(),
-        (true, None) => return Err(AuthorError::NoConnector { language: entry.title }),
+    let (sources, sdk): (Vec<_>, bool) = match (new.connector, entry.template, entry.connector) {
+        (false, Some(template), _) => (files::below(&COMMON).chain(files::below(template)).collect(), true),
+        (true, _, Some(template)) => (files::below(template.files).collect(), template.sdk),
+        (is_connector, ..) => {
+            let (language, names) = (entry.title, Language::names(is_connector));
+            let what = if is_connector { "connector" } else { "action" };
+            return Err(AuthorError::NoTemplate { what, language, names });
+        }
     };
     let mut syntax = SyntaxConfig::builder();
     syntax.trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true);
@@ -190,7 +194,9 @@ fn fill(
         files::write(&path, text.as_bytes())?;
         written.push(file.path().to_owned());
     }
-    files::write_sdk(entry.sdk, &dir.join(files::SDK))?;
+    if sdk {
+        files::write_sdk(entry.sdk, &dir.join(files::SDK))?;
+    }
     // The WIT of a connector is the host's, or that of its own packages.
     if !new.connector {
         let deps = dir.join("wit/deps");

@@ -81,15 +81,19 @@ pub enum AuthorError {
         /// The line and what is wrong there.
         why: String,
     },
-    /// There is no template for a connector in this language.
-    #[error("there is no template for a connector in {language}")]
+    /// There is no template for this in the language.
+    #[error("there is no template for {} {what} in {language}", if *what == "action" { "an" } else { "a" })]
     #[diagnostic(
         code(usage::language),
-        help("write it in Rust, or in JavaScript like the npm tokens that Remit ships: docs/connectors.md")
+        help("{what}s are written in {names}: choose one with --lang; nothing was written")
     )]
-    NoConnector {
+    NoTemplate {
+        /// `action` or `connector`.
+        what: &'static str,
         /// The language, as a person writes it.
         language: &'static str,
+        /// The languages that there are templates in, as `--lang` takes them.
+        names: String,
     },
     /// A program the build needs is not there.
     #[error("`{tool}` is not installed; {language} is built with it")]

@@ -25,6 +25,6 @@ pub use build::{Built, build};
 pub use connector::FILE as DESCRIPTION;
 pub use create::{Created, NewProject, create};
 pub use error::AuthorError;
-pub use languages::{Language, javascript_name};
+pub use languages::{Language, declarative, javascript_name};
 pub use project::Project;
 pub use world::{connector as connector_world, host as host_wit, is_capability, sdk as sdk_world};

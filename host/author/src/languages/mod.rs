@@ -1,6 +1,7 @@
-//! The languages an action can be written in, one file each.
+//! The languages that actions and connectors can be written in, one file each.
 
 mod c;
+pub mod declarative;
 mod go;
 mod javascript;
 mod python;
@@ -29,10 +30,10 @@ pub(crate) struct Entry {
     pub(crate) title: &'static str,
     /// The files that tell a project of it, any of them.
     pub(crate) marks: &'static [&'static str],
-    /// The files that a new project starts with, with placeholders.
-    pub(crate) template: &'static Dir<'static>,
+    /// The files that a new action starts with, with placeholders; none where there are only connectors.
+    pub(crate) template: Option<&'static Dir<'static>>,
     /// The same for a connector; none where `remit new` makes none.
-    pub(crate) connector: Option<&'static Dir<'static>>,
+    pub(crate) connector: Option<Template>,
     /// The files of the SDK that its projects get a copy of.
     pub(crate) sdk: &'static Dir<'static>,
     /// Builds a component, before its metadata.
@@ -47,6 +48,14 @@ pub(crate) struct Entry {
     pub(crate) core: bool,
 }
 
+/// The files that a new connector starts with.
+#[derive(Clone, Copy)]
+pub(crate) struct Template {
+    pub(crate) files: &'static Dir<'static>,
+    /// Whether its code uses the SDK.
+    pub(crate) sdk: bool,
+}
+
 static RUST: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/rust");
 static RUST_TEMPLATE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/rust/template");
 static RUST_CONNECTOR: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/rust/template-connector");
@@ -56,6 +65,7 @@ static C_TEMPLATE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/c/
 
 static JS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/js");
 static JS_TEMPLATE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/js/template");
+static JS_CONNECTOR: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/js/template-connector");
 static TS_TEMPLATE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/js/template-ts");
 
 static PYTHON: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/python");
@@ -64,14 +74,17 @@ static PYTHON_TEMPLATE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../s
 static GO: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/go");
 static GO_TEMPLATE: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/go/template");
 
+static NO_SDK: Dir<'static> = Dir::new("", &[]);
+static TOML_CONNECTOR: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../../sdk/toml/template-connector");
+
 /// The one list of them all; where two could match, the first does.
 static TABLE: &[Entry] = &[
     Entry {
         name: "rust",
         title: "Rust",
         marks: &["Cargo.toml"],
-        template: &RUST_TEMPLATE,
-        connector: Some(&RUST_CONNECTOR),
+        template: Some(&RUST_TEMPLATE),
+        connector: Some(Template { files: &RUST_CONNECTOR, sdk: true }),
         sdk: &RUST,
         build: rust::build,
         tools: &[&["cargo"]],
@@ -83,7 +96,7 @@ static TABLE: &[Entry] = &[
         name: "c",
         title: "C",
         marks: &["src/action.c"],
-        template: &C_TEMPLATE,
+        template: Some(&C_TEMPLATE),
         connector: None,
         sdk: &C,
         build: c::build,
@@ -96,7 +109,7 @@ static TABLE: &[Entry] = &[
         name: "python",
         title: "Python",
         marks: &["src/action.py"],
-        template: &PYTHON_TEMPLATE,
+        template: Some(&PYTHON_TEMPLATE),
         connector: None,
         sdk: &PYTHON,
         build: python::build,
@@ -109,7 +122,7 @@ static TABLE: &[Entry] = &[
         name: "typescript",
         title: "TypeScript",
         marks: &["src/action.ts"],
-        template: &TS_TEMPLATE,
+        template: Some(&TS_TEMPLATE),
         connector: None,
         sdk: &JS,
         build: javascript::build_typescript,
@@ -122,8 +135,8 @@ static TABLE: &[Entry] = &[
         name: "javascript",
         title: "JavaScript",
         marks: &["src/action.js", "src/connector.js"],
-        template: &JS_TEMPLATE,
-        connector: None,
+        template: Some(&JS_TEMPLATE),
+        connector: Some(Template { files: &JS_CONNECTOR, sdk: false }),
         sdk: &JS,
         build: javascript::build_javascript,
         tools: &[&["componentize-qjs"], &["esbuild"]],
@@ -135,7 +148,7 @@ static TABLE: &[Entry] = &[
         name: "go",
         title: "Go",
         marks: &["go.mod"],
-        template: &GO_TEMPLATE,
+        template: Some(&GO_TEMPLATE),
         connector: None,
         sdk: &GO,
         build: go::build,
@@ -143,6 +156,20 @@ static TABLE: &[Entry] = &[
         install: go::INSTALL,
         reserved: go::RESERVED,
         core: true,
+    },
+    Entry {
+        name: "toml",
+        title: "TOML",
+        // Every connector has it: this is one without code of its own.
+        marks: &[crate::connector::FILE],
+        template: None,
+        connector: Some(Template { files: &TOML_CONNECTOR, sdk: false }),
+        sdk: &NO_SDK,
+        build: declarative::build,
+        tools: &[],
+        install: "",
+        reserved: (&[], ""),
+        core: false,
     },
 ];
 
@@ -161,6 +188,14 @@ impl Language {
     /// The files that tell languages apart.
     pub(crate) fn marks() -> String {
         TABLE.iter().flat_map(|entry| entry.marks).copied().collect::<Vec<_>>().join(", ")
+    }
+
+    /// The names of those that connectors, or actions, can be written in, as `--lang` takes them.
+    #[must_use]
+    pub fn names(connectors: bool) -> String {
+        let can =
+            |entry: &&Entry| if connectors { entry.connector.is_some() } else { entry.template.is_some() };
+        TABLE.iter().filter(can).map(|entry| entry.name).collect::<Vec<_>>().join(", ")
     }
 
     pub(crate) fn entry(self) -> &'static Entry {
@@ -191,8 +226,7 @@ impl FromStr for Language {
 
     fn from_str(text: &str) -> Result<Self, String> {
         Self::all().find(|language| language.name() == text).ok_or_else(|| {
-            let names: Vec<_> = Self::all().map(Self::name).collect();
-            format!("the languages are {}", names.join(", "))
+            format!("the languages are {}; of connectors {}", Self::names(false), Self::names(true))
         })
     }
 }

@@ -10,12 +10,14 @@ use crate::print::{self, say};
 
 #[derive(Args)]
 #[command(
-    after_help = "Example:\n  remit new rotate-api-key --lang rust --capability secrets/inspect --capability secrets/rotate"
+    after_help = "Examples:\n  remit new rotate-api-key --lang rust --capability secrets/inspect --capability secrets/rotate\n  \
+                  remit new acme-accounts --connector --lang toml"
 )]
 pub(crate) struct New {
     /// The folder to create. Its last part is the name.
     name: PathBuf,
-    /// The language to write it in.
+    /// The language to write it in: rust, c, python, typescript, javascript or go; a connector: rust, javascript, or toml, which
+    /// takes no code where one read tells a state and one request changes it.
     #[arg(long, value_name = "LANGUAGE")]
     lang: Language,
     /// A capability that it uses, such as secrets/rotate. May be repeated. Without any, it can only log.

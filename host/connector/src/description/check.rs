@@ -60,6 +60,9 @@ pub(super) struct RawFunction {
     countermeasure: Option<Spanned<String>>,
     #[serde(default)]
     cas: Cas,
+    /// What `remit build` makes a connector without code of; see docs/connectors.md. The host goes by the requests alone.
+    #[serde(rename = "rules")]
+    _rules: Option<serde::de::IgnoredAny>,
 }
 
 /// What is wrong, and where.
