@@ -401,7 +401,10 @@ fn the_shipped_connectors_pass_their_tests_offline() {
     let world = World::empty();
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugins/connectors"));
     let mut tested = 0;
-    for connector in fs::read_dir(folder).unwrap().flatten() {
+    let examples = folder.join("declarative/examples");
+    for connector in
+        [folder, &examples].into_iter().flat_map(|folder| fs::read_dir(folder).unwrap().flatten())
+    {
         let tests = connector.path().join("tests");
         if !tests.exists() {
             continue;

@@ -7,6 +7,8 @@ mod common;
 mod aws;
 #[path = "connectors/contract.rs"]
 mod contract;
+#[path = "connectors/declarative.rs"]
+mod declarative;
 #[path = "connectors/github.rs"]
 mod github;
 #[path = "connectors/gitlab.rs"]

@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use serde_json::Value;
@@ -15,7 +16,17 @@ pub fn swallowing(server: &str, swallow: &'static str) -> String {
 
 /// The same, but that the requests are answered by `answer`, whatever the server says.
 pub fn answering(server: &str, swallow: &'static str, answer: &'static str) -> String {
-    listen(server, move |client, server| forward(client, server, swallow, answer))
+    listen(server, move |client, server| {
+        forward(client, server, |request| request.starts_with(swallow.as_bytes()), answer)
+    })
+}
+
+/// The same, but only the first of these requests is answered by nothing.
+pub fn swallowing_once(server: &str, swallow: &'static str) -> String {
+    let first = AtomicBool::new(true);
+    let is_it =
+        move |request: &[u8]| request.starts_with(swallow.as_bytes()) && first.swap(false, Ordering::SeqCst);
+    listen(server, move |client, server| forward(client, server, &is_it, ""))
 }
 
 /// Forwards everything to `server`, under the name by which it was called, except that requests which have one of these texts in them
@@ -47,12 +58,12 @@ fn listen(server: &str, serve: impl Fn(TcpStream, &str) + Send + Sync + 'static)
     address
 }
 
-fn forward(mut client: TcpStream, server: &str, swallow: &str, answer: &str) {
+fn forward(mut client: TcpStream, server: &str, swallow: impl Fn(&[u8]) -> bool, answer: &str) {
     let mut upstream = TcpStream::connect(server).unwrap();
     let mut first = vec![0; 64 * 1024];
     let Ok(read) = client.read(&mut first) else { return };
     upstream.write_all(&first[..read]).unwrap();
-    let swallowed = first[..read].starts_with(swallow.as_bytes());
+    let swallowed = swallow(&first[..read]);
     let (mut from, mut to) = (client.try_clone().unwrap(), upstream.try_clone().unwrap());
     thread::spawn(move || {
         let _ = std::io::copy(&mut from, &mut to);

@@ -30,23 +30,38 @@ impl System {
                       log: { type: stdout, format: json, level: fatal }\n";
         std::fs::write(folder.join("config.yaml"), config).unwrap();
         let script = program("REMIT_VERDACCIO");
-        // The port is free now; the rare loser of the race for it tries again.
-        for _ in 0..5 {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            let listen = format!("127.0.0.1:{port}");
+        serving("a Verdaccio", "/-/ping", |port| {
             let mut node = Command::new("node");
+            let listen = format!("127.0.0.1:{port}");
             node.arg(&script).args(["--config", "config.yaml", "--listen", &listen]).current_dir(folder);
-            let child = node.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-            let mut system = Self { child, address: format!("http://{listen}") };
-            let until = Instant::now() + Duration::from_secs(60);
-            while Instant::now() < until && system.child.try_wait().unwrap().is_none() {
-                if ureq::get(format!("{}/-/ping", system.address)).call().is_ok() {
-                    return system;
-                }
-                std::thread::sleep(Duration::from_millis(100));
-            }
-        }
-        panic!("no Verdaccio came up");
+            node
+        })
+    }
+
+    /// A directory of accounts at `/scim/v2` (RFC 7644), in memory; who has this token may do everything.
+    pub fn scim(token: &str) -> Self {
+        let program = program("REMIT_SCIM");
+        serving("a directory", "/scim/v2/ServiceProviderConfig", |port| {
+            let mut scim = Command::new(&program);
+            scim.args(["--port", port, "--tenant", "scim", "--bearer-token", token]);
+            scim
+        })
+    }
+
+    /// A `PocketBase` in a folder of its own; `admin@example.com` has this password.
+    pub fn pocketbase(folder: &Path, password: &str) -> Self {
+        let program = program("REMIT_POCKETBASE");
+        let command = |args: &[&str]| {
+            let mut pocketbase = Command::new(&program);
+            // It also writes beside its folder.
+            pocketbase.arg("--dir").arg(folder.join("data")).args(args);
+            pocketbase
+        };
+        let made = command(&["superuser", "upsert", "admin@example.com", password]).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+        serving("a PocketBase", "/api/health", |port| {
+            command(&["serve", "--http", &format!("127.0.0.1:{port}")])
+        })
     }
 
     /// A Roundup tracker; `admin` has this password.
@@ -75,6 +90,24 @@ impl System {
         let text = answer.body_mut().read_to_string().unwrap();
         (answer.status().as_u16(), serde_json::from_str(&text).unwrap_or_default())
     }
+}
+
+/// Starts what serves on a port, until it answers at `path`, whatever it does.
+fn serving(what: &str, path: &str, command: impl Fn(&str) -> Command) -> System {
+    // The port is free now; the rare loser of the race for it tries again.
+    for _ in 0..5 {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+        let child = command(&port).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut system = System { child, address: format!("http://127.0.0.1:{port}") };
+        let until = Instant::now() + Duration::from_secs(60);
+        while Instant::now() < until && system.child.try_wait().unwrap().is_none() {
+            match ureq::get(format!("{}{path}", system.address)).call() {
+                Ok(_) | Err(ureq::Error::StatusCode(_)) => return system,
+                Err(_) => std::thread::sleep(Duration::from_millis(50)),
+            }
+        }
+    }
+    panic!("{what} did not come up");
 }
 
 impl Drop for System {
