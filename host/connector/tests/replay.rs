@@ -88,7 +88,9 @@ fn what_was_recorded_is_replayed() {
     let mut recorded = all(Arc::new(origin.recording()));
     let shown = serde_json::to_string(&recorded).unwrap();
     assert!(!shown.contains("very-secret") && !shown.contains(common::TOKEN), "{shown}");
-    recorded.iter_mut().for_each(|one| one.each_text(&|text| text.replace(&handle, "fresh-value")));
+    for one in &mut recorded {
+        one.each_text(&|text| text.replace(&handle, "fresh-value"));
+    }
     let replayed = Origin::replaying(&entry("https://registry.example", ""), Replay::default());
     let origin = Arc::new(replayed);
     origin.replay().unwrap().begin(recorded);

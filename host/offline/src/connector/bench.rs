@@ -109,7 +109,9 @@ impl ConnectorBench {
                 let mut recorded = trial.origin().recorded();
                 let shown = |text: &str| without_placeholders(&without_handles(text, &handles), &mut masks);
                 let shown = std::cell::RefCell::new(shown);
-                recorded.iter_mut().for_each(|one| one.each_text(&|text| (shown.borrow_mut())(text)));
+                for one in &mut recorded {
+                    one.each_text(&|text| (shown.borrow_mut())(text));
+                }
                 recorded
             });
             let came = came(&tried, &handles);

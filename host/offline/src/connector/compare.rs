@@ -27,7 +27,7 @@ pub fn story_differences(scenes: &[Scene], seen: &[Seen]) -> Vec<String> {
         }
         match &scene.expect {
             None => {
-                differs.push("it expects nothing: `remit test --record` writes down what happens".to_owned())
+                differs.push("it expects nothing: `remit test --record` writes down what happens".to_owned());
             }
             Some(expect) => compare(&mut differs, expect.get_ref(), &seen.came),
         }
