@@ -17,7 +17,7 @@ pub fn swallowing(server: &str, swallow: &'static str) -> String {
 /// The same, but that the requests are answered by `answer`, whatever the server says.
 pub fn answering(server: &str, swallow: &'static str, answer: &'static str) -> String {
     listen(server, move |client, server| {
-        forward(client, server, |request| request.starts_with(swallow.as_bytes()), answer)
+        forward(client, server, |request| request.starts_with(swallow.as_bytes()), answer);
     })
 }
 
