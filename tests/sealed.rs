@@ -208,6 +208,62 @@ fn a_handle_counts_for_its_owner_and_as_it_was_approved() {
     world.audit_is_sound();
 }
 
+/// One fresh value goes to two secrets, and nobody has seen it: not the action, not the journal.
+#[test]
+fn a_value_that_the_host_makes_goes_to_several_places() {
+    let world = world();
+    world.remit(&["secret", "put", "prod/other", "api_key", "--generate"]).exits(0);
+    let asked = |more: Value| {
+        let mut all = json!({"do": "generate", "also": "prod/other"});
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        input(&all)
+    };
+    let scope = fs::read_to_string(world.path("s.toml")).unwrap();
+    let both = scope
+        .replace(&format!("\"secret:{SECRET}\""), &format!("\"secret:{SECRET}\", \"secret:prod/other\""));
+    world.write("both.toml", both + "\n[limits]\nchanges = 2\n");
+    let generate = asked(json!({}));
+    let planned =
+        world.remit(&["plan", "put-value.wasm", "--input", &generate, "--key", "bot.key"]).exits(0).out;
+    assert!(planned.contains("generated:1"), "{planned}");
+    // The same handle stands for another value in a rehearsal and in each run.
+    for current in [2, 3] {
+        world.ask(&["request", "put-value.wasm", "--input", &generate, "--scope", "both.toml"], "g");
+        let output = &world.run("g").exits(0).json()["output"];
+        assert_eq!(
+            *output,
+            json!({"handle": "generated:1", "has": [true, true], "has other": [false, false]})
+        );
+        assert_eq!(world.current_version(SECRET), current);
+        assert_eq!(world.current_version("prod/other"), current);
+    }
+    let (run, records) = world.last_run();
+    let put = records.iter().find(|record| record.to_string().contains("secrets/put.put")).unwrap();
+    assert!(put.to_string().contains(r#""secret":"generated:1""#), "{put}");
+    world.remit(&["replay", &run]).exits(0);
+    world.remit(&["revert", &run]).exits(0);
+    assert_eq!((world.current_version(SECRET), world.current_version("prod/other")), (4, 4));
+
+    // There are no others than those that this run made.
+    for (instead, failure) in [
+        ("generated:2", "has no sealed input or generated value"),
+        ("generated:0", "has no sealed input or generated value"),
+        ("generated:01", "not the handle"),
+        ("generated:", "not the handle"),
+    ] {
+        let plan =
+            ["plan", "put-value.wasm", "--input", &asked(json!({"instead": instead})), "--key", "bot.key"];
+        world.remit(&plan).exits(1).says(failure);
+    }
+    // Nor is one an input.
+    let given = input(&json!({"token": "generated:1"}));
+    world
+        .remit(&["plan", "put-value.wasm", "--input", &given, "--key", "bot.key"])
+        .exits(2)
+        .says("give it sealed");
+    world.audit_is_sound();
+}
+
 /// Whoever chooses the value can test a guess of a secret in a rehearsal, which nobody approves.
 #[test]
 fn only_people_may_guess() {

@@ -23,7 +23,7 @@ pub struct Package {
     pub name: String,
     /// The documentation in the WIT; empty if there is none.
     pub docs: String,
-    /// Those that a scope grants, and those that only have types.
+    /// In the order of the WIT: those that a scope grants, those that need no grant, and those that only have types.
     pub interfaces: Vec<Interface>,
 }
 
@@ -169,19 +169,17 @@ pub struct TypeName {
 pub fn packages(resolve: &Resolve) -> Result<Vec<Package>> {
     let mut packages = Vec::new();
     for (_, package) in &resolve.packages {
+        if !package.interfaces.values().any(|id| world::is_capability(resolve, *id)) {
+            continue;
+        }
         let mut interfaces = Vec::new();
         for id in package.interfaces.values() {
-            let granted = world::is_capability(resolve, *id);
-            let types_only = resolve.interfaces[*id].functions.is_empty();
             let name = resolve.id_of(*id).unwrap_or_default();
-            if (granted || types_only) && world::without_version(&name) != FAILURE {
+            if world::without_version(&name) != FAILURE {
                 interfaces.push(
                     interface(resolve, *id).map_err(|why| format!("{name} cannot have wrappers: {why}"))?,
                 );
             }
-        }
-        if interfaces.iter().all(|interface| interface.functions.is_empty()) {
-            continue;
         }
         let docs = package.docs.contents.clone().unwrap_or_default();
         let mut types = package.interfaces.values().flat_map(|id| resolve.interfaces[*id].types.values());

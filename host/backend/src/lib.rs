@@ -21,8 +21,8 @@ pub use files::{Files, FilesConfig};
 pub use remit_trust::SecretText;
 pub use routes::{Routes, longest};
 pub use secrets::{
-    Act, BoxFuture, Embedded, EmbeddedConfig, Fields, Generator, Identity, Metadata, OpenBao, OpenBaoConfig,
-    Played, Right, SecretStore, SecretView, Secrets, SecretsConfig, Serving, Target, Turn, Version,
-    VersionState,
+    Act, Alphabet, BoxFuture, Embedded, EmbeddedConfig, Fields, Generator, Identity, Metadata, OpenBao,
+    OpenBaoConfig, Played, Right, SecretStore, SecretView, Secrets, SecretsConfig, Serving, Target, Turn,
+    Version, VersionState,
 };
 pub use systems::{Checked, Systems, Trouble};

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use remit_gate::{Known, Scope, ScopeError, SealedInputs};
+use remit_gate::{Known, Scope, ScopeError, SealedValues};
 use wasmtime::component::Linker;
 
 use remit_journal::ConnectorRef;
@@ -89,7 +89,7 @@ impl Registry {
     pub fn of_record(
         connectors: &[ConnectorRef],
         by: &[Arc<dyn Connector>],
-        inputs: &Arc<SealedInputs>,
+        inputs: &Arc<SealedValues>,
     ) -> Self {
         Self { connected: of_record(connectors, by, inputs).into() }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use remit_gate::{Failure, SealedInputs};
+use remit_gate::{Failure, SealedValues};
 use remit_trust::Digest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -61,8 +61,8 @@ pub struct Call {
     pub undo: Value,
     /// The journaled result of `perform`; `Null` where there is none.
     pub got: Value,
-    /// The sealed inputs of the run.
-    pub sealed: Arc<SealedInputs>,
+    /// The values whose handles are in the arguments.
+    pub sealed: Arc<SealedValues>,
 }
 
 /// Why there is no answer.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use remit_journal::Phase;
-use remit_trust::{Handle, SecretText};
+use remit_trust::{SecretText, ValueHandle};
 use tracing::Instrument as _;
 
 use crate::live::Live;
@@ -118,11 +118,11 @@ impl Gate {
         }
     }
 
-    /// The value of a sealed input of this run; none if it has none with this handle. A replay has no values: the record
-    /// answers its calls.
+    /// The value of a sealed input of this run, or of one that was generated for it; none if it has none with this handle. A
+    /// replay has no values: the record answers its calls.
     #[must_use]
-    pub fn sealed_input(&self, handle: &Handle) -> Option<SecretText> {
-        self.live().and_then(|live| live.estate.sealed_input(handle))
+    pub fn sealed_value(&self, handle: &ValueHandle) -> Option<SecretText> {
+        self.live().and_then(|live| live.estate.sealed_value(handle))
     }
 
     /// Whether this run has what `O` works on. In a replay: whether the record has such a call next.

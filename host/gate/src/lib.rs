@@ -40,5 +40,5 @@ pub use remit_journal::{Effect, Mode, Phase};
 pub use replay::Replay;
 pub use resource::{Resource, ResourceError};
 pub use scope::{Allow, Beyond, LONGEST_STANDING, Limits, OnFailure, Rules, Scope, ScopeError};
-pub use setup::{Estate, Facts, Injected, SealedInputs, Setup, Used, Window};
+pub use setup::{Estate, Facts, Generated, Injected, SealedValues, Setup, Used, Window};
 pub use undo::UndoGate;

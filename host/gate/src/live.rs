@@ -12,7 +12,7 @@ use crate::operation::{effect_of_change, effect_of_observation};
 use crate::progress::Progress;
 use crate::recorder::{Recorder, intent, raw, written};
 use crate::scope::Rules;
-use crate::setup::{Estate, Setup, Window};
+use crate::setup::{Estate, Generated, Setup, Window};
 use crate::{Change, Failure, Fault, MakeUp, Noise, Observe, Operation, Permit, Resource, Step};
 
 /// What a call came to: the guest's answer, or (outside) the end of its run.
@@ -43,7 +43,7 @@ impl Live {
             watch,
             noise: Noise::new(&facts.seed),
             recorder: Recorder::new(facts.run, journal, sealer),
-            estate: estate.for_run(&scope, mode).with(facts),
+            estate: estate.for_run(&scope, mode).with(facts).with(Generated::default()),
             progress: Progress::new(scope.limits, plan),
             under_way: Arc::default(),
         }

@@ -2,13 +2,13 @@
 
 use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use jiff::Timestamp;
 use remit_journal::{Journal, Mode, RunId, Watch};
-use remit_trust::{Handle, Sealer, SecretText};
+use remit_trust::{Sealer, SecretText, ValueHandle};
 use serde::{Deserialize, Serialize};
 
 use crate::{Failure, Fault, Operation, Plan, Scope};
@@ -20,13 +20,36 @@ pub struct Estate {
     per_run: BTreeMap<TypeId, ForRun>,
     injected: Option<Injected>,
     /// The values of the run's sealed inputs.
-    sealed_inputs: Arc<SealedInputs>,
+    sealed: Arc<SealedValues>,
     /// How many calls were counted towards it.
     counted: Arc<AtomicU64>,
 }
 
-/// The values of the sealed inputs of a run. The action has only their handles.
-pub type SealedInputs = BTreeMap<Handle, SecretText>;
+/// Values that a run uses and its action never sees. The action has only their handles.
+pub type SealedValues = BTreeMap<ValueHandle, SecretText>;
+
+/// The values that the host generated for one run. They are in memory only: what a change needs of one to be taken back is in
+/// its own sealed undo data.
+#[derive(Debug, Default)]
+pub struct Generated(Mutex<Vec<SecretText>>);
+
+impl Generated {
+    /// Keeps a value until the run ends.
+    pub fn keep(&self, value: SecretText) -> ValueHandle {
+        let mut values = self.values();
+        values.push(value);
+        ValueHandle::Generated(values.len() as u64)
+    }
+
+    fn get(&self, number: u64) -> Option<SecretText> {
+        let index = usize::try_from(number).ok()?.checked_sub(1)?;
+        self.values().get(index).cloned()
+    }
+
+    fn values(&self) -> MutexGuard<'_, Vec<SecretText>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Derives the backend of one run from the shared one; none if the run has no part in it.
 type ForRun = Arc<dyn Fn(&(dyn Any + Send + Sync), &Scope, Mode) -> Option<Shared> + Send + Sync>;
@@ -69,14 +92,20 @@ impl Estate {
 
     /// Adds the values of a run's sealed inputs.
     #[must_use]
-    pub fn with_sealed_inputs(mut self, inputs: SealedInputs) -> Self {
-        self.sealed_inputs = Arc::new(inputs);
+    pub fn with_sealed_values(mut self, inputs: SealedValues) -> Self {
+        self.sealed = Arc::new(inputs);
         self
     }
 
-    /// The value of a sealed input; none if the run has none with this handle.
-    pub(crate) fn sealed_input(&self, handle: &Handle) -> Option<SecretText> {
-        self.sealed_inputs.get(handle).cloned()
+    /// The value of a handle; none if the run has none with this handle.
+    pub(crate) fn sealed_value(&self, handle: &ValueHandle) -> Option<SecretText> {
+        match handle {
+            ValueHandle::Input(_) => self.sealed.get(handle).cloned(),
+            ValueHandle::Generated(number) => {
+                let generated = self.backends.get(&TypeId::of::<Generated>())?;
+                generated.downcast_ref::<Generated>()?.get(*number)
+            }
+        }
     }
 
     /// The backends of one run.

@@ -13,7 +13,7 @@ use remit_gate::{
     Plan, Replay, Resource, Scope, Setup, Step, Window,
 };
 use remit_journal::{Basis, Journal, JournalError};
-use remit_trust::{Opening, SecretText};
+use remit_trust::{Opening, SecretText, ValueHandle};
 use serde_json::Value;
 use support::{
     Bench, Content, Describe, Destroy, Reason, Reveal, Rotate, SCOPE, Vault, reveal, rotate, told,
@@ -835,12 +835,12 @@ fn a_limit_says_how_much_of_what() {
 async fn a_run_has_its_own_sealed_inputs_only() {
     let bench = Bench::new().await;
     let opening = Opening::new("hunter2".to_owned().into()).unwrap();
-    let (handle, other) = (opening.handle("log", "token"), opening.handle("log", "key"));
+    let [handle, other] = ["token", "key"].map(|name| ValueHandle::Input(opening.handle("log", name)));
     let value = || SecretText::new("hunter2".to_owned());
     let setup = bench.setup(SCOPE);
-    let estate = setup.estate.with_sealed_inputs([(handle.clone(), value())].into());
+    let estate = setup.estate.with_sealed_values([(handle.clone(), value())].into());
     let gate = Gate::new(Setup { estate, ..bench.setup(SCOPE) });
-    assert!(gate.sealed_input(&handle).is_some_and(|found| found == value()));
-    assert!(gate.sealed_input(&other).is_none());
-    assert!(bench.gate(SCOPE).sealed_input(&handle).is_none());
+    assert!(gate.sealed_value(&handle).is_some_and(|found| found == value()));
+    assert!(gate.sealed_value(&other).is_none());
+    assert!(bench.gate(SCOPE).sealed_value(&handle).is_none());
 }

@@ -3,7 +3,7 @@
 use remit_capability::{BUILT_IN, Registry, connected};
 use std::sync::Arc;
 
-use remit_gate::{Effect, Failure, Fault, Gate, Known, Past, Resource, SealedInputs, State, UndoGate};
+use remit_gate::{Effect, Failure, Fault, Gate, Known, Past, Resource, SealedValues, State, UndoGate};
 use remit_journal::{CallResult, ConnectorRef, Event, Intent, Mode, Reader, Record, RunId, UndoResult};
 use serde_json::value::RawValue;
 
@@ -29,13 +29,13 @@ pub(crate) struct Change {
 #[derive(Clone)]
 pub(crate) enum Inputs {
     /// Their values: the process that runs the action has them.
-    Known(Arc<SealedInputs>),
+    Known(Arc<SealedValues>),
     /// Whose they can be, and the input that names them. The home keeps the values until no run can need them.
     OnRecord(Arc<(Vec<String>, Box<RawValue>)>),
 }
 
 impl Inputs {
-    fn open(&self, host: &Host) -> Arc<SealedInputs> {
+    fn open(&self, host: &Host) -> Arc<SealedValues> {
         match self {
             Self::Known(inputs) => Arc::clone(inputs),
             Self::OnRecord(of) => {
@@ -155,7 +155,7 @@ pub(crate) fn connector<'a>(intent: &Intent, connectors: &'a [ConnectorRef]) -> 
 /// The changes that a run in this process made, or may have made, in order. Its own gate saw each of them.
 pub(crate) fn made(
     gate: &Gate,
-    (connectors, inputs): (&[ConnectorRef], &Arc<SealedInputs>),
+    (connectors, inputs): (&[ConnectorRef], &Arc<SealedValues>),
 ) -> Result<Vec<Change>, Error> {
     let made = gate.made().into_iter().filter(|made| made.happened != Some(false));
     made.map(|made| {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use miette::Diagnostic as _;
-use remit_gate::{Allow, Facts, Fault, Gate, Limits, Pattern, Phase, Plan, Scope, SealedInputs, Setup};
+use remit_gate::{Allow, Facts, Fault, Gate, Limits, Pattern, Phase, Plan, Scope, SealedValues, Setup};
 use remit_journal::{ActionRef, Due, Ended, Mode, Record, RunId, RunState, Started};
 use remit_policy::PolicyAction;
 use remit_sandbox::{AdmissionError, Admitted, Call, Candidate, Consumed, Meter, Stop};
@@ -195,7 +195,7 @@ pub(crate) fn may_rehearse(
 pub(crate) async fn play(
     host: &Host,
     action: &Admitted,
-    (candidate, input, sealed): (&Candidate, &Input, SealedInputs),
+    (candidate, input, sealed): (&Candidate, &Input, SealedValues),
     scope: Scope,
     by: &str,
     reason: &str,
@@ -214,7 +214,7 @@ pub(crate) async fn play(
         };
         Ok((claim, host.keyring.new_run(run)?))
     })?;
-    let estate = host.estate()?.with_sealed_inputs(sealed);
+    let estate = host.estate()?.with_sealed_values(sealed);
     let watch = host.journal.watch(run);
     let started = header(action, Mode::Rehearse, input, &scope, &facts, by)?;
     blocking(|| host.keep_connectors(&started.connectors))?;

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use remit_gate::{Gate, OnFailure, Phase, Scope, SealedInputs, Setup, State, Window};
+use remit_gate::{Gate, OnFailure, Phase, Scope, SealedValues, Setup, State, Window};
 use remit_journal::{ConnectorRef, Due, Mode, Record, RunId, RunState};
 use remit_sandbox::{Admitted, Call, Candidate, Consumed, Meter};
 use remit_trust::Sealer;
@@ -70,7 +70,7 @@ struct Running {
     /// The connectors that it can reach.
     connectors: Vec<ConnectorRef>,
     /// The values of its sealed inputs.
-    inputs: Arc<SealedInputs>,
+    inputs: Arc<SealedValues>,
     input: Input,
     seed: [u8; 32],
     gate: Gate,
@@ -86,7 +86,7 @@ struct Running {
 pub(crate) async fn begin(
     host: &Host,
     candidate: &Candidate,
-    (input, sealed): (&Input, SealedInputs),
+    (input, sealed): (&Input, SealedValues),
     grant: Grant,
     turn: Turn,
 ) -> Result<Started, Error> {
@@ -100,7 +100,7 @@ pub(crate) async fn begin(
         Ok((action, claim, host.keyring.new_run(run)?))
     })?;
     let inputs = Arc::new(sealed.clone());
-    let estate = host.estate()?.with_sealed_inputs(sealed);
+    let estate = host.estate()?.with_sealed_values(sealed);
     let seed = grant.facts.seed;
     let mut started = header(&action, Mode::Live, input, &grant.scope, &grant.facts, &grant.principal)?;
     started.started_by = Some(grant.started_by);
@@ -228,7 +228,7 @@ impl Running {
 async fn after_failure(
     host: &Host,
     run: RunId,
-    (gate, with): (&Gate, (&[ConnectorRef], &Arc<SealedInputs>)),
+    (gate, with): (&Gate, (&[ConnectorRef], &Arc<SealedValues>)),
     cause: &Error,
     on_failure: OnFailure,
 ) -> Result<(RunState, String, Option<Reverted>), Error> {

@@ -10,10 +10,10 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use remit_file::Kind;
-use remit_gate::SealedInputs;
+use remit_gate::SealedValues;
 use remit_journal::{About, Reader, RequestId};
 use remit_trust::dsse::Envelope;
-use remit_trust::{Digest, Handle, KeyId, Opening, Sealed, Sealer};
+use remit_trust::{Digest, Handle, KeyId, Opening, Sealed, Sealer, ValueHandle};
 
 use crate::authority::may_be_valid;
 use crate::host::blocking;
@@ -84,10 +84,10 @@ pub fn keep_sealed_input(host: &Host, by: &KeyId, handle: &Handle, opening: &Ope
 }
 
 /// Opens every sealed input of an input that `owner` gave. Refused if one is not there, or is not what its handle commits to.
-pub(crate) fn open(host: &Host, owner: &str, input: &Input) -> Result<SealedInputs, Error> {
+pub(crate) fn open(host: &Host, owner: &str, input: &Input) -> Result<SealedValues, Error> {
     let handles = input.sealed()?;
     if handles.is_empty() {
-        return Ok(SealedInputs::new());
+        return Ok(SealedValues::new());
     }
     blocking(|| {
         let rules = host.rules()?;
@@ -103,7 +103,7 @@ pub(crate) fn open(host: &Host, owner: &str, input: &Input) -> Result<SealedInpu
             let opened = host.keyring.host().open(&context(log, owner, &handle), &Sealed::from_bytes(kept));
             let opening = opened.ok().and_then(|bytes| Opening::from_bytes(&bytes));
             match opening.filter(|opening| opening.opens(log, &handle)) {
-                Some(opening) => Ok((handle, opening.into_value())),
+                Some(opening) => Ok((ValueHandle::Input(handle), opening.into_value())),
                 None => Err(refused(&handle, "was changed where it is kept")),
             }
         };

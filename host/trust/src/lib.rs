@@ -25,7 +25,7 @@ pub use key_file::Key;
 pub use keys::{KeyId, KeyIdError, SigningKey, VerifyingKey};
 pub use remit_text::json::canonical;
 pub use seal::{Sealed, Sealer, private_seed, random};
-pub use sealed_input::{Handle, NoHandle, Opening};
+pub use sealed_input::{Handle, NoHandle, Opening, ValueHandle};
 pub use secret::{Secret, SecretBytes, SecretText};
 pub use signer::{Sign, Signer};
 pub use ssh::{SSH_NAMESPACE, when_an_agent_waits};

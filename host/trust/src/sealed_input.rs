@@ -1,5 +1,6 @@
 //! Values that an action may use and never sees: their handles, and what opens them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -12,6 +13,8 @@ use crate::{KeyError, SecretText};
 
 /// What every handle begins with.
 const PREFIX: &str = "sealed:";
+/// What the handle of a generated value begins with. No sealed input has a name with a colon.
+const GENERATED: &str = "generated:";
 /// The longest name of a sealed input, in bytes.
 const MAX_NAME: usize = 64;
 
@@ -24,9 +27,19 @@ pub struct Handle {
     commitment: [u8; 32],
 }
 
+/// The handle of a value that an action uses and never sees.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ValueHandle {
+    /// Of a sealed input.
+    Input(Handle),
+    /// Of a value that the host generated in this run: which, counted from 1. In text: `generated:1`. It is no secret and commits
+    /// to nothing: a rehearsal and each run have another value under the same handle.
+    Generated(u64),
+}
+
 /// The error for text that is not a handle. It does not quote the text, which may be a secret that was given by mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this is not the handle of a sealed input")]
+#[error("this is not the handle of a sealed input or of a generated value")]
 pub struct NoHandle;
 
 impl Handle {
@@ -59,6 +72,37 @@ impl Handle {
 impl fmt::Display for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{PREFIX}{}:{}", self.name, self.digits())
+    }
+}
+
+impl ValueHandle {
+    /// What the value is called on record.
+    #[must_use]
+    pub fn name(&self) -> Cow<'_, str> {
+        match self {
+            Self::Input(handle) => Cow::Borrowed(handle.name()),
+            Self::Generated(_) => Cow::Owned(self.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for ValueHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Input(handle) => handle.fmt(f),
+            Self::Generated(number) => write!(f, "{GENERATED}{number}"),
+        }
+    }
+}
+
+impl FromStr for ValueHandle {
+    type Err = NoHandle;
+
+    fn from_str(text: &str) -> Result<Self, NoHandle> {
+        let Some(digits) = text.strip_prefix(GENERATED) else { return text.parse().map(Self::Input) };
+        let handle = digits.parse().map(Self::Generated).map_err(|_| NoHandle)?;
+        // A handle has one spelling.
+        if handle.to_string() == text { Ok(handle) } else { Err(NoHandle) }
     }
 }
 

@@ -141,6 +141,16 @@ remit_error *remit_secrets_rotate(const char *path, const char *field, struct re
     return NULL;
 }
 
+remit_error *remit_secrets_generate(uint32_t length, enum remit_secrets_alphabet alphabet, const char **answer) {
+    action_string_t answer_;
+    wit_remit_types_errors_failure_t failure_;
+    if (!wit_remit_secrets_generate_generate(length, (wit_remit_secrets_generate_alphabet_t)alphabet, &answer_, &failure_)) {
+        return remit_refused(&failure_, "generate length %llu", (unsigned long long)length);
+    }
+    *answer = remit_copied(answer_);
+    return NULL;
+}
+
 remit_error *remit_secrets_put(const char *path, const char *field, const char *secret, struct remit_secrets_stored *answer) {
     action_string_t path_ = remit_borrowed(path);
     action_string_t field_ = remit_borrowed(field);

@@ -86,6 +86,15 @@ struct remit_secrets_rotated {
     uint64_t current;
 };
 
+/* The characters that a value is made of. `printable` is all that ASCII can print without space, quotes, backquote
+ * and backslash. */
+enum remit_secrets_alphabet {
+    REMIT_SECRETS_ALPHABET_ALPHANUMERIC,
+    REMIT_SECRETS_ALPHABET_PRINTABLE,
+    REMIT_SECRETS_ALPHABET_HEX,
+    REMIT_SECRETS_ALPHABET_BASE64URL,
+};
+
 /* What putting a value did. */
 struct remit_secrets_stored {
     /* The version that was current before. */
@@ -107,16 +116,23 @@ remit_error *remit_secrets_inspect(const char *path, struct remit_secrets_secret
  * Errors: `not-found`, `invalid`, `conflict`, `denied`, `unavailable`. */
 remit_error *remit_secrets_rotate(const char *path, const char *field, struct remit_secrets_rotated *answer);
 
-/* Writes a new version of the secret at `path`, in which `field` holds the value of a sealed input and every other
- * field is unchanged. The secret must have `field` already. `secret` is the handle of the sealed input, as it is in the
- * action's input.
+/* Makes a value of `length` characters, and answers its handle, such as `generated:1`. The handle is good in this run only. Pass it
+ * on as it is, to each call that is to have this value, as the handle of a sealed input. A rehearsal makes a value too, under the
+ * same handle.
+ *
+ * Effect: observe. Errors: `invalid` (fewer than 64 bits of entropy, or more than 4,096 characters). */
+remit_error *remit_secrets_generate(uint32_t length, enum remit_secrets_alphabet alphabet, const char **answer);
+
+/* Writes a new version of the secret at `path`, in which `field` holds the value of a handle and every other
+ * field is unchanged. The secret must have `field` already. `secret` is the handle of a sealed input, as it is in the
+ * action's input, or of a value that was generated.
  *
  * Effect: change; undone by putting the previous value back as a newer version.
  * Errors: `not-found`, `invalid`, `conflict`, `denied`, `unavailable`. */
 remit_error *remit_secrets_put(const char *path, const char *field, const char *secret, struct remit_secrets_stored *answer);
 
-/* Whether `field` in version `version` of the secret at `path` is the value of a sealed input. `secret` is the handle
- * of the sealed input, as it is in the action's input.
+/* Whether `field` in version `version` of the secret at `path` is the value of a handle. `secret` is the handle
+ * of a sealed input, as it is in the action's input, or of a value that was generated.
  *
  * Effect: observe; it reads content. Errors: `not-found`, `invalid`, `denied`, `unavailable`. */
 remit_error *remit_secrets_compare(const char *path, const char *field, uint64_t version, const char *secret, bool *answer);

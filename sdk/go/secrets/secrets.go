@@ -10,6 +10,7 @@ import (
 
 	hostInspect "github.com/remit/remit/sdk/go/bindings/remit_secrets_inspect"
 	hostRotate "github.com/remit/remit/sdk/go/bindings/remit_secrets_rotate"
+	hostGenerate "github.com/remit/remit/sdk/go/bindings/remit_secrets_generate"
 	hostPut "github.com/remit/remit/sdk/go/bindings/remit_secrets_put"
 	hostCompare "github.com/remit/remit/sdk/go/bindings/remit_secrets_compare"
 	hostDisable "github.com/remit/remit/sdk/go/bindings/remit_secrets_disable"
@@ -95,6 +96,36 @@ func rotatedOf(of hostRotate.Rotated) Rotated {
 	return to
 }
 
+// The characters that a value is made of. `printable` is all that ASCII can print without space, quotes, backquote
+// and backslash.
+type Alphabet string
+
+// The values of Alphabet, spelt as in the WIT.
+const (
+	AlphabetAlphanumeric Alphabet = "alphanumeric"
+	AlphabetPrintable Alphabet = "printable"
+	AlphabetHex Alphabet = "hex"
+	AlphabetBase64url Alphabet = "base64url"
+)
+
+func alphabetOf(of hostGenerate.Alphabet) Alphabet {
+	return [...]Alphabet{AlphabetAlphanumeric, AlphabetPrintable, AlphabetHex, AlphabetBase64url}[of]
+}
+
+func alphabetTo(of Alphabet) hostGenerate.Alphabet {
+	switch of {
+	case AlphabetAlphanumeric:
+		return hostGenerate.AlphabetAlphanumeric
+	case AlphabetPrintable:
+		return hostGenerate.AlphabetPrintable
+	case AlphabetHex:
+		return hostGenerate.AlphabetHex
+	case AlphabetBase64url:
+		return hostGenerate.AlphabetBase64url
+	}
+	panic("no Alphabet: " + string(of))
+}
+
 // What putting a value did.
 type Stored struct {
 	// The version that was current before.
@@ -141,9 +172,23 @@ func Rotate(path string, field *string) (to Rotated, err error) {
 	return to, nil
 }
 
-// Put: writes a new version of the secret at `path`, in which `field` holds the value of a sealed input and every other
-// field is unchanged. The secret must have `field` already. `secret` is the handle of the sealed input, as it is in the
-// action's input.
+// Generate: makes a value of `length` characters, and answers its handle, such as `generated:1`. The handle is good in this run only. Pass it
+// on as it is, to each call that is to have this value, as the handle of a sealed input. A rehearsal makes a value too, under the
+// same handle.
+//
+// Effect: observe. Errors: `invalid` (fewer than 64 bits of entropy, or more than 4,096 characters).
+func Generate(length uint32, alphabet Alphabet) (to string, err error) {
+	result := hostGenerate.Generate(length, alphabetTo(alphabet))
+	if result.IsErr() {
+		return to, refusal.Of(fmt.Sprintf("generate length %v", length), result.Err())
+	}
+	to = result.Ok()
+	return to, nil
+}
+
+// Put: writes a new version of the secret at `path`, in which `field` holds the value of a handle and every other
+// field is unchanged. The secret must have `field` already. `secret` is the handle of a sealed input, as it is in the
+// action's input, or of a value that was generated.
 //
 // Effect: change; undone by putting the previous value back as a newer version.
 // Errors: `not-found`, `invalid`, `conflict`, `denied`, `unavailable`.
@@ -156,8 +201,8 @@ func Put(path string, field string, secret string) (to Stored, err error) {
 	return to, nil
 }
 
-// Compare: whether `field` in version `version` of the secret at `path` is the value of a sealed input. `secret` is the handle
-// of the sealed input, as it is in the action's input.
+// Compare: whether `field` in version `version` of the secret at `path` is the value of a handle. `secret` is the handle
+// of a sealed input, as it is in the action's input, or of a value that was generated.
 //
 // Effect: observe; it reads content. Errors: `not-found`, `invalid`, `denied`, `unavailable`.
 func Compare(path string, field string, version uint64, secret string) (to bool, err error) {

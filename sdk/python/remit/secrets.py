@@ -4,10 +4,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from remit._host import ask, interface
+from remit._host import ask, case, interface
 
 _inspect = interface("remit:secrets/inspect@0.1.0")
 _rotate = interface("remit:secrets/rotate@0.1.0")
+_generate = interface("remit:secrets/generate@0.1.0")
 _put = interface("remit:secrets/put@0.1.0")
 _compare = interface("remit:secrets/compare@0.1.0")
 _disable = interface("remit:secrets/disable@0.1.0")
@@ -53,6 +54,11 @@ class Rotated:
     current: int
     """The version that holds the new value."""
 
+Alphabet = Literal["alphanumeric", "printable", "hex", "base64url"]
+"""The characters that a value is made of. `printable` is all that ASCII can print without space, quotes, backquote
+and backslash.
+"""
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -86,10 +92,21 @@ def rotate(path: str, field: str | None = None) -> Rotated:
     return answer
 
 
+def generate(length: int, alphabet: Alphabet) -> str:
+    """Makes a value of `length` characters, and answers its handle, such as `generated:1`. The handle is good in this run only. Pass it
+    on as it is, to each call that is to have this value, as the handle of a sealed input. A rehearsal makes a value too, under the
+    same handle.
+
+    Effect: observe. Errors: `invalid` (fewer than 64 bits of entropy, or more than 4,096 characters).
+    """
+    answer: str = ask(f"generate length {length}", lambda: _generate.generate(length, case(_generate.Alphabet, alphabet)), str)
+    return answer
+
+
 def put(path: str, field: str, secret: str) -> Stored:
-    """Writes a new version of the secret at `path`, in which `field` holds the value of a sealed input and every other
-    field is unchanged. The secret must have `field` already. `secret` is the handle of the sealed input, as it is in the
-    action's input.
+    """Writes a new version of the secret at `path`, in which `field` holds the value of a handle and every other
+    field is unchanged. The secret must have `field` already. `secret` is the handle of a sealed input, as it is in the
+    action's input, or of a value that was generated.
 
     Effect: change; undone by putting the previous value back as a newer version.
     Errors: `not-found`, `invalid`, `conflict`, `denied`, `unavailable`.
@@ -99,8 +116,8 @@ def put(path: str, field: str, secret: str) -> Stored:
 
 
 def compare(path: str, field: str, version: int, secret: str) -> bool:
-    """Whether `field` in version `version` of the secret at `path` is the value of a sealed input. `secret` is the handle
-    of the sealed input, as it is in the action's input.
+    """Whether `field` in version `version` of the secret at `path` is the value of a handle. `secret` is the handle
+    of a sealed input, as it is in the action's input, or of a value that was generated.
 
     Effect: observe; it reads content. Errors: `not-found`, `invalid`, `denied`, `unavailable`.
     """

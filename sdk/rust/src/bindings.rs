@@ -1096,8 +1096,8 @@ pub mod remit {
             use super::super::super::_rt;
             pub type Failure = super::super::super::remit::types::errors::Failure;
             #[allow(unused_unsafe, clippy::all)]
-            /// Whether `field` in version `version` of the secret at `path` is the value of a sealed input. `secret` is the handle
-            /// of the sealed input, as it is in the action's input.
+            /// Whether `field` in version `version` of the secret at `path` is the value of a handle. `secret` is the handle
+            /// of a sealed input, as it is in the action's input, or of a value that was generated.
             ///
             /// Effect: observe; it reads content. Errors: `not-found`, `invalid`, `denied`, `unavailable`.
             #[allow(async_fn_in_trait)]
@@ -1617,6 +1617,223 @@ pub mod remit {
                 }
             }
         }
+        /// To have the host make a fresh value, which the action never sees. Needs no grant: the value reaches nothing until a call that
+        /// is granted takes its handle.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod generate {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Failure = super::super::super::remit::types::errors::Failure;
+            /// The characters that a value is made of. `printable` is all that ASCII can print without space, quotes, backquote
+            /// and backslash.
+            #[repr(u8)]
+            #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+            pub enum Alphabet {
+                Alphanumeric,
+                Printable,
+                Hex,
+                Base64url,
+            }
+            impl ::core::fmt::Debug for Alphabet {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    match self {
+                        Alphabet::Alphanumeric => {
+                            f.debug_tuple("Alphabet::Alphanumeric").finish()
+                        }
+                        Alphabet::Printable => {
+                            f.debug_tuple("Alphabet::Printable").finish()
+                        }
+                        Alphabet::Hex => f.debug_tuple("Alphabet::Hex").finish(),
+                        Alphabet::Base64url => {
+                            f.debug_tuple("Alphabet::Base64url").finish()
+                        }
+                    }
+                }
+            }
+            impl Alphabet {
+                #[doc(hidden)]
+                pub unsafe fn _lift(val: u8) -> Alphabet {
+                    if !cfg!(debug_assertions) {
+                        return unsafe { ::core::mem::transmute(val) };
+                    }
+                    match val {
+                        0 => Alphabet::Alphanumeric,
+                        1 => Alphabet::Printable,
+                        2 => Alphabet::Hex,
+                        3 => Alphabet::Base64url,
+                        _ => panic!("invalid enum discriminant"),
+                    }
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// Makes a value of `length` characters, and answers its handle, such as `generated:1`. The handle is good in this run only. Pass it
+            /// on as it is, to each call that is to have this value, as the handle of a sealed input. A rehearsal makes a value too, under the
+            /// same handle.
+            ///
+            /// Effect: observe. Errors: `invalid` (fewer than 64 bits of entropy, or more than 4,096 characters).
+            #[allow(async_fn_in_trait)]
+            pub fn generate(
+                length: u32,
+                alphabet: Alphabet,
+            ) -> ::core::result::Result<_rt::String, Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let ptr0 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "remit:secrets/generate@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "generate"]
+                        fn wit_import1(_: i32, _: i32, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import1(_: i32, _: i32, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import1(_rt::as_i32(&length), alphabet.clone() as i32, ptr0);
+                    let l2 = i32::from(*ptr0.add(0).cast::<u8>());
+                    let result23 = match l2 {
+                        0 => {
+                            let e = {
+                                let l3 = *ptr0
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l4 = *ptr0
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len5 = l4;
+                                let bytes5 = _rt::Vec::from_raw_parts(
+                                    l3.cast(),
+                                    len5,
+                                    len5,
+                                );
+                                _rt::string_lift(bytes5)
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l6 = i32::from(
+                                    *ptr0.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                use super::super::super::remit::types::errors::Failure as V22;
+                                let v22 = match l6 {
+                                    0 => {
+                                        let e22 = {
+                                            let l7 = *ptr0
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l8 = *ptr0
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len9 = l8;
+                                            let bytes9 = _rt::Vec::from_raw_parts(
+                                                l7.cast(),
+                                                len9,
+                                                len9,
+                                            );
+                                            _rt::string_lift(bytes9)
+                                        };
+                                        V22::Denied(e22)
+                                    }
+                                    1 => {
+                                        let e22 = {
+                                            let l10 = *ptr0
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l11 = *ptr0
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len12 = l11;
+                                            let bytes12 = _rt::Vec::from_raw_parts(
+                                                l10.cast(),
+                                                len12,
+                                                len12,
+                                            );
+                                            _rt::string_lift(bytes12)
+                                        };
+                                        V22::NotFound(e22)
+                                    }
+                                    2 => {
+                                        let e22 = {
+                                            let l13 = *ptr0
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l14 = *ptr0
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len15 = l14;
+                                            let bytes15 = _rt::Vec::from_raw_parts(
+                                                l13.cast(),
+                                                len15,
+                                                len15,
+                                            );
+                                            _rt::string_lift(bytes15)
+                                        };
+                                        V22::Conflict(e22)
+                                    }
+                                    3 => {
+                                        let e22 = {
+                                            let l16 = *ptr0
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l17 = *ptr0
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len18 = l17;
+                                            let bytes18 = _rt::Vec::from_raw_parts(
+                                                l16.cast(),
+                                                len18,
+                                                len18,
+                                            );
+                                            _rt::string_lift(bytes18)
+                                        };
+                                        V22::Invalid(e22)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e22 = {
+                                            let l19 = *ptr0
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l20 = *ptr0
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len21 = l20;
+                                            let bytes21 = _rt::Vec::from_raw_parts(
+                                                l19.cast(),
+                                                len21,
+                                                len21,
+                                            );
+                                            _rt::string_lift(bytes21)
+                                        };
+                                        V22::Unavailable(e22)
+                                    }
+                                };
+                                v22
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result23
+                }
+            }
+        }
         /// To look at a secret's versions, never at its values.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
         pub mod inspect {
@@ -1911,9 +2128,9 @@ pub mod remit {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Writes a new version of the secret at `path`, in which `field` holds the value of a sealed input and every other
-            /// field is unchanged. The secret must have `field` already. `secret` is the handle of the sealed input, as it is in the
-            /// action's input.
+            /// Writes a new version of the secret at `path`, in which `field` holds the value of a handle and every other
+            /// field is unchanged. The secret must have `field` already. `secret` is the handle of a sealed input, as it is in the
+            /// action's input, or of a value that was generated.
             ///
             /// Effect: change; undone by putting the previous value back as a newer version.
             /// Errors: `not-found`, `invalid`, `conflict`, `denied`, `unavailable`.
@@ -5445,6 +5662,65 @@ mod _rt {
             val != 0
         }
     }
+    pub fn as_i32<T: AsI32>(t: T) -> i32 {
+        t.as_i32()
+    }
+    pub trait AsI32 {
+        fn as_i32(self) -> i32;
+    }
+    impl<'a, T: Copy + AsI32> AsI32 for &'a T {
+        fn as_i32(self) -> i32 {
+            (*self).as_i32()
+        }
+    }
+    impl AsI32 for i32 {
+        #[inline]
+        fn as_i32(self) -> i32 {
+            self as i32
+        }
+    }
+    impl AsI32 for u32 {
+        #[inline]
+        fn as_i32(self) -> i32 {
+            self as i32
+        }
+    }
+    impl AsI32 for i16 {
+        #[inline]
+        fn as_i32(self) -> i32 {
+            self as i32
+        }
+    }
+    impl AsI32 for u16 {
+        #[inline]
+        fn as_i32(self) -> i32 {
+            self as i32
+        }
+    }
+    impl AsI32 for i8 {
+        #[inline]
+        fn as_i32(self) -> i32 {
+            self as i32
+        }
+    }
+    impl AsI32 for u8 {
+        #[inline]
+        fn as_i32(self) -> i32 {
+            self as i32
+        }
+    }
+    impl AsI32 for char {
+        #[inline]
+        fn as_i32(self) -> i32 {
+            self as i32
+        }
+    }
+    impl AsI32 for usize {
+        #[inline]
+        fn as_i32(self) -> i32 {
+            self as i32
+        }
+    }
     #[cfg(target_arch = "wasm32")]
     pub fn run_ctors_once() {
         wit_bindgen::rt::run_ctors_once();
@@ -5483,9 +5759,98 @@ macro_rules! __export_action_impl {
         (link_section =
         "component-type:wit-bindgen:0.61.1:remit:sdk@0.1.0:action:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 3043] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 3193] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xe6\x16\x01A\x02\x01\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xfc\x17\x01A\x02\x01\
+A6\x01B\x02\x01q\x05\x06denied\x01s\0\x09not-found\x01s\0\x08conflict\x01s\0\x07\
+invalid\x01s\0\x0bunavailable\x01s\0\x04\0\x07failure\x03\0\0\x03\0\x18remit:typ\
+es/errors@0.1.0\x05\0\x02\x03\0\0\x07failure\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07\
+failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07disable\x01\x03\x03\
+\0\x1cremit:accounts/disable@0.1.0\x05\x02\x01B\x06\x02\x03\x02\x01\x01\x04\0\x07\
+failure\x03\0\0\x01ky\x01j\x01\x02\x01\x01\x01@\x01\x04paths\0\x03\x04\0\x0cend-\
+sessions\x01\x04\x03\0!remit:accounts/end-sessions@0.1.0\x05\x03\x01B\x0f\x02\x03\
+\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x02\x07enabled\x08disabled\x04\0\x0da\
+ccount-state\x03\0\x02\x01ps\x01kw\x01r\x06\x04paths\x04names\x05state\x03\x06gr\
+oups\x04\x07created\x05\x09last-used\x05\x04\0\x07account\x03\0\x06\x01j\x01\x07\
+\x01\x01\x01@\x01\x04paths\0\x08\x04\0\x03get\x01\x09\x01p\x07\x01j\x01\x0a\x01\x01\
+\x01@\x01\x05places\0\x0b\x04\0\x04list\x01\x0c\x03\0\x1cremit:accounts/inspect@\
+0.1.0\x05\x04\x01B\x04\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\
+\x03\0\0\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x14\
+remit:host/log@0.1.0\x05\x05\x01B\x04\x01r\x03\x02ids\x07startedw\x06reasons\x04\
+\0\x09run-facts\x03\0\0\x01@\0\0\x01\x04\0\x05facts\x01\x02\x03\0\x14remit:host/\
+run@0.1.0\x05\x06\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01\
+\x7f\x01\x01\x01@\x04\x04paths\x05fields\x07versionw\x06secrets\0\x02\x04\0\x07m\
+atches\x01\x03\x03\0\x1bremit:secrets/compare@0.1.0\x05\x07\x01B\x05\x02\x03\x02\
+\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\
+\x02\x04\0\x07destroy\x01\x03\x03\0\x1bremit:secrets/destroy@0.1.0\x05\x08\x01B\x05\
+\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07\
+versionw\0\x02\x04\0\x07disable\x01\x03\x03\0\x1bremit:secrets/disable@0.1.0\x05\
+\x09\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x04\x0calphanume\
+ric\x09printable\x03hex\x09base64url\x04\0\x08alphabet\x03\0\x02\x01j\x01s\x01\x01\
+\x01@\x02\x06lengthy\x08alphabet\x03\0\x04\x04\0\x08generate\x01\x05\x03\0\x1cre\
+mit:secrets/generate@0.1.0\x05\x0a\x01B\x0c\x02\x03\x02\x01\x01\x04\0\x07failure\
+\x03\0\0\x01m\x03\x07enabled\x08disabled\x09destroyed\x04\0\x0dversion-state\x03\
+\0\x02\x01r\x03\x06numberw\x07createdw\x05state\x03\x04\0\x07version\x03\0\x04\x01\
+p\x05\x01r\x02\x07currentw\x08versions\x06\x04\0\x0fsecret-metadata\x03\0\x07\x01\
+j\x01\x08\x01\x01\x01@\x01\x04paths\0\x09\x04\0\x08metadata\x01\x0a\x03\0\x1brem\
+it:secrets/inspect@0.1.0\x05\x0b\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\
+\0\0\x01r\x02\x08previousw\x07currentw\x04\0\x06stored\x03\0\x02\x01j\x01\x03\x01\
+\x01\x01@\x03\x04paths\x05fields\x06secrets\0\x04\x04\0\x03put\x01\x05\x03\0\x17\
+remit:secrets/put@0.1.0\x05\x0c\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\
+\0\0\x01j\x01s\x01\x01\x01@\x03\x04paths\x05fields\x07versionw\0\x02\x04\0\x06re\
+veal\x01\x03\x03\0\x1aremit:secrets/reveal@0.1.0\x05\x0d\x01B\x08\x02\x03\x02\x01\
+\x01\x04\0\x07failure\x03\0\0\x01r\x02\x08previousw\x07currentw\x04\0\x07rotated\
+\x03\0\x02\x01ks\x01j\x01\x03\x01\x01\x01@\x02\x04paths\x05field\x04\0\x05\x04\0\
+\x06rotate\x01\x06\x03\0\x1aremit:secrets/rotate@0.1.0\x05\x0e\x01B\x07\x02\x03\x02\
+\x01\x01\x04\0\x07failure\x03\0\0\x01r\x01\x02ids\x04\0\x09commented\x03\0\x02\x01\
+j\x01\x03\x01\x01\x01@\x02\x04paths\x04texts\0\x04\x04\0\x07comment\x01\x05\x03\0\
+\x1bremit:tickets/comment@0.1.0\x05\x0f\x01B\x0a\x02\x03\x02\x01\x01\x04\0\x07fa\
+ilure\x03\0\0\x01m\x02\x04open\x08resolved\x04\0\x0cticket-state\x03\0\x02\x01ps\
+\x01r\x08\x04paths\x05titles\x05state\x03\x06statuss\x08assignees\x06labels\x04\x08\
+commentsy\x07changedw\x04\0\x06ticket\x03\0\x05\x01j\x01\x06\x01\x01\x01@\x01\x04\
+paths\0\x07\x04\0\x03get\x01\x08\x03\0\x1bremit:tickets/inspect@0.1.0\x05\x10\x01\
+B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x04paths\x02ids\x04\0\
+\x06opened\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x03\x05places\x05titles\x04texts\0\
+\x04\x04\0\x04open\x01\x05\x03\0\x18remit:tickets/open@0.1.0\x05\x11\x01B\x05\x02\
+\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\
+\x04\0\x07resolve\x01\x03\x03\0\x1bremit:tickets/resolve@0.1.0\x05\x12\x01B\x05\x02\
+\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x02\x05place\
+s\x05tokens\0\x02\x04\0\x05works\x01\x03\x03\0\x18remit:tokens/check@0.1.0\x05\x13\
+\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04\
+paths\0\x02\x04\0\x07disable\x01\x03\x03\0\x1aremit:tokens/disable@0.1.0\x05\x14\
+\x01B\x06\x01m\x03\x07enabled\x08disabled\x07expired\x04\0\x0btoken-state\x03\0\0\
+\x01ps\x01kw\x01r\x08\x04paths\x05owners\x05labels\x06scopes\x02\x05state\x01\x07\
+created\x03\x09last-used\x03\x07expires\x03\x04\0\x05token\x03\0\x04\x03\0\x18re\
+mit:tokens/types@0.1.0\x05\x15\x02\x03\0\x14\x05token\x01B\x07\x02\x03\x02\x01\x01\
+\x04\0\x07failure\x03\0\0\x02\x03\x02\x01\x16\x04\0\x05token\x03\0\x02\x01j\x01\x03\
+\x01\x01\x01@\x02\x05places\x05tokens\0\x04\x04\0\x08identify\x01\x05\x03\0\x1br\
+emit:tokens/identify@0.1.0\x05\x17\x01B\x0b\x02\x03\x02\x01\x01\x04\0\x07failure\
+\x03\0\0\x02\x03\x02\x01\x16\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x01\
+\x04paths\0\x04\x04\0\x03get\x01\x05\x01p\x03\x01j\x01\x06\x01\x01\x01@\x01\x05p\
+laces\0\x07\x04\0\x04list\x01\x08\x03\0\x1aremit:tokens/inspect@0.1.0\x05\x18\x01\
+B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x05pl\
+aces\x05tokens\0\x02\x04\0\x0crevoke-value\x01\x03\x03\0\x1fremit:tokens/revoke-\
+value@0.1.0\x05\x19\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\
+\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x06revoke\x01\x03\x03\0\x19remit:tokens/r\
+evoke@0.1.0\x05\x1a\x01B\x06\x01j\x01s\x01s\x01@\x01\x05inputs\0\0\x04\0\x03run\x01\
+\x01\x01j\0\x01s\x01@\x02\x05inputs\x06outputs\0\x02\x04\0\x06verify\x01\x03\x04\
+\0\x1eremit:action/remediation@0.1.0\x05\x1b\x04\0\x16remit:sdk/action@0.1.0\x04\
+\0\x0b\x0c\x01\0\x06action\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwi\
+t-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+        };
+    };
+}
+#[doc(inline)]
+pub use __export_action_impl as export;
+#[rustfmt::skip]
+#[cfg(target_arch = "wasm32")]
+#[unsafe(
+    link_section = "component-type:wit-bindgen:0.61.1:remit:sdk@0.1.0:action-with-all-of-its-exports-removed:encoded world"
+)]
+#[doc(hidden)]
+#[allow(clippy::octal_escapes)]
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 3157] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xb8\x17\x01A\x02\x01\
 A4\x01B\x02\x01q\x05\x06denied\x01s\0\x09not-found\x01s\0\x08conflict\x01s\0\x07\
 invalid\x01s\0\x0bunavailable\x01s\0\x04\0\x07failure\x03\0\0\x03\0\x18remit:typ\
 es/errors@0.1.0\x05\0\x02\x03\0\0\x07failure\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07\
@@ -5509,139 +5874,57 @@ atches\x01\x03\x03\0\x1bremit:secrets/compare@0.1.0\x05\x07\x01B\x05\x02\x03\x02
 \x02\x04\0\x07destroy\x01\x03\x03\0\x1bremit:secrets/destroy@0.1.0\x05\x08\x01B\x05\
 \x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07\
 versionw\0\x02\x04\0\x07disable\x01\x03\x03\0\x1bremit:secrets/disable@0.1.0\x05\
-\x09\x01B\x0c\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x03\x07enabled\x08\
-disabled\x09destroyed\x04\0\x0dversion-state\x03\0\x02\x01r\x03\x06numberw\x07cr\
-eatedw\x05state\x03\x04\0\x07version\x03\0\x04\x01p\x05\x01r\x02\x07currentw\x08\
-versions\x06\x04\0\x0fsecret-metadata\x03\0\x07\x01j\x01\x08\x01\x01\x01@\x01\x04\
-paths\0\x09\x04\0\x08metadata\x01\x0a\x03\0\x1bremit:secrets/inspect@0.1.0\x05\x0a\
-\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x08previousw\x07\
-currentw\x04\0\x06stored\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x03\x04paths\x05fie\
-lds\x06secrets\0\x04\x04\0\x03put\x01\x05\x03\0\x17remit:secrets/put@0.1.0\x05\x0b\
-\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01s\x01\x01\x01@\x03\
-\x04paths\x05fields\x07versionw\0\x02\x04\0\x06reveal\x01\x03\x03\0\x1aremit:sec\
-rets/reveal@0.1.0\x05\x0c\x01B\x08\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01\
-r\x02\x08previousw\x07currentw\x04\0\x07rotated\x03\0\x02\x01ks\x01j\x01\x03\x01\
-\x01\x01@\x02\x04paths\x05field\x04\0\x05\x04\0\x06rotate\x01\x06\x03\0\x1aremit\
-:secrets/rotate@0.1.0\x05\x0d\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\
-\0\x01r\x01\x02ids\x04\0\x09commented\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x04\
-paths\x04texts\0\x04\x04\0\x07comment\x01\x05\x03\0\x1bremit:tickets/comment@0.1\
-.0\x05\x0e\x01B\x0a\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x02\x04ope\
-n\x08resolved\x04\0\x0cticket-state\x03\0\x02\x01ps\x01r\x08\x04paths\x05titles\x05\
-state\x03\x06statuss\x08assignees\x06labels\x04\x08commentsy\x07changedw\x04\0\x06\
-ticket\x03\0\x05\x01j\x01\x06\x01\x01\x01@\x01\x04paths\0\x07\x04\0\x03get\x01\x08\
-\x03\0\x1bremit:tickets/inspect@0.1.0\x05\x0f\x01B\x07\x02\x03\x02\x01\x01\x04\0\
-\x07failure\x03\0\0\x01r\x02\x04paths\x02ids\x04\0\x06opened\x03\0\x02\x01j\x01\x03\
-\x01\x01\x01@\x03\x05places\x05titles\x04texts\0\x04\x04\0\x04open\x01\x05\x03\0\
-\x18remit:tickets/open@0.1.0\x05\x10\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failu\
-re\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07resolve\x01\x03\x03\0\
-\x1bremit:tickets/resolve@0.1.0\x05\x11\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07fa\
-ilure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x02\x05places\x05tokens\0\x02\x04\0\x05w\
-orks\x01\x03\x03\0\x18remit:tokens/check@0.1.0\x05\x12\x01B\x05\x02\x03\x02\x01\x01\
-\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07disabl\
-e\x01\x03\x03\0\x1aremit:tokens/disable@0.1.0\x05\x13\x01B\x06\x01m\x03\x07enabl\
-ed\x08disabled\x07expired\x04\0\x0btoken-state\x03\0\0\x01ps\x01kw\x01r\x08\x04p\
-aths\x05owners\x05labels\x06scopes\x02\x05state\x01\x07created\x03\x09last-used\x03\
-\x07expires\x03\x04\0\x05token\x03\0\x04\x03\0\x18remit:tokens/types@0.1.0\x05\x14\
-\x02\x03\0\x13\x05token\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\
-\x03\x02\x01\x15\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x05place\
-s\x05tokens\0\x04\x04\0\x08identify\x01\x05\x03\0\x1bremit:tokens/identify@0.1.0\
-\x05\x16\x01B\x0b\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\x03\x02\x01\x15\
-\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x01\x04paths\0\x04\x04\0\x03\
-get\x01\x05\x01p\x03\x01j\x01\x06\x01\x01\x01@\x01\x05places\0\x07\x04\0\x04list\
-\x01\x08\x03\0\x1aremit:tokens/inspect@0.1.0\x05\x17\x01B\x05\x02\x03\x02\x01\x01\
-\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x05places\x05tokens\0\x02\x04\0\
-\x0crevoke-value\x01\x03\x03\0\x1fremit:tokens/revoke-value@0.1.0\x05\x18\x01B\x05\
-\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\
-\x02\x04\0\x06revoke\x01\x03\x03\0\x19remit:tokens/revoke@0.1.0\x05\x19\x01B\x06\
-\x01j\x01s\x01s\x01@\x01\x05inputs\0\0\x04\0\x03run\x01\x01\x01j\0\x01s\x01@\x02\
-\x05inputs\x06outputs\0\x02\x04\0\x06verify\x01\x03\x04\0\x1eremit:action/remedi\
-ation@0.1.0\x05\x1a\x04\0\x16remit:sdk/action@0.1.0\x04\0\x0b\x0c\x01\0\x06actio\
-n\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10\
-wit-bindgen-rust\x060.61.1";
-        };
-    };
-}
-#[doc(inline)]
-pub use __export_action_impl as export;
-#[rustfmt::skip]
-#[cfg(target_arch = "wasm32")]
-#[unsafe(
-    link_section = "component-type:wit-bindgen:0.61.1:remit:sdk@0.1.0:action-with-all-of-its-exports-removed:encoded world"
-)]
-#[doc(hidden)]
-#[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 3007] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa2\x16\x01A\x02\x01\
-A2\x01B\x02\x01q\x05\x06denied\x01s\0\x09not-found\x01s\0\x08conflict\x01s\0\x07\
-invalid\x01s\0\x0bunavailable\x01s\0\x04\0\x07failure\x03\0\0\x03\0\x18remit:typ\
-es/errors@0.1.0\x05\0\x02\x03\0\0\x07failure\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07\
-failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07disable\x01\x03\x03\
-\0\x1cremit:accounts/disable@0.1.0\x05\x02\x01B\x06\x02\x03\x02\x01\x01\x04\0\x07\
-failure\x03\0\0\x01ky\x01j\x01\x02\x01\x01\x01@\x01\x04paths\0\x03\x04\0\x0cend-\
-sessions\x01\x04\x03\0!remit:accounts/end-sessions@0.1.0\x05\x03\x01B\x0f\x02\x03\
-\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x02\x07enabled\x08disabled\x04\0\x0da\
-ccount-state\x03\0\x02\x01ps\x01kw\x01r\x06\x04paths\x04names\x05state\x03\x06gr\
-oups\x04\x07created\x05\x09last-used\x05\x04\0\x07account\x03\0\x06\x01j\x01\x07\
-\x01\x01\x01@\x01\x04paths\0\x08\x04\0\x03get\x01\x09\x01p\x07\x01j\x01\x0a\x01\x01\
-\x01@\x01\x05places\0\x0b\x04\0\x04list\x01\x0c\x03\0\x1cremit:accounts/inspect@\
-0.1.0\x05\x04\x01B\x04\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\
-\x03\0\0\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x14\
-remit:host/log@0.1.0\x05\x05\x01B\x04\x01r\x03\x02ids\x07startedw\x06reasons\x04\
-\0\x09run-facts\x03\0\0\x01@\0\0\x01\x04\0\x05facts\x01\x02\x03\0\x14remit:host/\
-run@0.1.0\x05\x06\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01\
-\x7f\x01\x01\x01@\x04\x04paths\x05fields\x07versionw\x06secrets\0\x02\x04\0\x07m\
-atches\x01\x03\x03\0\x1bremit:secrets/compare@0.1.0\x05\x07\x01B\x05\x02\x03\x02\
-\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\
-\x02\x04\0\x07destroy\x01\x03\x03\0\x1bremit:secrets/destroy@0.1.0\x05\x08\x01B\x05\
-\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07\
-versionw\0\x02\x04\0\x07disable\x01\x03\x03\0\x1bremit:secrets/disable@0.1.0\x05\
-\x09\x01B\x0c\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x03\x07enabled\x08\
-disabled\x09destroyed\x04\0\x0dversion-state\x03\0\x02\x01r\x03\x06numberw\x07cr\
-eatedw\x05state\x03\x04\0\x07version\x03\0\x04\x01p\x05\x01r\x02\x07currentw\x08\
-versions\x06\x04\0\x0fsecret-metadata\x03\0\x07\x01j\x01\x08\x01\x01\x01@\x01\x04\
-paths\0\x09\x04\0\x08metadata\x01\x0a\x03\0\x1bremit:secrets/inspect@0.1.0\x05\x0a\
-\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x08previousw\x07\
-currentw\x04\0\x06stored\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x03\x04paths\x05fie\
-lds\x06secrets\0\x04\x04\0\x03put\x01\x05\x03\0\x17remit:secrets/put@0.1.0\x05\x0b\
-\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01s\x01\x01\x01@\x03\
-\x04paths\x05fields\x07versionw\0\x02\x04\0\x06reveal\x01\x03\x03\0\x1aremit:sec\
-rets/reveal@0.1.0\x05\x0c\x01B\x08\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01\
-r\x02\x08previousw\x07currentw\x04\0\x07rotated\x03\0\x02\x01ks\x01j\x01\x03\x01\
-\x01\x01@\x02\x04paths\x05field\x04\0\x05\x04\0\x06rotate\x01\x06\x03\0\x1aremit\
-:secrets/rotate@0.1.0\x05\x0d\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\
-\0\x01r\x01\x02ids\x04\0\x09commented\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x04\
-paths\x04texts\0\x04\x04\0\x07comment\x01\x05\x03\0\x1bremit:tickets/comment@0.1\
-.0\x05\x0e\x01B\x0a\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x02\x04ope\
-n\x08resolved\x04\0\x0cticket-state\x03\0\x02\x01ps\x01r\x08\x04paths\x05titles\x05\
-state\x03\x06statuss\x08assignees\x06labels\x04\x08commentsy\x07changedw\x04\0\x06\
-ticket\x03\0\x05\x01j\x01\x06\x01\x01\x01@\x01\x04paths\0\x07\x04\0\x03get\x01\x08\
-\x03\0\x1bremit:tickets/inspect@0.1.0\x05\x0f\x01B\x07\x02\x03\x02\x01\x01\x04\0\
-\x07failure\x03\0\0\x01r\x02\x04paths\x02ids\x04\0\x06opened\x03\0\x02\x01j\x01\x03\
-\x01\x01\x01@\x03\x05places\x05titles\x04texts\0\x04\x04\0\x04open\x01\x05\x03\0\
-\x18remit:tickets/open@0.1.0\x05\x10\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failu\
-re\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07resolve\x01\x03\x03\0\
-\x1bremit:tickets/resolve@0.1.0\x05\x11\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07fa\
-ilure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x02\x05places\x05tokens\0\x02\x04\0\x05w\
-orks\x01\x03\x03\0\x18remit:tokens/check@0.1.0\x05\x12\x01B\x05\x02\x03\x02\x01\x01\
-\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07disabl\
-e\x01\x03\x03\0\x1aremit:tokens/disable@0.1.0\x05\x13\x01B\x06\x01m\x03\x07enabl\
-ed\x08disabled\x07expired\x04\0\x0btoken-state\x03\0\0\x01ps\x01kw\x01r\x08\x04p\
-aths\x05owners\x05labels\x06scopes\x02\x05state\x01\x07created\x03\x09last-used\x03\
-\x07expires\x03\x04\0\x05token\x03\0\x04\x03\0\x18remit:tokens/types@0.1.0\x05\x14\
-\x02\x03\0\x13\x05token\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\
-\x03\x02\x01\x15\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x05place\
-s\x05tokens\0\x04\x04\0\x08identify\x01\x05\x03\0\x1bremit:tokens/identify@0.1.0\
-\x05\x16\x01B\x0b\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\x03\x02\x01\x15\
-\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x01\x04paths\0\x04\x04\0\x03\
-get\x01\x05\x01p\x03\x01j\x01\x06\x01\x01\x01@\x01\x05places\0\x07\x04\0\x04list\
-\x01\x08\x03\0\x1aremit:tokens/inspect@0.1.0\x05\x17\x01B\x05\x02\x03\x02\x01\x01\
-\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x05places\x05tokens\0\x02\x04\0\
-\x0crevoke-value\x01\x03\x03\0\x1fremit:tokens/revoke-value@0.1.0\x05\x18\x01B\x05\
-\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\
-\x02\x04\0\x06revoke\x01\x03\x03\0\x19remit:tokens/revoke@0.1.0\x05\x19\x04\06re\
-mit:sdk/action-with-all-of-its-exports-removed@0.1.0\x04\0\x0b,\x01\0&action-wit\
-h-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0d\
-wit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+\x09\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x04\x0calphanume\
+ric\x09printable\x03hex\x09base64url\x04\0\x08alphabet\x03\0\x02\x01j\x01s\x01\x01\
+\x01@\x02\x06lengthy\x08alphabet\x03\0\x04\x04\0\x08generate\x01\x05\x03\0\x1cre\
+mit:secrets/generate@0.1.0\x05\x0a\x01B\x0c\x02\x03\x02\x01\x01\x04\0\x07failure\
+\x03\0\0\x01m\x03\x07enabled\x08disabled\x09destroyed\x04\0\x0dversion-state\x03\
+\0\x02\x01r\x03\x06numberw\x07createdw\x05state\x03\x04\0\x07version\x03\0\x04\x01\
+p\x05\x01r\x02\x07currentw\x08versions\x06\x04\0\x0fsecret-metadata\x03\0\x07\x01\
+j\x01\x08\x01\x01\x01@\x01\x04paths\0\x09\x04\0\x08metadata\x01\x0a\x03\0\x1brem\
+it:secrets/inspect@0.1.0\x05\x0b\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\
+\0\0\x01r\x02\x08previousw\x07currentw\x04\0\x06stored\x03\0\x02\x01j\x01\x03\x01\
+\x01\x01@\x03\x04paths\x05fields\x06secrets\0\x04\x04\0\x03put\x01\x05\x03\0\x17\
+remit:secrets/put@0.1.0\x05\x0c\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\
+\0\0\x01j\x01s\x01\x01\x01@\x03\x04paths\x05fields\x07versionw\0\x02\x04\0\x06re\
+veal\x01\x03\x03\0\x1aremit:secrets/reveal@0.1.0\x05\x0d\x01B\x08\x02\x03\x02\x01\
+\x01\x04\0\x07failure\x03\0\0\x01r\x02\x08previousw\x07currentw\x04\0\x07rotated\
+\x03\0\x02\x01ks\x01j\x01\x03\x01\x01\x01@\x02\x04paths\x05field\x04\0\x05\x04\0\
+\x06rotate\x01\x06\x03\0\x1aremit:secrets/rotate@0.1.0\x05\x0e\x01B\x07\x02\x03\x02\
+\x01\x01\x04\0\x07failure\x03\0\0\x01r\x01\x02ids\x04\0\x09commented\x03\0\x02\x01\
+j\x01\x03\x01\x01\x01@\x02\x04paths\x04texts\0\x04\x04\0\x07comment\x01\x05\x03\0\
+\x1bremit:tickets/comment@0.1.0\x05\x0f\x01B\x0a\x02\x03\x02\x01\x01\x04\0\x07fa\
+ilure\x03\0\0\x01m\x02\x04open\x08resolved\x04\0\x0cticket-state\x03\0\x02\x01ps\
+\x01r\x08\x04paths\x05titles\x05state\x03\x06statuss\x08assignees\x06labels\x04\x08\
+commentsy\x07changedw\x04\0\x06ticket\x03\0\x05\x01j\x01\x06\x01\x01\x01@\x01\x04\
+paths\0\x07\x04\0\x03get\x01\x08\x03\0\x1bremit:tickets/inspect@0.1.0\x05\x10\x01\
+B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x04paths\x02ids\x04\0\
+\x06opened\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x03\x05places\x05titles\x04texts\0\
+\x04\x04\0\x04open\x01\x05\x03\0\x18remit:tickets/open@0.1.0\x05\x11\x01B\x05\x02\
+\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\
+\x04\0\x07resolve\x01\x03\x03\0\x1bremit:tickets/resolve@0.1.0\x05\x12\x01B\x05\x02\
+\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x02\x05place\
+s\x05tokens\0\x02\x04\0\x05works\x01\x03\x03\0\x18remit:tokens/check@0.1.0\x05\x13\
+\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04\
+paths\0\x02\x04\0\x07disable\x01\x03\x03\0\x1aremit:tokens/disable@0.1.0\x05\x14\
+\x01B\x06\x01m\x03\x07enabled\x08disabled\x07expired\x04\0\x0btoken-state\x03\0\0\
+\x01ps\x01kw\x01r\x08\x04paths\x05owners\x05labels\x06scopes\x02\x05state\x01\x07\
+created\x03\x09last-used\x03\x07expires\x03\x04\0\x05token\x03\0\x04\x03\0\x18re\
+mit:tokens/types@0.1.0\x05\x15\x02\x03\0\x14\x05token\x01B\x07\x02\x03\x02\x01\x01\
+\x04\0\x07failure\x03\0\0\x02\x03\x02\x01\x16\x04\0\x05token\x03\0\x02\x01j\x01\x03\
+\x01\x01\x01@\x02\x05places\x05tokens\0\x04\x04\0\x08identify\x01\x05\x03\0\x1br\
+emit:tokens/identify@0.1.0\x05\x17\x01B\x0b\x02\x03\x02\x01\x01\x04\0\x07failure\
+\x03\0\0\x02\x03\x02\x01\x16\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x01\
+\x04paths\0\x04\x04\0\x03get\x01\x05\x01p\x03\x01j\x01\x06\x01\x01\x01@\x01\x05p\
+laces\0\x07\x04\0\x04list\x01\x08\x03\0\x1aremit:tokens/inspect@0.1.0\x05\x18\x01\
+B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x05pl\
+aces\x05tokens\0\x02\x04\0\x0crevoke-value\x01\x03\x03\0\x1fremit:tokens/revoke-\
+value@0.1.0\x05\x19\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\
+\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x06revoke\x01\x03\x03\0\x19remit:tokens/r\
+evoke@0.1.0\x05\x1a\x04\06remit:sdk/action-with-all-of-its-exports-removed@0.1.0\
+\x04\0\x0b,\x01\0&action-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\
+\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61\
+.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

@@ -49,6 +49,7 @@ pub mod secrets {
     pub use host::inspect::Version;
     pub use host::inspect::SecretMetadata;
     pub use host::rotate::Rotated;
+    pub use host::generate::Alphabet;
     pub use host::put::Stored;
 
     /// The versions of the secret at `path`.
@@ -68,9 +69,18 @@ pub mod secrets {
         host::rotate::rotate(path, field).map_err(because(|| format!("rotate {path}")))
     }
 
-    /// Writes a new version of the secret at `path`, in which `field` holds the value of a sealed input and every other
-    /// field is unchanged. The secret must have `field` already. `secret` is the handle of the sealed input, as it is in the
-    /// action's input.
+    /// Makes a value of `length` characters, and answers its handle, such as `generated:1`. The handle is good in this run only. Pass it
+    /// on as it is, to each call that is to have this value, as the handle of a sealed input. A rehearsal makes a value too, under the
+    /// same handle.
+    ///
+    /// Effect: observe. Errors: `invalid` (fewer than 64 bits of entropy, or more than 4,096 characters).
+    pub fn generate(length: u32, alphabet: host::generate::Alphabet) -> Result<String, Error> {
+        host::generate::generate(length, alphabet).map_err(because(|| format!("generate length {length}")))
+    }
+
+    /// Writes a new version of the secret at `path`, in which `field` holds the value of a handle and every other
+    /// field is unchanged. The secret must have `field` already. `secret` is the handle of a sealed input, as it is in the
+    /// action's input, or of a value that was generated.
     ///
     /// Effect: change; undone by putting the previous value back as a newer version.
     /// Errors: `not-found`, `invalid`, `conflict`, `denied`, `unavailable`.
@@ -78,8 +88,8 @@ pub mod secrets {
         host::put::put(path, field, secret).map_err(because(|| format!("put {path}")))
     }
 
-    /// Whether `field` in version `version` of the secret at `path` is the value of a sealed input. `secret` is the handle
-    /// of the sealed input, as it is in the action's input.
+    /// Whether `field` in version `version` of the secret at `path` is the value of a handle. `secret` is the handle
+    /// of a sealed input, as it is in the action's input, or of a value that was generated.
     ///
     /// Effect: observe; it reads content. Errors: `not-found`, `invalid`, `denied`, `unavailable`.
     pub fn compare(path: &str, field: &str, version: u64, secret: &str) -> Result<bool, Error> {

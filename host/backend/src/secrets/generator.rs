@@ -3,7 +3,7 @@
 use remit_gate::Failure;
 use remit_trust::SecretText;
 use ring::rand::{SecureRandom as _, SystemRandom};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 const ALPHANUMERIC: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
@@ -37,13 +37,31 @@ struct GeneratorConfig {
     characters: Option<String>,
 }
 
-#[derive(Clone, Copy, Deserialize)]
+/// The characters that a generated value is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Alphabet {
+pub enum Alphabet {
+    /// Letters and digits of ASCII.
     Alphanumeric,
+    /// Printable ASCII without space, quotes, backquote and backslash.
     Printable,
+    /// Lower-case hex digits.
     Hex,
+    /// Letters, digits, `-` and `_`.
     Base64url,
+}
+
+impl Alphabet {
+    /// Its characters.
+    #[must_use]
+    pub fn characters(self) -> &'static str {
+        match self {
+            Self::Alphanumeric => ALPHANUMERIC,
+            Self::Printable => PRINTABLE,
+            Self::Hex => HEX,
+            Self::Base64url => BASE64URL,
+        }
+    }
 }
 
 impl TryFrom<GeneratorConfig> for Generator {
@@ -53,13 +71,7 @@ impl TryFrom<GeneratorConfig> for Generator {
         let characters = match (config.alphabet, config.characters) {
             (Some(_), Some(_)) => return Err("set `alphabet` or `characters`, not both".to_owned()),
             (_, Some(characters)) => characters,
-            (alphabet, None) => match alphabet.unwrap_or(Alphabet::Alphanumeric) {
-                Alphabet::Alphanumeric => ALPHANUMERIC,
-                Alphabet::Printable => PRINTABLE,
-                Alphabet::Hex => HEX,
-                Alphabet::Base64url => BASE64URL,
-            }
-            .to_owned(),
+            (alphabet, None) => alphabet.unwrap_or(Alphabet::Alphanumeric).characters().to_owned(),
         };
         Self::new(config.length.unwrap_or(DEFAULT_LENGTH), &characters)
     }

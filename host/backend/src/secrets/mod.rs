@@ -13,7 +13,7 @@ mod store;
 pub use config::{SecretsConfig, Serving};
 pub use embedded::{Embedded, EmbeddedConfig, EmbeddedError};
 pub use fields::Fields;
-pub use generator::Generator;
+pub use generator::{Alphabet, Generator};
 pub use openbao::{OpenBao, OpenBaoConfig};
 pub use played::Played;
 pub use router::Secrets;

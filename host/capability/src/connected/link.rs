@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use remit_engine::{Signature, Signatures, Type};
-use remit_gate::{Effect, Failure, Fault, Resource, SealedInputs};
-use remit_trust::{Handle, canonical};
+use remit_gate::{Effect, Failure, Fault, Resource, SealedValues};
+use remit_trust::{ValueHandle, canonical};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use wasmtime::StoreContextMut;
@@ -100,23 +100,23 @@ impl Function {
         })
     }
 
-    /// The sealed inputs that the arguments name.
+    /// The values whose handles are in the arguments.
     fn sealed(
         &self,
         ctx: &Ctx,
         served: &Served,
         arguments: &Map<String, Value>,
-    ) -> Result<SealedInputs, CallError> {
+    ) -> Result<SealedValues, CallError> {
         let mut sealed = BTreeMap::new();
         for name in served.sealed.get(&self.name).into_iter().flatten() {
             let argument = arguments.get(name).filter(|argument| !argument.is_null());
             let Some(argument) = argument else { continue };
-            let handle = argument.as_str().unwrap_or_default().parse::<Handle>();
+            let handle = argument.as_str().unwrap_or_default().parse::<ValueHandle>();
             // What it is instead is not shown: it may be a secret that was taken for a handle.
             let handle = handle.map_err(|why| {
                 ctx.refuse_named(&self.operation, "(not shown)", &format!("`{name}`: {why}"))
             })?;
-            if let Some(value) = ctx.gate().sealed_input(&handle) {
+            if let Some(value) = ctx.gate().sealed_value(&handle) {
                 sealed.insert(handle, value);
             }
         }

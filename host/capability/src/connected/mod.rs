@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use remit_engine::{Signature, Signatures, Type};
 use remit_gate::{
-    Authority, Countermeasure, Effect, Estate, Failure, Prepared, Resource, SealedInputs, State,
+    Authority, Countermeasure, Effect, Estate, Failure, Prepared, Resource, SealedValues, State,
 };
 use remit_journal::ConnectorRef;
 use remit_trust::SecretBytes;
@@ -99,8 +99,8 @@ pub struct Call {
     pub resource: Resource,
     /// The arguments: a JSON object by the names of the parameters, canonical.
     pub arguments: Box<RawValue>,
-    /// The sealed inputs that it names, as far as this run has them.
-    pub sealed: Arc<SealedInputs>,
+    /// The sealed inputs and generated values that it names, as far as this run has them.
+    pub sealed: Arc<SealedValues>,
     /// What was sent for it until now.
     pub sent: Requests,
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use remit_engine::Signatures;
-use remit_gate::{Effect, Failure, Known, Past, Resource, SealedInputs};
+use remit_gate::{Effect, Failure, Known, Past, Resource, SealedValues};
 use remit_journal::ConnectorRef;
 
 use super::{Act, Call, Connector, check_form, instance};
@@ -23,7 +23,7 @@ pub struct Served {
     /// The connectors by the names of their instances.
     pub by: BTreeMap<String, Arc<dyn Connector>>,
     /// Of a recorded run, the sealed inputs of it that are still kept.
-    pub inputs: Arc<SealedInputs>,
+    pub inputs: Arc<SealedValues>,
 }
 
 impl Served {
@@ -114,7 +114,7 @@ fn one(connector: &dyn Connector, name: &str, functions: &Signatures) -> Result<
 pub fn of_record(
     connectors: &[ConnectorRef],
     by: &[Arc<dyn Connector>],
-    inputs: &Arc<SealedInputs>,
+    inputs: &Arc<SealedValues>,
 ) -> Vec<Interface> {
     let mut all: BTreeMap<String, Served> = BTreeMap::new();
     for of in connectors.iter().flat_map(|connector| &connector.interfaces) {

@@ -1,13 +1,13 @@
-//! Sealed inputs, as calls name them.
+//! Sealed inputs and generated values, as calls name them.
 
 use remit_gate::{Failure, Operation};
-use remit_trust::{Handle, SecretText};
+use remit_trust::{SecretText, ValueHandle};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{CallError, Ctx};
 
-/// A sealed input that a call names. On record it is its name; which value that is, the run's input says, which has its
-/// handle. The value is there only in a run: neither a replay nor an undo needs it.
+/// A value that a call names by its handle. On record it is its name: of a sealed input, whose handle is in the run's input, or
+/// `generated:1`. The value is there only in a run: neither a replay nor an undo needs it.
 #[derive(Clone, Debug)]
 pub struct Given {
     name: String,
@@ -15,16 +15,19 @@ pub struct Given {
 }
 
 impl Given {
-    /// The sealed input of this name; without a value, calls with it fail.
+    /// The value of this name; without a value, calls with it fail.
     #[must_use]
     pub fn new(name: &str, value: Option<SecretText>) -> Self {
         Self { name: name.to_owned(), value }
     }
 
-    /// The value; an error for the action if the run has no such input.
+    /// The value; an error for the action if the run has none.
     pub(super) fn value(&self) -> Result<&SecretText, Failure> {
         self.value.as_ref().ok_or_else(|| {
-            Failure::NotFound(format!("this run has no sealed input `{}` with this handle", self.name))
+            let Self { name, .. } = self;
+            Failure::NotFound(format!(
+                "this run has no sealed input or generated value `{name}` with this handle"
+            ))
         })
     }
 }
@@ -50,10 +53,10 @@ impl<'de> Deserialize<'de> for Given {
 }
 
 impl Ctx {
-    /// The sealed input of a handle. One that the action made up has no value, and the call fails.
+    /// The value of a handle. One that the action made up has no value, and the call fails.
     pub(super) fn given<O: Operation>(&self, handle: &str) -> Result<Given, CallError> {
-        match handle.parse::<Handle>() {
-            Ok(handle) => Ok(Given::new(handle.name(), self.gate().sealed_input(&handle))),
+        match handle.parse::<ValueHandle>() {
+            Ok(handle) => Ok(Given::new(&handle.name(), self.gate().sealed_value(&handle))),
             // What it is instead is not shown: it may be a secret that was taken for a handle.
             Err(why) => Err(self.refuse::<O>("(not shown)", &why.to_string())),
         }

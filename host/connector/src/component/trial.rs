@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use remit_capability::connected::{Call, Connector as _, Found, Played, Requests};
 use remit_engine::Engine;
-use remit_gate::{Failure, Prepared, Resource, SealedInputs, State};
+use remit_gate::{Failure, Prepared, Resource, SealedValues, State};
 use remit_trust::canonical;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -58,7 +58,7 @@ impl Trial {
         &self,
         function: &str,
         arguments: &Map<String, Value>,
-        sealed: SealedInputs,
+        sealed: SealedValues,
     ) -> Result<Call, String> {
         let (interface, name) = function.rsplit_once('.').unwrap_or((function, ""));
         let mut served = self.0.interfaces().iter();

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use remit_gate::SealedInputs;
+use remit_gate::SealedValues;
 use serde_json::{Value, json};
 
 use super::*;
@@ -127,7 +127,7 @@ fn case() -> impl Strategy<Value = Case> {
 
 fn fits(template: &Template, request: &Request) -> Option<(String, Option<Vec<u8>>)> {
     let arguments = json!({"id": "42", "name": "a b?/é", "flag": "true"});
-    let (nothing, inputs, placeholders) = (Value::Null, SealedInputs::new(), Arc::<Placeholders>::default());
+    let (nothing, inputs, placeholders) = (Value::Null, SealedValues::new(), Arc::<Placeholders>::default());
     let with = Variables {
         path: [("plain", "x-1_y.z")].into_iter().collect(),
         arguments: &arguments,

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use remit_gate::SealedInputs;
-use remit_trust::{Handle, SecretText};
+use remit_gate::SealedValues;
+use remit_trust::{SecretText, ValueHandle};
 use serde_json::{Number, Value};
 
 use super::{Part, Text, Variable};
@@ -18,7 +18,7 @@ pub(crate) struct Variables<'a> {
     pub(crate) config: &'a Value,
     /// The parameters that are handles.
     pub(crate) sealed: &'a [String],
-    pub(crate) inputs: &'a SealedInputs,
+    pub(crate) inputs: &'a SealedValues,
     pub(crate) placeholders: &'a Placeholders,
 }
 
@@ -78,9 +78,9 @@ impl<'a> Variables<'a> {
         Some(filled)
     }
 
-    /// The value of a sealed input.
+    /// The value of a handle.
     pub(crate) fn input(&self, handle: &str) -> Option<&'a SecretText> {
-        self.inputs.get(&handle.parse::<Handle>().ok()?)
+        self.inputs.get(&handle.parse::<ValueHandle>().ok()?)
     }
 
     fn value(&self, variable: &Variable) -> Option<Value> {

@@ -8,8 +8,8 @@ use remit_capability::connected::{Call, Played, instance};
 use remit_connector::component::{Candidate, Trial, Tried};
 use remit_connector::{Description, Entry, Origin, Phase, Recorded, Replay};
 use remit_engine::{Cache, Engine};
-use remit_gate::{Failure, SealedInputs, State};
-use remit_trust::{Opening, SecretText, canonical};
+use remit_gate::{Failure, SealedValues, State};
+use remit_trust::{Opening, SecretText, ValueHandle, canonical};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -156,7 +156,7 @@ impl ConnectorBench {
 
     /// The call, with a handle for each sealed argument; and what stands in the fixture for each handle.
     fn call(&self, story: &Story) -> Result<(Call, BTreeMap<String, String>), String> {
-        let (mut inputs, mut handles) = (SealedInputs::new(), BTreeMap::new());
+        let (mut inputs, mut handles) = (SealedValues::new(), BTreeMap::new());
         let mut arguments = story.arguments.clone();
         for (name, made_up) in &story.sealed {
             // Of the made-up value and a key that is always the same: what a connector makes of a handle is so each time, and when it
@@ -169,13 +169,13 @@ impl ConnectorBench {
                 return Err(format!("`{name}` is an argument, and sealed too"));
             }
             handles.insert(handle.to_string(), made_up.clone());
-            inputs.insert(handle, value);
+            inputs.insert(ValueHandle::Input(handle), value);
         }
         Ok((self.trial.call(&story.function, &arguments, inputs)?, handles))
     }
 
     fn played(&self, one: &Simulated) -> Result<Played, String> {
-        let call = self.trial.call(&one.function, &one.arguments, SealedInputs::new())?;
+        let call = self.trial.call(&one.function, &one.arguments, SealedValues::new())?;
         let Call { operation, arguments, .. } = call;
         Ok(Played { operation, arguments, undo: Value::Object(one.undo.clone()) })
     }

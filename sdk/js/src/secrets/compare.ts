@@ -3,8 +3,8 @@ import * as host from "remit:secrets/compare@0.1.0";
 import { ask } from "../refusal.js";
 
 /**
- * Whether `field` in version `version` of the secret at `path` is the value of a sealed input. `secret` is the handle
- * of the sealed input, as it is in the action's input.
+ * Whether `field` in version `version` of the secret at `path` is the value of a handle. `secret` is the handle
+ * of a sealed input, as it is in the action's input, or of a value that was generated.
  *
  * Effect: observe; it reads content. Errors: `not-found`, `invalid`, `denied`, `unavailable`.
  */

@@ -2,6 +2,7 @@
 /** Secrets in a store. A path has the form `app/db/password`, without a slash at its begin or end. */
 export * from "./inspect.js";
 export * from "./rotate.js";
+export * from "./generate.js";
 export * from "./put.js";
 export * from "./compare.js";
 export * from "./disable.js";

@@ -5,9 +5,9 @@ import { ask } from "../refusal.js";
 export type { Stored } from "remit:secrets/put@0.1.0";
 
 /**
- * Writes a new version of the secret at `path`, in which `field` holds the value of a sealed input and every other
- * field is unchanged. The secret must have `field` already. `secret` is the handle of the sealed input, as it is in the
- * action's input.
+ * Writes a new version of the secret at `path`, in which `field` holds the value of a handle and every other
+ * field is unchanged. The secret must have `field` already. `secret` is the handle of a sealed input, as it is in the
+ * action's input, or of a value that was generated.
  *
  * Effect: change; undone by putting the previous value back as a newer version.
  * Errors: `not-found`, `invalid`, `conflict`, `denied`, `unavailable`.
