@@ -6,7 +6,7 @@ mod support;
 
 use remit_backend::{Secrets, VersionState};
 use remit_capability::secrets::wit::inspect::VersionState as Seen;
-use remit_capability::secrets::wit::{destroy, disable, inspect, reveal, rotate};
+use remit_capability::secrets::wit::{destroy, disable, generate, inspect, reveal, rotate};
 use remit_capability::secrets::{BeforeRotation, Destroy, Disable, Given, Matches, Put, Rotate};
 use remit_capability::{Ctx, answered};
 use remit_gate::{Change, Effect, Failure, Fault, Mode, Resource, State};
@@ -366,4 +366,30 @@ async fn who_is_faster_than_the_run_has_their_version_kept() {
         let plan = again.ctx.gate().observed();
         assert_eq!(rotate(&mut again.planned(plan)).await.unwrap().current, 2);
     }
+}
+
+/// A weak or huge value is refused, which leaves no handle; what was made is of this run, and in no record.
+#[tokio::test]
+async fn a_generated_value_is_strong_and_of_its_run() {
+    let mut bench = Bench::live().await;
+    let mut generate = async |length, alphabet| {
+        answered(generate::Host::generate(&mut bench.ctx, length, alphabet).await).unwrap()
+    };
+    for (length, why) in [(0, "0 bits"), (15, "60 bits"), (4097, "at most 4096")] {
+        let Err(Failure::Invalid(said)) = generate(length, generate::Alphabet::Hex).await else {
+            panic!("{length} hex digits were made")
+        };
+        assert!(said.contains(why), "{said}");
+    }
+    assert_eq!(generate(16, generate::Alphabet::Hex).await.unwrap(), "generated:1");
+    assert_eq!(generate(4096, generate::Alphabet::Base64url).await.unwrap(), "generated:2");
+    let values: Vec<_> = bench.ctx.gate().sealed_values().into_iter().collect();
+    let [(one, short), (two, long)] = &values[..] else { panic!("there are {}", values.len()) };
+    assert_eq!((&*one.name(), &*two.name()), ("generated:1", "generated:2"));
+    assert_eq!((short.expose().len(), long.expose().len()), (16, 4096));
+    assert!(short.expose().bytes().all(|b| b.is_ascii_hexdigit()));
+    let written = serde_json::to_string(&bench.records()).unwrap();
+    assert!(written.contains("generated:2") && !written.contains(short.expose()));
+    // Another run has none of them.
+    assert!(Bench::live().await.ctx.gate().sealed_value(one).is_none());
 }

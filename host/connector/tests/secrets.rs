@@ -11,7 +11,7 @@ use common::{
     with_json,
 };
 use remit_connector::{Call, Phase, Placeholders, Request};
-use remit_trust::{Opening, SecretText};
+use remit_trust::{Opening, SecretText, ValueHandle};
 use serde_json::{Value, json};
 
 #[test]
@@ -102,7 +102,7 @@ fn a_leaked_token_is_tried_as_the_credential_and_not_seen() {
     let handle = opening.handle("log", "leaked");
     let call = Call {
         arguments: json!({"leaked": handle.to_string()}),
-        sealed: Arc::new([(handle.clone(), opening.into_value())].into_iter().collect()),
+        sealed: Arc::new([(ValueHandle::Input(handle.clone()), opening.into_value())].into_iter().collect()),
         ..list()
     };
     let me = Request { credential: Some(handle.to_string()), ..request("GET", "me") };

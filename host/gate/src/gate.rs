@@ -10,7 +10,7 @@ use tracing::Instrument as _;
 use crate::live::Live;
 use crate::progress::Made;
 use crate::replay::Replay;
-use crate::setup::{Setup, Used};
+use crate::setup::{SealedValues, Setup, Used};
 use crate::{Change, Failure, Fault, Observe, Operation, Plan};
 
 /// The one way from an action to the outside. Cheap to clone; all clones are the same gate.
@@ -123,6 +123,12 @@ impl Gate {
     #[must_use]
     pub fn sealed_value(&self, handle: &ValueHandle) -> Option<SecretText> {
         self.live().and_then(|live| live.estate.sealed_value(handle))
+    }
+
+    /// Every such value that this run has until now; of a replay, none.
+    #[must_use]
+    pub fn sealed_values(&self) -> SealedValues {
+        self.live().map(|live| live.estate.sealed_values()).unwrap_or_default()
     }
 
     /// Whether this run has what `O` works on. In a replay: whether the record has such a call next.

@@ -101,11 +101,20 @@ impl Estate {
     pub(crate) fn sealed_value(&self, handle: &ValueHandle) -> Option<SecretText> {
         match handle {
             ValueHandle::Input(_) => self.sealed.get(handle).cloned(),
-            ValueHandle::Generated(number) => {
-                let generated = self.backends.get(&TypeId::of::<Generated>())?;
-                generated.downcast_ref::<Generated>()?.get(*number)
-            }
+            ValueHandle::Generated(number) => self.generated()?.get(*number),
         }
+    }
+
+    /// Every value that the run has.
+    pub(crate) fn sealed_values(&self) -> SealedValues {
+        let mut all = SealedValues::clone(&self.sealed);
+        let generated = self.generated().map(|generated| generated.values().clone()).unwrap_or_default();
+        all.extend((1..).map(ValueHandle::Generated).zip(generated));
+        all
+    }
+
+    fn generated(&self) -> Option<&Generated> {
+        self.backends.get(&TypeId::of::<Generated>())?.downcast_ref()
     }
 
     /// The backends of one run.

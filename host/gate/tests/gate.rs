@@ -843,4 +843,5 @@ async fn a_run_has_its_own_sealed_inputs_only() {
     assert!(gate.sealed_value(&handle).is_some_and(|found| found == value()));
     assert!(gate.sealed_value(&other).is_none());
     assert!(bench.gate(SCOPE).sealed_value(&handle).is_none());
+    assert_eq!(gate.sealed_values().into_keys().collect::<Vec<_>>(), [handle]);
 }

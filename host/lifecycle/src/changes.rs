@@ -15,7 +15,7 @@ pub(crate) struct Change {
     pub(crate) intent: Intent,
     /// The connector through which it was made; none if it was made by the host itself.
     connector: Option<ConnectorRef>,
-    /// The values of its run's sealed inputs, as far as they are known.
+    /// The values of its run's handles, as far as they are known.
     inputs: Inputs,
     /// What it returned; none if that is not known.
     got: Option<Box<RawValue>>,
@@ -25,7 +25,7 @@ pub(crate) struct Change {
     pub(crate) undo: Option<UndoResult>,
 }
 
-/// The sealed inputs of a run.
+/// The values of a run whose handles its calls have.
 #[derive(Clone)]
 pub(crate) enum Inputs {
     /// Their values: the process that runs the action has them.
@@ -153,13 +153,11 @@ pub(crate) fn connector<'a>(intent: &Intent, connectors: &'a [ConnectorRef]) -> 
 }
 
 /// The changes that a run in this process made, or may have made, in order. Its own gate saw each of them.
-pub(crate) fn made(
-    gate: &Gate,
-    (connectors, inputs): (&[ConnectorRef], &Arc<SealedValues>),
-) -> Result<Vec<Change>, Error> {
+pub(crate) fn made(gate: &Gate, connectors: &[ConnectorRef]) -> Result<Vec<Change>, Error> {
     let made = gate.made().into_iter().filter(|made| made.happened != Some(false));
+    let inputs = Arc::new(gate.sealed_values());
     made.map(|made| {
-        let inputs = Inputs::Known(Arc::clone(inputs));
+        let inputs = Inputs::Known(Arc::clone(&inputs));
         Ok(Change { got: made.got, ..Change::of(made.intent, connectors, inputs, made.happened.is_none())? })
     })
     .collect()

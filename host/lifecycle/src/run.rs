@@ -69,8 +69,6 @@ struct Running {
     action: Admitted,
     /// The connectors that it can reach.
     connectors: Vec<ConnectorRef>,
-    /// The values of its sealed inputs.
-    inputs: Arc<SealedValues>,
     input: Input,
     seed: [u8; 32],
     gate: Gate,
@@ -99,7 +97,6 @@ pub(crate) async fn begin(
         };
         Ok((action, claim, host.keyring.new_run(run)?))
     })?;
-    let inputs = Arc::new(sealed.clone());
     let estate = host.estate()?.with_sealed_values(sealed);
     let seed = grant.facts.seed;
     let mut started = header(&action, Mode::Live, input, &grant.scope, &grant.facts, &grant.principal)?;
@@ -137,7 +134,6 @@ pub(crate) async fn begin(
         host: host.clone(),
         action,
         connectors,
-        inputs,
         input: input.clone(),
         sealer,
         _claim: claim,
@@ -151,20 +147,8 @@ pub(crate) async fn begin(
 impl Running {
     /// Runs the action, checks its changes, and writes the state that the run comes to.
     async fn finish(self) -> Result<Finished, Error> {
-        let Self {
-            host,
-            run,
-            action,
-            connectors,
-            inputs,
-            input,
-            seed,
-            gate,
-            mut meter,
-            sealer,
-            scope,
-            _claim,
-        } = self;
+        let Self { host, run, action, connectors, input, seed, gate, mut meter, sealer, scope, _claim } =
+            self;
         let mut returned = None;
         let outcome = async {
             let call = Call::Run { input: input.json() };
@@ -179,7 +163,7 @@ impl Running {
             if let Some(next) = gate.left_of_plan() {
                 return Err(Error::PartOfPlan { next });
             }
-            host_check(&host, run, &made(&gate, (&connectors, &inputs))?).await
+            host_check(&host, run, &made(&gate, &connectors)?).await
         }
         .await;
         gate.settle().await;
@@ -187,9 +171,7 @@ impl Running {
         let (state, detail, cause, reverted) = match outcome {
             Ok(()) => (RunState::Succeeded, "every check agreed".to_owned(), None, None),
             Err(cause) => {
-                match after_failure(&host, run, (&gate, (&connectors, &inputs)), &cause, scope.on_failure)
-                    .await
-                {
+                match after_failure(&host, run, (&gate, &connectors), &cause, scope.on_failure).await {
                     Ok((state, note, reverted)) => {
                         (state, format!("{cause}{note}"), Some((cause, note)), reverted)
                     }
@@ -214,7 +196,7 @@ impl Running {
             }
         };
         // What stands for a while only: nothing does if nothing was changed.
-        let due = if made(&gate, (&connectors, &inputs))?.is_empty() {
+        let due = if made(&gate, &connectors)?.is_empty() {
             Due::default()
         } else {
             due_at_first(&scope, state, host.now()?)
@@ -228,12 +210,12 @@ impl Running {
 async fn after_failure(
     host: &Host,
     run: RunId,
-    (gate, with): (&Gate, (&[ConnectorRef], &Arc<SealedValues>)),
+    (gate, connectors): (&Gate, &[ConnectorRef]),
     cause: &Error,
     on_failure: OnFailure,
 ) -> Result<(RunState, String, Option<Reverted>), Error> {
     gate.enter(Phase::Revert)?;
-    let changes = made(gate, with)?;
+    let changes = made(gate, connectors)?;
     let (state, reverted) = conclude(host, run, &changes, on_failure).await?;
     let refused = matches!(cause, Error::Stop(stop) if stop.is_refusal());
     let state = if state == RunState::Failed && refused { RunState::Refused } else { state };

@@ -13,7 +13,7 @@ use remit_connector::{
 };
 use remit_gate::Failure;
 use remit_text::Table;
-use remit_trust::{Opening, SecretText};
+use remit_trust::{Opening, SecretText, ValueHandle};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -282,6 +282,6 @@ pub fn with_fresh(value: &str) -> (Call, String) {
     let handle = opening.handle("log", "fresh");
     let mut call = revoke();
     call.arguments["fresh"] = json!(handle.to_string());
-    call.sealed = Arc::new([(handle.clone(), opening.into_value())].into_iter().collect());
+    call.sealed = Arc::new([(ValueHandle::Input(handle.clone()), opening.into_value())].into_iter().collect());
     (call, handle.to_string())
 }
