@@ -132,7 +132,9 @@ fn the_jobs_of_the_manual_are_yaml_and_their_commands_are_taken() {
     for (job, at_least) in jobs.iter().zip([4, 4, 1]) {
         let read = YamlLoader::load_from_str(job).unwrap_or_else(|error| panic!("{error} in:\n{job}"));
         let mut scripts = Vec::new();
-        read.iter().for_each(|yaml| texts(yaml, &["run", "script", "before_script"], &mut scripts));
+        for yaml in &read {
+            texts(yaml, &["run", "script", "before_script"], &mut scripts);
+        }
         let commands: Vec<_> = scripts.iter().flat_map(|script| Shell::commands(script)).collect();
         let taken = all_are_taken(&commands);
         assert!(taken >= at_least, "{taken} commands of remit in:\n{job}");

@@ -104,7 +104,7 @@ impl Test {
     }
 
     async fn connector(&self, component: &Path, fixtures: &[PathBuf]) -> Done<Vec<TestResult>> {
-        let loaded = fixtures.iter().map(|file| Story::load(file)).collect::<Result<Vec<_>, _>>()?;
+        let loaded = fixtures.iter().map(PathBuf::as_path).map(Story::load).collect::<Result<Vec<_>, _>>()?;
         let cache = cache();
         let mut bench = ConnectorBench::new(component, cache.as_deref()).await?;
         if let Some(file) = &self.entry {
@@ -152,7 +152,8 @@ impl Test {
             ));
         }
         // Reads every file before the first test, so that a mistake in the last file is found at once.
-        let loaded = fixtures.iter().map(|file| Fixture::load(file)).collect::<Result<Vec<_>, _>>()?;
+        let loaded =
+            fixtures.iter().map(PathBuf::as_path).map(Fixture::load).collect::<Result<Vec<_>, _>>()?;
         let cache = cache();
         let mut bench = Bench::new(action, cache.as_deref())?;
         let mut tests = Vec::new();

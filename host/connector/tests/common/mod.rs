@@ -282,6 +282,7 @@ pub fn with_fresh(value: &str) -> (Call, String) {
     let handle = opening.handle("log", "fresh");
     let mut call = revoke();
     call.arguments["fresh"] = json!(handle.to_string());
-    call.sealed = Arc::new([(ValueHandle::Input(handle.clone()), opening.into_value())].into_iter().collect());
+    call.sealed =
+        Arc::new([(ValueHandle::Input(handle.clone()), opening.into_value())].into_iter().collect());
     (call, handle.to_string())
 }
