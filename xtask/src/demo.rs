@@ -84,14 +84,14 @@ const STORY: &[Scene] = &[
     },
 ];
 
-/// Builds Remit and the guests, then plays the story in an empty directory.
+/// Builds Remit and the action, then plays the story in an empty directory.
 pub(crate) fn run() -> Result<()> {
     let target = shell::target()?;
     shell::say("building remit: a few minutes the first time");
     // With a test among what is built, the dependencies have the same features as for the tests: they are built once.
     let build = ["build", "--quiet", "--workspace", "--bin", "remit", "--test", "sinks"];
     shell::run(&mut shell::cargo(build)?)?;
-    plugins::run_rust()?;
+    plugins::run(&["rotate-secret".to_owned()])?;
     let dir = tempfile::tempdir()?;
     std::fs::copy(target.join("plugins/rotate-secret.wasm"), dir.path().join("rotate-secret.wasm"))?;
 
