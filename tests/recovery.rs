@@ -11,7 +11,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use common::bao::Doubt;
-use common::{SECRET, World, contains, scope};
+use common::{SECRET, World, contains, finish, scope};
 
 const ACTION: &str = "rotate-secret.wasm";
 const ENDLESS: &str = "[limits]\nfuel = 1_000_000_000_000\nwall_time = \"5m\"\n";
@@ -123,6 +123,21 @@ fn a_run_that_goes_on_is_left_alone() {
     let other = world.remit(&["plan", ACTION, "--input", &input()]).exits(0);
     assert!(other.err.contains(&run) && other.err.contains("reverted"), "{}", other.err);
     assert_eq!(world.current_version(SECRET), 3);
+    world.audit_is_sound();
+}
+
+/// A run stops, and comes to its end, as soon as the order is on record: also before whoever gave it is told which runs stop.
+#[test]
+fn an_order_names_the_run_that_it_stopped_also_if_that_has_ended_by_then() {
+    let world = World::new();
+    let host = endless(&world, ENDLESS);
+    let (run, _) = world.last_run();
+    let mut freeze = world.command(&["freeze", "--reason", "now", "--key", "alice.key", "--json"]);
+    freeze.envs(world.clock()).env("REMIT_TEST_SLEEP", "2000");
+    let told = finish(freeze, "").exits(0).json();
+    assert_eq!(told["stopping"], serde_json::json!([run]));
+    assert_eq!(host.wait_with_output().unwrap().status.code(), Some(3));
+    assert_eq!(states(&world), [Some("reverted".to_owned())]);
     world.audit_is_sound();
 }
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::evidence::Evidence;
 use crate::{
-    About, Act, ActionRef, Certificate, Due, Ended, Event, JournalError, LedgerEvent, Mode, Record,
+    About, Act, ActionRef, Basis, Certificate, Due, Ended, Event, JournalError, LedgerEvent, Mode, Record,
     RequestId, RestsOn, RunId, RunState, Spent, Started, Withdrawn, schema, store, tables,
 };
 
@@ -498,6 +498,11 @@ impl Reader {
              WHERE since < before AND ?1 = '' ORDER BY run",
             "",
         )
+    }
+
+    /// The runs under way whose authority depends on this, oldest first.
+    pub fn resting_on(&self, basis: &Basis) -> Result<Vec<RunId>, JournalError> {
+        self.names("SELECT DISTINCT run FROM open_run WHERE basis = ?1 ORDER BY run", &basis.to_string())
     }
 
     /// The latest time of any record, by the clock of the host that wrote it; none before the first record. It never goes

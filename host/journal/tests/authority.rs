@@ -58,6 +58,7 @@ async fn whatever_a_run_rests_on_stops_it_and_nothing_else_does() {
         write(&journal, started(run, Some(resting(&journal, request, 1)))).await.unwrap();
         journal.intend(intent(run, 1)).await.unwrap();
         assert_eq!(watch.look(std::time::Instant::now()).unwrap(), None);
+        assert_eq!(journal.reader().unwrap().resting_on(&basis).unwrap().contains(&run), stops, "{basis}");
         // By another process.
         open(&path).act(&revoked(basis.clone(), earlier_only)).await.unwrap();
         assert_eq!(watch.look(std::time::Instant::now()).unwrap().is_some(), stops, "{basis}");

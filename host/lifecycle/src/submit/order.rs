@@ -1,6 +1,10 @@
 //! Orders of principals to revoke authority, to freeze or unfreeze the host, and to mark a run as reviewed.
 
-use remit_journal::{About, Act, Basis, Event, LedgerEvent, Reader, Record, RequestId, Revocation, RunId};
+use std::collections::BTreeSet;
+
+use remit_journal::{
+    About, Act, Basis, Event, LedgerEvent, Reader, Record, RequestId, Revocation, RunId, RunState,
+};
 use remit_policy::PolicyAction;
 use remit_trust::dsse::Envelope;
 use remit_trust::{Digest, KeyId};
@@ -112,7 +116,7 @@ pub async fn submit_order(host: &Host, signed: &Envelope) -> Result<Ordered, Err
     // because a freeze must not wait for another process. If the same order is submitted to two processes at once,
     // there are two records, and the second changes nothing.
     let _turn = host.orders.lock().await;
-    let (order, about, event) = blocking(|| {
+    let (order, about, event, resting) = blocking(|| {
         let (rules, reader) = (host.rules()?, host.journal.reader()?);
         let accepted = Accepted::<Order>::check(&rules, &reader, signed)?;
         let order = &accepted.document;
@@ -130,15 +134,43 @@ pub async fn submit_order(host: &Host, signed: &Envelope) -> Result<Ordered, Err
             OrderKind::Review(run) => LedgerEvent::Reviewed { statement, run: *run },
             _ => return Err(submitted_elsewhere()),
         };
-        Ok((accepted.document, about, event))
+        let resting = resting(&reader, &event)?;
+        Ok::<_, Error>((accepted.document, about, event, resting))
     })?;
     host.journal.act(&Act::now(about, event)).await?;
     if let OrderKind::Unfreeze { seen } = order.order {
         // Another process may have frozen the host since. The journal keeps that freeze in force.
         blocking(|| check_newest_freeze(&*host.journal.reader()?, seen))?;
     }
-    let stopping = blocking(|| host.journal.reader()?.stopped().map_err(Error::from))?;
+    let stopping = blocking(|| stopping(&*host.journal.reader()?, resting))?;
     Ok(Ordered { order, stopping })
+}
+
+/// The runs under way whose authority this takes away.
+fn resting(reader: &Reader, event: &LedgerEvent) -> Result<Vec<RunId>, Error> {
+    let bases: Vec<&Basis> = match event {
+        LedgerEvent::Revoked { revocations, .. } => revocations.iter().map(|taken| &taken.basis).collect(),
+        LedgerEvent::Frozen(_) => vec![&Basis::Thaw],
+        _ => Vec::new(),
+    };
+    let mut resting = Vec::new();
+    for basis in bases {
+        resting.extend(reader.resting_on(basis)?);
+    }
+    Ok(resting)
+}
+
+/// The runs that stop: those under way without authority, and those of `rested`, which were under way before their authority was
+/// taken away, that stopped so soon that they have come to their end since.
+fn stopping(reader: &Reader, rested: Vec<RunId>) -> Result<Vec<RunId>, Error> {
+    let mut stopping: BTreeSet<RunId> = reader.stopped()?.into_iter().collect();
+    for run in rested {
+        // One that succeeded was at its end before the order was on record.
+        if !stopping.contains(&run) && reader.summary(run)?.state != Some(RunState::Succeeded) {
+            stopping.insert(run);
+        }
+    }
+    Ok(stopping.into_iter().collect())
 }
 
 /// Refuses an order to unfreeze that was made before the newest freeze, because its signer did not know of that freeze.
