@@ -13,9 +13,15 @@ mod common;
 use std::fs;
 use std::io::{BufRead as _, Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::Mutex;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
 
-use common::server::{REQUESTS, RUNS, Server, ask, decide, end, id, problem, raw, signed, start, upload};
-use common::{SECRET, World};
+use common::bao::Bao;
+use common::server::{
+    Begun, REQUESTS, RUNS, Server, ask, decide, end, id, problem, raw, signed, start, upload,
+};
+use common::{SECRET, World, proxy, scope};
 use remit_client::{Client, ToSign};
 use remit_trust::Digest;
 use serde_json::{Value, json};
@@ -354,4 +360,146 @@ fn an_action_is_inspected_and_compared_from_outside() {
     let unknown = Digest::of(b"").to_string();
     assert_eq!(problem(bot.get::<Value>(&format!("/api/v1/actions/{unknown}"))).0, 404);
     assert_eq!(problem(bot.get::<Value>("/api/v1/actions/nonsense")).0, 400);
+}
+
+/// A call to get a path, on a connection of its own.
+fn get(authority: &str, path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n")
+}
+
+#[test]
+fn a_server_that_is_to_stop_starts_nothing_and_brings_what_runs_to_its_end() {
+    const OTHER: &str = "prod/other";
+    let bao = Bao::start();
+    for secret in [SECRET, OTHER] {
+        let body = json!({"data": {"api_key": "old"}});
+        Bao::api(&bao.address, "POST", &format!("secret/data/{secret}"), &body);
+    }
+    // A store that takes a change of one secret, but not before it may.
+    let ((comes, came), (may, waits)) = (channel(), channel::<()>());
+    let waits = Mutex::new(waits);
+    let slow = proxy::before(&bao.address, move |line| {
+        if line.starts_with(&format!("POST /v1/secret/data/{SECRET}")) {
+            comes.send(()).unwrap();
+            let _ = waits.lock().unwrap().recv();
+        }
+    });
+    let world = World::empty();
+    let config = world.home().join("remit.toml");
+    let served = bao.config().replace(&bao.address, &slow).replace("\"2s\"", "\"1m\"");
+    fs::write(&config, fs::read_to_string(&config).unwrap() + &served).unwrap();
+    let rotate = json!({"path": SECRET}).to_string();
+    world.grant("rotate-secret.wasm", &rotate, "slow");
+    world.grant("rotate-secret.wasm", &rotate, "late");
+    let until_stopped = json!({"do": "rotate-then-loop", "path": OTHER}).to_string();
+    let limits = "[limits]\nfuel = 1000000000000\nwall_time = \"3s\"\n";
+    world.grant_scope(&scope(limits, OTHER), "misbehave.wasm", &until_stopped, "endless");
+
+    let mut server = Server::of(&world);
+    let authority = server.authority().to_owned();
+    let bot = server.client(&world, "bot");
+    let run = |name: &str| start(&bot, &world.request(name)).unwrap()["run"].as_str().unwrap().to_owned();
+    let slow = run("slow");
+    came.recv_timeout(Duration::from_secs(60)).expect("the run changes the secret");
+    let endless = run("endless");
+    // Whoever is in the middle of a call is heard to its end, and sees that the server stops.
+    let of_the_head = |path: &str| Begun::with(&authority, &get(&authority, path), 20);
+    let (ready, health) = (of_the_head("/readyz"), of_the_head("/healthz"));
+    let trigger: ToSign =
+        bot.post("/api/v1/runs/prepare", &json!({"request": world.request("late")})).unwrap();
+    let body = json!({"document": bot.sign(&trigger).unwrap()}).to_string();
+    let head = format!(
+        "POST {RUNS} HTTP/1.1\r\nHost: {authority}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         Expect: 100-continue\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    let mut late = Begun::with(&authority, &format!("{head}{body}"), head.len() + body.len() / 2);
+    late.is_asked_for_the_rest();
+
+    server.is_to_stop();
+    let limit = Instant::now() + Duration::from_secs(20);
+    while TcpStream::connect(&authority).is_ok() {
+        assert!(Instant::now() < limit, "it takes connections although it stops");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let (status, answer) = late.finish();
+    assert_eq!(status, 503, "{answer}");
+    assert!(answer.contains("failed::stopping") && answer.contains("starts nothing more"), "{answer}");
+    assert!(answer.to_lowercase().contains("retry-after: "), "{answer}");
+    let (status, answer) = ready.finish();
+    assert_eq!(status, 503, "{answer}");
+    assert!(answer.contains("about to stop"), "{answer}");
+    assert_eq!(health.finish().0, 200);
+    assert!(server.lives(), "it waits for what runs");
+    drop(may);
+    assert!(server.ends(), "it ends well");
+
+    let ended = |run: &str| world.remit(&["show", run, "--json"]).exits(0).json()["story"]["state"].clone();
+    assert_eq!(ended(&slow), "succeeded");
+    assert_eq!(ended(&endless), "reverted");
+    let late = world.remit(&["request", "show", &world.request("late"), "--json"]).exits(0).json();
+    assert_eq!(late["status"], "approved", "{late}");
+    let all = world.remit(&["runs", "--json"]).exits(0).json();
+    let real = all.as_array().unwrap().iter().filter(|run| run["mode"] == "live").count();
+    assert_eq!(real, 2, "{all}");
+    world.audit_is_sound();
+}
+
+#[test]
+fn whoever_asks_is_told_why_a_server_is_not_ready_and_it_lives_on() {
+    let world = World::new();
+    let server = Server::of(&world);
+    let calls = |server: &Server, path: &str| raw(server.authority(), &get(server.authority(), path));
+    let is_ready = |server: &Server| {
+        let (status, answer) = calls(server, "/readyz");
+        assert_eq!(status, 200, "{answer}");
+    };
+    let is_not = |why: &str| {
+        let (status, answer) = calls(&server, "/readyz");
+        assert!(status >= 400 && answer.contains(why), "{why}: {answer}");
+        assert!(answer.contains("application/problem+json"), "{answer}");
+        assert_eq!(calls(&server, "/healthz").0, 200, "{why}");
+    };
+    is_ready(&server);
+    // Files of the home that are not what they were, and are again.
+    let publisher = world.kept_key("publishers", "publisher");
+    for (file, text, why) in [
+        (
+            "policies/default.cedar",
+            "// Nobody signed this.\n",
+            "policies/ is not what the administrator signed",
+        ),
+        ("principals.toml", "nonsense", "principals.toml"),
+        ("remit.toml", "nonsense = 1\n", "nonsense"),
+        (&*publisher, "no key", "publisher"),
+    ] {
+        let path = world.home().join(file);
+        let before = fs::read(&path).unwrap();
+        fs::write(&path, text).unwrap();
+        is_not(why);
+        fs::write(&path, before).unwrap();
+        is_ready(&server);
+    }
+
+    // A disk that takes nothing more. What is not on record counts for nothing, and is not done.
+    let bot = server.client(&world, "bot");
+    let action = upload(&world, &bot, "rotate-secret");
+    let body = json!({"action": action, "input": {"path": SECRET}, "reason": "leaked"});
+    let prepared: ToSign = bot.post("/api/v1/requests/prepare", &body).unwrap();
+    let full = |current| {
+        let limit = rustix::process::Rlimit { current, maximum: None };
+        rustix::process::prlimit(Some(server.process()), rustix::process::Resource::Fsize, limit).unwrap();
+    };
+    full(Some(0));
+    let (status, _, detail) = problem(bot.submit::<Value>(REQUESTS, &bot.sign(&prepared).unwrap()));
+    assert_eq!(status, 502, "{detail}");
+    is_not("journal");
+    // What the journal holds is sure only to a process that reads it anew.
+    full(None);
+    is_not("journal");
+    server.kill();
+    let server = Server::of(&world);
+    is_ready(&server);
+    assert!(server.stop());
+    world.audit_is_sound();
 }

@@ -67,10 +67,33 @@ impl Server {
     }
 
     /// Asks it to stop, and waits until it did.
-    pub fn stop(mut self) -> bool {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    pub fn stop(self) -> bool {
+        self.is_to_stop();
+        self.ends()
+    }
+
+    /// Asks it to stop.
+    pub fn is_to_stop(&self) {
+        rustix::process::kill_process(self.process(), rustix::process::Signal::TERM).unwrap();
+    }
+
+    /// Waits for its end; whether it ended well.
+    pub fn ends(mut self) -> bool {
         self.child.wait().unwrap().success()
+    }
+
+    /// Whether it goes on.
+    pub fn lives(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    pub fn process(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.child)
+    }
+
+    /// Its name and port.
+    pub fn authority(&self) -> &str {
+        self.url.split_once("://").unwrap().1
     }
 }
 
@@ -133,11 +156,45 @@ pub fn raw(authority: &str, call: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(authority).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     stream.write_all(call.as_bytes()).unwrap();
+    answer(stream)
+}
+
+/// What comes until the connection is closed; the status first.
+fn answer(mut stream: TcpStream) -> (u16, String) {
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     let answer = String::from_utf8_lossy(&answer).into_owned();
     let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
     (status, answer)
+}
+
+/// A call of which the server has the first part.
+pub struct Begun {
+    stream: TcpStream,
+    rest: String,
+}
+
+impl Begun {
+    /// Sends a call as far as `part` of it.
+    pub fn with(authority: &str, call: &str, part: usize) -> Self {
+        let mut stream = TcpStream::connect(authority).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream.write_all(&call.as_bytes()[..part]).unwrap();
+        Self { stream, rest: call[part..].to_owned() }
+    }
+
+    /// Waits until the server asks for the rest, which a call does with `Expect: 100-continue`.
+    pub fn is_asked_for_the_rest(&mut self) {
+        let mut line = [0; 25];
+        self.stream.read_exact(&mut line).unwrap();
+        assert_eq!(&line, b"HTTP/1.1 100 Continue\r\n\r\n");
+    }
+
+    /// Sends the rest; the status and the whole answer.
+    pub fn finish(mut self) -> (u16, String) {
+        self.stream.write_all(self.rest.as_bytes()).unwrap();
+        answer(self.stream)
+    }
 }
 
 pub fn key_id(world: &World, name: &str) -> String {
