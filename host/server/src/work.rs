@@ -76,16 +76,17 @@ async fn again(app: &App, round: Round) {
             failures = 0;
         } else {
             failures = failures.saturating_add(1);
-            // Twice as long each time, and not in step with other servers that meet the same fault.
-            let longest = 2_u32.saturating_pow(failures.min(8)).min(longest);
-            pause = longest / 2 + jitter(longest / 2 + 1);
+            let random = remit_trust::random().map_or(0, |random: [u8; 32]| random[0]);
+            pause = left_out(failures, longest, random);
         }
     }
 }
 
-/// A number below `most`.
-fn jitter(most: u32) -> u32 {
-    remit_trust::random().map_or(0, |random: [u8; 32]| u32::from(random[0]) % most.max(1))
+/// How many rounds are left out after so many failures one after the other: twice as many each time, up to `longest`, and between
+/// half of that and all of it, so that servers that meet the same fault are not in step.
+fn left_out(failures: u32, longest: u32, random: u8) -> u32 {
+    let most = 2_u32.saturating_pow(failures.min(8)).min(longest);
+    most / 2 + u32::from(random) % (most / 2 + 1)
 }
 
 /// Logs what a recovery did.
@@ -151,6 +152,35 @@ async fn tell_notifiers(host: &Host) -> bool {
         Err(error) => {
             tracing::error!(%error, "notifiers could not be told");
             false
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn pauses_grow_up_to_a_limit_and_differ() {
+        for longest in [LONGEST_PAUSE, LONGEST_SILENCE] {
+            let mut before = 0;
+            for failures in (1..=300).chain([u32::MAX]) {
+                let pauses: BTreeSet<u32> =
+                    (0..=u8::MAX).map(|random| left_out(failures, longest, random)).collect();
+                let (shortest, most) = (*pauses.first().unwrap(), *pauses.last().unwrap());
+                let case = format!("{failures} failures: {pauses:?}");
+                assert!(shortest >= 1 && most <= longest, "{case}");
+                // Every number of rounds between the two, so that it is a matter of chance.
+                assert_eq!(pauses, (shortest..=most).collect(), "{case}");
+                assert!(pauses.len() > 1 && shortest * 2 <= most + 1, "{case}");
+                // Never shorter than after fewer failures, and twice as long until the limit.
+                assert_eq!(most, (2 * before).max(2).min(longest), "{case}");
+                before = most;
+            }
+            assert_eq!(before, longest);
         }
     }
 }
