@@ -37,7 +37,7 @@ use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
 
 /// For each law, where nothing else is asked for: a minute on a machine of two cores.
-const CASES: u32 = 500;
+const CASES: u32 = 700;
 /// The same through a server, of two laws.
 const CASES_SERVED: u32 = 12;
 /// How often the whole journal is audited.
