@@ -24,7 +24,7 @@ pub trait System: Send + 'static {
     fn refusal(why: &str) -> Answer;
 }
 
-/// One request.
+/// A request that the description has, taken apart.
 #[derive(Debug, Default)]
 pub struct Asked {
     /// `operationId`.

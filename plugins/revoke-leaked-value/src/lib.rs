@@ -4,7 +4,7 @@
 use remit::{Error, tokens};
 use serde::Deserialize;
 
-/// What leaked.
+/// The input, as `action.toml` describes it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Input {

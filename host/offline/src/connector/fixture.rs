@@ -49,7 +49,7 @@ pub struct Simulated {
     pub undo: Map<String, Value>,
 }
 
-/// One phase.
+/// A phase of a story: the function that is called, what has to be sent meanwhile, and what has to come of it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scene {

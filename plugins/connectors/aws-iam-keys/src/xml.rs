@@ -7,7 +7,7 @@ use quick_xml::events::{BytesStart, Event};
 /// How deep elements may be within each other.
 const DEEPEST: usize = 16;
 
-/// An element.
+/// An element: its name without a prefix, the text directly in it, and the elements directly in it, in order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Element {
     name: String,

@@ -14,7 +14,7 @@ pub(crate) const ROOM: usize = 32 * 1024;
 /// The functions, by name.
 pub(crate) type Program = BTreeMap<String, Function>;
 
-/// One function.
+/// What the interpreter does for one function of the interface: `rules` and requests, with names resolved.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Function {
     /// The parameter that is the path of the resource.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::api;
 
-/// An issue.
+/// The body of an answer to `GET /repos/{owner}/{repo}/issues/{number}`.
 pub(crate) struct Issue(Value);
 
 /// A comment of an issue.
