@@ -222,10 +222,10 @@ impl Live {
         &self,
         perform: impl Future<Output = Result<O::Outcome, Failure>>,
     ) -> Result<O::Outcome, Failure> {
-        if O::AMBIENT || self.mode == Mode::Rehearse || !self.estate.fails() {
+        if O::AMBIENT || self.mode == Mode::Rehearse {
             return perform.await;
         }
-        match self.estate.injected(self.progress.count_performed()) {
+        match self.estate.injected(|| self.progress.count_performed()) {
             None => perform.await,
             Some(injected) => {
                 if injected.answer_lost {

@@ -72,12 +72,12 @@ impl Kind for Reads {}
 impl Kind for Changes {}
 
 const fn interface_of(operation: &'static str) -> &'static str {
-    let mut dot = operation.len();
-    while dot > 0 {
-        dot -= 1;
-        if operation.as_bytes()[dot] == b'.' {
-            return operation.split_at(dot).0;
+    let mut rest = operation.as_bytes();
+    while let [before @ .., last] = rest {
+        if *last == b'.' {
+            return operation.split_at(before.len()).0;
         }
+        rest = before;
     }
     operation
 }

@@ -135,11 +135,6 @@ impl Estate {
         self
     }
 
-    /// Whether a call is to fail.
-    pub(crate) fn fails(&self) -> bool {
-        self.injected.is_some()
-    }
-
     /// How many of the calls that [`Injected::at`] counts were made so far. While it is less than that, no failure was
     /// injected.
     #[must_use]
@@ -147,10 +142,13 @@ impl Estate {
         self.counted.load(Ordering::Relaxed)
     }
 
-    /// The failure that is injected at call `at`; none if there is none.
-    pub(crate) fn injected(&self, at: u64) -> Option<&Injected> {
+    /// The failure that is injected at a call, whose number is `count`; none if there is none. Calls are only counted where
+    /// one is to fail.
+    pub(crate) fn injected(&self, count: impl FnOnce() -> u64) -> Option<&Injected> {
+        let injected = self.injected.as_ref()?;
+        let at = count();
         self.counted.fetch_max(at, Ordering::Relaxed);
-        self.injected.as_ref().filter(|injected| injected.at == at)
+        (injected.at == at).then_some(injected)
     }
 
     /// The backend of an operation of this name, borrowed.

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use remit_gate::{
-    Countermeasure, Effect, Estate, Exceeded, Failure, Fault, Gate, Injected, Limit, Mode, Noise, Phase,
-    Plan, Replay, Resource, Scope, Setup, Step, Window,
+    Countermeasure, Effect, Estate, Exceeded, Failure, Fault, Gate, Injected, Known, Limit, Mode, Noise,
+    Phase, Plan, Replay, Resource, Scope, Setup, Step, Window,
 };
 use remit_journal::{Basis, Journal, JournalError};
 use remit_trust::{Opening, SecretText, ValueHandle};
 use serde_json::Value;
 use support::{
-    Bench, Content, Describe, Destroy, Reason, Reveal, Rotate, SCOPE, Vault, reveal, rotate, told,
+    Bench, Content, Describe, Destroy, Generate, Reason, Reveal, Rotate, SCOPE, Vault, reveal, rotate, told,
 };
 use tokio::sync::Notify;
 
@@ -110,17 +110,17 @@ async fn a_rehearsal_changes_nothing_and_yields_the_plan() {
     let steps = gate.observed().steps;
     let line = |step: &Step| {
         format!(
-            "{} {} {} {:?} {:?}",
-            step.operation, step.effect, step.resource, step.undo, step.irrevocable_because
+            "{} {} {} {:?} {:?} {:?}",
+            step.operation, step.effect, step.resource, step.undo, step.irrevocable_because, step.caution
         )
     };
     assert_eq!(
         steps.iter().map(line).collect::<Vec<_>>(),
         [
-            "test:vault/read.describe observe secret:prod/b None None",
-            r#"test:vault/rotate.rotate change secret:prod/a Some("put version 3 back") None"#,
-            r#"test:vault/rotate.rotate irrevocable secret:prod/pin None Some("the value is pinned")"#,
-            r#"test:vault/destroy.destroy irrevocable secret:prod/b None Some("this operation has no undo")"#,
+            "test:vault/read.describe observe secret:prod/b None None None",
+            r#"test:vault/rotate.rotate change secret:prod/a Some("put version 3 back") None None"#,
+            r#"test:vault/rotate.rotate irrevocable secret:prod/pin None Some("the value is pinned") None"#,
+            r#"test:vault/destroy.destroy irrevocable secret:prod/b None Some("this operation has no undo") Some("there is no copy")"#,
         ]
     );
     let told = bench.told().await;
@@ -378,6 +378,20 @@ async fn what_is_disclosed_needs_acceptance_and_is_nowhere_in_the_journal() {
     assert!(!bench.leaked("c3dvcmRmaXNo").await, "base64 is no seal");
     assert!(bench.leaked("secret:prod/b").await, "the search itself does not work");
     assert!(!format!("{:?}", gate.observed()).contains("swordfish"));
+}
+
+/// A file's content, say: no rule has to accept a disclosure, and the journal does not show it all the same.
+#[tokio::test]
+async fn content_is_sealed_in_the_journal_of_a_run_and_of_a_rehearsal() {
+    for rehearsed in [false, true] {
+        let bench = Bench::new().await;
+        let gate = if rehearsed { bench.rehearsal(SCOPE) } else { bench.gate(SCOPE) };
+        assert!(!gate.was_told());
+        assert_eq!(gate.observe(Content("prod/a".to_owned())).await.unwrap(), Ok("hunter2".to_owned()));
+        assert!(gate.was_told());
+        assert_eq!(bench.told().await, ["intent 1 observe secret:prod/a", "outcome 1 sealed"]);
+        assert!(!bench.leaked("hunter2").await);
+    }
 }
 
 #[tokio::test]
@@ -786,6 +800,8 @@ async fn what_is_printed_for_a_developer_tells_no_value() {
     let bench = Bench::new().await;
     assert_eq!(format!("{:?}", bench.estate()), "Estate(1 backends)");
     assert_eq!(format!("{:?}", Noise::new(&[7; 32])), "Noise(..)");
+    let rotate = format!("{:?}", Known::change::<Rotate>());
+    assert!(rotate.contains("test:vault/rotate.rotate") && rotate.contains("Reverse(..)"), "{rotate}");
     let resource = Resource::new("secret", "prod/a").unwrap();
     assert!(format!("{resource:?}").contains("secret:prod/a"));
 }
@@ -844,4 +860,24 @@ async fn a_run_has_its_own_sealed_inputs_only() {
     assert!(gate.sealed_value(&other).is_none());
     assert!(bench.gate(SCOPE).sealed_value(&handle).is_none());
     assert_eq!(gate.sealed_values().into_keys().collect::<Vec<_>>(), [handle]);
+}
+
+#[tokio::test]
+async fn a_generated_value_is_had_by_its_handle_in_its_own_run_only() {
+    let bench = Bench::new().await;
+    let (gate, other) = (bench.gate(SCOPE), bench.gate(SCOPE));
+    for (number, value) in [(1, "swordfish"), (2, "hunter2")] {
+        let handle = gate.observe(Generate(value.to_owned())).await.unwrap().unwrap();
+        assert_eq!(handle, format!("generated:{number}"));
+        let found = gate.sealed_value(&handle.parse().unwrap());
+        assert!(found.is_some_and(|found| found == SecretText::new(value.to_owned())), "{handle}");
+        assert!(other.sealed_value(&ValueHandle::Generated(number)).is_none());
+    }
+    for number in [0, 3, u64::MAX] {
+        assert!(gate.sealed_value(&ValueHandle::Generated(number)).is_none(), "{number}");
+    }
+    let all: Vec<_> = gate.sealed_values().into_iter().collect();
+    let of = |number, value: &str| (ValueHandle::Generated(number), SecretText::new(value.to_owned()));
+    assert_eq!(all, [of(1, "swordfish"), of(2, "hunter2")]);
+    assert!(other.sealed_values().is_empty());
 }

@@ -126,6 +126,36 @@ async fn sealed_values_open_for_exactly_what_they_were_kept_for() {
     assert_eq!(bench.changed(), 1);
 }
 
+/// A connector brings the names of its operations with it. What the journal has of one is classified, compared and taken back
+/// as a change of this host is.
+#[tokio::test]
+async fn a_change_that_has_its_name_from_a_connector_is_undone_as_any_other() {
+    let (bench, intent) = rotated().await;
+    let change = |irrevocable, countermeasure| {
+        Known::named_change(intent.operation.clone(), irrevocable, countermeasure, |past| {
+            serde_json::from_str::<Rotate>(past.intent.arguments.get()).map_err(|error| error.to_string())
+        })
+    };
+    let known = change(false, Some(Countermeasure::Isolate));
+    assert_eq!((&*known.name, known.effect), (intent.operation.as_str(), Effect::Change));
+    assert_eq!((known.countermeasure, known.content), (Some(Countermeasure::Isolate), false));
+    let final_one = change(true, None);
+    assert_eq!((final_one.effect, final_one.countermeasure), (Effect::Irrevocable, None));
+
+    let undo = bench.undo_gate();
+    assert_eq!(known.state(&undo, &intent).await.unwrap(), State::After);
+    assert_eq!(known.undo(&undo, &intent).await.unwrap(), UndoResult::Undone);
+    assert_eq!(bench.vault.get("prod/a").unwrap(), (3, "hunter2".to_owned()));
+    assert_eq!(known.state(&undo, &intent).await.unwrap(), State::Before);
+    assert_eq!(bench.told().await[2..], ["undo-intent 1", "undo-outcome 1 Undone"]);
+
+    let look = Known::named_observe("test:vault/read.content".to_owned(), true);
+    assert_eq!((look.effect, look.content, look.countermeasure), (Effect::Observe, true, None));
+    let fault = look.undo(&undo, &intent).await.unwrap_err();
+    assert!(fault.to_string().contains("nothing to undo"), "{fault}");
+    assert_eq!(bench.changed(), 2);
+}
+
 /// What others ask of an operation that they know by its name only.
 #[test]
 fn an_operation_known_by_name_says_what_it_is() {

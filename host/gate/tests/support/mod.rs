@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 
 use jiff::{SignedDuration, Timestamp};
 use remit_gate::{
-    Authority, Change, Changes, Countermeasure, Estate, Facts, Failure, Gate, MakeUp, Mode, Observe,
-    Operation, Permit, Plan, Prepared, Reads, Resource, Scope, Setup, State, UndoGate, Window,
+    Authority, Change, Changes, Countermeasure, Estate, Facts, Failure, Gate, Generated, MakeUp, Mode,
+    Observe, Operation, Permit, Plan, Prepared, Reads, Resource, Scope, Setup, State, UndoGate, Window,
 };
 use remit_journal::{
     About, Act, ActionRef, Basis, CallResult, Event, GrantRef, Intent, Journal, LedgerEvent, Reader, Record,
@@ -19,7 +19,7 @@ use remit_journal::{
 };
 use remit_tlog::NoteSigner;
 use remit_trust::dsse::Envelope;
-use remit_trust::{Digest, Sealer, SecretBytes, SigningKey};
+use remit_trust::{Digest, Sealer, SecretBytes, SecretText, SigningKey};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tempfile::TempDir;
@@ -169,6 +169,28 @@ impl Observe for Reason {
     }
 }
 
+/// Has the host make a value up, of which the action gets the handle: ambient, as it reaches nothing.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Generate(pub(crate) String);
+
+impl Operation for Generate {
+    const NAME: &'static str = "test:vault/generate.value";
+    const AMBIENT: bool = true;
+    type Kind = Reads;
+    type Backend = Generated;
+    type Outcome = String;
+
+    fn resource(&self) -> Cow<'_, Resource> {
+        Cow::Owned(Resource::new("run", "generated").unwrap())
+    }
+}
+
+impl Observe for Generate {
+    async fn observe(&self, on: &Generated) -> Result<String, Failure> {
+        Ok(on.keep(SecretText::new(self.0.clone())).to_string())
+    }
+}
+
 /// Appends `suffix` to a value; the old value is sealed for the undo.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Rotate {
@@ -269,6 +291,9 @@ impl Change for Destroy {
     }
     fn describe_undo(&self, _: &Old) -> String {
         String::new()
+    }
+    fn caution(&self) -> Option<&str> {
+        Some("there is no copy")
     }
 }
 
