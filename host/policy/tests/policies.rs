@@ -764,6 +764,25 @@ fn attack_a_scope_that_a_policy_names_a_place_in() {
     }
 }
 
+/// The schema says that a place lies in each that holds it. A policy that names both may rely on that, whatever lies between
+/// them, and whether or not the request comes near.
+#[test]
+fn a_place_is_in_all_that_hold_it() {
+    for (inner, outer, lies) in [
+        ("secret:prod/db/main", "secret", true),
+        ("secret:prod/db", "secret:prod", true),
+        ("secret:prod", "secret:prod/db", false),
+        ("secret:production", "secret:prod", false),
+        ("secret:prod", "file", false),
+    ] {
+        let policies = with(&format!(
+            "forbid (principal, action == Remit::Action::\"propose\", resource) when {{ Remit::Path::\"{inner}\" in Remit::Path::\"{outer}\" }};"
+        ));
+        let proposes = may(&policies.unwrap(), &who("bot", "agent"), PolicyAction::Propose, Some(&request()));
+        assert_eq!(!proposes, lies, "{inner} in {outer}");
+    }
+}
+
 #[test]
 fn each_effect_has_its_own_places() {
     let names = ["mayChange", "mayDestroy", "mayDisclose", "mayRead", "mayObserve"];
