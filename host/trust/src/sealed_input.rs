@@ -255,6 +255,20 @@ mod tests {
     }
 
     #[test]
+    fn a_value_has_one_name_on_record_and_its_handle_one_spelling() {
+        let input = opening("hunter2").handle("a/log", "token");
+        let (input, generated) = (ValueHandle::Input(input), ValueHandle::Generated(7));
+        assert_eq!((&*input.name(), &*generated.name()), ("token", "generated:7"));
+        for handle in [input, generated, ValueHandle::Generated(u64::MAX)] {
+            assert_eq!(handle.to_string().parse(), Ok(handle));
+        }
+        for text in ["", "generated:", "generated:07", "generated:+7", "generated:7 ", "Generated:7", "token"]
+        {
+            assert_eq!(text.parse::<ValueHandle>(), Err(NoHandle), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_no_handle_and_no_opening() {
         let good = opening("x").handle("log", "token").to_string();
         let upper = good.replace("sealed:token:", "").to_uppercase();

@@ -286,7 +286,7 @@ fn ask(socket: OsString, request: Vec<u8>, patience: Duration) -> Result<Vec<u8>
     let (answer, answers) = mpsc::channel();
     // After the time limit, nobody waits for this thread.
     thread::spawn(move || answer.send(converse(&socket, &request)));
-    let soon = SOON.min(patience / 2);
+    let soon = SOON.min(patience);
     let answer = answers.recv_timeout(soon).or_else(|_| {
         if let Some(tell) = WAITING.get() {
             tell();

@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use miette::Diagnostic as _;
 use proptest::prelude::*;
 use remit_trust::{
     Digest, KeyError, SealError, Sealed, Sealer, SecretBytes, SigningKey, VerifyingKey, canonical,
@@ -103,6 +104,10 @@ fn a_seed_is_made_once() {
         assert!(matches!(private_seed(&path), Err(KeyError::Unusable { .. })), "{wrong} bytes");
         assert_eq!(fs::read(&path).unwrap().len(), wrong);
     }
+
+    // It could not be made: what to do about that is said, and not that there is none to read.
+    let nowhere = private_seed(&folder.path().join("none/seal.key")).unwrap_err();
+    assert_eq!(nowhere.help().unwrap().to_string(), "make the folder first, or correct the path");
 }
 
 /// Many processes start at once on a new home: they all end up with one key.

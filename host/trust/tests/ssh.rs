@@ -102,6 +102,33 @@ fn ours_is_accepted_by_ssh_keygen() {
     }
 }
 
+/// The environment of a process says which agent there is. So this is played by this test once more, as a process that a stock
+/// `ssh-agent` starts, which ends with it.
+#[test]
+fn what_an_agent_signs_is_as_good() {
+    const WITHIN: &str = "REMIT_TEST_IS_WITHIN_AN_AGENT";
+    let folder = tempfile::tempdir().unwrap();
+    if std::env::var_os(WITHIN).is_none() {
+        let again = std::env::current_exe().unwrap();
+        let again = [again.to_str().unwrap(), "--exact", "what_an_agent_signs_is_as_good"];
+        let output = Command::new("ssh-agent").args(again).env(WITHIN, "1").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+        return;
+    }
+    for (name, kind) in ["ed", "ec"].into_iter().zip(KINDS) {
+        let (_, public) = ssh_keygen(folder.path(), name, kind);
+        let signer = Signer::load(&folder.path().join(format!("{name}.pub"))).unwrap();
+        let why = signer.sign(BODY).unwrap_err().to_string();
+        assert!(why.contains("does not have this key"), "{why}");
+        done(folder.path(), "ssh-add", &["-q", name], b"");
+        let envelope = Envelope::sign(KIND, BODY, &signer).unwrap();
+        assert_eq!(envelope.verify(KIND, one(&public)).unwrap().signers, [public.id()], "{kind:?}");
+        let (signed, armoured) = envelope.for_ssh_keygen().unwrap();
+        assert!(ssh_keygen_accepts(&public, SSH_NAMESPACE, &armoured[0], &signed), "{kind:?}");
+    }
+}
+
 fn theirs(folder: &Path, key: &str, namespace: &str, text: &[u8]) -> Vec<u8> {
     done(folder, "ssh-keygen", &["-q", "-Y", "sign", "-f", key, "-n", namespace], text)
 }
