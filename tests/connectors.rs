@@ -17,7 +17,6 @@ mod gitlab;
 mod systems;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 
 use common::World;
 use common::bao::Bao;
@@ -40,28 +39,12 @@ fn tickets() -> String {
 fn world(action: &str, connector: &str, name: &str, origin: &str, entry: &str, secret: &str) -> World {
     let world = World::with(&[action]);
     private(&world, "home/credential.key", secret);
-    connect(&world, connector, name, origin, entry);
+    world.connect(connector, name, origin, entry);
     world
 }
 
-/// One more connector, signed, in the home.
-fn connect(world: &World, connector: &str, name: &str, origin: &str, entry: &str) {
-    world.add(connector);
-    for file in [format!("{connector}.wasm"), format!("{connector}.wasm.sig")] {
-        fs::rename(world.path(&file), world.home().join(&file)).unwrap();
-    }
-    let file = world.home().join("remit.toml");
-    let text = fs::read_to_string(&file).unwrap();
-    let head = format!(
-        "\n[[connector]]\nname = \"{name}\"\ncomponent = \"{connector}.wasm\"\norigin = \"{origin}\"\n\
-         allow_private = [\"127.0.0.1/32\"]\n{entry}\n"
-    );
-    fs::write(file, text + &head).unwrap();
-}
-
 fn private(world: &World, name: &str, value: &str) {
-    world.write(name, value);
-    fs::set_permissions(world.path(name), fs::Permissions::from_mode(0o600)).unwrap();
+    world.private(name, value);
 }
 
 /// The bot asks for the revocation of what leaked at a place, alice approves.

@@ -14,8 +14,9 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use common::issuer::{Issuer, encode};
+use common::job::{SHOP, change, in_job, in_job_with_stdin, rules, scan, software, with};
 use common::server::{Server, problem};
-use common::{Ran, SECRET, World};
+use common::{SECRET, World};
 use jiff::SignedDuration;
 use remit_client::{Client, ClientError, ToSign};
 use remit_gate::Scope;
@@ -28,33 +29,6 @@ use remit_trust::issuers::Proof;
 use remit_trust::{Digest, SecretText, Signer, SigningKey};
 use ring::hmac;
 use serde_json::{Value, json};
-
-/// The issuer of the jobs, and the principals that its tokens are for.
-fn rules(issuer: &Issuer, kind: &str, more: &str) -> String {
-    let url = &issuer.url;
-    format!("[[issuer]]\nname = 'jobs'\nkind = '{kind}'\nurl = '{url}'\naudience = 'remit'\n{more}\n")
-}
-
-/// A principal that proves who it is by tokens with these claims.
-fn software(name: &str, claims: &str) -> String {
-    format!(
-        "\n[[principal]]\nname = '{name}'\nkind = 'service'\n[[principal.identity]]\nissuer = 'jobs'\n{claims}\n"
-    )
-}
-
-const SHOP: &str = "repository_id = '74'\nrepository_owner_id = '65'\n";
-
-/// Adds this to the rules, which are signed.
-fn with(world: &World, text: &str) {
-    let file = world.home().join("principals.toml");
-    let before = fs::read_to_string(&file).unwrap();
-    change(world, &format!("{text}\n{before}"));
-}
-
-fn change(world: &World, text: &str) {
-    fs::write(world.home().join("principals.toml"), text).unwrap();
-    world.remit(&["rules", "sign", "--key", "admin.key", "--yes"]).exits(0);
-}
 
 /// A client with a key of its own making.
 fn made_up(server: &Server) -> Client {
@@ -407,22 +381,6 @@ fn newest_certificates(records: &str) -> (String, String) {
     (key.id().to_string(), certificate["principal"].as_str().unwrap().to_owned())
 }
 
-/// A command of a job: it has a token, and nothing of the home.
-#[track_caller]
-fn in_job(world: &World, token: &str, args: &[&str]) -> Ran {
-    in_job_with_stdin(world, token, args, "")
-}
-
-#[track_caller]
-fn in_job_with_stdin(world: &World, token: &str, args: &[&str], stdin: &str) -> Ran {
-    let mut command = world.command(args);
-    command.env_remove("REMIT_HOME").env_remove("REMIT_KEY").env("HOME", "/nonexistent");
-    command.env("XDG_CONFIG_HOME", world.path("job.config")).env("REMIT_ID_TOKEN", token);
-    let ran = common::finish(command, stdin);
-    common::schema::hold(args, &ran.out);
-    ran
-}
-
 /// A job asks, its operator may not approve, somebody else does, the job starts it. Anybody can check all of that.
 #[test]
 fn a_job_repairs_what_somebody_else_than_its_operator_approved() {
@@ -485,8 +443,6 @@ fn a_job_repairs_what_somebody_else_than_its_operator_approved() {
 /// A job has a scanner look at the source code. What it finds goes to an action that never sees it, and to nobody else.
 #[test]
 fn a_job_repairs_what_a_scanner_found_in_the_source() {
-    let scanner = std::env::var("REMIT_SCANNER")
-        .expect("REMIT_SCANNER is not set: run the tests with `cargo xtask test`");
     let issuer = Issuer::new();
     let world = World::with(&["rotate-leaked"]);
     let offline = concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugins/rotate-leaked/tests/not-ours.toml");
@@ -500,25 +456,7 @@ fn a_job_repairs_what_a_scanner_found_in_the_source() {
     fs::create_dir(world.path("shop")).unwrap();
     world.write("shop/pay.py", format!("KEY = \"{value}\"\n"));
 
-    let mut scan = std::process::Command::new(scanner);
-    scan.args([
-        "scan",
-        "--no-validate",
-        "--no-update-check",
-        "--no-rule-cache",
-        "--rule",
-        "betterleaks.stripe-access-token",
-    ]);
-    let scanned = scan
-        .args(["--format", "json", "--output", "found.json", "shop"])
-        .current_dir(world.dir.path())
-        .output()
-        .unwrap();
-    let told = String::from_utf8_lossy(&scanned.stderr);
-    let found: Value = serde_json::from_slice(&fs::read(world.path("found.json")).unwrap())
-        .unwrap_or_else(|error| panic!("{error}: {told}"));
-    let found =
-        found["findings"][0]["finding"]["snippet"].as_str().unwrap_or_else(|| panic!("nothing: {told}"));
+    let found = scan(&world, "shop", "betterleaks.stripe-access-token");
     assert_eq!(found, value);
 
     let server = Server::of(&world);
@@ -544,7 +482,7 @@ fn a_job_repairs_what_a_scanner_found_in_the_source() {
     let ask =
         [&["request", "rotate-leaked.wasm"][..], &input, &["--reason", "found by a scan"], &prod].concat();
     for more in [&[][..], &["--scope", "wide.toml"]] {
-        in_job_with_stdin(&world, &token, &[&ask[..], more].concat(), found).exits(3);
+        in_job_with_stdin(&world, &token, &[&ask[..], more].concat(), &found).exits(3);
     }
     let asked = |value: &str| {
         in_job_with_stdin(&world, &token, &[&ask[..], &["--scope", "leaked.toml"]].concat(), value).exits(0)
@@ -556,7 +494,7 @@ fn a_job_repairs_what_a_scanner_found_in_the_source() {
     };
     // Of another secret: there is nothing to do.
     assert_eq!(steps(&asked("sk_live_of_somebody_else").json()), [""; 0]);
-    let asked = asked(found);
+    let asked = asked(&found);
     assert_eq!(steps(&asked.json()), ["remit:secrets/rotate.rotate", "remit:secrets/disable.disable"]);
     let id = asked.json()["request"]["id"].as_str().unwrap().to_owned();
     world.remit(&["approve", &id, "--key", "bob.key"]).exits(0);

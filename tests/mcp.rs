@@ -10,13 +10,12 @@
 mod common;
 
 use std::fs;
-use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use common::agent::{Agent, NEWEST, meta};
+use common::agent::{Agent, NEWEST, agent, meta};
 use common::issuer::Issuer;
-use common::server::Server;
+use common::server::{Server, add_context, elsewhere};
 use common::{SECRET, World, proxy};
 use remit_client::Client;
 use remit_trust::Digest;
@@ -27,26 +26,6 @@ fn install(world: &World, name: &str) -> String {
     let file = format!("{name}.wasm");
     world.remit(&["install", &file]).exits(0);
     Digest::of(&fs::read(world.path(&file)).unwrap()).to_string()
-}
-
-/// Whoever types this has a key and a context, and nothing of the home.
-fn elsewhere(world: &World, name: &str, args: &[&str]) -> Command {
-    let mut command = world.command(args);
-    command.env_remove("REMIT_HOME").env_remove("REMIT_KEY").env("HOME", "/nonexistent");
-    command.env("XDG_CONFIG_HOME", world.path(&format!("{name}.config")));
-    command
-}
-
-fn add_context(world: &World, name: &str, url: &str) {
-    let key = format!("{name}.key");
-    let add = ["context", "add", "prod", url, "--key", &key];
-    common::finish(elsewhere(world, name, &add), "").exits(0);
-}
-
-/// The agent of this principal at a server.
-fn agent(world: &World, name: &str, url: &str) -> Agent {
-    add_context(world, name, url);
-    Agent::start(elsewhere(world, name, &["mcp", "--context", "prod"]))
 }
 
 fn as_alice(world: &World, args: &[&str]) {

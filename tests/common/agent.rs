@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
+use super::World;
+use super::server::{add_context, elsewhere};
+
 /// The revision of the protocol without sessions.
 pub const NEWEST: &str = "2026-07-28";
 
@@ -19,6 +22,12 @@ pub fn meta() -> Value {
         "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
         "io.modelcontextprotocol/clientCapabilities": {},
     })
+}
+
+/// The agent of this principal at a server.
+pub fn agent(world: &World, name: &str, url: &str) -> Agent {
+    add_context(world, name, url);
+    Agent::start(elsewhere(world, name, &["mcp", "--context", "prod"]))
 }
 
 /// See above.

@@ -55,17 +55,23 @@ impl Bao {
         false
     }
 
-    fn try_client(&self, args: &[&str]) -> Option<String> {
+    /// OpenBao's own client; nothing if it says no.
+    pub fn try_client(&self, args: &[&str]) -> Option<String> {
+        self.client_as(Self::TOKEN, args)
+    }
+
+    /// The same of somebody else.
+    pub fn client_as(&self, token: &str, args: &[&str]) -> Option<String> {
         let output = Command::new(&self.binary)
             .args(args)
             .env("BAO_ADDR", &self.address)
-            .env("BAO_TOKEN", Self::TOKEN)
+            .env("BAO_TOKEN", token)
             .output()
             .unwrap();
         output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
     }
 
-    /// OpenBao's own client.
+    /// The same for what it must not refuse.
     #[track_caller]
     pub fn client(&self, args: &[&str]) -> String {
         self.try_client(args).unwrap_or_else(|| panic!("bao {args:?} failed"))

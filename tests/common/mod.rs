@@ -6,6 +6,7 @@
 pub mod agent;
 pub mod bao;
 pub mod issuer;
+pub mod job;
 pub mod proxy;
 pub mod receiver;
 pub mod schema;
@@ -15,6 +16,7 @@ pub mod witness;
 use std::ffi::OsString;
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -124,6 +126,44 @@ impl World {
 
     pub fn write(&self, name: &str, text: impl AsRef<[u8]>) {
         fs::write(self.path(name), text).unwrap();
+    }
+
+    /// A file for its user only.
+    pub fn private(&self, name: &str, value: &str) {
+        self.write(name, value);
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    /// One more connector, signed, in the home, to a system under a name; `entry` is the rest of its `[[connector]]`.
+    pub fn connect(&self, connector: &str, name: &str, origin: &str, entry: &str) {
+        self.add(connector);
+        for file in [format!("{connector}.wasm"), format!("{connector}.wasm.sig")] {
+            fs::rename(self.path(&file), self.home().join(&file)).unwrap();
+        }
+        self.configure(&format!(
+            "\n[[connector]]\nname = \"{name}\"\ncomponent = \"{connector}.wasm\"\norigin = \"{origin}\"\n\
+             allow_private = [\"127.0.0.1/32\"]\n{entry}\n"
+        ));
+    }
+
+    /// One more person, with a key.
+    pub fn person(&self, name: &str) {
+        let file = format!("{name}.pub");
+        self.remit(&["keys", "new", "--out", name]).exits(0);
+        fs::copy(self.path(&file), self.home().join("keys/principals").join(&file)).unwrap();
+        let principals = self.home().join("principals.toml");
+        let text = fs::read_to_string(&principals).unwrap();
+        let more = format!(
+            "\n[[principal]]\nname = \"{name}\"\nkind = \"human\"\n[[principal.key]]\nfile = \"keys/principals/{file}\"\n"
+        );
+        fs::write(principals, text + &more).unwrap();
+    }
+
+    /// Adds this to `remit.toml`.
+    pub fn configure(&self, more: &str) {
+        let file = self.home().join("remit.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(file, text + more).unwrap();
     }
 
     pub fn command(&self, args: &[&str]) -> Command {

@@ -96,10 +96,25 @@ pub fn changing(server: &str, change: impl Fn(&str, &mut Value) + Send + Sync + 
 
 /// Forwards everything to `server`, each request after `first` was told its first line.
 pub fn before(server: &str, first: impl Fn(&str) + Send + Sync + 'static) -> String {
+    between(server, move |line, ask| {
+        first(line);
+        Some(ask())
+    })
+}
+
+/// Lets `serve` deal with each request: it is told the first line, and can ask `server`. What it returns is the answer; with nothing,
+/// the connection ends.
+pub fn between(
+    server: &str,
+    serve: impl Fn(&str, &dyn Fn() -> Vec<u8>) -> Option<Vec<u8>> + Send + Sync + 'static,
+) -> String {
     listen(server, move |mut client, server| {
         let Some((head, body)) = message(&mut client) else { return };
-        first(head.lines().next().unwrap_or_default());
-        let _ = client.write_all(&asked(server, &head, &body));
+        let line = head.lines().next().unwrap_or_default();
+        if let Some(answer) = serve(line, &|| asked(server, &head, &body)) {
+            // Whoever asked may have been killed.
+            let _ = client.write_all(&answer);
+        }
         let _ = client.shutdown(Shutdown::Both);
     })
 }

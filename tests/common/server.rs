@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use remit_client::{Client, ClientError, ToSign};
@@ -102,6 +102,21 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Whoever types this has a key and a context, and nothing of the home.
+pub fn elsewhere(world: &World, name: &str, args: &[&str]) -> Command {
+    let mut command = world.command(args);
+    command.env_remove("REMIT_HOME").env_remove("REMIT_KEY").env("HOME", "/nonexistent");
+    command.env("XDG_CONFIG_HOME", world.path(&format!("{name}.config")));
+    command
+}
+
+/// A context `prod` of this principal, with its key.
+pub fn add_context(world: &World, name: &str, url: &str) {
+    let key = format!("{name}.key");
+    let add = ["context", "add", "prod", url, "--key", &key];
+    super::finish(elsewhere(world, name, &add), "").exits(0);
 }
 
 pub const REQUESTS: &str = "/api/v1/requests";

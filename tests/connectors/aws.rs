@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde_json::{Value, json};
 
-use super::{connect, private};
+use super::private;
 use crate::common::{self, World, proxy};
 use crate::systems::program;
 
@@ -158,7 +158,7 @@ impl Case {
                  access_key_id = \"{}\", secret_key_file = \"credential.key\" }}",
                 own.0
             );
-            connect(&world, connector, instance, origin, &credential);
+            world.connect(connector, instance, origin, &credential);
         }
         let path = format!("aws/{user}/{id}");
         Self { world, user, id, path, secret, own }

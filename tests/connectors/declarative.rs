@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::common::{self, World, proxy};
 use super::systems::System;
-use super::{connect, private, world};
+use super::{private, world};
 
 const SUSPEND: &str = "suspend.wasm";
 const CLOSE: &str = "close.wasm";
@@ -164,7 +164,7 @@ fn a_rule_is_switched_and_put_back_as_it_was() {
     private(&world, "home/credential.key", &token);
     world.write(CLOSE, wat::parse_str(include_str!("close.wat")).unwrap());
     world.remit(&["sign", CLOSE, "--key", "publisher.key"]).exits(0);
-    connect(&world, "pocketbase-rules", "app", &app.address, BEARER);
+    world.connect("pocketbase-rules", "app", &app.address, BEARER);
     let (status, answer) = sign_up("first");
     assert_eq!(status, 200, "{answer}");
 
