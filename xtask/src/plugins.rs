@@ -16,10 +16,12 @@ const RUST: &[&str] = &[
     "plugins/connectors/gitlab",
     "plugins/connectors/openbao-tokens",
     "plugins/connectors/roundup-tickets",
+    "plugins/replace-api-key",
     "plugins/rotate-secret",
     "plugins/revoke-leaked-token",
     "plugins/revoke-leaked-value",
     "plugins/rotate-leaked",
+    "plugins/tell-ticket",
     "tests/guests/misbehave",
     "tests/guests/measure",
     "tests/guests/hostile",
@@ -30,10 +32,11 @@ const RUST: &[&str] = &[
     "tests/guests/follow-up",
     "tests/guests/suspend",
 ];
-/// The same action in each other language, one that fails as its language does, one that knows WASI only, and one that
+/// A connector and an action in TypeScript, the same action in each other language, one that fails as its language does, one that knows WASI only, and one that
 /// edits files.
-const OTHERS: [&str; 12] = [
+const OTHERS: [&str; 13] = [
     "plugins/connectors/npm-tokens",
+    "plugins/isolate-api-key",
     "plugins/rotate-secret-c",
     "plugins/rotate-secret-js",
     "plugins/rotate-secret-ts",
