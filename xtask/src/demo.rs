@@ -1,6 +1,7 @@
 //! `cargo xtask demo`: one repair from keys to revert, as a terminal session; then another through a server.
 
 mod boundary;
+pub(crate) mod jobs;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

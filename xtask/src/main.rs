@@ -71,7 +71,17 @@ enum Task {
     /// Everything that must pass before a change is merged.
     Test,
     /// Build Remit and show a repair from keys to revert.
-    Demo,
+    Demo {
+        /// Instead of that: whole jobs, against real systems.
+        story: Option<Story>,
+    },
+}
+
+/// What is shown.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Story {
+    /// The stories of `tests/jobs`.
+    Jobs,
 }
 
 fn main() -> ExitCode {
@@ -130,6 +140,7 @@ fn perform(task: Task) -> Result<()> {
         Task::Fuzz { target, seconds } => fuzz::run(&target, seconds),
         Task::Check => test::check(),
         Task::Test => test::run(),
-        Task::Demo => demo::run(),
+        Task::Demo { story: None } => demo::run(),
+        Task::Demo { story: Some(Story::Jobs) } => demo::jobs::run(),
     }
 }

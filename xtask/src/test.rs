@@ -21,7 +21,7 @@ pub(crate) fn run() -> Result<()> {
     step("bindings --check", || bindings::run(true))?;
     // Three at once: what is fetched waits for the network, and what builds the plugins uses one processor most of the time.
     let mut environment = std::thread::scope(|threads| {
-        let servers = threads.spawn(servers);
+        let servers = threads.spawn(|| servers(&[]));
         let plugins = threads.spawn(|| {
             step("plugins", || plugins::run(&[]))?;
             step("interpreter --check", || plugins::interpreter(true))
@@ -46,22 +46,30 @@ pub(crate) fn run() -> Result<()> {
     step("unit tests", || jobs::run(rest))
 }
 
-/// Installs the real servers and other programs that the tests use, and says where they are.
-fn servers() -> Result<Vec<(String, PathBuf)>> {
+/// What installs a program, and answers where it is.
+type Install = fn() -> Result<PathBuf>;
+
+/// The real servers and other programs that the tests use, each with the variable that says where it is.
+const SERVERS: [(&str, &str, Install); 10] = [
+    ("openbao", "REMIT_BAO", servers::openbao),
+    ("witness", "REMIT_WITNESS", servers::witness),
+    ("schemathesis", "REMIT_SCHEMATHESIS", servers::schemathesis),
+    ("mcp client", "REMIT_MCP_CLIENT", servers::mcp_client),
+    ("scanner", "REMIT_SCANNER", servers::scanner),
+    ("verdaccio", "REMIT_VERDACCIO", servers::verdaccio),
+    ("roundup", "REMIT_ROUNDUP", servers::roundup),
+    ("moto", "REMIT_MOTO", servers::moto),
+    ("scim", "REMIT_SCIM", servers::scim),
+    ("pocketbase", "REMIT_POCKETBASE", servers::pocketbase),
+];
+
+/// Installs those of these names, or all if none is named, and says where they are.
+pub(crate) fn servers(names: &[&str]) -> Result<Vec<(String, PathBuf)>> {
     let mut environment = vec![("REMIT_PLUGINS".to_owned(), shell::target()?.join("plugins"))];
-    for (name, variable, install) in [
-        ("openbao", "REMIT_BAO", servers::openbao as fn() -> Result<PathBuf>),
-        ("witness", "REMIT_WITNESS", servers::witness),
-        ("schemathesis", "REMIT_SCHEMATHESIS", servers::schemathesis),
-        ("mcp client", "REMIT_MCP_CLIENT", servers::mcp_client),
-        ("scanner", "REMIT_SCANNER", servers::scanner),
-        ("verdaccio", "REMIT_VERDACCIO", servers::verdaccio),
-        ("roundup", "REMIT_ROUNDUP", servers::roundup),
-        ("moto", "REMIT_MOTO", servers::moto),
-        ("scim", "REMIT_SCIM", servers::scim),
-        ("pocketbase", "REMIT_POCKETBASE", servers::pocketbase),
-    ] {
-        environment.push((variable.to_owned(), step(name, install)?));
+    for (name, variable, install) in SERVERS {
+        if names.is_empty() || names.contains(&name) {
+            environment.push((variable.to_owned(), step(name, install)?));
+        }
     }
     step("openssl, ssh", servers::tools)?;
     Ok(environment)
@@ -101,7 +109,7 @@ fn style() -> Result<()> {
 
 /// `cargo test`. Always of the whole workspace, although few tests may be chosen: for one package alone, cargo would build
 /// every dependency again, with the features that this package wants of it.
-fn tests(chosen: &[&str]) -> Result<Command> {
+pub(crate) fn tests(chosen: &[&str]) -> Result<Command> {
     let mut cargo = shell::cargo(["test", "--workspace"])?;
     cargo.args(chosen).env("REMIT_PLUGINS", shell::target()?.join("plugins"));
     Ok(cargo)

@@ -1,0 +1,30 @@
+//! `cargo xtask demo jobs`: the stories of `tests/jobs`, told. They are the tests themselves: what is shown is what is tested.
+
+use anyhow::Result;
+
+use crate::{plugins, shell, test};
+
+/// The real systems, by the names that `cargo xtask test` has for them.
+const SYSTEMS: [&str; 4] = ["openbao", "roundup", "verdaccio", "scanner"];
+/// The actions and connectors.
+const GUESTS: [&str; 7] = [
+    "isolate-api-key",
+    "replace-api-key",
+    "tell-ticket",
+    "roundup-tickets",
+    "revoke-leaked-token",
+    "openbao-tokens",
+    "npm-tokens",
+];
+
+/// Installs what the jobs need, builds, and plays them one after the other.
+pub(crate) fn run() -> Result<()> {
+    let environment = test::servers(&SYSTEMS)?;
+    plugins::run(&GUESTS.map(ToOwned::to_owned))?;
+    shell::say("building remit and the stories: a few minutes the first time");
+    shell::run(test::tests(&["--quiet", "--no-run", "--test", "jobs"])?.envs(environment.iter().cloned()))?;
+    let play = ["--quiet", "--test", "jobs", "--", "--nocapture", "--test-threads=1", "--quiet", "the_job_"];
+    shell::run(test::tests(&play)?.envs(environment))?;
+    println!("\nThat were all jobs. docs/jobs.md says what each is for, and how to set it up.");
+    Ok(())
+}
