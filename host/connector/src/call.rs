@@ -39,7 +39,9 @@ impl Phase {
         }
     }
 
-    pub(crate) fn writes(self, function: &Function) -> &[Template] {
+    /// The requests of a function by which it may change something, one of them once.
+    #[must_use]
+    pub fn writes(self, function: &Function) -> &[Template] {
         match self {
             Self::Perform => function.change(),
             Self::Undo => function.undo(),

@@ -18,6 +18,7 @@ pub struct Description {
     about: About,
     interfaces: Vec<String>,
     auth: Vec<Auth>,
+    check: Option<Template>,
     functions: BTreeMap<String, Function>,
 }
 
@@ -115,6 +116,13 @@ impl Description {
     #[must_use]
     pub fn auth(&self) -> &[Auth] {
         &self.auth
+    }
+
+    /// A read that changes nothing and tells whether the credential works, for [`Origin::check`](crate::Origin::check); none if the
+    /// system has none.
+    #[must_use]
+    pub fn check(&self) -> Option<&Template> {
+        self.check.as_ref()
     }
 
     /// The function with this name: `remit:tokens/tokens.revoke`.

@@ -11,6 +11,7 @@
 mod address;
 mod answer;
 mod call;
+mod check;
 mod client;
 pub mod component;
 mod credential;

@@ -41,6 +41,14 @@ pub(crate) fn open(
     Ok(Connected::admit(engine, candidate, publishers, entry, origin)?)
 }
 
+/// A connector that is kept here, by its digest.
+pub(crate) fn kept(home: &Home, engine: &Engine, digest: Digest) -> Result<Candidate, Error> {
+    let path = components::file(home, digest);
+    let candidate: Candidate = engine.find(&path)?;
+    is_of(&candidate, digest, &path)?;
+    Ok(candidate)
+}
+
 /// Whether a kept component is the one that its file is named after.
 fn is_of(candidate: &Candidate, digest: Digest, path: &Path) -> Result<(), Error> {
     if candidate.digest() == digest {
@@ -171,11 +179,9 @@ impl Host {
         if let Some(now) = setup.connectors.iter().find(same) {
             return Ok(now.clone());
         }
-        let path = components::file(&self.home, of.component.digest);
         let then = || {
             let engine = self.sandbox.engine();
-            let candidate: Candidate = engine.find(&path)?;
-            is_of(&candidate, of.component.digest, &path)?;
+            let candidate = kept(&self.home, engine, of.component.digest)?;
             Ok::<_, Error>(Connected::readmit(engine, candidate, of, entry, Arc::new(origin))?)
         };
         let then = then()

@@ -1,9 +1,11 @@
 //! Checks everything that a run needs before it is needed.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
 
 use miette::Diagnostic;
 use remit_capability::connected::Connector as _;
+use remit_gate::Failure;
 use remit_journal::{Reader, RunSummary};
 use remit_trust::issuers::IssuerKind;
 use serde::Serialize;
@@ -59,7 +61,7 @@ async fn systems(config: &Config, home: &Home) -> Vec<Finding> {
     findings
 }
 
-/// Admits and compiles each connector. Nothing is sent: what it may read, only its functions know.
+/// Admits and compiles each connector, and sends the one read by which its description has its credential checked.
 async fn connectors(config: Config, home: &Home) -> Vec<Finding> {
     if config.connectors.is_empty() {
         return Vec::new();
@@ -87,11 +89,41 @@ async fn connectors(config: Config, home: &Home) -> Vec<Finding> {
                 Finding::bad(&what, &failure.to_string(), "build it anew, with the tools of this Remit")
             }
         });
+        let asked = Arc::clone(connector);
+        if let Ok(Some(answer)) = tokio::task::spawn_blocking(move || asked.check()).await {
+            findings.push(answered(&of.instance, connector.origin().address(), answer));
+        }
     }
     findings.extend(
         setup.unusable.into_iter().map(|(name, error)| Finding::of(&format!("connector {name}"), Err(error))),
     );
     findings
+}
+
+/// What came of asking a connector's origin with its credential.
+fn answered(instance: &str, origin: &str, answer: Result<u16, Failure>) -> Finding {
+    let what = format!("credential of {instance}");
+    let detail = |status| format!("{origin} answered its check with status {status}");
+    match answer {
+        Ok(status @ 200..=299) => {
+            Finding { what, ok: true, detail: format!("{}: it works", detail(status)), fix: None }
+        }
+        Ok(status @ (401 | 403)) => Finding::bad(
+            &what,
+            &detail(status),
+            "the credential is wrong, expired, or may do too little: renew its file, which [connector.credential] in remit.toml names",
+        ),
+        Ok(status) => Finding::bad(
+            &what,
+            &detail(status),
+            "correct `origin` and `config` of its [[connector]] in remit.toml, or look at the system",
+        ),
+        Err(failure) => Finding::bad(
+            &what,
+            &failure.to_string(),
+            "correct its [[connector]] in remit.toml, or look at the system",
+        ),
+    }
 }
 
 /// Checks that the rules are in force and that the principals they name exist, and lists approvals that could never be

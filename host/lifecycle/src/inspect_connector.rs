@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use remit_connector::component::Inspection;
+use remit_connector::component::{Candidate, Inspection};
 use remit_connector::{Cas, Description, Function};
 use remit_gate::Effect;
 use remit_trust::Digest;
 use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 
-use crate::{Error, PublisherView};
+use crate::{DiffView, Error, Host, InspectView, PublisherView, connectors};
 
 /// What a connector could do, and who signed it.
 #[derive(Debug, Serialize)]
@@ -27,6 +28,8 @@ pub struct ConnectorView<'a> {
     pub obstacles: &'a [String],
     /// The interfaces that it serves, with their versions.
     pub interfaces: Vec<&'a str>,
+    /// The read by which `remit doctor` checks the credential; none if the connector names none.
+    pub check: Option<String>,
     /// What each function can do.
     pub functions: Vec<FunctionView>,
 }
@@ -55,6 +58,7 @@ pub struct FunctionView {
 impl<'a> ConnectorView<'a> {
     /// The view of a component that exports the contract of connectors.
     pub fn of(found: &'a Inspection, digest: Digest, publisher: PublisherView) -> Result<Self, Error> {
+        let description = described(found)?;
         Ok(Self {
             name: &found.name,
             version: &found.version,
@@ -63,14 +67,16 @@ impl<'a> ConnectorView<'a> {
             publisher,
             obstacles: &found.obstacles,
             interfaces: found.interfaces.keys().map(String::as_str).collect(),
-            functions: functions(found)?,
+            check: description.as_ref().and_then(Description::check).map(ToString::to_string),
+            functions: functions(description.as_ref()),
         })
     }
 }
 
-fn functions(found: &Inspection) -> Result<Vec<FunctionView>, Error> {
+/// The description; none of a component that has none.
+fn described(found: &Inspection) -> Result<Option<Description>, Error> {
     if found.description.is_empty() {
-        return Ok(Vec::new());
+        return Ok(None);
     }
     let description = Description::parse(&found.description).map_err(|mistake| Error::Document {
         file: "connector.toml".to_owned(),
@@ -78,7 +84,11 @@ fn functions(found: &Inspection) -> Result<Vec<FunctionView>, Error> {
         why: mistake.to_string(),
         help: "docs/connectors.md says what it has".to_owned(),
     })?;
-    Ok(description.functions().map(|(name, of)| view(name, of)).collect())
+    Ok(Some(description))
+}
+
+fn functions(description: Option<&Description>) -> Vec<FunctionView> {
+    description.into_iter().flat_map(Description::functions).map(|(name, of)| view(name, of)).collect()
 }
 
 fn view(name: &str, of: &Function) -> FunctionView {
@@ -103,7 +113,10 @@ fn view(name: &str, of: &Function) -> FunctionView {
 /// What only one of two connectors can do: `+` or `-`, the function, what it does, and the request.
 pub fn connector_diff(old: &Inspection, new: &Inspection) -> Result<Vec<[String; 4]>, Error> {
     let all = |of: &Inspection| -> Result<BTreeSet<[String; 3]>, Error> {
-        let rows = functions(of)?.into_iter().flat_map(|of| {
+        let description = described(of)?;
+        let check = description.as_ref().and_then(Description::check);
+        let check = check.map(|check| ["remit doctor".to_owned(), "reads".to_owned(), check.to_string()]);
+        let rows = functions(description.as_ref()).into_iter().flat_map(|of| {
             let is = [of.name.clone(), "is".to_owned(), format!("{} on {}", of.effect, of.resource)];
             let sees = |what: &str, all: &[String]| -> Vec<[String; 3]> {
                 all.iter().map(|one| [of.name.clone(), what.to_owned(), one.clone()]).collect()
@@ -115,7 +128,7 @@ pub fn connector_diff(old: &Inspection, new: &Inspection) -> Result<Vec<[String;
             rows.extend(requests.map(|(what, request)| [of.name.clone(), what.to_owned(), request]));
             rows
         });
-        Ok(rows.collect())
+        Ok(rows.chain(check).collect())
     };
     let (old, new) = (all(old)?, all(new)?);
     let signed = |sign: &str, [function, what, request]: &[String; 3]| {
@@ -123,4 +136,35 @@ pub fn connector_diff(old: &Inspection, new: &Inspection) -> Result<Vec<[String;
     };
     let added = new.difference(&old).map(|row| signed("+", row));
     Ok(added.chain(old.difference(&new).map(|row| signed("-", row))).collect())
+}
+
+impl Host {
+    /// What a component that is kept here could do, as `remit inspect --json` prints it: an action, or a connector.
+    pub fn inspect(&self, digest: Digest) -> Result<Box<RawValue>, Error> {
+        let candidate = self.component(digest)?;
+        let found = remit_sandbox::Inspection::of(&candidate)?;
+        if found.is_connector() {
+            let connector = self.kept_connector(digest)?;
+            let publisher = PublisherView::of(&self.home, &candidate);
+            return Ok(to_raw_value(&ConnectorView::of(connector.inspection()?, digest, publisher)?)?);
+        }
+        let setup = self.setup()?;
+        Ok(to_raw_value(&InspectView::of(&self.home, &candidate, &found, &setup.registry)?)?)
+    }
+
+    /// How two components that are kept here differ, as `remit inspect --diff --json` prints it.
+    pub fn inspect_diff(&self, old: Digest, new: Digest) -> Result<Box<RawValue>, Error> {
+        let found = |digest| Ok::<_, Error>(remit_sandbox::Inspection::of(&self.component(digest)?)?);
+        let (before, after) = (found(old)?, found(new)?);
+        if before.is_connector() && after.is_connector() {
+            let (before, after) = (self.kept_connector(old)?, self.kept_connector(new)?);
+            return Ok(to_raw_value(&connector_diff(before.inspection()?, after.inspection()?)?)?);
+        }
+        Ok(to_raw_value(&DiffView::of(&before, &after))?)
+    }
+
+    /// A connector that is kept here: [`Self::component`] has said that it is there, and what its digest is.
+    fn kept_connector(&self, digest: Digest) -> Result<Candidate, Error> {
+        connectors::kept(&self.home, self.sandbox.engine(), digest)
+    }
 }

@@ -115,6 +115,12 @@ impl Inspection {
         self.not_an_action.is_none()
     }
 
+    /// Whether it exports the contract of connectors.
+    #[must_use]
+    pub fn is_connector(&self) -> bool {
+        self.exports.iter().any(|export| export.starts_with("remit:connector/operations@"))
+    }
+
     /// The interfaces that it imports and that a home offers.
     pub fn offered<'a>(&'a self, registry: &'a Registry) -> impl Iterator<Item = &'a Interface> {
         self.imports.iter().filter_map(|import| registry.find(&import.name))

@@ -14,11 +14,6 @@ use crate::print;
 /// The result of a command: an exit code, or an error that has one.
 pub(crate) type Done<T = u8> = Result<T, Box<dyn Diagnostic + Send + Sync>>;
 
-/// Whether a component exports the contract of connectors.
-pub(crate) fn is_connector(found: &Inspection) -> bool {
-    found.exports.iter().any(|export| export.starts_with("remit:connector/operations@"))
-}
-
 /// Opens a home for a command that acts. First recovers every run whose host was killed.
 pub(crate) async fn open(home: &Home) -> Result<Host, Error> {
     open_for(home, None).await

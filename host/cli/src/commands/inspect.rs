@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::common::{Done, is_connector};
+use super::common::Done;
 use crate::place::Place;
 use crate::print::{self, say};
 
@@ -44,17 +44,41 @@ impl Inspect {
     }
 }
 
+/// What is printed of a [`ConnectorView`], whether it was made here or at a server.
+#[derive(Deserialize)]
+struct ShownConnector {
+    name: String,
+    version: String,
+    digest: String,
+    size: u64,
+    publisher: PublisherView,
+    obstacles: Vec<String>,
+    interfaces: Vec<String>,
+    check: Option<String>,
+    functions: Vec<ShownFunction>,
+}
+
+/// What is printed of a function of a connector.
+#[derive(Deserialize)]
+struct ShownFunction {
+    name: String,
+    effect: String,
+    resource: String,
+    irrevocable_because: Option<String>,
+    requests: Vec<(String, String)>,
+    secrets: Vec<String>,
+    sealed: Vec<String>,
+}
+
+/// Whether a view is that of a connector, which has functions.
+fn is_of_connector(view: &Value) -> bool {
+    view.get("functions").is_some()
+}
+
 /// Shows a connector: every request that it can ever send.
-fn connector(file: &Path, publisher: PublisherView, json: bool) -> Done {
-    let candidate = remit_connector::component::Candidate::read(file)?;
-    let found = candidate.inspection()?;
-    let view = ConnectorView::of(found, candidate.digest(), publisher)?;
-    if json {
-        print::json(&view)?;
-        return Ok(0);
-    }
+fn connector(view: ShownConnector) {
     let field = |name: &str, value: String| vec![name.to_owned(), value];
-    let verdict = match view.obstacles {
+    let verdict = match &view.obstacles[..] {
         [] => "can serve here".to_owned(),
         obstacles => format!("cannot serve here: {}", obstacles.join("; ")),
     };
@@ -62,7 +86,7 @@ fn connector(file: &Path, publisher: PublisherView, json: bool) -> Done {
         0,
         &[
             field("name", format!("{} {}", view.name, view.version)),
-            field("digest", view.digest.to_string()),
+            field("digest", view.digest),
             field("size", format!("{} bytes", view.size)),
             field("publisher", publisher_words(&view.publisher)),
             field("connector", view.interfaces.join(", ")),
@@ -70,13 +94,12 @@ fn connector(file: &Path, publisher: PublisherView, json: bool) -> Done {
         ],
     );
     say!("\nall that it can ever send, to the one origin of its [[connector]]:");
-    for of in &view.functions {
+    for of in view.functions {
         say!("\n  {} ({}) on {}", of.name, of.effect, print::word(&of.resource));
         if let Some(why) = &of.irrevocable_because {
             say!("    cannot be taken back: {}", print::word(why));
         }
-        let mut rows: Vec<_> =
-            of.requests.iter().map(|(what, request)| field(what, request.clone())).collect();
+        let mut rows: Vec<_> = of.requests.into_iter().map(|(what, request)| field(&what, request)).collect();
         if !of.secrets.is_empty() {
             rows.push(field("does not see", of.secrets.join(", ")));
         }
@@ -85,7 +108,10 @@ fn connector(file: &Path, publisher: PublisherView, json: bool) -> Done {
         }
         rows_of(4, &rows);
     }
-    Ok(0)
+    if let Some(check) = view.check {
+        say!("\n  remit doctor, where the entry has a credential");
+        rows_of(4, &[field("reads", check)]);
+    }
 }
 
 /// The digest that is written in place of a file.
@@ -157,26 +183,35 @@ fn inspect(file: &Path, place: &Place, json: bool) -> Done {
             let home = place.home()?;
             let candidate = candidate(file, home)?;
             let found = Inspection::of(&candidate)?;
-            if is_connector(&found) {
-                return connector(&at(file, home), PublisherView::of(home, &candidate), json);
-            }
-            let registry = home.registry();
-            let view = InspectView::of(home, &candidate, &found, &registry)?;
-            if let Some(why) = &view.publisher.unreadable {
+            let publisher = PublisherView::of(home, &candidate);
+            if let Some(why) = &publisher.unreadable {
                 print::warn(&format!("note: {}", print::word(why)));
             }
-            if json {
-                print::json(&view)?;
-                return Ok(0);
+            if found.is_connector() {
+                let candidate = remit_connector::component::Candidate::read(&at(file, home))?;
+                let view = ConnectorView::of(candidate.inspection()?, candidate.digest(), publisher)?;
+                to_raw_value(&view).map_err(Error::from)?
+            } else {
+                let registry = home.registry();
+                let view = InspectView::of(home, &candidate, &found, &registry)?;
+                if json {
+                    print::json(&view)?;
+                    return Ok(0);
+                }
+                to_raw_value(&view).map_err(Error::from)?
             }
-            to_raw_value(&view).map_err(Error::from)?
         }
     };
+    let value: Value = serde_json::from_str(text.get()).map_err(Error::from)?;
     if json {
-        print::json(&serde_json::from_str::<Value>(text.get()).map_err(Error::from)?)?;
+        print::json(&value)?;
         return Ok(0);
     }
-    let view: Shown = serde_json::from_str(text.get()).map_err(Error::from)?;
+    if is_of_connector(&value) {
+        connector(serde_json::from_value(value).map_err(Error::from)?);
+        return Ok(0);
+    }
+    let view: Shown = serde_json::from_value(value).map_err(Error::from)?;
     let field = |name: &str, value: String| vec![name.to_owned(), value];
     print::table(
         0,
@@ -306,19 +341,12 @@ fn publisher_words(publisher: &PublisherView) -> String {
     }
 }
 
-fn diff_of_connectors(files: [&Path; 2], json: bool) -> Done {
-    let [old, new] = files.map(remit_connector::component::Candidate::read);
-    let (old, new) = (old?, new?);
-    let rows = connector_diff(old.inspection()?, new.inspection()?)?;
-    if json {
-        print::json(&rows)?;
-        return Ok(0);
-    }
+/// What only one of two connectors can do, or send.
+fn diff_of_connectors(rows: Vec<Vec<String>>) {
     if rows.is_empty() {
         say!("the same power");
     }
-    rows_of(0, &rows.into_iter().map(Vec::from).collect::<Vec<_>>());
-    Ok(0)
+    rows_of(0, &rows);
 }
 
 /// What is printed of a [`DiffView`].
@@ -345,17 +373,28 @@ fn diff(old: &Path, new: &Path, place: &Place, json: bool) -> Done {
             let home = place.home()?;
             let found = |file: &Path| -> Done<Inspection> { Ok(Inspection::of(&candidate(file, home)?)?) };
             let (before, after) = (found(old)?, found(new)?);
-            if is_connector(&before) && is_connector(&after) {
-                return diff_of_connectors([&at(old, home), &at(new, home)], json);
+            if before.is_connector() && after.is_connector() {
+                let found =
+                    [old, new].map(|file| remit_connector::component::Candidate::read(&at(file, home)));
+                let [before, after] = found;
+                let (before, after) = (before?, after?);
+                to_raw_value(&connector_diff(before.inspection()?, after.inspection()?)?)
+            } else {
+                to_raw_value(&DiffView::of(&before, &after))
             }
-            to_raw_value(&DiffView::of(&before, &after)).map_err(Error::from)?
+            .map_err(Error::from)?
         }
     };
+    let value: Value = serde_json::from_str(text.get()).map_err(Error::from)?;
     if json {
-        print::json(&serde_json::from_str::<Value>(text.get()).map_err(Error::from)?)?;
+        print::json(&value)?;
         return Ok(0);
     }
-    let diff: ShownDiff = serde_json::from_str(text.get()).map_err(Error::from)?;
+    if value.is_array() {
+        diff_of_connectors(serde_json::from_value(value).map_err(Error::from)?);
+        return Ok(0);
+    }
+    let diff: ShownDiff = serde_json::from_value(value).map_err(Error::from)?;
     let describe = |sign: &str, import: &Import| {
         let (effect, risk) = match BUILT_IN.find(&import.name) {
             Some(known) => (known.effect().to_string(), &*known.risk),

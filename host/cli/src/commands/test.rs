@@ -12,7 +12,7 @@ use remit_offline::connector::{ConnectorBench, Real, Story, record_story, story_
 use remit_offline::{Bench, Case, Fixture, TestReport, TestResult, differences, record};
 use remit_sandbox::{Candidate, Inspection};
 
-use super::common::{Done, is_connector, usage};
+use super::common::{Done, usage};
 use super::sealed::SecretInputs;
 use crate::print::{self, say};
 
@@ -66,7 +66,7 @@ impl Test {
             _ => return Err(usage("several components are given".to_owned(), "test one at a time")),
         };
         let fixtures = if fixtures.is_empty() { beside(&action)? } else { fixtures };
-        let tests = if is_connector(&Inspection::of(&Candidate::read(&action)?)?) {
+        let tests = if Inspection::of(&Candidate::read(&action)?)?.is_connector() {
             self.connector(&action, &fixtures).await?
         } else {
             self.action(&action, &fixtures).await?

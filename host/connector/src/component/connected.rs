@@ -143,6 +143,14 @@ impl Connected {
         &self.origin
     }
 
+    /// Sends the read that its description names for it, as the entry's credential; the status of the answer. None if there is no
+    /// such read, or the entry has no credential that could be wrong. Blocks: call it on a thread that may.
+    #[must_use]
+    pub fn check(&self) -> Option<Result<u16, Failure>> {
+        self.origin.entry.credential.as_ref()?;
+        Some(self.origin.check(self.description.check()?))
+    }
+
     /// Compiles it, if that was not done yet.
     pub async fn compile(&self) -> Result<(), Failure> {
         self.ready().await.map(drop)

@@ -34,6 +34,7 @@ struct Raw {
     interfaces: Vec<Spanned<String>>,
     #[serde(default)]
     auth: Vec<Auth>,
+    check: Option<Spanned<Template>>,
     #[serde(default)]
     function: BTreeMap<Spanned<String>, RawFunction>,
 }
@@ -131,7 +132,8 @@ fn check(raw: Raw) -> Result<Description, Wrong> {
         functions.insert(key.into_inner(), function_of(raw, at)?);
     }
     let interfaces = interfaces.into_iter().map(Spanned::into_inner).collect();
-    Ok(Description { about, interfaces, auth, functions })
+    let check = raw.check.map(harmless).transpose()?;
+    Ok(Description { about, interfaces, auth, check, functions })
 }
 
 /// The name of an interface without its version.
@@ -311,6 +313,24 @@ fn effects(raw: &RawFunction, effect: Effect, at: &Range<usize>) -> Result<(), W
         }
     }
     Ok(())
+}
+
+/// The read by which an operator checks a credential: it is about nothing that a call could name.
+fn harmless(check: Spanned<Template>) -> Result<Template, Wrong> {
+    let it = check.get_ref();
+    if !it.is_safe() {
+        return wrong(check.span(), format!("a {} is not a check: only GET and HEAD are", it.method.name()));
+    }
+    if it.path.iter().any(|segment| !matches!(segment, Segment::Text(_))) || it.credential.is_some() {
+        return wrong(check.span(), "a check has no wildcard and no credential of its own");
+    }
+    if it.all_texts().flat_map(Text::variables).any(|variable| !matches!(variable, Variable::Config(_))) {
+        return wrong(
+            check.span(),
+            "a check has no variables but `{config.…}`: there is no call that it is part of",
+        );
+    }
+    Ok(check.into_inner())
 }
 
 /// A request that changes something.

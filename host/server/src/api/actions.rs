@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use remit_lifecycle::{DiffView, InspectView, install};
+use remit_lifecycle::install;
 use remit_sandbox::Inspection;
 use remit_trust::Digest;
 use schemars::JsonSchema;
@@ -131,12 +131,7 @@ pub(crate) async fn inspect(
 ) -> Answer<Response> {
     let digest: Digest = digest.parse()?;
     let _turn = heavy(&app).await?;
-    block_in_place(|| {
-        let candidate = app.host.component(digest)?;
-        let found = Inspection::of(&candidate)?;
-        let setup = app.host.setup()?;
-        json(StatusCode::OK, &InspectView::of(&app.host.home, &candidate, &found, &setup.registry)?)
-    })
+    block_in_place(|| json(StatusCode::OK, &app.host.inspect(digest)?))
 }
 
 pub(crate) async fn diff(
@@ -146,10 +141,7 @@ pub(crate) async fn diff(
 ) -> Answer<Response> {
     let (old, new): (Digest, Digest) = (old.parse()?, new.parse()?);
     let _turn = heavy(&app).await?;
-    block_in_place(|| {
-        let found = |digest| Ok::<_, Problem>(Inspection::of(&app.host.component(digest)?)?);
-        json(StatusCode::OK, &DiffView::of(&found(old)?, &found(new)?))
-    })
+    block_in_place(|| json(StatusCode::OK, &app.host.inspect_diff(old, new)?))
 }
 
 /// Waits for a turn to rehearse or to start something, which is kept until that is done.
