@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use common::{Server, entry, failure, home, private, request, respond, revoke};
-use remit_connector::{Exchange, Origin, Phase};
+use remit_connector::{Description, Exchange, Origin, Phase};
 use remit_gate::Failure;
 use ring::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey};
 use serde_json::{Value, json};
@@ -36,6 +36,27 @@ fn header<'a>(asked: &'a str, name: &str) -> Option<&'a str> {
         let (found, value) = line.split_once(": ")?;
         found.eq_ignore_ascii_case(name).then_some(value)
     })
+}
+
+#[test]
+fn a_check_sends_the_one_read_with_the_credential() {
+    let server = Server::answering(&[respond("200 OK", "{}"), respond("401 Unauthorized", "{}")]);
+    let home = home();
+    let check = "check = { send = 'GET /{config.tenant}/me', query = { a = 'b c' }, headers = { x-version = '2' } }\n";
+    let description = Description::parse(&format!("{check}{}", common::DESCRIPTION)).unwrap();
+    let check = description.check().unwrap();
+    let origin = Origin::open(&entry(&server.address, common::LOCAL), home.path()).unwrap();
+    assert_eq!((origin.check(check).unwrap(), origin.check(check).unwrap()), (200, 401));
+    let asked = server.asked().remove(0);
+    assert!(asked.starts_with("GET /blue/me?a=b%20c HTTP/1.1"), "{asked}");
+    assert_eq!(header(&asked, "authorization").unwrap(), format!("Bearer {}", common::TOKEN));
+    assert_eq!(header(&asked, "x-version"), Some("2"));
+
+    let without = "allow_private = ['127.0.0.1/32']\ncredential = { bearer_file = 'token' }\n";
+    let origin = Origin::open(&entry(&server.address, without), home.path()).unwrap();
+    let told = origin.check(check).unwrap_err().to_string();
+    assert!(told.contains("the `config` of [[connector]] npm lacks"), "{told}");
+    assert_eq!(server.asked().len(), 2);
 }
 
 #[test]

@@ -218,8 +218,16 @@ fn mistakes_are_told_at_their_place() {
         assert!(told.starts_with(&format!("line {line},")), "not line {line}:\n{told}\nof:\n{text}");
     }
     let function = "effect = 'observe'\nkind = 'token'\npath = '{id}'\n";
+    let checked = |check: &str| {
+        format!("interfaces = ['a:b/c@0.1.0']\ncheck = {check}\n[function.'a:b/c.f']\n{function}")
+    };
     for (text, line, why) in [
         (String::new(), 1, "missing field `interfaces`"),
+        (checked("'POST /a'"), 2, "a POST is not a check"),
+        (checked("'GET /a/*'"), 2, "no wildcard"),
+        (checked("{ send = 'GET /a', credential = '{token}' }"), 2, "no credential of its own"),
+        (checked("'GET /a/{id}'"), 2, "no variables but `{config.…}`"),
+        (checked("{ send = 'GET /a', query = { page = '{*}' } }"), 2, "no variables but `{config.…}`"),
         ("interfaces = []".to_owned(), 1, "`interfaces` is empty"),
         ("interfaces = ['a:b/c']".to_owned(), 1, "is not an interface"),
         ("interfaces = ['a:b/c@1']".to_owned(), 1, "is not an interface"),
