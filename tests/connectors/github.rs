@@ -13,7 +13,7 @@ const LEAKED: &str = "ghp_aTokenThatLeakedFromAlice";
 const REVOKE: &str = "revoke-leaked-value.wasm";
 const API: &str = "https://api.github.com";
 
-/// One repository, `acme/shop`.
+/// One organization, `acme`, with one repository, `shop`.
 #[derive(Default)]
 struct GitHub {
     /// Who signs in with a token.
@@ -21,6 +21,10 @@ struct GitHub {
     issues: BTreeMap<u64, Value>,
     /// By number, with that of their issue.
     comments: BTreeMap<u64, (u64, Value)>,
+    /// What members' tokens may do in the organization.
+    grants: BTreeMap<u64, Value>,
+    /// Alerts of secrets that were found.
+    alerts: BTreeMap<u64, Value>,
     /// Revocations are accepted, and nothing is done.
     forgets: bool,
     /// Whoever asks is told that it is too often.
@@ -105,6 +109,8 @@ impl GitHub {
                 error(403, "Resource not accessible by integration")
             }
             "users/get-authenticated" => Answer::new(200, user(&login)),
+            "rate-limit/get" => Answer::new(200, json!({ "rate": { "limit": 5000 }, "resources": {} })),
+            of if of.starts_with("orgs/") => self.organization(asked, token),
             _ => self.repository(asked, &login),
         }
     }
@@ -116,6 +122,74 @@ impl GitHub {
             }
         }
         Answer::new(202, json!({}))
+    }
+
+    fn organization(&mut self, asked: &Asked, token: &str) -> Answer {
+        if asked.path["org"].to_lowercase() != "acme" {
+            return error(404, "Not Found");
+        }
+        match asked.operation.as_str() {
+            "orgs/get" => Answer::new(
+                200,
+                json!({
+                    "login": "acme", "id": 2, "node_id": "O_1", "type": "Organization", "url": format!("{API}/orgs/acme"),
+                    "html_url": "https://github.com/acme",
+                }),
+            ),
+            _ if !token.starts_with("ghs_") => error(403, "Resource not accessible by personal access token"),
+            "orgs/list-pat-grants" => {
+                let (page, next) = asked.page(self.grants.values().rev().cloned().collect(), 30);
+                let answer = Answer::new(200, page.into());
+                next.into_iter().fold(answer, |answer, next| answer.header("link", next))
+            }
+            "orgs/update-pat-access" => match self.grants.remove(&asked.number("pat_id")) {
+                Some(_) => Answer::empty(204),
+                None => error(404, "Not Found"),
+            },
+            other => panic!("{other} is described, and not served"),
+        }
+    }
+
+    fn alert(&mut self, asked: &Asked) -> Answer {
+        let now = moment(self.now);
+        let Some(alert) = self.alerts.get_mut(&asked.number("alert_number")) else {
+            return error(404, "Not Found");
+        };
+        if asked.operation == "secret-scanning/update-alert" {
+            let is_resolved = asked.text("state") == "resolved";
+            let since = if is_resolved {
+                json!({ "resolved_at": now })
+            } else {
+                json!({ "resolved_at": null, "resolution": null })
+            };
+            *alert = with(with(with(alert.take(), since), asked.body.clone()), json!({ "updated_at": now }));
+        }
+        let mut shown = alert.clone();
+        if asked.query.get("hide_secret").is_some_and(|hide| hide == "true") {
+            shown.as_object_mut().unwrap().remove("secret");
+        }
+        Answer::new(200, shown)
+    }
+
+    /// A member's token gets access; a secret of hers is found.
+    fn with_leak(mut self) -> Self {
+        for (id, name) in (1..=101).map(|id| (id, format!("token {id}"))) {
+            self.grants.insert(id, json!({
+                "id": id, "owner": user("alice"), "repository_selection": "all", "token_id": 9000 + id, "token_name": name,
+                "repositories_url": format!("{API}/organizations/2/personal-access-tokens/{id}/repositories"),
+                "permissions": { "organization": { "members": "read" }, "repository": { "contents": "write", "metadata": "read" } },
+                "access_granted_at": moment(id), "token_expired": false, "token_expires_at": "2027-11-30T00:00:00Z",
+                "token_last_used_at": null,
+            }));
+        }
+        let url = format!("{API}/repos/acme/shop/secret-scanning/alerts/7");
+        self.alerts.insert(7, json!({
+            "number": 7, "created_at": moment(0), "updated_at": null, "locations_url": format!("{url}/locations"), "url": url,
+            "html_url": "https://github.com/acme/shop/security/secret-scanning/7", "state": "open", "resolution": null,
+            "resolved_at": null, "resolved_by": null, "resolution_comment": null, "secret_type": "github_personal_access_token",
+            "secret_type_display_name": "GitHub Personal Access Token", "secret": LEAKED, "validity": "active",
+        }));
+        self
     }
 
     fn repository(&mut self, asked: &Asked, login: &str) -> Answer {
@@ -148,6 +222,7 @@ impl GitHub {
                 Answer::new(201, issue)
             }
             "issues/get-comment" | "issues/delete-comment" => self.comment(asked),
+            "secret-scanning/get-alert" | "secret-scanning/update-alert" => self.alert(asked),
             _ if !self.issues.contains_key(&number) => error(404, "Not Found"),
             "issues/get" => Answer::new(200, self.issues[&number].clone()),
             "issues/update" => {
@@ -385,4 +460,93 @@ fn who_signs_in_to_revoke_is_told_to_do_it_without() {
         ran.err
     );
     assert!(github.system().users.contains_key(LEAKED));
+
+    // Whether a credential works is found out before it is needed.
+    let told = world.remit(&["doctor"]).exits(0).out;
+    assert!(told.contains("credential of github") && told.contains("it works"), "{told}");
+    private(&world, "home/credential.key", "ghs_aTokenThatExpired");
+    let told = world.remit(&["doctor"]).exits(1).out;
+    assert!(told.contains("status 401") && told.contains("renew its file"), "{told}");
+    assert_eq!(github.count("rate-limit/get"), 2);
+}
+
+/// An action that calls one function with one path, and nothing else.
+fn calls(world: &World, interface: &str, function: &str, path: &str) {
+    let text = include_str!("one.wat").replace("INTERFACE", interface).replace("FUNCTION", function);
+    let text = text.replace("PATH", path).replace("LENGTH", &path.len().to_string());
+    world.write("one.wasm", wat::parse_str(text).unwrap());
+    world.remit(&["sign", "one.wasm", "--key", "publisher.key"]).exits(0);
+}
+
+#[test]
+fn an_alert_is_resolved_as_revoked_and_opened_again() {
+    let github = Contract::start(GitHub::new().with_leak());
+    let world = tickets(&github);
+    let status = || {
+        let alert = github.system().alerts[&7].clone();
+        (alert["state"].clone(), alert["resolution"].clone())
+    };
+    let (open, revoked) = ((json!("open"), json!(null)), (json!("resolved"), json!("revoked")));
+    let resolves = |path: &str| calls(&world, "remit-github:alerts/resolve@0.1.0", "revoked", path);
+    resolves("github/acme/shop/7");
+    let planned = world.remit(&["plan", "one.wasm", "--input", "{}"]).exits(0).out;
+    assert!(planned.contains("open the alert again"), "{planned}");
+    world.grant("one.wasm", "{}", "resolve");
+    assert_eq!(status(), open, "a rehearsal changes nothing");
+    world.run("resolve").exits(0);
+    assert_eq!(status(), revoked);
+    let (run, _) = world.last_run();
+    world.remit(&["plan", "one.wasm", "--input", "{}"]).exits(1).says("resolved already: revoked");
+    world.remit(&["revert", &run]).exits(0);
+    assert_eq!(status(), open);
+    assert!(world.remit(&["replay", &run]).exits(0).out.contains("identical"));
+    // Not what somebody else made of it.
+    github.lose_answer_to("secret-scanning/update-alert");
+    world.grant("one.wasm", "{}", "lost");
+    assert_ne!(world.run("lost").code, 0);
+    assert_eq!(status(), open, "it was found, and taken back");
+    world.grant("one.wasm", "{}", "again");
+    world.run("again").exits(0);
+    let (run, _) = world.last_run();
+    github.system().alerts.get_mut(&7).unwrap()["resolution"] = json!("used_in_tests");
+    assert_ne!(world.remit(&["revert", &run]).code, 0);
+    assert_eq!(status().1, "used_in_tests");
+    for (path, why) in
+        [("github/acme/shop/8", "there is no alert"), ("github/Acme/shop/7", "like this: github/acme/shop/7")]
+    {
+        resolves(path);
+        world.remit(&["plan", "one.wasm", "--input", "{}"]).exits(1).says(why);
+    }
+    for secret in [LEAKED, TOKEN] {
+        assert!(!common::contains(&world.all_bytes(), secret), "a secret is in the home");
+    }
+    world.audit_is_sound();
+}
+
+#[test]
+fn the_access_of_a_members_token_is_revoked() {
+    let github = Contract::start(GitHub::new().with_leak());
+    let world = tickets(&github);
+    let revokes = |path: &str| calls(&world, "remit:tokens/revoke@0.1.0", "revoke", path);
+    // The second page of the list has it.
+    revokes("github/acme/1");
+    let plan = ["plan", "one.wasm", "--input", "{}", "--emit-scope", "least.toml", "--json"];
+    let planned = world.remit(&plan).exits(0).out;
+    for told in ["alice", "token 1", "contents:write"] {
+        assert!(planned.contains(told), "{told} in {planned}");
+    }
+    world.ask(&["request", "one.wasm", "--input", "{}", "--scope", "least.toml"], "revoke");
+    assert_eq!(github.count("orgs/update-pat-access"), 0, "a rehearsal revokes nothing");
+    let ran = world.run("revoke").exits(0).json();
+    assert_eq!(ran["state"], "succeeded", "{ran}");
+    assert_eq!(github.system().grants.len(), 100);
+    assert!(!github.system().grants.contains_key(&1));
+    world.remit(&["plan", "one.wasm", "--input", "{}"]).exits(1).says("there is no token github/acme/1");
+    for (path, why) in [("github/Acme/2", "like this: github/acme"), ("github/acme/02", "there is no token")]
+    {
+        revokes(path);
+        world.remit(&["plan", "one.wasm", "--input", "{}"]).exits(1).says(why);
+    }
+    assert!(!common::contains(&world.all_bytes(), TOKEN));
+    world.audit_is_sound();
 }

@@ -1,4 +1,4 @@
-//! Issues of GitHub, and tokens of GitHub that leaked.
+//! Issues of GitHub, its alerts of leaked secrets, and tokens: those that leaked, and those of an organization's members.
 //!
 //! What GitHub does, and what follows from it:
 //! - An issue cannot be deleted by the REST interface. What was opened is closed as `not_planned` when it is taken back, and stays
@@ -12,8 +12,16 @@
 //! - Who asks too often gets 403, as who may not ask.
 //! - A token is revoked by its value alone, by anybody who does not sign in: with a credential, it is 403. The answer is 202 to every
 //!   value, also to one that is no token, and the token may work a moment longer. Its owner is told by mail.
+//! - What an organization revokes of a fine-grained token is its access to the organization: the token goes on working for what else
+//!   it is for. Only a GitHub App may. There is no way to ask for one of them: they are listed, newest first. A classic token is
+//!   not among them.
+//! - An alert of secret scanning has the secret in it. GitHub leaves it out where it is asked to, but not in its answer to a change:
+//!   the host takes it out there. To resolve an alert as `revoked` revokes nothing. What it was resolved as is gone when it is
+//!   opened again.
 
+mod alerts;
 mod api;
+mod grants;
 mod issue;
 mod tickets;
 mod tokens;
@@ -31,12 +39,19 @@ struct GitHub;
 enum Asked {
     Ticket(ticket::Call),
     Token(token::Call),
+    Alert(alerts::Asked),
 }
 
 /// What the plan shows. What others change by the way is in the sealed part instead.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum Undo {
+    /// Of a member's token, whose it is, its name, and what it may do in the organization.
+    Grant {
+        owner: String,
+        name: String,
+        scopes: Vec<String>,
+    },
     /// Whose the token is.
     Revoke {
         owner: String,
@@ -44,6 +59,10 @@ enum Undo {
     /// Why the issue is open.
     Resolve {
         status: String,
+    },
+    /// What kind of secret was found.
+    Alert {
+        kind: String,
     },
     Nothing {},
 }
@@ -57,7 +76,9 @@ impl Connector for GitHub {
         match &call.asked {
             Asked::Ticket(ticket::Call::Inspect { path }) => tickets::inspect(call, path),
             Asked::Token(token::Call::Check { token, .. }) => tokens::works(call, token),
-            _ => Err(other()),
+            Asked::Token(asked) => grants::observe(call, asked),
+            Asked::Alert(asked) => alerts::observe(call, asked),
+            Asked::Ticket(_) => Err(other()),
         }
     }
 
@@ -65,6 +86,8 @@ impl Connector for GitHub {
         match &call.asked {
             Asked::Ticket(asked) => tickets::prepare(call, asked),
             Asked::Token(token::Call::RevokeValue { place, token }) => tokens::prepare(call, place, token),
+            Asked::Token(token::Call::Revoke { path }) => grants::prepare(call, path),
+            Asked::Alert(asked) => alerts::prepare(call, asked),
             Asked::Token(_) => Err(other()),
         }
     }
@@ -73,6 +96,8 @@ impl Connector for GitHub {
         match &call.asked {
             Asked::Ticket(asked) => tickets::perform(asked, prepared),
             Asked::Token(token::Call::RevokeValue { place, token }) => tokens::perform(place, token),
+            Asked::Token(token::Call::Revoke { path }) => grants::perform(path),
+            Asked::Alert(asked) => alerts::perform(asked),
             Asked::Token(_) => Err(other()),
         }
     }
@@ -81,6 +106,8 @@ impl Connector for GitHub {
         match &call.asked {
             Asked::Ticket(asked) => tickets::state(asked, prepared, got),
             Asked::Token(token::Call::RevokeValue { token, .. }) => tokens::state(token, got),
+            Asked::Token(token::Call::Revoke { path }) => grants::state(path),
+            Asked::Alert(asked) => alerts::state(asked),
             Asked::Token(_) => Err(other()),
         }
     }
@@ -88,6 +115,7 @@ impl Connector for GitHub {
     fn undo(call: &Call<Self>, _: &Prepared<Undo>, got: Option<&Value>) -> Result<()> {
         match &call.asked {
             Asked::Ticket(asked) => tickets::undo(asked, got),
+            Asked::Alert(asked) => alerts::undo(asked),
             Asked::Token(_) => Err(other()),
         }
     }

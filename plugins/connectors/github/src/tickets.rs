@@ -189,7 +189,7 @@ fn close(path: &str, body: &Value, doing: &str) -> Result<Value> {
 fn simulated(call: &Call<GitHub>) -> impl Iterator<Item = &Asked> {
     call.simulated.iter().filter_map(|one| match &one.asked {
         Any::Ticket(asked) => Some(asked),
-        Any::Token(_) => None,
+        Any::Token(_) | Any::Alert(_) => None,
     })
 }
 
