@@ -161,6 +161,9 @@ fn a_ticket_is_opened_commented_resolved_and_all_of_it_taken_back() {
     let (run, _) = world.last_run();
     world.remit(&["revert", &run]).exits(0);
     assert!(issues().is_empty(), "it is retired: {:?}", issues());
+    // It keeps its number, which the next one does not get.
+    let planned = world.remit(&["plan", FOLLOW, "--input", &all]).exits(0).out;
+    assert!(planned.contains("ticket:tracker/2") && !planned.contains("ticket:tracker/1"), "{planned}");
 
     // What a person answered is not taken back with it.
     let open = json!({ "place": "tracker" }).to_string();

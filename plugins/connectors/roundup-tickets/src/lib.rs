@@ -78,7 +78,7 @@ impl Connector for Roundup {
                 let last = newest()?;
                 let before =
                     call.simulated.iter().filter(|one| matches!(one.asked, Asked::Open { .. })).count();
-                let id = (last + 1 + before as u64).to_string();
+                let id = (tracker::next(last)? + before as u64).to_string();
                 let would = Opened { path: format!("{place}/{id}"), id };
                 let mut prepared = Prepared::new(Undo::Open {}, "retire the ticket").returning(&would);
                 prepared.secret = Some(last.to_string());
@@ -274,7 +274,7 @@ fn opened(call: &Call<Roundup>, path: &str) -> Result<Option<Ticket>> {
     if opens.is_empty() {
         return Ok(None);
     }
-    let first = newest()? + 1;
+    let first = tracker::next(newest()?)?;
     let found = opens.iter().zip(first..).find(|((place, _), id)| format!("{place}/{id}") == path);
     Ok(found.map(|((_, title), _)| Ticket {
         path: path.to_owned(),
