@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use remit_gate::Failure;
-use remit_trust::{Digest, Handle, SecretText};
+use remit_trust::{Digest, SecretText, ValueHandle};
 use serde_json::Value;
 
 use crate::answer::{Masks, conceal};
@@ -379,7 +379,7 @@ impl Exchange {
 }
 
 fn is_handle(value: &Value) -> bool {
-    value.as_str().is_some_and(|text| text.parse::<Handle>().is_ok())
+    value.as_str().is_some_and(|text| text.parse::<ValueHandle>().is_ok())
 }
 
 /// Why a request is not sent, without any value in it.
