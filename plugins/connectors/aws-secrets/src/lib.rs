@@ -2,7 +2,7 @@
 //!
 //! What Secrets Manager does, and what surprises:
 //! - Whoever puts a value names the new version (`ClientRequestToken`). The same again with the same value does nothing, and does
-//!   not make it current. So the name is made of the sealed value's handle, and of a number that is not taken.
+//!   not make it current. So the name is made of the value's handle, and of a number that is not taken.
 //! - To put a value moves `AWSCURRENT` to it, and `AWSPREVIOUS` to the version of before. The version that was `AWSPREVIOUS` until
 //!   then has no label any more: AWS may delete it. No undo brings that label back.
 //! - To move `AWSCURRENT`, one says where it is taken from, and AWS refuses if it is not there. To put has no such comparison.
@@ -179,14 +179,20 @@ fn played<'a>(call: &'a Call<SecretsManager>, path: &'a str) -> impl Iterator<It
     call.simulated.iter().filter(of).map(|one| &one.undo)
 }
 
-/// The name of a new version. It tells nothing of the value: a handle is made with a key that only the host has. The plan, made
-/// twice, has the same one.
+/// The name of a new version. It tells nothing of the value: the handle of a sealed input is made with a key that only the host has,
+/// and that of a generated value is a number. The plan, made twice, has the same one.
 fn free(handle: &str, taken: &[String]) -> Result<String> {
-    let digits = handle.rsplit(':').next().filter(|digits| digits.len() == 64 && digits.is_ascii());
-    let digits =
-        digits.ok_or_else(|| Failure::Invalid("`value` is no handle of a sealed input".to_owned()))?;
+    let of = match handle.strip_prefix("generated:") {
+        Some(number) => number.parse::<u32>().ok().map(|number| format!("generated-{number:030}")),
+        None => {
+            let digits = handle.rsplit(':').next();
+            let digits = digits.filter(|digits| digits.len() == 64 && digits.is_ascii());
+            digits.map(|digits| digits[..40].to_owned())
+        }
+    };
+    let of = of.ok_or_else(|| Failure::Invalid("`value` is no handle of a value".to_owned()))?;
     // AWS takes 32 to 64 letters.
-    let mut names = (1..).map(|number: u32| format!("remit-{}-{number}", &digits[..40]));
+    let mut names = (1..).map(|number: u32| format!("remit-{of}-{number}"));
     let free = names.find(|name| !taken.contains(name));
     free.ok_or_else(|| Failure::Invalid("no number is left".to_owned()))
 }
@@ -215,7 +221,11 @@ mod tests {
         let second = free(&handle, std::slice::from_ref(&first)).unwrap();
         assert!(second.ends_with("-2") && (32..=64).contains(&second.len()));
         assert_eq!(free(&handle, &[second]).unwrap(), first);
-        assert!(free("sealed:value:é", &[]).is_err());
+        let generated = free("generated:7", &[]).unwrap();
+        assert!(generated.ends_with("07-1") && (32..=64).contains(&generated.len()), "{generated}");
+        for wrong in ["sealed:value:é", "generated:", "generated:x", "7"] {
+            assert!(free(wrong, &[]).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -391,8 +391,8 @@ pub mod remit_aws {
                 }
             }
             #[allow(unused_unsafe, clippy::all)]
-            /// Makes the value of a sealed input the current version of the secret at `path`. `value` is the handle of the sealed input, as it is
-            /// in the action's input.
+            /// Makes the value of a handle the current version of the secret at `path`. `value` is the handle of a sealed input, as it is in the
+            /// action's input, or of a value that was generated.
             ///
             /// Effect: change; undone by making the version of before current again, while nobody has put another. The new version is
             /// kept, as `AWSPREVIOUS`. Irrevocable for a secret that has no value yet.
