@@ -35,6 +35,8 @@ const SCOPE: &str = "
 ";
 /// The value that is put.
 const VALUE: &str = "the-new-value-of-the-secret";
+/// The name of what gets a value that the host generates.
+const GENERATED: &str = "generated";
 
 /// The cloud of all tests here, which ends with them, and what reaches it as its administrator.
 struct Cloud {
@@ -166,8 +168,8 @@ impl Case {
 
     /// The arguments of a plan, or of a request, with the value if the input has a secret for it.
     fn asking<'a>(verb: &'a str, input: &'a str) -> Vec<&'a str> {
-        let value: &[&str] =
-            if input.contains("\"secret\"") { &["--secret-input", "value=@value"] } else { &[] };
+        let is_given = input.contains("\"secret\"") && !input.contains(GENERATED);
+        let value: &[&str] = if is_given { &["--secret-input", "value=@value"] } else { &[] };
         [&[verb, ANSWER, "--input", input], value].concat()
     }
 
@@ -336,5 +338,29 @@ fn a_wrong_signature_and_a_policy_that_is_too_small_are_told() {
     case.plan(&json!({ "disable": case.path })).exits(1).says("SignatureDoesNotMatch");
     let told = case.plan(&json!({ "secret": case.secret_path() })).exits(1).err;
     assert!(told.contains("secret key of the entry") || told.contains("right region"), "{told}");
+    case.world.audit_is_sound();
+}
+
+/// The value goes from the host to AWS, and is nowhere else.
+#[test]
+fn a_generated_value_is_known_to_the_system_alone() {
+    let case = Case::new(GENERATED);
+    let leaked = value(&case.secret);
+    let input = json!({ "secret": case.secret_path() });
+    let planned = case.plan(&input).exits(0).out;
+    assert!(planned.contains("current again"), "{planned}");
+    assert_eq!(value(&case.secret), leaked, "a rehearsal changes nothing");
+    let run = case.run(&input, "generate");
+    let generated = value(&case.secret);
+    assert!(
+        generated.len() == 32 && generated.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+        "{generated}"
+    );
+    assert!(case.world.remit(&["replay", &run]).exits(0).out.contains("identical"));
+    case.world.remit(&["revert", &run]).exits(0);
+    assert_eq!(value(&case.secret), leaked);
+    for secret in [&generated, &case.own.1] {
+        assert!(!common::contains(&case.world.all_bytes(), secret), "a secret is in the home");
+    }
     case.world.audit_is_sound();
 }

@@ -13,7 +13,7 @@ mod aws;
 
 use aws::remit_aws::secrets::{inspect, put};
 use remit::tokens::{self, TokenState};
-use remit::{Error, Failure, log};
+use remit::{Error, Failure, log, secrets};
 use serde::{Deserialize, Serialize};
 
 #[derive(Deserialize)]
@@ -23,7 +23,7 @@ struct Input {
     disable: Option<String>,
     revoke: Option<String>,
     secret: Option<String>,
-    /// The handle of the value.
+    /// The handle of the value; without it, one is generated.
     value: Option<String>,
 }
 
@@ -37,8 +37,10 @@ struct Output {
 
 fn run(input: Input) -> Result<Output, Error> {
     let mut version = None;
-    if let (Some(secret), Some(value)) = (&input.secret, &input.value) {
-        let stored = put::put(secret, value).map_err(|failure| refused("put a value", failure))?;
+    if let Some(secret) = &input.secret {
+        let given = input.value.as_ref().map(|value| Ok(value.clone()));
+        let value = given.unwrap_or_else(|| secrets::generate(32, secrets::Alphabet::Alphanumeric))?;
+        let stored = put::put(secret, &value).map_err(|failure| refused("put a value", failure))?;
         log::info(format!("{} came after {:?}", stored.version, stored.previous));
         let found = current(secret)?;
         if found.as_ref() != Some(&stored.version) {
@@ -71,7 +73,7 @@ fn verify(input: Input, output: Output) -> Result<(), Error> {
     {
         return Err(Error::new(format!("{path} still works")));
     }
-    if let (Some(secret), Some(_)) = (&input.secret, &input.value)
+    if let Some(secret) = &input.secret
         && current(secret)? != output.version
     {
         return Err(Error::new("another version is current"));
