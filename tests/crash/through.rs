@@ -10,9 +10,19 @@ const LAMP: &str = "lamp.wasm";
 const SCOPE: &str = "on_failure = \"revert\"\n[[allow]]\ncapability = \"acme:lamps/read\"\nresources = [\"lamp:house/**\"]\n\
                      [[allow]]\ncapability = \"acme:lamps/switch\"\nresources = [\"lamp:house/**\"]\n";
 
+/// How the connector is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum In {
+    Rust,
+    Toml,
+}
+
 /// A home with a connector to a house, and an approved request for a run that switches its lamp on.
-fn template(house: &House) -> World {
-    let world = World::with(&["lamps"]);
+fn template(house: &House, written: In) -> World {
+    let world = match written {
+        In::Rust => World::with(&["lamps"]),
+        In::Toml => without_code(),
+    };
     let text = include_str!("../domain/action.wat").replace("remit:lamps/", "acme:lamps/");
     let text = text
         .replace("\"hall/door\"", "\"house/hall/door\"")
@@ -35,6 +45,17 @@ fn template(house: &House) -> World {
     // What every copy would compile.
     world.remit(&["install", LAMP]).exits(0);
     world.remit(&["doctor"]).exits(0);
+    world
+}
+
+/// A home beside a connector of the same interfaces that has no code.
+fn without_code() -> World {
+    let world = World::with(&[]);
+    fs::create_dir_all(world.path("lamps/wit")).unwrap();
+    world.write("lamps/connector.toml", include_str!("../connector/lamps.toml"));
+    world.write("lamps/wit/lamps.wit", include_str!("../guests/lamps/wit/lamps.wit"));
+    world.remit(&["build", "lamps", "--out", "lamps.wasm"]).exits(0);
+    world.remit(&["sign", "lamps.wasm", "--key", "publisher.key"]).exits(0);
     world
 }
 
@@ -66,15 +87,26 @@ fn strike(shim: &Shim, house: &House, template: &World, strike: Option<(&Point, 
 
 #[test]
 fn crash_in_a_run_through_a_connector() {
+    sweep("run/connector", In::Rust, &[How::After], |points, at| matters(points, at, How::After));
+}
+
+/// The interpreter's part is what it sends: all else is the host's own, as above.
+#[test]
+fn crash_in_a_run_through_a_connector_without_code() {
+    sweep("run/toml", In::Toml, &[How::Before, How::After], |points, at| points[at].class == "send");
+}
+
+fn sweep(name: &str, written: In, how: &[How], struck: impl Fn(&[Point], usize) -> bool) {
     let began = Instant::now();
     let shim = Arc::new(Shim::compile());
     let house = House::new();
-    let world = template(&house);
+    let world = template(&house, written);
     let points = strike(&shim, &house, &world, None);
     assert!(house.is_lit());
     assert!(points.iter().any(|point| point.class == "send"), "the shim sees requests: {points:?}");
-    let cases = points.iter().enumerate().filter(|(at, _)| matters(&points, *at, How::After));
-    let cases: Vec<&Point> = cases.map(|(_, point)| point).collect();
+    let cases = points.iter().enumerate().filter(|(at, _)| struck(&points, *at));
+    let cases: Vec<(&Point, How)> =
+        cases.flat_map(|(_, point)| how.iter().map(move |how| (point, *how))).collect();
     let (total, queue) = (cases.len(), Mutex::new(cases.into_iter().collect::<VecDeque<_>>()));
     std::thread::scope(|scope| {
         for _ in 0..3 {
@@ -82,12 +114,12 @@ fn crash_in_a_run_through_a_connector() {
             scope.spawn(move || {
                 // A house of its own: the request names its address.
                 let house = House::new();
-                let world = template(&house);
-                while let Some(point) = { queue.lock().unwrap().pop_front() } {
-                    strike(&shim, &house, &world, Some((point, How::After)));
+                let world = template(&house, written);
+                while let Some(case) = { queue.lock().unwrap().pop_front() } {
+                    strike(&shim, &house, &world, Some(case));
                 }
             });
         }
     });
-    println!("run/connector: {total} cases, {:.0} s", began.elapsed().as_secs_f64());
+    println!("{name}: {total} cases, {:.0} s", began.elapsed().as_secs_f64());
 }
