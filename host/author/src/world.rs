@@ -44,11 +44,11 @@ pub(crate) fn capabilities(resolve: &Resolve) -> Vec<String> {
 #[must_use]
 pub fn is_capability(resolve: &Resolve, id: InterfaceId) -> bool {
     let interface = &resolve.interfaces[id];
-    let ambient = interface.docs.contents.as_ref().is_some_and(|docs| docs.contains(AMBIENT));
-    let ours = interface.package.is_some_and(|id| resolve.packages[id].name.namespace == "remit");
-    ours && !interface.functions.is_empty()
-        && !ambient
-        && resolve.id_of(id).is_some_and(|name| is_offered(&name))
+    let namespace = interface.package.map(|id| resolve.packages[id].name.namespace.as_str());
+    let documented = interface.docs.contents.as_ref().is_some_and(|docs| docs.contains(AMBIENT));
+    // A publisher's own interface is served by a connector, and granted: whatever its documentation says.
+    let ambient = namespace == Some("wasi") || (namespace == Some("remit") && documented);
+    !ambient && !interface.functions.is_empty() && resolve.id_of(id).is_some_and(|name| is_offered(&name))
 }
 
 /// Whether an action can import an interface at all.
@@ -281,6 +281,22 @@ mod tests {
         fs::write(wit.join("deps/README.md"), "read me").unwrap();
         let (resolve, world) = read(wit).unwrap();
         assert_eq!(names(&resolve, world), ["f:g/h", "c:d/e", "i:j/k"]);
+    }
+
+    /// What a connector serves is granted like what the host offers, whatever it says of itself.
+    #[test]
+    fn a_publishers_own_interface_is_a_capability() {
+        let mut resolve = host();
+        let theirs = "package acme:lamps@0.1.0;\n/// Needs no grant.\ninterface switch { turn: func(path: string); }\n\
+                      interface types { type path = string; }\n";
+        resolve.push_str("lamps.wit", theirs).unwrap();
+        let all = capabilities(&resolve);
+        let has = |name: &str| all.iter().any(|known| known == name);
+        assert!(has("acme:lamps/switch@0.1.0") && has("remit:secrets/rotate@0.1.0"), "{all:?}");
+        for other in ["acme:lamps/types@0.1.0", "remit:host/log@0.1.0", "remit:connector/http@0.1.0"] {
+            assert!(!has(other), "{other}");
+        }
+        assert!(!all.iter().any(|name| name.starts_with("wasi:")), "{all:?}");
     }
 
     #[test]
