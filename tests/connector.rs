@@ -13,6 +13,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use common::World;
+use common::server::Server;
 use house::{House, Strike};
 use serde_json::Value;
 
@@ -129,11 +130,29 @@ fn it_is_planned_approved_run_replayed_and_taken_back() {
     fs::rename(world.path("away"), &component).unwrap();
     assert_eq!(house.log().len(), asked);
 
-    let ocsf = world.remit(&["audit", "export", "--format", "ocsf"]).exits(0).out;
-    assert!(!ocsf.contains("the-token-of-the-house"));
     // The kind of the countermeasure is what the description says.
-    let event: Value = serde_json::from_str(ocsf.lines().last().unwrap()).unwrap();
+    let event = world.ocsf_events().pop().unwrap();
+    assert!(!event.to_string().contains("the-token-of-the-house"));
     assert_eq!((&event["activity_name"], &event["activity_id"]), (&"Harden".into(), &4.into()), "{event}");
+    // Whoever approves at a server reads there what the connector can send: the run's request has it kept.
+    let server = Server::of(&world);
+    let away = |args: &[&str]| {
+        let mut command = world.command(args);
+        command.env_remove("REMIT_HOME").env("XDG_CONFIG_HOME", world.path("away"));
+        common::finish(command, "").exits(0)
+    };
+    away(&["context", "add", "prod", &server.url, "--key", "bot.key"]);
+    let here = world.remit(&["inspect", "home/lamps.wasm", "--json"]).exits(0).json();
+    let digest = here["digest"].as_str().unwrap();
+    for asked in
+        [&["inspect", digest][..], &["inspect", digest, "--json"], &["inspect", "--diff", digest, digest]]
+    {
+        let there = away(&[asked, &["--context", "prod"]].concat()).out;
+        common::schema::hold(asked, &there);
+        assert_eq!(there, world.remit(asked).exits(0).out, "{asked:?}");
+    }
+    drop(server);
+
     world.remit(&["revert", &run]).exits(0);
     assert!(!house.is_lit() && house.writes() == 2);
     world.remit(&["revert", &run]).exits(0);
@@ -456,7 +475,7 @@ fn a_test_is_recorded_from_the_real_system_and_played_without_it() {
     let record = ["test", lamps, "turn.toml", "--record", "--entry", entry.to_str().unwrap()];
     let call = "# Kept.\nfunction = \"acme:lamps/switch.turn\"\narguments = { path = \"house/hall/door\", on = true }\n";
     world.write("turn.toml", call);
-    world.remit(&record).exits(0);
+    world.remit(&record).exits(0).says("Nobody approves it, and no journal has it");
     assert!(!house.is_lit() && house.writes() == 2, "it was switched on, and off again");
     let recorded = fs::read_to_string(world.path("turn.toml")).unwrap();
     for line in [

@@ -1,13 +1,13 @@
 //! `remit test`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use clap::{Args, ValueEnum};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use remit_author::Project;
-use remit_connector::Entry;
+use remit_connector::{Description, Entry};
 use remit_offline::connector::{ConnectorBench, Real, Story, record_story, story_differences, undone};
 use remit_offline::{Bench, Case, Fixture, TestReport, TestResult, differences, record};
 use remit_sandbox::{Candidate, Inspection};
@@ -110,7 +110,9 @@ impl Test {
         if let Some(file) = &self.entry {
             let sealed = self.secrets.read("test.invalid/journal")?.into_values().into_iter();
             let sealed = sealed.map(|(handle, opening)| (handle.name().to_owned(), opening.into_value()));
-            bench = bench.at(real(file)?, sealed.collect::<BTreeMap<_, _>>());
+            let real = real(file)?;
+            warn_of_changes(bench.description(), &real.entry, &loaded);
+            bench = bench.at(real, sealed.collect::<BTreeMap<_, _>>());
         } else if !self.secrets.is_empty() {
             return Err(usage(
                 "--secret-input is for a real system".to_owned(),
@@ -200,6 +202,29 @@ impl Test {
         }
         Ok(tests)
     }
+}
+
+/// Says what is about to be changed, and that nothing stands between: there is no scope, approval or journal here.
+fn warn_of_changes(description: &Description, entry: &Entry, stories: &[Story]) {
+    let may = |story: &&Story| {
+        description.function(&story.function).is_some_and(|of| {
+            // A test without phases gets the usual ones.
+            let all = story.phases.is_empty() && !of.change().is_empty();
+            all || story.phases.iter().any(|scene| !scene.run.writes(of).is_empty())
+        })
+    };
+    let changes: BTreeSet<&str> = stories.iter().filter(may).map(|story| story.function.as_str()).collect();
+    let changes: Vec<&str> = changes.into_iter().collect();
+    if changes.is_empty() {
+        return;
+    }
+    let as_whom = if entry.credential.is_some() { "with the credential of" } else { "by" };
+    print::warn(&format!(
+        "note: this changes things at {}, {as_whom} the entry `{}`: {}. Nobody approves it, and no journal has it",
+        entry.origin,
+        print::word(&entry.name),
+        changes.join(", ")
+    ));
 }
 
 /// The one connector in a file like `remit.toml`, whose other parts are not looked at. Its files are relative to that file.
