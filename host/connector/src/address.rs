@@ -2,7 +2,7 @@
 //! addresses that were checked here.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use ureq::config::Config;
@@ -186,7 +186,14 @@ impl<R: Resolver> Resolver for Checked<R> {
         config: &Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let found = self.inner.resolve(uri, config, timeout)?;
+        let found = match literal(uri) {
+            Some(address) => {
+                let mut found = self.empty();
+                found.push(address);
+                found
+            }
+            None => self.inner.resolve(uri, config, timeout)?,
+        };
         let plain = uri.scheme_str() == Some("http");
         for socket in &found {
             let address = socket.ip();
@@ -200,6 +207,18 @@ impl<R: Resolver> Resolver for Checked<R> {
         }
         Ok(found)
     }
+}
+
+/// The address that is written in place of a name. It needs no resolver, which takes a thread for each question.
+fn literal(uri: &Uri) -> Option<SocketAddr> {
+    let authority = uri.authority()?;
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']').parse().ok()?;
+    let port = authority.port_u16().or(match uri.scheme_str() {
+        Some("https") => Some(443),
+        Some("http") => Some(80),
+        _ => None,
+    });
+    Some(SocketAddr::new(host, port?))
 }
 
 /// The refusal behind a client's error.
@@ -282,6 +301,21 @@ mod tests {
                 && refused("11.0.0.1", &[]) == refused("11.0.0.1", &ten)
         );
         assert!(refused("127.0.0.1", &ten));
+    }
+
+    #[test]
+    fn an_address_in_place_of_a_name_is_not_looked_up() {
+        for (uri, address) in [
+            ("http://127.0.0.1:8080/a", Some("127.0.0.1:8080")),
+            ("https://10.0.0.1/", Some("10.0.0.1:443")),
+            ("https://[::1]:8200/", Some("[::1]:8200")),
+            ("http://[fd00::7]/", Some("[fd00::7]:80")),
+            ("https://localhost/", None),
+            ("https://1.2.3/", None),
+            ("https://a.example/", None),
+        ] {
+            assert_eq!(literal(&uri.parse().unwrap()), address.map(|it| it.parse().unwrap()), "{uri}");
+        }
     }
 
     #[test]
