@@ -51,7 +51,7 @@ fn allow(capabilities: &[&str], resources: &str) -> String {
 pub struct Standing {
     /// To isolate keys of payments: undone after eight hours.
     pub payments: String,
-    /// To isolate keys of batch jobs: undone after a few seconds, which are hours elsewhere.
+    /// To isolate keys of batch jobs: undone after a few seconds, of which a server looks every five.
     pub batch: String,
     /// To write into the tracker.
     pub tickets: String,
@@ -63,7 +63,7 @@ impl Standing {
         let tickets = allow(&powers, "\"ticket:tracker\", \"ticket:tracker/*\"") + "[limits]\nchanges = 2\n";
         Self {
             payments: Self::to_isolate(world, "page_after = \"1h\"\nrestore_after = \"8h\"", "payments"),
-            batch: Self::to_isolate(world, "page_after = \"1s\"\nrestore_after = \"3s\"", "batch"),
+            batch: Self::to_isolate(world, "page_after = \"1s\"\nrestore_after = \"12s\"", "batch"),
             tickets: standing(world, "tell-ticket.wasm", &tickets, "people follow it in the tracker"),
         }
     }
@@ -339,7 +339,7 @@ fn the_job_isolate_api_key() {
     assert_eq!(systems.ticket(&incident.ticket).1.len(), 2);
     let took = began.elapsed();
     let runs: Vec<&str> = incident.runs.iter().map(String::as_str).collect();
-    costs.tell("nobody answers: 3 s, and it is restored", took, &runs);
+    costs.tell("nobody answers for 12 s, and it is restored", took, &runs);
     world.remit(&["notify"]).exits(0);
     let called = std::fs::read_to_string(world.home().join("pager.jsonl")).unwrap();
     assert!(called.contains("\"run-due\"") && called.contains(&incident.isolation), "{called}");

@@ -23,8 +23,8 @@ pub(crate) fn run() -> Result<()> {
     plugins::run(&GUESTS.map(ToOwned::to_owned))?;
     shell::say("building remit and the stories: a few minutes the first time");
     shell::run(test::tests(&["--quiet", "--no-run", "--test", "jobs"])?.envs(environment.iter().cloned()))?;
-    let play = ["--quiet", "--test", "jobs", "--", "--nocapture", "--test-threads=1", "--quiet", "the_job_"];
+    let play = ["--quiet", "--test", "jobs", "--", "--nocapture", "--test-threads=1", "the_job_"];
     shell::run(test::tests(&play)?.envs(environment))?;
-    println!("\nThat were all jobs. docs/jobs.md says what each is for, and how to set it up.");
+    println!("\nThose were all the jobs. docs/jobs.md says what each is for, and how to set it up.");
     Ok(())
 }
