@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
+use std::time::Duration;
 
 use remit_connector::component::{Candidate, Trial};
 use remit_connector::{Entry, Origin, Phase};
@@ -15,6 +16,8 @@ use crate::Place;
 use crate::measure::{Figure, Section, in_turns};
 
 const FLOOR: &str = "the same request by ureq alone, on loopback";
+/// A client that may wait for ever needs no thread to look the name up, and sets no time-out at each read and write.
+const TIMED: &str = "the same, with the connector's time-out";
 const ANSWER: &str =
     "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 12\r\n\r\n{\"lit\":true}";
 
@@ -68,16 +71,17 @@ pub fn through(place: &Place) -> Section {
     let call =
         trial.call("acme:lamps/read.lit", arguments, std::collections::BTreeMap::new()).expect("a call");
     runtime.block_on(trial.compile()).expect("it compiles");
-    let [floor, whole] = in_turns(
+    let get = |within: Option<Duration>| {
+        let request = bare.get(&url).config().timeout_global(within).build();
+        let mut answer = request.call().expect("an answer");
+        assert_eq!(answer.body_mut().read_to_string().expect("a body").len(), 12);
+    };
+    let [floor, timed, whole] = in_turns(
         30,
         50,
         [
-            &mut |n| {
-                for _ in 0..n {
-                    let mut answer = bare.get(&url).call().expect("an answer");
-                    assert_eq!(answer.body_mut().read_to_string().expect("a body").len(), 12);
-                }
-            },
+            &mut |n| (0..n).for_each(|_| get(None)),
+            &mut |n| (0..n).for_each(|_| get(Some(Duration::from_secs(30)))),
             &mut |n| {
                 runtime.block_on(async {
                     for _ in 0..n {
@@ -94,6 +98,7 @@ pub fn through(place: &Place) -> Section {
                 .over(FLOOR, floor)
                 .at_most_times(1.5),
             Figure::new("the same", whole, "µs").over(FLOOR, floor).at_most_more(1000.0),
+            Figure::new("the same", whole, "µs").over(TIMED, timed),
         ],
         notes: vec!["Each request has a connection of its own, of both.".to_owned()],
     }
