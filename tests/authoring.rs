@@ -502,7 +502,7 @@ fn every_language_spells_the_codes_alike() {
 /// The manual shows each operation as plans and fixtures write it: exactly these, and with the arguments they have.
 #[test]
 fn the_manual_shows_every_operation_with_its_arguments() {
-    use remit_capability::{BUILT_IN, files, secrets};
+    use remit_capability::{BUILT_IN, databases, files, secrets};
     use serde_json::{Value, json};
 
     fn arguments<O: remit_gate::Operation + serde::de::DeserializeOwned>(written: &Value) -> Value {
@@ -524,6 +524,13 @@ fn the_manual_shows_every_operation_with_its_arguments() {
             "remit:secrets/disable.disable" => arguments::<secrets::Disable>(&written),
             "remit:secrets/destroy.destroy" => arguments::<secrets::Destroy>(&written),
             "remit:secrets/reveal.reveal" => arguments::<secrets::Reveal>(&written),
+            "remit:databases/inspect.get" => arguments::<databases::Get>(&written),
+            "remit:databases/inspect.list" => arguments::<databases::List>(&written),
+            "remit:databases/password.set-password" => arguments::<databases::SetPassword>(&written),
+            "remit:databases/disable-login.disable-login" => arguments::<databases::DisableLogin>(&written),
+            "remit:databases/sessions.sessions" => arguments::<databases::Sessions>(&written),
+            "remit:databases/end-sessions.end-sessions" => arguments::<databases::EndSessions>(&written),
+            "remit:databases/check-login.check-login" => arguments::<databases::CheckLogin>(&written),
             "remit:files/read.look" => arguments::<files::Look>(&written),
             "remit:files/read.read" => arguments::<files::Read>(&written),
             "remit:files/read.list" => arguments::<files::List>(&written),

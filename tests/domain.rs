@@ -111,7 +111,10 @@ fn its_section_is_read_and_its_systems_are_checked() {
         .says("flie = \"lamps\"\n")
         .says("a file of [[lamps]] has no key `flie`; it has `file`");
     fs::write(&config, format!("{text}\n[[lampz]]\n")).unwrap();
-    world.remit(&["runs"]).exits(2).says("remit.toml has no key `lampz`; it has `secrets`, `files`, `lamps`");
+    world
+        .remit(&["runs"])
+        .exits(2)
+        .says("remit.toml has no key `lampz`; it has `secrets`, `files`, `databases`, `lamps`");
 }
 
 #[test]

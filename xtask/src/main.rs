@@ -54,6 +54,8 @@ enum Task {
     Scim,
     /// Install the `PocketBase` that the tests use, and print the path of its program.
     Pocketbase,
+    /// Install the database server that the tests use, and print the folder of its programs.
+    Postgres,
     /// Install the program that judges the server by its description, and print the path of `st`.
     Schemathesis,
     /// Hold `/mcp` and `remit mcp` to the protocol's own suite and client, which npm has.
@@ -134,6 +136,10 @@ fn perform(task: Task) -> Result<()> {
         }
         Task::Pocketbase => {
             println!("{}", servers::pocketbase()?.display());
+            Ok(())
+        }
+        Task::Postgres => {
+            println!("{}", servers::postgres()?.display());
             Ok(())
         }
         Task::Mcp => test::mcp(),

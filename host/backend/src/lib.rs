@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make their own files"))]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test says what went wrong by failing"))]
 
+pub mod databases;
 mod error;
 pub mod files;
 mod http;
@@ -16,6 +17,7 @@ mod routes;
 pub mod secrets;
 mod systems;
 
+pub use databases::{DatabaseConfig, Databases};
 pub use error::BackendError;
 pub use files::{Files, FilesConfig};
 pub use remit_trust::SecretText;

@@ -10,6 +10,7 @@
 pub mod bindings;
 pub mod connected;
 mod ctx;
+pub mod databases;
 pub mod domain;
 mod error;
 pub mod files;

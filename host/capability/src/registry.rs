@@ -34,6 +34,7 @@ macro_rules! domains {
 domains! {
     secrets,
     files,
+    databases,
     host,
     types,
     #[cfg(feature = "test-domain")]

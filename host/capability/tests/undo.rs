@@ -46,9 +46,14 @@ use remit_trust::Sealer;
 // ---------------------------------------------------------------------------------------------------
 // What the table has, and how a call of it is made.
 
+/// The kinds whose operations have properties of their own, in `database_undo.rs` and `file_undo.rs`.
+const ELSEWHERE: [&str; 2] = ["database-role", "file"];
+
 /// The operations in the table that change something, of one effect or of both.
 fn changing(effects: &[Effect]) -> Vec<&'static str> {
-    let operations = BUILT_IN.interfaces().flat_map(|interface| &*interface.operations);
+    let elsewhere = |kind: &str| ELSEWHERE.contains(&kind);
+    let here = BUILT_IN.interfaces().filter(|interface| !interface.kind.as_deref().is_some_and(elsewhere));
+    let operations = here.flat_map(|interface| &*interface.operations);
     operations.filter(|operation| effects.contains(&operation.effect)).map(|op| &*op.name).collect()
 }
 

@@ -81,9 +81,10 @@ impl Address {
     }
 }
 
-/// The host, if it is this machine by its form alone. A dot at the end of `localhost` is dropped: it is the same name,
+/// The host of an address, if it is this machine by its form alone. A dot at the end of `localhost` is dropped: it is the same name,
 /// but with the dot a resolver could look for it elsewhere.
-fn this_machine(host: &str) -> Option<&str> {
+#[must_use]
+pub fn this_machine(host: &str) -> Option<&str> {
     let name = host.strip_suffix('.').unwrap_or(host);
     if name.eq_ignore_ascii_case("localhost") {
         return Some(name);

@@ -12,7 +12,7 @@ mod number;
 mod section;
 pub mod toml;
 
-pub use address::{Address, AddressError};
+pub use address::{Address, AddressError, this_machine};
 pub use escape::{columns, has_hidden, hides, json_text, line, lines, short_line};
 pub use mistake::Mistake;
 pub use section::Table;

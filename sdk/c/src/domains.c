@@ -82,6 +82,137 @@ remit_error *remit_accounts_end_sessions(const char *path, const uint32_t **answ
     return NULL;
 }
 
+static struct remit_databases_role databases_role_of(const wit_remit_databases_inspect_role_t *of) {
+    struct remit_databases_role to = { 0 };
+    to.path = of->path.is_some ? remit_copied(of->path.val) : NULL;
+    to.name = remit_copied(of->name);
+    to.can_login = of->can_login;
+    to.superuser = of->superuser;
+    {
+        const char * *items = remit_allocated(of->groups.len, sizeof *items);
+        for (size_t i = 0; i < of->groups.len; i++) items[i] = remit_copied(of->groups.ptr[i]);
+        to.groups = items;
+        to.groups_count = of->groups.len;
+    }
+    if (of->valid_until.is_some) {
+        uint64_t *some = remit_allocated(1, sizeof *some);
+        *some = of->valid_until.val;
+        to.valid_until = some;
+    } else {
+        to.valid_until = NULL;
+    }
+    to.sessions = of->sessions;
+    if (of->last_used.is_some) {
+        uint64_t *some = remit_allocated(1, sizeof *some);
+        *some = of->last_used.val;
+        to.last_used = some;
+    } else {
+        to.last_used = NULL;
+    }
+    return to;
+}
+
+static struct remit_databases_session databases_session_of(const wit_remit_databases_sessions_session_t *of) {
+    struct remit_databases_session to = { 0 };
+    to.database = of->database.is_some ? remit_copied(of->database.val) : NULL;
+    to.client = of->client.is_some ? remit_copied(of->client.val) : NULL;
+    to.application = remit_copied(of->application);
+    if (of->since.is_some) {
+        uint64_t *some = remit_allocated(1, sizeof *some);
+        *some = of->since.val;
+        to.since = some;
+    } else {
+        to.since = NULL;
+    }
+    return to;
+}
+
+remit_error *remit_databases_inspect_get(const char *path, struct remit_databases_role *answer) {
+    action_string_t path_ = remit_borrowed(path);
+    wit_remit_databases_inspect_role_t answer_;
+    wit_remit_types_errors_failure_t failure_;
+    if (!wit_remit_databases_inspect_get(&path_, &answer_, &failure_)) {
+        return remit_refused(&failure_, "get %s", path);
+    }
+    *answer = databases_role_of(&answer_);
+    return NULL;
+}
+
+remit_error *remit_databases_inspect_list(const char *place, const struct remit_databases_role **answer, size_t *answer_count) {
+    action_string_t place_ = remit_borrowed(place);
+    wit_remit_databases_inspect_list_role_t answer_;
+    wit_remit_types_errors_failure_t failure_;
+    if (!wit_remit_databases_inspect_list(&place_, &answer_, &failure_)) {
+        return remit_refused(&failure_, "list %s", place);
+    }
+    {
+        struct remit_databases_role *items = remit_allocated(answer_.len, sizeof *items);
+        for (size_t i = 0; i < answer_.len; i++) items[i] = databases_role_of(&answer_.ptr[i]);
+        *answer = items;
+        *answer_count = answer_.len;
+    }
+    return NULL;
+}
+
+remit_error *remit_databases_password(const char *path, const char *secret) {
+    action_string_t path_ = remit_borrowed(path);
+    action_string_t secret_ = remit_borrowed(secret);
+    wit_remit_types_errors_failure_t failure_;
+    if (!wit_remit_databases_password_set_password(&path_, &secret_, &failure_)) {
+        return remit_refused(&failure_, "password %s", path);
+    }
+    return NULL;
+}
+
+remit_error *remit_databases_disable_login(const char *path) {
+    action_string_t path_ = remit_borrowed(path);
+    wit_remit_types_errors_failure_t failure_;
+    if (!wit_remit_databases_disable_login_disable_login(&path_, &failure_)) {
+        return remit_refused(&failure_, "disable login %s", path);
+    }
+    return NULL;
+}
+
+remit_error *remit_databases_sessions(const char *path, const struct remit_databases_session **answer, size_t *answer_count) {
+    action_string_t path_ = remit_borrowed(path);
+    wit_remit_databases_sessions_list_session_t answer_;
+    wit_remit_types_errors_failure_t failure_;
+    if (!wit_remit_databases_sessions_sessions(&path_, &answer_, &failure_)) {
+        return remit_refused(&failure_, "sessions %s", path);
+    }
+    {
+        struct remit_databases_session *items = remit_allocated(answer_.len, sizeof *items);
+        for (size_t i = 0; i < answer_.len; i++) items[i] = databases_session_of(&answer_.ptr[i]);
+        *answer = items;
+        *answer_count = answer_.len;
+    }
+    return NULL;
+}
+
+remit_error *remit_databases_end_sessions(const char *path, uint32_t *answer) {
+    action_string_t path_ = remit_borrowed(path);
+    uint32_t answer_;
+    wit_remit_types_errors_failure_t failure_;
+    if (!wit_remit_databases_end_sessions_end_sessions(&path_, &answer_, &failure_)) {
+        return remit_refused(&failure_, "end sessions %s", path);
+    }
+    *answer = answer_;
+    return NULL;
+}
+
+remit_error *remit_databases_check_login(const char *path, const char *database, const char *secret, bool *answer) {
+    action_string_t path_ = remit_borrowed(path);
+    action_string_t database_ = remit_borrowed(database);
+    action_string_t secret_ = remit_borrowed(secret);
+    bool answer_;
+    wit_remit_types_errors_failure_t failure_;
+    if (!wit_remit_databases_check_login_check_login(&path_, &database_, &secret_, &answer_, &failure_)) {
+        return remit_refused(&failure_, "check login %s", path);
+    }
+    *answer = answer_;
+    return NULL;
+}
+
 static struct remit_secrets_version secrets_version_of(const wit_remit_secrets_inspect_version_t *of) {
     struct remit_secrets_version to = { 0 };
     to.number = of->number;

@@ -50,6 +50,85 @@ remit_error *remit_accounts_disable(const char *path);
  * Effect: irrevocable. Errors: `not-found`, `invalid`, `denied`, `unavailable`. */
 remit_error *remit_accounts_end_sessions(const char *path, const uint32_t **answer);
 
+/* remit:databases. Roles of database servers: who can sign in there. The first segment of a path is the name of a server in `remit.toml`, the
+ * second one is the role: `main/app`. A role whose name has anything else in it than a path can have is out of reach. */
+
+/* One role, without its password. */
+struct remit_databases_role {
+    /* The path that names it in this package's other functions; none if its name cannot be in a path. */
+    const char *path;
+    /* Its name, as the server has it. */
+    const char *name;
+    /* Whether it may sign in. */
+    bool can_login;
+    /* Whether it may do everything on this server. */
+    bool superuser;
+    /* The roles that it is a direct member of. */
+    const char *const *groups;
+    size_t groups_count;
+    /* When its password stops working by itself, in milliseconds since the Unix epoch. */
+    const uint64_t *valid_until;
+    /* How many sessions it has now. */
+    uint32_t sessions;
+    /* When it was used last, in milliseconds since the Unix epoch, as far as the table says that the operator keeps for this; none
+     * if there is no such table, or it has nothing of this role. The server itself does not know. */
+    const uint64_t *last_used;
+};
+
+/* One session. */
+struct remit_databases_session {
+    /* The database that it is in; none if the host may not see it. */
+    const char *database;
+    /* The address that it came from; none if it is on the server's own machine, or the host may not see it. */
+    const char *client;
+    /* What the program says that it is; empty if it says nothing, or the host may not see it. */
+    const char *application;
+    /* When it began, in milliseconds since the Unix epoch; none if the host may not see it. */
+    const uint64_t *since;
+};
+
+/* The role at `path`.
+ *
+ * Effect: observe. Errors: `not-found`, `invalid`, `denied`, `unavailable`. */
+remit_error *remit_databases_inspect_get(const char *path, struct remit_databases_role *answer);
+
+/* The roles of the server `place`, in the order of their names, without those that the server itself defines.
+ *
+ * Effect: observe. Errors: `not-found`, `invalid`, `denied`, `unavailable`. */
+remit_error *remit_databases_inspect_list(const char *place, const struct remit_databases_role **answer, size_t *answer_count);
+
+/* Makes the value of a handle the password of the role at `path`. `secret` is the handle of a sealed input, as it is in the
+ * action's input, or of a value that was generated. Sessions that the role has go on: see `sessions`. The server is sent a
+ * verifier (SCRAM-SHA-256), never the value. One run sets the password of a role once.
+ *
+ * Effect: change; undone by putting the previous verifier back.
+ * Errors: `not-found`, `conflict` (somebody else changed it, or this run did already), `invalid`, `denied`, `unavailable`. */
+remit_error *remit_databases_password(const char *path, const char *secret);
+
+/* Keeps the role at `path` from signing in. Sessions that it has go on: see `sessions`.
+ *
+ * Effect: change; undone by letting it sign in again.
+ * Errors: `not-found`, `conflict` (it may not sign in already), `invalid`, `denied`, `unavailable`. */
+remit_error *remit_databases_disable_login(const char *path);
+
+/* The sessions that the role at `path` has, the oldest first.
+ *
+ * Effect: observe. Errors: `not-found`, `invalid`, `denied`, `unavailable`. */
+remit_error *remit_databases_sessions(const char *path, const struct remit_databases_session **answer, size_t *answer_count);
+
+/* Ends every session that the role at `path` has, with whatever it was doing; answers how many there were. The role can sign in
+ * again at once, if it may.
+ *
+ * Effect: irrevocable. Errors: `not-found`, `invalid`, `denied`, `unavailable` (some did not end). */
+remit_error *remit_databases_end_sessions(const char *path, uint32_t *answer);
+
+/* Whether the role at `path` can sign in to `database` with the value of a handle: the host makes a fresh connection, as whoever
+ * uses the role does, and leaves. `secret` is the handle of a sealed input, as it is in the action's input, or of a value that was
+ * generated. Where the server lets the role in without a password, nothing can be told, which is `invalid`.
+ *
+ * Effect: observe; it reads content. Errors: `not-found` (no such role or database), `invalid`, `denied`, `unavailable`. */
+remit_error *remit_databases_check_login(const char *path, const char *database, const char *secret, bool *answer);
+
 /* remit:secrets. Secrets in a store. A path has the form `app/db/password`, without a slash at its begin or end. */
 
 /* What can be done with a version. */

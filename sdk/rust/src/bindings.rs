@@ -933,6 +933,1598 @@ pub mod remit {
             }
         }
     }
+    pub mod databases {
+        /// To find out whether a value that the host holds is the password of a role. The action learns this one bit, and never the value.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod check_login {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Failure = super::super::super::remit::types::errors::Failure;
+            #[allow(unused_unsafe, clippy::all)]
+            /// Whether the role at `path` can sign in to `database` with the value of a handle: the host makes a fresh connection, as whoever
+            /// uses the role does, and leaves. `secret` is the handle of a sealed input, as it is in the action's input, or of a value that was
+            /// generated. Where the server lets the role in without a password, nothing can be told, which is `invalid`.
+            ///
+            /// Effect: observe; it reads content. Errors: `not-found` (no such role or database), `invalid`, `denied`, `unavailable`.
+            #[allow(async_fn_in_trait)]
+            pub fn check_login(
+                path: &str,
+                database: &str,
+                secret: &str,
+            ) -> ::core::result::Result<bool, Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = path;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = database;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let vec2 = secret;
+                    let ptr2 = vec2.as_ptr().cast::<u8>();
+                    let len2 = vec2.len();
+                    let ptr3 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "remit:databases/check-login@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "check-login"]
+                        fn wit_import4(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import4(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import4(
+                        ptr0.cast_mut(),
+                        len0,
+                        ptr1.cast_mut(),
+                        len1,
+                        ptr2.cast_mut(),
+                        len2,
+                        ptr3,
+                    );
+                    let l5 = i32::from(*ptr3.add(0).cast::<u8>());
+                    let result24 = match l5 {
+                        0 => {
+                            let e = {
+                                let l6 = i32::from(
+                                    *ptr3.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                _rt::bool_lift(l6 as u8)
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l7 = i32::from(
+                                    *ptr3.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                use super::super::super::remit::types::errors::Failure as V23;
+                                let v23 = match l7 {
+                                    0 => {
+                                        let e23 = {
+                                            let l8 = *ptr3
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *ptr3
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 = _rt::Vec::from_raw_parts(
+                                                l8.cast(),
+                                                len10,
+                                                len10,
+                                            );
+                                            _rt::string_lift(bytes10)
+                                        };
+                                        V23::Denied(e23)
+                                    }
+                                    1 => {
+                                        let e23 = {
+                                            let l11 = *ptr3
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l12 = *ptr3
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len13 = l12;
+                                            let bytes13 = _rt::Vec::from_raw_parts(
+                                                l11.cast(),
+                                                len13,
+                                                len13,
+                                            );
+                                            _rt::string_lift(bytes13)
+                                        };
+                                        V23::NotFound(e23)
+                                    }
+                                    2 => {
+                                        let e23 = {
+                                            let l14 = *ptr3
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l15 = *ptr3
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len16 = l15;
+                                            let bytes16 = _rt::Vec::from_raw_parts(
+                                                l14.cast(),
+                                                len16,
+                                                len16,
+                                            );
+                                            _rt::string_lift(bytes16)
+                                        };
+                                        V23::Conflict(e23)
+                                    }
+                                    3 => {
+                                        let e23 = {
+                                            let l17 = *ptr3
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l18 = *ptr3
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len19 = l18;
+                                            let bytes19 = _rt::Vec::from_raw_parts(
+                                                l17.cast(),
+                                                len19,
+                                                len19,
+                                            );
+                                            _rt::string_lift(bytes19)
+                                        };
+                                        V23::Invalid(e23)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e23 = {
+                                            let l20 = *ptr3
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l21 = *ptr3
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len22 = l21;
+                                            let bytes22 = _rt::Vec::from_raw_parts(
+                                                l20.cast(),
+                                                len22,
+                                                len22,
+                                            );
+                                            _rt::string_lift(bytes22)
+                                        };
+                                        V23::Unavailable(e23)
+                                    }
+                                };
+                                v23
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result24
+                }
+            }
+        }
+        /// To keep a role from signing in, and let it again by undo.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod disable_login {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Failure = super::super::super::remit::types::errors::Failure;
+            #[allow(unused_unsafe, clippy::all)]
+            /// Keeps the role at `path` from signing in. Sessions that it has go on: see `sessions`.
+            ///
+            /// Effect: change; undone by letting it sign in again.
+            /// Errors: `not-found`, `conflict` (it may not sign in already), `invalid`, `denied`, `unavailable`.
+            #[allow(async_fn_in_trait)]
+            pub fn disable_login(path: &str) -> ::core::result::Result<(), Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = path;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "remit:databases/disable-login@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "disable-login"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result21 = match l3 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l4 = i32::from(
+                                    *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                use super::super::super::remit::types::errors::Failure as V20;
+                                let v20 = match l4 {
+                                    0 => {
+                                        let e20 = {
+                                            let l5 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l6 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len7 = l6;
+                                            let bytes7 = _rt::Vec::from_raw_parts(
+                                                l5.cast(),
+                                                len7,
+                                                len7,
+                                            );
+                                            _rt::string_lift(bytes7)
+                                        };
+                                        V20::Denied(e20)
+                                    }
+                                    1 => {
+                                        let e20 = {
+                                            let l8 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l9 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len10 = l9;
+                                            let bytes10 = _rt::Vec::from_raw_parts(
+                                                l8.cast(),
+                                                len10,
+                                                len10,
+                                            );
+                                            _rt::string_lift(bytes10)
+                                        };
+                                        V20::NotFound(e20)
+                                    }
+                                    2 => {
+                                        let e20 = {
+                                            let l11 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l12 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len13 = l12;
+                                            let bytes13 = _rt::Vec::from_raw_parts(
+                                                l11.cast(),
+                                                len13,
+                                                len13,
+                                            );
+                                            _rt::string_lift(bytes13)
+                                        };
+                                        V20::Conflict(e20)
+                                    }
+                                    3 => {
+                                        let e20 = {
+                                            let l14 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l15 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len16 = l15;
+                                            let bytes16 = _rt::Vec::from_raw_parts(
+                                                l14.cast(),
+                                                len16,
+                                                len16,
+                                            );
+                                            _rt::string_lift(bytes16)
+                                        };
+                                        V20::Invalid(e20)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e20 = {
+                                            let l17 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l18 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len19 = l18;
+                                            let bytes19 = _rt::Vec::from_raw_parts(
+                                                l17.cast(),
+                                                len19,
+                                                len19,
+                                            );
+                                            _rt::string_lift(bytes19)
+                                        };
+                                        V20::Unavailable(e20)
+                                    }
+                                };
+                                v20
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result21
+                }
+            }
+        }
+        /// To end the sessions of a role.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod end_sessions {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Failure = super::super::super::remit::types::errors::Failure;
+            #[allow(unused_unsafe, clippy::all)]
+            /// Ends every session that the role at `path` has, with whatever it was doing; answers how many there were. The role can sign in
+            /// again at once, if it may.
+            ///
+            /// Effect: irrevocable. Errors: `not-found`, `invalid`, `denied`, `unavailable` (some did not end).
+            #[allow(async_fn_in_trait)]
+            pub fn end_sessions(path: &str) -> ::core::result::Result<u32, Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = path;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "remit:databases/end-sessions@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "end-sessions"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result22 = match l3 {
+                        0 => {
+                            let e = {
+                                let l4 = *ptr1
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<i32>();
+                                l4 as u32
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l5 = i32::from(
+                                    *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                use super::super::super::remit::types::errors::Failure as V21;
+                                let v21 = match l5 {
+                                    0 => {
+                                        let e21 = {
+                                            let l6 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l7 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len8 = l7;
+                                            let bytes8 = _rt::Vec::from_raw_parts(
+                                                l6.cast(),
+                                                len8,
+                                                len8,
+                                            );
+                                            _rt::string_lift(bytes8)
+                                        };
+                                        V21::Denied(e21)
+                                    }
+                                    1 => {
+                                        let e21 = {
+                                            let l9 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l10 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len11 = l10;
+                                            let bytes11 = _rt::Vec::from_raw_parts(
+                                                l9.cast(),
+                                                len11,
+                                                len11,
+                                            );
+                                            _rt::string_lift(bytes11)
+                                        };
+                                        V21::NotFound(e21)
+                                    }
+                                    2 => {
+                                        let e21 = {
+                                            let l12 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l13 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len14 = l13;
+                                            let bytes14 = _rt::Vec::from_raw_parts(
+                                                l12.cast(),
+                                                len14,
+                                                len14,
+                                            );
+                                            _rt::string_lift(bytes14)
+                                        };
+                                        V21::Conflict(e21)
+                                    }
+                                    3 => {
+                                        let e21 = {
+                                            let l15 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l16 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len17 = l16;
+                                            let bytes17 = _rt::Vec::from_raw_parts(
+                                                l15.cast(),
+                                                len17,
+                                                len17,
+                                            );
+                                            _rt::string_lift(bytes17)
+                                        };
+                                        V21::Invalid(e21)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e21 = {
+                                            let l18 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l19 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len20 = l19;
+                                            let bytes20 = _rt::Vec::from_raw_parts(
+                                                l18.cast(),
+                                                len20,
+                                                len20,
+                                            );
+                                            _rt::string_lift(bytes20)
+                                        };
+                                        V21::Unavailable(e21)
+                                    }
+                                };
+                                v21
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result22
+                }
+            }
+        }
+        /// To look at roles.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod inspect {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Failure = super::super::super::remit::types::errors::Failure;
+            /// One role, without its password.
+            #[derive(Clone)]
+            pub struct Role {
+                /// The path that names it in this package's other functions; none if its name cannot be in a path.
+                pub path: ::core::option::Option<_rt::String>,
+                /// Its name, as the server has it.
+                pub name: _rt::String,
+                /// Whether it may sign in.
+                pub can_login: bool,
+                /// Whether it may do everything on this server.
+                pub superuser: bool,
+                /// The roles that it is a direct member of.
+                pub groups: _rt::Vec<_rt::String>,
+                /// When its password stops working by itself, in milliseconds since the Unix epoch.
+                pub valid_until: ::core::option::Option<u64>,
+                /// How many sessions it has now.
+                pub sessions: u32,
+                /// When it was used last, in milliseconds since the Unix epoch, as far as the table says that the operator keeps for this; none
+                /// if there is no such table, or it has nothing of this role. The server itself does not know.
+                pub last_used: ::core::option::Option<u64>,
+            }
+            impl ::core::fmt::Debug for Role {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Role")
+                        .field("path", &self.path)
+                        .field("name", &self.name)
+                        .field("can-login", &self.can_login)
+                        .field("superuser", &self.superuser)
+                        .field("groups", &self.groups)
+                        .field("valid-until", &self.valid_until)
+                        .field("sessions", &self.sessions)
+                        .field("last-used", &self.last_used)
+                        .finish()
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The role at `path`.
+            ///
+            /// Effect: observe. Errors: `not-found`, `invalid`, `denied`, `unavailable`.
+            #[allow(async_fn_in_trait)]
+            pub fn get(path: &str) -> ::core::result::Result<Role, Failure> {
+                unsafe {
+                    #[repr(align(8))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 48 + 8 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 48
+                            + 8 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = path;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "remit:databases/inspect@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "get"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result41 = match l3 {
+                        0 => {
+                            let e = {
+                                let l4 = i32::from(*ptr1.add(8).cast::<u8>());
+                                let l8 = *ptr1
+                                    .add(8 + 3 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l9 = *ptr1
+                                    .add(8 + 4 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let len10 = l9;
+                                let bytes10 = _rt::Vec::from_raw_parts(
+                                    l8.cast(),
+                                    len10,
+                                    len10,
+                                );
+                                let l11 = i32::from(
+                                    *ptr1
+                                        .add(8 + 5 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let l12 = i32::from(
+                                    *ptr1
+                                        .add(9 + 5 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let l13 = *ptr1
+                                    .add(8 + 6 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l14 = *ptr1
+                                    .add(8 + 7 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base18 = l13;
+                                let len18 = l14;
+                                let mut result18 = _rt::Vec::with_capacity(len18);
+                                for i in 0..len18 {
+                                    let base = base18
+                                        .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                    let e18 = {
+                                        let l15 = *base.add(0).cast::<*mut u8>();
+                                        let l16 = *base
+                                            .add(::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len17 = l16;
+                                        let bytes17 = _rt::Vec::from_raw_parts(
+                                            l15.cast(),
+                                            len17,
+                                            len17,
+                                        );
+                                        _rt::string_lift(bytes17)
+                                    };
+                                    result18.push(e18);
+                                }
+                                _rt::cabi_dealloc(
+                                    base18,
+                                    len18 * (2 * ::core::mem::size_of::<*const u8>()),
+                                    ::core::mem::size_of::<*const u8>(),
+                                );
+                                let l19 = i32::from(
+                                    *ptr1
+                                        .add(8 + 8 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                let l21 = *ptr1
+                                    .add(24 + 8 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<i32>();
+                                let l22 = i32::from(
+                                    *ptr1
+                                        .add(32 + 8 * ::core::mem::size_of::<*const u8>())
+                                        .cast::<u8>(),
+                                );
+                                Role {
+                                    path: match l4 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l5 = *ptr1
+                                                    .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<*mut u8>();
+                                                let l6 = *ptr1
+                                                    .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                let len7 = l6;
+                                                let bytes7 = _rt::Vec::from_raw_parts(
+                                                    l5.cast(),
+                                                    len7,
+                                                    len7,
+                                                );
+                                                _rt::string_lift(bytes7)
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                    name: _rt::string_lift(bytes10),
+                                    can_login: _rt::bool_lift(l11 as u8),
+                                    superuser: _rt::bool_lift(l12 as u8),
+                                    groups: result18,
+                                    valid_until: match l19 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l20 = *ptr1
+                                                    .add(16 + 8 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i64>();
+                                                l20 as u64
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                    sessions: l21 as u32,
+                                    last_used: match l22 {
+                                        0 => None,
+                                        1 => {
+                                            let e = {
+                                                let l23 = *ptr1
+                                                    .add(40 + 8 * ::core::mem::size_of::<*const u8>())
+                                                    .cast::<i64>();
+                                                l23 as u64
+                                            };
+                                            Some(e)
+                                        }
+                                        _ => _rt::invalid_enum_discriminant(),
+                                    },
+                                }
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l24 = i32::from(*ptr1.add(8).cast::<u8>());
+                                use super::super::super::remit::types::errors::Failure as V40;
+                                let v40 = match l24 {
+                                    0 => {
+                                        let e40 = {
+                                            let l25 = *ptr1
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l26 = *ptr1
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len27 = l26;
+                                            let bytes27 = _rt::Vec::from_raw_parts(
+                                                l25.cast(),
+                                                len27,
+                                                len27,
+                                            );
+                                            _rt::string_lift(bytes27)
+                                        };
+                                        V40::Denied(e40)
+                                    }
+                                    1 => {
+                                        let e40 = {
+                                            let l28 = *ptr1
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l29 = *ptr1
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len30 = l29;
+                                            let bytes30 = _rt::Vec::from_raw_parts(
+                                                l28.cast(),
+                                                len30,
+                                                len30,
+                                            );
+                                            _rt::string_lift(bytes30)
+                                        };
+                                        V40::NotFound(e40)
+                                    }
+                                    2 => {
+                                        let e40 = {
+                                            let l31 = *ptr1
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l32 = *ptr1
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len33 = l32;
+                                            let bytes33 = _rt::Vec::from_raw_parts(
+                                                l31.cast(),
+                                                len33,
+                                                len33,
+                                            );
+                                            _rt::string_lift(bytes33)
+                                        };
+                                        V40::Conflict(e40)
+                                    }
+                                    3 => {
+                                        let e40 = {
+                                            let l34 = *ptr1
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l35 = *ptr1
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len36 = l35;
+                                            let bytes36 = _rt::Vec::from_raw_parts(
+                                                l34.cast(),
+                                                len36,
+                                                len36,
+                                            );
+                                            _rt::string_lift(bytes36)
+                                        };
+                                        V40::Invalid(e40)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e40 = {
+                                            let l37 = *ptr1
+                                                .add(8 + 1 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l38 = *ptr1
+                                                .add(8 + 2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len39 = l38;
+                                            let bytes39 = _rt::Vec::from_raw_parts(
+                                                l37.cast(),
+                                                len39,
+                                                len39,
+                                            );
+                                            _rt::string_lift(bytes39)
+                                        };
+                                        V40::Unavailable(e40)
+                                    }
+                                };
+                                v40
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result41
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The roles of the server `place`, in the order of their names, without those that the server itself defines.
+            ///
+            /// Effect: observe. Errors: `not-found`, `invalid`, `denied`, `unavailable`.
+            #[allow(async_fn_in_trait)]
+            pub fn list(place: &str) -> ::core::result::Result<_rt::Vec<Role>, Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = place;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "remit:databases/inspect@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "list"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result44 = match l3 {
+                        0 => {
+                            let e = {
+                                let l4 = *ptr1
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l5 = *ptr1
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base26 = l4;
+                                let len26 = l5;
+                                let mut result26 = _rt::Vec::with_capacity(len26);
+                                for i in 0..len26 {
+                                    let base = base26
+                                        .add(i * (40 + 8 * ::core::mem::size_of::<*const u8>()));
+                                    let e26 = {
+                                        let l6 = i32::from(*base.add(0).cast::<u8>());
+                                        let l10 = *base
+                                            .add(3 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l11 = *base
+                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len12 = l11;
+                                        let bytes12 = _rt::Vec::from_raw_parts(
+                                            l10.cast(),
+                                            len12,
+                                            len12,
+                                        );
+                                        let l13 = i32::from(
+                                            *base
+                                                .add(5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        let l14 = i32::from(
+                                            *base
+                                                .add(1 + 5 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        let l15 = *base
+                                            .add(6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l16 = *base
+                                            .add(7 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let base20 = l15;
+                                        let len20 = l16;
+                                        let mut result20 = _rt::Vec::with_capacity(len20);
+                                        for i in 0..len20 {
+                                            let base = base20
+                                                .add(i * (2 * ::core::mem::size_of::<*const u8>()));
+                                            let e20 = {
+                                                let l17 = *base.add(0).cast::<*mut u8>();
+                                                let l18 = *base
+                                                    .add(::core::mem::size_of::<*const u8>())
+                                                    .cast::<usize>();
+                                                let len19 = l18;
+                                                let bytes19 = _rt::Vec::from_raw_parts(
+                                                    l17.cast(),
+                                                    len19,
+                                                    len19,
+                                                );
+                                                _rt::string_lift(bytes19)
+                                            };
+                                            result20.push(e20);
+                                        }
+                                        _rt::cabi_dealloc(
+                                            base20,
+                                            len20 * (2 * ::core::mem::size_of::<*const u8>()),
+                                            ::core::mem::size_of::<*const u8>(),
+                                        );
+                                        let l21 = i32::from(
+                                            *base
+                                                .add(8 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        let l23 = *base
+                                            .add(16 + 8 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<i32>();
+                                        let l24 = i32::from(
+                                            *base
+                                                .add(24 + 8 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        Role {
+                                            path: match l6 {
+                                                0 => None,
+                                                1 => {
+                                                    let e = {
+                                                        let l7 = *base
+                                                            .add(::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>();
+                                                        let l8 = *base
+                                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        let len9 = l8;
+                                                        let bytes9 = _rt::Vec::from_raw_parts(
+                                                            l7.cast(),
+                                                            len9,
+                                                            len9,
+                                                        );
+                                                        _rt::string_lift(bytes9)
+                                                    };
+                                                    Some(e)
+                                                }
+                                                _ => _rt::invalid_enum_discriminant(),
+                                            },
+                                            name: _rt::string_lift(bytes12),
+                                            can_login: _rt::bool_lift(l13 as u8),
+                                            superuser: _rt::bool_lift(l14 as u8),
+                                            groups: result20,
+                                            valid_until: match l21 {
+                                                0 => None,
+                                                1 => {
+                                                    let e = {
+                                                        let l22 = *base
+                                                            .add(8 + 8 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<i64>();
+                                                        l22 as u64
+                                                    };
+                                                    Some(e)
+                                                }
+                                                _ => _rt::invalid_enum_discriminant(),
+                                            },
+                                            sessions: l23 as u32,
+                                            last_used: match l24 {
+                                                0 => None,
+                                                1 => {
+                                                    let e = {
+                                                        let l25 = *base
+                                                            .add(32 + 8 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<i64>();
+                                                        l25 as u64
+                                                    };
+                                                    Some(e)
+                                                }
+                                                _ => _rt::invalid_enum_discriminant(),
+                                            },
+                                        }
+                                    };
+                                    result26.push(e26);
+                                }
+                                _rt::cabi_dealloc(
+                                    base26,
+                                    len26 * (40 + 8 * ::core::mem::size_of::<*const u8>()),
+                                    8,
+                                );
+                                result26
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l27 = i32::from(
+                                    *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                use super::super::super::remit::types::errors::Failure as V43;
+                                let v43 = match l27 {
+                                    0 => {
+                                        let e43 = {
+                                            let l28 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l29 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len30 = l29;
+                                            let bytes30 = _rt::Vec::from_raw_parts(
+                                                l28.cast(),
+                                                len30,
+                                                len30,
+                                            );
+                                            _rt::string_lift(bytes30)
+                                        };
+                                        V43::Denied(e43)
+                                    }
+                                    1 => {
+                                        let e43 = {
+                                            let l31 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l32 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len33 = l32;
+                                            let bytes33 = _rt::Vec::from_raw_parts(
+                                                l31.cast(),
+                                                len33,
+                                                len33,
+                                            );
+                                            _rt::string_lift(bytes33)
+                                        };
+                                        V43::NotFound(e43)
+                                    }
+                                    2 => {
+                                        let e43 = {
+                                            let l34 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l35 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len36 = l35;
+                                            let bytes36 = _rt::Vec::from_raw_parts(
+                                                l34.cast(),
+                                                len36,
+                                                len36,
+                                            );
+                                            _rt::string_lift(bytes36)
+                                        };
+                                        V43::Conflict(e43)
+                                    }
+                                    3 => {
+                                        let e43 = {
+                                            let l37 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l38 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len39 = l38;
+                                            let bytes39 = _rt::Vec::from_raw_parts(
+                                                l37.cast(),
+                                                len39,
+                                                len39,
+                                            );
+                                            _rt::string_lift(bytes39)
+                                        };
+                                        V43::Invalid(e43)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e43 = {
+                                            let l40 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l41 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len42 = l41;
+                                            let bytes42 = _rt::Vec::from_raw_parts(
+                                                l40.cast(),
+                                                len42,
+                                                len42,
+                                            );
+                                            _rt::string_lift(bytes42)
+                                        };
+                                        V43::Unavailable(e43)
+                                    }
+                                };
+                                v43
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result44
+                }
+            }
+        }
+        /// To give a role another password, which the action never sees.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod password {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Failure = super::super::super::remit::types::errors::Failure;
+            #[allow(unused_unsafe, clippy::all)]
+            /// Makes the value of a handle the password of the role at `path`. `secret` is the handle of a sealed input, as it is in the
+            /// action's input, or of a value that was generated. Sessions that the role has go on: see `sessions`. The server is sent a
+            /// verifier (SCRAM-SHA-256), never the value. One run sets the password of a role once.
+            ///
+            /// Effect: change; undone by putting the previous verifier back.
+            /// Errors: `not-found`, `conflict` (somebody else changed it, or this run did already), `invalid`, `denied`, `unavailable`.
+            #[allow(async_fn_in_trait)]
+            pub fn set_password(
+                path: &str,
+                secret: &str,
+            ) -> ::core::result::Result<(), Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = path;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let vec1 = secret;
+                    let ptr1 = vec1.as_ptr().cast::<u8>();
+                    let len1 = vec1.len();
+                    let ptr2 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "remit:databases/password@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "set-password"]
+                        fn wit_import3(
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                            _: usize,
+                            _: *mut u8,
+                        );
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import3(
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                        _: usize,
+                        _: *mut u8,
+                    ) {
+                        unreachable!()
+                    }
+                    wit_import3(ptr0.cast_mut(), len0, ptr1.cast_mut(), len1, ptr2);
+                    let l4 = i32::from(*ptr2.add(0).cast::<u8>());
+                    let result22 = match l4 {
+                        0 => {
+                            let e = ();
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l5 = i32::from(
+                                    *ptr2.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                use super::super::super::remit::types::errors::Failure as V21;
+                                let v21 = match l5 {
+                                    0 => {
+                                        let e21 = {
+                                            let l6 = *ptr2
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l7 = *ptr2
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len8 = l7;
+                                            let bytes8 = _rt::Vec::from_raw_parts(
+                                                l6.cast(),
+                                                len8,
+                                                len8,
+                                            );
+                                            _rt::string_lift(bytes8)
+                                        };
+                                        V21::Denied(e21)
+                                    }
+                                    1 => {
+                                        let e21 = {
+                                            let l9 = *ptr2
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l10 = *ptr2
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len11 = l10;
+                                            let bytes11 = _rt::Vec::from_raw_parts(
+                                                l9.cast(),
+                                                len11,
+                                                len11,
+                                            );
+                                            _rt::string_lift(bytes11)
+                                        };
+                                        V21::NotFound(e21)
+                                    }
+                                    2 => {
+                                        let e21 = {
+                                            let l12 = *ptr2
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l13 = *ptr2
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len14 = l13;
+                                            let bytes14 = _rt::Vec::from_raw_parts(
+                                                l12.cast(),
+                                                len14,
+                                                len14,
+                                            );
+                                            _rt::string_lift(bytes14)
+                                        };
+                                        V21::Conflict(e21)
+                                    }
+                                    3 => {
+                                        let e21 = {
+                                            let l15 = *ptr2
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l16 = *ptr2
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len17 = l16;
+                                            let bytes17 = _rt::Vec::from_raw_parts(
+                                                l15.cast(),
+                                                len17,
+                                                len17,
+                                            );
+                                            _rt::string_lift(bytes17)
+                                        };
+                                        V21::Invalid(e21)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e21 = {
+                                            let l18 = *ptr2
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l19 = *ptr2
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len20 = l19;
+                                            let bytes20 = _rt::Vec::from_raw_parts(
+                                                l18.cast(),
+                                                len20,
+                                                len20,
+                                            );
+                                            _rt::string_lift(bytes20)
+                                        };
+                                        V21::Unavailable(e21)
+                                    }
+                                };
+                                v21
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result22
+                }
+            }
+        }
+        /// To look at the sessions of a role, never at what they do.
+        #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
+        pub mod sessions {
+            #[used]
+            #[doc(hidden)]
+            static __FORCE_SECTION_REF: fn() = super::super::super::__link_custom_section_describing_imports;
+            use super::super::super::_rt;
+            pub type Failure = super::super::super::remit::types::errors::Failure;
+            /// One session.
+            #[derive(Clone)]
+            pub struct Session {
+                /// The database that it is in; none if the host may not see it.
+                pub database: ::core::option::Option<_rt::String>,
+                /// The address that it came from; none if it is on the server's own machine, or the host may not see it.
+                pub client: ::core::option::Option<_rt::String>,
+                /// What the program says that it is; empty if it says nothing, or the host may not see it.
+                pub application: _rt::String,
+                /// When it began, in milliseconds since the Unix epoch; none if the host may not see it.
+                pub since: ::core::option::Option<u64>,
+            }
+            impl ::core::fmt::Debug for Session {
+                fn fmt(
+                    &self,
+                    f: &mut ::core::fmt::Formatter<'_>,
+                ) -> ::core::fmt::Result {
+                    f.debug_struct("Session")
+                        .field("database", &self.database)
+                        .field("client", &self.client)
+                        .field("application", &self.application)
+                        .field("since", &self.since)
+                        .finish()
+                }
+            }
+            #[allow(unused_unsafe, clippy::all)]
+            /// The sessions that the role at `path` has, the oldest first.
+            ///
+            /// Effect: observe. Errors: `not-found`, `invalid`, `denied`, `unavailable`.
+            #[allow(async_fn_in_trait)]
+            pub fn sessions(
+                path: &str,
+            ) -> ::core::result::Result<_rt::Vec<Session>, Failure> {
+                unsafe {
+                    #[cfg_attr(target_pointer_width = "64", repr(align(8)))]
+                    #[cfg_attr(target_pointer_width = "32", repr(align(4)))]
+                    struct RetArea(
+                        [::core::mem::MaybeUninit<
+                            u8,
+                        >; 4 * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let mut ret_area = RetArea(
+                        [::core::mem::MaybeUninit::uninit(); 4
+                            * ::core::mem::size_of::<*const u8>()],
+                    );
+                    let vec0 = path;
+                    let ptr0 = vec0.as_ptr().cast::<u8>();
+                    let len0 = vec0.len();
+                    let ptr1 = ret_area.0.as_mut_ptr().cast::<u8>();
+                    #[cfg(target_arch = "wasm32")]
+                    #[link(wasm_import_module = "remit:databases/sessions@0.1.0")]
+                    unsafe extern "C" {
+                        #[link_name = "sessions"]
+                        fn wit_import2(_: *mut u8, _: usize, _: *mut u8);
+                    }
+                    #[cfg(not(target_arch = "wasm32"))]
+                    unsafe extern "C" fn wit_import2(_: *mut u8, _: usize, _: *mut u8) {
+                        unreachable!()
+                    }
+                    wit_import2(ptr0.cast_mut(), len0, ptr1);
+                    let l3 = i32::from(*ptr1.add(0).cast::<u8>());
+                    let result37 = match l3 {
+                        0 => {
+                            let e = {
+                                let l4 = *ptr1
+                                    .add(::core::mem::size_of::<*const u8>())
+                                    .cast::<*mut u8>();
+                                let l5 = *ptr1
+                                    .add(2 * ::core::mem::size_of::<*const u8>())
+                                    .cast::<usize>();
+                                let base19 = l4;
+                                let len19 = l5;
+                                let mut result19 = _rt::Vec::with_capacity(len19);
+                                for i in 0..len19 {
+                                    let base = base19
+                                        .add(i * (16 + 8 * ::core::mem::size_of::<*const u8>()));
+                                    let e19 = {
+                                        let l6 = i32::from(*base.add(0).cast::<u8>());
+                                        let l10 = i32::from(
+                                            *base
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        let l14 = *base
+                                            .add(6 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<*mut u8>();
+                                        let l15 = *base
+                                            .add(7 * ::core::mem::size_of::<*const u8>())
+                                            .cast::<usize>();
+                                        let len16 = l15;
+                                        let bytes16 = _rt::Vec::from_raw_parts(
+                                            l14.cast(),
+                                            len16,
+                                            len16,
+                                        );
+                                        let l17 = i32::from(
+                                            *base
+                                                .add(8 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<u8>(),
+                                        );
+                                        Session {
+                                            database: match l6 {
+                                                0 => None,
+                                                1 => {
+                                                    let e = {
+                                                        let l7 = *base
+                                                            .add(::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>();
+                                                        let l8 = *base
+                                                            .add(2 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        let len9 = l8;
+                                                        let bytes9 = _rt::Vec::from_raw_parts(
+                                                            l7.cast(),
+                                                            len9,
+                                                            len9,
+                                                        );
+                                                        _rt::string_lift(bytes9)
+                                                    };
+                                                    Some(e)
+                                                }
+                                                _ => _rt::invalid_enum_discriminant(),
+                                            },
+                                            client: match l10 {
+                                                0 => None,
+                                                1 => {
+                                                    let e = {
+                                                        let l11 = *base
+                                                            .add(4 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<*mut u8>();
+                                                        let l12 = *base
+                                                            .add(5 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<usize>();
+                                                        let len13 = l12;
+                                                        let bytes13 = _rt::Vec::from_raw_parts(
+                                                            l11.cast(),
+                                                            len13,
+                                                            len13,
+                                                        );
+                                                        _rt::string_lift(bytes13)
+                                                    };
+                                                    Some(e)
+                                                }
+                                                _ => _rt::invalid_enum_discriminant(),
+                                            },
+                                            application: _rt::string_lift(bytes16),
+                                            since: match l17 {
+                                                0 => None,
+                                                1 => {
+                                                    let e = {
+                                                        let l18 = *base
+                                                            .add(8 + 8 * ::core::mem::size_of::<*const u8>())
+                                                            .cast::<i64>();
+                                                        l18 as u64
+                                                    };
+                                                    Some(e)
+                                                }
+                                                _ => _rt::invalid_enum_discriminant(),
+                                            },
+                                        }
+                                    };
+                                    result19.push(e19);
+                                }
+                                _rt::cabi_dealloc(
+                                    base19,
+                                    len19 * (16 + 8 * ::core::mem::size_of::<*const u8>()),
+                                    8,
+                                );
+                                result19
+                            };
+                            Ok(e)
+                        }
+                        1 => {
+                            let e = {
+                                let l20 = i32::from(
+                                    *ptr1.add(::core::mem::size_of::<*const u8>()).cast::<u8>(),
+                                );
+                                use super::super::super::remit::types::errors::Failure as V36;
+                                let v36 = match l20 {
+                                    0 => {
+                                        let e36 = {
+                                            let l21 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l22 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len23 = l22;
+                                            let bytes23 = _rt::Vec::from_raw_parts(
+                                                l21.cast(),
+                                                len23,
+                                                len23,
+                                            );
+                                            _rt::string_lift(bytes23)
+                                        };
+                                        V36::Denied(e36)
+                                    }
+                                    1 => {
+                                        let e36 = {
+                                            let l24 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l25 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len26 = l25;
+                                            let bytes26 = _rt::Vec::from_raw_parts(
+                                                l24.cast(),
+                                                len26,
+                                                len26,
+                                            );
+                                            _rt::string_lift(bytes26)
+                                        };
+                                        V36::NotFound(e36)
+                                    }
+                                    2 => {
+                                        let e36 = {
+                                            let l27 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l28 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len29 = l28;
+                                            let bytes29 = _rt::Vec::from_raw_parts(
+                                                l27.cast(),
+                                                len29,
+                                                len29,
+                                            );
+                                            _rt::string_lift(bytes29)
+                                        };
+                                        V36::Conflict(e36)
+                                    }
+                                    3 => {
+                                        let e36 = {
+                                            let l30 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l31 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len32 = l31;
+                                            let bytes32 = _rt::Vec::from_raw_parts(
+                                                l30.cast(),
+                                                len32,
+                                                len32,
+                                            );
+                                            _rt::string_lift(bytes32)
+                                        };
+                                        V36::Invalid(e36)
+                                    }
+                                    n => {
+                                        debug_assert_eq!(n, 4, "invalid enum discriminant");
+                                        let e36 = {
+                                            let l33 = *ptr1
+                                                .add(2 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<*mut u8>();
+                                            let l34 = *ptr1
+                                                .add(3 * ::core::mem::size_of::<*const u8>())
+                                                .cast::<usize>();
+                                            let len35 = l34;
+                                            let bytes35 = _rt::Vec::from_raw_parts(
+                                                l33.cast(),
+                                                len35,
+                                                len35,
+                                            );
+                                            _rt::string_lift(bytes35)
+                                        };
+                                        V36::Unavailable(e36)
+                                    }
+                                };
+                                v36
+                            };
+                            Err(e)
+                        }
+                        _ => _rt::invalid_enum_discriminant(),
+                    };
+                    result37
+                }
+            }
+        }
+    }
     pub mod host {
         /// Lines for the journal of the run. Needs no grant: it reaches nothing but the run's own record.
         #[allow(dead_code, async_fn_in_trait, unused_imports, clippy::all)]
@@ -5628,6 +7220,17 @@ mod _rt {
             alloc::dealloc(ptr, layout);
         }
     }
+    pub unsafe fn bool_lift(val: u8) -> bool {
+        if cfg!(debug_assertions) {
+            match val {
+                0 => false,
+                1 => true,
+                _ => panic!("invalid bool discriminant"),
+            }
+        } else {
+            val != 0
+        }
+    }
     pub fn as_i64<T: AsI64>(t: T) -> i64 {
         t.as_i64()
     }
@@ -5649,17 +7252,6 @@ mod _rt {
         #[inline]
         fn as_i64(self) -> i64 {
             self as i64
-        }
-    }
-    pub unsafe fn bool_lift(val: u8) -> bool {
-        if cfg!(debug_assertions) {
-            match val {
-                0 => false,
-                1 => true,
-                _ => panic!("invalid bool discriminant"),
-            }
-        } else {
-            val != 0
         }
     }
     pub fn as_i32<T: AsI32>(t: T) -> i32 {
@@ -5759,10 +7351,10 @@ macro_rules! __export_action_impl {
         (link_section =
         "component-type:wit-bindgen:0.61.1:remit:sdk@0.1.0:action:imports and exports")]
         #[doc(hidden)] #[allow(clippy::octal_escapes)] pub static
-        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 3193] = *
+        __WIT_BINDGEN_COMPONENT_TYPE : [u8; 3946] = *
         b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xfc\x17\x01A\x02\x01\
-A6\x01B\x02\x01q\x05\x06denied\x01s\0\x09not-found\x01s\0\x08conflict\x01s\0\x07\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xed\x1d\x01A\x02\x01\
+AB\x01B\x02\x01q\x05\x06denied\x01s\0\x09not-found\x01s\0\x08conflict\x01s\0\x07\
 invalid\x01s\0\x0bunavailable\x01s\0\x04\0\x07failure\x03\0\0\x03\0\x18remit:typ\
 es/errors@0.1.0\x05\0\x02\x03\0\0\x07failure\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07\
 failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07disable\x01\x03\x03\
@@ -5774,69 +7366,87 @@ ccount-state\x03\0\x02\x01ps\x01kw\x01r\x06\x04paths\x04names\x05state\x03\x06gr
 oups\x04\x07created\x05\x09last-used\x05\x04\0\x07account\x03\0\x06\x01j\x01\x07\
 \x01\x01\x01@\x01\x04paths\0\x08\x04\0\x03get\x01\x09\x01p\x07\x01j\x01\x0a\x01\x01\
 \x01@\x01\x05places\0\x0b\x04\0\x04list\x01\x0c\x03\0\x1cremit:accounts/inspect@\
-0.1.0\x05\x04\x01B\x04\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\
-\x03\0\0\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x14\
-remit:host/log@0.1.0\x05\x05\x01B\x04\x01r\x03\x02ids\x07startedw\x06reasons\x04\
-\0\x09run-facts\x03\0\0\x01@\0\0\x01\x04\0\x05facts\x01\x02\x03\0\x14remit:host/\
-run@0.1.0\x05\x06\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01\
-\x7f\x01\x01\x01@\x04\x04paths\x05fields\x07versionw\x06secrets\0\x02\x04\0\x07m\
-atches\x01\x03\x03\0\x1bremit:secrets/compare@0.1.0\x05\x07\x01B\x05\x02\x03\x02\
-\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\
-\x02\x04\0\x07destroy\x01\x03\x03\0\x1bremit:secrets/destroy@0.1.0\x05\x08\x01B\x05\
-\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07\
-versionw\0\x02\x04\0\x07disable\x01\x03\x03\0\x1bremit:secrets/disable@0.1.0\x05\
-\x09\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x04\x0calphanume\
-ric\x09printable\x03hex\x09base64url\x04\0\x08alphabet\x03\0\x02\x01j\x01s\x01\x01\
-\x01@\x02\x06lengthy\x08alphabet\x03\0\x04\x04\0\x08generate\x01\x05\x03\0\x1cre\
-mit:secrets/generate@0.1.0\x05\x0a\x01B\x0c\x02\x03\x02\x01\x01\x04\0\x07failure\
-\x03\0\0\x01m\x03\x07enabled\x08disabled\x09destroyed\x04\0\x0dversion-state\x03\
-\0\x02\x01r\x03\x06numberw\x07createdw\x05state\x03\x04\0\x07version\x03\0\x04\x01\
-p\x05\x01r\x02\x07currentw\x08versions\x06\x04\0\x0fsecret-metadata\x03\0\x07\x01\
-j\x01\x08\x01\x01\x01@\x01\x04paths\0\x09\x04\0\x08metadata\x01\x0a\x03\0\x1brem\
-it:secrets/inspect@0.1.0\x05\x0b\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\
-\0\0\x01r\x02\x08previousw\x07currentw\x04\0\x06stored\x03\0\x02\x01j\x01\x03\x01\
-\x01\x01@\x03\x04paths\x05fields\x06secrets\0\x04\x04\0\x03put\x01\x05\x03\0\x17\
-remit:secrets/put@0.1.0\x05\x0c\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\
-\0\0\x01j\x01s\x01\x01\x01@\x03\x04paths\x05fields\x07versionw\0\x02\x04\0\x06re\
-veal\x01\x03\x03\0\x1aremit:secrets/reveal@0.1.0\x05\x0d\x01B\x08\x02\x03\x02\x01\
-\x01\x04\0\x07failure\x03\0\0\x01r\x02\x08previousw\x07currentw\x04\0\x07rotated\
-\x03\0\x02\x01ks\x01j\x01\x03\x01\x01\x01@\x02\x04paths\x05field\x04\0\x05\x04\0\
-\x06rotate\x01\x06\x03\0\x1aremit:secrets/rotate@0.1.0\x05\x0e\x01B\x07\x02\x03\x02\
-\x01\x01\x04\0\x07failure\x03\0\0\x01r\x01\x02ids\x04\0\x09commented\x03\0\x02\x01\
-j\x01\x03\x01\x01\x01@\x02\x04paths\x04texts\0\x04\x04\0\x07comment\x01\x05\x03\0\
-\x1bremit:tickets/comment@0.1.0\x05\x0f\x01B\x0a\x02\x03\x02\x01\x01\x04\0\x07fa\
-ilure\x03\0\0\x01m\x02\x04open\x08resolved\x04\0\x0cticket-state\x03\0\x02\x01ps\
-\x01r\x08\x04paths\x05titles\x05state\x03\x06statuss\x08assignees\x06labels\x04\x08\
-commentsy\x07changedw\x04\0\x06ticket\x03\0\x05\x01j\x01\x06\x01\x01\x01@\x01\x04\
-paths\0\x07\x04\0\x03get\x01\x08\x03\0\x1bremit:tickets/inspect@0.1.0\x05\x10\x01\
-B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x04paths\x02ids\x04\0\
-\x06opened\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x03\x05places\x05titles\x04texts\0\
-\x04\x04\0\x04open\x01\x05\x03\0\x18remit:tickets/open@0.1.0\x05\x11\x01B\x05\x02\
-\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\
-\x04\0\x07resolve\x01\x03\x03\0\x1bremit:tickets/resolve@0.1.0\x05\x12\x01B\x05\x02\
-\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x02\x05place\
-s\x05tokens\0\x02\x04\0\x05works\x01\x03\x03\0\x18remit:tokens/check@0.1.0\x05\x13\
-\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04\
-paths\0\x02\x04\0\x07disable\x01\x03\x03\0\x1aremit:tokens/disable@0.1.0\x05\x14\
-\x01B\x06\x01m\x03\x07enabled\x08disabled\x07expired\x04\0\x0btoken-state\x03\0\0\
-\x01ps\x01kw\x01r\x08\x04paths\x05owners\x05labels\x06scopes\x02\x05state\x01\x07\
-created\x03\x09last-used\x03\x07expires\x03\x04\0\x05token\x03\0\x04\x03\0\x18re\
-mit:tokens/types@0.1.0\x05\x15\x02\x03\0\x14\x05token\x01B\x07\x02\x03\x02\x01\x01\
-\x04\0\x07failure\x03\0\0\x02\x03\x02\x01\x16\x04\0\x05token\x03\0\x02\x01j\x01\x03\
-\x01\x01\x01@\x02\x05places\x05tokens\0\x04\x04\0\x08identify\x01\x05\x03\0\x1br\
-emit:tokens/identify@0.1.0\x05\x17\x01B\x0b\x02\x03\x02\x01\x01\x04\0\x07failure\
-\x03\0\0\x02\x03\x02\x01\x16\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x01\
-\x04paths\0\x04\x04\0\x03get\x01\x05\x01p\x03\x01j\x01\x06\x01\x01\x01@\x01\x05p\
-laces\0\x07\x04\0\x04list\x01\x08\x03\0\x1aremit:tokens/inspect@0.1.0\x05\x18\x01\
-B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x05pl\
-aces\x05tokens\0\x02\x04\0\x0crevoke-value\x01\x03\x03\0\x1fremit:tokens/revoke-\
-value@0.1.0\x05\x19\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\
-\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x06revoke\x01\x03\x03\0\x19remit:tokens/r\
-evoke@0.1.0\x05\x1a\x01B\x06\x01j\x01s\x01s\x01@\x01\x05inputs\0\0\x04\0\x03run\x01\
-\x01\x01j\0\x01s\x01@\x02\x05inputs\x06outputs\0\x02\x04\0\x06verify\x01\x03\x04\
-\0\x1eremit:action/remediation@0.1.0\x05\x1b\x04\0\x16remit:sdk/action@0.1.0\x04\
-\0\x0b\x0c\x01\0\x06action\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwi\
-t-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
+0.1.0\x05\x04\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01\x7f\
+\x01\x01\x01@\x03\x04paths\x08databases\x06secrets\0\x02\x04\0\x0bcheck-login\x01\
+\x03\x03\0!remit:databases/check-login@0.1.0\x05\x05\x01B\x05\x02\x03\x02\x01\x01\
+\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x0ddisabl\
+e-login\x01\x03\x03\0#remit:databases/disable-login@0.1.0\x05\x06\x01B\x05\x02\x03\
+\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01y\x01\x01\x01@\x01\x04paths\0\x02\x04\
+\0\x0cend-sessions\x01\x03\x03\0\"remit:databases/end-sessions@0.1.0\x05\x07\x01\
+B\x0e\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01ks\x01ps\x01kw\x01r\x08\x04\
+path\x02\x04names\x09can-login\x7f\x09superuser\x7f\x06groups\x03\x0bvalid-until\
+\x04\x08sessionsy\x09last-used\x04\x04\0\x04role\x03\0\x05\x01j\x01\x06\x01\x01\x01\
+@\x01\x04paths\0\x07\x04\0\x03get\x01\x08\x01p\x06\x01j\x01\x09\x01\x01\x01@\x01\
+\x05places\0\x0a\x04\0\x04list\x01\x0b\x03\0\x1dremit:databases/inspect@0.1.0\x05\
+\x08\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\
+\x04paths\x06secrets\0\x02\x04\0\x0cset-password\x01\x03\x03\0\x1eremit:database\
+s/password@0.1.0\x05\x09\x01B\x0a\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01\
+ks\x01kw\x01r\x04\x08database\x02\x06client\x02\x0bapplications\x05since\x03\x04\
+\0\x07session\x03\0\x04\x01p\x05\x01j\x01\x06\x01\x01\x01@\x01\x04paths\0\x07\x04\
+\0\x08sessions\x01\x08\x03\0\x1eremit:databases/sessions@0.1.0\x05\x0a\x01B\x04\x01\
+m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\x01@\x02\x05level\
+\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x14remit:host/log@0.1.0\x05\x0b\
+\x01B\x04\x01r\x03\x02ids\x07startedw\x06reasons\x04\0\x09run-facts\x03\0\0\x01@\
+\0\0\x01\x04\0\x05facts\x01\x02\x03\0\x14remit:host/run@0.1.0\x05\x0c\x01B\x05\x02\
+\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x04\x04paths\
+\x05fields\x07versionw\x06secrets\0\x02\x04\0\x07matches\x01\x03\x03\0\x1bremit:\
+secrets/compare@0.1.0\x05\x0d\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\
+\0\x01j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\x02\x04\0\x07destroy\x01\x03\x03\
+\0\x1bremit:secrets/destroy@0.1.0\x05\x0e\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07\
+failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\x02\x04\0\x07disa\
+ble\x01\x03\x03\0\x1bremit:secrets/disable@0.1.0\x05\x0f\x01B\x07\x02\x03\x02\x01\
+\x01\x04\0\x07failure\x03\0\0\x01m\x04\x0calphanumeric\x09printable\x03hex\x09ba\
+se64url\x04\0\x08alphabet\x03\0\x02\x01j\x01s\x01\x01\x01@\x02\x06lengthy\x08alp\
+habet\x03\0\x04\x04\0\x08generate\x01\x05\x03\0\x1cremit:secrets/generate@0.1.0\x05\
+\x10\x01B\x0c\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x03\x07enabled\x08\
+disabled\x09destroyed\x04\0\x0dversion-state\x03\0\x02\x01r\x03\x06numberw\x07cr\
+eatedw\x05state\x03\x04\0\x07version\x03\0\x04\x01p\x05\x01r\x02\x07currentw\x08\
+versions\x06\x04\0\x0fsecret-metadata\x03\0\x07\x01j\x01\x08\x01\x01\x01@\x01\x04\
+paths\0\x09\x04\0\x08metadata\x01\x0a\x03\0\x1bremit:secrets/inspect@0.1.0\x05\x11\
+\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x08previousw\x07\
+currentw\x04\0\x06stored\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x03\x04paths\x05fie\
+lds\x06secrets\0\x04\x04\0\x03put\x01\x05\x03\0\x17remit:secrets/put@0.1.0\x05\x12\
+\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01s\x01\x01\x01@\x03\
+\x04paths\x05fields\x07versionw\0\x02\x04\0\x06reveal\x01\x03\x03\0\x1aremit:sec\
+rets/reveal@0.1.0\x05\x13\x01B\x08\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01\
+r\x02\x08previousw\x07currentw\x04\0\x07rotated\x03\0\x02\x01ks\x01j\x01\x03\x01\
+\x01\x01@\x02\x04paths\x05field\x04\0\x05\x04\0\x06rotate\x01\x06\x03\0\x1aremit\
+:secrets/rotate@0.1.0\x05\x14\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\
+\0\x01r\x01\x02ids\x04\0\x09commented\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x04\
+paths\x04texts\0\x04\x04\0\x07comment\x01\x05\x03\0\x1bremit:tickets/comment@0.1\
+.0\x05\x15\x01B\x0a\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x02\x04ope\
+n\x08resolved\x04\0\x0cticket-state\x03\0\x02\x01ps\x01r\x08\x04paths\x05titles\x05\
+state\x03\x06statuss\x08assignees\x06labels\x04\x08commentsy\x07changedw\x04\0\x06\
+ticket\x03\0\x05\x01j\x01\x06\x01\x01\x01@\x01\x04paths\0\x07\x04\0\x03get\x01\x08\
+\x03\0\x1bremit:tickets/inspect@0.1.0\x05\x16\x01B\x07\x02\x03\x02\x01\x01\x04\0\
+\x07failure\x03\0\0\x01r\x02\x04paths\x02ids\x04\0\x06opened\x03\0\x02\x01j\x01\x03\
+\x01\x01\x01@\x03\x05places\x05titles\x04texts\0\x04\x04\0\x04open\x01\x05\x03\0\
+\x18remit:tickets/open@0.1.0\x05\x17\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failu\
+re\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07resolve\x01\x03\x03\0\
+\x1bremit:tickets/resolve@0.1.0\x05\x18\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07fa\
+ilure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x02\x05places\x05tokens\0\x02\x04\0\x05w\
+orks\x01\x03\x03\0\x18remit:tokens/check@0.1.0\x05\x19\x01B\x05\x02\x03\x02\x01\x01\
+\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07disabl\
+e\x01\x03\x03\0\x1aremit:tokens/disable@0.1.0\x05\x1a\x01B\x06\x01m\x03\x07enabl\
+ed\x08disabled\x07expired\x04\0\x0btoken-state\x03\0\0\x01ps\x01kw\x01r\x08\x04p\
+aths\x05owners\x05labels\x06scopes\x02\x05state\x01\x07created\x03\x09last-used\x03\
+\x07expires\x03\x04\0\x05token\x03\0\x04\x03\0\x18remit:tokens/types@0.1.0\x05\x1b\
+\x02\x03\0\x1a\x05token\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\
+\x03\x02\x01\x1c\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x05place\
+s\x05tokens\0\x04\x04\0\x08identify\x01\x05\x03\0\x1bremit:tokens/identify@0.1.0\
+\x05\x1d\x01B\x0b\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\x03\x02\x01\x1c\
+\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x01\x04paths\0\x04\x04\0\x03\
+get\x01\x05\x01p\x03\x01j\x01\x06\x01\x01\x01@\x01\x05places\0\x07\x04\0\x04list\
+\x01\x08\x03\0\x1aremit:tokens/inspect@0.1.0\x05\x1e\x01B\x05\x02\x03\x02\x01\x01\
+\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x05places\x05tokens\0\x02\x04\0\
+\x0crevoke-value\x01\x03\x03\0\x1fremit:tokens/revoke-value@0.1.0\x05\x1f\x01B\x05\
+\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\
+\x02\x04\0\x06revoke\x01\x03\x03\0\x19remit:tokens/revoke@0.1.0\x05\x20\x01B\x06\
+\x01j\x01s\x01s\x01@\x01\x05inputs\0\0\x04\0\x03run\x01\x01\x01j\0\x01s\x01@\x02\
+\x05inputs\x06outputs\0\x02\x04\0\x06verify\x01\x03\x04\0\x1eremit:action/remedi\
+ation@0.1.0\x05!\x04\0\x16remit:sdk/action@0.1.0\x04\0\x0b\x0c\x01\0\x06action\x03\
+\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-\
+bindgen-rust\x060.61.1";
         };
     };
 }
@@ -5849,9 +7459,9 @@ pub use __export_action_impl as export;
 )]
 #[doc(hidden)]
 #[allow(clippy::octal_escapes)]
-pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 3157] = *b"\
-\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xb8\x17\x01A\x02\x01\
-A4\x01B\x02\x01q\x05\x06denied\x01s\0\x09not-found\x01s\0\x08conflict\x01s\0\x07\
+pub static __WIT_BINDGEN_COMPONENT_TYPE: [u8; 3910] = *b"\
+\0asm\x0d\0\x01\0\0\x19\x16wit-component-encoding\x04\0\x07\xa9\x1d\x01A\x02\x01\
+A@\x01B\x02\x01q\x05\x06denied\x01s\0\x09not-found\x01s\0\x08conflict\x01s\0\x07\
 invalid\x01s\0\x0bunavailable\x01s\0\x04\0\x07failure\x03\0\0\x03\0\x18remit:typ\
 es/errors@0.1.0\x05\0\x02\x03\0\0\x07failure\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07\
 failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07disable\x01\x03\x03\
@@ -5863,68 +7473,85 @@ ccount-state\x03\0\x02\x01ps\x01kw\x01r\x06\x04paths\x04names\x05state\x03\x06gr
 oups\x04\x07created\x05\x09last-used\x05\x04\0\x07account\x03\0\x06\x01j\x01\x07\
 \x01\x01\x01@\x01\x04paths\0\x08\x04\0\x03get\x01\x09\x01p\x07\x01j\x01\x0a\x01\x01\
 \x01@\x01\x05places\0\x0b\x04\0\x04list\x01\x0c\x03\0\x1cremit:accounts/inspect@\
-0.1.0\x05\x04\x01B\x04\x01m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\
-\x03\0\0\x01@\x02\x05level\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x14\
-remit:host/log@0.1.0\x05\x05\x01B\x04\x01r\x03\x02ids\x07startedw\x06reasons\x04\
-\0\x09run-facts\x03\0\0\x01@\0\0\x01\x04\0\x05facts\x01\x02\x03\0\x14remit:host/\
-run@0.1.0\x05\x06\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01\
-\x7f\x01\x01\x01@\x04\x04paths\x05fields\x07versionw\x06secrets\0\x02\x04\0\x07m\
-atches\x01\x03\x03\0\x1bremit:secrets/compare@0.1.0\x05\x07\x01B\x05\x02\x03\x02\
-\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\
-\x02\x04\0\x07destroy\x01\x03\x03\0\x1bremit:secrets/destroy@0.1.0\x05\x08\x01B\x05\
-\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07\
-versionw\0\x02\x04\0\x07disable\x01\x03\x03\0\x1bremit:secrets/disable@0.1.0\x05\
-\x09\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x04\x0calphanume\
-ric\x09printable\x03hex\x09base64url\x04\0\x08alphabet\x03\0\x02\x01j\x01s\x01\x01\
-\x01@\x02\x06lengthy\x08alphabet\x03\0\x04\x04\0\x08generate\x01\x05\x03\0\x1cre\
-mit:secrets/generate@0.1.0\x05\x0a\x01B\x0c\x02\x03\x02\x01\x01\x04\0\x07failure\
-\x03\0\0\x01m\x03\x07enabled\x08disabled\x09destroyed\x04\0\x0dversion-state\x03\
-\0\x02\x01r\x03\x06numberw\x07createdw\x05state\x03\x04\0\x07version\x03\0\x04\x01\
-p\x05\x01r\x02\x07currentw\x08versions\x06\x04\0\x0fsecret-metadata\x03\0\x07\x01\
-j\x01\x08\x01\x01\x01@\x01\x04paths\0\x09\x04\0\x08metadata\x01\x0a\x03\0\x1brem\
-it:secrets/inspect@0.1.0\x05\x0b\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\
-\0\0\x01r\x02\x08previousw\x07currentw\x04\0\x06stored\x03\0\x02\x01j\x01\x03\x01\
-\x01\x01@\x03\x04paths\x05fields\x06secrets\0\x04\x04\0\x03put\x01\x05\x03\0\x17\
-remit:secrets/put@0.1.0\x05\x0c\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\
-\0\0\x01j\x01s\x01\x01\x01@\x03\x04paths\x05fields\x07versionw\0\x02\x04\0\x06re\
-veal\x01\x03\x03\0\x1aremit:secrets/reveal@0.1.0\x05\x0d\x01B\x08\x02\x03\x02\x01\
-\x01\x04\0\x07failure\x03\0\0\x01r\x02\x08previousw\x07currentw\x04\0\x07rotated\
-\x03\0\x02\x01ks\x01j\x01\x03\x01\x01\x01@\x02\x04paths\x05field\x04\0\x05\x04\0\
-\x06rotate\x01\x06\x03\0\x1aremit:secrets/rotate@0.1.0\x05\x0e\x01B\x07\x02\x03\x02\
-\x01\x01\x04\0\x07failure\x03\0\0\x01r\x01\x02ids\x04\0\x09commented\x03\0\x02\x01\
-j\x01\x03\x01\x01\x01@\x02\x04paths\x04texts\0\x04\x04\0\x07comment\x01\x05\x03\0\
-\x1bremit:tickets/comment@0.1.0\x05\x0f\x01B\x0a\x02\x03\x02\x01\x01\x04\0\x07fa\
-ilure\x03\0\0\x01m\x02\x04open\x08resolved\x04\0\x0cticket-state\x03\0\x02\x01ps\
-\x01r\x08\x04paths\x05titles\x05state\x03\x06statuss\x08assignees\x06labels\x04\x08\
-commentsy\x07changedw\x04\0\x06ticket\x03\0\x05\x01j\x01\x06\x01\x01\x01@\x01\x04\
-paths\0\x07\x04\0\x03get\x01\x08\x03\0\x1bremit:tickets/inspect@0.1.0\x05\x10\x01\
-B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x04paths\x02ids\x04\0\
-\x06opened\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x03\x05places\x05titles\x04texts\0\
-\x04\x04\0\x04open\x01\x05\x03\0\x18remit:tickets/open@0.1.0\x05\x11\x01B\x05\x02\
-\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\
-\x04\0\x07resolve\x01\x03\x03\0\x1bremit:tickets/resolve@0.1.0\x05\x12\x01B\x05\x02\
-\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x02\x05place\
-s\x05tokens\0\x02\x04\0\x05works\x01\x03\x03\0\x18remit:tokens/check@0.1.0\x05\x13\
-\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04\
-paths\0\x02\x04\0\x07disable\x01\x03\x03\0\x1aremit:tokens/disable@0.1.0\x05\x14\
-\x01B\x06\x01m\x03\x07enabled\x08disabled\x07expired\x04\0\x0btoken-state\x03\0\0\
-\x01ps\x01kw\x01r\x08\x04paths\x05owners\x05labels\x06scopes\x02\x05state\x01\x07\
-created\x03\x09last-used\x03\x07expires\x03\x04\0\x05token\x03\0\x04\x03\0\x18re\
-mit:tokens/types@0.1.0\x05\x15\x02\x03\0\x14\x05token\x01B\x07\x02\x03\x02\x01\x01\
-\x04\0\x07failure\x03\0\0\x02\x03\x02\x01\x16\x04\0\x05token\x03\0\x02\x01j\x01\x03\
-\x01\x01\x01@\x02\x05places\x05tokens\0\x04\x04\0\x08identify\x01\x05\x03\0\x1br\
-emit:tokens/identify@0.1.0\x05\x17\x01B\x0b\x02\x03\x02\x01\x01\x04\0\x07failure\
-\x03\0\0\x02\x03\x02\x01\x16\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x01\
-\x04paths\0\x04\x04\0\x03get\x01\x05\x01p\x03\x01j\x01\x06\x01\x01\x01@\x01\x05p\
-laces\0\x07\x04\0\x04list\x01\x08\x03\0\x1aremit:tokens/inspect@0.1.0\x05\x18\x01\
-B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x05pl\
-aces\x05tokens\0\x02\x04\0\x0crevoke-value\x01\x03\x03\0\x1fremit:tokens/revoke-\
-value@0.1.0\x05\x19\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\
-\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x06revoke\x01\x03\x03\0\x19remit:tokens/r\
-evoke@0.1.0\x05\x1a\x04\06remit:sdk/action-with-all-of-its-exports-removed@0.1.0\
-\x04\0\x0b,\x01\0&action-with-all-of-its-exports-removed\x03\0\0\0G\x09producers\
-\x01\x0cprocessed-by\x02\x0dwit-component\x070.258.3\x10wit-bindgen-rust\x060.61\
-.1";
+0.1.0\x05\x04\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01\x7f\
+\x01\x01\x01@\x03\x04paths\x08databases\x06secrets\0\x02\x04\0\x0bcheck-login\x01\
+\x03\x03\0!remit:databases/check-login@0.1.0\x05\x05\x01B\x05\x02\x03\x02\x01\x01\
+\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x0ddisabl\
+e-login\x01\x03\x03\0#remit:databases/disable-login@0.1.0\x05\x06\x01B\x05\x02\x03\
+\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01y\x01\x01\x01@\x01\x04paths\0\x02\x04\
+\0\x0cend-sessions\x01\x03\x03\0\"remit:databases/end-sessions@0.1.0\x05\x07\x01\
+B\x0e\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01ks\x01ps\x01kw\x01r\x08\x04\
+path\x02\x04names\x09can-login\x7f\x09superuser\x7f\x06groups\x03\x0bvalid-until\
+\x04\x08sessionsy\x09last-used\x04\x04\0\x04role\x03\0\x05\x01j\x01\x06\x01\x01\x01\
+@\x01\x04paths\0\x07\x04\0\x03get\x01\x08\x01p\x06\x01j\x01\x09\x01\x01\x01@\x01\
+\x05places\0\x0a\x04\0\x04list\x01\x0b\x03\0\x1dremit:databases/inspect@0.1.0\x05\
+\x08\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\
+\x04paths\x06secrets\0\x02\x04\0\x0cset-password\x01\x03\x03\0\x1eremit:database\
+s/password@0.1.0\x05\x09\x01B\x0a\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01\
+ks\x01kw\x01r\x04\x08database\x02\x06client\x02\x0bapplications\x05since\x03\x04\
+\0\x07session\x03\0\x04\x01p\x05\x01j\x01\x06\x01\x01\x01@\x01\x04paths\0\x07\x04\
+\0\x08sessions\x01\x08\x03\0\x1eremit:databases/sessions@0.1.0\x05\x0a\x01B\x04\x01\
+m\x04\x05debug\x04info\x04warn\x05error\x04\0\x05level\x03\0\0\x01@\x02\x05level\
+\x01\x07messages\x01\0\x04\0\x05write\x01\x02\x03\0\x14remit:host/log@0.1.0\x05\x0b\
+\x01B\x04\x01r\x03\x02ids\x07startedw\x06reasons\x04\0\x09run-facts\x03\0\0\x01@\
+\0\0\x01\x04\0\x05facts\x01\x02\x03\0\x14remit:host/run@0.1.0\x05\x0c\x01B\x05\x02\
+\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x04\x04paths\
+\x05fields\x07versionw\x06secrets\0\x02\x04\0\x07matches\x01\x03\x03\0\x1bremit:\
+secrets/compare@0.1.0\x05\x0d\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\
+\0\x01j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\x02\x04\0\x07destroy\x01\x03\x03\
+\0\x1bremit:secrets/destroy@0.1.0\x05\x0e\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07\
+failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x04paths\x07versionw\0\x02\x04\0\x07disa\
+ble\x01\x03\x03\0\x1bremit:secrets/disable@0.1.0\x05\x0f\x01B\x07\x02\x03\x02\x01\
+\x01\x04\0\x07failure\x03\0\0\x01m\x04\x0calphanumeric\x09printable\x03hex\x09ba\
+se64url\x04\0\x08alphabet\x03\0\x02\x01j\x01s\x01\x01\x01@\x02\x06lengthy\x08alp\
+habet\x03\0\x04\x04\0\x08generate\x01\x05\x03\0\x1cremit:secrets/generate@0.1.0\x05\
+\x10\x01B\x0c\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x03\x07enabled\x08\
+disabled\x09destroyed\x04\0\x0dversion-state\x03\0\x02\x01r\x03\x06numberw\x07cr\
+eatedw\x05state\x03\x04\0\x07version\x03\0\x04\x01p\x05\x01r\x02\x07currentw\x08\
+versions\x06\x04\0\x0fsecret-metadata\x03\0\x07\x01j\x01\x08\x01\x01\x01@\x01\x04\
+paths\0\x09\x04\0\x08metadata\x01\x0a\x03\0\x1bremit:secrets/inspect@0.1.0\x05\x11\
+\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01r\x02\x08previousw\x07\
+currentw\x04\0\x06stored\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x03\x04paths\x05fie\
+lds\x06secrets\0\x04\x04\0\x03put\x01\x05\x03\0\x17remit:secrets/put@0.1.0\x05\x12\
+\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\x01s\x01\x01\x01@\x03\
+\x04paths\x05fields\x07versionw\0\x02\x04\0\x06reveal\x01\x03\x03\0\x1aremit:sec\
+rets/reveal@0.1.0\x05\x13\x01B\x08\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01\
+r\x02\x08previousw\x07currentw\x04\0\x07rotated\x03\0\x02\x01ks\x01j\x01\x03\x01\
+\x01\x01@\x02\x04paths\x05field\x04\0\x05\x04\0\x06rotate\x01\x06\x03\0\x1aremit\
+:secrets/rotate@0.1.0\x05\x14\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\
+\0\x01r\x01\x02ids\x04\0\x09commented\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x04\
+paths\x04texts\0\x04\x04\0\x07comment\x01\x05\x03\0\x1bremit:tickets/comment@0.1\
+.0\x05\x15\x01B\x0a\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01m\x02\x04ope\
+n\x08resolved\x04\0\x0cticket-state\x03\0\x02\x01ps\x01r\x08\x04paths\x05titles\x05\
+state\x03\x06statuss\x08assignees\x06labels\x04\x08commentsy\x07changedw\x04\0\x06\
+ticket\x03\0\x05\x01j\x01\x06\x01\x01\x01@\x01\x04paths\0\x07\x04\0\x03get\x01\x08\
+\x03\0\x1bremit:tickets/inspect@0.1.0\x05\x16\x01B\x07\x02\x03\x02\x01\x01\x04\0\
+\x07failure\x03\0\0\x01r\x02\x04paths\x02ids\x04\0\x06opened\x03\0\x02\x01j\x01\x03\
+\x01\x01\x01@\x03\x05places\x05titles\x04texts\0\x04\x04\0\x04open\x01\x05\x03\0\
+\x18remit:tickets/open@0.1.0\x05\x17\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07failu\
+re\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07resolve\x01\x03\x03\0\
+\x1bremit:tickets/resolve@0.1.0\x05\x18\x01B\x05\x02\x03\x02\x01\x01\x04\0\x07fa\
+ilure\x03\0\0\x01j\x01\x7f\x01\x01\x01@\x02\x05places\x05tokens\0\x02\x04\0\x05w\
+orks\x01\x03\x03\0\x18remit:tokens/check@0.1.0\x05\x19\x01B\x05\x02\x03\x02\x01\x01\
+\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\x02\x04\0\x07disabl\
+e\x01\x03\x03\0\x1aremit:tokens/disable@0.1.0\x05\x1a\x01B\x06\x01m\x03\x07enabl\
+ed\x08disabled\x07expired\x04\0\x0btoken-state\x03\0\0\x01ps\x01kw\x01r\x08\x04p\
+aths\x05owners\x05labels\x06scopes\x02\x05state\x01\x07created\x03\x09last-used\x03\
+\x07expires\x03\x04\0\x05token\x03\0\x04\x03\0\x18remit:tokens/types@0.1.0\x05\x1b\
+\x02\x03\0\x1a\x05token\x01B\x07\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\
+\x03\x02\x01\x1c\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x02\x05place\
+s\x05tokens\0\x04\x04\0\x08identify\x01\x05\x03\0\x1bremit:tokens/identify@0.1.0\
+\x05\x1d\x01B\x0b\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x02\x03\x02\x01\x1c\
+\x04\0\x05token\x03\0\x02\x01j\x01\x03\x01\x01\x01@\x01\x04paths\0\x04\x04\0\x03\
+get\x01\x05\x01p\x03\x01j\x01\x06\x01\x01\x01@\x01\x05places\0\x07\x04\0\x04list\
+\x01\x08\x03\0\x1aremit:tokens/inspect@0.1.0\x05\x1e\x01B\x05\x02\x03\x02\x01\x01\
+\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x02\x05places\x05tokens\0\x02\x04\0\
+\x0crevoke-value\x01\x03\x03\0\x1fremit:tokens/revoke-value@0.1.0\x05\x1f\x01B\x05\
+\x02\x03\x02\x01\x01\x04\0\x07failure\x03\0\0\x01j\0\x01\x01\x01@\x01\x04paths\0\
+\x02\x04\0\x06revoke\x01\x03\x03\0\x19remit:tokens/revoke@0.1.0\x05\x20\x04\06re\
+mit:sdk/action-with-all-of-its-exports-removed@0.1.0\x04\0\x0b,\x01\0&action-wit\
+h-all-of-its-exports-removed\x03\0\0\0G\x09producers\x01\x0cprocessed-by\x02\x0d\
+wit-component\x070.258.3\x10wit-bindgen-rust\x060.61.1";
 #[inline(never)]
 #[doc(hidden)]
 pub fn __link_custom_section_describing_imports() {

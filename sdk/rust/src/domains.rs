@@ -40,6 +40,72 @@ pub mod accounts {
     }
 }
 
+/// Roles of database servers: who can sign in there. The first segment of a path is the name of a server in `remit.toml`, the
+/// second one is the role: `main/app`. A role whose name has anything else in it than a path can have is out of reach.
+pub mod databases {
+    use crate::bindings::remit::databases as host;
+    use crate::error::{Error, because};
+
+    pub use host::inspect::Role;
+    pub use host::sessions::Session;
+
+    /// The role at `path`.
+    ///
+    /// Effect: observe. Errors: `not-found`, `invalid`, `denied`, `unavailable`.
+    pub fn inspect_get(path: &str) -> Result<host::inspect::Role, Error> {
+        host::inspect::get(path).map_err(because(|| format!("get {path}")))
+    }
+
+    /// The roles of the server `place`, in the order of their names, without those that the server itself defines.
+    ///
+    /// Effect: observe. Errors: `not-found`, `invalid`, `denied`, `unavailable`.
+    pub fn inspect_list(place: &str) -> Result<Vec<host::inspect::Role>, Error> {
+        host::inspect::list(place).map_err(because(|| format!("list {place}")))
+    }
+
+    /// Makes the value of a handle the password of the role at `path`. `secret` is the handle of a sealed input, as it is in the
+    /// action's input, or of a value that was generated. Sessions that the role has go on: see `sessions`. The server is sent a
+    /// verifier (SCRAM-SHA-256), never the value. One run sets the password of a role once.
+    ///
+    /// Effect: change; undone by putting the previous verifier back.
+    /// Errors: `not-found`, `conflict` (somebody else changed it, or this run did already), `invalid`, `denied`, `unavailable`.
+    pub fn password(path: &str, secret: &str) -> Result<(), Error> {
+        host::password::set_password(path, secret).map_err(because(|| format!("password {path}")))
+    }
+
+    /// Keeps the role at `path` from signing in. Sessions that it has go on: see `sessions`.
+    ///
+    /// Effect: change; undone by letting it sign in again.
+    /// Errors: `not-found`, `conflict` (it may not sign in already), `invalid`, `denied`, `unavailable`.
+    pub fn disable_login(path: &str) -> Result<(), Error> {
+        host::disable_login::disable_login(path).map_err(because(|| format!("disable login {path}")))
+    }
+
+    /// The sessions that the role at `path` has, the oldest first.
+    ///
+    /// Effect: observe. Errors: `not-found`, `invalid`, `denied`, `unavailable`.
+    pub fn sessions(path: &str) -> Result<Vec<host::sessions::Session>, Error> {
+        host::sessions::sessions(path).map_err(because(|| format!("sessions {path}")))
+    }
+
+    /// Ends every session that the role at `path` has, with whatever it was doing; answers how many there were. The role can sign in
+    /// again at once, if it may.
+    ///
+    /// Effect: irrevocable. Errors: `not-found`, `invalid`, `denied`, `unavailable` (some did not end).
+    pub fn end_sessions(path: &str) -> Result<u32, Error> {
+        host::end_sessions::end_sessions(path).map_err(because(|| format!("end sessions {path}")))
+    }
+
+    /// Whether the role at `path` can sign in to `database` with the value of a handle: the host makes a fresh connection, as whoever
+    /// uses the role does, and leaves. `secret` is the handle of a sealed input, as it is in the action's input, or of a value that was
+    /// generated. Where the server lets the role in without a password, nothing can be told, which is `invalid`.
+    ///
+    /// Effect: observe; it reads content. Errors: `not-found` (no such role or database), `invalid`, `denied`, `unavailable`.
+    pub fn check_login(path: &str, database: &str, secret: &str) -> Result<bool, Error> {
+        host::check_login::check_login(path, database, secret).map_err(because(|| format!("check login {path}")))
+    }
+}
+
 /// Secrets in a store. A path has the form `app/db/password`, without a slash at its begin or end.
 pub mod secrets {
     use crate::bindings::remit::secrets as host;

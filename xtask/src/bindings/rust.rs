@@ -123,7 +123,7 @@ fn owned(ty: &Ty) -> String {
 }
 
 /// The domains whose resources are the host's own: no connector implements them.
-const NATIVE: [&str; 1] = ["secrets"];
+const NATIVE: [&str; 2] = ["databases", "secrets"];
 
 /// The types of what connectors implement: how a call and its answer are as JSON.
 fn connector_types(packages: &[Package]) -> Result<String> {

@@ -22,7 +22,7 @@ impl Given {
     }
 
     /// The value; an error for the action if the run has none.
-    pub(super) fn value(&self) -> Result<&SecretText, Failure> {
+    pub(crate) fn value(&self) -> Result<&SecretText, Failure> {
         self.value.as_ref().ok_or_else(|| {
             let Self { name, .. } = self;
             Failure::NotFound(format!(
@@ -54,7 +54,7 @@ impl<'de> Deserialize<'de> for Given {
 
 impl Ctx {
     /// The value of a handle. One that the action made up has no value, and the call fails.
-    pub(super) fn given<O: Operation>(&self, handle: &str) -> Result<Given, CallError> {
+    pub(crate) fn given<O: Operation>(&self, handle: &str) -> Result<Given, CallError> {
         match handle.parse::<ValueHandle>() {
             Ok(handle) => Ok(Given::new(&handle.name(), self.gate().sealed_value(&handle))),
             // What it is instead is not shown: it may be a secret that was taken for a handle.
