@@ -54,6 +54,19 @@ impl Gateway {
         self.lines.lock().unwrap().clear();
     }
 
+    /// Somebody types this at the home when the system is sent the first request of these, before it has it.
+    pub fn lets_type(&self, world: &World, args: &[&str], at: fn(&str) -> bool) {
+        let command = Mutex::new(Some(world.command(args)));
+        self.does(move |_, line, ask| {
+            if at(line)
+                && let Some(mut command) = command.lock().unwrap().take()
+            {
+                assert!(command.output().unwrap().status.success());
+            }
+            Some(ask())
+        });
+    }
+
     /// From now on nothing happens.
     pub fn passes(&self) {
         self.does(|_, _, ask| Some(ask()));
