@@ -14,6 +14,8 @@ mod isolate;
 mod isolate_fails;
 #[path = "jobs/revoke.rs"]
 mod revoke;
+#[path = "jobs/rotate.rs"]
+mod rotate;
 #[path = "jobs/stage.rs"]
 mod stage;
 #[allow(dead_code, reason = "the tests of connectors use the rest")]

@@ -33,11 +33,12 @@ const RUST: &[&str] = &[
     "tests/guests/follow-up",
     "tests/guests/suspend",
 ];
-/// A connector and an action in TypeScript, the same action in each other language, one that fails as its language does, one that knows WASI only, and one that
+/// A connector and two actions in TypeScript, the same action in each other language, one that fails as its language does, one that knows WASI only, and one that
 /// edits files.
-const OTHERS: [&str; 13] = [
+const OTHERS: [&str; 14] = [
     "plugins/connectors/npm-tokens",
     "plugins/isolate-api-key",
+    "plugins/rotate-database-credential",
     "plugins/rotate-secret-c",
     "plugins/rotate-secret-js",
     "plugins/rotate-secret-ts",

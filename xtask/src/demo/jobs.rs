@@ -5,9 +5,9 @@ use anyhow::Result;
 use crate::{plugins, shell, test};
 
 /// The real systems, by the names that `cargo xtask test` has for them.
-const SYSTEMS: [&str; 4] = ["openbao", "roundup", "verdaccio", "scanner"];
+const SYSTEMS: [&str; 5] = ["openbao", "postgres", "roundup", "verdaccio", "scanner"];
 /// The actions and connectors.
-const GUESTS: [&str; 7] = [
+const GUESTS: [&str; 8] = [
     "isolate-api-key",
     "replace-api-key",
     "tell-ticket",
@@ -15,6 +15,7 @@ const GUESTS: [&str; 7] = [
     "revoke-leaked-token",
     "openbao-tokens",
     "npm-tokens",
+    "rotate-database-credential",
 ];
 
 /// Installs what the jobs need, builds, and plays them one after the other.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use remit_backend::Databases;
 use remit_backend::databases::{Act, Target};
 use remit_gate::{Change, Changes, Countermeasure, Failure, Operation, Permit, Prepared, Resource, State};
+use remit_trust::SecretBytes;
 use serde::{Deserialize, Serialize};
 
 use super::argument::name;
@@ -26,13 +27,22 @@ pub struct EndSessions {
     pub resource: Resource,
 }
 
-/// What there was, to tell whether it was ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Whose sessions they were. Which they were is sealed beside it: sessions come and go while a request waits, and what was approved is
+/// to end whatever there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BeforeEnd {
     /// Which role it was, whatever its name.
     pub oid: u32,
-    /// Its sessions: the number of each one's process, and when it began.
-    pub sessions: Vec<(i32, Option<u64>)>,
+}
+
+/// The number of a session's process, and when it began.
+type Began = (i32, Option<u64>);
+
+/// The sessions that there were, to tell whether they were ended.
+fn recorded(before: &Prepared<BeforeEnd>) -> Result<Vec<Began>, Failure> {
+    let sealed = before.secret.as_ref().map(SecretBytes::expose).unwrap_or_default();
+    serde_json::from_slice(sealed)
+        .map_err(|_| Failure::Invalid("the journal does not hold the sessions that were to end".to_owned()))
 }
 
 impl Operation for EndSessions {
@@ -56,16 +66,20 @@ impl Change for EndSessions {
         let (server, name) = (on.at(&self.resource)?, name(&self.resource));
         right(server.right(name, Act::EndSessions).await?)?;
         let oid = server.role(name).await?.oid;
-        let sessions =
-            server.sessions(name).await?.iter().map(|session| (session.pid, session.since)).collect();
-        Ok(Prepared { undo: BeforeEnd { oid, sessions }, secret: None, irrevocable: None })
+        let sessions = server.sessions(name).await?;
+        let sessions: Vec<Began> = sessions.iter().map(|session| (session.pid, session.since)).collect();
+        let Ok(sealed) = serde_json::to_vec(&sessions) else {
+            return Err(Failure::Invalid("the sessions cannot be recorded".to_owned()));
+        };
+        Ok(Prepared { undo: BeforeEnd { oid }, secret: Some(SecretBytes::new(sealed)), irrevocable: None })
     }
 
     fn rehearse(&self, before: &Prepared<BeforeEnd>, on: &Databases) -> u32 {
         if let Some(played) = on.played(&self.resource) {
             played.end_sessions(name(&self.resource));
         }
-        u32::try_from(before.undo.sessions.len()).unwrap_or(u32::MAX)
+        let sessions = recorded(before).map(|sessions| sessions.len()).unwrap_or_default();
+        u32::try_from(sessions).unwrap_or(u32::MAX)
     }
 
     async fn perform(on: &Databases, by: Permit<'_, Self>) -> Result<u32, Failure> {
@@ -81,24 +95,20 @@ impl Change for EndSessions {
             Err(Failure::NotFound(_)) => return Ok(State::After),
             found => found?,
         };
-        let is_there = |was: &(i32, Option<u64>)| found.iter().any(|now| (now.pid, now.since) == *was);
-        let left = before.undo.sessions.iter().filter(|was| is_there(was)).count();
+        let recorded = recorded(before)?;
+        let is_there = |was: &Began| found.iter().any(|now| (now.pid, now.since) == *was);
+        let left = recorded.iter().filter(|was| is_there(was)).count();
         Ok(if left == 0 {
             State::After
-        } else if left == before.undo.sessions.len() {
+        } else if left == recorded.len() {
             State::Before
         } else {
-            State::Other(format!("{left} of {} sessions are still there", before.undo.sessions.len()))
+            State::Other(format!("{left} of {} sessions are still there", recorded.len()))
         })
     }
 
     async fn undo(_: &Databases, _: Permit<'_, Self>) -> Result<(), Failure> {
         Err(Failure::Invalid("an ended session cannot be brought back".to_owned()))
-    }
-
-    /// Sessions come and go while a request waits: what was approved is to end whatever there is.
-    fn is_as_planned(planned: &BeforeEnd, found: &BeforeEnd) -> bool {
-        planned.oid == found.oid
     }
 
     fn describe_undo(&self, _: &BeforeEnd) -> String {
