@@ -76,7 +76,7 @@ fn run(world: &Stand, id: &str) -> Told {
     world.remit(&["run", id, "--key", "bot.key"])
 }
 
-fn with_an_approval_by_someone_who_is_revoked(at: &At<'_>) {
+fn with_an_approval_by_someone_who_is_revoked(at: &At) {
     let world = at.world(POLICY);
     let id = asked(&world, "bot.key");
     world.remit(&["approve", &id, "--key", "alice.key"]).exits(0);
@@ -128,7 +128,7 @@ fn approval(id: &str, word: SignedStatement) -> Act {
     Act::now(About::Request(id.parse().unwrap()), LedgerEvent::Approved(word))
 }
 
-fn self_approval_under_a_second_key(at: &At<'_>) {
+fn self_approval_under_a_second_key(at: &At) {
     let world = at.world(shipped());
     world.remit(&["keys", "new", "--out", "alice-2"]).exits(0);
     let id = asked(&world, "alice.key");
@@ -154,7 +154,7 @@ fn self_approval_under_a_second_key(at: &At<'_>) {
     untouched(&world);
 }
 
-fn the_same_approver_twice(at: &At<'_>) {
+fn the_same_approver_twice(at: &At) {
     let world = at.world(&POLICY.replace("1 human", "2 human"));
     let id = asked(&world, "bot.key");
     world.remit(&["approve", &id, "--key", "alice.key"]).exits(0);
@@ -164,7 +164,7 @@ fn the_same_approver_twice(at: &At<'_>) {
     untouched(&world);
 }
 
-fn an_approval_of_something_else(at: &At<'_>) {
+fn an_approval_of_something_else(at: &At) {
     let world = at.world(POLICY);
     let (first, second) = (asked(&world, "bot.key"), asked(&world, "bot.key"));
     let wrong = format!("sha256:{}", "0".repeat(64));
@@ -202,7 +202,7 @@ fn an_approval_of_something_else(at: &At<'_>) {
     world.audit_is_sound();
 }
 
-fn out_of_time(at: &At<'_>) {
+fn out_of_time(at: &At) {
     let world = at.world(POLICY);
     let args = [
         "request",
@@ -240,7 +240,7 @@ fn out_of_time(at: &At<'_>) {
     untouched(&world);
 }
 
-fn a_swapped_component(at: &At<'_>) {
+fn a_swapped_component(at: &At) {
     let world = at.world(POLICY);
     let id = asked(&world, "bot.key");
     world.remit(&["approve", &id, "--key", "alice.key"]).exits(0);
@@ -251,7 +251,7 @@ fn a_swapped_component(at: &At<'_>) {
     untouched(&world);
 }
 
-fn a_plan_that_is_not_so_any_more(at: &At<'_>) {
+fn a_plan_that_is_not_so_any_more(at: &At) {
     let world = at.world(POLICY);
     let id = asked(&world, "bot.key");
     world.remit(&["approve", &id, "--key", "alice.key"]).exits(0);
@@ -267,7 +267,7 @@ fn a_plan_that_is_not_so_any_more(at: &At<'_>) {
     world.audit_is_sound();
 }
 
-fn the_rules_themselves(at: &At<'_>) {
+fn the_rules_themselves(at: &At) {
     let world = at.world(POLICY);
     let id = asked(&world, "bot.key");
     world.remit(&["approve", &id, "--key", "alice.key"]).exits(0);
@@ -304,7 +304,7 @@ fn the_rules_themselves(at: &At<'_>) {
     untouched(&world);
 }
 
-fn agents_alone(at: &At<'_>) {
+fn agents_alone(at: &At) {
     let world = at.world(shipped());
     principals(
         &world,
@@ -324,7 +324,7 @@ fn agents_alone(at: &At<'_>) {
     untouched(&world);
 }
 
-fn a_budget_in_small_steps(at: &At<'_>) {
+fn a_budget_in_small_steps(at: &At) {
     let world = at.world(shipped());
     let mut made = 0;
     // Twenty changes an hour in one place and for one requester: a run here makes five.
@@ -356,7 +356,7 @@ fn a_budget_in_small_steps(at: &At<'_>) {
     world.audit_is_sound();
 }
 
-fn one_use_from_fifty_processes(at: &At<'_>) {
+fn one_use_from_fifty_processes(at: &At) {
     let world = at.world(POLICY);
     let id = asked(&world, "bot.key");
     world.remit(&["approve", &id, "--key", "alice.key"]).exits(0);
@@ -371,7 +371,7 @@ fn one_use_from_fifty_processes(at: &At<'_>) {
 }
 
 /// Either the run came first, and was allowed to, or the revocation did, and nothing happened.
-fn a_start_that_races_with_its_revocation(at: &At<'_>) {
+fn a_start_that_races_with_its_revocation(at: &At) {
     let world = at.world(POLICY);
     for round in 0..world.times(12) {
         let before = world.current_version(SECRET);
@@ -413,7 +413,7 @@ fn has_begun(world: &World, before: u64) {
     }
 }
 
-fn what_is_taken_away_stops_what_goes_on(at: &At<'_>) {
+fn what_is_taken_away_stops_what_goes_on(at: &At) {
     const ENDLESS: &str = "[limits]\nfuel = 1000000000000\nwall_time = \"1h\"\n";
     let world = at.world(POLICY);
     let ways: [(&str, &[&str], &str); 6] = [
@@ -470,7 +470,7 @@ fn what_is_taken_away_stops_what_goes_on(at: &At<'_>) {
 }
 
 /// Whatever agents alone do, in whatever order: no change happens that no person approved.
-fn random_agents(at: &At<'_>) {
+fn random_agents(at: &At) {
     let world = at.world(shipped());
     let mut seed: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut next = |below: usize| {
@@ -528,7 +528,7 @@ fn random_agents(at: &At<'_>) {
 }
 
 /// Since it was approved, the world changed so that one change more is needed: that is another plan, and no limit to raise.
-fn a_world_that_needs_one_change_more(at: &At<'_>) {
+fn a_world_that_needs_one_change_more(at: &At) {
     let world = at.with(&["hostile"]);
     for secret in ["prod/a", "prod/b"] {
         world.remit(&["secret", "put", secret, "k", "--generate"]).exits(0);
@@ -548,7 +548,7 @@ fn a_world_that_needs_one_change_more(at: &At<'_>) {
     world.audit_is_sound();
 }
 
-fn a_rehearsal_by_nobody(at: &At<'_>) {
+fn a_rehearsal_by_nobody(at: &At) {
     let world = at.world(shipped());
     let mut keyless = world.command(&["plan", ACTION, "--input", &input()]);
     keyless.env_remove("REMIT_KEY");
@@ -556,7 +556,7 @@ fn a_rehearsal_by_nobody(at: &At<'_>) {
 }
 
 /// A rehearsal reads no content for software that no administrator lets.
-fn a_rehearsal_without_leave(at: &At<'_>) {
+fn a_rehearsal_without_leave(at: &At) {
     let world = at.world(shipped());
     let plan = ["plan", ACTION, "--input", &input()];
     world.remit(&[&plan[..], &["--key", "bot.key"]].concat()).exits(0);

@@ -31,7 +31,6 @@ use std::collections::{BTreeSet, VecDeque};
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -42,7 +41,6 @@ use common::{Ran, World, finish};
 use serde_json::Value;
 use shim::{How, Point, Shim};
 use store::{FIELD, Store};
-use tempfile::TempDir;
 
 const ACTION: &str = "misbehave.wasm";
 const SECRETS: [&str; 3] = ["prod/a", "prod/b", "prod/c"];
@@ -220,8 +218,7 @@ impl<'a> Scenario<'a> {
 
     /// A copy of the template. `worker` has it for itself.
     fn fresh(&self, worker: &str) -> Case<'a> {
-        let world = World { dir: TempDir::new().unwrap() };
-        copy(self.template.dir.path(), world.dir.path());
+        let world = self.template.copy();
         // A folder that it serves is its own.
         let config = world.home().join("remit.toml");
         let text = fs::read_to_string(&config).unwrap();
@@ -439,10 +436,12 @@ impl<'a> Scenario<'a> {
         }
         case.world.audit_is_sound();
 
-        // Again: there is nothing left to do.
-        assert_eq!(case.recover(), Value::Array(Vec::new()), "a second recovery finds nothing");
-        assert_eq!(case.live_runs(), runs, "a second recovery does nothing");
-        assert_eq!(case.values(), now, "a second recovery does nothing");
+        // Again: there is nothing left to do. That is as long as the rest together, so every fourth case shows it.
+        if index.is_multiple_of(4) {
+            assert_eq!(case.recover(), Value::Array(Vec::new()), "a second recovery finds nothing");
+            assert_eq!(case.live_runs(), runs, "a second recovery does nothing");
+            assert_eq!(case.values(), now, "a second recovery does nothing");
+        }
 
         // Life goes on: the request that no run used is as good as before, and so is a fresh one. A whole run
         // costs as much as all of the above, so every 16th case shows it, and every one without a run.
@@ -565,19 +564,4 @@ fn wait(mut command: Command) -> Struck {
 
 fn run_of(world: &World, name: &str) -> Vec<String> {
     ["run", &world.request(name), "--key", "bot.key"].map(ToOwned::to_owned).to_vec()
-}
-
-/// Copies a folder with its modes. SQLite's shared memory stays behind: it is worth nothing to the copy.
-fn copy(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            fs::create_dir(&target).unwrap();
-            fs::set_permissions(&target, entry.metadata().unwrap().permissions()).unwrap();
-            copy(&entry.path(), &target);
-        } else if !entry.file_name().to_string_lossy().ends_with("-shm") {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }

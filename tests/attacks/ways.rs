@@ -17,7 +17,6 @@ use remit_lifecycle::{Approval, Document, Input, Order, OrderKind, Trigger};
 use remit_trust::dsse::Envelope;
 use remit_trust::{Digest, Signer, canonical};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::common::agent::Agent;
 use crate::common::server::{RUNS, Server};
@@ -47,30 +46,17 @@ pub enum OnlyAtHome {
 }
 
 /// One attack, and how it goes in by one way.
-pub struct At<'a> {
+pub struct At {
     way: Way,
-    template: &'a dyn Fn(&[&str]) -> World,
 }
 
-impl At<'_> {
+impl At {
     /// Plays an attack by each way in, all at the same time.
-    pub fn each(attack: fn(&At<'_>), only: Option<OnlyAtHome>) {
+    pub fn each(attack: fn(&At), only: Option<OnlyAtHome>) {
         let ways = if only.is_some() { &Way::ALL[..1] } else { &Way::ALL };
-        // The same world for all: it takes longer to make than to copy.
-        let made: Mutex<HashMap<String, World>> = Mutex::default();
-        let template = |actions: &[&str]| {
-            let mut made = made.lock().unwrap();
-            let world = made.entry(actions.join(" ")).or_insert_with(|| match actions {
-                [] => World::new(),
-                actions => World::with(actions),
-            });
-            copy(world)
-        };
         std::thread::scope(|scope| {
-            let played: Vec<_> = ways
-                .iter()
-                .map(|way| (way, scope.spawn(|| attack(&At { way: *way, template: &template }))))
-                .collect();
+            let played: Vec<_> =
+                ways.iter().map(|way| (way, scope.spawn(|| attack(&At { way: *way })))).collect();
             for (way, played) in played {
                 assert!(played.join().is_ok(), "by the way {way:?}");
             }
@@ -90,16 +76,12 @@ impl At<'_> {
     }
 
     fn stand(&self, actions: &[&str]) -> Stand {
-        let world = (self.template)(actions);
+        let world = match actions {
+            [] => World::new(),
+            actions => World::with(actions),
+        };
         Stand { world, way: self.way, server: OnceLock::new(), agents: Mutex::default() }
     }
-}
-
-fn copy(world: &World) -> World {
-    let dir = TempDir::new().unwrap();
-    let from = format!("{}/.", world.dir.path().display());
-    assert!(Command::new("cp").arg("-a").arg(from).arg(dir.path()).status().unwrap().success());
-    World { dir }
 }
 
 /// A world, and a way in.

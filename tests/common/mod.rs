@@ -14,12 +14,14 @@ pub mod schema;
 pub mod server;
 pub mod witness;
 
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -58,6 +60,46 @@ pub struct World {
     pub dir: TempDir,
 }
 
+/// A file or folder of a world.
+struct Kept {
+    path: PathBuf,
+    permissions: Permissions,
+    /// A folder has none.
+    bytes: Option<Vec<u8>>,
+}
+
+impl Kept {
+    /// All that is below `folder`, each folder before what is in it.
+    fn all(folder: &Path) -> Vec<Self> {
+        let mut all = Vec::new();
+        let mut folders = VecDeque::from([PathBuf::new()]);
+        while let Some(below) = folders.pop_front() {
+            for entry in fs::read_dir(folder.join(&below)).unwrap() {
+                let entry = entry.unwrap();
+                let permissions = entry.metadata().unwrap().permissions();
+                let path = below.join(entry.file_name());
+                if entry.file_type().unwrap().is_dir() {
+                    folders.push_back(path.clone());
+                    all.push(Self { path, permissions, bytes: None });
+                } else if !entry.file_name().to_string_lossy().ends_with("-shm") {
+                    let bytes = Some(fs::read(entry.path()).unwrap());
+                    all.push(Self { path, permissions, bytes });
+                }
+            }
+        }
+        all
+    }
+
+    fn put(&self, folder: &Path) {
+        let path = folder.join(&self.path);
+        match &self.bytes {
+            None => fs::create_dir(&path).unwrap(),
+            Some(bytes) => fs::write(&path, bytes).unwrap(),
+        }
+        fs::set_permissions(path, self.permissions.clone()).unwrap();
+    }
+}
+
 impl World {
     /// Keys, a home that trusts them, `rotate-secret` and `misbehave` signed, one secret.
     pub fn new() -> Self {
@@ -71,8 +113,20 @@ impl World {
         Self::with(&["rotate-secret", "misbehave"])
     }
 
-    /// Keys, a home that trusts them, and these actions, signed.
+    /// Keys, a home that trusts them, and these actions, signed and compiled: a copy of what each test program makes once.
     pub fn with(actions: &[&str]) -> Self {
+        static MADE: Mutex<BTreeMap<String, Vec<Kept>>> = Mutex::new(BTreeMap::new());
+        let world = Self { dir: TempDir::new().unwrap() };
+        // A test that fails while it makes one says so itself.
+        let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = made.entry(actions.join(" ")).or_insert_with(|| Kept::all(Self::make(actions).dir.path()));
+        for kept in kept {
+            kept.put(world.dir.path());
+        }
+        world
+    }
+
+    fn make(actions: &[&str]) -> Self {
         let world = Self { dir: TempDir::new().unwrap() };
         world.remit(&["keys", "new", "--out", "publisher"]).exits(0);
         for name in ["admin", "alice", "bob", "bot"] {
@@ -86,7 +140,27 @@ impl World {
         for name in actions {
             world.add(name);
         }
+        // Compiled by a copy, whose journal then tells of it; the code and its seal are all that comes back.
+        let copy = world.copy();
+        for name in actions {
+            copy.remit(&["plan", &format!("{name}.wasm"), "--input", "{}"]);
+        }
+        for kept in Kept::all(&copy.home()) {
+            let path = kept.path.to_str().unwrap();
+            if matches!(path, "cache" | "cache.key") || path.starts_with("cache/sha256-") {
+                kept.put(&world.home());
+            }
+        }
         world
+    }
+
+    /// The same world in another place. SQLite's shared memory stays behind: it is worth nothing to the copy.
+    pub fn copy(&self) -> Self {
+        let copy = Self { dir: TempDir::new().unwrap() };
+        for kept in Kept::all(self.dir.path()) {
+            kept.put(copy.dir.path());
+        }
+        copy
     }
 
     /// Brings in one more action, signed.

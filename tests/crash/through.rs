@@ -61,8 +61,7 @@ fn without_code() -> World {
 
 /// One home and one house at a time; several of them side by side.
 fn strike(shim: &Shim, house: &House, template: &World, strike: Option<(&Point, How)>) -> Vec<Point> {
-    let world = World { dir: TempDir::new().unwrap() };
-    copy(template.dir.path(), world.dir.path());
+    let world = template.copy();
     house.set(false);
     let log = world.path("points");
     let mut command = world.command(&run_of(template, "g").iter().map(String::as_str).collect::<Vec<_>>());
