@@ -25,11 +25,18 @@ impl Job {
     pub(crate) fn new(name: &str, commands: Vec<Command>) -> Self {
         Self { name: name.to_owned(), commands, end_to_end: false }
     }
+
+    /// Sets these variables for all that it runs.
+    pub(crate) fn envs(&mut self, environment: &[(String, PathBuf)]) {
+        for command in &mut self.commands {
+            command.envs(environment.iter().cloned());
+        }
+    }
 }
 
-/// Builds what `cargo test` with these arguments would run: one job for each program. The documentation's tests are no
-/// part of it.
-pub(crate) fn build(cargo: &mut Command, environment: &[(String, PathBuf)]) -> Result<Vec<Job>> {
+/// Builds what `cargo test` with these arguments would run: one job for each program. The documentation's tests and the
+/// benchmarks are no part of it.
+pub(crate) fn build(cargo: &mut Command) -> Result<Vec<Job>> {
     let messages = shell::output(cargo.args(["--no-run", "--message-format=json-render-diagnostics"]))?;
     let mut jobs = Vec::new();
     for line in messages.lines() {
@@ -39,6 +46,9 @@ pub(crate) fn build(cargo: &mut Command, environment: &[(String, PathBuf)]) -> R
         else {
             continue;
         };
+        if message["target"]["kind"][0] == "bench" {
+            continue;
+        }
         let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
         let found = (text(&message["manifest_path"]), text(&message["target"]["name"]));
         let (Some(manifest), Some(target)) = found else { bail!("cargo built {program} of no package") };
@@ -49,7 +59,6 @@ pub(crate) fn build(cargo: &mut Command, environment: &[(String, PathBuf)]) -> R
         let mut command = Command::new(program);
         // As cargo does it.
         command.current_dir(folder).env("CARGO_MANIFEST_DIR", folder).env("CARGO", shell::cargo_program());
-        command.envs(environment.iter().cloned());
         jobs.push(Job { name, commands: vec![command], end_to_end: package == "cli" });
     }
     Ok(jobs)

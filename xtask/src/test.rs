@@ -19,28 +19,32 @@ const LONG: [&str; 5] = ["cli crash", "cli authoring", "cli hostile", "cli langu
 /// Runs every step; stops at the first that fails and names it.
 pub(crate) fn run() -> Result<()> {
     step("bindings --check", || bindings::run(true))?;
+    step("cargo fmt --check", format)?;
     // Three at once: what is fetched waits for the network, and what builds the plugins uses one processor most of the time.
-    let mut environment = std::thread::scope(|threads| {
+    let (mut jobs, mut environment) = std::thread::scope(|threads| {
         let servers = threads.spawn(|| servers(&[]));
         let plugins = threads.spawn(|| {
             step("plugins", || plugins::run(&[]))?;
             step("interpreter --check", || plugins::interpreter(true))
         });
-        style()?;
+        let jobs = step("build with lints", || jobs::build(&mut linted(&["--all-targets"])?))?;
         plugins.join().unwrap_or_else(|_| bail!("the build of the plugins panicked"))?;
-        servers.join().unwrap_or_else(|_| bail!("the installation of servers panicked"))
+        let environment = servers.join().unwrap_or_else(|_| bail!("the installation of servers panicked"))?;
+        anyhow::Ok((jobs, environment))
     })?;
     // What building an action takes on this machine; as it is not for the host's own build.
     let guests = plugins::environment()?;
     let guests: Vec<_> = guests.iter().map(|(k, v)| format!("{}={}", k.display(), v.display())).collect();
     environment.push(("REMIT_GUEST_ENV".to_owned(), guests.join("\n").into()));
-    let mut jobs = step("build of the tests", || jobs::build(&mut tests(&[])?, &environment))?;
+    for job in &mut jobs {
+        job.envs(&environment);
+    }
     jobs.sort_by_key(|job| LONG.iter().position(|long| job.name == *long).unwrap_or(LONG.len()));
     let (mut first, mut rest): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|job| job.end_to_end);
-    first.push(Job::new("documentation", vec![tests(&["--doc"])?]));
+    first.push(Job::new("documentation", vec![linted(&["--doc"])?]));
     step("end-to-end tests", || jobs::run(first))?;
     // With one domain more than is shipped: see docs/adding-a-domain.md. That builds another `remit`.
-    let mut domain = tests(&["--test", "domain", "--test", "drift", "--features", "remit/test-domain"])?;
+    let mut domain = linted(&["--test", "domain", "--test", "drift", "--features", "remit/test-domain"])?;
     domain.envs(environment);
     rest.insert(0, Job::new("one more domain", vec![domain]));
     step("unit tests", || jobs::run(rest))
@@ -91,21 +95,24 @@ pub(crate) fn mcp() -> Result<()> {
 pub(crate) fn check() -> Result<()> {
     std::thread::scope(|threads| {
         let plugins = threads.spawn(|| step("plugins in Rust", plugins::run_rust));
-        style()?;
+        step("cargo fmt --check", format)?;
+        step("cargo clippy", || {
+            shell::run(&mut shell::cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?)
+        })?;
         plugins.join().unwrap_or_else(|_| bail!("the build of the plugins panicked"))
     })?;
     let environment = [("REMIT_PLUGINS".to_owned(), shell::target()?.join("plugins"))];
     let mut chosen = vec!["--lib", "--bins"];
     chosen.extend(QUICK.iter().flat_map(|name| ["--test", name]));
-    let jobs = step("build of the tests", || jobs::build(&mut tests(&chosen)?, &environment))?;
+    let mut jobs = step("build of the tests", || jobs::build(&mut tests(&chosen)?))?;
+    for job in &mut jobs {
+        job.envs(&environment);
+    }
     step("quick tests", || jobs::run(jobs))
 }
 
-fn style() -> Result<()> {
-    step("cargo fmt --check", || shell::run(&mut shell::cargo(["fmt", "--all", "--check"])?))?;
-    step("cargo clippy", || {
-        shell::run(&mut shell::cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?)
-    })
+fn format() -> Result<()> {
+    shell::run(&mut shell::cargo(["fmt", "--all", "--check"])?)
 }
 
 /// `cargo test`. Always of the whole workspace, although few tests may be chosen: for one package alone, cargo would build
@@ -113,6 +120,18 @@ fn style() -> Result<()> {
 pub(crate) fn tests(chosen: &[&str]) -> Result<Command> {
     let mut cargo = shell::cargo(["test", "--workspace"])?;
     cargo.args(chosen).env("REMIT_PLUGINS", shell::target()?.join("plugins"));
+    Ok(cargo)
+}
+
+/// The same, compiled by Clippy, which then is the compiler too. `cargo clippy` beside a build would read each dependency and each
+/// crate once more: minutes on a fresh machine. What Clippy compiled is kept apart from what was compiled without it.
+fn linted(chosen: &[&str]) -> Result<Command> {
+    let sysroot =
+        shell::output(Command::new("rustc").args(["--print", "sysroot"]).current_dir(shell::root()))?;
+    let mut cargo = tests(chosen)?;
+    cargo.env("RUSTC_WORKSPACE_WRAPPER", PathBuf::from(sysroot).join("bin/clippy-driver"));
+    // As `cargo clippy -- -D warnings` hands it on.
+    cargo.env("CLIPPY_ARGS", "-Dwarnings__CLIPPY_HACKERY__");
     Ok(cargo)
 }
 
