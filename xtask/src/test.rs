@@ -14,7 +14,8 @@ const QUICK: [&str; 9] =
     ["rotate", "refusals", "story", "status", "limits", "founding", "json", "together", "telling"];
 
 /// The end-to-end tests that take longest. They begin first, so that the others end beside them.
-const LONG: [&str; 5] = ["cli crash", "cli authoring", "cli hostile", "cli languages", "cli jobs"];
+const LONG: [&str; 6] =
+    ["cli crash", "cli authoring", "cli hostile", "cli languages", "cli jobs", "cli connectors"];
 
 /// Runs every step; stops at the first that fails and names it.
 pub(crate) fn run() -> Result<()> {

@@ -121,6 +121,12 @@ impl<I: Inspect> Candidate<I> {
         })
     }
 
+    /// The same, with another name for it in errors than its path.
+    #[must_use]
+    pub fn called(self, name: String) -> Self {
+        Self { shown: name, ..self }
+    }
+
     /// The signature that lay beside the file; empty if there was none.
     #[must_use]
     pub fn signature(&self) -> &str {

@@ -131,6 +131,12 @@ impl Problem {
         &self.0.code
     }
 
+    /// The same as the state of the server, which is nothing that the caller did.
+    pub(crate) fn unavailable(mut self) -> Self {
+        self.0.status = StatusCode::SERVICE_UNAVAILABLE.as_u16();
+        self
+    }
+
     pub(crate) fn usage(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "usage::body", detail)
     }

@@ -94,14 +94,18 @@ pub(crate) async fn health() -> Response {
 }
 
 pub(crate) async fn ready(State(app): State<App>) -> Answer<Response> {
-    app.host.setup()?;
-    app.host.rules()?;
-    app.host.journal.flush().await?;
+    works(&app).await.map_err(Problem::unavailable)?;
     if *app.stopping.borrow() {
         let why = "the server is about to stop";
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "failed::stopping", why).retry_after(5));
     }
     Ok(text_as(StatusCode::OK, "text/plain", "ready\n"))
+}
+
+async fn works(app: &App) -> Answer<()> {
+    app.host.setup()?;
+    app.host.rules()?;
+    Ok(app.host.journal.flush().await?)
 }
 
 pub(crate) async fn metrics(State(app): State<App>) -> Response {
