@@ -94,7 +94,7 @@ fn a_proof_of_a_run_needs_nothing_but_the_key() {
     tampered(&|proof| proof["kind"] = "remit.growth-proof.v1".into());
 
     // Another log's key, and no proof at all.
-    let other = World::empty();
+    let other = World::stranger();
     check(&world, "run.proof", &key(&other)).exits(4).says("not signed by the log's key");
     world.write("no.proof", "{}");
     check(&world, "no.proof", &key(&world)).exits(2).says("not a proof");
@@ -115,7 +115,7 @@ fn the_log_is_shown_to_have_only_grown() {
     world.write("growth.proof", proof.replacen("\"path\": [\n    \"", "\"path\": [\n    \"AAAA", 1));
     assert_ne!(check(&world, "growth.proof", &key(&world)).code, 0);
     // A checkpoint of another log says nothing about this one.
-    let other = World::empty();
+    let other = World::stranger();
     world.write("other", other.remit(&["audit", "checkpoint"]).exits(0).out);
     world.remit(&["audit", "consistency", "other"]).exits(4);
 }
@@ -161,7 +161,7 @@ fn tamper_with_each_published_file() {
         verify().exits(0);
     }
     // Into the folder of another log nothing is written.
-    let other = World::empty();
+    let other = World::stranger();
     let to = world.path("www");
     other.remit(&["audit", "publish", "--to", to.to_str().unwrap()]).exits(4);
     verify().exits(0);
@@ -195,7 +195,7 @@ fn witnesses_cosign_what_only_grows() {
     }
 
     // The journal is put back as it was, and goes on differently: the witness has seen the other story.
-    let twin = World::empty();
+    let twin = World::stranger();
     for name in ["log.key", "log.pub"] {
         fs::copy(world.home().join(name), twin.home().join(name)).unwrap();
     }

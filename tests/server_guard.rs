@@ -154,7 +154,7 @@ fn a_document_counts_only_here_and_only_while_its_key_does() {
     assert_eq!(problem(alice.submit::<Value>("/api/v1/sessions", &as_session)).0, 400);
 
     // A home of its own, with the same people.
-    let other = World::new();
+    let other = World::stranger();
     for name in ["alice", "bot"] {
         fs::copy(world.path(&format!("{name}.key")), other.path(&format!("{name}.key"))).unwrap();
     }

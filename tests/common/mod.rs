@@ -113,7 +113,13 @@ impl World {
         Self::with(&["rotate-secret", "misbehave"])
     }
 
-    /// Keys, a home that trusts them, and these actions, signed and compiled: a copy of what each test program makes once.
+    /// The same with keys of its own, which no other world of the test program has.
+    pub fn stranger() -> Self {
+        Self::make(&["rotate-secret", "misbehave"])
+    }
+
+    /// Keys, a home that trusts them, and these actions, signed and compiled: a copy of what each test program makes once. All of them
+    /// have the same keys.
     pub fn with(actions: &[&str]) -> Self {
         static MADE: Mutex<BTreeMap<String, Vec<Kept>>> = Mutex::new(BTreeMap::new());
         let world = Self { dir: TempDir::new().unwrap() };
