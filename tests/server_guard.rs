@@ -153,14 +153,18 @@ fn a_document_counts_only_here_and_only_while_its_key_does() {
     let as_session = json!({"document": by_alice});
     assert_eq!(problem(alice.submit::<Value>("/api/v1/sessions", &as_session)).0, 400);
 
-    // A home of its own, with the same people.
-    let other = World::stranger();
-    for name in ["alice", "bot"] {
-        fs::copy(world.path(&format!("{name}.key")), other.path(&format!("{name}.key"))).unwrap();
-    }
+    // Another home of the same people.
+    let other = World::new();
+    fs::remove_dir_all(other.home()).unwrap();
+    let trust = ["--publisher", "publisher.pub", "--admin", "admin.key"];
+    let people = ["--human", "alice.pub", "--human", "bob.pub", "--agent", "bot.pub"];
+    other.remit(&[&["init", "--log", "other.example/journal"][..], &trust, &people].concat()).exits(0);
+    other.policies(common::POLICY);
     let elsewhere = Server::of(&other);
-    let (status, code, _) = problem(bot.submit::<Value>(REQUESTS, &by_alice));
-    assert_eq!((status, &*code), (400, "usage::document"));
+    let there = elsewhere.client(&other, "alice");
+    let (status, code, detail) = problem(there.submit::<Value>("/api/v1/decisions", &by_alice));
+    assert_eq!((status, &*code), (403, "refused::document"), "{detail}");
+    assert!(detail.contains("it is for the journal test.example/journal"), "{detail}");
     drop(elsewhere);
 
     // Her key is taken away: what she signed before does not count, and her session is over.
