@@ -62,8 +62,8 @@ impl Lamps {
             return Err(Failure::Conflict(format!("somebody else switched {lamp}")));
         }
         lamps.insert(lamp.path().to_owned(), on);
-        let text: String = lamps.iter().map(|(path, on)| format!("{path} {}\n", word(*on))).collect();
-        remit_file::write(file, text.as_bytes()).map_err(unavailable).map(drop)
+        let lines: Vec<_> = lamps.iter().map(|(path, on)| format!("{path} {}\n", word(*on))).collect();
+        remit_file::write(file, lines.concat().as_bytes()).map_err(unavailable).map(drop)
     }
 
     fn find(&self, lamp: &Resource) -> Result<(&Path, BTreeMap<String, bool>), Failure> {

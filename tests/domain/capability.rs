@@ -173,10 +173,11 @@ impl Offline for Lamps {
     }
 
     async fn make_up(before: &[Lamp], folder: &Path) -> Result<Lamps, Failure> {
-        let text: String =
+        let lines: Vec<_> =
             before.iter().map(|Lamp { path, lit }| format!("{path} {}\n", word(*lit))).collect();
         let file = folder.join("lamps");
-        remit_file::write(&file, text.as_bytes()).map_err(|error| Failure::Unavailable(error.to_string()))?;
+        remit_file::write(&file, lines.concat().as_bytes())
+            .map_err(|error| Failure::Unavailable(error.to_string()))?;
         Lamps::open(&[LampsConfig { file }], folder).map_err(|error| Failure::Unavailable(error.to_string()))
     }
 
