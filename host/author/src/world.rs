@@ -287,13 +287,13 @@ mod tests {
     #[test]
     fn a_publishers_own_interface_is_a_capability() {
         let mut resolve = host();
-        let theirs = "package acme:lamps@0.1.0;\n/// Needs no grant.\ninterface switch { turn: func(path: string); }\n\
+        let theirs = "package acme:horns@0.1.0;\n/// Needs no grant.\ninterface switch { turn: func(path: string); }\n\
                       interface types { type path = string; }\n";
-        resolve.push_str("lamps.wit", theirs).unwrap();
+        resolve.push_str("horns.wit", theirs).unwrap();
         let all = capabilities(&resolve);
         let has = |name: &str| all.iter().any(|known| known == name);
-        assert!(has("acme:lamps/switch@0.1.0") && has("remit:secrets/rotate@0.1.0"), "{all:?}");
-        for other in ["acme:lamps/types@0.1.0", "remit:host/log@0.1.0", "remit:connector/http@0.1.0"] {
+        assert!(has("acme:horns/switch@0.1.0") && has("remit:secrets/rotate@0.1.0"), "{all:?}");
+        for other in ["acme:horns/types@0.1.0", "remit:host/log@0.1.0", "remit:connector/http@0.1.0"] {
             assert!(!has(other), "{other}");
         }
         assert!(!all.iter().any(|name| name.starts_with("wasi:")), "{all:?}");
