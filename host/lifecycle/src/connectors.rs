@@ -46,7 +46,8 @@ pub(crate) fn kept(home: &Home, engine: &Engine, digest: Digest) -> Result<Candi
     let path = components::file(home, digest);
     let candidate: Candidate = engine.find(&path)?;
     is_of(&candidate, digest, &path)?;
-    Ok(candidate)
+    // Whoever is told of it is not always at the home, and never named this file.
+    Ok(candidate.called(format!("component {}", digest.short())))
 }
 
 /// Whether a kept component is the one that its file is named after.

@@ -5,7 +5,7 @@ use remit::secrets::{self, VersionState};
 use remit::{Error, log};
 use serde::{Deserialize, Serialize};
 
-/// What leaked.
+/// Which key is replaced, and which of its versions anybody may know by now.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Input {
