@@ -56,6 +56,8 @@ enum Task {
     Pocketbase,
     /// Install the database server that the tests use, and print the folder of its programs.
     Postgres,
+    /// Install the LDAP server that the tests use, and print the path of its program.
+    Openldap,
     /// Install the program that judges the server by its description, and print the path of `st`.
     Schemathesis,
     /// Hold `/mcp` and `remit mcp` to the protocol's own suite and client, which npm has.
@@ -140,6 +142,10 @@ fn perform(task: Task) -> Result<()> {
         }
         Task::Postgres => {
             println!("{}", servers::postgres()?.display());
+            Ok(())
+        }
+        Task::Openldap => {
+            println!("{}", servers::openldap()?.display());
             Ok(())
         }
         Task::Mcp => test::mcp(),

@@ -27,6 +27,7 @@ const RUST: &[&str] = &[
     "tests/guests/hostile",
     "tests/guests/hostile-sealed",
     "tests/guests/put-value",
+    "tests/guests/account-steps",
     "tests/guests/database-steps",
     "tests/guests/lamps",
     "tests/guests/answer-leak",

@@ -88,6 +88,20 @@ fn newest_postgres() -> Option<PathBuf> {
     folder.join("postgres").is_file().then_some(folder)
 }
 
+/// The program `slapd`, the server of `OpenLDAP`, installed if it is not there yet, with the clients that the tests ask it by.
+pub(crate) fn openldap() -> Result<PathBuf> {
+    let server = PathBuf::from("/usr/sbin/slapd");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let has_client = std::env::split_paths(&path).any(|folder| folder.join("ldapsearch").is_file());
+    for (is_there, package) in [(server.is_file(), "slapd"), (has_client, "ldap-utils")] {
+        if !is_there {
+            debian(package, "the tests need OpenLDAP: /usr/sbin/slapd, and ldapsearch in the PATH")?;
+        }
+    }
+    ensure!(server.is_file(), "Debian's slapd has no {}", server.display());
+    Ok(server)
+}
+
 /// The Python that has the Model Context Protocol's own SDK, installed if it is not there yet.
 pub(crate) fn mcp_client() -> Result<PathBuf> {
     Ok(install("mcp-client", &["mcp==2.3.0"])?.join("bin/python"))

@@ -55,7 +55,7 @@ pub(crate) fn run() -> Result<()> {
 type Install = fn() -> Result<PathBuf>;
 
 /// The real servers and other programs that the tests use, each with the variable that says where it is.
-const SERVERS: [(&str, &str, Install); 11] = [
+const SERVERS: [(&str, &str, Install); 12] = [
     ("openbao", "REMIT_BAO", servers::openbao),
     ("witness", "REMIT_WITNESS", servers::witness),
     ("schemathesis", "REMIT_SCHEMATHESIS", servers::schemathesis),
@@ -67,6 +67,7 @@ const SERVERS: [(&str, &str, Install); 11] = [
     ("scim", "REMIT_SCIM", servers::scim),
     ("pocketbase", "REMIT_POCKETBASE", servers::pocketbase),
     ("postgres", "REMIT_POSTGRES", servers::postgres),
+    ("openldap", "REMIT_OPENLDAP", servers::openldap),
 ];
 
 /// Installs those of these names, or all if none is named, and says where they are.

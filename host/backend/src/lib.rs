@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make their own files"))]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test says what went wrong by failing"))]
 
+pub mod accounts;
 pub mod databases;
 mod error;
 pub mod files;
@@ -16,6 +17,7 @@ pub mod lamps;
 mod routes;
 pub mod secrets;
 mod systems;
+mod tls;
 
 pub use databases::{DatabaseConfig, Databases};
 pub use error::BackendError;

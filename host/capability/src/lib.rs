@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make their own files"))]
 
+pub mod accounts;
 pub mod bindings;
 pub mod connected;
 mod ctx;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use remit_backend::Systems;
+use remit_backend::accounts::AccountsConfig;
 use remit_capability::connected::Rehearsal;
 use remit_capability::domain::Section;
 use remit_connector::Entry;
@@ -31,6 +32,9 @@ pub struct Config {
     /// The configured systems, one section for each domain.
     #[serde(skip)]
     pub systems: Vec<Arc<dyn Section>>,
+    /// The systems of the host's own that have accounts.
+    #[serde(skip)]
+    pub accounts: Vec<AccountsConfig>,
     /// The connectors, one entry for each instance.
     #[serde(skip)]
     pub connectors: Vec<Entry>,
@@ -149,9 +153,11 @@ impl Config {
             let mut document = Table::parse(text)?;
             let systems =
                 remit_capability::systems().map(|of| of.read(&mut document)).collect::<Result<_, _>>()?;
+            let accounts = document.entries(AccountsConfig::SECTION)?.into_iter().map(AccountsConfig::read);
+            let accounts = accounts.collect::<Result<_, _>>()?;
             let connectors = document.entries("connector")?.into_iter().map(Entry::read);
             let connectors = connectors.collect::<Result<_, _>>()?;
-            Ok(Self { systems, connectors, ..document.rest("remit.toml")? })
+            Ok(Self { systems, accounts, connectors, ..document.rest("remit.toml")? })
         };
         read().map_err(|mistake: Mistake| Error::Document {
             file: path.display().to_string(),

@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use remit_backend::Databases;
+use remit_backend::accounts::{AccountsConfig, KIND};
 use remit_capability::Registry;
+use remit_capability::accounts::Accounts;
 use remit_capability::connected::{Boxed, Call, Connector, Facts, Found, Played};
-use remit_connector::component::{Candidate, Connected};
+use remit_connector::component::{Candidate, Connected, standard_interface};
 use remit_connector::{Description, Entry, Origin};
 use remit_engine::{Engine, Publishers, Signatures};
 use remit_gate::{Authority, Failure, Prepared, Scope, State};
@@ -15,7 +18,7 @@ use remit_trust::Digest;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::{Error, Home, Host, components};
+use crate::{Config, Error, Home, Host, components};
 
 /// The file of an entry's component: in the home's store, if the entry names it by its digest.
 pub(crate) fn file(home: &Home, entry: &Entry) -> PathBuf {
@@ -39,6 +42,11 @@ pub(crate) fn open(
         is_of(&candidate, digest, &path)?;
     }
     Ok(Connected::admit(engine, candidate, publishers, entry, origin)?)
+}
+
+/// Opens what serves accounts by the host itself. Nobody is contacted.
+pub(crate) fn accounts(home: &Home, entry: &AccountsConfig, config: &Config) -> Result<Accounts, Error> {
+    Ok(Accounts::open(entry, config.entries::<Databases>(), home.path(), standard_interface)?)
 }
 
 /// A connector that is kept here, by its digest.
@@ -104,6 +112,9 @@ pub(crate) fn difference(approved: &[ConnectorRef], now: &[ConnectorRef]) -> Opt
 #[must_use]
 pub fn words(of: &ConnectorRef) -> String {
     let ConnectorRef { component, publisher, origin, .. } = of;
+    if publisher.is_empty() {
+        return format!("{} of Remit itself at {origin}", component.name);
+    }
     let key = publisher.get(..12).unwrap_or(publisher);
     format!(
         "{} {} ({}, by the key {key}) at {origin}",
@@ -124,7 +135,8 @@ impl Home {
             Description::parse(&candidate.inspection().ok()?.description).ok()
         });
         let kinds = |of: Description| of.functions().map(|(_, of)| of.kind().to_owned()).collect::<Vec<_>>();
-        found.flat_map(kinds).collect()
+        let own = config.accounts.first().map(|_| KIND.to_owned());
+        found.flat_map(kinds).chain(own).collect()
     }
 }
 
@@ -133,7 +145,10 @@ impl Host {
     pub(crate) fn keep_connectors(&self, reached: &[ConnectorRef]) -> Result<(), Error> {
         let setup = self.setup()?;
         let stand_ins = self.watched.stand_ins();
-        for of in reached.iter().filter(|of| !stand_ins.iter().any(|one| one.reference() == *of)) {
+        // Of the host's own there is no component that could be another one later.
+        let own = |of: &ConnectorRef| setup.accounts.iter().any(|own| own.reference() == of);
+        let kept = |of: &&ConnectorRef| !own(of) && !stand_ins.iter().any(|one| one.reference() == *of);
+        for of in reached.iter().filter(kept) {
             let now = setup.connectors.iter().find(|now| now.reference() == of);
             let now = now.ok_or_else(|| Error::ConnectorChanged {
                 why: format!("the connector `{}` was changed meanwhile", of.instance),
@@ -158,6 +173,9 @@ impl Host {
 
     fn find_connector(&self, of: &ConnectorRef) -> Result<Arc<dyn Connector>, String> {
         let setup = self.setup().map_err(|error| format!("cannot be used: {error}"))?;
+        if of.publisher.is_empty() {
+            return own_of_then(&setup.accounts, of);
+        }
         let entry = setup.config.connectors.iter().find(|entry| entry.name == of.instance);
         let entry = entry.ok_or("is not in remit.toml any more: put its [[connector]] back")?;
         let origin = Origin::open(entry, self.home.path()).map_err(|error| error.to_string())?;
@@ -189,6 +207,20 @@ impl Host {
             .map_err(|error| format!("was {}, which is not kept here: {error}", of.component.digest))?;
         Ok(Arc::new(then))
     }
+}
+
+/// What served accounts by the host itself, where a run changed something of them.
+fn own_of_then(accounts: &[Arc<Accounts>], of: &ConnectorRef) -> Result<Arc<dyn Connector>, String> {
+    let now = accounts.iter().find(|now| now.reference().instance == of.instance);
+    let now = now.ok_or("is not in remit.toml any more, or cannot be opened: put its [[accounts]] back")?;
+    let ConnectorRef { component, origin, config, .. } = now.reference();
+    if (&component.digest, origin, config) != (&of.component.digest, &of.origin, &of.config) {
+        return Err(format!(
+            "was {} with other settings in remit.toml than now: set them back, or undo the change by hand",
+            words(of)
+        ));
+    }
+    Ok(Arc::clone(now) as Arc<dyn Connector>)
 }
 
 /// A connector that is not there any more: whatever is asked of it fails, and says why.

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
 use miette::Diagnostic;
+use remit_backend::Trouble;
 use remit_capability::connected::Connector as _;
 use remit_gate::Failure;
 use remit_journal::{Reader, RunSummary};
@@ -63,7 +64,7 @@ async fn systems(config: &Config, home: &Home) -> Vec<Finding> {
 
 /// Admits and compiles each connector, and sends the one read by which its description has its credential checked.
 async fn connectors(config: Config, home: &Home) -> Vec<Finding> {
-    if config.connectors.is_empty() {
+    if config.connectors.is_empty() && config.accounts.is_empty() {
         return Vec::new();
     }
     let setup = remit_sandbox::Sandbox::new(home.open_cache())
@@ -94,9 +95,18 @@ async fn connectors(config: Config, home: &Home) -> Vec<Finding> {
             findings.push(answered(&of.instance, connector.origin().address(), answer));
         }
     }
-    findings.extend(
-        setup.unusable.into_iter().map(|(name, error)| Finding::of(&format!("connector {name}"), Err(error))),
-    );
+    for accounts in &setup.accounts {
+        let what = format!("accounts {}", accounts.reference().instance);
+        findings.push(match accounts.check().await.map_err(Trouble::from) {
+            Ok(detail) => Finding { what, ok: true, detail, fix: None },
+            Err(wrong) => Finding::bad(&what, &wrong.why, wrong.fix),
+        });
+    }
+    for (name, error) in setup.unusable {
+        let of_accounts = setup.config.accounts.iter().any(|entry| entry.name == name);
+        let what = if of_accounts { "accounts" } else { "connector" };
+        findings.push(Finding::of(&format!("{what} {name}"), Err(error)));
+    }
     findings
 }
 

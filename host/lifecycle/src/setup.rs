@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use remit_capability::Registry;
+use remit_capability::accounts::Accounts;
 use remit_capability::connected::Connector;
 use remit_connector::component::Connected;
 use remit_engine::{Engine, Publishers};
@@ -25,7 +26,9 @@ pub struct Setup {
     pub estate: Estate,
     /// The connectors of the configuration.
     pub connectors: Vec<Arc<Connected>>,
-    /// Those that cannot be used, and why.
+    /// What serves accounts by the host itself.
+    pub accounts: Vec<Arc<Accounts>>,
+    /// Those of both that cannot be used, and why.
     pub unusable: Vec<(String, Error)>,
     /// Every interface that actions can import here.
     pub registry: Registry,
@@ -36,7 +39,7 @@ impl Home {
     #[must_use]
     pub fn registry(&self) -> Registry {
         let Ok(config) = self.load() else { return Registry::default() };
-        if config.connectors.is_empty() {
+        if config.connectors.is_empty() && config.accounts.is_empty() {
             return Registry::default();
         }
         let setup = Engine::new(self.look_into_cache())
@@ -64,10 +67,22 @@ impl Home {
                 }
             }
         }
+        let mut accounts = Vec::new();
+        for entry in &config.accounts {
+            match connectors::accounts(self, entry, &config) {
+                Ok(opened) => accounts.push(Arc::new(opened)),
+                Err(error) => {
+                    tracing::warn!(accounts = entry.name, %error, "a system with accounts cannot be used");
+                    unusable.push((entry.name.clone(), error));
+                }
+            }
+        }
         let serving = connectors.iter().map(|connector| Arc::clone(connector) as Arc<dyn Connector>);
-        let serving: Vec<_> = serving.chain(more.iter().cloned()).collect();
+        let own = accounts.iter().map(|accounts| Arc::clone(accounts) as Arc<dyn Connector>);
+        let serving: Vec<_> = serving.chain(own).chain(more.iter().cloned()).collect();
         let registry = Registry::new(&serving).map_err(|why| Error::Connectors { why })?;
-        Ok(Setup { publishers, estate: config.estate(self.path())?, config, connectors, unusable, registry })
+        let estate = config.estate(self.path())?;
+        Ok(Setup { config, publishers, estate, connectors, accounts, unusable, registry })
     }
 }
 

@@ -28,7 +28,7 @@ mod bindings {
 pub use admission::AdmissionError;
 pub use connected::Connected;
 pub use inspection::{Candidate, Inspection};
-pub use standard::effect as standard_effect;
+pub use standard::{effect as standard_effect, interface as standard_interface};
 pub use trial::{Trial, Tried};
 
 /// The tasks of this crate, for [`remit_engine::serve`].

@@ -26,6 +26,12 @@ pub(super) fn differs(name: &str, functions: &Signatures) -> Option<String> {
     }
 }
 
+/// The functions of an interface of this host, which the host serves itself where it is configured so.
+#[must_use]
+pub fn interface(name: &str) -> Option<Signatures> {
+    INTERFACES.get(name).cloned()
+}
+
 /// The effect that the host's WIT gives a function; none if it is another publisher's.
 #[must_use]
 pub fn effect(operation: &str) -> Option<Effect> {

@@ -2,15 +2,10 @@
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use remit_file::Kind;
 use remit_gate::Failure;
 use remit_trust::SecretText;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::{Client, Config, Error, NoTls};
@@ -46,7 +41,10 @@ impl Server {
     pub(super) fn open(entry: &DatabaseConfig, home: &Path) -> Result<Self, BackendError> {
         entry.check()?;
         let ca_file = entry.ca_file.as_deref().map(|file| home.join(file));
-        let tls = entry.encrypts()?.then(|| tls(ca_file).map(MakeRustlsConnect::new)).transpose()?;
+        let tls = entry
+            .encrypts()?
+            .then(|| crate::tls::client(ca_file.as_deref()).map(MakeRustlsConnect::new))
+            .transpose()?;
         // The entry was checked: it is more than nothing.
         let timeout = entry.timeout.unsigned_abs();
         let mut config = Config::new();
@@ -223,27 +221,4 @@ fn why_none(error: &Error) -> String {
         Some(why) if why.is::<std::io::Error>() => format!("cannot be reached: {why}"),
         _ => format!("did not answer as PostgreSQL does: {error}"),
     }
-}
-
-/// TLS with the CA of this file, or with the public ones.
-fn tls(ca_file: Option<PathBuf>) -> Result<ClientConfig, BackendError> {
-    let mut roots = RootCertStore::empty();
-    match ca_file {
-        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-        Some(file) => {
-            let pem = remit_file::plain(&file, Kind::Certificates)
-                .map_err(|source| BackendError::File { what: "the file of the CA", source })?;
-            let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.bytes()).collect();
-            let certificates = certificates.unwrap_or_default();
-            let (added, _) = roots.add_parsable_certificates(certificates);
-            if added == 0 {
-                return Err(BackendError::setting("ca_file", "it holds no certificate of a CA, in PEM"));
-            }
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let versions = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|why| BackendError::setting("tls", why.to_string()))?;
-    Ok(versions.with_root_certificates(roots).with_no_client_auth())
 }

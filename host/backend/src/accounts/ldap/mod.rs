@@ -1,0 +1,510 @@
+//! Directories that are reached by LDAP (RFC 4511): `OpenLDAP` with the overlay `ppolicy`, and Active Directory.
+//!
+//! Each call has a connection of its own, so that the host's password is read anew. A change is one operation of the protocol that
+//! names the value that it replaces, and by the assertion control (RFC 4528) the entry: what somebody else did in between makes
+//! it fail as a whole.
+
+mod connect;
+mod entry;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::fmt;
+use std::path::Path;
+
+use ldap3::adapters::{Adapter, EntriesOnly, PagedResults};
+use ldap3::controls::{Assertion, MakeCritical as _};
+use ldap3::{Ldap, Mod, Scope, ldap_escape};
+use remit_gate::{Authority, Failure, Resource, State};
+
+use super::{Account, Before, GroupsConfig, KIND, LdapConfig};
+use crate::BackendError;
+use connect::{Server, code};
+use entry::Entry;
+
+/// As many accounts, or groups, are read.
+const MOST: usize = 10_000;
+/// How many of them in one answer: Active Directory gives no more than 1,000.
+const PAGE: i32 = 500;
+/// Before the identifier of an account whose name cannot be in a path.
+const BY_ID: &str = "by-id/";
+/// The value of a lock that does not end by itself (draft-behera-ldap-password-policy, 5.3.3).
+const FOR_EVER: &str = "000001010000Z";
+/// `ACCOUNTDISABLE` of `userAccountControl` (MS-ADTS 2.2.16).
+const ACCOUNT_DISABLE: i64 = 0x2;
+/// RFC 4528.
+const ASSERTION: &str = "1.3.6.1.1.12";
+
+/// A directory.
+pub struct Directory {
+    server: Server,
+    base: String,
+    filter: String,
+    attribute: String,
+    groups: Option<GroupsConfig>,
+    lock: Lock,
+}
+
+/// How an account of a directory is kept from being used.
+enum Lock {
+    /// `pwdAccountLockedTime` of the overlay `ppolicy`, where a policy makes it count.
+    Policy {
+        /// The policy of an entry that names none of its own.
+        default: String,
+    },
+    /// A bit of `userAccountControl`.
+    AccountControl,
+}
+
+impl Lock {
+    /// The attribute that says whether an account can be used.
+    fn attribute(&self) -> &'static str {
+        match self {
+            Self::Policy { .. } => "pwdAccountLockedTime",
+            Self::AccountControl => "userAccountControl",
+        }
+    }
+
+    /// The attribute that says which entry it is, whatever its name.
+    fn id(&self) -> &'static str {
+        match self {
+            Self::Policy { .. } => "entryUUID",
+            Self::AccountControl => "objectGUID",
+        }
+    }
+
+    fn created(&self) -> &'static [&'static str] {
+        match self {
+            Self::Policy { .. } => &["createTimestamp"],
+            Self::AccountControl => &["whenCreated"],
+        }
+    }
+
+    /// The attributes with the times of the last use: of the server itself and of an overlay before it; of all servers of a domain, late,
+    /// and of the one that is asked.
+    fn used(&self) -> &'static [&'static str] {
+        match self {
+            Self::Policy { .. } => &["pwdLastSuccess", "authTimestamp"],
+            Self::AccountControl => &["lastLogonTimestamp", "lastLogon"],
+        }
+    }
+
+    /// Whether an account with this value can be used. A lock that ends by itself is none.
+    fn enabled(&self, value: Option<&str>) -> Result<bool, Failure> {
+        Ok(match self {
+            Self::Policy { .. } => value != Some(FOR_EVER),
+            Self::AccountControl => control(value)? & ACCOUNT_DISABLE == 0,
+        })
+    }
+
+    /// The value that takes the place of this one of an account that is disabled.
+    fn disabled(&self, value: Option<&str>) -> Result<String, Failure> {
+        Ok(match self {
+            Self::Policy { .. } => FOR_EVER.to_owned(),
+            Self::AccountControl => (control(value)? | ACCOUNT_DISABLE).to_string(),
+        })
+    }
+}
+
+fn control(value: Option<&str>) -> Result<i64, Failure> {
+    value.and_then(|value| value.parse().ok()).ok_or_else(|| {
+        Failure::Invalid("it has no `userAccountControl` that the host may read, as accounts have".to_owned())
+    })
+}
+
+impl Directory {
+    /// A directory of `OpenLDAP`. Does not contact it; files are relative to `home`.
+    pub fn openldap(entry: &LdapConfig, home: &Path) -> Result<Self, BackendError> {
+        let lock = Lock::Policy { default: entry.policy.clone().unwrap_or_default() };
+        Self::open(entry, home, lock, ("uid", "(objectClass=person)"))
+    }
+
+    /// Active Directory.
+    pub fn active_directory(entry: &LdapConfig, home: &Path) -> Result<Self, BackendError> {
+        let people = "(&(objectCategory=person)(objectClass=user))";
+        Self::open(entry, home, Lock::AccountControl, ("sAMAccountName", people))
+    }
+
+    fn open(
+        entry: &LdapConfig,
+        home: &Path,
+        lock: Lock,
+        (attribute, filter): (&str, &str),
+    ) -> Result<Self, BackendError> {
+        Ok(Self {
+            server: Server::open(entry, home)?,
+            base: entry.base.clone(),
+            filter: entry.filter.clone().unwrap_or_else(|| filter.to_owned()),
+            attribute: entry.attribute.clone().unwrap_or_else(|| attribute.to_owned()),
+            groups: entry.groups.clone(),
+            lock,
+        })
+    }
+
+    /// The accounts, in the order of their paths.
+    pub async fn list(&self) -> Result<Vec<Account>, Failure> {
+        self.server
+            .with(async |mut ldap: Ldap| {
+                let entries = self.entries(&mut ldap, "").await?;
+                let groups = self.all_groups(&mut ldap).await?;
+                let mut accounts = entries
+                    .iter()
+                    .map(|entry| {
+                        let member = self.member_value(entry).map(str::to_lowercase);
+                        let found =
+                            member.and_then(|member| groups.get(&member).cloned()).unwrap_or_default();
+                        self.account_of(entry, found)
+                    })
+                    .collect::<Result<Vec<_>, _>>()?;
+                accounts.sort_by(|one, other| one.path.cmp(&other.path));
+                Ok(accounts)
+            })
+            .await
+    }
+
+    /// The account at a path below the directory's name.
+    pub async fn account(&self, path: &str) -> Result<Account, Failure> {
+        self.server
+            .with(async |mut ldap: Ldap| {
+                let entry = self.find(&mut ldap, path).await?;
+                let groups = self.groups_of(&mut ldap, &entry).await?;
+                self.account_of(&entry, groups)
+            })
+            .await
+    }
+
+    /// What an account is before it is disabled. A failure if it cannot be, or if that would keep nobody out.
+    pub async fn before(&self, path: &str) -> Result<Before, Failure> {
+        self.server
+            .with(async |mut ldap: Ldap| {
+                let entry = self.find(&mut ldap, path).await?;
+                let was = entry.one(self.lock.attribute());
+                if !self.lock.enabled(was)? {
+                    return Err(Failure::Conflict(format!("{} is disabled already", entry.dn)));
+                }
+                let id = self.id_of(&entry)?;
+                if self.own_id(&mut ldap).await?.as_ref() == Some(&id) {
+                    return Err(Failure::Denied(format!(
+                        "the host itself signs in as {}, and leaves that account alone",
+                        entry.dn
+                    )));
+                }
+                if let Lock::Policy { default } = &self.lock {
+                    let policy = entry.one("pwdPolicySubentry").unwrap_or(default);
+                    self.policy_locks(&mut ldap, policy).await?;
+                }
+                Ok(Before { id, was: was.map(ToOwned::to_owned), dn: entry.dn })
+            })
+            .await
+    }
+
+    /// Disables an account, if it still is as it was.
+    pub async fn disable(&self, before: &Before, by: Authority<'_>) -> Result<(), Failure> {
+        tracing::info!(operation = by.operation(), dn = before.dn, "LDAP disables an account");
+        let to = self.lock.disabled(before.was.as_deref())?;
+        self.swap(before, before.was.as_deref(), Some(&to)).await
+    }
+
+    /// Puts an account back as it was, if it still is as disabling it left it.
+    pub async fn enable(&self, before: &Before, by: Authority<'_>) -> Result<(), Failure> {
+        tracing::info!(operation = by.operation(), dn = before.dn, "LDAP enables an account");
+        let from = self.lock.disabled(before.was.as_deref())?;
+        self.swap(before, Some(&from), before.was.as_deref()).await
+    }
+
+    /// Compares an account with what it was before it was disabled.
+    pub async fn state(&self, before: &Before) -> Result<State, Failure> {
+        let disabled = self.lock.disabled(before.was.as_deref())?;
+        self.server
+            .with(async |mut ldap: Ldap| {
+                Ok(match self.by_id(&mut ldap, &before.id).await? {
+                    None => State::Other(format!("{} is gone", before.dn)),
+                    Some(entry) => match entry.one(self.lock.attribute()) {
+                        now if now == before.was.as_deref() => State::Before,
+                        Some(now) if now == disabled => State::After,
+                        _ => State::Other(format!(
+                            "somebody else changed `{}` of {}",
+                            self.lock.attribute(),
+                            entry.dn
+                        )),
+                    },
+                })
+            })
+            .await
+    }
+
+    /// Whether the directory can be used right now; in a line for a person.
+    pub async fn check(&self) -> Result<String, Failure> {
+        let (entries, accounts) = self
+            .server
+            .with(async |mut ldap: Ldap| {
+                if let Lock::Policy { default } = &self.lock {
+                    self.policy_locks(&mut ldap, default).await?;
+                }
+                let entries = self.entries(&mut ldap, "").await?;
+                let accounts = entries.iter().map(|entry| self.account_of(entry, Vec::new()));
+                let accounts = accounts.collect::<Result<Vec<_>, _>>()?;
+                Ok((entries.len(), accounts))
+            })
+            .await?;
+        let how = if self.server.is_encrypted() { "with TLS" } else { "without TLS" };
+        let used = if accounts.iter().any(|account| account.last_used.is_some()) {
+            "it keeps when they were used last".to_owned()
+        } else {
+            format!("of none of them it says when it was used last ({})", self.lock.used().join(", "))
+        };
+        Ok(format!("{entries} accounts below {} at {} {how}; {used}", self.base, self.server.shown()))
+    }
+
+    /// Replaces the value that says whether an account can be used: one operation, which the server does as a whole or not at all.
+    async fn swap(&self, before: &Before, from: Option<&str>, to: Option<&str>) -> Result<(), Failure> {
+        let attribute = self.lock.attribute();
+        self.server
+            .with(async |mut ldap: Ldap| {
+                let gone = || Failure::Conflict(format!("{} is gone", before.dn));
+                let entry = self.by_id(&mut ldap, &before.id).await?.ok_or_else(gone)?;
+                if self.asserts(&mut ldap).await? {
+                    let filter = self.is_id(&before.id)?;
+                    ldap.with_controls(Assertion { filter }.critical());
+                }
+                let mut changes = Vec::new();
+                if let Some(from) = from {
+                    changes.push(Mod::Delete(attribute, HashSet::from([from])));
+                }
+                if let Some(to) = to {
+                    changes.push(Mod::Add(attribute, HashSet::from([to])));
+                }
+                let answer = ldap.modify(&entry.dn, changes).await;
+                let answer = answer.map_err(|error| self.server.failure(&error))?;
+                match answer.rc {
+                    code::SUCCESS => Ok(()),
+                    _ => Err(self.server.answered(&answer)),
+                }
+            })
+            .await
+    }
+
+    /// Whether the server knows the assertion control. Active Directory does not: its changes still name the value that they replace.
+    async fn asserts(&self, ldap: &mut Ldap) -> Result<bool, Failure> {
+        let root = self.search(ldap, ("", Scope::Base), "(objectClass=*)", vec!["supportedControl"]).await?;
+        Ok(root.iter().any(|root| root.texts("supportedControl").any(|control| control == ASSERTION)))
+    }
+
+    /// A lock counts only where the policy says so.
+    async fn policy_locks(&self, ldap: &mut Ldap, policy: &str) -> Result<(), Failure> {
+        let found = self.search(ldap, (policy, Scope::Base), "(objectClass=*)", vec!["pwdLockout"]).await;
+        let found = match found {
+            Err(Failure::NotFound(_)) => Vec::new(),
+            found => found?,
+        };
+        let locks =
+            |entry: &Entry| entry.one("pwdLockout").is_some_and(|value| value.eq_ignore_ascii_case("TRUE"));
+        if found.iter().any(locks) {
+            return Ok(());
+        }
+        Err(Failure::Invalid(format!(
+            "the password policy `{policy}` does not have `pwdLockout: TRUE`, or the host may not read it: a lock would keep nobody out"
+        )))
+    }
+
+    /// The identifier of the account that the host signs in as, if that is an entry that it may see.
+    async fn own_id(&self, ldap: &mut Ldap) -> Result<Option<String>, Failure> {
+        let own = (self.server.bind_dn(), Scope::Base);
+        match self.search(ldap, own, "(objectClass=*)", vec![self.lock.id()]).await {
+            Err(Failure::NotFound(_) | Failure::Invalid(_)) => Ok(None),
+            found => Ok(found?.first().and_then(|entry| self.id_of(entry).ok())),
+        }
+    }
+
+    /// The account at a path. One path is one account, and one account has one path.
+    async fn find(&self, ldap: &mut Ldap, path: &str) -> Result<Entry, Failure> {
+        let clause = match path.strip_prefix(BY_ID) {
+            Some(id) => self.is_id(id)?,
+            None if path.contains('/') => {
+                return Err(Failure::Invalid(format!("an account is named by one segment, not by `{path}`")));
+            }
+            None => format!("({}={})", self.attribute, ldap_escape(path)),
+        };
+        let found = self.entries(ldap, &clause).await?;
+        let mut same = Vec::new();
+        for entry in &found {
+            if self.path_of(entry)? == path {
+                same.push(entry);
+            }
+        }
+        match (same.as_slice(), found.first()) {
+            ([entry], _) => Ok((*entry).clone()),
+            ([_, other, ..], _) => Err(Failure::Invalid(format!(
+                "{} has two accounts of this name, one of them {}",
+                self.server.shown(),
+                other.dn
+            ))),
+            // A directory takes ALICE for alice. To scopes and policies they are two.
+            ([], Some(other)) => {
+                Err(Failure::Invalid(format!("the path of {} is `{}`", other.dn, self.path_of(other)?)))
+            }
+            ([], None) => Err(Failure::NotFound(format!("{} has no account `{path}`", self.server.shown()))),
+        }
+    }
+
+    async fn by_id(&self, ldap: &mut Ldap, id: &str) -> Result<Option<Entry>, Failure> {
+        let found =
+            self.search(ldap, (&self.base, Scope::Subtree), &self.is_id(id)?, self.attributes()).await;
+        Ok(found.map_err(|failure| configured("base", failure))?.into_iter().next())
+    }
+
+    /// The filter for the entry with this identifier.
+    fn is_id(&self, id: &str) -> Result<String, Failure> {
+        let value = match &self.lock {
+            Lock::Policy { .. } if id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-') => id.to_owned(),
+            Lock::AccountControl
+                if id.bytes().all(|b| b.is_ascii_hexdigit()) && id.len().is_multiple_of(2) =>
+            {
+                let pairs = id.as_bytes().chunks(2).map(String::from_utf8_lossy);
+                pairs.flat_map(|pair| ["\\".to_owned(), pair.into_owned()]).collect()
+            }
+            _ => return Err(Failure::Invalid(format!("`{id}` is no `{}`", self.lock.id()))),
+        };
+        Ok(format!("({}={value})", self.lock.id()))
+    }
+
+    fn attributes(&self) -> Vec<&str> {
+        let mut all = vec![self.attribute.as_str(), self.lock.id(), self.lock.attribute(), "memberOf"];
+        all.extend(self.lock.created());
+        all.extend(self.lock.used());
+        if matches!(self.lock, Lock::Policy { .. }) {
+            all.push("pwdPolicySubentry");
+        }
+        all
+    }
+
+    /// The accounts that a part of a filter fits.
+    async fn entries(&self, ldap: &mut Ldap, clause: &str) -> Result<Vec<Entry>, Failure> {
+        let filter = format!("(&{}({}=*){clause})", self.filter, self.attribute);
+        let found = self.search(ldap, (&self.base, Scope::Subtree), &filter, self.attributes()).await;
+        found.map_err(|failure| configured("base", failure))
+    }
+
+    async fn search(
+        &self,
+        ldap: &mut Ldap,
+        (base, scope): (&str, Scope),
+        filter: &str,
+        attributes: Vec<&str>,
+    ) -> Result<Vec<Entry>, Failure> {
+        let failed = |error| self.server.failure(&error);
+        let odd =
+            || Failure::Unavailable(format!("{} did not answer as a directory does", self.server.shown()));
+        let attributes: Vec<String> = attributes.into_iter().map(ToOwned::to_owned).collect();
+        let adapters: Vec<Box<dyn Adapter<'_, String, Vec<String>>>> =
+            vec![Box::new(EntriesOnly::new()), Box::new(PagedResults::new(PAGE))];
+        let mut stream =
+            ldap.streaming_search_with(adapters, base, scope, filter, attributes).await.map_err(failed)?;
+        let mut found = Vec::new();
+        while let Some(entry) = stream.next().await.map_err(failed)? {
+            found.push(Entry::read(entry.0).ok_or_else(odd)?);
+            if found.len() > MOST {
+                return Err(self.too_many());
+            }
+        }
+        let answer = stream.finish().await;
+        match answer.rc {
+            code::SUCCESS => Ok(found),
+            code::SIZE_LIMIT => Err(self.too_many()),
+            code::NO_SUCH_OBJECT => {
+                Err(Failure::NotFound(format!("{} has no entry `{base}`", self.server.shown())))
+            }
+            _ => Err(self.server.answered(&answer)),
+        }
+    }
+
+    fn too_many(&self) -> Failure {
+        Failure::Unavailable(format!(
+            "{} has more entries for this than the host reads ({MOST}) or than it gives to it: make `base` or `filter` narrower",
+            self.server.shown()
+        ))
+    }
+
+    fn id_of(&self, entry: &Entry) -> Result<String, Failure> {
+        let id = match &self.lock {
+            Lock::Policy { .. } => entry.one(self.lock.id()).map(ToOwned::to_owned),
+            Lock::AccountControl => entry.values(self.lock.id()).first().map(hex::encode),
+        };
+        let may_not =
+            || Failure::Denied(format!("the host may not read `{}` of {}", self.lock.id(), entry.dn));
+        id.filter(|id| !id.is_empty()).ok_or_else(may_not)
+    }
+
+    /// The name of an account: of several values the first by their bytes, whatever order the server gives them in.
+    fn name_of<'e>(&self, entry: &'e Entry) -> Option<&'e str> {
+        entry.texts(&self.attribute).min()
+    }
+
+    /// The path of an account: its name, or its identifier if its name cannot be in a path.
+    fn path_of(&self, entry: &Entry) -> Result<String, Failure> {
+        let name = self.name_of(entry);
+        let named = name.filter(|name| !name.contains('/') && Resource::new(KIND, name).is_ok());
+        named.map_or_else(|| Ok(format!("{BY_ID}{}", self.id_of(entry)?)), |name| Ok(name.to_owned()))
+    }
+
+    fn account_of(&self, entry: &Entry, mut groups: Vec<String>) -> Result<Account, Failure> {
+        if self.groups.is_none() {
+            groups = entry.texts("memberOf").map(ToOwned::to_owned).collect();
+        }
+        groups.sort();
+        Ok(Account {
+            path: self.path_of(entry)?,
+            name: self.name_of(entry).unwrap_or_default().to_owned(),
+            enabled: self.lock.enabled(entry.one(self.lock.attribute()))?,
+            groups,
+            created: entry.newest(self.lock.created())?,
+            last_used: entry.newest(self.lock.used())?,
+        })
+    }
+
+    /// By what a group names an account as its member.
+    fn member_value<'e>(&self, entry: &'e Entry) -> Option<&'e str> {
+        let groups = self.groups.as_ref()?;
+        if groups.member.eq_ignore_ascii_case("memberUid") { self.name_of(entry) } else { Some(&entry.dn) }
+    }
+
+    async fn groups_of(&self, ldap: &mut Ldap, entry: &Entry) -> Result<Vec<String>, Failure> {
+        let (Some(groups), Some(member)) = (&self.groups, self.member_value(entry)) else {
+            return Ok(Vec::new());
+        };
+        let filter = format!("({}={})", groups.member, ldap_escape(member));
+        let found = self.search(ldap, (&groups.base, Scope::Subtree), &filter, vec!["1.1"]).await;
+        let found = found.map_err(|failure| configured("groups", failure))?;
+        Ok(found.into_iter().map(|group| group.dn).collect())
+    }
+
+    /// The groups by what they name their members by, in small letters: a name of an entry is the same in any.
+    async fn all_groups(&self, ldap: &mut Ldap) -> Result<BTreeMap<String, Vec<String>>, Failure> {
+        let mut by_member = BTreeMap::<String, Vec<String>>::new();
+        if let Some(groups) = &self.groups {
+            let base = (groups.base.as_str(), Scope::Subtree);
+            let filter = format!("({}=*)", groups.member);
+            let found = self.search(ldap, base, &filter, vec![groups.member.as_str()]).await;
+            for group in found.map_err(|failure| configured("groups", failure))? {
+                let members: BTreeSet<_> = group.texts(&groups.member).map(str::to_lowercase).collect();
+                for member in members {
+                    by_member.entry(member).or_default().push(group.dn.clone());
+                }
+            }
+        }
+        Ok(by_member)
+    }
+}
+
+/// What is not there although remit.toml says so.
+fn configured(setting: &str, failure: Failure) -> Failure {
+    match failure {
+        Failure::NotFound(why) => Failure::Invalid(format!("{why}: check `{setting}` in remit.toml")),
+        other => other,
+    }
+}
+
+impl fmt::Debug for Directory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Directory({} below {})", self.server.shown(), self.base)
+    }
+}
